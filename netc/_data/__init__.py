@@ -1,0 +1,1 @@
+"""Data files of an installed netc: schemas and networks."""

@@ -1,0 +1,275 @@
+"""Where a mistake stands and how it is told.
+
+A user's mistake is a :class:`NetcError` that carries one or many :class:`Diagnostic`; anything
+else that escapes is an :class:`InternalError` and is netc's own fault.
+"""
+
+from __future__ import annotations
+
+import difflib
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+Severity = Literal["error", "warning", "note"]
+
+
+class Source:
+    """A text and the name it goes by; turns offsets into lines and columns."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.text = text
+
+    def __repr__(self) -> str:
+        return f"Source({self.name!r}, {len(self.text)} characters)"
+
+    @cached_property
+    def line_starts(self) -> list[int]:
+        """Offset of the first character of each line; lines end in LF, CR or CRLF."""
+        text = self.text
+        if "\r" not in text:
+            starts = [0]
+            find = text.find
+            at = find("\n")
+            while at >= 0:
+                starts.append(at + 1)
+                at = find("\n", at + 1)
+            return starts
+        starts = [0]
+        for at, char in enumerate(text):
+            if char == "\n" or (char == "\r" and text[at + 1 : at + 2] != "\n"):
+                starts.append(at + 1)
+        return starts
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column of an offset, both counted from 1."""
+        starts = self.line_starts
+        line = bisect_right(starts, max(0, min(offset, len(self.text))))
+        return line, offset - starts[line - 1] + 1
+
+    def line(self, number: int) -> str:
+        """The text of a line (from 1) without its line end; empty beyond the last."""
+        starts = self.line_starts
+        if not 1 <= number <= len(starts):
+            return ""
+        end = starts[number] if number < len(starts) else len(self.text)
+        return self.text[starts[number - 1] : end].rstrip("\r\n")
+
+
+class Span(NamedTuple):
+    """Characters ``start`` to ``end`` (exclusive) of a source.
+
+    ``used_at`` is where the text was brought in from: the use of a module or an ``include`` of
+    the dialect. It chains, the innermost place first.
+    """
+
+    source: Source
+    start: int
+    end: int
+    used_at: Span | None = None
+
+    @property
+    def line(self) -> int:
+        """Line of the first character, from 1."""
+        return self.source.position(self.start)[0]
+
+    @property
+    def column(self) -> int:
+        """Column of the first character, from 1."""
+        return self.source.position(self.start)[1]
+
+    @property
+    def text(self) -> str:
+        """The characters themselves."""
+        return self.source.text[self.start : self.end]
+
+    def __str__(self) -> str:
+        line, column = self.source.position(self.start)
+        return f"{self.source.name}:{line}:{column}"
+
+
+class Note(NamedTuple):
+    """A second place or fact that explains a diagnostic."""
+
+    message: str
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One complaint: what rule was broken, where, and what to do.
+
+    Args:
+        code: stable identifier, kebab-case, listed in docs/errors.md.
+        message: the rule and both numbers; lower case, no full stop, identifiers in backticks.
+        span: where; None when the fault is in no text (an argument, a binary file).
+        severity: errors stop, warnings and notes do not.
+        notes: further places (the first definition, the producer of a blob ...).
+        help: what to do about it, one line each.
+    """
+
+    code: str
+    message: str
+    span: Span | None = None
+    severity: Severity = "error"
+    notes: tuple[Note, ...] = ()
+    help: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The diagnostic as plain values for ``--json``."""
+        out: dict[str, Any] = {
+            "code": self.code,
+            "severity": self.severity,
+            "message": self.message,
+            **_place(self.span),
+        }
+        if self.notes:
+            out["notes"] = [{"message": n.message, **_place(n.span)} for n in self.notes]
+        if self.help:
+            out["help"] = list(self.help)
+        return out
+
+
+def _place(span: Span | None) -> dict[str, Any]:
+    if span is None:
+        return {}
+    line, column = span.source.position(span.start)
+    end_line, end_column = span.source.position(span.end)
+    return {
+        "file": span.source.name,
+        "line": line,
+        "column": column,
+        "end_line": end_line,
+        "end_column": end_column,
+    }
+
+
+class NetcError(Exception):
+    """The user's text, weights or arguments cannot be accepted; says where and why."""
+
+    def __init__(self, diagnostics: Diagnostic | Iterable[Diagnostic]) -> None:
+        if isinstance(diagnostics, Diagnostic):
+            diagnostics = (diagnostics,)
+        self.diagnostics: tuple[Diagnostic, ...] = tuple(diagnostics)
+        super().__init__(self.diagnostics)
+
+    def __str__(self) -> str:
+        return "\n".join(render(d) for d in self.diagnostics)
+
+
+class InternalError(Exception):
+    """netc broke one of its own rules; names the pass or the layer it was at."""
+
+
+class NetcWarning(UserWarning):
+    """Something a person should know that does not stop the work."""
+
+
+@dataclass(slots=True)
+class Collector:
+    """Gathers diagnostics so that one run tells all of a file's mistakes."""
+
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    limit: int = 100
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        """Remember a diagnostic."""
+        self.diagnostics.append(diagnostic)
+
+    def extend(self, diagnostics: Iterable[Diagnostic]) -> None:
+        """Remember several diagnostics."""
+        self.diagnostics.extend(diagnostics)
+
+    @contextmanager
+    def catching(self) -> Iterator[None]:
+        """Take the diagnostics of a NetcError raised inside and go on after the block."""
+        try:
+            yield
+        except NetcError as error:
+            self.diagnostics.extend(error.diagnostics)
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether anything gathered so far is an error."""
+        return any(d.severity == "error" for d in self.diagnostics)
+
+    def check(self) -> None:
+        """Raise everything gathered if any of it is an error.
+
+        Raises:
+            NetcError: with all diagnostics, in the order they were added.
+        """
+        if self.has_errors:
+            raise NetcError(self.diagnostics)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """A help line with the nearest known names, or nothing when none is near."""
+    candidates = list(known)
+    close = difflib.get_close_matches(name, candidates, n=3, cutoff=0.6)
+    if not close:
+        folded = {c.lower().replace("_", ""): c for c in candidates}
+        same = folded.get(name.lower().replace("_", ""))
+        close = [same] if same else []
+    if not close:
+        return ()
+    return ("did you mean " + " or ".join(f"`{c}`" for c in close) + "?",)
+
+
+def render(diagnostic: Diagnostic) -> str:
+    """The diagnostic as text: place, code, message, the line with carets, notes and help.
+
+    Example::
+
+        a.prototxt:41:5: error[unknown-field]: PoolingParameter has no field `kernal_size`
+           41 |     kernal_size: 3
+              |     ^^^^^^^^^^^
+           = help: did you mean `kernel_size`?
+    """
+    head = f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"
+    lines = [f"{diagnostic.span}: {head}" if diagnostic.span else head]
+    if diagnostic.span:
+        lines += _excerpt(diagnostic.span)
+        lines += _trace(diagnostic.span)
+    for note in diagnostic.notes:
+        place = f" ({note.span})" if note.span else ""
+        lines.append(f"   = note: {note.message}{place}")
+    lines += [f"   = help: {text}" for text in diagnostic.help]
+    return "\n".join(lines)
+
+
+def _trace(span: Span) -> list[str]:
+    lines = []
+    at = span.used_at
+    while at is not None:
+        lines.append(f"   = note: used at {at}")
+        at = at.used_at
+    return lines
+
+
+_WIDTH = 72  # of a shown line: the gutter and this fit 80 columns
+
+
+def _excerpt(span: Span) -> Sequence[str]:
+    line, column = span.source.position(span.start)
+    text = span.source.line(line)
+    shown, at = _window(text, column - 1)
+    length = max(1, min(span.end - span.start, len(text) - (column - 1)))
+    carets = "^" * max(1, min(length, len(shown) - at if len(shown) > at else 1))
+    return (f"{line:5} | {shown}".rstrip(), f"      | {' ' * at}{carets}")
+
+
+def _window(text: str, at: int) -> tuple[str, int]:
+    """The part of a long line around a column, tabs as single spaces, and the column in it."""
+    clean = "".join(c if c.isprintable() else " " for c in text)
+    if len(clean) <= _WIDTH:
+        return clean, at
+    start = max(0, min(at - _WIDTH // 3, len(clean) - _WIDTH + 3))
+    left = "..." if start else ""
+    part = clean[start : start + _WIDTH - len(left) - 3]
+    right = "..." if start + len(part) < len(clean) else ""
+    return left + part + right, at - start + len(left)

@@ -1,0 +1,112 @@
+"""The graph: nodes in topological order over values that are each produced once.
+
+Frozen. A Caffe blob that layers rewrite in place becomes several values; the last one keeps the
+blob's plain name and each earlier one is called ``blob@layer`` after the layer that produced it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.diagnostics import Span
+from netc.ir.types import Shape
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A blob's content between its producer and its readers.
+
+    ``shape`` is None before shapes are inferred. ``blob`` is Caffe's name of it.
+    """
+
+    name: str
+    blob: str
+    shape: Shape | None = None
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A trained array of one or, when shared by name, several nodes.
+
+    ``name`` is ``layer/index`` of the owner. ``filler`` is the op's frozen filler description.
+    """
+
+    name: str
+    shape: Shape | None = None
+    filler: Any = None
+    array: Array | None = None
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One layer, or several fused: ``op`` names an entry of the catalogue.
+
+    ``params`` is the op's own frozen dataclass; ``inputs`` and ``outputs`` name values,
+    ``parameters`` names entries of ``Graph.parameters``. ``spans`` holds the layer's place, and
+    every layer's where nodes were fused.
+    """
+
+    name: str
+    op: str
+    params: Any
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
+    spans: tuple[Span, ...] = ()
+
+    @property
+    def span(self) -> Span | None:
+        """The first layer's place."""
+        return self.spans[0] if self.spans else None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A net ready to be analysed, rewritten, planned and run.
+
+    ``inputs`` are values fed by the caller; ``outputs`` are values given back, by default those
+    nobody reads, in alphabetical order of blob name.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    values: Mapping[str, Value]
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    phase: str = "TEST"
+
+    @cached_property
+    def producers(self) -> Mapping[str, Node]:
+        """Value name -> the node that makes it (inputs are absent)."""
+        return {v: node for node in self.nodes for v in node.outputs}
+
+    @cached_property
+    def readers(self) -> Mapping[str, tuple[Node, ...]]:
+        """Value name -> the nodes that read it, in order; a node reading twice stands twice."""
+        found: dict[str, list[Node]] = {name: [] for name in self.values}
+        for node in self.nodes:
+            for name in node.inputs:
+                found[name].append(node)
+        return {name: tuple(nodes) for name, nodes in found.items()}
+
+    def shape(self, value: str) -> Shape:
+        """The inferred shape of a value; ValueError before inference."""
+        shape = self.values[value].shape
+        if shape is None:
+            raise ValueError(f"the shape of `{value}` has not been inferred")
+        return shape
+
+    def replace(self, **changes: Any) -> Graph:
+        """A copy with fields replaced."""
+        return replace(self, **changes)

@@ -1,0 +1,176 @@
+"""What an op is: everything about a layer type that does not depend on a backend or a format.
+
+A family file holds one :class:`OpDef` per layer type it defines, and ``netc/ops/catalog.py`` lists
+them all. See docs/adding-a-layer.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from netc.ir.types import Shape
+from netc.ops.filler import CONSTANT_ZERO, Filler
+from netc.schema.message import Message
+
+
+class ShapeError(Exception):
+    """Shapes that do not fit, as a bare fact; shape inference adds layer, blobs and places.
+
+    Args:
+        message: the rule and both numbers, e.g. "`kernel_size` 7 is larger than the padded
+            height 5".
+        field: dotted path of the layer's field to point at, e.g. "pooling_param.kernel_size".
+        help: what to do.
+        code: the diagnostic's code.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        field: str | None = None,
+        help: Sequence[str] = (),
+        code: str = "shape-mismatch",
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.help = tuple(help)
+        self.code = code
+
+
+class Arity(NamedTuple):
+    """How many bottoms and tops a layer takes, each as (least, most); most None is no limit.
+
+    ``same`` asks for as many tops as bottoms. ``optional_top`` is for losses: with no top written
+    Caffe gives them one of its own.
+    """
+
+    bottoms: tuple[int, int | None]
+    tops: tuple[int, int | None]
+    same: bool = False
+    optional_top: bool = False
+
+
+class WeightSpec(NamedTuple):
+    """A trained array that a layer has: its shape and how it is filled when none is given."""
+
+    shape: Shape
+    filler: Filler = CONSTANT_ZERO
+
+
+class Cost(NamedTuple):
+    """Arithmetic of one forward. One multiply-add counts 1 in ``macs``.
+
+    ``operations`` are the other arithmetic operations (comparisons, additions, divisions,
+    exponentials ...). Parameters and bytes follow from the shapes and are counted elsewhere.
+    """
+
+    macs: int = 0
+    operations: int = 0
+
+
+class Window(NamedTuple):
+    """What of its input an output element sees, per spatial axis (the axes after the second).
+
+    ``stride`` is in input elements per output element; a deconvolution's ``fractional`` window has
+    output elements per input element instead. ``whole`` sees the entire spatial extent.
+    """
+
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    pad: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
+    fractional: bool = False
+    whole: bool = False
+
+
+POINTWISE = Window()
+
+Params = Any
+Parse = Callable[[Message, "LayerContext"], Params]
+ShapeRule = Callable[[Params, Sequence[Shape]], tuple[Shape, ...]]
+WeightRule = Callable[[Params, Sequence[Shape]], tuple[WeightSpec, ...]]
+CostRule = Callable[[Params, Sequence[Shape], Sequence[Shape]], Cost]
+WindowRule = Callable[[Params, Sequence[Shape], Sequence[Shape]], Window]
+Kernel = Callable[[Params, Sequence[Any], Sequence[Any]], Sequence[Any]]
+
+
+class LayerContext(NamedTuple):
+    """What a layer's parameters depend on besides its own message."""
+
+    phase: str
+    bottoms: int
+    tops: int
+
+
+def no_params(layer: Message, context: LayerContext) -> None:
+    """Parse rule of a layer without parameters."""
+    return None
+
+
+def no_weights(params: Params, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
+    """Weight rule of a layer without weights."""
+    return ()
+
+
+def same_shape(params: Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    """Shape rule of a layer whose every top has the shape of the bottom at its index."""
+    return tuple(inputs)
+
+
+def free(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
+    """Cost rule of a layer that only moves or drops data."""
+    return Cost()
+
+
+def pointwise(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
+    """Window rule of a layer whose output elements see the input element at their place."""
+    return POINTWISE
+
+
+def whole(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
+    """Window rule of a layer whose output elements see all of the input."""
+    return Window(whole=True)
+
+
+@dataclass(frozen=True, slots=True)
+class OpDef:
+    """A layer type.
+
+    Args:
+        name: Caffe's type string.
+        arity: numbers of bottoms and tops.
+        params: the layer's message and context -> frozen dataclass; raises NetcError at a field.
+        shape: (params, input shapes) -> output shapes; raises ShapeError.
+        weights: (params, input shapes) -> the trained arrays it has.
+        cost: (params, input shapes, output shapes) -> Cost.
+        window: (params, input shapes, output shapes) -> Window.
+        reference: (params, input arrays, weight arrays) -> output arrays (float32). The definition
+            of the result: plain NumPy, written against the arrays' own namespace where it can be
+            (``netc.ops.array.namespace``), never writing to its inputs.
+        train: reference of the TRAIN phase where it returns more: (params, inputs, weights) ->
+            (outputs, new weight arrays). BatchNorm's running averages.
+        gradient: reserved: (params, inputs, weights, outputs, output gradients) -> (input
+            gradients, weight gradients).
+        source: reads data from outside; becomes inputs of the graph. ``shape`` then takes no
+            inputs and gives the shapes its parameters say; it raises ShapeError with code
+            "unknown-input-shape" where they do not.
+        loss: its first top has loss_weight 1 unless written otherwise.
+        in_place: Caffe runs it in place where top and bottom have one name.
+    """
+
+    name: str
+    arity: Arity
+    shape: ShapeRule
+    reference: Kernel
+    params: Parse = no_params
+    weights: WeightRule = no_weights
+    cost: CostRule = free
+    window: WindowRule = pointwise
+    train: Callable[..., Any] | None = None
+    gradient: Callable[..., Any] | None = None
+    source: bool = False
+    loss: bool = False
+    in_place: bool = False

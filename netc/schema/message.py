@@ -1,0 +1,126 @@
+"""A bound message: values of a message type, each with the place it was written at.
+
+Immutable. What text, weights and upgrades have in common; ``google.protobuf`` messages are made
+from it, or it from them, only where bytes are read or written (see ``netc.schema.convert``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from netc.diagnostics import Diagnostic, NetcError, Span
+
+Kind = Literal[
+    "double", "float", "int32", "int64", "uint32", "uint64", "bool", "string", "bytes", "enum",
+    "message",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class EnumType:
+    """An enum: identifiers to numbers, first name of a number first."""
+
+    name: str
+    numbers: Mapping[str, int]
+    names: Mapping[int, str]
+
+
+@dataclass(frozen=True, eq=False)
+class FieldType:
+    """A field of a message type; ``message`` or ``enum`` is set by its kind."""
+
+    name: str
+    number: int
+    kind: Kind
+    repeated: bool = False
+    required: bool = False
+    default: Any = None
+    packed: bool = False
+    message: MessageType | None = None
+    enum: EnumType | None = None
+
+
+@dataclass(eq=False)
+class MessageType:
+    """A message type: its fields by name. Mutable only while a schema is being linked."""
+
+    name: str
+    fields: dict[str, FieldType] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"MessageType({self.name})"
+
+
+class Entry(NamedTuple):
+    """A value and where it stands; an enum's value is its identifier.
+
+    ``span`` is the value's, ``name_span`` the field name's before it.
+    """
+
+    value: Any
+    span: Span | None = None
+    name_span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Message:
+    """Values of a message type; absent fields are not in ``entries``."""
+
+    type: MessageType
+    entries: Mapping[str, tuple[Entry, ...]] = field(default_factory=dict)
+    span: Span | None = None
+
+    def has(self, name: str) -> bool:
+        """Whether the field was given; KeyError for a field the type does not have."""
+        self.type.fields[name]  # a KeyError here is a mistake in netc, not in the file
+        return name in self.entries
+
+    def get(self, name: str) -> Any:
+        """The value, or the schema's default; a tuple for a repeated field.
+
+        An absent message field gives an empty message at this message's place, so that
+        ``layer.get("pooling_param").get("stride")`` always has an answer.
+        """
+        entries = self.entries.get(name)
+        kind = self.type.fields[name]
+        if kind.repeated:
+            return tuple(e.value for e in entries) if entries else ()
+        if entries:
+            return entries[-1].value
+        if kind.message is not None:
+            return Message(kind.message, {}, self.span)
+        return kind.default
+
+    def optional(self, name: str) -> Any:
+        """The value of a singular field, None where it was not given."""
+        return self.get(name) if self.has(name) else None
+
+    def span_of(self, name: str, index: int = -1) -> Span | None:
+        """Where the field's value stands (the message itself when it was not given)."""
+        entries = self.entries.get(name)
+        return (entries[index].span or self.span) if entries else self.span
+
+    def name_span_of(self, name: str, index: int = -1) -> Span | None:
+        """Where the field's name stands (the message itself when it was not given)."""
+        entries = self.entries.get(name)
+        return (entries[index].name_span or self.span) if entries else self.span
+
+    def error(self, field_name: str | None, code: str, message: str, *help: str) -> NetcError:
+        """A NetcError that points at a field of this message; to be raised by the caller."""
+        span = self.span_of(field_name) if field_name else self.span
+        return NetcError(Diagnostic(code, message, span, help=help))
+
+    def with_entries(self, **entries: tuple[Entry, ...]) -> Message:
+        """A copy with fields replaced; an empty tuple removes the field."""
+        merged = {**self.entries, **entries}
+        return Message(self.type, {k: v for k, v in merged.items() if v}, self.span)
+
+    def without(self, *names: str) -> Message:
+        """A copy lacking the named fields; this message itself if it has none of them."""
+        if not any(n in self.entries for n in names):
+            return self
+        return Message(
+            self.type, {k: v for k, v in self.entries.items() if k not in names}, self.span
+        )

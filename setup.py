@@ -1,0 +1,58 @@
+"""Packaging: the code in netc/, and schemas/ and prototxt/ as data inside the installed package."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+DATA = {"netc._data.schemas": "schemas", "netc._data.prototxt": "prototxt"}
+
+
+def data_files(folder: str) -> list[str]:
+    """Every file below a data folder, relative to it."""
+    root = ROOT / folder
+    return [str(p.relative_to(root)) for p in sorted(root.rglob("*")) if p.is_file()]
+
+
+def version() -> str:
+    """The version, read from netc/version.py without importing the package."""
+    scope: dict[str, str] = {}
+    exec((ROOT / "netc" / "version.py").read_text(), scope)
+    return scope["__version__"]
+
+
+TEST = ["pytest>=8", "hypothesis>=6.100", "h5py>=3.10", "Pillow>=10", "ruff>=0.8", "mypy>=1.13"]
+
+setup(
+    name="netc",
+    version=version(),
+    description="A compiler for networks written as text: runs Caffe's nets, exactly and fast",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="BSD-2-Clause",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    packages=[*find_packages(include=["netc", "netc.*"]), "netc._data", *DATA],
+    package_dir={"netc": "netc", **DATA},
+    package_data={
+        "netc": ["py.typed", "syntax/*.lark", "schema/*.lark"],
+        **{package: data_files(folder) for package, folder in DATA.items()},
+    },
+    install_requires=[
+        "lark>=1.2",
+        "numpy>=1.26",
+        "protobuf>=5",
+        "rich>=13",
+        "Pillow>=10",
+        "numba>=0.60",
+    ],
+    extras_require={
+        "h5": ["h5py>=3.10"],
+        "lmdb": ["lmdb>=1.4"],
+        "onnx": ["onnx>=1.16"],
+        "cuda12": ["cupy-cuda12x>=13"],
+        "cuda13": ["cupy-cuda13x>=14"],
+        "test": TEST,
+    },
+    entry_points={"console_scripts": ["netc=netc.cli.main:main"]},
+)

@@ -1,0 +1,44 @@
+"""Fixtures: where the golden numbers, the public nets and the corpus are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def corpus_dir() -> Path:
+    """The corpus of public prototxt files; it is not part of the project."""
+    return Path(os.environ.get("NETC_CORPUS", ROOT.parent / "shared" / "corpus"))
+
+
+def nets_dir() -> Path:
+    """The public benchmark nets; they are not part of the project."""
+    return Path(os.environ.get("NETC_NETS", corpus_dir().parent / "nets"))
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of numbers that BVLC Caffe computed."""
+    return ROOT / "tests" / "golden"
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The corpus folder; skips where it is absent."""
+    path = corpus_dir()
+    if not path.is_dir():
+        pytest.skip(f"the corpus of public nets is not at {path} (set NETC_CORPUS)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def nets() -> Path:
+    """The folder of public benchmark nets; skips where it is absent."""
+    path = nets_dir()
+    if not path.is_dir():
+        pytest.skip(f"the public benchmark nets are not at {path} (set NETC_NETS)")
+    return path
