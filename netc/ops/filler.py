@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 
 import numpy as np
 
+from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.ir.graph import Array
-from netc.ir.types import Shape
+from netc.ir.types import Shape, count
 from netc.schema.message import Message
 
 
@@ -33,11 +36,169 @@ def parse_filler(message: Message) -> Filler:
     """The filler a FillerParameter message describes.
 
     Raises:
-        NetcError: unknown-filler, at the type, when Caffe has no filler of that name.
+        NetcError: unknown-filler, at the type, when Caffe has no filler of that name;
+            bad-filler, at the field, for a value that the filler does not take.
     """
-    raise NotImplementedError
+    filler = Filler(**{f.name: message.get(f.name) for f in fields(Filler)})
+    if filler.type not in _FILL:
+        known = ", ".join(f"`{name}`" for name in _FILL)
+        raise message.error(
+            "type",
+            "unknown-filler",
+            f"there is no filler `{filler.type}`",
+            *(did_you_mean(filler.type, _FILL) or (f"the fillers are {known}",)),
+        )
+    _check_values(filler, message)
+    return filler
+
+
+def _check_values(filler: Filler, message: Message) -> None:
+    fault = _value_fault(filler)
+    if fault:
+        raise message.error(fault[0], "bad-filler", fault[1], fault[2])
+
+
+def _value_fault(filler: Filler) -> tuple[str, str, str] | None:
+    """The field, the broken rule and the remedy, where a value is not one the filler takes."""
+    gaussian = filler.type == "gaussian"
+    if filler.sparse != -1 and not gaussian:
+        return (
+            "sparse",
+            f"filler `{filler.type}` takes no `sparse`, it is {filler.sparse}",
+            'remove `sparse` or use `type: "gaussian"`',
+        )
+    if filler.sparse < -1:
+        return "sparse", f"`sparse` must be at least -1, it is {filler.sparse}", "-1 means dense"
+    if gaussian and not filler.std > 0:
+        return (
+            "std",
+            f"`std` must be greater than 0, it is {filler.std:g}",
+            f'for a constant use `type: "constant" value: {filler.mean:g}`',
+        )
+    if filler.type == "uniform" and not filler.min <= filler.max:
+        field = f"`min` {filler.min:g} is greater than `max` {filler.max:g}"
+        return "min", field, "`max` is 1 and `min` is 0 unless written"
+    return None
+
+
+def filler_fault(filler: Filler, shape: Shape) -> str | None:
+    """Why Caffe would not fill an array of this shape so; None where it would."""
+    if count(shape) == 0:
+        return f"a filler needs an array with elements, the shape is {shape}"
+    if filler.type == "bilinear":
+        return _bilinear_fault(shape)
+    if filler.type == "gaussian" and filler.sparse >= 0:
+        return _sparse_fault(filler, shape)
+    if filler.type in ("positive_unitball", "xavier", "msra") and not shape:
+        return f"filler `{filler.type}` needs an array of at least 1 axis, it has 0"
+    return None
+
+
+def _bilinear_fault(shape: Shape) -> str | None:
+    if len(shape) != 4:
+        return f"filler `bilinear` needs an array of 4 axes, it has {len(shape)}: {shape}"
+    if shape[2] != shape[3]:
+        return f"filler `bilinear` needs a square kernel, it is {shape[2]} by {shape[3]}"
+    return None
+
+
+def _sparse_fault(filler: Filler, shape: Shape) -> str | None:
+    if not shape:
+        return "filler `gaussian` with `sparse` needs an array of at least 1 axis, it has 0"
+    if filler.sparse > shape[0]:
+        return f"`sparse` {filler.sparse} is more than the {shape[0]} outputs"
+    return None
 
 
 def fill(filler: Filler, shape: Shape, rng: np.random.Generator) -> Array:
-    """A new float32 array of ``shape`` filled as ``filler`` says."""
-    raise NotImplementedError
+    """A new float32 array of ``shape`` filled as ``filler`` says.
+
+    The distributions are Caffe's, the random numbers are ``rng``'s own: the same generator state
+    gives the same array.
+
+    Raises:
+        NetcError: bad-filler, when the filler cannot fill this shape.
+    """
+    fault = filler_fault(filler, shape)
+    if fault:
+        raise NetcError(Diagnostic("bad-filler", fault))
+    with np.errstate(all="ignore"):
+        return _FILL[filler.type](filler, shape, rng)
+
+
+def _constant(filler: Filler, shape: Shape, rng: np.random.Generator) -> Array:
+    return np.full(shape, filler.value, dtype=np.float32)
+
+
+def _uniform(filler: Filler, shape: Shape, rng: np.random.Generator) -> Array:
+    return _between(filler.min, filler.max, shape, rng)
+
+
+def _between(low: float, high: float, shape: Shape, rng: np.random.Generator) -> Array:
+    drawn = _draw(rng.random, shape)
+    drawn *= np.float32(high - low)
+    drawn += np.float32(low)
+    return np.minimum(drawn, np.float32(high), out=drawn)
+
+
+def _normal(mean: float, std: float, shape: Shape, rng: np.random.Generator) -> Array:
+    drawn = _draw(rng.standard_normal, shape)
+    drawn *= np.float32(std)
+    drawn += np.float32(mean)
+    return drawn
+
+
+def _draw(draw: Callable[..., Array], shape: Shape) -> Array:
+    """Random float32 numbers; always an array, also for the shape ()."""
+    drawn = np.empty(shape, dtype=np.float32)
+    draw(out=drawn, dtype=np.float32)
+    return drawn
+
+
+def _gaussian(filler: Filler, shape: Shape, rng: np.random.Generator) -> Array:
+    drawn = _normal(filler.mean, filler.std, shape, rng)
+    if filler.sparse >= 0:
+        drawn *= _draw(rng.random, shape) < filler.sparse / shape[0]
+    return drawn
+
+
+def _positive_unitball(filler: Filler, shape: Shape, rng: np.random.Generator) -> Array:
+    drawn = _draw(rng.random, shape).reshape(shape[0], -1)
+    drawn /= drawn.sum(axis=1, keepdims=True)
+    return drawn.reshape(shape)
+
+
+def _xavier(filler: Filler, shape: Shape, rng: np.random.Generator) -> Array:
+    scale = math.sqrt(3.0 / _fan(filler, shape))
+    return _between(-scale, scale, shape, rng)
+
+
+def _msra(filler: Filler, shape: Shape, rng: np.random.Generator) -> Array:
+    return _normal(0.0, math.sqrt(2.0 / _fan(filler, shape)), shape, rng)
+
+
+def _fan(filler: Filler, shape: Shape) -> float:
+    total = count(shape)
+    fan_in = total // shape[0]
+    fan_out = total // shape[1] if len(shape) > 1 else total
+    by_norm = {"FAN_IN": fan_in, "FAN_OUT": fan_out, "AVERAGE": (fan_in + fan_out) / 2}
+    return by_norm[filler.variance_norm]
+
+
+def _bilinear(filler: Filler, shape: Shape, rng: np.random.Generator) -> Array:
+    width = shape[3]
+    half = math.ceil(width / 2)
+    centre = (width - 1) / (2 * half)
+    ramp = (1 - abs(np.arange(width) / half - centre)).astype(np.float32)
+    return np.broadcast_to(np.outer(ramp, ramp), shape).astype(np.float32)
+
+
+_FILL: Mapping[str, Callable[[Filler, Shape, np.random.Generator], Array]] = {
+    "constant": _constant,
+    "gaussian": _gaussian,
+    "positive_unitball": _positive_unitball,
+    "uniform": _uniform,
+    "xavier": _xavier,
+    "msra": _msra,
+    "bilinear": _bilinear,
+}
