@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +33,23 @@ class Value:
     span: Span | None = None
 
 
+class ParamSpec(NamedTuple):
+    """A layer's ``param { }``: the name it shares a parameter by and its training multipliers."""
+
+    name: str = ""
+    lr_mult: float | None = None
+    decay_mult: float | None = None
+    permissive: bool = False
+    span: Span | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """A trained array of one or, when shared by name, several nodes.
 
     ``name`` is ``layer/index`` of the owner. ``filler`` is the op's frozen filler description.
+    ``owner`` names the parameter whose elements this one reads in another shape
+    (``share_mode: PERMISSIVE``); such a parameter has no elements of its own.
     """
 
     name: str
@@ -45,6 +57,7 @@ class Parameter:
     filler: Any = None
     array: Array | None = None
     span: Span | None = None
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +66,7 @@ class Node:
 
     ``params`` is the op's own frozen dataclass; ``inputs`` and ``outputs`` name values,
     ``parameters`` names entries of ``Graph.parameters``. ``spans`` holds the layer's place, and
-    every layer's where nodes were fused.
+    every layer's where nodes were fused. ``param_specs`` are the layer's ``param`` entries.
     """
 
     name: str
@@ -63,6 +76,7 @@ class Node:
     outputs: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
     spans: tuple[Span, ...] = ()
+    param_specs: tuple[ParamSpec, ...] = ()
 
     @property
     def span(self) -> Span | None:

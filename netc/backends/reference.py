@@ -1,0 +1,81 @@
+"""The reference executor: runs each op's NumPy definition, node by node.
+
+Slow, and the definition of every result: all other ways of running a net are compared with it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.graph import Array, Graph, Node
+from netc.ops.catalog import CATALOG
+
+
+def run(graph: Graph, feeds: Mapping[str, Array], wanted: Sequence[str] = ()) -> dict[str, Array]:
+    """Forward.
+
+    Args:
+        graph: with parameters that have arrays.
+        feeds: each input value's array, float32.
+        wanted: value names to give back besides ``graph.outputs``.
+
+    Returns:
+        Value name -> array, the outputs first.
+
+    Raises:
+        NetcError: an op met values it cannot take (a label out of range ...), with its layer.
+    """
+    names = dict.fromkeys((*graph.outputs, *wanted))
+    remaining = Counter(v for node in graph.nodes for v in node.inputs)
+    remaining.update(names)
+    values: dict[str, Array] = dict(feeds)
+    for node in graph.nodes:
+        results = run_node(graph, node, [values[v] for v in node.inputs])
+        values.update(zip(node.outputs, results, strict=True))
+        for name in node.inputs:
+            remaining[name] -= 1
+        for name in (*node.inputs, *node.outputs):
+            if remaining[name] <= 0:
+                values.pop(name, None)
+    return {name: values[name] for name in names}
+
+
+def run_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> list[Array]:
+    """One node's outputs as float32 arrays."""
+    op = CATALOG[node.op]
+    weights = [parameter_array(graph, name) for name in node.parameters]
+    try:
+        with np.errstate(all="ignore"):
+            results = op.reference(node.params, inputs, weights)
+    except NetcError as error:
+        raise _at_layer(error, node) from None
+    return [np.asarray(result, dtype=np.float32) for result in results]
+
+
+def parameter_array(graph: Graph, name: str) -> Array:
+    """A parameter's array, an owner's elements in the reader's shape where they are shared."""
+    parameter = graph.parameters[name]
+    if parameter.owner is not None:
+        shape = parameter.shape or ()
+        return parameter_array(graph, parameter.owner).reshape(shape)
+    if parameter.array is None:
+        raise ValueError(f"parameter `{name}` has no array")
+    return parameter.array
+
+
+def _at_layer(error: NetcError, node: Node) -> NetcError:
+    return NetcError(
+        Diagnostic(
+            d.code,
+            f"layer `{node.name}` ({node.op}): {d.message}",
+            d.span or node.span,
+            d.severity,
+            d.notes,
+            d.help,
+        )
+        for d in error.diagnostics
+    )

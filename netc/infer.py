@@ -1,0 +1,277 @@
+"""Shape inference: every value's and every parameter's shape, from the inputs' shapes.
+
+Shape rules raise bare facts; this module adds the layer, its blobs and where each came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from netc.diagnostics import Diagnostic, NetcError, Note, Span
+from netc.ir.graph import Graph, Node, Parameter, ParamSpec, Value
+from netc.ir.types import MAX_AXES, MAX_COUNT, Shape, count
+from netc.ops.catalog import CATALOG
+from netc.ops.define import OpDef, ShapeError, WeightSpec
+from netc.schema.message import Message
+
+
+class Inferred(NamedTuple):
+    """A graph with shapes; those that cannot be known, or are in error, stay None."""
+
+    graph: Graph
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def infer(
+    graph: Graph,
+    inputs: Mapping[str, Shape] | None = None,
+    catalog: Mapping[str, OpDef] = CATALOG,
+    messages: Mapping[str, Message] | None = None,
+) -> Inferred:
+    """Shapes of all values and parameters.
+
+    Args:
+        graph: the graph; shapes of its inputs are taken as they stand.
+        inputs: input shapes that replace those in the graph.
+        catalog: the ops there are.
+        messages: node name -> its layer as written; complaints then point at the field.
+
+    Mistakes are gathered, not raised; what depends on a mistake is left without a shape.
+    """
+    walk = _Inference(graph, catalog, messages or {})
+    for name in graph.inputs:
+        shape = (inputs or {}).get(name, graph.values[name].shape)
+        walk.set_shape(name, shape, None)
+    for node in graph.nodes:
+        walk.visit(node)
+    return Inferred(walk.result(), tuple(walk.diagnostics))
+
+
+def inferred(graph: Graph, inputs: Mapping[str, Shape] | None = None) -> Graph:
+    """The graph with shapes.
+
+    Raises:
+        NetcError: shapes do not fit; all places together.
+    """
+    result = infer(graph, inputs)
+    if any(d.severity == "error" for d in result.diagnostics):
+        raise NetcError(result.diagnostics)
+    return result.graph
+
+
+class _Inference:
+    """One walk over a graph; holds what has been found so far."""
+
+    def __init__(
+        self, graph: Graph, catalog: Mapping[str, OpDef], messages: Mapping[str, Message]
+    ) -> None:
+        self.graph = graph
+        self.messages = messages
+        self.catalog = catalog
+        self.shapes: dict[str, Shape | None] = {}
+        self.parameters: dict[str, Parameter] = {}
+        self.shared: dict[str, tuple[str, ParamSpec]] = {}
+        self.nodes: list[Node] = []
+        self.diagnostics: list[Diagnostic] = []
+
+    def result(self) -> Graph:
+        values = {
+            name: replace(value, shape=self.shapes.get(name))
+            for name, value in self.graph.values.items()
+        }
+        parameters = {
+            name: replace(p, array=old.array) if (old := self._old(name)) else p
+            for name, p in self.parameters.items()
+        }
+        return self.graph.replace(nodes=tuple(self.nodes), values=values, parameters=parameters)
+
+    def _old(self, name: str) -> Parameter | None:
+        return self.graph.parameters.get(name)
+
+    def set_shape(self, name: str, shape: Shape | None, node: Node | None) -> None:
+        fault = None if shape is None else shape_fault(shape)
+        if fault:
+            value = self.graph.values[name]
+            owner = f"layer `{node.name}` ({node.op})" if node else "the net's input"
+            self.diagnostics.append(
+                Diagnostic(
+                    "blob-too-large",
+                    f"{owner}: blob `{value.blob}` would be {show(shape)}, {fault}",
+                    (node.span if node else None) or value.span,
+                )
+            )
+        self.shapes[name] = None if fault else shape
+
+    def visit(self, node: Node) -> None:
+        """Infer one node; a node with an unknown input or a fault leaves its outputs unknown."""
+        inputs = [self.shapes.get(name) for name in node.inputs]
+        known = [shape for shape in inputs if shape is not None]
+        if len(known) < len(inputs):
+            self.nodes.append(node)
+            return
+        op = self.catalog[node.op]
+        try:
+            outputs = op.shape(node.params, known)
+            specs = op.weights(node.params, known)
+            self._check_outputs(node, outputs)
+        except ShapeError as error:
+            self.diagnostics.append(self._located(node, error, known))
+            self.nodes.append(node)
+            return
+        for name, shape in zip(node.outputs, outputs, strict=True):
+            self.set_shape(name, shape, node)
+        self.nodes.append(replace(node, parameters=self._parameters(node, specs)))
+
+    def _check_outputs(self, node: Node, outputs: Sequence[Shape]) -> None:
+        if len(outputs) != len(node.outputs):
+            raise ShapeError(f"{len(node.outputs)} tops are named, and it makes {len(outputs)}")
+
+    def _located(self, node: Node, error: ShapeError, inputs: Sequence[Shape]) -> Diagnostic:
+        notes = tuple(
+            Note(self._origin(name, shape), self.graph.values[name].span)
+            for name, shape in zip(node.inputs, inputs, strict=True)
+        )
+        return Diagnostic(
+            error.code,
+            f"layer `{node.name}` ({node.op}): {error.message}",
+            self._field_span(node, error.field) or node.span,
+            notes=notes,
+            help=error.help,
+        )
+
+    def _field_span(self, node: Node, path: str | None) -> Span | None:
+        """The place of a field of the node's layer, of the nearest written one around it."""
+        message, span = self.messages.get(node.name), None
+        for name in path.split(".") if path else ():
+            if message is None or name not in message.type.fields or not message.has(name):
+                break
+            span = message.span_of(name)
+            value = message.get(name)
+            message = value if isinstance(value, Message) else None
+        return span
+
+    def _origin(self, name: str, shape: Shape) -> str:
+        value = self.graph.values[name]
+        producer = self.graph.producers.get(name)
+        source = f"layer `{producer.name}`" if producer else "the net's input"
+        return f"bottom `{value.blob}` is {show(shape)}, from {source}"
+
+    def _parameters(self, node: Node, specs: Sequence[WeightSpec]) -> tuple[str, ...]:
+        if len(node.param_specs) > len(specs):
+            self.diagnostics.append(
+                Diagnostic(
+                    "too-many-params",
+                    f"layer `{node.name}` ({node.op}) has {len(node.param_specs)} `param` entries "
+                    f"and {len(specs)} parameters",
+                    node.param_specs[len(specs)].span or node.span,
+                    help=("remove the surplus `param { }`",),
+                )
+            )
+        return tuple(self._parameter(node, i, spec) for i, spec in enumerate(specs))
+
+    def _parameter(self, node: Node, index: int, spec: WeightSpec) -> str:
+        name = f"{node.name}/{index}"
+        written = node.param_specs[index] if index < len(node.param_specs) else ParamSpec()
+        fault = shape_fault(spec.shape)
+        if fault:
+            self.diagnostics.append(
+                Diagnostic(
+                    "blob-too-large",
+                    f"layer `{node.name}` ({node.op}): parameter {index} would be "
+                    f"{show(spec.shape)}, {fault}",
+                    node.span,
+                )
+            )
+        if written.name and written.name in self.shared:
+            return self._share(node, index, spec, written)
+        if written.name:
+            self.shared[written.name] = (name, written)
+        self.parameters[name] = Parameter(name, spec.shape, spec.filler, None, node.span)
+        return name
+
+    def _share(self, node: Node, index: int, spec: WeightSpec, written: ParamSpec) -> str:
+        """The parameter that an earlier layer owns under the same ``param { name }``."""
+        owner, first = self.shared[written.name]
+        shape = self.parameters[owner].shape or ()
+        self._check_multipliers(node, written, first)
+        if shape == spec.shape:
+            return owner
+        permissive = written.permissive
+        if not permissive or count(shape) != count(spec.shape):
+            self.diagnostics.append(
+                _share_mismatch(node, written, first, (owner, shape), spec.shape)
+            )
+            return owner
+        name = f"{node.name}/{index}"
+        self.parameters[name] = Parameter(
+            name, spec.shape, spec.filler, None, node.span, owner=owner
+        )
+        return name
+
+    def _check_multipliers(self, node: Node, written: ParamSpec, first: ParamSpec) -> None:
+        for what, mine, theirs in (
+            ("lr_mult", written.lr_mult, first.lr_mult),
+            ("decay_mult", written.decay_mult, first.decay_mult),
+        ):
+            if mine is not None and theirs is not None and mine != theirs:
+                self.diagnostics.append(
+                    Diagnostic(
+                        "shared-param-multiplier",
+                        f"layer `{node.name}` shares parameter `{written.name}` with `{what}` "
+                        f"{mine:g}, and its owner has {theirs:g}",
+                        written.span or node.span,
+                        notes=(Note("the owner's `param` is here", first.span),),
+                    )
+                )
+
+
+def _share_mismatch(
+    node: Node,
+    written: ParamSpec,
+    first: ParamSpec,
+    owner: tuple[str, Shape],
+    shape: Shape,
+) -> Diagnostic:
+    same_count = count(owner[1]) == count(shape)
+    return Diagnostic(
+        "shared-param-shape",
+        f"layer `{node.name}` ({node.op}) wants parameter `{written.name}` as {show(shape)}, and "
+        f"its owner `{owner[0]}` has {show(owner[1])}",
+        written.span or node.span,
+        notes=(Note("the owner's `param` is here", first.span),),
+        help=("`share_mode: PERMISSIVE` shares equal counts in different shapes",)
+        if same_count
+        else ("shared parameters must have equal shapes",),
+    )
+
+
+def shape_fault(shape: Shape) -> str | None:
+    """Why no blob can have this shape, None where one can (the limits of blob.cpp)."""
+    if len(shape) > MAX_AXES:
+        return f"{len(shape)} axes, more than {MAX_AXES}"
+    if any(size < 0 for size in shape):
+        return "a negative size"
+    if count(shape) > MAX_COUNT:
+        return f"{count(shape):,} elements, more than {MAX_COUNT:,}"
+    return None
+
+
+def show(shape: Shape | None) -> str:
+    """A shape as people write it: ``1x3x224x224``; ``a scalar`` for no axes."""
+    if shape is None:
+        return "unknown"
+    if len(shape) > MAX_AXES:
+        shown = "x".join(str(s) for s in shape[:4])
+        return f"{shown}x... ({len(shape)} axes)"
+    return "x".join(str(size) for size in shape) if shape else "a scalar"
+
+
+def blob_shapes(graph: Graph) -> dict[str, Shape]:
+    """Every blob by Caffe's name -> shape, those of known shape."""
+    return {v.blob: v.shape for v in _last_versions(graph) if v.shape is not None}
+
+
+def _last_versions(graph: Graph) -> list[Value]:
+    return list({v.blob: v for v in graph.values.values()}.values())

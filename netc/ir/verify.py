@@ -1,0 +1,95 @@
+"""What a graph must be, in every phase of its life."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Literal
+
+from netc.diagnostics import InternalError
+from netc.ir.graph import Graph, Node
+
+Phase = Literal["lowered", "inferred", "loaded"]
+
+
+def verify(graph: Graph, phase: Phase, ops: Collection[str] | None = None) -> None:
+    """Check a graph against the grammar of a phase.
+
+    * lowered: every value is produced once, before it is read; inputs, outputs, values and
+      parameters that are named exist; names of nodes are unique; every op is known.
+    * inferred: and every value and parameter has a shape.
+    * loaded: and every parameter has an array of its shape (or an owner that has).
+
+    Raises:
+        InternalError: with every fault found. A graph that fails here is a fault of netc.
+    """
+    faults = list(_structure(graph, ops))
+    if phase != "lowered" and not faults:
+        faults += _shapes(graph)
+    if phase == "loaded" and not faults:
+        faults += _arrays(graph)
+    if faults:
+        raise InternalError("the graph is broken:\n" + "\n".join(f"  {f}" for f in faults))
+
+
+def _structure(graph: Graph, ops: Collection[str] | None) -> Iterator[str]:
+    produced: set[str] = set()
+    for name in graph.inputs:
+        if name in produced:
+            yield f"input `{name}` stands twice"
+        produced.add(name)
+    seen: set[str] = set()
+    for node in graph.nodes:
+        yield from _node(graph, node, produced, ops)
+        if node.name in seen:
+            yield f"node `{node.name}`: the name is taken"
+        seen.add(node.name)
+    for name in graph.outputs:
+        if name not in produced:
+            yield f"output `{name}` is produced by nothing"
+    for name in produced:
+        if name not in graph.values:
+            yield f"value `{name}` is not described"
+
+
+def _node(
+    graph: Graph, node: Node, produced: set[str], ops: Collection[str] | None
+) -> Iterator[str]:
+    if ops is not None and node.op not in ops:
+        yield f"node `{node.name}`: no op `{node.op}`"
+    for name in node.inputs:
+        if name not in produced:
+            yield f"node `{node.name}`: reads `{name}` before it is produced"
+    for name in node.parameters:
+        if name not in graph.parameters:
+            yield f"node `{node.name}`: no parameter `{name}`"
+    for name in node.outputs:
+        if name in produced:
+            yield f"node `{node.name}`: produces `{name}` a second time"
+        produced.add(name)
+
+
+def _shapes(graph: Graph) -> Iterator[str]:
+    for node in graph.nodes:
+        for name in node.outputs:
+            if graph.values[name].shape is None:
+                yield f"node `{node.name}`: the shape of `{name}` is unknown"
+    for name in graph.inputs:
+        if graph.values[name].shape is None:
+            yield f"input `{name}`: its shape is unknown"
+    for name, parameter in graph.parameters.items():
+        if parameter.shape is None:
+            yield f"parameter `{name}`: its shape is unknown"
+
+
+def _arrays(graph: Graph) -> Iterator[str]:
+    for name, parameter in graph.parameters.items():
+        if parameter.owner is not None:
+            if parameter.owner not in graph.parameters:
+                yield f"parameter `{name}`: no owner `{parameter.owner}`"
+        elif parameter.array is None:
+            yield f"parameter `{name}`: it has no array"
+        elif parameter.array.shape != parameter.shape:
+            yield (
+                f"parameter `{name}`: its array is {parameter.array.shape} and its shape "
+                f"{parameter.shape}"
+            )

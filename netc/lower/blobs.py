@@ -1,0 +1,122 @@
+"""Caffe's named, rewritable blobs as values that are each produced once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from netc.diagnostics import Diagnostic, Note, Span, did_you_mean
+from netc.ir.graph import Node, Value
+
+AUTOMATIC = "(automatic)"  # the blob of a loss layer with no top, net.cpp AppendTop
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One content of a blob: which layer made it and where its name was written."""
+
+    blob: str
+    layer: str
+    serial: int
+    span: Span | None
+
+
+@dataclass(slots=True)
+class Blobs:
+    """The blobs seen so far while layers are walked in order.
+
+    Values are handed out as serial numbers in text form and get their names at the end, when it is
+    known which version of each blob is the last.
+    """
+
+    versions: list[Version] = field(default_factory=list)
+    current: dict[str, Version] = field(default_factory=dict)
+
+    def produce(self, blob: str, layer: str, span: Span | None) -> str:
+        """A new version of a blob; returns its provisional value name."""
+        version = Version(blob, layer, len(self.versions), span)
+        self.versions.append(version)
+        self.current[blob] = version
+        return str(version.serial)
+
+    def read(self, blob: str) -> str | None:
+        """The provisional name of a blob's present content, None if there is no such blob."""
+        version = self.current.get(blob)
+        return None if version is None else str(version.serial)
+
+    def final_names(self) -> dict[str, str]:
+        """Provisional name -> value name: the plain blob name for the last version of a blob,
+        ``blob@layer`` for the ones before.
+        """
+        names: dict[str, str] = {}
+        taken: set[str] = set(self.current)
+        for version in self.versions:
+            if self.current[version.blob] is version:
+                name = version.blob
+            else:
+                name = unique(f"{version.blob}@{version.layer}", taken)
+                taken.add(name)
+            names[str(version.serial)] = name
+        return names
+
+    def values(self, names: Mapping[str, str]) -> dict[str, Value]:
+        """All values under their final names."""
+        return {
+            names[str(v.serial)]: Value(names[str(v.serial)], v.blob, None, v.span)
+            for v in self.versions
+        }
+
+
+def unique(name: str, taken: Collection[str]) -> str:
+    """The name itself, or with ``#2``, ``#3`` ... after it where it is taken."""
+    if name not in taken:
+        return name
+    number = 2
+    while f"{name}#{number}" in taken:
+        number += 1
+    return f"{name}#{number}"
+
+
+def renamed(nodes: Sequence[Node], names: Mapping[str, str]) -> tuple[Node, ...]:
+    """The nodes with provisional value names replaced by final ones."""
+    return tuple(
+        Node(
+            n.name,
+            n.op,
+            n.params,
+            tuple(names[v] for v in n.inputs),
+            tuple(names[v] for v in n.outputs),
+            n.parameters,
+            n.spans,
+            n.param_specs,
+        )
+        for n in nodes
+    )
+
+
+def unknown_bottom(
+    layer: str, blob: str, span: Span | None, known: Sequence[str], later: Note | None
+) -> Diagnostic:
+    """A bottom that no layer before has produced."""
+    help = () if later else did_you_mean(blob, known)
+    return Diagnostic(
+        "unknown-bottom",
+        f"layer `{layer}` reads blob `{blob}`, which no layer before it produces",
+        span,
+        notes=(later,) if later else (),
+        help=help or ("give it an Input layer, or a layer whose `top` it is",),
+    )
+
+
+def duplicate_top(layer: str, blob: str, span: Span | None, first: Version) -> Diagnostic:
+    """A top that another layer has produced and that is not rewritten in place."""
+    return Diagnostic(
+        "duplicate-top",
+        f"layer `{layer}` produces blob `{blob}`, which layer `{first.layer}` produced already",
+        span,
+        notes=(Note(f"`{blob}` is first produced here", first.span),),
+        help=(
+            "rename one of the two, or make the layer run in place by naming the blob as the "
+            "bottom at the same position",
+        ),
+    )

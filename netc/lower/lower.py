@@ -1,0 +1,327 @@
+"""The walk over a net's layers that makes the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from netc.diagnostics import Collector, Diagnostic, NetcError, Note, did_you_mean
+from netc.ir.graph import Graph, Node, ParamSpec, Value
+from netc.ir.types import Shape
+from netc.lower import blobs
+from netc.lower.rules import State, exclusion, filter_layers, merged_state
+from netc.ops.catalog import CATALOG
+from netc.ops.define import LayerContext, OpDef, ShapeError
+from netc.schema.message import Message
+
+Shapes = Mapping[str, Shape]
+
+
+class Lowered(NamedTuple):
+    """A graph without inferred shapes, and what was said while making it.
+
+    ``layers`` are the (name, type) pairs left after the phase rules, sources included;
+    ``messages`` has each node's layer as it was written, so that complaints can point at fields.
+    Where ``diagnostics`` holds errors the graph lacks the layers they are about.
+    """
+
+    graph: Graph
+    layers: tuple[tuple[str, str], ...]
+    diagnostics: tuple[Diagnostic, ...]
+    messages: Mapping[str, Message]
+
+
+@dataclass(slots=True)
+class _Walk:
+    """What is gathered while the layers are walked in order."""
+
+    net: Message
+    state: State
+    given: Shapes
+    catalog: Mapping[str, OpDef]
+    collector: Collector = field(default_factory=lambda: Collector(limit=1000))
+    blobs: blobs.Blobs = field(default_factory=blobs.Blobs)
+    nodes: list[Node] = field(default_factory=list)
+    inputs: dict[str, Shape | None] = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)
+    messages: dict[str, Message] = field(default_factory=dict)
+
+
+def lower(
+    net: Message,
+    *,
+    phase: str = "TEST",
+    level: int = 0,
+    stages: Sequence[str] = (),
+    inputs: Shapes | None = None,
+    catalog: Mapping[str, OpDef] = CATALOG,
+) -> Lowered:
+    """The graph of an upgraded NetParameter in a state.
+
+    Args:
+        net: a bound NetParameter in the current format.
+        phase: TEST or TRAIN.
+        level: of the NetState.
+        stages: of the NetState.
+        inputs: shapes that replace or supply those of inputs and data layers.
+        catalog: the layer types there are.
+
+    Layers that read data become inputs of the graph. All mistakes are gathered in the result's
+    diagnostics; nothing is raised for a mistake in the net.
+    """
+    walk = _Walk(
+        net, merged_state(net, State(phase, level, tuple(stages))), dict(inputs or {}), catalog
+    )
+    layers = filter_layers(net, walk.state, walk.collector)
+    for layer in layers:
+        _walk_layer(walk, layer)
+    _check_given(walk)
+    kept = tuple((layer.get("name"), layer.get("type")) for layer in layers)
+    return Lowered(_graph(walk), kept, tuple(walk.collector.diagnostics), walk.messages)
+
+
+def _walk_layer(walk: _Walk, layer: Message) -> None:
+    op = _op(walk, layer)
+    bottoms = _read_bottoms(walk, layer)
+    params, parsed = None, False
+    if op is not None:
+        with walk.collector.catching():
+            _check_arity(op, layer)
+            params = op.params(layer, _context(walk, layer))
+            parsed = True
+    tops = _produce_tops(walk, layer, op)
+    if op is None or not parsed:
+        return
+    if op.source:
+        _add_inputs(walk, layer, op, params, tops)
+    elif None not in bottoms:
+        walk.nodes.append(_node(walk, layer, op, params, [b for b in bottoms if b], tops))
+
+
+def _op(walk: _Walk, layer: Message) -> OpDef | None:
+    kind = layer.get("type")
+    op = walk.catalog.get(kind)
+    if op is None:
+        walk.collector.add(_unknown_type(layer, kind, walk.catalog))
+    return op
+
+
+def _unknown_type(layer: Message, kind: str, known: Mapping[str, OpDef]) -> Diagnostic:
+    name = layer.get("name")
+    if not layer.has("type"):
+        return Diagnostic(
+            "missing-layer-type",
+            f"layer `{name}` has no `type`",
+            layer.span_of("name"),
+            help=('say what it is, as in `type: "Convolution"`',),
+        )
+    return Diagnostic(
+        "unknown-layer-type",
+        f"layer `{name}` has type `{kind}`, which netc does not know",
+        layer.span_of("type"),
+        help=did_you_mean(kind, known)
+        or ("remove the layer, or name an earlier blob as the output to run the net up to there",),
+    )
+
+
+def _context(walk: _Walk, layer: Message) -> LayerContext:
+    phase = layer.get("phase") if layer.has("phase") else walk.state.phase
+    return LayerContext(phase, len(layer.get("bottom")), len(layer.get("top")))
+
+
+def _check_arity(op: OpDef, layer: Message) -> None:
+    bottoms, tops = len(layer.get("bottom")), len(layer.get("top"))
+    if op.arity.optional_top and tops == 0:
+        tops = 1
+    name = layer.get("name")
+    for what, number, (least, most) in (
+        ("bottom", bottoms, op.arity.bottoms),
+        ("top", tops, op.arity.tops),
+    ):
+        if number < least or (most is not None and number > most):
+            raise NetcError(
+                Diagnostic(
+                    f"{what}-count",
+                    f"layer `{name}` has {number} {what}s, and {op.name} takes "
+                    f"{_range(least, most)}",
+                    layer.name_span_of(what) if layer.has(what) else layer.span_of("type"),
+                )
+            )
+    if op.arity.same and bottoms != tops:
+        raise NetcError(
+            Diagnostic(
+                "top-count",
+                f"layer `{name}` has {bottoms} bottoms and {tops} tops, and {op.name} makes one "
+                "top of each bottom",
+                layer.span_of("type"),
+            )
+        )
+
+
+def _range(least: int, most: int | None) -> str:
+    if most is None:
+        return f"at least {least}"
+    return f"exactly {least}" if least == most else f"{least} to {most}"
+
+
+def _read_bottoms(walk: _Walk, layer: Message) -> list[str | None]:
+    """Provisional value names of the bottoms; None for one that is unknown (reported)."""
+    values = []
+    for index, blob in enumerate(layer.get("bottom")):
+        value = walk.blobs.read(blob)
+        if value is None:
+            walk.collector.add(
+                blobs.unknown_bottom(
+                    layer.get("name"),
+                    blob,
+                    layer.span_of("bottom", index),
+                    list(walk.blobs.current),
+                    _elsewhere(walk, blob),
+                )
+            )
+            # Known from here on, so that one mistake is told once.
+            walk.hidden.add(walk.blobs.produce(blob, layer.get("name"), None))
+        else:
+            walk.read.add(value)
+        values.append(value)
+    return values
+
+
+def _elsewhere(walk: _Walk, blob: str) -> Note | None:
+    """Where a blob that is missing here is produced after all: later, or in another state."""
+    for layer in walk.net.get("layer"):
+        if blob not in layer.get("top"):
+            continue
+        span = layer.span_of("top", layer.get("top").index(blob))
+        why = exclusion(layer, walk.state)
+        if why is None:
+            return Note(f"layer `{layer.get('name')}` produces `{blob}` only later", span)
+        return Note(
+            f"layer `{layer.get('name')}` produces `{blob}` but is left out in phase "
+            f"{walk.state.phase}: {why}",
+            span,
+        )
+    return None
+
+
+def _produce_tops(walk: _Walk, layer: Message, op: OpDef | None) -> list[str]:
+    name, bottoms = layer.get("name"), layer.get("bottom")
+    values = []
+    for index, blob in enumerate(layer.get("top")):
+        span = layer.span_of("top", index)
+        in_place = index < len(bottoms) and bottoms[index] == blob
+        first = walk.blobs.current.get(blob)
+        if first is not None and not in_place and str(first.serial) not in walk.hidden:
+            walk.collector.add(blobs.duplicate_top(name, blob, span, first))
+        values.append(walk.blobs.produce(blob, name, span))
+    if op is not None and op.arity.optional_top and not values:
+        value = walk.blobs.produce(blobs.AUTOMATIC, name, layer.span_of("type"))
+        walk.hidden.add(value)
+        values.append(value)
+    return values
+
+
+def _node(
+    walk: _Walk, layer: Message, op: OpDef, params: object, bottoms: list[str], tops: list[str]
+) -> Node:
+    name = blobs.unique(layer.get("name"), walk.messages)
+    walk.messages[name] = layer
+    span = layer.span_of("name") if layer.has("name") else layer.span
+    return Node(
+        name,
+        op.name,
+        params,
+        tuple(bottoms),
+        tuple(tops),
+        spans=(span,) if span else (),
+        param_specs=tuple(_param_spec(p) for p in layer.get("param")),
+    )
+
+
+def _param_spec(spec: Message) -> ParamSpec:
+    return ParamSpec(
+        spec.get("name"),
+        spec.optional("lr_mult"),
+        spec.optional("decay_mult"),
+        spec.get("share_mode") == "PERMISSIVE",
+        spec.span_of("name") if spec.has("name") else spec.span,
+    )
+
+
+def _add_inputs(walk: _Walk, layer: Message, op: OpDef, params: object, tops: list[str]) -> None:
+    names = layer.get("top")
+    shapes: Sequence[Shape | None] = [walk.given.get(blob) for blob in names]
+    if None in shapes:
+        try:
+            declared: Sequence[Shape | None] = op.shape(params, ())
+        except ShapeError as error:
+            declared = getattr(error, "partial", None) or [None] * len(tops)
+            walk.collector.add(_unknown_shape(layer, error, shapes, declared))
+        shapes = [g if g is not None else d for g, d in zip(shapes, declared, strict=False)]
+    walk.inputs.update(zip(tops, shapes, strict=False))
+
+
+def _unknown_shape(
+    layer: Message,
+    error: ShapeError,
+    given: Sequence[Shape | None],
+    declared: Sequence[Shape | None],
+) -> Diagnostic:
+    unknown = [
+        blob
+        for blob, have, said in zip(layer.get("top"), given, declared, strict=False)
+        if have is None and (said is None or None in said)
+    ]
+    asked = " ".join(f"--input-shape {blob}=NUM,CHANNELS,HEIGHT,WIDTH" for blob in unknown)
+    return Diagnostic(
+        error.code,
+        f"layer `{layer.get('name')}`: {error.message}",
+        layer.span_of("type"),
+        severity="note" if error.code == "unknown-input-shape" else "error",
+        help=(
+            *error.help,
+            f"give it with {asked}, or inputs={{{unknown[0]!r}: (...)}} in compile()",
+        )
+        if unknown
+        else error.help,
+    )
+
+
+def _check_given(walk: _Walk) -> None:
+    """Each shape the caller gave must be of an input of the net."""
+    known = [walk.blobs.versions[int(v)].blob for v in walk.inputs]
+    for blob in walk.given:
+        if blob not in known:
+            listed = ", ".join(f"`{b}`" for b in known) or "none"
+            walk.collector.add(
+                Diagnostic(
+                    "unknown-input",
+                    f"a shape is given for input `{blob}`; the net's inputs are: {listed}",
+                    help=did_you_mean(blob, known),
+                )
+            )
+
+
+def _graph(walk: _Walk) -> Graph:
+    names = walk.blobs.final_names()
+    values = walk.blobs.values(names)
+    for value, shape in walk.inputs.items():
+        known = shape if shape is not None and None not in shape else None
+        old = values[names[value]]
+        values[names[value]] = Value(old.name, old.blob, known, old.span)
+    unread = [
+        v
+        for v in (str(version.serial) for version in walk.blobs.versions)
+        if v not in walk.read and v not in walk.hidden
+    ]
+    return Graph(
+        walk.net.get("name"),
+        blobs.renamed(walk.nodes, names),
+        tuple(names[v] for v in walk.inputs),
+        tuple(sorted(names[v] for v in unread)),
+        values,
+        {},
+        walk.state.phase,
+    )

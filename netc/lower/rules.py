@@ -1,0 +1,80 @@
+"""Which layers a net has in a given state: ``include`` and ``exclude`` (net.cpp, FilterNet)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from netc.diagnostics import Collector, Diagnostic, Note
+from netc.schema.message import Message
+
+
+class State(NamedTuple):
+    """The NetState that rules are met against."""
+
+    phase: str = "TEST"
+    level: int = 0
+    stages: tuple[str, ...] = ()
+
+
+def merged_state(net: Message, state: State) -> State:
+    """The caller's state, with the level and stages that the net's own ``state`` adds."""
+    own = net.get("state")
+    stages = tuple(dict.fromkeys((*own.get("stage"), *state.stages)))
+    return State(state.phase, state.level or own.get("level"), stages)
+
+
+def rule_failure(rule: Message, state: State) -> str | None:
+    """Why a NetStateRule is not met, None where it is."""
+    if rule.has("phase") and rule.get("phase") != state.phase:
+        return f"its phase is {rule.get('phase')}"
+    if rule.has("min_level") and state.level < rule.get("min_level"):
+        return f"its min_level is {rule.get('min_level')}"
+    if rule.has("max_level") and state.level > rule.get("max_level"):
+        return f"its max_level is {rule.get('max_level')}"
+    for stage in rule.get("stage"):
+        if stage not in state.stages:
+            return f"it needs stage `{stage}`"
+    for stage in rule.get("not_stage"):
+        if stage in state.stages:
+            return f"it is not in stage `{stage}`"
+    return None
+
+
+def exclusion(layer: Message, state: State) -> str | None:
+    """Why a layer is not part of the net in a state, None where it is.
+
+    A layer with no rules is kept; one with ``include`` rules if any of them is met; one with
+    ``exclude`` rules if none is.
+    """
+    includes = layer.get("include")
+    if includes:
+        failures = [rule_failure(rule, state) for rule in includes]
+        return None if None in failures else failures[0]
+    for rule in layer.get("exclude"):
+        if rule_failure(rule, state) is None:
+            return "its `exclude` rule is met"
+    return None
+
+
+def filter_layers(net: Message, state: State, collector: Collector) -> tuple[Message, ...]:
+    """The layers of an upgraded NetParameter that are part of the net in a state, in order.
+
+    A layer with both ``include`` and ``exclude`` is reported to the collector.
+    """
+    kept = []
+    for layer in net.get("layer"):
+        if layer.has("include") and layer.has("exclude"):
+            collector.add(_both_rules(layer))
+        elif exclusion(layer, state) is None:
+            kept.append(layer)
+    return tuple(kept)
+
+
+def _both_rules(layer: Message) -> Diagnostic:
+    return Diagnostic(
+        "include-and-exclude",
+        f"layer `{layer.get('name')}` has both `include` and `exclude` rules",
+        layer.name_span_of("exclude"),
+        notes=(Note("the `include` rule is here", layer.name_span_of("include")),),
+        help=("keep the `include` rules or the `exclude` rules, not both",),
+    )
