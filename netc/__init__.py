@@ -1,0 +1,56 @@
+"""netc: a compiler for networks written as text.
+
+    net = netc.compile("deploy.prototxt", "net.caffemodel")
+    out = net(data=array)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from netc.version import __version__
+
+if TYPE_CHECKING:
+    from netc.compiled import CompiledNet
+    from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Source, Span
+    from netc.driver import compile, read_net
+    from netc.ops.python import register_python_layer
+    from netc.weights import load_weights, save_weights
+
+__all__ = [
+    "CompiledNet",
+    "Diagnostic",
+    "NetcError",
+    "NetcWarning",
+    "Source",
+    "Span",
+    "__version__",
+    "compile",
+    "load_weights",
+    "read_net",
+    "register_python_layer",
+    "save_weights",
+]
+
+_HOME = {
+    "CompiledNet": "netc.compiled",
+    "Diagnostic": "netc.diagnostics",
+    "NetcError": "netc.diagnostics",
+    "NetcWarning": "netc.diagnostics",
+    "Source": "netc.diagnostics",
+    "Span": "netc.diagnostics",
+    "compile": "netc.driver",
+    "load_weights": "netc.weights",
+    "read_net": "netc.driver",
+    "register_python_layer": "netc.ops.python",
+    "save_weights": "netc.weights",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names, loaded when first used: a command that only reads text stays quick."""
+    from importlib import import_module
+
+    if name not in _HOME:
+        raise AttributeError(f"module 'netc' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from netc.backends.base import Options
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph, Node
 from netc.ops.catalog import CATALOG
@@ -79,3 +82,26 @@ def _at_layer(error: NetcError, node: Node) -> NetcError:
         )
         for d in error.diagnostics
     )
+
+
+class ReferenceBackend:
+    """Runs graphs as they are, by their ops' definitions."""
+
+    def prepare(self, graph: Graph, options: Options) -> ReferenceExecutable:
+        """The graph itself; options change nothing here."""
+        return ReferenceExecutable(graph)
+
+
+@dataclass(frozen=True)
+class ReferenceExecutable:
+    """A graph that is run node by node."""
+
+    graph: Graph
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Each output for these inputs."""
+        return run(self.graph, feeds)
+
+    def report(self) -> Mapping[str, Any]:
+        """How many steps there are."""
+        return {"backend": "reference", "steps": len(self.graph.nodes)}

@@ -1,0 +1,1 @@
+"""The netc command, one file per subcommand."""

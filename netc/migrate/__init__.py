@@ -1,0 +1,1 @@
+"""Old formats to the current one, a format a file."""

@@ -1,0 +1,1 @@
+"""Where every value lives, and in which order the steps run."""

@@ -1,0 +1,1 @@
+"""What fields mean: messages and their types; knows nothing of layers."""

@@ -1,0 +1,1 @@
+"""Prototxt text and its untyped tree; knows nothing of Caffe."""

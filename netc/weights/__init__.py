@@ -1,0 +1,1 @@
+"""Trained arrays in files."""

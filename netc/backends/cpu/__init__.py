@@ -1,0 +1,1 @@
+"""NumPy arrays, kernels compiled by Numba."""

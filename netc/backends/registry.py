@@ -1,0 +1,32 @@
+"""The only list of backends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from netc.backends.base import Backend
+from netc.backends.reference import ReferenceBackend
+from netc.diagnostics import Diagnostic, NetcError, did_you_mean
+
+BACKENDS: Mapping[str, Callable[[], Backend]] = {
+    "cpu": ReferenceBackend,
+    "reference": ReferenceBackend,
+}
+
+
+def backend(name: str) -> Backend:
+    """The backend of a name.
+
+    Raises:
+        NetcError: unknown-backend.
+    """
+    if name not in BACKENDS:
+        listed = ", ".join(f"`{b}`" for b in BACKENDS)
+        raise NetcError(
+            Diagnostic(
+                "unknown-backend",
+                f"there is no backend `{name}`; there are {listed}",
+                help=did_you_mean(name, BACKENDS),
+            )
+        )
+    return BACKENDS[name]()

@@ -1,0 +1,86 @@
+"""The ``netc`` command: finds the subcommand, tells mistakes, gives the exit code.
+
+Exit codes: 0 all well; 1 a mistake in the user's files; 2 a mistake in the arguments; 3 a fault of
+netc itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from netc.diagnostics import InternalError, NetcError
+from netc.cli.output import print_diagnostics
+from netc.version import __version__
+
+# Command -> what it does. Each is netc/cli/<command>.py with add_arguments(parser) and run(args);
+# only the one that is asked for is imported, so that `netc check` starts quickly.
+COMMANDS = {
+    "demo": "classify bundled digit images with the bundled net",
+    "run": "run a net on images or arrays",
+    "check": "check texts: syntax, fields, formats, phases, shapes",
+    "fmt": "print texts in canonical form",
+    "upgrade": "write an old net, and its weights, in the current format",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(arguments)
+    except NetcError as error:
+        print_diagnostics(error.diagnostics, as_json="--json" in arguments)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    except Exception as error:
+        return _internal(error)
+
+
+def _run(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="netc",
+        description="netc runs networks written as text: Caffe's prototxt, exactly and fast.",
+        epilog="netc COMMAND --help tells more of a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"netc {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    chosen = next((a for a in arguments if not a.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        sub = commands.add_parser(name, help=summary, description=summary)
+        if name == chosen:
+            module: Any = import_module(f"netc.cli.{name}")
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    args = parser.parse_args(arguments)
+    if args.command is None:
+        parser.print_help()
+        return 2
+    return int(args.run(args))
+
+
+def _internal(error: Exception) -> int:
+    """Tell a fault of netc's own in a few lines; all of it with NETC_DEBUG=1."""
+    if os.environ.get("NETC_DEBUG"):
+        traceback.print_exc()
+    kind = "" if isinstance(error, InternalError) else f"{type(error).__name__}: "
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    print(
+        f"netc: internal error: {kind}{error}\n"
+        f"   = note: at {os.path.basename(last.filename)}:{last.lineno} in {last.name}\n"
+        "   = help: this is a fault of netc, not of your files; please report it with the net\n"
+        "   = help: NETC_DEBUG=1 shows the whole traceback",
+        file=sys.stderr,
+    )
+    return 3

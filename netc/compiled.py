@@ -1,0 +1,192 @@
+"""A net that is ready to run."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from netc.backends.base import Executable, Options
+from netc.backends.reference import parameter_array
+from netc.backends.registry import backend
+from netc.diagnostics import Diagnostic, NetcError, Note, did_you_mean
+from netc.infer import blob_shapes, infer, show
+from netc.ir.graph import Array, Graph
+from netc.ir.types import Shape
+
+_PLANS = 8  # input shapes whose plans are kept, least recently used first out
+
+
+class CompiledNet:
+    """A net with its weights, made by :func:`netc.compile`.
+
+    Call it with one array per input; it gives a dict from output blob to a new float32 array. May
+    be called from several threads at once. Input shapes may change from call to call: the net is
+    planned anew for each, and the last few plans are kept.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        backend_name: str,
+        options: Options,
+        diagnostics: tuple[Diagnostic, ...] = (),
+    ) -> None:
+        self.graph = graph
+        self.backend = backend_name
+        self.options = options
+        self.diagnostics = diagnostics
+        self._backend = backend(backend_name)
+        self._lock = threading.Lock()
+        self._executables: OrderedDict[tuple[Shape, ...], Executable] = OrderedDict()
+        self.executable(self._input_shapes())
+
+    @property
+    def name(self) -> str:
+        """The net's name."""
+        return self.graph.name
+
+    @property
+    def inputs(self) -> dict[str, Shape]:
+        """Input blob -> the shape it was compiled for."""
+        return {name: self.graph.shape(name) for name in self.graph.inputs}
+
+    @property
+    def outputs(self) -> dict[str, Shape]:
+        """Output blob -> its shape for these inputs."""
+        return {name: self.graph.shape(name) for name in self.graph.outputs}
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """Every blob of the net in this phase, by Caffe's name -> its shape."""
+        return blob_shapes(self.graph)
+
+    @property
+    def params(self) -> dict[str, tuple[Array, ...]]:
+        """Layer -> its trained arrays, read-only; layers without any are absent."""
+        return {
+            node.name: tuple(parameter_array(self.graph, name) for name in node.parameters)
+            for node in self.graph.nodes
+            if node.parameters
+        }
+
+    def __call__(
+        self, feeds: Mapping[str, Any] | None = None, /, **arrays: Any
+    ) -> dict[str, Array]:
+        """Forward.
+
+        Args:
+            feeds: input blob -> array, for names that are no Python identifiers.
+            **arrays: input blob -> array.
+
+        Returns:
+            Output blob -> float32 array.
+
+        Raises:
+            NetcError: an input that is missing, unknown, or whose shape or dtype does not fit.
+        """
+        given = self._checked({**(feeds or {}), **arrays})
+        shapes = tuple(given[name].shape for name in self.graph.inputs)
+        return self.executable(shapes).run(given)
+
+    def executable(self, shapes: tuple[Shape, ...]) -> Executable:
+        """The executable for these input shapes, planned if it has not been yet."""
+        with self._lock:
+            found = self._executables.get(shapes)
+            if found is None:
+                found = self._backend.prepare(self._graph_for(shapes), self.options)
+                self._executables[shapes] = found
+                while len(self._executables) > _PLANS:
+                    self._executables.popitem(last=False)
+            self._executables.move_to_end(shapes)
+            return found
+
+    def report(self) -> dict[str, Any]:
+        """What the net is made of and what it takes, as plain values."""
+        return {"net": self.name, **self.executable(self._input_shapes()).report()}
+
+    def _input_shapes(self) -> tuple[Shape, ...]:
+        return tuple(self.graph.shape(name) for name in self.graph.inputs)
+
+    def _graph_for(self, shapes: tuple[Shape, ...]) -> Graph:
+        if shapes == self._input_shapes():
+            return self.graph
+        result = infer(self.graph, dict(zip(self.graph.inputs, shapes, strict=True)))
+        errors = [d for d in result.diagnostics if d.severity == "error"]
+        errors += self._changed_weights(result.graph)
+        if errors:
+            raise NetcError([self._shape_misfit(shapes, errors[0]), *errors[1:]])
+        return result.graph
+
+    def _changed_weights(self, graph: Graph) -> list[Diagnostic]:
+        """Parameters that would need another shape for other inputs."""
+        return [
+            Diagnostic(
+                "input-shape",
+                f"parameter `{name}` would have to be {show(parameter.shape)}, and it is "
+                f"{show(self.graph.parameters[name].shape)}",
+                parameter.span,
+            )
+            for name, parameter in graph.parameters.items()
+            if parameter.shape != self.graph.parameters[name].shape
+        ]
+
+    def _shape_misfit(self, shapes: tuple[Shape, ...], first: Diagnostic) -> Diagnostic:
+        own = self._input_shapes()
+        name, given, wanted = next(
+            (n, g, w)
+            for n, g, w in zip(self.graph.inputs, shapes, own, strict=True)
+            if g != w
+        )
+        return Diagnostic(
+            "input-shape",
+            f"input `{name}` is {show(given)}, and the net takes {show(wanted)}",
+            self.graph.values[name].span,
+            notes=(Note(first.message, first.span), *first.notes),
+        )
+
+    def _checked(self, given: Mapping[str, Any]) -> dict[str, Array]:
+        known = self.graph.inputs
+        listed = ", ".join(f"`{n}`" for n in known) or "none"
+        faults = [
+            Diagnostic(
+                "unknown-input",
+                f"the net has no input `{name}`; its inputs are: {listed}",
+                help=did_you_mean(name, known),
+            )
+            for name in given
+            if name not in known
+        ]
+        faults += [
+            Diagnostic(
+                "missing-input",
+                f"input `{name}` is not given; it is {show(self.graph.shape(name))}",
+                self.graph.values[name].span,
+            )
+            for name in known
+            if name not in given
+        ]
+        if faults:
+            raise NetcError(faults)
+        return {name: self._as_array(name, given[name]) for name in known}
+
+    def _as_array(self, name: str, value: Any) -> Array:
+        array = np.asarray(value)
+        if array.dtype == np.float32:
+            return array
+        exact = np.can_cast(array.dtype, np.float32, "safe") or (
+            array.dtype.kind in "iu" and np.array_equal(array.astype(np.float32), array)
+        )
+        if not exact:
+            raise NetcError(
+                Diagnostic(
+                    "input-dtype",
+                    f"input `{name}` is {array.dtype}, and the net takes float32",
+                    self.graph.values[name].span,
+                    help=("convert it: array.astype(np.float32)",),
+                )
+            )
+        return array.astype(np.float32)

@@ -1,0 +1,166 @@
+"""The road from text to numbers, one function a stretch.
+
+    text -> Document -> Message -> Message (current format) -> Graph -> Graph with weights -> net
+
+Everything a command or :func:`netc.compile` does goes along here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from netc.backends.base import Options, Passes
+from netc.compiled import CompiledNet
+from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean
+from netc.infer import infer
+from netc.ir.graph import Graph
+from netc.ir.types import Shape
+from netc.ir.verify import verify
+from netc.lower import lower
+from netc.migrate.upgrade import Change, upgrade_net
+from netc.ops.catalog import CATALOG
+from netc.schema.bind import bind
+from netc.schema.load import load_schema
+from netc.schema.message import Message
+from netc.syntax.parser import parse_document
+from netc.syntax.reader import read_source
+from netc.weights.match import assign
+
+Text = str | PathLike[str] | Source
+Weights = str | PathLike[str] | Mapping[str, Sequence[Any]] | None
+
+
+class NetText(NamedTuple):
+    """A net's definition in the current format, and what was done to bring it there."""
+
+    message: Message
+    changes: tuple[Change, ...]
+
+
+class Built(NamedTuple):
+    """A net's graph in one state, with whatever was found on the way."""
+
+    graph: Graph
+    layers: tuple[tuple[str, str], ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def compile(
+    net: Text,
+    weights: Weights = None,
+    *,
+    backend: str = "cpu",
+    phase: str = "TEST",
+    level: int = 0,
+    stages: Sequence[str] = (),
+    inputs: Mapping[str, Sequence[int]] | None = None,
+    outputs: Sequence[str] = (),
+    optimize: Passes = True,
+    define: Mapping[str, str] | None = None,
+    schema: str | PathLike[str] | None = None,
+    missing: str = "error",
+    seed: int = 0,
+    threads: int | None = None,
+) -> CompiledNet:
+    """A net made ready to run.
+
+    Args:
+        net: path of a prototxt, or a :class:`netc.Source` that holds its text.
+        weights: path of a .caffemodel, .caffemodel.h5 or .npz; or layer -> arrays; or None, which
+            fills every parameter as its layer's filler says, from ``seed``.
+        backend: "cpu", or "reference" for the plain NumPy definitions.
+        phase: "TEST" or "TRAIN".
+        level: the NetState's level.
+        stages: the NetState's stages.
+        inputs: input blob -> shape, where the text does not say it or says another.
+        outputs: blobs to give back besides those that no layer reads; ``blob@layer`` is what
+            ``layer`` made of a blob that a later layer rewrites in place.
+        optimize: True, False, "exact" (no pass that re-associates sums), or names of passes.
+        define: values of the placeholders in the text.
+        schema: a caffe.proto of one's own, merged over the known ones.
+        missing: "error", or "fill" to fill layers that the weights lack.
+        seed: of the fillers.
+        threads: how many; None for ``NETC_NUM_THREADS`` or the machine's cores.
+
+    Raises:
+        NetcError: with every mistake found in the text, the weights or the arguments.
+    """
+    text = read_net(net, define=define, schema=schema)
+    shapes = {name: tuple(int(size) for size in shape) for name, shape in (inputs or {}).items()}
+    built = build(text.message, phase=phase, level=level, stages=stages, inputs=shapes)
+    graph = with_outputs(runnable(built), outputs)
+    graph, found = assign(graph, weights, missing=missing, seed=seed)
+    verify(graph, "loaded", CATALOG)
+    options = Options(optimize, threads)
+    return CompiledNet(graph, backend, options, (*built.diagnostics, *found))
+
+
+def read_net(
+    net: Text,
+    *,
+    define: Mapping[str, str] | None = None,
+    schema: str | PathLike[str] | None = None,
+) -> NetText:
+    """Text -> NetParameter in the current format.
+
+    Raises:
+        NetcError: the text cannot be read, parsed, bound or upgraded.
+    """
+    source = net if isinstance(net, Source) else read_source(Path(net))
+    document = parse_document(source, define=define or {})
+    known = load_schema([Path(schema)] if schema else [])
+    return NetText(*upgrade_net(bind(document, known.message("NetParameter"))))
+
+
+def build(
+    message: Message,
+    *,
+    phase: str = "TEST",
+    level: int = 0,
+    stages: Sequence[str] = (),
+    inputs: Mapping[str, Shape] | None = None,
+) -> Built:
+    """NetParameter -> graph with inferred shapes; mistakes are in the result, not raised."""
+    lowered = lower(message, phase=phase, level=level, stages=stages, inputs=inputs)
+    result = infer(lowered.graph, messages=lowered.messages)
+    return Built(result.graph, lowered.layers, (*lowered.diagnostics, *result.diagnostics))
+
+
+def runnable(built: Built) -> Graph:
+    """The graph, if it can be run.
+
+    Raises:
+        NetcError: anything was found that stops it: an error, or an input of unknown shape.
+    """
+    unknown = any(built.graph.values[name].shape is None for name in built.graph.inputs)
+    stopping = [
+        Diagnostic(d.code, d.message, d.span, "error", d.notes, d.help)
+        if unknown and d.code == "unknown-input-shape"
+        else d
+        for d in built.diagnostics
+    ]
+    if any(d.severity == "error" for d in stopping):
+        raise NetcError(stopping)
+    verify(built.graph, "inferred", CATALOG)
+    return built.graph
+
+
+def with_outputs(graph: Graph, names: Sequence[str]) -> Graph:
+    """The graph giving back more values.
+
+    Raises:
+        NetcError: unknown-output, for a name that is no value of the graph.
+    """
+    for name in names:
+        if name not in graph.values:
+            raise NetcError(
+                Diagnostic(
+                    "unknown-output",
+                    f"the net has no blob `{name}` in phase {graph.phase}",
+                    help=did_you_mean(name, graph.values),
+                )
+            )
+    return graph.replace(outputs=tuple(dict.fromkeys((*graph.outputs, *names))))
