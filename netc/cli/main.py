@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from netc.diagnostics import InternalError, NetcError
 from netc.cli.output import print_diagnostics
+from netc.diagnostics import InternalError, NetcError
 from netc.version import __version__
 
 # Command -> what it does. Each is netc/cli/<command>.py with add_arguments(parser) and run(args);

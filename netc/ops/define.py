@@ -86,6 +86,13 @@ class Window(NamedTuple):
     whole: bool = False
 
 
+class Affine(NamedTuple):
+    """``scale[c] * x + shift[c]`` for each channel (axis 1); float64 vectors of C elements."""
+
+    scale: Any
+    shift: Any
+
+
 POINTWISE = Window()
 
 Params = Any
@@ -95,6 +102,8 @@ WeightRule = Callable[[Params, Sequence[Shape]], tuple[WeightSpec, ...]]
 CostRule = Callable[[Params, Sequence[Shape], Sequence[Shape]], Cost]
 WindowRule = Callable[[Params, Sequence[Shape], Sequence[Shape]], Window]
 Kernel = Callable[[Params, Sequence[Any], Sequence[Any]], Sequence[Any]]
+IdentityRule = Callable[[Params, Sequence[Shape]], bool]
+AffineRule = Callable[[Params, Sequence[Shape], Sequence[Any]], "Affine | None"]
 
 
 class LayerContext(NamedTuple):
@@ -159,6 +168,10 @@ class OpDef:
             "unknown-input-shape" where they do not.
         loss: its first top has loss_weight 1 unless written otherwise.
         in_place: Caffe runs it in place where top and bottom have one name.
+        identity: (params, input shapes) -> whether every output is the first input, element for
+            element and in its shape; None where it never is.
+        affine: (params, input shapes, weight arrays) -> the per-channel linear map of its first
+            and only input that it is, or None where it is none with these.
     """
 
     name: str
@@ -174,3 +187,5 @@ class OpDef:
     source: bool = False
     loss: bool = False
     in_place: bool = False
+    identity: IdentityRule | None = None
+    affine: AffineRule | None = None

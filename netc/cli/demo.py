@@ -1,0 +1,92 @@
+"""``netc demo``: the bundled digits net on the bundled images."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+from netc.cli.output import print_json
+from netc.compiled import CompiledNet
+from netc.data import prototxt_dir
+from netc.driver import compile
+from netc.images import load_image
+from netc.ir.graph import Array
+
+_SHADES = " .:-=+*#%@"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Classify ten handwritten digits that the net never saw in training."""
+    folder = prototxt_dir() / "digits"
+    labels = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
+    images = sorted((folder / "images").glob("*.png"))
+    start = time.perf_counter()
+    net = compile(
+        folder / "deploy.prototxt",
+        folder / "digits.caffemodel",
+        inputs={"data": (len(images), 1, 8, 8)},
+    )
+    batch = np.stack([load_image(path, channels=1) for path in images])
+    ready = time.perf_counter()
+    scores = net(data=batch)["prob"]
+    done = time.perf_counter()
+    if args.json:
+        print_json(_as_json(images, scores, labels))
+        return 0
+    _print(net, images, batch, scores, labels)
+    print(f"\ncompiled in {1e3 * (ready - start):.0f} ms, ran in {1e3 * (done - ready):.1f} ms")
+    print(_NEXT.format(folder=folder))
+    return 0
+
+
+_NEXT = """
+Where to go next:
+  netc run {folder}/deploy.prototxt \\
+      --weights {folder}/digits.caffemodel \\
+      --input data={folder}/images/0.png --labels {folder}/labels.txt
+  netc check YOUR.prototxt        what is right and wrong with a net of your own
+  netc --help                     all commands"""
+
+
+def _as_json(images: list[Path], scores: Array, labels: list[str]) -> dict[str, object]:
+    return {
+        "results": [
+            {
+                "image": path.name,
+                "label": labels[int(row.argmax())],
+                "probability": float(row.max()),
+            }
+            for path, row in zip(images, scores, strict=True)
+        ]
+    }
+
+
+def _print(
+    net: CompiledNet, images: list[Path], batch: Array, scores: Array, labels: list[str]
+) -> None:
+    print(f"net `{net.name}`: {len(images)} images it never saw in training\n")
+    for at in range(0, len(images), 5):
+        _print_row(batch[at : at + 5], scores[at : at + 5], labels)
+
+
+def _print_row(batch: Array, scores: Array, labels: list[str]) -> None:
+    for line in range(batch.shape[2]):
+        print("  ".join("".join(_shade(v) * 1 for v in image[0, line]) + "   " for image in batch))
+    print(
+        "  ".join(
+            f"{labels[int(row.argmax())]} {100 * row.max():4.0f} %".ljust(11) for row in scores
+        )
+    )
+    print()
+
+
+def _shade(value: float) -> str:
+    return _SHADES[min(int(value * len(_SHADES)), len(_SHADES) - 1)]

@@ -1,0 +1,68 @@
+"""Small edits that make a new graph of an old one. Nothing is changed in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from netc.ir.graph import Array, Graph, Node, Parameter
+
+
+def with_nodes(graph: Graph, nodes: Iterable[Node]) -> Graph:
+    """The graph with these nodes, and only the values and parameters they still use."""
+    kept = tuple(nodes)
+    named = {*graph.inputs, *graph.outputs}
+    for node in kept:
+        named.update(node.inputs)
+        named.update(node.outputs)
+    values = {name: value for name, value in graph.values.items() if name in named}
+    return prune_parameters(graph.replace(nodes=kept, values=values))
+
+
+def prune_parameters(graph: Graph) -> Graph:
+    """The graph without parameters that no node names, owners of named ones kept."""
+    used = {name for node in graph.nodes for name in node.parameters}
+    used |= {owner for name in used if (owner := graph.parameters[name].owner)}
+    if used == set(graph.parameters):
+        return graph
+    return graph.replace(parameters={k: p for k, p in graph.parameters.items() if k in used})
+
+
+def with_parameters(graph: Graph, arrays: Mapping[str, Array]) -> Graph:
+    """The graph with parameters added or replaced by these arrays, made read-only."""
+    parameters = dict(graph.parameters)
+    for name, array in arrays.items():
+        array.flags.writeable = False
+        old = parameters.get(name)
+        span = old.span if old else None
+        parameters[name] = Parameter(name, array.shape, None, array, span)
+    return graph.replace(parameters=parameters)
+
+
+def rename_inputs(node: Node, names: Mapping[str, str]) -> Node:
+    """The node reading other values; the node itself if none of its inputs is renamed."""
+    if not any(v in names for v in node.inputs):
+        return node
+    return replace(node, inputs=tuple(names.get(v, v) for v in node.inputs))
+
+
+def live_nodes(graph: Graph) -> tuple[Node, ...]:
+    """The nodes that some output depends on, in order."""
+    needed = set(graph.outputs)
+    kept: list[Node] = []
+    for node in reversed(graph.nodes):
+        if needed.intersection(node.outputs):
+            needed.update(node.inputs)
+            kept.append(node)
+    return tuple(reversed(kept))
+
+
+def fresh(taken: Iterable[str], name: str) -> str:
+    """The name, or with ``~2``, ``~3`` ... after it where it is taken."""
+    names = set(taken)
+    if name not in names:
+        return name
+    number = 2
+    while f"{name}~{number}" in names:
+        number += 1
+    return f"{name}~{number}"

@@ -1,0 +1,185 @@
+"""A graph as text that can be read back: for people, for tests of passes, and for `--print-after`.
+
+    graph "lenet" TEST
+    input data = 1x1x28x28
+    param conv1/0 = 20x1x5x5
+    conv1 = Convolution[conv1]({"num_output": 20, ...}; data; conv1/0)
+    output prob
+
+Names that hold anything but letters, digits, ``_``, ``/``, ``-``, ``.``, ``@`` and ``#`` stand in
+JSON quotes. Parameters' arrays and spans are not part of the text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from netc.ir.graph import Graph, Node, Parameter, Value
+from netc.ir.types import Shape
+
+_PLAIN = re.compile(r"[A-Za-z0-9_/\-.@#~]+\Z")
+
+DumpParams = Callable[[Any], Any]
+LoadParams = Callable[[str, Any], Any]
+
+
+def print_graph(graph: Graph) -> str:
+    """The graph's text; ends in a line end."""
+    lines = [f"graph {_quoted(graph.name)} {graph.phase}"]
+    lines += [f"input {_name(v)}{_typed(graph, v)}" for v in graph.inputs]
+    lines += [_parameter(p) for p in graph.parameters.values()]
+    lines += [_node(graph, node) for node in graph.nodes]
+    lines += [f"output {_name(v)}" for v in graph.outputs]
+    return "\n".join(lines) + "\n"
+
+
+def _typed(graph: Graph, value: str) -> str:
+    return f" = {_shape(graph.values[value].shape)}"
+
+
+def _shape(shape: Shape | None) -> str:
+    if shape is None:
+        return "?"
+    return "x".join(str(s) for s in shape) if shape else "scalar"
+
+
+def _parameter(parameter: Parameter) -> str:
+    owner = f" of {_name(parameter.owner)}" if parameter.owner else ""
+    return f"param {_name(parameter.name)} = {_shape(parameter.shape)}{owner}"
+
+
+def _node(graph: Graph, node: Node) -> str:
+    outputs = ", ".join(f"{_name(v)}: {_shape(graph.values[v].shape)}" for v in node.outputs)
+    inputs = ", ".join(_name(v) for v in node.inputs)
+    parameters = ", ".join(_name(p) for p in node.parameters)
+    return (
+        f"{outputs or '()'} = {node.op}[{_name(node.name)}]"
+        f"({dump_params(node.params)}; {inputs}; {parameters})"
+    )
+
+
+def dump_params(params: Any) -> str:
+    """An op's frozen params as JSON, dataclasses as objects with their type's name."""
+    return json.dumps(_plain(params), ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"": type(value).__name__, **fields}
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return value
+
+
+def _name(name: str) -> str:
+    return name if _PLAIN.match(name) else _quoted(name)
+
+
+def _quoted(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False)
+
+
+_TOKEN = r'("(?:[^"\\]|\\.)*"|[A-Za-z0-9_/\-.@#~]+)'
+_HEAD = re.compile(rf"graph {_TOKEN} (\w+)\Z")
+_INPUT = re.compile(rf"input {_TOKEN} = (\S+)\Z")
+_PARAM = re.compile(rf"param {_TOKEN} = (\S+)(?: of {_TOKEN})?\Z")
+_OUTPUT = re.compile(rf"output {_TOKEN}\Z")
+_NODE = re.compile(rf"(.*?) = (\w+)\[{_TOKEN}\]\((.*); ([^;]*); ([^;]*)\)\Z")
+_TYPED = re.compile(rf"{_TOKEN}: (\S+?)(?:, |\Z)")
+_NAMES = re.compile(rf"{_TOKEN}(?:, |\Z)")
+
+
+def parse_graph(text: str, load_params: LoadParams) -> Graph:
+    """The graph of a text made by :func:`print_graph`.
+
+    Args:
+        text: the graph's text.
+        load_params: (op's name, plain value) -> the op's frozen params.
+
+    Raises:
+        ValueError: a line that is none of the forms, with its number.
+    """
+    reader = _Reader(load_params)
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip() and not reader.take(line):
+            raise ValueError(f"line {number} is no part of a graph: {line!r}")
+    return reader.graph()
+
+
+class _Reader:
+    """Takes the lines of a graph's text one by one."""
+
+    def __init__(self, load_params: LoadParams) -> None:
+        self.load_params = load_params
+        self.name, self.phase = "", "TEST"
+        self.inputs: list[str] = []
+        self.outputs: list[str] = []
+        self.values: dict[str, Value] = {}
+        self.parameters: dict[str, Parameter] = {}
+        self.nodes: list[Node] = []
+
+    def take(self, line: str) -> bool:
+        if match := _HEAD.match(line):
+            self.name, self.phase = _unquoted(match[1]), match[2]
+        elif match := _INPUT.match(line):
+            self.inputs.append(self._value(match[1], match[2]))
+        elif match := _PARAM.match(line):
+            name = _unquoted(match[1])
+            owner = _unquoted(match[3]) if match[3] else None
+            self.parameters[name] = Parameter(name, _parsed_shape(match[2]), owner=owner)
+        elif match := _OUTPUT.match(line):
+            self.outputs.append(_unquoted(match[1]))
+        elif match := _NODE.match(line):
+            self._node(match)
+        else:
+            return False
+        return True
+
+    def _value(self, name: str, shape: str) -> str:
+        plain = _unquoted(name)
+        self.values[plain] = Value(plain, plain.partition("@")[0], _parsed_shape(shape))
+        return plain
+
+    def _node(self, match: re.Match[str]) -> None:
+        outputs = [self._value(m[1], m[2]) for m in _TYPED.finditer(match[1])]
+        params = self.load_params(match[2], json.loads(match[4]))
+        inputs = [_unquoted(m[1]) for m in _NAMES.finditer(match[5])]
+        parameters = [_unquoted(m[1]) for m in _NAMES.finditer(match[6])]
+        self.nodes.append(
+            Node(
+                _unquoted(match[3]),
+                match[2],
+                params,
+                tuple(inputs),
+                tuple(outputs),
+                tuple(parameters),
+            )
+        )
+
+    def graph(self) -> Graph:
+        return Graph(
+            self.name,
+            tuple(self.nodes),
+            tuple(self.inputs),
+            tuple(self.outputs),
+            self.values,
+            self.parameters,
+            self.phase,
+        )
+
+
+def _unquoted(name: str) -> str:
+    return str(json.loads(name)) if name.startswith('"') else name
+
+
+def _parsed_shape(text: str) -> Shape | None:
+    if text == "?":
+        return None
+    return () if text == "scalar" else tuple(int(s) for s in text.split("x"))

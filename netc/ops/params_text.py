@@ -1,0 +1,41 @@
+"""Op parameters from the plain values that a graph's text holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from functools import cache
+from typing import Any
+
+
+@cache
+def _types() -> dict[str, type]:
+    """Every frozen dataclass of the op modules, by name."""
+    import netc.ops.catalog  # noqa: F401  the catalogue imports every family
+
+    found: dict[str, type] = {}
+    for name, module in list(sys.modules.items()):
+        if name.startswith("netc.ops."):
+            found |= {
+                key: item
+                for key, item in vars(module).items()
+                if isinstance(item, type) and dataclasses.is_dataclass(item)
+            }
+    return found
+
+
+def load_params(op: str, value: Any) -> Any:
+    """The params that ``netc.ir.text.dump_params`` wrote; lists become tuples.
+
+    Raises:
+        ValueError: a type that no op has.
+    """
+    if isinstance(value, list):
+        return tuple(load_params(op, item) for item in value)
+    if isinstance(value, dict) and "" in value:
+        kind = _types().get(value[""])
+        if kind is None:
+            raise ValueError(f"{op}: no params type {value['']!r}")
+        fields = {k: load_params(op, v) for k, v in value.items() if k}
+        return kind(**fields)
+    return value

@@ -1,0 +1,112 @@
+"""What a pass is, what it reports, and how passes are run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from netc.diagnostics import InternalError
+from netc.ir.graph import Graph
+from netc.ir.text import print_graph
+from netc.ir.verify import verify
+
+
+class Remark(NamedTuple):
+    """One thing a pass did, or a place where it could have and did not.
+
+    ``saved`` are multiply-adds; ``layers`` names the nodes it is about.
+    """
+
+    message: str
+    layers: tuple[str, ...]
+    declined: bool = False
+    saved: int = 0
+
+
+@dataclass(slots=True)
+class Log:
+    """Collects a pass's remarks."""
+
+    remarks: list[Remark] = field(default_factory=list)
+
+    def did(self, message: str, *layers: str, saved: int = 0) -> None:
+        """Remember a rewrite."""
+        self.remarks.append(Remark(message, layers, saved=saved))
+
+    def declined(self, reason: str, *layers: str) -> None:
+        """Remember a rewrite that could have been and was not, and why."""
+        self.remarks.append(Remark(reason, layers, declined=True))
+
+
+Rewrite = Callable[[Graph, Log], Graph]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A rewrite Graph -> Graph.
+
+    ``exact`` passes change no sum's order or value: results stay bit for bit what the unoptimised
+    graph gives (on the same kernels).
+    """
+
+    name: str
+    rewrite: Rewrite
+    exact: bool = False
+
+
+class Applied(NamedTuple):
+    """What one pass did to a graph."""
+
+    name: str
+    nodes_before: int
+    nodes_after: int
+    seconds: float
+    remarks: tuple[Remark, ...]
+
+    @property
+    def rewrites(self) -> int:
+        """How often it fired."""
+        return sum(not r.declined for r in self.remarks)
+
+
+def run_passes(
+    graph: Graph,
+    passes: Sequence[Pass],
+    after: Callable[[str, Graph], None] | None = None,
+) -> tuple[Graph, tuple[Applied, ...]]:
+    """The graph after each pass in turn, and what each did; verified after every one.
+
+    Args:
+        graph: with inferred shapes and arrays of its parameters.
+        passes: in order.
+        after: called with each pass's name and the graph it gave.
+
+    Raises:
+        InternalError: a pass failed or broke the graph; names the pass and shows its input.
+    """
+    applied = []
+    for item in passes:
+        log = Log()
+        start = time.perf_counter()
+        result = _run_one(graph, item, log)
+        seconds = time.perf_counter() - start
+        applied.append(
+            Applied(item.name, len(graph.nodes), len(result.nodes), seconds, tuple(log.remarks))
+        )
+        graph = result
+        if after is not None:
+            after(item.name, graph)
+    return graph, tuple(applied)
+
+
+def _run_one(graph: Graph, item: Pass, log: Log) -> Graph:
+    try:
+        result = item.rewrite(graph, log)
+        verify(result, "loaded")
+    except Exception as error:
+        raise InternalError(
+            f"pass `{item.name}` failed: {type(error).__name__}: {error}\n{print_graph(graph)}"
+        ) from error
+    return result
