@@ -1,0 +1,93 @@
+"""Lifetimes to offsets: every buffer a place in one arena.
+
+Buffers whose lifetimes meet must not share bytes. Finding the smallest arena is NP-hard; placing
+buffers one after another, each at the lowest free offset, in a few good orders comes to within a
+few per cent of the bound on the nets of the literature (Pisarchyk & Lee, "Efficient memory
+management for deep neural net inference", 2020, compare such orders).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+
+
+class Buffer(NamedTuple):
+    """Bytes that are needed from step ``first`` to step ``last``, both included."""
+
+    name: str
+    size: int
+    first: int
+    last: int
+
+
+class Arena(NamedTuple):
+    """Offsets in bytes, the arena's size, and the least any plan could take."""
+
+    offsets: Mapping[str, int]
+    size: int
+    floor: int
+
+
+def plan_arena(buffers: Iterable[Buffer]) -> Arena:
+    """The smallest arena found for these buffers; offsets are multiples of ``ALIGNMENT``."""
+    wanted = [b._replace(size=aligned(b.size)) for b in buffers if b.size > 0]
+    floor = live_peak(wanted)
+    best: Arena | None = None
+    for order in _ORDERS:
+        offsets = _place(sorted(wanted, key=order))
+        size = max((offsets[b.name] + b.size for b in wanted), default=0)
+        if best is None or size < best.size:
+            best = Arena(offsets, size, floor)
+        if best.size == floor:
+            break
+    assert best is not None
+    return best
+
+
+def aligned(size: int) -> int:
+    """The size rounded up to a multiple of the alignment."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def live_peak(buffers: Sequence[Buffer]) -> int:
+    """The most bytes alive at one step: no arena can be smaller."""
+    changes: dict[int, int] = {}
+    for buffer in buffers:
+        changes[buffer.first] = changes.get(buffer.first, 0) + buffer.size
+        changes[buffer.last + 1] = changes.get(buffer.last + 1, 0) - buffer.size
+    peak = alive = 0
+    for step in sorted(changes):
+        alive += changes[step]
+        peak = max(peak, alive)
+    return peak
+
+
+_ORDERS: tuple[Callable[[Buffer], tuple[int, ...]], ...] = (
+    lambda b: (-b.size, b.first),
+    lambda b: (b.first, -b.size),
+    lambda b: (-(b.last - b.first), -b.size),
+    lambda b: (-b.size * (b.last - b.first + 1), b.first),
+    lambda b: (b.last, -b.size),
+    lambda b: (-b.last, -b.size),
+)
+
+
+def _place(buffers: Sequence[Buffer]) -> dict[str, int]:
+    """Each buffer at the lowest offset that no buffer alive with it covers."""
+    placed: list[tuple[int, Buffer]] = []  # by offset
+    offsets: dict[str, int] = {}
+    for buffer in buffers:
+        offset = 0
+        for taken, other in placed:
+            if other.first > buffer.last or other.last < buffer.first:
+                continue
+            if taken - offset >= buffer.size:
+                break
+            offset = max(offset, taken + other.size)
+        offsets[buffer.name] = offset
+        placed.append((offset, buffer))
+        placed.sort(key=lambda item: item[0])
+    return offsets

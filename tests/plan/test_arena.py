@@ -1,0 +1,45 @@
+"""The arena: buffers alive together never share bytes, and little is wasted."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netc.plan.arena import ALIGNMENT, Buffer, aligned, live_peak, plan_arena
+
+SIZES = st.integers(1, 10_000)
+
+
+@st.composite
+def buffers(draw: st.DrawFn) -> list[Buffer]:
+    spans = draw(st.lists(st.tuples(SIZES, st.integers(0, 20), st.integers(0, 8)), max_size=30))
+    return [Buffer(str(i), size, at, at + life) for i, (size, at, life) in enumerate(spans)]
+
+
+@given(buffers())
+def test_buffers_alive_together_do_not_overlap(wanted: list[Buffer]) -> None:
+    arena = plan_arena(wanted)
+    for i, a in enumerate(wanted):
+        assert arena.offsets[a.name] % ALIGNMENT == 0
+        assert arena.offsets[a.name] + a.size <= arena.size
+        for b in wanted[:i]:
+            if a.first <= b.last and b.first <= a.last:
+                start, end = arena.offsets[a.name], arena.offsets[a.name] + a.size
+                other = arena.offsets[b.name]
+                assert end <= other or other + b.size <= start
+
+
+@given(buffers())
+def test_the_arena_is_between_the_floor_and_the_sum(wanted: list[Buffer]) -> None:
+    arena = plan_arena(wanted)
+    assert arena.floor <= arena.size <= sum(aligned(b.size) for b in wanted)
+
+
+def test_a_chain_needs_its_two_largest_neighbours() -> None:
+    chain = [Buffer(str(i), size * 64, i, i + 1) for i, size in enumerate((4, 9, 3, 5, 8))]
+    assert live_peak(chain) == 13 * 64
+    assert plan_arena(chain).size == 13 * 64
+
+
+def test_no_buffers_take_no_arena() -> None:
+    assert plan_arena([]).size == 0
