@@ -1,7 +1,7 @@
 """netc: a compiler for networks written as text.
 
-    net = netc.compile("deploy.prototxt", "net.caffemodel")
-    out = net(data=array)
+net = netc.compile("deploy.prototxt", "net.caffemodel")
+out = net(data=array)
 """
 
 from __future__ import annotations

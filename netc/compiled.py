@@ -137,9 +137,7 @@ class CompiledNet:
     def _shape_misfit(self, shapes: tuple[Shape, ...], first: Diagnostic) -> Diagnostic:
         own = self._input_shapes()
         name, given, wanted = next(
-            (n, g, w)
-            for n, g, w in zip(self.graph.inputs, shapes, own, strict=True)
-            if g != w
+            (n, g, w) for n, g, w in zip(self.graph.inputs, shapes, own, strict=True) if g != w
         )
         return Diagnostic(
             "input-shape",

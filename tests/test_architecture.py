@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "netc"
 
 # Each layer may import itself and every layer above it in this list.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"version", "py"}),
+    frozenset({"version", "_data"}),
     frozenset({"diagnostics"}),
     frozenset({"data", "cache", "syntax", "ir"}),
     frozenset({"schema"}),

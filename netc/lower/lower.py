@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import netc.lower.blobs as blobs
 from netc.diagnostics import Collector, Diagnostic, NetcError, Note, did_you_mean
 from netc.ir.graph import Graph, Node, ParamSpec, Value
 from netc.ir.types import Shape
-from netc.lower import blobs
 from netc.lower.rules import State, exclusion, filter_layers, merged_state
 from netc.ops.catalog import CATALOG
 from netc.ops.define import LayerContext, OpDef, ShapeError

@@ -11,6 +11,7 @@ import numpy as np
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.ir.graph import Array
 from netc.ir.types import Shape, count
+from netc.ops.fields import only
 from netc.schema.message import Message
 
 
@@ -39,7 +40,9 @@ def parse_filler(message: Message) -> Filler:
         NetcError: unknown-filler, at the type, when Caffe has no filler of that name;
             bad-filler, at the field, for a value that the filler does not take.
     """
-    filler = Filler(**{f.name: message.get(f.name) for f in fields(Filler)})
+    names = [f.name for f in fields(Filler)]
+    only(message, *names)
+    filler = Filler(**{name: message.get(name) for name in names})
     if filler.type not in _FILL:
         known = ", ".join(f"`{name}`" for name in _FILL)
         raise message.error(

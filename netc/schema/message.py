@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from netc.diagnostics import Diagnostic, NetcError, Span
+from netc.diagnostics import Diagnostic, NetcError, Note, Span
 
 Kind = Literal[
     "double", "float", "int32", "int64", "uint32", "uint64", "bool", "string", "bytes", "enum",
@@ -29,7 +29,11 @@ class EnumType:
 
 @dataclass(frozen=True, eq=False)
 class FieldType:
-    """A field of a message type; ``message`` or ``enum`` is set by its kind."""
+    """A field of a message type; ``message`` or ``enum`` is set by its kind.
+
+    ``several``: singular in BVLC Caffe, repeated in some fork, so more than one value may have been
+    given. ``oneof``: of the fields with this name one at most may be given.
+    """
 
     name: str
     number: int
@@ -40,6 +44,8 @@ class FieldType:
     packed: bool = False
     message: MessageType | None = None
     enum: EnumType | None = None
+    oneof: str | None = None
+    several: bool = False
 
 
 @dataclass(eq=False)
@@ -80,6 +86,8 @@ class Message:
     def get(self, name: str) -> Any:
         """The value, or the schema's default; a tuple for a repeated field.
 
+        A float field's value is the nearest float32, as Caffe holds it.
+
         An absent message field gives an empty message at this message's place, so that
         ``layer.get("pooling_param").get("stride")`` always has an answer.
         """
@@ -88,10 +96,19 @@ class Message:
         if kind.repeated:
             return tuple(e.value for e in entries) if entries else ()
         if entries:
-            return entries[-1].value
+            if len(entries) > 1:
+                raise self._several(name, entries)
+            return entries[0].value
         if kind.message is not None:
             return Message(kind.message, {}, self.span)
         return kind.default
+
+    def _several(self, name: str, entries: tuple[Entry, ...]) -> NetcError:
+        """Raised where one value is needed: a fork takes several, and what they mean it knows."""
+        message = f"`{name}` is given {len(entries)} times, but takes one value"
+        notes = (Note("first given here", entries[0].name_span),)
+        span = entries[1].name_span or self.span
+        return NetcError(Diagnostic("repeated-field", message, span, notes=notes))
 
     def optional(self, name: str) -> Any:
         """The value of a singular field, None where it was not given."""

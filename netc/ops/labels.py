@@ -1,0 +1,109 @@
+"""What losses and accuracy share: class labels, what is left out, and what is divided by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.types import Shape, count
+from netc.ops.array import namespace
+from netc.ops.axes import shown
+from netc.ops.define import ShapeError
+from netc.ops.fields import only
+from netc.schema.message import Message
+
+_MODES = ("FULL", "VALID", "BATCH_SIZE", "NONE")
+
+
+def parse_ignore_label(message: Message) -> int | None:
+    """The label that is left out, of a LossParameter or AccuracyParameter; None for none."""
+    ignored: int | None = message.optional("ignore_label")
+    return ignored
+
+
+def loss_param(layer: Message) -> Message:
+    """The layer's LossParameter, free of the fields of forks."""
+    return only(layer.get("loss_param"), "ignore_label", "normalization", "normalize")
+
+
+def parse_normalization(loss: Message, default: str = "VALID") -> str:
+    """What a LossParameter divides by; the old ``normalize`` counts where the new is absent.
+
+    Raises:
+        NetcError: unsupported-value, for a mode that only a fork has.
+    """
+    if not loss.has("normalization"):
+        if loss.has("normalize"):
+            return "VALID" if loss.get("normalize") else "BATCH_SIZE"
+        return default
+    mode: str = loss.get("normalization")
+    if mode not in _MODES:
+        raise loss.error(
+            "normalization",
+            "unsupported-value",
+            f"`normalization` {mode} is not one that netc computes",
+            "use one of " + ", ".join(_MODES),
+        )
+    return mode
+
+
+def divisor(mode: str, outer: int, inner: int, valid: Any) -> Any:
+    """The number a loss is divided by, at least 1 (get_normalizer of softmax_loss_layer.cpp).
+
+    Args:
+        mode: FULL, VALID, BATCH_SIZE or NONE.
+        outer: examples.
+        inner: predictions of an example.
+        valid: predictions that were not left out.
+    """
+    by_mode = {"FULL": outer * inner, "VALID": valid, "BATCH_SIZE": outer, "NONE": 1}
+    return namespace(valid).maximum(by_mode[mode], 1)
+
+
+def class_labels(labels: Any, classes: int, ignored: int | None = None) -> tuple[Any, Any]:
+    """Labels as indices, and which of them count.
+
+    Fractions are cut off as a C++ cast does; a label that is left out has index 0.
+
+    Raises:
+        NetcError: label-out-of-range. Caffe would read outside its memory.
+    """
+    xp = namespace(labels)
+    whole = xp.trunc(labels.astype(xp.float64))
+    kept = xp.ones(labels.shape, dtype=bool) if ignored is None else whole != ignored
+    wrong = kept & ~((whole >= 0) & (whole < classes))
+    if wrong.any():
+        raise _out_of_range(float(labels[wrong][0]), classes)
+    return xp.where(kept, whole, 0).astype(xp.int64), kept
+
+
+def _out_of_range(label: float, classes: int) -> NetcError:
+    range_ = f"0 to {classes - 1}" if classes else "none"
+    return NetcError(
+        Diagnostic(
+            "label-out-of-range",
+            f"label {label:g} is no class, the {classes} classes are {range_}",
+            help=("`ignore_label` leaves a label out where the layer has it",),
+        )
+    )
+
+
+def check_batch(first: Shape, second: Shape) -> None:
+    """Both bottoms must have the same first dimension (loss_layer.cpp)."""
+    if not first or not second or first[0] != second[0]:
+        raise ShapeError(
+            "the first dimensions must be equal: the prediction is "
+            f"{shown(first)} and the label {shown(second)}"
+        )
+
+
+def check_label_count(data: Shape, labels: Shape, axis: int) -> None:
+    """There must be one label for each prediction along the other axes."""
+    wanted = count(data, 0, axis) * count(data, axis + 1)
+    if count(labels) != wanted:
+        around = data[:axis] + data[axis + 1 :]
+        raise ShapeError(
+            f"{wanted} labels are needed, one for each prediction along axis {axis} of "
+            f"{shown(data)}, and the label {shown(labels)} has {count(labels)}",
+            help=(f"a label of {shown(around)} fits; its values are 0 to {data[axis] - 1}",),
+        )

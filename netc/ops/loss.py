@@ -1,0 +1,478 @@
+"""Losses. Every one gives a scalar, shape (); ``loss_weight`` does not change its value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.types import Shape, count, dims
+from netc.ops.array import namespace
+from netc.ops.axes import axis_in, shown
+from netc.ops.define import Arity, Cost, LayerContext, OpDef, Params, ShapeError, whole
+from netc.ops.fields import only
+from netc.ops.labels import (
+    check_batch,
+    check_label_count,
+    class_labels,
+    divisor,
+    loss_param,
+    parse_ignore_label,
+    parse_normalization,
+)
+from netc.schema.blob_file import read_blob
+from netc.schema.message import Message
+
+_FLT_MIN = np.float32(np.finfo(np.float32).tiny)
+_LOG_THRESHOLD = np.float32(1e-20)  # kLOG_THRESHOLD, loss_layer.hpp
+_ONE = Arity((2, 2), (1, 1), optional_top=True)
+_ONE_OR_TWO = Arity((2, 2), (1, 2), optional_top=True)
+
+
+def _scalar(value: Any, like: Any) -> Any:
+    return namespace(like).asarray(value, dtype=np.float32).reshape(())
+
+
+def _operations(per_element: int) -> Any:
+    """Cost rule of so many operations for each element of the first bottom."""
+
+    def cost(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
+        return Cost(operations=per_element * count(inputs[0]))
+
+    return cost
+
+
+# SoftmaxWithLoss: softmax_loss_layer.cpp
+
+
+@dataclass(frozen=True, slots=True)
+class SoftmaxLossParams:
+    """Parameters of SoftmaxWithLoss; ``tops`` is 2 where the probabilities are given too."""
+
+    axis: int
+    ignore_label: int | None
+    normalization: str
+    tops: int
+
+
+def _parse_softmax_loss(layer: Message, context: LayerContext) -> SoftmaxLossParams:
+    loss = loss_param(layer)
+    return SoftmaxLossParams(
+        layer.get("softmax_param").get("axis"),
+        parse_ignore_label(loss),
+        parse_normalization(loss),
+        max(1, context.tops),
+    )
+
+
+def _softmax_loss_shape(params: SoftmaxLossParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, label = inputs
+    axis = axis_in(data, params.axis, "softmax_param.axis")
+    check_batch(data, label)
+    check_label_count(data, label, axis)
+    return ((), data)[: params.tops]
+
+
+def _softmax_loss(
+    params: SoftmaxLossParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    data, label = inputs
+    xp = namespace(data)
+    axis = params.axis % data.ndim
+    outer, classes, inner = _split(data.shape, axis)
+    index, kept = class_labels(label.reshape(outer, 1, inner), classes, params.ignore_label)
+    prob = _softmax(data, axis)
+    chosen = xp.take_along_axis(prob.reshape(outer, classes, inner), index, axis=1)
+    loss = -xp.where(kept, xp.log(xp.maximum(chosen, _FLT_MIN)), 0).sum(dtype=np.float64)
+    by = divisor(params.normalization, outer, inner, kept.sum())
+    return (_scalar(loss / by, data), prob)[: params.tops]
+
+
+def _split(shape: Shape, axis: int) -> tuple[int, int, int]:
+    return count(shape, 0, axis), shape[axis], count(shape, axis + 1)
+
+
+def _softmax(data: Any, axis: int) -> Any:
+    xp = namespace(data)
+    raised = xp.exp(data - data.max(axis=axis, keepdims=True, initial=-np.inf))
+    return raised / raised.sum(axis=axis, keepdims=True)
+
+
+SOFTMAX_WITH_LOSS = OpDef(
+    name="SoftmaxWithLoss",
+    arity=_ONE_OR_TWO,
+    params=_parse_softmax_loss,
+    shape=_softmax_loss_shape,
+    cost=_operations(5),
+    window=whole,
+    reference=_softmax_loss,
+    loss=True,
+)
+
+
+# EuclideanLoss: euclidean_loss_layer.cpp
+
+
+def _euclidean_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    check_batch(*inputs)
+    first, second = (count(shape, 1) for shape in inputs)
+    if first != second:
+        raise ShapeError(
+            f"both bottoms must have as many elements for each example: {first} in "
+            f"{shown(inputs[0])} and {second} in {shown(inputs[1])}"
+        )
+    return ((),)
+
+
+def _euclidean(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+    first, second = inputs
+    apart = first.reshape(-1) - second.reshape(-1)
+    squares = (apart * apart).sum(dtype=np.float64)
+    return (_scalar(_ratio(squares, first.shape[0], first) / 2, first),)
+
+
+def _ratio(total: Any, number: int, like: Any) -> Any:
+    """A quotient as in C: nan where nothing is divided by nothing."""
+    xp = namespace(like)
+    with np.errstate(all="ignore"):
+        return xp.divide(total, xp.float64(number))
+
+
+EUCLIDEAN_LOSS = OpDef(
+    name="EuclideanLoss",
+    arity=_ONE,
+    shape=_euclidean_shape,
+    cost=_operations(3),
+    window=whole,
+    reference=_euclidean,
+    loss=True,
+)
+
+
+# HingeLoss: hinge_loss_layer.cpp
+
+
+@dataclass(frozen=True, slots=True)
+class HingeLossParams:
+    """``norm`` is L1 or L2."""
+
+    norm: str
+
+
+def _parse_hinge(layer: Message, context: LayerContext) -> HingeLossParams:
+    return HingeLossParams(only(layer.get("hinge_loss_param"), "norm").get("norm"))
+
+
+def _hinge_shape(params: HingeLossParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    check_batch(*inputs)
+    _check_one_label_each(inputs[0], inputs[1])
+    return ((),)
+
+
+def _check_one_label_each(data: Shape, label: Shape) -> None:
+    if count(label) < data[0]:
+        raise ShapeError(
+            f"{data[0]} labels are needed, one for each example, and the label {shown(label)} has "
+            f"{count(label)}"
+        )
+
+
+def _hinge(
+    params: HingeLossParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    data, label = inputs
+    xp = namespace(data)
+    number, classes = data.shape[0], count(data.shape, 1)
+    index, _ = class_labels(label.reshape(-1)[:number], classes)
+    sign = xp.where(xp.arange(classes) == index[:, None], -1, 1).astype(np.float32)
+    margins = xp.maximum(1 + sign * data.reshape(number, classes), 0)
+    total = (margins * margins if params.norm == "L2" else margins).sum(dtype=np.float64)
+    return (_scalar(_ratio(total, number, data), data),)
+
+
+HINGE_LOSS = OpDef(
+    name="HingeLoss",
+    arity=_ONE,
+    params=_parse_hinge,
+    shape=_hinge_shape,
+    cost=_operations(4),
+    window=whole,
+    reference=_hinge,
+    loss=True,
+)
+
+
+# ContrastiveLoss: contrastive_loss_layer.cpp
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastiveLossParams:
+    """``legacy_version`` takes the margin from the squared distance."""
+
+    margin: float
+    legacy_version: bool
+
+
+def _parse_contrastive(layer: Message, context: LayerContext) -> ContrastiveLossParams:
+    param = only(layer.get("contrastive_loss_param"), "margin", "legacy_version")
+    return ContrastiveLossParams(param.get("margin"), param.get("legacy_version"))
+
+
+def _contrastive_shape(params: ContrastiveLossParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    first, second, similar = inputs
+    for name, shape in (("first", first), ("second", second)):
+        _check_plain(f"the {name} bottom", shape)
+    channels = [dims(shape).channels for shape in (first, second)]
+    if channels[0] != channels[1]:
+        raise ShapeError(
+            f"both bottoms must have as many channels: {channels[0]} in {shown(first)} and "
+            f"{channels[1]} in {shown(second)}"
+        )
+    _check_single("the third bottom", similar)
+    check_batch(first, second)
+    _check_one_label_each(first, similar)
+    return ((),)
+
+
+def _check_plain(what: str, shape: Shape) -> None:
+    """A vector for each example: height and width 1, read the old way."""
+    if len(shape) > 4 or dims(shape)[2:] != (1, 1):
+        raise ShapeError(f"{what} must have height and width 1, it is {shown(shape)}")
+
+
+def _check_single(what: str, shape: Shape) -> None:
+    """One number for each example."""
+    if len(shape) > 4 or dims(shape)[1:] != (1, 1, 1):
+        raise ShapeError(f"{what} must have channels, height and width 1, it is {shown(shape)}")
+
+
+def _contrastive(
+    params: ContrastiveLossParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    first, second, similar = inputs
+    xp = namespace(first)
+    number = first.shape[0]
+    apart = (first - second.reshape(first.shape)).reshape(number, -1)
+    squares = (apart * apart).sum(axis=1)
+    if params.legacy_version:
+        pushed = xp.maximum(params.margin - squares, 0)
+    else:
+        pushed = xp.maximum(params.margin - xp.sqrt(squares), 0) ** 2
+    alike = xp.trunc(similar.reshape(-1)[:number]) != 0
+    total = xp.where(alike, squares, pushed).sum(dtype=np.float64)
+    return (_scalar(_ratio(total, number, first) / 2, first),)
+
+
+CONTRASTIVE_LOSS = OpDef(
+    name="ContrastiveLoss",
+    arity=Arity((3, 3), (1, 1), optional_top=True),
+    params=_parse_contrastive,
+    shape=_contrastive_shape,
+    cost=_operations(3),
+    window=whole,
+    reference=_contrastive,
+    loss=True,
+)
+
+
+# InfogainLoss: infogain_loss_layer.cpp
+
+
+@dataclass(frozen=True, slots=True)
+class InfogainLossParams:
+    """The matrix H comes from the third bottom or from the file ``source``.
+
+    ``softmax_axis`` and ``axis`` are two fields in Caffe; both are 1 unless written.
+    """
+
+    axis: int
+    softmax_axis: int
+    source: str | None
+    ignore_label: int | None
+    normalization: str
+    tops: int
+
+
+def _parse_infogain(layer: Message, context: LayerContext) -> InfogainLossParams:
+    param, loss = only(layer.get("infogain_loss_param"), "source", "axis"), loss_param(layer)
+    if context.bottoms < 3 and not param.has("source"):
+        raise param.error(
+            None,
+            "missing-field",
+            "an InfogainLoss of 2 bottoms needs `source`, the file of its matrix",
+            'add `infogain_loss_param { source: "H.binaryproto" }` or a third bottom',
+        )
+    if loss.has("normalize"):
+        raise loss.error(
+            "normalize",
+            "unsupported-value",
+            "InfogainLoss does not take the old `normalize`",
+            "use `normalization: VALID` for true, `normalization: BATCH_SIZE` for false",
+        )
+    return InfogainLossParams(
+        param.get("axis"),
+        layer.get("softmax_param").get("axis"),
+        param.get("source") if context.bottoms < 3 else None,
+        parse_ignore_label(loss),
+        parse_normalization(loss),
+        max(1, context.tops),
+    )
+
+
+def _infogain_shape(params: InfogainLossParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, label = inputs[:2]
+    check_batch(data, label)
+    axis_in(data, params.softmax_axis, "softmax_param.axis")
+    axis = axis_in(data, params.axis, "infogain_loss_param.axis")
+    check_label_count(data, label, axis)
+    if len(inputs) > 2:
+        fault = _matrix_fault(count(inputs[2]), data[axis])
+        if fault:
+            raise ShapeError(fault)
+    return ((), data)[: params.tops]
+
+
+def _matrix_fault(size: int, classes: int) -> str | None:
+    if size == classes * classes:
+        return None
+    return (
+        f"the infogain matrix must have {classes * classes} elements, {classes} by {classes} for "
+        f"{classes} classes, it has {size}"
+    )
+
+
+def _infogain(
+    params: InfogainLossParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    data, label = inputs[:2]
+    xp = namespace(data)
+    outer, classes, inner = _split(data.shape, params.axis % data.ndim)
+    matrix = _infogain_matrix(params, inputs, classes)
+    index, kept = class_labels(label.reshape(outer, inner), classes, params.ignore_label)
+    prob = _softmax(data, params.softmax_axis % data.ndim)
+    logs = xp.log(xp.maximum(prob, _LOG_THRESHOLD)).reshape(outer, classes, inner)
+    gains = xp.einsum("oic,oci->oi", matrix[index], logs)
+    loss = -xp.where(kept, gains, 0).sum(dtype=np.float64)
+    by = divisor(params.normalization, outer, inner, kept.sum())
+    return (_scalar(loss / by, data), prob)[: params.tops]
+
+
+def _infogain_matrix(params: InfogainLossParams, inputs: Sequence[Any], classes: int) -> Any:
+    if params.source is None:
+        return inputs[2].reshape(classes, classes)
+    matrix = read_blob(params.source)
+    fault = _matrix_fault(matrix.size, classes)
+    if fault:
+        raise NetcError(Diagnostic("infogain-matrix", f"`{params.source}`: {fault}"))
+    return namespace(inputs[0]).asarray(matrix).reshape(classes, classes)
+
+
+INFOGAIN_LOSS = OpDef(
+    name="InfogainLoss",
+    arity=Arity((2, 3), (1, 2), optional_top=True),
+    params=_parse_infogain,
+    shape=_infogain_shape,
+    cost=_operations(7),
+    window=whole,
+    reference=_infogain,
+    loss=True,
+)
+
+
+# MultinomialLogisticLoss: multinomial_logistic_loss_layer.cpp
+
+
+def _multinomial_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, label = inputs
+    check_batch(data, label)
+    _check_single("the label", label)
+    return ((),)
+
+
+def _multinomial(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+    data, label = inputs
+    xp = namespace(data)
+    number, classes = data.shape[0], count(data.shape, 1)
+    index, _ = class_labels(label.reshape(number, 1), classes)
+    chosen = xp.take_along_axis(data.reshape(number, classes), index, axis=1)
+    loss = -xp.log(xp.maximum(chosen, _LOG_THRESHOLD)).sum(dtype=np.float64)
+    return (_scalar(_ratio(loss, number, data), data),)
+
+
+MULTINOMIAL_LOGISTIC_LOSS = OpDef(
+    name="MultinomialLogisticLoss",
+    arity=_ONE,
+    shape=_multinomial_shape,
+    cost=_operations(1),
+    window=whole,
+    reference=_multinomial,
+    loss=True,
+)
+
+
+# SigmoidCrossEntropyLoss: sigmoid_cross_entropy_loss_layer.cpp
+
+
+@dataclass(frozen=True, slots=True)
+class SigmoidLossParams:
+    """Parameters of SigmoidCrossEntropyLoss; divides by the batch unless told otherwise."""
+
+    ignore_label: int | None
+    normalization: str
+
+
+def _parse_sigmoid_loss(layer: Message, context: LayerContext) -> SigmoidLossParams:
+    loss = loss_param(layer)
+    return SigmoidLossParams(parse_ignore_label(loss), parse_normalization(loss, "BATCH_SIZE"))
+
+
+def _sigmoid_loss_shape(params: SigmoidLossParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    check_batch(*inputs)
+    first, second = (count(shape) for shape in inputs)
+    if first != second:
+        raise ShapeError(
+            f"both bottoms must have as many elements: {first} in {shown(inputs[0])} and "
+            f"{second} in {shown(inputs[1])}"
+        )
+    return ((),)
+
+
+def _sigmoid_loss(
+    params: SigmoidLossParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    data, target = inputs[0].reshape(-1), inputs[1].reshape(-1)
+    xp = namespace(data)
+    positive = data >= 0
+    terms = data * (target - positive) - xp.log1p(xp.exp(xp.where(positive, -data, data)))
+    kept = xp.ones(data.shape, dtype=bool)
+    if params.ignore_label is not None:
+        kept = xp.trunc(target) != params.ignore_label
+    loss = -xp.where(kept, terms, 0).sum(dtype=np.float64)
+    shape = inputs[0].shape
+    by = divisor(params.normalization, shape[0], count(shape, 1), kept.sum())
+    return (_scalar(loss / by, data),)
+
+
+SIGMOID_CROSS_ENTROPY_LOSS = OpDef(
+    name="SigmoidCrossEntropyLoss",
+    arity=_ONE,
+    params=_parse_sigmoid_loss,
+    shape=_sigmoid_loss_shape,
+    cost=_operations(6),
+    window=whole,
+    reference=_sigmoid_loss,
+    loss=True,
+)
+
+OPS = (
+    SOFTMAX_WITH_LOSS,
+    EUCLIDEAN_LOSS,
+    HINGE_LOSS,
+    CONTRASTIVE_LOSS,
+    INFOGAIN_LOSS,
+    MULTINOMIAL_LOGISTIC_LOSS,
+    SIGMOID_CROSS_ENTROPY_LOSS,
+)
