@@ -1,0 +1,213 @@
+"""Sliding windows: how their size, stride, padding and dilation are written, checked and walked.
+
+Shared by the layers that look at a neighbourhood. The arithmetic is that of base_conv_layer.cpp,
+in integers that do not overflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
+
+from netc.ops.define import ShapeError
+from netc.ops.fields import check_number, conflict, lone, number
+from netc.schema.message import Message
+
+
+class Tap(NamedTuple):
+    """An element of the kernel, the outputs it counts for and the inputs they meet it at."""
+
+    element: int
+    outputs: slice
+    inputs: slice
+
+
+class Axis(NamedTuple):
+    """A window sliding along one axis of ``size`` input elements, to ``out`` places."""
+
+    size: int
+    kernel: int
+    stride: int = 1
+    pad: int = 0
+    dilation: int = 1
+    out: int = 1
+
+    @property
+    def extent(self) -> int:
+        """Input elements from the kernel's first to its last, both counted."""
+        return self.dilation * (self.kernel - 1) + 1
+
+    def taps(self) -> Iterator[Tap]:
+        """The kernel's elements that meet an input, in order; padding is never met."""
+        for index in self._candidates():
+            at = index * self.dilation - self.pad  # the input that output 0 meets
+            first = max(0, -(at // self.stride))
+            last = min(self.out - 1, (self.size - 1 - at) // self.stride)
+            if first <= last:
+                inputs = slice(at + first * self.stride, at + last * self.stride + 1, self.stride)
+                yield Tap(index, slice(first, last + 1), inputs)
+
+    def _candidates(self) -> Iterable[int]:
+        """The kernel's elements; of a kernel longer than input times output, those that meet."""
+        if self.kernel <= self.size * self.out:
+            return range(self.kernel)
+        offsets = {
+            place + self.pad - output * self.stride
+            for place in range(self.size)
+            for output in range(self.out)
+        }
+        met = {at // self.dilation for at in offsets if at >= 0 and at % self.dilation == 0}
+        return sorted(index for index in met if index < self.kernel)
+
+
+class Taps(NamedTuple):
+    """A kernel's element in several axes: its index, and the slices of outputs and inputs."""
+
+    element: tuple[int, ...]
+    outputs: tuple[slice, ...]
+    inputs: tuple[slice, ...]
+
+
+def taps(axes: Sequence[Axis]) -> list[Taps]:
+    """The kernel's elements that meet an input in every axis, row by row."""
+    by_axis = [tuple(axis.taps()) for axis in axes]
+    return [
+        Taps(
+            tuple(tap.element for tap in joined),
+            tuple(tap.outputs for tap in joined),
+            tuple(tap.inputs for tap in joined),
+        )
+        for joined in product(*by_axis)
+    ]
+
+
+def bands(axes: Sequence[Axis], row_size: int, limit: int) -> Iterator[tuple[slice, list[Taps]]]:
+    """The outputs in bands of rows, each with its taps.
+
+    Args:
+        axes: at least one; the first one's outputs are the rows.
+        row_size: elements of a buffer for one row.
+        limit: elements of a buffer for one band, kept unless a single row is longer.
+    """
+    first = axes[0]
+    rows = max(1, limit // max(1, row_size))
+    for start in range(0, first.out, rows):
+        stop = min(first.out, start + rows)
+        band = first._replace(pad=first.pad - start * first.stride, out=stop - start)
+        yield slice(start, stop), taps((band, *axes[1:]))
+
+
+@dataclass(frozen=True, slots=True)
+class WindowParams:
+    """A window as written: each quantity has no value, one for all axes, or one for each axis.
+
+    ``planar`` names the quantities written as ``_h`` and ``_w``, which are for two axes only.
+    """
+
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    pad: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
+    planar: tuple[str, ...] = ()
+
+    def axes(self, sizes: Sequence[int]) -> tuple[Axis, ...]:
+        """The window along each of the spatial axes of these sizes; ``out`` is not yet known.
+
+        Raises:
+            ShapeError: as many values are written as fit no such number of axes.
+        """
+        number = len(sizes)
+        kernel = self._spread("kernel", self.kernel, number, None)
+        stride = self._spread("stride", self.stride, number, 1)
+        pad = self._spread("pad", self.pad, number, 0)
+        dilation = self._spread("dilation", self.dilation, number, 1)
+        return tuple(map(Axis, sizes, kernel, stride, pad, dilation))
+
+    def field(self, quantity: str, axis: int = 0) -> str:
+        """The name of the field that a quantity was or would be written in."""
+        if quantity in self.planar:
+            return f"{quantity}_{'hw'[min(axis, 1)]}"
+        return "kernel_size" if quantity == "kernel" else quantity
+
+    def _spread(
+        self, quantity: str, values: tuple[int, ...], number: int, default: int | None
+    ) -> tuple[int, ...]:
+        if quantity in self.planar and number != 2:
+            self._planar_misfit(quantity, number)
+        if len(values) == number:
+            return values
+        if len(values) == 1:
+            return values * number
+        if not values and default is not None:
+            return (default,) * number
+        raise self._count_misfit(quantity, len(values), number)
+
+    def _planar_misfit(self, quantity: str, number: int) -> None:
+        name = self.field(quantity)[:-2]
+        plain = "kernel_size" if quantity == "kernel" else quantity
+        raise ShapeError(
+            f"`{name}_h` and `{name}_w` are for 2 spatial axes, and the bottom has {number}",
+            f"convolution_param.{self.field(quantity)}",
+            (f"write `{plain}`, once or once for each axis",),
+        )
+
+    def _count_misfit(self, quantity: str, written: int, number: int) -> ShapeError:
+        name = self.field(quantity)
+        if not written:
+            return ShapeError(
+                f"`{name}` is not given, and the bottom has {number} spatial axes",
+                "convolution_param",
+                (f"add `{name}: 3`, once or once for each axis",),
+                "missing-field",
+            )
+        return ShapeError(
+            f"`{name}` is given {written} times, and the bottom has {number} spatial axes",
+            f"convolution_param.{name}",
+            ("give one value, or one for each axis",),
+        )
+
+
+def parse_window(message: Message) -> WindowParams:
+    """The window of a ConvolutionParameter message.
+
+    Raises:
+        NetcError: conflicting-fields, missing-field or value-out-of-range, at the field.
+    """
+    written = {
+        "kernel": _quantity(message, "kernel_size", "kernel", 1),
+        "stride": _quantity(message, "stride", "stride", 1),
+        "pad": _quantity(message, "pad", "pad", 0),
+    }
+    planar = tuple(name for name in written if _is_planar(message, name))
+    dilation = _checked(message, "dilation", 1)
+    return WindowParams(**written, dilation=dilation, planar=planar)
+
+
+def _is_planar(message: Message, quantity: str) -> bool:
+    return message.has(f"{quantity}_h") or message.has(f"{quantity}_w")
+
+
+def _quantity(message: Message, plain: str, quantity: str, least: int) -> tuple[int, ...]:
+    if not _is_planar(message, quantity):
+        return _checked(message, plain, least)
+    names = [f"{quantity}_h", f"{quantity}_w"]
+    if message.has(plain):
+        raise conflict(message, next(n for n in names if message.has(n)), plain)
+    absent = [name for name in names if not message.has(name)]
+    if absent and least > 0:
+        raise lone(message, next(n for n in names if message.has(n)), absent[0])
+    return tuple(number(message, name, least) for name in names)
+
+
+def _checked(message: Message, name: str, least: int) -> tuple[int, ...]:
+    values: tuple[int, ...] = message.get(name)
+    for index, value in enumerate(values):
+        check_number(message, name, value, least, index)
+    return values
+
+
+def axis_name(index: int, number: int) -> str:
+    """What people call a spatial axis."""
+    return ("height", "width")[index] if number == 2 else f"size of spatial axis {index}"
