@@ -23,7 +23,7 @@ from netc.ops.define import (
     WeightSpec,
     Window,
 )
-from netc.ops.fields import number, refuse_others, required_number
+from netc.ops.fields import number, only, required_number
 from netc.ops.filler import CONSTANT_ZERO, Filler, parse_filler
 from netc.ops.window import Axis, WindowParams, axis_name, bands, parse_window, taps
 from netc.schema.message import Message
@@ -35,7 +35,7 @@ _FIELDS = frozenset(
     "kernel_w stride stride_h stride_w pad pad_h pad_w".split()
 )
 _IDLE = frozenset(
-    "engine force_nd_im2col conv_algorithm conv_algos_override conv_mode "
+    "force_nd_im2col conv_algorithm conv_algos_override conv_mode "
     "cudnn_convolution_algo_seeker CuDNNFwdAlgo CuDNNBwdDataAlgo CuDNNBwdFilterAlgo "
     "CuDNNWorkspaceSize".split()
 )
@@ -58,8 +58,7 @@ class ConvolutionParams:
 
 
 def _parse(layer: Message, context: LayerContext) -> ConvolutionParams:
-    message = layer.get("convolution_param")
-    refuse_others(message, _FIELDS, _IDLE)
+    message = only(layer.get("convolution_param"), *_FIELDS, *_IDLE)
     num_output = required_number(message, "num_output")
     group = number(message, "group", 1)
     if num_output % group:
@@ -352,8 +351,7 @@ class Im2colParams:
 
 
 def _parse_im2col(layer: Message, context: LayerContext) -> Im2colParams:
-    message = layer.get("convolution_param")
-    refuse_others(message, _FIELDS, _IDLE)
+    message = only(layer.get("convolution_param"), *_FIELDS, *_IDLE)
     return Im2colParams(parse_window(message), message.get("axis"))
 
 

@@ -70,19 +70,20 @@ def lone(message: Message, name: str, absent: str) -> NetcError:
     )
 
 
-def refuse_others(message: Message, known: Collection[str], idle: Collection[str] = ()) -> None:
-    """Refuse fields of forks that would change the result; none is skipped in silence.
+def only(message: Message, *known: str) -> Message:
+    """The message, refusing fields of forks that would change the result.
 
     Args:
         message: a layer's parameter message.
-        known: the fields that are computed with.
-        idle: fields that change how a result is computed, never the result.
+        known: the fields that are computed with, and those that never change a result; `engine`
+            always is one.
 
     Raises:
-        NetcError: unsupported-field, at a field that is neither and has not its default value.
+        NetcError: unsupported-field, at another field that has not its default value.
     """
     for name in message.entries:
-        if name in known or name in idle or message.get(name) == message.type.fields[name].default:
+        default = message.type.fields[name].default
+        if name in known or name == "engine" or message.get(name) == default:
             continue
         raise message.error(
             name,
@@ -90,6 +91,7 @@ def refuse_others(message: Message, known: Collection[str], idle: Collection[str
             f"`{name}` of a Caffe fork changes the result, and netc does not compute it",
             f"remove `{name}` if the layer does without it",
         )
+    return message
 
 
 def one_of(message: Message, name: str, supported: Collection[str]) -> str:
