@@ -1,0 +1,94 @@
+"""Accuracy (accuracy_layer.cpp)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.ir.types import Shape, count
+from netc.ops.array import namespace
+from netc.ops.axes import axis_in
+from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, whole
+from netc.ops.fields import only
+from netc.ops.labels import check_label_count, class_labels, parse_ignore_label
+from netc.schema.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class AccuracyParams:
+    """Parameters of Accuracy; ``tops`` is 2 where each class's accuracy is given too."""
+
+    top_k: int
+    axis: int
+    ignore_label: int | None
+    tops: int
+
+
+def _parse(layer: Message, context: LayerContext) -> AccuracyParams:
+    param = only(layer.get("accuracy_param"), "top_k", "axis", "ignore_label")
+    return AccuracyParams(
+        param.get("top_k"), param.get("axis"), parse_ignore_label(param), context.tops
+    )
+
+
+def _shape(params: AccuracyParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, label = inputs
+    axis = axis_in(data, params.axis, "accuracy_param.axis")
+    check_label_count(data, label, axis)
+    if params.top_k > data[axis]:
+        raise ShapeError(
+            f"`top_k` {params.top_k} is more than the {data[axis]} classes",
+            "accuracy_param.top_k",
+        )
+    return ((), (data[axis],))[: params.tops]
+
+
+def _accuracy(
+    params: AccuracyParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    data, label = inputs
+    axis = params.axis % data.ndim
+    outer, classes, inner = (
+        count(data.shape, 0, axis),
+        data.shape[axis],
+        count(data.shape, axis + 1),
+    )
+    scores = data.reshape(outer, classes, inner)
+    index, kept = class_labels(label.reshape(outer, 1, inner), classes, params.ignore_label)
+    xp = namespace(data)
+    own = xp.take_along_axis(scores, index, axis=1)
+    # A score equal to the label's own counts as better, so a tie at the k-th place is a miss.
+    better = (scores >= own).sum(axis=1, keepdims=True) - 1
+    right = kept & (better < params.top_k)
+    total = _share(right.sum(), kept.sum(), xp)
+    return (total, _by_class(index, right, kept, classes, xp))[: params.tops]
+
+
+def _by_class(index: Any, right: Any, kept: Any, classes: int, xp: Any) -> Any:
+    hits = xp.bincount(index[right], minlength=classes)
+    return _share(hits, xp.bincount(index[kept], minlength=classes), xp)
+
+
+def _share(part: Any, of: Any, xp: Any) -> Any:
+    """``part / of`` as float32, 0 where there is nothing to share."""
+    return xp.where(of == 0, 0, part / xp.maximum(of, 1)).astype(np.float32)
+
+
+def _cost(params: AccuracyParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
+    return Cost(operations=2 * count(inputs[0]))
+
+
+ACCURACY = OpDef(
+    name="Accuracy",
+    arity=Arity((2, 2), (1, 2)),
+    params=_parse,
+    shape=_shape,
+    cost=_cost,
+    window=whole,
+    reference=_accuracy,
+)
+
+OPS = (ACCURACY,)

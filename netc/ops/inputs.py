@@ -1,0 +1,324 @@
+"""Layers that bring data into a net or take it out.
+
+Those that read from outside become inputs of the graph when a net is run for inference. Only what
+decides their tops' shapes is read here; Caffe's rules for files and databases do not matter then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from netc.ir.types import MAX_AXES, Shape
+from netc.ops.define import (
+    Arity,
+    LayerContext,
+    OpDef,
+    Params,
+    ShapeError,
+    WeightSpec,
+    no_params,
+    whole,
+)
+from netc.ops.filler import CONSTANT_ZERO, Filler, parse_filler
+from netc.schema.message import Message
+
+PartialShape = tuple[int | None, ...]
+
+
+class UnknownInputShapeError(ShapeError):
+    """A source's parameters do not tell its tops' shapes.
+
+    ``partial`` has one entry for each top: what is known, with None for an unknown size, or None
+    where not even the number of axes is known.
+    """
+
+    def __init__(self, partial: Sequence[PartialShape | None], help: Sequence[str] = ()) -> None:
+        told = ", ".join(show_partial(shape) for shape in partial)
+        plural = "shapes are" if len(partial) > 1 else "shape is"
+        super().__init__(
+            f"the text does not tell all of the input's shape; the tops' {plural} {told}",
+            help=help,
+            code="unknown-input-shape",
+        )
+        self.partial = tuple(partial)
+
+
+def show_partial(shape: PartialShape | None) -> str:
+    """A shape with ``?`` for what is unknown: ``(64, ?, 227, 227)``."""
+    if shape is None:
+        return "unknown"
+    sizes = ["?" if size is None else str(size) for size in shape]
+    return f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceParams:
+    """The tops' shapes as far as the text tells them.
+
+    ``fillers`` is what DummyData fills its tops with; empty for the other sources.
+    """
+
+    shapes: tuple[PartialShape | None, ...]
+    fillers: tuple[Filler, ...] = ()
+    help: tuple[str, ...] = ()
+
+
+def _source_shape(params: SourceParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    known = [
+        tuple(size for size in shape if size is not None)
+        for shape in params.shapes
+        if shape is not None and None not in shape
+    ]
+    if len(known) < len(params.shapes):
+        raise UnknownInputShapeError(params.shapes, params.help)
+    return tuple(known)
+
+
+def _fed(params: Params, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+    raise AssertionError("a source is an input of the graph and is never run")
+
+
+def _source(name: str, tops: tuple[int, int | None], parse: Callable[..., SourceParams]) -> OpDef:
+    return OpDef(
+        name=name,
+        arity=Arity((0, 0), tops),
+        params=parse,
+        shape=_source_shape,
+        window=whole,
+        reference=_fed,
+        source=True,
+    )
+
+
+def parse_shape(message: Message) -> Shape:
+    """The shape a BlobShape message gives.
+
+    Raises:
+        NetcError: bad-shape, for a negative size or more than 32 axes.
+    """
+    sizes: Shape = message.get("dim")
+    if len(sizes) > MAX_AXES:
+        raise message.error(
+            "dim", "bad-shape", f"a shape has at most {MAX_AXES} axes, this has {len(sizes)}"
+        )
+    for size in sizes:
+        if size < 0:
+            raise message.error("dim", "bad-shape", f"a size must be at least 0, `dim` is {size}")
+    return sizes
+
+
+def _for_each_top(message: Message, field: str, values: Sequence[Any], tops: int) -> list[Any]:
+    """A value for each top, from one for all or one each."""
+    if len(values) not in (1, tops):
+        raise message.error(
+            field,
+            "value-count",
+            f"`{field}` is given {len(values)} times for {tops} tops",
+            f"give it once for all tops or {tops} times",
+        )
+    return list(values) * tops if len(values) == 1 else list(values)
+
+
+# Input: input_layer.cpp
+
+
+def _parse_input(layer: Message, context: LayerContext) -> SourceParams:
+    param = layer.get("input_param")
+    shapes = [parse_shape(shape) for shape in param.get("shape")]
+    if not shapes:
+        return SourceParams((None,) * context.tops)
+    return SourceParams(tuple(_for_each_top(param, "shape", shapes, context.tops)))
+
+
+# DummyData: dummy_data_layer.cpp
+
+
+def _parse_dummy(layer: Message, context: LayerContext) -> SourceParams:
+    param = layer.get("dummy_data_param")
+    fillers = [parse_filler(filler) for filler in param.get("data_filler")] or [CONSTANT_ZERO]
+    return SourceParams(
+        tuple(_dummy_shapes(param, context.tops)),
+        tuple(_for_each_top(param, "data_filler", fillers, context.tops)),
+    )
+
+
+_OLD_SIZES = ("num", "channels", "height", "width")
+
+
+def _dummy_shapes(param: Message, tops: int) -> list[Shape]:
+    old = [name for name in _OLD_SIZES if param.has(name)]
+    if not old:
+        shapes = [parse_shape(shape) for shape in param.get("shape")]
+        return _for_each_top(param, "shape", shapes, tops)
+    if param.has("shape"):
+        raise param.error(
+            old[0],
+            "conflicting-fields",
+            f"the sizes are given by `shape` and by the older `{old[0]}`",
+            "keep `shape` alone",
+        )
+    sizes = [_for_each_top(param, name, param.get(name), tops) for name in _OLD_SIZES]
+    return list(zip(*sizes, strict=True))
+
+
+# Data, ImageData, WindowData, MemoryData, HDF5Data
+
+
+def _images(
+    layer: Message,
+    context: LayerContext,
+    batch: int | None,
+    channels: int | None,
+    size: tuple[int | None, int | None],
+) -> SourceParams:
+    """A batch of images and, with two tops, their labels; a crop decides the size."""
+    crop = layer.get("transform_param").get("crop_size")
+    height, width = (crop, crop) if crop else size
+    shapes = ((batch or None, channels, height, width), (batch or None,))
+    return SourceParams(shapes[: context.tops], help=_crop_help(height))
+
+
+def _crop_help(height: int | None) -> tuple[str, ...]:
+    return () if height else ("`transform_param { crop_size: N }` tells height and width",)
+
+
+def _parse_data(layer: Message, context: LayerContext) -> SourceParams:
+    """Data: the database tells what the transformation does not (data_layer.cpp)."""
+    batch = layer.get("data_param").get("batch_size")
+    return _images(layer, context, batch, _transformed_channels(layer), (None, None))
+
+
+def _transformed_channels(layer: Message) -> int | None:
+    """Channels where ``transform_param`` tells them (data_transformer.cpp).
+
+    Several mean values are one for each channel; a single one is for all.
+    """
+    transform = layer.get("transform_param")
+    if transform.get("force_gray"):
+        return 1
+    if transform.get("force_color"):
+        return 3
+    means = len(transform.get("mean_value"))
+    return means if means > 1 else None
+
+
+def _parse_image_data(layer: Message, context: LayerContext) -> SourceParams:
+    """ImageData: images are resized to ``new_height`` and ``new_width`` (image_data_layer.cpp)."""
+    param = layer.get("image_data_param")
+    height, width = param.get("new_height"), param.get("new_width")
+    if bool(height) != bool(width):
+        raise param.error(
+            "new_height" if height else "new_width",
+            "missing-field",
+            f"`new_height` and `new_width` go together, they are {height} and {width}",
+        )
+    channels = 3 if param.get("is_color") else 1
+    batch = param.get("batch_size")
+    return _images(layer, context, batch, channels, (height or None, width or None))
+
+
+def _parse_window_data(layer: Message, context: LayerContext) -> SourceParams:
+    """WindowData: windows warped to ``crop_size``; images have 3 channels."""
+    batch = layer.get("window_data_param").get("batch_size")
+    return _images(layer, context, batch, 3, (None, None))
+
+
+def _parse_memory_data(layer: Message, context: LayerContext) -> SourceParams:
+    """MemoryData: all four sizes are written (memory_data_layer.cpp)."""
+    param = layer.get("memory_data_param")
+    names = ("batch_size", "channels", "height", "width")
+    sizes = tuple(param.get(name) or None for name in names)
+    missing = [f"`{name}`" for name, size in zip(names, sizes, strict=True) if size is None]
+    help = (f"`memory_data_param` lacks {', '.join(missing)}",) if missing else ()
+    return SourceParams((sizes, sizes[:1])[: context.tops], help=help)
+
+
+def _parse_hdf5_data(layer: Message, context: LayerContext) -> SourceParams:
+    """HDF5Data: the file alone tells the sizes (hdf5_data_layer.cpp)."""
+    batch = layer.get("hdf5_data_param").get("batch_size")
+    help = (f"the first size is the `batch_size`, {batch}",) if batch else ()
+    return SourceParams((None,) * context.tops, help=help)
+
+
+INPUT = _source("Input", (1, None), _parse_input)
+DUMMY_DATA = _source("DummyData", (1, None), _parse_dummy)
+DATA = _source("Data", (1, 2), _parse_data)
+IMAGE_DATA = _source("ImageData", (2, 2), _parse_image_data)
+WINDOW_DATA = _source("WindowData", (2, 2), _parse_window_data)
+MEMORY_DATA = _source("MemoryData", (2, 2), _parse_memory_data)
+HDF5_DATA = _source("HDF5Data", (1, None), _parse_hdf5_data)
+
+
+# Parameter: parameter_layer.hpp
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterParams:
+    """The shape of the top, which is the layer's own parameter."""
+
+    shape: Shape
+
+
+def _parse_parameter(layer: Message, context: LayerContext) -> ParameterParams:
+    return ParameterParams(parse_shape(layer.get("parameter_param").get("shape")))
+
+
+def _parameter_shape(params: ParameterParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    return (params.shape,)
+
+
+def _parameter_weights(params: ParameterParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
+    return (WeightSpec(params.shape),)
+
+
+def _parameter(
+    params: ParameterParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    return (weights[0],)
+
+
+PARAMETER = OpDef(
+    name="Parameter",
+    arity=Arity((0, 0), (1, 1)),
+    params=_parse_parameter,
+    shape=_parameter_shape,
+    weights=_parameter_weights,
+    window=whole,
+    reference=_parameter,
+)
+
+
+# HDF5Output: hdf5_output_layer.cpp
+
+
+def _nothing(params: None, inputs: Sequence[Any]) -> tuple[Any, ...]:
+    return ()
+
+
+def _sink(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+    """Nothing: Caffe writes a file of its bottoms, netc gives them back to the caller."""
+    return ()
+
+
+HDF5_OUTPUT = OpDef(
+    name="HDF5Output",
+    arity=Arity((2, 2), (0, 0)),
+    params=no_params,
+    shape=_nothing,
+    window=whole,
+    reference=_sink,
+)
+
+OPS = (
+    INPUT,
+    DUMMY_DATA,
+    DATA,
+    IMAGE_DATA,
+    WINDOW_DATA,
+    MEMORY_DATA,
+    HDF5_DATA,
+    PARAMETER,
+    HDF5_OUTPUT,
+)

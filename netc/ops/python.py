@@ -1,0 +1,136 @@
+"""Python layers: known, and run only where the user says how (python_layer.hpp).
+
+Caffe imports ``module`` and calls its class ``layer``. netc imports nothing that a net names;
+an implementation is registered by hand instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.types import Shape
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.schema.message import Message
+
+Implementation = Callable[[Sequence[Any], str], Sequence[Any]]
+ImplementationShape = Callable[[Sequence[Shape], str], Sequence[Shape]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Registered:
+    run: Implementation
+    shape: ImplementationShape
+
+
+_REGISTRY: dict[tuple[str, str], _Registered] = {}
+
+
+def register_python_layer(
+    module: str,
+    layer: str,
+    implementation: Implementation,
+    shape: ImplementationShape | None = None,
+) -> None:
+    """Say what a Python layer computes, for all nets compiled afterwards.
+
+    Args:
+        module: ``python_param { module }`` of the layers meant.
+        layer: ``python_param { layer }``, the class's name.
+        implementation: ``(inputs, param_str) -> outputs``: read-only float32 arrays of the
+            bottoms to one array for each top. It must not write to its inputs.
+        shape: ``(input shapes, param_str) -> output shapes``; the implementation's own ``shape``
+            attribute where it is left out.
+
+    Raises:
+        TypeError: there is no shape rule, or something is not callable.
+
+    A later registration of the same names replaces the earlier one. ``None`` of a layer that has
+    no bottoms is fine: ``inputs`` is then empty.
+    """
+    rule = shape if shape is not None else getattr(implementation, "shape", None)
+    for what, given in (("implementation", implementation), ("shape", rule)):
+        if not callable(given):
+            raise TypeError(f"`{what}` of Python layer {module}.{layer} must be callable")
+    _REGISTRY[module, layer] = _Registered(implementation, rule)  # type: ignore[arg-type]
+
+
+def unregister_python_layer(module: str, layer: str) -> None:
+    """Forget an implementation; nothing happens where there is none."""
+    _REGISTRY.pop((module, layer), None)
+
+
+@dataclass(frozen=True, slots=True)
+class PythonParams:
+    """Which class the layer names and the text it is given."""
+
+    module: str
+    layer: str
+    param_str: str
+    tops: int
+
+
+def _parse(layer: Message, context: LayerContext) -> PythonParams:
+    param = layer.get("python_param")
+    return PythonParams(
+        param.get("module"), param.get("layer"), param.get("param_str"), context.tops
+    )
+
+
+def is_registered(params: PythonParams) -> bool:
+    """Whether there is an implementation of this layer."""
+    return (params.module, params.layer) in _REGISTRY
+
+
+def _refusal(params: PythonParams) -> tuple[str, tuple[str, ...]]:
+    names = f'"{params.module}", "{params.layer}"'
+    return (
+        f"the Python layer `{params.layer}` of module `{params.module}` has no implementation",
+        (f"call netc.register_python_layer({names}, implementation, shape) first",),
+    )
+
+
+def _shape(params: PythonParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    registered = _REGISTRY.get((params.module, params.layer))
+    if registered is None:
+        message, help = _refusal(params)
+        raise ShapeError(message, "python_param.layer", help, code="python-layer")
+    shapes = registered.shape(tuple(inputs), params.param_str)
+    return tuple(tuple(int(size) for size in shape) for shape in shapes)
+
+
+def _run(params: PythonParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+    registered = _REGISTRY.get((params.module, params.layer))
+    if registered is None:
+        message, help = _refusal(params)
+        raise NetcError(Diagnostic("python-layer", message, help=help))
+    outputs = tuple(registered.run(tuple(inputs), params.param_str))
+    wanted = _shape(params, [array.shape for array in inputs])
+    _check_outputs(params, outputs, wanted)
+    return outputs
+
+
+def _check_outputs(params: PythonParams, outputs: Sequence[Any], wanted: Sequence[Shape]) -> None:
+    made = [tuple(array.shape) for array in outputs]
+    if made != list(wanted):
+        raise NetcError(
+            Diagnostic(
+                "python-layer",
+                f"the implementation of Python layer `{params.layer}` made outputs of shapes "
+                f"{made}, and its shape rule says {list(wanted)}",
+            )
+        )
+
+
+PYTHON = OpDef(
+    name="Python",
+    arity=Arity((0, None), (0, None)),
+    params=_parse,
+    shape=_shape,
+    window=whole,
+    reference=_run,
+)
+
+OPS = (PYTHON,)

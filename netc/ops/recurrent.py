@@ -1,0 +1,294 @@
+"""Recurrent layers: RNN, LSTM and LSTMUnit (recurrent_layer.cpp, lstm_layer.cpp, rnn_layer.cpp).
+
+Caffe unrolls a recurrent layer into a net; here the recurrence is run directly. The time axis is
+the first, the independent streams are the second. A stream's state is multiplied by the
+continuation indicator before each step, so 0 starts a new sequence. The state before the first
+step is 0, or the bottoms after the inputs with ``expose_hidden``; Caffe without ``expose_hidden``
+carries it over from one forward to the next, which only a first indicator of 1 makes visible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.ir.types import Shape, count
+from netc.ops.array import namespace
+from netc.ops.axes import shown
+from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, WeightSpec, whole
+from netc.ops.fields import only
+from netc.ops.filler import Filler, parse_filler
+from netc.schema.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class RecurrentParams:
+    """Parameters of RNN and LSTM.
+
+    ``gates`` are the units of one hidden unit (4 in an LSTM), ``states`` the arrays carried from
+    step to step. ``static`` tells that the third bottom is fed to every step.
+    """
+
+    num_output: int
+    weight_filler: Filler
+    bias_filler: Filler
+    expose_hidden: bool
+    static: bool
+    gates: int
+    states: int
+
+
+_FIELDS = ("num_output", "weight_filler", "bias_filler", "debug_info", "expose_hidden")
+
+
+def _parse(layer: Message, context: LayerContext, gates: int, states: int) -> RecurrentParams:
+    param = only(layer.get("recurrent_param"), *_FIELDS)
+    if param.get("num_output") == 0:
+        raise param.error(
+            "num_output",
+            "missing-field" if not param.has("num_output") else "bad-value",
+            "`num_output` must be at least 1, it is 0",
+            "it is the number of hidden units",
+        )
+    exposed = param.get("expose_hidden")
+    fed = 2 + states * exposed
+    _check_arity(layer, context, fed, 1 + states * exposed)
+    return RecurrentParams(
+        param.get("num_output"),
+        parse_filler(param.get("weight_filler")),
+        parse_filler(param.get("bias_filler")),
+        exposed,
+        context.bottoms > fed,
+        gates,
+        states,
+    )
+
+
+def _check_arity(layer: Message, context: LayerContext, fed: int, tops: int) -> None:
+    how = "`expose_hidden`" if fed > 2 else "no `expose_hidden`"
+    kind = layer.get("type")
+    if not fed <= context.bottoms <= fed + 1:
+        raise layer.error(
+            "bottom",
+            "bottom-count",
+            f"{kind} with {how} takes {fed} or {fed + 1} bottoms, it has {context.bottoms}",
+            "the bottoms are the input, the continuation indicators, an optional static input"
+            + (" and the first states" if fed > 2 else ""),
+        )
+    if context.tops != tops:
+        raise layer.error(
+            "top", "top-count", f"{kind} with {how} makes {tops} tops, it has {context.tops}"
+        )
+
+
+def _parse_lstm(layer: Message, context: LayerContext) -> RecurrentParams:
+    return _parse(layer, context, gates=4, states=2)
+
+
+def _parse_rnn(layer: Message, context: LayerContext) -> RecurrentParams:
+    return _parse(layer, context, gates=1, states=1)
+
+
+def _shape(params: RecurrentParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, cont = inputs[:2]
+    if len(data) < 3:
+        raise ShapeError(
+            f"the input must have at least 3 axes (steps, streams, ...), it is {shown(data)}"
+        )
+    if len(cont) != 2 or cont != data[:2]:
+        raise ShapeError(
+            f"the continuation indicators must be {shown(data[:2])}, the input's steps and "
+            f"streams, they are {shown(cont)}"
+        )
+    if params.static:
+        _check_static(inputs[2], data[1])
+    state = (1, data[1], params.num_output)
+    for index, shape in enumerate(inputs[2 + params.static :]):
+        if shape != state:
+            raise ShapeError(f"state {index} must be {shown(state)}, the bottom is {shown(shape)}")
+    output = (*data[:2], params.num_output)
+    return (output,) + (state,) * (params.states * params.expose_hidden)
+
+
+def _check_static(shape: Shape, streams: int) -> None:
+    if len(shape) < 2 or shape[0] != streams:
+        raise ShapeError(
+            f"the static input must have at least 2 axes and the {streams} streams as its first, "
+            f"it is {shown(shape)}"
+        )
+
+
+def _weights_in(params: RecurrentParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
+    """Those of the transformed inputs, in Caffe's order: weight, bias, static weight."""
+    units = params.gates * params.num_output
+    weights = [
+        WeightSpec((units, count(inputs[0], 2)), params.weight_filler),
+        WeightSpec((units,), params.bias_filler),
+    ]
+    if params.static:
+        weights.append(WeightSpec((units, count(inputs[2], 1)), params.weight_filler))
+    return tuple(weights)
+
+
+def _lstm_weights(params: RecurrentParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
+    """W_xc, b_c, W_xc_static with a static input, W_hc."""
+    hidden = params.num_output
+    recurrent = WeightSpec((4 * hidden, hidden), params.weight_filler)
+    return (*_weights_in(params, inputs), recurrent)
+
+
+def _rnn_weights(params: RecurrentParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
+    """W_xh, b_h, W_xh_static with a static input, W_hh, W_ho, b_o."""
+    hidden = params.num_output
+    square = WeightSpec((hidden, hidden), params.weight_filler)
+    bias = WeightSpec((hidden,), params.bias_filler)
+    return (*_weights_in(params, inputs), square, square, bias)
+
+
+def _driven(params: RecurrentParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Any:
+    """What the inputs add to every step's units: (steps, streams, units)."""
+    data = inputs[0]
+    steps, streams = data.shape[:2]
+    units = data.reshape(steps * streams, -1) @ weights[0].T + weights[1]
+    units = units.reshape(steps, streams, -1)
+    if params.static:
+        units = units + inputs[2].reshape(streams, -1) @ weights[2].T
+    return units
+
+
+def _first_states(params: RecurrentParams, inputs: Sequence[Any]) -> list[Any]:
+    if params.expose_hidden:
+        return [state[0] for state in inputs[2 + params.static :]]
+    data = inputs[0]
+    return [
+        namespace(data).zeros((data.shape[1], params.num_output), dtype=np.float32)
+    ] * params.states
+
+
+def _stacked(rows: list[Any], data: Any, hidden: int) -> Any:
+    xp = namespace(data)
+    return xp.stack(rows) if rows else xp.zeros((*data.shape[:2], hidden), dtype=np.float32)
+
+
+def _lstm(
+    params: RecurrentParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    driven, recurrent = _driven(params, inputs, weights), weights[-1].T
+    hidden, cell = _first_states(params, inputs)
+    rows = []
+    for units, cont in zip(driven, inputs[1], strict=True):
+        gates = (cont[:, None] * hidden) @ recurrent + units
+        cell, hidden = _lstm_step(cell, gates, cont[:, None])
+        rows.append(hidden)
+    output = _stacked(rows, inputs[0], params.num_output)
+    return (output, hidden[None], cell[None]) if params.expose_hidden else (output,)
+
+
+def _rnn(params: RecurrentParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+    xp = namespace(inputs[0])
+    driven, (recurrent, out, bias) = _driven(params, inputs, weights), weights[-3:]
+    (hidden,) = _first_states(params, inputs)
+    rows = []
+    for units, cont in zip(driven, inputs[1], strict=True):
+        hidden = xp.tanh((cont[:, None] * hidden) @ recurrent.T + units)
+        rows.append(hidden)
+    output = xp.tanh(_stacked(rows, inputs[0], params.num_output) @ out.T + bias)
+    return (output, hidden[None]) if params.expose_hidden else (output,)
+
+
+def _sigmoid(x: Any) -> Any:
+    xp = namespace(x)
+    return 1 / (1 + xp.exp(xp.minimum(-x, 88)))  # 88: exp(89) is beyond float32
+
+
+def _lstm_step(cell: Any, gates: Any, cont: Any) -> tuple[Any, Any]:
+    """The cell and hidden state after a step; gates in the order input, forget, output, cell."""
+    xp = namespace(gates)
+    given, forget, out, new = xp.split(gates, 4, axis=-1)
+    # Where cont is 0 so is the forget gate, even for a gate that is not a number.
+    kept = xp.where(cont == 0, np.float32(0), cont * _sigmoid(forget))
+    cell = kept * cell + _sigmoid(given) * xp.tanh(new)
+    return cell, _sigmoid(out) * xp.tanh(cell)
+
+
+def _recurrent_cost(
+    params: RecurrentParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
+) -> Cost:
+    steps, streams = inputs[0][:2]
+    units = params.gates * params.num_output
+    wide = count(inputs[0], 2) + params.num_output
+    if params.gates == 1:
+        wide += params.num_output
+    macs = steps * streams * units * wide
+    if params.static:
+        macs += count(inputs[2]) * units
+    return Cost(macs, _STEP_OPERATIONS[params.gates] * count(outputs[0]))
+
+
+_STEP_OPERATIONS = {1: 5, 4: 30}  # of a hidden unit and step, besides the matrix products
+
+
+LSTM = OpDef(
+    name="LSTM",
+    arity=Arity((2, 5), (1, 3)),
+    params=_parse_lstm,
+    shape=_shape,
+    weights=_lstm_weights,
+    cost=_recurrent_cost,
+    window=whole,
+    reference=_lstm,
+)
+
+RNN = OpDef(
+    name="RNN",
+    arity=Arity((2, 4), (1, 2)),
+    params=_parse_rnn,
+    shape=_shape,
+    weights=_rnn_weights,
+    cost=_recurrent_cost,
+    window=whole,
+    reference=_rnn,
+)
+
+
+# LSTMUnit: one step of an LSTM, lstm_unit_layer.cpp
+
+
+def _unit_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    cell, gates, cont = inputs
+    if len(cell) != 3 or cell[0] != 1:
+        raise ShapeError(f"the cell state must be (1, streams, units), it is {shown(cell)}")
+    for name, shape, wanted in (
+        ("gates", gates, (1, cell[1], 4 * cell[2])),
+        ("continuation indicators", cont, (1, cell[1])),
+    ):
+        if shape != wanted:
+            raise ShapeError(
+                f"the {name} must be {shown(wanted)} for a cell {shown(cell)}, they are "
+                f"{shown(shape)}"
+            )
+    return (cell, cell)
+
+
+def _unit(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+    cell, gates, cont = inputs
+    return _lstm_step(cell, gates, cont[..., None])
+
+
+def _unit_cost(params: None, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
+    return Cost(operations=_STEP_OPERATIONS[4] * count(outputs[0]))
+
+
+LSTM_UNIT = OpDef(
+    name="LSTMUnit",
+    arity=Arity((3, 3), (2, 2)),
+    shape=_unit_shape,
+    cost=_unit_cost,
+    window=whole,
+    reference=_unit,
+)
+
+OPS = (LSTM, RNN, LSTM_UNIT)
