@@ -1,0 +1,64 @@
+"""What a .proto file declares, as written: nothing is looked up yet, every name keeps its span."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from netc.diagnostics import Source, Span
+
+Label = Literal["optional", "required", "repeated"]
+
+
+class Word(NamedTuple):
+    """A name or literal of a .proto file and where it stands."""
+
+    text: str
+    span: Span
+
+
+class Constant(NamedTuple):
+    """The value of an option: an identifier, a number or a string as Python's own type."""
+
+    kind: Literal["identifier", "integer", "float", "string", "aggregate"]
+    value: str | int | float | bytes
+    span: Span
+
+
+class ProtoField(NamedTuple):
+    """``label type name = number [default = ..., packed = ...];``."""
+
+    name: Word
+    type: Word
+    number: int
+    number_span: Span
+    label: Label = "optional"
+    default: Constant | None = None
+    packed: bool | None = None
+    oneof: str | None = None
+
+
+class ProtoEnum(NamedTuple):
+    """``enum name { NAME = number; ... }``."""
+
+    name: Word
+    values: tuple[tuple[Word, int], ...]
+
+
+class ProtoMessage(NamedTuple):
+    """``message name { ... }``; ``map_entry`` for the message a ``map<K, V>`` field stands for."""
+
+    name: Word
+    fields: tuple[ProtoField, ...] = ()
+    messages: tuple[ProtoMessage, ...] = ()
+    enums: tuple[ProtoEnum, ...] = ()
+    map_entry: bool = False
+
+
+class ProtoFile(NamedTuple):
+    """A whole file; ``package`` is empty where none is declared."""
+
+    source: Source
+    package: str
+    syntax: Literal["proto2", "proto3"]
+    messages: tuple[ProtoMessage, ...]
+    enums: tuple[ProtoEnum, ...]

@@ -1,0 +1,100 @@
+"""What a person who wrote an unknown field may have meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from netc.diagnostics import did_you_mean
+from netc.schema.message import FieldType, MessageType
+from netc.syntax.ast import Field, Scalar
+
+_MOST = 3  # suggestions shown
+
+
+def unknown_field_help(
+    name: str,
+    type: MessageType,
+    field: str,
+    around: Sequence[MessageType],
+    siblings: Sequence[Field] = (),
+) -> tuple[str, ...]:
+    """Help lines for a field the type does not have.
+
+    Args:
+        name: the unknown field.
+        type: the message type it stands in, as the value of ``field`` (empty at the top).
+        around: the types around that one, innermost first.
+        siblings: what else is written in the message; a layer's ``type`` among them tells which
+            parameters it can have.
+    """
+    return (
+        _current_spelling(name, type)
+        or _inside(name, type, siblings)
+        or _outside(name, field, around)
+        or did_you_mean(name, type.fields)
+        or _unknown_parameters(name)
+    )
+
+
+_TODAY = {
+    "blobs_lr": "write `param { lr_mult: ... }`, one for each blob",
+    "weight_decay": "write `param { decay_mult: ... }`, one for each blob",
+    "blob_share_mode": "write `param { share_mode: ... }`, one for each blob",
+}
+
+
+def _current_spelling(name: str, type: MessageType) -> tuple[str, ...]:
+    """Fields of V1's `layers` that `layer` has under another name."""
+    if type.name != "LayerParameter" or name not in _TODAY:
+        return ()
+    return (f"`{name}` belongs to the older `layers {{ }}`; in `layer {{ }}` {_TODAY[name]}",)
+
+
+def _inside(name: str, type: MessageType, siblings: Sequence[Field]) -> tuple[str, ...]:
+    """The field belongs one level down."""
+    owners = [f for f in type.fields.values() if f.message and name in f.message.fields]
+    if not owners:
+        return ()
+    fitting = _fitting(owners, siblings)
+    return tuple(_put_in(name, f) for f in fitting[:_MOST])
+
+
+def _put_in(name: str, owner: FieldType) -> str:
+    assert owner.message is not None
+    return f"`{name}` is a field of {owner.message.name}: put it in `{owner.name} {{ }}`"
+
+
+def _fitting(owners: list[FieldType], siblings: Sequence[Field]) -> list[FieldType]:
+    """The parameters of the layer's own type where it says one, else those already written."""
+    type_ = _folded(next(_strings("type", siblings), ""))
+    if type_:
+        own = [f for f in owners if _folded(f.name.removesuffix("_param")) == type_]
+        if own:
+            return own
+    written = {s.name for s in siblings}
+    return [f for f in owners if f.name in written] or owners
+
+
+def _strings(name: str, fields: Sequence[Field]) -> Iterator[str]:
+    for field in fields:
+        if field.name == name and isinstance(field.value, Scalar):
+            value = field.value.value
+            yield value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _folded(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _outside(name: str, field: str, around: Sequence[MessageType]) -> tuple[str, ...]:
+    """The field belongs to a message around this one."""
+    owner = next((type for type in around if name in type.fields), None)
+    if owner is None:
+        return ()
+    return (f"`{name}` is a field of {owner.name}: put it outside of `{field} {{ }}`",)
+
+
+def _unknown_parameters(name: str) -> tuple[str, ...]:
+    if not name.endswith("_param"):
+        return ()
+    return ("if your Caffe has a caffe.proto of its own, give it with --schema",)

@@ -1,0 +1,153 @@
+"""The schema netc works with: Caffe's messages, its forks' fields and a person's own .proto."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from functools import cache, cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from netc.cache import content_key, read_entry, write_entry
+from netc.data import schemas_dir
+from netc.diagnostics import Source
+from netc.schema.link import FieldRow, Tables
+from netc.schema.message import EnumType, FieldType, MessageType
+
+CORE = "caffe.proto"
+
+
+class Schema:
+    """Message types by name, made from linked tables.
+
+    ``key`` names the schema's content: two schemas with one key are the same.
+    """
+
+    def __init__(self, tables: Tables, key: str) -> None:
+        self.tables = tables
+        self.key = key
+
+    def __repr__(self) -> str:
+        return f"Schema({len(self.tables['messages'])} messages)"
+
+    @cached_property
+    def messages(self) -> Mapping[str, MessageType]:
+        """All message types by name without package, nested ones as ``Outer.Inner``."""
+        return MappingProxyType(_build(self.tables))
+
+    def message(self, name: str) -> MessageType:
+        """A message type; KeyError where the schema has none of that name."""
+        return self.messages[name]
+
+
+def _build(tables: Tables) -> dict[str, MessageType]:
+    enums = {name: _enum_type(name, numbers) for name, numbers in tables["enums"].items()}
+    messages = {name: MessageType(name) for name in tables["messages"]}
+    for name, rows in tables["messages"].items():
+        fields = messages[name].fields
+        for row in rows:
+            fields[row[0]] = _field_type(FieldRow(*row), messages, enums)
+    return messages
+
+
+def _enum_type(name: str, numbers: dict[str, int]) -> EnumType:
+    names: dict[int, str] = {}
+    for identifier, number in numbers.items():
+        names.setdefault(number, identifier)
+    return EnumType(name, numbers, names)
+
+
+def _field_type(
+    row: FieldRow, messages: Mapping[str, MessageType], enums: Mapping[str, EnumType]
+) -> FieldType:
+    message = messages[row.type] if row.kind == "message" else None
+    enum = enums[row.type] if row.kind == "enum" else None
+    return FieldType(
+        row.name,
+        row.number,
+        row.kind,  # type: ignore[arg-type]
+        row.label == "repeated",
+        row.label == "required",
+        _default(row, enum),
+        row.packed,
+        message,
+        enum,
+        row.oneof,
+        row.several,
+    )
+
+
+_IMPLICIT: dict[str, Any] = {
+    "double": 0.0, "float": 0.0, "bool": False, "string": "", "bytes": b"", "message": None,
+}  # fmt: skip
+_FLOAT = struct.Struct("<f")
+
+
+def _default(row: FieldRow, enum: EnumType | None) -> Any:
+    """The value of an absent field: the one declared, else the one protobuf gives its kind."""
+    value = row.default
+    if row.label == "repeated":
+        return ()
+    if value is None:
+        return next(iter(enum.numbers)) if enum else _IMPLICIT.get(row.kind, 0)
+    if row.kind == "float":
+        return _FLOAT.unpack(_FLOAT.pack(value))[0]
+    return value.encode("latin-1") if row.kind == "bytes" else value
+
+
+def load_schema(extra: Sequence[Path] = ()) -> Schema:
+    """Netc's schemas merged with a person's own .proto files.
+
+    Args:
+        extra: files to merge over ours, by message name; later ones win.
+
+    Raises:
+        NetcError: where an extra file cannot be read or is no valid .proto.
+    """
+    sources = tuple(_read(Path(path)) for path in extra)
+    return _load(tuple((s.name, s.text) for s in sources))
+
+
+def _read(path: Path) -> Source:
+    from netc.syntax.reader import read_source
+
+    return read_source(path)
+
+
+@cache
+def _load(extra: tuple[tuple[str, str], ...]) -> Schema:
+    own = _own_files()
+    here = Path(__file__).parent
+    code = [(here / name).read_bytes() for name in ("proto.lark", "proto_file.py", "link.py")]
+    texts = [text.encode("utf-8", "surrogatepass") for _, text in (*own, *extra)]
+    key = content_key(*code, len(own).to_bytes(4, "little"), *texts)
+    tables = _from_cache(key)
+    if tables is None:
+        tables = _from_text(own, extra)
+        write_entry(f"schema-{key}.json", json.dumps(tables).encode())
+    return Schema(tables, key)
+
+
+def _own_files() -> list[tuple[str, str]]:
+    folder = schemas_dir()
+    paths = sorted(folder.rglob("*.proto"), key=lambda p: (p.name != CORE, str(p)))
+    return [(str(p), p.read_text(encoding="utf-8")) for p in paths]
+
+
+def _from_cache(key: str) -> Tables | None:
+    data = read_entry(f"schema-{key}.json")
+    if data is None:
+        return None
+    try:
+        tables: Tables = json.loads(data)
+    except ValueError:  # a damaged entry is as good as none
+        return None
+    return tables
+
+
+def _from_text(own: Sequence[tuple[str, str]], extra: Sequence[tuple[str, str]]) -> Tables:
+    from netc.schema.proto_text import link_texts
+
+    return link_texts([Source(*file) for file in own], [Source(*file) for file in extra])
