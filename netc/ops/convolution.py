@@ -23,8 +23,9 @@ from netc.ops.define import (
     WeightSpec,
     Window,
 )
-from netc.ops.fields import number, only, required_number
+from netc.ops.fields import only
 from netc.ops.filler import CONSTANT_ZERO, Filler, parse_filler
+from netc.ops.numbers import number, required_number
 from netc.ops.window import Axis, WindowParams, axis_name, bands, parse_window, taps
 from netc.schema.message import Message
 

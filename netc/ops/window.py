@@ -12,7 +12,7 @@ from itertools import product
 from typing import NamedTuple
 
 from netc.ops.define import ShapeError
-from netc.ops.fields import check_number, conflict, lone, number
+from netc.ops.numbers import check_number, conflict, lone, number
 from netc.schema.message import Message
 
 
