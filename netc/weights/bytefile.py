@@ -1,0 +1,96 @@
+"""A file read in pieces: structure through a small window, numbers straight into arrays.
+
+Nothing is read twice and nothing is held that is not asked for, so that a caffemodel's peak
+memory is the size of its arrays.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.weights.faults import fault, truncated
+
+_WINDOW = 8192  # bytes; small, since it is filled anew after each large blob
+
+
+class ByteFile:
+    """Random access to the bytes of an open file, within its size at opening."""
+
+    def __init__(self, file: FileIO, path: str) -> None:
+        self.path = path
+        self.size = os.fstat(file.fileno()).st_size
+        self._file = file
+        self._start = 0
+        self._window = b""
+
+    def peek(self, at: int, count: int) -> bytes:
+        """The bytes from ``at``: ``count`` of them, fewer only at the end of the file."""
+        skip = at - self._start
+        if skip < 0 or skip + count > len(self._window):
+            self._window = self.read(at, max(0, min(max(count, _WINDOW), self.size - at)))
+            self._start, skip = at, 0
+        return self._window[skip : skip + count]
+
+    def read(self, at: int, count: int) -> bytes:
+        """Exactly ``count`` bytes from ``at``."""
+        target = np.empty(count, dtype=np.uint8)
+        self.read_into(at, target)
+        return target.tobytes()
+
+    def read_into(self, at: int, target: NDArray[np.uint8]) -> None:
+        """Fill a contiguous array of bytes from ``at`` on.
+
+        Raises:
+            NetcError: truncated-weights, the file became shorter while it was read.
+        """
+        view = memoryview(target)
+        self._file.seek(at)
+        done = 0
+        while done < len(view):
+            got = self._file.readinto(view[done:])
+            if not got:
+                raise truncated(self.path, at + done, len(view) - done, "the record read here")
+            done += got
+
+
+@contextmanager
+def open_bytes(path: str | os.PathLike[str]) -> Iterator[ByteFile]:
+    """Open a regular file for reading.
+
+    Raises:
+        NetcError: file-not-found, cannot-read or not-a-file.
+    """
+    name = os.fspath(path)
+    try:
+        file = FileIO(name, "r", opener=_open)
+    except FileNotFoundError:
+        raise fault("file-not-found", name, "there is no such file") from None
+    except IsADirectoryError:
+        raise fault("not-a-file", name, "this is a folder, and a weights file is wanted") from None
+    except (OSError, ValueError) as error:
+        raise fault("cannot-read", name, f"the file cannot be read: {_reason(error)}") from None
+    with file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise fault(
+                "not-a-file",
+                name,
+                "this is not a regular file",
+                "weights are read in pieces; save them to a file first",
+            )
+        yield ByteFile(file, name)
+
+
+def _open(path: str, flags: int) -> int:
+    # A pipe without a writer would otherwise wait for one for ever.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()

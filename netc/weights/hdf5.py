@@ -1,0 +1,169 @@
+"""`.caffemodel.h5`: datasets `/data/<layer>/<index>`, as Net::ToHDF5 (net.cpp) writes them.
+
+A layer's name may have slashes; each makes a group of its own. A parameter that layers share
+stands under its owner alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.weights.archive import Allowance, Entry, blob_name, check_array, entries_of, gather
+from netc.weights.faults import fault
+from netc.weights.model import Weights, read_only
+
+_MAX_DEPTH = 64  # groups within groups
+
+
+def _h5py() -> Any:
+    try:
+        import h5py
+    except ImportError:
+        raise NetcError(
+            Diagnostic(
+                "missing-package",
+                "HDF5 weights need the package `h5py`, which is not installed",
+                help=("pip install 'netc[h5]'",),
+            )
+        ) from None
+    return h5py
+
+
+def load_hdf5(path: str | os.PathLike[str]) -> Weights:
+    """The weights of a ``.caffemodel.h5``.
+
+    Raises:
+        NetcError: missing-package without h5py; malformed-weights, not-weights, no-layers,
+            bad-key, bad-blob or too-large.
+    """
+    name, h5py = os.fspath(path), _h5py()
+    try:
+        with h5py.File(name, "r") as file:
+            return _Walk(name, h5py).load(file)
+    except NetcError:
+        raise
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:
+        raise _damaged(name, error) from None
+
+
+def _damaged(path: str, error: Exception) -> NetcError:
+    reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    if "truncated file" in reason:
+        return fault(
+            "truncated-weights",
+            path,
+            f"the file ends too early: {reason}",
+            "the download was cut off; download the file again",
+        )
+    return fault(
+        "malformed-weights", path, f"the HDF5 file is damaged: {reason}", "download it again"
+    )
+
+
+class _Walk:
+    """One walk through a file's groups."""
+
+    def __init__(self, path: str, h5py: Any) -> None:
+        self.path = path
+        self.h5py = h5py
+        self.allowance = Allowance(path, os.path.getsize(path))
+        self.layers: dict[str, None] = {}
+
+    def load(self, file: Any) -> Weights:
+        data = self._member(file, "data")
+        if not isinstance(data, self.h5py.Group):
+            raise _no_data(self.path, list(file)[:5])
+        entries = list(self._group(data, "", 0))
+        return gather(self.path, "hdf5", self.layers, entries)
+
+    def _group(self, group: Any, name: str, depth: int) -> Iterator[Entry]:
+        """The arrays below a group; the group is a layer if it holds arrays or nothing."""
+        if depth > _MAX_DEPTH:
+            raise fault("malformed-weights", self.path, f"groups are over {_MAX_DEPTH} deep")
+        keys, below = list(group), False
+        for key in keys:
+            self.allowance.count()
+            member = self._member(group, key)
+            path = f"{name}/{key}" if name else key
+            if isinstance(member, self.h5py.Group):
+                below = True
+                yield from self._group(member, path, depth + 1)
+            elif isinstance(member, self.h5py.Dataset):
+                layer, index = blob_name(self.path, path)
+                self.layers[layer] = None
+                yield Entry(layer, index, self._array(member, path))
+        if name and not below:
+            self.layers[name] = None
+
+    def _member(self, group: Any, key: str) -> Any:
+        """A member that lies in this very file; links to other files are not followed."""
+        link = group.get(key, getlink=True)
+        if link is not None and not isinstance(link, self.h5py.HardLink):
+            raise fault(
+                "malformed-weights", self.path, f"`{key}` is a link, which weights do not have"
+            )
+        return group.get(key)
+
+    def _array(self, dataset: Any, key: str) -> Any:
+        shape = dataset.shape
+        if shape is None or dataset.is_virtual or dataset.external:
+            raise fault("bad-blob", self.path, f"the dataset `{key}` has no values in this file")
+        check_array(self.path, key, shape, dataset.dtype.kind)
+        self.allowance.take(key, dataset.size * max(4, dataset.dtype.itemsize))
+        values = np.empty(shape, dtype=np.float32)
+        if values.size:
+            with np.errstate(over="ignore", invalid="ignore"):
+                dataset.read_direct(values)
+        return read_only(values)
+
+
+def _no_data(path: str, names: list[str]) -> NetcError:
+    listed = ", ".join(f"`{name}`" for name in names) or "nothing"
+    keras = any(name in ("model_weights", "layers", "optimizer_weights") for name in names)
+    return fault(
+        "not-weights",
+        path,
+        f"the HDF5 file has no group `data`; it has {listed}",
+        "this is a Keras model; export it to Caffe or save its arrays as an .npz"
+        if keras
+        else "Caffe's weights lie under `/data/<layer>/<index>`",
+    )
+
+
+def save_hdf5(path: Path, weights: Weights) -> None:
+    """Write a ``.caffemodel.h5``, one dataset after the other.
+
+    Raises:
+        NetcError: missing-package without h5py; unsupported-name, a layer's name is none that
+            HDF5 can have.
+    """
+    h5py = _h5py()
+    _check_names(weights)
+    with h5py.File(path, "w") as file:
+        data = file.create_group("data")
+        for layer in weights.layers:
+            data.require_group(layer)
+        for entry in entries_of(weights):
+            data.create_dataset(f"{entry.layer}/{entry.index}", data=entry.array, dtype="<f4")
+
+
+def _check_names(weights: Weights) -> None:
+    """Names that HDF5 cannot have, and a layer whose name is another's array."""
+    taken = {f"{e.layer}/{e.index}" for e in entries_of(weights)}
+    for name in weights.layers:
+        parts = name.split("/")
+        prefixes = ("/".join(parts[:n]) for n in range(1, len(parts) + 1))
+        if "\0" in name or any(p in ("", ".") for p in parts) or taken & set(prefixes):
+            raise NetcError(
+                Diagnostic(
+                    "unsupported-name",
+                    f"layer `{name}` cannot be saved as HDF5: its name is no group's name there",
+                    help=("save as .caffemodel or .npz, which take every name",),
+                )
+            )

@@ -1,0 +1,159 @@
+"""Loading weights of any format, told by their content, and saving them, told by the suffix."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.weights.bytefile import open_bytes
+from netc.weights.caffemodel import load_caffemodel
+from netc.weights.faults import fault
+from netc.weights.hdf5 import load_hdf5, save_hdf5
+from netc.weights.model import LayerWeights, Weights, float32_array
+from netc.weights.modern import modernised
+from netc.weights.npz import load_npz, save_npz
+from netc.weights.sniff import HDF5, ZIP
+from netc.weights.write import save_caffemodel
+
+Arrays = Mapping[str, Sequence[Any]]
+
+
+def load_weights(path: str | os.PathLike[str]) -> Weights:
+    """Trained arrays from a ``.caffemodel`` (all generations), ``.caffemodel.h5`` or ``.npz``.
+
+    The format is told from the content, whatever the file is called.
+
+    Returns:
+        Layer name -> tuple of read-only float32 arrays, each in the shape the file gives it.
+
+    Raises:
+        NetcError: the file is absent, damaged, cut off or something else; says which and where.
+    """
+    with open_bytes(path) as file:
+        head = file.peek(0, min(8, file.size))
+    if head == HDF5:
+        return load_hdf5(path)
+    if head.startswith(ZIP):
+        return load_npz(path)
+    return load_caffemodel(path)
+
+
+def save_weights(
+    path: str | os.PathLike[str], weights: Arrays | Weights, net: Any | None = None
+) -> None:
+    """Write weights as ``.caffemodel``, ``.h5`` or ``.npz``, by the path's suffix.
+
+    The file is replaced whole or not at all. Blobs that were stored as num, channels, height and
+    width get today's shape where the layer's type tells it.
+
+    Args:
+        path: where to.
+        weights: what ``load_weights`` gave, or layer name -> arrays.
+        net: a bound NetParameter whose layer definitions a ``.caffemodel`` is to carry; layers of
+            the weights that it lacks get their name and type alone.
+
+    Raises:
+        NetcError: unknown-suffix, cannot-write, bad-blob, unsupported-name or too-large.
+    """
+    target = Path(path)
+    kind = "".join(target.suffixes[-1:]).lower()
+    if kind not in (".caffemodel", ".h5", ".hdf5", ".npz"):
+        raise fault(
+            "unknown-suffix",
+            str(target),
+            f"weights cannot be saved with the suffix `{kind}`",
+            "use .caffemodel, .caffemodel.h5 or .npz",
+        )
+    checked = as_weights(weights)
+    current = _modernised(checked)
+    with _replacing(target) as temporary:
+        if kind == ".npz":
+            save_npz(temporary, current)
+        elif kind == ".caffemodel":
+            _save_caffemodel(temporary, current, net)
+        else:
+            save_hdf5(temporary, current)
+
+
+def _save_caffemodel(path: Path, weights: Weights, net: Any | None) -> None:
+    _check_whole(weights)
+    if net is None:
+        save_caffemodel(path, weights)
+        return
+    from netc.weights.definitions import wire_definitions
+
+    head, definitions = wire_definitions(net)
+    save_caffemodel(path, weights, head, definitions)
+
+
+def _check_whole(weights: Weights) -> None:
+    """A caffemodel has no way to leave a blob out."""
+    for layer in weights.layers.values():
+        if layer.indices != tuple(range(len(layer.arrays))):
+            raise NetcError(
+                Diagnostic(
+                    "bad-blob",
+                    f"layer `{layer.name}` has blobs {list(layer.indices)} alone, since it shares "
+                    "others, and a .caffemodel stores them all",
+                    help=("save as .caffemodel.h5 or .npz, or save a compiled net's weights",),
+                )
+            )
+
+
+def as_weights(weights: Arrays | Weights) -> Weights:
+    """Weights from a plain mapping of layer name -> arrays; Weights are returned as they are.
+
+    Arrays that are float32 in C order already are not copied.
+
+    Raises:
+        NetcError: bad-blob, a value is no sequence of arrays of real numbers.
+    """
+    if isinstance(weights, Weights):
+        return weights
+    if not isinstance(weights, Mapping):
+        raise NetcError(
+            Diagnostic(
+                "bad-weights",
+                f"weights are a path or a mapping of layer name to arrays, not a "
+                f"`{type(weights).__name__}`",
+            )
+        )
+    return Weights({str(name): _layer(str(name), given) for name, given in weights.items()})
+
+
+def _layer(name: str, given: Any) -> LayerWeights:
+    if not isinstance(given, (list, tuple)):
+        raise _bad_layer(name, f"must be a tuple or list of arrays, not `{type(given).__name__}`")
+    try:
+        return LayerWeights(name, tuple(float32_array(array) for array in given))
+    except (TypeError, ValueError) as error:
+        raise _bad_layer(name, f"must be arrays of real numbers: {error}") from None
+
+
+def _bad_layer(name: str, message: str) -> NetcError:
+    return NetcError(Diagnostic("bad-blob", f"the weights of layer `{name}` {message}"))
+
+
+def _modernised(weights: Weights) -> Weights:
+    layers = {name: modernised(layer) for name, layer in weights.layers.items()}
+    return Weights(layers, weights.path, net_name=weights.net_name)
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """A path to write to that takes the target's place when all went well."""
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise fault("cannot-write", str(target), f"the file cannot be written: {reason}") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink()

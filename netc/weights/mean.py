@@ -1,0 +1,52 @@
+"""Mean images: `.binaryproto`, a single BlobProto, and `.npy`."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from netc.ir.graph import Array
+from netc.weights.blob import Place, read_blob, scan_blob
+from netc.weights.bytefile import ByteFile, open_bytes
+from netc.weights.faults import fault, malformed
+from netc.weights.model import float32_array
+from netc.weights.sniff import check_binary
+from netc.weights.wire import Scanner
+
+_NPY = b"\x93NUMPY"
+
+
+def load_mean(path: str | os.PathLike[str]) -> Array:
+    """A mean to subtract: per pixel (channels, height, width) or per channel (channels,).
+
+    A first axis of 1 before three others is dropped, as a ``.binaryproto`` has it.
+
+    Raises:
+        NetcError: the file is absent, damaged, something else, or of another number of axes.
+    """
+    with open_bytes(path) as file:
+        array = _npy(file) if file.peek(0, min(6, file.size)) == _NPY else _binaryproto(file)
+    if array.ndim == 4 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim not in (1, 3):
+        raise fault(
+            "bad-mean",
+            os.fspath(path),
+            f"a mean has the axes (channels, height, width) or (channels,), this one has shape "
+            f"{array.shape}",
+        )
+    return array
+
+
+def _binaryproto(file: ByteFile) -> Array:
+    check_binary(file)
+    blob = scan_blob(Scanner(file), 0, file.size)
+    return read_blob(file, blob, Place(file.path, "", 0))
+
+
+def _npy(file: ByteFile) -> Array:
+    try:
+        return float32_array(np.load(file.path, mmap_mode="r", allow_pickle=False).copy())
+    except (ValueError, TypeError, OSError, EOFError, KeyError, SyntaxError, MemoryError) as error:
+        raise malformed(file.path, 0, f"the .npy file cannot be read: {error}"[:300]) from None

@@ -1,0 +1,139 @@
+"""Writing `.caffemodel`: the current format, with the bytes that protobuf itself would write.
+
+Sizes are worked out first and arrays then written from where they are, so that no copy of them is
+made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from netc.ir.graph import Array
+from netc.ir.types import Shape
+from netc.weights.faults import fault
+from netc.weights.model import LayerWeights, Weights
+from netc.weights.wire import LENGTH, VARINT
+
+Piece = bytes | memoryview
+
+_MAX_FILE = 2**31 - 1  # what protobuf, and so Caffe, reads of one message
+
+
+class Pieces(NamedTuple):
+    """Bytes to be written one after the other, and how many they are."""
+
+    parts: tuple[Piece, ...]
+    size: int
+
+
+def save_caffemodel(
+    path: Path,
+    weights: Weights,
+    net_fields: bytes = b"",
+    definitions: Mapping[str, bytes] | None = None,
+) -> None:
+    """Write weights as a current NetParameter.
+
+    Args:
+        path: the file.
+        weights: the layers in order.
+        net_fields: the NetParameter's other fields, on the wire; the net's name alone if empty.
+        definitions: layer name -> the layer's fields but blobs, on the wire; name and type alone
+            for a layer that is not in it.
+
+    Raises:
+        NetcError: too-large, the file would have over 2,147,483,647 bytes, which Caffe cannot
+            read.
+    """
+    head = net_fields or string_field(1, weights.net_name)
+    layers = [
+        record(100, layer_pieces(layer, (definitions or {}).get(name)))
+        for name, layer in weights.layers.items()
+    ]
+    size = len(head) + sum(layer.size for layer in layers)
+    if size > _MAX_FILE:
+        raise fault(
+            "too-large",
+            str(path),
+            f"the caffemodel would have {size:,} bytes, and Caffe reads at most {_MAX_FILE:,}",
+            "save as .caffemodel.h5 or .npz",
+        )
+    with open(path, "wb") as file:
+        file.write(head)
+        for layer in layers:
+            file.writelines(layer.parts)
+
+
+def layer_pieces(layer: LayerWeights, definition: bytes | None) -> Pieces:
+    """A LayerParameter's bytes: its definition, else its name and type, then its blobs."""
+    if definition is None:
+        definition = string_field(1, layer.name) + string_field(2, layer.type)
+    blobs = (
+        record(7, blob_pieces(array, legacy))
+        for array, legacy in zip(layer.arrays, layer.legacy, strict=True)
+    )
+    return joined([_piece(definition), *blobs])
+
+
+def blob_pieces(array: Array, legacy: bool = False) -> Pieces:
+    """A BlobProto's bytes; ``legacy`` keeps num, channels, height and width."""
+    data = np.ascontiguousarray(array, "<f4").reshape(-1)
+    values = record(5, Pieces((memoryview(data.view(np.uint8)),), data.nbytes))
+    if legacy:
+        old = b"".join(
+            varint(n << 3 | VARINT) + varint(size) for n, size in enumerate(array.shape, 1)
+        )
+        return joined([_piece(old), *([values] if data.size else [])])
+    shape = shape_field(array.shape)
+    return joined([*([values] if data.size else []), _piece(shape)])
+
+
+def shape_field(shape: Shape) -> bytes:
+    """The field ``shape`` of a BlobProto; empty for a blob of no axes, as Blob::ToProto has it."""
+    dims = b"".join(varint(size) for size in shape)
+    return length_field(7, length_field(1, dims)) if shape else b""
+
+
+def string_field(number: int, text: str) -> bytes:
+    """A string field; empty for an empty text."""
+    return length_field(number, text.encode("utf-8", "replace")) if text else b""
+
+
+def length_field(number: int, payload: bytes) -> bytes:
+    """A length-delimited field."""
+    return varint(number << 3 | LENGTH) + varint(len(payload)) + payload
+
+
+def record(number: int, content: Pieces) -> Pieces:
+    """A length-delimited field around pieces."""
+    head = varint(number << 3 | LENGTH) + varint(content.size)
+    return Pieces((head, *content.parts), len(head) + content.size)
+
+
+def joined(parts: Iterable[Pieces]) -> Pieces:
+    """Pieces one after the other."""
+    flat = list(parts)
+    return Pieces(tuple(_all(flat)), sum(part.size for part in flat))
+
+
+def _all(parts: Iterable[Pieces]) -> Iterator[Piece]:
+    for part in parts:
+        yield from part.parts
+
+
+def _piece(data: bytes) -> Pieces:
+    return Pieces((data,), len(data))
+
+
+def varint(value: int) -> bytes:
+    """An unsigned number in 7-bit groups, the least first."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
