@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from netc.ir.graph import Array
 from netc.ir.types import MAX_AXES, MAX_COUNT, Shape
@@ -16,7 +16,8 @@ _FREE = 2**28  # bytes that a small file may unpack to ...
 _RATIO = 32  # ... and times its own size that a large one may
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
     """An array of an archive."""
 
     layer: str

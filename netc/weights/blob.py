@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
@@ -42,7 +41,8 @@ class BlobRecord:
     foreign: set[int] = field(default_factory=set)
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Place:
     """Which blob of the file is meant, for complaints."""
 
     path: str

@@ -50,7 +50,7 @@ class ByteFile:
         Raises:
             NetcError: truncated-weights, the file became shorter while it was read.
         """
-        view = memoryview(target)
+        view = target.data
         self._file.seek(at)
         done = 0
         while done < len(view):

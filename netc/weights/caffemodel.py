@@ -87,7 +87,7 @@ def scan_net(file: ByteFile) -> NetRecord:
     """Where the layers and blobs of a NetParameter lie.
 
     Raises:
-        NetcError: malformed-weights, truncated-weights, no-layers, mixed-layer-formats, or what
+        NetcError: malformed-weights, truncated-weights, no-layers, mixed-layers, or what
             the file is instead.
     """
     scan, net = Scanner(file), NetRecord()
@@ -124,13 +124,13 @@ def _check_layers(file: ByteFile, net: NetRecord) -> None:
             "no-layers",
             file.path,
             "this file has no layers",
-            "it is no caffemodel, or an empty net",
+            "it is an empty net or no caffemodel",
         )
     new = [layer for layer in net.layers if layer.generation == "V2"]
     old = [layer for layer in net.layers if layer.generation != "V2"]
     if new and old:
         raise fault(
-            "mixed-layer-formats",
+            "mixed-layers",
             file.path,
             f"layer `{old[0].name}` is in the old `layers` and layer `{new[0].name}` in the new "
             f"`layer` (byte {new[0].at:,})",

@@ -147,6 +147,7 @@ def _modernised(weights: Weights) -> Weights:
 @contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
     """A path to write to that takes the target's place when all went well."""
+    target = Path(os.path.realpath(target))  # a link stays one
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         yield temporary

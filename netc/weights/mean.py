@@ -39,6 +39,16 @@ def load_mean(path: str | os.PathLike[str]) -> Array:
     return array
 
 
+def load_blob(path: str | os.PathLike[str]) -> Array:
+    """The array of a ``.binaryproto`` file in its own shape, such as an infogain matrix.
+
+    Raises:
+        NetcError: the file is absent, damaged or something else.
+    """
+    with open_bytes(path) as file:
+        return _binaryproto(file)
+
+
 def _binaryproto(file: ByteFile) -> Array:
     check_binary(file)
     blob = scan_blob(Scanner(file), 0, file.size)

@@ -95,7 +95,7 @@ def _array(path: str, key: str, file: IO[bytes], allowance: Allowance) -> Any:
     size = math.prod(shape) * dtype.itemsize
     allowance.take(key, size)
     values = np.empty(size, dtype=np.uint8)
-    _fill(file, memoryview(values), path, key)
+    _fill(file, values.data, path, key)
     array = values.view(dtype).reshape(shape, order="F" if column_major else "C")
     return float32_array(array)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,8 @@ _DTYPE = {5: "<f4", 8: "<f8"}  # data, double_data
 _SINGLE = {5: FIXED32, 8: FIXED64}
 
 
-class Chunk(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Chunk:
     """``count`` values of ``dtype`` in the bytes ``start`` to ``end``.
 
     ``step`` is the number of bytes from one value to the next: the size of a value where they are

@@ -82,7 +82,7 @@ def layer_pieces(layer: LayerWeights, definition: bytes | None) -> Pieces:
 def blob_pieces(array: Array, legacy: bool = False) -> Pieces:
     """A BlobProto's bytes; ``legacy`` keeps num, channels, height and width."""
     data = np.ascontiguousarray(array, "<f4").reshape(-1)
-    values = record(5, Pieces((memoryview(data.view(np.uint8)),), data.nbytes))
+    values = record(5, Pieces((data.view(np.uint8).data,), data.nbytes))
     if legacy:
         old = b"".join(
             varint(n << 3 | VARINT) + varint(size) for n, size in enumerate(array.shape, 1)

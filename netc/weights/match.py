@@ -1,0 +1,296 @@
+"""Giving a graph's parameters their arrays, by layer name (Net::CopyTrainedLayersFrom, net.cpp)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from netc.diagnostics import Collector, Diagnostic, NetcError, Note, did_you_mean
+from netc.ir.graph import Array, Graph, Node, Parameter
+from netc.ir.types import Shape
+from netc.ops.filler import CONSTANT_ZERO, fill
+from netc.weights.load import as_weights, load_weights
+from netc.weights.model import LayerWeights, Weights
+
+_LISTED = 10  # layers named in one message
+
+Given = str | os.PathLike[str] | Mapping[str, Sequence[Any]] | None
+
+
+def assign(
+    graph: Graph, weights: Given, *, missing: str = "error", seed: int = 0
+) -> tuple[Graph, tuple[Diagnostic, ...]]:
+    """The graph with arrays, and what there is to say about them.
+
+    A layer of the file that the net lacks is ignored, with a note. Layers that share a parameter
+    may each have it in the file; the last one counts, as in Caffe.
+
+    Args:
+        graph: with inferred shapes.
+        weights: a path, a mapping of layer name -> arrays, or None to fill everything.
+        missing: "error", or "fill" to fill as their fillers say what the weights lack.
+        seed: of the fillers.
+
+    Raises:
+        NetcError: weight-count, weight-shape and missing-weights, all places together; what
+            ``load_weights`` raises; bad-argument.
+    """
+    if missing not in ("error", "fill"):
+        message = f'`missing` is "error" or "fill", not {missing!r}'
+        raise NetcError(Diagnostic("bad-argument", message))
+    if weights is None:
+        return fill_missing(graph, seed), ()
+    given = (
+        load_weights(weights) if isinstance(weights, (str, os.PathLike)) else as_weights(weights)
+    )
+    match = _Match(graph, given)
+    match.run(missing == "fill")
+    return fill_missing(match.result(), seed), tuple(match.found.diagnostics)
+
+
+def fill_missing(graph: Graph, seed: int = 0) -> Graph:
+    """The graph with every parameter that has no array filled as its filler says.
+
+    The numbers follow from ``seed`` and the parameter's name alone, not from the other layers.
+
+    Raises:
+        NetcError: bad-filler, at the layer, when a filler cannot fill its parameter's shape.
+    """
+    found = Collector()
+    filled = {}
+    for name, parameter in graph.parameters.items():
+        if parameter.array is None and parameter.owner is None:
+            with found.catching():
+                filled[name] = replace(parameter, array=_filled(parameter, seed))
+    found.check()
+    return graph.replace(parameters={**graph.parameters, **filled}) if filled else graph
+
+
+def _filled(parameter: Parameter, seed: int) -> Array:
+    words = np.frombuffer(hashlib.sha256(parameter.name.encode("utf-8", "replace")).digest(), "<u4")
+    rng = np.random.default_rng([abs(seed), *words.tolist()])
+    try:
+        array = fill(parameter.filler or CONSTANT_ZERO, _shape(parameter), rng)
+    except NetcError as error:
+        raise NetcError(_at(parameter, d) for d in error.diagnostics) from None
+    array.flags.writeable = False
+    return array
+
+
+def _at(parameter: Parameter, found: Diagnostic) -> Diagnostic:
+    layer, _, index = parameter.name.rpartition("/")
+    message = f"layer `{layer}`: parameter {index}: {found.message}"
+    return replace(found, message=message, span=found.span or parameter.span)
+
+
+def _shape(parameter: Parameter) -> Shape:
+    if parameter.shape is None:
+        raise ValueError(f"the shape of parameter `{parameter.name}` has not been inferred")
+    return parameter.shape
+
+
+@dataclass(slots=True)
+class _Match:
+    """The arrays found so far, by parameter name."""
+
+    graph: Graph
+    weights: Weights
+    arrays: dict[str, Array] = field(default_factory=dict)
+    faulty: set[str] = field(default_factory=set)
+    found: Collector = field(default_factory=Collector)
+
+    def result(self) -> Graph:
+        """The graph with what was found."""
+        parameters = {
+            name: replace(parameter, array=self.arrays[name]) if name in self.arrays else parameter
+            for name, parameter in self.graph.parameters.items()
+        }
+        return self.graph.replace(parameters=parameters)
+
+    def run(self, fill: bool) -> None:
+        """Match every layer of the file.
+
+        Raises:
+            NetcError: with all mistakes.
+        """
+        self.found.extend(self.weights.diagnostics)
+        nodes: dict[str, Node] = {}
+        for node in self.graph.nodes:
+            nodes.setdefault(node.name, node)
+        unused = []
+        for layer in self.weights.layers.values():
+            known = nodes.get(layer.name)
+            if known is not None:
+                self._layer(known, layer)
+            elif layer.arrays:
+                unused.append(layer.name)
+        lacking = self._lacking()
+        if lacking:
+            self.found.add(_missing(lacking, unused, self.weights, fill, len(self.arrays) > 0))
+        if unused:
+            self.found.add(_unused(unused, self.weights))
+        self.found.check()
+
+    def _layer(self, node: Node, layer: LayerWeights) -> None:
+        fault = _count_fault(node, layer, self.weights)
+        if fault:
+            self.found.add(fault)
+            self.faulty.update(node.parameters)
+            return
+        for index, array, legacy in zip(layer.indices, layer.arrays, layer.legacy, strict=True):
+            parameter = self.graph.parameters[node.parameters[index]]
+            if shapes_equal(_shape(parameter), array.shape, legacy):
+                self._store(node, parameter, array)
+            else:
+                self.found.add(_shape_fault(node, index, parameter, array, layer))
+                self.faulty.add(parameter.name)
+
+    def _store(self, node: Node, parameter: Parameter, array: Array) -> None:
+        owner = self.graph.parameters[parameter.owner or parameter.name]
+        array = array.reshape(_shape(owner))
+        before = self.arrays.get(owner.name)
+        if before is not None and not np.array_equal(before, array, equal_nan=True):
+            self.found.add(_differing(node, owner))
+        self.arrays[owner.name] = array
+
+    def _lacking(self) -> list[tuple[Node, list[Parameter]]]:
+        """The layers, in order, with those of their parameters that nothing was found for."""
+        lacking, told = [], set(self.faulty)
+        for node in self.graph.nodes:
+            parameters = []
+            for name in node.parameters:
+                owner = self.graph.parameters[name].owner or name
+                known = self.graph.parameters[owner].array is not None or owner in self.arrays
+                if not known and owner not in told and name not in told:
+                    told.add(owner)
+                    parameters.append(self.graph.parameters[owner])
+            if parameters:
+                lacking.append((node, parameters))
+        return lacking
+
+
+def shapes_equal(shape: Shape, stored: Shape, legacy: bool) -> bool:
+    """Whether a stored blob fits a parameter (Blob::ShapeEquals, blob.cpp).
+
+    A legacy blob has four axes, and the parameter's missing leading ones count as 1.
+    """
+    if not legacy:
+        return shape == stored
+    return len(shape) <= 4 and (1,) * (4 - len(shape)) + shape == stored
+
+
+def _count_fault(node: Node, layer: LayerWeights, weights: Weights) -> Diagnostic | None:
+    wanted, stored = len(node.parameters), len(layer.arrays)
+    if weights.format in ("hdf5", "npz"):  # shared parameters may be absent there
+        fits = all(index < wanted for index in layer.indices)
+    else:
+        fits = stored == wanted
+    if fits:
+        return None
+    return Diagnostic(
+        "weight-count",
+        f"layer `{node.name}` ({node.op}) has {wanted} parameters in the net and {stored} blobs in "
+        f"{_file(weights)}",
+        node.span,
+        notes=_type_note(node, layer),
+        help=("is `bias_term` as it was in training? Rename the layer to leave it untrained",),
+    )
+
+
+def _shape_fault(
+    node: Node, index: int, parameter: Parameter, array: Array, layer: LayerWeights
+) -> Diagnostic:
+    shape = _shape(parameter)
+    return Diagnostic(
+        "weight-shape",
+        f"layer `{node.name}` ({node.op}): blob {index} is {_show(array.shape)} in the weights and "
+        f"{_show(shape)} in the net",
+        node.span,
+        notes=_type_note(node, layer),
+        help=(_shape_help(shape, array.shape),),
+    )
+
+
+def _shape_help(shape: Shape, stored: Shape) -> str:
+    if len(shape) == 2 and stored == shape[::-1]:
+        return "the array is transposed; `transpose` of inner_product_param says how it is stored"
+    if _trimmed(shape) == _trimmed(stored):
+        return f"they differ by leading ones alone; reshape the array to {_show(shape)}"
+    return "to leave the layer untrained, as for other classes than it was trained on, rename it"
+
+
+def _trimmed(shape: Shape) -> Shape:
+    return _trimmed(shape[1:]) if shape[:1] == (1,) else shape
+
+
+def _type_note(node: Node, layer: LayerWeights) -> tuple[Note, ...]:
+    if not layer.type or layer.type == node.op:
+        return ()
+    return (Note(f"in the weights the layer's type is `{layer.type}`"),)
+
+
+def _differing(node: Node, owner: Parameter) -> Diagnostic:
+    return Diagnostic(
+        "shared-weights-differ",
+        f"layer `{node.name}` shares parameter `{owner.name}`, and the weights hold other values "
+        "for it than for a layer before; the last are taken",
+        node.span,
+        "warning",
+    )
+
+
+def _missing(
+    lacking: Sequence[tuple[Node, list[Parameter]]],
+    unused: Sequence[str],
+    weights: Weights,
+    fill: bool,
+    some: bool,
+) -> Diagnostic:
+    names = _list([node.name for node, _ in lacking])
+    layers = "layer" if len(lacking) == 1 else f"{len(lacking)} layers"
+    message = f"{_file(weights)} lack the parameters of {layers}: {names}"
+    notes = tuple(_needs(node, parameters) for node, parameters in lacking[:_LISTED])
+    span = lacking[0][0].span
+    if fill:
+        message += "; they are filled as their fillers say"
+        return Diagnostic("filled-weights", message, span, "warning", notes)
+    help = [f"layer `{n.name}`: {h}" for n, _ in lacking[:3] for h in did_you_mean(n.name, unused)]
+    if not some and unused:
+        help = [f"no layer is in both; the weights are for {_list(unused)}: another net's?"]
+    help.append('give missing="fill" to fill them as their fillers say')
+    return Diagnostic("missing-weights", message, span, notes=notes, help=tuple(help))
+
+
+def _needs(node: Node, parameters: Sequence[Parameter]) -> Note:
+    shapes = ", ".join(
+        f"blob {p.name.rpartition('/')[2]} of {_show(_shape(p))}" for p in parameters
+    )
+    return Note(f"layer `{node.name}` ({node.op}) needs {shapes}", node.span)
+
+
+def _unused(names: Sequence[str], weights: Weights) -> Diagnostic:
+    layers = "layer" if len(names) == 1 else f"{len(names)} layers"
+    return Diagnostic(
+        "unused-weights",
+        f"{_file(weights)} have {layers} that the net has not, ignored: {_list(names)}",
+        severity="note",
+    )
+
+
+def _file(weights: Weights) -> str:
+    return f"the weights `{weights.path}`" if weights.path else "the weights"
+
+
+def _list(names: Sequence[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:_LISTED])
+    rest = len(names) - _LISTED
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def _show(shape: Shape) -> str:
+    return "x".join(str(size) for size in shape) if shape else "a scalar"
