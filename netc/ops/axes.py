@@ -1,0 +1,64 @@
+"""Axes and shapes as layers name them: negative axes, aligned operands, shapes in messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netc.ir.types import Shape, canonical_axis
+from netc.ops.define import ShapeError
+
+
+def shown(shape: Shape) -> str:
+    """A shape as people write it: ``1x3x224x224``; ``a scalar`` for no axes."""
+    return "x".join(str(size) for size in shape) if shape else "a scalar"
+
+
+def axis_in(shape: Shape, axis: int, field: str) -> int:
+    """The non-negative axis of a bottom's shape.
+
+    Args:
+        shape: of the bottom.
+        axis: from the front, or from the end if negative.
+        field: dotted path of the layer's field that gave it.
+
+    Raises:
+        ShapeError: the shape has no such axis.
+    """
+    try:
+        return canonical_axis(axis, len(shape))
+    except IndexError:
+        raise no_axis(shape, axis, field) from None
+
+
+def no_axis(shape: Shape, axis: int, field: str) -> ShapeError:
+    """The complaint that a shape lacks an axis; to be raised by the caller."""
+    axes = len(shape)
+    help = f"use -{axes} to {axes - 1}" if axes else "a scalar has no axis to name"
+    name = field.rpartition(".")[2]
+    return ShapeError(
+        f"`{name}` {axis} is out of range for the {axes} axes of {shown(shape)}", field, (help,)
+    )
+
+
+def need_axes(shape: Shape, least: int, what: str) -> None:
+    """The bottom must have at least so many axes.
+
+    Raises:
+        ShapeError: it has fewer.
+    """
+    if len(shape) < least:
+        raise ShapeError(
+            f"{what} needs at least {least} axes, and the bottom is {shown(shape)}",
+            help=("reshape the bottom first",),
+        )
+
+
+def aligned(array: Any, axis: int, axes: int) -> Any:
+    """An array whose axes stand at ``axis`` and after of a blob of ``axes`` axes, to broadcast."""
+    trailing = axes - axis - array.ndim
+    return array.reshape((1,) * axis + array.shape + (1,) * trailing)
+
+
+def per_channel(array: Any, axes: int) -> Any:
+    """A vector of one value a channel (axis 1), or one value for all, to broadcast."""
+    return array.reshape((1, -1) + (1,) * (axes - 2))
