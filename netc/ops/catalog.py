@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from netc.ops import accuracy, inputs, loss, python, recurrent
+from netc.ops import (
+    accuracy,
+    activation,
+    arithmetic,
+    dropout,
+    elementwise,
+    inputs,
+    joining,
+    loss,
+    normalization,
+    python,
+    recurrent,
+    reshaping,
+    selection,
+)
 from netc.ops.define import OpDef
 
 _FAMILIES: tuple[tuple[OpDef, ...], ...] = (
@@ -13,6 +27,14 @@ _FAMILIES: tuple[tuple[OpDef, ...], ...] = (
     accuracy.OPS,
     recurrent.OPS,
     python.OPS,
+    activation.OPS,
+    arithmetic.OPS,
+    dropout.OPS,
+    elementwise.OPS,
+    normalization.OPS,
+    joining.OPS,
+    reshaping.OPS,
+    selection.OPS,
 )
 
 CATALOG: Mapping[str, OpDef] = {op.name: op for family in _FAMILIES for op in family}

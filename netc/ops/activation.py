@@ -1,0 +1,273 @@
+"""Activations: one value in, one value out, some with a trained slope.
+
+A kernel writes Caffe's formula as it stands, so infinities and NaN come out as Caffe's do: ReLU of
+minus infinity is NaN where its slope is 0, since Caffe multiplies the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.ir.types import Shape
+from netc.ops.array import namespace
+from netc.ops.axes import need_axes, per_channel
+from netc.ops.cost import per_output
+from netc.ops.define import (
+    Arity,
+    Cost,
+    Kernel,
+    LayerContext,
+    OpDef,
+    Params,
+    Parse,
+    WeightSpec,
+    same_shape,
+)
+from netc.ops.fields import only
+from netc.ops.filler import Filler, parse_filler
+from netc.schema.message import Message
+
+ONE_TO_ONE = Arity(bottoms=(1, 1), tops=(1, 1))
+
+
+def _elementwise(function: Callable[[Params, Any], Any]) -> Kernel:
+    """A kernel that maps its one bottom to its one top."""
+
+    def kernel(params: Params, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+        with np.errstate(all="ignore"):
+            return (function(params, inputs[0]),)
+
+    return kernel
+
+
+def _activation(
+    name: str,
+    function: Callable[[Params, Any], Any],
+    operations: int,
+    params: Parse,
+) -> OpDef:
+    return OpDef(
+        name=name,
+        arity=ONE_TO_ONE,
+        params=params,
+        shape=same_shape,
+        cost=per_output(operations),
+        reference=_elementwise(function),
+        in_place=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReLUParams:
+    """``negative_slope`` multiplies what is below 0."""
+
+    negative_slope: float = 0.0
+
+
+def _parse_relu(layer: Message, context: LayerContext) -> ReLUParams:
+    message = only(layer.get("relu_param"), "negative_slope", "fuse")
+    return ReLUParams(message.get("negative_slope"))
+
+
+def _relu(params: ReLUParams, x: Any) -> Any:
+    xp = namespace(x)
+    return xp.maximum(x, 0) + params.negative_slope * xp.minimum(x, 0)
+
+
+def _relu_cost(params: ReLUParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
+    return per_output(2 if params.negative_slope else 1)(params, inputs, outputs)
+
+
+RELU = OpDef(
+    name="ReLU",
+    arity=ONE_TO_ONE,
+    params=_parse_relu,
+    shape=same_shape,
+    cost=_relu_cost,
+    reference=_elementwise(_relu),
+    in_place=True,
+)
+
+
+_QUARTER = Filler(value=0.25)
+
+
+@dataclass(frozen=True, slots=True)
+class PReLUParams:
+    """One trained slope a channel, or one for all (He et al. 2015, arXiv:1502.01852)."""
+
+    channel_shared: bool = False
+    filler: Filler = _QUARTER
+
+
+def _parse_prelu(layer: Message, context: LayerContext) -> PReLUParams:
+    message = only(layer.get("prelu_param"), "filler", "channel_shared")
+    shared = message.get("channel_shared")
+    if not message.has("filler"):
+        return PReLUParams(shared)
+    return PReLUParams(shared, parse_filler(message.get("filler")))
+
+
+def _prelu_shape(params: PReLUParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    need_axes(inputs[0], 2, "PReLU")
+    return (inputs[0],)
+
+
+def _prelu_weights(params: PReLUParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
+    shape = () if params.channel_shared else (inputs[0][1],)
+    return (WeightSpec(shape, params.filler),)
+
+
+def _prelu(params: PReLUParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+    """max(x, 0) + slope * min(x, 0) (prelu_layer.cpp)."""
+    (x,), (slope,) = inputs, weights
+    xp = namespace(x)
+    with np.errstate(all="ignore"):
+        return (xp.maximum(x, 0) + per_channel(slope, x.ndim) * xp.minimum(x, 0),)
+
+
+PRELU = OpDef(
+    name="PReLU",
+    arity=ONE_TO_ONE,
+    params=_parse_prelu,
+    shape=_prelu_shape,
+    weights=_prelu_weights,
+    cost=per_output(2),
+    reference=_prelu,
+    in_place=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ELUParams:
+    """``alpha`` is minus the value far below 0 (Clevert et al. 2015, arXiv:1511.07289)."""
+
+    alpha: float = 1.0
+
+
+def _parse_elu(layer: Message, context: LayerContext) -> ELUParams:
+    return ELUParams(only(layer.get("elu_param"), "alpha").get("alpha"))
+
+
+def _elu(params: ELUParams, x: Any) -> Any:
+    xp = namespace(x)
+    return xp.maximum(x, 0) + params.alpha * (xp.exp(xp.minimum(x, 0)) - 1)
+
+
+ELU = _activation("ELU", _elu, 4, _parse_elu)
+
+
+def _parse_sigmoid(layer: Message, context: LayerContext) -> None:
+    only(layer.get("sigmoid_param"))
+
+
+def sigmoid(x: Any) -> Any:
+    """The logistic function as sigmoid_layer.cpp has it, by tanh, which cannot overflow."""
+    return 0.5 * namespace(x).tanh(0.5 * x) + 0.5
+
+
+SIGMOID = _activation("Sigmoid", lambda params, x: sigmoid(x), 4, _parse_sigmoid)
+
+
+def _parse_tanh(layer: Message, context: LayerContext) -> None:
+    only(layer.get("tanh_param"))
+
+
+TANH = _activation("TanH", lambda params, x: namespace(x).tanh(x), 1, _parse_tanh)
+
+
+def _no_fields(layer: Message, context: LayerContext) -> None:
+    """Parse rule of an activation that has no message of its own."""
+
+
+ABSVAL = _activation("AbsVal", lambda params, x: namespace(x).abs(x), 1, _no_fields)
+
+
+def _bnll(params: None, x: Any) -> Any:
+    """log(1 + exp(x)), from the side where exp cannot overflow (bnll_layer.cpp)."""
+    xp = namespace(x)
+    return xp.maximum(x, 0) + xp.log(1 + xp.exp(-xp.abs(x)))
+
+
+BNLL = _activation("BNLL", _bnll, 5, _no_fields)
+
+
+@dataclass(frozen=True, slots=True)
+class SwishParams:
+    """x * sigmoid(beta * x) (Ramachandran et al. 2017, arXiv:1710.05941)."""
+
+    beta: float = 1.0
+
+
+def _parse_swish(layer: Message, context: LayerContext) -> SwishParams:
+    return SwishParams(only(layer.get("swish_param"), "beta").get("beta"))
+
+
+SWISH = _activation("Swish", lambda params, x: x * sigmoid(params.beta * x), 6, _parse_swish)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipParams:
+    """The least and the greatest value that come out."""
+
+    min: float
+    max: float
+
+
+def _parse_clip(layer: Message, context: LayerContext) -> ClipParams:
+    message = only(layer.get("clip_param"), "min", "max")
+    for bound in ("min", "max"):
+        if not message.has(bound):
+            raise layer.error(
+                "clip_param" if layer.has("clip_param") else "type",
+                "missing-field",
+                f"Clip needs `min` and `max`, and `{bound}` is not given",
+                "write `clip_param { min: 0 max: 6 }`",
+            )
+    return ClipParams(message.get("min"), message.get("max"))
+
+
+def _clip(params: ClipParams, x: Any) -> Any:
+    """std::max(min, std::min(x, max)): the lower bound wins, and NaN becomes it."""
+    xp = namespace(x)
+    low, high = np.float32(params.min), np.float32(params.max)
+    below = xp.where(high < x, high, x)
+    return xp.where(low < below, below, low)
+
+
+CLIP = _activation("Clip", _clip, 2, _parse_clip)
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdParams:
+    """What must be exceeded for a 1."""
+
+    threshold: float = 0.0
+
+
+def _parse_threshold(layer: Message, context: LayerContext) -> ThresholdParams:
+    return ThresholdParams(only(layer.get("threshold_param"), "threshold").get("threshold"))
+
+
+def _threshold(params: ThresholdParams, x: Any) -> Any:
+    return (x > np.float32(params.threshold)).astype(x.dtype)
+
+
+THRESHOLD = _activation("Threshold", _threshold, 1, _parse_threshold)
+
+OPS = (
+    RELU,
+    PRELU,
+    ELU,
+    SIGMOID,
+    TANH,
+    ABSVAL,
+    BNLL,
+    SWISH,
+    CLIP,
+    THRESHOLD,
+)

@@ -1,0 +1,130 @@
+"""Powers, exponentials and logarithms of each element: Power, Exp, Log.
+
+Constants are worked out in float32, as Caffe's ``Dtype`` arithmetic does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.diagnostics import NetcError
+from netc.ops.activation import ONE_TO_ONE
+from netc.ops.array import namespace
+from netc.ops.cost import per_output
+from netc.ops.define import LayerContext, OpDef, Params, Parse, same_shape
+from netc.ops.fields import bad_value, only
+from netc.schema.message import Message
+
+
+def _op(name: str, function: Callable[[Params, Any], Any], operations: int, params: Parse) -> OpDef:
+    def kernel(params: Params, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+        with np.errstate(all="ignore"):
+            return (function(params, inputs[0]),)
+
+    return OpDef(
+        name=name,
+        arity=ONE_TO_ONE,
+        params=params,
+        shape=same_shape,
+        cost=per_output(operations),
+        reference=kernel,
+        in_place=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PowerParams:
+    """(shift + scale * x) ** power."""
+
+    power: float = 1.0
+    scale: float = 1.0
+    shift: float = 0.0
+
+
+def _parse_power(layer: Message, context: LayerContext) -> PowerParams:
+    message = only(layer.get("power_param"), "power", "scale", "shift")
+    return PowerParams(message.get("power"), message.get("scale"), message.get("shift"))
+
+
+def _power(params: PowerParams, x: Any) -> Any:
+    """A power or scale of 0 gives a constant whatever x is, infinities too (power_layer.cpp)."""
+    xp = namespace(x)
+    power, scale, shift = (np.float32(v) for v in (params.power, params.scale, params.shift))
+    if power * scale == 0:
+        value = np.float32(1) if power == 0 else shift**power
+        return xp.full_like(x, value)
+    y = x if scale == 1 else scale * x
+    y = y if shift == 0 else y + shift
+    return y if power == 1 else xp.power(y, power)
+
+
+POWER = _op("Power", _power, 3, _parse_power)
+
+
+@dataclass(frozen=True, slots=True)
+class BaseParams:
+    """``base`` is -1 for e; the bottom is multiplied by ``scale`` and ``shift`` added first."""
+
+    base: float = -1.0
+    scale: float = 1.0
+    shift: float = 0.0
+
+
+def _parse_base(message: Message) -> BaseParams:
+    only(message, "base", "scale", "shift")
+    base = message.get("base")
+    if base != -1 and not (base > 0 and math.isfinite(base)):
+        raise _bad_base(message, "must be positive and finite, or -1 for e")
+    return BaseParams(base, message.get("scale"), message.get("shift"))
+
+
+def _bad_base(message: Message, rule: str) -> NetcError:
+    return bad_value(message, "base", rule, "leave `base` out for the natural one")
+
+
+def _parse_exp(layer: Message, context: LayerContext) -> BaseParams:
+    return _parse_base(layer.get("exp_param"))
+
+
+def _parse_log(layer: Message, context: LayerContext) -> BaseParams:
+    message = layer.get("log_param")
+    params = _parse_base(message)
+    if np.float32(params.base) == 1:
+        raise _bad_base(message, "must not be 1, whose logarithm is 0 and would divide by it")
+    return params
+
+
+def _log_of(base: float) -> np.float32:
+    return np.float32(1) if base == -1 else np.log(np.float32(base))
+
+
+def _exp(params: BaseParams, x: Any) -> Any:
+    """base ** (shift + scale * x) as base ** shift * exp(log(base) * scale * x) (exp_layer.cpp)."""
+    inner = _log_of(params.base) * np.float32(params.scale)
+    shift = np.float32(params.shift)
+    base = np.float32(params.base)
+    outer = np.exp(shift) if params.base == -1 else base**shift
+    y = namespace(x).exp(x if inner == 1 else inner * x)
+    return y if shift == 0 else y * outer
+
+
+EXP = _op("Exp", _exp, 3, _parse_exp)
+
+
+def _log(params: BaseParams, x: Any) -> Any:
+    """log(shift + scale * x) / log(base) (log_layer.cpp)."""
+    scale, shift = np.float32(params.scale), np.float32(params.shift)
+    y = x if scale == 1 else scale * x
+    y = y if shift == 0 else y + shift
+    factor = np.float32(1) / _log_of(params.base)
+    return namespace(x).log(y) * factor
+
+
+LOG = _op("Log", _log, 4, _parse_log)
+
+OPS = (POWER, EXP, LOG)

@@ -1,0 +1,205 @@
+"""Layers that join blobs and take them apart along an axis: Concat, Slice, Split, Silence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from netc.ir.types import Shape
+from netc.ops.array import namespace
+from netc.ops.axes import axis_in, shown
+from netc.ops.define import (
+    POINTWISE,
+    Arity,
+    LayerContext,
+    OpDef,
+    Params,
+    ShapeError,
+    Window,
+)
+from netc.ops.fields import only
+from netc.ops.numbers import check_number, conflict
+from netc.schema.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class ConcatParams:
+    """``field`` names what gave the axis, for complaints."""
+
+    axis: int = 1
+    field: str = "concat_param.axis"
+
+
+def _written_axis(message: Message, old: str) -> tuple[int, str]:
+    """The axis and its field's name; ``old`` is the spelling of before any number of axes."""
+    if message.has("axis") and message.has(old):
+        raise conflict(message, old, "axis")
+    name = old if message.has(old) else "axis"
+    return message.get(name), name
+
+
+def _parse_concat(layer: Message, context: LayerContext) -> ConcatParams:
+    message = only(layer.get("concat_param"), "axis", "concat_dim")
+    axis, field = _written_axis(message, "concat_dim")
+    return ConcatParams(axis, f"concat_param.{field}")
+
+
+def _concat_shape(params: ConcatParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    first = inputs[0]
+    axis = axis_in(first, params.axis, params.field)
+    for index, shape in enumerate(inputs[1:], 1):
+        if _without(shape, axis) != _without(first, axis):
+            raise ShapeError(
+                f"the bottoms may differ in axis {axis} only: bottom 0 is {shown(first)} and "
+                f"bottom {index} is {shown(shape)}",
+                params.field,
+            )
+    joined = sum(shape[axis] for shape in inputs)
+    return ((*first[:axis], joined, *first[axis + 1 :]),)
+
+
+def _without(shape: Shape, axis: int) -> tuple[Shape, Shape]:
+    """The sizes before and after an axis; a shape that lacks it equals none that has it."""
+    return shape[:axis], shape[axis + 1 :] if len(shape) > axis else (-1,)
+
+
+def _concat(params: ConcatParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+    if len(inputs) == 1:
+        return (inputs[0],)
+    return (namespace(*inputs).concatenate(inputs, axis=params.axis),)
+
+
+def _along_axis(
+    params: ConcatParams | SliceParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
+) -> Window:
+    """Along a spatial axis what is seen depends on the blob; all of it is the safe answer."""
+    return POINTWISE if params.axis % len(inputs[0]) < 2 else Window(whole=True)
+
+
+CONCAT = OpDef(
+    name="Concat",
+    arity=Arity(bottoms=(1, None), tops=(1, 1)),
+    params=_parse_concat,
+    shape=_concat_shape,
+    window=_along_axis,
+    reference=_concat,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SliceParams:
+    """Cut along ``axis`` at ``points``, or in as many equal parts as there are tops."""
+
+    axis: int = 1
+    points: tuple[int, ...] = ()
+    tops: int = 1
+    field: str = "slice_param.axis"
+
+
+def _parse_slice(layer: Message, context: LayerContext) -> SliceParams:
+    message = only(layer.get("slice_param"), "axis", "slice_dim", "slice_point")
+    axis, field = _written_axis(message, "slice_dim")
+    points = message.get("slice_point")
+    _check_points(message, points, context.tops)
+    return SliceParams(axis, points, context.tops, f"slice_param.{field}")
+
+
+def _check_points(message: Message, points: Sequence[int], tops: int) -> None:
+    if points and len(points) != tops - 1:
+        raise message.error(
+            "slice_point",
+            "slice-point-count",
+            f"{tops} tops need {tops - 1} `slice_point`, and there are {len(points)}",
+            "give one between each two tops, or none for equal parts",
+        )
+    for index, (before, point) in enumerate(pairwise((0, *points))):
+        check_number(message, "slice_point", point, before + 1, index)
+
+
+def _slice_shape(params: SliceParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    shape = inputs[0]
+    axis = axis_in(shape, params.axis, params.field)
+    cuts = _cuts(params, shape, axis)
+    return tuple((*shape[:axis], end - start, *shape[axis + 1 :]) for start, end in pairwise(cuts))
+
+
+def _cuts(params: SliceParams, shape: Shape, axis: int) -> tuple[int, ...]:
+    """Where each top begins along the axis, and the axis's end."""
+    size, tops = shape[axis], params.tops
+    if params.points:
+        if params.points[-1] >= size:
+            raise ShapeError(
+                f"`slice_point` {params.points[-1]} must be less than the {size} of axis {axis} of "
+                f"{shown(shape)}",
+                "slice_param.slice_point",
+                ("each top needs at least one element along the axis",),
+            )
+        return (0, *params.points, size)
+    if size % tops:
+        raise ShapeError(
+            f"the {size} of axis {axis} of {shown(shape)} cannot be cut in {tops} equal parts",
+            params.field,
+            (f"give {tops - 1} `slice_point`, or a size that {tops} divides",),
+        )
+    return tuple(range(0, size + 1, size // tops)) if size else (0,) * (tops + 1)
+
+
+def _slice(params: SliceParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+    (x,) = inputs
+    axis = params.axis % x.ndim
+    before = (slice(None),) * axis
+    return tuple(x[(*before, slice(a, b))] for a, b in pairwise(_cuts(params, x.shape, axis)))
+
+
+SLICE = OpDef(
+    name="Slice",
+    arity=Arity(bottoms=(1, 1), tops=(1, None)),
+    params=_parse_slice,
+    shape=_slice_shape,
+    window=_along_axis,
+    reference=_slice,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SplitParams:
+    """How many copies there are."""
+
+    tops: int = 1
+
+
+def _parse_split(layer: Message, context: LayerContext) -> SplitParams:
+    return SplitParams(context.tops)
+
+
+def _split_shape(params: SplitParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    return (inputs[0],) * params.tops
+
+
+def _split(params: SplitParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+    return (inputs[0],) * params.tops
+
+
+SPLIT = OpDef(
+    name="Split",
+    arity=Arity(bottoms=(1, 1), tops=(1, None)),
+    params=_parse_split,
+    shape=_split_shape,
+    reference=_split,
+)
+
+
+def _nothing(params: Params, inputs: Sequence[Any], *rest: Any) -> tuple[Any, ...]:
+    return ()
+
+
+SILENCE = OpDef(
+    name="Silence",
+    arity=Arity(bottoms=(1, None), tops=(0, 0)),
+    shape=_nothing,
+    reference=_nothing,
+)
+
+OPS = (CONCAT, SLICE, SPLIT, SILENCE)

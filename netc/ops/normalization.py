@@ -1,0 +1,264 @@
+"""Layers that normalise: BatchNorm, MVN, Softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.ir.types import Dims, Shape, dims
+from netc.ops.activation import ONE_TO_ONE
+from netc.ops.array import namespace
+from netc.ops.axes import axis_in, need_axes, per_channel, shown
+from netc.ops.cost import per_output
+from netc.ops.define import (
+    POINTWISE,
+    LayerContext,
+    OpDef,
+    ShapeError,
+    WeightSpec,
+    Window,
+)
+from netc.ops.fields import only
+from netc.schema.message import Message
+
+_WHOLE = Window(whole=True)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchNormParams:
+    """How a channel is normalised (Ioffe and Szegedy 2015, arXiv:1502.03167).
+
+    Args:
+        use_global_stats: by the stored averages; else by the batch's own mean and variance.
+        eps: added to the variance.
+        moving_average_fraction: what the stored averages keep when a batch is added.
+    """
+
+    use_global_stats: bool = True
+    eps: float = 1e-5
+    moving_average_fraction: float = 0.999
+
+
+_STATISTICS = 3  # mean, variance and the factor both are to be divided by
+
+
+def _parse_batch_norm(layer: Message, context: LayerContext) -> BatchNormParams:
+    message = only(
+        layer.get("batch_norm_param"),
+        *("use_global_stats", "moving_average_fraction", "eps"),
+    )
+    _check_untrained(layer)
+    given = message.optional("use_global_stats")
+    return BatchNormParams(
+        context.phase == "TEST" if given is None else given,
+        message.get("eps"),
+        message.get("moving_average_fraction"),
+    )
+
+
+def _check_untrained(layer: Message) -> None:
+    """The statistics are no parameters to train: each ``param`` must say ``lr_mult: 0``."""
+    for spec in layer.get("param")[:_STATISTICS]:
+        if spec.get("lr_mult") != 0:
+            raise spec.error(
+                "lr_mult",
+                "trained-statistics",
+                f"`lr_mult` {spec.get('lr_mult'):g} would train a statistic of BatchNorm, it must "
+                "be 0",
+                "write `param { lr_mult: 0 }`, or leave all `param` out",
+            )
+
+
+def _batch_norm_shape(params: BatchNormParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    need_axes(inputs[0], 2, "BatchNorm")
+    return (inputs[0],)
+
+
+def _batch_norm_weights(params: BatchNormParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
+    channels = inputs[0][1]
+    return (WeightSpec((channels,)), WeightSpec((channels,)), WeightSpec((1,)))
+
+
+def _batch_norm_window(
+    params: BatchNormParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
+) -> Window:
+    return POINTWISE if params.use_global_stats else _WHOLE
+
+
+def stored_statistics(mean: Any, variance: Any, factor: Any) -> tuple[Any, Any]:
+    """Mean and variance as stored, divided by the stored factor; by nothing where that is 0."""
+    xp = namespace(factor)
+    divisor = factor.reshape(-1)[0]
+    scale = xp.where(divisor == 0, divisor, 1 / xp.where(divisor == 0, 1, divisor))
+    scale = scale.astype(mean.dtype)
+    return mean * scale, variance * scale
+
+
+def batch_statistics(x: Any) -> tuple[Any, Any]:
+    """Mean and biased variance of each channel (axis 1) over all other axes."""
+    axes = (0, *range(2, x.ndim))
+    mean = x.mean(axis=axes)
+    centred = x - per_channel(mean, x.ndim)
+    return mean, (centred * centred).mean(axis=axes)
+
+
+def _statistics(params: BatchNormParams, x: Any, weights: Sequence[Any]) -> tuple[Any, Any]:
+    if params.use_global_stats:
+        return stored_statistics(*weights[:_STATISTICS])
+    return batch_statistics(x)
+
+
+def normalized(x: Any, mean: Any, variance: Any, eps: float) -> Any:
+    """(x - mean) / sqrt(variance + eps), each channel by its own."""
+    deviation = namespace(x).sqrt(variance + np.float32(eps))
+    return (x - per_channel(mean, x.ndim)) / per_channel(deviation, x.ndim)
+
+
+def _batch_norm(
+    params: BatchNormParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> Sequence[Any]:
+    (x,) = inputs
+    with np.errstate(all="ignore"):
+        mean, variance = _statistics(params, x, weights)
+        return (normalized(x, mean, variance, params.eps),)
+
+
+def _train_batch_norm(
+    params: BatchNormParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Sequence[Any], Sequence[Any]]:
+    """The forward, and the averages with this batch added (batch_norm_layer.cpp).
+
+    The stored variance is the unbiased one, and the stored factor is the sum of the weights that
+    the batches so far have in the averages.
+    """
+    outputs = _batch_norm(params, inputs, weights)
+    if params.use_global_stats:
+        return outputs, tuple(weights)
+    (x,) = inputs
+    with np.errstate(all="ignore"):
+        mean, variance = batch_statistics(x)
+    samples = x.size // x.shape[1]
+    unbiased = np.float32(samples / (samples - 1) if samples > 1 else 1)
+    keep = np.float32(params.moving_average_fraction)
+    old_mean, old_variance, old_factor = weights
+    averages = (mean + keep * old_mean, unbiased * variance + keep * old_variance)
+    return outputs, (*averages, keep * old_factor + 1)
+
+
+BATCH_NORM = OpDef(
+    name="BatchNorm",
+    arity=ONE_TO_ONE,
+    params=_parse_batch_norm,
+    shape=_batch_norm_shape,
+    weights=_batch_norm_weights,
+    cost=per_output(2),
+    window=_batch_norm_window,
+    reference=_batch_norm,
+    train=_train_batch_norm,
+    in_place=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MVNParams:
+    """Mean-variance normalisation of each image's channels, or of all of them together."""
+
+    normalize_variance: bool = True
+    across_channels: bool = False
+    eps: float = 1e-9
+
+
+def _parse_mvn(layer: Message, context: LayerContext) -> MVNParams:
+    message = only(layer.get("mvn_param"), "normalize_variance", "across_channels", "eps")
+    return MVNParams(
+        message.get("normalize_variance"), message.get("across_channels"), message.get("eps")
+    )
+
+
+def _mvn_shape(params: MVNParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    """Always four axes: MVN reads and writes num, channels, height, width (mvn_layer.cpp)."""
+    if len(inputs[0]) > len(Dims._fields):
+        raise ShapeError(
+            f"MVN takes at most 4 axes, and the bottom {shown(inputs[0])} has {len(inputs[0])}",
+            help=("join axes with a Reshape layer first",),
+        )
+    return (tuple(dims(inputs[0])),)
+
+
+def _mvn_window(params: MVNParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
+    return _WHOLE
+
+
+def _mvn(params: MVNParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+    """The deviation gets ``eps`` added, not the variance (mvn_layer.cpp)."""
+    (x,) = inputs
+    x = x.reshape(tuple(dims(x.shape)))
+    axes = (1, 2, 3) if params.across_channels else (2, 3)
+    with np.errstate(all="ignore"):
+        centred = x - x.mean(axis=axes, keepdims=True)
+        if not params.normalize_variance:
+            return (centred,)
+        variance = (centred * centred).mean(axis=axes, keepdims=True)
+        return (centred / (namespace(x).sqrt(variance) + np.float32(params.eps)),)
+
+
+MVN = OpDef(
+    name="MVN",
+    arity=ONE_TO_ONE,
+    params=_parse_mvn,
+    shape=_mvn_shape,
+    cost=per_output(5),
+    window=_mvn_window,
+    reference=_mvn,
+    in_place=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SoftmaxParams:
+    """``axis`` holds the classes."""
+
+    axis: int = 1
+
+
+def _parse_softmax(layer: Message, context: LayerContext) -> SoftmaxParams:
+    return SoftmaxParams(only(layer.get("softmax_param"), "axis").get("axis"))
+
+
+def _softmax_shape(params: SoftmaxParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    axis_in(inputs[0], params.axis, "softmax_param.axis")
+    return (inputs[0],)
+
+
+def _softmax_window(
+    params: SoftmaxParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
+) -> Window:
+    return POINTWISE if params.axis % len(inputs[0]) < 2 else _WHOLE
+
+
+def softmax(x: Any, axis: int) -> Any:
+    """exp(x - max) over its sum, along an axis (softmax_layer.cpp)."""
+    shifted = namespace(x).exp(x - x.max(axis=axis, keepdims=True))
+    return shifted / shifted.sum(axis=axis, keepdims=True)
+
+
+def _softmax(params: SoftmaxParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+    with np.errstate(all="ignore"):
+        return (softmax(inputs[0], params.axis),)
+
+
+SOFTMAX = OpDef(
+    name="Softmax",
+    arity=ONE_TO_ONE,
+    params=_parse_softmax,
+    shape=_softmax_shape,
+    cost=per_output(5),
+    window=_softmax_window,
+    reference=_softmax,
+    in_place=True,
+)
+
+OPS = (BATCH_NORM, MVN, SOFTMAX)

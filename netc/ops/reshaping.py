@@ -1,0 +1,287 @@
+"""Layers that give a blob another shape or a part of it: Flatten, Reshape, Tile, Crop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.types import Shape, count
+from netc.ops.activation import ONE_TO_ONE
+from netc.ops.array import namespace
+from netc.ops.axes import axis_in, no_axis, shown
+from netc.ops.define import (
+    POINTWISE,
+    Arity,
+    LayerContext,
+    OpDef,
+    Params,
+    ShapeError,
+    Window,
+)
+from netc.ops.fields import only
+from netc.ops.numbers import check_number, number, required_number
+from netc.schema.message import Message
+
+
+def same_places(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
+    """Pointwise where the spatial axes stay as they are, else everything may be anywhere."""
+    return POINTWISE if inputs[0][2:] == outputs[0][2:] else Window(whole=True)
+
+
+@dataclass(frozen=True, slots=True)
+class FlattenParams:
+    """Axes ``axis`` to ``end_axis``, both included, become one."""
+
+    axis: int = 1
+    end_axis: int = -1
+
+
+def _parse_flatten(layer: Message, context: LayerContext) -> FlattenParams:
+    message = only(layer.get("flatten_param"), "axis", "end_axis")
+    return FlattenParams(message.get("axis"), message.get("end_axis"))
+
+
+def _flatten_shape(params: FlattenParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    """With ``end_axis`` just before ``axis`` an axis of 1 is inserted, as Caffe does."""
+    shape = inputs[0]
+    start = axis_in(shape, params.axis, "flatten_param.axis")
+    end = axis_in(shape, params.end_axis, "flatten_param.end_axis") + 1
+    if end < start:
+        raise ShapeError(
+            f"`end_axis` {params.end_axis} lies before `axis` {params.axis} in {shown(shape)}",
+            "flatten_param.end_axis",
+            (f"use an `end_axis` from {start} to {len(shape) - 1}, or -1",),
+        )
+    return ((*shape[:start], count(shape, start, end), *shape[end:]),)
+
+
+def _flatten(params: FlattenParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+    return (inputs[0].reshape(_flatten_shape(params, (inputs[0].shape,))[0]),)
+
+
+FLATTEN = OpDef(
+    name="Flatten",
+    arity=ONE_TO_ONE,
+    params=_parse_flatten,
+    shape=_flatten_shape,
+    window=same_places,
+    reference=_flatten,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReshapeParams:
+    """``dims`` replace ``num_axes`` axes from ``axis`` on; 0 copies a size, -1 is worked out."""
+
+    dims: tuple[int, ...] = ()
+    axis: int = 0
+    num_axes: int = -1
+
+
+def _parse_reshape(layer: Message, context: LayerContext) -> ReshapeParams:
+    message = only(layer.get("reshape_param"), "shape", "axis", "num_axes")
+    shape = message.get("shape")
+    _check_dims(shape)
+    num_axes = number(message, "num_axes", -1)
+    return ReshapeParams(shape.get("dim"), message.get("axis"), num_axes)
+
+
+def _check_dims(shape: Message) -> None:
+    dims = shape.get("dim")
+    for index, size in enumerate(dims):
+        check_number(shape, "dim", size, -1, index)
+        if size == -1 and -1 in dims[:index]:
+            raise NetcError(
+                Diagnostic(
+                    "value-out-of-range",
+                    "`dim: -1` is written twice, and only one size can be worked out",
+                    shape.span_of("dim", index),
+                    help=("write the other size itself",),
+                )
+            )
+
+
+def _reshape_shape(params: ReshapeParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    """The rules of reshape_layer.cpp."""
+    shape = inputs[0]
+    start, end = _replaced(params, shape)
+    wanted = [_copied(shape, start + i) if d == 0 else d for i, d in enumerate(params.dims)]
+    if -1 in wanted:
+        rest = count(shape[:start]) * count(shape[end:]) * -count(tuple(wanted))
+        wanted[wanted.index(-1)] = _worked_out(shape, rest)
+    new = (*shape[:start], *wanted, *shape[end:])
+    if count(new) != count(shape):
+        raise ShapeError(
+            f"{shown(new)} has {count(new)} elements, and the bottom {shown(shape)} has "
+            f"{count(shape)}",
+            "reshape_param.shape",
+            ("one `dim: -1` is worked out from the others",),
+        )
+    return (new,)
+
+
+def _replaced(params: ReshapeParams, shape: Shape) -> tuple[int, int]:
+    """First axis that is replaced, and the first after it that stays."""
+    axes = len(shape)
+    start = params.axis if params.axis >= 0 else axes + params.axis + 1
+    if not 0 <= start <= axes:
+        raise ShapeError(
+            f"`axis` {params.axis} is out of range for the {axes} axes of {shown(shape)}",
+            "reshape_param.axis",
+            (f"use -{axes + 1} to {axes}",),
+        )
+    end = axes if params.num_axes == -1 else start + params.num_axes
+    if end > axes:
+        raise ShapeError(
+            f"`axis` {params.axis} and `num_axes` {params.num_axes} reach past the {axes} axes of "
+            f"{shown(shape)}",
+            "reshape_param.num_axes",
+            ("use `num_axes: -1` for all axes from `axis` on",),
+        )
+    return start, end
+
+
+def _copied(shape: Shape, axis: int) -> int:
+    if axis >= len(shape):
+        raise ShapeError(
+            f"`dim: 0` would copy axis {axis}, and the bottom {shown(shape)} has {len(shape)} axes",
+            "reshape_param.shape",
+            ("write the size itself",),
+        )
+    return shape[axis]
+
+
+def _worked_out(shape: Shape, rest: int) -> int:
+    if rest == 0 or count(shape) % rest:
+        raise ShapeError(
+            f"`dim: -1` cannot be worked out: the {count(shape)} elements of {shown(shape)} are "
+            f"not a multiple of the {rest} of the other sizes",
+            "reshape_param.shape",
+        )
+    return count(shape) // rest
+
+
+def _reshape(params: ReshapeParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+    return (inputs[0].reshape(_reshape_shape(params, (inputs[0].shape,))[0]),)
+
+
+RESHAPE = OpDef(
+    name="Reshape",
+    arity=ONE_TO_ONE,
+    params=_parse_reshape,
+    shape=_reshape_shape,
+    window=same_places,
+    reference=_reshape,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TileParams:
+    """The bottom ``tiles`` times, one after another along ``axis``."""
+
+    tiles: int
+    axis: int = 1
+
+
+def _parse_tile(layer: Message, context: LayerContext) -> TileParams:
+    message = only(layer.get("tile_param"), "axis", "tiles")
+    return TileParams(required_number(message, "tiles"), message.get("axis"))
+
+
+def _tile_shape(params: TileParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    shape = inputs[0]
+    axis = axis_in(shape, params.axis, "tile_param.axis")
+    return ((*shape[:axis], shape[axis] * params.tiles, *shape[axis + 1 :]),)
+
+
+def _tile(params: TileParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+    (x,) = inputs
+    times = [1] * x.ndim
+    times[params.axis] = params.tiles
+    return (namespace(x).tile(x, times),)
+
+
+TILE = OpDef(
+    name="Tile",
+    arity=ONE_TO_ONE,
+    params=_parse_tile,
+    shape=_tile_shape,
+    window=same_places,
+    reference=_tile,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CropParams:
+    """Axes from ``axis`` on get the second bottom's sizes; one ``offset`` an axis, or one for all.
+
+    No offset is 0.
+    """
+
+    axis: int = 2
+    offset: tuple[int, ...] = ()
+
+
+def _parse_crop(layer: Message, context: LayerContext) -> CropParams:
+    message = only(layer.get("crop_param"), "axis", "offset")
+    return CropParams(message.get("axis"), message.get("offset"))
+
+
+def _offsets(params: CropParams, shape: Shape) -> tuple[int, ...]:
+    """Where the crop begins, on every axis of the first bottom."""
+    axis = axis_in(shape, params.axis, "crop_param.axis")
+    cropped = len(shape) - axis
+    if len(params.offset) > 1 and len(params.offset) != cropped:
+        raise ShapeError(
+            f"{len(params.offset)} `offset` are given, and from `axis` {params.axis} on "
+            f"{shown(shape)} has {cropped} axes",
+            "crop_param.offset",
+            ("give one for each of these axes, or one for all",),
+        )
+    offsets = params.offset or (0,)
+    return (0,) * axis + (offsets if len(offsets) > 1 else offsets * cropped)
+
+
+def _crop_shape(params: CropParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    shape, wanted = inputs
+    offsets = _offsets(params, shape)
+    axis = params.axis % len(shape)
+    for i in range(axis, len(shape)):
+        if i >= len(wanted):
+            raise no_axis(wanted, i, "crop_param.axis")
+        if shape[i] - offsets[i] < wanted[i]:
+            raise ShapeError(
+                f"axis {i} has {shape[i]} elements, and {wanted[i]} from offset {offsets[i]} on "
+                "are asked for",
+                "crop_param.offset",
+                (f"bottom 0 is {shown(shape)} and the size wanted is that of {shown(wanted)}",),
+            )
+    return ((*shape[:axis], *wanted[axis : len(shape)]),)
+
+
+def _crop(params: CropParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+    x, like = inputs
+    sizes = _crop_shape(params, (x.shape, like.shape))[0]
+    starts = _offsets(params, x.shape)
+    return (x[tuple(slice(a, a + size) for a, size in zip(starts, sizes, strict=True))],)
+
+
+def _crop_window(params: CropParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
+    """Each element sees the one at its place plus the offset: a negative pad."""
+    offsets = _offsets(params, inputs[0])[2:]
+    ones = (1,) * len(offsets)
+    return Window(ones, ones, tuple(-offset for offset in offsets), ones)
+
+
+CROP = OpDef(
+    name="Crop",
+    arity=Arity(bottoms=(2, 2), tops=(1, 1)),
+    params=_parse_crop,
+    shape=_crop_shape,
+    window=_crop_window,
+    reference=_crop,
+)
+
+OPS = (FLATTEN, RESHAPE, TILE, CROP)
