@@ -23,8 +23,8 @@ from netc.ops.labels import (
     parse_ignore_label,
     parse_normalization,
 )
-from netc.schema.blob_file import read_blob
 from netc.schema.message import Message
+from netc.weights.mean import load_blob
 
 _FLT_MIN = np.float32(np.finfo(np.float32).tiny)
 _LOG_THRESHOLD = np.float32(1e-20)  # kLOG_THRESHOLD, loss_layer.hpp
@@ -363,7 +363,7 @@ def _infogain(
 def _infogain_matrix(params: InfogainLossParams, inputs: Sequence[Any], classes: int) -> Any:
     if params.source is None:
         return inputs[2].reshape(classes, classes)
-    matrix = read_blob(params.source)
+    matrix = load_blob(params.source)
     fault = _matrix_fault(matrix.size, classes)
     if fault:
         raise NetcError(Diagnostic("infogain-matrix", f"`{params.source}`: {fault}"))
