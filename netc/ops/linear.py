@@ -1,0 +1,179 @@
+"""InnerProduct and Embed: a matrix product, and the same for one-hot vectors given by index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.types import Shape, count
+from netc.ops.array import namespace
+from netc.ops.axes import axis_in
+from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, WeightSpec, whole
+from netc.ops.fields import only
+from netc.ops.filler import CONSTANT_ZERO, Filler, parse_filler
+from netc.ops.numbers import required_number
+from netc.schema.message import Message
+
+_ONE = Arity(bottoms=(1, 1), tops=(1, 1))
+
+# InnerProduct: inner_product_layer.cpp
+
+
+@dataclass(frozen=True, slots=True)
+class InnerProductParams:
+    """The axes from ``axis`` on are the vector; ``transpose`` stores weights as (in, out)."""
+
+    num_output: int
+    axis: int = 1
+    transpose: bool = False
+    bias: bool = True
+    weight_filler: Filler = CONSTANT_ZERO
+    bias_filler: Filler = CONSTANT_ZERO
+
+
+def _parse_inner_product(layer: Message, context: LayerContext) -> InnerProductParams:
+    message = only(
+        layer.get("inner_product_param"),
+        *("num_output", "axis", "transpose", "bias_term", "weight_filler", "bias_filler"),
+    )
+    return InnerProductParams(
+        required_number(message, "num_output"),
+        message.get("axis"),
+        message.get("transpose"),
+        message.get("bias_term"),
+        parse_filler(message.get("weight_filler")),
+        parse_filler(message.get("bias_filler")),
+    )
+
+
+def _vector_axis(params: InnerProductParams, shape: Shape) -> int:
+    return axis_in(shape, params.axis, "inner_product_param.axis")
+
+
+def _inner_product_shape(params: InnerProductParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    (shape,) = inputs
+    axis = _vector_axis(params, shape)
+    if count(shape, axis) < 1:
+        raise ShapeError(f"the bottom has no elements from axis {axis} on, at least 1 is needed")
+    return ((*shape[:axis], params.num_output),)
+
+
+def _inner_product_weights(
+    params: InnerProductParams, inputs: Sequence[Shape]
+) -> tuple[WeightSpec, ...]:
+    length = count(inputs[0], _vector_axis(params, inputs[0]))
+    shape = (length, params.num_output) if params.transpose else (params.num_output, length)
+    bias = WeightSpec((params.num_output,), params.bias_filler)
+    return (WeightSpec(shape, params.weight_filler), bias)[: 1 + params.bias]
+
+
+def _inner_product_cost(
+    params: InnerProductParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
+) -> Cost:
+    top = count(outputs[0])
+    return Cost(count(inputs[0]) * params.num_output, top if params.bias else 0)
+
+
+def _inner_product(
+    params: InnerProductParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    (x,) = inputs
+    axis = _vector_axis(params, x.shape)
+    rows = x.reshape(count(x.shape, 0, axis), count(x.shape, axis))
+    y = rows @ (weights[0] if params.transpose else weights[0].T)
+    if params.bias:
+        y += weights[1]
+    return (y.reshape(*x.shape[:axis], params.num_output),)
+
+
+INNER_PRODUCT = OpDef(
+    name="InnerProduct",
+    arity=_ONE,
+    params=_parse_inner_product,
+    shape=_inner_product_shape,
+    weights=_inner_product_weights,
+    cost=_inner_product_cost,
+    window=whole,
+    reference=_inner_product,
+)
+
+# Embed: embed_layer.cpp
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedParams:
+    """Each input is an index below ``input_dim`` and becomes a vector of ``num_output``."""
+
+    num_output: int
+    input_dim: int
+    bias: bool = True
+    weight_filler: Filler = CONSTANT_ZERO
+    bias_filler: Filler = CONSTANT_ZERO
+
+
+def _parse_embed(layer: Message, context: LayerContext) -> EmbedParams:
+    message = only(
+        layer.get("embed_param"),
+        *("num_output", "input_dim", "bias_term", "weight_filler", "bias_filler"),
+    )
+    return EmbedParams(
+        required_number(message, "num_output"),
+        required_number(message, "input_dim"),
+        message.get("bias_term"),
+        parse_filler(message.get("weight_filler")),
+        parse_filler(message.get("bias_filler")),
+    )
+
+
+def _embed_shape(params: EmbedParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    return ((*inputs[0], params.num_output),)
+
+
+def _embed_weights(params: EmbedParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
+    vectors = WeightSpec((params.input_dim, params.num_output), params.weight_filler)
+    bias = WeightSpec((params.num_output,), params.bias_filler)
+    return (vectors, bias)[: 1 + params.bias]
+
+
+def _embed_cost(params: EmbedParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
+    return Cost(operations=count(outputs[0]) if params.bias else 0)
+
+
+def _embed(params: EmbedParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+    vectors = weights[0][embed_index(inputs[0], params.input_dim)]
+    return (vectors + weights[1] if params.bias else vectors,)
+
+
+def embed_index(x: Any, input_dim: int) -> Any:
+    """The inputs as indices.
+
+    Raises:
+        NetcError: index-out-of-range, for one that is no whole number from 0 to input_dim - 1.
+    """
+    xp = namespace(x)
+    wrong = ~((x >= 0) & (x < input_dim) & (x == xp.trunc(x)))
+    if wrong.any():
+        value = float(x[wrong].reshape(-1)[0])
+        raise NetcError(
+            Diagnostic(
+                "index-out-of-range",
+                f"Embed is given {value:g}, and its indices are 0 to {input_dim - 1}",
+                help=("feed whole numbers below `input_dim`",),
+            )
+        )
+    return x.astype(xp.int64)
+
+
+EMBED = OpDef(
+    name="Embed",
+    arity=_ONE,
+    params=_parse_embed,
+    shape=_embed_shape,
+    weights=_embed_weights,
+    cost=_embed_cost,
+    reference=_embed,
+)
+
+OPS = (INNER_PRODUCT, EMBED)

@@ -1,0 +1,116 @@
+"""LRN, local response normalization (lrn_layer.cpp).
+
+Krizhevsky et al., ImageNet classification with deep convolutional neural networks, 2012.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.ir.types import Shape, count
+from netc.ops.array import namespace
+from netc.ops.axes import shown
+from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, Window
+from netc.ops.fields import only
+from netc.ops.numbers import number, one_of
+from netc.ops.pooling import average
+from netc.ops.window import Axis
+from netc.schema.message import Message
+
+REGIONS = ("ACROSS_CHANNELS", "WITHIN_CHANNEL")
+
+
+@dataclass(frozen=True, slots=True)
+class LRNParams:
+    """``k`` has no part in the normalization within a channel, where 1 stands for it."""
+
+    local_size: int = 5
+    alpha: float = 1.0
+    beta: float = 0.75
+    k: float = 1.0
+    across: bool = True
+
+
+def _parse(layer: Message, context: LayerContext) -> LRNParams:
+    message = only(layer.get("lrn_param"), "local_size", "alpha", "beta", "k", "norm_region")
+    size = number(message, "local_size", 1)
+    if size % 2 == 0:
+        raise message.error(
+            "local_size",
+            "value-out-of-range",
+            f"`local_size` must be odd, it is {size}",
+            f"use {size - 1} or {size + 1}: an element stands in the middle of its neighbours",
+        )
+    across = one_of(message, "norm_region", REGIONS) == "ACROSS_CHANNELS"
+    return LRNParams(size, message.get("alpha"), message.get("beta"), message.get("k"), across)
+
+
+def _shape(params: LRNParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    (shape,) = inputs
+    if len(shape) != 4:
+        raise ShapeError(
+            f"the bottom must have 4 axes, number x channels x height x width, it is "
+            f"{shown(shape)}",
+            help=("reshape the bottom first",),
+        )
+    return (shape,)
+
+
+def lrn_axes(params: LRNParams, shape: Shape) -> tuple[Axis, ...]:
+    """The neighbourhood along the channels, or along height and width."""
+    size, pad = params.local_size, (params.local_size - 1) // 2
+    lengths = shape[1:2] if params.across else shape[2:]
+    return tuple(Axis(length, size, 1, pad, 1, length) for length in lengths)
+
+
+def _cost(params: LRNParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
+    seen = count(tuple(min(axis.kernel, axis.size) for axis in lrn_axes(params, inputs[0])))
+    return Cost(operations=count(outputs[0]) * (seen + 5))
+
+
+def _window(params: LRNParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
+    if params.across:
+        return Window()
+    size, pad = params.local_size, (params.local_size - 1) // 2
+    return Window((size, size), (1, 1), (pad, pad), (1, 1))
+
+
+def _normalize(params: LRNParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+    (x,) = inputs
+    axes = lrn_axes(params, x.shape)
+    with np.errstate(all="ignore"):
+        scale = _across(params, x, axes[0]) if params.across else _within(params, x, axes)
+        return (x * scale ** x.dtype.type(-params.beta),)
+
+
+def _across(params: LRNParams, x: Any, axis: Axis) -> Any:
+    """k + alpha/size * the sum of squares over neighbouring channels."""
+    squares = x * x
+    total = namespace(x).zeros_like(x)
+    for tap in axis.taps():
+        total[:, tap.outputs] += squares[:, tap.inputs]
+    kind = x.dtype.type
+    return kind(params.k) + kind(params.alpha) / kind(params.local_size) * total
+
+
+def _within(params: LRNParams, x: Any, axes: Sequence[Axis]) -> Any:
+    """1 + alpha * the average of squares over the plane's neighbourhood, padding included."""
+    kind = x.dtype.type
+    return kind(1) + kind(params.alpha) * average(x * x, axes)
+
+
+LRN = OpDef(
+    name="LRN",
+    arity=Arity(bottoms=(1, 1), tops=(1, 1)),
+    params=_parse,
+    shape=_shape,
+    cost=_cost,
+    window=_window,
+    reference=_normalize,
+)
+
+OPS = (LRN,)
