@@ -1,77 +1,23 @@
-"""The layer types of the old caffemodels in today's words (upgrade_proto.cpp).
+"""The layer types of the old caffemodels in today's words.
 
-V1 stores a type as a number of the enum V1LayerParameter.LayerType, V0 as a lower-case word.
-Forks gave the numbers from 40 on to types of their own, each differently.
+V1 stores a type as a number of the enum V1LayerParameter.LayerType (caffe.proto), V0 as a
+lower-case word. Forks gave the numbers from 40 on to types of their own, each differently.
 """
 
 from __future__ import annotations
 
-V1_TYPES = {
-    0: "",
-    1: "Accuracy",
-    2: "BNLL",
-    3: "Concat",
-    4: "Convolution",
-    5: "Data",
-    6: "Dropout",
-    7: "EuclideanLoss",
-    8: "Flatten",
-    9: "HDF5Data",
-    10: "HDF5Output",
-    11: "Im2col",
-    12: "ImageData",
-    13: "InfogainLoss",
-    14: "InnerProduct",
-    15: "LRN",
-    16: "MultinomialLogisticLoss",
-    17: "Pooling",
-    18: "ReLU",
-    19: "Sigmoid",
-    20: "Softmax",
-    21: "SoftmaxWithLoss",
-    22: "Split",
-    23: "TanH",
-    24: "WindowData",
-    25: "Eltwise",
-    26: "Power",
-    27: "SigmoidCrossEntropyLoss",
-    28: "HingeLoss",
-    29: "MemoryData",
-    30: "ArgMax",
-    31: "Threshold",
-    32: "DummyData",
-    33: "Slice",
-    34: "MVN",
-    35: "AbsVal",
-    36: "Silence",
-    37: "ContrastiveLoss",
-    38: "Exp",
-    39: "Deconvolution",
-}
+from netc.migrate.names import V0_TO_V1, v2_type
 
-V0_TYPES = {
-    "accuracy": "Accuracy",
-    "bnll": "BNLL",
-    "concat": "Concat",
-    "conv": "Convolution",
-    "data": "Data",
-    "dropout": "Dropout",
-    "euclidean_loss": "EuclideanLoss",
-    "flatten": "Flatten",
-    "hdf5_data": "HDF5Data",
-    "hdf5_output": "HDF5Output",
-    "im2col": "Im2col",
-    "images": "ImageData",
-    "infogain_loss": "InfogainLoss",
-    "innerproduct": "InnerProduct",
-    "lrn": "LRN",
-    "multinomial_loss": "MultinomialLogisticLoss",
-    "pool": "Pooling",
-    "relu": "ReLU",
-    "sigmoid": "Sigmoid",
-    "softmax": "Softmax",
-    "softmax_loss": "SoftmaxWithLoss",
-    "split": "Split",
-    "tanh": "TanH",
-    "window_data": "WindowData",
-}
+_V1_IDENTIFIERS = (
+    "NONE ACCURACY BNLL CONCAT CONVOLUTION DATA DROPOUT EUCLIDEAN_LOSS FLATTEN HDF5_DATA "
+    "HDF5_OUTPUT IM2COL IMAGE_DATA INFOGAIN_LOSS INNER_PRODUCT LRN MULTINOMIAL_LOGISTIC_LOSS "
+    "POOLING RELU SIGMOID SOFTMAX SOFTMAX_LOSS SPLIT TANH WINDOW_DATA ELTWISE POWER "
+    "SIGMOID_CROSS_ENTROPY_LOSS HINGE_LOSS MEMORY_DATA ARGMAX THRESHOLD DUMMY_DATA SLICE MVN "
+    "ABSVAL SILENCE CONTRASTIVE_LOSS EXP DECONVOLUTION"
+).split()
+
+V1_TYPES = {number: v2_type(name) for number, name in enumerate(_V1_IDENTIFIERS)}
+"""BVLC's V1 type numbers to today's type strings."""
+
+V0_TYPES = {word: v2_type(identifier) for word, identifier in V0_TO_V1.items()}
+"""V0 type words to today's type strings."""
