@@ -1,13 +1,14 @@
 """Trained weights: `.caffemodel`, `.caffemodel.h5` and `.npz` <-> named read-only arrays."""
 
 from netc.weights.load import as_weights, load_weights, save_weights
-from netc.weights.mean import load_mean
+from netc.weights.mean import load_blob, load_mean
 from netc.weights.model import LayerWeights, Weights
 
 __all__ = [
     "LayerWeights",
     "Weights",
     "as_weights",
+    "load_blob",
     "load_mean",
     "load_weights",
     "save_weights",

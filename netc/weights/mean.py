@@ -1,4 +1,4 @@
-"""Mean images: `.binaryproto`, a single BlobProto, and `.npy`."""
+"""Single arrays: mean images and infogain matrices in a `.binaryproto` (one BlobProto) or `.npy`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,18 @@ from netc.weights.wire import Scanner
 _NPY = b"\x93NUMPY"
 
 
+def load_blob(path: str | os.PathLike[str]) -> Array:
+    """The array of a ``.binaryproto`` or ``.npy``, read-only float32, in the file's shape.
+
+    Raises:
+        NetcError: the file is absent, damaged or something else.
+    """
+    with open_bytes(path) as file:
+        if file.peek(0, min(6, file.size)) == _NPY:
+            return _npy(file)
+        return _binaryproto(file)
+
+
 def load_mean(path: str | os.PathLike[str]) -> Array:
     """A mean to subtract: per pixel (channels, height, width) or per channel (channels,).
 
@@ -25,8 +37,7 @@ def load_mean(path: str | os.PathLike[str]) -> Array:
     Raises:
         NetcError: the file is absent, damaged, something else, or of another number of axes.
     """
-    with open_bytes(path) as file:
-        array = _npy(file) if file.peek(0, min(6, file.size)) == _NPY else _binaryproto(file)
+    array = load_blob(path)
     if array.ndim == 4 and array.shape[0] == 1:
         array = array[0]
     if array.ndim not in (1, 3):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import NamedTuple
 
 from netc.diagnostics import NetcError
@@ -104,10 +105,8 @@ def explain_message(file: ByteFile) -> None:
     """
     found: dict[int, int] = {}
     try:
-        for entry in Scanner(file).fields(0, file.size):
+        for entry in islice(Scanner(file).fields(0, file.size), 1000):
             found.setdefault(entry.number, entry.wire)
-            if len(found) > 64:
-                break
     except NetcError:
         pass  # what was found before the fault still tells
     what = _message_kind(found)

@@ -120,7 +120,9 @@ class Scanner:
             raise malformed(
                 self.path, field.at, f"a name has {field.end - field.start:,} bytes, over 65,536"
             )
-        return self.file.peek(field.start, field.end - field.start).decode("utf-8", "backslashreplace")
+        return self.file.peek(field.start, field.end - field.start).decode(
+            "utf-8", "backslashreplace"
+        )
 
     def expect(self, field: WireField, *wires: int) -> None:
         """Check a known field's wire type."""
