@@ -1,4 +1,4 @@
-"""Single arrays: mean images and infogain matrices in a `.binaryproto` (one BlobProto) or `.npy`."""
+"""Single arrays, such as mean images: `.binaryproto`, which is one BlobProto, and `.npy`."""
 
 from __future__ import annotations
 
@@ -48,16 +48,6 @@ def load_mean(path: str | os.PathLike[str]) -> Array:
             f"{array.shape}",
         )
     return array
-
-
-def load_blob(path: str | os.PathLike[str]) -> Array:
-    """The array of a ``.binaryproto`` file in its own shape, such as an infogain matrix.
-
-    Raises:
-        NetcError: the file is absent, damaged or something else.
-    """
-    with open_bytes(path) as file:
-        return _binaryproto(file)
 
 
 def _binaryproto(file: ByteFile) -> Array:
