@@ -34,7 +34,7 @@ def run(graph: Graph, feeds: Mapping[str, Array], wanted: Sequence[str] = ()) ->
     """
     names = dict.fromkeys((*graph.outputs, *wanted))
     remaining = Counter(v for node in graph.nodes for v in node.inputs)
-    remaining.update(names)
+    remaining.update(list(names))
     values: dict[str, Array] = dict(feeds)
     for node in graph.nodes:
         results = run_node(graph, node, [values[v] for v in node.inputs])
