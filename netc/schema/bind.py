@@ -97,13 +97,13 @@ def _entry(
     value: Scalar | Block, written: Field, field: FieldType, place: _Place, collector: Collector
 ) -> Entry:
     if isinstance(value, Scalar):
-        if field.message is None:
+        if field.kind != "message":
             try:
                 return Entry(READERS[field.kind](value, field), value.span, written.span)
             except NetcError as error:
                 collector.extend(error.diagnostics)
         else:
-            collector.add(_not_a_block(value, field, field.message))
+            collector.add(_not_a_block(value, field))
         return Entry(None, value.span, written.span)
     if field.message is None:
         collector.add(_not_a_scalar(value, field))
@@ -145,9 +145,10 @@ def _twice(written: Field, first: Entry) -> Diagnostic:
     return Diagnostic("repeated-field", message, written.span, notes=notes)
 
 
-def _not_a_block(value: Scalar, field: FieldType, type: MessageType) -> Diagnostic:
+def _not_a_block(value: Scalar, field: FieldType) -> Diagnostic:
+    assert field.message is not None
     message = f"`{field.name}` takes a message, not a single value"
-    help = (f"write its fields in braces: {field.name} {{ ... }} ({type.name})",)
+    help = (f"write its fields in braces: {field.name} {{ ... }} ({field.message.name})",)
     return Diagnostic("wrong-kind", message, value.span, help=help)
 
 

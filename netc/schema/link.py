@@ -6,7 +6,7 @@ neither the .proto texts parsed nor Lark imported.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypedDict
 
@@ -28,7 +28,8 @@ WIRE_KINDS = {
 class FieldRow(NamedTuple):
     """A field of the tables; ``type`` is a scalar type or the full name of a message or enum.
 
-    ``several``: netc and BVLC Caffe know the field as singular, some fork as repeated.
+    ``several``: singular in BVLC Caffe, repeated in some fork. ``block``: a scalar field that is a
+    message of this type in some fork.
     """
 
     name: str
@@ -40,6 +41,7 @@ class FieldRow(NamedTuple):
     packed: bool = False
     oneof: str | None = None
     several: bool = False
+    block: str | None = None
 
 
 class Tables(TypedDict):
@@ -61,6 +63,7 @@ class _Draft:
     core: bool
     default: Constant | None
     several: bool = False
+    other: _Draft | None = None  # how another fork declares it
 
 
 @dataclass
@@ -75,7 +78,7 @@ class _Merged:
 def link(own: Sequence[ProtoFile], extra: Sequence[ProtoFile] = ()) -> Tables:
     """One schema of netc's own files, the first of them BVLC Caffe's, and a person's.
 
-    A person's file decides numbers and defaults, and everything about fields BVLC Caffe does not
+    Among our own the first file to declare a field decides. A person's file decides numbers and defaults, and everything about fields BVLC Caffe does not
     have; what kind of value a field of BVLC Caffe holds stays, since the layers are written for it.
 
     Raises:
@@ -131,7 +134,7 @@ def _merge_enum(known: dict[str, int], enum: ProtoEnum, wins: bool) -> None:
             known[word.text] = _free(known.values()) if aliased else number
 
 
-def _free(taken: Any) -> int:
+def _free(taken: Iterable[int]) -> int:
     return max(FIRST_FREE - 1, *taken) + 1
 
 
@@ -152,7 +155,7 @@ def _merge_field(known: dict[str, _Draft], new: _Draft, wins: bool) -> None:
 def _combined(old: _Draft, new: _Draft, wins: bool) -> _Draft:
     several = new.field.label == "repeated" and old.field.label != "repeated"
     if not wins:
-        return replace(old, several=old.several or several)
+        return replace(old, several=old.several or several, other=old.other or new)
     if not old.core:
         return new
     same = new.field.type.text.rpartition(".")[2] == old.field.type.text.rpartition(".")[2]
@@ -228,7 +231,15 @@ def _row(draft: _Draft, merged: _Merged) -> FieldRow:
         packed and numeric and declared.label == "repeated",
         declared.oneof,
         draft.several,
+        _block(draft, kind, merged),
     )
+
+
+def _block(draft: _Draft, kind: str, merged: _Merged) -> str | None:
+    if kind == "message" or draft.other is None:
+        return None
+    other, type_ = _resolve(draft.other, merged)
+    return type_ if other == "message" else None
 
 
 def _resolve(draft: _Draft, merged: _Merged) -> tuple[str, str]:

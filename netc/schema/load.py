@@ -62,7 +62,7 @@ def _enum_type(name: str, numbers: dict[str, int]) -> EnumType:
 def _field_type(
     row: FieldRow, messages: Mapping[str, MessageType], enums: Mapping[str, EnumType]
 ) -> FieldType:
-    message = messages[row.type] if row.kind == "message" else None
+    message = messages.get(row.type if row.kind == "message" else row.block or "")
     enum = enums[row.type] if row.kind == "enum" else None
     return FieldType(
         row.name,

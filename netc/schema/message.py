@@ -31,6 +31,8 @@ class EnumType:
 class FieldType:
     """A field of a message type; ``message`` or ``enum`` is set by its kind.
 
+    A scalar field may have a ``message`` too, where some fork writes it as a block.
+
     ``several``: singular in BVLC Caffe, repeated in some fork, so more than one value may have been
     given. ``oneof``: of the fields with this name one at most may be given.
     """
@@ -99,7 +101,7 @@ class Message:
             if len(entries) > 1:
                 raise self._several(name, entries)
             return entries[0].value
-        if kind.message is not None:
+        if kind.kind == "message" and kind.message is not None:
             return Message(kind.message, {}, self.span)
         return kind.default
 

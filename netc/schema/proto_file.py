@@ -60,7 +60,7 @@ def _syntax_error(source: Source, error: UnexpectedInput) -> Diagnostic:
         span = Span(source, token.start_pos or 0, token.end_pos or 0)
         return Diagnostic("proto-syntax", f"unexpected `{token}` in a .proto file", span)
     if isinstance(error, UnexpectedCharacters):
-        at = error.pos_in_stream
+        at = error.pos_in_stream or 0
         message = f"unexpected character {source.text[at]!r} in a .proto file"
         return Diagnostic("proto-syntax", message, Span(source, at, at + 1))
     end = len(source.text)
@@ -89,15 +89,15 @@ def _unescape(literal: str) -> bytes:
 
 
 def _integer(text: str) -> int:
-    digits = text.replace(" ", "")
-    unsigned = digits.lstrip("-")
-    octal = unsigned.isdigit() and unsigned.startswith("0") and not set(unsigned) <= set("089")
-    value = int(unsigned, 8) if octal and not set(unsigned) & set("89") else _decimal(unsigned)
-    return -value if digits.startswith("-") else value
-
-
-def _decimal(text: str) -> int:
-    return int(text, 16) if text[:2].lower() == "0x" else int(text[:32])
+    """A decimal, hexadecimal or (with a leading 0) octal literal."""
+    digits = text.replace(" ", "").lstrip("-").lower()
+    if digits.startswith("0x"):
+        value = int(digits, 16)
+    elif digits.startswith("0") and not set(digits) & set("89"):
+        value = int(digits, 8)
+    else:
+        value = int(digits[:40])  # longer ones are far out of every range
+    return -value if text.startswith("-") else value
 
 
 class _Number(int):

@@ -59,7 +59,7 @@ def _clipped(text: str) -> str:
 
 def _placeholder(scalar: Scalar) -> tuple[str, ...]:
     if scalar.kind == "identifier" and str(scalar.value).isupper():
-        return (f"`{scalar.value}` looks like a placeholder: write the number it stands for",)
+        return (f"{_shown(scalar)} looks like a placeholder: write the number it stands for",)
     if isinstance(scalar.value, bytes) and scalar.value.strip():
         return ("write it without quotes",) if _is_number(scalar.value) else ()
     return ()
@@ -77,17 +77,15 @@ def _read_integer(scalar: Scalar, field: FieldType) -> int:
     value = scalar.value
     if scalar.kind != "integer" or not isinstance(value, int):
         whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
-        help = (f"write {int(value)}",) if whole else _placeholder(scalar)  # type: ignore[arg-type]
+        help = (f"write {int(value)}",) if whole else _placeholder(scalar)
         raise _wrong(scalar, field, *help)
     low, high = RANGES[field.kind]
     if low <= value <= high:
         return value
-    message = f"`{field.name}` is {field.kind}, from {low} to {high}, not {_clipped_int(scalar)}"
+    message = (
+        f"`{field.name}` is {field.kind}, from {low} to {high}, not {_clipped(scalar.span.text)}"
+    )
     raise NetcError(Diagnostic("out-of-range", message, scalar.span))
-
-
-def _clipped_int(scalar: Scalar) -> str:
-    return _clipped(scalar.span.text)
 
 
 def _read_double(scalar: Scalar, field: FieldType) -> float:
