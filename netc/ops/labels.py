@@ -10,6 +10,7 @@ from netc.ops.array import namespace
 from netc.ops.axes import shown
 from netc.ops.define import ShapeError
 from netc.ops.fields import only
+from netc.ops.numbers import one_of
 from netc.schema.message import Message
 
 _MODES = ("FULL", "VALID", "BATCH_SIZE", "NONE")
@@ -36,15 +37,7 @@ def parse_normalization(loss: Message, default: str = "VALID") -> str:
         if loss.has("normalize"):
             return "VALID" if loss.get("normalize") else "BATCH_SIZE"
         return default
-    mode: str = loss.get("normalization")
-    if mode not in _MODES:
-        raise loss.error(
-            "normalization",
-            "unsupported-value",
-            f"`normalization` {mode} is not one that netc computes",
-            "use one of " + ", ".join(_MODES),
-        )
-    return mode
+    return one_of(loss, "normalization", _MODES)
 
 
 def divisor(mode: str, outer: int, inner: int, valid: Any) -> Any:

@@ -23,6 +23,8 @@ from netc.ops.labels import (
     parse_ignore_label,
     parse_normalization,
 )
+from netc.ops.normalization import softmax
+from netc.ops.numbers import one_of
 from netc.schema.message import Message
 from netc.weights.mean import load_blob
 
@@ -76,6 +78,7 @@ def _softmax_loss_shape(params: SoftmaxLossParams, inputs: Sequence[Shape]) -> t
     return ((), data)[: params.tops]
 
 
+@np.errstate(all="ignore")
 def _softmax_loss(
     params: SoftmaxLossParams, inputs: Sequence[Any], weights: Sequence[Any]
 ) -> tuple[Any, ...]:
@@ -84,7 +87,7 @@ def _softmax_loss(
     axis = params.axis % data.ndim
     outer, classes, inner = _split(data.shape, axis)
     index, kept = class_labels(label.reshape(outer, 1, inner), classes, params.ignore_label)
-    prob = _softmax(data, axis)
+    prob = softmax(data, axis)
     chosen = xp.take_along_axis(prob.reshape(outer, classes, inner), index, axis=1)
     loss = -xp.where(kept, xp.log(xp.maximum(chosen, _FLT_MIN)), 0).sum(dtype=np.float64)
     by = divisor(params.normalization, outer, inner, kept.sum())
@@ -93,12 +96,6 @@ def _softmax_loss(
 
 def _split(shape: Shape, axis: int) -> tuple[int, int, int]:
     return count(shape, 0, axis), shape[axis], count(shape, axis + 1)
-
-
-def _softmax(data: Any, axis: int) -> Any:
-    xp = namespace(data)
-    raised = xp.exp(data - data.max(axis=axis, keepdims=True, initial=-np.inf))
-    return raised / raised.sum(axis=axis, keepdims=True)
 
 
 SOFTMAX_WITH_LOSS = OpDef(
@@ -127,6 +124,7 @@ def _euclidean_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]
     return ((),)
 
 
+@np.errstate(all="ignore")
 def _euclidean(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
     first, second = inputs
     apart = first.reshape(-1) - second.reshape(-1)
@@ -137,8 +135,7 @@ def _euclidean(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> t
 def _ratio(total: Any, number: int, like: Any) -> Any:
     """A quotient as in C: nan where nothing is divided by nothing."""
     xp = namespace(like)
-    with np.errstate(all="ignore"):
-        return xp.divide(total, xp.float64(number))
+    return xp.divide(total, xp.float64(number))
 
 
 EUCLIDEAN_LOSS = OpDef(
@@ -163,7 +160,9 @@ class HingeLossParams:
 
 
 def _parse_hinge(layer: Message, context: LayerContext) -> HingeLossParams:
-    return HingeLossParams(only(layer.get("hinge_loss_param"), "norm").get("norm"))
+    return HingeLossParams(
+        one_of(only(layer.get("hinge_loss_param"), "norm"), "norm", ("L1", "L2"))
+    )
 
 
 def _hinge_shape(params: HingeLossParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
@@ -180,6 +179,7 @@ def _check_one_label_each(data: Shape, label: Shape) -> None:
         )
 
 
+@np.errstate(all="ignore")
 def _hinge(
     params: HingeLossParams, inputs: Sequence[Any], weights: Sequence[Any]
 ) -> tuple[Any, ...]:
@@ -249,6 +249,7 @@ def _check_single(what: str, shape: Shape) -> None:
         raise ShapeError(f"{what} must have channels, height and width 1, it is {shown(shape)}")
 
 
+@np.errstate(all="ignore")
 def _contrastive(
     params: ContrastiveLossParams, inputs: Sequence[Any], weights: Sequence[Any]
 ) -> tuple[Any, ...]:
@@ -344,6 +345,7 @@ def _matrix_fault(size: int, classes: int) -> str | None:
     )
 
 
+@np.errstate(all="ignore")
 def _infogain(
     params: InfogainLossParams, inputs: Sequence[Any], weights: Sequence[Any]
 ) -> tuple[Any, ...]:
@@ -352,7 +354,7 @@ def _infogain(
     outer, classes, inner = _split(data.shape, params.axis % data.ndim)
     matrix = _infogain_matrix(params, inputs, classes)
     index, kept = class_labels(label.reshape(outer, inner), classes, params.ignore_label)
-    prob = _softmax(data, params.softmax_axis % data.ndim)
+    prob = softmax(data, params.softmax_axis % data.ndim)
     logs = xp.log(xp.maximum(prob, _LOG_THRESHOLD)).reshape(outer, classes, inner)
     gains = xp.einsum("oic,oci->oi", matrix[index], logs)
     loss = -xp.where(kept, gains, 0).sum(dtype=np.float64)
@@ -392,6 +394,7 @@ def _multinomial_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ..
     return ((),)
 
 
+@np.errstate(all="ignore")
 def _multinomial(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
     data, label = inputs
     xp = namespace(data)
@@ -440,6 +443,7 @@ def _sigmoid_loss_shape(params: SigmoidLossParams, inputs: Sequence[Shape]) -> t
     return ((),)
 
 
+@np.errstate(all="ignore")
 def _sigmoid_loss(
     params: SigmoidLossParams, inputs: Sequence[Any], weights: Sequence[Any]
 ) -> tuple[Any, ...]:

@@ -21,6 +21,7 @@ from netc.ops.axes import shown
 from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, WeightSpec, whole
 from netc.ops.fields import only
 from netc.ops.filler import Filler, parse_filler
+from netc.ops.numbers import required_number
 from netc.schema.message import Message
 
 
@@ -46,18 +47,12 @@ _FIELDS = ("num_output", "weight_filler", "bias_filler", "debug_info", "expose_h
 
 def _parse(layer: Message, context: LayerContext, gates: int, states: int) -> RecurrentParams:
     param = only(layer.get("recurrent_param"), *_FIELDS)
-    if param.get("num_output") == 0:
-        raise param.error(
-            "num_output",
-            "missing-field" if not param.has("num_output") else "bad-value",
-            "`num_output` must be at least 1, it is 0",
-            "it is the number of hidden units",
-        )
+    hidden = required_number(param, "num_output")
     exposed = param.get("expose_hidden")
     fed = 2 + states * exposed
     _check_arity(layer, context, fed, 1 + states * exposed)
     return RecurrentParams(
-        param.get("num_output"),
+        hidden,
         parse_filler(param.get("weight_filler")),
         parse_filler(param.get("bias_filler")),
         exposed,
@@ -152,10 +147,10 @@ def _driven(params: RecurrentParams, inputs: Sequence[Any], weights: Sequence[An
     """What the inputs add to every step's units: (steps, streams, units)."""
     data = inputs[0]
     steps, streams = data.shape[:2]
-    units = data.reshape(steps * streams, -1) @ weights[0].T + weights[1]
-    units = units.reshape(steps, streams, -1)
+    units = data.reshape(steps * streams, count(data.shape, 2)) @ weights[0].T + weights[1]
+    units = units.reshape(steps, streams, len(weights[1]))
     if params.static:
-        units = units + inputs[2].reshape(streams, -1) @ weights[2].T
+        units = units + inputs[2].reshape(streams, count(inputs[2].shape, 1)) @ weights[2].T
     return units
 
 
@@ -173,6 +168,7 @@ def _stacked(rows: list[Any], data: Any, hidden: int) -> Any:
     return xp.stack(rows) if rows else xp.zeros((*data.shape[:2], hidden), dtype=np.float32)
 
 
+@np.errstate(all="ignore")
 def _lstm(
     params: RecurrentParams, inputs: Sequence[Any], weights: Sequence[Any]
 ) -> tuple[Any, ...]:
@@ -187,6 +183,7 @@ def _lstm(
     return (output, hidden[None], cell[None]) if params.expose_hidden else (output,)
 
 
+@np.errstate(all="ignore")
 def _rnn(params: RecurrentParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
     xp = namespace(inputs[0])
     driven, (recurrent, out, bias) = _driven(params, inputs, weights), weights[-3:]
@@ -273,6 +270,7 @@ def _unit_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     return (cell, cell)
 
 
+@np.errstate(all="ignore")
 def _unit(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
     cell, gates, cont = inputs
     return _lstm_step(cell, gates, cont[..., None])

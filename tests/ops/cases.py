@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from netc.syntax.parser import parse_document
+import pytest
 
-from netc.diagnostics import Source
-from netc.ops.define import LayerContext, OpDef
+from netc.diagnostics import Diagnostic, NetcError, Source
+from netc.ir.types import Shape
+from netc.ops.define import LayerContext, OpDef, ShapeError
 from netc.schema.bind import bind
 from netc.schema.load import load_schema
 from netc.schema.message import Message
+from netc.syntax.parser import parse_document
 
 FOLDER = Path(__file__).resolve().parent.parent / "golden" / "layers"
 ABSOLUTE, RELATIVE = 1e-5, 1e-4  # the agreement that golden/README.md asks for
@@ -116,12 +118,20 @@ def run_layer(
     assert [spec.shape for spec in specs] == [array.shape for array in weights]
     outputs = [np.asarray(a) for a in op.reference(params, inputs, list(map(read_only, weights)))]
     said = op.shape(params, shapes)
-    assert [array.shape for array in outputs] == list(said)
+    _check_shapes(op, [array.shape for array in outputs], said)
     assert all(array.dtype == np.float32 for array in outputs)
     cost = op.cost(params, shapes, said)
     assert cost.macs >= 0 and cost.operations >= 0
     op.window(params, shapes, said)
     return outputs
+
+
+def _check_shapes(op: OpDef, got: Sequence[Shape], said: Sequence[Shape]) -> None:
+    """What comes out is what the shape rule says; at most so many items, where data decide."""
+    if op.name == "Filter":
+        assert all(g[0] <= s[0] for g, s in zip(got, said, strict=True))
+        got = [(s[0], *g[1:]) for g, s in zip(got, said, strict=True)]
+    assert list(got) == list(said)
 
 
 def check_case(case: Case, ops: Mapping[str, OpDef]) -> None:
@@ -155,3 +165,26 @@ def _by_layer(arrays: Arrays) -> dict[str, tuple[np.ndarray, ...]]:
         name, _, index = key.rpartition("/")
         layers.setdefault(name, {})[int(index)] = array
     return {name: tuple(found[i] for i in sorted(found)) for name, found in layers.items()}
+
+
+def complaint(op: OpDef, text: str, phase: str = "TEST") -> Diagnostic:
+    """The only diagnostic of a layer whose parameters are refused."""
+    layer = bind_layer(text)
+    with pytest.raises(NetcError) as caught:
+        op.params(layer, context_of(layer, phase))
+    (diagnostic,) = caught.value.diagnostics
+    return diagnostic
+
+
+def misfit(op: OpDef, text: str, *shapes: Shape) -> ShapeError:
+    """The complaint of a layer's shape rule about its bottoms."""
+    layer = bind_layer(text)
+    params = op.params(layer, context_of(layer))
+    with pytest.raises(ShapeError) as caught:
+        op.shape(params, shapes)
+    return caught.value
+
+
+def random_array(*shape: int, seed: int = 0) -> np.ndarray:
+    """Normally distributed float32."""
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
