@@ -75,8 +75,9 @@ def _upgrade_layer(old: Message, target: MessageType) -> Upgraded:
         elif name not in _SPEC_OF:
             layer = carry(layer, old, name)
     specs = _param_specs(old, target)
-    text = f"V1 layer `{old.get('name')}` became `layer` of type `{layer.get('type')}`"
-    return Upgraded(layer.with_entries(param=specs), (Change("v1", text, old.span),))
+    kind = f"of type `{layer.get('type')}`" if layer.get("type") else "without a type"
+    change = Change("v1", f"V1 layer `{old.get('name')}` became `layer` {kind}", old.span)
+    return Upgraded(layer.with_entries(param=specs), (change,))
 
 
 def _type(entry: Entry) -> Entry:
