@@ -282,6 +282,7 @@ def _convolve_one(params: ConvolutionParams, x: Any, weights: Sequence[Any]) -> 
         for image, result in zip(images, y, strict=True):
             columns = _columns(image, met, axes, places).reshape(group, matrix.shape[2], -1)
             result[:, rows] = (matrix @ columns).reshape(-1, *places)
+            del columns  # before the next are made
     return _biased(y, weights).reshape(_convolved_shape(params, (x.shape,))[0])
 
 
