@@ -79,15 +79,15 @@ def _value_fault(filler: Filler) -> tuple[str, str, str] | None:
             f'for a constant use `type: "constant" value: {filler.mean:g}`',
         )
     if filler.type == "uniform" and not filler.min <= filler.max:
-        field = f"`min` {filler.min:g} is greater than `max` {filler.max:g}"
-        return "min", field, "`max` is 1 and `min` is 0 unless written"
+        fault = f"`min` {filler.min:g} is greater than `max` {filler.max:g}"
+        return "min", fault, "`min` is 0 and `max` is 1 unless written"
     return None
 
 
 def filler_fault(filler: Filler, shape: Shape) -> str | None:
     """Why Caffe would not fill an array of this shape so; None where it would."""
     if count(shape) == 0:
-        return f"a filler needs an array with elements, the shape is {shape}"
+        return f"a filler needs an array with elements, the shape is {_shown(shape)}"
     if filler.type == "bilinear":
         return _bilinear_fault(shape)
     if filler.type == "gaussian" and filler.sparse >= 0:
@@ -97,9 +97,13 @@ def filler_fault(filler: Filler, shape: Shape) -> str | None:
     return None
 
 
+def _shown(shape: Shape) -> str:
+    return "x".join(str(size) for size in shape) or "a scalar"
+
+
 def _bilinear_fault(shape: Shape) -> str | None:
     if len(shape) != 4:
-        return f"filler `bilinear` needs an array of 4 axes, it has {len(shape)}: {shape}"
+        return f"filler `bilinear` needs an array of 4 axes, it has {len(shape)}: {_shown(shape)}"
     if shape[2] != shape[3]:
         return f"filler `bilinear` needs a square kernel, it is {shape[2]} by {shape[3]}"
     return None
