@@ -8,6 +8,7 @@ Everything a command or :func:`netc.compile` does goes along here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 from netc.backends.base import Options, Passes
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean
-from netc.infer import infer
+from netc.infer import RUN_TIME_NEEDS, infer
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.ir.verify import verify
@@ -135,12 +136,8 @@ def runnable(built: Built) -> Graph:
     Raises:
         NetcError: anything was found that stops it: an error, or an input of unknown shape.
     """
-    unknown = any(built.graph.values[name].shape is None for name in built.graph.inputs)
     stopping = [
-        Diagnostic(d.code, d.message, d.span, "error", d.notes, d.help)
-        if unknown and d.code == "unknown-input-shape"
-        else d
-        for d in built.diagnostics
+        replace(d, severity="error") if d.code in RUN_TIME_NEEDS else d for d in built.diagnostics
     ]
     if any(d.severity == "error" for d in stopping):
         raise NetcError(stopping)

@@ -16,6 +16,10 @@ from netc.ops.catalog import CATALOG
 from netc.ops.define import OpDef, ShapeError, WeightSpec
 from netc.schema.message import Message
 
+# What a legal text may lack and a net that runs may not: told as notes and warnings here, and as
+# errors where the net is to run.
+RUN_TIME_NEEDS = frozenset({"unknown-input-shape", "python-layer"})
+
 
 class Inferred(NamedTuple):
     """A graph with shapes; those that cannot be known, or are in error, stay None."""
@@ -137,6 +141,7 @@ class _Inference:
             error.code,
             f"layer `{node.name}` ({node.op}): {error.message}",
             self._field_span(node, error.field) or node.span,
+            severity="warning" if error.code in RUN_TIME_NEEDS else "error",
             notes=notes,
             help=error.help,
         )

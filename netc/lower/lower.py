@@ -11,7 +11,7 @@ from netc.diagnostics import Collector, Diagnostic, NetcError, Note, did_you_mea
 from netc.ir.graph import Graph, Node, ParamSpec, Value
 from netc.ir.types import Shape
 from netc.lower.rules import State, exclusion, filter_layers, merged_state
-from netc.ops.catalog import CATALOG
+from netc.ops.catalog import LAYERS
 from netc.ops.define import LayerContext, OpDef, ShapeError
 from netc.schema.message import Message
 
@@ -56,7 +56,7 @@ def lower(
     level: int = 0,
     stages: Sequence[str] = (),
     inputs: Shapes | None = None,
-    catalog: Mapping[str, OpDef] = CATALOG,
+    catalog: Mapping[str, OpDef] = LAYERS,
 ) -> Lowered:
     """The graph of an upgraded NetParameter in a state.
 

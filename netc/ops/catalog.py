@@ -11,6 +11,7 @@ from netc.ops import (
     convolution,
     dropout,
     elementwise,
+    fused,
     inputs,
     joining,
     linear,
@@ -45,4 +46,7 @@ _FAMILIES: tuple[tuple[OpDef, ...], ...] = (
     selection.OPS,
 )
 
-CATALOG: Mapping[str, OpDef] = {op.name: op for family in _FAMILIES for op in family}
+LAYERS: Mapping[str, OpDef] = {op.name: op for family in _FAMILIES for op in family}
+
+# What a text may name, and what passes make besides.
+CATALOG: Mapping[str, OpDef] = {**LAYERS, fused.NAME: fused.fused_op(LAYERS)}

@@ -6,7 +6,7 @@ before it, and perhaps further inputs; the meaning is that of the layers one aft
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -72,17 +72,14 @@ def _chained(bound: _Bound, first: bool, value: Any) -> list[Any]:
     return [*bound.inputs[:place], value, *bound.inputs[place:]]
 
 
-def fused_op(catalog: Mapping[str, OpDef] | Callable[[], Mapping[str, OpDef]]) -> OpDef:
-    """The op, over the layer types of a catalogue (a function, where it is still being made)."""
-
-    def ops() -> Mapping[str, OpDef]:
-        return catalog() if callable(catalog) else catalog
+def fused_op(ops: Mapping[str, OpDef]) -> OpDef:
+    """The op, over the layer types of a catalogue."""
 
     def walk(params: FusedParams, inputs: Sequence[Shape]) -> Iterator[tuple[_Bound, Any, Any]]:
         value: Any = None
         for index, bound in enumerate(bind_stages(params, inputs)):
             bottoms = _chained(bound, index == 0, value)
-            tops = ops()[bound.stage.op].shape(bound.stage.params, bottoms)
+            tops = ops[bound.stage.op].shape(bound.stage.params, bottoms)
             yield bound, bottoms, tops
             value = tops[0]
 
@@ -94,25 +91,25 @@ def fused_op(catalog: Mapping[str, OpDef] | Callable[[], Mapping[str, OpDef]]) -
         return tuple(
             spec
             for bound, bottoms, _ in walk(params, inputs)
-            for spec in ops()[bound.stage.op].weights(bound.stage.params, bottoms)
+            for spec in ops[bound.stage.op].weights(bound.stage.params, bottoms)
         )
 
     def cost(params: FusedParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
         costs = [
-            ops()[bound.stage.op].cost(bound.stage.params, bottoms, tops)
+            ops[bound.stage.op].cost(bound.stage.params, bottoms, tops)
             for bound, bottoms, tops in walk(params, inputs)
         ]
         return Cost(sum(c.macs for c in costs), sum(c.operations for c in costs))
 
     def window(params: FusedParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
         bound, bottoms, tops = next(walk(params, inputs))
-        return ops()[bound.stage.op].window(bound.stage.params, bottoms, tops)
+        return ops[bound.stage.op].window(bound.stage.params, bottoms, tops)
 
     def reference(params: FusedParams, inputs: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
         results: list[Any] = []
         for index, bound in enumerate(bind_stages(params, inputs, weights)):
             bottoms = _chained(bound, index == 0, results[0] if results else None)
-            op = ops()[bound.stage.op]
+            op = ops[bound.stage.op]
             results = list(op.reference(bound.stage.params, bottoms, bound.parameters))
         return results
 
