@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import MAX_AXES, Shape
 from netc.ops.define import (
     Arity,
@@ -103,9 +104,10 @@ def parse_shape(message: Message) -> Shape:
         raise message.error(
             "dim", "bad-shape", f"a shape has at most {MAX_AXES} axes, this has {len(sizes)}"
         )
-    for size in sizes:
+    for index, size in enumerate(sizes):
         if size < 0:
-            raise message.error("dim", "bad-shape", f"a size must be at least 0, `dim` is {size}")
+            fault = f"a size must be at least 0, `dim` is {size}"
+            raise NetcError(Diagnostic("bad-shape", fault, message.span_of("dim", index)))
     return sizes
 
 

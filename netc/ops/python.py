@@ -10,8 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape
+from netc.ops.array import namespace
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
 from netc.schema.message import Message
 
@@ -106,7 +109,9 @@ def _run(params: PythonParams, inputs: Sequence[Any], weights: Sequence[Any]) ->
     if registered is None:
         message, help = _refusal(params)
         raise NetcError(Diagnostic("python-layer", message, help=help))
-    outputs = tuple(registered.run(tuple(inputs), params.param_str))
+    made = registered.run(tuple(inputs), params.param_str)
+    xp = namespace(*inputs)
+    outputs = tuple(xp.asarray(array, dtype=np.float32) for array in made)
     wanted = _shape(params, [array.shape for array in inputs])
     _check_outputs(params, outputs, wanted)
     return outputs
