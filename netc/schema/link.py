@@ -78,8 +78,9 @@ class _Merged:
 def link(own: Sequence[ProtoFile], extra: Sequence[ProtoFile] = ()) -> Tables:
     """One schema of netc's own files, the first of them BVLC Caffe's, and a person's.
 
-    Among our own the first file to declare a field decides. A person's file decides numbers and defaults, and everything about fields BVLC Caffe does not
-    have; what kind of value a field of BVLC Caffe holds stays, since the layers are written for it.
+    Among our own the first file to declare a field decides. A person's file decides numbers and
+    defaults, and everything about fields BVLC Caffe does not have; what kind of value a field of
+    BVLC Caffe holds stays, since the layers are written for it.
 
     Raises:
         NetcError: proto-unknown-type for a type nobody declares, proto-default for a default that

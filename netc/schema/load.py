@@ -13,7 +13,7 @@ from typing import Any
 from netc.cache import content_key, read_entry, write_entry
 from netc.data import schemas_dir
 from netc.diagnostics import Source
-from netc.schema.link import FieldRow, Tables
+from netc.schema.link import WIRE_KINDS, FieldRow, Tables
 from netc.schema.message import EnumType, FieldType, MessageType
 
 CORE = "caffe.proto"
@@ -76,6 +76,7 @@ def _field_type(
         enum,
         row.oneof,
         row.several,
+        row.type if row.type in WIRE_KINDS and row.type != row.kind else "",
     )
 
 

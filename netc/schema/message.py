@@ -34,7 +34,8 @@ class FieldType:
     A scalar field may have a ``message`` too, where some fork writes it as a block.
 
     ``several``: singular in BVLC Caffe, repeated in some fork, so more than one value may have been
-    given. ``oneof``: of the fields with this name one at most may be given.
+    given. ``oneof``: of the fields with this name one at most may be given. ``wire``: the scalar
+    type in the .proto where it is another way to write ``kind`` as bytes (sint32, fixed64 ...).
     """
 
     name: str
@@ -48,6 +49,7 @@ class FieldType:
     enum: EnumType | None = None
     oneof: str | None = None
     several: bool = False
+    wire: str = ""
 
 
 @dataclass(eq=False)

@@ -1,0 +1,73 @@
+"""Which kind of text a document is: a net, a solver, a label map ..."""
+
+from __future__ import annotations
+
+from netc.diagnostics import Diagnostic, NetcError, Span
+from netc.schema.load import Schema
+from netc.schema.message import MessageType
+from netc.syntax.ast import Document, Field, Scalar
+
+KINDS = {
+    "NetParameter": "a net",
+    "SolverParameter": "a solver",
+    "LabelMap": "a label map",
+    "LayerParameter": "the inside of one layer",
+    "SolverState": "a solver's state",
+    "BlobProto": "a blob",
+    "Datum": "a datum",
+}
+"""What the text of a message type is to a person; where two fit as well, the first is meant."""
+
+
+def guess_message(document: Document, schema: Schema) -> MessageType:
+    """The message type that knows most of the document's outermost fields."""
+    return max((schema.message(name) for name in KINDS), key=lambda t: _known(document, t))
+
+
+def _known(document: Document, type: MessageType) -> int:
+    return sum(field.name in type.fields for field in document.fields)
+
+
+def check_kind(document: Document, schema: Schema, wanted: str = "NetParameter") -> None:
+    """Make sure that a document is the kind of text that is wanted, mistakes in it aside.
+
+    Raises:
+        NetcError: wrong-file, at the first field that tells; with a solver in place of a net, the
+            help names the net's file.
+    """
+    guess = guess_message(document, schema)
+    type = schema.message(wanted)
+    if guess is type or _known(document, guess) == _known(document, type):
+        return
+    message = f"this is {KINDS[guess.name]} ({guess.name}), not {KINDS[wanted]} ({wanted})"
+    help = _net_of(document) if guess.name == "SolverParameter" else _layer_help(guess, wanted)
+    span = _telling(document, guess, type)
+    raise NetcError(Diagnostic("wrong-file", message, span, help=help))
+
+
+def _telling(document: Document, guess: MessageType, wanted: MessageType) -> Span:
+    names = guess.fields.keys() - wanted.fields.keys()
+    return next(field.span for field in document.fields if field.name in names)
+
+
+def _net_of(document: Document) -> tuple[str, ...]:
+    """Where a solver says its net is."""
+    for name in ("net", "train_net", "test_net"):
+        for field in document.fields:
+            path = _string(field)
+            if field.name == name and path:
+                return (f"its net is in `{path}` (`{name}`): give that file",)
+    if any(field.name.endswith("net_param") for field in document.fields):
+        return ("its net stands inside, in `net_param { }`: write that to a file of its own",)
+    return ()
+
+
+def _string(field: Field) -> str:
+    value = field.value.value if isinstance(field.value, Scalar) else b""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
+
+
+def _layer_help(guess: MessageType, wanted: str) -> tuple[str, ...]:
+    if guess.name == "LayerParameter" and wanted == "NetParameter":
+        return ("a net has its layers in `layer { ... }`",)
+    return ()
