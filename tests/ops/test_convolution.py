@@ -328,6 +328,13 @@ def test_bad_parameters_are_shown_at_their_field(text: str, code: str, at: str |
         assert diagnostic.span is not None and diagnostic.span.text == at
 
 
+def test_fields_of_forks_that_change_the_result_are_refused() -> None:
+    with pytest.raises(NetcError, match="`fuse_type` of a Caffe fork changes the result"):
+        parse("num_output: 4 kernel_size: 3 fuse_type: FUSED_CONV_RELU")
+    params = parse("num_output: 4 kernel_size: 3 fuse_type: UNFUSED engine: CUDNN")
+    assert params == parse("num_output: 4 kernel_size: 3 force_nd_im2col: true")
+
+
 def test_absurd_numbers_are_settled_at_once() -> None:
     huge = 2**31 - 1
     params = parse(f"num_output: {huge} kernel_size: {huge} pad: {huge} stride: {huge}")
