@@ -7,6 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
+
+from netc.ops.activation import ABSVAL, BNLL, CLIP, ELU, OPS, PRELU, RELU, SIGMOID, SWISH, TANH
+from netc.ops.activation import THRESHOLD as THRESHOLD_OP
+from netc.ops.catalog import CATALOG
 from tests.ops.cases import (
     bind_layer,
     cases_of,
@@ -17,10 +21,6 @@ from tests.ops.cases import (
     random_array,
     run_layer,
 )
-
-from netc.ops.activation import ABSVAL, BNLL, CLIP, ELU, OPS, PRELU, RELU, SIGMOID, SWISH, TANH
-from netc.ops.activation import THRESHOLD as THRESHOLD_OP
-from netc.ops.catalog import CATALOG
 
 TYPES = [op.name for op in OPS]
 NAMES = cases_of(*(t for t in TYPES if t != "ReLU6"))

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from netc.ops.arithmetic import EXP, LOG, POWER
+from netc.ops.catalog import CATALOG
 from tests.ops.cases import (
     bind_layer,
     cases_of,
@@ -13,9 +16,6 @@ from tests.ops.cases import (
     random_array,
     run_layer,
 )
-
-from netc.ops.arithmetic import EXP, LOG, POWER
-from netc.ops.catalog import CATALOG
 
 MESSAGES = {"Power": "power_param", "Exp": "exp_param", "Log": "log_param"}
 

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
+from netc.ops.catalog import CATALOG
+from netc.ops.dropout import DROPOUT
 from tests.ops.cases import (
     bind_layer,
     cases_of,
@@ -12,9 +15,6 @@ from tests.ops.cases import (
     random_array,
     run_layer,
 )
-
-from netc.ops.catalog import CATALOG
-from netc.ops.dropout import DROPOUT
 
 
 def text_of(text: str, name: str = "drop") -> str:

@@ -5,6 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
+
+from netc.ops.catalog import CATALOG
+from netc.ops.elementwise import BIAS, ELTWISE, SCALE
 from tests.ops.cases import (
     bind_layer,
     cases_of,
@@ -16,9 +19,6 @@ from tests.ops.cases import (
     random_array,
     run_layer,
 )
-
-from netc.ops.catalog import CATALOG
-from netc.ops.elementwise import BIAS, ELTWISE, SCALE
 
 MESSAGES = {"Eltwise": "eltwise_param", "Scale": "scale_param", "Bias": "bias_param"}
 

@@ -5,6 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
+
+from netc.ops.catalog import CATALOG
+from netc.ops.define import POINTWISE
+from netc.ops.joining import CONCAT, SILENCE, SLICE, SPLIT
 from tests.ops.cases import (
     bind_layer,
     bind_net,
@@ -18,10 +22,6 @@ from tests.ops.cases import (
     run_case,
     run_layer,
 )
-
-from netc.ops.catalog import CATALOG
-from netc.ops.define import POINTWISE
-from netc.ops.joining import CONCAT, SILENCE, SLICE, SPLIT
 
 
 def text_of(op, text: str = "", bottoms: int = 1, tops: int = 1) -> str:

@@ -5,6 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
+
+from netc.ops.catalog import CATALOG
+from netc.ops.define import POINTWISE
+from netc.ops.normalization import BATCH_NORM, MVN, SOFTMAX
 from tests.ops.cases import (
     assert_close,
     bind_layer,
@@ -18,10 +22,6 @@ from tests.ops.cases import (
     read_only,
     run_layer,
 )
-
-from netc.ops.catalog import CATALOG
-from netc.ops.define import POINTWISE
-from netc.ops.normalization import BATCH_NORM, MVN, SOFTMAX
 
 MESSAGES = {"BatchNorm": "batch_norm_param", "MVN": "mvn_param", "Softmax": "softmax_param"}
 
@@ -158,7 +158,7 @@ def test_mvn_is_its_formula_in_four_axes(shape, variance, across, seed) -> None:
     x = random_array(*shape, seed=seed)
     flags = f"normalize_variance: {str(variance).lower()} across_channels: {str(across).lower()}"
     y = forward(MVN, f"{flags} eps: 0.25", x)
-    full = (shape + (1, 1, 1))[:4]
+    full = (*shape, 1, 1, 1)[:4]
     assert y.shape == full
     rows = x.astype(np.float64).reshape(full[0] if across else full[0] * full[1], -1)
     wanted = rows - rows.mean(1, keepdims=True)

@@ -7,6 +7,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
+
+from netc.ops.catalog import CATALOG
+from netc.ops.define import POINTWISE, ShapeError, Window
+from netc.ops.reshaping import CROP, FLATTEN, RESHAPE, TILE
 from tests.ops.cases import (
     bind_layer,
     cases_of,
@@ -18,10 +22,6 @@ from tests.ops.cases import (
     random_array,
     run_layer,
 )
-
-from netc.ops.catalog import CATALOG
-from netc.ops.define import POINTWISE, ShapeError, Window
-from netc.ops.reshaping import CROP, FLATTEN, RESHAPE, TILE
 
 
 def text_of(op, text: str = "", bottoms: int = 1) -> str:

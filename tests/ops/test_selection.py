@@ -5,6 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
+
+from netc.diagnostics import NetcError
+from netc.ops.catalog import CATALOG
+from netc.ops.define import POINTWISE
+from netc.ops.selection import ARGMAX, BATCH_REINDEX, FILTER, REDUCTION
 from tests.ops.cases import (
     bind_layer,
     cases_of,
@@ -16,11 +21,6 @@ from tests.ops.cases import (
     random_array,
     run_layer,
 )
-
-from netc.diagnostics import NetcError
-from netc.ops.catalog import CATALOG
-from netc.ops.define import POINTWISE
-from netc.ops.selection import ARGMAX, BATCH_REINDEX, FILTER, REDUCTION
 
 MESSAGES = {"ArgMax": "argmax_param", "Reduction": "reduction_param"}
 
