@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from netc.diagnostics import NetcError
+from netc.ir.types import Shape
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import namespace
 from netc.ops.cost import per_output
-from netc.ops.define import LayerContext, OpDef, Params, Parse, same_shape
+from netc.ops.define import Affine, LayerContext, OpDef, Params, Parse, same_shape
 from netc.ops.fields import bad_value, only
 from netc.schema.message import Message
 
@@ -63,7 +64,21 @@ def _power(params: PowerParams, x: Any) -> Any:
     return y if power == 1 else xp.power(y, power)
 
 
-POWER = _op("Power", _power, 3, _parse_power)
+def _power_is_one(params: PowerParams, inputs: Sequence[Shape]) -> bool:
+    return params == PowerParams()
+
+
+def _power_affine(
+    params: PowerParams, inputs: Sequence[Shape], weights: Sequence[Any]
+) -> Affine | None:
+    """Linear with power 1; a scale of 0 is none, since it makes constants of infinities too."""
+    if params.power != 1 or params.scale == 0:
+        return None
+    channels = inputs[0][1]
+    return Affine(np.full(channels, params.scale), np.full(channels, params.shift))
+
+
+POWER = replace(_op("Power", _power, 3, _parse_power), identity=_power_is_one, affine=_power_affine)
 
 
 @dataclass(frozen=True, slots=True)

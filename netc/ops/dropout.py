@@ -89,8 +89,13 @@ def _dropout_cost(params: DropoutParams, inputs: Sequence[Shape], outputs: Seque
     return Cost(operations=each * count(outputs[0]))
 
 
+def _drops_nothing(params: DropoutParams, inputs: Sequence[Shape]) -> bool:
+    return not params.sample and params.scale == 1
+
+
 DROPOUT = OpDef(
     name="Dropout",
+    identity=_drops_nothing,
     arity=ONE_TO_ONE,
     params=_parse_dropout,
     shape=same_shape,

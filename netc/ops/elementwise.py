@@ -11,7 +11,7 @@ import numpy as np
 from netc.ir.types import Shape, count
 from netc.ops.array import namespace
 from netc.ops.axes import aligned, axis_in, shown
-from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, WeightSpec
+from netc.ops.define import Affine, Arity, Cost, LayerContext, OpDef, ShapeError, WeightSpec
 from netc.ops.fields import only
 from netc.ops.filler import CONSTANT_ONE, CONSTANT_ZERO, Filler, parse_filler
 from netc.ops.numbers import number, one_of
@@ -94,8 +94,13 @@ def _eltwise_cost(params: EltwiseParams, inputs: Sequence[Shape], outputs: Seque
     return Cost(operations=(len(inputs) - 1 + multiplied) * count(outputs[0]))
 
 
+def _one_summand(params: EltwiseParams, inputs: Sequence[Shape]) -> bool:
+    return len(inputs) == 1 and set(params.coeff) <= {1.0}
+
+
 ELTWISE = OpDef(
     name="Eltwise",
+    identity=_one_summand,
     arity=Arity(bottoms=(2, None), tops=(1, 1)),
     params=_parse_eltwise,
     shape=_eltwise_shape,
@@ -223,8 +228,35 @@ def _operand_cost(params: OperandParams, inputs: Sequence[Shape], outputs: Seque
     return Cost(operations=each * count(outputs[0]))
 
 
+def _covers_channels(params: OperandParams, inputs: Sequence[Shape]) -> bool:
+    """Whether the operand is one value a channel (axis 1), or one for all."""
+    operand = _operand_shape(params, inputs)
+    return operand == () or (operand == inputs[0][1:2] and params.axis in (1, 1 - len(inputs[0])))
+
+
+def _bias_affine(
+    params: OperandParams, inputs: Sequence[Shape], weights: Sequence[Any]
+) -> Affine | None:
+    if not _covers_channels(params, inputs):
+        return None
+    channels = inputs[0][1]
+    shift = np.broadcast_to(weights[0].astype(np.float64), (channels,))
+    return Affine(np.ones(channels), shift)
+
+
+def _scale_affine(
+    params: OperandParams, inputs: Sequence[Shape], weights: Sequence[Any]
+) -> Affine | None:
+    if not _covers_channels(params, inputs):
+        return None
+    channels = inputs[0][1]
+    factors = [np.broadcast_to(w.astype(np.float64), (channels,)) for w in weights]
+    return Affine(factors[0], factors[1] if len(factors) > 1 else np.zeros(channels))
+
+
 BIAS = OpDef(
     name="Bias",
+    affine=_bias_affine,
     arity=Arity(bottoms=(1, 2), tops=(1, 1)),
     params=_parse_bias,
     shape=_fit_operand,
@@ -236,6 +268,7 @@ BIAS = OpDef(
 
 SCALE = OpDef(
     name="Scale",
+    affine=_scale_affine,
     arity=Arity(bottoms=(1, 2), tops=(1, 1)),
     params=_parse_scale,
     shape=_fit_operand,

@@ -78,8 +78,14 @@ def _along_axis(
     return POINTWISE if params.axis % len(inputs[0]) < 2 else Window(whole=True)
 
 
+def _one_part(params: ConcatParams | SliceParams, inputs: Sequence[Shape]) -> bool:
+    parts = params.tops if isinstance(params, SliceParams) else len(inputs)
+    return parts == 1
+
+
 CONCAT = OpDef(
     name="Concat",
+    identity=_one_part,
     arity=Arity(bottoms=(1, None), tops=(1, 1)),
     params=_parse_concat,
     shape=_concat_shape,
@@ -155,6 +161,7 @@ def _slice(params: SliceParams, inputs: Sequence[Any], weights: Sequence[Any]) -
 
 SLICE = OpDef(
     name="Slice",
+    identity=_one_part,
     arity=Arity(bottoms=(1, 1), tops=(1, None)),
     params=_parse_slice,
     shape=_slice_shape,
@@ -182,8 +189,13 @@ def _split(params: SplitParams, inputs: Sequence[Any], weights: Sequence[Any]) -
     return (inputs[0],) * params.tops
 
 
+def _always(params: SplitParams, inputs: Sequence[Shape]) -> bool:
+    return True
+
+
 SPLIT = OpDef(
     name="Split",
+    identity=_always,
     arity=Arity(bottoms=(1, 1), tops=(1, None)),
     params=_parse_split,
     shape=_split_shape,

@@ -15,6 +15,7 @@ from netc.ops.axes import axis_in, need_axes, per_channel, shown
 from netc.ops.cost import per_output
 from netc.ops.define import (
     POINTWISE,
+    Affine,
     LayerContext,
     OpDef,
     ShapeError,
@@ -148,8 +149,21 @@ def _train_batch_norm(
     return outputs, (*averages, keep * old_factor + 1)
 
 
+def _batch_norm_affine(
+    params: BatchNormParams, inputs: Sequence[Shape], weights: Sequence[Any]
+) -> Affine | None:
+    if not params.use_global_stats:
+        return None
+    mean, variance = stored_statistics(*(w.astype(np.float64) for w in weights[:_STATISTICS]))
+    deviation = np.sqrt(variance + params.eps)
+    if not np.all(deviation > 0):
+        return None
+    return Affine(1 / deviation, -mean / deviation)
+
+
 BATCH_NORM = OpDef(
     name="BatchNorm",
+    affine=_batch_norm_affine,
     arity=ONE_TO_ONE,
     params=_parse_batch_norm,
     shape=_batch_norm_shape,

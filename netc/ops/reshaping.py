@@ -61,8 +61,13 @@ def _flatten(params: FlattenParams, inputs: Sequence[Any], weights: Sequence[Any
     return (inputs[0].reshape(_flatten_shape(params, (inputs[0].shape,))[0]),)
 
 
+def _flattens_nothing(params: FlattenParams, inputs: Sequence[Shape]) -> bool:
+    return _flatten_shape(params, inputs)[0] == inputs[0]
+
+
 FLATTEN = OpDef(
     name="Flatten",
+    identity=_flattens_nothing,
     arity=ONE_TO_ONE,
     params=_parse_flatten,
     shape=_flatten_shape,
@@ -167,8 +172,13 @@ def _reshape(params: ReshapeParams, inputs: Sequence[Any], weights: Sequence[Any
     return (inputs[0].reshape(_reshape_shape(params, (inputs[0].shape,))[0]),)
 
 
+def _reshapes_nothing(params: ReshapeParams, inputs: Sequence[Shape]) -> bool:
+    return _reshape_shape(params, inputs)[0] == inputs[0]
+
+
 RESHAPE = OpDef(
     name="Reshape",
+    identity=_reshapes_nothing,
     arity=ONE_TO_ONE,
     params=_parse_reshape,
     shape=_reshape_shape,
@@ -203,8 +213,13 @@ def _tile(params: TileParams, inputs: Sequence[Any], weights: Sequence[Any]) -> 
     return (namespace(x).tile(x, times),)
 
 
+def _one_tile(params: TileParams, inputs: Sequence[Shape]) -> bool:
+    return params.tiles == 1
+
+
 TILE = OpDef(
     name="Tile",
+    identity=_one_tile,
     arity=ONE_TO_ONE,
     params=_parse_tile,
     shape=_tile_shape,
@@ -275,8 +290,13 @@ def _crop_window(params: CropParams, inputs: Sequence[Shape], outputs: Sequence[
     return Window(ones, ones, tuple(-offset for offset in offsets), ones)
 
 
+def _crops_nothing(params: CropParams, inputs: Sequence[Shape]) -> bool:
+    return _crop_shape(params, inputs)[0] == inputs[0]
+
+
 CROP = OpDef(
     name="Crop",
+    identity=_crops_nothing,
     arity=Arity(bottoms=(2, 2), tops=(1, 1)),
     params=_parse_crop,
     shape=_crop_shape,
