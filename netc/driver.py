@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from netc.backends.base import Options, Passes
+from netc.backends.base import Options
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean
 from netc.infer import RUN_TIME_NEEDS, infer
@@ -23,6 +23,7 @@ from netc.ir.verify import verify
 from netc.lower import lower
 from netc.migrate.upgrade import Change, upgrade_net
 from netc.ops.catalog import CATALOG
+from netc.passes.pipeline import chosen
 from netc.schema.bind import bind
 from netc.schema.load import load_schema
 from netc.schema.message import Message
@@ -59,7 +60,7 @@ def compile(
     stages: Sequence[str] = (),
     inputs: Mapping[str, Sequence[int]] | None = None,
     outputs: Sequence[str] = (),
-    optimize: Passes = True,
+    optimize: bool | str | Sequence[str] = True,
     define: Mapping[str, str] | None = None,
     schema: str | PathLike[str] | None = None,
     missing: str = "error",
@@ -89,13 +90,13 @@ def compile(
     Raises:
         NetcError: with every mistake found in the text, the weights or the arguments.
     """
+    options = Options(chosen(optimize), optimize in (False, "exact"), threads)
     text = read_net(net, define=define, schema=schema)
     shapes = {name: tuple(int(size) for size in shape) for name, shape in (inputs or {}).items()}
     built = build(text.message, phase=phase, level=level, stages=stages, inputs=shapes)
     graph = with_outputs(runnable(built), outputs)
     graph, found = assign(graph, weights, missing=missing, seed=seed)
     verify(graph, "loaded", CATALOG)
-    options = Options(optimize, threads)
     return CompiledNet(graph, backend, options, (*built.diagnostics, *found))
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from netc.ir.graph import Array, Graph
-
-Passes = bool | str | Sequence[str]
+from netc.passes.base import Pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +15,14 @@ class Options:
     """What a caller may choose about how a net runs.
 
     Args:
-        optimize: True for all passes, False for none, "exact" for those that re-associate no sum,
-            or names of passes.
+        passes: what rewrites the graph, in order.
+        exact: whether kernels must keep the order of sums too (no Winograd).
         threads: how many; None for ``NETC_NUM_THREADS`` or the machine's cores.
         extra: options of one backend, by name.
     """
 
-    optimize: Passes = True
+    passes: tuple[Pass, ...] = ()
+    exact: bool = False
     threads: int | None = None
     extra: Mapping[str, Any] | None = None
 

@@ -87,7 +87,7 @@ def test_each_pass_alone(source: Source) -> None:
 
 def test_an_unknown_pass_is_named() -> None:
     text = Path(GOLDEN / "layers" / "ReLU__00.prototxt")
-    with pytest.raises(NetcError, match="unknown-pass.*fuse-epilogue"):
+    with pytest.raises(NetcError, match=r"unknown-pass.*fuse-epilogue"):
         netc.compile(text, optimize=["fuse-epilogue"])
 
 
