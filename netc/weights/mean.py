@@ -12,7 +12,7 @@ from netc.weights.bytefile import ByteFile, open_bytes
 from netc.weights.faults import fault, malformed
 from netc.weights.model import float32_array
 from netc.weights.sniff import check_binary
-from netc.weights.wire import Scanner
+from netc.weights.wire import LENGTH, Scanner
 
 _NPY = b"\x93NUMPY"
 
@@ -52,7 +52,10 @@ def load_mean(path: str | os.PathLike[str]) -> Array:
 
 def _binaryproto(file: ByteFile) -> Array:
     check_binary(file)
-    blob = scan_blob(Scanner(file), 0, file.size)
+    scan = Scanner(file)
+    if scan.field(0, file.size).wire == LENGTH and file.peek(0, 1) in (b"\x0a", b"\x12"):
+        raise fault("not-a-mean", file.path, "this is a net's weights, and one blob is wanted")
+    blob = scan_blob(scan, 0, file.size)
     return read_blob(file, blob, Place(file.path, "", 0))
 
 
