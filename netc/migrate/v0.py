@@ -75,6 +75,9 @@ _MOVES: Mapping[str, _Move] = MappingProxyType(
 _TRANSFORMS: Mapping[str, str] = MappingProxyType(
     {"scale": "scale", "meanfile": "mean_file", "cropsize": "crop_size", "mirror": "mirror"}
 )
+_OTHER_TYPES = (
+    'types that Caffe did not have then can be named in the current format: `layer { type: "..." }`',
+)
 _SAME = frozenset({"name", "blobs", "blobs_lr", "weight_decay"})
 _CONNECTION = frozenset({"bottom", "top", "layer"})
 
@@ -148,7 +151,7 @@ def _known_type(v0: Message) -> str:
         "type",
         "unknown-layer-type",
         f"V0 layer `{name}` has type `{kind}`, which Caffe does not know",
-        *(did_you_mean(kind, V0_TO_V1) or ("V0 types are " + ", ".join(sorted(V0_TO_V1)),)),
+        *(did_you_mean(kind, V0_TO_V1) or _OTHER_TYPES),
     )
 
 

@@ -56,8 +56,8 @@ def check_not_mixed(net: Message) -> None:
             net.name_span_of("layer", 0),
             notes=(Note("the first `layers`, of the older format", net.name_span_of("layers", 0)),),
             help=(
-                "write all of them in one format: the current one is "
-                '`layer { type: "Convolution" ... }`, the older `layers { type: CONVOLUTION ... }`',
+                'write all in one format, best the current one: `layer { type: "ReLU" ... }`',
+                "the older one is `layers { type: RELU ... }`",
             ),
         )
     )

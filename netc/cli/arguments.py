@@ -1,0 +1,72 @@
+"""Arguments that several commands take."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from netc.ir.types import Shape
+
+
+def add_text_arguments(parser: argparse.ArgumentParser) -> None:
+    """``-D`` and ``--schema``: how a text is read."""
+    parser.add_argument(
+        "-D",
+        "--define",
+        metavar="NAME=VALUE",
+        type=definition,
+        action="append",
+        default=[],
+        help="value of a placeholder in the text ($NAME, ${NAME}, {{ NAME }})",
+    )
+    parser.add_argument(
+        "--schema",
+        metavar="FILE.proto",
+        type=Path,
+        action="append",
+        default=[],
+        help="a caffe.proto of your own, merged over the known fields",
+    )
+
+
+def add_state_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--phase``, ``--level``, ``--stage``: which layers a net has."""
+    parser.add_argument("--phase", choices=("TEST", "TRAIN"), default="TEST", help="default: TEST")
+    parser.add_argument("--level", type=int, default=0, metavar="N", help="of the net's state")
+    parser.add_argument(
+        "--stage", action="append", default=[], metavar="S", help="of the net's state; repeatable"
+    )
+
+
+def add_shape_argument(parser: argparse.ArgumentParser) -> None:
+    """``--input-shape``: sizes that the text does not say."""
+    parser.add_argument(
+        "--input-shape",
+        metavar="BLOB=N,C,H,W",
+        type=blob_shape,
+        action="append",
+        default=[],
+        help="shape of an input, such as data=1,3,227,227; repeatable",
+    )
+
+
+def definition(text: str) -> tuple[str, str]:
+    """``NAME=VALUE`` as a pair."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"`{text}` is not NAME=VALUE")
+    return name, value
+
+
+def blob_shape(text: str) -> tuple[str, Shape]:
+    """``BLOB=1,3,227,227`` as a pair; a blob's name may contain ``=``."""
+    name, _, sizes = text.rpartition("=")
+    try:
+        shape = tuple(int(size) for size in sizes.replace("x", ",").split(","))
+    except ValueError:
+        shape = ()
+    if not name or not shape or min(shape) < 1:
+        raise argparse.ArgumentTypeError(
+            f"`{text}` is not BLOB=SIZES, such as data=1,3,227,227, with sizes of at least 1"
+        )
+    return name, shape

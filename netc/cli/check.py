@@ -1,0 +1,129 @@
+"""``netc check``: what is right and wrong with texts."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+from netc.cli.arguments import add_shape_argument, add_state_arguments, add_text_arguments
+from netc.cli.output import print_diagnostics, print_json
+from netc.cli.texts import STDIN, Text, left_out, read_text
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.graph import Graph
+from netc.migrate.change import Change
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="prototxt; - is standard input")
+    add_state_arguments(parser)
+    add_shape_argument(parser)
+    add_text_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+@dataclass
+class Report:
+    """What is known of one file when it has been checked."""
+
+    path: str
+    kind: str = ""
+    changes: tuple[Change, ...] = ()
+    layers: tuple[tuple[str, str], ...] = ()
+    graph: Graph | None = None
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing found is an error."""
+        return not any(d.severity == "error" for d in self.diagnostics)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check each file; 1 if any has an error."""
+    reports = []
+    for path in args.files:
+        report = check(path, args)
+        reports.append(report)
+        if not args.json:
+            print_diagnostics(report.diagnostics)
+            _print_summary(report, args)
+    if args.json:
+        print_json({"ok": all(r.ok for r in reports), "files": [_as_json(r) for r in reports]})
+    return 0 if all(report.ok for report in reports) else 1
+
+
+def check(path: str, args: argparse.Namespace) -> Report:
+    """Read, bind and upgrade a text; of a net infer the shapes in the state that is asked for."""
+    report = Report(_shown(path))
+    try:
+        text = read_text(path, args)
+        report.kind, report.changes = text.kind, text.changes
+        report.diagnostics += left_out(text.changes)
+        if text.kind == "net":
+            _check_net(text, args, report)
+    except NetcError as error:
+        report.diagnostics += error.diagnostics
+    return report
+
+
+def _check_net(text: Text, args: argparse.Namespace, report: Report) -> None:
+    # Layers and their shape rules are not needed to check a solver, and take a while to import.
+    from netc.driver import build
+
+    built = build(
+        text.message,
+        phase=args.phase,
+        level=args.level,
+        stages=args.stage,
+        inputs=dict(args.input_shape),
+    )
+    report.layers, report.graph = built.layers, built.graph
+    report.diagnostics += built.diagnostics
+
+
+def _shown(path: str) -> str:
+    return "<stdin>" if path == STDIN else path
+
+
+def _print_summary(report: Report, args: argparse.Namespace) -> None:
+    """One line for a person; a program has the diagnostics and the exit code."""
+    if not sys.stdout.isatty():
+        return
+    errors = sum(d.severity == "error" for d in report.diagnostics)
+    if errors:
+        print(f"{report.path}: {errors} error{'s' if errors > 1 else ''}")
+        return
+    what = report.kind
+    if report.kind == "net":
+        what = f"{len(report.layers)} layers in phase {args.phase}"
+    old = ", of an older format" if report.changes else ""
+    print(f"{report.path}: ok: {what}{old}")
+
+
+def _as_json(report: Report) -> dict[str, Any]:
+    out: dict[str, Any] = {"file": report.path, "ok": report.ok, "kind": report.kind}
+    if report.graph is not None:
+        graph = report.graph
+        out["phase"] = graph.phase
+        out["layers"] = [{"name": name, "type": kind} for name, kind in report.layers]
+        out["inputs"] = {name: _shape(graph, name) for name in graph.inputs}
+        out["outputs"] = {name: _shape(graph, name) for name in graph.outputs}
+    out["changes"] = [change_json(change) for change in report.changes]
+    out["diagnostics"] = [d.to_json() for d in report.diagnostics]
+    return out
+
+
+def _shape(graph: Graph, name: str) -> list[int] | None:
+    shape = graph.values[name].shape
+    return None if shape is None else list(shape)
+
+
+def change_json(change: Change) -> dict[str, Any]:
+    """A change as plain values."""
+    out: dict[str, Any] = {"step": change.step, "message": change.message}
+    if change.span is not None:
+        out |= {"line": change.span.line, "column": change.span.column}
+    return out | ({"left_out": True} if change.lossy else {})

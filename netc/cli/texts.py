@@ -1,0 +1,81 @@
+"""Texts as the commands read them: nets, solvers and label maps, in the current format."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from netc.diagnostics import Diagnostic, Source
+from netc.migrate.change import Change
+from netc.migrate.generations import bind_net
+from netc.migrate.solver import upgrade_solver
+from netc.migrate.upgrade import upgrade_net
+from netc.schema.guess import check_kind, guess_message
+from netc.schema.load import Schema, load_schema
+from netc.schema.message import Message
+from netc.syntax.ast import Document
+from netc.syntax.parser import parse_document
+from netc.syntax.reader import read_source
+
+STDIN = "-"
+
+
+class Text(NamedTuple):
+    """A text bound and upgraded; ``kind`` is "net", "solver" or "label map"."""
+
+    kind: str
+    document: Document
+    message: Message
+    changes: tuple[Change, ...]
+
+
+def source_of(path: str) -> Source:
+    """The text of a file, or of standard input for ``-``.
+
+    Raises:
+        NetcError: the file cannot be read or is no text.
+    """
+    if path == STDIN:
+        return Source("<stdin>", sys.stdin.buffer.read().decode("utf-8", "surrogateescape"))
+    return read_source(Path(path))
+
+
+def read_text(path: str, args: argparse.Namespace) -> Text:
+    """A net, solver or label map in the current format.
+
+    Args:
+        path: of the file, ``-`` for standard input.
+        args: with ``define`` and ``schema`` of ``add_text_arguments``.
+
+    Raises:
+        NetcError: the text cannot be read, parsed, bound or upgraded.
+    """
+    document = parse_document(source_of(path), define=dict(args.define))
+    return upgraded_text(document, load_schema(args.schema))
+
+
+def upgraded_text(document: Document, schema: Schema) -> Text:
+    """The document as the kind of text it looks like.
+
+    Raises:
+        NetcError: it cannot be bound or upgraded, or is another kind of text.
+    """
+    type = guess_message(document, schema)
+    if type.name == "SolverParameter":
+        return Text("solver", document, *upgrade_solver(bind_net(document, type)))
+    if type.name == "LabelMap":
+        return Text("label map", document, bind_net(document, type), ())
+    check_kind(document, schema)
+    net = bind_net(document, schema.message("NetParameter"))
+    return Text("net", document, *upgrade_net(net))
+
+
+def left_out(changes: tuple[Change, ...]) -> tuple[Diagnostic, ...]:
+    """Warnings of what an upgrade leaves out of a text, as Caffe does."""
+    return tuple(
+        Diagnostic("left-out", change.message, change.span, "warning")
+        for change in changes
+        if change.lossy
+    )

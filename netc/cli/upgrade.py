@@ -1,0 +1,135 @@
+"""``netc upgrade``: old texts and weights in the current format."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from netc.cli.arguments import add_text_arguments
+from netc.cli.check import change_json
+from netc.cli.files import check_free, write_text
+from netc.cli.fmt import print_text
+from netc.cli.output import print_diagnostics, print_json
+from netc.cli.texts import Text, left_out, read_text
+from netc.diagnostics import Diagnostic, NetcError
+from netc.migrate.change import Change
+from netc.schema.convert import to_document
+from netc.syntax.printer import print_document
+
+_SHOWN = 3  # changes of a kind, without --verbose
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Write a net or solver of any older format, and the net's weights, in the current one, "
+        "and tell what changed."
+    )
+    parser.add_argument("text", metavar="OLD.prototxt", help="the text; - is standard input")
+    parser.add_argument("weights", nargs="?", metavar="OLD.caffemodel", help="its weights")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="NEW", help="the new text; default: standard output"
+    )
+    parser.add_argument(
+        "--weights-output",
+        type=Path,
+        metavar="NEW.caffemodel",
+        help="the new weights (.caffemodel, .caffemodel.h5, .npz); default: beside the new text",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+    parser.add_argument("-v", "--verbose", action="store_true", help="tell every change")
+    parser.add_argument("--json", action="store_true", help="print the changes as JSON")
+    add_text_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Upgrade a text, and weights where they are given."""
+    problem = _usage_problem(args)
+    if problem:
+        print(f"netc upgrade: {problem}", file=sys.stderr)
+        return 2
+    target = _weights_target(args)
+    for path in filter(None, (args.output, target)):
+        check_free(path, force=args.force)
+    old = read_text(args.text, args)
+    if old.kind != "net" and target:
+        raise NetcError(Diagnostic("wrong-file", f"`{args.text}` is a {old.kind}, with no weights"))
+    new = print_document(to_document(old.message))
+    if target:
+        _upgrade_weights(args.weights, target, old)
+    if args.output:
+        write_text(args.output, new)
+    elif not args.json:
+        print_text(new)
+    _tell(args, old, target, new)
+    return 0
+
+
+def _usage_problem(args: argparse.Namespace) -> str:
+    if args.weights_output and not args.weights:
+        return "--weights-output needs the old weights"
+    if args.weights and not (args.output or args.weights_output):
+        return "say where the weights go, with --output or --weights-output"
+    return ""
+
+
+def _weights_target(args: argparse.Namespace) -> Path | None:
+    if not args.weights:
+        return None
+    target: Path = args.weights_output or args.output.with_suffix(".caffemodel")
+    return target
+
+
+def _upgrade_weights(path: str, target: Path, text: Text) -> None:
+    from netc.weights import load_weights, save_weights
+
+    weights = load_weights(path)
+    print_diagnostics(weights.diagnostics)
+    save_weights(target, weights, net=text.message)
+
+
+def _tell(args: argparse.Namespace, old: Text, target: Path | None, new: str) -> None:
+    if args.json:
+        print_json(_as_json(args, old, target, new))
+        return
+    print_diagnostics(left_out(old.changes))
+    # The report must not get into a text that goes to standard output.
+    stream = sys.stdout if args.output else sys.stderr
+    for line in _report(args, old, target):
+        print(line, file=stream)
+
+
+def _report(args: argparse.Namespace, old: Text, target: Path | None) -> Iterator[str]:
+    told = [change for change in old.changes if not change.lossy]
+    if not old.changes:
+        yield f"{old.document.source.name}: this {old.kind} is in the current format already"
+    for _, group in groupby(told, key=lambda change: change.step):
+        yield from _lines(list(group), args.verbose)
+    for path in filter(None, (args.output, target)):
+        yield f"wrote {path}"
+
+
+def _lines(changes: Sequence[Change], verbose: bool) -> Iterator[str]:
+    shown = changes if verbose or len(changes) == _SHOWN + 1 else changes[:_SHOWN]
+    for change in shown:
+        yield f"{change.span}: {change.message}" if change.span else change.message
+    if len(shown) < len(changes):
+        rest = len(changes) - len(shown)
+        yield f"  ... and {rest} more of this kind (--verbose tells all)"
+
+
+def _as_json(args: argparse.Namespace, old: Text, target: Path | None, new: str) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "file": old.document.source.name,
+        "kind": old.kind,
+        "changes": [change_json(change) for change in old.changes],
+    }
+    if args.output:
+        out["output"] = str(args.output)
+    else:
+        out["text"] = new
+    return out | ({"weights_output": str(target)} if target else {})
