@@ -120,7 +120,8 @@ class _Planner:
                 continue
             output = node.outputs[0]
             for value in self.rules.in_place(self.graph, node):
-                if self._can_take(index, value, output):
+                alone = sum(self.root(v) == self.root(value) for v in node.inputs) == 1
+                if alone and self._can_take(index, value, output):
                     self.put(output, value, 0)
                     break
 
