@@ -1,0 +1,264 @@
+"""Image files -> the arrays that a net is fed, as users of Caffe prepare them.
+
+The order of operations is that of ``caffe.io.Transformer``: transpose, channel order, raw scale,
+mean, input scale. Cropping, centred or ten times, is that of ``caffe.Classifier``.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import warnings
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.graph import Array
+from netc.weights.mean import load_mean
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_PIXELS = 2**27  # of one image: 134 million, over 1 GB as float32
+
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, MemoryError, struct.error, zlib.error)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Preprocessing:
+    """What is done to an image before a net sees it.
+
+    Args:
+        size: height and width of the net's input.
+        channels: 1 or 3, of the net's input.
+        resize: height and width, or the length of the shorter side, that the image is brought to
+            before it is cropped to ``size``; None brings it to ``size`` at once.
+        crops: "center" for one crop, "ten" for the four corners, the centre, and all mirrored.
+        channel_order: "BGR" as most Caffe nets want it, or "RGB".
+        raw_scale: what a pixel of full brightness becomes; 255 as most Caffe nets want it.
+        mean: subtracted after that; one value for each channel, or (channels, height, width),
+            in the net's channel order. None subtracts nothing.
+        scale: multiplied last (``input_scale``).
+    """
+
+    size: tuple[int, int]
+    channels: int = 3
+    resize: tuple[int, int] | int | None = None
+    crops: Literal["center", "ten"] = "center"
+    channel_order: Literal["BGR", "RGB"] = "BGR"
+    raw_scale: float = 255.0
+    mean: Array | None = None
+    scale: float = 1.0
+
+
+def load_input(path: str | os.PathLike[str], how: Preprocessing) -> Array:
+    """An image file ready for a net: float32 (crops, channels, height, width).
+
+    Raises:
+        NetcError: the file is no image, it is smaller than the crop, or the mean does not fit.
+    """
+    return preprocess(load_image(path, how.channels), how)
+
+
+def preprocess(image: Array, how: Preprocessing) -> Array:
+    """An image ready for a net.
+
+    Args:
+        image: (channels, height, width) in RGB order, 0 to 1, as :func:`load_image` gives it.
+        how: what to do.
+
+    Returns:
+        float32 (crops, channels, height, width); 1 or 10 crops.
+
+    Raises:
+        NetcError: the image is smaller than the crop, or the mean does not fit.
+    """
+    batch = _cropped(resize_image(image, _resized(image.shape[1:], how)), how)
+    if how.channel_order == "BGR":
+        batch = batch[:, ::-1]
+    batch = batch * np.float32(how.raw_scale)
+    if how.mean is not None:
+        batch -= _fitted_mean(how.mean, batch.shape[1:])
+    return batch * np.float32(how.scale)
+
+
+# Reading
+
+
+def load_image(path: str | os.PathLike[str], channels: int = 3) -> Array:
+    """An image file as float32 (channels, height, width), RGB, from 0 to 1.
+
+    Colours become grey by the usual weights 0.299, 0.587, 0.114, and grey becomes three equal
+    colours. Transparency is left out, and so is a camera's note on which side is up.
+
+    Raises:
+        NetcError: missing-file, bad-image, image-too-large, or bad-channels for a net that takes
+            neither 1 nor 3 channels.
+    """
+    if channels not in (1, 3):
+        raise _fault(
+            "bad-channels",
+            f"an image has 1 or 3 channels, and the input has {channels}",
+            "give the input as an .npy or .npz file",
+        )
+    if not Path(path).is_file():
+        raise _fault("missing-file", f"there is no image file `{os.fspath(path)}`")
+    return np.ascontiguousarray(_pixels(path, channels).transpose(2, 0, 1))
+
+
+def _pixels(path: str | os.PathLike[str], channels: int) -> Array:
+    """(height, width, channels) from 0 to 1."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damage that Pillow reads past
+            with Image.open(path) as image:
+                _check_pixels(path, image.size)
+                return _converted(image, channels)
+    except Image.DecompressionBombError:
+        raise _too_large(path, "") from None
+    except _DAMAGE as error:
+        reason = "it is no image" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise _fault(
+            "bad-image",
+            f"`{os.fspath(path)}` cannot be read as an image: {reason[:200]}",
+            "png, jpg and what else Pillow reads are taken; arrays come as .npy or .npz",
+        ) from None
+
+
+def _converted(image: Image.Image, channels: int) -> Array:
+    if image.mode.startswith("I") or image.mode == "F":
+        deep = np.asarray(image, dtype=np.float32)  # 16-bit grey; Pillow would clip it to 8
+        grey = deep if image.mode == "F" else deep / np.float32(65535)
+        return np.repeat(grey[:, :, None], channels, axis=2)
+    plain = np.asarray(image.convert("L" if channels == 1 else "RGB"), dtype=np.float32)
+    return plain.reshape(*plain.shape[:2], channels) / np.float32(255)
+
+
+def _check_pixels(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
+    if size[0] * size[1] > MAX_PIXELS:
+        raise _too_large(path, f", it has {size[0]} by {size[1]}")
+
+
+def _too_large(path: str | os.PathLike[str], has: str) -> NetcError:
+    return _fault(
+        "image-too-large",
+        f"`{os.fspath(path)}` has too many pixels: the limit is {MAX_PIXELS:,}{has}",
+        "make it smaller first",
+    )
+
+
+def _fault(code: str, message: str, *help: str) -> NetcError:
+    return NetcError(Diagnostic(code, message, help=help))
+
+
+# Size
+
+
+def resize_image(image: Array, size: tuple[int, int]) -> Array:
+    """An image brought to a height and width by linear interpolation between pixel centres.
+
+    That is what OpenCV's ``resize`` does by default, which Caffe's data layers call.
+
+    Args:
+        image: (channels, height, width).
+        size: the new height and width.
+
+    Returns:
+        float32 (channels, *size); the image itself where it has that size.
+    """
+    for axis, new in zip((1, 2), size, strict=True):
+        if image.shape[axis] != new:
+            image = _interpolated(image, axis, new)
+    return image
+
+
+def _interpolated(image: Array, axis: int, new: int) -> Array:
+    old = image.shape[axis]
+    at = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
+    low = at.astype(np.intp)
+    part = (at - low).astype(np.float32).reshape((-1, 1) if axis == 1 else -1)
+    first, second = image.take(low, axis), image.take(np.minimum(low + 1, old - 1), axis)
+    mixed: Array = first + (second - first) * part
+    return mixed
+
+
+def _resized(size: Sequence[int], how: Preprocessing) -> tuple[int, int]:
+    """The height and width before cropping."""
+    if how.resize is None:
+        return how.size
+    if not isinstance(how.resize, int):
+        return how.resize
+    short = min(size)
+    height, width = (max(1, round(side * how.resize / short)) for side in size)
+    if height * width > MAX_PIXELS:
+        raise _fault(
+            "image-too-large",
+            f"an image of {size[0]} by {size[1]} resized to a shorter side of {how.resize} has "
+            f"{height * width:,} pixels, the limit is {MAX_PIXELS:,}",
+            "give both height and width",
+        )
+    return height, width
+
+
+def _cropped(image: Array, how: Preprocessing) -> Array:
+    """(crops, channels, height, width)."""
+    (height, width), (above, left) = how.size, _room(image.shape[1:], how.size)
+    corners = [(above // 2, left // 2)]
+    if how.crops == "ten":
+        corners = [(0, 0), (0, left), (above, 0), (above, left), *corners]
+    crops = np.stack([image[:, y : y + height, x : x + width] for y, x in corners])
+    return np.concatenate([crops, crops[..., ::-1]]) if how.crops == "ten" else crops
+
+
+def _room(size: Sequence[int], crop: tuple[int, int]) -> tuple[int, int]:
+    """How many rows and columns a crop leaves over."""
+    room = size[0] - crop[0], size[1] - crop[1]
+    if min(room) < 0:
+        raise _fault(
+            "image-too-small",
+            f"a crop of {crop[0]} by {crop[1]} does not fit in an image of {size[0]} by {size[1]}",
+            "resize the image to the crop's size or larger",
+        )
+    return room
+
+
+# Mean
+
+
+def read_mean(text: str) -> Array:
+    """A mean from what a user types: values with commas between, or a file's path.
+
+    Args:
+        text: such as "104,117,123", or the path of a ``.binaryproto`` or ``.npy`` file.
+
+    Returns:
+        float32, one value for each channel or (channels, height, width).
+
+    Raises:
+        NetcError: the text is no list of numbers and the file cannot be read.
+    """
+    try:
+        return np.array([float(part) for part in text.split(",")], dtype=np.float32)
+    except ValueError:
+        return load_mean(text)
+
+
+def _fitted_mean(mean: Array, shape: Sequence[int]) -> Any:
+    """The mean to subtract from images of this shape; a mean image is brought to their size."""
+    channels = shape[0]
+    if mean.ndim not in (1, 3) or mean.shape[0] not in (1, channels):
+        raise _fault(
+            "bad-mean",
+            f"the mean has shape {mean.shape}, and the input has {channels} channels",
+            "give one value, one for each channel, or an image of as many channels",
+        )
+    if mean.ndim == 1:
+        return mean.reshape(-1, 1, 1)
+    return resize_image(mean, (shape[1], shape[2]))
