@@ -30,7 +30,7 @@ def inputs_to_layers(net: Message) -> Upgraded:
     layer = _input_layer(net)
     layers = (layer, *rest.entries.get("layer", ()))
     names = ", ".join(f"`{name}`" for name in net.get("input"))
-    text = f"`input` {names} became an `Input` layer"
+    text = f"input {names} became a layer of type `Input`"
     change = Change("inputs", text, net.name_span_of("input", 0))
     return Upgraded(rest.with_entries(layer=layers), (change,))
 

@@ -76,7 +76,7 @@ _TRANSFORMS: Mapping[str, str] = MappingProxyType(
     {"scale": "scale", "meanfile": "mean_file", "cropsize": "crop_size", "mirror": "mirror"}
 )
 _OTHER_TYPES = (
-    'types that Caffe did not have then can be named in the current format: `layer { type: "..." }`',
+    'only the current format can name types that Caffe lacks: `layer { type: "..." }`',
 )
 _SAME = frozenset({"name", "blobs", "blobs_lr", "weight_decay"})
 _CONNECTION = frozenset({"bottom", "top", "layer"})
