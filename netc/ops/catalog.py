@@ -23,6 +23,7 @@ from netc.ops import (
     recurrent,
     reshaping,
     selection,
+    siblings,
 )
 from netc.ops.define import OpDef
 
@@ -49,4 +50,5 @@ _FAMILIES: tuple[tuple[OpDef, ...], ...] = (
 LAYERS: Mapping[str, OpDef] = {op.name: op for family in _FAMILIES for op in family}
 
 # What a text may name, and what passes make besides.
-CATALOG: Mapping[str, OpDef] = {**LAYERS, fused.NAME: fused.fused_op(LAYERS)}
+_CHAINS: Mapping[str, OpDef] = {**LAYERS, fused.NAME: fused.fused_op(LAYERS)}
+CATALOG: Mapping[str, OpDef] = {**_CHAINS, siblings.NAME: siblings.siblings_op(_CHAINS)}

@@ -9,6 +9,7 @@ from netc.passes.affine import FOLD_AFTER, FOLD_BEFORE, MERGE_MAPS
 from netc.passes.base import Pass
 from netc.passes.epilogue import FUSE_EPILOGUES
 from netc.passes.prune import DROP_DEAD, DROP_IDENTITIES
+from netc.passes.siblings import MERGE_SIBLINGS
 
 ALL: tuple[Pass, ...] = (
     DROP_DEAD,
@@ -17,6 +18,7 @@ ALL: tuple[Pass, ...] = (
     MERGE_MAPS,
     FOLD_BEFORE,
     FUSE_EPILOGUES,
+    MERGE_SIBLINGS,
 )
 EXACT: tuple[Pass, ...] = tuple(p for p in ALL if p.exact)
 BY_NAME = {p.name: p for p in ALL}
