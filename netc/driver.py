@@ -32,6 +32,7 @@ from netc.syntax.reader import read_source
 from netc.weights.match import assign
 
 Text = str | PathLike[str] | Source
+Schemas = str | PathLike[str] | Sequence[str | PathLike[str]] | None
 Weights = str | PathLike[str] | Mapping[str, Sequence[Any]] | None
 
 
@@ -62,7 +63,7 @@ def compile(
     outputs: Sequence[str] = (),
     optimize: bool | str | Sequence[str] = True,
     define: Mapping[str, str] | None = None,
-    schema: str | PathLike[str] | None = None,
+    schema: Schemas = None,
     missing: str = "error",
     seed: int = 0,
     threads: int | None = None,
@@ -82,7 +83,7 @@ def compile(
             ``layer`` made of a blob that a later layer rewrites in place.
         optimize: True, False, "exact" (no pass that re-associates sums), or names of passes.
         define: values of the placeholders in the text.
-        schema: a caffe.proto of one's own, merged over the known ones.
+        schema: a caffe.proto of one's own, or several, merged over the known ones.
         missing: "error", or "fill" to fill layers that the weights lack.
         seed: of the fillers.
         threads: how many; None for ``NETC_NUM_THREADS`` or the machine's cores.
@@ -104,7 +105,7 @@ def read_net(
     net: Text,
     *,
     define: Mapping[str, str] | None = None,
-    schema: str | PathLike[str] | None = None,
+    schema: Schemas = None,
 ) -> NetText:
     """Text -> NetParameter in the current format.
 
@@ -113,7 +114,8 @@ def read_net(
     """
     source = net if isinstance(net, Source) else read_source(Path(net))
     document = parse_document(source, define=define or {})
-    known = load_schema([Path(schema)] if schema else [])
+    given = [schema] if isinstance(schema, (str, PathLike)) else schema or []
+    known = load_schema([Path(path) for path in given])
     return NetText(*upgrade_net(bind(document, known.message("NetParameter"))))
 
 

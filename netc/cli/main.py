@@ -25,6 +25,7 @@ COMMANDS = {
     "run": "run a net on images or arrays",
     "check": "check texts: syntax, fields, formats, phases, shapes",
     "fmt": "print texts in canonical form",
+    "passes": "show what the optimising passes do to a net, and why they decline",
     "upgrade": "write an old net, and its weights, in the current format",
 }
 
