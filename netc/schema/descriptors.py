@@ -6,18 +6,12 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from google.protobuf.descriptor_pb2 import (
-    DescriptorProto,
-    EnumDescriptorProto,
-    FieldDescriptorProto,
-    FileDescriptorProto,
-)
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message_factory import GetMessageClass
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from netc.schema.message import EnumType, FieldType, MessageType
 
 PACKAGE = "caffe"
+_pb2: Any = descriptor_pb2  # protobuf makes its classes when it is imported: no types to check
 ENUMS = "Enums"
 """Enums stand in messages of their own below this one: in protobuf the values of an enum share a
 scope with those of its neighbours, and enums of several forks would clash."""
@@ -26,14 +20,18 @@ scope with those of its neighbours, and enums of several forks would clash."""
 @cache
 def message_class(type: MessageType) -> Any:
     """The google.protobuf class of a message type, from a pool that nothing else uses."""
-    pool = DescriptorPool()
-    pool.Add(file_descriptor(type))
-    return GetMessageClass(pool.FindMessageTypeByName(_message_name(type).removeprefix(".")))
+    pool: Any = descriptor_pool
+    own = pool.DescriptorPool()
+    own.Add(file_descriptor(type))
+    factory: Any = message_factory
+    return factory.GetMessageClass(own.FindMessageTypeByName(_message_name(type)[1:]))
 
 
-def file_descriptor(root: MessageType) -> FileDescriptorProto:
+def file_descriptor(root: MessageType) -> Any:
     """Everything that can stand in a message of a type, as one proto2 file."""
-    file = FileDescriptorProto(name=f"netc/{root.name}.proto", package=PACKAGE, syntax="proto2")
+    file = _pb2.FileDescriptorProto(
+        name=f"netc/{root.name}.proto", package=PACKAGE, syntax="proto2"
+    )
     types = tuple(_reachable(root))
     for type in types:
         file.message_type.append(_descriptor(type))
@@ -66,18 +64,18 @@ def _message_name(type: MessageType) -> str:
     return f".{PACKAGE}.{_flat(type.name)}"
 
 
-def _descriptor(type: MessageType) -> DescriptorProto:
-    descriptor = DescriptorProto(name=_flat(type.name))
+def _descriptor(type: MessageType) -> Any:
+    descriptor = _pb2.DescriptorProto(name=_flat(type.name))
     for field in type.fields.values():
         descriptor.field.append(_field_descriptor(field))
     return descriptor
 
 
-def _field_descriptor(field: FieldType) -> FieldDescriptorProto:
+def _field_descriptor(field: FieldType) -> Any:
     wire = (field.wire or field.kind).upper()
-    out = FieldDescriptorProto(name=field.name, number=field.number, json_name=field.name)
-    out.type = FieldDescriptorProto.Type.Value(f"TYPE_{wire}")
-    out.label = FieldDescriptorProto.Label.Value(f"LABEL_{_label(field)}")
+    out = _pb2.FieldDescriptorProto(name=field.name, number=field.number, json_name=field.name)
+    out.type = _pb2.FieldDescriptorProto.Type.Value(f"TYPE_{wire}")
+    out.label = _pb2.FieldDescriptorProto.Label.Value(f"LABEL_{_label(field)}")
     if field.kind == "message" and field.message:
         out.type_name = _message_name(field.message)
     elif field.enum:
@@ -105,8 +103,8 @@ def _default(value: Any) -> str:
     return str(value)
 
 
-def _enum_descriptor(enum: EnumType) -> EnumDescriptorProto:
-    out = EnumDescriptorProto(name=enum.name.rpartition(".")[2])
+def _enum_descriptor(enum: EnumType) -> Any:
+    out = _pb2.EnumDescriptorProto(name=enum.name.rpartition(".")[2])
     for name, number in enum.numbers.items():
         out.value.add(name=name, number=number)
     if len(set(enum.numbers.values())) < len(enum.numbers):

@@ -104,9 +104,10 @@ def _merge(merged: _Merged, file: ProtoFile, *, core: bool, wins: bool) -> None:
         known = merged.messages.setdefault(name, {})
         if message.map_entry:
             merged.maps.append(name)
+        owners = {draft.number: field_name for field_name, draft in known.items()}
         for declared in message.fields:
             new = _Draft(declared, file, name, declared.number, core, declared.default)
-            _merge_field(known, new, wins)
+            _merge_field(known, owners, new, wins)
 
 
 def _messages(file: ProtoFile) -> Iterator[tuple[str, ProtoMessage]]:
@@ -126,31 +127,37 @@ def _enums(file: ProtoFile) -> Iterator[tuple[str, ProtoEnum]]:
 
 
 def _merge_enum(known: dict[str, int], enum: ProtoEnum, wins: bool) -> None:
+    declared = {word.text for word, _ in enum.values}
+    owners = {number: name for name, number in known.items()}
     for word, number in enum.values:
+        owner = owners.get(number, word.text)
+        if wins and owner not in declared:
+            known[owner] = _free(known.values())
+        elif not wins and owner != word.text:
+            number = _free(known.values())
         if wins or word.text not in known:
-            holder = next((n for n, v in known.items() if v == number and n != word.text), None)
-            if holder is not None and wins and holder not in {w.text for w, _ in enum.values}:
-                known[holder] = _free(known.values())
-            aliased = holder is not None and not wins
-            known[word.text] = _free(known.values()) if aliased else number
+            known[word.text] = number
+            owners.setdefault(number, word.text)
 
 
 def _free(taken: Iterable[int]) -> int:
     return max(FIRST_FREE - 1, *taken) + 1
 
 
-def _merge_field(known: dict[str, _Draft], new: _Draft, wins: bool) -> None:
+def _merge_field(known: dict[str, _Draft], owners: dict[int, str], new: _Draft, wins: bool) -> None:
     name = new.field.name.text
     old = known.get(name)
     merged = _combined(old, new, wins) if old else new
-    holder = next((n for n, d in known.items() if d.number == merged.number and n != name), None)
-    if holder is not None:
-        free = _free(d.number for d in known.values())
+    owner = owners.get(merged.number, name)
+    if owner != name:
+        free = _free(draft.number for draft in known.values())
         if wins:
-            known[holder] = replace(known[holder], number=free)
+            known[owner] = replace(known[owner], number=free)
+            owners[free] = owner
         else:
             merged = replace(merged, number=free)
     known[name] = merged
+    owners[merged.number] = name
 
 
 def _combined(old: _Draft, new: _Draft, wins: bool) -> _Draft:

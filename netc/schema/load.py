@@ -127,7 +127,7 @@ def _load(extra: tuple[tuple[str, str], ...]) -> Schema:
     tables = _from_cache(key)
     if tables is None:
         tables = _from_text(own, extra)
-        write_entry(f"schema-{key}.json", json.dumps(tables).encode())
+        _to_cache(key, tables)
     return Schema(tables, key)
 
 
@@ -137,14 +137,18 @@ def _own_files() -> list[tuple[str, str]]:
     return [(str(p), p.read_text(encoding="utf-8")) for p in paths]
 
 
+def _to_cache(key: str, tables: Tables) -> None:
+    data = json.dumps(tables).encode()
+    write_entry(f"schema-{key}.json", content_key(data).encode() + b"\n" + data)
+
+
 def _from_cache(key: str) -> Tables | None:
-    data = read_entry(f"schema-{key}.json")
-    if data is None:
+    """The tables of an entry whose own checksum holds; a damaged one is as good as none."""
+    entry = read_entry(f"schema-{key}.json")
+    checksum, _, data = (entry or b"").partition(b"\n")
+    if checksum != content_key(data).encode():
         return None
-    try:
-        tables: Tables = json.loads(data)
-    except ValueError:  # a damaged entry is as good as none
-        return None
+    tables: Tables = json.loads(data)
     return tables
 
 

@@ -50,6 +50,9 @@ def parse_proto(source: Source) -> ProtoFile:
         raise NetcError(_syntax_error(source, error)) from None
     except VisitError as error:
         raise error.orig_exc from None
+    except RecursionError:
+        message = "messages are nested too deep in this .proto file"
+        raise NetcError(Diagnostic("proto-syntax", message, Span(source, 0, 0))) from None
     _check(file)
     return file
 
