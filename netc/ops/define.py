@@ -172,6 +172,8 @@ class OpDef:
             element and in its shape; None where it never is.
         affine: (params, input shapes, weight arrays) -> the per-channel linear map of its first
             and only input that it is, or None where it is none with these.
+        reads: how many of its inputs' contents it reads, from the first; of those after it needs
+            the shape alone (Crop's second). None for all.
     """
 
     name: str
@@ -189,3 +191,4 @@ class OpDef:
     in_place: bool = False
     identity: IdentityRule | None = None
     affine: AffineRule | None = None
+    reads: int | None = None

@@ -300,6 +300,7 @@ CROP = OpDef(
     arity=Arity(bottoms=(2, 2), tops=(1, 1)),
     params=_parse_crop,
     shape=_crop_shape,
+    reads=1,
     window=_crop_window,
     reference=_crop,
 )
