@@ -1,0 +1,155 @@
+"""What ``netc run`` feeds a net: images and arrays from files, shaped as the net's inputs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from netc.diagnostics import Diagnostic, NetcError, did_you_mean
+from netc.images import Preprocessing, load_input, read_mean
+from netc.infer import show
+from netc.ir.graph import Array
+from netc.ir.types import Shape
+
+IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm"})
+
+
+class Feed(NamedTuple):
+    """A file for an input; ``blob`` is empty for an .npz whose arrays name their blobs."""
+
+    blob: str
+    path: str
+
+
+def feed(text: str) -> Feed:
+    """``BLOB=FILE``, or an .npz file alone."""
+    blob, equals, path = text.partition("=")
+    if not equals and text.endswith(".npz"):
+        return Feed("", text)
+    if not blob or not path:
+        raise argparse.ArgumentTypeError(f"`{text}` is not BLOB=FILE")
+    return Feed(blob, path)
+
+
+Inputs = Mapping[str, Shape | None]
+
+
+def load_feeds(feeds: list[Feed], inputs: Inputs, args: argparse.Namespace) -> dict[str, Array]:
+    """Input blob -> array. Several files of one blob are items of one batch.
+
+    Raises:
+        NetcError: a file that cannot be read, or an input that the net does not have.
+    """
+    parts: dict[str, list[Any]] = {}
+    for item in feeds:
+        for blob, array in _load(item, inputs, args).items():
+            parts.setdefault(blob, []).append(array)
+    return {blob: _joined(blob, arrays) for blob, arrays in parts.items()}
+
+
+def _joined(blob: str, arrays: list[Any]) -> Any:
+    if len({array.shape[1:] for array in arrays}) > 1:
+        shapes = " and ".join(sorted({show(array.shape) for array in arrays}))
+        raise NetcError(
+            Diagnostic("input-shape", f"the files for input `{blob}` differ in shape: {shapes}")
+        )
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _load(item: Feed, inputs: Inputs, args: argparse.Namespace) -> dict[str, Any]:
+    path = Path(item.path)
+    if path.suffix == ".npz":
+        return _load_npz(item, path)
+    _check_name(item.blob, inputs)
+    if path.suffix == ".npy":
+        return {item.blob: _load_array(path)}
+    if path.suffix.lower() in IMAGES:
+        shape = _known(item.blob, inputs[item.blob])
+        return {item.blob: load_input(path, preprocessing(shape, args))}
+    raise NetcError(
+        Diagnostic(
+            "input-format",
+            f"`{path}` is no image, .npy or .npz by its name",
+            help=("images may be " + ", ".join(sorted(s[1:] for s in IMAGES)),),
+        )
+    )
+
+
+def _check_name(blob: str, inputs: Inputs) -> None:
+    if blob not in inputs:
+        listed = ", ".join(f"`{name}`" for name in inputs) or "none"
+        raise NetcError(
+            Diagnostic(
+                "unknown-input",
+                f"the net has no input `{blob}`; its inputs are: {listed}",
+                help=did_you_mean(blob, inputs),
+            )
+        )
+
+
+def _known(blob: str, shape: Shape | None) -> Shape:
+    if shape is None:
+        raise NetcError(
+            Diagnostic(
+                "unknown-input-shape",
+                f"the text does not say the shape of input `{blob}`",
+                help=(f"give it with --input-shape {blob}=1,3,HEIGHT,WIDTH",),
+            )
+        )
+    return shape
+
+
+def _load_array(path: Path) -> Any:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _load_npz(item: Feed, path: Path) -> dict[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name.removeprefix("in/"): file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, AttributeError, KeyError) as error:
+        raise _unreadable(path, error) from None
+    if not item.blob:
+        return arrays
+    if item.blob not in arrays:
+        listed = ", ".join(f"`{name}`" for name in arrays) or "none"
+        raise NetcError(
+            Diagnostic(
+                "input-format", f"`{path}` has no array `{item.blob}`; its arrays are: {listed}"
+            )
+        )
+    return {item.blob: arrays[item.blob]}
+
+
+def _unreadable(path: Path, error: Exception) -> NetcError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else "no NumPy file"
+    return NetcError(Diagnostic("input-format", f"cannot read `{path}`: {reason.lower()}"))
+
+
+def preprocessing(shape: Shape, args: argparse.Namespace) -> Preprocessing:
+    """How images are made into an input of this shape, by the command's options."""
+    if len(shape) != 4:
+        raise NetcError(
+            Diagnostic(
+                "input-shape",
+                f"an image cannot be an input of {show(shape)}",
+                help=("give an .npy or .npz file",),
+            )
+        )
+    return Preprocessing(
+        size=(shape[2], shape[3]),
+        channels=shape[1],
+        resize=args.resize,
+        crops=args.crops,
+        channel_order=args.channel_order,
+        raw_scale=args.raw_scale,
+        mean=None if args.mean is None else read_mean(args.mean),
+        scale=args.scale,
+    )
