@@ -13,24 +13,27 @@ from typing import Any
 
 from netc.diagnostics import Source, Span
 from netc.syntax.ast import Block, Field, ListValue, Scalar
+from netc.syntax.limits import MAX_DEPTH
 from netc.syntax.literals import float_value, integer_value, string_value
+from netc.syntax.pieces import Piece
 
 Stack = list[Any]
-Token = re.Match[str]
+Token = re.Match[str] | Piece
 Method = Callable[[Stack], None]
 
 _new: Callable[[type, tuple[Any, ...]], Any] = tuple.__new__
 
 
-class PlaceholderFoundError(Exception):
-    """A placeholder stands where a value should; only ``placeholders`` can deal with it."""
+class UnusualError(Exception):
+    """The text is not for the fast reader: it nests deep, or a placeholder stands for a value."""
 
 
 class Builder:
     """Makes the tree of one source; ``method(name)`` is the method for a grammar alternative."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, deepest: int = 3 * MAX_DEPTH) -> None:
         self.source = source
+        self.deepest = deepest  # values on the stack; a block within a block adds three or more
 
     def method(self, name: str) -> Method:
         """The method of an alternative, bound to this source."""
@@ -47,7 +50,9 @@ class Builder:
         """A rule that only chooses."""
 
     def make_no_fields(self, stack: Stack) -> None:
-        """Start a list of fields."""
+        """Start a list of fields: the one thing that is done once a block."""
+        if len(stack) > self.deepest:
+            raise UnusualError
         stack.append([])
 
     def make_add_field(self, stack: Stack) -> None:
@@ -165,7 +170,7 @@ class Builder:
 
     def make_placeholder(self, stack: Stack) -> None:
         """``${...}`` stands for nothing yet."""
-        raise PlaceholderFoundError
+        raise UnusualError
 
     def make_block(self, stack: Stack) -> None:
         """``{ fields }``."""

@@ -8,14 +8,22 @@ is not so is read a second time, slowly, by ``repair``, which finds every fault 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
 
-from netc.diagnostics import Diagnostic, NetcError, Source
+from netc.diagnostics import Diagnostic, InternalError, NetcError, Source
 from netc.syntax.ast import Document, Field
-from netc.syntax.build import Builder, PlaceholderFoundError, Stack
+from netc.syntax.build import Builder, Stack, Token, UnusualError
+from netc.syntax.faults import legal_pieces
 from netc.syntax.lexer import tokens
+from netc.syntax.limits import MAX_BYTES, MAX_ERRORS, MAX_TOKENS
 from netc.syntax.literals import BadEscapeError
+from netc.syntax.placeholders import may_bind
+from netc.syntax.repair import grammar_faults
+from netc.syntax.sniff import check_text
 from netc.syntax.tables import load_tables
 
 
@@ -30,30 +38,62 @@ def parse_document(source: Source, define: Mapping[str, str] | None = None) -> D
     Raises:
         NetcError: with every fault of the text, in order.
     """
-    fields = _fields(source)
-    if fields is None:
-        raise NetcError(Diagnostic("syntax", "this is no prototxt", Document(source, ()).span))
-    return Document(source, tuple(fields))
+    define = define or {}
+    text = source.text
+    if len(text) <= MAX_BYTES and not may_bind(text, define):
+        fields = _fields(source)
+        if fields is not None:
+            return Document(source, tuple(fields))
+    return Document(source, tuple(_mended_fields(source, define)))
+
+
+def _mended_fields(source: Source, define: Mapping[str, str]) -> list[Field]:
+    """The fields of a text in which placeholders are bound.
+
+    Raises:
+        NetcError: when that leaves any fault.
+    """
+    check_text(source)
+    lexed = legal_pieces(source, define)
+    fields = None if lexed.faults else _run(Builder(source, sys.maxsize), lexed.pieces)
+    if fields is not None:
+        return fields
+    found = sorted(lexed.faults + grammar_faults(lexed), key=_offset)
+    if not found:
+        raise InternalError(f"{source.name}: a text was refused for no reason that can be told")
+    raise NetcError(_limited(found))
+
+
+def _offset(fault: Diagnostic) -> int:
+    return fault.span.start if fault.span else 0
+
+
+def _limited(faults: list[Diagnostic]) -> list[Diagnostic]:
+    """The first of many faults; a note says that more follow."""
+    told = faults[:MAX_ERRORS]
+    if len(faults) > MAX_ERRORS:
+        told[-1] = replace(told[-1], help=(*told[-1].help, "more errors follow; mend these first"))
+    return told
 
 
 def _fields(source: Source) -> list[Field] | None:
     """The fields of a text without fault; None where anything at all is unusual."""
     with _collection_paused():
         try:
-            return _run(source)
-        except (BadEscapeError, PlaceholderFoundError):
+            return _run(Builder(source), islice(tokens(source.text), MAX_TOKENS + 1))
+        except (BadEscapeError, UnusualError):
             return None
 
 
-def _run(source: Source) -> list[Field] | None:
+def _run(builder: Builder, stream: Iterable[Token]) -> list[Field] | None:
+    """Run the tables over tokens; None where a token cannot come."""
     tables = load_tables()
-    builder = Builder(source)
     rules = [(n, origin, builder.method(method)) for n, origin, method in tables.rules]
     actions, gotos = tables.actions, tables.gotos
     states = [tables.start]
     row = actions[tables.start]
     values: Stack = []
-    for token in tokens(source.text):
+    for token in stream:
         terminal = token.lastindex or 0
         act = row[terminal]
         while act < 0:

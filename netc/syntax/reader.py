@@ -2,21 +2,91 @@
 
 from __future__ import annotations
 
-from os import PathLike
+import os
 from pathlib import Path
 
-from netc.diagnostics import Diagnostic, NetcError, Source
+from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean
+from netc.syntax.limits import MAX_BYTES
+from netc.syntax.sniff import binary_kind, not_prototxt, too_large
+
+_HEAD = 8192
+_UTF8_MARK = b"\xef\xbb\xbf"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
-def read_source(path: str | PathLike[str]) -> Source:
+def read_source(path: str | os.PathLike[str]) -> Source:
     """Read a prototxt file.
 
+    Bytes that are no UTF-8 are kept as lone surrogates, so that a string or comment in another
+    encoding is no error and gives the same bytes back. A byte-order mark is left out, and a file
+    in UTF-16, as Windows writes it, is read as such.
+
     Raises:
-        NetcError: when there is no such file, or it is no text.
+        NetcError: when the file cannot be read, is too large, or is binary. A text that is
+            something else (a page, a schema) is told by the parser, which has tried it.
     """
+    name = os.fspath(path)
+    data = _bytes(Path(path), name)
+    utf16 = data.startswith(_UTF16_MARKS) and len(data) % 2 == 0
+    kind = None if utf16 else binary_kind(data[:_HEAD])
+    if kind is None and len(data) > MAX_BYTES:
+        raise NetcError(too_large(name, Path(path).stat().st_size))
+    if kind:
+        raise NetcError(not_prototxt(name, kind))
+    return Source(name, _text(data, utf16))
+
+
+def _text(data: bytes, utf16: bool) -> str:
+    if utf16:
+        return data.decode("utf-16", "replace")
+    return data.removeprefix(_UTF8_MARK).decode("utf-8", "surrogateescape")
+
+
+def _bytes(path: Path, name: str) -> bytes:
+    """The file's bytes, at most one more than the limit."""
     try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise NetcError(Diagnostic("unreadable-file", f"cannot read `{path}`: {reason}")) from None
-    return Source(str(path), data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape"))
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise NetcError(_unreadable(path, name, error)) from None
+
+
+def _unreadable(path: Path, name: str, error: OSError | ValueError) -> Diagnostic:
+    if isinstance(error, FileNotFoundError):
+        message, help = f"there is no file `{name}`", _near(path)
+        return Diagnostic("missing-file", message, help=help)
+    if isinstance(error, IsADirectoryError):
+        return Diagnostic("is-a-directory", f"`{name}` is a folder", help=_inside(path))
+    if isinstance(error, PermissionError):
+        help = ("change its permissions, or run as a user who may read it",)
+        return Diagnostic("unreadable-file", f"you may not read `{name}`", help=help)
+    reason = (getattr(error, "strerror", None) or str(error)).lower()
+    return Diagnostic("unreadable-file", f"`{name}` cannot be read: {reason}")
+
+
+def _near(path: Path) -> tuple[str, ...]:
+    """Files in the same folder with a like name; or the first folder that is not there."""
+    for folder in path.parents:
+        if folder.is_dir():
+            break
+    else:
+        return ()
+    if folder != path.parent:
+        missing = folder / path.relative_to(folder).parts[0]
+        return (f"there is no folder `{missing}`", *did_you_mean(missing.name, _names(folder)))
+    return did_you_mean(path.name, _names(folder))
+
+
+def _inside(path: Path) -> tuple[str, ...]:
+    """The nets in a folder."""
+    nets = [name for name in _names(path) if name.endswith((".prototxt", ".pbtxt"))]
+    if not nets:
+        return ("give a .prototxt file",)
+    return ("give one of its files: " + ", ".join(f"`{path / name}`" for name in nets[:5]),)
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in os.scandir(folder))[:5000]
+    except OSError:
+        return []

@@ -1,0 +1,103 @@
+"""Which brace is at fault: the grammar knows that one is missing, the indentation knows where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from netc.diagnostics import Diagnostic, Note, Source, Span
+from netc.syntax.pieces import CLOSERS, OPENERS, Piece
+
+
+class Opened(NamedTuple):
+    """An opening brace and the name before it."""
+
+    brace: Piece
+    name: str
+
+    @property
+    def head(self) -> str:
+        """The block as it starts: ``layer {``."""
+        return f"{self.name} {self.brace.text}".strip()
+
+
+@dataclass
+class Braces:
+    """The braces met so far.
+
+    Attributes:
+        opened: blocks not yet closed, the innermost last.
+        closed: blocks with their closing brace, in the order in which they were closed.
+        ahead: closing less opening braces in the rest of the text.
+    """
+
+    source: Source
+    ahead: int = 0
+    opened: list[Opened] = field(default_factory=list)
+    closed: list[tuple[Opened, Piece]] = field(default_factory=list)
+
+    def leave(self, piece: Piece, sign: int = 1) -> None:
+        """A token is no longer ahead (or, with -1, has come to be)."""
+        self.ahead += sign * ((piece.terminal in OPENERS) - (piece.terminal in CLOSERS))
+
+    def meet(self, piece: Piece, name: str) -> None:
+        """A token was taken; ``name`` is the last word before it."""
+        if piece.terminal in OPENERS:
+            self.opened.append(Opened(piece, name))
+        elif piece.terminal in CLOSERS and self.opened:
+            self.closed.append((self.opened.pop(), piece))
+
+    @property
+    def surplus(self) -> int:
+        """How many more blocks will be closed than are open."""
+        return self.ahead - len(self.opened)
+
+    def unclosed(self) -> Diagnostic:
+        """The fault of a text that ends with blocks open."""
+        wrong = self._closed_by_another()
+        if wrong:
+            block, brace = wrong
+            note = Note(
+                f"this `{brace.text}` stands further left than `{block.head}`: "
+                "it was meant for a block around it",
+                Span(self.source, brace.begin, brace.stop),
+            )
+            return self._never_closed(block, (note,), (f"close `{block.head}` before it",))
+        *outer, block = self.opened
+        notes = (Note(f"`{outer[0].head}` is open as well", self._span(outer[0])),) if outer else ()
+        return self._never_closed(block, notes, (self._how_to_close(),))
+
+    def _never_closed(
+        self, block: Opened, notes: tuple[Note, ...], help: tuple[str, ...]
+    ) -> Diagnostic:
+        message = f"the block `{block.head}` is never closed"
+        return Diagnostic("unclosed-brace", message, self._span(block), notes=notes, help=help)
+
+    def _span(self, block: Opened) -> Span:
+        return Span(self.source, block.brace.begin, block.brace.stop)
+
+    def _how_to_close(self) -> str:
+        text = self.source.text
+        if not text.endswith(("\n", "\r", "}", ">")):
+            return "the text ends in the middle of a block: was the file downloaded whole?"
+        return f"add a `{OPENERS[self.opened[-1].brace.terminal]}` where the block ends"
+
+    def _closed_by_another(self) -> tuple[Opened, Piece] | None:
+        """The first block whose closing brace stands further left than the block's line."""
+        for block, brace in self.closed:
+            opening, closing = self._indent(block.brace.begin), self._indent(brace.begin)
+            alone = self._starts_line(brace.begin)
+            if alone and closing != opening and opening.startswith(closing):
+                return block, brace
+        return None
+
+    def _line(self, offset: int) -> str:
+        return self.source.line(self.source.position(offset)[0])
+
+    def _indent(self, offset: int) -> str:
+        line = self._line(offset)
+        return line[: len(line) - len(line.lstrip())]
+
+    def _starts_line(self, offset: int) -> bool:
+        _, column = self.source.position(offset)
+        return not self._line(offset)[: column - 1].strip()

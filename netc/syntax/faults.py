@@ -1,0 +1,263 @@
+"""Lexical faults: what can be said of a word by itself, before the grammar is asked.
+
+``legal_pieces`` says it, and puts something legal in each fault's place, so that the rest of the
+text can be read as if the fault were not there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from netc.diagnostics import Diagnostic, Note, Source, Span
+from netc.syntax.limits import MAX_DEPTH, MAX_TOKENS
+from netc.syntax.literals import BadEscapeError, string_value
+from netc.syntax.pieces import CLOSERS, OPENERS, Piece, pieces
+from netc.syntax.placeholders import bind_piece, bind_string, glue, unresolved
+from netc.syntax.wording import short
+
+
+@dataclass
+class Lexed:
+    """The tokens of a text with faults.
+
+    Attributes:
+        pieces: legal tokens only, ``$END`` the last.
+        faults: what was wrong with the words.
+        lines: the lines with such a fault; what the grammar says of them is not to be trusted.
+        template: whether the text holds ``{% %}``; then nothing the grammar says is.
+    """
+
+    source: Source
+    pieces: list[Piece] = field(default_factory=list)
+    faults: list[Diagnostic] = field(default_factory=list)
+    lines: set[int] = field(default_factory=set)
+    template: bool = False
+
+    def report(
+        self, code: str, message: str, start: int, end: int, help: tuple[str, ...] = ()
+    ) -> None:
+        """Remember a fault and the lines it stands on."""
+        span = Span(self.source, start, end)
+        self.faults.append(Diagnostic(code, message, span, help=help))
+        last, _ = self.source.position(end)
+        self.lines.update(range(span.line, last + 1))
+
+
+def legal_pieces(source: Source, define: Mapping[str, str]) -> Lexed:
+    """Tokens and lexical faults of a text.
+
+    A text that breaks a limit has that one fault alone and no tokens but ``$END``.
+    """
+    lexed = Lexed(source)
+    unknown: list[Piece] = []
+    for piece in _without_conflicts(lexed, glue(pieces(source.text))):
+        lexed.pieces += _legal(lexed, piece, define)
+        if lexed.pieces and lexed.pieces[-1].unknown and piece.terminal == "PLACE":
+            unknown.append(lexed.pieces[-1])
+        if len(lexed.pieces) > MAX_TOKENS:
+            return _over(source, piece, "too-large", f"more than {MAX_TOKENS:,} tokens")
+    if unknown:
+        lexed.faults.append(unresolved(source, unknown, define))
+    deep = _too_deep(lexed.pieces)
+    if deep:
+        return _over(source, deep, "too-deep", f"blocks nest deeper than {MAX_DEPTH}")
+    return lexed
+
+
+def _over(source: Source, piece: Piece, code: str, message: str) -> Lexed:
+    lexed = Lexed(source, [Piece("$END", "", len(source.text), len(source.text))])
+    lexed.report(code, message, piece.begin, piece.stop)
+    lexed.template = True
+    return lexed
+
+
+def _too_deep(found: Iterable[Piece]) -> Piece | None:
+    depth = 0
+    for piece in found:
+        if piece.terminal in OPENERS:
+            depth += 1
+            if depth > MAX_DEPTH:
+                return piece
+        elif piece.terminal in CLOSERS:
+            depth = max(0, depth - 1)
+    return None
+
+
+def _legal(lexed: Lexed, piece: Piece, define: Mapping[str, str]) -> list[Piece]:
+    """What is to be read in a word's place."""
+    kind = piece.terminal
+    if kind == "PLACE":
+        return bind_piece(piece, define)
+    if kind == "STRING":
+        return [_string(lexed, piece, define)]
+    rule = _RULES.get(kind)
+    return rule(lexed, piece) if rule else [piece]
+
+
+def _string(lexed: Lexed, piece: Piece, define: Mapping[str, str]) -> Piece:
+    try:
+        string_value(piece.text)
+    except BadEscapeError as bad:
+        escape = piece.text[bad.start : bad.end]
+        lexed.report(
+            "bad-escape",
+            f"`{escape}` is no escape a string may hold",
+            piece.begin + bad.start,
+            piece.begin + bad.end,
+            (_ESCAPE_HELP,),
+        )
+        return _stand_in("STRING", piece)
+    if define:
+        return Piece("STRING", bind_string(piece.text, define), piece.begin, piece.stop)
+    return piece
+
+
+_ESCAPE_HELP = "a backslash is written `\\\\`; in a path, `/` will do"
+
+
+def _stand_in(terminal: str, piece: Piece) -> Piece:
+    """A legal token in a fault's place."""
+    return Piece(terminal, '""' if terminal == "STRING" else "0", piece.begin, piece.stop)
+
+
+def _unterminated(lexed: Lexed, piece: Piece) -> list[Piece]:
+    """A string that its line ends in; closing braces at the line's end still count."""
+    quote = piece.text[0]
+    lexed.report(
+        "unterminated-string",
+        f"the string that starts here has no closing `{quote}` on its line",
+        piece.begin,
+        piece.stop,
+        (f"put `{quote}` where it ends, or `\\n` where it goes on in a new line",),
+    )
+    return [_stand_in("STRING", piece), *_swallowed(piece)]
+
+
+def _swallowed(piece: Piece) -> list[Piece]:
+    body = piece.text.rstrip()
+    tail = re.search(r"[}\s]*\Z", body)
+    start = tail.start() if tail else len(body)
+    count = body.count("}", start) - body.count("{", 0, start) + body.count("}", 0, start)
+    at = [i for i in range(start, len(body)) if body[i] == "}"]
+    kept = at[len(at) - max(0, min(count, len(at))) :]
+    return [Piece("RBRACE", "}", piece.begin + i, piece.begin + i + 1) for i in kept]
+
+
+def _curly(lexed: Lexed, piece: Piece) -> list[Piece]:
+    lexed.report(
+        "bad-character",
+        f'`{piece.text[0]}` is a typographic quotation mark; a string stands in `"`',
+        piece.begin,
+        piece.stop,
+        ('replace both marks by `"`',),
+    )
+    return [_stand_in("STRING", piece)]
+
+
+def _number(lexed: Lexed, piece: Piece) -> list[Piece]:
+    text = piece.text
+    why, help = _number_fault(text)
+    shown = text if len(text) <= 40 else text[:37] + "..."
+    lexed.report("bad-number", f"`{shown}` is no number: {why}", piece.begin, piece.stop, (help,))
+    return [_stand_in("INTEGER", piece)]
+
+
+def _number_fault(text: str) -> tuple[str, str]:
+    digits = text.lstrip("+-")
+    if len(text) > 400:
+        return f"it has {len(text)} characters", "write it with an exponent, as in `1e9`"
+    if text[0] == "+":
+        return "a number has no `+` before it", f"write `{digits}`"
+    if re.fullmatch(r"0[0-9]+", digits):
+        return "a leading 0 makes it octal, without digits 8 and 9", f"write `{digits.lstrip('0')}`"
+    if re.fullmatch(r"[0-9.]+[eE][+-]?", digits):
+        return "its exponent has no digits", f"write `{digits.rstrip('eE+-')}` or add them"
+    if re.fullmatch(r"0[xX]", digits):
+        return "nothing stands behind `0x`", "write the hexadecimal digits"
+    if digits.replace("_", "").isdigit():
+        return "its digits are not parted by `_`", f"write `{text.replace('_', '')}`"
+    if digits.count(".") > 1 and not re.search("[A-Za-z]", digits):
+        return f"it has {digits.count('.')} points", "write one of them"
+    return f"`{_rest(digits)}` cannot follow its digits", 'put a text in quotes: `"..."`'
+
+
+def _rest(digits: str) -> str:
+    found = re.match(r"[0-9]*\.?[0-9]*", digits)
+    return digits[found.end() :] if found else digits
+
+
+def _comment(lexed: Lexed, piece: Piece) -> list[Piece]:
+    mark = piece.text[:2]
+    seen = any(f.code == "c-comment" for f in lexed.faults)
+    if not seen or mark == "/*":
+        help = "start the comment with `#`" if mark == "//" else "start each of its lines with `#`"
+        end = piece.begin + len(piece.text.splitlines()[0])
+        message = f"a comment starts with `#`, not with `{mark}`"
+        lexed.report("c-comment", message, piece.begin, end, (help,))
+    return []
+
+
+def _template(lexed: Lexed, piece: Piece) -> list[Piece]:
+    if not lexed.template:
+        lexed.report(
+            "template",
+            f"{short(piece.text)} belongs to a Jinja template, which must be rendered first",
+            piece.begin,
+            piece.stop,
+            ("render it with the script it came with, and give netc what that writes",),
+        )
+    lexed.template = True
+    return []
+
+
+_RULES = {
+    "UNTERMINATED": _unterminated,
+    "CURLY": _curly,
+    "NUMBER": _number,
+    "COMMENT": _comment,
+    "TEMPLATE": _template,
+}
+
+
+def _without_conflicts(lexed: Lexed, found: Iterable[Piece]) -> Iterator[Piece]:
+    """The tokens with one side, ours, of each merge conflict."""
+    opened: int | None = None  # the fault that the conflict at hand was reported as
+    skipping = False
+    for piece in found:
+        if piece.terminal != "CONFLICT":
+            if not skipping or piece.terminal == "$END":
+                yield piece
+            continue
+        mark = piece.text[0]
+        if mark == "<" or opened is None:
+            opened = _conflict(lexed, piece)
+        else:
+            _conflict_goes_on(lexed, piece, opened)
+        skipping = mark in "=|" and lexed.faults[opened].notes != ()
+        opened = None if mark == ">" else opened
+
+
+_SIDES = {
+    "|": "what both came from starts here",
+    "=": "the other side starts here",
+    ">": "the conflict ends here",
+}
+
+
+def _conflict(lexed: Lexed, piece: Piece) -> int:
+    lexed.report(
+        "merge-conflict",
+        f"`{piece.text[:7]}` is the mark of a merge conflict that nobody has settled",
+        piece.begin,
+        piece.stop,
+        ("choose one side and delete the marks",),
+    )
+    return len(lexed.faults) - 1
+
+
+def _conflict_goes_on(lexed: Lexed, piece: Piece, opened: int) -> None:
+    first = lexed.faults[opened]
+    note = Note(_SIDES[piece.text[0]], Span(lexed.source, piece.begin, piece.stop))
+    lexed.faults[opened] = replace(first, notes=(*first.notes, note))

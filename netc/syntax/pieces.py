@@ -1,0 +1,100 @@
+"""The tokens of a text that is not as it should be, its lexical faults among them.
+
+The fast lexer knows legal tokens only. This one also knows what people put where no token can
+stand: a placeholder, a C comment, a conflict marker, a string without its end. It is used only
+where the fast parser has given up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from netc.syntax.tables import load_tables
+
+OPENERS = {"LBRACE": "}", "LESSTHAN": ">"}
+CLOSERS = {"RBRACE", "MORETHAN"}
+SCALARS = {"IDENTIFIER", "NONFINITE", "STRING", "INTEGER", "FLOAT"}
+
+PLACEHOLDER = r"\$\#[^#\r\n]{1,200}\#\$|\$\{[^{}\r\n]*\}|\$[A-Za-z_]\w*|\{\{[^{}\r\n]*\}\}"
+"""The four spellings: ``$#NAME#$``, ``${NAME}``, ``$NAME``, ``{{ NAME }}``."""
+
+_BEFORE = {  # legal tokens could be read out of these, so they are tried first
+    "CONFLICT": r"(?m:^)(?:<{7}|={7}|>{7}|\|{7})(?![<=>|])[^\r\n]*",
+    "COMMENT": r"/\*(?:[\s\S]*?\*/|[\s\S]*)|(?<!:)//[^\r\n]*",
+    "TEMPLATE": r"\{%[^\r\n]{0,400}?%\}",
+    "PLACE": PLACEHOLDER,
+}
+_AFTER = {
+    "CURLY": "[“”„‟«»][^“”„‟«»\r\n]*[“”„‟«»]|[‘’‚‛][^‘’‚‛\r\n]*[‘’‚‛]",
+    "UNTERMINATED": r"""["'][^\r\n]*""",
+    "NUMBER": r"[+-]?\.?[0-9][0-9A-Za-z_.]*(?:(?<=[eE])[+-][0-9A-Za-z_.]*)?",
+    "END": r"\Z",
+    "OTHER": r"""[^\s0-9A-Za-z_"'{}<>\[\]:,;#$.\-/=]+|[\s\S]""",
+}
+_SPECIAL = {"END": "$END", "OTHER": "$OTHER"}
+
+
+@dataclass(slots=True)
+class Piece:
+    """A token that need not come from a match; looks like one to ``build.Builder``.
+
+    Attributes:
+        terminal: the name of a terminal of the grammar, or of a fault.
+        unknown: whether it stands for a placeholder that nobody has bound.
+    """
+
+    terminal: str
+    text: str
+    begin: int
+    stop: int
+    unknown: bool = False
+
+    @property
+    def lastindex(self) -> int:
+        """The terminal's number in the tables."""
+        return terminal_number(self.terminal)
+
+    def __getitem__(self, _group: int) -> str:
+        return self.text
+
+    def span(self, _group: int = 0) -> tuple[int, int]:
+        """First and last offset."""
+        return self.begin, self.stop
+
+    def start(self, _group: int = 0) -> int:
+        """Offset of the first character."""
+        return self.begin
+
+    def end(self, _group: int = 0) -> int:
+        """Offset behind the last character."""
+        return self.stop
+
+
+def terminal_number(name: str) -> int:
+    """A terminal's number in the tables; that of no token for what is no terminal."""
+    return _numbers().get(name, len(_numbers()))
+
+
+@lru_cache(maxsize=1)
+def _numbers() -> dict[str, int]:
+    names = load_tables().terminals
+    return {name: number for number, name in enumerate(names) if name != "$OTHER"}
+
+
+def pieces(text: str) -> Iterator[Piece]:
+    """The tokens and lexical faults of a text, ``$END`` the last."""
+    for match in _scanner().finditer(text, 1 if text.startswith("\ufeff") else 0):
+        name = match.lastgroup or "OTHER"
+        start, end = match.span(name)
+        yield Piece(_SPECIAL.get(name, name), match[name], start, end)
+
+
+@lru_cache(maxsize=1)
+def _scanner() -> re.Pattern[str]:
+    tables = load_tables()
+    legal = dict(zip(tables.terminals[1:], tables.patterns, strict=False))
+    groups = "|".join(f"(?P<{n}>{p})" for n, p in {**_BEFORE, **legal, **_AFTER}.items())
+    return re.compile(rf"(?:{tables.skipped})*(?:{groups})")

@@ -1,0 +1,197 @@
+"""A reading of faulty tokens by the grammar's own tables: what has come, and what could come.
+
+No tree is built. What is wrong, and how to go on, is for ``repair`` to say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from netc.diagnostics import Diagnostic, Note, Span
+from netc.syntax.braces import Braces
+from netc.syntax.faults import Lexed
+from netc.syntax.pieces import CLOSERS, OPENERS, Piece, terminal_number
+from netc.syntax.tables import load_tables
+
+_ENDS_TEXT = {*CLOSERS, *OPENERS, "COMMA", "SEMICOLON", "RSQB", "$END"}
+
+
+class Reduced(NamedTuple):
+    """A nonterminal on the stack, and the first token of it."""
+
+    name: str
+    first: Piece | None
+
+
+@dataclass
+class Automaton:
+    """The parser's stack without the values: states, and what symbol led to each."""
+
+    states: list[int] = field(default_factory=lambda: [load_tables().start])
+    symbols: list[Piece | Reduced] = field(default_factory=list)
+
+    def after(self, terminal: str) -> Automaton | None:
+        """The stack when a terminal has been reduced for and can be shifted, None if it cannot."""
+        tables, number = load_tables(), terminal_number(terminal)
+        act = tables.actions[self.states[-1]][number]
+        if act > 0:
+            return self
+        moved = Automaton(self.states[:], self.symbols[:])
+        while act < 0:
+            length, origin, _ = tables.rules[~act]
+            reduced = Reduced(origin, moved.first(length) if length else None)
+            moved.pop(length)
+            moved.push(tables.gotos[moved.states[-1]][origin], reduced)
+            act = tables.actions[moved.states[-1]][number]
+        accepted = terminal == "$END" and moved.states[-1] == tables.accept
+        return moved if act or accepted else None
+
+    def first(self, depth: int) -> Piece | None:
+        """The first token of the symbol this deep; None where it has none."""
+        symbol = self.symbols[-depth] if len(self.symbols) >= depth else None
+        return symbol.first if isinstance(symbol, Reduced) else symbol
+
+    def push(self, state: int, symbol: Piece | Reduced) -> None:
+        """Enter a state by a symbol."""
+        self.states.append(state)
+        self.symbols.append(symbol)
+
+    def pop(self, count: int) -> None:
+        """Leave the last symbols."""
+        if count:
+            del self.states[-count:]
+            del self.symbols[-count:]
+
+    def shift(self, piece: Piece) -> None:
+        """Go on by a token that ``after`` allowed."""
+        self.push(load_tables().actions[self.states[-1]][piece.lastindex], piece)
+
+
+class Reading:
+    """Tokens, the place among them, and the stack of what came before.
+
+    Attributes:
+        at: the number of the token that is to come next.
+        braces: the braces that came.
+        name: the last word that came.
+        faults: what was told so far.
+        mistrusted: lines of which nothing more is told.
+    """
+
+    def __init__(self, lexed: Lexed) -> None:
+        self.source = lexed.source
+        self.pieces = lexed.pieces
+        self.stack = Automaton()
+        self.at = 0
+        self.name = ""
+        self.faults: list[Diagnostic] = []
+        self.mistrusted = set(lexed.lines)
+        self.braces = Braces(lexed.source)
+        for piece in self.pieces:
+            self.braces.leave(piece, -1)
+
+    @property
+    def done(self) -> bool:
+        """Whether the end of the text was taken."""
+        return self.at >= len(self.pieces)
+
+    @property
+    def here(self) -> Piece:
+        """The token that is to come next."""
+        return self.pieces[self.at]
+
+    @property
+    def next(self) -> Piece:
+        """The token behind it; the end of the text stands behind itself."""
+        return self.pieces[min(self.at + 1, len(self.pieces) - 1)]
+
+    def top(self, depth: int = 1) -> Piece | None:
+        """The token on top of the stack, or below; None where a nonterminal stands."""
+        symbols = self.stack.symbols
+        symbol = symbols[-depth] if len(symbols) >= depth else None
+        return symbol if isinstance(symbol, Piece) else None
+
+    def tops(self, *terminals: str) -> bool:
+        """Whether the stack ends in these terminals."""
+        found = [self.top(depth) for depth in range(len(terminals), 0, -1)]
+        return [p.terminal if p else "" for p in found] == list(terminals)
+
+    def top_is(self, *terminals: str) -> bool:
+        """Whether one of these came last."""
+        top = self.top()
+        return top is not None and top.terminal in terminals
+
+    def can(self, terminal: str) -> bool:
+        """Whether a terminal could come here."""
+        return self.stack.after(terminal) is not None
+
+    def shift(self) -> bool:
+        """Take the token at hand, if the grammar lets it come."""
+        piece = self.here
+        moved = self.stack.after(piece.terminal)
+        if moved is None:
+            return False
+        self.stack = moved
+        if piece.terminal != "$END":
+            moved.shift(piece)
+        self.braces.meet(piece, self.name)
+        if piece.terminal == "IDENTIFIER":
+            self.name = piece.text
+        self.drop()
+        return True
+
+    def drop(self) -> None:
+        """Leave the token at hand out."""
+        self.braces.leave(self.here)
+        self.at += 1
+
+    def insert(self, terminal: str, text: str) -> None:
+        """Put a token in before the one at hand."""
+        begin = self.here.begin
+        self.pieces.insert(self.at, Piece(terminal, text, begin, begin, unknown=True))
+        self.braces.leave(self.here, -1)
+
+    def replace(self, terminal: str, text: str) -> None:
+        """Read the token at hand as another."""
+        old = self.here
+        self.braces.leave(old)
+        self.pieces[self.at] = Piece(terminal, text, old.begin, old.stop)
+        self.braces.leave(self.here, -1)
+
+    def line(self, offset: int) -> int:
+        """The line of an offset."""
+        return self.source.position(offset)[0]
+
+    def follows_on_line(self) -> bool:
+        """Whether the token at hand stands on the line on which the one before it ends."""
+        top = self.top()
+        return top is not None and self.line(top.stop) == self.line(self.here.begin)
+
+    def drop_text(self) -> Piece:
+        """Leave out the rest of a line's words, as far as a block's end; returns the last."""
+        last, line = self.here, self.line(self.here.begin)
+        while self.here.terminal not in _ENDS_TEXT and self.line(self.here.begin) == line:
+            last = self.here
+            self.drop()
+        return last
+
+    def report(
+        self, code: str, message: str, at: Piece, last: Piece | None = None, help: str = ""
+    ) -> bool:
+        """Tell a fault, unless an earlier one on its line explains it; whether it was told."""
+        if at.unknown or self.line(at.begin) in self.mistrusted:
+            return False
+        span = Span(self.source, at.begin, (last or at).stop)
+        self.faults.append(Diagnostic(code, message, span, help=(help,) if help else ()))
+        return True
+
+    def note(self, message: str, piece: Piece) -> None:
+        """Add a second place to the fault told last."""
+        last = self.faults[-1]
+        note = Note(message, Span(self.source, piece.begin, piece.stop))
+        self.faults[-1] = replace(last, notes=(*last.notes, note))
+
+    def mistrust_line(self, piece: Piece) -> None:
+        """Tell nothing more of a token's line."""
+        self.mistrusted.add(self.line(piece.begin))

@@ -1,0 +1,267 @@
+"""What the grammar says of a text with faults: each fault told once, and the text read on.
+
+Where a token cannot come, the fault is named by what could have come and what did; then a token
+is put in, left out or read as another, so that the rest makes sense again.
+"""
+
+from __future__ import annotations
+
+from netc.diagnostics import Diagnostic
+from netc.syntax.faults import Lexed
+from netc.syntax.limits import MAX_ERRORS
+from netc.syntax.pieces import CLOSERS, OPENERS, SCALARS, Piece
+from netc.syntax.repair_lists import ListRepair
+from netc.syntax.wording import character, short, shown
+
+_STARTS_VALUE = {"COLON", *OPENERS}
+_UNQUOTED = {"SLASH", "DOT", "MINUS", "$OTHER"}
+_MAX_REPAIRS = 10 * MAX_ERRORS
+_ATTEMPTS = 8
+"""Repairs at one token before it is left out."""
+
+_QUOTE = 'put a text in quotes: `"..."`'
+
+
+def grammar_faults(lexed: Lexed) -> list[Diagnostic]:
+    """Every fault of the grammar in a text, in the order in which they are met."""
+    return [] if lexed.template else Repair(lexed).run()
+
+
+class Repair(ListRepair):
+    """A reading that tells each fault it meets and goes on; see the module's docstring."""
+
+    def run(self) -> list[Diagnostic]:
+        """Read to the end, or to where nobody would read on."""
+        repairs, attempts, last = 0, 0, -1
+        while not self.done and repairs < _MAX_REPAIRS and len(self.faults) <= MAX_ERRORS:
+            if self.shift():
+                continue
+            repairs += 1
+            attempts = attempts + 1 if self.at == last else 0
+            last = self.at
+            if attempts < _ATTEMPTS:
+                self.mend()
+            else:
+                self.drop()
+        return self.faults
+
+    def mend(self) -> None:
+        """Name the fault at hand, by what could come here, and make the reading go on."""
+        if self.here.terminal == "$END" and self.braces.opened:
+            self.unclosed_block()
+        elif self.can("COLON"):
+            self.mend_after_name()
+        elif self.can("COMMA") and self.can("RSQB"):
+            self.mend_after_item()
+        elif self.can("FLOAT"):
+            self.mend_value() if self.top_is("COLON", "MINUS") else self.mend_item()
+        elif self.can("LBRACE"):
+            self.mend_block_list()
+        elif self.can("LSQB"):
+            self.mend_field()
+        else:
+            self.mend_extension()
+
+    def unclosed_block(self) -> None:
+        """The text ends within a block; what else is unfinished there follows from that."""
+        fault = self.braces.unclosed()
+        if fault.span and fault.span.line not in self.mistrusted:
+            self.faults.append(fault)
+        self.at = len(self.pieces)
+
+    # --- after a field's name: `:` or a block must come
+
+    def mend_after_name(self) -> None:
+        """A name that has neither colon nor block."""
+        here, name = self.here, self.name_before()
+        if here.terminal == "$OTHER" and here.text == "=":
+            message = f"expected `:` after `{name}`, found `=`"
+            self.report("missing-colon", message, here, help="write `:` for `=`")
+            self.replace("COLON", ":")
+        elif here.terminal in _UNQUOTED and self.continues_name():
+            self.bad_name()
+        elif here.terminal in (*SCALARS, "MINUS", "PLACEHOLDER") and not self.names_field():
+            message = f"expected `:` after `{name}`, found {shown(here)}"
+            self.report("missing-colon", message, here, help=f"write `{name}: {here.text}`")
+            self.insert("COLON", ":")
+        elif here.terminal == "$OTHER" and self.follows_on_line():
+            self.bad_character()
+        else:
+            self.name_alone(name)
+
+    def name_before(self) -> str:
+        """The name on top of the stack."""
+        top = self.top()
+        return top.text if top and top.terminal != "RSQB" else "the extension's name"
+
+    def continues_name(self) -> bool:
+        """Whether the token at hand touches the name before it and a colon follows on the line."""
+        top = self.top()
+        if top is None or top.stop != self.here.begin:
+            return False
+        line = self.line(self.here.begin)
+        for piece in self.pieces[self.at : self.at + 20]:
+            if self.line(piece.begin) != line or piece.terminal == "$END":
+                return False
+            if piece.terminal in _STARTS_VALUE:
+                return True
+        return False
+
+    def bad_name(self) -> None:
+        """``kernel-size: 3``: a name with a character that names cannot have."""
+        top, first, last = self.top() or self.here, self.here, self.here
+        while self.here.terminal not in _STARTS_VALUE:
+            last = self.here
+            self.drop()
+        name = short(self.source.text[top.begin : last.stop])
+        message = f"a field's name holds letters, digits and `_`, but {name} has {shown(first)}"
+        self.report("bad-name", message, top, last)
+
+    def name_alone(self, name: str) -> None:
+        """A name with nothing behind it; a block's, where a closing brace too many is to come."""
+        top = self.top() or self.here
+        if self.names_field() and self.braces.surplus > 0:
+            message = f"expected `{{` after `{name}`, found {shown(self.here)}"
+            self.report("missing-brace", message, top, help=f"write `{name} {{`")
+            self.insert("LBRACE", "{")
+            return
+        help = f"write `{name}: ...`, or `{name} {{ ... }}` for a block"
+        if self.follows_word(top):
+            help = _QUOTE
+        self.report("missing-value", f"`{name}` has no value", top, help=help)
+        self.forget_name()
+
+    def follows_word(self, top: Piece) -> bool:
+        """Whether the name on top is the second word of ``name: two words``."""
+        before = self.pieces[self.at - 2] if self.at > 1 else None
+        if before is None or before.terminal != "IDENTIFIER":
+            return False
+        return self.line(before.begin) == self.line(top.begin)
+
+    def forget_name(self) -> None:
+        """Take the name off the stack."""
+        if self.tops("RSQB"):
+            self.forget_extension()
+        else:
+            self.stack.pop(1)
+
+    # --- after a colon: a value must come
+
+    def mend_value(self) -> None:
+        """A field whose value does not come."""
+        here = self.here
+        if self.top_is("MINUS"):
+            message = f"`-` stands before a number only, not before {shown(here)}"
+            self.report("bad-number", message, self.top() or here)
+            self.stack.pop(1)
+        elif here.terminal == "COLON" or (here.terminal == "$OTHER" and here.text == "="):
+            message = f"`{here.text}` follows the colon of `{self.name}`"
+            self.report("unexpected-token", message, here, help=f"leave `{here.text}` out")
+            self.drop()
+        elif here.terminal in _UNQUOTED and self.follows_on_line():
+            self.unquoted(here)
+            self.insert("IDENTIFIER", "")
+        else:
+            self.no_value(2)
+            self.insert("IDENTIFIER", "")
+
+    def no_value(self, depth: int) -> None:
+        """Tell that a field has a colon and nothing behind it; its name is so deep."""
+        colon = self.top(depth - 1) or self.here
+        name = self.stack.first(depth) or colon
+        text = self.source.text[name.begin : colon.begin].strip()
+        help = f"write one behind the colon, or delete {short(text)}"
+        self.report("missing-value", f"{short(text)} has no value", name, colon, help)
+
+    def unquoted(self, first: Piece) -> None:
+        """``source: a/b``: leave the rest of the text out; ``first`` is where it starts."""
+        last = self.drop_text()
+        text = short(self.source.text[first.begin : last.stop])
+        self.report("unquoted-text", f"expected a value, found {text}", first, last, _QUOTE)
+        self.mistrust_line(first)
+
+    # --- between fields: a name, the block's end, or the text's
+
+    def mend_field(self) -> None:
+        """Something stands where a field's name should."""
+        here = self.here
+        if here.terminal in CLOSERS:
+            self.wrong_closer()
+        elif here.terminal in _STARTS_VALUE:
+            self.nameless()
+        elif here.terminal in _UNQUOTED and self.after_value():
+            self.unquoted(self.top() or here)
+        elif here.terminal == "$OTHER":
+            self.bad_character()
+        else:
+            self.unexpected()
+
+    def nameless(self) -> None:
+        """A colon or block without a name; ``a: b: 1`` means that ``a`` has no value."""
+        here = self.here
+        if self.tops("COLON", "IDENTIFIER"):
+            if self.next.terminal in ("SLASH", "$OTHER") and self.after_value():
+                self.unquoted(self.top() or here)
+                return
+            self.no_value(3)
+            self.stack.pop(3)
+            self.at -= 1
+            return
+        kind = "field" if here.terminal == "COLON" else "block"
+        self.report("missing-name", f"a {kind} has no name before `{here.text}`", here)
+        self.insert("IDENTIFIER", "")
+
+    def after_value(self) -> bool:
+        """Whether a field's value came last, on the line at hand."""
+        colon = self.top(2)
+        return colon is not None and colon.terminal == "COLON" and self.follows_on_line()
+
+    def unexpected(self) -> None:
+        """A value, a comma or a bracket where a name should be."""
+        here, help = self.here, ""
+        if here.terminal in SCALARS and self.top_is("COMMA", *SCALARS):
+            help = f"`{self.name}` has one value already; several stand in `[a, b]`"
+        message = f"expected a field's name, found {shown(here)}"
+        if here.terminal == "RSQB":
+            message = "`]` closes nothing"
+        code = "stray-brace" if here.terminal == "RSQB" else "unexpected-token"
+        self.report(code, message, here, help=help)
+        self.mistrust_line(here)
+        self.drop()
+
+    def bad_character(self) -> None:
+        """A character that no token has."""
+        here = self.here
+        help = "a field is `name: value` or `name { ... }`; a comment starts with `#`"
+        message = f"{character(here.text)} has no meaning here"
+        self.report("bad-character", message, here, help=help)
+        self.mistrust_line(here)
+        self.drop()
+
+    def wrong_closer(self) -> None:
+        """A closing brace that closes nothing, or a block of the other kind."""
+        here, opened = self.here, self.braces.opened
+        if not opened or (self.braces.surplus > 0):
+            self.stray_closer()
+            return
+        block, wanted = opened[-1], OPENERS[opened[-1].brace.terminal]
+        closer = "RBRACE" if wanted == "}" else "MORETHAN"
+        fits = any(OPENERS[other.brace.terminal] == here.text for other in opened)
+        if self.braces.surplus < 0 and fits:
+            message = f"the block `{block.head}` is never closed"
+            self.report("unclosed-brace", message, block.brace, help=f"close it with `{wanted}`")
+            self.insert(closer, wanted)
+            return
+        message = f"`{block.head}` is closed by `{here.text}`, expected `{wanted}`"
+        if self.report("mismatched-brace", message, here):
+            self.note(f"`{block.head}` is opened here", block.brace)
+        self.replace(closer, wanted)
+
+    def stray_closer(self) -> None:
+        """A closing brace with no block to close."""
+        here = self.here
+        told = self.report("stray-brace", f"`{here.text}` closes nothing", here, help="delete it")
+        if told and self.braces.closed:
+            block, brace = self.braces.closed[-1]
+            self.note(f"`{block.head}` was closed here", brace)
+        self.drop()

@@ -1,0 +1,148 @@
+"""Faults within ``[ ... ]``: a list of values, of blocks, or the name of an extension."""
+
+from __future__ import annotations
+
+from netc.syntax.pieces import CLOSERS, OPENERS, SCALARS, Piece
+from netc.syntax.reading import Reading
+from netc.syntax.wording import shown
+
+_BEYOND = {*CLOSERS, "$END"}
+_STARTS_VALUE = {"COLON", *OPENERS}
+
+
+class ListRepair(Reading):
+    """A reading that mends lists."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]
+        self._comma_told: Piece | None = None
+
+    def opening_bracket(self) -> Piece:
+        """The ``[`` of the list at hand."""
+        found = (s for s in reversed(self.stack.symbols) if isinstance(s, Piece))
+        return next((piece for piece in found if piece.terminal == "LSQB"), self.here)
+
+    def names_field(self) -> bool:
+        """Whether the token at hand is the name of a field."""
+        name = self.here.terminal in ("IDENTIFIER", "NONFINITE")
+        return name and self.next.terminal in _STARTS_VALUE
+
+    def unclosed_list(self) -> None:
+        """The list ends without its bracket; go on as if that stood here."""
+        self.report("unclosed-bracket", "the list that starts here is never closed",
+                    self.opening_bracket(), help="close it with `]`")  # fmt: skip
+        self.insert("RSQB", "]")
+
+    # --- after an item: `,` or `]` must come
+
+    def mend_after_item(self) -> None:
+        """An item with neither comma nor bracket behind it."""
+        here = self.here
+        if here.terminal == "COLON" and self.top_is("IDENTIFIER", "NONFINITE"):
+            self.stack.pop(2 if self.tops("COMMA", "IDENTIFIER") else 1)
+            self.at -= 1
+            self.unclosed_list()
+        elif here.terminal in _BEYOND or self.names_field():
+            self.unclosed_list()
+        elif here.terminal in SCALARS or here.terminal in ("MINUS", *OPENERS):
+            self.missing_comma()
+        elif here.terminal == "SEMICOLON":
+            self.report("unexpected-token", "the values of a list are parted by `,`, not `;`", here)
+            self.replace("COMMA", ",")
+        else:
+            message = f"expected `,` or `]`, found {shown(here)}"
+            self.report("unexpected-token", message, here)
+            self.drop()
+
+    def missing_comma(self) -> None:
+        """Two items with no comma between them; told once a list."""
+        bracket, here = self.opening_bracket(), self.here
+        if bracket is not self._comma_told:
+            message = f"expected `,` or `]`, found {shown(here)}"
+            help = "the values of a list are parted by `,`"
+            self.report("missing-comma", message, here, help=help)
+        self._comma_told = bracket
+        self.insert("COMMA", ",")
+
+    # --- after `[` or `,`: an item must come
+
+    def mend_item(self) -> None:
+        """An item that does not come."""
+        here = self.here
+        if self.trailing_comma():
+            return
+        if here.terminal == "LSQB":
+            self.report("unexpected-token", "a list holds values, no further lists", here)
+            self.drop_list()
+            self.insert("IDENTIFIER", "")
+        elif here.terminal in _BEYOND or here.terminal == "COLON":
+            self.pop_comma()
+            self.unclosed_list()
+        else:
+            self.report("unexpected-token", f"expected a value, found {shown(here)}", here)
+            self.drop()
+
+    def trailing_comma(self) -> bool:
+        """Whether a comma stood before the bracket; tells it and takes it back."""
+        comma = self.top()
+        if comma is None or comma.terminal != "COMMA" or self.here.terminal != "RSQB":
+            return False
+        self.report("unexpected-token", "no value follows this `,`", comma, help="delete it")
+        self.stack.pop(1)
+        return True
+
+    def pop_comma(self) -> None:
+        """Take a comma off the stack."""
+        if self.top_is("COMMA"):
+            self.stack.pop(1)
+
+    def drop_list(self) -> None:
+        """Leave out a list that must not stand here."""
+        depth = 0
+        while self.here.terminal not in _BEYOND:
+            depth += (self.here.terminal == "LSQB") - (self.here.terminal == "RSQB")
+            self.drop()
+            if depth == 0:
+                return
+
+    # --- `name [`: only blocks may come where no colon stands
+
+    def mend_block_list(self) -> None:
+        """A list without a colon that holds something else than blocks."""
+        here = self.here
+        if self.trailing_comma():
+            return
+        if here.terminal in _BEYOND:
+            self.pop_comma()
+            self.unclosed_list()
+        elif self.tops("LSQB") and (here.terminal in SCALARS or here.terminal == "MINUS"):
+            bracket = self.top() or here
+            message = f"expected `:` after `{self.name}`, found `[`"
+            self.report("missing-colon", message, bracket, help=f"write `{self.name}: [`")
+            self.stack.pop(1)
+            self.at -= 1
+            self.insert("COLON", ":")
+        elif here.terminal in OPENERS:
+            self.missing_comma()
+        else:
+            self.report("unexpected-token", f"expected a block, found {shown(here)}", here)
+            self.drop()
+
+    # --- `[` where a name should be: an extension's name
+
+    def mend_extension(self) -> None:
+        """``[`` that no extension's name follows."""
+        bracket = self.opening_bracket()
+        message = f"expected an extension's name after `[`, found {shown(self.here)}"
+        help = "a list of values stands behind `name:`"
+        self.report("unexpected-token", message, bracket, help=help)
+        self.mistrust_line(bracket)
+        self.forget_extension()
+        while self.here.terminal not in _BEYOND and self.line(self.here.begin) in self.mistrusted:
+            self.drop()
+
+    def forget_extension(self) -> None:
+        """Take ``[`` and what follows off the stack."""
+        while self.stack.symbols and not self.tops("LSQB"):
+            self.stack.pop(1)
+        self.stack.pop(1)

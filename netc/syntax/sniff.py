@@ -1,0 +1,134 @@
+"""Files that are no prototxt, told by how they start.
+
+People hand over what a download gave them: a page instead of the file behind it, a pointer
+instead of the data, weights in the place of the net. To say which is worth more than the first
+character the grammar stumbles on.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from netc.diagnostics import Diagnostic, NetcError, Source, Span
+from netc.syntax.limits import MAX_BYTES
+
+
+class Kind(NamedTuple):
+    """What a file is, and what to do about it."""
+
+    name: str
+    help: str
+
+
+_UNPACK = "unpack it first"
+_WEIGHTS = "the net's text (.prototxt) comes first; give this file as the weights"
+_DOWNLOAD = "download the file itself: on GitHub, by the button `Raw`"
+_CONVERT = "netc reads Caffe's prototxt; look for the net's .prototxt file"
+
+_SIGNATURES: tuple[tuple[bytes, Kind], ...] = (
+    (b"\x1f\x8b", Kind("a gzip archive", "unpack it first: `gunzip FILE`")),
+    (b"PK\x03\x04", Kind("a zip archive", _UNPACK)),
+    (b"PK\x05\x06", Kind("an empty zip archive", _UNPACK)),
+    (b"BZh", Kind("a bzip2 archive", _UNPACK)),
+    (b"\xfd7zXZ\x00", Kind("an xz archive", _UNPACK)),
+    (b"7z\xbc\xaf\x27\x1c", Kind("a 7z archive", _UNPACK)),
+    (b"Rar!\x1a\x07", Kind("a rar archive", _UNPACK)),
+    (b"\x28\xb5\x2f\xfd", Kind("a zstd archive", _UNPACK)),
+    (b"\x89HDF\r\n\x1a\n", Kind("an HDF5 file, as of weights (.caffemodel.h5)", _WEIGHTS)),
+    (b"\x93NUMPY", Kind("a NumPy array (.npy)", "give the net's text here")),
+    (b"\x89PNG\r\n\x1a\n", Kind("a PNG image", "give the net's text here, an image with --input")),
+    (b"\xff\xd8\xff", Kind("a JPEG image", "give the net's text here, an image with --input")),
+    (b"%PDF-", Kind("a PDF document", _CONVERT)),
+    (b"\x7fELF", Kind("a program (ELF)", _CONVERT)),
+    (b"\x80\x02", Kind("a Python pickle", _CONVERT)),
+    (b"\x80\x04", Kind("a Python pickle", _CONVERT)),
+)
+
+_NPZ = Kind("an archive of NumPy arrays (.npz)", _WEIGHTS)
+_TAR = Kind("a tar archive", "unpack it first: `tar xf FILE`")
+_TFLITE = Kind("a TensorFlow Lite model", _CONVERT)
+_ONNX = Kind("an ONNX model", _CONVERT)
+_CAFFEMODEL = Kind("a binary file of Caffe (.caffemodel), not a net's text", _WEIGHTS)
+_BINARY = Kind("a binary file", "give the net's text (.prototxt)")
+
+_TEXTS: tuple[tuple[str, Kind], ...] = (
+    (r"(?i)<(?:!doctype\s+html|html|head|body)\b", Kind("an HTML page", _DOWNLOAD)),
+    (r"(?i)(?:<!--.{0,2000}?-->\s*)+<(?:!doctype\s+html|html)\b", Kind("an HTML page", _DOWNLOAD)),
+    (r"<\?xml\b|<net\b|<Error>", Kind("an XML file", _CONVERT)),
+    (r"version https://git-lfs\.github\.com/spec/",
+     Kind("a git-LFS pointer, not the file it points to", "fetch the file: `git lfs pull`")),
+    (r"404: Not Found\s*\Z|Not Found\s*\Z",
+     Kind("the answer `404: Not Found`, saved in the file's place", _DOWNLOAD)),
+    (r"\{\s*(?:\"[^\"\n]*\"\s*:|\}\s*\Z)|\[\s*[\[{\"\d-]", Kind("a JSON file", _CONVERT)),
+    (r"#!.*\bpython|(?:#[^\n]*\n|\s)*(?:import [A-Za-z_][\w.]*(?: as \w+)?\s*$"
+     r"|from [\w.]+ import |(?:def|class) \w+\s*[(:]|\"\"\")", Kind("a Python program", _CONVERT)),
+    (r"#!", Kind("a script", _CONVERT)),
+    (r"(?:#[^\n]*\n|\s)*(?:syntax\s*=\s*[\"']proto[23]|package\s+[\w.]+\s*;|message\s+\w+\s*\{)",
+     Kind("a schema (.proto), not a net", "give it with --schema, and the net's text here")),
+    (r"(?:[#;][^\n]*\n|\s)*\[(?:net|network|convolutional)\]\s*$",
+     Kind("a darknet configuration (.cfg)", _CONVERT)),
+    (r"(?:#[^\n]*\n|\s)*(?:---\s*$|%YAML|- [\w\"'])", Kind("a YAML file", _CONVERT)),
+    (r"7767517\s", Kind("an ncnn net (.param)", _CONVERT)),
+)  # fmt: skip
+_COMPILED: list[tuple[re.Pattern[str], Kind]] = []
+_HEAD = 8192
+
+
+def binary_kind(head: bytes) -> Kind | None:
+    """What the first bytes of a file that is no text say it is; None for a text."""
+    for signature, kind in _SIGNATURES:
+        if head.startswith(signature):
+            return _NPZ if b".npy" in head[:128] and head[:2] == b"PK" else kind
+    if head[257:262] == b"ustar":
+        return _TAR
+    if head[4:8] == b"TFL3":
+        return _TFLITE
+    if not _is_binary(head):
+        return None
+    if head[:1] == b"\x08" and re.search(rb"onnx|pytorch|ir_version", head):
+        return _ONNX
+    return _CAFFEMODEL if head[:1] in _CAFFE_TAGS else _BINARY
+
+
+_CAFFE_TAGS = (b"\x0a", b"\x12", b"\xa2", b"\x08", b"\x1a", b"\x22", b"\x2a")
+"""First bytes of a binary NetParameter, BlobProto or SolverState: the tags of their fields."""
+
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+
+
+def _is_binary(head: bytes) -> bool:
+    """Whether bytes are no text: a NUL, or more control characters than a slip explains."""
+    return b"\0" in head or len(_CONTROL.findall(head)) > max(2, len(head) // 100)
+
+
+def text_kind(text: str) -> Kind | None:
+    """What the first characters of a text say it is, if it is no prototxt."""
+    head = text[:_HEAD].lstrip("\ufeff \t\r\n\v\f")
+    if not _COMPILED:
+        _COMPILED.extend((re.compile(pattern, re.MULTILINE), kind) for pattern, kind in _TEXTS)
+    return next((kind for pattern, kind in _COMPILED if pattern.match(head)), None)
+
+
+def not_prototxt(name: str, kind: Kind, span: Span | None = None) -> Diagnostic:
+    """The fault of a file that is something else."""
+    return Diagnostic("not-prototxt", f"`{name}` is {kind.name}", span, help=(kind.help,))
+
+
+def check_text(source: Source) -> None:
+    """Refuse a text that is too long or plainly no prototxt.
+
+    Raises:
+        NetcError: which says what it is instead.
+    """
+    if len(source.text) > MAX_BYTES:
+        raise NetcError(too_large(source.name, len(source.text)))
+    kind = text_kind(source.text)
+    if kind:
+        raise NetcError(not_prototxt(source.name, kind, Span(source, 0, 0)))
+
+
+def too_large(name: str, size: int) -> Diagnostic:
+    """The fault of a file beyond the limit."""
+    limit = f"a net's text has at most {MAX_BYTES >> 20} MiB"
+    return Diagnostic("too-large", f"`{name}` has {size / (1 << 20):,.1f} MiB; {limit}")

@@ -1,0 +1,29 @@
+"""How a piece of text is named in a message."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from netc.syntax.pieces import Piece
+
+_LONGEST = 40
+
+
+def short(text: str) -> str:
+    """A text in backticks, shortened, with nothing in it that no screen can show."""
+    clean = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    return f"`{clean if len(clean) <= _LONGEST else clean[: _LONGEST - 3] + '...'}`"
+
+
+def shown(piece: Piece) -> str:
+    """A token as a message names it."""
+    return short(piece.text) if piece.terminal != "$END" else "the end of the text"
+
+
+def character(text: str) -> str:
+    """A character, or a row of them, by itself and, where it is not ASCII, by its names."""
+    first = text[0]
+    if first.isascii() and first.isprintable():
+        return short(text)
+    name = unicodedata.name(first, "")
+    return f"U+{ord(first):04X}" + (f" ({name.lower()})" if name else "")
