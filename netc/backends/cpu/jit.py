@@ -1,0 +1,154 @@
+"""From a kernel's name to its machine code: compiled once, kept on disk, loaded without Numba.
+
+A kernel is a factory in :mod:`netc.backends.cpu.kernels` and its options. Numba types it and LLVM
+makes an object file of it, which is kept in netc's cache under a hash of all kernel sources, the
+versions of the compilers, and the machine; later processes only load that object (llvmlite), so
+that they neither compile nor import Numba.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from netc.backends.cpu.machine import Machine
+from netc.cache import content_key, read_entry, write_entry
+
+Progress = Callable[[int, int, str], None]
+Option = int | float | str | bool | tuple[Any, ...]
+
+
+class KernelSpec(NamedTuple):
+    """A kernel: ``factory(machine, **options)`` of ``netc.backends.cpu.kernels.<module>``."""
+
+    module: str
+    factory: str
+    options: tuple[tuple[str, Option], ...] = ()
+
+    def __str__(self) -> str:
+        options = ",".join(f"{name}={value}" for name, value in self.options)
+        return f"{self.module}.{self.factory}({options})"
+
+
+def spec(module: str, factory: str, **options: Option) -> KernelSpec:
+    """A kernel's spec, options in the order of their names."""
+    return KernelSpec(module, factory, tuple(sorted(options.items())))
+
+
+@cache
+def available() -> bool:
+    """Whether kernels can be compiled here."""
+    return util.find_spec("numba") is not None and util.find_spec("llvmlite") is not None
+
+
+def load(
+    specs: Iterable[KernelSpec], target: Machine, progress: Progress | None = None
+) -> Mapping[KernelSpec, int]:
+    """The address of each kernel's machine code, compiling those that are not yet on disk.
+
+    Args:
+        specs: the kernels wanted.
+        target: the machine they are for.
+        progress: called as (done, total, name) before each kernel that must be compiled, and
+            once at the end.
+    """
+    wanted = tuple(dict.fromkeys(specs))
+    with _LOCK:
+        missing = [s for s in wanted if (s, target) not in _ADDRESSES]
+        absent = [s for s in missing if not _load_cached(s, target)]
+        for done, kernel in enumerate(absent):
+            if progress:
+                progress(done, len(absent), str(kernel))
+            _compile_and_keep(kernel, target)
+        if progress and absent:
+            progress(len(absent), len(absent), "")
+        return {s: _address(s, target) for s in wanted}
+
+
+_LOCK = threading.RLock()
+_ADDRESSES: dict[tuple[KernelSpec, Machine], int] = {}
+_SYMBOLS: dict[tuple[KernelSpec, Machine], str] = {}
+
+
+def _address(kernel: KernelSpec, target: Machine) -> int:
+    key = (kernel, target)
+    if key not in _ADDRESSES:
+        _ADDRESSES[key] = _engine().get_function_address(_SYMBOLS[key])
+    return _ADDRESSES[key]
+
+
+def _load_cached(kernel: KernelSpec, target: Machine) -> bool:
+    key = _cache_key(kernel, target)
+    data = read_entry(f"{key}.o")
+    if data is None:
+        return False
+    digest, _, code = data.partition(b"\n")
+    if digest.decode("ascii", "replace") != content_key(code):
+        return False
+    _add_object(code, kernel, target)
+    return True
+
+
+def _compile_and_keep(kernel: KernelSpec, target: Machine) -> None:
+    code = _compile(kernel, target)
+    write_entry(f"{_cache_key(kernel, target)}.o", content_key(code).encode() + b"\n" + code)
+    _add_object(code, kernel, target)
+
+
+def _compile(kernel: KernelSpec, target: Machine) -> bytes:
+    module = importlib.import_module(f"netc.backends.cpu.kernels.{kernel.module}")
+    compiler = importlib.import_module("netc.backends.cpu.kernels.build")
+    function = getattr(module, kernel.factory)(target, **dict(kernel.options))
+    return bytes(compiler.object_code(function, _symbol(kernel, target), target))
+
+
+def _add_object(code: bytes, kernel: KernelSpec, target: Machine) -> None:
+    import llvmlite.binding as llvm
+
+    _engine().add_object_file(llvm.ObjectFileRef.from_data(code))
+    _SYMBOLS[kernel, target] = _symbol(kernel, target)
+
+
+@cache
+def _engine() -> Any:
+    import llvmlite.binding as llvm
+
+    initialise_llvm()
+    machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+
+
+@cache
+def initialise_llvm() -> None:
+    """Make LLVM ready for this machine; older versions want it said."""
+    import llvmlite.binding as llvm
+
+    try:
+        llvm.initialize()
+    except (RuntimeError, AttributeError):  # done by itself since llvmlite 0.45
+        pass
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+def _symbol(kernel: KernelSpec, target: Machine) -> str:
+    return f"netc_{_cache_key(kernel, target)}"
+
+
+@cache
+def _cache_key(kernel: KernelSpec, target: Machine) -> str:
+    what = f"{kernel}|{target.isa}|{target.cpu}|{target.features}"
+    return content_key(_sources(), what.encode())
+
+
+@cache
+def _sources() -> bytes:
+    folder = Path(__file__).parent
+    files = (*sorted((folder / "kernels").glob("*.py")), folder / "layouts.py", Path(__file__))
+    versions = f"{metadata.version('numba')} {metadata.version('llvmlite')}"
+    return content_key(versions.encode(), *(f.read_bytes() for f in files)).encode()

@@ -1,0 +1,87 @@
+"""A Python function to an object file, through Numba's typing and LLVM's code generator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+from numba.core import types
+from numba.core.compiler import Flags, compile_extra
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
+
+from netc.backends.cpu.jit import initialise_llvm
+from netc.backends.cpu.machine import Machine
+
+SIGNATURE = (types.int64,) * 4
+
+
+def object_code(function: Callable[..., Any], symbol: str, target: Machine) -> bytes:
+    """The object file of a kernel, a function of four int64.
+
+    The symbol's C type is that of Numba's calling convention: it takes two pointers more, in
+    front, to a place for the result and one for an exception, and returns a status; kernels
+    return nothing and raise nothing.
+    """
+    text = llvm_code(function, symbol)
+    module = llvm.parse_assembly(text)
+    return bytes(target_machine(target).emit_object(module))
+
+
+def llvm_code(function: Callable[..., Any], symbol: str) -> str:
+    """The optimised LLVM module of a kernel."""
+    with global_compiler_lock:
+        result = compile_extra(
+            cpu_target.typing_context,
+            cpu_target.target_context,
+            function,
+            SIGNATURE,
+            types.none,
+            _flags(),
+            {},
+        )
+        text = _optimised(result.library)
+    # Numba's own name repeats from process to process, and its environment is named after it.
+    return text.replace(result.fndesc.mangled_name, symbol).replace(
+        result.fndesc.mangled_name[3:], symbol
+    )
+
+
+def _optimised(library: Any) -> str:
+    # Where it can, this goes round Numba's own code generation, which would be for nothing.
+    optimise = getattr(library, "_optimize_final_module", None)
+    if optimise is None or library._linking_libraries:
+        library.finalize()
+        return str(library.get_llvm_str())
+    optimise()
+    return str(library._final_module)
+
+
+def assembly(function: Callable[..., Any], target: Machine) -> str:
+    """The machine code as text, for people."""
+    module = llvm.parse_assembly(llvm_code(function, "kernel"))
+    return str(target_machine(target).emit_assembly(module))
+
+
+def target_machine(target: Machine) -> Any:
+    """LLVM's code generator for a machine."""
+    initialise_llvm()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=target.cpu,
+        features=target.features,
+        opt=3,
+        reloc="static" if target.family == "x86" else "default",
+        codemodel="jitdefault",
+        jit=True,
+    )
+
+
+def _flags() -> Flags:
+    flags = Flags()
+    flags.no_cpython_wrapper = True
+    flags.no_cfunc_wrapper = True
+    flags.no_compile = True
+    flags.error_model = "numpy"  # a division by zero raises nothing
+    flags.nrt = False
+    return flags

@@ -1,0 +1,100 @@
+"""Convolution as a matrix product whose left side is never formed.
+
+For each tile of output pixels the addresses of the input pixels under each tap are worked out
+once; taps outside the input point at zeros. Then each panel of output channels runs the
+micro-kernel over taps and channels. Weights are packed [panel][tap][channel][lane].
+
+A unit of work is ``tiles_per_unit`` tiles by ``panels_per_unit`` panels. Each output is computed
+whole by one unit, so results do not depend on how units are shared among threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+from netc.backends.cpu.kernels import tile as micro
+from netc.backends.cpu.kernels.simd import as_float, int_at, record, set_int
+from netc.backends.cpu.layouts import ConvArgs, PanelArgs
+from netc.backends.cpu.machine import Machine
+
+UNROLL = 4
+_HEADER = 8 * len(ConvArgs._fields)
+_PANEL = 8 * len(PanelArgs._fields)
+
+
+@njit(inline="always")
+def _locate(a: Any, first: int, rows: int, indices: int, pointers: int) -> None:
+    """Write the output index of each pixel of a tile and its input addresses for each tap."""
+    image = a.out_height * a.out_width
+    for i in range(rows):
+        pixel = min(first + i, a.pixels - 1)
+        n = pixel // image
+        y = (pixel - n * image) // a.out_width
+        x = pixel - n * image - y * a.out_width
+        set_int(indices, i, n * a.out_image + y * a.out_row + x * a.out_step)
+        base = a.input + n * a.height * a.width * a.ld
+        for t in range(a.taps):
+            v = y * a.stride_y + int_at(a.offsets, 2 * t)
+            u = x * a.stride_x + int_at(a.offsets, 2 * t + 1)
+            inside = (0 <= v) & (v < a.height) & (0 <= u) & (u < a.width)
+            place = base + (v * a.width + u) * a.ld
+            set_int(pointers, t * rows + i, place if inside else a.zeros)
+
+
+@njit(inline="always")
+def _locate_pointwise(a: Any, first: int, rows: int, indices: int, pointers: int) -> None:
+    for i in range(rows):
+        pixel = min(first + i, a.pixels - 1)
+        set_int(indices, i, pixel)
+        set_int(pointers, i, a.input + pixel * a.ld)
+
+
+def convolve(
+    machine: Machine, rows: int, columns: int, activation: str, residual: bool, pointwise: bool
+) -> Callable[[int, int, int, int], None]:
+    """The kernel for a tile of ``rows`` pixels by ``columns`` vectors.
+
+    ``pointwise``: one tap, stride 1, no padding, output pixels in the order of input pixels.
+    """
+    tile = micro.Tile(rows, columns, machine.width)
+    zeros = micro.zeros(tile)
+    multiply, multiply_one = micro.multiply(tile, UNROLL), micro.multiply(tile, 1)
+    finish = micro.finish(tile, activation, residual)
+    locate = _locate_pointwise if pointwise else _locate
+    lane_bytes = 4 * tile.channels
+
+    def kernel(args: int, begin: int, end: int, scratch: int) -> None:
+        a = record(ConvArgs, args)
+        first, second = as_float(a.first), as_float(a.second)
+        tiles = (a.pixels + rows - 1) // rows
+        tile_units = (tiles + a.tiles_per_unit - 1) // a.tiles_per_unit
+        panel_units = (a.panels + a.panels_per_unit - 1) // a.panels_per_unit
+        indices, pointers = scratch, scratch + 8 * rows
+        main = a.channels // UNROLL * UNROLL
+        for unit in range(begin, end):
+            if a.panel_major:
+                p, q = unit // tile_units, unit % tile_units
+            else:
+                p, q = unit % panel_units, unit // panel_units
+            last_panel = min((p + 1) * a.panels_per_unit, a.panels)
+            last_tile = min((q + 1) * a.tiles_per_unit, tiles)
+            for t in range(q * a.tiles_per_unit, last_tile):
+                locate(a, t * rows, rows, indices, pointers)
+                for k in range(p * a.panels_per_unit, last_panel):
+                    panel = record(PanelArgs, args + _HEADER + k * _PANEL)
+                    sums = zeros()
+                    weights = panel.weights
+                    for tap in range(a.taps):
+                        row = pointers + tap * (8 * rows)
+                        for c in range(0, main, UNROLL):
+                            sums = multiply(sums, row, panel.input_offset + 4 * c, weights)
+                            weights += UNROLL * lane_bytes
+                        for c in range(main, a.channels):
+                            sums = multiply_one(sums, row, panel.input_offset + 4 * c, weights)
+                            weights += lane_bytes
+                    finish(sums, a.pixels - t * rows, indices, panel, first, second)
+
+    return kernel

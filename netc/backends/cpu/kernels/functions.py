@@ -1,0 +1,192 @@
+"""Elementary functions of vectors, as LLVM code: exp, log, tanh and the activations.
+
+Polynomials after S. Moshier's Cephes (expf, logf, tanhf), whose errors are under 2 units in the
+last place; written so that no platform's mathematical library is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+
+from netc.backends.cpu.kernels.simd import (
+    I32,
+    Vector,
+    _first,
+    call,
+    emit_fma,
+    function,
+    same,
+)
+
+_ROUND = 12582912.0  # 1.5 * 2**23: adding it leaves the nearest integer in the low bits
+_EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5)
+_LOG = (
+    7.0376836292e-2,
+    -1.1514610310e-1,
+    1.1676998740e-1,
+    -1.2420140846e-1,
+    1.4249322787e-1,
+    -1.6668057665e-1,
+    2.0000714765e-1,
+    -2.4999993993e-1,
+    3.3333331174e-1,
+)
+_TANH = (
+    -5.70498872745e-3,
+    2.06390887954e-2,
+    -5.37397155531e-2,
+    1.33314422036e-1,
+    -3.33332819422e-1,
+)
+
+
+def emit_max(b: ir.IRBuilder, x: Any, y: Any) -> Any:
+    """The larger; y where either is not a number."""
+    return b.select(b.fcmp_ordered(">", x, y), x, y)
+
+
+def emit_min(b: ir.IRBuilder, x: Any, y: Any) -> Any:
+    """The smaller; y where either is not a number."""
+    return b.select(b.fcmp_ordered("<", x, y), x, y)
+
+
+def emit_abs(b: ir.IRBuilder, x: Any) -> Any:
+    """The absolute value."""
+    return call(b, "llvm.fabs", x)
+
+
+def emit_sqrt(b: ir.IRBuilder, x: Any) -> Any:
+    """The square root, rounded right."""
+    return call(b, "llvm.sqrt", x)
+
+
+def emit_exp(b: ir.IRBuilder, x: Any) -> Any:
+    """e to the x, to 2 units in the last place; 0 and infinity beyond float32's range."""
+    n = x.type.count
+    x = emit_max(b, same(n, -104.0), emit_min(b, same(n, 89.0), x))
+    magic = emit_fma(b, x, same(n, 1.44269504088896341), same(n, _ROUND))
+    whole = b.fsub(magic, same(n, _ROUND))
+    r = emit_fma(b, whole, same(n, -0.693359375), x)
+    r = emit_fma(b, whole, same(n, 2.12194440e-4), r)
+    p = emit_polynomial(b, r, _EXP)
+    y = b.fadd(emit_fma(b, p, b.fmul(r, r), r), same(n, 1.0))
+    power = b.sub(_bits(b, magic), _bits(b, same(n, _ROUND)))
+    half = b.ashr(power, _ints(n, 1))
+    return b.fmul(b.fmul(y, _power_of_two(b, half)), _power_of_two(b, b.sub(power, half)))
+
+
+def emit_log(b: ir.IRBuilder, x: Any) -> Any:
+    """The natural logarithm of normal positive numbers."""
+    n = x.type.count
+    bits = b.sub(_bits(b, x), _ints(n, 0x3F3504F3))  # the bits of sqrt(1/2)
+    power = b.sitofp(b.ashr(bits, _ints(n, 23)), x.type)
+    mantissa = b.add(b.and_(bits, _ints(n, 0x007FFFFF)), _ints(n, 0x3F3504F3))
+    m = b.fsub(b.bitcast(mantissa, x.type), same(n, 1.0))
+    square = b.fmul(m, m)
+    y = b.fmul(b.fmul(emit_polynomial(b, m, _LOG), m), square)
+    y = emit_fma(b, power, same(n, -2.12194440e-4), y)
+    y = emit_fma(b, square, same(n, -0.5), y)
+    return emit_fma(b, power, same(n, 0.693359375), b.fadd(m, y))
+
+
+def emit_sigmoid(b: ir.IRBuilder, x: Any) -> Any:
+    """1 / (1 + exp(-x))."""
+    one = same(x.type.count, 1.0)
+    return b.fdiv(one, b.fadd(one, emit_exp(b, b.fneg(x))))
+
+
+def emit_tanh(b: ir.IRBuilder, x: Any) -> Any:
+    """The hyperbolic tangent."""
+    n = x.type.count
+    size = emit_abs(b, x)
+    square = b.fmul(x, x)
+    small = emit_fma(b, b.fmul(emit_polynomial(b, square, _TANH), square), x, x)
+    e = emit_exp(b, b.fmul(size, same(n, 2.0)))
+    large = b.fsub(same(n, 1.0), b.fdiv(same(n, 2.0), b.fadd(e, same(n, 1.0))))
+    large = call(b, "llvm.copysign", large, x)
+    return b.select(b.fcmp_unordered("<", size, same(n, 0.625)), small, large)
+
+
+def emit_polynomial(b: ir.IRBuilder, x: Any, coefficients: tuple[float, ...]) -> Any:
+    """Horner's rule, the highest power first."""
+    y = same(x.type.count, coefficients[0])
+    for c in coefficients[1:]:
+        y = emit_fma(b, y, x, same(x.type.count, c))
+    return y
+
+
+def emit_relu(b: ir.IRBuilder, x: Any) -> Any:
+    """max(x, 0); what is not a number stays so."""
+    return emit_max(b, same(x.type.count, 0.0), x)
+
+
+def emit_leaky(b: ir.IRBuilder, x: Any, slope: Any) -> Any:
+    """X where positive, slope * x elsewhere."""
+    return b.select(b.fcmp_ordered(">", x, same(x.type.count, 0.0)), x, b.fmul(x, slope))
+
+
+def emit_elu(b: ir.IRBuilder, x: Any, alpha: Any) -> Any:
+    """X where positive, alpha * (exp(x) - 1) elsewhere."""
+    zero, one = same(x.type.count, 0.0), same(x.type.count, 1.0)
+    low = b.fmul(alpha, b.fsub(emit_exp(b, emit_min(b, x, zero)), one))
+    return b.select(b.fcmp_ordered(">", x, zero), x, low)
+
+
+Activation = Callable[[ir.IRBuilder, Any, Any, Any, Any], Any]
+
+#: kind -> code for (builder, x, first, second, slopes), the last three being vectors.
+ACTIVATIONS: dict[str, Activation] = {
+    "none": lambda b, x, first, second, slopes: x,
+    "relu": lambda b, x, first, second, slopes: emit_relu(b, x),
+    "leaky": lambda b, x, first, second, slopes: emit_leaky(b, x, first),
+    "prelu": lambda b, x, first, second, slopes: emit_leaky(b, x, slopes),
+    "clip": lambda b, x, first, second, slopes: emit_min(b, second, emit_max(b, first, x)),
+    "elu": lambda b, x, first, second, slopes: emit_elu(b, x, first),
+    "sigmoid": lambda b, x, first, second, slopes: emit_sigmoid(b, x),
+    "tanh": lambda b, x, first, second, slopes: emit_tanh(b, x),
+    "swish": lambda b, x, first, second, slopes: b.fmul(x, emit_sigmoid(b, b.fmul(x, first))),
+}
+
+
+def _ints(lanes: int, value: int) -> ir.Constant:
+    return ir.Constant(ir.VectorType(I32, lanes), [value] * lanes)
+
+
+def _bits(b: ir.IRBuilder, x: Any) -> Any:
+    return b.bitcast(x, ir.VectorType(I32, x.type.count))
+
+
+def _power_of_two(b: ir.IRBuilder, power: Any) -> Any:
+    lanes = power.type.count
+    shifted = b.shl(b.add(power, _ints(lanes, 127)), _ints(lanes, 23))
+    return b.bitcast(shifted, same(lanes, 0.0).type)
+
+
+def _unary(name: str, emit: Callable[[ir.IRBuilder, Any], Any]) -> Any:
+    return function(name, 1, _first, lambda b, t, v: emit(b, v[0]))
+
+
+def _binary(name: str, emit: Callable[[ir.IRBuilder, Any, Any], Any]) -> Any:
+    return function(name, 2, _first, lambda b, t, v: emit(b, v[0], v[1]))
+
+
+exp = _unary("exp", emit_exp)
+log = _unary("log", emit_log)
+tanh = _unary("tanh", emit_tanh)
+sigmoid = _unary("sigmoid", emit_sigmoid)
+sqrt = _unary("sqrt", emit_sqrt)
+absolute = _unary("absolute", emit_abs)
+maximum = _binary("maximum", emit_max)
+minimum = _binary("minimum", emit_min)
+
+
+def activation(kind: str) -> Any:
+    """A Numba function (x, first, second, slopes) -> activated vector; all are vectors."""
+
+    def result(x: Vector, first: Any, second: Any, slopes: Any) -> Vector:
+        return x
+
+    return function(kind, 4, result, lambda b, t, v: ACTIVATIONS[kind](b, *v))

@@ -1,0 +1,266 @@
+"""Vectors of float32 for Numba: a type, its arithmetic, and memory by address.
+
+``load(W, address)`` and ``splat(W, x)`` make vectors of ``W`` lanes, W a constant; ``+ - * /`` work
+on two of them. All addresses are int64. Each operation becomes one LLVM instruction or intrinsic,
+so that what is written is what runs. ``fma`` contracts where the machine can.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
+
+I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
+F32 = ir.FloatType()
+Emit = Callable[..., Any]
+
+
+class Vector(types.Type):
+    """A vector of ``lanes`` float32."""
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+        super().__init__(name=f"float32x{lanes}")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Vector) -> None:
+        super().__init__(manager, kind, vector(kind.lanes))
+
+
+def vector(lanes: int) -> ir.VectorType:
+    """LLVM's type of a vector."""
+    return ir.VectorType(F32, lanes)
+
+
+def i64(value: int) -> ir.Constant:
+    """An int64 constant."""
+    return ir.Constant(I64, value)
+
+
+def f32(value: float) -> ir.Constant:
+    """A float32 constant."""
+    return ir.Constant(F32, value)
+
+
+def same(lanes: int, value: float) -> ir.Constant:
+    """A vector constant of equal lanes."""
+    return ir.Constant(vector(lanes), [value] * lanes)
+
+
+def pointer(b: ir.IRBuilder, address: Any, offset: int, kind: Any) -> Any:
+    """A typed pointer to ``address + offset`` (bytes)."""
+    place = b.add(address, i64(offset)) if offset else address
+    return b.inttoptr(place, kind.as_pointer())
+
+
+def emit_load(b: ir.IRBuilder, address: Any, offset: int, kind: Any) -> Any:
+    """A load from an address that need only be aligned to 4."""
+    return b.load(pointer(b, address, offset, kind), align=4)
+
+
+def emit_store(b: ir.IRBuilder, value: Any, address: Any, offset: int = 0) -> None:
+    """A store to an address that need only be aligned to 4."""
+    b.store(value, pointer(b, address, offset, value.type), align=4)
+
+
+def emit_splat(b: ir.IRBuilder, x: Any, lanes: int) -> Any:
+    """All lanes equal to a scalar."""
+    none = ir.Constant(vector(lanes), ir.Undefined)
+    one = b.insert_element(none, x, ir.Constant(I32, 0))
+    return b.shuffle_vector(one, none, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
+
+
+def call(b: ir.IRBuilder, name: str, *operands: Any) -> Any:
+    """A call of an LLVM intrinsic whose operands and result have one type."""
+    kind = operands[0].type
+    suffix = f"v{kind.count}f32" if isinstance(kind, ir.VectorType) else "f32"
+    function_type = ir.FunctionType(kind, [kind] * len(operands))
+    return b.call(b.module.declare_intrinsic(f"{name}.{suffix}", (), function_type), operands)
+
+
+def emit_fma(b: ir.IRBuilder, x: Any, y: Any, z: Any) -> Any:
+    """x * y + z, rounded once where the machine can."""
+    return call(b, "llvm.fmuladd", x, y, z)
+
+
+def emit_mask(b: ir.IRBuilder, lanes: int, count: Any) -> Any:
+    """True in the first ``count`` lanes."""
+    kind = ir.VectorType(I32, lanes)
+    none = ir.Constant(kind, ir.Undefined)
+    n = b.insert_element(none, b.trunc(count, I32), ir.Constant(I32, 0))
+    n = b.shuffle_vector(n, none, ir.Constant(kind, [0] * lanes))
+    return b.icmp_signed("<", ir.Constant(kind, list(range(lanes))), n)
+
+
+def emit_load_part(b: ir.IRBuilder, address: Any, lanes: int, count: Any, rest: Any) -> Any:
+    """The first ``count`` lanes from memory, the others from ``rest``."""
+    kind = vector(lanes)
+    function_type = ir.FunctionType(kind, [kind.as_pointer(), I32, ir.VectorType(I1, lanes), kind])
+    name = f"llvm.masked.load.v{lanes}f32.p0"
+    function = b.module.declare_intrinsic(_masked(name, lanes), (), function_type)
+    place = b.inttoptr(address, kind.as_pointer())
+    return b.call(function, [place, ir.Constant(I32, 4), emit_mask(b, lanes, count), rest])
+
+
+def emit_store_masked(b: ir.IRBuilder, value: Any, address: Any, mask: Any) -> None:
+    """Store the lanes whose mask is set."""
+    kind = value.type
+    function_type = ir.FunctionType(ir.VoidType(), [kind, kind.as_pointer(), I32, mask.type])
+    name = _masked(f"llvm.masked.store.v{kind.count}f32.p0", kind.count)
+    store_lanes = b.module.declare_intrinsic(name, (), function_type)
+    place = b.inttoptr(address, kind.as_pointer())
+    b.call(store_lanes, [value, place, ir.Constant(I32, 4), mask])
+
+
+def emit_store_part(b: ir.IRBuilder, value: Any, address: Any, count: Any) -> None:
+    """Store the first ``count`` lanes; all of them by a plain store."""
+    lanes = value.type.count
+    whole = b.icmp_signed(">=", count, i64(lanes))
+    with b.if_else(whole, likely=True) as (then, otherwise):
+        with then:
+            emit_store(b, value, address)
+        with otherwise:
+            emit_store_masked(b, value, address, emit_mask(b, lanes, count))
+
+
+def _masked(name: str, lanes: int) -> str:
+    """The intrinsic's name as this LLVM spells it: typed pointers name what they point at."""
+    typed = "*" in str(F32.as_pointer())
+    return f"{name}v{lanes}f32" if typed else name
+
+
+def function(name: str, arity: int, result: Callable[..., Any], emit: Emit) -> Any:
+    """A function that Numba compiles to what ``emit`` emits.
+
+    Args:
+        name: for messages.
+        arity: number of arguments.
+        result: argument types -> the result's type; constants come as literal types.
+        emit: (builder, argument types, argument values) -> the result's LLVM value.
+    """
+
+    def definition(context: Any, *arguments: Any) -> Any:
+        signature = result(*arguments)(*arguments)
+
+        def generate(target: Any, b: Any, signature: Any, values: Any) -> Any:
+            made = emit(b, signature.args, values)
+            return target.get_dummy_value() if signature.return_type == types.none else made
+
+        return signature, generate
+
+    definition.__name__ = definition.__qualname__ = name
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    names = ("context", *(f"x{i}" for i in range(arity)))
+    parameters = [inspect.Parameter(n, kind) for n in names]
+    definition.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return intrinsic(prefer_literal=True)(definition)
+
+
+def _lanes(width: Any, *rest: Any) -> Vector:
+    return Vector(width.literal_value)
+
+
+def _first(x: Any, *rest: Any) -> Any:
+    return x
+
+
+def _nothing(*arguments: Any) -> Any:
+    return types.none
+
+
+def _int64(*arguments: Any) -> Any:
+    return types.int64
+
+
+def _float32(*arguments: Any) -> Any:
+    return types.float32
+
+
+def _count(x: Any) -> int:
+    return int(x.literal_value)
+
+
+def _item(b: ir.IRBuilder, address: Any, index: Any, size: int, kind: Any) -> Any:
+    return b.inttoptr(b.add(address, b.mul(index, i64(size))), kind.as_pointer())
+
+
+def _record_type(layout: Any, address: Any) -> Any:
+    fields = layout.instance_class._fields
+    return types.NamedUniTuple(types.int64, len(fields), layout.instance_class)
+
+
+def _emit_record(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+    count = len(arguments[0].instance_class._fields)
+    made = ir.Constant(ir.ArrayType(I64, count), ir.Undefined)
+    for i in range(count):
+        made = b.insert_value(made, b.load(pointer(b, values[1], 8 * i, I64)), i)
+    return made
+
+
+def _emit_bits(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+    return b.bitcast(b.trunc(values[0], I32), F32)
+
+
+# ``record(Layout, address)``: the argument block there, as that NamedTuple of int64.
+record = function("record", 2, _record_type, _emit_record)
+as_float = function("as_float", 1, _float32, _emit_bits)
+
+# Scalars in memory: element ``index`` of the array at ``address``.
+int_at = function("int_at", 2, _int64, lambda b, t, v: b.load(_item(b, v[0], v[1], 8, I64)))
+float_at = function("float_at", 2, _float32, lambda b, t, v: b.load(_item(b, v[0], v[1], 4, F32)))
+set_int = function(
+    "set_int", 3, _nothing, lambda b, t, v: b.store(v[2], _item(b, v[0], v[1], 8, I64))
+)
+set_float = function(
+    "set_float", 3, _nothing, lambda b, t, v: b.store(v[2], _item(b, v[0], v[1], 4, F32))
+)
+
+# Vectors in memory, in ``count`` of their lanes only for the ``_part`` kinds.
+load = function("load", 2, _lanes, lambda b, t, v: emit_load(b, v[1], 0, vector(_count(t[0]))))
+load_part = function(
+    "load_part",
+    3,
+    _lanes,
+    lambda b, t, v: emit_load_part(b, v[1], _count(t[0]), v[2], same(_count(t[0]), 0.0)),
+)
+store = function("store", 2, _nothing, lambda b, t, v: emit_store(b, v[1], v[0]))
+store_part = function(
+    "store_part", 3, _nothing, lambda b, t, v: emit_store_part(b, v[1], v[0], v[2])
+)
+broadcast = function(
+    "broadcast",
+    2,
+    _lanes,
+    lambda b, t, v: emit_splat(b, emit_load(b, v[1], 0, F32), _count(t[0])),
+)
+splat = function("splat", 2, _lanes, lambda b, t, v: emit_splat(b, v[1], _count(t[0])))
+
+# Arithmetic.
+fma = function("fma", 3, _first, lambda b, t, v: emit_fma(b, *v))
+
+
+def _define_operator(symbol: Any, emit: Emit) -> None:
+    @type_callable(symbol)
+    def typing(context: Any) -> Any:
+        def typer(x: Any, y: Any) -> Any:
+            return x if isinstance(x, Vector) and x == y else None
+
+        return typer
+
+    @lower_builtin(symbol, Vector, Vector)
+    def lowering(context: Any, b: Any, signature: Any, values: Any) -> Any:
+        return emit(b, *values)
+
+
+_define_operator(operator.add, lambda b, x, y: b.fadd(x, y))
+_define_operator(operator.sub, lambda b, x, y: b.fsub(x, y))
+_define_operator(operator.mul, lambda b, x, y: b.fmul(x, y))
+_define_operator(operator.truediv, lambda b, x, y: b.fdiv(x, y))

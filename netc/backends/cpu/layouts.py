@@ -1,0 +1,76 @@
+"""The argument blocks of kernels: one int64 a field, in the order of the fields.
+
+Builders in :mod:`netc.backends.cpu.steps` make them, kernels read them by
+``record(Layout, address)``. Addresses and leading dimensions are in bytes inside kernels; builders
+give places and the runner turns them into addresses. Float fields hold float32 bits.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class RunArgs(NamedTuple):
+    """What the program loop reads; one block per context and segment."""
+
+    steps: Any
+    count: Any
+    threads: Any
+    epoch: Any
+    scratch: Any
+    scratch_stride: Any
+    ticks: Any
+    yield_function: Any
+    clock_function: Any
+    clock: Any
+    counters: Any
+
+
+class StepRow(NamedTuple):
+    """One row of the step table."""
+
+    kernel: Any
+    args: Any
+    units: Any
+    grain: Any
+
+
+class ConvArgs(NamedTuple):
+    """A convolution as an implicit matrix product; ``panels`` rows of PanelArgs follow."""
+
+    input: Any
+    ld: Any
+    height: Any
+    width: Any
+    out_height: Any
+    out_width: Any
+    pixels: Any
+    stride_y: Any
+    stride_x: Any
+    taps: Any
+    offsets: Any
+    channels: Any
+    zeros: Any
+    panels: Any
+    tiles_per_unit: Any
+    panels_per_unit: Any
+    panel_major: Any
+    out_image: Any
+    out_row: Any
+    out_step: Any
+    first: Any
+    second: Any
+
+
+class PanelArgs(NamedTuple):
+    """One panel of output channels: its packed weights and where its results go."""
+
+    weights: Any
+    bias: Any
+    input_offset: Any
+    output: Any
+    output_ld: Any
+    channels: Any
+    residual: Any
+    residual_ld: Any
+    slopes: Any

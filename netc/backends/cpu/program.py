@@ -1,0 +1,314 @@
+"""Programs: what a planner gives and a context runs.
+
+A :class:`Program` is a sequence of steps over one arena of float32. A :class:`Step` is a compiled
+kernel with its arguments; builders in :mod:`netc.backends.cpu.steps` make them from views of
+values (:class:`netc.backends.cpu.views.View`). A :class:`PythonStep` is anything else: it is called
+between compiled steps with the context, whose :meth:`Context.array` shows values as NumPy arrays.
+
+    view_x = dense(Arena(0), 1, 56, 56, 64)
+    view_y = dense(Arena(56 * 56 * 64), 1, 56, 56, 64)
+    program = Program((conv_step(...),), arena=2 * 56 * 56 * 64)
+    context = Context(program, threads=2)
+    context.run([image, result])  # arrays that External(0) and External(1) name
+
+A program is immutable and shared. A context has an arena and threads of its own; any number of
+contexts of one program may run at once, each from one thread at a time. Running allocates nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.backends.cpu import jit
+from netc.backends.cpu.layouts import RunArgs, StepRow
+from netc.backends.cpu.machine import Machine, machine
+from netc.backends.cpu.pool import Workers
+from netc.backends.cpu.views import Arena, External, Place, View
+
+Constant = NDArray[Any]
+Argument = int | float | Place | Constant
+_ALIGNMENT = 64
+_RUN = jit.spec("runner", "run")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """A compiled kernel and its arguments.
+
+    Args:
+        name: the layer's name, for times and messages.
+        kernel: what to run.
+        args: int; float (becomes float32 bits); a place in the arena or in the caller's arrays
+            (becomes its address); or an array (becomes the address of its data; it is kept alive).
+        units: independent pieces of work; each is done by one thread.
+        scratch: bytes of scratch memory that a thread needs.
+        grain: units that a thread takes at a time at least.
+    """
+
+    name: str
+    kernel: jit.KernelSpec
+    args: tuple[Argument, ...]
+    units: int
+    scratch: int = 0
+    grain: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PythonStep:
+    """A step done by NumPy, with the context as its argument."""
+
+    name: str
+    function: Callable[[Context], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Steps in order, and the size of the arena they use in floats."""
+
+    steps: tuple[Step | PythonStep, ...]
+    arena: int
+    target: Machine | None = None
+
+    @property
+    def machine(self) -> Machine:
+        """What its kernels are compiled for."""
+        return self.target or machine()
+
+    @cached_property
+    def segments(self) -> tuple[PythonStep | tuple[Step, ...], ...]:
+        """Runs of compiled steps, and Python steps between them."""
+        found: list[PythonStep | tuple[Step, ...]] = []
+        for compiled, group in groupby(self.steps, lambda s: isinstance(s, Step)):
+            if compiled:
+                found.append(tuple(s for s in group if isinstance(s, Step)))
+            else:
+                found.extend(s for s in group if isinstance(s, PythonStep))
+        return tuple(found)
+
+    def compile(self, progress: jit.Progress | None = None) -> None:
+        """Have every kernel's machine code ready."""
+        self.addresses(progress)
+
+    def addresses(self, progress: jit.Progress | None = None) -> dict[jit.KernelSpec, int]:
+        """Each kernel's address, the program loop's included."""
+        kernels = [s.kernel for s in self.steps if isinstance(s, Step)]
+        return dict(jit.load([_RUN, *kernels], self.machine, progress))
+
+
+class Context:
+    """An arena, threads, and a program bound to them.
+
+    Args:
+        program: what to run.
+        threads: how many take part; results do not depend on it.
+    """
+
+    def __init__(self, program: Program, threads: int = 1) -> None:
+        self.program = program
+        self._externals: list[NDArray[np.float32]] = []
+        self._lock = threading.Lock()
+        self._arena = _aligned(4 * program.arena).view(np.float32)
+        compiled = [s for s in program.steps if isinstance(s, Step)]
+        stride = max((_rounded(s.scratch) for s in compiled), default=0) + _ALIGNMENT
+        shared = _Shared(
+            program.addresses(), threads, self._arena, _aligned(stride * threads), stride
+        )
+        self._bound = [
+            s if isinstance(s, PythonStep) else _Segment(s, shared) for s in program.segments
+        ]
+        self._gang = _Gang(shared, [s for s in self._bound if isinstance(s, _Segment)])
+        weakref.finalize(self, self._gang.stop)
+
+    def run(self, externals: Sequence[NDArray[np.float32]] = ()) -> None:
+        """Run all steps.
+
+        Args:
+            externals: C-contiguous float32 arrays, the inputs and outputs, in the order of their
+                indices; they must not be touched meanwhile.
+        """
+        with self._lock:
+            self._externals = list(externals)
+            bases = [a.ctypes.data for a in externals]
+            for segment in self._bound:
+                if isinstance(segment, PythonStep):
+                    segment.function(self)
+                else:
+                    self._gang.run(segment, bases)
+
+    def time(self, externals: Sequence[NDArray[np.float32]] = ()) -> list[float]:
+        """Run all steps and give each one's wall time in seconds, in the order of the steps."""
+        with self._lock:
+            self._externals = list(externals)
+            bases = [a.ctypes.data for a in externals]
+            times: list[float] = []
+            for segment in self._bound:
+                start = time.perf_counter()
+                if isinstance(segment, PythonStep):
+                    segment.function(self)
+                    times.append(time.perf_counter() - start)
+                else:
+                    times.extend(self._gang.time(segment, bases))
+            return times
+
+    def array(self, view: View) -> NDArray[np.float32]:
+        """A value as a NumPy view of shape (n, c, h, w), to read or write between steps."""
+        row = 4 * view.ld * view.w
+        strides = (row * view.h, row, 4 * view.ld, 4)
+        shape = (view.n, view.h, view.w, view.c)
+        memory = self.flat(view.place, view.size)
+        return np.lib.stride_tricks.as_strided(memory, shape, strides).transpose(0, 3, 1, 2)
+
+    def flat(self, place: Place, count: int) -> NDArray[np.float32]:
+        """``count`` floats from a place on, as a NumPy view."""
+        whole = self._arena if isinstance(place, Arena) else self._externals[place.array]
+        return whole.reshape(-1)[place.offset : place.offset + count]
+
+
+@dataclass(frozen=True, eq=False)
+class _Shared:
+    """What all segments of a context use."""
+
+    addresses: Mapping[jit.KernelSpec, int]
+    threads: int
+    arena: NDArray[np.float32]
+    scratch: NDArray[np.uint8]
+    stride: int
+
+
+class _Segment:
+    """Compiled steps bound to an arena, as tables that the program loop reads."""
+
+    def __init__(self, steps: Sequence[Step], shared: _Shared) -> None:
+        self.steps = steps
+        self.shared = shared
+        self.epoch = 0
+        self.args, starts, self.patches = _arguments(steps, shared.arena.ctypes.data)
+        base = self.args.ctypes.data
+        rows = [
+            StepRow(shared.addresses[s.kernel], base + 8 * start, s.units, s.grain)
+            for s, start in zip(steps, starts, strict=True)
+        ]
+        self.rows = np.array(rows, np.int64)
+        self.counters = _aligned(len(steps) * (shared.threads + 1) * _ALIGNMENT)
+        self.counters[:] = 0
+        self.ticks = np.zeros(len(steps) + 1, np.int64)
+        self.block = np.array(
+            RunArgs(
+                steps=self.rows.ctypes.data,
+                count=len(steps),
+                threads=shared.threads,
+                epoch=-1,
+                scratch=shared.scratch.ctypes.data,
+                scratch_stride=shared.stride,
+                ticks=0,
+                yield_function=_system_function("sched_yield", "SwitchToThread"),
+                clock_function=_system_function("clock_gettime", ""),
+                clock=getattr(time, "CLOCK_MONOTONIC", 0),
+                counters=self.counters.ctypes.data,
+            ),
+            np.int64,
+        )
+        self.address = self.block.ctypes.data
+
+
+class _Gang:
+    """The threads of a context: the caller's and those that help."""
+
+    def __init__(self, shared: _Shared, segments: Sequence[_Segment]) -> None:
+        self._loop = _LOOP(shared.addresses[_RUN])
+        self._segments = segments
+        self._current = segments[0].address if segments else 0
+        helpers = range(1, shared.threads) if segments else ()
+        self._workers = Workers([partial(self._help, slot) for slot in helpers])
+        self.stop = self._workers.stop
+
+    def _help(self, slot: int) -> None:
+        self._loop(_RESULT, _RESULT, self._current, slot, -1, 0)
+
+    def run(self, segment: _Segment, bases: Sequence[int]) -> None:
+        """Run a segment's steps with these addresses of the caller's arrays."""
+        for position, index, offset in segment.patches:
+            segment.args[position] = bases[index] + offset
+        self._current = segment.address
+        self._workers.wake()
+        self._loop(_RESULT, _RESULT, segment.address, 0, segment.epoch, 0)
+        segment.epoch += 1
+
+    def time(self, segment: _Segment, bases: Sequence[int]) -> list[float]:
+        """Run a segment and give its steps' seconds."""
+        at = RunArgs._fields.index("ticks")
+        segment.block[at] = segment.ticks.ctypes.data
+        start = time.perf_counter()
+        self.run(segment, bases)
+        total = time.perf_counter() - start
+        segment.block[at] = 0
+        spent = np.diff(segment.ticks)
+        return [float(t) for t in spent * (total / max(1, int(spent.sum())))]
+
+
+# The two addresses in front belong to Numba's calling convention: a result's and an error's place.
+_LOOP = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 4)
+_NOWHERE = (ctypes.c_void_p * 2)()
+_RESULT = ctypes.addressof(_NOWHERE)
+
+
+def _arguments(
+    steps: Sequence[Step], arena: int
+) -> tuple[NDArray[np.int64], list[int], list[tuple[int, int, int]]]:
+    """All steps' argument blocks, where each starts, and (position, array, bytes) to patch."""
+    values: list[int] = []
+    starts: list[int] = []
+    patches: list[tuple[int, int, int]] = []
+    for step in steps:
+        starts.append(len(values))
+        for argument in step.args:
+            if isinstance(argument, External):
+                patches.append((len(values), argument.array, 4 * argument.offset))
+            values.append(_number(argument, arena))
+    return np.array(values, np.int64), starts, patches
+
+
+def _number(argument: Argument, arena: int) -> int:
+    if isinstance(argument, float):
+        return int(struct.unpack("<I", struct.pack("<f", argument))[0])
+    if isinstance(argument, Arena):
+        return arena + 4 * argument.offset
+    if isinstance(argument, External):
+        return 0
+    if isinstance(argument, np.ndarray):
+        return int(argument.ctypes.data)
+    return int(argument)
+
+
+def _rounded(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+def _aligned(size: int) -> NDArray[np.uint8]:
+    """Bytes that start at a cache line."""
+    raw = np.zeros(_rounded(size) + _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + _rounded(size)]
+
+
+@cache
+def _system_function(posix: str, windows: str) -> int:
+    """The address of a function of the C library or of Windows; 0 where there is none."""
+    try:
+        function = getattr(ctypes.CDLL(None), posix, None)
+    except (OSError, TypeError):  # Windows has no such library
+        kernel32 = getattr(getattr(ctypes, "windll", None), "kernel32", None)
+        function = getattr(kernel32, windows, None) if windows else None
+    return ctypes.cast(function, ctypes.c_void_p).value or 0 if function else 0

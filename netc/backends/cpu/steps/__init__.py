@@ -1,0 +1,1 @@
+"""Builders: from shapes, views and weights to the steps of a program."""

@@ -1,0 +1,55 @@
+"""What a kernel does to its results before it stores them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.backends.cpu.views import View
+
+Array = NDArray[np.float32]
+
+KINDS = ("none", "relu", "leaky", "prelu", "clip", "elu", "sigmoid", "tanh", "swish")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Activation:
+    """A function of one element.
+
+    Args:
+        kind: one of KINDS. relu: max(x, 0); leaky: first * x where negative; prelu: slopes[c] * x
+            where negative; clip: to first .. second; elu: first * (exp(x) - 1) where negative;
+            swish: x * sigmoid(first * x).
+        first: a parameter.
+        second: a parameter.
+        slopes: (channels,), for prelu. Slope 1 leaves a channel as it is and 0 makes it a relu.
+    """
+
+    kind: str = "none"
+    first: float = 0.0
+    second: float = 0.0
+    slopes: Array | None = None
+
+
+NONE = Activation()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Epilogue:
+    """activation(result + bias + residual).
+
+    Args:
+        bias: (channels,) or None.
+        residual: a value of the output's shape that is added, or None. It may be the output
+            itself.
+        activation: applied last.
+    """
+
+    bias: Array | None = None
+    residual: View | None = None
+    activation: Activation = NONE
+
+
+PLAIN = Epilogue()

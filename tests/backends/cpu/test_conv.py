@@ -1,0 +1,90 @@
+"""Convolutions by the compiled kernels, against plain NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from netc.backends.cpu import jit
+from netc.backends.cpu.machine import machine, supported_isas
+from netc.backends.cpu.program import Context, Program
+from netc.backends.cpu.steps.conv import Geometry, conv_step
+from netc.backends.cpu.steps.epilogue import Activation, Epilogue
+from netc.backends.cpu.views import Arena, View
+
+pytestmark = pytest.mark.skipif(not jit.available(), reason="Numba is not installed")
+
+
+def plain_conv(x, w, g):
+    """Convolution of (n, c, h, w) in float64 by shifted slices."""
+    (kh, kw), (sy, sx), (py, px), (dy, dx) = g.kernel, g.stride, g.pad, g.dilation
+    x = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (py, py), (px, px)))
+    oh = (x.shape[2] - dy * (kh - 1) - 1) // sy + 1
+    ow = (x.shape[3] - dx * (kw - 1) - 1) // sx + 1
+    outs, per = w.shape[0] // g.groups, w.shape[1]
+    y = np.zeros((x.shape[0], w.shape[0], oh, ow))
+    for k in range(g.groups):
+        xs = x[:, k * per : (k + 1) * per]
+        ws = w[k * outs : (k + 1) * outs]
+        for i in range(kh):
+            for j in range(kw):
+                part = xs[:, :, i * dy : i * dy + sy * oh : sy, j * dx : j * dx + sx * ow : sx]
+                part = part[:, :, :oh, :ow]
+                y[:, k * outs : (k + 1) * outs] += np.einsum("nchw,oc->nohw", part, ws[:, :, i, j])
+    return y
+
+
+def run_conv(x, w, g, isa=None, threads=1, bias=None, activation=None, blocking=None):
+    target = machine(isa)
+    n, c, h, width = x.shape
+    expected = plain_conv(x, w, g)
+    o, oh, ow = expected.shape[1:]
+    x_view = View(Arena(3), n, h, width, c, c + 5)
+    y_view = View(Arena(x_view.size + 3), n, oh, ow, o, o + 3)
+    epilogue = Epilogue(bias, None, activation or Activation())
+    step = conv_step("c", x_view, [y_view], w, g, target, epilogue, blocking)
+    context = Context(Program((step,), x_view.size + 3 + y_view.size + 8, target), threads)
+    context.array(x_view)[:] = x
+    guard = context.flat(Arena(x_view.size + 3), y_view.size + 8)
+    guard[:] = 77
+    context.run()
+    pixels = guard[: y_view.pixels * y_view.ld].reshape(-1, y_view.ld)
+    assert (pixels[:-1, o:] == 77).all() and (guard[y_view.size :] == 77).all()
+    return context.array(y_view).copy(), expected
+
+
+def random_case(shape, outputs, g, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal(shape, np.float32)
+    w = rng.standard_normal((outputs, shape[1] // g.groups, *g.kernel), np.float32)
+    return x, w
+
+
+CASES = [
+    ((1, 64, 7, 9), 64, Geometry((1, 1))),
+    ((2, 5, 7, 6), 37, Geometry((3, 3), (1, 1), (1, 1))),
+    ((1, 3, 17, 19), 16, Geometry((7, 7), (2, 2), (3, 3))),
+    ((2, 8, 9, 11), 12, Geometry((3, 2), (2, 1), (2, 0), (2, 3), 4)),
+    ((1, 6, 8, 8), 4, Geometry((1, 1), (2, 2))),
+    ((1, 40, 5, 5), 130, Geometry((5, 5), (1, 1), (2, 2), (1, 1), 2)),
+]
+
+
+@pytest.mark.parametrize("isa", supported_isas())
+@pytest.mark.parametrize("shape, outputs, g", CASES)
+def test_convolution_agrees_with_numpy(shape, outputs, g, isa):
+    x, w = random_case(shape, outputs, g)
+    bias = np.linspace(-1, 1, outputs, dtype=np.float32)
+    got, expected = run_conv(x, w, g, isa, bias=bias)
+    expected += bias[:, None, None]
+    assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_results_do_not_depend_on_the_number_of_threads(threads):
+    x, w = random_case((1, 30, 23, 23), 70, Geometry((3, 3), (1, 1), (1, 1)))
+    g = Geometry((3, 3), (1, 1), (1, 1))
+    one, _ = run_conv(x, w, g, threads=1)
+    for _ in range(20):
+        many, _ = run_conv(x, w, g, threads=threads)
+        assert (one == many).all()
