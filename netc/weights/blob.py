@@ -40,6 +40,19 @@ class BlobRecord:
     raw_type: int | None = None
     foreign: set[int] = field(default_factory=set)
 
+    @property
+    def packed_raw(self) -> bool:
+        """Whether the numbers are in ``raw_data``; it comes first where it has a type."""
+        plain = self.doubles or self.floats
+        return self.raw is not None and (self.raw_type is not None or not plain)
+
+    @property
+    def kind(self) -> str:
+        """NumPy's name of the type of number that is stored."""
+        if self.packed_raw:
+            return np.dtype(_RAW_TYPES.get(self.raw_type or 0, "<f4")).name
+        return "float64" if self.doubles else "float32"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -149,10 +162,9 @@ def read_blob(file: ByteFile, blob: BlobRecord, place: Place) -> Array:
 
 def _chunks(blob: BlobRecord, place: Place) -> list[Chunk]:
     """Where the numbers lie: raw_data first, then double_data, then data, as the readers do."""
-    plain = blob.doubles or blob.floats
-    if blob.raw is not None and (blob.raw_type is not None or not plain):
+    if blob.raw is not None and blob.packed_raw:
         return [_raw_chunk(blob, blob.raw, place)]
-    return plain
+    return blob.doubles or blob.floats
 
 
 def _raw_chunk(blob: BlobRecord, raw: WireField, place: Place) -> Chunk:

@@ -201,9 +201,13 @@ def _duplicate(path: str, layer: LayerRecord, chosen: LayerRecord) -> Diagnostic
 
 
 def _read_layer(file: ByteFile, record: LayerRecord) -> LayerWeights:
-    arrays = tuple(
-        read_blob(file, blob, Place(file.path, record.name, index))
-        for index, blob in enumerate(record.blobs)
+    return LayerWeights(
+        record.name,
+        tuple(
+            read_blob(file, blob, Place(file.path, record.name, index))
+            for index, blob in enumerate(record.blobs)
+        ),
+        record.type,
+        legacy=tuple(bool(blob.legacy) for blob in record.blobs),
+        kinds=tuple(blob.kind for blob in record.blobs),
     )
-    legacy = tuple(bool(blob.legacy) for blob in record.blobs)
-    return LayerWeights(record.name, arrays, record.type, legacy=legacy)

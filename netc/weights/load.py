@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from netc.diagnostics import Diagnostic, NetcError
+from netc.schema.message import Message
 from netc.weights.bytefile import open_bytes
 from netc.weights.caffemodel import load_caffemodel
+from netc.weights.definitions import wire_definitions
 from netc.weights.faults import fault
 from netc.weights.hdf5 import load_hdf5, save_hdf5
 from netc.weights.model import LayerWeights, Weights, float32_array
 from netc.weights.modern import modernised
 from netc.weights.npz import load_npz, save_npz
 from netc.weights.sniff import HDF5, ZIP
-from netc.weights.write import save_caffemodel
+from netc.weights.write import Definitions, save_caffemodel
 
 Arrays = Mapping[str, Sequence[Any]]
 
@@ -44,7 +46,7 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
 
 
 def save_weights(
-    path: str | os.PathLike[str], weights: Arrays | Weights, net: Any | None = None
+    path: str | os.PathLike[str], weights: Arrays | Weights, net: Message | None = None
 ) -> None:
     """Write weights as ``.caffemodel``, ``.h5`` or ``.npz``, by the path's suffix.
 
@@ -54,12 +56,22 @@ def save_weights(
     Args:
         path: where to.
         weights: what ``load_weights`` gave, or layer name -> arrays.
-        net: a bound NetParameter whose layer definitions a ``.caffemodel`` is to carry; layers of
-            the weights that it lacks get their name and type alone.
+        net: a bound NetParameter whose layer definitions a ``.caffemodel`` is to carry, all of
+            them in its order; layers with arrays that it lacks come after, with their name and
+            type alone.
 
     Raises:
         NetcError: unknown-suffix, cannot-write, bad-blob, unsupported-name or too-large.
     """
+    write_weights(path, weights, None if net is None else wire_definitions(net))
+
+
+def write_weights(
+    path: str | os.PathLike[str],
+    weights: Arrays | Weights,
+    definitions: Definitions | None = None,
+) -> None:
+    """``save_weights`` with layer definitions that are on the wire already."""
     target = Path(path)
     kind = "".join(target.suffixes[-1:]).lower()
     if kind not in (".caffemodel", ".h5", ".hdf5", ".npz"):
@@ -75,20 +87,10 @@ def save_weights(
         if kind == ".npz":
             save_npz(temporary, current)
         elif kind == ".caffemodel":
-            _save_caffemodel(temporary, current, net)
+            _check_whole(current)
+            save_caffemodel(temporary, current, definitions)
         else:
             save_hdf5(temporary, current)
-
-
-def _save_caffemodel(path: Path, weights: Weights, net: Any | None) -> None:
-    _check_whole(weights)
-    if net is None:
-        save_caffemodel(path, weights)
-        return
-    from netc.weights.definitions import wire_definitions
-
-    head, definitions = wire_definitions(net)
-    save_caffemodel(path, weights, head, definitions)
 
 
 def _check_whole(weights: Weights) -> None:

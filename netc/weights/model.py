@@ -27,6 +27,7 @@ class LayerWeights:
             HDF5 stores a shared parameter under its owner alone.
         legacy: which arrays were stored in the old way, as num, channels, height and width; they
             have four axes and equal a parameter of fewer axes when leading ones are trimmed.
+        kinds: the type of number each array has in the file, as NumPy names it.
     """
 
     name: str
@@ -34,12 +35,15 @@ class LayerWeights:
     type: str = ""
     indices: tuple[int, ...] = ()
     legacy: tuple[bool, ...] = ()
+    kinds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.indices:
             object.__setattr__(self, "indices", tuple(range(len(self.arrays))))
         if not self.legacy:
             object.__setattr__(self, "legacy", (False,) * len(self.arrays))
+        if not self.kinds:
+            object.__setattr__(self, "kinds", ("float32",) * len(self.arrays))
 
 
 @dataclass(frozen=True, eq=False)

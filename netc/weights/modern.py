@@ -39,4 +39,6 @@ def modernised(layer: LayerWeights) -> LayerWeights:
         shape = modern_shape(layer.type, index, array.shape) if old else None
         arrays.append(array if shape is None else array.reshape(shape))
         legacy.append(old and shape is None)
-    return LayerWeights(layer.name, tuple(arrays), layer.type, layer.indices, tuple(legacy))
+    return LayerWeights(
+        layer.name, tuple(arrays), layer.type, layer.indices, tuple(legacy), layer.kinds
+    )

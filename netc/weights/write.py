@@ -6,7 +6,7 @@ made.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,30 +30,28 @@ class Pieces(NamedTuple):
     size: int
 
 
-def save_caffemodel(
-    path: Path,
-    weights: Weights,
-    net_fields: bytes = b"",
-    definitions: Mapping[str, bytes] | None = None,
-) -> None:
+class Definitions(NamedTuple):
+    """A net on the wire without its blobs: its own fields, and each layer's name and fields."""
+
+    net: bytes
+    layers: tuple[tuple[str, bytes], ...]
+
+
+def save_caffemodel(path: Path, weights: Weights, definitions: Definitions | None = None) -> None:
     """Write weights as a current NetParameter.
 
     Args:
         path: the file.
         weights: the layers in order.
-        net_fields: the NetParameter's other fields, on the wire; the net's name alone if empty.
-        definitions: layer name -> the layer's fields but blobs, on the wire; name and type alone
-            for a layer that is not in it.
+        definitions: the net and its layers in order. A layer with arrays that is not among them
+            comes last with name and type alone; without definitions all layers of the weights do.
 
     Raises:
         NetcError: too-large, the file would have over 2,147,483,647 bytes, which Caffe cannot
             read.
     """
-    head = net_fields or string_field(1, weights.net_name)
-    layers = [
-        record(100, layer_pieces(layer, (definitions or {}).get(name)))
-        for name, layer in weights.layers.items()
-    ]
+    head = string_field(1, weights.net_name) if definitions is None else definitions.net
+    layers = [record(100, pieces) for pieces in _layers(weights, definitions)]
     size = len(head) + sum(layer.size for layer in layers)
     if size > _MAX_FILE:
         raise fault(
@@ -66,6 +64,16 @@ def save_caffemodel(
         file.write(head)
         for layer in layers:
             file.writelines(layer.parts)
+
+
+def _layers(weights: Weights, definitions: Definitions | None) -> Iterator[Pieces]:
+    defined = definitions.layers if definitions else ()
+    known = {name for name, _ in defined}
+    for name, definition in defined:
+        yield layer_pieces(weights.layers.get(name, LayerWeights(name)), definition)
+    for name, layer in weights.layers.items():
+        if name not in known and (layer.arrays or definitions is None):
+            yield layer_pieces(layer, None)
 
 
 def layer_pieces(layer: LayerWeights, definition: bytes | None) -> Pieces:

@@ -1,0 +1,97 @@
+"""Layer definitions on the wire: those a caffemodel is to carry, and those one carries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.migrate.upgrade import Change, upgrade_net
+from netc.schema.convert import from_protobuf, to_protobuf
+from netc.schema.message import Message, MessageType
+from netc.weights.bytefile import open_bytes
+from netc.weights.wire import LENGTH, Scanner
+from netc.weights.write import Definitions, length_field
+
+_DROP: Mapping[int, Any] = {100: {7: None}, 2: {6: None, 1: {50: None}}}
+"""Where blobs stand in a NetParameter of each generation: layer, layers and layers { layer }."""
+
+
+def wire_definitions(net: Message) -> Definitions:
+    """The bytes of a bound NetParameter; one of an older format is upgraded first.
+
+    Raises:
+        NetcError: what upgrading raises; what a field's bytes cannot hold (see ``to_protobuf``).
+    """
+    net, _ = upgrade_net(net)
+    layers = tuple(
+        (layer.get("name"), _bytes(layer.without("blobs"))) for layer in net.get("layer")
+    )
+    return Definitions(_bytes(net.without("layer")), layers)
+
+
+def _bytes(message: Message) -> bytes:
+    return bytes(to_protobuf(message).SerializePartialToString(deterministic=True))
+
+
+def read_definition(
+    path: str | os.PathLike[str], type: MessageType
+) -> tuple[Message, tuple[Change, ...]]:
+    """The net that a caffemodel defines, without its blobs, in the current format.
+
+    Args:
+        path: a ``.caffemodel`` of any generation.
+        type: the schema's NetParameter.
+
+    Raises:
+        NetcError: unknown-field where the schema does not know all that is in the file, since
+            forks give one number different meanings; what upgrading raises.
+    """
+    from google.protobuf.message import DecodeError
+
+    from netc.schema.descriptors import message_class
+
+    with open_bytes(path) as file:
+        data = _stripped(Scanner(file), 0, file.size, _DROP)
+    try:
+        net = message_class(type).FromString(data)
+    except DecodeError:
+        raise _unknown() from None
+    size = net.ByteSize()
+    net.DiscardUnknownFields()
+    if net.ByteSize() != size:
+        raise _unknown()
+    return upgrade_net(from_protobuf(net, type))
+
+
+def copied_definitions(path: str | os.PathLike[str]) -> Definitions:
+    """The layers of a caffemodel of the V2 format byte by byte, but for their blobs."""
+    with open_bytes(path) as file:
+        scan, head, layers = Scanner(file), bytearray(), []
+        for entry in scan.fields(0, file.size):
+            if entry.number == 100:
+                name = ""
+                for part in scan.fields(entry.start, entry.end):
+                    name = scan.text(part) if part.number == 1 else name
+                layers.append((name, _stripped(scan, entry.start, entry.end, _DROP[100])))
+            else:
+                head += file.read(entry.at, entry.end - entry.at)
+    return Definitions(bytes(head), tuple(layers))
+
+
+def _unknown() -> NetcError:
+    message = "the file's layers have fields that Caffe's schema does not know"
+    return NetcError(Diagnostic("unknown-field", message))
+
+
+def _stripped(scan: Scanner, start: int, end: int, drop: Mapping[int, Any]) -> bytes:
+    """A message without the fields to drop: those that ``drop`` gives None, at any depth."""
+    out = bytearray()
+    for entry in scan.fields(start, end):
+        if entry.number not in drop or entry.wire != LENGTH:
+            out += scan.file.read(entry.at, entry.end - entry.at)
+        elif drop[entry.number] is not None:
+            inner = _stripped(scan, entry.start, entry.end, drop[entry.number])
+            out += length_field(entry.number, inner)
+    return bytes(out)
