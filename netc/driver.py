@@ -21,10 +21,10 @@ from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.ir.verify import verify
 from netc.lower import lower
+from netc.migrate.generations import bind_net
 from netc.migrate.upgrade import Change, upgrade_net
 from netc.ops.catalog import CATALOG
 from netc.passes.pipeline import chosen
-from netc.schema.bind import bind
 from netc.schema.load import load_schema
 from netc.schema.message import Message
 from netc.syntax.parser import parse_document
@@ -116,7 +116,7 @@ def read_net(
     document = parse_document(source, define=define or {})
     given = [schema] if isinstance(schema, (str, PathLike)) else schema or []
     known = load_schema([Path(path) for path in given])
-    return NetText(*upgrade_net(bind(document, known.message("NetParameter"))))
+    return NetText(*upgrade_net(bind_net(document, known.message("NetParameter"))))
 
 
 def build(

@@ -16,8 +16,9 @@ from netc.schema.guess import check_kind, guess_message
 from netc.schema.load import Schema, load_schema
 from netc.schema.message import Message
 from netc.syntax.ast import Document
+from netc.syntax.limits import MAX_BYTES
 from netc.syntax.parser import parse_document
-from netc.syntax.reader import read_source
+from netc.syntax.reader import read_source, source_of_bytes
 
 STDIN = "-"
 
@@ -38,7 +39,7 @@ def source_of(path: str) -> Source:
         NetcError: the file cannot be read or is no text.
     """
     if path == STDIN:
-        return Source("<stdin>", sys.stdin.buffer.read().decode("utf-8", "surrogateescape"))
+        return source_of_bytes("<stdin>", sys.stdin.buffer.read(MAX_BYTES + 1))
     return read_source(Path(path))
 
 

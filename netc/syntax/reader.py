@@ -27,10 +27,25 @@ def read_source(path: str | os.PathLike[str]) -> Source:
     """
     name = os.fspath(path)
     data = _bytes(Path(path), name)
+    size = Path(path).stat().st_size if len(data) > MAX_BYTES else 0
+    return source_of_bytes(name, data, size)
+
+
+def source_of_bytes(name: str, data: bytes, size: int = 0) -> Source:
+    """The text in a file's bytes, which may come from elsewhere than a file.
+
+    Args:
+        name: what messages call it.
+        data: the bytes, of which a few more than the limit are enough.
+        size: how many there are, where ``data`` is not all of them.
+
+    Raises:
+        NetcError: when they are too many or no text.
+    """
     utf16 = data.startswith(_UTF16_MARKS) and len(data) % 2 == 0
     kind = None if utf16 else binary_kind(data[:_HEAD])
     if kind is None and len(data) > MAX_BYTES:
-        raise NetcError(too_large(name, Path(path).stat().st_size))
+        raise NetcError(too_large(name, max(size, len(data))))
     if kind:
         raise NetcError(not_prototxt(name, kind))
     return Source(name, _text(data, utf16))
