@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         raise NetcError(Diagnostic("wrong-file", f"`{args.text}` is a {old.kind}, with no weights"))
     new = print_document(to_document(old.message))
     if target:
-        _upgrade_weights(args.weights, target, old)
+        old = _upgrade_weights(args.weights, target, old)
     if args.output:
         write_text(args.output, new)
     elif not args.json:
@@ -84,12 +84,13 @@ def _weights_target(args: argparse.Namespace) -> Path | None:
     return target
 
 
-def _upgrade_weights(path: str, target: Path, text: Text) -> None:
-    from netc.weights import load_weights, save_weights
+def _upgrade_weights(path: str, target: Path, text: Text) -> Text:
+    """Write the weights; what changed in them comes after the text's own changes."""
+    from netc.weights import upgrade_weights
 
-    weights = load_weights(path)
-    print_diagnostics(weights.diagnostics)
-    save_weights(target, weights, net=text.message)
+    upgraded = upgrade_weights(path, target, text.message)
+    print_diagnostics(upgraded.diagnostics)
+    return text._replace(changes=text.changes + upgraded.changes)
 
 
 def _tell(args: argparse.Namespace, old: Text, target: Path | None, new: str) -> None:

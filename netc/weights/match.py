@@ -262,7 +262,7 @@ def _missing(
     help = [f"layer `{n.name}`: {h}" for n, _ in lacking[:3] for h in did_you_mean(n.name, unused)]
     if not some and unused:
         help = [f"no layer is in both; the weights are for {_list(unused)}: another net's?"]
-    help.append('give missing="fill" to fill them as their fillers say')
+    help.append('missing="fill" or `--fill-missing` fills them as their fillers say')
     return Diagnostic("missing-weights", message, span, notes=notes, help=tuple(help))
 
 
