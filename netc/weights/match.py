@@ -103,6 +103,7 @@ class _Match:
     arrays: dict[str, Array] = field(default_factory=dict)
     faulty: set[str] = field(default_factory=set)
     found: Collector = field(default_factory=Collector)
+    met: bool = False  # whether any layer with arrays is in the net
 
     def result(self) -> Graph:
         """The graph with what was found."""
@@ -126,12 +127,13 @@ class _Match:
         for layer in self.weights.layers.values():
             known = nodes.get(layer.name)
             if known is not None:
+                self.met |= bool(layer.arrays)
                 self._layer(known, layer)
             elif layer.arrays:
                 unused.append(layer.name)
         lacking = self._lacking()
         if lacking:
-            self.found.add(_missing(lacking, unused, self.weights, fill, len(self.arrays) > 0))
+            self.found.add(_missing(lacking, unused, self.weights, fill, self.met))
         if unused:
             self.found.add(_unused(unused, self.weights))
         self.found.check()
@@ -147,7 +149,7 @@ class _Match:
             if shapes_equal(_shape(parameter), array.shape, legacy):
                 self._store(node, parameter, array)
             else:
-                self.found.add(_shape_fault(node, index, parameter, array, layer))
+                self.found.add(_shape_fault(node, index, parameter, array, self.weights))
                 self.faulty.add(parameter.name)
 
     def _store(self, node: Node, parameter: Parameter, array: Array) -> None:
@@ -198,20 +200,20 @@ def _count_fault(node: Node, layer: LayerWeights, weights: Weights) -> Diagnosti
         f"{_file(weights)}",
         node.span,
         notes=_type_note(node, layer),
-        help=("is `bias_term` as it was in training? Rename the layer to leave it untrained",),
+        help=("is `bias_term` as it was in training?",),
     )
 
 
 def _shape_fault(
-    node: Node, index: int, parameter: Parameter, array: Array, layer: LayerWeights
+    node: Node, index: int, parameter: Parameter, array: Array, weights: Weights
 ) -> Diagnostic:
     shape = _shape(parameter)
     return Diagnostic(
         "weight-shape",
-        f"layer `{node.name}` ({node.op}): blob {index} is {_show(array.shape)} in the weights and "
-        f"{_show(shape)} in the net",
+        f"layer `{node.name}` ({node.op}): blob {index} is {_show(array.shape)} in "
+        f"{_file(weights)} and {_show(shape)} in the net",
         node.span,
-        notes=_type_note(node, layer),
+        notes=_type_note(node, weights.layers[node.name]),
         help=(_shape_help(shape, array.shape),),
     )
 
@@ -221,7 +223,10 @@ def _shape_help(shape: Shape, stored: Shape) -> str:
         return "the array is transposed; `transpose` of inner_product_param says how it is stored"
     if _trimmed(shape) == _trimmed(stored):
         return f"they differ by leading ones alone; reshape the array to {_show(shape)}"
-    return "to leave the layer untrained, as for other classes than it was trained on, rename it"
+    return (
+        "to leave the layer untrained, as for other classes than it was trained on, rename it and "
+        "have it filled (`--fill-missing`)"
+    )
 
 
 def _trimmed(shape: Shape) -> Shape:
@@ -249,7 +254,7 @@ def _missing(
     unused: Sequence[str],
     weights: Weights,
     fill: bool,
-    some: bool,
+    met: bool,
 ) -> Diagnostic:
     names = _list([node.name for node, _ in lacking])
     layers = "layer" if len(lacking) == 1 else f"{len(lacking)} layers"
@@ -260,7 +265,7 @@ def _missing(
         message += "; they are filled as their fillers say"
         return Diagnostic("filled-weights", message, span, "warning", notes)
     help = [f"layer `{n.name}`: {h}" for n, _ in lacking[:3] for h in did_you_mean(n.name, unused)]
-    if not some and unused:
+    if not met and unused:
         help = [f"no layer is in both; the weights are for {_list(unused)}: another net's?"]
     help.append('missing="fill" or `--fill-missing` fills them as their fillers say')
     return Diagnostic("missing-weights", message, span, notes=notes, help=tuple(help))
