@@ -14,8 +14,11 @@ from netc.ops import (
     fused,
     inputs,
     joining,
+    layer_norm,
     linear,
+    locally_connected,
     loss,
+    lp_pooling,
     lrn,
     normalization,
     pooling,
@@ -45,6 +48,9 @@ _FAMILIES: tuple[tuple[OpDef, ...], ...] = (
     joining.OPS,
     reshaping.OPS,
     selection.OPS,
+    layer_norm.OPS,
+    locally_connected.OPS,
+    lp_pooling.OPS,
 )
 
 LAYERS: Mapping[str, OpDef] = {op.name: op for family in _FAMILIES for op in family}

@@ -1,4 +1,7 @@
-"""Dropout: the identity in TEST, a random mask in TRAIN (Srivastava et al. 2014).
+"""Layers that drop at random in TRAIN: Dropout and DropPath.
+
+Dropout: Srivastava et al. 2014. DropPath drops a whole residual branch, the random depth of Huang
+et al. 2016, Deep networks with stochastic depth (arXiv:1603.09382); it is netc's own.
 
 Caffe draws its masks from a generator of its own, so no other program can draw the same ones. Here
 a layer's mask follows from a seed alone: the fork field ``random_seed``, else the layer's name.
@@ -18,6 +21,7 @@ import numpy as np
 from netc.ir.types import Shape, count
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import namespace
+from netc.ops.axes import need_axes
 from netc.ops.define import Cost, LayerContext, OpDef, same_shape
 from netc.ops.fields import bad_value, fork_field, only
 from netc.schema.message import Message
@@ -104,4 +108,82 @@ DROPOUT = OpDef(
     in_place=True,
 )
 
-OPS = (DROPOUT,)
+
+@dataclass(frozen=True, slots=True)
+class DropPathParams:
+    """What is kept of a branch.
+
+    Args:
+        survival: how often a branch is kept, greater than 0.
+        sample: whether chance decides (TRAIN), or all is kept.
+        per_sample: each item of the batch has a chance of its own.
+        scale: factor of what is kept.
+        seed: of the draw; each forward of the same parameters draws the same.
+    """
+
+    survival: float = 0.5
+    sample: bool = False
+    per_sample: bool = False
+    scale: float = 1.0
+    seed: int = 0
+
+
+def _parse_drop_path(layer: Message, context: LayerContext) -> DropPathParams:
+    message = layer.get("drop_path_param")
+    survival = message.get("survival_ratio")
+    if not 0 < survival <= 1:
+        raise bad_value(
+            message,
+            "survival_ratio",
+            "must be greater than 0 and at most 1",
+            "it is how often the branch is kept",
+        )
+    sample = context.phase == "TRAIN"
+    if message.get("scale_train"):
+        scale = 1 / survival if sample else 1.0
+    else:
+        scale = 1.0 if sample else survival
+    return DropPathParams(
+        survival, sample, message.get("per_sample"), scale, seed_of(layer, message)
+    )
+
+
+def _drop_path_shape(params: DropPathParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    if params.per_sample:
+        need_axes(inputs[0], 1, "DropPath with `per_sample`")
+    return (inputs[0],)
+
+
+def _drop_path(
+    params: DropPathParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> Sequence[Any]:
+    (x,) = inputs
+    scale = np.float32(params.scale)
+    if not params.sample:
+        return (x if scale == 1 else x * scale,)
+    drawn = (x.shape[0], *(1,) * (x.ndim - 1)) if params.per_sample else (1,) * x.ndim
+    return (x * kept(x, drawn, 1 - params.survival, params.seed) * scale,)
+
+
+def _drop_path_cost(
+    params: DropPathParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
+) -> Cost:
+    return Cost(operations=0 if _keeps_all(params, inputs) else count(outputs[0]))
+
+
+def _keeps_all(params: DropPathParams, inputs: Sequence[Shape]) -> bool:
+    return params.scale == 1 and (not params.sample or params.survival == 1)
+
+
+DROP_PATH = OpDef(
+    name="DropPath",
+    arity=ONE_TO_ONE,
+    params=_parse_drop_path,
+    shape=_drop_path_shape,
+    cost=_drop_path_cost,
+    reference=_drop_path,
+    in_place=True,
+    identity=_keeps_all,
+)
+
+OPS = (DROPOUT, DROP_PATH)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from netc.ops.catalog import CATALOG
-from netc.ops.dropout import DROPOUT
+from netc.ops.dropout import DROP_PATH, DROPOUT
 from tests.ops.cases import (
     bind_layer,
     cases_of,
@@ -12,6 +12,7 @@ from tests.ops.cases import (
     complaint,
     context_of,
     load_case,
+    misfit,
     random_array,
     run_layer,
 )
@@ -81,3 +82,53 @@ def test_a_ratio_is_a_share(ratio: str) -> None:
 def test_a_forks_other_rule_is_refused() -> None:
     found = complaint(DROPOUT, text_of("dropout_ratio: 0.5 scale_test: true"))
     assert found.code == "unsupported-field"
+
+
+def path_text(text: str) -> str:
+    return f'name: "drop" type: "DropPath" bottom: "x" top: "y" drop_path_param {{ {text} }}'
+
+
+def path(text: str, x, phase: str):
+    (y,) = run_layer(DROP_PATH, bind_layer(path_text(text)), [x], [], phase)
+    return y
+
+
+def test_a_path_is_weighted_by_its_survival_while_testing() -> None:
+    np.testing.assert_allclose(path("survival_ratio: 0.75", X, "TEST"), 0.75 * X, rtol=1e-6)
+    np.testing.assert_array_equal(path("survival_ratio: 0.75 scale_train: true", X, "TEST"), X)
+
+
+def test_a_path_is_kept_or_dropped_as_a_whole_while_training() -> None:
+    seen = {
+        bool(path(f"random_seed: {seed}", X, "TRAIN").any())
+        for seed in range(20)
+        if np.isin(path(f"random_seed: {seed}", X, "TRAIN") / X, (0, 1)).all()
+    }
+    assert seen == {True, False}
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_each_sample_has_its_own_chance(scaled: bool) -> None:
+    x = np.ones((4000, 2), np.float32)
+    text = f"survival_ratio: 0.8 per_sample: true scale_train: {str(scaled).lower()}"
+    y = path(text, x, "TRAIN")
+    np.testing.assert_array_equal(y[:, 0], y[:, 1])
+    assert (y != 0).mean() == pytest.approx(0.8, abs=0.03)
+    np.testing.assert_allclose(y[y != 0], 1.25 if scaled else 1, rtol=1e-6)
+
+
+def test_a_sure_path_is_the_identity() -> None:
+    layer = bind_layer(path_text("survival_ratio: 1"))
+    for phase in ("TEST", "TRAIN"):
+        assert DROP_PATH.identity(DROP_PATH.params(layer, context_of(layer, phase)), [(2,)])
+        np.testing.assert_array_equal(path("survival_ratio: 1", X, phase), X)
+
+
+def test_samples_need_an_axis() -> None:
+    assert "at least 1 axes" in misfit(DROP_PATH, path_text("per_sample: true"), ()).message
+
+
+@pytest.mark.parametrize("ratio", ["0", "1.5", "nan"])
+def test_survival_is_a_share(ratio: str) -> None:
+    found = complaint(DROP_PATH, path_text(f"survival_ratio: {ratio}"))
+    assert (found.code, found.span.text) == ("value-out-of-range", ratio)
