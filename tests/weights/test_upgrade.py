@@ -128,6 +128,16 @@ def test_fields_that_no_schema_knows(tmp_path: Path) -> None:
     assert unknown in (tmp_path / "new.caffemodel").read_bytes()
 
 
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.caffemodel", tmp_path / "new.caffemodel"
+    old.write_bytes(b"\xa2\x06\x04\x0a\x02a\xff")  # layer { name: "a\xff" }
+    assert upgrade_weights(old, new).changes == ()
+    assert new.read_bytes() == old.read_bytes()
+    old.write_bytes(b"\x12\x04\x22\x02a\xff")  # layers { name: "a\xff" }
+    assert "not UTF-8" in upgrade_weights(old, new).changes[-1].message
+    assert list(load_weights(new).layers) == ["a\\xff"]
+
+
 def test_a_type_that_does_not_tell_its_axes_keeps_the_stored_dims(tmp_path: Path) -> None:
     old = Net()
     layer = old.layers.add(name="bn", type=57)
