@@ -42,7 +42,7 @@ class FusedParams:
     stages: tuple[Stage, ...]
 
 
-class _Bound(NamedTuple):
+class Bound(NamedTuple):
     """A stage with its share of the node's inputs and parameters."""
 
     stage: Stage
@@ -52,11 +52,11 @@ class _Bound(NamedTuple):
 
 def bind_stages(
     params: FusedParams, inputs: Sequence[Any], parameters: Sequence[Any] = ()
-) -> Iterator[_Bound]:
+) -> Iterator[Bound]:
     """Each stage with its own of a node's inputs and parameters, in order."""
     at, weight_at = 0, 0
     for stage in params.stages:
-        yield _Bound(
+        yield Bound(
             stage,
             list(inputs[at : at + stage.inputs]),
             list(parameters[weight_at : weight_at + stage.parameters]),
@@ -65,7 +65,7 @@ def bind_stages(
         weight_at += stage.parameters
 
 
-def _chained(bound: _Bound, first: bool, value: Any) -> list[Any]:
+def _chained(bound: Bound, first: bool, value: Any) -> list[Any]:
     if first:
         return bound.inputs
     place = bound.stage.position
@@ -75,7 +75,7 @@ def _chained(bound: _Bound, first: bool, value: Any) -> list[Any]:
 def fused_op(ops: Mapping[str, OpDef]) -> OpDef:
     """The op, over the layer types of a catalogue."""
 
-    def walk(params: FusedParams, inputs: Sequence[Shape]) -> Iterator[tuple[_Bound, Any, Any]]:
+    def walk(params: FusedParams, inputs: Sequence[Shape]) -> Iterator[tuple[Bound, Any, Any]]:
         value: Any = None
         for index, bound in enumerate(bind_stages(params, inputs)):
             bottoms = _chained(bound, index == 0, value)

@@ -71,6 +71,11 @@ def stages_of(node: Node) -> tuple[Stage, ...]:
     return (Stage(node.op, node.params, len(node.inputs), 0, len(node.parameters)),)
 
 
+def chain_of(node: Node) -> FusedParams:
+    """A node as a chain of stages."""
+    return FusedParams(stages_of(node))
+
+
 def joined(producer: Node, node: Node) -> Node:
     """One node that does what two in a row do."""
     position = node.inputs.index(producer.outputs[0])

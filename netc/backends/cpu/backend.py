@@ -1,0 +1,167 @@
+"""The CPU backend: passes, storage, steps, and contexts that run them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from netc.backends.base import Options
+from netc.backends.cpu.emit.emission import Emission, Steps
+from netc.backends.cpu.emit.table import emit
+from netc.backends.cpu.layout import logical, view_of
+from netc.backends.cpu.machine import machine
+from netc.backends.cpu.program import Context, Program, PythonStep
+from netc.backends.cpu.rules import RULES
+from netc.backends.cpu.views import Arena, External, View
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.graph import Array, Graph
+from netc.ir.types import Shape, count
+from netc.passes.base import Applied, run_passes
+from netc.plan.storage import BYTES, Storage, plan_storage
+
+
+def thread_count(threads: int | None) -> int:
+    """How many threads run a net: as asked, else ``NETC_NUM_THREADS``, else the machine's cores.
+
+    Raises:
+        NetcError: thread-count, where the number is not positive.
+    """
+    text = os.environ.get("NETC_NUM_THREADS", "") if threads is None else str(threads)
+    if not text:
+        return _cores()
+    if not text.isdecimal() or int(text) < 1:
+        raise NetcError(Diagnostic("thread-count", f"`{text}` is no number of threads"))
+    return int(text)
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows cannot tell
+        return os.cpu_count() or 1
+
+
+class CpuBackend:
+    """Runs graphs on NumPy arrays with compiled kernels."""
+
+    def prepare(self, graph: Graph, options: Options) -> CpuExecutable:
+        """The graph after its passes, planned and made into steps."""
+        optimized, applied = run_passes(graph, options.passes)
+        storage = plan_storage(optimized, RULES)
+        threads = thread_count(options.threads)
+        emission = Emission(
+            optimized, _views(optimized, storage), machine(), threads, options.exact
+        )
+        steps = [step for node in optimized.nodes for step in emit(emission, node)]
+        program = Program(
+            (*_load_inputs(emission), *steps, *_store_outputs(emission)),
+            storage.arena.size // BYTES,
+        )
+        program.compile()
+        return CpuExecutable(graph, emission, storage, program, applied)
+
+
+def _views(graph: Graph, storage: Storage) -> Mapping[str, View]:
+    """Where each value lies."""
+    views = {}
+    for value, inside in storage.places.items():
+        start = Arena(storage.arena.offsets[inside.root] // BYTES)
+        whole = view_of(graph.shape(inside.root), start)
+        own = view_of(graph.shape(value), start)
+        if whole.c == own.c:
+            views[value] = own
+        else:
+            views[value] = whole.channels(inside.channels, inside.channels + own.c)
+    return views
+
+
+def _load_inputs(emission: Emission) -> Steps:
+    """The caller's arrays, copied into place."""
+    return [_load(emission, name, at) for at, name in enumerate(emission.graph.inputs)]
+
+
+def _load(emission: Emission, name: str, index: int) -> PythonStep:
+    shape, view = emission.graph.shape(name), emission.view(name)
+    see = logical(shape)
+
+    def run(context: Context) -> None:
+        see(context, view)[...] = _given(context, index, shape)
+
+    return PythonStep(f"input {name}", run)
+
+
+def _store_outputs(emission: Emission) -> Steps:
+    first = len(emission.graph.inputs)
+    return [_store(emission, name, first + at) for at, name in enumerate(emission.graph.outputs)]
+
+
+def _given(context: Context, index: int, shape: Shape) -> Array:
+    """One of the caller's arrays."""
+    return context.flat(External(index), count(shape)).reshape(shape)
+
+
+def _store(emission: Emission, name: str, index: int) -> PythonStep:
+    shape, view = emission.graph.shape(name), emission.view(name)
+    see = logical(shape)
+
+    def run(context: Context) -> None:
+        _given(context, index, shape)[...] = see(context, view)
+
+    return PythonStep(f"output {name}", run)
+
+
+@dataclass
+class CpuExecutable:
+    """A program and the contexts that run it, one for each call that is under way."""
+
+    graph: Graph
+    emission: Emission
+    storage: Storage
+    program: Program
+    applied: tuple[Applied, ...]
+    _idle: list[Context] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Each output for these inputs, as new arrays."""
+        graph = self.emission.graph
+        given = [np.ascontiguousarray(feeds[name]) for name in graph.inputs]
+        results = {name: np.empty(graph.shape(name), np.float32) for name in graph.outputs}
+        context = self._take()
+        try:
+            context.run([*given, *results.values()])
+        finally:
+            with self._lock:
+                self._idle.append(context)
+        return results
+
+    def _take(self) -> Context:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return Context(self.program, self.emission.threads)
+
+    def report(self) -> Mapping[str, Any]:
+        """Steps, passes and memory in bytes."""
+        parameters = self.graph.parameters.values()
+        return {
+            "backend": "cpu",
+            "isa": self.emission.target.isa,
+            "threads": self.emission.threads,
+            "steps": len(self.program.steps),
+            "reference_steps": [
+                s.name
+                for s in self.program.steps
+                if isinstance(s, PythonStep) and not s.name.startswith(("input ", "output "))
+            ],
+            "arena_bytes": self.storage.arena.size,
+            "arena_floor_bytes": self.storage.arena.floor,
+            "weights_bytes": BYTES
+            * sum(count(p.shape or ()) for p in parameters if p.owner is None),
+            "passes": {item.name: item.rewrites for item in self.applied},
+        }

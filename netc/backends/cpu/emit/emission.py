@@ -1,0 +1,71 @@
+"""What emitters know: where values lie, the arrays, the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from netc.backends import reference
+from netc.backends.cpu.layout import logical
+from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.program import Context, PythonStep, Step
+from netc.backends.cpu.views import View
+from netc.ir.graph import Array, Graph, Node
+
+Steps = list[Step | PythonStep]
+
+
+@dataclass(frozen=True)
+class Emission:
+    """One graph being made into steps.
+
+    Args:
+        graph: after all passes.
+        views: where each value lies.
+        target: the machine.
+        threads: how many will run the steps.
+        exact: no algorithm that changes the order of sums.
+    """
+
+    graph: Graph
+    views: Mapping[str, View]
+    target: Machine
+    threads: int = 1
+    exact: bool = False
+
+    def view(self, value: str) -> View:
+        """Where a value lies."""
+        return self.views[value]
+
+    def array(self, parameter: str) -> Array:
+        """A trained array."""
+        return reference.parameter_array(self.graph, parameter)
+
+    def arrays(self, node: Node) -> list[Array]:
+        """A node's trained arrays."""
+        return [self.array(name) for name in node.parameters]
+
+
+# None where the emitter has no kernel for such a node.
+Emitter = Callable[[Emission, Node], Steps | None]
+
+
+def reference_step(emission: Emission, node: Node) -> Steps:
+    """A node run by its op's definition, on the stored values seen as plain arrays."""
+    graph = emission.graph
+    readers = [(logical(graph.shape(v)), emission.view(v)) for v in node.inputs]
+    writers = [(logical(graph.shape(v)), emission.view(v)) for v in node.outputs]
+
+    def run(context: Context) -> None:
+        # The definitions may return their inputs, and an output may lie where an input does.
+        inputs: Sequence[Array] = [
+            np.ascontiguousarray(see(context, view)) for see, view in readers
+        ]
+        for (see, view), result in zip(
+            writers, reference.run_node(graph, node, inputs), strict=True
+        ):
+            see(context, view)[...] = result
+
+    return [PythonStep(node.name, run)]

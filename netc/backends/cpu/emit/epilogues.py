@@ -1,0 +1,84 @@
+"""Which stages of a fused chain a kernel's epilogue can do, and which are left over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from netc.backends.cpu.emit.emission import Emission
+from netc.backends.cpu.steps.epilogue import NONE, Activation, Epilogue
+from netc.ir.graph import Array
+from netc.ops.elementwise import EltwiseParams
+from netc.ops.fused import Bound
+
+
+class Matched(NamedTuple):
+    """An epilogue and the stages that come after it."""
+
+    epilogue: Epilogue
+    rest: list[Bound]
+
+
+def match_epilogue(
+    emission: Emission, bias: Array | None, stages: Sequence[Bound], channels: int
+) -> Matched:
+    """The longest beginning of the stages that is ``activation(result + bias + residual)``.
+
+    Args:
+        emission: knows where the residual lies.
+        bias: of the product, or None.
+        stages: after the product, bound to value and parameter names.
+        channels: of the output.
+    """
+    rest = list(stages)
+    residual = None
+    if rest and _is_sum(rest[0]):
+        residual = emission.view(rest.pop(0).inputs[0])
+    activation = NONE
+    if rest:
+        found = activation_of(emission, rest[0], channels)
+        if found is not None:
+            activation = found
+            rest.pop(0)
+    return Matched(Epilogue(bias, residual, activation), rest)
+
+
+def _is_sum(bound: Bound) -> bool:
+    """Whether a stage adds one value of the same shape to the chain."""
+    params = bound.stage.params
+    return (
+        isinstance(params, EltwiseParams)
+        and params.operation == "SUM"
+        and len(bound.inputs) == 1
+        and set(params.coeff) <= {1.0}
+    )
+
+
+def activation_of(emission: Emission, bound: Bound, channels: int) -> Activation | None:
+    """The kernel's activation that a stage is, None where it is none of them."""
+    rule = _ACTIVATIONS.get(bound.stage.op)
+    arrays = [emission.array(name) for name in bound.parameters]
+    return None if rule is None else rule(bound.stage.params, arrays, channels)
+
+
+def _relu(params: Any, arrays: list[Array], channels: int) -> Activation:
+    slope = params.negative_slope
+    return Activation("leaky", slope) if slope else Activation("relu")
+
+
+def _prelu(params: Any, arrays: list[Array], channels: int) -> Activation:
+    slopes = np.broadcast_to(arrays[0].reshape(-1), (channels,))
+    return Activation("prelu", slopes=np.ascontiguousarray(slopes))
+
+
+_ACTIVATIONS: Mapping[str, Callable[[Any, list[Array], int], Activation | None]] = {
+    "ReLU": _relu,
+    "PReLU": _prelu,
+    "ELU": lambda params, arrays, channels: Activation("elu", params.alpha),
+    "Sigmoid": lambda params, arrays, channels: Activation("sigmoid"),
+    "TanH": lambda params, arrays, channels: Activation("tanh"),
+    "Clip": lambda params, arrays, channels: Activation("clip", params.min, params.max),
+    "Swish": lambda params, arrays, channels: Activation("swish", params.beta),
+}

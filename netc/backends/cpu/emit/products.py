@@ -1,0 +1,117 @@
+"""Convolutions: alone, with epilogues, and several of one input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from netc.backends.cpu.emit.emission import Emission, Steps, reference_step
+from netc.backends.cpu.emit.epilogues import Matched, match_epilogue
+from netc.backends.cpu.steps.conv import Geometry, conv_step
+from netc.backends.cpu.steps.epilogue import Activation, Epilogue
+from netc.ir.graph import Array, Node
+from netc.ir.types import Shape
+from netc.ops.convolution import ConvolutionParams, convolution_axes
+from netc.ops.fused import Bound, bind_stages
+from netc.ops.siblings import branch_parameters
+from netc.passes.epilogue import chain_of
+
+
+def geometry_of(params: ConvolutionParams, shape: Shape) -> Geometry:
+    """A two-dimensional convolution's window in the kernels' terms."""
+    y, x = convolution_axes(params, shape)
+    return Geometry(
+        (y.kernel, x.kernel),
+        (y.stride, x.stride),
+        (y.pad, x.pad),
+        (y.dilation, x.dilation),
+        params.group,
+    )
+
+
+def emit_convolution(emission: Emission, node: Node) -> Steps | None:
+    """A convolution over pixels, alone or with the stages that follow it."""
+    shape = emission.graph.shape(node.inputs[0])
+    first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
+    params = first.stage.params
+    if len(shape) != 4 or params.axis not in (1, -3) or len(first.inputs) != 1:
+        return None
+    weight, bias = _arrays(emission, first)
+    matched = match_epilogue(emission, bias, stages, params.num_output)
+    x, y = emission.view(first.inputs[0]), emission.view(node.outputs[0])
+    geometry = geometry_of(params, shape)
+    step = conv_step(node.name, x, [y], weight, geometry, emission.target, matched.epilogue)
+    return [step, *rest_of_chain(emission, node, matched.rest)]
+
+
+def _arrays(emission: Emission, bound: Bound) -> tuple[Array, Array | None]:
+    weight, *bias = (emission.array(name) for name in bound.parameters)
+    return weight, bias[0] if bias else None
+
+
+def rest_of_chain(emission: Emission, node: Node, rest: Sequence[Bound]) -> Steps:
+    """Stages that no epilogue took, one by one on the output where it lies."""
+    steps: Steps = []
+    for bound in rest:
+        stage = bound.stage
+        output = node.outputs[0]
+        inputs = [*bound.inputs[: stage.position], output, *bound.inputs[stage.position :]]
+        single = Node(
+            node.name, stage.op, stage.params, tuple(inputs), (output,), tuple(bound.parameters)
+        )
+        steps += reference_step(emission, single)
+    return steps
+
+
+def emit_siblings(emission: Emission, node: Node) -> Steps | None:
+    """1x1 convolutions of one input as one product, each with its own output."""
+    shape = emission.graph.shape(node.inputs[0])
+    branches = []
+    for params, names in branch_parameters(node.params, node.parameters):
+        first, *stages = bind_stages(params, node.inputs, names)
+        weight, bias = _arrays(emission, first)
+        channels = first.stage.params.num_output
+        matched = match_epilogue(emission, bias, stages, channels)
+        if matched.rest:
+            return None
+        branches.append((first.stage.params, weight, matched))
+    activation = _joint_activation(
+        [m for _, _, m in branches], [w.shape[0] for _, w, _ in branches]
+    )
+    if activation is None:
+        return None
+    weights = np.concatenate([weight for _, weight, _ in branches])
+    bias = np.concatenate([_bias(m.epilogue, len(weight)) for _, weight, m in branches])
+    outputs = [emission.view(v) for v in node.outputs]
+    x, geometry = emission.view(node.inputs[0]), geometry_of(branches[0][0], shape)
+    epilogue = Epilogue(bias, None, activation)
+    return [conv_step(node.name, x, outputs, weights, geometry, emission.target, epilogue)]
+
+
+def _bias(epilogue: Epilogue, channels: int) -> Array:
+    return np.zeros(channels, np.float32) if epilogue.bias is None else epilogue.bias
+
+
+def _joint_activation(branches: Sequence[Matched], channels: Sequence[int]) -> Activation | None:
+    """One activation that does what each branch's own does; None where there is no such one.
+
+    Slopes express all of none, ReLU, leaky and PReLU, a slope a channel.
+    """
+    own = [matched.epilogue.activation for matched in branches]
+    if all((a.kind, a.first, a.second) == (own[0].kind, own[0].first, own[0].second) for a in own):
+        if own[0].kind != "prelu":
+            return own[0]
+    slopes = [_slopes(a, number) for a, number in zip(own, channels, strict=True)]
+    if any(s is None for s in slopes):
+        return None
+    return Activation("prelu", slopes=np.concatenate([s for s in slopes if s is not None]))
+
+
+def _slopes(activation: Activation, channels: int) -> Array | None:
+    constant = {"none": 1.0, "relu": 0.0, "leaky": activation.first}
+    if activation.kind == "prelu":
+        return activation.slopes
+    if activation.kind not in constant:
+        return None
+    return np.full(channels, constant[activation.kind], np.float32)

@@ -1,0 +1,30 @@
+"""The CPU backend's kernels by op. An op that is not here runs by its definition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from netc.backends.cpu.emit.emission import Emission, Emitter, Steps, reference_step
+from netc.backends.cpu.emit.moves import emit_concat, emit_nothing, emit_slice
+from netc.backends.cpu.emit.products import emit_convolution, emit_siblings
+from netc.ir.graph import Node
+from netc.ops.fused import NAME as FUSED
+from netc.ops.siblings import NAME as SIBLINGS
+
+# By the first stage's op for a fused chain.
+EMITTERS: Mapping[str, Emitter] = {
+    "Concat": emit_concat,
+    "Convolution": emit_convolution,
+    "Flatten": emit_nothing,
+    "Reshape": emit_nothing,
+    SIBLINGS: emit_siblings,
+    "Slice": emit_slice,
+}
+
+
+def emit(emission: Emission, node: Node) -> Steps:
+    """A node's steps."""
+    op = node.params.stages[0].op if node.op == FUSED else node.op
+    emitter = EMITTERS.get(op)
+    steps = None if emitter is None else emitter(emission, node)
+    return reference_step(emission, node) if steps is None else steps
