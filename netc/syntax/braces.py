@@ -28,6 +28,7 @@ class Braces:
     Attributes:
         opened: blocks not yet closed, the innermost last.
         closed: blocks with their closing brace, in the order in which they were closed.
+        nested: the first block that stands in one of its own name, which no net means.
         ahead: closing less opening braces in the rest of the text.
     """
 
@@ -35,6 +36,7 @@ class Braces:
     ahead: int = 0
     opened: list[Opened] = field(default_factory=list)
     closed: list[tuple[Opened, Piece]] = field(default_factory=list)
+    nested: tuple[Opened, Opened] | None = None
 
     def leave(self, piece: Piece, sign: int = 1) -> None:
         """A token is no longer ahead (or, with -1, has come to be)."""
@@ -43,7 +45,10 @@ class Braces:
     def meet(self, piece: Piece, name: str) -> None:
         """A token was taken; ``name`` is the last word before it."""
         if piece.terminal in OPENERS:
-            self.opened.append(Opened(piece, name))
+            block = Opened(piece, name)
+            if self.nested is None:
+                self.nested = next(((b, block) for b in self.opened if b.name == name), None)
+            self.opened.append(block)
         elif piece.terminal in CLOSERS and self.opened:
             self.closed.append((self.opened.pop(), piece))
 
@@ -63,6 +68,10 @@ class Braces:
                 Span(self.source, brace.begin, brace.stop),
             )
             return self._never_closed(block, (note,), (f"close `{block.head}` before it",))
+        if self.nested and self.nested[0] in self.opened:
+            block, inner = self.nested
+            note = Note(f"the next `{inner.head}` is still within it", self._span(inner))
+            return self._never_closed(block, (note,), (f"close `{block.head}` before that",))
         *outer, block = self.opened
         notes = (Note(f"`{outer[0].head}` is open as well", self._span(outer[0])),) if outer else ()
         return self._never_closed(block, notes, (self._how_to_close(),))

@@ -7,42 +7,16 @@ text can be read as if the fault were not there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
 
-from netc.diagnostics import Diagnostic, Note, Source, Span
+from netc.diagnostics import Source
+from netc.syntax.conflicts import without_conflicts
+from netc.syntax.lexed import Lexed
 from netc.syntax.limits import MAX_DEPTH, MAX_TOKENS
 from netc.syntax.literals import BadEscapeError, string_value
 from netc.syntax.pieces import CLOSERS, OPENERS, Piece, pieces
 from netc.syntax.placeholders import bind_piece, bind_string, glue, unresolved
 from netc.syntax.wording import short
-
-
-@dataclass
-class Lexed:
-    """The tokens of a text with faults.
-
-    Attributes:
-        pieces: legal tokens only, ``$END`` the last.
-        faults: what was wrong with the words.
-        lines: the lines with such a fault; what the grammar says of them is not to be trusted.
-        template: whether the text holds ``{% %}``; then nothing the grammar says is.
-    """
-
-    source: Source
-    pieces: list[Piece] = field(default_factory=list)
-    faults: list[Diagnostic] = field(default_factory=list)
-    lines: set[int] = field(default_factory=set)
-    template: bool = False
-
-    def report(
-        self, code: str, message: str, start: int, end: int, help: tuple[str, ...] = ()
-    ) -> None:
-        """Remember a fault and the lines it stands on."""
-        span = Span(self.source, start, end)
-        self.faults.append(Diagnostic(code, message, span, help=help))
-        last, _ = self.source.position(end)
-        self.lines.update(range(span.line, last + 1))
 
 
 def legal_pieces(source: Source, define: Mapping[str, str]) -> Lexed:
@@ -52,15 +26,15 @@ def legal_pieces(source: Source, define: Mapping[str, str]) -> Lexed:
     """
     lexed = Lexed(source)
     unknown: list[Piece] = []
-    for piece in _without_conflicts(lexed, glue(pieces(source.text))):
+    for piece in without_conflicts(lexed, glue(pieces(source.text))):
         lexed.pieces += _legal(lexed, piece, define)
         if lexed.pieces and lexed.pieces[-1].unknown and piece.terminal == "PLACE":
             unknown.append(lexed.pieces[-1])
         if len(lexed.pieces) > MAX_TOKENS:
             return _over(source, piece, "too-large", f"more than {MAX_TOKENS:,} tokens")
-    if unknown:
+    if unknown and not lexed.untrusted:
         lexed.faults.append(unresolved(source, unknown, define))
-    deep = _too_deep(lexed.pieces)
+    deep = None if lexed.untrusted else _too_deep(lexed.pieces)
     if deep:
         return _over(source, deep, "too-deep", f"blocks nest deeper than {MAX_DEPTH}")
     return lexed
@@ -69,7 +43,7 @@ def legal_pieces(source: Source, define: Mapping[str, str]) -> Lexed:
 def _over(source: Source, piece: Piece, code: str, message: str) -> Lexed:
     lexed = Lexed(source, [Piece("$END", "", len(source.text), len(source.text))])
     lexed.report(code, message, piece.begin, piece.stop)
-    lexed.template = True
+    lexed.untrusted = True
     return lexed
 
 
@@ -200,7 +174,7 @@ def _comment(lexed: Lexed, piece: Piece) -> list[Piece]:
 
 
 def _template(lexed: Lexed, piece: Piece) -> list[Piece]:
-    if not lexed.template:
+    if not lexed.untrusted:
         lexed.report(
             "template",
             f"{short(piece.text)} belongs to a Jinja template, which must be rendered first",
@@ -208,7 +182,7 @@ def _template(lexed: Lexed, piece: Piece) -> list[Piece]:
             piece.stop,
             ("render it with the script it came with, and give netc what that writes",),
         )
-    lexed.template = True
+    lexed.untrusted = True
     return []
 
 
@@ -219,45 +193,3 @@ _RULES = {
     "COMMENT": _comment,
     "TEMPLATE": _template,
 }
-
-
-def _without_conflicts(lexed: Lexed, found: Iterable[Piece]) -> Iterator[Piece]:
-    """The tokens with one side, ours, of each merge conflict."""
-    opened: int | None = None  # the fault that the conflict at hand was reported as
-    skipping = False
-    for piece in found:
-        if piece.terminal != "CONFLICT":
-            if not skipping or piece.terminal == "$END":
-                yield piece
-            continue
-        mark = piece.text[0]
-        if mark == "<" or opened is None:
-            opened = _conflict(lexed, piece)
-        else:
-            _conflict_goes_on(lexed, piece, opened)
-        skipping = mark in "=|" and lexed.faults[opened].notes != ()
-        opened = None if mark == ">" else opened
-
-
-_SIDES = {
-    "|": "what both came from starts here",
-    "=": "the other side starts here",
-    ">": "the conflict ends here",
-}
-
-
-def _conflict(lexed: Lexed, piece: Piece) -> int:
-    lexed.report(
-        "merge-conflict",
-        f"`{piece.text[:7]}` is the mark of a merge conflict that nobody has settled",
-        piece.begin,
-        piece.stop,
-        ("choose one side and delete the marks",),
-    )
-    return len(lexed.faults) - 1
-
-
-def _conflict_goes_on(lexed: Lexed, piece: Piece, opened: int) -> None:
-    first = lexed.faults[opened]
-    note = Note(_SIDES[piece.text[0]], Span(lexed.source, piece.begin, piece.stop))
-    lexed.faults[opened] = replace(first, notes=(*first.notes, note))

@@ -18,6 +18,7 @@ from netc.syntax.quote import quote
 _PLACEHOLDER = re.compile(PLACEHOLDER)
 _GLUED = {"IDENTIFIER", "NONFINITE", "INTEGER", "FLOAT", "NUMBER", "PLACE", "DOT", "SLASH"}
 _MARKS = ("$", "{{")
+_MAX_PLACES = 100
 
 
 def may_bind(text: str, define: Mapping[str, str]) -> bool:
@@ -116,6 +117,9 @@ def unresolved(source: Source, found: list[Piece], define: Mapping[str, str]) ->
     """
     names = list(dict.fromkeys(n for p in found for n in names_in(p.text) if n not in define))
     spans = [Span(source, piece.begin, piece.stop) for piece in found]
+    notes = [Note(f"`{span.text}` stands here", span) for span in spans[1:_MAX_PLACES]]
+    if len(spans) > _MAX_PLACES:
+        notes.append(Note(f"and {len(spans) - _MAX_PLACES} more places"))
     some = ", ".join(f"`{name}`" for name in names[:8]) + (" ..." if len(names) > 8 else "")
     have = "placeholder has" if len(names) == 1 else "placeholders have"
     near: list[str] = [hint for name in names[:8] for hint in did_you_mean(name, define)]
@@ -123,7 +127,7 @@ def unresolved(source: Source, found: list[Piece], define: Mapping[str, str]) ->
         "unresolved-placeholder",
         f"{len(names)} {have} no value: {some}",
         spans[0],
-        notes=tuple(Note(f"`{span.text}` stands here too", span) for span in spans[1:]),
+        notes=tuple(notes),
         help=("give " + " ".join(f"-D {_flag(name)}" for name in names[:8]), *near),
     )
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic, Note, Span
 from netc.syntax.braces import Braces
-from netc.syntax.faults import Lexed
+from netc.syntax.lexed import Lexed
 from netc.syntax.pieces import CLOSERS, OPENERS, Piece, terminal_number
 from netc.syntax.tables import load_tables
 
@@ -147,8 +147,8 @@ class Reading:
         self.at += 1
 
     def insert(self, terminal: str, text: str) -> None:
-        """Put a token in before the one at hand."""
-        begin = self.here.begin
+        """Put a token in before the one at hand; it stands where the one before it ends."""
+        begin = self.pieces[self.at - 1].stop if self.at else self.here.begin
         self.pieces.insert(self.at, Piece(terminal, text, begin, begin, unknown=True))
         self.braces.leave(self.here, -1)
 

@@ -7,7 +7,7 @@ is put in, left out or read as another, so that the rest makes sense again.
 from __future__ import annotations
 
 from netc.diagnostics import Diagnostic
-from netc.syntax.faults import Lexed
+from netc.syntax.lexed import Lexed
 from netc.syntax.limits import MAX_ERRORS
 from netc.syntax.pieces import CLOSERS, OPENERS, SCALARS, Piece
 from netc.syntax.repair_lists import ListRepair
@@ -24,7 +24,7 @@ _QUOTE = 'put a text in quotes: `"..."`'
 
 def grammar_faults(lexed: Lexed) -> list[Diagnostic]:
     """Every fault of the grammar in a text, in the order in which they are met."""
-    return [] if lexed.template else Repair(lexed).run()
+    return [] if lexed.untrusted else Repair(lexed).run()
 
 
 class Repair(ListRepair):
@@ -78,6 +78,8 @@ class Repair(ListRepair):
             message = f"expected `:` after `{name}`, found `=`"
             self.report("missing-colon", message, here, help="write `:` for `=`")
             self.replace("COLON", ":")
+        elif here.terminal == "$OTHER" and not here.text[0].isprintable():
+            self.bad_character()
         elif here.terminal in _UNQUOTED and self.continues_name():
             self.bad_name()
         elif here.terminal in (*SCALARS, "MINUS", "PLACEHOLDER") and not self.names_field():
@@ -125,18 +127,21 @@ class Repair(ListRepair):
             self.report("missing-brace", message, top, help=f"write `{name} {{`")
             self.insert("LBRACE", "{")
             return
-        help = f"write `{name}: ...`, or `{name} {{ ... }}` for a block"
-        if self.follows_word(top):
-            help = _QUOTE
-        self.report("missing-value", f"`{name}` has no value", top, help=help)
+        word = self.word_before(top)
+        if word:
+            text = short(self.source.text[word.begin : top.stop])
+            self.report("unquoted-text", f"expected a value, found {text}", word, top, _QUOTE)
+        else:
+            help = f"write `{name}: ...`, or `{name} {{ ... }}` for a block"
+            self.report("missing-value", f"`{name}` has no value", top, help=help)
         self.forget_name()
 
-    def follows_word(self, top: Piece) -> bool:
-        """Whether the name on top is the second word of ``name: two words``."""
+    def word_before(self, top: Piece) -> Piece | None:
+        """The first word where the name on top is the second of ``name: two words``."""
         before = self.pieces[self.at - 2] if self.at > 1 else None
-        if before is None or before.terminal != "IDENTIFIER":
-            return False
-        return self.line(before.begin) == self.line(top.begin)
+        if before is None or before.terminal != "IDENTIFIER" or before.unknown:
+            return None
+        return before if self.line(before.begin) == self.line(top.begin) else None
 
     def forget_name(self) -> None:
         """Take the name off the stack."""
@@ -189,7 +194,7 @@ class Repair(ListRepair):
             self.wrong_closer()
         elif here.terminal in _STARTS_VALUE:
             self.nameless()
-        elif here.terminal in _UNQUOTED and self.after_value():
+        elif self.continues_text():
             self.unquoted(self.top() or here)
         elif here.terminal == "$OTHER":
             self.bad_character()
@@ -216,11 +221,22 @@ class Repair(ListRepair):
         colon = self.top(2)
         return colon is not None and colon.terminal == "COLON" and self.follows_on_line()
 
+    def continues_text(self) -> bool:
+        """Whether the token at hand belongs to a value that lacks its quotes."""
+        top, here = self.top(), self.here
+        if top is None or not self.after_value():
+            return False
+        if top.terminal == "IDENTIFIER" and not top.unknown:
+            return here.terminal in (*_UNQUOTED, *SCALARS)
+        return here.terminal in _UNQUOTED and top.stop == here.begin
+
     def unexpected(self) -> None:
         """A value, a comma or a bracket where a name should be."""
         here, help = self.here, ""
         if here.terminal in SCALARS and self.top_is("COMMA", *SCALARS):
-            help = f"`{self.name}` has one value already; several stand in `[a, b]`"
+            name = self.stack.first(2 if self.top_is("COMMA") else 3)
+            which = short(name.text) if name and name.terminal == "IDENTIFIER" else "a field"
+            help = f"{which} has one value already; several stand in `[a, b]`"
         message = f"expected a field's name, found {shown(here)}"
         if here.terminal == "RSQB":
             message = "`]` closes nothing"

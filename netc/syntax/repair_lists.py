@@ -29,8 +29,15 @@ class ListRepair(Reading):
 
     def unclosed_list(self) -> None:
         """The list ends without its bracket; go on as if that stood here."""
-        self.report("unclosed-bracket", "the list that starts here is never closed",
-                    self.opening_bracket(), help="close it with `]`")  # fmt: skip
+        bracket, here = self.opening_bracket(), self.here
+        if here.terminal in CLOSERS and self.braces.surplus > 0:
+            message = f"the list is closed by `{here.text}`, expected `]`"
+            if self.report("mismatched-brace", message, here):
+                self.note("it starts here", bracket)
+            self.replace("RSQB", "]")
+            return
+        message = "the list that starts here is never closed"
+        self.report("unclosed-bracket", message, bracket, help="close it with `]`")
         self.insert("RSQB", "]")
 
     # --- after an item: `,` or `]` must come

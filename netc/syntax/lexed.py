@@ -1,0 +1,38 @@
+"""The tokens of a text with faults, and what was found wrong with its words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from netc.diagnostics import Diagnostic, Source, Span
+from netc.syntax.limits import MAX_ERRORS
+from netc.syntax.pieces import Piece
+
+
+@dataclass
+class Lexed:
+    """The tokens of a text with faults.
+
+    Attributes:
+        pieces: legal tokens only, ``$END`` the last.
+        faults: what was wrong with the words.
+        lines: the lines with such a fault; what the grammar says of them is not to be trusted.
+        untrusted: whether that holds of the whole text, as of a template with ``{% %}``.
+    """
+
+    source: Source
+    pieces: list[Piece] = field(default_factory=list)
+    faults: list[Diagnostic] = field(default_factory=list)
+    lines: set[int] = field(default_factory=set)
+    untrusted: bool = False
+
+    def report(
+        self, code: str, message: str, start: int, end: int, help: tuple[str, ...] = ()
+    ) -> None:
+        """Remember a fault and the lines it stands on; beyond the limit, that there are more."""
+        if len(self.faults) > MAX_ERRORS:
+            return
+        span = Span(self.source, start, end)
+        self.faults.append(Diagnostic(code, message, span, help=help))
+        last, _ = self.source.position(end)
+        self.lines.update(range(span.line, last + 1))
