@@ -174,6 +174,7 @@ class OpDef:
             and only input that it is, or None where it is none with these.
         reads: how many of its inputs' contents it reads, from the first; of those after it needs
             the shape alone (Crop's second). None for all.
+        dynamic: the sizes of its outputs follow from the inputs' contents; shapes are bounds.
     """
 
     name: str
@@ -192,3 +193,4 @@ class OpDef:
     identity: IdentityRule | None = None
     affine: AffineRule | None = None
     reads: int | None = None
+    dynamic: bool = False

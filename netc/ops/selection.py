@@ -106,6 +106,7 @@ def _filter(params: Params, inputs: Sequence[Any], weights: Sequence[Any]) -> Se
 
 
 FILTER = OpDef(
+    dynamic=True,
     name="Filter",
     arity=Arity(bottoms=(2, None), tops=(1, None)),
     params=_parse_filter,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.backends.base import Options
+from netc.backends.base import Executable, Options
 from netc.backends.cpu.emit.emission import Emission, Steps
 from netc.backends.cpu.emit.table import emit
 from netc.backends.cpu.layout import logical, view_of
@@ -18,9 +18,11 @@ from netc.backends.cpu.machine import machine
 from netc.backends.cpu.program import Context, Program, PythonStep
 from netc.backends.cpu.rules import RULES
 from netc.backends.cpu.views import Arena, External, View
+from netc.backends.reference import ReferenceExecutable
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape, count
+from netc.ops.catalog import CATALOG
 from netc.passes.base import Applied, run_passes
 from netc.plan.storage import BYTES, Storage, plan_storage
 
@@ -49,8 +51,13 @@ def _cores() -> int:
 class CpuBackend:
     """Runs graphs on NumPy arrays with compiled kernels."""
 
-    def prepare(self, graph: Graph, options: Options) -> CpuExecutable:
-        """The graph after its passes, planned and made into steps."""
+    def prepare(self, graph: Graph, options: Options) -> Executable:
+        """The graph after its passes, planned and made into steps.
+
+        A graph whose sizes depend on what is fed cannot be planned and runs by its definition.
+        """
+        if any(CATALOG[node.op].dynamic for node in graph.nodes):
+            return ReferenceExecutable(graph)
         optimized, applied = run_passes(graph, options.passes)
         storage = plan_storage(optimized, RULES)
         threads = thread_count(options.threads)
