@@ -46,7 +46,8 @@ def read_definition(
 
     Raises:
         NetcError: unknown-field where the schema does not know all that is in the file, since
-            forks give one number different meanings; invalid-utf8; what upgrading raises.
+            forks give one number different meanings; what upgrading raises.
+        UnicodeDecodeError: a text in the file is not UTF-8.
     """
     from google.protobuf.message import DecodeError
 
@@ -62,12 +63,7 @@ def read_definition(
     net.DiscardUnknownFields()
     if net.ByteSize() != size:
         raise _unknown()
-    try:
-        definition = from_protobuf(net, type)
-    except UnicodeDecodeError:
-        message = "a name in the file's layers is not UTF-8"
-        raise NetcError(Diagnostic("invalid-utf8", message)) from None
-    return upgrade_net(definition)
+    return upgrade_net(from_protobuf(net, type))
 
 
 def copied_definitions(path: str | os.PathLike[str]) -> Definitions:

@@ -58,10 +58,12 @@ def _own_definitions(
     try:
         net, told = read_definition(path, load_schema().message("NetParameter"))
         definitions = wire_definitions(net)
-    except NetcError as error:
+    except (NetcError, UnicodeDecodeError) as error:
         if weights.generation == "V2":
             return copied_definitions(path)
-        reason = error.diagnostics[0].message
+        reason = "a text in the old file is not UTF-8"
+        if isinstance(error, NetcError):
+            reason = error.diagnostics[0].message
         text = f"only the layers' names, types and blobs were kept: {reason}"
         changes.append(Change("weights", text, lossy=True))
         return None

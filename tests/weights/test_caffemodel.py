@@ -10,7 +10,10 @@ import pytest
 from google.protobuf.internal import encoder
 
 from netc.diagnostics import NetcError
+from netc.migrate.names import v2_type
+from netc.schema.load import load_schema
 from netc.weights import Weights, caffemodel, load_weights, wire
+from netc.weights.layer_types import V1_TYPES
 from tests.weights.oracle import BlobProto, LooseBlobProto, Net
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -94,6 +97,14 @@ def test_v1(tmp_path: Path) -> None:
     assert weights.layers["own"].type == ""
     (note,) = weights.diagnostics
     assert note.severity == "note" and "layer type 57" in note.message
+
+
+def test_the_numbers_of_v1_types_are_the_schema_s() -> None:
+    field = load_schema().message("V1LayerParameter").fields["type"]
+    assert field.enum is not None
+    for number, type in V1_TYPES.items():
+        assert v2_type(field.enum.names[number]) == type
+    assert len(V1_TYPES) == 40
 
 
 def test_v0(tmp_path: Path) -> None:
