@@ -15,6 +15,7 @@ from io import FileIO
 import numpy as np
 from numpy.typing import NDArray
 
+from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.weights.faults import fault, truncated
 
 _WINDOW = 8192  # bytes; small, since it is filled anew after each large blob
@@ -65,17 +66,19 @@ def open_bytes(path: str | os.PathLike[str]) -> Iterator[ByteFile]:
     """Open a regular file for reading.
 
     Raises:
-        NetcError: file-not-found, cannot-read or not-a-file.
+        NetcError: missing-file, is-a-directory, unreadable-file or not-a-file.
     """
     name = os.fspath(path)
     try:
         file = FileIO(name, "r", opener=_open)
     except FileNotFoundError:
-        raise fault("file-not-found", name, "there is no such file") from None
+        raise NetcError(_missing(name)) from None
     except IsADirectoryError:
-        raise fault("not-a-file", name, "this is a folder, and a weights file is wanted") from None
+        message = f"`{name}` is a folder, and a file is wanted"
+        raise NetcError(Diagnostic("is-a-directory", message)) from None
     except (OSError, ValueError) as error:
-        raise fault("cannot-read", name, f"the file cannot be read: {_reason(error)}") from None
+        message = f"`{name}` cannot be read: {_reason(error)}"
+        raise NetcError(Diagnostic("unreadable-file", message)) from None
     with file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise fault(
@@ -90,6 +93,15 @@ def open_bytes(path: str | os.PathLike[str]) -> Iterator[ByteFile]:
 def _open(path: str, flags: int) -> int:
     # A pipe without a writer would otherwise wait for one for ever.
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _missing(name: str) -> Diagnostic:
+    folder, file = os.path.split(name)
+    try:
+        near = did_you_mean(file, sorted(os.listdir(folder or "."))[:5000])
+    except OSError:
+        near = (f"there is no folder `{folder}`",)
+    return Diagnostic("missing-file", f"there is no file `{name}`", help=near)
 
 
 def _reason(error: Exception) -> str:

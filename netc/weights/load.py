@@ -153,6 +153,8 @@ def _replacing(target: Path) -> Iterator[Path]:
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         yield temporary
+        if target.exists():
+            temporary.chmod(target.stat().st_mode)
         os.replace(temporary, target)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

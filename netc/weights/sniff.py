@@ -6,6 +6,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from netc.diagnostics import NetcError
+from netc.syntax.sniff import text_kind
 from netc.weights.bytefile import ByteFile
 from netc.weights.faults import fault
 from netc.weights.wire import LENGTH, VARINT, Scanner
@@ -87,6 +88,9 @@ def _text_fault(path: str, text: str) -> NetcError:
             "this is a web page, not weights",
             "download the file itself: the link's `raw` or `download` address",
         )
+    kind = text_kind(text)
+    if kind:
+        return fault("not-weights", path, f"this is {kind.name}, not weights", _CONVERT)
     if "layer" in text and "{" in text:
         return fault(
             "swapped-arguments",

@@ -146,6 +146,14 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         save_weights(tmp_path / "absent" / "net.npz", {})
 
 
+def test_permissions_stay(tmp_path: Path) -> None:
+    path = tmp_path / "net.npz"
+    save_weights(path, {"a": [np.ones(1, np.float32)]})
+    path.chmod(0o640)
+    save_weights(path, {"a": [np.ones(1, np.float32)]})
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
 def test_a_link_is_written_through(tmp_path: Path) -> None:
     link = tmp_path / "link.npz"
     link.symlink_to(tmp_path / "real.npz")

@@ -39,6 +39,8 @@ CASES = {
     "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "lfs-pointer", "lfs"),
     "prototxt": (PROTOTXT, "swapped-arguments", "swapped?"),
     "text": (b"404: Not Found", "not-weights", "text"),
+    "darknet": (b"[net]\nbatch=1\n[convolutional]\nlayer={}\n", "not-weights", "darknet"),
+    "json": (b'{"layers": [1]}', "not-weights", "JSON"),
     "gzip": (gzip.compress(CAFFEMODEL), "compressed-file", "gunzip"),
     "zip": (zipped(net_dot_caffemodel=CAFFEMODEL), "compressed-file", "net.caffemodel"),
     "torch": (zipped(archive__data_dot_pkl=b"x"), "not-weights", "PyTorch"),
@@ -71,14 +73,17 @@ def test_absent_files_folders_and_pipes(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     cases = (
-        (tmp_path / "absent", "file-not-found"),
-        (tmp_path, "not-a-file"),
-        (pipe, "not-a-file"),
+        (tmp_path / "pipes", "missing-file", "did you mean `pipe`?"),
+        (tmp_path / "absent" / "x", "missing-file", "there is no folder"),
+        (tmp_path, "is-a-directory", "is a folder"),
+        (pipe, "not-a-file", "save them to a file"),
+        ("a\0b", "unreadable-file", "cannot be read"),
     )
-    for path, code in cases:
+    for path, code, words in cases:
         with pytest.raises(NetcError) as caught:
             load_weights(path)
         assert caught.value.diagnostics[0].code == code
+        assert words in str(caught.value)
 
 
 def test_the_content_decides_and_not_the_suffix(tmp_path: Path) -> None:
