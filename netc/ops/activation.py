@@ -27,7 +27,7 @@ from netc.ops.define import (
     WeightSpec,
     same_shape,
 )
-from netc.ops.fields import only
+from netc.ops.fields import fork_field, only
 from netc.ops.filler import Filler, parse_filler
 from netc.schema.message import Message
 
@@ -91,6 +91,29 @@ RELU = OpDef(
     reference=_elementwise(_relu),
     in_place=True,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ReLU6Params:
+    """A ReLU with ``n`` as its greatest value."""
+
+    negative_slope: float = 0.0
+    n: float = 6.0
+
+
+def _parse_relu6(layer: Message, context: LayerContext) -> ReLU6Params:
+    """ReLU6 of the MobileNet forks; ``n`` is a field of some."""
+    message = only(layer.get("relu6_param"), "negative_slope", "n")
+    return ReLU6Params(message.get("negative_slope"), fork_field(message, "n", 6.0))
+
+
+def _relu6(params: ReLU6Params, x: Any) -> Any:
+    xp = namespace(x)
+    y = xp.maximum(x, 0) + params.negative_slope * xp.minimum(x, 0)
+    return xp.minimum(y, np.float32(params.n))
+
+
+RELU6 = _activation("ReLU6", _relu6, 2, _parse_relu6)
 
 
 _QUARTER = Filler(value=0.25)
@@ -261,6 +284,7 @@ THRESHOLD = _activation("Threshold", _threshold, 1, _parse_threshold)
 
 OPS = (
     RELU,
+    RELU6,
     PRELU,
     ELU,
     SIGMOID,

@@ -9,8 +9,10 @@ from netc.ops import (
     activation,
     arithmetic,
     convolution,
+    detection,
     dropout,
     elementwise,
+    fork_normalization,
     fused,
     inputs,
     joining,
@@ -21,10 +23,13 @@ from netc.ops import (
     lp_pooling,
     lrn,
     normalization,
+    permutation,
     pooling,
+    proposal,
     python,
     recurrent,
     reshaping,
+    resizing,
     selection,
     siblings,
 )
@@ -51,6 +56,9 @@ _FAMILIES: tuple[tuple[OpDef, ...], ...] = (
     layer_norm.OPS,
     locally_connected.OPS,
     lp_pooling.OPS,
+    permutation.OPS,
+    resizing.OPS,
+    fork_normalization.OPS,
 )
 
 LAYERS: Mapping[str, OpDef] = {op.name: op for family in _FAMILIES for op in family}

@@ -1,4 +1,4 @@
-"""Layers that combine blobs element by element: Eltwise, Scale, Bias."""
+"""Layers that combine blobs element by element: Eltwise, Scale, Bias; Axpy of SENet's fork."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ import numpy as np
 from netc.ir.types import Shape, count
 from netc.ops.array import namespace
 from netc.ops.axes import aligned, axis_in, shown
-from netc.ops.define import Affine, Arity, Cost, LayerContext, OpDef, ShapeError, WeightSpec
+from netc.ops.cost import per_output
+from netc.ops.define import (
+    Affine,
+    Arity,
+    Cost,
+    LayerContext,
+    OpDef,
+    Params,
+    ShapeError,
+    WeightSpec,
+)
 from netc.ops.fields import only
 from netc.ops.filler import CONSTANT_ONE, CONSTANT_ZERO, Filler, parse_filler
 from netc.ops.numbers import number, one_of
@@ -278,4 +288,36 @@ SCALE = OpDef(
     in_place=True,
 )
 
-OPS = (ELTWISE, BIAS, SCALE)
+
+def _axpy_shape(params: Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    factor, x, y = inputs
+    if x != y or len(x) < 2:
+        raise ShapeError(
+            f"bottoms 1 and 2 must have one shape of at least 2 axes: they are {shown(x)} and "
+            f"{shown(y)}"
+        )
+    if factor[:2] != x[:2] or count(factor[2:]) != 1:
+        raise ShapeError(
+            f"bottom 0 must have a factor for each of the {shown(x[:2])} channels of bottom 1, "
+            f"and it is {shown(factor)}",
+            help=("pool it over all places first",),
+        )
+    return (x,)
+
+
+def _axpy(params: Params, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+    """a * x + y, a factor for each channel of each item (axpy_layer.cpp of hujie-frank/SENet)."""
+    factor, x, y = inputs
+    with np.errstate(all="ignore"):
+        return (factor.reshape(*x.shape[:2], *(1,) * (x.ndim - 2)) * x + y,)
+
+
+AXPY = OpDef(
+    name="Axpy",
+    arity=Arity(bottoms=(3, 3), tops=(1, 1)),
+    shape=_axpy_shape,
+    cost=per_output(2),
+    reference=_axpy,
+)
+
+OPS = (ELTWISE, BIAS, SCALE, AXPY)

@@ -8,7 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
-from netc.ops.activation import ABSVAL, BNLL, CLIP, ELU, OPS, PRELU, RELU, SIGMOID, SWISH, TANH
+from netc.ops.activation import (
+    ABSVAL,
+    BNLL,
+    CLIP,
+    ELU,
+    OPS,
+    PRELU,
+    RELU,
+    RELU6,
+    SIGMOID,
+    SWISH,
+    TANH,
+)
 from netc.ops.activation import THRESHOLD as THRESHOLD_OP
 from netc.ops.catalog import CATALOG
 from tests.ops.cases import (
@@ -43,6 +55,8 @@ def test_golden(name: str) -> None:
 FORMULAS = [
     (RELU, "", lambda x: max(x, 0.0)),
     (RELU, "relu_param { negative_slope: 0.1 }", lambda x: x if x > 0 else 0.1 * x),
+    (RELU6, "", lambda x: min(max(x, 0.0), 6.0)),
+    (RELU6, "relu6_param { negative_slope: 0.5 n: 1 }", lambda x: min(max(x, 0.5 * x), 1.0)),
     (ELU, "elu_param { alpha: 2 }", lambda x: x if x > 0 else 2 * math.expm1(x)),
     (SIGMOID, "", lambda x: 1 / (1 + math.exp(-x))),
     (TANH, "", math.tanh),

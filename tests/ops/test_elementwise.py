@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 from netc.ops.catalog import CATALOG
-from netc.ops.elementwise import BIAS, ELTWISE, SCALE
+from netc.ops.elementwise import AXPY, BIAS, ELTWISE, SCALE
 from tests.ops.cases import (
     bind_layer,
     cases_of,
@@ -196,3 +196,28 @@ def test_num_axes_is_a_number_or_minus_1(op) -> None:
 def test_an_unknown_filler_is_pointed_at() -> None:
     found = complaint(SCALE, text_of(SCALE, 'filler { type: "xavir" }'))
     assert (found.code, found.span.text) == ("unknown-filler", '"xavir"')
+
+
+@settings(max_examples=30, deadline=None)
+@given(shape=array_shapes(min_dims=2, max_dims=5, max_side=3), flat=st.booleans())
+def test_axpy_weighs_channels_and_adds(shape, flat) -> None:
+    factor = random_array(*shape[:2], *(1,) * (0 if flat else len(shape) - 2))
+    x, y = random_array(*shape, seed=1), random_array(*shape, seed=2)
+    layer = bind_layer('name: "a" type: "Axpy" bottom: "a" bottom: "x" bottom: "y" top: "z"')
+    (z,) = run_layer(AXPY, layer, [factor, x, y], [])
+    for index in np.ndindex(*shape):
+        wanted = factor[index[:2]].reshape(()) * x[index] + y[index]
+        assert z[index] == pytest.approx(wanted, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "wanted"),
+    [
+        ([(1, 2, 1, 1), (1, 2, 3, 3), (1, 2, 3, 4)], "they are 1x2x3x3 and 1x2x3x4"),
+        ([(1, 2, 3, 3), (1, 2, 3, 3), (1, 2, 3, 3)], "it is 1x2x3x3"),
+        ([(1, 3, 1, 1), (1, 2, 3, 3), (1, 2, 3, 3)], "each of the 1x2 channels"),
+    ],
+)
+def test_axpy_that_does_not_fit(shapes, wanted: str) -> None:
+    text = 'name: "a" type: "Axpy" bottom: "a" bottom: "x" bottom: "y" top: "z"'
+    assert wanted in misfit(AXPY, text, *shapes).message

@@ -1,0 +1,290 @@
+"""Layers of forks that change height and width: Interp and Upsample.
+
+Upsample is two layers of one name: SegNet's puts each element back where max pooling found it,
+and takes the mask as its second bottom; the one of the YOLO forks repeats each element and has one
+bottom. The number of bottoms tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.types import Shape, count
+from netc.ops.activation import ONE_TO_ONE
+from netc.ops.array import namespace
+from netc.ops.axes import need_axes, shown
+from netc.ops.cost import per_output
+from netc.ops.define import POINTWISE, Arity, LayerContext, OpDef, ShapeError, Window
+from netc.ops.fields import bad_value, only
+from netc.ops.numbers import lone, number
+from netc.schema.message import Message
+
+_WHOLE = Window(whole=True)
+
+
+@dataclass(frozen=True, slots=True)
+class InterpParams:
+    """Bilinear resizing that keeps the corners (DeepLab, PSPNet; interp_layer.cpp).
+
+    Args:
+        size: the top's height and width; else the factors say it.
+        shrink: every so many elements are kept.
+        zoom: so many steps are made of one.
+        crop: rows and columns taken away at the beginning and at the end, before.
+    """
+
+    size: tuple[int, int] | None = None
+    shrink: int = 1
+    zoom: int = 1
+    crop: tuple[int, int] = (0, 0)
+
+
+def _parse_interp(layer: Message, context: LayerContext) -> InterpParams:
+    message = only(
+        layer.get("interp_param"),
+        *("height", "width", "zoom_factor", "shrink_factor", "pad_beg", "pad_end"),
+    )
+    crop = (_crop(message, "pad_beg"), _crop(message, "pad_end"))
+    factors = message.has("shrink_factor") + message.has("zoom_factor")
+    sized = message.has("height") and message.has("width")
+    if sized and factors != 1:  # one factor alone goes before a size, both go after it
+        size = (number(message, "height", 1), number(message, "width", 1))
+        return InterpParams(size, crop=crop)
+    if not factors:
+        raise _no_size(message)
+    shrink, zoom = number(message, "shrink_factor", 1), number(message, "zoom_factor", 1)
+    return InterpParams(None, shrink, zoom, crop)
+
+
+def _crop(message: Message, name: str) -> int:
+    """Padding is written as a number of rows; negative ones crop, others are not supported."""
+    if message.get(name) > 0:
+        raise bad_value(message, name, "must be at most 0", "a negative padding crops")
+    return -int(message.get(name))
+
+
+def _no_size(message: Message) -> NetcError:
+    for name, other in (("height", "width"), ("width", "height")):
+        if message.has(name):
+            return lone(message, name, other)
+    return message.error(
+        None,
+        "missing-field",
+        "Interp's size is not given",
+        "write `height` and `width`, or `zoom_factor`, or `shrink_factor`",
+    )
+
+
+def _interp_shape(params: InterpParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    shape = inputs[0]
+    if len(shape) != 4:
+        raise ShapeError(f"Interp takes 4 axes, and the bottom is {shown(shape)}")
+    sizes = [size - sum(params.crop) for size in shape[2:]]
+    for size in sizes:
+        if size < 1:
+            raise ShapeError(
+                f"`pad_beg` {-params.crop[0]} and `pad_end` {-params.crop[1]} leave nothing of "
+                f"{shown(shape[2:])}",
+                "interp_param.pad_beg",
+            )
+    if params.size is not None:
+        return ((*shape[:2], *params.size),)
+    return ((*shape[:2], *(_resized(params, size) for size in sizes)),)
+
+
+def _resized(params: InterpParams, size: int) -> int:
+    kept = (size - 1) // params.shrink + 1
+    return (kept - 1) * params.zoom + 1
+
+
+def _interp(params: InterpParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+    (x,) = inputs
+    out = _interp_shape(params, (x.shape,))[0][2:]
+    begin, end = params.crop
+    x = x[:, :, begin : x.shape[2] - end, begin : x.shape[3] - end]
+    if x.shape[2:] == out:
+        return (x,)
+    with np.errstate(invalid="ignore"):
+        return (_between(_between(x, out[1], 3), out[0], 2),)
+
+
+def _between(x: Any, size: int, axis: int) -> Any:
+    """Resize one axis: each element between its two neighbours, the corners kept in place."""
+    xp, last = namespace(x), x.shape[axis] - 1
+    ratio = np.float32(last) / np.float32(size - 1) if size > 1 else np.float32(0)
+    place = xp.arange(size, dtype=np.float32) * ratio
+    low = xp.minimum(place.astype(np.int64), last)
+    share = (place - low.astype(np.float32)).reshape((-1,) + (1,) * (x.ndim - axis - 1))
+    high = xp.minimum(low + 1, last)
+    return (1 - share) * xp.take(x, low, axis=axis) + share * xp.take(x, high, axis=axis)
+
+
+def _interp_window(
+    params: InterpParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
+) -> Window:
+    """Exact for whole factors: every so-manieth element, or the triangle of a deconvolution."""
+    seen, made = inputs[0][2:], outputs[0][2:]
+    if any(params.crop) or 1 in seen or 1 in made:
+        return _WHOLE
+    if seen == made:
+        return POINTWISE
+    steps = [(a - 1, b - 1) for a, b in zip(seen, made, strict=True)]
+    if all(a % b == 0 for a, b in steps):
+        return Window((1, 1), tuple(a // b for a, b in steps), (0, 0), (1, 1))
+    if all(b % a == 0 for a, b in steps):
+        zoom = tuple(b // a for a, b in steps)
+        kernel, pad = tuple(2 * z - 1 for z in zoom), tuple(z - 1 for z in zoom)
+        return Window(kernel, zoom, pad, (1, 1), fractional=True)
+    return _WHOLE
+
+
+INTERP = OpDef(
+    name="Interp",
+    arity=ONE_TO_ONE,
+    params=_parse_interp,
+    shape=_interp_shape,
+    cost=per_output(9),
+    window=_interp_window,
+    reference=_interp,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UpsampleParams:
+    """What Upsample does.
+
+    Args:
+        masked: by the second bottom's indices (SegNet); else each element is repeated.
+        scale: factors of height and width.
+        size: the top's height and width, in place of the factors.
+        short: height and width made smaller by so much, for inputs of odd size.
+    """
+
+    masked: bool
+    scale: tuple[int, int] = (2, 2)
+    size: tuple[int, int] | None = None
+    short: tuple[int, int] = (0, 0)
+
+
+_SIZES = ("scale", "scale_h", "scale_w", "upsample_h", "upsample_w", "pad_out_h", "pad_out_w")
+
+
+def _parse_upsample(layer: Message, context: LayerContext) -> UpsampleParams:
+    if context.bottoms == 1:
+        message = only(layer.get("upsample_param"), "scale")
+        factor = _scale(message, 1, 1)
+        return UpsampleParams(False, (factor, factor))
+    message = only(layer.get("upsample_param"), *_SIZES)
+    if message.has("upsample_h") and message.has("upsample_w"):
+        size = (number(message, "upsample_h", 2), number(message, "upsample_w", 2))
+        return UpsampleParams(True, size=size)
+    scale = _mask_scale(message)
+    short = (int(message.get("pad_out_h")), int(message.get("pad_out_w")))
+    for name, odd, factor in zip(("pad_out_h", "pad_out_w"), short, scale, strict=True):
+        if odd and factor != 2:
+            raise message.error(
+                name,
+                "conflicting-fields",
+                f"`{name}` is for a scale of 2, and it is {factor}",
+                "write the size as `upsample_h` and `upsample_w`",
+            )
+    return UpsampleParams(True, scale, short=short)
+
+
+def _mask_scale(message: Message) -> tuple[int, int]:
+    for name, other in (("scale_h", "scale_w"), ("scale_w", "scale_h")):
+        if message.has(name) and not message.has(other):
+            raise lone(message, name, other)
+    if not message.has("scale_h"):
+        factor = _scale(message, 2, 2)
+        return (factor, factor)
+    return (number(message, "scale_h", 2), number(message, "scale_w", 2))
+
+
+def _scale(message: Message, default: int, least: int) -> int:
+    """``scale`` as a whole number; the forks differ in its type and in its default."""
+    value = message.get("scale") if message.has("scale") else default
+    if value != int(value) or not least <= value <= 2**31 - 1:
+        raise bad_value(message, "scale", f"must be a whole number of at least {least}")
+    return int(value)
+
+
+def _upsample_shape(params: UpsampleParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    shape = inputs[0]
+    if params.masked:
+        _check_mask(shape, inputs[1])
+    need_axes(shape, 2, "Upsample")
+    size = params.size or tuple(
+        size * factor - short
+        for size, factor, short in zip(shape[-2:], params.scale, params.short, strict=True)
+    )
+    return ((*shape[:-2], *size),)
+
+
+def _check_mask(shape: Shape, mask: Shape) -> None:
+    if len(shape) != 4 or mask != shape:
+        raise ShapeError(
+            f"the mask must have the bottom's 4 axes: the bottom is {shown(shape)} and the mask "
+            f"is {shown(mask)}",
+            help=("the mask is the second top of a Pooling layer with `pool: MAX`",),
+        )
+
+
+def _upsample(
+    params: UpsampleParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> Sequence[Any]:
+    x = inputs[0]
+    shape = _upsample_shape(params, [array.shape for array in inputs])[0]
+    if params.masked:
+        return (_put_back(x, inputs[1], shape),)
+    high, wide = params.scale
+    return (x.repeat(high, axis=-2).repeat(wide, axis=-1),)
+
+
+def _put_back(x: Any, mask: Any, shape: Shape) -> Any:
+    """Each element at its index in its plane, zero elsewhere; of equal indices the last stays.
+
+    Raises:
+        NetcError: index-out-of-range; pooling had an input of another size.
+    """
+    xp, places = namespace(x), count(shape[2:])
+    where = mask.astype(np.int64).reshape(-1, count(x.shape[2:]))
+    wrong = (where < 0) | (where >= places)
+    if wrong.any():
+        raise NetcError(
+            Diagnostic(
+                "index-out-of-range",
+                f"the mask names element {int(where[wrong][0])} of a plane of {shown(shape[2:])}, "
+                f"whose elements are 0 to {places - 1}",
+                help=("write the pooled layer's input size as `upsample_h` and `upsample_w`",),
+            )
+        )
+    planes = xp.zeros((len(where), places), dtype=x.dtype)
+    planes[xp.arange(len(where))[:, None], where] = x.reshape(where.shape)
+    return planes.reshape(shape)
+
+
+def _upsample_window(
+    params: UpsampleParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
+) -> Window:
+    """Each element spreads over its block; a mask puts it somewhere in there."""
+    if params.size is not None or len(inputs[0]) != 4:
+        return _WHOLE
+    return Window(params.scale, params.scale, (0, 0), (1, 1), fractional=True)
+
+
+UPSAMPLE = OpDef(
+    name="Upsample",
+    arity=Arity(bottoms=(1, 2), tops=(1, 1)),
+    params=_parse_upsample,
+    shape=_upsample_shape,
+    window=_upsample_window,
+    reference=_upsample,
+)
+
+OPS = (INTERP, UPSAMPLE)
