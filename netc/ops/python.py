@@ -26,6 +26,7 @@ ImplementationShape = Callable[[Sequence[Shape], str], Sequence[Shape]]
 class _Registered:
     run: Implementation
     shape: ImplementationShape
+    rows_vary: bool
 
 
 _REGISTRY: dict[tuple[str, str], _Registered] = {}
@@ -36,6 +37,7 @@ def register_python_layer(
     layer: str,
     implementation: Implementation,
     shape: ImplementationShape | None = None,
+    rows_vary: bool = False,
 ) -> None:
     """Say what a Python layer computes, for all nets compiled afterwards.
 
@@ -45,7 +47,9 @@ def register_python_layer(
         implementation: ``(inputs, param_str) -> outputs``: read-only float32 arrays of the
             bottoms to one array for each top. It must not write to its inputs.
         shape: ``(input shapes, param_str) -> output shapes``; the implementation's own ``shape``
-            attribute where it is left out.
+            attribute where it is left out. Outputs beyond the layer's tops are dropped.
+        rows_vary: the length of the outputs' first axis depends on the data, and the shape rule
+            gives the most it can be.
 
     Raises:
         TypeError: there is no shape rule, or something is not callable.
@@ -57,7 +61,7 @@ def register_python_layer(
     for what, given in (("implementation", implementation), ("shape", rule)):
         if not callable(given):
             raise TypeError(f"`{what}` of Python layer {module}.{layer} must be callable")
-    _REGISTRY[module, layer] = _Registered(implementation, rule)  # type: ignore[arg-type]
+    _REGISTRY[module, layer] = _Registered(implementation, rule, rows_vary)  # type: ignore[arg-type]
 
 
 def unregister_python_layer(module: str, layer: str) -> None:
@@ -100,7 +104,7 @@ def _shape(params: PythonParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     if registered is None:
         message, help = _refusal(params)
         raise ShapeError(message, "python_param.layer", help, code="python-layer")
-    shapes = registered.shape(tuple(inputs), params.param_str)
+    shapes = registered.shape(tuple(inputs), params.param_str)[: params.tops]
     return tuple(tuple(int(size) for size in shape) for shape in shapes)
 
 
@@ -111,15 +115,19 @@ def _run(params: PythonParams, inputs: Sequence[Any], weights: Sequence[Any]) ->
         raise NetcError(Diagnostic("python-layer", message, help=help))
     made = registered.run(tuple(inputs), params.param_str)
     xp = namespace(*inputs)
-    outputs = tuple(xp.asarray(array, dtype=np.float32) for array in made)
+    outputs = tuple(xp.asarray(array, dtype=np.float32) for array in made)[: params.tops]
     wanted = _shape(params, [array.shape for array in inputs])
-    _check_outputs(params, outputs, wanted)
+    _check_outputs(params, outputs, wanted, registered.rows_vary)
     return outputs
 
 
-def _check_outputs(params: PythonParams, outputs: Sequence[Any], wanted: Sequence[Shape]) -> None:
+def _check_outputs(
+    params: PythonParams, outputs: Sequence[Any], wanted: Sequence[Shape], rows_vary: bool
+) -> None:
     made = [tuple(array.shape) for array in outputs]
-    if made != list(wanted):
+    if len(made) != len(wanted) or not all(
+        _fits(shape, said, rows_vary) for shape, said in zip(made, wanted, strict=True)
+    ):
         raise NetcError(
             Diagnostic(
                 "python-layer",
@@ -127,6 +135,12 @@ def _check_outputs(params: PythonParams, outputs: Sequence[Any], wanted: Sequenc
                 f"{made}, and its shape rule says {list(wanted)}",
             )
         )
+
+
+def _fits(shape: Shape, said: Shape, rows_vary: bool) -> bool:
+    if not rows_vary:
+        return shape == said
+    return len(shape) == len(said) > 0 and shape[1:] == said[1:] and shape[0] <= said[0]
 
 
 PYTHON = OpDef(

@@ -1,0 +1,235 @@
+"""Region proposals: boxes that are likely to hold something, from anchors and their scores.
+
+Two forms: the layer ``Proposal`` (proposal_layer.cpp, PVANet), and the Python layer of Faster
+R-CNN (rpn/proposal_layer.py), which public nets name and which is registered here.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.ir.types import Shape
+from netc.ops.axes import shown
+from netc.ops.boxes import kept
+from netc.ops.cost import per_input
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.fields import bad_value, only
+from netc.ops.python import register_python_layer
+from netc.schema.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalParams:
+    """How anchors are laid out and which boxes are given.
+
+    Args:
+        stride: image pixels from cell to cell.
+        base_size: side of the square that anchors are made from, in pixels.
+        min_size: of a box's sides, in pixels of the image before it was resized.
+        ratios: height to width of the anchors.
+        scales: of the anchors, times ``base_size``.
+        before: how many of the best boxes are looked at.
+        after: how many are given at most, of each image.
+        overlap: allowed between two boxes.
+        tops: 2 where the scores are given too.
+        keep_small: whether boxes smaller than ``min_size`` stay, with score 0.
+    """
+
+    stride: int
+    base_size: int
+    min_size: int
+    ratios: tuple[float, ...]
+    scales: tuple[float, ...]
+    before: int
+    after: int
+    overlap: float
+    tops: int = 1
+    keep_small: bool = True
+
+
+_FIELDS = (
+    "feat_stride", "base_size", "min_size", "ratio", "scale", "pre_nms_topn", "post_nms_topn",
+    "nms_thresh",
+)  # fmt: skip
+
+
+def _parse(layer: Message, context: LayerContext) -> ProposalParams:
+    param = only(layer.get("proposal_param"), *_FIELDS)
+    for name in ("ratio", "scale"):
+        if not param.get(name):
+            raise param.error(None, "missing-field", f"`{name}` is not given", f"add `{name}: N`")
+        if not all(value > 0 for value in param.get(name)):
+            raise bad_value(param, name, "must be greater than 0")
+    return ProposalParams(
+        _positive(param, "feat_stride"),
+        _positive(param, "base_size"),
+        param.get("min_size"),
+        param.get("ratio"),
+        param.get("scale"),
+        _positive(param, "pre_nms_topn"),
+        _positive(param, "post_nms_topn"),
+        param.get("nms_thresh"),
+        context.tops,
+    )
+
+
+def _positive(param: Message, name: str) -> int:
+    if param.get(name) < 1:
+        raise bad_value(param, name, "must be at least 1")
+    return int(param.get(name))
+
+
+def _shape(params: ProposalParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    """The shapes when all ``after`` boxes are found: how many are is known only from the data."""
+    scores, deltas, info = inputs
+    _check_maps(scores, deltas, len(params.ratios) * len(params.scales))
+    if len(info) != 2 or info[1] < 3:
+        raise ShapeError(
+            "the third bottom must be rows of the image's height, width and scale, it is "
+            f"{shown(info)}"
+        )
+    rows = scores[0] * params.after
+    return ((rows, 5), (rows,))[: params.tops]
+
+
+def _check_maps(scores: Shape, deltas: Shape, anchors: int) -> None:
+    for what, shape, each in (("scores", scores, 2), ("box changes", deltas, 4)):
+        if len(shape) != 4 or shape[1] != each * anchors or shape[2:] != scores[2:]:
+            raise ShapeError(
+                f"{anchors} anchors need {each * anchors} channels of {what} on cells as the "
+                f"first bottom's, the bottom is {shown(shape)}"
+            )
+
+
+@np.errstate(all="ignore")
+def _propose(
+    params: ProposalParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    """Boxes and their scores, image by image."""
+    scores, deltas, info = inputs
+    anchors = _anchors(params)
+    height, width, tall = info[0, :3]
+    least = params.min_size * np.array([info[0, 3] if info.shape[1] > 3 else tall, tall])
+    found = [np.zeros((0, 6), np.float32)]
+    for image, (score, delta) in enumerate(zip(scores, deltas, strict=True)):
+        boxes = _moved(_placed(anchors, score.shape[1:], params.stride), delta)
+        boxes = np.maximum(np.minimum(boxes, np.array([width - 1, height - 1] * 2, np.float32)), 0)
+        large = (boxes[:, 2:] - boxes[:, :2] + 1 >= least).all(axis=1)
+        found.append(_best(params, image, boxes, _foreground(score), large))
+    rows = np.concatenate(found)
+    return (rows[:, :5], rows[:, 5])[: params.tops]
+
+
+def _foreground(score: Any) -> Any:
+    """Scores of the second half of the channels, in the order cell, anchor."""
+    return score[len(score) // 2 :].transpose(1, 2, 0).reshape(-1)
+
+
+def _anchors(params: ProposalParams) -> Any:
+    """(anchors, 4) at the first cell, ratio by ratio."""
+    ratios, scales = np.array(params.ratios), np.array(params.scales)
+    wide = np.floor(np.sqrt(params.base_size**2 / ratios) + 0.5)
+    sides = np.stack([wide, np.floor(wide * ratios + 0.5)], axis=-1)[:, None]
+    half = (sides * scales[:, None] - 1).reshape(-1, 2) / 2
+    centre = (params.base_size - 1) / 2
+    return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
+
+
+def _placed(anchors: Any, cells: Sequence[int], stride: int) -> Any:
+    """The anchors at every cell, (cells * anchors, 4)."""
+    down, across = np.meshgrid(np.arange(cells[0]), np.arange(cells[1]), indexing="ij")
+    corners = np.stack([across, down, across, down], axis=-1).reshape(-1, 1, 4) * stride
+    return (corners + anchors).reshape(-1, 4).astype(np.float32)
+
+
+def _moved(boxes: Any, delta: Any) -> Any:
+    """Boxes moved and scaled by dx, dy, log w, log h, given as (4 * anchors, rows, columns)."""
+    delta = delta.reshape(-1, 4, *delta.shape[1:]).transpose(2, 3, 0, 1).reshape(-1, 4)
+    size = boxes[:, 2:] - boxes[:, :2] + 1
+    centre = boxes[:, :2] + size / 2 + delta[:, :2] * size
+    half = np.exp(delta[:, 2:]) * size / 2
+    return np.concatenate([centre - half, centre + half], axis=1)
+
+
+def _best(params: ProposalParams, image: int, boxes: Any, scores: Any, large: Any) -> Any:
+    """Rows of image, box and score, the best first.
+
+    Boxes that are too small are left out, or stay with score 0 (``keep_small``).
+    """
+    if params.keep_small:
+        scores = scores * large
+    else:
+        boxes, scores = boxes[large], scores[large]
+    order = np.argsort(-scores, kind="stable")[: params.before]
+    best = order[kept(boxes[order], params.overlap, border=1, most=params.after)]
+    first = np.full((len(best), 1), image)
+    rows: Any = np.concatenate([first, boxes[best], scores[best, None]], axis=1, dtype=np.float32)
+    return rows
+
+
+PROPOSAL = OpDef(
+    name="Proposal",
+    arity=Arity((3, 3), (1, 2)),
+    params=_parse,
+    shape=_shape,
+    cost=per_input(20),
+    window=whole,
+    reference=_propose,
+)
+
+OPS = (PROPOSAL,)
+
+
+# The Python layer of Faster R-CNN, with the numbers of its configuration for testing.
+
+
+def _faster_rcnn(param_str: str) -> ProposalParams:
+    """The parameters that a ``param_str`` such as ``'feat_stride': 16`` stands for.
+
+    Raises:
+        ShapeError: python-layer, where it says anything else.
+    """
+    text = param_str.replace("!!python/tuple", "").strip().removeprefix("{").removesuffix("}")
+    try:
+        fields = {**_FASTER_RCNN, **ast.literal_eval("{" + text.replace("\n", ",")[:1000] + "}")}
+        stride, scales = int(fields.pop("feat_stride")), tuple(map(float, fields.pop("scales")))
+    except (SyntaxError, ValueError, TypeError, KeyError, RecursionError, MemoryError):
+        stride, scales, fields = 0, (), {}
+    if stride < 1 or fields or not scales or not all(scale > 0 for scale in scales):
+        raise ShapeError(
+            f"Faster R-CNN's `ProposalLayer` takes `feat_stride` and `scales`, its `param_str` is "
+            f"{param_str[:60]!r}",
+            "python_param.param_str",
+            ("register another implementation with netc.register_python_layer",),
+            code="python-layer",
+        )
+    return ProposalParams(stride, 16, 16, (0.5, 1, 2), scales, 6000, 300, 0.7, 2, False)
+
+
+_FASTER_RCNN: Mapping[str, Any] = {"scales": (8, 16, 32)}
+
+
+def _faster_rcnn_shape(inputs: Sequence[Shape], param_str: str) -> tuple[Shape, ...]:
+    params = _faster_rcnn(param_str)
+    if len(inputs) != 3 or inputs[0][:1] != (1,):
+        raise ShapeError(
+            "Faster R-CNN's `ProposalLayer` takes 3 bottoms of a single image, scores, box changes "
+            f"and image size; they are {', '.join(map(shown, inputs))}"
+        )
+    boxes, scores = _shape(params, inputs)
+    return boxes, (*scores, 1)
+
+
+def _faster_rcnn_proposals(inputs: Sequence[Any], param_str: str) -> tuple[Any, ...]:
+    boxes, scores = _propose(_faster_rcnn(param_str), inputs, ())
+    return boxes, scores[:, None]
+
+
+register_python_layer(
+    "rpn.proposal_layer", "ProposalLayer", _faster_rcnn_proposals, _faster_rcnn_shape, True
+)

@@ -1,0 +1,221 @@
+"""Region-based detection: ROIPooling, PSROIPooling and Proposal of the R-CNN forks.
+
+roi_pooling_layer.cpp (Girshick, Fast R-CNN), psroi_pooling_layer.cu (Dai et al., R-FCN),
+proposal_layer.cpp (PVANet), and rpn/proposal_layer.py (Ren et al., Faster R-CNN), which nets name
+as a Python layer. A region is a row of image, x_min, y_min, x_max, y_max in the image's pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.types import Shape, count
+from netc.ops.axes import shown
+from netc.ops.cost import per_output
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.fields import bad_value, only
+from netc.ops.numbers import required_number
+from netc.schema.message import Message
+
+_float32 = np.float32
+
+
+@dataclass(frozen=True, slots=True)
+class ROIPoolingParams:
+    """Rows and columns of each region's output, and image pixels -> blob elements."""
+
+    pooled_h: int
+    pooled_w: int
+    spatial_scale: float
+
+
+def _parse_roi(layer: Message, context: LayerContext) -> ROIPoolingParams:
+    param = only(layer.get("roi_pooling_param"), "pooled_h", "pooled_w", "spatial_scale")
+    return ROIPoolingParams(
+        required_number(param, "pooled_h"),
+        required_number(param, "pooled_w"),
+        param.get("spatial_scale"),
+    )
+
+
+def _check_regions(data: Shape, regions: Shape) -> None:
+    if len(data) != 4:
+        raise ShapeError(f"the first bottom must have 4 axes, it is {shown(data)}")
+    if not regions or len(regions) > 4 or count(regions, 1) != 5:
+        raise ShapeError(
+            "the regions must be rows of 5: image, x_min, y_min, x_max and y_max; the bottom is "
+            f"{shown(regions)}"
+        )
+
+
+def _roi_shape(params: ROIPoolingParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, regions = inputs
+    _check_regions(data, regions)
+    return ((regions[0], data[1], params.pooled_h, params.pooled_w),)
+
+
+def _images_of(regions: Any, images: int) -> Any:
+    """The image of each region.
+
+    Raises:
+        NetcError: region-out-of-range, for an image that is not in the batch.
+    """
+    index = regions[:, 0]
+    wrong = ~((index > -1) & (index < images))
+    if wrong.any():
+        raise NetcError(
+            Diagnostic(
+                "region-out-of-range",
+                f"a region is of image {float(index[wrong][0]):g}, and the batch has {images}",
+            )
+        )
+    return index.astype(np.int64)
+
+
+def _rounded(values: Any) -> Any:
+    """To the nearest whole number, a half away from 0, as C's ``round``."""
+    return np.copysign(np.floor(np.abs(values) + _float32(0.5)), values)
+
+
+def _bins(start: Any, size: Any, number: int, limit: int) -> tuple[Any, Any]:
+    """First and last+1 element of each bin of each region: two (regions, bins) of integers."""
+    width = (size / _float32(number))[:, None]
+    at = np.arange(number + 1, dtype=np.float32)
+    first = np.floor(at[:-1] * width + start[:, None])
+    last = np.ceil(at[1:] * width + start[:, None])
+    return _within(first, limit), _within(last, limit)
+
+
+def _within(edge: Any, limit: int) -> Any:
+    return np.nan_to_num(np.clip(edge, 0, limit)).astype(np.int64)
+
+
+@np.errstate(all="ignore")
+def _roi_pooling(
+    params: ROIPoolingParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    data, regions = inputs[0], inputs[1].reshape(-1, 5)
+    images = _images_of(regions, data.shape[0])
+    corners = _rounded(regions[:, 1:] * _float32(params.spatial_scale))
+    sizes = np.maximum(corners[:, 2:] - corners[:, :2] + 1, 1)
+    rows = _offset_bins(corners[:, 1], sizes[:, 1], params.pooled_h, data.shape[2])
+    columns = _offset_bins(corners[:, 0], sizes[:, 0], params.pooled_w, data.shape[3])
+    shape = (len(regions), data.shape[1], params.pooled_h, params.pooled_w)
+    output = np.zeros(shape, dtype=np.float32)
+    for at, image in enumerate(images):
+        across = _greatest(data[image], columns[0][at], columns[1][at], 2)
+        output[at] = _greatest(across, rows[0][at], rows[1][at], 1)
+    return (np.where(np.isneginf(output), _float32(0), output),)
+
+
+def _offset_bins(start: Any, size: Any, number: int, limit: int) -> tuple[Any, Any]:
+    """Bins whose edges are rounded before the region's whole-number start is added."""
+    first, last = _bins(np.zeros_like(start), size, number, 2**31)
+    return _within(first + start[:, None], limit), _within(last + start[:, None], limit)
+
+
+def _greatest(data: Any, first: Any, last: Any, axis: int) -> Any:
+    """The maximum of each range of an axis, -inf for an empty one."""
+    pad = [(0, 0)] * data.ndim
+    pad[axis] = (0, 1)
+    padded = np.pad(data, pad, constant_values=-np.inf)  # so that a range may end at the last
+    pairs = np.stack([first, last], axis=1).reshape(-1)
+    found = np.maximum.reduceat(padded, pairs, axis=axis).take(range(0, len(pairs), 2), axis)
+    empty = (last <= first).reshape([-1 if a == axis else 1 for a in range(data.ndim)])
+    return np.where(empty, -np.inf, found)
+
+
+ROI_POOLING = OpDef(
+    name="ROIPooling",
+    arity=Arity((2, 2), (1, 1)),
+    params=_parse_roi,
+    shape=_roi_shape,
+    cost=per_output(1),
+    window=whole,
+    reference=_roi_pooling,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PSROIPoolingParams:
+    """Position-sensitive pooling: output (y, x) averages a channel group of its own."""
+
+    spatial_scale: float
+    output_dim: int
+    group_size: int
+
+
+def _parse_psroi(layer: Message, context: LayerContext) -> PSROIPoolingParams:
+    names = ("spatial_scale", "output_dim", "group_size")
+    param = only(layer.get("psroi_pooling_param"), *names)
+    if not param.get("spatial_scale") > 0:
+        raise bad_value(param, "spatial_scale", "must be greater than 0")
+    return PSROIPoolingParams(
+        param.get("spatial_scale"),
+        required_number(param, "output_dim"),
+        required_number(param, "group_size"),
+    )
+
+
+def _psroi_shape(params: PSROIPoolingParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, regions = inputs
+    _check_regions(data, regions)
+    group = params.group_size
+    if data[1] != params.output_dim * group * group:
+        raise ShapeError(
+            f"`output_dim` {params.output_dim} with `group_size` {group} needs "
+            f"{params.output_dim * group * group} channels, the bottom is {shown(data)}",
+            "psroi_pooling_param.output_dim",
+        )
+    return ((regions[0], params.output_dim, group, group),)
+
+
+@np.errstate(all="ignore")
+def _psroi_pooling(
+    params: PSROIPoolingParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    data, regions = inputs[0], inputs[1].reshape(-1, 5)
+    group, scale = params.group_size, _float32(params.spatial_scale)
+    images = _images_of(regions, data.shape[0])
+    start = _rounded(regions[:, 1:3]) * scale
+    size = np.maximum((_rounded(regions[:, 3:]) + 1) * scale - start, _float32(0.1))
+    x0, x1 = _bins(start[:, 0], size[:, 0], group, data.shape[3])
+    y0, y1 = _bins(start[:, 1], size[:, 1], group, data.shape[2])
+    sums = _range_sums(data, params.output_dim, group, images, (y0, y1, x0, x1))
+    area = ((y1 - y0)[:, :, None] * (x1 - x0)[:, None, :])[:, None]
+    empty = ((y1 <= y0)[:, :, None] | (x1 <= x0)[:, None, :])[:, None]
+    means = sums / np.where(empty, 1, area)
+    return (np.where(empty, 0, means).astype(np.float32),)
+
+
+def _range_sums(
+    data: Any, outputs: int, group: int, images: Any, edges: tuple[Any, Any, Any, Any]
+) -> Any:
+    """Sums over each region's bins, (regions, outputs, group, group), by a summed-area table."""
+    table = np.pad(data.astype(np.float64), ((0, 0), (0, 0), (1, 0), (1, 0)))
+    table = table.cumsum(axis=2).cumsum(axis=3)
+    table = table.reshape(data.shape[0], outputs, group, group, *table.shape[2:])
+    at = np.ix_(range(len(images)), range(outputs), range(group), range(group))
+    picked = images[at[0]], *at[1:]
+    y0, y1 = (edge[:, None, :, None] for edge in edges[:2])
+    x0, x1 = (edge[:, None, None, :] for edge in edges[2:])
+    lower = table[(*picked, y1, x1)] - table[(*picked, y1, x0)]
+    return lower - (table[(*picked, y0, x1)] - table[(*picked, y0, x0)])
+
+
+PSROI_POOLING = OpDef(
+    name="PSROIPooling",
+    arity=Arity((2, 2), (1, 1)),
+    params=_parse_psroi,
+    shape=_psroi_shape,
+    cost=per_output(4),
+    window=whole,
+    reference=_psroi_pooling,
+)
+
+OPS = (ROI_POOLING, PSROI_POOLING)

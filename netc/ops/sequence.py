@@ -1,0 +1,113 @@
+"""Layers of forks that prepare sequences for recurrent ones: Reverse, ContinuationIndicator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.ir.types import Shape
+from netc.ops.array import namespace
+from netc.ops.axes import axis_in
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.fields import bad_value, fork_field, only
+from netc.ops.numbers import required_number
+from netc.schema.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class ReverseParams:
+    """The axes whose order is turned round; the first unless written (reverse_layer.cpp)."""
+
+    axes: tuple[int, ...]
+
+
+def _parse_reverse(layer: Message, context: LayerContext) -> ReverseParams:
+    param = only(layer.get("reverse_param"), "axis")
+    given = param.get("axis")
+    axes = (given if isinstance(given, tuple) else (given,)) or (0,)
+    if min(axes) < 0:
+        raise bad_value(param, "axis", "must be at least 0")
+    return ReverseParams(axes)
+
+
+def _reverse_shape(params: ReverseParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    for axis in params.axes:
+        axis_in(inputs[0], axis, "reverse_param.axis")
+    return (inputs[0],)
+
+
+def _reverse(
+    params: ReverseParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    xp = namespace(inputs[0])
+    return (xp.ascontiguousarray(xp.flip(inputs[0], params.axes)),)
+
+
+REVERSE = OpDef(
+    name="Reverse",
+    arity=Arity((1, 1), (1, 1)),
+    params=_parse_reverse,
+    shape=_reverse_shape,
+    window=whole,
+    reference=_reverse,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ContinuationIndicatorParams:
+    """Steps, and streams: a number, or the length of an axis of the bottom."""
+
+    steps: int
+    streams: int | None
+    axis: int
+
+
+def _parse_indicator(layer: Message, context: LayerContext) -> ContinuationIndicatorParams:
+    param = only(layer.get("continuation_indicator_param"), "time_step", "batch_size", "axis")
+    steps = required_number(param, "time_step")
+    streams = None if context.bottoms else fork_field(param, "batch_size", 0)
+    if streams == 0:
+        raise param.error(
+            None,
+            "missing-field",
+            "a ContinuationIndicator without a bottom needs `batch_size`",
+            "add `batch_size: N`, or a bottom whose `axis` tells it",
+        )
+    return ContinuationIndicatorParams(steps, streams, param.get("axis"))
+
+
+def _indicator_shape(
+    params: ContinuationIndicatorParams, inputs: Sequence[Shape]
+) -> tuple[Shape, ...]:
+    if params.streams is not None:
+        return ((params.steps, params.streams),)
+    axis = axis_in(inputs[0], params.axis, "continuation_indicator_param.axis")
+    if inputs[0][axis] == 0:
+        raise ShapeError(f"axis {axis} of the bottom must have at least 1 stream, it has 0")
+    return ((params.steps, inputs[0][axis]),)
+
+
+def _indicator(
+    params: ContinuationIndicatorParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    """0 at the first step, where each sequence begins, and 1 after it."""
+    (shape,) = _indicator_shape(params, [array.shape for array in inputs])
+    marks = namespace(*inputs).ones(shape, dtype=np.float32)
+    marks[0] = 0
+    return (marks,)
+
+
+CONTINUATION_INDICATOR = OpDef(
+    name="ContinuationIndicator",
+    arity=Arity((0, 1), (1, 1)),
+    params=_parse_indicator,
+    shape=_indicator_shape,
+    window=whole,
+    reference=_indicator,
+    reads=0,
+)
+
+OPS = (REVERSE, CONTINUATION_INDICATOR)
