@@ -80,4 +80,4 @@ def float_value(literal: str) -> float:
     try:
         return float(literal)
     except ValueError:
-        return float(literal.rstrip("fF"))
+        return float(literal[:-1])

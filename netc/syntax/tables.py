@@ -88,14 +88,16 @@ def build_tables(grammar: str) -> Tables:
     )
     terminals = ("", *(t.name for t in lexed), "$END", "$OTHER")
     rules = [number for number, entry in memo.items() if entry["__type__"] == "Rule"]
+    start = table["start_states"][START]
+    order = _in_order(table, start)
     return Tables(
         terminals=terminals,
         patterns=tuple(t.pattern.to_regexp() for t in lexed),
         skipped=next(t.pattern.to_regexp() for t in lark.terminals if t.name == SKIPPED),
         rules=tuple(_rule(memo[number]) for number in rules),
-        start=table["start_states"][START] + 1,
-        accept=table["end_states"][START] + 1,
-        **_automaton(table, terminals, {number: i for i, number in enumerate(rules)}),
+        start=order[start],
+        accept=order[table["end_states"][START]],
+        **_automaton(table, order, terminals, {number: i for i, number in enumerate(rules)}),
     )
 
 
@@ -104,23 +106,37 @@ def _rule(entry: dict[str, Any]) -> tuple[int, str, str]:
     return len(entry["expansion"]), origin, entry["alias"] or origin
 
 
+def _in_order(table: dict[str, Any], start: int) -> dict[int, int]:
+    """Numbers from 1 for Lark's states, whose own change from run to run: as they are reached."""
+    order = {start: 1}
+    for state in (waiting := [start]):
+        steps = [(table["tokens"][token], step) for token, step in table["states"][state].items()]
+        for _, (reduce, target) in sorted(steps, key=lambda s: s[0]):
+            if not reduce and target not in order:
+                order[target] = len(order) + 1
+                waiting.append(target)
+    return order
+
+
 def _automaton(
-    table: dict[str, Any], terminals: tuple[str, ...], rules: dict[int, int]
+    table: dict[str, Any],
+    order: dict[int, int],
+    terminals: tuple[str, ...],
+    rules: dict[int, int],
 ) -> dict[str, Any]:
-    """Lark's table as rows of numbers; Lark's states are counted from 0, ours from 1."""
-    names: dict[int, str] = table["tokens"]
+    """Lark's table as rows of numbers."""
     numbers = {name: i for i, name in enumerate(terminals)}
-    states = range(len(table["states"]))
-    actions = [[0] * len(terminals) for _ in range(len(states) + 1)]
-    gotos: list[dict[str, int]] = [{} for _ in range(len(states) + 1)]
-    for state in states:
+    actions = [[0] * len(terminals) for _ in range(len(order) + 1)]
+    gotos: list[dict[str, int]] = [{} for _ in range(len(order) + 1)]
+    for state, number in order.items():
         for token, (reduce, target) in table["states"][state].items():
-            symbol = names[token]
+            symbol = table["tokens"][token]
             if symbol not in numbers:
-                gotos[state + 1][symbol] = target + 1
+                gotos[number][symbol] = order[target]
             else:
-                act = ~rules[target["@"]] if reduce else target + 1
-                actions[state + 1][numbers[symbol]] = act
+                act = ~rules[target["@"]] if reduce else order[target]
+                actions[number][numbers[symbol]] = act
+    gotos = [dict(sorted(row.items())) for row in gotos]
     return {"actions": tuple(map(tuple, actions)), "gotos": tuple(gotos)}
 
 
