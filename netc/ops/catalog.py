@@ -28,9 +28,11 @@ from netc.ops import (
     proposal,
     python,
     recurrent,
+    regions,
     reshaping,
     resizing,
     selection,
+    sequence,
     siblings,
 )
 from netc.ops.define import OpDef
@@ -59,6 +61,10 @@ _FAMILIES: tuple[tuple[OpDef, ...], ...] = (
     permutation.OPS,
     resizing.OPS,
     fork_normalization.OPS,
+    sequence.OPS,
+    detection.OPS,
+    regions.OPS,
+    proposal.OPS,
 )
 
 LAYERS: Mapping[str, OpDef] = {op.name: op for family in _FAMILIES for op in family}
