@@ -18,6 +18,7 @@ from netc.cli.texts import Text, left_out, read_text
 from netc.diagnostics import Diagnostic, NetcError
 from netc.migrate.change import Change
 from netc.schema.convert import to_document
+from netc.syntax.moved import in_written_order, print_moved
 from netc.syntax.printer import print_document
 
 _SHOWN = 3  # changes of a kind, without --verbose
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     old = read_text(args.text, args)
     if old.kind != "net" and target:
         raise NetcError(Diagnostic("wrong-file", f"`{args.text}` is a {old.kind}, with no weights"))
-    new = print_document(to_document(old.message))
+    new = _printed(old)
     if target:
         old = _upgrade_weights(args.weights, target, old)
     if args.output:
@@ -67,6 +68,16 @@ def run(args: argparse.Namespace) -> int:
         print_text(new)
     _tell(args, old, target, new)
     return 0
+
+
+def _printed(old: Text) -> str:
+    """The new text; of one that was in the current format the old one, in canonical form."""
+    if not old.changes:
+        return print_document(old.document)
+    document = to_document(old.message)
+    if not any(change.step in ("v0", "v1") for change in old.changes):
+        document = in_written_order(document)
+    return print_moved(document)
 
 
 def _usage_problem(args: argparse.Namespace) -> str:
