@@ -69,6 +69,8 @@ def _bind(
             collector.add(_unknown(written, fields if hints else None, place))
             continue
         new = _entries(written, field, place, collector)
+        if not new:
+            continue
         if written.name not in entries:
             entries[written.name] = new
         else:

@@ -31,8 +31,7 @@ def unknown_field_help(
         _current_spelling(name, type)
         or _inside(name, type, siblings)
         or _outside(name, field, around)
-        or did_you_mean(name, type.fields)
-        or _unknown_parameters(name)
+        or did_you_mean(name, type.fields) + _own_schema(name)
     )
 
 
@@ -94,7 +93,7 @@ def _outside(name: str, field: str, around: Sequence[MessageType]) -> tuple[str,
     return (f"`{name}` is a field of {owner.name}: put it outside of `{field} {{ }}`",)
 
 
-def _unknown_parameters(name: str) -> tuple[str, ...]:
+def _own_schema(name: str) -> tuple[str, ...]:
     if not name.endswith("_param"):
         return ()
     return ("if your Caffe has a caffe.proto of its own, give it with --schema",)

@@ -61,14 +61,23 @@ def _syntax_error(source: Source, error: UnexpectedInput) -> Diagnostic:
     if isinstance(error, UnexpectedToken) and error.token.type != "$END":
         token = error.token
         span = Span(source, token.start_pos or 0, token.end_pos or 0)
-        return Diagnostic("proto-syntax", f"unexpected `{token}` in a .proto file", span)
+        message = f"unexpected `{token}` in a .proto file"
+        return Diagnostic("proto-syntax", message, span, help=_file_help(source))
     if isinstance(error, UnexpectedCharacters):
         at = error.pos_in_stream or 0
         message = f"unexpected character {source.text[at]!r} in a .proto file"
-        return Diagnostic("proto-syntax", message, Span(source, at, at + 1))
+        return Diagnostic(
+            "proto-syntax", message, Span(source, at, at + 1), help=_file_help(source)
+        )
     end = len(source.text)
     message = "the .proto file ends in the middle of a declaration"
     return Diagnostic("proto-syntax", message, Span(source, max(0, end - 1), end))
+
+
+def _file_help(source: Source) -> tuple[str, ...]:
+    if source.name.endswith(".proto"):
+        return ()
+    return ("a schema is a .proto file, such as your Caffe's src/caffe/proto/caffe.proto",)
 
 
 _SIMPLE_ESCAPES = {"n": 10, "r": 13, "t": 9, "a": 7, "b": 8, "f": 12, "v": 11}
@@ -80,15 +89,17 @@ def _unescape(literal: str) -> bytes:
     out = bytearray()
     at = 1
     for match in _ESCAPE.finditer(literal, 1, len(literal) - 1):
-        out += literal[at : match.start()].encode()
+        out += literal[at : match.start()].encode("utf-8", "surrogateescape")
         octal, hexadecimal, char = match.groups()
         if octal or hexadecimal:
             out.append(int(octal, 8) & 255 if octal else int(hexadecimal, 16))
         else:
             simple = _SIMPLE_ESCAPES.get(char)
-            out += bytes([simple]) if simple is not None else char.encode()
+            out += (
+                bytes([simple]) if simple is not None else char.encode("utf-8", "surrogateescape")
+            )
         at = match.end()
-    return bytes(out + literal[at:-1].encode())
+    return bytes(out + literal[at:-1].encode("utf-8", "surrogateescape"))
 
 
 def _integer(text: str) -> int:

@@ -164,9 +164,12 @@ def test_deep_nesting_is_an_error_and_no_crash() -> None:
 
 
 PIECES = st.sampled_from(
-    ["message A {", "}", "enum E {", "optional ", "int32 ", "x", " = ", "1", ";", "[", "]", "default",
-     '"', "'", "//", "/*", "*/", "\n", "\\", "-", ".", "0x", "option ", "(", ")", "map<", ">", "\u00e9",
-     "extend ", "group ", "syntax = ", '"proto2"', "oneof o {", "reserved ", "1e999", "9" * 50]
+    [
+        "message A {", "}", "enum E {", "optional ", "int32 ", "x", " = ", "1", ";", "[", "]", "(",
+        "default", '"', "'", "//", "/*", "*/", "\n", "\\", "-", ".", "0x", "option ", ")", "map<",
+        ">", "\u00e9", "extend ", "group ", "syntax = ", '"proto2"', "oneof o {", "reserved ",
+        "1e999", "9" * 50,
+    ]
 )  # fmt: skip
 
 
@@ -182,3 +185,10 @@ def test_huge_numbers_do_not_hang() -> None:
     field = one_field("optional double x = 1 [default = 1e999];")
     assert field.default and field.default.value == math.inf
     assert complaint(f"message A {{ optional int32 x = {'9' * 5000}; }}")[0] == "proto-number"
+
+
+def test_a_net_in_place_of_a_schema() -> None:
+    with pytest.raises(NetcError) as caught:
+        parse_proto(Source("deploy.prototxt", 'name: "x"'))
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.help[0].startswith("a schema is a .proto file")
