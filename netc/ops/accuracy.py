@@ -11,7 +11,8 @@ import numpy as np
 from netc.ir.types import Shape, count
 from netc.ops.array import namespace
 from netc.ops.axes import axis_in
-from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, whole
+from netc.ops.cost import per_input
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
 from netc.ops.fields import only
 from netc.ops.labels import check_label_count, class_labels, parse_ignore_label
 from netc.schema.message import Message
@@ -77,16 +78,12 @@ def _share(part: Any, of: Any, xp: Any) -> Any:
     return xp.where(of == 0, 0, part / xp.maximum(of, 1)).astype(np.float32)
 
 
-def _cost(params: AccuracyParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
-    return Cost(operations=2 * count(inputs[0]))
-
-
 ACCURACY = OpDef(
     name="Accuracy",
     arity=Arity((2, 2), (1, 2)),
     params=_parse,
     shape=_shape,
-    cost=_cost,
+    cost=per_input(2),
     window=whole,
     reference=_accuracy,
 )

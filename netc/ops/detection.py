@@ -255,7 +255,7 @@ def _parse_output(layer: Message, context: LayerContext) -> DetectionOutputParam
 
 
 def _output_shape(params: DetectionOutputParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    """Caffe's at set-up, for one box: how many there are is known only from the data."""
+    """The shape when every box that may be kept is: how many are is known only from the data."""
     location, confidence, priors = inputs[:3]
     if len(priors) < 3 or priors[1] != 2 or priors[2] % 4 or not priors[2]:
         raise ShapeError(f"the third bottom must be 1x2x(4 * priors), it is {shown(priors)}")
@@ -276,7 +276,14 @@ def _output_shape(params: DetectionOutputParams, inputs: Sequence[Shape]) -> tup
                 f"is {shown(shape)}",
                 "detection_output_param.num_classes",
             )
-    return ((1, 1, 1, 7),)
+    return ((1, 1, location[0] * _most_boxes(params, number), 7),)
+
+
+def _most_boxes(params: DetectionOutputParams, priors: int) -> int:
+    """Of one image; 1 where nothing is found."""
+    given = params.classes - (0 <= params.background < params.classes)
+    most = given * (priors if params.top < 0 else min(priors, params.top))
+    return max(1, most if params.keep < 0 else min(most, params.keep))
 
 
 @np.errstate(all="ignore")
@@ -350,6 +357,7 @@ DETECTION_OUTPUT = OpDef(
     window=whole,
     reference=_output,
     reads=3,
+    dynamic=True,
 )
 
 OPS = (PRIOR_BOX, DETECTION_OUTPUT)

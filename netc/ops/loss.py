@@ -12,7 +12,8 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, dims
 from netc.ops.array import namespace
 from netc.ops.axes import axis_in, shown
-from netc.ops.define import Arity, Cost, LayerContext, OpDef, Params, ShapeError, whole
+from netc.ops.cost import per_input
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
 from netc.ops.fields import only
 from netc.ops.labels import (
     check_batch,
@@ -36,15 +37,6 @@ _ONE_OR_TWO = Arity((2, 2), (1, 2), optional_top=True)
 
 def _scalar(value: Any, like: Any) -> Any:
     return namespace(like).asarray(value, dtype=np.float32).reshape(())
-
-
-def _operations(per_element: int) -> Any:
-    """Cost rule of so many operations for each element of the first bottom."""
-
-    def cost(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
-        return Cost(operations=per_element * count(inputs[0]))
-
-    return cost
 
 
 # SoftmaxWithLoss: softmax_loss_layer.cpp
@@ -103,7 +95,7 @@ SOFTMAX_WITH_LOSS = OpDef(
     arity=_ONE_OR_TWO,
     params=_parse_softmax_loss,
     shape=_softmax_loss_shape,
-    cost=_operations(5),
+    cost=per_input(5),
     window=whole,
     reference=_softmax_loss,
     loss=True,
@@ -142,7 +134,7 @@ EUCLIDEAN_LOSS = OpDef(
     name="EuclideanLoss",
     arity=_ONE,
     shape=_euclidean_shape,
-    cost=_operations(3),
+    cost=per_input(3),
     window=whole,
     reference=_euclidean,
     loss=True,
@@ -198,7 +190,7 @@ HINGE_LOSS = OpDef(
     arity=_ONE,
     params=_parse_hinge,
     shape=_hinge_shape,
-    cost=_operations(4),
+    cost=per_input(4),
     window=whole,
     reference=_hinge,
     loss=True,
@@ -272,7 +264,7 @@ CONTRASTIVE_LOSS = OpDef(
     arity=Arity((3, 3), (1, 1), optional_top=True),
     params=_parse_contrastive,
     shape=_contrastive_shape,
-    cost=_operations(3),
+    cost=per_input(3),
     window=whole,
     reference=_contrastive,
     loss=True,
@@ -377,7 +369,7 @@ INFOGAIN_LOSS = OpDef(
     arity=Arity((2, 3), (1, 2), optional_top=True),
     params=_parse_infogain,
     shape=_infogain_shape,
-    cost=_operations(7),
+    cost=per_input(7),
     window=whole,
     reference=_infogain,
     loss=True,
@@ -409,7 +401,7 @@ MULTINOMIAL_LOGISTIC_LOSS = OpDef(
     name="MultinomialLogisticLoss",
     arity=_ONE,
     shape=_multinomial_shape,
-    cost=_operations(1),
+    cost=per_input(1),
     window=whole,
     reference=_multinomial,
     loss=True,
@@ -465,7 +457,7 @@ SIGMOID_CROSS_ENTROPY_LOSS = OpDef(
     arity=_ONE,
     params=_parse_sigmoid_loss,
     shape=_sigmoid_loss_shape,
-    cost=_operations(6),
+    cost=per_input(6),
     window=whole,
     reference=_sigmoid_loss,
     loss=True,

@@ -180,6 +180,7 @@ PROPOSAL = OpDef(
     cost=per_input(20),
     window=whole,
     reference=_propose,
+    dynamic=True,
 )
 
 OPS = (PROPOSAL,)

@@ -203,9 +203,10 @@ def detections(text: str, location, confidence, prior) -> np.ndarray:
     message = layer("DetectionOutput", f"detection_output_param {{ {text} }}", 3)
     params = DETECTION_OUTPUT.params(message, context_of(message))
     inputs = [np.asarray(array, np.float32) for array in (location, confidence, prior)]
-    assert DETECTION_OUTPUT.shape(params, [a.shape for a in inputs]) == ((1, 1, 1, 7),)
+    ((*ones, most, seven),) = DETECTION_OUTPUT.shape(params, [a.shape for a in inputs])
     (output,) = DETECTION_OUTPUT.reference(params, inputs, [])
-    assert output.shape[:2] == (1, 1) and output.dtype == np.float32
+    assert output.shape[:2] == tuple(ones) == (1, 1) and output.dtype == np.float32
+    assert output.shape[2] <= most and output.shape[3] == seven
     return output[0, 0]
 
 
@@ -287,6 +288,22 @@ def _overlap(a, b) -> float:
     if (a[2:] < a[:2]).any() or (b[2:] < b[:2]).any():
         return 0.0
     return plain_overlap(a, b)
+
+
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [
+        ("", 2 * 3 * 5),
+        ("background_label_id: -1", 2 * 4 * 5),
+        ("nms_param { top_k: 2 }", 2 * 3 * 2),
+        ("keep_top_k: 4", 2 * 4),
+        ("keep_top_k: 0", 2),
+    ],
+)
+def test_the_shape_is_the_most_boxes_there_can_be(text: str, most: int) -> None:
+    message = layer("DetectionOutput", f"detection_output_param {{ num_classes: 4 {text} }}", 3)
+    params = DETECTION_OUTPUT.params(message, context_of(message))
+    assert DETECTION_OUTPUT.shape(params, [(2, 20), (2, 20), (1, 2, 20)]) == ((1, 1, most, 7),)
 
 
 def test_nothing_found_is_a_row_for_each_image() -> None:
