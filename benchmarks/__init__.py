@@ -1,0 +1,1 @@
+"""Measurements that anyone can run; each prints the machine and the date with its figures."""
