@@ -75,9 +75,7 @@ _MOVES: Mapping[str, _Move] = MappingProxyType(
 _TRANSFORMS: Mapping[str, str] = MappingProxyType(
     {"scale": "scale", "meanfile": "mean_file", "cropsize": "crop_size", "mirror": "mirror"}
 )
-_OTHER_TYPES = (
-    'only the current format can name types that Caffe lacks: `layer { type: "..." }`',
-)
+_OTHER_TYPES = ('only the current format can name types that Caffe lacks: `layer { type: "..." }`',)
 _SAME = frozenset({"name", "blobs", "blobs_lr", "weight_decay"})
 _CONNECTION = frozenset({"bottom", "top", "layer"})
 
