@@ -49,8 +49,9 @@ def divisor(mode: str, outer: int, inner: int, valid: Any) -> Any:
         inner: predictions of an example.
         valid: predictions that were not left out.
     """
-    by_mode = {"FULL": outer * inner, "VALID": valid, "BATCH_SIZE": outer, "NONE": 1}
-    return namespace(valid).maximum(by_mode[mode], 1)
+    if mode == "VALID":
+        return namespace(valid).maximum(valid, 1)
+    return max({"FULL": outer * inner, "BATCH_SIZE": outer, "NONE": 1}[mode], 1)
 
 
 def class_labels(labels: Any, classes: int, ignored: int | None = None) -> tuple[Any, Any]:
