@@ -110,10 +110,13 @@ def _unterminated(lexed: Lexed, piece: Piece) -> list[Piece]:
 
 
 def _swallowed(piece: Piece) -> list[Piece]:
+    """The braces that a string without its end took in, as far as they close or open a block."""
     body = piece.text.rstrip()
+    if body.endswith("{"):
+        return [Piece("LBRACE", "{", piece.stop - 1, piece.stop)]
     tail = re.search(r"[}\s]*\Z", body)
     start = tail.start() if tail else len(body)
-    count = body.count("}", start) - body.count("{", 0, start) + body.count("}", 0, start)
+    count = body.count("}") - body.count("{")
     at = [i for i in range(start, len(body)) if body[i] == "}"]
     kept = at[len(at) - max(0, min(count, len(at))) :]
     return [Piece("RBRACE", "}", piece.begin + i, piece.begin + i + 1) for i in kept]

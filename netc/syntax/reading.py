@@ -77,6 +77,8 @@ class Reading:
         name: the last word that came.
         faults: what was told so far.
         mistrusted: lines of which nothing more is told.
+        steps: tokens taken since the last repair.
+        follows: whether the fault at hand stands so close to another that it follows from it.
     """
 
     def __init__(self, lexed: Lexed) -> None:
@@ -87,6 +89,8 @@ class Reading:
         self.name = ""
         self.faults: list[Diagnostic] = []
         self.mistrusted = set(lexed.lines)
+        self.steps = 0
+        self.follows = False
         self.braces = Braces(lexed.source)
         for piece in self.pieces:
             self.braces.leave(piece, -1)
@@ -138,6 +142,7 @@ class Reading:
         self.braces.meet(piece, self.name)
         if piece.terminal == "IDENTIFIER":
             self.name = piece.text
+        self.steps += piece.begin < piece.stop
         self.drop()
         return True
 
@@ -180,7 +185,7 @@ class Reading:
         self, code: str, message: str, at: Piece, last: Piece | None = None, help: str = ""
     ) -> bool:
         """Tell a fault, unless an earlier one on its line explains it; whether it was told."""
-        if at.unknown or self.line(at.begin) in self.mistrusted:
+        if self.follows or at.unknown or self.line(at.begin) in self.mistrusted:
             return False
         span = Span(self.source, at.begin, (last or at).stop)
         self.faults.append(Diagnostic(code, message, span, help=(help,) if help else ()))

@@ -19,6 +19,12 @@ _MAX_REPAIRS = 10 * MAX_ERRORS
 _ATTEMPTS = 8
 """Repairs at one token before it is left out."""
 
+_APART = 2
+"""Tokens of a line that must make sense before it can hold a second fault."""
+
+_FAR = 10_000
+"""Tokens that are looked at ahead."""
+
 _QUOTE = 'put a text in quotes: `"..."`'
 
 
@@ -32,13 +38,15 @@ class Repair(ListRepair):
 
     def run(self) -> list[Diagnostic]:
         """Read to the end, or to where nobody would read on."""
-        repairs, attempts, last = 0, 0, -1
+        repairs, attempts, last, line = 0, 0, -1, 0
         while not self.done and repairs < _MAX_REPAIRS and len(self.faults) <= MAX_ERRORS:
             if self.shift():
                 continue
             repairs += 1
             attempts = attempts + 1 if self.at == last else 0
-            last = self.at
+            last, before, line = self.at, line, self.line(self.here.begin)
+            self.follows = self.steps < _APART and line == before
+            self.steps = 0
             if attempts < _ATTEMPTS:
                 self.mend()
             else:
@@ -80,6 +88,8 @@ class Repair(ListRepair):
             self.replace("COLON", ":")
         elif here.terminal == "$OTHER" and not here.text[0].isprintable():
             self.bad_character()
+        elif here.terminal in (*CLOSERS, "RSQB") and self.next.terminal in _STARTS_VALUE:
+            self.stray_closer()
         elif here.terminal in _UNQUOTED and self.continues_name():
             self.bad_name()
         elif here.terminal in (*SCALARS, "MINUS", "PLACEHOLDER") and not self.names_field():
@@ -122,19 +132,29 @@ class Repair(ListRepair):
     def name_alone(self, name: str) -> None:
         """A name with nothing behind it; a block's, where a closing brace too many is to come."""
         top = self.top() or self.here
-        if self.names_field() and self.braces.surplus > 0:
-            message = f"expected `{{` after `{name}`, found {shown(self.here)}"
-            self.report("missing-brace", message, top, help=f"write `{name} {{`")
-            self.insert("LBRACE", "{")
-            return
         word = self.word_before(top)
         if word:
             text = short(self.source.text[word.begin : top.stop])
             self.report("unquoted-text", f"expected a value, found {text}", word, top, _QUOTE)
+        elif self.names_field() and self.braces.surplus > 0:
+            opener, brace = self.opener_ahead(self.at)
+            message = f"expected `{brace}` after `{name}`, found {shown(self.here)}"
+            self.report("missing-brace", message, top, help=f"write `{name} {brace}`")
+            self.insert(opener, brace)
+            return
         else:
             help = f"write `{name}: ...`, or `{name} {{ ... }}` for a block"
             self.report("missing-value", f"`{name}` has no value", top, help=help)
         self.forget_name()
+
+    def opener_ahead(self, at: int) -> tuple[str, str]:
+        """The brace that the next closing brace without a partner would match."""
+        depth = 0
+        for piece in self.pieces[at : at + _FAR]:
+            depth += (piece.terminal in OPENERS) - (piece.terminal in CLOSERS)
+            if depth < 0:
+                return ("LESSTHAN", "<") if piece.terminal == "MORETHAN" else ("LBRACE", "{")
+        return "LBRACE", "{"
 
     def word_before(self, top: Piece) -> Piece | None:
         """The first word where the name on top is the second of ``name: two words``."""
@@ -166,9 +186,21 @@ class Repair(ListRepair):
         elif here.terminal in _UNQUOTED and self.follows_on_line():
             self.unquoted(here)
             self.insert("IDENTIFIER", "")
+        elif here.terminal in (*CLOSERS, "COMMA", "SEMICOLON", "RSQB") and self.value_next():
+            self.report("unexpected-token", f"expected a value, found {shown(here)}", here)
+            self.drop()
         else:
             self.no_value(2)
             self.insert("IDENTIFIER", "")
+
+    def value_next(self) -> bool:
+        """Whether a value, no name of a field, stands behind the token at hand on its line."""
+        value = self.next
+        if self.line(value.begin) != self.line(self.here.begin):
+            return False
+        behind = self.pieces[min(self.at + 2, len(self.pieces) - 1)].terminal
+        scalar = value.terminal in (*SCALARS, "MINUS") and behind not in _STARTS_VALUE
+        return scalar or value.terminal in ("LSQB", *OPENERS)
 
     def no_value(self, depth: int) -> None:
         """Tell that a field has a colon and nothing behind it; its name is so deep."""
@@ -202,19 +234,36 @@ class Repair(ListRepair):
             self.unexpected()
 
     def nameless(self) -> None:
-        """A colon or block without a name; ``a: b: 1`` means that ``a`` has no value."""
+        """A colon or block without a name."""
         here = self.here
         if self.tops("COLON", "IDENTIFIER"):
-            if self.next.terminal in ("SLASH", "$OTHER") and self.after_value():
-                self.unquoted(self.top() or here)
-                return
-            self.no_value(3)
-            self.stack.pop(3)
-            self.at -= 1
+            self.after_word()
             return
         kind = "field" if here.terminal == "COLON" else "block"
         self.report("missing-name", f"a {kind} has no name before `{here.text}`", here)
-        self.insert("IDENTIFIER", "")
+        if kind == "field" or self.braces.surplus >= 0:
+            self.insert("IDENTIFIER", "")
+        elif self.top_is(*OPENERS) and self.opener_ahead(self.at + 1)[0] == here.terminal:
+            self.stack.pop(1)
+            self.braces.opened.pop()
+        else:
+            self.drop()
+
+    def after_word(self) -> None:
+        """``a: b:``: either ``a`` has no value, and ``b`` is a name, or the colon is too many."""
+        here, top = self.here, self.top() or self.here
+        stray_colon = here.terminal == "COLON" and not self.value_next()
+        stray_brace = here.terminal in OPENERS and self.braces.surplus < 0 and self.after_value()
+        if self.next.terminal in ("SLASH", "$OTHER") and self.after_value():
+            self.unquoted(top)
+        elif stray_colon or stray_brace:
+            message, help = f"`{here.text}` follows a value", f"leave `{here.text}` out"
+            self.report("unexpected-token", message, here, help=help)
+            self.drop()
+        else:
+            self.no_value(3)
+            self.stack.pop(3)
+            self.at -= 1
 
     def after_value(self) -> bool:
         """Whether a field's value came last, on the line at hand."""

@@ -79,15 +79,18 @@ class ListRepair(Reading):
         if self.trailing_comma():
             return
         if here.terminal == "LSQB":
-            self.report("unexpected-token", "a list holds values, no further lists", here)
-            self.drop_list()
-            self.insert("IDENTIFIER", "")
-        elif here.terminal in _BEYOND or here.terminal == "COLON":
+            self.list_in_list()
+        elif here.terminal in _BEYOND:
             self.pop_comma()
             self.unclosed_list()
+        elif here.terminal == "COLON":
+            self.report("unexpected-token", "a list holds values, no fields", here)
+            self.drop()
         else:
             self.report("unexpected-token", f"expected a value, found {shown(here)}", here)
+            self.mistrust_line(here)
             self.drop()
+            self.insert("IDENTIFIER", "")
 
     def trailing_comma(self) -> bool:
         """Whether a comma stood before the bracket; tells it and takes it back."""
@@ -103,14 +106,21 @@ class ListRepair(Reading):
         if self.top_is("COMMA"):
             self.stack.pop(1)
 
-    def drop_list(self) -> None:
-        """Leave out a list that must not stand here."""
-        depth = 0
-        while self.here.terminal not in _BEYOND:
-            depth += (self.here.terminal == "LSQB") - (self.here.terminal == "RSQB")
+    def list_in_list(self) -> None:
+        """A further ``[``: a list, which is left out, or one bracket too many."""
+        self.report("unexpected-token", "a list holds values, no further lists", self.here)
+        depth, at = 0, self.at
+        for at in range(self.at, len(self.pieces)):
+            kind = self.pieces[at].terminal
+            depth += (kind == "LSQB") - (kind == "RSQB")
+            if depth == 0 or kind in _BEYOND:
+                break
+        if self.pieces[min(at + 1, len(self.pieces) - 1)].terminal not in ("COMMA", "RSQB"):
             self.drop()
-            if depth == 0:
-                return
+            return
+        while self.at <= at:
+            self.drop()
+        self.insert("IDENTIFIER", "")
 
     # --- `name [`: only blocks may come where no colon stands
 
@@ -145,8 +155,10 @@ class ListRepair(Reading):
         self.report("unexpected-token", message, bracket, help=help)
         self.mistrust_line(bracket)
         self.forget_extension()
-        while self.here.terminal not in _BEYOND and self.line(self.here.begin) in self.mistrusted:
-            self.drop()
+        while self.pieces[self.at - 1] is not bracket:
+            self.at -= 1
+        if not self.names_field():
+            self.drop_text()
 
     def forget_extension(self) -> None:
         """Take ``[`` and what follows off the stack."""

@@ -60,7 +60,7 @@ _TEXTS: tuple[tuple[str, Kind], ...] = (
      Kind("a git-LFS pointer, not the file it points to", "fetch the file: `git lfs pull`")),
     (r"404: Not Found\s*\Z|Not Found\s*\Z",
      Kind("the answer `404: Not Found`, saved in the file's place", _DOWNLOAD)),
-    (r"\{\s*(?:\"[^\"\n]*\"\s*:|\}\s*\Z)|\[\s*[\[{\"\d-]", Kind("a JSON file", _CONVERT)),
+    (r"\{\s*(?:\"[^\"\n]*\"\s*:|\}\s*\Z)|\[\s*[\[{\"]", Kind("a JSON file", _CONVERT)),
     (r"#!.*\bpython|(?:#[^\n]*\n|\s)*(?:import [A-Za-z_][\w.]*(?: as \w+)?\s*$"
      r"|from [\w.]+ import |(?:def|class) \w+\s*[(:]|\"\"\")", Kind("a Python program", _CONVERT)),
     (r"#!", Kind("a script", _CONVERT)),

@@ -24,7 +24,9 @@ def string(value: bytes) -> tuple[str, bytes]:
     return ("string", value)
 
 
-@pytest.mark.parametrize("text", ["", " \t\r\n\v\f", "# only a comment", "#", "\ufeff", "\ufeff# x"])
+@pytest.mark.parametrize(
+    "text", ["", " \t\r\n\v\f", "# only a comment", "#", "\ufeff", "\ufeff# x"]
+)
 def test_an_empty_text_is_an_empty_document(text: str) -> None:
     assert parse(text).fields == ()
 
