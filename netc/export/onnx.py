@@ -185,10 +185,10 @@ def _inner_product(writer: Writer, node: Node) -> None:
 def _batch_norm(writer: Writer, node: Node) -> None:
     if not node.params.use_global_stats:
         raise _refuse(node, "it normalises by the batch")
-    mean, variance, factor = writer.arrays(node)
+    mean, variance, factor, *own = writer.arrays(node)
     scale = 0 if factor[0] == 0 else 1 / factor[0]
-    one, zero = np.ones_like(mean), np.zeros_like(mean)
-    named = {"scale": one, "shift": zero, "mean": mean * scale, "variance": variance * scale}
+    factors, shifts = own or (np.ones_like(mean), np.zeros_like(mean))
+    named = {"scale": factors, "shift": shifts, "mean": mean * scale, "variance": variance * scale}
     constants = [
         writer.constant(writer.between(node, k), np.asarray(v, np.float32))
         for k, v in named.items()

@@ -39,6 +39,7 @@ class EltwiseParams:
 def _parse_eltwise(layer: Message, context: LayerContext) -> EltwiseParams:
     message = only(layer.get("eltwise_param"), "operation", "coeff", "stable_prod_grad")
     operation, coeff = one_of(message, "operation", tuple(_COMBINE)), message.get("coeff")
+    _check_bottoms(layer, operation, context)
     if coeff and operation == "PROD":
         raise message.error(
             "coeff",
@@ -54,6 +55,18 @@ def _parse_eltwise(layer: Message, context: LayerContext) -> EltwiseParams:
             "give one for each bottom, in order",
         )
     return EltwiseParams(operation, coeff)
+
+
+def _check_bottoms(layer: Message, operation: str, context: LayerContext) -> None:
+    """Caffe asks for two bottoms; a weighted sum of one is what FlowNet's forks scale by."""
+    weighted = operation == "SUM" and layer.get("eltwise_param").has("coeff")
+    if context.bottoms < 2 and not weighted:
+        raise layer.error(
+            "bottom",
+            "bottom-count",
+            f"Eltwise takes at least 2 bottoms, and there are {context.bottoms}",
+            "name the blobs to combine, or give a `coeff` to multiply one by",
+        )
 
 
 def _eltwise_shape(params: EltwiseParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
@@ -111,7 +124,7 @@ def _one_summand(params: EltwiseParams, inputs: Sequence[Shape]) -> bool:
 ELTWISE = OpDef(
     name="Eltwise",
     identity=_one_summand,
-    arity=Arity(bottoms=(2, None), tops=(1, 1)),
+    arity=Arity(bottoms=(1, None), tops=(1, 1)),
     params=_parse_eltwise,
     shape=_eltwise_shape,
     cost=_eltwise_cost,

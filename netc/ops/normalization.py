@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Dims, Shape, dims
+from netc.ir.types import Dims, Shape, count, dims
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import namespace
 from netc.ops.axes import axis_in, need_axes, per_channel, shown
@@ -16,13 +16,15 @@ from netc.ops.cost import per_output
 from netc.ops.define import (
     POINTWISE,
     Affine,
+    Cost,
     LayerContext,
     OpDef,
     ShapeError,
     WeightSpec,
     Window,
 )
-from netc.ops.fields import only
+from netc.ops.fields import fork_field, only
+from netc.ops.filler import CONSTANT_ONE, CONSTANT_ZERO, Filler, parse_filler
 from netc.schema.message import Message
 
 _WHOLE = Window(whole=True)
@@ -36,28 +38,52 @@ class BatchNormParams:
         use_global_stats: by the stored averages; else by the batch's own mean and variance.
         eps: added to the variance.
         moving_average_fraction: what the stored averages keep when a batch is added.
+        fillers: of the scale and bias that the layer of NVIDIA's fork may have besides.
     """
 
     use_global_stats: bool = True
     eps: float = 1e-5
     moving_average_fraction: float = 0.999
+    fillers: tuple[Filler, Filler] | None = None
 
 
 _STATISTICS = 3  # mean, variance and the factor both are to be divided by
+_NVIDIA_EPS = 1e-5  # the least that its batch_norm_layer.cpp takes
 
 
 def _parse_batch_norm(layer: Message, context: LayerContext) -> BatchNormParams:
-    message = only(
-        layer.get("batch_norm_param"),
-        *("use_global_stats", "moving_average_fraction", "eps"),
+    message = layer.get("batch_norm_param")
+    fillers = _own_fillers(message)
+    only(
+        message,
+        *("use_global_stats", "moving_average_fraction", "eps", "scale_bias", "use_weight_bias"),
+        *("scale_filler", "bias_filler") if fillers else _idle_fillers(message),
     )
     _check_untrained(layer)
     given = message.optional("use_global_stats")
     return BatchNormParams(
         context.phase == "TEST" if given is None else given,
-        message.get("eps"),
+        max(message.get("eps"), _NVIDIA_EPS) if fillers else message.get("eps"),
         message.get("moving_average_fraction"),
+        fillers,
     )
+
+
+def _own_fillers(message: Message) -> tuple[Filler, Filler] | None:
+    """Fillers of the scale and bias of NVIDIA's fork; None where the text asks for neither."""
+    scaled = fork_field(message, "scale_bias", False)
+    filled = "scale_filler" in message.type.fields and message.has("scale_filler")
+    if not scaled and not filled:
+        return None
+    scale = parse_filler(message.get("scale_filler")) if filled else CONSTANT_ONE
+    biased = "bias_filler" in message.type.fields and message.has("bias_filler")
+    return scale, parse_filler(message.get("bias_filler")) if biased else CONSTANT_ZERO
+
+
+def _idle_fillers(message: Message) -> tuple[str, ...]:
+    """Intel's fork fills by them the Scale layer that it merges in; without one they do nothing."""
+    intel = "filler" in message.type.fields and message.has("filler")
+    return ("filler", "bias_filler") if intel else ()
 
 
 def _check_untrained(layer: Message) -> None:
@@ -79,8 +105,15 @@ def _batch_norm_shape(params: BatchNormParams, inputs: Sequence[Shape]) -> tuple
 
 
 def _batch_norm_weights(params: BatchNormParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
-    channels = inputs[0][1]
-    return (WeightSpec((channels,)), WeightSpec((channels,)), WeightSpec((1,)))
+    vector = (inputs[0][1],)
+    own = tuple(WeightSpec(vector, filler) for filler in params.fillers or ())
+    return (WeightSpec(vector), WeightSpec(vector), WeightSpec((1,)), *own)
+
+
+def _batch_norm_cost(
+    params: BatchNormParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
+) -> Cost:
+    return Cost(operations=(4 if params.fillers else 2) * count(outputs[0]))
 
 
 def _batch_norm_window(
@@ -124,7 +157,11 @@ def _batch_norm(
     (x,) = inputs
     with np.errstate(all="ignore"):
         mean, variance = _statistics(params, x, weights)
-        return (normalized(x, mean, variance, params.eps),)
+        y = normalized(x, mean, variance, params.eps)
+        if params.fillers:
+            scale, bias = (per_channel(weight, x.ndim) for weight in weights[_STATISTICS:])
+            y = scale * y + bias
+        return (y,)
 
 
 def _train_batch_norm(
@@ -133,7 +170,8 @@ def _train_batch_norm(
     """The forward, and the averages with this batch added (batch_norm_layer.cpp).
 
     The stored variance is the unbiased one, and the stored factor is the sum of the weights that
-    the batches so far have in the averages.
+    the batches so far have in the averages. NVIDIA's layer with its own scale keeps plain running
+    averages instead.
     """
     outputs = _batch_norm(params, inputs, weights)
     if params.use_global_stats:
@@ -141,11 +179,15 @@ def _train_batch_norm(
     (x,) = inputs
     with np.errstate(all="ignore"):
         mean, variance = batch_statistics(x)
+    keep = np.float32(params.moving_average_fraction)
+    old_mean, old_variance, old_factor, *own = weights
+    if own:
+        seen = (mean, variance + np.float32(params.eps))
+        averages = [keep * a + (1 - keep) * b for a, b in zip(weights[:2], seen, strict=True)]
+        return outputs, (*averages, old_factor, *own)
     samples = x.size // x.shape[1]
     unbiased = np.float32(samples / (samples - 1) if samples > 1 else 1)
-    keep = np.float32(params.moving_average_fraction)
-    old_mean, old_variance, old_factor = weights
-    averages = (mean + keep * old_mean, unbiased * variance + keep * old_variance)
+    averages = [mean + keep * old_mean, unbiased * variance + keep * old_variance]
     return outputs, (*averages, keep * old_factor + 1)
 
 
@@ -154,11 +196,13 @@ def _batch_norm_affine(
 ) -> Affine | None:
     if not params.use_global_stats:
         return None
-    mean, variance = stored_statistics(*(w.astype(np.float64) for w in weights[:_STATISTICS]))
+    precise = [weight.astype(np.float64) for weight in weights]
+    mean, variance = stored_statistics(*precise[:_STATISTICS])
     deviation = np.sqrt(variance + params.eps)
     if not np.all(deviation > 0):
         return None
-    return Affine(1 / deviation, -mean / deviation)
+    scale, bias = precise[_STATISTICS:] if params.fillers else (1.0, 0.0)
+    return Affine(scale / deviation, bias - scale * mean / deviation)
 
 
 BATCH_NORM = OpDef(
@@ -168,7 +212,7 @@ BATCH_NORM = OpDef(
     params=_parse_batch_norm,
     shape=_batch_norm_shape,
     weights=_batch_norm_weights,
-    cost=per_output(2),
+    cost=_batch_norm_cost,
     window=_batch_norm_window,
     reference=_batch_norm,
     train=_train_batch_norm,

@@ -221,3 +221,15 @@ def test_axpy_weighs_channels_and_adds(shape, flat) -> None:
 def test_axpy_that_does_not_fit(shapes, wanted: str) -> None:
     text = 'name: "a" type: "Axpy" bottom: "a" bottom: "x" bottom: "y" top: "z"'
     assert wanted in misfit(AXPY, text, *shapes).message
+
+
+def test_one_bottom_may_be_weighted() -> None:
+    x = random_array(2, 3)
+    np.testing.assert_allclose(forward(ELTWISE, "coeff: 0.05", [x]), 0.05 * x, rtol=1e-6)
+
+
+@pytest.mark.parametrize("text", ["", "operation: PROD", "operation: MAX coeff: 2"])
+def test_one_bottom_is_mostly_one_forgotten(text: str) -> None:
+    found = complaint(ELTWISE, text_of(ELTWISE, text))
+    assert found.code == "bottom-count"
+    assert found.message == "Eltwise takes at least 2 bottoms, and there are 1"

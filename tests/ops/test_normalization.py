@@ -142,8 +142,8 @@ def test_statistics_are_not_trained() -> None:
     assert "write `param { lr_mult: 0 }`" in found.help[0]
 
 
-def test_a_forks_scale_is_not_passed_over() -> None:
-    found = complaint(BATCH_NORM, text_of(BATCH_NORM, "scale_bias: true"))
+def test_a_forks_fusion_is_not_passed_over() -> None:
+    found = complaint(BATCH_NORM, text_of(BATCH_NORM, "fused_relu: true"))
     assert found.code == "unsupported-field"
 
 
@@ -205,3 +205,47 @@ def test_softmax_over_places_sees_them_all(axis: int, pointwise: bool) -> None:
     params = SOFTMAX.params(layer, context_of(layer))
     window = SOFTMAX.window(params, [(1, 2, 3, 4)], [(1, 2, 3, 4)])
     assert (window == POINTWISE) is pointwise and window.whole is not pointwise
+
+
+@pytest.mark.parametrize("text", ["scale_bias: true", "scale_filler { value: 2 }"])
+def test_nvidias_scale_and_bias_are_blobs_3_and_4(text: str) -> None:
+    layer = bind_layer(text_of(BATCH_NORM, f"{text} eps: 0.5"))
+    params = BATCH_NORM.params(layer, context_of(layer))
+    x = random_array(2, 3, 4)
+    specs = BATCH_NORM.weights(params, [x.shape])
+    assert [spec.shape for spec in specs] == [(3,), (3,), (1,), (3,), (3,)]
+    assert specs[3].filler.value == (1 if "bias" in text else 2)
+    weights = [np.abs(random_array(*spec.shape, seed=i)) for i, spec in enumerate(specs)]
+    mean, variance, factor, scale, bias = weights
+    (y,) = run_layer(BATCH_NORM, layer, [x], weights)
+    affine = BATCH_NORM.affine(params, [x.shape], weights)
+    for c in range(3):
+        part = (x[:, c] - mean[c] / factor) / np.sqrt(variance[c] / factor + 0.5)
+        np.testing.assert_allclose(y[:, c], scale[c] * part + bias[c], rtol=1e-4, atol=1e-5)
+        linear = affine.scale[c] * x[:, c] + affine.shift[c]
+        np.testing.assert_allclose(y[:, c], linear, rtol=1e-4, atol=1e-5)
+
+
+def test_nvidias_averages_are_plain() -> None:
+    layer = bind_layer(
+        text_of(BATCH_NORM, "scale_bias: true eps: 0.5 moving_average_fraction: 0.75")
+    )
+    params = BATCH_NORM.params(layer, context_of(layer, "TRAIN"))
+    x = random_array(4, 3, 5)
+    weights = [random_array(3, seed=i) for i in range(2)] + [np.ones(1, np.float32)]
+    weights += [random_array(3, seed=i) for i in (3, 4)]
+    _, after = BATCH_NORM.train(params, [x], weights)
+    np.testing.assert_allclose(after[0], 0.75 * weights[0] + 0.25 * x.mean((0, 2)), rtol=1e-4)
+    variance = x.var((0, 2)) + 0.5
+    np.testing.assert_allclose(after[1], 0.75 * weights[1] + 0.25 * variance, rtol=1e-4)
+    assert all(a is b for a, b in zip(after[2:], weights[2:], strict=True))
+
+
+def test_intels_fillers_of_a_scale_to_come_do_nothing() -> None:
+    layer = bind_layer(text_of(BATCH_NORM, "filler { value: 1 } bias_filler { }"))
+    assert len(BATCH_NORM.weights(BATCH_NORM.params(layer, context_of(layer)), [(2, 3)])) == 3
+
+
+def test_a_filler_that_forks_disagree_on_is_refused() -> None:
+    found = complaint(BATCH_NORM, text_of(BATCH_NORM, "bias_filler { }"))
+    assert found.code == "unsupported-field"
