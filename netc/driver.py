@@ -44,11 +44,15 @@ class NetText(NamedTuple):
 
 
 class Built(NamedTuple):
-    """A net's graph in one state, with whatever was found on the way."""
+    """A net's graph in one state, with whatever was found on the way.
+
+    ``messages`` has each node's layer as it was written.
+    """
 
     graph: Graph
     layers: tuple[tuple[str, str], ...]
     diagnostics: tuple[Diagnostic, ...]
+    messages: Mapping[str, Message]
 
 
 def compile(
@@ -130,7 +134,8 @@ def build(
     """NetParameter -> graph with inferred shapes; mistakes are in the result, not raised."""
     lowered = lower(message, phase=phase, level=level, stages=stages, inputs=inputs)
     result = infer(lowered.graph, messages=lowered.messages)
-    return Built(result.graph, lowered.layers, (*lowered.diagnostics, *result.diagnostics))
+    diagnostics = (*lowered.diagnostics, *result.diagnostics)
+    return Built(result.graph, lowered.layers, diagnostics, lowered.messages)
 
 
 def runnable(built: Built) -> Graph:
