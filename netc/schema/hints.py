@@ -97,3 +97,12 @@ def _own_schema(name: str) -> tuple[str, ...]:
     if not name.endswith("_param"):
         return ()
     return ("if your Caffe has a caffe.proto of its own, give it with --schema",)
+
+
+def unquoted_help(scalar: Scalar, field: FieldType) -> str:
+    """What to write where a string stands without quotes."""
+    written = scalar.span.text[:60]
+    if field.name == "type" and scalar.kind == "identifier" and written.isupper():
+        older = f"`{written}` is of the older `layers {{ }}`"
+        return f'{older}; `layer {{ }}` takes types as "Convolution"'
+    return f'write it in quotes: "{written}"'

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
+from netc.schema.hints import unquoted_help
 from netc.schema.message import EnumType, FieldType
 from netc.syntax.ast import Scalar
 
@@ -131,7 +132,7 @@ def _read_bool(scalar: Scalar, field: FieldType) -> bool:
 def _read_bytes(scalar: Scalar, field: FieldType) -> bytes:
     if isinstance(scalar.value, bytes):
         return scalar.value
-    raise _wrong(scalar, field, f'write it in quotes: "{_clipped(scalar.span.text)}"')
+    raise _wrong(scalar, field, unquoted_help(scalar, field))
 
 
 def _read_string(scalar: Scalar, field: FieldType) -> str:

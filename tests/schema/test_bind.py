@@ -395,6 +395,15 @@ def test_an_unknown_parameter_block_may_be_of_one_s_own_schema() -> None:
     assert "--schema" in diagnostic.help[1]
 
 
+def test_a_type_of_the_older_layers_in_a_layer() -> None:
+    (diagnostic,) = refused("layer { type: INNER_PRODUCT }")
+    assert place(diagnostic) == ("wrong-kind", 1, 15, "INNER_PRODUCT")
+    (help,) = diagnostic.help
+    assert help == (
+        '`INNER_PRODUCT` is of the older `layers { }`; `layer { }` takes types as "Convolution"'
+    )
+
+
 def test_a_field_of_many_messages_names_a_few() -> None:
     (diagnostic,) = refused("layer { kernel_size: 3 }")
     assert len(diagnostic.help) <= 3

@@ -20,6 +20,7 @@ from netc.schema.message import Entry, FieldType, Message
 from netc.schema.scalars import RANGES, as_float32
 from netc.syntax.ast import Block, Document, Field
 from netc.syntax.parser import parse_document
+from netc.syntax.printer import print_document
 from netc.syntax.reader import read_source
 from tests.schema.texts import bound
 
@@ -95,6 +96,15 @@ TREES = st.tuples(st.just("NetParameter"), trees("NetParameter", 4)) | st.tuples
 def test_through_a_document(given: tuple[str, Tree]) -> None:
     message = made(*given)
     assert plain(bind(to_document(message), message.type)) == plain(message)
+
+
+@settings(max_examples=100)
+@given(TREES)
+def test_through_a_text(given: tuple[str, Tree]) -> None:
+    message = made(*given)
+    text = print_document(to_document(message))
+    read = bind(parse_document(Source("printed", text)), message.type)
+    assert plain(read) == plain(message)
 
 
 @settings(max_examples=100)
