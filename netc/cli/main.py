@@ -23,6 +23,7 @@ from netc.version import __version__
 COMMANDS = {
     "demo": "classify bundled digit images with the bundled net",
     "run": "run a net on images or arrays",
+    "bench": "time a net layer by layer",
     "check": "check texts: syntax, fields, formats, phases, shapes",
     "fmt": "print texts in canonical form",
     "passes": "show what the optimising passes do to a net, and why they decline",

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from netc.backends.cpu.emit.emission import Emission, Steps
 from netc.backends.cpu.emit.table import emit
 from netc.backends.cpu.layout import logical, view_of
 from netc.backends.cpu.machine import machine
-from netc.backends.cpu.program import Context, Program, PythonStep
+from netc.backends.cpu.program import Context, Program, PythonStep, Step
 from netc.backends.cpu.rules import RULES
 from netc.backends.cpu.views import Arena, External, View
 from netc.backends.reference import ReferenceExecutable
@@ -122,6 +122,14 @@ def _store(emission: Emission, name: str, index: int) -> PythonStep:
     return PythonStep(f"output {name}", run)
 
 
+class StepTime(NamedTuple):
+    """What a step took; ``compiled`` is False where a definition ran in its place."""
+
+    name: str
+    compiled: bool
+    seconds: float
+
+
 @dataclass
 class CpuExecutable:
     """A program and the contexts that run it, one for each call that is under way."""
@@ -146,6 +154,19 @@ class CpuExecutable:
             with self._lock:
                 self._idle.append(context)
         return results
+
+    def profile(self, feeds: Mapping[str, Array], rounds: int) -> list[StepTime]:
+        """Each step's shortest time in seconds over some rounds, in order."""
+        graph = self.emission.graph
+        given = [np.ascontiguousarray(feeds[name]) for name in graph.inputs]
+        results = [np.empty(graph.shape(name), np.float32) for name in graph.outputs]
+        context = Context(self.program, self.emission.threads)
+        context.run([*given, *results])
+        times = [context.time([*given, *results]) for _ in range(max(1, rounds))]
+        return [
+            StepTime(step.name, isinstance(step, Step), seconds)
+            for step, seconds in zip(self.program.steps, map(min, zip(*times)), strict=True)
+        ]
 
     def _take(self) -> Context:
         with self._lock:
