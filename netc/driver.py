@@ -25,6 +25,7 @@ from netc.migrate.generations import bind_net
 from netc.migrate.upgrade import Change, upgrade_net
 from netc.ops.catalog import CATALOG
 from netc.passes.pipeline import chosen
+from netc.schema.guess import check_kind
 from netc.schema.load import load_schema
 from netc.schema.message import Message
 from netc.syntax.parser import parse_document
@@ -120,6 +121,7 @@ def read_net(
     document = parse_document(source, define=define or {})
     given = [schema] if isinstance(schema, (str, PathLike)) else schema or []
     known = load_schema([Path(path) for path in given])
+    check_kind(document, known)
     return NetText(*upgrade_net(bind_net(document, known.message("NetParameter"))))
 
 

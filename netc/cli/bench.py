@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _compile(args: argparse.Namespace) -> CompiledNet:
-    optimize: bool | str = {"all": True, "exact": "exact", "none": False}[args.optimize]
+    choices: dict[str, bool | str] = {"all": True, "exact": "exact", "none": False}
     shapes = dict(args.input_shape)
     options: dict[str, Any] = {
         "phase": args.phase,
@@ -82,7 +82,12 @@ def _compile(args: argparse.Namespace) -> CompiledNet:
         plain = compile(args.net, backend="reference", inputs=shapes, **options)
         shapes |= {name: (args.batch, *shape[1:]) for name, shape in plain.inputs.items()}
     return compile(
-        args.net, args.weights, inputs=shapes, optimize=optimize, threads=args.threads, **options
+        args.net,
+        args.weights,
+        inputs=shapes,
+        optimize=choices[args.optimize],
+        threads=args.threads,
+        **options,
     )
 
 

@@ -122,7 +122,7 @@ def _unknown_type(layer: Message, kind: str, known: Mapping[str, OpDef]) -> Diag
         f"layer `{name}` has type `{kind}`, which netc does not know",
         layer.span_of("type"),
         help=did_you_mean(kind, known)
-        or ("remove the layer, or name an earlier blob as the output to run the net up to there",),
+        or ("a layer of a fork needs a definition in netc: see docs/adding-a-layer.md",),
     )
 
 

@@ -162,10 +162,10 @@ class CpuExecutable:
         results = [np.empty(graph.shape(name), np.float32) for name in graph.outputs]
         context = Context(self.program, self.emission.threads)
         context.run([*given, *results])
-        times = [context.time([*given, *results]) for _ in range(max(1, rounds))]
+        times = [context.time([*given, *results]) for _ in range(max(2, rounds))]
         return [
             StepTime(step.name, isinstance(step, Step), seconds)
-            for step, seconds in zip(self.program.steps, map(min, zip(*times)), strict=True)
+            for step, seconds in zip(self.program.steps, map(min, *times), strict=True)
         ]
 
     def _take(self) -> Context:
