@@ -31,21 +31,29 @@ class Automaton:
     states: list[int] = field(default_factory=lambda: [load_tables().start])
     symbols: list[Piece | Reduced] = field(default_factory=list)
 
-    def after(self, terminal: str) -> Automaton | None:
-        """The stack when a terminal has been reduced for and can be shifted, None if it cannot."""
+    def allows(self, terminal: str) -> bool:
+        """Whether a terminal can come: be shifted, or end the text, after reductions for it."""
         tables, number = load_tables(), terminal_number(terminal)
-        act = tables.actions[self.states[-1]][number]
-        if act > 0:
-            return self
-        moved = Automaton(self.states[:], self.symbols[:])
-        while act < 0:
+        kept, beyond = len(self.states), list[int]()  # the stack as it would be, not copied
+        state = self.states[-1]
+        while (act := tables.actions[state][number]) < 0:
             length, origin, _ = tables.rules[~act]
-            reduced = Reduced(origin, moved.first(length) if length else None)
-            moved.pop(length)
-            moved.push(tables.gotos[moved.states[-1]][origin], reduced)
-            act = tables.actions[moved.states[-1]][number]
-        accepted = terminal == "$END" and moved.states[-1] == tables.accept
-        return moved if act or accepted else None
+            kept -= max(0, length - len(beyond))
+            del beyond[max(0, len(beyond) - length) :]
+            state = tables.gotos[beyond[-1] if beyond else self.states[kept - 1]][origin]
+            beyond.append(state)
+        return act > 0 or (terminal == "$END" and state == tables.accept)
+
+    def take(self, piece: Piece) -> None:
+        """Go on by a token that is allowed; the end of the text is reduced for, not shifted."""
+        tables, number = load_tables(), piece.lastindex
+        while (act := tables.actions[self.states[-1]][number]) < 0:
+            length, origin, _ = tables.rules[~act]
+            reduced = Reduced(origin, self.first(length) if length else None)
+            self.pop(length)
+            self.push(tables.gotos[self.states[-1]][origin], reduced)
+        if act:
+            self.push(act, piece)
 
     def first(self, depth: int) -> Piece | None:
         """The first token of the symbol this deep; None where it has none."""
@@ -62,10 +70,6 @@ class Automaton:
         if count:
             del self.states[-count:]
             del self.symbols[-count:]
-
-    def shift(self, piece: Piece) -> None:
-        """Go on by a token that ``after`` allowed."""
-        self.push(load_tables().actions[self.states[-1]][piece.lastindex], piece)
 
 
 class Reading:
@@ -128,17 +132,14 @@ class Reading:
 
     def can(self, terminal: str) -> bool:
         """Whether a terminal could come here."""
-        return self.stack.after(terminal) is not None
+        return self.stack.allows(terminal)
 
     def shift(self) -> bool:
         """Take the token at hand, if the grammar lets it come."""
         piece = self.here
-        moved = self.stack.after(piece.terminal)
-        if moved is None:
+        if not self.stack.allows(piece.terminal):
             return False
-        self.stack = moved
-        if piece.terminal != "$END":
-            moved.shift(piece)
+        self.stack.take(piece)
         self.braces.meet(piece, self.name)
         if piece.terminal == "IDENTIFIER":
             self.name = piece.text
