@@ -74,3 +74,67 @@ class PanelArgs(NamedTuple):
     residual: Any
     residual_ld: Any
     slopes: Any
+
+
+class PoolArgs(NamedTuple):
+    """Pooling. ``pad_y`` and ``pad_x`` bound the divisor of averages below as well."""
+
+    input: Any
+    ld: Any
+    height: Any
+    width: Any
+    out_height: Any
+    out_width: Any
+    kernel_y: Any
+    kernel_x: Any
+    stride_y: Any
+    stride_x: Any
+    pad_y: Any
+    pad_x: Any
+    channels: Any
+    output: Any
+    output_ld: Any
+    mask: Any
+    mask_ld: Any
+
+
+class MoveArgs(NamedTuple):
+    """A copy of four nested axes; strides in bytes."""
+
+    input: Any
+    output: Any
+    count1: Any
+    count2: Any
+    count3: Any
+    from0: Any
+    from1: Any
+    from2: Any
+    from3: Any
+    to0: Any
+    to1: Any
+    to2: Any
+    to3: Any
+
+
+class FillArgs(NamedTuple):
+    """Rows of ``count`` floats set to one value."""
+
+    output: Any
+    count: Any
+    stride: Any
+    value: Any
+
+
+class ImageArgs(NamedTuple):
+    """Planes of images, and the padded size of their dense pixels."""
+
+    input: Any
+    plane: Any
+    channels: Any
+    height: Any
+    width: Any
+    pad_y: Any
+    pad_x: Any
+    out_height: Any
+    out_width: Any
+    output: Any

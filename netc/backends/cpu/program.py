@@ -34,12 +34,12 @@ from numpy.typing import NDArray
 from netc.backends.cpu import jit
 from netc.backends.cpu.layouts import RunArgs, StepRow
 from netc.backends.cpu.machine import Machine, machine
+from netc.backends.cpu.memory import ALIGNMENT, aligned_bytes, rounded
 from netc.backends.cpu.pool import Workers
 from netc.backends.cpu.views import Arena, External, Place, View
 
 Constant = NDArray[Any]
 Argument = int | float | Place | Constant
-_ALIGNMENT = 64
 _RUN = jit.spec("runner", "run")
 
 
@@ -119,11 +119,11 @@ class Context:
         self.program = program
         self._externals: list[NDArray[np.float32]] = []
         self._lock = threading.Lock()
-        self._arena = _aligned(4 * program.arena).view(np.float32)
+        self._arena = aligned_bytes(4 * program.arena).view(np.float32)
         compiled = [s for s in program.steps if isinstance(s, Step)]
-        stride = max((_rounded(s.scratch) for s in compiled), default=0) + _ALIGNMENT
+        stride = max((rounded(s.scratch) for s in compiled), default=0) + ALIGNMENT
         shared = _Shared(
-            program.addresses(), threads, self._arena, _aligned(stride * threads), stride
+            program.addresses(), threads, self._arena, aligned_bytes(stride * threads), stride
         )
         self._bound = [
             s if isinstance(s, PythonStep) else _Segment(s, shared) for s in program.segments
@@ -201,7 +201,7 @@ class _Segment:
             for s, start in zip(steps, starts, strict=True)
         ]
         self.rows = np.array(rows, np.int64)
-        self.counters = _aligned(len(steps) * (shared.threads + 1) * _ALIGNMENT)
+        self.counters = aligned_bytes(len(steps) * (shared.threads + 1) * ALIGNMENT)
         self.counters[:] = 0
         self.ticks = np.zeros(len(steps) + 1, np.int64)
         self.block = np.array(
@@ -290,17 +290,6 @@ def _number(argument: Argument, arena: int) -> int:
     if isinstance(argument, np.ndarray):
         return int(argument.ctypes.data)
     return int(argument)
-
-
-def _rounded(size: int) -> int:
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
-
-
-def _aligned(size: int) -> NDArray[np.uint8]:
-    """Bytes that start at a cache line."""
-    raw = np.zeros(_rounded(size) + _ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start : start + _rounded(size)]
 
 
 @cache

@@ -13,6 +13,7 @@ from llvmlite import ir
 
 from netc.backends.cpu.kernels.simd import (
     I32,
+    Mask,
     Vector,
     _first,
     call,
@@ -190,3 +191,9 @@ def activation(kind: str) -> Any:
         return x
 
     return function(kind, 4, result, lambda b, t, v: ACTIVATIONS[kind](b, *v))
+
+
+greater = function(
+    "greater", 2, lambda x, y: Mask(x.lanes), lambda b, t, v: b.fcmp_ordered(">", v[0], v[1])
+)
+select = function("select", 3, lambda mask, x, y: x, lambda b, t, v: b.select(v[0], v[1], v[2]))

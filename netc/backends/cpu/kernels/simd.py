@@ -19,6 +19,7 @@ from numba.extending import intrinsic, lower_builtin, models, register_model, ty
 I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 F32 = ir.FloatType()
 Emit = Callable[..., Any]
+_TYPED_POINTERS = "*" in str(F32.as_pointer())
 
 
 class Vector(types.Type):
@@ -27,6 +28,20 @@ class Vector(types.Type):
     def __init__(self, lanes: int) -> None:
         self.lanes = lanes
         super().__init__(name=f"float32x{lanes}")
+
+
+class Mask(types.Type):
+    """A vector of ``lanes`` truth values."""
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+        super().__init__(name=f"mask{lanes}")
+
+
+@register_model(Mask)
+class _MaskModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Mask) -> None:
+        super().__init__(manager, kind, ir.VectorType(I1, kind.lanes))
 
 
 @register_model(Vector)
@@ -133,8 +148,7 @@ def emit_store_part(b: ir.IRBuilder, value: Any, address: Any, count: Any) -> No
 
 def _masked(name: str, lanes: int) -> str:
     """The intrinsic's name as this LLVM spells it: typed pointers name what they point at."""
-    typed = "*" in str(F32.as_pointer())
-    return f"{name}v{lanes}f32" if typed else name
+    return f"{name}v{lanes}f32" if _TYPED_POINTERS else name
 
 
 def function(name: str, arity: int, result: Callable[..., Any], emit: Emit) -> Any:
@@ -234,6 +248,12 @@ load_part = function(
 store = function("store", 2, _nothing, lambda b, t, v: emit_store(b, v[1], v[0]))
 store_part = function(
     "store_part", 3, _nothing, lambda b, t, v: emit_store_part(b, v[1], v[0], v[2])
+)
+store_masked = function(
+    "store_masked",
+    3,
+    _nothing,
+    lambda b, t, v: emit_store_masked(b, v[1], v[0], emit_mask(b, v[1].type.count, v[2])),
 )
 broadcast = function(
     "broadcast",

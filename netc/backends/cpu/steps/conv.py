@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from netc.backends.cpu import jit
 from netc.backends.cpu.layouts import ConvArgs, PanelArgs
 from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.memory import aligned_zeros
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.views import View, moved
@@ -114,7 +115,7 @@ def conv_step(
         taps=taps,
         offsets=tap_offsets(geometry),
         channels=x.c // geometry.groups,
-        zeros=np.zeros(x.c, np.float32),
+        zeros=aligned_zeros((x.c,)),
         panels=len(rows),
         tiles_per_unit=cut.tiles,
         panels_per_unit=cut.panels,
@@ -173,15 +174,16 @@ def pack_weights(weights: Array, lanes: int) -> Array:
     """(outputs, inputs, kernel ...) -> (panels, taps, inputs, lanes), zeros in the lanes over."""
     outputs, inputs = weights.shape[:2]
     panels = math.ceil(outputs / lanes)
-    padded = np.zeros((panels * lanes, inputs, math.prod(weights.shape[2:])), np.float32)
-    padded[:outputs] = weights.reshape(outputs, inputs, -1)
-    split = padded.reshape(panels, lanes, inputs, -1)
-    return np.ascontiguousarray(split.transpose(0, 3, 2, 1))
+    packed = aligned_zeros((panels, math.prod(weights.shape[2:]), inputs, lanes))
+    for k in range(panels):
+        part = weights[k * lanes : (k + 1) * lanes].reshape(-1, *packed.shape[2:0:-1])
+        packed[k, :, :, : len(part)] = part.transpose(2, 1, 0)
+    return packed
 
 
 def pack_channels(values: Array | None, lanes: int, count: int) -> Array:
     """(channels,) -> (panels, lanes); zeros where there is none."""
-    padded = np.zeros((math.ceil(count / lanes), lanes), np.float32)
+    padded = aligned_zeros((math.ceil(count / lanes), lanes))
     if values is not None:
         padded.reshape(-1)[:count] = values
     return padded

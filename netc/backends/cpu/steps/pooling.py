@@ -1,0 +1,62 @@
+"""Steps of pooling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netc.backends.cpu import jit
+from netc.backends.cpu.layouts import PoolArgs
+from netc.backends.cpu.program import Step
+from netc.backends.cpu.views import View
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A pooling window; each pair is (vertical, horizontal).
+
+    Output (i, j) sees rows i * stride - pad to i * stride - pad + kernel, those in the input. How
+    many outputs there are is said by the output's view. A global pooling has the input's size as
+    kernel, stride 1 and no padding.
+    """
+
+    kernel: Pair
+    stride: Pair = (1, 1)
+    pad: Pair = (0, 0)
+
+
+def max_pool_step(name: str, x: View, y: View, window: Window, mask: View | None = None) -> Step:
+    """Maxima, and into ``mask`` the index (row * width + column) of each within its plane."""
+    kernel = jit.spec("pooling", "max_pool", mask=mask is not None)
+    return _pool_step(name, kernel, x, y, window, mask)
+
+
+def average_pool_step(name: str, x: View, y: View, window: Window) -> Step:
+    """Means. As in Caffe, padding counts in the divisor as far as it is one pad wide."""
+    return _pool_step(name, jit.spec("pooling", "average_pool"), x, y, window, None)
+
+
+def _pool_step(
+    name: str, kernel: jit.KernelSpec, x: View, y: View, window: Window, mask: View | None
+) -> Step:
+    args = PoolArgs(
+        input=x.place,
+        ld=4 * x.ld,
+        height=x.h,
+        width=x.w,
+        out_height=y.h,
+        out_width=y.w,
+        kernel_y=window.kernel[0],
+        kernel_x=window.kernel[1],
+        stride_y=window.stride[0],
+        stride_x=window.stride[1],
+        pad_y=window.pad[0],
+        pad_x=window.pad[1],
+        channels=x.c,
+        output=y.place,
+        output_ld=4 * y.ld,
+        mask=mask.place if mask else 0,
+        mask_ld=4 * mask.ld if mask else 0,
+    )
+    return Step(name, kernel, args, units=y.n * y.h)
