@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from netc.backends.base import Options
+from netc.backends.base import Options, Progress
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean
 from netc.infer import RUN_TIME_NEEDS, infer
@@ -72,6 +72,7 @@ def compile(
     missing: str = "error",
     seed: int = 0,
     threads: int | None = None,
+    progress: Progress | None = None,
 ) -> CompiledNet:
     """A net made ready to run.
 
@@ -92,11 +93,14 @@ def compile(
         missing: "error", or "fill" to fill layers that the weights lack.
         seed: of the fillers.
         threads: how many; None for ``NETC_NUM_THREADS`` or the machine's cores.
+        progress: called as (done, total, name) while kernels are compiled, which happens once a
+            machine; the CLI draws a bar with it.
 
     Raises:
         NetcError: with every mistake found in the text, the weights or the arguments.
     """
-    options = Options(chosen(optimize), optimize in (False, "exact"), threads)
+    exact = optimize in (False, "exact")
+    options = Options(chosen(optimize), exact, threads, progress=progress)
     text = read_net(net, define=define, schema=schema)
     shapes = {name: tuple(int(size) for size in shape) for name, shape in (inputs or {}).items()}
     built = build(text.message, phase=phase, level=level, stages=stages, inputs=shapes)

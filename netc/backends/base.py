@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from netc.ir.graph import Array, Graph
 from netc.passes.base import Pass
+
+
+Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +22,14 @@ class Options:
         exact: whether kernels must keep the order of sums too (no Winograd).
         threads: how many; None for ``NETC_NUM_THREADS`` or the machine's cores.
         extra: options of one backend, by name.
+        progress: called as (done, total, name) while kernels are compiled for the first time.
     """
 
     passes: tuple[Pass, ...] = ()
     exact: bool = False
     threads: int | None = None
     extra: Mapping[str, Any] | None = None
+    progress: Progress | None = None
 
 
 class Executable(Protocol):

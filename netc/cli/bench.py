@@ -13,6 +13,7 @@ from netc.backends.cpu.backend import CpuExecutable
 from netc.backends.reference import run as run_reference
 from netc.cli.arguments import add_shape_argument, add_state_arguments, add_text_arguments
 from netc.cli.output import print_json
+from netc.cli.progress import compiling
 from netc.compiled import CompiledNet
 from netc.driver import compile
 from netc.ir.graph import Array, Graph, Node
@@ -81,14 +82,16 @@ def _compile(args: argparse.Namespace) -> CompiledNet:
     if args.batch:
         plain = compile(args.net, backend="reference", inputs=shapes, **options)
         shapes |= {name: (args.batch, *shape[1:]) for name, shape in plain.inputs.items()}
-    return compile(
-        args.net,
-        args.weights,
-        inputs=shapes,
-        optimize=choices[args.optimize],
-        threads=args.threads,
-        **options,
-    )
+    with compiling() as progress:
+        return compile(
+            args.net,
+            args.weights,
+            inputs=shapes,
+            optimize=choices[args.optimize],
+            threads=args.threads,
+            progress=progress,
+            **options,
+        )
 
 
 def _median(net: CompiledNet, feeds: dict[str, Array], rounds: int) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from netc.cli.output import print_json
+from netc.cli.progress import compiling
 from netc.compiled import CompiledNet
 from netc.data import prototxt_dir
 from netc.driver import compile
@@ -29,11 +30,13 @@ def run(args: argparse.Namespace) -> int:
     labels = (folder / "labels.txt").read_text(encoding="utf-8").splitlines()
     images = sorted((folder / "images").glob("*.png"))
     start = time.perf_counter()
-    net = compile(
-        folder / "deploy.prototxt",
-        folder / "digits.caffemodel",
-        inputs={"data": (len(images), 1, 8, 8)},
-    )
+    with compiling() as progress:
+        net = compile(
+            folder / "deploy.prototxt",
+            folder / "digits.caffemodel",
+            inputs={"data": (len(images), 1, 8, 8)},
+            progress=progress,
+        )
     batch = np.stack([load_image(path, channels=1) for path in images])
     ready = time.perf_counter()
     scores = net(data=batch)["prob"]

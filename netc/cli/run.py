@@ -12,6 +12,7 @@ import numpy as np
 from netc.cli.arguments import add_shape_argument, add_state_arguments, add_text_arguments
 from netc.cli.feeds import feed, load_feeds
 from netc.cli.output import print_diagnostics, print_json
+from netc.cli.progress import compiling
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError
 from netc.driver import build, compile, read_net
@@ -111,19 +112,21 @@ def _declared(args: argparse.Namespace) -> dict[str, Shape | None]:
 
 
 def _compile(args: argparse.Namespace, shapes: dict[str, Shape]) -> CompiledNet:
-    return compile(
-        args.net,
-        args.weights,
-        backend=args.backend,
-        phase=args.phase,
-        level=args.level,
-        stages=args.stage,
-        inputs={**dict(args.input_shape), **shapes},
-        outputs=args.output,
-        define=dict(args.define),
-        schema=args.schema,
-        missing="fill" if args.fill_missing else "error",
-    )
+    with compiling() as progress:
+        return compile(
+            args.net,
+            args.weights,
+            backend=args.backend,
+            phase=args.phase,
+            level=args.level,
+            stages=args.stage,
+            inputs={**dict(args.input_shape), **shapes},
+            outputs=args.output,
+            define=dict(args.define),
+            schema=args.schema,
+            missing="fill" if args.fill_missing else "error",
+            progress=progress,
+        )
 
 
 def _no_weights() -> Diagnostic:

@@ -69,7 +69,7 @@ class CpuBackend:
             (*_load_inputs(emission), *steps, *_store_outputs(emission)),
             storage.arena.size // BYTES,
         )
-        program.compile()
+        program.compile(options.progress)
         return CpuExecutable(graph, emission, storage, program, applied)
 
 
