@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netc.backends.cpu import jit
 from netc.backends.cpu.machine import machine, supported_isas
 from netc.backends.cpu.program import Context, Program
+from netc.backends.cpu.steps.blocking import Blocking
 from netc.backends.cpu.steps.conv import Geometry, conv_step
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
 from netc.backends.cpu.views import Arena, View
-
-pytestmark = pytest.mark.skipif(not jit.available(), reason="Numba is not installed")
+from tests.backends.cpu.arena import Bench, close
 
 
 def plain_conv(x, w, g):
@@ -34,12 +33,12 @@ def plain_conv(x, w, g):
     return y
 
 
-def run_conv(x, w, g, isa=None, threads=1, bias=None, activation=None, blocking=None):
+def run_conv(x, w, g, isa=None, threads=1, bias=None, gap=5, activation=None, blocking=None):
     target = machine(isa)
     n, c, h, width = x.shape
     expected = plain_conv(x, w, g)
     o, oh, ow = expected.shape[1:]
-    x_view = View(Arena(3), n, h, width, c, c + 5)
+    x_view = View(Arena(3), n, h, width, c, c + gap)
     y_view = View(Arena(x_view.size + 3), n, oh, ow, o, o + 3)
     epilogue = Epilogue(bias, None, activation or Activation())
     step = conv_step("c", x_view, [y_view], w, g, target, epilogue, blocking)
@@ -66,6 +65,8 @@ CASES = [
     ((1, 3, 17, 19), 16, Geometry((7, 7), (2, 2), (3, 3))),
     ((2, 8, 9, 11), 12, Geometry((3, 2), (2, 1), (2, 0), (2, 3), 4)),
     ((1, 6, 8, 8), 4, Geometry((1, 1), (2, 2))),
+    ((2, 3, 20, 15), 9, Geometry((5, 5), (2, 1))),
+    ((1, 7, 9, 4), 5, Geometry((3, 4), (2, 1), (1, 0))),
     ((1, 40, 5, 5), 130, Geometry((5, 5), (1, 1), (2, 2), (1, 1), 2)),
 ]
 
@@ -75,9 +76,75 @@ CASES = [
 def test_convolution_agrees_with_numpy(shape, outputs, g, isa):
     x, w = random_case(shape, outputs, g)
     bias = np.linspace(-1, 1, outputs, dtype=np.float32)
-    got, expected = run_conv(x, w, g, isa, bias=bias)
-    expected += bias[:, None, None]
-    assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max()
+    for gap in (0, 5):
+        got, expected = run_conv(x, w, g, isa, bias=bias, gap=gap)
+        close(got, expected + bias[:, None, None])
+
+
+ACTIVATIONS = {
+    "none": lambda x, a, b: x,
+    "relu": lambda x, a, b: np.maximum(x, 0),
+    "leaky": lambda x, a, b: np.where(x > 0, x, a * x),
+    "clip": lambda x, a, b: np.clip(x, a, b),
+    "elu": lambda x, a, b: np.where(x > 0, x, a * np.expm1(np.minimum(x, 0))),
+    "sigmoid": lambda x, a, b: 1 / (1 + np.exp(-x)),
+    "tanh": lambda x, a, b: np.tanh(x),
+    "swish": lambda x, a, b: x / (1 + np.exp(-a * x)),
+}
+
+
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+def test_bias_residual_and_activation(target, kind):
+    x, w = random_case((1, 20, 5, 7), 37, Geometry((1, 1)))
+    rng = np.random.default_rng(3)
+    bias = rng.standard_normal(37).astype(np.float32)
+    extra = 3 * rng.standard_normal((1, 37, 5, 7)).astype(np.float32)
+    bench = Bench(target)
+    v, r, y = bench.value(x), bench.value(extra), bench.view(1, 37, 5, 7)
+    epilogue = Epilogue(bias, r, Activation(kind, 0.3, 2.0))
+    step = conv_step("c", v, [y], w, Geometry((1, 1)), target, epilogue)
+    z = plain_conv(x, w, Geometry((1, 1))) + bias[:, None, None] + extra
+    close(bench.run(step, outputs=[y])[0], ACTIVATIONS[kind](z, 0.3, 2.0))
+
+
+def test_prelu_with_a_slope_for_each_channel(bench):
+    x, w = random_case((1, 20, 5, 7), 37, Geometry((1, 1)))
+    slopes = np.linspace(0, 1, 37, dtype=np.float32)
+    v, y = bench.value(x), bench.view(1, 37, 5, 7)
+    epilogue = Epilogue(None, None, Activation("prelu", slopes=slopes))
+    step = conv_step("c", v, [y], w, Geometry((1, 1)), bench.target, epilogue)
+    z = plain_conv(x, w, Geometry((1, 1)))
+    close(bench.run(step, outputs=[y])[0], np.where(z > 0, z, z * slopes[:, None, None]))
+
+
+def test_residual_may_be_the_output_itself(bench):
+    x, w = random_case((1, 20, 5, 7), 37, Geometry((1, 1)))
+    before = np.random.default_rng(3).standard_normal((1, 37, 5, 7)).astype(np.float32)
+    v, y = bench.value(x), bench.value(before)
+    step = conv_step("c", v, [y], w, Geometry((1, 1)), bench.target, Epilogue(None, y))
+    close(bench.run(step, outputs=[y])[0], plain_conv(x, w, Geometry((1, 1))) + before)
+
+
+def test_one_product_may_fill_several_values(bench):
+    g = Geometry((3, 3), (1, 1), (1, 1))
+    x, w = random_case((2, 9, 6, 5), 16 + 33 + 7, g)
+    v, parts = bench.value(x), [bench.view(2, c, 6, 5) for c in (16, 33, 7)]
+    step = conv_step("c", v, parts, w, g, bench.target)
+    got = bench.run(step, outputs=parts)
+    close(np.concatenate(got, axis=1), plain_conv(x, w, g))
+
+
+@pytest.mark.parametrize(
+    "rows, columns, tiles, panels", [(1, 1, 1, 1), (5, 2, 3, 2), (4, 3, 99, 1)]
+)
+@pytest.mark.parametrize("panel_major", [True, False])
+def test_any_cut_gives_the_same(bench, rows, columns, tiles, panels, panel_major):
+    g = Geometry((3, 3), (1, 1), (1, 1))
+    x, w = random_case((1, 10, 9, 8), 70, g)
+    v, y = bench.value(x), bench.view(1, 70, 9, 8)
+    cut = Blocking(rows, columns, tiles, panels, panel_major)
+    step = conv_step("c", v, [y], w, g, bench.target, blocking=cut)
+    close(bench.run(step, outputs=[y])[0], plain_conv(x, w, g))
 
 
 @pytest.mark.parametrize("threads", [2, 3])

@@ -15,6 +15,7 @@ from netc.backends.cpu.layouts import ConvArgs, PanelArgs
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.memory import aligned_zeros
 from netc.backends.cpu.program import Step
+from netc.backends.cpu.steps.blocking import Blocking, choose_blocking
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.views import View, moved
 
@@ -35,25 +36,6 @@ class Geometry:
     def pointwise(self) -> bool:
         """Whether each output pixel sees the input pixel of its own index."""
         return (self.kernel, self.stride, self.pad) == ((1, 1), (1, 1), (0, 0))
-
-
-@dataclass(frozen=True, slots=True)
-class Blocking:
-    """How a convolution is cut.
-
-    Args:
-        rows: pixels of a register tile.
-        columns: vectors of output channels of a register tile; a panel.
-        tiles: tiles in a unit of work.
-        panels: panels in a unit of work.
-        panel_major: units that share panels follow each other, else those that share pixels.
-    """
-
-    rows: int
-    columns: int
-    tiles: int
-    panels: int
-    panel_major: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,10 +78,12 @@ def conv_step(
         epilogue: bias, residual (for a single output view) and activation.
         blocking: how it is cut; fitted to the machine where None.
     """
-    cut = blocking or choose_blocking(x, outputs, geometry, target)
-    lanes = cut.columns * target.width
-    y, taps = outputs[0], geometry.kernel[0] * geometry.kernel[1]
+    y = outputs[0]
+    run = x.c // geometry.groups * (geometry.kernel[1] if runs_join(x, geometry) else 1)
+    taps = math.prod(geometry.kernel) * x.c // geometry.groups // run
     parts = list(split_parts(outputs, weights, geometry.groups, x.c))
+    cut = blocking or choose_blocking(y.pixels, [p.y.c for p in parts], run * taps, target)
+    lanes = cut.columns * target.width
     rows = [row for part in parts for row in panel_rows(part, lanes, epilogue)]
     tiles = math.ceil(y.pixels / cut.rows)
     header = ConvArgs(
@@ -113,9 +97,9 @@ def conv_step(
         stride_y=geometry.stride[0],
         stride_x=geometry.stride[1],
         taps=taps,
-        offsets=tap_offsets(geometry),
-        channels=x.c // geometry.groups,
-        zeros=aligned_zeros((x.c,)),
+        offsets=tap_offsets(geometry, taps),
+        channels=run,
+        zeros=aligned_zeros((x.c * geometry.kernel[1],)),
         panels=len(rows),
         tiles_per_unit=cut.tiles,
         panels_per_unit=cut.panels,
@@ -147,9 +131,21 @@ def _kernel(geometry: Geometry, epilogue: Epilogue, cut: Blocking) -> jit.Kernel
     )
 
 
-def tap_offsets(geometry: Geometry) -> NDArray[np.int64]:
+def runs_join(x: View, geometry: Geometry) -> bool:
+    """Whether the taps of a kernel's row read one run of memory, as one tap of more channels."""
+    return (
+        geometry.pad[1] == 0
+        and geometry.dilation[1] == 1
+        and geometry.groups == 1
+        and x.ld == x.c
+        and geometry.kernel[1] > 1
+    )
+
+
+def tap_offsets(geometry: Geometry, taps: int) -> NDArray[np.int64]:
     """(taps, 2): each tap's vertical and horizontal distance from stride * output position."""
-    grid = np.indices(geometry.kernel).reshape(2, -1).T
+    columns = taps // geometry.kernel[0]
+    grid = np.indices((geometry.kernel[0], columns)).reshape(2, -1).T
     return np.ascontiguousarray(grid * geometry.dilation - np.array(geometry.pad), np.int64)
 
 
@@ -212,11 +208,3 @@ def panel_rows(part: Part, lanes: int, epilogue: Epilogue) -> list[PanelArgs]:
         )
         for k in range(len(packed))
     ]
-
-
-def choose_blocking(
-    x: View, outputs: Sequence[View], geometry: Geometry, target: Machine
-) -> Blocking:
-    """A cut whose tile fills the registers and whose units fit the caches."""
-    rows, columns = {"avx512": (12, 2), "avx2": (6, 2), "neon": (6, 4)}.get(target.isa, (6, 2))
-    return Blocking(rows, columns, 4, 2, False)

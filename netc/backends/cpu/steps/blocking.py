@@ -1,0 +1,86 @@
+"""How convolutions are cut into register tiles and units of work."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from netc.backends.cpu.machine import Machine
+
+#: isa -> (pixels, vectors of channels, share of the peak that the tile reaches on long sums),
+#: the best first. The shares come from benchmarks/kernels.py.
+TILES: dict[str, tuple[tuple[int, int, float], ...]] = {
+    "avx512": (
+        (6, 4, 0.90),
+        (5, 4, 0.88),
+        (4, 4, 0.86),
+        (8, 3, 0.88),
+        (7, 3, 0.88),
+        (12, 2, 0.82),
+        (8, 2, 0.84),
+        (8, 1, 0.68),
+    ),
+    "avx2": (
+        (6, 2, 1.00),
+        (5, 2, 0.98),
+        (4, 3, 1.00),
+        (4, 2, 0.87),
+        (12, 1, 0.90),
+        (7, 1, 0.80),
+    ),
+    "neon": ((6, 4, 1.0), (8, 2, 0.95), (4, 4, 0.9), (12, 1, 0.9), (8, 1, 0.8)),
+    "plain": ((6, 2, 1.0), (4, 2, 0.9), (8, 1, 0.8)),
+}
+_OVERHEAD = 6.0  # work outside of the sums, in channels' worth of multiply-adds per tile
+_UNIT = 400_000  # multiply-adds in a unit of work, about: 4 to 8 microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Blocking:
+    """How a convolution is cut.
+
+    Args:
+        rows: pixels of a register tile.
+        columns: vectors of output channels of a register tile; they make a panel.
+        tiles: tiles in a unit of work.
+        panels: panels in a unit of work.
+        panel_major: units that share panels follow each other, else those that share pixels.
+    """
+
+    rows: int
+    columns: int
+    tiles: int
+    panels: int
+    panel_major: bool
+
+
+def choose_blocking(pixels: int, outputs: Sequence[int], depth: int, target: Machine) -> Blocking:
+    """A cut whose tile wastes little and whose units find their weights in the second cache.
+
+    Args:
+        pixels: of the output, of all images.
+        outputs: channels of each part; each starts a new panel.
+        depth: terms of each sum, channels * taps.
+        target: the machine.
+    """
+    rows, columns, _ = min(
+        TILES[target.isa], key=lambda tile: _cost(tile, pixels, outputs, depth, target.width)
+    )
+    lanes = columns * target.width
+    panels = sum(math.ceil(o / lanes) for o in outputs)
+    tiles = math.ceil(pixels / rows)
+    fitting = max(1, target.l2 // 2 // (4 * depth * lanes))
+    panel_major = fitting < panels
+    together = min(fitting, panels) if not panel_major else 1
+    unit = max(1, _UNIT // (rows * lanes * depth * together))
+    return Blocking(rows, columns, min(unit, tiles), together, panel_major)
+
+
+def _cost(
+    tile: tuple[int, int, float], pixels: int, outputs: Sequence[int], depth: int, width: int
+) -> float:
+    rows, columns, share = tile
+    panels = sum(math.ceil(o / (columns * width)) for o in outputs)
+    per_tile = rows * columns * (depth / share + _OVERHEAD)
+    return math.ceil(pixels / rows) * panels * per_tile
