@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from netc.backends.cpu.emit.emission import Emission, Emitter, Steps, reference_step
 from netc.backends.cpu.emit.moves import emit_concat, emit_nothing, emit_slice
+from netc.backends.cpu.emit.pooling import emit_pooling
 from netc.backends.cpu.emit.products import emit_convolution, emit_siblings
 from netc.ir.graph import Node
 from netc.ops.fused import NAME as FUSED
@@ -16,6 +17,7 @@ EMITTERS: Mapping[str, Emitter] = {
     "Concat": emit_concat,
     "Convolution": emit_convolution,
     "Flatten": emit_nothing,
+    "Pooling": emit_pooling,
     "Reshape": emit_nothing,
     SIBLINGS: emit_siblings,
     "Slice": emit_slice,
