@@ -1,0 +1,194 @@
+"""A net's layers in the groups a person sees: chains within blocks within modules.
+
+A chain is a layer and those that only finish its work (Convolution, BatchNorm, Scale, ReLU). A
+module is what the layers' names say (``inception_3a/1x1`` is in ``inception_3a``), or, in nets
+whose names say nothing, what lies between two places that all data goes through (a residual block).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from netc.analysis.profile import Layer, Profile
+
+# Layers that finish the work of the one before them, also where they do not run in place.
+FINISHING = frozenset(
+    "AbsVal BN BNLL BatchNorm Bias Dropout ELU PReLU Power ReLU ReLU6 Scale Sigmoid Swish "
+    "TanH".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Layers in a row, drawn as one box; the first gives it its name."""
+
+    layers: tuple[Layer, ...]
+
+    @property
+    def head(self) -> Layer:
+        """The layer that the others finish."""
+        return self.layers[0]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Values it reads from outside."""
+        made = {name for layer in self.layers for name in layer.outputs}
+        read = (name for layer in self.layers for name in layer.inputs)
+        return tuple(dict.fromkeys(name for name in read if name not in made))
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Values of its last layer."""
+        return self.layers[-1].outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """Chains and modules under one name.
+
+    Args:
+        name: as shown, without the names of the modules around it.
+        path: with them, unique in the net; empty for the net itself.
+        parts: in the net's order.
+    """
+
+    name: str
+    path: str
+    parts: tuple[Chain | Module, ...]
+
+    def chains(self) -> Iterator[Chain]:
+        """All chains in it, in the net's order."""
+        for part in self.parts:
+            yield from part.chains() if isinstance(part, Module) else (part,)
+
+    def layers(self) -> Iterator[Layer]:
+        """All layers in it, in the net's order."""
+        for chain in self.chains():
+            yield from chain.layers
+
+
+def structure(profile: Profile) -> Module:
+    """The net as a tree of modules; the root has no name."""
+    chains = chains_of(profile)
+    root = _scoped(chains, 0, "")
+    if any(isinstance(part, Module) for part in root.parts):
+        return root
+    return Module("", "", tuple(_blocks(chains, profile.source)))
+
+
+# Chains
+
+
+def chains_of(profile: Profile) -> tuple[Chain, ...]:
+    """The layers in chains, in the order of their last layers' text."""
+    readers = _reader_counts(profile.layers)
+    chains: list[list[Layer]] = []
+    ends: dict[str, int] = {}
+    for layer in profile.layers:
+        at = ends.get(layer.inputs[0]) if _finishes(layer, readers) else None
+        if at is None:
+            at = len(chains)
+            chains.append([])
+        else:
+            del ends[layer.inputs[0]]
+        chains[at].append(layer)
+        if len(layer.outputs) == 1 and not layer.source:
+            ends[layer.outputs[0]] = at
+    return tuple(Chain(tuple(layers)) for layers in chains)
+
+
+def _reader_counts(layers: Sequence[Layer]) -> Mapping[str, int]:
+    counts: dict[str, int] = {}
+    for layer in layers:
+        for name in layer.inputs:
+            counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def _finishes(layer: Layer, readers: Mapping[str, int]) -> bool:
+    """Whether a layer alone reads its one input and is no work of its own."""
+    if len(layer.inputs) != 1 or len(layer.outputs) != 1 or readers[layer.inputs[0]] != 1:
+        return False
+    return layer.in_place or layer.type in FINISHING
+
+
+# Modules by name
+
+
+def _scoped(chains: Sequence[Chain], depth: int, path: str) -> Module:
+    """Neighbouring chains whose heads' names agree so far make a module where they are several."""
+    parts: list[Chain | Module] = []
+    taken: dict[str, int] = {}
+    for scope, group in groupby(chains, key=lambda chain: _scope(chain, depth)):
+        members = list(group)
+        if scope is None or len(members) == 1:
+            parts += members
+            continue
+        inner = _scoped(members, depth + 1, _unique(f"{path}{scope}/", taken))
+        parts.append(Module(scope, inner.path[:-1], inner.parts))
+    return Module("", path, tuple(parts))
+
+
+def _scope(chain: Chain, depth: int) -> str | None:
+    scopes = chain.head.name.split("/")[:-1]
+    return scopes[depth] if depth < len(scopes) and not chain.head.source else None
+
+
+def _unique(path: str, taken: dict[str, int]) -> str:
+    """The path, numbered from its second use on."""
+    taken[path] = taken.get(path, 0) + 1
+    return path if taken[path] == 1 else f"{path[:-1]}#{taken[path]}/"
+
+
+# Modules by shape
+
+
+def _blocks(chains: Sequence[Chain], source: str | None) -> Iterator[Chain | Module]:
+    """Chains between two places where one value alone goes on make a module."""
+    taken: dict[str, int] = {}
+    block: list[Chain] = []
+    for chain, narrow in zip(chains, _narrow(chains, source), strict=True):
+        block.append(chain)
+        if narrow:
+            yield from _block(block, taken)
+            block = []
+    yield from _block(block, taken)
+
+
+def _block(block: list[Chain], taken: dict[str, int]) -> Iterator[Chain | Module]:
+    if len(block) < 2:
+        yield from block
+        return
+    name = _common_name([chain.head.name for chain in block])
+    yield Module(name, _unique(f"{name}/", taken)[:-1], tuple(block))
+
+
+def _narrow(chains: Sequence[Chain], source: str | None) -> list[bool]:
+    """Of each place after a chain, whether one value alone is still needed there.
+
+    What data layers bring besides the ``source`` (labels) may go past; a value that is never read
+    is not needed.
+    """
+    last = {name: at for at, chain in enumerate(chains) for name in chain.inputs}
+    alive: set[str] = set()
+    found = []
+    for at, chain in enumerate(chains):
+        made = (n for n in chain.outputs if n == source or not chain.head.source)
+        alive.update(name for name in made if name in last)
+        alive -= {name for name in alive if last[name] <= at}
+        found.append(chain.head.source or len(alive) <= 1)
+    return found
+
+
+def _common_name(names: Sequence[str]) -> str:
+    """What all names begin with, up to the end of a word; the last name where that is nothing."""
+    low, high = min(names), max(names)
+    same = (at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b)
+    prefix = low[: next(same, min(len(low), len(high)))]
+    if any(name[len(prefix) :][:1].isalnum() for name in names) and prefix[-1:].isalnum():
+        prefix = re.sub(r"[A-Za-z0-9]+\Z", "", prefix)
+    prefix = prefix.rstrip("_-/. ")
+    return prefix if len(prefix) > 1 else names[-1]

@@ -1,0 +1,94 @@
+"""Nets as the commands that look at them read them: what is known, whatever else is wrong."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from netc.analysis.profile import Profile, profile
+from netc.cli.arguments import add_shape_argument, add_state_arguments, add_text_arguments
+from netc.cli.texts import read_text
+from netc.diagnostics import Collector, Diagnostic, NetcError
+from netc.driver import Built, build
+from netc.ir.types import Shape
+from netc.lower.rules import State, filter_layers, merged_state
+from netc.report.memory import with_batch
+from netc.schema.message import Message
+
+
+def add_net_arguments(parser: argparse.ArgumentParser, name: str = "net") -> None:
+    """The net, its state, its inputs' shapes, and how its text is read."""
+    parser.add_argument(name, metavar=name.upper(), help="prototxt; - is standard input")
+    add_state_arguments(parser)
+    add_shape_argument(parser)
+    parser.add_argument(
+        "--batch", metavar="N", type=positive, help="of the inputs, instead of what the text says"
+    )
+    add_text_arguments(parser)
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"`{text}` is no whole number of at least 1")
+    return int(text)
+
+
+class Seen(NamedTuple):
+    """A net as far as it can be understood, and what was found wrong with it."""
+
+    profile: Profile
+    built: Built
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing found is an error."""
+        return not any(d.severity == "error" for d in self.diagnostics)
+
+
+def see(path: str, args: argparse.Namespace) -> Seen:
+    """Read a net, whatever can be told of it.
+
+    Layers of unknown type, which stop a net from running, are warnings here.
+
+    Raises:
+        NetcError: the text cannot be read, or is no net.
+    """
+    message = net_message(path, args)
+    given = dict(args.input_shape)
+    built = _build(message, args, given)
+    if args.batch is not None:
+        inputs = with_batch(built.graph, args.batch)
+        blobs = {built.graph.values[name].blob: shape for name, shape in inputs.items()}
+        built = _build(message, args, given | blobs)
+    state = merged_state(message, State(args.phase, args.level, tuple(args.stage)))
+    layers = filter_layers(message, state, Collector())
+    softened = tuple(map(_softened, built.diagnostics))
+    return Seen(profile(built.graph, layers), built, softened)
+
+
+def net_message(path: str, args: argparse.Namespace) -> Message:
+    """The NetParameter of a text, in the current format.
+
+    Raises:
+        NetcError: the text cannot be read, or is no net.
+    """
+    text = read_text(path, args)
+    if text.kind != "net":
+        name = text.document.source.name
+        raise NetcError(Diagnostic("wrong-file", f"`{name}` is a {text.kind}, not a net"))
+    return text.message
+
+
+def _build(message: Message, args: argparse.Namespace, inputs: Mapping[str, Shape]) -> Built:
+    return build(message, phase=args.phase, level=args.level, stages=args.stage, inputs=inputs)
+
+
+def _softened(diagnostic: Diagnostic) -> Diagnostic:
+    if diagnostic.code != "unknown-layer-type":
+        return diagnostic
+    note = "its figures, and those of the layers that depend on it, are left out"
+    return replace(diagnostic, severity="warning", help=(*diagnostic.help, note))

@@ -1,0 +1,170 @@
+"""``netc summary``: a net's layers with what they make, cost and see."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from typing import Any
+
+from netc.cli.nets import Seen, add_net_arguments, see
+from netc.cli.output import print_diagnostics, print_json
+from netc.diagnostics import Diagnostic, NetcError
+from netc.report import memory as memories
+from netc.report.figures import size
+from netc.report.memory import Memory, Use
+from netc.report.summary import CSV_NAMES, csv_rows, table, to_json, totals
+from netc.report.table import as_csv, markdown, print_table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    add_net_arguments(parser)
+    parser.add_argument(
+        "--depth", metavar="N", type=_depth, help="fold modules N deep into one line; 0 for totals"
+    )
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="what Caffe prints, what netc plans, what the weights take",
+    )
+    parser.add_argument(
+        "--budget", metavar="SIZE", type=_size, help="which batch fits, as in 12GB or 8GiB"
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print the result as JSON")
+    form.add_argument("--csv", action="store_true", help="one line a layer, exact numbers")
+    form.add_argument("--markdown", action="store_true", help="a table for a README")
+
+
+def _depth(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"`{text}` is no whole number")
+    return int(text)
+
+
+def _size(text: str) -> int:
+    try:
+        return memories.parse_size(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"`{text}` is no size, such as 12GB or 8GiB") from None
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table; 1 if the net has an error, which leaves figures out."""
+    seen = see(args.net, args)
+    used = _memory(args, seen)
+    uses = _uses(args, seen)
+    if args.json:
+        print_json(_as_json(args, seen, used, uses))
+        return 0 if seen.ok else 1
+    print_diagnostics(seen.diagnostics)
+    if args.csv:
+        sys.stdout.write(as_csv(CSV_NAMES, csv_rows(seen.profile, args.depth)))
+    elif args.markdown:
+        sys.stdout.write(markdown(table(seen.profile, args.depth)))
+    else:
+        _print(args, seen)
+    for line in (*_memory_lines(used), *_use_lines(args.budget, uses)):
+        print(line, file=sys.stderr if args.csv else sys.stdout)
+    return 0 if seen.ok else 1
+
+
+def _memory(args: argparse.Namespace, seen: Seen) -> Memory | None:
+    if not args.memory:
+        return None
+    _must_be_complete(seen, "--memory")
+    return memories.memory(seen.profile.graph)
+
+
+def _uses(args: argparse.Namespace, seen: Seen) -> tuple[Use, ...]:
+    if args.budget is None:
+        return ()
+    _must_be_complete(seen, "--budget")
+    return memories.budget(seen.profile.graph, args.budget)
+
+
+def _must_be_complete(seen: Seen, option: str) -> None:
+    if seen.profile.complete:
+        return
+    print_diagnostics(seen.diagnostics)
+    message = f"`{option}` needs the shapes of all layers, and some are unknown"
+    help = "say the inputs' shapes with --input-shape, or remove what is unknown"
+    raise NetcError(Diagnostic("unknown-shape", message, help=(help,)))
+
+
+def terminal_width() -> int:
+    """Columns of the terminal, or ``COLUMNS``; 80 where there is neither."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS"):
+        return shutil.get_terminal_size().columns
+    return 80
+
+
+def _print(args: argparse.Namespace, seen: Seen) -> None:
+    graph = seen.profile.graph
+    print(f"{graph.name or args.net}, phase {graph.phase}{_batch(seen.profile.batch)}\n")
+    if args.depth != 0:
+        print_table(table(seen.profile, args.depth), sys.stdout, terminal_width())
+        print()
+    for line in totals(seen.profile):
+        print(line)
+
+
+def _batch(batch: int | None) -> str:
+    if batch is None:
+        return ""
+    return f", batch {batch}" + (": figures are of the whole batch" if batch > 1 else "")
+
+
+def _memory_lines(used: Memory | None) -> list[str]:
+    if used is None:
+        return []
+    planned = "cannot be planned: sizes follow from what is fed"
+    if used.planned is not None:
+        planned = f"{size(used.planned)} at once (the least for its steps: "
+        planned += f"{size(used.floor)})"
+    return [
+        "",
+        "memory of the batch",
+        f"  Caffe prints     {size(used.caffe)}: `Memory required for data: {used.caffe}`",
+        "                   every top, those in place and split ones again; no weights",
+        f"  planned by netc  {planned}",
+        f"  weights          {size(used.weights)}",
+    ]
+
+
+def _use_lines(limit: int | None, uses: tuple[Use, ...]) -> list[str]:
+    if limit is None:
+        return []
+    out = ["", f"largest batch in {size(limit)}"]
+    for use in uses:
+        batch = "the net fixes its batch" if use.batch is None else f"{use.batch:,}"
+        if use.batch == memories.MAX_BATCH:
+            batch += " or more"
+        out.append(f"  {use.name:16} {batch}")
+        out.append(f"                   {size(use.each)} an image, {size(use.fixed)} besides:")
+        out.append(f"                   {use.counted}")
+    return out
+
+
+def _as_json(
+    args: argparse.Namespace, seen: Seen, used: Memory | None, uses: tuple[Use, ...]
+) -> dict[str, Any]:
+    out = to_json(seen.profile, args.depth)
+    if used is not None:
+        out["memory"] = {
+            "caffe_bytes": used.caffe,
+            "planned_bytes": used.planned,
+            "planned_floor_bytes": used.floor,
+            "weight_bytes": used.weights,
+        }
+    if args.budget is not None:
+        out["budget"] = {
+            "bytes": args.budget,
+            "uses": [
+                {"name": u.name, "fixed_bytes": u.fixed, "image_bytes": u.each, "batch": u.batch}
+                for u in uses
+            ],
+        }
+    return out | {"diagnostics": [d.to_json() for d in seen.diagnostics]}
