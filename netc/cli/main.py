@@ -26,6 +26,7 @@ COMMANDS = {
     "bench": "time a net layer by layer",
     "check": "check texts: syntax, fields, formats, phases, shapes",
     "fmt": "print texts in canonical form",
+    "summary": "show layers, shapes, parameters, multiply-adds, memory, receptive fields",
     "passes": "show what the optimising passes do to a net, and why they decline",
     "upgrade": "write an old net, and its weights, in the current format",
 }
