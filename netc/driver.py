@@ -37,6 +37,9 @@ Schemas = str | PathLike[str] | Sequence[str | PathLike[str]] | None
 Weights = str | PathLike[str] | Mapping[str, Sequence[Any]] | None
 
 
+PHASES = ("TEST", "TRAIN")
+
+
 class NetText(NamedTuple):
     """A net's definition in the current format, and what was done to bring it there."""
 
@@ -137,7 +140,19 @@ def build(
     stages: Sequence[str] = (),
     inputs: Mapping[str, Shape] | None = None,
 ) -> Built:
-    """NetParameter -> graph with inferred shapes; mistakes are in the result, not raised."""
+    """NetParameter -> graph with inferred shapes; mistakes are in the result, not raised.
+
+    Raises:
+        NetcError: unknown-phase.
+    """
+    if phase not in PHASES:
+        raise NetcError(
+            Diagnostic(
+                "unknown-phase",
+                f"there is no phase `{phase}`; there are `TEST` and `TRAIN`",
+                help=did_you_mean(str(phase).upper(), PHASES),
+            )
+        )
     lowered = lower(message, phase=phase, level=level, stages=stages, inputs=inputs)
     result = infer(lowered.graph, messages=lowered.messages)
     diagnostics = (*lowered.diagnostics, *result.diagnostics)

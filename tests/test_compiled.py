@@ -1,0 +1,146 @@
+"""The net a person holds: its names and shapes, changing input sizes, threads, wrong inputs."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import netc
+from netc.diagnostics import NetcError, Source
+
+DIGITS = Path(__file__).resolve().parent.parent / "prototxt" / "digits"
+
+TEXT = Source(
+    "small.prototxt",
+    """
+    layer { name: "data" type: "Input" top: "data"
+            input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
+    layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+            convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
+    layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
+    layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1"
+            pooling_param { pool: AVE global_pooling: true } }
+    layer { name: "fc" type: "InnerProduct" bottom: "pool1" top: "fc"
+            inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+    """,
+)
+
+
+@pytest.fixture(params=["cpu", "reference"])
+def net(request: pytest.FixtureRequest) -> netc.CompiledNet:
+    return netc.compile(TEXT, backend=request.param)
+
+
+def image(*shape: int, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+
+def test_names_and_shapes(net: netc.CompiledNet) -> None:
+    assert net.inputs == {"data": (1, 3, 8, 8)}
+    assert net.outputs == {"fc": (1, 5)}
+    assert net.shapes["conv1"] == (1, 4, 6, 6)
+    assert [a.shape for a in net.params["conv1"]] == [(4, 3, 3, 3), (4,)]
+    assert not net.params["conv1"][0].flags.writeable
+
+
+def test_what_stood_before_an_in_place_layer_can_be_asked_for() -> None:
+    net = netc.compile(TEXT, outputs=("conv1@conv1", "conv1"))
+    out = net(data=image(1, 3, 8, 8))
+    assert out["conv1@conv1"].min() < 0
+    np.testing.assert_array_equal(np.maximum(out["conv1@conv1"], 0), out["conv1"])
+
+
+def test_sizes_may_change_from_call_to_call(net: netc.CompiledNet) -> None:
+    small, large = image(1, 3, 8, 8), image(2, 3, 11, 9)
+    first = net(data=small)["fc"]
+    assert net(data=large)["fc"].shape == (2, 5)
+    np.testing.assert_array_equal(net(data=small)["fc"], first)
+
+
+def test_an_image_alone_and_in_a_batch_give_the_same(net: netc.CompiledNet) -> None:
+    batch = image(3, 3, 8, 8)
+    together = net(data=batch)["fc"]
+    for index in range(3):
+        np.testing.assert_allclose(
+            net(data=batch[index : index + 1])["fc"][0], together[index], rtol=1e-5, atol=1e-6
+        )
+
+
+def test_one_net_serves_many_threads(net: netc.CompiledNet) -> None:
+    images = [image(1, 3, 8, 8, seed=seed) for seed in range(4)]
+    want = [net(data=x)["fc"] for x in images]
+    wrong: list[int] = []
+
+    def work(index: int) -> None:
+        for _ in range(20):
+            if not np.array_equal(net(data=images[index])["fc"], want[index]):
+                wrong.append(index)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_results_do_not_depend_on_the_number_of_threads() -> None:
+    batch = image(2, 3, 8, 8)
+    results = [netc.compile(TEXT, threads=n)(data=batch)["fc"] for n in (1, 2, 3)]
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
+
+
+def test_outputs_belong_to_the_caller(net: netc.CompiledNet) -> None:
+    first = net(data=image(1, 3, 8, 8))["fc"]
+    kept = first.copy()
+    net(data=image(1, 3, 8, 8, seed=1))
+    np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.parametrize(
+    ("feeds", "code", "words"),
+    [
+        ({}, "missing-input", ["`data`", "1x3x8x8"]),
+        ({"data": image(1, 3, 8, 8), "label": image(1)}, "unknown-input", ["`label`", "`data`"]),
+        ({"data": image(1, 4, 8, 8)}, "input-shape", ["1x4x8x8", "1x3x8x8"]),
+        ({"data": image(1, 3, 2, 2)}, "input-shape", ["1x3x2x2", "1x3x8x8"]),
+        ({"data": image(3, 8, 8)}, "input-shape", ["3x8x8", "1x3x8x8"]),
+        ({"data": image(1, 3, 8, 8).astype(np.float64)}, "input-dtype", ["float64", "float32"]),
+        ({"data": np.full((1, 3, 8, 8), "x", dtype=object)}, "input-dtype", ["object", "float32"]),
+    ],
+)
+def test_an_input_that_does_not_fit(
+    net: netc.CompiledNet, feeds: dict[str, Any], code: str, words: list[str]
+) -> None:
+    with pytest.raises(NetcError) as caught:
+        net(feeds)
+    assert caught.value.diagnostics[0].code == code
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_integers_that_are_exact_are_taken(net: netc.CompiledNet) -> None:
+    pixels = np.arange(192).reshape(1, 3, 8, 8)
+    np.testing.assert_array_equal(net(data=pixels)["fc"], net(data=pixels.astype(np.float32))["fc"])
+    with pytest.raises(NetcError, match="input-dtype"):
+        net(data=np.full((1, 3, 8, 8), 2**24 + 1))
+
+
+def test_unknown_output_backend_and_phase() -> None:
+    with pytest.raises(NetcError, match=r"unknown-output.*`conv2`.*\n.*did you mean `conv1`"):
+        netc.compile(TEXT, outputs=("conv2",))
+    with pytest.raises(NetcError, match=r"unknown-backend.*`gpu`"):
+        netc.compile(TEXT, backend="gpu")
+    with pytest.raises(NetcError, match=r"unknown-phase.*`test`.*\n.*did you mean `TEST`"):
+        netc.compile(TEXT, phase="test")
+
+
+def test_the_report_has_three_numbers_of_memory() -> None:
+    report = netc.compile(DIGITS / "deploy.prototxt", threads=1).report()
+    assert report["arena_bytes"] >= report["arena_floor_bytes"] > 0
+    assert report["weights_bytes"] == 4 * (160 + 4640 + 8256 + 650)
