@@ -3,11 +3,12 @@
     graph "lenet" TEST
     input data = 1x1x28x28
     param conv1/0 = 20x1x5x5
-    conv1 = Convolution[conv1]({"num_output": 20, ...}; data; conv1/0)
+    conv1: 1x20x24x24 = Convolution[conv1]({"": "ConvolutionParams", ...}; data; conv1/0)
     output prob
 
-Names that hold anything but letters, digits, ``_``, ``/``, ``-``, ``.``, ``@`` and ``#`` stand in
-JSON quotes. Parameters' arrays and spans are not part of the text.
+Fields of an op that have their default value are left out. Names that hold anything but letters,
+digits, ``_``, ``/``, ``-``, ``.``, ``@``, ``#`` and ``~`` stand in JSON quotes. Parameters' arrays,
+fillers and spans are not part of the text.
 """
 
 from __future__ import annotations
@@ -63,19 +64,32 @@ def _node(graph: Graph, node: Node) -> str:
 
 
 def dump_params(params: Any) -> str:
-    """An op's frozen params as JSON, dataclasses as objects with their type's name."""
+    """An op's frozen params as JSON: dataclasses as objects with their type's name.
+
+    Fields that have their default value are left out.
+    """
     return json.dumps(_plain(params), ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"": type(value).__name__, **fields}
+        written = {
+            f.name: _plain(getattr(value, f.name))
+            for f in dataclasses.fields(value)
+            if getattr(value, f.name) != _default(f)
+        }
+        return {"": type(value).__name__, **written}
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     return value
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
 
 
 def _name(name: str) -> str:
@@ -86,14 +100,16 @@ def _quoted(name: str) -> str:
     return json.dumps(name, ensure_ascii=False)
 
 
-_TOKEN = r'("(?:[^"\\]|\\.)*"|[A-Za-z0-9_/\-.@#~]+)'
-_HEAD = re.compile(rf"graph {_TOKEN} (\w+)\Z")
-_INPUT = re.compile(rf"input {_TOKEN} = (\S+)\Z")
-_PARAM = re.compile(rf"param {_TOKEN} = (\S+)(?: of {_TOKEN})?\Z")
-_OUTPUT = re.compile(rf"output {_TOKEN}\Z")
-_NODE = re.compile(rf"(.*?) = (\w+)\[{_TOKEN}\]\((.*); ([^;]*); ([^;]*)\)\Z")
-_TYPED = re.compile(rf"{_TOKEN}: (\S+?)(?:, |\Z)")
-_NAMES = re.compile(rf"{_TOKEN}(?:, |\Z)")
+_TOKEN = r'(?:"(?:[^"\\]|\\.)*"|[A-Za-z0-9_/\-.@#~]+)'
+_SIZES = r"(?:\?|scalar|[0-9x]+)"
+_OUT = rf"{_TOKEN}: {_SIZES}"
+_HEAD = re.compile(rf"graph ({_TOKEN}) (\w+)")
+_INPUT = re.compile(rf"input ({_TOKEN}) = ({_SIZES})")
+_PARAM = re.compile(rf"param ({_TOKEN}) = ({_SIZES})(?: of ({_TOKEN}))?")
+_OUTPUT = re.compile(rf"output ({_TOKEN})")
+_NAMES = rf"((?:{_TOKEN}(?:, {_TOKEN})*)?)"
+_NODE = re.compile(rf"(\(\)|{_OUT}(?:, {_OUT})*) = (\w+)\[({_TOKEN})\]\((.*); {_NAMES}; {_NAMES}\)")
+_TYPED = re.compile(rf"({_TOKEN}): ({_SIZES})")
 
 
 def parse_graph(text: str, load_params: LoadParams) -> Graph:
@@ -107,7 +123,7 @@ def parse_graph(text: str, load_params: LoadParams) -> Graph:
         ValueError: a line that is none of the forms, with its number.
     """
     reader = _Reader(load_params)
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip() and not reader.take(line):
             raise ValueError(f"line {number} is no part of a graph: {line!r}")
     return reader.graph()
@@ -126,17 +142,17 @@ class _Reader:
         self.nodes: list[Node] = []
 
     def take(self, line: str) -> bool:
-        if match := _HEAD.match(line):
+        if match := _HEAD.fullmatch(line):
             self.name, self.phase = _unquoted(match[1]), match[2]
-        elif match := _INPUT.match(line):
+        elif match := _INPUT.fullmatch(line):
             self.inputs.append(self._value(match[1], match[2]))
-        elif match := _PARAM.match(line):
+        elif match := _PARAM.fullmatch(line):
             name = _unquoted(match[1])
             owner = _unquoted(match[3]) if match[3] else None
             self.parameters[name] = Parameter(name, _parsed_shape(match[2]), owner=owner)
-        elif match := _OUTPUT.match(line):
+        elif match := _OUTPUT.fullmatch(line):
             self.outputs.append(_unquoted(match[1]))
-        elif match := _NODE.match(line):
+        elif match := _NODE.fullmatch(line):
             self._node(match)
         else:
             return False
@@ -150,18 +166,9 @@ class _Reader:
     def _node(self, match: re.Match[str]) -> None:
         outputs = [self._value(m[1], m[2]) for m in _TYPED.finditer(match[1])]
         params = self.load_params(match[2], json.loads(match[4]))
-        inputs = [_unquoted(m[1]) for m in _NAMES.finditer(match[5])]
-        parameters = [_unquoted(m[1]) for m in _NAMES.finditer(match[6])]
-        self.nodes.append(
-            Node(
-                _unquoted(match[3]),
-                match[2],
-                params,
-                tuple(inputs),
-                tuple(outputs),
-                tuple(parameters),
-            )
-        )
+        inputs, parameters = _unquoted_all(match[5]), _unquoted_all(match[6])
+        name = _unquoted(match[3])
+        self.nodes.append(Node(name, match[2], params, inputs, tuple(outputs), parameters))
 
     def graph(self) -> Graph:
         return Graph(
@@ -177,6 +184,10 @@ class _Reader:
 
 def _unquoted(name: str) -> str:
     return str(json.loads(name)) if name.startswith('"') else name
+
+
+def _unquoted_all(names: str) -> tuple[str, ...]:
+    return tuple(_unquoted(name) for name in re.findall(_TOKEN, names))
 
 
 def _parsed_shape(text: str) -> Shape | None:

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from netc.ir.edit import with_nodes
+from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
 from netc.ops.fused import NAME, FusedParams, Stage
 from netc.passes.base import Log, Pass
+from netc.passes.linear import PRODUCTS as PRODUCTS
 
-PRODUCTS = frozenset({"Convolution", "Deconvolution", "InnerProduct"})
 ACTIVATIONS = frozenset(
     "ReLU PReLU ELU Sigmoid TanH Clip AbsVal BNLL Swish Power Exp Log Threshold ReLU6".split()
 )
@@ -31,35 +31,50 @@ PRODUCERS = PRODUCTS | EPILOGUES
 
 def fuse_epilogues(graph: Graph, log: Log) -> Graph:
     """Each elementwise layer joins the node that produces one of its inputs."""
-    nodes: list[Node] = []
-    for node in graph.nodes:
-        place = _producer(graph, nodes, node)
-        if place is None:
-            nodes.append(node)
+    draft = Draft(graph)
+    order = {node.name: place for place, node in enumerate(graph.nodes)}
+    for node in draft:
+        if not _is_epilogue(node):
             continue
-        producer = nodes.pop(place)
-        nodes.append(joined(producer, node))
-        log.did(f"{node.op} runs in the kernel of `{producer.name}`", node.name, producer.name)
-    return with_nodes(graph, nodes)
+        producers = _producers(draft, node)
+        free = [p for p in producers if draft.only_reader(p.outputs[0]) is not None]
+        if free:
+            producer = max(free, key=lambda p: order[p.name])
+            draft.remove(producer.name)
+            draft.put(node.name, joined(producer, node))
+            order[producer.name] = order[node.name]
+            log.did(f"{node.op} runs in the kernel of `{producer.name}`", node.name, producer.name)
+        elif producers:
+            names = ", ".join(f"`{p.name}`" for p in producers)
+            log.declined(f"what {names} gives is needed elsewhere too", node.name)
+    return draft.result()
 
 
-def _producer(graph: Graph, nodes: list[Node], node: Node) -> int | None:
-    """Where the latest node stands that this one can join."""
-    if node.op not in EPILOGUES or len(node.outputs) != 1:
-        return None
-    shape = graph.shape(node.outputs[0])
-    for place in reversed(range(len(nodes))):
-        earlier = nodes[place]
-        if len(earlier.outputs) != 1 or earlier.outputs[0] not in node.inputs:
+def _is_epilogue(node: Node) -> bool:
+    """Whether each element of a node's output is made of the inputs' elements at its place."""
+    return node.op in EPILOGUES and len(node.outputs) == 1 and _is_per_element(node)
+
+
+def _producers(draft: Draft, node: Node) -> list[Node]:
+    """The nodes a layer could join: those that give an input of its output's shape, finished."""
+    shape = draft.shape(node.outputs[0])
+    found = []
+    for value in dict.fromkeys(node.inputs):
+        earlier = draft.producer(value)
+        if earlier is None or len(earlier.outputs) != 1 or draft.shape(value) != shape:
             continue
-        value = earlier.outputs[0]
-        alone = len(graph.readers[value]) == 1 and value not in graph.outputs
-        if alone and _first_op(earlier) in PRODUCERS and graph.shape(value) == shape:
-            return place
-    return None
+        if first_op(earlier) in PRODUCERS and _is_per_element(earlier):
+            found.append(earlier)
+    return found
 
 
-def _first_op(node: Node) -> str:
+def _is_per_element(node: Node) -> bool:
+    """Products, and what an epilogue can do; not BatchNorm by the batch's own statistics."""
+    return node.op != "BatchNorm" or bool(node.params.use_global_stats)
+
+
+def first_op(node: Node) -> str:
+    """A node's op, or that of the first stage of its chain."""
     return node.params.stages[0].op if node.op == NAME else node.op
 
 

@@ -1,24 +1,30 @@
 """Layers that are matrix products over channels, and how their weights take a factor.
 
 A product's output channel ``o`` is ``sum(W[o] * x) + b[o]``; so ``s[o] * output + t[o]`` is the
-product with weights ``s[o] * W[o]`` and bias ``s[o] * b[o] + t[o]``.
+product with weights ``s[o] * W[o]`` and bias ``s[o] * b[o] + t[o]``. Weights are multiplied in
+float64 and rounded once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.ir.graph import Array
-from netc.ops.convolution import ConvolutionParams
+from netc.ir.draft import Draft
+from netc.ir.graph import Array, Node
+from netc.ir.types import Shape
+from netc.ops.convolution import ConvolutionParams, convolution_axes
 from netc.ops.define import Affine
 from netc.ops.linear import InnerProductParams
 
 Wide = NDArray[np.float64]
+
+PRODUCTS = frozenset({"Convolution", "Deconvolution", "InnerProduct"})
+_BLOCK = 2**16  # weights that are multiplied at a time, to stay in the cache
+_LARGEST = 1e18  # factor: no float32 that a net holds overflows by it
 
 
 class Product(NamedTuple):
@@ -34,62 +40,119 @@ class Product(NamedTuple):
         return (self.weight,) if self.bias is None else (self.weight, self.bias)
 
 
-ScaleOutputs = Callable[[Product, Wide], Wide]
+def product_of(draft: Draft, node: Node) -> Product:
+    """A product node with its arrays."""
+    arrays = [draft.array(name) for name in node.parameters]
+    return Product(node.params, arrays[0], arrays[1] if len(arrays) > 1 else None)
 
 
-def _convolution(product: Product, scale: Wide) -> Wide:
-    """Weights O x I/group x kernel: one factor an output channel."""
-    shape = (-1,) + (1,) * (product.weight.ndim - 1)
-    return product.weight * scale.reshape(shape)
+def with_product(draft: Draft, node: Node, product: Product) -> Node:
+    """The node made to be ``product``, with arrays of its own in the draft."""
+    names = tuple(
+        draft.fresh_parameter(f"{node.name}/{index}~folded", np.ascontiguousarray(array))
+        for index, array in enumerate(product.arrays)
+    )
+    return replace(node, params=product.params, parameters=names, param_specs=())
 
 
-def _deconvolution(product: Product, scale: Wide) -> Wide:
-    """Weights I x O/group x kernel: the outputs of a group stand in the second axis."""
-    weight, group = product.weight, product.params.group
-    inputs, outputs = weight.shape[:2]
-    grouped = weight.reshape(group, inputs // group, outputs, -1)
-    return (grouped * scale.reshape(group, 1, outputs, 1)).reshape(weight.shape)
+def is_product(node: Node) -> bool:
+    """Whether a node is one product of one value."""
+    return node.op in PRODUCTS and len(node.inputs) == 1 and len(node.outputs) == 1
 
 
-def _inner_product(product: Product, scale: Wide) -> Wide:
-    """Weights O x K, or K x O where transposed."""
-    factor = scale if product.params.transpose else scale[:, None]
-    return product.weight * factor
+def channels_are_axis_one(params: Any, shape: Shape) -> bool:
+    """Whether a product of a value of this shape takes its channels, or vector, from axis 1 on."""
+    linear = isinstance(params, ConvolutionParams | InnerProductParams)
+    return linear and params.axis in (1, 1 - len(shape))
 
 
-LINEAR: Mapping[str, ScaleOutputs] = {
-    "Convolution": _convolution,
-    "Deconvolution": _deconvolution,
-    "InnerProduct": _inner_product,
-}
-
-
-def channels_are_axis_one(params: Any) -> bool:
-    """Whether a product's output channels are axis 1, as per-channel maps need them to be."""
-    return isinstance(params, ConvolutionParams | InnerProductParams) and params.axis == 1
+def is_tame(affine: Affine) -> bool:
+    """Whether weights can take a map without leaving the range of float32."""
+    return bool(np.all(np.abs(affine.scale) < _LARGEST) and np.all(np.abs(affine.shift) < _LARGEST))
 
 
 def followed_by(op: str, product: Product, affine: Affine) -> Product:
     """The product that gives ``affine`` of what this one gives."""
-    weight = LINEAR[op](product, affine.scale)
+    weight, group = product.weight, getattr(product.params, "group", 1)
+    if op == "Deconvolution":  # I x O/group x kernel: a group's outputs are the second axis
+        inputs, outputs = weight.shape[:2]
+        scaled = _scaled(
+            weight.reshape(group, inputs // group, outputs, -1),
+            affine.scale.reshape(group, 1, outputs, 1),
+        )
+    elif op == "InnerProduct" and product.params.transpose:
+        scaled = _scaled(weight, affine.scale[None, :])
+    else:
+        scaled = _scaled(weight.reshape(len(weight), -1), affine.scale[:, None])
     bias = affine.shift if product.bias is None else product.bias * affine.scale + affine.shift
     return Product(
-        replace(product.params, bias=True), weight.astype(np.float32), bias.astype(np.float32)
+        replace(product.params, bias=True), scaled.reshape(weight.shape), bias.astype(np.float32)
     )
 
 
-def preceded_by(product: Product, affine: Affine) -> Product:
-    """The convolution that gives of ``x`` what this one gives of ``affine(x)``, unpadded."""
+def _scaled(weight: Array, factor: Wide) -> Array:
+    """weight * factor, worked out in float64 and rounded once, a block of rows at a time."""
+    factors = np.broadcast_to(factor, (weight.shape[0], *factor.shape[1:]))
+    result = np.empty(weight.shape, np.float32)
+    rows = max(1, _BLOCK * len(weight) // max(1, weight.size))
+    buffer = np.empty((min(rows, len(weight)), *weight.shape[1:]))
+    for start in range(0, len(weight), rows):
+        block = weight[start : start + rows]
+        wide = buffer[: len(block)]
+        wide[...] = block
+        wide *= factors[start : start + rows]
+        result[start : start + rows] = wide
+    return result
+
+
+def preceded_by(op: str, product: Product, affine: Affine) -> Product:
+    """The product that gives of ``x`` what this one gives of ``affine(x)``, without padding."""
+    if op == "InnerProduct":
+        return _vector_preceded_by(product, affine)
+    if op == "Deconvolution":
+        return _deconvolution_preceded_by(product, affine)
     weight, group = product.weight, product.params.group
     outputs, share = weight.shape[:2]
     grouped = weight.reshape(group, outputs // group, share, -1)
-    scale = affine.scale.reshape(group, 1, share, 1)
-    shift = affine.shift.reshape(group, 1, share, 1)
-    bias = (grouped * shift).sum(axis=(2, 3)).reshape(outputs)
-    if product.bias is not None:
-        bias = bias + product.bias
+    scaled = _scaled(grouped, affine.scale.reshape(group, 1, share, 1))
+    added = grouped.sum(axis=3, dtype=np.float64) @ affine.shift.reshape(group, share, 1)
+    return _with(product, scaled, added.reshape(outputs))
+
+
+def _deconvolution_preceded_by(product: Product, affine: Affine) -> Product:
+    """A shift is right for a kernel of one element alone."""
+    weight, group = product.weight, product.params.group
+    share = len(weight) // group
+    scaled = _scaled(weight.reshape(len(weight), -1), affine.scale[:, None])
+    taps = weight.reshape(group, share, weight.shape[1], -1).sum(axis=3, dtype=np.float64)
+    added = affine.shift.reshape(group, 1, share) @ taps
+    return _with(product, scaled, added.reshape(-1))
+
+
+def _vector_preceded_by(product: Product, affine: Affine) -> Product:
+    """The vector is the channels' elements, one channel after another."""
+    transposed = product.params.transpose
+    matrix = product.weight.T if transposed else product.weight
+    outputs, channels = len(matrix), len(affine.scale)
+    grouped = matrix.reshape(outputs, channels, -1)
+    scaled = _scaled(grouped, affine.scale[None, :, None]).reshape(outputs, -1)
+    added = grouped.sum(axis=2, dtype=np.float64) @ affine.shift
+    return _with(product, scaled.T if transposed else scaled, added)
+
+
+def _with(product: Product, weight: Array, added: Wide) -> Product:
+    """The product with other weights and something added to its bias."""
+    bias = added if product.bias is None else product.bias + added
     return Product(
         replace(product.params, bias=True),
-        (grouped * scale).reshape(weight.shape).astype(np.float32),
+        weight.reshape(product.weight.shape),
         bias.astype(np.float32),
+    )
+
+
+def reaches_beyond(draft: Draft, node: Node) -> bool:
+    """Whether any window of a convolution reaches beyond its input, where zeros are read."""
+    axes = convolution_axes(node.params, draft.shape(node.inputs[0]))
+    return any(
+        axis.pad > 0 or (axis.out - 1) * axis.stride + axis.extent > axis.size for axis in axes
     )

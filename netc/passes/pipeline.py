@@ -5,18 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
-from netc.passes.affine import FOLD_AFTER, FOLD_BEFORE, MERGE_MAPS
 from netc.passes.base import Pass
+from netc.passes.constants import FOLD_CONSTANTS
 from netc.passes.epilogue import FUSE_EPILOGUES
+from netc.passes.fold_after import FOLD_AFTER
+from netc.passes.fold_before import FOLD_BEFORE
+from netc.passes.joins import SIMPLIFY_JOINS
+from netc.passes.maps import MERGE_MAPS
+from netc.passes.multiply import MULTIPLY_PRODUCTS
+from netc.passes.pool_first import POOL_FIRST
 from netc.passes.prune import DROP_DEAD, DROP_IDENTITIES
+from netc.passes.reshapes import MERGE_RESHAPES
 from netc.passes.siblings import MERGE_SIBLINGS
+from netc.passes.whole_window import WHOLE_WINDOW_PRODUCTS
 
 ALL: tuple[Pass, ...] = (
     DROP_DEAD,
+    FOLD_CONSTANTS,
     DROP_IDENTITIES,
-    FOLD_AFTER,
-    MERGE_MAPS,
+    MERGE_RESHAPES,
+    SIMPLIFY_JOINS,
     FOLD_BEFORE,
+    MERGE_MAPS,
+    FOLD_AFTER,
+    POOL_FIRST,
+    MULTIPLY_PRODUCTS,
+    WHOLE_WINDOW_PRODUCTS,
     FUSE_EPILOGUES,
     MERGE_SIBLINGS,
 )

@@ -11,9 +11,11 @@ After::
 
 from __future__ import annotations
 
-from dataclasses import replace
+import numpy as np
 
-from netc.ir.edit import live_nodes, rename_inputs, with_nodes
+from netc.analysis.cost import node_cost
+from netc.ir.draft import Draft
+from netc.ir.edit import live_nodes, with_nodes
 from netc.ir.graph import Graph, Node
 from netc.ops.catalog import CATALOG
 from netc.passes.base import Log, Pass
@@ -21,55 +23,67 @@ from netc.passes.base import Log, Pass
 
 def drop_identities(graph: Graph, log: Log) -> Graph:
     """Readers of an identity layer's output read its input instead."""
-    names: dict[str, str] = {}
-    kept: list[Node] = []
-    for node in graph.nodes:
-        node = rename_inputs(node, names)
-        if not is_identity(graph, node):
-            kept.append(node)
-        elif not any(v in graph.outputs for v in node.outputs):
-            names |= dict.fromkeys(node.outputs, node.inputs[0])
-            log.did(f"{node.op} changes nothing here", node.name)
-        elif not _take_over(graph, node, kept, names):
-            kept.append(node)
-            log.declined("its output is asked for, and is its input too", node.name)
-    return with_nodes(graph, kept)
+    draft = Draft(graph)
+    for node in draft:
+        if is_identity(draft, node):
+            _drop(draft, node, log)
+    return draft.result()
 
 
-def is_identity(graph: Graph, node: Node) -> bool:
+def is_identity(draft: Draft, node: Node) -> bool:
     """Whether a node's outputs are its first input unchanged."""
     rule = CATALOG[node.op].identity if node.op in CATALOG else None
-    shapes = [graph.shape(v) for v in node.inputs]
-    return bool(shapes) and rule is not None and rule(node.params, shapes)
+    shapes = [draft.shape(v) for v in node.inputs]
+    if shapes and rule is not None and rule(node.params, shapes):
+        return True
+    return _has_neutral_arrays(draft, node) or _rectifies_again(draft, node)
 
 
-def _take_over(graph: Graph, node: Node, kept: list[Node], names: dict[str, str]) -> bool:
-    """Let the producer of an identity layer's input produce the asked-for output itself.
-
-    Possible where the input is neither an input of the net nor asked for.
-    """
-    source, output = node.inputs[0], node.outputs[0]
-    if len(node.outputs) != 1 or source in graph.outputs:
+def _has_neutral_arrays(draft: Draft, node: Node) -> bool:
+    """A Scale by ones (plus zeros), a Bias of zeros."""
+    if node.op not in ("Scale", "Bias") or len(node.inputs) != 1:
         return False
-    for index, earlier in enumerate(kept):
-        if source in earlier.outputs:
-            outputs = tuple(output if v == source else v for v in earlier.outputs)
-            kept[index] = replace(earlier, outputs=outputs)
-            for at in range(index + 1, len(kept)):
-                kept[at] = rename_inputs(kept[at], {source: output})
-            names[source] = output
-            names.update({k: output for k, v in names.items() if v == source})
-            return True
-    return False
+    neutral = (1, 0) if node.op == "Scale" else (0,)
+    arrays = [draft.array(name) for name in node.parameters]
+    return all(bool(np.all(a == n)) for a, n in zip(arrays, neutral, strict=False))
+
+
+def _rectifies_again(draft: Draft, node: Node) -> bool:
+    """A ReLU of what a ReLU without slope gave."""
+    if node.op != "ReLU":
+        return False
+    before = draft.producer(node.inputs[0])
+    return before is not None and before.op == "ReLU" and not before.params.negative_slope
+
+
+def _drop(draft: Draft, node: Node, log: Log) -> None:
+    """Take an identity out; its producer makes the output itself where that is asked for.
+
+    That cannot be where the input is an input of the net, or asked for too.
+    """
+    source = node.inputs[0]
+    asked = [v for v in node.outputs if v in draft.outputs]
+    if asked and (len(asked) > 1 or source in draft.outputs or draft.producer(source) is None):
+        log.declined("its output is asked for, and is its input too", node.name)
+        return
+    draft.remove(node.name)
+    for value in node.outputs:
+        draft.redirect(value, source)
+    if asked:
+        draft.rename(source, asked[0])
+    log.did(f"{node.op} changes nothing here", node.name)
 
 
 def drop_dead(graph: Graph, log: Log) -> Graph:
     """Without the nodes that no output depends on."""
     kept = live_nodes(graph)
+    if len(kept) == len(graph.nodes):
+        return graph
     alive = {node.name for node in kept}
     for node in graph.nodes:
         if node.name not in alive:
-            log.did(f"nothing asked for depends on this {node.op}", node.name)
+            saved = node_cost(graph, node).macs
+            log.did(f"nothing asked for depends on this {node.op}", node.name, saved=saved)
     return with_nodes(graph, kept)
 
 

@@ -1,0 +1,177 @@
+"""A graph while a pass rewrites it: edits cost what they touch, and a new graph comes at the end.
+
+The graph that was given stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from netc.ir.edit import with_nodes
+from netc.ir.graph import Array, Graph, Node, Parameter, Value
+from netc.ir.types import Shape
+
+
+class Draft:
+    """Nodes in slots, in order; who produces and who reads each value is known at any time.
+
+    Node names may not change hands: a new node takes the name of the one whose slot it takes, or a
+    name that no node has had.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.outputs = frozenset(graph.outputs)
+        self._slots: list[Node | None] = list(graph.nodes)
+        self._places: list[tuple[int, int]] = [(slot, 0) for slot in range(len(graph.nodes))]
+        self._slot_of = {node.name: slot for slot, node in enumerate(graph.nodes)}
+        self._values = dict(graph.values)
+        self._parameters = dict(graph.parameters)
+        self._producers = {v: i for i, node in enumerate(graph.nodes) for v in node.outputs}
+        self._readers: dict[str, list[int]] = {v: [] for v in graph.values}
+        self._changed = False
+        for slot, node in enumerate(graph.nodes):
+            for value in node.inputs:
+                self._readers[value].append(slot)
+
+    def __iter__(self) -> Iterator[Node]:
+        """The nodes there were at first, in order, each as it is when its turn comes."""
+        for slot in range(len(self.graph.nodes)):
+            node = self._slots[slot]
+            if node is not None:
+                yield node
+
+    def __contains__(self, name: object) -> bool:
+        """Whether a node of this name is there still."""
+        slot = self._slot_of.get(name) if isinstance(name, str) else None
+        return slot is not None and self._slots[slot] is not None
+
+    def node(self, name: str) -> Node:
+        """The node of this name as it is now."""
+        node = self._slots[self._slot_of[name]]
+        assert node is not None
+        return node
+
+    def producer(self, value: str) -> Node | None:
+        """The node that makes a value; None for an input of the graph."""
+        slot = self._producers.get(value)
+        return None if slot is None else self._slots[slot]
+
+    def readers(self, value: str) -> list[Node]:
+        """The nodes that read a value, in order; one that reads it twice stands twice."""
+        slots = sorted(self._readers[value], key=self._places.__getitem__)
+        nodes = [self._slots[slot] for slot in slots]
+        return [node for node in nodes if node is not None]
+
+    def only_reader(self, value: str) -> Node | None:
+        """The node that alone reads a value nobody asked for, once; None where there is none."""
+        slots = self._readers[value]
+        return self._slots[slots[0]] if len(slots) == 1 and value not in self.outputs else None
+
+    def shape(self, value: str) -> Shape:
+        """The shape of a value."""
+        shape = self._values[value].shape
+        assert shape is not None
+        return shape
+
+    def array(self, parameter: str) -> Array:
+        """A parameter's array, of its owner where it is shared in another shape."""
+        entry = self._parameters[parameter]
+        if entry.owner is not None:
+            return self.array(entry.owner).reshape(entry.shape or ())
+        assert entry.array is not None
+        return entry.array
+
+    def put(self, name: str, node: Node) -> None:
+        """Let a node take the slot of the one of this name, and its own name."""
+        slot = self._slot_of[name]
+        self._take_out(slot)
+        if node.name != name:
+            del self._slot_of[name]
+        self._place(slot, node)
+
+    def _place(self, slot: int, node: Node) -> None:
+        self._slot_of[node.name] = slot
+        self._slots[slot] = node
+        for value in node.inputs:
+            self._readers[value].append(slot)
+        for value in node.outputs:
+            self._producers[value] = slot
+        self._changed = True
+
+    def remove(self, name: str) -> None:
+        """Take a node out; what it produced must be produced or be read by others no more."""
+        self._take_out(self._slot_of[name])
+        self._changed = True
+
+    def _take_out(self, slot: int) -> None:
+        node = self._slots[slot]
+        assert node is not None
+        for value in node.inputs:
+            self._readers[value].remove(slot)
+        for value in node.outputs:
+            if self._producers.get(value) == slot:
+                del self._producers[value]
+        self._slots[slot] = None
+
+    def put_after(self, name: str, node: Node) -> None:
+        """Let a node of a new name stand behind the one of this name."""
+        place, number = self._places[self._slot_of[name]]
+        self._places.append((place, number + 1))
+        self._slots.append(None)
+        self._place(len(self._slots) - 1, node)
+
+    def swap(self, first: Node, second: Node) -> None:
+        """Let two nodes change places, each with new content."""
+        slots = self._slot_of[first.name], self._slot_of[second.name]
+        for slot in slots:
+            self._take_out(slot)
+        for slot, node in zip(slots, (second, first), strict=True):
+            self._place(slot, node)
+
+    def redirect(self, old: str, new: str) -> None:
+        """Let all nodes that read one value read another."""
+        for reader in dict.fromkeys(node.name for node in self.readers(old)):
+            node = self.node(reader)
+            inputs = tuple(new if v == old else v for v in node.inputs)
+            self.put(reader, replace(node, inputs=inputs))
+
+    def rename(self, old: str, new: str) -> None:
+        """Let the node that produces one value produce another; its readers read that."""
+        node = self.producer(old)
+        assert node is not None
+        outputs = tuple(new if v == old else v for v in node.outputs)
+        self.put(node.name, replace(node, outputs=outputs))
+        self.redirect(old, new)
+
+    def fresh_value(self, name: str, like: str, shape: Shape) -> str:
+        """A value of a new name made of ``name``, of the blob that ``like`` is of."""
+        name = _untaken(name, self._values)
+        self._values[name] = Value(name, self._values[like].blob, shape, self._values[like].span)
+        self._readers[name] = []
+        return name
+
+    def fresh_parameter(self, name: str, array: Array) -> str:
+        """A parameter of a new name made of ``name``; its array becomes read-only."""
+        name = _untaken(name, self._parameters)
+        array.flags.writeable = False
+        self._parameters[name] = Parameter(name, array.shape, None, array)
+        return name
+
+    def result(self) -> Graph:
+        """The new graph; the old one if nothing changed."""
+        if not self._changed:
+            return self.graph
+        order = sorted(range(len(self._slots)), key=self._places.__getitem__)
+        nodes = [node for slot in order if (node := self._slots[slot]) is not None]
+        graph = self.graph.replace(values=self._values, parameters=self._parameters)
+        return with_nodes(graph, nodes)
+
+
+def _untaken(name: str, taken: dict[str, Value] | dict[str, Parameter]) -> str:
+    """The name, or with ``~2``, ``~3`` ... after it where it is taken."""
+    found, number = name, 2
+    while found in taken:
+        found, number = f"{name}~{number}", number + 1
+    return found

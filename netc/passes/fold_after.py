@@ -1,0 +1,91 @@
+"""Per-channel linear maps folded into all the products that read them.
+
+Before::
+
+    n = Scale(x; s, t); a = Convolution(n; v); b = InnerProduct(n; w, b)
+
+After::
+
+    a = Convolution(x; v * s, sum of v * t); b = InnerProduct(x; w * s, b + sum of w * t)
+
+A convolution's padding is zero after the map and would have to be so before it: with a shift that
+cannot be, and such a map stays. It stays too where any reader is no product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from netc.ir.draft import Draft
+from netc.ir.graph import Graph, Node
+from netc.ops.define import Affine
+from netc.passes.base import Log, Pass
+from netc.passes.linear import (
+    PRODUCTS,
+    channels_are_axis_one,
+    is_product,
+    preceded_by,
+    product_of,
+    reaches_beyond,
+    with_product,
+)
+from netc.passes.maps import MAPS, affine_of, elements
+
+
+def fold_after(graph: Graph, log: Log) -> Graph:
+    """Products take the maps that stand before them."""
+    draft = Draft(graph)
+    for node in draft:
+        affine = affine_of(draft, node) if node.op in MAPS else None
+        if affine is not None:
+            _fold(draft, node, affine, log)
+    return draft.result()
+
+
+def _fold(draft: Draft, node: Node, affine: Affine, log: Log) -> None:
+    value = node.outputs[0]
+    readers = draft.readers(value)
+    if not any(reader.op in PRODUCTS for reader in readers):
+        return
+    why = _obstacle(draft, value, readers, affine)
+    if why is not None:
+        log.declined(why, node.name)
+        return
+    saved = elements(draft, node)
+    for reader in readers:
+        product = preceded_by(reader.op, product_of(draft, reader), affine)
+        folded = replace(reader, inputs=node.inputs, spans=node.spans + reader.spans)
+        draft.put(reader.name, with_product(draft, folded, product))
+    draft.remove(node.name)
+    ops = " and ".join(dict.fromkeys(reader.op for reader in readers))
+    names = [reader.name for reader in readers]
+    log.did(f"{node.op} folded into the {ops} after it", node.name, *names, saved=saved)
+
+
+def _obstacle(draft: Draft, value: str, readers: list[Node], affine: Affine) -> str | None:
+    """Why the readers of a map cannot all take it, None where they can."""
+    if value in draft.outputs:
+        return "its output is asked for"
+    for reader in readers:
+        if reader.op not in PRODUCTS:
+            return f"{reader.op} `{reader.name}` reads it too"
+        if not is_product(reader):
+            return f"`{reader.name}` multiplies several values by the same weights"
+        if not channels_are_axis_one(reader.params, draft.shape(value)):
+            return f"the channels of `{reader.name}` are not axis 1"
+        if np.any(affine.shift != 0) and not _sees_inside(draft, reader):
+            return f"the padding of `{reader.name}` is zero after the shift, not before it"
+    return None
+
+
+def _sees_inside(draft: Draft, reader: Node) -> bool:
+    """Whether every output of a product is a sum over all of its weights."""
+    if reader.op == "Deconvolution":
+        axes = reader.params.window.axes(draft.shape(reader.inputs[0])[2:])
+        return all((axis.kernel, axis.stride, axis.pad) == (1, 1, 0) for axis in axes)
+    return reader.op == "InnerProduct" or not reaches_beyond(draft, reader)
+
+
+FOLD_AFTER = Pass("fold-into-product-after", fold_after)

@@ -1,0 +1,109 @@
+"""Concatenations and slices that undo or repeat each other.
+
+Before::
+
+    c = Concat(a, b); d = Concat(c, e)            a1, b1 = Slice(Concat(a, b)) at the same place
+
+After::
+
+    d = Concat(a, b, e)                           a, b
+
+So do a Concat of all that one Slice gave, in order. A concatenation whose parts are joined again
+keeps its own buffer only where something else reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate, pairwise
+
+from netc.ir.draft import Draft
+from netc.ir.graph import Graph, Node
+from netc.ir.types import canonical_axis
+from netc.passes.base import Log, Pass
+
+
+def simplify_joins(graph: Graph, log: Log) -> Graph:
+    """Concats read parts, not other Concats; slices that recover parts are those parts."""
+    draft = Draft(graph)
+    for node in draft:
+        if node.op == "Concat":
+            _splice(draft, node, log)
+            _rejoin(draft, draft.node(node.name), log)
+        elif node.op == "Slice":
+            _recover(draft, node, log)
+    return draft.result()
+
+
+def _axis(draft: Draft, node: Node) -> int:
+    return canonical_axis(node.params.axis, len(draft.shape(node.inputs[0])))
+
+
+def _splice(draft: Draft, node: Node, log: Log) -> None:
+    """Read the parts of the Concats among the inputs that nothing else reads."""
+    inner = {}
+    for value in dict.fromkeys(node.inputs):
+        before = draft.producer(value)
+        if before is None or before.op != "Concat" or _axis(draft, before) != _axis(draft, node):
+            continue
+        if draft.only_reader(value) is not None:
+            inner[value] = before
+    if not inner:
+        return
+    inputs = [part for v in node.inputs for part in (inner[v].inputs if v in inner else (v,))]
+    spans = node.spans + tuple(span for before in inner.values() for span in before.spans)
+    draft.put(node.name, replace(node, inputs=tuple(inputs), spans=spans))
+    for before in inner.values():
+        draft.remove(before.name)
+        log.did("Concat of a Concat joins all parts at once", node.name, before.name)
+
+
+def _rejoin(draft: Draft, node: Node, log: Log) -> None:
+    """A Concat of all parts of a Slice, in order, is what was sliced."""
+    cut = draft.producer(node.inputs[0])
+    if cut is None or cut.op != "Slice" or node.inputs != cut.outputs:
+        return
+    if _axis(draft, cut) != _axis(draft, node):
+        return
+    if node.outputs[0] in draft.outputs:
+        log.declined("its output is asked for, and is what was sliced", node.name)
+        return
+    draft.remove(node.name)
+    draft.redirect(node.outputs[0], cut.inputs[0])
+    log.did("Concat puts together what was sliced", node.name, cut.name)
+    _remove_unread(draft, cut)
+
+
+def _recover(draft: Draft, node: Node, log: Log) -> None:
+    """Slices that are a Concat's parts are not cut out of it."""
+    whole = draft.producer(node.inputs[0])
+    if whole is None or whole.op != "Concat" or _axis(draft, whole) != _axis(draft, node):
+        return
+    parts = _ranges(draft, whole.inputs, _axis(draft, node))
+    cuts = _ranges(draft, node.outputs, _axis(draft, node))
+    known = {reach: value for value, reach in zip(whole.inputs, parts, strict=True)}
+    for value, reach in zip(node.outputs, cuts, strict=True):
+        if reach not in known:
+            log.declined(f"`{value}` is no single part of the Concat `{whole.name}`", node.name)
+        elif value in draft.outputs:
+            log.declined(f"`{value}` is asked for, and is a part of a Concat too", node.name)
+        elif draft.readers(value):
+            draft.redirect(value, known[reach])
+            log.did(f"`{value}` is the part `{known[reach]}`", node.name, whole.name)
+    _remove_unread(draft, node)
+    _remove_unread(draft, whole)
+
+
+def _ranges(draft: Draft, values: Sequence[str], axis: int) -> list[tuple[int, int]]:
+    """Where each value begins and ends, laid one after another along an axis."""
+    ends = list(accumulate((draft.shape(v)[axis] for v in values), initial=0))
+    return list(pairwise(ends))
+
+
+def _remove_unread(draft: Draft, node: Node) -> None:
+    if not any(v in draft.outputs or draft.readers(v) for v in node.outputs):
+        draft.remove(node.name)
+
+
+SIMPLIFY_JOINS = Pass("simplify-joins", simplify_joins, exact=True)

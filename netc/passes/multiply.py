@@ -1,0 +1,219 @@
+"""Linear products in a row multiplied into one, where that takes fewer multiply-adds.
+
+Before::
+
+    a = Convolution 1x1(x; v, d); y = Convolution kxk(a; w, b)
+
+After::
+
+    y = Convolution kxk(x; u, c)    with  u[o, i, k] = sum over m of w[o, m, k] * v[m, i],
+                                          c[o] = b[o] + sum over m, k of w[o, m, k] * d[m]
+
+Either may be the one of 1x1; two InnerProducts are multiplied in the same way. A bottleneck's
+reduction is worth its own layer, so the numbers decide: multiplied or apart, whichever is fewer.
+Where the second one pads, the first one's bias would be missing in the padding: without a bias
+only. Groups that differ become as many groups as divide both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import gcd
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from netc.ir.draft import Draft
+from netc.ir.graph import Array, Graph, Node
+from netc.ir.types import Shape, canonical_axis, count
+from netc.ops.catalog import CATALOG
+from netc.ops.convolution import ConvolutionParams, convolution_axes
+from netc.ops.window import Axis, WindowParams
+from netc.passes.base import Log, Pass
+from netc.passes.linear import (
+    Product,
+    Wide,
+    channels_are_axis_one,
+    is_product,
+    product_of,
+    reaches_beyond,
+    with_product,
+)
+
+_MOST = 2**33  # multiply-adds that multiplying two layers' weights may take, about half a second
+
+
+class _Joint(NamedTuple):
+    """Two products as one: its parameters, and the multiply-adds of making its weights."""
+
+    params: Any
+    weights_macs: int
+
+
+def multiply_products(graph: Graph, log: Log) -> Graph:
+    """Each product takes the one before it, if no other layer reads that and it pays."""
+    draft = Draft(graph)
+    for node in draft:
+        after = draft.only_reader(node.outputs[0]) if is_product(node) else None
+        if after is None or after.op != node.op or not is_product(after):
+            continue
+        joint = _joint(draft, node, after)
+        if isinstance(joint, str):
+            log.declined(joint, node.name, after.name)
+        elif joint is not None:
+            _decide(draft, node, after, joint, log)
+    return draft.result()
+
+
+def _joint(draft: Draft, first: Node, then: Node) -> _Joint | str | None:
+    """Both as one; why they cannot be; or None where nobody would expect it."""
+    if first.op == "InnerProduct":
+        return _joint_vectors(draft, first, then)
+    if first.op == "Convolution":
+        return _joint_windows(draft, first, then)
+    return None
+
+
+def _joint_vectors(draft: Draft, first: Node, then: Node) -> _Joint | None:
+    x, between = draft.shape(first.inputs[0]), draft.shape(then.inputs[0])
+    axis = canonical_axis(first.params.axis, len(x))
+    if canonical_axis(then.params.axis, len(between)) != axis:
+        return None
+    params = replace(then.params, axis=axis, transpose=False, bias=_has_bias(first, then))
+    outputs, inner = then.params.num_output, first.params.num_output
+    return _Joint(params, outputs * inner * count(x, axis))
+
+
+def _has_bias(first: Node, then: Node) -> bool:
+    return bool(first.params.bias or then.params.bias)
+
+
+def _joint_windows(draft: Draft, first: Node, then: Node) -> _Joint | str | None:
+    shapes = [draft.shape(node.inputs[0]) for node in (first, then)]
+    nodes = (first, then)
+    if not all(channels_are_axis_one(n.params, s) for n, s in zip(nodes, shapes, strict=True)):
+        return None
+    axes = [convolution_axes(n.params, s) for n, s in zip(nodes, shapes, strict=True)]
+    window = _joint_window(*axes)
+    if window is None or any(_overhangs(axis) for both in axes for axis in both):
+        return None
+    if first.params.bias and reaches_beyond(draft, then):
+        if np.any(product_of(draft, first).bias):
+            return f"the padding of `{then.name}` is zero after the bias, not before it"
+    group = gcd(first.params.group, then.params.group)
+    params = replace(then.params, window=window, group=group, axis=1, bias=_has_bias(first, then))
+    outputs, inner, inputs = then.params.num_output, first.params.num_output, shapes[0][1]
+    taps = count(window.kernel)
+    return _Joint(params, outputs * inner * inputs * taps // group**2)
+
+
+def _joint_window(first: tuple[Axis, ...], then: tuple[Axis, ...]) -> WindowParams | None:
+    """The window of both, one of them being of one element without padding."""
+    if not first:
+        return None
+    if all(a.kernel == 1 and a.pad == 0 for a in then):
+        pads, dilations = [a.pad for a in first], [a.dilation for a in first]
+    elif all(a.kernel == 1 and a.pad == 0 for a in first):
+        pads = [b.pad * a.stride for a, b in zip(first, then, strict=True)]
+        dilations = [b.dilation * a.stride for a, b in zip(first, then, strict=True)]
+    else:
+        return None
+    kernels = [a.kernel * b.kernel for a, b in zip(first, then, strict=True)]
+    strides = [a.stride * b.stride for a, b in zip(first, then, strict=True)]
+    return WindowParams(tuple(kernels), tuple(strides), tuple(pads), tuple(dilations))
+
+
+def _overhangs(axis: Axis) -> bool:
+    return axis.extent > axis.size + 2 * axis.pad
+
+
+def _decide(draft: Draft, first: Node, then: Node, joint: _Joint, log: Log) -> None:
+    x, between, y = (draft.shape(v) for v in (first.inputs[0], first.outputs[0], then.outputs[0]))
+    apart = _macs(first.op, first.params, x, between) + _macs(then.op, then.params, between, y)
+    together = _macs(then.op, joint.params, x, y)
+    if together >= apart:
+        log.declined(
+            f"they take {apart:,} multiply-adds, and {together:,} multiplied into one",
+            first.name,
+            then.name,
+        )
+    elif joint.weights_macs > _MOST:
+        log.declined(
+            f"multiplying their weights takes {joint.weights_macs:,} multiply-adds",
+            first.name,
+            then.name,
+        )
+    else:
+        _multiply(draft, first, then, joint.params)
+        log.did(
+            f"{then.op}s multiplied into one: {apart:,} multiply-adds are {together:,}",
+            first.name,
+            then.name,
+            saved=apart - together,
+        )
+
+
+def _macs(op: str, params: Any, x: Shape, y: Shape) -> int:
+    return CATALOG[op].cost(params, [x], [y]).macs
+
+
+def _multiply(draft: Draft, first: Node, then: Node, params: Any) -> None:
+    products = product_of(draft, first), product_of(draft, then)
+    if then.op == "InnerProduct":
+        joint = _multiplied_vectors(*products, params)
+    else:
+        joint = _multiplied_windows(*products, params)
+    merged = replace(then, inputs=first.inputs, spans=first.spans + then.spans)
+    draft.put(then.name, with_product(draft, merged, joint))
+    draft.remove(first.name)
+
+
+def _multiplied_vectors(first: Product, then: Product, params: Any) -> Product:
+    inner, outer = (
+        (p.weight.T if p.params.transpose else p.weight).astype(np.float64) for p in (first, then)
+    )
+    bias = None if first.bias is None else outer @ first.bias
+    return _product(params, outer @ inner, bias, then)
+
+
+def _multiplied_windows(first: Product, then: Product, params: ConvolutionParams) -> Product:
+    """Group by group: then[o, m, k] * first[m, i, l] summed over m, one of k and l being 1."""
+    group = params.group
+    outer = _regrouped(then.weight, then.params.group, group)
+    inner = _regrouped(first.weight, first.params.group, group)
+    outputs, middle, taps = outer.shape[1:]
+    inputs = inner.shape[2]
+    if taps == 1:
+        weight = outer[..., 0] @ inner.reshape(group, middle, -1)
+        weight = weight.reshape(group, outputs, inputs, -1)
+    else:
+        rows = outer.transpose(0, 1, 3, 2).reshape(group, outputs * taps, middle)
+        weight = (rows @ inner[..., 0]).reshape(group, outputs, taps, inputs)
+        weight = weight.transpose(0, 1, 3, 2)
+    bias = None
+    if first.bias is not None:
+        bias = (outer.sum(axis=3) @ first.bias.reshape(group, middle, 1)).reshape(-1)
+    return _product(params, weight.reshape(-1, inputs, *params.window.kernel), bias, then)
+
+
+def _regrouped(weight: Array, groups: int, wanted: int) -> Wide:
+    """Weights of ``groups`` as those of fewer, zeros between: wanted x outputs x inputs x taps."""
+    outputs, inputs = weight.shape[:2]
+    each = groups // wanted
+    blocks = weight.reshape(wanted, each, outputs // groups, inputs, -1)
+    dense = np.zeros((wanted, each, outputs // groups, each, inputs, blocks.shape[-1]))
+    for index in range(each):
+        dense[:, index, :, index] = blocks[:, index]
+    return dense.reshape(wanted, outputs // wanted, each * inputs, -1)
+
+
+def _product(params: Any, weight: Wide, bias: Wide | None, then: Product) -> Product:
+    """The product with the second one's bias added, rounded to float32."""
+    rounded = weight.astype(np.float32)
+    if bias is None:
+        return Product(params, rounded, then.bias)
+    total = bias if then.bias is None else bias + then.bias
+    return Product(params, rounded, total.astype(np.float32))
+
+
+MULTIPLY_PRODUCTS = Pass("multiply-products", multiply_products)
