@@ -138,3 +138,85 @@ class ImageArgs(NamedTuple):
     out_height: Any
     out_width: Any
     output: Any
+
+
+class ChainArgs(NamedTuple):
+    """A chain of elementwise operations; their arguments follow, see CHAIN_ARGUMENTS."""
+
+    input: Any
+    ld: Any
+    output: Any
+    output_ld: Any
+    pixels: Any
+    channels: Any
+    pixels_per_unit: Any
+
+
+#: Operation -> how many arguments it takes from the block.
+#: Values: address, bytes per pixel (add: and a factor); constants: address; numbers: float32 bits;
+#: activations: first, second (prelu: and slopes).
+CHAIN_ARGUMENTS = {
+    "add": 3,
+    "multiply": 2,
+    "divide": 2,
+    "maximum": 2,
+    "minimum": 2,
+    "scale": 1,
+    "bias": 1,
+    "affine": 2,
+    "absolute": 0,
+    "square": 0,
+    "root": 0,
+    "exponential": 0,
+    "threshold": 1,
+    "none": 2,
+    "relu": 2,
+    "leaky": 2,
+    "prelu": 3,
+    "clip": 2,
+    "elu": 2,
+    "sigmoid": 2,
+    "tanh": 2,
+    "swish": 2,
+}
+
+
+class LrnArgs(NamedTuple):
+    """Local response normalisation: x / (k + factor * sum or mean) ** beta; k, ... are floats."""
+
+    input: Any
+    ld: Any
+    output: Any
+    output_ld: Any
+    height: Any
+    width: Any
+    channels: Any
+    size: Any
+    factor: Any
+    k: Any
+    beta: Any
+
+
+class SoftmaxArgs(NamedTuple):
+    """Softmax of ``count`` floats, or of ``count`` rows of ``inner`` floats; ld is of rows."""
+
+    input: Any
+    ld: Any
+    output: Any
+    output_ld: Any
+    count: Any
+    inner: Any
+
+
+class TransposeArgs(NamedTuple):
+    """Matrices of ``rows`` by ``columns`` turned around; a unit is ``strip`` columns of one."""
+
+    input: Any
+    input_image: Any
+    input_row: Any
+    output: Any
+    output_image: Any
+    output_row: Any
+    rows: Any
+    columns: Any
+    strip: Any

@@ -34,12 +34,12 @@ class Bench:
         context.flat(Arena(0), self.size)[:] = GUARD
         for view, array in self.feeds:
             context.array(view)[:] = array
-        before = context.flat(Arena(0), self.size).copy()
+        before = context.flat(Arena(0), self.size).view(np.int32).copy()
         context.run()
         results = [context.array(v).copy() for v in outputs]
         for view in outputs:
             context.array(view)[:] = GUARD
-        changed = context.flat(Arena(0), self.size) != before
+        changed = context.flat(Arena(0), self.size).view(np.int32) != before
         for view in outputs:
             keep = Context(Program((), self.size, self.target))
             keep.array(view)[:] = 1

@@ -245,6 +245,12 @@ load_part = function(
     _lanes,
     lambda b, t, v: emit_load_part(b, v[1], _count(t[0]), v[2], same(_count(t[0]), 0.0)),
 )
+load_rest = function(
+    "load_rest",
+    3,
+    lambda address, count, rest: rest,
+    lambda b, t, v: emit_load_part(b, v[0], v[2].type.count, v[1], v[2]),
+)
 store = function("store", 2, _nothing, lambda b, t, v: emit_store(b, v[1], v[0]))
 store_part = function(
     "store_part", 3, _nothing, lambda b, t, v: emit_store_part(b, v[1], v[0], v[2])

@@ -1,0 +1,172 @@
+"""Chains of operations on elements, done in registers between one load and one store.
+
+A chain is a tuple of names, fixed when the kernel is compiled. Each takes its arguments from the
+argument block, in order: see ``CHAIN_ARGUMENTS`` in :mod:`netc.backends.cpu.layouts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from llvmlite import ir
+from numba import njit, types
+
+from netc.backends.cpu.kernels.functions import (
+    ACTIVATIONS,
+    emit_abs,
+    emit_exp,
+    emit_max,
+    emit_min,
+    emit_sqrt,
+)
+from netc.backends.cpu.kernels.simd import (
+    F32,
+    I32,
+    I64,
+    emit_fma,
+    emit_load,
+    emit_load_part,
+    emit_mask,
+    emit_splat,
+    emit_store,
+    emit_store_masked,
+    function,
+    i64,
+    pointer,
+    same,
+    vector,
+)
+from netc.backends.cpu.layouts import CHAIN_ARGUMENTS, ChainArgs
+from netc.backends.cpu.machine import Machine
+
+_HEADER = len(ChainArgs._fields)
+_FIELDS = {name: i for i, name in enumerate(ChainArgs._fields)}
+
+
+@dataclass
+class _Place:
+    """Where in the values a chain is: a vector at a channel of a pixel."""
+
+    b: ir.IRBuilder
+    args: Any
+    pixel: Any
+    channel: Any
+    lanes: int
+    count: Any | None
+
+    def argument(self, index: int) -> Any:
+        return self.b.extract_value(self.args, index)
+
+    def number(self, index: int) -> Any:
+        bits = self.b.trunc(self.argument(index), I32)
+        return emit_splat(self.b, self.b.bitcast(bits, F32), self.lanes)
+
+    def address(self, index: int) -> Any:
+        """Of this place in the value whose address and bytes per pixel are at ``index``."""
+        row = self.b.mul(self.pixel, self.argument(index + 1))
+        return self.b.add(self.b.add(self.argument(index), row), self._bytes())
+
+    def load(self, index: int) -> Any:
+        address = self.address(index)
+        if self.count is None:
+            return emit_load(self.b, address, 0, vector(self.lanes))
+        return emit_load_part(self.b, address, self.lanes, self.count, same(self.lanes, 0.0))
+
+    def constants(self, index: int) -> Any:
+        """Of these channels; their array has a whole number of vectors."""
+        address = self.b.add(self.argument(index), self._bytes())
+        return emit_load(self.b, address, 0, vector(self.lanes))
+
+    def store(self, value: Any) -> None:
+        address = self.address(_FIELDS["output"])
+        if self.count is None:
+            emit_store(self.b, value, address)
+        else:
+            emit_store_masked(self.b, value, address, emit_mask(self.b, self.lanes, self.count))
+
+    def _bytes(self) -> Any:
+        return self.b.mul(self.channel, i64(4))
+
+
+def chain(machine: Machine, operations: tuple[str, ...]) -> Callable[[int, int, int, int], None]:
+    """Apply the operations to each element; units are groups of pixels."""
+    width = machine.width
+    size = _HEADER + sum(CHAIN_ARGUMENTS[name] for name in operations)
+    read = _reader(size)
+    whole, part = _apply(width, operations, False), _apply(width, operations, True)
+    pixels, channels, per_unit = (_FIELDS[n] for n in ("pixels", "channels", "pixels_per_unit"))
+
+    @njit(inline="always")
+    def row(a: Any, pixel: int) -> None:
+        main = a[channels] // width * width
+        for c in range(0, main, width):
+            whole(a, pixel, c, width)
+        if main < a[channels]:
+            part(a, pixel, main, a[channels] - main)
+
+    def kernel(args: int, begin: int, end: int, scratch: int) -> None:
+        a = read(args)
+        for pixel in range(begin * a[per_unit], min(end * a[per_unit], a[pixels])):
+            row(a, pixel)
+
+    return kernel
+
+
+def _reader(size: int) -> Any:
+    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+        made = ir.Constant(ir.ArrayType(I64, size), ir.Undefined)
+        for i in range(size):
+            made = b.insert_value(made, b.load(pointer(b, values[0], 8 * i, I64)), i)
+        return made
+
+    return function("read", 1, lambda address: types.UniTuple(types.int64, size), emit)
+
+
+def _apply(width: int, operations: tuple[str, ...], part: bool) -> Any:
+    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
+        place = _Place(b, *values[:3], width, values[3] if part else None)
+        value = place.load(_FIELDS["input"])
+        for name, index in _numbered(operations):
+            value = _operate(name, place, value, index)
+        place.store(value)
+
+    return function("apply", 4, lambda *rest: types.none, emit)
+
+
+def _numbered(operations: tuple[str, ...]) -> Iterator[tuple[str, int]]:
+    index = _HEADER
+    for name in operations:
+        yield name, index
+        index += CHAIN_ARGUMENTS[name]
+
+
+def _operate(name: str, place: _Place, x: Any, index: int) -> Any:
+    if name in ACTIVATIONS:
+        first, second = place.number(index), place.number(index + 1)
+        slopes = place.constants(index + 2) if name == "prelu" else None
+        return ACTIVATIONS[name](place.b, x, first, second, slopes)
+    return _OPERATIONS[name](place, x, index)
+
+
+def _threshold(place: _Place, x: Any, index: int) -> Any:
+    above = place.b.fcmp_ordered(">", x, place.number(index))
+    return place.b.select(above, same(place.lanes, 1.0), same(place.lanes, 0.0))
+
+
+_OPERATIONS: dict[str, Callable[[_Place, Any, int], Any]] = {
+    "add": lambda p, x, i: emit_fma(p.b, p.number(i + 2), p.load(i), x),
+    "multiply": lambda p, x, i: p.b.fmul(x, p.load(i)),
+    "divide": lambda p, x, i: p.b.fdiv(x, p.load(i)),
+    "maximum": lambda p, x, i: emit_max(p.b, p.load(i), x),
+    "minimum": lambda p, x, i: emit_min(p.b, p.load(i), x),
+    "scale": lambda p, x, i: p.b.fmul(x, p.constants(i)),
+    "bias": lambda p, x, i: p.b.fadd(x, p.constants(i)),
+    "affine": lambda p, x, i: emit_fma(p.b, x, p.number(i), p.number(i + 1)),
+    "absolute": lambda p, x, i: emit_abs(p.b, x),
+    "square": lambda p, x, i: p.b.fmul(x, x),
+    "root": lambda p, x, i: emit_sqrt(p.b, x),
+    "exponential": lambda p, x, i: emit_exp(p.b, x),
+    "threshold": _threshold,
+}

@@ -1,0 +1,110 @@
+"""Softmax: exp(x - largest) / sum of these, over the innermost axis or over another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import float32, njit
+
+from netc.backends.cpu.kernels.functions import emit_max, exp, maximum
+from netc.backends.cpu.kernels.lanes import loader, storer
+from netc.backends.cpu.kernels.simd import (
+    I32,
+    _float32,
+    function,
+    ir,
+    load_rest,
+    record,
+    splat,
+    store_part,
+)
+from netc.backends.cpu.layouts import SoftmaxArgs
+from netc.backends.cpu.machine import Machine
+
+_LOWEST = float32(float("-inf"))
+
+
+def rows(machine: Machine) -> Callable[[int, int, int, int], None]:
+    """Over the floats of each row; units are rows."""
+    width = machine.width
+    largest, total = _fold(emit_max), _fold(lambda b, x, y: b.fadd(x, y))
+
+    def kernel(args: int, begin: int, end: int, scratch: int) -> None:
+        a = record(SoftmaxArgs, args)
+        lowest = splat(width, _LOWEST)
+        for unit in range(begin, end):
+            source = a.input + unit * a.ld
+            target = a.output + unit * a.output_ld
+            best = lowest
+            for c in range(0, a.count, width):
+                best = maximum(load_rest(source + 4 * c, a.count - c, lowest), best)
+            top = splat(width, largest(best))
+            sums = splat(width, float32(0.0))
+            for c in range(0, a.count, width):
+                e = exp(load_rest(source + 4 * c, a.count - c, lowest) - top)
+                store_part(target + 4 * c, e, a.count - c)
+                sums = sums + e
+            whole = splat(width, total(sums))
+            for c in range(0, a.count, width):
+                e = load_rest(target + 4 * c, a.count - c, lowest)
+                store_part(target + 4 * c, e / whole, a.count - c)
+
+    return kernel
+
+
+def columns(machine: Machine) -> Callable[[int, int, int, int], None]:
+    """Over ``count`` rows of ``inner`` floats, for each column; units are such groups of rows."""
+    width = machine.width
+    whole, part = _columns(width, False), _columns(width, True)
+
+    def kernel(args: int, begin: int, end: int, scratch: int) -> None:
+        a = record(SoftmaxArgs, args)
+        main = a.inner // width * width
+        for unit in range(begin, end):
+            source = a.input + unit * a.count * a.ld
+            target = a.output + unit * a.count * a.output_ld
+            for c in range(0, main, width):
+                whole(a, source + 4 * c, target + 4 * c, width)
+            if main < a.inner:
+                part(a, source + 4 * main, target + 4 * main, a.inner - main)
+
+    return kernel
+
+
+def _columns(width: int, part: bool) -> Any:
+    get, put = loader(width, part), storer(width, part)
+
+    @njit(inline="always")
+    def vector(a: Any, source: int, target: int, lanes: int) -> None:
+        best = get(source, lanes)
+        for i in range(1, a.count):
+            best = maximum(get(source + i * a.ld, lanes), best)
+        sums = splat(width, float32(0.0))
+        for i in range(a.count):
+            e = exp(get(source + i * a.ld, lanes) - best)
+            put(target + i * a.output_ld, e, lanes)
+            sums = sums + e
+        for i in range(a.count):
+            put(target + i * a.output_ld, get(target + i * a.output_ld, lanes) / sums, lanes)
+
+    return vector
+
+
+def _fold(combine: Callable[..., Any]) -> Any:
+    """A Numba function: a vector's lanes combined, halves with halves."""
+
+    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+        x = values[0]
+        while x.type.count > 1:
+            half = x.type.count // 2
+            low, high = (_lanes(b, x, start, half) for start in (0, half))
+            x = combine(b, low, high)
+        return b.extract_element(x, ir.Constant(I32, 0))
+
+    return function("fold", 1, _float32, emit)
+
+
+def _lanes(b: ir.IRBuilder, x: Any, start: int, count: int) -> Any:
+    order = ir.Constant(ir.VectorType(I32, count), list(range(start, start + count)))
+    return b.shuffle_vector(x, ir.Constant(x.type, ir.Undefined), order)

@@ -1,0 +1,108 @@
+"""Matrices turned around in registers, square by square; a change of layout is one of these.
+
+A square of ``width`` by ``width`` floats is loaded row by row, turned by exchanging blocks of 1, 2,
+4 ... lanes between pairs of vectors (J. O. Eklundh, "A fast computer method for matrix transposing",
+1972), and stored. Units of work are strips of squares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+
+from netc.backends.cpu.kernels.simd import (
+    I32,
+    emit_load,
+    emit_load_part,
+    emit_mask,
+    emit_store,
+    emit_store_masked,
+    function,
+    i64,
+    record,
+    same,
+    vector,
+)
+from netc.backends.cpu.layouts import TransposeArgs
+from netc.backends.cpu.machine import Machine
+
+
+def transpose(machine: Machine) -> Callable[[int, int, int, int], None]:
+    """Turn matrices around; a unit is ``strip`` columns of one matrix."""
+    width = machine.width
+    whole, part = _square(width, False), _square(width, True)
+
+    def kernel(args: int, begin: int, end: int, scratch: int) -> None:
+        a = record(TransposeArgs, args)
+        strips = (a.columns + a.strip - 1) // a.strip
+        for unit in range(begin, end):
+            image, strip = unit // strips, unit % strips
+            start = strip * a.strip
+            stop = min(start + a.strip, a.columns)
+            source = a.input + image * a.input_image
+            target = a.output + image * a.output_image
+            for row in range(0, a.rows, width):
+                for column in range(start, stop, width):
+                    x = source + row * a.input_row + 4 * column
+                    y = target + column * a.output_row + 4 * row
+                    rows, columns = a.rows - row, stop - column
+                    if (rows >= width) & (columns >= width):
+                        whole(x, a.input_row, y, a.output_row, width, width)
+                    else:
+                        part(x, a.input_row, y, a.output_row, rows, columns)
+
+    return kernel
+
+
+def _square(width: int, part: bool) -> Any:
+    """A function (source, its row in bytes, target, its row, rows, columns) -> nothing."""
+
+    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
+        source, source_row, target, target_row, rows, columns = values
+        vectors = []
+        for i in range(width):
+            address = b.add(source, b.mul(source_row, _within(b, i, rows) if part else i64(i)))
+            vectors.append(_load(b, address, width, columns if part else None))
+        for j, x in enumerate(emit_turned(b, vectors)):
+            address = b.add(target, b.mul(target_row, i64(j)))
+            if not part:
+                emit_store(b, x, address)
+                continue
+            there = b.icmp_signed("<", i64(j), columns)
+            mask = emit_mask(b, width, b.select(there, rows, i64(0)))
+            emit_store_masked(b, x, address, mask)
+
+    return function("square", 6, lambda *rest: types.none, emit)
+
+
+def _within(b: ir.IRBuilder, index: int, count: Any) -> Any:
+    """The index, or 0 where it is beyond the count."""
+    return b.select(b.icmp_signed("<", i64(index), count), i64(index), i64(0))
+
+
+def _load(b: ir.IRBuilder, address: Any, width: int, count: Any) -> Any:
+    if count is None:
+        return emit_load(b, address, 0, vector(width))
+    return emit_load_part(b, address, width, count, same(width, 0.0))
+
+
+def emit_turned(b: ir.IRBuilder, vectors: list[Any]) -> list[Any]:
+    """As many vectors as they have lanes, rows to columns."""
+    width, turned = len(vectors), list(vectors)
+    size = 1
+    while size < width:
+        low = [lane if lane & size == 0 else width + lane - size for lane in range(width)]
+        high = [lane + size if lane & size == 0 else width + lane for lane in range(width)]
+        for i in range(width):
+            if i & size == 0:
+                x, y = turned[i], turned[i + size]
+                turned[i], turned[i + size] = _pick(b, x, y, low), _pick(b, x, y, high)
+        size *= 2
+    return turned
+
+
+def _pick(b: ir.IRBuilder, x: Any, y: Any, order: list[int]) -> Any:
+    return b.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(order)), order))

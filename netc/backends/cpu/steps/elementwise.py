@@ -1,0 +1,130 @@
+"""Steps of chains of elementwise operations.
+
+    chain_step("block", x, y, [add(shortcut), activate(Activation("relu"))])
+
+reads x, adds the shortcut, applies ReLU and writes y, in one sweep. y may be x or any operand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.backends.cpu import jit
+from netc.backends.cpu.layouts import ChainArgs
+from netc.backends.cpu.memory import aligned_zeros
+from netc.backends.cpu.program import Argument, Step
+from netc.backends.cpu.steps.epilogue import Activation
+from netc.backends.cpu.views import View
+
+Array = NDArray[np.float32]
+_LANES = 16  # constants are padded to this many, the widest vector
+_UNIT = 16384  # elements in a unit of work, about
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation:
+    """One link of a chain; made by the functions below."""
+
+    name: str
+    view: View | None = None
+    constants: Array | None = None
+    numbers: tuple[float, ...] = ()
+
+
+def add(x: View, factor: float = 1.0) -> Operation:
+    """Value + factor * x."""
+    return Operation("add", x, numbers=(factor,))
+
+
+def multiply(x: View) -> Operation:
+    """Value * x."""
+    return Operation("multiply", x)
+
+
+def divide(x: View) -> Operation:
+    """Value / x."""
+    return Operation("divide", x)
+
+
+def maximum(x: View) -> Operation:
+    """The larger of value and x."""
+    return Operation("maximum", x)
+
+
+def minimum(x: View) -> Operation:
+    """The smaller of value and x."""
+    return Operation("minimum", x)
+
+
+def scale(factors: Array) -> Operation:
+    """Value * factors[channel]."""
+    return Operation("scale", constants=factors)
+
+
+def bias(terms: Array) -> Operation:
+    """Value + terms[channel]."""
+    return Operation("bias", constants=terms)
+
+
+def affine(factor: float, term: float) -> Operation:
+    """Value * factor + term."""
+    return Operation("affine", numbers=(factor, term))
+
+
+def threshold(limit: float) -> Operation:
+    """1 where value > limit, else 0."""
+    return Operation("threshold", numbers=(limit,))
+
+
+def activate(activation: Activation) -> Operation:
+    """An activation."""
+    numbers = (activation.first, activation.second)
+    return Operation(activation.kind, constants=activation.slopes, numbers=numbers)
+
+
+ABSOLUTE = Operation("absolute")
+SQUARE = Operation("square")
+ROOT = Operation("root")
+EXPONENTIAL = Operation("exponential")
+
+
+def chain_step(name: str, x: View, y: View, operations: Sequence[Operation]) -> Step:
+    """Apply operations in order to each element of x and write y; all views have one shape."""
+    views = [x, y, *(o.view for o in operations if o.view)]
+    if all(v.ld == v.c for v in views) and not any(o.constants is not None for o in operations):
+        x, y = _rows(x), _rows(y)
+        operations = [replace(o, view=_rows(o.view)) if o.view else o for o in operations]
+    per_unit = max(1, _UNIT // x.c)
+    header = ChainArgs(x.place, 4 * x.ld, y.place, 4 * y.ld, x.pixels, x.c, per_unit)
+    kernel = jit.spec("elementwise", "chain", operations=tuple(o.name for o in operations))
+    args = [*header, *(a for o in operations for a in _arguments(o))]
+    return Step(name, kernel, tuple(args), math.ceil(x.pixels / per_unit))
+
+
+def _rows(view: View) -> View:
+    """A dense view's rows of pixels as pixels of many channels."""
+    size = view.w * view.c
+    return replace(view, w=1, c=size, ld=size)
+
+
+def _arguments(operation: Operation) -> list[Argument]:
+    found: list[Argument] = []
+    if operation.view:
+        found += [operation.view.place, 4 * operation.view.ld]
+    found += [float(v) for v in operation.numbers]
+    if operation.constants is not None:
+        found.append(padded(operation.constants))
+    return found
+
+
+def padded(constants: Array) -> Array:
+    """A flat copy with zeros up to a whole number of vectors."""
+    flat = np.asarray(constants, np.float32).reshape(-1)
+    copy = aligned_zeros((-(-flat.size // _LANES) * _LANES,))
+    copy[: flat.size] = flat
+    return copy

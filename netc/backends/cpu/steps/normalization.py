@@ -1,0 +1,70 @@
+"""Steps of local response normalisation and softmax."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netc.backends.cpu import jit
+from netc.backends.cpu.layouts import LrnArgs, SoftmaxArgs
+from netc.backends.cpu.program import Step
+from netc.backends.cpu.views import Place, View
+
+_POWERS = {1.0: "one", 0.75: "three quarters", 0.5: "half"}
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """Parameters of local response normalisation, as Caffe names them."""
+
+    size: int
+    alpha: float
+    beta: float
+    k: float = 1.0
+
+
+def lrn_across_step(name: str, x: View, y: View, response: Response) -> Step:
+    """x / (k + alpha / size * sum of squares over neighbouring channels) ** beta."""
+    scratch = 4 * (2 * response.size + x.c + 32)
+    factor = response.alpha / response.size
+    step = _lrn_step(name, "across", x, y, response, factor, response.k)
+    return Step(name, step.kernel, step.args, x.pixels, scratch, grain=8)
+
+
+def lrn_within_step(name: str, x: View, y: View, response: Response) -> Step:
+    """x / (1 + alpha * mean of squares over size x size pixels) ** beta; y must not be x."""
+    return _lrn_step(name, "within", x, y, response, response.alpha, 1.0)
+
+
+def _lrn_step(
+    name: str, factory: str, x: View, y: View, response: Response, factor: float, k: float
+) -> Step:
+    power = _POWERS.get(float(response.beta), "any")
+    args = LrnArgs(
+        x.place,
+        4 * x.ld,
+        y.place,
+        4 * y.ld,
+        x.h,
+        x.w,
+        x.c,
+        response.size,
+        float(factor),
+        float(k),
+        float(response.beta),
+    )
+    return Step(name, jit.spec("normalization", factory, power=power), args, x.n * x.h)
+
+
+def softmax_step(name: str, x: View, y: View) -> Step:
+    """Softmax over the channels of each pixel. y may be x."""
+    args = SoftmaxArgs(x.place, 4 * x.ld, y.place, 4 * y.ld, x.c, 1)
+    return Step(name, jit.spec("softmax", "rows"), args, x.pixels)
+
+
+def softmax_axis_step(name: str, x: Place, y: Place, outer: int, count: int, inner: int) -> Step:
+    """Softmax over the middle one of three nested axes of dense arrays. y may be x."""
+    if inner == 1:
+        args = SoftmaxArgs(x, 4 * count, y, 4 * count, count, 1)
+        return Step(name, jit.spec("softmax", "rows"), args, outer)
+    args = SoftmaxArgs(x, 4 * inner, y, 4 * inner, count, inner)
+    return Step(name, jit.spec("softmax", "columns"), args, outer)

@@ -1,0 +1,68 @@
+"""Steps between Caffe's order (n, c, h, w) and pixels of channels innermost."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from netc.backends.cpu import jit
+from netc.backends.cpu.layouts import TransposeArgs
+from netc.backends.cpu.program import Step
+from netc.backends.cpu.steps.moving import (
+    copy_step,
+    image_step,
+    to_pixels_step,
+    to_planes_step,
+)
+from netc.backends.cpu.views import Place, View, dense
+
+_SQUARES = 1 << 14  # floats of a unit, about
+_FEW = 5  # columns or rows up to which squares would be mostly empty
+
+
+class Matrices(NamedTuple):
+    """Matrices whose rows are contiguous; strides in floats."""
+
+    place: Place
+    image: int
+    row: int
+
+
+def transpose_step(
+    name: str, images: int, rows: int, columns: int, x: Matrices, y: Matrices
+) -> Step:
+    """Turn ``images`` matrices of ``rows`` by ``columns`` in x into ``columns`` by ``rows`` in y."""
+    strip = max(16, _SQUARES // rows // 16 * 16)
+    args = TransposeArgs(
+        x.place, 4 * x.image, 4 * x.row, y.place, 4 * y.image, 4 * y.row, rows, columns, strip
+    )
+    return Step(name, jit.spec("transpose", "transpose"), args, images * math.ceil(columns / strip))
+
+
+def is_planes(view: View) -> bool:
+    """Whether a value lies in Caffe's order already."""
+    return view.ld == view.c and (view.c == 1 or view.h * view.w == 1)
+
+
+def from_planes(name: str, place: Place, y: View) -> Step:
+    """A dense array in Caffe's order as a view."""
+    if y.h * y.w == 1 or is_planes(y):
+        return copy_step(name, dense(place, y.n, y.h, y.w, y.c), y)
+    if y.c == 3 and y.ld == y.c:
+        return image_step(name, place, (y.n, y.c, y.h, y.w), y, 0, 0)
+    if min(y.c, y.h * y.w) <= _FEW:
+        return to_pixels_step(name, place, y)
+    area = y.h * y.w
+    source = Matrices(place, y.c * area, area)
+    return transpose_step(name, y.n, y.c, area, source, Matrices(y.place, area * y.ld, y.ld))
+
+
+def to_planes(name: str, x: View, place: Place) -> Step:
+    """A value as a dense array in Caffe's order."""
+    if x.h * x.w == 1 or is_planes(x):
+        return copy_step(name, x, dense(place, x.n, x.h, x.w, x.c))
+    if min(x.c, x.h * x.w) <= _FEW:
+        return to_planes_step(name, x, place)
+    area = x.h * x.w
+    target = Matrices(place, x.c * area, area)
+    return transpose_step(name, x.n, area, x.c, Matrices(x.place, area * x.ld, x.ld), target)
