@@ -209,7 +209,7 @@ class SoftmaxArgs(NamedTuple):
 
 
 class TransposeArgs(NamedTuple):
-    """Matrices of ``rows`` by ``columns`` turned around; a unit is ``strip`` columns of one."""
+    """Matrices of ``rows`` by ``columns`` turned around, a block a unit."""
 
     input: Any
     input_image: Any
@@ -219,4 +219,5 @@ class TransposeArgs(NamedTuple):
     output_row: Any
     rows: Any
     columns: Any
-    strip: Any
+    block_rows: Any
+    block_columns: Any

@@ -2,7 +2,7 @@
 
 A square of ``width`` by ``width`` floats is loaded row by row, turned by exchanging blocks of 1, 2,
 4 ... lanes between pairs of vectors (J. O. Eklundh, "A fast computer method for matrix transposing",
-1972), and stored. Units of work are strips of squares.
+1972), and stored. Units of work are blocks of squares.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 
 from netc.backends.cpu.kernels.simd import (
     I32,
@@ -31,28 +31,40 @@ from netc.backends.cpu.machine import Machine
 
 
 def transpose(machine: Machine) -> Callable[[int, int, int, int], None]:
-    """Turn matrices around; a unit is ``strip`` columns of one matrix."""
+    """Turn matrices around; a unit is ``block_rows`` by ``block_columns`` of one matrix."""
     width = machine.width
     whole, part = _square(width, False), _square(width, True)
 
+    @njit(inline="always")
+    def turn(
+        a: Any, source: int, target: int, row: int, column: int, rows: int, columns: int
+    ) -> None:
+        x = source + row * a.input_row + 4 * column
+        y = target + column * a.output_row + 4 * row
+        if (rows >= width) & (columns >= width):
+            whole(x, a.input_row, y, a.output_row, width, width)
+        else:
+            part(x, a.input_row, y, a.output_row, rows, columns)
+
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(TransposeArgs, args)
-        strips = (a.columns + a.strip - 1) // a.strip
+        down = (a.rows + a.block_rows - 1) // a.block_rows
+        across = (a.columns + a.block_columns - 1) // a.block_columns
         for unit in range(begin, end):
-            image, strip = unit // strips, unit % strips
-            start = strip * a.strip
-            stop = min(start + a.strip, a.columns)
+            image, block = unit // (down * across), unit % (down * across)
             source = a.input + image * a.input_image
             target = a.output + image * a.output_image
-            for row in range(0, a.rows, width):
-                for column in range(start, stop, width):
-                    x = source + row * a.input_row + 4 * column
-                    y = target + column * a.output_row + 4 * row
-                    rows, columns = a.rows - row, stop - column
-                    if (rows >= width) & (columns >= width):
-                        whole(x, a.input_row, y, a.output_row, width, width)
-                    else:
-                        part(x, a.input_row, y, a.output_row, rows, columns)
+            top, left = block // across * a.block_rows, block % across * a.block_columns
+            bottom = min(top + a.block_rows, a.rows)
+            right = min(left + a.block_columns, a.columns)
+            if a.block_rows < a.block_columns:  # along the longer side, where memory runs on
+                for row in range(top, bottom, width):
+                    for column in range(left, right, width):
+                        turn(a, source, target, row, column, bottom - row, right - column)
+            else:
+                for column in range(left, right, width):
+                    for row in range(top, bottom, width):
+                        turn(a, source, target, row, column, bottom - row, right - column)
 
     return kernel
 

@@ -16,7 +16,8 @@ from netc.backends.cpu.steps.moving import (
 )
 from netc.backends.cpu.views import Place, View, dense
 
-_SQUARES = 1 << 14  # floats of a unit, about
+_BLOCK = 1 << 14  # floats of a unit, about
+_SHORT = 512  # rows or columns of a unit at its shorter side; whole squares
 _FEW = 5  # columns or rows up to which squares would be mostly empty
 
 
@@ -32,11 +33,28 @@ def transpose_step(
     name: str, images: int, rows: int, columns: int, x: Matrices, y: Matrices
 ) -> Step:
     """Turn ``images`` matrices of ``rows`` by ``columns`` in x into ``columns`` by ``rows`` in y."""
-    strip = max(16, _SQUARES // rows // 16 * 16)
+    height, width = _block(rows, columns)
+    blocks = math.ceil(rows / height) * math.ceil(columns / width)
     args = TransposeArgs(
-        x.place, 4 * x.image, 4 * x.row, y.place, 4 * y.image, 4 * y.row, rows, columns, strip
+        input=x.place,
+        input_image=4 * x.image,
+        input_row=4 * x.row,
+        output=y.place,
+        output_image=4 * y.image,
+        output_row=4 * y.row,
+        rows=rows,
+        columns=columns,
+        block_rows=height,
+        block_columns=width,
     )
-    return Step(name, jit.spec("transpose", "transpose"), args, images * math.ceil(columns / strip))
+    return Step(name, jit.spec("transpose", "transpose"), args, images * blocks)
+
+
+def _block(rows: int, columns: int) -> tuple[int, int]:
+    """Rows and columns of a unit: as much as possible of the shorter side."""
+    short = min(rows, columns, _SHORT)
+    long = max(16, _BLOCK // short // 16 * 16)
+    return (short, long) if rows < columns else (long, short)
 
 
 def is_planes(view: View) -> bool:
