@@ -154,7 +154,7 @@ def _cells(line: Line) -> tuple[str, ...]:
     return (
         name,
         line.type,
-        ", ".join(_without_batch(shape) for shape in line.shapes),
+        ", ".join(image_shape(shape) for shape in line.shapes),
         _partly(exact(line.weights), line.incomplete),
         _partly(short(line.macs), line.incomplete),
         _partly(size(line.bytes), line.incomplete),
@@ -166,7 +166,8 @@ def _partly(text: str, incomplete: bool) -> str:
     return f"{text or 0} + {UNKNOWN}" if incomplete else text
 
 
-def _without_batch(shape: Shape | None) -> str:
+def image_shape(shape: Shape | None) -> str:
+    """A shape as text without its first axis, the batch."""
     return shape_text(shape[1:] if shape and len(shape) > 1 else shape)
 
 

@@ -20,7 +20,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Cells, one for each column; ``style`` is "", "module" or "total"."""
+    """Cells, one for each column; ``style`` is "", "module", "total" or "note".
+
+    A note's first cell stands across all columns.
+    """
 
     cells: tuple[str, ...]
     style: str = ""
@@ -79,7 +82,8 @@ def plain(table: Table, width: int = 80) -> str:
 
 def _widths(table: Table, width: int) -> tuple[list[int], str]:
     """The columns' widths, and the blanks between them: one where that saves width."""
-    cells = [[column.title for column in table.columns], *(row.cells for row in table.rows)]
+    told = (row.cells for row in table.rows if row.style != "note")
+    cells = [[column.title for column in table.columns], *told]
     first, *others = (max(width_of(row[at]) for row in cells) for at in range(len(table.columns)))
     gap = "  " if first + sum(others) + 2 * len(others) <= width else " "
     room = width - sum(others) - len(gap) * len(others)
@@ -88,6 +92,8 @@ def _widths(table: Table, width: int) -> tuple[list[int], str]:
 
 def _lines(row: Row, columns: Sequence[Column], widths: Sequence[int], gap: str) -> list[str]:
     first, *rest = row.cells
+    if row.style == "note":
+        return [first]
     before = [first] if width_of(first) > widths[0] else []
     cells = ["" if before else first, *rest]
     fitted = (
@@ -112,7 +118,7 @@ def _print_rich(table: Table, stream: TextIO) -> None:
     for column in table.columns:
         justify = "right" if column.right else "left"
         shown.add_column(column.title, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    styles = {"module": "bold cyan", "total": "bold"}
+    styles = {"module": "bold cyan", "total": "bold", "note": "dim"}
     for row in _cleaned(table).rows:
         if row.style == "total":
             shown.add_section()

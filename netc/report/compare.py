@@ -1,0 +1,258 @@
+"""Two nets side by side: which layers came, went, changed, or only changed their names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any, Literal, NamedTuple
+
+from netc.analysis.profile import Layer, Profile
+from netc.ir.text import dump_params
+from netc.ir.types import Shape
+from netc.report.figures import UNKNOWN, exact, shape_text, short, size
+from netc.report.summary import Line, image_shape, line_json, lines
+from netc.report.table import Column, Row, Table
+
+_LONGEST = 40  # characters of a field's value
+
+Status = Literal["same", "changed", "renamed", "added", "removed"]
+
+
+class Entry(NamedTuple):
+    """A layer of a net as it is compared: its line, shapes without the batch, and its fields."""
+
+    line: Line
+    shapes: tuple[Shape | None, ...]
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A layer of the one net and what it is in the other; None where it is missing.
+
+    ``differences`` tells in words what changed.
+    """
+
+    status: Status
+    first: Line | None
+    second: Line | None
+    differences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The layers of two nets in pairs, in the order of the second."""
+
+    first: Profile
+    second: Profile
+    pairs: tuple[Pair, ...]
+
+    def count(self, status: Status) -> int:
+        """How many pairs are so."""
+        return sum(pair.status == status for pair in self.pairs)
+
+    @property
+    def equal(self) -> bool:
+        """Whether the nets have the same layers under the same names."""
+        return all(pair.status == "same" for pair in self.pairs)
+
+
+def compare(first: Profile, second: Profile) -> Comparison:
+    """Pair the layers by name; then those without a partner that are alike but for the name."""
+    return Comparison(first, second, tuple(_pairs(_entries(first), _entries(second))))
+
+
+def _entries(profile: Profile) -> dict[str, Entry]:
+    fields = {layer.name: _fields(layer) for layer in profile.layers}
+    told = (line for line in lines(profile) if not line.module)
+    return {
+        line.path: Entry(
+            line, tuple(_unbatched(s, profile.batch) for s in line.shapes), fields[line.path]
+        )
+        for line in told
+    }
+
+
+def _fields(layer: Layer) -> Mapping[str, Any]:
+    """What a layer's text says of it, defaults left out."""
+    if layer.node is None:
+        return {}
+    plain = json.loads(dump_params(layer.node.params))
+    return {name: value for name, value in (plain or {}).items() if name}
+
+
+def _unbatched(shape: Shape | None, batch: int | None) -> Shape | None:
+    return shape[1:] if shape and len(shape) > 1 and shape[0] == batch else shape
+
+
+def _pairs(first: dict[str, Entry], second: dict[str, Entry]) -> Iterator[Pair]:
+    renamed = _renamed(
+        [entry for name, entry in first.items() if name not in second],
+        [entry for name, entry in second.items() if name not in first],
+    )
+    gone = {name for name in first if name not in second} - set(renamed.values())
+    pending = list(first)
+    for name, entry in second.items():
+        old = name if name in first else renamed.get(name)
+        if old is None:
+            yield Pair("added", None, entry.line)
+            continue
+        yield from (Pair("removed", first[n].line, None) for n in _before(pending, old, gone))
+        yield _matched(first[old], entry)
+    yield from (Pair("removed", first[n].line, None) for n in pending if n in gone)
+
+
+def _before(pending: list[str], name: str, gone: set[str]) -> list[str]:
+    """The removed layers that stood before a layer of the first net, taken off the list."""
+    if name not in pending:
+        return []
+    at = pending.index(name)
+    passed = [other for other in pending[:at] if other in gone]
+    del pending[: at + 1]
+    return passed
+
+
+def _renamed(first: Sequence[Entry], second: Sequence[Entry]) -> dict[str, str]:
+    """Name in the second net -> name in the first, of layers alike in all but the name.
+
+    In the nets' order: difflib's longest runs of equal layers.
+    """
+    old, new = (list(map(_signature, entries)) for entries in (first, second))
+    match = SequenceMatcher(None, old, new, autojunk=False)
+    return {
+        second[block.b + at].line.path: first[block.a + at].line.path
+        for block in match.get_matching_blocks()
+        for at in range(block.size)
+    }
+
+
+def _signature(entry: Entry) -> tuple[object, ...]:
+    return (entry.line.type, entry.shapes, entry.line.weights, json.dumps(entry.fields))
+
+
+def _matched(old: Entry, new: Entry) -> Pair:
+    if old.line.path != new.line.path:
+        return Pair("renamed", old.line, new.line, (f"in A: {old.line.path}",))
+    differences = tuple(_differences(old, new))
+    return Pair("changed" if differences else "same", old.line, new.line, differences)
+
+
+def _differences(old: Entry, new: Entry) -> Iterator[str]:
+    before, after = old.line, new.line
+    if before.type != after.type:
+        yield f"type {before.type} -> {after.type}"
+    if old.shapes != new.shapes:
+        yield f"output {_shapes(old.shapes)} -> {_shapes(new.shapes)}"
+    if before.weights != after.weights:
+        yield f"parameters {exact(before.weights) or 0} -> {exact(after.weights) or 0}"
+    if before.type == after.type:
+        yield from _field_differences(old.fields, new.fields)
+
+
+def _shapes(shapes: Sequence[Shape | None]) -> str:
+    return ", ".join(map(shape_text, shapes)) or UNKNOWN
+
+
+def _field_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    for name in dict.fromkeys((*old, *new)):
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from _field_differences(before, after)
+        elif before != after:
+            yield f"{name} {_value(before)} -> {_value(after)}"
+
+
+def _value(value: Any) -> str:
+    text = "default" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+# As a table
+
+MARKS: dict[Status, str] = {
+    "same": " ", "changed": "~", "renamed": "=", "added": "+", "removed": "-",
+}  # fmt: skip
+
+
+def table(comparison: Comparison, every: bool = False) -> Table:
+    """The layers that differ, or ``every`` one, marked + - ~ and = (another name)."""
+    columns = (Column("  layer"), Column("type"), Column("output"), Column("params", True))
+    told = (pair for pair in comparison.pairs if every or pair.status != "same")
+    return Table(columns, tuple(row for pair in told for row in _rows(pair)))
+
+
+def _rows(pair: Pair) -> Iterator[Row]:
+    shown = pair.second or pair.first
+    assert shown is not None
+    cells = (
+        f"{MARKS[pair.status]} {shown.path}",
+        shown.type,
+        ", ".join(map(image_shape, shown.shapes)),
+        exact(shown.weights),
+    )
+    yield Row(cells, "" if pair.status == "same" else "module")
+    for difference in pair.differences:
+        yield Row((f"    {difference}", "", "", ""), "note")
+
+
+def totals(comparison: Comparison, names: tuple[str, str]) -> Table:
+    """What each net takes in all, and the second as a multiple of the first."""
+    columns = (
+        Column("total"), Column(names[0], True), Column(names[1], True), Column("B / A", True),
+    )  # fmt: skip
+    a, b = comparison.first, comparison.second
+    one, two = a.cost.total, b.cost.total
+    images = ((a.batch or 1), (b.batch or 1))
+    numbers = (
+        ("layers", len(a.layers), len(b.layers), exact),
+        ("parameters", one.parameters, two.parameters, exact),
+        ("statistics", one.statistics, two.statistics, exact),
+        ("MACs an image", one.macs // images[0], two.macs // images[1], short),
+        ("memory an image", a.blob_bytes // images[0], b.blob_bytes // images[1], size),
+        ("batch", images[0], images[1], exact),
+    )
+    rows = (
+        Row((name, show(left) or "0", show(right) or "0", _ratio(left, right)))
+        for name, left, right, show in numbers
+    )
+    return Table(columns, tuple(rows))
+
+
+def _ratio(left: int, right: int) -> str:
+    return f"{right / left:.2f}" if left else ""
+
+
+def to_json(comparison: Comparison) -> dict[str, Any]:
+    """Everything as plain values; layers that are the same are counted, not listed."""
+    statuses: tuple[Status, ...] = ("same", "changed", "renamed", "added", "removed")
+    return {
+        "equal": comparison.equal,
+        "counts": {status: comparison.count(status) for status in statuses},
+        "totals": [_total(comparison.first), _total(comparison.second)],
+        "layers": [_pair_json(pair) for pair in comparison.pairs if pair.status != "same"],
+    }
+
+
+def _total(profile: Profile) -> dict[str, Any]:
+    total = profile.cost.total
+    return {
+        "net": profile.graph.name,
+        "batch": profile.batch,
+        "layers": len(profile.layers),
+        "parameters": total.parameters,
+        "statistics": total.statistics,
+        "macs": total.macs,
+        "activation_bytes": profile.blob_bytes,
+        "complete": profile.complete,
+    }
+
+
+def _pair_json(pair: Pair) -> dict[str, Any]:
+    return {
+        "status": pair.status,
+        "first": line_json(pair.first) if pair.first else None,
+        "second": line_json(pair.second) if pair.second else None,
+        "differences": list(pair.differences),
+    }
