@@ -52,4 +52,4 @@ def _counts(result: Comparison) -> str:
         return f"the nets have the same {len(result.pairs)} layers"
     statuses: tuple[Status, ...] = ("added", "removed", "changed", "renamed", "same")
     told = [f"{number} {status}" for status in statuses if (number := result.count(status))]
-    return "layers: " + ", ".join(told) + " (`=` is alike but for its name)"
+    return "layers: " + ", ".join(told)
