@@ -69,6 +69,10 @@ class Draft:
         slots = self._readers[value]
         return self._slots[slots[0]] if len(slots) == 1 and value not in self.outputs else None
 
+    def is_needed(self, value: str) -> bool:
+        """Whether a value is asked for or read."""
+        return value in self.outputs or bool(self._readers[value])
+
     def shape(self, value: str) -> Shape:
         """The shape of a value."""
         shape = self._values[value].shape
@@ -104,6 +108,11 @@ class Draft:
         """Take a node out; what it produced must be produced or be read by others no more."""
         self._take_out(self._slot_of[name])
         self._changed = True
+
+    def remove_unneeded(self, node: Node) -> None:
+        """Take a node out if nothing it produces is asked for or read."""
+        if not any(self.is_needed(value) for value in node.outputs):
+            self.remove(node.name)
 
     def _take_out(self, slot: int) -> None:
         node = self._slots[slot]

@@ -15,7 +15,6 @@ They are worked out by the ops' definitions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -106,12 +105,8 @@ def _parameter_node(node: Node, parameter: str, shape: Shape) -> Node:
 def _drop_unread(draft: Draft, value: str) -> None:
     """Take out a constant that nothing reads any more."""
     node = draft.producer(value)
-    if node is not None and node.op == "Parameter" and _is_unread(draft, node.outputs):
-        draft.remove(node.name)
-
-
-def _is_unread(draft: Draft, values: Sequence[str]) -> bool:
-    return not any(v in draft.outputs or draft.readers(v) for v in values)
+    if node is not None and node.op == "Parameter":
+        draft.remove_unneeded(node)
 
 
 def _has_constant_operand(draft: Draft, node: Node) -> bool:

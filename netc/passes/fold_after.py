@@ -26,6 +26,7 @@ from netc.passes.linear import (
     PRODUCTS,
     channels_are_axis_one,
     is_product,
+    is_tame,
     preceded_by,
     product_of,
     reaches_beyond,
@@ -59,9 +60,9 @@ def _fold(draft: Draft, node: Node, affine: Affine, log: Log) -> None:
         folded = replace(reader, inputs=node.inputs, spans=node.spans + reader.spans)
         draft.put(reader.name, with_product(draft, folded, product))
     draft.remove(node.name)
-    ops = " and ".join(dict.fromkeys(reader.op for reader in readers))
+    what = readers[0].op if len(readers) == 1 else f"{len(readers)} products"
     names = [reader.name for reader in readers]
-    log.did(f"{node.op} folded into the {ops} after it", node.name, *names, saved=saved)
+    log.did(f"{node.op} folded into the {what} after it", node.name, *names, saved=saved)
 
 
 def _obstacle(draft: Draft, value: str, readers: list[Node], affine: Affine) -> str | None:
@@ -75,17 +76,20 @@ def _obstacle(draft: Draft, value: str, readers: list[Node], affine: Affine) -> 
             return f"`{reader.name}` multiplies several values by the same weights"
         if not channels_are_axis_one(reader.params, draft.shape(value)):
             return f"the channels of `{reader.name}` are not axis 1"
-        if np.any(affine.shift != 0) and not _sees_inside(draft, reader):
-            return f"the padding of `{reader.name}` is zero after the shift, not before it"
-    return None
+        if np.any(affine.shift != 0) and (why := _no_place_for_shift(draft, reader)):
+            return why
+    return None if is_tame(affine) else "its factors are too large for weights"
 
 
-def _sees_inside(draft: Draft, reader: Node) -> bool:
-    """Whether every output of a product is a sum over all of its weights."""
+def _no_place_for_shift(draft: Draft, reader: Node) -> str | None:
+    """Why a shift would not reach every output of a product through all of its weights."""
+    if reader.op == "Convolution" and reaches_beyond(draft, reader):
+        return f"the padding of `{reader.name}` is zero after the shift, not before it"
     if reader.op == "Deconvolution":
         axes = reader.params.window.axes(draft.shape(reader.inputs[0])[2:])
-        return all((axis.kernel, axis.stride, axis.pad) == (1, 1, 0) for axis in axes)
-    return reader.op == "InnerProduct" or not reaches_beyond(draft, reader)
+        if any((axis.kernel, axis.stride, axis.pad) != (1, 1, 0) for axis in axes):
+            return f"outputs of `{reader.name}` are sums over different weights"
+    return None
 
 
 FOLD_AFTER = Pass("fold-into-product-after", fold_after)

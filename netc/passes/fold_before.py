@@ -30,6 +30,7 @@ from netc.passes.linear import (
     channels_are_axis_one,
     followed_by,
     is_product,
+    is_tame,
     product_of,
     with_product,
 )
@@ -88,6 +89,8 @@ def _why_no_map(node: Node) -> str:
 def _fold(draft: Draft, node: Node, affine: Affine, pending: dict[str, Affine], log: Log) -> None:
     value = node.inputs[0]
     try:
+        if not is_tame(affine):
+            raise _DeclinedError("its factors are too large for weights")
         shares = list(_shares(draft, value, affine, 0, node))
     except _DeclinedError as why:
         if why.told:
@@ -99,11 +102,11 @@ def _fold(draft: Draft, node: Node, affine: Affine, pending: dict[str, Affine], 
         product = draft.node(share.name)
         draft.put(share.name, replace(product, spans=product.spans + node.spans))
     names = [share.name for share in shares]
-    ops = " and ".join(dict.fromkeys(draft.node(name).op for name in names))
+    what = draft.node(names[0]).op if len(names) == 1 else f"{len(names)} products"
     saved = elements(draft, node)
     draft.remove(node.name)
     draft.rename(value, node.outputs[0])
-    log.did(f"{node.op} folded into the {ops} before it", node.name, *names, saved=saved)
+    log.did(f"{node.op} folded into the {what} before it", node.name, *names, saved=saved)
 
 
 def _shares(draft: Draft, value: str, affine: Affine, start: int, reader: Node) -> Iterator[_Share]:
@@ -143,7 +146,7 @@ def _check_pooling(draft: Draft, node: Node, affine: Affine, start: int) -> None
     channels = draft.shape(node.inputs[0])[1]
     shift = affine.shift[start : start + channels]
     if np.any(shift != 0) and not averages_inside(node.params, draft.shape(node.inputs[0])):
-        raise _DeclinedError(f"`{node.name}` averages padding too, which has no shift")
+        raise _DeclinedError(f"`{node.name}` has windows beyond its input, where there is no shift")
 
 
 def _part_shares(draft: Draft, node: Node, affine: Affine, start: int) -> Iterator[_Share]:

@@ -72,7 +72,7 @@ def _rejoin(draft: Draft, node: Node, log: Log) -> None:
     draft.remove(node.name)
     draft.redirect(node.outputs[0], cut.inputs[0])
     log.did("Concat puts together what was sliced", node.name, cut.name)
-    _remove_unread(draft, cut)
+    draft.remove_unneeded(cut)
 
 
 def _recover(draft: Draft, node: Node, log: Log) -> None:
@@ -91,19 +91,14 @@ def _recover(draft: Draft, node: Node, log: Log) -> None:
         elif draft.readers(value):
             draft.redirect(value, known[reach])
             log.did(f"`{value}` is the part `{known[reach]}`", node.name, whole.name)
-    _remove_unread(draft, node)
-    _remove_unread(draft, whole)
+    draft.remove_unneeded(node)
+    draft.remove_unneeded(whole)
 
 
 def _ranges(draft: Draft, values: Sequence[str], axis: int) -> list[tuple[int, int]]:
     """Where each value begins and ends, laid one after another along an axis."""
     ends = list(accumulate((draft.shape(v)[axis] for v in values), initial=0))
     return list(pairwise(ends))
-
-
-def _remove_unread(draft: Draft, node: Node) -> None:
-    if not any(v in draft.outputs or draft.readers(v) for v in node.outputs):
-        draft.remove(node.name)
 
 
 SIMPLIFY_JOINS = Pass("simplify-joins", simplify_joins, exact=True)

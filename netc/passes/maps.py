@@ -32,8 +32,7 @@ def affine_of(draft: Draft, node: Node) -> Affine | None:
     if rule is None or len(node.inputs) != 1 or len(draft.shape(node.inputs[0])) < 2:
         return None
     arrays = [draft.array(name) for name in node.parameters]
-    affine = rule(node.params, [draft.shape(node.inputs[0])], arrays)
-    return affine if affine is not None and is_tame(affine) else None
+    return rule(node.params, [draft.shape(node.inputs[0])], arrays)
 
 
 def composed(first: Affine, then: Affine) -> Affine:
@@ -51,7 +50,7 @@ def merge_maps(graph: Graph, log: Log) -> Graph:
     draft = Draft(graph)
     for node in draft:
         chain, affine = _chain(draft, node)
-        if affine is not None and len(chain) > 1:
+        if affine is not None and len(chain) > 1 and is_tame(affine):
             saved = elements(draft, node) * (len(chain) - 1)
             ops = " and ".join(n.op for n in chain)
             log.did(f"{ops} are one Scale", *(n.name for n in chain), saved=saved)

@@ -89,7 +89,7 @@ def _obstacle(draft: Draft, convolution: Node, pool: Node) -> str | None:
         return None
     if averages_inside(pool.params, draft.shape(pool.inputs[0])):
         return None
-    return f"`{pool.name}` averages padding too, which has no bias"
+    return f"`{pool.name}` has windows beyond its input, where there is no bias"
 
 
 def _swap(draft: Draft, convolution: Node, pool: Node, pooled: Shape) -> None:

@@ -76,8 +76,7 @@ def _read_through(draft: Draft, before: Node, node: Node, log: Log) -> None:
     params = replace(node.params, axis=axis)
     draft.put(node.name, replace(node, params=params, inputs=before.inputs))
     log.did(f"InnerProduct reads what the {before.op} before it reads", node.name, before.name)
-    if not draft.readers(before.outputs[0]) and before.outputs[0] not in draft.outputs:
-        draft.remove(before.name)
+    draft.remove_unneeded(before)
 
 
 MERGE_RESHAPES = Pass("merge-reshapes", merge_reshapes, exact=True)

@@ -34,6 +34,7 @@ from netc.passes.base import Log, Pass
 from netc.passes.epilogue import ACTIVATIONS
 from netc.passes.linear import Product, channels_are_axis_one, is_product, product_of, with_product
 from netc.passes.maps import MAPS
+from netc.passes.reshapes import VIEWS
 
 
 def whole_window_products(graph: Graph, log: Log) -> Graph:
@@ -64,9 +65,13 @@ def _convert(draft: Draft, node: Node, log: Log) -> None:
     value, shape = node.outputs[0], draft.shape(node.outputs[0])
     flat = draft.fresh_value(f"{value}~flat", value, shape[:2])
     vector = replace(with_product(draft, node, product), op="InnerProduct", outputs=(flat,))
+    before = draft.producer(node.inputs[0])
     draft.put(node.name, replace(vector, inputs=_read_flat(draft, node)))
+    if before is not None and before.op == "Reshape":
+        draft.remove_unneeded(before)
     last, value, flat = _sink(draft, vector.name, value, flat)
-    if draft.readers(value) or value in draft.outputs:
+    _drop_flattens(draft, value, flat)
+    if draft.is_needed(value):
         name = f"{last}~shape"
         reshape = Node(name, "Reshape", ReshapeParams(shape), (flat,), (value,))
         draft.put_after(last, reshape)
@@ -91,6 +96,16 @@ def _sink(draft: Draft, last: str, value: str, flat: str) -> tuple[str, str, str
         draft.put(reader.name, replace(reader, inputs=(flat,), outputs=(output,)))
         last, flat = reader.name, output
     return last, value, flat
+
+
+def _drop_flattens(draft: Draft, value: str, flat: str) -> None:
+    """Let what reads a Flatten of the value read the flat one."""
+    for reader in draft.readers(value):
+        output = reader.outputs[0] if reader.outputs else ""
+        same = reader.op in VIEWS and draft.shape(output) == draft.shape(flat)
+        if same and output not in draft.outputs:
+            draft.remove(reader.name)
+            draft.redirect(output, flat)
 
 
 def _takes_flat(draft: Draft, node: Node) -> bool:

@@ -89,5 +89,3 @@ def test_an_unknown_pass_is_named() -> None:
     text = Path(GOLDEN / "layers" / "ReLU__00.prototxt")
     with pytest.raises(NetcError, match=r"unknown-pass.*fuse-epilogue"):
         netc.compile(text, optimize=["fuse-epilogue"])
-
-
