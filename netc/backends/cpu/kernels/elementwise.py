@@ -16,9 +16,12 @@ from numba import njit, types
 from netc.backends.cpu.kernels.functions import (
     ACTIVATIONS,
     emit_abs,
+    emit_any_log,
     emit_exp,
     emit_max,
     emit_min,
+    emit_power,
+    emit_softplus,
     emit_sqrt,
 )
 from netc.backends.cpu.kernels.simd import (
@@ -126,7 +129,7 @@ def _reader(size: int) -> Any:
 
 def _apply(width: int, operations: tuple[str, ...], part: bool) -> Any:
     def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
-        place = _Place(b, *values[:3], width, values[3] if part else None)
+        place = _Place(b, values[0], values[1], values[2], width, values[3] if part else None)
         value = place.load(_FIELDS["input"])
         for name, index in _numbered(operations):
             value = _operate(name, place, value, index)
@@ -160,6 +163,7 @@ _OPERATIONS: dict[str, Callable[[_Place, Any, int], Any]] = {
     "multiply": lambda p, x, i: p.b.fmul(x, p.load(i)),
     "divide": lambda p, x, i: p.b.fdiv(x, p.load(i)),
     "maximum": lambda p, x, i: emit_max(p.b, p.load(i), x),
+    "exceeding": lambda p, x, i: emit_max(p.b, x, p.load(i)),
     "minimum": lambda p, x, i: emit_min(p.b, p.load(i), x),
     "scale": lambda p, x, i: p.b.fmul(x, p.constants(i)),
     "bias": lambda p, x, i: p.b.fadd(x, p.constants(i)),
@@ -168,5 +172,10 @@ _OPERATIONS: dict[str, Callable[[_Place, Any, int], Any]] = {
     "square": lambda p, x, i: p.b.fmul(x, x),
     "root": lambda p, x, i: emit_sqrt(p.b, x),
     "exponential": lambda p, x, i: emit_exp(p.b, x),
+    "logarithm": lambda p, x, i: emit_any_log(p.b, x),
+    "power": lambda p, x, i: emit_power(p.b, x, p.number(i), p.number(i + 1)),
+    "softplus": lambda p, x, i: emit_softplus(p.b, x),
+    "at most": lambda p, x, i: emit_min(p.b, p.number(i), x),
+    "constant": lambda p, x, i: p.number(i),
     "threshold": _threshold,
 }

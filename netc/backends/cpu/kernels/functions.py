@@ -93,6 +93,36 @@ def emit_log(b: ir.IRBuilder, x: Any) -> Any:
     return emit_fma(b, power, same(n, 0.693359375), b.fadd(m, y))
 
 
+def emit_any_log(b: ir.IRBuilder, x: Any) -> Any:
+    """The natural logarithm of any number: -inf of 0, nan below, denormals too."""
+    n = x.type.count
+    tiny = b.fcmp_ordered("<", x, same(n, 2.0**-126))
+    scaled = b.select(tiny, b.fmul(x, same(n, 2.0**24)), x)
+    shift = b.select(tiny, same(n, -24 * 0.693147180559945), same(n, 0.0))
+    y = b.fadd(emit_log(b, scaled), shift)
+    infinity = same(n, float("inf"))
+    y = b.select(b.fcmp_unordered("==", x, infinity), x, y)  # of infinity and what is no number
+    y = b.select(b.fcmp_ordered("==", x, same(n, 0.0)), b.fneg(infinity), y)
+    return b.select(b.fcmp_ordered("<", x, same(n, 0.0)), same(n, float("nan")), y)
+
+
+def emit_power(b: ir.IRBuilder, x: Any, power: Any, parity: Any) -> Any:
+    """X to the power; of negative x it is nan unless ``parity`` is 1 or -1: power even or odd."""
+    size = emit_exp(b, b.fmul(power, emit_any_log(b, emit_abs(b, x))))
+    zero = same(x.type.count, 0.0)
+    signed = b.select(b.fcmp_ordered("<", parity, zero), b.fneg(size), size)
+    fraction = b.fcmp_ordered("==", parity, zero)
+    signed = b.select(fraction, same(x.type.count, float("nan")), signed)
+    return b.select(b.fcmp_ordered("<", x, zero), signed, size)
+
+
+def emit_softplus(b: ir.IRBuilder, x: Any) -> Any:
+    """log(1 + exp(x)), from the side where exp cannot overflow."""
+    one = same(x.type.count, 1.0)
+    low = emit_log(b, b.fadd(one, emit_exp(b, b.fneg(emit_abs(b, x)))))
+    return b.fadd(emit_max(b, same(x.type.count, 0.0), x), low)
+
+
 def emit_sigmoid(b: ir.IRBuilder, x: Any) -> Any:
     """1 / (1 + exp(-x))."""
     one = same(x.type.count, 1.0)
@@ -144,7 +174,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "relu": lambda b, x, first, second, slopes: emit_relu(b, x),
     "leaky": lambda b, x, first, second, slopes: emit_leaky(b, x, first),
     "prelu": lambda b, x, first, second, slopes: emit_leaky(b, x, slopes),
-    "clip": lambda b, x, first, second, slopes: emit_min(b, second, emit_max(b, first, x)),
+    "clip": lambda b, x, first, second, slopes: emit_max(b, emit_min(b, second, x), first),
     "elu": lambda b, x, first, second, slopes: emit_elu(b, x, first),
     "sigmoid": lambda b, x, first, second, slopes: emit_sigmoid(b, x),
     "tanh": lambda b, x, first, second, slopes: emit_tanh(b, x),

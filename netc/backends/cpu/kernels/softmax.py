@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from llvmlite import ir
 from numba import float32, njit
 
 from netc.backends.cpu.kernels.functions import emit_max, exp, maximum
@@ -13,7 +14,6 @@ from netc.backends.cpu.kernels.simd import (
     I32,
     _float32,
     function,
-    ir,
     load_rest,
     record,
     splat,

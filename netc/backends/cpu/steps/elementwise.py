@@ -52,8 +52,13 @@ def divide(x: View) -> Operation:
 
 
 def maximum(x: View) -> Operation:
-    """The larger of value and x."""
+    """x where it is larger, else the value."""
     return Operation("maximum", x)
+
+
+def exceeding(x: View) -> Operation:
+    """The value where it is larger, else x: another answer than maximum's if one is nan."""
+    return Operation("exceeding", x)
 
 
 def minimum(x: View) -> Operation:
@@ -76,6 +81,22 @@ def affine(factor: float, term: float) -> Operation:
     return Operation("affine", numbers=(factor, term))
 
 
+def power(exponent: float) -> Operation:
+    """Value ** exponent; nan of negative values unless the exponent is whole."""
+    parity = 0.0 if exponent % 1 else 1.0 if exponent % 2 == 0 else -1.0
+    return Operation("power", numbers=(exponent, parity))
+
+
+def at_most(limit: float) -> Operation:
+    """The value, or limit where it is larger."""
+    return Operation("at most", numbers=(limit,))
+
+
+def constant(value: float) -> Operation:
+    """One number, whatever the value."""
+    return Operation("constant", numbers=(value,))
+
+
 def threshold(limit: float) -> Operation:
     """1 where value > limit, else 0."""
     return Operation("threshold", numbers=(limit,))
@@ -91,6 +112,8 @@ ABSOLUTE = Operation("absolute")
 SQUARE = Operation("square")
 ROOT = Operation("root")
 EXPONENTIAL = Operation("exponential")
+LOGARITHM = Operation("logarithm")
+SOFTPLUS = Operation("softplus")
 
 
 def chain_step(name: str, x: View, y: View, operations: Sequence[Operation]) -> Step:

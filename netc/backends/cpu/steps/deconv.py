@@ -1,0 +1,110 @@
+"""Steps of deconvolutions: for each position within a stride a convolution of its own.
+
+Output row y gets kernel rows k with (y + pad - dilation * k) divisible by the stride, from input
+row (y + pad - dilation * k) / stride. So the outputs of one phase, y modulo stride, are a
+convolution of stride 1 with some of the taps, whose outputs lie a stride apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.program import Step
+from netc.backends.cpu.steps.conv import Geometry
+from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
+from netc.backends.cpu.steps.product import Product, product_step
+from netc.backends.cpu.views import View, moved
+
+Array = NDArray[np.float32]
+
+
+class _Phase(NamedTuple):
+    """The outputs ``start``, start + stride, ... of one axis, and their taps."""
+
+    start: int
+    size: int
+    taps: list[int]
+    offsets: list[int]
+
+
+def deconv_steps(
+    name: str,
+    x: View,
+    y: View,
+    weights: Array,
+    geometry: Geometry,
+    target: Machine,
+    epilogue: Epilogue = PLAIN,
+) -> list[Step]:
+    """A deconvolution, as stride * stride steps at most.
+
+    Args:
+        name: the layer's.
+        x: input.
+        y: output.
+        weights: (inputs, outputs / groups, kernel h, kernel w), Caffe's order.
+        geometry: of the convolution that this one is the transpose of.
+        target: the machine.
+        epilogue: bias, residual and activation.
+    """
+    flipped = _by_outputs(weights, geometry.groups)
+    return [
+        _phase_step(name, x, y, flipped, geometry, rows, columns, target, epilogue)
+        for rows in phases(y.h, 0, geometry)
+        for columns in phases(y.w, 1, geometry)
+    ]
+
+
+def _by_outputs(weights: Array, groups: int) -> Array:
+    """(inputs, outputs / groups, ...) -> (outputs, inputs / groups, ...)."""
+    inputs, outputs, *kernel = weights.shape
+    split = weights.reshape(groups, inputs // groups, outputs, *kernel)
+    return split.swapaxes(1, 2).reshape(groups * outputs, inputs // groups, *kernel)
+
+
+def phases(size: int, axis: int, geometry: Geometry) -> Iterator[_Phase]:
+    """The phases of an axis of ``size`` outputs."""
+    stride, pad = geometry.stride[axis], geometry.pad[axis]
+    dilation, kernel = geometry.dilation[axis], geometry.kernel[axis]
+    for start in range(min(stride, size)):
+        taps = [k for k in range(kernel) if (start + pad - dilation * k) % stride == 0]
+        offsets = [(start + pad - dilation * k) // stride for k in taps]
+        yield _Phase(start, math.ceil((size - start) / stride), taps, offsets)
+
+
+def _phase_step(
+    name: str,
+    x: View,
+    y: View,
+    weights: Array,
+    geometry: Geometry,
+    rows: _Phase,
+    columns: _Phase,
+    target: Machine,
+    epilogue: Epilogue,
+) -> Step:
+    offsets = np.array([(v, u) for v in rows.offsets for u in columns.offsets], np.int64)
+    chosen = weights[:, :, rows.taps][:, :, :, columns.taps]
+    spacing = (y.h * y.w, geometry.stride[0] * y.w, geometry.stride[1])
+    product = Product(
+        offsets.reshape(-1, 2),
+        chosen.reshape(*weights.shape[:2], len(offsets)),
+        groups=geometry.groups,
+        spacing=spacing,
+    )
+    residual = epilogue.residual
+    shifted = replace(epilogue, residual=_shifted(residual, rows, columns) if residual else None)
+    return product_step(name, x, [_shifted(y, rows, columns)], product, target, shifted)
+
+
+def _shifted(y: View, rows: _Phase, columns: _Phase) -> View:
+    """The view that starts at a phase's first output and has its size."""
+    first = (rows.start * y.w + columns.start) * y.ld
+    return replace(y, place=moved(y.place, first), h=rows.size, w=columns.size)

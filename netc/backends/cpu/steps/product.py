@@ -1,0 +1,202 @@
+"""Implicit matrix products: the step that dense convolutions and deconvolutions become."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.backends.cpu import jit
+from netc.backends.cpu.layouts import ConvArgs, PanelArgs
+from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.memory import aligned_zeros
+from netc.backends.cpu.program import Step
+from netc.backends.cpu.steps.blocking import Blocking, choose_blocking
+from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
+from netc.backends.cpu.views import View, moved
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Product:
+    """What each output pixel sums up.
+
+    Args:
+        offsets: (taps, 2) int64: output pixel (i, j) sees input pixel stride * (i, j) + offset;
+            what lies outside the input is zero.
+        weights: (outputs, channels of a group * run, taps).
+        stride: vertical and horizontal.
+        groups: of channels.
+        run: neighbouring input pixels that a tap reads together.
+        spacing: how far apart (images, rows, columns) of outputs are, counted in pixels of the
+            output's view; None where they follow each other.
+    """
+
+    offsets: NDArray[np.int64]
+    weights: Array
+    stride: tuple[int, int] = (1, 1)
+    groups: int = 1
+    run: int = 1
+    spacing: tuple[int, int, int] | None = None
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether each output pixel sees only the input pixel of its own index."""
+        one = self.stride == (1, 1) and self.run == 1 and self.spacing is None
+        return one and self.offsets.tolist() == [[0, 0]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """Output channels that lie together, their weights, and where both sides start."""
+
+    y: View
+    weights: Array
+    first: int
+    source: int
+
+
+def product_step(
+    name: str,
+    x: View,
+    outputs: Sequence[View],
+    product: Product,
+    target: Machine,
+    epilogue: Epilogue = PLAIN,
+    blocking: Blocking | None = None,
+) -> Step:
+    """The step of a product; see :func:`netc.backends.cpu.steps.conv.conv_step`."""
+    y, depth = outputs[0], max(1, math.prod(product.weights.shape[1:]))
+    parts = list(_parts(outputs, product, x.c))
+    cut = blocking or choose_blocking(y.pixels, [p.y.c for p in parts], depth, target)
+    lanes = cut.columns * target.width
+    rows = [row for part in parts for row in _panel_rows(part, lanes, epilogue)]
+    tiles = math.ceil(y.pixels / cut.rows)
+    return Step(
+        name,
+        _kernel(product, epilogue, cut),
+        (*_header(x, y, product, epilogue, cut, len(rows)), *chain.from_iterable(rows)),
+        units=math.ceil(tiles / cut.tiles) * math.ceil(len(rows) / cut.panels),
+        scratch=8 * cut.rows * (len(product.offsets) + 1),
+    )
+
+
+def _header(
+    x: View, y: View, product: Product, epilogue: Epilogue, cut: Blocking, panels: int
+) -> ConvArgs:
+    image, row, step = product.spacing or (y.h * y.w, y.w, 1)
+    return ConvArgs(
+        input=x.place,
+        ld=4 * x.ld,
+        height=x.h,
+        width=x.w,
+        out_height=y.h,
+        out_width=y.w,
+        pixels=y.pixels,
+        stride_y=product.stride[0],
+        stride_x=product.stride[1],
+        taps=len(product.offsets),
+        offsets=product.offsets,
+        channels=product.weights.shape[1],
+        zeros=aligned_zeros((x.c * product.run,)),
+        panels=panels,
+        tiles_per_unit=cut.tiles,
+        panels_per_unit=cut.panels,
+        panel_major=int(cut.panel_major),
+        out_image=image,
+        out_row=row,
+        out_step=step,
+        first=epilogue.activation.first,
+        second=epilogue.activation.second,
+    )
+
+
+def _kernel(product: Product, epilogue: Epilogue, cut: Blocking) -> jit.KernelSpec:
+    return jit.spec(
+        "conv",
+        "convolve",
+        rows=cut.rows,
+        columns=cut.columns,
+        activation=epilogue.activation.kind,
+        residual=epilogue.residual is not None,
+        pointwise=product.pointwise,
+    )
+
+
+def _parts(outputs: Sequence[View], product: Product, inputs: int) -> Iterator[_Part]:
+    """The output channels cut where views or groups end."""
+    size = product.weights.shape[0] // product.groups
+    first = 0
+    for view in outputs:
+        start = 0
+        while start < view.c:
+            stop = min(view.c, (first // size + 1) * size - first + start)
+            source = first // size * (inputs // product.groups)
+            weights = product.weights[first : first + stop - start]
+            yield _Part(view.channels(start, stop), weights, first, source)
+            first += stop - start
+            start = stop
+
+
+def pack_weights(weights: Array, lanes: int) -> Array:
+    """(outputs, inputs, taps) -> (panels, taps, inputs, lanes), zeros in the lanes over."""
+    outputs, inputs, taps = weights.shape
+    packed = aligned_zeros((math.ceil(outputs / lanes), taps, inputs, lanes))
+    for k, panel in enumerate(packed):
+        part = weights[k * lanes : (k + 1) * lanes]
+        panel[:, :, : len(part)] = part.transpose(2, 1, 0)
+    return packed
+
+
+def pack_channels(values: Array | None, lanes: int, count: int) -> Array:
+    """(channels,) -> (panels, lanes); zeros where there is none."""
+    padded = aligned_zeros((math.ceil(count / lanes), lanes))
+    if values is not None:
+        padded.reshape(-1)[:count] = values
+    return padded
+
+
+def _panel_rows(part: _Part, lanes: int, epilogue: Epilogue) -> list[PanelArgs]:
+    """The argument rows of a part's panels."""
+    packed = pack_weights(part.weights, lanes)
+    return panel_rows(packed, part.y, part.first, 4 * part.source, lanes, epilogue)
+
+
+def panel_rows(
+    packed: Array, y: View, first: int, source: int, lanes: int, epilogue: Epilogue
+) -> list[PanelArgs]:
+    """The argument rows of packed panels.
+
+    Args:
+        packed: one array a panel.
+        y: output of these panels.
+        first: the first of these channels among all outputs.
+        source: bytes from an input pixel's start to the channels that they see.
+        lanes: channels of a panel.
+        epilogue: bias, residual and activation of all outputs.
+    """
+    here = slice(first, first + y.c)
+    bias = None if epilogue.bias is None else epilogue.bias[here]
+    slopes = epilogue.activation.slopes
+    biases = pack_channels(bias, lanes, y.c)
+    slopes = biases if slopes is None else pack_channels(slopes[here], lanes, y.c)
+    residual = epilogue.residual
+    return [
+        PanelArgs(
+            weights=packed[k],
+            bias=biases[k],
+            input_offset=source,
+            output=moved(y.place, k * lanes),
+            output_ld=4 * y.ld,
+            channels=min(lanes, y.c - k * lanes),
+            residual=moved(residual.place, first + k * lanes) if residual else 0,
+            residual_ld=4 * residual.ld if residual else 0,
+            slopes=slopes[k],
+        )
+        for k in range(len(packed))
+    ]
