@@ -216,8 +216,8 @@ def _line(result: Mapping[str, Any]) -> str:
     times = result["milliseconds"]
     peers = "  ".join(f"{k} {v:.1f}" for k, v in times.items() if k != "netc")
     ratio = f"{result['ratio']:.2f}" if result["ratio"] else "-"
-    worst = max(result["disagreement"].values(), default=0.0)
-    note = f"  ANSWERS DIFFER by {worst:.1e}" if worst > 1e-3 else ""
+    differ = {k: v for k, v in result["disagreement"].items() if v > 1e-3}
+    note = "".join(f"  {k}'s answer differs by {v:.1e}" for k, v in differ.items())
     head = f"{result['net']:14} {result['batch']:5} {result['threads']:7}"
     return f"{head}  {times['netc']:7.1f}  ({peers})  {ratio}{note}"
 
