@@ -99,7 +99,7 @@ def profile(graph: Graph, layers: Sequence[Message]) -> Profile:
         graph: with shapes as far as they can be inferred, before passes.
         layers: the LayerParameters of its state, in order.
     """
-    known = _known_part(graph)
+    known = known_part(graph)
     cost = graph_cost(known)
     source = _source(graph)
     fields = receptive_fields(known, source) if source and graph.values[source].shape else {}
@@ -117,7 +117,7 @@ def _source(graph: Graph) -> str | None:
     return next(spatial, graph.inputs[0] if graph.inputs else None)
 
 
-def _known_part(graph: Graph) -> Graph:
+def known_part(graph: Graph) -> Graph:
     """The graph of the nodes all of whose shapes are known."""
     values = {name: value for name, value in graph.values.items() if value.shape is not None}
     nodes = tuple(
