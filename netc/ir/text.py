@@ -49,7 +49,7 @@ def _shape(shape: Shape | None) -> str:
 
 
 def _parameter(parameter: Parameter) -> str:
-    owner = f" of {_name(parameter.owner)}" if parameter.owner else ""
+    owner = f" of {_name(parameter.owner)}" if parameter.owner is not None else ""
     return f"param {_name(parameter.name)} = {_shape(parameter.shape)}{owner}"
 
 
@@ -101,7 +101,7 @@ def _quoted(name: str) -> str:
 
 
 _TOKEN = r'(?:"(?:[^"\\]|\\.)*"|[A-Za-z0-9_/\-.@#~]+)'
-_SIZES = r"(?:\?|scalar|[0-9x]+)"
+_SIZES = r"(?:\?|scalar|[0-9]+(?:x[0-9]+)*)"
 _OUT = rf"{_TOKEN}: {_SIZES}"
 _HEAD = re.compile(rf"graph ({_TOKEN}) (\w+)")
 _INPUT = re.compile(rf"input ({_TOKEN}) = ({_SIZES})")
@@ -148,7 +148,7 @@ class _Reader:
             self.inputs.append(self._value(match[1], match[2]))
         elif match := _PARAM.fullmatch(line):
             name = _unquoted(match[1])
-            owner = _unquoted(match[3]) if match[3] else None
+            owner = _unquoted(match[3]) if match[3] is not None else None
             self.parameters[name] = Parameter(name, _parsed_shape(match[2]), owner=owner)
         elif match := _OUTPUT.fullmatch(line):
             self.outputs.append(_unquoted(match[1]))

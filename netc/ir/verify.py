@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator
 from typing import Literal
 
 from netc.diagnostics import InternalError
-from netc.ir.graph import Graph, Node
+from netc.ir.graph import Graph, Node, Parameter
+from netc.ir.types import count
 
 Phase = Literal["lowered", "inferred", "loaded"]
 
@@ -84,8 +85,7 @@ def _shapes(graph: Graph) -> Iterator[str]:
 def _arrays(graph: Graph) -> Iterator[str]:
     for name, parameter in graph.parameters.items():
         if parameter.owner is not None:
-            if parameter.owner not in graph.parameters:
-                yield f"parameter `{name}`: no owner `{parameter.owner}`"
+            yield from _owner(graph, parameter)
         elif parameter.array is None:
             yield f"parameter `{name}`: it has no array"
         elif parameter.array.shape != parameter.shape:
@@ -93,3 +93,17 @@ def _arrays(graph: Graph) -> Iterator[str]:
                 f"parameter `{name}`: its array is {parameter.array.shape} and its shape "
                 f"{parameter.shape}"
             )
+
+
+def _owner(graph: Graph, parameter: Parameter) -> Iterator[str]:
+    """A shared parameter has its owner's elements, in another shape."""
+    name, owner = parameter.name, graph.parameters.get(parameter.owner or "")
+    if owner is None:
+        yield f"parameter `{name}`: no owner `{parameter.owner}`"
+    elif owner.owner is not None:
+        yield f"parameter `{name}`: its owner `{owner.name}` has no elements of its own"
+    elif count(parameter.shape or ()) != count(owner.shape or ()):
+        yield (
+            f"parameter `{name}`: its {count(parameter.shape or ())} elements are not the "
+            f"{count(owner.shape or ())} of its owner `{owner.name}`"
+        )
