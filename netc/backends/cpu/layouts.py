@@ -160,6 +160,7 @@ CHAIN_ARGUMENTS = {
     "multiply": 2,
     "divide": 2,
     "maximum": 2,
+    "exceeding": 2,
     "minimum": 2,
     "scale": 1,
     "bias": 1,
@@ -168,6 +169,11 @@ CHAIN_ARGUMENTS = {
     "square": 0,
     "root": 0,
     "exponential": 0,
+    "logarithm": 0,
+    "power": 2,
+    "softplus": 0,
+    "at most": 1,
+    "constant": 1,
     "threshold": 1,
     "none": 2,
     "relu": 2,
@@ -221,3 +227,36 @@ class TransposeArgs(NamedTuple):
     columns: Any
     block_rows: Any
     block_columns: Any
+
+
+class DepthwiseArgs(NamedTuple):
+    """A convolution of each channel by itself; out_image, ... count pixels of the output."""
+
+    input: Any
+    ld: Any
+    height: Any
+    width: Any
+    out_height: Any
+    out_width: Any
+    channels: Any
+    kernel_y: Any
+    kernel_x: Any
+    stride_y: Any
+    stride_x: Any
+    pad_y: Any
+    pad_x: Any
+    dilation_y: Any
+    dilation_x: Any
+    weights: Any
+    tap: Any
+    bias: Any
+    slopes: Any
+    output: Any
+    output_ld: Any
+    out_image: Any
+    out_row: Any
+    out_step: Any
+    residual: Any
+    residual_ld: Any
+    first: Any
+    second: Any

@@ -25,7 +25,7 @@ from netc.backends.cpu.views import View, moved
 Array = NDArray[np.float32]
 
 
-class _Phase(NamedTuple):
+class Phase(NamedTuple):
     """The outputs ``start``, start + stride, ... of one axis, and their taps."""
 
     start: int
@@ -69,14 +69,14 @@ def _by_outputs(weights: Array, groups: int) -> Array:
     return split.swapaxes(1, 2).reshape(groups * outputs, inputs // groups, *kernel)
 
 
-def phases(size: int, axis: int, geometry: Geometry) -> Iterator[_Phase]:
+def phases(size: int, axis: int, geometry: Geometry) -> Iterator[Phase]:
     """The phases of an axis of ``size`` outputs."""
     stride, pad = geometry.stride[axis], geometry.pad[axis]
     dilation, kernel = geometry.dilation[axis], geometry.kernel[axis]
     for start in range(min(stride, size)):
         taps = [k for k in range(kernel) if (start + pad - dilation * k) % stride == 0]
         offsets = [(start + pad - dilation * k) // stride for k in taps]
-        yield _Phase(start, math.ceil((size - start) / stride), taps, offsets)
+        yield Phase(start, math.ceil((size - start) / stride), taps, offsets)
 
 
 def _phase_step(
@@ -85,8 +85,8 @@ def _phase_step(
     y: View,
     weights: Array,
     geometry: Geometry,
-    rows: _Phase,
-    columns: _Phase,
+    rows: Phase,
+    columns: Phase,
     target: Machine,
     epilogue: Epilogue,
 ) -> Step:
@@ -100,11 +100,11 @@ def _phase_step(
         spacing=spacing,
     )
     residual = epilogue.residual
-    shifted = replace(epilogue, residual=_shifted(residual, rows, columns) if residual else None)
-    return product_step(name, x, [_shifted(y, rows, columns)], product, target, shifted)
+    later = replace(epilogue, residual=shifted(residual, rows, columns) if residual else None)
+    return product_step(name, x, [shifted(y, rows, columns)], product, target, later)
 
 
-def _shifted(y: View, rows: _Phase, columns: _Phase) -> View:
+def shifted(y: View, rows: Phase, columns: Phase) -> View:
     """The view that starts at a phase's first output and has its size."""
     first = (rows.start * y.w + columns.start) * y.ld
     return replace(y, place=moved(y.place, first), h=rows.size, w=columns.size)

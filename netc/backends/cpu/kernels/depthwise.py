@@ -1,0 +1,155 @@
+"""Convolution of each channel by itself, vectorised over channels. Units are rows of outputs.
+
+Within a row, runs of ``BLOCK`` outputs whose taps all lie inside the input's width share loads of
+pixels and weights. Outputs near the sides are done one by one, with the addresses of taps outside
+pointing at zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import njit, types
+
+from netc.backends.cpu.kernels.functions import activation as activation_function
+from netc.backends.cpu.kernels.lanes import loader, storer
+from netc.backends.cpu.kernels.simd import (
+    Vector,
+    as_float,
+    emit_fma,
+    emit_load,
+    fma,
+    function,
+    i64,
+    load,
+    record,
+    splat,
+    vector,
+)
+from netc.backends.cpu.layouts import DepthwiseArgs
+from netc.backends.cpu.machine import Machine
+
+BLOCK = 4
+
+
+def depthwise(
+    machine: Machine, columns: int, stride: int, dilation: int, activation: str, residual: bool
+) -> Callable[[int, int, int, int], None]:
+    """The kernel for windows of ``columns`` taps a row, ``stride`` and ``dilation`` in a row."""
+    width = machine.width
+    whole = _single(width, False, activation, residual)
+    part = _single(width, True, activation, residual)
+    block = _block(width, columns, stride, dilation, activation, residual)
+
+    @njit(inline="always")
+    def row(a: Any, base: int, y: int, y0: int, y1: int, pixel: int, out: int) -> None:
+        main = a.channels // width * width
+        left = min(a.out_width, (a.pad_x + stride - 1) // stride)
+        inner = (a.width - 1 - (columns - 1) * dilation + a.pad_x) // stride + 1
+        right = left + max(0, min(inner, a.out_width) - left) // BLOCK * BLOCK
+        for x in range(left, right, BLOCK):
+            place = base + (x * stride - a.pad_x) * a.ld
+            for c in range(0, main, width):
+                block(a, place + 4 * c, y0, y1, out + x * a.out_step, c)
+        for x in range(a.out_width):
+            if (x < left) | (x >= right):
+                for c in range(0, main, width):
+                    whole(a, base, x, y0, y1, out + x * a.out_step, c, width)
+            if main < a.channels:
+                rest = a.channels - main
+                part(a, base, x, y0, y1, out + x * a.out_step, main, rest)
+
+    def kernel(args: int, begin: int, end: int, scratch: int) -> None:
+        a = record(DepthwiseArgs, args)
+        for unit in range(begin, end):
+            image, y = unit // a.out_height, unit % a.out_height
+            top = y * a.stride_y - a.pad_y
+            y0 = max(0, (-top + a.dilation_y - 1) // a.dilation_y)
+            y1 = min(a.kernel_y, (a.height - top + a.dilation_y - 1) // a.dilation_y)
+            base = a.input + (image * a.height + top) * a.width * a.ld
+            out = image * a.out_image + y * a.out_row
+            row(a, base, y, y0, y1, unit * a.out_width, out)
+
+    return kernel
+
+
+def _single(width: int, part: bool, activation: str, residual: bool) -> Any:
+    """A function that does one output's vector, its window clipped at the sides."""
+    get = loader(width, part)
+    save = _saver(width, part, activation, residual)
+
+    @njit(inline="always")
+    def single(a: Any, base: int, x: int, y0: int, y1: int, index: int, c: int, lanes: int) -> None:
+        total = load(width, a.bias + 4 * c)
+        for i in range(y0, y1):
+            source = base + i * a.dilation_y * a.width * a.ld + 4 * c
+            for j in range(a.kernel_x):
+                u = x * a.stride_x - a.pad_x + j * a.dilation_x
+                if (0 <= u) & (u < a.width):
+                    weights = load(width, a.weights + (i * a.kernel_x + j) * a.tap + 4 * c)
+                    total = fma(get(source + u * a.ld, lanes), weights, total)
+        save(a, total, index, c, lanes)
+
+    return single
+
+
+def _block(
+    width: int, columns: int, stride: int, dilation: int, activation: str, residual: bool
+) -> Any:
+    """A function that does the same vector of ``BLOCK`` neighbouring outputs."""
+    sweep = _sweep(width, columns, stride, dilation)
+    save = _saver(width, False, activation, residual)
+
+    @njit(inline="always")
+    def block(a: Any, place: int, y0: int, y1: int, index: int, c: int) -> None:
+        start = load(width, a.bias + 4 * c)
+        sums = (start, start, start, start)
+        for i in range(y0, y1):
+            source = place + i * a.dilation_y * a.width * a.ld
+            sums = sweep(sums, source, a.ld, a.weights + i * columns * a.tap + 4 * c, a.tap)
+        save(a, sums[0], index, c, width)
+        save(a, sums[1], index + a.out_step, c, width)
+        save(a, sums[2], index + 2 * a.out_step, c, width)
+        save(a, sums[3], index + 3 * a.out_step, c, width)
+
+    return block
+
+
+def _sweep(width: int, columns: int, stride: int, dilation: int) -> Any:
+    """A Numba function (sums, source, ld, weights, tap) -> sums, over one row of the window."""
+
+    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+        packed, source, ld, weights, tap = values
+        positions = {i * stride + j * dilation for i in range(BLOCK) for j in range(columns)}
+        pixels = {
+            u: emit_load(b, b.add(source, b.mul(ld, i64(u))), 0, vector(width))
+            for u in sorted(positions)
+        }
+        for j in range(columns):
+            w = emit_load(b, b.add(weights, b.mul(tap, i64(j))), 0, vector(width))
+            for i in range(BLOCK):
+                total = b.extract_value(packed, i)
+                total = emit_fma(b, pixels[i * stride + j * dilation], w, total)
+                packed = b.insert_value(packed, total, i)
+        return packed
+
+    sums = types.UniTuple(Vector(width), BLOCK)
+    return function("sweep", 5, lambda *rest: sums, emit)
+
+
+def _saver(width: int, part: bool, activation: str, residual: bool) -> Any:
+    """A function that adds the residual, activates and stores a vector of an output."""
+    get, put = loader(width, part), storer(width, part)
+    activate = activation_function(activation)
+
+    @njit(inline="always")
+    def save(a: Any, value: Any, index: int, c: int, lanes: int) -> None:
+        if residual:
+            value = value + get(a.residual + index * a.residual_ld + 4 * c, lanes)
+        first, second = splat(width, as_float(a.first)), splat(width, as_float(a.second))
+        value = activate(value, first, second, load(width, a.slopes + 4 * c))
+        put(a.output + index * a.output_ld + 4 * c, value, lanes)
+
+    return save

@@ -1,0 +1,136 @@
+"""Steps of convolutions and deconvolutions of each channel by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.backends.cpu import jit
+from netc.backends.cpu.layouts import DepthwiseArgs
+from netc.backends.cpu.memory import aligned_zeros
+from netc.backends.cpu.program import Step
+from netc.backends.cpu.steps.conv import Geometry
+from netc.backends.cpu.steps.deconv import Phase, phases, shifted
+from netc.backends.cpu.steps.elementwise import padded
+from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
+from netc.backends.cpu.views import View
+
+Array = NDArray[np.float32]
+Spacing = tuple[int, int, int]
+
+
+def depthwise_step(
+    name: str,
+    x: View,
+    y: View,
+    weights: Array,
+    geometry: Geometry,
+    epilogue: Epilogue = PLAIN,
+    spacing: Spacing | None = None,
+) -> Step:
+    """A convolution with as many groups as input and output channels.
+
+    Args:
+        name: the layer's.
+        x: input.
+        y: output, of as many channels.
+        weights: (channels, 1, kernel h, kernel w).
+        geometry: kernel, stride, pad, which may be negative, and dilation.
+        epilogue: bias, residual and activation.
+        spacing: distances between images, rows and columns of outputs in pixels of y's memory.
+    """
+    packed = _packed(weights)
+    zeros = aligned_zeros((packed.shape[1],))
+    activation, residual = epilogue.activation, epilogue.residual
+    image, row, step = spacing or (y.h * y.w, y.w, 1)
+    args = DepthwiseArgs(
+        input=x.place,
+        ld=4 * x.ld,
+        height=x.h,
+        width=x.w,
+        out_height=y.h,
+        out_width=y.w,
+        channels=x.c,
+        kernel_y=geometry.kernel[0],
+        kernel_x=geometry.kernel[1],
+        stride_y=geometry.stride[0],
+        stride_x=geometry.stride[1],
+        pad_y=geometry.pad[0],
+        pad_x=geometry.pad[1],
+        dilation_y=geometry.dilation[0],
+        dilation_x=geometry.dilation[1],
+        weights=packed,
+        tap=4 * packed.shape[1],
+        bias=zeros if epilogue.bias is None else padded(epilogue.bias),
+        slopes=zeros if activation.slopes is None else padded(activation.slopes),
+        output=y.place,
+        output_ld=4 * y.ld,
+        out_image=image,
+        out_row=row,
+        out_step=step,
+        residual=residual.place if residual else 0,
+        residual_ld=4 * residual.ld if residual else 0,
+        first=activation.first,
+        second=activation.second,
+    )
+    return Step(name, _kernel(geometry, epilogue), args, y.n * y.h)
+
+
+def _kernel(geometry: Geometry, epilogue: Epilogue) -> jit.KernelSpec:
+    return jit.spec(
+        "depthwise",
+        "depthwise",
+        columns=geometry.kernel[1],
+        stride=geometry.stride[1],
+        dilation=geometry.dilation[1],
+        activation=epilogue.activation.kind,
+        residual=epilogue.residual is not None,
+    )
+
+
+def _packed(weights: Array) -> Array:
+    """(channels, 1, h, w) -> (taps, channels), channels up to a whole number of vectors."""
+    channels = weights.shape[0]
+    taps = weights.shape[2] * weights.shape[3]
+    packed = aligned_zeros((taps, len(padded(np.zeros(channels)))))
+    packed[:, :channels] = weights.reshape(channels, taps).T
+    return packed
+
+
+def depthwise_deconv_steps(
+    name: str,
+    x: View,
+    y: View,
+    weights: Array,
+    geometry: Geometry,
+    epilogue: Epilogue = PLAIN,
+) -> list[Step]:
+    """A deconvolution with as many groups as channels and no dilation; see ``deconv_steps``."""
+    return [
+        _phase_step(name, x, y, weights, geometry, rows, columns, epilogue)
+        for rows in phases(y.h, 0, geometry)
+        for columns in phases(y.w, 1, geometry)
+    ]
+
+
+def _phase_step(
+    name: str,
+    x: View,
+    y: View,
+    weights: Array,
+    geometry: Geometry,
+    rows: Phase,
+    columns: Phase,
+    epilogue: Epilogue,
+) -> Step:
+    # The offsets fall by one from tap to tap: backwards they are a plain window.
+    chosen = weights[:, :, rows.taps[::-1]][:, :, :, columns.taps[::-1]]
+    pad = (-min(rows.offsets, default=0), -min(columns.offsets, default=0))
+    window = Geometry((len(rows.taps), len(columns.taps)), pad=pad, groups=geometry.groups)
+    spacing = (y.h * y.w, geometry.stride[0] * y.w, geometry.stride[1])
+    residual = epilogue.residual
+    moved = replace(epilogue, residual=shifted(residual, rows, columns) if residual else None)
+    place = shifted(y, rows, columns)
+    return depthwise_step(name, x, place, chosen, window, moved, spacing)
