@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, takewhile
 
+from netc.backends.cpu.emit.epilogues import is_sum
 from netc.backends.cpu.layout import has_channels, pixel_shape
 from netc.ir.graph import Graph, Node
 from netc.ops.fused import NAME as FUSED
-from netc.ops.fused import bind_stages
-from netc.passes.epilogue import EPILOGUES, PRODUCTS
+from netc.ops.fused import Bound, bind_stages
+from netc.passes.epilogue import ACTIVATIONS, EPILOGUES, PRODUCTS
 from netc.plan.storage import Rules
 
 
@@ -46,15 +47,32 @@ def _along_channels(graph: Graph, node: Node) -> bool:
 
 
 def in_place(graph: Graph, node: Node) -> tuple[str, ...]:
-    """Elementwise layers, and products that add a value, may write over what they read."""
-    if node.op in EPILOGUES:
+    """Inputs whose elements are read before the step that reads them writes in their place."""
+    if node.op in EPILOGUES or _reads_first(node):
         return tuple(v for v in node.inputs if _same_shape(graph, node, v))
     if node.op != FUSED:
         return ()
     first, *rest = bind_stages(node.params, node.inputs)
-    own = [] if first.stage.op in PRODUCTS else first.inputs
-    later = [v for bound in rest for v in bound.inputs]
-    return tuple(v for v in (*later, *own) if _same_shape(graph, node, v))
+    inputs = [] if first.stage.op in PRODUCTS else first.inputs
+    later = rest[:1] if first.stage.op in PRODUCTS else rest
+    for bound in takewhile(lambda bound: _joins(first, bound), later):
+        inputs = [*bound.inputs, *inputs]
+    return tuple(v for v in inputs if _same_shape(graph, node, v))
+
+
+def _reads_first(node: Node) -> bool:
+    return node.op == "Softmax" or (node.op == "LRN" and node.params.across)
+
+
+def _joins(first: Bound, bound: Bound) -> bool:
+    """Whether a stage is certain to run in the step of the first one; later ones overwrite."""
+    stage = bound.stage
+    if first.stage.op in PRODUCTS:
+        return is_sum(bound)
+    return stage.op in _ALWAYS or (stage.op == "Eltwise" and stage.params.operation != "MAX")
+
+
+_ALWAYS = ACTIVATIONS - {"PReLU"}
 
 
 def _same_shape(graph: Graph, node: Node, value: str) -> bool:

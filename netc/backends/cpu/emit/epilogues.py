@@ -34,7 +34,7 @@ def match_epilogue(
     """
     rest = list(stages)
     residual = None
-    if rest and _is_sum(rest[0]):
+    if rest and is_sum(rest[0]):
         residual = emission.view(rest.pop(0).inputs[0])
     activation = NONE
     if rest:
@@ -45,7 +45,7 @@ def match_epilogue(
     return Matched(Epilogue(bias, residual, activation), rest)
 
 
-def _is_sum(bound: Bound) -> bool:
+def is_sum(bound: Bound) -> bool:
     """Whether a stage adds one value of the same shape to the chain."""
     params = bound.stage.params
     return (

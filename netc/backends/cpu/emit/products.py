@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from netc.backends.cpu.emit.emission import Emission, Steps, reference_step
+from netc.backends.cpu.emit.elementwise import chain_steps
+from netc.backends.cpu.emit.emission import Emission, Steps
 from netc.backends.cpu.emit.epilogues import Matched, match_epilogue
 from netc.backends.cpu.steps.conv import Geometry, conv_step
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
@@ -42,26 +43,12 @@ def emit_convolution(emission: Emission, node: Node) -> Steps | None:
     x, y = emission.view(first.inputs[0]), emission.view(node.outputs[0])
     geometry = geometry_of(params, shape)
     step = conv_step(node.name, x, [y], weight, geometry, emission.target, matched.epilogue)
-    return [step, *rest_of_chain(emission, node, matched.rest)]
+    return [step, *chain_steps(emission, node, y, matched.rest)]
 
 
 def _arrays(emission: Emission, bound: Bound) -> tuple[Array, Array | None]:
     weight, *bias = (emission.array(name) for name in bound.parameters)
     return weight, bias[0] if bias else None
-
-
-def rest_of_chain(emission: Emission, node: Node, rest: Sequence[Bound]) -> Steps:
-    """Stages that no epilogue took, one by one on the output where it lies."""
-    steps: Steps = []
-    for bound in rest:
-        stage = bound.stage
-        output = node.outputs[0]
-        inputs = [*bound.inputs[: stage.position], output, *bound.inputs[stage.position :]]
-        single = Node(
-            node.name, stage.op, stage.params, tuple(inputs), (output,), tuple(bound.parameters)
-        )
-        steps += reference_step(emission, single)
-    return steps
 
 
 def emit_siblings(emission: Emission, node: Node) -> Steps | None:

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from netc.backends.cpu.emit.elementwise import emit_axpy, emit_elementwise
 from netc.backends.cpu.emit.emission import Emission, Emitter, Steps, reference_step
 from netc.backends.cpu.emit.moves import emit_concat, emit_nothing, emit_slice
+from netc.backends.cpu.emit.normalization import emit_lrn, emit_softmax
 from netc.backends.cpu.emit.pooling import emit_pooling
 from netc.backends.cpu.emit.products import emit_convolution, emit_siblings
 from netc.ir.graph import Node
 from netc.ops.fused import NAME as FUSED
 from netc.ops.siblings import NAME as SIBLINGS
+from netc.passes.epilogue import EPILOGUES
 
 # By the first stage's op for a fused chain.
 EMITTERS: Mapping[str, Emitter] = {
+    **dict.fromkeys(sorted(EPILOGUES), emit_elementwise),
+    "Axpy": emit_axpy,
     "Concat": emit_concat,
     "Convolution": emit_convolution,
     "Flatten": emit_nothing,
+    "LRN": emit_lrn,
     "Pooling": emit_pooling,
     "Reshape": emit_nothing,
     SIBLINGS: emit_siblings,
     "Slice": emit_slice,
+    "Softmax": emit_softmax,
 }
 
 

@@ -1,8 +1,8 @@
 """Matrices turned around in registers, square by square; a change of layout is one of these.
 
-A square of ``width`` by ``width`` floats is loaded row by row, turned by exchanging blocks of 1, 2,
-4 ... lanes between pairs of vectors (J. O. Eklundh, "A fast computer method for matrix transposing",
-1972), and stored. Units of work are blocks of squares.
+A square of ``width`` by ``width`` floats is loaded row by row, turned by exchanging blocks of 1, 2
+and more lanes between pairs of vectors (J. O. Eklundh, "A fast computer method for matrix
+transposing", 1972), and stored. Units of work are blocks of squares.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Matrices(NamedTuple):
 def transpose_step(
     name: str, images: int, rows: int, columns: int, x: Matrices, y: Matrices
 ) -> Step:
-    """Turn ``images`` matrices of ``rows`` by ``columns`` in x into ``columns`` by ``rows`` in y."""
+    """Turn matrices of ``rows`` by ``columns`` in x into ``columns`` by ``rows`` in y."""
     height, width = _block(rows, columns)
     blocks = math.ceil(rows / height) * math.ceil(columns / width)
     args = TransposeArgs(

@@ -1,0 +1,37 @@
+"""Local response normalisation and softmax."""
+
+from __future__ import annotations
+
+from netc.backends.cpu.emit.emission import Emission, Steps
+from netc.backends.cpu.layout import has_channels
+from netc.backends.cpu.steps.normalization import (
+    Response,
+    lrn_across_step,
+    lrn_within_step,
+    softmax_axis_step,
+    softmax_step,
+)
+from netc.ir.graph import Node
+from netc.ir.types import count
+from netc.ops.axes import axis_in
+from netc.ops.lrn import LRNParams
+
+
+def emit_lrn(emission: Emission, node: Node) -> Steps | None:
+    """Over neighbouring channels, or over neighbouring pixels of each channel."""
+    params: LRNParams = node.params
+    x, y = emission.view(node.inputs[0]), emission.view(node.outputs[0])
+    response = Response(params.local_size, params.alpha, params.beta, params.k)
+    step = lrn_across_step if params.across else lrn_within_step
+    return [step(node.name, x, y, response)]
+
+
+def emit_softmax(emission: Emission, node: Node) -> Steps | None:
+    """Over the channels of pixels, or over any axis of a value stored as it is."""
+    shape = emission.graph.shape(node.inputs[0])
+    axis = axis_in(shape, node.params.axis, "softmax_param.axis")
+    x, y = emission.view(node.inputs[0]), emission.view(node.outputs[0])
+    if has_channels(shape):
+        return [softmax_step(node.name, x, y)] if axis == 1 else None
+    outer, inner = count(shape[:axis]), count(shape[axis + 1 :])
+    return [softmax_axis_step(node.name, x.place, y.place, outer, shape[axis], inner)]
