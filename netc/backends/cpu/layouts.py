@@ -260,3 +260,21 @@ class DepthwiseArgs(NamedTuple):
     residual_ld: Any
     first: Any
     second: Any
+
+
+class LinearArgs(NamedTuple):
+    """Inner products of rows of inputs with rows of weights."""
+
+    input: Any
+    input_ld: Any
+    images: Any
+    inputs: Any
+    weights: Any
+    weights_ld: Any
+    outputs: Any
+    bias: Any
+    slopes: Any
+    output: Any
+    output_ld: Any
+    first: Any
+    second: Any

@@ -1,12 +1,14 @@
-"""Loads and stores of whole vectors, or of the lanes that are left at the end of the channels."""
+"""Loads and stores of whole vectors or of the lanes left at the end; folding of lanes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from llvmlite import ir
 from numba import njit
 
-from netc.backends.cpu.kernels.simd import load, load_part, store, store_masked
+from netc.backends.cpu.kernels.simd import I32, load, load_part, store, store_masked
 
 
 def loader(width: int, part: bool) -> Any:
@@ -41,3 +43,16 @@ def storer(width: int, part: bool) -> Any:
         store(address, value)
 
     return store_all
+
+
+def emit_fold(b: ir.IRBuilder, x: Any, combine: Callable[[Any, Any], Any]) -> Any:
+    """A vector's lanes combined to one float, halves with halves."""
+    while x.type.count > 1:
+        half = x.type.count // 2
+        x = combine(_part(b, x, 0, half), _part(b, x, half, half))
+    return b.extract_element(x, ir.Constant(I32, 0))
+
+
+def _part(b: ir.IRBuilder, x: Any, start: int, count: int) -> Any:
+    order = ir.Constant(ir.VectorType(I32, count), list(range(start, start + count)))
+    return b.shuffle_vector(x, ir.Constant(x.type, ir.Undefined), order)

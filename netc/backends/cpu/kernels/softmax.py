@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from llvmlite import ir
 from numba import float32, njit
 
 from netc.backends.cpu.kernels.functions import emit_max, exp, maximum
-from netc.backends.cpu.kernels.lanes import loader, storer
+from netc.backends.cpu.kernels.lanes import emit_fold, loader, storer
 from netc.backends.cpu.kernels.simd import (
-    I32,
     _float32,
     function,
     load_rest,
@@ -92,19 +91,5 @@ def _columns(width: int, part: bool) -> Any:
 
 
 def _fold(combine: Callable[..., Any]) -> Any:
-    """A Numba function: a vector's lanes combined, halves with halves."""
-
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
-        x = values[0]
-        while x.type.count > 1:
-            half = x.type.count // 2
-            low, high = (_lanes(b, x, start, half) for start in (0, half))
-            x = combine(b, low, high)
-        return b.extract_element(x, ir.Constant(I32, 0))
-
-    return function("fold", 1, _float32, emit)
-
-
-def _lanes(b: ir.IRBuilder, x: Any, start: int, count: int) -> Any:
-    order = ir.Constant(ir.VectorType(I32, count), list(range(start, start + count)))
-    return b.shuffle_vector(x, ir.Constant(x.type, ir.Undefined), order)
+    """A Numba function: a vector's lanes combined."""
+    return function("fold", 1, _float32, lambda b, t, v: emit_fold(b, v[0], partial(combine, b)))

@@ -94,7 +94,7 @@ def _packed(weights: Array) -> Array:
     """(channels, 1, h, w) -> (taps, channels), channels up to a whole number of vectors."""
     channels = weights.shape[0]
     taps = weights.shape[2] * weights.shape[3]
-    packed = aligned_zeros((taps, len(padded(np.zeros(channels)))))
+    packed = aligned_zeros((taps, len(padded(np.zeros(channels, np.float32)))))
     packed[:, :channels] = weights.reshape(channels, taps).T
     return packed
 
