@@ -10,11 +10,14 @@ import difflib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 Severity = Literal["error", "warning", "note"]
+
+MOST_TOLD = 100
+"""Diagnostics told of one text."""
 
 
 class Source:
@@ -174,7 +177,7 @@ class Collector:
     """Gathers diagnostics so that one run tells all of a file's mistakes."""
 
     diagnostics: list[Diagnostic] = field(default_factory=list)
-    limit: int = 100
+    limit: int = MOST_TOLD
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Remember a diagnostic."""
@@ -201,16 +204,30 @@ class Collector:
         """Raise everything gathered if any of it is an error.
 
         Raises:
-            NetcError: with all diagnostics, in the order they were added.
+            NetcError: with the diagnostics in the order they were added, ``limit`` at most.
         """
         if self.has_errors:
-            raise NetcError(self.diagnostics)
+            raise NetcError(first_of(self.diagnostics, self.limit))
+
+
+def first_of(diagnostics: Sequence[Diagnostic], limit: int = MOST_TOLD) -> tuple[Diagnostic, ...]:
+    """The diagnostics, at most ``limit`` of them; the last then says that more follow."""
+    told = tuple(diagnostics[:limit])
+    if len(diagnostics) <= limit:
+        return told
+    more = "more errors follow; mend these first"
+    return (*told[:-1], replace(told[-1], help=(*told[-1].help, more)))
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 bottom``, ``2 bottoms``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> tuple[str, ...]:
     """A help line with the nearest known names, or nothing when none is near."""
     candidates = list(known)
-    close = difflib.get_close_matches(name, candidates, n=3, cutoff=0.6)
+    close = _nearest(name, candidates)
     if not close:
         folded = {c.lower().replace("_", ""): c for c in candidates}
         same = folded.get(name.lower().replace("_", ""))
@@ -218,6 +235,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> tuple[str, ...]:
     if not close:
         return ()
     return ("did you mean " + " or ".join(f"`{c}`" for c in close) + "?",)
+
+
+def _nearest(name: str, known: list[str]) -> list[str]:
+    """Up to three names that are near, none much farther than the nearest."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    ratios = [difflib.SequenceMatcher(None, name, other).ratio() for other in close]
+    return [n for n, ratio in zip(close, ratios, strict=True) if ratio > ratios[0] - _NEAR]
+
+
+_NEAR = 0.1  # of likeness, from 0 to 1: what is farther than the nearest by this is not meant
 
 
 def render(diagnostic: Diagnostic) -> str:

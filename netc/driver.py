@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from netc.backends.base import Options, Progress
 from netc.compiled import CompiledNet
-from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean
+from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean, first_of
 from netc.infer import RUN_TIME_NEEDS, infer
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
@@ -169,7 +169,7 @@ def runnable(built: Built) -> Graph:
         replace(d, severity="error") if d.code in RUN_TIME_NEEDS else d for d in built.diagnostics
     ]
     if any(d.severity == "error" for d in stopping):
-        raise NetcError(stopping)
+        raise NetcError(first_of(stopping))
     verify(built.graph, "inferred", CATALOG)
     return built.graph
 

@@ -97,12 +97,12 @@ def load_image(path: str | os.PathLike[str], channels: int = 3) -> Array:
     colours. Transparency is left out, and so is a camera's note on which side is up.
 
     Raises:
-        NetcError: missing-file, bad-image, image-too-large, or bad-channels for a net that takes
+        NetcError: missing-file, bad-image, image-too-large, or input-shape for a net that takes
             neither 1 nor 3 channels.
     """
     if channels not in (1, 3):
         raise _fault(
-            "bad-channels",
+            "input-shape",
             f"an image has 1 or 3 channels, and the input has {channels}",
             "give the input as an .npy or .npz file",
         )

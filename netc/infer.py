@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from netc.diagnostics import Diagnostic, NetcError, Note, Span
+from netc.diagnostics import Diagnostic, NetcError, Note, Span, counted
 from netc.ir.graph import Graph, Node, Parameter, ParamSpec, Value
 from netc.ir.types import MAX_AXES, MAX_COUNT, Shape, count
 from netc.ops.catalog import CATALOG
@@ -169,7 +169,7 @@ class _Inference:
                 Diagnostic(
                     "too-many-params",
                     f"layer `{node.name}` ({node.op}) has {len(node.param_specs)} `param` entries "
-                    f"and {len(specs)} parameters",
+                    f"and {counted(len(specs), 'parameter')}",
                     node.param_specs[len(specs)].span or node.span,
                     help=("remove the surplus `param { }`",),
                 )

@@ -8,17 +8,17 @@ import sys
 from collections.abc import Sequence
 from typing import IO, Any
 
-from netc.diagnostics import Diagnostic, render
+from netc.diagnostics import Diagnostic, first_of, render
 
 _COLOURS = {"error": "31", "warning": "33", "note": "36"}
 
 
 def print_diagnostics(diagnostics: Sequence[Diagnostic], *, as_json: bool = False) -> None:
-    """Each diagnostic, to standard error; as one JSON object on standard output if asked."""
+    """The diagnostics, to standard error; as one JSON object on standard output if asked."""
     if as_json:
         print_json({"diagnostics": [d.to_json() for d in diagnostics]})
         return
-    for diagnostic in diagnostics:
+    for diagnostic in first_of(diagnostics):
         print(coloured(diagnostic, sys.stderr), file=sys.stderr)
 
 

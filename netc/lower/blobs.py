@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic, Note, Span, did_you_mean
 from netc.ir.graph import Node, Value
@@ -94,16 +95,23 @@ def renamed(nodes: Sequence[Node], names: Mapping[str, str]) -> tuple[Node, ...]
     )
 
 
+class Elsewhere(NamedTuple):
+    """Where a missing blob is produced after all, and what to do about it."""
+
+    note: Note
+    help: str
+
+
 def unknown_bottom(
-    layer: str, blob: str, span: Span | None, known: Sequence[str], later: Note | None
+    layer: str, blob: str, span: Span | None, known: Sequence[str], elsewhere: Elsewhere | None
 ) -> Diagnostic:
     """A bottom that no layer before has produced."""
-    help = () if later else did_you_mean(blob, known)
+    help = (elsewhere.help,) if elsewhere else did_you_mean(blob, known)
     return Diagnostic(
         "unknown-bottom",
         f"layer `{layer}` reads blob `{blob}`, which no layer before it produces",
         span,
-        notes=(later,) if later else (),
+        notes=(elsewhere.note,) if elsewhere else (),
         help=help or ("give it an Input layer, or a layer whose `top` it is",),
     )
 

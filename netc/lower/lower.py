@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import netc.lower.blobs as blobs
-from netc.diagnostics import Collector, Diagnostic, NetcError, Note, did_you_mean
+from netc.diagnostics import (
+    MOST_TOLD,
+    Collector,
+    Diagnostic,
+    NetcError,
+    Note,
+    counted,
+    did_you_mean,
+)
 from netc.ir.graph import Graph, Node, ParamSpec, Value
 from netc.ir.types import Shape
 from netc.lower.rules import State, exclusion, filter_layers, merged_state
@@ -48,6 +57,11 @@ class _Walk:
     hidden: set[str] = field(default_factory=set)
     messages: dict[str, Message] = field(default_factory=dict)
 
+    @property
+    def hints(self) -> bool:
+        """Whether near names are looked for: of many complaints the first alone are read."""
+        return len(self.collector.diagnostics) < MOST_TOLD
+
 
 def lower(
     net: Message,
@@ -87,7 +101,7 @@ def _walk_layer(walk: _Walk, layer: Message) -> None:
     bottoms = _read_bottoms(walk, layer)
     params, parsed = None, False
     if op is not None:
-        with walk.collector.catching():
+        with walk.collector.catching(), _at_layer(layer, op):
             _check_arity(op, layer)
             params = op.params(layer, _context(walk, layer))
             parsed = True
@@ -100,15 +114,30 @@ def _walk_layer(walk: _Walk, layer: Message) -> None:
         walk.nodes.append(_node(walk, layer, op, params, [b for b in bottoms if b], tops))
 
 
+@contextmanager
+def _at_layer(layer: Message, op: OpDef) -> Iterator[None]:
+    """Name the layer in the complaints about its fields."""
+    try:
+        yield
+    except NetcError as error:
+        name = f"layer `{layer.get('name')}`"
+        raise NetcError(
+            d
+            if d.message.startswith(name)
+            else replace(d, message=f"{name} ({op.name}): {d.message}")
+            for d in error.diagnostics
+        ) from None
+
+
 def _op(walk: _Walk, layer: Message) -> OpDef | None:
     kind = layer.get("type")
     op = walk.catalog.get(kind)
     if op is None:
-        walk.collector.add(_unknown_type(layer, kind, walk.catalog))
+        walk.collector.add(_unknown_type(layer, kind, walk.catalog if walk.hints else ()))
     return op
 
 
-def _unknown_type(layer: Message, kind: str, known: Mapping[str, OpDef]) -> Diagnostic:
+def _unknown_type(layer: Message, kind: str, known: Collection[str]) -> Diagnostic:
     name = layer.get("name")
     if not layer.has("type"):
         return Diagnostic(
@@ -136,15 +165,15 @@ def _check_arity(op: OpDef, layer: Message) -> None:
     if op.arity.optional_top and tops == 0:
         tops = 1
     name = layer.get("name")
-    for what, number, (least, most) in (
-        ("bottom", bottoms, op.arity.bottoms),
-        ("top", tops, op.arity.tops),
+    for code, what, number, (least, most) in (
+        ("bottom-count", "bottom", bottoms, op.arity.bottoms),
+        ("top-count", "top", tops, op.arity.tops),
     ):
         if number < least or (most is not None and number > most):
             raise NetcError(
                 Diagnostic(
-                    f"{what}-count",
-                    f"layer `{name}` has {number} {what}s, and {op.name} takes "
+                    code,
+                    f"layer `{name}` has {counted(number, what)}, and {op.name} takes "
                     f"{_range(least, most)}",
                     layer.name_span_of(what) if layer.has(what) else layer.span_of("type"),
                 )
@@ -153,8 +182,8 @@ def _check_arity(op: OpDef, layer: Message) -> None:
         raise NetcError(
             Diagnostic(
                 "top-count",
-                f"layer `{name}` has {bottoms} bottoms and {tops} tops, and {op.name} makes one "
-                "top of each bottom",
+                f"layer `{name}` has {counted(bottoms, 'bottom')} and {counted(tops, 'top')}, and "
+                f"{op.name} makes one top of each bottom",
                 layer.span_of("type"),
             )
         )
@@ -177,8 +206,8 @@ def _read_bottoms(walk: _Walk, layer: Message) -> list[str | None]:
                     layer.get("name"),
                     blob,
                     layer.span_of("bottom", index),
-                    list(walk.blobs.current),
-                    _elsewhere(walk, blob),
+                    list(walk.blobs.current) if walk.hints else (),
+                    _elsewhere(walk, layer, blob) if walk.hints else None,
                 )
             )
             # Known from here on, so that one mistake is told once.
@@ -189,19 +218,24 @@ def _read_bottoms(walk: _Walk, layer: Message) -> list[str | None]:
     return values
 
 
-def _elsewhere(walk: _Walk, blob: str) -> Note | None:
+def _elsewhere(walk: _Walk, reader: Message, blob: str) -> blobs.Elsewhere | None:
     """Where a blob that is missing here is produced after all: later, or in another state."""
     for layer in walk.net.get("layer"):
         if blob not in layer.get("top"):
             continue
         span = layer.span_of("top", layer.get("top").index(blob))
-        why = exclusion(layer, walk.state)
+        name, why = layer.get("name"), exclusion(layer, walk.state)
         if why is None:
-            return Note(f"layer `{layer.get('name')}` produces `{blob}` only later", span)
-        return Note(
-            f"layer `{layer.get('name')}` produces `{blob}` but is left out in phase "
-            f"{walk.state.phase}: {why}",
-            span,
+            return blobs.Elsewhere(
+                Note(f"layer `{name}` produces `{blob}` only later", span),
+                f"move layer `{name}` before layer `{reader.get('name')}`",
+            )
+        phase = walk.state.phase
+        text = f"layer `{name}` produces `{blob}` but is left out in phase {phase}: {why}"
+        return blobs.Elsewhere(
+            Note(text, span),
+            f"keep layer `{name}` here too, or leave layer `{reader.get('name')}` out as well, by "
+            "`include { }` or `exclude { }`",
         )
     return None
 

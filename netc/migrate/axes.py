@@ -19,8 +19,8 @@ def rename_axes(net: Message) -> Upgraded:
     """``concat_dim`` of Concat and ``slice_dim`` of Slice become ``axis``, which has one default.
 
     Raises:
-        NetcError: ``axis-twice`` where both are given (concat_layer.cpp and slice_layer.cpp
-            refuse it), ``axis-range`` where the number is not one of an axis.
+        NetcError: ``conflicting-fields`` where both are given (concat_layer.cpp and slice_layer.cpp
+            refuse it), ``out-of-range`` where the number is not one of an axis.
     """
     return each(net, "layer", _rename)
 
@@ -44,7 +44,7 @@ def _check(message: Message, old: str) -> None:
         note = Note("`axis` is given here", message.name_span_of("axis"))
         raise NetcError(
             Diagnostic(
-                "axis-twice",
+                "conflicting-fields",
                 f"`{old}: {message.get(old)}` and `axis: {message.get('axis')}` say the same thing "
                 "and only one can be given",
                 message.name_span_of(old),
@@ -54,5 +54,5 @@ def _check(message: Message, old: str) -> None:
         )
     if message.get(old) > _LARGEST:
         raise message.error(
-            old, "axis-range", f"`{old}` is {message.get(old)}, and a blob has at most 32 axes"
+            old, "out-of-range", f"`{old}` is {message.get(old)}, and a blob has at most 32 axes"
         )

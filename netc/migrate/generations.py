@@ -13,6 +13,10 @@ from netc.syntax.ast import Block, Document, Scalar
 
 _V2_TO_V1: Mapping[str, str] = {new: old for old, new in V1_TO_V2.items()}
 _QUOTED = "a type in quotes belongs to `layer { }`: write `layer` for `layers`"
+_BLOCK = (
+    "`param { }` belongs to the newer `layer { }`; in `layers { }` write `blobs_lr: ...` and "
+    "`weight_decay: ...`, one for each blob"
+)
 _Place = tuple[int, int]
 
 
@@ -54,6 +58,9 @@ def _layer_hints(name: str, layer: Block) -> Iterator[tuple[Span, tuple[str, ...
                 yield field.value.span, help
         if name == "layer" and field.name == "layer" and isinstance(field.value, Block):
             yield field.span, ("layers of the V0 format are `layers { layer { ... } }`",)
+        if name == "layers" and field.name == "param" and isinstance(field.value, Block):
+            at = field.value.span
+            yield at._replace(end=at.start + 1), (_BLOCK,)
 
 
 def _type_help(name: str, type: Scalar) -> tuple[str, ...]:
@@ -61,7 +68,8 @@ def _type_help(name: str, type: Scalar) -> tuple[str, ...]:
     if name == "layers" and isinstance(value, bytes):
         return _string_in_layers(value.decode("utf-8", "replace"))
     if name == "layer" and isinstance(value, str):
-        return (f'in `layer {{ }}` types are strings: write `type: "{v2_type(value)}"`',)
+        known = v2_type(value) if value.isupper() else value
+        return (f'in `layer {{ }}` types are strings: write `type: "{known}"`',)
     return ()
 
 

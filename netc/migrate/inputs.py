@@ -18,7 +18,7 @@ def inputs_to_layers(net: Message) -> Upgraded:
     shape, so that the caller can give it.
 
     Raises:
-        NetcError: ``input-shape-twice`` where both are given, ``input-shape-count`` where their
+        NetcError: ``conflicting-fields`` where both are given, ``value-count`` where their
             number does not fit that of the inputs.
     """
     if not any(net.has(name) for name in _FIELDS):
@@ -55,7 +55,7 @@ def _check(net: Message) -> None:
         note = Note("the first `input_shape`", net.name_span_of("input_shape", 0))
         raise NetcError(
             Diagnostic(
-                "input-shape-twice",
+                "conflicting-fields",
                 f"the net gives its inputs {dims} `input_dim` and {shapes} `input_shape`, and "
                 "takes only one of the two",
                 net.name_span_of("input_dim", 0),
@@ -73,7 +73,7 @@ def _miscounted(net: Message, field: str, given: int, wanted: int) -> NetcError:
     inputs = len(net.get("input"))
     return NetcError(
         Diagnostic(
-            "input-shape-count",
+            "value-count",
             f"{inputs} `input` need {wanted} `{field}`, and there are {given}",
             net.name_span_of(field, 0 if given < wanted else wanted),
             notes=(Note("the first `input`", net.name_span_of("input", 0)),),

@@ -29,7 +29,7 @@ def upgrade_solver(solver: Message) -> Upgraded:
     Nets written inside it are upgraded too, which Caffe itself leaves undone and then fails on.
 
     Raises:
-        NetcError: ``solver-type-twice`` where ``solver_type`` and ``type`` are both given,
+        NetcError: ``conflicting-fields`` where ``solver_type`` and ``type`` are both given,
             ``unknown-solver-type`` for a fork's value, and all that ``upgrade_net`` raises.
     """
     upgraded = solver_type_to_string(solver)
@@ -67,7 +67,7 @@ def _twice(solver: Message) -> NetcError:
     note = Note(f'`type: "{solver.get("type")}"` is given here', solver.name_span_of("type"))
     return NetcError(
         Diagnostic(
-            "solver-type-twice",
+            "conflicting-fields",
             f"`solver_type: {solver.get('solver_type')}` and `type` are both given",
             solver.name_span_of("solver_type"),
             notes=(note,),

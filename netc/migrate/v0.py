@@ -88,7 +88,7 @@ def upgrade_v0(net: Message) -> Upgraded:
 
     Raises:
         NetcError: ``padding-layer``, ``unknown-layer-type``, ``missing-layer-type``,
-            ``mixed-generations`` for V0 and V1 layers in one net, ``no-counterpart`` for a
+            ``mixed-layers`` for V0 and V1 layers in one net, ``no-counterpart`` for a
             fork's field that the current format lacks.
     """
     layers: tuple[Message, ...] = net.get("layers")
@@ -111,7 +111,7 @@ def _check_connections(layers: tuple[Message, ...], first: Message) -> None:
         note = Note("the first V0 layer, `layers { layer { ... } }`", first.name_span_of("layer"))
         raise NetcError(
             Diagnostic(
-                "mixed-generations",
+                "mixed-layers",
                 f"`{foreign or 'layers'}` here is of the V1 format, in a net of V0 layers; Caffe "
                 "would drop it",
                 at,

@@ -50,7 +50,7 @@ def _parse_eltwise(layer: Message, context: LayerContext) -> EltwiseParams:
     if coeff and len(coeff) != context.bottoms:
         raise message.error(
             "coeff",
-            "coeff-count",
+            "value-count",
             f"`coeff` has {len(coeff)} values for {context.bottoms} bottoms",
             "give one for each bottom, in order",
         )

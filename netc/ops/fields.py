@@ -42,7 +42,7 @@ def bad_value(message: Message, name: str, rule: str, *help: str) -> NetcError:
         help: what to do.
     """
     text = f"`{name}` {rule}, it is {message.get(name)}"
-    return message.error(name, "value-out-of-range", text, *help)
+    return message.error(name, "out-of-range", text, *help)
 
 
 def fork_field(message: Message, name: str, default: Any) -> Any:

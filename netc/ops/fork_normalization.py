@@ -200,7 +200,7 @@ def _parse_batchwise(message: Message, context: LayerContext) -> BatchwiseBNPara
     if inference and context.tops > 1:
         raise message.error(
             "bn_mode",
-            "too-many-tops",
+            "top-count",
             f"`bn_mode: INFERENCE` takes no statistics for the {context.tops} tops that are named",
             "name one top",
         )

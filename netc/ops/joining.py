@@ -116,7 +116,7 @@ def _check_points(message: Message, points: Sequence[int], tops: int) -> None:
     if points and len(points) != tops - 1:
         raise message.error(
             "slice_point",
-            "slice-point-count",
+            "value-count",
             f"{tops} tops need {tops - 1} `slice_point`, and there are {len(points)}",
             "give one between each two tops, or none for equal parts",
         )

@@ -41,7 +41,7 @@ def _parse(layer: Message, context: LayerContext) -> LRNParams:
     if size % 2 == 0:
         raise message.error(
             "local_size",
-            "value-out-of-range",
+            "out-of-range",
             f"`local_size` must be odd, it is {size}",
             f"use {size - 1} or {size + 1}: an element stands in the middle of its neighbours",
         )

@@ -14,7 +14,7 @@ def number(message: Message, name: str, least: int) -> int:
     """The value of a field that is a number of elements.
 
     Raises:
-        NetcError: value-out-of-range, where it is below ``least`` or no C int.
+        NetcError: out-of-range, where it is below ``least`` or no C int.
     """
     value: int = message.get(name)
     check_number(message, name, value, least)
@@ -25,7 +25,7 @@ def required_number(message: Message, name: str) -> int:
     """The value of a field that must be written and at least 1.
 
     Raises:
-        NetcError: missing-field or value-out-of-range.
+        NetcError: missing-field or out-of-range.
     """
     if not message.has(name):
         raise message.error(
@@ -38,7 +38,7 @@ def check_number(message: Message, name: str, value: int, least: int, index: int
     """Check one value of a field.
 
     Raises:
-        NetcError: value-out-of-range, where it is below ``least`` or no C int.
+        NetcError: out-of-range, where it is below ``least`` or no C int.
     """
     if least <= value <= LARGEST:
         return
@@ -47,7 +47,7 @@ def check_number(message: Message, name: str, value: int, least: int, index: int
     help = (f"write `{name}: {least}` or more",) if low else ("sizes are kept in 32 bits",)
     text = f"`{name}` must be {rule}, it is {value}"
     place = message.span_of(name, index)
-    raise NetcError(Diagnostic("value-out-of-range", text, place, help=help))
+    raise NetcError(Diagnostic("out-of-range", text, place, help=help))
 
 
 def conflict(message: Message, name: str, other: str) -> NetcError:

@@ -31,7 +31,7 @@ def _parse_permute(layer: Message, context: LayerContext) -> PermuteParams:
         if axis in order[:index]:
             raise NetcError(
                 Diagnostic(
-                    "value-out-of-range",
+                    "out-of-range",
                     f"`order` names axis {axis} twice",
                     message.span_of("order", index),
                     help=("name each axis once",),

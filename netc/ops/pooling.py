@@ -54,7 +54,7 @@ def _parse(layer: Message, context: LayerContext) -> PoolingParams:
     if context.tops > 1 and method != "MAX":
         raise message.error(
             "pool",
-            "too-many-tops",
+            "top-count",
             f"`pool: {method}` makes 1 top, and {context.tops} are named",
             "only `pool: MAX` has a second top, the mask",
         )
@@ -137,7 +137,7 @@ def _check_pad(message: Message, params: PoolingParams) -> None:
             name = _written(message, "pad", axis)
             raise message.error(
                 name,
-                "value-out-of-range",
+                "out-of-range",
                 f"`{name}` {pad} must be less than the kernel {kernel}",
                 "a window would lie in padding alone",
             )

@@ -100,7 +100,7 @@ def _check_dims(shape: Message) -> None:
         if size == -1 and -1 in dims[:index]:
             raise NetcError(
                 Diagnostic(
-                    "value-out-of-range",
+                    "out-of-range",
                     "`dim: -1` is written twice, and only one size can be worked out",
                     shape.span_of("dim", index),
                     help=("write the other size itself",),

@@ -173,7 +173,7 @@ def parse_window(message: Message) -> WindowParams:
     """The window of a ConvolutionParameter message.
 
     Raises:
-        NetcError: conflicting-fields, missing-field or value-out-of-range, at the field.
+        NetcError: conflicting-fields, missing-field or out-of-range, at the field.
     """
     written = {
         "kernel": _quantity(message, "kernel_size", "kernel", 1),

@@ -18,7 +18,8 @@ def bind(document: Document, type: MessageType) -> Message:
 
     Raises:
         NetcError: unknown-field, wrong-kind, out-of-range, unknown-enum-value, invalid-utf8,
-            repeated-field, missing-field; all there are, in the order of the text.
+            repeated-field, conflicting-fields, missing-field; in the order of the text, the first
+            hundred of them.
     """
     collector = Collector()
     message = _bind(document.fields, type, document.span, _Place(None, type), collector)
@@ -144,7 +145,8 @@ def _clipped(name: str) -> str:
 def _twice(written: Field, first: Entry) -> Diagnostic:
     message = f"`{written.name}` is given twice, but takes one value"
     notes = (Note("first given here", first.name_span),)
-    return Diagnostic("repeated-field", message, written.span, notes=notes)
+    help = (f"keep one `{written.name}`",)
+    return Diagnostic("repeated-field", message, written.span, notes=notes, help=help)
 
 
 def _not_a_block(value: Scalar, field: FieldType) -> Diagnostic:
@@ -175,4 +177,4 @@ def _broken(
         for name in given[1:]:
             message = f"`{name}` and `{given[0]}` exclude each other: give one of them"
             notes = (Note("the other is here", entries[given[0]][0].name_span),)
-            yield Diagnostic("repeated-field", message, entries[name][0].name_span, notes=notes)
+            yield Diagnostic("conflicting-fields", message, entries[name][0].name_span, notes=notes)

@@ -32,6 +32,8 @@ def unknown_field_help(
         or _inside(name, type, siblings)
         or _outside(name, field, around)
         or did_you_mean(name, type.fields) + _own_schema(name)
+        or _beside(name, around)
+        or (_OWN_SCHEMA,)
     )
 
 
@@ -93,10 +95,24 @@ def _outside(name: str, field: str, around: Sequence[MessageType]) -> tuple[str,
     return (f"`{name}` is a field of {owner.name}: put it outside of `{field} {{ }}`",)
 
 
+def _beside(name: str, around: Sequence[MessageType]) -> tuple[str, ...]:
+    """The field belongs to a message that stands beside this one, as `lr_mult` to `param`."""
+    for outer in around:
+        owners = [f for f in outer.fields.values() if f.message and name in f.message.fields]
+        if 0 < len(owners) <= _MOST:
+            return tuple(f"{_put_in(name, owner)} of the {_thing(outer)}" for owner in owners)
+    return ()
+
+
+def _thing(type: MessageType) -> str:
+    return "layer" if type.name.endswith("LayerParameter") else type.name
+
+
+_OWN_SCHEMA = "if your Caffe has a caffe.proto of its own, give it with --schema"
+
+
 def _own_schema(name: str) -> tuple[str, ...]:
-    if not name.endswith("_param"):
-        return ()
-    return ("if your Caffe has a caffe.proto of its own, give it with --schema",)
+    return (_OWN_SCHEMA,) if name.endswith("_param") else ()
 
 
 def unquoted_help(scalar: Scalar, field: FieldType) -> str:

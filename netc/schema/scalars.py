@@ -141,7 +141,8 @@ def _read_string(scalar: Scalar, field: FieldType) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         message = f"`{field.name}` is not UTF-8: byte {data[error.start]:#04x} at {error.start}"
-        raise NetcError(Diagnostic("invalid-utf8", message, scalar.span)) from None
+        help = ("write it in UTF-8",)
+        raise NetcError(Diagnostic("invalid-utf8", message, scalar.span, help=help)) from None
 
 
 def _read_enum(scalar: Scalar, field: FieldType) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from netc.diagnostics import MOST_TOLD
+
 MAX_BYTES = 32 << 20
 """Of a file, and characters of a text."""
 
@@ -11,5 +13,5 @@ MAX_TOKENS = 1_000_000
 MAX_DEPTH = 100
 """Blocks within blocks; protobuf's own readers stop at the same depth."""
 
-MAX_ERRORS = 100
-"""Told of one text; what comes after is counted."""
+MAX_ERRORS = MOST_TOLD
+"""Looked for in one text."""

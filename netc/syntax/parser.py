@@ -11,10 +11,9 @@ import gc
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice
 
-from netc.diagnostics import Diagnostic, InternalError, NetcError, Source
+from netc.diagnostics import Diagnostic, InternalError, NetcError, Source, first_of
 from netc.syntax.ast import Document, Field
 from netc.syntax.build import Builder, Stack, Token, UnusualError
 from netc.syntax.faults import legal_pieces
@@ -61,19 +60,11 @@ def _mended_fields(source: Source, define: Mapping[str, str]) -> list[Field]:
     found = sorted(lexed.faults + grammar_faults(lexed), key=_offset)
     if not found:
         raise InternalError(f"{source.name}: a text was refused for no reason that can be told")
-    raise NetcError(_limited(found))
+    raise NetcError(first_of(found, MAX_ERRORS))
 
 
 def _offset(fault: Diagnostic) -> int:
     return fault.span.start if fault.span else 0
-
-
-def _limited(faults: list[Diagnostic]) -> list[Diagnostic]:
-    """The first of many faults; a note says that more follow."""
-    told = faults[:MAX_ERRORS]
-    if len(faults) > MAX_ERRORS:
-        told[-1] = replace(told[-1], help=(*told[-1].help, "more errors follow; mend these first"))
-    return told
 
 
 def _fields(source: Source) -> list[Field] | None:

@@ -15,10 +15,11 @@ from netc.syntax.limits import MAX_BYTES
 
 
 class Kind(NamedTuple):
-    """What a file is, and what to do about it."""
+    """What a file is, what to do about it, and the diagnostic's code."""
 
     name: str
     help: str
+    code: str = "not-prototxt"
 
 
 _UNPACK = "unpack it first"
@@ -26,16 +27,25 @@ _WEIGHTS = "the net's text (.prototxt) comes first; give this file as the weight
 _DOWNLOAD = "download the file itself: on GitHub, by the button `Raw`"
 _CONVERT = "netc reads Caffe's prototxt; look for the net's .prototxt file"
 
+
+def _archive(name: str, help: str = _UNPACK) -> Kind:
+    return Kind(name, help, "compressed-file")
+
+
+def _weights(name: str) -> Kind:
+    return Kind(name, _WEIGHTS, "swapped-arguments")
+
+
 _SIGNATURES: tuple[tuple[bytes, Kind], ...] = (
-    (b"\x1f\x8b", Kind("a gzip archive", "unpack it first: `gunzip FILE`")),
-    (b"PK\x03\x04", Kind("a zip archive", _UNPACK)),
-    (b"PK\x05\x06", Kind("an empty zip archive", _UNPACK)),
-    (b"BZh", Kind("a bzip2 archive", _UNPACK)),
-    (b"\xfd7zXZ\x00", Kind("an xz archive", _UNPACK)),
-    (b"7z\xbc\xaf\x27\x1c", Kind("a 7z archive", _UNPACK)),
-    (b"Rar!\x1a\x07", Kind("a rar archive", _UNPACK)),
-    (b"\x28\xb5\x2f\xfd", Kind("a zstd archive", _UNPACK)),
-    (b"\x89HDF\r\n\x1a\n", Kind("an HDF5 file, as of weights (.caffemodel.h5)", _WEIGHTS)),
+    (b"\x1f\x8b", _archive("a gzip archive", "unpack it first: `gunzip FILE`")),
+    (b"PK\x03\x04", _archive("a zip archive")),
+    (b"PK\x05\x06", _archive("an empty zip archive")),
+    (b"BZh", _archive("a bzip2 archive")),
+    (b"\xfd7zXZ\x00", _archive("an xz archive")),
+    (b"7z\xbc\xaf\x27\x1c", _archive("a 7z archive")),
+    (b"Rar!\x1a\x07", _archive("a rar archive")),
+    (b"\x28\xb5\x2f\xfd", _archive("a zstd archive")),
+    (b"\x89HDF\r\n\x1a\n", _weights("an HDF5 file, as of weights (.caffemodel.h5)")),
     (b"\x93NUMPY", Kind("a NumPy array (.npy)", "give the net's text here")),
     (b"\x89PNG\r\n\x1a\n", Kind("a PNG image", "give the net's text here, an image with --input")),
     (b"\xff\xd8\xff", Kind("a JPEG image", "give the net's text here, an image with --input")),
@@ -45,19 +55,25 @@ _SIGNATURES: tuple[tuple[bytes, Kind], ...] = (
     (b"\x80\x04", Kind("a Python pickle", _CONVERT)),
 )
 
-_NPZ = Kind("an archive of NumPy arrays (.npz)", _WEIGHTS)
-_TAR = Kind("a tar archive", "unpack it first: `tar xf FILE`")
+_NPZ = _weights("an archive of NumPy arrays (.npz)")
+_TORCH = Kind("a PyTorch file", _CONVERT)
+_TAR = _archive("a tar archive", "unpack it first: `tar xf FILE`")
 _TFLITE = Kind("a TensorFlow Lite model", _CONVERT)
 _ONNX = Kind("an ONNX model", _CONVERT)
-_CAFFEMODEL = Kind("a binary file of Caffe (.caffemodel), not a net's text", _WEIGHTS)
+_CAFFEMODEL = _weights("a binary file of Caffe (.caffemodel), not a net's text")
+_BLOB = Kind("a blob or a solver's state (.binaryproto, .solverstate)", "give the net's text here")
 _BINARY = Kind("a binary file", "give the net's text (.prototxt)")
 
+_HTML = Kind("an HTML page", _DOWNLOAD, "html-page")
+_POINTER = Kind(
+    "a git-LFS pointer, not the file it points to", "fetch the file: `git lfs pull`", "lfs-pointer"
+)
+
 _TEXTS: tuple[tuple[str, Kind], ...] = (
-    (r"(?i)<(?:!doctype\s+html|html|head|body)\b", Kind("an HTML page", _DOWNLOAD)),
-    (r"(?i)(?:<!--.{0,2000}?-->\s*)+<(?:!doctype\s+html|html)\b", Kind("an HTML page", _DOWNLOAD)),
+    (r"(?i)<(?:!doctype\s+html|html|head|body)\b", _HTML),
+    (r"(?i)(?:<!--.{0,2000}?-->\s*)+<(?:!doctype\s+html|html)\b", _HTML),
     (r"<\?xml\b|<net\b|<Error>", Kind("an XML file", _CONVERT)),
-    (r"version https://git-lfs\.github\.com/spec/",
-     Kind("a git-LFS pointer, not the file it points to", "fetch the file: `git lfs pull`")),
+    (r"version https://git-lfs\.github\.com/spec/", _POINTER),
     (r"404: Not Found\s*\Z|Not Found\s*\Z",
      Kind("the answer `404: Not Found`, saved in the file's place", _DOWNLOAD)),
     (r"\{\s*(?:\"[^\"\n]*\"\s*:|\}\s*\Z)|\[\s*[\[{\"]", Kind("a JSON file", _CONVERT)),
@@ -73,13 +89,14 @@ _TEXTS: tuple[tuple[str, Kind], ...] = (
 )  # fmt: skip
 _COMPILED: list[tuple[re.Pattern[str], Kind]] = []
 _HEAD = 8192
+_BLANK = "\ufeff \t\r\n\v\f"
 
 
 def binary_kind(head: bytes) -> Kind | None:
     """What the first bytes of a file that is no text say it is; None for a text."""
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):
-            return _NPZ if b".npy" in head[:128] and head[:2] == b"PK" else kind
+            return _zip_kind(head) if head[:4] == b"PK\x03\x04" else kind
     if head[257:262] == b"ustar":
         return _TAR
     if head[4:8] == b"TFL3":
@@ -88,11 +105,20 @@ def binary_kind(head: bytes) -> Kind | None:
         return None
     if head[:1] == b"\x08" and re.search(rb"onnx|pytorch|ir_version", head):
         return _ONNX
+    if head[:1] == b"\x08":
+        return _BLOB
     return _CAFFEMODEL if head[:1] in _CAFFE_TAGS else _BINARY
 
 
-_CAFFE_TAGS = (b"\x0a", b"\x12", b"\xa2", b"\x08", b"\x1a", b"\x22", b"\x2a")
-"""First bytes of a binary NetParameter, BlobProto or SolverState: the tags of their fields."""
+_CAFFE_TAGS = (b"\x0a", b"\x12", b"\xa2", b"\x1a", b"\x22", b"\x2a")
+"""First bytes of a binary NetParameter or BlobProto: the tags of their fields."""
+
+
+def _zip_kind(head: bytes) -> Kind:
+    if b".npy" in head[:128]:
+        return _NPZ
+    return _TORCH if b"/data.pkl" in head[:128] else _archive("a zip archive")
+
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
@@ -104,7 +130,7 @@ def _is_binary(head: bytes) -> bool:
 
 def text_kind(text: str) -> Kind | None:
     """What the first characters of a text say it is, if it is no prototxt."""
-    head = text[:_HEAD].lstrip("\ufeff \t\r\n\v\f")
+    head = text[:_HEAD].lstrip(_BLANK)
     if not _COMPILED:
         _COMPILED.extend((re.compile(pattern, re.MULTILINE), kind) for pattern, kind in _TEXTS)
     return next((kind for pattern, kind in _COMPILED if pattern.match(head)), None)
@@ -112,7 +138,7 @@ def text_kind(text: str) -> Kind | None:
 
 def not_prototxt(name: str, kind: Kind, span: Span | None = None) -> Diagnostic:
     """The fault of a file that is something else."""
-    return Diagnostic("not-prototxt", f"`{name}` is {kind.name}", span, help=(kind.help,))
+    return Diagnostic(kind.code, f"`{name}` is {kind.name}", span, help=(kind.help,))
 
 
 def check_text(source: Source) -> None:
@@ -125,7 +151,8 @@ def check_text(source: Source) -> None:
         raise NetcError(too_large(source.name, len(source.text)))
     kind = text_kind(source.text)
     if kind:
-        raise NetcError(not_prototxt(source.name, kind, Span(source, 0, 0)))
+        start = len(source.text) - len(source.text.lstrip(_BLANK))
+        raise NetcError(not_prototxt(source.name, kind, Span(source, start, start)))
 
 
 def too_large(name: str, size: int) -> Diagnostic:

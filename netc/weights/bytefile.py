@@ -66,7 +66,7 @@ def open_bytes(path: str | os.PathLike[str]) -> Iterator[ByteFile]:
     """Open a regular file for reading.
 
     Raises:
-        NetcError: missing-file, is-a-directory, unreadable-file or not-a-file.
+        NetcError: missing-file, is-a-directory, unreadable-file or unreadable-file.
     """
     name = os.fspath(path)
     try:
@@ -82,7 +82,7 @@ def open_bytes(path: str | os.PathLike[str]) -> Iterator[ByteFile]:
     with file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise fault(
-                "not-a-file",
+                "unreadable-file",
                 name,
                 "this is not a regular file",
                 "weights are read in pieces; save them to a file first",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.diagnostics import Collector, Diagnostic, NetcError, Note, did_you_mean
+from netc.diagnostics import Collector, Diagnostic, NetcError, Note, counted, did_you_mean
 from netc.ir.graph import Array, Graph, Node, Parameter
 from netc.ir.types import Shape
 from netc.ops.filler import CONSTANT_ZERO, fill
@@ -196,8 +196,8 @@ def _count_fault(node: Node, layer: LayerWeights, weights: Weights) -> Diagnosti
         return None
     return Diagnostic(
         "weight-count",
-        f"layer `{node.name}` ({node.op}) has {wanted} parameters in the net and {stored} blobs in "
-        f"{_file(weights)}",
+        f"layer `{node.name}` ({node.op}) has {counted(wanted, 'parameter')} in the net and "
+        f"{counted(stored, 'blob')} in {_file(weights)}",
         node.span,
         notes=_type_note(node, layer),
         help=("is `bias_term` as it was in training?",),

@@ -48,5 +48,5 @@ def test_both_types() -> None:
     with pytest.raises(NetcError) as caught:
         upgrade_solver(net_of('type: "SGD"\nsolver_type: SGD', "SolverParameter"))
     (diagnostic,) = caught.value.diagnostics
-    assert diagnostic.code == "solver-type-twice"
+    assert diagnostic.code == "conflicting-fields"
     assert place(diagnostic) == (2, 1)

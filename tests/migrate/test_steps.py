@@ -87,31 +87,31 @@ def test_shape_without_input_is_left_out_and_told() -> None:
     [
         (
             'input: "a"\ninput_dim: 1\ninput_dim: 3',
-            "input-shape-count",
+            "value-count",
             "1 `input` need 4 `input_dim`, and there are 2",
             (2, 1),
         ),
         (
             'input: "a"\ninput_dim: [1, 2, 3, 4,\n 5]',
-            "input-shape-count",
+            "value-count",
             "1 `input` need 4 `input_dim`, and there are 5",
             (2, 1),
         ),
         (
             'input: "a" input: "b"\ninput_shape { dim: 1 }',
-            "input-shape-count",
+            "value-count",
             "2 `input` need 2 `input_shape`, and there are 1",
             (2, 1),
         ),
         (
             'input: "a"\ninput_shape { dim: 1 } input_shape { dim: 1 }',
-            "input-shape-count",
+            "value-count",
             "1 `input` need 1 `input_shape`, and there are 2",
             (2, 24),
         ),
         (
             'input: "a" input_dim: 1\ninput_shape { dim: 1 }',
-            "input-shape-twice",
+            "conflicting-fields",
             "the net gives its inputs 1 `input_dim` and 1 `input_shape`, and takes only one of "
             "the two",
             (1, 12),
@@ -157,7 +157,7 @@ def test_axes() -> None:
 
 def test_axis_twice() -> None:
     diagnostic = refusal('layer { type: "Slice"\n slice_param { axis: 1\n slice_dim: 2 } }')
-    assert diagnostic.code == "axis-twice"
+    assert diagnostic.code == "conflicting-fields"
     assert place(diagnostic) == (3, 2)
     assert diagnostic.notes[0].span is not None
     assert diagnostic.notes[0].span.line == 2
@@ -165,7 +165,7 @@ def test_axis_twice() -> None:
 
 def test_axis_that_is_none() -> None:
     diagnostic = refusal('layer { type: "Concat" concat_param { concat_dim: 4294967295 } }')
-    assert diagnostic.code == "axis-range"
+    assert diagnostic.code == "out-of-range"
 
 
 def test_axes_of_other_types_stay() -> None:

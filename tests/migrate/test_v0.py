@@ -231,7 +231,7 @@ def test_missing_type() -> None:
 )
 def test_v1_among_v0_is_refused(second: str, what: str, column: int) -> None:
     diagnostic = refusal(f"layers {{ layer {{ name: 'a' type: 'relu' }} }}\n{second}")
-    assert diagnostic.code == "mixed-generations"
+    assert diagnostic.code == "mixed-layers"
     assert diagnostic.message.startswith(f"{what} here is of the V1 format")
     assert place(diagnostic) == (2, column)
     assert diagnostic.notes[0].span is not None

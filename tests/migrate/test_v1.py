@@ -112,7 +112,7 @@ def test_mixed_layers_of_v0_are_refused_before_anything_else() -> None:
             'layers { name: "a" type: "Convolutoin" }',
             (
                 "a type in quotes belongs to `layer { }`: write `layer` for `layers`",
-                "did you mean `Convolution` or `Deconvolution`?",
+                "did you mean `Convolution`?",
             ),
         ),
         (

@@ -76,7 +76,7 @@ def test_testing_costs_nothing() -> None:
 @pytest.mark.parametrize("ratio", ["1", "-0.5", "nan"])
 def test_a_ratio_is_a_share(ratio: str) -> None:
     found = complaint(DROPOUT, text_of(f"dropout_ratio: {ratio}"))
-    assert (found.code, found.span.text) == ("value-out-of-range", ratio)
+    assert (found.code, found.span.text) == ("out-of-range", ratio)
 
 
 def test_a_forks_other_rule_is_refused() -> None:
@@ -131,4 +131,4 @@ def test_samples_need_an_axis() -> None:
 @pytest.mark.parametrize("ratio", ["0", "1.5", "nan"])
 def test_survival_is_a_share(ratio: str) -> None:
     found = complaint(DROP_PATH, path_text(f"survival_ratio: {ratio}"))
-    assert (found.code, found.span.text) == ("value-out-of-range", ratio)
+    assert (found.code, found.span.text) == ("out-of-range", ratio)

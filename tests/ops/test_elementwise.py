@@ -78,8 +78,8 @@ def test_eltwise_does_not_broadcast() -> None:
     ("text", "code", "place"),
     [
         ("operation: PROD coeff: 1 coeff: 2", "conflicting-fields", "2"),
-        ("coeff: 1", "coeff-count", "1"),
-        ("operation: MAX coeff: 1 coeff: 2 coeff: 3", "coeff-count", "3"),
+        ("coeff: 1", "value-count", "1"),
+        ("operation: MAX coeff: 1 coeff: 2 coeff: 3", "value-count", "3"),
     ],
 )
 def test_coefficients_that_do_not_fit(text: str, code: str, place: str) -> None:
@@ -190,7 +190,7 @@ def test_operands_that_do_not_fit(op, text, shapes, field, wanted) -> None:
 @pytest.mark.parametrize("op", [SCALE, BIAS])
 def test_num_axes_is_a_number_or_minus_1(op) -> None:
     found = complaint(op, text_of(op, "num_axes: -2"))
-    assert (found.code, found.span.text) == ("value-out-of-range", "-2")
+    assert (found.code, found.span.text) == ("out-of-range", "-2")
 
 
 def test_an_unknown_filler_is_pointed_at() -> None:

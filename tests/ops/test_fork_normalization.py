@@ -149,7 +149,7 @@ def test_a_frozen_bn_without_weights_divides_by_1(frozen: str, value: int) -> No
         ("scale_filler { } slope_filler { }", 1, "conflicting-fields"),
         ("scale_filler { } decay: 0.5", 1, "unsupported-field"),
         ("slope_filler { } icnet: true", 1, "unsupported-field"),
-        ("bn_mode: INFERENCE", 2, "too-many-tops"),
+        ("bn_mode: INFERENCE", 2, "top-count"),
         ("slope_filler { }", 2, "top-count"),
     ],
 )

@@ -107,11 +107,11 @@ def test_blobs_that_cannot_be_joined(shapes, wanted: str) -> None:
 @pytest.mark.parametrize(
     ("text", "tops", "code", "place"),
     [
-        ("slice_point: 1", 3, "slice-point-count", "1"),
-        ("slice_point: 1 slice_point: 2", 2, "slice-point-count", "2"),
-        ("slice_point: 0", 2, "value-out-of-range", "0"),
-        ("slice_point: 3 slice_point: 3", 3, "value-out-of-range", "3"),
-        ("slice_point: [4, 2]", 3, "value-out-of-range", "2"),
+        ("slice_point: 1", 3, "value-count", "1"),
+        ("slice_point: 1 slice_point: 2", 2, "value-count", "2"),
+        ("slice_point: 0", 2, "out-of-range", "0"),
+        ("slice_point: 3 slice_point: 3", 3, "out-of-range", "3"),
+        ("slice_point: [4, 2]", 3, "out-of-range", "2"),
     ],
 )
 def test_slice_points_that_cut_nothing(text: str, tops: int, code: str, place: str) -> None:

@@ -66,8 +66,8 @@ def test_inner_product_sees_all_of_its_input() -> None:
     ("text", "code"),
     [
         ("", "missing-field"),
-        ("num_output: 0", "value-out-of-range"),
-        ("num_output: 3000000000", "value-out-of-range"),
+        ("num_output: 0", "out-of-range"),
+        ("num_output: 3000000000", "out-of-range"),
         ('num_output: 3 bias_filler { type: "x" }', "unknown-filler"),
     ],
 )

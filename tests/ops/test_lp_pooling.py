@@ -65,9 +65,9 @@ def test_over_all_of_the_input() -> None:
     ("geometry", "norm", "code", "place"),
     [
         ("kernel_size: 2 pool: AVE", "", "conflicting-fields", "AVE"),
-        ("kernel_size: 2", "p: 0", "value-out-of-range", "0"),
-        ("kernel_size: 2", "p: inf", "value-out-of-range", "inf"),
-        ("kernel_size: 0", "", "value-out-of-range", "0"),
+        ("kernel_size: 2", "p: 0", "out-of-range", "0"),
+        ("kernel_size: 2", "p: inf", "out-of-range", "inf"),
+        ("kernel_size: 0", "", "out-of-range", "0"),
     ],
 )
 def test_what_is_refused(geometry: str, norm: str, code: str, place: str) -> None:

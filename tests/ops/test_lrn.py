@@ -66,7 +66,7 @@ def test_bad_sizes(size: int) -> None:
     with pytest.raises(NetcError, match=str(size)) as caught:
         parse(f"local_size: {size}")
     (diagnostic,) = caught.value.diagnostics
-    assert diagnostic.code == "value-out-of-range" and diagnostic.help
+    assert diagnostic.code == "out-of-range" and diagnostic.help
     assert diagnostic.span is not None and diagnostic.span.text == str(size)
 
 

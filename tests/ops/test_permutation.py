@@ -136,7 +136,7 @@ def test_blocks_that_do_not_fit(text: str, shape, wanted: str) -> None:
 
 def test_reorg_needs_its_stride() -> None:
     assert complaint(REORG, text_of(REORG)).code == "missing-field"
-    assert complaint(REORG, text_of(REORG, "stride: 0")).code == "value-out-of-range"
+    assert complaint(REORG, text_of(REORG, "stride: 0")).code == "out-of-range"
 
 
 @pytest.mark.parametrize("text", ["stride: 1", "stride: 2", "stride: 2 reverse: true"])

@@ -112,7 +112,7 @@ def test_macs() -> None:
     ("kind", "bottoms", "tops", "text", "code", "at"),
     [
         ("LSTM", 2, 1, "", "missing-field", ""),
-        ("LSTM", 2, 1, "num_output: 0", "value-out-of-range", "0"),
+        ("LSTM", 2, 1, "num_output: 0", "out-of-range", "0"),
         ("LSTM", 3, 3, "num_output: 1 expose_hidden: true", "bottom-count", '"b2"'),
         ("RNN", 4, 1, "num_output: 1", "bottom-count", '"b3"'),
         ("LSTM", 4, 2, "num_output: 1 expose_hidden: true", "top-count", '"t1"'),

@@ -194,7 +194,7 @@ def test_psroi_channels() -> None:
         (
             PSROI_POOLING,
             "psroi_pooling_param { spatial_scale: 0 output_dim: 1 group_size: 2 }",
-            "value-out-of-range",
+            "out-of-range",
             "0",
         ),
         (
@@ -206,13 +206,13 @@ def test_psroi_channels() -> None:
         (
             PROPOSAL,
             "proposal_param { ratio: 1 scale: 0 }",
-            "value-out-of-range",
+            "out-of-range",
             "0",
         ),
         (
             PROPOSAL,
             "proposal_param { ratio: 1 scale: 8 feat_stride: 0 }",
-            "value-out-of-range",
+            "out-of-range",
             "0",
         ),
     ],

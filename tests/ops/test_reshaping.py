@@ -145,7 +145,7 @@ def test_shapes_that_do_not_hold_the_blob(text, shape, field, wanted) -> None:
 def test_sizes_that_mean_nothing(text: str, place: str, wanted: str) -> None:
     found = complaint(RESHAPE, text_of(RESHAPE, text))
     assert wanted in found.message
-    assert (found.code, found.span.text) == ("value-out-of-range", place)
+    assert (found.code, found.span.text) == ("out-of-range", place)
     assert found.span.start == found.span.source.text.rindex(place)
 
 
@@ -168,8 +168,8 @@ def test_tiles_stand_one_after_another(shape, axis, tiles) -> None:
     ("text", "code"),
     [
         ("", "missing-field"),
-        ("tiles: 0", "value-out-of-range"),
-        ("tiles: -1", "value-out-of-range"),
+        ("tiles: 0", "out-of-range"),
+        ("tiles: -1", "out-of-range"),
     ],
 )
 def test_the_number_of_tiles_must_be_told(text: str, code: str) -> None:

@@ -81,8 +81,8 @@ def test_a_negative_padding_crops() -> None:
     [
         ("height: 4", "missing-field", "4"),
         ("width: 4", "missing-field", "4"),
-        ("pad_beg: 1 zoom_factor: 2", "value-out-of-range", "1"),
-        ("zoom_factor: 0", "value-out-of-range", "0"),
+        ("pad_beg: 1 zoom_factor: 2", "out-of-range", "1"),
+        ("zoom_factor: 0", "out-of-range", "0"),
         ("zoom_factor: 2 align_corners: false", "unsupported-field", "false"),
     ],
 )
@@ -166,12 +166,12 @@ def test_sizes_of_segnets_upsample(text: str, size) -> None:
 @pytest.mark.parametrize(
     ("text", "bottoms", "code"),
     [
-        ("scale: 1", 2, "value-out-of-range"),
-        ("scale: 0", 1, "value-out-of-range"),
-        ("scale: 1.5", 1, "value-out-of-range"),
+        ("scale: 1", 2, "out-of-range"),
+        ("scale: 0", 1, "out-of-range"),
+        ("scale: 1.5", 1, "out-of-range"),
         ("scale_h: 2", 2, "missing-field"),
         ("scale: 3 pad_out_w: true", 2, "conflicting-fields"),
-        ("upsample_h: 4 upsample_w: 1", 2, "value-out-of-range"),
+        ("upsample_h: 4 upsample_w: 1", 2, "out-of-range"),
         ("upsample_h: 4 upsample_w: 4", 1, "unsupported-field"),
     ],
 )

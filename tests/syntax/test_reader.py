@@ -67,11 +67,22 @@ BINARY = {
 }
 
 
+CODES = {
+    "a gzip archive": "compressed-file",
+    "a zip archive": "compressed-file",
+    "a tar archive": "compressed-file",
+    "an archive of NumPy arrays (.npz)": "swapped-arguments",
+    "an HTML page": "html-page",
+    "a git-LFS pointer, not the file it points to": "lfs-pointer",
+}
+
+
 @pytest.mark.parametrize("kind", BINARY)
 def test_a_binary_file_is_told(kind: str, tmp_path: Path) -> None:
     path = written(tmp_path / "net.prototxt", BINARY[kind])
     told = fault(path)
-    assert (told.code, told.message) == ("not-prototxt", f"`{path}` is {kind}")
+    code = CODES.get(kind, "not-prototxt")
+    assert (told.code, told.message) == (code, f"`{path}` is {kind}")
     assert told.help
 
 
@@ -118,10 +129,11 @@ TEXTS = {
 def test_a_text_of_another_kind_is_told(kind: str, text: str, tmp_path: Path) -> None:
     path = written(tmp_path / "net.prototxt", text.encode())
     told = fault(path)
-    assert (told.code, told.message) == ("not-prototxt", f"`{path}` is {kind}")
+    code = CODES.get(kind, "not-prototxt")
+    assert (told.code, told.message) == (code, f"`{path}` is {kind}")
     assert told.help
     assert told.span is not None
-    assert told.span.line == 1
+    assert told.span.start == len(text) - len(text.lstrip())
 
 
 @pytest.mark.parametrize(

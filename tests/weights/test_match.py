@@ -87,7 +87,7 @@ def test_all_that_is_wrong_is_told_at_its_layer() -> None:
     shape, count, missing, _ = found
     assert "blob 0 is 3x2 in the weights and 2x3 in the net" in shape.message
     assert shape.span == span(1) and "transposed" in shape.help[0]
-    assert "has 1 parameters in the net and 2 blobs" in count.message and count.span == span(2)
+    assert "has 1 parameter in the net and 2 blobs" in count.message and count.span == span(2)
     assert missing.message == "the weights lack the parameters of 2 layers: `c`, `d`"
     assert missing.span == span(3)
     assert missing.notes[0].message == ("layer `c` (InnerProduct) needs blob 0 of 4x5, blob 1 of 4")

@@ -76,7 +76,7 @@ def test_absent_files_folders_and_pipes(tmp_path: Path) -> None:
         (tmp_path / "pipes", "missing-file", "did you mean `pipe`?"),
         (tmp_path / "absent" / "x", "missing-file", "there is no folder"),
         (tmp_path, "is-a-directory", "is a folder"),
-        (pipe, "not-a-file", "save them to a file"),
+        (pipe, "unreadable-file", "save them to a file"),
         ("a\0b", "unreadable-file", "cannot be read"),
     )
     for path, code, words in cases:
