@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 
@@ -15,41 +15,22 @@ from netc.diagnostics import NetcError, Source
 from netc.ir.graph import Graph
 from netc.passes.base import run_passes
 from netc.passes.pipeline import ALL, BY_NAME, EXACT
+from tests.passes.weights import assert_consistent, assert_same, plausible_statistics
 from tests.strategies import nets, random_arrays
 from tests.test_golden import CASES, GOLDEN, arrays, params
 
 
-def statistics(graph: Graph) -> dict[str, list[Any]]:
-    """Weights in which BatchNorm's statistics are plausible, not the zeros of its filler."""
-    rng = np.random.default_rng(3)
-    found = {}
-    for node in graph.nodes:
-        blobs = [np.array(reference.parameter_array(graph, name)) for name in node.parameters]
-        if node.op == "BatchNorm":
-            blobs[0] = rng.normal(0, 0.5, blobs[0].shape).astype(np.float32)
-            blobs[1] = rng.uniform(0.5, 1.5, blobs[1].shape).astype(np.float32)
-            blobs[2] = np.ones(1, np.float32)
-        if blobs:
-            found[node.name] = blobs
-    return found
-
-
 def seeded(source: Source) -> Graph:
-    return netc.compile(
-        source, statistics(netc.compile(source, backend="reference").graph), backend="reference"
-    ).graph
+    """A net with the weights of its fillers, and statistics that BatchNorm could have met."""
+    graph = netc.compile(source, backend="reference").graph
+    parameters = dict(graph.parameters)
+    for name, array in plausible_statistics(graph).items():
+        parameters[name] = replace(parameters[name], array=array)
+    return graph.replace(parameters=parameters)
 
 
-def assert_same(before: dict[str, Any], after: dict[str, Any], exact: bool = False) -> None:
-    assert set(before) == set(after)
-    for name, want in before.items():
-        if exact:
-            np.testing.assert_array_equal(after[name], want, err_msg=name)
-        else:
-            scale = max(1.0, float(np.abs(want).max(initial=0)))
-            np.testing.assert_allclose(
-                after[name], want, rtol=1e-4, atol=1e-5 * scale, err_msg=name
-            )
+def feeds_for(graph: Graph) -> dict[str, Any]:
+    return random_arrays({name: graph.shape(name) for name in graph.inputs})
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c["case"])
@@ -59,30 +40,35 @@ def test_golden_cases(case: dict[str, Any]) -> None:
         text, params(text.with_suffix(".npz")), backend="reference", phase=case["phase"]
     )
     feeds = arrays(text.with_suffix(".npz"), "in/")
-    graph, _ = run_passes(net.graph, ALL)
-    assert_same(net(feeds), reference.run(graph, feeds))
+    before = net(feeds)
+    for passes in (ALL, EXACT):
+        after, _ = run_passes(net.graph, passes)
+        assert_consistent(after)
+        assert_same(before, reference.run(after, feeds), exact=passes is EXACT)
 
 
 @settings(max_examples=150, deadline=None)
 @given(nets())
 def test_random_nets(source: Source) -> None:
     graph = seeded(source)
-    feeds = random_arrays({name: graph.shape(name) for name in graph.inputs})
+    feeds = feeds_for(graph)
     before = reference.run(graph, feeds)
-    after, _ = run_passes(graph, ALL)
-    assert_same(before, reference.run(after, feeds))
-    assert_same(before, reference.run(run_passes(graph, EXACT)[0], feeds), exact=True)
+    for passes in (ALL, EXACT):
+        after, _ = run_passes(graph, passes)
+        assert_consistent(after)
+        assert_same(before, reference.run(after, feeds), exact=passes is EXACT)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(nets())
 def test_each_pass_alone(source: Source) -> None:
     graph = seeded(source)
-    feeds = random_arrays({name: graph.shape(name) for name in graph.inputs})
+    feeds = feeds_for(graph)
     before = reference.run(graph, feeds)
     for item in BY_NAME.values():
         after, _ = run_passes(graph, [item])
-        assert_same(before, reference.run(after, feeds))
+        assert_consistent(after)
+        assert_same(before, reference.run(after, feeds), exact=item.exact)
 
 
 def test_an_unknown_pass_is_named() -> None:
