@@ -1,0 +1,77 @@
+"""How long things take before the first number: import, check, compile, first compile.
+
+    python benchmarks/start.py
+
+* `netc check` of the longest public text, whole process, the start of Python included;
+* compiling a net whose kernels are on disk: text to ready plan, weights in memory;
+* the same on a machine that has never run netc: every kernel is compiled first.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import netc
+from benchmarks.machine import describe
+from benchmarks.seeded import seeded_weights
+
+NETS = ROOT.parent / "shared" / "nets"
+COMPILE = "import netc, sys; netc.compile(sys.argv[1])"
+
+
+def seconds_of(command: list[str], rounds: int, **environment: str) -> float:
+    """Median wall seconds of a command."""
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        subprocess.run(
+            command, check=True, capture_output=True, cwd=ROOT, env={**os.environ, **environment}
+        )
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def main() -> None:
+    print(" ".join(f"{k}={v}" for k, v in describe("numba").items()))
+    python = sys.executable
+    print(f"python -c pass                    {seconds_of([python, '-c', 'pass'], 7):6.2f} s")
+    print(
+        f"import netc                       {seconds_of([python, '-c', 'import netc'], 7):6.2f} s"
+    )
+    check = [python, "-m", "netc", "check", str(NETS / "resnet152.prototxt")]
+    print(f"netc check resnet152.prototxt     {seconds_of(check, 7):6.2f} s")
+    for name in ("resnet50", "googlenet"):
+        print(f"compile {name:9} in the process  {warm(NETS / f'{name}.prototxt'):6.2f} s")
+    with tempfile.TemporaryDirectory() as folder:
+        first = [python, "-c", COMPILE, str(NETS / "googlenet.prototxt")]
+        print(
+            f"compile googlenet, first time     {seconds_of(first, 1, NETC_CACHE_DIR=folder):6.2f} s"
+        )
+        print(
+            f"compile googlenet, second process {seconds_of(first, 3, NETC_CACHE_DIR=folder):6.2f} s"
+        )
+
+
+def warm(path: Path) -> float:
+    """Median seconds from text to a ready plan, with kernels on disk and weights in memory."""
+    weights = seeded_weights(netc.compile(path, backend="reference").graph)
+    netc.compile(path, weights)
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        netc.compile(path, weights)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()
