@@ -17,13 +17,13 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import netc
 from benchmarks.machine import describe
 from benchmarks.seeded import seeded_weights
 
+ROOT = Path(__file__).resolve().parent.parent
 NETS = ROOT.parent / "shared" / "nets"
 COMPILE = "import netc, sys; netc.compile(sys.argv[1])"
 
@@ -43,22 +43,20 @@ def seconds_of(command: list[str], rounds: int, **environment: str) -> float:
 def main() -> None:
     print(" ".join(f"{k}={v}" for k, v in describe("numba").items()))
     python = sys.executable
-    print(f"python -c pass                    {seconds_of([python, '-c', 'pass'], 7):6.2f} s")
-    print(
-        f"import netc                       {seconds_of([python, '-c', 'import netc'], 7):6.2f} s"
-    )
+    show("python -c pass", seconds_of([python, "-c", "pass"], 7))
+    show("import netc", seconds_of([python, "-c", "import netc"], 7))
     check = [python, "-m", "netc", "check", str(NETS / "resnet152.prototxt")]
-    print(f"netc check resnet152.prototxt     {seconds_of(check, 7):6.2f} s")
+    show("netc check resnet152.prototxt", seconds_of(check, 7))
     for name in ("resnet50", "googlenet"):
-        print(f"compile {name:9} in the process  {warm(NETS / f'{name}.prototxt'):6.2f} s")
+        show(f"compile {name} in the process", warm(NETS / f"{name}.prototxt"))
     with tempfile.TemporaryDirectory() as folder:
         first = [python, "-c", COMPILE, str(NETS / "googlenet.prototxt")]
-        print(
-            f"compile googlenet, first time     {seconds_of(first, 1, NETC_CACHE_DIR=folder):6.2f} s"
-        )
-        print(
-            f"compile googlenet, second process {seconds_of(first, 3, NETC_CACHE_DIR=folder):6.2f} s"
-        )
+        show("compile googlenet, first time", seconds_of(first, 1, NETC_CACHE_DIR=folder))
+        show("compile googlenet, second process", seconds_of(first, 3, NETC_CACHE_DIR=folder))
+
+
+def show(what: str, seconds: float) -> None:
+    print(f"{what:36} {seconds:6.2f} s", flush=True)
 
 
 def warm(path: Path) -> float:
