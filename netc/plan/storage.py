@@ -50,16 +50,18 @@ class Storage(NamedTuple):
 
 
 def plan_storage(graph: Graph, rules: Rules, outside: Iterable[str] = ()) -> Storage:
-    """Places for all values of a graph but those ``outside`` the arena.
+    """Places for all values of a graph.
 
-    The graph's outputs stay until the end, its inputs are there from the start.
+    The graph's outputs stay until the end, its inputs are there from the start. Inputs and outputs
+    that are ``outside`` have their bytes elsewhere, and others may lie inside them; an output that
+    is a view of another value lies there all the same.
     """
     planner = _Planner(graph, rules, frozenset(outside))
     planner.share()
     planner.overwrite()
     buffers = planner.buffers()
     return Storage(
-        {v: planner.place(v) for v in graph.values if planner.root(v) not in planner.outside},
+        {v: planner.place(v) for v in graph.values},
         plan_arena(buffers),
     )
 
@@ -110,7 +112,7 @@ class _Planner:
         for value, channels in zip(node.inputs, starts, strict=True):
             free = value not in self.inside and value not in views
             produced = value in self.graph.producers and value not in self.outside
-            if free and produced and self.root(whole) not in self.outside:
+            if free and produced:
                 self.put(value, whole, channels)
 
     def overwrite(self) -> None:

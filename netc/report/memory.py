@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from netc.analysis.cost import FLOAT_BYTES, caffe_data_bytes, graph_cost
-from netc.backends.cpu.rules import RULES
+from netc.backends.cpu.placing import place_values
 from netc.diagnostics import Diagnostic, NetcError
 from netc.infer import infer, show
 from netc.ir.graph import Graph
@@ -21,7 +21,6 @@ from netc.ir.types import Shape
 from netc.ops.catalog import CATALOG
 from netc.passes.base import run_passes
 from netc.passes.pipeline import ALL
-from netc.plan.storage import plan_storage
 
 MAX_BATCH = 2**20
 
@@ -79,7 +78,7 @@ class Planner:
     def bytes(self, graph: Graph) -> tuple[int, int]:
         """Planned bytes, and the floor, for the input shapes of ``graph``."""
         shapes = {name: graph.shape(name) for name in self.optimized.inputs}
-        arena = plan_storage(infer(self.optimized, shapes).graph, RULES).arena
+        arena = place_values(infer(self.optimized, shapes).graph).arena
         return arena.size, arena.floor
 
 

@@ -11,20 +11,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from netc.backends.base import Executable, Options
-from netc.backends.cpu.emit.emission import Emission, Steps
+from netc.backends.cpu.emit.edges import load_inputs, store_outputs
+from netc.backends.cpu.emit.emission import Emission
 from netc.backends.cpu.emit.table import emit
-from netc.backends.cpu.layout import logical, view_of
 from netc.backends.cpu.machine import machine
+from netc.backends.cpu.placing import Placement, place_values
 from netc.backends.cpu.program import Context, Program, PythonStep, Step
-from netc.backends.cpu.rules import RULES
-from netc.backends.cpu.views import Arena, External, View
 from netc.backends.reference import ReferenceExecutable
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph
-from netc.ir.types import Shape, count
+from netc.ir.types import count
 from netc.ops.catalog import CATALOG
 from netc.passes.base import Applied, run_passes
-from netc.plan.storage import BYTES, Storage, plan_storage
+from netc.plan.storage import BYTES
 
 
 def thread_count(threads: int | None) -> int:
@@ -59,67 +58,16 @@ class CpuBackend:
         if any(CATALOG[node.op].dynamic for node in graph.nodes):
             return ReferenceExecutable(graph)
         optimized, applied = run_passes(graph, options.passes)
-        storage = plan_storage(optimized, RULES)
+        placement = place_values(optimized)
         threads = thread_count(options.threads)
-        emission = Emission(
-            optimized, _views(optimized, storage), machine(), threads, options.exact
-        )
+        emission = Emission(optimized, placement.views, machine(), threads, options.exact)
         steps = [step for node in optimized.nodes for step in emit(emission, node)]
         program = Program(
-            (*_load_inputs(emission), *steps, *_store_outputs(emission)),
-            storage.arena.size // BYTES,
+            (*load_inputs(emission), *steps, *store_outputs(emission)),
+            placement.arena.size // BYTES,
         )
         program.compile(options.progress)
-        return CpuExecutable(graph, emission, storage, program, applied)
-
-
-def _views(graph: Graph, storage: Storage) -> Mapping[str, View]:
-    """Where each value lies."""
-    views = {}
-    for value, inside in storage.places.items():
-        start = Arena(storage.arena.offsets[inside.root] // BYTES)
-        whole = view_of(graph.shape(inside.root), start)
-        own = view_of(graph.shape(value), start)
-        if whole.c == own.c:
-            views[value] = own
-        else:
-            views[value] = whole.channels(inside.channels, inside.channels + own.c)
-    return views
-
-
-def _load_inputs(emission: Emission) -> Steps:
-    """The caller's arrays, copied into place."""
-    return [_load(emission, name, at) for at, name in enumerate(emission.graph.inputs)]
-
-
-def _load(emission: Emission, name: str, index: int) -> PythonStep:
-    shape, view = emission.graph.shape(name), emission.view(name)
-    see = logical(shape)
-
-    def run(context: Context) -> None:
-        see(context, view)[...] = _given(context, index, shape)
-
-    return PythonStep(f"input {name}", run)
-
-
-def _store_outputs(emission: Emission) -> Steps:
-    first = len(emission.graph.inputs)
-    return [_store(emission, name, first + at) for at, name in enumerate(emission.graph.outputs)]
-
-
-def _given(context: Context, index: int, shape: Shape) -> Array:
-    """One of the caller's arrays."""
-    return context.flat(External(index), count(shape)).reshape(shape)
-
-
-def _store(emission: Emission, name: str, index: int) -> PythonStep:
-    shape, view = emission.graph.shape(name), emission.view(name)
-    see = logical(shape)
-
-    def run(context: Context) -> None:
-        _given(context, index, shape)[...] = see(context, view)
-
-    return PythonStep(f"output {name}", run)
+        return CpuExecutable(graph, emission, placement, program, applied)
 
 
 class StepTime(NamedTuple):
@@ -136,7 +84,7 @@ class CpuExecutable:
 
     graph: Graph
     emission: Emission
-    storage: Storage
+    placement: Placement
     program: Program
     applied: tuple[Applied, ...]
     _idle: list[Context] = field(default_factory=list)
@@ -182,13 +130,9 @@ class CpuExecutable:
             "isa": self.emission.target.isa,
             "threads": self.emission.threads,
             "steps": len(self.program.steps),
-            "reference_steps": [
-                s.name
-                for s in self.program.steps
-                if isinstance(s, PythonStep) and not s.name.startswith(("input ", "output "))
-            ],
-            "arena_bytes": self.storage.arena.size,
-            "arena_floor_bytes": self.storage.arena.floor,
+            "reference_steps": [s.name for s in self.program.steps if isinstance(s, PythonStep)],
+            "arena_bytes": self.placement.arena.size,
+            "arena_floor_bytes": self.placement.arena.floor,
             "weights_bytes": BYTES
             * sum(count(p.shape or ()) for p in parameters if p.owner is None),
             "passes": {item.name: item.rewrites for item in self.applied},

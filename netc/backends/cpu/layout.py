@@ -32,6 +32,11 @@ def has_channels(shape: Shape) -> bool:
     return len(shape) in (2, 4)
 
 
+def lies_as_given(shape: Shape) -> bool:
+    """Whether a value's stored elements are in the order of an array of its shape."""
+    return len(shape) != 4 or shape[1] == 1 or shape[2] * shape[3] == 1
+
+
 def view_of(shape: Shape, place: Place) -> View:
     """A value by itself at a place."""
     return dense(place, *pixel_shape(shape))

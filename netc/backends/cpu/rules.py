@@ -23,8 +23,6 @@ def joins(graph: Graph, node: Node) -> tuple[int, ...] | None:
 
 def parts(graph: Graph, node: Node) -> tuple[int, ...] | None:
     """A Slice along channels, and a Reshape or Flatten that moves nothing, are views."""
-    if not node.inputs or node.inputs[0] not in graph.producers:
-        return None
     if node.op == "Slice" and _along_channels(graph, node):
         sizes = [graph.shape(v)[1] for v in node.outputs]
         return tuple(accumulate(sizes[:-1], initial=0))
