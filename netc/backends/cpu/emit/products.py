@@ -1,4 +1,4 @@
-"""Convolutions: alone, with epilogues, and several of one input."""
+"""Convolutions and deconvolutions: alone, with epilogues, and several of one input."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from netc.backends.cpu.emit.elementwise import chain_steps
 from netc.backends.cpu.emit.emission import Emission, Steps
 from netc.backends.cpu.emit.epilogues import Matched, match_epilogue
 from netc.backends.cpu.steps.conv import Geometry, conv_step
+from netc.backends.cpu.steps.deconv import deconv_steps
+from netc.backends.cpu.steps.depthwise import depthwise_deconv_steps, depthwise_step
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
+from netc.backends.cpu.views import View
 from netc.ir.graph import Array, Node
 from netc.ir.types import Shape
-from netc.ops.convolution import ConvolutionParams, convolution_axes
+from netc.ops.convolution import ConvolutionParams
 from netc.ops.fused import Bound, bind_stages
 from netc.ops.siblings import branch_parameters
 from netc.passes.epilogue import chain_of
 
 
 def geometry_of(params: ConvolutionParams, shape: Shape) -> Geometry:
-    """A two-dimensional convolution's window in the kernels' terms."""
-    y, x = convolution_axes(params, shape)
+    """A two-dimensional window in the kernels' terms; also of a deconvolution."""
+    y, x = params.window.axes(shape[2:])
     return Geometry(
         (y.kernel, x.kernel),
         (y.stride, x.stride),
@@ -36,17 +39,48 @@ def emit_convolution(emission: Emission, node: Node) -> Steps | None:
     shape = emission.graph.shape(node.inputs[0])
     first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
     params = first.stage.params
-    if len(shape) != 4 or params.axis not in (1, -3) or len(first.inputs) != 1:
+    if not _over_pixels(first, shape):
         return None
-    weight, bias = _arrays(emission, first)
+    weight, bias = weights_of(emission, first)
     matched = match_epilogue(emission, bias, stages, params.num_output)
     x, y = emission.view(first.inputs[0]), emission.view(node.outputs[0])
     geometry = geometry_of(params, shape)
-    step = conv_step(node.name, x, [y], weight, geometry, emission.target, matched.epilogue)
+    if is_depthwise(geometry, x, y):
+        step = depthwise_step(node.name, x, y, weight, geometry, matched.epilogue)
+    else:
+        step = conv_step(node.name, x, [y], weight, geometry, emission.target, matched.epilogue)
     return [step, *chain_steps(emission, node, y, matched.rest)]
 
 
-def _arrays(emission: Emission, bound: Bound) -> tuple[Array, Array | None]:
+def is_depthwise(geometry: Geometry, x: View, y: View) -> bool:
+    """Whether each channel has a group of its own."""
+    return geometry.groups == x.c == y.c > 1
+
+
+def emit_deconvolution(emission: Emission, node: Node) -> Steps | None:
+    """A deconvolution over pixels, alone or with the stages that follow it."""
+    shape = emission.graph.shape(node.inputs[0])
+    first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
+    params = first.stage.params
+    if not _over_pixels(first, shape):
+        return None
+    weight, bias = weights_of(emission, first)
+    matched = match_epilogue(emission, bias, stages, params.num_output)
+    x, y = emission.view(first.inputs[0]), emission.view(node.outputs[0])
+    geometry, name, epilogue = geometry_of(params, shape), node.name, matched.epilogue
+    if is_depthwise(geometry, x, y) and geometry.dilation == (1, 1):
+        steps = depthwise_deconv_steps(name, x, y, weight, geometry, epilogue)
+    else:
+        steps = deconv_steps(name, x, y, weight, geometry, emission.target, epilogue)
+    return [*steps, *chain_steps(emission, node, y, matched.rest)]
+
+
+def _over_pixels(first: Bound, shape: Shape) -> bool:
+    return len(shape) == 4 and first.stage.params.axis in (1, -3) and len(first.inputs) == 1
+
+
+def weights_of(emission: Emission, bound: Bound) -> tuple[Array, Array | None]:
+    """A product's weights, and its bias or None."""
     weight, *bias = (emission.array(name) for name in bound.parameters)
     return weight, bias[0] if bias else None
 
@@ -57,7 +91,7 @@ def emit_siblings(emission: Emission, node: Node) -> Steps | None:
     branches = []
     for params, names in branch_parameters(node.params, node.parameters):
         first, *stages = bind_stages(params, node.inputs, names)
-        weight, bias = _arrays(emission, first)
+        weight, bias = weights_of(emission, first)
         channels = first.stage.params.num_output
         matched = match_epilogue(emission, bias, stages, channels)
         if matched.rest:

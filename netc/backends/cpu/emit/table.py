@@ -9,7 +9,11 @@ from netc.backends.cpu.emit.emission import Emission, Emitter, Steps, reference_
 from netc.backends.cpu.emit.moves import emit_concat, emit_nothing, emit_slice
 from netc.backends.cpu.emit.normalization import emit_lrn, emit_softmax
 from netc.backends.cpu.emit.pooling import emit_pooling
-from netc.backends.cpu.emit.products import emit_convolution, emit_siblings
+from netc.backends.cpu.emit.products import (
+    emit_convolution,
+    emit_deconvolution,
+    emit_siblings,
+)
 from netc.ir.graph import Node
 from netc.ops.fused import NAME as FUSED
 from netc.ops.siblings import NAME as SIBLINGS
@@ -21,6 +25,7 @@ EMITTERS: Mapping[str, Emitter] = {
     "Axpy": emit_axpy,
     "Concat": emit_concat,
     "Convolution": emit_convolution,
+    "Deconvolution": emit_deconvolution,
     "Flatten": emit_nothing,
     "LRN": emit_lrn,
     "Pooling": emit_pooling,
