@@ -244,7 +244,7 @@ def _parse_crop(layer: Message, context: LayerContext) -> CropParams:
     return CropParams(message.get("axis"), message.get("offset"))
 
 
-def _offsets(params: CropParams, shape: Shape) -> tuple[int, ...]:
+def crop_offsets(params: CropParams, shape: Shape) -> tuple[int, ...]:
     """Where the crop begins, on every axis of the first bottom."""
     axis = axis_in(shape, params.axis, "crop_param.axis")
     cropped = len(shape) - axis
@@ -261,7 +261,7 @@ def _offsets(params: CropParams, shape: Shape) -> tuple[int, ...]:
 
 def _crop_shape(params: CropParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     shape, wanted = inputs
-    offsets = _offsets(params, shape)
+    offsets = crop_offsets(params, shape)
     axis = params.axis % len(shape)
     for i in range(axis, len(shape)):
         if i >= len(wanted):
@@ -279,13 +279,13 @@ def _crop_shape(params: CropParams, inputs: Sequence[Shape]) -> tuple[Shape, ...
 def _crop(params: CropParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
     x, like = inputs
     sizes = _crop_shape(params, (x.shape, like.shape))[0]
-    starts = _offsets(params, x.shape)
+    starts = crop_offsets(params, x.shape)
     return (x[tuple(slice(a, a + size) for a, size in zip(starts, sizes, strict=True))],)
 
 
 def _crop_window(params: CropParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
     """Each element sees the one at its place plus the offset: a negative pad."""
-    offsets = _offsets(params, inputs[0])[2:]
+    offsets = crop_offsets(params, inputs[0])[2:]
     ones = (1,) * len(offsets)
     return Window(ones, ones, tuple(-offset for offset in offsets), ones)
 
