@@ -20,6 +20,17 @@ def nets_dir() -> Path:
     return Path(os.environ.get("NETC_NETS", corpus_dir().parent / "nets"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow too (minutes)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--slow"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="slow: needs --slow"))
+
+
 @pytest.fixture(scope="session")
 def golden() -> Path:
     """The folder of numbers that BVLC Caffe computed."""

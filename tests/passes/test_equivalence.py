@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,12 @@ from netc.diagnostics import NetcError, Source
 from netc.ir.graph import Graph
 from netc.passes.base import run_passes
 from netc.passes.pipeline import ALL, BY_NAME, EXACT
-from tests.passes.weights import assert_consistent, assert_same, plausible_statistics
+from tests.passes.weights import (
+    assert_consistent,
+    assert_same,
+    plausible_statistics,
+    with_arrays,
+)
 from tests.strategies import nets, random_arrays
 from tests.test_golden import CASES, GOLDEN, arrays, params
 
@@ -23,10 +27,7 @@ from tests.test_golden import CASES, GOLDEN, arrays, params
 def seeded(source: Source) -> Graph:
     """A net with the weights of its fillers, and statistics that BatchNorm could have met."""
     graph = netc.compile(source, backend="reference").graph
-    parameters = dict(graph.parameters)
-    for name, array in plausible_statistics(graph).items():
-        parameters[name] = replace(parameters[name], array=array)
-    return graph.replace(parameters=parameters)
+    return with_arrays(graph, plausible_statistics(graph))
 
 
 def feeds_for(graph: Graph) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from netc.backends import reference
 from netc.ir.graph import Graph
 from netc.ops.catalog import CATALOG
 
@@ -21,12 +23,7 @@ def with_random_arrays(graph: Graph, given: Mapping[str, Any] | None = None) -> 
         if p.owner is None
     }
     arrays |= plausible_statistics(graph)
-    arrays |= given or {}
-    return graph.replace(
-        parameters={
-            name: replace(p, array=arrays.get(name)) for name, p in graph.parameters.items()
-        }
-    )
+    return with_arrays(graph, arrays | dict(given or {}))
 
 
 def plausible_statistics(graph: Graph) -> dict[str, Any]:
@@ -41,6 +38,40 @@ def plausible_statistics(graph: Graph) -> dict[str, Any]:
             found[variance] = rng.uniform(0.5, 1.5, shape).astype(np.float32)
             found[factor] = np.ones(1, np.float32)
     return found
+
+
+def he_normal(graph: Graph) -> Graph:
+    """Weights that keep values near 1 through many layers (He et al. 2015, arXiv:1502.01852)."""
+    rng = np.random.default_rng(7)
+    arrays = {}
+    for name, parameter in graph.parameters.items():
+        shape = parameter.shape or ()
+        if parameter.owner is None:
+            spread = 0.1 if len(shape) < 2 else math.sqrt(2 / math.prod(shape[1:]))
+            arrays[name] = (spread * rng.standard_normal(shape)).astype(np.float32)
+    for node in graph.nodes:
+        if node.op == "Scale" and len(node.inputs) == 1:
+            arrays[node.parameters[0]] += np.float32(1)
+    return with_arrays(graph, arrays | plausible_statistics(graph))
+
+
+def with_arrays(graph: Graph, arrays: Mapping[str, Any]) -> Graph:
+    """The graph with arrays in place of those it has."""
+    return graph.replace(
+        parameters={
+            name: replace(p, array=arrays.get(name, p.array))
+            for name, p in graph.parameters.items()
+        }
+    )
+
+
+def by_layer(graph: Graph) -> dict[str, list[Any]]:
+    """A graph's arrays as :func:`netc.compile` takes them."""
+    return {
+        node.name: [np.array(reference.parameter_array(graph, name)) for name in node.parameters]
+        for node in graph.nodes
+        if node.parameters
+    }
 
 
 def assert_consistent(graph: Graph) -> None:
