@@ -60,7 +60,9 @@ class CpuBackend:
         optimized, applied = run_passes(graph, options.passes)
         placement = place_values(optimized)
         threads = thread_count(options.threads)
-        emission = Emission(optimized, placement.views, machine(), threads, options.exact)
+        emission = Emission(
+            optimized, placement.views, placement.scratch, machine(), threads, options.exact
+        )
         steps = [step for node in optimized.nodes for step in emit(emission, node)]
         program = Program(
             (*load_inputs(emission), *steps, *store_outputs(emission)),

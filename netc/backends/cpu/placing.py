@@ -10,13 +10,17 @@ from netc.backends.cpu.rules import RULES
 from netc.backends.cpu.views import Arena, External, Place, View
 from netc.ir.graph import Graph
 from netc.plan import arena
-from netc.plan.storage import BYTES, Inside, plan_storage
+from netc.plan.storage import BYTES, Inside, plan_storage, scratch_name
 
 
 class Placement(NamedTuple):
-    """Each value's view, and the arena that holds those which are not the caller's."""
+    """Each value's view, and the arena that holds those which are not the caller's.
+
+    ``scratch`` has the places of what nodes need while they run, by the node's name.
+    """
 
     views: Mapping[str, View]
+    scratch: Mapping[str, Place]
     arena: arena.Arena
 
 
@@ -30,7 +34,12 @@ def place_values(graph: Graph) -> Placement:
         value: _view(graph, value, inside, starts[inside.root])
         for value, inside in storage.places.items()
     }
-    return Placement(views, storage.arena)
+    scratch = {
+        node.name: starts[scratch_name(node)]
+        for node in graph.nodes
+        if scratch_name(node) in arena_places
+    }
+    return Placement(views, scratch, storage.arena)
 
 
 def _outside(graph: Graph) -> dict[str, Place]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from itertools import accumulate, takewhile
 
 from netc.backends.cpu.emit.epilogues import is_sum
-from netc.backends.cpu.layout import has_channels, pixel_shape
+from netc.backends.cpu.layout import has_channels, lies_as_given, pixel_shape
 from netc.ir.graph import Graph, Node
+from netc.ir.types import count
+from netc.ops.catalog import CATALOG
 from netc.ops.fused import NAME as FUSED
 from netc.ops.fused import Bound, bind_stages
 from netc.passes.epilogue import ACTIVATIONS, EPILOGUES, PRODUCTS
-from netc.plan.storage import Rules
+from netc.plan.storage import BYTES, Rules
 
 
 def joins(graph: Graph, node: Node) -> tuple[int, ...] | None:
@@ -22,13 +24,21 @@ def joins(graph: Graph, node: Node) -> tuple[int, ...] | None:
 
 
 def parts(graph: Graph, node: Node) -> tuple[int, ...] | None:
-    """A Slice along channels, and a Reshape or Flatten that moves nothing, are views."""
+    """A Slice along channels, and what moves nothing, are views."""
     if node.op == "Slice" and _along_channels(graph, node):
         sizes = [graph.shape(v)[1] for v in node.outputs]
         return tuple(accumulate(sizes[:-1], initial=0))
     if node.op in ("Reshape", "Flatten") and same_bytes(graph, node):
         return (0,)
-    return None
+    return (0,) * len(node.outputs) if _is_identity(graph, node) else None
+
+
+def _is_identity(graph: Graph, node: Node) -> bool:
+    """Whether all outputs are the first input; of a Concat the input lies in the output instead."""
+    same = CATALOG[node.op].identity
+    if same is None or node.op == "Concat":
+        return False
+    return same(node.params, [graph.shape(v) for v in node.inputs])
 
 
 def same_bytes(graph: Graph, node: Node) -> bool:
@@ -66,7 +76,7 @@ def _joins(first: Bound, bound: Bound) -> bool:
     """Whether a stage is certain to run in the step of the first one; later ones overwrite."""
     stage = bound.stage
     if first.stage.op in PRODUCTS:
-        return is_sum(bound)
+        return first.stage.op != "InnerProduct" and is_sum(bound)
     return stage.op in _ALWAYS or (stage.op == "Eltwise" and stage.params.operation != "MAX")
 
 
@@ -78,4 +88,23 @@ def _same_shape(graph: Graph, node: Node, value: str) -> bool:
     return produced and graph.shape(value) == graph.shape(node.outputs[0])
 
 
-RULES = Rules(joins, parts, in_place)
+def scratch(graph: Graph, node: Node) -> int:
+    """Bytes for a value in Caffe's order on its way to a product or to another shape."""
+    if needs_planes(graph, node) or (node.op in ("Reshape", "Flatten") and _turns(graph, node)):
+        return BYTES * count(graph.shape(node.inputs[0]))
+    return 0
+
+
+def needs_planes(graph: Graph, node: Node) -> bool:
+    """Whether an inner product's input lies in another order than its weights."""
+    op = node.params.stages[0].op if node.op == FUSED else node.op
+    return op == "InnerProduct" and not lies_as_given(graph.shape(node.inputs[0]))
+
+
+def _turns(graph: Graph, node: Node) -> bool:
+    """Whether a reshape changes the channels of pixels, on both sides of it."""
+    shapes = (graph.shape(node.inputs[0]), graph.shape(node.outputs[0]))
+    return not same_bytes(graph, node) and not any(map(lies_as_given, shapes))
+
+
+RULES = Rules(joins, parts, in_place, scratch)

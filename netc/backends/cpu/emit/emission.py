@@ -11,7 +11,7 @@ from netc.backends import reference
 from netc.backends.cpu.layout import logical
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Context, PythonStep, Step
-from netc.backends.cpu.views import View
+from netc.backends.cpu.views import Place, View
 from netc.ir.graph import Array, Graph, Node
 
 Steps = list[Step | PythonStep]
@@ -24,6 +24,7 @@ class Emission:
     Args:
         graph: after all passes.
         views: where each value lies.
+        scratches: memory that a node has while it runs, by the node's name.
         target: the machine.
         threads: how many will run the steps.
         exact: no algorithm that changes the order of sums.
@@ -31,6 +32,7 @@ class Emission:
 
     graph: Graph
     views: Mapping[str, View]
+    scratches: Mapping[str, Place]
     target: Machine
     threads: int = 1
     exact: bool = False
@@ -38,6 +40,10 @@ class Emission:
     def view(self, value: str) -> View:
         """Where a value lies."""
         return self.views[value]
+
+    def scratch(self, node: Node) -> Place:
+        """The memory that the backend's rules grant a node while it runs."""
+        return self.scratches[node.name]
 
     def array(self, parameter: str) -> Array:
         """A trained array."""

@@ -1,56 +1,163 @@
-"""Layers that only move data: what is not already in its place is copied."""
+"""Layers that only move data: what is not already in its place is copied or turned around."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from netc.backends.cpu.emit.emission import Emission, Steps
-from netc.backends.cpu.program import Context, PythonStep
-from netc.backends.cpu.rules import joins, parts
+from netc.backends.cpu.layout import lies_as_given, view_of
+from netc.backends.cpu.steps.arrange import arrange_steps, logical_strides, part
+from netc.backends.cpu.steps.moving import Strided, dense_strides
+from netc.backends.cpu.steps.transpose import from_planes, to_planes
 from netc.backends.cpu.views import View
 from netc.ir.graph import Node
+from netc.ir.types import Shape
+from netc.ops.axes import axis_in
+from netc.ops.catalog import CATALOG
+from netc.ops.permutation import permutation
+from netc.ops.reshaping import crop_offsets
 
 
 def emit_concat(emission: Emission, node: Node) -> Steps | None:
     """Copies of the parts that were not produced in their place."""
-    starts = joins(emission.graph, node)
-    if starts is None:
-        return None
-    whole = emission.view(node.outputs[0])
-    sources = [emission.view(v) for v in node.inputs]
-    targets = [whole.channels(at, at + x.c) for at, x in zip(starts, sources, strict=True)]
-    return copies(node.name, sources, targets)
+    shapes = [emission.graph.shape(v) for v in node.inputs]
+    whole = _axes(emission, node.outputs[0])
+    return _copies(
+        node,
+        shapes,
+        [_axes(emission, v) for v in node.inputs],
+        [part(whole, start) for start in _starts(node, shapes)],
+    )
 
 
 def emit_slice(emission: Emission, node: Node) -> Steps | None:
     """Copies of the parts that do not lie inside the input."""
-    starts = parts(emission.graph, node)
-    if starts is None:
-        return None
-    whole = emission.view(node.inputs[0])
-    targets = [emission.view(v) for v in node.outputs]
-    sources = [whole.channels(at, at + y.c) for at, y in zip(starts, targets, strict=True)]
-    return copies(node.name, sources, targets)
+    shapes = [emission.graph.shape(v) for v in node.outputs]
+    whole = _axes(emission, node.inputs[0])
+    return _copies(
+        node,
+        shapes,
+        [part(whole, start) for start in _starts(node, shapes)],
+        [_axes(emission, v) for v in node.outputs],
+    )
+
+
+def _starts(node: Node, shapes: Sequence[Shape]) -> list[tuple[int, ...]]:
+    """Where each part begins in the whole."""
+    axis = axis_in(shapes[0], node.params.axis, node.params.field)
+    places = accumulate((shape[axis] for shape in shapes[:-1]), initial=0)
+    rest = (0,) * (len(shapes[0]) - axis - 1)
+    return [(*(0,) * axis, start, *rest) for start in places]
+
+
+def emit_crop(emission: Emission, node: Node) -> Steps | None:
+    """A copy of the part."""
+    shape = emission.graph.shape(node.outputs[0])
+    starts = crop_offsets(node.params, emission.graph.shape(node.inputs[0]))
+    source = part(_axes(emission, node.inputs[0]), starts)
+    return _copies(node, [shape], [source], [_axes(emission, node.outputs[0])])
+
+
+def emit_permute(emission: Emission, node: Node) -> Steps | None:
+    """A copy with the axes in another order."""
+    shape = emission.graph.shape(node.outputs[0])
+    order = permutation(node.params, len(shape))
+    source = _axes(emission, node.inputs[0])
+    seen = Strided(source.place, tuple(source.strides[axis] for axis in order))
+    return _copies(node, [shape], [seen], [_axes(emission, node.outputs[0])])
+
+
+def emit_shuffle(emission: Emission, node: Node) -> Steps | None:
+    """A copy with the groups of channels interleaved."""
+    n, channels, *space = emission.graph.shape(node.inputs[0])
+    group = node.params.group
+    source = _axes(emission, node.inputs[0])
+    target = _axes(emission, node.outputs[0])
+    shape = (n, group, channels // group, *space)
+    first, channel, *rest = source.strides
+    dealt = (first, channel * (channels // group), channel, *rest)
+    first, channel, *rest = target.strides
+    taken = (first, channel, channel * group, *rest)
+    return arrange_steps(
+        node.name, shape, Strided(source.place, dealt), Strided(target.place, taken)
+    )
+
+
+def emit_tile(emission: Emission, node: Node) -> Steps | None:
+    """Copies one after another along an axis."""
+    shape = emission.graph.shape(node.inputs[0])
+    axis = axis_in(shape, node.params.axis, "tile_param.axis")
+    source, target = _axes(emission, node.inputs[0]), _axes(emission, node.outputs[0])
+    along = target.strides[axis] * shape[axis]
+    return arrange_steps(
+        node.name,
+        (*shape[:axis], node.params.tiles, *shape[axis:]),
+        Strided(source.place, (*source.strides[:axis], 0, *source.strides[axis:])),
+        Strided(target.place, (*target.strides[:axis], along, *target.strides[axis:])),
+    )
+
+
+def emit_identity(emission: Emission, node: Node) -> Steps | None:
+    """A copy where a layer does nothing with these parameters."""
+    same = CATALOG[node.op].identity
+    shapes = [emission.graph.shape(v) for v in node.inputs]
+    return emit_copy(emission, node) if same and same(node.params, shapes) else None
 
 
 def emit_nothing(emission: Emission, node: Node) -> Steps | None:
-    """No step where the output is a view of the input."""
-    if emission.view(node.inputs[0]).place != emission.view(node.outputs[0]).place:
-        return None
+    """No step."""
     return []
 
 
-def copies(name: str, sources: Sequence[View], targets: Sequence[View]) -> Steps:
-    """A copy for each pair of views that differ."""
-    return [
-        _copy(name, source, target)
-        for source, target in zip(sources, targets, strict=True)
-        if source != target
-    ]
+def emit_copy(emission: Emission, node: Node) -> Steps | None:
+    """Copies of the input that do not lie where it lies."""
+    shape = emission.graph.shape(node.inputs[0])
+    sources = [_axes(emission, node.inputs[0])] * len(node.outputs)
+    targets = [_axes(emission, v) for v in node.outputs]
+    return _copies(node, [shape] * len(targets), sources, targets)
 
 
-def _copy(name: str, source: View, target: View) -> PythonStep:
-    def run(context: Context) -> None:
-        context.array(target)[...] = context.array(source)
+def emit_reshape(emission: Emission, node: Node) -> Steps | None:
+    """Another shape: nothing to do, or through Caffe's order, in which both are the same."""
+    (source,), (target,) = node.inputs, node.outputs
+    before, after = emission.graph.shape(source), emission.graph.shape(target)
+    x, y = emission.view(source), emission.view(target)
+    if x.place == y.place:
+        return []
+    given, wanted = _reshaped(x, before, after), _reshaped(y, after, before)
+    if given is not None:
+        return _copies(node, [after], [given], [_axes(emission, target)])
+    if wanted is not None:
+        return _copies(node, [before], [_axes(emission, source)], [wanted])
+    between = emission.scratch(node)
+    return [to_planes(node.name, x, between), from_planes(node.name, between, y)]
 
-    return PythonStep(name, run)
+
+def _reshaped(view: View, shape: Shape, other: Shape) -> Strided | None:
+    """A stored value with the axes of another shape; None where its order is not Caffe's."""
+    if not lies_as_given(shape):
+        return None
+    strides = dense_strides(other)
+    if view == view_of(shape, view.place):
+        return Strided(view.place, strides)
+    return Strided(view.place, (view.ld, *strides[1:])) if shape[0] == other[0] else None
+
+
+def _axes(emission: Emission, value: str) -> Strided:
+    return logical_strides(emission.view(value), emission.graph.shape(value))
+
+
+def _copies(
+    node: Node, shapes: Sequence[Shape], sources: Sequence[Strided], targets: Sequence[Strided]
+) -> Steps | None:
+    """A copy for each pair of arrangements that differ; None where one is beyond the kernels."""
+    steps: Steps = []
+    for shape, source, target in zip(shapes, sources, targets, strict=True):
+        if source == target:
+            continue
+        found = arrange_steps(node.name, shape, source, target)
+        if found is None:
+            return None
+        steps += found
+    return steps

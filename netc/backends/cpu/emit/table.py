@@ -6,7 +6,19 @@ from collections.abc import Mapping
 
 from netc.backends.cpu.emit.elementwise import emit_axpy, emit_elementwise
 from netc.backends.cpu.emit.emission import Emission, Emitter, Steps, reference_step
-from netc.backends.cpu.emit.moves import emit_concat, emit_nothing, emit_slice
+from netc.backends.cpu.emit.linear import emit_inner_product
+from netc.backends.cpu.emit.moves import (
+    emit_concat,
+    emit_copy,
+    emit_crop,
+    emit_identity,
+    emit_nothing,
+    emit_permute,
+    emit_reshape,
+    emit_shuffle,
+    emit_slice,
+    emit_tile,
+)
 from netc.backends.cpu.emit.normalization import emit_lrn, emit_softmax
 from netc.backends.cpu.emit.pooling import emit_pooling
 from netc.backends.cpu.emit.products import (
@@ -25,14 +37,22 @@ EMITTERS: Mapping[str, Emitter] = {
     "Axpy": emit_axpy,
     "Concat": emit_concat,
     "Convolution": emit_convolution,
+    "Crop": emit_crop,
     "Deconvolution": emit_deconvolution,
-    "Flatten": emit_nothing,
+    "Dropout": emit_identity,
+    "Flatten": emit_reshape,
+    "InnerProduct": emit_inner_product,
     "LRN": emit_lrn,
+    "Permute": emit_permute,
     "Pooling": emit_pooling,
-    "Reshape": emit_nothing,
+    "Reshape": emit_reshape,
+    "ShuffleChannel": emit_shuffle,
     SIBLINGS: emit_siblings,
+    "Silence": emit_nothing,
     "Slice": emit_slice,
     "Softmax": emit_softmax,
+    "Split": emit_copy,
+    "Tile": emit_tile,
 }
 
 

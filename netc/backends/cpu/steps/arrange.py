@@ -1,0 +1,115 @@
+"""Any strided arrangement of elements to any other: contiguous copies, transposes or single moves.
+
+Axes are put in the order of the target's strides and joined where both sides run on. What the
+source has innermost and the target has not is turned around in registers.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import NamedTuple
+
+from netc.backends.cpu.program import Step
+from netc.backends.cpu.steps.moving import Strided, dense_strides, move_step
+from netc.backends.cpu.steps.transpose import Matrices, transpose_step
+from netc.backends.cpu.views import Place, View, moved
+from netc.ir.types import Shape
+
+
+class Axis(NamedTuple):
+    """Elements along one axis, and their distances in floats on either side."""
+
+    size: int
+    source: int
+    target: int
+
+
+_FEW = 5  # elements of an axis up to which transposing does not pay
+_STEPS = 64  # transposes that one arrangement may take
+
+
+def logical_strides(view: View, shape: Shape) -> Strided:
+    """A stored value's own axes; its shape as in :mod:`netc.backends.cpu.layout`."""
+    if len(shape) == 4:
+        row = view.w * view.ld
+        return Strided(view.place, (view.h * row, 1, row, view.ld))
+    if len(shape) == 2:
+        return Strided(view.place, (view.ld, 1))
+    return Strided(view.place, dense_strides(shape))
+
+
+def part(x: Strided, starts: tuple[int, ...]) -> Strided:
+    """The same axes, from these indices on."""
+    first = sum(s * i for s, i in zip(x.strides, starts, strict=True))
+    return Strided(moved(x.place, first), x.strides)
+
+
+def arrange_steps(
+    name: str, shape: tuple[int, ...], source: Strided, target: Strided
+) -> list[Step] | None:
+    """Copy elements from one arrangement to another, which must not overlap.
+
+    None where more axes are left than the kernels walk.
+    """
+    axes = joined(shape, source, target)
+    return _transposes(name, axes, source.place, target.place) or _moves(
+        name, axes, source.place, target.place
+    )
+
+
+def joined(shape: tuple[int, ...], source: Strided, target: Strided) -> list[Axis]:
+    """Axes in the order of the target's strides; those that run on in both are one."""
+    axes = map(Axis, shape, source.strides, target.strides)
+    found: list[Axis] = []
+    for axis in sorted(axes, key=lambda a: (-a.target, -a.source)):
+        if axis.size == 1:
+            continue
+        last = found[-1] if found else None
+        if last and (last.source, last.target) == (
+            axis.size * axis.source,
+            axis.size * axis.target,
+        ):
+            found[-1] = axis._replace(size=last.size * axis.size)
+        else:
+            found.append(axis)
+    return found
+
+
+def _moves(name: str, axes: list[Axis], source: Place, target: Place) -> list[Step] | None:
+    sizes, sources, targets = zip(*axes, strict=True) if axes else ((1,), (1,), (1,))
+    try:
+        return [move_step(name, sizes, Strided(source, sources), Strided(target, targets))]
+    except ValueError:
+        return None
+
+
+def _transposes(name: str, axes: list[Axis], source: Place, target: Place) -> list[Step]:
+    """Transposes of the two axes that are innermost on either side; none where it does not pay."""
+    rows = next((a for a in axes if a.target == 1), None)
+    columns = next((a for a in axes if a.source == 1), None)
+    if rows is None or columns is None or min(rows.size, columns.size) <= _FEW or rows == columns:
+        return []
+    others = sorted((a for a in axes if a not in (rows, columns)), key=lambda a: a.size)
+    images = others.pop() if others else Axis(1, 0, 0)
+    if math.prod(a.size for a in others) > _STEPS:
+        return []
+    return [
+        transpose_step(
+            name,
+            images.size,
+            rows.size,
+            columns.size,
+            Matrices(
+                moved(source, _dot(at, [a.source for a in others])), images.source, rows.source
+            ),
+            Matrices(
+                moved(target, _dot(at, [a.target for a in others])), images.target, columns.target
+            ),
+        )
+        for at in product(*(range(a.size) for a in others))
+    ]
+
+
+def _dot(index: tuple[int, ...], strides: list[int]) -> int:
+    return sum(i * s for i, s in zip(index, strides, strict=True))
