@@ -20,6 +20,7 @@ from netc.infer import RUN_TIME_NEEDS, infer
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.ir.verify import verify
+from netc.language.read import read_document
 from netc.lower import lower
 from netc.migrate.generations import bind_net
 from netc.migrate.upgrade import Change, upgrade_net
@@ -28,7 +29,6 @@ from netc.passes.pipeline import chosen
 from netc.schema.guess import check_kind
 from netc.schema.load import load_schema
 from netc.schema.message import Message
-from netc.syntax.parser import parse_document
 from netc.syntax.reader import read_source
 from netc.weights.match import assign
 
@@ -125,9 +125,10 @@ def read_net(
         NetcError: the text cannot be read, parsed, bound or upgraded.
     """
     source = net if isinstance(net, Source) else read_source(Path(net))
-    document = parse_document(source, define=define or {})
+    folder = None if isinstance(net, Source) else Path(net).parent
     given = [schema] if isinstance(schema, (str, PathLike)) else schema or []
     known = load_schema([Path(path) for path in given])
+    document = read_document(source, known, define, folder)
     check_kind(document, known)
     return NetText(*upgrade_net(bind_net(document, known.message("NetParameter"))))
 

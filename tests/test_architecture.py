@@ -14,9 +14,9 @@ PACKAGE = Path(__file__).resolve().parent.parent / "netc"
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"version", "_data"}),
     frozenset({"diagnostics"}),
-    frozenset({"data", "cache", "syntax", "ir"}),
+    frozenset({"data", "cache", "memory", "syntax", "ir"}),
     frozenset({"schema"}),
-    frozenset({"migrate", "ops", "weights", "images"}),
+    frozenset({"migrate", "ops", "weights", "images", "language"}),
     frozenset({"lower", "infer", "analysis"}),
     frozenset({"passes", "plan"}),
     frozenset({"backends", "export", "report"}),

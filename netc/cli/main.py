@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from netc.cli.output import print_diagnostics
-from netc.diagnostics import InternalError, NetcError
+from netc.cli.output import print_diagnostics, tolerate_any_text
+from netc.cli.usage import unknown_arguments, unknown_command
+from netc.diagnostics import Diagnostic, InternalError, NetcError
 from netc.version import __version__
 
 # Command -> what it does. Each is netc/cli/<command>.py with add_arguments(parser) and run(args);
@@ -25,6 +26,8 @@ COMMANDS = {
     "run": "run a net on images or arrays",
     "bench": "time a net layer by layer",
     "check": "check texts: syntax, fields, formats, phases, shapes",
+    "lint": "tell what is legal and likely not meant: strides, biases, losses, names",
+    "expand": "write a text with modules, loops and chains as plain prototxt",
     "fmt": "print texts in canonical form",
     "summary": "show layers, shapes, parameters, multiply-adds, memory, receptive fields",
     "receptive": "show what the elements of a blob see of the input, also as a picture",
@@ -37,10 +40,15 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    tolerate_any_text()
     try:
         return _run(arguments)
     except NetcError as error:
         print_diagnostics(error.diagnostics, as_json="--json" in arguments)
+        return 1
+    except MemoryError as error:
+        told = Diagnostic("too-little-memory", f"the memory did not suffice: {error}".rstrip(": "))
+        print_diagnostics([told], as_json="--json" in arguments)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -54,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:2], "--help"]
     parser = argparse.ArgumentParser(
         prog="netc",
         description="netc runs networks written as text: Caffe's prototxt, exactly and fast.",
@@ -62,16 +72,20 @@ def _run(arguments: list[str]) -> int:
     parser.add_argument("--version", action="version", version=f"netc {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     chosen = next((a for a in arguments if not a.startswith("-")), None)
-    for name, summary in COMMANDS.items():
-        sub = commands.add_parser(name, help=summary, description=summary)
-        if name == chosen:
-            module: Any = import_module(f"netc.cli.{name}")
-            module.add_arguments(sub)
-            sub.set_defaults(run=module.run)
-    args = parser.parse_args(arguments)
+    if chosen is not None and chosen not in COMMANDS:
+        print(unknown_command(chosen, COMMANDS), file=sys.stderr)
+        return 2
+    subs = {name: commands.add_parser(name, help=s, description=s) for name, s in COMMANDS.items()}
+    if chosen is not None:
+        module: Any = import_module(f"netc.cli.{chosen}")
+        module.add_arguments(subs[chosen])
+        subs[chosen].set_defaults(run=module.run)
+    args, unknown = parser.parse_known_args(arguments)
     if args.command is None:
         parser.print_help()
         return 2
+    if unknown:
+        subs[args.command].error(unknown_arguments(unknown, subs[args.command]))
     return int(args.run(args))
 
 

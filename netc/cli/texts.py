@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic, Source
+from netc.language.read import read_document
 from netc.migrate.change import Change
 from netc.migrate.generations import bind_net
 from netc.migrate.solver import upgrade_solver
@@ -17,7 +18,6 @@ from netc.schema.load import Schema, load_schema
 from netc.schema.message import Message
 from netc.syntax.ast import Document
 from netc.syntax.limits import MAX_BYTES
-from netc.syntax.parser import parse_document
 from netc.syntax.reader import read_source, source_of_bytes
 
 STDIN = "-"
@@ -53,8 +53,10 @@ def read_text(path: str, args: argparse.Namespace) -> Text:
     Raises:
         NetcError: the text cannot be read, parsed, bound or upgraded.
     """
-    document = parse_document(source_of(path), define=dict(args.define))
-    return upgraded_text(document, load_schema(args.schema))
+    schema = load_schema(args.schema)
+    folder = None if path == STDIN else Path(path).parent
+    document = read_document(source_of(path), schema, dict(args.define), folder)
+    return upgraded_text(document, schema)
 
 
 def upgraded_text(document: Document, schema: Schema) -> Text:

@@ -38,12 +38,14 @@ def parse_document(source: Source, define: Mapping[str, str] | None = None) -> D
         NetcError: with every fault of the text, in order.
     """
     define = define or {}
-    text = source.text
-    if len(text) <= MAX_BYTES and not may_bind(text, define):
-        fields = _fields(source)
-        if fields is not None:
-            return Document(source, tuple(fields))
-    return Document(source, tuple(_mended_fields(source, define)))
+    plain = None if may_bind(source.text, define) else parse_plain(source)
+    return plain or Document(source, tuple(_mended_fields(source, define)))
+
+
+def parse_plain(source: Source) -> Document | None:
+    """A prototxt text without fault and without placeholders outside of strings; None for others."""
+    fields = _fields(source) if len(source.text) <= MAX_BYTES else None
+    return None if fields is None else Document(source, tuple(fields))
 
 
 def _mended_fields(source: Source, define: Mapping[str, str]) -> list[Field]:

@@ -1,0 +1,72 @@
+"""Whether a text is in the dialect: whether it has a construct that prototxt does not have."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable
+
+from netc.diagnostics import Source
+from netc.language.parser import TYPES
+from netc.language.tokens import Token, scan
+
+_HINT = re.compile(
+    r"->|\$\{|\b(?:param|let|module|repeat|for|if|include|input|expect|phase)[ \t]+[\"'\w(\[]"
+)
+_AHEAD = 4
+
+
+def may_be_dialect(text: str) -> bool:
+    """Whether it is worth a closer look; quick, and right where it says no."""
+    return bool(_HINT.search(text))
+
+
+def is_dialect(source: Source) -> bool:
+    """Whether a text that is no plain prototxt is meant as one of the dialect.
+
+    Only what cannot be a slip in prototxt counts, unless the file is a ``.netc``.
+    """
+    named = source.name.endswith(".netc")
+    row: deque[Token] = deque(maxlen=_AHEAD)
+    for token in (*_padded(scan(source.text)),):
+        row.append(token)
+        if len(row) == _AHEAD and _tells(row, named):
+            return True
+    return False
+
+
+def _padded(found: Iterable[Token]) -> Iterable[Token]:
+    last = Token("end", "", 0, 0, False)
+    for token in found:
+        last = token
+        yield token
+    yield from [last] * (_AHEAD - 1)
+
+
+def _tells(row: Iterable[Token], named: bool) -> bool:
+    """Whether four tokens in a row can only be of the dialect."""
+    first, second, third, fourth = row
+    if first.kind == "op":
+        arrow = first.text == "->" and second.kind == "name"
+        return arrow or (first.text == "${" and third.text != "}")
+    if first.kind != "name":
+        return False
+    if named and second.text == "(":
+        return True
+    return _statement(first.text, second, third, fourth)
+
+
+def _statement(word: str, second: Token, third: Token, fourth: Token) -> bool:
+    """Whether a keyword with what follows is a statement's head."""
+    if word == "include":
+        return second.kind == "string"
+    if word in ("repeat", "if"):
+        return second.kind in ("name", "int") and third.text in ("{", "in", ",", "==", "<", ">")
+    if second.kind not in ("name", "string"):
+        return False
+    if word == "param":
+        return third.text in ("=", "in") or (third.text == ":" and fourth.text in (*TYPES, "["))
+    if word in ("input", "expect"):
+        return third.text == ":" and fourth.text == "["
+    follows = {"let": ("=",), "module": ("(", ":"), "for": ("in", ","), "phase": ("{",)}
+    return third.text in follows.get(word, ())

@@ -1,0 +1,258 @@
+"""Expressions to values."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+from netc.diagnostics import NetcError, Span, did_you_mean
+from netc.language.frame import Frame
+from netc.language.limits import MAX_LIST, MAX_STEPS
+from netc.language.operators import FUNCTIONS, apply, bounds, call, item, negate, truth
+from netc.language.tree import (
+    Binary,
+    Body,
+    Chain,
+    Comprehension,
+    Conditional,
+    Expression,
+    Index,
+    ListOf,
+    Literal,
+    Name,
+    Step,
+    Text,
+    Unary,
+)
+from netc.language.values import Blob, MeaningError, Value, flat, kind, plain_text, sized
+
+_Result = TypeVar("_Result")
+
+
+class Evaluator:
+    """Works out expressions, and counts what that costs.
+
+    Attributes:
+        steps: taken so far.
+        rewrites: how often each blob was written over in place.
+    """
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.rewrites: Counter[Blob] = Counter()
+        self._rules: dict[type, Callable[[Any, Frame], Value]] = {
+            Literal: lambda e, frame: e.value,
+            Text: self.text,
+            Name: self.name,
+            ListOf: self.list_of,
+            Comprehension: self.comprehension,
+            Unary: self.unary,
+            Binary: self.binary,
+            Conditional: self.conditional,
+            Index: self.index,
+            Step: self.head_use,
+            Chain: self.chain,
+        }
+
+    @abstractmethod
+    def use(self, step: Step, bottoms: list[Blob], owned: bool, frame: Frame) -> Value:
+        """Make what a step says; ``owned``: the bottom was made by the chain itself."""
+
+    @abstractmethod
+    def known_blob(self, name: str, frame: Frame) -> Blob | None:
+        """The blob that a name stands for at a place, if there is one."""
+
+    @abstractmethod
+    def is_type(self, name: str) -> bool:
+        """Whether a name is a module, a short form or a layer type."""
+
+    def spend(self, frame: Frame, span: Span, count: int = 1) -> None:
+        """Count steps.
+
+        Raises:
+            NetcError: too-many-steps.
+        """
+        self.steps += count
+        if self.steps > MAX_STEPS:
+            message = f"the text expands in more than {MAX_STEPS:,} steps"
+            raise frame.error("too-many-steps", message, span)
+
+    def evaluate(self, expression: Expression, frame: Frame) -> Value:
+        """An expression's value; layers that it makes are made."""
+        return self._rules[type(expression)](expression, frame)
+
+    def guard(
+        self, frame: Frame, span: Span, function: Callable[..., _Result], *values: Value
+    ) -> _Result:
+        """A function's result; what it has to complain of is told at a place."""
+        try:
+            return function(*values)
+        except MeaningError as fault:
+            raise frame.error(fault.code, fault.message, span, *fault.help) from None
+
+    def text(self, text: Text, frame: Frame) -> str:
+        """A string with its expressions filled in."""
+        parts = []
+        for part in text.parts:
+            if isinstance(part, str):
+                parts.append(part)
+            else:
+                value = self.evaluate(part, frame)
+                parts.append(self.guard(frame, part.span, plain_text, value))
+        self.spend(frame, text.span, 0 if len(parts) < 2 else 1)
+        return "".join(parts) if len(parts) < 2 else self.sized(frame, text.span, "".join(parts))
+
+    def sized(self, frame: Frame, span: Span, value: Value) -> Value:
+        """The value, unless it is too large; its size counts as steps."""
+        if isinstance(value, (str, list)):
+            self.spend(frame, span, len(value) // 64)
+        return self.guard(frame, span, sized, value)
+
+    def name(self, name: Name, frame: Frame) -> Value:
+        """What a name stands for."""
+        if name.name == "prev":
+            return self.previous(frame, name.span)
+        value = frame.find(name.name)
+        if value is None:
+            value = self.known_blob(name.name, frame)
+        if value is None:
+            raise self._unknown(name, frame)
+        return value
+
+    def _unknown(self, name: Name, frame: Frame) -> NetcError:
+        help = did_you_mean(name.name, frame.visible())
+        if self.is_type(name.name):
+            help = (f"a layer is made behind an arrow, or by `{name.name}(...)`",)
+        elif name.name in FUNCTIONS:
+            help = (f"a function is called: `{name.name}(...)`",)
+        message = f"nothing here has the name `{name.name}`"
+        return frame.error("unknown-name", message, name.span, *help)
+
+    def previous(self, frame: Frame, span: Span) -> Value:
+        """``prev``."""
+        if frame.prev is None:
+            message = "nothing comes before this that it could go on from"
+            help = ("start the chain with a blob's name, or give an `input`",)
+            raise frame.error("no-previous", message, span, *help)
+        return frame.prev
+
+    def list_of(self, expression: ListOf, frame: Frame) -> Value:
+        """A list; chains in it make their layers in order."""
+        items = [self.evaluate(item, frame) for item in expression.items]
+        return self.sized(frame, expression.span, items)
+
+    def comprehension(self, expression: Comprehension, frame: Frame) -> Value:
+        """A list made by a loop."""
+        found = []
+        for value in self.items(expression.over, frame):
+            self.spend(frame, expression.span)
+            frame.values[expression.name.name] = value
+            if expression.condition is None or self.holds(expression.condition, frame):
+                found.append(self.evaluate(expression.item, frame))
+        return self.sized(frame, expression.span, found)
+
+    def items(self, over: Expression, frame: Frame) -> Sequence[Value]:
+        """What a loop goes through: a list, or a range."""
+        if isinstance(over, Binary) and over.operator in ("..", "..="):
+            left, right = self.evaluate(over.left, frame), self.evaluate(over.right, frame)
+            return self.guard(frame, over.span, bounds, left, right, over.operator)
+        value = self.evaluate(over, frame)
+        if not isinstance(value, list):
+            message = f"a loop goes through a list or a range, not {kind(value)}"
+            raise frame.error("expression", message, over.span, "write `0..n` for n times")
+        return value
+
+    def holds(self, condition: Expression, frame: Frame) -> bool:
+        """Whether a condition is true."""
+        value = self.evaluate(condition, frame)
+        return self.guard(frame, condition.span, truth, value, "a condition")
+
+    def unary(self, expression: Unary, frame: Frame) -> Value:
+        """``-value`` or ``not value``."""
+        value = self.evaluate(expression.value, frame)
+        if expression.operator == "-":
+            return self.guard(frame, expression.span, negate, value)
+        return not self.guard(frame, expression.span, truth, value, "what `not` takes")
+
+    def binary(self, expression: Binary, frame: Frame) -> Value:
+        """``left operator right``; of ``and`` and ``or`` the right side only where it matters."""
+        sign, span = expression.operator, expression.span
+        left = self.evaluate(expression.left, frame)
+        if sign in ("and", "or"):
+            known = self.guard(frame, span, truth, left, f"what `{sign}` takes")
+            if known == (sign == "or"):
+                return known
+            right = self.evaluate(expression.right, frame)
+            return self.guard(frame, span, truth, right, f"what `{sign}` takes")
+        right = self.evaluate(expression.right, frame)
+        if sign == "in" and isinstance(right, list):
+            self.spend(frame, span, len(right) // 8)
+        return self.sized(frame, span, self.guard(frame, span, apply, sign, left, right))
+
+    def conditional(self, expression: Conditional, frame: Frame) -> Value:
+        """One of two values; the other is not looked at."""
+        chosen = self.holds(expression.condition, frame)
+        return self.evaluate(expression.yes if chosen else expression.no, frame)
+
+    def index(self, expression: Index, frame: Frame) -> Value:
+        """``value[index]``."""
+        value = self.evaluate(expression.value, frame)
+        index = self.evaluate(expression.index, frame)
+        return self.guard(frame, expression.span, item, value, index)
+
+    def head_use(self, step: Step, frame: Frame) -> Value:
+        """A function's call, or a layer or module that nothing is sent to."""
+        if step.name not in FUNCTIONS:
+            return self.use(step, [], False, frame)
+        values = []
+        for argument in step.arguments:
+            if argument.name or isinstance(argument.value, Body):
+                message = f"the function `{step.name}` takes values without names"
+                raise frame.error("expression", message, argument.span)
+            values.append(self.evaluate(argument.value, frame))
+        self.spend(frame, step.span, 1 + sum(len(v) // 8 for v in values if isinstance(v, list)))
+        result = self.guard(frame, step.span, call, step.name, values)
+        return self.sized(frame, step.span, result)
+
+    def chain(self, chain: Chain, frame: Frame) -> Value:
+        """Send the head's blobs through the steps."""
+        if chain.head is None:
+            value = self.previous(frame, chain.span)
+        else:
+            value = self.evaluate(chain.head, frame)
+        bottoms = self.blobs(value, chain, frame)
+        # Blobs that the chain did not make, by how often they were written over when it began.
+        foreign = {} if isinstance(chain.head, Step) else {b: self.rewrites[b] for b in bottoms}
+        for step in chain.steps:
+            if step.condition is None or self.holds(step.condition, frame):
+                owned = all(self.rewrites[b] > foreign.get(b, -1) for b in bottoms)
+                value = self.use(step, bottoms, owned, frame)
+                bottoms = self.flattened(value, frame, step.span)
+        return value
+
+    def blobs(self, value: Value, chain: Chain, frame: Frame) -> list[Blob]:
+        """The blobs that a chain starts with."""
+        span = chain.head.span if chain.head else chain.span
+        found = []
+        for each in self.flattened(value, frame, span):
+            blob = self.known_blob(each, frame) if isinstance(each, str) else each
+            if not isinstance(blob, Blob):
+                raise self._no_blob(each, frame, span)
+            found.append(blob)
+        return found
+
+    def flattened(self, value: Value, frame: Frame, span: Span) -> list[Value]:
+        """A value, or all that is in a list and the lists in it."""
+        found = list(islice(flat(value), MAX_LIST + 1))
+        self.spend(frame, span, len(found) // 8)
+        self.guard(frame, span, sized, found)
+        return found
+
+    def _no_blob(self, value: Value, frame: Frame, span: Span) -> NetcError:
+        if isinstance(value, str):
+            message = f"there is no blob `{value[:80]}` here"
+            return frame.error("unknown-name", message, span, *did_you_mean(value, frame.made))
+        return frame.error("expression", f"a chain starts with blobs, not with {kind(value)}", span)

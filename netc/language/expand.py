@@ -1,0 +1,203 @@
+"""A text of the dialect to the plain Document it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from netc.language.frame import Frame
+from netc.language.include import Gathered, gather
+from netc.language.inputs import input_fields
+from netc.language.modules import ModuleUser
+from netc.language.operators import FUNCTIONS
+from netc.language.parameters import check_names, given_value
+from netc.language.tree import (
+    Assign,
+    Declared,
+    Expect,
+    FieldOf,
+    If,
+    Include,
+    Input,
+    Let,
+    Module,
+    Phase,
+    Program,
+    Repeat,
+    Run,
+    Shape,
+    Statement,
+    Step,
+)
+from netc.language.values import Blob, is_int, kind
+from netc.schema.message import MessageType
+from netc.syntax.ast import Block, Document, Field, Scalar
+
+LAYERS = ("layer", "layers")
+
+
+def expand(
+    program: Program, net: MessageType, define: Mapping[str, Any], folder: Path | None
+) -> Document:
+    """The plain document a program stands for.
+
+    Args:
+        program: the text's tree.
+        net: the type of the whole text.
+        define: values of parameters, as text or as they are.
+        folder: the net's own; None where the text is from no file.
+
+    Raises:
+        NetcError: the first mistake met.
+    """
+    gathered = gather(program, folder)
+    check_names(define, gathered.parameters)
+    expansion = Expansion(net, gathered, define)
+    expansion.run()
+    return Document(program.source, tuple(expansion.out))
+
+
+class Expansion(ModuleUser):
+    """Runs statements."""
+
+    def __init__(self, net: MessageType, gathered: Gathered, define: Mapping[str, Any]) -> None:
+        super().__init__(net, gathered.modules)
+        self.gathered = gathered
+        self.define = define
+        self._handlers: dict[type, Callable[[Any, Frame], None]] = {
+            FieldOf: self.field_statement,
+            Declared: self.declare,
+            Assign: self.assign,
+            Phase: self.phase,
+            Input: self.input,
+            Expect: self.expect,
+            Run: self.chain_statement,
+            Module: lambda statement, frame: None,
+            Include: lambda statement, frame: None,
+        }
+
+    def run(self) -> None:
+        """Run the whole text."""
+        frame = Frame()
+        for statement, used_at in self.gathered.statements:
+            frame.used_at = used_at
+            self.run_all((statement,), frame)
+
+    def run_all(self, statements: Sequence[Statement], frame: Frame) -> None:
+        """Run statements."""
+        for statement in statements:
+            if isinstance(statement, (If, Repeat, Let)):
+                for body in self.control(statement, frame):
+                    self.run_all(body.statements, frame)
+            else:
+                self._handlers[type(statement)](statement, frame)
+
+    def declare(self, declared: Declared, frame: Frame) -> None:
+        """A parameter of the file."""
+        name = declared.name
+        if name in self.define:
+            value = given_value(declared, self.define[name])
+            error = self.unfit(declared, value, frame)
+            if error:
+                raise frame.error("wrong-kind", error, declared.span)
+            frame.values[name] = value
+        elif declared.default is None:
+            message = f"the parameter `{name}` has no value"
+            raise frame.error("missing-value", message, declared.span, f"give it: -D {name}=...")
+        else:
+            frame.values[name] = self.default(declared, frame)
+
+    def assign(self, statement: Assign, frame: Frame) -> None:
+        """`a, b = chain`."""
+        value = self.evaluate(statement.value, frame)
+        names = [target.name for target in statement.targets]
+        span = statement.targets[0].span
+        values = [value] if len(names) == 1 else value
+        if not isinstance(values, list) or len(values) != len(names):
+            count = len(value) if isinstance(value, list) else 1
+            message = f"{len(names)} names are given, and {count} blobs come"
+            raise frame.error("expression", message, span)
+        for blob in self.flattened(value, frame, span):
+            if not isinstance(blob, Blob):
+                message = f"`{names[0]} = ...` names a blob, and this is {kind(blob)}"
+                raise frame.error("wrong-kind", message, span, f"write `let {names[0]} = ...`")
+        frame.values.update(zip(names, values, strict=True))
+        frame.prev = value
+
+    def chain_statement(self, statement: Run, frame: Frame) -> None:
+        """A chain by itself."""
+        value = self.evaluate(statement.chain, frame)
+        if isinstance(statement.chain, Step) and statement.chain.name in FUNCTIONS:
+            message = "a value alone does nothing"
+            raise frame.error("syntax", message, statement.chain.span)
+        frame.prev = value
+
+    def phase(self, statement: Phase, frame: Frame) -> None:
+        """`phase TRAIN { ... }`."""
+        wanted, outer = statement.phase.name, frame.phase
+        if outer and outer != wanted:
+            message = f"`phase {wanted}` stands in `phase {outer}`: no layer is in both"
+            raise frame.error("phase", message, statement.phase.span)
+        frame.phase = wanted
+        self.run_all(statement.body.statements, frame)
+        frame.phase = outer
+
+    def field_statement(self, statement: FieldOf, frame: Frame) -> None:
+        """A field of prototxt: a layer, or one of the net itself."""
+        if statement.name in LAYERS:
+            self.plain_layer(statement, frame)
+            return
+        if frame.file is not None:
+            message = f"only layers stand in a module, not `{statement.name}`"
+            raise frame.error("syntax", message, statement.span)
+        for made in self.plain(statement, self.net, frame):
+            self.emit(made, frame)
+            if made.name == "input" and isinstance(made.value, Scalar):
+                text = made.value.value
+                if isinstance(text, bytes):
+                    frame.prev = self.names.make(text.decode("utf-8", "surrogateescape"), frame)
+
+    def input(self, statement: Input, frame: Frame) -> None:
+        """`input data: [1, 3, 224, 224] { ... }`."""
+        name = self.text(statement.name, frame)
+        sizes = self.sizes(statement.shape, frame)
+        blob = self.names.make(name, frame)
+        fields = input_fields(self, statement, blob, sizes, frame)
+        self.emit_layer(fields, frame.scope + name, statement.span, statement.span, frame)
+        if None in sizes:
+            self._expected(blob, sizes, statement.shape, frame)
+        frame.prev = blob
+
+    def sizes(self, shape: Shape, frame: Frame) -> list[int | None]:
+        """A shape's numbers."""
+        found: list[int | None] = []
+        for size in shape.sizes:
+            value = None if size is None else self.evaluate(size, frame)
+            if size is not None and (not is_int(value) or not 0 <= value < 2**31):
+                message = f"a size is an int from 0 to {2**31 - 1:,}, or `_`"
+                raise frame.error("expression", message, size.span)
+            found.append(value)
+        return found
+
+    def expect(self, statement: Expect, frame: Frame) -> None:
+        """`expect conv1: [1, 96, 55, 55]`."""
+        value = self.evaluate(statement.blob, frame)
+        blob = self.known_blob(value, frame) if isinstance(value, str) else value
+        if not isinstance(blob, Blob):
+            shown = f"`{value}`" if isinstance(value, str) else kind(value)
+            message = f"`expect` takes a blob, and {shown} is none"
+            raise frame.error("unknown-name", message, statement.blob.span)
+        self._expected(blob, self.sizes(statement.shape, frame), statement.shape, frame)
+
+    def _expected(
+        self, blob: Blob, sizes: Sequence[int | None], shape: Shape, frame: Frame
+    ) -> None:
+        place = frame.place(shape.span)
+        name = Field("blob", Scalar("string", blob.name.encode(), place), place)
+        dims = (
+            Field("dim", Scalar("integer", -1 if size is None else size, place), place)
+            for size in sizes
+        )
+        block = Block((name, *dims), place)
+        self.emit(Field("expected_shape", block, place), frame)

@@ -1,0 +1,288 @@
+"""Expressions and chains: tokens to tree."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from netc.diagnostics import Diagnostic, NetcError, Source, Span
+from netc.language.cursor import Cursor
+from netc.language.tokens import Token
+from netc.language.tree import (
+    Argument,
+    Binary,
+    Body,
+    Chain,
+    Comprehension,
+    Conditional,
+    Expression,
+    Index,
+    ListOf,
+    Literal,
+    Name,
+    Step,
+    Text,
+    Unary,
+)
+from netc.syntax.literals import BadEscapeError, float_value, integer_value, string_value
+
+_BINARY: dict[str, int] = {
+    "or": 1, "and": 2,
+    "==": 4, "!=": 4, "<": 4, "<=": 4, ">": 4, ">=": 4, "in": 4,
+    "..": 5, "..=": 5, "+": 6, "-": 6, "*": 7, "/": 7, "//": 7, "%": 7, "**": 9,
+}  # fmt: skip
+_NOT, _MINUS, _POWER = 3, 8, 9
+_WORDS = {"or", "and", "in", "not", "if", "else", "for", "as"}
+
+
+class ExpressionParser(Cursor):
+    """Reads expressions, chains and the arguments of uses."""
+
+    @abstractmethod
+    def body(self) -> Body:
+        """A block of statements in braces."""
+
+    def expression(self) -> Expression:
+        """A value, or a chain."""
+        first = self.here
+        head = None if self.is_op("->") else self.value()
+        steps = []
+        with self.nested():
+            while self.skip("->"):
+                steps.append(self.step())
+        if not steps:
+            assert head is not None  # without a head an arrow came
+            return head
+        return Chain(head, tuple(steps), self.span(first))
+
+    def step(self) -> Step:
+        """One use in a chain."""
+        first = self.name("the name of a layer type or module behind `->`")
+        arguments = self.arguments() if self.is_op("(") and not self.here.fresh else ()
+        label = self.label()
+        condition = None
+        if self.is_word("if") and not self.here.fresh:
+            self.take()
+            condition = self.binary(1)
+            if self.is_word("else"):
+                raise self.fault(
+                    "a step is left out or not, without `else`",
+                    "put a chain in parentheses: `(x -> a) if condition else y`",
+                )
+        return Step(
+            first.text, arguments, label, condition, self.span(first), self.token_span(first)
+        )
+
+    def label(self) -> Expression | None:
+        """What stands behind `as`, if that comes."""
+        if not self.is_word("as"):
+            return None
+        self.take()
+        with self.nested():
+            return self.operand()
+
+    def arguments(self) -> tuple[Argument, ...]:
+        """What stands in a use's parentheses."""
+        opening = self.take()
+        found: list[Argument] = []
+        with self.nested():
+            while not self.is_op(")"):
+                found.append(self.argument())
+                if not self.skip(",") and not self.is_op(")"):
+                    raise self.unclosed(opening, ")")
+        self.take()
+        return tuple(found)
+
+    def argument(self) -> Argument:
+        """A value, a named value or a block."""
+        first, behind = self.here, self.ahead()
+        if first.kind == "name" and behind.kind == "op" and behind.text in (":", "{"):
+            self.take()
+            colon = self.skip(":")
+            span = self.token_span(first)
+            if self.is_op("{"):
+                return Argument(first.text, self.body(), span)
+            return Argument(first.text, self.expression() if colon else self.body(), span)
+        value = self.expression()
+        if first.kind == "name" and self.is_op("="):
+            raise self.fault(f"a value is given by name with `:`, as in `{first.text}: 3`")
+        return Argument("", value, value.span)
+
+    def unclosed(self, opening: Token, closing: str) -> NetcError:
+        """Something else stands where a list must go on or end."""
+        if self.here.kind != "end":
+            raise self.fault(f"`,` or `{closing}` is missing here")
+        message = f"the `{opening.text}` is never closed"
+        return NetcError(Diagnostic("unclosed-brace", message, self.token_span(opening)))
+
+    def value(self) -> Expression:
+        """An expression that is no chain."""
+        first = self.here
+        yes = self.binary(1)
+        if not self.is_word("if") or self.here.fresh:
+            return yes
+        self.take()
+        with self.nested():
+            condition = self.binary(1)
+            if not self.is_word("else"):
+                raise self.fault("`else` is missing", "a condition has two sides: `a if c else b`")
+            self.take()
+            no = self.value()
+        return Conditional(condition, yes, no, self.span(first))
+
+    def binary(self, least: int) -> Expression:
+        """Operators that bind at least so tightly, and what is between them."""
+        left = self.unary()
+        while (level := self._level()) >= least:
+            token = self.take()
+            with self.nested():
+                right = self.binary(level if token.text == "**" else level + 1)
+            left = Binary(token.text, left, right, self.token_span(token))
+        return left
+
+    def _level(self) -> int:
+        known = self.here.kind in ("op", "name")
+        return _BINARY.get(self.here.text, 0) if known else 0
+
+    def unary(self) -> Expression:
+        """`-` and `not`, or neither."""
+        first = self.here
+        if not (self.is_op("-") or self.is_word("not")):
+            return self.operand()
+        self.take()
+        with self.nested():
+            value = self.binary(_MINUS if first.text == "-" else _NOT)
+        return Unary(first.text, value, self.span(first))
+
+    def operand(self) -> Expression:
+        """A single value with the indices behind it."""
+        first = self.here
+        value = self.primary()
+        while self.is_op("[") and not self.here.fresh:
+            opening = self.take()
+            with self.nested():
+                index = self.expression()
+            if not self.skip("]"):
+                raise self.unclosed(opening, "]")
+            value = Index(value, index, self.span(first))
+        return value
+
+    def primary(self) -> Expression:
+        """A name, a literal, a list, a use, or an expression in parentheses."""
+        token = self.here
+        if token.kind == "name" and token.text not in _WORDS:
+            return self.word()
+        if token.kind in ("int", "float"):
+            self.take()
+            read = integer_value if token.kind == "int" else float_value
+            return Literal(read(token.text), self.token_span(token))
+        if token.kind == "string":
+            self.take()
+            return text_of(self.source, token)
+        if self.is_op("["):
+            return self.list_of()
+        if self.is_op("("):
+            return self.parentheses()
+        raise self.fault("a value is missing")
+
+    def word(self) -> Expression:
+        """A name, `true`, `false`, or a use."""
+        token = self.take()
+        span = self.token_span(token)
+        if self.is_op("(") and not self.here.fresh:
+            arguments = self.arguments()
+            label = self.label()
+            return Step(token.text, arguments, label, None, self.span(token), span)
+        if token.text in ("true", "false"):
+            return Literal(token.text == "true", span)
+        return Name(token.text, span)
+
+    def parentheses(self) -> Expression:
+        """`( expression )`."""
+        opening = self.take()
+        with self.nested():
+            value = self.expression()
+        if not self.skip(")"):
+            raise self.unclosed(opening, ")")
+        return value
+
+    def list_of(self) -> Expression:
+        """`[a, b]` or `[a for b in c]`."""
+        opening = self.take()
+        items: list[Expression] = []
+        with self.nested():
+            while not self.is_op("]"):
+                items.append(self.expression())
+                if self.is_word("for") and len(items) == 1:
+                    return self.comprehension(opening, items[0])
+                if not self.skip(",") and not self.is_op("]"):
+                    raise self.unclosed(opening, "]")
+        self.take()
+        return ListOf(tuple(items), self.span(opening))
+
+    def comprehension(self, opening: Token, item: Expression) -> Expression:
+        """The rest of a list behind its `for`."""
+        self.take()
+        token = self.name("the item's name behind `for`")
+        name = Name(token.text, self.token_span(token))
+        if not self.is_word("in"):
+            raise self.fault("`in` is missing")
+        self.take()
+        over, condition = self.binary(1), None
+        if self.is_word("if"):
+            self.take()
+            condition = self.binary(1)
+        if not self.skip("]"):
+            raise self.unclosed(opening, "]")
+        return Comprehension(item, name, over, condition, self.span(opening))
+
+
+class _Inner(ExpressionParser):
+    """Reads the expressions within a string."""
+
+    def body(self) -> Body:
+        raise self.fault("a block of fields cannot stand within a string")
+
+
+def text_of(source: Source, token: Token) -> Text:
+    """A quoted string as text and the expressions between it.
+
+    Raises:
+        NetcError: a bad escape, or a fault of an expression.
+    """
+    parts: list[str | Expression] = []
+    at, end = token.start + 1, token.end - 1
+    text = source.text
+    while (mark := text.find("${", at, end)) >= 0:
+        if text[mark - 1] == "$" and mark > at:
+            parts.append(_plain(source, at, mark - 1) + "${")
+            at = mark + 2
+            continue
+        parts.append(_plain(source, at, mark))
+        close = text.find("}", mark, end)
+        if close < 0:
+            message = "the `${` is never closed"
+            raise NetcError(Diagnostic("unclosed-brace", message, Span(source, mark, mark + 2)))
+        parts.append(_inner(source, mark + 2, close))
+        at = close + 1
+    parts.append(_plain(source, at, end))
+    return Text(tuple(p for p in parts if p != ""), Span(source, token.start, token.end))
+
+
+def _inner(source: Source, start: int, end: int) -> Expression:
+    parser = _Inner(source, start, end)
+    value = parser.expression()
+    if parser.here.kind != "end":
+        raise parser.fault("one expression stands in `${ }`")
+    return value
+
+
+def _plain(source: Source, start: int, end: int) -> str:
+    """The text between two places of a string, escapes read."""
+    try:
+        return string_value(f'"{source.text[start:end]}"').decode("utf-8", "surrogateescape")
+    except BadEscapeError as bad:
+        at = start - 1
+        span = Span(source, at + bad.start, at + bad.end)
+        message = f"`{span.text}` is no escape a string may hold"
+        help = ("a backslash is written `\\\\`; in a path, `/` will do",)
+        raise NetcError(Diagnostic("bad-escape", message, span, help=help)) from None

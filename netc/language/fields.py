@@ -1,0 +1,203 @@
+"""Fields of prototxt with holes, conditions and loops in them -> plain fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from netc.diagnostics import NetcError, Span
+from netc.language.evaluate import Evaluator
+from netc.language.frame import Frame
+from netc.language.shorts import Word
+from netc.language.tree import (
+    Body,
+    FieldList,
+    FieldOf,
+    FieldValue,
+    Hole,
+    If,
+    Let,
+    Repeat,
+    Statement,
+    Text,
+)
+from netc.language.values import Blob, Value, kind
+from netc.schema.message import FieldType, MessageType
+from netc.syntax.ast import Block, Field, ListValue, Scalar
+from netc.syntax.literals import encode
+
+Control = If | Repeat | Let
+
+
+def scalar(value: Value | Word, span: Span, field: FieldType | None) -> Scalar:
+    """A value as a plain field has it; a string given to an enum is the enum's word."""
+    if isinstance(value, Word):
+        return Scalar("identifier", value.text, span)
+    if isinstance(value, bool):
+        return Scalar("identifier", "true" if value else "false", span)
+    if isinstance(value, int):
+        return Scalar("integer", value, span)
+    if isinstance(value, float):
+        return Scalar("float", value, span)
+    text = value.name if isinstance(value, Blob) else str(value)
+    if field and field.kind == "enum":
+        return Scalar("identifier", text, span)
+    return Scalar("string", encode(text), span)
+
+
+def string_field(name: str, text: str, span: Span) -> Field:
+    """``name: "text"``."""
+    return Field(name, Scalar("string", encode(text), span), span)
+
+
+class FieldMaker(Evaluator):
+    """Fills fields in.
+
+    Args:
+        net: the type of the whole text.
+    """
+
+    def __init__(self, net: MessageType) -> None:
+        super().__init__()
+        self.net = net
+
+    def fields_of(self, body: Body, type: MessageType | None, frame: Frame) -> list[Field]:
+        """The plain fields of a block of a message type; None for a type that is not known."""
+        return [
+            field
+            for statement in self.controlled(body.statements, frame)
+            for field in self.plain(statement, type, frame)
+        ]
+
+    def controlled(self, statements: Sequence[Statement], frame: Frame) -> Iterator[FieldOf]:
+        """The fields that conditions and loops among statements leave."""
+        for statement in statements:
+            if isinstance(statement, FieldOf):
+                self.spend(frame, statement.span)
+                yield statement
+            elif isinstance(statement, (If, Repeat, Let)):
+                for inner in self.control(statement, frame):
+                    yield from self.controlled(inner.statements, frame)
+            else:
+                raise self._misplaced(statement, frame, statements)
+
+    def _misplaced(
+        self, statement: Statement, frame: Frame, statements: Sequence[Statement]
+    ) -> NetcError:
+        span = _place(statement)
+        message = "only fields, `if`, `repeat` and `let` stand in a block of fields"
+        return frame.error("syntax", message, span)
+
+    def control(self, statement: Control, frame: Frame) -> Iterator[Body]:
+        """The blocks that a condition or loop runs, each at its time; a ``let`` runs none."""
+        if isinstance(statement, Let):
+            self.spend(frame, statement.name.span)
+            frame.values[statement.name.name] = self.evaluate(statement.value, frame)
+        elif isinstance(statement, If):
+            yield from self._chosen(statement, frame)
+        else:
+            yield from self._repeated(statement, frame)
+
+    def _chosen(self, statement: If, frame: Frame) -> Iterator[Body]:
+        self.spend(frame, statement.span)
+        for condition, body in statement.branches:
+            if self.holds(condition, frame):
+                yield body
+                return
+        if statement.otherwise:
+            yield statement.otherwise
+
+    def _repeated(self, statement: Repeat, frame: Frame) -> Iterator[Body]:
+        self.spend(frame, statement.span)
+        names = [name.name for name in statement.names]
+        for index, item in enumerate(self._over(statement, frame)):
+            self.spend(frame, statement.span)
+            frame.values.update(zip(names[-1:], [item], strict=False))
+            frame.values.update(zip(names[:-1], [index], strict=False))
+            yield statement.body
+
+    def _over(self, statement: Repeat, frame: Frame) -> Sequence[Value]:
+        if statement.names:
+            return self.items(statement.over, frame)
+        count = self.evaluate(statement.over, frame)
+        if isinstance(count, list):
+            return count
+        if not isinstance(count, int) or isinstance(count, bool):
+            message = f"`repeat` takes a number of times, not {kind(count)}"
+            help = "or a name and what it goes through: `repeat i in 0..n`"
+            raise frame.error("expression", message, statement.over.span, help)
+        self.spend(frame, statement.span, max(count, 0))  # an absurd number is told at once
+        self.steps -= max(count, 0)
+        return range(count)
+
+    def plain(self, field: FieldOf, type: MessageType | None, frame: Frame) -> list[Field]:
+        """The plain field, or fields where ``${ }`` is a list."""
+        known = type.fields.get(field.name) if type else None
+        span = frame.place(field.span)
+        if isinstance(field.value, Hole):
+            return self.filled(field.name, span, field.value, known, frame)
+        value = self.value_of(field.value, known, frame)
+        if isinstance(value, list):
+            return [Field(field.name, ListValue(tuple(value), frame.place(field.span)), span)]
+        return [Field(field.name, value, span)]
+
+    def filled(
+        self, name: str, span: Span, hole: Hole, known: FieldType | None, frame: Frame
+    ) -> list[Field]:
+        """A field whose value is ``${ }``."""
+        value = self.evaluate(hole.expression, frame)
+        place = frame.place(hole.span)
+        return self.given(name, span, value, place, known, frame)
+
+    def given(
+        self,
+        name: str,
+        span: Span,
+        value: Value | Word,
+        place: Span,
+        known: FieldType | None,
+        frame: Frame,
+    ) -> list[Field]:
+        """A field of a computed value; a list makes several where the field is repeated."""
+        if not isinstance(value, list):
+            return [Field(name, scalar(value, place, known), span)]
+        items = [scalar(v, place, known) for v in self.flattened(value, frame, place)]
+        if known is None or known.repeated or known.several:
+            return [Field(name, item, span) for item in items]
+        return [Field(name, ListValue(tuple(items), place), span)]
+
+    def value_of(
+        self, value: FieldValue, known: FieldType | None, frame: Frame
+    ) -> Scalar | Block | list[Scalar | Block]:
+        """A field's value; a list's as a list."""
+        if isinstance(value, Scalar):
+            return value._replace(span=frame.place(value.span))
+        if isinstance(value, Text):
+            return scalar(self.text(value, frame), frame.place(value.span), None)
+        if isinstance(value, Body):
+            inner = known.message if known else None
+            return Block(tuple(self.fields_of(value, inner, frame)), frame.place(value.span))
+        assert isinstance(value, FieldList)  # a hole by itself is dealt with where it stands
+        return [part for item in value.items for part in self._items(item, known, frame)]
+
+    def _items(
+        self, item: FieldValue, known: FieldType | None, frame: Frame
+    ) -> Iterator[Scalar | Block]:
+        if isinstance(item, Hole):
+            for value in self.flattened(self.evaluate(item.expression, frame), frame, item.span):
+                yield scalar(value, frame.place(item.span), known)
+            return
+        found = self.value_of(item, known, frame)
+        if isinstance(found, list):
+            raise frame.error("syntax", "a list within a list is no field's value", item.span)
+        yield found
+
+
+def _place(statement: Statement) -> Span:
+    """Where a statement stands."""
+    for part in ("span", "name", "phase", "chain"):
+        found = getattr(statement, part, None)
+        if isinstance(found, Span):
+            return found
+        if hasattr(found, "span"):
+            return found.span  # type: ignore[union-attr, no-any-return]
+    return statement.targets[0].span  # type: ignore[union-attr]

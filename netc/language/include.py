@@ -1,0 +1,134 @@
+"""A text and the files it includes, as one row of statements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from netc.diagnostics import Diagnostic, NetcError, Note, Span
+from netc.language.limits import MAX_INCLUDES
+from netc.language.operators import FUNCTIONS
+from netc.language.parser import parse_program
+from netc.language.tree import Declared, Include, Module, Program, Statement
+from netc.syntax.reader import read_source
+
+
+@dataclass
+class Gathered:
+    """Statements with the ``include`` each came in by, and what they define."""
+
+    statements: list[tuple[Statement, Span | None]] = field(default_factory=list)
+    modules: dict[str, Module] = field(default_factory=dict)
+    parameters: dict[str, Declared] = field(default_factory=dict)
+
+
+def gather(program: Program, folder: Path | None) -> Gathered:
+    """All statements of a text and of the files it includes, in order.
+
+    Args:
+        program: the net's own text.
+        folder: that every file must be in; None where the text is from no file.
+
+    Raises:
+        NetcError: bad-include, a file's own faults, or two definitions of one name.
+    """
+    found = Gathered()
+    root = folder.resolve() if folder else None
+    seen = {(root / Path(program.source.name).name).resolve()} if root else set()
+    for statement, used_at in _flat(program, _Place(root, root, seen), None):
+        if isinstance(statement, Module):
+            _define_module(found, statement)
+        elif isinstance(statement, Declared):
+            _define_parameter(found, statement)
+        found.statements.append((statement, used_at))
+    return found
+
+
+@dataclass
+class _Place:
+    """Where paths start, what they must stay in, and the files that were included."""
+
+    root: Path | None
+    folder: Path | None
+    seen: set[Path]
+    depth: int = 0
+
+
+def _flat(
+    program: Program, place: _Place, used_at: Span | None
+) -> Iterator[tuple[Statement, Span | None]]:
+    for statement in program.statements:
+        if not isinstance(statement, Include):
+            yield statement, used_at
+            continue
+        span = statement.span._replace(used_at=used_at)
+        path = _path(statement.path, span, place)
+        if path not in place.seen:
+            place.seen.add(path)
+            inner = _Place(place.root, path.parent, place.seen, place.depth + 1)
+            yield from _flat(_read(statement, path, span, place), inner, span)
+
+
+def _read(statement: Include, path: Path, span: Span, place: _Place) -> Program:
+    if place.depth >= MAX_INCLUDES:
+        message = f"files include each other deeper than {MAX_INCLUDES}"
+        raise NetcError(Diagnostic("too-deep", message, span))
+    assert place.root is not None
+    source = read_source(path)
+    shown = Path(span.source.name).parent / statement.path
+    source.name = str(shown)
+    return parse_program(source)
+
+
+def _path(text: str, span: Span, place: _Place) -> Path:
+    """The file that an ``include`` names.
+
+    Raises:
+        NetcError: bad-include, if it is not a file within the net's folder.
+    """
+    parts = PurePosixPath(text).parts
+    if place.root is None or place.folder is None:
+        why = "this text is from no file, so that there is no folder to include from"
+        raise _refused(why, span)
+    if not text or "\0" in text or "\\" in text or not parts:
+        raise _refused(f"`{text[:80]}` is no file's path", span)
+    if ".." in parts or text.startswith("/") or Path(text).is_absolute():
+        raise _refused(f"`{text[:80]}` leads out of the net's own folder", span)
+    try:
+        path = (place.folder / text).resolve()
+        regular = path.is_file()
+    except (OSError, RuntimeError, ValueError):
+        raise _refused(f"`{text[:80]}` cannot be found", span) from None
+    if not path.is_relative_to(place.root):
+        raise _refused(f"`{text[:80]}` is a link that leads out of the net's own folder", span)
+    if not regular:
+        raise _refused(f"there is no file `{text[:80]}` in the folder of this one", span)
+    return path
+
+
+def _refused(message: str, span: Span) -> NetcError:
+    return NetcError(Diagnostic("bad-include", message, span))
+
+
+def _define_module(found: Gathered, module: Module) -> None:
+    first = found.modules.get(module.name)
+    if first:
+        raise _twice("module", module.name, module.span, first.span)
+    if module.name in FUNCTIONS:
+        message = f"`{module.name}` is a function, and cannot be a module"
+        raise NetcError(Diagnostic("duplicate-name", message, module.span))
+    found.modules[module.name] = module
+
+
+def _define_parameter(found: Gathered, parameter: Declared) -> None:
+    first = found.parameters.get(parameter.name)
+    if first:
+        raise _twice("parameter", parameter.name, parameter.span, first.span)
+    found.parameters[parameter.name] = parameter
+
+
+def _twice(what: str, name: str, span: Span, first: Span) -> NetcError:
+    message = f"there are two {what}s `{name}`"
+    notes = (Note("the first is here", first),)
+    return NetcError(Diagnostic("duplicate-name", message, span, notes=notes))

@@ -1,0 +1,27 @@
+"""How much a text may expand to. Each limit is many times what the largest known net needs."""
+
+from __future__ import annotations
+
+MAX_LAYERS = 100_000
+"""Of the plain net. DenseNet-264 has 1,300."""
+
+MAX_STEPS = 200_000
+"""Statements run, uses made and items gone through, in one expansion."""
+
+MAX_USES = 64
+"""Modules within each other."""
+
+MAX_NESTING = 50
+"""Blocks, parentheses and operators within each other, in the text."""
+
+MAX_INCLUDES = 16
+"""Files within each other."""
+
+MAX_BITS = 256
+"""Of a whole number."""
+
+MAX_STRING = 10_000
+"""Characters."""
+
+MAX_LIST = 10_000
+"""Items."""

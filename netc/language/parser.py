@@ -1,0 +1,375 @@
+"""Statements and fields: text of the dialect to its tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from netc.diagnostics import Source
+from netc.language.expressions import ExpressionParser, text_of
+from netc.language.tokens import Token
+from netc.language.tree import (
+    Assign,
+    Body,
+    Chain,
+    Declared,
+    Expect,
+    Expression,
+    FieldList,
+    FieldOf,
+    FieldValue,
+    Hole,
+    If,
+    Include,
+    Input,
+    Let,
+    Module,
+    Name,
+    Phase,
+    Program,
+    Repeat,
+    Run,
+    Shape,
+    Statement,
+    Step,
+    Text,
+)
+from netc.syntax.ast import Scalar
+from netc.syntax.literals import float_value, integer_value
+from netc.syntax.wording import short
+
+TYPES = ("int", "float", "bool", "string")
+_NONFINITE = {"inf", "infinity", "nan", "inff", "nanf", "infinityf"}
+_OUTERMOST = {"param", "module", "include"}
+
+
+def parse_program(source: Source) -> Program:
+    """The tree of a text of the dialect.
+
+    Raises:
+        NetcError: the first fault of its grammar.
+    """
+    parser = Parser(source, 1 if source.text.startswith("\ufeff") else 0)
+    statements = parser.statements("")
+    return Program(source, statements)
+
+
+class Parser(ExpressionParser):
+    """Reads statements and fields."""
+
+    def statements(self, closing: str) -> tuple[Statement, ...]:
+        """Statements up to a closing bracket, or to the end of the text."""
+        found: list[Statement] = []
+        while not (self.is_op(closing) or self.here.kind == "end"):
+            found.append(self.statement())
+        return tuple(found)
+
+    def body(self) -> Body:
+        """A block of statements in brackets."""
+        opening = self.take()
+        if opening.text not in ("{", "<"):
+            raise self.fault("`{` is missing", at=opening)
+        closing = "}" if opening.text == "{" else ">"
+        with self.nested():
+            statements = self.statements(closing)
+        if not self.skip(closing):
+            raise self.unclosed(opening, closing)
+        return Body(statements, self.span(opening))
+
+    def block(self, of: str) -> Body:
+        """A block in braces behind a statement's head."""
+        if not self.is_op("{"):
+            raise self.fault(f"`{{` is missing behind {of}")
+        return self.body()
+
+    def statement(self) -> Statement:
+        """Whatever statement comes next."""
+        token = self.here
+        if token.kind == "name" and not self._starts_field():
+            handler = self._handler(token.text)
+            if handler:
+                if token.text in _OUTERMOST and self.depth:
+                    raise self.fault(f"`{token.text}` stands only outside of all blocks")
+                self.take()
+                return handler(token)
+            if self.ahead().text in ("=", ",") and self.ahead().kind == "op":
+                return self.assign()
+            return self.run()
+        if token.kind == "name" or self._starts_extension():
+            return self.field()
+        return self.run()
+
+    def _handler(self, word: str) -> Callable[[Token], Statement] | None:
+        """The reader of a keyword's statement, if what follows can belong to one."""
+        behind = self.ahead()
+        named = behind.kind in ("name", "string")
+        if word in ("if", "repeat", "for"):
+            return self.condition if word == "if" else self.repeat
+        if word == "expect" and (named or behind.text in ("[", "(")):
+            return self.expect_shape
+        if not named:
+            return None
+        return {
+            "param": self.param,
+            "let": self.let,
+            "module": self.module,
+            "phase": self.phase,
+            "include": self.include,
+            "input": self.input,
+        }.get(word)
+
+    # fields
+
+    def _starts_field(self) -> bool:
+        behind, second = self.ahead(), self.ahead(2)
+        if behind.kind != "op":
+            return False
+        if behind.text == "[":
+            return second.kind == "op" and second.text in ("{", "<", "]")
+        return behind.text in (":", "{", "<")
+
+    def _starts_extension(self) -> bool:
+        """Whether `[a.b/c]` and a field's value come: a name in brackets."""
+        if not self.is_op("["):
+            return False
+        count = 1
+        while self.ahead(count).kind == "name" or self.ahead(count).text in (".", "/"):
+            count += 1
+        closed = count > 1 and self.ahead(count).text == "]"
+        return closed and self.ahead(count + 1).text in (":", "{", "<")
+
+    def field(self) -> FieldOf:
+        """`name: value` or `name { ... }`."""
+        first = self.take()
+        if first.text == "[":
+            while self.take().text != "]":
+                pass
+        span = self.span(first)
+        name = "".join(span.text.split())
+        colon = self.skip(":")
+        if not colon and not self.is_op("{", "<", "["):
+            raise self.fault("`:` is missing")
+        value = self.field_value()
+        while self.is_op(",", ";"):
+            self.take()
+        return FieldOf(name, value, span)
+
+    def field_value(self) -> FieldValue:
+        """A value as prototxt writes it, or `${ }`."""
+        if self.is_op("{", "<"):
+            return self.body()
+        if self.is_op("["):
+            return self.field_list()
+        return self.scalar()
+
+    def field_list(self) -> FieldList:
+        """`[a, b]` in a field."""
+        opening = self.take()
+        items = []
+        with self.nested():
+            while not self.is_op("]"):
+                items.append(self.field_value())
+                if not self.skip(",") and not self.is_op("]"):
+                    raise self.unclosed(opening, "]")
+        self.take()
+        return FieldList(tuple(items), self.span(opening))
+
+    def scalar(self) -> FieldValue:
+        """A single value of a field."""
+        token = self.here
+        if token.kind == "string":
+            return self.strings()
+        if self.is_op("${"):
+            return self.hole()
+        sign = -1 if self.skip("-") else 1
+        if self.here.kind == "int":
+            return Scalar("integer", sign * integer_value(self.take().text), self.span(token))
+        word = self.here.kind == "name"
+        if self.here.kind == "float" or (word and self.here.text.lower() in _NONFINITE):
+            return Scalar("float", sign * float_value(self.take().text), self.span(token))
+        if word and sign > 0:
+            return Scalar("identifier", self.take().text, self.span(token))
+        raise self.fault("a value is missing")
+
+    def hole(self) -> Hole:
+        """`${ expression }`."""
+        opening = self.take()
+        with self.nested():
+            expression = self.expression()
+        if not self.skip("}"):
+            raise self.unclosed(opening, "}")
+        return Hole(expression, self.span(opening))
+
+    def strings(self) -> Text:
+        """A quoted string, or several behind each other that are one."""
+        first = self.here
+        parts: list[str | Expression] = []
+        while self.here.kind == "string":
+            if self.here is not first and self.ahead().text == "->":
+                break  # the start of a chain
+            parts += text_of(self.source, self.take()).parts
+        return Text(tuple(parts), self.span(first))
+
+    # statements
+
+    def param(self, first: Token) -> Declared:
+        """`param width: int in 1..=9 = 5`."""
+        return self.declared()
+
+    def declared(self) -> Declared:
+        """A parameter's name, type, limits and default."""
+        token = self.name("a parameter's name")
+        type = self.type() if self.skip(":") else ""
+        among = default = None
+        if self.is_word("in"):
+            self.take()
+            among = self.binary(1)
+        if self.skip("="):
+            default = self.value()
+        return Declared(token.text, type, among, default, self.token_span(token))
+
+    def type(self) -> str:
+        """`int`, `[int]` ..."""
+        listed = self.skip("[")
+        token = self.name("a type")
+        if token.text not in TYPES:
+            known = ", ".join(f"`{name}`" for name in TYPES)
+            raise self.fault(f"`{token.text}` is no type; types are {known}, `[int]` ...", at=token)
+        if listed:
+            self.expect("]", "behind the items' type")
+        return f"[{token.text}]" if listed else token.text
+
+    def let(self, first: Token) -> Let:
+        """`let name = value`."""
+        token = self.name("a name behind `let`")
+        self.expect("=", f"behind `let {token.text}`")
+        return Let(Name(token.text, self.token_span(token)), self.value())
+
+    def assign(self) -> Assign:
+        """`a, b = chain`."""
+        targets = self.names()
+        self.expect("=", "behind the names")
+        return Assign(targets, self.expression())
+
+    def names(self) -> tuple[Name, ...]:
+        """Words with commas between."""
+        found = []
+        while True:
+            token = self.name("a name")
+            found.append(Name(token.text, self.token_span(token)))
+            if not self.skip(","):
+                return tuple(found)
+
+    def module(self, first: Token) -> Module:
+        """`module name(parameters): inputs -> outputs { ... }`."""
+        token = self.name("a name behind `module`")
+        parameters = self.parameters() if self.is_op("(") else ()
+        self.expect(":", f"behind `module {token.text}(...)`: its inputs follow")
+        inputs = () if self.is_op("->") else self.names()
+        rest = bool(inputs) and self.skip("...")
+        self.expect("->", "between a module's inputs and its outputs")
+        outputs = self.names()
+        body = self.block("a module's outputs")
+        span = self.token_span(token)
+        return Module(token.text, parameters, inputs, rest, outputs, body, span)
+
+    def parameters(self) -> tuple[Declared, ...]:
+        """A module's parameters in their parentheses."""
+        opening = self.take()
+        found: list[Declared] = []
+        while not self.is_op(")"):
+            found.append(self.declared())
+            if any(d.name == found[-1].name for d in found[:-1]):
+                raise self.fault(f"there are two parameters `{found[-1].name}`")
+            if not self.skip(",") and not self.is_op(")"):
+                raise self.unclosed(opening, ")")
+        self.take()
+        return tuple(found)
+
+    def repeat(self, first: Token) -> Repeat:
+        """`repeat i in over { ... }` or `repeat n { ... }`."""
+        names: tuple[Name, ...] = ()
+        if self.here.kind == "name" and self.ahead().text in ("in", ","):
+            names = self.names()
+            if len(names) > 2:
+                raise self.fault("a loop has one name, or two: the number and the item")
+            if not self.is_word("in"):
+                raise self.fault("`in` is missing")
+            self.take()
+        over = self.value()
+        return Repeat(names, over, self.block("what is repeated"), self.token_span(first))
+
+    def condition(self, first: Token) -> If:
+        """`if c { ... } else if d { ... } else { ... }`."""
+        branches = [(self.binary(1), self.block("a condition"))]
+        otherwise = None
+        while self.is_word("else") and otherwise is None:
+            self.take()
+            if self.is_word("if"):
+                self.take()
+                branches.append((self.binary(1), self.block("a condition")))
+            else:
+                otherwise = self.block("`else`")
+        return If(tuple(branches), otherwise, self.token_span(first))
+
+    def phase(self, first: Token) -> Phase:
+        """`phase TRAIN { ... }`."""
+        token = self.name("TRAIN or TEST")
+        if token.text not in ("TRAIN", "TEST"):
+            raise self.fault(f"{short(token.text)} is no phase: TRAIN or TEST", at=token)
+        return Phase(Name(token.text, self.token_span(token)), self.block("a phase"))
+
+    def include(self, first: Token) -> Include:
+        """`include "file"`."""
+        token = self.here
+        if token.kind != "string":
+            raise self.fault("a file in quotes is missing")
+        self.take()
+        text = text_of(self.source, token)
+        if any(not isinstance(part, str) for part in text.parts):
+            raise self.fault("the name of an included file has no `${ }`", at=token)
+        return Include("".join(map(str, text.parts)), text.span)
+
+    def input(self, first: Token) -> Input:
+        """`input name: shape { ... }`."""
+        token = self.take()
+        span = self.token_span(token)
+        name = text_of(self.source, token) if token.kind == "string" else Text((token.text,), span)
+        self.expect(":", "behind the input's name")
+        shape = self.shape()
+        body = self.body() if self.is_op("{") else None
+        return Input(name, shape, body, span)
+
+    def expect_shape(self, first: Token) -> Expect:
+        """`expect blob: shape`."""
+        blob = self.value()
+        self.expect(":", "behind the blob")
+        return Expect(blob, self.shape(), self.span(first))
+
+    def shape(self) -> Shape:
+        """`[1, 3, _, _]`."""
+        opening = self.expect("[", "where a shape starts")
+        sizes: list[Expression | None] = []
+        while not self.is_op("]"):
+            if self.is_word("_"):
+                self.take()
+                sizes.append(None)
+            else:
+                sizes.append(self.value())
+            if not self.skip(",") and not self.is_op("]"):
+                raise self.unclosed(opening, "]")
+        self.take()
+        return Shape(tuple(sizes), self.span(opening))
+
+    def run(self) -> Run:
+        """A chain that stands by itself."""
+        first = self.here
+        value = self.expression()
+        if isinstance(value, (Chain, Step)):
+            return Run(value)
+        if isinstance(value, Name):
+            raise self.fault(
+                f"`:` is missing behind `{value.name}`",
+                "a field is `name: value` or `name { ... }`; a chain has an arrow",
+            )
+        message = "a value alone does nothing"
+        raise self.fault(message, "a chain has an arrow: `x -> relu`", at=first)

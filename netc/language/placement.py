@@ -1,0 +1,62 @@
+"""Which message of a layer a field stands in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from netc.diagnostics import did_you_mean
+from netc.language.shorts import MESSAGES, OF_LAYER
+from netc.schema.message import FieldType, MessageType
+
+
+class Placed(NamedTuple):
+    """A field's place: its type, and the message it stands in; "" for the layer itself."""
+
+    field: FieldType
+    message: str = ""
+
+
+class Placement:
+    """Finds fields by layer type; knows the schema's layers.
+
+    Args:
+        layer: the type of ``layer { }``.
+    """
+
+    def __init__(self, layer: MessageType) -> None:
+        self.layer = layer
+        self._by_type = {
+            name.replace("_", ""): name for name, field in layer.fields.items() if field.message
+        }
+
+    def messages(self, type: str) -> tuple[str, ...]:
+        """The messages of a layer type's own fields, the one that has most of them first."""
+        own = self._by_type.get(f"{type.lower()}param")
+        names = MESSAGES.get(type, (own,) if own else ())
+        if type.endswith("Loss") and "loss_param" not in names:
+            names = (*names, "loss_param")
+        return tuple(name for name in names if name in self.layer.fields)
+
+    def find(self, type: str, name: str) -> Placed | None:
+        """Where a field of a layer type stands; None if it has none of that name."""
+        if name in OF_LAYER:
+            return Placed(self.layer.fields[name])
+        for message in self.messages(type):
+            fields = self._fields(message)
+            if name in fields:
+                return Placed(fields[name], message)
+        found = self.layer.fields.get(name)
+        return Placed(found) if found else None
+
+    def _fields(self, message: str) -> Mapping[str, FieldType]:
+        inner = self.layer.fields[message].message
+        return inner.fields if inner else {}
+
+    def help(self, type: str, name: str) -> tuple[str, ...]:
+        """Near names of fields that the type does have."""
+        known = [field for message in self.messages(type) for field in self._fields(message)]
+        near = did_you_mean(name, [*known, *OF_LAYER, "in_place"])
+        if not near and not known:
+            return (f"what `{type}` has of its own stands in a block: `... {{ {name}: ... }}`",)
+        return near

@@ -1,0 +1,46 @@
+"""Text, plain or of the dialect, to a plain Document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from netc.diagnostics import Source
+from netc.language.detect import is_dialect, may_be_dialect
+from netc.language.expand import expand
+from netc.language.parser import parse_program
+from netc.schema.load import Schema
+from netc.syntax.ast import Document
+from netc.syntax.parser import parse_document, parse_plain
+from netc.syntax.sniff import check_text
+
+
+def read_document(
+    source: Source,
+    schema: Schema,
+    define: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
+) -> Document:
+    """The plain document that a text stands for.
+
+    Args:
+        source: the text.
+        schema: the known messages.
+        define: values of parameters, or of a plain text's placeholders.
+        folder: the text's own, that its ``include``s must stay in; None for no includes.
+
+    Raises:
+        NetcError: every fault of a plain text; of one of the dialect the first.
+    """
+    define = define or {}
+    plain = {name: str(value) for name, value in define.items()}
+    if not may_be_dialect(source.text):
+        return parse_document(source, define=plain)
+    found = None if plain else parse_plain(source)
+    if found is not None:
+        return found
+    if not is_dialect(source):
+        return parse_document(source, define=plain)
+    check_text(source)
+    return expand(parse_program(source), schema.message("NetParameter"), define, folder)

@@ -1,0 +1,281 @@
+"""The tree of a text of the dialect: statements, the fields of prototxt with holes, expressions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from netc.diagnostics import Source, Span
+from netc.syntax.ast import Scalar
+
+# Expressions
+
+
+class Literal(NamedTuple):
+    """A number, ``true`` or ``false``."""
+
+    value: int | float | bool
+    span: Span
+
+
+class Text(NamedTuple):
+    """A quoted string: pieces of text, and expressions between them."""
+
+    parts: tuple[str | Expression, ...]
+    span: Span
+
+
+class Name(NamedTuple):
+    """A word that stands for a value, or for a blob."""
+
+    name: str
+    span: Span
+
+
+class ListOf(NamedTuple):
+    """``[a, b]``."""
+
+    items: tuple[Expression, ...]
+    span: Span
+
+
+class Comprehension(NamedTuple):
+    """``[item for name in over if condition]``."""
+
+    item: Expression
+    name: Name
+    over: Expression
+    condition: Expression | None
+    span: Span
+
+
+class Unary(NamedTuple):
+    """``-value`` or ``not value``."""
+
+    operator: str
+    value: Expression
+    span: Span
+
+
+class Binary(NamedTuple):
+    """``left operator right``; the span is the operator's."""
+
+    operator: str
+    left: Expression
+    right: Expression
+    span: Span
+
+
+class Conditional(NamedTuple):
+    """``yes if condition else no``."""
+
+    condition: Expression
+    yes: Expression
+    no: Expression
+    span: Span
+
+
+class Index(NamedTuple):
+    """``value[index]``."""
+
+    value: Expression
+    index: Expression
+    span: Span
+
+
+class Argument(NamedTuple):
+    """A value, ``name: value`` or ``name { ... }``; without a name the span is the value's."""
+
+    name: str
+    value: Expression | Body
+    span: Span
+
+
+class Step(NamedTuple):
+    """A use of a layer type or a module, or a call of a function.
+
+    The span is of all of it, ``name_span`` of the type's name.
+    """
+
+    name: str
+    arguments: tuple[Argument, ...]
+    label: Expression | None
+    condition: Expression | None
+    span: Span
+    name_span: Span
+
+
+class Chain(NamedTuple):
+    """``head -> step -> step``; without a head it starts with ``prev``."""
+
+    head: Expression | None
+    steps: tuple[Step, ...]
+    span: Span
+
+
+Expression = (
+    Literal | Text | Name | ListOf | Comprehension | Unary | Binary | Conditional | Index | Step
+    | Chain
+)  # fmt: skip
+
+# Fields of prototxt
+
+
+class Hole(NamedTuple):
+    """``${expression}`` in a value's place."""
+
+    expression: Expression
+    span: Span
+
+
+class FieldList(NamedTuple):
+    """``[a, b]`` as a field's value."""
+
+    items: tuple[FieldValue, ...]
+    span: Span
+
+
+class FieldOf(NamedTuple):
+    """``name: value``; the span is the name's."""
+
+    name: str
+    value: FieldValue
+    span: Span
+
+
+# Statements
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A parameter of a file or a module. ``type`` is "" for any, or as ``[int]``."""
+
+    name: str
+    type: str
+    among: Expression | None
+    default: Expression | None
+    span: Span
+
+
+class Let(NamedTuple):
+    """``let name = value``."""
+
+    name: Name
+    value: Expression
+
+
+class Assign(NamedTuple):
+    """``a, b = chain``."""
+
+    targets: tuple[Name, ...]
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """``module name(parameters): inputs -> outputs { ... }``.
+
+    ``rest`` says that the last input takes any number of blobs.
+    """
+
+    name: str
+    parameters: tuple[Declared, ...]
+    inputs: tuple[Name, ...]
+    rest: bool
+    outputs: tuple[Name, ...]
+    body: Body
+    span: Span
+
+
+class Repeat(NamedTuple):
+    """``repeat i, w in over { ... }``; one name is the item's, none repeats a number of times."""
+
+    names: tuple[Name, ...]
+    over: Expression
+    body: Body
+    span: Span
+
+
+class If(NamedTuple):
+    """Conditions with their blocks, and the block behind ``else``."""
+
+    branches: tuple[tuple[Expression, Body], ...]
+    otherwise: Body | None
+    span: Span
+
+
+class Phase(NamedTuple):
+    """``phase TRAIN { ... }``."""
+
+    phase: Name
+    body: Body
+
+
+class Include(NamedTuple):
+    """``include "file"``; the span is the string's."""
+
+    path: str
+    span: Span
+
+
+class Shape(NamedTuple):
+    """``[1, 3, _, _]``; None is ``_``."""
+
+    sizes: tuple[Expression | None, ...]
+    span: Span
+
+
+class Input(NamedTuple):
+    """``input name: shape { ... }``; the name is a string expression."""
+
+    name: Text
+    shape: Shape
+    body: Body | None
+    span: Span
+
+
+class Expect(NamedTuple):
+    """``expect blob: shape``."""
+
+    blob: Expression
+    shape: Shape
+    span: Span
+
+
+class Run(NamedTuple):
+    """A chain by itself."""
+
+    chain: Expression
+
+
+Statement = (
+    FieldOf
+    | Declared
+    | Let
+    | Assign
+    | Module
+    | Repeat
+    | If
+    | Phase
+    | Include
+    | Input
+    | Expect
+    | Run
+)
+
+
+class Body(NamedTuple):
+    """``{ statements }``."""
+
+    statements: tuple[Statement, ...]
+    span: Span
+
+
+class Program(NamedTuple):
+    """A whole text."""
+
+    source: Source
+    statements: tuple[Statement, ...]
+
+
+FieldValue = Scalar | Text | Hole | FieldList | Body

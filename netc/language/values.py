@@ -1,0 +1,141 @@
+"""What expressions come to: numbers, strings, lists and blobs, and how large they may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from netc.language.limits import MAX_BITS, MAX_LIST, MAX_STRING
+
+
+class Blob(NamedTuple):
+    """A blob of the plain net, by its whole name."""
+
+    name: str
+
+
+Value = Any  # int | float | bool | str | Blob | list[Value]
+
+
+class MeaningError(Exception):
+    """An operation its values do not allow, as a bare fact; the evaluator adds the place."""
+
+    def __init__(self, message: str, *help: str, code: str = "expression") -> None:
+        super().__init__(message)
+        self.message = message
+        self.help = help
+        self.code = code
+
+
+def kind(value: Value) -> str:
+    """A value's kind, as a message names it."""
+    if isinstance(value, bool):
+        return "a bool"
+    names = {int: "an int", float: "a float", str: "a string", list: "a list", Blob: "a blob"}
+    return names[type(value)]
+
+
+def shown(value: Value) -> str:
+    """A value, shortened, as a message shows it."""
+    text = source_text(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def source_text(value: Value) -> str:
+    """A value as an expression would write it; long lists shortened."""
+    if isinstance(value, list):
+        inner = ", ".join("[...]" if isinstance(v, list) else source_text(v) for v in value[:20])
+        return f"[{inner}{', ...' if len(value) > 20 else ''}]"
+    if isinstance(value, (str, Blob)):
+        text = value if isinstance(value, str) else value.name
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"')[:80] + '"'
+    return plain_text(value)
+
+
+def plain_text(value: Value) -> str:
+    """A value within a string.
+
+    Raises:
+        MeaningError: a list has no text.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        raise MeaningError("a list cannot stand in a string", "take an item of it: `list[0]`")
+    return value.name if isinstance(value, Blob) else str(value)
+
+
+def is_int(value: Value) -> bool:
+    """Whether a value is a whole number; ``true`` is none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: Value) -> bool:
+    """Whether a value is an int or a float."""
+    return is_int(value) or isinstance(value, float)
+
+
+def sized(value: Value) -> Value:
+    """The value, if it is not too large.
+
+    Raises:
+        MeaningError: beyond a limit.
+    """
+    if is_int(value) and value.bit_length() > MAX_BITS:
+        raise MeaningError(f"a whole number has at most {MAX_BITS} bits", code="too-large")
+    if isinstance(value, str) and len(value) > MAX_STRING:
+        raise MeaningError(f"a string has at most {MAX_STRING:,} characters", code="too-large")
+    if isinstance(value, list) and len(value) > MAX_LIST:
+        raise MeaningError(f"a list has at most {MAX_LIST:,} items", code="too-large")
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        raise MeaningError("the result is no finite number", code="too-large")
+    return value
+
+
+def conform(value: Value, type: str) -> Value | None:
+    """The value as one of a type (an int given for a float is made one); None if it is none.
+
+    Args:
+        value: any.
+        type: "" for any; "int", "float", "bool", "string", or "[...]".
+    """
+    if not type:
+        return value
+    if type.startswith("["):
+        if not isinstance(value, list):
+            return None
+        items = [conform(item, type[1:-1]) for item in value]
+        return None if any(item is None for item in items) else items
+    if type == "float" and is_int(value):
+        return _as_float(value)
+    fits = {
+        "int": is_int(value),
+        "float": isinstance(value, float),
+        "bool": isinstance(value, bool),
+        "string": isinstance(value, str),
+    }
+    return value if fits[type] else None
+
+
+def _as_float(value: int) -> float | None:
+    return float(value) if value.bit_length() < 1000 else None
+
+
+def type_of(value: Value) -> str:
+    """The type that a default gives its parameter; "" for a list of nothing, or of mixed things."""
+    if isinstance(value, list):
+        inner = {"" if isinstance(item, list) else type_of(item) for item in value}
+        return f"[{inner.pop()}]" if len(inner) == 1 and "" not in inner else ""
+    names = {bool: "bool", int: "int", float: "float", str: "string", Blob: ""}
+    return names[type(value)]
+
+
+def flat(value: Value) -> Iterator[Value]:
+    """A value, or the items of a list and of the lists in it."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, list):
+            waiting.extend(reversed(item))
+        else:
+            yield item
