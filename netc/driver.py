@@ -156,7 +156,8 @@ def build(
         )
     lowered = lower(message, phase=phase, level=level, stages=stages, inputs=inputs)
     result = infer(lowered.graph, messages=lowered.messages)
-    diagnostics = (*lowered.diagnostics, *result.diagnostics)
+    expected = unexpected_shapes(result.graph, message)
+    diagnostics = (*lowered.diagnostics, *result.diagnostics, *expected)
     return Built(result.graph, lowered.layers, diagnostics, lowered.messages)
 
 

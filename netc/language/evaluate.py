@@ -200,7 +200,7 @@ class Evaluator:
     def index(self, expression: Index, frame: Frame) -> Value:
         """``value[index]``."""
         value = self.evaluate(expression.value, frame)
-        index = self.evaluate(expression.index, frame)
+        index = self.evaluate(expression.position, frame)
         return self.guard(frame, expression.span, item, value, index)
 
     def head_use(self, step: Step, frame: Frame) -> Value:

@@ -30,7 +30,7 @@ class Short(NamedTuple):
 
 _WINDOW = ("kernel_size", "stride", "pad")
 
-SHORTS: Mapping[str, Short] = {
+SHORTS: dict[str, Short] = {
     "conv": Short("Convolution", ("num_output", *_WINDOW)),
     "deconv": Short("Deconvolution", ("num_output", *_WINDOW)),
     "fc": Short("InnerProduct", ("num_output",)),

@@ -76,10 +76,10 @@ class Conditional(NamedTuple):
 
 
 class Index(NamedTuple):
-    """``value[index]``."""
+    """``value[position]``."""
 
     value: Expression
-    index: Expression
+    position: Expression
     span: Span
 
 
