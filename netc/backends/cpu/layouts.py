@@ -278,3 +278,31 @@ class LinearArgs(NamedTuple):
     output_ld: Any
     first: Any
     second: Any
+
+
+class WinogradArgs(NamedTuple):
+    """Winograd's algorithm; ``panels`` rows of PanelArgs follow. Offsets are in scratch memory."""
+
+    input: Any
+    ld: Any
+    height: Any
+    width: Any
+    channels: Any
+    pad_y: Any
+    pad_x: Any
+    out_height: Any
+    out_width: Any
+    tiles_y: Any
+    tiles_x: Any
+    tiles: Any
+    zeros: Any
+    block: Any
+    planes: Any
+    planes_offset: Any
+    plane_bytes: Any
+    tile_bytes: Any
+    results_offset: Any
+    result_bytes: Any
+    panels: Any
+    first: Any
+    second: Any

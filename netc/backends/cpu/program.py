@@ -36,7 +36,7 @@ from netc.backends.cpu.layouts import RunArgs, StepRow
 from netc.backends.cpu.machine import Machine, machine
 from netc.backends.cpu.memory import ALIGNMENT, aligned_bytes, rounded
 from netc.backends.cpu.pool import Workers
-from netc.backends.cpu.views import Arena, External, Place, View
+from netc.backends.cpu.views import Arena, External, Place, View, Workspace
 
 Constant = NDArray[Any]
 Argument = int | float | Place | Constant
@@ -55,6 +55,8 @@ class Step:
         units: independent pieces of work; each is done by one thread.
         scratch: bytes of scratch memory that a thread needs.
         grain: units that a thread takes at a time at least.
+        workspace: bytes of memory shared by all threads that the step needs at ``Workspace()``;
+            steps with one name that follow each other may hand data over in it.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Step:
     units: int
     scratch: int = 0
     grain: int = 1
+    workspace: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,7 +126,12 @@ class Context:
         compiled = [s for s in program.steps if isinstance(s, Step)]
         stride = max((rounded(s.scratch) for s in compiled), default=0) + ALIGNMENT
         shared = _Shared(
-            program.addresses(), threads, self._arena, aligned_bytes(stride * threads), stride
+            program.addresses(),
+            threads,
+            self._arena,
+            aligned_bytes(max((s.workspace for s in compiled), default=0)),
+            aligned_bytes(stride * threads),
+            stride,
         )
         self._bound = [
             s if isinstance(s, PythonStep) else _Segment(s, shared) for s in program.segments
@@ -172,6 +180,8 @@ class Context:
 
     def flat(self, place: Place, count: int) -> NDArray[np.float32]:
         """``count`` floats from a place on, as a NumPy view."""
+        if isinstance(place, Workspace):
+            raise ValueError("what a step leaves in the workspace is not to be looked at")
         whole = self._arena if isinstance(place, Arena) else self._externals[place.array]
         return whole.reshape(-1)[place.offset : place.offset + count]
 
@@ -183,6 +193,7 @@ class _Shared:
     addresses: Mapping[jit.KernelSpec, int]
     threads: int
     arena: NDArray[np.float32]
+    workspace: NDArray[np.uint8]
     scratch: NDArray[np.uint8]
     stride: int
 
@@ -194,7 +205,7 @@ class _Segment:
         self.steps = steps
         self.shared = shared
         self.epoch = 0
-        self.args, starts, self.patches = _arguments(steps, shared.arena.ctypes.data)
+        self.args, starts, self.patches = _arguments(steps, shared)
         base = self.args.ctypes.data
         rows = [
             StepRow(shared.addresses[s.kernel], base + 8 * start, s.units, s.grain)
@@ -265,26 +276,29 @@ _RESULT = ctypes.addressof(_NOWHERE)
 
 
 def _arguments(
-    steps: Sequence[Step], arena: int
+    steps: Sequence[Step], shared: _Shared
 ) -> tuple[NDArray[np.int64], list[int], list[tuple[int, int, int]]]:
     """All steps' argument blocks, where each starts, and (position, array, bytes) to patch."""
     values: list[int] = []
     starts: list[int] = []
     patches: list[tuple[int, int, int]] = []
+    bases = shared.arena.ctypes.data, shared.workspace.ctypes.data
     for step in steps:
         starts.append(len(values))
         for argument in step.args:
             if isinstance(argument, External):
                 patches.append((len(values), argument.array, 4 * argument.offset))
-            values.append(_number(argument, arena))
+            values.append(_number(argument, *bases))
     return np.array(values, np.int64), starts, patches
 
 
-def _number(argument: Argument, arena: int) -> int:
+def _number(argument: Argument, arena: int, workspace: int) -> int:
     if isinstance(argument, float):
         return int(struct.unpack("<I", struct.pack("<f", argument))[0])
     if isinstance(argument, Arena):
         return arena + 4 * argument.offset
+    if isinstance(argument, Workspace):
+        return workspace + 4 * argument.offset
     if isinstance(argument, External):
         return 0
     if isinstance(argument, np.ndarray):

@@ -19,7 +19,13 @@ class External(NamedTuple):
     offset: int = 0
 
 
-Place = Arena | External
+class Workspace(NamedTuple):
+    """A place in memory that the context's threads share during one step, ``offset`` floats in."""
+
+    offset: int = 0
+
+
+Place = Arena | External | Workspace
 
 
 @dataclass(frozen=True, slots=True)

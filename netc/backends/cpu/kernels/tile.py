@@ -14,22 +14,18 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from netc.backends.cpu.kernels.functions import ACTIVATIONS
+from netc.backends.cpu.kernels.epilogue import Ending, panel_fields, pixel_index
 from netc.backends.cpu.kernels.simd import (
     F32,
     I64,
     Vector,
     emit_fma,
     emit_load,
-    emit_load_part,
-    emit_mask,
     emit_splat,
     emit_store,
-    emit_store_masked,
     function,
     i64,
     pointer,
-    same,
     vector,
 )
 
@@ -118,71 +114,35 @@ def finish(tile: Tile, activation: str, residual: bool) -> Any:
 
     def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
         sums, valid, indices, panel, first, second = values
-        fields = arguments[3].instance_class._fields
-        args = {name: b.extract_value(panel, i) for i, name in enumerate(fields)}
-        store = _Store(tile, activation, residual, sums, indices, args, first, second)
+        args = panel_fields(b, arguments[3], panel)
         whole = b.icmp_signed(">=", args["channels"], i64(tile.channels))
-        with b.if_else(whole, likely=True) as (full, partial):
-            with full:
-                store.rows(b, valid, None)
-            with partial:
-                store.rows(b, valid, args["channels"])
+        with b.if_else(whole, likely=True) as (full, part):
+            for branch, partial in ((full, False), (part, True)):
+                with branch:
+                    ending = Ending(
+                        b, tile.width, activation, residual, args, first, second, partial
+                    )
+                    _finish_rows(ending, tile, sums, valid, indices)
 
     return function("finish", 6, result, emit)
 
 
-@dataclass(frozen=True)
-class _Store:
-    tile: Tile
-    activation: str
-    residual: bool
-    sums: Any
-    indices: Any
-    args: dict[str, Any]
-    first: Any
-    second: Any
+def _finish_rows(ending: Ending, tile: Tile, sums: Any, valid: Any, indices: Any) -> None:
+    b = ending.b
+    lanes = [i64(j * tile.width) for j in range(tile.columns)]
+    biases = [ending.bias(lane) for lane in lanes]
+    for i in range(tile.rows):
+        with b.if_then(b.icmp_signed(">", valid, i64(i)), likely=True):
+            index = pixel_index(b, indices, i)
+            for j, (bias, lane) in enumerate(zip(biases, lanes, strict=True)):
+                ending.finish(b.extract_value(sums, i * tile.columns + j), bias, index, lane)
 
-    def rows(self, b: ir.IRBuilder, valid: Any, channels: Any) -> None:
-        columns = range(self.tile.columns)
-        counts = [None if channels is None else self._count(b, channels, j) for j in columns]
-        biases = [self._column(b, self.args["bias"], j) for j in columns]
-        for i in range(self.tile.rows):
-            with b.if_then(b.icmp_signed(">", valid, i64(i)), likely=True):
-                self._row(b, i, biases, counts)
 
-    def _count(self, b: ir.IRBuilder, channels: Any, j: int) -> Any:
-        return b.sub(channels, i64(j * self.tile.width))
+def spill(tile: Tile) -> Any:
+    """A Numba function (sums, address) that stores a tile's sums, row after row."""
 
-    def _column(self, b: ir.IRBuilder, address: Any, j: int) -> Any:
-        return emit_load(b, address, 4 * self.tile.width * j, vector(self.tile.width))
+    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
+        for i in range(tile.rows * tile.columns):
+            emit_store(b, b.extract_value(values[0], i), values[1], 4 * tile.width * i)
 
-    def _row(self, b: ir.IRBuilder, i: int, biases: list[Any], counts: list[Any]) -> None:
-        index = b.load(pointer(b, self.indices, 8 * i, I64))
-        output = b.add(self.args["output"], b.mul(index, self.args["output_ld"]))
-        residual = b.add(self.args["residual"], b.mul(index, self.args["residual_ld"]))
-        for j in range(self.tile.columns):
-            x = b.fadd(b.extract_value(self.sums, i * self.tile.columns + j), biases[j])
-            if self.residual:
-                x = b.fadd(x, self._load(b, residual, j, counts[j]))
-            self._save(b, self._activate(b, x, j), output, j, counts[j])
-
-    def _activate(self, b: ir.IRBuilder, x: Any, j: int) -> Any:
-        lanes = self.tile.width
-        first, second = (emit_splat(b, v, lanes) for v in (self.first, self.second))
-        slopes = self._column(b, self.args["slopes"], j) if self.activation == "prelu" else None
-        return ACTIVATIONS[self.activation](b, x, first, second, slopes)
-
-    def _load(self, b: ir.IRBuilder, address: Any, j: int, count: Any) -> Any:
-        lanes = self.tile.width
-        if count is None:
-            return emit_load(b, address, 4 * lanes * j, vector(lanes))
-        place = b.add(address, i64(4 * lanes * j))
-        return emit_load_part(b, place, lanes, count, same(lanes, 0.0))
-
-    def _save(self, b: ir.IRBuilder, x: Any, address: Any, j: int, count: Any) -> None:
-        offset = 4 * self.tile.width * j
-        if count is None:
-            emit_store(b, x, address, offset)
-        else:
-            mask = emit_mask(b, self.tile.width, count)
-            emit_store_masked(b, x, b.add(address, i64(offset)), mask)
+    return function("spill", 2, lambda *rest: types.none, emit)

@@ -64,9 +64,7 @@ def choose_blocking(pixels: int, outputs: Sequence[int], depth: int, target: Mac
         depth: terms of each sum, channels * taps.
         target: the machine.
     """
-    rows, columns, _ = min(
-        TILES[target.isa], key=lambda tile: _cost(tile, pixels, outputs, depth, target.width)
-    )
+    rows, columns = choose_tile(pixels, outputs, depth, target)
     lanes = columns * target.width
     panels = sum(math.ceil(o / lanes) for o in outputs)
     tiles = math.ceil(pixels / rows)
@@ -75,6 +73,16 @@ def choose_blocking(pixels: int, outputs: Sequence[int], depth: int, target: Mac
     together = min(fitting, panels) if not panel_major else 1
     unit = max(1, _UNIT // (rows * lanes * depth * together))
     return Blocking(rows, columns, min(unit, tiles), together, panel_major)
+
+
+def choose_tile(
+    pixels: int, outputs: Sequence[int], depth: int, target: Machine
+) -> tuple[int, int]:
+    """Rows and columns of the register tile that takes least time; see choose_blocking."""
+    rows, columns, _ = min(
+        TILES[target.isa], key=lambda tile: _cost(tile, pixels, outputs, depth, target.width)
+    )
+    return rows, columns
 
 
 def _cost(

@@ -1,0 +1,58 @@
+"""The matrices of Winograd's minimal filtering algorithms F(m, r).
+
+m outputs of an r-tap filter need m + r - 1 multiplications: y = AT ((G g) * (BT d)). The matrices
+follow from evaluating polynomials at m + r - 2 points and at infinity (S. Winograd, "Arithmetic
+Complexity of Computations", 1980; A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural
+Networks", 2015). In two dimensions they are applied to columns and rows.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from functools import lru_cache
+from typing import NamedTuple
+
+_POINTS = (0, 1, -1, 2, -2, Fraction(1, 2), Fraction(-1, 2))
+Rows = tuple[tuple[float, ...], ...]
+
+
+class Matrices(NamedTuple):
+    """``output`` is AT, (m, m + r - 1); ``filter`` is G, (m + r - 1, r); ``input`` is BT, square."""
+
+    output: Rows
+    filter: Rows
+    input: Rows
+
+
+@lru_cache
+def matrices(outputs: int, taps: int) -> Matrices:
+    """The matrices of F(outputs, taps).
+
+    Raises:
+        ValueError: more points would be needed than give usable accuracy.
+    """
+    count = outputs + taps - 2
+    if not 0 < count <= len(_POINTS):
+        raise ValueError(f"F({outputs}, {taps}) needs {count} points, at most {len(_POINTS)} do")
+    points = [Fraction(p) for p in _POINTS[:count]]
+    scales = [math.prod(p - q for q in points if q != p) for p in points]
+    output = [[p**i for p in points] + [Fraction(i == outputs - 1)] for i in range(outputs)]
+    filters = [[p**i / s for i in range(taps)] for p, s in zip(points, scales, strict=True)]
+    filters.append([Fraction(i == taps - 1) for i in range(taps)])
+    inputs = [[*_expand([q for q in points if q != p]), Fraction(0)] for p in points]
+    inputs.append(_expand(points))
+    return Matrices(_floats(output), _floats(filters), _floats(inputs))
+
+
+def _expand(roots: list[Fraction]) -> list[Fraction]:
+    """Coefficients of the product of (x - root), the constant first."""
+    found = [Fraction(1)]
+    for root in roots:
+        shifted, scaled = [Fraction(0), *found], [*(-root * c for c in found), Fraction(0)]
+        found = [a + b for a, b in zip(shifted, scaled, strict=True)]
+    return found
+
+
+def _floats(rows: list[list[Fraction]]) -> Rows:
+    return tuple(tuple(float(v) for v in row) for row in rows)

@@ -1,0 +1,261 @@
+"""Convolutions of 3x3 and 5x5 kernels with stride 1 by Winograd's algorithm F(m x m, r x r).
+
+Tiles of m + r - 1 squared inputs are transformed, vectorised over channels, to as many planes
+[plane][tile][channel]; each plane is multiplied with its own transformed weights
+[panel][plane][channel][lane] by the micro-kernel; sums [plane][tile][lane] are transformed back to
+m squared outputs. A unit is a block of tiles whose planes stay in the second cache (fused), or,
+where the weights are much larger than the inputs, a panel for a block of tiles whose planes another
+step has made (split).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import njit, types
+
+from netc.backends.cpu.cook_toom import matrices
+from netc.backends.cpu.kernels import tile as micro
+from netc.backends.cpu.kernels.epilogue import Ending, panel_fields, pixel_index
+from netc.backends.cpu.kernels.sandwich import emit_sandwich
+from netc.backends.cpu.kernels.simd import (
+    I64,
+    as_float,
+    emit_load,
+    emit_load_part,
+    emit_store,
+    function,
+    i64,
+    pointer,
+    record,
+    same,
+    set_int,
+    vector,
+)
+from netc.backends.cpu.layouts import PanelArgs, WinogradArgs
+from netc.backends.cpu.machine import Machine
+
+UNROLL = 4
+_HEADER = 8 * len(WinogradArgs._fields)
+_PANEL = 8 * len(PanelArgs._fields)
+Kernel = Callable[[int, int, int, int], None]
+
+
+def transform(machine: Machine, outputs: int, taps: int) -> Kernel:
+    """Make all planes of the input; units are tiles."""
+    tiles = _transform(machine.width, outputs, taps)
+
+    def kernel(args: int, begin: int, end: int, scratch: int) -> None:
+        a = record(WinogradArgs, args)
+        for tile in range(begin, end):
+            tiles(a, tile, a.planes + tile * a.tile_bytes, scratch)
+
+    return kernel
+
+
+def fused(
+    machine: Machine,
+    outputs: int,
+    taps: int,
+    rows: int,
+    columns: int,
+    activation: str,
+    residual: bool,
+) -> Kernel:
+    """Whole convolution; units are blocks of tiles."""
+    side = outputs + taps - 1
+    tiles = _transform(machine.width, outputs, taps)
+    tile = micro.Tile(rows, columns, machine.width)
+    panel = _panel(tile, outputs, taps, activation, residual)
+
+    def kernel(args: int, begin: int, end: int, scratch: int) -> None:
+        a = record(WinogradArgs, args)
+        planes = scratch + a.planes_offset
+        for unit in range(begin, end):
+            first = unit * a.block
+            count = min(a.block, a.tiles - first)
+            for t in range(count):
+                tiles(a, first + t, planes + t * a.tile_bytes, scratch)
+            _rows(planes, a.tile_bytes, count, a.block, scratch + 8 * side * side)
+            for k in range(a.panels):
+                panel(a, args + _HEADER + k * _PANEL, first, count, scratch)
+
+    return kernel
+
+
+def split(
+    machine: Machine,
+    outputs: int,
+    taps: int,
+    rows: int,
+    columns: int,
+    activation: str,
+    residual: bool,
+) -> Kernel:
+    """Products and outputs from planes made before; units are panels by blocks of tiles."""
+    side = outputs + taps - 1
+    tile = micro.Tile(rows, columns, machine.width)
+    panel = _panel(tile, outputs, taps, activation, residual)
+
+    def kernel(args: int, begin: int, end: int, scratch: int) -> None:
+        a = record(WinogradArgs, args)
+        blocks = (a.tiles + a.block - 1) // a.block
+        for unit in range(begin, end):
+            first = unit % blocks * a.block
+            count = min(a.block, a.tiles - first)
+            planes = a.planes + first * a.tile_bytes
+            _rows(planes, a.tile_bytes, count, a.block, scratch + 8 * side * side)
+            panel(a, args + _HEADER + unit // blocks * _PANEL, first, count, scratch)
+
+    return kernel
+
+
+@njit(inline="always")
+def _rows(planes: int, size: int, count: int, block: int, addresses: int) -> None:
+    """Write the address of each tile's row in the first plane, the last one's again beyond it."""
+    for t in range(block):
+        set_int(addresses, t, planes + min(t, count - 1) * size)
+
+
+def _transform(width: int, outputs: int, taps: int) -> Any:
+    """A function (args, tile, its place in the first plane, scratch) that makes a tile's planes."""
+    side = outputs + taps - 1
+    whole, part = _forward(width, outputs, taps, False), _forward(width, outputs, taps, True)
+
+    @njit(inline="always")
+    def tiles(a: Any, tile: int, target: int, pixels: int) -> None:
+        image = tile // (a.tiles_y * a.tiles_x)
+        top = tile // a.tiles_x % a.tiles_y * outputs - a.pad_y
+        left = tile % a.tiles_x * outputs - a.pad_x
+        base = a.input + image * a.height * a.width * a.ld
+        for i in range(side):
+            for j in range(side):
+                y, x = top + i, left + j
+                inside = (0 <= y) & (y < a.height) & (0 <= x) & (x < a.width)
+                place = base + (y * a.width + x) * a.ld
+                set_int(pixels, i * side + j, place if inside else a.zeros)
+        main = a.channels // width * width
+        for c in range(0, main, width):
+            whole(pixels, 4 * c, width, target + 4 * c, a.plane_bytes)
+        if main < a.channels:
+            part(pixels, 4 * main, a.channels - main, target + 4 * main, a.plane_bytes)
+
+    return tiles
+
+
+def _forward(width: int, outputs: int, taps: int, part: bool) -> Any:
+    """A Numba function (pixels' addresses, offset, lanes, target, bytes between planes)."""
+    side = outputs + taps - 1
+    matrix = matrices(outputs, taps).input
+
+    def read(b: ir.IRBuilder, pixels: Any, i: int, offset: Any, lanes: Any) -> Any:
+        address = b.add(b.load(pointer(b, pixels, 8 * i, I64)), offset)
+        if part:
+            return emit_load_part(b, address, width, lanes, same(width, 0.0))
+        return emit_load(b, address, 0, vector(width))
+
+    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
+        pixels, offset, lanes, target, plane = values
+        square = [
+            [read(b, pixels, i * side + j, offset, lanes) for j in range(side)] for i in range(side)
+        ]
+        for i, row in enumerate(emit_sandwich(b, matrix, square)):
+            for j, value in enumerate(row):
+                emit_store(b, value, b.add(target, b.mul(plane, i64(i * side + j))))
+
+    return function("forward", 5, lambda *rest: types.none, emit)
+
+
+def _panel(tile: micro.Tile, outputs: int, taps: int, activation: str, residual: bool) -> Any:
+    """A function (args, panel's address, first tile, count, scratch) for one panel of a block."""
+    side = outputs + taps - 1
+    rows, width, lanes = tile.rows, tile.width, tile.channels
+    lane_bytes = 4 * lanes
+    zeros, spill = micro.zeros(tile), micro.spill(tile)
+    multiply, multiply_one = micro.multiply(tile, UNROLL), micro.multiply(tile, 1)
+    back = _back(tile, outputs, taps, activation, residual)
+
+    @njit(inline="always")
+    def products(a: Any, weights: int, count: int, addresses: int, results: int) -> None:
+        main = a.channels // UNROLL * UNROLL
+        for plane in range(side * side):
+            start = weights + plane * a.channels * lane_bytes
+            for row in range(0, count, rows):
+                sums = zeros()
+                w = start
+                for c in range(0, main, UNROLL):
+                    offset = plane * a.plane_bytes + 4 * c
+                    sums = multiply(sums, addresses + 8 * row, offset, w)
+                    w += UNROLL * lane_bytes
+                for c in range(main, a.channels):
+                    offset = plane * a.plane_bytes + 4 * c
+                    sums = multiply_one(sums, addresses + 8 * row, offset, w)
+                    w += lane_bytes
+                spill(sums, results + plane * a.result_bytes + row * lane_bytes)
+
+    @njit(inline="always")
+    def panel_of(a: Any, place: int, first: int, count: int, scratch: int) -> None:
+        panel = record(PanelArgs, place)
+        results = scratch + a.results_offset
+        products(a, panel.weights, count, scratch + 8 * side * side, results)
+        low, high = as_float(a.first), as_float(a.second)
+        for t in range(count):
+            _place_outputs(a, first + t, outputs, scratch)
+            for lane in range(0, min(panel.channels, lanes), width):
+                source = results + t * lane_bytes + 4 * lane
+                back(source, a.result_bytes, scratch, panel, lane, low, high)
+
+    return panel_of
+
+
+@njit(inline="always")
+def _place_outputs(a: Any, tile: int, outputs: int, indices: int) -> None:
+    """Write the pixel index of each of a tile's outputs, -1 for those outside."""
+    image = tile // (a.tiles_y * a.tiles_x)
+    top, left = tile // a.tiles_x % a.tiles_y * outputs, tile % a.tiles_x * outputs
+    for i in range(outputs):
+        for j in range(outputs):
+            y, x = top + i, left + j
+            index = (image * a.out_height + y) * a.out_width + x
+            inside = (y < a.out_height) & (x < a.out_width)
+            set_int(indices, i * outputs + j, index if inside else -1)
+
+
+def _back(tile: micro.Tile, outputs: int, taps: int, activation: str, residual: bool) -> Any:
+    """A Numba function that makes a tile's outputs of one vector of channels.
+
+    Its arguments: address of its sums in the first plane, bytes between planes, address of the
+    outputs' indices, panel, first lane, first and second parameter of the activation.
+    """
+    side = outputs + taps - 1
+    matrix = matrices(outputs, taps).output
+
+    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
+        source, plane, indices, panel, lane, first, second = values
+        square = [[_sum(b, source, plane, i * side + j) for j in range(side)] for i in range(side)]
+        made = emit_sandwich(b, matrix, square)
+        fields = panel_fields(b, arguments[3], panel)
+        end = b.add(lane, i64(tile.width))
+        with b.if_else(b.icmp_signed(">=", fields["channels"], end), likely=True) as branches:
+            for branch, partial in zip(branches, (False, True), strict=True):
+                with branch:
+                    ending = Ending(
+                        b, tile.width, activation, residual, fields, first, second, partial
+                    )
+                    _finish_tile(ending, made, indices, lane)
+
+    def _sum(b: ir.IRBuilder, source: Any, plane: Any, k: int) -> Any:
+        return emit_load(b, b.add(source, b.mul(plane, i64(k))), 0, vector(tile.width))
+
+    return function("back", 7, lambda *rest: types.none, emit)
+
+
+def _finish_tile(ending: Ending, made: list[list[Any]], indices: Any, lane: Any) -> None:
+    b, bias = ending.b, ending.bias(lane)
+    for i, row in enumerate(made):
+        for j, value in enumerate(row):
+            index = pixel_index(b, indices, i * len(made) + j)
+            with b.if_then(b.icmp_signed(">=", index, i64(0)), likely=True):
+                ending.finish(value, bias, index, lane)

@@ -1,0 +1,223 @@
+"""Steps of convolutions by Winograd's algorithm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.backends.cpu import jit
+from netc.backends.cpu.cook_toom import matrices
+from netc.backends.cpu.layouts import PanelArgs, WinogradArgs
+from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.memory import ALIGNMENT, aligned_zeros, rounded
+from netc.backends.cpu.program import Step
+from netc.backends.cpu.steps.blocking import choose_tile
+from netc.backends.cpu.steps.conv import Geometry
+from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
+from netc.backends.cpu.steps.product import panel_rows
+from netc.backends.cpu.views import View, Workspace
+
+Array = NDArray[np.float32]
+_SHARE = 0.6  # of the second cache, for the planes and sums of a block
+_UNITS = 8  # at least so many units, for threads to share
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How a convolution is cut.
+
+    Args:
+        rows: tiles of a register tile.
+        columns: vectors of output channels of a register tile.
+        block: tiles of a unit.
+        split: whether all planes are made before any product.
+    """
+
+    rows: int
+    columns: int
+    block: int
+    split: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """Tiles of ``outputs`` squared outputs for a kernel of ``taps`` squared."""
+
+    outputs: int
+    taps: int
+    rows: int
+    columns: int
+    images: int
+
+    @property
+    def planes(self) -> int:
+        """Values of a transformed tile."""
+        return (self.outputs + self.taps - 1) ** 2
+
+    @property
+    def tiles(self) -> int:
+        """Of all images."""
+        return self.images * self.rows * self.columns
+
+
+def can_winograd(geometry: Geometry) -> bool:
+    """Whether the algorithm applies at all."""
+    ones = (1, 1)
+    square = geometry.kernel in ((3, 3), (5, 5))
+    return square and geometry.groups == 1 and geometry.stride == geometry.dilation == ones
+
+
+def tiling(y: View, outputs: int, taps: int) -> Tiling:
+    """The tiles that cover an output."""
+    return Tiling(outputs, taps, math.ceil(y.h / outputs), math.ceil(y.w / outputs), y.n)
+
+
+def winograd_steps(
+    name: str,
+    x: View,
+    outputs: Sequence[View],
+    weights: Array,
+    geometry: Geometry,
+    target: Machine,
+    epilogue: Epilogue = PLAIN,
+    size: int = 4,
+    cut: Cut | None = None,
+) -> list[Step]:
+    """A convolution as one step or two.
+
+    Args:
+        name: the layer's.
+        x: input.
+        outputs: where the output channels go, in order.
+        weights: (outputs, inputs, 3, 3) or (..., 5, 5).
+        geometry: for which :func:`can_winograd` holds.
+        target: the machine.
+        epilogue: bias, residual and activation.
+        size: outputs of a tile in each direction; 2 or 4 (or 6 for 3x3, less accurate).
+        cut: how it is cut; chosen by the second cache where None.
+    """
+    tiles = tiling(outputs[0], size, geometry.kernel[0])
+    cut = cut or choose_cut(tiles, x.c, [y.c for y in outputs], target)
+    rows = _panels(outputs, weights, tiles, cut.columns * target.width, epilogue)
+    args = _arguments(x, outputs[0], geometry, tiles, cut, target, epilogue, len(rows))
+    options = {"outputs": tiles.outputs, "taps": tiles.taps}
+    products = jit.spec(
+        "winograd",
+        "split" if cut.split else "fused",
+        rows=cut.rows,
+        columns=cut.columns,
+        activation=epilogue.activation.kind,
+        residual=epilogue.residual is not None,
+        **options,
+    )
+    scratch = args.planes_offset + (0 if cut.split else tiles.planes * args.plane_bytes)
+    blocks = math.ceil(tiles.tiles / cut.block)
+    table = (*args, *chain.from_iterable(rows))
+    if not cut.split:
+        return [Step(name, products, table, blocks, scratch)]
+    size_of_planes = tiles.planes * args.plane_bytes
+    forward = jit.spec("winograd", "transform", **options)
+    return [
+        Step(name, forward, args, tiles.tiles, 8 * tiles.planes, workspace=size_of_planes),
+        Step(name, products, table, blocks * len(rows), scratch, workspace=size_of_planes),
+    ]
+
+
+def _arguments(
+    x: View,
+    y: View,
+    geometry: Geometry,
+    tiles: Tiling,
+    cut: Cut,
+    target: Machine,
+    epilogue: Epilogue,
+    panels: int,
+) -> WinogradArgs:
+    depth = _whole_vectors(x.c)
+    lanes = cut.columns * target.width
+    kept = tiles.tiles if cut.split else cut.block
+    results_offset = rounded(8 * (tiles.planes + cut.block))
+    # A line more between planes keeps them from falling into the same sets of the caches.
+    result_bytes = 4 * cut.block * lanes + ALIGNMENT
+    return WinogradArgs(
+        input=x.place,
+        ld=4 * x.ld,
+        height=x.h,
+        width=x.w,
+        channels=x.c,
+        pad_y=geometry.pad[0],
+        pad_x=geometry.pad[1],
+        out_height=y.h,
+        out_width=y.w,
+        tiles_y=tiles.rows,
+        tiles_x=tiles.columns,
+        tiles=tiles.tiles,
+        zeros=aligned_zeros((depth,)),
+        block=cut.block,
+        planes=Workspace(),
+        planes_offset=results_offset + tiles.planes * result_bytes,
+        plane_bytes=4 * kept * depth + ALIGNMENT,
+        tile_bytes=4 * depth,
+        results_offset=results_offset,
+        result_bytes=result_bytes,
+        panels=panels,
+        first=epilogue.activation.first,
+        second=epilogue.activation.second,
+    )
+
+
+def _panels(
+    outputs: Sequence[View], weights: Array, tiles: Tiling, lanes: int, epilogue: Epilogue
+) -> list[PanelArgs]:
+    rows: list[PanelArgs] = []
+    first = 0
+    for y in outputs:
+        packed = pack_transformed(weights[first : first + y.c], tiles.outputs, lanes)
+        rows += panel_rows(packed, y, first, 0, lanes, epilogue)
+        first += y.c
+    return rows
+
+
+def pack_transformed(weights: Array, outputs: int, lanes: int) -> Array:
+    """(outputs, inputs, r, r) -> (panels, planes, inputs, lanes) of transformed weights."""
+    channels, inputs, taps, _ = weights.shape
+    matrix = np.array(matrices(outputs, taps).filter)
+    side = len(matrix)
+    packed = aligned_zeros((math.ceil(channels / lanes), side * side, inputs, lanes))
+    for k, panel in enumerate(packed):
+        part = weights[k * lanes : (k + 1) * lanes].transpose(2, 3, 1, 0)  # r, r, inputs, lanes
+        both = np.einsum("ir,js,rsco->ijco", matrix, matrix, part, optimize=True)
+        panel[:, :, : part.shape[3]] = both.reshape(side * side, inputs, -1)
+    return packed
+
+
+def choose_cut(tiles: Tiling, inputs: int, outputs: Sequence[int], target: Machine) -> Cut:
+    """The cut that moves less memory beyond the second cache."""
+    rows, columns = choose_tile(tiles.tiles, outputs, inputs, target)
+    lanes = columns * target.width
+    panels = sum(math.ceil(o / lanes) for o in outputs)
+    plane = 4 * tiles.planes
+    room = int(_SHARE * target.l2)
+    weights = plane * inputs * panels * lanes
+    fitting = room // (plane * (_whole_vectors(inputs) + lanes))
+    block = _block(tiles.tiles, min(fitting, math.ceil(tiles.tiles / _UNITS)), rows)
+    together = weights * math.ceil(tiles.tiles / block)
+    apart = weights + plane * tiles.tiles * inputs * (1 + panels)
+    if together <= apart:
+        return Cut(rows, columns, block, False)
+    return Cut(rows, columns, _block(tiles.tiles, room // (plane * lanes), rows), True)
+
+
+def _block(tiles: int, most: int, rows: int) -> int:
+    """Tiles of a unit: whole register tiles, at most ``most`` if it can be, spread evenly."""
+    units = math.ceil(tiles / max(rows, most // rows * rows))
+    return math.ceil(math.ceil(tiles / units) / rows) * rows
+
+
+def _whole_vectors(channels: int) -> int:
+    return -(-channels // 16) * 16
