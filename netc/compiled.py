@@ -15,9 +15,26 @@ from netc.backends.registry import backend
 from netc.diagnostics import Diagnostic, NetcError, Note, did_you_mean
 from netc.infer import blob_shapes, infer, show
 from netc.ir.graph import Array, Graph
-from netc.ir.types import Shape
+from netc.ir.types import Shape, count
+from netc.memory import check_memory
 
 _PLANS = 8  # input shapes whose plans are kept, least recently used first out
+
+
+def check_blobs(graph: Graph) -> None:
+    """Refuse a net of which one layer's blobs alone are more than there is memory for.
+
+    Raises:
+        NetcError: too-little-memory, at the layer.
+    """
+    for node in graph.nodes:
+        blobs = {*node.inputs, *node.outputs}
+        check_memory(
+            sum(4 * count(graph.shape(name)) for name in blobs),
+            f"the blobs of layer `{node.name}` ({node.op})",
+            node.span,
+            "make the batch smaller, or the input",
+        )
 
 
 class CompiledNet:
@@ -97,7 +114,9 @@ class CompiledNet:
         with self._lock:
             found = self._executables.get(shapes)
             if found is None:
-                found = self._backend.prepare(self._graph_for(shapes), self.options)
+                graph = self._graph_for(shapes)
+                check_blobs(graph)
+                found = self._backend.prepare(graph, self.options)
                 self._executables[shapes] = found
                 while len(self._executables) > _PLANS:
                     self._executables.popitem(last=False)

@@ -269,13 +269,25 @@ def render(diagnostic: Diagnostic) -> str:
     return "\n".join(lines)
 
 
+_TRACE = 3  # uses shown at either end of a long chain
+
+
 def _trace(span: Span) -> list[str]:
+    """The uses that lead to a place, the innermost first; of many the first and last."""
     lines = []
     at = span.used_at
     while at is not None:
-        lines.append(f"   = note: used at {at}")
+        lines.append(f"   = note: used at {at}: {_first_words(at)}")
         at = at.used_at
-    return lines
+    left_out = len(lines) - 2 * _TRACE
+    if left_out < 2:
+        return lines
+    return [*lines[:_TRACE], f"   = note: ... {left_out} more uses ...", *lines[-_TRACE:]]
+
+
+def _first_words(span: Span) -> str:
+    words = " ".join(span.text.split())
+    return words if len(words) <= 40 else f"{words[:37]}..."
 
 
 _WIDTH = 72  # of a shown line: the gutter and this fit 80 columns
@@ -287,7 +299,8 @@ def _excerpt(span: Span) -> Sequence[str]:
     shown, at = _window(text, column - 1)
     length = max(1, min(span.end - span.start, len(text) - (column - 1)))
     carets = "^" * max(1, min(length, len(shown) - at if len(shown) > at else 1))
-    return (f"{line:5} | {shown}".rstrip(), f"      | {' ' * at}{carets}")
+    gutter = max(5, len(str(line)))
+    return (f"{line:{gutter}} | {shown}".rstrip(), f"{' ' * gutter} | {' ' * at}{carets}")
 
 
 def _window(text: str, at: int) -> tuple[str, int]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
+from netc.syntax.reader import unreadable
 from netc.weights.mean import load_mean
 
 if TYPE_CHECKING:
@@ -97,8 +98,8 @@ def load_image(path: str | os.PathLike[str], channels: int = 3) -> Array:
     colours. Transparency is left out, and so is a camera's note on which side is up.
 
     Raises:
-        NetcError: missing-file, bad-image, image-too-large, or input-shape for a net that takes
-            neither 1 nor 3 channels.
+        NetcError: what opening a file may tell, bad-image, image-too-large, or input-shape for a
+            net that takes neither 1 nor 3 channels.
     """
     if channels not in (1, 3):
         raise _fault(
@@ -106,8 +107,10 @@ def load_image(path: str | os.PathLike[str], channels: int = 3) -> Array:
             f"an image has 1 or 3 channels, and the input has {channels}",
             "give the input as an .npy or .npz file",
         )
-    if not Path(path).is_file():
-        raise _fault("missing-file", f"there is no image file `{os.fspath(path)}`")
+    try:
+        Path(path).open("rb").close()
+    except OSError as error:
+        raise NetcError(unreadable(os.fspath(path), error)) from None
     return np.ascontiguousarray(_pixels(path, channels).transpose(2, 0, 1))
 
 

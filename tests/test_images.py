@@ -90,10 +90,10 @@ def test_every_truncation_of_a_png_is_told(tmp_path: Path) -> None:
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
-    for path in (tmp_path / "none.png", tmp_path):
-        with pytest.raises(NetcError, match="there is no image file") as caught:
+    for path, code in ((tmp_path / "none.png", "missing-file"), (tmp_path, "is-a-directory")):
+        with pytest.raises(NetcError, match=str(path)) as caught:
             load_image(path)
-        assert code_of(caught) == "missing-file"
+        assert code_of(caught) == code
 
 
 def test_other_numbers_of_channels() -> None:

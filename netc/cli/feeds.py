@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +14,15 @@ import numpy as np
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.images import Preprocessing, load_input, read_mean
 from netc.infer import show
-from netc.ir.graph import Array
+from netc.ir.graph import Array, Value
 from netc.ir.types import Shape
+from netc.syntax.reader import unreadable
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm"})
+
+
+_DAMAGE = (OSError, ValueError, EOFError, KeyError, SyntaxError, MemoryError, zipfile.BadZipFile,
+           zlib.error)  # fmt: skip
 
 
 class Feed(NamedTuple):
@@ -26,7 +33,7 @@ class Feed(NamedTuple):
 
 
 def feed(text: str) -> Feed:
-    """``BLOB=FILE``, or an .npz file alone."""
+    """``BLOB=FILE``, or an .npz file alone; of its arrays those below ``in/`` count if any are."""
     blob, equals, path = text.partition("=")
     if not equals and text.endswith(".npz"):
         return Feed("", text)
@@ -35,7 +42,7 @@ def feed(text: str) -> Feed:
     return Feed(blob, path)
 
 
-Inputs = Mapping[str, Shape | None]
+Inputs = Mapping[str, Value]
 
 
 def load_feeds(feeds: list[Feed], inputs: Inputs, args: argparse.Namespace) -> dict[str, Array]:
@@ -63,12 +70,15 @@ def _joined(blob: str, arrays: list[Any]) -> Any:
 def _load(item: Feed, inputs: Inputs, args: argparse.Namespace) -> dict[str, Any]:
     path = Path(item.path)
     if path.suffix == ".npz":
-        return _load_npz(item, path)
+        arrays = _load_npz(item, path)
+        for blob in arrays:
+            _check_name(blob, inputs)
+        return arrays
     _check_name(item.blob, inputs)
     if path.suffix == ".npy":
         return {item.blob: _load_array(path)}
     if path.suffix.lower() in IMAGES:
-        shape = _known(item.blob, inputs[item.blob])
+        shape = _known(item.blob, inputs[item.blob].shape)
         return {item.blob: load_input(path, preprocessing(shape, args))}
     raise NetcError(
         Diagnostic(
@@ -106,15 +116,16 @@ def _known(blob: str, shape: Shape | None) -> Shape:
 def _load_array(path: Path) -> Any:
     try:
         return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except _DAMAGE as error:
         raise _unreadable(path, error) from None
 
 
 def _load_npz(item: Feed, path: Path) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name.removeprefix("in/"): file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, KeyError) as error:
+            named = [name for name in file.files if name.startswith("in/")] or file.files
+            arrays = {name.removeprefix("in/"): file[name] for name in named}
+    except (*_DAMAGE, AttributeError) as error:
         raise _unreadable(path, error) from None
     if not item.blob:
         return arrays
@@ -129,8 +140,9 @@ def _load_npz(item: Feed, path: Path) -> dict[str, Any]:
 
 
 def _unreadable(path: Path, error: Exception) -> NetcError:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else "no NumPy file"
-    return NetcError(Diagnostic("input-format", f"cannot read `{path}`: {reason.lower()}"))
+    if isinstance(error, OSError) and error.errno is not None:
+        return NetcError(unreadable(str(path), error))
+    return NetcError(Diagnostic("input-format", f"`{path}` is no NumPy file that can be read"))
 
 
 def preprocessing(shape: Shape, args: argparse.Namespace) -> Preprocessing:

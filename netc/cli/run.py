@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from netc.cli.arguments import add_shape_argument, add_state_arguments, add_text_arguments
 from netc.cli.feeds import feed, load_feeds
+from netc.cli.files import write_arrays
 from netc.cli.output import print_diagnostics, print_json
 from netc.cli.progress import compiling
+from netc.cli.results import as_json, print_results, read_labels
+from netc.cli.texts import STDIN, source_of
 from netc.compiled import CompiledNet
-from netc.diagnostics import Diagnostic, NetcError
-from netc.driver import build, compile, read_net
+from netc.diagnostics import Diagnostic, NetcError, Note, first_of
+from netc.driver import Text, build, compile, read_net
 from netc.infer import show
-from netc.ir.graph import Array
+from netc.ir.graph import Array, Value
 from netc.ir.types import Shape
-
-_VALUES = 1000  # of an output, at most, that --json prints in full
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("net", metavar="NET", help="prototxt")
+    parser.add_argument("net", metavar="NET", help="prototxt; - is standard input")
     parser.add_argument("-w", "--weights", metavar="FILE", help=".caffemodel, .h5 or .npz")
     parser.add_argument(
         "-i",
@@ -42,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", metavar="BLOB", action="append", default=[], help="a further output; repeatable"
     )
-    parser.add_argument("--save", metavar="FILE.npz", help="write every output")
+    parser.add_argument("--save", metavar="FILE.npz", type=Path, help="write every output")
     parser.add_argument("--backend", default="cpu", help="cpu or reference (default: cpu)")
     parser.add_argument("--fill-missing", action="store_true", help="fill layers without weights")
     add_state_arguments(parser)
@@ -77,30 +75,31 @@ def _size(text: str) -> tuple[int, int] | int:
 
 def run(args: argparse.Namespace) -> int:
     """Compile, feed, run, tell."""
-    labels = _read_labels(args.labels)
-    feeds = load_feeds(args.input, _declared(args), args)
-    net = _compile(args, {name: array.shape for name, array in feeds.items()})
-    if args.weights is None:
-        print_diagnostics([_no_weights()])
+    labels = read_labels(args.labels)
+    text: Text = source_of(STDIN) if args.net == STDIN else args.net
+    declared = _declared(text, args)
+    feeds = load_feeds(args.input, declared, args)
+    net = _compile_for(text, args, declared, feeds)
+    found = [*net.diagnostics, *_no_weights(net, args)]
+    if not args.json:
+        print_diagnostics(found)
     results = net(feeds)
     if args.save:
-        np.savez(args.save, **results)  # type: ignore[arg-type]
+        write_arrays(args.save, results)
     if args.json:
-        print_json(
-            {
-                "net": net.name,
-                "outputs": {n: _as_json(a, labels, args.top) for n, a in results.items()},
-            }
-        )
+        print_json(as_json(net.name, results, labels, args.top, found))
     else:
-        for name, array in results.items():
-            _print(name, array, labels, args.top)
+        print_results(results, labels, args.top)
     return 0
 
 
-def _declared(args: argparse.Namespace) -> dict[str, Shape | None]:
-    """The inputs' shapes as text and arguments say."""
-    text = read_net(args.net, define=dict(args.define), schema=args.schema)
+def _declared(net: Text, args: argparse.Namespace) -> dict[str, Value]:
+    """The inputs as text and arguments say them.
+
+    Raises:
+        NetcError: the text has mistakes that no input can mend.
+    """
+    text = read_net(net, define=dict(args.define), schema=args.schema)
     built = build(
         text.message,
         phase=args.phase,
@@ -108,19 +107,66 @@ def _declared(args: argparse.Namespace) -> dict[str, Shape | None]:
         stages=args.stage,
         inputs=dict(args.input_shape),
     )
-    return {name: built.graph.values[name].shape for name in built.graph.inputs}
+    errors = [d for d in built.diagnostics if d.severity == "error"]
+    if errors:
+        raise NetcError(first_of(errors))
+    return {name: built.graph.values[name] for name in built.graph.inputs}
 
 
-def _compile(args: argparse.Namespace, shapes: dict[str, Shape]) -> CompiledNet:
+def _compile_for(
+    text: Text,
+    args: argparse.Namespace,
+    declared: Mapping[str, Value],
+    feeds: Mapping[str, Array],
+) -> CompiledNet:
+    """The net for the shapes that are fed.
+
+    Raises:
+        NetcError: input-shape, where the net takes the shapes the text says and not these; or
+            what ``compile`` raises.
+    """
+    given = dict(args.input_shape)
+    try:
+        return _compile(text, args, {**given, **{n: a.shape for n, a in feeds.items()}})
+    except NetcError as error:
+        misfits = [
+            _misfit(declared[name], array.shape, error)
+            for name, array in feeds.items()
+            if name in declared and declared[name].shape not in (None, array.shape)
+        ]
+        if misfits and _compiles(text, args, given):
+            raise NetcError(misfits) from None
+        raise
+
+
+def _misfit(value: Value, shape: Shape, error: NetcError) -> Diagnostic:
+    first = error.diagnostics[0]
+    return Diagnostic(
+        "input-shape",
+        f"input `{value.blob}` is fed {show(shape)}, and the text says {show(value.shape)}",
+        value.span,
+        notes=(Note(f"with {show(shape)}: {first.message}", first.span),),
+    )
+
+
+def _compiles(text: Text, args: argparse.Namespace, given: Mapping[str, Shape]) -> bool:
+    try:
+        _compile(text, args, given)
+    except NetcError:
+        return False
+    return True
+
+
+def _compile(text: Text, args: argparse.Namespace, shapes: Mapping[str, Shape]) -> CompiledNet:
     with compiling() as progress:
         return compile(
-            args.net,
+            text,
             args.weights,
             backend=args.backend,
             phase=args.phase,
             level=args.level,
             stages=args.stage,
-            inputs={**dict(args.input_shape), **shapes},
+            inputs=shapes,
             outputs=args.output,
             define=dict(args.define),
             schema=args.schema,
@@ -129,63 +175,14 @@ def _compile(args: argparse.Namespace, shapes: dict[str, Shape]) -> CompiledNet:
         )
 
 
-def _no_weights() -> Diagnostic:
-    return Diagnostic(
-        "no-weights",
-        "no weights are given, so the layers' fillers made some",
-        severity="warning",
-        help=("give trained ones with --weights",),
-    )
-
-
-def _read_labels(path: str | None) -> list[str]:
-    if path is None:
+def _no_weights(net: CompiledNet, args: argparse.Namespace) -> list[Diagnostic]:
+    if args.weights is not None or not net.graph.parameters:
         return []
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        reason = (error.strerror or "unreadable").lower()
-        raise NetcError(Diagnostic("labels", f"cannot read `{path}`: {reason}")) from None
-
-
-def _scores(array: Array) -> Array | None:
-    """An output as (items, classes), None where it is no such thing."""
-    if array.ndim < 2 or any(size != 1 for size in array.shape[2:]) or array.size == 0:
-        return None
-    return array.reshape(array.shape[:2])
-
-
-def _top(row: Array, labels: Sequence[str], number: int) -> list[dict[str, Any]]:
-    best = np.argsort(-row, kind="stable")[: max(number, 0)]
     return [
-        {
-            "index": int(i),
-            **({"label": labels[i]} if i < len(labels) else {}),
-            "score": float(row[i]),
-        }
-        for i in best
+        Diagnostic(
+            "no-weights",
+            "no weights are given, so the layers' fillers made some",
+            severity="warning",
+            help=("give trained ones with --weights",),
+        )
     ]
-
-
-def _as_json(array: Array, labels: Sequence[str], number: int) -> dict[str, Any]:
-    out: dict[str, Any] = {"shape": list(array.shape)}
-    scores = _scores(array)
-    if scores is not None:
-        out["top"] = [_top(row, labels, number) for row in scores]
-    if array.size <= _VALUES:
-        out["values"] = array.tolist()
-    return out
-
-
-def _print(name: str, array: Array, labels: Sequence[str], number: int) -> None:
-    scores = _scores(array)
-    if array.size == 1:
-        print(f"{name}: {array.item():g}")
-    elif scores is None:
-        print(f"{name}: {show(array.shape)}, from {array.min():g} to {array.max():g}")
-    else:
-        for index, row in enumerate(scores):
-            item = f" of item {index}" if len(scores) > 1 else ""
-            print(f"{name}{item}:")
-            for entry in _top(row, labels, number):
-                print(f"  {entry['score']:9.4f}  {entry.get('label', entry['index'])}")

@@ -47,11 +47,10 @@ class UnknownInputShapeError(ShapeError):
 
 
 def show_partial(shape: PartialShape | None) -> str:
-    """A shape with ``?`` for what is unknown: ``(64, ?, 227, 227)``."""
+    """A shape with ``?`` for what is unknown: ``64x?x227x227``."""
     if shape is None:
         return "unknown"
-    sizes = ["?" if size is None else str(size) for size in shape]
-    return f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
+    return "x".join("?" if size is None else str(size) for size in shape) or "a scalar"
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,15 +63,28 @@ def _bytes(path: Path, name: str) -> bytes:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise NetcError(_unreadable(path, name, error)) from None
+        raise NetcError(unreadable(name, error)) from None
 
 
-def _unreadable(path: Path, name: str, error: OSError | ValueError) -> Diagnostic:
+NETS = (".prototxt", ".pbtxt")
+
+
+def unreadable(
+    name: str, error: OSError | ValueError, suffixes: tuple[str, ...] = NETS
+) -> Diagnostic:
+    """The fault of a file that opening it has told: it is absent, a folder, closed to you ...
+
+    Args:
+        name: of the file.
+        error: what opening it raised.
+        suffixes: of files that are named in the place of a folder.
+    """
+    path = Path(name)
     if isinstance(error, FileNotFoundError):
         message, help = f"there is no file `{name}`", _near(path)
         return Diagnostic("missing-file", message, help=help)
     if isinstance(error, IsADirectoryError):
-        return Diagnostic("is-a-directory", f"`{name}` is a folder", help=_inside(path))
+        return Diagnostic("is-a-directory", f"`{name}` is a folder", help=_inside(path, suffixes))
     if isinstance(error, PermissionError):
         help = ("change its permissions, or run as a user who may read it",)
         return Diagnostic("unreadable-file", f"you may not read `{name}`", help=help)
@@ -92,12 +105,12 @@ def _near(path: Path) -> tuple[str, ...]:
     return did_you_mean(path.name, _names(folder))
 
 
-def _inside(path: Path) -> tuple[str, ...]:
-    """The nets in a folder."""
-    nets = [name for name in _names(path) if name.endswith((".prototxt", ".pbtxt"))]
-    if not nets:
-        return ("give a .prototxt file",)
-    return ("give one of its files: " + ", ".join(f"`{path / name}`" for name in nets[:5]),)
+def _inside(path: Path, suffixes: tuple[str, ...]) -> tuple[str, ...]:
+    """The files in a folder that may have been meant."""
+    found = [name for name in _names(path) if name.endswith(suffixes)]
+    if not found:
+        return (f"give a {suffixes[0]} file",)
+    return ("give one of its files: " + ", ".join(f"`{path / name}`" for name in found[:5]),)
 
 
 def _names(folder: Path) -> list[str]:

@@ -15,7 +15,8 @@ from io import FileIO
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.diagnostics import Diagnostic, NetcError, did_you_mean
+from netc.diagnostics import NetcError
+from netc.syntax.reader import unreadable
 from netc.weights.faults import fault, truncated
 
 _WINDOW = 8192  # bytes; small, since it is filled anew after each large blob
@@ -61,6 +62,9 @@ class ByteFile:
             done += got
 
 
+SUFFIXES = (".caffemodel", ".h5", ".npz", ".binaryproto")
+
+
 @contextmanager
 def open_bytes(path: str | os.PathLike[str]) -> Iterator[ByteFile]:
     """Open a regular file for reading.
@@ -71,14 +75,8 @@ def open_bytes(path: str | os.PathLike[str]) -> Iterator[ByteFile]:
     name = os.fspath(path)
     try:
         file = FileIO(name, "r", opener=_open)
-    except FileNotFoundError:
-        raise NetcError(_missing(name)) from None
-    except IsADirectoryError:
-        message = f"`{name}` is a folder, and a file is wanted"
-        raise NetcError(Diagnostic("is-a-directory", message)) from None
     except (OSError, ValueError) as error:
-        message = f"`{name}` cannot be read: {_reason(error)}"
-        raise NetcError(Diagnostic("unreadable-file", message)) from None
+        raise NetcError(unreadable(name, error, SUFFIXES)) from None
     with file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise fault(
@@ -93,16 +91,3 @@ def open_bytes(path: str | os.PathLike[str]) -> Iterator[ByteFile]:
 def _open(path: str, flags: int) -> int:
     # A pipe without a writer would otherwise wait for one for ever.
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _missing(name: str) -> Diagnostic:
-    folder, file = os.path.split(name)
-    try:
-        near = did_you_mean(file, sorted(os.listdir(folder or "."))[:5000])
-    except OSError:
-        near = (f"there is no folder `{folder}`",)
-    return Diagnostic("missing-file", f"there is no file `{name}`", help=near)
-
-
-def _reason(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or str(error)).lower()

@@ -7,6 +7,7 @@ stands under its owner alone.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,10 +56,12 @@ def load_hdf5(path: str | os.PathLike[str]) -> Weights:
 def _damaged(path: str, error: Exception) -> NetcError:
     reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
     if "truncated file" in reason:
+        sizes = re.search(r"eof = (\d+).*stored_eof = (\d+)", reason)
+        has = f", at byte {int(sizes[1]):,} of {int(sizes[2]):,}" if sizes else ""
         return fault(
             "truncated-weights",
             path,
-            f"the file ends too early: {reason}",
+            f"the file ends too early{has}",
             "the download was cut off; download the file again",
         )
     return fault(

@@ -12,7 +12,8 @@ import numpy as np
 
 from netc.diagnostics import Collector, Diagnostic, NetcError, Note, counted, did_you_mean
 from netc.ir.graph import Array, Graph, Node, Parameter
-from netc.ir.types import Shape
+from netc.ir.types import Shape, count
+from netc.memory import check_memory
 from netc.ops.filler import CONSTANT_ZERO, fill
 from netc.weights.load import as_weights, load_weights
 from netc.weights.model import LayerWeights, Weights
@@ -59,16 +60,39 @@ def fill_missing(graph: Graph, seed: int = 0) -> Graph:
     The numbers follow from ``seed`` and the parameter's name alone, not from the other layers.
 
     Raises:
-        NetcError: bad-filler, at the layer, when a filler cannot fill its parameter's shape.
+        NetcError: bad-filler, at the layer, when a filler cannot fill its parameter's shape;
+            too-little-memory.
     """
+    lacking = {
+        name: parameter
+        for name, parameter in graph.parameters.items()
+        if parameter.array is None and parameter.owner is None
+    }
+    _check_size(list(lacking.values()))
     found = Collector()
     filled = {}
-    for name, parameter in graph.parameters.items():
-        if parameter.array is None and parameter.owner is None:
-            with found.catching():
-                filled[name] = replace(parameter, array=_filled(parameter, seed))
+    for name, parameter in lacking.items():
+        with found.catching():
+            filled[name] = replace(parameter, array=_filled(parameter, seed))
     found.check()
     return graph.replace(parameters={**graph.parameters, **filled}) if filled else graph
+
+
+def _check_size(parameters: Sequence[Parameter]) -> None:
+    """Refuse to fill more than there is memory for.
+
+    Raises:
+        NetcError: too-little-memory, at the layer with the largest of them.
+    """
+    if not parameters:
+        return
+    largest = max(parameters, key=_bytes)
+    what = f"parameters without weights, the largest `{largest.name}` of {_show(_shape(largest))},"
+    check_memory(sum(map(_bytes, parameters)), what, largest.span)
+
+
+def _bytes(parameter: Parameter) -> int:
+    return 4 * count(_shape(parameter))
 
 
 def _filled(parameter: Parameter, seed: int) -> Array:
@@ -214,15 +238,20 @@ def _shape_fault(
         f"{_file(weights)} and {_show(shape)} in the net",
         node.span,
         notes=_type_note(node, weights.layers[node.name]),
-        help=(_shape_help(shape, array.shape),),
+        help=(_shape_help(node.op, shape, array.shape),),
     )
 
 
-def _shape_help(shape: Shape, stored: Shape) -> str:
+def _shape_help(op: str, shape: Shape, stored: Shape) -> str:
     if len(shape) == 2 and stored == shape[::-1]:
         return "the array is transposed; `transpose` of inner_product_param says how it is stored"
     if _trimmed(shape) == _trimmed(stored):
         return f"they differ by leading ones alone; reshape the array to {_show(shape)}"
+    if op == "InnerProduct" and len(shape) == len(stored) == 2 and shape[0] == stored[0]:
+        return (
+            f"it was trained on {stored[1]:,} values an item, and gets {shape[1]:,} here: is the "
+            "net's input as large as in training?"
+        )
     return (
         "to leave the layer untrained, as for other classes than it was trained on, rename it and "
         "have it filled (`--fill-missing`)"
@@ -257,7 +286,7 @@ def _missing(
     met: bool,
 ) -> Diagnostic:
     names = _list([node.name for node, _ in lacking])
-    layers = "layer" if len(lacking) == 1 else f"{len(lacking)} layers"
+    layers = counted(len(lacking), "layer")
     message = f"{_file(weights)} lack the parameters of {layers}: {names}"
     notes = tuple(_needs(node, parameters) for node, parameters in lacking[:_LISTED])
     span = lacking[0][0].span
@@ -279,7 +308,7 @@ def _needs(node: Node, parameters: Sequence[Parameter]) -> Note:
 
 
 def _unused(names: Sequence[str], weights: Weights) -> Diagnostic:
-    layers = "layer" if len(names) == 1 else f"{len(names)} layers"
+    layers = counted(len(names), "layer")
     return Diagnostic(
         "unused-weights",
         f"{_file(weights)} have {layers} that the net has not, ignored: {_list(names)}",

@@ -119,26 +119,26 @@ def test_shapes_that_the_text_tells(kind, text, tops, wanted) -> None:
             "data_param { batch_size: 64 } transform_param { crop_size: 227 }",
             2,
             ((64, None, 227, 227), (64,)),
-            "the tops' shapes are (64, ?, 227, 227), (64,)",
+            "the tops' shapes are 64x?x227x227, 64",
         ),
         (
             "Data",
             "data_param { batch_size: 64 } transform_param { mean_value: 100 }",
             1,
             ((64, None, None, None),),
-            "the tops' shape is (64, ?, ?, ?)",
+            "the tops' shape is 64x?x?x?",
         ),
-        ("Data", "", 2, ((None, None, None, None), (None,)), "(?, ?, ?, ?), (?,)"),
-        ("ImageData", "", 2, ((1, 3, None, None), (1,)), "(1, 3, ?, ?), (1,)"),
+        ("Data", "", 2, ((None, None, None, None), (None,)), "?x?x?x?, ?"),
+        ("ImageData", "", 2, ((1, 3, None, None), (1,)), "1x3x?x?, 1"),
         ("HDF5Data", "hdf5_data_param { batch_size: 9 }", 2, (None, None), "unknown, unknown"),
         (
             "MemoryData",
             "memory_data_param { batch_size: 8 height: 3 }",
             2,
             ((8, None, 3, None), (8,)),
-            "(8, ?, 3, ?), (8,)",
+            "8x?x3x?, 8",
         ),
-        ("WindowData", "", 2, ((None, 3, None, None), (None,)), "(?, 3, ?, ?), (?,)"),
+        ("WindowData", "", 2, ((None, 3, None, None), (None,)), "?x3x?x?, ?"),
     ],
 )
 def test_shapes_that_the_text_tells_in_part(kind, text, tops, partial, told) -> None:
@@ -213,6 +213,6 @@ def test_hdf5_output_makes_nothing() -> None:
 
 
 def test_show_partial() -> None:
-    assert show_partial((64, None)) == "(64, ?)"
-    assert show_partial(()) == "()"
+    assert show_partial((64, None)) == "64x?"
+    assert show_partial(()) == "a scalar"
     assert show_partial(None) == "unknown"
