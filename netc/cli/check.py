@@ -21,6 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_state_arguments(parser)
     add_shape_argument(parser)
     add_text_arguments(parser)
+    parser.add_argument(
+        "--lint", action="store_true", help="tell also what is legal and likely not meant"
+    )
+    parser.add_argument(
+        "--no-lint",
+        metavar="CODE",
+        action="append",
+        default=[],
+        help="leave a lint out (netc lint --list tells the codes); repeatable",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
@@ -48,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         report = check(path, args)
         reports.append(report)
         if not args.json:
-            print_diagnostics(report.diagnostics)
+            print_diagnostics(_told(report, args))
             _print_summary(report, args)
     if args.json:
         print_json({"ok": all(r.ok for r in reports), "files": [_as_json(r) for r in reports]})
@@ -82,6 +92,18 @@ def _check_net(text: Text, args: argparse.Namespace, report: Report) -> None:
     )
     report.layers, report.graph = built.layers, built.graph
     report.diagnostics += built.diagnostics
+    if args.lint:
+        from netc.analysis.lint import lint
+
+        report.diagnostics += lint(built.graph, built.messages, without=args.no_lint)
+
+
+def _told(report: Report, args: argparse.Namespace) -> list[Diagnostic]:
+    if not args.lint:
+        return report.diagnostics
+    from netc.analysis.lint import folded
+
+    return folded(report.diagnostics)
 
 
 def _shown(path: str) -> str:

@@ -1,0 +1,119 @@
+"""What lint rules are and what they can ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from netc.diagnostics import Diagnostic, Note, Span
+from netc.ir.graph import Graph, Node
+from netc.ir.types import Shape
+from netc.ops.catalog import CATALOG
+from netc.ops.window import Axis
+from netc.schema.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A net under the lints: its graph before passes, and its layers as they were written."""
+
+    graph: Graph
+    messages: Mapping[str, Message]
+
+    def producer(self, value: str) -> Node | None:
+        """The layer that makes a value; None of inputs."""
+        return self.graph.producers.get(value)
+
+    def readers(self, value: str) -> tuple[Node, ...]:
+        """The layers that read a value."""
+        return self.graph.readers[value]
+
+    def of(self, *ops: str) -> Iterator[Node]:
+        """The layers of some types, in order."""
+        return (node for node in self.graph.nodes if node.op in ops)
+
+    def shapes(self, node: Node) -> tuple[tuple[Shape, ...], tuple[Shape, ...]] | None:
+        """A layer's input and output shapes; None where one is unknown."""
+        inputs = [self.graph.values[name].shape for name in node.inputs]
+        outputs = [self.graph.values[name].shape for name in node.outputs]
+        if None in inputs or None in outputs:
+            return None
+        return tuple(s for s in inputs if s is not None), tuple(s for s in outputs if s is not None)
+
+    def blob(self, value: str) -> str:
+        """Caffe's name of a value."""
+        return self.graph.values[value].blob
+
+    def place(self, node: Node, *fields: str, axis: int = 0) -> Span | None:
+        """Where the first of some fields that is written stands, at any depth; else the layer.
+
+        Of one that is written for each axis, the one for ``axis``.
+        """
+        message = self.messages.get(node.name)
+        for field in fields:
+            span = _find(message, field, axis) if message else None
+            if span is not None:
+                return span
+        return node.span
+
+    def note(
+        self, code: str, node: Node, message: str, *help: str, at: tuple[str, ...] = (),
+        notes: tuple[Note, ...] = (), axis: int = 0,
+    ) -> Diagnostic:  # fmt: skip
+        """A note about a layer, at the first of some fields (``at``) that is written."""
+        text = f"layer `{node.name}` ({node.op}): {message}"
+        return Diagnostic(code, text, self.place(node, *at, axis=axis), "note", notes, help)
+
+
+def _find(message: Message, field: str, axis: int) -> Span | None:
+    """The place of a field of a message, or of one of those in it."""
+    inner = (
+        entries[0].value
+        for name, entries in message.entries.items()
+        if name.endswith("_param") and isinstance(entries[0].value, Message)
+    )
+    for holder in (message, *inner):
+        if field in holder.entries:
+            return holder.span_of(field, min(axis, len(holder.entries[field]) - 1))
+    return None
+
+
+class Rule(NamedTuple):
+    """A lint: its code, what it looks for in a line, and how."""
+
+    code: str
+    summary: str
+    check: Callable[[Subject], Iterator[Diagnostic]]
+
+
+class Slide(NamedTuple):
+    """A layer whose window slides over its first input, and that window along each axis."""
+
+    node: Node
+    axes: tuple[Axis, ...]
+
+
+def slides(subject: Subject) -> Iterator[Slide]:
+    """Layers whose windows slide forwards, of known shapes."""
+    for node in subject.graph.nodes:
+        shapes = subject.shapes(node)
+        if shapes is None or not shapes[0] or not shapes[1]:
+            continue
+        inputs, outputs = shapes
+        window = CATALOG[node.op].window(node.params, inputs, outputs)
+        sizes, outs = inputs[0][2:], outputs[0][2:]
+        if window.whole or window.fractional or not len(window.kernel) == len(sizes) == len(outs):
+            continue
+        yield Slide(
+            node,
+            tuple(
+                map(Axis, sizes, window.kernel, window.stride, window.pad, window.dilation, outs)
+            ),
+        )
+
+
+def axis_word(index: int, axes: int, number: int) -> str:
+    """``row``, ``columns``: a number's worth of lines along an axis."""
+    words = ("row", "column") if axes == 2 else (f"line of axis {index + 2}",) * axes
+    return words[index] if number == 1 else f"{words[index]}s"

@@ -1,0 +1,207 @@
+"""Lints about what is trained: normalisation, biases, dropout, losses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netc.analysis.lint.rule import Rule, Subject
+from netc.diagnostics import Diagnostic, Note
+from netc.ir.graph import Node
+from netc.ir.types import count
+from netc.ops.catalog import CATALOG
+
+_PRODUCTS = ("Convolution", "Deconvolution", "InnerProduct", "LocallyConnected")
+_ACTIVATIONS = ("ReLU", "ReLU6", "PReLU", "ELU", "Sigmoid", "TanH", "BNLL", "Swish", "Dropout")
+_POSITIVE = ("ReLU6", "Sigmoid", "Softmax", "AbsVal", "BNLL")
+_LOOKS = ("Reshape", "Flatten", "Permute", "Split")  # give what they are given in another order
+
+
+def lone_batch_norms(subject: Subject) -> Iterator[Diagnostic]:
+    """BatchNorm layers whose scale and shift nobody learns.
+
+    Not where only products read them: those can learn both themselves.
+    """
+    for node in subject.of("BatchNorm"):
+        readers = subject.readers(node.outputs[0])
+        scaled = node.params.fillers is not None or any(r.op == "Scale" for r in readers)
+        if not readers or scaled or all(r.op in _PRODUCTS for r in readers):
+            continue
+        yield subject.note(
+            "batch-norm-without-scale",
+            node,
+            "Caffe's BatchNorm only normalises, and no Scale layer after it learns a scale and a "
+            "shift",
+            'add `layer { type: "Scale" ... scale_param { bias_term: true } }` after it',
+            at=("type",),
+        )
+
+
+def shiftless_scales(subject: Subject) -> Iterator[Diagnostic]:
+    """Scale layers after BatchNorm that lack the shift."""
+    for node in subject.of("Scale"):
+        before = subject.producer(node.inputs[0])
+        after = subject.readers(node.outputs[0])
+        if (
+            before is None
+            or before.op != "BatchNorm"
+            or len(node.inputs) > 1
+            or node.params.bias_filler
+        ):
+            continue
+        if not after or all(r.op in ("Bias", *_PRODUCTS) for r in after):
+            continue
+        yield subject.note(
+            "scale-without-bias",
+            node,
+            "it learns no shift, and the BatchNorm before it has none either",
+            "add `bias_term: true` to `scale_param`; Caffe's default is false",
+            at=("scale_param", "type"),
+        )
+
+
+def cancelled_biases(subject: Subject) -> Iterator[Diagnostic]:
+    """Biases that the BatchNorm after them takes away again with the mean."""
+    for node in subject.of(*_PRODUCTS):
+        readers = subject.readers(node.outputs[0])
+        normalised = bool(readers) and all(r.op in ("BatchNorm", "BN") for r in readers)
+        if not normalised or not node.params.bias:
+            continue
+        parameter = subject.graph.parameters.get(node.parameters[-1]) if node.parameters else None
+        number = count(parameter.shape) if parameter and parameter.shape else 0
+        parameters = f"its {number:,} biases" if number else "its biases"
+        yield subject.note(
+            "bias-under-batch-norm",
+            node,
+            f"{parameters} have no effect in training: `{readers[0].name}` takes them away with "
+            "the mean",
+            "write `bias_term: false` in a net that is still to be trained",
+            at=("bias_term", "convolution_param", "inner_product_param"),
+            notes=(Note(f"`{readers[0].name}` reads it here", readers[0].span),),
+        )
+
+
+def dropped_before_norm(subject: Subject) -> Iterator[Diagnostic]:
+    """Dropout right before BatchNorm: the variance differs between training and testing.
+
+    Li et al., Understanding the disharmony between dropout and batch normalization, CVPR 2019.
+    """
+    for node in subject.of("BatchNorm", "BN"):
+        before = subject.producer(node.inputs[0])
+        if before is not None and before.op == "Dropout":
+            yield subject.note(
+                "dropout-before-batch-norm",
+                node,
+                f"the variance it stores is that of `{before.name}` dropping, and in testing "
+                "nothing is dropped",
+                "move the Dropout behind the last BatchNorm",
+                at=("bottom",),
+                notes=(Note("the Dropout is here", before.span),),
+            )
+
+
+def after_losses(subject: Subject) -> Iterator[Diagnostic]:
+    """Activations of a loss."""
+    for node in subject.of(*_ACTIVATIONS):
+        before = subject.producer(node.inputs[0])
+        if before is not None and CATALOG[before.op].loss:
+            yield subject.note(
+                "activation-after-loss",
+                node,
+                f"it works on the loss `{subject.blob(node.inputs[0])}`",
+                "it likely belongs before the layer of scores",
+                at=("bottom",),
+                notes=(Note(f"the loss `{before.name}` is here", before.span),),
+            )
+
+
+def clipped_scores(subject: Subject) -> Iterator[Diagnostic]:
+    """ReLU right before a softmax or a loss."""
+    for node in subject.of("Softmax", "SoftmaxWithLoss", "SigmoidCrossEntropyLoss", "HingeLoss"):
+        before = subject.producer(node.inputs[0])
+        if before is not None and _clips(before):
+            yield subject.note(
+                "clipped-scores",
+                node,
+                f"`{before.name}` (ReLU) makes every negative score 0 before it",
+                "remove that ReLU: scores are to be of both signs",
+                at=("bottom",),
+                notes=(Note("the ReLU is here", before.span),),
+            )
+
+
+def _clips(node: Node) -> bool:
+    return node.op == "ReLU" and not node.params.negative_slope
+
+
+def squashed_twice(subject: Subject) -> Iterator[Diagnostic]:
+    """A softmax of a softmax, a sigmoid of a sigmoid."""
+    pairs = {"Softmax": ("Softmax", "SoftmaxWithLoss"), "Sigmoid": ("Sigmoid", _SIGMOID_LOSS)}
+    for kind, later in pairs.items():
+        for node in subject.of(*later):
+            before = _behind_looks(subject, node.inputs[0])
+            if before is not None and before.op == kind:
+                yield subject.note(
+                    "softmax-twice" if kind == "Softmax" else "sigmoid-twice",
+                    node,
+                    f"its input went through a {kind.lower()} already, in `{before.name}`",
+                    f"remove `{before.name}`"
+                    + (", which the loss does itself" if CATALOG[node.op].loss else ""),
+                    at=("bottom",),
+                    notes=(Note(f"the first {kind.lower()} is here", before.span),),
+                )
+
+
+_SIGMOID_LOSS = "SigmoidCrossEntropyLoss"
+
+
+def _behind_looks(subject: Subject, value: str) -> Node | None:
+    """The producer of a value, behind layers that only reorder it."""
+    node = subject.producer(value)
+    while node is not None and node.op in _LOOKS:
+        node = subject.producer(node.inputs[0])
+    return node
+
+
+def lonely_softmaxes(subject: Subject) -> Iterator[Diagnostic]:
+    """Softmax over one class."""
+    for node in subject.of("Softmax", "SoftmaxWithLoss"):
+        shape = subject.graph.values[node.inputs[0]].shape
+        axis = node.params.axis
+        if shape is not None and -len(shape) <= axis < len(shape) and shape[axis] == 1:
+            yield subject.note(
+                "softmax-of-one",
+                node,
+                f"the softmax is over 1 class and gives 1 always; "
+                f"`{subject.blob(node.inputs[0])}` has 1 element along axis {axis}",
+                "score 2 classes, or use a sigmoid",
+                at=("axis", "bottom"),
+            )
+
+
+def idle_activations(subject: Subject) -> Iterator[Diagnostic]:
+    """ReLU of what is never negative."""
+    for node in subject.of("ReLU"):
+        before = subject.producer(node.inputs[0])
+        if before is not None and (_clips(before) or before.op in _POSITIVE):
+            yield subject.note(
+                "idle-activation",
+                node,
+                f"it changes nothing: `{before.name}` ({before.op}) gives no negative number",
+                "remove one of the two",
+                at=("type",),
+                notes=(Note(f"`{before.name}` is here", before.span),),
+            )
+
+
+RULES = (
+    Rule("batch-norm-without-scale", "a BatchNorm with no Scale after it", lone_batch_norms),
+    Rule("scale-without-bias", "a Scale after BatchNorm that has no shift", shiftless_scales),
+    Rule("bias-under-batch-norm", "a bias that a BatchNorm takes away", cancelled_biases),
+    Rule("dropout-before-batch-norm", "Dropout right before BatchNorm", dropped_before_norm),
+    Rule("activation-after-loss", "an activation of a loss", after_losses),
+    Rule("clipped-scores", "a ReLU right before a softmax or a loss", clipped_scores),
+    Rule("softmax-twice", "a softmax of a softmax", squashed_twice),
+    Rule("sigmoid-twice", "a sigmoid of a sigmoid", squashed_twice),
+    Rule("softmax-of-one", "a softmax over one class", lonely_softmaxes),
+    Rule("idle-activation", "a ReLU of what is never negative", idle_activations),
+)

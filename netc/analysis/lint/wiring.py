@@ -1,0 +1,78 @@
+"""Lints about names and wires: blobs that nobody reads, names that two layers have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netc.analysis.lint.rule import Rule, Subject
+from netc.diagnostics import Diagnostic, Note
+from netc.ir.graph import Node
+from netc.ops.catalog import CATALOG
+from netc.ops.define import no_weights
+
+# What is looked at rather than read
+_ENDS = ("Accuracy", "Silence", "HDF5Output", "Python", "DetectionOutput", "ArgMax")
+
+
+def unused_blobs(subject: Subject) -> Iterator[Diagnostic]:
+    """Blobs that nobody reads where that is likely an oversight.
+
+    Every net has outputs. Not meant as such are inputs, one of several tops of a layer, and, in
+    training, whatever no loss depends on.
+    """
+    trains = subject.graph.phase == "TRAIN" and any(
+        CATALOG[node.op].loss for node in subject.graph.nodes
+    )
+    for name, value in subject.graph.values.items():
+        if name not in subject.graph.outputs:
+            continue
+        node = subject.producer(name)
+        why = _unused(subject, name, node, trains)
+        if why is not None:
+            owner = f"layer `{node.name}` ({node.op}): " if node else ""
+            yield Diagnostic(
+                "unused-blob",
+                f"{owner}blob `{value.blob}` {why} in phase {subject.graph.phase}",
+                value.span or (node.span if node else None),
+                "note",
+                help=("remove it, or give it to a Silence layer where it cannot be left out",),
+            )
+
+
+def _unused(subject: Subject, name: str, node: Node | None, trains: bool) -> str | None:
+    """Why a value that nobody reads should be; None where it need not be."""
+    if node is None:
+        return "is an input that no layer reads" if name in subject.graph.inputs else None
+    if CATALOG[node.op].loss or node.op in _ENDS:
+        return None
+    if any(subject.readers(other) for other in node.outputs if other != name):
+        return "is read by no layer, and other tops of its layer are"
+    return "is read by no layer, and no loss depends on it" if trains else None
+
+
+def shared_names(subject: Subject) -> Iterator[Diagnostic]:
+    """Layers with weights that have a name in common."""
+    first: dict[str, Node] = {}
+    for node in subject.graph.nodes:
+        message = subject.messages.get(node.name)
+        name = message.get("name") if message else node.name
+        other = first.setdefault(name, node)
+        if other is not node and (_has_weights(node) or _has_weights(other)):
+            yield subject.note(
+                "duplicate-layer-name",
+                node,
+                f"another layer is named `{name}` too, and trained weights are matched by name",
+                "give it a name of its own",
+                at=("name",),
+                notes=(Note("the first one is here", other.span),),
+            )
+
+
+def _has_weights(node: Node) -> bool:
+    return CATALOG[node.op].weights is not no_weights
+
+
+RULES = (
+    Rule("unused-blob", "a blob that nobody reads", unused_blobs),
+    Rule("duplicate-layer-name", "two layers of one name", shared_names),
+)
