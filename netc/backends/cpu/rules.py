@@ -11,7 +11,7 @@ from netc.ir.types import count
 from netc.ops.catalog import CATALOG
 from netc.ops.fused import NAME as FUSED
 from netc.ops.fused import Bound, bind_stages
-from netc.passes.epilogue import ACTIVATIONS, EPILOGUES, PRODUCTS
+from netc.passes.epilogue import ACTIVATIONS, EPILOGUES, PRODUCTS, chain_of
 from netc.plan.storage import BYTES, Rules
 
 
@@ -96,9 +96,18 @@ def scratch(graph: Graph, node: Node) -> int:
 
 
 def needs_planes(graph: Graph, node: Node) -> bool:
-    """Whether an inner product's input lies in another order than its weights."""
-    op = node.params.stages[0].op if node.op == FUSED else node.op
-    return op == "InnerProduct" and not lies_as_given(graph.shape(node.inputs[0]))
+    """Whether an inner product's input is brought to the order of its weights.
+
+    Small weights are brought to the order of the input instead, once.
+    """
+    first = next(bind_stages(chain_of(node), node.inputs, node.parameters))
+    if first.stage.op != "InnerProduct" or lies_as_given(graph.shape(first.inputs[0])):
+        return False
+    weights = graph.parameters[first.parameters[0]].shape or ()
+    return first.stage.params.axis not in (1, -3) or count(weights) > _FEW_WEIGHTS
+
+
+_FEW_WEIGHTS = 1 << 20
 
 
 def _turns(graph: Graph, node: Node) -> bool:

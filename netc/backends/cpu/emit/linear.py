@@ -1,15 +1,19 @@
-"""Inner products, alone or with the stages that follow them."""
+"""Inner products: alone, with epilogues, and over maps of several pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+import numpy as np
 
 from netc.backends.cpu.emit.elementwise import chain_steps
 from netc.backends.cpu.emit.emission import Emission, Steps
 from netc.backends.cpu.emit.epilogues import Matched, is_sum, match_epilogue
 from netc.backends.cpu.emit.products import weights_of
 from netc.backends.cpu.layout import lies_as_given
+from netc.backends.cpu.program import Step
 from netc.backends.cpu.rules import needs_planes
+from netc.backends.cpu.steps.conv import Geometry, conv_step
 from netc.backends.cpu.steps.epilogue import Epilogue
 from netc.backends.cpu.steps.linear import linear_step
 from netc.backends.cpu.steps.transpose import to_planes
@@ -22,27 +26,52 @@ from netc.passes.epilogue import chain_of
 
 
 def emit_inner_product(emission: Emission, node: Node) -> Steps | None:
-    """An inner product of each row; a map of several pixels is brought to Caffe's order before."""
+    """An inner product of each row, and what follows it."""
     first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
-    params, value = first.stage.params, first.inputs[0]
-    shape, top = emission.graph.shape(value), emission.graph.shape(node.outputs[0])
-    axis = axis_in(shape, params.axis, "inner_product_param.axis")
-    rows, columns = count(shape[:axis]), count(shape[axis:])
-    y = _as_rows(emission.view(node.outputs[0]), top, rows, params.num_output)
-    steps: Steps = []
-    if needs_planes(emission.graph, node):
-        place = emission.scratch(node)
-        steps.append(to_planes(node.name, emission.view(value), place))
-        x: View | None = dense(place, rows, 1, 1, columns)
-    else:
-        x = _as_rows(emission.view(value), shape, rows, columns)
-    if x is None or y is None:
-        return None
+    top = emission.graph.shape(node.outputs[0])
     weight, bias = weights_of(emission, first)
+    weight = weight.T if first.stage.params.transpose else weight
     matched = _matched(emission, bias, stages, top)
-    weight = weight.T if params.transpose else weight
-    steps.append(linear_step(node.name, x, y, weight, emission.target, matched.epilogue))
+    steps = _product(emission, node, first, weight, matched.epilogue)
+    if steps is None:
+        return None
     return [*steps, *chain_steps(emission, node, emission.view(node.outputs[0]), matched.rest)]
+
+
+def _product(
+    emission: Emission, node: Node, first: Bound, weight: Array, epilogue: Epilogue
+) -> Steps | None:
+    """The product itself; over a map of several pixels either side is brought to one order."""
+    value, output = first.inputs[0], node.outputs[0]
+    shape, view = emission.graph.shape(value), emission.view(value)
+    axis = axis_in(shape, first.stage.params.axis, "inner_product_param.axis")
+    rows, columns = count(shape[:axis]), count(shape[axis:])
+    y = _as_rows(emission.view(output), emission.graph.shape(output), rows, len(weight))
+    if y is None:
+        return None
+    if needs_planes(emission.graph, node):
+        x = dense(emission.scratch(node), rows, 1, 1, columns)
+        turn = to_planes(node.name, view, x.place)
+        return [turn, linear_step(node.name, x, y, weight, emission.target, epilogue)]
+    if not lies_as_given(shape):
+        return [_over_map(emission, node, view, y, weight, epilogue)]
+    rows_of = _as_rows(view, shape, rows, columns)
+    if rows_of is None:
+        return None
+    return [linear_step(node.name, rows_of, y, weight, emission.target, epilogue)]
+
+
+def _over_map(
+    emission: Emission, node: Node, x: View, y: View, weight: Array, epilogue: Epilogue
+) -> Step:
+    """With weights in the order of the stored pixels."""
+    windows = weight.reshape(-1, x.c, x.h, x.w)
+    if x.ld != x.c:
+        window = Geometry((x.h, x.w))
+        return conv_step(node.name, x, [y], windows, window, emission.target, epilogue)
+    reordered = np.ascontiguousarray(windows.transpose(0, 2, 3, 1)).reshape(len(weight), -1)
+    flat = dense(x.place, x.n, 1, 1, x.h * x.w * x.c)
+    return linear_step(node.name, flat, y, reordered, emission.target, epilogue)
 
 
 def _as_rows(view: View, shape: Shape, rows: int, columns: int) -> View | None:
