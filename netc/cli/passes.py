@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
+
+from netc.analysis.cost import graph_cost
 from netc.cli.arguments import add_shape_argument, add_state_arguments, add_text_arguments
 from netc.cli.output import print_json
 from netc.driver import build, read_net, runnable
-from netc.ir.graph import Graph
+from netc.ir.graph import Graph, Parameter
 from netc.ir.text import print_graph
 from netc.passes.base import Applied, Remark, run_passes
 from netc.passes.pipeline import BY_NAME, chosen
 from netc.weights.match import assign
 
+_WIDTH = 80
+_LISTED = 6  # of the layers that one thing was done to; --json has all
+_ANY = np.float32(0.5)  # an element that is neither 0 nor 1
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "passes, in order:\n" + textwrap.fill(
+        ", ".join(BY_NAME), _WIDTH, initial_indent="  ", subsequent_indent="  "
+    )
     parser.add_argument("net", metavar="NET", help="prototxt")
-    parser.add_argument("--weights", metavar="FILE", help="default: filled by the layers' fillers")
+    parser.add_argument("--weights", metavar="FILE", help="default: none, no array is special")
     parser.add_argument(
-        "--passes",
-        metavar="NAME,...",
-        help=f"only these; `exact` for those that change no sum ({', '.join(BY_NAME)})",
+        "--passes", metavar="NAME,...", help="only these; `exact` for those that change no sum"
     )
     parser.add_argument("--explain", action="store_true", help="each rewrite and each refusal")
     parser.add_argument(
@@ -38,24 +51,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A net before and after its passes, and the graph's text after some of them."""
+
+    before: Graph
+    after: Graph
+    applied: tuple[Applied, ...]
+    printed: Mapping[str, str]
+
+    @property
+    def macs(self) -> tuple[int, int]:
+        """Multiply-adds before and after."""
+        return graph_cost(self.before).total.macs, graph_cost(self.after).total.macs
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the passes and tell what they did."""
-    graph = _graph(args)
     wanted = args.passes
     optimize: bool | str | list[str] = True
     if wanted:
         optimize = wanted if wanted == "exact" else wanted.split(",")
+    outcome = _outcome(args, optimize)
+    if args.json:
+        print_json(_as_json(outcome))
+    else:
+        _print(outcome, args.explain, args.weights)
+    return 0
+
+
+def _outcome(args: argparse.Namespace, optimize: bool | str | list[str]) -> Outcome:
+    passes = chosen(optimize)
+    before = _graph(args)
+    printed: dict[str, str] = {}
 
     def after(name: str, result: Graph) -> None:
         if name in args.print_after:
-            print(f"# after {name}\n{print_graph(result)}")
+            printed[name] = print_graph(result)
 
-    result, applied = run_passes(graph, chosen(optimize), after)
-    if args.json:
-        print_json(_as_json(graph, result, applied))
-    else:
-        _print(graph, result, applied, args.explain)
-    return 0
+    result, applied = run_passes(before, passes, after)
+    return Outcome(before, result, applied, printed)
 
 
 def _graph(args: argparse.Namespace) -> Graph:
@@ -67,50 +102,114 @@ def _graph(args: argparse.Namespace) -> Graph:
         stages=args.stage,
         inputs=dict(args.input_shape),
     )
-    return assign(runnable(built), args.weights, missing="error")[0]
+    graph = runnable(built)
+    return assign(graph, args.weights, missing="error")[0] if args.weights else _unweighted(graph)
 
 
-def _print(before: Graph, after: Graph, applied: tuple[Applied, ...], explain: bool) -> None:
-    print(f"{before.name or 'net'}: {len(before.nodes)} layers become {len(after.nodes)} steps\n")
-    print(f"{'pass':32} {'nodes':>11} {'rewrites':>9} {'declined':>9} {'ms':>7}")
-    for item in applied:
-        declined = len(item.remarks) - item.rewrites
-        nodes = f"{item.nodes_before} -> {item.nodes_after}"
-        print(
-            f"{item.name:32} {nodes:>11} {item.rewrites:9} {declined:9} {1e3 * item.seconds:7.1f}"
-        )
-        if explain:
-            for remark in item.remarks:
-                print(f"    {_line(remark)}")
+def _unweighted(graph: Graph) -> Graph:
+    """The graph with arrays that say nothing: a filler's ones and zeros would not stay so."""
+    return graph.replace(parameters={k: _any(p) for k, p in graph.parameters.items()})
 
 
-def _line(remark: Remark) -> str:
-    mark = "-" if remark.declined else "+"
-    saved = f" (saves {remark.saved:,} multiply-adds)" if remark.saved else ""
-    return f"{mark} {', '.join(remark.layers)}: {remark.message}{saved}"
+def _any(parameter: Parameter) -> Parameter:
+    if parameter.owner is not None:
+        return parameter
+    return replace(parameter, array=np.broadcast_to(_ANY, parameter.shape or ()))
 
 
-def _as_json(before: Graph, after: Graph, applied: tuple[Applied, ...]) -> dict[str, object]:
+def _print(outcome: Outcome, explain: bool, weights: str | None) -> None:
+    for name, text in outcome.printed.items():
+        print(f"# after {name}\n{text}")
+    layers, steps = len(outcome.before.nodes), len(outcome.after.nodes)
+    print(f"{outcome.before.name or 'net'}: {layers} layers become {steps} steps{_macs(outcome)}\n")
+    print(f"{'pass':26} {'nodes':>11} {'did':>5} {'declined':>8} {'saves':>15} {'ms':>8}")
+    for item in outcome.applied:
+        print(_row(item))
+    if not weights:
+        print("\nwithout --weights no array is taken to hold ones or zeros alone")
+    if explain:
+        for item in outcome.applied:
+            for line in _explained(item):
+                print(line)
+
+
+def _macs(outcome: Outcome) -> str:
+    before, after = outcome.macs
+    if before == after:
+        return f", {before:,} multiply-adds stay"
+    return f",\n{before:,} multiply-adds become {after:,}"
+
+
+def _row(item: Applied) -> str:
+    nodes = f"{item.nodes_before} -> {item.nodes_after}"
+    declined = len(item.remarks) - item.rewrites
+    saved = sum(remark.saved for remark in item.remarks)
+    cells = f"{item.rewrites or '':>5} {declined or '':>8} {f'{saved:,}' if saved else '':>15}"
+    return f"{item.name:26} {nodes:>11} {cells} {1e3 * item.seconds:8.1f}"
+
+
+def _explained(item: Applied) -> Iterator[str]:
+    """A pass's remarks, those that say the same told once with all their layers."""
+    if not item.remarks:
+        return
+    yield f"\n{item.name}"
+    groups: dict[tuple[bool, str], list[Remark]] = {}
+    for remark in item.remarks:
+        groups.setdefault((remark.declined, remark.message), []).append(remark)
+    for (declined, message), remarks in groups.items():
+        saved = sum(remark.saved for remark in remarks)
+        times = f", {len(remarks)} times" if len(remarks) > 1 else ""
+        saves = f", saves {saved:,} multiply-adds" if saved else ""
+        mark = "-" if declined else "+"
+        yield from _wrapped(f"{mark} {message}{times}{saves}", 2, 4)
+        layers = [_layers(remark.layers) for remark in remarks[:_LISTED]]
+        if len(remarks) > _LISTED:
+            layers.append(f"and {len(remarks) - _LISTED} more")
+        yield from _wrapped("; ".join(layers), 6, 6)
+
+
+def _layers(names: Sequence[str]) -> str:
+    """``bn (conv)``: the layer it is about, then those it is done with."""
+    return names[0] + (f" ({', '.join(names[1:])})" if len(names) > 1 else "")
+
+
+def _wrapped(text: str, first: int, rest: int) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=" " * first,
+        subsequent_indent=" " * rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    macs_before, macs_after = outcome.macs
     return {
-        "net": before.name,
-        "layers": len(before.nodes),
-        "steps": len(after.nodes),
-        "passes": [
+        "net": outcome.before.name,
+        "layers": len(outcome.before.nodes),
+        "steps": len(outcome.after.nodes),
+        "macs_before": macs_before,
+        "macs_after": macs_after,
+        "passes": [_pass_json(item, outcome.printed.get(item.name)) for item in outcome.applied],
+    }
+
+
+def _pass_json(item: Applied, text: str | None) -> dict[str, Any]:
+    return {
+        "name": item.name,
+        "nodes_before": item.nodes_before,
+        "nodes_after": item.nodes_after,
+        "seconds": item.seconds,
+        "remarks": [
             {
-                "name": item.name,
-                "nodes_before": item.nodes_before,
-                "nodes_after": item.nodes_after,
-                "seconds": item.seconds,
-                "remarks": [
-                    {
-                        "message": r.message,
-                        "layers": list(r.layers),
-                        "declined": r.declined,
-                        "saved": r.saved,
-                    }
-                    for r in item.remarks
-                ],
+                "message": r.message,
+                "layers": list(r.layers),
+                "declined": r.declined,
+                "saved": r.saved,
             }
-            for item in applied
+            for r in item.remarks
         ],
+        **({"graph": text} if text is not None else {}),
     }

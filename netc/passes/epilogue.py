@@ -43,10 +43,11 @@ def fuse_epilogues(graph: Graph, log: Log) -> Graph:
             draft.remove(producer.name)
             draft.put(node.name, joined(producer, node))
             order[producer.name] = order[node.name]
-            log.did(f"{node.op} runs in the kernel of `{producer.name}`", node.name, producer.name)
+            what = f"{node.op} runs in the kernel of the {first_op(producer)} before it"
+            log.did(what, node.name, producer.name)
         elif producers:
-            names = ", ".join(f"`{p.name}`" for p in producers)
-            log.declined(f"what {names} gives is needed elsewhere too", node.name)
+            names = [p.name for p in producers]
+            log.declined("what it follows is needed elsewhere too", node.name, *names)
     return draft.result()
 
 

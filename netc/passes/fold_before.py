@@ -121,7 +121,7 @@ def _shares(draft: Draft, value: str, affine: Affine, start: int, reader: Node) 
         what = "an input of the net" if node is None else f"{node.op} `{node.name}`"
         raise _DeclinedError(f"{what} makes a part of the Concat", reader.op == "Concat")
     if draft.only_reader(value) is None:
-        told = node.op in PRODUCTS or reader.op == "Concat"
+        told = node.op in PRODUCTS
         raise _DeclinedError(f"what `{node.name}` gives is needed elsewhere too", told)
     if node.op in PRODUCTS:
         yield _product_share(draft, node, start)

@@ -37,7 +37,7 @@ def merge_siblings(graph: Graph, log: Log) -> Graph:
         if node.name in merged:
             nodes.append(_merge(merged[node.name]))
             log.did(
-                f"{len(merged[node.name])} convolutions of `{node.inputs[0]}` are one product",
+                f"{len(merged[node.name])} convolutions of one value are one product",
                 *(n.name for n in merged[node.name]),
             )
         elif node.name not in absorbed:
