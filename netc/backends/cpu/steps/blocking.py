@@ -85,6 +85,11 @@ def choose_tile(
     return rows, columns
 
 
+def tile_cost(pixels: int, outputs: Sequence[int], depth: int, target: Machine) -> float:
+    """Vector multiply-adds of the best tile, its idle lanes, rows and overheads included."""
+    return min(_cost(t, pixels, outputs, depth, target.width) for t in TILES[target.isa])
+
+
 def _cost(
     tile: tuple[int, int, float], pixels: int, outputs: Sequence[int], depth: int, width: int
 ) -> float:

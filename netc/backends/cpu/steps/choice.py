@@ -1,0 +1,138 @@
+"""Which algorithm a convolution is done by, and its steps.
+
+The cost model counts cycles of one core. Sums run at the share of the peak that their register tile
+reaches (``blocking.TILES``); Winograd's transforms cost a number of cycles for each tile and vector
+of channels; weights stream in from beyond the second cache while sums run, at some bytes a cycle.
+The figures were fitted to benchmarks/kernels.py on AVX-512 and AVX2. The choice does not depend on
+the number of threads, so that results do not either.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.program import Step
+from netc.backends.cpu.steps.blocking import tile_cost
+from netc.backends.cpu.steps.conv import Geometry, conv_step
+from netc.backends.cpu.steps.depthwise import depthwise_step
+from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
+from netc.backends.cpu.steps.winograd import Tiling, can_winograd, winograd_steps
+from netc.backends.cpu.views import View
+
+Array = NDArray[np.float32]
+
+PRODUCT, DEPTHWISE, WINOGRAD_2, WINOGRAD_4 = "product", "depthwise", "winograd2", "winograd4"
+_SIZES = {WINOGRAD_2: 2, WINOGRAD_4: 4}
+_STREAM = 8.0  # bytes a cycle from beyond the second cache
+_GAIN = 0.93  # Winograd must take at most this share of the time, for it is less accurate
+
+#: (outputs, taps) of a tile -> cycles for a vector of input and of output channels.
+_TRANSFORMS: Mapping[tuple[int, int], tuple[float, float]] = {
+    (2, 3): (45.0, 40.0),
+    (4, 3): (125.0, 105.0),
+    (2, 5): (125.0, 85.0),
+    (4, 5): (260.0, 190.0),
+}
+_TILE = 120.0  # cycles for finding a tile's pixels
+
+
+@dataclass(frozen=True, slots=True)
+class ConvShape:
+    """What the choice depends on.
+
+    Args:
+        images: in a batch.
+        inputs: channels of the input.
+        outputs: channels of each output.
+        height: of the output.
+        width: of the output.
+        geometry: kernel, stride, pad, dilation and groups.
+    """
+
+    images: int
+    inputs: int
+    outputs: tuple[int, ...]
+    height: int
+    width: int
+    geometry: Geometry
+
+
+def convolution_steps(
+    name: str,
+    x: View,
+    outputs: Sequence[View],
+    weights: Array,
+    geometry: Geometry,
+    target: Machine,
+    epilogue: Epilogue = PLAIN,
+    exact: bool = False,
+) -> list[Step]:
+    """A convolution by the algorithm that should be fastest.
+
+    Args:
+        name: the layer's.
+        x: input, (n, h, w, c).
+        outputs: where the output channels go, in order: one view, or several of the same pixels
+            where convolutions of one input run as one.
+        weights: (outputs, c / groups, kernel h, kernel w), Caffe's order.
+        geometry: kernel, stride, pad, dilation, groups.
+        target: the machine.
+        epilogue: bias, residual (for a single output view) and activation.
+        exact: no algorithm that changes what is summed.
+    """
+    y = outputs[0]
+    sizes = tuple(view.c for view in outputs)
+    shape = ConvShape(y.n, x.c, sizes, y.h, y.w, geometry)
+    algorithm = choose_algorithm(shape, target, exact)
+    if algorithm == DEPTHWISE:
+        return [depthwise_step(name, x, y, weights, geometry, epilogue)]
+    if algorithm == PRODUCT:
+        return [conv_step(name, x, outputs, weights, geometry, target, epilogue)]
+    size = _SIZES[algorithm]
+    return winograd_steps(name, x, outputs, weights, geometry, target, epilogue, size)
+
+
+def choose_algorithm(shape: ConvShape, target: Machine, exact: bool = False) -> str:
+    """The name of the algorithm that should be fastest."""
+    geometry = shape.geometry
+    if geometry.groups > 1 and (geometry.groups,) == (shape.inputs,) == shape.outputs:
+        return DEPTHWISE
+    if exact or not can_winograd(geometry):
+        return PRODUCT
+    costs = {name: winograd_cycles(shape, size, target) for name, size in _SIZES.items()}
+    best = min(costs, key=costs.__getitem__)
+    return best if costs[best] < _GAIN * product_cycles(shape, target) else PRODUCT
+
+
+def product_cycles(shape: ConvShape, target: Machine) -> float:
+    """Estimated cycles of an implicit matrix product, for one group."""
+    taps = math.prod(shape.geometry.kernel)
+    depth = shape.inputs // shape.geometry.groups * taps
+    pixels = shape.images * shape.height * shape.width
+    sums = tile_cost(pixels, shape.outputs, depth, target) / 2
+    return _overlapped(sums, 4.0 * depth * sum(shape.outputs))
+
+
+def winograd_cycles(shape: ConvShape, size: int, target: Machine) -> float:
+    """Estimated cycles of Winograd's algorithm with tiles of ``size`` squared outputs."""
+    taps = shape.geometry.kernel[0]
+    rows, columns = math.ceil(shape.height / size), math.ceil(shape.width / size)
+    tiles = Tiling(size, taps, rows, columns, shape.images)
+    forward, back = _TRANSFORMS[size, taps]
+    vectors = [math.ceil(c / target.width) for c in (shape.inputs, sum(shape.outputs))]
+    changes = tiles.tiles * (_TILE + vectors[0] * forward + vectors[1] * back)
+    sums = tiles.planes * tile_cost(tiles.tiles, shape.outputs, shape.inputs, target) / 2
+    weights = 4.0 * tiles.planes * shape.inputs * sum(shape.outputs)
+    return changes + _overlapped(sums, weights)
+
+
+def _overlapped(sums: float, weights: float) -> float:
+    """Cycles of sums while their weights stream in."""
+    streaming = weights / _STREAM
+    return max(sums, streaming) + 0.25 * min(sums, streaming)
