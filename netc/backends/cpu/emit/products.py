@@ -9,9 +9,10 @@ import numpy as np
 from netc.backends.cpu.emit.elementwise import chain_steps
 from netc.backends.cpu.emit.emission import Emission, Steps
 from netc.backends.cpu.emit.epilogues import Matched, match_epilogue
-from netc.backends.cpu.steps.conv import Geometry, conv_step
+from netc.backends.cpu.steps.choice import convolution_steps
+from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.deconv import deconv_steps
-from netc.backends.cpu.steps.depthwise import depthwise_deconv_steps, depthwise_step
+from netc.backends.cpu.steps.depthwise import depthwise_deconv_steps
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
 from netc.backends.cpu.views import View
 from netc.ir.graph import Array, Node
@@ -45,11 +46,10 @@ def emit_convolution(emission: Emission, node: Node) -> Steps | None:
     matched = match_epilogue(emission, bias, stages, params.num_output)
     x, y = emission.view(first.inputs[0]), emission.view(node.outputs[0])
     geometry = geometry_of(params, shape)
-    if is_depthwise(geometry, x, y):
-        step = depthwise_step(node.name, x, y, weight, geometry, matched.epilogue)
-    else:
-        step = conv_step(node.name, x, [y], weight, geometry, emission.target, matched.epilogue)
-    return [step, *chain_steps(emission, node, y, matched.rest)]
+    steps = convolution_steps(
+        node.name, x, [y], weight, geometry, emission.target, matched.epilogue, emission.exact
+    )
+    return [*steps, *chain_steps(emission, node, y, matched.rest)]
 
 
 def is_depthwise(geometry: Geometry, x: View, y: View) -> bool:
@@ -107,7 +107,9 @@ def emit_siblings(emission: Emission, node: Node) -> Steps | None:
     outputs = [emission.view(v) for v in node.outputs]
     x, geometry = emission.view(node.inputs[0]), geometry_of(branches[0][0], shape)
     epilogue = Epilogue(bias, None, activation)
-    return [conv_step(node.name, x, outputs, weights, geometry, emission.target, epilogue)]
+    return convolution_steps(
+        node.name, x, outputs, weights, geometry, emission.target, epilogue, emission.exact
+    )
 
 
 def _bias(epilogue: Epilogue, channels: int) -> Array:
