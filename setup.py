@@ -35,7 +35,7 @@ setup(
     packages=[*find_packages(include=["netc", "netc.*"]), "netc._data", *DATA],
     package_dir={"netc": "netc", **DATA},
     package_data={
-        "netc": ["py.typed", "syntax/*.lark", "schema/*.lark"],
+        "netc": ["py.typed", "syntax/*.lark", "schema/*.lark", "backends/cuda/kernels/*.cuh"],
         **{package: data_files(folder) for package, folder in DATA.items()},
     },
     install_requires=[
@@ -50,8 +50,8 @@ setup(
         "h5": ["h5py>=3.10"],
         "lmdb": ["lmdb>=1.4"],
         "onnx": ["onnx>=1.16"],
-        "cuda12": ["cupy-cuda12x>=13"],
-        "cuda13": ["cupy-cuda13x>=14"],
+        "cuda12": ["cupy-cuda12x[ctk]>=13"],
+        "cuda13": ["cupy-cuda13x[ctk]>=14"],
         "test": TEST,
     },
     entry_points={"console_scripts": ["netc=netc.cli.main:main"]},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,10 @@ class CompiledNet:
     Call it with one array per input; it gives a dict from output blob to a new float32 array. May
     be called from several threads at once. Input shapes may change from call to call: the net is
     planned anew for each, and the last few plans are kept.
+
+    On backend "cuda" inputs may also be CuPy's arrays or anything with
+    ``__cuda_array_interface__`` or ``__dlpack__``; what lies on the device is used there, and
+    outputs are CuPy arrays where the first input lay on the device.
     """
 
     def __init__(
@@ -57,6 +61,8 @@ class CompiledNet:
         self.options = options
         self.diagnostics = diagnostics
         self._backend = backend(backend_name)
+        # A backend on a device takes arrays that are there already as they are.
+        self._as_given: Callable[[Any], Any] = getattr(self._backend, "as_array", np.asarray)
         self._lock = threading.Lock()
         self._executables: OrderedDict[tuple[Shape, ...], Executable] = OrderedDict()
         self.executable(self._input_shapes())
@@ -165,7 +171,7 @@ class CompiledNet:
             notes=(Note(first.message, first.span), *first.notes),
         )
 
-    def _checked(self, given: Mapping[str, Any]) -> dict[str, Array]:
+    def _checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
         known = self.graph.inputs
         listed = ", ".join(f"`{n}`" for n in known) or "none"
         faults = [
@@ -190,12 +196,12 @@ class CompiledNet:
             raise NetcError(faults)
         return {name: self._as_array(name, given[name]) for name in known}
 
-    def _as_array(self, name: str, value: Any) -> Array:
-        array = np.asarray(value)
+    def _as_array(self, name: str, value: Any) -> Any:
+        array = self._as_given(value)
         if array.dtype == np.float32:
             return array
         exact = np.can_cast(array.dtype, np.float32, "safe") or (
-            array.dtype.kind in "iu" and np.array_equal(array.astype(np.float32), array)
+            array.dtype.kind in "iu" and bool((array.astype(np.float32) == array).all())
         )
         if not exact:
             raise NetcError(

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from netc.analysis.expected import unexpected_shapes
 from netc.backends.base import Options, Progress
+from netc.backends.registry import backend_options
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean, first_of
 from netc.infer import RUN_TIME_NEEDS, infer
@@ -77,6 +78,9 @@ def compile(
     seed: int = 0,
     threads: int | None = None,
     progress: Progress | None = None,
+    precision: str = "float32",
+    graph: bool = True,
+    tune: bool = True,
 ) -> CompiledNet:
     """A net made ready to run.
 
@@ -84,7 +88,7 @@ def compile(
         net: path of a prototxt, or a :class:`netc.Source` that holds its text.
         weights: path of a .caffemodel, .caffemodel.h5 or .npz; or layer -> arrays; or None, which
             fills every parameter as its layer's filler says, from ``seed``.
-        backend: "cpu", or "reference" for the plain NumPy definitions.
+        backend: "cpu", "cuda" (the current GPU), or "reference" for the plain NumPy definitions.
         phase: "TEST" or "TRAIN".
         level: the NetState's level.
         stages: the NetState's stages.
@@ -99,19 +103,23 @@ def compile(
         threads: how many; None for ``NETC_NUM_THREADS`` or the machine's cores.
         progress: called as (done, total, name) while kernels are compiled, which happens once a
             machine; the CLI draws a bar with it.
+        precision: of products on a GPU: "float32", "tf32" or "fp16"; see docs/gpu.md.
+        graph: whether a GPU's steps are started as one graph.
+        tune: whether ways to compute are measured when a GPU first meets a shape.
 
     Raises:
         NetcError: with every mistake found in the text, the weights or the arguments.
     """
     exact = optimize in (False, "exact")
-    options = Options(chosen(optimize), exact, threads, progress=progress)
+    extra = backend_options(backend, precision, graph, tune)
+    options = Options(chosen(optimize), exact, threads, extra, progress)
     text = read_net(net, define=define, schema=schema)
     shapes = {name: tuple(int(size) for size in shape) for name, shape in (inputs or {}).items()}
     built = build(text.message, phase=phase, level=level, stages=stages, inputs=shapes)
-    graph = with_outputs(runnable(built), outputs)
-    graph, found = assign(graph, weights, missing=missing, seed=seed)
-    verify(graph, "loaded", CATALOG)
-    return CompiledNet(graph, backend, options, (*built.diagnostics, *found))
+    wanted = with_outputs(runnable(built), outputs)
+    loaded, found = assign(wanted, weights, missing=missing, seed=seed)
+    verify(loaded, "loaded", CATALOG)
+    return CompiledNet(loaded, backend, options, (*built.diagnostics, *found))
 
 
 def read_net(

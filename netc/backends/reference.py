@@ -49,14 +49,22 @@ def run(graph: Graph, feeds: Mapping[str, Array], wanted: Sequence[str] = ()) ->
 
 def run_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> list[Array]:
     """One node's outputs as float32 arrays."""
-    op = CATALOG[node.op]
     weights = [parameter_array(graph, name) for name in node.parameters]
+    results = run_definition(node, inputs, weights)
+    return [np.asarray(result, dtype=np.float32) for result in results]
+
+
+def run_definition(node: Node, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+    """What a node's definition makes of arrays, of NumPy's or of another library.
+
+    Raises:
+        NetcError: values it cannot take, with its layer.
+    """
     try:
         with np.errstate(all="ignore"):
-            results = op.reference(node.params, inputs, weights)
+            return CATALOG[node.op].reference(node.params, inputs, weights)
     except NetcError as error:
         raise _at_layer(error, node) from None
-    return [np.asarray(result, dtype=np.float32) for result in results]
 
 
 def parameter_array(graph: Graph, name: str) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from netc.backends.base import Backend
 from netc.backends.cpu import jit
@@ -19,8 +20,17 @@ def _cpu() -> Backend:
     return CpuBackend()
 
 
+def _cuda() -> Backend:
+    """The current GPU; NetcError where there is none."""
+    from netc.backends.cuda.backend import CudaBackend
+    from netc.backends.cuda.devices import current_device
+
+    return CudaBackend(current_device())
+
+
 BACKENDS: Mapping[str, Callable[[], Backend]] = {
     "cpu": _cpu,
+    "cuda": _cuda,
     "reference": ReferenceBackend,
 }
 
@@ -29,7 +39,7 @@ def backend(name: str) -> Backend:
     """The backend of a name.
 
     Raises:
-        NetcError: unknown-backend.
+        NetcError: unknown-backend, or no-cuda where there is no GPU.
     """
     if name not in BACKENDS:
         listed = ", ".join(f"`{b}`" for b in BACKENDS)
@@ -41,3 +51,32 @@ def backend(name: str) -> Backend:
             )
         )
     return BACKENDS[name]()
+
+
+PRECISIONS = ("float32", "tf32", "fp16")
+
+
+def backend_options(name: str, precision: str, graph: bool, tune: bool) -> dict[str, Any]:
+    """The options that only some backends have, as ``Options.extra``.
+
+    Raises:
+        NetcError: unknown-precision, or unsupported-option where the backend has it not.
+    """
+    if precision not in PRECISIONS:
+        listed = ", ".join(f"`{p}`" for p in PRECISIONS)
+        raise NetcError(
+            Diagnostic(
+                "unknown-precision",
+                f"there is no precision `{precision}`; there are {listed}",
+                help=did_you_mean(precision, PRECISIONS),
+            )
+        )
+    if name != "cuda" and precision != "float32":
+        raise NetcError(
+            Diagnostic(
+                "unsupported-option",
+                f"backend `{name}` computes in float32, and precision `{precision}` is asked for",
+                help=("leave `precision` out, or use backend `cuda`",),
+            )
+        )
+    return {"precision": precision, "graph": graph, "tune": tune}

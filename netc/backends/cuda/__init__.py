@@ -1,0 +1,1 @@
+"""The GPU backend: one device arena, kernels compiled at run time, one graph launch a call."""

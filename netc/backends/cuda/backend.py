@@ -1,0 +1,231 @@
+"""The GPU backend: passes, storage, steps, and contexts that run them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from netc.backends.base import Executable, Options
+from netc.backends.cuda.device import Call, Device
+from netc.backends.cuda.emission import (
+    PRECISIONS,
+    THREADS,
+    Emission,
+    blocks,
+    storage_views,
+)
+from netc.backends.cuda.emit.moves import copy_kernel, merged
+from netc.backends.cuda.emit.table import emit
+from netc.backends.cuda.pixels import c_strides, stored_strides
+from netc.backends.cuda.program import ArrayStep, Constants, Context, Program
+from netc.backends.cuda.rules import RULES
+from netc.backends.cuda.source import Kernel
+from netc.backends.reference import ReferenceExecutable
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.graph import Graph
+from netc.ir.types import Shape, count
+from netc.ops.catalog import CATALOG
+from netc.passes.base import Applied, run_passes
+from netc.plan.storage import BYTES, Storage, plan_storage
+
+
+class CudaBackend:
+    """Runs graphs on a GPU with kernels compiled at run time."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+
+    def as_array(self, value: Any) -> Any:
+        """A caller's array as it is taken: where it lies, if that is the device."""
+        return self._device.asarray(value) if self._device.owns(value) else np.asarray(value)
+
+    def prepare(self, graph: Graph, options: Options) -> Executable:
+        """The graph after its passes, planned, made into steps, its weights on the device.
+
+        A graph whose sizes depend on what is fed cannot be planned and runs by its definition.
+        """
+        if any(CATALOG[node.op].dynamic for node in graph.nodes):
+            return HostExecutable(graph, self._device)
+        return prepare(graph, options, self._device)
+
+
+@dataclass(frozen=True)
+class HostExecutable:
+    """A graph run by its definition on the host."""
+
+    graph: Graph
+    device: Device
+
+    def run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+        """Each output for these inputs, where the first input is."""
+        host = {
+            name: self.device.to_host(value) if self.device.owns(value) else value
+            for name, value in feeds.items()
+        }
+        results = ReferenceExecutable(self.graph).run(host)
+        if not any(self.device.owns(value) for value in list(feeds.values())[:1]):
+            return results
+        return {name: self.device.asarray(value) for name, value in results.items()}
+
+    def report(self) -> Mapping[str, Any]:
+        """How many steps there are."""
+        return {"backend": "reference", "steps": len(self.graph.nodes)}
+
+
+def prepare(graph: Graph, options: Options, device: Device) -> CudaExecutable:
+    """An executable of a graph whose sizes are known."""
+    optimized, applied = run_passes(graph, options.passes)
+    storage = plan_storage(optimized, RULES)
+    extra = dict(options.extra or {})
+    emission = Emission(
+        optimized,
+        storage_views(optimized, storage),
+        device.facts,
+        PRECISIONS[extra.get("precision", "float32")],
+        options.exact,
+    )
+    steps = tuple(step for node in optimized.nodes for step in emit(emission, node))
+    item = emission.precision.item
+    program = Program(steps, storage.arena.size * item // BYTES, item)
+    return CudaExecutable(
+        emission, storage, program, applied, device, bool(extra.get("graph", True))
+    )
+
+
+@dataclass
+class CudaExecutable:
+    """A program and the contexts that run it, one for each call that is under way."""
+
+    emission: Emission
+    storage: Storage
+    program: Program
+    applied: tuple[Applied, ...]
+    device: Device
+    graph: bool = True
+    _idle: list[Context] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        text = self.emission.precision.text
+        self._load, self._store = copy_kernel("float", text), copy_kernel(text, "float")
+        with self.device.active(), self._memory():
+            self.device.build((*self.program.kernels, self._load, self._store))
+            self._constants = Constants(self.device, self.program)
+            self.device.wait()  # the next call may be on another stream
+
+    def run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+        """Each output for these inputs, as new arrays: on the device if the first input is."""
+        graph, device = self.emission.graph, self.device
+        on_device = any(device.owns(feeds[name]) for name in graph.inputs[:1])
+        with device.active(), self._memory():
+            context = self._take()
+            device.follow(context.mark)
+            for name in graph.inputs:
+                self._feed(context, name, feeds[name])
+            context.run()
+            results = {name: self._result(context, name) for name in graph.outputs}
+            context.mark = device.mark()
+            with self._lock:
+                self._idle.append(context)
+            if on_device:
+                return results
+            return {name: device.to_host(array) for name, array in results.items()}
+
+    @contextmanager
+    def _memory(self) -> Iterator[None]:
+        """Turns a lack of memory into an error with the plan's numbers, and frees what can be."""
+        try:
+            yield
+        except MemoryError:
+            with self._lock:
+                self._idle.clear()
+            self.device.release()
+            plan = self.report()
+            raise NetcError(_out_of_memory(plan, self.device.facts.memory)) from None
+
+    def report(self) -> Mapping[str, Any]:
+        """Steps, passes and memory in bytes."""
+        parameters = self.emission.graph.parameters.values()
+        steps = [s for s in self.program.steps if isinstance(s, ArrayStep)]
+        return {
+            "backend": "cuda",
+            "device": self.device.facts.name,
+            "precision": self.emission.precision.name,
+            "steps": len(self.program.steps),
+            "kernels": len(self.program.kernels),
+            "array_steps": [s.name for s in steps if not s.host],
+            "host_steps": [s.name for s in steps if s.host],
+            "arena_bytes": self.program.arena,
+            "arena_floor_bytes": self.storage.arena.floor * self.program.item // BYTES,
+            "workspace_bytes": self.program.workspace,
+            "weights_bytes": BYTES
+            * sum(count(p.shape or ()) for p in parameters if p.owner is None),
+            "passes": {item.name: item.rewrites for item in self.applied},
+        }
+
+    def _take(self) -> Context:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return Context(self.program, self.device, self._constants, self.graph)
+
+    def _feed(self, context: Context, name: str, value: Any) -> None:
+        """Copy a caller's array to where the net has it."""
+        array = in_few_pieces(self.device.asarray(value))
+        shape, view = self.emission.graph.shape(name), self.emission.view(name)
+        strides = [stride // array.dtype.itemsize for stride in array.strides]
+        target = stored_strides(shape, view)
+        addresses = (self.device.address(array), context.address(view))
+        self._copy(self._load, addresses, shape, strides, target)
+
+    def _result(self, context: Context, name: str) -> Any:
+        """A value as a new array."""
+        shape, view = self.emission.graph.shape(name), self.emission.view(name)
+        array = self.device.empty(shape, np.float32)
+        addresses = (context.address(view), self.device.address(array))
+        self._copy(self._store, addresses, shape, stored_strides(shape, view), c_strides(shape))
+        return array
+
+    def _copy(
+        self,
+        kernel: Kernel,
+        addresses: tuple[int, int],
+        shape: Shape,
+        source: list[int],
+        target: list[int],
+    ) -> None:
+        if count(shape) == 0:
+            return
+        sizes, (own, others) = merged(shape, source, target)
+        arguments = (
+            *map(np.uint64, addresses),
+            *map(np.int32, (count(shape), *sizes[1:])),
+            *map(np.int64, (*own, *others)),
+        )
+        self.device.launch(Call(kernel, blocks(count(shape)), THREADS, arguments))
+
+
+def in_few_pieces(array: Any) -> Any:
+    """An array that the copying kernel can read, which takes four axes: itself or a copy."""
+    return array if array.ndim <= 4 or array.flags.c_contiguous else array.copy(order="C")
+
+
+def _out_of_memory(plan: Mapping[str, Any], memory: int) -> Diagnostic:
+    wanted = {
+        "weights": plan["weights_bytes"],
+        "arena": plan["arena_bytes"],
+        "workspace": plan["workspace_bytes"],
+    }
+    listed = ", ".join(f"{name} {size / 2**20:.1f} MiB" for name, size in wanted.items())
+    total = sum(wanted.values()) / 2**20
+    return Diagnostic(
+        "out-of-device-memory",
+        f"the net takes {total:.1f} MiB of device memory ({listed}) and the device "
+        f"{plan['device']}, {memory / 2**20:.0f} MiB in all, has not as much free",
+        help=("use a smaller batch or input, or end what else uses the device",),
+    )

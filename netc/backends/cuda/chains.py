@@ -1,0 +1,351 @@
+"""Elementwise layers as C++: the epilogues of kernels, and kernels that are nothing else.
+
+A chain takes a value through stages (see netc.ops.fused); each stage becomes a statement over
+``v``. What it reads besides, other values and trained arrays, becomes fields of ``Operands``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.backends.cuda.pixels import View, c_strides, has_channels, stored_strides
+from netc.backends.cuda.program import Argument
+from netc.backends.cuda.source import Code
+from netc.backends.reference import parameter_array
+from netc.ir.graph import Graph
+from netc.ir.types import Shape
+from netc.ops.catalog import CATALOG
+from netc.ops.fused import Bound
+
+Strides = Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """An output of a kernel: the pixels it is made in, the product's bias, the stages after it."""
+
+    view: View
+    shape: Shape
+    stages: tuple[Bound, ...] = ()
+    bias: NDArray[Any] | None = None
+
+
+@dataclass
+class Chain:
+    """The code of a kernel's outputs, and the arguments that go with it, as they grow."""
+
+    graph: Graph
+    views: Mapping[str, View]
+    shape: Shape = ()
+    row: int = 0
+    fields: list[tuple[str, str]] = field(default_factory=list)
+    arguments: list[Argument] = field(default_factory=list)
+    reads: list[View] = field(default_factory=list)
+
+    def _field(self, kind: str, argument: Argument) -> str:
+        name = f"o{len(self.fields)}"
+        self.fields.append((kind, name))
+        self.arguments.append(argument)
+        return f"with.{name}"
+
+    def number(self, value: float) -> str:
+        """A constant as a float32 expression."""
+        return self._field("float", float(np.float32(value)))
+
+    def same(self, value: str | None) -> str:
+        """A value of the chain's shape at the element; the chain's own for None."""
+        if value is None:
+            return "v"
+        view = self.views[value]
+        self.reads.append(view)
+        pointer = self._field("const value_t*", view.place)
+        step = view.ld if has_channels(self.shape) else self.row
+        return f"load({pointer} + (size_t)pixel * {self._field('int', step)} + channel)"
+
+    def bias(self, array: NDArray[Any]) -> str:
+        """A product's bias."""
+        return f"{self._field('const float*', _floats(array))}[channel]"
+
+    def channel(self, array: NDArray[Any]) -> str:
+        """A trained number of the element's channel (axis 1), or one for all."""
+        return self.spread_array(array.reshape(-1)[:1] if array.size == 1 else array.reshape(-1), 1)
+
+    def spread_array(self, array: NDArray[Any], start: int) -> str:
+        """A trained array whose axes are those of the value from ``start`` on."""
+        pointer = self._field("const float*", _floats(array))
+        return f"{pointer}[{self._index(array.shape, c_strides(array.shape), start)}]"
+
+    def spread_value(self, value: str, start: int) -> str:
+        """A value whose axes are those of the chain's value from ``start`` on."""
+        shape, view = self.graph.shape(value), self.views[value]
+        if shape == self.shape:
+            return self.same(value)
+        self.reads.append(view)
+        pointer = self._field("const value_t*", view.place)
+        return f"load({pointer} + {self._index(shape, stored_strides(shape, view), start)})"
+
+    def _index(self, shape: Shape, strides: Strides, start: int) -> str:
+        """Where an operand's element lies for an element of the value."""
+        if math.prod(shape) == 1:
+            return "0"
+        terms = [
+            f"{self._coordinate(start + i)} * {stride}"
+            if stride != 1
+            else self._coordinate(start + i)
+            for i, (size, stride) in enumerate(zip(shape, strides, strict=True))
+            if size > 1
+        ]
+        return " + ".join(terms)
+
+    def _coordinate(self, axis: int) -> str:
+        """The element's place along an axis of the value."""
+        shape = self.shape
+        if not has_channels(shape):
+            after, size = max(1, math.prod(shape[axis + 1 :])), max(1, shape[axis])
+            return f"(pixel * {self.row} + channel) / {after} % {size}"
+        if axis == 1:
+            return "channel"
+        pixels = shape[2:] if axis == 0 else shape[axis + 1 :]
+        inner = f"pixel / {max(1, math.prod(pixels))}"
+        return inner if axis == 0 else f"{inner} % {max(1, shape[axis])}"
+
+
+def _floats(array: NDArray[Any]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(array, np.float32).reshape(-1)
+
+
+def chain_code(chain: Chain, targets: Sequence[Target]) -> tuple[Code, tuple[Argument, ...]]:
+    """The code of a kernel's outputs, and the arguments that follow the kernel's own."""
+    functions, calls = [], []
+    for index, target in enumerate(targets):
+        chain.shape, chain.row = target.shape, target.view.c
+        lines = [] if target.bias is None else [f"    v += {chain.bias(target.bias)};\n"]
+        lines += [f"    v = {statement(chain, bound)};\n" for bound in target.stages]
+        functions.append(
+            f"DEVICE float chain{index}(float v, int pixel, int channel, const Operands& with) {{\n"
+            f"{''.join(lines)}    return v;\n}}\n"
+        )
+        condition = f"if (branch == {index}) " if index < len(targets) - 1 else ""
+        calls.append(f"    {condition}return chain{index}(v, pixel, channel, with);\n")
+    many = len(targets)
+    members = "".join(f"    {kind} {name};\n" for kind, name in chain.fields)
+    text = (
+        f"constexpr int BRANCHES = {many};\n"
+        f"struct Outputs {{\n    value_t* y[{many}];\n    int ld[{many}];\n    int count[{many}];\n"
+        f"}};\nstruct Operands {{\n{members}}};\n{''.join(functions)}"
+        "DEVICE float chain(float v, int pixel, int channel, int branch, const Operands& with) {\n"
+        f"{''.join(calls)}}}\n"
+    )
+    ys = [f"y{i}" for i in range(many)]
+    declared = [f"value_t* y{i}, int ldy{i}, int count{i}" for i in range(many)]
+    declared += [f"{kind} {name}" for kind, name in chain.fields]
+    lists = (ys, [f"ldy{i}" for i in range(many)], [f"count{i}" for i in range(many)])
+    outputs = ", ".join(f"{{{', '.join(names)}}}" for names in lists)
+    code = Code(
+        text,
+        "".join(f", {d}" for d in declared),
+        f"{{{outputs}}}",
+        f"{{{', '.join(name for _, name in chain.fields)}}}",
+    )
+    return code, (*_output_arguments(targets), *chain.arguments)
+
+
+def _output_arguments(targets: Sequence[Target]) -> list[Argument]:
+    found: list[Argument] = []
+    for target in targets:
+        found += [target.view.place, target.view.ld, target.view.c]
+    return found
+
+
+# Stages: the chain, the stage's parameters, its bottoms (None is the chain's value), its arrays.
+Rule = Callable[[Chain, Any, Sequence[str | None], Sequence[NDArray[Any]]], str]
+
+
+def supported(bound: Bound, shapes: Sequence[Shape]) -> bool:
+    """Whether a stage can be a statement.
+
+    Args:
+        bound: the stage.
+        shapes: of its bottoms, in order.
+    """
+    op = bound.stage.op
+    if op == "BatchNorm":
+        return bool(bound.stage.params.use_global_stats)
+    if op in RULES:
+        return True
+    identity = CATALOG[op].identity
+    return identity is not None and len(shapes) == 1 and identity(bound.stage.params, shapes)
+
+
+def statement(chain: Chain, bound: Bound) -> str:
+    """What a stage makes of ``v``."""
+    stage = bound.stage
+    bottoms = [*bound.inputs[: stage.position], None, *bound.inputs[stage.position :]]
+    arrays = [parameter_array(chain.graph, name) for name in bound.parameters]
+    rule = RULES.get(stage.op)
+    return "v" if rule is None else rule(chain, stage.params, bottoms, arrays)
+
+
+def _number(rule: Callable[[Chain, Any], str]) -> Rule:
+    return lambda chain, params, bottoms, arrays: rule(chain, params)
+
+
+def _relu(chain: Chain, params: Any) -> str:
+    slope = params.negative_slope
+    return f"leaky(v, {chain.number(slope) if slope else '0.0f'})"
+
+
+def _relu6(chain: Chain, params: Any) -> str:
+    return f"smaller({_relu(chain, params)}, {chain.number(params.n)})"
+
+
+def _clip(chain: Chain, params: Any) -> str:
+    """std::max(min, std::min(x, max)): the lower bound wins, and NaN becomes it."""
+    return f"clipped(v, {chain.number(params.min)}, {chain.number(params.max)})"
+
+
+def _power(chain: Chain, params: Any) -> str:
+    power, scale, shift = (np.float32(v) for v in (params.power, params.scale, params.shift))
+    with np.errstate(all="ignore"):
+        if power * scale == 0:
+            return chain.number(float(np.float32(1) if power == 0 else shift**power))
+    inner = "v" if scale == 1 else f"{chain.number(float(scale))} * v"
+    inner = inner if shift == 0 else f"{inner} + {chain.number(float(shift))}"
+    return inner if power == 1 else f"powf({inner}, {chain.number(float(power))})"
+
+
+def _log_of(base: float) -> np.float32:
+    return np.float32(1) if base == -1 else np.float32(np.log(np.float32(base)))
+
+
+def _exp(chain: Chain, params: Any) -> str:
+    inner = _log_of(params.base) * np.float32(params.scale)
+    shift = np.float32(params.shift)
+    y = "expf(v)" if inner == 1 else f"expf({chain.number(float(inner))} * v)"
+    if shift == 0:
+        return y
+    with np.errstate(all="ignore"):
+        outer = np.exp(shift) if params.base == -1 else np.float32(params.base) ** shift
+    return f"{y} * {chain.number(float(outer))}"
+
+
+def _log(chain: Chain, params: Any) -> str:
+    y = "v" if params.scale == 1 else f"{chain.number(params.scale)} * v"
+    y = y if params.shift == 0 else f"{y} + {chain.number(params.shift)}"
+    factor = np.float32(1) / _log_of(params.base)
+    return f"logf({y}) * {chain.number(float(factor))}"
+
+
+def _prelu(
+    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[NDArray[Any]]
+) -> str:
+    return f"leaky(v, {chain.channel(arrays[0])})"
+
+
+def _batch_norm(
+    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[NDArray[Any]]
+) -> str:
+    factor = np.float32(arrays[2].reshape(-1)[0])
+    with np.errstate(all="ignore"):
+        scale = factor if factor == 0 else np.float32(1) / factor
+        mean, variance = arrays[0] * scale, arrays[1] * scale
+        deviation = np.sqrt(variance + np.float32(params.eps))
+    y = f"(v - {chain.channel(mean)}) / {chain.channel(deviation)}"
+    if not params.fillers:
+        return y
+    return f"{chain.channel(arrays[3])} * ({y}) + {chain.channel(arrays[4])}"
+
+
+def _operand(chain: Chain, params: Any, bottom: str | None, arrays: list[NDArray[Any]]) -> str:
+    """The factor or summand of Scale and Bias: their second bottom, or else their own array."""
+    axes = len(chain.shape)
+    if bottom is not None:
+        shape = chain.graph.shape(bottom)
+        return chain.spread_value(bottom, params.axis % axes if shape else 0)
+    array = arrays.pop(0)
+    return chain.spread_array(array, params.axis % axes if array.shape else 0)
+
+
+def _scale(
+    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[NDArray[Any]]
+) -> str:
+    own = list(arrays)
+    y = _paired(chain, params, bottoms, own, "*")
+    return f"{y} + {_operand(chain, params, None, own)}" if own else y
+
+
+def _bias(
+    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[NDArray[Any]]
+) -> str:
+    return _paired(chain, params, bottoms, list(arrays), "+")
+
+
+def _paired(
+    chain: Chain,
+    params: Any,
+    bottoms: Sequence[str | None],
+    arrays: list[NDArray[Any]],
+    sign: str,
+) -> str:
+    if len(bottoms) == 2 and bottoms[1] is None:  # the chain's value is the operand
+        return f"{chain.same(bottoms[0])} {sign} v"
+    return f"v {sign} {_operand(chain, params, (*bottoms, None)[1], arrays)}"
+
+
+def _eltwise(
+    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[NDArray[Any]]
+) -> str:
+    terms = [chain.same(bottom) for bottom in bottoms]
+    if params.operation == "PROD":
+        return " * ".join(terms)
+    if params.operation == "MAX":
+        best = f"larger({terms[0]}, {terms[1]})"
+        for term in terms[2:]:  # a NaN is passed over, except in bottom 1 (eltwise_layer.cpp)
+            best = f"larger({term}, {best})"
+        return best
+    factors = params.coeff or (1.0,) * len(terms)
+    return " + ".join(
+        term if factor == 1 else f"{chain.number(factor)} * {term}"
+        for factor, term in zip(factors, terms, strict=True)
+    )
+
+
+def _axpy(
+    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[NDArray[Any]]
+) -> str:
+    factor, x, y = bottoms
+    assert factor is not None
+    return f"{chain.spread_value(factor, 0)} * {chain.same(x)} + {chain.same(y)}"
+
+
+RULES: Mapping[str, Rule] = {
+    "AbsVal": _number(lambda chain, params: "fabsf(v)"),
+    "Axpy": _axpy,
+    "BatchNorm": _batch_norm,
+    "Bias": _bias,
+    "BNLL": _number(lambda chain, params: "fmaxf(v, 0.0f) + logf(1.0f + expf(-fabsf(v)))"),
+    "Clip": _number(_clip),
+    "Eltwise": _eltwise,
+    "ELU": _number(
+        lambda chain, params: f"v > 0.0f ? v : {chain.number(params.alpha)} * (expf(v) - 1.0f)"
+    ),
+    "Exp": _number(_exp),
+    "Log": _number(_log),
+    "Power": _number(_power),
+    "PReLU": _prelu,
+    "ReLU": _number(_relu),
+    "ReLU6": _number(_relu6),
+    "Scale": _scale,
+    "Sigmoid": _number(lambda chain, params: "sigmoid(v)"),
+    "Swish": _number(lambda chain, params: f"v * sigmoid({chain.number(params.beta)} * v)"),
+    "TanH": _number(lambda chain, params: "tanhf(v)"),
+    "Threshold": _number(
+        lambda chain, params: f"v > {chain.number(params.threshold)} ? 1.0f : 0.0f"
+    ),
+}

@@ -1,0 +1,192 @@
+"""A GPU by way of CuPy: arrays, memory pool, streams, graphs, and NVRTC through RawModule."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from netc.backends.cuda.device import Buffer, Call, Facts
+from netc.backends.cuda.source import Kernel, module_text
+
+OPTIONS = ("--std=c++17",)
+
+
+class Memory:
+    """Device memory from CuPy's pool."""
+
+    def __init__(self, pointer: Any, size: int) -> None:
+        self.pointer = pointer
+        self.size = size
+
+    @property
+    def address(self) -> int:
+        """Where it starts."""
+        return int(self.pointer.ptr)
+
+
+class CupyDevice:
+    """One GPU.
+
+    Args:
+        cupy: the module.
+        number: the device's.
+    """
+
+    def __init__(self, cupy: Any, number: int) -> None:
+        self._cupy = cupy
+        self._device = cupy.cuda.Device(number)
+        self._functions: dict[Kernel, Any] = {}
+        self.facts = facts(cupy, number)
+
+    def active(self) -> AbstractContextManager[Any]:
+        """Makes it the thread's current device meanwhile."""
+        device: AbstractContextManager[Any] = self._cupy.cuda.Device(self._device.id)
+        return device
+
+    def build(self, kernels: Iterable[Kernel]) -> None:
+        """Compile and load what is not there yet, on several threads; CuPy keeps it on disk."""
+        wanted = [k for k in dict.fromkeys(kernels) if k not in self._functions]
+        if not wanted:
+            return
+        with ThreadPoolExecutor(min(len(wanted), os.cpu_count() or 1)) as pool:
+            self._functions.update(zip(wanted, pool.map(self._compiled, wanted), strict=True))
+
+    def _compiled(self, kernel: Kernel) -> Any:
+        with self.active():
+            module = self._cupy.RawModule(code=module_text([kernel]), options=OPTIONS)
+            function = module.get_function(kernel.name)
+            function.compile()
+            return function
+
+    def allocate(self, size: int) -> Buffer:
+        """Memory from CuPy's pool; what the pool keeps unused is given back before it fails."""
+        try:
+            pointer = self._cupy.cuda.alloc(size)
+        except self._cupy.cuda.memory.OutOfMemoryError:
+            self._cupy.get_default_memory_pool().free_all_blocks()
+            pointer = self._cupy.cuda.alloc(size)
+        return Memory(pointer, size)
+
+    def upload(self, array: Any) -> Buffer:
+        """An array's bytes on the device."""
+        flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        there = self._cupy.asarray(flat)
+        return Memory(there.data, flat.size)
+
+    def view(
+        self, buffer: Buffer, offset: int, shape: Sequence[int], strides: Sequence[int], dtype: Any
+    ) -> Any:
+        """A CuPy array over a buffer's bytes."""
+        assert isinstance(buffer, Memory)
+        return self._cupy.ndarray(
+            tuple(shape), dtype, memptr=buffer.pointer + offset, strides=tuple(strides)
+        )
+
+    def asarray(self, value: Any) -> Any:
+        """A CuPy array of this device, without a copy where that is what it is."""
+        if isinstance(value, self._cupy.ndarray) or hasattr(value, "__cuda_array_interface__"):
+            return self._cupy.asarray(value)
+        if self.owns(value):
+            return self._cupy.from_dlpack(value)
+        return self._cupy.asarray(np.asarray(value))
+
+    def owns(self, value: Any) -> bool:
+        """Whether a value lies in a CUDA device's memory."""
+        if hasattr(value, "__cuda_array_interface__"):
+            return True
+        place = getattr(value, "__dlpack_device__", None)
+        return place is not None and int(place()[0]) in _DLPACK_CUDA
+
+    def wait(self) -> None:
+        """Until the current stream's work is done."""
+        self._cupy.cuda.get_current_stream().synchronize()
+
+    def release(self) -> None:
+        """Give back what CuPy's pool keeps unused."""
+        self._cupy.get_default_memory_pool().free_all_blocks()
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> Any:
+        """A new CuPy array."""
+        return self._cupy.empty(tuple(shape), dtype)
+
+    def to_host(self, array: Any) -> Any:
+        """A NumPy copy; waits for the current stream."""
+        return self._cupy.asnumpy(self.asarray(array))
+
+    def address(self, array: Any) -> int:
+        """Where an array's first element lies."""
+        return int(array.data.ptr)
+
+    def launch(self, call: Call) -> None:
+        """Start a kernel on the current stream."""
+        self._functions[call.kernel](call.grid, (call.threads, 1, 1), call.arguments)
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None] | None:
+        """A graph of all that ``work`` starts; None where the driver will not record it."""
+        stream = self._cupy.cuda.Stream(non_blocking=True)
+        with stream:
+            stream.begin_capture()
+            try:
+                work()
+            finally:
+                try:
+                    graph = stream.end_capture()
+                except self._cupy.cuda.runtime.CUDARuntimeError:
+                    graph = None
+        return None if graph is None else _Start(graph)
+
+    def mark(self) -> Any:
+        """An event in the current stream."""
+        event = self._cupy.cuda.Event(disable_timing=True)
+        event.record()
+        return event
+
+    def follow(self, mark: Any) -> None:
+        """Let the current stream wait for an event."""
+        if mark is not None:
+            self._cupy.cuda.get_current_stream().wait_event(mark)
+
+    def measure(self, work: Callable[[], None], rounds: int) -> float:
+        """The median of the seconds that ``work`` takes, by events."""
+        cuda = self._cupy.cuda
+        work()
+        times = []
+        for _ in range(rounds):
+            start, end = cuda.Event(), cuda.Event()
+            start.record()
+            work()
+            end.record()
+            end.synchronize()
+            times.append(1e-3 * cuda.get_elapsed_time(start, end))
+        return float(statistics.median(times))
+
+
+_DLPACK_CUDA = frozenset({2, 13})  # kDLCUDA, kDLCUDAManaged of dlpack.h
+
+
+class _Start:
+    """Launches a graph on the current stream; keeps it alive."""
+
+    def __init__(self, graph: Any) -> None:
+        self._graph = graph
+
+    def __call__(self) -> None:
+        self._graph.launch()
+
+
+def facts(cupy: Any, number: int) -> Facts:
+    """What a device is."""
+    properties = cupy.cuda.runtime.getDeviceProperties(number)
+    name = properties["name"]
+    return Facts(
+        name.decode() if isinstance(name, bytes) else str(name),
+        (int(properties["major"]), int(properties["minor"])),
+        int(properties["multiProcessorCount"]),
+        int(properties["totalGlobalMem"]),
+    )

@@ -1,0 +1,116 @@
+"""What the backend asks of a device; CuPy's is one, the tests' emulator another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from netc.backends.cuda.source import Kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What decides between kernels.
+
+    Args:
+        name: the maker's name of the device.
+        capability: the compute capability, e.g. (9, 0).
+        processors: streaming multiprocessors.
+        memory: bytes of device memory.
+    """
+
+    name: str
+    capability: tuple[int, int]
+    processors: int
+    memory: int = 0
+
+
+class Buffer(Protocol):
+    """Device memory; it is given back when nothing refers to it any more."""
+
+    @property
+    def address(self) -> int:
+        """Where it starts on the device."""
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+
+
+class Call(NamedTuple):
+    """A kernel started with a grid, threads a block, and arguments: NumPy scalars."""
+
+    kernel: Kernel
+    grid: tuple[int, int, int]
+    threads: int
+    arguments: tuple[Any, ...]
+
+
+class Device(Protocol):
+    """A device, its memory, and the arrays that lie in it.
+
+    Arrays are those of the device's array library: CuPy's, in a run with a GPU.
+    """
+
+    @property
+    def facts(self) -> Facts:
+        """What it is."""
+
+    def active(self) -> AbstractContextManager[Any]:
+        """Makes it the current device of the thread meanwhile."""
+
+    def build(self, kernels: Iterable[Kernel]) -> None:
+        """Have the machine code of all of these ready."""
+
+    def allocate(self, size: int) -> Buffer:
+        """Uninitialised memory of ``size`` bytes.
+
+        Raises:
+            MemoryError: there is not as much.
+        """
+
+    def upload(self, array: Any) -> Buffer:
+        """A NumPy array's bytes, on the device."""
+
+    def view(
+        self, buffer: Buffer, offset: int, shape: Sequence[int], strides: Sequence[int], dtype: Any
+    ) -> Any:
+        """An array over a buffer's bytes from ``offset`` on, strides in bytes."""
+
+    def asarray(self, value: Any) -> Any:
+        """A value as an array on this device: without a copy where it is there already."""
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> Any:
+        """A new array in C order."""
+
+    def to_host(self, array: Any) -> Any:
+        """An array's values as a NumPy array, when all work before is done."""
+
+    def owns(self, value: Any) -> bool:
+        """Whether a value lies in device memory, so that results should too."""
+
+    def address(self, array: Any) -> int:
+        """Where an array's first element lies."""
+
+    def launch(self, call: Call) -> None:
+        """Start a kernel on the current stream."""
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None] | None:
+        """What starts all of ``work`` at once; None where it cannot be recorded."""
+
+    def wait(self) -> None:
+        """Until all work of the current stream is done."""
+
+    def release(self) -> None:
+        """Give back device memory that nothing uses."""
+
+    def mark(self) -> Any:
+        """A mark in the current stream, for :meth:`follow`."""
+
+    def follow(self, mark: Any) -> None:
+        """Let the current stream wait until a mark is reached."""
+
+    def measure(self, work: Callable[[], None], rounds: int) -> float:
+        """The median of the seconds that ``work`` takes on the device."""

@@ -1,0 +1,200 @@
+"""What emitters know: where values lie, the arrays, the device; and the step of last resort."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.backends import reference
+from netc.backends.cuda.chains import Chain, Target, chain_code
+from netc.backends.cuda.device import Facts
+from netc.backends.cuda.fallback import array_form, run_on_device, run_on_host
+from netc.backends.cuda.pixels import Arena, View, view_of
+from netc.backends.cuda.program import Argument, ArrayStep, Context, Launch, Steps
+from netc.backends.cuda.source import Code, Constant, Kernel
+from netc.ir.graph import Array, Graph, Node
+from netc.ops.fused import Bound
+from netc.plan.storage import BYTES, Storage
+
+THREADS = 256  # of a block, where a kernel does not care
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What products are computed in.
+
+    Args:
+        name: as the caller says it.
+        half: whether values and the products' weights are stored as float16.
+        matrix: 0 for float32 arithmetic, 1 for TF32 matrix units, 2 for those of float16.
+    """
+
+    name: str
+    half: bool
+    matrix: int
+
+    @property
+    def item(self) -> int:
+        """Bytes of a stored element."""
+        return 2 if self.half else 4
+
+    @property
+    def kind(self) -> type[np.float32] | type[np.float16]:
+        """The stored elements' type."""
+        return np.float16 if self.half else np.float32
+
+    @property
+    def text(self) -> str:
+        """The stored elements' type in kernels."""
+        return "half_t" if self.half else "float"
+
+
+PRECISIONS = {
+    "float32": Precision("float32", False, 0),
+    "tf32": Precision("tf32", False, 1),
+    "fp16": Precision("fp16", True, 2),
+}
+
+
+@dataclass(frozen=True)
+class Emission:
+    """One graph being made into steps.
+
+    Args:
+        graph: after all passes.
+        views: where each value lies, in elements.
+        facts: the device.
+        precision: of products and stored values.
+        exact: no algorithm that changes the order of sums within a window.
+        choices: what the tuner found: a product's key -> its candidate's number.
+    """
+
+    graph: Graph
+    views: Mapping[str, View]
+    facts: Facts
+    precision: Precision = PRECISIONS["float32"]
+    exact: bool = False
+    choices: Mapping[str, Any] | None = None
+
+    def view(self, value: str) -> View:
+        """Where a value lies."""
+        return self.views[value]
+
+    def place(self, value: str) -> Arena:
+        """Where a value starts."""
+        return self.views[value].place
+
+    def array(self, parameter: str) -> Array:
+        """A trained array."""
+        return reference.parameter_array(self.graph, parameter)
+
+    def arrays(self, node: Node) -> list[Array]:
+        """A node's trained arrays."""
+        return [self.array(name) for name in node.parameters]
+
+    def stored(self, array: NDArray[Any]) -> NDArray[Any]:
+        """An array as the kernels of products read it."""
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(array, self.precision.kind)
+
+    def kernel(
+        self, template: str, constants: Mapping[str, Constant], code: Code | None = None
+    ) -> Kernel:
+        """A kernel over stored values."""
+        types = (("value_t", self.precision.text),)
+        return Kernel(template, tuple(constants.items()), types, code)
+
+    def chain(self) -> Chain:
+        """A chain without stages."""
+        return Chain(self.graph, self.views)
+
+    def target(
+        self, value: str, stages: Sequence[Bound] = (), bias: NDArray[Any] | None = None
+    ) -> Target:
+        """An output, the bias of the product that makes it, and the stages after that."""
+        return Target(self.view(value), self.graph.shape(value), tuple(stages), bias)
+
+
+# None where the emitter has no kernel for such a node.
+Emitter = Callable[[Emission, Node], Steps | None]
+
+
+def blocks(count: int, each: int = THREADS) -> tuple[int, int, int]:
+    """A grid that walks over ``count`` elements."""
+    return (max(1, min(-(-count // each), 1 << 20)), 1, 1)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """A kernel's epilogue: code, its arguments, and what it reads and writes."""
+
+    code: Code
+    arguments: tuple[Argument, ...]
+    reads: tuple[View, ...]
+    writes: tuple[View, ...]
+
+
+def ending(emission: Emission, targets: Sequence[Target]) -> Ending:
+    """The epilogue of a kernel with these outputs."""
+    chain = emission.chain()
+    code, arguments = chain_code(chain, targets)
+    return Ending(code, arguments, tuple(chain.reads), tuple(t.view for t in targets))
+
+
+def element_launch(
+    emission: Emission,
+    name: str,
+    template: str,
+    constants: Mapping[str, Constant],
+    arguments: Sequence[Argument],
+    count: int,
+    reads: Sequence[View],
+    writes: Sequence[View] = (),
+    end: Ending | None = None,
+) -> Steps:
+    """A kernel of which each thread makes an element at a time; nothing where there are none."""
+    if count == 0:
+        return []
+    kernel = emission.kernel(template, constants, end.code if end else None)
+    tail = end.arguments if end else ()
+    return [
+        Launch(
+            name,
+            kernel,
+            blocks(count),
+            THREADS,
+            (*arguments, *tail),
+            (*reads, *(end.reads if end else ())),
+            (*writes, *(end.writes if end else ())),
+        )
+    ]
+
+
+def fallback_step(emission: Emission, node: Node) -> Steps:
+    """A node run by its op's definition: on the device where it is written for it, or the host."""
+    on_device = array_form(node)
+    run = run_on_device if on_device else run_on_host
+    graph, views = emission.graph, emission.views
+
+    def step(context: Context) -> None:
+        run(context, graph, node, views)
+
+    return [ArrayStep(node.name, step, host=not on_device)]
+
+
+def storage_views(graph: Graph, storage: Storage) -> Mapping[str, View]:
+    """Where each value lies, in elements from the arena's start."""
+    views = {}
+    for value, inside in storage.places.items():
+        start = Arena(storage.arena.offsets.get(inside.root, 0) // BYTES)
+        own = view_of(graph.shape(value), start)
+        whole = view_of(graph.shape(inside.root), start)
+        if inside.root == value or whole.c == own.c:
+            views[value] = own
+        else:
+            views[value] = whole.channels(inside.channels, inside.channels + own.c)
+    return views

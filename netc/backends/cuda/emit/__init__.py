@@ -1,0 +1,1 @@
+"""Nodes to steps: one file a family of kernels."""

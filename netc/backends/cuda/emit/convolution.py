@@ -1,0 +1,130 @@
+"""Convolutions: alone, with what follows them, and several of one input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from netc.backends.cuda.chains import Target
+from netc.backends.cuda.emission import Emission, element_launch, ending
+from netc.backends.cuda.emit.elementwise import run_chain, split_stages
+from netc.backends.cuda.products import Product, pixel_taps, product_steps, taps_first
+from netc.backends.cuda.program import Steps
+from netc.ir.graph import Array, Node
+from netc.ir.types import Shape
+from netc.ops.convolution import ConvolutionParams, convolution_axes
+from netc.ops.fused import Bound, bind_stages
+from netc.ops.siblings import branch_parameters
+from netc.ops.window import Axis
+from netc.passes.epilogue import chain_of
+
+
+def emit_convolution(emission: Emission, node: Node) -> Steps | None:
+    """A convolution over pixels, of one value or each of several."""
+    first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
+    params: ConvolutionParams = first.stage.params
+    shape = emission.graph.shape(first.inputs[0])
+    if not over_pixels(params, shape):
+        return None
+    mine, rest = split_stages(emission, node, stages)
+    weight, bias = product_arrays(emission, first)
+    steps: Steps = []
+    for x, y in zip(first.inputs, node.outputs, strict=True):
+        target = emission.target(y, mine, bias)
+        steps += _convolve(emission, node.name, x, target, params, weight)
+    return steps + run_chain(emission, node, node.outputs[0], rest)
+
+
+def over_pixels(params: ConvolutionParams, shape: Shape) -> bool:
+    """Whether it is a convolution over height and width."""
+    return len(shape) == 4 and params.axis in (1, -3)
+
+
+def product_arrays(emission: Emission, bound: Bound) -> tuple[Array, Array | None]:
+    """A product's weights and bias."""
+    weight, *bias = (emission.array(name) for name in bound.parameters)
+    return weight, bias[0] if bias else None
+
+
+def _convolve(
+    emission: Emission, name: str, x: str, target: Target, params: ConvolutionParams, weight: Array
+) -> Steps:
+    y, x_axis = convolution_axes(params, emission.graph.shape(x))
+    if weight.shape[1] == 1 and params.group > 1:
+        return _depthwise(emission, name, x, target, params, (y, x_axis), weight)
+    product = Product(
+        name,
+        emission.view(x),
+        (target,),
+        taps_first(weight),
+        _taps(y, x_axis),
+        (y.stride, x_axis.stride),
+        params.group,
+    )
+    return product_steps(emission, product)
+
+
+def _taps(y: Axis, x: Axis) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
+    return pixel_taps((y.kernel, x.kernel), (y.pad, x.pad), (y.dilation, x.dilation))
+
+
+def axis_constants(axes: Sequence[Axis]) -> dict[str, int | bool]:
+    """A window as constants of a kernel."""
+    found: dict[str, int | bool] = {}
+    for axis, letter in zip(axes, "YX", strict=True):
+        found |= {
+            f"KERNEL_{letter}": axis.kernel,
+            f"STRIDE_{letter}": axis.stride,
+            f"PAD_{letter}": axis.pad,
+            f"DILATION_{letter}": axis.dilation,
+        }
+    return found
+
+
+def _depthwise(
+    emission: Emission,
+    name: str,
+    value: str,
+    target: Target,
+    params: ConvolutionParams,
+    axes: Sequence[Axis],
+    weight: Array,
+) -> Steps:
+    """Each output channel sees one input channel."""
+    x, y = emission.view(value), target.view
+    constants = axis_constants(axes) | {"MULTIPLIER": params.num_output // params.group}
+    stored = emission.stored(weight.reshape(len(weight), -1).T)
+    count = y.pixels * y.c
+    arguments = (x.place, stored, x.ld, y.c, x.h, x.w, y.h, y.w, count)
+    end = ending(emission, [target])
+    return element_launch(emission, name, "depthwise", constants, arguments, count, [x], end=end)
+
+
+def emit_siblings(emission: Emission, node: Node) -> Steps | None:
+    """1x1 convolutions of one input as one product, each with an output and epilogue of its own."""
+    shape = emission.graph.shape(node.inputs[0])
+    targets, weights = [], []
+    params: ConvolutionParams | None = None
+    branches = branch_parameters(node.params, node.parameters)
+    for value, (chain, names) in zip(node.outputs, branches, strict=True):
+        first, *stages = bind_stages(chain, node.inputs, names)
+        single = Node(node.name, node.op, None, node.inputs, (value,))
+        mine, rest = split_stages(emission, single, stages)
+        if rest:
+            return None
+        params = first.stage.params
+        weight, bias = product_arrays(emission, first)
+        weights.append(taps_first(weight))
+        targets.append(emission.target(value, mine, bias))
+    assert params is not None
+    y, x_axis = convolution_axes(params, shape)
+    product = Product(
+        node.name,
+        emission.view(node.inputs[0]),
+        tuple(targets),
+        np.concatenate(weights),
+        _taps(y, x_axis),
+        (y.stride, x_axis.stride),
+    )
+    return product_steps(emission, product)

@@ -1,0 +1,117 @@
+"""Chains of elementwise layers, each one kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import takewhile
+
+from netc.backends.cuda.chains import supported
+from netc.backends.cuda.emission import (
+    Emission,
+    element_launch,
+    ending,
+    fallback_step,
+)
+from netc.backends.cuda.program import Steps
+from netc.ir.graph import Node
+from netc.ops.catalog import CATALOG
+from netc.ops.fused import Bound, Stage, bind_stages
+from netc.passes.epilogue import chain_of
+
+
+def emit_chain(emission: Emission, node: Node) -> Steps | None:
+    """A chain that begins with an elementwise layer."""
+    first, *rest = bind_stages(chain_of(node), node.inputs, node.parameters)
+    if first.inputs[0] in emission.graph.values and _widens(emission, node, first):
+        return None
+    return run_chain(emission, node, first.inputs[0], [opened(first, 0), *rest])
+
+
+def _widens(emission: Emission, node: Node, first: Bound) -> bool:
+    """Whether the first bottom has not the output's shape."""
+    graph = emission.graph
+    return graph.shape(first.inputs[0]) != graph.shape(node.outputs[0])
+
+
+def opened(first: Bound, position: int) -> Bound:
+    """A first stage as one that takes the chain's value at one of its bottoms."""
+    others = [*first.inputs[:position], *first.inputs[position + 1 :]]
+    stage = replace(first.stage, position=position, inputs=len(others))
+    return Bound(stage, others, first.parameters)
+
+
+def emit_axpy(emission: Emission, node: Node) -> Steps | None:
+    """A factor for each channel of each item, times one value, plus another."""
+    first, *rest = bind_stages(chain_of(node), node.inputs, node.parameters)
+    return run_chain(emission, node, first.inputs[1], [opened(first, 1), *rest])
+
+
+def emit_identity(emission: Emission, node: Node) -> Steps | None:
+    """A layer that gives back what it reads, once or several times."""
+    graph = emission.graph
+    shape = graph.shape(node.inputs[0])
+    identity = CATALOG[node.op].identity
+    if node.op != "Split" and (identity is None or not identity(node.params, (shape,))):
+        return None
+    steps: Steps = []
+    for value in node.outputs:
+        single = replace(node, outputs=(value,))
+        steps += run_chain(emission, single, node.inputs[0], [])
+    return steps
+
+
+def run_chain(emission: Emission, node: Node, value: str, stages: Sequence[Bound]) -> Steps:
+    """Stages over a value, into the node's output: in as few kernels as can be."""
+    steps: Steps = []
+    rest = list(stages)
+    output = node.outputs[0]
+    source = value
+    while rest or source != output:
+        mine = list(takewhile(lambda bound: _has_code(emission, node, bound), rest))
+        del rest[: len(mine)]
+        if mine or not rest:
+            steps += _chain_launch(emission, node, source, mine)
+        else:
+            steps += fallback_step(emission, single_node(node, source, rest.pop(0)))
+        source = output
+    return steps
+
+
+def _has_code(emission: Emission, node: Node, bound: Bound) -> bool:
+    shape = emission.graph.shape(node.outputs[0])
+    return supported(bound, (shape,) * (1 + len(bound.inputs)))
+
+
+def single_node(node: Node, value: str, bound: Bound) -> Node:
+    """A stage as a node of its own, from a value to the chain's output."""
+    stage: Stage = bound.stage
+    inputs = [*bound.inputs[: stage.position], value, *bound.inputs[stage.position :]]
+    return Node(
+        node.name, stage.op, stage.params, tuple(inputs), node.outputs, tuple(bound.parameters)
+    )
+
+
+def split_stages(
+    emission: Emission, node: Node, stages: Sequence[Bound]
+) -> tuple[list[Bound], list[Bound]]:
+    """The stages that a kernel's epilogue takes, and those from the first that it cannot."""
+    mine = list(takewhile(lambda bound: _has_code(emission, node, bound), stages))
+    return mine, list(stages[len(mine) :])
+
+
+def _chain_launch(emission: Emission, node: Node, value: str, stages: Sequence[Bound]) -> Steps:
+    x = emission.view(value)
+    output = node.outputs[0]
+    end = ending(emission, [emission.target(output, stages)])
+    arguments = (x.place, x.ld, x.c, x.count)
+    return element_launch(
+        emission,
+        node.name,
+        "chain",
+        {"READS": True},
+        arguments,
+        x.count,
+        [x],
+        end=end,
+    )

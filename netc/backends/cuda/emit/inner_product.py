@@ -1,0 +1,72 @@
+"""Inner products: convolutions of one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from netc.backends.cuda.chains import Target
+from netc.backends.cuda.emission import Emission
+from netc.backends.cuda.emit.convolution import product_arrays
+from netc.backends.cuda.emit.elementwise import run_chain, split_stages
+from netc.backends.cuda.pixels import View, dense, has_channels
+from netc.backends.cuda.products import Product, product_steps
+from netc.backends.cuda.program import Steps
+from netc.ir.graph import Array, Node
+from netc.ir.types import Shape, canonical_axis, count
+from netc.ops.fused import Bound, bind_stages
+from netc.passes.epilogue import chain_of
+
+_HERE = np.zeros((1, 2), np.int32)  # the only tap
+
+
+def emit_inner_product(emission: Emission, node: Node) -> Steps | None:
+    """An inner product with what follows it; None where its vectors are scattered in memory."""
+    first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
+    params, value = first.stage.params, first.inputs[0]
+    shape = emission.graph.shape(value)
+    axis = canonical_axis(params.axis, len(shape))
+    x = _rows(emission.view(value), shape, axis)
+    if x is None:
+        return None
+    weight, bias = product_arrays(emission, first)
+    matrix = _stored_order(weight.T if params.transpose else weight, shape, axis)
+    mine, rest = split_stages(emission, node, stages)
+    output = node.outputs[0]
+    target = _target(emission, output, mine, bias, x.n)
+    steps = product_steps(emission, Product(node.name, x, (target,), matrix, _HERE))
+    return steps + run_chain(emission, node, output, rest)
+
+
+def _rows(view: View, shape: Shape, axis: int) -> View | None:
+    """The vectors as pixels of many channels, where each lies in one piece."""
+    rows, length = count(shape, 0, axis), count(shape, axis)
+    if len(shape) == 2 and axis == 1:
+        return view
+    if len(shape) == 4 and axis == 1 and shape[2:] == (1, 1):
+        return view
+    if (has_channels(shape) and axis > 1) or (has_channels(shape) and view.ld != view.c):
+        return None
+    return dense(view.place, rows, 1, 1, length)
+
+
+def _stored_order(matrix: Array, shape: Shape, axis: int) -> Array:
+    """The matrix with its columns in the order in which the vectors' elements are stored."""
+    if len(shape) != 4:
+        return np.ascontiguousarray(matrix)
+    axes = list(range(1, 1 + len(shape) - axis))
+    channels = axes.pop(1 - axis)
+    split = matrix.reshape(len(matrix), *shape[axis:])
+    return np.ascontiguousarray(split.transpose(0, *axes, channels)).reshape(matrix.shape)
+
+
+def _target(
+    emission: Emission, output: str, stages: Sequence[Bound], bias: Array | None, rows: int
+) -> Target:
+    """The output as pixels of its channels, whatever its axes."""
+    whole = emission.target(output, stages, bias)
+    if has_channels(whole.shape):
+        return whole
+    pixels = dense(whole.view.place, rows, 1, 1, whole.view.c // max(1, rows))
+    return Target(pixels, whole.shape, whole.stages, bias)

@@ -1,0 +1,52 @@
+"""The GPU backend's kernels by op. An op that is not here runs by its definition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from netc.backends.cuda.chains import RULES
+from netc.backends.cuda.emission import Emission, Emitter, fallback_step
+from netc.backends.cuda.emit.convolution import emit_convolution, emit_siblings
+from netc.backends.cuda.emit.deconvolution import emit_deconvolution
+from netc.backends.cuda.emit.elementwise import emit_axpy, emit_chain, emit_identity
+from netc.backends.cuda.emit.inner_product import emit_inner_product
+from netc.backends.cuda.emit.moves import emit_concat, emit_gather, emit_reshape, emit_slice
+from netc.backends.cuda.emit.normalization import emit_lrn, emit_softmax
+from netc.backends.cuda.emit.pooling import emit_pooling
+from netc.backends.cuda.program import Steps
+from netc.ir.graph import Node
+from netc.ops.fused import NAME as FUSED
+from netc.ops.siblings import NAME as SIBLINGS
+
+# By the first stage's op for a fused chain.
+EMITTERS: Mapping[str, Emitter] = {
+    **{op: emit_chain for op in RULES},
+    "Axpy": emit_axpy,
+    "Concat": emit_concat,
+    "Convolution": emit_convolution,
+    "Crop": emit_gather,
+    "Deconvolution": emit_deconvolution,
+    "Dropout": emit_identity,
+    "Flatten": emit_reshape,
+    "Im2col": emit_gather,
+    "InnerProduct": emit_inner_product,
+    "LRN": emit_lrn,
+    "Permute": emit_gather,
+    "Pooling": emit_pooling,
+    "Reorg": emit_gather,
+    "Reshape": emit_reshape,
+    "ShuffleChannel": emit_gather,
+    SIBLINGS: emit_siblings,
+    "Slice": emit_slice,
+    "Softmax": emit_softmax,
+    "Split": emit_identity,
+    "Tile": emit_gather,
+}
+
+
+def emit(emission: Emission, node: Node) -> Steps:
+    """A node's steps."""
+    op = node.params.stages[0].op if node.op == FUSED else node.op
+    emitter = EMITTERS.get(op)
+    steps = None if emitter is None else emitter(emission, node)
+    return fallback_step(emission, node) if steps is None else steps

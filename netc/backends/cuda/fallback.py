@@ -1,0 +1,78 @@
+"""Nodes without a kernel, run by their ops' definitions on stored values seen as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from netc.backends import reference
+from netc.backends.cuda.pixels import View
+from netc.backends.cuda.program import Context
+from netc.ir.graph import Graph, Node
+from netc.ops.fused import NAME as FUSED
+from netc.ops.siblings import NAME as SIBLINGS
+
+# Ops whose definitions need NumPy itself; all others take the arrays of any library.
+HOST_ONLY = frozenset({"Python", "DetectionOutput", "PriorBox", "Proposal"})
+
+
+def ops_of(node: Node) -> Iterator[str]:
+    """A node's layer types, those of a chain one by one."""
+    if node.op == FUSED:
+        yield from (stage.op for stage in node.params.stages)
+    elif node.op == SIBLINGS:
+        yield from (stage.op for branch in node.params.branches for stage in branch.stages)
+    else:
+        yield node.op
+
+
+def array_form(node: Node) -> bool:
+    """Whether a node's definition runs on device arrays."""
+    return HOST_ONLY.isdisjoint(ops_of(node))
+
+
+def seen(context: Context, graph: Graph, value: str, view: View) -> Any:
+    """A stored value as an array of its own shape, in place."""
+    shape = graph.shape(value)
+    if len(shape) == 4:
+        return context.array(view)
+    if len(shape) == 2:
+        return context.array(view)[:, :, 0, 0]
+    return context.flat(view, shape)
+
+
+def run_on_device(context: Context, graph: Graph, node: Node, views: Mapping[str, View]) -> None:
+    """Run a node on the device's arrays."""
+    inputs = [_copied(context, graph, v, views[v]) for v in node.inputs]
+    weights = [context.constants.weight(graph, name) for name in node.parameters]
+    _put(context, graph, node, views, reference.run_definition(node, inputs, weights))
+
+
+def _copied(context: Context, graph: Graph, value: str, view: View) -> Any:
+    """A stored value in C order and float32; an output may lie where an input does."""
+    array = seen(context, graph, value, view)
+    return array.astype(np.float32, order="C", copy=True)
+
+
+def _put(
+    context: Context,
+    graph: Graph,
+    node: Node,
+    views: Mapping[str, View],
+    results: Sequence[Any],
+) -> None:
+    for value, result in zip(node.outputs, results, strict=True):
+        seen(context, graph, value, views[value])[...] = result
+
+
+def run_on_host(context: Context, graph: Graph, node: Node, views: Mapping[str, View]) -> None:
+    """Run a node on the host."""
+    device = context.device
+    inputs = [
+        np.ascontiguousarray(device.to_host(_copied(context, graph, v, views[v])), dtype=np.float32)
+        for v in node.inputs
+    ]
+    results = [device.asarray(result) for result in reference.run_node(graph, node, inputs)]
+    _put(context, graph, node, views, results)

@@ -1,0 +1,1 @@
+"""CUDA C++ texts; :mod:`netc.backends.cuda.source` makes kernels of them."""

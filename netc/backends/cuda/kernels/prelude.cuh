@@ -1,0 +1,134 @@
+// What every kernel uses. The same text is compiled by NVRTC for a device and, by the tests, as
+// C++ for the processor; the emulator then defines what is in the first part itself.
+
+#ifndef NETC_EMULATED
+
+#define KERNEL extern "C" __global__ void
+#define DEVICE static __device__ __forceinline__
+#define SHARED(type, name, count) __shared__ __align__(16) type name[count]
+
+struct half_t {
+    unsigned short bits;
+};
+
+DEVICE float half_to_float(unsigned short bits) {
+    float value;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+    return value;
+}
+
+DEVICE unsigned short float_to_half(float value) {
+    unsigned short bits;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    return bits;
+}
+
+// Copies BYTES from device memory to shared memory, zeros where `valid` is false. The copy is under
+// way until `copies_done`; before sm_80 it is done at once.
+template <int BYTES>
+DEVICE void copy_async(void* shared, const void* global, bool valid) {
+#if __CUDA_ARCH__ >= 800
+    unsigned place = (unsigned)__cvta_generic_to_shared(shared);
+    int size = valid ? BYTES : 0;
+    if constexpr (BYTES == 16) {
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(place), "l"(global),
+                     "r"(size)
+                     : "memory");
+    } else if constexpr (BYTES == 4) {
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(place), "l"(global),
+                     "r"(size)
+                     : "memory");
+    } else {
+        *(unsigned short*)shared = valid ? *(const unsigned short*)global : (unsigned short)0;
+    }
+#else
+    if constexpr (BYTES == 16) {
+        *(uint4*)shared = valid ? *(const uint4*)global : make_uint4(0, 0, 0, 0);
+    } else if constexpr (BYTES == 4) {
+        *(unsigned*)shared = valid ? *(const unsigned*)global : 0u;
+    } else {
+        *(unsigned short*)shared = valid ? *(const unsigned short*)global : (unsigned short)0;
+    }
+#endif
+}
+
+// Ends a group of copies.
+DEVICE void copies_end() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+// Waits until at most LATER of this thread's newest groups are under way.
+template <int LATER>
+DEVICE void copies_wait() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_group %0;" ::"n"(LATER) : "memory");
+#endif
+}
+
+// d += a * b for the 16x8 tile of a warp: PTX ISA, mma.m16n8k8 (TF32) and mma.m16n8k16 (F16).
+DEVICE void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+#if __CUDA_ARCH__ >= 800
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
+        "{%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#endif
+}
+
+DEVICE void mma_f16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+#if __CUDA_ARCH__ >= 800
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
+        "{%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#endif
+}
+
+// The bits of a float rounded to TF32.
+DEVICE unsigned to_tf32(float value) {
+    unsigned bits = 0;
+#if __CUDA_ARCH__ >= 800
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(value));
+#endif
+    return bits;
+}
+
+#endif  // NETC_EMULATED
+
+// Walks over `count` elements with all threads of the grid.
+#define FOR_EACH(i, count)                                                                       \
+    for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < (unsigned)(count);              \
+         i += gridDim.x * blockDim.x)
+
+#define LOWEST (-3.402823466e+38f)
+
+DEVICE float load(const float* p) { return *p; }
+DEVICE float load(const half_t* p) { return half_to_float(p->bits); }
+DEVICE void store(float* p, float value) { *p = value; }
+DEVICE void store(half_t* p, float value) { p->bits = float_to_half(value); }
+
+DEVICE float4 load4(const float* p) { return *(const float4*)p; }
+DEVICE float4 load4(const half_t* p) {
+    ushort4 v = *(const ushort4*)p;
+    return make_float4(half_to_float(v.x), half_to_float(v.y), half_to_float(v.z),
+                       half_to_float(v.w));
+}
+
+// Caffe's logistic function, by tanh, which cannot overflow (sigmoid_layer.cpp).
+DEVICE float sigmoid(float x) { return 0.5f * tanhf(0.5f * x) + 0.5f; }
+
+// max(x, 0) + slope * min(x, 0): a slope of 0 makes NaN of minus infinity, as Caffe does.
+DEVICE float leaky(float x, float slope) { return x > 0.0f ? x : slope * x; }
+
+// As std::max with its arguments turned around: a NaN in `b` is kept, one in `a` is not.
+DEVICE float larger(float a, float b) { return a > b ? a : b; }
+
+// At most `top`; NaN stays.
+DEVICE float smaller(float x, float top) { return x > top ? top : x; }
+
+DEVICE float clipped(float x, float low, float high) {
+    float below = high < x ? high : x;
+    return low < below ? below : low;
+}

@@ -1,0 +1,263 @@
+"""Programs: steps over one arena on a device, and the contexts that run them.
+
+A :class:`Launch` is a kernel with a grid and arguments; places among the arguments become addresses
+when a context is made. An :class:`ArrayStep` is anything else: it is called between launches with
+the context, which shows values as arrays. A program is immutable and shared; a context has an
+arena of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.backends.cuda.device import Buffer, Call, Device
+from netc.backends.cuda.pixels import Arena, View
+from netc.backends.cuda.source import Kernel
+from netc.backends.reference import parameter_array
+from netc.ir.graph import Graph
+
+ALIGNMENT = 256  # bytes; what device memory allocators give
+
+
+class Workspace(NamedTuple):
+    """A place in the memory that a step has while it runs, ``offset`` bytes from its start."""
+
+    offset: int = 0
+
+
+class Tickets(NamedTuple):
+    """The step's counters, which are 0 before and after it."""
+
+
+class Wide(NamedTuple):
+    """A 64-bit integer."""
+
+    value: int
+
+
+Argument = int | float | Arena | Workspace | Tickets | Wide | NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Launch:
+    """A kernel, started once.
+
+    Args:
+        name: the layer's name.
+        kernel: what to run.
+        grid: blocks.
+        threads: of a block.
+        arguments: int (32 bits), float (float32), :class:`Wide`, a place, or a NumPy array, which
+            is uploaded once for the program.
+        reads: values it reads.
+        writes: values it writes.
+        workspace: bytes of memory it needs while it runs.
+        tickets: counters it needs.
+    """
+
+    name: str
+    kernel: Kernel
+    grid: tuple[int, int, int]
+    threads: int
+    arguments: tuple[Argument, ...]
+    reads: tuple[View, ...] = ()
+    writes: tuple[View, ...] = ()
+    workspace: int = 0
+    tickets: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArrayStep:
+    """A step done by array operations, or on the host."""
+
+    name: str
+    function: Callable[[Context], None]
+    host: bool = False
+
+
+Step = Launch | ArrayStep
+Steps = list[Step]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Steps in order.
+
+    Args:
+        steps: in order.
+        arena: bytes of the arena.
+        item: bytes of an element.
+    """
+
+    steps: tuple[Step, ...]
+    arena: int
+    item: int = 4
+
+    @property
+    def launches(self) -> tuple[Launch, ...]:
+        """The kernels among the steps."""
+        return tuple(s for s in self.steps if isinstance(s, Launch))
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """All kernels, each once."""
+        return tuple(dict.fromkeys(launch.kernel for launch in self.launches))
+
+    @property
+    def workspace(self) -> int:
+        """Bytes of the workspace that the steps share."""
+        return max((launch.workspace for launch in self.launches), default=0)
+
+    @property
+    def tickets(self) -> int:
+        """Counters of all steps."""
+        return sum(launch.tickets for launch in self.launches)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of device memory that a context takes."""
+        return self.arena + self.workspace + 4 * self.tickets
+
+
+class Constants:
+    """The arrays of a program's arguments on a device, each uploaded once."""
+
+    def __init__(self, device: Device, program: Program) -> None:
+        self._device = device
+        self._buffers: dict[int, Buffer] = {}
+        self._weights: dict[str, Any] = {}
+        self._kept: list[NDArray[Any]] = []  # so that no id is used again
+        self.size = 0
+        for launch in program.launches:
+            for argument in launch.arguments:
+                if isinstance(argument, np.ndarray) and id(argument) not in self._buffers:
+                    self._buffers[id(argument)] = device.upload(argument)
+                    self._kept.append(argument)
+                    self.size += argument.nbytes
+
+    def address(self, array: NDArray[Any]) -> int:
+        """Where an array lies on the device."""
+        return self._buffers[id(array)].address
+
+    def weight(self, graph: Graph, name: str) -> Any:
+        """A trained array as the device's library has it, for definitions."""
+        if name not in self._weights:
+            self._weights[name] = self._device.asarray(parameter_array(graph, name))
+        return self._weights[name]
+
+
+@dataclass(eq=False)
+class Context:
+    """A program bound to memory of its own. One call at a time may use it.
+
+    Args:
+        program: what to run.
+        device: where.
+        constants: the program's arrays on the device.
+        graph: whether steps are recorded and started together.
+    """
+
+    program: Program
+    device: Device
+    constants: Constants
+    graph: bool = True
+    mark: Any = None
+    _segments: list[Callable[[], None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        program, device = self.program, self.device
+        self._arena = device.allocate(max(program.arena, ALIGNMENT))
+        self._workspace = device.allocate(max(program.workspace, ALIGNMENT))
+        self._tickets = device.upload(np.zeros(max(program.tickets, 1), np.uint32))
+        self.calls = self._bound()
+
+    def _bound(self) -> list[Call | ArrayStep]:
+        calls: list[Call | ArrayStep] = []
+        tickets = 0
+        for step in self.program.steps:
+            if isinstance(step, ArrayStep):
+                calls.append(step)
+                continue
+            counters = self._tickets.address + 4 * tickets
+            arguments = tuple(self._argument(a, counters) for a in step.arguments)
+            calls.append(Call(step.kernel, step.grid, step.threads, arguments))
+            tickets += step.tickets
+        return calls
+
+    def _argument(self, argument: Argument, counters: int) -> Any:
+        match argument:
+            case Arena(offset):
+                return np.uint64(self._arena.address + self.program.item * offset)
+            case Workspace(offset):
+                return np.uint64(self._workspace.address + offset)
+            case Tickets():
+                return np.uint64(counters)
+            case Wide(value):
+                return np.int64(value)
+            case np.ndarray():
+                return np.uint64(self.constants.address(argument))
+            case float():
+                return np.float32(argument)
+        return np.int32(argument)
+
+    def address(self, view: View) -> int:
+        """Where a value lies on the device."""
+        return self._arena.address + self.program.item * view.place.offset
+
+    def array(self, view: View) -> Any:
+        """A value as an array of shape (n, c, h, w) of the device's library, in place."""
+        item = self.program.item
+        row = item * view.ld * view.w
+        strides = (row * view.h, item, row, item * view.ld)
+        return self._view(view, (view.n, view.c, view.h, view.w), strides)
+
+    def flat(self, view: View, shape: Sequence[int]) -> Any:
+        """A value that lies in C order, as an array of its own shape, in place."""
+        strides = [self.program.item * math.prod(shape[i + 1 :]) for i in range(len(shape))]
+        return self._view(view, shape, strides)
+
+    def _view(self, view: View, shape: Sequence[int], strides: Sequence[int]) -> Any:
+        kind = np.float32 if self.program.item == 4 else np.float16
+        offset = self.program.item * view.place.offset
+        return self.device.view(self._arena, offset, shape, strides, kind)
+
+    def run(self) -> None:
+        """Run all steps on the current stream; the first time one by one, then from graphs."""
+        if self._segments:
+            for start in self._segments:
+                start()
+            return
+        for call in self.calls:
+            self._start(call)
+        self._segments = self._recorded() if self.graph else [self._start_all]
+
+    def _start(self, call: Call | ArrayStep) -> None:
+        if isinstance(call, Call):
+            self.device.launch(call)
+        else:
+            call.function(self)
+
+    def _start_all(self) -> None:
+        for call in self.calls:
+            self._start(call)
+
+    def _recorded(self) -> list[Callable[[], None]]:
+        """Kernels in a row as one graph; what cannot be recorded is started one by one."""
+        segments: list[Callable[[], None]] = []
+        for is_call, group in groupby(self.calls, lambda c: isinstance(c, Call)):
+            calls = list(group)
+
+            def start(calls: list[Call | ArrayStep] = calls) -> None:
+                for call in calls:
+                    self._start(call)
+
+            recorded = self.device.record(start) if is_call and len(calls) > 1 else None
+            segments.append(recorded or start)
+        return segments

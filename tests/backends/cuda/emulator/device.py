@@ -1,0 +1,172 @@
+"""A device that is the processor: kernels are compiled as C++, memory is NumPy's."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netc.backends.cuda.device import Buffer, Call, Facts
+from netc.backends.cuda.source import Kernel, module_text
+from netc.cache import cache_dir, content_key
+from tests.backends.cuda.emulator import arrays
+
+SHIM = Path(__file__).resolve().parent / "shim.h"
+COMPILER = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
+FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-w", "-U_FORTIFY_SOURCE", "-fno-strict-aliasing")
+
+
+class Memory:
+    """Bytes at a multiple of 256, with guards of NaN around them."""
+
+    def __init__(self, size: int) -> None:
+        self._raw = np.full(size + 1024, 0xFF, np.uint8)
+        start = -self._raw.ctypes.data % 256 + 256
+        self.bytes = self._raw[start : start + size]
+        self.size = size
+        self._edges = (self._raw[:start], self._raw[start + size :])
+
+    @property
+    def address(self) -> int:
+        return int(self.bytes.ctypes.data)
+
+    def check(self) -> None:
+        """Nothing may have been written before or after it."""
+        for edge in self._edges:
+            assert (edge == 0xFF).all(), "a kernel wrote outside its memory"
+
+
+class EmulatedDevice:
+    """Runs kernels in a chosen order of threads: 0 forward, 1 backward, 2 shuffled."""
+
+    def __init__(self, order: int = 0, processors: int = 8) -> None:
+        self.facts = Facts("emulator", (9, 0), processors, 1 << 30)
+        self.order = order
+        self.launches = 0
+        self._memory: list[Memory] = []
+
+    def active(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def build(self, kernels: Iterable[Kernel]) -> None:
+        build(kernels)
+
+    def allocate(self, size: int) -> Buffer:
+        memory = Memory(size)
+        self._memory.append(memory)
+        return memory
+
+    def upload(self, array: Any) -> Buffer:
+        memory = self.allocate(array.nbytes)
+        assert isinstance(memory, Memory)
+        memory.bytes[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        return memory
+
+    def view(
+        self, buffer: Buffer, offset: int, shape: Sequence[int], strides: Sequence[int], dtype: Any
+    ) -> Any:
+        assert isinstance(buffer, Memory)
+        last = sum(max(0, n - 1) * s for n, s in zip(shape, strides, strict=True))
+        if all(shape):
+            assert 0 <= offset and offset + last + np.dtype(dtype).itemsize <= buffer.size
+        start = buffer.bytes[offset:] if all(shape) else np.zeros(16, np.uint8)
+        flat = start[: start.size // 4 * 4].view(dtype)
+        return arrays.wrap(np.lib.stride_tricks.as_strided(flat, tuple(shape), tuple(strides)))
+
+    def asarray(self, value: Any) -> Any:
+        return value if self.owns(value) else arrays.wrap(np.array(value, copy=True))
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> Any:
+        return arrays.wrap(np.full(tuple(shape), np.nan, dtype))
+
+    def to_host(self, array: Any) -> Any:
+        return np.array(arrays.unwrap(array), copy=True)
+
+    def owns(self, value: Any) -> bool:
+        return isinstance(value, arrays.Array)
+
+    def address(self, array: Any) -> int:
+        return int(arrays.unwrap(array).ctypes.data)
+
+    def launch(self, call: Call) -> None:
+        self.launches += 1
+        assert all(0 < n for n in call.grid) and 0 < call.threads <= 1024
+        assert call.grid[1] <= 65535 and call.grid[2] <= 65535
+        values = [np.array(a) for a in call.arguments]
+        pointers = (ctypes.c_void_p * len(values))(*[v.ctypes.data for v in values])
+        shape = (ctypes.c_uint * 4)(*call.grid, call.threads)
+        failed = _function(call.kernel)(shape, self.order, pointers)
+        assert not failed, f"{call.kernel.name}: threads wait at a barrier that others never reach"
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None] | None:
+        return work
+
+    def wait(self) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
+    def mark(self) -> Any:
+        for memory in self._memory:
+            memory.check()
+        return None
+
+    def follow(self, mark: Any) -> None:
+        pass
+
+    def measure(self, work: Callable[[], None], rounds: int) -> float:
+        work()
+        return 0.0
+
+
+_FUNCTIONS: dict[Kernel, Any] = {}
+
+
+def build(kernels: Iterable[Kernel]) -> None:
+    """Compile what is not there yet, several kernels at a time."""
+    wanted = sorted({k for k in kernels if k not in _FUNCTIONS}, key=lambda k: k.name)
+    if not wanted:
+        return
+    exported = "".join(f"EMULATE({kernel.name})\n" for kernel in wanted)
+    library = ctypes.CDLL(str(_compiled(module_text(wanted) + exported)))
+    for kernel in wanted:
+        _FUNCTIONS[kernel] = getattr(library, f"start_{kernel.name}")
+
+
+def _function(kernel: Kernel) -> Any:
+    assert kernel in _FUNCTIONS, f"{kernel.name} was not built"
+    return _FUNCTIONS[kernel]
+
+
+@cache
+def _folder() -> Path:
+    return cache_dir() or Path(tempfile.mkdtemp())
+
+
+def _compiled(text: str) -> Path:
+    key = content_key(text.encode(), SHIM.read_bytes(), " ".join(FLAGS).encode())
+    target = _folder() / f"emulated-{key}.so"
+    if target.exists():
+        return target
+    assert COMPILER is not None
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "kernels.cpp"
+        source.write_text(SHIM.read_text() + text)
+        built = Path(folder) / "kernels.so"
+        command = [COMPILER, *FLAGS, str(source), "-o", str(built)]
+        result = subprocess.run(command, capture_output=True, text=True)
+        assert result.returncode == 0, f"{result.stderr[:4000]}\n{source}"
+        temporary = target.with_suffix(f".{os.getpid()}")
+        shutil.copy(built, temporary)
+        temporary.replace(target)
+    return target
