@@ -17,6 +17,7 @@ from netc.passes.pool_first import POOL_FIRST
 from netc.passes.prune import DROP_DEAD, DROP_IDENTITIES
 from netc.passes.reshapes import MERGE_RESHAPES
 from netc.passes.siblings import MERGE_SIBLINGS
+from netc.passes.tile_bottlenecks import TILE_BOTTLENECKS
 from netc.passes.whole_window import WHOLE_WINDOW_PRODUCTS
 
 ALL: tuple[Pass, ...] = (
@@ -33,6 +34,7 @@ ALL: tuple[Pass, ...] = (
     WHOLE_WINDOW_PRODUCTS,
     FUSE_EPILOGUES,
     MERGE_SIBLINGS,
+    TILE_BOTTLENECKS,
 )
 EXACT: tuple[Pass, ...] = tuple(p for p in ALL if p.exact)
 BY_NAME = {p.name: p for p in ALL}

@@ -89,10 +89,21 @@ def _same_shape(graph: Graph, node: Node, value: str) -> bool:
 
 
 def scratch(graph: Graph, node: Node) -> int:
-    """Bytes for a value in Caffe's order on its way to a product or to another shape."""
+    """Bytes for a bottleneck between two convolutions of a chain, or for a value in Caffe's order
+    on its way to a product or to another shape.
+    """
+    if (channels := bottleneck_channels(node)) is not None:
+        shape = graph.shape(node.inputs[0])
+        return BYTES * shape[0] * channels * count(shape, 2)
     if needs_planes(graph, node) or (node.op in ("Reshape", "Flatten") and _turns(graph, node)):
         return BYTES * count(graph.shape(node.inputs[0]))
     return 0
+
+
+def bottleneck_channels(node: Node) -> int | None:
+    """Channels of what the first convolution of a chain makes for the second; None without two."""
+    stages = [stage for stage in chain_of(node).stages if stage.op == "Convolution"]
+    return int(stages[0].params.num_output) if len(stages) > 1 else None
 
 
 def needs_planes(graph: Graph, node: Node) -> bool:

@@ -9,12 +9,13 @@ import numpy as np
 from netc.backends.cpu.emit.elementwise import chain_steps
 from netc.backends.cpu.emit.emission import Emission, Steps
 from netc.backends.cpu.emit.epilogues import Matched, match_epilogue
+from netc.backends.cpu.emit.tiled import Convolution, tiled_steps
 from netc.backends.cpu.steps.choice import convolution_steps
 from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.deconv import deconv_steps
 from netc.backends.cpu.steps.depthwise import depthwise_deconv_steps
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
-from netc.backends.cpu.views import View
+from netc.backends.cpu.views import View, dense
 from netc.ir.graph import Array, Node
 from netc.ir.types import Shape
 from netc.ops.convolution import ConvolutionParams
@@ -39,17 +40,43 @@ def emit_convolution(emission: Emission, node: Node) -> Steps | None:
     """A convolution over pixels, alone or with the stages that follow it."""
     shape = emission.graph.shape(node.inputs[0])
     first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
-    params = first.stage.params
     if not _over_pixels(first, shape):
         return None
-    weight, bias = weights_of(emission, first)
-    matched = match_epilogue(emission, bias, stages, params.num_output)
     x, y = emission.view(first.inputs[0]), emission.view(node.outputs[0])
-    geometry = geometry_of(params, shape)
+    then = next((i for i, bound in enumerate(stages) if bound.stage.op == "Convolution"), None)
+    if then is not None:
+        return _emit_tiled(emission, node, [first, *stages], then + 1)
+    one, rest = _convolution(emission, x, y, first, stages)
     steps = convolution_steps(
-        node.name, x, [y], weight, geometry, emission.target, matched.epilogue, emission.exact
+        node.name, x, [y], one.weights, one.geometry, emission.target, one.epilogue, emission.exact
     )
-    return [*steps, *chain_steps(emission, node, y, matched.rest)]
+    return [*steps, *chain_steps(emission, node, y, rest)]
+
+
+def _emit_tiled(emission: Emission, node: Node, chain: Sequence[Bound], at: int) -> Steps | None:
+    """A bottleneck and the convolution that reads it, at ``at`` of the chain."""
+    x, y = emission.view(node.inputs[0]), emission.view(node.outputs[0])
+    channels = chain[0].stage.params.num_output
+    place = emission.scratch(node)
+    if place is None:
+        return None
+    between = dense(place, x.n, x.h, x.w, channels)
+    first, left = _convolution(emission, x, between, chain[0], chain[1:at])
+    then, rest = _convolution(emission, between, y, chain[at], chain[at + 1 :])
+    if left:
+        return None
+    return [*tiled_steps(emission, node.name, first, then), *chain_steps(emission, node, y, rest)]
+
+
+def _convolution(
+    emission: Emission, x: View, y: View, bound: Bound, stages: Sequence[Bound]
+) -> tuple[Convolution, Sequence[Bound]]:
+    """A convolution with what its epilogue does of the stages after it, and the rest of them."""
+    params = bound.stage.params
+    weight, bias = weights_of(emission, bound)
+    matched = match_epilogue(emission, bias, stages, params.num_output)
+    geometry = geometry_of(params, (x.n, x.c, x.h, x.w))
+    return Convolution(x, y, weight, geometry, matched.epilogue), matched.rest
 
 
 def is_depthwise(geometry: Geometry, x: View, y: View) -> bool:
