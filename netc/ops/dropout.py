@@ -22,7 +22,7 @@ from netc.ir.types import Shape, count
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import namespace
 from netc.ops.axes import need_axes
-from netc.ops.define import Cost, LayerContext, OpDef, same_shape
+from netc.ops.define import Affine, Cost, LayerContext, OpDef, same_shape
 from netc.ops.fields import bad_value, fork_field, only
 from netc.schema.message import Message
 
@@ -97,9 +97,19 @@ def _drops_nothing(params: DropoutParams, inputs: Sequence[Shape]) -> bool:
     return not params.sample and params.scale == 1
 
 
+def _scaled_affine(
+    params: DropoutParams | DropPathParams, inputs: Sequence[Shape], weights: Sequence[Any]
+) -> Affine | None:
+    """Where nothing is dropped, one factor for all."""
+    channels = inputs[0][1]
+    scale = np.full(channels, np.float32(params.scale), np.float64)
+    return None if params.sample else Affine(scale, np.zeros(channels))
+
+
 DROPOUT = OpDef(
     name="Dropout",
     identity=_drops_nothing,
+    affine=_scaled_affine,
     arity=ONE_TO_ONE,
     params=_parse_dropout,
     shape=same_shape,
@@ -184,6 +194,7 @@ DROP_PATH = OpDef(
     reference=_drop_path,
     in_place=True,
     identity=_keeps_all,
+    affine=_scaled_affine,
 )
 
 OPS = (DROPOUT, DROP_PATH)

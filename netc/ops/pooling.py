@@ -415,8 +415,17 @@ def _spp(params: SPPParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tu
     return (namespace(x).concatenate(flat, axis=1),)
 
 
+def _averages_single_elements(params: PoolingParams, inputs: Sequence[Shape]) -> bool:
+    """Windows of one element, each in its place. The largest of one is not nan where that is."""
+    if params.method != "AVE":
+        return False
+    axes = pooling_axes(params, inputs[0])
+    return all((axis.kernel, axis.stride, axis.pad) == (1, 1, 0) for axis in axes)
+
+
 POOLING = OpDef(
     name="Pooling",
+    identity=_averages_single_elements,
     arity=Arity(bottoms=(1, 1), tops=(1, 2)),
     params=_parse,
     shape=_shape,

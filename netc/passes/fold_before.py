@@ -37,13 +37,15 @@ from netc.passes.linear import (
 from netc.passes.maps import MAPS, affine_of, composed, elements
 from netc.passes.windows import averages_inside
 
+_NEARLY = frozenset({"BatchNorm", "BN", "Scale", "Bias"})  # maps, where they are per channel
+
 
 class _Share(NamedTuple):
-    """A product, and the channels of a map that are its own."""
+    """A value, the channel of a map that its first one is, and the node that reads it."""
 
-    name: str
+    value: str
     start: int
-    stop: int
+    reader: Node
 
 
 class _DeclinedError(Exception):
@@ -64,7 +66,7 @@ def fold_before(graph: Graph, log: Log) -> Graph:
         affine = affine_of(draft, node)
         if affine is not None:
             _fold(draft, node, affine, pending, log)
-        elif _is_behind_product(draft, node):
+        elif node.op in _NEARLY and _is_behind_product(draft, node):
             log.declined(_why_no_map(node), node.name)
     for name, affine in pending.items():
         node = draft.node(name)
@@ -89,72 +91,83 @@ def _why_no_map(node: Node) -> str:
 def _fold(draft: Draft, node: Node, affine: Affine, pending: dict[str, Affine], log: Log) -> None:
     value = node.inputs[0]
     try:
-        if not is_tame(affine):
+        whole = {
+            name: composed(pending[name], own) if name in pending else own
+            for name, own in _shares(draft, node, affine)
+        }
+        if not all(map(is_tame, whole.values())):
             raise _DeclinedError("its factors are too large for weights")
-        shares = list(_shares(draft, value, affine, 0, node))
     except _DeclinedError as why:
         if why.told:
             log.declined(str(why), node.name)
         return
-    for share in shares:
-        own = Affine(*(part[share.start : share.stop] for part in affine))
-        pending[share.name] = composed(pending[share.name], own) if share.name in pending else own
-        product = draft.node(share.name)
-        draft.put(share.name, replace(product, spans=product.spans + node.spans))
-    names = [share.name for share in shares]
-    what = draft.node(names[0]).op if len(names) == 1 else f"{len(names)} products"
+    pending |= whole
+    for name in whole:
+        product = draft.node(name)
+        draft.put(name, replace(product, spans=product.spans + node.spans))
+    what = draft.node(next(iter(whole))).op if len(whole) == 1 else f"{len(whole)} products"
     saved = elements(draft, node)
     draft.remove(node.name)
     draft.rename(value, node.outputs[0])
-    log.did(f"{node.op} folded into the {what} before it", node.name, *names, saved=saved)
+    log.did(f"{node.op} folded into the {what} before it", node.name, *whole, saved=saved)
 
 
-def _shares(draft: Draft, value: str, affine: Affine, start: int, reader: Node) -> Iterator[_Share]:
-    """The products that make a value's channels, from ``start`` on of the map's.
+def _shares(draft: Draft, node: Node, affine: Affine) -> Iterator[tuple[str, Affine]]:
+    """The products that make the channels of a map's input, each with its part of the map.
 
     Raises:
         _DeclinedError: some channel is made by something that cannot take the map, or is read by
-            others than ``reader``.
+            others than the map.
     """
-    node = draft.producer(value)
+    waiting = [_Share(node.inputs[0], 0, node)]
+    while waiting:
+        share = waiting.pop()
+        maker = _maker(draft, share)
+        stop = share.start + draft.shape(share.value)[1]
+        own = Affine(affine.scale[share.start : stop], affine.shift[share.start : stop])
+        if maker.op == "Pooling":
+            _check_pooling(draft, maker, own)
+            waiting.append(_Share(maker.inputs[0], share.start, maker))
+        elif maker.op == "Concat":
+            waiting += reversed(list(_parts(draft, maker, share.start)))
+        else:
+            _check_product(draft, maker)
+            yield maker.name, own
+
+
+def _maker(draft: Draft, share: _Share) -> Node:
+    """What makes a value that a map's reader alone reads."""
+    node = draft.producer(share.value)
     if node is None or node.op not in (*PRODUCTS, "Concat", "Pooling"):
         what = "an input of the net" if node is None else f"{node.op} `{node.name}`"
-        raise _DeclinedError(f"{what} makes a part of the Concat", reader.op == "Concat")
-    if draft.only_reader(value) is None:
+        joined = share.reader.op == "Concat"
+        raise _DeclinedError(f"{what} makes a part of the Concat", told=joined)
+    if draft.only_reader(share.value) is None:
         told = node.op in PRODUCTS
         raise _DeclinedError(f"what `{node.name}` gives is needed elsewhere too", told)
-    if node.op in PRODUCTS:
-        yield _product_share(draft, node, start)
-    elif node.op == "Pooling":
-        _check_pooling(draft, node, affine, start)
-        yield from _shares(draft, node.inputs[0], affine, start, node)
-    else:
-        yield from _part_shares(draft, node, affine, start)
+    return node
 
 
-def _product_share(draft: Draft, node: Node, start: int) -> _Share:
+def _check_product(draft: Draft, node: Node) -> None:
     if not is_product(node):
         raise _DeclinedError(f"`{node.name}` multiplies several values by the same weights")
     if not channels_are_axis_one(node.params, draft.shape(node.inputs[0])):
         raise _DeclinedError(f"the channels of `{node.name}` are not axis 1")
-    return _Share(node.name, start, start + node.params.num_output)
 
 
-def _check_pooling(draft: Draft, node: Node, affine: Affine, start: int) -> None:
+def _check_pooling(draft: Draft, node: Node, affine: Affine) -> None:
     if node.params.method != "AVE":
         raise _DeclinedError(f"`{node.name}` takes no average", told=False)
-    channels = draft.shape(node.inputs[0])[1]
-    shift = affine.shift[start : start + channels]
-    if np.any(shift != 0) and not averages_inside(node.params, draft.shape(node.inputs[0])):
+    if np.any(affine.shift != 0) and not averages_inside(node.params, draft.shape(node.inputs[0])):
         raise _DeclinedError(f"`{node.name}` has windows beyond its input, where there is no shift")
 
 
-def _part_shares(draft: Draft, node: Node, affine: Affine, start: int) -> Iterator[_Share]:
+def _parts(draft: Draft, node: Node, start: int) -> Iterator[_Share]:
     axes = len(draft.shape(node.outputs[0]))
     if node.params.axis not in (1, 1 - axes):
         raise _DeclinedError(f"`{node.name}` does not join channels", told=False)
     for value in node.inputs:
-        yield from _shares(draft, value, affine, start, node)
+        yield _Share(value, start, node)
         start += draft.shape(value)[1]
 
 

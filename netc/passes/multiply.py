@@ -40,7 +40,7 @@ from netc.passes.linear import (
     with_product,
 )
 
-_MOST = 2**33  # multiply-adds that multiplying two layers' weights may take, about half a second
+_MOST = 2**34  # multiply-adds that multiplying a net's weights may take, about a second
 
 
 class _Joint(NamedTuple):
@@ -52,7 +52,7 @@ class _Joint(NamedTuple):
 
 def multiply_products(graph: Graph, log: Log) -> Graph:
     """Each product takes the one before it, if no other layer reads that and it pays."""
-    draft = Draft(graph)
+    draft, spent = Draft(graph), 0
     for node in draft:
         after = draft.only_reader(node.outputs[0]) if is_product(node) else None
         if after is None or after.op != node.op or not is_product(after):
@@ -61,7 +61,7 @@ def multiply_products(graph: Graph, log: Log) -> Graph:
         if isinstance(joint, str):
             log.declined(joint, node.name, after.name)
         elif joint is not None:
-            _decide(draft, node, after, joint, log)
+            spent += _decide(draft, node, after, joint, _MOST - spent, log)
     return draft.result()
 
 
@@ -127,7 +127,8 @@ def _overhangs(axis: Axis) -> bool:
     return axis.extent > axis.size + 2 * axis.pad
 
 
-def _decide(draft: Draft, first: Node, then: Node, joint: _Joint, log: Log) -> None:
+def _decide(draft: Draft, first: Node, then: Node, joint: _Joint, most: int, log: Log) -> int:
+    """Multiply if it pays; the multiply-adds that took, at most ``most``."""
     x, between, y = (draft.shape(v) for v in (first.inputs[0], first.outputs[0], then.outputs[0]))
     apart = _macs(first.op, first.params, x, between) + _macs(then.op, then.params, between, y)
     together = _macs(then.op, joint.params, x, y)
@@ -137,7 +138,7 @@ def _decide(draft: Draft, first: Node, then: Node, joint: _Joint, log: Log) -> N
             first.name,
             then.name,
         )
-    elif joint.weights_macs > _MOST:
+    elif joint.weights_macs > most:
         log.declined(
             f"multiplying their weights takes {joint.weights_macs:,} multiply-adds",
             first.name,
@@ -151,6 +152,8 @@ def _decide(draft: Draft, first: Node, then: Node, joint: _Joint, log: Log) -> N
             then.name,
             saved=apart - together,
         )
+        return joint.weights_macs
+    return 0
 
 
 def _macs(op: str, params: Any, x: Shape, y: Shape) -> int:

@@ -31,6 +31,8 @@ def merge_siblings(graph: Graph, log: Log) -> Graph:
         if (key := _group_key(graph, node, log)) is not None:
             groups.setdefault(key, []).append(node)
     merged = {g[0].name: g for g in groups.values() if len(g) > 1}
+    if not merged:
+        return graph
     absorbed = {node.name for group in merged.values() for node in group[1:]}
     nodes = []
     for node in graph.nodes:
