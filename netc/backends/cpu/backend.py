@@ -67,6 +67,7 @@ class CpuBackend:
         program = Program(
             (*load_inputs(emission), *steps, *store_outputs(emission)),
             placement.arena.size // BYTES,
+            emission.target,
         )
         program.compile(options.progress)
         return CpuExecutable(graph, emission, placement, program, applied)

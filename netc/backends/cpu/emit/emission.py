@@ -41,9 +41,9 @@ class Emission:
         """Where a value lies."""
         return self.views[value]
 
-    def scratch(self, node: Node) -> Place:
-        """The memory that the backend's rules grant a node while it runs."""
-        return self.scratches[node.name]
+    def scratch(self, node: Node) -> Place | None:
+        """The memory that the backend's rules grant a node while it runs, if any."""
+        return self.scratches.get(node.name)
 
     def array(self, parameter: str) -> Array:
         """A trained array."""

@@ -12,7 +12,6 @@ from netc.backends.cpu.emit.epilogues import Matched, is_sum, match_epilogue
 from netc.backends.cpu.emit.products import weights_of
 from netc.backends.cpu.layout import lies_as_given
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.rules import needs_planes
 from netc.backends.cpu.steps.conv import Geometry, conv_step
 from netc.backends.cpu.steps.epilogue import Epilogue
 from netc.backends.cpu.steps.linear import linear_step
@@ -49,10 +48,11 @@ def _product(
     y = _as_rows(emission.view(output), emission.graph.shape(output), rows, len(weight))
     if y is None:
         return None
-    if needs_planes(emission.graph, node):
-        x = dense(emission.scratch(node), rows, 1, 1, columns)
-        turn = to_planes(node.name, view, x.place)
-        return [turn, linear_step(node.name, x, y, weight, emission.target, epilogue)]
+    between = emission.scratch(node)
+    if between is not None:
+        x = dense(between, rows, 1, 1, columns)
+        product = linear_step(node.name, x, y, weight, emission.target, epilogue)
+        return [to_planes(node.name, view, between), product]
     if not lies_as_given(shape):
         return [_over_map(emission, node, view, y, weight, epilogue)]
     rows_of = _as_rows(view, shape, rows, columns)

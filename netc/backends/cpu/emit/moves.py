@@ -131,17 +131,21 @@ def emit_reshape(emission: Emission, node: Node) -> Steps | None:
     if wanted is not None:
         return _copies(node, [before], [_axes(emission, source)], [wanted])
     between = emission.scratch(node)
+    if between is None:
+        return None
     return [to_planes(node.name, x, between), from_planes(node.name, between, y)]
 
 
 def _reshaped(view: View, shape: Shape, other: Shape) -> Strided | None:
     """A stored value with the axes of another shape; None where its order is not Caffe's."""
-    if not lies_as_given(shape):
-        return None
     strides = dense_strides(other)
-    if view == view_of(shape, view.place):
+    if lies_as_given(shape) and view == view_of(shape, view.place):
         return Strided(view.place, strides)
-    return Strided(view.place, (view.ld, *strides[1:])) if shape[0] == other[0] else None
+    if view.c == 1:
+        return Strided(view.place, tuple(view.ld * stride for stride in strides))
+    if view.h * view.w == 1 and shape[0] == other[0]:
+        return Strided(view.place, (view.ld, *strides[1:]))
+    return None
 
 
 def _axes(emission: Emission, value: str) -> Strided:

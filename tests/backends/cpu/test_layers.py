@@ -1,0 +1,326 @@
+"""Layers through the whole CPU backend, over random shapes, against their definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import netc
+from netc.backends import reference
+from netc.backends.cpu import backend
+from netc.backends.cpu.machine import machine, supported_isas
+from netc.diagnostics import Source
+from tests.backends.cpu.arena import close
+
+ISAS = st.sampled_from(supported_isas())
+SIZES, CHANNELS = st.integers(1, 9), st.integers(1, 40)
+
+
+def text_of(shapes, layers):
+    inputs = [
+        f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ '
+        + " ".join(f"dim: {size}" for size in shape)
+        + " } } }"
+        for name, shape in shapes.items()
+    ]
+    return "\n".join((*inputs, *layers))
+
+
+def layer(kind, bottoms, tops, params=""):
+    names = [f'bottom: "{b}"' for b in bottoms.split()] + [f'top: "{t}"' for t in tops.split()]
+    return (
+        f'layer {{ name: "l_{tops.replace(" ", "_")}" type: "{kind}" {" ".join(names)} {params} }}'
+    )
+
+
+def check(isa, shapes, layers, optimize=True, low=-3.0, high=3.0, compiled=True):
+    """The net's answers are those of the definitions, on one thread and on two."""
+    rng = np.random.default_rng(7)
+    source = Source("net", text_of(shapes, layers))
+    feeds = {
+        name: rng.uniform(low, high, shape).astype(np.float32) for name, shape in shapes.items()
+    }
+    plain = netc.compile(source, backend="reference")
+    weights = {
+        name: [rng.uniform(0.5, 1.5, a.shape).astype(np.float32) for a in arrays]
+        for name, arrays in plain.params.items()
+    }
+    plain = netc.compile(source, weights, backend="reference")
+    want = reference.run(plain.graph, feeds)
+    results = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend, "machine", lambda: machine(isa))
+        for threads in (1, 2):
+            net = netc.compile(source, weights, optimize=optimize, threads=threads)
+            if compiled:
+                assert net.report()["reference_steps"] == []
+            results.append(net(feeds))
+    for name, array in want.items():
+        agree(results[0][name], array)
+        np.testing.assert_array_equal(*(result[name] for result in results))
+
+
+def agree(got, want):
+    """Equal where the definition gives what is no number or the least one, else close."""
+    usual = np.isfinite(want) & (want > np.finfo(np.float32).min)
+    np.testing.assert_array_equal(got[~usual], want[~usual])
+    close(np.where(usual, got, 0), np.where(usual, want, 0))
+
+
+def images(draw, least=1, channels=CHANNELS):
+    sizes = st.integers(least, 9)
+    return (draw(st.integers(1, 3)), draw(channels), draw(sizes), draw(sizes))
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data(), isa=ISAS, method=st.sampled_from(["MAX", "AVE"]))
+def test_pooling(data, isa, method):
+    shape = images(data.draw)
+    kernel = [data.draw(st.integers(1, size)) for size in shape[2:]]
+    pad = [data.draw(st.integers(0, (k - 1) // 2)) for k in kernel]
+    stride = [data.draw(st.integers(1, 3)) for _ in kernel]
+    rounding = data.draw(st.sampled_from(["CEIL", "FLOOR"]))
+    params = (
+        f"pooling_param {{ pool: {method} round_mode: {rounding} "
+        f"kernel_h: {kernel[0]} kernel_w: {kernel[1]} pad_h: {pad[0]} pad_w: {pad[1]} "
+        f"stride_h: {stride[0]} stride_w: {stride[1]} }}"
+    )
+    tops = data.draw(st.sampled_from(["y", "y mask"])) if method == "MAX" else "y"
+    check(isa, {"x": shape}, [layer("Pooling", "x", tops, params)])
+
+
+@settings(max_examples=6, deadline=None)
+@given(data=st.data(), isa=ISAS, method=st.sampled_from(["MAX", "AVE"]))
+def test_global_pooling(data, isa, method):
+    params = f"pooling_param {{ pool: {method} global_pooling: true }}"
+    check(isa, {"x": images(data.draw)}, [layer("Pooling", "x", "y", params)])
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    data=st.data(),
+    isa=ISAS,
+    region=st.sampled_from(["ACROSS_CHANNELS", "WITHIN_CHANNEL"]),
+    size=st.sampled_from([1, 3, 5, 9]),
+    beta=st.sampled_from([0.75, 0.5, 1.0, 0.6]),
+)
+def test_lrn(data, isa, region, size, beta):
+    k = data.draw(st.sampled_from([1.0, 2.0]))
+    params = (
+        f"lrn_param {{ norm_region: {region} local_size: {size} alpha: 0.3 beta: {beta} k: {k} }}"
+    )
+    relu = layer("ReLU", "x", "r")
+    check(isa, {"x": images(data.draw)}, [relu, layer("LRN", "r", "y", params)])
+
+
+@settings(max_examples=15, deadline=None)
+@given(isa=ISAS, shape=st.lists(SIZES, min_size=1, max_size=5), data=st.data())
+def test_softmax(isa, shape, data):
+    axis = data.draw(st.integers(0, len(shape) - 1))
+    check(
+        isa,
+        {"x": tuple(shape)},
+        [layer("Softmax", "x", "y", f"softmax_param {{ axis: {axis} }}")],
+        compiled=(len(shape) not in (2, 4)) or axis == 1,
+    )
+
+
+UNARY = {
+    "ReLU": ["", "relu_param { negative_slope: 0.1 }"],
+    "PReLU": ["", "prelu_param { channel_shared: true }"],
+    "ELU": ["elu_param { alpha: 0.7 }"],
+    "Sigmoid": [""],
+    "TanH": [""],
+    "AbsVal": [""],
+    "BNLL": [""],
+    "Swish": ["swish_param { beta: 1.3 }"],
+    "Clip": ["clip_param { min: -0.5 max: 1 }"],
+    "Threshold": ["threshold_param { threshold: 0.2 }"],
+    "Exp": ["", "exp_param { base: 2 scale: 0.5 shift: 1 }"],
+    "Power": [
+        "power_param { scale: -2 shift: 0.5 }",
+        "power_param { power: 2 shift: 1 }",
+        "power_param { power: 3 scale: 0.5 }",
+        "power_param { power: -2 shift: 7 }",
+        "power_param { power: 0 }",
+        "power_param { power: 2 scale: 0 shift: 3 }",
+    ],
+    "BatchNorm": ["batch_norm_param { use_global_stats: true }"],
+    "Scale": ["", "scale_param { bias_term: true }"],
+    "Bias": [""],
+}
+STEPS = st.sampled_from([(kind, params) for kind, all in UNARY.items() for params in all])
+
+
+@pytest.mark.parametrize("kind", UNARY)
+def test_each_elementwise_layer(kind, target):
+    for params in UNARY[kind]:
+        check(target.isa, {"x": (2, 19, 3, 5)}, [layer(kind, "x", "y", params)])
+
+
+@pytest.mark.parametrize(
+    "kind, params",
+    [
+        ("Log", ""),
+        ("Log", "log_param { base: 10 scale: 2 shift: 1 }"),
+        ("Power", "power_param { power: 0.5 }"),
+        ("Power", "power_param { power: 1.7 scale: 2 }"),
+        ("Power", "power_param { power: -0.75 }"),
+    ],
+)
+def test_functions_of_positive_numbers(kind, params, target):
+    shapes = {"x": (1, 21, 2, 3)}
+    check(target.isa, shapes, [layer(kind, "x", "y", params)], low=0.01, high=9.0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    isa=ISAS,
+    data=st.data(),
+    steps=st.lists(STEPS, min_size=1, max_size=4),
+    axes=st.sampled_from([2, 4, 4, 4, 3]),
+    optimize=st.sampled_from([True, False]),
+)
+def test_chains(isa, data, steps, axes, optimize):
+    shape = (*images(data.draw), 1)[:axes]
+    layers, at = [], "x"
+    for i, (kind, params) in enumerate(steps):
+        if kind in ("Exp", "BatchNorm", "PReLU") and (i or axes == 3):
+            continue
+        layers.append(layer(kind, at, f"y{i}", params))
+        at = f"y{i}"
+    layers = layers or [layer("ReLU", "x", "y")]
+    check(isa, {"x": shape}, layers, optimize)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    isa=ISAS,
+    data=st.data(),
+    operation=st.sampled_from(["SUM", "PROD", "MAX"]),
+    count=st.integers(2, 4),
+    coefficients=st.booleans(),
+)
+def test_eltwise(isa, data, operation, count, coefficients):
+    shape = images(data.draw)
+    names = [f"x{i}" for i in range(count)]
+    weights = "coeff: 1 coeff: -0.5 coeff: 2 coeff: 1".split(" coeff: ")
+    given = " ".join(f"coeff: {w.removeprefix('coeff: ')}" for w in weights[:count])
+    given = given if coefficients and operation == "SUM" else ""
+    params = f"eltwise_param {{ operation: {operation} {given} }}"
+    at = data.draw(st.integers(0, 1 if operation == "MAX" else count - 1))
+    layers = [layer("TanH", names[at], "t")]
+    bottoms = " ".join([*names[:at], "t", *names[at + 1 :]])
+    layers += [layer("Eltwise", bottoms, "y", params), layer("ReLU", "y", "z")]
+    check(isa, dict.fromkeys(names, shape), layers)
+
+
+@settings(max_examples=10, deadline=None)
+@given(isa=ISAS, data=st.data(), kind=st.sampled_from(["Scale", "Axpy", "Bias"]))
+def test_a_factor_for_each_channel_of_each_image(isa, data, kind):
+    shape = images(data.draw)
+    if kind == "Axpy":
+        shapes = {"a": (*shape[:2], 1, 1), "x": shape, "y": shape}
+        check(isa, shapes, [layer("Axpy", "a x y", "z")])
+    else:
+        shapes = {"x": shape, "a": shape[:2]}
+        params = f"{kind.lower()}_param {{ axis: 0 }}"
+        check(isa, shapes, [layer("ReLU", "x", "r"), layer(kind, "r a", "z", params)])
+
+
+@settings(max_examples=10, deadline=None)
+@given(isa=ISAS, data=st.data(), batch=st.integers(1, 5), outputs=st.integers(1, 20))
+def test_inner_product_over_maps_and_vectors(isa, data, batch, outputs):
+    shape = (batch, *images(data.draw)[1:])
+    ip = f"inner_product_param {{ num_output: {outputs} }}"
+    turned = f"inner_product_param {{ num_output: {outputs} transpose: true }}"
+    layers = [
+        layer("InnerProduct", "x", "a", ip),
+        layer("ReLU", "a", "b"),
+        layer("InnerProduct", "b", "c", turned),
+        layer("TanH", "c", "d"),
+        layer("Eltwise", "a d", "e"),
+    ]
+    check(isa, {"x": shape}, layers)
+
+
+@settings(max_examples=10, deadline=None)
+@given(isa=ISAS, data=st.data(), group=st.sampled_from(["one", "each"]), stride=st.integers(1, 3))
+def test_deconvolution(isa, data, group, stride):
+    shape = images(data.draw, channels=st.integers(2, 20))
+    groups = shape[1] if group == "each" else 1
+    kernel = data.draw(st.integers(1, 4))
+    params = (
+        f"convolution_param {{ num_output: {groups * (1 if groups > 1 else 7)} group: {groups} "
+        f"kernel_size: {kernel} stride: {stride} pad: {data.draw(st.integers(0, (kernel - 1) // 2))} }}"
+    )
+    layers = [layer("Deconvolution", "x", "y", params), layer("ReLU", "y", "y")]
+    check(isa, {"x": shape}, layers)
+
+
+@settings(max_examples=20, deadline=None)
+@given(isa=ISAS, data=st.data(), optimize=st.booleans())
+def test_parts_of_blobs(isa, data, optimize):
+    shape = list(images(data.draw, 2, st.integers(2, 40)))
+    axis = data.draw(st.integers(0, 3))
+    shape[axis] = max(shape[axis], 2)
+    other = list(shape)
+    other[axis] = data.draw(SIZES)
+    point = data.draw(st.integers(1, shape[axis] - 1))
+    layers = [
+        layer("Concat", "x y x", "c", f"concat_param {{ axis: {axis} }}"),
+        layer("ReLU", "c", "r"),
+        layer("Slice", "c", "s t", f"slice_param {{ axis: {axis} slice_point: {point} }}"),
+        layer("TanH", "s", "u"),
+        layer("Crop", "c x", "v", "crop_param { axis: 2 }"),
+    ]
+    layers = layers if axis > 1 else layers[:4]
+    check(isa, {"x": tuple(shape), "y": tuple(other)}, layers, optimize)
+
+
+@settings(max_examples=20, deadline=None)
+@given(isa=ISAS, data=st.data(), order=st.permutations(range(4)))
+def test_orders(isa, data, order):
+    shape = images(data.draw)
+    named = " ".join(f"order: {axis}" for axis in order)
+    layers = [
+        layer("Permute", "x", "p", f"permute_param {{ {named} }}"),
+        layer("Flatten", "p", "f"),
+        layer("Flatten", "x", "g"),
+        layer("Reshape", "p", "q", "reshape_param { shape { dim: 0 dim: 1 dim: -1 dim: 1 } }"),
+        layer("Reshape", "p", "r", "reshape_param { shape { dim: 1 dim: 0 dim: 0 dim: -1 } }"),
+        layer("Tile", "x", "t", "tile_param { axis: 1 tiles: 3 }"),
+        layer("Tile", "f", "u", "tile_param { axis: 0 tiles: 2 }"),
+    ]
+    check(isa, {"x": shape}, layers)
+
+
+@settings(max_examples=10, deadline=None)
+@given(isa=ISAS, data=st.data(), groups=st.integers(2, 5), each=st.integers(2, 12))
+def test_shuffled_channels(isa, data, groups, each):
+    shape = images(data.draw, channels=st.just(groups * each))
+    params = f"shuffle_channel_param {{ group: {groups} }}"
+    check(isa, {"x": shape}, [layer("ShuffleChannel", "x", "y", params)])
+
+
+@settings(max_examples=15, deadline=None)
+@given(isa=ISAS, data=st.data(), before=st.integers(1, 60), after=st.integers(1, 60))
+def test_any_reshape(isa, data, before, after):
+    n, c, h, w = images(data.draw)
+    shape = (n, c * after, h, w)
+    dims = f"dim: {n} dim: {after} dim: {h} dim: {c * w}"
+    layers = [
+        layer("ReLU", "x", "r"),
+        layer("Reshape", "r", "y", f"reshape_param {{ shape {{ {dims} }} }}"),
+        layer("Reshape", "y", "z", "reshape_param { shape { dim: -1 dim: 2 } }"),
+    ]
+    layers = layers if n * c * after * h * w % 2 == 0 else layers[:2]
+    check(isa, {"x": shape}, layers)
+
+
+def test_inputs_that_are_outputs(target):
+    layers = [layer("ReLU", "x", "y"), layer("Flatten", "v", "w")]
+    shapes = {"x": (1, 3, 40, 33), "v": (2, 6, 1, 1), "z": (2, 20, 7, 7)}
+    check(target.isa, shapes, layers)
