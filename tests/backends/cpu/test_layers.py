@@ -252,9 +252,10 @@ def test_deconvolution(isa, data, group, stride):
     shape = images(data.draw, channels=st.integers(2, 20))
     groups = shape[1] if group == "each" else 1
     kernel = data.draw(st.integers(1, 4))
+    pad = data.draw(st.integers(0, (kernel - 1) // 2))
     params = (
         f"convolution_param {{ num_output: {groups * (1 if groups > 1 else 7)} group: {groups} "
-        f"kernel_size: {kernel} stride: {stride} pad: {data.draw(st.integers(0, (kernel - 1) // 2))} }}"
+        f"kernel_size: {kernel} stride: {stride} pad: {pad} }}"
     )
     layers = [layer("Deconvolution", "x", "y", params), layer("ReLU", "y", "y")]
     check(isa, {"x": shape}, layers)
