@@ -190,7 +190,8 @@ class Evaluator:
         right = self.evaluate(expression.right, frame)
         if sign == "in" and isinstance(right, list):
             self.spend(frame, span, len(right) // 8)
-        return self.sized(frame, span, self.guard(frame, span, apply, sign, left, right))
+        result = self.guard(frame, span, apply, sign, left, right)
+        return self.sized(frame, span, result) if isinstance(result, (str, list)) else result
 
     def conditional(self, expression: Conditional, frame: Frame) -> Value:
         """One of two values; the other is not looked at."""
@@ -246,6 +247,8 @@ class Evaluator:
 
     def flattened(self, value: Value, frame: Frame, span: Span) -> list[Value]:
         """A value, or all that is in a list and the lists in it."""
+        if not isinstance(value, list):
+            return [value]
         found = list(islice(flat(value), MAX_LIST + 1))
         self.spend(frame, span, len(found) // 8)
         self.guard(frame, span, sized, found)

@@ -132,11 +132,14 @@ class ExpressionParser(Cursor):
     def binary(self, least: int) -> Expression:
         """Operators that bind at least so tightly, and what is between them."""
         left = self.unary()
+        before = self.depth
         while (level := self._level()) >= least:
             token = self.take()
             with self.nested():
                 right = self.binary(level if token.text == "**" else level + 1)
             left = Binary(token.text, left, right, self.token_span(token))
+            self.depth += 1  # what stands left is one level further down in the tree
+        self.depth = before
         return left
 
     def _level(self) -> int:
@@ -157,6 +160,7 @@ class ExpressionParser(Cursor):
         """A single value with the indices behind it."""
         first = self.here
         value = self.primary()
+        before = self.depth
         while self.is_op("[") and not self.here.fresh:
             opening = self.take()
             with self.nested():
@@ -164,6 +168,8 @@ class ExpressionParser(Cursor):
             if not self.skip("]"):
                 raise self.unclosed(opening, "]")
             value = Index(value, index, self.span(first))
+            self.depth += 1
+        self.depth = before
         return value
 
     def primary(self) -> Expression:
@@ -261,7 +267,9 @@ def text_of(source: Source, token: Token) -> Text:
         close = text.find("}", mark, end)
         if close < 0:
             message = "the `${` is never closed"
-            raise NetcError(Diagnostic("unclosed-brace", message, Span(source, mark, mark + 2)))
+            help = ("a string within `${ }` of a string stands in the other quotes: `'`",)
+            span = Span(source, mark, mark + 2)
+            raise NetcError(Diagnostic("unclosed-brace", message, span, help=help))
         parts.append(_inner(source, mark + 2, close))
         at = close + 1
     parts.append(_plain(source, at, end))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from netc.diagnostics import NetcError, Span
 from netc.language.evaluate import Evaluator
 from netc.language.frame import Frame
+from netc.language.limits import MAX_STEPS
 from netc.language.shorts import Word
 from netc.language.tree import (
     Body,
@@ -21,6 +22,7 @@ from netc.language.tree import (
     Text,
 )
 from netc.language.values import Blob, Value, kind
+from netc.language.weight import weight
 from netc.schema.message import FieldType, MessageType
 from netc.syntax.ast import Block, Field, ListValue, Scalar
 from netc.syntax.literals import encode
@@ -109,7 +111,9 @@ class FieldMaker(Evaluator):
     def _repeated(self, statement: Repeat, frame: Frame) -> Iterator[Body]:
         self.spend(frame, statement.span)
         names = [name.name for name in statement.names]
-        for index, item in enumerate(self._over(statement, frame)):
+        items = self._over(statement, frame)
+        self._check_room(len(items) * (1 + weight(statement.body)), statement, frame)
+        for index, item in enumerate(items):
             self.spend(frame, statement.span)
             frame.values.update(zip(names[-1:], [item], strict=False))
             frame.values.update(zip(names[:-1], [index], strict=False))
@@ -125,9 +129,13 @@ class FieldMaker(Evaluator):
             message = f"`repeat` takes a number of times, not {kind(count)}"
             help = "or a name and what it goes through: `repeat i in 0..n`"
             raise frame.error("expression", message, statement.over.span, help)
-        self.spend(frame, statement.span, max(count, 0))  # an absurd number is told at once
-        self.steps -= max(count, 0)
+        self._check_room(count, statement, frame)
         return range(count)
+
+    def _check_room(self, least: int, statement: Repeat, frame: Frame) -> None:
+        """Refuse a loop that cannot end within the limit before it is begun."""
+        if self.steps + least > MAX_STEPS:
+            self.spend(frame, statement.span, least)
 
     def plain(self, field: FieldOf, type: MessageType | None, frame: Frame) -> list[Field]:
         """The plain field, or fields where ``${ }`` is a list."""

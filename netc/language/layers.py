@@ -12,7 +12,7 @@ from netc.language.limits import MAX_LAYERS
 from netc.language.names import Names
 from netc.language.placement import Placed, Placement
 from netc.language.shorts import BASES, IN_PLACE, SHORTS, Short, Word
-from netc.language.tree import Argument, Body, FieldOf, Name, Step
+from netc.language.tree import Argument, Body, FieldOf, Name, Step, whole
 from netc.language.values import Blob, Value, kind
 from netc.schema.message import MessageType
 from netc.syntax.ast import Block, Field, Scalar
@@ -177,7 +177,7 @@ class LayerMaker(FieldMaker):
             value = Word(expression.name)
         else:
             value = self.evaluate(expression, frame)
-        self._give(use, name, value, span, frame.place(expression.span), frame)
+        self._give(use, name, value, span, frame.place(whole(expression)), frame)
 
     def _special(self, use: _Use, name: str, argument: Argument, frame: Frame) -> None:
         assert not isinstance(argument.value, Body)

@@ -22,6 +22,7 @@ from netc.language.tree import (
     Name,
     Statement,
     Step,
+    whole,
 )
 from netc.language.values import Blob, Value, conform, is_number, kind, shown
 from netc.schema.message import MessageType
@@ -130,7 +131,7 @@ class ModuleUser(LayerMaker):
         error = self.unfit(declared, value, inner)
         if error:
             note = (Note("the parameter is here", declared.span),)
-            raise frame.error("wrong-kind", error, argument.value.span, notes=note)
+            raise frame.error("wrong-kind", error, whole(argument.value), notes=note)
         return conform(value, declared_type(declared))
 
     def default(self, declared: Declared, frame: Frame) -> Value:
@@ -139,7 +140,7 @@ class ModuleUser(LayerMaker):
         value = self.evaluate(declared.default, frame)
         error = self.unfit(declared, value, frame)
         if error:
-            raise frame.error("wrong-kind", error, declared.default.span)
+            raise frame.error("wrong-kind", error, whole(declared.default))
         return conform(value, declared_type(declared))
 
     def unfit(self, declared: Declared, value: Value, frame: Frame) -> str:
@@ -150,9 +151,8 @@ class ModuleUser(LayerMaker):
             return f"`{declared.name}` takes {type}, and this is {kind(value)}, `{shown(value)}`"
         if declared.among is None or self._is_among(fitting, declared.among, frame):
             return ""
-        text = declared.among.span.source.text
-        first, last = _extent(declared.among)
-        return f"`{declared.name}` is in {text[first:last]}, and this is `{shown(value)}`"
+        allowed = whole(declared.among).text
+        return f"`{declared.name}` is in {allowed}, and this is `{shown(value)}`"
 
     def _is_among(self, value: Value, among: Expression, frame: Frame) -> bool:
         if isinstance(among, Binary) and among.operator in ("..", "..="):
@@ -228,9 +228,3 @@ class ModuleUser(LayerMaker):
             raise inner.error("wrong-kind", message, name.span)
         return value
 
-
-def _extent(expression: Expression) -> tuple[int, int]:
-    """The text of an expression, also of an operator and its sides."""
-    if isinstance(expression, Binary):
-        return _extent(expression.left)[0], _extent(expression.right)[1]
-    return expression.span.start, expression.span.end

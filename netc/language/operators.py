@@ -18,6 +18,7 @@ _ARITHMETIC: dict[str, Callable[[Value, Value], Value]] = {
     "%": operator.mod,
     "**": operator.pow,
 }
+_QUICK = {sign: _ARITHMETIC[sign] for sign in ("+", "-", "*")}
 _COMPARISON: dict[str, Callable[[Value, Value], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -34,6 +35,8 @@ def apply(sign: str, left: Value, right: Value) -> Value:
     Raises:
         MeaningError: the operator does not take these kinds, or the result is too large.
     """
+    if type(left) is int and type(right) is int and sign in _QUICK:
+        return sized(_QUICK[sign](left, right))
     if sign in _COMPARISON:
         return _compare(sign, left, right)
     if sign == "in":

@@ -12,7 +12,7 @@ from netc.language.expand import expand
 from netc.language.parser import parse_program
 from netc.schema.load import Schema
 from netc.syntax.ast import Document
-from netc.syntax.parser import parse_document, parse_plain
+from netc.syntax.parser import collection_paused, parse_document, parse_plain
 from netc.syntax.sniff import check_text
 
 
@@ -43,4 +43,5 @@ def read_document(
     if not is_dialect(source):
         return parse_document(source, define=plain)
     check_text(source)
-    return expand(parse_program(source), schema.message("NetParameter"), define, folder)
+    with collection_paused():
+        return expand(parse_program(source), schema.message("NetParameter"), define, folder)

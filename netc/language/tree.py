@@ -118,6 +118,16 @@ Expression = (
     | Chain
 )  # fmt: skip
 
+
+
+def whole(expression: Expression) -> Span:
+    """All of an expression's text; an operator's own span is the operator alone."""
+    if not isinstance(expression, Binary):
+        return expression.span
+    left = whole(expression.left)
+    return left._replace(end=max(left.end, whole(expression.right).end))
+
+
 # Fields of prototxt
 
 

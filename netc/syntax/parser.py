@@ -71,7 +71,7 @@ def _offset(fault: Diagnostic) -> int:
 
 def _fields(source: Source) -> list[Field] | None:
     """The fields of a text without fault; None where anything at all is unusual."""
-    with _collection_paused():
+    with collection_paused():
         try:
             return _run(Builder(source), islice(tokens(source.text), MAX_TOKENS + 1))
         except (BadEscapeError, UnusualError):
@@ -107,7 +107,7 @@ def _run(builder: Builder, stream: Iterable[Token]) -> list[Field] | None:
 
 
 @contextmanager
-def _collection_paused() -> Iterator[None]:
+def collection_paused() -> Iterator[None]:
     """Hold back the cyclic garbage collector: a tree of tuples has no cycles, and it costs half."""
     was_on = gc.isenabled()
     gc.disable()

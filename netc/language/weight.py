@@ -1,0 +1,43 @@
+"""How many steps a block takes at least, seen from its text: a loop too large is told at once."""
+
+from __future__ import annotations
+
+from netc.language.tree import (
+    Binary,
+    Body,
+    Chain,
+    Expression,
+    ListOf,
+    Literal,
+    Repeat,
+    Run,
+    Statement,
+)
+
+_MOST = 1 << 40
+
+
+def weight(body: Body) -> int:
+    """The steps of one run of a block; never more than it takes."""
+    return min(_MOST, sum(_statement(statement) for statement in body.statements))
+
+
+def _statement(statement: Statement) -> int:
+    if isinstance(statement, Repeat):
+        return min(_MOST, _count(statement.over) * (1 + weight(statement.body)))
+    if isinstance(statement, Run) and isinstance(statement.chain, Chain):
+        return sum(step.condition is None for step in statement.chain.steps)
+    return 0
+
+
+def _count(over: Expression) -> int:
+    """How often a loop runs at least."""
+    if isinstance(over, Literal) and isinstance(over.value, int):
+        return max(0, over.value)
+    if isinstance(over, ListOf):
+        return len(over.items)
+    if isinstance(over, Binary) and over.operator in ("..", "..="):
+        first, last = over.left, over.right
+        if isinstance(first, Literal) and isinstance(last, Literal):
+            return max(0, int(last.value) - int(first.value))
+    return 0
