@@ -148,7 +148,17 @@ def _place(span: Span | None) -> dict[str, Any]:
         "column": column,
         "end_line": end_line,
         "end_column": end_column,
+        **({"used_at": _uses(span)} if span.used_at else {}),
     }
+
+
+def _uses(span: Span) -> list[str]:
+    """Where a place of a module or included file came in from, the innermost first."""
+    found, at = [], span.used_at
+    while at is not None:
+        found.append(str(at))
+        at = at.used_at
+    return found
 
 
 class NetcError(Exception):

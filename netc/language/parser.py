@@ -54,7 +54,15 @@ def parse_program(source: Source) -> Program:
 
 
 class Parser(ExpressionParser):
-    """Reads statements and fields."""
+    """Reads statements and fields.
+
+    Attributes:
+        starts: where each statement starts.
+    """
+
+    def __init__(self, source: Source, start: int = 0) -> None:
+        super().__init__(source, start)
+        self.starts: set[int] = set()
 
     def statements(self, closing: str) -> tuple[Statement, ...]:
         """Statements up to a closing bracket, or to the end of the text."""
@@ -84,6 +92,7 @@ class Parser(ExpressionParser):
     def statement(self) -> Statement:
         """Whatever statement comes next."""
         token = self.here
+        self.starts.add(token.start)
         if token.kind == "name" and not self._starts_field():
             handler = self._handler(token.text)
             if handler:

@@ -14,6 +14,7 @@ from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.schema.hints import unquoted_help
 from netc.schema.message import EnumType, FieldType
 from netc.syntax.ast import Scalar
+from netc.syntax.literals import float_value, integer_value
 
 RANGES: Final[Mapping[str, tuple[int, int]]] = {
     "int32": (-(2**31), 2**31 - 1),
@@ -51,7 +52,18 @@ def _shown(scalar: Scalar) -> str:
         return f"`{_clipped(str(scalar.value))}`"
     if isinstance(scalar.value, bytes):
         return f'the string "{_clipped(scalar.value.decode("utf-8", "replace"))}"'
-    return f"the {'integer' if scalar.kind == 'integer' else 'number'} {_clipped(scalar.span.text)}"
+    return f"the {'integer' if scalar.kind == 'integer' else 'number'} {_clipped(_written(scalar))}"
+
+
+def _written(scalar: Scalar) -> str:
+    """A number as it was written; one that was worked out by what it came to."""
+    read = integer_value if scalar.kind == "integer" else float_value
+    text = scalar.span.text
+    try:
+        written = read(text.removeprefix("-").strip()) == abs(float(scalar.value))
+    except (ValueError, OverflowError):
+        written = text.lstrip("- ")[:1].isdigit() and text.lstrip("- ").isalnum()
+    return text if written else str(scalar.value)
 
 
 def _clipped(text: str) -> str:
@@ -84,7 +96,7 @@ def _read_integer(scalar: Scalar, field: FieldType) -> int:
     if low <= value <= high:
         return value
     message = (
-        f"`{field.name}` is {field.kind}, from {low} to {high}, not {_clipped(scalar.span.text)}"
+        f"`{field.name}` is {field.kind}, from {low} to {high}, not {_clipped(_written(scalar))}"
     )
     raise NetcError(Diagnostic("out-of-range", message, scalar.span))
 
