@@ -11,15 +11,15 @@ from netc.cli.files import write_text
 from netc.cli.output import print_diagnostics
 from netc.cli.texts import STDIN, source_of
 from netc.diagnostics import NetcError, Source
-from netc.syntax.parser import parse_document
-from netc.syntax.printer import print_document
+from netc.language.format import format_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
-        "Print texts in canonical form: one field a line, two spaces a level. Without a further "
-        "option the result goes to standard output and no file is changed."
+        "Print texts in canonical form: plain ones with one field a line, those with chains and "
+        "modules with their line breaks kept. Without a further option the result goes to standard "
+        "output and no file is changed."
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="prototxt; - is standard input")
     parser.add_argument(
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 def _format(path: str, args: argparse.Namespace) -> int:
     try:
         source = source_of(path)
-        text = print_document(parse_document(source))
+        text = format_text(source)
     except NetcError as error:
         print_diagnostics(error.diagnostics)
         return 1

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from netc.diagnostics import Source
 from netc.language.parser import TYPES
 from netc.language.tokens import Token, scan
+from netc.syntax.parser import parse_plain
 
 _HINT = re.compile(
     r"->|\$\{|\b(?:param|let|module|repeat|for|if|include|input|expect|phase)[ \t]+[\"'\w(\[]"
@@ -16,9 +17,11 @@ _HINT = re.compile(
 _AHEAD = 4
 
 
-def may_be_dialect(text: str) -> bool:
-    """Whether it is worth a closer look; quick, and right where it says no."""
-    return bool(_HINT.search(text))
+def in_dialect(source: Source) -> bool:
+    """Whether a text uses what prototxt does not have."""
+    if not _HINT.search(source.text):  # quick, and right where it says no
+        return False
+    return parse_plain(source) is None and is_dialect(source)
 
 
 def is_dialect(source: Source) -> bool:

@@ -17,15 +17,30 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from netc.diagnostics import Source
+from netc.language.detect import in_dialect
 from netc.language.parser import Parser
 from netc.language.tokens import Token, scan
+from netc.syntax.parser import parse_document
+from netc.syntax.printer import print_document
 
 _COMMENT = re.compile(r"#[^\r\n]*")
 _STEP = 2
+_FAR = 12  # an arrow further in than this has none under it
 _KEYWORDS = {"in", "if", "else", "and", "or", "not", "for", "repeat", "as", "let", "expect"}
 _TIGHT_BEFORE = {")", "]", ",", ":", ";", ".", "..", "..=", "..."}
 _TIGHT_AFTER = {"(", "[", "${", ".", "..", "..="}
 _CLOSERS = {")": "(", "]": "[", "}": "{"}
+
+
+def format_text(source: Source) -> str:
+    """A text in canonical form: one field a line if it is plain, else as :func:`format_program`.
+
+    Raises:
+        NetcError: the text's faults.
+    """
+    if in_dialect(source):
+        return format_program(source)
+    return print_document(parse_document(source))
 
 
 def format_program(source: Source) -> str:
@@ -199,11 +214,11 @@ class _Writer:
             return level.inside
         if token.text in _CLOSERS and token.kind == "op":
             return level.closing
-        if token.text == "->" and level.arrow >= 0:
+        if token.text == "->" and 0 <= level.arrow <= level.statement + _FAR:
             return level.arrow
         if level.bracket in ("(", "[", "${"):
             return level.inside
-        return level.statement + 2 * _STEP
+        return level.statement + _STEP
 
     def _gap(self, token: Token) -> str:
         """What stands between the last token and this one on a line."""

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from netc.diagnostics import Source
-from netc.language.detect import is_dialect, may_be_dialect
+from netc.language.detect import in_dialect
 from netc.language.expand import expand
 from netc.language.parser import parse_program
 from netc.schema.load import Schema
 from netc.syntax.ast import Document
-from netc.syntax.parser import collection_paused, parse_document, parse_plain
+from netc.syntax.parser import collection_paused, parse_document
 from netc.syntax.sniff import check_text
 
 
@@ -34,14 +34,8 @@ def read_document(
         NetcError: every fault of a plain text; of one of the dialect the first.
     """
     define = define or {}
-    plain = {name: str(value) for name, value in define.items()}
-    if not may_be_dialect(source.text):
-        return parse_document(source, define=plain)
-    found = None if plain else parse_plain(source)
-    if found is not None:
-        return found
-    if not is_dialect(source):
-        return parse_document(source, define=plain)
+    if not in_dialect(source):
+        return parse_document(source, {name: str(value) for name, value in define.items()})
     check_text(source)
     with collection_paused():
         return expand(parse_program(source), schema.message("NetParameter"), define, folder)
