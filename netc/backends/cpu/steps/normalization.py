@@ -24,22 +24,22 @@ class Response:
 
 def lrn_across_step(name: str, x: View, y: View, response: Response) -> Step:
     """x / (k + alpha / size * sum of squares over neighbouring channels) ** beta."""
+    power = _POWERS.get(float(response.beta), "any")
+    kernel = jit.spec("normalization", "across", power=power, size=response.size)
+    args = _lrn_args(x, y, response, response.alpha / response.size, response.k)
     scratch = 4 * (2 * response.size + x.c + 32)
-    factor = response.alpha / response.size
-    step = _lrn_step(name, "across", x, y, response, factor, response.k)
-    return Step(name, step.kernel, step.args, x.pixels, scratch, grain=8)
+    return Step(name, kernel, args, x.pixels, scratch, grain=8)
 
 
 def lrn_within_step(name: str, x: View, y: View, response: Response) -> Step:
     """x / (1 + alpha * mean of squares over size x size pixels) ** beta; y must not be x."""
-    return _lrn_step(name, "within", x, y, response, response.alpha, 1.0)
-
-
-def _lrn_step(
-    name: str, factory: str, x: View, y: View, response: Response, factor: float, k: float
-) -> Step:
     power = _POWERS.get(float(response.beta), "any")
-    args = LrnArgs(
+    kernel = jit.spec("normalization", "within", power=power)
+    return Step(name, kernel, _lrn_args(x, y, response, response.alpha, 1.0), x.n * x.h)
+
+
+def _lrn_args(x: View, y: View, response: Response, factor: float, k: float) -> LrnArgs:
+    return LrnArgs(
         x.place,
         4 * x.ld,
         y.place,
@@ -52,7 +52,6 @@ def _lrn_step(
         float(k),
         float(response.beta),
     )
-    return Step(name, jit.spec("normalization", factory, power=power), args, x.n * x.h)
 
 
 def softmax_step(name: str, x: View, y: View) -> Step:
