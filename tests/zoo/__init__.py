@@ -1,0 +1,1 @@
+"""The nets of the literature in ``prototxt/``."""
