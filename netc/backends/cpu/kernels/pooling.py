@@ -19,23 +19,26 @@ from netc.backends.cpu.machine import Machine
 _LOWEST = float32(-3.4028234663852886e38)  # Caffe starts its search for the largest at -FLT_MAX
 
 
+_TOGETHER = 4  # vectors of channels done at a time, so that no sum waits for itself
+
+
 def max_pool(machine: Machine, mask: bool) -> Callable[[int, int, int, int], None]:
     """Maximum; with ``mask`` also the index (row * width + column) of the first one, or -1."""
-    reduce = _mask_reducer if mask else _max_reducer
-    return _pool(machine.width, reduce(machine.width, False), reduce(machine.width, True))
+    return _pool(machine.width, _mask_reducer if mask else _max_reducer)
 
 
 def average_pool(machine: Machine) -> Callable[[int, int, int, int], None]:
     """Mean; the divisor counts the window as far as it lies in the padded input."""
-    return _pool(
-        machine.width, _mean_reducer(machine.width, False), _mean_reducer(machine.width, True)
-    )
+    return _pool(machine.width, _mean_reducer)
 
 
-def _pool(width: int, whole: Any, part: Any) -> Callable[[int, int, int, int], None]:
+def _pool(width: int, reducer: Any) -> Callable[[int, int, int, int], None]:
+    wide = _TOGETHER * width
+    several, whole, part = reducer(wide, False), reducer(width, False), reducer(width, True)
+
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(PoolArgs, args)
-        main = a.channels // width * width
+        main, most = a.channels // width * width, a.channels // wide * wide
         for unit in range(begin, end):
             image, row = unit // a.out_height, unit % a.out_height
             top = row * a.stride_y - a.pad_y
@@ -47,7 +50,9 @@ def _pool(width: int, whole: Any, part: Any) -> Callable[[int, int, int, int], N
                 x0, x1 = max(left, 0), min(left + a.kernel_x, a.width)
                 count = rows * (min(left + a.kernel_x, a.width + a.pad_x) - left)
                 pixel = unit * a.out_width + column
-                for c in range(0, main, width):
+                for c in range(0, most, wide):
+                    several(a, base + 4 * c, y0, y1, x0, x1, count, pixel, c, wide)
+                for c in range(most, main, width):
                     whole(a, base + 4 * c, y0, y1, x0, x1, count, pixel, c, width)
                 if main < a.channels:
                     left_over = a.channels - main
@@ -136,3 +141,95 @@ def _mean_reducer(width: int, part: bool) -> Any:
         store(a.output + pixel * a.output_ld + 4 * c, mean, lanes)
 
     return reduce
+
+
+def three_columns(
+    machine: Machine, average: bool, stride: int
+) -> Callable[[int, int, int, int], None]:
+    """Maximum or mean of windows of 3 columns, 1 or 2 apart.
+
+    Each column of a window is reduced once and kept for the next windows that see it.
+    """
+    width, wide = machine.width, _TOGETHER * machine.width
+    several, whole = _row(wide, False, average, stride), _row(width, False, average, stride)
+    part = _row(width, True, average, stride)
+
+    def kernel(args: int, begin: int, end: int, scratch: int) -> None:
+        a = record(PoolArgs, args)
+        main, most = a.channels // width * width, a.channels // wide * wide
+        for unit in range(begin, end):
+            image, row = unit // a.out_height, unit % a.out_height
+            top = row * a.stride_y - a.pad_y
+            y0, y1 = max(top, 0), min(top + a.kernel_y, a.height)
+            rows = min(top + a.kernel_y, a.height + a.pad_y) - top
+            base = a.input + (image * a.height + y0) * a.width * a.ld
+            target = a.output + unit * a.out_width * a.output_ld
+            for c in range(0, most, wide):
+                several(a, base + 4 * c, target + 4 * c, y1 - y0, rows, wide)
+            for c in range(most, main, width):
+                whole(a, base + 4 * c, target + 4 * c, y1 - y0, rows, width)
+            if main < a.channels:
+                left_over = a.channels - main
+                part(a, base + 4 * main, target + 4 * main, y1 - y0, rows, left_over)
+
+    return kernel
+
+
+def _row(width: int, part: bool, average: bool, stride: int) -> Any:
+    """A function that makes a row of outputs for some channels."""
+    column, mean, store = _column(width, part, average), _mean(width), storer(width, part)
+    join = _plus if average else maximum
+
+    @njit(inline="always")
+    def reduce(a: Any, base: int, target: int, seen: int, rows: int, lanes: int) -> None:
+        left = -a.pad_x
+        first = column(a, base, left, seen, lanes)
+        second = first
+        if stride == 1:
+            second = column(a, base, left + 1, seen, lanes)
+        for _ in range(a.out_width):
+            if stride == 2:
+                second = column(a, base, left + 1, seen, lanes)
+            third = column(a, base, left + 2, seen, lanes)
+            result = join(join(first, second), third)
+            if average:
+                result = mean(result, rows * (min(left + 3, a.width + a.pad_x) - left))
+            store(target, result, lanes)
+            target += a.output_ld
+            left += stride
+            first = second if stride == 1 else third
+            second = third
+
+    return reduce
+
+
+@njit(inline="always")
+def _plus(x: Any, y: Any) -> Any:
+    return x + y
+
+
+def _column(width: int, part: bool, average: bool) -> Any:
+    """A function: what the ``seen`` rows from ``base`` on hold in a column; nothing outside."""
+    load = loader(width, part)
+    start = float32(0.0) if average else _LOWEST
+    join = _plus if average else maximum
+
+    @njit(inline="always")
+    def reduce(a: Any, base: int, x: int, seen: int, lanes: int) -> Any:
+        total = splat(width, start)
+        if (0 <= x) & (x < a.width):
+            place = base + x * a.ld
+            for _ in range(seen):
+                total = join(load(place, lanes), total)
+                place += a.width * a.ld
+        return total
+
+    return reduce
+
+
+def _mean(width: int) -> Any:
+    @njit(inline="always")
+    def divide(total: Any, count: int) -> Any:
+        return total * splat(width, float32(1.0) / float32(count))
+
+    return divide

@@ -28,13 +28,25 @@ class Window:
 
 def max_pool_step(name: str, x: View, y: View, window: Window, mask: View | None = None) -> Step:
     """Maxima, and into ``mask`` the index (row * width + column) of each within its plane."""
+    if mask is None and _three_columns(window):
+        return _pool_step(name, _sliding(window, False), x, y, window, None)
     kernel = jit.spec("pooling", "max_pool", mask=mask is not None)
     return _pool_step(name, kernel, x, y, window, mask)
 
 
 def average_pool_step(name: str, x: View, y: View, window: Window) -> Step:
     """Means. As in Caffe, padding counts in the divisor as far as it is one pad wide."""
+    if _three_columns(window):
+        return _pool_step(name, _sliding(window, True), x, y, window, None)
     return _pool_step(name, jit.spec("pooling", "average_pool"), x, y, window, None)
+
+
+def _three_columns(window: Window) -> bool:
+    return window.kernel[1] == 3 and window.stride[1] <= 2
+
+
+def _sliding(window: Window, average: bool) -> jit.KernelSpec:
+    return jit.spec("pooling", "three_columns", average=average, stride=window.stride[1])
 
 
 def _pool_step(
