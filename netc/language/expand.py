@@ -173,8 +173,11 @@ class Expansion(ModuleUser):
         """A shape's numbers."""
         found: list[int | None] = []
         for size in shape.sizes:
-            value = None if size is None else self.evaluate(size, frame)
-            if size is not None and (not is_int(value) or not 0 <= value < 2**31):
+            if size is None:
+                found.append(None)
+                continue
+            value = self.evaluate(size, frame)
+            if not is_int(value) or not 0 <= value < 2**31:
                 message = f"a size is an int from 0 to {2**31 - 1:,}, or `_`"
                 raise frame.error("expression", message, size.span)
             found.append(value)

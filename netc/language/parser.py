@@ -117,14 +117,15 @@ class Parser(ExpressionParser):
             return self.expect_shape
         if not named:
             return None
-        return {
+        handlers: dict[str, Callable[[Token], Statement]] = {
             "param": self.param,
             "let": self.let,
             "module": self.module,
             "phase": self.phase,
             "include": self.include,
             "input": self.input,
-        }.get(word)
+        }
+        return handlers.get(word)
 
     # fields
 

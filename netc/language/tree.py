@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from netc.diagnostics import Source, Span
 from netc.syntax.ast import Scalar
@@ -11,35 +10,40 @@ from netc.syntax.ast import Scalar
 # Expressions
 
 
-class Literal(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Literal:
     """A number, ``true`` or ``false``."""
 
     value: int | float | bool
     span: Span
 
 
-class Text(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Text:
     """A quoted string: pieces of text, and expressions between them."""
 
     parts: tuple[str | Expression, ...]
     span: Span
 
 
-class Name(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Name:
     """A word that stands for a value, or for a blob."""
 
     name: str
     span: Span
 
 
-class ListOf(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ListOf:
     """``[a, b]``."""
 
     items: tuple[Expression, ...]
     span: Span
 
 
-class Comprehension(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Comprehension:
     """``[item for name in over if condition]``."""
 
     item: Expression
@@ -49,7 +53,8 @@ class Comprehension(NamedTuple):
     span: Span
 
 
-class Unary(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Unary:
     """``-value`` or ``not value``."""
 
     operator: str
@@ -57,7 +62,8 @@ class Unary(NamedTuple):
     span: Span
 
 
-class Binary(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Binary:
     """``left operator right``; the span is the operator's."""
 
     operator: str
@@ -66,7 +72,8 @@ class Binary(NamedTuple):
     span: Span
 
 
-class Conditional(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Conditional:
     """``yes if condition else no``."""
 
     condition: Expression
@@ -75,7 +82,8 @@ class Conditional(NamedTuple):
     span: Span
 
 
-class Index(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Index:
     """``value[position]``."""
 
     value: Expression
@@ -83,7 +91,8 @@ class Index(NamedTuple):
     span: Span
 
 
-class Argument(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Argument:
     """A value, ``name: value`` or ``name { ... }``; without a name the span is the value's."""
 
     name: str
@@ -91,7 +100,8 @@ class Argument(NamedTuple):
     span: Span
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Step:
     """A use of a layer type or a module, or a call of a function.
 
     The span is of all of it, ``name_span`` of the type's name.
@@ -105,7 +115,8 @@ class Step(NamedTuple):
     name_span: Span
 
 
-class Chain(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Chain:
     """``head -> step -> step``; without a head it starts with ``prev``."""
 
     head: Expression | None
@@ -119,7 +130,6 @@ Expression = (
 )  # fmt: skip
 
 
-
 def whole(expression: Expression) -> Span:
     """All of an expression's text; an operator's own span is the operator alone."""
     if not isinstance(expression, Binary):
@@ -131,21 +141,24 @@ def whole(expression: Expression) -> Span:
 # Fields of prototxt
 
 
-class Hole(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Hole:
     """``${expression}`` in a value's place."""
 
     expression: Expression
     span: Span
 
 
-class FieldList(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class FieldList:
     """``[a, b]`` as a field's value."""
 
     items: tuple[FieldValue, ...]
     span: Span
 
 
-class FieldOf(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class FieldOf:
     """``name: value``; the span is the name's."""
 
     name: str
@@ -167,14 +180,16 @@ class Declared:
     span: Span
 
 
-class Let(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Let:
     """``let name = value``."""
 
     name: Name
     value: Expression
 
 
-class Assign(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Assign:
     """``a, b = chain``."""
 
     targets: tuple[Name, ...]
@@ -197,7 +212,8 @@ class Module:
     span: Span
 
 
-class Repeat(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Repeat:
     """``repeat i, w in over { ... }``; one name is the item's, none repeats a number of times."""
 
     names: tuple[Name, ...]
@@ -206,7 +222,8 @@ class Repeat(NamedTuple):
     span: Span
 
 
-class If(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class If:
     """Conditions with their blocks, and the block behind ``else``."""
 
     branches: tuple[tuple[Expression, Body], ...]
@@ -214,28 +231,32 @@ class If(NamedTuple):
     span: Span
 
 
-class Phase(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Phase:
     """``phase TRAIN { ... }``."""
 
     phase: Name
     body: Body
 
 
-class Include(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Include:
     """``include "file"``; the span is the string's."""
 
     path: str
     span: Span
 
 
-class Shape(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Shape:
     """``[1, 3, _, _]``; None is ``_``."""
 
     sizes: tuple[Expression | None, ...]
     span: Span
 
 
-class Input(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Input:
     """``input name: shape { ... }``; the name is a string expression."""
 
     name: Text
@@ -244,7 +265,8 @@ class Input(NamedTuple):
     span: Span
 
 
-class Expect(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Expect:
     """``expect blob: shape``."""
 
     blob: Expression
@@ -252,7 +274,8 @@ class Expect(NamedTuple):
     span: Span
 
 
-class Run(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Run:
     """A chain by itself."""
 
     chain: Expression
@@ -274,14 +297,16 @@ Statement = (
 )
 
 
-class Body(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Body:
     """``{ statements }``."""
 
     statements: tuple[Statement, ...]
     span: Span
 
 
-class Program(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Program:
     """A whole text."""
 
     source: Source
