@@ -35,7 +35,13 @@ setup(
     packages=[*find_packages(include=["netc", "netc.*"]), "netc._data", *DATA],
     package_dir={"netc": "netc", **DATA},
     package_data={
-        "netc": ["py.typed", "syntax/*.lark", "schema/*.lark", "backends/cuda/kernels/*.cuh"],
+        "netc": [
+            "py.typed",
+            "syntax/*.lark",
+            "schema/*.lark",
+            "backends/cuda/kernels/*.cuh",
+            "report/web/*",
+        ],
         **{package: data_files(folder) for package, folder in DATA.items()},
     },
     install_requires=[

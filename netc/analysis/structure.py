@@ -20,6 +20,8 @@ FINISHING = frozenset(
     "TanH".split()
 )
 
+MAX_DEPTH = 12  # of modules in modules; more slashes in a name are part of it
+
 
 @dataclass(frozen=True, slots=True)
 class Chain:
@@ -68,6 +70,14 @@ class Module:
         """All layers in it, in the net's order."""
         for chain in self.chains():
             yield from chain.layers
+
+
+def own_name(name: str, path: str) -> str:
+    """A layer's name without that of the module it is in."""
+    if not path or not name.startswith(path):
+        return name
+    rest = name[len(path) :]
+    return rest.lstrip("/_-.") or name if rest[:1] in tuple("/_-.") else name
 
 
 def structure(profile: Profile) -> Module:
@@ -133,7 +143,7 @@ def _scoped(chains: Sequence[Chain], depth: int, path: str) -> Module:
 
 
 def _scope(chain: Chain, depth: int) -> str | None:
-    scopes = chain.head.name.split("/")[:-1]
+    scopes = chain.head.name.split("/", MAX_DEPTH)[:-1]
     return scopes[depth] if depth < len(scopes) and not chain.head.source else None
 
 

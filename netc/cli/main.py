@@ -31,6 +31,7 @@ COMMANDS = {
     "fmt": "print texts in canonical form",
     "summary": "show layers, shapes, parameters, multiply-adds, memory, receptive fields",
     "receptive": "show what the elements of a blob see of the input, also as a picture",
+    "view": "write a net as one HTML page: graph, table, costs",
     "draw": "draw a net as svg, png, pdf or dot, by Graphviz",
     "compare": "show two nets side by side: layers added, removed, changed",
     "passes": "show what the optimising passes do to a net, and why they decline",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from netc.analysis.profile import Layer, Profile
-from netc.analysis.structure import Chain, Module, structure
+from netc.analysis.structure import Chain, Module, own_name, structure
 from netc.report.families import detail, family
 from netc.report.figures import exact
 from netc.report.summary import image_shape
@@ -82,7 +82,7 @@ def _parts(
 ) -> Iterator[str]:
     for part in module.parts:
         if isinstance(part, Chain):
-            scope = f"{module.path}/" if style.modules else ""
+            scope = module.path if style.modules else ""
             yield indent + _box(profile, part, numbers[part.head.name], scope)
         elif not style.modules:
             yield from _parts(profile, part, numbers, style, indent)
@@ -97,7 +97,7 @@ def _parts(
 def _box(profile: Profile, chain: Chain, number: str, scope: str) -> str:
     """A box; its name stands without that of the frame around it."""
     fill, line = COLOURS[family(chain.head)]
-    label = f"<b>{_html(chain.head.name.removeprefix(scope)) or ' '}</b>"
+    label = f"<b>{_html(own_name(chain.head.name, scope)) or '(no name)'}</b>"
     label += "".join(f'<br/><font point-size="9">{_html(t)}</font>' for t in _told(profile, chain))
     dashed = "" if chain.head.known else ', style="rounded,filled,dashed"'
     tip = _quoted(_tip(chain))

@@ -9,7 +9,7 @@ from typing import Any
 from netc.analysis.cost import FLOAT_BYTES
 from netc.analysis.profile import Layer, Profile
 from netc.analysis.receptive import ReceptiveField
-from netc.analysis.structure import Chain, Module, structure
+from netc.analysis.structure import Chain, Module, own_name, structure
 from netc.ir.types import Shape
 from netc.report.figures import UNKNOWN, exact, field_text, shape_text, short, size
 from netc.report.table import Column, Row, Table
@@ -71,21 +71,21 @@ def _lines_of(
             continue
         yield module_line(profile, part, depth)
         if limit is None or depth + 1 < limit:
-            yield from _lines_of(profile, part, depth + 1, limit, f"{part.path}/")
+            yield from _lines_of(profile, part, depth + 1, limit, part.path)
 
 
 def _layer_line(profile: Profile, layer: Layer, depth: int, path: str) -> Line:
     cost = layer.cost
-    own = layer.name.removeprefix(path)
+    own = own_name(layer.name, path) or "(no name)"
     shapes = tuple(profile.shape(name) for name in layer.outputs)
     if layer.source or cost is None:
         nothing = 0 if layer.source else None
         return Line(
-            own or layer.name, layer.type, depth, shapes, nothing, nothing, nothing, nothing,
+            own, layer.type, depth, shapes, nothing, nothing, nothing, nothing,
             profile.bytes(layer), _field(profile, layer), path=layer.name,
         )  # fmt: skip
     return Line(
-        own or layer.name, layer.type, depth, shapes, cost.parameters, cost.statistics, cost.macs,
+        own, layer.type, depth, shapes, cost.parameters, cost.statistics, cost.macs,
         cost.operations, profile.bytes(layer), _field(profile, layer), path=layer.name,
     )  # fmt: skip
 
