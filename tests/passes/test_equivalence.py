@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 
@@ -12,7 +14,7 @@ import netc
 from netc.backends import reference
 from netc.diagnostics import NetcError, Source
 from netc.ir.graph import Graph
-from netc.passes.base import run_passes
+from netc.passes.base import Pass, run_passes
 from netc.passes.pipeline import ALL, BY_NAME, EXACT
 from tests.passes.weights import (
     assert_consistent,
@@ -22,6 +24,8 @@ from tests.passes.weights import (
 )
 from tests.strategies import nets, random_arrays
 from tests.test_golden import CASES, GOLDEN, arrays, params
+
+LARGEST = 1e15
 
 
 def seeded(source: Source) -> Graph:
@@ -53,11 +57,9 @@ def test_golden_cases(case: dict[str, Any]) -> None:
 def test_random_nets(source: Source) -> None:
     graph = seeded(source)
     feeds = feeds_for(graph)
-    before = reference.run(graph, feeds)
+    before = reference.run(graph, feeds, tuple(graph.values))
     for passes in (ALL, EXACT):
-        after, _ = run_passes(graph, passes)
-        assert_consistent(after)
-        assert_same(before, reference.run(after, feeds), exact=passes is EXACT)
+        assert_equivalent(graph, passes, feeds, before, exact=passes is EXACT)
 
 
 @settings(max_examples=60, deadline=None)
@@ -65,11 +67,25 @@ def test_random_nets(source: Source) -> None:
 def test_each_pass_alone(source: Source) -> None:
     graph = seeded(source)
     feeds = feeds_for(graph)
-    before = reference.run(graph, feeds)
+    before = reference.run(graph, feeds, tuple(graph.values))
     for item in BY_NAME.values():
-        after, _ = run_passes(graph, [item])
-        assert_consistent(after)
-        assert_same(before, reference.run(after, feeds), exact=item.exact)
+        assert_equivalent(graph, [item], feeds, before, item.exact)
+
+
+def assert_equivalent(
+    graph: Graph, passes: Sequence[Pass], feeds: dict[str, Any], before: dict[str, Any], exact: bool
+) -> None:
+    """The graph gives the same after passes.
+
+    A sum in another order may overflow where the first did not, and a window that lies outside of
+    its input gives -FLT_MAX or nan: where a net meets such numbers only exact passes are compared.
+    """
+    after, _ = run_passes(graph, passes)
+    assert_consistent(after)
+    tame = all((np.abs(array) < LARGEST).all() for array in before.values())
+    if exact or tame:
+        wanted = {name: before[name] for name in graph.outputs}
+        assert_same(wanted, reference.run(after, feeds), exact)
 
 
 def test_an_unknown_pass_is_named() -> None:
