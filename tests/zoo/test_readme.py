@@ -1,0 +1,38 @@
+"""The table in prototxt/README.md is what ``docs/zoo.py`` makes of the nets as they are."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def zoo() -> ModuleType:
+    """The generator, which is a script beside the documentation."""
+    spec = importlib.util.spec_from_file_location("zoo", ROOT / "docs" / "zoo.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def without_time(text: str) -> list[list[str]]:
+    """The table's cells without the column of times, which depend on the machine."""
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in row][:8] for row in rows]
+
+
+def test_table_is_current(zoo: ModuleType) -> None:
+    written = (ROOT / "prototxt" / "README.md").read_text(encoding="utf-8")
+    assert without_time(written) == without_time(zoo.table(timed=False))
+
+
+def test_googlenet_has_its_line(zoo: ModuleType) -> None:
+    rows = without_time(zoo.HEAD + (ROOT / "prototxt" / "README.md").read_text(encoding="utf-8"))
+    (googlenet,) = [row for row in rows if row[0] == "GoogLeNet"]
+    assert googlenet[4:6] == ["6,998,552", "1,582,671,872"]
