@@ -21,7 +21,15 @@ def version() -> str:
     return scope["__version__"]
 
 
-TEST = ["pytest>=8", "hypothesis>=6.100", "h5py>=3.10", "Pillow>=10", "ruff>=0.8", "mypy>=1.13"]
+TEST = [
+    "pytest>=8",
+    "pytest-xdist>=3.5",
+    "hypothesis>=6.100",
+    "h5py>=3.10",
+    "Pillow>=10",
+    "ruff>=0.8",
+    "mypy>=1.13",
+]
 
 setup(
     name="netc",
