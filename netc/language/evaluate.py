@@ -75,10 +75,10 @@ class Evaluator:
         Raises:
             NetcError: too-many-steps.
         """
-        self.steps += count
-        if self.steps > MAX_STEPS:
+        if self.steps + count > MAX_STEPS:
             message = f"the text expands in more than {MAX_STEPS:,} steps"
             raise frame.error("too-many-steps", message, span)
+        self.steps += count
 
     def evaluate(self, expression: Expression, frame: Frame) -> Value:
         """An expression's value; layers that it makes are made."""

@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 from netc.diagnostics import Diagnostic, NetcError, Source, Span
 from netc.language.cursor import Cursor
-from netc.language.tokens import Token
+from netc.language.tokens import Token, scan
 from netc.language.tree import (
     Argument,
     Binary,
@@ -264,16 +264,27 @@ def text_of(source: Source, token: Token) -> Text:
             at = mark + 2
             continue
         parts.append(_plain(source, at, mark))
-        close = text.find("}", mark, end)
-        if close < 0:
-            message = "the `${` is never closed"
-            help = ("a string within `${ }` of a string stands in the other quotes: `'`",)
-            span = Span(source, mark, mark + 2)
-            raise NetcError(Diagnostic("unclosed-brace", message, span, help=help))
+        close = _closing(source, mark, end)
         parts.append(_inner(source, mark + 2, close))
         at = close + 1
     parts.append(_plain(source, at, end))
     return Text(tuple(p for p in parts if p != ""), Span(source, token.start, token.end))
+
+
+def _closing(source: Source, mark: int, end: int) -> int:
+    """Where the ``}`` of a ``${`` within a string stands."""
+    depth = 0
+    for token in scan(source.text, mark, end):
+        if token.kind == "op" and token.text in ("{", "${"):
+            depth += 1
+        elif token.kind == "op" and token.text == "}":
+            depth -= 1
+            if depth == 0:
+                return token.start
+    message = "the `${` is never closed"
+    help = ("a string within `${ }` of a string stands in the other quotes",)
+    span = Span(source, mark, mark + 2)
+    raise NetcError(Diagnostic("unclosed-brace", message, span, help=help))
 
 
 def _inner(source: Source, start: int, end: int) -> Expression:

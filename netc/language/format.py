@@ -6,7 +6,8 @@ indented, follows from rules:
 * a block's statements stand two spaces further in than the statement the block belongs to;
 * what goes on inside of parentheses stands under their first word, or two spaces in where the line
   ends at the parenthesis;
-* an arrow that starts a line stands under the first arrow of its chain.
+* an arrow that starts a line stands under the first arrow of its chain, unless it stood as far to
+  the left as the chain itself.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from netc.syntax.printer import print_document
 
 _COMMENT = re.compile(r"#[^\r\n]*")
 _STEP = 2
-_FAR = 12  # an arrow further in than this has none under it
+_FAR = 24  # an arrow further in than this has none under it
 _KEYWORDS = {"in", "if", "else", "and", "or", "not", "for", "repeat", "as", "let", "expect"}
 _TIGHT_BEFORE = {")", "]", ",", ":", ";", ".", "..", "..=", "..."}
 _TIGHT_AFTER = {"(", "[", "${", ".", "..", "..="}
@@ -52,7 +53,7 @@ def format_program(source: Source) -> str:
     parser = Parser(source, 1 if source.text.startswith("\ufeff") else 0)
     parser.statements("")
     words = list(_words(source.text))
-    writer = _Writer(parser.starts, _block_edges(words))
+    writer = _Writer(source, parser.starts, _block_edges(words))
     for word in words:
         writer.add(word)
     return writer.text()
@@ -112,7 +113,7 @@ def _block_edges(words: list[_Word]) -> set[int]:
 def _spelling(token: Token) -> str:
     """A token's text; a plain string stands in double quotes."""
     inner = token.text[1:-1]
-    plain = token.kind == "string" and not any(c in inner for c in "\"\\$")
+    plain = token.kind == "string" and not any(c in inner for c in '"\\$')
     return f'"{inner}"' if plain else token.text
 
 
@@ -126,6 +127,7 @@ class _Level:
         closing: how far its closing bracket is, where that starts a line.
         statement: how far the statement at hand is.
         arrow: where the first arrow of the chain at hand stands; -1 before any.
+        column: where the statement at hand stood; -1 where that was not at the start of a line.
     """
 
     bracket: str = ""
@@ -133,12 +135,14 @@ class _Level:
     closing: int = 0
     statement: int = 0
     arrow: int = -1
+    column: int = -1
 
 
 class _Writer:
     """Puts words into lines."""
 
-    def __init__(self, starts: set[int], edges: set[int]) -> None:
+    def __init__(self, source: Source, starts: set[int], edges: set[int]) -> None:
+        self.source = source
         self.starts = starts
         self.edges = edges
         self.lines: list[str] = []
@@ -214,6 +218,8 @@ class _Writer:
             return level.inside
         if token.text in _CLOSERS and token.kind == "op":
             return level.closing
+        if token.text == "->" and self._column(token) <= level.column:
+            return level.statement
         if token.text == "->" and 0 <= level.arrow <= level.statement + _FAR:
             return level.arrow
         if level.bracket in ("(", "[", "${"):
@@ -237,11 +243,16 @@ class _Writer:
             return "" if word or last.text in (")", "]") else " "
         return " "
 
+    def _column(self, token: Token) -> int:
+        """Where a token stood that starts a line."""
+        return token.start - 1 - max(self.source.text.rfind(c, 0, token.start) for c in "\r\n")
+
     def _note(self, token: Token) -> None:
         """Keep what later lines are aligned with."""
         level = self.levels[-1]
         if token.start in self.starts:
             level.statement, level.arrow = level.inside, -1
+            level.column = self._column(token) if token.fresh else -1
         if token.text == "->" and level.arrow < 0:
             level.arrow = len(self.line)
         elif token.text == "," and token.kind == "op":

@@ -227,4 +227,3 @@ class ModuleUser(LayerMaker):
             message = f"the output `{name.name}` is {kind(value)}, not a blob"
             raise inner.error("wrong-kind", message, name.span)
         return value
-

@@ -84,7 +84,8 @@ def _calculate(sign: str, left: int | float, right: int | float) -> Value:
 
 def _repeated(value: Value, times: int) -> Value:
     if len(value) * max(times, 0) > MAX_LIST:
-        raise MeaningError(f"a list or string repeated has at most {MAX_LIST:,} items")
+        message = f"a list or string repeated has at most {MAX_LIST:,} items"
+        raise MeaningError(message, code="too-large")
     return value * times
 
 
