@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,14 @@ from netc.backends.cuda.emission import (
 )
 from netc.backends.cuda.emit.moves import copy_kernel, merged
 from netc.backends.cuda.emit.table import emit
+from netc.backends.cuda.launches import guessed
 from netc.backends.cuda.pixels import c_strides, stored_strides
-from netc.backends.cuda.program import ArrayStep, Constants, Context, Program
+from netc.backends.cuda.products import Product
+from netc.backends.cuda.program import ArrayStep, Constants, Context, Program, Step
 from netc.backends.cuda.rules import RULES
 from netc.backends.cuda.source import Kernel
+from netc.backends.cuda.tiles import Way
+from netc.backends.cuda.tuner import Tuner, choosing, recording
 from netc.backends.reference import ReferenceExecutable
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Graph
@@ -89,12 +93,44 @@ def prepare(graph: Graph, options: Options, device: Device) -> CudaExecutable:
         PRECISIONS[extra.get("precision", "float32")],
         options.exact,
     )
-    steps = tuple(step for node in optimized.nodes for step in emit(emission, node))
+    _check_precision(emission)
+    emission = replace(emission, choose=_chooser(emission, device, bool(extra.get("tune", True))))
     item = emission.precision.item
-    program = Program(steps, storage.arena.size * item // BYTES, item)
+    program = Program(_steps(emission), storage.arena.size * item // BYTES, item)
     return CudaExecutable(
         emission, storage, program, applied, device, bool(extra.get("graph", True))
     )
+
+
+def _steps(emission: Emission) -> tuple[Step, ...]:
+    return tuple(step for node in emission.graph.nodes for step in emit(emission, node))
+
+
+def _chooser(
+    emission: Emission, device: Device, tune: bool
+) -> Callable[[Emission, Product], Way | None]:
+    """How ways are chosen: by what was measured, now or before, or by a guess."""
+    if not tune:
+        return guessed
+    products: list[Product] = []
+    _steps(replace(emission, choose=recording(products)))
+    with device.active():
+        return choosing(Tuner(device, emission).choices(products))
+
+
+def _check_precision(emission: Emission) -> None:
+    """The matrix units that a precision needs must be there."""
+    precision, facts = emission.precision, emission.facts
+    if precision.matrix and facts.capability < (8, 0):
+        have = ".".join(map(str, facts.capability))
+        raise NetcError(
+            Diagnostic(
+                "unsupported-precision",
+                f"precision `{precision.name}` needs a device of compute capability 8.0 or "
+                f"newer, and {facts.name} has {have}",
+                help=("leave `precision` out",),
+            )
+        )
 
 
 @dataclass

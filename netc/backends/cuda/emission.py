@@ -13,9 +13,10 @@ from netc.backends import reference
 from netc.backends.cuda.chains import Chain, Target, chain_code
 from netc.backends.cuda.device import Facts
 from netc.backends.cuda.fallback import array_form, run_on_device, run_on_host
-from netc.backends.cuda.pixels import Arena, View, view_of
+from netc.backends.cuda.pixels import Arena, Place, View, view_of
 from netc.backends.cuda.program import Argument, ArrayStep, Context, Launch, Steps
 from netc.backends.cuda.source import Code, Constant, Kernel
+from netc.backends.cuda.tiles import Way
 from netc.ir.graph import Array, Graph, Node
 from netc.ops.fused import Bound
 from netc.plan.storage import BYTES, Storage
@@ -60,6 +61,10 @@ PRECISIONS = {
 }
 
 
+def _unchosen(emission: Any, product: Any) -> None:
+    """No way for any product."""
+
+
 @dataclass(frozen=True)
 class Emission:
     """One graph being made into steps.
@@ -70,7 +75,7 @@ class Emission:
         facts: the device.
         precision: of products and stored values.
         exact: no algorithm that changes the order of sums within a window.
-        choices: what the tuner found: a product's key -> its candidate's number.
+        choose: the way in which a product is computed; None while products are only looked for.
     """
 
     graph: Graph
@@ -78,13 +83,13 @@ class Emission:
     facts: Facts
     precision: Precision = PRECISIONS["float32"]
     exact: bool = False
-    choices: Mapping[str, Any] | None = None
+    choose: Callable[[Any, Any], Way | None] = _unchosen
 
     def view(self, value: str) -> View:
         """Where a value lies."""
         return self.views[value]
 
-    def place(self, value: str) -> Arena:
+    def place(self, value: str) -> Place:
         """Where a value starts."""
         return self.views[value].place
 

@@ -25,6 +25,19 @@ class Arena(NamedTuple):
         return Arena(self.offset + elements)
 
 
+class Workspace(NamedTuple):
+    """A place in the memory that a layer has while it runs, ``offset`` elements from its start."""
+
+    offset: int = 0
+
+    def further(self, elements: int) -> Workspace:
+        """The place ``elements`` further on."""
+        return Workspace(self.offset + elements)
+
+
+Place = Arena | Workspace
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """A value of n images of h x w pixels of c channels.
@@ -33,7 +46,7 @@ class View:
     least c; it is more where the value is a slice of a concatenation's channels.
     """
 
-    place: Arena
+    place: Place
     n: int
     h: int
     w: int
@@ -60,7 +73,7 @@ class View:
         return replace(self, place=self.place.further(start), c=stop - start)
 
 
-def dense(place: Arena, n: int, h: int, w: int, c: int) -> View:
+def dense(place: Place, n: int, h: int, w: int, c: int) -> View:
     """A view whose pixels follow each other without gaps."""
     return View(place, n, h, w, c, c)
 

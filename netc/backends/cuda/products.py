@@ -1,29 +1,31 @@
-"""Matrix products: convolutions, inner products and deconvolutions as launches of one kernel."""
+"""Matrix products: what convolutions, inner products and deconvolutions have in common."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netc.backends.cuda.chains import Target
-from netc.backends.cuda.emission import Emission, Ending, ending
 from netc.backends.cuda.pixels import View
-from netc.backends.cuda.program import Launch, Steps, Tickets, Workspace
-from netc.backends.cuda.tiles import CHUNK, Size, Way, block_count, guess, n_tiles
+from netc.backends.cuda.tiles import Size
 from netc.ir.graph import Array
-
-GEMV_ROWS = 8  # pixels up to which each weight is better read by one warp alone
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Phases:
-    """The phases of a deconvolution, rows of the kernel's table, and its steps between outputs."""
+    """The phases of a deconvolution.
+
+    Args:
+        table: a row for each, as the kernel reads it: first tap, taps, first weight, weights of a
+            row, first output down and across, outputs down and across.
+        weights: elements of all phases' weights.
+    """
 
     table: NDArray[np.int32]
+    weights: int
 
     @property
     def count(self) -> int:
@@ -39,21 +41,24 @@ class Product:
         name: the layer's.
         x: the input's pixels.
         targets: the outputs, all with the same pixels; several only without groups.
-        weights: (all outputs, K) as stored; K counts taps, and the channels of a group in each.
+        weights: gives (all outputs, K); K counts taps, and the channels of a group in each. With
+            phases, all of theirs in one row.
         taps: (taps, 2), what each tap is below and right of stride * output place.
         stride: vertical and horizontal, of the input; of the output in a deconvolution.
         groups: of channels.
         phases: of a deconvolution.
+        window: of a convolution whose taps are a rectangle: kernel, pad and dilation.
     """
 
     name: str
     x: View
     targets: tuple[Target, ...]
-    weights: Array
+    weights: Callable[[], Array]
     taps: NDArray[np.int32]
     stride: tuple[int, int] = (1, 1)
     groups: int = 1
     phases: Phases | None = None
+    window: tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None = None
 
     @property
     def channels(self) -> int:
@@ -85,6 +90,22 @@ class Product:
         return Size(pixels, outputs, length, parts, item)
 
 
+def product_key(product: Product, item: int) -> str:
+    """What decides how fast each way of computing it is, as a word."""
+    size, x = product.size(item), product.x
+    numbers = (
+        ("pixels", size.pixels),
+        ("outputs", "+".join(map(str, size.outputs))),
+        ("channels", product.channels),
+        ("taps", len(product.taps)),
+        ("stride", "x".join(map(str, product.stride))),
+        ("parts", size.parts),
+        ("input", f"{x.h}x{x.w}x{x.ld}"),
+        ("side", vector(product, item)),
+    )
+    return ",".join(f"{name}={value}" for name, value in numbers)
+
+
 def padded(matrix: Array, item: int) -> Array:
     """A matrix with columns of zeros, so that each row begins at a multiple of 16 bytes."""
     return np.pad(matrix, ((0, 0), (0, -matrix.shape[1] % (16 // item))))
@@ -96,88 +117,6 @@ def vector(product: Product, item: int) -> int:
     x = product.x
     numbers = (product.channels, x.ld, x.place.offset)
     return side if all(n % side == 0 for n in numbers) else 1
-
-
-def product_steps(emission: Emission, product: Product) -> Steps:
-    """The launch of a product; nothing where it has no outputs."""
-    if product.out.pixels * sum(t.view.c for t in product.targets) == 0:
-        return []
-    end = ending(emission, product.targets)
-    if fits_gemv(emission, product):
-        return [gemv_launch(emission, product, end)]
-    size = product.size(emission.precision.item)
-    return [conv_launch(emission, product, end, chosen(emission, product, size))]
-
-
-def chosen(emission: Emission, product: Product, size: Size) -> Way:
-    """What the tuner found best for a product of this size, or else a guess."""
-    matrix = emission.precision.matrix > 0
-    return guess(size, emission.facts, matrix)
-
-
-def fits_gemv(emission: Emission, product: Product) -> bool:
-    """Whether there are so few pixels that reading the weights is all there is to do."""
-    few = product.out.pixels <= GEMV_ROWS and len(product.targets) == product.groups == 1
-    aligned = vector(product, emission.precision.item) > 1
-    return few and aligned and product.pointwise
-
-
-def gemv_launch(emission: Emission, product: Product, end: Ending) -> Launch:
-    """A product of few pixels, each weight read once."""
-    x, rows = product.x, product.out.pixels
-    kernel = emission.kernel("gemv", {"BATCH": rows}, end.code)
-    weights = emission.stored(padded(product.weights, emission.precision.item))
-    arguments = (x.place, weights, x.ld, weights.shape[1], x.c, product.out.c, *end.arguments)
-    grid = (math.ceil(product.out.c / 4), 1, 1)
-    reads = (x, *end.reads)
-    return Launch(product.name, kernel, grid, 128, arguments, reads, end.writes)
-
-
-def conv_launch(emission: Emission, product: Product, end: Ending, way: Way) -> Launch:
-    """A product as an implicit matrix product in tiles."""
-    item = emission.precision.item
-    tile, size, x, y = way.tile, product.size(item), product.x, product.out
-    phases = product.phases
-    kernel = emission.kernel(
-        "conv",
-        {
-            "BM": tile.m,
-            "BN": tile.n,
-            "BK": CHUNK // item,
-            "WM": tile.wm,
-            "WN": tile.wn,
-            "STAGES": tile.stages,
-            "VEC": vector(product, item),
-            "MMA": emission.precision.matrix,
-            "POINTWISE": product.pointwise,
-            "SPLIT": way.splits > 1,
-            "PHASED": phases is not None,
-            "PHASE_COUNT": phases.count if phases else 1,
-        },
-        end.code,
-    )
-    weights = product.weights if phases else padded(product.weights, item)
-    stored = emission.stored(weights)
-    blocks = math.ceil(size.pixels / tile.m) * n_tiles(size, tile)
-    tickets = block_count(size, tile) if way.splits > 1 else 0
-    arguments = (
-        *(x.place, stored, np.ascontiguousarray(product.taps.reshape(-1), np.int32)),
-        *(phases.table.reshape(-1) if phases else Workspace(), Workspace(), Tickets()),
-        *(x.h, x.w, x.ld, product.channels, len(product.taps), stored.shape[-1]),
-        *(*product.stride, y.h, y.w, y.pixels, y.c // product.groups),
-        *end.arguments,
-    )
-    return Launch(
-        product.name,
-        kernel,
-        (blocks, size.parts, way.splits),
-        tile.threads,
-        arguments,
-        (x, *end.reads),
-        end.writes,
-        4 * tickets * way.splits * tile.m * tile.n,
-        tickets,
-    )
 
 
 def pixel_taps(

@@ -18,18 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.backends.cuda.device import Buffer, Call, Device
-from netc.backends.cuda.pixels import Arena, View
+from netc.backends.cuda.pixels import Arena, View, Workspace
 from netc.backends.cuda.source import Kernel
 from netc.backends.reference import parameter_array
 from netc.ir.graph import Graph
 
 ALIGNMENT = 256  # bytes; what device memory allocators give
-
-
-class Workspace(NamedTuple):
-    """A place in the memory that a step has while it runs, ``offset`` bytes from its start."""
-
-    offset: int = 0
 
 
 class Tickets(NamedTuple):
@@ -196,7 +190,7 @@ class Context:
             case Arena(offset):
                 return np.uint64(self._arena.address + self.program.item * offset)
             case Workspace(offset):
-                return np.uint64(self._workspace.address + offset)
+                return np.uint64(self._workspace.address + self.program.item * offset)
             case Tickets():
                 return np.uint64(counters)
             case Wide(value):
@@ -235,10 +229,11 @@ class Context:
                 start()
             return
         for call in self.calls:
-            self._start(call)
+            self.start(call)
         self._segments = self._recorded() if self.graph else [self._start_all]
 
-    def _start(self, call: Call | ArrayStep) -> None:
+    def start(self, call: Call | ArrayStep) -> None:
+        """Start one step."""
         if isinstance(call, Call):
             self.device.launch(call)
         else:
@@ -246,7 +241,7 @@ class Context:
 
     def _start_all(self) -> None:
         for call in self.calls:
-            self._start(call)
+            self.start(call)
 
     def _recorded(self) -> list[Callable[[], None]]:
         """Kernels in a row as one graph; what cannot be recorded is started one by one."""
@@ -256,7 +251,7 @@ class Context:
 
             def start(calls: list[Call | ArrayStep] = calls) -> None:
                 for call in calls:
-                    self._start(call)
+                    self.start(call)
 
             recorded = self.device.record(start) if is_call and len(calls) > 1 else None
             segments.append(recorded or start)

@@ -16,6 +16,7 @@ from netc.cache import content_key
 _FOLDER = Path(__file__).resolve().parent / "kernels"
 
 Constant = int | bool
+Rows = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,14 @@ class Kernel:
         constants: names and values that the template takes as given.
         types: names and C++ types that the template takes as given.
         code: its epilogue; None where the template has none.
+        tables: names and values of matrices that the template takes as given.
     """
 
     template: str
     constants: tuple[tuple[str, Constant], ...] = ()
     types: tuple[tuple[str, str], ...] = ()
     code: Code | None = None
+    tables: tuple[tuple[str, Rows], ...] = ()
 
     @property
     def name(self) -> str:
@@ -72,6 +75,7 @@ def _body(kernel: Kernel) -> str:
     for name, value in kernel.constants:
         kind = "bool" if isinstance(value, bool) else "int"
         lines.append(f"constexpr {kind} {name} = {str(value).lower()};\n")
+    lines += [_table(name, rows) for name, rows in kernel.tables]
     code, text = kernel.code, _template(kernel.template)
     if code is not None:
         lines.append(code.text)
@@ -79,6 +83,11 @@ def _body(kernel: Kernel) -> str:
         text = text.replace("OUTPUT_VALUES", code.outputs)
         text = text.replace("OPERAND_VALUES", code.operands)
     return "".join(lines) + text
+
+
+def _table(name: str, rows: Rows) -> str:
+    lists = ", ".join(f"{{{', '.join(f'{float(v)!r}f' for v in row)}}}" for row in rows)
+    return f"TABLE {name}[{len(rows)}][{len(rows[0])}] = {{{lists}}};\n"
 
 
 @cache

@@ -38,10 +38,15 @@ class Tile(NamedTuple):
 
 
 class Way(NamedTuple):
-    """How a product is computed: a tile, and blocks that share each sum."""
+    """How a product is computed: a tile, and how many blocks share each sum.
+
+    With ``winograd`` it is by Winograd's algorithm, in tiles of so many outputs squared; tile and
+    splits are then those of the product in the middle.
+    """
 
     tile: Tile
     splits: int = 1
+    winograd: int = 0
 
 
 PLAIN = (

@@ -9,7 +9,8 @@ import numpy as np
 from netc.backends.cuda.chains import Target
 from netc.backends.cuda.emission import Emission, element_launch, ending
 from netc.backends.cuda.emit.elementwise import run_chain, split_stages
-from netc.backends.cuda.products import Product, pixel_taps, product_steps, taps_first
+from netc.backends.cuda.launches import product_steps
+from netc.backends.cuda.products import Product, pixel_taps, taps_first
 from netc.backends.cuda.program import Steps
 from netc.ir.graph import Array, Node
 from netc.ir.types import Shape
@@ -19,13 +20,15 @@ from netc.ops.siblings import branch_parameters
 from netc.ops.window import Axis
 from netc.passes.epilogue import chain_of
 
+MOST_PARTS = 65535  # blocks that a grid can have along its second axis
+
 
 def emit_convolution(emission: Emission, node: Node) -> Steps | None:
     """A convolution over pixels, of one value or each of several."""
     first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
     params: ConvolutionParams = first.stage.params
     shape = emission.graph.shape(first.inputs[0])
-    if not over_pixels(params, shape):
+    if not over_pixels(params, shape) or params.group > MOST_PARTS:
         return None
     mine, rest = split_stages(emission, node, stages)
     weight, bias = product_arrays(emission, first)
@@ -57,10 +60,11 @@ def _convolve(
         name,
         emission.view(x),
         (target,),
-        taps_first(weight),
+        lambda: taps_first(weight),
         _taps(y, x_axis),
         (y.stride, x_axis.stride),
         params.group,
+        window=((y.kernel, x_axis.kernel), (y.pad, x_axis.pad), (y.dilation, x_axis.dilation)),
     )
     return product_steps(emission, product)
 
@@ -123,7 +127,7 @@ def emit_siblings(emission: Emission, node: Node) -> Steps | None:
         node.name,
         emission.view(node.inputs[0]),
         tuple(targets),
-        np.concatenate(weights),
+        lambda: np.concatenate(weights),
         _taps(y, x_axis),
         (y.stride, x_axis.stride),
     )

@@ -1,17 +1,38 @@
-"""Deconvolutions."""
+"""Deconvolutions.
+
+The outputs of one residue by the stride see the same taps of the kernel, and see them as an
+ordinary convolution would: each such phase is a product of its own, and no multiplication is by a
+zero that was put between inputs.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+import math
+from collections.abc import Sequence
+from itertools import product as pairs
 
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.backends.cuda.chains import Target
 from netc.backends.cuda.emission import Emission, element_launch, ending
-from netc.backends.cuda.emit.convolution import axis_constants, over_pixels, product_arrays
+from netc.backends.cuda.emit.convolution import (
+    MOST_PARTS,
+    axis_constants,
+    over_pixels,
+    product_arrays,
+)
 from netc.backends.cuda.emit.elementwise import run_chain, split_stages
+from netc.backends.cuda.launches import product_steps
+from netc.backends.cuda.products import Phases, Product
 from netc.backends.cuda.program import Steps
-from netc.ir.graph import Node
+from netc.ir.graph import Array, Node
 from netc.ops.convolution import ConvolutionParams, deconvolution_axes
 from netc.ops.fused import bind_stages
+from netc.ops.window import Axis
 from netc.passes.epilogue import chain_of
+
+_DENSE = 4  # inputs and outputs of a group from which it is computed as products
 
 
 def emit_deconvolution(emission: Emission, node: Node) -> Steps | None:
@@ -24,23 +45,97 @@ def emit_deconvolution(emission: Emission, node: Node) -> Steps | None:
     mine, rest = split_stages(emission, node, stages)
     weight, bias = product_arrays(emission, first)
     axes = deconvolution_axes(params, shape)
-    channels, outputs = weight.shape[0] // params.group, weight.shape[1]
-    grouped = weight.reshape(params.group, channels, outputs, -1)
-    stored = emission.stored(np.moveaxis(grouped, (3, 1), (0, 1)))  # taps, inputs, groups, outputs
+    grouped = weight.reshape(params.group, -1, *weight.shape[1:])  # groups, inputs, outputs, ...
+    phases = axes[0].stride * axes[1].stride
+    dense = min(grouped.shape[1:3]) >= _DENSE and params.group * phases <= MOST_PARTS
+    run = _by_phases if dense else _by_outputs
     steps: Steps = []
     for value, output in zip(first.inputs, node.outputs, strict=True):
-        x, target = emission.view(value), emission.target(output, mine, bias)
-        y = target.view
-        count = y.pixels * y.c
-        sizes = (channels, outputs, y.c, x.h, x.w, y.h, y.w, count)
-        steps += element_launch(
-            emission,
-            node.name,
-            "deconv",
-            axis_constants(axes),
-            (x.place, stored, x.ld, *sizes),
-            count,
-            [x],
-            end=ending(emission, [target]),
-        )
+        target = emission.target(output, mine, bias)
+        steps += run(emission, node.name, value, target, axes, grouped)
     return steps + run_chain(emission, node, node.outputs[0], rest)
+
+
+def _by_outputs(
+    emission: Emission,
+    name: str,
+    value: str,
+    target: Target,
+    axes: Sequence[Axis],
+    weight: Array,
+) -> Steps:
+    """A thread for each output gathers what it is made of: for few channels."""
+    x, y = emission.view(value), target.view
+    inputs, outputs = weight.shape[1:3]
+    flat = weight.reshape(*weight.shape[:3], -1)
+    stored = emission.stored(np.moveaxis(flat, (3, 1), (0, 1)))  # taps, inputs, groups, outputs
+    arguments = (x.place, stored, x.ld, inputs, outputs, y.c, x.h, x.w, y.h, y.w, y.count)
+    end = ending(emission, [target])
+    return element_launch(
+        emission, name, "deconv", axis_constants(axes), arguments, y.count, [x], end=end
+    )
+
+
+def _by_phases(
+    emission: Emission,
+    name: str,
+    value: str,
+    target: Target,
+    axes: Sequence[Axis],
+    weight: Array,
+) -> Steps:
+    """Each phase a convolution."""
+    side = 16 // emission.precision.item
+    down, across = (_residues(axis) for axis in axes)
+    chosen = list(pairs(down, across))
+    rows, taps, first_weight = [], [], 0
+    for one, other in chosen:
+        here = [(dy, dx) for (_, dy), (_, dx) in pairs(one.taps, other.taps)]
+        length = -(-len(here) * weight.shape[1] // side) * side
+        places = (one.first, other.first, one.places, other.places)
+        rows.append((len(taps), len(here), first_weight, length, *places))
+        taps += here
+        first_weight += weight.shape[0] * weight.shape[2] * length
+
+    def weights() -> Array:
+        parts = [_phase_weights(weight, one, other, side) for one, other in chosen]
+        return np.concatenate([part.reshape(-1) for part in parts])
+
+    product = Product(
+        name,
+        emission.view(value),
+        (target,),
+        weights,
+        np.array(taps, np.int32).reshape(-1, 2),
+        (axes[0].stride, axes[1].stride),
+        weight.shape[0],
+        Phases(np.array(rows, np.int32), first_weight),
+    )
+    return product_steps(emission, product)
+
+
+class _Residue:
+    """The outputs ``first``, ``first + stride`` ... along an axis.
+
+    ``taps`` are the kernel's elements that they see, each with how far its input lies after the
+    output's number among them.
+    """
+
+    def __init__(self, axis: Axis, first: int) -> None:
+        self.first = first
+        self.places = max(0, math.ceil((axis.size - first) / axis.stride))
+        far = [(t, first + axis.pad - t * axis.dilation) for t in range(axis.kernel)]
+        self.taps = [(t, at // axis.stride) for t, at in far if at % axis.stride == 0]
+
+
+def _residues(axis: Axis) -> list[_Residue]:
+    return [_Residue(axis, first) for first in range(axis.stride)]
+
+
+def _phase_weights(weight: Array, one: _Residue, other: _Residue, side: int) -> NDArray[np.float32]:
+    """(all outputs, taps of the phase * inputs), rows filled up with zeros to 16 bytes."""
+    rows = [t for t, _ in one.taps]
+    columns = [t for t, _ in other.taps]
+    seen = weight[..., rows, :][..., columns]  # groups, inputs, outputs, taps down, taps across
+    matrix = seen.transpose(0, 2, 3, 4, 1).reshape(weight.shape[0] * weight.shape[2], -1)
+    return np.pad(matrix, ((0, 0), (0, -matrix.shape[1] % side)))

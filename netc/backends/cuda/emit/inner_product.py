@@ -10,8 +10,9 @@ from netc.backends.cuda.chains import Target
 from netc.backends.cuda.emission import Emission
 from netc.backends.cuda.emit.convolution import product_arrays
 from netc.backends.cuda.emit.elementwise import run_chain, split_stages
+from netc.backends.cuda.launches import product_steps
 from netc.backends.cuda.pixels import View, dense, has_channels
-from netc.backends.cuda.products import Product, product_steps
+from netc.backends.cuda.products import Product
 from netc.backends.cuda.program import Steps
 from netc.ir.graph import Array, Node
 from netc.ir.types import Shape, canonical_axis, count
@@ -31,12 +32,12 @@ def emit_inner_product(emission: Emission, node: Node) -> Steps | None:
     if x is None:
         return None
     weight, bias = product_arrays(emission, first)
-    matrix = _stored_order(weight.T if params.transpose else weight, shape, axis)
+    matrix = weight.T if params.transpose else weight
     mine, rest = split_stages(emission, node, stages)
     output = node.outputs[0]
     target = _target(emission, output, mine, bias, x.n)
-    steps = product_steps(emission, Product(node.name, x, (target,), matrix, _HERE))
-    return steps + run_chain(emission, node, output, rest)
+    product = Product(node.name, x, (target,), lambda: _stored_order(matrix, shape, axis), _HERE)
+    return product_steps(emission, product) + run_chain(emission, node, output, rest)
 
 
 def _rows(view: View, shape: Shape, axis: int) -> View | None:

@@ -116,7 +116,7 @@ def _copy(
     places = (x.place.further(start), y.place.further(end))
     arguments = (*places, count(shape), *sizes[1:], *map(Wide, from_x), *map(Wide, to_y))
     grid = blocks(count(shape))
-    return [Launch(name, kernel, grid, THREADS, arguments, (x,), (y,))]  # type: ignore[arg-type]
+    return [Launch(name, kernel, grid, THREADS, arguments, (x,), (y,))]
 
 
 def copy_kernel(source: str, target: str) -> Kernel:

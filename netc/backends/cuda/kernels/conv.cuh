@@ -97,7 +97,7 @@ DEVICE void multiply_matrix(float (&sums)[ROWS][COLS], const value_t* a, const v
     }
 }
 
-KERNEL __launch_bounds__(THREADS) KERNEL_NAME(
+KERNEL __launch_bounds__(THREADS, 512 / THREADS) KERNEL_NAME(
     const value_t* x, const value_t* w, const int* taps, const int* phases, float* partial,
     unsigned* tickets, int height, int width, int ldx, int channels, int tap_count, int ldw,
     int stride_y, int stride_x, int out_height, int out_width, int pixels,

@@ -5,6 +5,7 @@
 
 #define KERNEL extern "C" __global__ void
 #define DEVICE static __device__ __forceinline__
+#define TABLE static __device__ const float
 #define SHARED(type, name, count) __shared__ __align__(16) type name[count]
 
 struct half_t {

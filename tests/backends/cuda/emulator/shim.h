@@ -21,7 +21,8 @@
 #define NETC_EMULATED 1
 #define KERNEL extern "C" void
 #define DEVICE [[maybe_unused]] static inline
-#define __launch_bounds__(n)
+#define TABLE static constexpr float
+#define __launch_bounds__(...)
 #define __restrict__
 
 struct dim3 {

@@ -1,0 +1,45 @@
+// The last third of Winograd's algorithm: the products of each tile become AT m A, which are
+// OUTPUTS x OUTPUTS outputs, and go through the epilogue. They lie as winograd_in leaves its values.
+
+KERNEL KERNEL_NAME(const value_t* products, int channels, int out_height, int out_width,
+                   int tiles_y, int tiles_x, int count OUTPUT_PARAMETERS OPERAND_PARAMETERS) {
+    const Outputs to = OUTPUT_VALUES;
+    const Operands with = OPERAND_VALUES;
+    FOR_EACH(i, count) {
+        int channel = i % channels, tile = i / channels;
+        int column = tile % tiles_x, row = tile / tiles_x % tiles_y;
+        int image = tile / (tiles_x * tiles_y);
+        const value_t* from = products + (size_t)tile * SIDE * SIDE * channels + channel;
+        float half[OUTPUTS][SIDE];
+#pragma unroll
+        for (int f = 0; f < SIDE; f++) {
+            float seen[SIDE];
+#pragma unroll
+            for (int e = 0; e < SIDE; e++)
+                seen[e] = load(from + (size_t)(e * SIDE + f) * channels);
+#pragma unroll
+            for (int v = 0; v < OUTPUTS; v++) {
+                float sum = 0.0f;
+#pragma unroll
+                for (int e = 0; e < SIDE; e++)
+                    if (AT[v][e] != 0.0f) sum += AT[v][e] * seen[e];
+                half[v][f] = sum;
+            }
+        }
+#pragma unroll
+        for (int v = 0; v < OUTPUTS; v++) {
+#pragma unroll
+            for (int u = 0; u < OUTPUTS; u++) {
+                int at_y = row * OUTPUTS + v, at_x = column * OUTPUTS + u;
+                if (at_y >= out_height || at_x >= out_width) continue;
+                float sum = 0.0f;
+#pragma unroll
+                for (int f = 0; f < SIDE; f++)
+                    if (AT[u][f] != 0.0f) sum += half[v][f] * AT[u][f];
+                int pixel = (image * out_height + at_y) * out_width + at_x;
+                store(to.y[0] + (size_t)pixel * to.ld[0] + channel,
+                      chain(sum, pixel, channel, 0, with));
+            }
+        }
+    }
+}
