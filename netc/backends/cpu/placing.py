@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from netc.backends.cpu.layout import lies_as_given, view_of
-from netc.backends.cpu.rules import RULES
+from netc.backends.cpu.rules import RULES, padded_image
 from netc.backends.cpu.views import Arena, External, Place, View
 from netc.ir.graph import Graph
 from netc.plan import arena
@@ -46,9 +46,15 @@ def _outside(graph: Graph) -> dict[str, Place]:
     """Inputs and outputs that the steps can read and write where the caller has them."""
     places: dict[str, Place] = {}
     for index, value in enumerate((*graph.inputs, *graph.outputs)):
-        if lies_as_given(graph.shape(value)):
+        if lies_as_given(graph.shape(value)) or _is_converted_later(graph, value):
             places.setdefault(value, External(index))
     return places
+
+
+def _is_converted_later(graph: Graph, value: str) -> bool:
+    """Whether the only reader of an input takes it in the caller's order; its view says nothing."""
+    readers = [node for node in graph.nodes if value in node.inputs]
+    return any(padded_image(graph, node) is not None for node in readers)
 
 
 def _view(graph: Graph, value: str, inside: Inside, start: Place) -> View:

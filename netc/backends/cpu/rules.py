@@ -9,6 +9,7 @@ from netc.backends.cpu.layout import has_channels, lies_as_given, pixel_shape
 from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.ops.catalog import CATALOG
+from netc.ops.convolution import convolution_axes
 from netc.ops.fused import NAME as FUSED
 from netc.ops.fused import Bound, bind_stages
 from netc.passes.epilogue import ACTIVATIONS, EPILOGUES, PRODUCTS, chain_of
@@ -89,15 +90,45 @@ def _same_shape(graph: Graph, node: Node, value: str) -> bool:
 
 
 def scratch(graph: Graph, node: Node) -> int:
-    """Bytes for a bottleneck between two convolutions of a chain, or for a value in Caffe's order
-    on its way to a product or to another shape.
+    """Bytes for an image with its padding, for a bottleneck between two convolutions of a chain,
+    or for a value in Caffe's order on its way to a product or to another shape.
     """
+    if (image := padded_image(graph, node)) is not None:
+        return BYTES * count(image)
     if (channels := bottleneck_channels(node)) is not None:
         shape = graph.shape(node.inputs[0])
         return BYTES * shape[0] * channels * count(shape, 2)
     if needs_planes(graph, node) or (node.op in ("Reshape", "Flatten") and _turns(graph, node)):
         return BYTES * count(graph.shape(node.inputs[0]))
     return 0
+
+
+def padded_image(graph: Graph, node: Node) -> tuple[int, int, int, int] | None:
+    """Images, height, width and channels of an input as a convolution wants it; None elsewhere.
+
+    An input of few channels that one convolution alone reads is brought from the caller's order to
+    pixels with the padding around them, so that a row of the kernel reads one run of memory.
+    """
+    first = next(bind_stages(chain_of(node), node.inputs, node.parameters), None)
+    if first is None or first.stage.op != "Convolution" or len(first.inputs) != 1:
+        return None
+    value, params = first.inputs[0], first.stage.params
+    shape = graph.shape(value)
+    alone = value in graph.inputs and value not in graph.outputs
+    if not alone or len(graph.readers[value]) != 1 or lies_as_given(shape):
+        return None
+    if shape[1] > _FEW_CHANNELS or params.group != 1 or params.axis not in (1, -3):
+        return None
+    if any(axis.kernel == 1 or axis.dilation > 1 for axis in convolution_axes(params, shape)):
+        return None
+    high, wide = (
+        axis.pad + max(axis.size, (axis.out - 1) * axis.stride + axis.kernel - axis.pad)
+        for axis in convolution_axes(params, shape)
+    )
+    return shape[0], high, wide, shape[1]
+
+
+_FEW_CHANNELS = 4
 
 
 def bottleneck_channels(node: Node) -> int | None:

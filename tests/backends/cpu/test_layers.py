@@ -261,6 +261,22 @@ def test_deconvolution(isa, data, group, stride):
     check(isa, {"x": shape}, layers)
 
 
+@settings(max_examples=25, deadline=None)
+@given(isa=ISAS, data=st.data(), kernel=st.integers(1, 5), stride=st.integers(1, 3))
+def test_convolutions_of_images(isa, data, kernel, stride):
+    n, c = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 5))
+    shape = (n, c, *(data.draw(st.integers(kernel, 40)) for _ in "hw"))
+    pads = [data.draw(st.integers(0, 4)) for _ in "hw"]
+    params = (
+        f"convolution_param {{ num_output: 9 kernel_size: {kernel} stride: {stride} "
+        f"pad_h: {pads[0]} pad_w: {pads[1]} }}"
+    )
+    layers = [layer("Convolution", "x", "y", params), layer("ReLU", "y", "z")]
+    if data.draw(st.booleans()):  # another reader of the image
+        layers.append(layer("TanH", "x", "w"))
+    check(isa, {"x": shape}, layers, "exact")
+
+
 @settings(max_examples=20, deadline=None)
 @given(isa=ISAS, data=st.data(), optimize=st.booleans())
 def test_parts_of_blobs(isa, data, optimize):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,11 +11,14 @@ from netc.backends.cpu.emit.elementwise import chain_steps
 from netc.backends.cpu.emit.emission import Emission, Steps
 from netc.backends.cpu.emit.epilogues import Matched, match_epilogue
 from netc.backends.cpu.emit.tiled import Convolution, tiled_steps
+from netc.backends.cpu.program import Step
+from netc.backends.cpu.rules import padded_image
 from netc.backends.cpu.steps.choice import convolution_steps
 from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.deconv import deconv_steps
 from netc.backends.cpu.steps.depthwise import depthwise_deconv_steps
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
+from netc.backends.cpu.steps.moving import image_step
 from netc.backends.cpu.views import View, dense
 from netc.ir.graph import Array, Node
 from netc.ir.types import Shape
@@ -46,11 +50,27 @@ def emit_convolution(emission: Emission, node: Node) -> Steps | None:
     then = next((i for i, bound in enumerate(stages) if bound.stage.op == "Convolution"), None)
     if then is not None:
         return _emit_tiled(emission, node, [first, *stages], then + 1)
+    edge, x = _edge(emission, node, x)
     one, rest = _convolution(emission, x, y, first, stages)
+    if edge:
+        one = one._replace(geometry=replace(one.geometry, pad=(0, 0)))
     steps = convolution_steps(
         node.name, x, [y], one.weights, one.geometry, emission.target, one.epilogue, emission.exact
     )
-    return [*steps, *chain_steps(emission, node, y, rest)]
+    return [*edge, *steps, *chain_steps(emission, node, y, rest)]
+
+
+def _edge(emission: Emission, node: Node, x: View) -> tuple[list[Step], View]:
+    """The conversion of an input that this convolution alone reads, padded already."""
+    shape, place = padded_image(emission.graph, node), emission.scratch(node)
+    if shape is None or place is None:
+        return [], x
+    image = dense(place, *shape)
+    first = next(bind_stages(chain_of(node), node.inputs, node.parameters)).stage
+    given = emission.graph.shape(node.inputs[0])
+    top, left = geometry_of(first.params, given).pad
+    name = f"input {node.inputs[0]}"
+    return [image_step(name, x.place, (x.n, x.c, x.h, x.w), image, top, left)], image
 
 
 def _emit_tiled(emission: Emission, node: Node, chain: Sequence[Bound], at: int) -> Steps | None:
