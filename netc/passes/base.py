@@ -48,12 +48,14 @@ class Pass:
     """A rewrite Graph -> Graph.
 
     ``exact`` passes change no sum's order or value: results stay bit for bit what the unoptimised
-    graph gives (on the same kernels).
+    graph gives (on the same kernels). ``for_caches`` passes fit work to a processor's caches; a
+    device without such caches leaves them out.
     """
 
     name: str
     rewrite: Rewrite
     exact: bool = False
+    for_caches: bool = False
 
 
 class Applied(NamedTuple):

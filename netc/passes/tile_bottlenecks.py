@@ -134,4 +134,4 @@ def _joined(first: Node, then: Node) -> Node:
     )
 
 
-TILE_BOTTLENECKS = Pass("tile-bottlenecks", tile_bottlenecks, exact=True)
+TILE_BOTTLENECKS = Pass("tile-bottlenecks", tile_bottlenecks, exact=True, for_caches=True)

@@ -83,7 +83,7 @@ class HostExecutable:
 
 def prepare(graph: Graph, options: Options, device: Device) -> CudaExecutable:
     """An executable of a graph whose sizes are known."""
-    optimized, applied = run_passes(graph, options.passes)
+    optimized, applied = run_passes(graph, [p for p in options.passes if not p.for_caches])
     storage = plan_storage(optimized, RULES)
     extra = dict(options.extra or {})
     emission = Emission(
