@@ -15,10 +15,14 @@ RUNS = {"demo.svg": ["demo"]}
 
 
 def picture(name: str, arguments: list[str]) -> None:
-    """Run a command and write what it prints as a picture of a terminal."""
-    run = subprocess.run(
-        [sys.executable, "-m", "netc", *arguments], capture_output=True, text=True, check=True
-    )
+    """Run a command and write what it prints as a picture of a terminal.
+
+    It runs twice: the first time may have kernels to compile.
+    """
+    for _ in range(2):
+        run = subprocess.run(
+            [sys.executable, "-m", "netc", *arguments], capture_output=True, text=True, check=True
+        )
     output = run.stdout.split("\nWhere to go next")[0].rstrip()
     console = Console(record=True, width=80, file=io.StringIO())
     console.print(Text(f"$ netc {' '.join(arguments)}", style="bold"))
