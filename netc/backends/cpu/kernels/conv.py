@@ -4,6 +4,9 @@ For each tile of output pixels the addresses of the input pixels under each tap 
 once; taps outside the input point at zeros. Then each panel of output channels runs the
 micro-kernel over taps and channels. Weights are packed [panel][tap][channel][lane].
 
+While a panel's tiles run, the next panel's weights are fetched into the second cache, a part with
+each tile, since they come from far away the first time.
+
 A unit of work is ``tiles_per_unit`` tiles by ``panels_per_unit`` panels. Each output is computed
 whole by one unit, so results do not depend on how units are shared among threads.
 """
@@ -21,6 +24,7 @@ from netc.backends.cpu.layouts import ConvArgs, PanelArgs
 from netc.backends.cpu.machine import Machine
 
 UNROLL = 4
+_LINES = 2  # asked for while UNROLL channels are done
 _HEADER = 8 * len(ConvArgs._fields)
 _PANEL = 8 * len(PanelArgs._fields)
 
@@ -61,7 +65,8 @@ def convolve(
     """
     tile = micro.Tile(rows, columns, machine.width)
     zeros = micro.zeros(tile)
-    multiply, multiply_one = micro.multiply(tile, UNROLL), micro.multiply(tile, 1)
+    multiply = micro.multiply(tile, UNROLL, _LINES)
+    multiply_one = micro.multiply(tile, 1)
     finish = micro.finish(tile, activation, residual)
     locate = _locate_pointwise if pointwise else _locate
     lane_bytes = 4 * tile.channels
@@ -74,6 +79,8 @@ def convolve(
         panel_units = (a.panels + a.panels_per_unit - 1) // a.panels_per_unit
         indices, pointers = scratch, scratch + 8 * rows
         main = a.channels // UNROLL * UNROLL
+        panel_bytes = a.taps * a.channels * lane_bytes
+        stride = min(64 * _LINES, (UNROLL * lane_bytes + tiles - 1) // tiles)
         for unit in range(begin, end):
             if a.panel_major:
                 p, q = unit // tile_units, unit % tile_units
@@ -87,13 +94,19 @@ def convolve(
                     panel = record(PanelArgs, args + _HEADER + k * _PANEL)
                     sums = zeros()
                     weights = panel.weights
+                    ahead = weights
+                    if a.panel_major:
+                        ahead += panel_bytes + t * (panel_bytes // tiles)
                     for tap in range(a.taps):
                         row = pointers + tap * (8 * rows)
                         for c in range(0, main, UNROLL):
-                            sums = multiply(sums, row, panel.input_offset + 4 * c, weights)
+                            offset = panel.input_offset + 4 * c
+                            sums = multiply(sums, row, offset, weights, ahead)
                             weights += UNROLL * lane_bytes
+                            ahead += stride
                         for c in range(main, a.channels):
-                            sums = multiply_one(sums, row, panel.input_offset + 4 * c, weights)
+                            offset = panel.input_offset + 4 * c
+                            sums = multiply_one(sums, row, offset, weights, weights)
                             weights += lane_bytes
                     finish(sums, a.pixels - t * rows, indices, panel, first, second)
 

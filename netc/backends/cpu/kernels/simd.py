@@ -86,6 +86,16 @@ def emit_store(b: ir.IRBuilder, value: Any, address: Any, offset: int = 0) -> No
     b.store(value, pointer(b, address, offset, value.type), align=4)
 
 
+def emit_prefetch(b: ir.IRBuilder, address: Any, offset: int, locality: int) -> None:
+    """Ask for a cache line that will be read; locality 3 is the first cache, 2 the second."""
+    byte = I8.as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32])
+    name = "llvm.prefetch.p0" + ("i8" if _TYPED_POINTERS else "")
+    fetch = b.module.declare_intrinsic(name, (), kind)
+    hints = [ir.Constant(I32, v) for v in (0, locality, 1)]  # a read, of data
+    b.call(fetch, [pointer(b, address, offset, I8), *hints])
+
+
 def emit_splat(b: ir.IRBuilder, x: Any, lanes: int) -> Any:
     """All lanes equal to a scalar."""
     none = ir.Constant(vector(lanes), ir.Undefined)

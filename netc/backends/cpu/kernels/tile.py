@@ -21,6 +21,7 @@ from netc.backends.cpu.kernels.simd import (
     Vector,
     emit_fma,
     emit_load,
+    emit_prefetch,
     emit_splat,
     emit_store,
     function,
@@ -63,22 +64,25 @@ def zeros(tile: Tile) -> Any:
     return function("zeros", 0, tile.sums, emit)
 
 
-def multiply(tile: Tile, unroll: int) -> Any:
-    """A Numba function (sums, pointers, offset, weights) -> sums, over ``unroll`` channels.
+def multiply(tile: Tile, unroll: int, lines: int = 0) -> Any:
+    """A Numba function (sums, pointers, offset, weights, ahead) -> sums, over ``unroll`` channels.
 
     ``pointers`` is the address of the tile's rows' int64 addresses; the inputs stand ``offset``
-    bytes after each; ``weights`` is the address of unroll * tile.channels floats.
+    bytes after each; ``weights`` is the address of unroll * tile.channels floats. ``lines`` cache
+    lines from the address ``ahead`` on are asked for meanwhile.
     """
 
     def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
-        packed, pointers, offset, weights = values
+        packed, pointers, offset, weights, ahead = values
+        for line in range(lines):
+            emit_prefetch(b, ahead, 64 * line, 2)
         sums = [b.extract_value(packed, i) for i in range(tile.rows * tile.columns)]
         rows = [b.add(b.load(pointer(b, pointers, 8 * i, I64)), offset) for i in range(tile.rows)]
         for k in range(unroll):
             _multiply_channel(b, tile, sums, rows, weights, k)
         return _packed(b, packed, sums)
 
-    return function("multiply", 4, lambda sums, *rest: sums, emit)
+    return function("multiply", 5, lambda sums, *rest: sums, emit)
 
 
 def _multiply_channel(

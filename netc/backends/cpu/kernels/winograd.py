@@ -38,6 +38,7 @@ from netc.backends.cpu.layouts import PanelArgs, WinogradArgs
 from netc.backends.cpu.machine import Machine
 
 UNROLL = 4
+_LINES = 4  # of the next plane's weights, asked for while UNROLL channels are done
 _HEADER = 8 * len(WinogradArgs._fields)
 _PANEL = 8 * len(PanelArgs._fields)
 Kernel = Callable[[int, int, int, int], None]
@@ -174,24 +175,27 @@ def _panel(tile: micro.Tile, outputs: int, taps: int, activation: str, residual:
     rows, width, lanes = tile.rows, tile.width, tile.channels
     lane_bytes = 4 * lanes
     zeros, spill = micro.zeros(tile), micro.spill(tile)
-    multiply, multiply_one = micro.multiply(tile, UNROLL), micro.multiply(tile, 1)
+    multiply, multiply_one = micro.multiply(tile, UNROLL, _LINES), micro.multiply(tile, 1)
     back = _back(tile, outputs, taps, activation, residual)
 
     @njit(inline="always")
     def products(a: Any, weights: int, count: int, addresses: int, results: int) -> None:
         main = a.channels // UNROLL * UNROLL
+        plane_weights, blocks = a.channels * lane_bytes, (count + rows - 1) // rows
+        stride = min(64 * _LINES, (UNROLL * lane_bytes + blocks - 1) // blocks)
         for plane in range(side * side):
-            start = weights + plane * a.channels * lane_bytes
+            start = weights + plane * plane_weights
             for row in range(0, count, rows):
                 sums = zeros()
-                w = start
+                w, ahead = start, start + plane_weights + row // rows * (plane_weights // blocks)
                 for c in range(0, main, UNROLL):
                     offset = plane * a.plane_bytes + 4 * c
-                    sums = multiply(sums, addresses + 8 * row, offset, w)
+                    sums = multiply(sums, addresses + 8 * row, offset, w, ahead)
                     w += UNROLL * lane_bytes
+                    ahead += stride
                 for c in range(main, a.channels):
                     offset = plane * a.plane_bytes + 4 * c
-                    sums = multiply_one(sums, addresses + 8 * row, offset, w)
+                    sums = multiply_one(sums, addresses + 8 * row, offset, w, w)
                     w += lane_bytes
                 spill(sums, results + plane * a.result_bytes + row * lane_bytes)
 

@@ -55,24 +55,29 @@ class Blocking:
     panel_major: bool
 
 
-def choose_blocking(pixels: int, outputs: Sequence[int], depth: int, target: Machine) -> Blocking:
+def choose_blocking(
+    pixels: int, outputs: Sequence[int], depth: int, target: Machine, source: int = 0
+) -> Blocking:
     """A cut whose tile wastes little and whose units find their weights in the second cache.
+
+    Panels come first where all weights do not fit there, and where they are larger than an input
+    that does: then each panel is fetched while the one before it is used.
 
     Args:
         pixels: of the output, of all images.
         outputs: channels of each part; each starts a new panel.
         depth: terms of each sum, channels * taps.
         target: the machine.
+        source: bytes of the input.
     """
     rows, columns = choose_tile(pixels, outputs, depth, target)
-    lanes = columns * target.width
+    lanes, half = columns * target.width, target.l2 // 2
     panels = sum(math.ceil(o / lanes) for o in outputs)
-    tiles = math.ceil(pixels / rows)
-    fitting = max(1, target.l2 // 2 // (4 * depth * lanes))
-    panel_major = fitting < panels
-    together = min(fitting, panels) if not panel_major else 1
+    weights = 4 * depth * lanes * panels
+    panel_major = panels > 1 and (weights > half or half >= source < weights)
+    together = 1 if panel_major else panels
     unit = max(1, _UNIT // (rows * lanes * depth * together))
-    return Blocking(rows, columns, min(unit, tiles), together, panel_major)
+    return Blocking(rows, columns, min(unit, math.ceil(pixels / rows)), together, panel_major)
 
 
 def choose_tile(

@@ -24,6 +24,7 @@ from netc.backends.cpu.views import View
 Array = NDArray[np.float32]
 _LANES = 16  # constants are padded to this many, the widest vector
 _UNIT = 16384  # elements in a unit of work, about
+_PARTS = (64, 48, 32, 24, 16, 12, 8, 6, 5, 4, 3, 2)  # that a long row may be cut in
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,9 +131,10 @@ def chain_step(name: str, x: View, y: View, operations: Sequence[Operation]) -> 
 
 
 def _rows(view: View) -> View:
-    """A dense view's rows of pixels as pixels of many channels."""
+    """A dense view as pixels of many channels: rows, or parts of what is one long row."""
     size = view.w * view.c
-    return replace(view, w=1, c=size, ld=size)
+    parts = next((k for k in _PARTS if size > k * _UNIT and size % k == 0), 1)
+    return replace(view, w=parts, c=size // parts, ld=size // parts)
 
 
 def _arguments(operation: Operation) -> list[Argument]:

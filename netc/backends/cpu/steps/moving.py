@@ -33,7 +33,8 @@ def move_step(name: str, shape: tuple[int, ...], source: Strided, target: Stride
     axes = _joined(shape, source.strides, target.strides)
     if len(axes) > 4:
         raise ValueError(f"{len(axes)} axes cannot be moved at once, at most 4")
-    axes = ((1, 0, 0),) * (4 - len(axes)) + axes
+    outer = axes[:-1][:1]  # the first axis is shared among threads, the others are one unit's
+    axes = outer + ((1, 0, 0),) * (4 - len(axes)) + axes[len(outer) :]
     counts, sources, targets = zip(*axes, strict=True)
     contiguous = sources[3] == targets[3] == 1
     args = MoveArgs(

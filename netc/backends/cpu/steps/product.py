@@ -73,7 +73,8 @@ def product_step(
     """The step of a product; see :func:`netc.backends.cpu.steps.conv.conv_step`."""
     y, depth = outputs[0], max(1, math.prod(product.weights.shape[1:]))
     parts = list(_parts(outputs, product, x.c))
-    cut = blocking or choose_blocking(y.pixels, [p.y.c for p in parts], depth, target)
+    sizes = [part.y.c for part in parts]
+    cut = blocking or choose_blocking(y.pixels, sizes, depth, target, 4 * x.size)
     lanes = cut.columns * target.width
     rows = [row for part in parts for row in _panel_rows(part, lanes, epilogue)]
     tiles = math.ceil(y.pixels / cut.rows)
