@@ -67,8 +67,11 @@ _FAMILIES: tuple[tuple[OpDef, ...], ...] = (
     proposal.OPS,
 )
 
-LAYERS: Mapping[str, OpDef] = {op.name: op for family in _FAMILIES for op in family}
+_OPS: Mapping[str, OpDef] = {op.name: op for family in _FAMILIES for op in family}
 
-# What a text may name, and what passes make besides.
-_CHAINS: Mapping[str, OpDef] = {**LAYERS, fused.NAME: fused.fused_op(LAYERS)}
+# What a text may name; some names mean an op that has another.
+LAYERS: Mapping[str, OpDef] = {**_OPS, **convolution.OTHER_NAMES}
+
+# What a graph may hold: the ops, and what passes make besides.
+_CHAINS: Mapping[str, OpDef] = {**_OPS, fused.NAME: fused.fused_op(_OPS)}
 CATALOG: Mapping[str, OpDef] = {**_CHAINS, siblings.NAME: siblings.siblings_op(_CHAINS)}

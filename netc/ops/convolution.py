@@ -8,7 +8,7 @@ the cross-correlation of the signal processing books.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from netc.ir.types import Shape, count
@@ -47,6 +47,8 @@ class ConvolutionParams:
     """Parameters of Convolution and Deconvolution.
 
     ``axis`` is the channels' axis; those after it are spatial, those before it are a batch.
+    ``depthwise`` is of layers that convolve each channel by itself, whatever the text says of
+    groups: they have as many outputs as channels.
     """
 
     num_output: int
@@ -56,6 +58,7 @@ class ConvolutionParams:
     axis: int = 1
     weight_filler: Filler = CONSTANT_ZERO
     bias_filler: Filler = CONSTANT_ZERO
+    depthwise: bool = False
 
 
 def _parse(layer: Message, context: LayerContext) -> ConvolutionParams:
@@ -78,6 +81,12 @@ def _parse(layer: Message, context: LayerContext) -> ConvolutionParams:
         parse_filler(message.get("weight_filler")),
         parse_filler(message.get("bias_filler")),
     )
+
+
+def _parse_depthwise(layer: Message, context: LayerContext) -> ConvolutionParams:
+    """ConvolutionDepthwise of the forks: `group` is the number of channels and not written."""
+    params = _parse(layer, context)
+    return replace(params, group=params.num_output, depthwise=True)
 
 
 # Geometry
@@ -179,6 +188,13 @@ def _check_bottoms(params: ConvolutionParams, inputs: Sequence[Shape]) -> None:
     channels = first[channel_axis(params.axis, first)]
     if channels < 1:
         raise ShapeError(f"the bottom has {channels} channels, at least 1 is needed")
+    if params.depthwise and channels != params.num_output:
+        raise ShapeError(
+            f"{channels} channels of the bottom are convolved each by itself, and `num_output` is "
+            f"{params.num_output}",
+            "convolution_param.num_output",
+            (f"write `num_output: {channels}`",),
+        )
     if channels % params.group:
         raise ShapeError(
             f"{channels} channels of the bottom are not a multiple of `group` {params.group}",
@@ -418,3 +434,10 @@ IM2COL = OpDef(
 )
 
 OPS = (CONVOLUTION, DECONVOLUTION, IM2COL)
+
+# Layer types of forks that are convolutions by another name: eric612's, with `group` written, and
+# that of ShuffleNet's and OpenCV's forks, without.
+OTHER_NAMES = {
+    "DepthwiseConvolution": CONVOLUTION,
+    "ConvolutionDepthwise": replace(CONVOLUTION, params=_parse_depthwise),
+}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from netc.diagnostics import NetcError
 from netc.ops import convolution
-from netc.ops.catalog import CATALOG
+from netc.ops.catalog import CATALOG, LAYERS
 from netc.ops.convolution import (
     CONVOLUTION,
     DECONVOLUTION,
@@ -394,3 +394,17 @@ def test_memory_is_bounded() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20 * 2**20
+
+
+def test_depthwise_layers_of_forks_are_convolutions() -> None:
+    fields = "num_output: 8 kernel_size: 3 %s"
+    plain, own = LAYERS["DepthwiseConvolution"], LAYERS["ConvolutionDepthwise"]
+    assert (plain.name, own.name) == ("Convolution", "Convolution")
+    written = parse(fields % "group: 8", plain)
+    assert plain.weights(written, [(1, 8, 5, 5)])[0].shape == (8, 1, 3, 3)
+    for text in ("", "group: 2"):  # which it does not read
+        params = parse(fields % text, own)
+        assert own.shape(params, [(1, 8, 5, 5)]) == ((1, 8, 3, 3),)
+        assert own.weights(params, [(1, 8, 5, 5)])[0].shape == (8, 1, 3, 3)
+    with pytest.raises(ShapeError, match=r"16 channels of the bottom .* `num_output` is 8"):
+        own.shape(params, [(1, 16, 5, 5)])
