@@ -1,4 +1,4 @@
-"""What netc makes of public prototxt files, counted: ``python benchmarks/corpus.py``.
+"""What netc makes of public prototxt files, counted: ``python -m benchmarks.corpus``.
 
 Every net is checked in both phases, as ``netc check`` does it. With ``--errors`` each error is
 shown, with ``--only TEXT`` those of files whose path holds the text.
