@@ -29,7 +29,8 @@ Array = NDArray[np.float32]
 
 PRODUCT, DEPTHWISE, WINOGRAD_2, WINOGRAD_4 = "product", "depthwise", "winograd2", "winograd4"
 _SIZES = {WINOGRAD_2: 2, WINOGRAD_4: 4}
-_STREAM = 8.0  # bytes a cycle from beyond the second cache
+_STREAM = 4.0  # bytes a cycle from beyond the second cache, measured in nets
+_WORTH = 1 << 24  # multiply-adds: what takes fewer is done in no time, and more accurately, as sums
 _GAIN = 0.93  # Winograd must take at most this share of the time, for it is less accurate
 
 #: (outputs, taps) of a tile -> cycles for a vector of input and of output channels.
@@ -103,11 +104,17 @@ def choose_algorithm(shape: ConvShape, target: Machine, exact: bool = False) -> 
     geometry = shape.geometry
     if geometry.groups > 1 and (geometry.groups,) == (shape.inputs,) == shape.outputs:
         return DEPTHWISE
-    if exact or not can_winograd(geometry):
+    if exact or not can_winograd(geometry) or multiply_adds(shape) < _WORTH:
         return PRODUCT
     costs = {name: winograd_cycles(shape, size, target) for name, size in _SIZES.items()}
     best = min(costs, key=costs.__getitem__)
     return best if costs[best] < _GAIN * product_cycles(shape, target) else PRODUCT
+
+
+def multiply_adds(shape: ConvShape) -> int:
+    """Multiply-adds of the plain sums."""
+    depth = shape.inputs // shape.geometry.groups * math.prod(shape.geometry.kernel)
+    return shape.images * shape.height * shape.width * sum(shape.outputs) * depth
 
 
 def product_cycles(shape: ConvShape, target: Machine) -> float:
