@@ -79,9 +79,10 @@ def emit_shuffle(emission: Emission, node: Node) -> Steps | None:
     dealt = (first, channel * (channels // group), channel, *rest)
     first, channel, *rest = target.strides
     taken = (first, channel, channel * group, *rest)
-    return arrange_steps(
+    steps = arrange_steps(
         node.name, shape, Strided(source.place, dealt), Strided(target.place, taken)
     )
+    return None if steps is None else list(steps)
 
 
 def emit_tile(emission: Emission, node: Node) -> Steps | None:
@@ -90,12 +91,13 @@ def emit_tile(emission: Emission, node: Node) -> Steps | None:
     axis = axis_in(shape, node.params.axis, "tile_param.axis")
     source, target = _axes(emission, node.inputs[0]), _axes(emission, node.outputs[0])
     along = target.strides[axis] * shape[axis]
-    return arrange_steps(
+    steps = arrange_steps(
         node.name,
         (*shape[:axis], node.params.tiles, *shape[axis:]),
         Strided(source.place, (*source.strides[:axis], 0, *source.strides[axis:])),
         Strided(target.place, (*target.strides[:axis], along, *target.strides[axis:])),
     )
+    return None if steps is None else list(steps)
 
 
 def emit_identity(emission: Emission, node: Node) -> Steps | None:

@@ -154,9 +154,10 @@ def emit_siblings(emission: Emission, node: Node) -> Steps | None:
     outputs = [emission.view(v) for v in node.outputs]
     x, geometry = emission.view(node.inputs[0]), geometry_of(branches[0][0], shape)
     epilogue = Epilogue(bias, None, activation)
-    return convolution_steps(
+    steps = convolution_steps(
         node.name, x, outputs, weights, geometry, emission.target, epilogue, emission.exact
     )
+    return list(steps)
 
 
 def _bias(epilogue: Epilogue, channels: int) -> Array:
