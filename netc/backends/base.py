@@ -9,7 +9,6 @@ from typing import Any, Protocol
 from netc.ir.graph import Array, Graph
 from netc.passes.base import Pass
 
-
 Progress = Callable[[int, int, str], None]
 
 

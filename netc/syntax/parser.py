@@ -43,7 +43,7 @@ def parse_document(source: Source, define: Mapping[str, str] | None = None) -> D
 
 
 def parse_plain(source: Source) -> Document | None:
-    """A prototxt text without fault and without placeholders outside of strings; None for others."""
+    """A prototxt text without fault or placeholders outside of strings; None for others."""
     fields = _fields(source) if len(source.text) <= MAX_BYTES else None
     return None if fields is None else Document(source, tuple(fields))
 

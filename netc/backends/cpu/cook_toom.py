@@ -18,7 +18,7 @@ Rows = tuple[tuple[float, ...], ...]
 
 
 class Matrices(NamedTuple):
-    """``output`` is AT, (m, m + r - 1); ``filter`` is G, (m + r - 1, r); ``input`` is BT, square."""
+    """``output``: AT, (m, m + r - 1). ``filter``: G, (m + r - 1, r). ``input``: BT, square."""
 
     output: Rows
     filter: Rows
