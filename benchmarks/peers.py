@@ -37,6 +37,12 @@ Run = Callable[[], Mapping[str, Any]]
 
 def main() -> None:
     args = _arguments()
+    if args.device == "cuda":
+        from benchmarks import cuda_peers
+
+        cuda_peers.main(args, _find)
+        return
+    _head()
     results = []
     for name in args.nets:
         for batch in args.batch:
@@ -58,12 +64,22 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, nargs="+", default=[1])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seconds", type=float, default=4.0, help="for each runtime of a row")
-    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
+    parser.add_argument("--peers", nargs="*", help="names; default: all that are installed")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument(
+        "--precision",
+        nargs="+",
+        default=["float32"],
+        choices=("float32", "tf32", "fp16"),
+        help="of a GPU's products",
+    )
     parser.add_argument("--json", metavar="FILE")
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def _head() -> None:
     print(" ".join(f"{k}={v}" for k, v in machine().items()))
     print(f"{'net':14} {'batch':>5} {'threads':>7}  netc ms  (peers ms)  netc / best peer")
-    return args
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -92,7 +108,7 @@ def measure(path: Path, batch: int, threads: int, args: argparse.Namespace) -> d
     feeds = seeded_inputs(own.graph)
     model = to_onnx(netc.compile(path, weights, backend="reference", inputs=shapes).graph)
     runs: dict[str, Run] = {"netc": lambda: own(feeds)}
-    for name in args.peers:
+    for name in PEERS if args.peers is None else args.peers:
         peer = PEERS[name](model, feeds, threads)
         if peer is not None:
             runs[name] = peer

@@ -25,6 +25,7 @@ COMMANDS = {
     "demo": "classify bundled digit images with the bundled net",
     "run": "run a net on images or arrays",
     "bench": "time a net layer by layer",
+    "devices": "list what nets can run on: the processor, and GPUs or why there is none",
     "check": "check texts: syntax, fields, formats, phases, shapes",
     "lint": "tell what is legal and likely not meant: strides, biases, losses, names",
     "expand": "write a text with modules, loops and chains as plain prototxt",

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", metavar="BLOB", action="append", default=[], help="a further output; repeatable"
     )
     parser.add_argument("--save", metavar="FILE.npz", type=Path, help="write every output")
-    parser.add_argument("--backend", default="cpu", help="cpu or reference (default: cpu)")
+    parser.add_argument("--backend", default="cpu", help="cpu, cuda or reference (default: cpu)")
     parser.add_argument("--fill-missing", action="store_true", help="fill layers without weights")
     add_state_arguments(parser)
     add_shape_argument(parser)

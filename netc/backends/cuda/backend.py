@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,18 +23,18 @@ from netc.backends.cuda.emission import (
 from netc.backends.cuda.emit.moves import copy_kernel, merged
 from netc.backends.cuda.emit.table import emit
 from netc.backends.cuda.launches import guessed
+from netc.backends.cuda.mixed import MixedExecutable, split
 from netc.backends.cuda.pixels import c_strides, stored_strides
 from netc.backends.cuda.products import Product
-from netc.backends.cuda.program import ArrayStep, Constants, Context, Program, Step
+from netc.backends.cuda.program import ArrayStep, Constants, Context, Launch, Program, Step
 from netc.backends.cuda.rules import RULES
+from netc.backends.cuda.schedule import scheduled
 from netc.backends.cuda.source import Kernel
 from netc.backends.cuda.tiles import Way
 from netc.backends.cuda.tuner import Tuner, choosing, recording
-from netc.backends.reference import ReferenceExecutable
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Graph
 from netc.ir.types import Shape, count
-from netc.ops.catalog import CATALOG
 from netc.passes.base import Applied, run_passes
 from netc.plan.storage import BYTES, Storage, plan_storage
 
@@ -51,34 +52,14 @@ class CudaBackend:
     def prepare(self, graph: Graph, options: Options) -> Executable:
         """The graph after its passes, planned, made into steps, its weights on the device.
 
-        A graph whose sizes depend on what is fed cannot be planned and runs by its definition.
+        Layers whose sizes depend on what is fed cannot be planned: they, and what follows them,
+        run by their definitions on the host.
         """
-        if any(CATALOG[node.op].dynamic for node in graph.nodes):
-            return HostExecutable(graph, self._device)
-        return prepare(graph, options, self._device)
-
-
-@dataclass(frozen=True)
-class HostExecutable:
-    """A graph run by its definition on the host."""
-
-    graph: Graph
-    device: Device
-
-    def run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
-        """Each output for these inputs, where the first input is."""
-        host = {
-            name: self.device.to_host(value) if self.device.owns(value) else value
-            for name, value in feeds.items()
-        }
-        results = ReferenceExecutable(self.graph).run(host)
-        if not any(self.device.owns(value) for value in list(feeds.values())[:1]):
-            return results
-        return {name: self.device.asarray(value) for name, value in results.items()}
-
-    def report(self) -> Mapping[str, Any]:
-        """How many steps there are."""
-        return {"backend": "reference", "steps": len(self.graph.nodes)}
+        planned, rest = split(graph)
+        if rest is None:
+            return prepare(planned, options, self._device)
+        inner = prepare(planned, options, self._device) if planned.nodes else None
+        return MixedExecutable(graph, inner, rest, self._device)
 
 
 def prepare(graph: Graph, options: Options, device: Device) -> CudaExecutable:
@@ -96,7 +77,7 @@ def prepare(graph: Graph, options: Options, device: Device) -> CudaExecutable:
     _check_precision(emission)
     emission = replace(emission, choose=_chooser(emission, device, bool(extra.get("tune", True))))
     item = emission.precision.item
-    program = Program(_steps(emission), storage.arena.size * item // BYTES, item)
+    program = scheduled(_steps(emission), storage.arena.size * item // BYTES, item)
     return CudaExecutable(
         emission, storage, program, applied, device, bool(extra.get("graph", True))
     )
@@ -131,6 +112,14 @@ def _check_precision(emission: Emission) -> None:
                 help=("leave `precision` out",),
             )
         )
+
+
+class StepTime(NamedTuple):
+    """What a step took; ``compiled`` is False where a definition ran in its place."""
+
+    name: str
+    compiled: bool
+    seconds: float
 
 
 @dataclass
@@ -203,6 +192,23 @@ class CudaExecutable:
             * sum(count(p.shape or ()) for p in parameters if p.owner is None),
             "passes": {item.name: item.rewrites for item in self.applied},
         }
+
+    def profile(self, feeds: Mapping[str, Any], rounds: int) -> list[StepTime]:
+        """Each step's median time in seconds over some rounds, in order, started one by one."""
+        device, graph = self.device, self.emission.graph
+        with device.active(), self._memory():
+            context = self._take()
+            for name in graph.inputs:
+                self._feed(context, name, feeds[name])
+            context.run()
+            times = []
+            for step, call in zip(self.program.steps, context.calls, strict=True):
+                seconds = device.measure(partial(context.start, call), max(1, rounds))
+                times.append(StepTime(step.name, isinstance(step, Launch), seconds))
+            device.wait()
+            with self._lock:
+                self._idle.append(context)
+            return times
 
     def _take(self) -> Context:
         with self._lock:

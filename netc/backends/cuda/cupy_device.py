@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.backends.cuda.device import Buffer, Call, Facts
+from netc.backends.cuda.device import Buffer, Call, Facts, Turn
 from netc.backends.cuda.source import Kernel, module_text
 
 OPTIONS = ("--std=c++17",)
@@ -60,9 +60,7 @@ class CupyDevice:
     def _compiled(self, kernel: Kernel) -> Any:
         with self.active():
             module = self._cupy.RawModule(code=module_text([kernel]), options=OPTIONS)
-            function = module.get_function(kernel.name)
-            function.compile()
-            return function
+            return module.get_function(kernel.name)  # which compiles and loads it
 
     def allocate(self, size: int) -> Buffer:
         """Memory from CuPy's pool; what the pool keeps unused is given back before it fails."""
@@ -127,19 +125,42 @@ class CupyDevice:
         """Start a kernel on the current stream."""
         self._functions[call.kernel](call.grid, (call.threads, 1, 1), call.arguments)
 
-    def record(self, work: Callable[[], None]) -> Callable[[], None] | None:
-        """A graph of all that ``work`` starts; None where the driver will not record it."""
-        stream = self._cupy.cuda.Stream(non_blocking=True)
-        with stream:
-            stream.begin_capture()
-            try:
-                work()
-            finally:
-                try:
-                    graph = stream.end_capture()
-                except self._cupy.cuda.runtime.CUDARuntimeError:
-                    graph = None
-        return None if graph is None else _Start(graph)
+    def record(self, calls: Sequence[Call], turns: Sequence[Turn]) -> Callable[[], None] | None:
+        """A graph of the calls; None where the driver will not record it."""
+        cuda = self._cupy.cuda
+        lanes = 1 + max(turn.lane for turn in turns)
+        streams = [cuda.Stream(non_blocking=True) for _ in range(lanes)]
+        refused = (cuda.runtime.CUDARuntimeError, cuda.driver.CUDADriverError)
+        streams[0].begin_capture()
+        try:
+            self._fork(streams, calls, turns)
+            return _Start(streams[0].end_capture())
+        except refused:
+            if streams[0].is_capturing():
+                streams[0].end_capture()
+            return None
+
+    def _fork(self, streams: Sequence[Any], calls: Sequence[Call], turns: Sequence[Turn]) -> None:
+        """Start calls on as many streams as there are lanes, and join them in the first."""
+
+        def reached(stream: Any) -> Any:
+            return stream.record(self._cupy.cuda.Event(disable_timing=True))
+
+        begun = reached(streams[0])
+        for stream in streams[1:]:
+            stream.wait_event(begun)
+        awaited = {index for turn in turns for index in turn.after}
+        marks: dict[int, Any] = {}
+        for index, (call, turn) in enumerate(zip(calls, turns, strict=True)):
+            stream = streams[turn.lane]
+            for other in turn.after:
+                stream.wait_event(marks[other])
+            with stream:
+                self.launch(call)
+            if index in awaited:
+                marks[index] = reached(stream)
+        for stream in streams[1:]:
+            streams[0].wait_event(reached(stream))
 
     def mark(self) -> Any:
         """An event in the current stream."""

@@ -48,6 +48,13 @@ class Call(NamedTuple):
     arguments: tuple[Any, ...]
 
 
+class Turn(NamedTuple):
+    """When a call may start: after what is before it in its lane, and after these others."""
+
+    lane: int
+    after: tuple[int, ...] = ()
+
+
 class Device(Protocol):
     """A device, its memory, and the arrays that lie in it.
 
@@ -97,8 +104,8 @@ class Device(Protocol):
     def launch(self, call: Call) -> None:
         """Start a kernel on the current stream."""
 
-    def record(self, work: Callable[[], None]) -> Callable[[], None] | None:
-        """What starts all of ``work`` at once; None where it cannot be recorded."""
+    def record(self, calls: Sequence[Call], turns: Sequence[Turn]) -> Callable[[], None] | None:
+        """What starts all calls at once, each at its turn; None where they cannot be recorded."""
 
     def wait(self) -> None:
         """Until all work of the current stream is done."""

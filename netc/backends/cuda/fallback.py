@@ -15,7 +15,9 @@ from netc.ops.fused import NAME as FUSED
 from netc.ops.siblings import NAME as SIBLINGS
 
 # Ops whose definitions need NumPy itself; all others take the arrays of any library.
-HOST_ONLY = frozenset({"Python", "DetectionOutput", "PriorBox", "Proposal"})
+HOST_ONLY = frozenset(
+    {"DetectionOutput", "Filter", "PriorBox", "Proposal", "PSROIPooling", "Python", "ROIPooling"}
+)
 
 
 def ops_of(node: Node) -> Iterator[str]:

@@ -92,10 +92,18 @@ def _tiled(emission: Emission, product: Product, end: Ending, way: Way, taken: i
         *end.arguments,
     )
     grid = (math.ceil(size.pixels / tile.m) * n_tiles(size, tile), size.parts, way.splits)
-    partial = item * taken + 4 * tickets * way.splits * tile.m * tile.n
-    reads = (x, *end.reads)
+    parts = 4 * tickets * way.splits * tile.m * tile.n // item
+    own = (dense(Workspace(taken), 1, 1, 1, parts),) if parts else ()
     return Launch(
-        product.name, kernel, grid, tile.threads, arguments, reads, end.writes, partial, tickets
+        product.name,
+        kernel,
+        grid,
+        tile.threads,
+        arguments,
+        (x, *end.reads),
+        (*end.writes, *own),
+        item * (taken + parts),
+        tickets,
     )
 
 
@@ -164,10 +172,11 @@ def _winograd(emission: Emission, product: Product, way: Way) -> list[Launch]:
     first = (x.place, v.place, x.ld, x.c, x.h, x.w, *pad, down, across, count_in)
     last = (m.place, y.c, y.h, y.w, down, across, count_out, *end.arguments)
     name = product.name
+    reads = (m, *end.reads)
     return [
         Launch(name, before, blocks(count_in), THREADS, first, (x,), (v,), memory),
         multiply,
-        Launch(name, after, blocks(count_out), THREADS, last, (m, *end.reads), end.writes),
+        Launch(name, after, blocks(count_out), THREADS, last, reads, end.writes, memory),
     ]
 
 

@@ -9,15 +9,14 @@ arena of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.backends.cuda.device import Buffer, Call, Device
+from netc.backends.cuda.device import Buffer, Call, Device, Turn
 from netc.backends.cuda.pixels import Arena, View, Workspace
 from netc.backends.cuda.source import Kernel
 from netc.backends.reference import parameter_array
@@ -88,11 +87,27 @@ class Program:
         steps: in order.
         arena: bytes of the arena.
         item: bytes of an element.
+        turns: for the first of launches in a row, when each of them may start.
     """
 
     steps: tuple[Step, ...]
     arena: int
     item: int = 4
+    turns: Mapping[int, Sequence[Turn]] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> list[tuple[int, int]]:
+        """Where launches in a row begin and end; each other step is a row of its own."""
+        found: list[tuple[int, int]] = []
+        for index, step in enumerate(self.steps):
+            joins = index > 0 and isinstance(step, Launch) == isinstance(
+                self.steps[index - 1], Launch
+            )
+            if joins and isinstance(step, Launch):
+                found[-1] = (found[-1][0], index + 1)
+            else:
+                found.append((index, index + 1))
+        return found
 
     @property
     def launches(self) -> tuple[Launch, ...]:
@@ -246,13 +261,16 @@ class Context:
     def _recorded(self) -> list[Callable[[], None]]:
         """Kernels in a row as one graph; what cannot be recorded is started one by one."""
         segments: list[Callable[[], None]] = []
-        for is_call, group in groupby(self.calls, lambda c: isinstance(c, Call)):
-            calls = list(group)
+        for first, last in self.program.rows:
+            calls = self.calls[first:last]
 
             def start(calls: list[Call | ArrayStep] = calls) -> None:
                 for call in calls:
                     self.start(call)
 
-            recorded = self.device.record(start) if is_call and len(calls) > 1 else None
+            kernels = [call for call in calls if isinstance(call, Call)]
+            recorded = None
+            if len(kernels) == len(calls) > 1:
+                recorded = self.device.record(kernels, self.program.turns[first])
             segments.append(recorded or start)
         return segments

@@ -117,6 +117,7 @@ _LANES = 128  # multiply-adds a processor starts in a cycle
 _ROUND_TRIP = 500  # from asking for a tile to having it
 _START = 2000  # a block's first loads and last stores
 _JOIN = 1500  # of blocks that share a sum
+_CACHE = 30  # bytes that a processor moves to or from the cache in a cycle
 
 
 def cost(size: Size, way: Way, facts: Facts, matrix: bool) -> float:
@@ -130,8 +131,8 @@ def cost(size: Size, way: Way, facts: Facts, matrix: bool) -> float:
     arithmetic = queue * steps * macs / rate
     resident = min(queue, max(1, min(1536 // tile.threads, 65536 // (128 * tile.threads))))
     waiting = math.ceil(queue / resident) * (steps * _ROUND_TRIP / (tile.stages - 1) + _START)
-    join = 0 if way.splits == 1 else _JOIN + 8 * way.splits * tile.results
-    return max(arithmetic, waiting) + join
+    parts = 8 * blocks * tile.m * tile.n / (_CACHE * facts.processors)
+    return max(arithmetic, waiting) + (0 if way.splits == 1 else _JOIN + parts)
 
 
 def guess(size: Size, facts: Facts, matrix: bool) -> Way:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from netc.backends.cuda.chains import Target
-from netc.backends.cuda.device import Device
+from netc.backends.cuda.device import Call, Device, Turn
 from netc.backends.cuda.emission import Emission
 from netc.backends.cuda.launches import (
     WINOGRAD,
@@ -129,21 +129,20 @@ class Tuner:
         context = Context(program, device, Constants(device, program))
         whole = context.array(trial.x)
         whole[...] = device.asarray(_noise(whole.shape))
-        once = _repeated(device, context, len(launches) // copies)
-        estimate = device.measure(once, 1)
+        calls = [call for call in context.calls if isinstance(call, Call)]
+        estimate = device.measure(_started(device, calls[: len(calls) // copies]), 1)
         times = max(1, min(4, int(_ENOUGH / max(estimate, 1e-9) / copies)))
-        work = _repeated(device, context, times * len(launches))
-        seconds = device.measure(device.record(work) or work, _ROUNDS)
+        work = device.record(calls * times, [Turn(0)] * (times * len(calls)))
+        seconds = device.measure(work or _started(device, calls * times), _ROUNDS)
         return seconds / (times * copies)
 
 
-def _repeated(device: Device, context: Context, launches: int) -> Callable[[], None]:
-    """Starts so many launches, beginning again where the context's are at an end."""
+def _started(device: Device, calls: Sequence[Call]) -> Callable[[], None]:
+    """Starts calls one by one."""
 
     def work() -> None:
-        for i in range(launches):
-            call = context.calls[i % len(context.calls)]
-            context.start(call)
+        for call in calls:
+            device.launch(call)
 
     return work
 

@@ -9,22 +9,27 @@ from typing import Any
 import netc
 from netc.backends.base import Options
 from netc.backends.cuda.backend import CudaBackend
+from netc.backends.cuda.device import Buffer, Facts
 from netc.backends.cuda.source import Kernel
 from netc.ir.graph import Graph
 from netc.passes.pipeline import ALL
-from tests.backends.cuda.emulator.device import EmulatedDevice, build
+from tests.backends.cuda.emulator.device import EmulatedDevice, Memory, build
 from tests.test_golden import CASES, GOLDEN, arrays, params
 
 
 class Collector(EmulatedDevice):
     """A device that only remembers what it is asked to build."""
 
-    def __init__(self) -> None:
+    def __init__(self, facts: Facts | None = None) -> None:
         super().__init__()
+        self.facts = facts or self.facts
         self.kernels: set[Kernel] = set()
 
     def build(self, kernels: Iterable[Kernel]) -> None:
         self.kernels |= set(kernels)
+
+    def upload(self, array: Any) -> Buffer:
+        return Memory(0)
 
 
 def options(passes: Any = ALL, **extra: Any) -> Options:
@@ -41,9 +46,9 @@ def numbers(case: dict[str, Any], prefix: str) -> dict[str, Any]:
     return arrays(GOLDEN / "layers" / f"{case['case']}.npz", prefix)
 
 
-def kernels_of(graphs: Iterable[Graph], chosen: Options) -> set[Kernel]:
-    """Every kernel that these graphs need."""
-    collector = Collector()
+def kernels_of(graphs: Iterable[Graph], chosen: Options, facts: Facts | None = None) -> set[Kernel]:
+    """Every kernel that these graphs need, on a device."""
+    collector = Collector(facts)
     for graph in graphs:
         CudaBackend(collector).prepare(graph, chosen)
     return collector.kernels

@@ -1,4 +1,4 @@
-"""A few lines over NVRTC, which needs no GPU: the compiler of the kernels, where one is installed."""
+"""A few lines over NVRTC, the compiler of the kernels, which needs no GPU."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from functools import cache
 from importlib import util
 from pathlib import Path
 
+from netc.backends.cuda.cupy_device import OPTIONS
 
-class Refused(Exception):
+AS_CUPY_DOES = ("-ftz=true", "--device-as-default-execution-space")  # it adds these always
+
+
+class RefusedError(Exception):
     """The compiler's log."""
 
 
@@ -46,30 +50,28 @@ def architectures() -> tuple[int, ...]:
 
 def _check(status: int) -> None:
     if status:
-        raise Refused(f"NVRTC status {status}")
+        raise RefusedError(f"NVRTC status {status}")
 
 
 def compile(text: str, architecture: int, *options: str) -> tuple[bytes, str]:
     """A text's machine code for an architecture, and the compiler's log.
 
     Raises:
-        Refused: the compiler finds fault with the text.
+        RefusedError: the compiler finds fault with the text.
     """
     nvrtc = library()
     assert nvrtc is not None
     program = ctypes.c_void_p()
     _check(
-        nvrtc.nvrtcCreateProgram(
-            ctypes.byref(program), text.encode(), b"kernels.cu", 0, None, None
-        )
+        nvrtc.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"kernels.cu", 0, None, None)
     )
     try:
-        words = [f"--gpu-architecture=sm_{architecture}", "--std=c++17", *options]
+        words = [f"--gpu-architecture=sm_{architecture}", *OPTIONS, *AS_CUPY_DOES, *options]
         given = (ctypes.c_char_p * len(words))(*[word.encode() for word in words])
         status = nvrtc.nvrtcCompileProgram(program, len(words), given)
         log = _bytes(nvrtc, program, "ProgramLog").decode(errors="replace")
         if status:
-            raise Refused(log)
+            raise RefusedError(log)
         return _bytes(nvrtc, program, "CUBIN"), log
     finally:
         nvrtc.nvrtcDestroyProgram(ctypes.byref(program))

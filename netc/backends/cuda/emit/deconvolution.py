@@ -88,7 +88,9 @@ def _by_phases(
     side = 16 // emission.precision.item
     down, across = (_residues(axis) for axis in axes)
     chosen = list(pairs(down, across))
-    rows, taps, first_weight = [], [], 0
+    rows: list[tuple[int, ...]] = []
+    taps: list[tuple[int, int]] = []
+    first_weight = 0
     for one, other in chosen:
         here = [(dy, dx) for (_, dy), (_, dx) in pairs(one.taps, other.taps)]
         length = -(-len(here) * weight.shape[1] // side) * side

@@ -23,15 +23,7 @@ from netc.passes.epilogue import chain_of
 def emit_chain(emission: Emission, node: Node) -> Steps | None:
     """A chain that begins with an elementwise layer."""
     first, *rest = bind_stages(chain_of(node), node.inputs, node.parameters)
-    if first.inputs[0] in emission.graph.values and _widens(emission, node, first):
-        return None
     return run_chain(emission, node, first.inputs[0], [opened(first, 0), *rest])
-
-
-def _widens(emission: Emission, node: Node, first: Bound) -> bool:
-    """Whether the first bottom has not the output's shape."""
-    graph = emission.graph
-    return graph.shape(first.inputs[0]) != graph.shape(node.outputs[0])
 
 
 def opened(first: Bound, position: int) -> Bound:
@@ -55,10 +47,18 @@ def emit_identity(emission: Emission, node: Node) -> Steps | None:
     if node.op != "Split" and (identity is None or not identity(node.params, (shape,))):
         return None
     steps: Steps = []
+    source = emission.view(node.inputs[0])
     for value in node.outputs:
+        if emission.view(value) == source:
+            continue
         single = replace(node, outputs=(value,))
         steps += run_chain(emission, single, node.inputs[0], [])
     return steps
+
+
+def emit_nothing(emission: Emission, node: Node) -> Steps:
+    """A layer without outputs."""
+    return []
 
 
 def run_chain(emission: Emission, node: Node, value: str, stages: Sequence[Bound]) -> Steps:
@@ -109,7 +109,7 @@ def _chain_launch(emission: Emission, node: Node, value: str, stages: Sequence[B
         emission,
         node.name,
         "chain",
-        {"READS": True},
+        {},
         arguments,
         x.count,
         [x],

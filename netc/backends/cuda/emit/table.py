@@ -8,7 +8,7 @@ from netc.backends.cuda.chains import RULES
 from netc.backends.cuda.emission import Emission, Emitter, fallback_step
 from netc.backends.cuda.emit.convolution import emit_convolution, emit_siblings
 from netc.backends.cuda.emit.deconvolution import emit_deconvolution
-from netc.backends.cuda.emit.elementwise import emit_axpy, emit_chain, emit_identity
+from netc.backends.cuda.emit.elementwise import emit_axpy, emit_chain, emit_identity, emit_nothing
 from netc.backends.cuda.emit.inner_product import emit_inner_product
 from netc.backends.cuda.emit.moves import emit_concat, emit_gather, emit_reshape, emit_slice
 from netc.backends.cuda.emit.normalization import emit_lrn, emit_softmax
@@ -37,6 +37,7 @@ EMITTERS: Mapping[str, Emitter] = {
     "Reshape": emit_reshape,
     "ShuffleChannel": emit_gather,
     SIBLINGS: emit_siblings,
+    "Silence": emit_nothing,
     "Slice": emit_slice,
     "Softmax": emit_softmax,
     "Split": emit_identity,

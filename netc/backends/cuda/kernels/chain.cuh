@@ -6,7 +6,7 @@ KERNEL KERNEL_NAME(const value_t* x, int ldx, int channels, int count OUTPUT_PAR
     const Operands with = OPERAND_VALUES;
     FOR_EACH(i, count) {
         int pixel = i / channels, channel = i % channels;
-        float value = READS ? load(x + (size_t)pixel * ldx + channel) : 0.0f;
+        float value = load(x + (size_t)pixel * ldx + channel);
         store(to.y[0] + (size_t)pixel * to.ld[0] + channel, chain(value, pixel, channel, 0, with));
     }
 }

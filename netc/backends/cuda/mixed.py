@@ -1,0 +1,68 @@
+"""Nets with layers whose sizes depend on what is fed: the rest on the device, those on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from netc.backends import reference
+from netc.backends.base import Executable
+from netc.backends.cuda.device import Device
+from netc.ir.edit import with_nodes
+from netc.ir.graph import Graph
+from netc.ops.catalog import CATALOG
+
+
+def split(graph: Graph) -> tuple[Graph, Graph | None]:
+    """What can be planned, and what cannot: dynamic layers and all that depends on them.
+
+    The first gives, besides outputs of its own, what the second reads.
+    """
+    loose: set[str] = set()  # values whose sizes are not known
+    for node in graph.nodes:
+        if CATALOG[node.op].dynamic or loose.intersection(node.inputs):
+            loose.update(node.outputs)
+    late = [n for n in graph.nodes if CATALOG[n.op].dynamic or loose.intersection(n.inputs)]
+    if not late:
+        return graph, None
+    early = [n for n in graph.nodes if n not in late]
+    made = {value for node in early for value in node.outputs}
+    read = tuple(dict.fromkeys(v for n in late for v in n.inputs if v not in loose))
+    kept = tuple(v for v in graph.outputs if v in made)
+    handed = tuple(v for v in read if v in made)
+    first = graph.replace(outputs=tuple(dict.fromkeys((*kept, *handed))))
+    second = graph.replace(inputs=read, outputs=tuple(v for v in graph.outputs if v in loose))
+    return with_nodes(first, early), with_nodes(second, late)
+
+
+@dataclass(frozen=True)
+class MixedExecutable:
+    """A planned part, if there is one, and a part that runs by its definition on the host."""
+
+    graph: Graph
+    planned: Executable | None
+    rest: Graph
+    device: Device
+
+    def run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+        """Each output for these inputs: on the device if the first input is."""
+        device = self.device
+        there = any(device.owns(feeds[name]) for name in self.graph.inputs[:1])
+        known = {**feeds, **(self.planned.run(feeds) if self.planned else {})}
+        read = {name: self._on_host(known[name]) for name in self.rest.inputs}
+        known.update(reference.run(self.rest, read))
+        place = device.asarray if there else self._on_host
+        return {name: place(known[name]) for name in self.graph.outputs}
+
+    def _on_host(self, value: Any) -> Any:
+        return self.device.to_host(value) if self.device.owns(value) else value
+
+    def report(self) -> Mapping[str, Any]:
+        """The planned part's, and the layers that run on the host."""
+        names = [node.name for node in self.rest.nodes]
+        if self.planned is None:
+            return {"backend": "cuda", "steps": len(names), "host_steps": names}
+        plan = self.planned.report()
+        steps = plan["steps"] + len(names)
+        return {**plan, "steps": steps, "host_steps": [*plan["host_steps"], *names]}

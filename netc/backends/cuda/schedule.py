@@ -1,0 +1,124 @@
+"""Which launches may run beside each other: those that touch no bytes that another one writes.
+
+A graph of a net with branches then has branches too, and small kernels fill the device together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from netc.backends.cuda.device import Turn
+from netc.backends.cuda.pixels import View, Workspace
+from netc.backends.cuda.program import Launch, Program, Step
+
+_LANES = 6  # launches side by side, at most
+_SLOTS = ((16 << 20, 4), (64 << 20, 2))  # workspaces, where one takes at most so many bytes
+ALIGNMENT = 256
+
+
+def overlap(one: View, other: View) -> bool:
+    """Whether two values have bytes in common."""
+    if type(one.place) is not type(other.place):
+        return False
+    first, second = sorted((one, other), key=lambda view: view.place.offset)
+    apart = second.place.offset - first.place.offset
+    if apart >= first.span or not second.span:
+        return False
+    # Slices of one concatenation: side by side in each pixel.
+    at = apart % first.ld
+    return not (first.ld == second.ld and at >= first.c and at + second.c <= first.ld)
+
+
+def _meet(some: Iterable[View], others: Sequence[View]) -> bool:
+    return any(overlap(one, other) for one in some for other in others)
+
+
+def depends(later: Launch, earlier: Launch) -> bool:
+    """Whether a launch must wait for one that stands before it."""
+    return (
+        _meet(later.reads, earlier.writes)
+        or _meet(later.writes, earlier.writes)
+        or _meet(later.writes, earlier.reads)
+    )
+
+
+def schedule(launches: Sequence[Launch]) -> list[Turn]:
+    """A turn for each launch: the lane of something it waits for, or else one that is free."""
+    turns: list[Turn] = []
+    behind: list[set[int]] = []  # all that each launch comes after
+    tails: list[int] = []  # the last launch of each lane
+    for index, launch in enumerate(launches):
+        waits = [i for i in range(index) if depends(launch, launches[i])]
+        known = set(waits).union(*(behind[i] for i in waits))
+        lane = _lane(tails, waits, known)
+        before = {tails[lane]} | behind[tails[lane]] if lane < len(tails) else set()
+        others = [i for i in waits if i not in before]
+        after = [i for i in others if not any(i in behind[j] for j in others)]
+        turns.append(Turn(lane, tuple(after)))
+        behind.append(known | before)
+        tails[lane : lane + 1] = [index]
+    return turns
+
+
+def _lane(tails: Sequence[int], waits: Sequence[int], known: set[int]) -> int:
+    """Behind the latest launch that is waited for anyhow; else a lane of its own."""
+    waited = [lane for lane, tail in enumerate(tails) if tail in waits]
+    if waited:
+        return max(waited, key=lambda lane: tails[lane])
+    done = [lane for lane, tail in enumerate(tails) if tail in known]
+    if done:
+        return done[0]
+    if len(tails) < _LANES:
+        return len(tails)
+    return min(range(len(tails)), key=lambda lane: tails[lane])
+
+
+def with_workspaces(steps: Sequence[Step], item: int) -> tuple[Step, ...]:
+    """The steps with several workspaces in place of one, so that they need not wait for it.
+
+    Launches of one layer share one.
+    """
+    most = max((s.workspace for s in steps if isinstance(s, Launch)), default=0)
+    slots = next((number for limit, number in _SLOTS if most <= limit), 1)
+    size = -(-most // ALIGNMENT) * ALIGNMENT
+    found: list[Step] = []
+    used = 0
+    for _, group in groupby(steps, key=lambda step: step.name):
+        layer = list(group)
+        if any(isinstance(s, Launch) and s.workspace for s in layer):
+            start = used % slots * size
+            layer = [_moved(s, start // item, size * slots) for s in layer]
+            used += 1
+        found += layer
+    return tuple(found)
+
+
+def _moved(step: Step, elements: int, memory: int) -> Step:
+    if not isinstance(step, Launch):
+        return step
+
+    def view(one: View) -> View:
+        there = isinstance(one.place, Workspace)
+        return replace(one, place=one.place.further(elements)) if there else one
+
+    return replace(
+        step,
+        arguments=tuple(
+            a.further(elements) if isinstance(a, Workspace) else a for a in step.arguments
+        ),
+        reads=tuple(map(view, step.reads)),
+        writes=tuple(map(view, step.writes)),
+        workspace=memory,
+    )
+
+
+def scheduled(steps: Sequence[Step], arena: int, item: int) -> Program:
+    """A program of the steps, with turns for those that are launches in a row."""
+    program = Program(with_workspaces(steps, item), arena, item)
+    turns = {}
+    for first, last in program.rows:
+        launches = [s for s in program.steps[first:last] if isinstance(s, Launch)]
+        turns[first] = schedule(launches)
+    return replace(program, turns=turns)

@@ -1,0 +1,135 @@
+"""What is said where there is no GPU, and that CuPy is not needed for saying it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import netc
+from netc.backends.cuda import devices
+from netc.cli.main import main
+from netc.diagnostics import NetcError
+
+NET = Path(__file__).resolve().parent.parent.parent / "golden" / "layers" / "ReLU__00.prototxt"
+
+
+class RuntimeFault(Exception):  # noqa: N818
+    """Stands for CuPy's CUDARuntimeError."""
+
+
+def fake(count: Any, driver: int = 12040, nvrtc: Any = (12, 4)) -> Any:
+    """As much of CuPy as finding devices takes."""
+
+    def raising(value: Any) -> Any:
+        def call() -> Any:
+            if isinstance(value, Exception):
+                raise value
+            return value
+
+        return call
+
+    runtime = SimpleNamespace(
+        CUDARuntimeError=RuntimeFault,
+        getDeviceCount=raising(count),
+        driverGetVersion=lambda: driver,
+        getDevice=lambda: 0,
+    )
+    return SimpleNamespace(
+        cuda=SimpleNamespace(runtime=runtime, nvrtc=SimpleNamespace(getVersion=raising(nvrtc)))
+    )
+
+
+CASES = {
+    "no CuPy": (devices.Missing("CuPy is not installed", devices.INSTALL), "netc[cuda12]"),
+    "no driver": (fake(RuntimeFault("cudaErrorInsufficientDriver"), 0), "NVIDIA's driver"),
+    "old driver": (fake(RuntimeFault("cudaErrorInsufficientDriver"), 11000), "update the driver"),
+    "no device": (fake(RuntimeFault("cudaErrorNoDevice: none")), "CUDA_VISIBLE_DEVICES"),
+    "no devices": (fake(0), "CUDA_VISIBLE_DEVICES"),
+    "no compiler": (fake(1, nvrtc=RuntimeError("libnvrtc.so.12: not found")), "netc[cuda12]"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_missing_is_told_in_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cupy, help = CASES[name]
+    monkeypatch.setattr(devices, "cupy_module", lambda: cupy)
+    with pytest.raises(NetcError) as caught:
+        netc.compile(NET, backend="cuda")
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "no-cuda" and "\n" not in diagnostic.message
+    assert help in " ".join(diagnostic.help)
+
+
+def test_importing_netc_does_not_import_cupy() -> None:
+    code = "import sys, netc, netc.cli.main; print('cupy' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.strip() == "False", result.stderr
+
+
+def test_devices_tells_of_the_processor_and_of_gpus(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "cupy_module", lambda: CASES["no driver"][0])
+    assert main(["devices"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("cpu ") and "threads" in lines[0]
+    assert lines[1].startswith("cuda ") and "there is no NVIDIA driver" in lines[1]
+    assert main(["devices", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["cpu"]["threads"] >= 1
+    assert found["cuda"]["devices"] == [] and found["cuda"]["help"]
+
+
+def test_a_gpu_is_described(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cupy = fake(1)
+    cupy.cuda.runtime.getDeviceProperties = lambda number: {
+        "name": b"Some GPU",
+        "major": 9,
+        "minor": 0,
+        "multiProcessorCount": 132,
+        "totalGlobalMem": 80 << 30,
+    }
+    monkeypatch.setattr(devices, "cupy_module", lambda: cupy)
+    assert main(["devices"]) == 0
+    assert "Some GPU, compute capability 9.0, 132 multiprocessors, 80.0 GiB" in (
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"precision": "fp8"}, "unknown-precision"),
+        ({"precision": "tf32"}, "unsupported-option"),
+        ({"precision": "fp16", "backend": "reference"}, "unsupported-option"),
+    ],
+)
+def test_precisions_are_checked(options: dict[str, Any], code: str) -> None:
+    with pytest.raises(NetcError, match=code):
+        netc.compile(NET, **options)
+
+
+NAMES = """
+cuda.Device cuda.Event cuda.Stream cuda.Stream.begin_capture cuda.Stream.end_capture
+cuda.Stream.is_capturing cuda.Stream.record cuda.Stream.wait_event cuda.alloc
+cuda.get_current_stream cuda.get_elapsed_time cuda.Graph.launch cuda.memory.OutOfMemoryError
+cuda.nvrtc.getVersion cuda.runtime.CUDARuntimeError cuda.runtime.getDevice
+cuda.runtime.getDeviceCount cuda.runtime.getDeviceProperties cuda.runtime.driverGetVersion
+cuda.driver.CUDADriverError RawModule RawModule.get_function asarray asnumpy empty from_dlpack
+get_default_memory_pool ndarray
+""".split()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cupy_has_what_is_used_of_it(name: str) -> None:
+    found: Any = pytest.importorskip("cupy", exc_type=ImportError)
+    for part in name.split("."):
+        found = getattr(found, part)

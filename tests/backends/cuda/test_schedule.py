@@ -1,0 +1,88 @@
+"""Which launches wait for which."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from netc.backends.cuda.device import Turn
+from netc.backends.cuda.pixels import Arena, View, Workspace, dense
+from netc.backends.cuda.program import Launch, Program
+from netc.backends.cuda.schedule import depends, overlap, schedule, with_workspaces
+from netc.backends.cuda.source import Kernel
+
+
+def at(offset: int, size: int = 10) -> View:
+    return dense(Arena(offset), 1, 1, 1, size)
+
+
+def launch(reads: Any, writes: Any, name: str = "l", workspace: int = 0) -> Launch:
+    arguments = (Workspace(),) if workspace else ()
+    return Launch(
+        name, Kernel("copy"), (1, 1, 1), 1, arguments, tuple(reads), tuple(writes), workspace
+    )
+
+
+WHOLE = dense(Arena(100), 1, 4, 4, 12)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "want"),
+    [
+        (at(0), at(10), False),
+        (at(0), at(9), True),
+        (WHOLE, WHOLE.channels(3, 5), True),
+        (WHOLE.channels(0, 3), WHOLE.channels(3, 12), False),
+        (WHOLE.channels(0, 4), WHOLE.channels(3, 12), True),
+        (WHOLE.channels(8, 12), WHOLE.channels(0, 8), False),
+        (at(0), dense(Workspace(0), 1, 1, 1, 10), False),
+        (at(0), at(0, 0), False),
+    ],
+)
+def test_overlap(one: View, other: View, want: bool) -> None:
+    assert overlap(one, other) is overlap(other, one) is want
+
+
+def test_every_kind_of_hazard() -> None:
+    first = launch([at(0)], [at(10)])
+    assert depends(launch([at(10)], [at(20)]), first)  # reads what was written
+    assert depends(launch([at(30)], [at(0)]), first)  # overwrites what was read
+    assert depends(launch([at(30)], [at(10)]), first)  # overwrites what was written
+    assert not depends(launch([at(0)], [at(20)]), first)
+
+
+def test_branches_have_lanes_of_their_own_and_join() -> None:
+    launches = [
+        launch([at(0)], [at(10)]),
+        launch([at(10)], [at(20)]),
+        launch([at(10)], [at(30)]),
+        launch([at(30)], [at(40)]),
+        launch([at(20), at(40)], [at(50)]),
+    ]
+    turns = schedule(launches)
+    assert turns == [Turn(0), Turn(0), Turn(1, (0,)), Turn(1), Turn(1, (1,))]
+
+
+def test_order_follows_from_turns() -> None:
+    """Whatever a launch waits for is before it in a lane, or by what it waits for."""
+    launches = [
+        launch([at(10 * (i * 7 % 5))], [at(10 * (i * 3 % 6)), at(10 * (i % 4) + 100)])
+        for i in range(40)
+    ]
+    turns = schedule(launches)
+    before: list[set[int]] = []
+    for index, turn in enumerate(turns):
+        near = [i for i in range(index) if turns[i].lane == turn.lane][-1:]
+        direct = {*near, *turn.after}
+        before.append(direct.union(*(before[i] for i in direct)))
+        waits = {i for i in range(index) if depends(launches[index], launches[i])}
+        assert waits <= before[index]
+
+
+def test_workspaces_are_apart() -> None:
+    layers = [launch([], [], f"l{i}", 1000) for i in range(5)]
+    steps = with_workspaces(layers, 4)
+    places = [step.arguments[0] for step in steps if isinstance(step, Launch)]
+    assert places == [Workspace(256 * i) for i in (0, 1, 2, 3, 0)]
+    assert Program(steps, 0).workspace == 4 * 1024
