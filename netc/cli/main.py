@@ -28,6 +28,7 @@ COMMANDS = {
     "devices": "list what nets can run on: the processor, and GPUs or why there is none",
     "check": "check texts: syntax, fields, formats, phases, shapes",
     "lint": "tell what is legal and likely not meant: strides, biases, losses, names",
+    "collapse": "find what repeats in an old net, and write it with modules and loops",
     "expand": "write a text with modules, loops and chains as plain prototxt",
     "fmt": "print texts in canonical form",
     "summary": "show layers, shapes, parameters, multiply-adds, memory, receptive fields",

@@ -110,9 +110,11 @@ class Expansion(ModuleUser):
 
     def assign(self, statement: Assign, frame: Frame) -> None:
         """`a, b = chain`."""
-        value = self.evaluate(statement.value, frame)
         names = [target.name for target in statement.targets]
         span = statement.targets[0].span
+        value = self.evaluate(statement.value, frame)
+        if isinstance(value, str):
+            value = self.known_blob(value, frame) or value
         values = [value] if len(names) == 1 else value
         if not isinstance(values, list) or len(values) != len(names):
             count = len(value) if isinstance(value, list) else 1

@@ -1,0 +1,63 @@
+"""``netc collapse``: old nets as short texts, with modules and loops for what repeats."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from netc.cli.arguments import add_text_arguments
+from netc.cli.files import check_free, write_text
+from netc.cli.fmt import print_text
+from netc.cli.texts import STDIN, source_of
+from netc.language.collapse import collapse
+from netc.language.read import read_document
+from netc.schema.load import load_schema
+from netc.syntax.ast import Document
+from netc.syntax.comments import comments_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Find what repeats in a net and write it with modules, loops and chains "
+        "(docs/language.md). `netc expand` gives the old net back: the same layers with the same "
+        "names and parameters in the same order, which is checked. Of comments only those at the "
+        "head of the text are kept."
+    )
+    parser.add_argument("text", metavar="OLD.prototxt", help="the net; - is standard input")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="NEW.netc", help="default: standard output"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite a file that exists")
+    add_text_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Collapse a net."""
+    if args.output:
+        check_free(args.output, force=args.force)
+    folder = None if args.text == STDIN else Path(args.text).parent
+    source, schema = source_of(args.text), load_schema(args.schema)
+    document = read_document(source, schema, dict(args.define), folder)
+    found = collapse(document, schema)
+    text = _head(document) + found.text
+    if args.output:
+        write_text(args.output, text)
+        _tell(args, source.text, text, found.modules)
+    else:
+        print_text(text)
+    return 0
+
+
+def _head(document: Document) -> str:
+    """The comments before the net's first field."""
+    first = document.fields[0].span.start if document.fields else len(document.source.text)
+    lines = [c.text for c in comments_of(document.source) if c.alone and c.start < first]
+    return "".join(f"{line}\n" for line in lines) + ("\n" if lines else "")
+
+
+def _tell(args: argparse.Namespace, old: str, new: str, modules: int) -> None:
+    before, after = len(old.splitlines()), len(new.splitlines())
+    many = f"{modules} module{'' if modules == 1 else 's'}"
+    print(f"{args.output}: {after} lines for {before}, with {many}", file=sys.stderr)

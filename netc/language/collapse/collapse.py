@@ -1,0 +1,62 @@
+"""A plain document as the shortest text of the dialect that stands for the same net."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from netc.diagnostics import NetcError, Source
+from netc.language.collapse.equal import same_net
+from netc.language.collapse.factor import factored
+from netc.language.collapse.model import Net
+from netc.language.collapse.take import taken
+from netc.language.collapse.write import written
+from netc.language.format import format_text
+from netc.language.placement import Placement
+from netc.language.read import read_document
+from netc.schema.load import Schema
+from netc.syntax.ast import Document
+from netc.syntax.printer import print_document
+
+
+class Collapsed(NamedTuple):
+    """A text, and how many modules it has."""
+
+    text: str
+    modules: int
+
+
+def collapse(document: Document, schema: Schema) -> Collapsed:
+    """A text that expands to the document's net, and the modules found in it.
+
+    Each way of writing it is expanded again and compared; the first that gives the old net back
+    is taken, the last being the plain text itself.
+    """
+    for way in _ways(document, schema):
+        text = _formatted(way.text, document, schema)
+        if text:
+            return way._replace(text=text)
+    return Collapsed(print_document(document), 0)
+
+
+def _ways(document: Document, schema: Schema) -> Iterator[Collapsed]:
+    """Texts for a net, the shortest first."""
+    layer = schema.message("NetParameter").fields["layer"].message
+    assert layer is not None
+    placement = Placement(layer)
+    for modules in (True, False):
+        items = taken(document, placement)
+        net = factored(items) if modules else Net(items)
+        for loops in (True, False):
+            yield Collapsed(written(net, placement, loops), len(net.modules))
+
+
+def _formatted(text: str, document: Document, schema: Schema) -> str:
+    """The text in canonical form; empty if it does not give the document's net back."""
+    name = document.source.name
+    try:
+        formatted = format_text(Source(name, text))
+        same = same_net(read_document(Source(name, formatted), schema), document)
+    except NetcError:
+        return ""
+    return formatted if same else ""

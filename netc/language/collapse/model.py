@@ -1,0 +1,203 @@
+"""A net as rows of items: layers and uses of modules, with what varies between them kept apart.
+
+Two items of one form differ in their leaves alone: numbers and texts. A text may hold references to
+a module's parameters once the item stands in a module's body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Ref(NamedTuple):
+    """An expression over parameters, such as ``n`` or ``4 * n``."""
+
+    text: str
+
+
+class Number(NamedTuple):
+    """A number as it is written; equal numbers of one spelling are one."""
+
+    text: str
+    whole: bool
+
+
+class Template(NamedTuple):
+    """A text: pieces and references; pieces are never empty and never side by side."""
+
+    parts: tuple[str | Ref, ...]
+
+
+Leaf = Ref | Number | Template
+Atom = str | Ref
+
+
+def template(parts: Iterable[str | Ref]) -> Template:
+    """A text of pieces, those side by side made one."""
+    joined: list[str | Ref] = []
+    for part in parts:
+        if isinstance(part, str) and joined and isinstance(joined[-1], str):
+            joined[-1] += part
+        elif part != "":
+            joined.append(part)
+    return Template(tuple(joined))
+
+
+def atoms(text: Template) -> list[Atom]:
+    """A text's characters and references."""
+    found: list[Atom] = []
+    for part in text.parts:
+        found += list(part) if isinstance(part, str) else [part]
+    return found
+
+
+def constant(text: Template) -> str | None:
+    """A text without references; None for one with them."""
+    if any(isinstance(part, Ref) for part in text.parts):
+        return None
+    return "".join(map(str, text.parts))
+
+
+# What stands in a form's tree where a value is.
+
+
+class Hole(NamedTuple):
+    """A leaf's place; ``string`` says whether it is a text."""
+
+    string: bool
+
+
+class Word(NamedTuple):
+    """A word of Caffe's, which does not vary."""
+
+    text: str
+
+
+class Link(NamedTuple):
+    """The place of a bottom or top in a layer that is written as a plain block."""
+
+    kind: str
+    index: int
+
+
+class Fields(NamedTuple):
+    """A block's fields, in order."""
+
+    fields: tuple[tuple[str, Node], ...]
+
+
+Node = Hole | Word | Link | Fields
+
+
+class LayerForm(NamedTuple):
+    """A layer without its leaves.
+
+    The first leaf is its name. ``tops`` has for each top "name" (the layer's), "leaf" (one of its
+    own, the leaves after the name), or the number of the bottom that it is in place of.
+    ``block``: the field's name of a layer that is written as a plain block; else "".
+    """
+
+    type: str
+    tops: tuple[str | int, ...]
+    bottoms: int
+    tree: Fields
+    block: str = ""
+
+
+class CallForm(NamedTuple):
+    """A use of a module. The leaves are its parameters', behind its label if it is ``scoped``."""
+
+    module: int
+    scoped: bool
+
+
+class TextForm(NamedTuple):
+    """A field of the net itself, as text."""
+
+    text: str
+
+
+Form = LayerForm | CallForm | TextForm
+
+
+class Item(NamedTuple):
+    """A layer or a use, and the blobs it reads and makes."""
+
+    form: Form
+    leaves: tuple[Leaf, ...]
+    reads: tuple[Template, ...]
+    makes: tuple[Template, ...]
+
+
+@dataclass
+class Parameter:
+    """A module's parameter; ``type`` is "int", "float", "string" or ""."""
+
+    name: str
+    type: str
+
+
+@dataclass
+class ModuleOf:
+    """A module that was found.
+
+    Attributes:
+        name: its name.
+        parameters: in order.
+        inputs: the names of its inputs.
+        body: its items; what they read of the inputs is a reference.
+        output: the blob it gives back, over its parameters and inputs.
+        scoped: whether its uses have labels.
+    """
+
+    name: str
+    parameters: list[Parameter]
+    inputs: list[str]
+    body: list[Item]
+    output: Template
+    scoped: bool
+
+
+@dataclass
+class Net:
+    """The rows of items: the net's own, and each module's."""
+
+    main: list[Item]
+    modules: list[ModuleOf] = field(default_factory=list)
+
+    def outputs(self) -> list[Template | None]:
+        """The blob that each row gives back; the net's own gives none."""
+        return [None, *(module.output for module in self.modules)]
+
+    def rows(self) -> list[list[Item]]:
+        """All rows, the net's own first."""
+        return [self.main, *(module.body for module in self.modules)]
+
+
+def filled(text: Template, values: dict[str, Leaf]) -> Template:
+    """A text with its references replaced by what they stand for."""
+    parts: list[str | Ref] = []
+    for part in text.parts:
+        value = values.get(part.text, part) if isinstance(part, Ref) else part
+        if isinstance(value, Template):
+            parts += value.parts
+        elif isinstance(value, Number):
+            parts.append(value.text)
+        else:
+            parts.append(value)
+    return template(parts)
+
+
+def made_by(
+    form: LayerForm, leaves: Sequence[Leaf], reads: Sequence[Template]
+) -> tuple[Template, ...]:
+    """The blobs that a layer makes."""
+    found: list[Template] = []
+    own = iter(leaves[1:])
+    for top in form.tops:
+        leaf = reads[top] if isinstance(top, int) else leaves[0] if top == "name" else next(own)
+        assert isinstance(leaf, Template)  # a blob's name is a text
+        found.append(leaf)
+    return tuple(found)
