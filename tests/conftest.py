@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says something of the machine, not of netc.
+settings.register_profile("netc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("netc")
 
 ROOT = Path(__file__).resolve().parent.parent
 
