@@ -17,7 +17,7 @@ def same_net(left: Document, right: Document) -> bool:
     The order of fields of different names within a block has no meaning, and neither has the
     spelling of numbers or whether repeated values stand in a list.
     """
-    return canonical(left.fields) == canonical(right.fields)
+    return bool(canonical(left.fields) == canonical(right.fields))
 
 
 def canonical(fields: Sequence[Field]) -> Canonical:

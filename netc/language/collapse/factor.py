@@ -79,7 +79,7 @@ def _make_module(net: Net, found: Found) -> None:
 
 
 def _block(rows: Sequence[list[Item]], place: Place, length: int) -> list[Item]:
-    return list(rows[place.row][place.index : place.index + length])
+    return list(rows[place.row][place.start : place.start + length])
 
 
 def _original(rows: Sequence[list[Item]], found: Found) -> list[list[Item]]:
@@ -156,7 +156,7 @@ def _use(
 def _replace(net: Net, found: Found, uses: list[Item]) -> None:
     rows = net.rows()
     for place, use in reversed(list(zip(found.places, uses, strict=True))):
-        rows[place.row][place.index : place.index + found.length] = [use]
+        rows[place.row][place.start : place.start + found.length] = [use]
 
 
 # Labels

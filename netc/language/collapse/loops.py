@@ -33,7 +33,7 @@ class Loop(NamedTuple):
 
     Attributes:
         first: what is counted from.
-        count: how often it runs.
+        times: how often it runs.
         values: the values gone through; empty for a loop that only counts.
         counted: whether the item uses the number.
         item: what is repeated, over the loop's names.
@@ -41,7 +41,7 @@ class Loop(NamedTuple):
     """
 
     first: int
-    count: int
+    times: int
     values: tuple[Leaf, ...]
     counted: bool
     item: Item

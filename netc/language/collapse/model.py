@@ -79,7 +79,7 @@ class Link(NamedTuple):
     """The place of a bottom or top in a layer that is written as a plain block."""
 
     kind: str
-    index: int
+    number: int
 
 
 class Fields(NamedTuple):

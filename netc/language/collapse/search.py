@@ -48,7 +48,7 @@ class Place(NamedTuple):
     """A block's first item: the row and the index in it."""
 
     row: int
-    index: int
+    start: int
 
 
 class Found(NamedTuple):
@@ -144,13 +144,13 @@ def _alike(rows: list[_Row], places: list[Place], length: int) -> Iterator[Found
     """Blocks of one row of forms whose items are also connected alike, none over another."""
     by_wiring: dict[Wiring, list[Place]] = defaultdict(list)
     for place in places:
-        wiring = wiring_of(rows[place.row].items, place.index, length, rows[place.row].last_read)
+        wiring = wiring_of(rows[place.row].items, place.start, length, rows[place.row].last_read)
         if wiring:
             by_wiring[wiring].append(place)
     for wiring, found in by_wiring.items():
         apart = _apart(found, length)
         if len(apart) > 1:
-            row, start = rows[apart[0].row], apart[0].index
+            row, start = rows[apart[0].row], apart[0].start
             cost = sum(row.costs[start : start + length])
             yield Found(length, wiring, tuple(apart), cost)
 
@@ -159,7 +159,7 @@ def _apart(places: list[Place], length: int) -> list[Place]:
     """The places, without those that begin within the one before."""
     kept: list[Place] = []
     for place in places:
-        if not kept or kept[-1].row != place.row or kept[-1].index + length <= place.index:
+        if not kept or kept[-1].row != place.row or kept[-1].start + length <= place.start:
             kept.append(place)
     return kept
 
@@ -219,4 +219,4 @@ def _values(found: Found, rows: list[_Row]) -> int:
 
 
 def _leaves(items: Sequence[Item], place: Place, length: int) -> list[Leaf]:
-    return [leaf for item in items[place.index : place.index + length] for leaf in item.leaves]
+    return [leaf for item in items[place.start : place.start + length] for leaf in item.leaves]

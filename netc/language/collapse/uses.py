@@ -91,7 +91,7 @@ def block_text(entry: Entry, links: Sequence[Sequence[Template]] = ()) -> str:
         return f"{name}: {node.text}"
     if isinstance(node, Link):
         which = ("bottom", "top", "name").index(node.kind)
-        return field_text(name, links[which][node.index])
+        return field_text(name, links[which][node.number])
     inner = [block_text(each, links) for each in entries(node, iter(leaves))]
     return f"{name} {{ {' '.join(inner)} }}" if inner else f"{name} {{}}"
 

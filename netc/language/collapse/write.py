@@ -79,7 +79,7 @@ def _row(
         loop = loop_at(items, index) if loops else None
         if loop and writer.can_loop(items[index]):
             writer.loop(loop)
-            index += loop.count
+            index += loop.times
         else:
             writer.add(items[index])
             index += 1
@@ -179,9 +179,9 @@ class _RowWriter:
             names = f"{COUNT}, {VALUE}" if loop.counted else VALUE
             over = f"{names} in [{', '.join(map(leaf_text, loop.values))}]"
         elif loop.counted:
-            over = f"{COUNT} in {loop.first}..={loop.first + loop.count - 1}"
+            over = f"{COUNT} in {loop.first}..={loop.first + loop.times - 1}"
         else:
-            over = str(loop.count)
+            over = str(loop.times)
         text = f"repeat {over} {{ -> {step} }}"
         if len(text) <= WIDTH:
             self.lines.append(text)
