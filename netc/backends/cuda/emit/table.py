@@ -28,6 +28,7 @@ EMITTERS: Mapping[str, Emitter] = {
     "Deconvolution": emit_deconvolution,
     "Dropout": emit_identity,
     "Flatten": emit_reshape,
+    "HDF5Output": emit_nothing,
     "Im2col": emit_gather,
     "InnerProduct": emit_inner_product,
     "LRN": emit_lrn,

@@ -1,0 +1,166 @@
+"""Layers of forks, which have no golden case, on the emulated device against their definitions."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import netc
+from netc.backends import reference
+from netc.backends.cuda.backend import CudaBackend
+from netc.backends.cuda.emit.table import EMITTERS
+from netc.backends.cuda.fallback import HOST_ONLY
+from netc.diagnostics import Source
+from netc.ir.graph import Graph
+from netc.ops.catalog import LAYERS
+from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice
+from tests.backends.cuda.golden_kernels import options
+from tests.test_golden import CASES, GOLDEN
+
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+
+# Name of the test -> the layer's type, its inputs' shapes, its text.
+LAYER = {
+    "relu6": ("ReLU6", ["2 3 4 5"], ""),
+    "axpy": ("Axpy", ["2 3 1 1", "2 3 4 5", "2 3 4 5"], ""),
+    "permute": ("Permute", ["2 3 4 5"], "permute_param { order: 0 order: 2 order: 3 order: 1 }"),
+    "permute 3": ("Permute", ["2 3 4"], "permute_param { order: 1 order: 2 }"),
+    "shuffle": ("ShuffleChannel", ["2 6 3 4"], "shuffle_channel_param { group: 3 }"),
+    "reorg": ("Reorg", ["1 4 4 6"], "reorg_param { stride: 2 }"),
+    "depthwise": (
+        "DepthwiseConvolution",
+        ["2 6 7 8"],
+        "convolution_param { num_output: 6 kernel_size: 3 group: 6 "
+        'weight_filler { type: "xavier" } }',
+    ),
+    "drop path": ("DropPath", ["4 3 2 2"], ""),
+    "layer norm": ("LayerNorm", ["2 3 4 5"], "layer_norm_param { axis: 1 }"),
+    "locally connected": (
+        "LocallyConnected",
+        ["2 3 5 6"],
+        'convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } }',
+    ),
+    "local": (
+        "Local",
+        ["2 3 5 6"],
+        'local_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } }',
+    ),
+    "lp pooling": (
+        "LpPooling",
+        ["2 3 6 7"],
+        "pooling_param { kernel_size: 3 stride: 2 } lp_pooling_param { p: 3 }",
+    ),
+    "interp": ("Interp", ["2 3 4 5"], "interp_param { height: 7 width: 9 }"),
+    "upsample": ("Upsample", ["2 3 4 5"], "upsample_param { scale: 2 }"),
+    "normalize": ("Normalize", ["2 3 4 5"], "norm_param { across_spatial: false }"),
+    "normalize all": ("Normalize", ["2 3 4 5"], "norm_param { channel_shared: false }"),
+    "bn": ("BN", ["2 3 4 5"], "bn_param { bn_mode: INFERENCE }"),
+    "reverse": ("Reverse", ["4 2 3"], "reverse_param { axis: 0 }"),
+    "continuation": (
+        "ContinuationIndicator",
+        ["4 2 3"],
+        "continuation_indicator_param { time_step: 5 axis: 1 }",
+    ),
+    "prior box": (
+        "PriorBox",
+        ["1 4 5 6", "1 3 40 48"],
+        "prior_box_param { min_size: 30 max_size: 60 aspect_ratio: 2 variance: 0.1 }",
+    ),
+    "roi pooling": (
+        "ROIPooling",
+        ["2 3 9 9", "4 5"],
+        "roi_pooling_param { pooled_h: 2 pooled_w: 3 }",
+    ),
+    "psroi pooling": (
+        "PSROIPooling",
+        ["2 8 9 9", "4 5"],
+        "psroi_pooling_param { spatial_scale: 1 output_dim: 2 group_size: 2 }",
+    ),
+    "dropout": ("Dropout", ["3 4 5 6"], "dropout_param { dropout_ratio: 0.3 }"),
+    "scale by channels of items": ("Scale", ["2 3 4 5", "2 3"], "scale_param { axis: 0 }"),
+    "scale by places": ("Scale", ["2 3 4 5", "4 5"], "scale_param { axis: 2 }"),
+    "bias of the last axes": ("Bias", ["2 3 4", "3 4"], "bias_param { axis: 1 }"),
+    "scale of 3 axes": ("Scale", ["2 3 4"], "scale_param { axis: 1 num_axes: 1 bias_term: true }"),
+    "prelu of 3 axes": ("PReLU", ["2 3 4"], ""),
+    "softmax of 3 axes": ("Softmax", ["2 7 4"], ""),
+    "softmax of 2 axes, first": ("Softmax", ["9 4"], "softmax_param { axis: 0 }"),
+    "softmax of images": ("Softmax", ["5 3 4 2"], "softmax_param { axis: 0 }"),
+    "inner product of the last axis": (
+        "InnerProduct",
+        ["3 2 8"],
+        'inner_product_param { num_output: 5 axis: 2 weight_filler { type: "xavier" } '
+        'bias_filler { type: "constant" value: 0.5 } }',
+    ),
+    "inner product of everything": (
+        "InnerProduct",
+        ["2 3 2 2"],
+        'inner_product_param { num_output: 5 axis: 0 weight_filler { type: "xavier" } }',
+    ),
+    "concat of 3 axes": ("Concat", ["2 3 4", "2 3 5"], "concat_param { axis: 2 }"),
+    "concat of heights": ("Concat", ["2 3 4 5", "2 3 1 5"], "concat_param { axis: 2 }"),
+    "reshape between images": (
+        "Reshape",
+        ["2 6 2 3"],
+        "reshape_param { shape { dim: 2 dim: 3 dim: 4 dim: 3 } }",
+    ),
+    "stochastic pooling": (
+        "Pooling",
+        ["1 3 7 7"],
+        "pooling_param { pool: STOCHASTIC kernel_size: 3 stride: 2 }",
+    ),
+}
+
+
+def graph_of(kind: str, shapes: list[str], text: str, phase: str = "TEST") -> Graph:
+    lines = []
+    for i, shape in enumerate(shapes):
+        dims = " ".join(f"dim: {d}" for d in shape.split())
+        param = f"input_param {{ shape {{ {dims} }} }}"
+        lines.append(f'layer {{ name: "x{i}" type: "Input" top: "x{i}" {param} }}')
+    bottoms = " ".join(f'bottom: "x{i}"' for i in range(len(shapes)))
+    lines.append(f'layer {{ name: "y" type: "{kind}" {bottoms} top: "y" {text} }}')
+    return netc.compile(
+        Source("fork.prototxt", "\n".join(lines)), backend="reference", phase=phase, seed=3
+    ).graph
+
+
+@pytest.mark.parametrize("phase", ("TEST", "TRAIN"))
+@pytest.mark.parametrize("name", LAYER)
+def test_layers(name: str, phase: str) -> None:
+    kind, shapes, text = LAYER[name]
+    if name == "stochastic pooling" and phase == "TRAIN":
+        pytest.skip("each run draws its own")
+    graph = graph_of(kind, shapes, text, phase)
+    rng = np.random.default_rng(5)
+    feeds = {n: rng.standard_normal(graph.shape(n)).astype(np.float32) for n in graph.inputs}
+    if "roi" in name:
+        corners = rng.uniform(0, 4, (4, 2))
+        feeds["x1"] = np.concatenate(
+            [rng.integers(0, 2, (4, 1)), corners, corners + 4], axis=1
+        ).astype(np.float32)
+    executable = CudaBackend(EmulatedDevice(2)).prepare(graph, options())
+    got, want = executable.run(feeds), reference.run(graph, feeds)
+    assert set(got) == set(want)
+    for output, array in want.items():
+        np.testing.assert_allclose(got[output], array, rtol=1e-5, atol=1e-6, err_msg=output)
+    if phase == "TEST":
+        report = executable.report()
+        steps = report["array_steps"] + report["host_steps"]
+        assert bool(steps) == (LAYERS[kind].name not in EMITTERS)
+
+
+def test_every_layer_is_tried_somewhere() -> None:
+    golden = {
+        kind
+        for case in CASES
+        for kind in re.findall(
+            r'type: "(\w+)"', (GOLDEN / "layers" / f"{case['case']}.prototxt").read_text()
+        )
+    }
+    tried = golden | {kind for kind, _, _ in LAYER.values()}
+    names = {name for name, op in LAYERS.items() if not op.source and not op.dynamic}
+    assert {LAYERS[n].name for n in names} - {LAYERS[n].name for n in tried} == {"HDF5Output"}
+    assert set(LAYERS) >= HOST_ONLY and Path(GOLDEN).is_dir()
