@@ -81,14 +81,12 @@ def _print(
 
 
 def _print_row(batch: Array, scores: Array, labels: list[str]) -> None:
+    """Images side by side; a pixel is two characters wide, as a character is twice as high."""
+    width = 2 * batch.shape[3]
     for line in range(batch.shape[2]):
-        print("  ".join("".join(_shade(v) * 1 for v in image[0, line]) + "   " for image in batch))
-    print(
-        "  ".join(
-            f"{labels[int(row.argmax())]} {100 * row.max():4.0f} %".ljust(11) for row in scores
-        )
-    )
-    print()
+        print("".join(_shade(v) * 2 for image in batch for v in image[0, line]).rstrip())
+    told = (f"{labels[int(row.argmax())]} {100 * row.max():.0f} %" for row in scores)
+    print("".join(text.center(width) for text in told).rstrip() + "\n")
 
 
 def _shade(value: float) -> str:
