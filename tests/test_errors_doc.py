@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from netc.passes.pipeline import BY_NAME
@@ -16,18 +17,34 @@ OTHERS = {
     "utf-8", "utf-8-sig", "utf-16", "latin-1", "data-transform", "batch-norm",
 } | set(BY_NAME)  # fmt: skip
 
-# Codes that are made of parts, or are a single word.
-MADE = {"bottom-count", "top-count", "template", "syntax"}
+# Where a code of a single word may stand: the first argument of these.
+MAKERS = {"Diagnostic", "fault", "_fault", "report"}
+
+
+def single_words(path: Path, tree: ast.AST) -> Iterator[str]:
+    """Codes without a hyphen."""
+    makers = MAKERS | ({"error"} if "language" in path.parts else set())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and node.args:
+            function = node.func
+            name = function.attr if isinstance(function, ast.Attribute) else ""
+            name = function.id if isinstance(function, ast.Name) else name
+            first = node.args[0]
+            if name in makers and isinstance(first, ast.Constant):
+                if re.fullmatch("[a-z]+", str(first.value)):
+                    yield str(first.value)
 
 
 def codes_in_sources() -> set[str]:
     found: set[str] = set()
     for path in (ROOT / "netc").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found |= set(single_words(path, tree))
+        for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 if CODE.match(node.value):
                     found.add(node.value)
-    return (found - OTHERS) | MADE
+    return found - OTHERS
 
 
 def codes_in_document() -> set[str]:
