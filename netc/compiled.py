@@ -111,9 +111,23 @@ class CompiledNet:
         Raises:
             NetcError: an input that is missing, unknown, or whose shape or dtype does not fit.
         """
+        if feeds is not None and not isinstance(feeds, Mapping):
+            raise self._no_mapping(feeds)
         given = self._checked({**(feeds or {}), **arrays})
         shapes = tuple(given[name].shape for name in self.graph.inputs)
         return self.executable(shapes).run(given)
+
+    def __repr__(self) -> str:
+        ins, outs = (
+            ", ".join(f"{name} {show(shape)}" for name, shape in named.items())
+            for named in (self.inputs, self.outputs)
+        )
+        return f"<CompiledNet `{self.name}` on {self.backend}: {ins} -> {outs}>"
+
+    def _no_mapping(self, feeds: Any) -> NetcError:
+        message = f"arrays are given by the inputs' names, not as a `{type(feeds).__name__}`"
+        help = tuple(f"write net({name}=array)" for name in list(self.graph.inputs)[:1])
+        return NetcError(Diagnostic("bad-argument", message, help=help))
 
     def executable(self, shapes: tuple[Shape, ...]) -> Executable:
         """The executable for these input shapes, planned if it has not been yet."""
@@ -197,7 +211,11 @@ class CompiledNet:
         return {name: self._as_array(name, given[name]) for name in known}
 
     def _as_array(self, name: str, value: Any) -> Any:
-        array = self._as_given(value)
+        try:
+            array = self._as_given(value)
+        except ValueError as error:
+            message = f"input `{name}` is no array: {str(error)[:200]}"
+            raise NetcError(Diagnostic("input-dtype", message)) from None
         if array.dtype == np.float32:
             return array
         exact = np.can_cast(array.dtype, np.float32, "safe") or (

@@ -13,6 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from netc import arguments
 from netc.analysis.expected import unexpected_shapes
 from netc.backends.base import Options, Progress
 from netc.backends.registry import backend_options
@@ -113,11 +114,11 @@ def compile(
     exact = optimize in (False, "exact")
     extra = backend_options(backend, precision, graph, tune)
     options = Options(chosen(optimize), exact, threads, extra, progress)
+    shapes = arguments.shapes(inputs)
     text = read_net(net, define=define, schema=schema)
-    shapes = {name: tuple(int(size) for size in shape) for name, shape in (inputs or {}).items()}
     built = build(text.message, phase=phase, level=level, stages=stages, inputs=shapes)
     wanted = with_outputs(runnable(built), outputs)
-    loaded, found = assign(wanted, weights, missing=missing, seed=seed)
+    loaded, found = assign(wanted, weights, missing=missing, seed=arguments.number(seed, "seed"))
     verify(loaded, "loaded", CATALOG)
     return CompiledNet(loaded, backend, options, (*built.diagnostics, *found))
 
@@ -133,11 +134,12 @@ def read_net(
     Raises:
         NetcError: the text cannot be read, parsed, bound or upgraded.
     """
+    net = arguments.checked_text(net)
     source = net if isinstance(net, Source) else read_source(Path(net))
     folder = None if isinstance(net, Source) else Path(net).parent
     given = [schema] if isinstance(schema, (str, PathLike)) else schema or []
     known = load_schema([Path(path) for path in given])
-    document = read_document(source, known, define, folder)
+    document = read_document(source, known, arguments.definitions(define), folder)
     check_kind(document, known)
     return NetText(*upgrade_net(bind_net(document, known.message("NetParameter"))))
 
@@ -153,7 +155,7 @@ def build(
     """NetParameter -> graph with inferred shapes; mistakes are in the result, not raised.
 
     Raises:
-        NetcError: unknown-phase.
+        NetcError: unknown-phase, bad-argument.
     """
     if phase not in PHASES:
         raise NetcError(
@@ -163,6 +165,7 @@ def build(
                 help=did_you_mean(str(phase).upper(), PHASES),
             )
         )
+    level, stages = arguments.number(level, "level"), arguments.names(stages, "stages")
     lowered = lower(message, phase=phase, level=level, stages=stages, inputs=inputs)
     result = infer(lowered.graph, messages=lowered.messages)
     expected = unexpected_shapes(result.graph, message)
@@ -185,12 +188,13 @@ def runnable(built: Built) -> Graph:
     return built.graph
 
 
-def with_outputs(graph: Graph, names: Sequence[str]) -> Graph:
+def with_outputs(graph: Graph, outputs: str | Sequence[str]) -> Graph:
     """The graph giving back more values.
 
     Raises:
         NetcError: unknown-output, for a name that is no value of the graph.
     """
+    names = arguments.names(outputs, "outputs")
     for name in names:
         if name not in graph.values:
             raise NetcError(

@@ -20,7 +20,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"lower", "infer", "analysis"}),
     frozenset({"passes", "plan"}),
     frozenset({"backends", "export", "report"}),
-    frozenset({"compiled", "driver"}),
+    frozenset({"arguments", "compiled", "driver"}),
     frozenset({"compat", "cli"}),
     frozenset({"__init__", "__main__"}),
 )
