@@ -11,6 +11,13 @@ between compiled steps with the context, whose :meth:`Context.array` shows value
     context = Context(program, threads=2)
     context.run([image, result])  # arrays that External(0) and External(1) name
 
+Builders, all in ``steps``: ``choice.convolution_steps`` (picks product, Winograd or depthwise),
+``deconv.deconv_steps``, ``depthwise.depthwise_deconv_steps``, ``linear.linear_step`` (inputs in
+Caffe's order), ``pooling``, ``normalization`` (LRN, softmax), ``elementwise.chain_step``, and
+``moving`` and ``transpose`` (copies, permutations, edges). ``epilogue.Epilogue`` is what products
+do to a result before the one store. Steps that need memory shared by threads ask for it in
+``workspace``.
+
 A program is immutable and shared. A context has an arena and threads of its own; any number of
 contexts of one program may run at once, each from one thread at a time. Running allocates nothing.
 """

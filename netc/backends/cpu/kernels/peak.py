@@ -14,7 +14,7 @@ from netc.backends.cpu.machine import Machine
 
 
 def peak(machine: Machine, rows: int, columns: int) -> Callable[[int, int, int, int], None]:
-    """Arguments: address of rows * columns vectors to write, repetitions of 4 sweeps over them."""
+    """Arguments: unused, and how often a unit of work repeats 4 sweeps over all registers."""
     tile = micro.Tile(rows, columns, machine.width)
     width = machine.width
     zeros = micro.zeros(tile)
@@ -37,7 +37,7 @@ def peak(machine: Machine, rows: int, columns: int) -> Callable[[int, int, int, 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         sums = zeros()
         x = splat(width, float32(1.0000001))
-        for _ in range(int_at(args, 1)):
+        for _ in range((end - begin) * int_at(args, 1)):
             sums = sweep(sums, x, x)
         save(sums, scratch)
 

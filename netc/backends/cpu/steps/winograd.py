@@ -123,7 +123,7 @@ def winograd_steps(
     size_of_planes = tiles.planes * args.plane_bytes
     forward = jit.spec("winograd", "transform", **options)
     return [
-        Step(name, forward, args, tiles.tiles, 8 * tiles.planes, workspace=size_of_planes),
+        Step(name, forward, args, tiles.tiles, 8 * tiles.planes, 4, size_of_planes),
         Step(name, products, table, blocks * len(rows), scratch, workspace=size_of_planes),
     ]
 
@@ -210,7 +210,9 @@ def choose_cut(tiles: Tiling, inputs: int, outputs: Sequence[int], target: Machi
     apart = weights + plane * tiles.tiles * inputs * (1 + panels)
     if together <= apart:
         return Cut(rows, columns, block, False)
-    return Cut(rows, columns, _block(tiles.tiles, room // (plane * lanes), rows), True)
+    shared = math.ceil(tiles.tiles / math.ceil(_UNITS / panels))
+    block = _block(tiles.tiles, min(room // (plane * lanes), shared), rows)
+    return Cut(rows, columns, block, True)
 
 
 def _block(tiles: int, most: int, rows: int) -> int:
