@@ -7,12 +7,14 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from netc.cli.prepare import Said, arranged, preprocessing, said_of
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
-from netc.images import Preprocessing, load_input, read_mean
+from netc.images import load_input
 from netc.infer import show
 from netc.ir.graph import Array, Value
 from netc.ir.types import Shape
@@ -45,7 +47,12 @@ def feed(text: str) -> Feed:
 Inputs = Mapping[str, Value]
 
 
-def load_feeds(feeds: list[Feed], inputs: Inputs, args: argparse.Namespace) -> dict[str, Array]:
+def load_feeds(
+    feeds: list[Feed],
+    inputs: Inputs,
+    args: argparse.Namespace,
+    said: Mapping[str, Said] = MappingProxyType({}),
+) -> dict[str, Array]:
     """Input blob -> array. Several files of one blob are items of one batch.
 
     Raises:
@@ -53,7 +60,7 @@ def load_feeds(feeds: list[Feed], inputs: Inputs, args: argparse.Namespace) -> d
     """
     parts: dict[str, list[Any]] = {}
     for item in feeds:
-        for blob, array in _load(item, inputs, args).items():
+        for blob, array in _load(item, inputs, args, said).items():
             parts.setdefault(blob, []).append(array)
     return {blob: _joined(blob, arrays) for blob, arrays in parts.items()}
 
@@ -67,19 +74,22 @@ def _joined(blob: str, arrays: list[Any]) -> Any:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
-def _load(item: Feed, inputs: Inputs, args: argparse.Namespace) -> dict[str, Any]:
+def _load(
+    item: Feed, inputs: Inputs, args: argparse.Namespace, said: Mapping[str, Said]
+) -> dict[str, Any]:
     path = Path(item.path)
     if path.suffix == ".npz":
         arrays = _load_npz(item, path)
         for blob in arrays:
             _check_name(blob, inputs)
-        return arrays
+        return {blob: arranged(array, said_of(blob, said)) for blob, array in arrays.items()}
     _check_name(item.blob, inputs)
     if path.suffix == ".npy":
-        return {item.blob: _load_array(path)}
+        return {item.blob: arranged(_load_array(path), said_of(item.blob, said))}
     if path.suffix.lower() in IMAGES:
         shape = _known(item.blob, inputs[item.blob].shape)
-        return {item.blob: load_input(path, preprocessing(shape, args))}
+        how = preprocessing(shape, args, said_of(item.blob, said))
+        return {item.blob: load_input(path, how)}
     raise NetcError(
         Diagnostic(
             "input-format",
@@ -143,25 +153,3 @@ def _unreadable(path: Path, error: Exception) -> NetcError:
     if isinstance(error, OSError) and error.errno is not None:
         return NetcError(unreadable(str(path), error))
     return NetcError(Diagnostic("input-format", f"`{path}` is no NumPy file that can be read"))
-
-
-def preprocessing(shape: Shape, args: argparse.Namespace) -> Preprocessing:
-    """How images are made into an input of this shape, by the command's options."""
-    if len(shape) != 4:
-        raise NetcError(
-            Diagnostic(
-                "input-shape",
-                f"an image cannot be an input of {show(shape)}",
-                help=("give an .npy or .npz file",),
-            )
-        )
-    return Preprocessing(
-        size=(shape[2], shape[3]),
-        channels=shape[1],
-        resize=args.resize,
-        crops=args.crops,
-        channel_order=args.channel_order,
-        raw_scale=args.raw_scale,
-        mean=None if args.mean is None else read_mean(args.mean),
-        scale=args.scale,
-    )

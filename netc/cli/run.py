@@ -10,6 +10,7 @@ from netc.cli.arguments import add_shape_argument, add_state_arguments, add_text
 from netc.cli.feeds import feed, load_feeds
 from netc.cli.files import write_arrays
 from netc.cli.output import print_diagnostics, print_json
+from netc.cli.prepare import Said, said_of_inputs
 from netc.cli.progress import compiling
 from netc.cli.results import as_json, print_results, read_labels
 from netc.cli.texts import STDIN, source_of
@@ -50,17 +51,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_image_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("images", "as Caffe's tools prepare them")
-    group.add_argument("--mean", metavar="B,G,R|FILE", help="values, .binaryproto or .npy")
-    group.add_argument("--scale", type=float, default=1.0, help="factor after the mean")
-    group.add_argument(
-        "--raw-scale", type=float, default=255.0, help="what white is (default: 255)"
+    group = parser.add_argument_group(
+        "images", "as Caffe's tools prepare them; what is not given is as the net's text says"
     )
-    group.add_argument("--channel-order", choices=("BGR", "RGB"), default="BGR")
+    group.add_argument("--mean", metavar="B,G,R|FILE", help="values, .binaryproto or .npy")
+    group.add_argument("--scale", type=float, help="factor after the mean")
+    group.add_argument("--raw-scale", type=float, help="what white is (else 255)")
+    group.add_argument("--channel-order", choices=("BGR", "RGB"), help="else BGR")
     group.add_argument(
         "--resize", metavar="H,W|SHORT", type=_size, help="before cropping to the input's size"
     )
-    group.add_argument("--crops", choices=("center", "ten"), default="center")
+    group.add_argument("--crops", choices=("center", "ten"), help="else center")
 
 
 def _size(text: str) -> tuple[int, int] | int:
@@ -77,8 +78,8 @@ def run(args: argparse.Namespace) -> int:
     """Compile, feed, run, tell."""
     labels = read_labels(args.labels)
     text: Text = source_of(STDIN) if args.net == STDIN else args.net
-    declared = _declared(text, args)
-    feeds = load_feeds(args.input, declared, args)
+    declared, said = _declared(text, args)
+    feeds = load_feeds(args.input, declared, args, said)
     net = _compile_for(text, args, declared, feeds)
     found = [*net.diagnostics, *_no_weights(net, args)]
     if not args.json:
@@ -93,8 +94,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _declared(net: Text, args: argparse.Namespace) -> dict[str, Value]:
-    """The inputs as text and arguments say them.
+def _declared(net: Text, args: argparse.Namespace) -> tuple[dict[str, Value], dict[str, Said]]:
+    """The inputs as text and arguments say them, and how the text says images are prepared.
 
     Raises:
         NetcError: the text has mistakes that no input can mend.
@@ -110,7 +111,9 @@ def _declared(net: Text, args: argparse.Namespace) -> dict[str, Value]:
     errors = [d for d in built.diagnostics if d.severity == "error"]
     if errors:
         raise NetcError(first_of(errors))
-    return {name: built.graph.values[name] for name in built.graph.inputs}
+    folder = None if args.net == STDIN else Path(args.net).parent
+    said = said_of_inputs(text.message, folder)
+    return {name: built.graph.values[name] for name in built.graph.inputs}, said
 
 
 def _compile_for(
