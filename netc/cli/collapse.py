@@ -59,5 +59,5 @@ def _head(document: Document) -> str:
 
 def _tell(args: argparse.Namespace, old: str, new: str, modules: int) -> None:
     before, after = len(old.splitlines()), len(new.splitlines())
-    many = f"{modules} module{'' if modules == 1 else 's'}"
-    print(f"{args.output}: {after} lines for {before}, with {many}", file=sys.stderr)
+    many = f", with {modules} module{'' if modules == 1 else 's'}" if modules else ""
+    print(f"{args.output}: {after} lines for {before}{many}", file=sys.stderr)

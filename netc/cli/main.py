@@ -36,6 +36,7 @@ COMMANDS = {
     "view": "write a net as one HTML page: graph, table, costs",
     "draw": "draw a net as svg, png, pdf or dot, by Graphviz",
     "compare": "show two nets side by side: layers added, removed, changed",
+    "new": "write a net from the textbook's notation: INPUT -> [CONV -> RELU]*2 -> FC",
     "passes": "show what the optimising passes do to a net, and why they decline",
     "upgrade": "write an old net, and its weights, in the current format",
 }
@@ -72,6 +73,7 @@ def _run(arguments: list[str]) -> int:
         prog="netc",
         description="netc runs networks written as text: Caffe's prototxt, exactly and fast.",
         epilog="netc COMMAND --help tells more of a command.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=16),
     )
     parser.add_argument("--version", action="version", version=f"netc {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
