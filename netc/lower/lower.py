@@ -303,12 +303,12 @@ def _unknown_shape(
     given: Sequence[Shape | None],
     declared: Sequence[Shape | None],
 ) -> Diagnostic:
-    unknown = [
-        blob
+    unknown = {
+        blob: said
         for blob, have, said in zip(layer.get("top"), given, declared, strict=False)
         if have is None and (said is None or None in said)
-    ]
-    asked = " ".join(f"--input-shape {blob}=NUM,CHANNELS,HEIGHT,WIDTH" for blob in unknown)
+    }
+    asked = " ".join(f"--input-shape {blob}={_asked(said)}" for blob, said in unknown.items())
     return Diagnostic(
         error.code,
         f"layer `{layer.get('name')}`: {error.message}",
@@ -316,11 +316,21 @@ def _unknown_shape(
         severity="note" if error.code == "unknown-input-shape" else "error",
         help=(
             *error.help,
-            f"give it with {asked}, or inputs={{{unknown[0]!r}: (...)}} in compile()",
+            f"give it with {asked}, or inputs={{{next(iter(unknown))!r}: (...)}} in compile()",
         )
         if unknown
         else error.help,
     )
+
+
+_AXES = ("NUM", "CHANNELS", "HEIGHT", "WIDTH")
+
+
+def _asked(said: Sequence[int | None] | None) -> str:
+    """How a shape is written, with what is known of it: ``64,CHANNELS,227,227``."""
+    sizes = [None] * 4 if said is None else list(said)
+    names = _AXES if len(sizes) == 4 else tuple(f"SIZE{i}" for i in range(len(sizes)))
+    return ",".join(name if s is None else str(s) for s, name in zip(sizes, names, strict=True))
 
 
 def _check_given(walk: _Walk) -> None:
