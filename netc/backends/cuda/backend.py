@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,17 +26,20 @@ from netc.backends.cuda.launches import guessed
 from netc.backends.cuda.mixed import MixedExecutable, split
 from netc.backends.cuda.pixels import c_strides, stored_strides
 from netc.backends.cuda.products import Product
-from netc.backends.cuda.program import ArrayStep, Constants, Context, Launch, Program, Step
+from netc.backends.cuda.program import ArrayStep, Context, Launch, Program, Step, Weights
 from netc.backends.cuda.rules import RULES
 from netc.backends.cuda.schedule import scheduled
 from netc.backends.cuda.source import Kernel
 from netc.backends.cuda.tiles import Way
 from netc.backends.cuda.tuner import Tuner, choosing, recording
+from netc.backends.cuda.uploads import Uploads
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Graph
 from netc.ir.types import Shape, count
 from netc.passes.base import Applied, run_passes
 from netc.plan.storage import BYTES, Storage, plan_storage
+
+_COPIES = 64  # ways in which callers' arrays may lie, that are remembered
 
 
 class CudaBackend:
@@ -44,6 +47,7 @@ class CudaBackend:
 
     def __init__(self, device: Device) -> None:
         self._device = device
+        self._uploads = Uploads(device)
 
     def as_array(self, value: Any) -> Any:
         """A caller's array as it is taken: where it lies, if that is the device."""
@@ -57,12 +61,12 @@ class CudaBackend:
         """
         planned, rest = split(graph)
         if rest is None:
-            return prepare(planned, options, self._device)
-        inner = prepare(planned, options, self._device) if planned.nodes else None
+            return prepare(planned, options, self._device, self._uploads)
+        inner = prepare(planned, options, self._device, self._uploads) if planned.nodes else None
         return MixedExecutable(graph, inner, rest, self._device)
 
 
-def prepare(graph: Graph, options: Options, device: Device) -> CudaExecutable:
+def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) -> CudaExecutable:
     """An executable of a graph whose sizes are known."""
     optimized, applied = run_passes(graph, [p for p in options.passes if not p.for_caches])
     storage = plan_storage(optimized, RULES)
@@ -78,9 +82,8 @@ def prepare(graph: Graph, options: Options, device: Device) -> CudaExecutable:
     emission = replace(emission, choose=_chooser(emission, device, bool(extra.get("tune", True))))
     item = emission.precision.item
     program = scheduled(_steps(emission), storage.arena.size * item // BYTES, item)
-    return CudaExecutable(
-        emission, storage, program, applied, device, bool(extra.get("graph", True))
-    )
+    together = bool(extra.get("graph", True))
+    return CudaExecutable(emission, storage, program, applied, device, uploads, together)
 
 
 def _steps(emission: Emission) -> tuple[Step, ...]:
@@ -131,7 +134,9 @@ class CudaExecutable:
     program: Program
     applied: tuple[Applied, ...]
     device: Device
+    uploads: Uploads
     graph: bool = True
+    _copies: dict[tuple[str, tuple[int, ...] | None], Call | None] = field(default_factory=dict)
     _idle: list[Context] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -140,7 +145,8 @@ class CudaExecutable:
         self._load, self._store = copy_kernel("float", text), copy_kernel(text, "float")
         with self.device.active(), self._memory():
             self.device.build((*self.program.kernels, self._load, self._store))
-            self._constants = Constants(self.device, self.program)
+            self.program = self.uploads.program(self.program)
+            self._weights = Weights(self.device)
             self.device.wait()  # the next call may be on another stream
 
     def run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,7 +181,6 @@ class CudaExecutable:
 
     def report(self) -> Mapping[str, Any]:
         """Steps, passes and memory in bytes."""
-        parameters = self.emission.graph.parameters.values()
         steps = [s for s in self.program.steps if isinstance(s, ArrayStep)]
         return {
             "backend": "cuda",
@@ -188,8 +193,7 @@ class CudaExecutable:
             "arena_bytes": self.program.arena,
             "arena_floor_bytes": self.storage.arena.floor * self.program.item // BYTES,
             "workspace_bytes": self.program.workspace,
-            "weights_bytes": BYTES
-            * sum(count(p.shape or ()) for p in parameters if p.owner is None),
+            "weights_bytes": self.program.constants,
             "passes": {item.name: item.rewrites for item in self.applied},
         }
 
@@ -214,42 +218,47 @@ class CudaExecutable:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        return Context(self.program, self.device, self._constants, self.graph)
+        return Context(self.program, self.device, self._weights, self.graph)
 
     def _feed(self, context: Context, name: str, value: Any) -> None:
         """Copy a caller's array to where the net has it."""
         array = in_few_pieces(self.device.asarray(value))
-        shape, view = self.emission.graph.shape(name), self.emission.view(name)
-        strides = [stride // array.dtype.itemsize for stride in array.strides]
-        target = stored_strides(shape, view)
-        addresses = (self.device.address(array), context.address(view))
-        self._copy(self._load, addresses, shape, strides, target)
+        known = (name, array.strides)
+        if known not in self._copies:
+            shape, view = self.emission.graph.shape(name), self.emission.view(name)
+            strides = [stride // array.dtype.itemsize for stride in array.strides]
+            if len(self._copies) > _COPIES:
+                self._copies.clear()
+            self._copies[known] = edge_copy(self._load, shape, strides, stored_strides(shape, view))
+        place = context.address(self.emission.view(name))
+        self._start(self._copies[known], self.device.address(array), place)
 
     def _result(self, context: Context, name: str) -> Any:
         """A value as a new array."""
         shape, view = self.emission.graph.shape(name), self.emission.view(name)
         array = self.device.empty(shape, np.float32)
-        addresses = (context.address(view), self.device.address(array))
-        self._copy(self._store, addresses, shape, stored_strides(shape, view), c_strides(shape))
+        if (name, None) not in self._copies:
+            own = stored_strides(shape, view)
+            self._copies[name, None] = edge_copy(self._store, shape, own, c_strides(shape))
+        self._start(self._copies[name, None], context.address(view), self.device.address(array))
         return array
 
-    def _copy(
-        self,
-        kernel: Kernel,
-        addresses: tuple[int, int],
-        shape: Shape,
-        source: list[int],
-        target: list[int],
-    ) -> None:
-        if count(shape) == 0:
-            return
-        sizes, (own, others) = merged(shape, source, target)
-        arguments = (
-            *map(np.uint64, addresses),
-            *map(np.int32, (count(shape), *sizes[1:])),
-            *map(np.int64, (*own, *others)),
-        )
-        self.device.launch(Call(kernel, blocks(count(shape)), THREADS, arguments))
+    def _start(self, copy: Call | None, source: int, target: int) -> None:
+        if copy is not None:
+            addresses = (np.uint64(source), np.uint64(target))
+            self.device.launch(copy._replace(arguments=addresses + copy.arguments))
+
+
+def edge_copy(
+    kernel: Kernel, shape: Shape, source: Sequence[int], target: Sequence[int]
+) -> Call | None:
+    """The copying of a value to or from a caller's array, but for both addresses."""
+    if count(shape) == 0:
+        return None
+    sizes, (own, others) = merged(shape, source, target)
+    numbers = map(np.int32, (count(shape), *sizes[1:]))
+    strides = map(np.int64, (*own, *others))
+    return Call(kernel, blocks(count(shape)), THREADS, (*numbers, *strides))
 
 
 def in_few_pieces(array: Any) -> Any:

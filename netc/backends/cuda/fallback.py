@@ -48,7 +48,7 @@ def seen(context: Context, graph: Graph, value: str, view: View) -> Any:
 def run_on_device(context: Context, graph: Graph, node: Node, views: Mapping[str, View]) -> None:
     """Run a node on the device's arrays."""
     inputs = [_copied(context, graph, v, views[v]) for v in node.inputs]
-    weights = [context.constants.weight(graph, name) for name in node.parameters]
+    weights = [context.weights.array(graph, name) for name in node.parameters]
     _put(context, graph, node, views, reference.run_definition(node, inputs, weights))
 
 

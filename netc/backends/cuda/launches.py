@@ -12,9 +12,9 @@ from netc.backends.cpu.cook_toom import matrices
 from netc.backends.cuda.chains import Target
 from netc.backends.cuda.emission import Emission, Ending, blocks, ending
 from netc.backends.cuda.pixels import Workspace, dense
-from netc.backends.cuda.products import Product, padded, vector
+from netc.backends.cuda.products import Product, padded, tap_table, vector
 from netc.backends.cuda.program import Launch, Steps, Tickets
-from netc.backends.cuda.tiles import CHUNK, Size, Way, block_count, cost, guess, n_tiles, ways
+from netc.backends.cuda.tiles import Size, Way, block_count, cost, guess, n_tiles, ways
 from netc.ir.graph import Array
 
 WINOGRAD = (2, 4)  # outputs of a tile, along each axis
@@ -63,17 +63,17 @@ def _tiled(emission: Emission, product: Product, end: Ending, way: Way, taken: i
     """
     item = emission.precision.item
     tile, size, x, y = way.tile, product.size(item), product.x, product.out
-    phases = product.phases
+    phases, side = product.phases, vector(product, item)
     kernel = emission.kernel(
         "conv",
         {
             "BM": tile.m,
             "BN": tile.n,
-            "BK": CHUNK // item,
+            "BK": tile.k // item,
             "WM": tile.wm,
             "WN": tile.wn,
             "STAGES": tile.stages,
-            "VEC": vector(product, item),
+            "VEC": side,
             "MMA": emission.precision.matrix,
             "POINTWISE": product.pointwise,
             "SPLIT": way.splits > 1,
@@ -85,7 +85,7 @@ def _tiled(emission: Emission, product: Product, end: Ending, way: Way, taken: i
     stored = emission.stored(product.weights() if phases else padded(product.weights(), item))
     tickets = block_count(size, tile) if way.splits > 1 else 0
     arguments = (
-        *(x.place, stored, np.ascontiguousarray(product.taps.reshape(-1), np.int32)),
+        *(x.place, stored, tap_table(product, by_element=side == 1)),
         *(phases.table.reshape(-1) if phases else Workspace(), Workspace(taken), Tickets()),
         *(x.h, x.w, x.ld, product.channels, len(product.taps), stored.shape[-1]),
         *(*product.stride, y.h, y.w, y.pixels, y.c // product.groups),

@@ -127,6 +127,15 @@ def pixel_taps(
     return np.ascontiguousarray(grid * np.array(dilation) - np.array(pad), np.int32)
 
 
+def tap_table(product: Product, by_element: bool) -> NDArray[np.int32]:
+    """What the kernel reads: down and right of each tap, or that and the channel of each factor."""
+    if not by_element:
+        return product.taps.reshape(-1)
+    taps = np.repeat(product.taps, product.channels, axis=0)
+    channels = np.tile(np.arange(product.channels, dtype=np.int32), len(product.taps))
+    return np.ascontiguousarray(np.column_stack([taps, channels]), np.int32).reshape(-1)
+
+
 def taps_first(weights: Array) -> Array:
     """Caffe's (outputs, channels, kernel ...) -> (outputs, K), channels innermost."""
     return np.ascontiguousarray(np.moveaxis(weights, 1, -1)).reshape(len(weights), -1)

@@ -29,13 +29,19 @@ class Tickets(NamedTuple):
     """The step's counters, which are 0 before and after it."""
 
 
+class Resident(NamedTuple):
+    """An array that is on the device (see netc.backends.cuda.uploads)."""
+
+    buffer: Buffer
+
+
 class Wide(NamedTuple):
     """A 64-bit integer."""
 
     value: int
 
 
-Argument = int | float | Arena | Workspace | Tickets | Wide | NDArray[Any]
+Argument = int | float | Arena | Workspace | Tickets | Wide | Resident | NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,8 +53,8 @@ class Launch:
         kernel: what to run.
         grid: blocks.
         threads: of a block.
-        arguments: int (32 bits), float (float32), :class:`Wide`, a place, or a NumPy array, which
-            is uploaded once for the program.
+        arguments: int (32 bits), float (float32), :class:`Wide`, a place, or a NumPy array, in
+            place of which a :class:`Resident` stands before the program runs.
         reads: values it reads.
         writes: values it writes.
         workspace: bytes of memory it needs while it runs.
@@ -130,36 +136,30 @@ class Program:
         return sum(launch.tickets for launch in self.launches)
 
     @property
-    def memory(self) -> int:
-        """Bytes of device memory that a context takes."""
-        return self.arena + self.workspace + 4 * self.tickets
-
-
-class Constants:
-    """The arrays of a program's arguments on a device, each uploaded once."""
-
-    def __init__(self, device: Device, program: Program) -> None:
-        self._device = device
-        self._buffers: dict[int, Buffer] = {}
-        self._weights: dict[str, Any] = {}
-        self._kept: list[NDArray[Any]] = []  # so that no id is used again
-        self.size = 0
-        for launch in program.launches:
+    def constants(self) -> int:
+        """Bytes of the arrays that kernels read."""
+        arrays: dict[int, int] = {}
+        for launch in self.launches:
             for argument in launch.arguments:
-                if isinstance(argument, np.ndarray) and id(argument) not in self._buffers:
-                    self._buffers[id(argument)] = device.upload(argument)
-                    self._kept.append(argument)
-                    self.size += argument.nbytes
+                if isinstance(argument, Resident):
+                    arrays[id(argument.buffer)] = argument.buffer.size
+                elif isinstance(argument, np.ndarray):
+                    arrays[id(argument)] = argument.nbytes
+        return sum(arrays.values())
 
-    def address(self, array: NDArray[Any]) -> int:
-        """Where an array lies on the device."""
-        return self._buffers[id(array)].address
 
-    def weight(self, graph: Graph, name: str) -> Any:
-        """A trained array as the device's library has it, for definitions."""
-        if name not in self._weights:
-            self._weights[name] = self._device.asarray(parameter_array(graph, name))
-        return self._weights[name]
+class Weights:
+    """Trained arrays as the device's library has them, for definitions; each made when needed."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._arrays: dict[str, Any] = {}
+
+    def array(self, graph: Graph, name: str) -> Any:
+        """One of them."""
+        if name not in self._arrays:
+            self._arrays[name] = self._device.asarray(parameter_array(graph, name))
+        return self._arrays[name]
 
 
 @dataclass(eq=False)
@@ -169,13 +169,13 @@ class Context:
     Args:
         program: what to run.
         device: where.
-        constants: the program's arrays on the device.
+        weights: what definitions read.
         graph: whether steps are recorded and started together.
     """
 
     program: Program
     device: Device
-    constants: Constants
+    weights: Weights
     graph: bool = True
     mark: Any = None
     _segments: list[Callable[[], None]] = field(default_factory=list)
@@ -210,8 +210,8 @@ class Context:
                 return np.uint64(counters)
             case Wide(value):
                 return np.int64(value)
-            case np.ndarray():
-                return np.uint64(self.constants.address(argument))
+            case Resident(buffer):
+                return np.uint64(buffer.address)
             case float():
                 return np.float32(argument)
         return np.int32(argument)

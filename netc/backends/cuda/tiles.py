@@ -8,18 +8,20 @@ from typing import NamedTuple
 
 from netc.backends.cuda.device import Facts
 
-CHUNK = 64  # bytes of K in a row of a tile
-ROW = CHUNK + 16  # bytes from one row to the next
 SHARED = 48 * 1024  # bytes of shared memory that every device gives a block
 
 
 class Tile(NamedTuple):
-    """A block makes ``m`` pixels by ``n`` channels, each of its warps ``wm`` by ``wn``."""
+    """A block makes ``m`` pixels by ``n`` channels, each of its warps ``wm`` by ``wn``.
+
+    It takes ``k`` bytes of each sum's factors at a time: 64 or 128.
+    """
 
     m: int
     n: int
     wm: int
     wn: int
+    k: int = 64
 
     @property
     def threads(self) -> int:
@@ -29,7 +31,8 @@ class Tile(NamedTuple):
     @property
     def stages(self) -> int:
         """Tiles of K that are in shared memory at once."""
-        return max(2, min(4, (SHARED - 256) // ((self.m + self.n) * ROW)))
+        row = self.k + 16  # bytes from one row to the next, so that lanes meet no bank twice
+        return max(2, min(4, (SHARED - 256) // ((self.m + self.n) * row)))
 
     @property
     def results(self) -> int:
@@ -54,21 +57,24 @@ PLAIN = (
     Tile(128, 64, 32, 32),
     Tile(64, 128, 32, 32),
     Tile(64, 64, 32, 32),
-    Tile(64, 64, 16, 32),
+    Tile(64, 64, 16, 32, 128),
     Tile(128, 32, 32, 16),
-    Tile(32, 64, 16, 32),
-    Tile(64, 32, 16, 16),
-    Tile(32, 32, 16, 16),
+    Tile(32, 64, 16, 32, 128),
+    Tile(64, 32, 32, 16, 128),
+    Tile(32, 32, 16, 16, 128),
+    Tile(32, 32, 16, 32, 128),
+    Tile(16, 64, 16, 16, 128),
 )
 MATRIX = (
     Tile(128, 128, 64, 32),
     Tile(128, 64, 32, 32),
     Tile(64, 128, 32, 32),
     Tile(64, 64, 32, 32),
+    Tile(64, 64, 32, 32, 128),
     Tile(128, 32, 32, 16),
-    Tile(32, 64, 16, 32),
-    Tile(64, 32, 16, 16),
-    Tile(32, 32, 16, 16),
+    Tile(32, 64, 16, 32, 128),
+    Tile(64, 32, 16, 16, 128),
+    Tile(32, 32, 16, 16, 128),
 )
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
@@ -96,15 +102,15 @@ def block_count(size: Size, tile: Tile) -> int:
     return math.ceil(size.pixels / tile.m) * n_tiles(size, tile) * size.parts
 
 
-def steps_of(size: Size) -> int:
+def steps_of(size: Size, tile: Tile) -> int:
     """Tiles along K."""
-    return math.ceil(size.length * size.item / CHUNK)
+    return math.ceil(size.length * size.item / tile.k)
 
 
 def ways(size: Size, facts: Facts, matrix: bool) -> Iterator[Way]:
     """Ways worth trying."""
-    steps = steps_of(size)
     for tile in MATRIX if matrix else PLAIN:
+        steps = steps_of(size, tile)
         blocks = block_count(size, tile)
         for splits in SPLITS:
             crowded = splits > 1 and blocks * splits > 8 * facts.processors
@@ -124,9 +130,9 @@ def cost(size: Size, way: Way, facts: Facts, matrix: bool) -> float:
     """A guess at a way's cycles: the most loaded processor's arithmetic, or its waiting."""
     tile = way.tile
     blocks = block_count(size, tile) * way.splits
-    steps = math.ceil(steps_of(size) / way.splits)
+    steps = math.ceil(steps_of(size, tile) / way.splits)
     queue = math.ceil(blocks / facts.processors)
-    macs = tile.m * tile.n * CHUNK // size.item
+    macs = tile.m * tile.n * tile.k // size.item
     rate = _LANES * (6 if matrix else 1) * min(0.85, 0.35 + tile.results / 128)
     arithmetic = queue * steps * macs / rate
     resident = min(queue, max(1, min(1536 // tile.threads, 65536 // (128 * tile.threads))))

@@ -22,9 +22,10 @@ from netc.backends.cuda.launches import (
 )
 from netc.backends.cuda.pixels import Arena
 from netc.backends.cuda.products import Product, product_key
-from netc.backends.cuda.program import Constants, Context, Program
+from netc.backends.cuda.program import Context, Program, Weights
 from netc.backends.cuda.source import Kernel, kernel_text
 from netc.backends.cuda.tiles import Tile, Way, cost
+from netc.backends.cuda.uploads import Uploads
 from netc.cache import content_key, read_entry, write_entry
 from netc.ir.graph import Array
 
@@ -126,7 +127,7 @@ class Tuner:
         launches = [launch for run in runs for launch in run]
         program = Program(tuple(launches), _arena(trial, emission), emission.precision.item)
         device.build(program.kernels)
-        context = Context(program, device, Constants(device, program))
+        context = Context(Uploads(device).program(program), device, Weights(device))
         whole = context.array(trial.x)
         whole[...] = device.asarray(_noise(whole.shape))
         calls = [call for call in context.calls if isinstance(call, Call)]

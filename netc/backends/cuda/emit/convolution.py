@@ -10,6 +10,7 @@ from netc.backends.cuda.chains import Target
 from netc.backends.cuda.emission import Emission, element_launch, ending
 from netc.backends.cuda.emit.elementwise import run_chain, split_stages
 from netc.backends.cuda.launches import product_steps
+from netc.backends.cuda.pixels import View
 from netc.backends.cuda.products import Product, pixel_taps, taps_first
 from netc.backends.cuda.program import Steps
 from netc.ir.graph import Array, Node
@@ -20,6 +21,8 @@ from netc.ops.siblings import branch_parameters
 from netc.ops.window import Axis
 from netc.passes.epilogue import chain_of
 
+_SHORT = 7  # of a kernel's row that a thread keeps at once
+_THREADS = 1024  # on each multiprocessor, to hide what loads take
 MOST_PARTS = 65535  # blocks that a grid can have along its second axis
 
 
@@ -97,12 +100,23 @@ def _depthwise(
 ) -> Steps:
     """Each output channel sees one input channel."""
     x, y = emission.view(value), target.view
-    constants = axis_constants(axes) | {"MULTIPLIER": params.num_output // params.group}
+    columns = _columns(emission, y, axes[1])
+    constants = axis_constants(axes) | {
+        "MULTIPLIER": params.num_output // params.group,
+        "COLUMNS": columns,
+    }
     stored = emission.stored(weight.reshape(len(weight), -1).T)
-    count = y.pixels * y.c
+    count = y.n * y.h * -(-y.w // columns) * y.c
     arguments = (x.place, stored, x.ld, y.c, x.h, x.w, y.h, y.w, count)
     end = ending(emission, [target])
     return element_launch(emission, name, "depthwise", constants, arguments, count, [x], end=end)
+
+
+def _columns(emission: Emission, y: View, axis: Axis) -> int:
+    """Outputs of a row that a thread makes: more share more, as long as there are many threads."""
+    few = axis.kernel * axis.dilation > _SHORT or axis.stride > _SHORT // 2
+    enough = _THREADS * emission.facts.processors
+    return next((t for t in (4, 2) if not few and y.count // t >= enough), 1)
 
 
 def emit_siblings(emission: Emission, node: Node) -> Steps | None:

@@ -6,6 +6,9 @@
 // each leaves its part in `partial`, and the last to come adds them up in order, so that the result
 // does not depend on who was last.
 //
+// Where channels can only be copied one by one (VEC is 1), `taps` has an entry for each element of K:
+// down, right and channel; else one for each tap, down and right.
+//
 // grid.x: tiles of pixels x tiles of channels, channels fastest; grid.y: groups x phases.
 // A deconvolution has a phase for each residue of an output place by the stride: the pixels of a
 // phase see the same taps, and make an ordinary convolution (see steps/deconv.py).
@@ -134,7 +137,7 @@ KERNEL __launch_bounds__(THREADS, 512 / THREADS) KERNEL_NAME(
     if constexpr (PHASED) {
         const int* phase = phases + 8 * (blockIdx.y % PHASE_COUNT);
         group = blockIdx.y / PHASE_COUNT;
-        taps += 2 * phase[0];
+        taps += (VEC == 1 ? 3 * channels : 2) * phase[0];
         tap_count = phase[1];
         w += phase[2];
         ldw = phase[3];
@@ -168,19 +171,24 @@ KERNEL __launch_bounds__(THREADS, 512 / THREADS) KERNEL_NAME(
             origin[i] = real ? ((image * height + row) * width + column) * ldx : 0;
         }
     }
-    const int tiles_k = (tap_count * channels + BK - 1) / BK;
+    const int length = tap_count * channels, tiles_k = (length + BK - 1) / BK;
     const int share = (tiles_k + gridDim.z - 1) / gridDim.z;
     const int begin = blockIdx.z * share;
     const int end = begin + share < tiles_k ? begin + share : tiles_k;
-    int tap = (begin * BK + a_chunk) / channels, channel = (begin * BK + a_chunk) % channels;
+    int at_k = begin * BK + a_chunk;  // of this thread's share of the next tile
+    int tap = at_k / channels, channel = at_k % channels;
 
     auto load_tile = [&](int tile) {
         value_t* a = tiles + (tile - begin) % STAGES * STAGE;
         value_t* b = a + BM * ROW;
-        bool inside = tap < tap_count;
-        int dy = 0, dx = 0;
-        if (!POINTWISE && inside) dy = taps[2 * tap], dx = taps[2 * tap + 1];
-        int offset = (dy * width + dx) * ldx + channel;
+        bool inside = at_k < length;
+        int dy = 0, dx = 0, offset = POINTWISE ? at_k : channel;
+        if (!POINTWISE && inside) {
+            const int* entry = taps + (VEC == 1 ? 3 * at_k : 2 * tap);
+            dy = entry[0], dx = entry[1];
+            if (VEC == 1) offset = entry[2];
+            offset += (dy * width + dx) * ldx;
+        }
 #pragma unroll
         for (int i = 0; i < A_LOADS; i++) {
             int row = a_row + i * A_STEP;
@@ -200,8 +208,11 @@ KERNEL __launch_bounds__(THREADS, 512 / THREADS) KERNEL_NAME(
                 copy_async<16>(b + row * ROW + b_chunk,
                                valid ? w + (size_t)(n0 + row) * ldw + k : w, valid);
         }
-        channel += BK;
-        while (channel >= channels) channel -= channels, tap++;
+        at_k += BK;
+        if constexpr (!POINTWISE && VEC > 1) {
+            channel += BK;
+            while (channel >= channels) channel -= channels, tap++;
+        }
     };
 
     float sums[ROWS][COLS] = {};

@@ -1,28 +1,58 @@
 // A convolution whose every output channel sees one input channel: output channel o sees channel
-// o / MULTIPLIER. A thread makes one element; weights lie as taps x channels.
+// o / MULTIPLIER. A thread makes COLUMNS neighbours of a row, which share what they see and the
+// weights; those lie as taps x channels.
+
+constexpr int SPAN = (COLUMNS - 1) * STRIDE_X + (KERNEL_X - 1) * DILATION_X + 1;
+constexpr int UNROLL = KERNEL_X * KERNEL_Y <= 64 ? KERNEL_X : 1;
 
 KERNEL KERNEL_NAME(const value_t* x, const value_t* w, int ldx, int channels, int height, int width,
                    int out_height, int out_width, int count OUTPUT_PARAMETERS OPERAND_PARAMETERS) {
     const Outputs to = OUTPUT_VALUES;
     const Operands with = OPERAND_VALUES;
+    const int across = (out_width + COLUMNS - 1) / COLUMNS;
     FOR_EACH(i, count) {
-        int channel = i % channels, pixel = i / channels;
-        int column = pixel % out_width, row = pixel / out_width % out_height;
-        int image = pixel / (out_width * out_height);
+        int channel = i % channels, place = i / channels;
+        int column = place % across * COLUMNS, row = place / across % out_height;
+        int image = place / (across * out_height);
         int top = row * STRIDE_Y - PAD_Y, left = column * STRIDE_X - PAD_X;
         const value_t* plane = x + (size_t)image * height * width * ldx + channel / MULTIPLIER;
-        float sum = 0.0f;
-#pragma unroll
+        float sums[COLUMNS] = {};
         for (int v = 0; v < KERNEL_Y; v++) {
+            int at_y = top + v * DILATION_Y;
+            if ((unsigned)at_y >= (unsigned)height) continue;
+            const value_t* line = plane + (size_t)at_y * width * ldx;
+            const value_t* taps = w + (size_t)v * KERNEL_X * channels + channel;
+            if constexpr (COLUMNS == 1) {
+#pragma unroll UNROLL
+                for (int u = 0; u < KERNEL_X; u++) {
+                    int at_x = left + u * DILATION_X;
+                    if ((unsigned)at_x < (unsigned)width)
+                        sums[0] = fmaf(load(line + (size_t)at_x * ldx),
+                                       load(taps + (size_t)u * channels), sums[0]);
+                }
+            } else {
+                float seen[SPAN];
 #pragma unroll
-            for (int u = 0; u < KERNEL_X; u++) {
-                int at_y = top + v * DILATION_Y, at_x = left + u * DILATION_X;
-                if ((unsigned)at_y < (unsigned)height && (unsigned)at_x < (unsigned)width)
-                    sum = fmaf(load(plane + (size_t)(at_y * width + at_x) * ldx),
-                               load(w + (v * KERNEL_X + u) * channels + channel), sum);
+                for (int s = 0; s < SPAN; s++) {
+                    int at_x = left + s;
+                    bool inside = (unsigned)at_x < (unsigned)width;
+                    seen[s] = inside ? load(line + (size_t)at_x * ldx) : 0.0f;
+                }
+#pragma unroll
+                for (int u = 0; u < KERNEL_X; u++) {
+                    float tap = load(taps + (size_t)u * channels);
+#pragma unroll
+                    for (int t = 0; t < COLUMNS; t++)
+                        sums[t] = fmaf(seen[t * STRIDE_X + u * DILATION_X], tap, sums[t]);
+                }
             }
         }
-        store(to.y[0] + (size_t)pixel * to.ld[0] + channel,
-              chain(sum, pixel, channel, 0, with));
+#pragma unroll
+        for (int t = 0; t < COLUMNS; t++) {
+            if (column + t >= out_width) continue;
+            int pixel = (image * out_height + row) * out_width + column + t;
+            store(to.y[0] + (size_t)pixel * to.ld[0] + channel,
+                  chain(sums[t], pixel, channel, 0, with));
+        }
     }
 }
