@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -39,6 +38,7 @@ from netc.ir.types import Shape, count
 from netc.passes.base import Applied, run_passes
 from netc.plan.storage import BYTES, Storage, plan_storage
 
+Result = TypeVar("Result")
 _COPIES = 64  # ways in which callers' arrays may lie, that are remembered
 
 
@@ -143,41 +143,47 @@ class CudaExecutable:
     def __post_init__(self) -> None:
         text = self.emission.precision.text
         self._load, self._store = copy_kernel("float", text), copy_kernel(text, "float")
-        with self.device.active(), self._memory():
-            self.device.build((*self.program.kernels, self._load, self._store))
-            self.program = self.uploads.program(self.program)
-            self._weights = Weights(self.device)
-            self.device.wait()  # the next call may be on another stream
+        with self.device.active():
+            self._within_memory(self._upload)
+
+    def _upload(self) -> None:
+        """Have kernels and weights on the device."""
+        self.device.build((*self.program.kernels, self._load, self._store))
+        self.program = self.uploads.program(self.program)
+        self._weights = Weights(self.device)
+        self.device.wait()  # the next call may be on another stream
 
     def run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
         """Each output for these inputs, as new arrays: on the device if the first input is."""
+        with self.device.active():
+            return self._within_memory(lambda: self._run(feeds))
+
+    def _run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
         graph, device = self.emission.graph, self.device
         on_device = any(device.owns(feeds[name]) for name in graph.inputs[:1])
-        with device.active(), self._memory():
-            context = self._take()
-            device.follow(context.mark)
-            for name in graph.inputs:
-                self._feed(context, name, feeds[name])
-            context.run()
-            results = {name: self._result(context, name) for name in graph.outputs}
-            context.mark = device.mark()
-            with self._lock:
-                self._idle.append(context)
-            if on_device:
-                return results
-            return {name: device.to_host(array) for name, array in results.items()}
+        context = self._take()
+        device.follow(context.mark)
+        for name in graph.inputs:
+            self._feed(context, name, feeds[name])
+        context.run()
+        results = {name: self._result(context, name) for name in graph.outputs}
+        context.mark = device.mark()
+        with self._lock:
+            self._idle.append(context)
+        if on_device:
+            return results
+        return {name: device.to_host(array) for name, array in results.items()}
 
-    @contextmanager
-    def _memory(self) -> Iterator[None]:
+    def _within_memory(self, work: Callable[[], Result]) -> Result:
         """Turns a lack of memory into an error with the plan's numbers, and frees what can be."""
         try:
-            yield
+            return work()
         except MemoryError:
-            with self._lock:
-                self._idle.clear()
-            self.device.release()
-            plan = self.report()
-            raise NetcError(_out_of_memory(plan, self.device.facts.memory)) from None
+            pass  # with it goes the last that refers to what the work has allocated
+        with self._lock:
+            self._idle.clear()
+        self.device.release()
+        raise NetcError(_out_of_memory(self.report(), self.device.facts.memory))
 
     def report(self) -> Mapping[str, Any]:
         """Steps, passes and memory in bytes."""
@@ -199,20 +205,23 @@ class CudaExecutable:
 
     def profile(self, feeds: Mapping[str, Any], rounds: int) -> list[StepTime]:
         """Each step's median time in seconds over some rounds, in order, started one by one."""
-        device, graph = self.device, self.emission.graph
-        with device.active(), self._memory():
-            context = self._take()
-            for name in graph.inputs:
-                self._feed(context, name, feeds[name])
-            context.run()
-            times = []
-            for step, call in zip(self.program.steps, context.calls, strict=True):
-                seconds = device.measure(partial(context.start, call), max(1, rounds))
-                times.append(StepTime(step.name, isinstance(step, Launch), seconds))
-            device.wait()
-            with self._lock:
-                self._idle.append(context)
-            return times
+        with self.device.active():
+            return self._within_memory(lambda: self._profile(feeds, max(1, rounds)))
+
+    def _profile(self, feeds: Mapping[str, Any], rounds: int) -> list[StepTime]:
+        device, context = self.device, self._take()
+        device.follow(context.mark)
+        for name in self.emission.graph.inputs:
+            self._feed(context, name, feeds[name])
+        context.run()
+        times = []
+        for step, call in zip(self.program.steps, context.calls, strict=True):
+            seconds = device.measure(partial(context.start, call), rounds)
+            times.append(StepTime(step.name, isinstance(step, Launch), seconds))
+        device.wait()
+        with self._lock:
+            self._idle.append(context)
+        return times
 
     def _take(self) -> Context:
         with self._lock:

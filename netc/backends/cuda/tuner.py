@@ -112,8 +112,9 @@ class Tuner:
         try:
             return self._measured(product, way)
         except MemoryError:
-            self._device.release()
-            return float("inf")
+            pass  # with it goes the last that refers to what was allocated
+        self._device.release()
+        return float("inf")
 
     def _measured(self, product: Product, way: Way) -> float:
         emission, device = self._emission, self._device

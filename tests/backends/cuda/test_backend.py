@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -44,33 +45,57 @@ class SmallDevice(EmulatedDevice):
     def __init__(self, room: int) -> None:
         super().__init__()
         self.room = room
-        self.released = 0
+        self.taken = 0
+        self.released: list[int] = []  # what was taken when all that is unused was given back
 
     def allocate(self, size: int) -> Memory:
-        if size > self.room:
+        if self.taken + size > self.room:
             raise MemoryError
-        self.room -= size
-        return Memory(size)
+        memory = Memory(size)
+        self.taken += size
+        weakref.finalize(memory, self._freed, size)
+        return memory
+
+    def _freed(self, size: int) -> None:
+        self.taken -= size
 
     def release(self) -> None:
-        self.released += 1
+        self.released.append(self.taken)
 
 
 def test_a_lack_of_memory_is_told_with_the_plans_numbers() -> None:
     graph = golden_graph("Graph__inception")
     device = SmallDevice(1 << 20)
     executable = CudaBackend(device).prepare(graph, options())
-    device.room = 100
+    weights = device.taken
+    device.room = weights + executable.report()["arena_bytes"]
     with pytest.raises(NetcError, match=r"out-of-device-memory.* MiB .*weights .*arena") as caught:
         executable.run(feeds_of(graph))
-    assert "emulator" in str(caught.value) and device.released
+    assert "emulator" in str(caught.value) and device.released == [weights]
     device.room = 1 << 20
     assert_close(executable.run(feeds_of(graph)), reference.run(graph, feeds_of(graph)))
 
 
-def test_a_lack_of_memory_for_weights_is_told_too() -> None:
+def test_a_lack_of_memory_frees_what_calls_before_have_left() -> None:
+    graph = golden_graph("Graph__inception")
+    device = SmallDevice(1 << 20)
+    executable = CudaBackend(device).prepare(graph, options())
+    assert isinstance(executable, CudaExecutable)
+    weights = device.taken
+    contexts = [executable._take(), executable._take()]
+    executable._idle += contexts
+    contexts.clear()
+    device.empty = lambda shape, dtype: device.allocate(1 << 30)  # type: ignore[method-assign]
     with pytest.raises(NetcError, match="out-of-device-memory"):
-        CudaBackend(SmallDevice(10)).prepare(golden_graph("Graph__inception"), options())
+        executable.run(feeds_of(graph))
+    assert device.released == [weights]
+
+
+def test_a_lack_of_memory_for_weights_is_told_too() -> None:
+    device = SmallDevice(1500)
+    with pytest.raises(NetcError, match="out-of-device-memory") as caught:
+        CudaBackend(device).prepare(golden_graph("Graph__inception"), options())
+    assert caught.value and device.released == [0]
 
 
 def test_several_threads_at_once() -> None:
