@@ -61,6 +61,8 @@ def _power(params: PowerParams, x: Any) -> Any:
         return xp.full_like(x, value)
     y = x if scale == 1 else scale * x
     y = y if shift == 0 else y + shift
+    if power == 0.5:  # NumPy takes the square root, which differs from C's pow in -inf and -0
+        y = xp.where(y == -np.inf, np.float32(np.inf), y) + np.float32(0)
     return y if power == 1 else xp.power(y, power)
 
 

@@ -21,8 +21,8 @@ from netc.backends.cpu.kernels.functions import (
     emit_max,
     emit_min,
     emit_power,
+    emit_root,
     emit_softplus,
-    emit_sqrt,
 )
 from netc.backends.cpu.kernels.simd import (
     F32,
@@ -170,7 +170,7 @@ _OPERATIONS: dict[str, Callable[[_Place, Any, int], Any]] = {
     "affine": lambda p, x, i: emit_fma(p.b, x, p.number(i), p.number(i + 1)),
     "absolute": lambda p, x, i: emit_abs(p.b, x),
     "square": lambda p, x, i: p.b.fmul(x, x),
-    "root": lambda p, x, i: emit_sqrt(p.b, x),
+    "root": lambda p, x, i: emit_root(p.b, x),
     "exponential": lambda p, x, i: emit_exp(p.b, x),
     "logarithm": lambda p, x, i: emit_any_log(p.b, x),
     "power": lambda p, x, i: emit_power(p.b, x, p.number(i), p.number(i + 1)),

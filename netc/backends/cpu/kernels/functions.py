@@ -106,12 +106,23 @@ def emit_any_log(b: ir.IRBuilder, x: Any) -> Any:
     return b.select(b.fcmp_ordered("<", x, same(n, 0.0)), same(n, float("nan")), y)
 
 
+def emit_root(b: ir.IRBuilder, x: Any) -> Any:
+    """X to the power 1/2: of minus infinity infinity, and of -0 0, where a square root differs."""
+    n = x.type.count
+    least = b.fcmp_ordered("==", x, same(n, float("-inf")))
+    return emit_sqrt(b, b.fadd(b.select(least, same(n, float("inf")), x), same(n, 0.0)))
+
+
 def emit_power(b: ir.IRBuilder, x: Any, power: Any, parity: Any) -> Any:
-    """X to the power; of negative x it is nan unless ``parity`` is 1 or -1: power even or odd."""
+    """X to the power; parity is 1 or -1 if that is even or odd, else 0, and negative x gives nan.
+
+    Of minus infinity a power that is not whole is that of infinity.
+    """
     size = emit_exp(b, b.fmul(power, emit_any_log(b, emit_abs(b, x))))
     zero = same(x.type.count, 0.0)
     signed = b.select(b.fcmp_ordered("<", parity, zero), b.fneg(size), size)
-    fraction = b.fcmp_ordered("==", parity, zero)
+    finite = b.fcmp_ordered("!=", x, same(x.type.count, float("-inf")))
+    fraction = b.and_(finite, b.fcmp_ordered("==", parity, zero))
     signed = b.select(fraction, same(x.type.count, float("nan")), signed)
     return b.select(b.fcmp_ordered("<", x, zero), signed, size)
 
@@ -150,19 +161,25 @@ def emit_polynomial(b: ir.IRBuilder, x: Any, coefficients: tuple[float, ...]) ->
 
 
 def emit_relu(b: ir.IRBuilder, x: Any) -> Any:
-    """max(x, 0); what is not a number stays so."""
-    return emit_max(b, same(x.type.count, 0.0), x)
+    """max(x, 0) + 0 * min(x, 0), which is nan of minus infinity and of nan, as x - min(x, 0)."""
+    return b.fsub(x, emit_min(b, same(x.type.count, 0.0), x))
 
 
 def emit_leaky(b: ir.IRBuilder, x: Any, slope: Any) -> Any:
-    """X where positive, slope * x elsewhere."""
+    """X where positive, slope * x elsewhere; the slope is finite."""
     return b.select(b.fcmp_ordered(">", x, same(x.type.count, 0.0)), x, b.fmul(x, slope))
+
+
+def emit_prelu(b: ir.IRBuilder, x: Any, slopes: Any) -> Any:
+    """max(x, 0) + slopes * min(x, 0); exact, since one of the two is 0."""
+    zero = same(x.type.count, 0.0)
+    return emit_fma(b, slopes, emit_min(b, zero, x), emit_max(b, zero, x))
 
 
 def emit_elu(b: ir.IRBuilder, x: Any, alpha: Any) -> Any:
     """X where positive, alpha * (exp(x) - 1) elsewhere."""
     zero, one = same(x.type.count, 0.0), same(x.type.count, 1.0)
-    low = b.fmul(alpha, b.fsub(emit_exp(b, emit_min(b, x, zero)), one))
+    low = b.fmul(alpha, b.fsub(emit_exp(b, emit_min(b, zero, x)), one))
     return b.select(b.fcmp_ordered(">", x, zero), x, low)
 
 
@@ -173,7 +190,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "none": lambda b, x, first, second, slopes: x,
     "relu": lambda b, x, first, second, slopes: emit_relu(b, x),
     "leaky": lambda b, x, first, second, slopes: emit_leaky(b, x, first),
-    "prelu": lambda b, x, first, second, slopes: emit_leaky(b, x, slopes),
+    "prelu": lambda b, x, first, second, slopes: emit_prelu(b, x, slopes),
     "clip": lambda b, x, first, second, slopes: emit_max(b, emit_min(b, second, x), first),
     "elu": lambda b, x, first, second, slopes: emit_elu(b, x, first),
     "sigmoid": lambda b, x, first, second, slopes: emit_sigmoid(b, x),

@@ -13,8 +13,8 @@ from llvmlite import ir
 from numba import float32, njit
 
 from netc.backends.cpu.kernels.functions import (
+    emit_any_log,
     emit_exp,
-    emit_log,
     emit_sqrt,
 )
 from netc.backends.cpu.kernels.lanes import loader, storer
@@ -53,13 +53,13 @@ def _power(kind: str) -> Any:
         if kind == "three quarters":
             root = _emit_inverse_fourth_root(b, base)
             return b.fmul(b.fmul(x, root), b.fmul(root, root))
-        return b.fmul(x, emit_exp(b, b.fneg(b.fmul(beta, emit_log(b, base)))))
+        return b.fmul(x, emit_exp(b, b.fneg(b.fmul(beta, emit_any_log(b, base)))))
 
     return function("power", 3, _first, emit)
 
 
 def _emit_inverse_fourth_root(b: ir.IRBuilder, x: Any) -> Any:
-    """X ** -0.25 of normal positive numbers, to 2 units in the last place.
+    """X ** -0.25 of normal positive numbers, to 2 units in the last place; of infinity 0.
 
     The exponent's bits, divided by -4, give a first guess y; with r = 1 - x y^4 the answer is
     y (1 - r) ** -0.25, of which two terms of the series leave the third power of the error.
@@ -73,7 +73,8 @@ def _emit_inverse_fourth_root(b: ir.IRBuilder, x: Any) -> Any:
         r = emit_fma(b, b.fneg(b.fmul(x, square)), square, same(n, 1.0))
         series = b.fmul(r, emit_fma(b, r, same(n, 0.15625), same(n, 0.25)))
         y = emit_fma(b, y, series, y)
-    return y
+    infinite = b.fcmp_ordered("==", x, same(n, float("inf")))
+    return b.select(infinite, same(n, 0.0), y)
 
 
 def across(machine: Machine, power: str, size: int) -> Callable[[int, int, int, int], None]:
