@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from netc.backends.registry import BACKENDS
+
 # How long an example takes says something of the machine, not of netc.
 settings.register_profile("netc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("netc")
@@ -27,6 +29,21 @@ def nets_dir() -> Path:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests marked slow too (minutes)")
+    parser.addoption(
+        "--backend",
+        action="append",
+        choices=tuple(BACKENDS),
+        help="run conformance tests on this backend, such as cuda (repeatable; default: cpu and "
+        "reference)",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests that take a `backend`, and do not say which, run on those that are asked for."""
+    own = (str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize"))
+    if "backend" in metafunc.fixturenames and not any("backend" in names for names in own):
+        chosen = metafunc.config.getoption("--backend") or ("reference", "cpu")
+        metafunc.parametrize("backend", chosen)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

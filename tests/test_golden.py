@@ -16,7 +16,6 @@ from netc.infer import blob_shapes
 GOLDEN = Path(__file__).resolve().parent / "golden"
 CASES: list[dict[str, Any]] = json.loads((GOLDEN / "layers" / "manifest.json").read_text())
 SHAPES: dict[str, Any] = json.loads((GOLDEN / "shapes.json").read_text())
-BACKENDS = ("reference", "cpu")
 
 
 def arrays(path: Path, prefix: str) -> dict[str, np.ndarray[Any, Any]]:
@@ -39,7 +38,6 @@ def assert_agrees(got: np.ndarray[Any, Any], want: np.ndarray[Any, Any], what: s
     assert not (excess > 0).any(), f"{what}: off by {np.max(np.abs(got - want))}"
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c["case"])
 def test_layer(case: dict[str, Any], backend: str) -> None:
     text = GOLDEN / "layers" / f"{case['case']}.prototxt"
@@ -52,7 +50,6 @@ def test_layer(case: dict[str, Any], backend: str) -> None:
         assert_agrees(got[name], want, name)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("model", ("lenet", "mtcnn_det1"))
 def test_model(model: str, backend: str) -> None:
     text = GOLDEN / "models" / f"{model}.prototxt"
@@ -64,7 +61,6 @@ def test_model(model: str, backend: str) -> None:
         assert_agrees(got[name], want, name)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     "weights", ("digits.caffemodel", "digits_from_deploy.caffemodel", "digits.caffemodel.h5")
 )

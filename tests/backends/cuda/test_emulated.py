@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+import netc
 from netc.backends.cuda.backend import CudaBackend, CudaExecutable
+from netc.data import prototxt_dir
 from netc.ir.graph import Graph
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice
 from tests.backends.cuda.golden_kernels import build_golden, graph_of, numbers, options
-from tests.test_golden import CASES, assert_agrees
+from tests.test_golden import CASES, GOLDEN, arrays, assert_agrees
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
 
@@ -44,6 +46,28 @@ def test_golden_cases_without_passes(case: dict[str, Any]) -> None:
         got = executable.run(numbers(case, "in/"))
         for name, want in numbers(case, "out/").items():
             assert_agrees(got[name], want, name)
+
+
+@pytest.mark.parametrize("model", ("lenet", "mtcnn_det1"))
+def test_golden_models(model: str) -> None:
+    text = GOLDEN / "models" / f"{model}.prototxt"
+    feeds = arrays(text.with_suffix(".npz"), "in/")
+    shapes = {name: array.shape for name, array in feeds.items()}
+    weights = text.with_suffix(".caffemodel")
+    graph = netc.compile(text, weights, backend="reference", inputs=shapes).graph
+    got = emulated(graph, 2).run(feeds)
+    for name, want in arrays(text.with_suffix(".npz"), "out/").items():
+        assert_agrees(got[name], want, name)
+
+
+def test_digits() -> None:
+    folder = prototxt_dir() / "digits"
+    with np.load(folder / "holdout.npz") as file:
+        data, want = file["data"][:24], file["prob_from_caffe"][:24]
+    text, weights = folder / "deploy.prototxt", folder / "digits.caffemodel"
+    shapes = {"data": data.shape}
+    graph = netc.compile(text, weights, backend="reference", inputs=shapes).graph
+    assert_agrees(emulated(graph).run({"data": data})["prob"], want, "prob")
 
 
 def test_arrays_on_the_device_stay_there() -> None:
