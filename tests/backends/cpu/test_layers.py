@@ -341,3 +341,24 @@ def test_inputs_that_are_outputs(target):
     layers = [layer("ReLU", "x", "y"), layer("Flatten", "v", "w")]
     shapes = {"x": (1, 3, 40, 33), "v": (2, 6, 1, 1), "z": (2, 20, 7, 7)}
     check(target.isa, shapes, layers)
+
+
+@pytest.mark.parametrize("width, kernel", [(2, 3), (4, 5)])
+def test_window_that_overhangs_a_narrow_input(width, kernel):
+    """C's division gives it one place; what lies beyond a row's end is zero, not the next row."""
+    conv = layer(
+        "Convolution",
+        "x",
+        "y",
+        f"convolution_param {{ num_output: 8 kernel_size: {kernel} stride: 2 }}",
+    )
+    check(supported_isas()[-1], {"x": (1, 16, 8, width)}, [conv])
+
+
+def test_definition_of_scalars():
+    """A layer without a kernel of its own is given a scalar as one, not as a vector of one."""
+    layers = [
+        layer("Reduction", "x", "r", "reduction_param { operation: MEAN }"),
+        layer("Scale", "r r", "y", "scale_param { axis: 1 }"),
+    ]
+    check(supported_isas()[-1], {"x": (2, 3)}, layers, compiled=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,7 @@ class Emission:
         target: the machine.
         threads: how many will run the steps.
         exact: no algorithm that changes the order of sums.
+        half: inner products keep their weights as float16.
     """
 
     graph: Graph
@@ -36,6 +37,7 @@ class Emission:
     target: Machine
     threads: int = 1
     exact: bool = False
+    half: bool = False
 
     def view(self, value: str) -> View:
         """Where a value lies."""
@@ -66,9 +68,8 @@ def reference_step(emission: Emission, node: Node) -> Steps:
 
     def run(context: Context) -> None:
         # The definitions may return their inputs, and an output may lie where an input does.
-        inputs: Sequence[Array] = [
-            np.ascontiguousarray(see(context, view)) for see, view in readers
-        ]
+        # (asarray, unlike ascontiguousarray, keeps a scalar without axes)
+        inputs = [np.asarray(see(context, view), order="C") for see, view in readers]
         for (see, view), result in zip(
             writers, reference.run_node(graph, node, inputs), strict=True
         ):

@@ -74,7 +74,7 @@ def _runs_join(x: View, geometry: Geometry) -> bool:
         and geometry.dilation[1] == 1
         and geometry.groups == 1
         and x.ld == x.c
-        and geometry.kernel[1] > 1
+        and 1 < geometry.kernel[1] <= x.w  # a window that overhangs would read the next row
     )
 
 
