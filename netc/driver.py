@@ -104,7 +104,8 @@ def compile(
         threads: how many; None for ``NETC_NUM_THREADS`` or the machine's cores.
         progress: called as (done, total, name) while kernels are compiled, which happens once a
             machine; the CLI draws a bar with it.
-        precision: of products on a GPU: "float32", "tf32" or "fp16"; see docs/gpu.md.
+        precision: "float32"; on a GPU also "tf32" or "fp16" of products, see docs/gpu.md; on a CPU
+            also "fp16", which keeps inner products' weights as float16, see docs/cpu.md.
         graph: whether a GPU's steps are started as one graph.
         tune: whether ways to compute are measured when a GPU first meets a shape.
 

@@ -55,6 +55,12 @@ def backend(name: str) -> Backend:
 
 PRECISIONS = ("float32", "tf32", "fp16")
 
+# What a backend has of them, where that is not all.
+PRECISIONS_OF: Mapping[str, tuple[str, ...]] = {
+    "cpu": ("float32", "fp16"),
+    "reference": ("float32",),
+}
+
 
 def backend_options(name: str, precision: str, graph: bool, tune: bool) -> dict[str, Any]:
     """The options that only some backends have, as ``Options.extra``.
@@ -71,7 +77,7 @@ def backend_options(name: str, precision: str, graph: bool, tune: bool) -> dict[
                 help=did_you_mean(precision, PRECISIONS),
             )
         )
-    if name != "cuda" and precision != "float32":
+    if precision not in PRECISIONS_OF.get(name, PRECISIONS):
         raise NetcError(
             Diagnostic(
                 "unsupported-option",

@@ -50,6 +50,17 @@ def add_shape_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_precision_argument(parser: argparse.ArgumentParser) -> None:
+    """``--precision``: what may be rounded for speed."""
+    parser.add_argument(
+        "--precision",
+        metavar="KIND",
+        default="float32",
+        help="float32; fp16: on a CPU, inner products' weights as float16; on a GPU, also tf32 "
+        "(default: float32)",
+    )
+
+
 def definition(text: str) -> tuple[str, str]:
     """``NAME=VALUE`` as a pair."""
     name, equals, value = text.partition("=")

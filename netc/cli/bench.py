@@ -11,7 +11,12 @@ import numpy as np
 
 from netc.backends.cpu.backend import CpuExecutable
 from netc.backends.reference import run as run_reference
-from netc.cli.arguments import add_shape_argument, add_state_arguments, add_text_arguments
+from netc.cli.arguments import (
+    add_precision_argument,
+    add_shape_argument,
+    add_state_arguments,
+    add_text_arguments,
+)
 from netc.cli.output import print_json
 from netc.cli.progress import compiling
 from netc.compiled import CompiledNet
@@ -33,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compare", choices=("reference",), help="check the answers against the definitions"
     )
+    add_precision_argument(parser)
     add_state_arguments(parser)
     add_shape_argument(parser)
     add_text_arguments(parser)
@@ -90,6 +96,7 @@ def _compile(args: argparse.Namespace) -> CompiledNet:
             optimize=choices[args.optimize],
             threads=args.threads,
             progress=progress,
+            precision=args.precision,
             **options,
         )
 

@@ -6,7 +6,12 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from netc.cli.arguments import add_shape_argument, add_state_arguments, add_text_arguments
+from netc.cli.arguments import (
+    add_precision_argument,
+    add_shape_argument,
+    add_state_arguments,
+    add_text_arguments,
+)
 from netc.cli.feeds import feed, load_feeds
 from netc.cli.files import write_arrays
 from netc.cli.output import print_diagnostics, print_json
@@ -43,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--save", metavar="FILE.npz", type=Path, help="write every output")
     parser.add_argument("--backend", default="cpu", help="cpu, cuda or reference (default: cpu)")
+    add_precision_argument(parser)
     parser.add_argument("--fill-missing", action="store_true", help="fill layers without weights")
     add_state_arguments(parser)
     add_shape_argument(parser)
@@ -175,6 +181,7 @@ def _compile(text: Text, args: argparse.Namespace, shapes: Mapping[str, Shape]) 
             schema=args.schema,
             missing="fill" if args.fill_missing else "error",
             progress=progress,
+            precision=args.precision,
         )
 
 

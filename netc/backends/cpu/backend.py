@@ -23,6 +23,7 @@ from netc.ir.graph import Array, Graph
 from netc.ir.types import count
 from netc.ops.catalog import CATALOG
 from netc.passes.base import Applied, run_passes
+from netc.passes.epilogue import stages_of
 from netc.plan.storage import BYTES
 
 
@@ -61,7 +62,13 @@ class CpuBackend:
         placement = place_values(optimized)
         threads = thread_count(options.threads)
         emission = Emission(
-            optimized, placement.views, placement.scratch, machine(), threads, options.exact
+            optimized,
+            placement.views,
+            placement.scratch,
+            machine(),
+            threads,
+            options.exact,
+            half=(options.extra or {}).get("precision") == "fp16",
         )
         steps = [step for node in optimized.nodes for step in emit(emission, node)]
         program = Program(
@@ -127,7 +134,6 @@ class CpuExecutable:
 
     def report(self) -> Mapping[str, Any]:
         """Steps, passes and memory in bytes."""
-        parameters = self.graph.parameters.values()
         return {
             "backend": "cpu",
             "isa": self.emission.target.isa,
@@ -136,7 +142,35 @@ class CpuExecutable:
             "reference_steps": [s.name for s in self.program.steps if isinstance(s, PythonStep)],
             "arena_bytes": self.placement.arena.size,
             "arena_floor_bytes": self.placement.arena.floor,
-            "weights_bytes": BYTES
-            * sum(count(p.shape or ()) for p in parameters if p.owner is None),
+            **_weights(self.graph, self.emission, self.program),
             "passes": {item.name: item.rewrites for item in self.applied},
         }
+
+
+def _halved(program: Program) -> dict[str, int]:
+    """The steps that read weights as float16, by name, and how many bytes each saves by it."""
+    return {
+        step.name: argument.nbytes
+        for step in program.steps
+        if isinstance(step, Step)
+        for argument in step.args
+        if isinstance(argument, np.ndarray) and argument.dtype == np.float16
+    }
+
+
+def _weights(graph: Graph, emission: Emission, program: Program) -> dict[str, Any]:
+    """Bytes of weights as they are read, and which are read in what precision."""
+    own = [p for p in graph.parameters.values() if p.owner is None]
+    total = BYTES * sum(count(p.shape or ()) for p in own)
+    if not emission.half:
+        return {"precision": "float32", "weights_bytes": total}
+    halved = _halved(program)
+    nodes = [n for n in emission.graph.nodes if stages_of(n)[0].op == "InnerProduct"]
+    weights = {n.name: emission.graph.parameters[n.parameters[0]] for n in nodes}
+    saved = {(p.owner or p.name): halved.get(name, 0) for name, p in weights.items()}
+    return {
+        "precision": "fp16",
+        "weights_bytes": total - sum(saved.values()),
+        "float16_weights": [name for name in weights if name in halved],
+        "float32_weights": [name for name in weights if name not in halved],
+    }

@@ -51,14 +51,28 @@ def _product(
     between = emission.scratch(node)
     if between is not None:
         x = dense(between, rows, 1, 1, columns)
-        product = linear_step(node.name, x, y, weight, emission.target, epilogue)
-        return [to_planes(node.name, view, between), product]
+        return [to_planes(node.name, view, between), _step(emission, node, x, y, weight, epilogue)]
     if not lies_as_given(shape):
         return [_over_map(emission, node, view, y, weight, epilogue)]
     rows_of = _as_rows(view, shape, rows, columns)
     if rows_of is None:
         return None
-    return [linear_step(node.name, rows_of, y, weight, emission.target, epilogue)]
+    return [_step(emission, node, rows_of, y, weight, epilogue)]
+
+
+def _step(
+    emission: Emission, node: Node, x: View, y: View, weight: Array, epilogue: Epilogue
+) -> Step:
+    half = emission.half and fits_half(weight)
+    return linear_step(node.name, x, y, weight, emission.target, epilogue, half)
+
+
+def fits_half(weight: Array) -> bool:
+    """Whether float16 can hold all of the weights; never where one is no number."""
+    return bool(np.abs(weight).max(initial=0) <= _MOST_HALF)
+
+
+_MOST_HALF = float(np.finfo(np.float16).max)
 
 
 def _over_map(
@@ -71,7 +85,7 @@ def _over_map(
         return conv_step(node.name, x, [y], windows, window, emission.target, epilogue)
     reordered = np.ascontiguousarray(windows.transpose(0, 2, 3, 1)).reshape(len(weight), -1)
     flat = dense(x.place, x.n, 1, 1, x.h * x.w * x.c)
-    return linear_step(node.name, flat, y, reordered, emission.target, epilogue)
+    return _step(emission, node, flat, y, reordered, epilogue)
 
 
 def _as_rows(view: View, shape: Shape, rows: int, columns: int) -> View | None:

@@ -52,7 +52,7 @@ def linear(
 ) -> Callable[[int, int, int, int], None]:
     """The kernel for tiles of ``images`` by ``rows``; ``half``: weights are float16."""
     width = machine.width
-    halves = _halves_by_parts if machine.isa == "plain" else _halves
+    halves = _halves if _converts_halves(machine) else _halves_by_parts
     read = halves if half else _floats
     whole, part = (_multiply(width, images, rows, read, p) for p in (False, True))
     zeros, finish = _zeros(width, images, rows), _finish(width, images, rows)
@@ -86,6 +86,11 @@ def linear(
                     save(a, start + i, first, results + 4 * i * (rows + width))
 
     return kernel
+
+
+def _converts_halves(machine: Machine) -> bool:
+    """Whether an instruction does it; all AVX-512 machines and NEON have one, AVX2 with F16C."""
+    return machine.isa != "plain" and "-f16c" not in machine.features.split(",")
 
 
 def _tuple(width: int, count: int) -> Any:
