@@ -1,6 +1,7 @@
 """Makes prototxt/README.md, the table of the nets: ``python docs/zoo.py [--time]``.
 
-``--time`` runs each net and adds what an image takes on this machine's CPU.
+``--time`` runs each net and adds what an image takes on this machine's CPU, with the machine and
+the day below the table. Without it, times that the table has stay.
 """
 
 from __future__ import annotations
@@ -10,17 +11,23 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 import netc
+from benchmarks.machine import describe
 from netc.analysis.cost import graph_cost
 from netc.analysis.receptive import receptive_fields
 from netc.driver import build, read_net
 from netc.ir.graph import Graph
+from netc.report.figures import size
 from netc.report.memory import memory
 
 PROTOTXT = Path(__file__).resolve().parent.parent / "prototxt"
+RUNS = 5
 WINDOWS = ("Convolution", "LocallyConnected")
 HEAD = """# Networks of the literature
 
@@ -31,7 +38,7 @@ by `-D`. Figures are of one image, in TEST:
 * lines: of the file, comments and all, and of what it includes;
 * parameters: trained ones, without the statistics of batch normalisation;
 * MACs: multiply-adds of convolutions and inner products;
-* memory: what netc plans for the blobs, all at once, without weights;
+* memory: what netc plans for the blobs, all at once, without weights; 1 MB is 1,000,000 bytes;
 * field: the largest receptive field of a convolution whose output is more than one place, in
   pixels; squeeze-and-excitation sees the whole image, which is left out.
 
@@ -79,14 +86,9 @@ def field(graph: Graph) -> str:
         if name in fields and max(graph.shape(name)[2:]) > 1
     ]
     if not sizes:
-        return ""
+        return "-"
     height, width = (max(axis) for axis in zip(*sizes, strict=True))
     return f"{height:,}" if height == width else f"{height:,}×{width:,}"
-
-
-def mebibytes(size: int | None) -> str:
-    """Bytes as MiB."""
-    return "" if size is None else f"{size / 2**20:.1f} MiB"
 
 
 def cells(row: Mapping[str, str]) -> list[str]:
@@ -97,32 +99,69 @@ def cells(row: Mapping[str, str]) -> list[str]:
     set_here = f" `{row['define']}`" if row["define"] else ""
     figures = [f"{lines(row['file'])}", f"{cost.parameters:,}", f"{cost.macs:,}"]
     planned = memory(graph).planned
-    return [row["net"], name + set_here, row["paper"], *figures, mebibytes(planned), field(graph)]
+    return [row["net"], name + set_here, row["paper"], *figures, size(planned), field(graph)]
 
 
-def seconds(row: Mapping[str, str]) -> str:
+def milliseconds(row: Mapping[str, str]) -> str:
     """The median time of an image on the CPU."""
     graph = graph_of(row)
     shapes = {graph.values[name].blob: graph.shape(name) for name in graph.inputs}
     net = netc.compile(PROTOTXT / f"{row['file']}.netc", define=defined(row), inputs=shapes, seed=0)
-    feed = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    random = np.random.default_rng(0)
+    feed = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     net(**feed)
     taken = []
-    for _ in range(5):
+    for _ in range(RUNS):
         start = time.perf_counter()
         net(**feed)
         taken.append(time.perf_counter() - start)
-    return f"{1e3 * sorted(taken)[2]:.1f} ms"
+    median = 1e3 * sorted(taken)[RUNS // 2]
+    print(f"{row['net']}: {median:.2f} ms", file=sys.stderr)
+    return f"{median:.2f} ms" if median < 10 else f"{median:,.0f} ms"
 
 
-def table(timed: bool) -> str:
+class Times(NamedTuple):
+    """What an image takes in each net, in the table's order, and a line on where and when."""
+
+    cells: list[str]
+    note: str
+
+
+def measured() -> Times:
+    """Run each net."""
+    facts = describe("numba")
+    machine = f"{facts['processor']}, {facts['cores']} cores, {facts['system']}"
+    versions = f"Python {facts['python']}, NumPy {facts['numpy']}, Numba {facts.get('numba', '-')}"
+    note = f"CPU: the median of {RUNS} runs on {facts['date']}; {machine}; {versions}."
+    return Times([milliseconds(row) for row in rows()], note)
+
+
+def kept(text: str) -> Times | None:
+    """The times that a table has; None if it has none, or is of other nets."""
+    lines = text.splitlines()
+    notes = [line for line in lines if line.startswith("CPU: ")]
+    body = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")][2:]
+    names = [row["net"] for row in rows()]
+    if not notes or [cells[0] for cells in body] != names:
+        return None
+    return Times([cells[-1] for cells in body], notes[0])
+
+
+def table(times: Times | None) -> str:
     """The README's text."""
     head = ["net", "file", "paper", "lines", "parameters", "MACs", "memory", "field"]
-    head += ["CPU"] * timed
-    body = [cells(row) + ([seconds(row)] if timed else []) for row in rows()]
+    body = [cells(row) for row in rows()]
+    if times:
+        head.append("CPU")
+        body = [[*line, cell] for line, cell in zip(body, times.cells, strict=True)]
     rule = ["---"] * 3 + ["---:"] * (len(head) - 3)
-    return HEAD + "".join(f"| {' | '.join(line)} |\n" for line in [head, rule, *body])
+    end = f"\n{times.note}\n" if times else ""
+    return HEAD + "".join(f"| {' | '.join(line)} |\n" for line in [head, rule, *body]) + end
 
 
 if __name__ == "__main__":
-    (PROTOTXT / "README.md").write_text(table("--time" in sys.argv[1:]), encoding="utf-8")
+    readme = PROTOTXT / "README.md"
+    before = readme.read_text(encoding="utf-8")
+    readme.write_text(
+        table(measured() if "--time" in sys.argv[1:] else kept(before)), encoding="utf-8"
+    )

@@ -12,7 +12,13 @@ from netc.syntax.wording import short
 
 
 class Cursor:
-    """Reads tokens one behind the other."""
+    """Reads tokens one behind the other.
+
+    Attributes:
+        ending: what is said to stand behind the last token.
+    """
+
+    ending = "the end of the text"
 
     def __init__(self, source: Source, start: int = 0, end: int | None = None) -> None:
         self.source = source
@@ -75,7 +81,7 @@ class Cursor:
     def fault(self, message: str, *help: str, at: Token | None = None) -> NetcError:
         """What is wrong at the next token, or another; to be raised."""
         token = at or self.here
-        shown = "the end of the text" if token.kind == "end" else short(token.text)
+        shown = self.ending if token.kind == "end" else short(token.text)
         told = f"{message} before {shown}" if message.endswith("missing") else message
         if " is missing " in message:
             told = f"{message}; {shown} stands there"

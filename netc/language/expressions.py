@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from netc.diagnostics import Diagnostic, NetcError, Source, Span
+from netc.diagnostics import Diagnostic, NetcError, Note, Source, Span
 from netc.language.cursor import Cursor
 from netc.language.tokens import Token, scan
 from netc.language.tree import (
@@ -124,7 +124,11 @@ class ExpressionParser(Cursor):
         with self.nested():
             condition = self.binary(1)
             if not self.is_word("else"):
-                raise self.fault("`else` is missing", "a condition has two sides: `a if c else b`")
+                raise self.fault(
+                    "`else` is missing",
+                    "a value's condition has two sides: `a if c else b`",
+                    "an `if` that leaves a layer out stands right behind it: `-> relu if c`",
+                )
             self.take()
             no = self.value()
         return Conditional(condition, yes, no, self.span(first))
@@ -245,6 +249,8 @@ class ExpressionParser(Cursor):
 class _Inner(ExpressionParser):
     """Reads the expressions within a string."""
 
+    ending = "the `}`"
+
     def body(self) -> Body:
         raise self.fault("a block of fields cannot stand within a string")
 
@@ -281,10 +287,21 @@ def _closing(source: Source, mark: int, end: int) -> int:
             depth -= 1
             if depth == 0:
                 return token.start
-    message = "the `${` is never closed"
-    help = ("a string within `${ }` of a string stands in the other quotes",)
-    span = Span(source, mark, mark + 2)
-    raise NetcError(Diagnostic("unclosed-brace", message, span, help=help))
+    raise _unclosed_hole(source, mark, end)
+
+
+def _unclosed_hole(source: Source, mark: int, end: int) -> NetcError:
+    """A ``${`` whose string ends first, at ``end``: often by a quote that was to stand within."""
+    quote, behind = source.text[end], source.text[end + 1 : end + 2]
+    if not (behind.isalnum() or behind in ("'", '"', "_", "/", "-", ".", "$")):
+        message = "the `${` is never closed"
+        span, help = Span(source, mark, mark + 2), "write `}` behind the value"
+        return NetcError(Diagnostic("unclosed-brace", message, span, help=(help,)))
+    other = "'" if quote == '"' else '"'
+    message = f"this `{quote}` ends the string, whose `${{` is not closed"
+    help = f"a string within `${{ }}` of a string stands in the other quotes: `{other}abc{other}`"
+    span, note = Span(source, end, end + 1), Note("the `${` is here", Span(source, mark, mark + 2))
+    return NetcError(Diagnostic("unclosed-brace", message, span, notes=(note,), help=(help,)))
 
 
 def _inner(source: Source, start: int, end: int) -> Expression:

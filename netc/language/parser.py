@@ -310,16 +310,23 @@ class Parser(ExpressionParser):
 
     def condition(self, first: Token) -> If:
         """`if c { ... } else if d { ... } else { ... }`."""
-        branches = [(self.binary(1), self.block("a condition"))]
+        branches = [(self.binary(1), self.condition_block())]
         otherwise = None
         while self.is_word("else") and otherwise is None:
             self.take()
             if self.is_word("if"):
                 self.take()
-                branches.append((self.binary(1), self.block("a condition")))
+                branches.append((self.binary(1), self.condition_block()))
             else:
                 otherwise = self.block("`else`")
         return If(tuple(branches), otherwise, self.token_span(first))
+
+    def condition_block(self) -> Body:
+        """What stands behind a condition."""
+        if self.is_word("else"):
+            help = "the condition of a value starts on the value's own line: `a if c else b`"
+            raise self.fault("`{` is missing behind a condition", help)
+        return self.block("a condition")
 
     def phase(self, first: Token) -> Phase:
         """`phase TRAIN { ... }`."""

@@ -35,6 +35,8 @@ CASES: tuple[tuple[str, str, int, int, str], ...] = (
     ("let a = 1.2.3\n-> relu", "bad-number", 2, 9, "`1.2.3` is no number"),
     ("let a = $x\n-> relu", "bad-character", 2, 9, "`$` stands only before `{`"),
     ("let a = é\n-> relu", "bad-character", 2, 9, "U+00E9"),
+    ("-> conv(4) as \"${\"abc\"[0]}\"", "unclosed-brace", 2, 18, "this `\"` ends the string"),
+    ("let a = \"b${1 + }\"\n-> relu", "syntax", 2, 17, "missing before the `}`"),
     # names
     ("dota -> relu", "unknown-name", 2, 1, "`dota`"),
     ('"x/y" -> relu', "unknown-name", 2, 1, "no blob `x/y`"),
@@ -155,3 +157,16 @@ def test_what_is_near_is_proposed() -> None:
     assert fault(INPUT + "-> conv(4, strid: 2)").help == ("did you mean `stride`?",)
     assert fault(INPUT + "-> pol(2)").help[0].startswith("did you mean `pool`")
     assert fault(INPUT + "let width = 3\n-> conv(widht)").help == ("did you mean `width`?",)
+
+
+def test_an_if_at_the_wrong_place_is_told_where_it_stands() -> None:
+    (first, second) = fault(INPUT + "(data -> relu) if true\n-> relu").help
+    assert "`a if c else b`" in first and "`-> relu if c`" in second
+    found = fault(INPUT + "x = (data -> relu)\n  if true else data")
+    assert "the value's own line" in found.help[0]
+
+
+def test_a_quote_that_ends_its_string_too_early() -> None:
+    found = fault(INPUT + "let a = 'b${'c'}'")
+    assert found.help[0].endswith('the other quotes: `"abc"`')
+    assert found.notes[0].span and found.notes[0].span.column == 11

@@ -29,10 +29,24 @@ def without_time(text: str) -> list[list[str]]:
 
 def test_table_is_current(zoo: ModuleType) -> None:
     written = (ROOT / "prototxt" / "README.md").read_text(encoding="utf-8")
-    assert without_time(written) == without_time(zoo.table(timed=False))
+    assert without_time(written) == without_time(zoo.table(None))
 
 
 def test_googlenet_has_its_line(zoo: ModuleType) -> None:
     rows = without_time(zoo.HEAD + (ROOT / "prototxt" / "README.md").read_text(encoding="utf-8"))
     (googlenet,) = [row for row in rows if row[0] == "GoogLeNet"]
     assert googlenet[4:6] == ["6,998,552", "1,582,671,872"]
+
+
+def test_times_stay_with_their_machine_and_day(zoo: ModuleType) -> None:
+    times = zoo.Times([f"{i} ms" for i, _ in enumerate(zoo.rows())], "CPU: on a day; a machine.")
+    text = zoo.table(times)
+    assert times.note in text
+    assert zoo.kept(text) == times
+    assert zoo.kept(zoo.table(None)) is None
+    assert without_time(text) == without_time(zoo.table(None))
+
+
+def test_a_net_is_timed(zoo: ModuleType) -> None:
+    (row,) = [row for row in zoo.rows() if row["net"] == "tiny VGG"]
+    assert zoo.milliseconds(row).endswith(" ms")

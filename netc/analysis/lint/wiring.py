@@ -21,7 +21,7 @@ def unused_blobs(subject: Subject) -> Iterator[Diagnostic]:
     training, whatever no loss depends on.
     """
     trains = subject.graph.phase == "TRAIN" and any(
-        CATALOG[node.op].loss for node in subject.graph.nodes
+        _is_loss(subject, node) for node in subject.graph.nodes
     )
     for name, value in subject.graph.values.items():
         if name not in subject.graph.outputs:
@@ -43,11 +43,17 @@ def _unused(subject: Subject, name: str, node: Node | None, trains: bool) -> str
     """Why a value that nobody reads should be; None where it need not be."""
     if node is None:
         return "is an input that no layer reads" if name in subject.graph.inputs else None
-    if CATALOG[node.op].loss or node.op in _ENDS:
+    if _is_loss(subject, node) or node.op in _ENDS:
         return None
     if any(subject.readers(other) for other in node.outputs if other != name):
         return "is read by no layer, and other tops of its layer are"
     return "is read by no layer, and no loss depends on it" if trains else None
+
+
+def _is_loss(subject: Subject, node: Node) -> bool:
+    """Whether a layer is a loss by its type, or by a weight that the text gives it."""
+    message = subject.messages.get(node.name)
+    return CATALOG[node.op].loss or (message is not None and any(message.get("loss_weight")))
 
 
 def shared_names(subject: Subject) -> Iterator[Diagnostic]:

@@ -32,6 +32,12 @@ def test_in_training_what_no_loss_depends_on() -> None:
     assert found(text, "TEST") == []
 
 
+def test_a_layer_with_a_loss_weight_is_a_loss() -> None:
+    weighed = after("Reduction", "sum", "fc").replace("top:", "loss_weight: 1 top:")
+    text = data(4) + SCORES + after("SoftmaxWithLoss", "loss", "fc label") + weighed
+    assert "loss_weight" in text and found(text, "TRAIN") == []
+
+
 def test_what_an_unknown_layer_makes_is_no_input() -> None:
     assert found(data(4) + after("Mystery", "odd", "data")) == []
 
