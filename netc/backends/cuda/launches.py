@@ -23,21 +23,24 @@ THREADS = 256
 _HERE = np.zeros((1, 2), np.int32)  # the only tap
 
 
-def product_steps(emission: Emission, product: Product) -> Steps:
-    """A product's launches; none where it has no outputs, or no way is chosen yet."""
+def product_steps(emission: Emission, product: Product, taken: int = 0) -> Steps:
+    """A product's launches; none where it has no outputs, or no way is chosen yet.
+
+    The first ``taken`` elements of the workspace are not the product's own.
+    """
     if product.out.pixels * sum(t.view.c for t in product.targets) == 0:
         return []
     if fits_gemv(emission, product):
         return [_gemv(emission, product)]
     way = emission.choose(emission, product)
-    return [*way_launches(emission, product, way)] if way else []
+    return [*way_launches(emission, product, way, taken)] if way else []
 
 
-def way_launches(emission: Emission, product: Product, way: Way) -> list[Launch]:
+def way_launches(emission: Emission, product: Product, way: Way, taken: int = 0) -> list[Launch]:
     """A product computed in a way."""
     if way.winograd:
         return _winograd(emission, product, way)
-    return [_tiled(emission, product, ending(emission, product.targets), way)]
+    return [_tiled(emission, product, ending(emission, product.targets), way, taken)]
 
 
 def fits_gemv(emission: Emission, product: Product) -> bool:

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-_SHARING = ("test_emulated.py", "test_products.py", "test_random_nets.py", "test_nets.py")
+_SHARING = (
+    "test_emulated.py",
+    "test_products.py",
+    "test_random_nets.py",
+    "test_nets.py",
+    "test_recurrent.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -28,7 +28,7 @@ def emit_inner_product(emission: Emission, node: Node) -> Steps | None:
     params, value = first.stage.params, first.inputs[0]
     shape = emission.graph.shape(value)
     axis = canonical_axis(params.axis, len(shape))
-    x = _rows(emission.view(value), shape, axis)
+    x = flat_rows(emission.view(value), shape, axis)
     if x is None:
         return None
     weight, bias = product_arrays(emission, first)
@@ -36,11 +36,11 @@ def emit_inner_product(emission: Emission, node: Node) -> Steps | None:
     mine, rest = split_stages(emission, node, stages)
     output = node.outputs[0]
     target = _target(emission, output, mine, bias, x.n)
-    product = Product(node.name, x, (target,), lambda: _stored_order(matrix, shape, axis), _HERE)
+    product = Product(node.name, x, (target,), lambda: stored_order(matrix, shape, axis), _HERE)
     return product_steps(emission, product) + run_chain(emission, node, output, rest)
 
 
-def _rows(view: View, shape: Shape, axis: int) -> View | None:
+def flat_rows(view: View, shape: Shape, axis: int) -> View | None:
     """The vectors as pixels of many channels, where each lies in one piece."""
     rows, length = count(shape, 0, axis), count(shape, axis)
     if len(shape) == 2 and axis == 1:
@@ -52,7 +52,7 @@ def _rows(view: View, shape: Shape, axis: int) -> View | None:
     return dense(view.place, rows, 1, 1, length)
 
 
-def _stored_order(matrix: Array, shape: Shape, axis: int) -> Array:
+def stored_order(matrix: Array, shape: Shape, axis: int) -> Array:
     """The matrix with its columns in the order in which the vectors' elements are stored."""
     if len(shape) != 4:
         return np.ascontiguousarray(matrix)

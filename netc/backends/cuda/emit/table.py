@@ -13,6 +13,7 @@ from netc.backends.cuda.emit.inner_product import emit_inner_product
 from netc.backends.cuda.emit.moves import emit_concat, emit_gather, emit_reshape, emit_slice
 from netc.backends.cuda.emit.normalization import emit_lrn, emit_softmax
 from netc.backends.cuda.emit.pooling import emit_pooling
+from netc.backends.cuda.emit.recurrent import emit_recurrent
 from netc.backends.cuda.program import Steps
 from netc.ir.graph import Node
 from netc.ops.fused import NAME as FUSED
@@ -32,10 +33,12 @@ EMITTERS: Mapping[str, Emitter] = {
     "Im2col": emit_gather,
     "InnerProduct": emit_inner_product,
     "LRN": emit_lrn,
+    "LSTM": emit_recurrent,
     "Permute": emit_gather,
     "Pooling": emit_pooling,
     "Reorg": emit_gather,
     "Reshape": emit_reshape,
+    "RNN": emit_recurrent,
     "ShuffleChannel": emit_gather,
     SIBLINGS: emit_siblings,
     "Silence": emit_nothing,
