@@ -17,13 +17,13 @@ from netc.backends.cpu.emit.table import emit
 from netc.backends.cpu.machine import machine
 from netc.backends.cpu.placing import Placement, place_values
 from netc.backends.cpu.program import Context, Program, PythonStep, Step
-from netc.backends.reference import ReferenceExecutable
+from netc.backends.cpu.staged import StagedExecutable
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph
 from netc.ir.types import count
-from netc.ops.catalog import CATALOG
 from netc.passes.base import Applied, run_passes
 from netc.passes.epilogue import stages_of
+from netc.plan.split import split
 from netc.plan.storage import BYTES
 
 
@@ -54,10 +54,15 @@ class CpuBackend:
     def prepare(self, graph: Graph, options: Options) -> Executable:
         """The graph after its passes, planned and made into steps.
 
-        A graph whose sizes depend on what is fed cannot be planned and runs by its definition.
+        What depends on sizes that only a run tells is planned while running.
         """
-        if any(CATALOG[node.op].dynamic for node in graph.nodes):
-            return ReferenceExecutable(graph)
+        planned, rest = split(graph)
+        if rest is None:
+            return self._plan(graph, options)
+        first = self._plan(planned, options) if planned.nodes else None
+        return StagedExecutable(graph, first, rest, lambda late: self.prepare(late, options))
+
+    def _plan(self, graph: Graph, options: Options) -> Executable:
         optimized, applied = run_passes(graph, options.passes)
         placement = place_values(optimized)
         threads = thread_count(options.threads)

@@ -9,31 +9,8 @@ from typing import Any
 from netc.backends import reference
 from netc.backends.base import Executable
 from netc.backends.cuda.device import Device
-from netc.ir.edit import with_nodes
 from netc.ir.graph import Graph
-from netc.ops.catalog import CATALOG
-
-
-def split(graph: Graph) -> tuple[Graph, Graph | None]:
-    """What can be planned, and what cannot: dynamic layers and all that depends on them.
-
-    The first gives, besides outputs of its own, what the second reads.
-    """
-    loose: set[str] = set()  # values whose sizes are not known
-    for node in graph.nodes:
-        if CATALOG[node.op].dynamic or loose.intersection(node.inputs):
-            loose.update(node.outputs)
-    late = [n for n in graph.nodes if CATALOG[n.op].dynamic or loose.intersection(n.inputs)]
-    if not late:
-        return graph, None
-    early = [n for n in graph.nodes if n not in late]
-    made = {value for node in early for value in node.outputs}
-    read = tuple(dict.fromkeys(v for n in late for v in n.inputs if v not in loose))
-    kept = tuple(v for v in graph.outputs if v in made)
-    handed = tuple(v for v in read if v in made)
-    first = graph.replace(outputs=tuple(dict.fromkeys((*kept, *handed))))
-    second = graph.replace(inputs=read, outputs=tuple(v for v in graph.outputs if v in loose))
-    return with_nodes(first, early), with_nodes(second, late)
+from netc.plan.split import split as split
 
 
 @dataclass(frozen=True)

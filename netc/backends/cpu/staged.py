@@ -1,0 +1,127 @@
+"""Nets with layers whose outputs' sizes only a run tells: Proposal, DetectionOutput, Filter.
+
+What comes before them is planned once. They run by their definitions; then what follows is planned
+for the sizes that they gave, which repeat from call to call in most nets.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from netc.backends import reference
+from netc.backends.base import Executable
+from netc.ir.edit import with_nodes
+from netc.ir.graph import Array, Graph, Node
+from netc.ir.types import Shape, count
+from netc.ops.catalog import CATALOG
+from netc.ops.define import ShapeError
+
+_PLANS = 2  # sizes whose plans are kept, least recently used first out
+
+Prepare = Callable[[Graph], Executable]
+
+
+@dataclass
+class StagedExecutable:
+    """A planned part, if there is one, and a part that is planned while running.
+
+    Args:
+        graph: all of it.
+        planned: what depends on no such layer.
+        rest: such layers, and what depends on them.
+        prepare: makes executables of graphs whose sizes are known.
+    """
+
+    graph: Graph
+    planned: Executable | None
+    rest: Graph
+    prepare: Prepare
+    _plans: OrderedDict[tuple[Shape, ...], Executable] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Each output for these inputs, as new arrays."""
+        known = {**feeds, **(self.planned.run(feeds) if self.planned else {})}
+        ready = ready_nodes(self.rest)
+        for node in ready:
+            results = reference.run_node(self.rest, node, [known[v] for v in node.inputs])
+            known.update(zip(node.outputs, results, strict=True))
+        known.update(self._run_later(ready, known))
+        return {name: known[name] for name in self.graph.outputs}
+
+    def _run_later(self, ready: tuple[Node, ...], known: Mapping[str, Array]) -> dict[str, Array]:
+        later = without(self.rest, ready)
+        if not later.nodes:
+            return {}
+        given = {name: known[name] for name in later.inputs}
+        sized = with_shapes(later, {name: array.shape for name, array in given.items()})
+        if sized is None:
+            return reference.run(later, given)
+        return self._plan(sized).run(given)
+
+    def _plan(self, graph: Graph) -> Executable:
+        shapes = tuple(graph.shape(name) for name in graph.inputs)
+        with self._lock:
+            found = self._plans.get(shapes)
+            if found is None:
+                found = self._plans[shapes] = self.prepare(graph)
+                while len(self._plans) > _PLANS:
+                    self._plans.popitem(last=False)
+            self._plans.move_to_end(shapes)
+            return found
+
+    def report(self) -> Mapping[str, Any]:
+        """The planned part's, and the layers that are planned while running."""
+        ready = [node.name for node in ready_nodes(self.rest)]
+        later = [node.name for node in self.rest.nodes if node.name not in ready]
+        plan = self.planned.report() if self.planned else {"backend": "cpu", "steps": 0}
+        return {
+            **plan,
+            "steps": plan["steps"] + len(self.rest.nodes),
+            "reference_steps": [*plan.get("reference_steps", ()), *ready],
+            "late_steps": later,
+        }
+
+
+def ready_nodes(graph: Graph) -> tuple[Node, ...]:
+    """The dynamic layers that depend on no other one."""
+    made = {value for node in graph.nodes for value in node.outputs}
+    return tuple(n for n in graph.nodes if CATALOG[n.op].dynamic and made.isdisjoint(n.inputs))
+
+
+def without(graph: Graph, done: tuple[Node, ...]) -> Graph:
+    """The graph of the other nodes, which reads what these have made."""
+    nodes = [node for node in graph.nodes if node not in done]
+    made = {value for node in nodes for value in node.outputs}
+    read = dict.fromkeys(v for n in nodes for v in n.inputs if v not in made)
+    outputs = tuple(v for v in graph.outputs if v in made)
+    return with_nodes(graph.replace(inputs=tuple(read), outputs=outputs), nodes)
+
+
+def with_shapes(graph: Graph, shapes: Mapping[str, Shape]) -> Graph | None:
+    """The graph for inputs of these shapes; None where it cannot be planned for them.
+
+    Nothing can be planned for sizes of 0, or where a layer would want other parameters.
+    """
+    known = dict(shapes)
+    for node in graph.nodes:
+        inputs = [known[v] for v in node.inputs]
+        if not all(map(count, inputs)) or not _fits(graph, node, inputs):
+            return None
+        known.update(zip(node.outputs, CATALOG[node.op].shape(node.params, inputs), strict=True))
+    values = {name: replace(v, shape=known[name]) for name, v in graph.values.items()}
+    return graph.replace(values=values)
+
+
+def _fits(graph: Graph, node: Node, inputs: list[Shape]) -> bool:
+    op = CATALOG[node.op]
+    try:
+        op.shape(node.params, inputs)
+        wanted = [spec.shape for spec in op.weights(node.params, inputs)]
+    except ShapeError:
+        return False
+    return wanted == [graph.parameters[name].shape for name in node.parameters]
