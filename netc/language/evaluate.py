@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from netc.language.tree import (
     Chain,
     Comprehension,
     Conditional,
+    Declared,
     Expression,
     Index,
     ListOf,
@@ -38,11 +39,13 @@ class Evaluator:
     Attributes:
         steps: taken so far.
         rewrites: how often each blob was written over in place.
+        declared: the file's parameters, whether they have their values yet or not.
     """
 
     def __init__(self) -> None:
         self.steps = 0
         self.rewrites: Counter[Blob] = Counter()
+        self.declared: Mapping[str, Declared] = {}
         self._rules: dict[type, Callable[[Any, Frame], Value]] = {
             Literal: lambda e, frame: e.value,
             Text: self.text,
@@ -128,6 +131,9 @@ class Evaluator:
             help = (f"a layer is made behind an arrow, or by `{name.name}(...)`",)
         elif name.name in FUNCTIONS:
             help = (f"a function is called: `{name.name}(...)`",)
+        elif name.name in self.declared:
+            line = self.declared[name.name].span.line
+            help = (f"it is a parameter from line {line} on: declare it before",)
         message = f"nothing here has the name `{name.name}`"
         return frame.error("unknown-name", message, name.span, *help)
 

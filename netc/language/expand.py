@@ -64,6 +64,7 @@ class Expansion(ModuleUser):
     def __init__(self, net: MessageType, gathered: Gathered, define: Mapping[str, Any]) -> None:
         super().__init__(net, gathered.modules)
         self.gathered = gathered
+        self.declared = gathered.parameters
         self.define = define
         self._handlers: dict[type, Callable[[Any, Frame], None]] = {
             FieldOf: self.field_statement,

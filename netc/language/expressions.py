@@ -6,6 +6,7 @@ from abc import abstractmethod
 
 from netc.diagnostics import Diagnostic, NetcError, Note, Source, Span
 from netc.language.cursor import Cursor
+from netc.language.hints import SIGNS
 from netc.language.tokens import Token, scan
 from netc.language.tree import (
     Argument,
@@ -192,7 +193,8 @@ class ExpressionParser(Cursor):
             return self.list_of()
         if self.is_op("("):
             return self.parentheses()
-        raise self.fault("a value is missing")
+        help = SIGNS.get(token.text) if token.kind == "op" else None
+        raise self.fault("a value is missing", *([help] if help else []))
 
     def word(self) -> Expression:
         """A name, `true`, `false`, or a use."""

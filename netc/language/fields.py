@@ -129,6 +129,9 @@ class FieldMaker(Evaluator):
             message = f"`repeat` takes a number of times, not {kind(count)}"
             help = "or a name and what it goes through: `repeat i in 0..n`"
             raise frame.error("expression", message, statement.over.span, help)
+        if count < 0:
+            message = f"`repeat` takes a number of times, and {count} is less than 0"
+            raise frame.error("expression", message, statement.over.span)
         self._check_room(count, statement, frame)
         return range(count)
 
@@ -178,6 +181,7 @@ class FieldMaker(Evaluator):
     ) -> Scalar | Block | list[Scalar | Block]:
         """A field's value; a list's as a list."""
         if isinstance(value, Scalar):
+            self._check_word(value, known, frame)
             return value._replace(span=frame.place(value.span))
         if isinstance(value, Text):
             return scalar(self.text(value, frame), frame.place(value.span), None)
@@ -186,6 +190,15 @@ class FieldMaker(Evaluator):
             return Block(tuple(self.fields_of(value, inner, frame)), frame.place(value.span))
         assert isinstance(value, FieldList)  # a hole by itself is dealt with where it stands
         return [part for item in value.items for part in self._items(item, known, frame)]
+
+    def _check_word(self, value: Scalar, known: FieldType | None, frame: Frame) -> None:
+        """Refuse the name of a value where its number or string was meant."""
+        if value.kind != "identifier" or not known or known.kind in ("enum", "bool"):
+            return
+        name = str(value.value)
+        if name not in ("true", "false") and frame.find(name) is not None:
+            message = f"`{known.name}` is given the word `{name}`, not its value"
+            raise frame.error("wrong-kind", message, value.span, f"the value is `${{{name}}}`")
 
     def _items(
         self, item: FieldValue, known: FieldType | None, frame: Frame

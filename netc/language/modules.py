@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from netc.diagnostics import NetcError, Note, did_you_mean
 from netc.language.frame import Frame
 from netc.language.layers import LayerMaker
-from netc.language.limits import MAX_USES
+from netc.language.limits import MAX_USES, MODULE_STEPS
 from netc.language.operators import FUNCTIONS, apply, bounds
 from netc.language.parameters import declared_type
 from netc.language.shorts import SHORTS, Short
@@ -48,6 +48,7 @@ class ModuleUser(LayerMaker):
         self.spend(frame, step.span, 1 + len(bottoms) // 8)
         module = self.modules.get(step.name)
         if module:
+            self.spend(frame, step.span, MODULE_STEPS - 1)
             return self._use_module(step, module, bottoms, frame)
         short = SHORTS.get(step.name)
         if short is None and not step.name[0].isupper():

@@ -143,7 +143,8 @@ def item(value: Value, index: Value) -> Value:
         raise MeaningError(f"an index is an int, not {kind(index)}")
     if not -len(value) <= index < len(value):
         count = len(value)
-        raise MeaningError(f"there is no item {index}: the {_bare(value)} has {count}")
+        help = ("the first is item 0",) if index == count else ()
+        raise MeaningError(f"there is no item {index}: the {_bare(value)} has {count}", *help)
     return value[index]
 
 

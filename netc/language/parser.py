@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from netc.diagnostics import Source
+from netc.diagnostics import NetcError, Source
 from netc.language.expressions import ExpressionParser, text_of
+from netc.language.hints import WORDS
 from netc.language.tokens import Token
 from netc.language.tree import (
     Assign,
@@ -86,7 +87,7 @@ class Parser(ExpressionParser):
     def block(self, of: str) -> Body:
         """A block in braces behind a statement's head."""
         if not self.is_op("{"):
-            raise self.fault(f"`{{` is missing behind {of}")
+            raise self.fault(f"`{{` is missing behind {of}", "a block stands in braces: `{ ... }`")
         return self.body()
 
     def statement(self) -> Statement:
@@ -251,6 +252,11 @@ class Parser(ExpressionParser):
     def let(self, first: Token) -> Let:
         """`let name = value`."""
         token = self.name("a name behind `let`")
+        if self.is_op(":"):
+            raise self.fault(
+                f"`=` is missing behind `let {token.text}`",
+                "a `let` has no type; parameters have: `param n: int = 3`",
+            )
         self.expect("=", f"behind `let {token.text}`")
         return Let(Name(token.text, self.token_span(token)), self.value())
 
@@ -273,7 +279,11 @@ class Parser(ExpressionParser):
         """`module name(parameters): inputs -> outputs { ... }`."""
         token = self.name("a name behind `module`")
         parameters = self.parameters() if self.is_op("(") else ()
-        self.expect(":", f"behind `module {token.text}(...)`: its inputs follow")
+        if not self.skip(":"):
+            raise self.fault(
+                f"`:` is missing behind `module {token.text}(...)`",
+                "a module's inputs and outputs follow: `module m(n: int): x -> y { y = ... }`",
+            )
         inputs = () if self.is_op("->") else self.names()
         rest = bool(inputs) and self.skip("...")
         self.expect("->", "between a module's inputs and its outputs")
@@ -323,8 +333,11 @@ class Parser(ExpressionParser):
 
     def condition_block(self) -> Body:
         """What stands behind a condition."""
-        if self.is_word("else"):
-            help = "the condition of a value starts on the value's own line: `a if c else b`"
+        help = {
+            "else": "the condition of a value starts on the value's own line: `a if c else b`",
+            "->": "write `if c { -> relu }`, or behind the layer's own: `-> relu if c`",
+        }.get(self.here.text)
+        if help:
             raise self.fault("`{` is missing behind a condition", help)
         return self.block("a condition")
 
@@ -384,9 +397,20 @@ class Parser(ExpressionParser):
         if isinstance(value, (Chain, Step)):
             return Run(value)
         if isinstance(value, Name):
-            raise self.fault(
-                f"`:` is missing behind `{value.name}`",
-                "a field is `name: value` or `name { ... }`; a chain has an arrow",
-            )
+            raise self.lone_word(first)
+        before = self.tokens[max(self.tokens.index(first) - 1, 0)]
+        if before.kind == "name" and not first.fresh:
+            help = f"values of a use stand in parentheses: `{before.text}({first.text})`"
+            raise self.fault(f"`(` is missing behind `{before.text}`", help, at=first)
         message = "a value alone does nothing"
         raise self.fault(message, "a chain has an arrow: `x -> relu`", at=first)
+
+    def lone_word(self, word: Token) -> NetcError:
+        """A word that starts no statement."""
+        if word.text in WORDS:
+            return self.fault(f"`{word.text}` starts no statement", WORDS[word.text], at=word)
+        if self.here.kind == "end" or self.here.fresh:
+            help = f"`-> {word.text}` goes on with the last chain; a field is `name: value`"
+            return self.fault(f"`{word.text}` alone is no statement", help, at=word)
+        help = "a field is `name: value` or `name { ... }`; a chain has an arrow"
+        return self.fault(f"`:` is missing behind `{word.text}`", help)

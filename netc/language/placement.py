@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from netc.diagnostics import did_you_mean
-from netc.language.shorts import MESSAGES, OF_LAYER
+from netc.language.shorts import MESSAGES, OF_LAYER, SHORTS
 from netc.schema.message import FieldType, MessageType
 
 
@@ -56,6 +56,10 @@ class Placement:
     def help(self, type: str, name: str) -> tuple[str, ...]:
         """Near names of fields that the type does have."""
         known = [field for message in self.messages(type) for field in self._fields(message)]
+        short = [v for s in SHORTS.values() if s.type == type for v in s.values]
+        parts = [v for v in dict.fromkeys(short) if name in v.split("_")]  # kernel, ratio ...
+        if parts:
+            return (f"did you mean `{parts[0]}`?",)
         near = did_you_mean(name, [*known, *OF_LAYER, "in_place"])
         if not near and not known:
             return (f"what `{type}` has of its own stands in a block: `... {{ {name}: ... }}`",)

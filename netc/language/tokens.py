@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError, Source, Span
+from netc.language.hints import SIGNS
 from netc.syntax.limits import MAX_TOKENS
 from netc.syntax.wording import character
 
@@ -86,4 +87,5 @@ def _bad(source: Source, token: Token) -> Diagnostic:
     if text == "$":
         help = ("the value of a parameter is `${NAME}`",)
         return Diagnostic("bad-character", "`$` stands only before `{`", span, help=help)
-    return Diagnostic("bad-character", f"{character(text)} has no meaning here", span)
+    help = (SIGNS[text],) if text in SIGNS else ()
+    return Diagnostic("bad-character", f"{character(text)} has no meaning here", span, help=help)

@@ -17,7 +17,8 @@ CASES: tuple[tuple[str, str, int, int, str], ...] = (
     ("-> ", "syntax", 3, 1, "name of a layer type"),
     ("x = ", "syntax", 3, 1, "a value is missing before the end of the text"),
     ("let a = 1 +\n-> relu", "syntax", 3, 1, "a value is missing before `->`"),
-    ("data", "syntax", 3, 1, "`:` is missing behind `data`"),
+    ("data", "syntax", 2, 1, "`data` alone is no statement"),
+    ("data relu\n-> relu", "syntax", 2, 6, "`:` is missing behind `data`"),
     ("5\nlet a = 1", "syntax", 2, 1, "a value alone"),
     ("len([1])\nlet a = 1", "syntax", 2, 1, "a value alone"),
     ("layer { name \"x\" }\n-> relu", "syntax", 2, 14, "`:` is missing behind `name`"),
@@ -65,6 +66,7 @@ CASES: tuple[tuple[str, str, int, int, str], ...] = (
     ("a, b = data\n-> relu", "expression", 2, 1, "2 names are given, and 1"),
     ("if 1 { -> relu }", "expression", 2, 4, "a condition is true or false, not an int"),
     ("repeat i in 3 { -> relu }", "expression", 2, 13, "goes through a list or a range"),
+    ("repeat 1 - 2 { -> relu }", "expression", 2, 10, "-1 is less than 0"),
     ("repeat true { -> relu }", "expression", 2, 8, "a number of times, not a bool"),
     ("let a = 1 + \"b\"\n-> relu", "expression", 2, 11, "`+` takes no int and string"),
     ("let a = 1 < \"b\"\n-> relu", "expression", 2, 11, "cannot be compared"),
@@ -151,6 +153,48 @@ def test_two_layers_of_one_name_show_both_places() -> None:
     assert found.code == "duplicate-name"
     assert found.notes[0].span and found.notes[0].span.used_at
     assert (found.notes[0].span.used_at.line, found.span and found.span.used_at) != (4, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "help"),
+    [
+        ("def m(n): x -> y { y = x -> conv(n) }", 1, "a module is `module NAME"),
+        ("module m(n) { -> conv(n) }", 13, "`module m(n: int): x -> y { y = ... }`"),
+        ("module m: x -> y { return x -> relu }", 20, "`y = x -> relu`"),
+        ("var n = 3", 1, "`let NAME = value`"),
+        ("let n: int = 3", 6, "`param n: int = 3`"),
+        ('import "blocks.netc"', 1, '`include "file.netc"`'),
+        ("while true { -> relu }", 1, "`repeat n { ... }`"),
+        ("for i in range(3): -> relu", 18, "braces"),
+        ("if true { -> relu } elif false { -> relu }", 21, "`else if`"),
+        ("if true -> relu", 9, "`-> relu if c`"),
+        ("if true && true { -> relu }", 9, "`and`"),
+        ("let n = 1 | 2", 11, "`or`"),
+        ("let n = !true", 9, "`not`"),
+        ("-> conv(1 ? 2 : 3)", 11, "`a if condition else b`"),
+        ("-> relu // comment", 9, "starts with `#`"),
+        ("-> relu;", 8, "without a `;`"),
+        ("-> conv 3", 9, "`conv(3)`"),
+        ("relu\nlet a = 1", 1, "`-> relu` goes on"),
+        ("-> conv(4, kernel: 3)", 12, "`kernel_size`"),
+        ("-> dropout(ratio: 0.5)", 12, "`dropout_ratio`"),
+        ("let w = [1]\n-> conv(w[1])", 9, "the first is item 0"),
+        ("-> conv(n)\nparam n = 3", 9, "a parameter from line 3 on"),
+        ("let n = 3\nlayer { convolution_param { num_output: n } }\n-> relu", 41, "`${n}`"),
+    ],
+)
+def test_words_of_other_languages(text: str, column: int, help: str) -> None:
+    found = fault(INPUT + text)
+    assert found.span and found.span.column == column
+    assert help in found.help[0]
+
+
+def test_a_word_that_a_field_takes_may_be_the_name_of_a_value() -> None:
+    from tests.language.texts import message
+
+    text = INPUT + 'let AVE = 3\nlayer { name: "p" type: "Pooling" bottom: "data" top: "p"\n'
+    text += "  pooling_param { pool: AVE global_pooling: true } }\n-> relu"
+    assert message(text).get("layer")[1].get("pooling_param").get("pool") == "AVE"
 
 
 def test_what_is_near_is_proposed() -> None:
