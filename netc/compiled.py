@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from netc.backends.base import Executable, Options
-from netc.backends.reference import parameter_array
+from netc.backends.reference import ReferenceBackend, parameter_array
 from netc.backends.registry import backend
 from netc.diagnostics import Diagnostic, NetcError, Note, did_you_mean
 from netc.infer import blob_shapes, infer, show
@@ -136,12 +136,19 @@ class CompiledNet:
             if found is None:
                 graph = self._graph_for(shapes)
                 check_blobs(graph)
-                found = self._backend.prepare(graph, self.options)
+                found = self._prepared(graph)
                 self._executables[shapes] = found
                 while len(self._executables) > _PLANS:
                     self._executables.popitem(last=False)
             self._executables.move_to_end(shapes)
             return found
+
+    def _prepared(self, graph: Graph) -> Executable:
+        """An executable for the graph; blobs without elements are no work for compiled kernels."""
+        empty = any(value.shape and count(value.shape) == 0 for value in graph.values.values())
+        if empty and self.backend == "cpu":
+            return ReferenceBackend().prepare(graph, self.options)
+        return self._backend.prepare(graph, self.options)
 
     def report(self) -> dict[str, Any]:
         """What the net is made of and what it takes, as plain values."""

@@ -260,6 +260,8 @@ def shape_fault(shape: Shape) -> str | None:
         return "a negative size"
     if count(shape) > MAX_COUNT:
         return f"{count(shape):,} elements, more than {MAX_COUNT:,}"
+    if max(shape, default=0) > MAX_COUNT:  # beside a size of 0
+        return f"a size of {max(shape):,}, more than {MAX_COUNT:,}"
     return None
 
 

@@ -131,6 +131,38 @@ def test_integers_that_are_exact_are_taken(net: netc.CompiledNet) -> None:
         net(data=np.full((1, 3, 8, 8), 2**24 + 1))
 
 
+def test_a_batch_of_nothing_gives_nothing(net: netc.CompiledNet) -> None:
+    """A detector that has found nothing feeds such batches."""
+    outputs = net(data=np.zeros((0, 3, 8, 8), np.float32))
+    assert {name: array.shape for name, array in outputs.items()} == {
+        name: (0, *shape[1:]) for name, shape in net.outputs.items()
+    }
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("layer", ["Softmax", "MVN", "Pooling"])
+def test_no_work_is_done_for_no_elements(backend: str, layer: str) -> None:
+    """However large the other sizes are, and where there is no largest element or mean."""
+    source = Source(
+        "net",
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 0 '
+        f'dim: 2147483647 dim: 6 }} }} }} layer {{ name: "y" type: "{layer}" bottom: "x" top: "y" '
+        + ("pooling_param { pool: AVE global_pooling: true } }" if layer == "Pooling" else "}"),
+    )
+    net = netc.compile(source, backend=backend)
+    outputs = net(x=np.zeros((2, 0, 2147483647, 6), np.float32))
+    assert outputs["y"].size == 0 and outputs["y"].shape == net.outputs["y"]
+
+
+def test_a_size_is_an_int_even_beside_a_zero() -> None:
+    text = (
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 0 dim: 4294967295 } } '
+        '} layer { name: "y" type: "ReLU" bottom: "x" top: "y" }'
+    )
+    with pytest.raises(NetcError, match=r"blob-too-large.*a size of 4,294,967,295, more than"):
+        netc.compile(Source("net", text))
+
+
 def test_unknown_output_backend_and_phase() -> None:
     with pytest.raises(NetcError, match=r"unknown-output.*`conv2`.*\n.*did you mean `conv1`"):
         netc.compile(TEXT, outputs=("conv2",))

@@ -15,6 +15,8 @@ import numpy as np
 from netc.backends.base import Options
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph, Node
+from netc.ir.types import count
+from netc.ops.array import namespace
 from netc.ops.catalog import CATALOG
 
 
@@ -60,9 +62,14 @@ def run_definition(node: Node, inputs: Sequence[Any], weights: Sequence[Any]) ->
     Raises:
         NetcError: values it cannot take, with its layer.
     """
+    op = CATALOG[node.op]
+    if any(array.size == 0 for array in inputs) and not op.dynamic:
+        shapes = op.shape(node.params, [array.shape for array in inputs])
+        if all(count(shape) == 0 for shape in shapes):  # however large the window, say
+            return [namespace(*inputs).empty(shape, dtype=np.float32) for shape in shapes]
     try:
         with np.errstate(all="ignore"):
-            return CATALOG[node.op].reference(node.params, inputs, weights)
+            return op.reference(node.params, inputs, weights)
     except NetcError as error:
         raise _at_layer(error, node) from None
 

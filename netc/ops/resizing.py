@@ -21,7 +21,7 @@ from netc.ops.axes import need_axes, shown
 from netc.ops.cost import per_output
 from netc.ops.define import POINTWISE, Arity, LayerContext, OpDef, ShapeError, Window
 from netc.ops.fields import bad_value, only
-from netc.ops.numbers import lone, number
+from netc.ops.numbers import LARGEST, lone, number
 from netc.schema.message import Message
 
 _WHOLE = Window(whole=True)
@@ -209,7 +209,7 @@ def _mask_scale(message: Message) -> tuple[int, int]:
 def _scale(message: Message, default: int, least: int) -> int:
     """``scale`` as a whole number; the forks differ in its type and in its default."""
     value = message.get("scale") if message.has("scale") else default
-    if value != int(value) or not least <= value <= 2**31 - 1:
+    if not (least <= value <= LARGEST and value == int(value)):  # a nan is in no range
         raise bad_value(message, "scale", f"must be a whole number of at least {least}")
     return int(value)
 

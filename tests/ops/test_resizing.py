@@ -198,3 +198,9 @@ def test_upsample_spreads_over_its_block() -> None:
     params = params_of(UPSAMPLE, "scale: 3")
     window = UPSAMPLE.window(params, [(1, 1, 2, 2)], [(1, 1, 6, 6)])
     assert window == Window((3, 3), (3, 3), (0, 0), (1, 1), fractional=True)
+
+
+@pytest.mark.parametrize("scale", ["nan", "inf", "2.5"])
+def test_a_scale_is_a_whole_number(scale: str) -> None:
+    with pytest.raises(NetcError, match="out-of-range"):
+        params_of(UPSAMPLE, f"scale: {scale}")

@@ -355,6 +355,12 @@ def test_window_that_overhangs_a_narrow_input(width, kernel):
     check(supported_isas()[-1], {"x": (1, 16, 8, width)}, [conv])
 
 
+def test_response_of_more_neighbours_than_channels():
+    """No memory for channels that are not there."""
+    lrn = layer("LRN", "x", "y", "lrn_param { local_size: 2147483647 alpha: 1e9 }")
+    check(supported_isas()[-1], {"x": (1, 5, 2, 3)}, [lrn])
+
+
 def test_definition_of_scalars():
     """A layer without a kernel of its own is given a scalar as one, not as a vector of one."""
     layers = [

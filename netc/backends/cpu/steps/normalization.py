@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netc.backends.cpu import jit
 from netc.backends.cpu.layouts import LrnArgs, SoftmaxArgs
@@ -25,9 +25,11 @@ class Response:
 def lrn_across_step(name: str, x: View, y: View, response: Response) -> Step:
     """x / (k + alpha / size * sum of squares over neighbouring channels) ** beta."""
     power = _POWERS.get(float(response.beta), "any")
-    kernel = jit.spec("normalization", "across", power=power, size=response.size)
-    args = _lrn_args(x, y, response, response.alpha / response.size, response.k)
-    scratch = 4 * (2 * response.size + x.c + 32)
+    factor = response.alpha / response.size
+    seen = replace(response, size=min(response.size, 2 * x.c - 1))  # there are no more channels
+    kernel = jit.spec("normalization", "across", power=power, size=seen.size)
+    args = _lrn_args(x, y, seen, factor, seen.k)
+    scratch = 4 * (2 * seen.size + x.c + 32)
     return Step(name, kernel, args, x.pixels, scratch, grain=8)
 
 
