@@ -49,12 +49,18 @@ class ConvArgs(NamedTuple):
     stride_x: Any
     taps: Any
     offsets: Any
+    distances: Any
+    least_y: Any
+    most_y: Any
+    least_x: Any
+    most_x: Any
     channels: Any
     zeros: Any
     panels: Any
     tiles_per_unit: Any
     panels_per_unit: Any
     panel_major: Any
+    block: Any
     out_image: Any
     out_row: Any
     out_step: Any
@@ -306,3 +312,86 @@ class WinogradArgs(NamedTuple):
     panels: Any
     first: Any
     second: Any
+
+
+class MomentArgs(NamedTuple):
+    """Mean and deviation of each channel over the pixels of each group; ``eps`` is a float."""
+
+    input: Any
+    ld: Any
+    pixels: Any
+    channels: Any
+    mean: Any
+    deviation: Any
+    eps: Any
+
+
+class LengthArgs(NamedTuple):
+    """Pixels divided by their Euclidean length; ``eps`` is a float."""
+
+    input: Any
+    ld: Any
+    output: Any
+    output_ld: Any
+    channels: Any
+    factors: Any
+    eps: Any
+
+
+class ResizeArgs(NamedTuple):
+    """Bilinear resizing; for rows and columns the lower neighbours (int64) and shares of upper."""
+
+    input: Any
+    ld: Any
+    height: Any
+    width: Any
+    bottom: Any
+    right: Any
+    channels: Any
+    output: Any
+    output_ld: Any
+    out_height: Any
+    out_width: Any
+    rows: Any
+    row_shares: Any
+    columns: Any
+    column_shares: Any
+
+
+class UnpoolArgs(NamedTuple):
+    """Elements put where a mask says in planes of ``places`` elements; rest is zero."""
+
+    input: Any
+    ld: Any
+    mask: Any
+    mask_ld: Any
+    pixels: Any
+    channels: Any
+    output: Any
+    output_ld: Any
+    places: Any
+
+
+class RegionArgs(NamedTuple):
+    """Pooling over regions; ``bins`` has a row of floats for each, see kernels.regions."""
+
+    input: Any
+    ld: Any
+    height: Any
+    width: Any
+    bins: Any
+    pooled_y: Any
+    pooled_x: Any
+    channels: Any
+    output: Any
+    output_ld: Any
+
+
+class GreatestArgs(NamedTuple):
+    """Which channel of each pixel is the greatest."""
+
+    input: Any
+    ld: Any
+    channels: Any
+    output: Any
+    output_ld: Any

@@ -7,7 +7,7 @@ import pytest
 
 from netc.backends.cpu.machine import machine, supported_isas
 from netc.backends.cpu.program import Context, Program
-from netc.backends.cpu.steps.blocking import Blocking
+from netc.backends.cpu.steps.blocking import Blocking, choose_blocking
 from netc.backends.cpu.steps.conv import Geometry, conv_step
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
 from netc.backends.cpu.views import Arena, View
@@ -155,3 +155,22 @@ def test_results_do_not_depend_on_the_number_of_threads(threads):
     for _ in range(20):
         many, _ = run_conv(x, w, g, threads=threads)
         assert (one == many).all()
+
+
+@pytest.mark.parametrize("isa", supported_isas())
+@pytest.mark.parametrize("shape, outputs, g", CASES)
+def test_sums_in_blocks_are_the_same_to_the_last_bit(shape, outputs, g, isa):
+    x, w = random_case(shape, outputs, g)
+    bias = np.linspace(-1, 1, outputs, dtype=np.float32)
+    whole, _ = run_conv(x, w, g, isa, bias=bias, blocking=Blocking(4, 2, 3, 1, True))
+    for block in (1, 7, 64):
+        cut = Blocking(4, 2, 3, 1, True, block)
+        for threads in (1, 2):
+            got, _ = run_conv(x, w, g, isa, threads, bias, blocking=cut)
+            np.testing.assert_array_equal(got, whole)
+
+
+def test_long_sums_of_few_pixels_run_in_blocks(target):
+    assert choose_blocking(49, [512], 16384, target).block > 0
+    assert choose_blocking(196, [512], 16384, target).block == 0
+    assert choose_blocking(49, [512], 64, target).block == 0

@@ -33,19 +33,35 @@ _PANEL = 8 * len(PanelArgs._fields)
 def _locate(a: Any, first: int, rows: int, indices: int, pointers: int) -> None:
     """Write the output index of each pixel of a tile and its input addresses for each tap."""
     image = a.out_height * a.out_width
+    n = first // image
+    y = (first - n * image) // a.out_width
+    x = first - n * image - y * a.out_width
     for i in range(rows):
-        pixel = min(first + i, a.pixels - 1)
-        n = pixel // image
-        y = (pixel - n * image) // a.out_width
-        x = pixel - n * image - y * a.out_width
         set_int(indices, i, n * a.out_image + y * a.out_row + x * a.out_step)
-        base = a.input + n * a.height * a.width * a.ld
-        for t in range(a.taps):
-            v = y * a.stride_y + int_at(a.offsets, 2 * t)
-            u = x * a.stride_x + int_at(a.offsets, 2 * t + 1)
-            inside = (0 <= v) & (v < a.height) & (0 <= u) & (u < a.width)
-            place = base + (v * a.width + u) * a.ld
-            set_int(pointers, t * rows + i, place if inside else a.zeros)
+        top, left = y * a.stride_y, x * a.stride_x
+        base = a.input + ((n * a.height + top) * a.width + left) * a.ld
+        across = (left + a.least_x >= 0) & (left + a.most_x < a.width)
+        if (top + a.least_y >= 0) & (top + a.most_y < a.height) & across:
+            for t in range(a.taps):
+                set_int(pointers, t * rows + i, base + int_at(a.distances, t))
+        else:
+            _locate_border(a, top, left, base, rows, pointers + 8 * i)
+        if first + i + 1 < a.pixels:
+            x += 1
+            if x == a.out_width:
+                x, y = 0, y + 1
+                if y == a.out_height:
+                    y, n = 0, n + 1
+
+
+@njit(inline="always")
+def _locate_border(a: Any, top: int, left: int, base: int, rows: int, pointers: int) -> None:
+    """Write a pixel's input addresses; those outside the input are the zeros'."""
+    for t in range(a.taps):
+        v, u = top + int_at(a.offsets, 2 * t), left + int_at(a.offsets, 2 * t + 1)
+        inside = (0 <= v) & (v < a.height) & (0 <= u) & (u < a.width)
+        place = base + int_at(a.distances, t)
+        set_int(pointers, t * rows, place if inside else a.zeros)
 
 
 @njit(inline="always")
@@ -54,6 +70,11 @@ def _locate_pointwise(a: Any, first: int, rows: int, indices: int, pointers: int
         pixel = min(first + i, a.pixels - 1)
         set_int(indices, i, pixel)
         set_int(pointers, i, a.input + pixel * a.ld)
+
+
+def locator(pointwise: bool) -> Any:
+    """The function (args, first, rows, indices, pointers) that finds a tile's pixels."""
+    return _locate_pointwise if pointwise else _locate
 
 
 def convolve(
@@ -68,7 +89,7 @@ def convolve(
     multiply = micro.multiply(tile, UNROLL, _LINES)
     multiply_one = micro.multiply(tile, 1)
     finish = micro.finish(tile, activation, residual)
-    locate = _locate_pointwise if pointwise else _locate
+    locate = locator(pointwise)
     lane_bytes = 4 * tile.channels
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:

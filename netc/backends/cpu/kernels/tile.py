@@ -21,6 +21,7 @@ from netc.backends.cpu.kernels.simd import (
     Vector,
     emit_fma,
     emit_load,
+    emit_order,
     emit_prefetch,
     emit_splat,
     emit_store,
@@ -64,12 +65,13 @@ def zeros(tile: Tile) -> Any:
     return function("zeros", 0, tile.sums, emit)
 
 
-def multiply(tile: Tile, unroll: int, lines: int = 0) -> Any:
+def multiply(tile: Tile, unroll: int, lines: int = 0, ordered: bool = False) -> Any:
     """A Numba function (sums, pointers, offset, weights, ahead) -> sums, over ``unroll`` channels.
 
     ``pointers`` is the address of the tile's rows' int64 addresses; the inputs stand ``offset``
     bytes after each; ``weights`` is the address of unroll * tile.channels floats. ``lines`` cache
-    lines from the address ``ahead`` on are asked for meanwhile.
+    lines from the address ``ahead`` on are asked for meanwhile. ``ordered``: no channel's loads
+    come before the channel's turn.
     """
 
     def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
@@ -79,6 +81,8 @@ def multiply(tile: Tile, unroll: int, lines: int = 0) -> Any:
         sums = [b.extract_value(packed, i) for i in range(tile.rows * tile.columns)]
         rows = [b.add(b.load(pointer(b, pointers, 8 * i, I64)), offset) for i in range(tile.rows)]
         for k in range(unroll):
+            if k and ordered:
+                emit_order(b)
             _multiply_channel(b, tile, sums, rows, weights, k)
         return _packed(b, packed, sums)
 
@@ -150,3 +154,20 @@ def spill(tile: Tile) -> Any:
             emit_store(b, b.extract_value(values[0], i), values[1], 4 * tile.width * i)
 
     return function("spill", 2, lambda *rest: types.none, emit)
+
+
+def reload(tile: Tile) -> Any:
+    """A Numba function (address) -> sums, as :func:`spill` has stored them."""
+
+    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+        packed = ir.Constant(ir.ArrayType(vector(tile.width), tile.rows * tile.columns), None)
+        size = 4 * tile.width
+        loaded = (
+            emit_load(b, values[0], size * i, vector(tile.width))
+            for i in range(tile.rows * tile.columns)
+        )
+        for i, value in enumerate(loaded):
+            packed = b.insert_value(packed, value, i)
+        return packed
+
+    return function("reload", 1, lambda address: tile.sums(), emit)

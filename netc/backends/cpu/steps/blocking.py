@@ -33,6 +33,7 @@ TILES: dict[str, tuple[tuple[int, int, float], ...]] = {
     "plain": ((6, 2, 1.0), (4, 2, 0.9), (8, 1, 0.8)),
 }
 _OVERHEAD = 6.0  # work outside of the sums, in channels' worth of multiply-adds per tile
+_FEW = 12  # tiles whose sums fit into the first cache beside a block of weights
 _UNIT = 400_000  # multiply-adds in a unit of work, about: 4 to 8 microseconds
 
 
@@ -46,6 +47,7 @@ class Blocking:
         tiles: tiles in a unit of work.
         panels: panels in a unit of work.
         panel_major: units that share panels follow each other, else those that share pixels.
+        block: terms of the sums that all tiles of a unit take before the next ones; 0: all.
     """
 
     rows: int
@@ -53,6 +55,7 @@ class Blocking:
     tiles: int
     panels: int
     panel_major: bool
+    block: int = 0
 
 
 def choose_blocking(
@@ -61,7 +64,8 @@ def choose_blocking(
     """A cut whose tile wastes little and whose units find their weights in the second cache.
 
     Panels come first where all weights do not fit there, and where they are larger than an input
-    that does: then each panel is fetched while the one before it is used.
+    that does: then each panel is fetched while the one before it is used. A panel that fills the
+    second cache by itself runs in blocks over all tiles, where those are few.
 
     Args:
         pixels: of the output, of all images.
@@ -72,12 +76,16 @@ def choose_blocking(
     """
     rows, columns = choose_tile(pixels, outputs, depth, target)
     lanes, half = columns * target.width, target.l2 // 2
+    tiles = math.ceil(pixels / rows)
+    if tiles <= _FEW and 4 * depth * lanes > target.l2 // 8:
+        block = max(16, target.l1 // 3 // (4 * lanes))
+        return Blocking(rows, columns, tiles, 1, True, block)
     panels = sum(math.ceil(o / lanes) for o in outputs)
     weights = 4 * depth * lanes * panels
     panel_major = panels > 1 and (weights > half or half >= source < weights)
     together = 1 if panel_major else panels
     unit = max(1, _UNIT // (rows * lanes * depth * together))
-    return Blocking(rows, columns, min(unit, math.ceil(pixels / rows)), together, panel_major)
+    return Blocking(rows, columns, min(unit, tiles), together, panel_major)
 
 
 def choose_tile(

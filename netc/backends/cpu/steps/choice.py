@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ Array = NDArray[np.float32]
 PRODUCT, DEPTHWISE, WINOGRAD_2, WINOGRAD_4 = "product", "depthwise", "winograd2", "winograd4"
 _SIZES = {WINOGRAD_2: 2, WINOGRAD_4: 4}
 _STREAM = 4.0  # bytes a cycle from beyond the second cache, measured in nets
-_WORTH = 1 << 24  # multiply-adds: what takes fewer is done in no time, and more accurately, as sums
+_WORTH = 1 << 23  # multiply-adds: what takes fewer is done in no time, and more accurately, as sums
 _GAIN = 0.93  # Winograd must take at most this share of the time, for it is less accurate
 
 #: (outputs, taps) of a tile -> cycles for a vector of input and of output channels.
@@ -95,8 +95,37 @@ def convolution_steps(
         return [depthwise_step(name, x, y, weights, geometry, epilogue)]
     if algorithm == PRODUCT:
         return [conv_step(name, x, outputs, weights, geometry, target, epilogue)]
-    size = _SIZES[algorithm]
-    return winograd_steps(name, x, outputs, weights, geometry, target, epilogue, size)
+    return [
+        step
+        for group in range(geometry.groups)
+        for step in winograd_steps(
+            name,
+            x.channels(*_share(group, x.c, geometry)),
+            outputs if geometry.groups == 1 else [y.channels(*_share(group, y.c, geometry))],
+            weights[slice(*_share(group, len(weights), geometry))],
+            replace(geometry, groups=1),
+            target,
+            epilogue if geometry.groups == 1 else _part(epilogue, _share(group, y.c, geometry)),
+            _SIZES[algorithm],
+        )
+    ]
+
+
+def _share(group: int, channels: int, geometry: Geometry) -> tuple[int, int]:
+    """The first channel of a group and the one after its last."""
+    size = channels // geometry.groups
+    return group * size, (group + 1) * size
+
+
+def _part(epilogue: Epilogue, channels: tuple[int, int]) -> Epilogue:
+    """What is done to some of the channels."""
+    activation, here = epilogue.activation, slice(*channels)
+    slopes = None if activation.slopes is None else activation.slopes[here]
+    return Epilogue(
+        None if epilogue.bias is None else epilogue.bias[here],
+        epilogue.residual.channels(*channels) if epilogue.residual else None,
+        replace(activation, slopes=slopes),
+    )
 
 
 def choose_algorithm(shape: ConvShape, target: Machine, exact: bool = False) -> str:
@@ -104,7 +133,9 @@ def choose_algorithm(shape: ConvShape, target: Machine, exact: bool = False) -> 
     geometry = shape.geometry
     if geometry.groups > 1 and (geometry.groups,) == (shape.inputs,) == shape.outputs:
         return DEPTHWISE
-    if exact or not can_winograd(geometry) or multiply_adds(shape) < _WORTH:
+    alone = replace(geometry, groups=1)
+    whole = geometry.groups == 1 or len(shape.outputs) == 1
+    if exact or not whole or not can_winograd(alone) or multiply_adds(shape) < _WORTH:
         return PRODUCT
     costs = {name: winograd_cycles(shape, size, target) for name, size in _SIZES.items()}
     best = min(costs, key=costs.__getitem__)
@@ -128,15 +159,16 @@ def product_cycles(shape: ConvShape, target: Machine) -> float:
 
 def winograd_cycles(shape: ConvShape, size: int, target: Machine) -> float:
     """Estimated cycles of Winograd's algorithm with tiles of ``size`` squared outputs."""
-    taps = shape.geometry.kernel[0]
+    taps, groups = shape.geometry.kernel[0], shape.geometry.groups
+    inputs, outputs = shape.inputs // groups, [o // groups for o in shape.outputs]
     rows, columns = math.ceil(shape.height / size), math.ceil(shape.width / size)
     tiles = Tiling(size, taps, rows, columns, shape.images)
     forward, back = _TRANSFORMS[size, taps]
-    vectors = [math.ceil(c / target.width) for c in (shape.inputs, sum(shape.outputs))]
+    vectors = [math.ceil(c / target.width) for c in (inputs, sum(outputs))]
     changes = tiles.tiles * (_TILE + vectors[0] * forward + vectors[1] * back)
-    sums = tiles.planes * tile_cost(tiles.tiles, shape.outputs, shape.inputs, target) / 2
-    weights = 4.0 * tiles.planes * shape.inputs * sum(shape.outputs)
-    return changes + _overlapped(sums, weights)
+    sums = tiles.planes * tile_cost(tiles.tiles, outputs, inputs, target) / 2
+    weights = 4.0 * tiles.planes * inputs * sum(outputs)
+    return groups * (changes + _overlapped(sums, weights))
 
 
 def _overlapped(sums: float, weights: float) -> float:

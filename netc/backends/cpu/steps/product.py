@@ -83,14 +83,21 @@ def product_step(
         _kernel(product, epilogue, cut),
         (*_header(x, y, product, epilogue, cut, len(rows)), *chain.from_iterable(rows)),
         units=math.ceil(tiles / cut.tiles) * math.ceil(len(rows) / cut.panels),
-        scratch=8 * cut.rows * (len(product.offsets) + 1),
+        scratch=_scratch(cut, lanes, len(product.offsets)),
     )
+
+
+def _scratch(cut: Blocking, lanes: int, taps: int) -> int:
+    """Bytes for indices and addresses of a tile; with blocks, for those and sums of all tiles."""
+    places = 8 * cut.rows * (taps + 1)
+    return cut.tiles * (places + 4 * cut.rows * lanes) if cut.block else places
 
 
 def _header(
     x: View, y: View, product: Product, epilogue: Epilogue, cut: Blocking, panels: int
 ) -> ConvArgs:
     image, row, step = product.spacing or (y.h * y.w, y.w, 1)
+    vertical, horizontal = product.offsets.T
     return ConvArgs(
         input=x.place,
         ld=4 * x.ld,
@@ -103,12 +110,18 @@ def _header(
         stride_x=product.stride[1],
         taps=len(product.offsets),
         offsets=product.offsets,
+        distances=np.ascontiguousarray(4 * x.ld * (vertical * x.w + horizontal)),
+        least_y=int(vertical.min(initial=0)),
+        most_y=int(vertical.max(initial=0)),
+        least_x=int(horizontal.min(initial=0)),
+        most_x=int(horizontal.max(initial=0)),
         channels=product.weights.shape[1],
         zeros=aligned_zeros((x.c * product.run,)),
         panels=panels,
         tiles_per_unit=cut.tiles,
         panels_per_unit=cut.panels,
         panel_major=int(cut.panel_major),
+        block=cut.block,
         out_image=image,
         out_row=row,
         out_step=step,
@@ -119,7 +132,7 @@ def _header(
 
 def _kernel(product: Product, epilogue: Epilogue, cut: Blocking) -> jit.KernelSpec:
     return jit.spec(
-        "conv",
+        "deep" if cut.block else "conv",
         "convolve",
         rows=cut.rows,
         columns=cut.columns,

@@ -1,0 +1,112 @@
+"""Convolution as a matrix product whose sums are long: weights are read in blocks that stay.
+
+A panel's weights that outgrow the first cache come from the second again for every tile of pixels,
+and from beyond it where they outgrow that too. Here the sums of all of a unit's tiles wait in
+scratch memory while a block of the panel's weights, a quarter of the first cache, runs over all of
+them; meanwhile the next block is fetched. Each sum takes its terms in the same order as in
+:mod:`netc.backends.cpu.kernels.conv`, so results are the same to the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+from netc.backends.cpu.kernels import tile as micro
+from netc.backends.cpu.kernels.conv import locator
+from netc.backends.cpu.kernels.simd import as_float, record
+from netc.backends.cpu.layouts import ConvArgs, PanelArgs
+from netc.backends.cpu.machine import Machine
+
+UNROLL = 4
+_LINES = 2  # asked for while UNROLL channels are done
+_HEADER = 8 * len(ConvArgs._fields)
+_PANEL = 8 * len(PanelArgs._fields)
+
+
+def convolve(
+    machine: Machine, rows: int, columns: int, activation: str, residual: bool, pointwise: bool
+) -> Callable[[int, int, int, int], None]:
+    """The kernel for a tile of ``rows`` pixels by ``columns`` vectors; units are panel-major.
+
+    Scratch memory holds every tile's sums, then every tile's indices and addresses.
+    """
+    tile = micro.Tile(rows, columns, machine.width)
+    zeros, spill, reload = micro.zeros(tile), micro.spill(tile), micro.reload(tile)
+    finish = micro.finish(tile, activation, residual)
+    locate = locator(pointwise)
+    block = _block(tile)
+    lane_bytes, sum_bytes = 4 * tile.channels, 4 * rows * tile.channels
+
+    def kernel(args: int, begin: int, end: int, scratch: int) -> None:
+        a = record(ConvArgs, args)
+        first, second = as_float(a.first), as_float(a.second)
+        tiles = (a.pixels + rows - 1) // rows
+        tile_units = (tiles + a.tiles_per_unit - 1) // a.tiles_per_unit
+        places, place_bytes = scratch + a.tiles_per_unit * sum_bytes, 8 * rows * (a.taps + 1)
+        depth = a.taps * a.channels
+        for unit in range(begin, end):
+            panel = record(PanelArgs, args + _HEADER + unit // tile_units * _PANEL)
+            start = unit % tile_units * a.tiles_per_unit
+            count = min(a.tiles_per_unit, tiles - start)
+            for t in range(count):
+                place = places + t * place_bytes
+                locate(a, (start + t) * rows, rows, place, place + 8 * rows)
+                spill(zeros(), scratch + t * sum_bytes)
+            for k in range(0, depth, a.block):
+                size = min(a.block, depth - k)
+                weights = panel.weights + k * lane_bytes
+                part = size * lane_bytes // count
+                step = min(64 * _LINES, (UNROLL * lane_bytes + count - 1) // count)
+                for t in range(count):
+                    ahead = weights + size * lane_bytes + t * part
+                    pointers = places + t * place_bytes + 8 * rows
+                    sums = reload(scratch + t * sum_bytes)
+                    source = panel.input_offset
+                    sums = block(sums, a, pointers, source, weights, k, size, ahead, step)
+                    spill(sums, scratch + t * sum_bytes)
+            for t in range(count):
+                sums = reload(scratch + t * sum_bytes)
+                place = places + t * place_bytes
+                finish(sums, a.pixels - (start + t) * rows, place, panel, first, second)
+
+    return kernel
+
+
+def _block(tile: micro.Tile) -> Callable[..., Any]:
+    """A function that adds ``size`` terms, from the ``k``-th on, to a tile's sums."""
+    multiply, multiply_one = micro.multiply(tile, UNROLL, _LINES, True), micro.multiply(tile, 1)
+    row_bytes, lane_bytes = 8 * tile.rows, 4 * tile.channels
+
+    @njit(inline="always")
+    def block(
+        sums: Any,
+        a: Any,
+        pointers: int,
+        source: int,
+        weights: int,
+        k: int,
+        size: int,
+        ahead: int,
+        step: int,
+    ) -> Any:
+        end = k + size
+        while k < end:
+            tap = k // a.channels
+            c = k - tap * a.channels
+            stop = min(a.channels, c + end - k)
+            k += stop - c
+            row = pointers + tap * row_bytes
+            main = c + (stop - c) // UNROLL * UNROLL
+            for i in range(c, main, UNROLL):
+                sums = multiply(sums, row, source + 4 * i, weights, ahead)
+                weights += UNROLL * lane_bytes
+                ahead += step
+            for i in range(main, stop):
+                sums = multiply_one(sums, row, source + 4 * i, weights, weights)
+                weights += lane_bytes
+        return sums
+
+    return block
