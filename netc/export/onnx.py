@@ -122,8 +122,10 @@ def _pads(axes: Sequence[Axis]) -> list[int]:
 
 def _convolution(writer: Writer, node: Node) -> None:
     axes = convolution_axes(node.params, writer.graph.shape(node.inputs[0]))
-    if node.params.axis != 1 or len(node.inputs) != 1:
-        raise _refuse(node, "its channels are not axis 1, or it has several bottoms")
+    if node.params.axis != 1 or len(node.inputs) != 1 or not axes:
+        raise _refuse(
+            node, "its channels are not axis 1 or the last axis, or it has several bottoms"
+        )
     writer.add(
         "Conv",
         [node.inputs[0], *writer.weights(node)],
@@ -145,6 +147,8 @@ def _pooling(writer: Writer, node: Node) -> None:
         "strides": [axis.stride for axis in axes],
         "pads": pads,
     }
+    if any(end >= axis.kernel for axis, end in zip(axes, pads[len(axes) :], strict=True)):
+        raise _refuse(node, "a window lies beyond its input")
     if params.method == "MAX" and len(node.outputs) == 1:
         writer.add("MaxPool", node.inputs, node.outputs, **common)
         return

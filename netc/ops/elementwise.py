@@ -30,7 +30,10 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class EltwiseParams:
-    """``operation`` is PROD, SUM or MAX; ``coeff`` has one factor a bottom, or none."""
+    """``operation`` is PROD, SUM or MAX; a SUM's ``coeff`` has one factor a bottom, or none.
+
+    Caffe takes a ``coeff`` for MAX too, and does not look at it.
+    """
 
     operation: str = "SUM"
     coeff: tuple[float, ...] = ()
@@ -54,7 +57,7 @@ def _parse_eltwise(layer: Message, context: LayerContext) -> EltwiseParams:
             f"`coeff` has {len(coeff)} values for {context.bottoms} bottoms",
             "give one for each bottom, in order",
         )
-    return EltwiseParams(operation, coeff)
+    return EltwiseParams(operation, coeff if operation == "SUM" else ())
 
 
 def _check_bottoms(layer: Message, operation: str, context: LayerContext) -> None:
@@ -113,7 +116,7 @@ _COMBINE = {"PROD": _product, "SUM": _sum, "MAX": _maximum}
 
 
 def _eltwise_cost(params: EltwiseParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
-    multiplied = sum(factor != 1 for factor in params.coeff) if params.operation == "SUM" else 0
+    multiplied = sum(factor != 1 for factor in params.coeff)
     return Cost(operations=(len(inputs) - 1 + multiplied) * count(outputs[0]))
 
 

@@ -233,3 +233,9 @@ def test_one_bottom_is_mostly_one_forgotten(text: str) -> None:
     found = complaint(ELTWISE, text_of(ELTWISE, text))
     assert found.code == "bottom-count"
     assert found.message == "Eltwise takes at least 2 bottoms, and there are 1"
+
+
+def test_max_does_not_look_at_its_coefficients() -> None:
+    inputs = [random_array(3, 2, seed=i) for i in range(2)]
+    y = forward(ELTWISE, "operation: MAX coeff: -1 coeff: 2", inputs)
+    np.testing.assert_array_equal(y, np.maximum(*inputs))
