@@ -148,8 +148,8 @@ def middle(emission: Emission, product: Product, outputs: int) -> Product:
 def transformed(weights: Array, channels: int, outputs: int) -> Array:
     """(O, 9 * channels) as taps first -> (values * O, channels): G g GT of each filter."""
     g = np.array(matrices(outputs, 3).filter)
-    filters = weights.reshape(len(weights), 3, 3, channels).astype(np.float64)
-    moved = np.einsum("ev,ovuc,fu->efoc", g, filters, g, optimize=True)
+    taps = weights.reshape(len(weights), 9, channels).transpose(1, 0, 2).astype(np.float64)
+    moved = np.kron(g, g) @ taps.reshape(9, -1)
     return np.ascontiguousarray(moved.reshape(-1, channels), np.float32)
 
 

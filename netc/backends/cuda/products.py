@@ -108,7 +108,8 @@ def product_key(product: Product, item: int) -> str:
 
 def padded(matrix: Array, item: int) -> Array:
     """A matrix with columns of zeros, so that each row begins at a multiple of 16 bytes."""
-    return np.pad(matrix, ((0, 0), (0, -matrix.shape[1] % (16 // item))))
+    missing = -matrix.shape[1] % (16 // item)
+    return np.pad(matrix, ((0, 0), (0, missing))) if missing else matrix
 
 
 def vector(product: Product, item: int) -> int:

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
-_SHARING = (
-    "test_emulated.py",
-    "test_products.py",
-    "test_random_nets.py",
-    "test_nets.py",
-    "test_recurrent.py",
-)
+_SHARING = {
+    "test_backend.py": "emulated",
+    "test_emulated.py": "emulated",
+    "test_nvrtc.py": "nvrtc",
+    "test_products.py": "products",
+    "test_recurrent.py": "products",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if Path(item.path).parent == Path(__file__).parent and item.path.name in _SHARING:
-            item.add_marker(pytest.mark.xdist_group("emulated"))
+        group = _SHARING.get(item.path.name)
+        if Path(item.path).parent == Path(__file__).parent and group:
+            item.add_marker(pytest.mark.xdist_group(group))

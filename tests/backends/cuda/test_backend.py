@@ -12,12 +12,13 @@ import pytest
 
 import netc
 from netc.backends import reference
+from netc.backends.cuda import tuner
 from netc.backends.cuda.backend import CudaBackend, CudaExecutable
 from netc.backends.cuda.mixed import MixedExecutable
 from netc.diagnostics import NetcError, Source
 from netc.ir.graph import Graph
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice, Memory
-from tests.backends.cuda.golden_kernels import graph_of, options
+from tests.backends.cuda.golden_kernels import build_golden, graph_of, options
 from tests.test_golden import CASES
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
@@ -114,6 +115,7 @@ def test_ways_are_measured_once_and_remembered(
     device = EmulatedDevice()
     CudaBackend(device).prepare(graph, options())  # compiles into the cache that is there
     monkeypatch.setenv("NETC_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(tuner, "_TRIED", 3)  # every way is run in test_products
     feeds = feeds_of(graph)
     got = CudaBackend(device).prepare(graph, options(tune=True)).run(feeds)
     assert_close(got, reference.run(graph, feeds))
@@ -143,6 +145,7 @@ def test_a_spoilt_memory_of_ways_is_measured_anew(
     "name", [c["case"] for c in CASES if c["case"].startswith(("Graph__", "Pooling", "Concat"))]
 )
 def test_precisions_on_whole_graphs(name: str, precision: str) -> None:
+    build_golden(precision)
     graph = golden_graph(name)
     feeds = feeds_of(graph)
     executable = CudaBackend(EmulatedDevice(1)).prepare(graph, options(precision=precision))

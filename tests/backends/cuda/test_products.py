@@ -13,11 +13,12 @@ from netc.backends import reference
 from netc.backends.cuda import backend as backend_module
 from netc.backends.cuda.backend import CudaBackend
 from netc.backends.cuda.launches import fits_winograd, guessed
+from netc.backends.cuda.source import Kernel
 from netc.backends.cuda.tiles import MATRIX, PLAIN, Tile, Way
 from netc.diagnostics import Source
 from netc.ir.graph import Graph
-from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice
-from tests.backends.cuda.golden_kernels import options
+from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice, build
+from tests.backends.cuda.golden_kernels import kernels_of, options
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
 
@@ -121,10 +122,15 @@ def test_ways(name: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> Non
     found = WAYS[precision]
     if name != "residual":  # the others are about what is gathered, not about tiles
         found = [found[0], found[-1]]
-    for number, (tile, splits) in enumerate(found):
-        way = Way(tile, splits)
+    ways = [Way(tile, splits) for tile, splits in found]
+    graph, kernels = NETS[name](), set[Kernel]()
+    for way in ways:
         monkeypatch.setattr(backend_module, "guessed", always(way))
-        check(NETS[name](), precision, order=number % 3)
+        kernels |= kernels_of([graph], options(precision=precision))
+    build(kernels)  # together, which takes less time than each by itself
+    for number, way in enumerate(ways):
+        monkeypatch.setattr(backend_module, "guessed", always(way))
+        check(graph, precision, order=number % 3)
 
 
 @pytest.mark.parametrize("outputs", (2, 4))

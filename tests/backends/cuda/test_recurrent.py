@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ from netc.backends.cuda.backend import CudaBackend
 from netc.backends.cuda.tiles import PLAIN, Way
 from netc.diagnostics import Source
 from netc.ir.graph import Graph
-from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice
-from tests.backends.cuda.golden_kernels import options
+from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice, build
+from tests.backends.cuda.golden_kernels import kernels_of, options
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
 
@@ -67,9 +68,15 @@ NETS = {
 }
 
 
+@cache
+def build_all(precision: str) -> None:
+    build(kernels_of((make() for make in NETS.values()), options(precision=precision)))
+
+
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("precision", TOLERANCE)
 def test_recurrent(name: str, precision: str) -> None:
+    build_all(precision)
     graph = NETS[name]()
     feeds, device = feeds_of(graph), EmulatedDevice(1)
     executable = CudaBackend(device).prepare(graph, options(precision=precision))

@@ -149,6 +149,7 @@ class EmulatedDevice:
         return 1e-4 * (self.measured * 37 % 11 + 1)
 
 
+_CACHE = cache_dir()  # before any test has another one
 _TURN = threading.Lock()
 _FUNCTIONS: dict[Kernel, Any] = {}
 
@@ -171,7 +172,7 @@ def _function(kernel: Kernel) -> Any:
 
 @cache
 def _folder() -> Path:
-    return cache_dir() or Path(tempfile.mkdtemp())
+    return _CACHE or Path(tempfile.mkdtemp())
 
 
 def _compiled(text: str) -> Path:
