@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ import numpy as np
 import netc
 from benchmarks.machine import describe
 from benchmarks.seeded import seeded_inputs, seeded_weights
+from netc.backends.cuda.devices import current_device
+from netc.diagnostics import NetcError
 from netc.export.onnx import to_onnx
 from netc.ir.graph import Graph
 from netc.passes.base import run_passes
@@ -41,6 +44,10 @@ TOLERANCE = {"float32": 1e-3, "tf32": 2e-2, "fp16": 5e-2}
 
 def main(args: argparse.Namespace, find: Callable[[str, Path], Path]) -> None:
     """Measure every net, batch and precision, and print a table."""
+    try:
+        current_device()
+    except NetcError as error:
+        sys.exit(str(error))
     about = machine()
     print(" ".join(f"{k}={v}" for k, v in about.items()))
     print(f"{'net':14} {'batch':>5} {'precision':>9}  netc ms  (peers ms)  netc / best peer")
