@@ -71,7 +71,7 @@ def run_definition(node: Node, inputs: Sequence[Any], weights: Sequence[Any]) ->
         with np.errstate(all="ignore"):
             return op.reference(node.params, inputs, weights)
     except NetcError as error:
-        raise _at_layer(error, node) from None
+        raise at_layer(error, node) from None
 
 
 def parameter_array(graph: Graph, name: str) -> Array:
@@ -85,7 +85,8 @@ def parameter_array(graph: Graph, name: str) -> Array:
     return parameter.array
 
 
-def _at_layer(error: NetcError, node: Node) -> NetcError:
+def at_layer(error: NetcError, node: Node) -> NetcError:
+    """The error with the layer's name and place."""
     return NetcError(
         Diagnostic(
             d.code,

@@ -248,7 +248,7 @@ def _bn(params: BNParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequ
         return _running(params, inputs[0], weights)
 
 
-_BATCHWISE_EPS = 1e-9  # bn_layer.cpp of alexgkendall/caffe-segnet
+BATCHWISE_EPS = 1e-9  # bn_layer.cpp of alexgkendall/caffe-segnet
 
 
 def _batchwise(params: BatchwiseBNParams, x: Any, weights: Sequence[Any]) -> Sequence[Any]:
@@ -259,7 +259,7 @@ def _batchwise(params: BatchwiseBNParams, x: Any, weights: Sequence[Any]) -> Seq
         return (scale * x + shift,)
     mean = x.mean(axis=(0, 2, 3))
     variance = (x * x).mean(axis=(0, 2, 3)) - mean * mean
-    y = scale * normalized(x, mean, variance, _BATCHWISE_EPS) + shift
+    y = scale * normalized(x, mean, variance, BATCHWISE_EPS) + shift
     statistics = (mean.reshape(1, -1, 1, 1), variance.reshape(1, -1, 1, 1))
     return (y, *statistics[: params.tops - 1])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -95,18 +95,39 @@ def _within(edge: Any, limit: int) -> Any:
     return np.nan_to_num(np.clip(edge, 0, limit)).astype(np.int64)
 
 
+class Bins(NamedTuple):
+    """The image of each region, and first and last+1 row and column of each of its bins."""
+
+    images: Any
+    rows: tuple[Any, Any]
+    columns: tuple[Any, Any]
+
+
+@np.errstate(all="ignore")
+def roi_bins(params: ROIPoolingParams, shape: Shape, rows: Any) -> Bins:
+    """Where ROIPooling looks, of a blob of this shape.
+
+    Raises:
+        NetcError: region-out-of-range.
+    """
+    regions = rows.reshape(-1, 5)
+    images = _images_of(regions, shape[0])
+    corners = _rounded(regions[:, 1:] * _float32(params.spatial_scale))
+    sizes = np.maximum(corners[:, 2:] - corners[:, :2] + 1, 1)
+    high = _offset_bins(corners[:, 1], sizes[:, 1], params.pooled_h, shape[2])
+    wide = _offset_bins(corners[:, 0], sizes[:, 0], params.pooled_w, shape[3])
+    return Bins(images, high, wide)
+
+
 @np.errstate(all="ignore")
 def _roi_pooling(
     params: ROIPoolingParams, inputs: Sequence[Any], weights: Sequence[Any]
 ) -> tuple[Any, ...]:
-    data, regions = inputs[0], inputs[1].reshape(-1, 5)
-    images = _images_of(regions, data.shape[0])
-    corners = _rounded(regions[:, 1:] * _float32(params.spatial_scale))
-    sizes = np.maximum(corners[:, 2:] - corners[:, :2] + 1, 1)
-    rows = _offset_bins(corners[:, 1], sizes[:, 1], params.pooled_h, data.shape[2])
-    columns = _offset_bins(corners[:, 0], sizes[:, 0], params.pooled_w, data.shape[3])
-    shape = (len(regions), data.shape[1], params.pooled_h, params.pooled_w)
+    data = inputs[0]
+    images, rows, columns = roi_bins(params, data.shape, inputs[1])
+    shape = (len(images), data.shape[1], params.pooled_h, params.pooled_w)
     output = np.zeros(shape, dtype=np.float32)
+    data = np.fmax(data, np.finfo(np.float32).min)  # where Caffe's search begins, passing over nan
     for at, image in enumerate(images):
         across = _greatest(data[image], columns[0][at], columns[1][at], 2)
         output[at] = _greatest(across, rows[0][at], rows[1][at], 1)
@@ -176,16 +197,27 @@ def _psroi_shape(params: PSROIPoolingParams, inputs: Sequence[Shape]) -> tuple[S
 
 
 @np.errstate(all="ignore")
+def psroi_bins(params: PSROIPoolingParams, shape: Shape, rows: Any) -> Bins:
+    """Where PSROIPooling looks, of a blob of this shape.
+
+    Raises:
+        NetcError: region-out-of-range.
+    """
+    regions, scale = rows.reshape(-1, 5), _float32(params.spatial_scale)
+    images = _images_of(regions, shape[0])
+    start = _rounded(regions[:, 1:3]) * scale
+    size = np.maximum((_rounded(regions[:, 3:]) + 1) * scale - start, _float32(0.1))
+    high = _bins(start[:, 1], size[:, 1], params.group_size, shape[2])
+    wide = _bins(start[:, 0], size[:, 0], params.group_size, shape[3])
+    return Bins(images, high, wide)
+
+
+@np.errstate(all="ignore")
 def _psroi_pooling(
     params: PSROIPoolingParams, inputs: Sequence[Any], weights: Sequence[Any]
 ) -> tuple[Any, ...]:
-    data, regions = inputs[0], inputs[1].reshape(-1, 5)
-    group, scale = params.group_size, _float32(params.spatial_scale)
-    images = _images_of(regions, data.shape[0])
-    start = _rounded(regions[:, 1:3]) * scale
-    size = np.maximum((_rounded(regions[:, 3:]) + 1) * scale - start, _float32(0.1))
-    x0, x1 = _bins(start[:, 0], size[:, 0], group, data.shape[3])
-    y0, y1 = _bins(start[:, 1], size[:, 1], group, data.shape[2])
+    data, group = inputs[0], params.group_size
+    images, (y0, y1), (x0, x1) = psroi_bins(params, data.shape, inputs[1])
     sums = _range_sums(data, params.output_dim, group, images, (y0, y1, x0, x1))
     area = ((y1 - y0)[:, :, None] * (x1 - x0)[:, None, :])[:, None]
     empty = ((y1 <= y0)[:, :, None] | (x1 <= x0)[:, None, :])[:, None]

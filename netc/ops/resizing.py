@@ -113,13 +113,25 @@ def _interp(params: InterpParams, inputs: Sequence[Any], weights: Sequence[Any])
         return (_between(_between(x, out[1], 3), out[0], 2),)
 
 
+def neighbours(seen: int, made: int, xp: Any = np) -> tuple[Any, Any]:
+    """The lower one of the two elements that each new one lies between, and the upper's share.
+
+    Args:
+        seen: elements along an axis.
+        made: how many there are to be.
+        xp: the array library.
+    """
+    ratio = np.float32(seen - 1) / np.float32(made - 1) if made > 1 else np.float32(0)
+    place = xp.arange(made, dtype=np.float32) * ratio
+    low = xp.minimum(place.astype(np.int64), seen - 1)
+    return low, place - low.astype(np.float32)
+
+
 def _between(x: Any, size: int, axis: int) -> Any:
     """Resize one axis: each element between its two neighbours, the corners kept in place."""
     xp, last = namespace(x), x.shape[axis] - 1
-    ratio = np.float32(last) / np.float32(size - 1) if size > 1 else np.float32(0)
-    place = xp.arange(size, dtype=np.float32) * ratio
-    low = xp.minimum(place.astype(np.int64), last)
-    share = (place - low.astype(np.float32)).reshape((-1,) + (1,) * (x.ndim - axis - 1))
+    low, share = neighbours(last + 1, size, xp)
+    share = share.reshape((-1,) + (1,) * (x.ndim - axis - 1))
     high = xp.minimum(low + 1, last)
     return (1 - share) * xp.take(x, low, axis=axis) + share * xp.take(x, high, axis=axis)
 

@@ -10,8 +10,10 @@ from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.ops.catalog import CATALOG
 from netc.ops.convolution import convolution_axes
+from netc.ops.fork_normalization import BatchwiseBNParams, RunningBNParams
 from netc.ops.fused import NAME as FUSED
 from netc.ops.fused import Bound, bind_stages
+from netc.ops.normalization import BatchNormParams, MVNParams
 from netc.passes.epilogue import ACTIVATIONS, EPILOGUES, PRODUCTS, chain_of
 from netc.plan.storage import BYTES, Rules
 
@@ -70,7 +72,7 @@ def in_place(graph: Graph, node: Node) -> tuple[str, ...]:
 
 
 def _reads_first(node: Node) -> bool:
-    return node.op == "Softmax" or (node.op == "LRN" and node.params.across)
+    return node.op in ("Softmax", "Normalize", "MVN") or (node.op == "LRN" and node.params.across)
 
 
 def _joins(first: Bound, bound: Bound) -> bool:
@@ -91,16 +93,44 @@ def _same_shape(graph: Graph, node: Node, value: str) -> bool:
 
 def scratch(graph: Graph, node: Node) -> int:
     """Bytes for an image with its padding, for a bottleneck between two convolutions of a chain,
-    or for a value in Caffe's order on its way to a product or to another shape.
+    for a value in Caffe's order on its way to a product or to another shape, or for statistics or
+    regions' bins.
     """
     if (image := padded_image(graph, node)) is not None:
         return BYTES * count(image)
     if (channels := bottleneck_channels(node)) is not None:
         shape = graph.shape(node.inputs[0])
         return BYTES * shape[0] * channels * count(shape, 2)
+    if (floats := special_scratch(graph, node)) is not None:
+        return BYTES * floats
     if needs_planes(graph, node) or (node.op in ("Reshape", "Flatten") and _turns(graph, node)):
         return BYTES * count(graph.shape(node.inputs[0]))
     return 0
+
+
+def special_scratch(graph: Graph, node: Node) -> int | None:
+    """Floats for means and deviations of channels or for the bins of regions; None elsewhere."""
+    if takes_moments(graph, node):
+        n, _, _, channels = pixel_shape(graph.shape(node.inputs[0]))
+        return 2 * n * channels
+    if node.op in ("ROIPooling", "PSROIPooling"):
+        regions, _, high, wide = graph.shape(node.outputs[0])
+        return regions * (1 + 2 * high + 2 * wide)
+    return None
+
+
+def takes_moments(graph: Graph, node: Node) -> bool:
+    """Whether a node normalises channels by their own mean and deviation."""
+    shape, params = graph.shape(node.inputs[0]) if node.inputs else (), node.params
+    if not has_channels(shape) or len(node.outputs) != 1:
+        return False
+    if isinstance(params, MVNParams):
+        return not params.across_channels
+    if isinstance(params, BatchNormParams):
+        return not params.use_global_stats
+    if isinstance(params, BatchwiseBNParams):
+        return not params.inference
+    return isinstance(params, RunningBNParams) and not params.stored
 
 
 def padded_image(graph: Graph, node: Node) -> tuple[int, int, int, int] | None:

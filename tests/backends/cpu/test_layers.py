@@ -11,7 +11,7 @@ import netc
 from netc.backends import reference
 from netc.backends.cpu import backend
 from netc.backends.cpu.machine import machine, supported_isas
-from netc.diagnostics import Source
+from netc.diagnostics import NetcError, Source
 from tests.backends.cpu.arena import close
 
 ISAS = st.sampled_from(supported_isas())
@@ -368,3 +368,160 @@ def test_definition_of_scalars():
         layer("Scale", "r r", "y", "scale_param { axis: 1 }"),
     ]
     check(supported_isas()[-1], {"x": (2, 3)}, layers, compiled=False)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    isa=ISAS,
+    data=st.data(),
+    variance=st.booleans(),
+    kind=st.sampled_from(["MVN", "BatchNorm", "BN", "BN running"]),
+)
+def test_layers_that_take_their_own_statistics(isa, data, variance, kind):
+    n, c, h, w = images(data.draw)
+    shape = (n, c, h + 4, w + 4)  # of few elements the deviation is what rounding leaves
+    params = {
+        "MVN": f"mvn_param {{ normalize_variance: {str(variance).lower()} eps: 0.01 }}",
+        "BatchNorm": "batch_norm_param { use_global_stats: false eps: 0.1 }",
+        "BN": "bn_param { scale_filler { } }",
+        "BN running": "bn_param { slope_filler { } frozen: true }",
+    }[kind]
+    layers = [
+        layer("TanH", "x", "t"),
+        layer(kind.split()[0], "t", "y", params),
+        layer("ReLU", "y", "z"),
+    ]
+    check(isa, {"x": shape}, layers)
+
+
+def test_statistics_of_many_pixels(target):
+    layers = [layer("MVN", "x", "y"), layer("BatchNorm", "x", "z", BATCH)]
+    check(target.isa, {"x": (2, 19, 130, 97)}, layers, low=1.0, high=3.0)
+
+
+BATCH = "batch_norm_param { use_global_stats: false }"
+
+
+@settings(max_examples=15, deadline=None)
+@given(isa=ISAS, data=st.data(), shared=st.booleans(), axes=st.sampled_from([2, 4]))
+def test_normalize(isa, data, shared, axes):
+    shape = images(data.draw)[:axes]
+    flags = f"across_spatial: {str(axes == 2).lower()} channel_shared: {str(shared).lower()}"
+    check(isa, {"x": shape}, [layer("Normalize", "x", "y", f"norm_param {{ {flags} }}")])
+
+
+@settings(max_examples=15, deadline=None)
+@given(isa=ISAS, data=st.data(), value=st.booleans(), axes=st.sampled_from([2, 4]))
+def test_greatest_channel(isa, data, value, axes):
+    shape = images(data.draw)[:axes]
+    params = f"argmax_param {{ axis: 1 out_max_val: {str(value).lower()} }}"
+    step = layer("Threshold", "x", "t")  # many equal ones
+    check(isa, {"x": shape}, [step, layer("ArgMax", "t", "y", params)])
+    check(isa, {"x": shape}, [layer("ArgMax", "x", "y", params)])
+
+
+@settings(max_examples=25, deadline=None)
+@given(isa=ISAS, data=st.data(), crop=st.integers(0, 2))
+def test_interp(isa, data, crop):
+    n, c, h, w = images(data.draw)
+    shape = (n, c, h + crop + 1, w + crop + 1)
+    size = data.draw(
+        st.sampled_from(
+            [
+                f"height: {data.draw(SIZES)} width: {data.draw(st.integers(1, 30))}",
+                f"height: {h} width: {w}",
+                f"zoom_factor: {data.draw(st.integers(1, 4))}",
+                f"shrink_factor: {data.draw(st.integers(1, 3))}",
+            ]
+        )
+    )
+    params = f"interp_param {{ {size} pad_beg: {-crop} pad_end: -1 }}"
+    check(isa, {"x": shape}, [layer("Interp", "x", "y", params)])
+
+
+@settings(max_examples=10, deadline=None)
+@given(isa=ISAS, data=st.data(), factor=st.integers(1, 4))
+def test_repeated_elements(isa, data, factor):
+    params = f"upsample_param {{ scale: {factor} }}"
+    check(isa, {"x": images(data.draw)}, [layer("Upsample", "x", "y", params)])
+
+
+UNPOOL = "upsample_param { scale: 2 }"
+
+
+@settings(max_examples=15, deadline=None)
+@given(isa=ISAS, data=st.data(), kernel=st.integers(2, 3))
+def test_elements_back_where_pooling_found_them(isa, data, kernel):
+    n, c, h, w = images(data.draw)
+    shape = (n, c, 2 * h, 2 * w)
+    pool = f"pooling_param {{ kernel_size: {kernel} stride: 2 }}"  # 3: windows that overlap
+    layers = [
+        layer("Pooling", "x", "p mask", pool.replace("3", "3 pad: 1 round_mode: FLOOR")),
+        layer("TanH", "p", "t"),
+        layer("Upsample", "t mask", "y", UNPOOL),
+    ]
+    check(isa, {"x": shape}, layers, compiled=False)
+
+
+@pytest.mark.parametrize("wrong", [-1.0, 16.0, np.nan])
+def test_a_mask_of_another_size(wrong):
+    shapes = {"x": (1, 3, 2, 2), "mask": (1, 3, 2, 2)}
+    source = Source("net", text_of(shapes, [layer("Upsample", "x mask", "y", UNPOOL)]))
+    mask = np.zeros((1, 3, 2, 2), np.float32)
+    mask[0, 1, 1, 0] = wrong
+    for name in ("cpu", "reference"):
+        with pytest.raises(NetcError, match=r"index-out-of-range.*l_y"):
+            netc.compile(source, backend=name)(x=mask, mask=mask)
+
+
+REGIONS = {
+    "ROIPooling": "roi_pooling_param {{ pooled_h: {0} pooled_w: {1} spatial_scale: 0.5 }}",
+    "PSROIPooling": "psroi_pooling_param {{ output_dim: {1} group_size: {0} spatial_scale: 0.5 }}",
+}
+
+
+@settings(max_examples=25, deadline=None)
+@given(isa=ISAS, data=st.data(), kind=st.sampled_from(sorted(REGIONS)), seed=st.integers(0, 9))
+def test_pooling_over_regions(isa, data, kind, seed):
+    n, c, h, w = images(data.draw)
+    first, second = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 4))
+    c = second * first**2 if kind == "PSROIPooling" else c
+    count = data.draw(st.integers(1, 7))
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, c, h, w)).astype(np.float32)
+    rows = rng.uniform(-4, 22, (count, 5)).astype(np.float32)  # some outside, some turned around
+    rows[:, 0] = rng.integers(0, n, count)
+    layers = [
+        layer("TanH", "x", "t"),
+        layer(kind, "t rois", "y", REGIONS[kind].format(first, second)),
+        layer("ReLU", "y", "z"),
+    ]
+    source = Source("net", text_of({"x": x.shape, "rois": rows.shape}, layers))
+    want = netc.compile(source, backend="reference")(x=x, rois=rows)["z"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend, "machine", lambda: machine(isa))
+        for threads in (1, 2):
+            net = netc.compile(source, threads=threads)
+            close(net(x=x, rois=rows)["z"], want)
+    rows[-1, 0] = n
+    with pytest.raises(NetcError, match=r"l_y.*region is of image"):
+        net(x=x, rois=rows)
+
+
+def test_regions_pass_over_what_is_no_number(target):
+    """roi_pooling_layer.cpp compares with -FLT_MAX first."""
+    x = np.full((1, 2, 4, 4), np.nan, np.float32)
+    x[0, 0, 0, 0], x[0, 1] = 3, -np.inf
+    source = Source(
+        "net",
+        text_of(
+            {"x": x.shape, "rois": (1, 5)},
+            [layer("ROIPooling", "x rois", "y", REGIONS["ROIPooling"].format(2, 2))],
+        ),
+    )
+    rois = np.float32([[0, 0, 0, 6, 6]])
+    lowest = np.finfo(np.float32).min
+    for name in ("cpu", "reference"):
+        y = netc.compile(source, backend=name)(x=x, rois=rois)["y"]
+        np.testing.assert_array_equal(y[0, 0], [[3, lowest], [lowest, lowest]])
+        np.testing.assert_array_equal(y[0, 1], lowest)

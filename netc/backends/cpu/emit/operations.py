@@ -38,6 +38,7 @@ from netc.ir.types import Shape, count
 from netc.ops.arithmetic import BaseParams, PowerParams
 from netc.ops.axes import aligned, axis_in
 from netc.ops.elementwise import EltwiseParams, OperandParams
+from netc.ops.fork_normalization import BatchwiseBNParams, BNParams
 from netc.ops.fused import Bound
 from netc.ops.normalization import BatchNormParams, stored_statistics
 
@@ -154,6 +155,23 @@ def _batch_norm(link: Link) -> Operations | None:
     return [*centred, scale(_single(factor * own[0])), bias(_single(own[1]))]
 
 
+def _bn(link: Link) -> Operations | None:
+    params: BNParams = link.params
+    if not has_channels(link.shape):
+        return None
+    vectors = [array.reshape(-1).astype(np.float64) for array in link.arrays]
+    if isinstance(params, BatchwiseBNParams):
+        if not params.inference:
+            return None
+        return [scale(_single(vectors[0])), bias(_single(vectors[1]))]
+    if not params.stored:
+        return None
+    slope, term, mean, variance = vectors
+    with np.errstate(all="ignore"):
+        factor = 1 / np.sqrt(variance + params.eps)
+    return [bias(_single(-mean)), scale(_single(factor * slope)), bias(_single(term))]
+
+
 def _statistics(arrays: list[Array]) -> list[Any]:
     precise = [a.astype(np.float64) for a in arrays]
     return [*stored_statistics(*precise[:3]), *precise[3:]]
@@ -218,6 +236,7 @@ def _per_channel(params: OperandParams, array: Array, shape: Shape) -> Array | N
 
 _RULES: Mapping[str, Rule] = {
     "AbsVal": lambda link: [ABSOLUTE],
+    "BN": _bn,
     "BNLL": lambda link: [SOFTPLUS],
     "BatchNorm": _batch_norm,
     "Bias": _bias,

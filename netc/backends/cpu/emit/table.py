@@ -26,6 +26,9 @@ from netc.backends.cpu.emit.products import (
     emit_deconvolution,
     emit_siblings,
 )
+from netc.backends.cpu.emit.regions import emit_psroi_pooling, emit_roi_pooling
+from netc.backends.cpu.emit.resizing import emit_interp, emit_upsample
+from netc.backends.cpu.emit.statistics import emit_argmax, emit_normalization, emit_normalize
 from netc.ir.graph import Node
 from netc.ops.fused import NAME as FUSED
 from netc.ops.siblings import NAME as SIBLINGS
@@ -34,7 +37,10 @@ from netc.passes.epilogue import EPILOGUES
 # By the first stage's op for a fused chain.
 EMITTERS: Mapping[str, Emitter] = {
     **dict.fromkeys(sorted(EPILOGUES), emit_elementwise),
+    "ArgMax": emit_argmax,
     "Axpy": emit_axpy,
+    "BatchNorm": emit_normalization,
+    "BN": emit_normalization,
     "Concat": emit_concat,
     "Convolution": emit_convolution,
     "Crop": emit_crop,
@@ -42,10 +48,15 @@ EMITTERS: Mapping[str, Emitter] = {
     "Dropout": emit_identity,
     "Flatten": emit_reshape,
     "InnerProduct": emit_inner_product,
+    "Interp": emit_interp,
     "LRN": emit_lrn,
+    "MVN": emit_normalization,
+    "Normalize": emit_normalize,
     "Permute": emit_permute,
     "Pooling": emit_pooling,
+    "PSROIPooling": emit_psroi_pooling,
     "Reshape": emit_reshape,
+    "ROIPooling": emit_roi_pooling,
     "ShuffleChannel": emit_shuffle,
     SIBLINGS: emit_siblings,
     "Silence": emit_nothing,
@@ -53,6 +64,7 @@ EMITTERS: Mapping[str, Emitter] = {
     "Softmax": emit_softmax,
     "Split": emit_copy,
     "Tile": emit_tile,
+    "Upsample": emit_upsample,
 }
 
 
