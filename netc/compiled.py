@@ -75,7 +75,7 @@ class CompiledNet:
     @property
     def inputs(self) -> dict[str, Shape]:
         """Input blob -> the shape it was compiled for."""
-        return {name: self.graph.shape(name) for name in self.graph.inputs}
+        return {blob: self.graph.shape(name) for blob, name in self.graph.input_blobs.items()}
 
     @property
     def outputs(self) -> dict[str, Shape]:
@@ -126,7 +126,7 @@ class CompiledNet:
 
     def _no_mapping(self, feeds: Any) -> NetcError:
         message = f"arrays are given by the inputs' names, not as a `{type(feeds).__name__}`"
-        help = tuple(f"write net({name}=array)" for name in list(self.graph.inputs)[:1])
+        help = tuple(f"write net({name}=array)" for name in list(self.inputs)[:1])
         return NetcError(Diagnostic("bad-argument", message, help=help))
 
     def executable(self, shapes: tuple[Shape, ...]) -> Executable:
@@ -185,15 +185,17 @@ class CompiledNet:
         name, given, wanted = next(
             (n, g, w) for n, g, w in zip(self.graph.inputs, shapes, own, strict=True) if g != w
         )
+        value = self.graph.values[name]
         return Diagnostic(
             "input-shape",
-            f"input `{name}` is {show(given)}, and the net takes {show(wanted)}",
-            self.graph.values[name].span,
+            f"input `{value.blob}` is {show(given)}, and the net takes {show(wanted)}",
+            value.span,
             notes=(Note(first.message, first.span), *first.notes),
         )
 
     def _checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        known = self.graph.inputs
+        known = self.graph.input_blobs
+        given = {self._blob(name): array for name, array in given.items()}
         listed = ", ".join(f"`{n}`" for n in known) or "none"
         faults = [
             Diagnostic(
@@ -207,20 +209,24 @@ class CompiledNet:
         faults += [
             Diagnostic(
                 "missing-input",
-                f"input `{name}` is not given; it is {show(self.graph.shape(name))}",
-                self.graph.values[name].span,
+                f"input `{name}` is not given; it is {show(self.graph.shape(value))}",
+                self.graph.values[value].span,
             )
-            for name in known
+            for name, value in known.items()
             if name not in given
         ]
         if faults:
             raise NetcError(faults)
-        return {name: self._as_array(name, given[name]) for name in known}
+        return {value: self._as_array(name, given[name]) for name, value in known.items()}
+
+    def _blob(self, name: str) -> str:
+        """An input's blob, for its blob or the value's name; other names as they are."""
+        return self.graph.values[name].blob if name in self.graph.inputs else name
 
     def _as_array(self, name: str, value: Any) -> Any:
         try:
             array = self._as_given(value)
-        except ValueError as error:
+        except (ValueError, TypeError, RuntimeError, BufferError) as error:  # of whatever library
             message = f"input `{name}` is no array: {str(error)[:200]}"
             raise NetcError(Diagnostic("input-dtype", message)) from None
         if array.dtype == np.float32:
@@ -233,7 +239,7 @@ class CompiledNet:
                 Diagnostic(
                     "input-dtype",
                     f"input `{name}` is {array.dtype}, and the net takes float32",
-                    self.graph.values[name].span,
+                    self.graph.values[self.graph.input_blobs[name]].span,
                     help=("convert it: array.astype(np.float32)",),
                 )
             )

@@ -6,7 +6,7 @@ import os
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import numpy as np
@@ -136,8 +136,9 @@ class CupyDevice:
             self._fork(streams, calls, turns)
             return _Start(streams[0].end_capture())
         except refused:
-            if streams[0].is_capturing():
-                streams[0].end_capture()
+            with suppress(*refused):  # what cannot be recorded ends in an error, too
+                if streams[0].is_capturing():
+                    streams[0].end_capture()
             return None
 
     def _fork(self, streams: Sequence[Any], calls: Sequence[Call], turns: Sequence[Turn]) -> None:
