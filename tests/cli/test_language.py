@@ -123,3 +123,8 @@ def test_the_networks_that_come_with_netc_expand(capsys: pytest.CaptureFixture[s
     assert len(nets) >= 5
     for path in nets:
         assert "layer {" in out(capsys, "expand", str(path))
+
+
+def test_the_networks_that_come_with_netc_are_formatted() -> None:
+    nets = sorted(prototxt_dir().rglob("*.netc"))
+    assert main(["fmt", "--check", *map(str, nets)]) == 0
