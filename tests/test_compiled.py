@@ -131,6 +131,34 @@ def test_integers_that_are_exact_are_taken(net: netc.CompiledNet) -> None:
         net(data=np.full((1, 3, 8, 8), 2**24 + 1))
 
 
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_an_input_that_is_rewritten_in_place_keeps_its_name(backend: str) -> None:
+    """People feed `data`, whatever the first layers make of it."""
+    text = (
+        'layer { name: "in" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 } } }'
+        'layer { name: "p" type: "Power" bottom: "data" top: "data" power_param { scale: 3 } }'
+        'layer { name: "q" type: "Power" bottom: "data" top: "y" power_param { shift: 1 } }'
+    )
+    net = netc.compile(Source("net", text), backend=backend)
+    assert net.inputs == {"data": (1, 2)}
+    x = np.ones((1, 2), np.float32)
+    np.testing.assert_array_equal(net(data=x)["y"], [[4, 4]])
+    np.testing.assert_array_equal(net({"data@in": x})["y"], [[4, 4]])
+    with pytest.raises(NetcError, match=r"missing-input.*`data` is not given"):
+        net({})
+    with pytest.raises(NetcError, match=r"input-shape.*`data` is 1x2x3"):
+        net(data=np.ones((1, 2, 3), np.float32))
+
+
+def test_the_text_tells_a_label_where_the_caller_tells_the_data() -> None:
+    text = (
+        'layer { name: "d" type: "Data" top: "data" top: "label" data_param { batch_size: 4 } }'
+        'layer { name: "r" type: "ReLU" bottom: "data" top: "a" }'
+    )
+    net = netc.compile(Source("net", text), inputs={"data": (4, 3, 2, 2)}, backend="reference")
+    assert net.inputs == {"data": (4, 3, 2, 2), "label": (4,)}
+
+
 def test_a_batch_of_nothing_gives_nothing(net: netc.CompiledNet) -> None:
     """A detector that has found nothing feeds such batches."""
     outputs = net(data=np.zeros((0, 3, 8, 8), np.float32))
@@ -176,3 +204,12 @@ def test_the_report_has_three_numbers_of_memory() -> None:
     report = netc.compile(DIGITS / "deploy.prototxt", threads=1).report()
     assert report["arena_bytes"] >= report["arena_floor_bytes"] > 0
     assert report["weights_bytes"] == 4 * (160 + 4640 + 8256 + 650)
+
+
+def test_an_array_of_another_library_that_refuses_says_why() -> None:
+    class Tensor:
+        def __array__(self, *args: Any, **options: Any) -> Any:
+            raise RuntimeError("it requires grad")
+
+    with pytest.raises(NetcError, match="input-dtype.*`data` is no array: it requires grad"):
+        netc.compile(TEXT, backend="reference")(data=Tensor())
