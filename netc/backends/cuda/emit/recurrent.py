@@ -84,7 +84,8 @@ def _memory(emission: Emission, steps: int, streams: int, hidden: int, gates: in
     for rows, columns in sizes:
         views.append(dense(Workspace(end), rows, 1, 1, columns))
         end += -(-rows * columns // 128) * 128
-    return _Memory(*views, end)
+    driven, fixed, cell, states = views
+    return _Memory(driven, fixed, cell, states, end)
 
 
 def _product(
