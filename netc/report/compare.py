@@ -76,11 +76,28 @@ def _entries(profile: Profile) -> dict[str, Entry]:
 
 
 def _fields(layer: Layer) -> Mapping[str, Any]:
-    """What a layer's text says of it, defaults left out."""
+    """What a layer's text says of it, defaults left out, also those that are written."""
     if layer.node is None:
         return {}
-    plain = json.loads(dump_params(layer.node.params))
-    return {name: value for name, value in (plain or {}).items() if name}
+    return _plainly(json.loads(dump_params(layer.node.params)) or {})
+
+
+_DEFAULTS = {"stride": [1], "pad": [0], "dilation": [1]}
+
+
+def _plainly(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields without their types, and however windows were written, as one number for all axes."""
+    found = {}
+    for name, value in fields.items():
+        inner = isinstance(value, dict) and name == "window"
+        told = {name: value} if not inner else _plainly(value)
+        found.update({n: _for_all_axes(v) for n, v in told.items()})
+    return {n: v for n, v in found.items() if n not in ("", "planar") and _DEFAULTS.get(n) != v}
+
+
+def _for_all_axes(value: Any) -> Any:
+    alike = isinstance(value, list) and len(value) == 2 and value[0] == value[1]
+    return value[:1] if alike else value
 
 
 def _unbatched(shape: Shape | None, batch: int | None) -> Shape | None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from netc.data import prototxt_dir
 from netc.report.compare import Comparison, compare, table, to_json, totals
 from netc.report.table import plain
 from tests.analysis.profiles import conv, data, layer, profile_of
@@ -106,3 +107,14 @@ def test_json() -> None:
     assert out["totals"][1]["parameters"] == 2633
     assert out["layers"][0]["differences"] == ["negative_slope default -> 0.5"]
     assert out["equal"] is False
+
+
+def test_defaults_may_be_written_or_not() -> None:
+    old = data(1, 3, 8, 8) + conv("a", "data", 4, 3)
+    new = old.replace("kernel_size: 3", "kernel_h: 3 kernel_w: 3 stride: 1 dilation: 1")
+    assert new != old and [pair[0] for pair in pairs(old, new)] == ["same", "same"]
+
+
+def test_a_net_of_the_literature_equals_its_public_file(nets: Path) -> None:
+    ours = profile_of(prototxt_dir() / "googlenet.netc")
+    assert compare(ours, profile_of(nets / "googlenet.prototxt")).equal
