@@ -131,7 +131,7 @@ def _as_json(report: Report) -> dict[str, Any]:
         graph = report.graph
         out["phase"] = graph.phase
         out["layers"] = [{"name": name, "type": kind} for name, kind in report.layers]
-        out["inputs"] = {name: _shape(graph, name) for name in graph.inputs}
+        out["inputs"] = {blob: _shape(graph, name) for blob, name in graph.input_blobs.items()}
         out["outputs"] = {name: _shape(graph, name) for name in graph.outputs}
     out["changes"] = [change_json(change) for change in report.changes]
     out["diagnostics"] = [d.to_json() for d in report.diagnostics]

@@ -119,7 +119,8 @@ def _declared(net: Text, args: argparse.Namespace) -> tuple[dict[str, Value], di
         raise NetcError(first_of(errors))
     folder = None if args.net == STDIN else Path(args.net).parent
     said = said_of_inputs(text.message, folder)
-    return {name: built.graph.values[name] for name in built.graph.inputs}, said
+    graph = built.graph
+    return {blob: graph.values[name] for blob, name in graph.input_blobs.items()}, said
 
 
 def _compile_for(

@@ -101,6 +101,11 @@ class Graph:
     phase: str = "TEST"
 
     @cached_property
+    def input_blobs(self) -> Mapping[str, str]:
+        """Blob name -> input value's name: ``data@input`` where a layer rewrites ``data``."""
+        return {self.values[name].blob: name for name in self.inputs}
+
+    @cached_property
     def producers(self) -> Mapping[str, Node]:
         """Value name -> the node that makes it (inputs are absent)."""
         return {v: node for node in self.nodes for v in node.outputs}

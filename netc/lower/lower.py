@@ -103,6 +103,7 @@ def _walk_layer(walk: _Walk, layer: Message) -> None:
     if op is not None:
         with walk.collector.catching(), _at_layer(layer, op):
             _check_arity(op, layer)
+            _check_each(op, layer)
             params = op.params(layer, _context(walk, layer))
             parsed = True
     tops = _produce_tops(walk, layer, op)
@@ -187,6 +188,23 @@ def _check_arity(op: OpDef, layer: Message) -> None:
                 layer.span_of("type"),
             )
         )
+
+
+def _check_each(op: OpDef, layer: Message) -> None:
+    """One `loss_weight` a top and one `propagate_down` a bottom, or none (layer.hpp, net.cpp)."""
+    tops = max(len(layer.get("top")), int(op.arity.optional_top))
+    for name, what, number in (
+        ("loss_weight", "top", tops),
+        ("propagate_down", "bottom", len(layer.get("bottom"))),
+    ):
+        written = len(layer.get(name))
+        if written not in (0, number):
+            raise layer.error(
+                name,
+                "value-count",
+                f"`{name}` is given {counted(written, 'time')} for {counted(number, what)}",
+                f"give one for each {what}, or none",
+            )
 
 
 def _range(least: int, most: int | None) -> str:
@@ -292,22 +310,27 @@ def _add_inputs(walk: _Walk, layer: Message, op: OpDef, params: object, tops: li
             declared: Sequence[Shape | None] = op.shape(params, ())
         except ShapeError as error:
             declared = getattr(error, "partial", None) or [None] * len(tops)
-            walk.collector.add(_unknown_shape(layer, error, shapes, declared))
+            unknown = _unknown(names, shapes, declared)
+            if unknown or error.code != "unknown-input-shape":
+                walk.collector.add(_unknown_shape(layer, error, unknown))
         shapes = [g if g is not None else d for g, d in zip(shapes, declared, strict=False)]
     walk.inputs.update(zip(tops, shapes, strict=False))
 
 
-def _unknown_shape(
-    layer: Message,
-    error: ShapeError,
-    given: Sequence[Shape | None],
-    declared: Sequence[Shape | None],
-) -> Diagnostic:
-    unknown = {
+def _unknown(
+    names: Sequence[str], given: Sequence[Shape | None], declared: Sequence[Shape | None]
+) -> dict[str, Shape | None]:
+    """The blobs whose shape neither the caller nor the text tells, and what is known of it."""
+    return {
         blob: said
-        for blob, have, said in zip(layer.get("top"), given, declared, strict=False)
+        for blob, have, said in zip(names, given, declared, strict=False)
         if have is None and (said is None or None in said)
     }
+
+
+def _unknown_shape(
+    layer: Message, error: ShapeError, unknown: Mapping[str, Shape | None]
+) -> Diagnostic:
     asked = " ".join(f"--input-shape {blob}={_asked(said)}" for blob, said in unknown.items())
     return Diagnostic(
         error.code,

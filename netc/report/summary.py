@@ -219,7 +219,9 @@ def to_json(profile: Profile, depth: int | None = None) -> dict[str, Any]:
         "batch": profile.batch,
         "complete": profile.complete,
         "convention": {"mac": 1, "element_bytes": FLOAT_BYTES},
-        "inputs": {name: _plain(profile.shape(name)) for name in profile.graph.inputs},
+        "inputs": {
+            blob: _plain(profile.shape(name)) for blob, name in profile.graph.input_blobs.items()
+        },
         "outputs": {name: _plain(profile.shape(name)) for name in profile.graph.outputs},
         "total": {
             "layers": len(profile.layers),
