@@ -78,7 +78,8 @@ class StagedExecutable:
         """The planned part's, and the layers that are planned while running."""
         ready = [node.name for node in ready_nodes(self.rest)]
         later = [node.name for node in self.rest.nodes if node.name not in ready]
-        plan = self.planned.report() if self.planned else {"backend": "cpu", "steps": 0}
+        nothing: Mapping[str, Any] = {"backend": "cpu", "steps": 0}
+        plan = self.planned.report() if self.planned else nothing
         return {
             **plan,
             "steps": plan["steps"] + len(self.rest.nodes),

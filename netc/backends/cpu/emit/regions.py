@@ -50,4 +50,5 @@ def _pool(emission: Emission, node: Node, find: Find, kernel: jit.KernelSpec) ->
         columns = [bins.images[:, None], *bins.rows, *bins.columns]
         context.array(table)[:, :, 0, 0] = np.concatenate(columns, axis=1)
 
-    return [PythonStep(node.name, run), region_step(node.name, x, place, y, kernel)]
+    find_bins = PythonStep(f"bins of {node.name}", run)
+    return [find_bins, region_step(node.name, x, place, y, kernel)]

@@ -60,4 +60,4 @@ def _check(emission: Emission, node: Node, mask: View, y: View) -> PythonStep:
             inputs = [np.ascontiguousarray(see(context, view)) for see, view in readers]
             reference.run_node(graph, node, inputs)
 
-    return PythonStep(node.name, run)
+    return PythonStep(f"mask of {node.name}", run)
