@@ -66,8 +66,9 @@ def run(args: argparse.Namespace) -> int:
     }
     executable = net.executable(tuple(net.inputs.values()))
     total = _median(net, feeds, args.rounds)
-    rows = _rows(executable, feeds, args.rounds)
-    difference = _difference(net, feeds) if args.compare else None
+    values = {name: feeds[blob] for blob, name in net.graph.input_blobs.items()}
+    rows = _rows(executable, values, args.rounds)
+    difference = _difference(net, feeds, values) if args.compare else None
     if args.json:
         print_json(_as_json(net, total, rows, difference))
     else:
@@ -139,9 +140,11 @@ def _row(graph: Graph, node: Node | None, name: str, seconds: float, compiled: b
     return Row(name, node.op, 1e3 * seconds, macs, speed, moved / 1e6, compiled)
 
 
-def _difference(net: CompiledNet, feeds: dict[str, Array]) -> dict[str, float]:
+def _difference(
+    net: CompiledNet, feeds: dict[str, Array], values: dict[str, Array]
+) -> dict[str, float]:
     """How far each output is from the definitions', relative to its largest value."""
-    want = run_reference(net.graph, feeds)
+    want = run_reference(net.graph, values)
     got = net(feeds)
     return {
         name: float(np.abs(got[name] - want[name]).max(initial=0))
