@@ -21,7 +21,7 @@ from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice, Memory
 from tests.backends.cuda.golden_kernels import build_golden, graph_of, options
 from tests.test_golden import CASES
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs Linux and a C++ compiler")
 
 
 def golden_graph(name: str) -> Graph:

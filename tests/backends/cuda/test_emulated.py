@@ -19,7 +19,7 @@ from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice
 from tests.backends.cuda.golden_kernels import build_golden, graph_of, numbers, options
 from tests.test_golden import CASES, GOLDEN, arrays, assert_agrees
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs Linux and a C++ compiler")
 
 
 def emulated(graph: Graph, order: int = 0, **extra: Any) -> Any:

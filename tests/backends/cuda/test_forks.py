@@ -20,7 +20,7 @@ from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice
 from tests.backends.cuda.golden_kernels import options
 from tests.test_golden import CASES, GOLDEN
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs Linux and a C++ compiler")
 
 # Name of the test -> the layer's type, its inputs' shapes, its text.
 LAYER = {

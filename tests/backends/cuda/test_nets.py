@@ -16,7 +16,7 @@ from netc.data import prototxt_dir
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice
 from tests.backends.cuda.golden_kernels import options
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs Linux and a C++ compiler")
 
 NETS = {"squeezenet": 67, "mobilenet2": 64, "googlenet": 64, "resnet18": 64}
 

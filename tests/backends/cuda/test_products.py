@@ -20,7 +20,7 @@ from netc.ir.graph import Graph
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice, build
 from tests.backends.cuda.golden_kernels import kernels_of, options
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs Linux and a C++ compiler")
 
 TOLERANCE = {"float32": 2e-6, "tf32": 2e-3, "fp16": 4e-3}  # of the largest value
 

@@ -14,7 +14,7 @@ from tests.backends.cuda.golden_kernels import options
 from tests.passes.test_equivalence import seeded
 from tests.strategies import nets, random_arrays
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs Linux and a C++ compiler")
 
 
 # The same nets each time, so that their kernels are compiled once a machine.
