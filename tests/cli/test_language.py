@@ -70,7 +70,7 @@ def test_collapse_gives_a_text_that_expands_to_the_net(
     plain = out(capsys, "expand", str(net)).partition("layer")
     old.write_text("# my net\n" + plain[1] + plain[2])
     assert main(["collapse", str(old), "-o", str(new)]) == 0
-    assert capsys.readouterr().err.endswith("again.netc: 5 lines for 65\n")
+    assert capsys.readouterr().err.endswith("again.netc: 6 lines for 65\n")
     assert new.read_text().startswith("# my net\n")
     assert out(capsys, "expand", str(new)) == plain[1] + plain[2]
     assert main(["collapse", str(old), "-o", str(new)]) == 1

@@ -68,6 +68,40 @@ def test_text_that_is_collapsed_is_formatted() -> None:
     assert format_text(Source("c.netc", text)) == text
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "input data: [1, 3, 8, 8]",
+        'input "a/b": [4]',
+        "input data: [1, 3, 8, 8] { mean: [104, 117, 123] scale: 0.5 }",
+        "input data: [1, 3, 8, 8] { mean: 7 }",
+        "input data: [1, 3, 8, 8]\ninput label: [1]",
+    ],
+)
+def test_input_layers_become_inputs(written: str) -> None:
+    text = collapsed(parsed(expanded(written + "\n-> relu"))).text
+    assert written in text and "Input(" not in text
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        "",
+        "input_param { }",
+        "input_param { shape { dim: 1 } shape { dim: 2 } }",
+        "input_param { shape { dim: -1 } }",
+        'input_param { shape { dim: 1 } } transform_param { mean_file: "m" }',
+        "input_param { shape { dim: 1 } } transform_param { }",
+        "input_param { shape { dim: 1 } } transform_param { scale: 1 scale: 2 }",
+        'input_param { shape { dim: 1 } } top: "b"',
+        "input_param { shape { dim: 1 } } include { phase: TEST }",
+    ],
+)
+def test_input_layers_that_no_statement_can_say(inner: str) -> None:
+    layer = f'layer {{ name: "a" type: "Input" top: "a" {inner} }}'
+    assert "input a" not in collapsed(parsed(layer + expanded(CHAIN))).text
+
+
 def test_a_net_in_which_nothing_repeats_is_written_shortly() -> None:
     plain = parsed(expanded('input data: [1, 3, 8, 8]\n-> conv(4) as "c" -> softmax as "p"'))
     found = collapsed(plain)

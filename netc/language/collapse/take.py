@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from netc.language.collapse.inputs import input_item
 from netc.language.collapse.model import (
     Fields,
     Hole,
@@ -42,7 +43,7 @@ def _item(field: Field, placement: Placement, names: Counter[str], document: Doc
         and names[_first(field, "name")] == 1
         and _is_usable(fields, placement)
     ):
-        return _use_item(fields)
+        return input_item(fields) or _use_item(fields)
     return _block_item(field.name, fields, field, document)
 
 
