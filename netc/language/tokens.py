@@ -87,5 +87,5 @@ def _bad(source: Source, token: Token) -> Diagnostic:
     if text == "$":
         help = ("the value of a parameter is `${NAME}`",)
         return Diagnostic("bad-character", "`$` stands only before `{`", span, help=help)
-    help = (SIGNS[text],) if text in SIGNS else ()
-    return Diagnostic("bad-character", f"{character(text)} has no meaning here", span, help=help)
+    known = (SIGNS[text],) if text in SIGNS else ()
+    return Diagnostic("bad-character", f"{character(text)} has no meaning here", span, help=known)

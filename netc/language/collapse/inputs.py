@@ -50,7 +50,7 @@ def _shape(value: object) -> str | None:
 
 def _is_size(value: object) -> bool:
     whole = isinstance(value, Scalar) and isinstance(value.value, int)
-    return whole and 0 <= value.value <= _LARGEST  # type: ignore[attr-defined, no-any-return]
+    return whole and 0 <= value.value <= _LARGEST  # type: ignore[attr-defined]
 
 
 def _items(field: Field) -> Sequence[object]:
