@@ -9,11 +9,12 @@ Networks", 2015). In two dimensions they are applied to columns and rows.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
-_POINTS = (0, 1, -1, 2, -2, Fraction(1, 2), Fraction(-1, 2))
+_POINTS = (0, 1, -1, 2, -2, *(Fraction(n, d) for n, d in ((1, 2), (-1, 2), (3, 4), (-3, 4))))
 Rows = tuple[tuple[float, ...], ...]
 
 
@@ -25,6 +26,35 @@ class Matrices(NamedTuple):
     input: Rows
 
 
+@dataclass(frozen=True, slots=True)
+class Filtering:
+    """F(m x n, r x s): both pairs are (vertical, horizontal).
+
+    Args:
+        outputs: of a tile.
+        taps: of the filter. Where it has one tap, a tile has one output and nothing changes.
+    """
+
+    outputs: tuple[int, int]
+    taps: tuple[int, int]
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Rows and columns of inputs that a tile reads."""
+        return self.outputs[0] + self.taps[0] - 1, self.outputs[1] + self.taps[1] - 1
+
+    @property
+    def planes(self) -> int:
+        """Values of a transformed tile."""
+        return math.prod(self.sides)
+
+    @property
+    def matrices(self) -> tuple[Matrices, Matrices]:
+        """Those that apply to columns, and those that apply to rows."""
+        vertical, horizontal = zip(self.outputs, self.taps, strict=True)
+        return matrices(*vertical), matrices(*horizontal)
+
+
 @lru_cache
 def matrices(outputs: int, taps: int) -> Matrices:
     """The matrices of F(outputs, taps).
@@ -33,7 +63,7 @@ def matrices(outputs: int, taps: int) -> Matrices:
         ValueError: more points would be needed than give usable accuracy.
     """
     count = outputs + taps - 2
-    if not 0 < count <= len(_POINTS):
+    if not 0 <= count <= len(_POINTS):
         raise ValueError(f"F({outputs}, {taps}) needs {count} points, at most {len(_POINTS)} do")
     points = [Fraction(p) for p in _POINTS[:count]]
     scales = [math.prod(p - q for q in points if q != p) for p in points]

@@ -1,4 +1,4 @@
-"""Products M d MT of a constant matrix with a square of vectors, as LLVM code."""
+"""Products L d RT of constant matrices with a rectangle of vectors, as LLVM code."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from llvmlite import ir
 from netc.backends.cpu.cook_toom import Rows
 from netc.backends.cpu.kernels.simd import emit_fma, same
 
-Square = list[list[Any]]
+Rectangle = list[list[Any]]
 
 
-def emit_sandwich(b: ir.IRBuilder, matrix: Rows, square: Square) -> Square:
-    """Matrix times square times the matrix's transpose."""
-    columns = [emit_product(b, matrix, column) for column in zip(*square, strict=True)]
-    return [emit_product(b, matrix, row) for row in zip(*columns, strict=True)]
+def emit_sandwich(b: ir.IRBuilder, left: Rows, right: Rows, rectangle: Rectangle) -> Rectangle:
+    """Left times rectangle times the transpose of right."""
+    columns = [emit_product(b, left, column) for column in zip(*rectangle, strict=True)]
+    return [emit_product(b, right, row) for row in zip(*columns, strict=True)]
 
 
 def emit_product(b: ir.IRBuilder, matrix: Rows, vectors: Sequence[Any]) -> list[Any]:

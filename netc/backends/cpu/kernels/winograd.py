@@ -1,9 +1,9 @@
-"""Convolutions of 3x3 and 5x5 kernels with stride 1 by Winograd's algorithm F(m x m, r x r).
+"""Convolutions with stride 1 by Winograd's algorithm F(m x n, r x s).
 
-Tiles of m + r - 1 squared inputs are transformed, vectorised over channels, to as many planes
+Tiles of (m + r - 1) x (n + s - 1) inputs are transformed, vectorised over channels, to as many planes
 [plane][tile][channel]; each plane is multiplied with its own transformed weights
 [panel][plane][channel][lane] by the micro-kernel; sums [plane][tile][lane] are transformed back to
-m squared outputs. A unit is a block of tiles whose planes stay in the second cache (fused), or,
+m x n outputs. A unit is a block of tiles whose planes stay in the second cache (fused), or,
 where the weights are much larger than the inputs, a panel for a block of tiles whose planes another
 step has made (split).
 """
@@ -16,7 +16,7 @@ from typing import Any
 from llvmlite import ir
 from numba import njit, types
 
-from netc.backends.cpu.cook_toom import matrices
+from netc.backends.cpu.cook_toom import Filtering
 from netc.backends.cpu.kernels import tile as micro
 from netc.backends.cpu.kernels.epilogue import Ending, panel_fields, pixel_index
 from netc.backends.cpu.kernels.sandwich import emit_sandwich
@@ -42,11 +42,12 @@ _LINES = 4  # of the next plane's weights, asked for while UNROLL channels are d
 _HEADER = 8 * len(WinogradArgs._fields)
 _PANEL = 8 * len(PanelArgs._fields)
 Kernel = Callable[[int, int, int, int], None]
+Pair = tuple[int, int]
 
 
-def transform(machine: Machine, outputs: int, taps: int) -> Kernel:
+def transform(machine: Machine, outputs: Pair, taps: Pair) -> Kernel:
     """Make all planes of the input; units are tiles."""
-    tiles = _transform(machine.width, outputs, taps)
+    tiles = _transform(machine.width, Filtering(outputs, taps))
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(WinogradArgs, args)
@@ -58,18 +59,18 @@ def transform(machine: Machine, outputs: int, taps: int) -> Kernel:
 
 def fused(
     machine: Machine,
-    outputs: int,
-    taps: int,
+    outputs: Pair,
+    taps: Pair,
     rows: int,
     columns: int,
     activation: str,
     residual: bool,
 ) -> Kernel:
     """Whole convolution; units are blocks of tiles."""
-    side = outputs + taps - 1
-    tiles = _transform(machine.width, outputs, taps)
+    planes_of_tile = Filtering(outputs, taps).planes
+    tiles = _transform(machine.width, Filtering(outputs, taps))
     tile = micro.Tile(rows, columns, machine.width)
-    panel = _panel(tile, outputs, taps, activation, residual)
+    panel = _panel(tile, Filtering(outputs, taps), activation, residual)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(WinogradArgs, args)
@@ -79,7 +80,7 @@ def fused(
             count = min(a.block, a.tiles - first)
             for t in range(count):
                 tiles(a, first + t, planes + t * a.tile_bytes, scratch)
-            _rows(planes, a.tile_bytes, count, a.block, scratch + 8 * side * side)
+            _rows(planes, a.tile_bytes, count, a.block, scratch + 8 * planes_of_tile)
             for k in range(a.panels):
                 panel(a, args + _HEADER + k * _PANEL, first, count, scratch)
 
@@ -88,17 +89,17 @@ def fused(
 
 def split(
     machine: Machine,
-    outputs: int,
-    taps: int,
+    outputs: Pair,
+    taps: Pair,
     rows: int,
     columns: int,
     activation: str,
     residual: bool,
 ) -> Kernel:
     """Products and outputs from planes made before; units are panels by blocks of tiles."""
-    side = outputs + taps - 1
+    planes_of_tile = Filtering(outputs, taps).planes
     tile = micro.Tile(rows, columns, machine.width)
-    panel = _panel(tile, outputs, taps, activation, residual)
+    panel = _panel(tile, Filtering(outputs, taps), activation, residual)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(WinogradArgs, args)
@@ -107,7 +108,7 @@ def split(
             first = unit % blocks * a.block
             count = min(a.block, a.tiles - first)
             planes = a.planes + first * a.tile_bytes
-            _rows(planes, a.tile_bytes, count, a.block, scratch + 8 * side * side)
+            _rows(planes, a.tile_bytes, count, a.block, scratch + 8 * planes_of_tile)
             panel(a, args + _HEADER + unit // blocks * _PANEL, first, count, scratch)
 
     return kernel
@@ -120,23 +121,23 @@ def _rows(planes: int, size: int, count: int, block: int, addresses: int) -> Non
         set_int(addresses, t, planes + min(t, count - 1) * size)
 
 
-def _transform(width: int, outputs: int, taps: int) -> Any:
+def _transform(width: int, filtering: Filtering) -> Any:
     """A function (args, tile, its place in the first plane, scratch) that makes a tile's planes."""
-    side = outputs + taps - 1
-    whole, part = _forward(width, outputs, taps, False), _forward(width, outputs, taps, True)
+    (down, across), (high, wide) = filtering.outputs, filtering.sides
+    whole, part = _forward(width, filtering, False), _forward(width, filtering, True)
 
     @njit(inline="always")
     def tiles(a: Any, tile: int, target: int, pixels: int) -> None:
         image = tile // (a.tiles_y * a.tiles_x)
-        top = tile // a.tiles_x % a.tiles_y * outputs - a.pad_y
-        left = tile % a.tiles_x * outputs - a.pad_x
+        top = tile // a.tiles_x % a.tiles_y * down - a.pad_y
+        left = tile % a.tiles_x * across - a.pad_x
         base = a.input + image * a.height * a.width * a.ld
-        for i in range(side):
-            for j in range(side):
+        for i in range(high):
+            for j in range(wide):
                 y, x = top + i, left + j
                 inside = (0 <= y) & (y < a.height) & (0 <= x) & (x < a.width)
                 place = base + (y * a.width + x) * a.ld
-                set_int(pixels, i * side + j, place if inside else a.zeros)
+                set_int(pixels, i * wide + j, place if inside else a.zeros)
         main = a.channels // width * width
         for c in range(0, main, width):
             whole(pixels, 4 * c, width, target + 4 * c, a.plane_bytes)
@@ -146,10 +147,10 @@ def _transform(width: int, outputs: int, taps: int) -> Any:
     return tiles
 
 
-def _forward(width: int, outputs: int, taps: int, part: bool) -> Any:
+def _forward(width: int, filtering: Filtering, part: bool) -> Any:
     """A Numba function (pixels' addresses, offset, lanes, target, bytes between planes)."""
-    side = outputs + taps - 1
-    matrix = matrices(outputs, taps).input
+    high, wide = filtering.sides
+    vertical, horizontal = (m.input for m in filtering.matrices)
 
     def read(b: ir.IRBuilder, pixels: Any, i: int, offset: Any, lanes: Any) -> Any:
         address = b.add(b.load(pointer(b, pixels, 8 * i, I64)), offset)
@@ -159,31 +160,32 @@ def _forward(width: int, outputs: int, taps: int, part: bool) -> Any:
 
     def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
         pixels, offset, lanes, target, plane = values
-        square = [
-            [read(b, pixels, i * side + j, offset, lanes) for j in range(side)] for i in range(side)
+        tile = [
+            [read(b, pixels, i * wide + j, offset, lanes) for j in range(wide)] for i in range(high)
         ]
-        for i, row in enumerate(emit_sandwich(b, matrix, square)):
+        for i, row in enumerate(emit_sandwich(b, vertical, horizontal, tile)):
             for j, value in enumerate(row):
-                emit_store(b, value, b.add(target, b.mul(plane, i64(i * side + j))))
+                emit_store(b, value, b.add(target, b.mul(plane, i64(i * wide + j))))
 
     return function("forward", 5, lambda *rest: types.none, emit)
 
 
-def _panel(tile: micro.Tile, outputs: int, taps: int, activation: str, residual: bool) -> Any:
+def _panel(tile: micro.Tile, filtering: Filtering, activation: str, residual: bool) -> Any:
     """A function (args, panel's address, first tile, count, scratch) for one panel of a block."""
-    side = outputs + taps - 1
+    planes = filtering.planes
+    down, across = filtering.outputs
     rows, width, lanes = tile.rows, tile.width, tile.channels
     lane_bytes = 4 * lanes
     zeros, spill = micro.zeros(tile), micro.spill(tile)
     multiply, multiply_one = micro.multiply(tile, UNROLL, _LINES), micro.multiply(tile, 1)
-    back = _back(tile, outputs, taps, activation, residual)
+    back = _back(tile, filtering, activation, residual)
 
     @njit(inline="always")
     def products(a: Any, weights: int, count: int, addresses: int, results: int) -> None:
         main = a.channels // UNROLL * UNROLL
         plane_weights, blocks = a.channels * lane_bytes, (count + rows - 1) // rows
         stride = min(64 * _LINES, (UNROLL * lane_bytes + blocks - 1) // blocks)
-        for plane in range(side * side):
+        for plane in range(planes):
             start = weights + plane * plane_weights
             for row in range(0, count, rows):
                 sums = zeros()
@@ -203,10 +205,10 @@ def _panel(tile: micro.Tile, outputs: int, taps: int, activation: str, residual:
     def panel_of(a: Any, place: int, first: int, count: int, scratch: int) -> None:
         panel = record(PanelArgs, place)
         results = scratch + a.results_offset
-        products(a, panel.weights, count, scratch + 8 * side * side, results)
+        products(a, panel.weights, count, scratch + 8 * planes, results)
         low, high = as_float(a.first), as_float(a.second)
         for t in range(count):
-            _place_outputs(a, first + t, outputs, scratch)
+            _place_outputs(a, first + t, down, across, scratch)
             for lane in range(0, min(panel.channels, lanes), width):
                 source = results + t * lane_bytes + 4 * lane
                 back(source, a.result_bytes, scratch, panel, lane, low, high)
@@ -215,31 +217,31 @@ def _panel(tile: micro.Tile, outputs: int, taps: int, activation: str, residual:
 
 
 @njit(inline="always")
-def _place_outputs(a: Any, tile: int, outputs: int, indices: int) -> None:
+def _place_outputs(a: Any, tile: int, down: int, across: int, indices: int) -> None:
     """Write the pixel index of each of a tile's outputs, -1 for those outside."""
     image = tile // (a.tiles_y * a.tiles_x)
-    top, left = tile // a.tiles_x % a.tiles_y * outputs, tile % a.tiles_x * outputs
-    for i in range(outputs):
-        for j in range(outputs):
+    top, left = tile // a.tiles_x % a.tiles_y * down, tile % a.tiles_x * across
+    for i in range(down):
+        for j in range(across):
             y, x = top + i, left + j
             index = (image * a.out_height + y) * a.out_width + x
             inside = (y < a.out_height) & (x < a.out_width)
-            set_int(indices, i * outputs + j, index if inside else -1)
+            set_int(indices, i * across + j, index if inside else -1)
 
 
-def _back(tile: micro.Tile, outputs: int, taps: int, activation: str, residual: bool) -> Any:
+def _back(tile: micro.Tile, filtering: Filtering, activation: str, residual: bool) -> Any:
     """A Numba function that makes a tile's outputs of one vector of channels.
 
     Its arguments: address of its sums in the first plane, bytes between planes, address of the
     outputs' indices, panel, first lane, first and second parameter of the activation.
     """
-    side = outputs + taps - 1
-    matrix = matrices(outputs, taps).output
+    high, wide = filtering.sides
+    vertical, horizontal = (m.output for m in filtering.matrices)
 
     def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
         source, plane, indices, panel, lane, first, second = values
-        square = [[_sum(b, source, plane, i * side + j) for j in range(side)] for i in range(side)]
-        made = emit_sandwich(b, matrix, square)
+        sums = [[_sum(b, source, plane, i * wide + j) for j in range(wide)] for i in range(high)]
+        made = emit_sandwich(b, vertical, horizontal, sums)
         fields = panel_fields(b, arguments[3], panel)
         end = b.add(lane, i64(tile.width))
         with b.if_else(b.icmp_signed(">=", fields["channels"], end), likely=True) as branches:
@@ -260,6 +262,6 @@ def _finish_tile(ending: Ending, made: list[list[Any]], indices: Any, lane: Any)
     b, bias = ending.b, ending.bias(lane)
     for i, row in enumerate(made):
         for j, value in enumerate(row):
-            index = pixel_index(b, indices, i * len(made) + j)
+            index = pixel_index(b, indices, i * len(row) + j)
             with b.if_then(b.icmp_signed(">=", index, i64(0)), likely=True):
                 ending.finish(value, bias, index, lane)

@@ -22,7 +22,7 @@ from netc.backends.cpu.steps.blocking import tile_cost
 from netc.backends.cpu.steps.conv import Geometry, conv_step
 from netc.backends.cpu.steps.depthwise import depthwise_step
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
-from netc.backends.cpu.steps.winograd import Tiling, can_winograd, winograd_steps
+from netc.backends.cpu.steps.winograd import can_winograd, tiling, winograd_steps
 from netc.backends.cpu.views import View
 
 Array = NDArray[np.float32]
@@ -33,14 +33,15 @@ _STREAM = 4.0  # bytes a cycle from beyond the second cache, measured in nets
 _WORTH = 1 << 23  # multiply-adds: what takes fewer is done in no time, and more accurately, as sums
 _GAIN = 0.93  # Winograd must take at most this share of the time, for it is less accurate
 
-#: (outputs, taps) of a tile -> cycles for a vector of input and of output channels.
+#: (outputs, taps) of a tile -> cycles for a vector of input and of output channels, in two dimensions.
 _TRANSFORMS: Mapping[tuple[int, int], tuple[float, float]] = {
     (2, 3): (45.0, 40.0),
     (4, 3): (125.0, 105.0),
     (2, 5): (125.0, 85.0),
     (4, 5): (260.0, 190.0),
 }
-_TILE = 120.0  # cycles for finding a tile's pixels
+_LINE = (3.5, 2.5)  # cycles a plane, for a vector of input and of output channels of one row
+_TILE = 3.5  # cycles a plane for finding a tile's pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +160,13 @@ def product_cycles(shape: ConvShape, target: Machine) -> float:
 
 def winograd_cycles(shape: ConvShape, size: int, target: Machine) -> float:
     """Estimated cycles of Winograd's algorithm with tiles of ``size`` squared outputs."""
-    taps, groups = shape.geometry.kernel[0], shape.geometry.groups
+    kernel, groups = shape.geometry.kernel, shape.geometry.groups
     inputs, outputs = shape.inputs // groups, [o // groups for o in shape.outputs]
-    rows, columns = math.ceil(shape.height / size), math.ceil(shape.width / size)
-    tiles = Tiling(size, taps, rows, columns, shape.images)
-    forward, back = _TRANSFORMS[size, taps]
+    tiles = tiling(shape.images, shape.height, shape.width, size, kernel)
+    line = tuple(cycles * tiles.planes for cycles in _LINE)
+    forward, back = line if 1 in kernel else _TRANSFORMS[size, kernel[0]]
     vectors = [math.ceil(c / target.width) for c in (inputs, sum(outputs))]
-    changes = tiles.tiles * (_TILE + vectors[0] * forward + vectors[1] * back)
+    changes = tiles.tiles * (_TILE * tiles.planes + vectors[0] * forward + vectors[1] * back)
     sums = tiles.planes * tile_cost(tiles.tiles, outputs, inputs, target) / 2
     weights = 4.0 * tiles.planes * inputs * sum(outputs)
     return groups * (changes + _overlapped(sums, weights))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.cook_toom import matrices
+from netc.backends.cpu.cook_toom import Filtering
 from netc.backends.cpu.layouts import PanelArgs, WinogradArgs
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.memory import ALIGNMENT, aligned_zeros, rounded
@@ -46,10 +46,9 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """Tiles of ``outputs`` squared outputs for a kernel of ``taps`` squared."""
+    """Tiles that cover an output."""
 
-    outputs: int
-    taps: int
+    filtering: Filtering
     rows: int
     columns: int
     images: int
@@ -57,7 +56,7 @@ class Tiling:
     @property
     def planes(self) -> int:
         """Values of a transformed tile."""
-        return (self.outputs + self.taps - 1) ** 2
+        return self.filtering.planes
 
     @property
     def tiles(self) -> int:
@@ -65,16 +64,24 @@ class Tiling:
         return self.images * self.rows * self.columns
 
 
+KERNELS = frozenset({(3, 3), (5, 5), (1, 3), (3, 1), (1, 5), (5, 1), (1, 7), (7, 1)})
+
+
 def can_winograd(geometry: Geometry) -> bool:
     """Whether the algorithm applies at all."""
     ones = (1, 1)
-    square = geometry.kernel in ((3, 3), (5, 5))
-    return square and geometry.groups == 1 and geometry.stride == geometry.dilation == ones
+    return (
+        geometry.kernel in KERNELS
+        and geometry.groups == 1
+        and geometry.stride == geometry.dilation == ones
+    )
 
 
-def tiling(y: View, outputs: int, taps: int) -> Tiling:
-    """The tiles that cover an output."""
-    return Tiling(outputs, taps, math.ceil(y.h / outputs), math.ceil(y.w / outputs), y.n)
+def tiling(images: int, height: int, width: int, size: int, taps: tuple[int, int]) -> Tiling:
+    """Tiles of ``size`` outputs in each direction in which the filter has taps."""
+    down, across = (1 if t == 1 else size for t in taps)
+    filtering = Filtering((down, across), taps)
+    return Tiling(filtering, math.ceil(height / down), math.ceil(width / across), images)
 
 
 def winograd_steps(
@@ -94,18 +101,20 @@ def winograd_steps(
         name: the layer's.
         x: input.
         outputs: where the output channels go, in order.
-        weights: (outputs, inputs, 3, 3) or (..., 5, 5).
+        weights: (outputs, inputs, kernel h, kernel w).
         geometry: for which :func:`can_winograd` holds.
         target: the machine.
         epilogue: bias, residual and activation.
-        size: outputs of a tile in each direction; 2 or 4 (or 6 for 3x3, less accurate).
+        size: outputs of a tile in each direction that has taps; 2 or 4 (or 6 for 3x3, less
+            accurate).
         cut: how it is cut; chosen by the second cache where None.
     """
-    tiles = tiling(outputs[0], size, geometry.kernel[0])
+    y = outputs[0]
+    tiles = tiling(y.n, y.h, y.w, size, geometry.kernel)
     cut = cut or choose_cut(tiles, x.c, [y.c for y in outputs], target)
     rows = _panels(outputs, weights, tiles, cut.columns * target.width, epilogue)
     args = _arguments(x, outputs[0], geometry, tiles, cut, target, epilogue, len(rows))
-    options = {"outputs": tiles.outputs, "taps": tiles.taps}
+    options = {"outputs": tiles.filtering.outputs, "taps": tiles.filtering.taps}
     products = jit.spec(
         "winograd",
         "split" if cut.split else "fused",
@@ -177,22 +186,21 @@ def _panels(
     rows: list[PanelArgs] = []
     first = 0
     for y in outputs:
-        packed = pack_transformed(weights[first : first + y.c], tiles.outputs, lanes)
+        packed = pack_transformed(weights[first : first + y.c], tiles.filtering, lanes)
         rows += panel_rows(packed, y, first, 0, lanes, epilogue)
         first += y.c
     return rows
 
 
-def pack_transformed(weights: Array, outputs: int, lanes: int) -> Array:
-    """(outputs, inputs, r, r) -> (panels, planes, inputs, lanes) of transformed weights."""
-    channels, inputs, taps, _ = weights.shape
-    matrix = np.array(matrices(outputs, taps).filter)
-    side = len(matrix)
-    packed = aligned_zeros((math.ceil(channels / lanes), side * side, inputs, lanes))
+def pack_transformed(weights: Array, filtering: Filtering, lanes: int) -> Array:
+    """(outputs, inputs, r, s) -> (panels, planes, inputs, lanes) of transformed weights."""
+    channels, inputs = weights.shape[:2]
+    left, right = (np.array(m.filter) for m in filtering.matrices)
+    packed = aligned_zeros((math.ceil(channels / lanes), filtering.planes, inputs, lanes))
     for k, panel in enumerate(packed):
-        part = weights[k * lanes : (k + 1) * lanes].transpose(2, 3, 1, 0)  # r, r, inputs, lanes
-        both = np.einsum("ir,js,rsco->ijco", matrix, matrix, part, optimize=True)
-        panel[:, :, : part.shape[3]] = both.reshape(side * side, inputs, -1)
+        part = weights[k * lanes : (k + 1) * lanes].transpose(2, 3, 1, 0)  # r, s, inputs, lanes
+        both = np.einsum("ir,js,rsco->ijco", left, right, part, optimize=True)
+        panel[:, :, : part.shape[3]] = both.reshape(filtering.planes, inputs, -1)
     return packed
 
 
