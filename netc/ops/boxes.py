@@ -18,11 +18,20 @@ def areas(boxes: Any, border: int = 0) -> Any:
     return np.where((sides < 0).any(axis=1), np.float32(0), (sides + border).prod(axis=1))
 
 
-def overlaps(box: Any, boxes: Any, border: int = 0) -> Any:
-    """Intersection over union of one box (4,) with each of many (n, 4)."""
-    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
-    common = np.maximum(high - low + border, 0).prod(axis=1)
-    union = areas(box[None], border) + areas(boxes, border) - common
+def overlaps(boxes: Any, own: Any, some: Any, border: int = 0) -> Any:
+    """Intersection over union of some boxes with each box: (some, n).
+
+    Args:
+        boxes: (4, n), x_min, y_min, x_max and y_max as rows.
+        own: (n,), their areas.
+        some: indices of boxes.
+        border: as for :func:`areas`.
+    """
+    low = np.maximum(boxes[:2, some, None], boxes[:2, None])
+    high = np.minimum(boxes[2:, some, None], boxes[2:, None])
+    sides = np.maximum(high - low + border, 0)
+    common = sides[0] * sides[1]
+    union = own[some, None] + own - common
     return np.where(common > 0, common / np.where(common > 0, union, 1), 0)
 
 
@@ -41,19 +50,26 @@ def kept(
     Returns:
         Indices of the kept boxes, in order.
     """
+    columns, own = np.ascontiguousarray(boxes.T), areas(boxes, border)
     worst = np.zeros(len(boxes), dtype=np.float32)
+    limit = len(boxes) if most is None else most
     chosen: list[int] = []
     at = 0
-    while at < len(boxes) and (most is None or len(chosen) < most):
-        fits = worst[at:] <= threshold
-        step = int(fits.argmax())
-        if not fits[step]:
+    while len(chosen) < limit:
+        block = at + np.flatnonzero(worst[at:] <= threshold)[:_BLOCK]
+        if not len(block):
             break
-        at += step
-        chosen.append(at)
-        if eta < 1 and threshold > 0.5:
-            threshold *= eta
-        rest = overlaps(boxes[at], boxes[at + 1 :], border)
-        worst[at + 1 :] = np.maximum(worst[at + 1 :], rest)
-        at += 1
+        at = block[0]
+        table = overlaps(columns[:, at:], own[at:], block - at, border)
+        for box, row in zip(block.tolist(), table, strict=True):
+            if not worst[box] <= threshold or len(chosen) >= limit:
+                continue
+            chosen.append(box)
+            if eta < 1 and threshold > 0.5:
+                threshold *= eta
+            np.maximum(worst[at:], row, out=worst[at:])
+        at = block[-1] + 1
     return chosen
+
+
+_BLOCK = 32  # boxes compared with all others at a time
