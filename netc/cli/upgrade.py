@@ -28,9 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.description = (
         "Write a net or solver of any older format, and the net's weights, in the current one, "
-        "and tell what changed."
+        "and tell what changed. Weights alone are upgraded where no text is given."
     )
-    parser.add_argument("text", metavar="OLD.prototxt", help="the text; - is standard input")
+    parser.add_argument(
+        "text", metavar="OLD.prototxt", help="the text; - is standard input; or weights alone"
+    )
     parser.add_argument("weights", nargs="?", metavar="OLD.caffemodel", help="its weights")
     parser.add_argument(
         "-o", "--output", type=Path, metavar="NEW", help="the new text; default: standard output"
@@ -56,7 +58,13 @@ def run(args: argparse.Namespace) -> int:
     target = _weights_target(args)
     for path in filter(None, (args.output, target)):
         check_free(path, force=args.force)
-    old = read_text(args.text, args)
+    try:
+        old = read_text(args.text, args)
+    except NetcError as error:
+        alone = args.output and not target
+        if alone and error.diagnostics[0].code == "swapped-arguments":  # weights, for a text
+            return _upgrade_alone(args)
+        raise
     if old.kind != "net" and target:
         raise NetcError(Diagnostic("wrong-file", f"`{args.text}` is a {old.kind}, with no weights"))
     new = _printed(old)
@@ -102,6 +110,28 @@ def _upgrade_weights(path: str, target: Path, text: Text) -> Text:
     upgraded = upgrade_weights(path, target, text.message)
     print_diagnostics(upgraded.diagnostics)
     return text._replace(changes=text.changes + upgraded.changes)
+
+
+def _upgrade_alone(args: argparse.Namespace) -> int:
+    """Write weights that no text was given with."""
+    from netc.weights import upgrade_weights
+
+    upgraded = upgrade_weights(args.text, args.output)
+    changes = [change_json(change) for change in upgraded.changes]
+    if args.json:
+        print_json(
+            {"file": args.text, "kind": "weights", "changes": changes, "output": str(args.output)}
+        )
+        return 0
+    print_diagnostics((*upgraded.diagnostics, *left_out(upgraded.changes)))
+    told = [change for change in upgraded.changes if not change.lossy]
+    if not told:
+        print(f"{args.text}: these weights are in the current format already")
+    for _, group in groupby(told, key=lambda change: change.step):
+        for line in _lines(list(group), args.verbose):
+            print(line)
+    print(f"wrote {args.output}")
+    return 0
 
 
 def _tell(args: argparse.Namespace, old: Text, target: Path | None, new: str) -> None:

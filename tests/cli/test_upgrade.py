@@ -10,6 +10,7 @@ import pytest
 
 from netc.cli.main import main
 from netc.weights import load_weights, save_weights
+from tests.weights.oracle import Net
 
 V1 = """input: "data"  # pixels
 input_dim: [1, 1, 2, 2]
@@ -210,3 +211,22 @@ def test_command_line() -> None:
     )
     assert done.stdout.decode() == V2
     assert b"<stdin>:4:1: V1 layer" in done.stderr
+
+
+def test_weights_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As Caffe's upgrade_net_proto_binary does it."""
+    net = Net()
+    layer = net.layers.add(name="ip", type=14)
+    blob = layer.blobs.add(num=1, channels=1, height=2, width=3)
+    blob.data.extend(range(6))
+    old, new = tmp_path / "old.caffemodel", tmp_path / "new.caffemodel"
+    old.write_bytes(net.SerializeToString())
+    assert main(["upgrade", str(old), "-o", str(new)]) == 0
+    assert f"wrote {new}" in capsys.readouterr().out
+    weights = load_weights(new)
+    assert weights.generation == "V2"
+    np.testing.assert_array_equal(weights["ip"][0], np.arange(6, dtype=np.float32).reshape(2, 3))
+    assert main(["upgrade", str(old), "-o", str(new)]) == 1
+    assert "file-exists" in capsys.readouterr().err
+    assert main(["upgrade", str(old)]) == 1
+    assert "swapped-arguments" in capsys.readouterr().err
