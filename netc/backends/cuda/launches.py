@@ -16,6 +16,7 @@ from netc.backends.cuda.products import Product, padded, tap_table, vector
 from netc.backends.cuda.program import Launch, Steps, Tickets
 from netc.backends.cuda.tiles import Size, Way, block_count, cost, guess, n_tiles, ways
 from netc.ir.graph import Array
+from netc.ir.types import MAX_COUNT
 
 WINOGRAD = (2, 4)  # outputs of a tile, along each axis
 GEMV_ROWS = 8  # pixels up to which each weight is better read by one warp alone
@@ -119,7 +120,14 @@ def fits_winograd(emission: Emission, product: Product) -> bool:
     plain = emission.precision.matrix == 0 and not emission.exact
     dense_3x3 = window is not None and window[0] == (3, 3) and window[2] == (1, 1)
     alone = product.groups == 1 and len(product.targets) == 1 and product.stride == (1, 1)
-    return plain and dense_3x3 and alone and product.channels % 4 == 0
+    return plain and dense_3x3 and alone and product.channels % 4 == 0 and _countable(product)
+
+
+def _countable(product: Product) -> bool:
+    """Whether the kernels' integers reach over all transformed tiles."""
+    widest = max(product.x.c, product.out.c)
+    counts = ((o + 2) ** 2 * _places(product, o)[2] * widest for o in WINOGRAD)
+    return max(counts) <= MAX_COUNT
 
 
 def _places(product: Product, outputs: int) -> tuple[int, int, int]:

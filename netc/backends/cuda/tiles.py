@@ -9,6 +9,7 @@ from typing import NamedTuple
 from netc.backends.cuda.device import Facts
 
 SHARED = 48 * 1024  # bytes of shared memory that every device gives a block
+MOST_PARTS = 65535  # blocks that a grid can have along its second axis
 
 
 class Tile(NamedTuple):

@@ -13,6 +13,7 @@ from netc.backends.cuda.launches import product_steps
 from netc.backends.cuda.pixels import View
 from netc.backends.cuda.products import Product, pixel_taps, taps_first
 from netc.backends.cuda.program import Steps
+from netc.backends.cuda.tiles import MOST_PARTS
 from netc.ir.graph import Array, Node
 from netc.ir.types import Shape
 from netc.ops.convolution import ConvolutionParams, convolution_axes
@@ -23,7 +24,6 @@ from netc.passes.epilogue import chain_of
 
 _SHORT = 7  # of a kernel's row that a thread keeps at once
 _THREADS = 1024  # on each multiprocessor, to hide what loads take
-MOST_PARTS = 65535  # blocks that a grid can have along its second axis
 
 
 def emit_convolution(emission: Emission, node: Node) -> Steps | None:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from netc.backends.cuda.chains import Target
 from netc.backends.cuda.emission import Emission, element_launch, ending
 from netc.backends.cuda.emit.convolution import (
-    MOST_PARTS,
     axis_constants,
     over_pixels,
     product_arrays,
@@ -26,6 +25,7 @@ from netc.backends.cuda.emit.elementwise import run_chain, split_stages
 from netc.backends.cuda.launches import product_steps
 from netc.backends.cuda.products import Phases, Product
 from netc.backends.cuda.program import Steps
+from netc.backends.cuda.tiles import MOST_PARTS
 from netc.ir.graph import Array, Node
 from netc.ops.convolution import ConvolutionParams, deconvolution_axes
 from netc.ops.fused import bind_stages

@@ -5,6 +5,7 @@ from __future__ import annotations
 from netc.backends.cuda.emission import Emission, element_launch
 from netc.backends.cuda.pixels import View
 from netc.backends.cuda.program import Launch, Steps
+from netc.backends.cuda.tiles import MOST_PARTS
 from netc.ir.graph import Node
 from netc.ops.pooling import PoolingParams, pooling_axes
 from netc.ops.window import Axis
@@ -20,7 +21,8 @@ def emit_pooling(emission: Emission, node: Node) -> Steps | None:
         return None
     axes = pooling_axes(params, emission.graph.shape(node.inputs[0]))
     x, outputs = emission.view(node.inputs[0]), [emission.view(v) for v in node.outputs]
-    if _whole(axes) and params.method != "STOCHASTIC" and len(outputs) == 1:
+    plain = params.method != "STOCHASTIC" and len(outputs) == 1
+    if plain and _whole(axes) and x.n <= MOST_PARTS:
         return _plane(emission, node.name, x, outputs[0], params.method == "AVE")
     return _windows(emission, node.name, params, axes, x, outputs)
 

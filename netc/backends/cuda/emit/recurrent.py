@@ -15,6 +15,7 @@ from netc.backends.cuda.launches import product_steps
 from netc.backends.cuda.pixels import View, Workspace, dense
 from netc.backends.cuda.products import Product
 from netc.backends.cuda.program import Argument, Launch, Steps, Wide
+from netc.backends.cuda.tiles import MOST_PARTS
 from netc.ir.graph import Array, Node
 from netc.ir.types import count
 from netc.ops.fused import Bound, Stage
@@ -51,7 +52,8 @@ def emit_recurrent(emission: Emission, node: Node) -> Steps | None:
     shapes = [graph.shape(value) for value in node.inputs]
     (steps, streams), hidden = shapes[0][:2], params.num_output
     rows = flat_rows(emission.view(node.inputs[0]), shapes[0], 2)
-    if rows is None or not 0 < steps <= MOST_STEPS or not count(shapes[0]) * hidden:
+    fits = 0 < steps <= MOST_STEPS and streams <= MOST_PARTS
+    if rows is None or not fits or not count(shapes[0]) * hidden:
         return None
     weight, bias, *others = emission.arrays(node)
     memory = _memory(emission, steps, streams, hidden, params.gates)
