@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from netc.backends.base import Executable, Options
+from netc.backends.base import Executable, Options, Progress
 from netc.backends.cuda.device import Call, Device
 from netc.backends.cuda.emission import (
     PRECISIONS,
@@ -79,11 +79,14 @@ def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) ->
         options.exact,
     )
     _check_precision(emission)
-    emission = replace(emission, choose=_chooser(emission, device, bool(extra.get("tune", True))))
+    tuner = Tuner(device, emission, options.progress) if extra.get("tune", True) else None
+    emission = replace(emission, choose=_chooser(emission, device, tuner))
     item = emission.precision.item
     program = scheduled(_steps(emission), storage.arena.size * item // BYTES, item)
     together = bool(extra.get("graph", True))
-    return CudaExecutable(emission, storage, program, applied, device, uploads, together)
+    return CudaExecutable(
+        emission, storage, program, applied, device, uploads, together, options.progress
+    )
 
 
 def _steps(emission: Emission) -> tuple[Step, ...]:
@@ -91,15 +94,15 @@ def _steps(emission: Emission) -> tuple[Step, ...]:
 
 
 def _chooser(
-    emission: Emission, device: Device, tune: bool
+    emission: Emission, device: Device, tuner: Tuner | None
 ) -> Callable[[Emission, Product], Way | None]:
     """How ways are chosen: by what was measured, now or before, or by a guess."""
-    if not tune:
+    if tuner is None:
         return guessed
     products: list[Product] = []
     _steps(replace(emission, choose=recording(products)))
     with device.active():
-        return choosing(Tuner(device, emission).choices(products))
+        return choosing(tuner.choices(products))
 
 
 def _check_precision(emission: Emission) -> None:
@@ -136,6 +139,7 @@ class CudaExecutable:
     device: Device
     uploads: Uploads
     graph: bool = True
+    progress: Progress | None = None
     _copies: dict[tuple[str, tuple[int, ...] | None], Call | None] = field(default_factory=dict)
     _idle: list[Context] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -148,7 +152,7 @@ class CudaExecutable:
 
     def _upload(self) -> None:
         """Have kernels and weights on the device."""
-        self.device.build((*self.program.kernels, self._load, self._store))
+        self.device.build((*self.program.kernels, self._load, self._store), self.progress)
         self.program = self.uploads.program(self.program)
         self._weights = Weights(self.device)
         self.device.wait()  # the next call may be on another stream

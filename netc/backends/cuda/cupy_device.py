@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from netc.backends.base import Progress
 from netc.backends.cuda.device import Buffer, Call, Facts, Turn
 from netc.backends.cuda.source import Kernel, module_text
 
@@ -49,13 +50,18 @@ class CupyDevice:
         device: AbstractContextManager[Any] = self._cupy.cuda.Device(self._device.id)
         return device
 
-    def build(self, kernels: Iterable[Kernel]) -> None:
+    def build(self, kernels: Iterable[Kernel], progress: Progress | None = None) -> None:
         """Compile and load what is not there yet, on several threads; CuPy keeps it on disk."""
+        tell = progress or _silent
         wanted = [k for k in dict.fromkeys(kernels) if k not in self._functions]
         if not wanted:
             return
         with ThreadPoolExecutor(min(len(wanted), os.cpu_count() or 1)) as pool:
-            self._functions.update(zip(wanted, pool.map(self._compiled, wanted), strict=True))
+            made = zip(wanted, pool.map(self._compiled, wanted), strict=True)
+            for done, (kernel, function) in enumerate(made):
+                tell(done, len(wanted), kernel.template)
+                self._functions[kernel] = function
+        tell(len(wanted), len(wanted), "")
 
     def _compiled(self, kernel: Kernel) -> Any:
         with self.active():
@@ -190,6 +196,10 @@ class CupyDevice:
 
 
 _DLPACK_CUDA = frozenset({2, 13})  # kDLCUDA, kDLCUDAManaged of dlpack.h
+
+
+def _silent(done: int, total: int, name: str) -> None:
+    """Nobody wants to know."""
 
 
 class _Start:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from netc.backends.base import Progress
 from netc.backends.cuda.source import Kernel
 
 
@@ -68,8 +69,8 @@ class Device(Protocol):
     def active(self) -> AbstractContextManager[Any]:
         """Makes it the current device of the thread meanwhile."""
 
-    def build(self, kernels: Iterable[Kernel]) -> None:
-        """Have the machine code of all of these ready."""
+    def build(self, kernels: Iterable[Kernel], progress: Progress | None = None) -> None:
+        """Have the machine code of all of these ready, and tell how far it is."""
 
     def allocate(self, size: int) -> Buffer:
         """Uninitialised memory of ``size`` bytes.

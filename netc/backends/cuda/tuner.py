@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from netc.backends.base import Progress
 from netc.backends.cuda.chains import Target
 from netc.backends.cuda.device import Call, Device, Turn
 from netc.backends.cuda.emission import Emission
@@ -43,9 +44,13 @@ class Tuner:
     Args:
         device: where.
         emission: whose facts and precision count.
+        progress: told while kernels are compiled.
     """
 
-    def __init__(self, device: Device, emission: Emission) -> None:
+    def __init__(
+        self, device: Device, emission: Emission, progress: Progress | None = None
+    ) -> None:
+        self._progress = progress
         self._device = device
         self._emission = emission
         self._name = _entry_name(emission)
@@ -75,7 +80,7 @@ class Tuner:
                     kernels += [
                         launch.kernel for launch in way_launches(self._emission, trial, way)
                     ]
-        self._device.build(kernels)
+        self._device.build(kernels, self._progress)
 
     def _middles(self, product: Product) -> list[Product]:
         if not fits_winograd(self._emission, product):

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import netc
-from netc.backends.base import Options
+from netc.backends.base import Options, Progress
 from netc.backends.cuda.backend import CudaBackend
 from netc.backends.cuda.device import Buffer, Facts
 from netc.backends.cuda.source import Kernel
@@ -25,7 +25,7 @@ class Collector(EmulatedDevice):
         self.facts = facts or self.facts
         self.kernels: set[Kernel] = set()
 
-    def build(self, kernels: Iterable[Kernel]) -> None:
+    def build(self, kernels: Iterable[Kernel], progress: Progress | None = None) -> None:
         self.kernels |= set(kernels)
 
     def upload(self, array: Any) -> Buffer:

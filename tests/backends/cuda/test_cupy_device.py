@@ -122,6 +122,13 @@ class Fake:
         self.log.append("freed")
         self.room += self.pooled
 
+    def RawModule(self, code: str, options: tuple[str, ...]) -> Any:  # noqa: N802
+        def function(name: str) -> Any:
+            assert f"KERNEL {name}(" in code and "--std=c++17" in options
+            return lambda grid, block, given: self.log.append(f"{name} {grid} {block} {given[0]}")
+
+        return SimpleNamespace(get_function=function)
+
     def asarray(self, value: Any) -> Any:
         return ("asarray", value)
 
@@ -181,6 +188,17 @@ def calls_of(device: CupyDevice, fake: Fake, count: int) -> list[Call]:
         device._functions[kernel] = start
         found.append(Call(kernel, (1, 1, 1), 32, ()))
     return found
+
+
+def test_building_tells_how_far_it_is_and_builds_once() -> None:
+    fake = Fake()
+    device, told = CupyDevice(fake, 0), list[Any]()
+    kernels = [Kernel("copy", (), (("source_t", t), ("target_t", t))) for t in ("float", "half_t")]
+    for _ in range(2):
+        device.build(kernels, lambda *numbers: told.append(numbers))
+    assert told == [(0, 2, "copy"), (1, 2, "copy"), (2, 2, "")]
+    device.launch(Call(kernels[1], (3, 1, 1), 64, (np.int32(5),)))
+    assert fake.log == [f"{kernels[1].name} (3, 1, 1) (64, 1, 1) 5"]
 
 
 def test_branches_are_recorded_on_streams_that_fork_and_join() -> None:

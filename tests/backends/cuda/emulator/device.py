@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from netc.backends.base import Progress
 from netc.backends.cuda.device import Buffer, Call, Facts, Turn
 from netc.backends.cuda.source import Kernel, module_text
 from netc.cache import cache_dir, content_key
@@ -62,7 +63,7 @@ class EmulatedDevice:
     def active(self) -> AbstractContextManager[Any]:
         return nullcontext()
 
-    def build(self, kernels: Iterable[Kernel]) -> None:
+    def build(self, kernels: Iterable[Kernel], progress: Progress | None = None) -> None:
         build(kernels)
 
     def allocate(self, size: int) -> Buffer:
