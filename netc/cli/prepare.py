@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,14 +28,14 @@ class Said:
 
     Attributes:
         mean: for each channel, in the net's order.
-        mean_file: a path, as it is opened.
+        mean_file: a path, as it is opened, and where it is said.
         range: what black and white are before mean and scale.
         layout: of arrays, "NCHW" or "NHWC".
         span: where it is said.
     """
 
     mean: tuple[float, ...] = ()
-    mean_file: Path | None = None
+    mean_file: tuple[Path, Span | None] | None = None
     scale: float | None = None
     order: Literal["BGR", "RGB"] | None = None
     resize: tuple[int, ...] = ()
@@ -70,12 +70,14 @@ def _said(transform: Message, folder: Path | None) -> Said:
     file = transform.optional("mean_file")
     _check_count(transform, "range", (2,))
     _check_count(transform, "resize", (1, 2))
+    if len(set(transform.get("range"))) == 1:
+        raise transform.error("range", "bad-preprocessing", "black and white are the same number")
     if any(size == 0 for size in transform.get("resize")):
         raise transform.error("resize", "bad-preprocessing", "`resize` is at least 1")
     crops: Any = transform.optional("crops")
     return Said(
         transform.get("mean_value"),
-        None if file is None else (folder or Path()) / file,
+        None if file is None else ((folder or Path()) / file, transform.span_of("mean_file")),
         transform.optional("scale"),
         transform.optional("channel_order"),
         transform.get("resize"),
@@ -145,12 +147,20 @@ def _mean(args: argparse.Namespace, said: Said, black: float) -> Array | None:
     if args.mean is not None:
         mean = read_mean(args.mean)
     elif said.mean_file is not None:
-        mean = read_mean(str(said.mean_file))
+        mean = _read_mean(*said.mean_file)
     elif said.mean:
         mean = np.array(said.mean, dtype=np.float32)
     if black == 0:
         return mean
     return np.array([-black], dtype=np.float32) if mean is None else mean - np.float32(black)
+
+
+def _read_mean(path: Path, span: Span | None) -> Array:
+    """A mean that the text names; faults are told at its place."""
+    try:
+        return read_mean(str(path))
+    except NetcError as error:
+        raise NetcError(*(replace(d, span=d.span or span) for d in error.diagnostics)) from None
 
 
 def arranged(array: Any, said: Said) -> Any:

@@ -119,8 +119,10 @@ class Expansion(ModuleUser):
         values = [value] if len(names) == 1 else value
         if not isinstance(values, list) or len(values) != len(names):
             count = len(value) if isinstance(value, list) else 1
-            message = f"{len(names)} names are given, and {count} blobs come"
-            raise frame.error("expression", message, span)
+            come = "1 blob comes" if count == 1 else f"{count} blobs come"
+            message = f"{len(names)} names are given, and {come}"
+            help = 'a layer with several tops says so: `Slice(top: ["a", "b"])`'
+            raise frame.error("expression", message, span, *([help] if count == 1 else []))
         for blob in self.flattened(value, frame, span):
             if not isinstance(blob, Blob):
                 message = f"`{names[0]} = ...` names a blob, and this is {kind(blob)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 
 from netc.diagnostics import Diagnostic, NetcError, Note, Source, Span
 from netc.language.cursor import Cursor
@@ -111,7 +112,11 @@ class ExpressionParser(Cursor):
     def unclosed(self, opening: Token, closing: str) -> NetcError:
         """Something else stands where a list must go on or end."""
         if self.here.kind != "end":
-            raise self.fault(f"`,` or `{closing}` is missing here")
+            fault = self.fault(f"`,` or `{closing}` is missing here")
+            if not self.here.fresh:
+                return fault
+            note = Note(f"the `{opening.text}` is here", self.token_span(opening))
+            return NetcError(replace(fault.diagnostics[0], notes=(note,)))
         message = f"the `{opening.text}` is never closed"
         return NetcError(Diagnostic("unclosed-brace", message, self.token_span(opening)))
 

@@ -19,6 +19,25 @@ WORDS: dict[str, str] = {
 }
 """Words that start no statement here -> what to write."""
 
+LAYERS: dict[str, str] = {
+    **dict.fromkeys(("convolution", "conv2d", "convolve"), "conv"),
+    **dict.fromkeys(("deconvolution", "transposed", "convtranspose"), "deconv"),
+    **dict.fromkeys(("dense", "linear", "innerproduct", "inner_product", "ip"), "fc"),
+    **dict.fromkeys(("maxpool", "max_pool", "pooling", "maxpooling"), "pool"),
+    **dict.fromkeys(("avgpool", "avg_pool", "averagepool", "meanpool"), "avepool"),
+    **dict.fromkeys(("gap", "globalavgpool", "global_pool", "avgpool_global"), "globalpool"),
+    **dict.fromkeys(("bn", "batch_norm", "batchnormalization"), "batchnorm"),
+    **dict.fromkeys(("norm", "local_response_norm"), "lrn"),
+    **dict.fromkeys(("concatenate", "cat", "join"), "concat"),
+    **dict.fromkeys(("sum", "eltwise", "plus"), "add"),
+    "drop": "dropout",
+    "leakyrelu": "relu(negative_slope: 0.1)",
+    "leaky_relu": "relu(negative_slope: 0.1)",
+    "relu6": "ReLU6",
+    "softmaxwithloss": "loss",
+}
+"""What layers are called elsewhere, in small letters -> the short form here."""
+
 SIGNS: dict[str, str] = {
     "&": "the word is `and`",
     "|": "the word is `or`; branches side by side are a list: `[x -> a, x -> b] -> concat`",

@@ -93,7 +93,10 @@ def _path(text: str, span: Span, place: _Place) -> Path:
         raise _refused(why, span)
     if not text or "\0" in text or "\\" in text or not parts:
         raise _refused(f"`{text[:80]}` is no file's path", span)
-    if ".." in parts or text.startswith("/") or Path(text).is_absolute():
+    if ".." in parts:
+        help = "the net's own file can include it: all files see each other's modules"
+        raise _refused(f"`{text[:80]}` goes up by `..`, which no include may", span, help)
+    if text.startswith("/") or Path(text).is_absolute():
         raise _refused(f"`{text[:80]}` leads out of the net's own folder", span)
     try:
         path = (place.folder / text).resolve()
@@ -107,8 +110,8 @@ def _path(text: str, span: Span, place: _Place) -> Path:
     return path
 
 
-def _refused(message: str, span: Span) -> NetcError:
-    return NetcError(Diagnostic("bad-include", message, span))
+def _refused(message: str, span: Span, *help: str) -> NetcError:
+    return NetcError(Diagnostic("bad-include", message, span, help=help))
 
 
 def _define_module(found: Gathered, module: Module) -> None:

@@ -42,6 +42,7 @@ def input_fields(
         fields.append(Field("input_param", Block((shape,), at), at))
     if statement.body:
         inner = _transform(maker, statement, frame)
+        _check_mean(inner, sizes, frame)
         at = frame.place(statement.body.span)
         fields.append(Field("transform_param", Block(tuple(inner), at), at))
     return fields
@@ -78,6 +79,15 @@ def _check_count(written: FieldOf, count: int, frame: Frame) -> None:
         listed = " or ".join(map(str, allowed))
         message = f"`{written.name}` has {listed} values, and {count} are given"
         raise frame.error("expression", message, written.span)
+
+
+def _check_mean(fields: Sequence[Field], sizes: Sequence[int | None], frame: Frame) -> None:
+    """Refuse a mean that is neither one number nor one for each channel."""
+    means = [field for field in fields if field.name == "mean_value"]
+    channels = sizes[1] if len(sizes) == 4 else None
+    if channels is not None and len(means) not in (0, 1, channels):
+        message = f"`mean` has {len(means)} values, and the input has {channels} channels"
+        raise frame.error("expression", message, means[0].span, "give one, or one a channel")
 
 
 def _file_or_values(field: Field) -> Field:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from netc.diagnostics import NetcError, Span
 from netc.language.fields import FieldMaker, scalar, string_field
 from netc.language.frame import Frame
+from netc.language.hints import LAYERS
 from netc.language.limits import MAX_LAYERS
 from netc.language.names import Names
 from netc.language.placement import Placed, Placement
@@ -146,12 +147,14 @@ class LayerMaker(FieldMaker):
             self._give(use, "stride", use.given["kernel_size"], span, span, frame)
 
     def _too_many(self, step: Step, short: Short, argument: Argument, frame: Frame) -> NetcError:
+        help = f"give it by name: `{step.name}(field: value)`"
         if not short.values:
             message = f"`{step.name}` takes no values without a name"
+            known = _short_form(step.name)
+            help = f"the short form does: `{known}(...)`" if known else help
         else:
             listed = ", ".join(f"`{name}`" for name in short.values)
             message = f"`{step.name}` takes at most {len(short.values)} values in order: {listed}"
-        help = f"give it by name: `{step.name}(field: value)`"
         return frame.error("too-many-values", message, argument.span, help)
 
     def _argument(self, use: _Use, name: str, argument: Argument, frame: Frame) -> None:
@@ -307,6 +310,13 @@ class LayerMaker(FieldMaker):
         if f.name == "name":
             return f._replace(value=scalar(frame.scope + text, f.value.span, None))
         return f
+
+
+def _short_form(type: str) -> str:
+    """The short form of a layer type that is called so here or elsewhere; empty without one."""
+    small = type.lower()
+    name = BASES.get(type) or (small if small in SHORTS else LAYERS.get(small, ""))
+    return name if type not in SHORTS and name in SHORTS and SHORTS[name].values else ""
 
 
 _HEAD = ("name", "type", "bottom", "top")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from netc.diagnostics import NetcError, Note, did_you_mean
 from netc.language.frame import Frame
+from netc.language.hints import LAYERS
 from netc.language.layers import LayerMaker
 from netc.language.limits import MAX_USES, MODULE_STEPS
 from netc.language.operators import FUNCTIONS, apply, bounds
@@ -57,6 +58,8 @@ class ModuleUser(LayerMaker):
 
     def _unknown_step(self, step: Step, frame: Frame) -> NetcError:
         help = did_you_mean(step.name, [*self.modules, *SHORTS, *FUNCTIONS])
+        if step.name.lower() in LAYERS:
+            help = (f"did you mean `{LAYERS[step.name.lower()]}`?",)
         if not help:
             help = ("a layer type is written as Caffe writes it: `Pooling`",)
         message = f"there is no module or short form `{step.name}`"

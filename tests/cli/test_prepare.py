@@ -80,12 +80,20 @@ def test_a_plain_text_says_it_in_transform_param() -> None:
     assert (found.mean, found.scale) == ((9.0,), 0.25)
 
 
-@pytest.mark.parametrize("fields", ["range: 3", "resize: 0", "resize: [1, 2, 3]"])
+@pytest.mark.parametrize("fields", ["range: 3", "range: [1, 1]", "resize: 0", "resize: [1, 2, 3]"])
 def test_numbers_that_mean_nothing(fields: str) -> None:
     text = f'layer {{ name: "d" type: "Input" top: "d" transform_param {{ {fields} }} }}'
     with pytest.raises(NetcError) as caught:
         said_of_inputs(read_net(Source("t", text)).message, None)
     assert caught.value.diagnostics[0].code == "bad-preprocessing"
+
+
+def test_a_mean_file_that_is_not_there_is_told_at_its_place(tmp_path: Path) -> None:
+    with pytest.raises(NetcError) as caught:
+        preprocessing((1, 3, 4, 4), options(), said('mean: "mean.npy"', tmp_path))
+    (found,) = caught.value.diagnostics
+    assert found.code == "missing-file"
+    assert found.span and (found.span.line, found.span.text) == (1, '"mean.npy"')
 
 
 def test_an_image_is_no_vector() -> None:

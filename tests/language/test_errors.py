@@ -98,6 +98,7 @@ CASES: tuple[tuple[str, str, int, int, str], ...] = (
     ("input x: [1] { maen: 3 }", "unknown-field", 2, 16, "`maen`"),
     ("input x: [1] { mean: 3 mean: 4 }", "repeated-field", 2, 24, "given twice"),
     ("input x: [1] { range: 3 }", "expression", 2, 16, "has 2 values, and 1"),
+    ("input x: [1, 3, 4, 4] { mean: [1, 2] }", "expression", 2, 25, "the input has 3 channels"),
     ("input x: [1] { order: GRB }", "unknown-enum-value", 2, 23, "`GRB`"),
     ("input x: [-1]\n-> relu", "expression", 2, 11, "a size is an int"),
     ("input x: [1.5]\n-> relu", "expression", 2, 11, "a size is an int"),
@@ -171,6 +172,12 @@ def test_two_layers_of_one_name_show_both_places() -> None:
         ("if true && true { -> relu }", 9, "`and`"),
         ("let n = 1 | 2", 11, "`or`"),
         ("let n = !true", 9, "`not`"),
+        ("-> convolution(3, 3)", 4, "did you mean `conv`"),
+        ("-> dense(10)", 4, "did you mean `fc`"),
+        ("-> leakyrelu", 4, "`relu(negative_slope: 0.1)`"),
+        ("-> Conv(3, 3)", 9, "the short form does: `conv(...)`"),
+        ("-> Pooling(2)", 12, "the short form does: `pool(...)`"),
+        ("a, b = data -> Slice(axis: 1)", 1, '`Slice(top: ["a", "b"])`'),
         ("-> conv(1 ? 2 : 3)", 11, "`a if condition else b`"),
         ("-> relu // comment", 9, "starts with `#`"),
         ("-> relu;", 8, "without a `;`"),
@@ -208,6 +215,12 @@ def test_an_if_at_the_wrong_place_is_told_where_it_stands() -> None:
     assert "`a if c else b`" in first and "`-> relu if c`" in second
     found = fault(INPUT + "x = (data -> relu)\n  if true else data")
     assert "the value's own line" in found.help[0]
+
+
+def test_a_bracket_left_open_on_another_line_is_shown() -> None:
+    found = fault(INPUT + "let widths = [64, 128\nrepeat w in widths { -> conv(w) }")
+    assert found.notes[0].message == "the `[` is here"
+    assert found.notes[0].span and found.notes[0].span.line == 2
 
 
 def test_a_quote_that_ends_its_string_too_early() -> None:
