@@ -14,6 +14,7 @@ from netc.ops.fork_normalization import BatchwiseBNParams, RunningBNParams
 from netc.ops.fused import NAME as FUSED
 from netc.ops.fused import Bound, bind_stages
 from netc.ops.normalization import BatchNormParams, MVNParams
+from netc.ops.pooling import pooling_axes, pyramid
 from netc.passes.epilogue import ACTIVATIONS, EPILOGUES, PRODUCTS, chain_of
 from netc.plan.storage import BYTES, Rules
 
@@ -109,10 +110,17 @@ def scratch(graph: Graph, node: Node) -> int:
 
 
 def special_scratch(graph: Graph, node: Node) -> int | None:
-    """Floats for means and deviations of channels or for the bins of regions; None elsewhere."""
+    """Floats for means and deviations of channels, for the bins of regions, or for the finest level
+    of a pyramid; None elsewhere.
+    """
+    shape = graph.shape(node.inputs[0]) if node.inputs else ()
     if takes_moments(graph, node):
-        n, _, _, channels = pixel_shape(graph.shape(node.inputs[0]))
+        n, _, _, channels = pixel_shape(shape)
         return 2 * n * channels
+    if node.op == "SPP":
+        n, channels = shape[:2]
+        bins = [axis.out for axis in pooling_axes(pyramid(node.params, shape)[-1], shape)]
+        return n * channels * bins[0] * bins[1]
     if node.op in ("ROIPooling", "PSROIPooling"):
         regions, _, high, wide = graph.shape(node.outputs[0])
         return regions * (1 + 2 * high + 2 * wide)

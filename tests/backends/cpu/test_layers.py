@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import netc
@@ -525,3 +525,18 @@ def test_regions_pass_over_what_is_no_number(target):
         y = netc.compile(source, backend=name)(x=x, rois=rois)["y"]
         np.testing.assert_array_equal(y[0, 0], [[3, lowest], [lowest, lowest]])
         np.testing.assert_array_equal(y[0, 1], lowest)
+
+
+@settings(max_examples=20, deadline=None)
+@given(isa=ISAS, data=st.data(), levels=st.integers(1, 4), method=st.sampled_from(["MAX", "AVE"]))
+def test_pooling_over_a_pyramid(isa, data, levels, method):
+    n, c, h, w = images(data.draw)
+    sizes = [2 ** (levels - 1) + size - 1 for size in (h, w)]
+    params = f"spp_param {{ pyramid_height: {levels} pool: {method} }}"
+    layers = [layer("TanH", "x", "t"), layer("SPP", "t", "y", params), layer("ReLU", "y", "z")]
+    source = Source("net", text_of({"x": (n, c, *sizes)}, layers))
+    try:
+        netc.compile(source, backend="reference")
+    except NetcError:
+        assume(False)  # a bin would lie in padding alone
+    check(isa, {"x": (n, c, *sizes)}, layers)

@@ -1,11 +1,16 @@
-"""Pooling: largest, largest and where, average."""
+"""Pooling: largest, largest and where, average; alone and over a pyramid."""
 
 from __future__ import annotations
 
 from netc.backends.cpu.emit.emission import Emission, Steps
+from netc.backends.cpu.program import Step
+from netc.backends.cpu.steps.arrange import arrange_steps
+from netc.backends.cpu.steps.moving import Strided
 from netc.backends.cpu.steps.pooling import Window, average_pool_step, max_pool_step
+from netc.backends.cpu.views import View, dense
 from netc.ir.graph import Node
-from netc.ops.pooling import PoolingParams, pooling_axes
+from netc.ir.types import Shape
+from netc.ops.pooling import PoolingParams, pooling_axes, pyramid
 
 
 def emit_pooling(emission: Emission, node: Node) -> Steps | None:
@@ -13,10 +18,43 @@ def emit_pooling(emission: Emission, node: Node) -> Steps | None:
     params: PoolingParams = node.params
     if params.method == "STOCHASTIC":
         return None
-    y, x = pooling_axes(params, emission.graph.shape(node.inputs[0]))
-    window = Window((y.kernel, x.kernel), (y.stride, x.stride), (y.pad, x.pad))
+    window = _window(params, emission.graph.shape(node.inputs[0]))
     source = emission.view(node.inputs[0])
     target, *mask = (emission.view(v) for v in node.outputs)
     if params.method == "AVE":
         return [average_pool_step(node.name, source, target, window)]
     return [max_pool_step(node.name, source, target, window, mask[0] if mask else None)]
+
+
+def _window(params: PoolingParams, shape: Shape) -> Window:
+    y, x = pooling_axes(params, shape)
+    return Window((y.kernel, x.kernel), (y.stride, x.stride), (y.pad, x.pad))
+
+
+def emit_spp(emission: Emission, node: Node) -> Steps | None:
+    """Each level pooled by itself and turned into its part of the output."""
+    shape, place = emission.graph.shape(node.inputs[0]), emission.scratch(node)
+    if node.params.method == "STOCHASTIC" or place is None:
+        return None
+    x, y = emission.view(node.inputs[0]), emission.view(node.outputs[0])
+    steps: Steps = []
+    first = 0
+    for level in pyramid(node.params, shape):
+        axes = pooling_axes(level, shape)
+        pooled = dense(place, x.n, axes[0].out, axes[1].out, x.c)
+        part = y.channels(first, first + x.c * pooled.h * pooled.w)
+        pool = average_pool_step if level.method == "AVE" else max_pool_step
+        turned = _planes_in_rows(node.name, pooled, part)
+        if turned is None:
+            return None
+        steps += [pool(node.name, x, pooled, _window(level, shape)), *turned]
+        first += part.c
+    return steps
+
+
+def _planes_in_rows(name: str, pooled: View, part: View) -> list[Step] | None:
+    """Pixels as rows of planes."""
+    bins = pooled.h * pooled.w
+    source = Strided(pooled.place, (bins * pooled.c, 1, pooled.c))
+    target = Strided(part.place, (part.ld, bins, 1))
+    return arrange_steps(name, (pooled.n, pooled.c, bins), source, target)

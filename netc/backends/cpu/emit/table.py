@@ -20,7 +20,7 @@ from netc.backends.cpu.emit.moves import (
     emit_tile,
 )
 from netc.backends.cpu.emit.normalization import emit_lrn, emit_softmax
-from netc.backends.cpu.emit.pooling import emit_pooling
+from netc.backends.cpu.emit.pooling import emit_pooling, emit_spp
 from netc.backends.cpu.emit.products import (
     emit_convolution,
     emit_deconvolution,
@@ -63,6 +63,7 @@ EMITTERS: Mapping[str, Emitter] = {
     "Slice": emit_slice,
     "Softmax": emit_softmax,
     "Split": emit_copy,
+    "SPP": emit_spp,
     "Tile": emit_tile,
     "Upsample": emit_upsample,
 }
