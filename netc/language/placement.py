@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from netc.diagnostics import did_you_mean
+from netc.language.hints import LAYERS
 from netc.language.shorts import MESSAGES, OF_LAYER, SHORTS
 from netc.schema.message import FieldType, MessageType
 
@@ -61,6 +62,10 @@ class Placement:
         if parts:
             return (f"did you mean `{parts[0]}`?",)
         near = did_you_mean(name, [*known, *OF_LAYER, "in_place"])
+        small = type.lower()
+        meant = SHORTS.get(LAYERS.get(small, small))
+        if not known and meant and meant.type != type:
+            return (f"did you mean the type `{meant.type}`?",)
         if not near and not known:
             return (f"what `{type}` has of its own stands in a block: `... {{ {name}: ... }}`",)
         return near

@@ -176,6 +176,7 @@ def test_two_layers_of_one_name_show_both_places() -> None:
         ("-> dense(10)", 4, "did you mean `fc`"),
         ("-> leakyrelu", 4, "`relu(negative_slope: 0.1)`"),
         ("-> Conv(3, 3)", 9, "the short form does: `conv(...)`"),
+        ("-> Conv(num_output: 3)", 9, "did you mean the type `Convolution`?"),
         ("-> Pooling(2)", 12, "the short form does: `pool(...)`"),
         ("a, b = data -> Slice(axis: 1)", 1, '`Slice(top: ["a", "b"])`'),
         ("-> conv(1 ? 2 : 3)", 11, "`a if condition else b`"),

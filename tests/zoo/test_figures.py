@@ -52,6 +52,17 @@ def test_checks_in_train(net: Net) -> None:
     assert [d.message for d in built(net, "TRAIN").diagnostics] == []
 
 
+@pytest.mark.parametrize(("stride", "mebibytes"), [("32", 519), ("16", 514), ("8", 513)])
+def test_fcn_as_in_convnet_burden(stride: str, mebibytes: int) -> None:
+    """Which tells them of images of 384 by 384: parameters in MiB, and 125 G multiply-adds."""
+    define = {"stride": stride, "height": "384", "width": "384"}
+    found = build(read_net(prototxt_dir() / "fcn.netc", define=define).message)
+    cost = graph_cost(found.graph).total
+    assert not found.diagnostics
+    assert round(4 * cost.parameters / 2**20) == mebibytes
+    assert round(cost.macs / 1e9) == 125
+
+
 def test_every_source_is_in_the_table() -> None:
     files = {path.stem for path in prototxt_dir().glob("*.netc")}
     assert files == {net.file for net in NETS}

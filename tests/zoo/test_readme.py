@@ -38,6 +38,14 @@ def test_googlenet_has_its_line(zoo: ModuleType) -> None:
     assert googlenet[4:6] == ["6,998,552", "1,582,671,872"]
 
 
+@pytest.mark.parametrize(
+    ("file", "most"),
+    [("googlenet", 120), ("resnet152", 60), ("densenet121", 50), ("vgg16", 40), ("fractalnet", 60)],
+)
+def test_a_net_is_a_page(zoo: ModuleType, file: str, most: int) -> None:
+    assert zoo.lines(file) <= most
+
+
 def test_times_stay_with_their_machine_and_day(zoo: ModuleType) -> None:
     times = zoo.Times([f"{i} ms" for i, _ in enumerate(zoo.rows())], "CPU: on a day; a machine.")
     text = zoo.table(times)
