@@ -66,6 +66,20 @@ def test_what_is_missing_is_told_in_one_line(name: str, monkeypatch: pytest.Monk
     assert help in " ".join(diagnostic.help)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_the_command_says_it_too(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cupy, help = CASES[name]
+    monkeypatch.setattr(devices, "cupy_module", lambda: cupy)
+    assert main(["run", str(NET), "--backend", "cuda"]) == 1
+    printed = capsys.readouterr()
+    assert not printed.out and "Traceback" not in printed.err
+    first, *rest = printed.err.splitlines()
+    assert first.startswith("error[no-cuda]: backend `cuda` cannot be used")
+    assert help in " ".join(rest)
+
+
 def test_importing_netc_does_not_import_cupy() -> None:
     code = "import sys, netc, netc.cli.main; print('cupy' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
