@@ -130,7 +130,7 @@ class Times(NamedTuple):
 def measured() -> Times:
     """Run each net."""
     facts = describe("numba")
-    machine = f"{facts['processor']}, {facts['cores']} cores, {facts['system']}"
+    machine = f"{facts['processor']}, {facts['cores']} cores, {facts['system'].partition('-')[0]}"
     versions = f"Python {facts['python']}, NumPy {facts['numpy']}, Numba {facts.get('numba', '-')}"
     note = f"CPU: the median of {RUNS} runs on {facts['date']}; {machine}; {versions}."
     return Times([milliseconds(row) for row in rows()], note)

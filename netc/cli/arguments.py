@@ -17,7 +17,7 @@ def add_text_arguments(parser: argparse.ArgumentParser) -> None:
         type=definition,
         action="append",
         default=[],
-        help="value of a placeholder in the text ($NAME, ${NAME}, {{ NAME }})",
+        help="value of a parameter, or of a placeholder in the text ($NAME, ${NAME}, {{ NAME }})",
     )
     parser.add_argument(
         "--schema",
