@@ -144,12 +144,19 @@ def _rnn_weights(params: RecurrentParams, inputs: Sequence[Shape]) -> tuple[Weig
 
 
 def _driven(params: RecurrentParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Any:
-    """What the inputs add to every step's units: (steps, streams, units)."""
+    """What the data adds to every step's units: (steps, streams, units)."""
     data = inputs[0]
     steps, streams = data.shape[:2]
     units = data.reshape(steps * streams, count(data.shape, 2)) @ weights[0].T + weights[1]
-    units = units.reshape(steps, streams, len(weights[1]))
+    return units.reshape(steps, streams, len(weights[1]))
+
+
+def _with_static(
+    params: RecurrentParams, units: Any, inputs: Sequence[Any], weights: Sequence[Any]
+) -> Any:
+    """With what the input that is the same in all steps adds."""
     if params.static:
+        streams = units.shape[1]
         units = units + inputs[2].reshape(streams, count(inputs[2].shape, 1)) @ weights[2].T
     return units
 
@@ -168,11 +175,18 @@ def _stacked(rows: list[Any], data: Any, hidden: int) -> Any:
     return xp.stack(rows) if rows else xp.zeros((*data.shape[:2], hidden), dtype=np.float32)
 
 
-@np.errstate(all="ignore")
 def _lstm(
     params: RecurrentParams, inputs: Sequence[Any], weights: Sequence[Any]
 ) -> tuple[Any, ...]:
-    driven, recurrent = _driven(params, inputs, weights), weights[-1].T
+    return lstm_steps(params, _driven(params, inputs, weights), inputs, weights)
+
+
+@np.errstate(all="ignore")
+def lstm_steps(
+    params: RecurrentParams, units: Any, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    """An LSTM's outputs; ``units`` is what the data adds, (steps, streams, 4 * hidden)."""
+    driven, recurrent = _with_static(params, units, inputs, weights), weights[-1].T
     hidden, cell = _first_states(params, inputs)
     rows = []
     for units, cont in zip(driven, inputs[1], strict=True):
@@ -183,10 +197,18 @@ def _lstm(
     return (output, hidden[None], cell[None]) if params.expose_hidden else (output,)
 
 
-@np.errstate(all="ignore")
 def _rnn(params: RecurrentParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+    return rnn_steps(params, _driven(params, inputs, weights), inputs, weights)
+
+
+@np.errstate(all="ignore")
+def rnn_steps(
+    params: RecurrentParams, units: Any, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    """An RNN's outputs; ``units`` is what the data adds, (steps, streams, hidden)."""
     xp = namespace(inputs[0])
-    driven, (recurrent, out, bias) = _driven(params, inputs, weights), weights[-3:]
+    driven = _with_static(params, units, inputs, weights)
+    recurrent, out, bias = weights[-3:]
     (hidden,) = _first_states(params, inputs)
     rows = []
     for units, cont in zip(driven, inputs[1], strict=True):

@@ -110,13 +110,15 @@ def scratch(graph: Graph, node: Node) -> int:
 
 
 def special_scratch(graph: Graph, node: Node) -> int | None:
-    """Floats for means and deviations of channels, for the bins of regions, or for the finest level
-    of a pyramid; None elsewhere.
+    """Floats for means and deviations of channels, for the bins of regions, for the finest level
+    of a pyramid, or for what data adds to recurrent units; None elsewhere.
     """
     shape = graph.shape(node.inputs[0]) if node.inputs else ()
     if takes_moments(graph, node):
         n, _, _, channels = pixel_shape(shape)
         return 2 * n * channels
+    if node.op in ("LSTM", "RNN") and lies_as_given(shape):
+        return count(shape[:2]) * node.params.gates * int(node.params.num_output)
     if node.op == "SPP":
         n, channels = shape[:2]
         bins = [axis.out for axis in pooling_axes(pyramid(node.params, shape)[-1], shape)]

@@ -540,3 +540,33 @@ def test_pooling_over_a_pyramid(isa, data, levels, method):
     except NetcError:
         assume(False)  # a bin would lie in padding alone
     check(isa, {"x": (n, c, *sizes)}, layers)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    isa=ISAS,
+    data=st.data(),
+    kind=st.sampled_from(["LSTM", "RNN"]),
+    static=st.booleans(),
+    exposed=st.booleans(),
+)
+def test_recurrent_layers(isa, data, kind, static, exposed):
+    steps, streams, width = (data.draw(st.integers(1, n)) for n in (5, 4, 40))
+    hidden = data.draw(st.integers(1, 20))
+    states = ["h", "c"][: 2 if kind == "LSTM" else 1] if exposed else []
+    shapes = {"x": (steps, streams, width), "cont": (steps, streams)}
+    shapes |= {"s": (streams, 7)} if static else {}
+    shapes |= dict.fromkeys(states, (1, streams, hidden))
+    params = f"recurrent_param {{ num_output: {hidden} expose_hidden: {str(exposed).lower()} }}"
+    layers = [
+        layer("TanH", "x", "t"),
+        layer("Threshold", "cont", "k"),
+        layer(
+            kind,
+            " ".join(["t", "k", *list(shapes)[2:]]),
+            " ".join(["y", *(s + "1" for s in states)]),
+            params,
+        ),
+        layer("InnerProduct", "y", "z", "inner_product_param { num_output: 5 axis: 2 }"),
+    ]
+    check(isa, shapes, layers, compiled=False)

@@ -45,7 +45,7 @@ def _product(
     shape, view = emission.graph.shape(value), emission.view(value)
     axis = axis_in(shape, first.stage.params.axis, "inner_product_param.axis")
     rows, columns = count(shape[:axis]), count(shape[axis:])
-    y = _as_rows(emission.view(output), emission.graph.shape(output), rows, len(weight))
+    y = as_rows(emission.view(output), emission.graph.shape(output), rows, len(weight))
     if y is None:
         return None
     between = emission.scratch(node)
@@ -54,7 +54,7 @@ def _product(
         return [to_planes(node.name, view, between), _step(emission, node, x, y, weight, epilogue)]
     if not lies_as_given(shape):
         return [_over_map(emission, node, view, y, weight, epilogue)]
-    rows_of = _as_rows(view, shape, rows, columns)
+    rows_of = as_rows(view, shape, rows, columns)
     if rows_of is None:
         return None
     return [_step(emission, node, rows_of, y, weight, epilogue)]
@@ -88,7 +88,7 @@ def _over_map(
     return _step(emission, node, flat, y, reordered, epilogue)
 
 
-def _as_rows(view: View, shape: Shape, rows: int, columns: int) -> View | None:
+def as_rows(view: View, shape: Shape, rows: int, columns: int) -> View | None:
     """A stored value as rows; None where its order is another one than its shape's."""
     if view.h * view.w == 1 and (view.n, view.c) == (rows, columns):
         return view

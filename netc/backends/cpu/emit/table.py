@@ -26,6 +26,7 @@ from netc.backends.cpu.emit.products import (
     emit_deconvolution,
     emit_siblings,
 )
+from netc.backends.cpu.emit.recurrent import emit_lstm, emit_rnn
 from netc.backends.cpu.emit.regions import emit_psroi_pooling, emit_roi_pooling
 from netc.backends.cpu.emit.resizing import emit_interp, emit_upsample
 from netc.backends.cpu.emit.statistics import emit_argmax, emit_normalization, emit_normalize
@@ -50,12 +51,14 @@ EMITTERS: Mapping[str, Emitter] = {
     "InnerProduct": emit_inner_product,
     "Interp": emit_interp,
     "LRN": emit_lrn,
+    "LSTM": emit_lstm,
     "MVN": emit_normalization,
     "Normalize": emit_normalize,
     "Permute": emit_permute,
     "Pooling": emit_pooling,
     "PSROIPooling": emit_psroi_pooling,
     "Reshape": emit_reshape,
+    "RNN": emit_rnn,
     "ROIPooling": emit_roi_pooling,
     "ShuffleChannel": emit_shuffle,
     SIBLINGS: emit_siblings,

@@ -1,0 +1,68 @@
+"""RNN and LSTM: one product for all steps' data, then the steps by their definition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from netc.backends.cpu.emit.emission import Emission, Steps
+from netc.backends.cpu.emit.linear import as_rows
+from netc.backends.cpu.layout import logical
+from netc.backends.cpu.program import Context, PythonStep, Step
+from netc.backends.cpu.steps.conv import Geometry, conv_step
+from netc.backends.cpu.steps.epilogue import Epilogue
+from netc.backends.cpu.steps.linear import linear_step
+from netc.backends.cpu.views import View, dense
+from netc.ir.graph import Array, Node
+from netc.ir.types import count
+from netc.ops.recurrent import lstm_steps, rnn_steps
+
+_FEW_ROWS = 8  # up to which a product is bound by reading its weights
+
+Recur = Callable[[Any, Array, Sequence[Array], Sequence[Array]], Sequence[Any]]
+
+
+def emit_lstm(emission: Emission, node: Node) -> Steps | None:
+    """An LSTM."""
+    return _emit(emission, node, lstm_steps)
+
+
+def emit_rnn(emission: Emission, node: Node) -> Steps | None:
+    """A plain recurrent layer."""
+    return _emit(emission, node, rnn_steps)
+
+
+def _emit(emission: Emission, node: Node, recur: Recur) -> Steps | None:
+    graph, place = emission.graph, emission.scratch(node)
+    shape = graph.shape(node.inputs[0])
+    weights = emission.arrays(node)
+    rows, columns = count(shape[:2]), count(shape[2:])
+    x = as_rows(emission.view(node.inputs[0]), shape, rows, columns)
+    if place is None or x is None:
+        return None
+    units = dense(place, rows, 1, 1, len(weights[0]))
+    readers = [(logical(graph.shape(v)), emission.view(v)) for v in node.inputs]
+    writers = [(logical(graph.shape(v)), emission.view(v)) for v in node.outputs]
+
+    def run(context: Context) -> None:
+        driven = context.array(units).reshape(*shape[:2], -1)
+        inputs = [np.asarray(see(context, view), order="C") for see, view in readers]
+        for (see, view), result in zip(
+            writers, recur(node.params, driven, inputs, weights), strict=True
+        ):
+            see(context, view)[...] = result
+
+    product = _product(emission, node.name, x, units, weights[0], weights[1])
+    return [product, PythonStep(f"steps of {node.name}", run)]
+
+
+def _product(emission: Emission, name: str, x: View, y: View, weight: Array, bias: Array) -> Step:
+    """Inner products of rows; of many rows as a convolution of as many pixels."""
+    epilogue = Epilogue(bias)
+    if x.n <= _FEW_ROWS:
+        return linear_step(name, x, y, weight, emission.target, epilogue)
+    pixels, results = (dense(v.place, 1, 1, v.n, v.c) for v in (x, y))
+    kernels = weight.reshape(*weight.shape, 1, 1)
+    return conv_step(name, pixels, [results], kernels, Geometry((1, 1)), emission.target, epilogue)
