@@ -15,7 +15,7 @@ from netc.analysis.receptive import ReceptiveField, receptive_fields
 from netc.diagnostics import Span
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape, count
-from netc.lower.blobs import unique
+from netc.lower.blobs import Names
 from netc.schema.message import Message
 
 
@@ -145,15 +145,14 @@ def _layers(graph: Graph, messages: Sequence[Message]) -> Iterator[Layer]:
     node = next(nodes, None)
     by_place = {value.span: name for name, value in graph.values.items()}
     current: dict[str, str] = {}
-    taken = {node.name for node in graph.nodes}
+    names = Names({node.name for node in graph.nodes})
     for message in messages:
         if node is not None and _is_node_of(node, message):
             layer = _of_node(graph, node, message)
             node = next(nodes, None)
         else:
             layer = _without_node(graph, message, by_place, current)
-            layer = replace(layer, name=unique(layer.name, taken))
-            taken.add(layer.name)
+            layer = replace(layer, name=names.take(layer.name))
         current.update((graph.values[name].blob, name) for name in layer.outputs)
         yield layer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -50,13 +50,12 @@ class Blobs:
         ``blob@layer`` for the ones before.
         """
         names: dict[str, str] = {}
-        taken: set[str] = set(self.current)
+        unique = Names(set(self.current))
         for version in self.versions:
             if self.current[version.blob] is version:
                 name = version.blob
             else:
-                name = unique(f"{version.blob}@{version.layer}", taken)
-                taken.add(name)
+                name = unique.take(f"{version.blob}@{version.layer}")
             names[str(version.serial)] = name
         return names
 
@@ -68,14 +67,21 @@ class Blobs:
         }
 
 
-def unique(name: str, taken: Collection[str]) -> str:
-    """The name itself, or with ``#2``, ``#3`` ... after it where it is taken."""
-    if name not in taken:
-        return name
-    number = 2
-    while f"{name}#{number}" in taken:
-        number += 1
-    return f"{name}#{number}"
+@dataclass(slots=True)
+class Names:
+    """Names that are each given out once."""
+
+    taken: set[str] = field(default_factory=set)
+    _numbers: dict[str, int] = field(default_factory=dict)
+
+    def take(self, name: str) -> str:
+        """The name itself, or with ``#2``, ``#3`` ... after it where it is taken."""
+        free, number = name, self._numbers.get(name, 2)
+        while free in self.taken:
+            free, number = f"{name}#{number}", number + 1
+        self.taken.add(free)
+        self._numbers[name] = number  # where the next search begins
+        return free
 
 
 def renamed(nodes: Sequence[Node], names: Mapping[str, str]) -> tuple[Node, ...]:

@@ -19,6 +19,7 @@ from netc.diagnostics import (
 )
 from netc.ir.graph import Graph, Node, ParamSpec, Value
 from netc.ir.types import Shape
+from netc.lower.blobs import Names
 from netc.lower.rules import State, exclusion, filter_layers, merged_state
 from netc.ops.catalog import LAYERS
 from netc.ops.define import LayerContext, OpDef, ShapeError
@@ -51,6 +52,7 @@ class _Walk:
     catalog: Mapping[str, OpDef]
     collector: Collector = field(default_factory=lambda: Collector(limit=1000))
     blobs: blobs.Blobs = field(default_factory=blobs.Blobs)
+    names: Names = field(default_factory=Names)
     nodes: list[Node] = field(default_factory=list)
     inputs: dict[str, Shape | None] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
@@ -278,7 +280,7 @@ def _produce_tops(walk: _Walk, layer: Message, op: OpDef | None) -> list[str]:
 def _node(
     walk: _Walk, layer: Message, op: OpDef, params: object, bottoms: list[str], tops: list[str]
 ) -> Node:
-    name = blobs.unique(layer.get("name"), walk.messages)
+    name = walk.names.take(layer.get("name"))
     walk.messages[name] = layer
     span = layer.span_of("name") if layer.has("name") else layer.span
     return Node(
