@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -63,8 +64,27 @@ def _product(
 def _step(
     emission: Emission, node: Node, x: View, y: View, weight: Array, epilogue: Epilogue
 ) -> Step:
-    half = emission.half and fits_half(weight)
-    return linear_step(node.name, x, y, weight, emission.target, epilogue, half)
+    if emission.half and fits_half(weight):
+        return linear_step(node.name, x, y, weight, emission.target, epilogue, half=True)
+    return rows_step(emission, node.name, x, y, weight, epilogue)
+
+
+def rows_step(
+    emission: Emission, name: str, x: View, y: View, weight: Array, epilogue: Epilogue
+) -> Step:
+    """Inner products of rows; many rows are multiplied like the pixels of a convolution.
+
+    That takes a copy of the weights in another order, which very large ones are not worth.
+    """
+    if x.n < _MANY_ROWS or weight.size > _MOST_COPIED:
+        return linear_step(name, x, y, weight, emission.target, epilogue)
+    pixels, results = (replace(view, n=1, w=view.n) for view in (x, y))
+    kernels = weight.reshape(*weight.shape, 1, 1)
+    return conv_step(name, pixels, [results], kernels, Geometry((1, 1)), emission.target, epilogue)
+
+
+_MANY_ROWS = 16  # fewer are bound by reading the weights
+_MOST_COPIED = 1 << 26
 
 
 def fits_half(weight: Array) -> bool:

@@ -8,18 +8,14 @@ from typing import Any
 import numpy as np
 
 from netc.backends.cpu.emit.emission import Emission, Steps
-from netc.backends.cpu.emit.linear import as_rows
+from netc.backends.cpu.emit.linear import as_rows, rows_step
 from netc.backends.cpu.layout import logical
-from netc.backends.cpu.program import Context, PythonStep, Step
-from netc.backends.cpu.steps.conv import Geometry, conv_step
+from netc.backends.cpu.program import Context, PythonStep
 from netc.backends.cpu.steps.epilogue import Epilogue
-from netc.backends.cpu.steps.linear import linear_step
-from netc.backends.cpu.views import View, dense
+from netc.backends.cpu.views import dense
 from netc.ir.graph import Array, Node
 from netc.ir.types import count
 from netc.ops.recurrent import lstm_steps, rnn_steps
-
-_FEW_ROWS = 8  # up to which a product is bound by reading its weights
 
 Recur = Callable[[Any, Array, Sequence[Array], Sequence[Array]], Sequence[Any]]
 
@@ -54,15 +50,5 @@ def _emit(emission: Emission, node: Node, recur: Recur) -> Steps | None:
         ):
             see(context, view)[...] = result
 
-    product = _product(emission, node.name, x, units, weights[0], weights[1])
+    product = rows_step(emission, node.name, x, units, weights[0], Epilogue(weights[1]))
     return [product, PythonStep(f"steps of {node.name}", run)]
-
-
-def _product(emission: Emission, name: str, x: View, y: View, weight: Array, bias: Array) -> Step:
-    """Inner products of rows; of many rows as a convolution of as many pixels."""
-    epilogue = Epilogue(bias)
-    if x.n <= _FEW_ROWS:
-        return linear_step(name, x, y, weight, emission.target, epilogue)
-    pixels, results = (dense(v.place, 1, 1, v.n, v.c) for v in (x, y))
-    kernels = weight.reshape(*weight.shape, 1, 1)
-    return conv_step(name, pixels, [results], kernels, Geometry((1, 1)), emission.target, epilogue)
