@@ -1,8 +1,16 @@
-"""Arrays that start at a cache line; vectors that straddle two lines cost double."""
+"""Arrays that start at a cache line; vectors that straddle two lines cost double.
+
+Larger ones lie in pieces of memory that ask the system for pages of 2 MB, where there are such.
+A net's weights and arena are thousands of pages of 4 KB; a program that does other things between
+two calls has lost their translations by the next one, and finding each again costs more than
+reading it.
+"""
 
 from __future__ import annotations
 
 import math
+import mmap
+import threading
 from typing import Any
 
 import numpy as np
@@ -18,9 +26,55 @@ def rounded(size: int) -> int:
 
 def aligned_bytes(size: int) -> NDArray[np.uint8]:
     """Zeroed bytes that start and end at a cache line."""
+    if size >= _LARGE and _HUGE is not None:
+        return _PIECES.take(rounded(size))
     raw = np.zeros(rounded(size) + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + rounded(size)]
+
+
+_LARGE = 32 << 10
+_PAGE = 2 << 20
+_HUGE: int | None = getattr(mmap, "MADV_HUGEPAGE", None)  # Linux
+
+
+class _Pieces:
+    """Pieces of memory with large pages; arrays are cut from one until it is used up.
+
+    A piece is given back when the last array of it is gone.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._left = np.zeros(0, np.uint8)
+
+    def take(self, size: int) -> NDArray[np.uint8]:
+        """``size`` zeroed bytes, a multiple of the alignment."""
+        with self._lock:
+            if size > len(self._left):
+                piece = _piece(size)
+                if size >= _PAGE:
+                    return piece[:size]
+                self._left = piece
+            taken, self._left = self._left[:size], self._left[size:]
+            return taken
+
+
+def _piece(size: int) -> NDArray[np.uint8]:
+    """Zeroed bytes, whole large pages that start at one."""
+    whole = -(-size // _PAGE) * _PAGE
+    memory = mmap.mmap(-1, whole + _PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if _HUGE is not None:
+        try:
+            memory.madvise(_HUGE)
+        except OSError:  # this kernel has no such pages
+            pass
+    raw: NDArray[np.uint8] = np.frombuffer(memory, np.uint8)
+    start = -raw.ctypes.data % _PAGE
+    return raw[start : start + whole]
+
+
+_PIECES = _Pieces()
 
 
 def aligned_zeros(shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.choice import PRODUCT, ConvShape, choose_algorithm, convolution_steps
 from netc.backends.cpu.steps.conv import Geometry, conv_step
 from netc.backends.cpu.steps.epilogue import Epilogue
+from netc.backends.cpu.steps.product import Packed
 from netc.backends.cpu.views import View, moved
 from netc.ir.graph import Array
 from netc.passes.tile_bottlenecks import cut
@@ -51,6 +52,7 @@ def _whole(emission: Emission, name: str, one: Convolution) -> Steps:
 def _bands(name: str, first: Convolution, then: Convolution, target: Machine) -> Iterator[Step]:
     between, y = first.y, then.y
     weights = first.weights.nbytes + then.weights.nbytes
+    packed: tuple[Packed, Packed] = {}, {}
     rows = cut((y.n, between.c, between.h, between.w), (y.n, y.c, y.h, y.w), weights).rows
     for image in range(y.n):
         made = 0  # rows of the bottleneck
@@ -59,12 +61,12 @@ def _bands(name: str, first: Convolution, then: Convolution, target: Machine) ->
             top, bottom = seen_rows(then.geometry, start, stop)
             needed = min(bottom, between.h)
             if needed > made:
-                yield _band(name, first, image, (made, needed), (made, needed), target)
+                yield _band(name, first, image, (made, needed), (made, needed), target, packed[0])
                 made = needed
             seen = max(top, 0), max(needed, max(top, 0) + 1)
             pad = max(0, -top), then.geometry.pad[1]
             part = then._replace(geometry=replace(then.geometry, pad=pad))
-            yield _band(name, part, image, seen, (start, stop), target)
+            yield _band(name, part, image, seen, (start, stop), target, packed[1])
 
 
 def seen_rows(geometry: Geometry, start: int, stop: int) -> tuple[int, int]:
@@ -81,13 +83,14 @@ def _band(
     read: tuple[int, int],
     written: tuple[int, int],
     target: Machine,
+    packed: Packed,
 ) -> Step:
     residual = one.epilogue.residual
     epilogue = replace(
         one.epilogue, residual=None if residual is None else rows_of(residual, image, *written)
     )
     x, y = rows_of(one.x, image, *read), rows_of(one.y, image, *written)
-    return conv_step(name, x, [y], one.weights, one.geometry, target, epilogue)
+    return conv_step(name, x, [y], one.weights, one.geometry, target, epilogue, packed=packed)
 
 
 def rows_of(view: View, image: int, start: int, stop: int) -> View:

@@ -12,7 +12,7 @@ from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.blocking import Blocking
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
-from netc.backends.cpu.steps.product import Product, product_step
+from netc.backends.cpu.steps.product import Packed, Product, product_step
 from netc.backends.cpu.views import View
 
 Array = NDArray[np.float32]
@@ -38,6 +38,7 @@ def conv_step(
     target: Machine,
     epilogue: Epilogue = PLAIN,
     blocking: Blocking | None = None,
+    packed: Packed | None = None,
 ) -> Step:
     """A convolution as an implicit matrix product.
 
@@ -51,9 +52,10 @@ def conv_step(
         target: the machine.
         epilogue: bias, residual (for a single output view) and activation.
         blocking: how it is cut; fitted to the machine where None.
+        packed: weights that steps of the same convolution have packed before; theirs are added.
     """
     product = conv_product(x, weights, geometry)
-    return product_step(name, x, outputs, product, target, epilogue, blocking)
+    return product_step(name, x, outputs, product, target, epilogue, blocking, packed)
 
 
 def conv_product(x: View, weights: Array, geometry: Geometry) -> Product:

@@ -20,6 +20,7 @@ from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.views import View, moved
 
 Array = NDArray[np.float32]
+Packed = dict[tuple[int, int], Array]  # (first output channel, lanes of a panel) -> panels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +70,7 @@ def product_step(
     target: Machine,
     epilogue: Epilogue = PLAIN,
     blocking: Blocking | None = None,
+    packed: Packed | None = None,
 ) -> Step:
     """The step of a product; see :func:`netc.backends.cpu.steps.conv.conv_step`."""
     y, depth = outputs[0], max(1, math.prod(product.weights.shape[1:]))
@@ -76,7 +78,8 @@ def product_step(
     sizes = [part.y.c for part in parts]
     cut = blocking or choose_blocking(y.pixels, sizes, depth, target, 4 * x.size)
     lanes = cut.columns * target.width
-    rows = [row for part in parts for row in _panel_rows(part, lanes, epilogue)]
+    known: Packed = {} if packed is None else packed
+    rows = [row for part in parts for row in _panel_rows(part, lanes, epilogue, known)]
     tiles = math.ceil(y.pixels / cut.rows)
     return Step(
         name,
@@ -175,10 +178,12 @@ def pack_channels(values: Array | None, lanes: int, count: int) -> Array:
     return padded
 
 
-def _panel_rows(part: _Part, lanes: int, epilogue: Epilogue) -> list[PanelArgs]:
+def _panel_rows(part: _Part, lanes: int, epilogue: Epilogue, packed: Packed) -> list[PanelArgs]:
     """The argument rows of a part's panels."""
-    packed = pack_weights(part.weights, lanes)
-    return panel_rows(packed, part.y, part.first, 4 * part.source, lanes, epilogue)
+    key = part.first, lanes
+    if key not in packed:
+        packed[key] = pack_weights(part.weights, lanes)
+    return panel_rows(packed[key], part.y, part.first, 4 * part.source, lanes, epilogue)
 
 
 def panel_rows(
