@@ -1,7 +1,7 @@
 """Convolutions with stride 1 by Winograd's algorithm F(m x n, r x s).
 
-Tiles of (m + r - 1) x (n + s - 1) inputs are transformed, vectorised over channels, to as many planes
-[plane][tile][channel]; each plane is multiplied with its own transformed weights
+Tiles of (m + r - 1) x (n + s - 1) inputs are transformed, vectorised over channels, to as many
+planes [plane][tile][channel]; each plane is multiplied with its own transformed weights
 [panel][plane][channel][lane] by the micro-kernel; sums [plane][tile][lane] are transformed back to
 m x n outputs. A unit is a block of tiles whose planes stay in the second cache (fused), or,
 where the weights are much larger than the inputs, a panel for a block of tiles whose planes another

@@ -33,7 +33,7 @@ _STREAM = 4.0  # bytes a cycle from beyond the second cache, measured in nets
 _WORTH = 1 << 23  # multiply-adds: what takes fewer is done in no time, and more accurately, as sums
 _GAIN = 0.93  # Winograd must take at most this share of the time, for it is less accurate
 
-#: (outputs, taps) of a tile -> cycles for a vector of input and of output channels, in two dimensions.
+#: (outputs, taps) of a square tile -> cycles for a vector of input and of output channels.
 _TRANSFORMS: Mapping[tuple[int, int], tuple[float, float]] = {
     (2, 3): (45.0, 40.0),
     (4, 3): (125.0, 105.0),
