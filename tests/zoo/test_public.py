@@ -126,6 +126,42 @@ def test_training_nets(corpus: Path, file: str, define: dict[str, str], path: st
     compare(file, define, corpus / "files" / path, *_OUT_OF_NET, shape=(1, 3, 224, 224))
 
 
+# Nets of other people that begin with one of these, whose trained weights they load.
+_RES101 = "zhaoweicai+cascade-rcnn/examples/coco/res101-15s-800-fpn-base/test.prototxt"
+_SOEAVER = "soeaver+caffe-model/det/rfcn/models/pascal_voc"
+BEGUN = [
+    ("resnet152", {"depth": "101"}, _RES101),
+    ("resnet152", {}, "eldar+deepcut-cnn/models/deepercut/ResNet-152.prototxt"),
+    (
+        "inceptionv4",
+        {},
+        f"{_SOEAVER}/inception-v4/rfcn_voc_inception-v4-merge-aligned-ohem.prototxt",
+    ),
+]
+
+
+def convolutions(path: Path, define: dict[str, str]) -> dict[str, tuple[int, ...]]:
+    """Name -> number of outputs, kernel's height and width."""
+    found = {}
+    for layer in read_net(path, define=define).message.get("layer"):
+        if layer.get("type") == "Convolution":
+            inner = layer.get("convolution_param")
+            kernel = 2 * inner.get("kernel_size") or (inner.get("kernel_h"), inner.get("kernel_w"))
+            found[layer.get("name")] = (inner.get("num_output"), *kernel[:2])
+    return found
+
+
+@pytest.mark.parametrize(("file", "define", "path"), BEGUN, ids=[n[2] for n in BEGUN])
+def test_nets_that_begin_so(corpus: Path, file: str, define: dict[str, str], path: str) -> None:
+    target = corpus / "files" / path
+    if not target.is_file():
+        pytest.skip(f"there is no {target.name} among the public nets")
+    theirs = convolutions(target, {})
+    named = convolutions(prototxt_dir() / f"{file}.netc", define)
+    assert len(named) > 100
+    assert {name: theirs.get(name) for name in named} == named
+
+
 def test_fcn(corpus: Path) -> None:
     """The authors' file to run leaves out the dropout of the one to train."""
     compare("fcn", {}, corpus / "files" / FCN, "Dropout")
