@@ -118,7 +118,7 @@ def special_scratch(graph: Graph, node: Node) -> int | None:
         n, _, _, channels = pixel_shape(shape)
         return 2 * n * channels
     if node.op in ("LSTM", "RNN") and lies_as_given(shape):
-        return count(shape[:2]) * node.params.gates * int(node.params.num_output)
+        return count(shape[:2]) * int(node.params.gates * node.params.num_output)
     if node.op == "SPP":
         n, channels = shape[:2]
         bins = [axis.out for axis in pooling_axes(pyramid(node.params, shape)[-1], shape)]
