@@ -170,7 +170,7 @@ def test_sums_in_blocks_are_the_same_to_the_last_bit(shape, outputs, g, isa):
             np.testing.assert_array_equal(got, whole)
 
 
-def test_long_sums_of_few_pixels_run_in_blocks(target):
+def test_long_sums_run_in_blocks(target):
     assert choose_blocking(49, [512], 16384, target).block > 0
-    assert choose_blocking(196, [512], 16384, target).block == 0
+    assert choose_blocking(3136, [512], 256, target).block == 0
     assert choose_blocking(49, [512], 64, target).block == 0

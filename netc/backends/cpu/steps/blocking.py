@@ -34,6 +34,7 @@ TILES: dict[str, tuple[tuple[int, int, float], ...]] = {
 }
 _OVERHEAD = 6.0  # work outside of the sums, in channels' worth of multiply-adds per tile
 _FEW = 12  # tiles whose sums fit into the first cache beside a block of weights
+_MANY = 40  # tiles whose sums fit into the second cache beside that
 _UNIT = 400_000  # multiply-adds in a unit of work, about: 4 to 8 microseconds
 
 
@@ -64,8 +65,8 @@ def choose_blocking(
     """A cut whose tile wastes little and whose units find their weights in the second cache.
 
     Panels come first where all weights do not fit there, and where they are larger than an input
-    that does: then each panel is fetched while the one before it is used. A panel that fills the
-    second cache by itself runs in blocks over all tiles, where those are few.
+    that does: then each panel is fetched while the one before it is used. A panel that by itself
+    takes much of the second cache runs in blocks over many tiles.
 
     Args:
         pixels: of the output, of all images.
@@ -77,11 +78,13 @@ def choose_blocking(
     rows, columns = choose_tile(pixels, outputs, depth, target)
     lanes, half = columns * target.width, target.l2 // 2
     tiles = math.ceil(pixels / rows)
-    if tiles <= _FEW and 4 * depth * lanes > target.l2 // 8:
-        block = max(16, target.l1 // 3 // (4 * lanes))
-        return Blocking(rows, columns, tiles, 1, True, block)
+    panel, few = 4 * depth * lanes, tiles <= _FEW
+    if panel > (target.l2 // 8 if few else target.l2 * 3 // 8):
+        together = math.ceil(tiles / math.ceil(tiles / _MANY))
+        block = max(16, target.l1 // (3 if few else 1) // (4 * lanes))
+        return Blocking(rows, columns, together, 1, True, block)
     panels = sum(math.ceil(o / lanes) for o in outputs)
-    weights = 4 * depth * lanes * panels
+    weights = panel * panels
     panel_major = panels > 1 and (weights > half or half >= source < weights)
     together = 1 if panel_major else panels
     unit = max(1, _UNIT // (rows * lanes * depth * together))
