@@ -22,6 +22,7 @@ from netc.backends.cpu.kernels.simd import (
     emit_fma,
     emit_load,
     emit_load_part,
+    emit_prefetch,
     emit_store,
     function,
     i64,
@@ -38,6 +39,7 @@ from netc.backends.cpu.layouts import LinearArgs
 from netc.backends.cpu.machine import Machine
 
 HALF = ir.HalfType()
+_AHEAD = 512  # bytes of each row that are asked for before they are needed
 
 
 @njit(inline="always")
@@ -54,7 +56,8 @@ def linear(
     width = machine.width
     halves = _halves if _converts_halves(machine) else _halves_by_parts
     read = halves if half else _floats
-    whole, part = (_multiply(width, images, rows, read, p) for p in (False, True))
+    item = 2 if half else 4
+    whole, part = (_multiply(width, images, rows, read, item, p) for p in (False, True))
     zeros, finish = _zeros(width, images, rows), _finish(width, images, rows)
     activate = activation_function(activation)
 
@@ -103,7 +106,7 @@ def _zeros(width: int, images: int, rows: int) -> Any:
     return function("zeros", 0, lambda: sums, lambda b, t, v: ir.Constant(kind, None))
 
 
-def _multiply(width: int, images: int, rows: int, read: Any, part: bool) -> Any:
+def _multiply(width: int, images: int, rows: int, read: Any, item: int, part: bool) -> Any:
     """A Numba function (sums, addresses, index, lanes) -> sums, for one vector of inputs."""
 
     def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
@@ -112,6 +115,8 @@ def _multiply(width: int, images: int, rows: int, read: Any, part: bool) -> Any:
         bases = [b.load(pointer(b, addresses, 8 * i, I64)) for i in range(images + rows)]
         inputs = [_floats(b, base, index, width, count) for base in bases[:images]]
         for r, base in enumerate(bases[images:]):
+            if not part:
+                emit_prefetch(b, b.add(base, b.mul(index, i64(item))), _AHEAD, 2)
             w = read(b, base, index, width, count)
             for i, x in enumerate(inputs):
                 at = i * rows + r
