@@ -14,7 +14,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
-_POINTS = (0, 1, -1, 2, -2, *(Fraction(n, d) for n, d in ((1, 2), (-1, 2), (3, 4), (-3, 4))))
+_POINTS = tuple(Fraction(text) for text in "0 1 -1 2 -2 1/2 -1/2 3/4 -3/4".split())
 Rows = tuple[tuple[float, ...], ...]
 
 
@@ -65,7 +65,7 @@ def matrices(outputs: int, taps: int) -> Matrices:
     count = outputs + taps - 2
     if not 0 <= count <= len(_POINTS):
         raise ValueError(f"F({outputs}, {taps}) needs {count} points, at most {len(_POINTS)} do")
-    points = [Fraction(p) for p in _POINTS[:count]]
+    points = list(_POINTS[:count])
     scales = [math.prod(p - q for q in points if q != p) for p in points]
     output = [[p**i for p in points] + [Fraction(i == outputs - 1)] for i in range(outputs)]
     filters = [[p**i / s for i in range(taps)] for p, s in zip(points, scales, strict=True)]

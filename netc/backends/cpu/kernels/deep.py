@@ -75,7 +75,7 @@ def convolve(
     return kernel
 
 
-def _block(tile: micro.Tile) -> Callable[..., Any]:
+def _block(tile: micro.Tile) -> Any:
     """A function that adds ``size`` terms, from the ``k``-th on, to a tile's sums."""
     multiply, multiply_one = micro.multiply(tile, UNROLL, _LINES, True), micro.multiply(tile, 1)
     row_bytes, lane_bytes = 8 * tile.rows, 4 * tile.channels
