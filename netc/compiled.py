@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from netc.infer import blob_shapes, infer, show
 from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape, count
 from netc.memory import check_memory
+from netc.ops.filler import fill, generator
 
 _PLANS = 8  # input shapes whose plans are kept, least recently used first out
 
@@ -40,9 +42,11 @@ def check_blobs(graph: Graph) -> None:
 class CompiledNet:
     """A net with its weights, made by :func:`netc.compile`.
 
-    Call it with one array per input; it gives a dict from output blob to a new float32 array. May
-    be called from several threads at once. Input shapes may change from call to call: the net is
-    planned anew for each, and the last few plans are kept.
+    Call it with one array per input; it gives a dict from output blob to a new float32 array. A
+    DummyData layer's blobs need not be given: they hold what their fillers say, random ones the
+    same at each call (Caffe draws anew each time, dummy_data_layer.cpp). May be called from several
+    threads at once. Input shapes may change from call to call: the net is planned anew for each,
+    and the last few plans are kept.
 
     On backend "cuda" inputs may also be CuPy's arrays or anything with
     ``__cuda_array_interface__`` or ``__dlpack__``; what lies on the device is used there, and
@@ -55,16 +59,19 @@ class CompiledNet:
         backend_name: str,
         options: Options,
         diagnostics: tuple[Diagnostic, ...] = (),
+        seed: int = 0,
     ) -> None:
         self.graph = graph
         self.backend = backend_name
         self.options = options
         self.diagnostics = diagnostics
+        self.seed = seed
         self._backend = backend(backend_name)
         # A backend on a device takes arrays that are there already as they are.
         self._as_given: Callable[[Any], Any] = getattr(self._backend, "as_array", np.asarray)
         self._lock = threading.Lock()
         self._executables: OrderedDict[tuple[Shape, ...], Executable] = OrderedDict()
+        self._filled: dict[str, Array] = {}
         self.executable(self._input_shapes())
 
     @property
@@ -109,7 +116,8 @@ class CompiledNet:
             Output blob -> float32 array.
 
         Raises:
-            NetcError: an input that is missing, unknown, or whose shape or dtype does not fit.
+            NetcError: an input that is missing, unknown, or whose shape or dtype does not fit;
+                bad-filler, where a DummyData layer's filler cannot fill its shape.
         """
         if feeds is not None and not isinstance(feeds, Mapping):
             raise self._no_mapping(feeds)
@@ -213,11 +221,30 @@ class CompiledNet:
                 self.graph.values[value].span,
             )
             for name, value in known.items()
-            if name not in given
+            if name not in given and self.graph.values[value].filler is None
         ]
         if faults:
             raise NetcError(faults)
-        return {value: self._as_array(name, given[name]) for name, value in known.items()}
+        return {
+            value: self._as_array(name, given[name]) if name in given else self._fill(value)
+            for name, value in known.items()
+        }
+
+    def _fill(self, name: str) -> Array:
+        """What an input that is not fed holds; made once."""
+        if name not in self._filled:
+            value, shape = self.graph.values[name], self.graph.shape(name)
+            check_memory(4 * count(shape), f"the elements of input `{value.blob}`", value.span)
+            try:
+                array = fill(value.filler, shape, generator(value.blob, self.seed))
+            except NetcError as error:
+                raise NetcError(
+                    replace(d, message=f"input `{value.blob}`: {d.message}", span=value.span)
+                    for d in error.diagnostics
+                ) from None
+            array.flags.writeable = False
+            self._filled[name] = array
+        return self._filled[name]
 
     def _blob(self, name: str) -> str:
         """An input's blob, for its blob or the value's name; other names as they are."""

@@ -119,9 +119,10 @@ def compile(
     text = read_net(net, define=define, schema=schema)
     built = build(text.message, phase=phase, level=level, stages=stages, inputs=shapes)
     wanted = with_outputs(runnable(built), outputs)
-    loaded, found = assign(wanted, weights, missing=missing, seed=arguments.number(seed, "seed"))
+    seed = arguments.number(seed, "seed")
+    loaded, found = assign(wanted, weights, missing=missing, seed=seed)
     verify(loaded, "loaded", CATALOG)
-    return CompiledNet(loaded, backend, options, (*built.diagnostics, *found))
+    return CompiledNet(loaded, backend, options, (*built.diagnostics, *found), seed)
 
 
 def read_net(

@@ -211,5 +211,54 @@ def test_an_array_of_another_library_that_refuses_says_why() -> None:
         def __array__(self, *args: Any, **options: Any) -> Any:
             raise RuntimeError("it requires grad")
 
-    with pytest.raises(NetcError, match="input-dtype.*`data` is no array: it requires grad"):
+    with pytest.raises(NetcError, match=r"input-dtype.*`data` is no array: it requires grad"):
         netc.compile(TEXT, backend="reference")(data=Tensor())
+
+
+def whole(value: float) -> Any:
+    return np.full((2, 3), value, np.float32)
+
+
+def dummy(fillers: str, backend: str = "cpu", **arguments: Any) -> netc.CompiledNet:
+    text = f"""
+        layer {{ name: "made" type: "DummyData" top: "a" top: "b" dummy_data_param {{
+            shape {{ dim: 2 dim: 3 }} shape {{ dim: 2 dim: 3 }} {fillers} }} }}
+        layer {{ name: "in_place" type: "ReLU" bottom: "a" top: "a" }}
+        layer {{ name: "sum" type: "Eltwise" bottom: "a" bottom: "b" top: "sum" }}
+    """
+    return netc.compile(Source("dummy.prototxt", text), backend=backend, **arguments)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_dummy_data_is_filled_where_it_is_not_fed(backend: str) -> None:
+    net = dummy("data_filler { value: 1.5 } data_filler { value: -4 }", backend)
+    assert list(net.inputs) == ["a", "b"]
+    np.testing.assert_array_equal(net()["sum"], np.full((2, 3), -2.5))
+    np.testing.assert_array_equal(net(a=whole(7))["sum"], np.full((2, 3), 3))
+    np.testing.assert_array_equal(net({"a@made": whole(1)})["sum"], np.full((2, 3), -3))
+
+
+def test_dummy_data_without_a_filler_is_zero_and_what_is_given_back_is_ones_own() -> None:
+    net = dummy("", outputs=("b",))
+    net()["b"][:] = 9
+    np.testing.assert_array_equal(net()["b"], np.zeros((2, 3)))
+
+
+def test_random_dummy_data_follows_from_the_seed_and_the_blob() -> None:
+    filler = 'data_filler { type: "gaussian" std: 2 }'
+    out = [dummy(filler, outputs=("a@made", "b"), seed=seed)() for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(out[0]["b"], out[1]["b"])
+    assert (out[0]["b"] != out[2]["b"]).all()
+    assert (out[0]["b"] != out[0]["a@made"]).all()
+
+
+def test_dummy_data_has_the_shape_that_is_asked_for() -> None:
+    net = dummy("data_filler { value: 2 }", inputs={"a": (5, 3), "b": (5, 3)})
+    np.testing.assert_array_equal(net()["sum"], np.full((5, 3), 4))
+
+
+def test_a_filler_that_cannot_fill_is_told_unless_it_is_fed() -> None:
+    net = dummy('data_filler { type: "bilinear" }')
+    with pytest.raises(NetcError, match="input `a`: filler `bilinear` needs an array of 4 axes"):
+        net()
+    np.testing.assert_array_equal(net(a=whole(1), b=whole(1))["sum"], np.full((2, 3), 2))

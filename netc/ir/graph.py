@@ -24,13 +24,15 @@ Array = NDArray[np.float32]
 class Value:
     """A blob's content between its producer and its readers.
 
-    ``shape`` is None before shapes are inferred. ``blob`` is Caffe's name of it.
+    ``shape`` is None before shapes are inferred. ``blob`` is Caffe's name of it. ``filler`` is the
+    frozen description of what an input holds when it is not fed; None where it must be.
     """
 
     name: str
     blob: str
     shape: Shape | None = None
     span: Span | None = None
+    filler: Any = None
 
 
 class ParamSpec(NamedTuple):

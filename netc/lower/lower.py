@@ -17,12 +17,14 @@ from netc.diagnostics import (
     counted,
     did_you_mean,
 )
-from netc.ir.graph import Graph, Node, ParamSpec, Value
+from netc.ir.graph import Graph, Node, ParamSpec
 from netc.ir.types import Shape
 from netc.lower.blobs import Names
 from netc.lower.rules import State, exclusion, filter_layers, merged_state
 from netc.ops.catalog import LAYERS
 from netc.ops.define import LayerContext, OpDef, ShapeError
+from netc.ops.filler import Filler
+from netc.ops.inputs import SourceParams
 from netc.schema.message import Message
 
 Shapes = Mapping[str, Shape]
@@ -55,6 +57,7 @@ class _Walk:
     names: Names = field(default_factory=Names)
     nodes: list[Node] = field(default_factory=list)
     inputs: dict[str, Shape | None] = field(default_factory=dict)
+    fillers: dict[str, Filler] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
     hidden: set[str] = field(default_factory=set)
     messages: dict[str, Message] = field(default_factory=dict)
@@ -317,6 +320,8 @@ def _add_inputs(walk: _Walk, layer: Message, op: OpDef, params: object, tops: li
                 walk.collector.add(_unknown_shape(layer, error, unknown))
         shapes = [g if g is not None else d for g, d in zip(shapes, declared, strict=False)]
     walk.inputs.update(zip(tops, shapes, strict=False))
+    if isinstance(params, SourceParams):
+        walk.fillers.update(zip(tops, params.fillers, strict=False))
 
 
 def _unknown(
@@ -379,7 +384,7 @@ def _graph(walk: _Walk) -> Graph:
     for value, shape in walk.inputs.items():
         known = shape if shape is not None and None not in shape else None
         old = values[names[value]]
-        values[names[value]] = Value(old.name, old.blob, known, old.span)
+        values[names[value]] = replace(old, shape=known, filler=walk.fillers.get(value))
     unread = [
         v
         for v in (str(version.serial) for version in walk.blobs.versions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -115,6 +116,12 @@ def _sparse_fault(filler: Filler, shape: Shape) -> str | None:
     if filler.sparse > shape[0]:
         return f"`sparse` {filler.sparse} is more than the {shape[0]} outputs"
     return None
+
+
+def generator(name: str, seed: int) -> np.random.Generator:
+    """Random numbers that follow from a name and ``seed`` alone, not from what else is filled."""
+    words = np.frombuffer(hashlib.sha256(name.encode("utf-8", "replace")).digest(), "<u4")
+    return np.random.default_rng([abs(seed), *words.tolist()])
 
 
 def fill(filler: Filler, shape: Shape, rng: np.random.Generator) -> Array:

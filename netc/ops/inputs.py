@@ -57,7 +57,7 @@ def show_partial(shape: PartialShape | None) -> str:
 class SourceParams:
     """The tops' shapes as far as the text tells them.
 
-    ``fillers`` is what DummyData fills its tops with; empty for the other sources.
+    ``fillers`` is what DummyData fills its tops with when nothing is fed; empty for the others.
     """
 
     shapes: tuple[PartialShape | None, ...]

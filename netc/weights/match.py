@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ from netc.diagnostics import Collector, Diagnostic, NetcError, Note, counted, di
 from netc.ir.graph import Array, Graph, Node, Parameter
 from netc.ir.types import Shape, count
 from netc.memory import check_memory
-from netc.ops.filler import CONSTANT_ZERO, fill
+from netc.ops.filler import CONSTANT_ZERO, fill, generator
 from netc.weights.load import as_weights, load_weights
 from netc.weights.model import LayerWeights, Weights
 
@@ -96,8 +95,7 @@ def _bytes(parameter: Parameter) -> int:
 
 
 def _filled(parameter: Parameter, seed: int) -> Array:
-    words = np.frombuffer(hashlib.sha256(parameter.name.encode("utf-8", "replace")).digest(), "<u4")
-    rng = np.random.default_rng([abs(seed), *words.tolist()])
+    rng = generator(parameter.name, seed)
     try:
         array = fill(parameter.filler or CONSTANT_ZERO, _shape(parameter), rng)
     except NetcError as error:

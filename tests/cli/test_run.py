@@ -141,3 +141,13 @@ def test_an_output_that_is_no_list_of_scores(
     np.save(tmp_path / "x.npy", np.ones((1, 2, 3, 3), np.float32))
     assert main(["run", str(net), "-i", f"data={tmp_path}/x.npy"]) == 0
     assert capsys.readouterr().out == "s: 1x2x3x3, from 0.761594 to 0.761594\n"
+
+
+def test_dummy_data_needs_no_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = tmp_path / "n.prototxt"
+    net.write_text(
+        'layer { name: "d" type: "DummyData" top: "d" dummy_data_param { shape { dim: 2 }'
+        ' data_filler { value: -3 } } } layer { name: "a" type: "AbsVal" bottom: "d" top: "a" }',
+        encoding="utf-8",
+    )
+    assert ran(capsys, str(net))["outputs"]["a"]["values"] == [3, 3]
