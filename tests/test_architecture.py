@@ -21,7 +21,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"passes", "plan"}),
     frozenset({"backends", "export", "report"}),
     frozenset({"arguments", "compiled", "driver"}),
-    frozenset({"compat", "cli"}),
+    frozenset({"cli"}),
     frozenset({"__init__", "__main__"}),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
