@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "netc"
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"version", "_data"}),
     frozenset({"diagnostics"}),
-    frozenset({"data", "cache", "memory", "syntax", "ir"}),
+    frozenset({"data", "cache", "files", "memory", "syntax", "ir"}),
     frozenset({"schema"}),
     frozenset({"migrate", "ops", "weights", "images", "language"}),
     frozenset({"lower", "infer", "analysis"}),

@@ -8,10 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from netc.cli.files import replacing, write_text
+from netc.cli.files import write_text
 from netc.cli.nets import add_net_arguments, see
 from netc.cli.output import print_diagnostics
 from netc.diagnostics import Diagnostic, NetcError
+from netc.files import replacing
 from netc.report.dot import Style, dot
 
 FORMATS = ("svg", "png", "pdf")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
+from netc.files import replacing
 from netc.ir.graph import Array
 
 
@@ -54,32 +52,3 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to that takes the place of ``path`` when all went well.
-
-    Raises:
-        NetcError: cannot-write.
-    """
-    target = Path(os.path.realpath(path))  # a link stays one
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        yield temporary
-        if target.exists():
-            temporary.chmod(target.stat().st_mode)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise _cannot_write(path, target, error) from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-
-
-def _cannot_write(path: Path, target: Path, error: OSError) -> NetcError:
-    message = f"`{path}` cannot be written: {(error.strerror or str(error)).lower()}"
-    help: tuple[str, ...] = ()
-    if isinstance(error, FileNotFoundError) and not target.parent.is_dir():
-        help = (f"there is no folder `{path.parent}`",)
-    return NetcError(Diagnostic("cannot-write", message, help=help))

@@ -11,6 +11,7 @@ import numpy as np
 
 from netc.analysis.receptive import ReceptiveField, Run
 from netc.diagnostics import Diagnostic, NetcError
+from netc.files import cannot_write
 from netc.images import load_image, resize_image
 
 if TYPE_CHECKING:
@@ -229,6 +230,4 @@ def save(picture: Image.Image, path: Path) -> None:
         message = f"`{path}` ends in no format of images that can be written"
         raise NetcError(Diagnostic("image-format", message, help=("use .png",))) from None
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        message = f"`{path}` cannot be written: {reason}"
-        raise NetcError(Diagnostic("cannot-write", message)) from None
+        raise cannot_write(path, error) from None

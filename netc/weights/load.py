@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from netc.diagnostics import Diagnostic, NetcError
+from netc.files import replacing
 from netc.schema.message import Message
 from netc.weights.bytefile import open_bytes
 from netc.weights.caffemodel import load_caffemodel
@@ -83,7 +82,7 @@ def write_weights(
         )
     checked = as_weights(weights)
     current = _modernised(checked)
-    with _replacing(target) as temporary:
+    with replacing(target) as temporary:
         if kind == ".npz":
             save_npz(temporary, current)
         elif kind == ".caffemodel":
@@ -144,21 +143,3 @@ def _bad_layer(name: str, message: str) -> NetcError:
 def _modernised(weights: Weights) -> Weights:
     layers = {name: modernised(layer) for name, layer in weights.layers.items()}
     return Weights(layers, weights.path, net_name=weights.net_name)
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """A path to write to that takes the target's place when all went well."""
-    target = Path(os.path.realpath(target))  # a link stays one
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        yield temporary
-        if target.exists():
-            temporary.chmod(target.stat().st_mode)
-        os.replace(temporary, target)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise fault("cannot-write", str(target), f"the file cannot be written: {reason}") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
