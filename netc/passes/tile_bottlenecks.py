@@ -1,4 +1,4 @@
-"""A 1x1 bottleneck and the window that reads it run band by band of rows.
+"""A convolution and the window that alone reads it run band by band of rows.
 
 Before::
 
@@ -8,13 +8,13 @@ After::
 
     y = Fused[Convolution 1x1, ReLU, Convolution 3x3, ReLU](x)
 
-A kernel of such a chain makes a few rows of the bottleneck, then the rows of the result that they
-complete, and so on: what the second convolution reads was written just before and is still in the
-cache (Alwani et al., "Fused-layer CNN accelerators", MICRO 2016). Nothing is computed twice or in
-another order.
+A kernel of such a chain makes a few rows of the value between, then the rows of the result that
+they complete, and so on: what the window reads was written just before and is still in the cache
+(Alwani et al., "Fused-layer CNN accelerators", MICRO 2016). Nothing is computed twice or in another
+order. The window is that of a dense convolution or of a pooling.
 
-It pays where the bottleneck is larger than a core's second cache, and where a band is high enough
-that reading all weights again for each band costs less than the traffic saved.
+It pays where the value between is larger than a core's second cache, and where a band is high
+enough that reading all weights again for each band costs less than the traffic saved.
 """
 
 from __future__ import annotations
@@ -26,36 +26,48 @@ from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape, count
 from netc.ops.convolution import ConvolutionParams
-from netc.ops.fused import NAME, FusedParams
+from netc.ops.fused import NAME, FusedParams, Stage
+from netc.ops.pooling import pooling_axes
+from netc.ops.window import Axis
 from netc.passes.base import Log, Pass
 from netc.passes.epilogue import stages_of
 
 # Those that every backend's convolution applies before it stores.
 ACTIVATIONS = frozenset("ReLU PReLU ELU Sigmoid TanH Clip Swish".split())
-CACHE = 512 * 1024  # bytes: the second cache of most cores that netc runs on
+CACHE = 1024 * 1024  # bytes: about the second cache of the cores that netc runs on
 _FLOAT = 4
 
 
 class Bands(NamedTuple):
-    """How two convolutions are cut: rows of the result a band, bands, bytes moved less and more."""
+    """How a convolution and a window are cut.
+
+    Args:
+        rows: of the result, in a band.
+        bands: of all images.
+        height: rows of the value between that a band needs at once.
+        saved: bytes that are moved less.
+        reread: bytes of weights that are read again.
+    """
 
     rows: int
     bands: int
+    height: int
     saved: int
     reread: int
 
 
 def tile_bottlenecks(graph: Graph, log: Log) -> Graph:
-    """Pairs of a 1x1 convolution and the only convolution that reads it become one node."""
+    """A convolution and the only window that reads it become one node."""
     draft = Draft(graph)
     for node in draft:
-        then = draft.only_reader(node.outputs[0]) if _is_bottleneck(draft, node) else None
-        if then is None or not _is_window(draft, node, then):
+        then = draft.only_reader(node.outputs[0]) if _is_producer(draft, node) else None
+        window = None if then is None else _window(draft, node, then)
+        if then is None or window is None:
             continue
-        size = _FLOAT * count(draft.shape(node.outputs[0]))
-        arrays = [draft.array(name) for name in node.parameters + then.parameters]
         between, output = draft.shape(node.outputs[0]), draft.shape(then.outputs[0])
-        bands = cut(between, output, sum(array.nbytes for array in arrays))
+        size = _FLOAT * count(between)
+        arrays = [draft.array(name) for name in node.parameters + then.parameters]
+        bands = cut(between, output, sum(array.nbytes for array in arrays), window)
         if size <= CACHE:
             log.declined(f"its {size:,} bytes fit a cache of {CACHE:,}", node.name, then.name)
         elif bands.saved <= bands.reread:
@@ -76,19 +88,29 @@ def tile_bottlenecks(graph: Graph, log: Log) -> Graph:
     return draft.result()
 
 
-def cut(between: Shape, output: Shape, weights: int) -> Bands:
-    """Bands whose share of bottleneck and result fills half the cache, and what they cost.
+def cut(between: Shape, output: Shape, weights: int, window: Axis) -> Bands:
+    """Bands whose share of the value between and of the result fills half the cache.
 
     Args:
-        between: shape of the bottleneck.
+        between: shape of the value between.
         output: shape of the result.
-        weights: bytes of both convolutions' weights.
+        weights: bytes of both layers' weights.
+        window: along the rows of the value between.
     """
-    row = _FLOAT * (count(between, 1) // between[2] + count(output, 1) // output[2])
-    rows = max(1, CACHE // 2 // max(1, row))
+    made, out = (_FLOAT * count(shape, 1) // shape[2] for shape in (between, output))
+    kept = max(0, window.extent - window.stride)  # rows that the next band reads once more
+    room = CACHE // 2 - kept * made
+    rows = max(1, -(-kept // window.stride), room // (window.stride * made + out))
+    rows = min(rows, output[2])
     bands = between[0] * -(-output[2] // rows)
+    height = min(between[2], window.extent + (rows - 1) * window.stride)
     saved = 2 * _FLOAT * count(between)
-    return Bands(rows, bands, saved, (bands - between[0]) * weights)
+    return Bands(rows, bands, height, saved, (bands - between[0]) * weights)
+
+
+def may_run_whole(stage: Stage, window: Axis) -> bool:
+    """Whether a backend may do the second layer by an algorithm that has tiles of its own."""
+    return stage.op == "Convolution" and stage.params.group == 1 and window.stride == 1
 
 
 def _convolution(node: Node) -> ConvolutionParams | None:
@@ -96,8 +118,11 @@ def _convolution(node: Node) -> ConvolutionParams | None:
     return stage.params if stage.op == "Convolution" and stage.params.axis == 1 else None
 
 
-def _is_bottleneck(draft: Draft, node: Node) -> bool:
-    """A 1x1 convolution over pixels, by itself or with one activation."""
+def _is_producer(draft: Draft, node: Node) -> bool:
+    """A dense convolution over pixels, by itself or with one activation.
+
+    One that reads overlapping windows without a stride may run in tiles of its own.
+    """
     params = _convolution(node)
     if params is None or len(node.inputs) != 1 or params.group != 1:
         return False
@@ -107,17 +132,30 @@ def _is_bottleneck(draft: Draft, node: Node) -> bool:
     if any(stage.op not in ACTIVATIONS for stage in stages_of(node)[1:]):
         return False
     axes = params.window.axes(shape[2:])
-    return all(axis.kernel == 1 and axis.stride == 1 and axis.pad == 0 for axis in axes)
+    return all((axis.kernel == 1 and axis.pad == 0) or axis.stride > 1 for axis in axes)
 
 
-def _is_window(draft: Draft, first: Node, then: Node) -> bool:
-    """A convolution of the bottleneck with a window of more than one row, of it alone."""
-    params = _convolution(then)
+def _window(draft: Draft, first: Node, then: Node) -> Axis | None:
+    """The window along rows of a layer that reads this value alone; None where it has no bands."""
     value = first.outputs[0]
-    if params is None or then.inputs[0] != value or then.inputs.count(value) != 1:
-        return False
-    rows, _ = params.window.axes(draft.shape(value)[2:])
-    return params.group == 1 and rows.kernel > 1 and len(then.outputs) == 1
+    stage, shape = stages_of(then)[0], draft.shape(value)
+    if then.inputs[0] != value or then.inputs.count(value) != 1 or len(then.outputs) != 1:
+        return None
+    window = window_of(stage, shape)
+    return window if window is not None and window.kernel > 1 else None
+
+
+def window_of(stage: Stage, shape: Shape) -> Axis | None:
+    """The window along rows of a convolution or pooling that can run in bands; else None."""
+    params = stage.params
+    if stage.op == "Pooling":
+        rows = pooling_axes(params, shape)[0]
+        # The divisor of an average depends on how far the window reaches into the padding.
+        plain = params.method == "MAX" or (params.method == "AVE" and rows.pad == 0)
+        return rows if plain and rows.kernel < rows.size else None
+    if stage.op != "Convolution" or params.axis != 1:
+        return None
+    return params.window.axes(shape[2:])[0] if params.group == 1 else None
 
 
 def _joined(first: Node, then: Node) -> Node:

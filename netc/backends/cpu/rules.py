@@ -16,6 +16,7 @@ from netc.ops.fused import Bound, bind_stages
 from netc.ops.normalization import BatchNormParams, MVNParams
 from netc.ops.pooling import pooling_axes, pyramid
 from netc.passes.epilogue import ACTIVATIONS, EPILOGUES, PRODUCTS, chain_of
+from netc.passes.tile_bottlenecks import cut, may_run_whole, window_of
 from netc.plan.storage import BYTES, Rules
 
 
@@ -93,15 +94,13 @@ def _same_shape(graph: Graph, node: Node, value: str) -> bool:
 
 
 def scratch(graph: Graph, node: Node) -> int:
-    """Bytes for an image with its padding, for a bottleneck between two convolutions of a chain,
-    for a value in Caffe's order on its way to a product or to another shape, or for statistics or
+    """Bytes for an image with its padding and for the value between two windows of a chain, for a
+    value in Caffe's order on its way to a product or to another shape, or for statistics or
     regions' bins.
     """
-    if (image := padded_image(graph, node)) is not None:
-        return BYTES * count(image)
-    if (channels := bottleneck_channels(node)) is not None:
-        shape = graph.shape(node.inputs[0])
-        return BYTES * shape[0] * channels * count(shape, 2)
+    image, middle = padded_image(graph, node), value_between(graph, node)
+    if image is not None or middle is not None:
+        return BYTES * (count(image or (0,)) + count(middle or (0,)))
     if (floats := special_scratch(graph, node)) is not None:
         return BYTES * floats
     if needs_planes(graph, node) or (node.op in ("Reshape", "Flatten") and _turns(graph, node)):
@@ -171,10 +170,32 @@ def padded_image(graph: Graph, node: Node) -> tuple[int, int, int, int] | None:
 _FEW_CHANNELS = 4
 
 
-def bottleneck_channels(node: Node) -> int | None:
-    """Channels of what the first convolution of a chain makes for the second; None without two."""
-    stages = [stage for stage in chain_of(node).stages if stage.op == "Convolution"]
-    return int(stages[0].params.num_output) if len(stages) > 1 else None
+def value_between(graph: Graph, node: Node) -> tuple[int, int, int, int] | None:
+    """Images, height, width and channels of what is kept of the value between a chain's windows.
+
+    See netc.passes.tile_bottlenecks. It is all of it where both may run one after the other, else
+    the rows of a band. None where a chain has no second window.
+    """
+    stages = chain_of(node).stages
+    at = second_window(node)
+    if at is None:
+        return None
+    params, given = stages[0].params, graph.shape(node.inputs[0])
+    pixels = (axis.out for axis in convolution_axes(params, given))
+    shape = (given[0], params.num_output, *pixels)
+    window = window_of(stages[at], shape)
+    if window is None or may_run_whole(stages[at], window):
+        return shape[0], shape[2], shape[3], shape[1]
+    height = cut(shape, graph.shape(node.outputs[0]), 0, window).height
+    return 1, height, shape[3], shape[1]
+
+
+def second_window(node: Node) -> int | None:
+    """Which stage of a convolution's chain is a window of its own; None where there is none."""
+    stages = chain_of(node).stages
+    if stages[0].op != "Convolution":
+        return None
+    return next((i for i, s in enumerate(stages) if i and s.op in ("Convolution", "Pooling")), None)
 
 
 def needs_planes(graph: Graph, node: Node) -> bool:

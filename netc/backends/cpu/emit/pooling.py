@@ -18,15 +18,23 @@ def emit_pooling(emission: Emission, node: Node) -> Steps | None:
     params: PoolingParams = node.params
     if params.method == "STOCHASTIC":
         return None
-    window = _window(params, emission.graph.shape(node.inputs[0]))
+    window = window_of_pooling(params, emission.graph.shape(node.inputs[0]))
     source = emission.view(node.inputs[0])
     target, *mask = (emission.view(v) for v in node.outputs)
+    return [pool_step(node.name, params, source, target, window, mask[0] if mask else None)]
+
+
+def pool_step(
+    name: str, params: PoolingParams, x: View, y: View, window: Window, mask: View | None = None
+) -> Step:
+    """The step of MAX or AVE."""
     if params.method == "AVE":
-        return [average_pool_step(node.name, source, target, window)]
-    return [max_pool_step(node.name, source, target, window, mask[0] if mask else None)]
+        return average_pool_step(name, x, y, window)
+    return max_pool_step(name, x, y, window, mask)
 
 
-def _window(params: PoolingParams, shape: Shape) -> Window:
+def window_of_pooling(params: PoolingParams, shape: Shape) -> Window:
+    """A pooling's window in the kernels' terms."""
     y, x = pooling_axes(params, shape)
     return Window((y.kernel, x.kernel), (y.stride, x.stride), (y.pad, x.pad))
 
@@ -43,11 +51,11 @@ def emit_spp(emission: Emission, node: Node) -> Steps | None:
         axes = pooling_axes(level, shape)
         pooled = dense(place, x.n, axes[0].out, axes[1].out, x.c)
         part = y.channels(first, first + x.c * pooled.h * pooled.w)
-        pool = average_pool_step if level.method == "AVE" else max_pool_step
         turned = _planes_in_rows(node.name, pooled, part)
         if turned is None:
             return None
-        steps += [pool(node.name, x, pooled, _window(level, shape)), *turned]
+        window = window_of_pooling(level, shape)
+        steps += [pool_step(node.name, level, x, pooled, window), *turned]
         first += part.c
     return steps
 

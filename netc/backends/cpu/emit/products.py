@@ -10,22 +10,23 @@ import numpy as np
 from netc.backends.cpu.emit.elementwise import chain_steps
 from netc.backends.cpu.emit.emission import Emission, Steps
 from netc.backends.cpu.emit.epilogues import Matched, match_epilogue
-from netc.backends.cpu.emit.tiled import Convolution, tiled_steps
+from netc.backends.cpu.emit.tiled import Convolution, Pair, Pooled, banded_steps
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.rules import padded_image
+from netc.backends.cpu.rules import padded_image, second_window, value_between
 from netc.backends.cpu.steps.choice import convolution_steps
 from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.deconv import deconv_steps
 from netc.backends.cpu.steps.depthwise import depthwise_deconv_steps
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
 from netc.backends.cpu.steps.moving import image_step
-from netc.backends.cpu.views import View, dense
+from netc.backends.cpu.views import View, dense, moved
 from netc.ir.graph import Array, Node
 from netc.ir.types import Shape
-from netc.ops.convolution import ConvolutionParams
+from netc.ops.convolution import ConvolutionParams, convolution_axes
 from netc.ops.fused import Bound, bind_stages
 from netc.ops.siblings import branch_parameters
 from netc.passes.epilogue import chain_of
+from netc.passes.tile_bottlenecks import window_of
 
 
 def geometry_of(params: ConvolutionParams, shape: Shape) -> Geometry:
@@ -47,9 +48,9 @@ def emit_convolution(emission: Emission, node: Node) -> Steps | None:
     if not _over_pixels(first, shape):
         return None
     x, y = emission.view(first.inputs[0]), emission.view(node.outputs[0])
-    then = next((i for i, bound in enumerate(stages) if bound.stage.op == "Convolution"), None)
-    if then is not None:
-        return _emit_tiled(emission, node, [first, *stages], then + 1)
+    at = second_window(node)
+    if at is not None:
+        return _emit_tiled(emission, node, [first, *stages], at)
     edge, x = _edge(emission, node, x)
     one, rest = _convolution(emission, x, y, first, stages)
     if edge:
@@ -74,18 +75,31 @@ def _edge(emission: Emission, node: Node, x: View) -> tuple[list[Step], View]:
 
 
 def _emit_tiled(emission: Emission, node: Node, chain: Sequence[Bound], at: int) -> Steps | None:
-    """A bottleneck and the convolution that reads it, at ``at`` of the chain."""
+    """A convolution and the window that reads it, at ``at`` of the chain."""
     x, y = emission.view(node.inputs[0]), emission.view(node.outputs[0])
-    channels = chain[0].stage.params.num_output
-    place = emission.scratch(node)
-    if place is None:
+    kept, place = value_between(emission.graph, node), emission.scratch(node)
+    if place is None or kept is None:
         return None
-    between = dense(place, x.n, x.h, x.w, channels)
-    first, left = _convolution(emission, x, between, chain[0], chain[1:at])
-    then, rest = _convolution(emission, between, y, chain[at], chain[at + 1 :])
+    edge, x = _edge(emission, node, x)
+    middle = dense(moved(place, x.n * x.h * x.w * x.c if edge else 0), *kept)
+    first, left = _convolution(emission, x, middle, chain[0], chain[1:at])
     if left:
         return None
-    return [*tiled_steps(emission, node.name, first, then), *chain_steps(emission, node, y, rest)]
+    given = emission.graph.shape(node.inputs[0])
+    high, wide = convolution_axes(chain[0].stage.params, given)
+    shape = (given[0], middle.c, high.out, wide.out)
+    if edge:
+        first = first._replace(geometry=replace(first.geometry, pad=(0, 0)))
+    bound, window = chain[at], window_of(chain[at].stage, shape)
+    if window is None:
+        return None
+    if bound.stage.op == "Pooling":
+        pair = Pair(first, Pooled(y, bound.stage.params, shape), shape, window)
+        return [*edge, *banded_steps(emission, node.name, pair)]
+    whole = replace(middle, n=shape[0], h=shape[2])
+    then, rest = _convolution(emission, whole, y, bound, chain[at + 1 :])
+    steps = banded_steps(emission, node.name, Pair(first, then, shape, window))
+    return [*edge, *steps, *chain_steps(emission, node, y, rest)]
 
 
 def _convolution(

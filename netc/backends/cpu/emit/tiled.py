@@ -1,7 +1,8 @@
-"""A bottleneck and the convolution that reads it, band by band: netc.passes.tile_bottlenecks.
+"""A convolution and the window that reads it, band by band: netc.passes.tile_bottlenecks.
 
-The bottleneck lies in the node's scratch memory. Where the second convolution runs by an algorithm
-that has tiles of its own, both run whole, one after the other.
+The rows of a band lie in the node's scratch memory, always in the same place, so that they never
+leave the cache; the rows that two bands need are moved to its front. Where the second layer runs by
+an algorithm that has tiles of its own, both run whole, one after the other.
 """
 
 from __future__ import annotations
@@ -11,15 +12,22 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from netc.backends.cpu.emit.emission import Emission, Steps
+from netc.backends.cpu.emit.pooling import pool_step, window_of_pooling
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.choice import PRODUCT, ConvShape, choose_algorithm, convolution_steps
 from netc.backends.cpu.steps.conv import Geometry, conv_step
 from netc.backends.cpu.steps.epilogue import Epilogue
+from netc.backends.cpu.steps.moving import copy_step
 from netc.backends.cpu.steps.product import Packed
 from netc.backends.cpu.views import View, moved
 from netc.ir.graph import Array
+from netc.ir.types import Shape
+from netc.ops.pooling import PoolingParams
+from netc.ops.window import Axis
 from netc.passes.tile_bottlenecks import cut
+
+Rows = tuple[int, int]
 
 
 class Convolution(NamedTuple):
@@ -32,13 +40,39 @@ class Convolution(NamedTuple):
     epilogue: Epilogue
 
 
-def tiled_steps(emission: Emission, name: str, first: Convolution, then: Convolution) -> Steps:
-    """Steps of a 1x1 convolution and of the one that reads it."""
-    y, target = then.y, emission.target
-    shape = ConvShape(y.n, then.x.c, (y.c,), y.h, y.w, then.geometry)
-    if choose_algorithm(shape, target, emission.exact) == PRODUCT:
-        return list(_bands(name, first, then, target))
-    return [step for one in (first, then) for step in _whole(emission, name, one)]
+class Pooled(NamedTuple):
+    """A pooling of the value between, of this shape, to a view."""
+
+    y: View
+    params: PoolingParams
+    shape: Shape
+
+
+class Pair(NamedTuple):
+    """A convolution to the value between, and what reads that.
+
+    Args:
+        first: its output is the memory for a band, or for all.
+        then: reads all of the value between, of which a band is at hand.
+        between: the value's shape.
+        window: of ``then``, along rows.
+    """
+
+    first: Convolution
+    then: Convolution | Pooled
+    between: Shape
+    window: Axis
+
+
+def banded_steps(emission: Emission, name: str, pair: Pair) -> Steps:
+    """Steps of a convolution and of the window that reads it."""
+    then = pair.then
+    if isinstance(then, Convolution):
+        y = then.y
+        shape = ConvShape(y.n, pair.between[1], (y.c,), y.h, y.w, then.geometry)
+        if choose_algorithm(shape, emission.target, emission.exact) != PRODUCT:
+            return [step for one in (pair.first, then) for step in _whole(emission, name, one)]
+    return list(_bands(name, pair, emission.target))
 
 
 def _whole(emission: Emission, name: str, one: Convolution) -> Steps:
@@ -49,48 +83,72 @@ def _whole(emission: Emission, name: str, one: Convolution) -> Steps:
     return list(steps)
 
 
-def _bands(name: str, first: Convolution, then: Convolution, target: Machine) -> Iterator[Step]:
-    between, y = first.y, then.y
-    weights = first.weights.nbytes + then.weights.nbytes
+def _bands(name: str, pair: Pair, target: Machine) -> Iterator[Step]:
+    first, window, height = pair.first, pair.window, pair.between[2]
+    y = pair.then.y
+    bands = cut(pair.between, (y.n, y.c, y.h, y.w), 0, window)
+    band = replace(first.y, n=1, h=bands.height)
     packed: tuple[Packed, Packed] = {}, {}
-    rows = cut((y.n, between.c, between.h, between.w), (y.n, y.c, y.h, y.w), weights).rows
     for image in range(y.n):
-        made = 0  # rows of the bottleneck
-        for start in range(0, y.h, rows):
-            stop = min(start + rows, y.h)
-            top, bottom = seen_rows(then.geometry, start, stop)
-            needed = min(bottom, between.h)
-            if needed > made:
-                yield _band(name, first, image, (made, needed), (made, needed), target, packed[0])
-                made = needed
-            seen = max(top, 0), max(needed, max(top, 0) + 1)
-            pad = max(0, -top), then.geometry.pad[1]
-            part = then._replace(geometry=replace(then.geometry, pad=pad))
-            yield _band(name, part, image, seen, (start, stop), target, packed[1])
+        low = made = 0  # the first row at hand, and the one after the last
+        for start in range(0, y.h, bands.rows):
+            stop = min(start + bands.rows, y.h)
+            top, bottom = seen_rows(window, start, stop)
+            begin, end = max(top, 0), min(bottom, height)
+            if begin < made and low < begin:
+                source = rows_of(band, 0, begin - low, made - low)
+                yield copy_step(name, source, rows_of(band, 0, 0, made - begin))
+            low, made = begin, max(begin, made)
+            if end > made:
+                target_rows = rows_of(band, 0, made - low, end - low)
+                yield _made(name, first, image, (made, end), target_rows, target, packed[0])
+                made = end
+            seen = rows_of(band, 0, 0, max(end - low, 1))
+            yield _read(name, pair, image, (start, stop), seen, max(0, -top), target, packed[1])
 
 
-def seen_rows(geometry: Geometry, start: int, stop: int) -> tuple[int, int]:
+def seen_rows(window: Axis, start: int, stop: int) -> Rows:
     """The input rows, padding included, that output rows ``start`` to ``stop`` look at."""
-    stride, pad = geometry.stride[0], geometry.pad[0]
-    extent = geometry.dilation[0] * (geometry.kernel[0] - 1) + 1
-    return start * stride - pad, (stop - 1) * stride - pad + extent
+    first = start * window.stride - window.pad
+    return first, (stop - 1) * window.stride - window.pad + window.extent
 
 
-def _band(
+def _made(
+    name: str, one: Convolution, image: int, rows: Rows, y: View, target: Machine, packed: Packed
+) -> Step:
+    """Rows of the value between."""
+    geometry = one.geometry
+    window = Axis(
+        one.x.h, geometry.kernel[0], geometry.stride[0], geometry.pad[0], geometry.dilation[0]
+    )
+    top, bottom = seen_rows(window, *rows)
+    begin, end = max(top, 0), min(bottom, one.x.h)
+    x = rows_of(one.x, image, begin, max(end, begin + 1))
+    geometry = replace(geometry, pad=(max(0, -top), geometry.pad[1]))
+    return conv_step(name, x, [y], one.weights, geometry, target, one.epilogue, packed=packed)
+
+
+def _read(
     name: str,
-    one: Convolution,
+    pair: Pair,
     image: int,
-    read: tuple[int, int],
-    written: tuple[int, int],
+    rows: Rows,
+    x: View,
+    pad: int,
     target: Machine,
     packed: Packed,
 ) -> Step:
+    """Rows of the result."""
+    one, y = pair.then, rows_of(pair.then.y, image, *rows)
+    if isinstance(one, Pooled):
+        window = window_of_pooling(one.params, one.shape)
+        return pool_step(name, one.params, x, y, replace(window, pad=(pad, window.pad[1])))
+    geometry = replace(one.geometry, pad=(pad, one.geometry.pad[1]))
     residual = one.epilogue.residual
     epilogue = replace(
-        one.epilogue, residual=None if residual is None else rows_of(residual, image, *written)
+        one.epilogue, residual=None if residual is None else rows_of(residual, image, *rows)
     )
-    x, y = rows_of(one.x, image, *read), rows_of(one.y, image, *written)
-    return conv_step(name, x, [y], one.weights, one.geometry, target, epilogue, packed=packed)
+    return conv_step(name, x, [y], one.weights, geometry, target, epilogue, packed=packed)
 
 
 def rows_of(view: View, image: int, start: int, stop: int) -> View:
