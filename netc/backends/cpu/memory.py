@@ -30,7 +30,7 @@ def aligned_bytes(size: int) -> NDArray[np.uint8]:
         return _PIECES.take(rounded(size))
     raw = np.zeros(rounded(size) + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + rounded(size)]
+    return raw[start:][: rounded(size)]  # in two cuts: an empty slice starts where ``raw`` does
 
 
 _LARGE = 32 << 10
