@@ -203,6 +203,7 @@ def test_unknown_output_backend_and_phase() -> None:
 def test_the_report_has_three_numbers_of_memory() -> None:
     report = netc.compile(DIGITS / "deploy.prototxt", threads=1).report()
     assert report["arena_bytes"] >= report["arena_floor_bytes"] > 0
+    assert report["workspace_bytes"] > 0
     assert report["weights_bytes"] == 4 * (160 + 4640 + 8256 + 650)
 
 

@@ -147,6 +147,8 @@ class CpuExecutable:
             "reference_steps": [s.name for s in self.program.steps if isinstance(s, PythonStep)],
             "arena_bytes": self.placement.arena.size,
             "arena_floor_bytes": self.placement.arena.floor,
+            "workspace_bytes": self.program.workspace
+            + self.program.scratch * self.emission.threads,
             **_weights(self.graph, self.emission, self.program),
             "passes": {item.name: item.rewrites for item in self.applied},
         }

@@ -107,6 +107,17 @@ class Program:
                 found.extend(s for s in group if isinstance(s, PythonStep))
         return tuple(found)
 
+    @cached_property
+    def workspace(self) -> int:
+        """Bytes of memory that threads share during a step."""
+        return max((s.workspace for s in self.steps if isinstance(s, Step)), default=0)
+
+    @cached_property
+    def scratch(self) -> int:
+        """Bytes of memory that each thread has for itself."""
+        most = max((s.scratch for s in self.steps if isinstance(s, Step)), default=0)
+        return rounded(most) + ALIGNMENT
+
     def compile(self, progress: jit.Progress | None = None) -> None:
         """Have every kernel's machine code ready."""
         self.addresses(progress)
@@ -130,15 +141,13 @@ class Context:
         self._externals: list[NDArray[np.float32]] = []
         self._lock = threading.Lock()
         self._arena = aligned_bytes(4 * program.arena).view(np.float32)
-        compiled = [s for s in program.steps if isinstance(s, Step)]
-        stride = max((rounded(s.scratch) for s in compiled), default=0) + ALIGNMENT
         shared = _Shared(
             program.addresses(),
             threads,
             self._arena,
-            aligned_bytes(max((s.workspace for s in compiled), default=0)),
-            aligned_bytes(stride * threads),
-            stride,
+            aligned_bytes(program.workspace),
+            aligned_bytes(program.scratch * threads),
+            program.scratch,
         )
         self._bound = [
             s if isinstance(s, PythonStep) else _Segment(s, shared) for s in program.segments
