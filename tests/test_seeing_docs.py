@@ -5,7 +5,8 @@ from pathlib import Path
 from netc.analysis.lint import CODES
 from netc.cli.main import COMMANDS
 
-TEXT = (Path(__file__).parent.parent / "docs" / "seeing.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "docs" / "seeing.md").read_text(encoding="utf-8")
 
 
 def test_every_lint_is_told() -> None:
@@ -15,3 +16,8 @@ def test_every_lint_is_told() -> None:
 def test_the_commands_are_there() -> None:
     for command in ("summary", "compare", "receptive", "lint", "draw", "view"):
         assert command in COMMANDS and f"netc {command}" in TEXT
+
+
+def test_the_readme_has_every_command() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [command for command in COMMANDS if f"netc {command}" not in text] == []
