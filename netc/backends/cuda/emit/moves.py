@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,50 +23,56 @@ from netc.ops.catalog import CATALOG
 
 _TABLE = 1 << 24  # elements up to which a table of places is kept
 Strides = Sequence[int]
+Lying = tuple[View, Strides, int]  # how a value lies: with which strides, from which element on
 
 
 def emit_concat(emission: Emission, node: Node) -> Steps | None:
     """Copies of the parts that were not produced in their place."""
-    graph, output = emission.graph, node.outputs[0]
-    shape, whole = graph.shape(output), emission.view(output)
-    axis = canonical_axis(node.params.axis, len(shape))
-    in_place = joins(graph, node) is not None
-    start, steps = 0, Steps()
-    for value in node.inputs:
-        size, part = graph.shape(value), emission.view(value)
-        if not in_place or part != whole.channels(start, start + part.c):
-            offset = start * _strides(shape, whole)[axis]
-            steps += _copy(
-                emission,
-                node.name,
-                size,
-                (part, _strides(size, part), 0),
-                (whole, _strides(shape, whole), offset),
-            )
-        start += size[axis]
+    output = node.outputs[0]
+    placed = joins(emission.graph, node) is not None
+    steps = Steps()
+    for shape, part, place in _apart(emission, node, output, node.inputs, placed):
+        steps += _copy(emission, node.name, shape, part, place)
     return steps
 
 
 def emit_slice(emission: Emission, node: Node) -> Steps | None:
     """Copies of the parts that do not lie inside the input."""
-    graph, value = emission.graph, node.inputs[0]
-    shape, whole = graph.shape(value), emission.view(value)
-    axis = canonical_axis(node.params.axis, len(shape))
-    in_place = parts(graph, node) is not None
-    start, steps = 0, Steps()
-    for output in node.outputs:
-        size, part = graph.shape(output), emission.view(output)
-        if not in_place or part != whole.channels(start, start + part.c):
-            offset = start * _strides(shape, whole)[axis]
-            steps += _copy(
-                emission,
-                node.name,
-                size,
-                (whole, _strides(shape, whole), offset),
-                (part, _strides(size, part), 0),
-            )
-        start += size[axis]
+    value = node.inputs[0]
+    placed = parts(emission.graph, node) is not None
+    steps = Steps()
+    for shape, part, place in _apart(emission, node, value, node.outputs, placed):
+        steps += _copy(emission, node.name, shape, place, part)
     return steps
+
+
+def _apart(
+    emission: Emission, node: Node, whole: str, values: Sequence[str], placed: bool
+) -> Iterator[tuple[Shape, Lying, Lying]]:
+    """Of the values that ``whole`` is made of along the node's axis those that do not lie in it.
+
+    Args:
+        emission: what has been emitted.
+        node: a Concat or a Slice.
+        whole: the value that the others are parts of.
+        values: the parts, in order.
+        placed: whether the plan lets parts lie in the whole.
+
+    Yields:
+        A part's shape, how it lies, and how its place in the whole does.
+    """
+    graph, view = emission.graph, emission.view(whole)
+    strides = stored_strides(graph.shape(whole), view)
+    axis, start = canonical_axis(node.params.axis, len(strides)), 0
+    for value in values:
+        shape, part = graph.shape(value), emission.view(value)
+        if not placed or part != view.channels(start, start + part.c):
+            yield (
+                shape,
+                (part, stored_strides(shape, part), 0),
+                (view, strides, start * strides[axis]),
+            )
+        start += shape[axis]
 
 
 def emit_reshape(emission: Emission, node: Node) -> Steps | None:
@@ -83,8 +89,8 @@ def emit_reshape(emission: Emission, node: Node) -> Steps | None:
         shape = after
     else:
         return emit_gather(emission, node)
-    source = _strides(before, x) if shape is before else c_strides(shape)
-    target = _strides(after, y) if shape is after else c_strides(shape)
+    source = stored_strides(before, x) if shape is before else c_strides(shape)
+    target = stored_strides(after, y) if shape is after else c_strides(shape)
     return _copy(emission, node.name, shape, (x, source, 0), (y, target, 0))
 
 
@@ -95,16 +101,12 @@ def _in_order(shape: Shape, view: View) -> bool:
     return view.h * view.w == 1 and view.ld == view.c
 
 
-def _strides(shape: Shape, view: View) -> list[int]:
-    return stored_strides(shape, view)
-
-
 def _copy(
     emission: Emission,
     name: str,
     shape: Shape,
-    source: tuple[View, Strides, int],
-    target: tuple[View, Strides, int],
+    source: Lying,
+    target: Lying,
 ) -> Steps:
     """Elements of a shape, from one place with its strides to another."""
     (x, own, start), (y, others, end) = source, target
