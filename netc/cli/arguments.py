@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TypedDict
 
 from netc.ir.types import Shape
 
@@ -29,6 +30,18 @@ def add_text_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class Reading(TypedDict):
+    """How a text is read, as the driver's functions take it."""
+
+    define: dict[str, str]
+    schema: list[Path]
+
+
+def reading(args: argparse.Namespace) -> Reading:
+    """What ``add_text_arguments`` added."""
+    return {"define": dict(args.define), "schema": args.schema}
+
+
 def add_state_arguments(parser: argparse.ArgumentParser) -> None:
     """``--phase``, ``--level``, ``--stage``: which layers a net has."""
     parser.add_argument("--phase", choices=("TEST", "TRAIN"), default="TEST", help="default: TEST")
@@ -36,6 +49,19 @@ def add_state_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stage", action="append", default=[], metavar="S", help="of the net's state; repeatable"
     )
+
+
+class ChosenState(TypedDict):
+    """The state of a net, as the driver's functions take it."""
+
+    phase: str
+    level: int
+    stages: list[str]
+
+
+def chosen_state(args: argparse.Namespace) -> ChosenState:
+    """What ``add_state_arguments`` added."""
+    return {"phase": args.phase, "level": args.level, "stages": args.stage}
 
 
 def add_shape_argument(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,8 @@ from netc.cli.arguments import (
     add_shape_argument,
     add_state_arguments,
     add_text_arguments,
+    chosen_state,
+    reading,
 )
 from netc.cli.output import print_json
 from netc.cli.progress import compiling
@@ -79,13 +81,7 @@ def run(args: argparse.Namespace) -> int:
 def _compile(args: argparse.Namespace) -> CompiledNet:
     choices: dict[str, bool | str] = {"all": True, "exact": "exact", "none": False}
     shapes = dict(args.input_shape)
-    options: dict[str, Any] = {
-        "phase": args.phase,
-        "level": args.level,
-        "stages": args.stage,
-        "define": dict(args.define),
-        "schema": args.schema,
-    }
+    options: dict[str, Any] = {**chosen_state(args), **reading(args)}
     if args.batch:
         plain = compile(args.net, backend="reference", inputs=shapes, **options)
         shapes |= {name: (args.batch, *shape[1:]) for name, shape in plain.inputs.items()}

@@ -7,7 +7,12 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-from netc.cli.arguments import add_shape_argument, add_state_arguments, add_text_arguments
+from netc.cli.arguments import (
+    add_shape_argument,
+    add_state_arguments,
+    add_text_arguments,
+    chosen_state,
+)
 from netc.cli.output import print_diagnostics, print_json
 from netc.cli.texts import STDIN, Text, left_out, read_text
 from netc.diagnostics import Diagnostic, NetcError
@@ -83,13 +88,7 @@ def _check_net(text: Text, args: argparse.Namespace, report: Report) -> None:
     # Layers and their shape rules are not needed to check a solver, and take a while to import.
     from netc.driver import build
 
-    built = build(
-        text.message,
-        phase=args.phase,
-        level=args.level,
-        stages=args.stage,
-        inputs=dict(args.input_shape),
-    )
+    built = build(text.message, **chosen_state(args), inputs=dict(args.input_shape))
     report.layers, report.graph = built.layers, built.graph
     report.diagnostics += built.diagnostics
     if args.lint:

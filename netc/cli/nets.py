@@ -8,7 +8,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from netc.analysis.profile import Profile, profile
-from netc.cli.arguments import add_shape_argument, add_state_arguments, add_text_arguments
+from netc.cli.arguments import (
+    add_shape_argument,
+    add_state_arguments,
+    add_text_arguments,
+    chosen_state,
+)
 from netc.cli.texts import read_text
 from netc.diagnostics import Collector, Diagnostic, NetcError
 from netc.driver import Built, build
@@ -84,7 +89,7 @@ def net_message(path: str, args: argparse.Namespace) -> Message:
 
 
 def _build(message: Message, args: argparse.Namespace, inputs: Mapping[str, Shape]) -> Built:
-    return build(message, phase=args.phase, level=args.level, stages=args.stage, inputs=inputs)
+    return build(message, **chosen_state(args), inputs=inputs)
 
 
 def _softened(diagnostic: Diagnostic) -> Diagnostic:

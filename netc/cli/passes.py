@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 
 from netc.analysis.cost import graph_cost
-from netc.cli.arguments import add_shape_argument, add_state_arguments, add_text_arguments
+from netc.cli.arguments import (
+    add_shape_argument,
+    add_state_arguments,
+    add_text_arguments,
+    chosen_state,
+    reading,
+)
 from netc.cli.output import print_json
 from netc.driver import build, read_net, runnable
 from netc.ir.graph import Graph, Parameter
@@ -94,14 +100,8 @@ def _outcome(args: argparse.Namespace, optimize: bool | str | list[str]) -> Outc
 
 
 def _graph(args: argparse.Namespace) -> Graph:
-    text = read_net(args.net, define=dict(args.define), schema=args.schema)
-    built = build(
-        text.message,
-        phase=args.phase,
-        level=args.level,
-        stages=args.stage,
-        inputs=dict(args.input_shape),
-    )
+    text = read_net(args.net, **reading(args))
+    built = build(text.message, **chosen_state(args), inputs=dict(args.input_shape))
     graph = runnable(built)
     return assign(graph, args.weights, missing="error")[0] if args.weights else _unweighted(graph)
 

@@ -11,6 +11,8 @@ from netc.cli.arguments import (
     add_shape_argument,
     add_state_arguments,
     add_text_arguments,
+    chosen_state,
+    reading,
 )
 from netc.cli.feeds import feed, load_feeds
 from netc.cli.files import write_arrays
@@ -106,14 +108,8 @@ def _declared(net: Text, args: argparse.Namespace) -> tuple[dict[str, Value], di
     Raises:
         NetcError: the text has mistakes that no input can mend.
     """
-    text = read_net(net, define=dict(args.define), schema=args.schema)
-    built = build(
-        text.message,
-        phase=args.phase,
-        level=args.level,
-        stages=args.stage,
-        inputs=dict(args.input_shape),
-    )
+    text = read_net(net, **reading(args))
+    built = build(text.message, **chosen_state(args), inputs=dict(args.input_shape))
     errors = [d for d in built.diagnostics if d.severity == "error"]
     if errors:
         raise NetcError(first_of(errors))
@@ -173,13 +169,10 @@ def _compile(text: Text, args: argparse.Namespace, shapes: Mapping[str, Shape]) 
             text,
             args.weights,
             backend=args.backend,
-            phase=args.phase,
-            level=args.level,
-            stages=args.stage,
+            **chosen_state(args),
+            **reading(args),
             inputs=shapes,
             outputs=args.output,
-            define=dict(args.define),
-            schema=args.schema,
             missing="fill" if args.fill_missing else "error",
             progress=progress,
             precision=args.precision,
