@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from netc.backends.cpu import processes
 from netc.backends.cpu.machine import Machine
 from netc.cache import content_key, read_entry, write_entry
 
@@ -61,13 +62,25 @@ def load(
     with _LOCK:
         missing = [s for s in wanted if (s, target) not in _ADDRESSES]
         absent = [s for s in missing if not _load_cached(s, target)]
-        for done, kernel in enumerate(absent):
-            if progress:
-                progress(done, len(absent), str(kernel))
-            _compile_and_keep(kernel, target)
-        if progress and absent:
-            progress(len(absent), len(absent), "")
+        if absent:
+            _compile_all(absent, target, progress or (lambda done, total, name: None))
         return {s: _address(s, target) for s in wanted}
+
+
+def _compile_all(absent: Sequence[KernelSpec], target: Machine, progress: Progress) -> None:
+    """Compile kernels, some of them in other processes where there are many."""
+    count = processes.shares(len(absent), target)
+    own, *rest = (absent[k::count] for k in range(count))
+    with processes.others(rest, target) as started:
+        for done, kernel in enumerate(own):
+            progress(done * count, len(absent), str(kernel))
+            compile_and_keep(kernel, target)
+        for process in started:
+            process.wait()
+    for kernel in (kernel for part in rest for kernel in part):
+        if not _load_cached(kernel, target):
+            compile_and_keep(kernel, target)
+    progress(len(absent), len(absent), "")
 
 
 _LOCK = threading.RLock()
@@ -94,7 +107,8 @@ def _load_cached(kernel: KernelSpec, target: Machine) -> bool:
     return True
 
 
-def _compile_and_keep(kernel: KernelSpec, target: Machine) -> None:
+def compile_and_keep(kernel: KernelSpec, target: Machine) -> None:
+    """Compile a kernel, put it into the cache, and have it ready here."""
     code = _compile(kernel, target)
     write_entry(f"{_cache_key(kernel, target)}.o", content_key(code).encode() + b"\n" + code)
     _add_object(code, kernel, target)
@@ -149,6 +163,7 @@ def _cache_key(kernel: KernelSpec, target: Machine) -> str:
 @cache
 def _sources() -> bytes:
     folder = Path(__file__).parent
-    files = (*sorted((folder / "kernels").glob("*.py")), folder / "layouts.py", Path(__file__))
+    others = (folder / "layouts.py", folder / "cook_toom.py", Path(__file__))
+    files = (*sorted((folder / "kernels").glob("*.py")), *others)
     versions = f"{metadata.version('numba')} {metadata.version('llvmlite')}"
     return content_key(versions.encode(), *(f.read_bytes() for f in files)).encode()

@@ -1,0 +1,97 @@
+"""Compiling kernels in several processes at once: within one, Numba compiles one after another.
+
+A process gets kernels on its standard input, compiles them and puts them into netc's cache, where
+the process that started it finds them. What a process does not do, for whatever reason, its starter
+does itself.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from netc.backends.cpu.machine import Machine, machine
+from netc.cache import cache_dir
+
+_WORTH = 4  # kernels for which it pays to start a process, which takes about as long as one
+_MOST = 4  # processes
+_PATIENCE = 120.0  # seconds to wait for a process beyond the starter's own work
+
+
+def shares(count: int, target: Machine) -> int:
+    """In how many processes so many kernels are best compiled, this one included."""
+    if cache_dir() is None or getattr(sys, "frozen", False) or not sys.executable:
+        return 1
+    if target != machine(target.isa):
+        return 1
+    return max(1, min(_MOST, _processors(), count // _WORTH))
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Process:
+    """Another process that compiles some kernels."""
+
+    def __init__(self, kernels: Sequence[tuple[object, ...]], isa: str) -> None:
+        root = str(Path(__file__).parents[3])
+        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._running = subprocess.Popen(
+            [sys.executable, "-m", "netc.backends.cpu.processes"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        )
+        text = repr((isa, [tuple(kernel) for kernel in kernels]))
+        with suppress(OSError):  # it has ended already
+            assert self._running.stdin is not None
+            self._running.stdin.write(text.encode())
+            self._running.stdin.close()
+
+    def wait(self) -> None:
+        """Wait until it has ended, but not for ever."""
+        with suppress(subprocess.TimeoutExpired):
+            self._running.wait(_PATIENCE)
+
+    def stop(self) -> None:
+        """End it if it still runs."""
+        if self._running.poll() is None:
+            self._running.kill()
+            self._running.wait()
+
+
+@contextmanager
+def others(
+    parts: Sequence[Sequence[tuple[object, ...]]], target: Machine
+) -> Iterator[list[Process]]:
+    """A process for each part, ended when the block is left."""
+    started: list[Process] = []
+    try:
+        with suppress(OSError):  # no process can be had: the caller does all
+            for part in parts:
+                started.append(Process(part, target.isa))
+        yield started
+    finally:
+        for process in started:
+            process.stop()
+
+
+def _main() -> None:
+    from netc.backends.cpu import jit
+
+    isa, kernels = ast.literal_eval(sys.stdin.read())
+    for kernel in kernels:
+        jit.compile_and_keep(jit.KernelSpec(*kernel), machine(isa))
+
+
+if __name__ == "__main__":
+    _main()
