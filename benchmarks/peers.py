@@ -4,13 +4,16 @@
 
 Every net gets the same seeded random weights everywhere; peers get it through netc's ONNX writer.
 All runtimes run one after another, round after round, so that a noisy machine is noisy for each of
-them; their answers are compared; the table gives medians and netc's ratio to the best peer.
+them, in an order that changes from round to round, since threads of one may still spin while the
+next one starts. Their answers are compared; the table gives medians and netc's ratio to the best
+peer.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import statistics
 import sys
 import tempfile
@@ -147,9 +150,11 @@ def _disagreements(runs: Mapping[str, Run]) -> dict[str, float]:
 def _interleaved(runs: Mapping[str, Run], seconds: float) -> dict[str, float]:
     """Median milliseconds of each, all running in turn."""
     times: dict[str, list[float]] = {name: [] for name in runs}
+    order, chance = list(runs.items()), random.Random(0)
     end = time.perf_counter() + seconds * len(runs)
     while time.perf_counter() < end or len(times["netc"]) < 5:
-        for name, run in runs.items():
+        chance.shuffle(order)
+        for name, run in order:
             start = time.perf_counter()
             run()
             times[name].append(time.perf_counter() - start)
