@@ -186,7 +186,7 @@ def _near(name: str, enum: EnumType) -> tuple[str, ...]:
 def _unknown_value(scalar: Scalar, field: FieldType, enum: EnumType) -> NetcError:
     shown = _clipped(str(scalar.value))
     message = f"`{shown}` is no value of `{field.name}` ({enum.name})"
-    help = _near(shown, enum) if scalar.kind == "identifier" else ()
+    help = _near(shown, enum)
     return NetcError(Diagnostic("unknown-enum-value", message, scalar.span, help=help))
 
 

@@ -210,7 +210,7 @@ def test_every_value_knows_its_place() -> None:
             "operation: 99",
             ("unknown-enum-value", 1, 12, "99"),
             "`99` is no value of `operation` (EltwiseParameter.EltwiseOp)",
-            None,
+            "its values are `PROD`, `SUM`, `MAX`",
         ),
         (
             "EltwiseParameter",
