@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from netc.ir.graph import Graph, Node
 from netc.ir.types import count
+from netc.ops.catalog import CATALOG
 from netc.plan.arena import Arena, Buffer, plan_arena
 
 BYTES = 4  # of a float32
@@ -40,6 +41,14 @@ class Rules(NamedTuple):
     parts: Callable[[Graph, Node], tuple[int, ...] | None]
     in_place: Callable[[Graph, Node], tuple[str, ...]]
     scratch: Callable[[Graph, Node], int] = lambda graph, node: 0
+
+
+def is_identity(graph: Graph, node: Node) -> bool:
+    """Whether all outputs are the first input; of a Concat the input lies in the output instead."""
+    same = CATALOG[node.op].identity
+    if same is None or node.op == "Concat":
+        return False
+    return same(node.params, [graph.shape(v) for v in node.inputs])
 
 
 class Storage(NamedTuple):

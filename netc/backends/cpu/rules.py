@@ -7,8 +7,7 @@ from itertools import accumulate, takewhile
 from netc.backends.cpu.emit.epilogues import is_sum
 from netc.backends.cpu.layout import has_channels, lies_as_given, pixel_shape
 from netc.ir.graph import Graph, Node
-from netc.ir.types import count
-from netc.ops.catalog import CATALOG
+from netc.ir.types import Shape, count
 from netc.ops.convolution import convolution_axes
 from netc.ops.fork_normalization import BatchwiseBNParams, RunningBNParams
 from netc.ops.fused import NAME as FUSED
@@ -17,7 +16,7 @@ from netc.ops.normalization import BatchNormParams, MVNParams
 from netc.ops.pooling import pooling_axes, pyramid
 from netc.passes.epilogue import ACTIVATIONS, EPILOGUES, PRODUCTS, chain_of
 from netc.passes.tile_bottlenecks import cut, may_run_whole, window_of
-from netc.plan.storage import BYTES, Rules
+from netc.plan.storage import BYTES, Rules, is_identity
 
 
 def joins(graph: Graph, node: Node) -> tuple[int, ...] | None:
@@ -35,15 +34,7 @@ def parts(graph: Graph, node: Node) -> tuple[int, ...] | None:
         return tuple(accumulate(sizes[:-1], initial=0))
     if node.op in ("Reshape", "Flatten") and same_bytes(graph, node):
         return (0,)
-    return (0,) * len(node.outputs) if _is_identity(graph, node) else None
-
-
-def _is_identity(graph: Graph, node: Node) -> bool:
-    """Whether all outputs are the first input; of a Concat the input lies in the output instead."""
-    same = CATALOG[node.op].identity
-    if same is None or node.op == "Concat":
-        return False
-    return same(node.params, [graph.shape(v) for v in node.inputs])
+    return (0,) * len(node.outputs) if is_identity(graph, node) else None
 
 
 def same_bytes(graph: Graph, node: Node) -> bool:
@@ -180,14 +171,19 @@ def value_between(graph: Graph, node: Node) -> tuple[int, int, int, int] | None:
     at = second_window(node)
     if at is None:
         return None
-    params, given = stages[0].params, graph.shape(node.inputs[0])
-    pixels = (axis.out for axis in convolution_axes(params, given))
-    shape = (given[0], params.num_output, *pixels)
+    shape = shape_between(graph, node)
     window = window_of(stages[at], shape)
     if window is None or may_run_whole(stages[at], window):
         return shape[0], shape[2], shape[3], shape[1]
     height = cut(shape, graph.shape(node.outputs[0]), 0, window).height
     return 1, height, shape[3], shape[1]
+
+
+def shape_between(graph: Graph, node: Node) -> Shape:
+    """The shape of what a chain's first convolution makes."""
+    params, given = chain_of(node).stages[0].params, graph.shape(node.inputs[0])
+    pixels = (axis.out for axis in convolution_axes(params, given))
+    return (given[0], params.num_output, *pixels)
 
 
 def second_window(node: Node) -> int | None:

@@ -7,11 +7,10 @@ from itertools import accumulate
 from netc.backends.cuda.chains import supported
 from netc.backends.cuda.pixels import Arena, has_channels, view_of
 from netc.ir.graph import Graph, Node
-from netc.ops.catalog import CATALOG
 from netc.ops.fused import NAME as FUSED
 from netc.ops.fused import bind_stages
 from netc.passes.epilogue import EPILOGUES, PRODUCTS
-from netc.plan.storage import Rules
+from netc.plan.storage import Rules, is_identity
 
 
 def joins(graph: Graph, node: Node) -> tuple[int, ...] | None:
@@ -32,14 +31,6 @@ def parts(graph: Graph, node: Node) -> tuple[int, ...] | None:
     if node.op in ("Reshape", "Flatten") and same_bytes(graph, node):
         return (0,)
     return (0,) * len(node.outputs) if is_identity(graph, node) else None
-
-
-def is_identity(graph: Graph, node: Node) -> bool:
-    """Whether all outputs are the first input; a Concat's input lies in the output instead."""
-    same = CATALOG[node.op].identity
-    if same is None or node.op == "Concat":
-        return False
-    return same(node.params, [graph.shape(v) for v in node.inputs])
 
 
 def same_bytes(graph: Graph, node: Node) -> bool:

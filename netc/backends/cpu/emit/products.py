@@ -12,7 +12,7 @@ from netc.backends.cpu.emit.emission import Emission, Steps
 from netc.backends.cpu.emit.epilogues import Matched, match_epilogue
 from netc.backends.cpu.emit.tiled import Convolution, Pair, Pooled, banded_steps
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.rules import padded_image, second_window, value_between
+from netc.backends.cpu.rules import padded_image, second_window, shape_between, value_between
 from netc.backends.cpu.steps.choice import convolution_steps
 from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.deconv import deconv_steps
@@ -22,7 +22,7 @@ from netc.backends.cpu.steps.moving import image_step
 from netc.backends.cpu.views import View, dense, moved
 from netc.ir.graph import Array, Node
 from netc.ir.types import Shape
-from netc.ops.convolution import ConvolutionParams, convolution_axes
+from netc.ops.convolution import ConvolutionParams
 from netc.ops.fused import Bound, bind_stages
 from netc.ops.siblings import branch_parameters
 from netc.passes.epilogue import chain_of
@@ -85,16 +85,14 @@ def _emit_tiled(emission: Emission, node: Node, chain: Sequence[Bound], at: int)
     first, left = _convolution(emission, x, middle, chain[0], chain[1:at])
     if left:
         return None
-    given = emission.graph.shape(node.inputs[0])
-    high, wide = convolution_axes(chain[0].stage.params, given)
-    shape = (given[0], middle.c, high.out, wide.out)
+    shape = shape_between(emission.graph, node)
     if edge:
         first = first._replace(geometry=replace(first.geometry, pad=(0, 0)))
     bound, window = chain[at], window_of(chain[at].stage, shape)
     if window is None:
         return None
     if bound.stage.op == "Pooling":
-        pair = Pair(first, Pooled(y, bound.stage.params, shape), shape, window)
+        pair = Pair(first, Pooled(y, bound.stage.params), shape, window)
         return [*edge, *banded_steps(emission, node.name, pair)]
     whole = replace(middle, n=shape[0], h=shape[2])
     then, rest = _convolution(emission, whole, y, bound, chain[at + 1 :])

@@ -41,11 +41,10 @@ class Convolution(NamedTuple):
 
 
 class Pooled(NamedTuple):
-    """A pooling of the value between, of this shape, to a view."""
+    """A pooling of the value between to a view."""
 
     y: View
     params: PoolingParams
-    shape: Shape
 
 
 class Pair(NamedTuple):
@@ -141,7 +140,7 @@ def _read(
     """Rows of the result."""
     one, y = pair.then, rows_of(pair.then.y, image, *rows)
     if isinstance(one, Pooled):
-        window = window_of_pooling(one.params, one.shape)
+        window = window_of_pooling(one.params, pair.between)
         return pool_step(name, one.params, x, y, replace(window, pad=(pad, window.pad[1])))
     geometry = replace(one.geometry, pad=(pad, one.geometry.pad[1]))
     residual = one.epilogue.residual
