@@ -29,6 +29,23 @@ TEST = [
     "Pillow>=10",
     "ruff>=0.8",
     "mypy>=1.13",
+    # Compiles the kernels of the GPU backend where there is no GPU; 90 MB.
+    "nvidia-cuda-nvrtc-cu12; platform_system == 'Linux'",
+]
+
+# CuPy, what compiles kernels (and the headers of CuPy's own), and what CuPy multiplies matrices by.
+# CuPy's extra `ctk` has twice as much: cuFFT, cuSOLVER, cuSPARSE and cuRAND, which netc never uses.
+CUDA12 = [
+    "cupy-cuda12x>=13",
+    "nvidia-cuda-nvrtc-cu12",
+    "nvidia-cuda-runtime-cu12",
+    "nvidia-cublas-cu12",
+]
+CUDA13 = [
+    "cupy-cuda13x>=13.6",
+    "nvidia-cuda-nvrtc>=13",
+    "nvidia-cuda-runtime>=13",
+    "nvidia-cublas>=13",
 ]
 
 setup(
@@ -64,8 +81,8 @@ setup(
         "h5": ["h5py>=3.10"],
         "lmdb": ["lmdb>=1.4"],
         "onnx": ["onnx>=1.16"],
-        "cuda12": ["cupy-cuda12x[ctk]>=13"],
-        "cuda13": ["cupy-cuda13x[ctk]>=14"],
+        "cuda12": CUDA12,
+        "cuda13": CUDA13,
         "test": TEST,
     },
     entry_points={"console_scripts": ["netc=netc.cli.main:main"]},

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, NamedTuple
 
-from netc.backends.cuda.cupy_device import CupyDevice, facts
+from netc.backends.cuda.cupy_device import OPTIONS, CupyDevice, facts
 from netc.backends.cuda.device import Facts
+from netc.backends.cuda.wheels import preload
 from netc.diagnostics import Diagnostic, NetcError
 
 INSTALL = (
@@ -32,8 +34,8 @@ def cupy_module() -> Any | Missing:
             return Missing("CuPy is not installed", INSTALL)
         return Missing(f"CuPy cannot be imported: {error}", INSTALL)
     except Exception as error:  # a library that CuPy needs, of whatever kind
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return Missing(f"CuPy cannot be imported: {first}", INSTALL)
+        return Missing(f"CuPy cannot be imported: {_first(error)}", INSTALL)
+    preload(cupy)
     return cupy
 
 
@@ -78,8 +80,8 @@ def compiler_version() -> tuple[int, int] | Missing:
     try:
         major, minor = cupy.cuda.nvrtc.getVersion()
     except Exception as error:  # CuPy raises what the loader gave it
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return Missing(f"NVRTC, which compiles the kernels, cannot be loaded: {first}", INSTALL)
+        reason = _first(error)
+        return Missing(f"NVRTC, which compiles the kernels, cannot be loaded: {reason}", INSTALL)
     return int(major), int(minor)
 
 
@@ -92,9 +94,47 @@ def listed() -> list[Facts] | Missing:
     return [facts(cupy, i) for i in range(number)]
 
 
-@cache
-def _device(number: int) -> CupyDevice:
-    return CupyDevice(cupy_module(), number)
+OLDEST = (
+    7,
+    0,
+)  # whose warps' threads go on by themselves, as the kernels' barriers take for granted
+_PROBE = 'extern "C" __global__ void netc_probe() {}'
+
+
+def unsuited(cupy: Any, number: int) -> Missing | None:
+    """Why kernels cannot be compiled for a GPU that is there; it is the thread's current one.
+
+    CuPy picks the architecture: the device's, or the newest that it knows. Which NVRTC compiles for
+    those, and which devices take the code, is theirs to know; so an empty kernel is tried.
+    """
+    device = facts(cupy, number)
+    what = f"{device.name}, of compute capability {_dotted(device.capability)}"
+    if device.capability < OLDEST:
+        return Missing(f"{what}, is too old", (f"the kernels need {_dotted(OLDEST)} or newer",))
+    try:
+        cupy.RawModule(code=_PROBE, options=OPTIONS).get_function("netc_probe")
+    except Exception as error:  # NVRTC's, the driver's, or of CuPy's own looking for headers
+        version = _dotted(cupy.cuda.nvrtc.getVersion())
+        return Missing(f"NVRTC {version} cannot compile for {what}: {_first(error)}", _OTHER)
+    return None
+
+
+_OTHER = (
+    "a device newer than CuPy or NVRTC: pip install --upgrade 'netc[cuda13]', or let the driver "
+    "compile with CUPY_COMPILE_WITH_PTX=1",
+    "a device older than 7.5, which CUDA 13 has left out: pip install 'netc[cuda12]'",
+    "headers that are not found: pip install nvidia-cuda-runtime-cu12 of NVRTC's version, or "
+    "nvidia-cuda-runtime for CUDA 13",
+)
+
+
+def _dotted(version: Iterable[int]) -> str:
+    return ".".join(map(str, version))
+
+
+def _first(error: Exception) -> str:
+    """The first line of an error's text."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def current_device() -> CupyDevice:
@@ -104,11 +144,20 @@ def current_device() -> CupyDevice:
         NetcError: no-cuda, with what to install or do.
     """
     for found in (device_count(), compiler_version()):
-        if isinstance(found, Missing):
-            raise NetcError(
-                Diagnostic(
-                    "no-cuda", f"backend `cuda` cannot be used: {found.message}", help=found.help
-                )
-            )
+        _refuse(found)
     cupy: Any = cupy_module()
     return _device(int(cupy.cuda.runtime.getDevice()))
+
+
+@cache
+def _device(number: int) -> CupyDevice:
+    cupy: Any = cupy_module()
+    _refuse(unsuited(cupy, number))
+    return CupyDevice(cupy, number)
+
+
+def _refuse(found: object) -> None:
+    """An error where something is missing."""
+    if isinstance(found, Missing):
+        message = f"backend `cuda` cannot be used: {found.message}"
+        raise NetcError(Diagnostic("no-cuda", message, help=found.help))

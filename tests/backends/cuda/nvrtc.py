@@ -31,9 +31,9 @@ def library() -> ctypes.CDLL | None:
 def _wheels() -> Iterator[Path]:
     spec = util.find_spec("nvidia")
     for folder in (spec.submodule_search_locations or []) if spec else []:
-        found = Path(folder).glob("*/lib/libnvrtc.so.*")
-        yield from (path for path in sorted(found) if "builtins" not in path.name)
-        yield from Path(folder).glob("*/bin/nvrtc64*.dll")
+        # CUDA 12's before CUDA 13's, which has left out the oldest architecture
+        yield from sorted(Path(folder).glob("*/lib/libnvrtc.so.*"), key=lambda path: path.name)
+        yield from Path(folder).glob("*/bin/**/nvrtc64*.dll")
 
 
 @cache

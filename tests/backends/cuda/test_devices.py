@@ -45,6 +45,27 @@ def fake(count: Any, driver: int = 12040, nvrtc: Any = (12, 4)) -> Any:
     )
 
 
+def gpu(capability: tuple[int, int], refusal: Exception | None = None) -> Any:
+    """CuPy with one device of some capability, for which it may refuse to compile."""
+    cupy = fake(1)
+    major, minor = capability
+    cupy.cuda.runtime.getDeviceProperties = lambda number: {
+        "name": b"Some GPU",
+        "major": major,
+        "minor": minor,
+        "multiProcessorCount": 132,
+        "totalGlobalMem": 80 << 30,
+    }
+
+    def function(name: str) -> str:
+        if refusal is not None:
+            raise refusal
+        return name
+
+    cupy.RawModule = lambda code, options: SimpleNamespace(get_function=function)
+    return cupy
+
+
 CASES = {
     "no CuPy": (devices.Missing("CuPy is not installed", devices.INSTALL), "netc[cuda12]"),
     "no driver": (fake(RuntimeFault("cudaErrorInsufficientDriver"), 0), "NVIDIA's driver"),
@@ -103,15 +124,7 @@ def test_devices_tells_of_the_processor_and_of_gpus(
 def test_a_gpu_is_described(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cupy = fake(1)
-    cupy.cuda.runtime.getDeviceProperties = lambda number: {
-        "name": b"Some GPU",
-        "major": 9,
-        "minor": 0,
-        "multiProcessorCount": 132,
-        "totalGlobalMem": 80 << 30,
-    }
-    monkeypatch.setattr(devices, "cupy_module", lambda: cupy)
+    monkeypatch.setattr(devices, "cupy_module", lambda: gpu((9, 0)))
     assert main(["devices"]) == 0
     assert "Some GPU, compute capability 9.0, 132 multiprocessors, 80.0 GiB" in (
         capsys.readouterr().out
@@ -131,12 +144,45 @@ def test_precisions_are_checked(options: dict[str, Any], code: str) -> None:
         netc.compile(NET, **options)
 
 
+@pytest.mark.parametrize(
+    ("cupy", "said", "help"),
+    [
+        (gpu((6, 1)), "Some GPU, of compute capability 6.1, is too old", "7.0 or newer"),
+        (
+            gpu((14, 1), RuntimeFault("CUDA_ERROR_NO_BINARY_FOR_GPU: no kernel image\nmore")),
+            "NVRTC 12.4 cannot compile for Some GPU, of compute capability 14.1: CUDA_ERROR_NO",
+            "CUPY_COMPILE_WITH_PTX=1",
+        ),
+        (
+            gpu((7, 0), ValueError("nvrtc: error: invalid value for --gpu-architecture (-arch)")),
+            "compute capability 7.0: nvrtc: error: invalid value",
+            "netc[cuda12]",
+        ),
+    ],
+)
+def test_a_gpu_that_kernels_cannot_be_compiled_for(
+    cupy: Any, said: str, help: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "cupy_module", lambda: cupy)
+    with pytest.raises(NetcError) as caught:
+        netc.compile(NET, backend="cuda")
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "no-cuda" and "\n" not in diagnostic.message
+    assert said in diagnostic.message
+    assert help in " ".join(diagnostic.help)
+
+
+def test_a_gpu_that_takes_kernels_is_suited() -> None:
+    assert devices.unsuited(gpu((12, 1)), 0) is None
+
+
 NAMES = """
 cuda.Device cuda.Event cuda.Stream cuda.Stream.begin_capture cuda.Stream.end_capture
 cuda.Stream.is_capturing cuda.Stream.record cuda.Stream.wait_event cuda.alloc
 cuda.get_current_stream cuda.get_elapsed_time cuda.Graph.launch cuda.memory.OutOfMemoryError
 cuda.nvrtc.getVersion cuda.runtime.CUDARuntimeError cuda.runtime.getDevice
 cuda.runtime.getDeviceCount cuda.runtime.getDeviceProperties cuda.runtime.driverGetVersion
+cuda.runtime.runtimeGetVersion
 cuda.driver.CUDADriverError RawModule RawModule.get_function asarray asnumpy empty from_dlpack
 get_default_memory_pool ndarray
 """.split()

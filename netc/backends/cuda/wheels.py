@@ -1,0 +1,50 @@
+"""CUDA's libraries in NVIDIA's packages of pip, which CuPy 13 does not look into."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = ("nvrtc", "cublas")  # what compiles kernels, and what CuPy multiplies matrices by
+
+
+def folders() -> tuple[Path, ...]:
+    """Where NVIDIA's packages lie: folders of libraries and headers below these."""
+    spec = util.find_spec("nvidia")
+    return tuple(map(Path, (spec and spec.submodule_search_locations) or ()))
+
+
+def files(name: str, major: int) -> Iterator[Path]:
+    """A library's files, for Linux.
+
+    Args:
+        name: the library's, such as ``nvrtc``.
+        major: of CUDA, which is in the file's name.
+    """
+    for folder in folders():
+        # nvidia/cuda_nvrtc/lib in packages for CUDA 12, nvidia/cu13/lib since
+        yield from sorted(folder.glob(f"*/lib/lib{name}.so.{major}"))
+
+
+def preload(cupy: Any) -> None:
+    """Load the libraries for CuPy's version of CUDA, where pip has installed them.
+
+    A loader asked for a library's name gives the one that is loaded already. So CuPy 13 finds what
+    it would look for in a CUDA toolkit only, and CuPy 14 that of its own version where packages for
+    several versions of CUDA are installed. What cannot be loaded is left for CuPy to tell of.
+    """
+    with suppress(cupy.cuda.runtime.CUDARuntimeError):
+        major = int(cupy.cuda.runtime.runtimeGetVersion()) // 1000
+        for name in LIBRARIES:
+            _load(name, major)
+
+
+def _load(name: str, major: int) -> None:
+    for file in files(name, major):
+        with suppress(OSError):
+            ctypes.CDLL(str(file))
+            return
