@@ -1,0 +1,39 @@
+"""netc's CUDA backend on CuPy over the driver of this folder: kernels are the emulator's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from netc.backends.base import Progress
+from netc.backends.cuda.cupy_device import CupyDevice
+from netc.backends.cuda.device import Call
+from netc.backends.cuda.source import Kernel
+from tests.backends.cuda.driver.library import Driver
+from tests.backends.cuda.emulator import device as emulator
+
+
+def staged() -> Driver:
+    """Put the driver under CuPy, and the emulator's kernels under the driver."""
+    driver = Driver()
+    build, launch = CupyDevice.build, CupyDevice.launch
+
+    def build_both(
+        self: CupyDevice, kernels: Iterable[Kernel], progress: Progress | None = None
+    ) -> None:
+        wanted = list(kernels)
+        emulator.build(wanted)
+        for kernel in wanted:
+            driver.register(kernel.name, emulator._function(kernel))
+        build(self, wanted, progress)
+
+    def launch_checked(self: CupyDevice, call: Call) -> None:
+        sizes = [np.asarray(value).nbytes for value in call.arguments]
+        assert sizes == driver.parameters(call.kernel.name), f"{call.kernel.name} takes others"
+        launch(self, call)
+
+    replaced: Any = CupyDevice
+    replaced.build, replaced.launch = build_both, launch_checked
+    return driver
