@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from typing import Any
@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 
 from netc.backends.base import Progress
-from netc.backends.cuda.device import Buffer, Call, Facts, Turn
+from netc.backends.cuda.device import Buffer, Call, Code, DeviceError, Facts, Turn
+from netc.backends.cuda.libraries.found import libraries
+from netc.backends.cuda.libraries.operation import (
+    Borrowed,
+    Library,
+    LibraryError,
+    Operation,
+    Plan,
+    Start,
+)
 from netc.backends.cuda.source import Kernel, module_text
 
 OPTIONS = ("--std=c++17",)
@@ -43,6 +52,8 @@ class CupyDevice:
         self._cupy = cupy
         self._device = cupy.cuda.Device(number)
         self._functions: dict[Kernel, Any] = {}
+        self._starts: dict[Borrowed, Start] = {}
+        self._libraries: Mapping[str, Library] | None = None
         self.facts = facts(cupy, number)
 
     def active(self) -> AbstractContextManager[Any]:
@@ -50,10 +61,31 @@ class CupyDevice:
         device: AbstractContextManager[Any] = self._cupy.cuda.Device(self._device.id)
         return device
 
-    def build(self, kernels: Iterable[Kernel], progress: Progress | None = None) -> None:
+    @property
+    def _loaded(self) -> Mapping[str, Library]:
+        """The libraries that are installed, started when first asked for."""
+        if self._libraries is None:
+            with self.active():
+                self._libraries = libraries(self._cupy)
+        return self._libraries
+
+    @property
+    def libraries(self) -> str:
+        """Names and versions."""
+        return " ".join(f"{name}-{found.version}" for name, found in self._loaded.items())
+
+    def plans(self, operation: Operation) -> Sequence[Plan]:
+        """What each of the installed libraries proposes."""
+        return [plan for found in self._loaded.values() for plan in found.plans(operation)]
+
+    def build(self, kernels: Iterable[Code], progress: Progress | None = None) -> None:
         """Compile and load what is not there yet, on several threads; CuPy keeps it on disk."""
         tell = progress or _silent
-        wanted = [k for k in dict.fromkeys(kernels) if k not in self._functions]
+        codes = dict.fromkeys(kernels)
+        wanted = [k for k in codes if isinstance(k, Kernel) and k not in self._functions]
+        for borrowed in codes:
+            if isinstance(borrowed, Borrowed) and borrowed not in self._starts:
+                self._starts[borrowed] = self._started(borrowed)
         if not wanted:
             return
         with ThreadPoolExecutor(min(len(wanted), os.cpu_count() or 1)) as pool:
@@ -127,16 +159,33 @@ class CupyDevice:
         """Where an array's first element lies."""
         return int(array.data.ptr)
 
+    def _started(self, borrowed: Borrowed) -> Start:
+        library = self._loaded.get(borrowed.plan.library)
+        try:
+            if library is None:
+                raise LibraryError(f"{borrowed.plan.library} is not there any more")
+            return library.start(borrowed)
+        except LibraryError as error:
+            raise DeviceError(str(error)) from error
+
     def launch(self, call: Call) -> None:
         """Start a kernel on the current stream."""
-        self._functions[call.kernel](call.grid, (call.threads, 1, 1), call.arguments)
+        code = call.kernel
+        try:
+            if isinstance(code, Borrowed):
+                stream = self._cupy.cuda.get_current_stream().ptr
+                self._starts[code]([int(address) for address in call.arguments], stream)
+            else:
+                self._functions[code](call.grid, (call.threads, 1, 1), call.arguments)
+        except (LibraryError, self._cupy.cuda.driver.CUDADriverError) as error:
+            raise DeviceError(f"{code.name}: {error}") from error
 
     def record(self, calls: Sequence[Call], turns: Sequence[Turn]) -> Callable[[], None] | None:
         """A graph of the calls; None where the driver will not record it."""
         cuda = self._cupy.cuda
         lanes = 1 + max(turn.lane for turn in turns)
         streams = [cuda.Stream(non_blocking=True) for _ in range(lanes)]
-        refused = (cuda.runtime.CUDARuntimeError, cuda.driver.CUDADriverError)
+        refused = (cuda.runtime.CUDARuntimeError, cuda.driver.CUDADriverError, DeviceError)
         streams[0].begin_capture()
         try:
             self._fork(streams, calls, turns)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from netc.backends.base import Progress
+from netc.backends.cuda.libraries.operation import Borrowed, Operation, Plan
 from netc.backends.cuda.source import Kernel
 
 
@@ -40,10 +41,20 @@ class Buffer(Protocol):
         """Its bytes."""
 
 
-class Call(NamedTuple):
-    """A kernel started with a grid, threads a block, and arguments: NumPy scalars."""
+Code = Kernel | Borrowed  # what a call runs
 
-    kernel: Kernel
+
+class DeviceError(Exception):
+    """The device or a library will not do what was asked of it."""
+
+
+class Call(NamedTuple):
+    """A kernel started with a grid, threads a block, and arguments: NumPy scalars.
+
+    A library's operation has no grid of ours, and its arguments are addresses.
+    """
+
+    kernel: Code
     grid: tuple[int, int, int]
     threads: int
     arguments: tuple[Any, ...]
@@ -69,8 +80,15 @@ class Device(Protocol):
     def active(self) -> AbstractContextManager[Any]:
         """Makes it the current device of the thread meanwhile."""
 
-    def build(self, kernels: Iterable[Kernel], progress: Progress | None = None) -> None:
+    def build(self, kernels: Iterable[Code], progress: Progress | None = None) -> None:
         """Have the machine code of all of these ready, and tell how far it is."""
+
+    def plans(self, operation: Operation) -> Sequence[Plan]:
+        """Ways in which installed libraries compute an operation."""
+
+    @property
+    def libraries(self) -> str:
+        """The libraries that :meth:`plans` asks, with their versions."""
 
     def allocate(self, size: int) -> Buffer:
         """Uninitialised memory of ``size`` bytes.
@@ -103,7 +121,11 @@ class Device(Protocol):
         """Where an array's first element lies."""
 
     def launch(self, call: Call) -> None:
-        """Start a kernel on the current stream."""
+        """Start a kernel on the current stream.
+
+        Raises:
+            DeviceError: it cannot be started.
+        """
 
     def record(self, calls: Sequence[Call], turns: Sequence[Turn]) -> Callable[[], None] | None:
         """What starts all calls at once, each at its turn; None where they cannot be recorded."""

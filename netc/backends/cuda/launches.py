@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from netc.backends.cpu.cook_toom import matrices
+from netc.backends.cuda.borrowed import borrowed_launches, split_ending
 from netc.backends.cuda.chains import Target
 from netc.backends.cuda.emission import Emission, Ending, blocks, ending
 from netc.backends.cuda.pixels import Workspace, dense
@@ -41,6 +42,9 @@ def way_launches(emission: Emission, product: Product, way: Way, taken: int = 0)
     """A product computed in a way."""
     if way.winograd:
         return _winograd(emission, product, way)
+    if way.plan is not None:
+        end = split_ending(emission, product)
+        return borrowed_launches(emission, product, way.plan, end, taken)
     return [_tiled(emission, product, ending(emission, product.targets), way, taken)]
 
 
@@ -177,7 +181,7 @@ def _winograd(emission: Emission, product: Product, way: Way) -> list[Launch]:
     pad = product.window[1]
     v, m = inner.x, inner.out
     taken = -(-(m.place.offset + m.count) // 64) * 64
-    multiply = _tiled(emission, inner, ending(emission, inner.targets), way, taken)
+    multiply = way_launches(emission, inner, way._replace(winograd=0), taken)
     count_in, count_out = tiles * x.c, tiles * y.c
     memory = emission.precision.item * taken
     first = (x.place, v.place, x.ld, x.c, x.h, x.w, *pad, down, across, count_in)
@@ -186,7 +190,7 @@ def _winograd(emission: Emission, product: Product, way: Way) -> list[Launch]:
     reads = (m, *end.reads)
     return [
         Launch(name, before, blocks(count_in), THREADS, first, (x,), (v,), memory),
-        multiply,
+        *multiply,
         Launch(name, after, blocks(count_out), THREADS, last, reads, end.writes, memory),
     ]
 

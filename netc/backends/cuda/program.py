@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.backends.cuda.device import Buffer, Call, Device, Turn
+from netc.backends.cuda.device import Buffer, Call, Code, Device, Turn
 from netc.backends.cuda.pixels import Arena, View, Workspace
-from netc.backends.cuda.source import Kernel
 from netc.backends.reference import parameter_array
 from netc.ir.graph import Graph
 
@@ -50,7 +49,7 @@ class Launch:
 
     Args:
         name: the layer's name.
-        kernel: what to run.
+        kernel: what to run, ours or a library's.
         grid: blocks.
         threads: of a block.
         arguments: int (32 bits), float (float32), :class:`Wide`, a place, or a NumPy array, in
@@ -62,7 +61,7 @@ class Launch:
     """
 
     name: str
-    kernel: Kernel
+    kernel: Code
     grid: tuple[int, int, int]
     threads: int
     arguments: tuple[Argument, ...]
@@ -121,8 +120,8 @@ class Program:
         return tuple(s for s in self.steps if isinstance(s, Launch))
 
     @property
-    def kernels(self) -> tuple[Kernel, ...]:
-        """All kernels, each once."""
+    def kernels(self) -> tuple[Code, ...]:
+        """All kernels and libraries' operations, each once."""
         return tuple(dict.fromkeys(launch.kernel for launch in self.launches))
 
     @property
@@ -226,6 +225,12 @@ class Context:
         row = item * view.ld * view.w
         strides = (row * view.h, item, row, item * view.ld)
         return self._view(view, (view.n, view.c, view.h, view.w), strides)
+
+    def pixels(self, view: View, start: int, step: int, count: int) -> Any:
+        """Every so many pixels of a value, (count, channels), in place."""
+        first = replace(view, place=view.place.further(start * view.ld))
+        item = self.program.item
+        return self._view(first, (count, view.c), (item * step * view.ld, item))
 
     def flat(self, view: View, shape: Sequence[int]) -> Any:
         """A value that lies in C order, as an array of its own shape, in place."""

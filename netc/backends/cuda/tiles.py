@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from netc.backends.cuda.device import Facts
+from netc.backends.cuda.libraries.operation import Plan
 
 SHARED = 48 * 1024  # bytes of shared memory that every device gives a block
 MOST_PARTS = 65535  # blocks that a grid can have along its second axis
@@ -45,12 +46,14 @@ class Way(NamedTuple):
     """How a product is computed: a tile, and how many blocks share each sum.
 
     With ``winograd`` it is by Winograd's algorithm, in tiles of so many outputs squared; tile and
-    splits are then those of the product in the middle.
+    splits are then those of the product in the middle. With ``plan`` a library computes it, or that
+    product in the middle.
     """
 
     tile: Tile
     splits: int = 1
     winograd: int = 0
+    plan: Plan | None = None
 
 
 PLAIN = (

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from netc.backends.base import Progress
-from netc.backends.cuda.device import Buffer, Call, Facts, Turn
+from netc.backends.cuda.device import Buffer, Call, Code, DeviceError, Facts, Turn
+from netc.backends.cuda.libraries.operation import Borrowed, Library, LibraryError, Operation, Plan
 from netc.backends.cuda.source import Kernel, module_text
 from netc.cache import cache_dir, content_key
 from tests.backends.cuda.emulator import arrays
@@ -58,7 +59,10 @@ class Memory:
 class EmulatedDevice:
     """Runs kernels in a chosen order of threads: 0 forward, 1 backward, 2 shuffled."""
 
-    def __init__(self, order: int = 0, processors: int = 8) -> None:
+    def __init__(
+        self, order: int = 0, processors: int = 8, loaded: Mapping[str, Library] | None = None
+    ) -> None:
+        self.loaded = loaded or {}
         self.facts = Facts("emulator", (9, 0), processors, 1 << 30)
         self.order = order
         self.launches = 0
@@ -68,8 +72,15 @@ class EmulatedDevice:
     def active(self) -> AbstractContextManager[Any]:
         return nullcontext()
 
-    def build(self, kernels: Iterable[Kernel], progress: Progress | None = None) -> None:
-        build(kernels)
+    def build(self, kernels: Iterable[Code], progress: Progress | None = None) -> None:
+        build(kernel for kernel in kernels if isinstance(kernel, Kernel))
+
+    def plans(self, operation: Operation) -> Sequence[Plan]:
+        return [plan for found in self.loaded.values() for plan in found.plans(operation)]
+
+    @property
+    def libraries(self) -> str:
+        return " ".join(self.loaded)
 
     def allocate(self, size: int) -> Buffer:
         memory = Memory(size)
@@ -110,6 +121,9 @@ class EmulatedDevice:
 
     def launch(self, call: Call) -> None:
         self.launches += 1
+        if isinstance(call.kernel, Borrowed):
+            self._start(call.kernel, [int(a) for a in call.arguments])
+            return
         assert all(0 < n for n in call.grid) and 0 < call.threads <= 1024
         assert call.grid[1] <= 65535 and call.grid[2] <= 65535
         values = [np.array(a) for a in call.arguments]
@@ -118,6 +132,12 @@ class EmulatedDevice:
         with _TURN:  # a library's coroutines are one at a time
             failed = _function(call.kernel)(shape, self.order, pointers)
         assert not failed, f"{call.kernel.name}: threads wait at a barrier that others never reach"
+
+    def _start(self, borrowed: Borrowed, addresses: Sequence[int]) -> None:
+        try:
+            self.loaded[borrowed.plan.library].start(borrowed)(addresses, 0)
+        except LibraryError as error:
+            raise DeviceError(str(error)) from error
 
     def record(self, calls: Sequence[Call], turns: Sequence[Turn]) -> Callable[[], None] | None:
         """Starts the calls in another order: of all that may be next, the last lane's."""

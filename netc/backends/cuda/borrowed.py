@@ -1,0 +1,154 @@
+"""Products done by a library: what it is asked for, and a kernel for what it cannot do itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from netc.backends.cuda.chains import Target
+from netc.backends.cuda.emission import Emission, element_launch
+from netc.backends.cuda.emission import ending as epilogue
+from netc.backends.cuda.libraries.operation import Borrowed, Operation, Plan
+from netc.backends.cuda.pixels import View, Workspace, dense, has_channels
+from netc.backends.cuda.products import Product, padded
+from netc.backends.cuda.program import Argument, Launch
+from netc.backends.cuda.schedule import overlap
+from netc.ir.graph import Array
+from netc.ops.fused import Bound
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ending:
+    """What follows a product: the part that libraries do, and the rest.
+
+    Args:
+        bias: a number for each output channel.
+        other: a value that is added.
+        relu: whether negative results become 0.
+        rest: the stages after that; they are a kernel of their own.
+    """
+
+    bias: Array | None = None
+    other: View | None = None
+    relu: bool = False
+    rest: tuple[Bound, ...] = ()
+
+
+def split_ending(emission: Emission, product: Product) -> Ending:
+    """How a product's bias and stages are shared out; nothing is left to do for a library of parts.
+
+    Its bias would be one for all.
+    """
+    target = product.targets[0]
+    if product.groups > 1:
+        return Ending(rest=target.stages)
+    stages, other = list(target.stages), None
+    if stages and (found := _summand(emission, target, stages[0])):
+        other = found
+        stages.pop(0)
+    relu = bool(stages) and stages[0].stage.op == "ReLU"
+    relu = relu and not stages[0].stage.params.negative_slope
+    return Ending(target.bias, other, relu, tuple(stages[1:] if relu else stages))
+
+
+def _summand(emission: Emission, target: Target, bound: Bound) -> View | None:
+    """The other value of a plain sum with the chain's, where it lies as the output does."""
+    params, inputs = bound.stage.params, bound.inputs
+    plain = bound.stage.op == "Eltwise" and params.operation == "SUM" and len(inputs) == 1
+    if not plain or set(params.coeff or ()) - {1.0} or inputs[0] is None:
+        return None
+    same = emission.graph.shape(inputs[0]) == target.shape and has_channels(target.shape)
+    return emission.view(inputs[0]) if same else None
+
+
+def operation_of(emission: Emission, product: Product, end: Ending) -> Operation | None:
+    """What a library is asked for; None for a product that none of them knows."""
+    window = product.window or ((1, 1), (0, 0), (1, 1))
+    alone = len(product.targets) == 1 and product.phases is None and not emission.exact
+    if not alone or (product.window is None and not product.pointwise):
+        return None
+    x, y = product.x, product.targets[0].view
+    length, item = len(product.taps) * product.channels, emission.precision.item
+    steps = [x.place.offset, x.ld, y.place.offset, y.ld]
+    steps += [end.other.place.offset, end.other.ld] if end.other else []
+    outputs = y.c // product.groups
+    steps += [product.channels, outputs] if product.groups > 1 else []
+    return Operation(
+        emission.precision.name,
+        (x.n, x.h, x.w, product.channels),
+        x.ld,
+        length + -length % (16 // item),
+        (y.h, y.w, outputs) if product.window else (x.h, x.w, outputs),
+        y.ld,
+        window[0],
+        window[1],
+        product.stride,
+        window[2],
+        product.groups,
+        end.bias is not None,
+        end.other.ld if end.other else 0,
+        end.relu,
+        next(a for a in (16, 8, 4, 2) if all(item * step % a == 0 for step in steps)),
+    )
+
+
+def borrowed_launches(
+    emission: Emission, product: Product, plan: Plan, end: Ending, taken: int = 0
+) -> list[Launch]:
+    """A product by one of a library's ways, and a kernel for the rest of its ending."""
+    target, item = product.targets[0], emission.precision.item
+    y, memory = target.view, taken
+    if any(overlap(y, read) for read in _read_later(emission, target, end)):
+        y = dense(Workspace(taken), y.n, y.h, y.w, y.c)
+        memory += -(-y.count // 128) * 128
+    operation = operation_of(emission, replace(product, targets=(replace(target, view=y),)), end)
+    assert operation is not None
+    product_launch = Launch(
+        product.name,
+        Borrowed(operation, plan),
+        (1, 1, 1),
+        0,
+        _arguments(emission, product, y, end, memory),
+        tuple(v for v in (product.x, end.other) if v),
+        (y, dense(Workspace(memory), 1, 1, 1, -(-plan.workspace // item))),
+        item * memory + plan.workspace,
+    )
+    if end.rest or _bias_left(target, end) is not None:
+        return [product_launch, *rest_launches(emission, product, y, end)]
+    return [product_launch]
+
+
+def _bias_left(target: Target, end: Ending) -> Array | None:
+    return target.bias if end.bias is None else None
+
+
+def _rest(target: Target, end: Ending) -> Target:
+    return replace(target, stages=end.rest, bias=_bias_left(target, end))
+
+
+def _read_later(emission: Emission, target: Target, end: Ending) -> Sequence[View]:
+    """Values that the rest of an ending reads; a library's result must not lie there."""
+    return epilogue(emission, [_rest(target, end)]).reads
+
+
+def rest_launches(emission: Emission, product: Product, y: View, end: Ending) -> list[Launch]:
+    """The kernel that makes the product's output of a library's result at ``y``."""
+    tail = epilogue(emission, [_rest(product.targets[0], end)])
+    given = (y.place, y.ld, y.c, y.count)
+    steps = element_launch(emission, product.name, "chain", {}, given, y.count, [y], end=tail)
+    return [step for step in steps if isinstance(step, Launch)]
+
+
+def _arguments(
+    emission: Emission, product: Product, y: View, end: Ending, memory: int
+) -> tuple[Argument, ...]:
+    weights = emission.stored(padded(product.weights(), emission.precision.item))
+    nothing = np.zeros(1, np.float32)
+    return (
+        *(product.x.place, weights, y.place),
+        nothing if end.bias is None else emission.stored(end.bias.reshape(-1)),
+        end.other.place if end.other else y.place,
+        Workspace(memory),
+    )

@@ -1,0 +1,132 @@
+"""What a library is asked for, and which of its ways of doing it was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+WORKSPACE = 32 << 20  # bytes that a library may take while it computes a product
+PLANS = 4  # of its own ways that a library may propose for a product
+
+
+class Plan(NamedTuple):
+    """One of a library's ways of computing an operation.
+
+    Args:
+        library: its name, ``"cublas"`` or ``"cudnn"``.
+        text: what the library itself knows the way by.
+        workspace: bytes it needs while it runs.
+    """
+
+    library: str
+    text: str
+    workspace: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A product of pixels with channels innermost, and what a library does right after it.
+
+    ``y = relu(product(x, w) + bias + other)``, each of the last three only where it is asked for.
+    Sizes are in elements. Arguments of a call are the addresses of x, w, y, bias, other and the
+    workspace, 0 for what there is none of.
+
+    Args:
+        precision: ``"float32"``, ``"tf32"`` or ``"fp16"``; x, w, y and bias are stored accordingly.
+        x: images, height, width and channels of a part.
+        ldx: from one pixel of x to the next.
+        ldw: from one output's weights to the next one's; taps in order, channels innermost.
+        y: height, width and channels of a part of the output.
+        ldy: from one pixel of y to the next.
+        kernel: taps down and across.
+        pad: above and below, left and right.
+        stride: vertical, horizontal.
+        dilation: vertical, horizontal.
+        parts: products side by side: each has channels of its own in x and y, and rows of w.
+        bias: whether a number is added to each channel.
+        other: from one pixel to the next of a value that is added; 0 for none.
+        relu: whether negative results become 0.
+        alignment: bytes that all matrices, and each of their rows, begin at a multiple of.
+    """
+
+    precision: str
+    x: tuple[int, int, int, int]
+    ldx: int
+    ldw: int
+    y: tuple[int, int, int]
+    ldy: int
+    kernel: tuple[int, int] = (1, 1)
+    pad: tuple[int, int] = (0, 0)
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    parts: int = 1
+    bias: bool = False
+    other: int = 0
+    relu: bool = False
+    alignment: int = 16
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether it is a product of two matrices, or several side by side."""
+        same = self.kernel == self.stride == (1, 1) and self.pad == (0, 0)
+        return same and self.x[1:3] == self.y[:2]
+
+    @property
+    def item(self) -> int:
+        """Bytes of an element."""
+        return 2 if self.precision == "fp16" else 4
+
+    @property
+    def pixels(self) -> int:
+        """Of the output."""
+        return self.x[0] * self.y[0] * self.y[1]
+
+    @property
+    def name(self) -> str:
+        """What a person reads."""
+        window = "x".join(map(str, self.kernel))
+        return f"{self.pixels} pixels, {self.x[3]} to {self.y[2]} channels, {window}"
+
+
+@dataclass(frozen=True, slots=True)
+class Borrowed:
+    """An operation in one of a library's ways; it stands where a kernel stands in a call."""
+
+    operation: Operation
+    plan: Plan
+
+    @property
+    def template(self) -> str:
+        """The library's name, as a kernel has its template's."""
+        return self.plan.library
+
+    @property
+    def name(self) -> str:
+        """What a person reads."""
+        return f"{self.plan.library}: {self.operation.name}"
+
+
+class LibraryError(Exception):
+    """A library cannot do what it was asked for."""
+
+
+Start = Callable[[Sequence[int], int], None]
+
+
+class Library(Protocol):
+    """One of the libraries."""
+
+    @property
+    def version(self) -> str:
+        """What its plans hold for."""
+
+    def plans(self, operation: Operation) -> Sequence[Plan]:
+        """Its ways of computing an operation, the most promising first; none if it cannot."""
+
+    def start(self, borrowed: Borrowed) -> Start:
+        """What starts an operation, given the arguments' addresses and a stream's.
+
+        Raises:
+            LibraryError: here, or when it is started.
+        """

@@ -1,0 +1,138 @@
+"""Measures a way of computing a product on the device, and looks whether its result is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.backends.cuda.device import Buffer, Call, Device, DeviceError, Turn
+from netc.backends.cuda.emission import Emission
+from netc.backends.cuda.products import padded
+from netc.backends.cuda.program import Context, Launch, Program, Weights
+from netc.backends.cuda.tiles import Way
+from netc.backends.cuda.trials import OTHER, TOLERANCE, Sample, Trial, error_of, noise, sample
+from netc.backends.cuda.uploads import Uploads
+from netc.ir.graph import Array
+
+_COLD = 64 << 20  # bytes of weights among which the runs go round, so that few are in a cache
+_COPIES = 8  # of the weights, at most
+_ENOUGH = 3e-4  # seconds of work between two events
+_ROUNDS = 7
+NEVER = float("inf")
+
+
+class _Kept(Uploads):
+    """Uploads that know some arrays again by themselves, not by their content."""
+
+    def __init__(self, device: Device, arrays: Sequence[NDArray[Any]]) -> None:
+        super().__init__(device)
+        self._wanted = {id(array) for array in arrays}
+        self._found: dict[int, Buffer] = {}
+
+    def buffer(self, array: NDArray[Any]) -> Buffer:
+        if id(array) not in self._wanted:
+            return self._device.upload(array)
+        if id(array) not in self._found:
+            self._found[id(array)] = self._device.upload(array)
+        return self._found[id(array)]
+
+
+class Bench:
+    """A trial's values, on the host and on the device, as long as its ways are measured.
+
+    Args:
+        device: where.
+        emission: whose facts and precision count.
+        trial: what is measured.
+    """
+
+    def __init__(self, device: Device, emission: Emission, trial: Trial) -> None:
+        self._device, self._emission, self._trial = device, emission, trial
+        x, first = trial.product.x, trial.product.weights()
+        self._x = emission.stored(noise((x.n, x.c, x.h, x.w)))
+        self._there = device.asarray(self._x)
+        copies = min(_COPIES, max(1, _COLD // max(1, first.nbytes)))
+        self._weights = [self._as_read(first + np.float32(i)) for i in range(copies)]
+        self._uploads = _Kept(device, self._weights)
+        self._samples: dict[bool, Sample | None] = {}
+        self.worst = 0.0  # error of a way that was left out for it
+
+    def _as_read(self, weights: Array) -> Array:
+        """Weights as kernels read them, so that they need not be made anew for each way."""
+        if self._trial.product.phases is not None:
+            return self._emission.stored(weights)
+        return self._emission.stored(padded(weights, self._emission.precision.item))
+
+    def seconds(self, way: Way) -> float:
+        """How long a way takes; infinity where it cannot be run, or its result is wrong."""
+        try:
+            return self._measured(way)
+        except DeviceError:
+            return NEVER
+        except MemoryError:
+            pass  # with it goes the last that refers to what was allocated
+        self._device.release()
+        return NEVER
+
+    def _measured(self, way: Way) -> float:
+        device = self._device
+        runs = [self._trial.launches(self._emission, way, w) for w in self._weights]
+        context = self._context([launch for run in runs for launch in run])
+        calls = [call for call in context.calls if isinstance(call, Call)]
+        copies = len(runs)
+        estimate = device.measure(_started(device, calls[: len(calls) // copies]), 1)
+        if not self._is_right(context, way):
+            return NEVER
+        times = max(1, min(4, int(_ENOUGH / max(estimate, 1e-9) / copies)))
+        work = device.record(calls * times, [Turn(0)] * (times * len(calls)))
+        seconds = device.measure(work or _started(device, calls * times), _ROUNDS)
+        return seconds / (times * copies)
+
+    def _context(self, launches: Sequence[Launch]) -> Context:
+        """What runs launches, with the input in its place."""
+        device, item = self._device, self._emission.precision.item
+        program = Program(tuple(launches), item * self._trial.arena, item)
+        device.build(program.kernels)
+        context = Context(self._uploads.program(program), device, Weights(device))
+        context.array(self._trial.product.x)[...] = self._there
+        if self._trial.end.other is not None:
+            there = context.array(self._trial.end.other)
+            there[...] = device.asarray(np.full(there.shape, OTHER, self._x.dtype))
+        return context
+
+    def _is_right(self, context: Context, way: Way) -> bool:
+        """Whether the outputs are what they should be, after a run with the first weights."""
+        wanted = self._sample(way.plan is not None and not way.winograd)
+        if wanted is None:
+            return True
+        views = [target.view for target in self._trial.product.targets]
+        places = (wanted.start, wanted.step, wanted.pixels)
+        outputs = [self._device.to_host(context.pixels(view, *places)) for view in views]
+        error = error_of(wanted, outputs)
+        if error <= TOLERANCE[self._emission.precision.name]:
+            return True
+        self.worst = max(self.worst, error)
+        return False
+
+    def _sample(self, ended: bool) -> Sample | None:
+        if ended not in self._samples:
+            trial, precise = self._trial, self._x.astype(np.float32)
+            length = len(trial.product.taps) * trial.product.channels
+            weights = self._weights[0]
+            if trial.product.phases is None:
+                weights = weights[:, :length].astype(np.float32)
+            self._samples[ended] = sample(trial, precise, weights, ended)
+        return self._samples[ended]
+
+
+def _started(device: Device, calls: Sequence[Call]) -> Callable[[], None]:
+    """Starts calls one by one."""
+
+    def work() -> None:
+        for call in calls:
+            device.launch(call)
+
+    return work

@@ -1,0 +1,184 @@
+"""Products to be measured: of the same size as a net's, with noise for values, and what is right.
+
+A way is measured where nothing else lies, and its result is compared with sums in float64 that are
+made on the host from the same numbers: no kernel of ours and none of a library's is trusted that
+has not given the right answer on the very device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.backends.cuda.borrowed import Ending, borrowed_launches, rest_launches
+from netc.backends.cuda.chains import Target
+from netc.backends.cuda.emission import Emission
+from netc.backends.cuda.launches import way_launches
+from netc.backends.cuda.pixels import Arena, View
+from netc.backends.cuda.products import Product
+from netc.backends.cuda.program import Launch
+from netc.backends.cuda.tiles import Way
+from netc.ir.graph import Array
+
+TOLERANCE = {"float32": 1e-4, "tf32": 1e-2, "fp16": 1e-2}  # of the largest value
+_PIXELS = 24  # that are looked at, about
+OTHER = 0.5  # what a library adds to a trial's results
+
+
+class Trial(NamedTuple):
+    """A product between places of its own.
+
+    Args:
+        product: no bias, no stages.
+        end: what a library does after it.
+        more: whether a kernel of ours follows a library's.
+        arena: elements.
+    """
+
+    product: Product
+    end: Ending
+    more: bool
+    arena: int
+
+    def launches(self, emission: Emission, way: Way, weights: Array) -> list[Launch]:
+        """The product with these weights, in a way."""
+        product = replace(self.product, weights=lambda: weights)
+        if way.plan is None or way.winograd:
+            return way_launches(emission, product, way)
+        found = borrowed_launches(emission, product, way.plan, self.end)
+        if self.more:
+            found += rest_launches(emission, product, product.out, Ending())
+        return found
+
+
+def trial(product: Product, end: Ending | None = None) -> Trial:
+    """A product of the same size as another, with noise for weights."""
+    x = replace(product.x, place=Arena(0))
+    place, targets = _after(x), []
+    for target in product.targets:
+        view = replace(target.view, place=Arena(place))
+        targets.append(Target(view, (view.pixels, view.c)))
+        place = _after(view)
+    end = end or Ending()
+    other, bias = end.other, end.bias
+    more = bool(end.rest) or (bias is None and product.targets[0].bias is not None)
+    if other is not None:
+        other = replace(other, place=Arena(place))
+        place = _after(other)
+    if bias is not None:
+        bias = noise(bias.shape)
+    plain = replace(
+        product,
+        x=x,
+        targets=tuple(targets),
+        weights=lambda: noise(_weights_shape(product)),
+        name="trial",
+    )
+    return Trial(plain, Ending(bias, other, end.relu), more, place)
+
+
+def _after(view: View) -> int:
+    """The next element that lies at a multiple of 256 bytes."""
+    return view.place.offset + -(-view.span // 128) * 128
+
+
+def _weights_shape(product: Product) -> tuple[int, ...]:
+    if product.phases is not None:
+        return (product.phases.weights,)
+    outputs = sum(target.view.c for target in product.targets)
+    return (outputs, len(product.taps) * product.channels)
+
+
+def noise(shape: Sequence[int]) -> Array:
+    """Numbers that are not zero, which a device may treat otherwise."""
+    block = np.random.default_rng(0).standard_normal(65521, dtype=np.float32)
+    return np.resize(block, tuple(shape))
+
+
+class Sample(NamedTuple):
+    """What is right at every so many pixels, to the last one: (pixels, channels) of each output."""
+
+    start: int
+    step: int
+    values: tuple[NDArray[np.float64], ...]
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels they are."""
+        return len(self.values[0])
+
+
+def sample(found: Trial, x: NDArray[np.float32], weights: Array, ended: bool) -> Sample | None:
+    """What some pixels of the outputs should be; None for a deconvolution, which is not looked at.
+
+    Args:
+        found: the trial.
+        x: the input, (n, c, h, w).
+        weights: (outputs of all targets, K).
+        ended: whether the ending counts, too.
+    """
+    product, end = found.product, found.end
+    if product.phases is not None:
+        return None
+    last = product.out.pixels - 1
+    step = max(1, last // _PIXELS)
+    pixels = np.arange(last % step, last + 1, step)
+    values = _products(product, x, weights, pixels)
+    parts = np.split(values, np.cumsum([t.view.c for t in product.targets])[:-1], axis=1)
+    if ended:
+        (whole,) = parts
+        parts = [_ended(whole, end)]
+    return Sample(last % step, step, tuple(parts))
+
+
+def _ended(values: NDArray[np.float64], end: Ending) -> NDArray[np.float64]:
+    """With the bias, the other value, and ReLU."""
+    biased = values if end.bias is None else values + end.bias.reshape(-1)
+    more = biased if end.other is None else biased + OTHER
+    return np.maximum(more, 0) if end.relu else more
+
+
+def _products(
+    product: Product, x: NDArray[np.float32], weights: Array, pixels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """(pixels, outputs of all targets)."""
+    groups, channels, y = product.groups, product.channels, product.out
+    image, place = np.divmod(pixels, y.h * y.w) if not product.pointwise else (pixels * 0, pixels)
+    if product.pointwise:
+        rows = np.moveaxis(x, 1, -1).reshape(-1, product.x.c)[pixels][:, None]
+    else:
+        rows = _seen(product, x, image, *np.divmod(place, y.w))
+    seen = rows.reshape(len(pixels), len(product.taps), groups, channels).transpose(2, 0, 1, 3)
+    split = weights.astype(np.float64).reshape(groups, -1, len(product.taps) * channels)
+    sums = seen.reshape(groups, len(pixels), -1).astype(np.float64) @ split.transpose(0, 2, 1)
+    return np.ascontiguousarray(sums.transpose(1, 0, 2)).reshape(len(pixels), -1)
+
+
+def _seen(
+    product: Product,
+    x: NDArray[np.float32],
+    image: NDArray[np.int64],
+    row: NDArray[np.int64],
+    column: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """(pixels, taps, channels): what output pixels see, zeros beyond the edge."""
+    down = row[:, None] * product.stride[0] + product.taps[:, 0]
+    right = column[:, None] * product.stride[1] + product.taps[:, 1]
+    inside = (0 <= down) & (down < product.x.h) & (0 <= right) & (right < product.x.w)
+    values = x[image[:, None], :, np.where(inside, down, 0), np.where(inside, right, 0)]
+    return np.where(inside[..., None], values, np.float32(0))
+
+
+def error_of(wanted: Sample, outputs: Sequence[NDArray[np.floating]]) -> float:
+    """How far outputs at the sample's pixels are from what is right, of the largest value."""
+    worst = 0.0
+    for values, output in zip(wanted.values, outputs, strict=True):
+        if not np.isfinite(output).all():
+            return float("inf")
+        error = np.abs(output.astype(np.float64) - values).max(initial=0)
+        worst = max(worst, float(error / (np.abs(values).max(initial=0) or 1)))
+    return worst
