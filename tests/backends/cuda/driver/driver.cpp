@@ -74,7 +74,6 @@ int cuModuleGetFunction(Function** function, Module* module, const char* name) {
     auto found = module->functions.find(name);
     if (found == module->functions.end()) return not_found;
     *function = found->second;
-    (*function)->kernel = registered(name);
     return success;
 }
 

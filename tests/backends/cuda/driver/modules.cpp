@@ -53,7 +53,10 @@ void read_information(Function& function, const char* data, size_t size) {
 
 Function& function_of(Module& module, const std::string& name) {
     Function*& found = module.functions[name];
-    if (!found) live<Function>().insert(found = new Function{name, current_device(), {}});
+    if (!found) {
+        live<Function>().insert(found = new Function{name, current_device(), {}});
+        found->kernel = registered(name);
+    }
     return *found;
 }
 

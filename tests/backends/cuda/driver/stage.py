@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,13 +12,16 @@ from netc.backends.base import Progress
 from netc.backends.cuda.cupy_device import CupyDevice
 from netc.backends.cuda.device import Call
 from netc.backends.cuda.source import Kernel
+from tests.backends.cuda.driver.cupy_kernels import follow
 from tests.backends.cuda.driver.library import Driver
 from tests.backends.cuda.emulator import device as emulator
 
 
 def staged() -> Driver:
     """Put the driver under CuPy, and the emulator's kernels under the driver."""
+    os.environ["CUPY_ACCELERATORS"] = ""  # CUB's reductions are not CuPy's own kernels
     driver = Driver()
+    follow(driver)
     build, launch = CupyDevice.build, CupyDevice.launch
 
     def build_both(
