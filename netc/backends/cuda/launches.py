@@ -95,7 +95,8 @@ def _tiled(emission: Emission, product: Product, end: Ending, way: Way, taken: i
     arguments = (
         *(x.place, stored, tap_table(product, by_element=side == 1)),
         *(phases.table.reshape(-1) if phases else Workspace(), Workspace(taken), Tickets()),
-        *(x.h, x.w, x.ld, product.channels, len(product.taps), stored.shape[-1]),
+        *(x.h, x.w, x.ld, product.channels, *divmod(tile.k // item, product.channels)),
+        *(len(product.taps), stored.shape[-1]),
         *(*product.stride, y.h, y.w, y.pixels, y.c // product.groups),
         *end.arguments,
     )

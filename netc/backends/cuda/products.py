@@ -129,12 +129,15 @@ def pixel_taps(
 
 
 def tap_table(product: Product, by_element: bool) -> NDArray[np.int32]:
-    """What the kernel reads: down and right of each tap, or that and the channel of each factor."""
-    if not by_element:
-        return product.taps.reshape(-1)
-    taps = np.repeat(product.taps, product.channels, axis=0)
-    channels = np.tile(np.arange(product.channels, dtype=np.int32), len(product.taps))
-    return np.ascontiguousarray(np.column_stack([taps, channels]), np.int32).reshape(-1)
+    """What the kernel reads of each tap, or of each factor: down, right, elements further, 0; one more."""
+    row, pixel = product.x.w * product.x.ld, product.x.ld
+    table = np.zeros((len(product.taps), 4), np.int64)
+    table[:, :2] = product.taps
+    table[:, 2] = product.taps @ np.array([row, pixel])
+    if by_element:
+        table = np.repeat(table, product.channels, axis=0)
+        table[:, 2] += np.tile(np.arange(product.channels), len(product.taps))
+    return np.append(table.reshape(-1), [0] * 4).astype(np.int32)
 
 
 def taps_first(weights: Array) -> Array:

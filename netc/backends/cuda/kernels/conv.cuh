@@ -6,8 +6,10 @@
 // each leaves its part in `partial`, and the last to come adds them up in order, so that the result
 // does not depend on who was last.
 //
-// Where channels can only be copied one by one (VEC is 1), `taps` has an entry for each element of K:
-// down, right and channel; else one for each tap, down and right.
+// `taps` has an entry for each tap: how far it is down and right, and how many elements further its
+// pixel is. Where channels can only be copied one by one (VEC is 1) it has one for each element of
+// K, whose channel is in the last number too. After the last entry follows one that counts for
+// nothing. BK is `more_taps` times all channels of a tap, and `more_channels`.
 //
 // grid.x: tiles of pixels x tiles of channels, channels fastest; grid.y: groups x phases.
 // A deconvolution has a phase for each residue of an output place by the stride: the pixels of a
@@ -17,38 +19,42 @@ constexpr int WARPS_N = BN / WN;
 constexpr int THREADS = 32 * (BM / WM) * WARPS_N;
 constexpr int SIDE = 16 / sizeof(value_t);  // elements of 16 bytes
 constexpr int ROW = BK + SIDE;              // of a tile in shared memory; no two lanes meet in a bank
+constexpr int ITEM = sizeof(value_t);
 constexpr int STAGE = (BM + BN) * ROW;
 constexpr int A_CHUNKS = BK / VEC, A_STEP = THREADS / A_CHUNKS;
 constexpr int A_LOADS = (BM + A_STEP - 1) / A_STEP;
 constexpr int B_CHUNKS = BK / SIDE, B_STEP = THREADS / B_CHUNKS;
 constexpr int B_LOADS = (BN + B_STEP - 1) / B_STEP;
-constexpr int NOWHERE = -(1 << 29);  // a row that is in no image
+constexpr bool ALIKE = VEC == SIDE;  // a thread gathers the same columns of both
 
 // Which results a thread has: ROWS x COLS of its warp's tile.
 constexpr bool MATRIX = MMA != 0;
 constexpr int ROWS = MATRIX ? WM / 8 : WM / 4;
 constexpr int COLS = MATRIX ? WN / 4 : WN / 8;
 
-DEVICE int row_of(int r, int lane) {
-    return MATRIX ? r / 2 * 16 + r % 2 * 8 + lane / 4 : 4 * r + lane / 8;
+// Of four neighbouring lanes two read the same rows and two the same columns: so halves of a warp
+// read shared memory in one go.
+DEVICE int row_of(int r, unsigned lane) {
+    return MATRIX ? r / 2 * 16 + r % 2 * 8 + lane / 4 : 4 * r + lane / 16 * 2 + lane % 2;
 }
 
-DEVICE int col_of(int c, int lane) {
-    return MATRIX ? c / 2 * 8 + c % 2 + lane % 4 * 2 : 8 * c + lane % 8;
+DEVICE int col_of(int c, unsigned lane) {
+    return MATRIX ? c / 2 * 8 + c % 2 + lane % 4 * 2 : 8 * c + lane / 2 % 8;
 }
 
-// sums += A tile * B tile, in plain float32.
-DEVICE void multiply_plain(float (&sums)[ROWS][COLS], const value_t* a, const value_t* b, int lane) {
-    a += lane / 8 * ROW;
-    b += lane % 8 * ROW;
-#pragma unroll
+// With this many results, more than one step at once would not fit into the registers.
+constexpr int UNROLL = ROWS * COLS < 64 ? BK / 4 : 1;
+
+// sums += A tile * B tile, in plain float32. `a` and `b` are the thread's own row and column 0.
+DEVICE void multiply_plain(float (&sums)[ROWS][COLS], place_t a, place_t b) {
+#pragma unroll UNROLL
     for (int k = 0; k < BK; k += 4) {
         float4 left[ROWS];
 #pragma unroll
-        for (int r = 0; r < ROWS; r++) left[r] = load4(a + 4 * r * ROW + k);
+        for (int r = 0; r < ROWS; r++) left[r] = load_shared(a + (4 * r * ROW + k) * ITEM);
 #pragma unroll
         for (int c = 0; c < COLS; c++) {
-            float4 right = load4(b + 8 * c * ROW + k);
+            float4 right = load_shared(b + (8 * c * ROW + k) * ITEM);
 #pragma unroll
             for (int r = 0; r < ROWS; r++) sums[r][c] = fmaf(left[r].x, right.x, sums[r][c]);
 #pragma unroll
@@ -61,36 +67,30 @@ DEVICE void multiply_plain(float (&sums)[ROWS][COLS], const value_t* a, const va
     }
 }
 
-DEVICE unsigned operand(const value_t* p) {
-    if constexpr (MMA == 1) return to_tf32(load(p));
-    return *(const unsigned*)p;  // two halves
-}
-
-// sums += A tile * B tile on the matrix units. A word is one TF32 number or two halves.
-DEVICE void multiply_matrix(float (&sums)[ROWS][COLS], const value_t* a, const value_t* b,
-                            int lane) {
-    constexpr int WORD = 4 / sizeof(value_t);
-    a += lane / 4 * ROW + lane % 4 * WORD;
-    b += lane / 4 * ROW + lane % 4 * WORD;
+// sums += A tile * B tile on the matrix units, whose words are one TF32 number or two halves. `a`
+// and `b` are the 16 bytes that the thread shows to load_matrices.
+DEVICE void multiply_matrix(float (&sums)[ROWS][COLS], place_t a, place_t b) {
 #pragma unroll
-    for (int k = 0; k < BK; k += 8 * WORD) {
-        unsigned right[WN / 8][2];
+    for (int k = 0; k < BK; k += 2 * SIDE) {
+        unsigned right[WN / 16][4];
 #pragma unroll
-        for (int j = 0; j < WN / 8; j++) {
-            right[j][0] = operand(b + 8 * j * ROW + k);
-            right[j][1] = operand(b + 8 * j * ROW + k + 4 * WORD);
-        }
+        for (int j = 0; j < WN / 16; j++)
+            load_matrices(right[j], b + (16 * j * ROW + k) * ITEM);
 #pragma unroll
         for (int i = 0; i < WM / 16; i++) {
-            const value_t* at = a + 16 * i * ROW + k;
-            unsigned left[4] = {operand(at), operand(at + 8 * ROW), operand(at + 4 * WORD),
-                                operand(at + 8 * ROW + 4 * WORD)};
+            unsigned left[4];
+            load_matrices(left, a + (16 * i * ROW + k) * ITEM);
+            if constexpr (MMA == 1) {
+#pragma unroll
+                for (int e = 0; e < 4; e++) left[e] = to_tf32(__uint_as_float(left[e]));
+            }
 #pragma unroll
             for (int j = 0; j < WN / 8; j++) {
+                unsigned two[2] = {right[j / 2][j % 2 * 2], right[j / 2][j % 2 * 2 + 1]};
                 float d[4] = {sums[2 * i][2 * j], sums[2 * i][2 * j + 1], sums[2 * i + 1][2 * j],
                               sums[2 * i + 1][2 * j + 1]};
-                if constexpr (MMA == 1) mma_tf32(d, left, right[j]);
-                if constexpr (MMA == 2) mma_f16(d, left, right[j]);
+                if constexpr (MMA == 1) mma_tf32(d, left, two);
+                if constexpr (MMA == 2) mma_f16(d, left, two);
                 sums[2 * i][2 * j] = d[0];
                 sums[2 * i][2 * j + 1] = d[1];
                 sums[2 * i + 1][2 * j] = d[2];
@@ -100,16 +100,20 @@ DEVICE void multiply_matrix(float (&sums)[ROWS][COLS], const value_t* a, const v
     }
 }
 
-KERNEL __launch_bounds__(THREADS, 512 / THREADS) KERNEL_NAME(
+// Blocks that a processor holds at once: as many registers are left for a thread. Copied one by one,
+// a thread has many rows to know.
+constexpr int BLOCKS = (VEC == 1 ? 256 : 512) / THREADS;
+
+KERNEL __launch_bounds__(THREADS, BLOCKS) KERNEL_NAME(
     const value_t* x, const value_t* w, const int* taps, const int* phases, float* partial,
-    unsigned* tickets, int height, int width, int ldx, int channels, int tap_count, int ldw,
-    int stride_y, int stride_x, int out_height, int out_width, int pixels,
+    unsigned* tickets, int height, int width, int ldx, int channels, int more_taps,
+    int more_channels, int tap_count, int ldw, int stride_y, int stride_x, int out_height, int out_width, int pixels_of_all,
     int outputs OUTPUT_PARAMETERS OPERAND_PARAMETERS) {
     SHARED(value_t, tiles, STAGES * STAGE);
     SHARED(int, last, 1);
     const Outputs to = OUTPUT_VALUES;
     const Operands with = OPERAND_VALUES;
-    const int thread = threadIdx.x, lane = thread % 32, warp = thread / 32;
+    const unsigned thread = threadIdx.x, lane = thread % 32, warp = thread / 32;
 
     // Which tile this block makes, of which outputs.
     int n_tiles = BRANCHES == 1 ? (outputs + BN - 1) / BN : 0;
@@ -133,120 +137,157 @@ KERNEL __launch_bounds__(THREADS, 512 / THREADS) KERNEL_NAME(
         if (branch == b) y = to.y[b], ldy = to.ld[b], count = to.count[b];
     }
     const int n0 = n_tile * BN;
-    int group = blockIdx.y, places_y = out_height, places_x = out_width, base_y = 0, base_x = 0;
+    int pixels = pixels_of_all, group = blockIdx.y, places_y = out_height, places_x = out_width;
     if constexpr (PHASED) {
         const int* phase = phases + 8 * (blockIdx.y % PHASE_COUNT);
         group = blockIdx.y / PHASE_COUNT;
-        taps += (VEC == 1 ? 3 * channels : 2) * phase[0];
+        taps += 4 * (VEC == 1 ? channels : 1) * phase[0];
         tap_count = phase[1];
         w += phase[2];
         ldw = phase[3];
+        places_y = phase[6];
+        places_x = phase[7];
+        pixels = pixels_of_all / (out_height * out_width) * places_y * places_x;
+        if (m0 >= pixels) return;
+    }
+    const int step_y = PHASED ? 1 : stride_y, step_x = PHASED ? 1 : stride_x;
+    // Where all channels come by 16 bytes, nothing was added to the weights' rows.
+    const int length = ALIKE ? ldw : kept(tap_count * channels);
+    const int tiles_k = (length + BK - 1) / BK;
+    const int share = (tiles_k + gridDim.z - 1) / gridDim.z;
+    const int begin = blockIdx.z * share;
+    const int end = begin + share < tiles_k ? begin + share : tiles_k;
+
+    // The rows of A that this thread gathers: where they begin and what they see there. Rows past
+    // the last pixel see what that sees; nobody looks at their sums.
+    const int a_chunk = thread % A_CHUNKS * VEC, a_row = thread / A_CHUNKS;
+    int origin[A_LOADS], at_y[A_LOADS], at_x[A_LOADS];  // origins count from the first row's
+#pragma unroll
+    for (int i = 0; i < A_LOADS; i++) {
+        int row = m0 + a_row + i * A_STEP;
+        unsigned p = row < pixels ? row : pixels - 1;
+        if constexpr (POINTWISE) {
+            origin[i] = p * ldx;
+        } else {
+            unsigned places = places_y * places_x, image = p / places, place = p % places;
+            at_y[i] = place / places_x * step_y;
+            at_x[i] = place % places_x * step_x;
+            origin[i] = ((image * height + at_y[i]) * width + at_x[i]) * ldx;
+        }
+        if (i > 0) origin[i] = kept(origin[i] - origin[0]);
+    }
+    x = kept(x + group * channels + origin[0]);
+    origin[0] = 0;
+    int at_k = begin * BK + a_chunk;  // of this thread's share of the next tile of A
+    int tap = at_k / channels, channel = at_k % channels;
+    int4 seen = {0, 0, 0, 0};
+    auto find_tap = [&] {  // a tile ahead, for it takes long until it is here
+        int last = VEC == 1 ? length : tap_count, at = VEC == 1 ? at_k : tap;
+        if constexpr (!POINTWISE) seen = ((const int4*)taps)[at < last ? at : last];
+    };
+    find_tap();
+
+    // The same of B, whose rows are weights.
+    const int b_chunk = thread % B_CHUNKS * SIDE, b_row = thread / B_CHUNKS;
+    int b_k = begin * BK + b_chunk, b_origin[B_LOADS];
+    w += (size_t)(group * outputs + first + n0) * ldw;
+#pragma unroll
+    for (int i = 0; i < B_LOADS; i++) {
+        int row = b_row + i * B_STEP;
+        b_origin[i] = (n0 + row < count ? row : count - 1 - n0) * ldw;
+        if (i > 0) b_origin[i] = kept(b_origin[i] - b_origin[0]);
+    }
+    w = kept(w + b_origin[0]);
+    b_origin[0] = 0;
+
+    const place_t place = place_of(tiles);
+    const place_t a_place = place + (a_row * ROW + a_chunk) * ITEM;
+    const place_t b_place =
+        ALIKE ? a_place + BM * ROW * ITEM : place + ((BM + b_row) * ROW + b_chunk) * ITEM;
+    auto load_tile = [&](int stage) {
+        const bool inside = at_k < length;
+        const int offset = POINTWISE ? at_k : VEC == 1 ? seen.z : seen.z + channel;
+#pragma unroll
+        for (int i = 0; i < A_LOADS; i++) {
+            bool valid = inside;
+            if constexpr (!POINTWISE)
+                valid = valid & ((unsigned)(at_y[i] + seen.x) < (unsigned)height) &
+                        ((unsigned)(at_x[i] + seen.y) < (unsigned)width);
+            if (BM % A_STEP == 0 || a_row + i * A_STEP < BM)
+                copy_async<VEC * ITEM>(a_place + (stage + i * A_STEP * ROW * ITEM),
+                                       x + (origin[i] + offset), valid);
+        }
+#pragma unroll
+        for (int i = 0; i < B_LOADS; i++) {
+            if (BN % B_STEP == 0 || b_row + i * B_STEP < BN)
+                copy_async<16>(b_place + (stage + i * B_STEP * ROW * ITEM),
+                               w + (b_origin[i] + (ALIKE ? at_k : b_k)),
+                               ALIKE ? inside : b_k < ldw);
+        }
+        at_k += BK;
+        b_k += BK;
+        if constexpr (!POINTWISE && VEC > 1) {
+            channel += more_channels;
+            tap += more_taps;
+            if (channel >= channels) channel -= channels, tap++;
+        }
+        find_tap();
+    };
+
+    float sums[ROWS][COLS] = {};
+    int left = end - begin;  // tiles to go
+#pragma unroll
+    for (int s = 0; s < STAGES - 1; s++) {
+        if (s < left) load_tile(s * STAGE * ITEM);
+        copies_end();
+    }
+    // Matrix units: lanes 8 to 15 show the next rows of A, or the next 16 bytes of B.
+    const int chunk_a = lane / 16 * SIDE, chunk_b = lane / 8 % 2 * SIDE;
+    const int own_a = MATRIX ? lane % 16 * ROW + chunk_a : row_of(0, lane) * ROW;
+    const int own_b = MATRIX ? (lane / 16 * 8 + lane % 8) * ROW + chunk_b : col_of(0, lane) * ROW;
+    const place_t a = kept(place + (warp / WARPS_N * WM * ROW + own_a) * ITEM);
+    const place_t b = kept(place + ((BM + warp % WARPS_N * WN) * ROW + own_b) * ITEM);
+    int read = 0, write = (STAGES - 1) * STAGE * ITEM;
+    for (; left > 0; left--) {
+        copies_wait<STAGES - 2>();
+        __syncthreads();
+        if (left >= STAGES) load_tile(write);
+        copies_end();
+        if constexpr (MATRIX)
+            multiply_matrix(sums, a + read, b + read);
+        else
+            multiply_plain(sums, a + read, b + read);
+        write = read;
+        read = read == (STAGES - 1) * STAGE * ITEM ? 0 : read + STAGE * ITEM;
+    }
+
+    // Which results the thread has: found out now, so that it takes no registers until here.
+    const unsigned self = thread_number();
+    int base_y = 0, base_x = 0;
+    if constexpr (PHASED) {
+        const int* phase = kept(phases) + 8 * (blockIdx.y % PHASE_COUNT);
+        group = blockIdx.y / PHASE_COUNT;
         base_y = phase[4];
         base_x = phase[5];
         places_y = phase[6];
         places_x = phase[7];
-        pixels = pixels / (out_height * out_width) * places_y * places_x;
-        if (m0 >= pixels) return;
+        pixels = pixels_of_all / (out_height * out_width) * places_y * places_x;
     }
-    const int step_y = PHASED ? 1 : stride_y, step_x = PHASED ? 1 : stride_x;
-    x += group * channels;
-    w += (size_t)(group * outputs + first) * ldw;
-
-    // The rows of A that this thread gathers, and where in K its share of them begins.
-    const int a_chunk = thread % A_CHUNKS * VEC, a_row = thread / A_CHUNKS;
-    const int b_chunk = thread % B_CHUNKS * SIDE, b_row = thread / B_CHUNKS;
-    int origin[A_LOADS], at_y[A_LOADS], at_x[A_LOADS];
-#pragma unroll
-    for (int i = 0; i < A_LOADS; i++) {
-        int p = m0 + a_row + i * A_STEP;
-        bool real = p < pixels;
-        if constexpr (POINTWISE) {
-            origin[i] = real ? p * ldx : NOWHERE;
-            at_y[i] = at_x[i] = 0;
-        } else {
-            int image = p / (places_y * places_x), place = p % (places_y * places_x);
-            int row = place / places_x * step_y, column = place % places_x * step_x;
-            at_y[i] = real ? row : NOWHERE;
-            at_x[i] = column;
-            origin[i] = real ? ((image * height + row) * width + column) * ldx : 0;
-        }
-    }
-    const int length = tap_count * channels, tiles_k = (length + BK - 1) / BK;
-    const int share = (tiles_k + gridDim.z - 1) / gridDim.z;
-    const int begin = blockIdx.z * share;
-    const int end = begin + share < tiles_k ? begin + share : tiles_k;
-    int at_k = begin * BK + a_chunk;  // of this thread's share of the next tile
-    int tap = at_k / channels, channel = at_k % channels;
-
-    auto load_tile = [&](int tile) {
-        value_t* a = tiles + (tile - begin) % STAGES * STAGE;
-        value_t* b = a + BM * ROW;
-        bool inside = at_k < length;
-        int dy = 0, dx = 0, offset = POINTWISE ? at_k : channel;
-        if (!POINTWISE && inside) {
-            const int* entry = taps + (VEC == 1 ? 3 * at_k : 2 * tap);
-            dy = entry[0], dx = entry[1];
-            if (VEC == 1) offset = entry[2];
-            offset += (dy * width + dx) * ldx;
-        }
-#pragma unroll
-        for (int i = 0; i < A_LOADS; i++) {
-            int row = a_row + i * A_STEP;
-            bool valid = inside && (POINTWISE ? origin[i] >= 0
-                                              : (unsigned)(at_y[i] + dy) < (unsigned)height &&
-                                                    (unsigned)(at_x[i] + dx) < (unsigned)width);
-            if (BM % A_STEP == 0 || row < BM)
-                copy_async<VEC * sizeof(value_t)>(a + row * ROW + a_chunk,
-                                                  valid ? x + origin[i] + offset : x, valid);
-        }
-        int k = tile * BK + b_chunk;
-#pragma unroll
-        for (int i = 0; i < B_LOADS; i++) {
-            int row = b_row + i * B_STEP;
-            bool valid = n0 + row < count && k < ldw;
-            if (BN % B_STEP == 0 || row < BN)
-                copy_async<16>(b + row * ROW + b_chunk,
-                               valid ? w + (size_t)(n0 + row) * ldw + k : w, valid);
-        }
-        at_k += BK;
-        if constexpr (!POINTWISE && VEC > 1) {
-            channel += BK;
-            while (channel >= channels) channel -= channels, tap++;
-        }
-    };
-
-    float sums[ROWS][COLS] = {};
-#pragma unroll
-    for (int s = 0; s < STAGES - 1; s++) {
-        if (begin + s < end) load_tile(begin + s);
-        copies_end();
-    }
-    const int warp_row = warp / WARPS_N * WM, warp_col = warp % WARPS_N * WN;
-    for (int tile = begin; tile < end; tile++) {
-        copies_wait<STAGES - 2>();
-        __syncthreads();
-        if (tile + STAGES - 1 < end) load_tile(tile + STAGES - 1);
-        copies_end();
-        const value_t* a = tiles + (tile - begin) % STAGES * STAGE + warp_row * ROW;
-        const value_t* b = tiles + (tile - begin) % STAGES * STAGE + (BM + warp_col) * ROW;
-        if constexpr (MATRIX)
-            multiply_matrix(sums, a, b, lane);
-        else
-            multiply_plain(sums, a, b, lane);
-    }
+    const int own_row = m0 + self / 32 / WARPS_N * WM + row_of(0, self % 32);
+    const int own_col = n0 + self / 32 % WARPS_N * WN + col_of(0, self % 32);
 
     if constexpr (SPLIT) {
         const size_t tile = blockIdx.x + (size_t)gridDim.x * blockIdx.y;
-        float* parts = partial + tile * gridDim.z * (ROWS * COLS * THREADS) + thread;
+        float* parts = partial + tile * gridDim.z * (ROWS * COLS * THREADS) + self;
         float* own = parts + blockIdx.z * (ROWS * COLS * THREADS);
 #pragma unroll
         for (int e = 0; e < ROWS * COLS; e++) own[e * THREADS] = sums[e / COLS][e % COLS];
         __threadfence();
         __syncthreads();
-        if (thread == 0) last[0] = atomicAdd(tickets + tile, 1u) == gridDim.z - 1;
+        if (self == 0) last[0] = atomicAdd(tickets + tile, 1u) == gridDim.z - 1;
         __syncthreads();
         if (!last[0]) return;
-        if (thread == 0) tickets[tile] = 0;
+        if (self == 0) tickets[tile] = 0;
         __threadfence();
 #pragma unroll
         for (int e = 0; e < ROWS * COLS; e++) sums[e / COLS][e % COLS] = 0.0f;
@@ -259,7 +300,7 @@ KERNEL __launch_bounds__(THREADS, 512 / THREADS) KERNEL_NAME(
 
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
-        int p = m0 + warp_row + row_of(r, lane);
+        int p = own_row + row_of(r, 0);
         if (p >= pixels) continue;
         int pixel = p;
         if constexpr (PHASED) {
@@ -269,7 +310,7 @@ KERNEL __launch_bounds__(THREADS, 512 / THREADS) KERNEL_NAME(
         }
 #pragma unroll
         for (int c = 0; c < COLS; c++) {
-            int o = n0 + warp_col + col_of(c, lane);
+            int o = own_col + col_of(c, 0);
             if (o >= count) continue;
             o += group * outputs;
             store(y + (size_t)pixel * ldy + o, chain(sums[r][c], pixel, o, branch, with));

@@ -24,33 +24,69 @@ DEVICE unsigned short float_to_half(float value) {
     return bits;
 }
 
-// Copies BYTES from device memory to shared memory, zeros where `valid` is false. The copy is under
-// way until `copies_done`; before sm_80 it is done at once.
+// Where something is in shared memory, in bytes.
+using place_t = unsigned;
+
+DEVICE place_t place_of(const void* shared) { return (unsigned)__cvta_generic_to_shared(shared); }
+
+// The value itself, which the compiler then does not compute anew at each use.
+template <class T>
+DEVICE T kept(T value) {
+    if constexpr (sizeof(T) == 8)
+        asm("" : "+l"(value));
+    else
+        asm("" : "+r"(value));
+    return value;
+}
+
+// threadIdx.x, read anew.
+DEVICE unsigned thread_number() {
+    unsigned number;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(number));
+    return number;
+}
+
+DEVICE float4 load_shared(place_t place) {
+    float4 v;
+    asm volatile("ld.shared.v4.f32 {%0,%1,%2,%3}, [%4];"
+                 : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+                 : "r"(place));
+    return v;
+}
+
+// Copies BYTES (2, 4, 8 or 16) from device memory to shared memory, zeros where `valid` is false.
+// The copy is under way until `copies_done`; before sm_80, and of 2 bytes, it is done at once.
 template <int BYTES>
-DEVICE void copy_async(void* shared, const void* global, bool valid) {
+DEVICE void copy_async(place_t shared, const void* global, bool valid) {
 #if __CUDA_ARCH__ >= 800
-    unsigned place = (unsigned)__cvta_generic_to_shared(shared);
     int size = valid ? BYTES : 0;
-    if constexpr (BYTES == 16) {
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(place), "l"(global),
+    if constexpr (BYTES == 16)
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global),
                      "r"(size)
                      : "memory");
-    } else if constexpr (BYTES == 4) {
-        asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(place), "l"(global),
-                     "r"(size)
+    else if constexpr (BYTES > 2)
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %3, %2;" ::"r"(shared), "l"(global),
+                     "r"(size), "n"(BYTES)
                      : "memory");
-    } else {
-        *(unsigned short*)shared = valid ? *(const unsigned short*)global : (unsigned short)0;
-    }
 #else
     if constexpr (BYTES == 16) {
-        *(uint4*)shared = valid ? *(const uint4*)global : make_uint4(0, 0, 0, 0);
+        uint4 v = valid ? *(const uint4*)global : make_uint4(0, 0, 0, 0);
+        asm volatile("st.shared.v4.u32 [%0], {%1,%2,%3,%4};" ::"r"(shared), "r"(v.x), "r"(v.y),
+                     "r"(v.z), "r"(v.w)
+                     : "memory");
+    } else if constexpr (BYTES == 8) {
+        uint2 v = valid ? *(const uint2*)global : make_uint2(0, 0);
+        asm volatile("st.shared.v2.u32 [%0], {%1,%2};" ::"r"(shared), "r"(v.x), "r"(v.y)
+                     : "memory");
     } else if constexpr (BYTES == 4) {
-        *(unsigned*)shared = valid ? *(const unsigned*)global : 0u;
-    } else {
-        *(unsigned short*)shared = valid ? *(const unsigned short*)global : (unsigned short)0;
+        unsigned v = valid ? *(const unsigned*)global : 0u;
+        asm volatile("st.shared.u32 [%0], %1;" ::"r"(shared), "r"(v) : "memory");
     }
 #endif
+    if constexpr (BYTES == 2) {
+        unsigned short v = valid ? *(const unsigned short*)global : (unsigned short)0;
+        asm volatile("st.shared.u16 [%0], %1;" ::"r"(shared), "h"(v) : "memory");
+    }
 }
 
 // Ends a group of copies.
@@ -65,6 +101,16 @@ template <int LATER>
 DEVICE void copies_wait() {
 #if __CUDA_ARCH__ >= 800
     asm volatile("cp.async.wait_group %0;" ::"n"(LATER) : "memory");
+#endif
+}
+
+// Four matrices of 8 rows of 16 bytes from shared memory: lane 8 * i + r shows where row r of matrix
+// i is, and gets word lane % 4 of row lane / 4 of each (PTX ISA, ldmatrix).
+DEVICE void load_matrices(unsigned (&d)[4], place_t row) {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+                 : "r"(row));
 #endif
 }
 

@@ -31,6 +31,9 @@ struct dim3 {
 struct uint4 {
     unsigned x, y, z, w;
 };
+struct alignas(16) int4 {
+    int x, y, z, w;
+};
 struct alignas(16) float4 {
     float x, y, z, w;
 };
@@ -221,6 +224,7 @@ static inline float __int_as_float(int bits) {
     memcpy(&value, &bits, 4);
     return value;
 }
+static inline float __uint_as_float(unsigned bits) { return __int_as_float(int(bits)); }
 static inline unsigned __float_as_uint(float value) {
     unsigned bits;
     memcpy(&bits, &value, 4);
@@ -252,6 +256,19 @@ DEVICE unsigned short float_to_half(float value) {
     return sign | ((exponent + 14) * 1024 + steps);
 }
 
+using place_t = char*;
+
+DEVICE place_t place_of(void* shared) { return static_cast<char*>(shared); }
+
+template <class T>
+DEVICE T kept(T value) {
+    return value;
+}
+
+DEVICE unsigned thread_number() { return threadIdx.x; }
+
+DEVICE float4 load_shared(place_t place) { return *(const float4*)place; }
+
 template <int BYTES>
 DEVICE void copy_async(void* shared, const void* global, bool valid) {
     emulator::self->copies.push_back(
@@ -264,6 +281,17 @@ DEVICE void copies_end() { emulator::self->groups++; }
 template <int LATER>
 DEVICE void copies_wait() {
     emulator::finish(*emulator::self, LATER);
+}
+
+DEVICE void load_matrices(unsigned (&d)[4], const void* row) {
+    if ((uintptr_t)row % 16) abort();
+    auto rows = emulator::give(&row, sizeof row);
+    int lane = int((emulator::self - emulator::threads.data()) % 32);
+    for (int i = 0; i < 4; i++) {
+        const unsigned* shown;
+        memcpy(&shown, rows[8 * i + lane / 4], sizeof shown);
+        memcpy(&d[i], shown + lane % 4, 4);
+    }
 }
 
 DEVICE unsigned to_tf32(float value) {
