@@ -90,6 +90,7 @@ int end_capture(Stream& stream, Graph** graph) {
                                     : capture_unjoined;
     for (Stream* other : capture->streams)
         if (is_live(other) && other->capture == capture) other->capture = nullptr, other->at.clear();
+    (status == success ? counts.recorded : counts.refused)++;
     if (status == success) live<Graph>().insert(*graph = new Graph{capture->nodes});
     capture->invalid = true;  // events recorded in it are of no more use
     return status;
@@ -147,6 +148,7 @@ int launch(Started& graph, Stream& stream) {
     if (stream.capture) die("a graph within a graph is not known here");
     int status = submit(stream, "graph begins", [] {});
     if (status) return status;
+    counts.launched++;
     Work begin = stream.tail;
     if (graph.last && !graph.last->done) begin->after.push_back(graph.last);
     std::vector<Work> works;

@@ -52,6 +52,12 @@ Facts& facts();
 extern std::recursive_mutex turn;  // held by every call from outside
 using Turn = std::lock_guard<std::recursive_mutex>;
 
+// What has been done so far, for tests that ask whether it was.
+struct Counts {
+    long kernels, recorded, refused, launched;
+};
+extern Counts counts;
+
 [[noreturn]] void die(const char* format, ...);  // a fault of the caller that has no error code
 unsigned chance(unsigned below);                 // seeded
 

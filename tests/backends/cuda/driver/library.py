@@ -103,6 +103,17 @@ def _compile(target: Path) -> None:
         temporary.replace(target)
 
 
+class Counts(ctypes.Structure):
+    """What the driver has done since the process began."""
+
+    _fields_ = [  # noqa: RUF012
+        ("kernels", ctypes.c_long),
+        ("recorded", ctypes.c_long),
+        ("refused", ctypes.c_long),
+        ("launched", ctypes.c_long),
+    ]
+
+
 class Driver:
     """The library in this process, from before CuPy was imported."""
 
@@ -112,6 +123,8 @@ class Driver:
         self.library = ctypes.PyDLL(str(built()), mode=ctypes.RTLD_GLOBAL)
         self.library.fake_memory_used.restype = ctypes.c_size_t
         self.library.fake_memory.restype = ctypes.c_size_t
+        self.library.fake_counts.restype = ctypes.POINTER(Counts)
+        self.counts: Counts = self.library.fake_counts().contents
         self._kept: list[Any] = []
         self._replace()
 

@@ -137,6 +137,7 @@ int launch(Function& function, const unsigned (&grid)[3], const unsigned (&block
     Function* what = &function;
     return submit(stream, function.name, [=] {
         if (!is_live(what)) die("a kernel is run after its module was unloaded");
+        counts.kernels++;
         check_pointers(*what, *values);
         std::vector<void*> given;
         for (auto& value : *values) given.push_back(value.data());

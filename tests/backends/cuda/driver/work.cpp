@@ -9,6 +9,9 @@
 namespace fake {
 
 std::recursive_mutex turn;
+Counts counts;
+
+extern "C" Counts* fake_counts() { return &counts; }
 
 static long setting(const char* name, long otherwise) {
     const char* text = getenv(name);

@@ -1,0 +1,360 @@
+"""What is run on CuPy itself, each by its name; a process of its own runs them (see __main__)."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+import netc
+from netc.backends.cuda import tuner
+from netc.backends.cuda.backend import CudaExecutable
+from netc.cli.main import main
+from netc.diagnostics import NetcError
+from tests.backends.cuda.driver.library import Driver
+from tests.test_golden import CASES, GOLDEN, arrays, assert_agrees, params
+
+Scenario = Callable[[Driver], None]
+SCENARIOS: dict[str, Scenario] = {}
+GOLDEN_FEW = (
+    "Convolution__00 Convolution__depthwise_wide Convolution__groups32 Deconvolution__00 "
+    "InnerProduct__00 LRN__00 LSTM__00 Pooling__ave_00 Pooling__max_00 Softmax__00 "
+    "Concat__channels Graph__inception"
+).split()
+
+
+def scenario(function: Scenario) -> Scenario:
+    SCENARIOS[function.__name__] = function
+    return function
+
+
+# Nets
+
+
+def _layer(kind: str, top: str, bottoms: str = "data", text: str = "") -> str:
+    below = " ".join(f'bottom: "{name}"' for name in bottoms.split())
+    return f'layer {{ name: "{top}" type: "{kind}" {below} top: "{top}" {text} }}\n'
+
+
+def _conv(top: str, bottom: str, channels: int, size: int = 3) -> str:
+    text = (
+        f"convolution_param {{ num_output: {channels} kernel_size: {size} pad: {size // 2} "
+        'weight_filler { type: "xavier" } bias_filler { type: "constant" value: 0.1 } }'
+    )
+    return _layer("Convolution", top, bottom, text)
+
+
+def _input(*shape: int) -> str:
+    dims = " ".join(f"dim: {n}" for n in shape)
+    return f'input: "data" input_shape {{ {dims} }}\n'
+
+
+RESIDUAL = (
+    _input(2, 8, 7, 7)
+    + _conv("a", "data", 16)
+    + _layer("ReLU", "b", "a")
+    + _conv("c", "b", 16)
+    + _layer("Eltwise", "sum", "a c")
+    + _layer("Pooling", "pool", "sum", "pooling_param { pool: AVE kernel_size: 3 stride: 2 }")
+    + _layer(
+        "InnerProduct",
+        "fc",
+        "pool",
+        'inner_product_param { num_output: 10 weight_filler { type: "xavier" } }',
+    )
+    + _layer("Softmax", "prob", "fc")
+)
+DEEP = _input(1, 256, 4, 4) + _conv("y", "data", 8)
+BRANCHES = (
+    _input(1, 8, 6, 6)
+    + "".join(_conv(f"b{i}", "data", 8, 1 + 2 * i) for i in range(3))
+    + "".join(_conv(f"c{i}", f"b{i}", 8, 3) for i in range(3))
+    + _layer("Concat", "all", "c0 c1 c2")
+)
+ONE = _input(1, 4, 5, 5) + _conv("y", "data", 8)
+LARGE = _input(1, 4, 512, 512) + _conv("y", "data", 64, 1)
+
+
+def data_of(net: Any, seed: int = 0) -> Any:
+    shape = net.inputs["data"]
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+
+def both(text: str, **options: Any) -> tuple[Any, Any]:
+    """A net on the GPU, and one that tells what is right."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "net.prototxt"
+        path.write_text(text)
+        right = netc.compile(path, backend="reference")
+        options = {"tune": False, **options}
+        return netc.compile(path, right.params, backend="cuda", **options), right
+
+
+def check(net: Any, right: Any, tolerance: float = 1e-5, **given: Any) -> None:
+    for seed in range(3):
+        data = data_of(net, seed)
+        got, want = net(data=data, **given), right(data=data)
+        for name, array in want.items():
+            close(got[name], array, tolerance)
+
+
+def close(got: Any, want: Any, tolerance: float = 1e-5) -> None:
+    assert isinstance(got, np.ndarray) and got.shape == want.shape
+    error = np.abs(got - want).max() / np.abs(want).max()
+    assert error <= tolerance, f"off by {error}"
+
+
+def executable(net: Any) -> CudaExecutable:
+    found = net.executable(tuple(net.inputs.values()))
+    assert isinstance(found, CudaExecutable)
+    return found
+
+
+# Nets as wholes
+
+
+@scenario
+def split_sum(driver: Driver) -> None:
+    net, right = both(DEEP)
+    assert executable(net).program.tickets > 0
+    check(net, right)
+
+
+def _precision(driver: Driver, precision: str, tolerance: float) -> None:
+    before = driver.counts.recorded
+    net, right = both(RESIDUAL, precision=precision)
+    check(net, right, tolerance)
+    assert driver.counts.recorded == before + 1 and not driver.counts.refused
+
+
+@scenario
+def residual_float32(driver: Driver) -> None:
+    _precision(driver, "float32", 1e-5)
+
+
+@scenario
+def residual_tf32(driver: Driver) -> None:
+    _precision(driver, "tf32", 3e-3)
+
+
+@scenario
+def residual_fp16(driver: Driver) -> None:
+    _precision(driver, "fp16", 5e-3)
+
+
+@scenario
+def no_graph(driver: Driver) -> None:
+    before = driver.counts.launched
+    net, right = both(RESIDUAL, graph=False)
+    check(net, right)
+    assert driver.counts.launched == before
+
+
+@scenario
+def branches_in_lanes(driver: Driver) -> None:
+    net, right = both(BRANCHES)
+    turns = executable(net).program.turns
+    assert max(turn.lane for row in turns.values() for turn in row) > 0
+    recorded, launched = driver.counts.recorded, driver.counts.launched
+    check(net, right)
+    assert driver.counts.recorded == recorded + 1
+    assert driver.counts.launched == launched + 2  # the first run starts each kernel
+    for seed in range(8):  # each time in another of the orders that the graph allows
+        data = data_of(net, seed)
+        close(net(data=data)["all"], right(data=data)["all"])
+
+
+@scenario
+def another_stream(driver: Driver) -> None:
+    import cupy
+
+    net, right = both(RESIDUAL)
+    check(net, right)
+    for non_blocking in (True, False):
+        with cupy.cuda.Stream(non_blocking=non_blocking):
+            check(net, right)
+    check(net, right)
+
+
+@scenario
+def streams_in_turn(driver: Driver) -> None:
+    """Calls that nobody waits for in between, on streams that do not wait for each other."""
+    import cupy
+
+    net, right = both(RESIDUAL)
+    streams = [cupy.cuda.Stream(non_blocking=True) for _ in range(3)]
+    given = [data_of(net, seed) for seed in range(6)]
+    there = [cupy.asarray(data) for data in given]
+    cupy.cuda.get_current_stream().synchronize()
+    results = []
+    for index, data in enumerate(there):
+        with streams[index % 3]:
+            results.append(net(data=data)["prob"])
+    for stream in reversed(streams):
+        stream.synchronize()
+    for data, result in zip(given, results, strict=True):
+        close(cupy.asnumpy(result), right(data=data)["prob"])
+
+
+# Arrays
+
+
+class Interface:
+    """Only what __cuda_array_interface__ tells."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+        self.__cuda_array_interface__ = array.__cuda_array_interface__
+
+
+class Capsule:
+    """Only what DLPack tells."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+
+    def __dlpack__(self, **given: Any) -> Any:
+        return self._array.__dlpack__(**given)
+
+    def __dlpack_device__(self) -> Any:
+        return self._array.__dlpack_device__()
+
+
+@scenario
+def arrays_on_the_device(driver: Driver) -> None:
+    import cupy
+
+    net, right = both(RESIDUAL)
+    data = data_of(net)
+    want = right(data=data)["prob"]
+    there = cupy.asarray(data)
+    turned = cupy.asarray(np.ascontiguousarray(data.transpose(3, 0, 2, 1))).transpose(1, 3, 2, 0)
+    wide = cupy.asarray(np.pad(data, ((0, 0),) * 3 + ((2, 3),)))[..., 2:-3]
+    for array in (there, turned, wide, Interface(there), Capsule(there), Interface(wide)):
+        result = net(data=array)["prob"]
+        assert isinstance(result, cupy.ndarray)
+        close(cupy.asnumpy(result), want)
+        assert net(data=array)["prob"].data.ptr != result.data.ptr
+
+
+@scenario
+def arrays_of_other_types(driver: Driver) -> None:
+    import cupy
+
+    net, right = both(ONE)
+    data = np.round(data_of(net) * 8)
+    for kind in (np.float64, np.float16, np.int32):
+        want = right(data=data.astype(kind))["y"]
+        close(net(data=data.astype(kind))["y"], want)
+        close(cupy.asnumpy(net(data=cupy.asarray(data.astype(kind)))["y"]), want)
+
+
+# The rest
+
+
+@scenario
+def out_of_memory(driver: Driver) -> None:
+    import cupy
+
+    small, right = both(ONE)
+    net, _ = both(LARGE)
+    total = driver.library.fake_memory()
+    cupy.get_default_memory_pool().free_all_blocks()
+    driver.limit(driver.library.fake_memory_used() + (40 << 20))
+    try:
+        net(data=data_of(net))
+        raise AssertionError("there is not as much memory")
+    except NetcError as error:
+        assert error.diagnostics[0].code == "out-of-device-memory", error
+    finally:
+        check(small, right)
+        driver.limit(total)
+    net(data=data_of(net))
+
+
+@scenario
+def two_threads(driver: Driver) -> None:
+    import cupy
+
+    net, right = both(RESIDUAL)
+    wrong: list[BaseException] = []
+
+    def work(seed: int) -> None:
+        try:
+            for turn in range(4):
+                data = data_of(net, 10 * seed + turn)
+                with cupy.cuda.Stream(non_blocking=True):
+                    close(net(data=data)["prob"], right(data=data)["prob"])
+        except BaseException as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if wrong:
+        raise wrong[0]
+
+
+@scenario
+def devices_command(driver: Driver) -> None:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        assert main(["devices", "--json"]) == 0
+    found = json.loads(out.getvalue())["cuda"]["devices"]
+    assert [d["name"] for d in found] == ["Fake GPU"] and found[0]["capability"] == [9, 0]
+
+
+@scenario
+def tuned(driver: Driver) -> None:
+    tuner_of: Any = tuner
+    kept, tuner_of._TRIED = tuner._TRIED, 2
+    try:
+        net, right = both(ONE, tune=True)
+    finally:
+        tuner_of._TRIED = kept
+    check(net, right)
+
+
+@scenario
+def golden_few(driver: Driver) -> None:
+    _golden([case for case in CASES if case["case"] in GOLDEN_FEW])
+
+
+def _golden(cases: list[dict[str, Any]]) -> None:
+    wrong = []
+    for case in cases:
+        text = GOLDEN / "layers" / f"{case['case']}.prototxt"
+        data = text.with_suffix(".npz")
+        options = {"backend": "cuda", "tune": False, "phase": case["phase"]}
+        try:
+            net = netc.compile(text, params(data), **options)
+            for _ in range(2):  # the second time from a graph
+                got = net(arrays(data, "in/"))
+                for name, want in arrays(data, "out/").items():
+                    assert_agrees(got[name], want, name)
+        except Exception as error:
+            wrong.append(f"{case['case']}: {type(error).__name__}: {error}")
+    assert not wrong, "\n".join(wrong)
+
+
+# Those that take minutes
+
+
+SLOW: dict[str, Scenario] = {}
+
+
+def _golden_part(number: int, parts: int) -> Scenario:
+    return lambda driver: _golden(CASES[number::parts])
+
+
+for _number in range(8):
+    SLOW[f"golden_{_number}"] = _golden_part(_number, 8)
