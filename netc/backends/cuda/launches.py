@@ -43,7 +43,7 @@ def way_launches(emission: Emission, product: Product, way: Way, taken: int = 0)
     if way.winograd:
         return _winograd(emission, product, way)
     if way.plan is not None:
-        end = split_ending(emission, product)
+        end = split_ending(emission, product, way.plan.ended)
         return borrowed_launches(emission, product, way.plan, end, taken)
     return [_tiled(emission, product, ending(emission, product.targets), way, taken)]
 
@@ -95,7 +95,7 @@ def _tiled(emission: Emission, product: Product, end: Ending, way: Way, taken: i
     arguments = (
         *(x.place, stored, tap_table(product, by_element=side == 1)),
         *(phases.table.reshape(-1) if phases else Workspace(), Workspace(taken), Tickets()),
-        *(x.h, x.w, x.ld, product.channels, *divmod(tile.k // item, product.channels)),
+        *(x.h, x.w, x.ld, product.channels, *divmod(tile.k // item, max(1, product.channels))),
         *(len(product.taps), stored.shape[-1]),
         *(*product.stride, y.h, y.w, y.pixels, y.c // product.groups),
         *end.arguments,

@@ -13,6 +13,8 @@ from netc.backends.cuda.pixels import View
 from netc.backends.cuda.tiles import Size
 from netc.ir.graph import Array
 
+_BEYOND = 128  # entries of a table that the kernel reads after the last: of two tiles along K
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Phases:
@@ -129,7 +131,7 @@ def pixel_taps(
 
 
 def tap_table(product: Product, by_element: bool) -> NDArray[np.int32]:
-    """What the kernel reads of each tap, or of each factor: down, right, elements further, 0; one more."""
+    """What the kernel reads of each tap, or of each factor: down, right, elements further, 0."""
     row, pixel = product.x.w * product.x.ld, product.x.ld
     table = np.zeros((len(product.taps), 4), np.int64)
     table[:, :2] = product.taps
@@ -137,7 +139,7 @@ def tap_table(product: Product, by_element: bool) -> NDArray[np.int32]:
     if by_element:
         table = np.repeat(table, product.channels, axis=0)
         table[:, 2] += np.tile(np.arange(product.channels), len(product.taps))
-    return np.append(table.reshape(-1), [0] * 4).astype(np.int32)
+    return np.pad(table, ((0, _BEYOND), (0, 0))).astype(np.int32).reshape(-1)
 
 
 def taps_first(weights: Array) -> Array:

@@ -8,8 +8,8 @@
 //
 // `taps` has an entry for each tap: how far it is down and right, and how many elements further its
 // pixel is. Where channels can only be copied one by one (VEC is 1) it has one for each element of
-// K, whose channel is in the last number too. After the last entry follows one that counts for
-// nothing. BK is `more_taps` times all channels of a tap, and `more_channels`.
+// K, whose channel is in the last number too. After the last entry follow some that count for
+// nothing, as many as two tiles have. BK is `more_taps` times all channels of a tap, and `more_channels`.
 //
 // grid.x: tiles of pixels x tiles of channels, channels fastest; grid.y: groups x phases.
 // A deconvolution has a phase for each residue of an output place by the stride: the pixels of a
@@ -107,10 +107,11 @@ constexpr int BLOCKS = (VEC == 1 ? 256 : 512) / THREADS;
 KERNEL __launch_bounds__(THREADS, BLOCKS) KERNEL_NAME(
     const value_t* x, const value_t* w, const int* taps, const int* phases, float* partial,
     unsigned* tickets, int height, int width, int ldx, int channels, int more_taps,
-    int more_channels, int tap_count, int ldw, int stride_y, int stride_x, int out_height, int out_width, int pixels_of_all,
+    int more_channels, int tap_count, int ldw, int stride_y, int stride_x, int out_height, int out_width, int pixels,
     int outputs OUTPUT_PARAMETERS OPERAND_PARAMETERS) {
     SHARED(value_t, tiles, STAGES * STAGE);
     SHARED(int, last, 1);
+    SHARED(int, meanwhile, 3);  // m0, n0 and pixels, so that they take no registers
     const Outputs to = OUTPUT_VALUES;
     const Operands with = OPERAND_VALUES;
     const unsigned thread = threadIdx.x, lane = thread % 32, warp = thread / 32;
@@ -137,18 +138,22 @@ KERNEL __launch_bounds__(THREADS, BLOCKS) KERNEL_NAME(
         if (branch == b) y = to.y[b], ldy = to.ld[b], count = to.count[b];
     }
     const int n0 = n_tile * BN;
-    int pixels = pixels_of_all, group = blockIdx.y, places_y = out_height, places_x = out_width;
+    meanwhile[0] = m0;
+    meanwhile[1] = n0;
+    int group = blockIdx.y, places_y = out_height, places_x = out_width;
+    int first_tap = 0;
     if constexpr (PHASED) {
         const int* phase = phases + 8 * (blockIdx.y % PHASE_COUNT);
         group = blockIdx.y / PHASE_COUNT;
-        taps += 4 * (VEC == 1 ? channels : 1) * phase[0];
+        first_tap = phase[0];
         tap_count = phase[1];
         w += phase[2];
         ldw = phase[3];
         places_y = phase[6];
         places_x = phase[7];
-        pixels = pixels_of_all / (out_height * out_width) * places_y * places_x;
+        pixels = pixels / (out_height * out_width) * places_y * places_x;
         if (m0 >= pixels) return;
+        meanwhile[2] = pixels;
     }
     const int step_y = PHASED ? 1 : stride_y, step_x = PHASED ? 1 : stride_x;
     // Where all channels come by 16 bytes, nothing was added to the weights' rows.
@@ -179,11 +184,10 @@ KERNEL __launch_bounds__(THREADS, BLOCKS) KERNEL_NAME(
     x = kept(x + group * channels + origin[0]);
     origin[0] = 0;
     int at_k = begin * BK + a_chunk;  // of this thread's share of the next tile of A
-    int tap = at_k / channels, channel = at_k % channels;
+    int tap = first_tap + at_k / channels, channel = at_k % channels;
     int4 seen = {0, 0, 0, 0};
     auto find_tap = [&] {  // a tile ahead, for it takes long until it is here
-        int last = VEC == 1 ? length : tap_count, at = VEC == 1 ? at_k : tap;
-        if constexpr (!POINTWISE) seen = ((const int4*)taps)[at < last ? at : last];
+        if constexpr (!POINTWISE) seen = ((const int4*)taps)[VEC == 1 ? first_tap * channels + at_k : tap];
     };
     find_tap();
 
@@ -271,10 +275,10 @@ KERNEL __launch_bounds__(THREADS, BLOCKS) KERNEL_NAME(
         base_x = phase[5];
         places_y = phase[6];
         places_x = phase[7];
-        pixels = pixels_of_all / (out_height * out_width) * places_y * places_x;
+        pixels = meanwhile[2];
     }
-    const int own_row = m0 + self / 32 / WARPS_N * WM + row_of(0, self % 32);
-    const int own_col = n0 + self / 32 % WARPS_N * WN + col_of(0, self % 32);
+    const int own_row = meanwhile[0] + self / 32 / WARPS_N * WM + row_of(0, self % 32);
+    const int own_col = meanwhile[1] + self / 32 % WARPS_N * WN + col_of(0, self % 32);
 
     if constexpr (SPLIT) {
         const size_t tile = blockIdx.x + (size_t)gridDim.x * blockIdx.y;
