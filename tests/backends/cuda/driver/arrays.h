@@ -88,6 +88,14 @@ struct float16 {
 static inline int __popc(unsigned word) { return __builtin_popcount(word); }
 static inline int __popcll(unsigned long long word) { return __builtin_popcountll(word); }
 
+template <class T>
+T _floor_divide(T x, T y) {
+    if constexpr (std::is_floating_point_v<T>) return std::floor(x / y);
+    if (y == 0) return 0;
+    T quotient = x / y;
+    return quotient - (quotient * y != x && (x < 0) != (y < 0));
+}
+
 using std::isfinite;
 using std::isinf;
 using std::isnan;

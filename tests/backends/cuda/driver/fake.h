@@ -191,6 +191,7 @@ struct Function {
     std::vector<Parameter> parameters;
     int registers = 0, shared = 0, most_threads = 1024, most_dynamic = 48 << 10;
     Kernel kernel = nullptr;
+    unsigned symbol = 0;  // of the cubin's
 };
 
 struct Module {

@@ -106,7 +106,7 @@ def _compile(target: Path) -> None:
 class Counts(ctypes.Structure):
     """What the driver has done since the process began."""
 
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("kernels", ctypes.c_long),
         ("recorded", ctypes.c_long),
         ("refused", ctypes.c_long),

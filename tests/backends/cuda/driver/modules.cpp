@@ -12,9 +12,13 @@ namespace fake {
 namespace {
 
 // Facts of the format, by the output of `cuobjdump -elf`: attributes in .nv.info sections.
-enum : unsigned char { attribute_most_threads = 0x05, attribute_parameter = 0x17 };
-enum : unsigned char { format_sized = 4 };
-constexpr int most_registers = 64 << 10, most_opted_shared = 227 << 10;
+enum : unsigned char {
+    attribute_most_threads = 0x05,
+    attribute_parameter = 0x17,
+    attribute_registers = 0x2f,
+    format_sized = 4,
+};
+constexpr int most_registers = 64 << 10, most_opted_shared = 227 << 10, reserved_shared = 1 << 10;
 
 std::map<std::string, Kernel>& registry() {
     static auto* all = new std::map<std::string, Kernel>;
@@ -40,13 +44,12 @@ void read_parameter(Function& function, const char* data) {
     function.parameters[ordinal] = {offset, size};
 }
 
-void read_information(Function& function, const char* data, size_t size) {
+// Each attribute of a section: its number and where its value lies.
+void each_attribute(const char* data, size_t size,
+                    const std::function<void(unsigned char, const char*)>& visit) {
     for (size_t at = 0; at + 4 <= size;) {
-        unsigned char format = data[at], attribute = data[at + 1];
-        size_t length = format == format_sized ? read<uint16_t>(data + at + 2) : 0;
-        const char* value = data + at + 4;
-        if (attribute == attribute_parameter) read_parameter(function, value);
-        if (attribute == attribute_most_threads) function.most_threads = read<int32_t>(value);
+        size_t length = data[at] == format_sized ? read<uint16_t>(data + at + 2) : 0;
+        visit(data[at + 1], data + at + 4);
         at += 4 + length;
     }
 }
@@ -61,12 +64,33 @@ Function& function_of(Module& module, const std::string& name) {
 }
 
 void read_section(Module& module, const char* name, const Elf64_Shdr& section, const char* image) {
+    const char* data = image + section.sh_offset;
     if (const char* rest = after_prefix(name, ".text."))
-        function_of(module, rest).registers = int(section.sh_info >> 24);
+        function_of(module, rest).symbol = section.sh_info & 0xffffff;
     if (const char* rest = after_prefix(name, ".nv.shared."))
-        function_of(module, rest).shared = int(section.sh_size);
-    if (const char* rest = after_prefix(name, ".nv.info."))
-        read_information(function_of(module, rest), image + section.sh_offset, section.sh_size);
+        if (strcmp(rest, "reserved.0")) function_of(module, rest).shared = int(section.sh_size);
+    if (const char* rest = after_prefix(name, ".nv.info.")) {
+        Function& function = function_of(module, rest);
+        each_attribute(data, section.sh_size, [&](unsigned char attribute, const char* value) {
+            if (attribute == attribute_parameter) read_parameter(function, value);
+            if (attribute == attribute_most_threads) function.most_threads = read<int32_t>(value);
+        });
+    }
+}
+
+// What the sections of single functions do not tell.
+void read_common(Module& module, const char* name, const Elf64_Shdr& section, const char* image) {
+    if (!strcmp(name, ".nv.shared.reserved.0"))  // which is part of what each function has
+        for (auto& [key, function] : module.functions)
+            function->shared = std::max(0, function->shared - reserved_shared);
+    if (strcmp(name, ".nv.info")) return;
+    each_attribute(image + section.sh_offset, section.sh_size,
+                   [&](unsigned char attribute, const char* value) {
+                       if (attribute != attribute_registers) return;
+                       for (auto& [key, function] : module.functions)
+                           if (function->symbol == read<uint32_t>(value))
+                               function->registers = read<int32_t>(value + 4);
+                   });
 }
 
 }  // namespace
@@ -88,6 +112,8 @@ int load(Module** module, const void* image) {
     live<Module>().insert(*module = new Module);
     for (int i = 0; i < header.e_shnum; i++)
         read_section(**module, names + sections[i].sh_name, sections[i], bytes);
+    for (int i = 0; i < header.e_shnum; i++)
+        read_common(**module, names + sections[i].sh_name, sections[i], bytes);
     return success;
 }
 
@@ -111,11 +137,12 @@ static int refused(const Function& function, const unsigned (&grid)[3], const un
     return warps * registers > most_registers ? out_of_resources : success;
 }
 
+// What looks like an address must be one; arrays that are passed by value begin with theirs.
 static void check_pointers(const Function& function, const std::vector<std::vector<char>>& values) {
     for (size_t i = 0; i < values.size(); i++) {
-        if (values[i].size() != 8) continue;
+        if (values[i].size() < 8) continue;
         auto value = read<uint64_t>(values[i].data());
-        if (value >> 32 && !on_device((void*)value, 1))
+        if (value >> 32 && !(value >> 47) && !on_device((void*)value, 1))
             die("%s: argument %zu is %#lx, which is in no live memory", function.name.c_str(), i,
                 (unsigned long)value);
     }
