@@ -22,6 +22,7 @@ from netc.backends.cuda.emission import (
 from netc.backends.cuda.emit.moves import copy_kernel, merged
 from netc.backends.cuda.emit.table import emit
 from netc.backends.cuda.launches import guessed
+from netc.backends.cuda.libraries.operation import Borrowed
 from netc.backends.cuda.mixed import MixedExecutable, split
 from netc.backends.cuda.pixels import c_strides, stored_strides
 from netc.backends.cuda.products import Product
@@ -198,6 +199,9 @@ class CudaExecutable:
             "precision": self.emission.precision.name,
             "steps": len(self.program.steps),
             "kernels": len(self.program.kernels),
+            "library_steps": [
+                s.name for s in self.program.launches if isinstance(s.kernel, Borrowed)
+            ],
             "array_steps": [s.name for s in steps if not s.host],
             "host_steps": [s.name for s in steps if s.host],
             "arena_bytes": self.program.arena,

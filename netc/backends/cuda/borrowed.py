@@ -36,13 +36,14 @@ class Ending:
     rest: tuple[Bound, ...] = ()
 
 
-def split_ending(emission: Emission, product: Product) -> Ending:
-    """How a product's bias and stages are shared out; nothing is left to do for a library of parts.
+def split_ending(emission: Emission, product: Product, ended: bool = True) -> Ending:
+    """How a product's bias and stages are shared out.
 
-    Its bias would be one for all.
+    Nothing is left to a library that makes parts side by side, whose bias would be one for all, nor
+    where it should make the product alone.
     """
     target = product.targets[0]
-    if product.groups > 1:
+    if product.groups > 1 or not ended:
         return Ending(rest=target.stages)
     stages, other = list(target.stages), None
     if stages and (found := _summand(emission, target, stages[0])):
@@ -90,6 +91,7 @@ def operation_of(emission: Emission, product: Product, end: Ending) -> Operation
         end.bias is not None,
         end.other.ld if end.other else 0,
         end.relu,
+        end.other is not None and overlap(end.other, y),
         next(a for a in (16, 8, 4, 2) if all(item * step % a == 0 for step in steps)),
     )
 

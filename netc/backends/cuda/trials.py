@@ -35,22 +35,29 @@ class Trial(NamedTuple):
     Args:
         product: no bias, no stages.
         end: what a library does after it.
-        more: whether a kernel of ours follows a library's.
+        more: whether a kernel of ours follows it.
+        ends: whether a kernel of ours follows a library that makes the product alone.
         arena: elements.
     """
 
     product: Product
     end: Ending
     more: bool
+    ends: bool
     arena: int
+
+    def ending(self, ended: bool) -> Ending:
+        """What a library does after the product."""
+        return self.end if ended else Ending()
 
     def launches(self, emission: Emission, way: Way, weights: Array) -> list[Launch]:
         """The product with these weights, in a way."""
         product = replace(self.product, weights=lambda: weights)
         if way.plan is None or way.winograd:
             return way_launches(emission, product, way)
-        found = borrowed_launches(emission, product, way.plan, self.end)
-        if self.more:
+        ended = way.plan.ended
+        found = borrowed_launches(emission, product, way.plan, self.ending(ended))
+        if self.more if ended else self.ends:
             found += rest_launches(emission, product, product.out, Ending())
         return found
 
@@ -78,7 +85,9 @@ def trial(product: Product, end: Ending | None = None) -> Trial:
         weights=lambda: noise(_weights_shape(product)),
         name="trial",
     )
-    return Trial(plain, Ending(bias, other, end.relu), more, place)
+    first = product.targets[0]
+    ends = bool(first.stages) or first.bias is not None
+    return Trial(plain, Ending(bias, other, end.relu), more, ends, place)
 
 
 def _after(view: View) -> int:

@@ -88,14 +88,25 @@ class Tuner:
         return list(dict.fromkeys((*ranked[: _TRIED // 2], *best_of_tile.values())))[:_TRIED]
 
     def _proposed(self, product: Product, found: Trial) -> list[Way]:
-        """Ways of libraries, if any is installed and knows such a product."""
-        real = operation_of(self._emission, product, split_ending(self._emission, product))
-        operation = operation_of(self._emission, found.product, found.end)
-        if real is None or operation is None:
-            return []
-        plans = self._device.plans(replace(operation, alignment=real.alignment))
+        """Ways of libraries, if any is installed and knows such a product.
+
+        A library that cannot do what follows the product is asked for the product alone.
+        """
+        plans = self._plans(product, found, ended=True)
+        able = {plan.library for plan in plans}
+        alone = self._plans(product, found, ended=False) if found.ends else []
+        plans += [plan._replace(ended=False) for plan in alone if plan.library not in able]
         tile = self._tried(product)[0].tile
         return [Way(tile, plan=plan) for plan in plans]
+
+    def _plans(self, product: Product, found: Trial, ended: bool) -> list[Plan]:
+        emission = self._emission
+        real = operation_of(emission, product, split_ending(emission, product, ended))
+        tried = operation_of(emission, found.product, found.ending(ended))
+        if real is None or tried is None:
+            return []
+        asked = replace(tried, alignment=real.alignment, shared=real.shared)
+        return list(self._device.plans(asked))
 
     def _best(self, product: Product) -> Way:
         """The fastest way of a product.

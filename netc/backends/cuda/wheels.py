@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import util
@@ -19,7 +20,7 @@ def folders() -> tuple[Path, ...]:
 
 
 def files(name: str, major: int) -> Iterator[Path]:
-    """A library's files, for Linux.
+    """A library's files.
 
     Args:
         name: the library's, such as ``nvrtc``.
@@ -27,7 +28,22 @@ def files(name: str, major: int) -> Iterator[Path]:
     """
     for folder in folders():
         # nvidia/cuda_nvrtc/lib in packages for CUDA 12, nvidia/cu13/lib since
-        yield from sorted(folder.glob(f"*/lib/lib{name}.so.{major}"))
+        yield from sorted(folder.glob(f"*/*/{file_name(name, major)}"))
+
+
+def file_name(name: str, major: int) -> str:
+    """What a library's file is called on this system."""
+    if sys.platform == "win32":
+        return f"{name}64_{major}.dll"
+    return f"lib{name}.so.{major}"
+
+
+def library(name: str, major: int) -> ctypes.CDLL | None:
+    """A library from pip's packages, or from where the system's loader looks."""
+    for file in (*files(name, major), file_name(name, major)):
+        with suppress(OSError):
+            return ctypes.CDLL(str(file))
+    return None
 
 
 def preload(cupy: Any) -> None:

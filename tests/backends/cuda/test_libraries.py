@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -20,15 +22,15 @@ from netc.backends.cuda.backend import CudaBackend, CudaExecutable
 from netc.backends.cuda.borrowed import operation_of, split_ending
 from netc.backends.cuda.device import Call
 from netc.backends.cuda.launches import fits_winograd, guessed, middle
-from netc.backends.cuda.libraries import cublas
-from netc.backends.cuda.libraries.operation import Borrowed, Library
+from netc.backends.cuda.libraries import cublas, cudnn
+from netc.backends.cuda.libraries.operation import Borrowed, Library, Operation, Plan
 from netc.backends.cuda.tiles import PLAIN, Way
 from netc.diagnostics import NetcError
 from netc.ir.graph import Graph
 from netc.passes.pipeline import ALL
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice
 from tests.backends.cuda.golden_kernels import graph_of, numbers, options
-from tests.backends.cuda.libraries import standin
+from tests.backends.cuda.libraries import cudnn_module, standin
 from tests.backends.cuda.test_products import NETS, TOLERANCE, add, conv, feeds_of, net, relu
 from tests.test_golden import CASES, GOLDEN, assert_agrees
 
@@ -47,22 +49,28 @@ def loaded() -> Iterator[Mapping[str, Library]]:
     """The libraries' stand-ins, which must have given back all that they made."""
     library = standin.cublaslt()
     before = library.standin_alive()
-    yield {"cublas": standin.cublas()}
+    yield {"cublas": standin.cublas(), "cudnn": standin.cudnn()}
     library.standin_wrong(0)
     assert library.standin_alive() == before
 
 
+def plans_of(loaded: Mapping[str, Library], emission: Any, product: Any) -> list[Plan]:
+    """What libraries propose, for a product with what follows it, and for the product alone."""
+    found: list[Plan] = []
+    for ended in (True, False):
+        operation = operation_of(emission, product, split_ending(emission, product, ended))
+        for library in loaded.values() if operation else ():
+            found += [plan._replace(ended=ended) for plan in library.plans(operation)]
+    return found
+
+
 def by_library(loaded: Mapping[str, Library], number: int = 0) -> Any:
-    """Takes a library's way of each product that it knows, of Winograd's products too."""
+    """Takes a library's way of each product that it knows."""
 
     def choose(emission: Any, product: Any) -> Way:
-        own = guessed(emission, product)
-        if own.winograd:
-            inner = by_library(loaded, number)(emission, middle(emission, product, own.winograd))
-            return own._replace(plan=inner.plan)
-        operation = operation_of(emission, product, split_ending(emission, product))
-        plans = [p for one in loaded.values() for p in one.plans(operation)] if operation else []
-        return own._replace(plan=plans[number % len(plans)]) if plans else own
+        plans = plans_of(loaded, emission, product)
+        plan = plans[number % len(plans)] if plans else None
+        return Way(PLAIN[-1], plan=plan) if plan else guessed(emission, product)
 
     return choose
 
@@ -149,13 +157,58 @@ def test_winograds_products(loaded: Mapping[str, Library], monkeypatch: pytest.M
     def choose(emission: Any, product: Any) -> Way:
         if not fits_winograd(emission, product):
             return guessed(emission, product)
-        inner = by_library(loaded)(emission, middle(emission, product, 2))
-        assert inner.plan is not None
-        return Way(PLAIN[-1], winograd=2, plan=inner.plan)
+        plan, *_ = plans_of(loaded, emission, middle(emission, product, 2))
+        return Way(PLAIN[-1], winograd=2, plan=plan)
 
     monkeypatch.setattr(backend_module, "guessed", choose)
     executable = check(NETS["residual"](), loaded)
     assert [b.operation.parts for b in borrowed(executable)] == [16]
+
+
+def test_what_lies_where_the_result_does_is_not_overwritten(
+    loaded: Mapping[str, Library], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cuDNN makes the product alone then, elsewhere, and the sum is a kernel of ours."""
+    only = {"cudnn": loaded["cudnn"]}
+    monkeypatch.setattr(backend_module, "guessed", by_library(only))
+    params = "num_output: 16 kernel_size: 3 pad: 1"
+    layers = conv("a", "x", params) + conv("m", "a", params) + conv("b", "m", params)
+    layers += add("c", "a", "b")
+    executable = check(net(8, 5, layers + relu("d", "c")), only, "tf32")
+    templates = [launch.kernel.template for launch in executable.program.launches]
+    assert templates == ["cudnn", "cudnn", "cudnn", "chain"]
+    assert executable.report()["workspace_bytes"] >= 4 * 16 * 5 * 6
+
+
+def test_cudnns_engines_that_will_not_do_are_left_out(loaded: Mapping[str, Library]) -> None:
+    operation = Operation("tf32", (1, 5, 5, 8), 8, 72, (5, 5, 4), 4, (3, 3), (1, 1))
+    assert [plan.text for plan in loaded["cudnn"].plans(operation)] == ["0", "3", "4"]
+    exact = replace(operation, precision="float32")
+    assert [plan.text for plan in loaded["cudnn"].plans(exact)] == ["3", "4"]
+    assert not loaded["cudnn"].plans(replace(exact, relu=True))
+
+
+def test_cudnn_is_called_as_its_interface_wants(loaded: Mapping[str, Library]) -> None:
+    real = pytest.importorskip("cudnn", reason="pip install nvidia-cudnn-frontend")
+    if not isinstance(getattr(real.pygraph, "tensor", None), FunctionType):
+        pytest.skip("this version's functions tell no parameters")
+    operation = Operation(
+        "fp16", (1, 5, 5, 8), 8, 72, (5, 5, 8), 8, (3, 3), (1, 1), bias=True, other=8, relu=True
+    )
+    loaded["cudnn"].plans(operation)
+    called = dict(cudnn_module.calls)
+    for name, arguments in called.items():
+        if name != "pygraph":
+            function = getattr(real.pygraph, name)
+            inspect.signature(function).bind(None, **dict.fromkeys(arguments))
+    inspect.signature(real.pygraph).bind(**dict.fromkeys(called["pygraph"]))
+    assert {"tensor", "conv_fprop", "bias", "add", "relu"} <= set(called)
+    for kind, names in (
+        ("data_type", ("HALF", "FLOAT")),
+        ("heur_mode", ("A", "FALLBACK")),
+        ("numerical_note", (*cudnn._NEVER, *cudnn._NOT_EXACT)),
+    ):
+        assert all(hasattr(getattr(real, kind), name) for name in names)
 
 
 def test_exact_is_our_own(loaded: Mapping[str, Library]) -> None:
@@ -169,10 +222,16 @@ def test_exact_is_our_own(loaded: Mapping[str, Library]) -> None:
 class Favouring(EmulatedDevice):
     """Finds libraries the fastest, by far."""
 
+    started = 0
+
     def measure(self, work: Any, rounds: int) -> float:
-        before = standin.cublaslt().standin_calls()
+        before = self.started
         work()
-        return 1e-6 if standin.cublaslt().standin_calls() > before else 1e-3
+        return 1e-6 if self.started > before else 1e-3
+
+    def _start(self, borrowed: Borrowed, addresses: Any) -> None:
+        self.started = self.started + 1
+        super()._start(borrowed, addresses)
 
 
 @pytest.mark.parametrize("precision", TOLERANCE)
@@ -188,6 +247,7 @@ def test_the_tuner_takes_what_is_fastest_and_right(
     for wrong, taken in expected.items():
         monkeypatch.setenv("NETC_CACHE_DIR", str(tmp_path / str(wrong)))
         standin.cublaslt().standin_wrong(wrong)
+        monkeypatch.setattr(cudnn_module, "wrong", 0.05 if wrong else 0.0)
         device = Favouring(loaded=loaded)
         executable = CudaBackend(device).prepare(graph, options(tune=True, precision=precision))
         assert isinstance(executable, CudaExecutable)

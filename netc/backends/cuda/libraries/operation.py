@@ -17,11 +17,13 @@ class Plan(NamedTuple):
         library: its name, ``"cublas"`` or ``"cudnn"``.
         text: what the library itself knows the way by.
         workspace: bytes it needs while it runs.
+        ended: whether the library does the bias, sum and ReLU as well, not the product alone.
     """
 
     library: str
     text: str
     workspace: int = 0
+    ended: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Operation:
         bias: whether a number is added to each channel.
         other: from one pixel to the next of a value that is added; 0 for none.
         relu: whether negative results become 0.
+        shared: whether the output lies where the value that is added does.
         alignment: bytes that all matrices, and each of their rows, begin at a multiple of.
     """
 
@@ -64,6 +67,7 @@ class Operation:
     bias: bool = False
     other: int = 0
     relu: bool = False
+    shared: bool = False
     alignment: int = 16
 
     @property

@@ -9,8 +9,10 @@ from functools import cache
 from pathlib import Path
 
 from netc.backends.cuda.libraries.cublas import Cublas
+from netc.backends.cuda.libraries.cudnn import Cudnn
 from netc.cache import cache_dir, content_key
 from tests.backends.cuda.emulator.device import COMPILER
+from tests.backends.cuda.libraries import cudnn_module
 
 SOURCE = Path(__file__).with_name("cublaslt.cpp")
 FLAGS = ("-std=c++17", "-O2", "-shared", "-fPIC", "-Wall", "-Wno-unused-parameter")
@@ -31,3 +33,7 @@ def cublaslt() -> ctypes.CDLL:
 
 def cublas() -> Cublas:
     return Cublas(cublaslt())
+
+
+def cudnn() -> Cudnn:
+    return Cudnn(cudnn_module)
