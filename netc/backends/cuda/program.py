@@ -157,7 +157,9 @@ class Weights:
     def array(self, graph: Graph, name: str) -> Any:
         """One of them."""
         if name not in self._arrays:
-            self._arrays[name] = self._device.asarray(parameter_array(graph, name))
+            array = self._device.asarray(parameter_array(graph, name))
+            self._device.wait()  # a call that is on another stream may read it next
+            self._arrays[name] = array
         return self._arrays[name]
 
 

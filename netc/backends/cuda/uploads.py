@@ -34,6 +34,7 @@ class Uploads:
             found = self._buffers.get(key)
             if found is None:
                 found = self._device.upload(flat)
+                self._device.wait()  # who finds it may be on another stream
                 self._buffers[key] = found
             return found
 

@@ -75,6 +75,7 @@ struct Op {
     std::vector<std::shared_ptr<Op>> after;
     bool done = false;
     long number = serial();
+    int asked = 0;  // how often somebody has looked whether it is done
 };
 
 struct Earlier {  // addresses would be others in each process

