@@ -36,6 +36,7 @@ NETS = (
     "inceptionv3",
 )  # fmt: skip
 Run = Callable[[], Mapping[str, Any]]
+SECONDS = 4.0  # for each runtime of a row
 
 
 def main() -> None:
@@ -66,7 +67,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=default, help="where names are looked up")
     parser.add_argument("--batch", type=int, nargs="+", default=[1])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--seconds", type=float, default=4.0, help="for each runtime of a row")
+    parser.add_argument(
+        "--seconds", type=float, help="for each runtime of a row; default: 4, half a second on cuda"
+    )
+    parser.add_argument(
+        "--limit", type=int, default=120, help="seconds that a runtime may take to be made, on cuda"
+    )
     parser.add_argument("--peers", nargs="*", help="names; default: all that are installed")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument(
@@ -116,7 +122,7 @@ def measure(path: Path, batch: int, threads: int, args: argparse.Namespace) -> d
         if peer is not None:
             runs[name] = peer
     errors = _disagreements(runs)
-    medians = _interleaved(runs, args.seconds)
+    medians = _interleaved(runs, args.seconds or SECONDS)
     peers = {k: v for k, v in medians.items() if k != "netc"}
     best = min(peers, key=lambda k: peers[k], default=None)
     return {
