@@ -32,8 +32,6 @@ def product_steps(emission: Emission, product: Product, taken: int = 0) -> Steps
     """
     if product.out.pixels * sum(t.view.c for t in product.targets) == 0:
         return []
-    if fits_gemv(emission, product):
-        return [_gemv(emission, product)]
     way = emission.choose(emission, product)
     return [*way_launches(emission, product, way, taken)] if way else []
 
@@ -42,6 +40,8 @@ def way_launches(emission: Emission, product: Product, way: Way, taken: int = 0)
     """A product computed in a way."""
     if way.winograd:
         return _winograd(emission, product, way)
+    if way.rows:
+        return [_gemv(emission, product)]
     if way.plan is not None:
         end = split_ending(emission, product, way.plan.ended)
         return borrowed_launches(emission, product, way.plan, end, taken)
@@ -213,6 +213,8 @@ def guessed(emission: Emission, product: Product) -> Way:
     item, matrix = emission.precision.item, emission.precision.matrix > 0
     size = product.size(item)
     best = guess(size, emission.facts, matrix)
+    if fits_gemv(emission, product):
+        return best._replace(rows=True)
     if not fits_winograd(emission, product):
         return best
     least = cost(size, best, emission.facts, matrix)

@@ -47,13 +47,15 @@ class Way(NamedTuple):
 
     With ``winograd`` it is by Winograd's algorithm, in tiles of so many outputs squared; tile and
     splits are then those of the product in the middle. With ``plan`` a library computes it, or that
-    product in the middle.
+    product in the middle. With ``rows`` each weight is read once, by a warp for all rows, without
+    tiles.
     """
 
     tile: Tile
     splits: int = 1
     winograd: int = 0
     plan: Plan | None = None
+    rows: bool = False
 
 
 PLAIN = (

@@ -13,7 +13,14 @@ from netc.backends.base import Progress
 from netc.backends.cuda.borrowed import operation_of, split_ending
 from netc.backends.cuda.device import Code, Device
 from netc.backends.cuda.emission import Emission
-from netc.backends.cuda.launches import WINOGRAD, candidates, fits_winograd, guessed, middle
+from netc.backends.cuda.launches import (
+    WINOGRAD,
+    candidates,
+    fits_gemv,
+    fits_winograd,
+    guessed,
+    middle,
+)
 from netc.backends.cuda.libraries.operation import Plan
 from netc.backends.cuda.measuring import NEVER, Bench
 from netc.backends.cuda.products import Product, product_key
@@ -85,7 +92,9 @@ class Tuner:
             key=lambda way: cost(size, way, emission.facts, matrix),
         )
         best_of_tile = {way.tile: way for way in reversed(ranked)}
-        return list(dict.fromkeys((*ranked[: _TRIED // 2], *best_of_tile.values())))[:_TRIED]
+        first = [ranked[0]._replace(rows=True)] if fits_gemv(emission, product) else []
+        most = _TRIED // 2
+        return list(dict.fromkeys((*first, *ranked[:most], *best_of_tile.values())))[:_TRIED]
 
     def _proposed(self, product: Product, found: Trial) -> list[Way]:
         """Ways of libraries, if any is installed and knows such a product.
@@ -171,7 +180,7 @@ def _entry_name(emission: Emission, libraries: str) -> str:
     facts = emission.facts
     device = (facts.name, facts.capability, facts.processors)
     words = (*device, emission.precision.name, libraries)
-    texts = [kernel_text(Kernel(name)) for name in ("conv", "winograd_in", "winograd_out")]
+    texts = [kernel_text(Kernel(name)) for name in ("conv", "gemv", "winograd_in", "winograd_out")]
     return f"cuda-ways-{content_key(repr((words, emission.exact, texts)).encode())}.json"
 
 
@@ -180,8 +189,8 @@ def _read(name: str) -> Choices:
     try:
         found: Any = json.loads(data) if data else {}
         return {
-            key: Way(Tile(*tile), int(splits), int(winograd), Plan(*plan) if plan else None)
-            for key, (tile, splits, winograd, plan) in found.items()
+            key: Way(Tile(*tile), int(splits), int(winograd), plan and Plan(*plan), bool(rows))
+            for key, (tile, splits, winograd, plan, rows) in found.items()
         }
     except (ValueError, TypeError, AttributeError):  # cut short, or of another program
         return {}
