@@ -1,0 +1,14 @@
+"""The scenarios' names, for who may not import CuPy."""
+
+from __future__ import annotations
+
+FAST = tuple(
+    """
+    capture_rules implicit_rules launch_rules streams_that_do_not_wait
+    split_sum residual_float32 residual_tf32 residual_fp16 no_graph branches_in_lanes
+    another_stream streams_in_turn weights_of_calls_under_way
+    arrays_on_the_device arrays_of_another_type out_of_memory two_threads devices_command
+    golden_few
+    """.split()
+)
+SLOW = ("tuned", *(f"golden_{number}" for number in range(8)))
