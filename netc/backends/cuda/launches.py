@@ -51,7 +51,7 @@ def way_launches(emission: Emission, product: Product, way: Way, taken: int = 0)
 def fits_gemv(emission: Emission, product: Product) -> bool:
     """Whether there are so few pixels that reading the weights is all there is to do."""
     few = product.out.pixels <= GEMV_ROWS and len(product.targets) == product.groups == 1
-    return few and product.pointwise and vector(product, emission.precision.item) > 1
+    return few and product.pointwise and vector(product, emission.precision.item) >= 4
 
 
 def _gemv(emission: Emission, product: Product) -> Launch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -115,11 +116,10 @@ def padded(matrix: Array, item: int) -> Array:
 
 
 def vector(product: Product, item: int) -> int:
-    """Channels that can be copied at once: those of 16 bytes, or 1."""
-    side = 16 // item
+    """Channels that can be copied at once: those of 16, 8 or 4 bytes, or 1."""
     x = product.x
-    numbers = (product.channels, x.ld, x.place.offset)
-    return side if all(n % side == 0 for n in numbers) else 1
+    whole = math.gcd(product.channels, x.ld, x.place.offset)
+    return next((n for n in (16 // item, 8 // item, 4 // item) if whole % n == 0), 1)
 
 
 def pixel_taps(

@@ -70,6 +70,15 @@ NETS: dict[str, Callable[[], Graph]] = {
         + conv("c", "b", "num_output: 7 kernel_h: 1 kernel_w: 3 pad_w: 1 pad_h: 0"),
         2,
     ),
+    "narrow": lambda: net(  # 4 or 8 bytes at a time
+        6,
+        9,
+        conv("a", "x", "num_output: 20 kernel_size: 3 pad: 1 group: 2")
+        + conv("b", "x", "num_output: 14 kernel_size: 1")
+        + conv("c", "a", "num_output: 10 kernel_size: 3 stride: 2 group: 5")
+        + conv("d", "b", "num_output: 12 kernel_size: 4 stride: 2 pad: 1", "Deconvolution")
+        + conv("e", "d", "num_output: 9 kernel_size: 5"),
+    ),
     "siblings": lambda: net(
         16,
         7,

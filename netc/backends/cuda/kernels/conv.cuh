@@ -100,9 +100,9 @@ DEVICE void multiply_matrix(float (&sums)[ROWS][COLS], place_t a, place_t b) {
     }
 }
 
-// Blocks that a processor holds at once: as many registers are left for a thread. Copied one by one,
-// a thread has many rows to know.
-constexpr int BLOCKS = (VEC == 1 ? 256 : 512) / THREADS;
+// Blocks that a processor holds at once: what registers are left, a thread has. With narrow copies
+// it has more rows to know.
+constexpr int BLOCKS = (VEC == 1 || (!ALIKE && !MATRIX) ? 256 : 512) / THREADS;
 
 KERNEL __launch_bounds__(THREADS, BLOCKS) KERNEL_NAME(
     const value_t* x, const value_t* w, const int* taps, const int* phases, float* partial,
