@@ -17,9 +17,8 @@ def bind(document: Document, type: MessageType) -> Message:
     """The document as a message of the type.
 
     Raises:
-        NetcError: unknown-field, wrong-kind, out-of-range, unknown-enum-value, invalid-utf8,
-            repeated-field, conflicting-fields, missing-field; in the order of the text, the first
-            hundred of them.
+        NetcError: unknown-field, wrong-kind, out-of-range, unknown-enum-value, repeated-field,
+            conflicting-fields, missing-field; in the order of the text, the first hundred of them.
     """
     collector = Collector()
     message = _bind(document.fields, type, document.span, _Place(None, type), collector)

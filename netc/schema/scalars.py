@@ -148,13 +148,11 @@ def _read_bytes(scalar: Scalar, field: FieldType) -> bytes:
 
 
 def _read_string(scalar: Scalar, field: FieldType) -> str:
-    data = _read_bytes(scalar, field)
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        message = f"`{field.name}` is not UTF-8: byte {data[error.start]:#04x} at {error.start}"
-        help = ("write it in UTF-8",)
-        raise NetcError(Diagnostic("invalid-utf8", message, scalar.span, help=help)) from None
+    """Text, with ``\\xff`` for a byte that is no UTF-8, as names of weights are read.
+
+    Caffe takes any bytes: old nets have names in GBK or Latin-1.
+    """
+    return _read_bytes(scalar, field).decode("utf-8", "backslashreplace")
 
 
 def _read_enum(scalar: Scalar, field: FieldType) -> str:

@@ -197,12 +197,13 @@ def test_usage(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
 def test_command_line(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "netc", "check", "-", "--json"],
-        input=b'layer { name: "\xff" type: "ReLU" bottom: "x" top: "y" }',
+        input=b'layer { name: "\xff" type: "Relu" bottom: "x" top: "y" }',
         capture_output=True,
         check=False,
     )
     assert done.returncode == 1
     (report,) = json.loads(done.stdout)["files"]
     assert report["file"] == "<stdin>"
-    assert report["diagnostics"][0]["code"] == "invalid-utf8"
+    assert report["diagnostics"][0]["code"] == "unknown-layer-type"
+    assert "layer `\\xff`" in report["diagnostics"][0]["message"]
     assert done.stderr == b""
