@@ -127,10 +127,14 @@ class CupyDevice:
     def asarray(self, value: Any) -> Any:
         """A CuPy array of this device, without a copy where that is what it is."""
         if isinstance(value, self._cupy.ndarray) or hasattr(value, "__cuda_array_interface__"):
-            return self._cupy.asarray(value)
+            return self._here(self._cupy.asarray(value))
         if self.owns(value):
-            return self._cupy.from_dlpack(value)
+            return self._here(self._cupy.from_dlpack(value))
         return self._cupy.asarray(np.asarray(value))
+
+    def _here(self, array: Any) -> Any:
+        """An array of this device: kernels cannot read what lies on another one."""
+        return array if array.device.id == self._device.id else array.copy()
 
     def owns(self, value: Any) -> bool:
         """Whether a value lies in a CUDA device's memory."""
@@ -191,9 +195,10 @@ class CupyDevice:
             self._fork(streams, calls, turns)
             return _Start(streams[0].end_capture())
         except refused:
-            with suppress(*refused):  # what cannot be recorded ends in an error, too
-                if streams[0].is_capturing():
-                    streams[0].end_capture()
+            # To ask whether it is recording is a RuntimeError once an error has spoilt it; ending it
+            # is an error always, CuPy's, which is a RuntimeError too.
+            with suppress(RuntimeError):
+                streams[0].end_capture()
             return None
 
     def _fork(self, streams: Sequence[Any], calls: Sequence[Call], turns: Sequence[Turn]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -130,14 +130,29 @@ class Fake:
         return SimpleNamespace(get_function=function)
 
     def asarray(self, value: Any) -> Any:
-        return ("asarray", value)
+        return Found("asarray", value)
 
     def from_dlpack(self, value: Any) -> Any:
-        return ("from_dlpack", value)
+        return Found("from_dlpack", value)
+
+
+class Found(NamedTuple):
+    """An array, by the function that gave it."""
+
+    function: str
+    value: Any
+
+    @property
+    def device(self) -> Any:
+        return SimpleNamespace(id=getattr(self.value, "number", 0))
+
+    def copy(self) -> Any:
+        return "a copy here"
 
 
 class ByInterface:
     __cuda_array_interface__ = {}  # noqa: RUF012
+    number = 0
 
 
 class ByDlpack:
@@ -162,6 +177,13 @@ def test_arrays_on_the_device_are_taken_as_they_are() -> None:
     assert not device.owns(host) and not device.owns(np.ones(3))
     kind, array = device.asarray(host)
     assert kind == "asarray" and isinstance(array, np.ndarray)
+
+
+def test_arrays_of_another_device_are_copied() -> None:
+    tensor = ByInterface()
+    tensor.number = 1
+    assert CupyDevice(Fake(), 0).asarray(tensor) == "a copy here"
+    assert CupyDevice(Fake(), 1).asarray(tensor) == ("asarray", tensor)
 
 
 def test_memory_that_the_pool_keeps_is_given_back_before_a_lack_is_told() -> None:
