@@ -195,8 +195,8 @@ class CupyDevice:
             self._fork(streams, calls, turns)
             return _Start(streams[0].end_capture())
         except refused:
-            # To ask whether it is recording is a RuntimeError once an error has spoilt it; ending it
-            # is an error always, CuPy's, which is a RuntimeError too.
+            # Whether it is recording may not be asked once an error has spoilt it: CuPy raises a
+            # plain RuntimeError. To end it is an error in any case, of a class derived from that.
             with suppress(RuntimeError):
                 streams[0].end_capture()
             return None

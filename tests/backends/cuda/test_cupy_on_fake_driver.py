@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.backends.cuda.driver.library import built, reason_to_skip
-from tests.backends.cuda.driver.names import FAST, SLOW
+from tests.backends.cuda.driver.names import ELSEWHERE, FAST, SLOW
 from tests.backends.cuda.emulator.device import _folder
 from tests.backends.cuda.nvrtc import library
 
@@ -77,6 +77,21 @@ def test_other_orders(seed: str) -> None:
     """Of work that has no order, and of a kernel's threads and blocks."""
     found = run(FAST, FAKE_CUDA_SEED=seed, FAKE_CUDA_ORDER=seed)
     assert set(found) == set(FAST)
+    assert not any(found.values()), "\n".join(found.values())
+
+
+@pytest.mark.slow
+def test_two_devices() -> None:
+    found = run(ELSEWHERE, FAKE_CUDA_DEVICES="2")
+    assert not any(found.values()), "\n".join(found.values())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("NETC_OTHER_CUPY" not in os.environ, reason="NETC_OTHER_CUPY names no folder")
+def test_another_cupy() -> None:
+    """A version of CuPy, with the NumPy that it takes, in folders that the environment names."""
+    folders = os.environ["NETC_OTHER_CUPY"]
+    found = run((*FAST, "tuned"), PYTHONPATH=folders, CUPY_CACHE_DIR=str(_folder() / "cupy-other"))
     assert not any(found.values()), "\n".join(found.values())
 
 

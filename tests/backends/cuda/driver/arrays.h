@@ -85,6 +85,7 @@ struct float16 {
     operator float() const { return half_to_float(bits); }
 };
 
+#define __syncwarp() emulator::yield(emulator::AT_WARP)
 static inline int __popc(unsigned word) { return __builtin_popcount(word); }
 static inline int __popcll(unsigned long long word) { return __builtin_popcountll(word); }
 

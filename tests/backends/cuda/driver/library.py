@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -144,8 +145,7 @@ class Driver:
         self.library.fake_limit(ctypes.c_size_t(size))
 
     def _replace(self) -> None:
-        from cupy_backends.cuda.api import runtime
-
+        runtime: Any = import_module("cupy_backends.cuda.api.runtime")
         interface = runtime.__pyx_capi__
         self.library.fake_raising(_pointer(interface["check_status"]))
         for line in _ANSWERED.strip().splitlines():

@@ -145,6 +145,8 @@ static void check_pointers(const Function& function, const std::vector<std::vect
         if (value >> 32 && !(value >> 47) && !on_device((void*)value, 1))
             die("%s: argument %zu is %#lx, which is in no live memory", function.name.c_str(), i,
                 (unsigned long)value);
+        else if (value >> 32 && !(value >> 47) && device_of((void*)value) != function.device)
+            die("%s: argument %zu lies on another device", function.name.c_str(), i);
     }
 }
 

@@ -6,9 +6,12 @@ FAST = tuple(
     """
     capture_rules implicit_rules launch_rules streams_that_do_not_wait
     split_sum residual_float32 residual_tf32 residual_fp16 no_graph branches_in_lanes
+    array_step_between_graphs recording_that_is_refused recording_beside_other_work
     another_stream streams_in_turn weights_of_calls_under_way
-    arrays_on_the_device arrays_of_another_type out_of_memory two_threads devices_command
+    arrays_on_the_device arrays_of_another_type out_of_memory
+    two_threads measured_steps devices_command
     golden_few
     """.split()
 )
+ELSEWHERE = ("two_devices",)  # on a machine with two devices
 SLOW = ("tuned", *(f"golden_{number}" for number in range(8)))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from netc.backends.cuda.devices import cupy_module
 from tests.backends.cuda.driver.library import Driver
 
 TEXT = """
@@ -80,8 +81,7 @@ def implicit_rules(driver: Driver) -> None:
 
 
 def launch_rules(driver: Driver) -> None:
-    import cupy
-
+    cupy: Any = cupy_module()  # with NVRTC found, which CuPy 13 does not do by itself
     module = cupy.RawModule(code=TEXT)
     kernel, y = module.get_function("rule"), cupy.zeros(4, np.float32)
     given = (y, np.int32(4), np.int64(3))

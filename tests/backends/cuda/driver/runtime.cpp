@@ -8,6 +8,8 @@ using namespace fake;
 struct _object;
 using Object = _object*;
 extern "C" Object PyLong_FromLong(long);
+extern "C" void PyErr_SetString(Object, const char*);
+extern "C" Object PyExc_RuntimeError;
 static Object (*check_status)(int, int);  // CuPy's own: raises CUDARuntimeError; returns None
 
 // A value, or with an exception set the value that tells of it.
@@ -262,6 +264,10 @@ int runtime_streamIsCapturing(intptr_t handle, int) {
     Stream* stream = stream_here(handle);
     if (!stream) return answer(invalid_handle, 0, 0);
     if (int refused = refuse_legacy(*stream)) return answer(refused, 0, 0);
+    if (stream->capture && stream->capture->invalid) {  // as CuPy tells it
+        PyErr_SetString(PyExc_RuntimeError, "the stream was capturing, but no more");
+        return 0;
+    }
     return stream->capture != nullptr;
 }
 

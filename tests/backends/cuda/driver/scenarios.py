@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,10 +16,11 @@ import numpy as np
 import netc
 from netc.backends.cuda import tuner
 from netc.backends.cuda.backend import CudaExecutable
+from netc.backends.cuda.cupy_device import CupyDevice
 from netc.cli.main import main
 from netc.diagnostics import NetcError
 from tests.backends.cuda.driver.library import Driver
-from tests.backends.cuda.driver.names import FAST, SLOW
+from tests.backends.cuda.driver.names import ELSEWHERE, FAST, SLOW
 from tests.backends.cuda.driver.rules import RULES
 from tests.test_golden import CASES, GOLDEN, arrays, assert_agrees, params
 
@@ -81,11 +82,19 @@ BRANCHES = (
     + _layer("Concat", "all", "c0 c1 c2")
 )
 ONE = _input(1, 4, 5, 5) + _conv("y", "data", 8)
+_SHAPE = "parameter_param { shape { dim: 2 dim: 3 dim: 4 dim: 5 } }"
 PARAMETER = (
     _input(2, 3, 4, 5)
-    + 'layer { name: "p" type: "Parameter" top: "p" '
-    "parameter_param { shape { dim: 2 dim: 3 dim: 4 dim: 5 } } }\n"
+    + f'layer {{ name: "p" type: "Parameter" top: "p" {_SHAPE} }}\n'
     + _layer("Eltwise", "y", "data p")
+)
+BETWEEN = (
+    _input(2, 4, 6, 6)
+    + _conv("a", "data", 8)
+    + _layer("LRN", "b", "a")
+    + _layer("MVN", "m", "b")
+    + _conv("c", "m", 8)
+    + _layer("Pooling", "y", "c", "pooling_param { kernel_size: 2 stride: 2 }")
 )
 LARGE = _input(1, 4, 128, 128) + _conv("y", "data", 64, 1)
 
@@ -177,6 +186,61 @@ def branches_in_lanes(driver: Driver) -> None:
     for seed in range(8):  # each time in another of the orders that the graph allows
         data = data_of(net, seed)
         close(net(data=data)["all"], right(data=data)["all"])
+
+
+@scenario
+def array_step_between_graphs(driver: Driver) -> None:
+    net, right = both(BETWEEN)
+    assert net.report()["array_steps"] == ["m"]
+    recorded = driver.counts.recorded
+    check(net, right, 1e-4)
+    assert driver.counts.recorded == recorded + 2
+
+
+@contextlib.contextmanager
+def _forking(disturbed: Callable[[Any], None]) -> Iterator[None]:
+    """Something else happens while a graph is recorded."""
+    device: Any = CupyDevice
+    original = CupyDevice._fork
+
+    def fork(self: Any, streams: Any, *given: Any) -> None:
+        original(self, streams, *given)
+        disturbed(streams)
+
+    device._fork = fork
+    try:
+        yield
+    finally:
+        device._fork = original
+
+
+@scenario
+def recording_that_is_refused(driver: Driver) -> None:
+    """What cannot be recorded is started one by one."""
+    recorded, refused = driver.counts.recorded, driver.counts.refused
+    net, right = both(RESIDUAL)
+    with _forking(lambda streams: streams[0].synchronize()):
+        check(net, right)
+    assert (driver.counts.recorded, driver.counts.refused) == (recorded, refused + 1)
+    check(both(ONE)[0], both(ONE)[1])
+
+
+@scenario
+def recording_beside_other_work(driver: Driver) -> None:
+    """Another thread may use the default stream, and memory, while a graph is recorded."""
+    import cupy
+
+    def work(streams: Any) -> None:
+        runtime = cupy.cuda.runtime
+        there = runtime.malloc(1000)
+        runtime.memset(there, 0, 1000)
+        runtime.free(there)
+
+    recorded = driver.counts.recorded
+    net, right = both(RESIDUAL)
+    with _forking(work):
+        check(net, right)
+    assert driver.counts.recorded == recorded + 1
 
 
 @scenario
@@ -334,6 +398,13 @@ def two_threads(driver: Driver) -> None:
 
 
 @scenario
+def measured_steps(driver: Driver) -> None:
+    net, _ = both(RESIDUAL)
+    times = executable(net).profile({"data": data_of(net)}, 2)
+    assert times and all(time.seconds > 0 for time in times)
+
+
+@scenario
 def devices_command(driver: Driver) -> None:
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
@@ -351,6 +422,28 @@ def tuned(driver: Driver) -> None:
     finally:
         tuner_of._TRIED = kept
     check(net, right)
+
+
+def two_devices(driver: Driver) -> None:
+    """A net stays on the device that was current when it was compiled."""
+    import cupy
+
+    nets = []
+    for number in (0, 1):
+        with cupy.cuda.Device(number):
+            nets.append(both(RESIDUAL))
+    for number in (0, 1):
+        with cupy.cuda.Device(number):
+            for net, right in nets:
+                check(net, right)
+            own, right = nets[number]
+            data = data_of(own)
+            result = own(data=cupy.asarray(data))["prob"]
+            assert result.device.id == number
+            close(cupy.asnumpy(result), right(data=data)["prob"])
+
+
+SCENARIOS["two_devices"] = two_devices
 
 
 @scenario
@@ -388,4 +481,4 @@ def _golden_part(number: int, parts: int) -> Scenario:
 
 for _number in range(8):
     SCENARIOS[f"golden_{_number}"] = _golden_part(_number, 8)
-assert set(SCENARIOS) == {*FAST, *SLOW}
+assert set(SCENARIOS) == {*FAST, *SLOW, *ELSEWHERE}
