@@ -35,12 +35,14 @@ class Rules(NamedTuple):
             start in it; None for other nodes.
         in_place: a node -> the inputs whose bytes its first output may be written over.
         scratch: a node -> bytes it needs while it runs.
+        padding: elements that a value's buffer has besides the value's.
     """
 
     joins: Callable[[Graph, Node], tuple[int, ...] | None]
     parts: Callable[[Graph, Node], tuple[int, ...] | None]
     in_place: Callable[[Graph, Node], tuple[str, ...]]
     scratch: Callable[[Graph, Node], int] = lambda graph, node: 0
+    padding: Callable[[Graph, str], int] = lambda graph, value: 0
 
 
 def is_identity(graph: Graph, node: Node) -> bool:
@@ -150,7 +152,7 @@ class _Planner:
         return all(self.spans[m][0] >= index for m in self.members[output])
 
     def _size(self, value: str) -> int:
-        return count(self.graph.shape(value))
+        return count(self.graph.shape(value)) + self.rules.padding(self.graph, value)
 
     def buffers(self) -> list[Buffer]:
         """The roots' buffers with their lifetimes, and the nodes' scratch memory."""

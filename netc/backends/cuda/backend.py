@@ -19,12 +19,12 @@ from netc.backends.cuda.emission import (
     blocks,
     storage_views,
 )
-from netc.backends.cuda.emit.moves import copy_kernel, merged
+from netc.backends.cuda.emit.moves import copy_kernel, image_kernel, merged
 from netc.backends.cuda.emit.table import emit
 from netc.backends.cuda.launches import guessed
 from netc.backends.cuda.libraries.operation import Borrowed
 from netc.backends.cuda.mixed import MixedExecutable, split
-from netc.backends.cuda.pixels import c_strides, stored_strides
+from netc.backends.cuda.pixels import View, c_strides, stored_strides
 from netc.backends.cuda.products import Product
 from netc.backends.cuda.program import ArrayStep, Context, Launch, Program, Step, Weights
 from netc.backends.cuda.rules import RULES
@@ -148,12 +148,14 @@ class CudaExecutable:
     def __post_init__(self) -> None:
         text = self.emission.precision.text
         self._load, self._store = copy_kernel("float", text), copy_kernel(text, "float")
+        self._load_image = image_kernel("float", text)
         with self.device.active():
             self._within_memory(self._upload)
 
     def _upload(self) -> None:
         """Have kernels and weights on the device."""
-        self.device.build((*self.program.kernels, self._load, self._store), self.progress)
+        edges = (self._load, self._store, self._load_image)
+        self.device.build((*self.program.kernels, *edges), self.progress)
         self.program = self.uploads.program(self.program)
         self._weights = Weights(self.device)
         self.device.wait()  # the next call may be on another stream
@@ -246,7 +248,11 @@ class CudaExecutable:
             strides = [stride // array.dtype.itemsize for stride in array.strides]
             if len(self._copies) > _COPIES:
                 self._copies.clear()
-            self._copies[known] = edge_copy(self._load, shape, strides, stored_strides(shape, view))
+            self._copies[known] = (
+                image_copy(self._load_image, view, strides)
+                if view.zeros
+                else edge_copy(self._load, shape, strides, stored_strides(shape, view))
+            )
         place = context.address(self.emission.view(name))
         self._start(self._copies[known], self.device.address(array), place)
 
@@ -276,6 +282,14 @@ def edge_copy(
     numbers = map(np.int32, (count(shape), *sizes[1:]))
     strides = map(np.int64, (*own, *others))
     return Call(kernel, blocks(count(shape)), THREADS, (*numbers, *strides))
+
+
+def image_copy(kernel: Kernel, view: View, strides: Sequence[int]) -> Call | None:
+    """The copying of a caller's images to pixels that end in zeros, but for both addresses."""
+    if view.count == 0:
+        return None
+    numbers = map(np.int32, (view.pixels, view.h, view.w))
+    return Call(kernel, blocks(view.pixels), THREADS, (*numbers, *map(np.int64, strides)))
 
 
 def in_few_pieces(array: Any) -> Any:

@@ -15,6 +15,7 @@ from netc.backends.cuda.device import Facts
 from netc.backends.cuda.fallback import array_form, run_on_device, run_on_host
 from netc.backends.cuda.pixels import Arena, Place, View, view_of
 from netc.backends.cuda.program import Argument, ArrayStep, Context, Launch, Steps
+from netc.backends.cuda.rules import zero_channels
 from netc.backends.cuda.source import Code, Constant, Kernel
 from netc.backends.cuda.tiles import Way
 from netc.ir.graph import Array, Graph, Node
@@ -199,7 +200,7 @@ def storage_views(graph: Graph, storage: Storage) -> Mapping[str, View]:
         own = view_of(graph.shape(value), start)
         whole = view_of(graph.shape(inside.root), start)
         if inside.root == value or whole.c == own.c:
-            views[value] = own
+            views[value] = own.followed(zeros) if (zeros := zero_channels(graph, value)) else own
         else:
             views[value] = whole.channels(inside.channels, inside.channels + own.c)
     return views

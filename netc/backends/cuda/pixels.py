@@ -43,7 +43,8 @@ class View:
     """A value of n images of h x w pixels of c channels.
 
     Pixel (i, y, x) starts ``((i * h + y) * w + x) * ld`` elements after ``place``. ``ld`` is at
-    least c; it is more where the value is a slice of a concatenation's channels.
+    least c; it is more where the value is a slice of a concatenation's channels, or where each
+    pixel has ``zeros`` channels that are zero after its own.
     """
 
     place: Place
@@ -52,6 +53,7 @@ class View:
     w: int
     c: int
     ld: int
+    zeros: int = 0
 
     @property
     def pixels(self) -> int:
@@ -66,11 +68,20 @@ class View:
     @property
     def span(self) -> int:
         """Elements from the first to after the last one, those of others between them too."""
-        return (self.pixels - 1) * self.ld + self.c if self.count else 0
+        return (self.pixels - 1) * self.ld + self.c + self.zeros if self.count else 0
 
     def channels(self, start: int, stop: int) -> View:
         """The view of channels start to stop."""
-        return replace(self, place=self.place.further(start), c=stop - start)
+        return replace(self, place=self.place.further(start), c=stop - start, zeros=0)
+
+    @property
+    def whole(self) -> View:
+        """The view with the zeros as channels of its own."""
+        return replace(self, c=self.c + self.zeros, zeros=0)
+
+    def followed(self, zeros: int) -> View:
+        """A dense view with channels of zeros after its own."""
+        return replace(self, ld=self.c + zeros, zeros=zeros)
 
 
 def dense(place: Place, n: int, h: int, w: int, c: int) -> View:

@@ -7,10 +7,14 @@ from itertools import accumulate
 from netc.backends.cuda.chains import supported
 from netc.backends.cuda.pixels import Arena, has_channels, view_of
 from netc.ir.graph import Graph, Node
+from netc.ir.types import count
 from netc.ops.fused import NAME as FUSED
 from netc.ops.fused import bind_stages
-from netc.passes.epilogue import EPILOGUES, PRODUCTS
+from netc.ops.siblings import NAME as SIBLINGS
+from netc.passes.epilogue import EPILOGUES, PRODUCTS, chain_of
 from netc.plan.storage import Rules, is_identity
+
+_COLOURS = 3
 
 
 def joins(graph: Graph, node: Node) -> tuple[int, ...] | None:
@@ -69,4 +73,32 @@ def _same_shape(graph: Graph, node: Node, value: str) -> bool:
     return produced and graph.shape(value) == graph.shape(node.outputs[0])
 
 
-RULES = Rules(joins, parts, in_place)
+def zero_channels(graph: Graph, value: str) -> int:
+    """Channels of zeros that each pixel of an input has after its own.
+
+    An image's three colours become four numbers where only convolutions read them, which then
+    gather 16 bytes at once (8 of float16) in place of three times 4.
+    """
+    shape = graph.shape(value)
+    fed = value in graph.inputs and value not in graph.outputs
+    if not fed or len(shape) != 4 or shape[1] != _COLOURS:
+        return 0
+    readers = [node for node in graph.nodes if value in node.inputs]
+    return 1 if readers and all(_convolves(node, value) for node in readers) else 0
+
+
+def _convolves(node: Node, value: str) -> bool:
+    """Whether a node reads a value as a convolution's input alone."""
+    if node.op == SIBLINGS:
+        return True
+    first, *rest = bind_stages(chain_of(node), node.inputs)
+    later = [v for bound in rest for v in bound.inputs]
+    return first.stage.op == "Convolution" and first.stage.params.group == 1 and value not in later
+
+
+def _padding(graph: Graph, value: str) -> int:
+    zeros = zero_channels(graph, value)
+    return zeros * count(graph.shape(value)) // _COLOURS if zeros else 0
+
+
+RULES = Rules(joins, parts, in_place, padding=_padding)

@@ -188,6 +188,48 @@ def test_what_has_no_fixed_size_runs_on_the_host_and_the_rest_does_not() -> None
     assert_close({name: device.to_host(array) for name, array in got.items()}, want)
 
 
+@pytest.mark.parametrize("precision", ("float32", "fp16"))
+def test_images_that_only_convolutions_read_have_a_fourth_channel(precision: str) -> None:
+    text = (
+        'layer { name: "x" type: "Input" top: "x" input_param { shape '
+        "{ dim: 2 dim: 3 dim: 9 dim: 7 } } }"
+        'layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { '
+        'num_output: 10 kernel_size: 5 stride: 2 pad: 2 weight_filler { type: "xavier" } } }'
+    )
+    graph = netc.compile(Source("image.prototxt", text), backend="reference", seed=3).graph
+    executable = CudaBackend(EmulatedDevice(1)).prepare(graph, options(precision=precision))
+    assert isinstance(executable, CudaExecutable)
+    view = executable.emission.view("x")
+    assert (view.c, view.zeros, view.ld) == (3, 1, 4)
+    assert executable.report()["arena_bytes"] >= view.span * executable.emission.precision.item
+    feeds = feeds_of(graph)
+    want, tolerance = reference.run(graph, feeds), {"float32": 1e-5, "fp16": 1e-2}[precision]
+    last = executable.device.asarray(np.ascontiguousarray(feeds["x"].transpose(0, 2, 3, 1)))
+    assert_close(executable.run(feeds), want, tolerance)
+    got = executable.run({"x": last.transpose(0, 3, 1, 2)})  # over what the first call has left
+    assert_close({name: executable.device.to_host(a) for name, a in got.items()}, want, tolerance)
+
+
+@pytest.mark.parametrize(
+    "more",
+    (
+        'layer { name: "p" type: "Pooling" bottom: "x" top: "p" pooling_param { kernel_size: 2 } }',
+        'layer { name: "a" type: "Eltwise" bottom: "x" bottom: "d" top: "a" }',
+    ),
+)
+def test_images_that_others_read_too_have_three_channels(more: str) -> None:
+    text = (
+        'layer { name: "x" type: "Input" top: "x" input_param { shape '
+        "{ dim: 1 dim: 3 dim: 6 dim: 6 } } }"
+        'layer { name: "d" type: "Convolution" bottom: "x" top: "d" convolution_param { '
+        'num_output: 3 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }'
+    )
+    graph = netc.compile(Source("image.prototxt", text + more), backend="reference", seed=3).graph
+    executable = CudaBackend(EmulatedDevice(1)).prepare(graph, options())
+    assert executable.emission.view("x").ld == 3  # type: ignore[attr-defined]
+    assert_close(executable.run(feeds_of(graph)), reference.run(graph, feeds_of(graph)))
+
+
 def test_report_and_profile() -> None:
     graph = golden_graph("Graph__inception")
     executable = CudaBackend(EmulatedDevice()).prepare(graph, options())

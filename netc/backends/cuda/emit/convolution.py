@@ -61,15 +61,21 @@ def _convolve(
         return _depthwise(emission, name, x, target, params, (y, x_axis), weight)
     product = Product(
         name,
-        emission.view(x),
+        emission.view(x).whole,
         (target,),
-        lambda: taps_first(weight),
+        lambda: _widened(weight, emission.view(x)),
         _taps(y, x_axis),
         (y.stride, x_axis.stride),
         params.group,
         window=((y.kernel, x_axis.kernel), (y.pad, x_axis.pad), (y.dilation, x_axis.dilation)),
     )
     return product_steps(emission, product)
+
+
+def _widened(weight: Array, x: View) -> Array:
+    """(outputs, K) with channels innermost, those that are zero among them."""
+    zeros = [(0, 0), (0, x.zeros), (0, 0), (0, 0)]
+    return taps_first(np.pad(weight, zeros) if x.zeros else weight)
 
 
 def _taps(y: Axis, x: Axis) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
@@ -133,13 +139,13 @@ def emit_siblings(emission: Emission, node: Node) -> Steps | None:
             return None
         params = first.stage.params
         weight, bias = product_arrays(emission, first)
-        weights.append(taps_first(weight))
+        weights.append(_widened(weight, emission.view(node.inputs[0])))
         targets.append(emission.target(value, mine, bias))
     assert params is not None
     y, x_axis = convolution_axes(params, shape)
     product = Product(
         node.name,
-        emission.view(node.inputs[0]),
+        emission.view(node.inputs[0]).whole,
         tuple(targets),
         lambda: np.concatenate(weights),
         _taps(y, x_axis),

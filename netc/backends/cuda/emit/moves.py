@@ -126,6 +126,11 @@ def copy_kernel(source: str, target: str) -> Kernel:
     return Kernel("copy", (), (("source_t", source), ("target_t", target)))
 
 
+def image_kernel(source: str, target: str) -> Kernel:
+    """The kernel that makes pixels of four numbers from images of three colours."""
+    return Kernel("image", (), (("source_t", source), ("target_t", target)))
+
+
 def merged(
     shape: Shape, own: Strides, others: Strides
 ) -> tuple[list[int], tuple[list[int], list[int]]]:

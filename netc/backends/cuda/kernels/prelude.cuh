@@ -163,6 +163,12 @@ DEVICE float4 load4(const half_t* p) {
                        half_to_float(v.w));
 }
 
+DEVICE void store4(float* p, float4 v) { *(float4*)p = v; }
+DEVICE void store4(half_t* p, float4 v) {
+    *(ushort4*)p = make_ushort4(float_to_half(v.x), float_to_half(v.y), float_to_half(v.z),
+                                float_to_half(v.w));
+}
+
 // Caffe's logistic function, by tanh, which cannot overflow (sigmoid_layer.cpp).
 DEVICE float sigmoid(float x) { return 0.5f * tanhf(0.5f * x) + 0.5f; }
 

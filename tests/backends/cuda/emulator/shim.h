@@ -42,6 +42,10 @@ struct alignas(8) ushort4 {
 };
 
 static inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+static inline ushort4 make_ushort4(unsigned short x, unsigned short y, unsigned short z,
+                                   unsigned short w) {
+    return {x, y, z, w};
+}
 
 namespace emulator {
 
