@@ -62,6 +62,18 @@ PRECISIONS = {
 }
 
 
+_LOST = 0x1FFF  # the bits of a float32 that a TF32 number has not
+
+
+def as_tf32(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Numbers rounded to TF32, ties away from zero; the array itself where they are already."""
+    bits = array.view(np.uint32)
+    if not (bits & _LOST).any():
+        return array
+    rounded: NDArray[np.float32] = ((bits + (_LOST + 1) // 2) & ~np.uint32(_LOST)).view(np.float32)
+    return np.where(np.isfinite(array), rounded, array)
+
+
 def _unchosen(emission: Any, product: Any) -> None:
     """No way for any product."""
 
@@ -106,6 +118,11 @@ class Emission:
         """An array as the kernels of products read it."""
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(array, self.precision.kind)
+
+    def factors(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Weights as tiled products read them: for TF32 rounded already, as they need be once."""
+        stored = self.stored(array)
+        return as_tf32(stored) if self.precision.name == "tf32" else stored
 
     def kernel(
         self, template: str, constants: Mapping[str, Constant], code: Code | None = None

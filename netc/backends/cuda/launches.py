@@ -90,7 +90,7 @@ def _tiled(emission: Emission, product: Product, end: Ending, way: Way, taken: i
         },
         end.code,
     )
-    stored = emission.stored(product.weights() if phases else padded(product.weights(), item))
+    stored = emission.factors(product.weights() if phases else padded(product.weights(), item))
     tickets = block_count(size, tile) if way.splits > 1 else 0
     arguments = (
         *(x.place, stored, tap_table(product, by_element=side == 1)),

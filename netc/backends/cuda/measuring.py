@@ -63,8 +63,8 @@ class Bench:
     def _as_read(self, weights: Array) -> Array:
         """Weights as kernels read them, so that they need not be made anew for each way."""
         if self._trial.product.phases is not None:
-            return self._emission.stored(weights)
-        return self._emission.stored(padded(weights, self._emission.precision.item))
+            return self._emission.factors(weights)
+        return self._emission.factors(padded(weights, self._emission.precision.item))
 
     def seconds(self, way: Way) -> float:
         """How long a way takes; infinity where it cannot be run, or its result is wrong."""

@@ -67,8 +67,8 @@ DEVICE void multiply_plain(float (&sums)[ROWS][COLS], place_t a, place_t b) {
     }
 }
 
-// sums += A tile * B tile on the matrix units, whose words are one TF32 number or two halves. `a`
-// and `b` are the 16 bytes that the thread shows to load_matrices.
+// sums += A tile * B tile on the matrix units, whose words are one TF32 number or two halves; B is
+// rounded already. `a` and `b` are the 16 bytes that the thread shows to load_matrices.
 DEVICE void multiply_matrix(float (&sums)[ROWS][COLS], place_t a, place_t b) {
 #pragma unroll
     for (int k = 0; k < BK; k += 2 * SIDE) {
