@@ -81,9 +81,10 @@ def test_other_orders(seed: str) -> None:
 
 
 @pytest.mark.slow
-def test_two_devices() -> None:
-    found = run(ELSEWHERE, FAKE_CUDA_DEVICES="2")
-    assert not any(found.values()), "\n".join(found.values())
+@pytest.mark.parametrize("name, devices", zip(ELSEWHERE, "20", strict=True))
+def test_other_numbers_of_devices(name: str, devices: str) -> None:
+    found = run((name,), FAKE_CUDA_DEVICES=devices)
+    assert not found[name], found[name]
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,13 +128,7 @@ def graph_of(kind: str, shapes: list[str], text: str, phase: str = "TEST") -> Gr
     ).graph
 
 
-@pytest.mark.parametrize("phase", ("TEST", "TRAIN"))
-@pytest.mark.parametrize("name", LAYER)
-def test_layers(name: str, phase: str) -> None:
-    kind, shapes, text = LAYER[name]
-    if name == "stochastic pooling" and phase == "TRAIN":
-        pytest.skip("each run draws its own")
-    graph = graph_of(kind, shapes, text, phase)
+def feeds_of(name: str, graph: Graph) -> dict[str, Any]:
     rng = np.random.default_rng(5)
     feeds = {n: rng.standard_normal(graph.shape(n)).astype(np.float32) for n in graph.inputs}
     if "roi" in name:
@@ -141,6 +136,17 @@ def test_layers(name: str, phase: str) -> None:
         feeds["x1"] = np.concatenate(
             [rng.integers(0, 2, (4, 1)), corners, corners + 4], axis=1
         ).astype(np.float32)
+    return feeds
+
+
+@pytest.mark.parametrize("phase", ("TEST", "TRAIN"))
+@pytest.mark.parametrize("name", LAYER)
+def test_layers(name: str, phase: str) -> None:
+    kind, shapes, text = LAYER[name]
+    if name == "stochastic pooling" and phase == "TRAIN":
+        pytest.skip("each run draws its own")
+    graph = graph_of(kind, shapes, text, phase)
+    feeds = feeds_of(name, graph)
     executable = CudaBackend(EmulatedDevice(2)).prepare(graph, options())
     got, want = executable.run(feeds), reference.run(graph, feeds)
     assert set(got) == set(want)

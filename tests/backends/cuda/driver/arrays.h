@@ -90,6 +90,13 @@ static inline int __popc(unsigned word) { return __builtin_popcount(word); }
 static inline int __popcll(unsigned long long word) { return __builtin_popcountll(word); }
 
 template <class T>
+T atomicAdd(T* place, T value) {
+    T before = *place;
+    *place += value;
+    return before;
+}
+
+template <class T>
 T _floor_divide(T x, T y) {
     if constexpr (std::is_floating_point_v<T>) return std::floor(x / y);
     if (y == 0) return 0;

@@ -13,5 +13,5 @@ FAST = tuple(
     golden_few
     """.split()
 )
-ELSEWHERE = ("two_devices",)  # on a machine with two devices
-SLOW = ("tuned", *(f"golden_{number}" for number in range(8)))
+ELSEWHERE = ("two_devices", "no_device")  # with as many devices
+SLOW = ("tuned", "forks", *(f"golden_{number}" for number in range(8)))

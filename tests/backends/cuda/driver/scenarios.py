@@ -14,14 +14,19 @@ from typing import Any
 import numpy as np
 
 import netc
+from netc.backends import reference
 from netc.backends.cuda import tuner
-from netc.backends.cuda.backend import CudaExecutable
+from netc.backends.cuda.backend import CudaBackend, CudaExecutable
 from netc.backends.cuda.cupy_device import CupyDevice
+from netc.backends.cuda.devices import current_device
 from netc.cli.main import main
 from netc.diagnostics import NetcError
+from netc.ir.graph import Graph
 from tests.backends.cuda.driver.library import Driver
 from tests.backends.cuda.driver.names import ELSEWHERE, FAST, SLOW
 from tests.backends.cuda.driver.rules import RULES
+from tests.backends.cuda.golden_kernels import options
+from tests.backends.cuda.test_forks import LAYER, feeds_of, graph_of
 from tests.test_golden import CASES, GOLDEN, arrays, assert_agrees, params
 
 Scenario = Callable[[Driver], None]
@@ -406,11 +411,17 @@ def measured_steps(driver: Driver) -> None:
 
 @scenario
 def devices_command(driver: Driver) -> None:
+    found = _listed()["devices"]
+    assert [d["name"] for d in found] == ["Fake GPU"] and found[0]["capability"] == [9, 0]
+
+
+def _listed() -> dict[str, Any]:
+    """What the command tells of GPUs."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         assert main(["devices", "--json"]) == 0
-    found = json.loads(out.getvalue())["cuda"]["devices"]
-    assert [d["name"] for d in found] == ["Fake GPU"] and found[0]["capability"] == [9, 0]
+    found: dict[str, Any] = json.loads(out.getvalue())["cuda"]
+    return found
 
 
 @scenario
@@ -443,7 +454,18 @@ def two_devices(driver: Driver) -> None:
             close(cupy.asnumpy(result), right(data=data)["prob"])
 
 
-SCENARIOS["two_devices"] = two_devices
+def no_device(driver: Driver) -> None:
+    missing = "there is no CUDA device"
+    assert _listed()["missing"] == missing
+    try:
+        both(ONE)
+    except NetcError as error:
+        assert error.diagnostics[0].code == "no-cuda" and missing in str(error), error
+    else:
+        raise AssertionError("there is no device")
+
+
+SCENARIOS.update(two_devices=two_devices, no_device=no_device)
 
 
 @scenario
@@ -477,6 +499,30 @@ _NOT_SORTING = [case for case in CASES if case["type"] != "ArgMax"]
 
 def _golden_part(number: int, parts: int) -> Scenario:
     return lambda driver: _golden(_NOT_SORTING[number::parts])
+
+
+@scenario
+def forks(driver: Driver) -> None:
+    """Layers of forks, in both phases."""
+    wrong = []
+    for name, (kind, shapes, text) in LAYER.items():
+        for phase in ("TEST", "TRAIN"):
+            if name == "stochastic pooling" and phase == "TRAIN":
+                continue  # each run draws its own
+            graph = graph_of(kind, shapes, text, phase)
+            try:
+                _agrees(graph, feeds_of(name, graph))
+            except Exception as error:
+                wrong.append(f"{name}, {phase}: {type(error).__name__}: {error}")
+    assert not wrong, "\n".join(wrong)
+
+
+def _agrees(graph: Graph, feeds: dict[str, Any]) -> None:
+    found = CudaBackend(current_device()).prepare(graph, options())
+    for _ in range(2):
+        got = found.run(feeds)
+        for name, want in reference.run(graph, feeds).items():
+            np.testing.assert_allclose(got[name], want, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
 for _number in range(8):
