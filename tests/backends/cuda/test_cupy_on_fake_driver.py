@@ -81,7 +81,7 @@ def test_other_orders(seed: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, devices", zip(ELSEWHERE, "20", strict=True))
+@pytest.mark.parametrize("name, devices", tuple(zip(ELSEWHERE, "20", strict=True)))
 def test_other_numbers_of_devices(name: str, devices: str) -> None:
     found = run((name,), FAKE_CUDA_DEVICES=devices)
     assert not found[name], found[name]
