@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from netc.backends.registry import BACKENDS
+from netc.backends.registry import BACKENDS, backend
+from netc.diagnostics import NetcError
 
 # How long an example takes says something of the machine, not of netc.
 settings.register_profile("netc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -36,6 +37,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run conformance tests on this backend, such as cuda (repeatable; default: cpu and "
         "reference)",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A backend that is asked for and cannot be had is one mistake, not one of each test."""
+    for name in config.getoption("--backend") or ():
+        try:
+            backend(name)
+        except NetcError as error:
+            raise pytest.UsageError(f"--backend {name}: {error}") from None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

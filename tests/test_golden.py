@@ -43,7 +43,8 @@ def test_layer(case: dict[str, Any], backend: str) -> None:
     text = GOLDEN / "layers" / f"{case['case']}.prototxt"
     data = text.with_suffix(".npz")
     wanted = arrays(data, "out/")
-    net = netc.compile(text, params(data), backend=backend, phase=case["phase"])
+    # Measuring ways for hundreds of small sizes takes a GPU minutes; the models below have it.
+    net = netc.compile(text, params(data), backend=backend, phase=case["phase"], tune=False)
     got = net(arrays(data, "in/"))
     assert set(got) >= set(wanted)
     for name, want in wanted.items():

@@ -102,7 +102,6 @@ def test_an_unknown_pass_is_named_with_the_nearest() -> None:
 
 
 @pytest.mark.parametrize("optimize", [True, False, "exact", "fuse-epilogues", ("drop-dead",), []])
-@pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_compile_takes_passes(optimize: object, backend: str) -> None:
     source = Source("net", NET)
     x = np.ones((1, 3, 4, 4), np.float32)
