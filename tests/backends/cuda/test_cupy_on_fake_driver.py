@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.backends.cuda.driver.library import built, reason_to_skip
-from tests.backends.cuda.driver.names import ELSEWHERE, FAST, SLOW
+from tests.backends.cuda.driver.names import ELSEWHERE, FAST, FAULTS, SLOW
 from tests.backends.cuda.emulator.device import _folder
 from tests.backends.cuda.nvrtc import library
 
@@ -69,6 +69,13 @@ def test_scenario(name: str) -> None:
 def test_slow_scenario(name: str) -> None:
     found = run((name,))
     assert not found[name], found[name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault(name: str) -> None:
+    """What would be undefined on a device ends the process, with a reason."""
+    assert FAULTS[name] in run((name,))[name]
 
 
 @pytest.mark.slow

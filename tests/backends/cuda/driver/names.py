@@ -14,4 +14,10 @@ FAST = tuple(
     """.split()
 )
 ELSEWHERE = ("two_devices", "no_device")  # with as many devices
+FAULTS = {  # and what the driver says before it ends the process
+    "freed_twice": "is freed but is not allocated",
+    "kernel_without_stand_in": "kernel rule has no stand-in",
+    "argument_in_no_memory": "rule: argument 0 is",
+    "copy_beyond_memory": "leaves its memory",
+}
 SLOW = ("tuned", "forks", *(f"golden_{number}" for number in range(8)))

@@ -118,7 +118,53 @@ def _orders(waits: bool) -> set[bool]:
     return found
 
 
+# Faults that end the process.
+
+
+def freed_twice(driver: Driver) -> None:
+    import cupy
+
+    there = cupy.cuda.runtime.malloc(1000)
+    cupy.cuda.runtime.free(there)
+    cupy.cuda.runtime.free(there)
+
+
+def kernel_without_stand_in(driver: Driver) -> None:
+    cupy: Any = cupy_module()
+    y = cupy.zeros(4, np.float32)
+    cupy.RawModule(code=TEXT).get_function("rule")((1,), (64,), (y, np.int32(4), np.int64(3)))
+
+
+def argument_in_no_memory(driver: Driver) -> None:
+    cupy: Any = cupy_module()
+    there = cupy.cuda.runtime.malloc(1000)
+    driver.register("rule", driver.library.fake_nothing)
+    kernel = cupy.RawModule(code=TEXT).get_function("rule")
+    kernel((1,), (64,), (np.uint64(there), np.int32(4), np.int64(3)))
+    cupy.cuda.runtime.deviceSynchronize()
+    kernel((1,), (64,), (np.uint64(there + 1000), np.int32(4), np.int64(3)))
+    cupy.cuda.runtime.deviceSynchronize()
+
+
+def copy_beyond_memory(driver: Driver) -> None:
+    import cupy
+
+    runtime = cupy.cuda.runtime
+    a, b = runtime.malloc(5000), runtime.malloc(6000)
+    runtime.memcpy(b, a, 5000, 3)
+    runtime.memcpy(b, a, 5001, 3)
+
+
 RULES = {
     rule.__name__: rule
-    for rule in (capture_rules, implicit_rules, launch_rules, streams_that_do_not_wait)
+    for rule in (
+        capture_rules,
+        implicit_rules,
+        launch_rules,
+        streams_that_do_not_wait,
+        freed_twice,
+        kernel_without_stand_in,
+        argument_in_no_memory,
+        copy_beyond_memory,
+    )
 }

@@ -23,7 +23,7 @@ from netc.cli.main import main
 from netc.diagnostics import NetcError
 from netc.ir.graph import Graph
 from tests.backends.cuda.driver.library import Driver
-from tests.backends.cuda.driver.names import ELSEWHERE, FAST, SLOW
+from tests.backends.cuda.driver.names import ELSEWHERE, FAST, FAULTS, SLOW
 from tests.backends.cuda.driver.rules import RULES
 from tests.backends.cuda.golden_kernels import options
 from tests.backends.cuda.test_forks import LAYER, feeds_of, graph_of
@@ -527,4 +527,4 @@ def _agrees(graph: Graph, feeds: dict[str, Any]) -> None:
 
 for _number in range(8):
     SCENARIOS[f"golden_{_number}"] = _golden_part(_number, 8)
-assert set(SCENARIOS) == {*FAST, *SLOW, *ELSEWHERE}
+assert set(SCENARIOS) == {*FAST, *SLOW, *ELSEWHERE, *FAULTS}
