@@ -175,6 +175,8 @@ def _seen(
     column: NDArray[np.int64],
 ) -> NDArray[np.float32]:
     """(pixels, taps, channels): what output pixels see, zeros beyond the edge."""
+    if x.size == 0:  # output pixels that see nothing but padding
+        return np.zeros((len(row), len(product.taps), x.shape[1]), np.float32)
     down = row[:, None] * product.stride[0] + product.taps[:, 0]
     right = column[:, None] * product.stride[1] + product.taps[:, 1]
     inside = (0 <= down) & (down < product.x.h) & (0 <= right) & (right < product.x.w)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import netc
+from netc.backends.cuda import tuner
 from netc.backends.cuda.backend import CudaBackend
 from netc.diagnostics import NetcError
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice
 from tests.backends.cuda.golden_kernels import graph_of, options
 from tests.test_golden import CASES, GOLDEN, params
+
+PADDED = ("Convolution__02", "Convolution__13", "Deconvolution__00")
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs Linux and a C++ compiler")
 
@@ -42,14 +46,14 @@ def outcome(run: Any, feeds: dict[str, Any]) -> Any:
         return error.diagnostics[0].message
 
 
-def agree(case: dict[str, Any], axis: int) -> bool:
+def agree(case: dict[str, Any], axis: int, **extra: Any) -> bool:
     """Compare with the reference; whether there was something to compare."""
     net = emptied(case, axis)
     if net is None:
         return False
     feeds = {name: np.ones(net.graph.shape(name), np.float32) for name in net.graph.inputs}
     want = outcome(net, feeds)
-    got = outcome(CudaBackend(EmulatedDevice()).prepare(net.graph, options()).run, feeds)
+    got = outcome(CudaBackend(EmulatedDevice()).prepare(net.graph, options(**extra)).run, feeds)
     if isinstance(want, str):
         assert got == want
         return True
@@ -62,3 +66,13 @@ def agree(case: dict[str, Any], axis: int) -> bool:
 @pytest.mark.parametrize("axis", range(4))
 def test_an_empty_axis(axis: int) -> None:
     assert sum(agree(case, axis) for case in CASES) > 90
+
+
+def test_ways_are_measured_where_there_is_nothing_but_padding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETC_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(tuner, "_TRIED", 1)
+    cases = [case for case in CASES if case["case"] in PADDED]
+    assert len(cases) == len(PADDED) and all(agree(case, 2, tune=True) for case in cases)
+    assert list(tmp_path.glob("cuda-ways-*.json"))
