@@ -89,7 +89,8 @@ int end_capture(Stream& stream, Graph** graph) {
                  : joined(*capture) ? success
                                     : capture_unjoined;
     for (Stream* other : capture->streams)
-        if (is_live(other) && other->capture == capture) other->capture = nullptr, other->at.clear();
+        if (is_live(other) && other->capture == capture)
+            other->capture = nullptr, other->at.clear();
     (status == success ? counts.recorded : counts.refused)++;
     if (status == success) live<Graph>().insert(*graph = new Graph{capture->nodes});
     capture->invalid = true;  // events recorded in it are of no more use

@@ -103,7 +103,7 @@ int cuLaunchKernel(Function* function, unsigned grid_x, unsigned grid_y, unsigne
     Stream* stream = stream_of(handle);
     if (!stream || !is_live(function)) return invalid_handle;
     if (extra) return invalid_value;
-    return launch(*function, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, dynamic, *stream,
-                  parameters);
+    return launch(*function, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, dynamic,
+                  *stream, parameters);
 }
 }

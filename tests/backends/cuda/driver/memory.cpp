@@ -1,4 +1,4 @@
-// Device memory: pages with forbidden pages around them, as many bytes as the device is said to have.
+// Device memory: pages with forbidden pages around them, as many bytes as the device has.
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>

@@ -151,7 +151,8 @@ Object runtime_memcpy(intptr_t to, intptr_t from, size_t size, int kind, int) {
     return answer(move(to, from, size, kind, 0, true));
 }
 
-Object runtime_memcpyAsync(intptr_t to, intptr_t from, size_t size, int kind, intptr_t stream, int) {
+Object runtime_memcpyAsync(intptr_t to, intptr_t from, size_t size, int kind, intptr_t stream,
+                           int) {
     return answer(move(to, from, size, kind, stream, false));
 }
 
