@@ -82,6 +82,7 @@ def _tiled(emission: Emission, product: Product, end: Ending, way: Way, taken: i
             "WN": tile.wn,
             "STAGES": tile.stages,
             "VEC": side,
+            "EVEN": _even(product),
             "MMA": emission.precision.matrix,
             "POINTWISE": product.pointwise,
             "SPLIT": way.splits > 1,
@@ -114,6 +115,13 @@ def _tiled(emission: Emission, product: Product, end: Ending, way: Way, taken: i
         item * (taken + parts),
         tickets,
     )
+
+
+def _even(product: Product) -> bool:
+    """Whether two neighbouring channels of an output always lie where they can be stored at once."""
+    views = [target.view for target in product.targets]
+    numbers = [n for v in views for n in (v.place.offset, v.ld, v.c // product.groups)]
+    return not any(n % 2 for n in numbers)
 
 
 # Winograd's algorithm

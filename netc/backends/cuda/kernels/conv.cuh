@@ -11,9 +11,11 @@
 // K, whose channel is in the last number too. After the last entry follow some that count for
 // nothing, as many as two tiles have. BK is `more_taps` times all channels of a tap, and `more_channels`.
 //
+// EVEN says that all outputs' channels, and where they and their pixels begin, are even.
+//
 // grid.x: tiles of pixels x tiles of channels, channels fastest; grid.y: groups x phases.
 // A deconvolution has a phase for each residue of an output place by the stride: the pixels of a
-// phase see the same taps, and make an ordinary convolution (see steps/deconv.py).
+// phase see the same taps, and make an ordinary convolution (see emit/deconvolution.py).
 
 constexpr int WARPS_N = BN / WN;
 constexpr int THREADS = 32 * (BM / WM) * WARPS_N;
@@ -29,8 +31,10 @@ constexpr bool ALIKE = VEC == SIDE;  // a thread gathers the same columns of bot
 
 // Which results a thread has: ROWS x COLS of its warp's tile.
 constexpr bool MATRIX = MMA != 0;
+constexpr bool PAIRS = EVEN && MATRIX;  // neighbouring channels are stored together
 constexpr int ROWS = MATRIX ? WM / 8 : WM / 4;
 constexpr int COLS = MATRIX ? WN / 4 : WN / 8;
+constexpr int AT_ONCE = ROWS * COLS > 32 ? ROWS / 8 : ROWS;  // rows that end together
 
 // Of four neighbouring lanes two read the same rows and two the same columns: so halves of a warp
 // read shared memory in one go.
@@ -302,22 +306,49 @@ KERNEL __launch_bounds__(THREADS, BLOCKS) KERNEL_NAME(
         }
     }
 
+    // What a few rows' epilogues read is asked for at once, so that it is waited for once: results
+    // that nobody wants are made of their neighbours' operands, and are not stored.
+    auto finish = [&](bool whole) {
 #pragma unroll
-    for (int r = 0; r < ROWS; r++) {
-        int p = own_row + row_of(r, 0);
-        if (p >= pixels) continue;
-        int pixel = p;
-        if constexpr (PHASED) {
-            int image = p / (places_y * places_x), place = p % (places_y * places_x);
-            pixel = (image * out_height + place / places_x * stride_y + base_y) * out_width +
-                    place % places_x * stride_x + base_x;
-        }
+        for (int first_row = 0; first_row < ROWS; first_row += AT_ONCE) {
+            int pixel[AT_ONCE], begin_col = whole ? own_col : kept(own_col);
 #pragma unroll
-        for (int c = 0; c < COLS; c++) {
-            int o = own_col + col_of(c, 0);
-            if (o >= count) continue;
-            o += group * outputs;
-            store(y + (size_t)pixel * ldy + o, chain(sums[r][c], pixel, o, branch, with));
+            for (int i = 0; i < AT_ONCE; i++) {
+                const int r = first_row + i, p = own_row + row_of(r, 0);
+                pixel[i] = p < pixels ? p : pixels - 1;
+                if constexpr (PHASED) {
+                    unsigned places = places_y * places_x;
+                    unsigned image = pixel[i] / places, place = pixel[i] % places;
+                    int down = place / places_x * stride_y + base_y;
+                    int right = place % places_x * stride_x + base_x;
+                    pixel[i] = (image * out_height + down) * out_width + right;
+                }
+#pragma unroll
+                for (int c = 0; c < COLS; c++) {
+                    int o = begin_col + col_of(c, 0);
+                    if (!whole && o >= count) o = count - 1;
+                    sums[r][c] = chain(sums[r][c], pixel[i], o + group * outputs, branch, with);
+                }
+            }
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; i++) {
+                const int r = first_row + i;
+                if (own_row + row_of(r, 0) >= pixels) continue;
+                value_t* row = y + (size_t)pixel[i] * ldy + (own_col + group * outputs);
+#pragma unroll
+                for (int c = 0; c < COLS; c += PAIRS ? 2 : 1) {
+                    if (!whole && own_col + col_of(c, 0) >= count) continue;
+                    if constexpr (PAIRS)
+                        store2(row + col_of(c, 0), sums[r][c], sums[r][c + 1]);
+                    else
+                        store(row + col_of(c, 0), sums[r][c]);
+                }
+            }
         }
-    }
+    };
+    const int after = own_col - col_of(0, self % 32) + WN;  // the channel after the warp's
+    if (after <= count)
+        finish(true);
+    else if (after - WN < count)
+        finish(false);
 }

@@ -156,6 +156,11 @@ DEVICE float load(const half_t* p) { return half_to_float(p->bits); }
 DEVICE void store(float* p, float value) { *p = value; }
 DEVICE void store(half_t* p, float value) { p->bits = float_to_half(value); }
 
+DEVICE void store2(float* p, float one, float two) { *(float2*)p = make_float2(one, two); }
+DEVICE void store2(half_t* p, float one, float two) {
+    *(ushort2*)p = make_ushort2(float_to_half(one), float_to_half(two));
+}
+
 DEVICE float4 load4(const float* p) { return *(const float4*)p; }
 DEVICE float4 load4(const half_t* p) {
     ushort4 v = *(const ushort4*)p;
