@@ -71,7 +71,7 @@ def _arguments() -> argparse.Namespace:
         "--seconds", type=float, help="for each runtime of a row; default: 4, half a second on cuda"
     )
     parser.add_argument(
-        "--limit", type=int, default=120, help="seconds that a runtime may take to be made, on cuda"
+        "--limit", type=int, default=300, help="seconds that a runtime may take to be made, on cuda"
     )
     parser.add_argument("--peers", nargs="*", help="names; default: all that are installed")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")

@@ -13,9 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from netc.backends.cuda import tuner
 from netc.backends.cuda.device import Facts
+from netc.backends.cuda.launches import guessed
 from netc.backends.cuda.source import Kernel, module_text
+from netc.backends.cuda.tuner import Tuner
 from netc.cache import content_key, read_entry, write_entry
+from netc.ir.graph import Graph
 from tests.backends.cuda import nvrtc
 from tests.backends.cuda.golden_kernels import golden_kernels, kernels_of, options
 from tests.backends.cuda.public_nets import bundled, public, zero_graph
@@ -85,3 +89,22 @@ def test_bundled_nets_on_matrix_units(precision: str) -> None:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_public_nets(architecture: int, nets: Path) -> None:
     check(net_kernels(tuple(public(nets)), "float32"), architecture)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", (1, 32))
+@pytest.mark.parametrize("precision", ("float32", "tf32", "fp16"))
+def test_ways_that_are_measured(
+    precision: str, batch: int, nets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that the tuner would try for the public nets on a new machine."""
+    monkeypatch.setattr(Tuner, "_measured", lambda self, p: guessed(self._emission, p))
+    monkeypatch.setattr(tuner, "_read", lambda name: {})
+    monkeypatch.setattr(tuner, "_write", lambda name, choices: None)
+    graphs = (of_batch(path, batch) for path in public(nets))
+    check(kernels_of(graphs, options(precision=precision, tune=True), H100), max(ARCHITECTURES))
+
+
+def of_batch(path: Path, batch: int) -> Graph:
+    plain = zero_graph(path)
+    return zero_graph(path, {name: (batch, *plain.shape(name)[1:]) for name in plain.inputs})
