@@ -137,15 +137,19 @@ static int refused(const Function& function, const unsigned (&grid)[3], const un
     return warps * registers > most_registers ? out_of_resources : success;
 }
 
-// What looks like an address must be one; arrays that are passed by value begin with theirs.
+// What looks like an address must be one, or the end of some memory, which a kernel may know but
+// not read; arrays that are passed by value begin with theirs.
 static void check_pointers(const Function& function, const std::vector<std::vector<char>>& values) {
     for (size_t i = 0; i < values.size(); i++) {
         if (values[i].size() < 8) continue;
         auto value = read<uint64_t>(values[i].data());
-        if (value >> 32 && !(value >> 47) && !on_device((void*)value, 1))
+        if (!(value >> 32) || value >> 47) continue;
+        int device = device_of((void*)value);
+        if (device < 0) device = device_of((void*)(value - 1));
+        if (device < 0)
             die("%s: argument %zu is %#lx, which is in no live memory", function.name.c_str(), i,
                 (unsigned long)value);
-        else if (value >> 32 && !(value >> 47) && device_of((void*)value) != function.device)
+        if (device != function.device)
             die("%s: argument %zu lies on another device", function.name.c_str(), i);
     }
 }

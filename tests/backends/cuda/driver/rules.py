@@ -142,7 +142,7 @@ def argument_in_no_memory(driver: Driver) -> None:
     kernel = cupy.RawModule(code=TEXT).get_function("rule")
     kernel((1,), (64,), (np.uint64(there), np.int32(4), np.int64(3)))
     cupy.cuda.runtime.deviceSynchronize()
-    kernel((1,), (64,), (np.uint64(there + 1000), np.int32(4), np.int64(3)))
+    kernel((1,), (64,), (np.uint64(there + 4097), np.int32(4), np.int64(3)))
     cupy.cuda.runtime.deviceSynchronize()
 
 
