@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from netc.backends.cpu import jit
-from netc.backends.cuda.devices import Missing, compiler_version, listed
+from netc.backends.cuda.devices import Missing, compiler_version, library_versions, listed
 from netc.cli.output import print_json
 
 
@@ -55,7 +55,8 @@ def _gpus() -> dict[str, Any]:
     devices = [{"number": i, **asdict(facts)} for i, facts in enumerate(found)]
     if isinstance(version, Missing):
         return {"devices": devices, "missing": version.message, "help": list(version.help)}
-    return {"devices": devices, "nvrtc": ".".join(map(str, version))}
+    versions = {"nvrtc": ".".join(map(str, version)), **library_versions()}
+    return {"devices": devices, "versions": versions}
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -70,6 +71,8 @@ def _print(found: dict[str, Any]) -> None:
             f"cuda:{device['number']}   {device['name']}, compute capability {capability}, "
             f"{device['processors']} multiprocessors, {device['memory'] / 2**30:.1f} GiB"
         )
+    if "versions" in cuda:
+        print("         " + ", ".join(f"{n} {v}" for n, v in cuda["versions"].items()))
     if "missing" in cuda:
         head = "cuda     " if not cuda["devices"] else "         "
         print(f"{head}{'none' if not cuda['devices'] else 'unusable'}: {cuda['missing']}")

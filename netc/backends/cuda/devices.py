@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from netc.backends.cuda.cupy_device import OPTIONS, CupyDevice, facts
 from netc.backends.cuda.device import Facts
+from netc.backends.cuda.libraries.found import libraries
 from netc.backends.cuda.wheels import preload
 from netc.diagnostics import Diagnostic, NetcError
 
@@ -94,10 +95,17 @@ def listed() -> list[Facts] | Missing:
     return [facts(cupy, i) for i in range(number)]
 
 
-OLDEST = (
-    7,
-    0,
-)  # whose warps' threads go on by themselves, as the kernels' barriers take for granted
+def library_versions() -> dict[str, str]:
+    """CuPy and the libraries that the tuner asks, by name.
+
+    A device must be there.
+    """
+    cupy: Any = cupy_module()
+    return {"cupy": cupy.__version__, **{n: one.version for n, one in libraries(cupy).items()}}
+
+
+# Whose warps' threads go on by themselves, as the kernels' barriers take for granted.
+OLDEST = (7, 0)
 _PROBE = 'extern "C" __global__ void netc_probe() {}'
 
 

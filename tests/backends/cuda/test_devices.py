@@ -39,9 +39,11 @@ def fake(count: Any, driver: int = 12040, nvrtc: Any = (12, 4)) -> Any:
         getDeviceCount=raising(count),
         driverGetVersion=lambda: driver,
         getDevice=lambda: 0,
+        runtimeGetVersion=lambda: 99000,  # of which no library is anywhere
     )
     return SimpleNamespace(
-        cuda=SimpleNamespace(runtime=runtime, nvrtc=SimpleNamespace(getVersion=raising(nvrtc)))
+        __version__="14.2.0",
+        cuda=SimpleNamespace(runtime=runtime, nvrtc=SimpleNamespace(getVersion=raising(nvrtc))),
     )
 
 
@@ -126,9 +128,9 @@ def test_a_gpu_is_described(
 ) -> None:
     monkeypatch.setattr(devices, "cupy_module", lambda: gpu((9, 0)))
     assert main(["devices"]) == 0
-    assert "Some GPU, compute capability 9.0, 132 multiprocessors, 80.0 GiB" in (
-        capsys.readouterr().out
-    )
+    told = capsys.readouterr().out
+    assert "Some GPU, compute capability 9.0, 132 multiprocessors, 80.0 GiB" in told
+    assert "nvrtc 12.4, cupy 14.2.0" in told
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,9 @@ class Cublas:
 
     @property
     def version(self) -> str:
-        """The library's number."""
-        return str(self._library.cublasLtGetVersion())
+        """The library's number, as 12.9.3."""
+        number = int(self._library.cublasLtGetVersion())
+        return f"{number // 10000}.{number // 100 % 100}.{number % 100}"
 
     def _call(self, name: str, *arguments: Any) -> None:
         status = getattr(self._library, f"cublasLt{name}")(*arguments)
