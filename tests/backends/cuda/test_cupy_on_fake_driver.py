@@ -104,6 +104,18 @@ def test_another_cupy() -> None:
 
 
 @pytest.mark.slow
+def test_whole_nets_tuned() -> None:
+    """Tests that take a backend, with what is the default: measured ways."""
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "--backend", "cuda"]
+    plugin, tests = "tests.backends.cuda.driver.plugin", "tests/test_compiled.py"
+    environment = {**os.environ, "CUPY_CACHE_DIR": str(_folder() / "cupy-of-tests")}
+    result = subprocess.run(
+        [*command, "-p", plugin, tests], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.slow
 def test_an_older_device() -> None:
     """One of compute capability 7.5, with more processors."""
     names = ("split_sum", "residual_float32", "branches_in_lanes", "golden_few")
