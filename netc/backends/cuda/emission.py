@@ -23,6 +23,7 @@ from netc.ops.fused import Bound
 from netc.plan.storage import BYTES, Storage
 
 THREADS = 256  # of a block, where a kernel does not care
+RESIDENT = 1024  # threads on each processor that hide what loads take
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,13 @@ Emitter = Callable[[Emission, Node], Steps | None]
 def blocks(count: int, each: int = THREADS) -> tuple[int, int, int]:
     """A grid that walks over ``count`` elements."""
     return (max(1, min(-(-count // each), 1 << 20)), 1, 1)
+
+
+def side(emission: Emission, count: int, views: Sequence[View]) -> int:
+    """Neighbouring channels that a thread makes: four, if that leaves threads enough, else one."""
+    enough = count // 4 >= RESIDENT * emission.facts.processors
+    numbers = (n for v in views for n in (v.place.offset, v.c, v.ld))
+    return 4 if enough and all(n % 4 == 0 for n in numbers) else 1
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def _tiled(emission: Emission, product: Product, end: Ending, way: Way, taken: i
 
 
 def _even(product: Product) -> bool:
-    """Whether two neighbouring channels of an output always lie where they can be stored at once."""
+    """Whether two neighbouring channels of an output can always be stored at once."""
     views = [target.view for target in product.targets]
     numbers = [n for v in views for n in (v.place.offset, v.ld, v.c // product.groups)]
     return not any(n % 2 for n in numbers)

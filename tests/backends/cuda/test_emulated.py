@@ -12,8 +12,12 @@ import numpy as np
 import pytest
 
 import netc
+from netc.backends import reference
+from netc.backends.cuda import emission
 from netc.backends.cuda.backend import CudaBackend, CudaExecutable
+from netc.backends.cuda.emit import convolution
 from netc.data import prototxt_dir
+from netc.diagnostics import Source
 from netc.ir.graph import Graph
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice
 from tests.backends.cuda.golden_kernels import build_golden, graph_of, numbers, options
@@ -46,6 +50,46 @@ def test_golden_cases_without_passes(case: dict[str, Any]) -> None:
         got = executable.run(numbers(case, "in/"))
         for name, want in numbers(case, "out/").items():
             assert_agrees(got[name], want, name)
+
+
+POOLS = "{ kernel_size: 3 stride: 2 pad: 1 pool: %s }"
+POOLED = "".join(
+    f'layer {{ name: "{name}" type: "Pooling" bottom: "d" {tops} pooling_param {POOLS % kind} }}'
+    for name, kind, tops in (
+        ("m", "MAX", 'top: "m"'),
+        ("a", "AVE", 'top: "a"'),
+        ("w", "MAX", 'top: "w" top: "where"'),
+    )
+)
+FOURS = (
+    'layer {{ name: "x" type: "Input" top: "x" input_param {{ shape '
+    "{{ dim: 2 dim: {channels} dim: 9 dim: 7 }} }} }}"
+    'layer {{ name: "d" type: "Convolution" bottom: "x" top: "d" convolution_param {{ '
+    "num_output: {channels} group: {channels} kernel_size: 3 pad: 1 "
+    'weight_filler {{ type: "msra" }} }} }}'
+    'layer {{ name: "r" type: "ReLU" bottom: "d" top: "d" }}'
+)
+
+
+@pytest.mark.parametrize("precision", ("float32", "fp16"))
+@pytest.mark.parametrize("channels", (8, 6))
+def test_four_channels_a_thread(
+    channels: int, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (emission, convolution):
+        monkeypatch.setattr(module, "RESIDENT", 0)
+    text = Source("fours.prototxt", FOURS.format(channels=channels) + POOLED)
+    graph = netc.compile(text, backend="reference", seed=2).graph
+    executable = emulated(graph, 1, precision=precision)
+    widths = {k.constant("VEC") for k in executable.program.kernels}
+    assert widths == {4 if channels % 4 == 0 else 1}
+    rng = np.random.default_rng(0)
+    feeds = {n: rng.standard_normal(graph.shape(n)).astype(np.float32) for n in graph.inputs}
+    got = executable.run(feeds)
+    tolerance = {"float32": 1e-5, "fp16": 1e-2}[precision]
+    for name, want in reference.run(graph, feeds).items():
+        if precision == "float32" or name != "where":
+            np.testing.assert_allclose(got[name], want, tolerance, tolerance)
 
 
 @pytest.mark.parametrize("model", ("lenet", "mtcnn_det1"))

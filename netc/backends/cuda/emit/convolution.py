@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from netc.backends.cuda.chains import Target
-from netc.backends.cuda.emission import Emission, element_launch, ending
+from netc.backends.cuda.emission import RESIDENT, Emission, element_launch, ending, side
 from netc.backends.cuda.emit.elementwise import run_chain, split_stages
 from netc.backends.cuda.launches import product_steps
 from netc.backends.cuda.pixels import View
@@ -23,7 +23,6 @@ from netc.ops.window import Axis
 from netc.passes.epilogue import chain_of
 
 _SHORT = 7  # of a kernel's row that a thread keeps at once
-_THREADS = 1024  # on each multiprocessor, to hide what loads take
 
 
 def emit_convolution(emission: Emission, node: Node) -> Steps | None:
@@ -106,23 +105,26 @@ def _depthwise(
 ) -> Steps:
     """Each output channel sees one input channel."""
     x, y = emission.view(value), target.view
-    columns = _columns(emission, y, axes[1])
+    multiplier = params.num_output // params.group
+    each = side(emission, y.count, (x, y)) if multiplier == 1 else 1
+    columns = _columns(emission, y.count // each, axes[1])
     constants = axis_constants(axes) | {
-        "MULTIPLIER": params.num_output // params.group,
+        "MULTIPLIER": multiplier,
         "COLUMNS": columns,
+        "VEC": each,
     }
     stored = emission.stored(weight.reshape(len(weight), -1).T)
-    count = y.n * y.h * -(-y.w // columns) * y.c
+    count = y.n * y.h * -(-y.w // columns) * y.c // each
     arguments = (x.place, stored, x.ld, y.c, x.h, x.w, y.h, y.w, count)
     end = ending(emission, [target])
     return element_launch(emission, name, "depthwise", constants, arguments, count, [x], end=end)
 
 
-def _columns(emission: Emission, y: View, axis: Axis) -> int:
+def _columns(emission: Emission, count: int, axis: Axis) -> int:
     """Outputs of a row that a thread makes: more share more, as long as there are many threads."""
     few = axis.kernel * axis.dilation > _SHORT or axis.stride > _SHORT // 2
-    enough = _THREADS * emission.facts.processors
-    return next((t for t in (4, 2) if not few and y.count // t >= enough), 1)
+    enough = RESIDENT * emission.facts.processors
+    return next((t for t in (4, 2) if not few and count // t >= enough), 1)
 
 
 def emit_siblings(emission: Emission, node: Node) -> Steps | None:

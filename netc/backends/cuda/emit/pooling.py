@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netc.backends.cuda.emission import Emission, element_launch
+from netc.backends.cuda.emission import Emission, element_launch, side
 from netc.backends.cuda.pixels import View
 from netc.backends.cuda.program import Launch, Steps
 from netc.backends.cuda.tiles import MOST_PARTS
@@ -51,7 +51,9 @@ def _windows(
             f"STRIDE_{letter}": axis.stride,
             f"PAD_{letter}": axis.pad,
         }
-    count = y.pixels * y.c
+    each = side(emission, y.count, (x, *outputs))
+    constants["VEC"] = each
+    count = y.count // each
     arguments = (
         *(x.place, y.place, mask.place, x.ld, y.ld, mask.ld),
         *(y.c, x.h, x.w, y.h, y.w, count),

@@ -1,6 +1,6 @@
 // A convolution whose every output channel sees one input channel: output channel o sees channel
 // o / MULTIPLIER. A thread makes COLUMNS neighbours of a row, which share what they see and the
-// weights; those lie as taps x channels.
+// weights, of VEC neighbouring channels (1 with a MULTIPLIER); weights lie as taps x channels.
 
 constexpr int SPAN = (COLUMNS - 1) * STRIDE_X + (KERNEL_X - 1) * DILATION_X + 1;
 constexpr int UNROLL = KERNEL_X * KERNEL_Y <= 64 ? KERNEL_X : 1;
@@ -11,12 +11,12 @@ KERNEL KERNEL_NAME(const value_t* x, const value_t* w, int ldx, int channels, in
     const Operands with = OPERAND_VALUES;
     const int across = (out_width + COLUMNS - 1) / COLUMNS;
     FOR_EACH(i, count) {
-        int channel = i % channels, place = i / channels;
+        int channel = i % (channels / VEC) * VEC, place = i / (channels / VEC);
         int column = place % across * COLUMNS, row = place / across % out_height;
         int image = place / (across * out_height);
         int top = row * STRIDE_Y - PAD_Y, left = column * STRIDE_X - PAD_X;
         const value_t* plane = x + (size_t)image * height * width * ldx + channel / MULTIPLIER;
-        float sums[COLUMNS] = {};
+        float sums[COLUMNS][VEC] = {};
         for (int v = 0; v < KERNEL_Y; v++) {
             int at_y = top + v * DILATION_Y;
             if ((unsigned)at_y >= (unsigned)height) continue;
@@ -26,24 +26,32 @@ KERNEL KERNEL_NAME(const value_t* x, const value_t* w, int ldx, int channels, in
 #pragma unroll UNROLL
                 for (int u = 0; u < KERNEL_X; u++) {
                     int at_x = left + u * DILATION_X;
-                    if ((unsigned)at_x < (unsigned)width)
-                        sums[0] = fmaf(load(line + (size_t)at_x * ldx),
-                                       load(taps + (size_t)u * channels), sums[0]);
+                    if ((unsigned)at_x >= (unsigned)width) continue;
+                    float seen[VEC], tap[VEC];
+                    load_all(seen, line + (size_t)at_x * ldx);
+                    load_all(tap, taps + (size_t)u * channels);
+#pragma unroll
+                    for (int e = 0; e < VEC; e++) sums[0][e] = fmaf(seen[e], tap[e], sums[0][e]);
                 }
             } else {
-                float seen[SPAN];
+                float seen[SPAN][VEC] = {};
 #pragma unroll
                 for (int s = 0; s < SPAN; s++) {
                     int at_x = left + s;
-                    bool inside = (unsigned)at_x < (unsigned)width;
-                    seen[s] = inside ? load(line + (size_t)at_x * ldx) : 0.0f;
+                    if ((unsigned)at_x < (unsigned)width)
+                        load_all(seen[s], line + (size_t)at_x * ldx);
                 }
 #pragma unroll
                 for (int u = 0; u < KERNEL_X; u++) {
-                    float tap = load(taps + (size_t)u * channels);
+                    float tap[VEC];
+                    load_all(tap, taps + (size_t)u * channels);
 #pragma unroll
-                    for (int t = 0; t < COLUMNS; t++)
-                        sums[t] = fmaf(seen[t * STRIDE_X + u * DILATION_X], tap, sums[t]);
+                    for (int t = 0; t < COLUMNS; t++) {
+#pragma unroll
+                        for (int e = 0; e < VEC; e++)
+                            sums[t][e] = fmaf(seen[t * STRIDE_X + u * DILATION_X][e], tap[e],
+                                              sums[t][e]);
+                    }
                 }
             }
         }
@@ -51,8 +59,10 @@ KERNEL KERNEL_NAME(const value_t* x, const value_t* w, int ldx, int channels, in
         for (int t = 0; t < COLUMNS; t++) {
             if (column + t >= out_width) continue;
             int pixel = (image * out_height + row) * out_width + column + t;
-            store(to.y[0] + (size_t)pixel * to.ld[0] + channel,
-                  chain(sums[t], pixel, channel, 0, with));
+#pragma unroll
+            for (int e = 0; e < VEC; e++)
+                sums[t][e] = chain(sums[t][e], pixel, channel + e, 0, with);
+            store_all(to.y[0] + (size_t)pixel * to.ld[0] + channel, sums[t]);
         }
     }
 }

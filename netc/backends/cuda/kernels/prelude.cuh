@@ -174,6 +174,24 @@ DEVICE void store4(half_t* p, float4 v) {
                                 float_to_half(v.w));
 }
 
+// N neighbours, 1 or 4.
+template <int N, class T>
+DEVICE void load_all(float (&v)[N], const T* p) {
+    if constexpr (N == 4) {
+        float4 four = load4(p);
+        v[0] = four.x, v[1] = four.y, v[2] = four.z, v[3] = four.w;
+    } else {
+        v[0] = load(p);
+    }
+}
+template <int N, class T>
+DEVICE void store_all(T* p, const float (&v)[N]) {
+    if constexpr (N == 4)
+        store4(p, make_float4(v[0], v[1], v[2], v[3]));
+    else
+        store(p, v[0]);
+}
+
 // Caffe's logistic function, by tanh, which cannot overflow (sigmoid_layer.cpp).
 DEVICE float sigmoid(float x) { return 0.5f * tanhf(0.5f * x) + 0.5f; }
 
