@@ -26,19 +26,31 @@ KERNEL KERNEL_NAME(const value_t* products, int channels, int out_height, int ou
                 half[v][f] = sum;
             }
         }
+        // All that the epilogue reads is asked for before anything is stored, and waited for once.
+        float made[OUTPUTS][OUTPUTS];
+#pragma unroll
+        for (int v = 0; v < OUTPUTS; v++) {
+#pragma unroll
+            for (int u = 0; u < OUTPUTS; u++) {
+                int at_y = row * OUTPUTS + v, at_x = column * OUTPUTS + u;
+                if (at_y >= out_height) at_y = out_height - 1;
+                if (at_x >= out_width) at_x = out_width - 1;
+                float sum = 0.0f;
+#pragma unroll
+                for (int f = 0; f < SIDE; f++)
+                    if (AT[u][f] != 0.0f) sum += half[v][f] * AT[u][f];
+                int pixel = (image * out_height + at_y) * out_width + at_x;
+                made[v][u] = chain(sum, pixel, channel, 0, with);
+            }
+        }
 #pragma unroll
         for (int v = 0; v < OUTPUTS; v++) {
 #pragma unroll
             for (int u = 0; u < OUTPUTS; u++) {
                 int at_y = row * OUTPUTS + v, at_x = column * OUTPUTS + u;
                 if (at_y >= out_height || at_x >= out_width) continue;
-                float sum = 0.0f;
-#pragma unroll
-                for (int f = 0; f < SIDE; f++)
-                    if (AT[u][f] != 0.0f) sum += half[v][f] * AT[u][f];
                 int pixel = (image * out_height + at_y) * out_width + at_x;
-                store(to.y[0] + (size_t)pixel * to.ld[0] + channel,
-                      chain(sum, pixel, channel, 0, with));
+                store(to.y[0] + (size_t)pixel * to.ld[0] + channel, made[v][u]);
             }
         }
     }
