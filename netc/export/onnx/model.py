@@ -1,0 +1,293 @@
+"""A graph as an ``onnx.ModelProto``, for one batch or for any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.export.onnx.table import RULES, without_rule
+from netc.export.onnx.writer import IR_VERSION, OPSET, Layer, Writer
+from netc.infer import infer, show
+from netc.ir.edit import live_nodes, with_nodes
+from netc.ir.graph import Graph, Node
+from netc.ops.catalog import CATALOG
+from netc.ops.filler import fill, generator
+from netc.version import __version__
+
+Size = int | str | None
+
+
+def to_onnx(graph: Graph, *, batch: str | None = None, seed: int = 0) -> Any:
+    """An ``onnx.ModelProto`` that computes what the graph does.
+
+    Args:
+        graph: with shapes and arrays; as it was compiled, before any pass.
+        batch: name of the inputs' first size, for a model that takes any; None for a model of the
+            graph's own shapes. An input whose first size is another than the first input's keeps
+            its shape.
+        seed: of the fillers of DummyData layers.
+
+    Raises:
+        NetcError: missing-package without onnx; no-onnx-rule, for each layer that cannot be
+            written; no-output; batch-misfit where ``batch`` is given and the net fixes its first
+            size.
+    """
+    _need_onnx()
+    graph = _plain_inputs(with_nodes(graph, live_nodes(graph)))
+    constants = _constant_inputs(graph, seed)
+    fed = tuple(name for name in graph.inputs if name not in constants)
+    graph = graph.replace(inputs=fed)
+    _check(graph)
+    if batch is None:
+        return _model(_written(graph, constants, {}), _fixed(graph))
+    other = _rebatched(graph, constants)
+    varying = _varying(graph, other)
+    writer = _written(graph, constants, varying)
+    _check_same(writer, _written(other, constants, varying))
+    return _model(writer, _open(graph, other, batch))
+
+
+def _need_onnx() -> None:
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
+        raise NetcError(
+            Diagnostic(
+                "missing-package",
+                "ONNX models are written by the package `onnx`, which is not installed",
+                help=("install it: pip install onnx",),
+            )
+        ) from None
+
+
+# The net's inputs
+
+
+def _plain_inputs(graph: Graph) -> Graph:
+    """The graph with its inputs called as their blobs, also where a layer rewrites the blob.
+
+    What the layer makes of it then has the other name, unless it is an output.
+    """
+    names: dict[str, str] = {}
+    for value in graph.inputs:
+        blob = graph.values[value].blob
+        if value != blob and blob not in graph.outputs:
+            names |= {value: blob, blob: value}
+    return _renamed(graph, names) if names else graph
+
+
+def _renamed(graph: Graph, names: Mapping[str, str]) -> Graph:
+    def new(values: Sequence[str]) -> tuple[str, ...]:
+        return tuple(names.get(value, value) for value in values)
+
+    return graph.replace(
+        nodes=tuple(
+            replace(node, inputs=new(node.inputs), outputs=new(node.outputs))
+            for node in graph.nodes
+        ),
+        inputs=new(graph.inputs),
+        values={
+            names.get(key, key): replace(value, name=names.get(key, key))
+            for key, value in graph.values.items()
+        },
+    )
+
+
+def _constant_inputs(graph: Graph, seed: int) -> dict[str, Any]:
+    """What DummyData layers fill with one number; random ones are inputs, to be fed."""
+    return {
+        name: fill(value.filler, graph.shape(name), generator(value.blob, seed))
+        for name in graph.inputs
+        if (value := graph.values[name]).filler is not None
+        and value.filler.type == "constant"
+        and name not in graph.outputs
+    }
+
+
+# Writing
+
+
+def _check(graph: Graph) -> None:
+    if not graph.outputs:
+        raise NetcError(Diagnostic("no-output", "the net gives nothing back: it has no outputs"))
+    missing = [without_rule(node) for node in graph.nodes if node.op not in RULES]
+    if missing:
+        raise NetcError([d for error in missing for d in error.diagnostics])
+
+
+def _written(
+    graph: Graph, constants: Mapping[str, Any], varying: Mapping[str, tuple[int, ...]]
+) -> Writer:
+    """All layers' nodes; what no output needs is left out.
+
+    Raises:
+        NetcError: no-onnx-rule, of all layers together.
+    """
+    writer = Writer(graph, varying, constants=dict(constants))
+    faults: list[Diagnostic] = []
+    for node in graph.nodes:
+        try:
+            RULES[node.op](Layer(writer, node))
+        except NetcError as error:
+            faults += error.diagnostics
+    if faults:
+        raise NetcError(faults)
+    _prune(writer)
+    return writer
+
+
+def _prune(writer: Writer) -> None:
+    needed = set(writer.graph.outputs)
+    kept = []
+    for layer, node in reversed(writer.nodes):
+        if needed.intersection(node.output):
+            needed.update(_read(node))
+            kept.append((layer, node))
+    writer.nodes = kept[::-1]
+    writer.constants = {k: v for k, v in writer.constants.items() if k in needed}
+
+
+def _read(node: Any) -> Iterator[str]:
+    """What a node reads, inside the graphs that it holds too."""
+    yield from node.input
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            yield from _read(inner)
+
+
+# Open batches
+
+
+def _rebatched(graph: Graph, constants: Mapping[str, Any]) -> Graph:
+    """The graph of twice the batch.
+
+    Raises:
+        NetcError: batch-misfit.
+    """
+    shapes = {name: graph.shape(name) for name in graph.inputs if graph.shape(name)}
+    first = next(iter(shapes.values()), ())
+    if not first:
+        raise _misfit("the net has no input with a first size")
+    twice = {k: (2 * s[0], *s[1:]) for k, s in shapes.items() if s[0] == first[0]}
+    result = infer(graph.replace(inputs=(*graph.inputs, *constants)), twice)
+    for fault in result.diagnostics:
+        if fault.severity == "error":
+            raise _misfit(f"with {2 * first[0]} for {first[0]}: {fault.message}", fault)
+    for name, parameter in result.graph.parameters.items():
+        old = graph.parameters[name]
+        if parameter.shape != old.shape:
+            raise _misfit(
+                f"with {2 * first[0]} for {first[0]} parameter `{name}` would be "
+                f"{show(parameter.shape)}, and it is {show(old.shape)}",
+                old,
+            )
+    return result.graph.replace(inputs=graph.inputs)
+
+
+def _misfit(why: str, at: Any = None) -> NetcError:
+    span = at.span if at is not None else None
+    message = f"the inputs' first size cannot be left open: {why}"
+    return NetcError(Diagnostic("batch-misfit", message, span))
+
+
+def _varying(graph: Graph, other: Graph) -> dict[str, tuple[int, ...]]:
+    """The axes of each value that follow from the batch."""
+    found = {}
+    for name in graph.values:
+        old, new = graph.shape(name), other.shape(name)
+        axes = tuple(i for i, (a, b) in enumerate(zip(old, new, strict=True)) if a != b)
+        if axes:
+            found[name] = axes
+    return found
+
+
+def _check_same(one: Writer, two: Writer) -> None:
+    """Two batches must give one model: so nothing in it depends on the batch.
+
+    Raises:
+        NetcError: batch-misfit, at the first layer that is written otherwise.
+    """
+    layer = _first_difference(one, two)
+    if layer is not None:
+        raise _misfit(f"layer `{layer.name}` ({layer.op}) depends on it", layer)
+
+
+def _first_difference(one: Writer, two: Writer) -> Node | None:
+    for (layer, old), (_, new) in zip(one.nodes, two.nodes, strict=True):
+        if old != new:
+            return layer
+        for name in old.input:
+            a, b = one.constants.get(name), two.constants.get(name)
+            if a is not b and not _equal(a, b):
+                return layer
+    return None
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if a is None or b is None or a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    return bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
+
+
+# The model
+
+Sizes = Callable[[str], list[Size]]
+
+
+def _fixed(graph: Graph) -> Sizes:
+    return lambda name: _known(graph, name, list(graph.shape(name)))
+
+
+def _open(graph: Graph, other: Graph, batch: str) -> Sizes:
+    """Sizes that follow from the batch have its name, or none where they are another number."""
+    first = next(graph.shape(name)[0] for name in graph.inputs if graph.shape(name))
+
+    def size(old: int, new: int) -> Size:
+        if old == new:
+            return old
+        return batch if (old, new) == (first, 2 * first) else None
+
+    def sizes(name: str) -> list[Size]:
+        pairs = zip(graph.shape(name), other.shape(name), strict=True)
+        return _known(graph, name, [size(old, new) for old, new in pairs])
+
+    return sizes
+
+
+def _known(graph: Graph, name: str, sizes: list[Size]) -> list[Size]:
+    """Without the first size where only a run tells it."""
+    maker = graph.producers.get(name)
+    if maker is not None and CATALOG[maker.op].dynamic:
+        sizes[0] = None
+    return sizes
+
+
+def _model(writer: Writer, sizes: Sizes) -> Any:
+    from onnx import TensorProto, helper, numpy_helper
+
+    def described(names: Sequence[str]) -> list[Any]:
+        return [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes(name)) for name in names
+        ]
+
+    graph = helper.make_graph(
+        [node for _, node in writer.nodes],
+        writer.graph.name or "net",
+        described(writer.graph.inputs),
+        described(writer.graph.outputs),
+        [
+            numpy_helper.from_array(np.asarray(array, order="C"), name)
+            for name, array in writer.constants.items()
+        ],
+    )
+    return helper.make_model(
+        graph,
+        producer_name="netc",
+        producer_version=__version__,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+    )

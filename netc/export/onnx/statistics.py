@@ -1,0 +1,170 @@
+"""Rules of layers that normalise, and of those that reduce axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from netc.export.onnx.writer import Layer, Rule
+from netc.ir.graph import Array
+from netc.ir.types import dims
+from netc.ops.axes import aligned, per_channel
+from netc.ops.fork_normalization import BATCHWISE_EPS, BatchwiseBNParams
+from netc.ops.normalization import stored_statistics
+
+_OTHERS = 3  # arrays of BatchNorm before those of NVIDIA's fork
+
+
+def _mean(layer: Layer, value: str, axes: Sequence[int], keep: bool = True) -> str:
+    return layer.op("ReduceMean", value, axes=list(axes), keepdims=int(keep))
+
+
+def _squared(layer: Layer, value: str) -> str:
+    return layer.op("Mul", value, value)
+
+
+def _batch_norm(layer: Layer) -> None:
+    mean, variance, factor, *own = layer.arrays()
+    if layer.params.use_global_stats:
+        stored = stored_statistics(mean, variance, factor)
+        scale, bias = own or (np.ones_like(mean), np.zeros_like(mean))
+        _stored(layer, [scale, bias, *stored], layer.params.eps)
+        return
+    axes = len(layer.shape())
+    normal = _by_batch(layer, layer.x, axes, layer.params.eps)
+    _scaled(layer, normal, [per_channel(array, axes) for array in own])
+
+
+def _stored(layer: Layer, arrays: Sequence[Array], eps: float) -> None:
+    """By constants; ``arrays`` are scale, bias, mean and variance."""
+    names = ("scale", "bias", "mean", "variance")
+    constants = [
+        layer.constant(name, array.reshape(-1)) for name, array in zip(names, arrays, strict=True)
+    ]
+    layer.give("BatchNormalization", layer.x, *constants, epsilon=eps)
+
+
+def _by_batch(layer: Layer, value: str, axes: int, eps: float) -> str:
+    """Each channel less its mean in the batch, divided by its deviation there."""
+    others = [axis for axis in range(axes) if axis != 1]
+    centred = layer.op("Sub", value, _mean(layer, value, others))
+    variance = _mean(layer, _squared(layer, centred), others)
+    return layer.op("Div", centred, _deviation(layer, variance, eps))
+
+
+def _deviation(layer: Layer, variance: str, eps: float) -> str:
+    return layer.op("Sqrt", layer.op("Add", variance, layer.constant("eps", eps)))
+
+
+def _scaled(layer: Layer, value: str, own: Sequence[Array]) -> None:
+    """The top, by a factor and a summand where there are some."""
+    if not own:
+        layer.give("Identity", value)
+        return
+    scaled = layer.op("Mul", value, layer.constant("scale", own[0]))
+    layer.give("Add", scaled, layer.constant("bias", own[1]))
+
+
+def _bn(layer: Layer) -> None:
+    params, arrays = layer.params, layer.arrays()
+    if isinstance(params, BatchwiseBNParams):
+        _batchwise(layer, arrays)
+    elif params.stored:
+        _stored(layer, arrays, params.eps)
+    else:
+        axes = len(layer.shape())
+        normal = _by_batch(layer, layer.x, axes, params.eps)
+        _scaled(layer, normal, [per_channel(array.reshape(-1), axes) for array in arrays[:2]])
+
+
+def _batchwise(layer: Layer, arrays: Sequence[Array]) -> None:
+    """SegNet's: the variance as that fork computes it, E[x^2] - E[x]^2."""
+    own = [per_channel(array.reshape(-1), 4) for array in arrays]
+    x = _four_axes(layer)
+    if layer.params.inference:
+        _scaled(layer, x, own)
+        return
+    mean = _mean(layer, x, (0, 2, 3))
+    squares = _mean(layer, _squared(layer, x), (0, 2, 3))
+    variance = layer.op("Sub", squares, _squared(layer, mean))
+    centred = layer.op("Sub", x, mean)
+    _scaled(layer, layer.op("Div", centred, _deviation(layer, variance, BATCHWISE_EPS)), own)
+    for top, value in zip(range(1, len(layer.outputs)), (mean, variance), strict=False):
+        layer.give("Identity", value, top=top)
+
+
+def _four_axes(layer: Layer) -> str:
+    """The bottom as number, channels, height, width."""
+    shape = layer.shape()
+    four = tuple(dims(shape))
+    return layer.x if four == shape else layer.reshape(layer.x, [0, *four[1:]])
+
+
+def _mvn(layer: Layer) -> None:
+    """The deviation gets ``eps`` added, not the variance."""
+    x = _four_axes(layer)
+    axes = (1, 2, 3) if layer.params.across_channels else (2, 3)
+    mean = _mean(layer, x, axes)
+    if not layer.params.normalize_variance:
+        layer.give("Sub", x, mean)
+        return
+    centred = layer.op("Sub", x, mean)
+    deviation = layer.op("Sqrt", _mean(layer, _squared(layer, centred), axes))
+    eps = layer.constant("eps", layer.params.eps)
+    layer.give("Div", centred, layer.op("Add", deviation, eps))
+
+
+def _layer_norm(layer: Layer) -> None:
+    shape = layer.shape()
+    start = layer.params.axis % len(shape)
+    axes = range(start, len(shape))
+    centred = layer.op("Sub", layer.x, _mean(layer, layer.x, axes))
+    variance = _mean(layer, _squared(layer, centred), axes)
+    normal = layer.op("Div", centred, _deviation(layer, variance, layer.params.eps))
+    _scaled(layer, normal, [aligned(array, start, len(shape)) for array in layer.arrays()])
+
+
+def _normalize(layer: Layer) -> None:
+    params, rank = layer.params, len(layer.shape())
+    axes = range(1, rank) if params.across_spatial else (1,)
+    total = layer.op("ReduceSumSquare", layer.x, axes=list(axes), keepdims=1)
+    norm = _deviation(layer, total, params.eps)
+    if params.scaled:
+        scale = layer.constant("scale", per_channel(layer.arrays()[0], rank))
+        layer.give("Mul", layer.op("Div", layer.x, norm), scale)
+    else:
+        layer.give("Div", layer.x, norm)
+
+
+def _softmax(layer: Layer) -> None:
+    layer.give("Softmax", layer.x, axis=layer.params.axis)
+
+
+_SUMS = {"ASUM": "ReduceL1", "SUMSQ": "ReduceSumSquare", "MEAN": "ReduceMean"}
+
+
+def _reduction(layer: Layer) -> None:
+    params, rank = layer.params, len(layer.shape())
+    if rank == 0:
+        raise layer.refuse("its bottom is a scalar")
+    axes = list(range(params.axis % rank, rank))
+    if params.operation == "SUM":
+        total = layer.op("ReduceSum", layer.x, layer.whole("axes", axes), keepdims=0)
+    else:
+        total = layer.op(_SUMS[params.operation], layer.x, axes=axes, keepdims=0)
+    if params.coeff == 1:
+        layer.give("Identity", total)
+    else:
+        layer.give("Mul", total, layer.constant("coeff", params.coeff))
+
+
+RULES: Mapping[str, Rule] = {
+    "BN": _bn,
+    "BatchNorm": _batch_norm,
+    "LayerNorm": _layer_norm,
+    "MVN": _mvn,
+    "Normalize": _normalize,
+    "Reduction": _reduction,
+    "Softmax": _softmax,
+}
