@@ -234,6 +234,11 @@ class CupyDevice:
         if mark is not None:
             self._cupy.cuda.get_current_stream().wait_event(mark)
 
+    def reach(self, mark: Any) -> None:
+        """Wait until an event is reached."""
+        if mark is not None:
+            mark.synchronize()
+
     def measure(self, work: Callable[[], None], rounds: int) -> float:
         """The median of the seconds that ``work`` takes, by events."""
         cuda = self._cupy.cuda

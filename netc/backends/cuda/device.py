@@ -142,5 +142,8 @@ class Device(Protocol):
     def follow(self, mark: Any) -> None:
         """Let the current stream wait until a mark is reached."""
 
+    def reach(self, mark: Any) -> None:
+        """Wait until a mark is reached."""
+
     def measure(self, work: Callable[[], None], rounds: int) -> float:
         """The median of the seconds that ``work`` takes on the device."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -187,6 +188,12 @@ class Context:
         self._workspace = device.allocate(max(program.workspace, ALIGNMENT))
         self._tickets = device.upload(np.zeros(max(program.tickets, 1), np.uint32))
         self.calls = self._bound()
+
+    def __del__(self) -> None:
+        # A pool gives memory that nothing refers to away at once, also to another stream than the
+        # last call's, which may not have ended. When Python ends there may be no device any more.
+        with suppress(Exception):
+            self.device.reach(self.mark)
 
     def _bound(self) -> list[Call | ArrayStep]:
         calls: list[Call | ArrayStep] = []

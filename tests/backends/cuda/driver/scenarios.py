@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import threading
@@ -272,6 +273,28 @@ def weights_of_calls_under_way(driver: Driver) -> None:
 
 
 # The rest
+
+
+@scenario
+def net_dropped_under_way(driver: Driver) -> None:
+    """What a call works in is given away when it has ended, not before."""
+    import cupy
+
+    for _ in range(3):
+        net, right = both(RESIDUAL)
+        data = data_of(net)
+        there = cupy.asarray(data)
+        check(net, right)
+        with cupy.cuda.Stream(non_blocking=True):
+            result = net(data=there)["prob"]
+        want = right(data=data)["prob"]
+        del net
+        gc.collect()
+        others = [cupy.empty(size, np.float32) for size in (64, 256, 1024, 4096, 8192) * 6]
+        for other in others:
+            cupy.cuda.runtime.memsetAsync(other.data.ptr, 0x7F, other.nbytes, 0)
+        cupy.cuda.runtime.deviceSynchronize()
+        close(cupy.asnumpy(result), want)
 
 
 @contextlib.contextmanager

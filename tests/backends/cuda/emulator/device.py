@@ -171,6 +171,9 @@ class EmulatedDevice:
     def follow(self, mark: Any) -> None:
         pass
 
+    def reach(self, mark: Any) -> None:
+        pass
+
     def measure(self, work: Callable[[], None], rounds: int) -> float:
         """Does the work once; a number that says nothing, so that all ways come to be chosen."""
         work()
