@@ -116,6 +116,8 @@ def main_loop(kernel: Kernel, code: bytes, tool: str) -> Counter[str]:
     around = [loop for loop in loops if multiplies(loop) == most]
     outer, inner = max(around, key=_length), min(around, key=_length)
     counts = Counter(map(_kind, names[outer[0] : outer[1] + 1]))
+    if most > expected:  # several tiles in one go
+        return Counter({kind: round(n * expected / most) for kind, n in counts.items()})
     again = expected // most - 1
     for kind, count in Counter(map(_kind, names[inner[0] : inner[1] + 1])).items():
         counts[kind] += again * count

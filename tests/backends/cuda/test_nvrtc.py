@@ -13,16 +13,19 @@ from pathlib import Path
 
 import pytest
 
+from netc.backends.cuda import backend as backend_module
 from netc.backends.cuda import tuner
 from netc.backends.cuda.device import Facts
 from netc.backends.cuda.launches import guessed
 from netc.backends.cuda.source import Kernel, module_text
+from netc.backends.cuda.tiles import Way
 from netc.backends.cuda.tuner import Tuner
 from netc.cache import content_key, read_entry, write_entry
 from netc.ir.graph import Graph
 from tests.backends.cuda import nvrtc
 from tests.backends.cuda.golden_kernels import golden_kernels, kernels_of, options
 from tests.backends.cuda.public_nets import bundled, public, zero_graph
+from tests.backends.cuda.test_products import NETS, WAYS, always
 
 pytestmark = pytest.mark.skipif(
     nvrtc.library() is None, reason="NVRTC is not installed: pip install nvidia-cuda-nvrtc-cu12"
@@ -31,11 +34,11 @@ pytestmark = pytest.mark.skipif(
 ARCHITECTURES = [int(a) for a in os.environ.get("NETC_SM", "70 80 90").split()]
 H100 = Facts("NVIDIA H100", (9, 0), 132)
 _TOGETHER = 24  # kernels of one text
-MOST_SPILT = 0  # bytes of a thread
+MOST_SPILT = 0  # bytes of a thread; an array that is kept in memory counts too
 
 
 def check(kernels: Iterable[Kernel], architecture: int) -> None:
-    """The kernels compile, and spill few registers; each is compiled once a machine."""
+    """The kernels compile, and spill no registers; each is compiled once a machine."""
     if architecture not in nvrtc.architectures():
         pytest.skip(f"this NVRTC does not compile for sm_{architecture}")
     assert kernels
@@ -68,6 +71,18 @@ def test_golden_cases(precision: str, architecture: int) -> None:
     if precision != "float32" and architecture < 80:
         pytest.skip("the matrix units of such precision begin with sm_80")
     check(golden_kernels(precision), architecture)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("precision", WAYS)
+def test_every_way(precision: str, architecture: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if precision != "float32" and architecture < 80:
+        pytest.skip("the matrix units of such precision begin with sm_80")
+    graphs, kernels = [make() for make in NETS.values()], set[Kernel]()
+    for tile, splits in WAYS[precision]:
+        monkeypatch.setattr(backend_module, "guessed", always(Way(tile, splits)))
+        kernels |= kernels_of(graphs, options(precision=precision))
+    check(kernels, architecture)
 
 
 @cache

@@ -34,7 +34,7 @@ constexpr bool MATRIX = MMA != 0;
 constexpr bool PAIRS = EVEN && MATRIX;  // neighbouring channels are stored together
 constexpr int ROWS = MATRIX ? WM / 8 : WM / 4;
 constexpr int COLS = MATRIX ? WN / 4 : WN / 8;
-constexpr int AT_ONCE = ROWS * COLS > 32 ? ROWS / 8 : ROWS;  // rows that end together
+constexpr int AT_ONCE = ROWS * COLS > 32 ? 1 : ROWS;  // rows that end together
 
 // Of four neighbouring lanes two read the same rows and two the same columns: so halves of a warp
 // read shared memory in one go.
@@ -309,8 +309,11 @@ KERNEL __launch_bounds__(THREADS, BLOCKS) KERNEL_NAME(
     // What a few rows' epilogues read is asked for at once, so that it is waited for once: results
     // that nobody wants are made of their neighbours' operands, and are not stored.
     auto finish = [&](bool whole) {
+        const int beside = COLS <= 8 ? COLS : whole ? 8 : 4;  // columns that end together
 #pragma unroll
-        for (int first_row = 0; first_row < ROWS; first_row += AT_ONCE) {
+        for (int part = 0; part < ROWS / AT_ONCE * (COLS / beside); part++) {
+            const int first_row = part / (COLS / beside) * AT_ONCE;
+            const int first_col = part % (COLS / beside) * beside;
             int pixel[AT_ONCE], begin_col = whole ? own_col : kept(own_col);
 #pragma unroll
             for (int i = 0; i < AT_ONCE; i++) {
@@ -324,7 +327,7 @@ KERNEL __launch_bounds__(THREADS, BLOCKS) KERNEL_NAME(
                     pixel[i] = (image * out_height + down) * out_width + right;
                 }
 #pragma unroll
-                for (int c = 0; c < COLS; c++) {
+                for (int c = first_col; c < first_col + beside; c++) {
                     int o = begin_col + col_of(c, 0);
                     if (!whole && o >= count) o = count - 1;
                     sums[r][c] = chain(sums[r][c], pixel[i], o + group * outputs, branch, with);
@@ -336,7 +339,7 @@ KERNEL __launch_bounds__(THREADS, BLOCKS) KERNEL_NAME(
                 if (own_row + row_of(r, 0) >= pixels) continue;
                 value_t* row = y + (size_t)pixel[i] * ldy + (own_col + group * outputs);
 #pragma unroll
-                for (int c = 0; c < COLS; c += PAIRS ? 2 : 1) {
+                for (int c = first_col; c < first_col + beside; c += PAIRS ? 2 : 1) {
                     if (!whole && own_col + col_of(c, 0) >= count) continue;
                     if constexpr (PAIRS)
                         store2(row + col_of(c, 0), sums[r][c], sums[r][c + 1]);
