@@ -19,11 +19,10 @@ from netc.backends import reference
 from netc.backends.cuda import backend as backend_module
 from netc.backends.cuda import tuner
 from netc.backends.cuda.backend import CudaBackend, CudaExecutable
-from netc.backends.cuda.borrowed import operation_of, split_ending
 from netc.backends.cuda.device import Call
 from netc.backends.cuda.launches import fits_winograd, guessed, middle
 from netc.backends.cuda.libraries import cublas, cudnn
-from netc.backends.cuda.libraries.operation import Borrowed, Library, Operation, Plan
+from netc.backends.cuda.libraries.operation import Borrowed, Library, Operation
 from netc.backends.cuda.tiles import PLAIN, Way
 from netc.diagnostics import NetcError
 from netc.ir.graph import Graph
@@ -31,6 +30,7 @@ from netc.passes.pipeline import ALL
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice
 from tests.backends.cuda.golden_kernels import graph_of, numbers, options
 from tests.backends.cuda.libraries import cudnn_module, standin
+from tests.backends.cuda.libraries.standin import by_library, plans_of
 from tests.backends.cuda.test_products import NETS, TOLERANCE, add, conv, feeds_of, net, relu
 from tests.test_golden import CASES, GOLDEN, assert_agrees
 
@@ -52,27 +52,6 @@ def loaded() -> Iterator[Mapping[str, Library]]:
     yield {"cublas": standin.cublas(), "cudnn": standin.cudnn()}
     library.standin_wrong(0)
     assert library.standin_alive() == before
-
-
-def plans_of(loaded: Mapping[str, Library], emission: Any, product: Any) -> list[Plan]:
-    """What libraries propose, for a product with what follows it, and for the product alone."""
-    found: list[Plan] = []
-    for ended in (True, False):
-        operation = operation_of(emission, product, split_ending(emission, product, ended))
-        for library in loaded.values() if operation else ():
-            found += [plan._replace(ended=ended) for plan in library.plans(operation)]
-    return found
-
-
-def by_library(loaded: Mapping[str, Library], number: int = 0) -> Any:
-    """Takes a library's way of each product that it knows."""
-
-    def choose(emission: Any, product: Any) -> Way:
-        plans = plans_of(loaded, emission, product)
-        plan = plans[number % len(plans)] if plans else None
-        return Way(PLAIN[-1], plan=plan) if plan else guessed(emission, product)
-
-    return choose
 
 
 def borrowed(executable: CudaExecutable) -> list[Borrowed]:

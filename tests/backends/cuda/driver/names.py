@@ -9,7 +9,7 @@ FAST = tuple(
     array_step_between_graphs recording_that_is_refused recording_beside_other_work
     another_stream streams_in_turn weights_of_calls_under_way
     arrays_on_the_device arrays_of_another_type out_of_memory net_dropped_under_way
-    two_threads measured_steps devices_command
+    two_threads measured_steps devices_command libraries
     golden_few
     """.split()
 )

@@ -45,6 +45,14 @@ RESIDUAL = (
     )
     + _layer("Softmax", "prob", "fc")
 )
+MIXED = (
+    _input(2, 8, 5, 5)
+    + _conv("a", "data", 16, 1)
+    + _layer("ReLU", "b", "a")
+    + _conv("c", "b", 16)
+    + _layer("Eltwise", "d", "a c")
+    + _layer("PReLU", "e", "d")
+)
 DEEP = _input(1, 256, 4, 4) + _conv("y", "data", 8)
 BRANCHES = (
     _input(1, 8, 6, 6)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import io
 import json
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
 import netc
 from netc.backends import reference
-from netc.backends.cuda import tuner
+from netc.backends.cuda import backend, tuner
 from netc.backends.cuda.backend import CudaBackend
 from netc.backends.cuda.cupy_device import CupyDevice
 from netc.backends.cuda.devices import current_device
+from netc.backends.cuda.libraries import found
 from netc.cli.main import main
 from netc.diagnostics import NetcError
 from netc.ir.graph import Graph
@@ -29,6 +32,7 @@ from tests.backends.cuda.driver.nets import (
     DEEP,
     HEAVY,
     LARGE,
+    MIXED,
     ONE,
     PARAMETER,
     RESIDUAL,
@@ -40,6 +44,7 @@ from tests.backends.cuda.driver.nets import (
 )
 from tests.backends.cuda.driver.rules import RULES
 from tests.backends.cuda.golden_kernels import options
+from tests.backends.cuda.libraries import cudnn_module, standin
 from tests.backends.cuda.test_forks import LAYER, feeds_of, graph_of
 from tests.test_golden import CASES, GOLDEN, arrays, assert_agrees, params
 
@@ -164,6 +169,36 @@ def recording_beside_other_work(driver: Driver) -> None:
     with _forking(work):
         check(net, right)
     assert driver.counts.recorded == recorded + 1
+
+
+@scenario
+def libraries(driver: Driver) -> None:
+    """cuBLASLt's and cuDNN's stand-ins are found, put into streams, recorded and replayed."""
+    kept: list[Any] = []
+    work_of = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+    def enqueue(stream: int, work: Callable[[], None]) -> None:
+        kept.append(work_of(lambda _: work()))
+        assert driver.library.fake_enqueue(ctypes.c_ssize_t(stream), kept[-1], None) == 0
+
+    standin.cublaslt().standin_queue(ctypes.cast(driver.library.fake_enqueue, ctypes.c_void_p))
+    replaced = {
+        (found, "library"): lambda name, major: standin.cublaslt(),
+        (found, "_interface"): lambda: cudnn_module,
+        (cudnn_module, "enqueue"): enqueue,
+        (current_device(), "_libraries"): None,
+    }
+    with contextlib.ExitStack() as stack:
+        for (place, name), value in replaced.items():
+            stack.enter_context(mock.patch.object(place, name, value))
+        way = standin.by_library(current_device()._loaded)
+        stack.enter_context(mock.patch.object(backend, "guessed", way))
+        recorded = driver.counts.recorded
+        net, right = both(MIXED)
+        templates = {k.template for k in executable(net).program.kernels}
+        assert {"cublas", "cudnn"} <= templates
+        check(net, right)
+        assert driver.counts.recorded == recorded + 1
 
 
 @scenario

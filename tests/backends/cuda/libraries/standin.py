@@ -5,11 +5,17 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from netc.backends.cuda.borrowed import operation_of, split_ending
+from netc.backends.cuda.launches import guessed
 from netc.backends.cuda.libraries.cublas import Cublas
 from netc.backends.cuda.libraries.cudnn import Cudnn
+from netc.backends.cuda.libraries.operation import Library, Plan
+from netc.backends.cuda.tiles import PLAIN, Way
 from netc.cache import cache_dir, content_key
 from tests.backends.cuda.emulator.device import COMPILER
 from tests.backends.cuda.libraries import cudnn_module
@@ -37,3 +43,24 @@ def cublas() -> Cublas:
 
 def cudnn() -> Cudnn:
     return Cudnn(cudnn_module)
+
+
+def plans_of(loaded: Mapping[str, Library], emission: Any, product: Any) -> list[Plan]:
+    """What libraries propose, for a product with what follows it, and for the product alone."""
+    found: list[Plan] = []
+    for ended in (True, False):
+        operation = operation_of(emission, product, split_ending(emission, product, ended))
+        for library in loaded.values() if operation else ():
+            found += [plan._replace(ended=ended) for plan in library.plans(operation)]
+    return found
+
+
+def by_library(loaded: Mapping[str, Library], number: int = 0) -> Any:
+    """Takes a library's way of each product that it knows."""
+
+    def choose(emission: Any, product: Any) -> Way:
+        plans = plans_of(loaded, emission, product)
+        plan = plans[number % len(plans)] if plans else None
+        return Way(PLAIN[-1], plan=plan) if plan else guessed(emission, product)
+
+    return choose
