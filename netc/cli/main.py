@@ -39,6 +39,7 @@ COMMANDS = {
     "new": "write a net from the textbook's notation: INPUT -> [CONV -> RELU]*2 -> FC",
     "passes": "show what the optimising passes do to a net, and why they decline",
     "upgrade": "write an old net, and its weights, in the current format",
+    "export": "write a net and its weights as an ONNX model",
 }
 
 

@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     declared, said = _declared(text, args)
     feeds = load_feeds(args.input, declared, args, said)
     net = _compile_for(text, args, declared, feeds)
-    found = [*net.diagnostics, *_no_weights(net, args)]
+    found = [*net.diagnostics, *no_weights(net, args.weights)]
     if not args.json:
         print_diagnostics(found)
     results = net(feeds)
@@ -179,8 +179,9 @@ def _compile(text: Text, args: argparse.Namespace, shapes: Mapping[str, Shape]) 
         )
 
 
-def _no_weights(net: CompiledNet, args: argparse.Namespace) -> list[Diagnostic]:
-    if args.weights is not None or not net.graph.parameters:
+def no_weights(net: CompiledNet, weights: str | None) -> list[Diagnostic]:
+    """A warning where a net has the numbers of its fillers alone."""
+    if weights is not None or not net.graph.parameters:
         return []
     return [
         Diagnostic(

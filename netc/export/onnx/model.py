@@ -28,7 +28,7 @@ def to_onnx(graph: Graph, *, batch: str | None = None, seed: int = 0) -> Any:
         graph: with shapes and arrays; as it was compiled, before any pass.
         batch: name of the inputs' first size, for a model that takes any; None for a model of the
             graph's own shapes. An input whose first size is another than the first input's keeps
-            its shape.
+            its shape. Inputs that no output depends on are left out.
         seed: of the fillers of DummyData layers.
 
     Raises:
@@ -37,10 +37,11 @@ def to_onnx(graph: Graph, *, batch: str | None = None, seed: int = 0) -> Any:
             size.
     """
     _need_onnx()
-    graph = _plain_inputs(with_nodes(graph, live_nodes(graph)))
+    if not graph.outputs:
+        raise _no_output(graph)
+    graph = _plain_inputs(_needed(graph))
     constants = _constant_inputs(graph, seed)
-    fed = tuple(name for name in graph.inputs if name not in constants)
-    graph = graph.replace(inputs=fed)
+    graph = graph.replace(inputs=tuple(n for n in graph.inputs if n not in constants))
     _check(graph)
     if batch is None:
         return _model(_written(graph, constants, {}), _fixed(graph))
@@ -59,9 +60,17 @@ def _need_onnx() -> None:
             Diagnostic(
                 "missing-package",
                 "ONNX models are written by the package `onnx`, which is not installed",
-                help=("install it: pip install onnx",),
+                help=("pip install 'netc[onnx]'",),
             )
         ) from None
+
+
+def _needed(graph: Graph) -> Graph:
+    """The layers and inputs that outputs depend on."""
+    live = live_nodes(graph)
+    used = {*graph.outputs, *(name for node in live for name in node.inputs)}
+    inputs = tuple(name for name in graph.inputs if name in used)
+    return with_nodes(graph.replace(inputs=inputs), live)
 
 
 # The net's inputs
@@ -98,25 +107,38 @@ def _renamed(graph: Graph, names: Mapping[str, str]) -> Graph:
 
 
 def _constant_inputs(graph: Graph, seed: int) -> dict[str, Any]:
-    """What DummyData layers fill with one number; random ones are inputs, to be fed."""
-    return {
+    """What DummyData layers fill with one number, beside inputs that are to be fed.
+
+    Random ones are inputs, and so are all where there is no other.
+    """
+    found = {
         name: fill(value.filler, graph.shape(name), generator(value.blob, seed))
         for name in graph.inputs
         if (value := graph.values[name]).filler is not None
         and value.filler.type == "constant"
         and name not in graph.outputs
     }
+    return found if len(found) < len(graph.inputs) else {}
 
 
 # Writing
 
 
 def _check(graph: Graph) -> None:
-    if not graph.outputs:
-        raise NetcError(Diagnostic("no-output", "the net gives nothing back: it has no outputs"))
-    missing = [without_rule(node) for node in graph.nodes if node.op not in RULES]
+    missing = _without_rules(graph)
     if missing:
-        raise NetcError([d for error in missing for d in error.diagnostics])
+        raise NetcError(missing)
+
+
+def _without_rules(graph: Graph) -> list[Diagnostic]:
+    missing = [without_rule(node) for node in graph.nodes if node.op not in RULES]
+    return [d for error in missing for d in error.diagnostics]
+
+
+def _no_output(graph: Graph) -> NetcError:
+    """Losses that name no top are told as what they are; else nothing is there to compute."""
+    nothing = Diagnostic("no-output", "the net gives nothing back: it has no outputs")
+    return NetcError(_without_rules(graph) or nothing)
 
 
 def _written(

@@ -142,7 +142,9 @@ def _log(layer: Layer) -> None:
 
 def _dropout(layer: Layer) -> None:
     if layer.params.sample:
-        raise layer.refuse("it drops at random", "export phase TEST, in which it drops nothing")
+        train = layer.writer.graph.phase == "TRAIN"
+        help = ("export phase TEST, in which it drops nothing",) if train else ()
+        raise layer.refuse("it drops at random", *help)
     if layer.params.scale == 1:
         identity(layer)
     else:

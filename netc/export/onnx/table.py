@@ -55,7 +55,6 @@ _WHY = {
     "Proposal": "its choice of boxes differs from ONNX's NonMaxSuppression",
     "Python": "it is a program",
 }
-_UNTIL = "`netc export --until BLOB` ends the model at a blob before it"
 
 
 def without_rule(node: Node) -> NetcError:
@@ -63,4 +62,5 @@ def without_rule(node: Node) -> NetcError:
     why = _WHY.get(node.op, "netc knows no form of it there")
     if CATALOG[node.op].loss or node.op == "Accuracy":
         why = "it compares with labels, which is no part of inference"
-    return no_rule(node, why, _UNTIL)
+    before = tuple(f"`--until {name}` ends the model before it" for name in node.inputs[:1])
+    return no_rule(node, why, *before)
