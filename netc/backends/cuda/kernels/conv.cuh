@@ -105,8 +105,13 @@ DEVICE void multiply_matrix(float (&sums)[ROWS][COLS], place_t a, place_t b) {
 }
 
 // Blocks that a processor holds at once: what registers are left, a thread has. With narrow copies
-// it has more rows to know.
-constexpr int BLOCKS = (VEC == 1 || (!ALIKE && !MATRIX) ? 256 : 512) / THREADS;
+// it has more rows to know; before sm_80 copies go through its registers.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+constexpr bool NEEDY = VEC == 1 || (!ALIKE && !MATRIX) || PHASED;
+#else
+constexpr bool NEEDY = VEC == 1 || (!ALIKE && !MATRIX);
+#endif
+constexpr int BLOCKS = (NEEDY ? 256 : 512) / THREADS;
 
 KERNEL __launch_bounds__(THREADS, BLOCKS) KERNEL_NAME(
     const value_t* x, const value_t* w, const int* taps, const int* phases, float* partial,
