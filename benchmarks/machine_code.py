@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib import util
 from pathlib import Path
@@ -183,7 +183,7 @@ def show(name: str, kernel: Kernel, architecture: int, tool: str | None) -> None
     print(line)
 
 
-def executable_of(net: str, precision: str, inputs: dict[str, Shape]) -> CudaExecutable:
+def executable_of(net: str, precision: str, inputs: Mapping[str, Shape]) -> CudaExecutable:
     """A net as it would run on an H100, its ways guessed."""
     path = Path(net) if Path(net).exists() else prototxt_dir() / f"{net}.netc"
     graph = zero_graph(path, inputs or None)
@@ -202,7 +202,7 @@ def main() -> None:
     parser.add_argument("--layer", help="a product, in every tile")
     parser.add_argument("--batch", type=int, help="images of 3 x 224 x 224 as `data`")
     given = parser.parse_args()
-    inputs = {"data": (given.batch, 3, 224, 224)} if given.batch else {}
+    inputs: Mapping[str, Shape] = {"data": (given.batch, 3, 224, 224)} if given.batch else {}
     executable = executable_of(given.net, given.precision, inputs)
     found = of_layer(executable, given.layer) if given.layer else of_net(executable)
     for name, kernel in found:
