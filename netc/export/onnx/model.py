@@ -280,11 +280,14 @@ def _open(graph: Graph, other: Graph, batch: str) -> Sizes:
     return sizes
 
 
+_ROWS = {"DetectionOutput": 2}  # the axis of boxes
+
+
 def _known(graph: Graph, name: str, sizes: list[Size]) -> list[Size]:
-    """Without the first size where only a run tells it."""
+    """Without the number of rows where only a run tells it."""
     maker = graph.producers.get(name)
     if maker is not None and CATALOG[maker.op].dynamic:
-        sizes[0] = None
+        sizes[_ROWS.get(maker.op, 0)] = None
     return sizes
 
 

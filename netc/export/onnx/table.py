@@ -8,6 +8,7 @@ import numpy as np
 
 from netc.backends.reference import run_node
 from netc.diagnostics import NetcError
+from netc.export.onnx.detection import RULES as DETECTION
 from netc.export.onnx.places import RULES as PLACES
 from netc.export.onnx.pointwise import RULES as POINTWISE
 from netc.export.onnx.products import RULES as PRODUCTS
@@ -36,6 +37,7 @@ def _constants(layer: Layer) -> None:
 
 
 RULES: Mapping[str, Rule] = {
+    **DETECTION,
     **PLACES,
     **POINTWISE,
     **PRODUCTS,
@@ -50,7 +52,6 @@ RULES: Mapping[str, Rule] = {
 }
 
 _WHY = {
-    "DetectionOutput": "its choice of boxes differs from ONNX's NonMaxSuppression",
     "PSROIPooling": "ONNX has no position-sensitive pooling",
     "Proposal": "its choice of boxes differs from ONNX's NonMaxSuppression",
     "Python": "it is a program",
