@@ -32,7 +32,7 @@ The others have kernels of their own for the layers that matter, and run the def
 | arrays | the layer's definition, on the GPU's arrays |
 | host | the layer's definition on the processor, its inputs and outputs copied |
 | input | data from outside: an input of the net |
-| yes | can be exported |
+| yes | can be exported ([onnx.md](onnx.md) tells the exceptions) |
 | | cannot |
 
 | layer | cpu | cuda | ONNX |

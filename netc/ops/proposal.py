@@ -19,7 +19,7 @@ from netc.ops.boxes import kept
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
 from netc.ops.fields import bad_value, only
-from netc.ops.python import register_python_layer
+from netc.ops.python import PythonParams, implementation, register_python_layer
 from netc.schema.message import Message
 
 
@@ -112,12 +112,11 @@ def _propose(
 ) -> tuple[Any, ...]:
     """Boxes and their scores, image by image."""
     scores, deltas, info = inputs
-    anchors = _anchors(params)
     height, width, tall = info[0, :3]
     least = params.min_size * np.array([info[0, 3] if info.shape[1] > 3 else tall, tall])
     found = [np.zeros((0, 6), np.float32)]
     for image, (score, delta) in enumerate(zip(scores, deltas, strict=True)):
-        boxes = _moved(_placed(anchors, score.shape[1:], params.stride), delta)
+        boxes = _moved(placed_anchors(params, score.shape[1:]), delta)
         boxes = np.maximum(np.minimum(boxes, np.array([width - 1, height - 1] * 2, np.float32)), 0)
         large = (boxes[:, 2:] - boxes[:, :2] + 1 >= least).all(axis=1)
         found.append(_best(params, image, boxes, _foreground(score), large))
@@ -145,6 +144,11 @@ def _placed(anchors: Any, cells: Sequence[int], stride: int) -> Any:
     down, across = np.meshgrid(np.arange(cells[0]), np.arange(cells[1]), indexing="ij")
     corners = np.stack([across, down, across, down], axis=-1).reshape(-1, 1, 4) * stride
     return (corners + anchors).reshape(-1, 4).astype(np.float32)
+
+
+def placed_anchors(params: ProposalParams, cells: Sequence[int]) -> Any:
+    """The anchors at every cell of these rows and columns, (cells * anchors, 4)."""
+    return _placed(_anchors(params), cells, params.stride)
 
 
 def _moved(boxes: Any, delta: Any) -> Any:
@@ -229,6 +233,17 @@ def _faster_rcnn_shape(inputs: Sequence[Shape], param_str: str) -> tuple[Shape, 
 def _faster_rcnn_proposals(inputs: Sequence[Any], param_str: str) -> tuple[Any, ...]:
     boxes, scores = _propose(_faster_rcnn(param_str), inputs, ())
     return boxes, scores[:, None]
+
+
+def proposal_of(params: PythonParams) -> ProposalParams | None:
+    """The proposals that a Python layer makes; None where it is another program.
+
+    Raises:
+        ShapeError: python-layer, for a ``param_str`` that is not of that layer.
+    """
+    if implementation(params) is not _faster_rcnn_proposals:
+        return None
+    return _faster_rcnn(params.param_str)
 
 
 register_python_layer(

@@ -91,6 +91,12 @@ def is_registered(params: PythonParams) -> bool:
     return (params.module, params.layer) in _REGISTRY
 
 
+def implementation(params: PythonParams) -> Implementation | None:
+    """What computes this layer; None where nothing is registered."""
+    registered = _REGISTRY.get((params.module, params.layer))
+    return None if registered is None else registered.run
+
+
 def _refusal(params: PythonParams) -> tuple[str, tuple[str, ...]]:
     names = f'"{params.module}", "{params.layer}"'
     return (

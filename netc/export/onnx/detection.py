@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from netc.export.onnx.boxes import column_of_images, nothing_like, part_of, stay_by_overlap
 from netc.export.onnx.writer import Layer, Rule
 from netc.ops.detection import DetectionOutputParams
 
@@ -102,16 +103,9 @@ def _decoded(layer: Layer, params: DetectionOutputParams, priors: int) -> str:
 
 def _suppressed(layer: Layer, found: _Candidates, overlap: float, confidence: float | None) -> str:
     """Scores (images, candidates) of the boxes that stay, minus infinity for the others."""
-    boxes = layer.reshape(found.boxes, [-1, found.each, 4])
-    scores = layer.reshape(found.scores, [-1, 1, found.each])
-    limits = [layer.whole("most", [found.each]), layer.constant("overlap", [min(overlap, 1)])]
-    if confidence is not None:
-        limits.append(layer.constant("confidence", [confidence]))
-    stay = layer.op("NonMaxSuppression", boxes, scores, *limits)
-    places = layer.op("Gather", stay, layer.whole("columns", [0, 2]), axis=1)
-    rows = layer.reshape(found.scores, [-1, found.each])
-    nothing = layer.op("Expand", layer.constant("none", -np.inf), layer.op("Shape", rows))
-    kept = layer.op("ScatterND", nothing, places, layer.op("GatherND", rows, places))
+    kept = stay_by_overlap(
+        layer, found.boxes, found.scores, found.each, overlap, found.each, confidence
+    )
     return layer.reshape(kept, [-1, found.classes * found.each])
 
 
@@ -119,8 +113,7 @@ def _best_of_image(layer: Layer, chosen: str, found: _Candidates, keep: int) -> 
     """The same of the best boxes of an image alone."""
     number = layer.whole("keep", [min(keep, found.classes * found.each)])
     best, where = layer.ops("TopK", 2, chosen, number, axis=1)
-    nothing = layer.op("Expand", layer.constant("none", -np.inf), layer.op("Shape", chosen))
-    return layer.op("ScatterElements", nothing, where, best, axis=1)
+    return layer.op("ScatterElements", nothing_like(layer, chosen), where, best, axis=1)
 
 
 # Rows
@@ -129,28 +122,19 @@ def _best_of_image(layer: Layer, chosen: str, found: _Candidates, keep: int) -> 
 def _rows(layer: Layer, found: _Candidates, labels: list[int]) -> str:
     """(images, candidates, 7): image, class, score, box."""
     score = layer.op("Unsqueeze", found.scores, layer.whole("last", [3]))
-    shape = layer.op("Shape", score)
-    image = layer.op("Expand", _numbers(layer, shape), shape)
+    image = column_of_images(layer, score, 4)
     label = layer.constant("label", np.reshape(labels, (1, -1, 1, 1)))
-    label = layer.op("Expand", label, shape)
+    label = layer.op("Expand", label, layer.op("Shape", score))
     rows = layer.op("Concat", image, label, score, found.boxes, axis=3)
     return layer.reshape(rows, [-1, found.classes * found.each, 7])
-
-
-def _numbers(layer: Layer, shape: str) -> str:
-    """The images' numbers, (images, 1, 1, 1)."""
-    from onnx import TensorProto
-
-    number = layer.op("Gather", shape, layer.whole("zeroth", 0))
-    counted = layer.op("Range", layer.whole("start", 0), number, layer.whole("step", 1))
-    return layer.reshape(layer.op("Cast", counted, to=TensorProto.FLOAT), [-1, 1, 1, 1])
 
 
 def _with_row_of_nothing(layer: Layer, rows: str, mask: str) -> tuple[str, str]:
     """A row more for each image, -1 behind its number, that is read where nothing is found."""
     from onnx import TensorProto
 
-    one = layer.op("Slice", layer.op("Slice", rows, *_first(layer, 1)), *_first(layer, 2))
+    one = layer.op("Slice", rows, *part_of(layer, 1, 0, 1))
+    one = layer.op("Slice", one, *part_of(layer, 2, 0, 1))
     row = layer.op("Pad", one, layer.whole("row", [0, 0, 0, 0, 0, 6]), layer.constant("no", -1))
     total = layer.op("ReduceMax", layer.op("Cast", mask, to=TensorProto.FLOAT), keepdims=1)
     empty = layer.op("Less", total, layer.constant("some", 0.5))
@@ -160,11 +144,6 @@ def _with_row_of_nothing(layer: Layer, rows: str, mask: str) -> tuple[str, str]:
         layer.op("Concat", rows, row, axis=1),
         layer.op("Concat", mask, unseen, axis=1),
     )
-
-
-def _first(layer: Layer, axis: int) -> list[str]:
-    named = {"starts": [0], "ends": [1], "axes": [axis]}
-    return [layer.whole(name, numbers) for name, numbers in named.items()]
 
 
 RULES: Mapping[str, Rule] = {"DetectionOutput": _detection_output}

@@ -9,16 +9,20 @@ from typing import Any
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
+from netc.export.onnx.sizes import (
+    Size,
+    no_batch,
+    no_rows,
+    open_batch,
+    open_rows,
+    told_sizes,
+)
 from netc.export.onnx.table import RULES, without_rule
 from netc.export.onnx.writer import IR_VERSION, OPSET, Layer, Writer
-from netc.infer import infer, show
 from netc.ir.edit import live_nodes, with_nodes
 from netc.ir.graph import Graph, Node
-from netc.ops.catalog import CATALOG
 from netc.ops.filler import fill, generator
 from netc.version import __version__
-
-Size = int | str | None
 
 
 def to_onnx(graph: Graph, *, batch: str | None = None, seed: int = 0) -> Any:
@@ -43,13 +47,24 @@ def to_onnx(graph: Graph, *, batch: str | None = None, seed: int = 0) -> Any:
     constants = _constant_inputs(graph, seed)
     graph = graph.replace(inputs=tuple(n for n in graph.inputs if n not in constants))
     _check(graph)
+    return _model(*_sized(graph, constants, batch))
+
+
+def _sized(
+    graph: Graph, constants: Mapping[str, Any], batch: str | None
+) -> tuple[Writer, Callable[[str], list[Size]]]:
+    """All nodes, and sizes as the model tells them."""
+    rows = open_rows(graph, constants)
+    writer = _written(graph, constants, rows.axes if rows else {})
+    if rows:
+        twice = _written(rows.twice, constants, rows.axes)
+        _check_same(writer, twice, lambda why, node: no_rows(graph, why, node))
     if batch is None:
-        return _model(_written(graph, constants, {}), _fixed(graph))
-    other = _rebatched(graph, constants)
-    varying = _varying(graph, other)
-    writer = _written(graph, constants, varying)
-    _check_same(writer, _written(other, constants, varying))
-    return _model(writer, _open(graph, other, batch))
+        return writer, told_sizes(graph, None, rows, "")
+    items = open_batch(graph, constants)
+    writer = _written(graph, constants, items.axes)
+    _check_same(writer, _written(items.twice, constants, items.axes), no_batch)
+    return writer, told_sizes(graph, items, rows, batch)
 
 
 def _need_onnx() -> None:
@@ -181,61 +196,15 @@ def _read(node: Any) -> Iterator[str]:
             yield from _read(inner)
 
 
-# Open batches
-
-
-def _rebatched(graph: Graph, constants: Mapping[str, Any]) -> Graph:
-    """The graph of twice the batch.
+def _check_same(one: Writer, two: Writer, misfit: Callable[[str, Node], NetcError]) -> None:
+    """Two sizes must give one model: so nothing in it depends on them.
 
     Raises:
-        NetcError: batch-misfit.
-    """
-    shapes = {name: graph.shape(name) for name in graph.inputs if graph.shape(name)}
-    first = next(iter(shapes.values()), ())
-    if not first:
-        raise _misfit("the net has no input with a first size")
-    twice = {k: (2 * s[0], *s[1:]) for k, s in shapes.items() if s[0] == first[0]}
-    result = infer(graph.replace(inputs=(*graph.inputs, *constants)), twice)
-    for fault in result.diagnostics:
-        if fault.severity == "error":
-            raise _misfit(f"with {2 * first[0]} for {first[0]}: {fault.message}", fault)
-    for name, parameter in result.graph.parameters.items():
-        old = graph.parameters[name]
-        if parameter.shape != old.shape:
-            raise _misfit(
-                f"with {2 * first[0]} for {first[0]} parameter `{name}` would be "
-                f"{show(parameter.shape)}, and it is {show(old.shape)}",
-                old,
-            )
-    return result.graph.replace(inputs=graph.inputs)
-
-
-def _misfit(why: str, at: Any = None) -> NetcError:
-    span = at.span if at is not None else None
-    message = f"the inputs' first size cannot be left open: {why}"
-    return NetcError(Diagnostic("batch-misfit", message, span))
-
-
-def _varying(graph: Graph, other: Graph) -> dict[str, tuple[int, ...]]:
-    """The axes of each value that follow from the batch."""
-    found = {}
-    for name in graph.values:
-        old, new = graph.shape(name), other.shape(name)
-        axes = tuple(i for i, (a, b) in enumerate(zip(old, new, strict=True)) if a != b)
-        if axes:
-            found[name] = axes
-    return found
-
-
-def _check_same(one: Writer, two: Writer) -> None:
-    """Two batches must give one model: so nothing in it depends on the batch.
-
-    Raises:
-        NetcError: batch-misfit, at the first layer that is written otherwise.
+        NetcError: ``misfit`` of the first layer that is written otherwise.
     """
     layer = _first_difference(one, two)
     if layer is not None:
-        raise _misfit(f"layer `{layer.name}` ({layer.op}) depends on it", layer)
+        raise misfit(f"layer `{layer.name}` ({layer.op}) depends on it", layer)
 
 
 def _first_difference(one: Writer, two: Writer) -> Node | None:
@@ -257,41 +226,8 @@ def _equal(a: Any, b: Any) -> bool:
 
 # The model
 
-Sizes = Callable[[str], list[Size]]
 
-
-def _fixed(graph: Graph) -> Sizes:
-    return lambda name: _known(graph, name, list(graph.shape(name)))
-
-
-def _open(graph: Graph, other: Graph, batch: str) -> Sizes:
-    """Sizes that follow from the batch have its name, or none where they are another number."""
-    first = next(graph.shape(name)[0] for name in graph.inputs if graph.shape(name))
-
-    def size(old: int, new: int) -> Size:
-        if old == new:
-            return old
-        return batch if (old, new) == (first, 2 * first) else None
-
-    def sizes(name: str) -> list[Size]:
-        pairs = zip(graph.shape(name), other.shape(name), strict=True)
-        return _known(graph, name, [size(old, new) for old, new in pairs])
-
-    return sizes
-
-
-_ROWS = {"DetectionOutput": 2}  # the axis of boxes
-
-
-def _known(graph: Graph, name: str, sizes: list[Size]) -> list[Size]:
-    """Without the number of rows where only a run tells it."""
-    maker = graph.producers.get(name)
-    if maker is not None and CATALOG[maker.op].dynamic:
-        sizes[_ROWS.get(maker.op, 0)] = None
-    return sizes
-
-
-def _model(writer: Writer, sizes: Sizes) -> Any:
+def _model(writer: Writer, sizes: Callable[[str], list[Size]]) -> Any:
     from onnx import TensorProto, helper, numpy_helper
 
     def described(names: Sequence[str]) -> list[Any]:

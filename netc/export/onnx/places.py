@@ -171,9 +171,6 @@ def _batch_reindex(layer: Layer) -> None:
 def _filter(layer: Layer) -> None:
     from onnx import TensorProto
 
-    graph = layer.writer.graph
-    if any(graph.readers[name] for name in layer.outputs):
-        raise layer.refuse("what reads its tops has sizes that only a run tells")
     flat = layer.reshape(layer.inputs[-1], [-1])
     chosen = layer.op("Cast", flat, to=TensorProto.BOOL)
     for top, value in enumerate(layer.inputs[:-1]):

@@ -12,6 +12,7 @@ from netc.export.onnx.detection import RULES as DETECTION
 from netc.export.onnx.places import RULES as PLACES
 from netc.export.onnx.pointwise import RULES as POINTWISE
 from netc.export.onnx.products import RULES as PRODUCTS
+from netc.export.onnx.proposals import RULES as PROPOSALS
 from netc.export.onnx.recurrent import RULES as RECURRENT
 from netc.export.onnx.statistics import RULES as STATISTICS
 from netc.export.onnx.windows import RULES as WINDOWS
@@ -41,6 +42,7 @@ RULES: Mapping[str, Rule] = {
     **PLACES,
     **POINTWISE,
     **PRODUCTS,
+    **PROPOSALS,
     **RECURRENT,
     **STATISTICS,
     **WINDOWS,
@@ -51,11 +53,7 @@ RULES: Mapping[str, Rule] = {
     "Silence": _nothing,
 }
 
-_WHY = {
-    "PSROIPooling": "ONNX has no position-sensitive pooling",
-    "Proposal": "its choice of boxes differs from ONNX's NonMaxSuppression",
-    "Python": "it is a program",
-}
+_WHY = {"PSROIPooling": "ONNX has no position-sensitive pooling"}
 
 
 def without_rule(node: Node) -> NetcError:

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import netc
 from netc.diagnostics import NetcError
 from netc.export.onnx import to_onnx
 from netc.ir.graph import Graph
-from tests.export.onnx.test_rules import agrees, graph_of, layer, more
+from netc.ops.python import unregister_python_layer
+from tests.export.onnx.test_rules import FILLED, agrees, graph_of, layer, more
 
 PRIORS, CLASSES, IMAGES = 60, 5, 3
 
@@ -77,3 +79,78 @@ def test_equal_scores_are_told_in_order() -> None:
 def test_what_is_not_the_same_there(params: str, code: str, words: str) -> None:
     with pytest.raises(NetcError, match=rf"net:4:\d+: error\[no-onnx-rule\].*{words}"):
         to_onnx(detector(params, True, code))
+
+
+def maps(graph: Graph, seed: int) -> dict[str, Any]:
+    """Of cells on a coarse grid, with predictions that move boxes a little."""
+    rng = np.random.default_rng(seed)
+    info = np.array([[96, 112, 1.5]], np.float32)[:, : graph.shape("info")[1]]
+    return {
+        "x": rng.random(graph.shape("x")).astype(np.float32),
+        "delta": (rng.standard_normal(graph.shape("delta")) * 0.3).astype(np.float32),
+        "info": info,
+    }
+
+
+PROPOSAL = "ratio: 0.5 ratio: 1 ratio: 2 scale: 2 scale: 4 feat_stride: 16 base_size: 16 "
+
+
+@pytest.mark.parametrize("images", (1, 2))
+@pytest.mark.parametrize("tops", ("y", "y score"))
+@pytest.mark.parametrize(
+    "params",
+    [
+        "min_size: 16 pre_nms_topn: 60 post_nms_topn: 10 nms_thresh: 0.5",
+        "min_size: 40 pre_nms_topn: 6000 post_nms_topn: 300 nms_thresh: 0.3",
+    ],
+)
+def test_proposals(images: int, tops: str, params: str) -> None:
+    graph = graph_of(
+        more("delta", f"{images} 24 6 7"),
+        more("info", "1 3"),
+        layer("Proposal", f"proposal_param {{ {PROPOSAL} {params} }}", "x delta info", tops),
+        shape=f"dim: {images} dim: 12 dim: 6 dim: 7",
+    )
+    for seed in range(3):
+        agrees(graph, None, maps(graph, seed))
+        agrees(graph, "N", maps(graph, seed))
+
+
+FASTER = """python_param { module: "rpn.proposal_layer" layer: "ProposalLayer"
+param_str: "'feat_stride': 16 \\n'scales': [1, 2, 4]" }"""
+
+
+def faster_rcnn(python: str = FASTER) -> Graph:
+    pooling = "roi_pooling_param { pooled_w: 2 pooled_h: 3 spatial_scale: 0.0625 }"
+    product = f"inner_product_param {{ num_output: 4 {FILLED} }}"
+    return graph_of(
+        more("delta", "1 36 6 7"),
+        more("info", "1 3"),
+        more("seen", "1 5 6 7"),
+        layer("Python", python, "x delta info", "rois"),
+        f'layer {{ name: "p" type: "ROIPooling" bottom: "seen" bottom: "rois" top: "p" '
+        f"{pooling} }}",
+        f'layer {{ name: "fc" type: "InnerProduct" bottom: "p" top: "fc" {product} }}',
+        'layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }',
+        shape="dim: 1 dim: 18 dim: 6 dim: 7",
+    )
+
+
+def test_faster_rcnn() -> None:
+    graph = faster_rcnn()
+    for seed in range(3):
+        seen = np.random.default_rng(seed).standard_normal((1, 5, 6, 7)).astype(np.float32)
+        agrees(graph, None, {**maps(graph, seed), "seen": seen})
+    with pytest.raises(NetcError, match=r"batch-misfit[\s\S]*of a single image"):
+        to_onnx(graph, batch="N")
+    (prob,) = to_onnx(graph).graph.output
+    assert [d.dim_value for d in prob.type.tensor_type.shape.dim] == [0, 4]  # 0: a run tells
+
+
+def test_other_programs_are_refused() -> None:
+    netc.register_python_layer("own", "Layer", lambda inputs, text: inputs[:1], lambda s, t: s[:1])
+    try:
+        with pytest.raises(NetcError, match=r"no-onnx-rule.*it is a program[\s\S]*--until x"):
+            to_onnx(graph_of(layer("Python", 'python_param { module: "own" layer: "Layer" }')))
+    finally:
+        unregister_python_layer("own", "Layer")

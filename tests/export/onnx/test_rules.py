@@ -234,13 +234,21 @@ def test_pooling_of_regions() -> None:
     agrees(graph, "N", feeds)
 
 
-def test_a_filter_at_the_end_of_a_net() -> None:
-    graph = graph_of(more("s", "2"), layer("Filter", "", "x s"))
-    feeds = {**feeds_of(graph), "s": np.array([0, 1], np.float32)}
-    agrees(graph, "N", feeds)
-    follower = 'layer { name: "z" type: "ReLU" bottom: "y" top: "z" }'
-    with pytest.raises(NetcError, match=r"no-onnx-rule.*`y`.*only a run tells"):
-        to_onnx(graph_of(more("s", "2"), layer("Filter", "", "x s"), follower))
+def test_a_filter_and_what_follows_it() -> None:
+    product = f"inner_product_param {{ num_output: 3 axis: 2 {FILLED} }}"
+    follower = f'layer {{ name: "z" type: "InnerProduct" bottom: "y" top: "z" {product} }}'
+    graph = graph_of(more("s", "2"), layer("Filter", "", "x s"), follower)
+    for chosen in ([0, 1], [1, 1]):
+        feeds = {**feeds_of(graph), "s": np.array(chosen, np.float32)}
+        agrees(graph, None, feeds)
+        agrees(graph, "N", feeds)
+    (z,) = to_onnx(graph, batch="N").graph.output
+    assert [d.dim_param or d.dim_value for d in z.type.tensor_type.shape.dim] == [0, 4, 3]
+    fixed = 'layer { name: "z" type: "Reshape" bottom: "y" top: "z" reshape_param { shape { '
+    fixed += "dim: 2 dim: -1 } } }"
+    graph = graph_of(more("s", "2"), layer("Filter", "", "x s"), fixed.replace("-1", "168"))
+    with pytest.raises(NetcError, match=r"no-onnx-rule.*`y` .Filter.*what follows fixes.*`z`"):
+        to_onnx(graph)
 
 
 @pytest.mark.parametrize("kind", ("LSTM", "RNN"))
@@ -273,15 +281,12 @@ def test_a_loss_is_refused_at_its_place() -> None:
 
 
 def test_all_that_cannot_be_written_is_told() -> None:
-    graph = graph_of(
-        more("s", "2"),
-        layer("Filter", "", "x s"),
-        'layer { name: "z" type: "ReLU" bottom: "y" top: "z" }',
-        'layer { name: "w" type: "Pooling" bottom: "x" top: "w" top: "m" '
-        "pooling_param { kernel_size: 1 stride: 4 } }",
+    pool = (
+        'layer { name: "%s" type: "Pooling" bottom: "x" top: "%s" top: "m%s" '
+        "pooling_param { kernel_size: 1 stride: 4 } }"
     )
     with pytest.raises(NetcError) as caught:
-        to_onnx(graph)
+        to_onnx(graph_of(pool % (("a",) * 3), pool % (("b",) * 3)))
     assert [d.code for d in caught.value.diagnostics] == ["no-onnx-rule"] * 2
 
 
@@ -303,16 +308,7 @@ def test_every_rule_is_tried() -> None:
     from tests.export.onnx.test_golden import WRITTEN
 
     here = {text.split('type: "')[1].split('"')[0] for text in LAYERS}
-    here |= {
-        "Axpy",
-        "Crop",
-        "DetectionOutput",
-        "Filter",
-        "PriorBox",
-        "ROIPooling",
-        "Reorg",
-        "Scale",
-        "Bias",
-    }
+    here |= {"Axpy", "Bias", "Crop", "DetectionOutput", "Filter", "PriorBox", "Proposal"}
+    here |= {"Python", "ROIPooling", "Reorg", "Scale"}
     there = {case["type"] for case in WRITTEN}
     assert set(RULES) - here - there == {"HDF5Output", "Silence"}  # what has no tops

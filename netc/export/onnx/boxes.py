@@ -1,0 +1,66 @@
+"""What the rules that choose boxes share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from netc.export.onnx.writer import Layer
+
+
+def stay_by_overlap(
+    layer: Layer,
+    boxes: str,
+    scores: str,
+    each: int,
+    overlap: float,
+    most: int,
+    least: float | None,
+) -> str:
+    """ONNX's non-maximum suppression, each group of boxes by itself.
+
+    Args:
+        layer: the layer.
+        boxes: (..., each, 4), the best of a group first.
+        scores: (..., each).
+        each: boxes of a group.
+        overlap: allowed between two boxes.
+        most: boxes that stay of a group.
+        least: boxes must score more; None for all.
+
+    Returns:
+        (groups, each): scores of the boxes that stay, minus infinity for the others.
+    """
+    rows = layer.reshape(scores, [-1, each])
+    limits = [layer.whole("most", [most]), layer.constant("overlap", [min(overlap, 1)])]
+    if least is not None:
+        limits.append(layer.constant("least", [least]))
+    groups = layer.reshape(boxes, [-1, each, 4]), layer.reshape(scores, [-1, 1, each])
+    stay = layer.op("NonMaxSuppression", *groups, *limits)
+    places = layer.op("Gather", stay, layer.whole("columns", [0, 2]), axis=1)
+    return layer.op(
+        "ScatterND", nothing_like(layer, rows), places, layer.op("GatherND", rows, places)
+    )
+
+
+def nothing_like(layer: Layer, value: str) -> str:
+    """Minus infinities in a value's shape."""
+    return layer.op("Expand", layer.constant("none", -np.inf), layer.op("Shape", value))
+
+
+def column_of_images(layer: Layer, like: str, axes: int) -> str:
+    """The number of each image, in a value's shape; the images are its first axis."""
+    from onnx import TensorProto
+
+    shape = layer.op("Shape", like)
+    number = layer.op("Gather", shape, layer.whole("zeroth", 0))
+    counted = layer.op("Range", layer.whole("start", 0), number, layer.whole("step", 1))
+    column = layer.reshape(
+        layer.op("Cast", counted, to=TensorProto.FLOAT), [-1, *(1,) * (axes - 1)]
+    )
+    return layer.op("Expand", column, shape)
+
+
+def part_of(layer: Layer, axis: int, start: int, end: int) -> list[str]:
+    """What a Slice of one axis reads after its first input."""
+    named = {"starts": [start], "ends": [end], "axes": [axis]}
+    return [layer.whole(name, numbers) for name, numbers in named.items()]
