@@ -35,6 +35,8 @@ ARCHITECTURES = [int(a) for a in os.environ.get("NETC_SM", "70 80 90").split()]
 H100 = Facts("NVIDIA H100", (9, 0), 132)
 _TOGETHER = 24  # kernels of one text
 MOST_SPILT = 0  # bytes of a thread; an array that is kept in memory counts too
+MOST_SPILT_LATER = 64  # for devices after those that the kernels were fitted to
+FITTED = 90
 
 
 def check(kernels: Iterable[Kernel], architecture: int) -> None:
@@ -49,7 +51,8 @@ def check(kernels: Iterable[Kernel], architecture: int) -> None:
         _, log = nvrtc.compile(module_text(some), architecture, "--ptxas-options=-v")
         spilt = stacks(log)
         assert set(spilt) == {kernel.name for kernel in some}
-        assert max(spilt.values()) <= MOST_SPILT, spilt
+        most = MOST_SPILT if architecture <= FITTED else MOST_SPILT_LATER
+        assert max(spilt.values()) <= most, spilt
         for kernel in some:
             write_entry(entries[kernel], b"")
 
