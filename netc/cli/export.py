@@ -21,12 +21,15 @@ from netc.cli.output import print_diagnostics, print_json
 from netc.cli.run import no_weights
 from netc.cli.texts import STDIN, source_of
 from netc.diagnostics import Diagnostic, NetcError
-from netc.driver import Text, build, compile, read_net
+from netc.driver import Text, build, read_net, runnable, with_outputs
 from netc.export.onnx import save, to_bytes, to_onnx
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
+from netc.lower.before import layers_before
 from netc.report.figures import size
 from netc.report.memory import with_batch
+from netc.schema.message import Message
+from netc.weights.match import assign
 
 BATCH = "batch"  # what a first size that is left open is called
 
@@ -121,31 +124,28 @@ def _default_name(net: str) -> str:
 
 def _graph(text: Text, args: argparse.Namespace) -> tuple[Graph, tuple[Diagnostic, ...]]:
     """The graph with its weights."""
-    net = compile(
-        text,
-        args.weights,
-        backend="reference",
-        **chosen_state(args),
-        **reading(args),
-        inputs=_shapes(text, args),
-        outputs=args.until,
-        missing="fill" if args.fill_missing else "error",
-    )
-    outputs = tuple(dict.fromkeys(args.until)) or net.graph.outputs
-    return net.graph.replace(outputs=outputs), (*net.diagnostics, *no_weights(net, args.weights))
+    message = read_net(text, **reading(args)).message
+    if args.until:
+        message = layers_before(message, args.until)
+    built = build(message, **chosen_state(args), inputs=_shapes(message, args))
+    graph = with_outputs(runnable(built), args.until)
+    missing = "fill" if args.fill_missing else "error"
+    loaded, found = assign(graph, args.weights, missing=missing)
+    told = [d for d in found if not (args.until and d.code == "unused-weights")]
+    outputs = tuple(dict.fromkeys(args.until)) or graph.outputs
+    diagnostics = (*built.diagnostics, *told, *no_weights(graph, args.weights))
+    return loaded.replace(outputs=outputs), diagnostics
 
 
-def _shapes(text: Text, args: argparse.Namespace) -> Mapping[str, Shape]:
+def _shapes(message: Message, args: argparse.Namespace) -> Mapping[str, Shape]:
     """The inputs' shapes that are asked for; a first size that is left open is the text's own."""
     given = {name: shape for name, shape, _ in args.input_shape}
     opened = {name for name, _, size in args.input_shape if size}
-    if not opened and not args.batch:
-        return given
-    message = read_net(text, **reading(args)).message
-    graph = build(message, **chosen_state(args)).graph
-    for blob in opened & set(graph.input_blobs):
-        said = graph.values[graph.input_blobs[blob]].shape
-        given[blob] = (said[0] if said else 1, *given[blob][1:])
+    if opened:
+        graph = build(message, **chosen_state(args)).graph
+        for blob in opened & set(graph.input_blobs):
+            said = graph.values[graph.input_blobs[blob]].shape
+            given[blob] = (said[0] if said else 1, *given[blob][1:])
     if args.batch:
         graph = build(message, **chosen_state(args), inputs=given).graph
         shapes = with_batch(graph, args.batch)

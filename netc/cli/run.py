@@ -25,7 +25,7 @@ from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, Note, first_of
 from netc.driver import Text, build, compile, read_net
 from netc.infer import show
-from netc.ir.graph import Array, Value
+from netc.ir.graph import Array, Graph, Value
 from netc.ir.types import Shape
 
 
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     declared, said = _declared(text, args)
     feeds = load_feeds(args.input, declared, args, said)
     net = _compile_for(text, args, declared, feeds)
-    found = [*net.diagnostics, *no_weights(net, args.weights)]
+    found = [*net.diagnostics, *no_weights(net.graph, args.weights)]
     if not args.json:
         print_diagnostics(found)
     results = net(feeds)
@@ -179,9 +179,9 @@ def _compile(text: Text, args: argparse.Namespace, shapes: Mapping[str, Shape]) 
         )
 
 
-def no_weights(net: CompiledNet, weights: str | None) -> list[Diagnostic]:
+def no_weights(graph: Graph, weights: str | None) -> list[Diagnostic]:
     """A warning where a net has the numbers of its fillers alone."""
-    if weights is not None or not net.graph.parameters:
+    if weights is not None or not graph.parameters:
         return []
     return [
         Diagnostic(

@@ -119,6 +119,19 @@ def test_until(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "error[unknown-output]" in capsys.readouterr().err
 
 
+def test_until_a_blob_before_unknown_layers(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unknown = 'layer { name: "u" type: "Yolov3Output" bottom: "s" top: "u" }'
+    net = write(here, FIXED + unknown)
+    assert main(["export", net]) == 1
+    assert "error[unknown-layer-type]" in capsys.readouterr().err
+    assert main(["export", net, "--until", "r", "--until", "x", "--batch", "2"]) == 0
+    out, err = capsys.readouterr()
+    assert err == "" and "x (2, 6) -> r (2, 2, 3), x (2, 6)," in out
+    assert main(["export", NET, "-w", WEIGHTS, "--until", "ip1@ip1"]) == 0
+    out, err = capsys.readouterr()
+    assert err == "" and "-> ip1@ip1 (batch, " in out  # nothing of weights that are not needed
+
+
 def test_weights(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", NET]) == 0
     assert "warning[no-weights]" in capsys.readouterr().err
