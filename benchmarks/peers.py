@@ -101,7 +101,7 @@ def machine() -> dict[str, str]:
 
 def _find(name: str, folder: Path) -> Path:
     path = Path(name)
-    if path.suffix == ".prototxt":
+    if path.suffix == ".prototxt" or path.is_file():
         return path
     bundled = Path(__file__).resolve().parent.parent / "prototxt" / f"{name}.prototxt"
     return bundled if bundled.exists() else folder / f"{name}.prototxt"
