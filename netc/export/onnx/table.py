@@ -14,6 +14,7 @@ from netc.export.onnx.pointwise import RULES as POINTWISE
 from netc.export.onnx.products import RULES as PRODUCTS
 from netc.export.onnx.proposals import RULES as PROPOSALS
 from netc.export.onnx.recurrent import RULES as RECURRENT
+from netc.export.onnx.regions import RULES as REGIONS
 from netc.export.onnx.statistics import RULES as STATISTICS
 from netc.export.onnx.windows import RULES as WINDOWS
 from netc.export.onnx.writer import Layer, Rule, no_rule
@@ -44,6 +45,7 @@ RULES: Mapping[str, Rule] = {
     **PRODUCTS,
     **PROPOSALS,
     **RECURRENT,
+    **REGIONS,
     **STATISTICS,
     **WINDOWS,
     "ContinuationIndicator": _constants,
@@ -53,12 +55,10 @@ RULES: Mapping[str, Rule] = {
     "Silence": _nothing,
 }
 
-_WHY = {"PSROIPooling": "ONNX has no position-sensitive pooling"}
-
 
 def without_rule(node: Node) -> NetcError:
     """The error for a layer that has no rule; to be raised by the caller."""
-    why = _WHY.get(node.op, "netc knows no form of it there")
+    why = "netc knows no form of it there"
     if CATALOG[node.op].loss or node.op == "Accuracy":
         why = "it compares with labels, which is no part of inference"
     before = tuple(f"`--until {name}` ends the model before it" for name in node.inputs[:1])

@@ -1,4 +1,4 @@
-"""Rules of layers that sum up windows: Pooling, SPP, LpPooling, LRN, and pooling of regions."""
+"""Rules of layers that sum up windows: Pooling, SPP, LpPooling and LRN."""
 
 from __future__ import annotations
 
@@ -163,24 +163,9 @@ def _lrn(layer: Layer) -> None:
     layer.give("Mul", layer.x, factor)
 
 
-def _roi_pooling(layer: Layer) -> None:
-    data, regions = layer.inputs
-    if len(layer.shape(1)) != 2:
-        regions = layer.reshape(regions, [-1, 5])
-    params = layer.params
-    layer.give(
-        "MaxRoiPool",
-        data,
-        regions,
-        pooled_shape=[params.pooled_h, params.pooled_w],
-        spatial_scale=params.spatial_scale,
-    )
-
-
 RULES: Mapping[str, Rule] = {
     "LRN": _lrn,
     "LpPooling": _lp_pooling,
     "Pooling": _pooling,
-    "ROIPooling": _roi_pooling,
     "SPP": _spp,
 }

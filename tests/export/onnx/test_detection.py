@@ -154,3 +154,21 @@ def test_other_programs_are_refused() -> None:
             to_onnx(graph_of(layer("Python", 'python_param { module: "own" layer: "Layer" }')))
     finally:
         unregister_python_layer("own", "Layer")
+
+
+def test_position_sensitive_pooling() -> None:
+    param = "psroi_pooling_param { spatial_scale: 0.25 output_dim: 3 group_size: 2 }"
+    text = layer("PSROIPooling", param, "x r")
+    graph = graph_of(more("r", "40 5"), text, shape="dim: 2 dim: 12 dim: 8 dim: 9")
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(-8, 44, (40, 2, 2))
+    rows = np.concatenate([rng.integers(0, 2, (40, 1)), np.sort(corners, 1).reshape(40, 4)], 1)
+    rows[0, 1:] = 100, 100, 120, 120  # outside: every bin is empty
+    rows[1, 1:] = 3, 3, 2, 2
+    rows[2, 1:] = np.round(rows[2, 1:]) + 0.5
+    feeds = {
+        "x": rng.standard_normal(graph.shape("x")).astype(np.float32),
+        "r": rows.astype(np.float32),
+    }
+    agrees(graph, None, feeds)
+    agrees(graph, "N", feeds)
