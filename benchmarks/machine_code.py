@@ -28,12 +28,12 @@ from typing import NamedTuple
 from netc.backends.cuda.backend import CudaBackend, CudaExecutable
 from netc.backends.cuda.device import Facts
 from netc.backends.cuda.emit.table import emit
-from netc.backends.cuda.launches import way_launches
-from netc.backends.cuda.products import Product
+from netc.backends.cuda.products.launches import way_launches
+from netc.backends.cuda.products.product import Product
+from netc.backends.cuda.products.tiles import MATRIX, PLAIN, Way
 from netc.backends.cuda.program import Launch
 from netc.backends.cuda.source import Kernel, module_text
-from netc.backends.cuda.tiles import MATRIX, PLAIN, Way
-from netc.backends.cuda.tuner import recording
+from netc.backends.cuda.tuning.tuner import recording
 from netc.data import prototxt_dir
 from netc.ir.types import Shape
 from tests.backends.cuda import nvrtc

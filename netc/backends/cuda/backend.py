@@ -21,17 +21,17 @@ from netc.backends.cuda.emission import (
 )
 from netc.backends.cuda.emit.moves import copy_kernel, image_kernel, merged
 from netc.backends.cuda.emit.table import emit
-from netc.backends.cuda.launches import guessed
 from netc.backends.cuda.libraries.operation import Borrowed
 from netc.backends.cuda.mixed import MixedExecutable, split
 from netc.backends.cuda.pixels import View, c_strides, stored_strides
-from netc.backends.cuda.products import Product
+from netc.backends.cuda.products.choice import guessed
+from netc.backends.cuda.products.product import Product
+from netc.backends.cuda.products.tiles import Way
 from netc.backends.cuda.program import ArrayStep, Context, Launch, Program, Step, Weights
 from netc.backends.cuda.rules import RULES
 from netc.backends.cuda.schedule import scheduled
 from netc.backends.cuda.source import Kernel
-from netc.backends.cuda.tiles import Way
-from netc.backends.cuda.tuner import Tuner, choosing, recording
+from netc.backends.cuda.tuning.tuner import Tuner, choosing, recording
 from netc.backends.cuda.uploads import Uploads
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Graph

@@ -14,10 +14,10 @@ from netc.backends.cuda.chains import Chain, Target, chain_code
 from netc.backends.cuda.device import Facts
 from netc.backends.cuda.fallback import array_form, run_on_device, run_on_host
 from netc.backends.cuda.pixels import Arena, Place, View, view_of
+from netc.backends.cuda.products.tiles import Way
 from netc.backends.cuda.program import Argument, ArrayStep, Context, Launch, Steps
 from netc.backends.cuda.rules import zero_channels
 from netc.backends.cuda.source import Code, Constant, Kernel
-from netc.backends.cuda.tiles import Way
 from netc.ir.graph import Array, Graph, Node
 from netc.ops.fused import Bound
 from netc.plan.storage import BYTES, Storage

@@ -12,9 +12,9 @@ import pytest
 
 import netc
 from netc.backends import reference
-from netc.backends.cuda import tuner
 from netc.backends.cuda.backend import CudaBackend, CudaExecutable
 from netc.backends.cuda.mixed import MixedExecutable
+from netc.backends.cuda.tuning import tuner
 from netc.diagnostics import NetcError, Source
 from netc.ir.graph import Graph
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice, Memory

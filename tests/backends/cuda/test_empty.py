@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import netc
-from netc.backends.cuda import tuner
 from netc.backends.cuda.backend import CudaBackend
+from netc.backends.cuda.tuning import tuner
 from netc.diagnostics import NetcError
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice
 from tests.backends.cuda.golden_kernels import graph_of, options

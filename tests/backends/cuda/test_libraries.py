@@ -17,13 +17,14 @@ import pytest
 
 from netc.backends import reference
 from netc.backends.cuda import backend as backend_module
-from netc.backends.cuda import tuner
 from netc.backends.cuda.backend import CudaBackend, CudaExecutable
 from netc.backends.cuda.device import Call
-from netc.backends.cuda.launches import fits_winograd, guessed, middle
 from netc.backends.cuda.libraries import cublas, cudnn
 from netc.backends.cuda.libraries.operation import Borrowed, Library, Operation
-from netc.backends.cuda.tiles import PLAIN, Way
+from netc.backends.cuda.products.choice import guessed
+from netc.backends.cuda.products.tiles import PLAIN, Way
+from netc.backends.cuda.products.winograd import fits_winograd, middle
+from netc.backends.cuda.tuning import tuner
 from netc.diagnostics import NetcError
 from netc.ir.graph import Graph
 from netc.passes.pipeline import ALL

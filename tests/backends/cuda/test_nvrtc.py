@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from netc.backends.cuda import backend as backend_module
-from netc.backends.cuda import tuner
 from netc.backends.cuda.device import Facts
-from netc.backends.cuda.launches import guessed
+from netc.backends.cuda.products.choice import guessed
+from netc.backends.cuda.products.tiles import Way
 from netc.backends.cuda.source import Kernel, module_text
-from netc.backends.cuda.tiles import Way
-from netc.backends.cuda.tuner import Tuner
+from netc.backends.cuda.tuning import tuner
+from netc.backends.cuda.tuning.tuner import Tuner
 from netc.cache import content_key, read_entry, write_entry
 from netc.ir.graph import Graph
 from tests.backends.cuda import nvrtc

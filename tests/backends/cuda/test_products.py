@@ -13,9 +13,10 @@ from netc.backends import reference
 from netc.backends.cuda import backend as backend_module
 from netc.backends.cuda.backend import CudaBackend
 from netc.backends.cuda.emission import as_tf32
-from netc.backends.cuda.launches import fits_winograd, guessed
+from netc.backends.cuda.products.choice import guessed
+from netc.backends.cuda.products.tiles import MATRIX, PLAIN, Tile, Way
+from netc.backends.cuda.products.winograd import fits_winograd
 from netc.backends.cuda.source import Kernel
-from netc.backends.cuda.tiles import MATRIX, PLAIN, Tile, Way
 from netc.diagnostics import Source
 from netc.ir.graph import Graph
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice, build

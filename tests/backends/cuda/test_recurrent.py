@@ -12,7 +12,7 @@ import netc
 from netc.backends import reference
 from netc.backends.cuda import backend as backend_module
 from netc.backends.cuda.backend import CudaBackend
-from netc.backends.cuda.tiles import PLAIN, Way
+from netc.backends.cuda.products.tiles import PLAIN, Way
 from netc.diagnostics import Source
 from netc.ir.graph import Graph
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice, build

@@ -9,11 +9,11 @@ import numpy as np
 from netc.backends.cuda.chains import Target
 from netc.backends.cuda.emission import RESIDENT, Emission, element_launch, ending, side
 from netc.backends.cuda.emit.elementwise import run_chain, split_stages
-from netc.backends.cuda.launches import product_steps
 from netc.backends.cuda.pixels import View
-from netc.backends.cuda.products import Product, pixel_taps, taps_first
+from netc.backends.cuda.products.launches import product_steps
+from netc.backends.cuda.products.product import Product, pixel_taps, taps_first
+from netc.backends.cuda.products.tiles import MOST_PARTS
 from netc.backends.cuda.program import Steps
-from netc.backends.cuda.tiles import MOST_PARTS
 from netc.ir.graph import Array, Node
 from netc.ir.types import Shape
 from netc.ops.convolution import ConvolutionParams, convolution_axes

@@ -22,10 +22,10 @@ from netc.backends.cuda.emit.convolution import (
     product_arrays,
 )
 from netc.backends.cuda.emit.elementwise import run_chain, split_stages
-from netc.backends.cuda.launches import product_steps
-from netc.backends.cuda.products import Phases, Product
+from netc.backends.cuda.products.launches import product_steps
+from netc.backends.cuda.products.product import Phases, Product
+from netc.backends.cuda.products.tiles import MOST_PARTS
 from netc.backends.cuda.program import Steps
-from netc.backends.cuda.tiles import MOST_PARTS
 from netc.ir.graph import Array, Node
 from netc.ops.convolution import ConvolutionParams, deconvolution_axes
 from netc.ops.fused import bind_stages

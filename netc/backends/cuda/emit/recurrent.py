@@ -11,11 +11,11 @@ import numpy as np
 from netc.backends.cuda.chains import Target
 from netc.backends.cuda.emission import Emission
 from netc.backends.cuda.emit.inner_product import flat_rows, stored_order
-from netc.backends.cuda.launches import product_steps
 from netc.backends.cuda.pixels import View, Workspace, dense
-from netc.backends.cuda.products import Product
+from netc.backends.cuda.products.launches import product_steps
+from netc.backends.cuda.products.product import Product
+from netc.backends.cuda.products.tiles import MOST_PARTS
 from netc.backends.cuda.program import Argument, Launch, Steps, Wide
-from netc.backends.cuda.tiles import MOST_PARTS
 from netc.ir.graph import Array, Node
 from netc.ir.types import count
 from netc.ops.fused import Bound, Stage

@@ -16,11 +16,12 @@ import numpy as np
 
 import netc
 from netc.backends import reference
-from netc.backends.cuda import backend, tuner
+from netc.backends.cuda import backend
 from netc.backends.cuda.backend import CudaBackend
 from netc.backends.cuda.cupy_device import CupyDevice
 from netc.backends.cuda.devices import current_device
 from netc.backends.cuda.libraries import found
+from netc.backends.cuda.tuning import tuner
 from netc.cli.main import main
 from netc.diagnostics import NetcError
 from netc.ir.graph import Graph

@@ -10,12 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from netc.backends.cuda.borrowed import operation_of, split_ending
-from netc.backends.cuda.launches import guessed
 from netc.backends.cuda.libraries.cublas import Cublas
 from netc.backends.cuda.libraries.cudnn import Cudnn
 from netc.backends.cuda.libraries.operation import Library, Plan
-from netc.backends.cuda.tiles import PLAIN, Way
+from netc.backends.cuda.products.borrowed import operation_of, split_ending
+from netc.backends.cuda.products.choice import guessed
+from netc.backends.cuda.products.tiles import PLAIN, Way
 from netc.cache import cache_dir, content_key
 from tests.backends.cuda.emulator.device import COMPILER
 from tests.backends.cuda.libraries import cudnn_module

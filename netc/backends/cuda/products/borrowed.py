@@ -12,7 +12,7 @@ from netc.backends.cuda.emission import Emission, element_launch
 from netc.backends.cuda.emission import ending as epilogue
 from netc.backends.cuda.libraries.operation import Borrowed, Operation, Plan
 from netc.backends.cuda.pixels import View, Workspace, dense, has_channels
-from netc.backends.cuda.products import Product, padded
+from netc.backends.cuda.products.product import Product, padded
 from netc.backends.cuda.program import Argument, Launch
 from netc.backends.cuda.schedule import overlap
 from netc.ir.graph import Array

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from netc.backends.cuda.chains import Target
 from netc.backends.cuda.pixels import View
-from netc.backends.cuda.tiles import Size
+from netc.backends.cuda.products.tiles import Size
 from netc.ir.graph import Array
 
 _BEYOND = 128  # entries of a table that the kernel reads after the last: of two tiles along K

@@ -10,23 +10,18 @@ from typing import Any
 import numpy as np
 
 from netc.backends.base import Progress
-from netc.backends.cuda.borrowed import operation_of, split_ending
 from netc.backends.cuda.device import Code, Device
 from netc.backends.cuda.emission import Emission
-from netc.backends.cuda.launches import (
-    WINOGRAD,
-    candidates,
-    fits_gemv,
-    fits_winograd,
-    guessed,
-    middle,
-)
 from netc.backends.cuda.libraries.operation import Plan
-from netc.backends.cuda.measuring import NEVER, Bench
-from netc.backends.cuda.products import Product, product_key
+from netc.backends.cuda.products.borrowed import operation_of, split_ending
+from netc.backends.cuda.products.choice import candidates, guessed
+from netc.backends.cuda.products.product import Product, product_key
+from netc.backends.cuda.products.rows import fits_rows
+from netc.backends.cuda.products.tiles import Tile, Way, cost
+from netc.backends.cuda.products.winograd import WINOGRAD, fits_winograd, middle
 from netc.backends.cuda.source import Kernel, kernel_text
-from netc.backends.cuda.tiles import Tile, Way, cost
-from netc.backends.cuda.trials import Trial, trial
+from netc.backends.cuda.tuning.measuring import NEVER, Bench
+from netc.backends.cuda.tuning.trials import Trial, trial
 from netc.cache import content_key, read_entry, write_entry
 from netc.diagnostics import Diagnostic, NetcError
 
@@ -92,7 +87,7 @@ class Tuner:
             key=lambda way: cost(size, way, emission.facts, matrix),
         )
         best_of_tile = {way.tile: way for way in reversed(ranked)}
-        first = [ranked[0]._replace(rows=True)] if fits_gemv(emission, product) else []
+        first = [ranked[0]._replace(rows=True)] if fits_rows(emission, product) else []
         most = _TRIED // 2
         return list(dict.fromkeys((*first, *ranked[:most], *best_of_tile.values())))[:_TRIED]
 

@@ -10,10 +10,18 @@ from numpy.typing import NDArray
 
 from netc.backends.cuda.device import Buffer, Call, Device, DeviceError, Turn
 from netc.backends.cuda.emission import Emission
-from netc.backends.cuda.products import padded
+from netc.backends.cuda.products.product import padded
+from netc.backends.cuda.products.tiles import Way
 from netc.backends.cuda.program import Context, Launch, Program, Weights
-from netc.backends.cuda.tiles import Way
-from netc.backends.cuda.trials import OTHER, TOLERANCE, Sample, Trial, error_of, noise, sample
+from netc.backends.cuda.tuning.trials import (
+    OTHER,
+    TOLERANCE,
+    Sample,
+    Trial,
+    error_of,
+    noise,
+    sample,
+)
 from netc.backends.cuda.uploads import Uploads
 from netc.ir.graph import Array
 

@@ -1,0 +1,72 @@
+"""Products as an implicit matrix product in tiles."""
+
+from __future__ import annotations
+
+import math
+
+from netc.backends.cuda.emission import Emission, Ending
+from netc.backends.cuda.pixels import Workspace, dense
+from netc.backends.cuda.products.product import Product, padded, tap_table, vector
+from netc.backends.cuda.products.tiles import Way, block_count, n_tiles
+from netc.backends.cuda.program import Launch, Tickets
+
+
+def tiled_launch(
+    emission: Emission, product: Product, end: Ending, way: Way, taken: int = 0
+) -> Launch:
+    """A product as an implicit matrix product in tiles; ``taken`` elements of workspace are not
+    its own.
+    """
+    item = emission.precision.item
+    tile, size, x, y = way.tile, product.size(item), product.x, product.out
+    phases, side = product.phases, vector(product, item)
+    kernel = emission.kernel(
+        "conv",
+        {
+            "BM": tile.m,
+            "BN": tile.n,
+            "BK": tile.k // item,
+            "WM": tile.wm,
+            "WN": tile.wn,
+            "STAGES": tile.stages,
+            "VEC": side,
+            "EVEN": _even(product),
+            "MMA": emission.precision.matrix,
+            "POINTWISE": product.pointwise,
+            "SPLIT": way.splits > 1,
+            "PHASED": phases is not None,
+            "PHASE_COUNT": phases.count if phases else 1,
+        },
+        end.code,
+    )
+    stored = emission.factors(product.weights() if phases else padded(product.weights(), item))
+    tickets = block_count(size, tile) if way.splits > 1 else 0
+    arguments = (
+        *(x.place, stored, tap_table(product, by_element=side == 1)),
+        *(phases.table.reshape(-1) if phases else Workspace(), Workspace(taken), Tickets()),
+        *(x.h, x.w, x.ld, product.channels, *divmod(tile.k // item, max(1, product.channels))),
+        *(len(product.taps), stored.shape[-1]),
+        *(*product.stride, y.h, y.w, y.pixels, y.c // product.groups),
+        *end.arguments,
+    )
+    grid = (math.ceil(size.pixels / tile.m) * n_tiles(size, tile), size.parts, way.splits)
+    parts = 4 * tickets * way.splits * tile.m * tile.n // item
+    own = (dense(Workspace(taken), 1, 1, 1, parts),) if parts else ()
+    return Launch(
+        product.name,
+        kernel,
+        grid,
+        tile.threads,
+        arguments,
+        (x, *end.reads),
+        (*end.writes, *own),
+        item * (taken + parts),
+        tickets,
+    )
+
+
+def _even(product: Product) -> bool:
+    """Whether two neighbouring channels of an output can always be stored at once."""
+    views = [target.view for target in product.targets]
+    numbers = [n for v in views for n in (v.place.offset, v.ld, v.c // product.groups)]
+    return not any(n % 2 for n in numbers)

@@ -1,0 +1,116 @@
+"""Dense 3x3 convolutions by Winograd's algorithm, with its products in one of the other ways."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from netc.backends.cpu.cook_toom import matrices
+from netc.backends.cuda.chains import Target
+from netc.backends.cuda.emission import THREADS, Emission, blocks, ending
+from netc.backends.cuda.pixels import Workspace, dense
+from netc.backends.cuda.products.product import Product
+from netc.backends.cuda.products.tiles import Size
+from netc.backends.cuda.program import Launch
+from netc.ir.graph import Array
+from netc.ir.types import MAX_COUNT
+
+WINOGRAD = (2, 4)  # outputs of a tile, along each axis
+_HERE = np.zeros((1, 2), np.int32)  # the only tap
+
+
+def fits_winograd(emission: Emission, product: Product) -> bool:
+    """Whether Winograd's algorithm computes the product: a dense 3x3 convolution in float32."""
+    window = product.window
+    plain = emission.precision.matrix == 0 and not emission.exact
+    dense_3x3 = window is not None and window[0] == (3, 3) and window[2] == (1, 1)
+    alone = product.groups == 1 and len(product.targets) == 1 and product.stride == (1, 1)
+    return plain and dense_3x3 and alone and product.channels % 4 == 0 and _countable(product)
+
+
+def _countable(product: Product) -> bool:
+    """Whether the kernels' integers reach over all transformed tiles."""
+    widest = max(product.x.c, product.out.c)
+    counts = ((o + 2) ** 2 * _places(product, o)[2] * widest for o in WINOGRAD)
+    return max(counts) <= MAX_COUNT
+
+
+def _places(product: Product, outputs: int) -> tuple[int, int, int]:
+    """Tiles down and across an image, and of all images."""
+    y = product.out
+    down, across = math.ceil(y.h / outputs), math.ceil(y.w / outputs)
+    return down, across, y.n * down * across
+
+
+def middle(emission: Emission, product: Product, outputs: int) -> Product:
+    """The products of Winograd's algorithm: one a value of a transformed tile, side by side."""
+    side = outputs + 2
+    values, tiles = side * side, _places(product, outputs)[2]
+    sources, results = values * product.channels, values * product.out.c
+    first = -(-tiles * sources // 64) * 64
+    x = dense(Workspace(0), tiles, 1, 1, sources)
+    y = dense(Workspace(first), tiles, 1, 1, results)
+    target = Target(y, (tiles, results))
+
+    def weights() -> Array:
+        return transformed(product.weights(), product.channels, outputs)
+
+    return Product(product.name, x, (target,), weights, _HERE, groups=values)
+
+
+def middle_size(product: Product, outputs: int) -> Size:
+    """The size of the products of Winograd's algorithm."""
+    tiles = _places(product, outputs)[2]
+    return Size(tiles, (product.out.c,), product.channels, (outputs + 2) ** 2)
+
+
+def transformed(weights: Array, channels: int, outputs: int) -> Array:
+    """(O, 9 * channels) as taps first -> (values * O, channels): G g GT of each filter."""
+    g = np.array(matrices(outputs, 3).filter)
+    taps = weights.reshape(len(weights), 9, channels).transpose(1, 0, 2).astype(np.float64)
+    moved = np.kron(g, g) @ taps.reshape(9, -1)
+    return np.ascontiguousarray(moved.reshape(-1, channels), np.float32)
+
+
+def winograd_launches(
+    emission: Emission,
+    product: Product,
+    outputs: int,
+    multiply: Callable[[Product, int], list[Launch]],
+) -> list[Launch]:
+    """Inputs transformed, multiplied, and transformed back.
+
+    Args:
+        emission: the graph's.
+        product: a convolution that :func:`fits_winograd`.
+        outputs: of a tile, along each axis.
+        multiply: gives the launches of the product in the middle, of whose workspace so many
+            elements are taken.
+    """
+    inner = middle(emission, product, outputs)
+    found = matrices(outputs, 3)
+    sizes = {"OUTPUTS": outputs, "SIDE": outputs + 2}
+    before = replace(emission.kernel("winograd_in", sizes), tables=(("BT", found.input),))
+    end = ending(emission, product.targets)
+    after = replace(
+        emission.kernel("winograd_out", sizes, end.code), tables=(("AT", found.output),)
+    )
+    (down, across, tiles), x, y = _places(product, outputs), product.x, product.out
+    assert product.window is not None
+    pad = product.window[1]
+    v, m = inner.x, inner.out
+    taken = -(-(m.place.offset + m.count) // 64) * 64
+    count_in, count_out = tiles * x.c, tiles * y.c
+    memory = emission.precision.item * taken
+    first = (x.place, v.place, x.ld, x.c, x.h, x.w, *pad, down, across, count_in)
+    last = (m.place, y.c, y.h, y.w, down, across, count_out, *end.arguments)
+    name = product.name
+    reads = (m, *end.reads)
+    return [
+        Launch(name, before, blocks(count_in), THREADS, first, (x,), (v,), memory),
+        *multiply(inner, taken),
+        Launch(name, after, blocks(count_out), THREADS, last, reads, end.writes, memory),
+    ]
