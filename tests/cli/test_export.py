@@ -135,9 +135,16 @@ def test_until_a_blob_before_unknown_layers(here: Path, capsys: pytest.CaptureFi
 def test_weights(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", NET]) == 0
     assert "warning[no-weights]" in capsys.readouterr().err
-    np.savez("some.npz", **{"conv1/0": np.zeros(1)})
-    assert main(["export", NET, "-w", "some.npz"]) == 1
-    assert "error[" in capsys.readouterr().err
+    some = {"conv1/0": np.zeros((16, 1, 3, 3)), "conv1/1": np.ones(16)}
+    np.savez("some.npz", **some)
+    assert main(["export", NET, "-w", "some.npz", "-o", "a.onnx"]) == 1
+    assert "error[missing-weights]" in capsys.readouterr().err
+    assert not (here / "a.onnx").exists()
+    assert main(["export", NET, "-w", "some.npz", "-o", "a.onnx", "--fill-missing"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("wrote a.onnx: ") and "[filled-weights]" in err
+    arrays = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load("a.onnx").graph.initializer}
+    assert (arrays["conv1/1"] == 1).all() and (arrays["ip1/0"] != 0).any()
 
 
 def test_standard_output_is_the_model_alone(

@@ -64,3 +64,16 @@ def test_what_has_no_rule_is_refused(case: dict[str, Any]) -> None:
 def test_what_fixes_its_batch(case: dict[str, Any]) -> None:
     with pytest.raises(NetcError, match=r"batch-misfit.*cannot be left open"):
         to_onnx(graph_of(case), batch="N")
+
+
+@pytest.mark.parametrize("model", ("lenet", "mtcnn_det1"))
+@pytest.mark.parametrize("batch", (None, "N"))
+def test_model(model: str, batch: str | None) -> None:
+    text = GOLDEN / "models" / f"{model}.prototxt"
+    data = arrays(text.with_suffix(".npz"), "in/")
+    shapes = {name: array.shape for name, array in data.items()}
+    weights = text.with_suffix(".caffemodel")
+    graph = netc.compile(text, weights, backend="reference", inputs=shapes).graph
+    got = exported(graph, data, batch)
+    for name, want in arrays(text.with_suffix(".npz"), "out/").items():
+        assert_agrees(got[name], want, name)
