@@ -126,13 +126,21 @@ def _opened(
     cut = graph.replace(nodes=certain, inputs=(*graph.inputs, *constants, *rows))
     result = infer(cut, {**items, **rows})
     _check(result.diagnostics, misfit)
-    for name, parameter in result.graph.parameters.items():
-        old = graph.parameters[name]
-        if parameter.shape != old.shape:
-            shapes = f"{show(parameter.shape)}, and it is {show(old.shape)}"
-            raise misfit(f" parameter `{name}` would be {shapes}", old)
-    twice = result.graph.replace(nodes=graph.nodes, inputs=graph.inputs)
+    _check_parameters(cut, result.graph, misfit)
+    twice = result.graph.replace(
+        nodes=graph.nodes, inputs=graph.inputs, parameters=graph.parameters
+    )
     return Open(twice, _longer(graph, twice))
+
+
+def _check_parameters(graph: Graph, twice: Graph, misfit: Misfit) -> None:
+    """Layer by layer: who owns a shared one may have changed, where its owner was left out."""
+    for node, other in zip(graph.nodes, twice.nodes, strict=True):
+        for name, new in zip(node.parameters, other.parameters, strict=True):
+            old, shape = graph.parameters[name], twice.parameters[new].shape
+            if shape != old.shape:
+                shapes = f"{show(shape)}, and it is {show(old.shape)}"
+                raise misfit(f" parameter `{name}` would be {shapes}", node)
 
 
 def _check(diagnostics: Iterable[Diagnostic], misfit: Misfit) -> None:

@@ -162,6 +162,19 @@ def test_nets_that_fix_their_batch(text: str, words: str) -> None:
     to_onnx(graph)
 
 
+def test_an_owner_of_weights_that_is_left_out() -> None:
+    param = f"inner_product_param {{ num_output: 3 bias_term: false {FILLED} }}"
+    layers = [
+        f'layer {{ name: "{name}" type: "InnerProduct" bottom: "x" top: "{name}" '
+        f'param {{ name: "w" }} {param} }}'
+        for name in "ab"
+    ]
+    graph = of_x(*layers, 'layer { name: "s" type: "Silence" bottom: "a" }')
+    feeds = feeds_of(graph)
+    want = reference.run(graph, feeds)["b"]
+    np.testing.assert_allclose(exported(graph, feeds, "N")["b"], want, rtol=1e-5)
+
+
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     imported = builtins.__import__
 

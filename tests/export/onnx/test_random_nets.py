@@ -37,6 +37,7 @@ def compare(graph: Graph, batch: str | None, items: int) -> None:
 @given(nets())
 def test_of_their_own_batch(source: Source) -> None:
     graph = seeded(source)
+    assume(graph.outputs)  # not all that is made is silenced
     compare(graph, None, graph.shape(graph.inputs[0])[0])
 
 
@@ -44,6 +45,7 @@ def test_of_their_own_batch(source: Source) -> None:
 @given(nets())
 def test_of_any_batch(source: Source) -> None:
     graph = seeded(source)
+    assume(graph.outputs)
     try:
         to_onnx(graph, batch="N")
     except NetcError as error:
