@@ -21,6 +21,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"passes", "plan"}),
     frozenset({"backends", "export", "report"}),
     frozenset({"arguments", "compiled", "driver"}),
+    frozenset({"compat"}),
     frozenset({"cli"}),
     frozenset({"__init__", "__main__"}),
 )

@@ -1,0 +1,60 @@
+"""Caffe's Python interface: ``import netc.compat.pycaffe as caffe``.
+
+See docs/compat.md for what works and what differs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netc.compat.pycaffe import io, proto
+from netc.compat.pycaffe.blob import Blob, no_training
+from netc.compat.pycaffe.classifier import Classifier
+from netc.compat.pycaffe.mode import (
+    TEST,
+    TRAIN,
+    set_device,
+    set_mode_cpu,
+    set_mode_gpu,
+    set_random_seed,
+)
+from netc.compat.pycaffe.net import Net
+from netc.ops.catalog import LAYERS
+
+__version__ = "1.0.0"  # of the Caffe whose interface this is; scripts compare it
+
+__all__ = [
+    "TEST",
+    "TRAIN",
+    "Blob",
+    "Classifier",
+    "Net",
+    "io",
+    "layer_type_list",
+    "proto",
+    "set_device",
+    "set_mode_cpu",
+    "set_mode_gpu",
+    "set_random_seed",
+]
+
+_TRAINERS = (
+    "get_solver", "Solver", "SGDSolver", "NesterovSolver", "AdaGradSolver", "RMSPropSolver",
+    "AdaDeltaSolver", "AdamSolver",
+)  # fmt: skip
+
+
+def layer_type_list() -> list[str]:
+    """The layer types there are."""
+    return sorted(LAYERS)
+
+
+def __getattr__(name: str) -> Any:
+    """What trains is refused when it is asked for.
+
+    Raises:
+        NetcError: no-training.
+    """
+    if name in _TRAINERS:
+        raise no_training(f"`{name}`")
+    raise AttributeError(f"module 'netc.compat.pycaffe' has no attribute {name!r}")

@@ -1,0 +1,50 @@
+"""The ways in which scripts have called ``caffe.Net`` over the years."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any, NamedTuple
+
+from netc.compat.pycaffe.mode import TEST, TRAIN
+from netc.diagnostics import Diagnostic, NetcError
+
+_PHASES = {TRAIN: "TRAIN", TEST: "TEST", "TRAIN": "TRAIN", "TEST": "TEST"}
+_NAMES = ("phase", "level", "stages", "weights")
+
+
+class State(NamedTuple):
+    """What a net is made with besides its text."""
+
+    phase: str
+    level: int
+    stages: tuple[str, ...]
+    weights: str | PathLike[str] | None
+
+
+def state(positional: Sequence[Any], named: dict[str, Any]) -> State:
+    """The arguments after the prototxt, in any of pycaffe's forms (_caffe.cpp, Net_Init).
+
+    They are ``phase, level, stages, weights``, or of old ``weights, phase``; a net without a phase
+    is for TEST, as it was before there were phases.
+
+    Raises:
+        NetcError: bad-argument.
+    """
+    values = list(positional)
+    given: dict[str, Any] = {}
+    if values and isinstance(values[0], (str, PathLike)) and values[0] not in _PHASES:
+        given["weights"] = values.pop(0)
+    if len(values) > len(_NAMES):
+        raise _bad(f"`Net` takes a prototxt and {', '.join(_NAMES)}; {len(positional)} are given")
+    given |= dict(zip(_NAMES, values, strict=False))
+    given |= {name: value for name, value in named.items() if value is not None}
+    phase = given.get("phase", TEST)
+    if not isinstance(phase, (int, str)) or phase not in _PHASES:
+        raise _bad(f"`phase` is caffe.TEST or caffe.TRAIN, not {phase!r}")
+    stages = given.get("stages") or ()
+    return State(_PHASES[phase], given.get("level") or 0, tuple(stages), given.get("weights"))
+
+
+def _bad(message: str) -> NetcError:
+    return NetcError(Diagnostic("bad-argument", message))

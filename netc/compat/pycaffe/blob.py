@@ -1,0 +1,192 @@
+"""Blobs and parameters as scripts see them: arrays that can be written through."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.graph import Array
+from netc.ir.types import Shape, count
+
+
+def no_training(what: str) -> NetcError:
+    """The complaint about whatever needs gradients."""
+    message = f"{what} needs gradients, and netc runs nets without training them"
+    help = "train with Caffe or another framework, and run the trained weights here"
+    return NetcError(Diagnostic("no-training", message, help=(help,)))
+
+
+class Blob:
+    """A blob of a net: ``data`` is float32 and stays the same array while the shape stays.
+
+    What a forward computed is fetched when ``data`` is first asked for, by ``fetch``.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._array: Array | None = None
+        self._fetch: Callable[[], Array] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Blob {'x'.join(map(str, self._shape))}>"
+
+    @property
+    def shape(self) -> Shape:
+        """The sizes of its axes."""
+        return self._shape
+
+    @property
+    def data(self) -> Array:
+        """The elements, float32; writing to them changes the blob."""
+        if self._fetch is not None:
+            self.put(self._fetch())
+        if self._array is None:
+            self._array = np.zeros(self._shape, dtype=np.float32)
+        return self._array
+
+    @property
+    def diff(self) -> Array:
+        """The gradient, which netc has not.
+
+        Raises:
+            NetcError: no-training.
+        """
+        raise no_training("`diff`")
+
+    @property
+    def count(self) -> int:
+        """The number of elements."""
+        return count(self._shape)
+
+    @property
+    def num(self) -> int:
+        """The first of four axes (Blob::LegacyShape)."""
+        return self._legacy(0)
+
+    @property
+    def channels(self) -> int:
+        """The second of four axes."""
+        return self._legacy(1)
+
+    @property
+    def height(self) -> int:
+        """The third of four axes."""
+        return self._legacy(2)
+
+    @property
+    def width(self) -> int:
+        """The last of four axes."""
+        return self._legacy(3)
+
+    @property
+    def pending(self) -> bool:
+        """Whether its content has yet to be fetched."""
+        return self._fetch is not None
+
+    @property
+    def held(self) -> bool:
+        """Whether a script holds its array, or a part of it, and so sees what it will hold."""
+        return self._array is not None and self._references() > _ALONE
+
+    def _references(self) -> int:
+        return sys.getrefcount(self._array)
+
+    def _legacy(self, axis: int) -> int:
+        if len(self._shape) > 4:
+            message = f"a blob of {len(self._shape)} axes has no num, channels, height and width"
+            raise NetcError(Diagnostic("bad-shape", message, help=("use `shape`",)))
+        return self._shape[axis] if axis < len(self._shape) else 1
+
+    def reshape(self, *shape: int) -> None:
+        """Give it another shape; elements keep their order as far as there is room.
+
+        Raises:
+            NetcError: bad-shape, for sizes that are no whole numbers from 0 on.
+        """
+        sizes = tuple(_size(size) for size in shape)
+        if sizes != self._shape:
+            old = None if self._array is None else self._array.ravel()
+            self._shape, self._array, self._fetch = sizes, None, None
+            if old is not None:
+                kept = min(len(old), self.count)
+                self.data.ravel()[:kept] = old[:kept]
+
+    def put(self, array: Array) -> None:
+        """Take over a computed content."""
+        self._fetch = None
+        if self._array is not None and self._array.shape == array.shape:
+            self._array[...] = array
+            return
+        own = array.base is None and array.flags.writeable and array.flags.c_contiguous
+        self._array = array if own else np.array(array, order="C")
+        self._shape = array.shape
+
+    def put_later(self, shape: Shape, fetch: Callable[[], Array]) -> None:
+        """Have a content that is fetched when it is asked for."""
+        if self._shape != shape:
+            self._shape, self._array = shape, None
+        self._fetch = fetch
+
+
+def _size(size: Any) -> int:
+    if not hasattr(size, "__index__") or size.__index__() < 0:
+        message = f"a blob's sizes are whole numbers from 0 on, not {size!r}"
+        raise NetcError(Diagnostic("bad-shape", message, help=("write reshape(1, 3, 224, 224)",)))
+    return int(size.__index__())
+
+
+def _alone() -> int:
+    """The references to an array that nobody but its blob holds."""
+    blob = Blob((1,))
+    blob.put(np.zeros(1, dtype=np.float32))
+    return blob._references()
+
+
+_ALONE = _alone()
+
+
+class Parameter(Blob):
+    """A trained array; ``data`` is copied when it is first asked for, so that it can be written."""
+
+    def __init__(self, array: Array, owner: Parameter | None = None) -> None:
+        super().__init__(array.shape)
+        self._given = array
+        self._owner = owner
+
+    @property
+    def data(self) -> Array:
+        """The elements; what is written to them counts from the next forward on."""
+        if self._owner is not None:
+            return self._owner.data.reshape(self._shape)
+        if self._array is None:
+            self._array = self._given.copy()
+        return self._array
+
+    @property
+    def array(self) -> Array:
+        """The elements as they are, not to be written to."""
+        if self._owner is not None:
+            return self._owner.array.reshape(self._shape)
+        return self._given if self._array is None else self._array
+
+    def set(self, array: Array) -> None:
+        """Take over other weights; arrays that scripts hold are written through."""
+        if self._array is None:
+            self._given = array
+        else:
+            self._array[...] = array
+
+    def reshape(self, *shape: int) -> None:
+        """Refused: a parameter's shape follows from its layer.
+
+        Raises:
+            NetcError: bad-shape, unless the shape is the one it has.
+        """
+        if shape != self._shape:
+            message = f"a parameter of shape {self._shape} cannot become {shape}"
+            help = "its layer says its shape: change the prototxt"
+            raise NetcError(Diagnostic("bad-shape", message, help=(help,)))

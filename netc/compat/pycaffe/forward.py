@@ -1,0 +1,102 @@
+"""Forwards over a part of a net, whose results are computed once and fetched when asked for."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from netc.compat.engine import ready
+from netc.compat.pycaffe.definition import part
+from netc.compiled import CompiledNet
+from netc.ir.graph import Array, Graph
+from netc.ir.types import Shape
+
+_KEPT = 8  # compiled parts, least recently used first out
+_ONE_BY_ONE = 3  # blobs asked for afterwards, one at a time, before all are computed each time
+
+
+class Key(NamedTuple):
+    """What a compiled part is known by; ``version`` counts changes of the weights."""
+
+    version: int
+    first: int
+    last: int
+    outputs: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+
+
+class Engine:
+    """Compiles parts of a net and keeps the last ones; knows which blobs are wanted each time."""
+
+    def __init__(self, backend: str, wanted: Iterable[str]) -> None:
+        self.backend = backend
+        self.version = 0
+        self.wanted = set(wanted)
+        self.all_wanted = False
+        self._missed = 0
+        self._kept: OrderedDict[Key, CompiledNet] = OrderedDict()
+
+    def changed(self) -> None:
+        """The weights are others from now on."""
+        self.version += 1
+        self._kept.clear()
+
+    def missed(self, blob: str) -> None:
+        """A blob was asked for after a forward that had not computed it."""
+        self.wanted.add(blob)
+        self._missed += 1
+        self.all_wanted = self._missed > _ONE_BY_ONE
+
+    def compiled(self, graph: Graph, key: Key) -> CompiledNet:
+        """A part made ready, or found ready."""
+        found = self._kept.get(key)
+        if found is None:
+            found = self._kept[key] = ready(graph, self.backend)
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return found
+
+
+class Run:
+    """One forward of nodes ``first`` until before ``last`` on inputs as they were then."""
+
+    def __init__(self, engine: Engine, graph: Graph, first: int, last: int) -> None:
+        self.engine = engine
+        self.graph = part(graph, first, last)
+        self.span = (first, last)
+        self.version = engine.version
+        self.feeds: Mapping[str, Array] = {}
+
+    @property
+    def reads(self) -> dict[str, str]:
+        """Input value -> the blob whose content it is."""
+        return {name: self.graph.values[name].blob for name in self.graph.inputs}
+
+    @property
+    def makes(self) -> dict[str, str]:
+        """Blob -> the last value it gets."""
+        return {self.graph.values[name].blob: name for name in self.graph.outputs}
+
+    def results(self) -> dict[str, Array]:
+        """The blobs that are wanted each time -> what they hold."""
+        engine = self.engine
+        makes = self.makes
+        outputs = [v for b, v in makes.items() if engine.all_wanted or b in engine.wanted]
+        if not outputs:
+            return {}
+        graph = self.graph.replace(outputs=tuple(outputs))
+        shapes = tuple(graph.shape(name) for name in graph.inputs)
+        key = Key(self.version, *self.span, tuple(outputs), shapes)
+        arrays = engine.compiled(graph, key)(self.feeds)
+        return {blob: arrays[value] for blob, value in makes.items() if value in arrays}
+
+    def later(self, blob: str) -> Callable[[], Array]:
+        """Fetches a blob that was not wanted when this ran; from now on it is."""
+
+        def fetch() -> Array:
+            self.engine.missed(blob)
+            return self.results()[blob]
+
+        return fetch

@@ -1,0 +1,166 @@
+"""``caffe.io``: images, means and records as pycaffe's io.py has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc import images
+from netc.compat.pycaffe.proto import caffe_pb2
+from netc.compat.pycaffe.resizing import resize_image
+from netc.compat.pycaffe.transformer import Transformer
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.graph import Array
+
+__all__ = [
+    "Transformer",
+    "array_to_blobproto",
+    "array_to_datum",
+    "arraylist_to_blobprotovector_str",
+    "blobproto_to_array",
+    "blobprotovector_str_to_arraylist",
+    "caffe_pb2",
+    "datum_to_array",
+    "load_image",
+    "oversample",
+    "resize_image",
+]
+
+_LUMINANCE = np.array([0.2125, 0.7154, 0.0721])  # scikit-image's weights, ITU-R BT.709
+
+
+def load_image(filename: str | PathLike[str], color: bool = True) -> Array:
+    """An image file as float32 (height, width, channels) from 0 to 1; RGB, or grey.
+
+    Raises:
+        NetcError: the file cannot be opened or is no image.
+    """
+    image = np.ascontiguousarray(images.load_image(filename, 3).transpose(1, 2, 0))
+    if color:
+        return image
+    return np.asarray((image @ _LUMINANCE)[:, :, np.newaxis], dtype=np.float32)
+
+
+def oversample(images: Sequence[Any], crop_dims: Sequence[int]) -> Array:
+    """Ten crops of each image: four corners, the centre, and these mirrored.
+
+    Args:
+        images: of one size, each (height, width, channels).
+        crop_dims: height and width of the crops.
+
+    Returns:
+        float32 (10 * len(images), *crop_dims, channels).
+
+    Raises:
+        NetcError: image-too-small.
+    """
+    batch = np.stack([np.asarray(image, dtype=np.float32) for image in images])
+    height, width = (int(size) for size in crop_dims)
+    down, right = batch.shape[1] - height, batch.shape[2] - width
+    check_crop(batch.shape[1:3], (height, width))
+    places = [(0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2)]
+    crops = np.stack([batch[:, y : y + height, x : x + width] for y, x in places], axis=1)
+    ten = np.concatenate([crops, crops[:, :, :, ::-1]], axis=1)
+    return ten.reshape(-1, *ten.shape[2:])
+
+
+def check_crop(size: Sequence[int], crop: Sequence[int]) -> None:
+    """Refuse a crop that is larger than the image.
+
+    Raises:
+        NetcError: image-too-small.
+    """
+    if crop[0] > size[0] or crop[1] > size[1]:
+        message = f"a crop of {crop[0]} by {crop[1]} does not fit in an image of {size[0]} by "
+        raise NetcError(Diagnostic("image-too-small", f"{message}{size[1]}"))
+
+
+def blobproto_to_array(blob: Any, return_diff: bool = False) -> NDArray[Any]:
+    """The elements of a BlobProto, in its shape, old or new.
+
+    Raises:
+        NetcError: bad-blob, for another number of elements than the shape has.
+    """
+    data = np.array(blob.diff if return_diff else blob.data)
+    if any(blob.HasField(name) for name in ("num", "channels", "height", "width")):
+        shape: tuple[int, ...] = (blob.num, blob.channels, blob.height, blob.width)
+    else:
+        shape = tuple(blob.shape.dim)
+    return _shaped(data, shape, "the blob")
+
+
+def array_to_blobproto(arr: Any, diff: Any = None) -> Any:
+    """A BlobProto with these elements, and these gradients where they are given."""
+    array = np.asarray(arr)
+    blob = caffe_pb2.BlobProto()
+    blob.shape.dim.extend(array.shape)
+    blob.data.extend(array.astype(float).flat)
+    if diff is not None:
+        blob.diff.extend(np.asarray(diff).astype(float).flat)
+    return blob
+
+
+def arraylist_to_blobprotovector_str(arraylist: Iterable[Any]) -> bytes:
+    """Arrays as the bytes of a BlobProtoVector."""
+    vector = caffe_pb2.BlobProtoVector()
+    vector.blobs.extend([array_to_blobproto(array) for array in arraylist])
+    return bytes(vector.SerializeToString())
+
+
+arraylist_to_blobprotovecor_str = arraylist_to_blobprotovector_str  # as pycaffe spells it
+
+
+def blobprotovector_str_to_arraylist(str: bytes) -> list[NDArray[Any]]:
+    """The arrays in the bytes of a BlobProtoVector."""
+    vector = caffe_pb2.BlobProtoVector()
+    vector.ParseFromString(str)
+    return [blobproto_to_array(blob) for blob in vector.blobs]
+
+
+def array_to_datum(arr: Any, label: int | None = None) -> Any:
+    """A Datum with these elements: as bytes where they are uint8, else as floats.
+
+    Raises:
+        NetcError: bad-shape, for another number of axes than three.
+    """
+    array = np.asarray(arr)
+    if array.ndim != 3:
+        message = f"a datum has the axes (channels, height, width), the array has {array.shape}"
+        raise NetcError(Diagnostic("bad-shape", message))
+    datum = caffe_pb2.Datum()
+    datum.channels, datum.height, datum.width = array.shape
+    if array.dtype == np.uint8:
+        datum.data = array.tobytes()
+    else:
+        datum.float_data.extend(array.astype(float).flat)
+    if label is not None:
+        datum.label = label
+    return datum
+
+
+def datum_to_array(datum: Any) -> NDArray[Any]:
+    """The elements of a Datum, (channels, height, width): uint8, or float64 where it has floats.
+
+    Raises:
+        NetcError: bad-blob, for another number of elements, or for an encoded image.
+    """
+    if datum.encoded:
+        help = "open datum.data with Pillow: Image.open(io.BytesIO(datum.data))"
+        message = "the datum holds an encoded image, a .jpg or .png file's bytes"
+        raise NetcError(Diagnostic("bad-blob", message, help=(help,)))
+    shape = (datum.channels, datum.height, datum.width)
+    if len(datum.data):
+        return _shaped(np.frombuffer(datum.data, dtype=np.uint8).copy(), shape, "the datum")
+    return _shaped(np.array(datum.float_data, dtype=float), shape, "the datum")
+
+
+def _shaped(data: NDArray[Any], shape: tuple[int, ...], what: str) -> NDArray[Any]:
+    try:
+        return data.reshape(shape)
+    except ValueError:
+        message = f"{what} has {data.size} elements, and its shape is {shape}"
+        raise NetcError(Diagnostic("bad-blob", message)) from None

@@ -1,0 +1,368 @@
+"""``caffe.Net`` on netc: blobs and parameters to write to, forward over all or some layers.
+
+The names are those of Caffe's pycaffe.py and _caffe.cpp.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from os import PathLike
+from typing import Any, NoReturn
+
+import numpy as np
+
+from netc.backends.registry import backend
+from netc.compat.engine import warn
+from netc.compat.pycaffe import arguments, mode
+from netc.compat.pycaffe.blob import Blob, Parameter, no_training
+from netc.compat.pycaffe.definition import define
+from netc.compat.pycaffe.forward import Engine, Run
+from netc.compat.pycaffe.layer import LayerView
+from netc.compat.pycaffe.parameters import changed_shapes, check_alike, parameters, taken_over
+from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean
+from netc.infer import blob_shapes, infer, show
+from netc.ir.graph import Array, Graph
+from netc.ops.filler import fill, generator
+from netc.weights import save_weights
+from netc.weights.match import assign
+
+
+class Net:
+    """A net as pycaffe has it.
+
+    Args:
+        network_file: path of a prototxt, or a :class:`netc.Source` with its text.
+        *args: ``phase, level, stages, weights``, or ``weights, phase``.
+        phase: ``TEST`` or ``TRAIN``.
+        level: the NetState's level.
+        stages: the NetState's stages.
+        weights: path of the trained weights; what they lack is filled, with a warning.
+        inputs: netc's own: input blob -> shape, where the text does not say it.
+
+    Raises:
+        NetcError: with every mistake found in the text, the weights or the arguments.
+    """
+
+    def __init__(
+        self,
+        network_file: str | PathLike[str] | Source,
+        *args: Any,
+        phase: int | None = None,
+        level: int | None = None,
+        stages: Sequence[str] | None = None,
+        weights: str | PathLike[str] | None = None,
+        inputs: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
+        named = {"phase": phase, "level": level, "stages": stages, "weights": weights}
+        state = arguments.state(args, named)
+        shapes = {name: tuple(sizes) for name, sizes in (inputs or {}).items()}
+        made = define(network_file, state.phase, state.level, state.stages, shapes)
+        self._definition = made
+        self._seed = mode.current.seed
+        self._graph = self._assigned(made.graph, state.weights)
+        name = mode.chosen_backend()
+        backend(name)  # so that a missing GPU is told here and not in the middle of a script
+        rewritten = {blob for blob, value in self._graph.input_blobs.items() if value != blob}
+        self._engine = Engine(name, {*self.outputs, *rewritten})
+        self._parameters = parameters(self._graph)
+
+    def __repr__(self) -> str:
+        ins = ", ".join(f"{name} {show(self.blobs[name].shape)}" for name in self.inputs)
+        return f"<Net `{self._graph.name}`: {ins} -> {', '.join(self.outputs)}>"
+
+    # What there is
+
+    @cached_property
+    def blobs(self) -> OrderedDict[str, Blob]:
+        """Every blob by name, in the order the layers make them."""
+        shapes = blob_shapes(self._graph)
+        made = OrderedDict((name, Blob(shape)) for name, shape in shapes.items())
+        for blob, value in self._graph.input_blobs.items():
+            filler = self._graph.values[value].filler
+            if filler is not None:
+                made[blob].put(fill(filler, shapes[blob], generator(blob, self._seed)))
+        return made
+
+    @property
+    def params(self) -> OrderedDict[str, list[Parameter]]:
+        """Layer -> its trained arrays; what is written to them counts from the next forward on."""
+        return OrderedDict(
+            (name, layer.blobs) for name, layer in self.layer_dict.items() if layer.blobs
+        )
+
+    @cached_property
+    def layers(self) -> list[LayerView]:
+        """The layers of this phase in order."""
+        nodes = self._graph.nodes
+        ends = [layer.node for layer in self._definition.layers[1:]] + [len(nodes)]
+        return [
+            LayerView(layer.type, [self._parameters[p] for n in nodes[layer.node : end]
+                                   for p in n.parameters])
+            for layer, end in zip(self._definition.layers, ends, strict=True)
+        ]  # fmt: skip
+
+    @property
+    def layer_dict(self) -> OrderedDict[str, LayerView]:
+        """Layer's name -> layer."""
+        return OrderedDict(zip(self._layer_names, self.layers, strict=True))
+
+    @property
+    def _layer_names(self) -> list[str]:
+        return [layer.name for layer in self._definition.layers]
+
+    @property
+    def _blob_names(self) -> list[str]:
+        return list(self.blobs)
+
+    @property
+    def inputs(self) -> list[str]:
+        """The tops of Input layers."""
+        layers = self._definition.layers
+        return [top for layer in layers if layer.type == "Input" for top in layer.tops]
+
+    @property
+    def outputs(self) -> list[str]:
+        """The blobs that no layer reads, in alphabetical order as in Caffe."""
+        return [self._graph.values[name].blob for name in self._graph.outputs]
+
+    @property
+    def top_names(self) -> OrderedDict[str, list[str]]:
+        """Layer -> the blobs it makes."""
+        return OrderedDict((layer.name, list(layer.tops)) for layer in self._definition.layers)
+
+    @property
+    def bottom_names(self) -> OrderedDict[str, list[str]]:
+        """Layer -> the blobs it reads."""
+        return OrderedDict((layer.name, list(layer.bottoms)) for layer in self._definition.layers)
+
+    # Forward
+
+    def forward(
+        self,
+        blobs: Sequence[str] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Array]:
+        """Run the layers from ``start`` to ``end``, both included.
+
+        Args:
+            blobs: to give back besides the net's outputs, or besides the tops of ``end``.
+            start: a layer's name; None for the first. Blobs before it are taken as they are.
+            end: a layer's name; None for the last.
+            **kwargs: input blob -> array; all inputs or none.
+
+        Returns:
+            Blob -> its ``data``, which the next forward overwrites.
+
+        Raises:
+            NetcError: unknown-layer, unknown-blob, input-shape, missing-input or unknown-input.
+        """
+        names = self._wanted(blobs, end)
+        first = 0 if start is None else self._index(start)
+        last = len(self.layers) - 1 if end is None else self._index(end)
+        if kwargs:
+            self._feed(kwargs)
+        self._forward(first, last)
+        return {name: self.blobs[name].data for name in names}
+
+    def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Any) -> dict[str, Array]:
+        """Run inputs of any number of items, in batches of the net's size; the last is padded.
+
+        Args:
+            blobs: to give back besides the net's outputs.
+            **kwargs: input blob -> array of as many items as there are.
+
+        Returns:
+            Blob -> array of as many items.
+
+        Raises:
+            NetcError: as ``forward``.
+        """
+        self._check_fed(kwargs)
+        parts: dict[str, list[Array]] = {}
+        for batch in self._batch(kwargs):
+            for name, array in self.forward(blobs, **batch).items():
+                parts.setdefault(name, []).append(array.copy())
+        number = len(next(iter(kwargs.values()))) if kwargs else 0
+        return {name: np.concatenate(arrays)[:number] for name, arrays in parts.items()}
+
+    def reshape(self) -> None:
+        """Bring all blobs to the shapes that follow from those of the inputs.
+
+        Raises:
+            NetcError: input-shape or shape-mismatch, where the inputs do not fit the net.
+        """
+        shapes = {v: self.blobs[b].shape for b, v in self._graph.input_blobs.items()}
+        result = infer(self._graph, shapes)
+        faults = [d for d in result.diagnostics if d.severity == "error"]
+        faults += changed_shapes(self._graph, result.graph)
+        if faults:
+            raise NetcError(faults)
+        self._graph = result.graph
+        for name, shape in blob_shapes(self._graph).items():
+            self.blobs[name].reshape(*shape)
+
+    def backward(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: netc does not train.
+
+        Raises:
+            NetcError: no-training.
+        """
+        raise no_training("`backward`")
+
+    forward_backward_all = backward
+
+    def _forward(self, first: int, last: int) -> None:
+        """Run layers by their places, both included."""
+        self._take_over_parameters()
+        inputs = self._graph.input_blobs
+        if any(self.blobs[b].shape != self._graph.shape(v) for b, v in inputs.items()):
+            self.reshape()
+        layers = self._definition.layers
+        end = layers[last + 1].node if last + 1 < len(layers) else len(self._graph.nodes)
+        begin = layers[first].node
+        if begin < end:
+            self._run(Run(self._engine, self._graph, begin, end))
+
+    def _run(self, run: Run) -> None:
+        run.feeds = {value: self.blobs[blob].data.copy() for value, blob in run.reads.items()}
+        self._engine.wanted.update(name for name in run.makes if self.blobs[name].held)
+        results = run.results()
+        for blob, value in run.makes.items():
+            if blob in results:
+                self.blobs[blob].put(results[blob])
+            else:
+                self.blobs[blob].put_later(run.graph.shape(value), run.later(blob))
+
+    def _wanted(self, blobs: Sequence[str] | None, end: str | None) -> list[str]:
+        """The blobs that a forward gives back; they are computed each time from now on."""
+        usual = self.outputs if end is None else self.top_names[self._layer_names[self._index(end)]]
+        names = list(dict.fromkeys((*usual, *(blobs or ()))))
+        for name in names:
+            if name not in self.blobs:
+                help = did_you_mean(name, self.blobs)
+                raise NetcError(
+                    Diagnostic("unknown-blob", f"the net has no blob `{name}`", help=help)
+                )
+        self._engine.wanted.update(names)
+        return names
+
+    def _index(self, layer: str) -> int:
+        if layer not in self._layer_names:
+            help = did_you_mean(layer, self._layer_names)
+            raise NetcError(
+                Diagnostic("unknown-layer", f"the net has no layer `{layer}`", help=help)
+            )
+        return self._layer_names.index(layer)
+
+    def _feed(self, arrays: Mapping[str, Any]) -> None:
+        self._check_fed(arrays)
+        for name, given in arrays.items():
+            array, shape = np.asarray(given), self.blobs[name].shape
+            if array.shape[:1] != shape[:1]:
+                raise _misfit(
+                    name,
+                    array,
+                    f"the net's batch is {shape[0] if shape else 'a scalar'}",
+                    f"net.blobs['{name}'].reshape(...) changes it, or use forward_all",
+                )
+            try:
+                self.blobs[name].data[...] = array
+            except ValueError:
+                raise _misfit(name, array, f"the net takes {show(shape)}",
+                              f"net.blobs['{name}'].reshape(...) changes it") from None  # fmt: skip
+
+    def _check_fed(self, arrays: Mapping[str, Any]) -> None:
+        """All of the net's inputs must be given, and nothing else."""
+        listed = ", ".join(f"`{name}`" for name in self.inputs) or "none"
+        unknown = [name for name in arrays if name not in self.inputs]
+        missing = [name for name in self.inputs if name not in arrays]
+        faults = [
+            Diagnostic(
+                "unknown-input",
+                f"the net has no input `{name}`; its inputs are: {listed}",
+                help=did_you_mean(name, self.inputs),
+            )
+            for name in unknown
+        ]
+        faults += [Diagnostic("missing-input", f"input `{name}` is not given") for name in missing]
+        if faults:
+            raise NetcError(faults)
+
+    def _batch(self, arrays: Mapping[str, Any]) -> Iterator[dict[str, Array]]:
+        """The arrays in pieces of the net's batch size, the last one filled up with zeros."""
+        given = {name: np.asarray(array) for name, array in arrays.items()}
+        number = len(next(iter(given.values()))) if given else 0
+        size = next(iter(self.blobs.values())).num
+        for at in range(0, number, max(1, size)):
+            pieces = {name: array[at : at + size] for name, array in given.items()}
+            lacking = at + size - number
+            if lacking > 0:
+                pieces = {
+                    name: np.concatenate([p, np.zeros((lacking, *p.shape[1:]), p.dtype)])
+                    for name, p in pieces.items()
+                }
+            yield pieces
+
+    # Weights
+
+    def copy_from(self, path: str | PathLike[str]) -> None:
+        """Take over the weights in a file, by layer name; layers that it lacks stay as they are.
+
+        Raises:
+            NetcError: what ``netc.load_weights`` raises, weight-count, weight-shape.
+        """
+        self._take_over_parameters()
+        graph = self._assigned(self._graph, path)
+        for name, parameter in graph.parameters.items():
+            if parameter.array is not None:
+                self._parameters[name].set(parameter.array)
+
+    load_hdf5 = copy_from
+
+    def share_with(self, other: Net) -> None:
+        """Use another net's parameters from now on, for the layers that both have.
+
+        Raises:
+            NetcError: weight-count or weight-shape, where a layer of that name is another.
+        """
+        theirs = other.params
+        for name, own in self.params.items():
+            if name in theirs:
+                check_alike(name, own, theirs[name])
+        for layer, node in zip(self._definition.layers, self.layers, strict=True):
+            for own, their in zip(node.blobs, theirs.get(layer.name, ()), strict=False):
+                for known in [n for n, p in self._parameters.items() if p is own]:
+                    self._parameters[known] = their
+        del self.layers
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the weights as ``.caffemodel``, ``.h5`` or ``.npz``, by the path's suffix.
+
+        Raises:
+            NetcError: unknown-suffix or cannot-write.
+        """
+        arrays = {name: [p.array for p in blobs] for name, blobs in self.params.items()}
+        save_weights(path, arrays, self._definition.message)
+
+    save_hdf5 = save
+
+    def _assigned(self, graph: Graph, weights: str | PathLike[str] | None) -> Graph:
+        loaded, found = assign(graph, weights, missing="fill", seed=self._seed)
+        warn(found)
+        return loaded
+
+    def _take_over_parameters(self) -> None:
+        """Have the graph hold what scripts have written to parameters."""
+        graph = taken_over(self._graph, self._parameters)
+        if graph is not self._graph:
+            self._graph = graph
+            self._engine.changed()
+
+
+def _misfit(name: str, array: Any, takes: str, help: str) -> NetcError:
+    message = f"input `{name}` is given {show(array.shape)}, and {takes}"
+    return NetcError(Diagnostic("input-shape", message, help=(help,)))

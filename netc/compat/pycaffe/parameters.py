@@ -1,0 +1,80 @@
+"""Parameters between a graph, where they are constants, and scripts, which write to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from netc.compat.pycaffe.blob import Parameter
+from netc.diagnostics import Diagnostic, NetcError
+from netc.infer import show
+from netc.ir.graph import Array, Graph
+
+
+def parameters(graph: Graph) -> dict[str, Parameter]:
+    """Name -> parameter; one that shares another's elements in its own shape writes through."""
+    made = {n: Parameter(p.array) for n, p in graph.parameters.items() if p.array is not None}
+    for name, parameter in graph.parameters.items():
+        if parameter.owner is not None and parameter.shape is not None:
+            owner = made[parameter.owner]
+            made[name] = Parameter(owner.array.reshape(parameter.shape), owner)
+    return made
+
+
+def taken_over(graph: Graph, written: Mapping[str, Parameter]) -> Graph:
+    """The graph with what scripts have written; the same graph where they have not."""
+    known = graph.parameters
+    changed = {
+        name: replace(known[name], array=_frozen(parameter.array))
+        for name, parameter in written.items()
+        if known[name].owner is None and not _held(known[name].array, parameter.array)
+    }
+    return graph.replace(parameters={**known, **changed}) if changed else graph
+
+
+def _held(own: Array | None, array: Array) -> bool:
+    """Whether two arrays of one shape are equal bit for bit, NaN included."""
+    if own is None or own is array:
+        return own is array
+    return bool(np.array_equal(own.view(np.uint32), array.view(np.uint32)))
+
+
+def _frozen(array: Array) -> Array:
+    if array.flags.writeable:
+        array = array.copy()
+        array.flags.writeable = False
+    return array
+
+
+def changed_shapes(before: Graph, after: Graph) -> list[Diagnostic]:
+    """Parameters that would need another shape for other inputs."""
+    return [
+        Diagnostic(
+            "input-shape",
+            f"parameter `{name}` would have to be {show(parameter.shape)}, and it is "
+            f"{show(before.parameters[name].shape)}",
+            parameter.span,
+        )
+        for name, parameter in after.parameters.items()
+        if parameter.shape != before.parameters[name].shape
+    ]
+
+
+def check_alike(layer: str, own: Sequence[Parameter], theirs: Sequence[Parameter]) -> None:
+    """Refuse to share the parameters of different layers.
+
+    Raises:
+        NetcError: weight-count or weight-shape.
+    """
+    if len(own) != len(theirs):
+        message = f"layer `{layer}` has {len(own)} parameters here and {len(theirs)} there"
+        raise NetcError(Diagnostic("weight-count", message))
+    for index, (one, other) in enumerate(zip(own, theirs, strict=True)):
+        if one.shape != other.shape:
+            message = (
+                f"layer `{layer}`: parameter {index} is {show(one.shape)} here and "
+                f"{show(other.shape)} there"
+            )
+            raise NetcError(Diagnostic("weight-shape", message))

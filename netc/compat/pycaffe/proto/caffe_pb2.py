@@ -1,0 +1,24 @@
+"""``caffe_pb2``: Caffe's messages and the fields its forks added, for google.protobuf.
+
+``caffe_pb2.NetParameter()`` and the rest work with ``google.protobuf.text_format``. The classes are
+made from netc's schemas when they are first asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netc.compat.pycaffe.proto import descriptors
+
+
+def __getattr__(name: str) -> Any:
+    """A message class, an enum, or a value of an enum that stands in no message."""
+    found = None if name.startswith("__") else descriptors.find(name)
+    if found is None:
+        raise AttributeError(f"caffe_pb2 has no `{name}`")
+    return found
+
+
+def __dir__() -> list[str]:
+    """The messages there are."""
+    return descriptors.names()
