@@ -13,13 +13,13 @@ from netc.ir.graph import Graph
 from netc.passes.pipeline import chosen
 
 
-def ready(graph: Graph, backend: str) -> CompiledNet:
+def ready(graph: Graph, backend: str, precision: str = "float32") -> CompiledNet:
     """A graph whose parameters have arrays, optimised and ready to run.
 
     Raises:
         NetcError: the backend cannot be had here, or there is too little memory.
     """
-    extra = backend_options(backend, "float32", graph=True, tune=True)
+    extra = backend_options(backend, precision, graph=True, tune=True)
     return CompiledNet(graph, backend, Options(chosen(True), False, None, extra, None))
 
 

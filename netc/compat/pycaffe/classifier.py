@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.compat.pycaffe import io
+import netc.compat.pycaffe.io as io
 from netc.compat.pycaffe.mode import TEST
 from netc.compat.pycaffe.net import Net
 from netc.compat.pycaffe.resizing import resize_image

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import netc.compat.pycaffe.proto.caffe_pb2 as caffe_pb2
 from netc import images
-from netc.compat.pycaffe.proto import caffe_pb2
 from netc.compat.pycaffe.resizing import resize_image
 from netc.compat.pycaffe.transformer import Transformer
 from netc.diagnostics import Diagnostic, NetcError

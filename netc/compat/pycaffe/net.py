@@ -13,9 +13,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+import netc.compat.pycaffe.arguments as arguments
+import netc.compat.pycaffe.mode as mode
 from netc.backends.registry import backend
 from netc.compat.engine import warn
-from netc.compat.pycaffe import arguments, mode
 from netc.compat.pycaffe.blob import Blob, Parameter, no_training
 from netc.compat.pycaffe.definition import define
 from netc.compat.pycaffe.forward import Engine, Run

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from netc.compat.pycaffe.proto import descriptors
+import netc.compat.pycaffe.proto.descriptors as descriptors
 
 
 def __getattr__(name: str) -> Any:

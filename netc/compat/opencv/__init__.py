@@ -1,0 +1,44 @@
+"""The part of OpenCV's dnn module that reads Caffe's nets: ``import netc.compat.opencv as dnn``.
+
+OpenCV 5 has no ``readNetFromCaffe`` any more. See docs/compat.md for what works and what differs.
+"""
+
+from __future__ import annotations
+
+from netc.compat.opencv.constants import (
+    DNN_BACKEND_CUDA,
+    DNN_BACKEND_DEFAULT,
+    DNN_BACKEND_HALIDE,
+    DNN_BACKEND_INFERENCE_ENGINE,
+    DNN_BACKEND_OPENCV,
+    DNN_BACKEND_VKCOM,
+    DNN_TARGET_CPU,
+    DNN_TARGET_CPU_FP16,
+    DNN_TARGET_CUDA,
+    DNN_TARGET_CUDA_FP16,
+    DNN_TARGET_OPENCL,
+    DNN_TARGET_OPENCL_FP16,
+)
+from netc.compat.opencv.images import blobFromImage, blobFromImages
+from netc.compat.opencv.net import Layer, Net, readNet, readNetFromCaffe
+
+__all__ = [
+    "DNN_BACKEND_CUDA",
+    "DNN_BACKEND_DEFAULT",
+    "DNN_BACKEND_HALIDE",
+    "DNN_BACKEND_INFERENCE_ENGINE",
+    "DNN_BACKEND_OPENCV",
+    "DNN_BACKEND_VKCOM",
+    "DNN_TARGET_CPU",
+    "DNN_TARGET_CPU_FP16",
+    "DNN_TARGET_CUDA",
+    "DNN_TARGET_CUDA_FP16",
+    "DNN_TARGET_OPENCL",
+    "DNN_TARGET_OPENCL_FP16",
+    "Layer",
+    "Net",
+    "blobFromImage",
+    "blobFromImages",
+    "readNet",
+    "readNetFromCaffe",
+]

@@ -1,0 +1,20 @@
+"""Numbers of OpenCV's backends, targets and element types (dnn.hpp, interface.h)."""
+
+from __future__ import annotations
+
+DNN_BACKEND_DEFAULT = 0
+DNN_BACKEND_HALIDE = 1
+DNN_BACKEND_INFERENCE_ENGINE = 2
+DNN_BACKEND_OPENCV = 3
+DNN_BACKEND_VKCOM = 4
+DNN_BACKEND_CUDA = 5
+
+DNN_TARGET_CPU = 0
+DNN_TARGET_OPENCL = 1
+DNN_TARGET_OPENCL_FP16 = 2
+DNN_TARGET_CUDA = 6
+DNN_TARGET_CUDA_FP16 = 7
+DNN_TARGET_CPU_FP16 = 10
+
+CV_8U = 0
+CV_32F = 5

@@ -1,0 +1,228 @@
+"""``blobFromImage``: images as OpenCV makes them ready for a net (dnn_utils.cpp).
+
+The order is: resize, swap channels, subtract the mean, multiply. Images of bytes are resized in the
+fixed-point arithmetic of OpenCV's ``resize`` (resize.cpp), so that pixels are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+import netc.images as images_of_netc
+from netc.compat.opencv.constants import CV_8U, CV_32F
+from netc.diagnostics import Diagnostic, NetcError
+
+Image = NDArray[Any]
+_ONE = np.float32(2048)  # a weight of 1 in fixed point, 11 bits
+
+
+def blobFromImage(
+    image: Any,
+    scalefactor: float = 1.0,
+    size: Sequence[int] = (0, 0),
+    mean: Any = (),
+    swapRB: bool = False,
+    crop: bool = False,
+    ddepth: int = CV_32F,
+) -> NDArray[Any]:
+    """A blob of one image; see :func:`blobFromImages`."""
+    return blobFromImages([image], scalefactor, size, mean, swapRB, crop, ddepth)
+
+
+def blobFromImages(
+    images: Sequence[Any],
+    scalefactor: float = 1.0,
+    size: Sequence[int] = (0, 0),
+    mean: Any = (),
+    swapRB: bool = False,
+    crop: bool = False,
+    ddepth: int = CV_32F,
+) -> NDArray[Any]:
+    """A blob of several images.
+
+    Args:
+        images: each (height, width) or (height, width, channels), of 1, 3 or 4 channels.
+        scalefactor: multiplied after the mean is subtracted.
+        size: width and height in the blob; (0, 0) for those of the images.
+        mean: subtracted, in the blob's order of channels.
+        swapRB: whether the first and the third channel change places.
+        crop: whether images keep their proportions and are cropped to ``size`` at their centre.
+        ddepth: 5 (CV_32F), or 0 (CV_8U) for bytes as they are.
+
+    Returns:
+        float32 or uint8 (images, channels, height, width).
+
+    Raises:
+        NetcError: bad-argument or bad-image.
+    """
+    pixels = [_sized(_image(image), _size(size), crop) for image in images]
+    _check(pixels, ddepth, scalefactor, mean)
+    batch = np.stack(pixels).transpose(0, 3, 1, 2)
+    if swapRB and batch.shape[1] > 2:
+        batch = batch[:, [2, 1, 0, *range(3, batch.shape[1])]]
+    if ddepth == CV_8U:
+        return np.ascontiguousarray(batch)
+    return normalised(batch, scalefactor, mean)
+
+
+def normalised(batch: NDArray[Any], scalefactor: float, mean: Any) -> NDArray[np.float32]:
+    """A blob less a mean for each channel, and multiplied: float32 in C order.
+
+    Raises:
+        NetcError: bad-argument.
+    """
+    out = np.array(batch, dtype=np.float32, order="C")
+    values = scalar(mean)
+    if any(values):
+        channels = out.shape[1] if out.ndim > 1 else 1
+        if channels > len(values):
+            raise _bad(f"a mean has at most 4 values, and the blob has {channels} channels")
+        shape = (channels, *(1,) * (out.ndim - 2)) if out.ndim > 1 else (1,)
+        out -= np.array(values[:channels], dtype=np.float32).reshape(shape)
+    if scalefactor != 1:
+        out *= np.float32(scalefactor)
+    return out
+
+
+def scalar(mean: Any) -> tuple[float, float, float, float]:
+    """A mean as OpenCV's Scalar: four numbers, zeros where fewer are given.
+
+    Raises:
+        NetcError: bad-argument.
+    """
+    try:
+        values = [float(v) for v in np.asarray(mean, dtype=np.float64).reshape(-1)]
+    except (TypeError, ValueError):
+        values = [0.0] * 5
+    if len(values) > 4:
+        raise _bad(f"`mean` is a number or up to four, not {mean!r}")
+    one, two, three, four = (*values, *(0.0,) * (4 - len(values)))
+    return one, two, three, four
+
+
+def _image(image: Any) -> Image:
+    """(height, width, channels), uint8 or float32."""
+    array = np.asarray(image)
+    if array.ndim == 2:
+        array = array[:, :, np.newaxis]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
+        has = "None" if image is None else f"an array of {array.shape}"
+        help = "imread gives None where it cannot read the file" if image is None else ""
+        message = f"an image is (height, width, channels) of 1, 3 or 4 channels, not {has}"
+        raise NetcError(Diagnostic("bad-image", message, help=(help,) if help else ()))
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind not in "fiu":
+        raise NetcError(Diagnostic("bad-image", f"an image has numbers, not `{array.dtype}`"))
+    return array.astype(np.float32)
+
+
+def _size(size: Sequence[int]) -> tuple[int, int]:
+    """Height and width."""
+    try:
+        width, height = (int(side) for side in size)
+    except (TypeError, ValueError):
+        raise _bad(f"`size` is (width, height), not {size!r}") from None
+    if (
+        width < 0
+        or height < 0
+        or (width == 0) != (height == 0)
+        or width * height > images_of_netc.MAX_PIXELS
+    ):
+        raise _bad(f"`size` cannot be {size!r}")
+    return height, width
+
+
+def _check(pixels: Sequence[Image], ddepth: int, scalefactor: float, mean: Any) -> None:
+    shapes = sorted({image.shape for image in pixels})
+    if len(shapes) != 1:
+        raise _bad(f"the images of a blob have one size, these have {shapes or 'none'}")
+    if ddepth not in (CV_8U, CV_32F):
+        raise _bad(f"`ddepth` is 5 (CV_32F) or 0 (CV_8U), not {ddepth!r}")
+    if ddepth == CV_8U:
+        if scalefactor != 1 or any(scalar(mean)):
+            raise _bad("a blob of bytes (`ddepth` 0) takes neither `scalefactor` nor `mean`")
+        if pixels[0].dtype != np.uint8:
+            raise _bad("a blob of bytes (`ddepth` 0) is made of images of bytes")
+
+
+def _bad(message: str) -> NetcError:
+    return NetcError(Diagnostic("bad-argument", message))
+
+
+# Size
+
+
+def _sized(image: Image, size: tuple[int, int], crop: bool) -> Image:
+    height, width = image.shape[:2]
+    if size == (0, 0) or size == (height, width):
+        return image
+    if not crop:
+        return _resized(image, size, (height / size[0], width / size[1]))
+    factor = float(max(np.float32(size[1]) / np.float32(width),
+                       np.float32(size[0]) / np.float32(height)))  # fmt: skip
+    large = round(height * factor), round(width * factor)
+    whole = image if factor == 1 else _resized(image, large, (1 / factor, 1 / factor))
+    top = int(0.5 * (whole.shape[0] - size[0]))
+    left = int(0.5 * (whole.shape[1] - size[1]))
+    return whole[top : top + size[0], left : left + size[1]]
+
+
+def _resized(image: Image, size: tuple[int, int], steps: tuple[float, float]) -> Image:
+    """Linear interpolation; ``steps`` are the old pixels that a new one moves by."""
+    if 0 in size:
+        raise _bad(f"an image cannot be resized to {size[1]} by {size[0]}")
+    down, right = (
+        _taps(new, old, step) for new, old, step in zip(size, image.shape, steps, strict=False)
+    )
+    # OpenCV lets columns beyond the border weigh the pixel at the border alone, and rows not.
+    right = right._replace(part=np.where(right.first == right.second, 0, right.part))
+    if image.dtype != np.uint8:
+        return _mixed_floats(image, down, right)
+    return _mixed_bytes(image, down, right)
+
+
+class _Taps(NamedTuple):
+    """For each new pixel the two old ones it lies between, and its place between them."""
+
+    first: NDArray[np.intp]
+    second: NDArray[np.intp]
+    part: NDArray[np.float32]
+
+
+def _taps(new: int, old: int, step: float) -> _Taps:
+    at = ((np.arange(new) + 0.5) * step - 0.5).astype(np.float32)
+    low = np.floor(at)
+    index = low.astype(np.intp)
+    first, second = np.clip(index, 0, old - 1), np.clip(index + 1, 0, old - 1)
+    return _Taps(first, second, at - low)
+
+
+def _mixed_floats(image: Image, down: _Taps, right: _Taps) -> Image:
+    across = _between(image, 1, right, right.part[:, np.newaxis])
+    return _between(across, 0, down, down.part[:, np.newaxis, np.newaxis])
+
+
+def _between(image: Image, axis: int, taps: _Taps, part: NDArray[np.float32]) -> Image:
+    first, second = image.take(taps.first, axis), image.take(taps.second, axis)
+    return np.asarray(first * (1 - part) + second * part, dtype=np.float32)
+
+
+def _mixed_bytes(image: Image, down: _Taps, right: _Taps) -> Image:
+    wide = image.astype(np.int32)
+    low, high = _weights(right)
+    across = wide[:, right.first] * low[:, None] + wide[:, right.second] * high[:, None]
+    across >>= 4
+    low, high = (w[:, None, None] for w in _weights(down))
+    one, other = (across[down.first] * low) >> 16, (across[down.second] * high) >> 16
+    return ((one + other + 2) >> 2).astype(np.uint8)
+
+
+def _weights(taps: _Taps) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The weights of the two pixels in fixed point."""
+    low, high = np.rint((1 - taps.part) * _ONE), np.rint(taps.part * _ONE)
+    return low.astype(np.int32), high.astype(np.int32)
