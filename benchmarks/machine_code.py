@@ -40,7 +40,7 @@ from tests.backends.cuda import nvrtc
 from tests.backends.cuda.golden_kernels import Collector, options
 from tests.backends.cuda.public_nets import zero_graph
 
-H100 = Facts("NVIDIA H100", (9, 0), 132)
+H100 = Facts("NVIDIA H100", (9, 0), 132, shared=227 << 10)
 _KINDS = ("LDSM", "LDS", "LDGSTS", "LDG", "STS", "BAR")
 _LABEL = re.compile(r"^(\.L_x_\d+):")
 _INSTRUCTION = re.compile(r"/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z0-9_.]+)([^;]*);")

@@ -98,7 +98,12 @@ class CupyDevice:
     def _compiled(self, kernel: Kernel) -> Any:
         with self.active():
             module = self._cupy.RawModule(code=module_text([kernel]), options=OPTIONS)
-            return module.get_function(kernel.name)  # which compiles and loads it
+            function = module.get_function(kernel.name)  # which compiles and loads it
+            if kernel.shared:
+                with suppress(self._cupy.cuda.driver.CUDADriverError):  # launches will tell
+                    function.max_dynamic_shared_size_bytes = kernel.shared
+                    function.preferred_shared_memory_carveout = 100  # per cent
+            return function
 
     def allocate(self, size: int) -> Buffer:
         """Memory from CuPy's pool; what the pool keeps unused is given back before it fails."""
@@ -180,7 +185,8 @@ class CupyDevice:
                 stream = self._cupy.cuda.get_current_stream().ptr
                 self._starts[code]([int(address) for address in call.arguments], stream)
             else:
-                self._functions[code](call.grid, (call.threads, 1, 1), call.arguments)
+                function, block = self._functions[code], (call.threads, 1, 1)
+                function(call.grid, block, call.arguments, shared_mem=code.shared)
         except (LibraryError, self._cupy.cuda.driver.CUDADriverError) as error:
             raise DeviceError(f"{code.name}: {error}") from error
 
@@ -273,11 +279,13 @@ class _Start:
 
 def facts(cupy: Any, number: int) -> Facts:
     """What a device is."""
-    properties = cupy.cuda.runtime.getDeviceProperties(number)
+    runtime = cupy.cuda.runtime
+    properties = runtime.getDeviceProperties(number)
     name = properties["name"]
     return Facts(
         name.decode() if isinstance(name, bytes) else str(name),
         (int(properties["major"]), int(properties["minor"])),
         int(properties["multiProcessorCount"]),
         int(properties["totalGlobalMem"]),
+        int(runtime.deviceGetAttribute(runtime.cudaDevAttrMaxSharedMemoryPerBlockOptin, number)),
     )

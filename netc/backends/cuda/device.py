@@ -11,6 +11,8 @@ from netc.backends.base import Progress
 from netc.backends.cuda.libraries.operation import Borrowed, Operation, Plan
 from netc.backends.cuda.source import Kernel
 
+SHARED = 48 * 1024  # bytes of shared memory that every device gives a block
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -21,12 +23,14 @@ class Facts:
         capability: the compute capability, e.g. (9, 0).
         processors: streaming multiprocessors.
         memory: bytes of device memory.
+        shared: the most bytes of shared memory that a block may have.
     """
 
     name: str
     capability: tuple[int, int]
     processors: int
     memory: int = 0
+    shared: int = SHARED
 
 
 class Buffer(Protocol):

@@ -46,6 +46,8 @@ class Kernel:
         types: names and C++ types that the template takes as given.
         code: its epilogue; None where the template has none.
         tables: names and values of matrices that the template takes as given.
+        shared: bytes of shared memory that a launch must give it, where it needs more than a
+            kernel may have by itself; else 0.
     """
 
     template: str
@@ -53,6 +55,7 @@ class Kernel:
     types: tuple[tuple[str, str], ...] = ()
     code: Code | None = None
     tables: tuple[tuple[str, Rows], ...] = ()
+    shared: int = 0
 
     @property
     def name(self) -> str:
@@ -77,6 +80,7 @@ def _body(kernel: Kernel) -> str:
         lines.append(f"constexpr {kind} {name} = {str(value).lower()};\n")
     lines += [_table(name, rows) for name, rows in kernel.tables]
     code, text = kernel.code, _template(kernel.template)
+    text = text.replace("TILES_SHARED", "LAUNCH_SHARED" if kernel.shared else "SHARED")
     if code is not None:
         lines.append(code.text)
         text = text.replace("OUTPUT_PARAMETERS", "").replace("OPERAND_PARAMETERS", code.parameters)

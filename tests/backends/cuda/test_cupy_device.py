@@ -77,6 +77,8 @@ class Fake:
         self.current: list[Stream] = []
         runtime = SimpleNamespace(
             CUDARuntimeError=RuntimeFault,
+            cudaDevAttrMaxSharedMemoryPerBlockOptin=97,
+            deviceGetAttribute=lambda attribute, number: {97: 227 << 10}[attribute],
             getDeviceProperties=lambda number: {
                 "name": b"Fake",
                 "major": 9,
@@ -125,7 +127,11 @@ class Fake:
     def RawModule(self, code: str, options: tuple[str, ...]) -> Any:  # noqa: N802
         def function(name: str) -> Any:
             assert f"KERNEL {name}(" in code and "--std=c++17" in options
-            return lambda grid, block, given: self.log.append(f"{name} {grid} {block} {given[0]}")
+
+            def start(grid: Any, block: Any, given: Any, shared_mem: int) -> None:
+                self.log.append(f"{name} {grid} {block} {given[0]}")
+
+            return start
 
         return SimpleNamespace(get_function=function)
 
@@ -202,7 +208,9 @@ def calls_of(device: CupyDevice, fake: Fake, count: int) -> list[Call]:
     for number in range(count):
         kernel = Kernel("copy", (("NUMBER", number),))
 
-        def start(grid: Any, block: Any, arguments: Any, number: int = number) -> None:
+        def start(
+            grid: Any, block: Any, arguments: Any, shared_mem: int, number: int = number
+        ) -> None:
             if fake.refuses:
                 raise RuntimeFault
             fake.log.append(f"{fake.current[-1].name}: kernel {number}")

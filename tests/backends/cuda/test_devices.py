@@ -58,6 +58,8 @@ def gpu(capability: tuple[int, int], refusal: Exception | None = None) -> Any:
         "multiProcessorCount": 132,
         "totalGlobalMem": 80 << 30,
     }
+    cupy.cuda.runtime.cudaDevAttrMaxSharedMemoryPerBlockOptin = 97
+    cupy.cuda.runtime.deviceGetAttribute = lambda attribute, number: 227 << 10
 
     def function(name: str) -> str:
         if refusal is not None:

@@ -105,20 +105,24 @@ DEVICE void multiply_matrix(float (&sums)[ROWS][COLS], place_t a, place_t b) {
 }
 
 // Blocks that a processor holds at once: what registers are left, a thread has. With narrow copies
-// it has more rows to know; before sm_80 copies go through its registers.
+// it has more rows to know; before sm_80 copies go through its registers. No processor has more than
+// 228 KB of shared memory, of which each block takes one besides.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 constexpr bool NEEDY = VEC == 1 || (!ALIKE && !MATRIX) || PHASED;
 #else
 constexpr bool NEEDY = VEC == 1 || (!ALIKE && !MATRIX);
 #endif
-constexpr int BLOCKS = (NEEDY ? 256 : 512) / THREADS;
+constexpr int BY_SHARED = (228 << 10) / (STAGES * STAGE * ITEM + 1056);
+constexpr bool LARGE = ROWS * COLS > 64;
+constexpr int BY_REGISTERS = (NEEDY || LARGE ? 256 : 512) / THREADS;
+constexpr int BLOCKS = BY_SHARED < BY_REGISTERS ? BY_SHARED : BY_REGISTERS;
 
 KERNEL __launch_bounds__(THREADS, BLOCKS) KERNEL_NAME(
     const value_t* x, const value_t* w, const int* taps, const int* phases, float* partial,
     unsigned* tickets, int height, int width, int ldx, int channels, int more_taps,
     int more_channels, int tap_count, int ldw, int stride_y, int stride_x, int out_height, int out_width, int pixels,
     int outputs OUTPUT_PARAMETERS OPERAND_PARAMETERS) {
-    SHARED(value_t, tiles, STAGES * STAGE);
+    TILES_SHARED(value_t, tiles, STAGES * STAGE);
     SHARED(int, last, 1);
     SHARED(int, meanwhile, 3);  // m0, n0 and pixels, so that they take no registers
     const Outputs to = OUTPUT_VALUES;
@@ -324,6 +328,7 @@ KERNEL __launch_bounds__(THREADS, BLOCKS) KERNEL_NAME(
             for (int i = 0; i < AT_ONCE; i++) {
                 const int r = first_row + i, p = own_row + row_of(r, 0);
                 pixel[i] = p < pixels ? p : pixels - 1;
+                if constexpr (LARGE) pixel[i] = kept(pixel[i]);  // or too much is known early
                 if constexpr (PHASED) {
                     unsigned places = places_y * places_x;
                     unsigned image = pixel[i] / places, place = pixel[i] % places;

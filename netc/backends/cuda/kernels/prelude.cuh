@@ -7,6 +7,7 @@
 #define DEVICE static __device__ __forceinline__
 #define TABLE static __device__ const float
 #define SHARED(type, name, count) __shared__ __align__(16) type name[count]
+#define LAUNCH_SHARED(type, name, count) extern __shared__ __align__(16) type name[]
 
 struct half_t {
     unsigned short bits;

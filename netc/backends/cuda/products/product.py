@@ -90,7 +90,7 @@ class Product:
             pixels, parts = self.out.pixels, self.groups
             length = len(self.taps) * self.channels
         outputs = tuple(t.view.c // self.groups for t in self.targets)
-        return Size(pixels, outputs, length, parts, item)
+        return Size(pixels, outputs, length, parts, item, item * vector(self, item))
 
 
 def product_key(product: Product, item: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from netc.backends.cuda.emission import Emission, Ending
 from netc.backends.cuda.pixels import Workspace, dense
@@ -20,7 +21,7 @@ def tiled_launch(
     item = emission.precision.item
     tile, size, x, y = way.tile, product.size(item), product.x, product.out
     phases, side = product.phases, vector(product, item)
-    kernel = emission.kernel(
+    plain = emission.kernel(
         "conv",
         {
             "BM": tile.m,
@@ -39,6 +40,7 @@ def tiled_launch(
         },
         end.code,
     )
+    kernel = replace(plain, shared=tile.asked)
     stored = emission.factors(product.weights() if phases else padded(product.weights(), item))
     tickets = block_count(size, tile) if way.splits > 1 else 0
     arguments = (

@@ -6,17 +6,18 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from netc.backends.cuda.device import Facts
+from netc.backends.cuda.device import SHARED, Facts
 from netc.backends.cuda.libraries.operation import Plan
 
-SHARED = 48 * 1024  # bytes of shared memory that every device gives a block
+_ASIDE = 256  # bytes of shared memory beside the tiles
 MOST_PARTS = 65535  # blocks that a grid can have along its second axis
 
 
 class Tile(NamedTuple):
     """A block makes ``m`` pixels by ``n`` channels, each of its warps ``wm`` by ``wn``.
 
-    It takes ``k`` bytes of each sum's factors at a time: 64 or 128.
+    It takes ``k`` bytes of each sum's factors at a time: 64 or 128. ``depth`` of these tiles of K
+    are in shared memory at once; with 0 it is as many as go into what every device has, 2 to 4.
     """
 
     m: int
@@ -24,6 +25,7 @@ class Tile(NamedTuple):
     wm: int
     wn: int
     k: int = 64
+    depth: int = 0
 
     @property
     def threads(self) -> int:
@@ -33,13 +35,31 @@ class Tile(NamedTuple):
     @property
     def stages(self) -> int:
         """Tiles of K that are in shared memory at once."""
+        return self.depth or max(2, min(4, (SHARED - _ASIDE) // self._stage))
+
+    @property
+    def _stage(self) -> int:
         row = self.k + 16  # bytes from one row to the next, so that lanes meet no bank twice
-        return max(2, min(4, (SHARED - 256) // ((self.m + self.n) * row)))
+        return (self.m + self.n) * row
+
+    @property
+    def shared(self) -> int:
+        """Bytes of shared memory that a block takes."""
+        return self.stages * self._stage + _ASIDE
+
+    @property
+    def asked(self) -> int:
+        """Bytes of it that a launch has to ask for: none where every kernel may have them."""
+        return self.stages * self._stage if self.shared > SHARED else 0
 
     @property
     def results(self) -> int:
         """Results a thread keeps."""
         return self.m * self.n // self.threads
+
+    def fits(self, size: Size, facts: Facts) -> bool:
+        """Whether there is the shared memory for it, and registers for what a thread gathers."""
+        return self.asked == 0 or (self.shared <= facts.shared and size.chunk == 16)
 
 
 class Way(NamedTuple):
@@ -71,12 +91,20 @@ PLAIN = (
     Tile(32, 32, 16, 32, 128),
     Tile(16, 64, 16, 16, 128),
 )
+# Those of a depth ask for more shared memory than every device gives; 128 bytes of K and warps of
+# many results keep the matrix units busier.
 MATRIX = (
     Tile(128, 128, 32, 64),
+    Tile(128, 256, 64, 64, 128, 3),
+    Tile(256, 128, 64, 64, 128, 3),
+    Tile(128, 128, 64, 64, 128, 3),
+    Tile(128, 128, 64, 32, 128, 3),
+    Tile(128, 64, 64, 32, 128, 3),
+    Tile(64, 128, 32, 64, 128, 3),
+    Tile(64, 64, 32, 32, 128, 3),
     Tile(128, 64, 32, 32),
     Tile(64, 128, 32, 32),
     Tile(64, 64, 32, 32),
-    Tile(64, 64, 32, 32, 128),
     Tile(128, 32, 32, 16),
     Tile(32, 64, 16, 32, 128),
     Tile(64, 32, 16, 16, 128),
@@ -88,7 +116,8 @@ SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 class Size(NamedTuple):
     """A product: pixels x outputs, each a sum over ``length``; ``parts`` of them side by side.
 
-    ``outputs`` has the channels of each branch; ``item`` is bytes of an element.
+    ``outputs`` has the channels of each branch; ``item`` is bytes of an element, ``chunk`` of what
+    can be copied at once.
     """
 
     pixels: int
@@ -96,6 +125,7 @@ class Size(NamedTuple):
     length: int
     parts: int = 1
     item: int = 4
+    chunk: int = 16
 
 
 def n_tiles(size: Size, tile: Tile) -> int:
@@ -116,6 +146,8 @@ def steps_of(size: Size, tile: Tile) -> int:
 def ways(size: Size, facts: Facts, matrix: bool) -> Iterator[Way]:
     """Ways worth trying."""
     for tile in MATRIX if matrix else PLAIN:
+        if not tile.fits(size, facts):
+            continue
         steps = steps_of(size, tile)
         blocks = block_count(size, tile)
         for splits in SPLITS:
@@ -129,6 +161,7 @@ _LANES = 128  # multiply-adds a processor starts in a cycle
 _ROUND_TRIP = 500  # from asking for a tile to having it
 _START = 2000  # a block's first loads and last stores
 _JOIN = 1500  # of blocks that share a sum
+_RESERVED = 1024  # bytes of a processor's shared memory that each block takes besides
 _CACHE = 30  # bytes that a processor moves to or from the cache in a cycle
 
 
@@ -139,12 +172,21 @@ def cost(size: Size, way: Way, facts: Facts, matrix: bool) -> float:
     steps = math.ceil(steps_of(size, tile) / way.splits)
     queue = math.ceil(blocks / facts.processors)
     macs = tile.m * tile.n * tile.k // size.item
-    rate = _LANES * (6 if matrix else 1) * min(0.85, 0.35 + tile.results / 128)
+    rate = _LANES * (16 // size.item if matrix else 1) * min(0.85, 0.35 + tile.results / 128)
     arithmetic = queue * steps * macs / rate
-    resident = min(queue, max(1, min(1536 // tile.threads, 65536 // (128 * tile.threads))))
-    waiting = math.ceil(queue / resident) * (steps * _ROUND_TRIP / (tile.stages - 1) + _START)
+    gathering = queue * steps * (tile.m + tile.n) * tile.k / _CACHE if matrix else 0
+    rounds = math.ceil(queue / min(queue, residents(tile, facts)))
+    waiting = rounds * (steps * _ROUND_TRIP / (tile.stages - 1) + _START)
     parts = 8 * blocks * tile.m * tile.n / (_CACHE * facts.processors)
-    return max(arithmetic, waiting) + (0 if way.splits == 1 else _JOIN + parts)
+    joining = 0 if way.splits == 1 else _JOIN + parts
+    return max(arithmetic, gathering, waiting) + joining
+
+
+def residents(tile: Tile, facts: Facts) -> int:
+    """Blocks that a processor holds at once: of threads, registers and shared memory."""
+    registers = 128 if tile.results <= 64 else 255
+    memory = max(SHARED, facts.shared) // (tile.shared + _RESERVED)
+    return max(1, min(1536 // tile.threads, 65536 // (registers * tile.threads), memory))
 
 
 def guess(size: Size, facts: Facts, matrix: bool) -> Way:

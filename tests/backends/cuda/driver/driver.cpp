@@ -89,7 +89,8 @@ int cuFuncGetAttribute(int* value, int attribute, Function* function) {
     Turn held(turn);
     if (!is_live(function)) return invalid_handle;
     const int known[] = {function->most_threads, function->shared, 0, 0, function->registers,
-                         0, facts().major * 10 + facts().minor, 0, function->most_dynamic, -1};
+                         0, facts().major * 10 + facts().minor, 0, function->most_dynamic,
+                         function->carveout};
     if (attribute < 0 || attribute > 9) return invalid_value;
     *value = known[attribute];
     return success;
@@ -98,7 +99,9 @@ int cuFuncGetAttribute(int* value, int attribute, Function* function) {
 int cuFuncSetAttribute(Function* function, int attribute, int value) {
     Turn held(turn);
     if (!is_live(function)) return invalid_handle;
-    if (attribute != 8 || value < 0 || function->shared + value > 227 << 10) return invalid_value;
+    if (attribute == 9 && value >= -1 && value <= 100) return function->carveout = value, success;
+    if (attribute != 8 || value < 0 || function->shared + value > most_opted_shared())
+        return invalid_value;
     function->most_dynamic = value;
     return success;
 }

@@ -191,6 +191,7 @@ struct Function {
     int device = 0;
     std::vector<Parameter> parameters;
     int registers = 0, shared = 0, most_threads = 1024, most_dynamic = 48 << 10;
+    int carveout = -1;
     Kernel kernel = nullptr;
     unsigned symbol = 0;  // of the cubin's
 };
@@ -199,6 +200,7 @@ struct Module {
     std::map<std::string, Function*> functions;
 };
 
+int most_opted_shared();  // bytes of shared memory that a block may ask for
 int load(Module** module, const void* image);
 void unload(Module* module);
 Kernel registered(const std::string& name);

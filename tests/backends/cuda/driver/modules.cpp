@@ -18,7 +18,7 @@ enum : unsigned char {
     attribute_registers = 0x2f,
     format_sized = 4,
 };
-constexpr int most_registers = 64 << 10, most_opted_shared = 227 << 10, reserved_shared = 1 << 10;
+constexpr int most_registers = 64 << 10, reserved_shared = 1 << 10;
 
 std::map<std::string, Kernel>& registry() {
     static auto* all = new std::map<std::string, Kernel>;
@@ -95,6 +95,17 @@ void read_common(Module& module, const char* name, const Elf64_Shdr& section, co
 
 }  // namespace
 
+// CUDA C++ Programming Guide, technical specifications per compute capability.
+int most_opted_shared() {
+    switch (facts().major * 10 + facts().minor) {
+        case 70: return 96 << 10;
+        case 75: return 64 << 10;
+        case 80: case 87: return 163 << 10;
+        case 86: case 89: case 120: return 99 << 10;
+    }
+    return 227 << 10;
+}
+
 Kernel registered(const std::string& name) {
     auto found = registry().find(name);
     return found == registry().end() ? nullptr : found->second;
@@ -132,7 +143,7 @@ static int refused(const Function& function, const unsigned (&grid)[3], const un
     if (threads > size_t(function.most_threads)) return invalid_value;
     if (function.shared > 48 << 10 || dynamic > unsigned(function.most_dynamic))
         return invalid_value;
-    if (function.shared + dynamic > most_opted_shared) return invalid_value;
+    if (function.shared + int(dynamic) > most_opted_shared()) return invalid_value;
     size_t warps = (threads + 31) / 32, registers = size_t(function.registers + 7) / 8 * 8 * 32;
     return warps * registers > most_registers ? out_of_resources : success;
 }
@@ -166,7 +177,7 @@ int launch(Function& function, const unsigned (&grid)[3], const unsigned (&block
         auto* from = static_cast<const char*>(parameters[i]);
         values->emplace_back(from, from + function.parameters[i].size);
     }
-    const unsigned shape[4] = {grid[0], grid[1], grid[2], block[0]};
+    const unsigned shape[5] = {grid[0], grid[1], grid[2], block[0], dynamic};
     Function* what = &function;
     return submit(stream, function.name, [=] {
         if (!is_live(what)) die("a kernel is run after its module was unloaded");

@@ -88,6 +88,14 @@ def launch_rules(driver: Driver) -> None:
     error_of("INVALID_VALUE", kernel, (1,), (65,), given)  # beyond its launch bounds
     error_of("INVALID_VALUE", kernel, (1, 65536), (64,), given)
     error_of("INVALID_VALUE", kernel, (1,), (64,), given, shared_mem=49153)
+    kernel.max_dynamic_shared_size_bytes = 100 << 10
+    error_of("INVALID_VALUE", kernel, (1,), (64,), given, shared_mem=(100 << 10) + 1)
+    runtime = cupy.cuda.runtime
+    most = runtime.deviceGetAttribute(runtime.cudaDevAttrMaxSharedMemoryPerBlockOptin, 0)
+    error_of("INVALID_VALUE", setattr, kernel, "max_dynamic_shared_size_bytes", most)
+    kernel.preferred_shared_memory_carveout = 100
+    assert kernel.max_dynamic_shared_size_bytes == 100 << 10
+    assert kernel.preferred_shared_memory_carveout == 100
     assert driver.parameters("rule") == [8, 4, 8]
     assert kernel.shared_size_bytes == 64 and kernel.max_threads_per_block == 64
     assert 0 < kernel.num_regs <= 255

@@ -78,7 +78,7 @@ int runtime_deviceGetAttribute(int attribute, int device, int) {
         case 16: return facts().processors;
         case 75: return facts().major;
         case 76: return facts().minor;
-        case 97: return 227 << 10;            // shared memory of a block that asks for more
+        case 97: return most_opted_shared();  // shared memory of a block that asks for more
         case 115: return 0;                   // no pools of the driver's
     }
     die("device attribute %d is not known here", attribute);

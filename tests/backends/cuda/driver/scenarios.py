@@ -21,6 +21,8 @@ from netc.backends.cuda.backend import CudaBackend
 from netc.backends.cuda.cupy_device import CupyDevice
 from netc.backends.cuda.devices import current_device
 from netc.backends.cuda.libraries import found
+from netc.backends.cuda.products.tiles import MATRIX, Way
+from netc.backends.cuda.source import Kernel
 from netc.backends.cuda.tuning import tuner
 from netc.cli.main import main
 from netc.diagnostics import NetcError
@@ -71,6 +73,21 @@ def split_sum(driver: Driver) -> None:
     net, right = both(DEEP)
     assert executable(net).program.tickets > 0
     check(net, right)
+
+
+@scenario
+def much_shared_memory(driver: Driver) -> None:
+    """More of it than a kernel has unasked, in one launch and in a graph."""
+    deep = [tile for tile in MATRIX if tile.asked]
+    for tile, splits in ((deep[0], 1), (deep[-1], 2)):
+        with mock.patch.object(backend, "guessed", return_value=Way(tile, splits)):
+            net, right = both(DEEP, precision="fp16")
+            check(net, right, 5e-3)
+        (kernel,) = executable(net).program.kernels
+        function = current_device()._functions[kernel]
+        assert isinstance(kernel, Kernel) and kernel.shared == tile.asked
+        assert function.max_dynamic_shared_size_bytes == tile.asked
+        assert function.preferred_shared_memory_carveout == 100
 
 
 def _precision(driver: Driver, precision: str, tolerance: float) -> None:

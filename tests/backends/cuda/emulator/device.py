@@ -63,7 +63,7 @@ class EmulatedDevice:
         self, order: int = 0, processors: int = 8, loaded: Mapping[str, Library] | None = None
     ) -> None:
         self.loaded = loaded or {}
-        self.facts = Facts("emulator", (9, 0), processors, 1 << 30)
+        self.facts = Facts("emulator", (9, 0), processors, 1 << 30, 227 << 10)
         self.order = order
         self.launches = 0
         self.measured = 0
@@ -128,7 +128,8 @@ class EmulatedDevice:
         assert call.grid[1] <= 65535 and call.grid[2] <= 65535
         values = [np.array(a) for a in call.arguments]
         pointers = (ctypes.c_void_p * len(values))(*[v.ctypes.data for v in values])
-        shape = (ctypes.c_uint * 4)(*call.grid, call.threads)
+        assert call.kernel.shared <= self.facts.shared
+        shape = (ctypes.c_uint * 5)(*call.grid, call.threads, call.kernel.shared)
         with _TURN:  # a library's coroutines are one at a time
             failed = _function(call.kernel)(shape, self.order, pointers)
         assert not failed, f"{call.kernel.name}: threads wait at a barrier that others never reach"

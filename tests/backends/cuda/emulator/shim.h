@@ -84,6 +84,7 @@ static Thread* self;
 static jmp_buf scheduler;
 static dim3 block_index, block_size, grid_size;
 static unsigned long block_number;
+static size_t asked;  // bytes of shared memory that the launch gives
 static std::function<void()> body;
 static unsigned char exchange[2][32 * 32][64];  // by turn, by thread
 
@@ -196,6 +197,7 @@ template <class... A, size_t... I>
 int call(void (*kernel)(A...), const unsigned* shape, int order, void** values,
          std::index_sequence<I...>) {
     std::tuple<A...> arguments(*static_cast<A*>(values[I])...);
+    asked = shape[4];
     return run({shape[0], shape[1], shape[2]}, {shape[3], 1, 1}, order,
                [&] { std::apply(kernel, arguments); });
 }
@@ -224,6 +226,10 @@ int start(void (*kernel)(A...), const unsigned* shape, int order, void** values)
         name##_block = emulator::block_number;                \
         memset((void*)name, 0xff, sizeof name);               \
     }
+
+#define LAUNCH_SHARED(type, name, count)         \
+    SHARED(type, name, count)                    \
+    if (sizeof name != emulator::asked) abort();
 
 static inline float __ldcg(const float* p) { return *p; }
 static inline unsigned atomicAdd(unsigned* p, unsigned value) {
