@@ -162,7 +162,7 @@ def _sized(image: Image, size: tuple[int, int], crop: bool) -> Image:
     if size == (0, 0) or size == (height, width):
         return image
     if not crop:
-        return _resized(image, size, (height / size[0], width / size[1]))
+        return _resized(image, size, (1 / (size[0] / height), 1 / (size[1] / width)))
     factor = float(max(np.float32(size[1]) / np.float32(width),
                        np.float32(size[0]) / np.float32(height)))  # fmt: skip
     large = round(height * factor), round(width * factor)

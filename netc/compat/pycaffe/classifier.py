@@ -70,8 +70,8 @@ class Classifier(Net):
         resized = np.stack([resize_image(image, self.image_dims) for image in inputs])
         crops = io.oversample(resized, self.crop_dims) if oversample else self._centre(resized)
         in_ = self.inputs[0]
-        fed = np.stack([self.transformer.preprocess(in_, crop) for crop in crops])
-        predictions = self.forward_all(**{in_: fed})[self.outputs[0]]
+        fed: Any = np.stack([self.transformer.preprocess(in_, crop) for crop in crops])
+        predictions = self.forward_all(None, **{in_: fed})[self.outputs[0]]
         if not oversample:
             return predictions
         return np.asarray(predictions.reshape(len(predictions) // 10, 10, -1).mean(1))

@@ -45,7 +45,7 @@ def load_image(filename: str | PathLike[str], color: bool = True) -> Array:
     return np.asarray((image @ _LUMINANCE)[:, :, np.newaxis], dtype=np.float32)
 
 
-def oversample(images: Sequence[Any], crop_dims: Sequence[int]) -> Array:
+def oversample(images: Any, crop_dims: Any) -> Array:
     """Ten crops of each image: four corners, the centre, and these mirrored.
 
     Args:

@@ -56,10 +56,10 @@ def _use(device: int) -> None:
     from netc.backends.cuda.devices import Missing, cupy_module, device_count
     from netc.diagnostics import Diagnostic, NetcError
 
-    number = device_count()
-    if isinstance(number, Missing):
+    number, cupy = device_count(), cupy_module()
+    if isinstance(number, Missing) or isinstance(cupy, Missing):
         return
     if not 0 <= device < number:
         message = f"there is no GPU {device}; there are {number}, counted from 0"
         raise NetcError(Diagnostic("no-cuda", message))
-    cupy_module().cuda.Device(device).use()
+    cupy.cuda.Device(device).use()

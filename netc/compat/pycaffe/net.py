@@ -293,7 +293,7 @@ class Net:
         if faults:
             raise NetcError(faults)
 
-    def _batch(self, arrays: Mapping[str, Any]) -> Iterator[dict[str, Array]]:
+    def _batch(self, arrays: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """The arrays in pieces of the net's batch size, the last one filled up with zeros."""
         given = {name: np.asarray(array) for name, array in arrays.items()}
         number = len(next(iter(given.values()))) if given else 0
@@ -331,9 +331,9 @@ class Net:
             NetcError: weight-count or weight-shape, where a layer of that name is another.
         """
         theirs = other.params
-        for name, own in self.params.items():
+        for name, blobs in self.params.items():
             if name in theirs:
-                check_alike(name, own, theirs[name])
+                check_alike(name, blobs, theirs[name])
         for layer, node in zip(self._definition.layers, self.layers, strict=True):
             for own, their in zip(node.blobs, theirs.get(layer.name, ()), strict=False):
                 for known in [n for n, p in self._parameters.items() if p is own]:

@@ -7,7 +7,6 @@ corner). Linear interpolation and the nearest pixel are offered.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from netc.ir.graph import Array
 Doubles = NDArray[np.float64]
 
 
-def resize_image(im: Any, new_dims: Sequence[int], interp_order: int = 1) -> Array:
+def resize_image(im: Any, new_dims: Any, interp_order: int = 1) -> Array:
     """An image in another size.
 
     Args:
@@ -63,7 +62,8 @@ def _centred(image: Doubles, axis: int, size: int, order: int) -> Doubles:
         return image
     at = (np.arange(size) + 0.5) * (old / size) - 0.5
     if order == 0:
-        return image.take(np.clip(np.rint(at).astype(np.intp), 0, old - 1), axis)
+        nearest = np.clip(np.rint(at).astype(np.intp), 0, old - 1)
+        return np.asarray(image.take(nearest, axis), dtype=np.float64)
     return _mixed(image, axis, at)
 
 
