@@ -5,6 +5,7 @@ See docs/compat.md for what works and what differs.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from netc.compat.pycaffe import io, proto
@@ -19,6 +20,7 @@ from netc.compat.pycaffe.mode import (
     set_random_seed,
 )
 from netc.compat.pycaffe.net import Net
+from netc.compat.pycaffe.spec import NetSpec, layers, params, to_proto
 from netc.ops.catalog import LAYERS
 
 __version__ = "1.0.0"  # of the Caffe whose interface this is; scripts compare it
@@ -29,13 +31,18 @@ __all__ = [
     "Blob",
     "Classifier",
     "Net",
+    "NetSpec",
+    "install",
     "io",
     "layer_type_list",
+    "layers",
+    "params",
     "proto",
     "set_device",
     "set_mode_cpu",
     "set_mode_gpu",
     "set_random_seed",
+    "to_proto",
 ]
 
 _TRAINERS = (
@@ -47,6 +54,18 @@ _TRAINERS = (
 def layer_type_list() -> list[str]:
     """The layer types there are."""
     return sorted(LAYERS)
+
+
+def install() -> None:
+    """Have ``import caffe``, also of its parts, find this package from now on in this process.
+
+    For programs of many files, where the import lines are better left as they are.
+    """
+    own = sys.modules[__name__]
+    sys.modules["caffe"] = own
+    for name, module in list(sys.modules.items()):
+        if name.startswith(f"{__name__}."):
+            sys.modules["caffe" + name.removeprefix(__name__)] = module
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,242 @@
+"""``caffe.NetSpec``: nets written as Python (pycaffe's net_spec.py).
+
+``layers`` makes layers by their type, ``params`` has the enums of their parameters; both are what
+scripts call ``L`` and ``P``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import netc.compat.pycaffe.proto.caffe_pb2 as caffe_pb2
+from netc.diagnostics import Diagnostic, NetcError, did_you_mean
+
+
+class Top:
+    """A blob: one output of a layer that is not yet part of a net."""
+
+    def __init__(self, fn: LayerCall, n: int) -> None:
+        self.fn = fn
+        self.n = n
+
+    def to_proto(self) -> Any:
+        """The NetParameter of all that this blob depends on."""
+        return to_proto(self)
+
+
+class LayerCall:
+    """A layer with its bottoms and fields."""
+
+    def __init__(self, type_name: str, inputs: tuple[Any, ...], params: dict[str, Any]) -> None:
+        for index, given in enumerate(inputs):
+            if not isinstance(given, Top):
+                raise _bad(
+                    f"bottom {index} of a layer of type `{type_name}` is a "
+                    f"`{type(given).__name__}`, and the outputs of layers are taken"
+                )
+        self.type_name = type_name
+        self.inputs: tuple[Top, ...] = inputs
+        self.params = dict(params)
+        self.in_place = bool(self.params.pop("in_place", False))
+        ntop = int(self.params.pop("ntop", 1))
+        if self.in_place and len(inputs) < ntop:
+            raise _bad(f"a layer of type `{type_name}` in place has as many bottoms as tops")
+        self.tops = tuple(Top(self, n) for n in range(ntop))
+
+
+class _Layers:
+    """Layer types by name, each a function of its bottoms and fields."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def layer(*bottoms: Any, **fields: Any) -> Any:
+            fn = LayerCall(name, bottoms, fields)
+            if not fn.tops:
+                return fn
+            return fn.tops[0] if len(fn.tops) == 1 else fn.tops
+
+        return layer
+
+
+class _Parameters:
+    """Messages of parameters by the layer's type: ``P.Pooling.MAX``."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(caffe_pb2, f"{name}Parameter")
+
+
+layers = _Layers()
+params = _Parameters()
+
+
+class NetSpec:
+    """A net whose blobs are its attributes, each set to a layer's output."""
+
+    tops: OrderedDict[str, Any]
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "tops", OrderedDict())
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.tops[name] = value
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name not in self.tops:
+            raise AttributeError(f"the net has no blob `{name}` yet")
+        return self.tops[name]
+
+    def __delattr__(self, name: str) -> None:
+        del self.tops[name]
+
+    __setitem__ = __setattr__
+    __delitem__ = __delattr__
+
+    def __getitem__(self, name: str) -> Any:
+        return self.tops[name]
+
+    def to_proto(self) -> Any:
+        """The NetParameter: layers in the order they need each other, named by their first blob.
+
+        Raises:
+            NetcError: unknown-field or bad-argument, for what a layer cannot be given.
+        """
+        return _net(self.tops)
+
+
+def to_proto(*tops: Any) -> Any:
+    """The NetParameter of all that these outputs depend on, with names made up.
+
+    Raises:
+        NetcError: as :meth:`NetSpec.to_proto`.
+    """
+    return _net({f"\0{index}": top for index, top in enumerate(tops)})
+
+
+def _net(named: Mapping[str, Any]) -> Any:
+    net = caffe_pb2.NetParameter()
+    names = {value: name for name, value in named.items() if not name.startswith("\0")}
+    writer = _Writer(names)
+    for value in named.values():
+        for layer in writer.ordered(value.fn if isinstance(value, Top) else value):
+            writer.write(net.layer.add(), layer)
+    return net
+
+
+class _Writer:
+    """Gives names to what has none, and each layer its place."""
+
+    def __init__(self, names: dict[Any, str]) -> None:
+        self.names = names
+        self.numbers: Counter[str] = Counter()
+        self.done: set[LayerCall] = set()
+
+    def ordered(self, last: LayerCall) -> Iterable[LayerCall]:
+        """The layers that ``last`` needs and that are not written yet, each after its bottoms."""
+        waiting = [last]
+        while waiting:
+            layer = waiting[-1]
+            lacking = [top.fn for top in layer.inputs if top.fn not in self.done]
+            if layer in self.done or not lacking:
+                waiting.pop()
+                if layer not in self.done:
+                    self.done.add(layer)
+                    yield layer
+            else:
+                waiting.append(lacking[0])
+
+    def write(self, out: Any, layer: LayerCall) -> None:
+        """Fill a LayerParameter."""
+        out.type = layer.type_name
+        out.bottom.extend(self.name(top) for top in layer.inputs)
+        if layer.in_place:
+            out.top.extend(out.bottom[: len(layer.tops)])
+            for top, name in zip(layer.tops, out.top, strict=True):
+                own = self.names.get(top)
+                self.names[top] = name
+                out.name = out.name or own or self._number(layer)
+        else:
+            out.top.extend(self.name(top) for top in layer.tops)
+        if not out.name:
+            out.name = self.names.get(layer) or (out.top[0] if layer.tops else self._number(layer))
+        for name, value in layer.params.items():
+            _assign(_home(out, layer.type_name, name), name, value)
+
+    def name(self, top: Top) -> str:
+        """A blob's name."""
+        if top not in self.names:
+            self.names[top] = self._number(top.fn)
+        return self.names[top]
+
+    def _number(self, layer: LayerCall) -> str:
+        self.numbers[layer.type_name] += 1
+        return f"{layer.type_name}{self.numbers[layer.type_name]}"
+
+
+def _home(out: Any, type_name: str, name: str) -> Any:
+    """The message that a field of a layer belongs to: its type's parameters, or the layer."""
+    if not name.endswith("param"):
+        for field in out.DESCRIPTOR.fields:
+            own = field.message_type and field.message_type.name == f"{type_name}Parameter"
+            if own and field.name.endswith("_param") and name in field.message_type.fields_by_name:
+                return getattr(out, field.name)
+    return out
+
+
+def _assign(message: Any, name: str, value: Any) -> None:
+    """Set a field from Python's values: dictionaries for messages, lists for repeated fields."""
+    fields = message.DESCRIPTOR.fields_by_name
+    if name not in fields:
+        text = f"{message.DESCRIPTOR.name} has no field `{name}`"
+        raise NetcError(Diagnostic("unknown-field", text, help=did_you_mean(name, fields)))
+    field = fields[name]
+    try:
+        if _is_repeated(message, name):
+            _extend(message, field, value)
+        elif field.message_type is not None:
+            _fill(getattr(message, name), value)
+        else:
+            setattr(message, name, _enum_value(field, value))
+    except (TypeError, ValueError) as error:
+        where = f"{message.DESCRIPTOR.name}.{name}"
+        raise _bad(f"`{where}` cannot be {value!r}: {str(error)[:200]}") from None
+
+
+def _is_repeated(message: Any, name: str) -> bool:
+    return hasattr(getattr(message, name), "extend")
+
+
+def _extend(message: Any, field: Any, value: Any) -> None:
+    several = value if isinstance(value, (list, tuple)) else [value]
+    for one in several:
+        if field.message_type is not None:
+            _fill(getattr(message, field.name).add(), one)
+        else:
+            getattr(message, field.name).append(_enum_value(field, one))
+
+
+def _fill(message: Any, value: Any) -> None:
+    if hasattr(value, "DESCRIPTOR"):
+        message.CopyFrom(value)
+        return
+    if not isinstance(value, Mapping):
+        raise TypeError(f"a {message.DESCRIPTOR.name} is written as a dictionary")
+    message.SetInParent()
+    for name, one in value.items():
+        _assign(message, name, one)
+
+
+def _enum_value(field: Any, value: Any) -> Any:
+    if field.enum_type is not None and isinstance(value, str):
+        known = field.enum_type.values_by_name
+        if value not in known:
+            raise ValueError(f"the values are {', '.join(known)}")
+        return known[value].number
+    return value
+
+
+def _bad(message: str) -> NetcError:
+    return NetcError(Diagnostic("bad-argument", message))
