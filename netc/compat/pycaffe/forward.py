@@ -36,11 +36,21 @@ class Engine:
         self.all_wanted = False
         self._missed = 0
         self._kept: OrderedDict[Key, CompiledNet] = OrderedDict()
+        self._parts: dict[tuple[int, int], tuple[Graph, Graph]] = {}
+
+    def part(self, graph: Graph, first: int, last: int) -> Graph:
+        """The graph of some of a graph's nodes; the same again while the whole is the same."""
+        whole, found = self._parts.get((first, last), (None, graph))
+        if whole is not graph:
+            found = part(graph, first, last)
+            self._parts[first, last] = graph, found
+        return found
 
     def changed(self) -> None:
         """The weights are others from now on."""
         self.version += 1
         self._kept.clear()
+        self._parts.clear()
 
     def missed(self, blob: str) -> None:
         """A blob was asked for after a forward that had not computed it."""
@@ -64,7 +74,7 @@ class Run:
 
     def __init__(self, engine: Engine, graph: Graph, first: int, last: int) -> None:
         self.engine = engine
-        self.graph = part(graph, first, last)
+        self.graph = engine.part(graph, first, last)
         self.span = (first, last)
         self.version = engine.version
         self.feeds: Mapping[str, Array] = {}
