@@ -38,12 +38,18 @@ class Target:
 
 @dataclass
 class Chain:
-    """The code of a kernel's outputs, and the arguments that go with it, as they grow."""
+    """The code of a kernel's outputs, and the arguments that go with it, as they grow.
+
+    With ``beside`` it is for so many neighbouring channels, of one output: ``channel`` and ``v``
+    are then those of the ``e``-th, and values of the chain's shape are read for all at once.
+    """
 
     graph: Graph
     views: Mapping[str, View]
     shape: Shape = ()
     row: int = 0
+    beside: int = 0
+    loads: list[str] = field(default_factory=list)
     fields: list[tuple[str, str]] = field(default_factory=list)
     arguments: list[Argument] = field(default_factory=list)
     reads: list[View] = field(default_factory=list)
@@ -66,7 +72,11 @@ class Chain:
         self.reads.append(view)
         pointer = self._field("const value_t*", view.place)
         step = view.ld if has_channels(self.shape) else self.row
-        return f"load({pointer} + (size_t)pixel * {self._field('int', step)} + channel)"
+        pixel = f"{pointer} + (size_t)pixel * {self._field('int', step)}"
+        if not self.beside:
+            return f"load({pixel} + channel)"
+        self.loads.append(f"{pixel} + first")
+        return f"seen{len(self.loads) - 1}[e]"
 
     def bias(self, array: NDArray[Any]) -> str:
         """A product's bias."""
@@ -127,6 +137,9 @@ def chain_code(chain: Chain, targets: Sequence[Target]) -> tuple[Code, tuple[Arg
         chain.shape, chain.row = target.shape, target.view.c
         lines = [] if target.bias is None else [f"    v += {chain.bias(target.bias)};\n"]
         lines += [f"    v = {statement(chain, bound)};\n" for bound in target.stages]
+        if chain.beside:
+            functions.append(_beside(chain, lines))
+            break
         functions.append(
             f"DEVICE float chain{index}(float v, int pixel, int channel, const Operands& with) {{\n"
             f"{''.join(lines)}    return v;\n}}\n"
@@ -138,9 +151,7 @@ def chain_code(chain: Chain, targets: Sequence[Target]) -> tuple[Code, tuple[Arg
     text = (
         f"constexpr int BRANCHES = {many};\n"
         f"struct Outputs {{\n    value_t* y[{many}];\n    int ld[{many}];\n    int count[{many}];\n"
-        f"}};\nstruct Operands {{\n{members}}};\n{''.join(functions)}"
-        "DEVICE float chain(float v, int pixel, int channel, int branch, const Operands& with) {\n"
-        f"{''.join(calls)}}}\n"
+        f"}};\nstruct Operands {{\n{members}}};\n{''.join(functions)}{_choice(calls)}"
     )
     ys = [f"y{i}" for i in range(many)]
     declared = [f"value_t* y{i}, int ldy{i}, int count{i}" for i in range(many)]
@@ -154,6 +165,30 @@ def chain_code(chain: Chain, targets: Sequence[Target]) -> tuple[Code, tuple[Arg
         f"{{{', '.join(name for _, name in chain.fields)}}}",
     )
     return code, (*_output_arguments(targets), *chain.arguments)
+
+
+def _choice(calls: Sequence[str]) -> str:
+    """The function that goes through an output's chain; none where there are no such functions."""
+    if not calls:
+        return ""
+    head = "DEVICE float chain(float v, int pixel, int channel, int branch, const Operands& with)"
+    return f"{head} {{\n{''.join(calls)}}}\n"
+
+
+def _beside(chain: Chain, lines: Sequence[str]) -> str:
+    """The function that takes neighbouring channels through a chain."""
+    n = chain.beside
+    loads = (
+        f"    float seen{i}[{n}];\n    load_all(seen{i}, {place});\n"
+        for i, place in enumerate(chain.loads)
+    )
+    body = "".join(f"    {line}" for line in lines)
+    return (
+        f"DEVICE void chain_all(float (&all)[{n}], int pixel, int first, const Operands& with) {{\n"
+        f"{''.join(loads)}#pragma unroll\n    for (int e = 0; e < {n}; e++) {{\n"
+        f"        const int channel = first + e;\n        float v = all[e];\n{body}"
+        "        all[e] = v;\n    }\n}\n"
+    )
 
 
 def _output_arguments(targets: Sequence[Target]) -> list[Argument]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -152,11 +152,18 @@ def blocks(count: int, each: int = THREADS) -> tuple[int, int, int]:
     return (max(1, min(-(-count // each), 1 << 20)), 1, 1)
 
 
-def side(emission: Emission, count: int, views: Sequence[View]) -> int:
-    """Neighbouring channels that a thread makes: four, if that leaves threads enough, else one."""
-    enough = count // 4 >= RESIDENT * emission.facts.processors
+def side(emission: Emission, count: int, views: Sequence[View], most: int = 4) -> int:
+    """Neighbouring channels that a thread makes: ``most``, if that leaves threads enough, else 1.
+
+    Args:
+        emission: the graph's.
+        count: elements to make.
+        views: what is read and written so.
+        most: 2 or 4.
+    """
+    enough = count // most >= RESIDENT * emission.facts.processors
     numbers = (n for v in views for n in (v.place.offset, v.c, v.ld))
-    return 4 if enough and all(n % 4 == 0 for n in numbers) else 1
+    return most if enough and all(n % most == 0 for n in numbers) else 1
 
 
 @dataclass(frozen=True)
@@ -169,9 +176,9 @@ class Ending:
     writes: tuple[View, ...]
 
 
-def ending(emission: Emission, targets: Sequence[Target]) -> Ending:
-    """The epilogue of a kernel with these outputs."""
-    chain = emission.chain()
+def ending(emission: Emission, targets: Sequence[Target], beside: int = 0) -> Ending:
+    """The epilogue of a kernel with these outputs; of one that makes so many channels at once."""
+    chain = replace(emission.chain(), beside=beside)
     code, arguments = chain_code(chain, targets)
     return Ending(code, arguments, tuple(chain.reads), tuple(t.view for t in targets))
 
@@ -203,6 +210,15 @@ def element_launch(
             (*writes, *(end.writes if end else ())),
         )
     ]
+
+
+def chain_launch(emission: Emission, name: str, x: View, target: Target) -> Steps:
+    """A chain of elementwise layers over the pixels at ``x``."""
+    end = ending(emission, [target])
+    each = side(emission, x.count, (x, *end.reads, *end.writes))
+    end, count = ending(emission, [target], each), x.count // each
+    given = (x.place, x.ld, x.c, count)
+    return element_launch(emission, name, "chain", {"VEC": each}, given, count, [x], end=end)
 
 
 def fallback_step(emission: Emission, node: Node) -> Steps:

@@ -16,6 +16,7 @@ from netc.backends import reference
 from netc.backends.cuda import emission
 from netc.backends.cuda.backend import CudaBackend, CudaExecutable
 from netc.backends.cuda.emit import convolution
+from netc.backends.cuda.source import Kernel
 from netc.data import prototxt_dir
 from netc.diagnostics import Source
 from netc.ir.graph import Graph
@@ -69,6 +70,18 @@ FOURS = (
     'weight_filler {{ type: "msra" }} }} }}'
     'layer {{ name: "r" type: "ReLU" bottom: "d" top: "d" }}'
 )
+# Each is a chain of its own: of values, numbers of channels, and a value that is spread.
+CHAINED = (
+    'layer { name: "s" type: "Eltwise" bottom: "m" bottom: "a" top: "s" '
+    "eltwise_param { coeff: 0.5 coeff: -2 } }"
+    'layer { name: "p" type: "PReLU" bottom: "s" top: "p" '
+    'prelu_param { filler { type: "uniform" min: 0 max: 1 } } }'
+    'layer { name: "g" type: "Pooling" bottom: "p" top: "g" '
+    "pooling_param { pool: AVE global_pooling: true } }"
+    'layer { name: "f" type: "Flatten" bottom: "g" top: "f" }'
+    'layer { name: "q" type: "Scale" bottom: "p" bottom: "f" top: "q" scale_param { axis: 0 } }'
+    'layer { name: "l" type: "Sigmoid" bottom: "f" top: "l" }'
+)
 
 
 @pytest.mark.parametrize("precision", ("float32", "fp16"))
@@ -78,10 +91,12 @@ def test_four_channels_a_thread(
 ) -> None:
     for module in (emission, convolution):
         monkeypatch.setattr(module, "RESIDENT", 0)
-    text = Source("fours.prototxt", FOURS.format(channels=channels) + POOLED)
+    text = Source("fours.prototxt", FOURS.format(channels=channels) + POOLED + CHAINED)
     graph = netc.compile(text, backend="reference", seed=2).graph
     executable = emulated(graph, 1, precision=precision)
-    widths = {k.constant("VEC") for k in executable.program.kernels}
+    kernels = [k for k in executable.program.kernels if isinstance(k, Kernel)]
+    widths = {k.constant("VEC") for k in kernels if "VEC" in dict(k.constants)}
+    assert "chain" in {k.template for k in kernels}
     assert widths == {4 if channels % 4 == 0 else 1}
     rng = np.random.default_rng(0)
     feeds = {n: rng.standard_normal(graph.shape(n)).astype(np.float32) for n in graph.inputs}

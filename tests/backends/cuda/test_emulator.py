@@ -21,7 +21,7 @@ _PLAIN = Code(
     "{{y0}, {ldy0}, {count0}}",
     "{}",
 )
-GEMV = Kernel("gemv", (("BATCH", 1),), (("value_t", "float"),), _PLAIN)
+GEMV = Kernel("gemv", (("BATCH", 1), ("SIDE", 4)), (("value_t", "float"),), _PLAIN)
 
 
 def product(shift: int) -> float:

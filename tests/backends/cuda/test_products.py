@@ -11,10 +11,12 @@ import pytest
 import netc
 from netc.backends import reference
 from netc.backends.cuda import backend as backend_module
+from netc.backends.cuda import emission as emission_module
 from netc.backends.cuda.backend import CudaBackend
+from netc.backends.cuda.device import SHARED, Facts
 from netc.backends.cuda.emission import as_tf32
 from netc.backends.cuda.products.choice import guessed
-from netc.backends.cuda.products.tiles import MATRIX, PLAIN, Tile, Way
+from netc.backends.cuda.products.tiles import MATRIX, PLAIN, Size, Tile, Way, ways
 from netc.backends.cuda.products.winograd import fits_winograd
 from netc.backends.cuda.source import Kernel
 from netc.diagnostics import Source
@@ -123,6 +125,20 @@ def check(graph: Graph, precision: str, order: int = 0) -> None:
         assert error < TOLERANCE[precision], f"{name}: {error}"
 
 
+def test_every_device_has_ways() -> None:
+    size = Size(3136, (256,), 576)
+    for matrix in (False, True):
+        few, many = (
+            {way.tile for way in ways(size, Facts("a GPU", (9, 0), 132, shared=shared), matrix)}
+            for shared in (SHARED, 227 << 10)
+        )
+        assert few <= many and len(few) >= 8
+        assert not any(tile.asked for tile in few)
+        assert any(tile.asked for tile in many) == matrix
+    narrow = {way.tile for way in ways(size._replace(chunk=4), Facts("", (9, 0), 132), True)}
+    assert not any(tile.asked for tile in narrow)
+
+
 def test_weights_are_rounded_to_tf32_once() -> None:
     exact = np.array([1, -2.5, 0, np.inf, -np.inf, 1 + 2**-10], np.float32)
     assert as_tf32(exact) is exact
@@ -163,6 +179,8 @@ def test_ways(name: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("splits", (1, 2))
 def test_winograd(outputs: int, splits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
+    if splits == 1:  # and several channels a thread
+        monkeypatch.setattr(emission_module, "RESIDENT", 0)
 
     def choose(emission: Any, product: Any) -> Way:
         if fits_winograd(emission, product):

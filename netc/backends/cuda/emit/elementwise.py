@@ -7,12 +7,7 @@ from dataclasses import replace
 from itertools import takewhile
 
 from netc.backends.cuda.chains import supported
-from netc.backends.cuda.emission import (
-    Emission,
-    element_launch,
-    ending,
-    fallback_step,
-)
+from netc.backends.cuda.emission import Emission, chain_launch, fallback_step
 from netc.backends.cuda.program import Steps
 from netc.ir.graph import Node
 from netc.ops.catalog import CATALOG
@@ -101,17 +96,5 @@ def split_stages(
 
 
 def _chain_launch(emission: Emission, node: Node, value: str, stages: Sequence[Bound]) -> Steps:
-    x = emission.view(value)
-    output = node.outputs[0]
-    end = ending(emission, [emission.target(output, stages)])
-    arguments = (x.place, x.ld, x.c, x.count)
-    return element_launch(
-        emission,
-        node.name,
-        "chain",
-        {},
-        arguments,
-        x.count,
-        [x],
-        end=end,
-    )
+    target = emission.target(node.outputs[0], stages)
+    return chain_launch(emission, node.name, emission.view(value), target)

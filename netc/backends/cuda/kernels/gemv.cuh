@@ -1,7 +1,6 @@
 // A matrix product for few rows: Y[r, o] = sum over k of X[r, k] * W[o, k], r < BATCH. A warp makes
-// one output of all rows, so that each weight is read once. K is a multiple of SIDE elements.
-
-constexpr int SIDE = 4;
+// one output of all rows, so that each weight is read once. K is a multiple of SIDE elements, which
+// are read at once.
 
 KERNEL KERNEL_NAME(const value_t* x, const value_t* w, int ldx, int ldw, int length,
                    int count OUTPUT_PARAMETERS OPERAND_PARAMETERS) {
@@ -16,14 +15,14 @@ KERNEL KERNEL_NAME(const value_t* x, const value_t* w, int ldx, int ldw, int len
         int k = lane * SIDE;
 #pragma unroll 4
         for (; k + SIDE <= length; k += 32 * SIDE) {
-            float4 weight = load4(row + k);
+            float weight[SIDE];
+            load_all(weight, row + k);
 #pragma unroll
             for (int r = 0; r < BATCH; r++) {
-                float4 seen = load4(x + (size_t)r * ldx + k);
-                sums[r] = fmaf(seen.x, weight.x, sums[r]);
-                sums[r] = fmaf(seen.y, weight.y, sums[r]);
-                sums[r] = fmaf(seen.z, weight.z, sums[r]);
-                sums[r] = fmaf(seen.w, weight.w, sums[r]);
+                float seen[SIDE];
+                load_all(seen, x + (size_t)r * ldx + k);
+#pragma unroll
+                for (int e = 0; e < SIDE; e++) sums[r] = fmaf(seen[e], weight[e], sums[r]);
             }
         }
     }

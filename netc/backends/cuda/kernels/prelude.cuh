@@ -162,6 +162,22 @@ DEVICE void store2(half_t* p, float one, float two) {
     *(ushort2*)p = make_ushort2(float_to_half(one), float_to_half(two));
 }
 
+DEVICE float2 load2(const float* p) { return *(const float2*)p; }
+DEVICE float2 load2(const half_t* p) {
+    ushort2 v = *(const ushort2*)p;
+    return make_float2(half_to_float(v.x), half_to_float(v.y));
+}
+
+DEVICE void load8(float (&v)[8], const half_t* p) {
+    uint4 words = *(const uint4*)p;
+    const unsigned pairs[4] = {words.x, words.y, words.z, words.w};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        v[2 * i] = half_to_float(pairs[i] & 0xffff);
+        v[2 * i + 1] = half_to_float(pairs[i] >> 16);
+    }
+}
+
 DEVICE float4 load4(const float* p) { return *(const float4*)p; }
 DEVICE float4 load4(const half_t* p) {
     ushort4 v = *(const ushort4*)p;
@@ -175,12 +191,17 @@ DEVICE void store4(half_t* p, float4 v) {
                                 float_to_half(v.w));
 }
 
-// N neighbours, 1 or 4.
+// N neighbours: 1, 2 or 4, or 8 halves.
 template <int N, class T>
 DEVICE void load_all(float (&v)[N], const T* p) {
-    if constexpr (N == 4) {
+    if constexpr (N == 8) {
+        load8(v, p);
+    } else if constexpr (N == 4) {
         float4 four = load4(p);
         v[0] = four.x, v[1] = four.y, v[2] = four.z, v[3] = four.w;
+    } else if constexpr (N == 2) {
+        float2 two = load2(p);
+        v[0] = two.x, v[1] = two.y;
     } else {
         v[0] = load(p);
     }
@@ -189,6 +210,8 @@ template <int N, class T>
 DEVICE void store_all(T* p, const float (&v)[N]) {
     if constexpr (N == 4)
         store4(p, make_float4(v[0], v[1], v[2], v[3]));
+    else if constexpr (N == 2)
+        store2(p, v[0], v[1]);
     else
         store(p, v[0]);
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from netc.backends.cuda.chains import Target
-from netc.backends.cuda.emission import Emission, element_launch
+from netc.backends.cuda.emission import Emission, chain_launch
 from netc.backends.cuda.emission import ending as epilogue
 from netc.backends.cuda.libraries.operation import Borrowed, Operation, Plan
 from netc.backends.cuda.pixels import View, Workspace, dense, has_channels
@@ -137,9 +137,7 @@ def _read_later(emission: Emission, target: Target, end: Ending) -> Sequence[Vie
 
 def rest_launches(emission: Emission, product: Product, y: View, end: Ending) -> list[Launch]:
     """The kernel that makes the product's output of a library's result at ``y``."""
-    tail = epilogue(emission, [_rest(product.targets[0], end)])
-    given = (y.place, y.ld, y.c, y.count)
-    steps = element_launch(emission, product.name, "chain", {}, given, y.count, [y], end=tail)
+    steps = chain_launch(emission, product.name, y, _rest(product.targets[0], end))
     return [step for step in steps if isinstance(step, Launch)]
 
 

@@ -21,7 +21,8 @@ def rows_launch(emission: Emission, product: Product) -> Launch:
     """A product of few pixels, each weight read once."""
     x, y = product.x, product.out
     end = ending(emission, product.targets)
-    kernel = emission.kernel("gemv", {"BATCH": y.pixels}, end.code)
+    at_once = vector(product, emission.precision.item)
+    kernel = emission.kernel("gemv", {"BATCH": y.pixels, "SIDE": at_once}, end.code)
     weights = emission.stored(padded(product.weights(), emission.precision.item))
     arguments = (x.place, weights, x.ld, weights.shape[1], x.c, y.c, *end.arguments)
     grid = (math.ceil(y.c / 4), 1, 1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from netc.backends.cpu.cook_toom import matrices
 from netc.backends.cuda.chains import Target
-from netc.backends.cuda.emission import THREADS, Emission, blocks, ending
+from netc.backends.cuda.emission import THREADS, Emission, blocks, ending, side
 from netc.backends.cuda.pixels import Workspace, dense
 from netc.backends.cuda.products.product import Product
 from netc.backends.cuda.products.tiles import Size
@@ -93,7 +93,6 @@ def winograd_launches(
     inner = middle(emission, product, outputs)
     found = matrices(outputs, 3)
     sizes = {"OUTPUTS": outputs, "SIDE": outputs + 2}
-    before = replace(emission.kernel("winograd_in", sizes), tables=(("BT", found.input),))
     end = ending(emission, product.targets)
     after = replace(
         emission.kernel("winograd_out", sizes, end.code), tables=(("AT", found.output),)
@@ -103,7 +102,11 @@ def winograd_launches(
     pad = product.window[1]
     v, m = inner.x, inner.out
     taken = -(-(m.place.offset + m.count) // 64) * 64
-    count_in, count_out = tiles * x.c, tiles * y.c
+    # Four channels of the larger tiles would not fit into the registers.
+    each = side(emission, tiles * x.c, (x,), 4 if outputs == 2 else 2)
+    plain = emission.kernel("winograd_in", {**sizes, "VEC": each})
+    before = replace(plain, tables=(("BT", found.input),))
+    count_in, count_out = tiles * x.c // each, tiles * y.c
     memory = emission.precision.item * taken
     first = (x.place, v.place, x.ld, x.c, x.h, x.w, *pad, down, across, count_in)
     last = (m.place, y.c, y.h, y.w, down, across, count_out, *end.arguments)

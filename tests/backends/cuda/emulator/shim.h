@@ -28,7 +28,7 @@
 struct dim3 {
     unsigned x, y, z;
 };
-struct uint4 {
+struct alignas(16) uint4 {
     unsigned x, y, z, w;
 };
 struct alignas(16) int4 {
