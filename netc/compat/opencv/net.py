@@ -70,7 +70,7 @@ def readNet(model: str, config: str = "", framework: str = "") -> Net:
 def _text(given: Given) -> str | PathLike[str] | Source:
     if isinstance(given, (str, PathLike)):
         return given
-    return source_of_bytes("prototxt", bytes(given))
+    return source_of_bytes("prototxt", _bytes(given))
 
 
 def _weights(given: Given) -> Arrays | None:
@@ -80,8 +80,17 @@ def _weights(given: Given) -> Arrays | None:
         return {name: list(arrays) for name, arrays in load_weights(given).items()}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "caffeModel"
-        path.write_bytes(bytes(given))
+        path.write_bytes(_bytes(given))
         return {name: list(arrays) for name, arrays in load_weights(path).items()}
+
+
+def _bytes(given: Any) -> bytes:
+    if isinstance(given, np.ndarray) and given.dtype == np.uint8:
+        return given.tobytes()
+    if isinstance(given, (bytes, bytearray, memoryview)):
+        return bytes(given)
+    message = f"a file is given as a path or as bytes, not as a `{type(given).__name__}`"
+    raise NetcError(Diagnostic("bad-argument", message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +188,13 @@ class Net:
                 f"and {array.size} are given"
             )
             raise NetcError(Diagnostic("weight-shape", message))
-        blobs[numParam] = array.reshape(blobs[numParam].shape)
-        self._arrays = {**self._all_parameters(), node.name: blobs}
+        self._arrays = self._all_parameters()
+        owner = self._owner(node.parameters[numParam])
+        for other in self._graph.nodes:
+            for index, name in enumerate(other.parameters):
+                if self._owner(name) == owner:
+                    held = self._arrays[other.name]
+                    held[index] = array.reshape(held[index].shape)
         self._kept.clear()
         self._graph = self._loaded(self._shapes())
 
@@ -231,7 +245,7 @@ class Net:
                 on inputs of these shapes.
         """
         several = outputName is not None and not isinstance(outputName, str)
-        names = list(outputName or ()) if several else [str(outputName or "")]
+        names = list(outputName or ()) if several else [outputName or ""]
         values = [self._value(name) for name in names] or [self._value("")]
         net = self._compiled(tuple(dict.fromkeys(values)))
         start = time.perf_counter_ns()
@@ -251,6 +265,9 @@ class Net:
 
     def _node(self, layer: int | str) -> Node:
         names = self.getLayerNames()
+        if not isinstance(layer, str) and not hasattr(layer, "__index__"):
+            message = f"a layer is asked for by its name or id, not by {layer!r}"
+            raise NetcError(Diagnostic("bad-argument", message))
         index = self.getLayerId(layer) if isinstance(layer, str) else int(layer)
         if not 1 <= index <= len(names):
             what = f"no layer `{layer}`" if isinstance(layer, str) else f"no layer of id {layer}"
@@ -278,6 +295,10 @@ class Net:
             for node in self._graph.nodes
             if node.parameters
         }
+
+    def _owner(self, parameter: str) -> str:
+        """The parameter whose elements this one's are, where layers share them."""
+        return self._graph.parameters[parameter].owner or parameter
 
     def _shapes(self) -> dict[str, Shape]:
         return {name: array.shape for name, array in self._fed.items()}

@@ -6,7 +6,8 @@ See docs/compat.md for what works and what differs.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from netc.compat.pycaffe import io, proto
 from netc.compat.pycaffe.blob import Blob, no_training
@@ -30,6 +31,7 @@ __all__ = [
     "TRAIN",
     "Blob",
     "Classifier",
+    "Layer",
     "Net",
     "NetSpec",
     "install",
@@ -68,12 +70,19 @@ def install() -> None:
             sys.modules["caffe" + name.removeprefix(__name__)] = module
 
 
-def __getattr__(name: str) -> Any:
-    """What trains is refused when it is asked for.
+class Layer:
+    """What classes of Python layers are made from, so that their modules can be imported.
 
-    Raises:
-        NetcError: no-training.
+    netc calls none of them by itself; see :func:`netc.register_python_layer`.
     """
-    if name in _TRAINERS:
+
+
+def __getattr__(name: str) -> Callable[..., NoReturn]:
+    """What trains can be imported, and is refused when it is called (NetcError, no-training)."""
+
+    def refuse(*args: Any, **kwargs: Any) -> NoReturn:
         raise no_training(f"`{name}`")
+
+    if name in _TRAINERS:
+        return refuse
     raise AttributeError(f"module 'netc.compat.pycaffe' has no attribute {name!r}")

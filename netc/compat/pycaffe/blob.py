@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
+from netc.infer import shape_fault, show
 from netc.ir.graph import Array
 from netc.ir.types import Shape, count
 
@@ -105,9 +106,14 @@ class Blob:
         """Give it another shape; elements keep their order as far as there is room.
 
         Raises:
-            NetcError: bad-shape, for sizes that are no whole numbers from 0 on.
+            NetcError: bad-shape, for sizes that are no whole numbers from 0 on; blob-too-large.
         """
         sizes = tuple(_size(size) for size in shape)
+        fault = shape_fault(sizes)
+        if fault:
+            raise NetcError(
+                Diagnostic("blob-too-large", f"a blob cannot be {show(sizes)}: {fault}")
+            )
         if sizes != self._shape:
             old = None if self._array is None else self._array.ravel()
             self._shape, self._array, self._fetch = sizes, None, None

@@ -65,9 +65,10 @@ class Classifier(Net):
             float32 (images, classes).
 
         Raises:
-            NetcError: image-too-small, and what ``forward`` raises.
+            NetcError: image-too-small, bad-argument for images that do not fit together, and what
+                ``forward`` raises.
         """
-        resized = np.stack([resize_image(image, self.image_dims) for image in inputs])
+        resized = io.stacked([resize_image(image, self.image_dims) for image in inputs])
         crops = io.oversample(resized, self.crop_dims) if oversample else self._centre(resized)
         in_ = self.inputs[0]
         fed: Any = np.stack([self.transformer.preprocess(in_, crop) for crop in crops])

@@ -58,7 +58,7 @@ def oversample(images: Any, crop_dims: Any) -> Array:
     Raises:
         NetcError: image-too-small.
     """
-    batch = np.stack([np.asarray(image, dtype=np.float32) for image in images])
+    batch = stacked([np.asarray(image, dtype=np.float32) for image in images])
     height, width = (int(size) for size in crop_dims)
     down, right = batch.shape[1] - height, batch.shape[2] - width
     check_crop(batch.shape[1:3], (height, width))
@@ -66,6 +66,19 @@ def oversample(images: Any, crop_dims: Any) -> Array:
     crops = np.stack([batch[:, y : y + height, x : x + width] for y, x in places], axis=1)
     ten = np.concatenate([crops, crops[:, :, :, ::-1]], axis=1)
     return ten.reshape(-1, *ten.shape[2:])
+
+
+def stacked(images: Sequence[Any]) -> Array:
+    """Images as one array.
+
+    Raises:
+        NetcError: bad-argument, for none or such as have different shapes.
+    """
+    shapes = sorted({image.shape for image in images})
+    if len(shapes) != 1 or len(shapes[0]) != 3:
+        message = f"images are (height, width, channels), all of one shape, not {shapes or 'none'}"
+        raise NetcError(Diagnostic("bad-argument", message))
+    return np.stack(images)
 
 
 def check_crop(size: Sequence[int], crop: Sequence[int]) -> None:

@@ -15,6 +15,8 @@ import numpy as np
 
 import netc.compat.pycaffe.arguments as arguments
 import netc.compat.pycaffe.mode as mode
+from netc.arguments import names as listed
+from netc.arguments import shapes as checked_shapes
 from netc.backends.registry import backend
 from netc.compat.engine import warn
 from netc.compat.pycaffe.blob import Blob, Parameter, no_training
@@ -58,7 +60,7 @@ class Net:
     ) -> None:
         named = {"phase": phase, "level": level, "stages": stages, "weights": weights}
         state = arguments.state(args, named)
-        shapes = {name: tuple(sizes) for name, sizes in (inputs or {}).items()}
+        shapes = checked_shapes(inputs)
         made = define(network_file, state.phase, state.level, state.stages, shapes)
         self._definition = made
         self._seed = mode.current.seed
@@ -241,7 +243,7 @@ class Net:
     def _wanted(self, blobs: Sequence[str] | None, end: str | None) -> list[str]:
         """The blobs that a forward gives back; they are computed each time from now on."""
         usual = self.outputs if end is None else self.top_names[self._layer_names[self._index(end)]]
-        names = list(dict.fromkeys((*usual, *(blobs or ()))))
+        names = list(dict.fromkeys((*usual, *listed(blobs or (), "blobs"))))
         for name in names:
             if name not in self.blobs:
                 help = did_you_mean(name, self.blobs)
@@ -263,6 +265,9 @@ class Net:
         self._check_fed(arrays)
         for name, given in arrays.items():
             array, shape = np.asarray(given), self.blobs[name].shape
+            if array.dtype.kind not in "fiub":
+                message = f"input `{name}` is {array.dtype}, and the net takes numbers"
+                raise NetcError(Diagnostic("input-dtype", message))
             if array.shape[:1] != shape[:1]:
                 raise _misfit(
                     name,

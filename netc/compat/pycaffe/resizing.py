@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.diagnostics import Diagnostic, NetcError
+from netc.images import MAX_PIXELS
 from netc.ir.graph import Array
 
 Doubles = NDArray[np.float64]
@@ -33,9 +34,9 @@ def resize_image(im: Any, new_dims: Any, interp_order: int = 1) -> Array:
         NetcError: bad-argument.
     """
     image = np.asarray(im)
-    height, width = (int(size) for size in new_dims)
     if interp_order not in (0, 1) or image.ndim != 3 or 0 in image.shape:
         raise _refused(image, interp_order)
+    height, width = _sizes(new_dims)
     if image.shape[-1] not in (1, 3):
         return _corner_to_corner(image, (height, width), interp_order)
     low, high = float(image.min()), float(image.max())
@@ -45,6 +46,17 @@ def resize_image(im: Any, new_dims: Any, interp_order: int = 1) -> Array:
     for axis, size in ((0, height), (1, width)):
         level = _centred(level, axis, size, interp_order)
     return np.asarray(level * (high - low) + low, dtype=np.float32)
+
+
+def _sizes(new_dims: Any) -> tuple[int, int]:
+    try:
+        height, width = (int(size) for size in new_dims)
+    except (TypeError, ValueError):
+        height = width = -1
+    if height < 0 or width < 0 or height * width > MAX_PIXELS:
+        message = f"the new size is a height and a width, not {new_dims!r}"
+        raise NetcError(Diagnostic("bad-argument", message))
+    return height, width
 
 
 def _refused(image: NDArray[Any], order: int) -> NetcError:

@@ -17,10 +17,16 @@ class Transformer:
 
     Args:
         inputs: input blob -> its shape (num, channels, height, width).
+
+    Raises:
+        NetcError: bad-argument, for an input of other axes.
     """
 
     def __init__(self, inputs: Mapping[str, Sequence[int]]) -> None:
         self.inputs = {name: tuple(shape) for name, shape in inputs.items()}
+        for name, shape in self.inputs.items():
+            if len(shape) != 4:
+                raise _bad(f"input `{name}` of images has four axes, not {shape}")
         self.transpose: dict[str, Sequence[int]] = {}
         self.channel_swap: dict[str, Sequence[int]] = {}
         self.raw_scale: dict[str, float] = {}

@@ -170,6 +170,16 @@ def test_parameters_are_read_and_written() -> None:
     assert net.getLayer(1).name == "conv1" and net.getLayer("pool1").blobs == []
 
 
+def test_a_parameter_shared_by_name_is_set_for_all_its_layers() -> None:
+    layer = """layer {{ name: "{0}" type: "InnerProduct" bottom: "{1}" top: "{0}"
+        param {{ name: "w" }} inner_product_param {{ num_output: 2 bias_term: false }} }}"""
+    shape = 'input: "x" input_shape { dim: 1 dim: 2 } '
+    net = dnn.readNetFromCaffe((shape + layer.format("a", "x") + layer.format("b", "a")).encode())
+    net.setParam("a", 0, 2 * np.eye(2))
+    net.setInput(np.ones((1, 2)))
+    assert net.forward().tolist() == [[4, 4]]
+
+
 def test_the_cuda_backend_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str]] = []
 
@@ -211,6 +221,10 @@ def test_constants_are_opencvs() -> None:
     [
         (lambda net: net.forward(), "missing-input"),
         (lambda net: net.forward("conv"), "unknown-layer"),
+        (lambda net: net.forward([1.5]), "bad-argument"),
+        (lambda net: net.getLayer(1.5), "bad-argument"),
+        (lambda net: dnn.readNetFromCaffe(None), "bad-argument"),
+        (lambda net: dnn.readNetFromCaffe(TEXT, 3), "bad-argument"),
         (lambda net: net.getLayer(0), "unknown-layer"),
         (lambda net: net.getParam("conv1", 2), "bad-argument"),
         (lambda net: net.getParam("pool1"), "bad-argument"),

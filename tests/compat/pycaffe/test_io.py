@@ -86,6 +86,10 @@ def test_a_mean_image_is_brought_to_the_inputs_size() -> None:
 @pytest.mark.parametrize(
     ("call", "code"),
     [
+        (lambda t: caffe.io.Transformer({"data": (3, 2)}), "bad-argument"),
+        (lambda t: caffe.io.resize_image(rgb(1, 2, 3), 5), "bad-argument"),
+        (lambda t: caffe.io.resize_image(rgb(1, 2, 3), (-1, 5)), "bad-argument"),
+        (lambda t: caffe.io.oversample([], (1, 1)), "bad-argument"),
         (lambda t: t.preprocess("dat", rgb(1, 1, 1)), "unknown-input"),
         (lambda t: t.deprocess("dat", rgb(1, 1, 1)), "unknown-input"),
         (lambda t: t.set_mean("dat", 1), "unknown-input"),

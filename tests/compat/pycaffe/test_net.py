@@ -85,6 +85,7 @@ def test_a_phase_leaves_layers_out() -> None:
 
 
 def test_stages_and_level_choose_layers() -> None:
+    assert caffe.Net(Source("s", SMALL), caffe.TEST, stages="abc").outputs == ["out"]
     end = 'layer { name: "end" type: "Silence" bottom: "out" include { stage: "a" min_level: 2 } }'
     source = Source("s", SMALL + end)
     assert caffe.Net(source, caffe.TEST, level=2).outputs == ["out"]
@@ -182,6 +183,7 @@ def test_many_blobs_asked_for_late_are_all_right() -> None:
 
 def test_forward_gives_the_blobs_asked_for() -> None:
     net = small()
+    assert set(net.forward(blobs="cut")) == {"out", "cut"}
     given = net.forward(blobs=["cut"], data=np.full((2, 3), 5))
     assert set(given) == {"out", "cut"} and given["cut"].max() == 6
 
@@ -342,6 +344,13 @@ def code_of(error: pytest.ExceptionInfo[NetcError]) -> str:
         (lambda: caffe.get_solver("solver.prototxt"), "no-training"),
         (lambda: small().blobs["data"].reshape(-1, 3), "bad-shape"),
         (lambda: digits().params["ip1"][0].reshape(2, 2), "bad-shape"),
+        (lambda: small().blobs["data"].reshape(2**20, 2**20), "blob-too-large"),
+        (lambda: small().forward(data=[["a"] * 3] * 2), "input-dtype"),
+        (lambda: small().forward(blobs=3), "bad-argument"),
+        (lambda: caffe.Net(TEXT, caffe.TEST, stages=3), "bad-argument"),
+        (lambda: caffe.Net(TEXT, caffe.TEST, inputs=[3]), "bad-argument"),
+        (lambda: caffe.Net(TEXT, caffe.TEST, weights=3), "bad-weights"),
+        (lambda: caffe.Net(None, caffe.TEST), "bad-argument"),
         (lambda: caffe.Net(TEXT, 5), "bad-argument"),
         (lambda: caffe.Net(TEXT, caffe.TEST, 0, None, WEIGHTS, 1), "bad-argument"),
         (lambda: caffe.Net("nowhere.prototxt", caffe.TEST), "missing-file"),
