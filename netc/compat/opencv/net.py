@@ -178,8 +178,9 @@ class Net:
         Raises:
             NetcError: unknown-layer, bad-argument, or weight-shape.
         """
+        arrays = self._all_parameters()
         node = self._node(layer)
-        blobs = self._parameters(node)
+        blobs = arrays.get(node.name, [])
         _check_index(node, numParam, len(blobs))
         array = np.array(blob, dtype=np.float32)
         if array.size != blobs[numParam].size:
@@ -188,13 +189,13 @@ class Net:
                 f"and {array.size} are given"
             )
             raise NetcError(Diagnostic("weight-shape", message))
-        self._arrays = self._all_parameters()
         owner = self._owner(node.parameters[numParam])
         for other in self._graph.nodes:
             for index, name in enumerate(other.parameters):
                 if self._owner(name) == owner:
-                    held = self._arrays[other.name]
+                    held = arrays[other.name]
                     held[index] = array.reshape(held[index].shape)
+        self._arrays = arrays
         self._kept.clear()
         self._graph = self._loaded(self._shapes())
 
@@ -245,7 +246,7 @@ class Net:
                 on inputs of these shapes.
         """
         several = outputName is not None and not isinstance(outputName, str)
-        names = list(outputName or ()) if several else [outputName or ""]
+        names: list[Any] = list(outputName or ()) if several else [outputName or ""]
         values = [self._value(name) for name in names] or [self._value("")]
         net = self._compiled(tuple(dict.fromkeys(values)))
         start = time.perf_counter_ns()

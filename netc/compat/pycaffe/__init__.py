@@ -21,7 +21,7 @@ from netc.compat.pycaffe.mode import (
     set_random_seed,
 )
 from netc.compat.pycaffe.net import Net
-from netc.compat.pycaffe.spec import NetSpec, layers, params, to_proto
+from netc.compat.pycaffe.net_spec import NetSpec, layers, params, to_proto
 from netc.ops.catalog import LAYERS
 
 __version__ = "1.0.0"  # of the Caffe whose interface this is; scripts compare it

@@ -154,6 +154,10 @@ def test_a_text_without_shapes_takes_them_from_the_input() -> None:
     net.setInput(np.ones((1, 2, 4, 5), dtype=np.float32))
     assert net.forward().tolist() == np.full((1, 1, 2, 3), 17.0).tolist()
     assert net.getParam("c").shape == (2, 2, 3, 3)
+    again = dnn.readNetFromCaffe(NO_SHAPE)
+    again.setInput(np.ones((1, 2, 4, 5), dtype=np.float32))
+    again.setParam("c", 1, [2, 3])
+    assert again.forward().max() == 20
 
 
 def test_parameters_are_read_and_written() -> None:
