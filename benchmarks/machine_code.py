@@ -173,7 +173,7 @@ def show(name: str, kernel: Kernel, architecture: int, tool: str | None) -> None
     built = build(kernel, architecture)
     line = (
         f"{name:24} {describe(kernel):36} registers {built.registers:3}  stack {built.stack}"
-        f"  shared {built.shared}"
+        f"  shared {built.shared + kernel.shared}"
     )
     if tool and kernel.template == "conv":
         counts = main_loop(kernel, built.code, tool)

@@ -34,10 +34,7 @@ def _missing() -> str:
     return reason_to_skip()
 
 
-pytestmark = [
-    pytest.mark.skipif(bool(_missing()), reason=_missing()),
-    pytest.mark.xdist_group("fake driver"),
-]
+pytestmark = pytest.mark.skipif(bool(_missing()), reason=_missing())
 
 
 def run(names: tuple[str, ...], **environment: str) -> Mapping[str, str]:

@@ -53,6 +53,11 @@ class Tile(NamedTuple):
         return self.stages * self._stage if self.shared > SHARED else 0
 
     @property
+    def moved(self) -> int:
+        """Bytes that go into shared memory and out of it for a tile of K."""
+        return (self.m + self.n + self.threads // 32 * (self.wm + self.wn)) * self.k
+
+    @property
     def results(self) -> int:
         """Results a thread keeps."""
         return self.m * self.n // self.threads
@@ -162,6 +167,7 @@ _ROUND_TRIP = 500  # from asking for a tile to having it
 _START = 2000  # a block's first loads and last stores
 _JOIN = 1500  # of blocks that share a sum
 _RESERVED = 1024  # bytes of a processor's shared memory that each block takes besides
+_SHOWN = 4 * 128  # bytes of shared memory in a cycle, a fourth of which is waited for
 _CACHE = 30  # bytes that a processor moves to or from the cache in a cycle
 
 
@@ -174,7 +180,10 @@ def cost(size: Size, way: Way, facts: Facts, matrix: bool) -> float:
     macs = tile.m * tile.n * tile.k // size.item
     rate = _LANES * (16 // size.item if matrix else 1) * min(0.85, 0.35 + tile.results / 128)
     arithmetic = queue * steps * macs / rate
-    gathering = queue * steps * (tile.m + tile.n) * tile.k / _CACHE if matrix else 0
+    gathering = 0.0
+    if matrix:  # which work so fast that memory counts
+        arithmetic += queue * steps * tile.moved / _SHOWN
+        gathering = queue * steps * (tile.m + tile.n) * tile.k / _CACHE
     rounds = math.ceil(queue / min(queue, residents(tile, facts)))
     waiting = rounds * (steps * _ROUND_TRIP / (tile.stages - 1) + _START)
     parts = 8 * blocks * tile.m * tile.n / (_CACHE * facts.processors)

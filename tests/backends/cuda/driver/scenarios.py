@@ -84,8 +84,8 @@ def much_shared_memory(driver: Driver) -> None:
             net, right = both(DEEP, precision="fp16")
             check(net, right, 5e-3)
         (kernel,) = executable(net).program.kernels
-        function = current_device()._functions[kernel]
         assert isinstance(kernel, Kernel) and kernel.shared == tile.asked
+        function = current_device()._functions[kernel]
         assert function.max_dynamic_shared_size_bytes == tile.asked
         assert function.preferred_shared_memory_carveout == 100
 
