@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from netc.backends.registry import BACKENDS, backend
 from netc.diagnostics import NetcError
+from tests.workers import group
 
 # How long an example takes says something of the machine, not of netc.
 settings.register_profile("netc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -46,6 +48,18 @@ def pytest_configure(config: pytest.Config) -> None:
             backend(name)
         except NetcError as error:
             raise pytest.UsageError(f"--backend {name}: {error}") from None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tests that share what takes long to make run in one process (see tests/workers.py)."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Sharing(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    return Sharing(config, log)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -9,8 +9,6 @@ import pytest
 
 from benchmarks.corpus import Outcome, all_outcomes, refused
 
-pytestmark = pytest.mark.xdist_group("corpus")  # the files are read once, by one worker
-
 # Nets whose text BVLC Caffe's schema takes and that it stops at, besides golden/refused.tsv: file,
 # phases, code, line of the first error, and why. All were read and worked out by hand.
 _UNKNOWN = "unknown-layer-type"

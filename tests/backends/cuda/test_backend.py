@@ -130,6 +130,7 @@ def test_a_spoilt_memory_of_ways_is_measured_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NETC_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(tuner, "_TRIED", 1)
     graph = golden_graph("Convolution__00")
     device = EmulatedDevice()
     CudaBackend(device).prepare(graph, options(tune=True))

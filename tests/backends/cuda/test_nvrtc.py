@@ -76,7 +76,13 @@ def test_golden_cases(precision: str, architecture: int) -> None:
     check(golden_kernels(precision), architecture)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+OLDEST_AND_NEWEST = [  # the others with --slow
+    a if a in (min(ARCHITECTURES), max(ARCHITECTURES)) else pytest.param(a, marks=pytest.mark.slow)
+    for a in ARCHITECTURES
+]
+
+
+@pytest.mark.parametrize("architecture", OLDEST_AND_NEWEST)
 @pytest.mark.parametrize("precision", WAYS)
 def test_every_way(precision: str, architecture: int, monkeypatch: pytest.MonkeyPatch) -> None:
     if precision != "float32" and architecture < 80:
@@ -99,7 +105,7 @@ def test_bundled_nets(architecture: int) -> None:
     check(net_kernels(tuple(bundled()), "float32"), architecture)
 
 
-@pytest.mark.parametrize("precision", ("tf32", "fp16"))
+@pytest.mark.parametrize("precision", (pytest.param("tf32", marks=pytest.mark.slow), "fp16"))
 def test_bundled_nets_on_matrix_units(precision: str) -> None:
     check(net_kernels(tuple(bundled()), precision), max(ARCHITECTURES))
 
