@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -25,9 +25,10 @@ from netc.compat.opencv.constants import (
 from netc.compat.opencv.images import normalised
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean, first_of
-from netc.driver import build, read_net, runnable
+from netc.driver import Built, build, read_net, runnable
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape
+from netc.ops.catalog import LAYERS
 from netc.schema.message import Message
 from netc.syntax.reader import source_of_bytes
 from netc.weights import load_weights
@@ -120,6 +121,7 @@ class Net:
         if any(d.severity == "error" for d in built.diagnostics):
             raise NetcError(first_of(built.diagnostics))
         self._graph: Graph = built.graph
+        self._names = _opencv_names(built)
         if _complete(built.graph):
             self._graph = self._loaded({})
 
@@ -130,13 +132,15 @@ class Net:
         return not self._graph.nodes
 
     def getLayerNames(self) -> tuple[str, ...]:
-        """The layers' names, inputs left out."""
-        return tuple(node.name for node in self._graph.nodes)
+        """The layers' names, inputs left out; a Convolution is called by its top (see docs)."""
+        return self._names
 
     def getLayerId(self, layer: str) -> int:
-        """A layer's id; -1 for no layer."""
-        names = self.getLayerNames()
-        return names.index(layer) + 1 if layer in names else -1
+        """A layer's id, by OpenCV's name or by the text's; -1 for no layer."""
+        for names in (self._names, tuple(node.name for node in self._graph.nodes)):
+            if layer in names:
+                return names.index(layer) + 1
+        return -1
 
     def getLayer(self, layerId: int | str) -> Layer:
         """A layer by its id or name.
@@ -145,7 +149,8 @@ class Net:
             NetcError: unknown-layer.
         """
         node = self._node(layerId)
-        return Layer(node.name, node.op, self._parameters(node))
+        name = self._names[self._graph.nodes.index(node)]
+        return Layer(name, node.op, self._parameters(node))
 
     def getUnconnectedOutLayers(self) -> NDArray[np.int32]:
         """The ids of the layers that no layer reads."""
@@ -337,6 +342,25 @@ class Net:
                 Diagnostic("missing-input", f"input `{blob}` is not given; call setInput first")
                 for blob in missing
             )
+
+
+def _opencv_names(built: Built) -> tuple[str, ...]:
+    """What OpenCV calls the layers (caffe_importer.cpp, populateNet).
+
+    A Convolution by its top, others by the text's name; one that has been met before gets ``_1``,
+    ``_2`` ... after it.
+    """
+    met: Counter[str] = Counter()
+    found: list[str] = []
+    nodes = iter(built.graph.nodes)
+    for name, kind in built.layers:
+        number, met[name] = met[name], met[name] + 1
+        if not LAYERS[kind].source:
+            node = next(nodes)
+            by_top = kind == "Convolution" and len(node.outputs) == 1
+            numbered = f"{name}_{number}" if number else name
+            found.append(built.graph.values[node.outputs[0]].blob if by_top else numbered)
+    return tuple(found)
 
 
 def _complete(graph: Graph) -> bool:

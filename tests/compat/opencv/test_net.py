@@ -174,6 +174,26 @@ def test_parameters_are_read_and_written() -> None:
     assert net.getLayer(1).name == "conv1" and net.getLayer("pool1").blobs == []
 
 
+NAMES = b"""
+input: "x" input_shape { dim: 1 dim: 1 dim: 4 dim: 4 }
+layer { name: "conv" type: "Convolution" bottom: "x" top: "rpn/output"
+  convolution_param { num_output: 2 kernel_size: 3 } }
+layer { name: "act" type: "ReLU" bottom: "rpn/output" top: "r" }
+layer { name: "act" type: "Power" bottom: "r" top: "p" }
+"""
+
+
+def test_layers_are_called_as_opencv_calls_them() -> None:
+    net = dnn.readNetFromCaffe(NAMES)
+    assert net.getLayerNames() == ("rpn/output", "act", "act_1")
+    assert net.getLayerId("conv") == net.getLayerId("rpn/output") == 1
+    assert net.getLayer("conv").name == "rpn/output" and net.getParam("conv").shape == (2, 1, 3, 3)
+    cv2 = pytest.importorskip("cv2")
+    other = cv2.dnn.readNetFromCaffe(np.frombuffer(NAMES, np.uint8))
+    assert net.getLayerNames() == tuple(other.getLayerNames())
+    assert net.getUnconnectedOutLayersNames() == tuple(other.getUnconnectedOutLayersNames())
+
+
 def test_a_parameter_shared_by_name_is_set_for_all_its_layers() -> None:
     layer = """layer {{ name: "{0}" type: "InnerProduct" bottom: "{1}" top: "{0}"
         param {{ name: "w" }} inner_product_param {{ num_output: 2 bias_term: false }} }}"""
