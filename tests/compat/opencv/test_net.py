@@ -70,6 +70,30 @@ def test_public_nets_are_opencvs(nets: Path, tmp_path: Path, name: str) -> None:
     same_as_opencv(dnn.readNetFromCaffe(*files), cv2.dnn.readNetFromCaffe(*files), fed, 4)
 
 
+def test_a_detection_net_finds_opencvs_boxes(corpus: Path, tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2")
+    text = corpus / "files" / "chuanqi305+MobileNet-SSD" / "deploy.prototxt"
+    rng = np.random.default_rng(0)
+    start = compile(text, backend="reference")
+    weights = {name: list(arrays) for name, arrays in start.params.items()}
+    for arrays in weights.values():
+        shape = arrays[0].shape
+        if len(shape) > 1:
+            arrays[0] = rng.standard_normal(shape) * (2 / np.prod(shape[1:])) ** 0.5
+        elif len(arrays) == 3:  # BatchNorm's statistics
+            arrays[:] = [0.1 * rng.standard_normal(shape), rng.uniform(0.5, 1.5, shape), np.ones(1)]
+    files = str(text), str(tmp_path / "net.caffemodel")
+    save_weights(files[1], weights)
+    found = []
+    fed = rng.standard_normal(start.inputs["data"])
+    for net in (dnn.readNetFromCaffe(*files), cv2.dnn.readNetFromCaffe(*files)):
+        net.setInput(fed.astype(np.float32))
+        rows = net.forward()[0, 0]
+        found.append(rows[np.lexsort(rows.round(3).T[::-1])])  # by score or by class: as one likes
+    assert found[0].shape == (100, 7)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-4)
+
+
 def same_as_opencv(net: dnn.Net, other: Any, fed: Any, inside: int = 100) -> None:
     """The same names, ids, parameters and outputs, of the net and of some layers inside it."""
     assert net.getLayerNames() == tuple(other.getLayerNames())
