@@ -10,7 +10,7 @@ import numpy as np
 
 from netc.backends.cpu.cook_toom import matrices
 from netc.backends.cuda.chains import Target
-from netc.backends.cuda.emission import THREADS, Emission, blocks, ending, side
+from netc.backends.cuda.emission import THREADS, Emission, Ending, blocks, ending, side
 from netc.backends.cuda.pixels import Workspace, dense
 from netc.backends.cuda.products.product import Product
 from netc.backends.cuda.products.tiles import Size
@@ -93,20 +93,20 @@ def winograd_launches(
     inner = middle(emission, product, outputs)
     found = matrices(outputs, 3)
     sizes = {"OUTPUTS": outputs, "SIDE": outputs + 2}
-    end = ending(emission, product.targets)
-    after = replace(
-        emission.kernel("winograd_out", sizes, end.code), tables=(("AT", found.output),)
-    )
     (down, across, tiles), x, y = _places(product, outputs), product.x, product.out
     assert product.window is not None
     pad = product.window[1]
     v, m = inner.x, inner.out
     taken = -(-(m.place.offset + m.count) // 64) * 64
     # Four channels of the larger tiles would not fit into the registers.
-    each = side(emission, tiles * x.c, (x,), 4 if outputs == 2 else 2)
+    most = 4 if outputs == 2 else 2
+    each = side(emission, tiles * x.c, (x,), most)
     plain = emission.kernel("winograd_in", {**sizes, "VEC": each})
     before = replace(plain, tables=(("BT", found.input),))
-    count_in, count_out = tiles * x.c // each, tiles * y.c
+    end, made = _ending(emission, product, tiles * y.c, most)
+    plain = emission.kernel("winograd_out", {**sizes, "VEC": made}, end.code)
+    after = replace(plain, tables=(("AT", found.output),))
+    count_in, count_out = tiles * x.c // each, tiles * y.c // made
     memory = emission.precision.item * taken
     first = (x.place, v.place, x.ld, x.c, x.h, x.w, *pad, down, across, count_in)
     last = (m.place, y.c, y.h, y.w, down, across, count_out, *end.arguments)
@@ -117,3 +117,10 @@ def winograd_launches(
         *multiply(inner, taken),
         Launch(name, after, blocks(count_out), THREADS, last, reads, end.writes, memory),
     ]
+
+
+def _ending(emission: Emission, product: Product, count: int, most: int) -> tuple[Ending, int]:
+    """The epilogue, and how many channels it makes at once."""
+    end = ending(emission, product.targets)
+    each = side(emission, count, (product.out, *end.reads, *end.writes), most)
+    return ending(emission, product.targets, each), each
