@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from netc.backends.base import Executable, Options, Progress
-from netc.backends.cuda.device import Call, Device
+from netc.backends.cuda.device import Call, Device, DeviceError
 from netc.backends.cuda.emission import (
     PRECISIONS,
     THREADS,
@@ -185,6 +185,8 @@ class CudaExecutable:
         """Turns a lack of memory into an error with the plan's numbers, and frees what can be."""
         try:
             return work()
+        except DeviceError as error:
+            raise NetcError(_refusal(self.device.facts.name, str(error))) from None
         except MemoryError:
             pass  # with it goes the last that refers to what the work has allocated
         with self._lock:
@@ -295,6 +297,14 @@ def image_copy(kernel: Kernel, view: View, strides: Sequence[int]) -> Call | Non
 def in_few_pieces(array: Any) -> Any:
     """An array that the copying kernel can read, which takes four axes: itself or a copy."""
     return array if array.ndim <= 4 or array.flags.c_contiguous else array.copy(order="C")
+
+
+def _refusal(device: str, reason: str) -> Diagnostic:
+    return Diagnostic(
+        "device-refusal",
+        f"{device} cannot run the net: {reason}",
+        help=("please report it, with what `netc devices` prints; `--backend cpu` runs the net",),
+    )
 
 
 def _out_of_memory(plan: Mapping[str, Any], memory: int) -> Diagnostic:

@@ -79,7 +79,11 @@ class CupyDevice:
         return [plan for found in self._loaded.values() for plan in found.plans(operation)]
 
     def build(self, kernels: Iterable[Code], progress: Progress | None = None) -> None:
-        """Compile and load what is not there yet, on several threads; CuPy keeps it on disk."""
+        """Compile and load what is not there yet, on several threads; CuPy keeps it on disk.
+
+        Raises:
+            DeviceError: something cannot be compiled or loaded; all else is ready.
+        """
         tell = progress or _silent
         codes = dict.fromkeys(kernels)
         wanted = [k for k in codes if isinstance(k, Kernel) and k not in self._functions]
@@ -88,12 +92,27 @@ class CupyDevice:
                 self._starts[borrowed] = self._started(borrowed)
         if not wanted:
             return
+        failed: list[DeviceError] = []
         with ThreadPoolExecutor(min(len(wanted), os.cpu_count() or 1)) as pool:
-            made = zip(wanted, pool.map(self._compiled, wanted), strict=True)
+            made = zip(wanted, pool.map(self._attempted, wanted), strict=True)
             for done, (kernel, function) in enumerate(made):
                 tell(done, len(wanted), kernel.template)
-                self._functions[kernel] = function
+                if isinstance(function, DeviceError):
+                    failed.append(function)
+                else:
+                    self._functions[kernel] = function
         tell(len(wanted), len(wanted), "")
+        if failed:
+            raise failed[0]
+
+    def _attempted(self, kernel: Kernel) -> Any:
+        """A kernel's function, or why there is none."""
+        cuda = self._cupy.cuda
+        try:
+            return self._compiled(kernel)
+        except (cuda.compiler.CompileException, cuda.driver.CUDADriverError) as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            return DeviceError(f"kernel {kernel.name}: {reason}")
 
     def _compiled(self, kernel: Kernel) -> Any:
         with self.active():

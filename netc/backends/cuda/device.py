@@ -85,7 +85,11 @@ class Device(Protocol):
         """Makes it the current device of the thread meanwhile."""
 
     def build(self, kernels: Iterable[Code], progress: Progress | None = None) -> None:
-        """Have the machine code of all of these ready, and tell how far it is."""
+        """Have the machine code of all of these ready, and tell how far it is.
+
+        Raises:
+            DeviceError: one cannot be had; all others are ready.
+        """
 
     def plans(self, operation: Operation) -> Sequence[Plan]:
         """Ways in which installed libraries compute an operation."""

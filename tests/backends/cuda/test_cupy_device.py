@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from netc.backends.cuda.cupy_device import CupyDevice
-from netc.backends.cuda.device import Call, Turn
+from netc.backends.cuda.device import Call, DeviceError, Turn
 from netc.backends.cuda.source import Kernel
 
 
@@ -21,6 +21,10 @@ class OutOfMemoryError(MemoryError):
 
 class RuntimeFault(RuntimeError):  # noqa: N818
     """CuPy's CUDARuntimeError."""
+
+
+class CompileFault(Exception):  # noqa: N818
+    """CuPy's CompileException."""
 
 
 class Event:
@@ -90,6 +94,7 @@ class Fake:
         self.cuda = SimpleNamespace(
             runtime=runtime,
             driver=SimpleNamespace(CUDADriverError=RuntimeFault),
+            compiler=SimpleNamespace(CompileException=CompileFault),
             memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
             Device=self.device,
             Stream=self.stream,
@@ -229,6 +234,25 @@ def test_building_tells_how_far_it_is_and_builds_once() -> None:
     assert told == [(0, 2, "copy"), (1, 2, "copy"), (2, 2, "")]
     device.launch(Call(kernels[1], (3, 1, 1), 64, (np.int32(5),)))
     assert fake.log == [f"{kernels[1].name} (3, 1, 1) (64, 1, 1) 5"]
+
+
+def test_a_kernel_that_cannot_be_compiled_leaves_the_others_ready(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = Fake()
+    device = CupyDevice(fake, 0)
+    good, bad = Kernel("copy", (("A", 1),)), Kernel("copy", (("A", 2),))
+    compiled = CupyDevice._compiled
+
+    def failing(self: CupyDevice, kernel: Kernel) -> Any:
+        if kernel == bad:
+            raise CompileFault("error: too much shared data\nmore")
+        return compiled(self, kernel)
+
+    monkeypatch.setattr(CupyDevice, "_compiled", failing)
+    with pytest.raises(DeviceError, match=f"kernel {bad.name}: error: too much shared data$"):
+        device.build([bad, good])
+    device.launch(Call(good, (1, 1, 1), 64, (np.int32(1),)))
 
 
 def test_branches_are_recorded_on_streams_that_fork_and_join() -> None:

@@ -18,7 +18,7 @@ import pytest
 from netc.backends import reference
 from netc.backends.cuda import backend as backend_module
 from netc.backends.cuda.backend import CudaBackend, CudaExecutable
-from netc.backends.cuda.device import Call
+from netc.backends.cuda.device import Call, DeviceError
 from netc.backends.cuda.libraries import cublas, cudnn
 from netc.backends.cuda.libraries.operation import Borrowed, Library, Operation
 from netc.backends.cuda.products.choice import guessed
@@ -249,6 +249,35 @@ def test_a_device_that_computes_wrongly_is_an_error(
     graph = net(8, 9, conv("a", "x", "num_output: 96 kernel_size: 1"), batch=4)
     with pytest.raises(NetcError, match=r"wrong-numbers.*layer `a`.*emulator"):
         CudaBackend(Broken()).prepare(graph, options(tune=True))
+
+
+class Picky(EmulatedDevice):
+    """Compiles no kernel that has more than so many pixels to a tile."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def build(self, kernels: Any, progress: Any = None) -> None:
+        wanted = list(kernels)
+        fit = [k for k in wanted if dict(k.constants).get("BM", 0) <= self.most]
+        super().build(fit, progress)
+        if len(fit) < len(wanted):
+            raise DeviceError("too much shared data")
+
+
+def test_ways_that_cannot_be_compiled_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETC_CACHE_DIR", str(tmp_path))
+    graph = net(8, 9, conv("a", "x", "num_output: 16 kernel_size: 1"), batch=4)
+    executable = CudaBackend(Picky(32)).prepare(graph, options(tune=True))
+    feeds = feeds_of(graph)
+    np.testing.assert_allclose(
+        executable.run(feeds)["a"], reference.run(graph, feeds)["a"], rtol=0, atol=1e-4
+    )
+    with pytest.raises(NetcError, match=r"device-refusal.*emulator.*too much shared data"):
+        CudaBackend(Picky(0)).prepare(graph, options())
 
 
 def headers(name: str) -> list[Path]:

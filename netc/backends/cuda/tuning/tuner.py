@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from netc.backends.base import Progress
-from netc.backends.cuda.device import Code, Device
+from netc.backends.cuda.device import Code, Device, DeviceError
 from netc.backends.cuda.emission import Emission
 from netc.backends.cuda.libraries.operation import Plan
 from netc.backends.cuda.products.borrowed import operation_of, split_ending
@@ -71,7 +72,8 @@ class Tuner:
                 for way in self._tried(one):
                     launches = found.launches(self._emission, way, weights)
                     codes += [launch.kernel for launch in launches]
-        self._device.build(codes, self._progress)
+        with suppress(DeviceError):  # a way without its kernel is left out when it is measured
+            self._device.build(codes, self._progress)
 
     def _middles(self, product: Product) -> list[Product]:
         if not fits_winograd(self._emission, product):
