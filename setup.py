@@ -29,6 +29,9 @@ TEST = [
     "Pillow>=10",
     "ruff>=0.8",
     "mypy>=1.13",
+    # Run exported models.
+    "onnx>=1.16",
+    "onnxruntime>=1.18",
     # Where there is no GPU: what compiles its kernels (90 MB), the headers of CuPy's own, and CuPy
     # itself (137 MB), which runs over a driver that the tests bring.
     "nvidia-cuda-nvrtc-cu12; platform_system == 'Linux'",
