@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib import util
 from pathlib import Path
@@ -40,10 +40,12 @@ def file_name(name: str, major: int) -> str:
 
 def library(name: str, major: int) -> ctypes.CDLL | None:
     """A library from pip's packages, or from where the system's loader looks."""
-    for file in (*files(name, major), file_name(name, major)):
-        with suppress(OSError):
-            return ctypes.CDLL(str(file))
-    return None
+    return _loaded((*files(name, major), file_name(name, major)))
+
+
+def cuda_major(cupy: Any) -> int:
+    """The major version of CUDA that CuPy was made for."""
+    return int(cupy.cuda.runtime.runtimeGetVersion()) // 1000
 
 
 def preload(cupy: Any) -> None:
@@ -54,13 +56,13 @@ def preload(cupy: Any) -> None:
     several versions of CUDA are installed. What cannot be loaded is left for CuPy to tell of.
     """
     with suppress(cupy.cuda.runtime.CUDARuntimeError):
-        major = int(cupy.cuda.runtime.runtimeGetVersion()) // 1000
         for name in LIBRARIES:
-            _load(name, major)
+            _loaded(files(name, cuda_major(cupy)))
 
 
-def _load(name: str, major: int) -> None:
-    for file in files(name, major):
+def _loaded(candidates: Iterable[Path | str]) -> ctypes.CDLL | None:
+    """The first that the loader takes."""
+    for file in candidates:
         with suppress(OSError):
-            ctypes.CDLL(str(file))
-            return
+            return ctypes.CDLL(str(file))
+    return None

@@ -12,14 +12,13 @@ from netc.backends.cuda.libraries.cublas import Cublas
 from netc.backends.cuda.libraries.cudnn import NAME as CUDNN
 from netc.backends.cuda.libraries.cudnn import Cudnn
 from netc.backends.cuda.libraries.operation import Library, LibraryError
-from netc.backends.cuda.wheels import library
+from netc.backends.cuda.wheels import cuda_major, library
 
 
 def libraries(cupy: Any) -> Mapping[str, Library]:
     """The libraries that can be used beside this CuPy on the current device, by name."""
     found: dict[str, Library] = {}
-    major = cupy.cuda.runtime.runtimeGetVersion() // 1000
-    loaded = library("cublasLt", major)
+    loaded = library("cublasLt", cuda_major(cupy))
     with suppress(LibraryError, AttributeError):  # no device, or not the library it seems
         if loaded is not None:
             found[CUBLAS] = Cublas(loaded)

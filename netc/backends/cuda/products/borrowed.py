@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from netc.backends.cuda.chains import Target
 from netc.backends.cuda.emission import Emission, chain_launch
 from netc.backends.cuda.emission import ending as epilogue
@@ -145,10 +143,9 @@ def _arguments(
     emission: Emission, product: Product, y: View, end: Ending, memory: int
 ) -> tuple[Argument, ...]:
     weights = emission.stored(padded(product.weights(), emission.precision.item))
-    nothing = np.zeros(1, np.float32)
     return (
         *(product.x.place, weights, y.place),
-        nothing if end.bias is None else emission.stored(end.bias.reshape(-1)),
-        end.other.place if end.other else y.place,
+        0 if end.bias is None else emission.stored(end.bias.reshape(-1)),
+        end.other.place if end.other else 0,
         Workspace(memory),
     )

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
 
 from netc.backends.cuda.emission import Emission, Ending
 from netc.backends.cuda.pixels import Workspace, dense
 from netc.backends.cuda.products.product import Product, padded, tap_table, vector
 from netc.backends.cuda.products.tiles import Way, block_count, n_tiles
 from netc.backends.cuda.program import Launch, Tickets
+
+
+def weights_as_read(emission: Emission, product: Product) -> NDArray[Any]:
+    """A product's weights as tiles read them; those that are so already as they are."""
+    weights = product.weights()
+    whole = weights if product.phases else padded(weights, emission.precision.item)
+    return emission.factors(whole)
 
 
 def tiled_launch(
@@ -41,7 +51,7 @@ def tiled_launch(
         end.code,
     )
     kernel = replace(plain, shared=tile.asked)
-    stored = emission.factors(product.weights() if phases else padded(product.weights(), item))
+    stored = weights_as_read(emission, product)
     tickets = block_count(size, tile) if way.splits > 1 else 0
     arguments = (
         *(x.place, stored, tap_table(product, by_element=side == 1)),

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from netc.backends.cuda.device import Buffer, Call, Device, DeviceError, Turn
 from netc.backends.cuda.emission import Emission
-from netc.backends.cuda.products.product import padded
 from netc.backends.cuda.products.tiles import Way
 from netc.backends.cuda.program import Context, Launch, Program, Weights
 from netc.backends.cuda.tuning.trials import (
@@ -23,7 +22,6 @@ from netc.backends.cuda.tuning.trials import (
     sample,
 )
 from netc.backends.cuda.uploads import Uploads
-from netc.ir.graph import Array
 
 _COLD = 64 << 20  # bytes of weights among which the runs go round, so that few are in a cache
 _COPIES = 8  # of the weights, at most
@@ -63,16 +61,10 @@ class Bench:
         self._x = emission.stored(noise((x.n, x.c, x.h, x.w)))
         self._there = device.asarray(self._x)
         copies = min(_COPIES, max(1, _COLD // max(1, first.nbytes)))
-        self._weights = [self._as_read(first + np.float32(i)) for i in range(copies)]
+        self._weights = [trial.weights(emission, first + np.float32(i)) for i in range(copies)]
         self._uploads = _Kept(device, self._weights)
         self._samples: dict[bool, Sample | None] = {}
         self.worst = 0.0  # error of a way that was left out for it
-
-    def _as_read(self, weights: Array) -> Array:
-        """Weights as kernels read them, so that they need not be made anew for each way."""
-        if self._trial.product.phases is not None:
-            return self._emission.factors(weights)
-        return self._emission.factors(padded(weights, self._emission.precision.item))
 
     def seconds(self, way: Way) -> float:
         """How long a way takes; infinity where it cannot be run, or its result is wrong."""

@@ -20,6 +20,7 @@ from netc.backends.cuda.pixels import Arena, View
 from netc.backends.cuda.products.borrowed import Ending, borrowed_launches, rest_launches
 from netc.backends.cuda.products.launches import way_launches
 from netc.backends.cuda.products.product import Product
+from netc.backends.cuda.products.tiled import weights_as_read
 from netc.backends.cuda.products.tiles import Way
 from netc.backends.cuda.program import Launch
 from netc.ir.graph import Array
@@ -49,6 +50,10 @@ class Trial(NamedTuple):
     def ending(self, ended: bool) -> Ending:
         """What a library does after the product."""
         return self.end if ended else Ending()
+
+    def weights(self, emission: Emission, weights: Array) -> Array:
+        """Weights as kernels read them, so that they need not be made anew for each way."""
+        return weights_as_read(emission, replace(self.product, weights=lambda: weights))
 
     def launches(self, emission: Emission, way: Way, weights: Array) -> list[Launch]:
         """The product with these weights, in a way."""
@@ -82,7 +87,7 @@ def trial(product: Product, end: Ending | None = None) -> Trial:
         product,
         x=x,
         targets=tuple(targets),
-        weights=lambda: noise(_weights_shape(product)),
+        weights=lambda: noise(weights_shape(product)),
         name="trial",
     )
     first = product.targets[0]
@@ -95,7 +100,8 @@ def _after(view: View) -> int:
     return view.place.offset + -(-view.span // 128) * 128
 
 
-def _weights_shape(product: Product) -> tuple[int, ...]:
+def weights_shape(product: Product) -> tuple[int, ...]:
+    """The shape of what :attr:`Product.weights` gives."""
     if product.phases is not None:
         return (product.phases.weights,)
     outputs = sum(target.view.c for target in product.targets)

@@ -22,7 +22,7 @@ from netc.backends.cuda.products.tiles import Tile, Way, cost
 from netc.backends.cuda.products.winograd import WINOGRAD, fits_winograd, middle
 from netc.backends.cuda.source import Kernel, kernel_text
 from netc.backends.cuda.tuning.measuring import NEVER, Bench
-from netc.backends.cuda.tuning.trials import Trial, trial
+from netc.backends.cuda.tuning.trials import Trial, trial, weights_shape
 from netc.cache import content_key, read_entry, write_entry
 from netc.diagnostics import Diagnostic, NetcError
 
@@ -66,19 +66,20 @@ class Tuner:
         """Compile the kernels of all ways that will be measured, together."""
         codes: list[Code] = []
         for product in products:
-            for one in (product, *self._middles(product)):
+            middles = [middle(self._emission, product, o) for o in self._outputs(product)]
+            for one in (product, *middles):
                 found = trial(one)
-                weights = np.zeros(found.product.weights().shape, np.float32)
+                zeros = np.zeros(weights_shape(one), np.float32)
+                weights = found.weights(self._emission, zeros)
                 for way in self._tried(one):
                     launches = found.launches(self._emission, way, weights)
                     codes += [launch.kernel for launch in launches]
         with suppress(DeviceError):  # a way without its kernel is left out when it is measured
             self._device.build(codes, self._progress)
 
-    def _middles(self, product: Product) -> list[Product]:
-        if not fits_winograd(self._emission, product):
-            return []
-        return [middle(self._emission, product, outputs) for outputs in WINOGRAD]
+    def _outputs(self, product: Product) -> tuple[int, ...]:
+        """Sizes of Winograd's tiles that are tried."""
+        return WINOGRAD if fits_winograd(self._emission, product) else ()
 
     def _tried(self, product: Product) -> list[Way]:
         """Our own ways worth measuring: the most promising, and the best of each tile."""
@@ -131,7 +132,7 @@ class Tuner:
         bench = Bench(self._device, emission, found)
         ways = [*self._tried(product), *self._proposed(product, found)]
         times = {way: bench.seconds(way) for way in ways}
-        for outputs in WINOGRAD if fits_winograd(emission, product) else ():
+        for outputs in self._outputs(product):
             way = self._best(middle(emission, product, outputs))._replace(winograd=outputs)
             times[way] = bench.seconds(way)
         best = min(times, key=lambda way: times[way])
