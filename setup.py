@@ -91,5 +91,5 @@ setup(
         "cuda13": CUDA13,
         "test": TEST,
     },
-    entry_points={"console_scripts": ["netc=netc.cli.main:main"]},
+    entry_points={"console_scripts": ["netc=netc.__main__:main"]},
 )

@@ -4,12 +4,11 @@ net = netc.compile("deploy.prototxt", "net.caffemodel")
 out = net(data=array)
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
 from netc.version import __version__
 
+# Nothing of Python's library is imported here: `python -m netc` runs this while the current folder
+# is still on the module path (see __main__.py). Type checkers take this name for true.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netc.compiled import CompiledNet
     from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Source, Span
@@ -47,10 +46,11 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Public names, loaded when first used: a command that only reads text stays quick."""
     from importlib import import_module
 
     if name not in _HOME:
         raise AttributeError(f"module 'netc' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    found: object = getattr(import_module(_HOME[name]), name)
+    return found

@@ -1,29 +1,49 @@
 """A cache on disk for what is costly to make and follows from its source alone.
 
-Entries are named by a hash of what they were made from, so they are never stale. The folder is
-``$NETC_CACHE_DIR``, else ``$XDG_CACHE_HOME/netc``, else ``~/.cache/netc``. Where it cannot be
-written netc works as well, only slower.
+Entries are named by a hash of what they were made from, so they are never stale. Machine code is
+among them, which is run as it is found. So an entry is bound to its name, its content and the
+machine: one that was swapped, cut short or garbled is none. And the folder is its owner's alone:
+one that another user owns or may write to is not used (``_Refused``).
+
+The folder is ``$NETC_CACHE_DIR``, else ``$XDG_CACHE_HOME/netc``, else ``~/.cache/netc``, else, where
+these are refused, one that lives as long as the process. Where none can be written netc works as
+well, only slower.
 """
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
+import platform
+import secrets
+import shutil
+import stat
+import struct
+import sys
 import tempfile
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+
+from netc.diagnostics import Diagnostic, NetcWarning, render
+
+_MAGIC = b"netc cache 1\n"
+_DIGEST = 32  # bytes of SHA-256
+_LARGEST = 2**28  # bytes of an entry
+_POSIX = hasattr(os, "geteuid") and os.open in os.supports_dir_fd
+
+
+class _Refused(Exception):
+    """Why a folder is not to be trusted."""
 
 
 def cache_dir() -> Path | None:
     """The cache folder, made if need be; None where none can be written."""
-    given = os.environ.get("NETC_CACHE_DIR")
-    home = os.environ.get("XDG_CACHE_HOME")
-    try:
-        path = Path(given) if given else (Path(home) if home else Path.home() / ".cache") / "netc"
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except (OSError, RuntimeError):
-        return None
-    return path if os.access(path, os.W_OK | os.X_OK) else None
+    with _folder() as found:
+        return found[0] if found else None
 
 
 def content_key(*parts: bytes) -> str:
@@ -36,27 +56,170 @@ def content_key(*parts: bytes) -> str:
 
 
 def read_entry(name: str) -> bytes | None:
-    """The bytes of a cache entry, None where there is none."""
-    folder = cache_dir()
-    if folder is None:
-        return None
-    try:
-        return (folder / name).read_bytes()
-    except OSError:
-        return None
+    """The bytes of a cache entry; None where there is none, or another was put in its place."""
+    with _folder() as found, suppress(OSError):
+        entry = _read(name, *found) if found else b""
+        start = len(_MAGIC) + _DIGEST
+        if entry[:start] == _MAGIC + _digest(name, entry[start:]):
+            return entry[start:]
+    return None
 
 
 def write_entry(name: str, data: bytes) -> None:
     """Write a cache entry whole or not at all; a failure is silent."""
-    folder = cache_dir()
-    if folder is None:
-        return
-    with suppress(OSError):
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
+    with _folder() as found, suppress(OSError):
+        if found:
+            _write(name, _MAGIC + _digest(name, data) + data, *found)
+
+
+def _digest(name: str, data: bytes) -> bytes:
+    """What binds an entry to its name, its content and the machine."""
+    digest = hashlib.sha256()
+    for part in (_machine(), name.encode(), data):
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.digest()
+
+
+@cache
+def _machine() -> bytes:
+    words = (sys.platform, platform.machine(), sys.byteorder, struct.calcsize("P"))
+    return repr(words).encode()
+
+
+# Files. On POSIX a folder is opened once and its entries through it, so that what was checked is
+# what is read and written, whatever is renamed meanwhile.
+
+
+def _read(name: str, folder: Path, handle: int | None) -> bytes:
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+    if handle is None:
+        opened = os.open(folder / name, flags)
+    else:
+        flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        opened = os.open(name, flags, dir_fd=handle)
+    with os.fdopen(opened, "rb") as file:
+        status = os.fstat(opened)
+        if not stat.S_ISREG(status.st_mode) or not _private(status):
+            return b""
+        return file.read(_LARGEST)
+
+
+def _write(name: str, data: bytes, folder: Path, handle: int | None) -> None:
+    temporary = f".{name}.{secrets.token_hex(8)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    if handle is None:
+        opened = os.open(folder / temporary, flags, 0o600)
+    else:
+        flags |= os.O_NOFOLLOW | os.O_CLOEXEC
+        opened = os.open(temporary, flags, 0o600, dir_fd=handle)
+    paths = (folder / temporary, folder / name) if handle is None else (temporary, name)
+    try:
+        with os.fdopen(opened, "wb") as file:
+            file.write(data)
+        os.replace(*paths, src_dir_fd=handle, dst_dir_fd=handle)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(paths[0], dir_fd=handle)
+        raise
+
+
+# The folder
+
+
+@contextmanager
+def _folder() -> Iterator[tuple[Path, int | None] | None]:
+    """The folder, and on POSIX a handle of it; None where none can be had."""
+    found = _first()
+    try:
+        yield found
+    finally:
+        if found and found[1] is not None:
+            os.close(found[1])
+
+
+def _first() -> tuple[Path, int | None] | None:
+    """The first of the folders that can be trusted, if it can be written too."""
+    for place in _places():
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.replace(temporary, folder / name)
-        except OSError:
-            os.unlink(temporary)
-            raise
+            return _opened(place)
+        except _Refused as why:
+            _warn(place, str(why))
+        except (OSError, RuntimeError, ValueError):
+            return None
+    with suppress(OSError):
+        return _opened(_for_this_process())
+    return None
+
+
+def _places() -> Iterator[Path]:
+    given, home = os.environ.get("NETC_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME", "")
+    if given:
+        yield Path(given)
+    if os.path.isabs(home):  # the standard says to pass over others
+        yield Path(home) / "netc"
+        return
+    with suppress(RuntimeError):  # a user without a home
+        yield Path.home() / ".cache" / "netc"
+
+
+def _opened(path: Path) -> tuple[Path, int | None]:
+    """A folder that exists, is this user's alone, and can be written.
+
+    Raises:
+        _Refused: it cannot be trusted.
+        OSError: it cannot be made or written.
+    """
+    if not path.is_absolute():
+        raise _Refused(
+            "is no absolute path, and what lies below the current folder may be anyone's"
+        )
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = None
+    if _POSIX:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if handle is not None:
+            _check(os.fstat(handle))
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(path)
+    except BaseException:
+        if handle is not None:
+            os.close(handle)
+        raise
+    return path, handle
+
+
+def _check(status: os.stat_result) -> None:
+    if status.st_uid != os.geteuid():
+        raise _Refused(f"belongs to another user (number {status.st_uid})")
+    if not _private(status):
+        raise _Refused("may be written by other users; `chmod go-w` mends that")
+
+
+def _private(status: os.stat_result) -> bool:
+    """Whether nobody else can have written this; Windows has other means for it."""
+    if not _POSIX:
+        return True
+    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+@cache
+def _warn(path: Path, why: str) -> None:
+    """Say once that a folder is not used."""
+    message = f"the cache folder `{path}` {why}: it is not used, since its code would be run"
+    help = ("NETC_CACHE_DIR names another",)
+    told = render(Diagnostic("unsafe-cache", message, severity="warning", help=help))
+    warnings.warn(told, NetcWarning, stacklevel=2)
+
+
+@cache
+def _for_this_process() -> Path:
+    """A new folder of this process alone, gone at its end.
+
+    Raises:
+        OSError: there is no place for one.
+    """
+    path = Path(tempfile.mkdtemp(prefix="netc-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from netc.cli.files import write_text
@@ -70,8 +72,10 @@ def _program() -> str:
     Raises:
         NetcError: missing-program.
     """
-    found = shutil.which("dot")
-    if found is None:
+    # One that lies in the current folder is not looked for: it may be a stranger's.
+    folders = filter(os.path.isabs, os.environ.get("PATH", os.defpath).split(os.pathsep))
+    found = shutil.which("dot", path=os.pathsep.join(folders))
+    if found is None or not os.path.isabs(found):
         raise NetcError(
             Diagnostic(
                 "missing-program",
@@ -89,13 +93,15 @@ def _program() -> str:
 
 def _drawn(program: str, kind: str, text: str) -> bytes:
     try:
-        done = subprocess.run(
-            [program, f"-T{kind}"],
-            input=text.encode("utf-8"),
-            capture_output=True,
-            timeout=_SECONDS,
-            check=False,
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(
+                [program, f"-T{kind}"],
+                input=text.encode("utf-8"),
+                capture_output=True,
+                timeout=_SECONDS,
+                check=False,
+                cwd=folder,
+            )
     except subprocess.TimeoutExpired:
         raise NetcError(_failed(f"it took longer than {_SECONDS} s")) from None
     if done.returncode or not done.stdout:

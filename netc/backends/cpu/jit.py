@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from netc.backends.cpu import processes
 from netc.backends.cpu.machine import Machine
 from netc.cache import content_key, read_entry, write_entry
+from netc.diagnostics import Diagnostic, InternalError, NetcError
 
 Progress = Callable[[int, int, str], None]
 Option = int | float | str | bool | tuple[Any, ...]
@@ -71,6 +72,8 @@ def _compile_all(absent: Sequence[KernelSpec], target: Machine, progress: Progre
     """Compile kernels, some of them in other processes where there are many."""
     count = processes.shares(len(absent), target)
     own, *rest = (absent[k::count] for k in range(count))
+    if processes.steered():
+        own, rest = (), [own, *rest]
     with processes.others(rest, target) as started:
         for done, kernel in enumerate(own):
             progress(done * count, len(absent), str(kernel))
@@ -83,6 +86,12 @@ def _compile_all(absent: Sequence[KernelSpec], target: Machine, progress: Progre
     progress(len(absent), len(absent), "")
 
 
+_STEERED = Diagnostic(
+    "steered-compiler",
+    "the current folder has a `.numba_config.yaml`, by which it would steer how kernels are "
+    "compiled, and no other process could be started to compile them elsewhere",
+    help=("run netc in another folder",),
+)
 _LOCK = threading.RLock()
 _ADDRESSES: dict[tuple[KernelSpec, Machine], int] = {}
 _SYMBOLS: dict[tuple[KernelSpec, Machine], str] = {}
@@ -91,17 +100,17 @@ _SYMBOLS: dict[tuple[KernelSpec, Machine], str] = {}
 def _address(kernel: KernelSpec, target: Machine) -> int:
     key = (kernel, target)
     if key not in _ADDRESSES:
-        _ADDRESSES[key] = _engine().get_function_address(_SYMBOLS[key])
+        address = _engine().get_function_address(_SYMBOLS[key])
+        if not address:
+            raise InternalError(f"kernel {kernel} is not in its machine code")
+        _ADDRESSES[key] = address
     return _ADDRESSES[key]
 
 
 def _load_cached(kernel: KernelSpec, target: Machine) -> bool:
     key = _cache_key(kernel, target)
-    data = read_entry(f"{key}.o")
-    if data is None:
-        return False
-    digest, _, code = data.partition(b"\n")
-    if digest.decode("ascii", "replace") != content_key(code):
+    code = read_entry(f"{key}.o")
+    if code is None:
         return False
     _add_object(code, kernel, target)
     return True
@@ -110,11 +119,18 @@ def _load_cached(kernel: KernelSpec, target: Machine) -> bool:
 def compile_and_keep(kernel: KernelSpec, target: Machine) -> None:
     """Compile a kernel, put it into the cache, and have it ready here."""
     code = _compile(kernel, target)
-    write_entry(f"{_cache_key(kernel, target)}.o", content_key(code).encode() + b"\n" + code)
+    write_entry(f"{_cache_key(kernel, target)}.o", code)
     _add_object(code, kernel, target)
 
 
 def _compile(kernel: KernelSpec, target: Machine) -> bytes:
+    """A kernel's object file.
+
+    Raises:
+        NetcError: steered-compiler.
+    """
+    if processes.steered():
+        raise NetcError(_STEERED)
     module = importlib.import_module(f"netc.backends.cpu.kernels.{kernel.module}")
     compiler = importlib.import_module("netc.backends.cpu.kernels.build")
     function = getattr(module, kernel.factory)(target, **dict(kernel.options))

@@ -3,6 +3,10 @@
 A process gets kernels on its standard input, compiles them and puts them into netc's cache, where
 the process that started it finds them. What a process does not do, for whatever reason, its starter
 does itself.
+
+The current folder may be a stranger's, with a ``netc.py`` or ``numba.py`` in it. So a process is
+started isolated (``python -I``: no current folder, no ``PYTHONPATH``), in the cache folder, and is
+told where the packages lie that its starter has.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib import util
 from pathlib import Path
 
 from netc.backends.cpu.machine import Machine, machine
@@ -21,6 +26,18 @@ from netc.cache import cache_dir
 _WORTH = 4  # kernels for which it pays to start a process, which takes about as long as one
 _MOST = 4  # processes
 _PATIENCE = 120.0  # seconds to wait for a process beyond the starter's own work
+_STEERS = ".numba_config.yaml"  # which Numba obeys where it is in the current folder
+_START = """
+import sys
+sys.path[:0] = [path for path in sys.argv[1:] if path not in sys.path]
+from netc.backends.cpu.processes import main
+main()
+"""
+
+
+def steered() -> bool:
+    """Whether a file in the current folder would change what Numba makes in this process."""
+    return os.path.lexists(_STEERS)
 
 
 def shares(count: int, target: Machine) -> int:
@@ -38,18 +55,34 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
+def _roots() -> list[str]:
+    """Folders that the packages of this process lie in, none twice."""
+    roots = [str(Path(__file__).parents[3])]
+    for name in ("numba", "llvmlite", "numpy"):
+        spec = util.find_spec(name)
+        if spec is not None and spec.origin:
+            roots.append(os.path.dirname(os.path.dirname(os.path.abspath(spec.origin))))
+    return list(dict.fromkeys(roots))
+
+
 class Process:
-    """Another process that compiles some kernels."""
+    """Another process that compiles some kernels.
+
+    Raises:
+        OSError: it cannot be started, or there is no cache to find its kernels in.
+    """
 
     def __init__(self, kernels: Sequence[tuple[object, ...]], isa: str) -> None:
-        root = str(Path(__file__).parents[3])
-        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+        folder = cache_dir()
+        if folder is None:
+            raise FileNotFoundError("no cache folder")
         self._running = subprocess.Popen(
-            [sys.executable, "-m", "netc.backends.cpu.processes"],
+            [sys.executable, "-I", "-c", _START, *_roots()],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            cwd=folder,
+            env={**os.environ, "NETC_CACHE_DIR": str(folder)},
         )
         text = repr((isa, [tuple(kernel) for kernel in kernels]))
         with suppress(OSError):  # it has ended already
@@ -85,13 +118,10 @@ def others(
             process.stop()
 
 
-def _main() -> None:
+def main() -> None:
+    """Compile the kernels that standard input lists."""
     from netc.backends.cpu import jit
 
     isa, kernels = ast.literal_eval(sys.stdin.read())
     for kernel in kernels:
         jit.compile_and_keep(jit.KernelSpec(*kernel), machine(isa))
-
-
-if __name__ == "__main__":
-    _main()
