@@ -3,11 +3,11 @@
 Entries are named by a hash of what they were made from, so they are never stale. Machine code is
 among them, which is run as it is found. So an entry is bound to its name, its content and the
 machine: one that was swapped, cut short or garbled is none. And the folder is its owner's alone:
-one that another user owns or may write to is not used (``_Refused``).
+one that another user owns or may write to is not used.
 
-The folder is ``$NETC_CACHE_DIR``, else ``$XDG_CACHE_HOME/netc``, else ``~/.cache/netc``, else, where
-these are refused, one that lives as long as the process. Where none can be written netc works as
-well, only slower.
+The folder is ``$NETC_CACHE_DIR``, else ``$XDG_CACHE_HOME/netc``, else ``~/.cache/netc``, else,
+where these are refused, one that lives as long as the process. Where none can be written netc works
+as well, only slower.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LARGEST = 2**28  # bytes of an entry
 _POSIX = hasattr(os, "geteuid") and os.open in os.supports_dir_fd
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """Why a folder is not to be trusted."""
 
 
@@ -143,7 +143,7 @@ def _first() -> tuple[Path, int | None] | None:
     for place in _places():
         try:
             return _opened(place)
-        except _Refused as why:
+        except _RefusedError as why:
             _warn(place, str(why))
         except (OSError, RuntimeError, ValueError):
             return None
@@ -167,13 +167,11 @@ def _opened(path: Path) -> tuple[Path, int | None]:
     """A folder that exists, is this user's alone, and can be written.
 
     Raises:
-        _Refused: it cannot be trusted.
+        _RefusedError: it cannot be trusted.
         OSError: it cannot be made or written.
     """
     if not path.is_absolute():
-        raise _Refused(
-            "is no absolute path, and what lies below the current folder may be anyone's"
-        )
+        raise _RefusedError("is no absolute path, and the current folder may be anyone's")
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = None
     if _POSIX:
@@ -192,9 +190,9 @@ def _opened(path: Path) -> tuple[Path, int | None]:
 
 def _check(status: os.stat_result) -> None:
     if status.st_uid != os.geteuid():
-        raise _Refused(f"belongs to another user (number {status.st_uid})")
+        raise _RefusedError(f"belongs to another user (number {status.st_uid})")
     if not _private(status):
-        raise _Refused("may be written by other users; `chmod go-w` mends that")
+        raise _RefusedError("may be written by other users; `chmod go-w` mends that")
 
 
 def _private(status: os.stat_result) -> bool:

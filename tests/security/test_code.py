@@ -92,10 +92,11 @@ def test_graphviz_is_not_taken_from_the_current_folder(
 
 
 def test_the_current_folder_leaves_the_module_path(trap: Path, tmp_path: Path) -> None:
-    text = "import sys; sys.path[:0] = ['', '.', sys.argv[1]]; import netc.__main__ as m;"
+    text = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import netc;"
+    text += "sys.path[:0] = ['', '.', sys.argv[1]]; import netc.__main__ as m;"
     text += "m._leave_out_current_folder(); print(sys.path)"
     told = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); import netc; {text}",
+        [sys.executable, "-c", text,
          str(trap)],
         cwd=trap,
         env={**os.environ, "PYTHONSAFEPATH": "1"},
