@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from netc.backends.reference import ReferenceBackend, parameter_array
 from netc.backends.registry import backend
 from netc.diagnostics import Diagnostic, NetcError, Note, did_you_mean
 from netc.infer import blob_shapes, infer, show
+from netc.ir.edit import live_nodes
 from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape, count
 from netc.memory import check_memory
-from netc.ops.filler import fill, generator
+from netc.ops.filler import CONSTANT_ZERO, fill, generator
 
 _PLANS = 8  # input shapes whose plans are kept, least recently used first out
 
@@ -60,12 +62,15 @@ class CompiledNet:
         options: Options,
         diagnostics: tuple[Diagnostic, ...] = (),
         seed: int = 0,
+        *,
+        unneeded: Collection[str] = (),
     ) -> None:
         self.graph = graph
         self.backend = backend_name
         self.options = options
         self.diagnostics = diagnostics
         self.seed = seed
+        self._unneeded = frozenset(unneeded)  # inputs of the text that nothing asked for reads
         self._backend = backend(backend_name)
         # A backend on a device takes arrays that are there already as they are.
         self._as_given: Callable[[Any], Any] = getattr(self._backend, "as_array", np.asarray)
@@ -203,7 +208,7 @@ class CompiledNet:
 
     def _checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
         known = self.graph.input_blobs
-        given = {self._blob(name): array for name, array in given.items()}
+        given = {self._blob(n): array for n, array in given.items() if n not in self._unneeded}
         listed = ", ".join(f"`{n}`" for n in known) or "none"
         faults = [
             Diagnostic(
@@ -221,7 +226,7 @@ class CompiledNet:
                 self.graph.values[value].span,
             )
             for name, value in known.items()
-            if name not in given and self.graph.values[value].filler is None
+            if name not in given and value in self._needed
         ]
         if faults:
             raise NetcError(faults)
@@ -230,13 +235,25 @@ class CompiledNet:
             for name, value in known.items()
         }
 
+    @cached_property
+    def _needed(self) -> set[str]:
+        """The inputs that must be fed: that have no filler, and that an output depends on.
+
+        A net without outputs, all of whose blobs are silenced, is run for its own sake.
+        """
+        nodes = live_nodes(self.graph) if self.graph.outputs else self.graph.nodes
+        read = {*self.graph.outputs, *(name for node in nodes for name in node.inputs)}
+        inputs = self.graph.inputs
+        return {n for n in inputs if n in read and self.graph.values[n].filler is None}
+
     def _fill(self, name: str) -> Array:
-        """What an input that is not fed holds; made once."""
+        """What an input that is not fed holds, zeros where that is of no matter; made once."""
         if name not in self._filled:
             value, shape = self.graph.values[name], self.graph.shape(name)
             check_memory(4 * count(shape), f"the elements of input `{value.blob}`", value.span)
             try:
-                array = fill(value.filler, shape, generator(value.blob, self.seed))
+                filler = value.filler or CONSTANT_ZERO
+                array = fill(filler, shape, generator(value.blob, self.seed))
             except NetcError as error:
                 raise NetcError(
                     replace(d, message=f"input `{value.blob}`: {d.message}", span=value.span)

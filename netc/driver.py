@@ -20,11 +20,13 @@ from netc.backends.registry import backend_options
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean, first_of
 from netc.infer import RUN_TIME_NEEDS, infer
+from netc.ir.edit import only_for
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.ir.verify import verify
 from netc.language.read import read_document
 from netc.lower import lower
+from netc.lower.before import State, wanted_part
 from netc.migrate.generations import bind_net
 from netc.migrate.upgrade import Change, upgrade_net
 from netc.ops.catalog import CATALOG
@@ -90,39 +92,64 @@ def compile(
         weights: path of a .caffemodel, .caffemodel.h5 or .npz; or layer -> arrays; or None, which
             fills every parameter as its layer's filler says, from ``seed``.
         backend: "cpu", "cuda" (the current GPU), or "reference" for the plain NumPy definitions.
-        phase: "TEST" or "TRAIN".
-        level: the NetState's level.
-        stages: the NetState's stages.
+        phase, level, stages: the NetState's; the phase is "TEST" or "TRAIN".
         inputs: input blob -> shape, where the text does not say it or says another.
-        outputs: blobs to give back besides those that no layer reads; ``blob@layer`` is what
-            ``layer`` made of a blob that a later layer rewrites in place.
+        outputs: the blobs to give back; without any, those that no layer reads. ``blob@layer`` is
+            what ``layer`` made of a blob that a later layer rewrites in place. Layers, weights and
+            inputs that these do not depend on are not needed.
         optimize: True, False, "exact" (no pass that re-associates sums), or names of passes.
         define: values of the placeholders in the text.
         schema: a caffe.proto of one's own, or several, merged over the known ones.
-        missing: "error", or "fill" to fill layers that the weights lack.
-        seed: of the fillers.
+        missing: "error", or "fill" to fill layers that the weights lack, from ``seed``.
         threads: how many; None for ``NETC_NUM_THREADS`` or the machine's cores.
-        progress: called as (done, total, name) while kernels are compiled, which happens once a
-            machine; the CLI draws a bar with it.
-        precision: "float32"; on a GPU also "tf32" or "fp16" of products, see docs/gpu.md; on a CPU
-            also "fp16", which keeps inner products' weights as float16, see docs/cpu.md.
-        graph: whether a GPU's steps are started as one graph.
-        tune: whether ways to compute are measured when a GPU first meets a shape.
+        progress: called as (done, total, name) while kernels are compiled, once a machine.
+        precision: "float32"; "fp16" (docs/cpu.md, docs/gpu.md); on a GPU also "tf32".
+        graph, tune: on a GPU, whether steps are started as one graph, and ways are measured.
 
     Raises:
         NetcError: with every mistake found in the text, the weights or the arguments.
     """
-    exact = optimize in (False, "exact")
     extra = backend_options(backend, precision, graph, tune)
-    options = Options(chosen(optimize), exact, threads, extra, progress)
-    shapes = arguments.shapes(inputs)
-    text = read_net(net, define=define, schema=schema)
-    built = build(text.message, phase=phase, level=level, stages=stages, inputs=shapes)
-    wanted = with_outputs(runnable(built), outputs)
-    seed = arguments.number(seed, "seed")
-    loaded, found = assign(wanted, weights, missing=missing, seed=seed)
-    verify(loaded, "loaded", CATALOG)
-    return CompiledNet(loaded, backend, options, (*built.diagnostics, *found), seed)
+    options = Options(chosen(optimize), optimize in (False, "exact"), threads, extra, progress)
+    state: State = {"phase": phase, "level": level, "stages": arguments.names(stages, "stages")}
+    shapes, seed = arguments.shapes(inputs), arguments.number(seed, "seed")
+    message = read_net(net, define=define, schema=schema).message
+    loaded = load(message, state, shapes, outputs, weights, missing, seed)
+    return CompiledNet(
+        loaded.graph, backend, options, loaded.diagnostics, seed, unneeded=loaded.unneeded
+    )
+
+
+class Loaded(NamedTuple):
+    """A graph with its weights, and inputs of the text that it has no use for."""
+
+    graph: Graph
+    diagnostics: tuple[Diagnostic, ...]
+    unneeded: frozenset[str]
+
+
+def load(
+    message: Message,
+    state: State,
+    shapes: Mapping[str, Shape],
+    outputs: str | Sequence[str],
+    weights: Weights,
+    missing: str,
+    seed: int,
+) -> Loaded:
+    """NetParameter -> the graph of what is asked for, with weights.
+
+    Raises:
+        NetcError: as :func:`compile`.
+    """
+    names = arguments.names(outputs, "outputs")
+    part = wanted_part(message, names, shapes, **state)
+    built = build(part.message, inputs=part.shapes, **state)
+    asked = only_outputs(runnable(built), names)
+    graph, found = assign(asked, weights, missing=missing, seed=seed)
+    verify(graph, "loaded", CATALOG)
+    told = (*built.diagnostics, *(d for d in found if not names or d.code != "unused-weights"))
+    return Loaded(graph, told, part.unneeded(graph))
 
 
 def read_net(
@@ -196,6 +223,23 @@ def with_outputs(graph: Graph, outputs: str | Sequence[str]) -> Graph:
     Raises:
         NetcError: unknown-output, for a name that is no value of the graph.
     """
+    names = _values(graph, outputs)
+    return graph.replace(outputs=tuple(dict.fromkeys((*graph.outputs, *names))))
+
+
+def only_outputs(graph: Graph, outputs: str | Sequence[str]) -> Graph:
+    """The graph giving back these values alone, without what they do not need.
+
+    It stays as it is where none is named.
+
+    Raises:
+        NetcError: unknown-output, for a name that is no value of the graph.
+    """
+    names = _values(graph, outputs)
+    return only_for(graph, names) if names else graph
+
+
+def _values(graph: Graph, outputs: str | Sequence[str]) -> tuple[str, ...]:
     names = arguments.names(outputs, "outputs")
     for name in names:
         if name not in graph.values:
@@ -206,4 +250,4 @@ def with_outputs(graph: Graph, outputs: str | Sequence[str]) -> Graph:
                     help=did_you_mean(name, graph.values),
                 )
             )
-    return graph.replace(outputs=tuple(dict.fromkeys((*graph.outputs, *names))))
+    return names

@@ -51,7 +51,7 @@ def test_mistakes(arguments: dict[str, Any], message: str) -> None:
 
 
 def test_one_name_need_not_stand_in_a_list() -> None:
-    assert list(compiled(outputs="r").outputs) == ["s", "r"]
+    assert list(compiled(outputs="r").outputs) == ["r"]
     assert list(compiled(stages="extra").outputs) == ["q", "s"]
 
 

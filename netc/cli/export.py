@@ -21,7 +21,7 @@ from netc.cli.output import print_diagnostics, print_json
 from netc.cli.run import no_weights
 from netc.cli.texts import STDIN, source_of
 from netc.diagnostics import Diagnostic, NetcError
-from netc.driver import Text, build, read_net, runnable, with_outputs
+from netc.driver import Text, build, only_outputs, read_net, runnable
 from netc.export.onnx import save, to_bytes, to_onnx
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
@@ -128,13 +128,12 @@ def _graph(text: Text, args: argparse.Namespace) -> tuple[Graph, tuple[Diagnosti
     if args.until:
         message = layers_before(message, args.until)
     built = build(message, **chosen_state(args), inputs=_shapes(message, args))
-    graph = with_outputs(runnable(built), args.until)
+    graph = only_outputs(runnable(built), args.until)
     missing = "fill" if args.fill_missing else "error"
     loaded, found = assign(graph, args.weights, missing=missing)
     told = [d for d in found if not (args.until and d.code == "unused-weights")]
-    outputs = tuple(dict.fromkeys(args.until)) or graph.outputs
     diagnostics = (*built.diagnostics, *told, *no_weights(graph, args.weights))
-    return loaded.replace(outputs=outputs), diagnostics
+    return loaded, diagnostics
 
 
 def _shapes(message: Message, args: argparse.Namespace) -> Mapping[str, Shape]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -52,15 +52,20 @@ def load_feeds(
     inputs: Inputs,
     args: argparse.Namespace,
     said: Mapping[str, Said] = MappingProxyType({}),
+    unneeded: Collection[str] = (),
 ) -> dict[str, Array]:
     """Input blob -> array. Several files of one blob are items of one batch.
+
+    Files of inputs that nothing asked for depends on are not read.
 
     Raises:
         NetcError: a file that cannot be read, or an input that the net does not have.
     """
     parts: dict[str, list[Any]] = {}
     for item in feeds:
-        for blob, array in _load(item, inputs, args, said).items():
+        if item.blob in unneeded:
+            continue
+        for blob, array in _load(item, inputs, args, said, unneeded).items():
             parts.setdefault(blob, []).append(array)
     return {blob: _joined(blob, arrays) for blob, arrays in parts.items()}
 
@@ -75,11 +80,15 @@ def _joined(blob: str, arrays: list[Any]) -> Any:
 
 
 def _load(
-    item: Feed, inputs: Inputs, args: argparse.Namespace, said: Mapping[str, Said]
+    item: Feed,
+    inputs: Inputs,
+    args: argparse.Namespace,
+    said: Mapping[str, Said],
+    unneeded: Collection[str],
 ) -> dict[str, Any]:
     path = Path(item.path)
     if path.suffix == ".npz":
-        arrays = _load_npz(item, path)
+        arrays = {k: a for k, a in _load_npz(item, path).items() if k not in unneeded}
         for blob in arrays:
             _check_name(blob, inputs)
         return {blob: arranged(array, said_of(blob, said)) for blob, array in arrays.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from netc.cli.arguments import (
     add_precision_argument,
@@ -23,10 +24,11 @@ from netc.cli.results import as_json, print_results, read_labels
 from netc.cli.texts import STDIN, source_of
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, Note, first_of
-from netc.driver import Text, build, compile, read_net
+from netc.driver import Text, build, compile, only_outputs, read_net
 from netc.infer import show
 from netc.ir.graph import Array, Graph, Value
 from netc.ir.types import Shape
+from netc.lower.before import wanted_part
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", metavar="FILE", help="one label a line, for the top scores")
     parser.add_argument("--top", metavar="K", type=int, default=5, help="scores shown (default: 5)")
     parser.add_argument(
-        "--output", metavar="BLOB", action="append", default=[], help="a further output; repeatable"
+        "--output",
+        metavar="BLOB",
+        action="append",
+        default=[],
+        help="run up to this blob and give it back, and no other (default: the blobs that no layer "
+        "reads); repeatable",
     )
     parser.add_argument("--save", metavar="FILE.npz", type=Path, help="write every output")
     parser.add_argument("--backend", default="cpu", help="cpu, cuda or reference (default: cpu)")
@@ -86,8 +93,8 @@ def run(args: argparse.Namespace) -> int:
     """Compile, feed, run, tell."""
     labels = read_labels(args.labels)
     text: Text = source_of(STDIN) if args.net == STDIN else args.net
-    declared, said = _declared(text, args)
-    feeds = load_feeds(args.input, declared, args, said)
+    declared, said, unneeded = _declared(text, args)
+    feeds = load_feeds(args.input, declared, args, said, unneeded)
     net = _compile_for(text, args, declared, feeds)
     found = [*net.diagnostics, *no_weights(net.graph, args.weights)]
     if not args.json:
@@ -102,21 +109,35 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _declared(net: Text, args: argparse.Namespace) -> tuple[dict[str, Value], dict[str, Said]]:
+class Declared(NamedTuple):
     """The inputs as text and arguments say them, and how the text says images are prepared.
+
+    ``unneeded`` are inputs that nothing asked for depends on.
+    """
+
+    inputs: dict[str, Value]
+    said: dict[str, Said]
+    unneeded: frozenset[str]
+
+
+def _declared(net: Text, args: argparse.Namespace) -> Declared:
+    """What is known of the inputs before any is read.
 
     Raises:
         NetcError: the text has mistakes that no input can mend.
     """
     text = read_net(net, **reading(args))
-    built = build(text.message, **chosen_state(args), inputs=dict(args.input_shape))
+    state = chosen_state(args)
+    part = wanted_part(text.message, args.output, dict(args.input_shape), **state)
+    built = build(part.message, **state, inputs=part.shapes)
     errors = [d for d in built.diagnostics if d.severity == "error"]
     if errors:
         raise NetcError(first_of(errors))
+    graph = only_outputs(built.graph, args.output)
     folder = None if args.net == STDIN else Path(args.net).parent
     said = said_of_inputs(text.message, folder)
-    graph = built.graph
-    return {blob: graph.values[name] for blob, name in graph.input_blobs.items()}, said
+    inputs = {blob: graph.values[name] for blob, name in graph.input_blobs.items()}
+    return Declared(inputs, said, part.unneeded(graph))
 
 
 def _compile_for(

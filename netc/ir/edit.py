@@ -57,6 +57,15 @@ def live_nodes(graph: Graph) -> tuple[Node, ...]:
     return tuple(reversed(kept))
 
 
+def only_for(graph: Graph, outputs: Iterable[str]) -> Graph:
+    """The graph that gives back these values alone, without nodes and inputs they do not need."""
+    graph = graph.replace(outputs=tuple(dict.fromkeys(outputs)))
+    nodes = live_nodes(graph)
+    read = {*graph.outputs, *(name for node in nodes for name in node.inputs)}
+    graph = graph.replace(inputs=tuple(name for name in graph.inputs if name in read))
+    return with_nodes(graph, nodes)
+
+
 def fresh(taken: Iterable[str], name: str) -> str:
     """The name, or with ``~2``, ``~3`` ... after it where it is taken."""
     names = set(taken)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypedDict
 
+from netc.ir.graph import Graph
+from netc.ir.types import Shape
+from netc.lower.lower import lower
 from netc.schema.message import Message
 
 
@@ -26,3 +30,51 @@ def layers_before(net: Message, blobs: Iterable[str]) -> Message:
             needed.update(entry.value.get("bottom"))
             kept.append(entry)
     return net.with_entries(layer=tuple(reversed(kept)))
+
+
+class State(TypedDict):
+    """Which layers a net has."""
+
+    phase: str
+    level: int
+    stages: Sequence[str]
+
+
+class Part(NamedTuple):
+    """The layers that what is asked for may depend on, and the shapes given for their inputs.
+
+    ``inputs`` are the input blobs of the whole net.
+    """
+
+    message: Message
+    shapes: Mapping[str, Shape]
+    inputs: tuple[str, ...] = ()
+
+    def unneeded(self, graph: Graph) -> frozenset[str]:
+        """The net's inputs that the graph has no use for; they may be fed all the same."""
+        return frozenset(self.inputs) - set(graph.input_blobs)
+
+
+def wanted_part(
+    message: Message,
+    names: Sequence[str],
+    shapes: Mapping[str, Shape] | None = None,
+    *,
+    phase: str = "TEST",
+    level: int = 0,
+    stages: Sequence[str] = (),
+) -> Part:
+    """The layers that some blobs may depend on; all of them where no blob is named.
+
+    What is wrong with other layers, or not known of them, is of no matter then.
+    """
+    shapes = shapes or {}
+    if not names:
+        return Part(message, shapes)
+    part = layers_before(message, names)
+    if part is message:
+        return Part(message, shapes)
+    state: State = {"phase": phase, "level": level, "stages": stages}
+    whole, kept = (tuple(lower(m, **state).graph.input_blobs) for m in (message, part))
+    dropped = set(whole) - set(kept)
+    return Part(part, {n: s for n, s in shapes.items() if n not in dropped}, whole)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from netc.diagnostics import Collector, Diagnostic, NetcError, Note, counted, did_you_mean
+from netc.ir.edit import live_nodes
 from netc.ir.graph import Array, Graph, Node, Parameter
 from netc.ir.types import Shape, count
 from netc.memory import check_memory
@@ -183,9 +184,12 @@ class _Match:
         self.arrays[owner.name] = array
 
     def _lacking(self) -> list[tuple[Node, list[Parameter]]]:
-        """The layers, in order, with those of their parameters that nothing was found for."""
+        """The layers, in order, with those of their parameters that nothing was found for.
+
+        Layers that no output depends on are passed over.
+        """
         lacking, told = [], set(self.faulty)
-        for node in self.graph.nodes:
+        for node in live_nodes(self.graph) if self.graph.outputs else self.graph.nodes:
             parameters = []
             for name in node.parameters:
                 owner = self.graph.parameters[name].owner or name

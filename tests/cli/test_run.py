@@ -92,7 +92,7 @@ def test_outputs_are_saved_under_any_name(
     net.write_text(PLAIN.replace('"s"', '"file"').replace('top: "r"', 'top: "a/b"')
                    .replace('bottom: "r"', 'bottom: "a/b"'))  # fmt: skip
     np.save(x, np.ones((2, 3), np.float32))
-    argv = [str(net), "-i", f"data={x}", "--output", "a/b", "--save", str(out)]
+    argv = [str(net), "-i", f"data={x}", "--output", "a/b", "--output", "file", "--save", str(out)]
     ran(capsys, *argv)
     with np.load(out) as saved:
         assert sorted(saved.files) == ["a/b", "file"]

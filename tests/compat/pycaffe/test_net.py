@@ -309,7 +309,8 @@ def test_forward_all_runs_any_number_of_items() -> None:
     net, fed = digits(), images(7)
     net.blobs["data"].reshape(3, 1, 8, 8)
     given = net.forward_all(blobs=["ip1"], data=fed)
-    expected = compile(TEXT, WEIGHTS, inputs={"data": (7, 1, 8, 8)}, outputs=("ip1",))(data=fed)
+    shapes, names = {"data": (7, 1, 8, 8)}, ("prob", "ip1")
+    expected = compile(TEXT, WEIGHTS, inputs=shapes, outputs=names)(data=fed)
     for name in ("prob", "ip1"):
         np.testing.assert_allclose(given[name], expected[name], rtol=1e-4, atol=1e-6)
 
