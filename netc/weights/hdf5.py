@@ -22,7 +22,8 @@ from netc.weights.model import Weights, read_only
 _MAX_DEPTH = 64  # groups within groups
 
 
-def _h5py() -> Any:
+def h5py_module() -> Any:
+    """h5py; NetcError missing-package where it is not installed."""
     try:
         import h5py
     except ImportError:
@@ -43,17 +44,18 @@ def load_hdf5(path: str | os.PathLike[str]) -> Weights:
         NetcError: missing-package without h5py; malformed-weights, not-weights, no-layers,
             bad-key, bad-blob or too-large.
     """
-    name, h5py = os.fspath(path), _h5py()
+    name, h5py = os.fspath(path), h5py_module()
     try:
         with h5py.File(name, "r") as file:
             return _Walk(name, h5py).load(file)
     except NetcError:
         raise
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:
-        raise _damaged(name, error) from None
+        raise hdf5_fault(name, error) from None
 
 
-def _damaged(path: str, error: Exception) -> NetcError:
+def hdf5_fault(path: str, error: Exception) -> NetcError:
+    """What h5py raised, as an error of the file; to be raised by the caller."""
     reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
     if "truncated file" in reason:
         sizes = re.search(r"eof = (\d+).*stored_eof = (\d+)", reason)
@@ -146,7 +148,7 @@ def save_hdf5(path: Path, weights: Weights) -> None:
         NetcError: missing-package without h5py; unsupported-name, a layer's name is none that
             HDF5 can have.
     """
-    h5py = _h5py()
+    h5py = h5py_module()
     _check_names(weights)
     with h5py.File(path, "w") as file:
         data = file.create_group("data")

@@ -1,0 +1,183 @@
+"""A SolverParameter as frozen settings; what cannot be obeyed is refused at its field.
+
+Defaults are the schema's (caffe.proto); what Caffe checks and where is said beside each check, of
+BVLC/caffe master under src/caffe or include/caffe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from netc.diagnostics import Diagnostic, NetcError, did_you_mean
+from netc.schema.message import Message
+from netc.solver.rates import Policy, read_policy
+from netc.train.rules import SOLVER_TYPES, Rule
+
+_WITHOUT_MOMENTUM = ("AdaGrad", "RMSProp")
+
+# Fields of forks that say where or how training runs there, not what it computes.
+_ELSEWHERE = frozenset(
+    {
+        "solver_mode", "device_id", "device", "engine", "layer_wise_reduce", "per_parameter_reduce",
+        "show_per_class_result", "store_blobs_in_old_format", "display_debug", "data_type",
+        "solver_data_type", "batchsize", "log_avg_gradient_norm", "snapshot_history_length",
+    }
+)  # fmt: skip
+
+# Fields read here, by rates.py, by what opens the nets, or by what writes snapshots.
+_READ = frozenset(
+    {
+        "type", "solver_type", "base_lr", "lr_policy", "gamma", "power", "stepsize", "stepvalue",
+        "momentum", "momentum2", "rms_decay", "delta", "weight_decay", "regularization_type",
+        "clip_gradients", "iter_size", "average_loss", "display", "max_iter", "debug_info",
+        "random_seed", "test_iter", "test_interval", "test_initialization", "test_compute_loss",
+        "snapshot", "snapshot_prefix", "snapshot_diff", "snapshot_format", "snapshot_after_train",
+        "net", "net_param", "train_net", "train_net_param", "test_net", "test_net_param",
+        "train_state", "test_state", "weights", "plateau_winsize", "stagelr", "stageiter",
+        "warmup_iter", "warmup_start_lr", "rampup_interval", "rampup_lr", "min_lr", "max_lr",
+        "period", "p_mult", "lr_mult", "eval_type", "ap_version",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a solver's text says of a run, apart from its nets.
+
+    ``clip_gradients`` below 0 is off. ``display``, ``snapshot`` and ``test_interval`` are in
+    iterations, 0 for never. ``random_seed`` is None where the text leaves it to chance.
+    """
+
+    rule: Rule
+    policy: Policy
+    weight_decay: float = 0.0
+    regularization: str = "L2"
+    clip_gradients: float = -1.0
+    iter_size: int = 1
+    average_loss: int = 1
+    display: int = 0
+    max_iter: int = 0
+    debug_info: bool = False
+    random_seed: int | None = None
+    test_iter: tuple[int, ...] = ()
+    test_interval: int = 0
+    test_initialization: bool = True
+    test_compute_loss: bool = False
+    snapshot: int = 0
+    snapshot_prefix: str = ""
+    snapshot_diff: bool = False
+    snapshot_format: str = "BINARYPROTO"
+    snapshot_after_train: bool = True
+
+
+def read_settings(solver: Message) -> Settings:
+    """The settings of a SolverParameter in the current format.
+
+    Raises:
+        NetcError: with every fault of the text: unknown-solver-type, bad-solver-field,
+            unknown-policy, unsupported-solver-field.
+    """
+    faults: list[Diagnostic] = [*_unsupported(solver), *_out_of_range(solver)]
+    rule, policy = Rule(), None
+    try:
+        rule = _read_rule(solver)
+    except NetcError as error:
+        faults += error.diagnostics
+    try:
+        policy = read_policy(solver)
+    except NetcError as error:
+        faults += error.diagnostics
+    if faults or policy is None:
+        raise NetcError(faults)
+    return _settings(solver, rule, policy)
+
+
+def _settings(solver: Message, rule: Rule, policy: Policy) -> Settings:
+    get = solver.get
+    seed = get("random_seed")
+    return Settings(
+        rule,
+        policy,
+        weight_decay=get("weight_decay"),
+        regularization=get("regularization_type"),
+        clip_gradients=get("clip_gradients"),
+        iter_size=get("iter_size"),
+        average_loss=max(1, get("average_loss")),
+        display=get("display"),
+        max_iter=get("max_iter"),
+        debug_info=get("debug_info"),
+        random_seed=seed if seed >= 0 else None,
+        test_iter=get("test_iter"),
+        test_interval=get("test_interval"),
+        test_initialization=get("test_initialization"),
+        test_compute_loss=get("test_compute_loss"),
+        snapshot=get("snapshot"),
+        snapshot_prefix=get("snapshot_prefix"),
+        snapshot_diff=get("snapshot_diff"),
+        snapshot_format=get("snapshot_format"),
+        snapshot_after_train=get("snapshot_after_train"),
+    )
+
+
+def _read_rule(solver: Message) -> Rule:
+    name, get = solver.get("type"), solver.get
+    if name not in SOLVER_TYPES:
+        raise solver.error(
+            "type",
+            "unknown-solver-type",
+            f"there is no solver type `{name}`",
+            *did_you_mean(name, SOLVER_TYPES),
+            "solver types are " + ", ".join(f"`{known}`" for known in SOLVER_TYPES),
+        )
+    if name in _WITHOUT_MOMENTUM and get("momentum"):
+        raise _bad(  # sgd_solvers.hpp:76, 96
+            solver, "momentum", f"{name} takes no momentum, and `momentum` is {get('momentum'):g}"
+        )
+    decay = get("rms_decay")
+    if name == "RMSProp" and not 0 <= decay < 1:  # sgd_solvers.hpp:98
+        raise _bad(solver, "rms_decay", f"`rms_decay` is {decay:g}, and must be in 0 <= x < 1")
+    return Rule(name, get("momentum"), get("momentum2"), decay, get("delta"))
+
+
+# Caffe takes iter_size 0, makes no pass and prints 0/0.
+_LEAST: Mapping[str, int] = MappingProxyType(
+    {"iter_size": 1, "display": 0, "max_iter": 0, "test_interval": 0, "snapshot": 0}
+)
+
+
+def _out_of_range(solver: Message) -> list[Diagnostic]:
+    found = [
+        _bad(solver, name, f"`{name}` is {solver.get(name)}, and must be at least {least}")
+        for name, least in _LEAST.items()
+        if solver.get(name) < least
+    ]
+    decay, kind = solver.get("weight_decay"), solver.get("regularization_type")
+    if decay and kind not in ("L1", "L2"):  # sgd_solver.cpp:181, looked at with a decay alone
+        found.append(
+            _bad(solver, "regularization_type", f"there is no regularization `{kind}`", "L1 or L2")
+        )
+    return [diagnostic for error in found for diagnostic in error.diagnostics]
+
+
+def _unsupported(solver: Message) -> list[Diagnostic]:
+    """Fields that would change the numbers and that netc does not know how to obey."""
+    return [
+        Diagnostic(
+            "unsupported-solver-field",
+            f"`{name}` is a field of some forks that netc does not train by",
+            solver.name_span_of(name),
+            help=("remove it, if its default is meant",),
+        )
+        for name in solver.entries
+        if name not in _READ | _ELSEWHERE and not _is_default(solver, name)
+    ]
+
+
+def _is_default(solver: Message, name: str) -> bool:
+    return bool(solver.get(name) == solver.type.fields[name].default)
+
+
+def _bad(solver: Message, field: str, message: str, *help: str) -> NetcError:
+    return solver.error(field, "bad-solver-field", message, *help)

@@ -1,0 +1,1 @@
+"""Training graphs: gradients, updates, and what solvers do to parameters."""

@@ -1,0 +1,172 @@
+"""What a solver does to a parameter: the definitions, in plain NumPy.
+
+Everything is float32 and in the order of Caffe's operations (BVLC/caffe src/caffe/solvers/: the
+file of each rule is named beside it), so that a faster way of computing an update can be compared
+with these functions, and these with Caffe's numbers. An update is, for each parameter:
+
+    gradient / iter_size  ->  + weight decay  ->  step of the rule  ->  parameter - step
+
+Arrays are read, never written; histories go in and out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from netc.ir.graph import Array
+
+Scalar = float | np.float32
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a gradient becomes a step.
+
+    Args:
+        name: one of SOLVER_TYPES.
+        momentum: SGD's and Nesterov's; AdaDelta's decay; Adam's beta1.
+        momentum2: Adam's beta2.
+        rms_decay: RMSProp's decay.
+        delta: what keeps a divisor from zero, inside or outside of the root as the rule has it.
+    """
+
+    name: str = "SGD"
+    momentum: float = 0.0
+    momentum2: float = 0.999
+    rms_decay: float = 0.99
+    delta: float = 1e-8
+
+    @property
+    def histories(self) -> int:
+        """How many arrays of a parameter's shape its history has."""
+        return 2 if self.name in ("AdaDelta", "Adam") else 1
+
+
+class Step(NamedTuple):
+    """What is subtracted from a parameter, and its history afterwards."""
+
+    value: Array
+    history: tuple[Array, ...]
+
+
+def regularized(
+    gradient: Array, data: Array, decay: float, kind: str = "L2", iter_size: int = 1
+) -> Array:
+    """The mean gradient of an iteration's passes with weight decay (sgd_solver.cpp:130-183).
+
+    Args:
+        gradient: the sum over the passes.
+        data: the parameter.
+        decay: weight_decay times the parameter's decay_mult; 0 leaves the gradient as it is.
+        kind: "L2" adds decay * data, "L1" decay * sign(data) with sign(0) = 0.
+        iter_size: how many passes there were.
+    """
+    if iter_size != 1:
+        gradient = gradient * (np.float32(1) / np.float32(iter_size))
+    if decay == 0:
+        return gradient
+    return gradient + np.float32(decay) * (data if kind == "L2" else np.sign(data))
+
+
+def step(
+    rule: Rule, gradient: Array, history: Sequence[Array], rate: Scalar, iteration: int
+) -> Step:
+    """One parameter's step.
+
+    Args:
+        rule: the solver's.
+        gradient: with weight decay, see `regularized`.
+        history: `rule.histories` arrays of the parameter's shape; zeros at first.
+        rate: the iteration's rate times the parameter's lr_mult.
+        iteration: from 0; Adam's correction depends on it.
+    """
+    with np.errstate(all="ignore"):  # a rate or delta of 0 divides as Caffe's does
+        return _STEPS[rule.name](rule, gradient, history, np.float32(rate), iteration)
+
+
+def clip_scale(gradients: Sequence[Array], limit: float) -> tuple[np.float32, np.float32 | None]:
+    """The L2 norm of all gradients together, and what they are scaled by to stay below a limit.
+
+    sgd_solver.cpp:86-107: the sums of an iteration's passes count, before weight decay, a shared
+    parameter once. Below 0 a limit is off; at 0 every gradient becomes 0.
+
+    Returns:
+        The norm, and the factor, None where nothing is scaled.
+    """
+    if limit < 0:
+        return np.float32(0), None
+    squares = sum(float(np.sum(np.square(g, dtype=np.float64))) for g in gradients)
+    norm = np.sqrt(np.float32(squares))
+    return norm, np.float32(limit) / norm if norm > np.float32(limit) else None
+
+
+def _sgd(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: int) -> Step:
+    """sgd_solver.cpp:226: the rate is inside the history, so a new rate leaves it as it is."""
+    moved = rate * g + np.float32(rule.momentum) * history[0]
+    return Step(moved, (moved,))
+
+
+def _nesterov(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: int) -> Step:
+    """nesterov_solver.cpp: (1 + momentum) * new history - momentum * old history."""
+    momentum = np.float32(rule.momentum)
+    moved = rate * g + momentum * history[0]
+    return Step((np.float32(1) + momentum) * moved - momentum * history[0], (moved,))
+
+
+def _adagrad(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: int) -> Step:
+    """adagrad_solver.cpp: delta is outside the root."""
+    squares: Array = history[0] + g * g
+    return Step(rate * (g / _root(squares, rule.delta)), (squares,))
+
+
+def _rmsprop(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: int) -> Step:
+    """rmsprop_solver.cpp: as AdaGrad with a fading mean of squares."""
+    decay = np.float32(rule.rms_decay)
+    squares: Array = (np.float32(1) - decay) * (g * g) + decay * history[0]
+    return Step(rate * (g / _root(squares, rule.delta)), (squares,))
+
+
+def _adadelta(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: int) -> Step:
+    """adadelta_solver.cpp: delta is inside the root; the mean of steps is of those without rate."""
+    decay, delta = np.float32(rule.momentum), np.float32(rule.delta)
+    fresh = np.float32(1) - decay
+    squares = fresh * (g * g) + decay * history[0]
+    value: Array = g * np.sqrt((history[1] + delta) / (squares + delta))
+    steps = fresh * (value * value) + decay * history[1]
+    return Step(rate * value, (squares, steps))
+
+
+def _adam(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: int) -> Step:
+    """adam_solver.cpp: delta is added to the root that is not corrected."""
+    beta1, beta2, one = np.float32(rule.momentum), np.float32(rule.momentum2), np.float32(1)
+    first = (one - beta1) * g + beta1 * history[0]
+    second = (one - beta2) * (g * g) + beta2 * history[1]
+    faded1, faded2 = (np.float32(float(beta) ** (i + 1)) for beta in (beta1, beta2))
+    corrected = rate * (np.sqrt(one - faded2) / (one - faded1))
+    return Step(corrected * (first / _root(second, rule.delta)), (first, second))
+
+
+def _root(squares: Array, delta: float) -> Array:
+    root: Array = np.sqrt(squares)
+    return root + np.float32(delta)
+
+
+StepRule = Callable[[Rule, Array, Sequence[Array], np.float32, int], Step]
+
+_STEPS: Mapping[str, StepRule] = MappingProxyType(
+    {
+        "SGD": _sgd,
+        "Nesterov": _nesterov,
+        "AdaGrad": _adagrad,
+        "RMSProp": _rmsprop,
+        "AdaDelta": _adadelta,
+        "Adam": _adam,
+    }
+)
+
+SOLVER_TYPES = tuple(_STEPS)

@@ -1,0 +1,178 @@
+"""Solver states: ``.solverstate`` and ``.solverstate.h5``, as Caffe's SGDSolver writes them.
+
+The binary form is the message SolverState (caffe.proto): iter 1, learned_net 2, history 3,
+current_step 4. The HDF5 form has the datasets ``iter``, ``learned_net`` and ``current_step`` and
+a group ``history`` with the datasets "0", "1" ... (BVLC/caffe src/caffe/solvers/sgd_solver.cpp,
+lines 246 to 349).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netc.diagnostics import NetcError
+from netc.files import replacing
+from netc.ir.graph import Array
+from netc.weights.archive import Allowance, check_array
+from netc.weights.blob import Place, read_blob, scan_blob
+from netc.weights.bytefile import ByteFile, open_bytes
+from netc.weights.faults import fault
+from netc.weights.hdf5 import h5py_module, hdf5_fault
+from netc.weights.model import read_only
+from netc.weights.sniff import HDF5
+from netc.weights.wire import LENGTH, VARINT, Scanner, WireField, signed
+from netc.weights.write import Piece, blob_pieces, record, string_field, varint
+
+_MAX_BLOBS = 100_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SolverState:
+    """What a solver goes on from.
+
+    Args:
+        iteration: how many updates have been made.
+        learned_net: path of the weights, as it was written then; empty for none.
+        history: float32 arrays in the solver's order: one for each learnable parameter, and for
+            AdaDelta and Adam the second halves after all of the first.
+        current_step: the counter of the policies step, multistep and plateau.
+    """
+
+    iteration: int
+    learned_net: str = ""
+    history: tuple[Array, ...] = ()
+    current_step: int = 0
+
+
+def load_solver_state(path: str | os.PathLike[str]) -> SolverState:
+    """A solver state in either form, told by its content.
+
+    Raises:
+        NetcError: the file is absent, damaged, cut off or something else; missing-package
+            without h5py.
+    """
+    with open_bytes(path) as file:
+        if file.peek(0, min(8, file.size)) == HDF5:
+            return _load_hdf5(os.fspath(path))
+        return _load_binary(file)
+
+
+def save_solver_state(path: str | os.PathLike[str], state: SolverState) -> None:
+    """Write a solver state, as HDF5 where the path ends in ``.h5``; whole or not at all.
+
+    Raises:
+        NetcError: cannot-write; missing-package without h5py.
+    """
+    target = Path(path)
+    with replacing(target) as temporary:
+        if target.suffix.lower() in (".h5", ".hdf5"):
+            _save_hdf5(temporary, state)
+        else:
+            with open(temporary, "wb") as file:
+                file.writelines(_pieces(state))
+
+
+def _pieces(state: SolverState) -> Iterator[Piece]:
+    """The bytes that protobuf would write."""
+    yield varint(1 << 3 | VARINT) + varint(state.iteration)
+    yield string_field(2, state.learned_net)
+    for array in state.history:
+        yield from record(3, blob_pieces(array)).parts
+    yield varint(4 << 3 | VARINT) + varint(state.current_step)
+
+
+def _load_binary(file: ByteFile) -> SolverState:
+    scan = Scanner(file)
+    numbers, names, seen = {1: 0, 4: 0}, [""], False
+    history: list[Array] = []
+    for entry in scan.fields(0, file.size):
+        if entry.number in numbers and entry.wire == VARINT:
+            numbers[entry.number] = signed(entry.value, 32)
+            seen = seen or entry.number == 1
+        elif entry.number == 2 and seen:
+            names.append(scan.text(entry))
+        elif entry.number == 3 and seen:
+            history.append(_blob(file, scan, entry, len(history)))
+        else:
+            raise _no_state(file.path, "it is no SolverState message")
+    if not seen:
+        raise _no_state(file.path, "it does not say its iteration")
+    return SolverState(_counted(file.path, numbers[1]), names[-1], tuple(history), numbers[4])
+
+
+def _blob(file: ByteFile, scan: Scanner, entry: WireField, index: int) -> Array:
+    scan.expect(entry, LENGTH)
+    if index >= _MAX_BLOBS:
+        raise _no_state(file.path, f"it has more than {_MAX_BLOBS:,} blobs, the limit")
+    place = Place(file.path, "history", index)
+    return read_blob(file, scan_blob(scan, entry.start, entry.end), place)
+
+
+def _counted(path: str, iteration: int) -> int:
+    if iteration < 0:
+        raise _no_state(path, f"its iteration is {iteration}")
+    return iteration
+
+
+def _no_state(path: str, reason: str) -> NetcError:
+    return fault(
+        "not-a-solver-state",
+        path,
+        f"this is no solver's state: {reason}",
+        "a .solverstate lies beside the .caffemodel of the same iteration",
+    )
+
+
+def _load_hdf5(path: str) -> SolverState:
+    h5py = h5py_module()
+    try:
+        with h5py.File(path, "r") as file:
+            return _read_hdf5(path, file)
+    except NetcError:
+        raise
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:
+        raise hdf5_fault(path, error) from None
+
+
+def _read_hdf5(path: str, file: Mapping[str, Any]) -> SolverState:
+    if "iter" not in file or "history" not in file:
+        raise _no_state(path, "it has no `iter` and `history`")
+    group, allowance = file["history"], Allowance(path, os.path.getsize(path))
+    history = [_dataset(path, group, str(i), allowance) for i in range(len(group))]
+    name = file["learned_net"][()] if "learned_net" in file else b""
+    text = name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else str(name)
+    step = _number(file["current_step"]) if "current_step" in file else 0
+    return SolverState(
+        _counted(path, _number(file["iter"])), text.rstrip("\0"), tuple(history), step
+    )
+
+
+def _number(dataset: Any) -> int:
+    return int(np.asarray(dataset[()]).reshape(-1)[0])
+
+
+def _dataset(path: str, group: Mapping[str, Any], name: str, allowance: Allowance) -> Array:
+    if name not in group:
+        raise _no_state(path, f"its history has {len(group)} arrays, and none called `{name}`")
+    dataset = group[name]
+    check_array(path, f"history/{name}", dataset.shape, dataset.dtype.kind)
+    allowance.take(f"history/{name}", dataset.size * max(4, dataset.dtype.itemsize))
+    return read_only(np.asarray(dataset[()], dtype=np.float32))
+
+
+def _save_hdf5(path: Path, state: SolverState) -> None:
+    h5py = h5py_module()
+    with h5py.File(path, "w") as file:
+        file.create_dataset("iter", data=np.array([state.iteration], "<i4"))
+        text = state.learned_net.encode("utf-8", "replace")
+        file.create_dataset("learned_net", data=np.bytes_(text + b"\0"))
+        file.create_dataset("current_step", data=np.array([state.current_step], "<i4"))
+        history = file.create_group("history")
+        for index, array in enumerate(state.history):
+            history.create_dataset(str(index), data=array, dtype="<f4")

@@ -1,0 +1,74 @@
+"""Update rules against Caffe's runs of one parameter's gradient, and by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from netc.train.rules import SOLVER_TYPES, Rule, clip_scale, regularized, step
+
+ONE = np.ones(3, np.float32)
+
+
+def after(rule: Rule, gradients: list[float], rate: float = 0.5) -> list[float]:
+    """A parameter that starts at 0, after each of these gradients."""
+    data = np.zeros(1, np.float32)
+    history = (np.zeros(1, np.float32),) * rule.histories
+    found = []
+    for iteration, gradient in enumerate(gradients):
+        moved = step(rule, np.array([gradient], np.float32), history, rate, iteration)
+        data, history = data - moved.value, moved.history
+        found.append(float(data[0]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rule", "want"),
+    [
+        (Rule("SGD", 0.5), [-1.0, -2.5, -3.25]),
+        (Rule("Nesterov", 0.5), [-1.5, -3.25, -3.625]),
+        (Rule("AdaGrad", delta=0.0), [-0.5, -0.5 - 0.5 / 2**0.5, -0.5 - 0.5 / 2**0.5]),
+        (Rule("RMSProp", rms_decay=0.75, delta=0.0), [-1.0, -1 - 2 / 7**0.5 * 1, -1 - 2 / 7**0.5]),
+    ],
+    ids=lambda r: r.name if isinstance(r, Rule) else "",
+)
+def test_by_hand(rule: Rule, want: list[float]) -> None:
+    gradients = [2.0, 2.0, 0.0]
+    assert after(rule, gradients) == pytest.approx(want, rel=1e-6)
+
+
+def test_adam_corrects_its_means() -> None:
+    # With constant gradients both corrected means are the gradient and its square.
+    got = after(Rule("Adam", 0.9, 0.999, delta=0.0), [3.0, 3.0], rate=0.1)
+    assert got == pytest.approx([-0.1, -0.2], rel=1e-5)
+
+
+def test_adadeltas_first_step_comes_from_delta_alone() -> None:
+    got = after(Rule("AdaDelta", 0.5, delta=0.5), [1.0], rate=2.0)
+    assert got == pytest.approx([-2.0 * 0.5**0.5])
+
+
+@pytest.mark.parametrize("name", SOLVER_TYPES)
+def test_everything_stays_float32_and_arrays_are_left_alone(name: str) -> None:
+    rule, gradient = Rule(name, 0.0), ONE.copy()
+    history = (ONE.copy(),) * rule.histories
+    moved = step(rule, gradient, history, np.float64(0.1), 3)
+    assert {a.dtype for a in (moved.value, *moved.history)} == {np.dtype(np.float32)}
+    np.testing.assert_array_equal(gradient, ONE)
+    for array in history:
+        np.testing.assert_array_equal(array, ONE)
+
+
+def test_decay_is_added_after_the_mean_over_passes() -> None:
+    data = np.array([-2, 0, 4], np.float32)
+    np.testing.assert_array_equal(regularized(4 * ONE, data, 0.5, "L2", 2), [1, 2, 4])
+    np.testing.assert_array_equal(regularized(4 * ONE, data, 0.5, "L1", 4), [0.5, 1, 1.5])
+    assert regularized(ONE, data, 0.0, "L3") is not None
+
+
+def test_clipping_by_the_norm_of_all() -> None:
+    gradients = [np.array([3], np.float32), np.array([4], np.float32)]
+    assert clip_scale(gradients, -1) == (0, None)
+    assert clip_scale(gradients, 5) == (5, None)
+    assert clip_scale(gradients, 1) == (5, pytest.approx(0.2))
+    assert clip_scale(gradients, 0) == (5, 0)
