@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from netc.backends.base import Executable, Options
 from netc.backends.reference import ReferenceBackend, parameter_array
 from netc.backends.registry import backend
+from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError, Note, did_you_mean
 from netc.infer import blob_shapes, infer, show
 from netc.ir.edit import live_nodes
@@ -41,6 +42,43 @@ def check_blobs(graph: Graph) -> None:
         )
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class LayerArrays(Mapping[str, tuple[Array, ...]]):
+    """Layer -> its trained arrays; layers without any are absent.
+
+    Constants are read-only. Variables are written through, from when they are asked for.
+    """
+
+    graph: Graph
+    variables: Variables
+
+    def __getitem__(self, layer: str) -> tuple[Array, ...]:
+        return tuple(map(self._array, self._names[layer]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __repr__(self) -> str:
+        shapes = {
+            layer: [self.graph.parameters[name].shape for name in names]
+            for layer, names in self._names.items()
+        }
+        return f"<arrays {shapes}>"
+
+    @property
+    def _names(self) -> dict[str, tuple[str, ...]]:
+        return {node.name: node.parameters for node in self.graph.nodes if node.parameters}
+
+    def _array(self, name: str) -> Array:
+        parameter = self.graph.parameters[name]
+        if not parameter.variable:
+            return parameter_array(self.graph, name)
+        return self.variables[parameter.owner or name].reshape(parameter.shape or ())
+
+
 class CompiledNet:
     """A net with its weights, made by :func:`netc.compile`.
 
@@ -53,6 +91,9 @@ class CompiledNet:
     On backend "cuda" inputs may also be CuPy's arrays or anything with
     ``__cuda_array_interface__`` or ``__dlpack__``; what lies on the device is used there, and
     outputs are CuPy arrays where the first input lay on the device.
+
+    With ``variables=True`` the trained arrays in ``params`` can be written to, and the next call
+    uses what they hold, whatever its input shapes; such calls go one after another.
     """
 
     def __init__(
@@ -65,9 +106,10 @@ class CompiledNet:
         *,
         unneeded: Collection[str] = (),
     ) -> None:
-        self.graph = graph
+        self.variables = Variables() if options.variables is None else options.variables
+        self.graph = self.variables.bind(graph)
         self.backend = backend_name
-        self.options = options
+        self.options = replace(options, variables=self.variables)
         self.diagnostics = diagnostics
         self.seed = seed
         self._unneeded = frozenset(unneeded)  # inputs of the text that nothing asked for reads
@@ -100,13 +142,12 @@ class CompiledNet:
         return blob_shapes(self.graph)
 
     @property
-    def params(self) -> dict[str, tuple[Array, ...]]:
-        """Layer -> its trained arrays, read-only; layers without any are absent."""
-        return {
-            node.name: tuple(parameter_array(self.graph, name) for name in node.parameters)
-            for node in self.graph.nodes
-            if node.parameters
-        }
+    def params(self) -> Mapping[str, tuple[Array, ...]]:
+        """Layer -> its trained arrays, read-only unless the net was compiled with ``variables``.
+
+        Layers without any are absent.
+        """
+        return LayerArrays(self.graph, self.variables)
 
     def __call__(
         self, feeds: Mapping[str, Any] | None = None, /, **arrays: Any
@@ -241,8 +282,8 @@ class CompiledNet:
 
         A net without outputs, all of whose blobs are silenced, is run for its own sake.
         """
-        nodes = live_nodes(self.graph) if self.graph.outputs else self.graph.nodes
-        read = {*self.graph.outputs, *(name for node in nodes for name in node.inputs)}
+        nodes = live_nodes(self.graph) if self.graph.results else self.graph.nodes
+        read = {*self.graph.results, *(name for node in nodes for name in node.inputs)}
         inputs = self.graph.inputs
         return {n for n in inputs if n in read and self.graph.values[n].filler is None}
 

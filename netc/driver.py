@@ -20,7 +20,7 @@ from netc.backends.registry import backend_options
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean, first_of
 from netc.infer import RUN_TIME_NEEDS, infer
-from netc.ir.edit import only_for
+from netc.ir.edit import only_for, with_variables
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.ir.verify import verify
@@ -84,6 +84,7 @@ def compile(
     precision: str = "float32",
     graph: bool = True,
     tune: bool = True,
+    variables: bool = False,
 ) -> CompiledNet:
     """A net made ready to run.
 
@@ -105,6 +106,8 @@ def compile(
         progress: called as (done, total, name) while kernels are compiled, once a machine.
         precision: "float32"; "fp16" (docs/cpu.md, docs/gpu.md); on a GPU also "tf32".
         graph, tune: on a GPU, whether steps are started as one graph, and ways are measured.
+        variables: whether ``net.params[layer][index]`` are arrays to write to, which the next call
+            uses; no pass then works with their elements.
 
     Raises:
         NetcError: with every mistake found in the text, the weights or the arguments.
@@ -115,8 +118,9 @@ def compile(
     shapes, seed = arguments.shapes(inputs), arguments.number(seed, "seed")
     message = read_net(net, define=define, schema=schema).message
     loaded = load(message, state, shapes, outputs, weights, missing, seed)
+    net_graph = with_variables(loaded.graph) if variables else loaded.graph
     return CompiledNet(
-        loaded.graph, backend, options, loaded.diagnostics, seed, unneeded=loaded.unneeded
+        net_graph, backend, options, loaded.diagnostics, seed, unneeded=loaded.unneeded
     )
 
 

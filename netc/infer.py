@@ -85,11 +85,13 @@ class _Inference:
             name: replace(value, shape=self.shapes.get(name))
             for name, value in self.graph.values.items()
         }
-        parameters = {
-            name: replace(p, array=old.array) if (old := self._old(name)) else p
-            for name, p in self.parameters.items()
-        }
+        parameters = {name: self._with_content(p) for name, p in self.parameters.items()}
         return self.graph.replace(nodes=tuple(self.nodes), values=values, parameters=parameters)
+
+    def _with_content(self, parameter: Parameter) -> Parameter:
+        """A parameter with what the graph has of it already."""
+        old = self._old(parameter.name)
+        return replace(parameter, array=old.array, variable=old.variable) if old else parameter
 
     def _old(self, name: str) -> Parameter | None:
         return self.graph.parameters.get(name)

@@ -1,4 +1,26 @@
-"""What a backend is."""
+"""What a backend is.
+
+Constants and variables
+    A parameter of a graph is a constant, or a variable (``Parameter.variable``): a place whose
+    elements may change between runs without a new plan or new kernels. Places are held in a
+    :class:`~netc.backends.variables.Variables`; ``Options.variables`` hands in one that other
+    executables use too, and every executable has the one it reads in ``Executable.variables``.
+
+        train = backend.prepare(train_graph, options)
+        test = backend.prepare(test_graph, replace(options, variables=train.variables))
+        train.variables["conv1/0"][...] = array      # the next run of both uses it
+
+    * A node reads a variable as one of its ``parameters``, or as an ordinary value: that of a
+      ``Parameter`` node (``Node(name, "Parameter", ParameterParams(shape), (), (value,),
+      (parameter,))``). Any number of nodes may do both; a parameter need not be a layer's weights.
+    * ``Graph.updates`` says what is written to variables at the end of each run. Values are read
+      by nodes as they were before the run, updates are written together after the last node, and
+      forms of the weights in other layouts are made again when they are next needed.
+    * What changes from run to run and is no variable, such as a rate or an iteration, is an input
+      of the graph, with shape ``()`` or any other; feeding it needs no new plan.
+    * Runs that share variables go one after another, whichever thread they are called from; a
+      graph without variables may be run by several threads at once.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +28,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from netc.backends.variables import Variables
 from netc.ir.graph import Array, Graph
 from netc.passes.base import Pass
 
@@ -22,6 +45,9 @@ class Options:
         threads: how many; None for ``NETC_NUM_THREADS`` or the machine's cores.
         extra: options of one backend, by name.
         progress: called as (done, total, name) while kernels are compiled for the first time.
+        variables: the places of the graph's variables, by parameter name, which other executables
+            may read too; those it lacks are added, with the graph's arrays as their first content.
+            None makes them for this executable.
     """
 
     passes: tuple[Pass, ...] = ()
@@ -29,13 +55,21 @@ class Options:
     threads: int | None = None
     extra: Mapping[str, Any] | None = None
     progress: Progress | None = None
+    variables: Variables | None = None
 
 
 class Executable(Protocol):
     """A graph made ready for fixed input shapes. May be called from several threads at once."""
 
+    @property
+    def variables(self) -> Variables:
+        """The places of the graph's variables; empty where all parameters are constants."""
+
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Each of the graph's outputs for these inputs, as new float32 arrays."""
+        """Each of the graph's outputs for these inputs, as new float32 arrays.
+
+        The graph's updates are written to the variables before it returns.
+        """
 
     def report(self) -> Mapping[str, Any]:
         """What it is made of: backend, steps, memory in bytes."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from netc.backends.base import Options
+from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import count
@@ -104,8 +105,9 @@ class ReferenceBackend:
     """Runs graphs as they are, by their ops' definitions."""
 
     def prepare(self, graph: Graph, options: Options) -> ReferenceExecutable:
-        """The graph itself; options change nothing here."""
-        return ReferenceExecutable(graph)
+        """The graph itself; of the options, the variables alone say something here."""
+        variables = Variables() if options.variables is None else options.variables
+        return ReferenceExecutable(variables.bind(graph), variables)
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,18 @@ class ReferenceExecutable:
     """A graph that is run node by node."""
 
     graph: Graph
+    variables: Variables = field(default_factory=Variables)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Each output for these inputs."""
-        return run(self.graph, feeds)
+        """Each output for these inputs; then the updates are written."""
+        if not self.variables:
+            return run(self.graph, feeds)
+        with self.variables.lock:
+            found = run(self.graph, feeds, tuple(self.graph.updates.values()))
+            results = {name: np.array(found[name]) for name in self.graph.outputs}
+            # A value may be the variable itself (Parameter), which an earlier update writes to.
+            self.variables.update({p: np.array(found[v]) for p, v in self.graph.updates.items()})
+            return results
 
     def report(self) -> Mapping[str, Any]:
         """How many steps there are."""

@@ -22,7 +22,7 @@ class Draft:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.outputs = frozenset(graph.outputs)
+        self.outputs = frozenset(graph.results)
         self._slots: list[Node | None] = list(graph.nodes)
         self._places: list[tuple[int, int]] = [(slot, 0) for slot in range(len(graph.nodes))]
         self._slot_of = {node.name: slot for slot, node in enumerate(graph.nodes)}
@@ -86,6 +86,10 @@ class Draft:
             return self.array(entry.owner).reshape(entry.shape or ())
         assert entry.array is not None
         return entry.array
+
+    def is_variable(self, *parameters: str) -> bool:
+        """Whether the elements of any of these parameters may change between runs."""
+        return any(self._parameters[name].variable for name in parameters)
 
     def put(self, name: str, node: Node) -> None:
         """Let a node take the slot of the one of this name, and its own name."""
@@ -166,6 +170,16 @@ class Draft:
         name = _untaken(name, self._parameters)
         array.flags.writeable = False
         self._parameters[name] = Parameter(name, array.shape, None, array)
+        return name
+
+    def reshaped_parameter(self, name: str, parameter: str, shape: Shape) -> str:
+        """A parameter of a new name made of ``name`` that reads another one's elements."""
+        name = _untaken(name, self._parameters)
+        old = self._parameters[parameter]
+        owner = old.owner or parameter
+        self._parameters[name] = Parameter(
+            name, shape, span=old.span, owner=owner, variable=old.variable
+        )
         return name
 
     def result(self) -> Graph:

@@ -11,7 +11,7 @@ from netc.ir.graph import Array, Graph, Node, Parameter
 def with_nodes(graph: Graph, nodes: Iterable[Node]) -> Graph:
     """The graph with these nodes, and only the values and parameters they still use."""
     kept = tuple(nodes)
-    named = {*graph.inputs, *graph.outputs}
+    named = {*graph.inputs, *graph.results}
     for node in kept:
         named.update(node.inputs)
         named.update(node.outputs)
@@ -20,8 +20,8 @@ def with_nodes(graph: Graph, nodes: Iterable[Node]) -> Graph:
 
 
 def prune_parameters(graph: Graph) -> Graph:
-    """The graph without parameters that no node names, owners of named ones kept."""
-    used = {name for node in graph.nodes for name in node.parameters}
+    """The graph without parameters that no node and no update names, owners of named ones kept."""
+    used = {name for node in graph.nodes for name in node.parameters} | set(graph.updates)
     used |= {owner for name in used if (owner := graph.parameters[name].owner)}
     if used == set(graph.parameters):
         return graph
@@ -34,8 +34,14 @@ def with_parameters(graph: Graph, arrays: Mapping[str, Array]) -> Graph:
     for name, array in arrays.items():
         array.flags.writeable = False
         old = parameters.get(name)
-        span = old.span if old else None
-        parameters[name] = Parameter(name, array.shape, None, array, span)
+        span, variable = (old.span, old.variable) if old else (None, False)
+        parameters[name] = Parameter(name, array.shape, None, array, span, variable=variable)
+    return graph.replace(parameters=parameters)
+
+
+def with_variables(graph: Graph) -> Graph:
+    """The graph with variables in place of all its constants."""
+    parameters = {name: replace(p, variable=True) for name, p in graph.parameters.items()}
     return graph.replace(parameters=parameters)
 
 
@@ -47,8 +53,8 @@ def rename_inputs(node: Node, names: Mapping[str, str]) -> Node:
 
 
 def live_nodes(graph: Graph) -> tuple[Node, ...]:
-    """The nodes that some output depends on, in order."""
-    needed = set(graph.outputs)
+    """The nodes that some output or update depends on, in order."""
+    needed = set(graph.results)
     kept: list[Node] = []
     for node in reversed(graph.nodes):
         if needed.intersection(node.outputs):
@@ -61,7 +67,7 @@ def only_for(graph: Graph, outputs: Iterable[str]) -> Graph:
     """The graph that gives back these values alone, without nodes and inputs they do not need."""
     graph = graph.replace(outputs=tuple(dict.fromkeys(outputs)))
     nodes = live_nodes(graph)
-    read = {*graph.outputs, *(name for node in nodes for name in node.inputs)}
+    read = {*graph.results, *(name for node in nodes for name in node.inputs)}
     graph = graph.replace(inputs=tuple(name for name in graph.inputs if name in read))
     return with_nodes(graph, nodes)
 

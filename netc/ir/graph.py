@@ -52,6 +52,11 @@ class Parameter:
     ``name`` is ``layer/index`` of the owner. ``filler`` is the op's frozen filler description.
     ``owner`` names the parameter whose elements this one reads in another shape
     (``share_mode: PERMISSIVE``); such a parameter has no elements of its own.
+
+    ``variable`` says whether the elements may change between runs. The array of a variable is a
+    persistent place, which kernels read when they run; passes must not look at its elements. That
+    of a constant never changes, and may be folded into others. An owner and those that read its
+    elements are all variables, or none is.
     """
 
     name: str
@@ -60,6 +65,7 @@ class Parameter:
     array: Array | None = None
     span: Span | None = None
     owner: str | None = None
+    variable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,10 @@ class Graph:
 
     ``inputs`` are values fed by the caller; ``outputs`` are values given back, by default those
     nobody reads, in alphabetical order of blob name.
+
+    ``updates`` maps variables (parameters that have elements of their own) to values of their
+    shapes. Each run ends by writing these values to the variables, all of them together: every
+    node of the run reads what the variables held before it.
     """
 
     name: str
@@ -101,6 +111,12 @@ class Graph:
     values: Mapping[str, Value]
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     phase: str = "TEST"
+    updates: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def results(self) -> tuple[str, ...]:
+        """The values that must be there when the last node has run: outputs, then updates."""
+        return tuple(dict.fromkeys((*self.outputs, *self.updates.values())))
 
     @cached_property
     def input_blobs(self) -> Mapping[str, str]:

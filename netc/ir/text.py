@@ -3,8 +3,10 @@
     graph "lenet" TEST
     input data = 1x1x28x28
     param conv1/0 = 20x1x5x5
+    variable conv2/0 = 50x20x5x5
     conv1: 1x20x24x24 = Convolution[conv1]({"": "ConvolutionParams", ...}; data; conv1/0)
     output prob
+    update conv2/0 = step2
 
 Fields of an op that have their default value are left out. Names that hold anything but letters,
 digits, ``_``, ``/``, ``-``, ``.``, ``@``, ``#`` and ``~`` stand in JSON quotes. Parameters' arrays,
@@ -35,6 +37,7 @@ def print_graph(graph: Graph) -> str:
     lines += [_parameter(p) for p in graph.parameters.values()]
     lines += [_node(graph, node) for node in graph.nodes]
     lines += [f"output {_name(v)}" for v in graph.outputs]
+    lines += [f"update {_name(p)} = {_name(v)}" for p, v in graph.updates.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -50,7 +53,8 @@ def _shape(shape: Shape | None) -> str:
 
 def _parameter(parameter: Parameter) -> str:
     owner = f" of {_name(parameter.owner)}" if parameter.owner is not None else ""
-    return f"param {_name(parameter.name)} = {_shape(parameter.shape)}{owner}"
+    kind = "variable" if parameter.variable else "param"
+    return f"{kind} {_name(parameter.name)} = {_shape(parameter.shape)}{owner}"
 
 
 def _node(graph: Graph, node: Node) -> str:
@@ -105,7 +109,8 @@ _SIZES = r"(?:\?|scalar|[0-9]+(?:x[0-9]+)*)"
 _OUT = rf"{_TOKEN}: {_SIZES}"
 _HEAD = re.compile(rf"graph ({_TOKEN}) (\w+)")
 _INPUT = re.compile(rf"input ({_TOKEN}) = ({_SIZES})")
-_PARAM = re.compile(rf"param ({_TOKEN}) = ({_SIZES})(?: of ({_TOKEN}))?")
+_PARAM = re.compile(rf"(param|variable) ({_TOKEN}) = ({_SIZES})(?: of ({_TOKEN}))?")
+_UPDATE = re.compile(rf"update ({_TOKEN}) = ({_TOKEN})")
 _OUTPUT = re.compile(rf"output ({_TOKEN})")
 _NAMES = rf"((?:{_TOKEN}(?:, {_TOKEN})*)?)"
 _NODE = re.compile(rf"(\(\)|{_OUT}(?:, {_OUT})*) = (\w+)\[({_TOKEN})\]\((.*); {_NAMES}; {_NAMES}\)")
@@ -140,6 +145,7 @@ class _Reader:
         self.values: dict[str, Value] = {}
         self.parameters: dict[str, Parameter] = {}
         self.nodes: list[Node] = []
+        self.updates: dict[str, str] = {}
 
     def take(self, line: str) -> bool:
         if match := _HEAD.fullmatch(line):
@@ -147,16 +153,23 @@ class _Reader:
         elif match := _INPUT.fullmatch(line):
             self.inputs.append(self._value(match[1], match[2]))
         elif match := _PARAM.fullmatch(line):
-            name = _unquoted(match[1])
-            owner = _unquoted(match[3]) if match[3] is not None else None
-            self.parameters[name] = Parameter(name, _parsed_shape(match[2]), owner=owner)
+            self._parameter(match)
         elif match := _OUTPUT.fullmatch(line):
             self.outputs.append(_unquoted(match[1]))
+        elif match := _UPDATE.fullmatch(line):
+            self.updates[_unquoted(match[1])] = _unquoted(match[2])
         elif match := _NODE.fullmatch(line):
             self._node(match)
         else:
             return False
         return True
+
+    def _parameter(self, match: re.Match[str]) -> None:
+        name = _unquoted(match[2])
+        owner = _unquoted(match[4]) if match[4] is not None else None
+        self.parameters[name] = Parameter(
+            name, _parsed_shape(match[3]), owner=owner, variable=match[1] == "variable"
+        )
 
     def _value(self, name: str, shape: str) -> str:
         plain = _unquoted(name)
@@ -179,6 +192,7 @@ class _Reader:
             self.values,
             self.parameters,
             self.phase,
+            self.updates,
         )
 
 

@@ -16,8 +16,9 @@ def verify(graph: Graph, phase: Phase, ops: Collection[str] | None = None) -> No
     """Check a graph against the grammar of a phase.
 
     * lowered: every value is produced once, before it is read; inputs, outputs, values and
-      parameters that are named exist; names of nodes are unique; every op is known.
-    * inferred: and every value and parameter has a shape.
+      parameters that are named exist; names of nodes are unique; every op is known; updates write
+      to variables.
+    * inferred: and every value and parameter has a shape, an update its parameter's.
     * loaded: and every parameter has an array of its shape (or an owner that has).
 
     Raises:
@@ -44,12 +45,31 @@ def _structure(graph: Graph, ops: Collection[str] | None) -> Iterator[str]:
         if node.name in seen:
             yield f"node `{node.name}`: the name is taken"
         seen.add(node.name)
-    for name in graph.outputs:
-        if name not in produced:
-            yield f"output `{name}` is produced by nothing"
+    yield from _results(graph, produced)
     for name in produced:
         if name not in graph.values:
             yield f"value `{name}` is not described"
+
+
+def _results(graph: Graph, produced: set[str]) -> Iterator[str]:
+    for name in graph.outputs:
+        if name not in produced:
+            yield f"output `{name}` is produced by nothing"
+    for name, value in graph.updates.items():
+        if value not in produced:
+            yield f"the update of `{name}`: `{value}` is produced by nothing"
+        yield from _updated(graph, name)
+
+
+def _updated(graph: Graph, name: str) -> Iterator[str]:
+    """Only variables with elements of their own can be updated."""
+    parameter = graph.parameters.get(name)
+    if parameter is None:
+        yield f"the update of `{name}`: no such parameter"
+    elif not parameter.variable:
+        yield f"the update of `{name}`: it is a constant"
+    elif parameter.owner is not None:
+        yield f"the update of `{name}`: its elements are those of `{parameter.owner}`"
 
 
 def _node(
@@ -80,6 +100,10 @@ def _shapes(graph: Graph) -> Iterator[str]:
     for name, parameter in graph.parameters.items():
         if parameter.shape is None:
             yield f"parameter `{name}`: its shape is unknown"
+    for name, value in graph.updates.items():
+        own, given = graph.parameters[name].shape, graph.values[value].shape
+        if own != given:
+            yield f"the update of `{name}`: `{value}` is {given} and the parameter {own}"
 
 
 def _arrays(graph: Graph) -> Iterator[str]:
@@ -102,6 +126,8 @@ def _owner(graph: Graph, parameter: Parameter) -> Iterator[str]:
         yield f"parameter `{name}`: no owner `{parameter.owner}`"
     elif owner.owner is not None:
         yield f"parameter `{name}`: its owner `{owner.name}` has no elements of its own"
+    elif owner.variable != parameter.variable:
+        yield f"parameter `{name}`: it and its owner `{owner.name}` are not both variables"
     elif count(parameter.shape or ()) != count(owner.shape or ()):
         yield (
             f"parameter `{name}`: its {count(parameter.shape or ())} elements are not the "

@@ -10,7 +10,8 @@ After::
 
 A Parameter layer's array is a constant; so is all that is made of constants alone, or of its
 inputs' shapes alone (PriorBox). A Scale or Bias by a constant owns it like any other parameter.
-They are worked out by the ops' definitions.
+They are worked out by the ops' definitions. Variables are not worked out; a Scale or Bias may own
+one.
 """
 
 from __future__ import annotations
@@ -57,9 +58,18 @@ def _constant(draft: Draft, value: str) -> str | None:
     return node.parameters[0] if node is not None and node.op == "Parameter" else None
 
 
+def _constants(draft: Draft, node: Node) -> tuple[str, ...]:
+    """The parameters that a node reads as values."""
+    read = node.inputs[: CATALOG[node.op].reads]
+    return tuple(name for v in read if (name := _constant(draft, v)) is not None)
+
+
 def _fold(draft: Draft, node: Node, log: Log) -> None:
     shape = draft.shape(node.outputs[0])
     own = sum(count(draft.shape(v)) for v in node.inputs)
+    if draft.is_variable(*node.parameters, *_constants(draft, node)):
+        log.declined("it is made of variables", node.name)
+        return
     if count(shape) > max(_SMALL, 4 * own):
         log.declined(f"its {count(shape):,} elements are made of {own:,} constants", node.name)
         return

@@ -42,7 +42,17 @@ def fold_after(graph: Graph, log: Log) -> Graph:
         affine = affine_of(draft, node) if node.op in MAPS else None
         if affine is not None:
             _fold(draft, node, affine, log)
+        elif _is_before_product(draft, node):
+            log.declined(f"the factors of {node.op} are variables", node.name)
     return draft.result()
+
+
+def _is_before_product(draft: Draft, node: Node) -> bool:
+    """Whether products alone read a map of variables."""
+    if node.op not in MAPS or len(node.outputs) != 1 or not draft.is_variable(*node.parameters):
+        return False
+    readers = draft.readers(node.outputs[0])
+    return bool(readers) and all(reader.op in PRODUCTS for reader in readers)
 
 
 def _fold(draft: Draft, node: Node, affine: Affine, log: Log) -> None:
@@ -76,6 +86,8 @@ def _obstacle(draft: Draft, value: str, readers: list[Node], affine: Affine) -> 
             return f"`{reader.name}` multiplies several values by the same weights"
         if not channels_are_axis_one(reader.params, draft.shape(value)):
             return f"the channels of `{reader.name}` are not axis 1"
+        if draft.is_variable(*reader.parameters):
+            return f"the weights of `{reader.name}` are variables"
         if np.any(affine.shift != 0) and (why := _no_place_for_shift(draft, reader)):
             return why
     return None if is_tame(affine) else "its factors are too large for weights"

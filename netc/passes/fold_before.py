@@ -67,7 +67,7 @@ def fold_before(graph: Graph, log: Log) -> Graph:
         if affine is not None:
             _fold(draft, node, affine, pending, log)
         elif node.op in _NEARLY and _is_behind_product(draft, node):
-            log.declined(_why_no_map(node), node.name)
+            log.declined(_why_no_map(draft, node), node.name)
     for name, affine in pending.items():
         node = draft.node(name)
         product = followed_by(node.op, product_of(draft, node), affine)
@@ -80,7 +80,9 @@ def _is_behind_product(draft: Draft, node: Node) -> bool:
     return before is not None and before.op in PRODUCTS
 
 
-def _why_no_map(node: Node) -> str:
+def _why_no_map(draft: Draft, node: Node) -> str:
+    if draft.is_variable(*node.parameters):
+        return f"the factors of {node.op} are variables"
     if len(node.inputs) > 1:
         return f"{node.op} takes its factors from another layer"
     if node.op == "BatchNorm" and not node.params.use_global_stats:
@@ -151,6 +153,8 @@ def _maker(draft: Draft, share: _Share) -> Node:
 def _check_product(draft: Draft, node: Node) -> None:
     if not is_product(node):
         raise _DeclinedError(f"`{node.name}` multiplies several values by the same weights")
+    if draft.is_variable(*node.parameters):
+        raise _DeclinedError(f"the weights of `{node.name}` are variables")
     if not channels_are_axis_one(node.params, draft.shape(node.inputs[0])):
         raise _DeclinedError(f"the channels of `{node.name}` are not axis 1")
 

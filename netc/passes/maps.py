@@ -27,9 +27,11 @@ MAPS = frozenset(name for name, op in CATALOG.items() if op.affine is not None)
 
 
 def affine_of(draft: Draft, node: Node) -> Affine | None:
-    """The per-channel linear map a node is, None where it is none."""
+    """The per-channel linear map a node is, None where it is none, or one of variables."""
     rule = CATALOG[node.op].affine if node.op in MAPS else None
     if rule is None or len(node.inputs) != 1 or len(draft.shape(node.inputs[0])) < 2:
+        return None
+    if draft.is_variable(*node.parameters):
         return None
     arrays = [draft.array(name) for name in node.parameters]
     return rule(node.params, [draft.shape(node.inputs[0])], arrays)
@@ -50,6 +52,8 @@ def merge_maps(graph: Graph, log: Log) -> Graph:
     draft = Draft(graph)
     for node in draft:
         chain, affine = _chain(draft, node)
+        if affine is None and _follow_each_other(draft, node):
+            log.declined("its factors are variables", node.name)
         if affine is not None and len(chain) > 1 and is_tame(affine):
             saved = elements(draft, node) * (len(chain) - 1)
             ops = " and ".join(n.op for n in chain)
@@ -69,6 +73,14 @@ def _chain(draft: Draft, node: Node) -> tuple[list[Node], Affine | None]:
         affine = composed(affine, then)
         chain.append(reader)
     return chain, affine
+
+
+def _follow_each_other(draft: Draft, node: Node) -> bool:
+    """Whether a node, whose factors are variables, and what alone reads it are both maps."""
+    if node.op not in MAPS or not draft.is_variable(*node.parameters):
+        return False
+    reader = draft.only_reader(node.outputs[0]) if len(node.outputs) == 1 else None
+    return reader is not None and reader.op in MAPS
 
 
 def _merge(draft: Draft, chain: list[Node], affine: Affine) -> None:

@@ -58,6 +58,8 @@ def multiply_products(graph: Graph, log: Log) -> Graph:
         if after is None or after.op != node.op or not is_product(after):
             continue
         joint = _joint(draft, node, after)
+        if joint is not None and draft.is_variable(*node.parameters, *after.parameters):
+            joint = "their weights are variables"
         if isinstance(joint, str):
             log.declined(joint, node.name, after.name)
         elif joint is not None:

@@ -85,7 +85,8 @@ def _obstacle(draft: Draft, convolution: Node, pool: Node) -> str | None:
     if draft.only_reader(convolution.outputs[0]) is None:
         return f"what `{convolution.name}` gives is needed elsewhere too"
     bias = product_of(draft, convolution).bias
-    if bias is None or not np.any(bias):
+    variable = draft.is_variable(*convolution.parameters)
+    if bias is None or not (variable or np.any(bias)):
         return None
     if averages_inside(pool.params, draft.shape(pool.inputs[0])):
         return None

@@ -25,7 +25,11 @@ def drop_identities(graph: Graph, log: Log) -> Graph:
     """Readers of an identity layer's output read its input instead."""
     draft = Draft(graph)
     for node in draft:
-        if is_identity(draft, node):
+        if not is_identity(draft, node):
+            continue
+        if _has_neutral_arrays(draft, node) and draft.is_variable(*node.parameters):
+            log.declined("it changes nothing now, and its factors are variables", node.name)
+        else:
             _drop(draft, node, log)
     return draft.result()
 

@@ -66,8 +66,9 @@ def tile_bottlenecks(graph: Graph, log: Log) -> Graph:
             continue
         between, output = draft.shape(node.outputs[0]), draft.shape(then.outputs[0])
         size = _FLOAT * count(between)
-        arrays = [draft.array(name) for name in node.parameters + then.parameters]
-        bands = cut(between, output, sum(array.nbytes for array in arrays), window)
+        shapes = [draft.array(name).shape for name in node.parameters + then.parameters]
+        weights = sum(_FLOAT * count(shape) for shape in shapes)
+        bands = cut(between, output, weights, window)
         if size <= CACHE:
             log.declined(f"its {size:,} bytes fit a cache of {CACHE:,}", node.name, then.name)
         elif bands.saved <= bands.reread:

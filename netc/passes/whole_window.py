@@ -32,7 +32,7 @@ from netc.ops.linear import InnerProductParams
 from netc.ops.reshaping import ReshapeParams
 from netc.passes.base import Log, Pass
 from netc.passes.epilogue import ACTIVATIONS
-from netc.passes.linear import Product, channels_are_axis_one, is_product, product_of, with_product
+from netc.passes.linear import channels_are_axis_one, is_product
 from netc.passes.maps import MAPS
 from netc.passes.reshapes import VIEWS
 
@@ -59,12 +59,17 @@ def _convert(draft: Draft, node: Node, log: Log) -> None:
     if node.params.group > 1:
         log.declined(f"its window is all of the input, in {node.params.group} groups", node.name)
         return
-    old = product_of(draft, node)
     params = InnerProductParams(node.params.num_output, bias=node.params.bias)
-    product = Product(params, old.weight.reshape(len(old.weight), -1), old.bias)
     value, shape = node.outputs[0], draft.shape(node.outputs[0])
     flat = draft.fresh_value(f"{value}~flat", value, shape[:2])
-    vector = replace(with_product(draft, node, product), op="InnerProduct", outputs=(flat,))
+    vector = replace(
+        node,
+        op="InnerProduct",
+        params=params,
+        parameters=_flat_weights(draft, node),
+        param_specs=(),
+        outputs=(flat,),
+    )
     before = draft.producer(node.inputs[0])
     draft.put(node.name, replace(vector, inputs=_read_flat(draft, node)))
     if before is not None and before.op == "Reshape":
@@ -76,6 +81,15 @@ def _convert(draft: Draft, node: Node, log: Log) -> None:
         reshape = Node(name, "Reshape", ReshapeParams(shape), (flat,), (value,))
         draft.put_after(last, reshape)
     log.did("its window is all of the input: it is an InnerProduct", node.name)
+
+
+def _flat_weights(draft: Draft, node: Node) -> tuple[str, ...]:
+    """The convolution's parameters, its windows as rows."""
+    weight, *bias = node.parameters
+    shape = draft.array(weight).shape
+    name = f"{node.name}/0~folded"
+    flat = draft.reshaped_parameter(name, weight, (shape[0], count(shape, 1)))
+    return flat, *bias
 
 
 def _read_flat(draft: Draft, node: Node) -> tuple[str, ...]:

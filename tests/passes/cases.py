@@ -8,6 +8,7 @@
     first drop-dead fuse-epilogues
     outputs conv1
     raises index-out-of-range    (what running it raises, before and after)
+    variables                    (all parameters may change between runs)
     --- arrays           (may be left out)
     scale/0 = 1 1 1
     --- after
@@ -34,6 +35,7 @@ import numpy as np
 
 from netc.diagnostics import Source
 from netc.driver import build, read_net, runnable, with_outputs
+from netc.ir.edit import with_variables
 from netc.ir.graph import Graph
 from netc.ir.text import parse_graph
 from netc.ops.params_text import load_params
@@ -59,7 +61,8 @@ class Case:
     def graph(self) -> Graph:
         """The graph with arrays, after the passes that are to run first."""
         options = self.options()
-        assert set(options) <= {"phase", "first", "outputs", "raises"}, f"{self.title}: {options}"
+        known = {"phase", "first", "outputs", "raises", "variables"}
+        assert set(options) <= known, f"{self.title}: {options}"
         if "graph" in self.sections:
             graph = parse_graph(self.sections["graph"], load_params)
         else:
@@ -68,6 +71,7 @@ class Case:
             graph = runnable(build(read_net(source).message, phase=phase))
         graph = with_outputs(graph, options.get("outputs", []))
         graph = with_random_arrays(graph, self._arrays(graph))
+        graph = with_variables(graph) if "variables" in options else graph
         return run_passes(graph, [BY_NAME[name] for name in options.get("first", [])])[0]
 
     def _arrays(self, graph: Graph) -> dict[str, Any]:

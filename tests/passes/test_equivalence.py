@@ -12,7 +12,9 @@ from hypothesis import given, settings
 
 import netc
 from netc.backends import reference
+from netc.backends.variables import Variables
 from netc.diagnostics import NetcError, Source
+from netc.ir.edit import with_variables
 from netc.ir.graph import Graph
 from netc.passes.base import Pass, run_passes
 from netc.passes.pipeline import ALL, BY_NAME, EXACT
@@ -70,6 +72,21 @@ def test_each_pass_alone(source: Source) -> None:
     before = reference.run(graph, feeds, tuple(graph.values))
     for item in BY_NAME.values():
         assert_equivalent(graph, [item], feeds, before, item.exact)
+
+
+@settings(max_examples=60, deadline=None)
+@given(nets())
+def test_variables_may_change_after_the_passes(source: Source) -> None:
+    """No pass has looked at the elements of a variable."""
+    graph = with_variables(seeded(source))
+    feeds, variables = feeds_for(graph), Variables()
+    bound = variables.bind(graph)
+    after, _ = run_passes(bound, ALL)
+    assert_consistent(after)
+    random = np.random.default_rng(0)
+    for name in variables:
+        variables[name][...] *= random.uniform(0.5, 2, variables[name].shape)
+    assert_same(reference.run(bound, feeds), reference.run(after, feeds), exact=False)
 
 
 def assert_equivalent(

@@ -18,6 +18,8 @@ from netc.backends.cpu.machine import machine
 from netc.backends.cpu.placing import Placement, place_values
 from netc.backends.cpu.program import Context, Program, PythonStep, Step
 from netc.backends.cpu.staged import StagedExecutable
+from netc.backends.reference import ReferenceBackend
+from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph
 from netc.ir.types import count
@@ -56,6 +58,8 @@ class CpuBackend:
 
         What depends on sizes that only a run tells is planned while running.
         """
+        if any(p.variable for p in graph.parameters.values()):
+            return ReferenceBackend().prepare(graph, options)  # until kernels read variables
         planned, rest = split(graph)
         if rest is None:
             return self._plan(graph, options)
@@ -102,6 +106,7 @@ class CpuExecutable:
     placement: Placement
     program: Program
     applied: tuple[Applied, ...]
+    variables: Variables = field(default_factory=Variables)
     _idle: list[Context] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from netc.backends import reference
 from netc.backends.base import Executable
+from netc.backends.variables import Variables
 from netc.ir.edit import with_nodes
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape, count
@@ -40,6 +41,7 @@ class StagedExecutable:
     planned: Executable | None
     rest: Graph
     prepare: Prepare
+    variables: Variables = field(default_factory=Variables)
     _plans: OrderedDict[tuple[Shape, ...], Executable] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

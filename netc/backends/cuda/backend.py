@@ -33,6 +33,8 @@ from netc.backends.cuda.schedule import scheduled
 from netc.backends.cuda.source import Kernel
 from netc.backends.cuda.tuning.tuner import Tuner, choosing, recording
 from netc.backends.cuda.uploads import Uploads
+from netc.backends.reference import ReferenceBackend
+from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Graph
 from netc.ir.types import Shape, count
@@ -60,6 +62,8 @@ class CudaBackend:
         Layers whose sizes depend on what is fed cannot be planned: they, and what follows them,
         run by their definitions on the host.
         """
+        if any(p.variable for p in graph.parameters.values()):
+            return ReferenceBackend().prepare(graph, options)  # until kernels read variables
         planned, rest = split(graph)
         if rest is None:
             return prepare(planned, options, self._device, self._uploads)
@@ -141,6 +145,7 @@ class CudaExecutable:
     uploads: Uploads
     graph: bool = True
     progress: Progress | None = None
+    variables: Variables = field(default_factory=Variables)
     _copies: dict[tuple[str, tuple[int, ...] | None], Call | None] = field(default_factory=dict)
     _idle: list[Context] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from netc.backends import reference
 from netc.backends.base import Executable
 from netc.backends.cuda.device import Device
+from netc.backends.variables import Variables
 from netc.ir.graph import Graph
 from netc.plan.split import split as split
 
@@ -21,6 +22,7 @@ class MixedExecutable:
     planned: Executable | None
     rest: Graph
     device: Device
+    variables: Variables = field(default_factory=Variables)
 
     def run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
         """Each output for these inputs: on the device if the first input is."""
