@@ -20,26 +20,17 @@ from netc.infer import blob_shapes, infer, show
 from netc.ir.edit import live_nodes
 from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape, count
-from netc.memory import check_memory
+from netc.memory import budget, check_memory, on_behalf, using
 from netc.ops.filler import CONSTANT_ZERO, fill, generator
+from netc.plan.needs import ask_for_blobs
 
 _PLANS = 8  # input shapes whose plans are kept, least recently used first out
 
 
-def check_blobs(graph: Graph) -> None:
-    """Refuse a net of which one layer's blobs alone are more than there is memory for.
-
-    Raises:
-        NetcError: too-little-memory, at the layer.
-    """
-    for node in graph.nodes:
-        blobs = {*node.inputs, *node.outputs}
-        check_memory(
-            sum(4 * count(graph.shape(name)) for name in blobs),
-            f"the blobs of layer `{node.name}` ({node.op})",
-            node.span,
-            "make the batch smaller, or the input",
-        )
+def _parameter_bytes(graph: Graph) -> int:
+    """Of all trained arrays, each counted once."""
+    arrays = {id(p.array): p.array.nbytes for p in graph.parameters.values() if p.array is not None}
+    return sum(arrays.values())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -119,6 +110,8 @@ class CompiledNet:
         self._lock = threading.Lock()
         self._executables: OrderedDict[tuple[Shape, ...], Executable] = OrderedDict()
         self._filled: dict[str, Array] = {}
+        with using(options.memory):
+            budget().hold(_parameter_bytes(graph), self)
         self.executable(self._input_shapes())
 
     @property
@@ -167,9 +160,10 @@ class CompiledNet:
         """
         if feeds is not None and not isinstance(feeds, Mapping):
             raise self._no_mapping(feeds)
-        given = self._checked({**(feeds or {}), **arrays})
-        shapes = tuple(given[name].shape for name in self.graph.inputs)
-        return self.executable(shapes).run(given)
+        with using(self.options.memory), on_behalf(f"running `{self.name}`"):
+            given = self._checked({**(feeds or {}), **arrays})
+            shapes = tuple(given[name].shape for name in self.graph.inputs)
+            return self.executable(shapes).run(given)
 
     def __repr__(self) -> str:
         ins, outs = (
@@ -185,11 +179,11 @@ class CompiledNet:
 
     def executable(self, shapes: tuple[Shape, ...]) -> Executable:
         """The executable for these input shapes, planned if it has not been yet."""
-        with self._lock:
+        with self._lock, using(self.options.memory):
             found = self._executables.get(shapes)
             if found is None:
                 graph = self._graph_for(shapes)
-                check_blobs(graph)
+                ask_for_blobs(graph)
                 found = self._prepared(graph)
                 self._executables[shapes] = found
                 while len(self._executables) > _PLANS:

@@ -27,6 +27,7 @@ from netc.ir.verify import verify
 from netc.language.read import read_document
 from netc.lower import lower
 from netc.lower.before import State, wanted_part
+from netc.memory import Budget, budget_of, using
 from netc.migrate.generations import bind_net
 from netc.migrate.upgrade import Change, upgrade_net
 from netc.ops.catalog import CATALOG
@@ -85,6 +86,7 @@ def compile(
     graph: bool = True,
     tune: bool = True,
     variables: bool = False,
+    max_memory: int | str | Budget | None = None,
 ) -> CompiledNet:
     """A net made ready to run.
 
@@ -106,22 +108,23 @@ def compile(
         progress: called as (done, total, name) while kernels are compiled, once a machine.
         precision: "float32"; "fp16" (docs/cpu.md, docs/gpu.md); on a GPU also "tf32".
         graph, tune: on a GPU, whether steps are started as one graph, and ways are measured.
-        variables: whether ``net.params[layer][index]`` are arrays to write to, which the next call
-            uses; no pass then works with their elements.
+        variables: whether ``net.params[layer][index]`` are arrays to write to; no pass uses them.
+        max_memory: bytes or a text such as "2GB"; else ``NETC_MAX_MEMORY``, else 80 % of free.
 
     Raises:
         NetcError: with every mistake found in the text, the weights or the arguments.
     """
-    extra = backend_options(backend, precision, graph, tune)
-    options = Options(chosen(optimize), optimize in (False, "exact"), threads, extra, progress)
+    extra, memory = backend_options(backend, precision, graph, tune), budget_of(max_memory)
+    exact = optimize in (False, "exact")
+    options = Options(chosen(optimize), exact, threads, extra, progress, memory=memory)
     state: State = {"phase": phase, "level": level, "stages": arguments.names(stages, "stages")}
     shapes, seed = arguments.shapes(inputs), arguments.number(seed, "seed")
-    message = read_net(net, define=define, schema=schema).message
-    loaded = load(message, state, shapes, outputs, weights, missing, seed)
-    net_graph = with_variables(loaded.graph) if variables else loaded.graph
-    return CompiledNet(
-        net_graph, backend, options, loaded.diagnostics, seed, unneeded=loaded.unneeded
-    )
+    with using(memory):
+        message = read_net(net, define=define, schema=schema).message
+        loaded = load(message, state, shapes, outputs, weights, missing, seed)
+        made = with_variables(loaded.graph) if variables else loaded.graph
+        found = loaded.diagnostics
+        return CompiledNet(made, backend, options, found, seed, unneeded=loaded.unneeded)
 
 
 class Loaded(NamedTuple):

@@ -1,63 +1,299 @@
-"""How much memory there is, and the error for what would not fit in it."""
+"""How much memory netc may take: one budget, asked before anything large is allocated.
+
+Whatever grows with a stranger's numbers asks the budget in force first: weights and what a file
+unpacks to, fed arrays and images, a plan's arena, scratch memory and packed weights, temporaries of
+definitions. A :class:`Budget` with a limit counts what is held; without one it is a share of what
+the machine has free at the time.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import sys
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from netc.diagnostics import Diagnostic, NetcError, Span
 
-# Where Linux tells the limit of a container: control groups of version 2, then of version 1.
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+SHARE = 0.8  # of what is free, by default
+VARIABLE = "NETC_MAX_MEMORY"
+SMALL = 1 << 20  # bytes; what is smaller is not asked for
+
+# Linux: a container's limit and what it uses; control groups of version 2, then of version 1.
+_GROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
+)
+_CACHES = ("/sys/fs/cgroup/memory.stat", "/sys/fs/cgroup/memory/memory.stat")
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?", re.IGNORECASE)
+
+
+class Budget:
+    """How many bytes may be taken.
+
+    Args:
+        limit: of all that is held at a time; None for a share of what is free when asked.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit = limit
+        self._held = 0
+        self._measured = self._since = 0  # what was free at the last look, what was asked since
+        self._lock = threading.Lock()
+
+    @property
+    def held(self) -> int:
+        """Bytes that are held and not yet given back."""
+        return self._held
+
+    def available(self) -> int | None:
+        """Bytes that may still be taken; None where nothing tells."""
+        if self.limit is not None:
+            return max(0, self.limit - self._held)
+        free = free_memory()
+        return None if free is None else int(SHARE * free)
+
+    def ask(self, needed: int, what: str, span: Span | None = None, *help: str) -> None:
+        """Refuse what is more than is left.
+
+        Args:
+            needed: bytes.
+            what: needs them, as the message's subject in the plural ("the weights").
+            span: where it is asked for.
+            help: what to do.
+
+        Raises:
+            NetcError: too-little-memory, with both numbers.
+        """
+        if needed <= SMALL or self._surely(needed):
+            return
+        available = self.available()
+        if available is not None and needed > available:
+            raise too_little(what, needed, available, span, *help, self._told())
+
+    def _surely(self, needed: int) -> bool:
+        """Whether a look at what is free can be spared: it takes as long as filling 1 MiB."""
+        if self.limit is not None:
+            return False
+        with self._lock:
+            self._since += needed
+            if 8 * self._since > self._measured:
+                self._measured, self._since = free_memory() or 0, needed
+            return 8 * self._since <= self._measured
+
+    def hold(self, size: int, owner: Any) -> None:
+        """Count bytes as taken for as long as an object lives."""
+        if self.limit is None:  # what is free tells it
+            return
+        with self._lock:
+            self._held += size
+        weakref.finalize(owner, self._give_back, size)
+
+    def _give_back(self, size: int) -> None:
+        with self._lock:
+            self._held -= size
+
+    def _told(self) -> str:
+        if self.limit is None:
+            return (
+                f"{SHARE:.0%} of what is free may be taken; `--max-memory`, {VARIABLE} or "
+                "`max_memory=` allows more"
+            )
+        limit = shown(self.limit)
+        return f"the limit is {limit}, set by `--max-memory`, {VARIABLE} or `max_memory=`"
+
+    def __deepcopy__(self, memo: Any) -> Budget:
+        return Budget(self.limit)
+
+    def __reduce__(self) -> tuple[type[Budget], tuple[int | None]]:
+        return Budget, (self.limit,)
+
+
+_current: ContextVar[Budget | None] = ContextVar("netc_budget", default=None)
+_FREE = Budget()
+
+
+def budget() -> Budget:
+    """The budget in force: what :func:`using` set, else ``NETC_MAX_MEMORY``'s, else a share.
+
+    Raises:
+        NetcError: bad-argument, where the variable is no size.
+    """
+    chosen = _current.get()
+    if chosen is not None:
+        return chosen
+    text = os.environ.get(VARIABLE, "")
+    return _named(text) if text else _FREE
 
 
 @cache
-def physical_memory() -> int | None:
-    """Bytes of memory that this process may use, swap aside; None where nothing tells."""
-    known = [size for size in (_machine(), *map(_limit, _LIMITS)) if size]
-    return min(known, default=None)
+def _named(text: str) -> Budget:
+    return Budget(size_of(text, VARIABLE))
 
 
-def _machine() -> int | None:
+@contextmanager
+def using(chosen: Budget | None) -> Iterator[None]:
+    """Let a budget be the one in force; None leaves it as it is."""
+    if chosen is None:
+        yield
+        return
+    token = _current.set(chosen)
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
-        return None
+        yield
+    finally:
+        _current.reset(token)
 
 
-def _limit(path: str) -> int | None:
-    try:
-        text = Path(path).read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        return None
-    return int(text) if text.isdecimal() else None
+def budget_of(size: int | str | Budget | None, name: str = "max_memory") -> Budget | None:
+    """The budget that an argument means; None for none.
+
+    Raises:
+        NetcError: bad-argument.
+    """
+    if size is None or isinstance(size, Budget):
+        return size
+    return Budget(size_of(size, name))
+
+
+def size_of(size: int | str, name: str) -> int:
+    """Bytes: a positive number, or a text such as "2GB", "512 MiB" or "1.5G" (powers of 1024).
+
+    Raises:
+        NetcError: bad-argument.
+    """
+    match = _SIZE.fullmatch(size.strip()) if isinstance(size, str) else None
+    number = size if isinstance(size, int) and not isinstance(size, bool) else 0
+    if match:
+        number = int(float(match[1]) * _UNITS[match[2].upper()])
+    if number < 1:
+        message = f"`{name}` is a size such as 2GB or 512MB, not {size!r}"
+        raise NetcError(Diagnostic("bad-argument", message))
+    return number
 
 
 def check_memory(needed: int, what: str, span: Span | None = None, *help: str) -> None:
-    """Refuse to allocate what no machine like this can hold.
-
-    Args:
-        needed: bytes.
-        what: needs them, as the message's subject in the plural ("the weights").
-        span: where it is asked for.
-        help: what to do.
+    """Ask the budget in force: see :meth:`Budget.ask`.
 
     Raises:
         NetcError: too-little-memory, with both numbers.
     """
-    available = physical_memory()
-    if available is not None and needed > available:
-        raise too_little(what, needed, available, span, *help)
+    budget().ask(needed, what, span, *help)
 
 
 def too_little(
     what: str, needed: int, available: int, span: Span | None = None, *help: str
 ) -> NetcError:
     """The error for what does not fit; to be raised by the caller."""
-    message = f"{what} need {_shown(needed)} of memory, and there are {_shown(available)}"
+    message = f"{what} need {shown(needed)} of memory, and there are {shown(available)}"
     return NetcError(Diagnostic("too-little-memory", message, span, help=help))
 
 
-def _shown(size: int) -> str:
+@contextmanager
+def on_behalf(what: str, span: Span | None = None) -> Iterator[None]:
+    """Let what is refused inside, and memory that gives out, name this as what needed it.
+
+    Raises:
+        NetcError: too-little-memory.
+    """
+    try:
+        yield
+    except NetcError as error:
+        told = [_named_as(d, what, span) for d in error.diagnostics]
+        if told == list(error.diagnostics):
+            raise
+        raise NetcError(told) from None
+    except MemoryError as error:
+        message = f"{what}: the memory did not suffice: {error}".rstrip(": ")
+        raise NetcError(Diagnostic("too-little-memory", message, span)) from None
+
+
+def _named_as(told: Diagnostic, what: str, span: Span | None) -> Diagnostic:
+    if told.code != "too-little-memory" or told.span is not None:
+        return told
+    return replace(told, message=f"{what}: {told.message}", span=span)
+
+
+def shown(size: int) -> str:
+    """Bytes as people read them."""
     return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
+
+
+# What the machine has
+
+
+def free_memory() -> int | None:
+    """Bytes that this process may still take, swap aside; None where nothing tells."""
+    known = (_available(), *map(_group_room, _GROUPS, _CACHES), _address_room())
+    return min((size for size in known if size is not None), default=None)
+
+
+def _available() -> int | None:
+    """What the machine has to give: Linux tells it, elsewhere all of its memory is taken for it."""
+    kilobytes = re.search(r"^MemAvailable:\s*(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)
+    if kilobytes:
+        return int(kilobytes[1]) << 10
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return _windows_available()
+
+
+def _windows_available() -> int | None:
+    if sys.platform != "win32":
+        return None
+    import ctypes
+
+    class Status(ctypes.Structure):
+        _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong)] + [
+            (name, ctypes.c_ulonglong) for name in "total free page page_free virtual v e".split()
+        ]
+
+    status = Status(length=ctypes.sizeof(Status))
+    done = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+    return int(status.free) if done else None
+
+
+def _group_room(group: tuple[str, str], cache_file: str) -> int | None:
+    """What a container's limit leaves; file pages that it may drop count as free."""
+    limit, used = map(_number, group)
+    if limit is None or used is None:
+        return None
+    droppable = re.search(r"^(?:total_)?inactive_file (\d+)$", _read(cache_file), re.MULTILINE)
+    return max(0, limit - used + (int(droppable[1]) if droppable else 0))
+
+
+def _address_room() -> int | None:
+    """What a limit of the process's addresses (``ulimit -v``) leaves."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    pages = _read("/proc/self/statm").split()
+    if limit == resource.RLIM_INFINITY or not pages:
+        return None
+    return max(0, limit - int(pages[0]) * os.sysconf("SC_PAGE_SIZE"))
+
+
+def _number(path: str) -> int | None:
+    text = _read(path).strip()
+    return int(text) if text.isdecimal() else None
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return ""

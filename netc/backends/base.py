@@ -30,6 +30,7 @@ from typing import Any, Protocol
 
 from netc.backends.variables import Variables
 from netc.ir.graph import Array, Graph
+from netc.memory import Budget
 from netc.passes.base import Pass
 
 Progress = Callable[[int, int, str], None]
@@ -48,6 +49,7 @@ class Options:
         variables: the places of the graph's variables, by parameter name, which other executables
             may read too; those it lacks are added, with the graph's arrays as their first content.
             None makes them for this executable.
+        memory: how much may be taken; None for the budget in force (netc.memory).
     """
 
     passes: tuple[Pass, ...] = ()
@@ -56,6 +58,7 @@ class Options:
     extra: Mapping[str, Any] | None = None
     progress: Progress | None = None
     variables: Variables | None = None
+    memory: Budget | None = None
 
 
 class Executable(Protocol):

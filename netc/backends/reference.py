@@ -16,9 +16,12 @@ from netc.backends.base import Options
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph, Node
-from netc.ir.types import count
+from netc.ir.types import Shape, count
+from netc.memory import check_memory
 from netc.ops.array import namespace
 from netc.ops.catalog import CATALOG
+from netc.ops.define import FLOAT, ShapeError
+from netc.plan.needs import ask_for_definitions
 
 
 def run(graph: Graph, feeds: Mapping[str, Array], wanted: Sequence[str] = ()) -> dict[str, Array]:
@@ -61,9 +64,11 @@ def run_definition(node: Node, inputs: Sequence[Any], weights: Sequence[Any]) ->
     """What a node's definition makes of arrays, of NumPy's or of another library.
 
     Raises:
-        NetcError: values it cannot take, with its layer.
+        NetcError: values it cannot take, with its layer; too-little-memory for its temporaries.
     """
     op = CATALOG[node.op]
+    if all(isinstance(array, np.ndarray) for array in inputs):
+        _ask(node, [array.shape for array in inputs])
     if any(array.size == 0 for array in inputs) and not op.dynamic:
         shapes = op.shape(node.params, [array.shape for array in inputs])
         if all(count(shape) == 0 for shape in shapes):  # however large the window, say
@@ -73,6 +78,17 @@ def run_definition(node: Node, inputs: Sequence[Any], weights: Sequence[Any]) ->
             return op.reference(node.params, inputs, weights)
     except NetcError as error:
         raise at_layer(error, node) from None
+
+
+def _ask(node: Node, inputs: Sequence[Shape]) -> None:
+    """Ask for what a definition makes of arrays of these shapes, temporaries included."""
+    op = CATALOG[node.op]
+    try:
+        outputs = op.shape(node.params, inputs)
+    except ShapeError:  # of sizes that only a run tells
+        return
+    needed = op.memory(node.params, inputs, outputs) + FLOAT * sum(map(count, outputs))
+    check_memory(needed, f"layer `{node.name}` ({node.op}) and its temporaries", node.span)
 
 
 def parameter_array(graph: Graph, name: str) -> Array:
@@ -105,7 +121,12 @@ class ReferenceBackend:
     """Runs graphs as they are, by their ops' definitions."""
 
     def prepare(self, graph: Graph, options: Options) -> ReferenceExecutable:
-        """The graph itself; of the options, the variables alone say something here."""
+        """The graph itself; of the options, the variables alone say something here.
+
+        Raises:
+            NetcError: too-little-memory.
+        """
+        ask_for_definitions(graph)
         variables = Variables() if options.variables is None else options.variables
         return ReferenceExecutable(variables.bind(graph), variables)
 

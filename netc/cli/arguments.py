@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TypedDict
 
+from netc.diagnostics import NetcError
 from netc.ir.types import Shape
+from netc.memory import size_of
 
 
 def add_text_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,6 +87,23 @@ def add_precision_argument(parser: argparse.ArgumentParser) -> None:
         help="float32; fp16: on a CPU, inner products' weights as float16; on a GPU, also tf32 "
         "(default: float32)",
     )
+
+
+def add_memory_argument(parser: argparse.ArgumentParser) -> None:
+    """``--max-memory``: of every command."""
+    parser.add_argument(
+        "--max-memory",
+        metavar="SIZE",
+        type=_size,
+        help="such as 2GB; what is taken in all (else NETC_MAX_MEMORY, else 80 %% of what is free)",
+    )
+
+
+def _size(text: str) -> int:
+    try:
+        return size_of(text, "--max-memory")
+    except NetcError:
+        raise argparse.ArgumentTypeError(f"`{text}` is no size such as 2GB or 512MB") from None
 
 
 def definition(text: str) -> tuple[str, str]:

@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from netc.cli.arguments import add_memory_argument
 from netc.cli.output import print_diagnostics, tolerate_any_text
 from netc.cli.usage import unknown_arguments, unknown_command
 from netc.diagnostics import Diagnostic, InternalError, NetcError
+from netc.memory import budget_of, using
 from netc.version import __version__
 
 # Command -> what it does. Each is netc/cli/<command>.py with add_arguments(parser) and run(args);
@@ -94,6 +96,7 @@ def _run(arguments: list[str]) -> int:
     if chosen is not None:
         module: Any = import_module(f"netc.cli.{chosen}")
         module.add_arguments(subs[chosen])
+        add_memory_argument(subs[chosen])
         subs[chosen].set_defaults(run=module.run)
     args, unknown = parser.parse_known_args(arguments)
     if args.command is None:
@@ -101,7 +104,8 @@ def _run(arguments: list[str]) -> int:
         return 2
     if unknown:
         subs[args.command].error(unknown_arguments(unknown, subs[args.command]))
-    return int(args.run(args))
+    with using(budget_of(args.max_memory)):
+        return int(args.run(args))
 
 
 def _internal(error: Exception) -> int:

@@ -18,15 +18,26 @@ from netc.ops.define import (
     Arity,
     Cost,
     LayerContext,
+    MemoryRule,
     OpDef,
     ShapeError,
     WeightSpec,
     Window,
+    copies,
 )
 from netc.ops.fields import only
 from netc.ops.filler import CONSTANT_ZERO, Filler, parse_filler
 from netc.ops.numbers import number, required_number
-from netc.ops.window import Axis, WindowParams, axis_name, bands, parse_window, taps
+from netc.ops.window import (
+    Axis,
+    WindowParams,
+    axis_name,
+    bands,
+    columns_memory,
+    parse_window,
+    taps,
+    taps_memory,
+)
 from netc.schema.message import Message
 
 BAND_ELEMENTS = 2**22  # of a column buffer, 16 MiB
@@ -357,6 +368,27 @@ def _add_columns(columns: Any, met: Sequence[Any], image: Any) -> None:
         image[(slice(None), *inputs)] += columns[(slice(None), *element, *outputs)]
 
 
+def _memory_of(walked: Any, gathers: bool) -> MemoryRule:
+    """Memory rule of a product over a window: a band's columns, of one image of one bottom."""
+
+    def memory(params: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
+        def one(shape: Shape) -> int:
+            axes = _at_least_one(walked(params, shape))
+            channels = shape[channel_axis(params.axis, shape)] if gathers else params.num_output
+            return taps_memory(axes) + columns_memory(axes, channels, BAND_ELEMENTS)
+
+        return _plain(params, inputs, outputs) + max(map(one, inputs))
+
+    return memory
+
+
+def _im2col_memory(params: Im2colParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
+    return _plain(params, inputs, outputs) + taps_memory(convolution_axes(params, inputs[0]))
+
+
+_plain = copies(1)
+
+
 # Im2col
 
 
@@ -411,6 +443,7 @@ CONVOLUTION = OpDef(
     cost=_convolution_cost,
     window=_convolution_window,
     reference=_convolve,
+    memory=_memory_of(convolution_axes, True),
 )
 
 DECONVOLUTION = OpDef(
@@ -422,6 +455,7 @@ DECONVOLUTION = OpDef(
     cost=_deconvolution_cost,
     window=_deconvolution_window,
     reference=_deconvolve,
+    memory=_memory_of(deconvolution_axes, False),
 )
 
 IM2COL = OpDef(
@@ -431,6 +465,7 @@ IM2COL = OpDef(
     shape=_im2col_shape,
     window=_convolution_window,
     reference=_im2col,
+    memory=_im2col_memory,
 )
 
 OPS = (CONVOLUTION, DECONVOLUTION, IM2COL)

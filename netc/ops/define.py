@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from netc.ir.types import Shape
+from netc.ir.types import Shape, count
 from netc.ops.filler import CONSTANT_ZERO, Filler
 from netc.schema.message import Message
 
@@ -103,6 +103,7 @@ CostRule = Callable[[Params, Sequence[Shape], Sequence[Shape]], Cost]
 WindowRule = Callable[[Params, Sequence[Shape], Sequence[Shape]], Window]
 Kernel = Callable[[Params, Sequence[Any], Sequence[Any]], Sequence[Any]]
 IdentityRule = Callable[[Params, Sequence[Shape]], bool]
+MemoryRule = Callable[[Params, Sequence[Shape], Sequence[Shape]], int]
 AffineRule = Callable[[Params, Sequence[Shape], Sequence[Any]], "Affine | None"]
 
 
@@ -144,6 +145,21 @@ def whole(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> 
     return Window(whole=True)
 
 
+FLOAT = 4  # bytes of a float32
+
+
+def copies(number: int) -> MemoryRule:
+    """Memory rule of a definition that makes so many float32 copies of its blobs."""
+
+    def memory(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
+        return number * FLOAT * (sum(map(count, inputs)) + sum(map(count, outputs)))
+
+    return memory
+
+
+TWO_COPIES = copies(2)
+
+
 @dataclass(frozen=True, slots=True)
 class OpDef:
     """A layer type.
@@ -174,6 +190,8 @@ class OpDef:
             and only input that it is, or None where it is none with these.
         reads: how many of its inputs' contents it reads, from the first; of those after it needs
             the shape alone (Crop's second). None for all.
+        memory: (params, input shapes, output shapes) -> bytes of temporaries that ``reference``
+            needs besides its inputs, outputs and weights; an upper bound, asked for beforehand.
         dynamic: the sizes of its outputs follow from the inputs' contents; shapes are bounds.
     """
 
@@ -194,3 +212,4 @@ class OpDef:
     affine: AffineRule | None = None
     reads: int | None = None
     dynamic: bool = False
+    memory: MemoryRule = TWO_COPIES

@@ -17,7 +17,7 @@ from netc.ir.types import Shape, count, dims
 from netc.ops.axes import shown
 from netc.ops.boxes import kept
 from netc.ops.cost import per_input, per_output
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
 from netc.ops.fields import bad_value, only
 from netc.ops.numbers import one_of, required_number
 from netc.schema.message import Message
@@ -188,6 +188,7 @@ PRIOR_BOX = OpDef(
     cost=per_output(2),
     window=whole,
     reference=_prior_boxes,
+    memory=copies(5),
     reads=0,
 )
 
@@ -356,6 +357,7 @@ DETECTION_OUTPUT = OpDef(
     cost=per_input(10),
     window=whole,
     reference=_output,
+    memory=copies(8),
     reads=3,
     dynamic=True,
 )

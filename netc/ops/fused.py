@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from netc.ir.types import Shape
-from netc.ops.define import Arity, Cost, OpDef, WeightSpec, Window
+from netc.ir.types import Shape, count
+from netc.ops.define import FLOAT, Arity, Cost, OpDef, WeightSpec, Window
 
 NAME = "Fused"
 
@@ -113,6 +113,13 @@ def fused_op(ops: Mapping[str, OpDef]) -> OpDef:
             results = list(op.reference(bound.stage.params, bottoms, bound.parameters))
         return results
 
+    def memory(params: FusedParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
+        return max(
+            ops[bound.stage.op].memory(bound.stage.params, bottoms, tops)
+            + FLOAT * (sum(map(count, bottoms)) + sum(map(count, tops)))
+            for bound, bottoms, tops in walk(params, inputs)
+        )
+
     return OpDef(
         name=NAME,
         arity=Arity((0, None), (1, 1)),
@@ -121,4 +128,5 @@ def fused_op(ops: Mapping[str, OpDef]) -> OpDef:
         cost=cost,
         window=window,
         reference=reference,
+        memory=memory,
     )

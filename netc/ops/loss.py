@@ -13,7 +13,7 @@ from netc.ir.types import Shape, count, dims
 from netc.ops.array import namespace
 from netc.ops.axes import axis_in, shown
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
 from netc.ops.fields import only
 from netc.ops.labels import (
     check_batch,
@@ -98,6 +98,7 @@ SOFTMAX_WITH_LOSS = OpDef(
     cost=per_input(5),
     window=whole,
     reference=_softmax_loss,
+    memory=copies(3),
     loss=True,
 )
 

@@ -17,7 +17,7 @@ from netc.ir.types import Shape
 from netc.ops.axes import shown
 from netc.ops.boxes import kept
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
 from netc.ops.fields import bad_value, only
 from netc.ops.python import PythonParams, implementation, register_python_layer
 from netc.schema.message import Message
@@ -184,6 +184,7 @@ PROPOSAL = OpDef(
     cost=per_input(20),
     window=whole,
     reference=_propose,
+    memory=copies(12),
     dynamic=True,
 )
 

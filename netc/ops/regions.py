@@ -17,7 +17,7 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count
 from netc.ops.axes import shown
 from netc.ops.cost import per_output
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.define import FLOAT, Arity, LayerContext, OpDef, ShapeError, copies, whole
 from netc.ops.fields import bad_value, only
 from netc.ops.numbers import required_number
 from netc.schema.message import Message
@@ -151,6 +151,13 @@ def _greatest(data: Any, first: Any, last: Any, axis: int) -> Any:
     return np.where(empty, -np.inf, found)
 
 
+def _roi_memory(params: ROIPoolingParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
+    """One region's columns before its rows, some copies of them."""
+    _, channels, height, _ = inputs[0]
+    across = 6 * FLOAT * channels * (height + 1) * params.pooled_w
+    return copies(3)(params, inputs, outputs) + across
+
+
 ROI_POOLING = OpDef(
     name="ROIPooling",
     arity=Arity((2, 2), (1, 1)),
@@ -159,6 +166,7 @@ ROI_POOLING = OpDef(
     cost=per_output(1),
     window=whole,
     reference=_roi_pooling,
+    memory=_roi_memory,
 )
 
 
@@ -248,6 +256,7 @@ PSROI_POOLING = OpDef(
     cost=per_output(4),
     window=whole,
     reference=_psroi_pooling,
+    memory=copies(10),
 )
 
 OPS = (ROI_POOLING, PSROI_POOLING)

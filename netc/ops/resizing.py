@@ -19,7 +19,7 @@ from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import namespace
 from netc.ops.axes import need_axes, shown
 from netc.ops.cost import per_output
-from netc.ops.define import POINTWISE, Arity, LayerContext, OpDef, ShapeError, Window
+from netc.ops.define import POINTWISE, Arity, LayerContext, OpDef, ShapeError, Window, copies
 from netc.ops.fields import bad_value, only
 from netc.ops.numbers import LARGEST, lone, number
 from netc.schema.message import Message
@@ -163,6 +163,7 @@ INTERP = OpDef(
     cost=per_output(9),
     window=_interp_window,
     reference=_interp,
+    memory=copies(6),
 )
 
 

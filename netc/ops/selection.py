@@ -22,6 +22,7 @@ from netc.ops.define import (
     Params,
     ShapeError,
     Window,
+    copies,
 )
 from netc.ops.fields import only
 from netc.ops.numbers import number, one_of
@@ -202,6 +203,7 @@ ARGMAX = OpDef(
     cost=per_input(1),
     window=_argmax_window,
     reference=_argmax,
+    memory=copies(4),
 )
 
 

@@ -64,6 +64,9 @@ def siblings_op(catalog: Mapping[str, OpDef]) -> OpDef:
             for branch, own in branch_parameters(params, weights)
         ]
 
+    def memory(params: SiblingsParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
+        return max(fused.memory(branch, inputs, outputs) for branch in params.branches)
+
     return OpDef(
         name=NAME,
         arity=Arity((1, 1), (2, None)),
@@ -72,4 +75,5 @@ def siblings_op(catalog: Mapping[str, OpDef]) -> OpDef:
         cost=cost,
         window=window,
         reference=reference,
+        memory=memory,
     )

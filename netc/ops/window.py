@@ -6,6 +6,7 @@ in integers that do not overflow.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -97,6 +98,20 @@ def bands(axes: Sequence[Axis], row_size: int, limit: int) -> Iterator[tuple[sli
         stop = min(first.out, start + rows)
         band = first._replace(pad=first.pad - start * first.stride, out=stop - start)
         yield slice(start, stop), taps((band, *axes[1:]))
+
+
+_TAP = 1 << 10  # bytes of an element of the kernel with the places where it meets inputs
+
+
+def taps_memory(axes: Sequence[Axis]) -> int:
+    """Bytes of what :func:`taps` gives, at most."""
+    return _TAP * math.prod(min(axis.kernel, axis.size * axis.out) for axis in axes)
+
+
+def columns_memory(axes: Sequence[Axis], channels: int, limit: int) -> int:
+    """Bytes of the columns of a band, and of as many results."""
+    row = channels * math.prod(axis.kernel for axis in axes) * math.prod(a.out for a in axes[1:])
+    return 2 * 4 * max(row, min(row * axes[0].out, limit))
 
 
 @dataclass(frozen=True, slots=True)

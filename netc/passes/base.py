@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from netc.diagnostics import InternalError
+from netc.diagnostics import InternalError, NetcError
 from netc.ir.graph import Graph
 from netc.ir.text import print_graph
 from netc.ir.verify import verify
+from netc.memory import on_behalf
 
 
 class Remark(NamedTuple):
@@ -87,6 +88,7 @@ def run_passes(
 
     Raises:
         InternalError: a pass failed or broke the graph; names the pass and shows its input.
+        NetcError: too-little-memory, for arrays that a pass makes.
     """
     applied = []
     for item in passes:
@@ -105,8 +107,11 @@ def run_passes(
 
 def _run_one(graph: Graph, item: Pass, log: Log) -> Graph:
     try:
-        result = item.rewrite(graph, log)
+        with on_behalf(f"pass `{item.name}`"):
+            result = item.rewrite(graph, log)
         verify(result, "loaded")
+    except NetcError:
+        raise
     except Exception as error:
         raise InternalError(
             f"pass `{item.name}` failed: {type(error).__name__}: {error}\n{print_graph(graph)}"

@@ -26,6 +26,7 @@ import numpy as np
 from netc.ir.draft import Draft
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape, canonical_axis, count
+from netc.memory import check_memory
 from netc.ops.catalog import CATALOG
 from netc.ops.convolution import ConvolutionParams, convolution_axes
 from netc.ops.window import Axis, WindowParams
@@ -40,6 +41,8 @@ from netc.passes.linear import (
     with_product,
 )
 
+_BLOCK = 2**20  # weights of a vector's second product that are multiplied at a time
+_WIDE = 8  # bytes of a float64
 _MOST = 2**34  # multiply-adds that multiplying a net's weights may take, about a second
 
 
@@ -147,7 +150,7 @@ def _decide(draft: Draft, first: Node, then: Node, joint: _Joint, most: int, log
             then.name,
         )
     else:
-        _multiply(draft, first, then, joint.params)
+        _multiply(draft, first, then, joint)
         log.did(
             f"{then.op}s multiplied into one: {apart:,} multiply-adds are {together:,}",
             first.name,
@@ -162,23 +165,44 @@ def _macs(op: str, params: Any, x: Shape, y: Shape) -> int:
     return CATALOG[op].cost(params, [x], [y]).macs
 
 
-def _multiply(draft: Draft, first: Node, then: Node, params: Any) -> None:
+def _multiply(draft: Draft, first: Node, then: Node, joint: _Joint) -> None:
     products = product_of(draft, first), product_of(draft, then)
+    what = f"the weights of layers `{first.name}` and `{then.name}`, multiplied into one,"
+    check_memory(_bytes(*products, joint.weights_macs), what, then.span)
     if then.op == "InnerProduct":
-        joint = _multiplied_vectors(*products, params)
+        made = _multiplied_vectors(*products, joint.params)
     else:
-        joint = _multiplied_windows(*products, params)
+        made = _multiplied_windows(*products, joint.params)
     merged = replace(then, inputs=first.inputs, spans=first.spans + then.spans)
-    draft.put(then.name, with_product(draft, merged, joint))
+    draft.put(then.name, with_product(draft, merged, made))
     draft.remove(first.name)
 
 
+def _bytes(first: Product, then: Product, macs: int) -> int:
+    """What multiplying takes: the factors in float64, of a vector's second one a block."""
+    if isinstance(then.params, ConvolutionParams):
+        group = gcd(first.params.group, then.params.group)
+        sizes = [p.weight.size * int(p.params.group) // group for p in (first, then)]
+        middle = len(first.weight) // group
+    else:
+        sizes = [first.weight.size, min(then.weight.size, max(_BLOCK, max(then.weight.shape)))]
+        middle = int(first.params.num_output)
+    return _WIDE * (sum(sizes) + 2 * macs // max(1, middle))
+
+
 def _multiplied_vectors(first: Product, then: Product, params: Any) -> Product:
-    inner, outer = (
-        (p.weight.T if p.params.transpose else p.weight).astype(np.float64) for p in (first, then)
-    )
-    bias = None if first.bias is None else outer @ first.bias
-    return _product(params, outer @ inner, bias, then)
+    inner, outer = (p.weight.T if p.params.transpose else p.weight for p in (first, then))
+    wide = inner.astype(np.float64)
+    weight = np.empty((len(outer), inner.shape[1]), np.float32)
+    added = None if first.bias is None else first.bias.astype(np.float64)
+    bias = None if added is None else np.empty(len(outer))
+    rows = max(1, _BLOCK // max(1, outer.shape[1]))
+    for start in range(0, len(outer), rows):  # a copy of all in float64 would take twice as much
+        block = outer[start : start + rows].astype(np.float64)
+        weight[start : start + rows] = block @ wide
+        if bias is not None and added is not None:
+            bias[start : start + rows] = block @ added
+    return _product(params, weight, bias, then)
 
 
 def _multiplied_windows(first: Product, then: Product, params: ConvolutionParams) -> Product:
@@ -212,9 +236,9 @@ def _regrouped(weight: Array, groups: int, wanted: int) -> Wide:
     return dense.reshape(wanted, outputs // wanted, each * inputs, -1)
 
 
-def _product(params: Any, weight: Wide, bias: Wide | None, then: Product) -> Product:
+def _product(params: Any, weight: Wide | Array, bias: Wide | None, then: Product) -> Product:
     """The product with the second one's bias added, rounded to float32."""
-    rounded = weight.astype(np.float32)
+    rounded = weight.astype(np.float32, copy=False)
     if bias is None:
         return Product(params, rounded, then.bias)
     total = bias if then.bias is None else bias + then.bias

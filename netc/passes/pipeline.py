@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.passes.base import Pass
 from netc.passes.constants import FOLD_CONSTANTS
+from netc.passes.cut_kernels import CUT_KERNELS
 from netc.passes.epilogue import FUSE_EPILOGUES
 from netc.passes.fold_after import FOLD_AFTER
 from netc.passes.fold_before import FOLD_BEFORE
@@ -22,6 +23,7 @@ from netc.passes.whole_window import WHOLE_WINDOW_PRODUCTS
 
 ALL: tuple[Pass, ...] = (
     DROP_DEAD,
+    CUT_KERNELS,
     FOLD_CONSTANTS,
     DROP_IDENTITIES,
     MERGE_RESHAPES,

@@ -9,6 +9,7 @@ orders); placing whatever stood out at the top first, again and again, takes mos
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
@@ -24,11 +25,12 @@ class Buffer(NamedTuple):
 
 
 class Arena(NamedTuple):
-    """Offsets in bytes, the arena's size, and the least any plan could take."""
+    """Offsets in bytes, the arena's size, the least any plan could take, and each buffer's size."""
 
     offsets: Mapping[str, int]
     size: int
     floor: int
+    sizes: Mapping[str, int] = MappingProxyType({})
 
 
 def plan_arena(buffers: Iterable[Buffer]) -> Arena:
@@ -40,7 +42,7 @@ def plan_arena(buffers: Iterable[Buffer]) -> Arena:
         best = min(best, _settled(sorted(wanted, key=order), floor), key=lambda a: a.size)
         if best.size <= floor:
             break
-    return best
+    return best._replace(sizes={b.name: b.size for b in wanted})
 
 
 _MOVES = 40  # tries to lower one order's peak

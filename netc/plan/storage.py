@@ -86,7 +86,7 @@ class _Planner:
         self.outside = outside
         self.inside: dict[str, Inside] = {}
         self.members: dict[str, list[str]] = {v: [v] for v in graph.values}
-        self.spans = _lifetimes(graph)
+        self.spans = lifetimes(graph)
 
     def root(self, value: str) -> str:
         return self.place(value).root
@@ -174,7 +174,7 @@ def scratch_name(node: Node) -> str:
     return f"scratch of {node.name}"
 
 
-def _lifetimes(graph: Graph) -> dict[str, tuple[int, int]]:
+def lifetimes(graph: Graph) -> dict[str, tuple[int, int]]:
     """Value -> index of the node that makes it (-1 for inputs) and of the last that reads it."""
     end = len(graph.nodes)
     spans = {v: (-1, -1) for v in graph.values}

@@ -84,6 +84,7 @@ def test_chosen() -> None:
 
 def test_exact_passes_are_those_that_add_nothing_in_another_order() -> None:
     assert {item.name for item in ALL} - {item.name for item in EXACT} == {
+        "cut-kernels",
         "fold-into-product-before",
         "merge-maps",
         "fold-into-product-after",

@@ -12,7 +12,7 @@ import numpy as np
 
 from netc.backends.base import Executable, Options
 from netc.backends.cpu.emit.edges import load_inputs, store_outputs
-from netc.backends.cpu.emit.emission import Emission
+from netc.backends.cpu.emit.emission import Emission, Steps
 from netc.backends.cpu.emit.table import emit
 from netc.backends.cpu.machine import machine
 from netc.backends.cpu.placing import Placement, place_values
@@ -25,6 +25,7 @@ from netc.ir.graph import Array, Graph
 from netc.ir.types import count
 from netc.passes.base import Applied, run_passes
 from netc.passes.epilogue import stages_of
+from netc.plan.needs import ask_for_arena, definition_bytes
 from netc.plan.split import split
 from netc.plan.storage import BYTES
 
@@ -79,14 +80,29 @@ class CpuBackend:
             options.exact,
             half=(options.extra or {}).get("precision") == "fp16",
         )
-        steps = [step for node in optimized.nodes for step in emit(emission, node)]
+        ask_for_arena(optimized, placement.arena, outputs_bytes(optimized))
+        made = {node.name: emit(emission, node) for node in optimized.nodes}
+        steps = [step for steps in made.values() for step in steps]
         program = Program(
             (*load_inputs(emission), *steps, *store_outputs(emission)),
             placement.arena.size // BYTES,
             emission.target,
         )
+        besides = outputs_bytes(optimized) + program.working(threads)
+        ask_for_arena(optimized, placement.arena, besides + _by_definition(optimized, made))
         program.compile(options.progress)
         return CpuExecutable(graph, emission, placement, program, applied)
+
+
+def outputs_bytes(graph: Graph) -> int:
+    """Of the arrays that a run gives."""
+    return BYTES * sum(count(graph.shape(name)) for name in graph.outputs)
+
+
+def _by_definition(graph: Graph, steps: Mapping[str, Steps]) -> int:
+    """The most that a layer without a kernel takes."""
+    slow = [n for n in graph.nodes if any(isinstance(s, PythonStep) for s in steps[n.name])]
+    return max((definition_bytes(graph, node) for node in slow), default=0)
 
 
 class StepTime(NamedTuple):
@@ -152,8 +168,7 @@ class CpuExecutable:
             "reference_steps": [s.name for s in self.program.steps if isinstance(s, PythonStep)],
             "arena_bytes": self.placement.arena.size,
             "arena_floor_bytes": self.placement.arena.floor,
-            "workspace_bytes": self.program.workspace
-            + self.program.scratch * self.emission.threads,
+            "workspace_bytes": self.program.working(self.emission.threads),
             **_weights(self.graph, self.emission, self.program),
             "passes": {item.name: item.rewrites for item in self.applied},
         }

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from netc.memory import SMALL, budget, check_memory
+
 ALIGNMENT = 64
 
 
@@ -25,7 +27,22 @@ def rounded(size: int) -> int:
 
 
 def aligned_bytes(size: int) -> NDArray[np.uint8]:
-    """Zeroed bytes that start and end at a cache line."""
+    """Zeroed bytes that start and end at a cache line.
+
+    Raises:
+        NetcError: too-little-memory, more than the budget in force has left.
+    """
+    check_memory(size, "packed weights and buffers of kernels")
+    try:
+        taken = _taken(size)
+    except (OSError, OverflowError, ValueError) as error:  # of mmap
+        raise MemoryError(f"{size:,} bytes could not be had: {error}") from None
+    if size > SMALL:
+        budget().hold(size, taken.base)
+    return taken
+
+
+def _taken(size: int) -> NDArray[np.uint8]:
     if size >= _LARGE and _HUGE is not None:
         return _PIECES.take(rounded(size))
     raw = np.zeros(rounded(size) + ALIGNMENT, np.uint8)

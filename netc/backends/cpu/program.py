@@ -118,6 +118,10 @@ class Program:
         most = max((s.scratch for s in self.steps if isinstance(s, Step)), default=0)
         return rounded(most) + ALIGNMENT
 
+    def working(self, threads: int) -> int:
+        """Bytes that a context has besides the arena."""
+        return self.workspace + self.scratch * threads
+
     def compile(self, progress: jit.Progress | None = None) -> None:
         """Have every kernel's machine code ready."""
         self.addresses(progress)

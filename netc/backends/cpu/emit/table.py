@@ -31,6 +31,7 @@ from netc.backends.cpu.emit.regions import emit_psroi_pooling, emit_roi_pooling
 from netc.backends.cpu.emit.resizing import emit_interp, emit_upsample
 from netc.backends.cpu.emit.statistics import emit_argmax, emit_normalization, emit_normalize
 from netc.ir.graph import Node
+from netc.memory import on_behalf
 from netc.ops.fused import NAME as FUSED
 from netc.ops.siblings import NAME as SIBLINGS
 from netc.passes.epilogue import EPILOGUES
@@ -73,7 +74,16 @@ EMITTERS: Mapping[str, Emitter] = {
 
 
 def emit(emission: Emission, node: Node) -> Steps:
-    """A node's steps."""
+    """A node's steps.
+
+    Raises:
+        NetcError: too-little-memory, for weights as the kernels read them.
+    """
+    with on_behalf(f"layer `{node.name}` ({node.op})", node.span):
+        return _steps(emission, node)
+
+
+def _steps(emission: Emission, node: Node) -> Steps:
     op = node.params.stages[0].op if node.op == FUSED else node.op
     emitter = EMITTERS.get(op)
     steps = None if emitter is None else emitter(emission, node)
