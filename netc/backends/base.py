@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from netc.backends.variables import Variables
 from netc.ir.graph import Array, Graph
@@ -61,6 +61,14 @@ class Options:
     memory: Budget | None = None
 
 
+class StepTime(NamedTuple):
+    """What a step took; ``compiled`` is False where a definition ran in its place."""
+
+    name: str
+    compiled: bool
+    seconds: float
+
+
 class Executable(Protocol):
     """A graph made ready for fixed input shapes. May be called from several threads at once."""
 
@@ -76,6 +84,16 @@ class Executable(Protocol):
 
     def report(self) -> Mapping[str, Any]:
         """What it is made of: backend, steps, memory in bytes."""
+
+
+class TimedExecutable(Executable, Protocol):
+    """An executable that can say where its time goes."""
+
+    def timed(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], list[StepTime]]:
+        """What ``run`` gives, and what each step took of this run's wall time, in order."""
+
+    def graphs(self) -> tuple[Graph, ...]:
+        """What it runs, after passes, as far as that is planned; steps have nodes' names."""
 
 
 class Backend(Protocol):

@@ -5,14 +5,15 @@ Slow, and the definition of every result: all other ways of running a net are co
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from netc.backends.base import Options
+from netc.backends.base import Options, StepTime
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph, Node
@@ -23,14 +24,29 @@ from netc.ops.catalog import CATALOG
 from netc.ops.define import FLOAT, ShapeError
 from netc.plan.needs import ask_for_definitions
 
+RunNode = Callable[[Graph, Node, Sequence[Array]], list[Array]]
 
-def run(graph: Graph, feeds: Mapping[str, Array], wanted: Sequence[str] = ()) -> dict[str, Array]:
+
+def run_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> list[Array]:
+    """One node's outputs as float32 arrays."""
+    weights = [parameter_array(graph, name) for name in node.parameters]
+    results = run_definition(node, inputs, weights)
+    return [np.asarray(result, dtype=np.float32) for result in results]
+
+
+def run(
+    graph: Graph,
+    feeds: Mapping[str, Array],
+    wanted: Sequence[str] = (),
+    run_node: RunNode = run_node,
+) -> dict[str, Array]:
     """Forward.
 
     Args:
         graph: with parameters that have arrays.
         feeds: each input value's array, float32.
         wanted: value names to give back besides ``graph.outputs``.
+        run_node: gives a node's outputs for its inputs.
 
     Returns:
         Value name -> array, the outputs first.
@@ -51,13 +67,6 @@ def run(graph: Graph, feeds: Mapping[str, Array], wanted: Sequence[str] = ()) ->
             if remaining[name] <= 0:
                 values.pop(name, None)
     return {name: values[name] for name in names}
-
-
-def run_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> list[Array]:
-    """One node's outputs as float32 arrays."""
-    weights = [parameter_array(graph, name) for name in node.parameters]
-    results = run_definition(node, inputs, weights)
-    return [np.asarray(result, dtype=np.float32) for result in results]
 
 
 def run_definition(node: Node, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
@@ -140,14 +149,33 @@ class ReferenceExecutable:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Each output for these inputs; then the updates are written."""
+        return self._run(feeds, run_node)
+
+    def timed(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], list[StepTime]]:
+        """What ``run`` gives, and what each layer took of it, in order."""
+        times: list[StepTime] = []
+
+        def timing(graph: Graph, node: Node, inputs: Sequence[Array]) -> list[Array]:
+            start = time.perf_counter()
+            results = run_node(graph, node, inputs)
+            times.append(StepTime(node.name, False, time.perf_counter() - start))
+            return results
+
+        return self._run(feeds, timing), times
+
+    def _run(self, feeds: Mapping[str, Array], run_node: RunNode) -> dict[str, Array]:
         if not self.variables:
-            return run(self.graph, feeds)
+            return run(self.graph, feeds, run_node=run_node)
         with self.variables.lock:
-            found = run(self.graph, feeds, tuple(self.graph.updates.values()))
+            found = run(self.graph, feeds, tuple(self.graph.updates.values()), run_node)
             results = {name: np.array(found[name]) for name in self.graph.outputs}
             # A value may be the variable itself (Parameter), which an earlier update writes to.
             self.variables.update({p: np.array(found[v]) for p, v in self.graph.updates.items()})
             return results
+
+    def graphs(self) -> tuple[Graph, ...]:
+        """The graph."""
+        return (self.graph,)
 
     def report(self) -> Mapping[str, Any]:
         """How many steps there are."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from netc.backends.cpu.backend import CpuExecutable
+from netc.analysis.feeds import drawn_inputs
+from netc.backends.base import TimedExecutable
+from netc.backends.profile import Profile, profile
 from netc.backends.reference import run as run_reference
 from netc.cli.arguments import (
     add_precision_argument,
@@ -19,22 +20,44 @@ from netc.cli.arguments import (
     chosen_state,
     reading,
 )
+from netc.cli.feeds import feed, load_feeds
+from netc.cli.nets import positive
 from netc.cli.output import print_json
 from netc.cli.progress import compiling
+from netc.cli.run import add_image_arguments, declared_inputs
+from netc.cli.texts import STDIN, source_of
 from netc.compiled import CompiledNet
-from netc.driver import compile
+from netc.driver import Text, compile
 from netc.ir.graph import Array, Graph, Node
-from netc.ir.types import count
+from netc.ir.types import Shape, count
 from netc.ops.catalog import CATALOG
+from netc.weights.seeded import without_zeros
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("net", metavar="NET", help="prototxt")
-    parser.add_argument("-w", "--weights", metavar="FILE", help="default: filled by the fillers")
-    parser.add_argument("--batch", type=int, metavar="N", help="images a run")
+    parser.add_argument("net", metavar="NET", help="prototxt; - is standard input")
+    parser.add_argument(
+        "-w", "--weights", metavar="FILE", help="default: the fillers', seeded ones for zeros"
+    )
+    parser.add_argument(
+        "-i",
+        "--input",
+        metavar="BLOB=FILE",
+        type=feed,
+        action="append",
+        default=[],
+        help="an image, .npy or .npz; default: random numbers, labels that are classes",
+    )
+    add_image_arguments(parser)
+    parser.add_argument(
+        "--output", metavar="BLOB", action="append", default=[], help="run up to it; repeatable"
+    )
+    parser.add_argument("--batch", type=positive, metavar="N", help="images a run")
     parser.add_argument("--threads", type=int, metavar="N", help="default: the machine's cores")
-    parser.add_argument("--rounds", type=int, default=20, metavar="N", help="default: 20")
+    parser.add_argument(
+        "--rounds", type=positive, default=20, metavar="N", help="runs, at least 4 (default: 20)"
+    )
     parser.add_argument("--top", type=int, default=20, metavar="N", help="layers shown; 0 for all")
     parser.add_argument("--optimize", choices=("all", "exact", "none"), default="all")
     parser.add_argument(
@@ -48,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class Row(NamedTuple):
-    """One layer's share."""
+    """One layer's share; ``op`` is empty for what is no layer, such as an input's conversion."""
 
     name: str
     op: str
@@ -59,36 +82,51 @@ class Row(NamedTuple):
     compiled: bool
 
 
+OUTSIDE = "(outside of layers)"
+
+
+class Told(NamedTuple):
+    """What there is to tell."""
+
+    net: CompiledNet
+    times: Profile
+    rows: list[Row]
+    difference: dict[str, float] | None
+
+
 def run(args: argparse.Namespace) -> int:
     """Compile, run some rounds, tell."""
-    net = _compile(args)
-    rng = np.random.default_rng(0)
-    feeds = {
-        name: rng.standard_normal(shape, dtype=np.float32) for name, shape in net.inputs.items()
-    }
-    executable = net.executable(tuple(net.inputs.values()))
-    total = _median(net, feeds, args.rounds)
-    values = {name: feeds[blob] for blob, name in net.graph.input_blobs.items()}
-    rows = _rows(executable, values, args.rounds)
-    difference = _difference(net, feeds, values) if args.compare else None
+    text: Text = source_of(STDIN) if args.net == STDIN else args.net
+    net, feeds = _compile(text, args)
+    executable = net.executable(tuple(feeds[name].shape for name in net.graph.inputs))
+    times = profile(executable, feeds, args.rounds)  # type: ignore[arg-type]
+    difference = _difference(net, executable, feeds) if args.compare else None
+    told = Told(net, times, _rows(executable, times), difference)  # type: ignore[arg-type]
     if args.json:
-        print_json(_as_json(net, total, rows, difference))
+        print_json(_as_json(told))
     else:
-        _print(net, total, rows, args.top, difference)
+        _print(told, args.top)
     return 0
 
 
-def _compile(args: argparse.Namespace) -> CompiledNet:
+def _compile(text: Text, args: argparse.Namespace) -> tuple[CompiledNet, dict[str, Array]]:
+    """The net, and each of its input values' array."""
     choices: dict[str, bool | str] = {"all": True, "exact": "exact", "none": False}
-    shapes = dict(args.input_shape)
-    options: dict[str, Any] = {**chosen_state(args), **reading(args)}
-    if args.batch:
-        plain = compile(args.net, backend="reference", inputs=shapes, **options)
-        shapes |= {name: (args.batch, *shape[1:]) for name, shape in plain.inputs.items()}
+    declared = declared_inputs(text, args)
+    given = load_feeds(args.input, declared.inputs, args, declared.said, declared.unneeded)
+    fed = {blob: array.shape for blob, array in given.items()}
+    shapes = {**dict(args.input_shape), **fed}
+    options: dict[str, Any] = {**chosen_state(args), **reading(args), "outputs": args.output}
+    if args.batch or args.weights is None:
+        plain = compile(text, backend="reference", inputs=shapes, **options)
+        shapes = {**shapes, **_batched(plain.inputs, args.batch), **fed}
+        if args.batch and args.weights is None:
+            plain = compile(text, backend="reference", inputs=shapes, **options)
+    weights = without_zeros(plain.graph) if args.weights is None else args.weights
     with compiling() as progress:
-        return compile(
-            args.net,
-            args.weights,
+        net = compile(
+            text,
+            weights or None,
             inputs=shapes,
             optimize=choices[args.optimize],
             threads=args.threads,
@@ -96,37 +134,35 @@ def _compile(args: argparse.Namespace) -> CompiledNet:
             precision=args.precision,
             **options,
         )
+    values = {net.graph.input_blobs[blob]: _as_float(array) for blob, array in given.items()}
+    return net, drawn_inputs(net.graph, values)
 
 
-def _median(net: CompiledNet, feeds: dict[str, Array], rounds: int) -> float:
-    """Milliseconds of a whole run."""
-    net(feeds)
-    times = []
-    for _ in range(max(1, rounds)):
-        start = time.perf_counter()
-        net(feeds)
-        times.append(time.perf_counter() - start)
-    return 1e3 * statistics.median(times)
+def _batched(inputs: Mapping[str, Shape], batch: int | None) -> dict[str, Shape]:
+    if batch is None:
+        return {}
+    return {name: (batch, *shape[1:]) for name, shape in inputs.items()}
 
 
-def _rows(executable: Any, feeds: dict[str, Array], rounds: int) -> list[Row]:
-    """The layers by time, the longest first; none where there is no program to look into."""
-    if not isinstance(executable, CpuExecutable):
-        return []
-    graph = executable.emission.graph
-    nodes = {node.name: node for node in graph.nodes}
-    spent: dict[str, float] = {}
-    compiled: dict[str, bool] = {}
-    for step in executable.profile(feeds, rounds):
-        spent[step.name] = spent.get(step.name, 0.0) + step.seconds
-        compiled[step.name] = compiled.get(step.name, True) and step.compiled
-    rows = [_row(graph, nodes.get(n), n, s, compiled[n]) for n, s in spent.items()]
+def _as_float(array: Any) -> Array:
+    return np.ascontiguousarray(array, np.float32)
+
+
+def _rows(executable: TimedExecutable, times: Profile) -> list[Row]:
+    """The layers by time, the longest first."""
+    nodes: dict[str, tuple[Graph, Node]] = {}
+    for graph in executable.graphs():
+        for node in graph.nodes:
+            nodes.setdefault(node.name, (graph, node))
+    rows = [_row(nodes.get(s.name), s.name, s.seconds, s.compiled) for s in times.steps]
+    rows.append(_row(None, OUTSIDE, times.outside, True))
     return sorted(rows, key=lambda row: -row.milliseconds)
 
 
-def _row(graph: Graph, node: Node | None, name: str, seconds: float, compiled: bool) -> Row:
-    if node is None:
+def _row(place: tuple[Graph, Node] | None, name: str, seconds: float, compiled: bool) -> Row:
+    if place is None:
         return Row(name, "", 1e3 * seconds, 0, 0.0, 0.0, compiled)
+    graph, node = place
     inputs = [graph.shape(v) for v in node.inputs]
     outputs = [graph.shape(v) for v in node.outputs]
     macs = CATALOG[node.op].cost(node.params, inputs, outputs).macs
@@ -136,54 +172,65 @@ def _row(graph: Graph, node: Node | None, name: str, seconds: float, compiled: b
     return Row(name, node.op, 1e3 * seconds, macs, speed, moved / 1e6, compiled)
 
 
-def _difference(
-    net: CompiledNet, feeds: dict[str, Array], values: dict[str, Array]
-) -> dict[str, float]:
-    """How far each output is from the definitions', relative to its largest value."""
-    want = run_reference(net.graph, values)
-    got = net(feeds)
-    return {
-        name: float(np.abs(got[name] - want[name]).max(initial=0))
-        / (float(np.abs(want[name]).max(initial=0)) or 1.0)
-        for name in want
-    }
+def _difference(net: CompiledNet, executable: Any, feeds: Mapping[str, Array]) -> dict[str, float]:
+    """How far each output is from the definitions', relative to its largest value.
+
+    Infinite where it has another shape, as where a box more or less was found.
+    """
+    want = run_reference(net.graph, feeds)
+    got = executable.run(feeds)
+    return {name: _apart(got[name], want[name]) for name in want}
 
 
-def _print(
-    net: CompiledNet,
-    total: float,
-    rows: list[Row],
-    top: int,
-    difference: dict[str, float] | None,
-) -> None:
-    report = net.report()
+def _apart(got: Array, want: Array) -> float:
+    if got.shape != want.shape:
+        return float("inf")
+    largest = float(np.abs(want).max(initial=0)) or 1.0
+    return float(np.abs(got - want).max(initial=0)) / largest
+
+
+def _print(told: Told, top: int) -> None:
+    net, times = told.net, told.times
     shapes = ", ".join(f"{n} {'x'.join(map(str, s))}" for n, s in net.inputs.items())
-    print(f"{net.name or 'net'} on {report['backend']}: {shapes}")
-    print(f"{total:.2f} ms a run (median)")
-    if rows:
-        print(f"\n{'ms':>8} {'%':>5} {'GFLOP/s':>8} {'MB':>7}  layer")
+    print(f"{net.name or 'net'} on {net.report()['backend']}: {shapes}")
+    low, high = (1e3 * seconds for seconds in times.quartiles)
+    print(f"{1e3 * times.run:.2f} ms a run (median; half of the runs {low:.2f} to {high:.2f})")
+    if times.busy:
+        print("the machine was too busy for times to mean much: close other programs, try again")
+    _print_rows(told.rows, top)
+    for name, worst in (told.difference or {}).items():
+        print(f"\n{name}: {_agreement(worst)}")
+
+
+def _print_rows(rows: Sequence[Row], top: int) -> None:
+    print(f"\n{'ms':>8} {'%':>5} {'GFLOP/s':>8} {'MB':>7}  layer")
     whole = sum(row.milliseconds for row in rows) or 1.0
     for row in rows[: top or None]:
         note = "" if row.compiled else "  (no kernel: its definition)"
         print(
             f"{row.milliseconds:8.3f} {100 * row.milliseconds / whole:5.1f} {row.gflops:8.1f} "
-            f"{row.megabytes:7.2f}  {row.name} {row.op}{note}"
+            f"{row.megabytes:7.2f}  {f'{row.name} {row.op}'.strip()}{note}"
         )
     if top and len(rows) > top:
         rest = sum(row.milliseconds for row in rows[top:])
         print(f"{rest:8.3f} {100 * rest / whole:5.1f} {'':8} {'':7}  {len(rows) - top} more")
-    for name, worst in (difference or {}).items():
-        print(f"\n{name}: within {worst:.1e} of the definitions, relative to its largest value")
+    print(f"{whole:8.3f} {100:5.1f} {'':8} {'':7}  sum")
 
 
-def _as_json(
-    net: CompiledNet, total: float, rows: list[Row], difference: dict[str, float] | None
-) -> dict[str, Any]:
+def _agreement(worst: float) -> str:
+    if np.isinf(worst):
+        return "not of the shape that the definitions give"
+    return f"within {worst:.1e} of the definitions, relative to its largest value"
+
+
+def _as_json(told: Told) -> dict[str, Any]:
     out: dict[str, Any] = {
-        "milliseconds": total,
-        "report": net.report(),
-        "layers": [row._asdict() for row in rows],
+        "milliseconds": 1e3 * told.times.run,
+        "quartiles": [1e3 * seconds for seconds in told.times.quartiles],
+        "busy": told.times.busy,
+        "report": told.net.report(),
+        "layers": [row._asdict() for row in told.rows],
     }
-    if difference is not None:
-        out["difference"] = difference
+    if told.difference is not None:
+        out["difference"] = told.difference
     return out

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="an image, .npy or .npz; several of one blob are a batch; an .npz alone names blobs",
     )
-    _add_image_arguments(parser)
+    add_image_arguments(parser)
     parser.add_argument("--labels", metavar="FILE", help="one label a line, for the top scores")
     parser.add_argument("--top", metavar="K", type=int, default=5, help="scores shown (default: 5)")
     parser.add_argument(
@@ -65,7 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
-def _add_image_arguments(parser: argparse.ArgumentParser) -> None:
+def add_image_arguments(parser: argparse.ArgumentParser) -> None:
+    """How images are prepared."""
     group = parser.add_argument_group(
         "images", "as Caffe's tools prepare them; what is not given is as the net's text says"
     )
@@ -93,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     """Compile, feed, run, tell."""
     labels = read_labels(args.labels)
     text: Text = source_of(STDIN) if args.net == STDIN else args.net
-    declared, said, unneeded = _declared(text, args)
+    declared, said, unneeded = declared_inputs(text, args)
     feeds = load_feeds(args.input, declared, args, said, unneeded)
     net = _compile_for(text, args, declared, feeds)
     found = [*net.diagnostics, *no_weights(net.graph, args.weights)]
@@ -120,7 +121,7 @@ class Declared(NamedTuple):
     unneeded: frozenset[str]
 
 
-def _declared(net: Text, args: argparse.Namespace) -> Declared:
+def declared_inputs(net: Text, args: argparse.Namespace) -> Declared:
     """What is known of the inputs before any is read.
 
     Raises:

@@ -11,6 +11,7 @@ import numpy as np
 from netc.ir.types import Shape, count
 from netc.ops.array import namespace
 from netc.ops.axes import axis_in
+from netc.ops.contents import label_along
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
 from netc.ops.fields import only
@@ -86,6 +87,7 @@ ACCURACY = OpDef(
     cost=per_input(2),
     window=whole,
     reference=_accuracy,
+    contents=label_along,
 )
 
 OPS = (ACCURACY,)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from netc.ir.types import Shape, count
+from netc.ops.contents import ContentsRule
 from netc.ops.filler import CONSTANT_ZERO, Filler
 from netc.schema.message import Message
 
@@ -130,6 +131,11 @@ def same_shape(params: Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     return tuple(inputs)
 
 
+def any_contents(params: Params, inputs: Sequence[Shape]) -> tuple[None, ...]:
+    """Contents rule of a layer that takes all numbers."""
+    return ()
+
+
 def free(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
     """Cost rule of a layer that only moves or drops data."""
     return Cost()
@@ -193,6 +199,8 @@ class OpDef:
         memory: (params, input shapes, output shapes) -> bytes of temporaries that ``reference``
             needs besides its inputs, outputs and weights; an upper bound, asked for beforehand.
         dynamic: the sizes of its outputs follow from the inputs' contents; shapes are bounds.
+        contents: (params, input shapes) -> what each input may hold where that is not every
+            number, such as class labels; None, or nothing at the end, for any.
     """
 
     name: str
@@ -213,3 +221,4 @@ class OpDef:
     reads: int | None = None
     dynamic: bool = False
     memory: MemoryRule = TWO_COPIES
+    contents: ContentsRule = any_contents

@@ -10,6 +10,7 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count
 from netc.ops.array import namespace
 from netc.ops.axes import axis_in
+from netc.ops.contents import Contents, Whole
 from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, WeightSpec, whole
 from netc.ops.fields import only
 from netc.ops.filler import CONSTANT_ZERO, Filler, parse_filler
@@ -146,6 +147,10 @@ def _embed(params: EmbedParams, inputs: Sequence[Any], weights: Sequence[Any]) -
     return (vectors + weights[1] if params.bias else vectors,)
 
 
+def _embed_contents(params: EmbedParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    return (Whole(params.input_dim),)
+
+
 def embed_index(x: Any, input_dim: int) -> Any:
     """The inputs as indices.
 
@@ -174,6 +179,7 @@ EMBED = OpDef(
     weights=_embed_weights,
     cost=_embed_cost,
     reference=_embed,
+    contents=_embed_contents,
 )
 
 OPS = (INNER_PRODUCT, EMBED)

@@ -12,6 +12,7 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, dims
 from netc.ops.array import namespace
 from netc.ops.axes import axis_in, shown
+from netc.ops.contents import flag_last, flag_second, label_along, label_of_example
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
 from netc.ops.fields import only
@@ -100,6 +101,7 @@ SOFTMAX_WITH_LOSS = OpDef(
     reference=_softmax_loss,
     memory=copies(3),
     loss=True,
+    contents=label_along,
 )
 
 
@@ -195,6 +197,7 @@ HINGE_LOSS = OpDef(
     window=whole,
     reference=_hinge,
     loss=True,
+    contents=label_of_example,
 )
 
 
@@ -269,6 +272,7 @@ CONTRASTIVE_LOSS = OpDef(
     window=whole,
     reference=_contrastive,
     loss=True,
+    contents=flag_last,
 )
 
 
@@ -374,6 +378,7 @@ INFOGAIN_LOSS = OpDef(
     window=whole,
     reference=_infogain,
     loss=True,
+    contents=label_along,
 )
 
 
@@ -406,6 +411,7 @@ MULTINOMIAL_LOGISTIC_LOSS = OpDef(
     window=whole,
     reference=_multinomial,
     loss=True,
+    contents=label_of_example,
 )
 
 
@@ -462,6 +468,7 @@ SIGMOID_CROSS_ENTROPY_LOSS = OpDef(
     window=whole,
     reference=_sigmoid_loss,
     loss=True,
+    contents=flag_second,
 )
 
 OPS = (

@@ -16,6 +16,7 @@ import numpy as np
 from netc.ir.types import Shape
 from netc.ops.axes import shown
 from netc.ops.boxes import kept
+from netc.ops.contents import Contents, ImageSizes
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
 from netc.ops.fields import bad_value, only
@@ -176,6 +177,12 @@ def _best(params: ProposalParams, image: int, boxes: Any, scores: Any, large: An
     return rows
 
 
+def proposal_contents(params: ProposalParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    """The third bottom is the size of the image that the cells are of."""
+    height, width = (size * params.stride for size in inputs[0][2:])
+    return None, None, ImageSizes(height, width)
+
+
 PROPOSAL = OpDef(
     name="Proposal",
     arity=Arity((3, 3), (1, 2)),
@@ -186,6 +193,7 @@ PROPOSAL = OpDef(
     reference=_propose,
     memory=copies(12),
     dynamic=True,
+    contents=proposal_contents,
 )
 
 OPS = (PROPOSAL,)

@@ -18,6 +18,7 @@ import numpy as np
 from netc.ir.types import Shape, count
 from netc.ops.array import namespace
 from netc.ops.axes import shown
+from netc.ops.contents import flag_last, flag_second
 from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, WeightSpec, whole
 from netc.ops.fields import only
 from netc.ops.filler import Filler, parse_filler
@@ -259,6 +260,7 @@ LSTM = OpDef(
     cost=_recurrent_cost,
     window=whole,
     reference=_lstm,
+    contents=flag_second,
 )
 
 RNN = OpDef(
@@ -270,6 +272,7 @@ RNN = OpDef(
     cost=_recurrent_cost,
     window=whole,
     reference=_rnn,
+    contents=flag_second,
 )
 
 
@@ -309,6 +312,7 @@ LSTM_UNIT = OpDef(
     cost=_unit_cost,
     window=whole,
     reference=_unit,
+    contents=flag_last,
 )
 
 OPS = (LSTM, RNN, LSTM_UNIT)

@@ -16,6 +16,7 @@ import numpy as np
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count
 from netc.ops.axes import shown
+from netc.ops.contents import Contents, Regions
 from netc.ops.cost import per_output
 from netc.ops.define import FLOAT, Arity, LayerContext, OpDef, ShapeError, copies, whole
 from netc.ops.fields import bad_value, only
@@ -57,6 +58,12 @@ def _roi_shape(params: ROIPoolingParams, inputs: Sequence[Shape]) -> tuple[Shape
     data, regions = inputs
     _check_regions(data, regions)
     return ((regions[0], data[1], params.pooled_h, params.pooled_w),)
+
+
+def _region_contents(params: Any, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    scale = params.spatial_scale or 1.0
+    images, _, height, width = inputs[0]
+    return None, Regions(images, height / scale, width / scale)
 
 
 def _images_of(regions: Any, images: int) -> Any:
@@ -167,6 +174,7 @@ ROI_POOLING = OpDef(
     window=whole,
     reference=_roi_pooling,
     memory=_roi_memory,
+    contents=_region_contents,
 )
 
 
@@ -257,6 +265,7 @@ PSROI_POOLING = OpDef(
     window=whole,
     reference=_psroi_pooling,
     memory=copies(10),
+    contents=_region_contents,
 )
 
 OPS = (ROI_POOLING, PSROI_POOLING)

@@ -18,6 +18,7 @@ from netc.ir.types import Shape, count
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import namespace
 from netc.ops.axes import need_axes, shown
+from netc.ops.contents import Contents, Whole
 from netc.ops.cost import per_output
 from netc.ops.define import POINTWISE, Arity, LayerContext, OpDef, ShapeError, Window, copies
 from netc.ops.fields import bad_value, only
@@ -259,6 +260,13 @@ def _upsample(
     return (x.repeat(high, axis=-2).repeat(wide, axis=-1),)
 
 
+def _upsample_contents(
+    params: UpsampleParams, inputs: Sequence[Shape]
+) -> Sequence[Contents | None]:
+    (shape,) = _upsample_shape(params, inputs)
+    return None, Whole(count(shape, 2)) if params.masked else None
+
+
 def _put_back(x: Any, mask: Any, shape: Shape) -> Any:
     """Each element at its index in its plane, zero elsewhere; of equal indices the last stays.
 
@@ -298,6 +306,7 @@ UPSAMPLE = OpDef(
     shape=_upsample_shape,
     window=_upsample_window,
     reference=_upsample,
+    contents=_upsample_contents,
 )
 
 OPS = (INTERP, UPSAMPLE)

@@ -13,6 +13,7 @@ from netc.ir.types import Shape, count
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import namespace
 from netc.ops.axes import axis_in, need_axes, shown
+from netc.ops.contents import flag_last, item_second
 from netc.ops.cost import per_input
 from netc.ops.define import (
     POINTWISE,
@@ -68,6 +69,7 @@ BATCH_REINDEX = OpDef(
     arity=Arity(bottoms=(2, 2), tops=(1, 1)),
     shape=_reindex_shape,
     reference=_reindex,
+    contents=item_second,
 )
 
 
@@ -113,6 +115,7 @@ FILTER = OpDef(
     params=_parse_filter,
     shape=_filter_shape,
     reference=_filter,
+    contents=flag_last,
 )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
 import numpy as np
 
-from netc.backends.base import Executable, Options
+from netc.backends.base import Options, StepTime, TimedExecutable
 from netc.backends.cpu.emit.edges import load_inputs, store_outputs
 from netc.backends.cpu.emit.emission import Emission, Steps
 from netc.backends.cpu.emit.table import emit
@@ -28,6 +28,8 @@ from netc.passes.epilogue import stages_of
 from netc.plan.needs import ask_for_arena, definition_bytes
 from netc.plan.split import split
 from netc.plan.storage import BYTES
+
+Result = TypeVar("Result")
 
 
 def thread_count(threads: int | None) -> int:
@@ -54,7 +56,7 @@ def _cores() -> int:
 class CpuBackend:
     """Runs graphs on NumPy arrays with compiled kernels."""
 
-    def prepare(self, graph: Graph, options: Options) -> Executable:
+    def prepare(self, graph: Graph, options: Options) -> TimedExecutable:
         """The graph after its passes, planned and made into steps.
 
         What depends on sizes that only a run tells is planned while running.
@@ -67,7 +69,7 @@ class CpuBackend:
         first = self._plan(planned, options) if planned.nodes else None
         return StagedExecutable(graph, first, rest, lambda late: self.prepare(late, options))
 
-    def _plan(self, graph: Graph, options: Options) -> Executable:
+    def _plan(self, graph: Graph, options: Options) -> TimedExecutable:
         optimized, applied = run_passes(graph, options.passes)
         placement = place_values(optimized)
         threads = thread_count(options.threads)
@@ -105,14 +107,6 @@ def _by_definition(graph: Graph, steps: Mapping[str, Steps]) -> int:
     return max((definition_bytes(graph, node) for node in slow), default=0)
 
 
-class StepTime(NamedTuple):
-    """What a step took; ``compiled`` is False where a definition ran in its place."""
-
-    name: str
-    compiled: bool
-    seconds: float
-
-
 @dataclass
 class CpuExecutable:
     """A program and the contexts that run it, one for each call that is under way."""
@@ -128,29 +122,30 @@ class CpuExecutable:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Each output for these inputs, as new arrays."""
+        return self._run(feeds, Context.run)[0]
+
+    def timed(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], list[StepTime]]:
+        """What ``run`` gives, and what each step took of it, in order."""
+        results, times = self._run(feeds, Context.time)
+        steps = zip(self.program.steps, times, strict=True)
+        return results, [StepTime(s.name, isinstance(s, Step), seconds) for s, seconds in steps]
+
+    def graphs(self) -> tuple[Graph, ...]:
+        """The graph that its steps were made from."""
+        return (self.emission.graph,)
+
+    def _run(
+        self, feeds: Mapping[str, Array], call: Callable[[Context, Sequence[Array]], Result]
+    ) -> tuple[dict[str, Array], Result]:
         graph = self.emission.graph
         given = [np.ascontiguousarray(feeds[name]) for name in graph.inputs]
         results = {name: np.empty(graph.shape(name), np.float32) for name in graph.outputs}
         context = self._take()
         try:
-            context.run([*given, *results.values()])
+            return results, call(context, [*given, *results.values()])
         finally:
             with self._lock:
                 self._idle.append(context)
-        return results
-
-    def profile(self, feeds: Mapping[str, Array], rounds: int) -> list[StepTime]:
-        """Each step's shortest time in seconds over some rounds, in order."""
-        graph = self.emission.graph
-        given = [np.ascontiguousarray(feeds[name]) for name in graph.inputs]
-        results = [np.empty(graph.shape(name), np.float32) for name in graph.outputs]
-        context = Context(self.program, self.emission.threads)
-        context.run([*given, *results])
-        times = [context.time([*given, *results]) for _ in range(max(2, rounds))]
-        return [
-            StepTime(step.name, isinstance(step, Step), seconds)
-            for step, seconds in zip(self.program.steps, map(min, *times), strict=True)
-        ]
 
     def _take(self) -> Context:
         with self._lock:

@@ -176,7 +176,10 @@ class Context:
                     self._gang.run(segment, bases)
 
     def time(self, externals: Sequence[NDArray[np.float32]] = ()) -> list[float]:
-        """Run all steps and give each one's wall time in seconds, in the order of the steps."""
+        """Run all steps and give each one's wall time in seconds, in the order of the steps.
+
+        A step lasts from the end of the one before it until no thread works on it any more.
+        """
         with self._lock:
             self._externals = list(externals)
             bases = [a.ctypes.data for a in externals]
@@ -234,7 +237,7 @@ class _Segment:
         self.rows = np.array(rows, np.int64)
         self.counters = aligned_bytes(len(steps) * (shared.threads + 1) * ALIGNMENT)
         self.counters[:] = 0
-        self.ticks = np.zeros(len(steps) + 1, np.int64)
+        self.ticks = np.zeros((shared.threads, len(steps) + 1), np.int64)
         self.block = np.array(
             RunArgs(
                 steps=self.rows.ctypes.data,
@@ -278,14 +281,16 @@ class _Gang:
         segment.epoch += 1
 
     def time(self, segment: _Segment, bases: Sequence[int]) -> list[float]:
-        """Run a segment and give its steps' seconds."""
+        """Run a segment and give its steps' seconds, which add up to the wall time of it all."""
         at = RunArgs._fields.index("ticks")
+        segment.ticks[:] = 0
         segment.block[at] = segment.ticks.ctypes.data
         start = time.perf_counter()
         self.run(segment, bases)
         total = time.perf_counter() - start
         segment.block[at] = 0
-        spent = np.diff(segment.ticks)
+        # A step is over when the last thread that worked on it was; nobody works on an empty one.
+        spent = np.diff(np.maximum.accumulate(segment.ticks.max(axis=0)))
         return [float(t) for t in spent * (total / max(1, int(spent.sum())))]
 
 

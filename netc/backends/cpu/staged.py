@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from netc.backends import reference
-from netc.backends.base import Executable
+from netc.backends.base import StepTime, TimedExecutable
+from netc.backends.reference import ReferenceExecutable
 from netc.backends.variables import Variables
 from netc.ir.edit import with_nodes
 from netc.ir.graph import Array, Graph, Node
@@ -23,7 +23,8 @@ from netc.ops.define import ShapeError
 
 _PLANS = 2  # sizes whose plans are kept, least recently used first out
 
-Prepare = Callable[[Graph], Executable]
+Prepare = Callable[[Graph], TimedExecutable]
+Call = Callable[[TimedExecutable, Mapping[str, Array]], dict[str, Array]]
 
 
 @dataclass
@@ -38,34 +39,48 @@ class StagedExecutable:
     """
 
     graph: Graph
-    planned: Executable | None
+    planned: TimedExecutable | None
     rest: Graph
     prepare: Prepare
     variables: Variables = field(default_factory=Variables)
-    _plans: OrderedDict[tuple[Shape, ...], Executable] = field(default_factory=OrderedDict)
+    _plans: OrderedDict[tuple[Shape, ...], TimedExecutable] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Each output for these inputs, as new arrays."""
-        known = {**feeds, **(self.planned.run(feeds) if self.planned else {})}
+        return self._run(feeds, lambda part, given: part.run(given))
+
+    def timed(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], list[StepTime]]:
+        """What ``run`` gives, and what each step took of it, in order; planning is no step."""
+        times: list[StepTime] = []
+
+        def timing(part: TimedExecutable, given: Mapping[str, Array]) -> dict[str, Array]:
+            results, spent = part.timed(given)
+            times.extend(spent)
+            return results
+
+        return self._run(feeds, timing), times
+
+    def graphs(self) -> tuple[Graph, ...]:
+        """The planned part's, those of the plans that are kept, and the layers before those."""
+        plans = (self.planned, *reversed(self._plans.values()))
+        return (*(g for plan in plans if plan for g in plan.graphs()), self.rest)
+
+    def _run(self, feeds: Mapping[str, Array], call: Call) -> dict[str, Array]:
+        known = {**feeds, **(call(self.planned, feeds) if self.planned else {})}
         ready = ready_nodes(self.rest)
-        for node in ready:
-            results = reference.run_node(self.rest, node, [known[v] for v in node.inputs])
-            known.update(zip(node.outputs, results, strict=True))
-        known.update(self._run_later(ready, known))
+        known.update(call(ReferenceExecutable(only(self.rest, ready)), known))
+        later = without(self.rest, ready)
+        if later.nodes:
+            given = {name: known[name] for name in later.inputs}
+            known.update(call(self._plan(later, given), given))
         return {name: known[name] for name in self.graph.outputs}
 
-    def _run_later(self, ready: tuple[Node, ...], known: Mapping[str, Array]) -> dict[str, Array]:
-        later = without(self.rest, ready)
-        if not later.nodes:
-            return {}
-        given = {name: known[name] for name in later.inputs}
+    def _plan(self, later: Graph, given: Mapping[str, Array]) -> TimedExecutable:
         sized = with_shapes(later, {name: array.shape for name, array in given.items()})
-        if sized is None:
-            return reference.run(later, given)
-        return self._plan(sized).run(given)
+        return ReferenceExecutable(later) if sized is None else self._planned(sized)
 
-    def _plan(self, graph: Graph) -> Executable:
+    def _planned(self, graph: Graph) -> TimedExecutable:
         shapes = tuple(graph.shape(name) for name in graph.inputs)
         with self._lock:
             found = self._plans.get(shapes)
@@ -94,6 +109,13 @@ def ready_nodes(graph: Graph) -> tuple[Node, ...]:
     """The dynamic layers that depend on no other one."""
     made = {value for node in graph.nodes for value in node.outputs}
     return tuple(n for n in graph.nodes if CATALOG[n.op].dynamic and made.isdisjoint(n.inputs))
+
+
+def only(graph: Graph, nodes: tuple[Node, ...]) -> Graph:
+    """The graph of these nodes, of which none reads another's; it gives back all they make."""
+    read = dict.fromkeys(value for node in nodes for value in node.inputs)
+    made = tuple(value for node in nodes for value in node.outputs)
+    return with_nodes(graph.replace(inputs=tuple(read), outputs=made), nodes)
 
 
 def without(graph: Graph, done: tuple[Node, ...]) -> Graph:

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from netc.backends.base import Executable, Options, Progress
+from netc.backends.base import Executable, Options, Progress, StepTime
 from netc.backends.cuda.device import Call, Device, DeviceError
 from netc.backends.cuda.emission import (
     PRECISIONS,
@@ -123,14 +123,6 @@ def _check_precision(emission: Emission) -> None:
                 help=("leave `precision` out",),
             )
         )
-
-
-class StepTime(NamedTuple):
-    """What a step took; ``compiled`` is False where a definition ran in its place."""
-
-    name: str
-    compiled: bool
-    seconds: float
 
 
 @dataclass

@@ -5,6 +5,11 @@ chunks from it; a thread that has finished its own takes from the others'. A ste
 its units are done, whoever did them, so a thread that wakes late joins in where the others are and
 nobody waits for it. Counters only grow: run number ``epoch`` uses counts epoch * n to
 (epoch + 1) * n, so a thread still looking at an earlier run finds nothing to take.
+
+A run that is timed has a row of time stamps for each thread: when it began the run (the caller
+alone), and when it last did work of each step. A step is over at the latest of its stamps. What the
+caller alone sees would not do: while it sleeps, because another program has its processor, the
+others finish steps, and it finds them done at once when it wakes.
 """
 
 from __future__ import annotations
@@ -118,27 +123,9 @@ def _take(row: Any, counter: int, epoch: int, low: int, high: int, scratch: int)
             taken += chunk
 
 
-@njit(inline="always")
-def _share(row: Any, counters: int, threads: int, slot: int, epoch: int, scratch: int) -> None:
-    done = counters + threads * _LINE
-    for k in range(threads):
-        owner = (slot + k) % threads
-        low = row.units * owner // threads
-        high = row.units * (owner + 1) // threads
-        taken = _take(row, counters + owner * _LINE, epoch, low, high, scratch)
-        if taken:
-            _add(done, taken)
-
-
-def run(machine: Machine) -> Callable[[int, int, int, int], None]:
-    """The loop: (context address, thread's slot, epoch, unused).
-
-    Slot 0 is the caller and gives the epoch; the others pass -1 and find it in the context.
-    """
-    family = machine.family
-
+def _waiting(family: str) -> Any:
+    """``wait(counter, count, yield_function)``: until a counter is at least ``count``."""
     pause = function("pause", 0, _none, lambda b, t, v: _emit_pause(b, family))
-    ticks = function("ticks", 1, _int, lambda b, t, v: _emit_ticks(b, family, v[0]))
 
     @njit(inline="always")
     def wait(counter: int, count: int, yield_function: int) -> None:
@@ -149,24 +136,55 @@ def run(machine: Machine) -> Callable[[int, int, int, int], None]:
             if spins > _SPINS and yield_function:
                 _call(yield_function)
 
+    return wait
+
+
+def _sharing(ticks: Any, wait: Any) -> Any:
+    """``share(run, row, step, slot, epoch, scratch)``: work on a step until it is over."""
+
+    @njit(inline="always")
+    def share(r: Any, row: Any, s: int, slot: int, epoch: int, scratch: int) -> None:
+        counters = r.counters + s * (r.threads + 1) * _LINE
+        done = counters + r.threads * _LINE
+        for k in range(r.threads):
+            owner = (slot + k) % r.threads
+            low = row.units * owner // r.threads
+            high = row.units * (owner + 1) // r.threads
+            taken = _take(row, counters + owner * _LINE, epoch, low, high, scratch)
+            if taken:
+                if r.ticks:  # before others may learn that the step is over
+                    set_int(r.ticks, slot * (r.count + 1) + s + 1, ticks(r))
+                _add(done, taken)
+        wait(done, (epoch + 1) * row.units, r.yield_function)
+
+    return share
+
+
+def run(machine: Machine) -> Callable[[int, int, int, int], None]:
+    """The loop: (context address, thread's slot, epoch, unused).
+
+    Slot 0 is the caller and gives the epoch; the others pass -1 and find it in the context.
+    """
+    family = machine.family
+    ticks = function("ticks", 1, _int, lambda b, t, v: _emit_ticks(b, family, v[0]))
+    share = _sharing(ticks, _waiting(family))
+
     def loop(context: int, slot: int, epoch: int, unused: int) -> None:
         r = record(RunArgs, context)
         if slot == 0:
+            if r.ticks:
+                set_int(r.ticks, 0, ticks(r))
             _publish(context + _EPOCH, epoch)
         else:
             epoch = _atomic(context + _EPOCH)
-        if slot == 0 and r.ticks:
-            set_int(r.ticks, 0, ticks(r))
         scratch = r.scratch + slot * r.scratch_stride
         for s in range(r.count):
             row = record(StepRow, r.steps + s * _ROW)
             if r.threads == 1:
                 _invoke(row.kernel, row.args, 0, row.units, scratch)
+                if r.ticks:
+                    set_int(r.ticks, s + 1, ticks(r))
             else:
-                counters = r.counters + s * (r.threads + 1) * _LINE
-                _share(row, counters, r.threads, slot, epoch, scratch)
-                wait(counters + r.threads * _LINE, (epoch + 1) * row.units, r.yield_function)
-            if slot == 0 and r.ticks:
-                set_int(r.ticks, s + 1, ticks(r))
+                share(r, row, s, slot, epoch, scratch)
 
     return loop
