@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from netc.ir.types import Shape, count
 from netc.memory import budget, check_memory, on_behalf, using
 from netc.ops.filler import CONSTANT_ZERO, fill, generator
 from netc.plan.needs import ask_for_blobs
+
+if TYPE_CHECKING:
+    from netc.train.gradients import GradientPrograms, Gradients
 
 _PLANS = 8  # input shapes whose plans are kept, least recently used first out
 
@@ -110,6 +113,7 @@ class CompiledNet:
         self._lock = threading.Lock()
         self._executables: OrderedDict[tuple[Shape, ...], Executable] = OrderedDict()
         self._filled: dict[str, Array] = {}
+        self._joint: GradientPrograms[Executable] | None = None
         with using(options.memory):
             budget().hold(_parameter_bytes(graph), self)
         self.executable(self._input_shapes())
@@ -158,12 +162,62 @@ class CompiledNet:
             NetcError: an input that is missing, unknown, or whose shape or dtype does not fit;
                 bad-filler, where a DummyData layer's filler cannot fill its shape.
         """
-        if feeds is not None and not isinstance(feeds, Mapping):
-            raise self._no_mapping(feeds)
         with using(self.options.memory), on_behalf(f"running `{self.name}`"):
-            given = self._checked({**(feeds or {}), **arrays})
+            given = self._fed(feeds, arrays, self._needed)
             shapes = tuple(given[name].shape for name in self.graph.inputs)
             return self.executable(shapes).run(given)
+
+    def gradients(
+        self,
+        feeds: Mapping[str, Any] | None = None,
+        seeds: Mapping[str, Any] | None = None,
+        wrt: Sequence[str] | None = None,
+    ) -> Gradients:
+        """Forward and backward: how the sum of the net's losses changes with blobs and parameters.
+
+        Losses are the tops of loss layers and those with a ``loss_weight``, each element counting
+        by its weight. Gradients of all parameters are given, of those with ``lr_mult: 0`` too;
+        ``propagate_down: false`` stops a gradient where it stands.
+
+        Args:
+            feeds: input blob -> array.
+            seeds: blob -> the gradient that arrives there from outside, in its shape; in the place
+                of its weight where it is a loss.
+            wrt: blobs whose gradients are wanted besides the parameters'; None for every input,
+                ``()`` for none. A blob's name means what its last layer made of it, and of an
+                input's blob the input; ``blob@layer`` is what that layer made.
+
+        Returns:
+            ``outputs``, ``blobs`` and ``params``: see :class:`netc.train.gradients.Gradients`.
+
+        Raises:
+            NetcError: no-gradient, where one would have to pass a layer that has none; no-loss;
+                unknown-blob; and as a call does, for the feeds.
+        """
+        with using(self.options.memory), on_behalf(f"the gradients of `{self.name}`"):
+            given = self._fed(feeds, {}, self._needed | self._read_for(self.graph.losses))
+            return self._gradients(given, seeds or {}, wrt)
+
+    def _gradients(
+        self, given: dict[str, Any], seeds: Mapping[str, Any], wrt: Sequence[str] | None
+    ) -> Gradients:
+        from netc.train import gradients
+
+        graph = self._graph_for(tuple(given[name].shape for name in self.graph.inputs))
+        request = gradients.requested(graph, wrt, tuple(seeds))
+        with self._lock:
+            if self._joint is None:
+                self._joint = gradients.GradientPrograms(self._prepared)
+            joint, program = self._joint.program(graph, request)
+        arrived = gradients.seed_arrays(graph, seeds)
+        fed = given | {joint.seeds[v]: a for v, a in arrived.items() if v in joint.seeds}
+        return gradients.collected(graph, joint, request, program.run(fed), fed)
+
+    def _fed(self, feeds: Any, arrays: Mapping[str, Any], needed: set[str]) -> dict[str, Any]:
+        """Each input value's array; those ``needed`` must be given."""
+        if feeds is not None and not isinstance(feeds, Mapping):
+            raise self._no_mapping(feeds)
+        return self._checked({**(feeds or {}), **arrays}, needed)
 
     def __repr__(self) -> str:
         ins, outs = (
@@ -241,7 +295,7 @@ class CompiledNet:
             notes=(Note(first.message, first.span), *first.notes),
         )
 
-    def _checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _checked(self, given: Mapping[str, Any], needed: set[str]) -> dict[str, Any]:
         known = self.graph.input_blobs
         given = {self._blob(n): array for n, array in given.items() if n not in self._unneeded}
         listed = ", ".join(f"`{n}`" for n in known) or "none"
@@ -261,7 +315,7 @@ class CompiledNet:
                 self.graph.values[value].span,
             )
             for name, value in known.items()
-            if name not in given and value in self._needed
+            if name not in given and value in needed
         ]
         if faults:
             raise NetcError(faults)
@@ -276,10 +330,18 @@ class CompiledNet:
 
         A net without outputs, all of whose blobs are silenced, is run for its own sake.
         """
-        nodes = live_nodes(self.graph) if self.graph.results else self.graph.nodes
-        read = {*self.graph.results, *(name for node in nodes for name in node.inputs)}
-        inputs = self.graph.inputs
-        return {n for n in inputs if n in read and self.graph.values[n].filler is None}
+        if self.graph.results:
+            return self._read_for(self.graph.results)
+        return self._unfilled({name for node in self.graph.nodes for name in node.inputs})
+
+    def _read_for(self, values: Collection[str]) -> set[str]:
+        """The inputs without a filler that some of these values depend on."""
+        wanted = self.graph.replace(outputs=tuple(values), updates={})
+        read = {name for node in live_nodes(wanted) for name in node.inputs}
+        return self._unfilled({*values, *read})
+
+    def _unfilled(self, read: set[str]) -> set[str]:
+        return {n for n in self.graph.inputs if n in read and self.graph.values[n].filler is None}
 
     def _fill(self, name: str) -> Array:
         """What an input that is not fed holds, zeros where that is of no matter; made once."""

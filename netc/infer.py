@@ -195,7 +195,16 @@ class _Inference:
             return self._share(node, index, spec, written)
         if written.name:
             self.shared[written.name] = (name, written)
-        self.parameters[name] = Parameter(name, spec.shape, spec.filler, None, node.span)
+        lr_mult, decay_mult = _multipliers(spec, written)
+        self.parameters[name] = Parameter(
+            name,
+            spec.shape,
+            spec.filler,
+            None,
+            node.span,
+            lr_mult=lr_mult,
+            decay_mult=decay_mult,
+        )
         return name
 
     def _share(self, node: Node, index: int, spec: WeightSpec, written: ParamSpec) -> str:
@@ -203,6 +212,7 @@ class _Inference:
         owner, first = self.shared[written.name]
         shape = self.parameters[owner].shape or ()
         self._check_multipliers(node, written, first)
+        self._share_multipliers(owner, spec, written, first)
         if shape == spec.shape:
             return owner
         permissive = written.permissive
@@ -216,6 +226,20 @@ class _Inference:
             name, spec.shape, spec.filler, None, node.span, owner=owner
         )
         return name
+
+    def _share_multipliers(
+        self, owner: str, spec: WeightSpec, written: ParamSpec, first: ParamSpec
+    ) -> None:
+        """What any one of its users writes holds for a parameter as a whole (net.cpp)."""
+        known = first._replace(
+            lr_mult=written.lr_mult if first.lr_mult is None else first.lr_mult,
+            decay_mult=written.decay_mult if first.decay_mult is None else first.decay_mult,
+        )
+        self.shared[written.name] = (owner, known)
+        lr_mult, decay_mult = _multipliers(spec, known)
+        self.parameters[owner] = replace(
+            self.parameters[owner], lr_mult=lr_mult, decay_mult=decay_mult
+        )
 
     def _check_multipliers(self, node: Node, written: ParamSpec, first: ParamSpec) -> None:
         for what, mine, theirs in (
@@ -232,6 +256,13 @@ class _Inference:
                         notes=(Note("the owner's `param` is here", first.span),),
                     )
                 )
+
+
+def _multipliers(spec: WeightSpec, written: ParamSpec) -> tuple[float, float]:
+    """A parameter's ``lr_mult`` and ``decay_mult``; what is not learned has 0."""
+    lr_mult = 1.0 if written.lr_mult is None else written.lr_mult
+    decay_mult = spec.decay_mult if written.decay_mult is None else written.decay_mult
+    return (lr_mult if spec.learned else 0.0), decay_mult
 
 
 def _share_mismatch(

@@ -16,7 +16,8 @@ def with_nodes(graph: Graph, nodes: Iterable[Node]) -> Graph:
         named.update(node.inputs)
         named.update(node.outputs)
     values = {name: value for name, value in graph.values.items() if name in named}
-    return prune_parameters(graph.replace(nodes=kept, values=values))
+    losses = {name: weight for name, weight in graph.losses.items() if name in named}
+    return prune_parameters(graph.replace(nodes=kept, values=values, losses=losses))
 
 
 def prune_parameters(graph: Graph) -> Graph:
@@ -33,9 +34,8 @@ def with_parameters(graph: Graph, arrays: Mapping[str, Array]) -> Graph:
     parameters = dict(graph.parameters)
     for name, array in arrays.items():
         array.flags.writeable = False
-        old = parameters.get(name)
-        span, variable = (old.span, old.variable) if old else (None, False)
-        parameters[name] = Parameter(name, array.shape, None, array, span, variable=variable)
+        old = parameters.get(name, Parameter(name))
+        parameters[name] = replace(old, shape=array.shape, filler=None, array=array, owner=None)
     return graph.replace(parameters=parameters)
 
 

@@ -51,7 +51,8 @@ class Parameter:
 
     ``name`` is ``layer/index`` of the owner. ``filler`` is the op's frozen filler description.
     ``owner`` names the parameter whose elements this one reads in another shape
-    (``share_mode: PERMISSIVE``); such a parameter has no elements of its own.
+    (``share_mode: PERMISSIVE``); such a parameter has no elements of its own. ``lr_mult`` and
+    ``decay_mult`` multiply a solver's rate and weight decay; with ``lr_mult`` 0 it is not learned.
 
     ``variable`` says whether the elements may change between runs. The array of a variable is a
     persistent place, which kernels read when they run; passes must not look at its elements. That
@@ -66,6 +67,8 @@ class Parameter:
     span: Span | None = None
     owner: str | None = None
     variable: bool = False
+    lr_mult: float = 1.0
+    decay_mult: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ class Node:
     ``params`` is the op's own frozen dataclass; ``inputs`` and ``outputs`` name values,
     ``parameters`` names entries of ``Graph.parameters``. ``spans`` holds the layer's place, and
     every layer's where nodes were fused. ``param_specs`` are the layer's ``param`` entries.
+    ``propagate_down`` says of each bottom whether a gradient passes to it; where it is empty that
+    follows from what is below.
     """
 
     name: str
@@ -85,6 +90,7 @@ class Node:
     parameters: tuple[str, ...] = ()
     spans: tuple[Span, ...] = ()
     param_specs: tuple[ParamSpec, ...] = ()
+    propagate_down: tuple[bool, ...] = ()
 
     @property
     def span(self) -> Span | None:
@@ -97,7 +103,8 @@ class Graph:
     """A net ready to be analysed, rewritten, planned and run.
 
     ``inputs`` are values fed by the caller; ``outputs`` are values given back, by default those
-    nobody reads, in alphabetical order of blob name.
+    nobody reads, in alphabetical order of blob name. ``losses`` are the values that are minimised
+    in training, each with the weight that every element of it has in the sum.
 
     ``updates`` maps variables (parameters that have elements of their own) to values of their
     shapes. Each run ends by writing these values to the variables, all of them together: every
@@ -112,6 +119,7 @@ class Graph:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     phase: str = "TEST"
     updates: Mapping[str, str] = field(default_factory=dict)
+    losses: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def results(self) -> tuple[str, ...]:

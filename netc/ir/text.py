@@ -7,10 +7,13 @@
     conv1: 1x20x24x24 = Convolution[conv1]({"": "ConvolutionParams", ...}; data; conv1/0)
     output prob
     update conv2/0 = step2
+    loss loss weight 1
 
-Fields of an op that have their default value are left out. Names that hold anything but letters,
-digits, ``_``, ``/``, ``-``, ``.``, ``@``, ``#`` and ``~`` stand in JSON quotes. Parameters' arrays,
-fillers and spans are not part of the text.
+``lr_mult`` and ``decay_mult`` of a parameter stand behind it where they are not 1, and ``; down 1
+0`` behind a node's inputs where the text says which bottoms a gradient passes to. Fields of an op
+that have their default value are left out. Names that hold anything but letters, digits, ``_``,
+``/``, ``-``, ``.``, ``@``, ``#`` and ``~`` stand in JSON quotes. Parameters' arrays, fillers and
+spans are not part of the text.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ def print_graph(graph: Graph) -> str:
     lines += [_node(graph, node) for node in graph.nodes]
     lines += [f"output {_name(v)}" for v in graph.outputs]
     lines += [f"update {_name(p)} = {_name(v)}" for p, v in graph.updates.items()]
+    lines += [f"loss {_name(v)} weight {weight!r}" for v, weight in graph.losses.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -54,7 +58,12 @@ def _shape(shape: Shape | None) -> str:
 def _parameter(parameter: Parameter) -> str:
     owner = f" of {_name(parameter.owner)}" if parameter.owner is not None else ""
     kind = "variable" if parameter.variable else "param"
-    return f"{kind} {_name(parameter.name)} = {_shape(parameter.shape)}{owner}"
+    mults = "".join(
+        f" {what} {value!r}"
+        for what, value in (("lr_mult", parameter.lr_mult), ("decay_mult", parameter.decay_mult))
+        if value != 1
+    )
+    return f"{kind} {_name(parameter.name)} = {_shape(parameter.shape)}{owner}{mults}"
 
 
 def _node(graph: Graph, node: Node) -> str:
@@ -63,8 +72,14 @@ def _node(graph: Graph, node: Node) -> str:
     parameters = ", ".join(_name(p) for p in node.parameters)
     return (
         f"{outputs or '()'} = {node.op}[{_name(node.name)}]"
-        f"({dump_params(node.params)}; {inputs}; {parameters})"
+        f"({dump_params(node.params)}; {inputs}; {parameters}{_down(node)})"
     )
+
+
+def _down(node: Node) -> str:
+    """``; down 1 0``: which bottoms the text says that a gradient passes to."""
+    passes = "".join(f" {int(down)}" for down in node.propagate_down)
+    return f"; down{passes}" if passes else ""
 
 
 def dump_params(params: Any) -> str:
@@ -109,11 +124,18 @@ _SIZES = r"(?:\?|scalar|[0-9]+(?:x[0-9]+)*)"
 _OUT = rf"{_TOKEN}: {_SIZES}"
 _HEAD = re.compile(rf"graph ({_TOKEN}) (\w+)")
 _INPUT = re.compile(rf"input ({_TOKEN}) = ({_SIZES})")
-_PARAM = re.compile(rf"(param|variable) ({_TOKEN}) = ({_SIZES})(?: of ({_TOKEN}))?")
+_PARAM = re.compile(
+    rf"(param|variable) ({_TOKEN}) = ({_SIZES})(?: of ({_TOKEN}))?"
+    r"(?: lr_mult (\S+))?(?: decay_mult (\S+))?"
+)
 _UPDATE = re.compile(rf"update ({_TOKEN}) = ({_TOKEN})")
+_LOSS = re.compile(rf"loss ({_TOKEN}) weight (\S+)")
 _OUTPUT = re.compile(rf"output ({_TOKEN})")
 _NAMES = rf"((?:{_TOKEN}(?:, {_TOKEN})*)?)"
-_NODE = re.compile(rf"(\(\)|{_OUT}(?:, {_OUT})*) = (\w+)\[({_TOKEN})\]\((.*); {_NAMES}; {_NAMES}\)")
+_DOWN = r"(?:; down((?: [01])+))?"
+_NODE = re.compile(
+    rf"(\(\)|{_OUT}(?:, {_OUT})*) = (\w+)\[({_TOKEN})\]\((.*); {_NAMES}; {_NAMES}{_DOWN}\)"
+)
 _TYPED = re.compile(rf"({_TOKEN}): ({_SIZES})")
 
 
@@ -146,6 +168,7 @@ class _Reader:
         self.parameters: dict[str, Parameter] = {}
         self.nodes: list[Node] = []
         self.updates: dict[str, str] = {}
+        self.losses: dict[str, float] = {}
 
     def take(self, line: str) -> bool:
         if match := _HEAD.fullmatch(line):
@@ -154,6 +177,8 @@ class _Reader:
             self.inputs.append(self._value(match[1], match[2]))
         elif match := _PARAM.fullmatch(line):
             self._parameter(match)
+        elif match := _LOSS.fullmatch(line):
+            self.losses[_unquoted(match[1])] = float(match[2])
         elif match := _OUTPUT.fullmatch(line):
             self.outputs.append(_unquoted(match[1]))
         elif match := _UPDATE.fullmatch(line):
@@ -168,7 +193,12 @@ class _Reader:
         name = _unquoted(match[2])
         owner = _unquoted(match[4]) if match[4] is not None else None
         self.parameters[name] = Parameter(
-            name, _parsed_shape(match[3]), owner=owner, variable=match[1] == "variable"
+            name,
+            _parsed_shape(match[3]),
+            owner=owner,
+            variable=match[1] == "variable",
+            lr_mult=float(match[5] or 1),
+            decay_mult=float(match[6] or 1),
         )
 
     def _value(self, name: str, shape: str) -> str:
@@ -181,7 +211,10 @@ class _Reader:
         params = self.load_params(match[2], json.loads(match[4]))
         inputs, parameters = _unquoted_all(match[5]), _unquoted_all(match[6])
         name = _unquoted(match[3])
-        self.nodes.append(Node(name, match[2], params, inputs, tuple(outputs), parameters))
+        down = tuple(flag == "1" for flag in (match[7] or "").split())
+        self.nodes.append(
+            Node(name, match[2], params, inputs, tuple(outputs), parameters, propagate_down=down)
+        )
 
     def graph(self) -> Graph:
         return Graph(
@@ -193,6 +226,7 @@ class _Reader:
             self.parameters,
             self.phase,
             self.updates,
+            self.losses,
         )
 
 

@@ -55,6 +55,9 @@ def _results(graph: Graph, produced: set[str]) -> Iterator[str]:
     for name in graph.outputs:
         if name not in produced:
             yield f"output `{name}` is produced by nothing"
+    for name in graph.losses:
+        if name not in produced:
+            yield f"loss `{name}` is produced by nothing"
     for name, value in graph.updates.items():
         if value not in produced:
             yield f"the update of `{name}`: `{value}` is produced by nothing"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic, Note, Span, did_you_mean
@@ -87,15 +87,10 @@ class Names:
 def renamed(nodes: Sequence[Node], names: Mapping[str, str]) -> tuple[Node, ...]:
     """The nodes with provisional value names replaced by final ones."""
     return tuple(
-        Node(
-            n.name,
-            n.op,
-            n.params,
-            tuple(names[v] for v in n.inputs),
-            tuple(names[v] for v in n.outputs),
-            n.parameters,
-            n.spans,
-            n.param_specs,
+        replace(
+            n,
+            inputs=tuple(names[v] for v in n.inputs),
+            outputs=tuple(names[v] for v in n.outputs),
         )
         for n in nodes
     )

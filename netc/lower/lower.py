@@ -61,6 +61,7 @@ class _Walk:
     read: set[str] = field(default_factory=set)
     hidden: set[str] = field(default_factory=set)
     messages: dict[str, Message] = field(default_factory=dict)
+    losses: dict[str, float] = field(default_factory=dict)
 
     @property
     def hints(self) -> bool:
@@ -118,6 +119,7 @@ def _walk_layer(walk: _Walk, layer: Message) -> None:
         _add_inputs(walk, layer, op, params, tops)
     elif None not in bottoms:
         walk.nodes.append(_node(walk, layer, op, params, [b for b in bottoms if b], tops))
+        walk.losses.update(_losses(layer, op, tops))
 
 
 @contextmanager
@@ -294,7 +296,17 @@ def _node(
         tuple(tops),
         spans=(span,) if span else (),
         param_specs=tuple(_param_spec(p) for p in layer.get("param")),
+        propagate_down=tuple(layer.get("propagate_down")),
     )
+
+
+def _losses(layer: Message, op: OpDef, tops: Sequence[str]) -> dict[str, float]:
+    """The tops that count in the net's loss, with their weights (Layer::SetLossWeights).
+
+    A loss layer's first top counts 1 unless a weight is written; one of weight 0 is an output.
+    """
+    weights: Sequence[float] = layer.get("loss_weight") or (1.0,) * op.loss
+    return {top: weight for top, weight in zip(tops, weights, strict=False) if weight}
 
 
 def _param_spec(spec: Message) -> ParamSpec:
@@ -398,4 +410,5 @@ def _graph(walk: _Walk) -> Graph:
         values,
         {},
         walk.state.phase,
+        {names[v]: weight for v, weight in walk.losses.items()},
     )

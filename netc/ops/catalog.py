@@ -14,6 +14,7 @@ from netc.ops import (
     elementwise,
     fork_normalization,
     fused,
+    gradient,
     inputs,
     joining,
     layer_norm,
@@ -72,6 +73,10 @@ _OPS: Mapping[str, OpDef] = {op.name: op for family in _FAMILIES for op in famil
 # What a text may name; some names mean an op that has another.
 LAYERS: Mapping[str, OpDef] = {**_OPS, **convolution.OTHER_NAMES}
 
-# What a graph may hold: the ops, and what passes make besides.
+# What a graph may hold: the ops, and what passes and differentiation make besides.
 _CHAINS: Mapping[str, OpDef] = {**_OPS, fused.NAME: fused.fused_op(_OPS)}
-CATALOG: Mapping[str, OpDef] = {**_CHAINS, siblings.NAME: siblings.siblings_op(_CHAINS)}
+CATALOG: Mapping[str, OpDef] = {
+    **_CHAINS,
+    siblings.NAME: siblings.siblings_op(_CHAINS),
+    gradient.NAME: gradient.gradient_op(_OPS),
+}

@@ -55,10 +55,16 @@ class Arity(NamedTuple):
 
 
 class WeightSpec(NamedTuple):
-    """A trained array that a layer has: its shape and how it is filled when none is given."""
+    """A trained array that a layer has: its shape and how it is filled when none is given.
+
+    One that is not ``learned`` is kept by the layer itself (BatchNorm's statistics) and has no
+    gradient. ``decay_mult`` is that of an array whose ``param`` says none.
+    """
 
     shape: Shape
     filler: Filler = CONSTANT_ZERO
+    learned: bool = True
+    decay_mult: float = 1.0
 
 
 class Cost(NamedTuple):
@@ -183,8 +189,6 @@ class OpDef:
             (``netc.ops.array.namespace``), never writing to its inputs.
         train: reference of the TRAIN phase where it returns more: (params, inputs, weights) ->
             (outputs, new weight arrays). BatchNorm's running averages.
-        gradient: reserved: (params, inputs, weights, outputs, output gradients) -> (input
-            gradients, weight gradients).
         source: reads data from outside; becomes inputs of the graph. ``shape`` then takes no
             inputs and gives the shapes its parameters say; it raises ShapeError with code
             "unknown-input-shape" where they do not.
@@ -198,6 +202,9 @@ class OpDef:
             the shape alone (Crop's second). None for all.
         memory: (params, input shapes, output shapes) -> bytes of temporaries that ``reference``
             needs besides its inputs, outputs and weights; an upper bound, asked for beforehand.
+        draws: params -> whether it draws random numbers; it may then be given the generator's key
+            as an input after its own (netc.ops.random), and draws as with a key of 0 without. None
+            where it never does.
         dynamic: the sizes of its outputs follow from the inputs' contents; shapes are bounds.
         contents: (params, input shapes) -> what each input may hold where that is not every
             number, such as class labels; None, or nothing at the end, for any.
@@ -212,7 +219,7 @@ class OpDef:
     cost: CostRule = free
     window: WindowRule = pointwise
     train: Callable[..., Any] | None = None
-    gradient: Callable[..., Any] | None = None
+    draws: Callable[[Params], bool] | None = None
     source: bool = False
     loss: bool = False
     in_place: bool = False

@@ -238,7 +238,8 @@ def _bn_weights(params: BNParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, 
     own = tuple(WeightSpec(shape, filler) for filler in params.fillers)
     if isinstance(params, BatchwiseBNParams):
         return own
-    return (*own, WeightSpec(shape), WeightSpec(shape, params.variance_filler))
+    mean = WeightSpec(shape, learned=False, decay_mult=0.0)
+    return (*own, mean, mean._replace(filler=params.variance_filler))
 
 
 def _bn(params: BNParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:

@@ -37,7 +37,7 @@ _ONE_OR_TWO = Arity((2, 2), (1, 2), optional_top=True)
 
 
 def _scalar(value: Any, like: Any) -> Any:
-    return namespace(like).asarray(value, dtype=np.float32).reshape(())
+    return namespace(like).asarray(value, dtype=like.dtype).reshape(())
 
 
 # SoftmaxWithLoss: softmax_loss_layer.cpp
@@ -78,7 +78,7 @@ def _softmax_loss(
     data, label = inputs
     xp = namespace(data)
     axis = params.axis % data.ndim
-    outer, classes, inner = _split(data.shape, axis)
+    outer, classes, inner = split_at(data.shape, axis)
     index, kept = class_labels(label.reshape(outer, 1, inner), classes, params.ignore_label)
     prob = softmax(data, axis)
     chosen = xp.take_along_axis(prob.reshape(outer, classes, inner), index, axis=1)
@@ -87,7 +87,8 @@ def _softmax_loss(
     return (_scalar(loss / by, data), prob)[: params.tops]
 
 
-def _split(shape: Shape, axis: int) -> tuple[int, int, int]:
+def split_at(shape: Shape, axis: int) -> tuple[int, int, int]:
+    """Elements before an axis, along it and after it."""
     return count(shape, 0, axis), shape[axis], count(shape, axis + 1)
 
 
@@ -348,7 +349,7 @@ def _infogain(
 ) -> tuple[Any, ...]:
     data, label = inputs[:2]
     xp = namespace(data)
-    outer, classes, inner = _split(data.shape, params.axis % data.ndim)
+    outer, classes, inner = split_at(data.shape, params.axis % data.ndim)
     matrix = _infogain_matrix(params, inputs, classes)
     index, kept = class_labels(label.reshape(outer, inner), classes, params.ignore_label)
     prob = softmax(data, params.softmax_axis % data.ndim)

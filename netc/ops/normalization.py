@@ -107,7 +107,8 @@ def _batch_norm_shape(params: BatchNormParams, inputs: Sequence[Shape]) -> tuple
 def _batch_norm_weights(params: BatchNormParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
     vector = (inputs[0][1],)
     own = tuple(WeightSpec(vector, filler) for filler in params.fillers or ())
-    return (WeightSpec(vector), WeightSpec(vector), WeightSpec((1,)), *own)
+    kept = (WeightSpec(shape, learned=False) for shape in (vector, vector, (1,)))
+    return (*kept, *own)
 
 
 def _batch_norm_cost(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,25 +22,26 @@ from tests.test_golden import CASES, GOLDEN
 
 SMALL = """graph "small" TEST
 input data = 1x1x4x4
-param conv/0 = 2x1x3x3
-param conv/1 = 2
+param conv/0 = 2x1x3x3 lr_mult 0.0
+param conv/1 = 2 lr_mult 2.0 decay_mult 0.0
 conv: 1x2x2x2 = Convolution[conv]\
 ({"": "ConvolutionParams", "num_output": 2, "window": {"": "WindowParams", "kernel": [3]}}; \
 data; conv/0, conv/1)
-a: 1x1x2x2, b: 1x1x2x2 = Slice[cut]({"": "SliceParams", "tops": 2}; conv; )
+a: 1x1x2x2, b: 1x1x2x2 = Slice[cut]({"": "SliceParams", "tops": 2}; conv; ; down 0)
 () = Silence["quiet, please"](null; a; )
 output b
+loss b weight 0.5
 """
 
 
 def without_places(graph: Graph) -> Graph:
     """What a graph's text holds: no spans, fillers, arrays or param specs."""
     return graph.replace(
-        nodes=tuple(
-            Node(n.name, n.op, n.params, n.inputs, n.outputs, n.parameters) for n in graph.nodes
-        ),
+        nodes=tuple(replace(node, spans=(), param_specs=()) for node in graph.nodes),
         values={k: Value(k, k.partition("@")[0], v.shape) for k, v in graph.values.items()},
-        parameters={k: Parameter(k, p.shape, owner=p.owner) for k, p in graph.parameters.items()},
+        parameters={
+            k: replace(p, filler=None, array=None, span=None) for k, p in graph.parameters.items()
+        },
     )
 
 

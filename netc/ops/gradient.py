@@ -1,0 +1,139 @@
+"""Gradient: the op of a backward pass that is worked out by a layer's definition of it.
+
+Made by differentiation, never written in a net. A node gives one gradient, so that what nobody
+wants is dropped as dead. Its inputs are what it reads of the layer's bottoms, then of its tops,
+then the gradients of tops that arrive; its parameters are what it reads of the layer's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netc.ir.types import Shape
+from netc.ops.define import Arity, Cost, OpDef, WeightSpec, Window
+
+if TYPE_CHECKING:
+    from netc.ops.gradients.define import Gradient, Saved
+
+NAME = "Gradient"
+
+
+@dataclass(frozen=True, slots=True)
+class GradientParams:
+    """Which gradient of which layer it is, and what of the forward pass it is given.
+
+    Args:
+        op: the layer's type.
+        params: the layer's parameters.
+        kind: "bottom" or "weight", what the gradient is of.
+        index: which of them.
+        shapes: of the layer's bottoms.
+        tops: how many the layer has.
+        inputs: indices of the bottoms that are read.
+        outputs: indices of the tops that are read.
+        weights: indices of the trained arrays that are read.
+        arrived: indices of the tops whose gradients arrive.
+    """
+
+    op: str
+    params: Any
+    kind: str
+    index: int
+    shapes: tuple[Shape, ...]
+    tops: int = 1
+    inputs: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
+    weights: tuple[int, ...] = ()
+    arrived: tuple[int, ...] = (0,)
+
+
+def rule_of(op: str) -> Gradient | None:
+    """A layer type's gradient; None where it has none."""
+    from netc.ops.gradients.catalog import GRADIENTS
+
+    return GRADIENTS.get(op)
+
+
+def saved(
+    params: GradientParams, inputs: Sequence[Any], weights: Sequence[Any], number: int
+) -> tuple[Saved, list[Any]]:
+    """A node's inputs and arrays at their places, and the tops' gradients.
+
+    ``number`` is how many trained arrays the layer has.
+    """
+    from netc.ops.gradients.define import Saved
+
+    given = iter(inputs)
+    bottoms = _placed(params.inputs, given, len(params.shapes))
+    tops = _placed(params.outputs, given, params.tops)
+    arrays = _placed(params.weights, iter(weights), number)
+    gradients = _placed(params.arrived, given, params.tops)
+    return Saved(bottoms, tops, arrays, _shapes(params, bottoms)), gradients
+
+
+def _shapes(params: GradientParams, bottoms: Sequence[Any]) -> list[Shape]:
+    """The bottoms' shapes; rows that only a run tells are those of the arrays."""
+    return [
+        said if array is None else tuple(array.shape)
+        for said, array in zip(params.shapes, bottoms, strict=True)
+    ]
+
+
+def _placed(places: Sequence[int], given: Any, number: int) -> list[Any]:
+    found: list[Any] = [None] * number
+    for place in places:
+        found[place] = next(given)
+    return found
+
+
+def gradient_op(ops: Mapping[str, OpDef]) -> OpDef:
+    """The op, over the layer types of a catalogue."""
+
+    def specs(params: GradientParams) -> tuple[WeightSpec, ...]:
+        return ops[params.op].weights(params.params, params.shapes)
+
+    def shape(params: GradientParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+        if params.kind == "weight":
+            return (specs(params)[params.index].shape,)
+        if params.index in params.inputs:
+            return (inputs[params.inputs.index(params.index)],)
+        return (params.shapes[params.index],)
+
+    def weights(params: GradientParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
+        own = specs(params)
+        return tuple(own[index] for index in params.weights)
+
+    def cost(params: GradientParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
+        """That of the forward pass: the products of either gradient are as many."""
+        tops = ops[params.op].shape(params.params, params.shapes)
+        return ops[params.op].cost(params.params, params.shapes, tops)
+
+    def reference(
+        params: GradientParams, inputs: Sequence[Any], weights: Sequence[Any]
+    ) -> tuple[Any, ...]:
+        rule = rule_of(params.op)
+        assert rule is not None
+        define = rule.bottom if params.kind == "bottom" else rule.weight
+        assert define is not None
+        number = len(specs(params))
+        given, gradients = saved(params, inputs, weights, number)
+        with np.errstate(all="ignore"):
+            return (define(params.params, given, gradients, params.index),)
+
+    return OpDef(
+        name=NAME,
+        arity=Arity((0, None), (1, 1)),
+        shape=shape,
+        weights=weights,
+        cost=cost,
+        window=_window,
+        reference=reference,
+    )
+
+
+def _window(params: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
+    return Window(whole=True)

@@ -1,0 +1,1 @@
+"""Gradients of layers: one family a file, ``catalog.py`` the only list. Inference loads none."""

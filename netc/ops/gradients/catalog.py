@@ -1,0 +1,20 @@
+"""Every layer type that has a gradient: the family modules' ``GRADIENTS``, by Caffe's type string.
+
+A layer type that is not here passes none: where one would have to pass it, that is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from netc.ops.gradients import linear, loss
+from netc.ops.gradients.define import Gradient
+
+_FAMILIES: tuple[Mapping[str, Gradient], ...] = (
+    linear.GRADIENTS,
+    loss.GRADIENTS,
+)
+
+GRADIENTS: Mapping[str, Gradient] = {
+    name: rule for family in _FAMILIES for name, rule in family.items()
+}

@@ -1,0 +1,114 @@
+"""What a layer's gradient is: how a loss changes with the layer's bottoms and trained arrays.
+
+Backward computes, for a loss L, layer tops y and a bottom or array x, dL/dx from dL/dy: "the top's
+gradient" is dL/dy everywhere here. An array of a gradient has the shape of what it is of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from netc.ir.graph import Node
+from netc.ir.types import Shape
+
+Params = Any
+
+
+class Reads(NamedTuple):
+    """Which bottoms, tops and trained arrays of the forward pass a gradient looks at, by index.
+
+    What nothing reads is freed before the backward pass.
+    """
+
+    inputs: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
+    weights: tuple[int, ...] = ()
+
+
+class Saved(NamedTuple):
+    """What a gradient is given of the forward pass; None in the place of what it does not read.
+
+    ``shapes`` are those of all bottoms.
+    """
+
+    inputs: Sequence[Any]
+    outputs: Sequence[Any]
+    weights: Sequence[Any]
+    shapes: Sequence[Shape]
+
+
+NOTHING = Reads()
+INPUT = Reads(inputs=(0,))
+OUTPUT = Reads(outputs=(0,))
+
+# (the layer's params, saved, each top's gradient or None where none arrives, index) -> the gradient
+# by the bottom or trained array of this index.
+Definition = Callable[[Params, Saved, Sequence[Any], int], Any]
+ReadRule = Callable[[Params, int], Reads]
+
+
+class Build(Protocol):
+    """Makes nodes of the backward pass."""
+
+    def node(
+        self, op: str, params: Any, inputs: Sequence[str], parameters: Sequence[str] = ()
+    ) -> tuple[str, ...]:
+        """A new node's outputs."""
+
+    def shape(self, value: str) -> Shape:
+        """The shape of a value, of the forward pass or of one made since."""
+
+    def zeros(self, shape: Shape) -> str:
+        """A value of zeros."""
+
+
+# (build, the layer, each top's gradient or None, wanted bottoms) -> bottom -> its gradient; a
+# bottom that is left out is worked out by the definition.
+BuildRule = Callable[[Build, Node, Sequence[str | None], Sequence[int]], Mapping[int, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """The gradients of a layer type.
+
+    Args:
+        bottom: the gradient by a bottom: plain NumPy written against the arrays' own namespace,
+            like a layer's definition. None where no bottom has one.
+        reads: what ``bottom`` reads, for all bottoms or (params, index) -> for one.
+        weight: the gradient by a trained array; None where the layer has none.
+        weight_reads: what ``weight`` reads.
+        build: makes gradients by bottoms of existing ops, where that can be.
+        stops: (params, number of bottoms) -> bottoms that no gradient can pass (labels, indices):
+            it is an error where something below one is to learn.
+        ignored: likewise, bottoms whose gradient is 0 in Caffe without a word (Crop's second).
+        records: params -> params with which the forward pass gives one more top, that gradients
+            read (the places of maxima), or None where these will do.
+        host: the definitions need NumPy itself, not a device's arrays.
+    """
+
+    bottom: Definition | None = None
+    reads: Reads | ReadRule = NOTHING
+    weight: Definition | None = None
+    weight_reads: Reads | ReadRule = NOTHING
+    build: BuildRule | None = None
+    stops: Callable[[Params, int], Sequence[int]] | tuple[int, ...] = ()
+    ignored: Callable[[Params, int], Sequence[int]] | tuple[int, ...] = ()
+    records: Callable[[Params], Params | None] | None = None
+    host: bool = False
+
+    def read(self, kind: str, params: Params, index: int) -> Reads:
+        """What the gradient by a ``bottom`` or a ``weight`` reads."""
+        rule = self.reads if kind == "bottom" else self.weight_reads
+        return rule if isinstance(rule, tuple) else rule(params, index)
+
+    def stopped(self, params: Params, bottoms: int) -> tuple[int, ...]:
+        """Bottoms that no gradient can pass."""
+        found = self.stops if isinstance(self.stops, tuple) else self.stops(params, bottoms)
+        return tuple(found)
+
+    def passed_over(self, params: Params, bottoms: int) -> tuple[int, ...]:
+        """Bottoms whose gradient is 0."""
+        rule = self.ignored
+        return tuple(rule if isinstance(rule, tuple) else rule(params, bottoms))

@@ -1,0 +1,342 @@
+"""A graph with its gradients: the forward pass, and behind it the backward pass.
+
+Before::
+
+    y = InnerProduct(x; W); l = SoftmaxWithLoss(y, label)                          loss l weight 1
+
+After, for the gradient of W::
+
+    y = InnerProduct(x; W); l = SoftmaxWithLoss(y, label)
+    dl = Parameter(); dy = Gradient(y, label, dl); dW = Gradient(x, dy)
+
+The result is an ordinary graph: it verifies, prints, goes through the passes and runs on every
+backend. Nothing is made of a gradient that leads to nothing wanted, and what is below the last
+wanted value or parameter has no backward pass at all (net.cpp, blobs_under_loss and
+layer_need_backward).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from netc.diagnostics import Diagnostic, NetcError, Note
+from netc.ir.edit import live_nodes, with_nodes
+from netc.ir.graph import Graph, Node, Parameter, Value
+from netc.ir.types import Shape
+from netc.ops.catalog import CATALOG
+from netc.ops.elementwise import EltwiseParams
+from netc.ops.gradient import NAME, GradientParams
+from netc.ops.gradients.catalog import GRADIENTS
+from netc.ops.gradients.define import Gradient
+from netc.ops.inputs import ParameterParams
+from netc.ops.reshaping import ReshapeParams
+from netc.train.wanted import Needs, find_needs, owner_of
+
+
+class Joint(NamedTuple):
+    """A graph with its gradients.
+
+    Args:
+        graph: forward and backward; its outputs are the forward's and the wanted gradients.
+        values: wanted value -> the value that holds its gradient; absent where that is 0.
+        parameters: wanted parameter -> the value that holds its gradient; absent where that is 0.
+        seeds: seeded value -> the input by which its gradient arrives.
+    """
+
+    graph: Graph
+    values: Mapping[str, str]
+    parameters: Mapping[str, str]
+    seeds: Mapping[str, str]
+
+
+def differentiate(
+    graph: Graph,
+    *,
+    parameters: Collection[str] = (),
+    values: Collection[str] = (),
+    reached: Collection[str] = (),
+    seeds: Collection[str] = (),
+) -> Joint:
+    """The graph with the gradients of the sum of its losses.
+
+    Args:
+        graph: with inferred shapes, as lowered (no passes), its losses with their weights.
+        parameters: names of those whose gradients are wanted; owners, where they are shared.
+        values: names of values whose gradients are wanted.
+        reached: values whose gradients are wanted where one can pass: not through a label.
+        seeds: values at which gradients arrive from outside, as inputs of the new graph, in the
+            place of a loss's weight where one has one.
+
+    Raises:
+        NetcError: no-gradient, at the layers that would have to pass a gradient and have none;
+            no-loss, where there is neither a loss nor a seed.
+    """
+    if not graph.losses and not seeds:
+        raise _no_loss(graph)
+    needs = find_needs(graph, parameters, values, reached)
+    backward = _Backward(graph, needs, frozenset(parameters))
+    for value in dict.fromkeys((*seeds, *graph.losses)):
+        backward.start(value, seeded=value in seeds)
+    for node in reversed(graph.nodes):
+        backward.visit(node)
+    if backward.faults:
+        raise NetcError(reversed(backward.faults))
+    return backward.result((*values, *reached))
+
+
+def _no_loss(graph: Graph) -> NetcError:
+    return NetcError(
+        Diagnostic(
+            "no-loss",
+            f"the net has no loss in phase {graph.phase}, and no gradient is given at an output",
+            help=(
+                "give a layer's top a `loss_weight`, or say what arrives: "
+                f'seeds={{"{next(iter(graph.outputs), "prob")}": array}}',
+            ),
+        )
+    )
+
+
+@dataclass
+class _Backward:
+    """The backward pass in the making.
+
+    ``gradients`` has each value's so far: the sum of what its readers have passed.
+    """
+
+    graph: Graph
+    needs: Needs
+    learned: frozenset[str]
+    nodes: list[Node] = field(default_factory=list)
+    faults: list[Diagnostic] = field(default_factory=list)
+    gradients: dict[str, str] = field(default_factory=dict)
+    sums: dict[str, str] = field(default_factory=dict)
+    seeds: dict[str, str] = field(default_factory=dict)
+    recorded: dict[str, Node] = field(default_factory=dict)
+    at: Node | None = None  # the layer that is being visited
+
+    def __post_init__(self) -> None:
+        self.values = dict(self.graph.values)
+        self.parameters = dict(self.graph.parameters)
+        self.names = {node.name for node in self.graph.nodes}
+
+    # What the rules that build ops are given: see netc.ops.gradients.define.Build
+
+    def shape(self, value: str) -> Shape:
+        shape = self.values[value].shape
+        assert shape is not None
+        return shape
+
+    def node(
+        self, op: str, params: Any, inputs: Sequence[str], parameters: Sequence[str] = ()
+    ) -> tuple[str, ...]:
+        assert self.at is not None
+        return self._node(self.at.name, op, params, inputs, parameters)
+
+    def zeros(self, shape: Shape) -> str:
+        assert self.at is not None
+        return self._constant(f"{self.at.name}~zeros", shape, 0.0)
+
+    # The walk
+
+    def start(self, value: str, *, seeded: bool) -> None:
+        """The gradient that arrives at a value from outside: a seed, or its weight as a loss."""
+        if value not in self.needs.all:
+            return
+        shape = self.shape(value)
+        if seeded:
+            name = self._value(f"{value}~grad", shape)
+            self.seeds[value] = self.gradients[value] = name
+        else:
+            weight = self.graph.losses[value]
+            self.gradients[value] = self._constant(f"{value}~grad", shape, weight)
+
+    def visit(self, node: Node) -> None:
+        """Pass the gradients of a layer's tops on to what is wanted of it."""
+        tops = [self.gradients.get(value) for value in node.outputs]
+        own = self._wanted_weights(node)
+        if not any(tops) or not (own or any(v in self.needs.all for v in node.inputs)):
+            return
+        rule = GRADIENTS.get(node.op)
+        if rule is None:
+            self.faults.append(_no_gradient(self.graph, node))
+            return
+        self.at = node
+        bottoms = self._wanted_bottoms(node, rule)
+        node = self._record(node, rule) if bottoms or own else node
+        tops += [None] * (len(node.outputs) - len(tops))
+        self._pass_down(node, rule, tops, bottoms)
+        for index in own:
+            self._learn(node, rule, tops, index)
+
+    def _wanted_weights(self, node: Node) -> list[int]:
+        """Indices of a layer's parameters whose gradients are wanted."""
+        if not node.parameters:
+            return []
+        shapes = [self.shape(v) for v in node.inputs]
+        specs = CATALOG[node.op].weights(node.params, shapes)
+        return [
+            index
+            for index, (name, spec) in enumerate(zip(node.parameters, specs, strict=True))
+            if spec.learned and owner_of(self.graph, name) in self.learned
+        ]
+
+    def _wanted_bottoms(self, node: Node, rule: Gradient) -> list[int]:
+        """The bottoms a gradient is passed to, in order; a fault where it cannot and has to be."""
+        number = len(node.inputs)
+        over, stopped = rule.passed_over(node.params, number), rule.stopped(node.params, number)
+        found = []
+        for index, value in enumerate(node.inputs):
+            asked = node.propagate_down[index] if node.propagate_down else None
+            if asked is False or index in over:
+                continue
+            if index in stopped:
+                if asked or value in self.needs.hard:
+                    self.faults.append(_no_gradient(self.graph, node, index))
+            elif value in self.needs.all:
+                found.append(index)
+        return found
+
+    def _record(self, node: Node, rule: Gradient) -> Node:
+        """The layer with the further top that its gradients read."""
+        params = rule.records(node.params) if rule.records else None
+        if params is None:
+            return node
+        shapes = CATALOG[node.op].shape(params, [self.shape(v) for v in node.inputs])
+        more = [self._value(f"{node.name}~record", s) for s in shapes[len(node.outputs) :]]
+        self.recorded[node.name] = replace(node, params=params, outputs=(*node.outputs, *more))
+        return self.recorded[node.name]
+
+    def _pass_down(
+        self, node: Node, rule: Gradient, tops: Sequence[str | None], bottoms: Sequence[int]
+    ) -> None:
+        built = rule.build(self, node, tops, bottoms) if rule.build and bottoms else {}
+        for index in bottoms:
+            value = node.inputs[index]
+            made = built.get(index) or self._defined(node, rule, tops, "bottom", index)
+            self._add(self.gradients, value, made, f"{value}~grad")
+
+    def _learn(self, node: Node, rule: Gradient, tops: Sequence[str | None], index: int) -> None:
+        """The gradient of a trained array, in the shape that its owner has."""
+        name = node.parameters[index]
+        made = self._defined(node, rule, tops, "weight", index)
+        owner = owner_of(self.graph, name)
+        if owner != name:
+            shape = self.graph.parameters[owner].shape or ()
+            (made,) = self.node("Reshape", ReshapeParams(shape), (made,))
+        self._add(self.sums, owner, made, f"{owner}~grad")
+
+    def _defined(
+        self, node: Node, rule: Gradient, tops: Sequence[str | None], kind: str, index: int
+    ) -> str:
+        """A Gradient node's output."""
+        reads = rule.read(kind, node.params, index)
+        arrived = tuple(place for place, top in enumerate(tops) if top is not None)
+        params = GradientParams(
+            node.op,
+            node.params,
+            kind,
+            index,
+            tuple(self.shape(v) for v in node.inputs),
+            len(node.outputs),
+            *reads,
+            arrived,
+        )
+        inputs = [
+            *(node.inputs[i] for i in reads.inputs),
+            *(node.outputs[i] for i in reads.outputs),
+            *(top for top in tops if top is not None),
+        ]
+        of = node.inputs[index] if kind == "bottom" else node.parameters[index]
+        name = f"{of}~grad@{node.name}"
+        weights = [node.parameters[i] for i in reads.weights]
+        return self._node(name, NAME, params, inputs, weights)[0]
+
+    def _add(self, sums: dict[str, str], key: str, made: str, name: str) -> None:
+        """One more summand of a gradient. They are added as they come, so that each may go."""
+        before = sums.get(key)
+        if before is not None:
+            (made,) = self._node(name, "Eltwise", EltwiseParams(), (before, made))
+        sums[key] = made
+
+    # New values, parameters and nodes
+
+    def _node(
+        self,
+        name: str,
+        op: str,
+        params: Any,
+        inputs: Sequence[str],
+        parameters: Sequence[str] = (),
+    ) -> tuple[str, ...]:
+        shapes = CATALOG[op].shape(params, [self.shape(v) for v in inputs])
+        base = name if "~grad" in name else f"{name}~grad"
+        outputs = tuple(self._value(base, shape) for shape in shapes)
+        own = _untaken(base, self.names)
+        self.names.add(own)
+        spans = self.at.spans if self.at else ()
+        self.nodes.append(Node(own, op, params, tuple(inputs), outputs, tuple(parameters), spans))
+        return outputs
+
+    def _value(self, name: str, shape: Shape) -> str:
+        name = _untaken(name, self.values)
+        self.values[name] = Value(name, name.partition("@")[0], shape)
+        return name
+
+    def _constant(self, name: str, shape: Shape, number: float) -> str:
+        """A value that holds one number everywhere."""
+        parameter = _untaken(f"{name}/constant", self.parameters)
+        array = np.full(shape, number, np.float32)
+        array.flags.writeable = False
+        self.parameters[parameter] = Parameter(parameter, shape, array=array, lr_mult=0.0)
+        return self._node(name, "Parameter", ParameterParams(shape), (), (parameter,))[0]
+
+    def result(self, wanted: Sequence[str]) -> Joint:
+        """The joint graph."""
+        values = {v: self.gradients[v] for v in wanted if v in self.gradients}
+        nodes = [self.recorded.get(node.name, node) for node in self.graph.nodes]
+        inputs = (*self.graph.inputs, *self.seeds.values())
+        made = (*values.values(), *self.sums.values())
+        graph = self.graph.replace(
+            nodes=(*nodes, *self.nodes),
+            inputs=inputs,
+            outputs=tuple(dict.fromkeys((*self.graph.outputs, *made))),
+            values=self.values,
+            parameters=self.parameters,
+            losses={},
+        )
+        return Joint(with_nodes(graph, live_nodes(graph)), values, self.sums, self.seeds)
+
+
+def _untaken(name: str, taken: Collection[str]) -> str:
+    """The name, or with ``~2``, ``~3`` ... after it where it is taken."""
+    found, number = name, 2
+    while found in taken:
+        found, number = f"{name}~{number}", number + 1
+    return found
+
+
+def _no_gradient(graph: Graph, node: Node, bottom: int | None = None) -> Diagnostic:
+    """A layer that a gradient would have to pass, or a bottom of it."""
+    why = "has no gradient"
+    if bottom is not None:
+        blob = graph.values[node.inputs[bottom]].blob
+        why = f"passes no gradient to its bottom `{blob}`"
+    below = node.inputs[bottom or 0] if node.inputs else None
+    producer = graph.producers.get(below) if below else None
+    note = Note(f"it would go on to layer `{producer.name}`", producer.span) if producer else None
+    help = (
+        "write `propagate_down: false` for the bottom that no gradient is to reach, or ask for "
+        "other gradients by `wrt`"
+    )
+    return Diagnostic(
+        "no-gradient",
+        f"layer `{node.name}` ({node.op}) {why}, and one would have to pass here",
+        node.span,
+        notes=(note,) if note else (),
+        help=(help,),
+    )

@@ -1,0 +1,64 @@
+"""Which values of a graph something wanted lies below: those that need a gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from netc.ir.graph import Graph, Node
+from netc.ops.gradients.catalog import GRADIENTS
+
+
+class Needs(NamedTuple):
+    """Values that need a gradient: ``all``, and the ``hard`` ones, from which one has to pass."""
+
+    all: frozenset[str]
+    hard: frozenset[str]
+
+
+def find_needs(
+    graph: Graph,
+    parameters: Collection[str],
+    values: Collection[str],
+    reached: Collection[str],
+) -> Needs:
+    """The values that are wanted, or are made of what is wanted.
+
+    Args:
+        graph: with its nodes in order.
+        parameters: that are wanted, by their owners' names.
+        values: that are wanted.
+        reached: that are wanted where a gradient can pass.
+    """
+    hard = _above(graph, parameters, values, labels=True)
+    return Needs(frozenset(hard | _above(graph, (), reached, labels=False)), frozenset(hard))
+
+
+def _above(
+    graph: Graph, parameters: Collection[str], values: Iterable[str], labels: bool
+) -> set[str]:
+    needed = set(values)
+    for node in graph.nodes:
+        learns = any(owner_of(graph, name) in parameters for name in node.parameters)
+        if learns or any(node.inputs[i] in needed for i in _open(node, labels)):
+            needed.update(node.outputs)
+    return needed
+
+
+def _open(node: Node, labels: bool) -> list[int]:
+    """The bottoms that a gradient may pass to, as far as layer and text say.
+
+    ``propagate_down`` stands for a bottom's own need, in both directions (net.cpp, AppendBottom).
+    Those that no gradient can pass, labels, are among them where that is to be an error.
+    """
+    rule, number = GRADIENTS.get(node.op), len(node.inputs)
+    shut = set(rule.passed_over(node.params, number)) if rule else set()
+    if rule and not labels:
+        shut.update(rule.stopped(node.params, number))
+    shut |= {index for index, down in enumerate(node.propagate_down) if not down}
+    return [index for index in range(number) if index not in shut]
+
+
+def owner_of(graph: Graph, parameter: str) -> str:
+    """The parameter that has the elements."""
+    return graph.parameters[parameter].owner or parameter
