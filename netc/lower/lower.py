@@ -410,5 +410,5 @@ def _graph(walk: _Walk) -> Graph:
         values,
         {},
         walk.state.phase,
-        {names[v]: weight for v, weight in walk.losses.items()},
+        losses={names[v]: weight for v, weight in walk.losses.items()},
     )
