@@ -207,7 +207,7 @@ class CompiledNet:
         request = gradients.requested(graph, wrt, tuple(seeds))
         with self._lock:
             if self._joint is None:
-                self._joint = gradients.GradientPrograms(self._prepared)
+                self._joint = gradients.GradientPrograms(self._planned)
             joint, program = self._joint.program(graph, request)
         arrived = gradients.seed_arrays(graph, seeds)
         fed = given | {joint.seeds[v]: a for v, a in arrived.items() if v in joint.seeds}
@@ -236,17 +236,16 @@ class CompiledNet:
         with self._lock, using(self.options.memory):
             found = self._executables.get(shapes)
             if found is None:
-                graph = self._graph_for(shapes)
-                ask_for_blobs(graph)
-                found = self._prepared(graph)
+                found = self._planned(self._graph_for(shapes))
                 self._executables[shapes] = found
                 while len(self._executables) > _PLANS:
                     self._executables.popitem(last=False)
             self._executables.move_to_end(shapes)
             return found
 
-    def _prepared(self, graph: Graph) -> Executable:
+    def _planned(self, graph: Graph) -> Executable:
         """An executable for the graph; blobs without elements are no work for compiled kernels."""
+        ask_for_blobs(graph)
         empty = any(value.shape and count(value.shape) == 0 for value in graph.values.values())
         if empty and self.backend == "cpu":
             return ReferenceBackend().prepare(graph, self.options)

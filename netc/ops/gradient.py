@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netc.ir.types import Shape
+from netc.ir.types import Shape, count
 from netc.ops.define import Arity, Cost, OpDef, WeightSpec, Window
 
 if TYPE_CHECKING:
@@ -112,6 +112,12 @@ def gradient_op(ops: Mapping[str, OpDef]) -> OpDef:
         tops = ops[params.op].shape(params.params, params.shapes)
         return ops[params.op].cost(params.params, params.shapes, tops)
 
+    def memory(params: GradientParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
+        """The forward pass's, and as much again of what lies between its inputs and outputs."""
+        tops = ops[params.op].shape(params.params, params.shapes)
+        own = ops[params.op].memory(params.params, params.shapes, tops)
+        return own + 4 * sum(map(count, (*params.shapes, *tops)))
+
     def reference(
         params: GradientParams, inputs: Sequence[Any], weights: Sequence[Any]
     ) -> tuple[Any, ...]:
@@ -132,6 +138,7 @@ def gradient_op(ops: Mapping[str, OpDef]) -> OpDef:
         cost=cost,
         window=_window,
         reference=reference,
+        memory=memory,
     )
 
 
