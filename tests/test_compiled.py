@@ -192,7 +192,7 @@ def test_a_size_is_an_int_even_beside_a_zero() -> None:
 def test_unknown_output_backend_and_phase() -> None:
     with pytest.raises(NetcError, match=r"unknown-output.*`conv2`.*\n.*did you mean `conv1`"):
         netc.compile(TEXT, outputs=("conv2",))
-    with pytest.raises(NetcError, match=r"unknown-backend.*`gpu`"):
+    with pytest.raises(NetcError, match=r"unknown-backend.*`gpu`.*\n.*a GPU is backend `cuda`"):
         netc.compile(TEXT, backend="gpu")
     with pytest.raises(NetcError, match=r"unknown-phase.*`test`.*\n.*did you mean `TEST`"):
         netc.compile(TEXT, phase="test")

@@ -47,10 +47,25 @@ def backend(name: str) -> Backend:
             Diagnostic(
                 "unknown-backend",
                 f"there is no backend `{name}`; there are {listed}",
-                help=did_you_mean(name, BACKENDS),
+                help=_meant(name),
             )
         )
     return BACKENDS[name]()
+
+
+_GPU = ("gpu", "nvidia", "cupy", "opencl", "rocm", "hip", "metal", "vulkan", "tensorrt", "cudnn")
+
+
+def _meant(name: str) -> tuple[str, ...]:
+    """The backend that was likely meant; `gpu` is nearer to `cpu` by its letters alone."""
+    kind = name.lower().partition(":")[0]
+    if kind in _GPU:
+        return ("a GPU is backend `cuda`",)
+    if kind == "cuda":
+        return ("write `cuda`; CUDA_VISIBLE_DEVICES=N chooses device N",)
+    if kind in ("numpy", "python", "plain"):
+        return ("the definitions in NumPy are backend `reference`",)
+    return did_you_mean(kind, BACKENDS)
 
 
 PRECISIONS = ("float32", "tf32", "fp16")

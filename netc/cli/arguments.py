@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TypedDict
 
+from netc.cli.numbers import MOST, level
 from netc.diagnostics import NetcError
 from netc.ir.types import Shape
 from netc.memory import size_of
@@ -47,7 +48,7 @@ def reading(args: argparse.Namespace) -> Reading:
 def add_state_arguments(parser: argparse.ArgumentParser) -> None:
     """``--phase``, ``--level``, ``--stage``: which layers a net has."""
     parser.add_argument("--phase", choices=("TEST", "TRAIN"), default="TEST", help="default: TEST")
-    parser.add_argument("--level", type=int, default=0, metavar="N", help="of the net's state")
+    parser.add_argument("--level", type=level, default=0, metavar="N", help="of the net's state")
     parser.add_argument(
         "--stage", action="append", default=[], metavar="S", help="of the net's state; repeatable"
     )
@@ -121,6 +122,8 @@ def blob_shape(text: str) -> tuple[str, Shape]:
         shape = tuple(int(size) for size in sizes.replace("x", ",").split(","))
     except ValueError:
         shape = ()
+    if shape and max(shape) > MOST:
+        raise argparse.ArgumentTypeError(f"`{text}` has a size of more than {MOST:,}")
     if not name or not shape or min(shape) < 1:
         raise argparse.ArgumentTypeError(
             f"`{text}` is not BLOB=SIZES, such as data=1,3,227,227, with sizes of at least 1"

@@ -21,7 +21,7 @@ from netc.cli.arguments import (
     reading,
 )
 from netc.cli.feeds import feed, load_feeds
-from netc.cli.nets import positive
+from netc.cli.numbers import natural, positive
 from netc.cli.output import print_json
 from netc.cli.progress import compiling
 from netc.cli.run import add_image_arguments, declared_inputs
@@ -54,11 +54,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", metavar="BLOB", action="append", default=[], help="run up to it; repeatable"
     )
     parser.add_argument("--batch", type=positive, metavar="N", help="images a run")
-    parser.add_argument("--threads", type=int, metavar="N", help="default: the machine's cores")
+    parser.add_argument(
+        "--threads", type=positive, metavar="N", help="default: the machine's cores"
+    )
     parser.add_argument(
         "--rounds", type=positive, default=20, metavar="N", help="runs, at least 4 (default: 20)"
     )
-    parser.add_argument("--top", type=int, default=20, metavar="N", help="layers shown; 0 for all")
+    parser.add_argument(
+        "--top", type=natural, default=20, metavar="N", help="layers shown; 0 for all"
+    )
     parser.add_argument("--optimize", choices=("all", "exact", "none"), default="all")
     parser.add_argument(
         "--compare", choices=("reference",), help="check the answers against the definitions"

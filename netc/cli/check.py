@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +15,9 @@ from netc.cli.arguments import (
     add_text_arguments,
     chosen_state,
 )
-from netc.cli.output import print_diagnostics, print_json
+from netc.cli.output import print_diagnostics, print_json, say
 from netc.cli.texts import STDIN, Text, left_out, read_text
-from netc.diagnostics import Diagnostic, NetcError
+from netc.diagnostics import Diagnostic, NetcError, Severity, counted
 from netc.ir.graph import Graph
 from netc.migrate.change import Change
 
@@ -67,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
             _print_summary(report, args)
     if args.json:
         print_json({"ok": all(r.ok for r in reports), "files": [_as_json(r) for r in reports]})
+    else:
+        say(closing([report.diagnostics for report in reports]))
     return 0 if all(report.ok for report in reports) else 1
 
 
@@ -110,18 +114,31 @@ def _shown(path: str) -> str:
 
 
 def _print_summary(report: Report, args: argparse.Namespace) -> None:
-    """One line for a person; a program has the diagnostics and the exit code."""
-    if not sys.stdout.isatty():
+    """What a file is, in a line, for a person; a program has the closing line."""
+    if not report.ok or not sys.stdout.isatty():
         return
-    errors = sum(d.severity == "error" for d in report.diagnostics)
-    if errors:
-        print(f"{report.path}: {errors} error{'s' if errors > 1 else ''}")
-        return
-    what = report.kind
+    what = f"a {report.kind}"
     if report.kind == "net":
-        what = f"{len(report.layers)} layers in phase {args.phase}"
+        what = f"{counted(len(report.layers), 'layer')} in phase {args.phase}"
     old = ", of an older format" if report.changes else ""
-    print(f"{report.path}: ok: {what}{old}")
+    say(f"{report.path}: ok: {what}{old}")
+
+
+def closing(files: Sequence[Sequence[Diagnostic]], always: Sequence[str] = ("error",)) -> str:
+    """How many files there were and what was found in them, as in ``3 files: no errors``.
+
+    Args:
+        files: of each what was found.
+        always: severities that are told where there is none of them.
+    """
+    found = Counter(d.severity for diagnostics in files for d in diagnostics)
+    severities: tuple[Severity, ...] = ("error", "warning", "note")
+    told = [
+        counted(found[kind], kind) if found[kind] else f"no {kind}s"
+        for kind in severities
+        if found[kind] or kind in always
+    ]
+    return f"{counted(len(files), 'file')}: {', '.join(told)}"
 
 
 def _as_json(report: Report) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from netc.cli.arguments import add_text_arguments
 from netc.cli.files import check_free, write_text
 from netc.cli.fmt import print_text
+from netc.cli.output import say
 from netc.cli.texts import STDIN, source_of
 from netc.language.collapse import collapse
 from netc.language.read import read_document
@@ -60,4 +61,4 @@ def _head(document: Document) -> str:
 def _tell(args: argparse.Namespace, old: str, new: str, modules: int) -> None:
     before, after = len(old.splitlines()), len(new.splitlines())
     many = f", with {modules} module{'' if modules == 1 else 's'}" if modules else ""
-    print(f"{args.output}: {after} lines for {before}{many}", file=sys.stderr)
+    say(f"wrote {args.output}: {after} lines for {before}{many}", stream=sys.stderr)

@@ -6,8 +6,7 @@ import argparse
 import sys
 
 from netc.cli.nets import add_net_arguments, see
-from netc.cli.output import print_diagnostics, print_json
-from netc.cli.summary import terminal_width
+from netc.cli.output import print_diagnostics, print_json, say
 from netc.report.compare import Comparison, Status, compare, table, to_json, totals
 from netc.report.table import print_table
 
@@ -38,13 +37,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print(args: argparse.Namespace, result: Comparison) -> None:
-    print(f"A: {args.a}\nB: {args.b}\n")
+    say(f"A: {args.a}\nB: {args.b}\n")
     shown = table(result, args.all)
     if shown.rows:
-        print_table(shown, sys.stdout, terminal_width())
+        print_table(shown, sys.stdout)
         print()
-    print(_counts(result) + "\n")
-    print_table(totals(result, ("A", "B")), sys.stdout, terminal_width())
+    say(_counts(result) + "\n")
+    print_table(totals(result, ("A", "B")), sys.stdout)
 
 
 def _counts(result: Comparison) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from netc.backends.cpu import jit
 from netc.backends.cuda.devices import Missing, compiler_version, library_versions, listed
-from netc.cli.output import print_json
+from netc.cli.output import print_json, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,19 +62,19 @@ def _gpus() -> dict[str, Any]:
 def _print(found: dict[str, Any]) -> None:
     cpu, cuda = found["cpu"], found["cuda"]
     kernels = f"{cpu['isa']} kernels" if cpu["backend"] == "cpu" else "no Numba, definitions only"
-    print(
+    say(
         f"cpu      {cpu['architecture']}, {kernels}, {cpu['cores']} cores, {cpu['threads']} threads"
     )
     for device in cuda["devices"]:
         capability = ".".join(map(str, device["capability"]))
-        print(
+        say(
             f"cuda:{device['number']}   {device['name']}, compute capability {capability}, "
             f"{device['processors']} multiprocessors, {device['memory'] / 2**30:.1f} GiB"
         )
     if "versions" in cuda:
-        print("         " + ", ".join(f"{n} {v}" for n, v in cuda["versions"].items()))
+        say("         " + ", ".join(f"{n} {v}" for n, v in cuda["versions"].items()))
     if "missing" in cuda:
         head = "cuda     " if not cuda["devices"] else "         "
-        print(f"{head}{'none' if not cuda['devices'] else 'unusable'}: {cuda['missing']}")
+        say(f"{head}{'none' if not cuda['devices'] else 'unusable'}: {cuda['missing']}")
         for line in cuda["help"]:
-            print(f"         {line}")
+            say(f"         {line}")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from netc.cli.files import write_text
 from netc.cli.nets import add_net_arguments, see
-from netc.cli.output import print_diagnostics
+from netc.cli.output import print_diagnostics, say
 from netc.diagnostics import Diagnostic, NetcError
 from netc.files import replacing
 from netc.report.dot import Style, dot
@@ -56,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
             temporary.write_bytes(picture)
     else:
         write_text(args.output, text)
+    if args.output:
+        say(f"wrote {args.output}")
     return 0 if seen.ok else 1
 
 

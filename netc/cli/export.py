@@ -16,8 +16,8 @@ from netc.cli.arguments import (
     chosen_state,
     reading,
 )
-from netc.cli.nets import positive
-from netc.cli.output import print_diagnostics, print_json
+from netc.cli.numbers import positive
+from netc.cli.output import print_diagnostics, print_json, say
 from netc.cli.run import no_weights
 from netc.cli.texts import STDIN, source_of
 from netc.diagnostics import Diagnostic, NetcError
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the model and tell its inputs and outputs."""
     problem = _usage_problem(args)
     if problem:
-        print(f"netc export: {problem}", file=sys.stderr)
+        say(f"netc export: error: {problem}", stream=sys.stderr)
         return 2
     text: Text = source_of(STDIN) if args.net == STDIN else args.net
     graph, found = _graph(text, args)
@@ -200,7 +200,13 @@ def _tell(
         return
     names = " and ".join(map(str, files))
     shapes = " -> ".join(_listed(told[side]) for side in ("inputs", "outputs"))
-    print(f"wrote {names}: opset {told['opset']}, {shapes}, {size(total)}")
+    line = f"wrote {names}: opset {told['opset']}, {shapes}, {size(total)}"
+    if len(line) > _LINE:
+        line = f"wrote {names}: opset {told['opset']}, {_batch(told['inputs'])}, {size(total)}"
+    say(line)
+
+
+_LINE = 80  # columns; where shapes would make more the line tells the batch alone
 
 
 def _listed(values: Mapping[str, Sizes]) -> str:
@@ -208,3 +214,11 @@ def _listed(values: Mapping[str, Sizes]) -> str:
         f"{name} ({', '.join('?' if s is None else str(s) for s in sizes)})"
         for name, sizes in values.items()
     )
+
+
+def _batch(inputs: Mapping[str, Sizes]) -> str:
+    """Which batch a model takes."""
+    firsts = {sizes[0] for sizes in inputs.values() if sizes}
+    if any(isinstance(first, str) for first in firsts):
+        return "any batch"
+    return " and ".join(f"batch {first}" for first in sorted(map(str, firsts))) or "no inputs"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from netc.cli.files import write_text
-from netc.cli.output import print_diagnostics
+from netc.cli.output import print_diagnostics, say
 from netc.cli.texts import STDIN, source_of
 from netc.diagnostics import NetcError, Source
 from netc.language.format import format_text
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Format each file; 1 if one has a mistake, or would change with --check or --diff."""
     if args.output and len(args.files) > 1:
-        print("netc fmt: --output takes one file; --write rewrites several", file=sys.stderr)
+        say("netc fmt: error: --output takes one file; --write rewrites several", stream=sys.stderr)
         return 2
     return max([_format(path, args) for path in args.files])
 
@@ -57,7 +57,7 @@ def _compare(source: Source, text: str, args: argparse.Namespace) -> int:
     if source.text == text:
         return 0
     if args.check:
-        print(f"{source.name}: would change")
+        say(f"{source.name}: would change")
     if args.diff:
         old, new = source.text.splitlines(), text.splitlines()
         name = source.name
@@ -74,7 +74,7 @@ def _deliver(path: str, source: Source, text: str, args: argparse.Namespace) -> 
     elif args.write and path != STDIN:
         if source.text != text:
             write_text(Path(path), text)
-            print(f"{path}: formatted", file=sys.stderr)
+            say(f"{path}: formatted", stream=sys.stderr)
     else:
         print_text(text)
 

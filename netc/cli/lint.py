@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from netc.analysis.lint import CODES, folded, lint
 from netc.cli.arguments import add_shape_argument, add_state_arguments, add_text_arguments
+from netc.cli.check import closing
 from netc.cli.nets import net_message
-from netc.cli.output import print_diagnostics, print_json
+from netc.cli.output import print_diagnostics, print_json, say
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.driver import build
 from netc.schema.message import Message
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         for report in reports:
             found = report.diagnostics
             print_diagnostics(found if args.all else folded(found))
-            _print_summary(report)
+        say(closing([report.diagnostics for report in reports], always=("error", "note")))
     clean = all(report.ok and not (args.strict and report.notes) for report in reports)
     return 0 if clean else 1
 
@@ -96,7 +97,7 @@ def _print_codes(args: argparse.Namespace) -> None:
         return
     width = max(map(len, CODES))
     for name, summary in CODES.items():
-        print(f"{name:{width}}  {summary}")
+        say(f"{name:{width}}  {summary}")
 
 
 def _report(path: str, args: argparse.Namespace) -> Report:
@@ -118,10 +119,3 @@ def _lint_phase(message: Message, phase: str, args: argparse.Namespace, report: 
     notes = lint(built.graph, built.messages, only=args.only, without=args.no_lint)
     told = {(d.code, d.span) for d in report.diagnostics}
     report.diagnostics += [d for d in (*errors, *notes) if (d.code, d.span) not in told]
-
-
-def _print_summary(report: Report) -> None:
-    """One line for a person."""
-    if sys.stdout.isatty():
-        many = "note" if report.notes == 1 else "notes"
-        print(f"{report.path}: {report.notes} {many}")

@@ -6,7 +6,6 @@ netc itself.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import traceback
@@ -15,8 +14,14 @@ from importlib import import_module
 from typing import Any
 
 from netc.cli.arguments import add_memory_argument
-from netc.cli.output import print_diagnostics, tolerate_any_text
-from netc.cli.usage import unknown_arguments, unknown_command
+from netc.cli.output import print_diagnostics, say, tolerate_any_text
+from netc.cli.usage import (
+    Formatter,
+    Parser,
+    unknown_arguments,
+    unknown_command,
+    unknown_option,
+)
 from netc.diagnostics import Diagnostic, InternalError, NetcError
 from netc.memory import budget_of, using
 from netc.version import __version__
@@ -80,25 +85,31 @@ def _exit_code(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:2], "--help"]
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="netc",
         description="netc runs networks written as text: Caffe's prototxt, exactly and fast.",
         epilog="netc COMMAND --help tells more of a command.",
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=16),
+        formatter_class=Formatter,
     )
     parser.add_argument("--version", action="version", version=f"netc {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     chosen = next((a for a in arguments if not a.startswith("-")), None)
     if chosen is not None and chosen not in COMMANDS:
-        print(unknown_command(chosen, COMMANDS), file=sys.stderr)
+        say(unknown_command(chosen, COMMANDS), stream=sys.stderr)
         return 2
-    subs = {name: commands.add_parser(name, help=s, description=s) for name, s in COMMANDS.items()}
+    subs = {
+        name: commands.add_parser(name, help=told, description=told, formatter_class=Formatter)
+        for name, told in COMMANDS.items()
+    }
     if chosen is not None:
         module: Any = import_module(f"netc.cli.{chosen}")
         module.add_arguments(subs[chosen])
         add_memory_argument(subs[chosen])
         subs[chosen].set_defaults(run=module.run)
     args, unknown = parser.parse_known_args(arguments)
+    if args.command is None and unknown:
+        say(unknown_option(unknown[0], parser), stream=sys.stderr)
+        return 2
     if args.command is None:
         parser.print_help()
         return 2

@@ -14,6 +14,7 @@ from netc.cli.arguments import (
     add_text_arguments,
     chosen_state,
 )
+from netc.cli.numbers import positive
 from netc.cli.texts import read_text
 from netc.diagnostics import Collector, Diagnostic, NetcError
 from netc.driver import Built, build
@@ -32,13 +33,6 @@ def add_net_arguments(parser: argparse.ArgumentParser, name: str = "net") -> Non
         "--batch", metavar="N", type=positive, help="of the inputs, instead of what the text says"
     )
     add_text_arguments(parser)
-
-
-def positive(text: str) -> int:
-    """A whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"`{text}` is no whole number of at least 1")
-    return int(text)
 
 
 class Seen(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,12 +19,13 @@ from netc.cli.arguments import (
     chosen_state,
     reading,
 )
-from netc.cli.output import print_json
+from netc.cli.output import print_json, say
 from netc.driver import build, read_net, runnable
 from netc.ir.graph import Graph, Parameter
 from netc.ir.text import print_graph
 from netc.passes.base import Applied, Remark, run_passes
 from netc.passes.pipeline import BY_NAME, chosen
+from netc.report.table import Column, Row, Table, print_table
 from netc.weights.match import assign
 
 _WIDTH = 80
@@ -33,10 +35,7 @@ _ANY = np.float32(0.5)  # an element that is neither 0 nor 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = "passes, in order:\n" + textwrap.fill(
-        ", ".join(BY_NAME), _WIDTH, initial_indent="  ", subsequent_indent="  "
-    )
+    parser.epilog = f"The passes, in order: {', '.join(BY_NAME)}."
     parser.add_argument("net", metavar="NET", help="prototxt")
     parser.add_argument("--weights", metavar="FILE", help="default: none, no array is special")
     parser.add_argument(
@@ -121,12 +120,10 @@ def _print(outcome: Outcome, explain: bool, weights: str | None) -> None:
     for name, text in outcome.printed.items():
         print(f"# after {name}\n{text}")
     layers, steps = len(outcome.before.nodes), len(outcome.after.nodes)
-    print(f"{outcome.before.name or 'net'}: {layers} layers become {steps} steps{_macs(outcome)}\n")
-    print(f"{'pass':26} {'nodes':>11} {'did':>5} {'declined':>8} {'saves':>15} {'ms':>8}")
-    for item in outcome.applied:
-        print(_row(item))
+    say(f"{outcome.before.name or 'net'}: {layers} layers become {steps} steps{_macs(outcome)}\n")
+    print_table(Table(_COLUMNS, tuple(map(_row, outcome.applied))), sys.stdout)
     if not weights:
-        print("\nwithout --weights no array is taken to hold ones or zeros alone")
+        say("\nwithout --weights no array is taken to hold ones or zeros alone")
     if explain:
         for item in outcome.applied:
             for line in _explained(item):
@@ -140,12 +137,22 @@ def _macs(outcome: Outcome) -> str:
     return f",\n{before:,} multiply-adds become {after:,}"
 
 
-def _row(item: Applied) -> str:
+_COLUMNS = (
+    Column("pass"),
+    Column("nodes", True),
+    Column("did", True),
+    Column("declined", True),
+    Column("saves", True),
+    Column("ms", True),
+)
+
+
+def _row(item: Applied) -> Row:
     nodes = f"{item.nodes_before} -> {item.nodes_after}"
     declined = len(item.remarks) - item.rewrites
     saved = sum(remark.saved for remark in item.remarks)
-    cells = f"{item.rewrites or '':>5} {declined or '':>8} {f'{saved:,}' if saved else '':>15}"
-    return f"{item.name:26} {nodes:>11} {cells} {1e3 * item.seconds:8.1f}"
+    counts = (str(item.rewrites or ""), str(declined or ""), f"{saved:,}" if saved else "")
+    return Row((item.name, nodes, *counts, f"{1e3 * item.seconds:.1f}"))
 
 
 def _explained(item: Applied) -> Iterator[str]:

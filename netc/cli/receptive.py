@@ -10,8 +10,7 @@ from typing import Any
 from netc.analysis.profile import Profile, known_part
 from netc.analysis.receptive import ReceptiveField, receptive_fields
 from netc.cli.nets import Seen, add_net_arguments, see
-from netc.cli.output import print_diagnostics, print_json
-from netc.cli.summary import terminal_width
+from netc.cli.output import print_diagnostics, print_json, say
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.infer import show
 from netc.ir.types import Shape
@@ -109,8 +108,8 @@ def _tell_all(
         Row((name, shape_text(graph.shape(name)), field_text(field)))
         for name, field in fields.items()
     )
-    print(f"receptive fields in `{source}`, {show(graph.shape(source))}: size/stride p padding\n")
-    print_table(Table(columns, tuple(rows)), sys.stdout, terminal_width())
+    say(f"receptive fields in `{source}`, {show(graph.shape(source))}: size/stride p padding\n")
+    print_table(Table(columns, tuple(rows)), sys.stdout)
 
 
 # One element
@@ -129,9 +128,9 @@ def _tell_one(
         out["sees"] = [list(run) if run else None for run in runs]
         print_json(out | ({"output": str(drawn)} if drawn else {}))
         return
-    print(_caption(args.blob, shape, field, plane, at))
+    say(_caption(args.blob, shape, field, plane, at))
     if drawn:
-        print(f"wrote {drawn}")
+        say(f"wrote {drawn}")
 
 
 def _element(args: argparse.Namespace, shape: Shape, axes: int) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from netc.cli.arguments import (
 )
 from netc.cli.feeds import feed, load_feeds
 from netc.cli.files import write_arrays
+from netc.cli.numbers import above_zero, finite, natural
 from netc.cli.output import print_diagnostics, print_json
 from netc.cli.prepare import Said, said_of_inputs
 from netc.cli.progress import compiling
@@ -46,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_image_arguments(parser)
     parser.add_argument("--labels", metavar="FILE", help="one label a line, for the top scores")
-    parser.add_argument("--top", metavar="K", type=int, default=5, help="scores shown (default: 5)")
+    parser.add_argument(
+        "--top", metavar="K", type=natural, default=5, help="scores shown (default: 5)"
+    )
     parser.add_argument(
         "--output",
         metavar="BLOB",
@@ -71,8 +74,8 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
         "images", "as Caffe's tools prepare them; what is not given is as the net's text says"
     )
     group.add_argument("--mean", metavar="B,G,R|FILE", help="values, .binaryproto or .npy")
-    group.add_argument("--scale", type=float, help="factor after the mean")
-    group.add_argument("--raw-scale", type=float, help="what white is (else 255)")
+    group.add_argument("--scale", type=finite, metavar="X", help="factor after the mean")
+    group.add_argument("--raw-scale", type=above_zero, metavar="X", help="what white is (else 255)")
     group.add_argument("--channel-order", choices=("BGR", "RGB"), help="else BGR")
     group.add_argument(
         "--resize", metavar="H,W|SHORT", type=_size, help="before cropping to the input's size"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import sys
 from typing import Any
 
 from netc.cli.nets import Seen, add_net_arguments, see
-from netc.cli.output import print_diagnostics, print_json
+from netc.cli.numbers import natural
+from netc.cli.output import print_diagnostics, print_json, say
 from netc.diagnostics import Diagnostic, NetcError
 from netc.report import memory as memories
 from netc.report.figures import size
@@ -22,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     add_net_arguments(parser)
     parser.add_argument(
-        "--depth", metavar="N", type=_depth, help="fold modules N deep into one line; 0 for totals"
+        "--depth", metavar="N", type=natural, help="fold modules N deep into one line; 0 for totals"
     )
     parser.add_argument(
         "--memory",
@@ -36,12 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="print the result as JSON")
     form.add_argument("--csv", action="store_true", help="one line a layer, exact numbers")
     form.add_argument("--markdown", action="store_true", help="a table for a README")
-
-
-def _depth(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"`{text}` is no whole number")
-    return int(text)
 
 
 def _size(text: str) -> int:
@@ -67,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print(args, seen)
     for line in (*_memory_lines(used), *_use_lines(args.budget, uses)):
-        print(line, file=sys.stderr if args.csv else sys.stdout)
+        say(line, stream=sys.stderr if args.csv else sys.stdout)
     return 0 if seen.ok else 1
 
 
@@ -94,21 +87,14 @@ def _must_be_complete(seen: Seen, option: str) -> None:
     raise NetcError(Diagnostic("unknown-shape", message, help=(help,)))
 
 
-def terminal_width() -> int:
-    """Columns of the terminal, or ``COLUMNS``; 80 where there is neither."""
-    if sys.stdout.isatty() or os.environ.get("COLUMNS"):
-        return shutil.get_terminal_size().columns
-    return 80
-
-
 def _print(args: argparse.Namespace, seen: Seen) -> None:
     graph = seen.profile.graph
-    print(f"{graph.name or args.net}, phase {graph.phase}{_batch(seen.profile.batch)}\n")
+    say(f"{graph.name or args.net}, phase {graph.phase}{_batch(seen.profile.batch)}\n")
     if args.depth != 0:
-        print_table(table(seen.profile, args.depth), sys.stdout, terminal_width())
+        print_table(table(seen.profile, args.depth), sys.stdout)
         print()
     for line in totals(seen.profile):
-        print(line)
+        say(line)
 
 
 def _batch(batch: int | None) -> str:

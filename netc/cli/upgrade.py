@@ -13,7 +13,7 @@ from netc.cli.arguments import add_text_arguments
 from netc.cli.check import change_json
 from netc.cli.files import check_free, write_text
 from netc.cli.fmt import print_text
-from netc.cli.output import print_diagnostics, print_json
+from netc.cli.output import print_diagnostics, print_json, say
 from netc.cli.texts import Text, left_out, read_text
 from netc.diagnostics import Diagnostic, NetcError
 from netc.migrate.change import Change
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     """Upgrade a text, and weights where they are given."""
     problem = _usage_problem(args)
     if problem:
-        print(f"netc upgrade: {problem}", file=sys.stderr)
+        say(f"netc upgrade: error: {problem}", stream=sys.stderr)
         return 2
     target = _weights_target(args)
     for path in filter(None, (args.output, target)):
@@ -126,11 +126,11 @@ def _upgrade_alone(args: argparse.Namespace) -> int:
     print_diagnostics((*upgraded.diagnostics, *left_out(upgraded.changes)))
     told = [change for change in upgraded.changes if not change.lossy]
     if not told:
-        print(f"{args.text}: these weights are in the current format already")
+        say(f"{args.text}: these weights are in the current format already")
     for _, group in groupby(told, key=lambda change: change.step):
         for line in _lines(list(group), args.verbose):
-            print(line)
-    print(f"wrote {args.output}")
+            say(line)
+    say(f"wrote {args.output}")
     return 0
 
 
@@ -142,7 +142,7 @@ def _tell(args: argparse.Namespace, old: Text, target: Path | None, new: str) ->
     # The report must not get into a text that goes to standard output.
     stream = sys.stdout if args.output else sys.stderr
     for line in _report(args, old, target):
-        print(line, file=stream)
+        say(line, stream=stream)
 
 
 def _report(args: argparse.Namespace, old: Text, target: Path | None) -> Iterator[str]:

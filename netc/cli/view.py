@@ -8,7 +8,7 @@ from pathlib import Path
 
 from netc.cli.files import write_text
 from netc.cli.nets import add_net_arguments, see
-from netc.cli.output import print_diagnostics
+from netc.cli.output import print_diagnostics, say
 from netc.cli.texts import STDIN
 from netc.report.page import page
 
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     name = "net" if args.net == STDIN else Path(args.net).stem
     target: Path = args.output or Path(f"{name}.html")
     write_text(target, page(seen.profile, name))
-    print(f"wrote {target}")
+    say(f"wrote {target}")
     if args.open:
         webbrowser.open(target.resolve().as_uri())
     return 0 if seen.ok else 1

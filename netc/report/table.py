@@ -1,4 +1,4 @@
-"""Tables: for a terminal, for 80 columns of plain text, for Markdown and for spreadsheets."""
+"""Tables: for a terminal's width, for pipes and files, for Markdown and for spreadsheets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,76 +54,165 @@ def _cleaned(table: Table) -> Table:
     return Table(table.columns, tuple(rows))
 
 
-def print_table(table: Table, stream: TextIO, width: int = 80) -> None:
-    """The table in colour on a terminal, in plain text elsewhere."""
-    if stream.isatty():
-        _print_rich(table, stream)
-    else:
-        stream.write(plain(table, width))
+def print_table(table: Table, stream: TextIO, width: int | None = None) -> None:
+    """The table in colour and within ``width`` columns on a terminal, a row a line elsewhere."""
+    if not stream.isatty():
+        stream.write(plain(table))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=stream)
+    for line in laid_out(table, width or console.width):
+        console.print(Text(line.text, _STYLES.get(line.style, "")), soft_wrap=True)
 
 
-def plain(table: Table, width: int = 80) -> str:
-    """The table in columns.
+_STYLES = {"title": "bold", "rule": "dim", "module": "bold cyan", "total": "bold", "note": "dim"}
 
-    Where the rows would be wider than ``width`` the first column is made narrower, and a first
-    cell that does not fit stands on a line of its own: nothing is cut off.
+
+def plain(table: Table) -> str:
+    """The table in columns, each row in one line however long it is."""
+    return "".join(f"{line.text}\n" for line in laid_out(table, None))
+
+
+class Line(NamedTuple):
+    """A line of a table; ``style`` is its row's, or "title" or "rule"."""
+
+    text: str
+    style: str
+
+
+def laid_out(table: Table, width: int | None) -> list[Line]:
+    """The table's lines, none of them wider than ``width`` where there is one.
+
+    What does not fit gives way in this order, and no word or number is ever broken: two blanks
+    between columns become one; a first cell that has no room stands on a line of its own; lists
+    go on in the next line behind a comma; columns are left out from the right, which a last line
+    tells.
     """
     table = _cleaned(table)
-    titles = Row(tuple(column.title for column in table.columns))
+    shown = table
+    while width is not None and len(shown.columns) > 1 and _least(shown) > width:
+        rows = (Row(row.cells[:-1], row.style) for row in shown.rows)
+        shown = Table(shown.columns[:-1], tuple(rows))
+    lines = _all_lines(shown, width)
+    left_out = [column.title for column in table.columns[len(shown.columns) :]]
+    if left_out:
+        lines.append(Line(f"(no room for {', '.join(left_out)}; a pipe or file has all)", "note"))
+    return lines
+
+
+def _least(table: Table) -> int:
+    """The columns that a table takes whose first cells stand on lines of their own."""
+    return len(table.columns[0].title) + sum(
+        1 + max(map(_least_of, column)) for column in _columns_of(table)[1:]
+    )
+
+
+def _columns_of(table: Table) -> list[list[str]]:
+    """The cells of each column, its title first; notes are in none."""
+    told = [row.cells for row in table.rows if row.style != "note"]
+    return [[column.title, *(row[i] for row in told)] for i, column in enumerate(table.columns)]
+
+
+def _least_of(cell: str) -> int:
+    return max(map(width_of, _items(cell)))
+
+
+def _items(cell: str) -> list[str]:
+    """A list's items, each but the last with its comma."""
+    first, *others = cell.split(", ")
+    items = [first]
+    for other in others:
+        items[-1] += ","
+        items.append(other)
+    return items
+
+
+def _all_lines(table: Table, width: int | None) -> list[Line]:
     widths, gap = _widths(table, width)
-    rule = gap.join("-" * w for w in widths)
-    lines = [*_lines(titles, table.columns, widths, gap), rule]
+    rule = Line(gap.join("-" * w for w in widths), "rule")
+    titles = Row(tuple(column.title for column in table.columns), "title")
+    lines = [*_row_lines(titles, table.columns, widths, gap), rule]
     for row in table.rows:
         if row.style == "total":
             lines.append(rule)
-        lines += _lines(row, table.columns, widths, gap)
-    return "".join(line.rstrip() + "\n" for line in lines)
+        lines += _row_lines(row, table.columns, widths, gap)
+    return [Line(line.text.rstrip(), line.style) for line in lines]
 
 
-def _widths(table: Table, width: int) -> tuple[list[int], str]:
+def _widths(table: Table, width: int | None) -> tuple[list[int], str]:
     """The columns' widths, and the blanks between them: one where that saves width."""
-    told = (row.cells for row in table.rows if row.style != "note")
-    cells = [[column.title for column in table.columns], *told]
-    first, *others = (max(width_of(row[at]) for row in cells) for at in range(len(table.columns)))
-    gap = "  " if first + sum(others) + 2 * len(others) <= width else " "
-    room = width - sum(others) - len(gap) * len(others)
-    return [max(len(table.columns[0].title), min(first, room)), *others], gap
+    columns = _columns_of(table)
+    first, *others = (max(map(width_of, column)) for column in columns)
+    gap = _gap(first + sum(others), len(others), width)
+    if width is None:
+        return [first, *others], gap
+    title = len(table.columns[0].title)
+    room = width - len(gap) * len(others)
+    least = [max(map(_least_of, column)) for column in columns[1:]]
+    others = _shrunk(others, least, sum(others) + title - room)
+    return [max(title, min(first, room - sum(others))), *others], gap
 
 
-def _lines(row: Row, columns: Sequence[Column], widths: Sequence[int], gap: str) -> list[str]:
+def _gap(cells: int, gaps: int, width: int | None) -> str:
+    """One blank where two make a row too wide and one does not, or where nothing fits anyway."""
+    if cells + 2 * gaps <= (width or _PAGE):
+        return "  "
+    return "  " if width is None and cells + gaps > _PAGE else " "
+
+
+_PAGE = 80  # columns that a table in a file likes to keep
+
+
+def _shrunk(widths: Sequence[int], least: Sequence[int], excess: int) -> list[int]:
+    """Widths made smaller by ``excess`` in all, none below its least."""
+    out = list(widths)
+    while excess > 0:
+        at = max(range(len(out)), key=lambda i: out[i] - least[i])
+        if out[at] == least[at]:
+            break
+        out[at] -= 1
+        excess -= 1
+    return out
+
+
+def _row_lines(row: Row, columns: Sequence[Column], widths: Sequence[int], gap: str) -> list[Line]:
     first, *rest = row.cells
     if row.style == "note":
-        return [first]
-    before = [first] if width_of(first) > widths[0] else []
-    cells = ["" if before else first, *rest]
-    fitted = (
-        _padded(cell, w, column.right)
-        for cell, column, w in zip(cells, columns, widths, strict=True)
-    )
-    return [*before, gap.join(fitted)] if any(rest) or not before else before
+        return [Line(first, "note")]
+    alone = width_of(first) > widths[0]
+    cells = [[""] if alone else [first], *(map(_fitted, rest, widths[1:]))]
+    height = max(map(len, cells))
+    lines = [Line(first, row.style)] if alone else []
+    if alone and not any(rest):
+        return lines
+    for i in range(height):
+        parts = (
+            _padded(cell[i] if i < len(cell) else "", w, column.right)
+            for cell, column, w in zip(cells, columns, widths, strict=True)
+        )
+        lines.append(Line(gap.join(parts), row.style))
+    return lines
+
+
+def _fitted(cell: str, width: int) -> list[str]:
+    """A cell in lines of at most ``width``, broken behind commas alone."""
+    if width_of(cell) <= width:
+        return [cell]
+    lines = [""]
+    for item in _items(cell):
+        joined = f"{lines[-1]} {item}".lstrip()
+        if lines[-1] and width_of(joined) > width:
+            lines.append(item)
+        else:
+            lines[-1] = joined
+    return lines
 
 
 def _padded(cell: str, width: int, right: bool) -> str:
     blanks = " " * (width - width_of(cell))
     return blanks + cell if right else cell + blanks
-
-
-def _print_rich(table: Table, stream: TextIO) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    shown = RichTable(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for column in table.columns:
-        justify = "right" if column.right else "left"
-        shown.add_column(column.title, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    styles = {"module": "bold cyan", "total": "bold", "note": "dim"}
-    for row in _cleaned(table).rows:
-        if row.style == "total":
-            shown.add_section()
-        shown.add_row(*map(Text, row.cells), style=styles.get(row.style))
-    Console(file=stream).print(shown)
 
 
 def markdown(table: Table) -> str:

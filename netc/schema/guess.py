@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netc.diagnostics import Diagnostic, NetcError, Span
+from netc.diagnostics import Diagnostic, NetcError, Source, Span
 from netc.schema.load import Schema
 from netc.schema.message import MessageType
 from netc.syntax.ast import Document, Field, Scalar
@@ -32,9 +32,11 @@ def check_kind(document: Document, schema: Schema, wanted: str = "NetParameter")
     """Make sure that a document is the kind of text that is wanted, mistakes in it aside.
 
     Raises:
-        NetcError: wrong-file, at the first field that tells; with a solver in place of a net, the
-            help names the net's file.
+        NetcError: empty-file, where there is nothing but comments; wrong-file, at the first field
+            that tells; with a solver in place of a net, the help names the net's file.
     """
+    if not document.fields and _is_empty(document.source):
+        raise NetcError(_empty(document.source, KINDS[wanted]))
     guess = guess_message(document, schema)
     type = schema.message(wanted)
     if guess is type or _known(document, guess) == _known(document, type):
@@ -43,6 +45,17 @@ def check_kind(document: Document, schema: Schema, wanted: str = "NetParameter")
     help = _net_of(document) if guess.name == "SolverParameter" else _layer_help(guess, wanted)
     span = _telling(document, guess, type)
     raise NetcError(Diagnostic("wrong-file", message, span, help=help))
+
+
+def _is_empty(source: Source) -> bool:
+    """Whether a text says nothing; definitions for an ``include`` alone are something."""
+    return all(line.lstrip().startswith("#") for line in source.text.splitlines() if line.strip())
+
+
+def _empty(source: Source, wanted: str) -> Diagnostic:
+    what = "holds comments alone" if source.text.strip() else "is empty"
+    help = ("a download or a copy may have failed: fetch or write the file again",)
+    return Diagnostic("empty-file", f"`{source.name}` {what}, and {wanted} is expected", help=help)
 
 
 def _telling(document: Document, guess: MessageType, wanted: MessageType) -> Span:

@@ -34,28 +34,31 @@ def as_json(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
     return json.loads(out)
 
 
-def test_good_net_is_silent_when_piped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_good_net_is_one_line_when_piped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["check", write(tmp_path, GOOD)]) == 0
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr() == ("1 file: no errors\n", "")
 
 
 def test_a_terminal_gets_a_summary(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     path = write(tmp_path, GOOD)
     main(["check", path])
-    assert capsys.readouterr().out == f"{path}: ok: 2 layers in phase TEST\n"
+    assert capsys.readouterr().out == f"{path}: ok: 2 layers in phase TEST\n1 file: no errors\n"
     old = write(tmp_path, 'input: "a" layers { type: RELU bottom: "x" top: "y" }', "old.prototxt")
     assert main(["check", old]) == 1
-    assert capsys.readouterr().out == f"{old}: 1 error\n"
+    assert capsys.readouterr().out == "1 file: 1 error, 1 note\n"
 
 
 def test_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path, GOOD.replace("kernel_size", "kernal_size"))
     assert main(["check", path]) == 1
     out, err = capsys.readouterr()
-    assert out == ""
+    assert out == "1 file: 1 error\n"
     assert f"{path}:4:37: error[unknown-field]" in err
     assert "help: did you mean `kernel_size`" in err
 
@@ -191,7 +194,7 @@ def test_absent_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 )
 def test_usage(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", *argv]) == 2
-    assert "usage: netc check" in capsys.readouterr().err
+    assert "netc check: error: " in capsys.readouterr().err
 
 
 def test_command_line(tmp_path: Path) -> None:

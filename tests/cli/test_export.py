@@ -129,7 +129,7 @@ def test_until_a_blob_before_unknown_layers(here: Path, capsys: pytest.CaptureFi
     assert err == "" and "x (2, 6) -> r (2, 2, 3), x (2, 6)," in out
     assert main(["export", NET, "-w", WEIGHTS, "--until", "ip1@ip1"]) == 0
     out, err = capsys.readouterr()
-    assert err == "" and "-> ip1@ip1 (batch, " in out  # nothing of weights that are not needed
+    assert err == "" and "any batch" in out  # nothing of weights that are not needed
 
 
 def test_weights(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

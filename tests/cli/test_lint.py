@@ -20,7 +20,7 @@ def test_notes_do_not_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     path = write(tmp_path, NET)
     assert main(["lint", path]) == 0
     out, err = capsys.readouterr()
-    assert out == ""
+    assert out == "1 file: no errors, 1 note\n"
     assert f"{path}:4:62: note[uneven-stride]: layer `conv1`" in err
     assert "= help: a height of 223 or 227 fits" in err
     assert main(["lint", path, "--strict"]) == 1

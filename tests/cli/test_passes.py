@@ -43,7 +43,7 @@ def as_json(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
 
 def rows(text: str) -> dict[str, str]:
     """The table's rows by pass."""
-    lines = text.split("pass ", 1)[1].split("\n\n")[0].splitlines()[1:]
+    lines = text.split("pass ", 1)[1].split("\n\n")[0].splitlines()[2:]
     return {line.split()[0]: line for line in lines}
 
 

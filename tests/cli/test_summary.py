@@ -10,6 +10,7 @@ import pytest
 from netc.cli.main import main
 from tests.analysis.profiles import conv, data, layer
 from tests.analysis.test_profile import UNKNOWN
+from tests.cli.terminal import on_terminal
 from tests.cli.test_check import write
 from tests.report.test_summary import SMALL
 
@@ -112,8 +113,8 @@ def test_a_solver_is_no_net(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert (code, out) == (1, "") and "is a solver, not a net" in err
 
 
-def test_80_columns_for_public_nets(nets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_80_columns_for_public_nets(nets: Path) -> None:
     for path in sorted(nets.glob("*.prototxt")):
-        code, out, _ = summary(capsys, str(path), "--memory")
+        code, lines = on_terminal(["summary", str(path), "--memory"])
         assert code == 0
-        assert max(map(len, out.splitlines()[1:])) <= 80, path
+        assert max(map(len, lines[1:])) <= 80, path

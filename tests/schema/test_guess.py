@@ -67,6 +67,14 @@ def test_where_the_solver_s_net_is(text: str, help: str) -> None:
     assert refused(text)[2] == help
 
 
+@pytest.mark.parametrize("text", ["", " \n\t\n", "# a comment\n  # another\n"])
+def test_a_text_without_a_word_is_a_mistake(text: str) -> None:
+    with pytest.raises(NetcError) as caught:
+        check_kind(document(text), load_schema())
+    (found,) = caught.value.diagnostics
+    assert found.code == "empty-file" and "a net is expected" in found.message
+
+
 def test_other_kinds() -> None:
     assert "a label map" in refused('item { name: "a" }')[1]
     assert refused('bottom: "a" top: "b"')[2] == "a net has its layers in `layer { ... }`"
@@ -75,6 +83,6 @@ def test_other_kinds() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["", "layr { }", "layer { } base_lr: 1", "xyzzy: 1"])
+@pytest.mark.parametrize("text", ["layr { }", "layer { } base_lr: 1", "xyzzy: 1"])
 def test_mistakes_in_a_net_are_left_to_binding(text: str) -> None:
     check_kind(document(text), load_schema())
