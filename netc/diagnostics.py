@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
+from netc.printable import printable
+
 Severity = Literal["error", "warning", "note"]
 
 MOST_TOLD = 100
@@ -267,16 +269,21 @@ def render(diagnostic: Diagnostic) -> str:
               |     ^^^^^^^^^^^
            = help: did you mean `kernel_size`?
     """
-    head = f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"
-    lines = [f"{diagnostic.span}: {head}" if diagnostic.span else head]
+    head = f"{diagnostic.severity}[{diagnostic.code}]: {_told(diagnostic.message)}"
+    lines = [f"{_told(str(diagnostic.span))}: {head}" if diagnostic.span else head]
     if diagnostic.span:
         lines += _excerpt(diagnostic.span)
         lines += _trace(diagnostic.span)
     for note in diagnostic.notes:
         place = f" ({note.span})" if note.span else ""
-        lines.append(f"   = note: {note.message}{place}")
-    lines += [f"   = help: {text}" for text in diagnostic.help]
+        lines.append(f"   = note: {_told(note.message + place)}")
+    lines += [f"   = help: {_told(text)}" for text in diagnostic.help]
     return "\n".join(lines)
+
+
+def _told(text: str) -> str:
+    """A line of netc's own around names of strangers: nothing in it steers a terminal."""
+    return printable(text)
 
 
 _TRACE = 3  # uses shown at either end of a long chain
@@ -287,7 +294,7 @@ def _trace(span: Span) -> list[str]:
     lines = []
     at = span.used_at
     while at is not None:
-        lines.append(f"   = note: used at {at}: {_first_words(at)}")
+        lines.append(_told(f"   = note: used at {at}: {_first_words(at)}"))
         at = at.used_at
     left_out = len(lines) - 2 * _TRACE
     if left_out < 2:

@@ -7,9 +7,7 @@ mean, input scale. Cropping, centred or ten times, is that of ``caffe.Classifier
 from __future__ import annotations
 
 import os
-import struct
 import warnings
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.syntax.reader import unreadable
@@ -27,7 +26,17 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 2**27  # of one image: 134 million, over 1 GB as float32
 
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, MemoryError, struct.error, zlib.error)
+# What is decoded, each of them within this process: Pillow would give an EPS to Ghostscript, and
+# decodes some formats of games and cameras with code that few people look at.
+FORMATS = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg"),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),  # its first picture, as of a TIFF
+    "PPM": (".ppm",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,23 +125,27 @@ def load_image(path: str | os.PathLike[str], channels: int = 3) -> Array:
 
 def _pixels(path: str | os.PathLike[str], channels: int) -> Array:
     """(height, width, channels) from 0 to 1."""
+    from PIL import Image
+
+    with strangers_bytes(lambda error: _unreadable(path, error)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damage that Pillow reads past
+        with Image.open(path, formats=tuple(FORMATS)) as image:
+            _check_pixels(path, image.size)
+            return _converted(image, channels)
+
+
+def _unreadable(path: str | os.PathLike[str], error: Exception) -> NetcError:
     from PIL import Image, UnidentifiedImageError
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damage that Pillow reads past
-            with Image.open(path) as image:
-                _check_pixels(path, image.size)
-                return _converted(image, channels)
-    except Image.DecompressionBombError:
-        raise _too_large(path, "") from None
-    except _DAMAGE as error:
-        reason = "it is no image" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise _fault(
-            "bad-image",
-            f"`{os.fspath(path)}` cannot be read as an image: {reason[:200]}",
-            "png, jpg and what else Pillow reads are taken; arrays come as .npy or .npz",
-        ) from None
+    if isinstance(error, Image.DecompressionBombError):
+        return _too_large(path, "")
+    unknown = isinstance(error, UnidentifiedImageError)
+    why = "it is no image" if unknown else reason(error)
+    return _fault(
+        "bad-image",
+        f"`{os.fspath(path)}` cannot be read as an image: {why}",
+        f"{', '.join(FORMATS)} are read, whatever the name; arrays come as .npy or .npz",
+    )
 
 
 def _converted(image: Image.Image, channels: int) -> Array:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError, Note, Span, counted
 from netc.ir.graph import Graph, Node, Parameter, ParamSpec, Value
-from netc.ir.types import MAX_AXES, MAX_COUNT, Shape, count
+from netc.ir.types import MAX_AXES, Shape, count, shape_fault
 from netc.ops.catalog import CATALOG
 from netc.ops.define import OpDef, ShapeError, WeightSpec
 from netc.schema.message import Message
@@ -283,19 +283,6 @@ def _share_mismatch(
         if same_count
         else ("shared parameters must have equal shapes",),
     )
-
-
-def shape_fault(shape: Shape) -> str | None:
-    """Why no blob can have this shape, None where one can (the limits of blob.cpp)."""
-    if len(shape) > MAX_AXES:
-        return f"{len(shape)} axes, more than {MAX_AXES}"
-    if any(size < 0 for size in shape):
-        return "a negative size"
-    if count(shape) > MAX_COUNT:
-        return f"{count(shape):,} elements, more than {MAX_COUNT:,}"
-    if max(shape, default=0) > MAX_COUNT:  # beside a size of 0
-        return f"a size of {max(shape):,}, more than {MAX_COUNT:,}"
-    return None
 
 
 def show(shape: Shape | None) -> str:

@@ -12,9 +12,9 @@ PACKAGE = Path(__file__).resolve().parent.parent / "netc"
 
 # Each layer may import itself and every layer above it in this list.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"version", "_data"}),
+    frozenset({"version", "_data", "printable"}),
     frozenset({"diagnostics"}),
-    frozenset({"data", "cache", "files", "memory", "syntax", "ir"}),
+    frozenset({"boundary", "data", "cache", "files", "memory", "syntax", "ir"}),
     frozenset({"schema"}),
     frozenset({"migrate", "ops", "weights", "images", "language"}),
     frozenset({"lower", "infer", "analysis"}),

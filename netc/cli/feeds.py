@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import zipfile
-import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -14,17 +12,13 @@ import numpy as np
 
 from netc.cli.prepare import Said, arranged, preprocessing, said_of
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
-from netc.images import load_input
+from netc.images import FORMATS, load_input
 from netc.infer import show
 from netc.ir.graph import Array, Value
 from netc.ir.types import Shape
-from netc.syntax.reader import unreadable
+from netc.weights.numpy_file import load_array, open_archive
 
-IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm"})
-
-
-_DAMAGE = (OSError, ValueError, EOFError, KeyError, SyntaxError, MemoryError, zipfile.BadZipFile,
-           zlib.error)  # fmt: skip
+IMAGES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
 
 class Feed(NamedTuple):
@@ -94,7 +88,8 @@ def _load(
         return {blob: arranged(array, said_of(blob, said)) for blob, array in arrays.items()}
     _check_name(item.blob, inputs)
     if path.suffix == ".npy":
-        return {item.blob: arranged(_load_array(path), said_of(item.blob, said))}
+        array = load_array(path, "input-format")
+        return {item.blob: arranged(array, said_of(item.blob, said))}
     if path.suffix.lower() in IMAGES:
         shape = _known(item.blob, inputs[item.blob].shape)
         how = preprocessing(shape, args, said_of(item.blob, said))
@@ -132,33 +127,17 @@ def _known(blob: str, shape: Shape | None) -> Shape:
     return shape
 
 
-def _load_array(path: Path) -> Any:
-    try:
-        return np.load(path, allow_pickle=False)
-    except _DAMAGE as error:
-        raise _unreadable(path, error) from None
-
-
 def _load_npz(item: Feed, path: Path) -> dict[str, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            named = [name for name in file.files if name.startswith("in/")] or file.files
-            arrays = {name.removeprefix("in/"): file[name] for name in named}
-    except (*_DAMAGE, AttributeError) as error:
-        raise _unreadable(path, error) from None
-    if not item.blob:
-        return arrays
-    if item.blob not in arrays:
-        listed = ", ".join(f"`{name}`" for name in arrays) or "none"
+    with open_archive(path, "input-format") as file:
+        named = [name for name in file.names if name.startswith("in/")] or file.names
+        keys = {name.removeprefix("in/"): name for name in named}
+        wanted = [item.blob] if item.blob in keys else [] if item.blob else list(keys)
+        arrays = {blob: file.read(keys[blob]) for blob in wanted}
+    if item.blob and not wanted:
+        listed = ", ".join(f"`{name}`" for name in keys) or "none"
         raise NetcError(
             Diagnostic(
                 "input-format", f"`{path}` has no array `{item.blob}`; its arrays are: {listed}"
             )
         )
-    return {item.blob: arrays[item.blob]}
-
-
-def _unreadable(path: Path, error: Exception) -> NetcError:
-    if isinstance(error, OSError) and error.errno is not None:
-        return NetcError(unreadable(str(path), error))
-    return NetcError(Diagnostic("input-format", f"`{path}` is no NumPy file that can be read"))
+    return arrays

@@ -9,11 +9,30 @@ Shape = tuple[int, ...]
 
 MAX_AXES = 32  # kMaxBlobAxes, blob.hpp
 MAX_COUNT = 2**31 - 1  # elements of one blob, blob.cpp
+_MAX_PRODUCT = 2**59  # of sizes other than 0; times 8 bytes and a little more fits 63 bits
 
 
 def count(shape: Shape, start: int = 0, end: int | None = None) -> int:
     """Number of elements of axes ``start`` to ``end``; 1 for no axes."""
     return math.prod(shape[start:end])
+
+
+def shape_fault(shape: Shape) -> str | None:
+    """Why no blob can have this shape, None where one can (the limits of blob.cpp).
+
+    Beside a size of 0 Caffe takes any others; NumPy wants their product to be a number of bytes.
+    """
+    if len(shape) > MAX_AXES:
+        return f"{len(shape)} axes, more than {MAX_AXES}"
+    if any(size < 0 for size in shape):
+        return "a negative size"
+    if count(shape) > MAX_COUNT:
+        return f"{count(shape):,} elements, more than {MAX_COUNT:,}"
+    if max(shape, default=0) > MAX_COUNT:  # beside a size of 0
+        return f"a size of {max(shape):,}, more than {MAX_COUNT:,}"
+    if math.prod(size for size in shape if size) > _MAX_PRODUCT:
+        return "sizes beside the 0 that no array can have"
+    return None
 
 
 def canonical_axis(axis: int, axes: int) -> int:

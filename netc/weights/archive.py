@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from netc.diagnostics import NetcError
 from netc.ir.graph import Array
-from netc.ir.types import MAX_AXES, MAX_COUNT, Shape
+from netc.ir.types import MAX_AXES, MAX_COUNT, Shape, shape_fault
 from netc.weights.faults import fault
 from netc.weights.model import FileFormat, LayerWeights, Weights
 
@@ -18,11 +18,12 @@ _RATIO = 32  # ... and times its own size that a large one may
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """An array of an archive."""
+    """An array of an archive; ``key`` is what it is called there."""
 
     layer: str
     index: int
     array: Array
+    key: str = ""
 
 
 def blob_name(path: str, key: str) -> tuple[str, int]:
@@ -54,11 +55,29 @@ def check_array(path: str, key: str, shape: Shape, kind: str) -> None:
     Raises:
         NetcError: bad-blob.
     """
+    check_kind(path, key, kind)
+    check_shape(path, key, shape)
+
+
+def check_kind(path: str, key: str, kind: str) -> None:
+    """Check that NumPy's letter for an array's kind is one of real numbers.
+
+    Raises:
+        NetcError: bad-blob.
+    """
     if kind not in "fiub":
         raise fault("bad-blob", path, f"the array `{key}` holds no real numbers")
+
+
+def check_shape(path: str, key: str, shape: Shape) -> None:
+    """Check a shape by the limits of Caffe's blobs.
+
+    Raises:
+        NetcError: bad-blob.
+    """
     if len(shape) > MAX_AXES:
         raise fault("bad-blob", path, f"the array `{key}` has more than {MAX_AXES} axes")
-    if any(n < 0 for n in shape) or math.prod(shape) > MAX_COUNT:
+    if shape_fault(shape):
         raise fault(
             "bad-blob",
             path,
@@ -107,19 +126,32 @@ def gather(
     """Weights of an archive's entries; ``names`` are its layers in order.
 
     Raises:
-        NetcError: no-layers.
+        NetcError: no-layers; duplicate-array, two keys mean one array.
     """
-    found: dict[str, dict[int, Array]] = {name: {} for name in names}
+    found: dict[str, dict[int, Entry]] = {name: {} for name in names}
     for entry in entries:
-        found.setdefault(entry.layer, {})[entry.index] = entry.array
+        first = found.setdefault(entry.layer, {}).setdefault(entry.index, entry)
+        if first is not entry:
+            raise _twice(path, first, entry)
     if not found:
         raise fault("no-layers", path, "this file has no arrays")
     return Weights({name: _layer(name, arrays) for name, arrays in found.items()}, path, format)
 
 
-def _layer(name: str, arrays: dict[int, Array]) -> LayerWeights:
+def _twice(path: str, first: Entry, second: Entry) -> NetcError:
+    same = first.key == second.key
+    keys = f"`{first.key}` twice" if same else f"`{first.key}` and `{second.key}`"
+    return fault(
+        "duplicate-array",
+        path,
+        f"the file has {keys}, which is array {first.index} of layer `{first.layer}`",
+        "only one of them can be meant: write the file again",
+    )
+
+
+def _layer(name: str, arrays: dict[int, Entry]) -> LayerWeights:
     indices = tuple(sorted(arrays))
-    return LayerWeights(name, tuple(arrays[i] for i in indices), indices=indices)
+    return LayerWeights(name, tuple(arrays[i].array for i in indices), indices=indices)
 
 
 def entries_of(weights: Weights) -> Iterator[Entry]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from netc.diagnostics import NetcError
 from netc.ir.graph import Array
-from netc.ir.types import MAX_AXES, MAX_COUNT, Shape
+from netc.ir.types import MAX_AXES, MAX_COUNT, Shape, shape_fault
 from netc.weights.bytefile import ByteFile
 from netc.weights.faults import fault, malformed
 from netc.weights.model import read_only
@@ -137,6 +137,9 @@ def blob_shape(blob: BlobRecord, place: Place) -> Shape:
         raise place.fault(
             blob.at, f"has {math.prod(shape):,} elements by its shape, more than {MAX_COUNT:,}"
         )
+    wrong = shape_fault(shape)
+    if wrong:
+        raise place.fault(blob.at, f"has the shape {shape}, {wrong}")
     return shape
 
 

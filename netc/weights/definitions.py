@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from netc.boundary import strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError
 from netc.migrate.upgrade import Change, upgrade_net
 from netc.schema.convert import from_protobuf, to_protobuf
@@ -49,16 +50,12 @@ def read_definition(
             forks give one number different meanings; what upgrading raises.
         UnicodeDecodeError: a text in the file is not UTF-8.
     """
-    from google.protobuf.message import DecodeError
-
     from netc.schema.descriptors import message_class
 
     with open_bytes(path) as file:
         data = _stripped(Scanner(file), 0, file.size, _DROP)
-    try:
+    with strangers_bytes(lambda error: _unknown()):
         net = message_class(type).FromString(data)
-    except DecodeError:
-        raise _unknown() from None
     size = net.ByteSize()
     net.DiscardUnknownFields()
     if net.ByteSize() != size:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError
 from netc.weights.archive import Allowance, Entry, blob_name, check_array, entries_of, gather
 from netc.weights.faults import fault
@@ -45,20 +46,16 @@ def load_hdf5(path: str | os.PathLike[str]) -> Weights:
             bad-key, bad-blob or too-large.
     """
     name, h5py = os.fspath(path), h5py_module()
-    try:
+    with strangers_bytes(lambda error: hdf5_fault(name, error)):
         with h5py.File(name, "r") as file:
             return _Walk(name, h5py).load(file)
-    except NetcError:
-        raise
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:
-        raise hdf5_fault(name, error) from None
 
 
 def hdf5_fault(path: str, error: Exception) -> NetcError:
     """What h5py raised, as an error of the file; to be raised by the caller."""
-    reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-    if "truncated file" in reason:
-        sizes = re.search(r"eof = (\d+).*stored_eof = (\d+)", reason)
+    why = reason(error)
+    if "truncated file" in why:
+        sizes = re.search(r"eof = (\d+).*stored_eof = (\d+)", why)
         has = f", at byte {int(sizes[1]):,} of {int(sizes[2]):,}" if sizes else ""
         return fault(
             "truncated-weights",
@@ -66,9 +63,7 @@ def hdf5_fault(path: str, error: Exception) -> NetcError:
             f"the file ends too early{has}",
             "the download was cut off; download the file again",
         )
-    return fault(
-        "malformed-weights", path, f"the HDF5 file is damaged: {reason}", "download it again"
-    )
+    return fault("malformed-weights", path, f"the HDF5 file is damaged: {why}", "download it again")
 
 
 class _Walk:
@@ -102,30 +97,44 @@ class _Walk:
             elif isinstance(member, self.h5py.Dataset):
                 layer, index = blob_name(self.path, path)
                 self.layers[layer] = None
-                yield Entry(layer, index, self._array(member, path))
+                yield Entry(layer, index, self._array(member, path), path)
         if name and not below:
             self.layers[name] = None
 
     def _member(self, group: Any, key: str) -> Any:
-        """A member that lies in this very file; links to other files are not followed."""
-        link = group.get(key, getlink=True)
-        if link is not None and not isinstance(link, self.h5py.HardLink):
-            raise fault(
-                "malformed-weights", self.path, f"`{key}` is a link, which weights do not have"
-            )
-        return group.get(key)
+        return own_member(self.path, group, key)
 
     def _array(self, dataset: Any, key: str) -> Any:
-        shape = dataset.shape
-        if shape is None or dataset.is_virtual or dataset.external:
-            raise fault("bad-blob", self.path, f"the dataset `{key}` has no values in this file")
-        check_array(self.path, key, shape, dataset.dtype.kind)
+        check_dataset(self.path, key, dataset)
         self.allowance.take(key, dataset.size * max(4, dataset.dtype.itemsize))
-        values = np.empty(shape, dtype=np.float32)
+        values = np.empty(dataset.shape, dtype=np.float32)
         if values.size:
             with np.errstate(over="ignore", invalid="ignore"):
                 dataset.read_direct(values)
         return read_only(values)
+
+
+def own_member(path: str, group: Any, key: str) -> Any:
+    """A member of a group that lies in this very file, None where there is none.
+
+    Raises:
+        NetcError: malformed-weights, it is a link, which may lead to any file of the machine.
+    """
+    link = group.get(key, getlink=True)
+    if link is not None and not isinstance(link, h5py_module().HardLink):
+        raise fault("malformed-weights", path, f"`{key}` is a link, which weights do not have")
+    return group.get(key)
+
+
+def check_dataset(path: str, key: str, dataset: Any) -> None:
+    """Check that a dataset's values are real numbers, not too many, and lie in this very file.
+
+    Raises:
+        NetcError: bad-blob.
+    """
+    if dataset.shape is None or dataset.is_virtual or dataset.external:
+        raise fault("bad-blob", path, f"the dataset `{key}` has no values in this file")
+    check_array(path, key, dataset.shape, dataset.dtype.kind)
 
 
 def _no_data(path: str, names: list[str]) -> NetcError:

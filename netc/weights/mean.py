@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 
-import numpy as np
-
 from netc.ir.graph import Array
+from netc.weights.archive import check_kind
 from netc.weights.blob import Place, read_blob, scan_blob
 from netc.weights.bytefile import ByteFile, open_bytes
-from netc.weights.faults import fault, malformed
+from netc.weights.faults import fault
 from netc.weights.model import float32_array
+from netc.weights.numpy_file import MAGIC, load_array
 from netc.weights.sniff import check_binary
 from netc.weights.wire import LENGTH, Scanner
-
-_NPY = b"\x93NUMPY"
 
 
 def load_blob(path: str | os.PathLike[str]) -> Array:
@@ -24,7 +22,7 @@ def load_blob(path: str | os.PathLike[str]) -> Array:
         NetcError: the file is absent, damaged or something else.
     """
     with open_bytes(path) as file:
-        if file.peek(0, min(6, file.size)) == _NPY:
+        if file.peek(0, min(len(MAGIC), file.size)) == MAGIC:
             return _npy(file)
         return _binaryproto(file)
 
@@ -60,7 +58,6 @@ def _binaryproto(file: ByteFile) -> Array:
 
 
 def _npy(file: ByteFile) -> Array:
-    try:
-        return float32_array(np.load(file.path, mmap_mode="r", allow_pickle=False).copy())
-    except (ValueError, TypeError, OSError, EOFError, KeyError, SyntaxError, MemoryError) as error:
-        raise malformed(file.path, 0, f"the .npy file cannot be read: {error}"[:300]) from None
+    array = load_array(file.path)
+    check_kind(file.path, "", array.dtype.kind)
+    return float32_array(array)

@@ -16,20 +16,23 @@ from typing import Any
 
 import numpy as np
 
+from netc.boundary import strangers_bytes
 from netc.diagnostics import NetcError
 from netc.files import replacing
 from netc.ir.graph import Array
-from netc.weights.archive import Allowance, check_array
+from netc.weights.archive import Allowance
 from netc.weights.blob import Place, read_blob, scan_blob
 from netc.weights.bytefile import ByteFile, open_bytes
 from netc.weights.faults import fault
-from netc.weights.hdf5 import h5py_module, hdf5_fault
+from netc.weights.hdf5 import check_dataset, h5py_module, hdf5_fault, own_member
 from netc.weights.model import read_only
 from netc.weights.sniff import HDF5
 from netc.weights.wire import LENGTH, VARINT, Scanner, WireField, signed
 from netc.weights.write import Piece, blob_pieces, record, string_field, varint
 
 _MAX_BLOBS = 100_000
+
+_LONGEST = 65_536  # bytes of a file's name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,37 +134,48 @@ def _no_state(path: str, reason: str) -> NetcError:
 
 def _load_hdf5(path: str) -> SolverState:
     h5py = h5py_module()
-    try:
+    with strangers_bytes(lambda error: hdf5_fault(path, error)):
         with h5py.File(path, "r") as file:
             return _read_hdf5(path, file)
-    except NetcError:
-        raise
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:
-        raise hdf5_fault(path, error) from None
 
 
 def _read_hdf5(path: str, file: Mapping[str, Any]) -> SolverState:
-    if "iter" not in file or "history" not in file:
+    group, iteration = own_member(path, file, "history"), own_member(path, file, "iter")
+    if group is None or iteration is None or not hasattr(group, "keys"):
         raise _no_state(path, "it has no `iter` and `history`")
-    group, allowance = file["history"], Allowance(path, os.path.getsize(path))
+    allowance = Allowance(path, os.path.getsize(path))
     history = [_dataset(path, group, str(i), allowance) for i in range(len(group))]
-    name = file["learned_net"][()] if "learned_net" in file else b""
-    text = name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else str(name)
-    step = _number(file["current_step"]) if "current_step" in file else 0
+    step = own_member(path, file, "current_step")
     return SolverState(
-        _counted(path, _number(file["iter"])), text.rstrip("\0"), tuple(history), step
+        _counted(path, _number(path, iteration)),
+        _text(path, own_member(path, file, "learned_net")),
+        tuple(history),
+        0 if step is None else _number(path, step),
     )
 
 
-def _number(dataset: Any) -> int:
+def _text(path: str, dataset: Any) -> str:
+    """The net that a state belongs to, empty where it does not say."""
+    if dataset is None:
+        return ""
+    if getattr(dataset, "shape", None) != () or dataset.dtype.itemsize > _LONGEST:
+        raise _no_state(path, "`learned_net` is no file's name")
+    name = dataset[()]
+    text = name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else str(name)
+    return text.rstrip("\0")
+
+
+def _number(path: str, dataset: Any) -> int:
+    if getattr(dataset, "size", 0) != 1:
+        raise _no_state(path, "it has no one number of iterations")
     return int(np.asarray(dataset[()]).reshape(-1)[0])
 
 
 def _dataset(path: str, group: Mapping[str, Any], name: str, allowance: Allowance) -> Array:
-    if name not in group:
+    dataset = own_member(path, group, name)
+    if getattr(dataset, "dtype", None) is None:
         raise _no_state(path, f"its history has {len(group)} arrays, and none called `{name}`")
-    dataset = group[name]
-    check_array(path, f"history/{name}", dataset.shape, dataset.dtype.kind)
+    check_dataset(path, f"history/{name}", dataset)
     allowance.take(f"history/{name}", dataset.size * max(4, dataset.dtype.itemsize))
     return read_only(np.asarray(dataset[()], dtype=np.float32))
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.infer import shape_fault, show
+from netc.infer import show
 from netc.ir.graph import Array
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, shape_fault
 
 
 def no_training(what: str) -> NetcError:

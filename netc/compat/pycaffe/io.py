@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import netc.compat.pycaffe.proto.caffe_pb2 as caffe_pb2
 from netc import images
+from netc.boundary import reason, strangers_bytes
 from netc.compat.pycaffe.resizing import resize_image
 from netc.compat.pycaffe.transformer import Transformer
 from netc.diagnostics import Diagnostic, NetcError
@@ -124,13 +125,23 @@ def arraylist_to_blobprotovector_str(arraylist: Iterable[Any]) -> bytes:
     return bytes(vector.SerializeToString())
 
 
+def _no_vector(error: Exception) -> NetcError:
+    message = f"the bytes are no BlobProtoVector: {reason(error)}"
+    return NetcError(Diagnostic("bad-blob", message))
+
+
 arraylist_to_blobprotovecor_str = arraylist_to_blobprotovector_str  # as pycaffe spells it
 
 
 def blobprotovector_str_to_arraylist(str: bytes) -> list[NDArray[Any]]:
-    """The arrays in the bytes of a BlobProtoVector."""
+    """The arrays in the bytes of a BlobProtoVector.
+
+    Raises:
+        NetcError: bad-blob, for bytes that are none, or for another number of elements.
+    """
     vector = caffe_pb2.BlobProtoVector()
-    vector.ParseFromString(str)
+    with strangers_bytes(_no_vector):
+        vector.ParseFromString(str)
     return [blobproto_to_array(blob) for blob in vector.blobs]
 
 
