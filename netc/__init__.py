@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Source, Span
     from netc.driver import compile, read_net
     from netc.ops.python import register_python_layer
+    from netc.solver.solver import Solver
     from netc.weights import load_weights, save_weights
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Diagnostic",
     "NetcError",
     "NetcWarning",
+    "Solver",
     "Source",
     "Span",
     "__version__",
@@ -36,6 +38,7 @@ _HOME = {
     "Diagnostic": "netc.diagnostics",
     "NetcError": "netc.diagnostics",
     "NetcWarning": "netc.diagnostics",
+    "Solver": "netc.solver.solver",
     "Source": "netc.diagnostics",
     "Span": "netc.diagnostics",
     "compile": "netc.driver",

@@ -20,6 +20,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"lower", "infer", "analysis"}),
     frozenset({"passes", "plan", "train"}),
     frozenset({"backends", "export", "report"}),
+    frozenset({"sources"}),
     frozenset({"arguments", "compiled", "driver"}),
     frozenset({"solver"}),
     frozenset({"compat"}),

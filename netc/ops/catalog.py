@@ -35,6 +35,7 @@ from netc.ops import (
     selection,
     sequence,
     siblings,
+    update,
 )
 from netc.ops.define import OpDef
 
@@ -79,4 +80,6 @@ CATALOG: Mapping[str, OpDef] = {
     **_CHAINS,
     siblings.NAME: siblings.siblings_op(_CHAINS),
     gradient.NAME: gradient.gradient_op(_OPS),
+    update.RUNNING: update.running_op(_OPS),
+    **{op.name: op for op in update.OPS},
 }

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
+from netc.ops.update_rules import SOLVER_TYPES, Rule
 from netc.schema.message import Message
 from netc.solver.rates import Policy, read_policy
-from netc.train.rules import SOLVER_TYPES, Rule
 
 _WITHOUT_MOMENTUM = ("AdaGrad", "RMSProp")
 

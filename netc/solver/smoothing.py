@@ -23,7 +23,7 @@ class Smoothing:
     mean: np.float32 = _NONE
     seen: int = 0
 
-    def after(self, loss: float) -> Smoothing:
+    def after(self, loss: float | np.floating) -> Smoothing:
         """With one loss more."""
         new = np.float32(loss)
         if len(self.losses) < self.window:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netc.diagnostics import NetcError
-from netc.train.rules import SOLVER_TYPES
+from netc.ops.update_rules import SOLVER_TYPES
 from tests.solver.texts import GOLDEN, golden_settings, settings
 
 FIXED = 'base_lr: 0.1 lr_policy: "fixed" '

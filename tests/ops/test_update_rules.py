@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netc.train.rules import SOLVER_TYPES, Rule, clip_scale, regularized, step
+from netc.ops.update_rules import SOLVER_TYPES, Rule, clip_scale, regularized, step
 
 ONE = np.ones(3, np.float32)
 

@@ -1,0 +1,139 @@
+"""Ops of a training step that no text names: updates of parameters, clipping, running statistics.
+
+Made by netc.train, never written in a net. What they compute is defined in
+netc.ops.update_rules and, for running statistics, by the layer type itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.ir.types import Shape, count
+from netc.ops.define import Arity, Cost, OpDef, WeightSpec, whole
+from netc.ops.update_rules import Rule, clip_scale, regularized, step
+
+UPDATE, CLIP, RUNNING = "Update", "ClipScale", "RunningState"
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateParams:
+    """How one parameter is updated.
+
+    Inputs of the node: the sum of its gradients over an iteration's passes where it has one, the
+    parameter, its history (`rule.histories` arrays), the iteration's rate and number, both of shape
+    (), and the clipping factor, also of shape (), where ``clipped``. Outputs: the parameter and its
+    history after the update.
+
+    Args:
+        rule: the solver's.
+        lr_mult: multiplies the rate.
+        decay: weight decay times the parameter's decay_mult.
+        regularization: "L2" or "L1".
+        iter_size: passes in an iteration.
+        reached: whether there is a gradient; it is 0 where no loss depends on the parameter.
+        clipped: whether there is a clipping factor.
+    """
+
+    rule: Rule
+    lr_mult: float = 1.0
+    decay: float = 0.0
+    regularization: str = "L2"
+    iter_size: int = 1
+    reached: bool = True
+    clipped: bool = False
+
+
+def _update_shape(params: UpdateParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    return (inputs[int(params.reached)],) * (1 + params.rule.histories)
+
+
+def _update_cost(params: UpdateParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
+    return Cost(operations=4 * (1 + params.rule.histories) * count(outputs[0]))
+
+
+def _update(params: UpdateParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+    given = iter(inputs)
+    gradient = next(given) if params.reached else None
+    data = next(given)
+    history = [next(given) for _ in range(params.rule.histories)]
+    rate, iteration, *scale = (array.reshape(()) for array in given)
+    gradient = np.zeros_like(data) if gradient is None else gradient
+    if params.clipped:
+        gradient = gradient * scale[0]
+    gradient = regularized(gradient, data, params.decay, params.regularization, params.iter_size)
+    local = np.float32(rate) * np.float32(params.lr_mult)
+    moved = step(params.rule, gradient, history, local, int(iteration))
+    return (data - moved.value, *moved.history)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipParams:
+    """The largest L2 norm that all gradients may have together (solver's clip_gradients)."""
+
+    limit: float
+
+
+def _clip(params: ClipParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+    norm, scale = clip_scale(inputs, params.limit)
+    return (np.float32(1) if scale is None else scale, norm)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningParams:
+    """Of which layer type's trained arrays, in TRAIN phase, the node gives the next state.
+
+    The node's inputs and parameters are the layer's.
+    """
+
+    op: str
+    params: Any
+
+
+def running_op(ops: Mapping[str, OpDef]) -> OpDef:
+    """The op of running statistics, over the layer types of a catalogue."""
+
+    def specs(params: RunningParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
+        return ops[params.op].weights(params.params, inputs)
+
+    def shape(params: RunningParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+        return tuple(spec.shape for spec in specs(params, inputs))
+
+    def reference(
+        params: RunningParams, inputs: Sequence[Any], weights: Sequence[Any]
+    ) -> Sequence[Any]:
+        train = ops[params.op].train
+        assert train is not None
+        _, state = train(params.params, inputs, weights)
+        return tuple(state)
+
+    return OpDef(
+        name=RUNNING,
+        arity=Arity((1, None), (1, None)),
+        shape=shape,
+        weights=specs,
+        window=whole,
+        reference=reference,
+    )
+
+
+OPS = (
+    OpDef(
+        name=UPDATE,
+        arity=Arity((4, None), (2, 3)),
+        shape=_update_shape,
+        cost=_update_cost,
+        window=whole,
+        reference=_update,
+    ),
+    OpDef(
+        name=CLIP,
+        arity=Arity((1, None), (2, 2)),
+        shape=lambda params, inputs: ((), ()),
+        window=whole,
+        reference=_clip,
+    ),
+)

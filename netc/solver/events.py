@@ -1,0 +1,116 @@
+"""What happens in a run, in Caffe's order: a log, a table or a picture is made of these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from netc.ir.graph import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Solving begins (solver.cpp:289)."""
+
+    net: str
+    policy: str
+    iteration: int
+
+
+@dataclass(frozen=True, slots=True)
+class Displayed:
+    """An iteration that is displayed (solver.cpp:235-263).
+
+    ``loss`` is smoothed. ``outputs`` are those of the iteration's last pass, by name in
+    alphabetical order, ``weights`` their weights in the loss.
+    """
+
+    iteration: int
+    loss: float
+    outputs: Mapping[str, Array]
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class RateUsed:
+    """The rate of an update in a displayed iteration (sgd_solver.cpp:112)."""
+
+    iteration: int
+    rate: np.float32
+
+
+@dataclass(frozen=True, slots=True)
+class StepReached:
+    """Policy multistep or plateau goes on by one (sgd_solver.cpp:46)."""
+
+    iteration: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Clipped:
+    """Gradients were scaled down (sgd_solver.cpp:96)."""
+
+    norm: np.float32
+    limit: float
+    scale: np.float32
+
+
+@dataclass(frozen=True, slots=True)
+class Testing:
+    """A test begins (solver.cpp:347)."""
+
+    iteration: int
+    net: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """A test's means (solver.cpp:401-414); ``loss`` with test_compute_loss alone."""
+
+    iteration: int
+    net: int
+    scores: Mapping[str, Array]
+    weights: Mapping[str, float]
+    loss: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshotted:
+    """A snapshot was written: its weights and its state (solver.cpp:464)."""
+
+    iteration: int
+    weights: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class LastLoss:
+    """The loss of one more forward pass at the end (solver.cpp:320-327)."""
+
+    iteration: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The end; ``early`` where it was asked to stop (solver.cpp:332)."""
+
+    iteration: int
+    early: bool
+
+
+Event = (
+    Started
+    | Displayed
+    | RateUsed
+    | StepReached
+    | Clipped
+    | Testing
+    | Tested
+    | Snapshotted
+    | LastLoss
+    | Finished
+)

@@ -1,0 +1,98 @@
+"""Where batches come from: anything that gives dicts of arrays, by one interface."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from netc.diagnostics import Diagnostic, NetcError
+
+Batch = Mapping[str, Any]
+Source = Batch | Sequence[Batch] | Iterable[Batch] | Callable[..., Batch] | None
+
+
+class Feeds:
+    """Batches one after the other, and how many have been taken.
+
+    ``source`` is one of
+
+    * a dict of arrays: every pass gets it;
+    * a list or tuple of dicts: passes get them in turn, again and again;
+    * a function: it is called with the number of the pass, from 0, or with nothing if it takes
+      nothing;
+    * anything else that can be iterated over: begun anew at its end where it can be;
+    * None: nothing is fed.
+
+    ``name`` says what is fed, for complaints.
+    """
+
+    def __init__(self, source: Source, name: str) -> None:
+        self.source, self.name = source, name
+        self.position = 0
+        self._iterator: Iterator[Batch] | None = None
+        self._ahead: Batch | None = None
+        self._call = _caller(source) if callable(source) else None
+
+    def peek(self) -> Batch:
+        """The next batch, without taking it."""
+        if self._ahead is None:
+            self._ahead = self._checked(self._batch(self.position))
+        return self._ahead
+
+    def take(self) -> Batch:
+        """The next batch."""
+        batch = self.peek()
+        self._ahead = None
+        self.position += 1
+        return batch
+
+    def seek(self, position: int) -> None:
+        """Go on at a pass, where the source can: lists and functions of a number."""
+        if position != self.position:
+            self._ahead = None
+            self.position = position
+
+    def _batch(self, position: int) -> Any:
+        if self.source is None:
+            return {}
+        if self._call is not None:
+            return self._call(position)
+        if isinstance(self.source, Mapping):
+            return self.source
+        if isinstance(self.source, Sequence) and not isinstance(self.source, str):
+            if not self.source:
+                raise self._bad("an empty list has no batches")
+            return self.source[position % len(self.source)]
+        return self._next()
+
+    def _next(self) -> Any:
+        source: Any = self.source
+        if not isinstance(source, Iterable) or isinstance(source, str):
+            kind = type(source).__name__
+            raise self._bad(f"batches are a list, a generator or a function, not a `{kind}`")
+        for _ in range(2):
+            batches: Iterator[Any] = iter(source) if self._iterator is None else self._iterator
+            self._iterator = batches
+            for batch in batches:
+                return batch
+            self._iterator = None if batches is not source else batches
+        raise self._bad(f"there are no more batches after {self.position}")
+
+    def _checked(self, batch: Any) -> Batch:
+        if not isinstance(batch, Mapping):
+            kind = type(batch).__name__
+            raise self._bad(f"a batch is a dict of arrays by blob, not a `{kind}`")
+        return batch
+
+    def _bad(self, message: str) -> NetcError:
+        return NetcError(Diagnostic("bad-feeds", f"feeds of {self.name}: {message}"))
+
+
+def _caller(source: Callable[..., Batch]) -> Callable[[int], Batch]:
+    """The function, called by the number of the pass whether it wants it or not."""
+    try:
+        inspect.signature(source).bind(0)
+    except (TypeError, ValueError):
+        return lambda position: source()
+    return source

@@ -1,0 +1,39 @@
+"""The first loss that is no finite number: where, when, and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.graph import Array
+
+_HELP = (
+    "training has diverged: try a base_lr of a tenth, clip_gradients, or smaller fillers",
+    "a loss that sticks at 87.3365 is -log of the smallest float32: it has diverged already",
+    "labels out of range and inputs that are not finite do the same",
+)
+
+
+def check_finite(
+    outputs: Mapping[str, Array], loss: np.float32, iteration: int, rate: np.float32 | None
+) -> None:
+    """Stop at the first loss that is not finite.
+
+    Args:
+        outputs: of the iteration's last pass.
+        loss: of the iteration.
+        iteration: from 0.
+        rate: of its update, where it is known already.
+
+    Raises:
+        NetcError: not-finite, with the outputs that are not.
+    """
+    if np.isfinite(loss):
+        return
+    named = [f"`{name}`" for name, array in outputs.items() if not np.isfinite(array).all()]
+    blobs = f" ({', '.join(named)})" if named else ""
+    at = f" at a rate of {rate:g}" if rate is not None else ""
+    message = f"the loss is {loss} in iteration {iteration}{at}{blobs}"
+    raise NetcError(Diagnostic("not-finite", message, help=_HELP))

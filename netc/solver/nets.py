@@ -1,0 +1,116 @@
+"""A solver's nets as graphs with arrays: the TRAIN net's own, and those a TEST net shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from netc.diagnostics import Diagnostic, NetcError, Note
+from netc.driver import Weights, build, runnable
+from netc.infer import show
+from netc.ir.graph import Graph, Node
+from netc.ir.types import Shape
+from netc.ir.verify import verify
+from netc.ops.catalog import CATALOG
+from netc.solver.read import NetChoice
+from netc.weights.match import assign
+
+
+class Opened(NamedTuple):
+    """A net ready to be made into programs, and what there is to say about it."""
+
+    graph: Graph
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def open_net(
+    choice: NetChoice, first: Mapping[str, Any], weights: Sequence[Weights], seed: int
+) -> Opened:
+    """The graph of a net with arrays.
+
+    Args:
+        choice: which net, in which state.
+        first: what it is fed at first: blob -> array, whose shapes its inputs take.
+        weights: files or mappings; a layer that a later one has too takes that one's arrays, and
+            what none has is filled.
+        seed: of the fillers.
+
+    Raises:
+        NetcError: all that is wrong with the net or the weights.
+    """
+    state = choice.state._asdict()
+    known = build(choice.message, **state).graph.input_blobs
+    shapes: dict[str, Shape] = {
+        name: tuple(array.shape) for name, array in first.items() if name in known
+    }
+    built = build(choice.message, inputs=shapes, **state)
+    graph, told = runnable(built), list(built.diagnostics)
+    for given in weights or (None,):
+        graph, found = assign(graph, given, missing="fill", seed=seed)
+        told += found
+    verify(graph, "loaded", CATALOG)
+    return Opened(graph, tuple(told))
+
+
+class Shared(NamedTuple):
+    """A TEST net whose parameters are those of the TRAIN net.
+
+    ``ignored`` are layers of the TRAIN net with arrays that the TEST net lacks (net.cpp:677).
+    """
+
+    graph: Graph
+    ignored: tuple[str, ...]
+
+
+def share_parameters(test: Graph, train: Graph) -> Shared:
+    """Let a net's layers read the parameters of another net's layers of their names.
+
+    Net::ShareTrainedLayersWith (net.cpp:672-695).
+
+    Raises:
+        NetcError: weight-count, weight-shape, where a layer of both has other arrays in one.
+    """
+    own = {node.name: node for node in test.nodes}
+    renamed: dict[str, str] = {}
+    for node in train.nodes:
+        if node.parameters and node.name in own:
+            renamed.update(_pairs(own[node.name], node, test, train))
+    ignored = tuple(n.name for n in train.nodes if n.parameters and n.name not in own)
+    kept = {name: p for name, p in test.parameters.items() if name not in renamed}
+    taken = {name: train.parameters[name] for name in renamed.values()}
+    owners = {p.owner: train.parameters[p.owner] for p in taken.values() if p.owner}
+    nodes = tuple(
+        replace(node, parameters=tuple(renamed.get(name, name) for name in node.parameters))
+        for node in test.nodes
+    )
+    return Shared(test.replace(nodes=nodes, parameters={**kept, **taken, **owners}), ignored)
+
+
+def _pairs(mine: Node, theirs: Node, test: Graph, train: Graph) -> dict[str, str]:
+    if len(mine.parameters) != len(theirs.parameters):
+        raise _misfit(
+            mine,
+            theirs,
+            "weight-count",
+            f"has {len(mine.parameters)} parameters in the test net and "
+            f"{len(theirs.parameters)} in the train net",
+        )
+    pairs = dict(zip(mine.parameters, theirs.parameters, strict=True))
+    for index, (own, other) in enumerate(pairs.items()):
+        shape, wanted = test.parameters[own].shape, train.parameters[other].shape
+        if shape != wanted:
+            raise _misfit(
+                mine,
+                theirs,
+                "weight-shape",
+                f"has parameter {index} of {show(shape)} in the test net and {show(wanted)} in "
+                "the train net",
+            )
+    return pairs
+
+
+def _misfit(mine: Node, theirs: Node, code: str, message: str) -> NetcError:
+    note = Note("the train net's layer", theirs.span)
+    message = f"layer `{mine.name}` {message}"
+    return NetcError(Diagnostic(code, message, mine.span, notes=(note,)))

@@ -1,0 +1,128 @@
+"""A solver's graphs made ready to run: passes and updates of the TRAIN net, and TEST nets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from netc.backends.base import Options
+from netc.backends.reference import parameter_array
+from netc.compiled import CompiledNet, LayerArrays
+from netc.driver import Weights
+from netc.ir.edit import with_variables
+from netc.ir.graph import Array, Graph
+from netc.train.step import ITERATION, NORM, RATE, SCALE, StepGraphs, forward_graph
+from netc.weights.match import assign
+
+
+class Pass(NamedTuple):
+    """What a pass gives: the net's outputs, the weighted sum of its losses, and clipping's results.
+
+    ``norm`` and ``scale`` are None where nothing was updated or clipping is off.
+    """
+
+    outputs: dict[str, Array]
+    loss: np.float32
+    norm: np.float32 | None = None
+    scale: np.float32 | None = None
+
+
+class TrainNet:
+    """The programs of an iteration, over one set of variables."""
+
+    def __init__(self, graph: Graph, graphs: StepGraphs, backend: str, options: Options) -> None:
+        self.graph, self.graphs = with_variables(graph), graphs
+        self._backend, self._options = backend, options
+        self._first = CompiledNet(graphs.first, backend, options)
+        self.variables = self._first.variables
+        shared = replace(options, variables=self.variables)
+        self._further = self._compiled(graphs.further, shared)
+        self._last = self._compiled(graphs.last, shared)
+        self._forward: CompiledNet | None = None
+        self._untouched = self._zeros()
+
+    def _compiled(self, graph: Graph | None, options: Options) -> CompiledNet | None:
+        return None if graph is None else CompiledNet(graph, self._backend, options)
+
+    def _zeros(self) -> dict[str, Array]:
+        """Histories that no update touches; a snapshot has them all the same."""
+        shapes = [self.graph.parameters[name].shape or () for name in self.graphs.learnable]
+        halves = len(self.graphs.histories) // max(1, len(shapes))
+        return {
+            name: np.zeros(shape, np.float32)
+            for name, shape in zip(self.graphs.histories, shapes * halves, strict=True)
+            if name not in self.variables
+        }
+
+    @property
+    def params(self) -> LayerArrays:
+        """Layer -> its trained arrays, to be written to."""
+        return LayerArrays(self.graph, self.variables)
+
+    @property
+    def history(self) -> tuple[Array, ...]:
+        """The solver's history in the order of a solverstate, arrays to be written to."""
+        return tuple(
+            self._untouched[name] if name in self._untouched else self.variables[name]
+            for name in self.graphs.histories
+        )
+
+    def copy_weights(self, weights: Weights) -> None:
+        """Write a file's arrays to the layers of its names."""
+        loaded, _ = assign(self.graph, weights, missing="fill")
+        for name in self.graphs.learnable:
+            self.variables[name][...] = parameter_array(loaded, name)
+
+    @property
+    def fused(self) -> bool:
+        """Whether an iteration is one pass that updates too."""
+        return self._last is None
+
+    def iterate(self, feeds: Mapping[str, Any], rate: np.float32, iteration: int) -> Pass:
+        """A whole iteration of one pass."""
+        return self._pass(self._first, {**feeds, **self._scalars(self._first, rate, iteration)})
+
+    def accumulate(self, feeds: Mapping[str, Any], number: int) -> Pass:
+        """Pass ``number`` of an iteration: its gradients are kept, or added to those before."""
+        program = self._first if number == 0 or self._further is None else self._further
+        return self._pass(program, dict(feeds))
+
+    def update(self, rate: np.float32, iteration: int) -> Pass:
+        """The update by the gradients that were kept."""
+        assert self._last is not None
+        return self._pass(self._last, self._scalars(self._last, rate, iteration))
+
+    def forward(self, feeds: Mapping[str, Any]) -> Pass:
+        """A pass without gradients; running statistics move all the same."""
+        if self._forward is None:
+            options = replace(self._options, variables=self.variables)
+            self._forward = CompiledNet(forward_graph(self.graph), self._backend, options)
+        return self._pass(self._forward, dict(feeds))
+
+    def _scalars(self, program: CompiledNet, rate: np.float32, iteration: int) -> dict[str, Any]:
+        given = {RATE: np.float32(rate), ITERATION: np.float32(iteration)}
+        return {name: number for name, number in given.items() if name in program.inputs}
+
+    def _pass(self, program: CompiledNet, feeds: Mapping[str, Any]) -> Pass:
+        made = program(feeds)
+        norm, scale = (made.pop(name, None) for name in (NORM, SCALE))
+        loss = total_loss(made, self.graph.losses)
+        shown = {name: array for name, array in made.items() if name in self.graph.outputs}
+        return Pass(shown, loss, _number(norm), _number(scale))
+
+
+def _number(array: Array | None) -> np.float32 | None:
+    return None if array is None else np.float32(array.reshape(-1)[0])
+
+
+def total_loss(values: Mapping[str, Array], losses: Mapping[str, float]) -> np.float32:
+    """The weighted sum of the losses among values, in float32 in the order of the layers."""
+    total = np.float32(0)
+    for name, weight in losses.items():
+        if name in values:
+            array = values[name].reshape(-1)
+            total += np.float32(np.dot(array, np.full(array.shape, weight, np.float32)))
+    return total

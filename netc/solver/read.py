@@ -1,0 +1,161 @@
+"""A solver's text as a message, and the nets that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+from netc import arguments
+from netc.diagnostics import Source
+from netc.driver import Schemas, read_net
+from netc.language.read import read_document
+from netc.lower.rules import State
+from netc.migrate.generations import bind_net
+from netc.migrate.solver import upgrade_solver
+from netc.schema.guess import check_kind
+from netc.schema.load import load_schema
+from netc.schema.message import Message
+from netc.sources.paths import find
+from netc.syntax.reader import read_source
+
+Text = str | PathLike[str] | Source
+
+_TRAIN_NETS = ("net", "net_param", "train_net", "train_net_param")
+
+
+class SolverText(NamedTuple):
+    """A SolverParameter in the current format.
+
+    ``path`` is the file's; None where the text came from none.
+    """
+
+    message: Message
+    path: Path | None = None
+
+
+class NetChoice(NamedTuple):
+    """A net as a solver uses it: its definition, the state it is in, and where it came from."""
+
+    message: Message
+    state: State
+    source: str
+
+
+class Reading(NamedTuple):
+    """How texts are read: placeholders' values, and schemas of one's own."""
+
+    define: Mapping[str, str] | None = None
+    schema: Schemas = None
+
+
+def read_solver(text: Text, reading: Reading) -> SolverText:
+    """The solver in a file or a Source.
+
+    Raises:
+        NetcError: it cannot be read, parsed, bound or upgraded, or is another kind of text.
+    """
+    text = arguments.checked_text(text)
+    path = None if isinstance(text, Source) else Path(text)
+    source = text if isinstance(text, Source) else read_source(Path(text))
+    given = [reading.schema] if isinstance(reading.schema, (str, PathLike)) else reading.schema
+    schema = load_schema([Path(p) for p in given or []])
+    folder = path.parent if path else None
+    document = read_document(source, schema, arguments.definitions(reading.define), folder)
+    check_kind(document, schema, "SolverParameter")
+    message = bind_net(document, schema.message("SolverParameter"))
+    return SolverText(upgrade_solver(message).message, path)
+
+
+def train_choice(solver: SolverText, reading: Reading, state: State | None = None) -> NetChoice:
+    """The TRAIN net (solver.cpp:78-114).
+
+    Args:
+        solver: the text.
+        reading: how the net's own text is read.
+        state: level and stages that take the place of `train_state`'s level and come after its
+            stages, as `caffe train` has it (tools/caffe.cpp:176); None leaves it as it is.
+
+    Raises:
+        NetcError: bad-solver-field, where there is no net or more than one; what reading raises.
+    """
+    message = solver.message
+    given = [name for name in _TRAIN_NETS if message.has(name)]
+    if len(given) != 1:
+        listed = ", ".join(f"`{name}`" for name in _TRAIN_NETS)
+        found = "more than one train net" if given else "no train net"
+        raise message.error(
+            given[1] if given else None,
+            "bad-solver-field",
+            f"the solver names {found}",
+            f"give one of {listed}",
+        )
+    own = message.get("train_state")
+    level, stages = own.get("level"), tuple(own.get("stage"))
+    if state is not None:
+        level, stages = state.level, (*stages, *state.stages)
+    return _choice(solver, given[0], 0, State("TRAIN", level, stages), reading, "the train net")
+
+
+def test_choices(solver: SolverText, reading: Reading) -> tuple[NetChoice, ...]:
+    """The TEST nets in Caffe's order (solver.cpp:120-196).
+
+    Those of `test_net_param`, then of `test_net`; then the train net's own text, as often as there
+    are `test_iter` left.
+
+    Raises:
+        NetcError: bad-solver-field, where counts do not fit; what reading raises.
+    """
+    message = solver.message
+    places = _test_places(message)
+    states = message.get("test_state")
+    if states and len(states) != len(places):
+        raise message.error(
+            "test_state",
+            "bad-solver-field",
+            f"there are {len(places)} test nets and {len(states)} `test_state`",
+            "give one for each test net, or none",
+        )
+    if places and message.get("test_interval") < 1:  # solver.cpp:150
+        raise message.error(
+            "test_interval" if message.has("test_interval") else "test_iter",
+            "bad-solver-field",
+            "a solver with test nets needs `test_interval` of at least 1, and it is "
+            f"{message.get('test_interval')}",
+        )
+    found = []
+    for number, (name, index) in enumerate(places):
+        own = states[number] if states else None
+        state = State("TEST", own.get("level"), tuple(own.get("stage"))) if own else State("TEST")
+        what = f"test net {number}"
+        found.append(_choice(solver, name, index, state, reading, what))
+    return tuple(found)
+
+
+def _test_places(message: Message) -> list[tuple[str, int]]:
+    """The field and the index in it of each TEST net."""
+    own = [("test_net_param", i) for i in range(len(message.get("test_net_param")))]
+    own += [("test_net", i) for i in range(len(message.get("test_net")))]
+    generic = next((name for name in ("net_param", "net") if message.has(name)), None)
+    counts = len(message.get("test_iter"))
+    if counts < len(own) or (generic is None and counts != len(own)):
+        raise message.error(
+            "test_iter" if counts else (own[0][0] if own else None),
+            "bad-solver-field",
+            f"there are {len(own)} test nets and {counts} `test_iter`",
+            "give `test_iter` once for each test net",
+        )
+    return own + [(generic, 0)] * (counts - len(own)) if generic else own
+
+
+def _choice(
+    solver: SolverText, field: str, index: int, state: State, reading: Reading, what: str
+) -> NetChoice:
+    value = solver.message.entries[field][index].value
+    if isinstance(value, Message):
+        return NetChoice(value, state, f"`{field}` of the solver")
+    folder = solver.path.parent if solver.path else None
+    path = find(value, folder, what, solver.message.span_of(field, index))
+    net = read_net(path, define=reading.define, schema=reading.schema)
+    return NetChoice(net.message, state, str(path))

@@ -1,0 +1,360 @@
+"""The solver: iterations, tests and snapshots in the order in which Caffe makes them.
+
+BVLC/caffe src/caffe/solver.cpp: Step is lines 201 to 288, Solve 289 to 333, Test 347 to 414.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.backends.base import Options, Progress
+from netc.backends.registry import backend_options
+from netc.compiled import CompiledNet
+from netc.diagnostics import Diagnostic
+from netc.driver import Schemas, Weights
+from netc.ir.graph import Array
+from netc.lower.rules import State
+from netc.passes.pipeline import chosen
+from netc.solver import events
+from netc.solver.feeds import Feeds, Source
+from netc.solver.finite import check_finite
+from netc.solver.nets import open_net, share_parameters
+from netc.solver.programs import Pass, TrainNet, total_loss
+from netc.solver.rates import RateState, advance
+from netc.solver.read import Reading, Text, read_solver, test_choices, train_choice
+from netc.solver.resume import Restored, restored_state, write_snapshot
+from netc.solver.settings import read_settings
+from netc.solver.smoothing import Smoothing
+from netc.solver.snapshots import SnapshotFiles, check_writable, prefix_of, snapshot_files
+from netc.solver.weights import solver_weights
+from netc.train.step import Updating, step_graphs
+
+RatePolicy = Callable[[int], float]
+Listener = Callable[[events.Event], None]
+
+
+class Test(NamedTuple):
+    """A test that was made: before which iteration, of which TEST net, and its means."""
+
+    iteration: int
+    net: int
+    scores: Mapping[str, Array]
+
+
+class Solver:
+    """A net in training.
+
+    Args:
+        solver: path of a solver's prototxt, or a :class:`netc.Source` that holds it.
+        weights: files or mappings of layer -> arrays to begin with, one or several, later ones over
+            earlier; None for those that the solver's text names.
+        snapshot: path of a .solverstate to go on from.
+        backend: "cpu", "cuda" or "reference".
+        threads: how many; None for ``NETC_NUM_THREADS`` or the machine's cores.
+        seed: of fillers and of layers that draw random numbers; None for the text's
+            `random_seed`, and 0 where it says none.
+        feeds: batches of the TRAIN net: see :class:`netc.solver.feeds.Feeds`.
+        test_feeds: a list with the batches of each TEST net.
+        define: values of placeholders in the texts.
+        schema: a caffe.proto of one's own, or several.
+        state: level and stages of the TRAIN net beyond the text's `train_state`.
+        freeze: names of parameters (`layer/index`) that stay as they are.
+        rate: iteration -> learning rate, in the place of the text's policy.
+        optimize: which passes run; as for :func:`netc.compile`.
+        stop_when_not_finite: whether the first loss that is no finite number stops the run.
+        progress: called as (done, total, name) while kernels are compiled.
+
+    Raises:
+        NetcError: with every mistake found in the texts, the weights or the arguments.
+    """
+
+    def __init__(
+        self,
+        solver: Text,
+        weights: Weights | Sequence[Weights] = None,
+        snapshot: str | None = None,
+        *,
+        backend: str = "cpu",
+        threads: int | None = None,
+        seed: int | None = None,
+        feeds: Source = None,
+        test_feeds: Sequence[Source] = (),
+        define: Mapping[str, str] | None = None,
+        schema: Schemas = None,
+        state: State | None = None,
+        freeze: Sequence[str] = (),
+        rate: RatePolicy | None = None,
+        optimize: bool | str | Sequence[str] = True,
+        stop_when_not_finite: bool = True,
+        progress: Progress | None = None,
+    ) -> None:
+        reading = Reading(define, schema)
+        self.text = read_solver(solver, reading)
+        self.settings = read_settings(self.text.message)
+        self.iteration = 0
+        self.tests: list[Test] = []
+        self.listeners: list[Listener] = []
+        self._rate_state, self._rate_policy = RateState(), rate
+        self._stops = stop_when_not_finite
+        self._smoothing = Smoothing(self.settings.average_loss)
+        self._asked_to_stop = False
+        self._prefix = prefix_of(self.settings.snapshot_prefix, self.text.path)
+        self.seed = (self.settings.random_seed or 0) if seed is None else seed
+        extra = backend_options(backend, "float32", True, True)
+        options = Options(chosen(optimize), optimize in (False, "exact"), threads, extra, progress)
+        self._open(reading, state, weights, feeds, test_feeds, freeze, backend, options)
+        if self.settings.snapshot:
+            check_writable(self._prefix)
+        if snapshot is not None:
+            self.restore(snapshot)
+
+    def _open(
+        self,
+        reading: Reading,
+        state: State | None,
+        weights: Weights | Sequence[Weights],
+        feeds: Source,
+        test_feeds: Sequence[Source],
+        freeze: Sequence[str],
+        backend: str,
+        options: Options,
+    ) -> None:
+        """The nets, each with its feeds; TEST nets read the TRAIN net's variables."""
+        files = solver_weights(self.text, weights)
+        choice = train_choice(self.text, reading, state)
+        self._feeds = Feeds(feeds, "the train net")
+        opened = open_net(choice, self._feeds.peek(), files, self.seed)
+        self.diagnostics: list[Diagnostic] = list(opened.diagnostics)
+        self._message = choice.message
+        self._state = choice.state
+        how = Updating(
+            self.settings.rule,
+            self.settings.weight_decay,
+            self.settings.regularization,
+            self.settings.clip_gradients,
+            self.settings.iter_size,
+        )
+        split = self.settings.policy.name == "plateau"
+        graphs = step_graphs(opened.graph, how, freeze, split=split)
+        self._train = TrainNet(opened.graph, graphs, backend, options)
+        shared = replace(options, variables=self._train.variables)
+        self.test_nets: list[CompiledNet] = []
+        self._test_feeds: list[Feeds] = []
+        for number, test in enumerate(test_choices(self.text, reading)):
+            given = test_feeds[number] if number < len(test_feeds) else None
+            source = Feeds(given, f"test net {number}")
+            own = open_net(test, source.peek(), files, self.seed)
+            graph = share_parameters(own.graph, self._train.graph).graph
+            self.test_nets.append(CompiledNet(graph, backend, shared, own.diagnostics, self.seed))
+            self._test_feeds.append(source)
+
+    # What there is to see
+
+    @property
+    def rate(self) -> float:
+        """The rate of the next update; asking changes nothing."""
+        return float(self._next_rate()[0])
+
+    @property
+    def params(self) -> Mapping[str, tuple[Array, ...]]:
+        """Layer -> its trained arrays, which may be written to."""
+        return self._train.params
+
+    @property
+    def history(self) -> tuple[Array, ...]:
+        """The solver's history in the order of a solverstate, arrays that may be written to."""
+        return self._train.history
+
+    @property
+    def smoothed_loss(self) -> float:
+        """The loss as it is displayed."""
+        return float(self._smoothing.mean)
+
+    # Training
+
+    def step(self, iterations: int) -> NDArray[np.float32]:
+        """Train.
+
+        Returns:
+            The loss of each iteration: the weighted sum over all losses, the mean over the
+            iteration's passes; not smoothed. Fewer where it was asked to stop.
+
+        Raises:
+            NetcError: not-finite; what a batch cannot be taken for.
+        """
+        self._smoothing = Smoothing(self.settings.average_loss)
+        losses: list[np.float32] = []
+        end = self.iteration + iterations
+        self._asked_to_stop = False
+        while self.iteration < end:
+            if self._test_is_due():
+                self._test_all()
+            if self._asked_to_stop:
+                break
+            losses.append(self._iterate())
+            self.iteration += 1
+            if self.settings.snapshot and self.iteration % self.settings.snapshot == 0:
+                self.snapshot()
+        return np.array(losses, np.float32)
+
+    def solve(self) -> None:
+        """Train to `max_iter`, with the last snapshot, forward pass and test as Caffe has them."""
+        settings = self.settings
+        self._emit(events.Started(self._train.graph.name, settings.policy.name, self.iteration))
+        self.step(max(0, settings.max_iter - self.iteration))
+        written = settings.snapshot and self.iteration % settings.snapshot == 0
+        if settings.snapshot_after_train and not written:
+            self.snapshot()
+        if not self._asked_to_stop:
+            self._end()
+        self._emit(events.Finished(self.iteration, self._asked_to_stop))
+
+    def stop(self) -> None:
+        """Let the run end after the iteration under way; for callbacks and signals."""
+        self._asked_to_stop = True
+
+    def _end(self) -> None:
+        display, interval = self.settings.display, self.settings.test_interval
+        if display and self.iteration % display == 0:
+            loss = self._train.forward(self._feeds.take()).loss
+            self._smoothing = self._smoothing.after(loss)
+            self._emit(events.LastLoss(self.iteration, self.smoothed_loss))
+        if interval and self.iteration % interval == 0:
+            self._test_all()
+
+    def _iterate(self) -> np.float32:
+        """One iteration: its passes, and the update."""
+        if self._train.fused:
+            rate, after = self._next_rate()
+            made = self._train.iterate(self._feeds.take(), rate, self.iteration)
+            self._smoothed(made, made.loss, rate)
+            self._updated(made, rate, after)
+            return made.loss
+        size, total = self.settings.iter_size, np.float32(0)
+        for number in range(size):
+            made = self._train.accumulate(self._feeds.take(), number)
+            total += made.loss
+        loss = np.float32(total / np.float32(size))
+        self._smoothed(made, loss, None)
+        rate, after = self._next_rate()
+        self._updated(self._train.update(rate, self.iteration), rate, after)
+        return loss
+
+    def _smoothed(self, made: Pass, loss: np.float32, rate: np.float32 | None) -> None:
+        if self._stops:
+            check_finite(made.outputs, loss, self.iteration, rate)
+        self._smoothing = self._smoothing.after(loss)
+        if self._is_displayed():
+            weights = self._train.graph.losses
+            shown = dict(sorted(made.outputs.items()))
+            self._emit(events.Displayed(self.iteration, self.smoothed_loss, shown, weights))
+
+    def _updated(self, made: Pass, rate: np.float32, after: RateState) -> None:
+        if after.current_step != self._rate_state.current_step and self._counts_steps():
+            self._emit(events.StepReached(self.iteration, after.current_step))
+        self._rate_state = after
+        if self._is_displayed():
+            self._emit(events.RateUsed(self.iteration, rate))
+        if made.norm is not None and made.scale is not None and made.norm > self._limit():
+            self._emit(events.Clipped(made.norm, self._limit(), made.scale))
+
+    def _limit(self) -> float:
+        return self.settings.clip_gradients
+
+    def _counts_steps(self) -> bool:
+        return self.settings.policy.name in ("multistep", "plateau")
+
+    def _is_displayed(self) -> bool:
+        display = self.settings.display
+        return bool(display) and self.iteration % display == 0
+
+    def _next_rate(self) -> tuple[np.float32, RateState]:
+        if self._rate_policy is not None:
+            return np.float32(self._rate_policy(self.iteration)), self._rate_state
+        policy, state = self.settings.policy, self._rate_state
+        return advance(policy, state, self.iteration, self.smoothed_loss)
+
+    # Tests
+
+    def test(self, net: int = 0) -> dict[str, Array]:
+        """The mean of each output of a TEST net over its `test_iter` passes.
+
+        Its batches go on where the last test stopped.
+        """
+        return self._tested(net)[0]
+
+    def _test_is_due(self) -> bool:
+        interval = self.settings.test_interval
+        due = bool(interval) and self.iteration % interval == 0
+        return due and (self.iteration > 0 or self.settings.test_initialization)
+
+    def _test_all(self) -> None:
+        for number, net in enumerate(self.test_nets):
+            self._emit(events.Testing(self.iteration, number))
+            scores, loss = self._tested(number)
+            self.tests.append(Test(self.iteration, number, scores))
+            said = loss if self.settings.test_compute_loss else None
+            losses = net.graph.losses
+            self._emit(events.Tested(self.iteration, number, scores, losses, said))
+
+    def _tested(self, number: int) -> tuple[dict[str, Array], float]:
+        """Means of the outputs, and of the loss, summed in float32 pass by pass."""
+        net, feeds = self.test_nets[number], self._test_feeds[number]
+        passes = self.settings.test_iter[number]
+        sums: dict[str, Array] = {}
+        total = np.float32(0)
+        for _ in range(passes):
+            made = net(feeds.take())
+            total += total_loss(made, net.graph.losses)
+            for name in sorted(made):
+                sums[name] = sums[name] + made[name] if name in sums else made[name]
+        count = np.float32(passes)
+        return {name: array / count for name, array in sums.items()}, float(total / count)
+
+    # Snapshots
+
+    def snapshot(self) -> SnapshotFiles:
+        """Write the weights and the state; see netc.solver.snapshots.
+
+        Raises:
+            NetcError: cannot-write; missing-package, without h5py for the HDF5 format.
+        """
+        files = snapshot_files(self._prefix, self.iteration, self.settings.snapshot_format)
+        write_snapshot(files, self._message, self._state, self._restored(), self.params)
+        self._emit(events.Snapshotted(self.iteration, str(files.weights), str(files.state)))
+        return files
+
+    def _restored(self) -> Restored:
+        return Restored(
+            self.iteration,
+            self.history,
+            self._rate_state,
+            self._feeds.position,
+            tuple(feeds.position for feeds in self._test_feeds),
+        )
+
+    def restore(self, path: str) -> None:
+        """Go on from a .solverstate, of netc or of Caffe, and the weights it names.
+
+        Raises:
+            NetcError: not-a-solver-state, weights that are not there, or a history that does not
+                fit.
+        """
+        found, weights = restored_state(path, self.history)
+        self._train.copy_weights(weights)
+        for place, array in zip(self.history, found.history, strict=True):
+            place[...] = array.reshape(place.shape)
+        self.iteration, self._rate_state = found.iteration, found.rates
+        passes = found.passes if found.passes >= 0 else found.iteration * self.settings.iter_size
+        self._feeds.seek(passes)
+        for feeds, position in zip(self._test_feeds, found.test_passes, strict=False):
+            feeds.seek(position)
+
+    def _emit(self, event: events.Event) -> None:
+        for listener in self.listeners:
+            listener(event)

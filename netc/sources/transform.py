@@ -1,0 +1,136 @@
+"""transform_param: crop, mirror, mean and scale (BVLC/caffe src/caffe/data_transformer.cpp).
+
+A value becomes (value - mean) * scale in float32. The mean of a `mean_file` is taken at the crop's
+place in the full picture. In TEST the crop is the centre one, rounded down; in TRAIN its place is
+random, and so is mirroring in both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.ir.graph import Array
+from netc.sources.base import DataLayer, draws
+from netc.sources.paths import find
+from netc.weights.mean import load_mean
+
+Pixels = NDArray[np.uint8] | NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Transform:
+    """What is done to each picture of a layer.
+
+    Args:
+        source: the layer.
+        scale: multiplied after the mean is subtracted.
+        crop: height and width; None for the whole picture.
+        mirror: whether half of the pictures are mirrored, at random.
+        values: one mean for all channels or one for each; empty for none.
+        mean: the mean of a file, (channels, height, width); None for none.
+        force_color: encoded pictures become three channels.
+        force_gray: encoded pictures become one channel.
+    """
+
+    source: DataLayer
+    scale: np.float32
+    crop: tuple[int, int] | None
+    mirror: bool
+    values: tuple[float, ...] = ()
+    mean: Array | None = None
+    force_color: bool = False
+    force_gray: bool = False
+
+    def apply(self, pixels: Pixels, what: str, *counters: int) -> Array:
+        """A picture as the net sees it.
+
+        Args:
+            pixels: (channels, height, width).
+            what: names the picture, for complaints.
+            counters: pass and place in the batch, which random choices depend on.
+
+        Raises:
+            NetcError: bad-record, where it is smaller than the crop or no mean fits.
+        """
+        channels, height, width = pixels.shape
+        high, wide = self.crop or (height, width)
+        if high > height or wide > width:
+            raise self._bad(f"{what} is {height}x{width}, smaller than the crop {high}x{wide}")
+        random = self.mirror or (self.crop is not None and self.source.phase == "TRAIN")
+        generator = draws(self.source.seed, self.source.name, *counters) if random else None
+        top, left = self._place(height - high, width - wide, generator)
+        window = (slice(None), slice(top, top + high), slice(left, left + wide))
+        values = pixels[window].astype(np.float32)
+        if self.mean is not None:
+            values = values - self._fitting(self.mean, pixels, what)[window]
+        elif self.values:
+            values = values - self._each(channels, what)
+        if self.mirror and generator is not None and generator.integers(2):
+            values = values[:, :, ::-1]
+        return np.ascontiguousarray(values * self.scale)
+
+    def _place(self, above: int, beside: int, generator: np.random.Generator | None) -> list[int]:
+        if generator is None or self.source.phase != "TRAIN":
+            return [above // 2, beside // 2]
+        return [int(generator.integers(room + 1)) for room in (above, beside)]
+
+    def _fitting(self, mean: Array, pixels: Pixels, what: str) -> Array:
+        if mean.shape != pixels.shape:
+            raise self._bad(f"{what} is {pixels.shape}, and the mean file is {mean.shape}")
+        return mean
+
+    def _each(self, channels: int, what: str) -> Array:
+        if len(self.values) not in (1, channels):
+            raise self._bad(
+                f"{what} has {channels} channels, and there are {len(self.values)} `mean_value`"
+            )
+        return np.array(self.values, np.float32).reshape(-1, 1, 1)
+
+    def _bad(self, message: str) -> Exception:
+        return self.source.fault("bad-record", message)
+
+
+def read_transform(source: DataLayer) -> Transform:
+    """The layer's transform_param.
+
+    Raises:
+        NetcError: conflicting-fields; file-not-found, of the mean; what reading it raises.
+    """
+    param = source.layer.get("transform_param")
+    for one, other in (("mean_file", "mean_value"), ("force_color", "force_gray")):
+        if param.has(one) and param.get(one) and param.has(other) and param.get(other):
+            raise source.fault(
+                "conflicting-fields",
+                f"`{one}` and `{other}` are both given",
+                f"transform_param.{other}",
+                "give one of them",
+            )
+    mean = None
+    if param.has("mean_file"):
+        span = param.span_of("mean_file")
+        mean = load_mean(find(param.get("mean_file"), source.folder, "the mean", span))
+    return Transform(
+        source,
+        np.float32(param.get("scale")),
+        _crop(source),
+        param.get("mirror"),
+        tuple(param.get("mean_value")),
+        mean if mean is None or mean.ndim == 3 else mean.reshape(mean.shape[-3:]),
+        param.get("force_color"),
+        param.get("force_gray"),
+    )
+
+
+def _crop(source: DataLayer) -> tuple[int, int] | None:
+    """One side for both, or a height and a width (a field of forks)."""
+    param = source.layer.get("transform_param")
+    size = param.get("crop_size")
+    if isinstance(size, int) and size > 0:
+        return size, size
+    known = param.type.fields
+    if "crop_h" in known and param.get("crop_h") and param.get("crop_w"):
+        return param.get("crop_h"), param.get("crop_w")
+    return None

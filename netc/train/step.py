@@ -1,0 +1,274 @@
+"""An iteration of training as ordinary graphs: forward, backward, sums over passes, update.
+
+With one pass an iteration (``iter_size: 1``) everything is one graph, ``first``; it ends by writing
+the new parameters, histories and running statistics to their variables::
+
+    y = InnerProduct(x; W); l = SoftmaxWithLoss(y, label); dl = ...; dW = Gradient(x, dy)
+    W', h' = Update(dW, W, h, rate, iteration)                    updates W := W', W/history0 := h'
+
+With more, ``first`` stores the gradients in variables of their own, ``further`` adds to them, and
+``last`` is the update alone. So nothing has to be cleared between iterations, and the sum over the
+passes is taken in their order (solver.cpp:226-236).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from netc.ir.edit import prune_parameters, with_variables
+from netc.ir.graph import Graph, Node, Parameter, Value
+from netc.ir.types import Shape
+from netc.ops.catalog import CATALOG
+from netc.ops.elementwise import EltwiseParams
+from netc.ops.inputs import ParameterParams
+from netc.ops.update import CLIP, RUNNING, UPDATE, ClipParams, RunningParams, UpdateParams
+from netc.ops.update_rules import Rule
+from netc.train.differentiate import differentiate
+
+RATE, ITERATION, NORM, SCALE = "~rate", "~iteration", "~norm", "~clip_scale"
+
+
+@dataclass(frozen=True, slots=True)
+class Updating:
+    """How a solver updates: its rule, weight decay, clipping and passes an iteration."""
+
+    rule: Rule
+    weight_decay: float = 0.0
+    regularization: str = "L2"
+    clip_gradients: float = -1.0
+    iter_size: int = 1
+
+
+class StepGraphs(NamedTuple):
+    """The graphs of one iteration.
+
+    Args:
+        first: the first pass of an iteration; with one pass an iteration it updates too.
+        further: every pass after the first; None where there is but one.
+        last: the update; None where ``first`` does it. Its outputs are those of clipping.
+        learnable: the parameters in Caffe's order: by layer, then index, sharers left out
+            (net.cpp, AppendParam). Frozen ones and statistics are among them.
+        histories: names of the variables of the solver's history, in the order of a solverstate.
+            One that no update touches is in no graph.
+    """
+
+    first: Graph
+    further: Graph | None
+    last: Graph | None
+    learnable: tuple[str, ...]
+    histories: tuple[str, ...]
+
+
+def step_graphs(
+    graph: Graph, how: Updating, frozen: Sequence[str] = (), *, split: bool = False
+) -> StepGraphs:
+    """The graphs that train a net.
+
+    Args:
+        graph: of the TRAIN phase, with inferred shapes and arrays, no passes run.
+        how: what the solver does.
+        frozen: parameters that stay as they are, besides those with lr_mult 0.
+        split: whether the update is a graph of its own with one pass an iteration too, for rates
+            that depend on the iteration's loss.
+
+    Raises:
+        NetcError: no-gradient, no-loss: see netc.train.differentiate.
+    """
+    learnable = learnable_parameters(graph)
+    graph = with_variables(graph)
+    learned = [n for n in learnable if graph.parameters[n].lr_mult != 0 and n not in frozen]
+    joint = differentiate(graph, parameters=learned)
+    shown = tuple(dict.fromkeys((*graph.outputs, *graph.losses)))
+    forward = joint.graph.replace(outputs=shown)
+    first, further = _Growth(forward), _Growth(forward)
+    for growth in (first, further):
+        growth.run_statistics(graph.nodes)
+    made = _Update(graph, learnable, how, frozenset(frozen))
+    if how.iter_size == 1 and not split:
+        made.add(first, joint.parameters)
+        return StepGraphs(first.result(), None, None, learnable, made.histories())
+    last = _Growth(graph.replace(nodes=(), inputs=(), outputs=(), values={}, losses={}))
+    first.store_sums(joint.parameters, add=False)
+    further.store_sums(joint.parameters, add=True)
+    made.add(last, {name: last.sum_of(name) for name in joint.parameters})
+    return StepGraphs(first.result(), further.result(), last.result(), learnable, made.histories())
+
+
+def learnable_parameters(graph: Graph) -> tuple[str, ...]:
+    """Owners of parameters by layer, then index."""
+    owners = (graph.parameters[n].owner or n for node in graph.nodes for n in node.parameters)
+    return tuple(dict.fromkeys(owners))
+
+
+def history_name(parameter: str, index: int) -> str:
+    """The variable of a parameter's history."""
+    return f"{parameter}~history{index}"
+
+
+class _Growth:
+    """A graph to which nodes are added at the end, and updates of variables."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.nodes = list(graph.nodes)
+        self.inputs, self.outputs = list(graph.inputs), list(graph.outputs)
+        self.values, self.parameters = dict(graph.values), dict(graph.parameters)
+        self.updates: dict[str, str] = {}
+
+    def result(self) -> Graph:
+        """The grown graph, with what it uses alone."""
+        grown = self.graph.replace(
+            nodes=tuple(self.nodes),
+            inputs=tuple(self.inputs),
+            outputs=tuple(self.outputs),
+            values=self.values,
+            parameters=self.parameters,
+            updates=self.updates,
+        )
+        return prune_parameters(grown)
+
+    def node(
+        self,
+        name: str,
+        op: str,
+        params: Any,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        parameters: Sequence[str] = (),
+    ) -> None:
+        """A node whose outputs' shapes are those of its op."""
+        shapes = CATALOG[op].shape(params, [self._shape(v) for v in inputs])
+        for output, shape in zip(outputs, shapes, strict=True):
+            self.values[output] = Value(output, output, shape)
+        self.nodes.append(Node(name, op, params, tuple(inputs), tuple(outputs), tuple(parameters)))
+
+    def _shape(self, value: str) -> Shape:
+        shape = self.values[value].shape
+        assert shape is not None
+        return shape
+
+    def read(self, variable: str) -> str:
+        """A variable as an ordinary value."""
+        name = f"{variable}~value"
+        if name not in self.values:
+            shape = self.parameters[variable].shape or ()
+            self.node(name, "Parameter", ParameterParams(shape), (), (name,), (variable,))
+        return name
+
+    def variable(self, name: str, shape: Shape) -> str:
+        """A variable of zeros."""
+        if name not in self.parameters:
+            zeros = np.zeros(shape, np.float32)
+            self.parameters[name] = Parameter(name, shape, array=zeros, variable=True)
+        return name
+
+    def scalar(self, name: str) -> str:
+        """An input of one number."""
+        if name not in self.values:
+            self.values[name] = Value(name, name, ())
+            self.inputs.append(name)
+        return name
+
+    def run_statistics(self, layers: Sequence[Node]) -> None:
+        """Averages that a layer keeps of its inputs move at each pass (batch_norm_layer.cpp)."""
+        for layer in layers:
+            if CATALOG[layer.op].train is not None and self._moves(layer):
+                outputs = [f"{name}~next" for name in layer.parameters]
+                params = RunningParams(layer.op, layer.params)
+                name = f"{layer.name}~running"
+                self.node(name, RUNNING, params, layer.inputs, outputs, layer.parameters)
+                self.updates.update(zip(layer.parameters, outputs, strict=True))
+
+    def _moves(self, layer: Node) -> bool:
+        return not getattr(layer.params, "use_global_stats", False)
+
+    def sum_of(self, parameter: str) -> str:
+        """The sum of a parameter's gradients over the passes so far, as a value."""
+        return self.read(self._sum(parameter))
+
+    def _sum(self, parameter: str) -> str:
+        return self.variable(f"{parameter}~sum", self.parameters[parameter].shape or ())
+
+    def store_sums(self, gradients: Mapping[str, str], *, add: bool) -> None:
+        """Keep the gradients, or add them to what is kept."""
+        for parameter, gradient in gradients.items():
+            total, variable = gradient, self._sum(parameter)
+            if add:
+                total = f"{parameter}~total"
+                before = self.read(variable)
+                self.node(total, "Eltwise", EltwiseParams(), (before, gradient), (total,))
+            self.updates[variable] = total
+
+
+@dataclass(frozen=True)
+class _Update:
+    """The update of all parameters, as nodes."""
+
+    graph: Graph
+    learnable: tuple[str, ...]
+    how: Updating
+    frozen: frozenset[str] = field(default_factory=frozenset)
+
+    def histories(self) -> tuple[str, ...]:
+        """The history's variables: all first halves, then all second ones."""
+        halves = range(self.how.rule.histories)
+        return tuple(history_name(name, half) for half in halves for name in self.learnable)
+
+    def add(self, growth: _Growth, gradients: Mapping[str, str]) -> None:
+        """Let the graph update parameters by these gradients."""
+        clipped = self.how.clip_gradients >= 0 and bool(gradients)
+        if clipped:
+            params = ClipParams(self.how.clip_gradients)
+            growth.node(NORM, CLIP, params, tuple(gradients.values()), (SCALE, NORM))
+            growth.outputs += [SCALE, NORM]
+        for name in self._moving():
+            self._update(growth, name, gradients.get(name), clipped)
+
+    def _moving(self) -> Iterator[str]:
+        """Parameters whose elements or history an update may change.
+
+        Without a gradient and at rate 0, SGD and Nesterov change nothing; the histories of the
+        other rules fill with weight decay even so.
+        """
+        simple = self.how.rule.name in ("SGD", "Nesterov")
+        for name in self.learnable:
+            stays = self.graph.parameters[name].lr_mult == 0 and simple
+            if not stays and name not in self.frozen:
+                yield name
+
+    def _update(self, growth: _Growth, parameter: str, gradient: str | None, clipped: bool) -> None:
+        how, entry = self.how, self.graph.parameters[parameter]
+        params = UpdateParams(
+            how.rule,
+            entry.lr_mult,
+            float(np.float32(how.weight_decay) * np.float32(entry.decay_mult)),
+            how.regularization,
+            how.iter_size,
+            gradient is not None,
+            clipped and gradient is not None,
+        )
+        names = [history_name(parameter, i) for i in range(how.rule.histories)]
+        histories = [growth.read(growth.variable(n, entry.shape or ())) for n in names]
+        inputs = [
+            *([gradient] if gradient else []),
+            growth.updates.get(parameter) or growth.read(parameter),
+            *histories,
+            growth.scalar(RATE),
+            growth.scalar(ITERATION),
+            *([SCALE] if params.clipped else []),
+        ]
+        outputs = [f"{parameter}~next", *(f"{n}~next" for n in names)]
+        growth.node(f"{parameter}~update", UPDATE, params, inputs, outputs)
+        growth.updates.update(zip((parameter, *names), outputs, strict=True))
+
+
+def forward_graph(graph: Graph) -> Graph:
+    """The forward pass of the TRAIN phase alone, with what layers keep of it."""
+    shown = tuple(dict.fromkeys((*graph.outputs, *graph.losses)))
+    growth = _Growth(with_variables(graph).replace(outputs=shown))
+    growth.run_statistics(graph.nodes)
+    return growth.result()
