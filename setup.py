@@ -26,6 +26,7 @@ TEST = [
     "pytest-xdist>=3.5",
     "hypothesis>=6.100",
     "h5py>=3.10",
+    "lmdb>=1.4",
     "Pillow>=10",
     "ruff>=0.8",
     "mypy>=1.13",

@@ -13,8 +13,21 @@ from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ir.verify import verify
 from netc.ops.catalog import CATALOG
+from netc.solver.feeds import Feeds, Source
 from netc.solver.read import NetChoice
+from netc.sources.catalog import open_sources
 from netc.weights.match import assign
+
+
+def net_feeds(choice: NetChoice, given: Source, seed: int, name: str) -> Feeds:
+    """The batches of a net: those that are given, else those of its data layers.
+
+    Raises:
+        NetcError: file-not-found, bad-record and others, at a data layer.
+    """
+    if given is None:
+        given = open_sources(choice.message, choice.state, choice.folder, seed)
+    return Feeds(given, name)
 
 
 class Opened(NamedTuple):

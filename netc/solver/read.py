@@ -36,11 +36,15 @@ class SolverText(NamedTuple):
 
 
 class NetChoice(NamedTuple):
-    """A net as a solver uses it: its definition, the state it is in, and where it came from."""
+    """A net as a solver uses it: its definition, the state it is in, and the file it came from.
+
+    ``path`` is None for a net inside the solver's text.
+    """
 
     message: Message
     state: State
-    source: str
+    path: Path | None
+    folder: Path | None
 
 
 class Reading(NamedTuple):
@@ -154,8 +158,8 @@ def _choice(
 ) -> NetChoice:
     value = solver.message.entries[field][index].value
     if isinstance(value, Message):
-        return NetChoice(value, state, f"`{field}` of the solver")
+        return NetChoice(value, state, None, solver.path.parent if solver.path else None)
     folder = solver.path.parent if solver.path else None
     path = find(value, folder, what, solver.message.span_of(field, index))
     net = read_net(path, define=reading.define, schema=reading.schema)
-    return NetChoice(net.message, state, str(path))
+    return NetChoice(net.message, state, path, path.parent)

@@ -23,7 +23,7 @@ from netc.passes.pipeline import chosen
 from netc.solver import events
 from netc.solver.feeds import Feeds, Source
 from netc.solver.finite import check_finite
-from netc.solver.nets import open_net, share_parameters
+from netc.solver.nets import net_feeds, open_net, share_parameters
 from netc.solver.programs import Pass, TrainNet, total_loss
 from netc.solver.rates import RateState, advance
 from netc.solver.read import Reading, Text, read_solver, test_choices, train_choice
@@ -58,8 +58,9 @@ class Solver:
         threads: how many; None for ``NETC_NUM_THREADS`` or the machine's cores.
         seed: of fillers and of layers that draw random numbers; None for the text's
             `random_seed`, and 0 where it says none.
-        feeds: batches of the TRAIN net: see :class:`netc.solver.feeds.Feeds`.
-        test_feeds: a list with the batches of each TEST net.
+        feeds: batches of the TRAIN net: see :class:`netc.solver.feeds.Feeds`. None reads what its
+            data layers name.
+        test_feeds: a list with the batches of each TEST net, likewise.
         define: values of placeholders in the texts.
         schema: a caffe.proto of one's own, or several.
         state: level and stages of the TRAIN net beyond the text's `train_state`.
@@ -127,7 +128,7 @@ class Solver:
         """The nets, each with its feeds; TEST nets read the TRAIN net's variables."""
         files = solver_weights(self.text, weights)
         choice = train_choice(self.text, reading, state)
-        self._feeds = Feeds(feeds, "the train net")
+        self._feeds = net_feeds(choice, feeds, self.seed, "the train net")
         opened = open_net(choice, self._feeds.peek(), files, self.seed)
         self.diagnostics: list[Diagnostic] = list(opened.diagnostics)
         self._message = choice.message
@@ -147,7 +148,7 @@ class Solver:
         self._test_feeds: list[Feeds] = []
         for number, test in enumerate(test_choices(self.text, reading)):
             given = test_feeds[number] if number < len(test_feeds) else None
-            source = Feeds(given, f"test net {number}")
+            source = net_feeds(test, given, self.seed, f"test net {number}")
             own = open_net(test, source.peek(), files, self.seed)
             graph = share_parameters(own.graph, self._train.graph).graph
             self.test_nets.append(CompiledNet(graph, backend, shared, own.diagnostics, self.seed))

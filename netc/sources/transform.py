@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from netc.diagnostics import NetcError
 from netc.ir.graph import Array
 from netc.sources.base import DataLayer, draws
 from netc.sources.paths import find
@@ -89,7 +90,7 @@ class Transform:
             )
         return np.array(self.values, np.float32).reshape(-1, 1, 1)
 
-    def _bad(self, message: str) -> Exception:
+    def _bad(self, message: str) -> NetcError:
         return self.source.fault("bad-record", message)
 
 
@@ -100,6 +101,7 @@ def read_transform(source: DataLayer) -> Transform:
         NetcError: conflicting-fields; file-not-found, of the mean; what reading it raises.
     """
     param = source.layer.get("transform_param")
+    _check_fields(source)
     for one, other in (("mean_file", "mean_value"), ("force_color", "force_gray")):
         if param.has(one) and param.get(one) and param.has(other) and param.get(other):
             raise source.fault(
@@ -122,6 +124,29 @@ def read_transform(source: DataLayer) -> Transform:
         param.get("force_color"),
         param.get("force_gray"),
     )
+
+
+_KNOWN = frozenset(
+    {
+        "scale", "mirror", "crop_size", "crop_h", "crop_w", "mean_file", "mean_value",
+        "force_color", "force_gray",
+    }
+)  # fmt: skip
+
+
+def _check_fields(source: DataLayer) -> None:
+    """Refuse what some fork does to pictures and netc does not: it would change what is learned."""
+    param = source.layer.get("transform_param")
+    for name in param.entries:
+        field = param.type.fields[name]
+        plain = field.kind != "message" and param.get(name) == field.default
+        if name not in _KNOWN and not plain:
+            raise source.fault(
+                "unsupported-data-field",
+                f"`{name}` is a field of some forks that netc does not read data by",
+                f"transform_param.{name}",
+                "remove it, or feed the net the arrays themselves",
+            )
 
 
 def _crop(source: DataLayer) -> tuple[int, int] | None:

@@ -1,0 +1,64 @@
+"""The sources of a net's data layers, read ahead of the pass that needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import MappingProxyType
+
+from netc.diagnostics import Collector
+from netc.ir.graph import Array
+from netc.lower.rules import State, filter_layers, merged_state
+from netc.schema.message import Message
+from netc.sources.base import DataLayer, DataSource
+from netc.sources.database import DatabaseSource
+from netc.sources.hdf5_rows import Hdf5Source
+from netc.sources.image_list import ImageListSource
+
+SOURCES: Mapping[str, Callable[[DataLayer], DataSource]] = MappingProxyType(
+    {"Data": DatabaseSource, "HDF5Data": Hdf5Source, "ImageData": ImageListSource}
+)
+
+_AHEAD = 2  # batches that are read before they are asked for
+
+
+class NetSources:
+    """Batches of all data layers of a net; called with the number of a pass, from 0."""
+
+    def __init__(self, sources: Mapping[str, DataSource]) -> None:
+        self.sources = sources
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="netc data")
+        self._ahead: dict[int, Future[dict[str, Array]]] = {}
+
+    def __call__(self, position: int) -> Mapping[str, Array]:
+        """The batch of a pass: blob -> array. The next ones are read meanwhile."""
+        wanted = range(position, position + 1 + _AHEAD)
+        self._ahead = {p: f for p, f in self._ahead.items() if p in wanted}
+        for place in wanted:
+            if place not in self._ahead:
+                self._ahead[place] = self._threads.submit(self._read, place)
+        return self._ahead.pop(position).result()
+
+    def _read(self, position: int) -> dict[str, Array]:
+        found: dict[str, Array] = {}
+        for source in self.sources.values():
+            found.update(source.batch(position))
+        return found
+
+
+def open_sources(
+    net: Message, state: State, folder: Path | None = None, seed: int = 0
+) -> NetSources | None:
+    """The sources of a net's data layers in a state; None where it has none that netc can read.
+
+    Raises:
+        NetcError: file-not-found, bad-record, out-of-range, missing-package, at the layer.
+    """
+    layers = filter_layers(net, merged_state(net, state), Collector())
+    found = {
+        layer.get("name"): SOURCES[layer.get("type")](DataLayer(layer, state.phase, folder, seed))
+        for layer in layers
+        if layer.get("type") in SOURCES
+    }
+    return NetSources(found) if found else None

@@ -1,0 +1,139 @@
+"""Data: records of an LMDB or LevelDB in the order of their keys (data_layer.cpp, db_lmdb.cpp)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from netc.boundary import reason, strangers_bytes
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.graph import Array
+from netc.sources.base import DataLayer, Epochs, stacked
+from netc.sources.paths import find
+from netc.sources.records import read_datum
+from netc.sources.transform import read_transform
+
+
+class Database(Protocol):
+    """Records by key, in the order of the keys' bytes."""
+
+    def keys(self) -> list[bytes]:
+        """All keys, in order."""
+
+    def value(self, key: bytes) -> bytes:
+        """A record's bytes."""
+
+
+class DatabaseSource:
+    """A Data layer.
+
+    With `rand_skip` the first record is a random one; netc shuffles where `shuffle` (a field of
+    forks) says so, by another order of keys in each epoch.
+    """
+
+    def __init__(self, source: DataLayer) -> None:
+        param = source.layer.get("data_param")
+        self.layer = source
+        self._size = batch_size(source, "data_param")
+        self._transform = read_transform(source)
+        span = param.span_of("source")
+        self._path = find(param.get("source"), source.folder, "the database", span)
+        self._database = open_database(self._path, param.get("backend"), source)
+        self._keys = self._database.keys()
+        if not self._keys:
+            raise source.fault("bad-record", f"the database `{self._path}` has no records")
+        shuffle = bool(param.get("shuffle")) if "shuffle" in param.type.fields else False
+        self._epochs = Epochs(len(self._keys), shuffle=shuffle, seed=source.seed, name=source.name)
+
+    def batch(self, position: int) -> Mapping[str, Array]:
+        """The pictures and labels of a pass; see :class:`netc.sources.base.DataSource`."""
+        keys = [self._keys[i] for i in self._epochs.records(position, self._size)]
+        pictures, labels, names = [], [], []
+        for place, key in enumerate(keys):
+            what = f"record `{key.decode('utf-8', 'backslashreplace')}` of `{self._path}`"
+            record = read_datum(self._database.value(key), what, self._transform)
+            pictures.append(self._transform.apply(record.pixels, what, position, place))
+            labels.append(record.label)
+            names.append(what)
+        made = [stacked(pictures, self.layer, names), np.array(labels, np.float32)]
+        return dict(zip(self.layer.tops, made, strict=False))
+
+
+def batch_size(source: DataLayer, block: str) -> int:
+    """The layer's batch_size.
+
+    Raises:
+        NetcError: out-of-range, where it is not positive.
+    """
+    size = int(source.layer.get(block).get("batch_size"))
+    if size < 1:
+        field = f"{block}.batch_size"
+        raise source.fault("out-of-range", f"`batch_size` is {size}, and must be positive", field)
+    return size
+
+
+def open_database(path: Path, backend: str, source: DataLayer) -> Database:
+    """A database that is read only.
+
+    Raises:
+        NetcError: missing-package; bad-record, where it is none.
+    """
+
+    def told(error: Exception) -> NetcError:
+        message = f"`{path}` cannot be read as a database ({backend}): {reason(error)}"
+        return source.fault("bad-record", message, "data_param.source")
+
+    with strangers_bytes(told):
+        return _Lmdb(path) if backend == "LMDB" else _LevelDb(path)
+
+
+def _missing(package: str, extra: str, kind: str) -> NetcError:
+    return NetcError(
+        Diagnostic(
+            "missing-package",
+            f"{kind} databases need the package `{package}`, which is not installed",
+            help=(f"pip install '{extra}'",),
+        )
+    )
+
+
+class _Lmdb:
+    def __init__(self, path: Path) -> None:
+        try:
+            import lmdb
+        except ImportError:
+            raise _missing("lmdb", "netc[lmdb]", "LMDB") from None
+        folder = path.is_dir()
+        self._environment: Any = lmdb.open(
+            str(path), readonly=True, lock=False, readahead=False, subdir=folder, create=False
+        )
+
+    def keys(self) -> list[bytes]:
+        with self._environment.begin() as transaction:
+            return list(self._iterate(transaction))
+
+    def _iterate(self, transaction: Any) -> Iterator[bytes]:
+        with transaction.cursor() as cursor:
+            yield from cursor.iternext(keys=True, values=False)
+
+    def value(self, key: bytes) -> bytes:
+        with self._environment.begin() as transaction:
+            return bytes(transaction.get(key))
+
+
+class _LevelDb:
+    def __init__(self, path: Path) -> None:
+        try:
+            import plyvel
+        except ImportError:
+            raise _missing("plyvel", "plyvel", "LevelDB") from None
+        self._database: Any = plyvel.DB(str(path), create_if_missing=False)
+
+    def keys(self) -> list[bytes]:
+        return list(self._database.iterator(include_value=False))
+
+    def value(self, key: bytes) -> bytes:
+        return bytes(self._database.get(key))

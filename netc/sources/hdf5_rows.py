@@ -1,0 +1,102 @@
+"""HDF5Data: rows of HDF5 files, one after the other (hdf5_data_layer.cpp).
+
+A top is the dataset of its name, whose first axis is the row. Batches run across files and begin
+anew at the end. Files are read in slices, so that they may be larger than memory. Integers and
+doubles become float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netc.boundary import reason, strangers_bytes
+from netc.diagnostics import NetcError
+from netc.ir.graph import Array
+from netc.sources.base import DataLayer, Epochs
+from netc.sources.database import batch_size
+from netc.sources.paths import find
+from netc.weights.hdf5 import h5py_module
+
+
+class Hdf5Source:
+    """An HDF5Data layer. With `shuffle` all rows of all files are in another order each epoch."""
+
+    def __init__(self, source: DataLayer) -> None:
+        param = source.layer.get("hdf5_data_param")
+        self.layer = source
+        if source.layer.has("transform_param"):  # hdf5_data_layer.cpp:77
+            raise source.fault(
+                "out-of-range",
+                "HDF5Data does not transform data, and `transform_param` is given",
+                "transform_param",
+                "remove it, and transform the data before they are written",
+            )
+        self._size = batch_size(source, "hdf5_data_param")
+        span = param.span_of("source")
+        listed = find(param.get("source"), source.folder, "the list of HDF5 files", span)
+        self._files = [self._open(path) for path in self._paths(listed)]
+        counts = [self._rows(path, file) for path, file in self._files]
+        self._ends = np.cumsum(counts)
+        if not counts or not self._ends[-1]:
+            raise source.fault("bad-record", f"`{listed}` names no rows")
+        self._epochs = Epochs(
+            int(self._ends[-1]), shuffle=param.get("shuffle"), seed=source.seed, name=source.name
+        )
+
+    def batch(self, position: int) -> Mapping[str, Array]:
+        """The rows of a pass; see :class:`netc.sources.base.DataSource`."""
+        rows = self._epochs.records(position, self._size)
+        return {top: self._read(top, rows) for top in self.layer.tops}
+
+    def _read(self, top: str, rows: list[int]) -> Array:
+        parts = [self._slice(top, first, count) for first, count in _runs(rows, self._ends)]
+        return np.ascontiguousarray(np.concatenate(parts))
+
+    def _slice(self, top: str, first: int, count: int) -> Array:
+        index = int(np.searchsorted(self._ends, first, side="right"))
+        path, file = self._files[index]
+        start = first - (int(self._ends[index - 1]) if index else 0)
+        with strangers_bytes(lambda error: self._bad(path, reason(error))):
+            return np.asarray(file[top][start : start + count], dtype=np.float32)
+
+    def _paths(self, listed: Path) -> list[Path]:
+        with strangers_bytes(lambda error: self._bad(listed, reason(error))):
+            names = listed.read_text(encoding="utf-8", errors="surrogateescape").split()
+        folder = self.layer.folder or listed.parent
+        return [find(name, folder, "the HDF5 file") for name in names]
+
+    def _open(self, path: Path) -> tuple[Path, Any]:
+        h5py = h5py_module()
+        with strangers_bytes(lambda error: self._bad(path, reason(error))):
+            return path, h5py.File(path, "r")
+
+    def _rows(self, path: Path, file: Any) -> int:
+        """How many rows a file has, the same for all tops."""
+        counts = {}
+        for top in self.layer.tops:
+            if top not in file or not getattr(file[top], "shape", ()):
+                raise self._bad(path, f"it has no dataset `{top}` with rows")
+            counts[top] = int(file[top].shape[0])
+        if len(set(counts.values())) != 1:
+            listed = ", ".join(f"`{top}` {count}" for top, count in counts.items())
+            raise self._bad(path, f"its datasets have different numbers of rows: {listed}")
+        return next(iter(counts.values()))
+
+    def _bad(self, path: Path, why: str) -> NetcError:
+        return self.layer.fault("bad-record", f"`{path}`: {why}")
+
+
+def _runs(rows: list[int], ends: Any) -> list[tuple[int, int]]:
+    """Rows as (first, count) of consecutive ones within a file."""
+    found: list[tuple[int, int]] = []
+    borders = {int(end) for end in ends}
+    for row in rows:
+        if found and row == sum(found[-1]) and row not in borders:
+            found[-1] = (found[-1][0], found[-1][1] + 1)
+        else:
+            found.append((row, 1))
+    return found

@@ -1,0 +1,80 @@
+"""Pictures as OpenCV reads and resizes them for Caffe: bytes, (channels, height, width), BGR."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.boundary import reason, strangers_bytes
+from netc.diagnostics import NetcError
+from netc.images import FORMATS, MAX_PIXELS
+from netc.sources.base import DataLayer
+
+Bytes = NDArray[np.uint8]
+
+_BITS = 11  # of OpenCV's fixed-point weights of bytes
+_ONE = 1 << _BITS
+_GREY_MODES = ("1", "L", "I", "I;16", "F")
+
+
+def decode(
+    file: str | os.PathLike[str] | IO[bytes], what: str, color: bool | None, source: DataLayer
+) -> Bytes:
+    """A picture's bytes.
+
+    Args:
+        file: an encoded picture.
+        what: names it, for complaints.
+        color: whether it becomes colour (3 channels) or grey (1); None leaves it as it is.
+        source: the layer, for complaints.
+
+    Raises:
+        NetcError: bad-record, where it cannot be read as a picture.
+    """
+    from PIL import Image
+
+    def told(error: Exception) -> NetcError:
+        return source.fault("bad-record", f"{what} cannot be read as an image: {reason(error)}")
+
+    with strangers_bytes(told), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damage that Pillow reads past
+        with Image.open(file, formats=tuple(FORMATS)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"it has {image.width}x{image.height} pixels, over {MAX_PIXELS:,}")
+            grey = image.mode in _GREY_MODES if color is None else not color
+            plain = np.asarray(image.convert("L" if grey else "RGB"), dtype=np.uint8)
+    return plain[None] if grey else np.ascontiguousarray(plain.transpose(2, 0, 1)[::-1])
+
+
+def resize(picture: Bytes, height: int, width: int) -> Bytes:
+    """A picture brought to a size by linear interpolation, as cv::resize does it with bytes.
+
+    Its weights have 11 bits; sums along rows lose 4 bits before they are summed along columns, and
+    two more are rounded off at the end (OpenCV, modules/imgproc/src/resize.cpp, INTER_LINEAR).
+    """
+    if picture.shape[1:] == (height, width):
+        return picture
+    left, right, across = _places(picture.shape[2], width)
+    top, bottom, down = _places(picture.shape[1], height)
+    wide = picture.astype(np.int32)
+    rows = (wide[:, :, left] * across[0] + wide[:, :, right] * across[1]) >> 4
+    weights = down[:, :, None]
+    total = ((rows[:, top] * weights[0]) >> 16) + ((rows[:, bottom] * weights[1]) >> 16)
+    rounded: Bytes = np.clip((total + 2) >> 2, 0, 255).astype(np.uint8)
+    return rounded
+
+
+def _places(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int32]]:
+    """For each new place: the two old ones it lies between, and their weights."""
+    at = (np.arange(new) + 0.5) * (old / new) - 0.5
+    first = np.floor(at).astype(np.intp)
+    part = (at - first).astype(np.float32)
+    part[(first < 0) | (first >= old - 1)] = 0
+    first = np.clip(first, 0, old - 1)
+    after = np.rint(part * _ONE).astype(np.int32)
+    before = np.rint((np.float32(1) - part) * _ONE).astype(np.int32)
+    return first, np.minimum(first + 1, old - 1), np.stack([before, after])

@@ -1,0 +1,55 @@
+"""Records of a database: Datum messages to pictures and labels (caffe.proto, Datum)."""
+
+from __future__ import annotations
+
+import io
+import math
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.boundary import strangers_bytes
+from netc.diagnostics import NetcError
+from netc.schema.descriptors import message_class
+from netc.schema.load import load_schema
+from netc.sources.pixels import decode
+from netc.sources.transform import Pixels, Transform
+
+
+class Record(NamedTuple):
+    """A picture, (channels, height, width) of bytes or float32, and its label."""
+
+    pixels: Pixels
+    label: int
+
+
+@cache
+def _datum_class() -> Any:
+    return message_class(load_schema([]).message("Datum"))
+
+
+def read_datum(content: bytes, what: str, transform: Transform) -> Record:
+    """The picture and label of a Datum's bytes.
+
+    Raises:
+        NetcError: bad-record, where they are no Datum or its numbers are not as many as it says.
+    """
+
+    def bad(message: str) -> NetcError:
+        return transform.source.fault("bad-record", f"{what} {message}")
+
+    datum = _datum_class()()
+    with strangers_bytes(lambda error: bad("is no Datum message")):
+        datum.ParseFromString(content)
+    if datum.encoded:
+        color = True if transform.force_color else False if transform.force_gray else None
+        pixels = decode(io.BytesIO(datum.data), what, color, transform.source)
+        return Record(pixels, datum.label)
+    shape = (datum.channels, datum.height, datum.width)
+    plain = np.frombuffer(datum.data, np.uint8)
+    values: NDArray[Any] = plain if datum.data else np.array(datum.float_data, np.float32)
+    if min(shape) < 1 or values.size != math.prod(shape):
+        raise bad(f"has {values.size} numbers, and says it is {'x'.join(map(str, shape))}")
+    return Record(values.reshape(shape), datum.label)
