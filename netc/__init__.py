@@ -57,3 +57,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'netc' has no attribute {name!r}")
     found: object = getattr(import_module(_HOME[name]), name)
     return found
+
+
+def __dir__() -> list[str]:
+    """What there is, for completion: names that are not loaded yet too."""
+    return sorted({*globals(), *__all__})

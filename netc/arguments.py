@@ -6,18 +6,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-from netc.diagnostics import Diagnostic, NetcError, Source
+import numpy as np
+
+from netc.diagnostics import Diagnostic, NetcError, Source, Span
 from netc.ir.types import Shape
 
+TEXT = "<text>"  # what a text that was given as such is called in messages
 
-def checked_text(net: Any) -> Any:
-    """A net's path or source.
+
+def checked_text(net: Any, text: Any = None) -> Any:
+    """A net's path or source, from the two ways to give it.
 
     Raises:
-        NetcError: bad-argument, for another thing, a net's text among them.
+        NetcError: bad-argument, for both or neither, or for another thing, a net's text among them.
     """
+    if text is not None:
+        if net is not None:
+            raise _bad("both `net` and `text` are given, and each is a whole net")
+        if not isinstance(text, str):
+            raise _bad(f"`text` is a net's text, not {_kind(text)}")
+        return Source(TEXT, text)
     if isinstance(net, str) and ("{" in net or "\n" in net):
-        raise _bad("`net` is a path, and a net's text was given", "give Source('name', text)")
+        raise _bad("`net` is a path, and a net's text was given", "give it as text=...")
     if not isinstance(net, (str, PathLike, Source)):
         raise _bad(f"`net` is a path or a Source, not {_kind(net)}")
     return net
@@ -84,6 +94,51 @@ def definitions(define: Mapping[str, Any] | None) -> dict[str, str]:
 
 def _written(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def float32_array(array: Any, what: str, span: Span | None = None) -> Any:
+    """An array's numbers as float32, of NumPy or of a library like it.
+
+    Integers that float32 cannot hold are refused, real numbers of more digits are rounded.
+
+    Args:
+        array: with ``dtype`` and ``astype``.
+        what: the array is, as the message's subject ("input `data`").
+        span: where it is declared.
+
+    Raises:
+        NetcError: input-dtype.
+    """
+    if array.dtype == np.float32:
+        return array
+    if np.can_cast(array.dtype, np.float32, "safe"):
+        return array.astype(np.float32)
+    if array.dtype.kind not in "iuf":
+        raise _no_float32(array, what, span, "convert it: array.astype(np.float32)")
+    with np.errstate(over="ignore"):
+        rounded = array.astype(np.float32)
+    if array.dtype.kind in "iu" and not bool((rounded == array).all()):
+        help = "it has integers that float32 cannot hold; round them: array.astype(np.float32)"
+        raise _no_float32(array, what, span, help)
+    if array.dtype.kind == "f" and bool(
+        (abs(rounded) == np.inf).sum() > (abs(array) == np.inf).sum()
+    ):
+        raise _no_float32(array, what, span, "it has numbers beyond 3.4e38, the largest of float32")
+    return rounded
+
+
+def _no_float32(array: Any, what: str, span: Span | None, help: str) -> NetcError:
+    message = f"{what} is {array.dtype}, and the net takes float32"
+    return NetcError(Diagnostic("input-dtype", message, span, help=(help,)))
+
+
+def rounded_note(dtype: Any, what: str, span: Span | None = None) -> Diagnostic | None:
+    """What to say, once, of an array that is rounded to float32; None where nothing is lost."""
+    if dtype.kind != "f" or np.can_cast(dtype, np.float32, "safe"):
+        return None
+    message = f"{what} is {dtype}, and is rounded to float32, in which the net computes"
+    help = ("give float32 to save the conversion: array.astype(np.float32)",)
+    return Diagnostic("rounded-input", message, span, "note", help=help)
 
 
 def _kind(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,22 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netc.arguments import float32_array, rounded_note
 from netc.backends.base import Executable, Options
 from netc.backends.reference import ReferenceBackend, parameter_array
 from netc.backends.registry import backend
+from netc.backends.state import State, StatefulExecutable
 from netc.backends.variables import Variables
-from netc.diagnostics import Diagnostic, NetcError, Note, did_you_mean
+from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Note, did_you_mean, render
 from netc.infer import blob_shapes, infer, show
-from netc.ir.edit import live_nodes
+from netc.ir.edit import live_nodes, with_variables
 from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape, count
-from netc.memory import budget, check_memory, on_behalf, using
+from netc.memory import Budget, budget, check_memory, on_behalf, using
 from netc.ops.filler import CONSTANT_ZERO, fill, generator
+from netc.passes.state import carry_state
 from netc.plan.needs import ask_for_blobs
 
 if TYPE_CHECKING:
     from netc.train.gradients import GradientPrograms, Gradients
 
+_CALLER = 5  # frames from a warning of an input to the line that calls the net
 _PLANS = 8  # input shapes whose plans are kept, least recently used first out
 
 
@@ -97,11 +102,14 @@ class CompiledNet:
         options: Options,
         diagnostics: tuple[Diagnostic, ...] = (),
         seed: int = 0,
-        *,
         unneeded: Collection[str] = (),
+        stateful: bool = False,
     ) -> None:
         self.variables = Variables() if options.variables is None else options.variables
+        if stateful:
+            graph = with_variables(graph, carry_state(graph).parameters)
         self.graph = self.variables.bind(graph)
+        self._state = State(self._variable, self._write) if stateful else None
         self.backend = backend_name
         self.options = replace(options, variables=self.variables)
         self.diagnostics = diagnostics
@@ -112,7 +120,9 @@ class CompiledNet:
         self._as_given: Callable[[Any], Any] = getattr(self._backend, "as_array", np.asarray)
         self._lock = threading.Lock()
         self._executables: OrderedDict[tuple[Shape, ...], Executable] = OrderedDict()
+        self._closed = False
         self._filled: dict[str, Array] = {}
+        self._told: set[str] = set()  # inputs of which it was said that they are rounded
         self._joint: GradientPrograms[Executable] | None = None
         with using(options.memory):
             budget().hold(_parameter_bytes(graph), self)
@@ -206,6 +216,7 @@ class CompiledNet:
         graph = self._graph_for(tuple(given[name].shape for name in self.graph.inputs))
         request = gradients.requested(graph, wrt, tuple(seeds))
         with self._lock:
+            self._check_open()
             if self._joint is None:
                 self._joint = gradients.GradientPrograms(self._planned)
             joint, program = self._joint.program(graph, request)
@@ -218,6 +229,53 @@ class CompiledNet:
         if feeds is not None and not isinstance(feeds, Mapping):
             raise self._no_mapping(feeds)
         return self._checked({**(feeds or {}), **arrays}, needed)
+
+    def reset(self) -> None:
+        """Have recurrent layers start from zero again; without ``stateful`` they always do."""
+        if self._state is not None:
+            self._state.forget()
+
+    def _variable(self, name: str) -> Array:
+        return self.variables.variable(name).array
+
+    def _write(self, name: str, array: Array) -> None:
+        self.variables.variable(name).write(array)
+
+    def close(self) -> None:
+        """Give back plans, arenas and threads; the net cannot be called any more.
+
+        A call that is under way in another thread is finished. Closing twice does nothing.
+        """
+        with self._lock:
+            self._closed, self._joint = True, None
+            self._executables.clear()
+            self._filled.clear()
+
+    def __enter__(self) -> CompiledNet:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __deepcopy__(self, memo: Any) -> CompiledNet:
+        """A net of its own plans, variables and state; constants are shared."""
+        return remade(*self._made_of(self.options.memory))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Graph, weights and options are kept; the net is compiled again where it is loaded."""
+        return remade, self._made_of(None)
+
+    def _made_of(self, memory: Budget | None) -> tuple[Any, ...]:
+        parts = {
+            "graph": self.graph,
+            "backend_name": self.backend,
+            "diagnostics": self.diagnostics,
+            "seed": self.seed,
+            "unneeded": self._unneeded,
+            "stateful": self._state is not None,
+        }
+        options = replace(self.options, progress=None, variables=None, memory=memory)
+        return parts, options, {} if self._state is None else dict(self._state.arrays)
 
     def __repr__(self) -> str:
         ins, outs = (
@@ -234,14 +292,26 @@ class CompiledNet:
     def executable(self, shapes: tuple[Shape, ...]) -> Executable:
         """The executable for these input shapes, planned if it has not been yet."""
         with self._lock, using(self.options.memory):
+            self._check_open()
             found = self._executables.get(shapes)
             if found is None:
-                found = self._planned(self._graph_for(shapes))
+                found = self._prepared(self._graph_for(shapes))
                 self._executables[shapes] = found
                 while len(self._executables) > _PLANS:
                     self._executables.popitem(last=False)
             self._executables.move_to_end(shapes)
             return found
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise NetcError(Diagnostic("closed-net", f"the net `{self.name}` has been closed"))
+
+    def _prepared(self, graph: Graph) -> Executable:
+        """An executable for the graph, which goes on from the last forward if that is wanted."""
+        if self._state is None:
+            return self._planned(graph)
+        carried = carry_state(graph)
+        return StatefulExecutable(self._planned(carried.graph), carried, self._state)
 
     def _planned(self, graph: Graph) -> Executable:
         """An executable for the graph; blobs without elements are no work for compiled kernels."""
@@ -318,10 +388,10 @@ class CompiledNet:
         ]
         if faults:
             raise NetcError(faults)
-        return {
-            value: self._as_array(name, given[name]) if name in given else self._fill(value)
-            for name, value in known.items()
-        }
+        fed = {}
+        for name, value in known.items():  # no comprehension: warnings count frames
+            fed[value] = self._as_array(name, given[name]) if name in given else self._fill(value)
+        return fed
 
     @cached_property
     def _needed(self) -> set[str]:
@@ -369,18 +439,21 @@ class CompiledNet:
         except (ValueError, TypeError, RuntimeError, BufferError) as error:  # of whatever library
             message = f"input `{name}` is no array: {str(error)[:200]}"
             raise NetcError(Diagnostic("input-dtype", message)) from None
-        if array.dtype == np.float32:
-            return array
-        exact = np.can_cast(array.dtype, np.float32, "safe") or (
-            array.dtype.kind in "iu" and bool((array.astype(np.float32) == array).all())
-        )
-        if not exact:
-            raise NetcError(
-                Diagnostic(
-                    "input-dtype",
-                    f"input `{name}` is {array.dtype}, and the net takes float32",
-                    self.graph.values[self.graph.input_blobs[name]].span,
-                    help=("convert it: array.astype(np.float32)",),
-                )
-            )
-        return array.astype(np.float32)
+        span = self.graph.values[self.graph.input_blobs[name]].span
+        note = rounded_note(array.dtype, f"input `{name}`", span)
+        converted = float32_array(array, f"input `{name}`", span)
+        if note and name not in self._told:
+            self._told.add(name)
+            warnings.warn(render(note), NetcWarning, stacklevel=_CALLER)
+        return converted
+
+
+def remade(parts: dict[str, Any], options: Options, states: Mapping[str, Array]) -> CompiledNet:
+    """A net from what :meth:`CompiledNet.__reduce__` kept; its constants are read-only again."""
+    for parameter in parts["graph"].parameters.values():
+        if parameter.array is not None and not parameter.variable:
+            parameter.array.flags.writeable = False
+    net = CompiledNet(options=options, **parts)
+    if net._state is not None:
+        net._state.arrays.update(states)
+    return net

@@ -7,6 +7,7 @@ Everything a command or :func:`netc.compile` does goes along here.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -18,7 +19,15 @@ from netc.analysis.expected import unexpected_shapes
 from netc.backends.base import Options, Progress
 from netc.backends.registry import backend_options
 from netc.compiled import CompiledNet
-from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean, first_of
+from netc.diagnostics import (
+    Diagnostic,
+    NetcError,
+    NetcWarning,
+    Source,
+    did_you_mean,
+    first_of,
+    render,
+)
 from netc.infer import RUN_TIME_NEEDS, infer
 from netc.ir.edit import only_for, with_variables
 from netc.ir.graph import Graph
@@ -37,6 +46,7 @@ from netc.schema.load import load_schema
 from netc.schema.message import Message
 from netc.syntax.reader import read_source
 from netc.weights.match import assign
+from netc.weights.zeros import zero_weights
 
 Text = str | PathLike[str] | Source
 Schemas = str | PathLike[str] | Sequence[str | PathLike[str]] | None
@@ -66,9 +76,10 @@ class Built(NamedTuple):
 
 
 def compile(
-    net: Text,
+    net: Text | None = None,
     weights: Weights = None,
     *,
+    text: str | None = None,
     backend: str = "cpu",
     phase: str = "TEST",
     level: int = 0,
@@ -86,28 +97,28 @@ def compile(
     graph: bool = True,
     tune: bool = True,
     variables: bool = False,
+    stateful: bool = False,
     max_memory: int | str | Budget | None = None,
 ) -> CompiledNet:
     """A net made ready to run.
 
     Args:
-        net: path of a prototxt, or a :class:`netc.Source` that holds its text.
+        net, text: path of a prototxt, or a :class:`netc.Source`; or the text itself.
         weights: path of a .caffemodel, .caffemodel.h5 or .npz; or layer -> arrays; or None, which
             fills every parameter as its layer's filler says, from ``seed``.
         backend: "cpu", "cuda" (the current GPU), or "reference" for the plain NumPy definitions.
-        phase, level, stages: the NetState's; the phase is "TEST" or "TRAIN".
+        phase, level, stages: of the NetState; "TEST" or "TRAIN".
         inputs: input blob -> shape, where the text does not say it or says another.
-        outputs: the blobs to give back; without any, those that no layer reads. ``blob@layer`` is
-            what ``layer`` made of a blob that a later layer rewrites in place. Layers, weights and
-            inputs that these do not depend on are not needed.
+        outputs: the blobs to give back, else those that no layer reads; ``blob@layer`` is what
+            ``layer`` made of one that is rewritten later. What they do not depend on is not needed.
         optimize: True, False, "exact" (no pass that re-associates sums), or names of passes.
-        define: values of the placeholders in the text.
-        schema: a caffe.proto of one's own, or several, merged over the known ones.
+        define, schema: values of the text's placeholders; a caffe.proto of one's own, or several.
         missing: "error", or "fill" to fill layers that the weights lack, from ``seed``.
         threads: how many; None for ``NETC_NUM_THREADS`` or the machine's cores.
         progress: called as (done, total, name) while kernels are compiled, once a machine.
         precision: "float32"; "fp16" (docs/cpu.md, docs/gpu.md); on a GPU also "tf32".
         graph, tune: on a GPU, whether steps are started as one graph, and ways are measured.
+        stateful: whether recurrent layers go on from the last call, and BatchNorm's averages move.
         variables: whether ``net.params[layer][index]`` are arrays to write to; no pass uses them.
         max_memory: bytes or a text such as "2GB"; else ``NETC_MAX_MEMORY``, else 80 % of free.
 
@@ -120,11 +131,11 @@ def compile(
     state: State = {"phase": phase, "level": level, "stages": arguments.names(stages, "stages")}
     shapes, seed = arguments.shapes(inputs), arguments.number(seed, "seed")
     with using(memory):
-        message = read_net(net, define=define, schema=schema).message
+        message = read_net(net, text=text, define=define, schema=schema).message
         loaded = load(message, state, shapes, outputs, weights, missing, seed)
         made = with_variables(loaded.graph) if variables else loaded.graph
-        found = loaded.diagnostics
-        return CompiledNet(made, backend, options, found, seed, unneeded=loaded.unneeded)
+        told, unneeded = loaded.diagnostics, loaded.unneeded
+        return CompiledNet(made, backend, options, told, seed, unneeded, stateful)
 
 
 class Loaded(NamedTuple):
@@ -155,22 +166,29 @@ def load(
     asked = only_outputs(runnable(built), names)
     graph, found = assign(asked, weights, missing=missing, seed=seed)
     verify(graph, "loaded", CATALOG)
-    told = (*built.diagnostics, *(d for d in found if not names or d.code != "unused-weights"))
+    found = tuple(d for d in found if not names or d.code != "unused-weights")
+    zeros = zero_weights(graph) if weights is None else ()
+    for diagnostic in zeros:
+        warnings.warn(render(diagnostic), NetcWarning, stacklevel=3)
+    told = (*built.diagnostics, *found, *zeros)
     return Loaded(graph, told, part.unneeded(graph))
 
 
 def read_net(
-    net: Text,
+    net: Text | None = None,
     *,
+    text: str | None = None,
     define: Mapping[str, str] | None = None,
     schema: Schemas = None,
 ) -> NetText:
     """Text -> NetParameter in the current format.
 
+    ``net`` is a path or a :class:`netc.Source`; or ``text`` is the text itself.
+
     Raises:
         NetcError: the text cannot be read, parsed, bound or upgraded.
     """
-    net = arguments.checked_text(net)
+    net = arguments.checked_text(net, text)
     source = net if isinstance(net, Source) else read_source(Path(net))
     folder = None if isinstance(net, Source) else Path(net).parent
     given = [schema] if isinstance(schema, (str, PathLike)) else schema or []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 import netc
-from netc.diagnostics import NetcError, Source
+from netc.diagnostics import NetcError, NetcWarning, Source
 
 DIGITS = Path(__file__).resolve().parent.parent / "prototxt" / "digits"
 
@@ -110,7 +112,9 @@ def test_outputs_belong_to_the_caller(net: netc.CompiledNet) -> None:
         ({"data": image(1, 4, 8, 8)}, "input-shape", ["1x4x8x8", "1x3x8x8"]),
         ({"data": image(1, 3, 2, 2)}, "input-shape", ["1x3x2x2", "1x3x8x8"]),
         ({"data": image(3, 8, 8)}, "input-shape", ["3x8x8", "1x3x8x8"]),
-        ({"data": image(1, 3, 8, 8).astype(np.float64)}, "input-dtype", ["float64", "float32"]),
+        ({"data": np.full((1, 3, 8, 8), 1e39)}, "input-dtype", ["float64", "float32"]),
+        ({"data": np.full((1, 3, 8, 8), 2**24 + 1)}, "input-dtype", ["int64", "float32"]),
+        ({"data": np.full((1, 3, 8, 8), 1j)}, "input-dtype", ["complex128", "float32"]),
         ({"data": np.full((1, 3, 8, 8), "x", dtype=object)}, "input-dtype", ["object", "float32"]),
     ],
 )
@@ -145,8 +149,8 @@ def test_an_input_that_is_rewritten_in_place_keeps_its_name(backend: str) -> Non
     np.testing.assert_array_equal(net({"data@in": x})["y"], [[4, 4]])
     with pytest.raises(NetcError, match=r"missing-input.*`data` is not given"):
         net({})
-    with pytest.raises(NetcError, match=r"input-dtype.*`data` is float64"):
-        net(data=np.ones((1, 2)))
+    with pytest.raises(NetcError, match=r"input-dtype.*`data` is complex128"):
+        net(data=np.ones((1, 2), np.complex128))
 
 
 def test_the_text_tells_a_label_where_the_caller_tells_the_data() -> None:
@@ -260,3 +264,70 @@ def test_a_filler_that_cannot_fill_is_told_unless_it_is_fed() -> None:
     with pytest.raises(NetcError, match="input `a`: filler `bilinear` needs an array of 4 axes"):
         net()
     np.testing.assert_array_equal(net(a=whole(1), b=whole(1))["sum"], np.full((2, 3), 2))
+
+
+def test_float64_is_rounded_and_that_is_said_once_for_each_input(net: netc.CompiledNet) -> None:
+    precise = np.random.default_rng(0).standard_normal((1, 3, 8, 8))
+    with pytest.warns(NetcWarning, match=r"note\[rounded-input\]: input `data` is float64") as told:
+        first = net(data=precise)["fc"]
+        second = net(data=np.where(precise > 0, np.inf, precise))["fc"]
+    assert len(told) == 1 and told[0].filename == __file__
+    assert not np.isfinite(second).all()
+    np.testing.assert_array_equal(first, net(data=precise.astype(np.float32))["fc"])
+
+
+def test_a_net_that_is_all_zeros_for_want_of_weights_is_told() -> None:
+    conv = 'layer { name: "a" type: "Convolution" bottom: "x" top: "a" convolution_param { num_output: 2 kernel_size: 1 } }'  # noqa: E501
+    fc = 'layer { name: "b" type: "InnerProduct" bottom: "a" top: "b" inner_product_param { num_output: 2 FILLER } }'  # noqa: E501
+    head = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: [1, 1, 2, 2] } } }'
+    filler = 'weight_filler { type: "xavier" }'
+    bare, half = (head + conv + fc.replace("FILLER", f) for f in ("", filler))
+    with pytest.warns(NetcWarning, match=r"zero-weights.*all layers with weights") as told:
+        net = netc.compile(text=bare)
+    assert told[0].filename == __file__
+    assert [d.code for d in net.diagnostics] == ["zero-weights"]
+    with pytest.warns(NetcWarning, match=r"zero-weights.*1 layer, `a`, has no filler"):
+        netc.compile(text=half)
+    ones = {"a": [np.ones((2, 1, 1, 1)), np.zeros(2)], "b": [np.zeros((2, 8)), np.zeros(2)]}
+    assert netc.compile(text=bare, weights=ones).diagnostics == ()
+    assert netc.compile(text=half, outputs="x").diagnostics == ()
+
+
+def test_a_text_may_be_given_as_such() -> None:
+    net = netc.compile(text=TEXT.text)
+    assert net.outputs == {"fc": (1, 5)}
+    assert netc.read_net(text=TEXT.text).message.get("layer")
+    with pytest.raises(NetcError, match=r"<text>:1:8: error\[unknown-field\]"):
+        netc.compile(text="layer{ nam: 2 }")
+    for arguments in ({"net": TEXT, "text": "x"}, {"text": 3}, {}):
+        with pytest.raises(NetcError, match="bad-argument"):
+            netc.compile(**arguments)
+
+
+def test_a_net_can_be_pickled_and_copied(net: netc.CompiledNet) -> None:
+    x = image(1, 3, 8, 8)
+    for other in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net), copy.copy(net)):
+        assert other is not net and repr(other) == repr(net)
+        np.testing.assert_array_equal(other(data=x)["fc"], net(data=x)["fc"])
+        assert not other.params["conv1"][0].flags.writeable
+        assert other.diagnostics == net.diagnostics
+
+
+def test_what_was_asked_for_goes_along_when_a_net_is_pickled() -> None:
+    net = netc.compile(TEXT, outputs="conv1", optimize="exact", threads=1, progress=print)
+    other = pickle.loads(pickle.dumps(net))
+    assert list(other.outputs) == ["conv1"]
+    assert other.options.exact and other.options.threads == 1 and other.options.progress is None
+
+
+def test_a_closed_net_says_so() -> None:
+    with netc.compile(TEXT) as net:
+        net(data=image(1, 3, 8, 8))
+    net.close()
+    with pytest.raises(NetcError, match="closed-net"):
+        net(data=image(1, 3, 8, 8))
+    assert net.outputs == {"fc": (1, 5)}
+
+
+def test_completion_shows_the_public_names() -> None:
+    assert set(netc.__all__) <= set(dir(netc))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -22,7 +23,7 @@ from netc.cli.usage import (
     unknown_command,
     unknown_option,
 )
-from netc.diagnostics import Diagnostic, InternalError, NetcError
+from netc.diagnostics import Diagnostic, InternalError, NetcError, NetcWarning
 from netc.memory import budget_of, using
 from netc.version import __version__
 
@@ -55,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     tolerate_any_text()
     try:
-        return _exit_code(arguments)
+        with warnings.catch_warnings():  # what commands find they print themselves
+            warnings.simplefilter("ignore", NetcWarning)
+            return _exit_code(arguments)
     except BrokenPipeError:  # whoever reads the output has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -30,6 +30,7 @@ from netc.infer import show
 from netc.ir.graph import Array, Graph, Value
 from netc.ir.types import Shape
 from netc.lower.before import wanted_part
+from netc.weights.zeros import zero_weights
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -205,8 +206,8 @@ def _compile(text: Text, args: argparse.Namespace, shapes: Mapping[str, Shape]) 
 
 
 def no_weights(graph: Graph, weights: str | None) -> list[Diagnostic]:
-    """A warning where a net has the numbers of its fillers alone."""
-    if weights is not None or not graph.parameters:
+    """A warning where a net has the numbers of its fillers alone; of zeros there is another."""
+    if weights is not None or not graph.parameters or zero_weights(graph):
         return []
     return [
         Diagnostic(

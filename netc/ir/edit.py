@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from netc.ir.graph import Array, Graph, Node, Parameter
@@ -39,9 +39,12 @@ def with_parameters(graph: Graph, arrays: Mapping[str, Array]) -> Graph:
     return graph.replace(parameters=parameters)
 
 
-def with_variables(graph: Graph) -> Graph:
-    """The graph with variables in place of all its constants."""
-    parameters = {name: replace(p, variable=True) for name, p in graph.parameters.items()}
+def with_variables(graph: Graph, owners: Collection[str] | None = None) -> Graph:
+    """The graph with variables in place of its constants: of all, or of those that these own."""
+    parameters = {
+        name: replace(p, variable=True) if owners is None or (p.owner or name) in owners else p
+        for name, p in graph.parameters.items()
+    }
     return graph.replace(parameters=parameters)
 
 

@@ -172,6 +172,11 @@ def copies(number: int) -> MemoryRule:
 TWO_COPIES = copies(2)
 
 
+def no_moving(params: Params) -> tuple[int, ...]:
+    """A layer whose forward changes none of its trained arrays."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class OpDef:
     """A layer type.
@@ -189,6 +194,8 @@ class OpDef:
             (``netc.ops.array.namespace``), never writing to its inputs.
         train: reference of the TRAIN phase where it returns more: (params, inputs, weights) ->
             (outputs, new weight arrays). BatchNorm's running averages.
+        moving: params -> which of its trained arrays ``train`` moves, by index; none where its
+            result does not come from the batch.
         source: reads data from outside; becomes inputs of the graph. ``shape`` then takes no
             inputs and gives the shapes its parameters say; it raises ShapeError with code
             "unknown-input-shape" where they do not.
@@ -219,6 +226,7 @@ class OpDef:
     cost: CostRule = free
     window: WindowRule = pointwise
     train: Callable[..., Any] | None = None
+    moving: Callable[[Params], tuple[int, ...]] = no_moving
     draws: Callable[[Params], bool] | None = None
     source: bool = False
     loss: bool = False

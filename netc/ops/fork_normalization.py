@@ -290,6 +290,10 @@ def _train_bn(
     return outputs, (slope, bias, *new)
 
 
+def _bn_moving(params: BNParams) -> tuple[int, ...]:
+    return () if isinstance(params, BatchwiseBNParams) or params.stored else (2, 3)
+
+
 def _bn_window(params: BNParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
     return POINTWISE if _is_affine(params) else _WHOLE
 
@@ -321,6 +325,7 @@ BN = OpDef(
     window=_bn_window,
     reference=_bn,
     train=_train_bn,
+    moving=_bn_moving,
     in_place=True,
     affine=_bn_affine,
 )

@@ -192,6 +192,12 @@ def _train_batch_norm(
     return outputs, (*averages, keep * old_factor + 1)
 
 
+def _batch_norm_moving(params: BatchNormParams) -> tuple[int, ...]:
+    if params.use_global_stats:
+        return ()
+    return (0, 1) if params.fillers else (0, 1, 2)
+
+
 def _batch_norm_affine(
     params: BatchNormParams, inputs: Sequence[Shape], weights: Sequence[Any]
 ) -> Affine | None:
@@ -217,6 +223,7 @@ BATCH_NORM = OpDef(
     window=_batch_norm_window,
     reference=_batch_norm,
     train=_train_batch_norm,
+    moving=_batch_norm_moving,
     in_place=True,
 )
 

@@ -3,8 +3,8 @@
 Caffe unrolls a recurrent layer into a net; here the recurrence is run directly. The time axis is
 the first, the independent streams are the second. A stream's state is multiplied by the
 continuation indicator before each step, so 0 starts a new sequence. The state before the first
-step is 0, or the bottoms after the inputs with ``expose_hidden``; Caffe without ``expose_hidden``
-carries it over from one forward to the next, which only a first indicator of 1 makes visible.
+step is 0, or the bottoms after the inputs with ``expose_hidden``; where it is to be carried over
+from one forward to the next, as in Caffe, ``netc.passes.state`` gives it as such bottoms.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from tests.passes.cases import Case
 
 NET = """input: "data" input_shape { dim: 1 dim: 3 dim: 4 dim: 4 }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
-  convolution_param { num_output: 2 kernel_size: 1 } }
+  convolution_param { num_output: 2 kernel_size: 1 weight_filler { type: "xavier" } } }
 layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
 """
 

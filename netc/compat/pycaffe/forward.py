@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from netc.backends.state import State
 from netc.compat.engine import ready
 from netc.compat.pycaffe.definition import part
 from netc.compiled import CompiledNet
 from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape
+from netc.passes.state import Carried, carry_state
 
 _KEPT = 8  # compiled parts, least recently used first out
 _ONE_BY_ONE = 3  # blobs asked for afterwards, one at a time, before all are computed each time
@@ -29,22 +31,23 @@ class Key(NamedTuple):
 class Engine:
     """Compiles parts of a net and keeps the last ones; knows which blobs are wanted each time."""
 
-    def __init__(self, backend: str, wanted: Iterable[str]) -> None:
+    def __init__(self, backend: str, wanted: Iterable[str], state: State) -> None:
         self.backend = backend
+        self.state = state
         self.version = 0
         self.wanted = set(wanted)
         self.all_wanted = False
         self._missed = 0
         self._kept: OrderedDict[Key, CompiledNet] = OrderedDict()
-        self._parts: dict[tuple[int, int], tuple[Graph, Graph]] = {}
+        self._parts: dict[tuple[int, int], tuple[Graph, Graph, Carried]] = {}
 
-    def part(self, graph: Graph, first: int, last: int) -> Graph:
+    def part(self, graph: Graph, first: int, last: int) -> tuple[Graph, Carried]:
         """The graph of some of a graph's nodes; the same again while the whole is the same."""
-        whole, found = self._parts.get((first, last), (None, graph))
-        if whole is not graph:
+        known = self._parts.get((first, last))
+        if known is None or known[0] is not graph:
             found = part(graph, first, last)
-            self._parts[first, last] = graph, found
-        return found
+            known = self._parts[first, last] = graph, found, carry_state(found)
+        return known[1:]
 
     def changed(self) -> None:
         """The weights are others from now on."""
@@ -70,11 +73,15 @@ class Engine:
 
 
 class Run:
-    """One forward of nodes ``first`` until before ``last`` on inputs as they were then."""
+    """One forward of nodes ``first`` until before ``last`` on inputs as they were then.
+
+    ``feeds`` holds the inputs, and the state that layers had before it, so that what is fetched
+    later is of this forward.
+    """
 
     def __init__(self, engine: Engine, graph: Graph, first: int, last: int) -> None:
         self.engine = engine
-        self.graph = engine.part(graph, first, last)
+        self.graph, self.carried = engine.part(graph, first, last)
         self.span = (first, last)
         self.version = engine.version
         self.feeds: Mapping[str, Array] = {}
@@ -89,24 +96,37 @@ class Run:
         """Blob -> the last value it gets."""
         return {self.graph.values[name].blob: name for name in self.graph.outputs}
 
-    def results(self) -> dict[str, Array]:
-        """The blobs that are wanted each time -> what they hold."""
+    def start(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run, and have the layers keep their state: blobs wanted each time -> what they hold."""
+        carried, state = self.carried, self.engine.state
+        self.feeds = {**feeds, **state.feeds(carried)}
+        keeps = (*carried.states.values(), *(node.inputs[0] for node in carried.moving))
+        arrays = self._arrays(keeps)
+        if keeps:
+            state.take(carried, {**self.feeds, **arrays})
+        return self._blobs(arrays)
+
+    def _arrays(self, more: Sequence[str] = ()) -> dict[str, Array]:
+        """The values of the blobs that are wanted each time, and more."""
         engine = self.engine
-        makes = self.makes
-        outputs = [v for b, v in makes.items() if engine.all_wanted or b in engine.wanted]
+        makes = self.makes.items()
+        wanted = [v for b, v in makes if engine.all_wanted or b in engine.wanted]
+        outputs = tuple(dict.fromkeys((*wanted, *more)))
         if not outputs:
             return {}
-        graph = self.graph.replace(outputs=tuple(outputs))
+        graph = self.carried.graph.replace(outputs=outputs)
         shapes = tuple(graph.shape(name) for name in graph.inputs)
-        key = Key(self.version, *self.span, tuple(outputs), shapes)
-        arrays = engine.compiled(graph, key)(self.feeds)
-        return {blob: arrays[value] for blob, value in makes.items() if value in arrays}
+        key = Key(self.version, *self.span, outputs, shapes)
+        return engine.compiled(graph, key)(self.feeds)
+
+    def _blobs(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        return {blob: arrays[value] for blob, value in self.makes.items() if value in arrays}
 
     def later(self, blob: str) -> Callable[[], Array]:
         """Fetches a blob that was not wanted when this ran; from now on it is."""
 
         def fetch() -> Array:
             self.engine.missed(blob)
-            return self.results()[blob]
+            return self._blobs(self._arrays())[blob]
 
         return fetch

@@ -18,6 +18,7 @@ import netc.compat.pycaffe.mode as mode
 from netc.arguments import names as listed
 from netc.arguments import shapes as checked_shapes
 from netc.backends.registry import backend
+from netc.backends.state import State
 from netc.compat.engine import warn
 from netc.compat.pycaffe.blob import Blob, Parameter, no_training
 from netc.compat.pycaffe.definition import define
@@ -28,6 +29,7 @@ from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean
 from netc.infer import blob_shapes, infer, show
 from netc.ir.graph import Array, Graph
 from netc.ops.filler import fill, generator
+from netc.passes.state import carry_state
 from netc.weights import save_weights
 from netc.weights.match import assign
 
@@ -68,8 +70,9 @@ class Net:
         name = mode.chosen_backend()
         backend(name)  # so that a missing GPU is told here and not in the middle of a script
         rewritten = {blob for blob, value in self._graph.input_blobs.items() if value != blob}
-        self._engine = Engine(name, {*self.outputs, *rewritten})
         self._parameters = parameters(self._graph)
+        kept = State(lambda name: self._parameters[name].array, self._put)
+        self._engine = Engine(name, {*self.outputs, *rewritten}, kept)
 
     def __repr__(self) -> str:
         ins = ", ".join(f"{name} {show(self.blobs[name].shape)}" for name in self.inputs)
@@ -231,9 +234,9 @@ class Net:
             self._run(Run(self._engine, self._graph, begin, end))
 
     def _run(self, run: Run) -> None:
-        run.feeds = {value: self.blobs[blob].data.copy() for value, blob in run.reads.items()}
+        feeds = {value: self.blobs[blob].data.copy() for value, blob in run.reads.items()}
         self._engine.wanted.update(name for name in run.makes if self.blobs[name].held)
-        results = run.results()
+        results = run.start(feeds)
         for blob, value in run.makes.items():
             if blob in results:
                 self.blobs[blob].put(results[blob])
@@ -321,7 +324,7 @@ class Net:
         Raises:
             NetcError: what ``netc.load_weights`` raises, weight-count, weight-shape.
         """
-        self._take_over_parameters()
+        self._take_over_parameters(all_of_them=True)
         graph = self._assigned(self._graph, path)
         for name, parameter in graph.parameters.items():
             if parameter.array is not None:
@@ -361,9 +364,20 @@ class Net:
         warn(found)
         return loaded
 
-    def _take_over_parameters(self) -> None:
+    def _put(self, name: str, array: Array) -> None:
+        """Have a parameter hold what a forward made of it."""
+        self._parameters[name].set(array)
+
+    @cached_property
+    def _moved(self) -> frozenset[str]:
+        """The averages that forwards move: no forward reads them, so nothing is compiled anew."""
+        return carry_state(self._graph).moved
+
+    def _take_over_parameters(self, *, all_of_them: bool = False) -> None:
         """Have the graph hold what scripts have written to parameters."""
-        graph = taken_over(self._graph, self._parameters)
+        left_out = frozenset() if all_of_them else self._moved
+        written = {n: p for n, p in self._parameters.items() if n not in left_out}
+        graph = taken_over(self._graph, written)
         if graph is not self._graph:
             self._graph = graph
             self._engine.changed()
