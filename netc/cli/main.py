@@ -32,6 +32,7 @@ from netc.version import __version__
 COMMANDS = {
     "demo": "classify bundled digit images with the bundled net",
     "run": "run a net on images or arrays",
+    "train": "train a net as its solver says, with tests, snapshots and logs",
     "bench": "time a net layer by layer",
     "devices": "list what nets can run on: the processor, and GPUs or why there is none",
     "check": "check texts: syntax, fields, formats, phases, shapes",

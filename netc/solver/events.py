@@ -59,6 +59,14 @@ class Clipped:
 
 
 @dataclass(frozen=True, slots=True)
+class Stepped:
+    """An iteration has ended: how many updates there were, and its loss, not smoothed."""
+
+    iteration: int
+    loss: np.float32
+
+
+@dataclass(frozen=True, slots=True)
 class Testing:
     """A test begins (solver.cpp:347)."""
 
@@ -108,6 +116,7 @@ Event = (
     | RateUsed
     | StepReached
     | Clipped
+    | Stepped
     | Testing
     | Tested
     | Snapshotted

@@ -86,6 +86,10 @@ class CaffeLog:
         )
 
     @_lines.register
+    def _(self, event: events.Stepped) -> Iterator[tuple[str, str]]:
+        yield from ()
+
+    @_lines.register
     def _(self, event: events.Testing) -> Iterator[tuple[str, str]]:
         yield "solver.cpp:347", f"Iteration {event.iteration}, Testing net (#{event.net})"
 

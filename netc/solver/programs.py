@@ -14,6 +14,7 @@ from netc.compiled import CompiledNet, LayerArrays
 from netc.driver import Weights
 from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph
+from netc.ir.types import Shape
 from netc.train.step import ITERATION, NORM, RATE, SCALE, StepGraphs, forward_graph
 from netc.weights.match import assign
 
@@ -56,6 +57,11 @@ class TrainNet:
             for name, shape in zip(self.graphs.histories, shapes * halves, strict=True)
             if name not in self.variables
         }
+
+    @property
+    def inputs(self) -> dict[str, Shape]:
+        """Input blob of the net -> shape."""
+        return {blob: self.graph.shape(name) for blob, name in self.graph.input_blobs.items()}
 
     @property
     def params(self) -> LayerArrays:

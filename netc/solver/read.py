@@ -17,6 +17,7 @@ from netc.migrate.solver import upgrade_solver
 from netc.schema.guess import check_kind
 from netc.schema.load import load_schema
 from netc.schema.message import Message
+from netc.solver.overrides import overridden
 from netc.sources.paths import find
 from netc.syntax.reader import read_source
 
@@ -48,10 +49,11 @@ class NetChoice(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """How texts are read: placeholders' values, and schemas of one's own."""
+    """How texts are read: placeholders' values, schemas of one's own, fields set from outside."""
 
     define: Mapping[str, str] | None = None
     schema: Schemas = None
+    fields: Mapping[str, str] | None = None
 
 
 def read_solver(text: Text, reading: Reading) -> SolverText:
@@ -69,6 +71,7 @@ def read_solver(text: Text, reading: Reading) -> SolverText:
     document = read_document(source, schema, arguments.definitions(reading.define), folder)
     check_kind(document, schema, "SolverParameter")
     message = bind_net(document, schema.message("SolverParameter"))
+    message = overridden(message, schema, reading.fields or {})
     return SolverText(upgrade_solver(message).message, path)
 
 

@@ -23,6 +23,7 @@ from netc.passes.pipeline import chosen
 from netc.solver import events
 from netc.solver.feeds import Feeds, Source
 from netc.solver.finite import check_finite
+from netc.solver.freezing import frozen_parameters
 from netc.solver.nets import net_feeds, open_net, share_parameters
 from netc.solver.programs import Pass, TrainNet, total_loss
 from netc.solver.rates import RateState, advance
@@ -64,7 +65,8 @@ class Solver:
         define: values of placeholders in the texts.
         schema: a caffe.proto of one's own, or several.
         state: level and stages of the TRAIN net beyond the text's `train_state`.
-        freeze: names of parameters (`layer/index`) that stay as they are.
+        freeze: patterns of layers that stay as they are: see netc.solver.freezing.
+        fields: fields of the solver set from outside, as texts: {"base_lr": "0.01"}.
         rate: iteration -> learning rate, in the place of the text's policy.
         optimize: which passes run; as for :func:`netc.compile`.
         stop_when_not_finite: whether the first loss that is no finite number stops the run.
@@ -89,12 +91,13 @@ class Solver:
         schema: Schemas = None,
         state: State | None = None,
         freeze: Sequence[str] = (),
+        fields: Mapping[str, str] | None = None,
         rate: RatePolicy | None = None,
         optimize: bool | str | Sequence[str] = True,
         stop_when_not_finite: bool = True,
         progress: Progress | None = None,
     ) -> None:
-        reading = Reading(define, schema)
+        reading = Reading(define, schema, fields)
         self.text = read_solver(solver, reading)
         self.settings = read_settings(self.text.message)
         self.iteration = 0
@@ -103,7 +106,7 @@ class Solver:
         self._rate_state, self._rate_policy = RateState(), rate
         self._stops = stop_when_not_finite
         self._smoothing = Smoothing(self.settings.average_loss)
-        self._asked_to_stop = False
+        self._asked_to_stop = self._asked_for_snapshot = False
         self._prefix = prefix_of(self.settings.snapshot_prefix, self.text.path)
         self.seed = (self.settings.random_seed or 0) if seed is None else seed
         extra = backend_options(backend, "float32", True, True)
@@ -141,7 +144,8 @@ class Solver:
             self.settings.iter_size,
         )
         split = self.settings.policy.name == "plateau"
-        graphs = step_graphs(opened.graph, how, freeze, split=split)
+        frozen = frozen_parameters(opened.graph, freeze)
+        graphs = step_graphs(opened.graph, how, frozen, split=split)
         self._train = TrainNet(opened.graph, graphs, backend, options)
         shared = replace(options, variables=self._train.variables)
         self.test_nets: list[CompiledNet] = []
@@ -172,6 +176,17 @@ class Solver:
         return self._train.history
 
     @property
+    def prefix(self) -> str:
+        """What the names of snapshots begin with."""
+        return self._prefix
+
+    @property
+    def batch(self) -> int:
+        """Images of an iteration: the first axis of the TRAIN net's first input, times passes."""
+        shapes = [shape for shape in self._train.inputs.values() if shape]
+        return (shapes[0][0] if shapes else 1) * self.settings.iter_size
+
+    @property
     def smoothed_loss(self) -> float:
         """The loss as it is displayed."""
         return float(self._smoothing.mean)
@@ -199,7 +214,10 @@ class Solver:
                 break
             losses.append(self._iterate())
             self.iteration += 1
-            if self.settings.snapshot and self.iteration % self.settings.snapshot == 0:
+            self._emit(events.Stepped(self.iteration, losses[-1]))
+            due = self.settings.snapshot and self.iteration % self.settings.snapshot == 0
+            if due or self._asked_for_snapshot:
+                self._asked_for_snapshot = False
                 self.snapshot()
         return np.array(losses, np.float32)
 
@@ -218,6 +236,10 @@ class Solver:
     def stop(self) -> None:
         """Let the run end after the iteration under way; for callbacks and signals."""
         self._asked_to_stop = True
+
+    def ask_for_snapshot(self) -> None:
+        """Let a snapshot be written after the iteration under way; for callbacks and signals."""
+        self._asked_for_snapshot = True
 
     def _end(self) -> None:
         display, interval = self.settings.display, self.settings.test_interval

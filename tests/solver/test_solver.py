@@ -84,6 +84,8 @@ def told(text: str, **more: Any) -> list[str]:
     found: list[str] = []
 
     def listen(event: events.Event) -> None:
+        if isinstance(event, events.Stepped):
+            return
         number = getattr(event, "iteration", "")
         found.append(f"{type(event).__name__} {number}".strip())
 

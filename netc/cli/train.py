@@ -1,0 +1,180 @@
+"""``netc train``: train a net as its solver's text says, like ``caffe train``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from netc.cli.arguments import add_text_arguments, reading
+from netc.cli.numbers import level, natural, positive
+from netc.cli.output import print_diagnostics, print_json
+from netc.cli.progress import compiling
+from netc.cli.running import Running
+from netc.lower.rules import State
+from netc.solver.log import CaffeLog
+from netc.solver.rows import Rows
+from netc.solver.solver import Solver
+from netc.solver.watch import Best, SnapshotsAt
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("solver", metavar="SOLVER", help="a solver's prototxt")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument(
+        "-w", "--weights", metavar="A,B", help="files to begin with, later ones over earlier"
+    )
+    start.add_argument("--snapshot", metavar="FILE", help="a .solverstate to go on from")
+    parser.add_argument("--backend", default="cpu", help="cpu, cuda or reference (default: cpu)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="default: the cores")
+    parser.add_argument("--seed", type=natural, metavar="N", help="of fillers and random layers")
+    parser.add_argument(
+        "--set",
+        dest="fields",
+        metavar="FIELD=VALUE",
+        type=_field,
+        action="append",
+        default=[],
+        help="a field of the solver, in place of the text's: --set base_lr=0.01",
+    )
+    parser.add_argument(
+        "--freeze",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="layers that stay as they are, such as 'conv[1-3]*'; repeatable",
+    )
+    parser.add_argument("--level", type=level, metavar="N", help="of the train net's state")
+    parser.add_argument("--stage", action="append", default=[], metavar="S", help="repeatable")
+    _add_results(parser)
+    _add_signals(parser)
+    add_text_arguments(parser)
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what comes out")
+    group.add_argument(
+        "--keep-best", metavar="SCORE", help="write the weights of the best test of this output"
+    )
+    group.add_argument(
+        "--patience", type=positive, metavar="N", help="stop after N tests that were no better"
+    )
+    group.add_argument(
+        "--snapshot-at", metavar="N,N", type=_numbers, default=(), help="further snapshots"
+    )
+    group.add_argument("--log", metavar="FILE", help="write Caffe's log; - for standard output")
+    group.add_argument("--csv", metavar="FILE", type=Path, help="write what is displayed, as CSV")
+    group.add_argument("--json", metavar="FILE", help="the same as JSON; - for standard output")
+
+
+def _add_signals(parser: argparse.ArgumentParser) -> None:
+    """As of ``caffe train``."""
+    group = parser.add_argument_group("signals")
+    effects = ("stop", "snapshot", "none")
+    group.add_argument(
+        "--sigint-effect", choices=effects, default="stop", help="default: stop, with a snapshot"
+    )
+    group.add_argument(
+        "--sighup-effect", choices=effects, default="snapshot", help="default: snapshot"
+    )
+
+
+def _field(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"`{text}` is not FIELD=VALUE")
+    return name, value
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(natural(part) for part in text.split(","))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Open the nets, train, tell."""
+    with compiling() as progress:
+        solver = Solver(
+            args.solver,
+            args.weights,
+            args.snapshot,
+            backend=args.backend,
+            threads=args.threads,
+            seed=args.seed,
+            freeze=args.freeze,
+            fields=dict(args.fields),
+            state=State("TRAIN", args.level or 0, tuple(args.stage)),
+            progress=progress,
+            **reading(args),
+        )
+    print_diagnostics(solver.diagnostics)
+    rows = Rows()
+    solver.listeners.append(rows)
+    best = _watch(solver, args)
+    with ExitStack() as stack:
+        solver.listeners.append(stack.enter_context(Running(solver, quiet=_takes_output(args))))
+        if args.log:
+            solver.listeners.append(stack.enter_context(_log(args.log, solver)))
+        stack.enter_context(_signals(solver, args))
+        solver.solve()
+    if args.csv:
+        rows.write_csv(args.csv)
+    if args.json == "-":
+        print_json(rows.rows)
+    elif args.json:
+        rows.write_json(Path(args.json))
+    if best is not None and best.value is not None and not _takes_output(args):
+        print(f"best {best.score} {best.value:g} after {best.iteration} iterations: {best.path}")
+    return 0
+
+
+def _takes_output(args: argparse.Namespace) -> bool:
+    return "-" in (args.log, args.json)
+
+
+def _watch(solver: Solver, args: argparse.Namespace) -> Best | None:
+    if args.snapshot_at:
+        solver.listeners.append(SnapshotsAt(solver, frozenset(args.snapshot_at)))
+    if not (args.keep_best or args.patience):
+        return None
+    score = args.keep_best or "accuracy"
+    path = f"{solver.prefix}_best.caffemodel" if args.keep_best else ""
+    best = Best(solver, score, path, args.patience)
+    solver.listeners.append(best)
+    return best
+
+
+@contextmanager
+def _log(path: str, solver: Solver) -> Iterator[CaffeLog]:
+    import sys
+
+    if path == "-":
+        yield CaffeLog(sys.stdout, solver.settings.display)
+        return
+    with open(path, "a", encoding="utf-8") as stream:
+        yield CaffeLog(stream, solver.settings.display)
+
+
+@contextmanager
+def _signals(solver: Solver, args: argparse.Namespace) -> Iterator[None]:
+    """Stop or write a snapshot at the end of the iteration in which a signal comes."""
+    wanted = {signal.SIGINT: args.sigint_effect}
+    if hasattr(signal, "SIGHUP"):
+        wanted[signal.SIGHUP] = args.sighup_effect
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        effect = wanted[signal.Signals(number)]
+        if effect == "stop":
+            solver.stop()
+        elif effect == "snapshot":
+            solver.ask_for_snapshot()
+
+    before = {number: signal.signal(number, handle) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

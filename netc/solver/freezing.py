@@ -1,0 +1,38 @@
+"""Which parameters stay as they are, by patterns of layers' names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from netc.diagnostics import Diagnostic, NetcError, did_you_mean
+from netc.ir.graph import Graph
+
+
+def frozen_parameters(graph: Graph, patterns: Sequence[str]) -> tuple[str, ...]:
+    """The parameters that patterns name.
+
+    Args:
+        graph: the net.
+        patterns: such as "conv1", "conv[1-3]*", or "fc7/1" for one parameter of a layer; shell
+            wildcards, case counts. A shared parameter is frozen where any of its layers is.
+
+    Raises:
+        NetcError: unknown-layer, for a pattern that names no layer with parameters.
+    """
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        named = [
+            graph.parameters[name].owner or name
+            for node in graph.nodes
+            for index, name in enumerate(node.parameters)
+            if fnmatchcase(node.name, pattern) or fnmatchcase(f"{node.name}/{index}", pattern)
+        ]
+        if not named:
+            layers = [node.name for node in graph.nodes if node.parameters]
+            message = f"no layer with parameters is called `{pattern}`"
+            raise NetcError(
+                Diagnostic("unknown-layer", message, help=did_you_mean(pattern, layers))
+            )
+        found.update(dict.fromkeys(named))
+    return tuple(found)

@@ -1,0 +1,71 @@
+"""What a run does of its own accord: keep the best, stop when nothing gets better, snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from netc.diagnostics import Diagnostic, NetcError, did_you_mean
+from netc.solver import events
+from netc.solver.rows import flattened
+from netc.solver.solver import Solver
+from netc.weights.load import save_weights
+
+
+@dataclass
+class Best:
+    """Keeps the weights of the best test, and stops after some tests that were no better.
+
+    Args:
+        solver: the run.
+        score: an output of TEST net 0. Less is better for losses (outputs with a loss weight, or
+            with "loss" or "error" in their name), more for all others.
+        path: where the weights go; empty to keep none.
+        patience: tests without a better one after which the run stops; None never stops it.
+    """
+
+    solver: Solver
+    score: str
+    path: str = ""
+    patience: int | None = None
+    value: float | None = None
+    iteration: int = 0
+    _since: int = 0
+
+    def __call__(self, event: events.Event) -> None:
+        """Look at a test."""
+        if not isinstance(event, events.Tested) or event.net != 0:
+            return
+        scores = flattened(event.scores)
+        if self.score not in scores:
+            message = f"test net 0 has no output `{self.score}`"
+            raise NetcError(
+                Diagnostic("unknown-output", message, help=did_you_mean(self.score, scores))
+            )
+        value = float(scores[self.score])
+        if self.value is None or self._is_better(value, self.value, event):
+            self.value, self.iteration, self._since = value, event.iteration, 0
+            if self.path:
+                save_weights(self.path, dict(self.solver.params))
+            return
+        self._since += 1
+        if self.patience is not None and self._since >= self.patience:
+            self.solver.stop()
+
+    def _is_better(self, new: float, old: float, event: events.Tested) -> bool:
+        name = self.score.partition("[")[0]
+        lower = bool(event.weights.get(name)) or "loss" in name or "error" in name
+        return new < old if lower else new > old
+
+
+@dataclass
+class SnapshotsAt:
+    """Snapshots after certain iterations, besides those that the solver's text asks for."""
+
+    solver: Solver
+    iterations: Collection[int]
+
+    def __call__(self, event: events.Event) -> None:
+        """Look at an iteration that has ended."""
+        if isinstance(event, events.Stepped) and event.iteration in self.iterations:
+            self.solver.snapshot()
