@@ -116,13 +116,14 @@ def _parse_log(layer: Message, context: LayerContext) -> BaseParams:
     return params
 
 
-def _log_of(base: float) -> np.float32:
+def log_of(base: float) -> np.float32:
+    """The natural logarithm of a base, where -1 stands for e."""
     return np.float32(1) if base == -1 else np.log(np.float32(base))
 
 
 def _exp(params: BaseParams, x: Any) -> Any:
     """base ** (shift + scale * x) as base ** shift * exp(log(base) * scale * x) (exp_layer.cpp)."""
-    inner = _log_of(params.base) * np.float32(params.scale)
+    inner = log_of(params.base) * np.float32(params.scale)
     shift = np.float32(params.shift)
     base = np.float32(params.base)
     outer = np.exp(shift) if params.base == -1 else base**shift
@@ -138,7 +139,7 @@ def _log(params: BaseParams, x: Any) -> Any:
     scale, shift = np.float32(params.scale), np.float32(params.shift)
     y = x if scale == 1 else scale * x
     y = y if shift == 0 else y + shift
-    factor = np.float32(1) / _log_of(params.base)
+    factor = np.float32(1) / log_of(params.base)
     return namespace(x).log(y) * factor
 
 

@@ -298,8 +298,8 @@ def _convolve(
 def _convolve_one(params: ConvolutionParams, x: Any, weights: Sequence[Any]) -> Any:
     """y[n] = W . columns(x[n]) + b, group by group, in bands of rows to bound the columns."""
     xp, group = namespace(x), params.group
-    axes = _at_least_one(convolution_axes(params, x.shape))
-    images = _images(x, params.axis, [axis.size for axis in axes])
+    axes = at_least_one(convolution_axes(params, x.shape))
+    images = as_images(x, params.axis, [axis.size for axis in axes])
     matrix = weights[0].reshape(group, params.num_output // group, -1)
     out = [axis.out for axis in axes]
     y = xp.empty((len(images), params.num_output, *out), dtype=x.dtype)
@@ -307,13 +307,13 @@ def _convolve_one(params: ConvolutionParams, x: Any, weights: Sequence[Any]) -> 
     for rows, met in bands(axes, row_size, BAND_ELEMENTS):
         places = (rows.stop - rows.start, *out[1:])
         for image, result in zip(images, y, strict=True):
-            columns = _columns(image, met, axes, places).reshape(group, matrix.shape[2], -1)
+            columns = window_columns(image, met, axes, places).reshape(group, matrix.shape[2], -1)
             result[:, rows] = (matrix @ columns).reshape(-1, *places)
             del columns  # before the next are made
     return _biased(y, weights).reshape(_convolved_shape(params, (x.shape,))[0])
 
 
-def _columns(image: Any, met: Sequence[Any], axes: Sequence[Axis], places: Shape) -> Any:
+def window_columns(image: Any, met: Sequence[Any], axes: Sequence[Axis], places: Shape) -> Any:
     """What each place of the window sees: channels x kernel x places; padding is zero."""
     shape = (image.shape[0], *(axis.kernel for axis in axes), *places)
     columns = namespace(image).zeros(shape, dtype=image.dtype)
@@ -322,13 +322,13 @@ def _columns(image: Any, met: Sequence[Any], axes: Sequence[Axis], places: Shape
     return columns
 
 
-def _images(x: Any, axis: int, sizes: Sequence[int]) -> Any:
+def as_images(x: Any, axis: int, sizes: Sequence[int]) -> Any:
     """Batch axes as one: number x channels x spatial sizes."""
     channels = channel_axis(axis, x.shape)
     return x.reshape(count(x.shape, 0, channels), x.shape[channels], *sizes)
 
 
-def _at_least_one(axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
+def at_least_one(axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
     """The axes; without any, one of a single element, which changes nothing."""
     return axes or (Axis(size=1, kernel=1),)
 
@@ -348,8 +348,8 @@ def _deconvolve(
 def _deconvolve_one(params: ConvolutionParams, x: Any, weights: Sequence[Any]) -> Any:
     """A convolution's gradient by its input: columns = W^T . x[n], added where they came from."""
     xp, group = namespace(x), params.group
-    axes = _at_least_one(deconvolution_axes(params, x.shape))
-    images = _images(x, params.axis, [axis.out for axis in axes])
+    axes = at_least_one(deconvolution_axes(params, x.shape))
+    images = as_images(x, params.axis, [axis.out for axis in axes])
     share, kernel = params.num_output // group, tuple(axis.kernel for axis in axes)
     matrix = weights[0].reshape(group, x.shape[channel_axis(params.axis, x.shape)] // group, -1)
     matrix = matrix.swapaxes(1, 2)
@@ -359,11 +359,12 @@ def _deconvolve_one(params: ConvolutionParams, x: Any, weights: Sequence[Any]) -
         for image, result in zip(images, y, strict=True):
             part = image[:, rows]
             columns = matrix @ part.reshape(group, matrix.shape[2], -1)
-            _add_columns(columns.reshape(group * share, *kernel, *part.shape[1:]), met, result)
+            add_columns(columns.reshape(group * share, *kernel, *part.shape[1:]), met, result)
     return _biased(y, weights).reshape(_deconvolved_shape(params, (x.shape,))[0])
 
 
-def _add_columns(columns: Any, met: Sequence[Any], image: Any) -> None:
+def add_columns(columns: Any, met: Sequence[Any], image: Any) -> None:
+    """Add what each place of the window sees to where it was seen, in ``image``."""
     for element, outputs, inputs in met:
         image[(slice(None), *inputs)] += columns[(slice(None), *element, *outputs)]
 
@@ -373,7 +374,7 @@ def _memory_of(walked: Any, gathers: bool) -> MemoryRule:
 
     def memory(params: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
         def one(shape: Shape) -> int:
-            axes = _at_least_one(walked(params, shape))
+            axes = at_least_one(walked(params, shape))
             channels = shape[channel_axis(params.axis, shape)] if gathers else params.num_output
             return taps_memory(axes) + columns_memory(axes, channels, BAND_ELEMENTS)
 
@@ -423,12 +424,12 @@ def _im2col_shape(params: Im2colParams, inputs: Sequence[Shape]) -> tuple[Shape,
 def _im2col(params: Im2colParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
     (x,) = inputs
     axes = convolution_axes(params, x.shape)
-    images = _images(x, params.axis, [axis.size for axis in axes])
+    images = as_images(x, params.axis, [axis.size for axis in axes])
     (shape,) = _im2col_shape(params, (x.shape,))
     y = namespace(x).empty((len(images), count(shape) // max(1, len(images))), dtype=x.dtype)
     met, places = taps(axes), tuple(axis.out for axis in axes)
     for image, result in zip(images, y, strict=True):
-        result[:] = _columns(image, met, axes, places).reshape(-1)
+        result[:] = window_columns(image, met, axes, places).reshape(-1)
     return (y.reshape(shape),)
 
 

@@ -4,14 +4,14 @@ Dropout: Srivastava et al. 2014. DropPath drops a whole residual branch, the ran
 et al. 2016, Deep networks with stochastic depth (arXiv:1603.09382); it is netc's own.
 
 Caffe draws its masks from a generator of its own, so no other program can draw the same ones. Here
-a layer's mask follows from a seed alone: the fork field ``random_seed``, else the layer's name.
-Each forward of the same parameters so drops the same elements; a trainer that wants new ones
-replaces ``seed``.
+they are those of a counter-based one (netc.ops.random), by the seed, the iteration and the layer's
+own number: the fork field ``random_seed``, else the layer's name. Seed and iteration are an input
+that a graph has where it is wanted (netc.train.generator); without it both are 0, and each forward
+drops the same elements. A backward pass draws the mask again in the place of storing it.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +20,10 @@ import numpy as np
 
 from netc.ir.types import Shape, count
 from netc.ops.activation import ONE_TO_ONE
-from netc.ops.array import namespace
 from netc.ops.axes import need_axes
-from netc.ops.define import Affine, Cost, LayerContext, OpDef, same_shape
+from netc.ops.define import Affine, Cost, LayerContext, OpDef
 from netc.ops.fields import bad_value, fork_field, only
+from netc.ops.random import layer_number, uniform
 from netc.schema.message import Message
 
 
@@ -35,7 +35,7 @@ class DropoutParams:
         ratio: share of the elements that becomes 0.
         sample: whether a mask is drawn: in TRAIN, or always by ``sample_weights_test``.
         scale: factor of the elements that stay; without a mask, of all of them.
-        seed: of the mask.
+        seed: the layer's number, for the generator.
     """
 
     ratio: float = 0.5
@@ -67,25 +67,35 @@ def _parse_dropout(layer: Message, context: LayerContext) -> DropoutParams:
 
 
 def seed_of(layer: Message, message: Message) -> int:
-    """A seed that is the same in every run: ``random_seed`` where given, else by the name."""
+    """The layer's number for the generator: ``random_seed`` where given, else by the name."""
     given = fork_field(message, "random_seed", -1)
     if given is not None and given >= 0:
         return int(given)
-    return zlib.crc32(layer.get("name").encode())
+    return layer_number(layer.get("name"))
 
 
-def kept(x: Any, shape: Shape, ratio: float, seed: int) -> Any:
-    """Whether each element stays: bools of ``shape``, in the array library of ``x``."""
-    mask = np.random.default_rng(seed).random(shape) >= ratio
-    return namespace(x).asarray(mask)
+def dropout_factor(params: DropoutParams, x: Any, key: Any) -> Any:
+    """What each element of ``x`` is multiplied by: 0, or the scale."""
+    scale = x.dtype.type(params.scale)
+    if not params.sample:
+        return scale
+    return (uniform(x, x.shape, params.seed, key) >= np.float32(params.ratio)) * scale
+
+
+def _one_bottom(params: DropoutParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    return (inputs[0],)
+
+
+def draws(params: DropoutParams | DropPathParams) -> bool:
+    """Whether a mask is drawn."""
+    return params.sample
 
 
 def _dropout(params: DropoutParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
-    (x,) = inputs
-    scale = np.float32(params.scale)
-    if params.sample:
-        return (x * kept(x, x.shape, params.ratio, params.seed) * scale,)
-    return (x if scale == 1 else x * scale,)
+    x, *key = inputs
+    if params.scale == 1 and not params.sample:
+        return (x,)
+    return (x * dropout_factor(params, x, key[0] if key else None),)
 
 
 def _dropout_cost(params: DropoutParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
@@ -112,7 +122,8 @@ DROPOUT = OpDef(
     affine=_scaled_affine,
     arity=ONE_TO_ONE,
     params=_parse_dropout,
-    shape=same_shape,
+    shape=_one_bottom,
+    draws=draws,
     cost=_dropout_cost,
     reference=_dropout,
     in_place=True,
@@ -128,7 +139,7 @@ class DropPathParams:
         sample: whether chance decides (TRAIN), or all is kept.
         per_sample: each item of the batch has a chance of its own.
         scale: factor of what is kept.
-        seed: of the draw; each forward of the same parameters draws the same.
+        seed: the layer's number, for the generator.
     """
 
     survival: float = 0.5
@@ -167,12 +178,20 @@ def _drop_path_shape(params: DropPathParams, inputs: Sequence[Shape]) -> tuple[S
 def _drop_path(
     params: DropPathParams, inputs: Sequence[Any], weights: Sequence[Any]
 ) -> Sequence[Any]:
-    (x,) = inputs
-    scale = np.float32(params.scale)
+    x, *key = inputs
+    if params.scale == 1 and not params.sample:
+        return (x,)
+    return (x * path_factor(params, x, key[0] if key else None),)
+
+
+def path_factor(params: DropPathParams, x: Any, key: Any) -> Any:
+    """What each element of ``x`` is multiplied by, alike in an item or in the whole batch."""
+    scale = x.dtype.type(params.scale)
     if not params.sample:
-        return (x if scale == 1 else x * scale,)
+        return scale
     drawn = (x.shape[0], *(1,) * (x.ndim - 1)) if params.per_sample else (1,) * x.ndim
-    return (x * kept(x, drawn, 1 - params.survival, params.seed) * scale,)
+    dropped = np.float32(1 - params.survival)
+    return (uniform(x, drawn, params.seed, key) >= dropped) * scale
 
 
 def _drop_path_cost(
@@ -190,6 +209,7 @@ DROP_PATH = OpDef(
     arity=ONE_TO_ONE,
     params=_parse_drop_path,
     shape=_drop_path_shape,
+    draws=draws,
     cost=_drop_path_cost,
     reference=_drop_path,
     in_place=True,

@@ -181,7 +181,7 @@ def _parse_scale(layer: Message, context: LayerContext) -> OperandParams:
     )
 
 
-def _operand_shape(params: OperandParams, inputs: Sequence[Shape]) -> Shape:
+def operand_shape(params: OperandParams, inputs: Sequence[Shape]) -> Shape:
     """Shape of the factor or summand: the second bottom's, or the layer's own parameter's."""
     x = inputs[0]
     if len(inputs) > 1:
@@ -198,14 +198,14 @@ def _operand_shape(params: OperandParams, inputs: Sequence[Shape]) -> Shape:
     return x[start:end]
 
 
-def _operand_start(params: OperandParams, x: Shape, operand: Shape) -> int:
+def operand_start(params: OperandParams, x: Shape, operand: Shape) -> int:
     """The axis of ``x`` that the operand's first lies on; a scalar goes anywhere."""
     return axis_in(x, params.axis, f"{params.message}.axis") if operand else 0
 
 
 def _fit_operand(params: OperandParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    x, operand = inputs[0], _operand_shape(params, inputs)
-    start = _operand_start(params, x, operand)
+    x, operand = inputs[0], operand_shape(params, inputs)
+    start = operand_start(params, x, operand)
     covered = x[start : start + len(operand)]
     if covered != operand:
         raise ShapeError(
@@ -220,7 +220,7 @@ def _fit_operand(params: OperandParams, inputs: Sequence[Shape]) -> tuple[Shape,
 def _bias_weights(params: OperandParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
     if len(inputs) > 1:
         return ()
-    return (WeightSpec(_operand_shape(params, inputs), params.filler),)
+    return (WeightSpec(operand_shape(params, inputs), params.filler),)
 
 
 def _scale_weights(params: OperandParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
@@ -228,12 +228,12 @@ def _scale_weights(params: OperandParams, inputs: Sequence[Shape]) -> tuple[Weig
     own = _bias_weights(params, inputs)
     if params.bias_filler is None:
         return own
-    return (*own, WeightSpec(_operand_shape(params, inputs), params.bias_filler))
+    return (*own, WeightSpec(operand_shape(params, inputs), params.bias_filler))
 
 
 def _on(params: OperandParams, x: Any, operand: Any) -> Any:
     """The operand with axes of 1 added, so that it broadcasts over ``x``."""
-    return aligned(operand, _operand_start(params, x.shape, operand.shape), x.ndim)
+    return aligned(operand, operand_start(params, x.shape, operand.shape), x.ndim)
 
 
 def _bias(params: OperandParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
@@ -256,7 +256,7 @@ def _operand_cost(params: OperandParams, inputs: Sequence[Shape], outputs: Seque
 
 def _covers_channels(params: OperandParams, inputs: Sequence[Shape]) -> bool:
     """Whether the operand is one value a channel (axis 1), or one for all."""
-    operand = _operand_shape(params, inputs)
+    operand = operand_shape(params, inputs)
     return operand == () or (operand == inputs[0][1:2] and params.axis in (1, 1 - len(inputs[0])))
 
 

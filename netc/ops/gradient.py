@@ -37,6 +37,7 @@ class GradientParams:
         outputs: indices of the tops that are read.
         weights: indices of the trained arrays that are read.
         arrived: indices of the tops whose gradients arrive.
+        in_place: whether the layer rewrites its bottom, and that matters.
     """
 
     op: str
@@ -49,6 +50,7 @@ class GradientParams:
     outputs: tuple[int, ...] = ()
     weights: tuple[int, ...] = ()
     arrived: tuple[int, ...] = (0,)
+    in_place: bool = False
 
 
 def rule_of(op: str) -> Gradient | None:
@@ -122,6 +124,8 @@ def gradient_op(ops: Mapping[str, OpDef]) -> OpDef:
         params: GradientParams, inputs: Sequence[Any], weights: Sequence[Any]
     ) -> tuple[Any, ...]:
         rule = rule_of(params.op)
+        if params.in_place and rule is not None:
+            rule = rule.in_place
         assert rule is not None
         define = rule.bottom if params.kind == "bottom" else rule.weight
         assert define is not None

@@ -31,7 +31,7 @@ from netc.schema.message import Message
 from netc.weights.mean import load_blob
 
 _FLT_MIN = np.float32(np.finfo(np.float32).tiny)
-_LOG_THRESHOLD = np.float32(1e-20)  # kLOG_THRESHOLD, loss_layer.hpp
+LOG_THRESHOLD = np.float32(1e-20)  # kLOG_THRESHOLD, loss_layer.hpp
 _ONE = Arity((2, 2), (1, 1), optional_top=True)
 _ONE_OR_TWO = Arity((2, 2), (1, 2), optional_top=True)
 
@@ -180,13 +180,18 @@ def _hinge(
     params: HingeLossParams, inputs: Sequence[Any], weights: Sequence[Any]
 ) -> tuple[Any, ...]:
     data, label = inputs
+    _, margins = hinge_margins(data, label)
+    total = (margins * margins if params.norm == "L2" else margins).sum(dtype=np.float64)
+    return (_scalar(_ratio(total, data.shape[0], data), data),)
+
+
+def hinge_margins(data: Any, label: Any) -> tuple[Any, Any]:
+    """-1 at each example's label and 1 elsewhere; and by how much each score is too great by it."""
     xp = namespace(data)
     number, classes = data.shape[0], count(data.shape, 1)
     index, _ = class_labels(label.reshape(-1)[:number], classes)
-    sign = xp.where(xp.arange(classes) == index[:, None], -1, 1).astype(np.float32)
-    margins = xp.maximum(1 + sign * data.reshape(number, classes), 0)
-    total = (margins * margins if params.norm == "L2" else margins).sum(dtype=np.float64)
-    return (_scalar(_ratio(total, number, data), data),)
+    sign = xp.where(xp.arange(classes) == index[:, None], -1, 1).astype(data.dtype)
+    return sign, xp.maximum(1 + sign * data.reshape(number, classes), 0)
 
 
 HINGE_LOSS = OpDef(
@@ -350,17 +355,22 @@ def _infogain(
     data, label = inputs[:2]
     xp = namespace(data)
     outer, classes, inner = split_at(data.shape, params.axis % data.ndim)
-    matrix = _infogain_matrix(params, inputs, classes)
+    matrix = infogain_matrix(params, inputs, classes)
     index, kept = class_labels(label.reshape(outer, inner), classes, params.ignore_label)
     prob = softmax(data, params.softmax_axis % data.ndim)
-    logs = xp.log(xp.maximum(prob, _LOG_THRESHOLD)).reshape(outer, classes, inner)
+    logs = xp.log(xp.maximum(prob, LOG_THRESHOLD)).reshape(outer, classes, inner)
     gains = xp.einsum("oic,oci->oi", matrix[index], logs)
     loss = -xp.where(kept, gains, 0).sum(dtype=np.float64)
     by = divisor(params.normalization, outer, inner, kept.sum())
     return (_scalar(loss / by, data), prob)[: params.tops]
 
 
-def _infogain_matrix(params: InfogainLossParams, inputs: Sequence[Any], classes: int) -> Any:
+def infogain_matrix(params: InfogainLossParams, inputs: Sequence[Any], classes: int) -> Any:
+    """The matrix H, classes x classes.
+
+    Raises:
+        NetcError: infogain-matrix, or as reading ``source`` does.
+    """
     if params.source is None:
         return inputs[2].reshape(classes, classes)
     matrix = load_blob(params.source)
@@ -400,7 +410,7 @@ def _multinomial(params: None, inputs: Sequence[Any], weights: Sequence[Any]) ->
     number, classes = data.shape[0], count(data.shape, 1)
     index, _ = class_labels(label.reshape(number, 1), classes)
     chosen = xp.take_along_axis(data.reshape(number, classes), index, axis=1)
-    loss = -xp.log(xp.maximum(chosen, _LOG_THRESHOLD)).sum(dtype=np.float64)
+    loss = -xp.log(xp.maximum(chosen, LOG_THRESHOLD)).sum(dtype=np.float64)
     return (_scalar(_ratio(loss, number, data), data),)
 
 

@@ -81,10 +81,14 @@ def _window(params: LRNParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
 
 def _normalize(params: LRNParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
     (x,) = inputs
-    axes = lrn_axes(params, x.shape)
     with np.errstate(all="ignore"):
-        scale = _across(params, x, axes[0]) if params.across else _within(params, x, axes)
-        return (x * scale ** x.dtype.type(-params.beta),)
+        return (x * lrn_scale(params, x) ** x.dtype.type(-params.beta),)
+
+
+def lrn_scale(params: LRNParams, x: Any) -> Any:
+    """What each element is divided by, before it is raised to ``beta``."""
+    axes = lrn_axes(params, x.shape)
+    return _across(params, x, axes[0]) if params.across else _within(params, x, axes)
 
 
 def _across(params: LRNParams, x: Any, axis: Axis) -> Any:

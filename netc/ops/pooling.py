@@ -17,6 +17,7 @@ from netc.ops.axes import shown
 from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, Window, whole
 from netc.ops.fields import fork_field, only
 from netc.ops.numbers import conflict, lone, number, one_of, required_number
+from netc.ops.random import layer_number, uniform
 from netc.ops.window import Axis, axis_name, taps
 from netc.schema.message import Message
 
@@ -35,7 +36,8 @@ class PoolingParams:
 
     ``method`` is MAX, AVE or STOCHASTIC. ``ceil`` keeps a last window that the input fills only
     in part. ``global_pooling`` takes all of the input and no ``kernel``. ``mask`` gives where
-    each largest element stood, as a second top. ``train`` matters to STOCHASTIC alone.
+    each largest element stood, as a second top. ``train`` and ``seed``, the layer's number for the
+    generator, matter to STOCHASTIC alone.
     """
 
     method: str = "MAX"
@@ -46,6 +48,7 @@ class PoolingParams:
     global_pooling: bool = False
     mask: bool = False
     train: bool = False
+    seed: int = 0
 
 
 def _parse(layer: Message, context: LayerContext) -> PoolingParams:
@@ -67,6 +70,7 @@ def _parse(layer: Message, context: LayerContext) -> PoolingParams:
         message.get("global_pooling"),
         context.tops > 1,
         context.phase == "TRAIN",
+        layer_number(layer.get("name")) if method == "STOCHASTIC" else 0,
     )
     _check_pad(message, params)
     _check_global(message, params)
@@ -203,8 +207,12 @@ def _pooled(params: PoolingParams, size: int, kernel: int, index: int) -> Axis:
     return Axis(size, kernel, stride, pad, 1, out)
 
 
+def _draws(params: PoolingParams | SPPParams) -> bool:
+    return params.method == "STOCHASTIC" and params.train
+
+
 def _shape(params: PoolingParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    (shape,) = inputs
+    shape = inputs[0]
     top = (*shape[:2], *(axis.out for axis in pooling_axes(params, shape)))
     return (top, top) if params.mask else (top,)
 
@@ -225,7 +233,7 @@ def _window(params: PoolingParams, inputs: Sequence[Shape], outputs: Sequence[Sh
 
 
 def _pool(params: PoolingParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
-    (x,) = inputs
+    x, *key = inputs
     axes = pooling_axes(params, x.shape)
     if params.mask:
         return largest_and_where(x, axes)
@@ -233,7 +241,10 @@ def _pool(params: PoolingParams, inputs: Sequence[Any], weights: Sequence[Any]) 
         return (largest(x, axes),)
     if params.method == "AVE":
         return (average(x, axes),)
-    return (_sampled(x, axes) if params.train else _expected(x, axes),)
+    if not params.train:
+        return (_expected(x, axes),)
+    share = uniform(x, (*x.shape[:2], *(axis.out for axis in axes)), params.seed, *key)
+    return (drawn_and_where(x, axes, share)[0],)
 
 
 def _slide(x: Any, axis: Axis, dim: int, start: float, join: Callable[[Any, Any], Any]) -> Any:
@@ -294,11 +305,15 @@ def average(x: Any, axes: Sequence[Axis]) -> Any:
     A window that starts beyond the input sums nothing over an area that C counts as zero or
     negative; the result is nan or -0, as there.
     """
-    xp = namespace(x)
-    high, wide = (xp.asarray(_lengths(axis)) for axis in axes)
-    area = (high[:, None] * wide[None, :]).astype(x.dtype)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return summed(x, axes) / area
+        return summed(x, axes) / areas(axes, x)
+
+
+def areas(axes: Sequence[Axis], like: Any) -> Any:
+    """Elements of each window in the input and the padding around it, in ``like``'s dtype."""
+    xp = namespace(like)
+    high, wide = (xp.asarray(_lengths(axis)) for axis in axes)
+    return (high[:, None] * wide[None, :]).astype(like.dtype)
 
 
 def _lengths(axis: Axis) -> Any:
@@ -316,24 +331,26 @@ def _expected(x: Any, axes: Sequence[Axis]) -> Any:
     return xp.where(positive, squares / xp.where(positive, total, 1), 0).astype(x.dtype)
 
 
-def _sampled(x: Any, axes: Sequence[Axis]) -> Any:
+def drawn_and_where(x: Any, axes: Sequence[Axis], share: Any) -> tuple[Any, Any]:
     """One element of each window, drawn with its value as its weight (pooling_layer.cu).
 
-    Draws from the array library's global generator; seed that to repeat a run.
+    ``share`` in [0, 1) says for each window how far up its sum the element lies. The second array
+    has the element's index in its plane, -1 where there is none.
     """
     xp = namespace(x)
     total = summed(x, axes)
-    threshold = xp.random.random_sample(total.shape).astype(x.dtype) * total
+    threshold = share * total
+    index = xp.arange(x.shape[2] * x.shape[3]).reshape(x.shape[2:])
     running, drawn = xp.zeros_like(total), xp.zeros_like(total)
-    done = xp.zeros(total.shape, dtype=bool)
+    where = xp.full(total.shape, -1, dtype=index.dtype)
     for tap in taps(axes):
         outputs = (..., *tap.outputs)
         seen = x[(..., *tap.inputs)]
         running[outputs] += seen
-        now = ~done[outputs] & (running[outputs] >= threshold[outputs])
+        now = (where[outputs] < 0) & (running[outputs] >= threshold[outputs])
         drawn[outputs] = xp.where(now, seen, drawn[outputs])
-        done[outputs] |= now
-    return drawn
+        where[outputs] = xp.where(now, index[tap.inputs], where[outputs])
+    return drawn, where
 
 
 # SPP
@@ -346,12 +363,14 @@ class SPPParams:
     pyramid_height: int
     method: str = "MAX"
     train: bool = False
+    seed: int = 0
 
 
 def _parse_spp(layer: Message, context: LayerContext) -> SPPParams:
     message = only(layer.get("spp_param"), "pyramid_height", "pool")
-    height = required_number(message, "pyramid_height")
-    return SPPParams(height, one_of(message, "pool", METHODS), context.phase == "TRAIN")
+    height, method = required_number(message, "pyramid_height"), one_of(message, "pool", METHODS)
+    seed = layer_number(layer.get("name")) if method == "STOCHASTIC" else 0
+    return SPPParams(height, method, context.phase == "TRAIN", seed)
 
 
 def pyramid(params: SPPParams, shape: Shape) -> tuple[PoolingParams, ...]:
@@ -381,7 +400,9 @@ def _level(params: SPPParams, shape: Shape, level: int) -> PoolingParams:
             ("use `pool: MAX` or `pool: AVE`",),
         )
     size = (high, wide)
-    return PoolingParams(params.method, size, size, (pads[0], pads[1]), train=params.train)
+    pad = (pads[0], pads[1])
+    seed = params.seed + level if params.seed else 0  # each level draws numbers of its own
+    return PoolingParams(params.method, size, size, pad, train=params.train, seed=seed)
 
 
 def _too_fine(params: SPPParams, name: str, size: int, level: int) -> ShapeError:
@@ -394,7 +415,7 @@ def _too_fine(params: SPPParams, name: str, size: int, level: int) -> ShapeError
 
 
 def _spp_shape(params: SPPParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    (shape,) = inputs
+    shape = inputs[0]
     pooled = [_shape(level, inputs)[0] for level in pyramid(params, shape)]
     if len(pooled) == 1:
         return (pooled[0],)
@@ -407,7 +428,7 @@ def _spp_cost(params: SPPParams, inputs: Sequence[Shape], outputs: Sequence[Shap
 
 
 def _spp(params: SPPParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
-    (x,) = inputs
+    x = inputs[0]
     pooled = [_pool(level, inputs, ())[0] for level in pyramid(params, x.shape)]
     if len(pooled) == 1:
         return (pooled[0],)
@@ -425,6 +446,7 @@ def _averages_single_elements(params: PoolingParams, inputs: Sequence[Shape]) ->
 
 POOLING = OpDef(
     name="Pooling",
+    draws=_draws,
     identity=_averages_single_elements,
     arity=Arity(bottoms=(1, 1), tops=(1, 2)),
     params=_parse,
@@ -436,6 +458,7 @@ POOLING = OpDef(
 
 SPP = OpDef(
     name="SPP",
+    draws=_draws,
     arity=Arity(bottoms=(1, 1), tops=(1, 1)),
     params=_parse_spp,
     shape=_spp_shape,

@@ -152,6 +152,11 @@ def _driven(params: RecurrentParams, inputs: Sequence[Any], weights: Sequence[An
     return units.reshape(steps, streams, len(weights[1]))
 
 
+def step_units(params: RecurrentParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Any:
+    """What all inputs add to every step's units: (steps, streams, units)."""
+    return _with_static(params, _driven(params, inputs, weights), inputs, weights)
+
+
 def _with_static(
     params: RecurrentParams, units: Any, inputs: Sequence[Any], weights: Sequence[Any]
 ) -> Any:
@@ -162,12 +167,13 @@ def _with_static(
     return units
 
 
-def _first_states(params: RecurrentParams, inputs: Sequence[Any]) -> list[Any]:
+def first_states(params: RecurrentParams, inputs: Sequence[Any]) -> list[Any]:
+    """The states before the first step: the last bottoms, or 0."""
     if params.expose_hidden:
         return [state[0] for state in inputs[2 + params.static :]]
     data = inputs[0]
     return [
-        namespace(data).zeros((data.shape[1], params.num_output), dtype=np.float32)
+        namespace(data).zeros((data.shape[1], params.num_output), dtype=data.dtype)
     ] * params.states
 
 
@@ -188,7 +194,7 @@ def lstm_steps(
 ) -> tuple[Any, ...]:
     """An LSTM's outputs; ``units`` is what the data adds, (steps, streams, 4 * hidden)."""
     driven, recurrent = _with_static(params, units, inputs, weights), weights[-1].T
-    hidden, cell = _first_states(params, inputs)
+    hidden, cell = first_states(params, inputs)
     rows = []
     for units, cont in zip(driven, inputs[1], strict=True):
         gates = (cont[:, None] * hidden) @ recurrent + units
@@ -210,7 +216,7 @@ def rnn_steps(
     xp = namespace(inputs[0])
     driven = _with_static(params, units, inputs, weights)
     recurrent, out, bias = weights[-3:]
-    (hidden,) = _first_states(params, inputs)
+    (hidden,) = first_states(params, inputs)
     rows = []
     for units, cont in zip(driven, inputs[1], strict=True):
         hidden = xp.tanh((cont[:, None] * hidden) @ recurrent.T + units)

@@ -31,7 +31,7 @@ from netc.ops.catalog import CATALOG
 from netc.ops.elementwise import EltwiseParams
 from netc.ops.gradient import NAME, GradientParams
 from netc.ops.gradients.catalog import GRADIENTS
-from netc.ops.gradients.define import Gradient
+from netc.ops.gradients.define import Gradient, Reads
 from netc.ops.inputs import ParameterParams
 from netc.ops.reshaping import ReshapeParams
 from netc.train.wanted import Needs, find_needs, owner_of
@@ -157,11 +157,14 @@ class _Backward:
 
     def visit(self, node: Node) -> None:
         """Pass the gradients of a layer's tops on to what is wanted of it."""
-        tops = [self.gradients.get(value) for value in node.outputs]
+        rule = self._rule(node)
+        tops = [
+            self.gradients.get(value) if rule is None or rule.takes(place) else None
+            for place, value in enumerate(node.outputs)
+        ]
         own = self._wanted_weights(node)
         if not any(tops) or not (own or any(v in self.needs.all for v in node.inputs)):
             return
-        rule = GRADIENTS.get(node.op)
         if rule is None:
             self.faults.append(_no_gradient(self.graph, node))
             return
@@ -172,6 +175,14 @@ class _Backward:
         self._pass_down(node, rule, tops, bottoms)
         for index in own:
             self._learn(node, rule, tops, index)
+
+    def _rule(self, node: Node) -> Gradient | None:
+        """A layer's gradient, as Caffe has it where the layer rewrites its bottom."""
+        rule = GRADIENTS.get(node.op)
+        if rule is None or rule.in_place is None or not node.inputs:
+            return rule
+        bottom, top = (self.graph.values[v].blob for v in (node.inputs[0], node.outputs[0]))
+        return rule.in_place if bottom == top else rule
 
     def _wanted_weights(self, node: Node) -> list[int]:
         """Indices of a layer's parameters whose gradients are wanted."""
@@ -214,6 +225,8 @@ class _Backward:
     def _pass_down(
         self, node: Node, rule: Gradient, tops: Sequence[str | None], bottoms: Sequence[int]
     ) -> None:
+        if rule.paired:
+            bottoms = [index for index in bottoms if tops[index] is not None]
         built = rule.build(self, node, tops, bottoms) if rule.build and bottoms else {}
         for index in bottoms:
             value = node.inputs[index]
@@ -234,8 +247,13 @@ class _Backward:
         self, node: Node, rule: Gradient, tops: Sequence[str | None], kind: str, index: int
     ) -> str:
         """A Gradient node's output."""
-        reads = rule.read(kind, node.params, index)
-        arrived = tuple(place for place, top in enumerate(tops) if top is not None)
+        reads = _reads(node, rule, kind, index)
+        alone = rule.paired and kind == "bottom"
+        arrived = tuple(
+            place
+            for place, top in enumerate(tops)
+            if top is not None and (place == index or not alone)
+        )
         params = GradientParams(
             node.op,
             node.params,
@@ -245,11 +263,12 @@ class _Backward:
             len(node.outputs),
             *reads,
             arrived,
+            in_place=rule is not GRADIENTS[node.op],
         )
         inputs = [
             *(node.inputs[i] for i in reads.inputs),
             *(node.outputs[i] for i in reads.outputs),
-            *(top for top in tops if top is not None),
+            *(top for place in arrived if (top := tops[place]) is not None),
         ]
         of = node.inputs[index] if kind == "bottom" else node.parameters[index]
         name = f"{of}~grad@{node.name}"
@@ -310,6 +329,16 @@ class _Backward:
             losses={},
         )
         return Joint(with_nodes(graph, live_nodes(graph)), values, self.sums, self.seeds)
+
+
+def _reads(node: Node, rule: Gradient, kind: str, index: int) -> Reads:
+    """What a gradient reads; of a layer that draws, the generator's key too."""
+    number = len(node.inputs)
+    reads = rule.read(kind, node.params, index, number)
+    draws = CATALOG[node.op].draws
+    if draws is None or not draws(node.params) or number < 2 or number - 1 in reads.inputs:
+        return reads
+    return reads._replace(inputs=(*reads.inputs, number - 1))
 
 
 def _untaken(name: str, taken: Collection[str]) -> str:

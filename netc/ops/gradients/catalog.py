@@ -7,12 +7,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from netc.ops.gradients import linear, loss
+from netc.ops.gradients import (
+    activation,
+    convolution,
+    dropout,
+    elementwise,
+    linear,
+    loss,
+    moving,
+    normalization,
+    pooling,
+    recurrent,
+    regions,
+    resizing,
+)
 from netc.ops.gradients.define import Gradient
 
 _FAMILIES: tuple[Mapping[str, Gradient], ...] = (
+    activation.GRADIENTS,
+    convolution.GRADIENTS,
+    dropout.GRADIENTS,
+    elementwise.GRADIENTS,
     linear.GRADIENTS,
     loss.GRADIENTS,
+    moving.GRADIENTS,
+    normalization.GRADIENTS,
+    pooling.GRADIENTS,
+    recurrent.GRADIENTS,
+    regions.GRADIENTS,
+    resizing.GRADIENTS,
 )
 
 GRADIENTS: Mapping[str, Gradient] = {

@@ -46,7 +46,8 @@ OUTPUT = Reads(outputs=(0,))
 # (the layer's params, saved, each top's gradient or None where none arrives, index) -> the gradient
 # by the bottom or trained array of this index.
 Definition = Callable[[Params, Saved, Sequence[Any], int], Any]
-ReadRule = Callable[[Params, int], Reads]
+ReadRule = Callable[[Params, int, int], Reads]
+BottomRule = Callable[[Params, int], Sequence[int]]
 
 
 class Build(Protocol):
@@ -76,15 +77,20 @@ class Gradient:
     Args:
         bottom: the gradient by a bottom: plain NumPy written against the arrays' own namespace,
             like a layer's definition. None where no bottom has one.
-        reads: what ``bottom`` reads, for all bottoms or (params, index) -> for one.
+        reads: what ``bottom`` reads, for all bottoms or (params, index, number of bottoms) -> for
+            one. A layer that draws is given the generator's key besides, if it had it.
         weight: the gradient by a trained array; None where the layer has none.
         weight_reads: what ``weight`` reads.
         build: makes gradients by bottoms of existing ops, where that can be.
         stops: (params, number of bottoms) -> bottoms that no gradient can pass (labels, indices):
             it is an error where something below one is to learn.
         ignored: likewise, bottoms whose gradient is 0 in Caffe without a word (Crop's second).
+        paired: a bottom's gradient comes from the top at its place alone.
+        tops: the tops that gradients come from; None for all.
         records: params -> params with which the forward pass gives one more top, that gradients
             read (the places of maxima), or None where these will do.
+        in_place: what stands for all this where the layer rewrites its bottom and Caffe, which has
+            but one blob for both, comes to another result.
         host: the definitions need NumPy itself, not a device's arrays.
     """
 
@@ -93,15 +99,22 @@ class Gradient:
     weight: Definition | None = None
     weight_reads: Reads | ReadRule = NOTHING
     build: BuildRule | None = None
-    stops: Callable[[Params, int], Sequence[int]] | tuple[int, ...] = ()
-    ignored: Callable[[Params, int], Sequence[int]] | tuple[int, ...] = ()
+    stops: BottomRule | tuple[int, ...] = ()
+    ignored: BottomRule | tuple[int, ...] = ()
+    paired: bool = False
+    tops: tuple[int, ...] | None = None
     records: Callable[[Params], Params | None] | None = None
+    in_place: Gradient | None = None
     host: bool = False
 
-    def read(self, kind: str, params: Params, index: int) -> Reads:
+    def read(self, kind: str, params: Params, index: int, bottoms: int) -> Reads:
         """What the gradient by a ``bottom`` or a ``weight`` reads."""
         rule = self.reads if kind == "bottom" else self.weight_reads
-        return rule if isinstance(rule, tuple) else rule(params, index)
+        return rule if isinstance(rule, tuple) else rule(params, index, bottoms)
+
+    def takes(self, top: int) -> bool:
+        """Whether gradients come from a top."""
+        return self.tops is None or top in self.tops
 
     def stopped(self, params: Params, bottoms: int) -> tuple[int, ...]:
         """Bottoms that no gradient can pass."""
@@ -112,3 +125,17 @@ class Gradient:
         """Bottoms whose gradient is 0."""
         rule = self.ignored
         return tuple(rule if isinstance(rule, tuple) else rule(params, bottoms))
+
+
+def every_bottom(params: Params, bottoms: int) -> Sequence[int]:
+    """All bottoms of a layer, for ``stops`` and ``ignored``."""
+    return range(bottoms)
+
+
+def alias(
+    build: Build, node: Node, tops: Sequence[str | None], wanted: Sequence[int]
+) -> dict[int, str]:
+    """Build rule of a layer that passes its top's gradient on as it is."""
+    top = tops[0]
+    assert top is not None
+    return dict.fromkeys(wanted, top)

@@ -46,7 +46,7 @@ def _by_weight(params: InnerProductParams, saved: Saved, tops: Sequence[Any], in
     return vectors.T @ rows if params.transpose else rows.T @ vectors
 
 
-def _reads_vectors(params: InnerProductParams, index: int) -> Reads:
+def _reads_vectors(params: InnerProductParams | EmbedParams, index: int, bottoms: int) -> Reads:
     return Reads(inputs=(0,)) if index == 0 else Reads()
 
 

@@ -1,15 +1,36 @@
-"""Gradients of losses. The top's gradient is a scalar, the loss's weight in the net's."""
+"""Gradients of losses. The top's gradient is a scalar: the loss's weight in the net's."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from netc.ir.types import count
+from netc.ops.activation import sigmoid
 from netc.ops.array import namespace
 from netc.ops.gradients.define import Gradient, Reads, Saved
 from netc.ops.labels import class_labels, divisor
-from netc.ops.loss import SoftmaxLossParams, split_at
+from netc.ops.loss import (
+    LOG_THRESHOLD,
+    ContrastiveLossParams,
+    HingeLossParams,
+    InfogainLossParams,
+    SigmoidLossParams,
+    SoftmaxLossParams,
+    hinge_margins,
+    infogain_matrix,
+    split_at,
+)
 from netc.ops.normalization import softmax
+
+_BOTH = Reads(inputs=(0, 1))
+_ALL_THREE = Reads(inputs=(0, 1, 2))
+
+
+def _scaled(array: Any, top: Any, by: Any, data: Any) -> Any:
+    """An array times the loss's weight over a divisor, in the shape and dtype of the data."""
+    scale = (top / by).astype(data.dtype) if hasattr(top / by, "astype") else top / by
+    return (array * scale).astype(data.dtype).reshape(data.shape)
 
 
 def _softmax_loss(params: SoftmaxLossParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
@@ -21,10 +42,98 @@ def _softmax_loss(params: SoftmaxLossParams, saved: Saved, tops: Sequence[Any], 
     prob = softmax(data, axis).reshape(outer, classes, inner)
     hot = xp.arange(classes).reshape(1, -1, 1) == chosen
     by = divisor(params.normalization, outer, inner, kept.sum())
-    scale = (tops[0] / by).astype(data.dtype)
-    return (xp.where(kept, prob - hot, 0) * scale).astype(data.dtype).reshape(data.shape)
+    return _scaled(xp.where(kept, prob - hot, 0), tops[0], by, data)
 
 
-_DATA_AND_LABEL = Reads(inputs=(0, 1))
+def _euclidean(params: None, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """(a - b) / number by a, its negative by b (euclidean_loss_layer.cpp)."""
+    first, second = saved.inputs
+    apart = first.reshape(-1) - second.reshape(-1)
+    own = saved.inputs[index]
+    return _scaled(apart if index == 0 else -apart, tops[0], _number(own), own)
 
-GRADIENTS = {"SoftmaxWithLoss": Gradient(_softmax_loss, _DATA_AND_LABEL, stops=(1,))}
+
+def _number(data: Any) -> Any:
+    return data.dtype.type(data.shape[0])
+
+
+def _hinge(params: HingeLossParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    data, label = saved.inputs
+    xp = namespace(data)
+    sign, margins = hinge_margins(data, label)
+    slope = 2 * margins if params.norm == "L2" else xp.sign(margins)
+    return _scaled(sign * slope, tops[0], _number(data), data)
+
+
+_APART = 1e-4  # what the distance is made greater by, contrastive_loss_layer.cpp
+
+
+def _contrastive(
+    params: ContrastiveLossParams, saved: Saved, tops: Sequence[Any], index: int
+) -> Any:
+    first, second, similar = saved.inputs
+    xp, number, kind = namespace(first), first.shape[0], first.dtype.type
+    apart = (first - second.reshape(first.shape)).reshape(number, count(first.shape, 1))
+    squares = (apart * apart).sum(axis=1, keepdims=True)
+    if params.legacy_version:
+        room = kind(params.margin) - squares
+        push = xp.where(room > 0, kind(-1), kind(0))
+    else:
+        distance = xp.sqrt(squares)
+        room = kind(params.margin) - distance
+        push = xp.where(room > 0, -room / (distance + kind(_APART)), kind(0))
+    alike = xp.trunc(similar.reshape(-1)[:number]) != 0
+    factor = xp.where(alike[:, None], kind(1), push)
+    own = saved.inputs[index]
+    return _scaled(factor * apart * (1 if index == 0 else -1), tops[0], _number(own), own)
+
+
+def _infogain(params: InfogainLossParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """p * the sum of the label's row - the row, 0 where the label is left out."""
+    data, label = saved.inputs[:2]
+    xp = namespace(data)
+    outer, classes, inner = split_at(data.shape, params.axis % data.ndim)
+    matrix = infogain_matrix(params, saved.inputs, classes)
+    chosen, kept = class_labels(label.reshape(outer, inner), classes, params.ignore_label)
+    prob = softmax(data, params.softmax_axis % data.ndim).reshape(outer, classes, inner)
+    rows = xp.moveaxis(matrix[chosen], -1, 1)
+    slope = prob * rows.sum(axis=1, keepdims=True) - rows
+    by = divisor(params.normalization, outer, inner, kept.sum())
+    return _scaled(xp.where(kept[:, None], slope, 0), tops[0], by, data)
+
+
+def _reads_infogain(params: InfogainLossParams, index: int, bottoms: int) -> Reads:
+    return Reads(inputs=tuple(range(bottoms)))
+
+
+def _multinomial(params: None, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """-1 / p at the label."""
+    data, label = saved.inputs
+    xp, number, classes = namespace(data), data.shape[0], count(data.shape, 1)
+    chosen, _ = class_labels(label.reshape(number, 1), classes)
+    prob = data.reshape(number, classes)
+    hot = xp.arange(classes) == chosen
+    slope = xp.where(hot, -1 / xp.maximum(prob, data.dtype.type(LOG_THRESHOLD)), 0)
+    return _scaled(slope, tops[0], _number(data), data)
+
+
+def _sigmoid_loss(params: SigmoidLossParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """sigmoid(x) - target, 0 where the target is left out."""
+    data, target = saved.inputs[0], saved.inputs[1].reshape(saved.shapes[0])
+    xp = namespace(data)
+    kept = xp.ones(data.shape, dtype=bool)
+    if params.ignore_label is not None:
+        kept = xp.trunc(target) != params.ignore_label
+    by = divisor(params.normalization, data.shape[0], count(data.shape, 1), kept.sum())
+    return _scaled(xp.where(kept, sigmoid(data) - target, 0), tops[0], by, data)
+
+
+GRADIENTS = {
+    "SoftmaxWithLoss": Gradient(_softmax_loss, _BOTH, stops=(1,), tops=(0,)),
+    "EuclideanLoss": Gradient(_euclidean, _BOTH),
+    "HingeLoss": Gradient(_hinge, _BOTH, stops=(1,)),
+    "ContrastiveLoss": Gradient(_contrastive, _ALL_THREE, stops=(2,)),
+    "InfogainLoss": Gradient(_infogain, _reads_infogain, stops=(1, 2), tops=(0,)),
+    "MultinomialLogisticLoss": Gradient(_multinomial, _BOTH, stops=(1,)),
+    "SigmoidCrossEntropyLoss": Gradient(_sigmoid_loss, _BOTH, stops=(1,)),
+}

@@ -1,0 +1,183 @@
+"""Gradients of activations, and of powers, exponentials and logarithms (activation, arithmetic).
+
+Those that their outputs tell read the output alone, so that an activation in place needs nothing
+else kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from netc.ir.graph import Node
+from netc.ops.activation import ClipParams, ELUParams, PReLUParams, ReLU6Params, ReLUParams, sigmoid
+from netc.ops.arithmetic import BaseParams, PowerParams, log_of
+from netc.ops.array import namespace
+from netc.ops.axes import per_channel
+from netc.ops.gradients.define import INPUT, OUTPUT, Build, Gradient, Reads, Saved
+
+Factor = Callable[[Any, Any], Any]
+
+
+def _by_output(factor: Factor) -> Gradient:
+    """dx = dy * factor(params, y)."""
+
+    def define(params: Any, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+        return tops[0] * factor(params, saved.outputs[0])
+
+    return Gradient(define, OUTPUT)
+
+
+def _by_input(factor: Factor) -> Gradient:
+    """dx = dy * factor(params, x)."""
+
+    def define(params: Any, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+        return tops[0] * factor(params, saved.inputs[0])
+
+    return Gradient(define, INPUT)
+
+
+def _rectified(slope: float, seen: Any) -> Any:
+    """1 above 0, the slope at 0 and below; not a number counts as neither (relu_layer.cpp)."""
+    kind = seen.dtype.type
+    return (seen > 0) * kind(1) + kind(slope) * (seen <= 0)
+
+
+def _relu(params: ReLUParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    seen = saved.outputs[0] if saved.outputs[0] is not None else saved.inputs[0]
+    return tops[0] * _rectified(params.negative_slope, seen)
+
+
+def _reads_sign(params: ReLUParams | ReLU6Params, index: int, bottoms: int) -> Reads:
+    """The output has the input's sign unless the slope turns it."""
+    return OUTPUT if params.negative_slope >= 0 else INPUT
+
+
+def _relu6(params: ReLU6Params, x: Any) -> Any:
+    return (x < np.float32(params.n)) * _rectified(params.negative_slope, x)
+
+
+def _prelu(params: PReLUParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    x, (slope,) = saved.inputs[0], saved.weights
+    return tops[0] * ((x > 0) + per_channel(slope, x.ndim) * (x <= 0))
+
+
+def _prelu_slope(params: PReLUParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """The sum of dy * x where x is not above 0, over all that share a slope (prelu_layer.cpp)."""
+    x = saved.inputs[0]
+    terms = tops[0] * x * (x <= 0)
+    if params.channel_shared:
+        return terms.sum().reshape(())
+    return terms.sum(axis=(0, *range(2, x.ndim)))
+
+
+def _elu(params: ELUParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """1 above 0, alpha * exp(x) = alpha + y below (elu_layer.cpp)."""
+    if saved.outputs[0] is not None:
+        y = saved.outputs[0]
+        return tops[0] * ((y > 0) + (params.alpha + y) * (y <= 0))
+    x, xp = saved.inputs[0], namespace(saved.inputs[0])
+    return tops[0] * xp.where(x > 0, 1, params.alpha * xp.exp(xp.minimum(x, 0))).astype(x.dtype)
+
+
+def _reads_elu(params: ELUParams, index: int, bottoms: int) -> Reads:
+    return OUTPUT if params.alpha >= 0 else INPUT
+
+
+_FIFTY = 50  # kBNLL_THRESHOLD, bnll_layer.cpp: exp is cut there
+
+
+def _bnll(params: None, x: Any) -> Any:
+    xp = namespace(x)
+    power = xp.exp(xp.minimum(x, _FIFTY))
+    return power / (power + 1)
+
+
+def _swish(params: Any, x: Any) -> Any:
+    share, kind = sigmoid(params.beta * x), x.dtype.type
+    return share + kind(params.beta) * x * share * (1 - share)
+
+
+def _clip(params: ClipParams, x: Any) -> Any:
+    """Both bounds belong to what passes (clip_layer.cpp)."""
+    inside = (x >= np.float32(params.min)) & (x <= np.float32(params.max))
+    return inside.astype(x.dtype)
+
+
+def scaled(build: Build, top: str, scale: float) -> str:
+    """A gradient times a number; itself where that is 1."""
+    if scale == 1:
+        return top
+    return build.node("Power", PowerParams(scale=scale), (top,))[0]
+
+
+def _power_built(
+    build: Build, node: Node, tops: Sequence[str | None], wanted: Sequence[int]
+) -> Mapping[int, str]:
+    """A linear one is a factor; of a constant the gradient is 0."""
+    params: PowerParams = node.params
+    top = tops[0]
+    assert top is not None
+    if params.power * params.scale == 0:
+        return {0: build.zeros(build.shape(node.inputs[0]))}
+    return {0: scaled(build, top, params.scale)} if params.power == 1 else {}
+
+
+def _power(params: PowerParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """power * scale * (shift + scale * x) ** (power - 1)."""
+    x, kind = saved.inputs[0], saved.inputs[0].dtype.type
+    power, scale, shift = (kind(v) for v in (params.power, params.scale, params.shift))
+    base = scale * x + shift
+    return tops[0] * (power * scale * base ** (power - kind(1)))
+
+
+def _power_in_place(params: PowerParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """Caffe's numbers, though no gradient: power_layer.cpp writes the slope over the top's
+    gradient, which is the same memory then, and multiplies it by itself; and the slope is taken at
+    the output, which has overwritten the input.
+    """
+    y, kind = saved.outputs[0], saved.outputs[0].dtype.type
+    power, scale, shift = (kind(v) for v in (params.power, params.scale, params.shift))
+    if power * scale == 0:
+        return tops[0] * 0
+    if power == 1:
+        slope = namespace(y).full_like(y, scale)
+    elif power == 2:
+        slope = power * scale * (scale * y + shift)
+    else:
+        slope = power * (y / y if shift == 0 else scale * y / (scale * y + shift))
+    return slope * slope
+
+
+def _exp(params: BaseParams, y: Any) -> Any:
+    return y * (log_of(params.base) * np.float32(params.scale))
+
+
+def _log(params: BaseParams, x: Any) -> Any:
+    scale, shift = np.float32(params.scale), np.float32(params.shift)
+    return scale / (log_of(params.base) * (scale * x + shift))
+
+
+def _sign(params: None, x: Any) -> Any:
+    return namespace(x).sign(x)
+
+
+GRADIENTS = {
+    "ReLU": Gradient(_relu, _reads_sign),
+    "ReLU6": _by_input(_relu6),
+    "PReLU": Gradient(_prelu, Reads(inputs=(0,), weights=(0,)), _prelu_slope, INPUT),
+    "ELU": Gradient(_elu, _reads_elu),
+    "Sigmoid": _by_output(lambda params, y: y * (1 - y)),
+    "TanH": _by_output(lambda params, y: 1 - y * y),
+    "AbsVal": _by_input(_sign),
+    "BNLL": _by_input(_bnll),
+    "Swish": _by_input(_swish),
+    "Clip": _by_input(_clip),
+    "Power": Gradient(
+        _power, INPUT, build=_power_built, in_place=Gradient(_power_in_place, OUTPUT)
+    ),
+    "Exp": _by_output(_exp),
+    "Log": _by_input(_log),
+}

@@ -1,0 +1,34 @@
+"""Gradients of Dropout and DropPath: the top's, times what the bottom was multiplied by.
+
+The mask is drawn again from the generator's key; nothing of the forward pass is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from netc.ir.graph import Node
+from netc.ops.dropout import dropout_factor, path_factor
+from netc.ops.gradients.activation import scaled
+from netc.ops.gradients.define import Build, Gradient, Saved
+
+
+def _built(
+    build: Build, node: Node, tops: Sequence[str | None], wanted: Sequence[int]
+) -> Mapping[int, str]:
+    """Where nothing is drawn it is one factor for all."""
+    top = tops[0]
+    assert top is not None
+    return {} if node.params.sample else {0: scaled(build, top, node.params.scale)}
+
+
+def _masked(factor: Callable[[Any, Any, Any], Any]) -> Gradient:
+    def define(params: Any, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+        key = saved.inputs[1] if len(saved.inputs) > 1 else None
+        return tops[0] * factor(params, tops[0], key)
+
+    return Gradient(define, build=_built)
+
+
+GRADIENTS = {"Dropout": _masked(dropout_factor), "DropPath": _masked(path_factor)}

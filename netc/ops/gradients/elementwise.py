@@ -1,0 +1,134 @@
+"""Gradients of Eltwise, Scale, Bias and Axpy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from netc.ir.graph import Node
+from netc.ops.array import namespace
+from netc.ops.elementwise import EltwiseParams, OperandParams, operand_shape, operand_start
+from netc.ops.gradients.activation import scaled
+from netc.ops.gradients.define import NOTHING, Build, Gradient, Reads, Saved, alias
+
+
+def _eltwise_built(
+    build: Build, node: Node, tops: Sequence[str | None], wanted: Sequence[int]
+) -> Mapping[int, str]:
+    """A sum passes its top's gradient on, times the coefficient."""
+    params: EltwiseParams = node.params
+    top = tops[0]
+    assert top is not None
+    if params.operation != "SUM":
+        return {}
+    factors = params.coeff or (1.0,) * len(node.inputs)
+    return {index: scaled(build, top, factors[index]) for index in wanted}
+
+
+def _reads_eltwise(params: EltwiseParams, index: int, bottoms: int) -> Reads:
+    """A product reads the others, a maximum all; a sum nothing."""
+    if params.operation == "SUM":
+        return NOTHING
+    own = params.operation == "MAX"
+    return Reads(inputs=tuple(i for i in range(bottoms) if own or i != index))
+
+
+def _eltwise(params: EltwiseParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    if params.operation == "MAX":
+        return tops[0] * (_chosen(saved.inputs) == index)
+    product = tops[0]
+    for place, x in enumerate(saved.inputs):
+        if place != index:
+            product = product * x
+    return product
+
+
+def _chosen(inputs: Sequence[Any]) -> Any:
+    """Which bottom each maximum is of: of a tie of the first two the second, else the earliest."""
+    xp = namespace(*inputs)
+    first, second, *rest = inputs
+    best = xp.where(first > second, first, second)
+    place = xp.where(first > second, 0, 1)
+    for index, x in enumerate(rest, 2):
+        place = xp.where(x > best, index, place)
+        best = xp.where(x > best, x, best)
+    return place
+
+
+def _summed_to(params: OperandParams, array: Any, operand: tuple[int, ...]) -> Any:
+    """The sum over the axes that an operand is spread over."""
+    start = operand_start(params, array.shape, operand)
+    covered = range(start, start + len(operand))
+    over = tuple(axis for axis in range(array.ndim) if axis not in covered)
+    return array.sum(axis=over).reshape(operand)
+
+
+def _bias_built(
+    build: Build, node: Node, tops: Sequence[str | None], wanted: Sequence[int]
+) -> Mapping[int, str]:
+    return alias(build, node, tops, [index for index in wanted if index == 0])
+
+
+def _summand(params: OperandParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    return _summed_to(params, tops[0], saved.shapes[1])
+
+
+def _own_summand(params: OperandParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    return _summed_to(params, tops[0], operand_shape(params, saved.shapes))
+
+
+def _scale_built(
+    build: Build, node: Node, tops: Sequence[str | None], wanted: Sequence[int]
+) -> Mapping[int, str]:
+    """dx = dy * factor, a Scale by the same factor."""
+    top = tops[0]
+    assert top is not None
+    if 0 not in wanted:
+        return {}
+    bare = replace(node.params, bias_filler=None)
+    own = () if len(node.inputs) > 1 else node.parameters[:1]
+    return {0: build.node("Scale", bare, (top, *node.inputs[1:]), own)[0]}
+
+
+def _factor(params: OperandParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    return _summed_to(params, tops[0] * saved.inputs[0], saved.shapes[1])
+
+
+def _own_factor(params: OperandParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """By the factor, the first unless it is a bottom; by the bias after it."""
+    shape = operand_shape(params, saved.shapes)
+    if saved.inputs[0] is None:
+        return _summed_to(params, tops[0], shape)
+    return _summed_to(params, tops[0] * saved.inputs[0], shape)
+
+
+def _reads_factor(params: OperandParams, index: int, bottoms: int) -> Reads:
+    return Reads(inputs=(0,)) if index == 0 and bottoms == 1 else NOTHING
+
+
+def _axpy(params: Any, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """y = a * x + b: by a the sum of dy * x over all places, by x dy * a."""
+    top = tops[0]
+    if index == 0:
+        axes = tuple(range(2, top.ndim))
+        return (top * saved.inputs[1]).sum(axis=axes).reshape(saved.shapes[0])
+    return top * saved.inputs[0].reshape(*top.shape[:2], *(1,) * (top.ndim - 2))
+
+
+def _reads_axpy(params: Any, index: int, bottoms: int) -> Reads:
+    return Reads(inputs=((1,), (0,), ())[index])
+
+
+def _axpy_built(
+    build: Build, node: Node, tops: Sequence[str | None], wanted: Sequence[int]
+) -> Mapping[int, str]:
+    return alias(build, node, tops, [index for index in wanted if index == 2])
+
+
+GRADIENTS = {
+    "Eltwise": Gradient(_eltwise, _reads_eltwise, build=_eltwise_built),
+    "Bias": Gradient(_summand, weight=_own_summand, build=_bias_built),
+    "Scale": Gradient(_factor, Reads(inputs=(0,)), _own_factor, _reads_factor, build=_scale_built),
+    "Axpy": Gradient(_axpy, _reads_axpy, build=_axpy_built),
+}

@@ -1,0 +1,199 @@
+"""Gradients of layers that join, cut, reshape, reorder and pick: the same moves, the other way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from netc.ir.graph import Node
+from netc.ir.types import count
+from netc.ops.array import namespace
+from netc.ops.elementwise import EltwiseParams
+from netc.ops.gradients.define import NOTHING, Build, Gradient, Reads, Saved, every_bottom
+from netc.ops.joining import ConcatParams, SliceParams
+from netc.ops.permutation import (
+    REORG,
+    PermuteParams,
+    ReorgParams,
+    ShuffleChannelParams,
+    permutation,
+)
+from netc.ops.reshaping import CropParams, ReshapeParams, TileParams, crop_offsets
+from netc.ops.selection import ReductionParams
+
+Tops = Sequence[str | None]
+
+
+def _only(tops: Tops) -> str:
+    top = tops[0]
+    assert top is not None
+    return top
+
+
+def _concat(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mapping[int, str]:
+    """The top's gradient, cut where the bottoms were joined."""
+    if len(node.inputs) == 1:
+        return {0: _only(tops)}
+    params: ConcatParams = node.params
+    shapes = [build.shape(value) for value in node.inputs]
+    axis = params.axis % len(shapes[0])
+    ends = tuple(accumulate(shape[axis] for shape in shapes))
+    if not all(shape[axis] for shape in shapes):  # a Slice has no empty parts
+        return {}
+    cut = SliceParams(axis, ends[:-1], len(ends))
+    return dict(enumerate(build.node("Slice", cut, (_only(tops),))))
+
+
+def _part(params: ConcatParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    axis = params.axis % tops[0].ndim
+    start = sum(shape[axis] for shape in saved.shapes[:index])
+    where = (slice(None),) * axis + (slice(start, start + saved.shapes[index][axis]),)
+    return tops[0][where]
+
+
+def _slice(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mapping[int, str]:
+    """The tops' gradients joined again, zeros where none arrives."""
+    parts = [
+        build.zeros(build.shape(value)) if top is None else top
+        for top, value in zip(tops, node.outputs, strict=True)
+    ]
+    if len(parts) == 1:
+        return {0: parts[0]}
+    axis = node.params.axis % len(build.shape(node.inputs[0]))
+    return {0: build.node("Concat", ConcatParams(axis), parts)[0]}
+
+
+def _split(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mapping[int, str]:
+    """The sum of the copies' gradients (split_layer.cpp)."""
+    arrived = [top for top in tops if top is not None]
+    if len(arrived) == 1:
+        return {0: arrived[0]}
+    return {0: build.node("Eltwise", EltwiseParams(), arrived)[0]}
+
+
+def _reshape(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mapping[int, str]:
+    shape = build.shape(node.inputs[0])
+    if build.shape(_only(tops)) == shape:
+        return {0: _only(tops)}
+    return {0: build.node("Reshape", ReshapeParams(shape), (_only(tops),))[0]}
+
+
+def _tile(params: TileParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """The sum of the copies' gradients."""
+    shape = saved.shapes[0]
+    axis = params.axis % len(shape)
+    copies = tops[0].reshape(*shape[:axis], params.tiles, *shape[axis:])
+    return copies.sum(axis=axis)
+
+
+def _crop(params: CropParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """The top's gradient at its place, zeros around it."""
+    top, shape = tops[0], saved.shapes[0]
+    starts = crop_offsets(params, shape)
+    whole = namespace(top).zeros(shape, dtype=top.dtype)
+    whole[tuple(slice(a, a + size) for a, size in zip(starts, top.shape, strict=True))] = top
+    return whole
+
+
+def _permute(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mapping[int, str]:
+    order = permutation(node.params, len(build.shape(node.inputs[0])))
+    back = tuple(order.index(axis) for axis in range(len(order)))
+    return {0: build.node("Permute", PermuteParams(back), (_only(tops),))[0]}
+
+
+def _shuffle(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mapping[int, str]:
+    """Dealt out into as many groups as there were members."""
+    members = build.shape(node.inputs[0])[1] // node.params.group
+    if members == 0:
+        return {0: _only(tops)}
+    return {0: build.node("ShuffleChannel", ShuffleChannelParams(members), (_only(tops),))[0]}
+
+
+def _reorg(params: ReorgParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """Each element goes back where the forward pass took it from."""
+    top, shape = tops[0], saved.shapes[0]
+    xp = namespace(top)
+    (places,) = REORG.reference(params, [xp.arange(count(shape)).reshape(shape)], ())
+    back = xp.empty(count(shape), dtype=top.dtype)
+    back[places.reshape(-1)] = top.reshape(-1)
+    return back.reshape(shape)
+
+
+def _reverse(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mapping[int, str]:
+    return {0: build.node("Reverse", node.params, (_only(tops),))[0]}
+
+
+def _reindex(params: Any, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """An item's gradient is the sum over the places it was put at (batch_reindex_layer.cpp)."""
+    xp = namespace(tops[0])
+    items = xp.zeros(saved.shapes[0], dtype=tops[0].dtype)
+    xp.add.at(items, saved.inputs[1].astype(np.int64), tops[0])
+    return items
+
+
+def _filter(params: Any, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """The selected items' gradients at their places, zeros elsewhere (filter_layer.cpp)."""
+    xp, top = namespace(tops[index]), tops[index]
+    items = xp.zeros(saved.shapes[index], dtype=top.dtype)
+    items[xp.flatnonzero(saved.inputs[-1])] = top
+    return items
+
+
+def _last(params: Any, bottoms: int) -> Sequence[int]:
+    return (bottoms - 1,)
+
+
+def _reads_last(params: Any, index: int, bottoms: int) -> Reads:
+    return Reads(inputs=(bottoms - 1,))
+
+
+def _reduction(params: ReductionParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """dy * coeff, times the sign or twice the value where it was the sum of those."""
+    shape, kind = saved.shapes[0], tops[0].dtype.type
+    kept = params.axis % len(shape)
+    factor = kind(params.coeff)
+    if params.operation == "MEAN":
+        factor = factor / kind(count(shape, kept))
+    spread = (tops[0] * factor).reshape(*shape[:kept], *(1,) * (len(shape) - kept))
+    xp, x = namespace(tops[0]), saved.inputs[0]
+    if params.operation == "ASUM":
+        return xp.sign(x) * spread
+    if params.operation == "SUMSQ":
+        return 2 * x * spread
+    return xp.broadcast_to(spread, shape).copy()
+
+
+def _reads_reduced(params: ReductionParams, index: int, bottoms: int) -> Reads:
+    return Reads(inputs=(0,)) if params.operation in ("ASUM", "SUMSQ") else NOTHING
+
+
+def _parameter(params: Any, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    return tops[0]
+
+
+# Layers whose tops depend on shapes alone, or whose backward pass does nothing in Caffe.
+_NONE = Gradient(ignored=every_bottom)
+
+GRADIENTS = {
+    "Concat": Gradient(_part, build=_concat),
+    "Slice": Gradient(build=_slice),
+    "Split": Gradient(build=_split),
+    "Flatten": Gradient(build=_reshape),
+    "Reshape": Gradient(build=_reshape),
+    "Tile": Gradient(_tile),
+    "Crop": Gradient(_crop, ignored=(1,)),
+    "Permute": Gradient(build=_permute),
+    "ShuffleChannel": Gradient(build=_shuffle),
+    "Reorg": Gradient(_reorg),
+    "Reverse": Gradient(build=_reverse),
+    "BatchReindex": Gradient(_reindex, Reads(inputs=(1,)), stops=(1,)),
+    "Filter": Gradient(_filter, _reads_last, stops=_last, paired=True),
+    "Reduction": Gradient(_reduction, _reads_reduced),
+    "Parameter": Gradient(weight=_parameter),
+    "PriorBox": _NONE,
+    "Proposal": _NONE,
+    "ContinuationIndicator": _NONE,
+}

@@ -1,0 +1,273 @@
+"""Gradients of layers that normalise: BatchNorm, BN, MVN, Softmax, Normalize, LayerNorm, LRN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from netc.ir.types import dims
+from netc.ops.array import namespace
+from netc.ops.axes import aligned, axis_in, per_channel
+from netc.ops.fork_normalization import (
+    BATCHWISE_EPS,
+    BatchwiseBNParams,
+    BNParams,
+    NormalizeParams,
+)
+from netc.ops.gradients.define import INPUT, NOTHING, OUTPUT, Gradient, Reads, Saved
+from netc.ops.gradients.pooling import spread
+from netc.ops.layer_norm import LayerNormParams
+from netc.ops.lrn import LRNParams, lrn_axes, lrn_scale
+from netc.ops.normalization import BatchNormParams, MVNParams, SoftmaxParams, stored_statistics
+from netc.ops.pooling import areas
+
+_STATISTICS = 3  # BatchNorm's arrays before those of NVIDIA's fork
+
+
+class Normalized(NamedTuple):
+    """What was divided by a deviation: the quotient, and the deviation, which broadcasts."""
+
+    value: Any
+    deviation: Any
+
+
+def _by_own(x: Any, axes: tuple[int, ...], eps: float) -> Normalized:
+    """x by its own mean and variance over some axes."""
+    centred = x - x.mean(axis=axes, keepdims=True)
+    variance = (centred * centred).mean(axis=axes, keepdims=True)
+    deviation = namespace(x).sqrt(variance + x.dtype.type(eps))
+    return Normalized(centred / deviation, deviation)
+
+
+def _through_own(top: Any, made: Normalized, axes: tuple[int, ...]) -> Any:
+    """(dy - mean(dy) - y mean(dy y)) / deviation (batch_norm_layer.cpp)."""
+    mean = top.mean(axis=axes, keepdims=True)
+    along = (top * made.value).mean(axis=axes, keepdims=True)
+    return (top - mean - made.value * along) / made.deviation
+
+
+def _over_channels(x: Any) -> tuple[int, ...]:
+    return (0, *range(2, x.ndim))
+
+
+# BatchNorm
+
+
+def _batch_norm(params: BatchNormParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    top = tops[0]
+    if params.fillers:
+        top = top * per_channel(saved.weights[_STATISTICS], top.ndim)
+    if not params.use_global_stats:
+        axes = _over_channels(top)
+        return _through_own(top, _by_own(saved.inputs[0], axes, params.eps), axes)
+    _, variance = stored_statistics(saved.weights[1], *saved.weights[1:_STATISTICS])
+    deviation = namespace(top).sqrt(variance + top.dtype.type(params.eps))
+    return top / per_channel(deviation, top.ndim)
+
+
+def _reads_batch_norm(params: BatchNormParams, index: int, bottoms: int) -> Reads:
+    scale = (_STATISTICS,) if params.fillers else ()
+    if params.use_global_stats:
+        return Reads(weights=(1, 2, *scale))
+    return Reads(inputs=(0,), weights=scale)
+
+
+def _batch_norm_own(params: BatchNormParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """By the scale and the bias of NVIDIA's fork."""
+    axes = _over_channels(tops[0])
+    if index > _STATISTICS:
+        return tops[0].sum(axis=axes)
+    x = saved.inputs[0]
+    if not params.use_global_stats:
+        return (tops[0] * _by_own(x, axes, params.eps).value).sum(axis=axes)
+    mean, variance = stored_statistics(*saved.weights[:_STATISTICS])
+    return (tops[0] * _stored(x, mean, variance, params.eps)).sum(axis=axes)
+
+
+def _stored(x: Any, mean: Any, variance: Any, eps: float) -> Any:
+    deviation = namespace(x).sqrt(variance + x.dtype.type(eps))
+    return (x - per_channel(mean, x.ndim)) / per_channel(deviation, x.ndim)
+
+
+def _reads_own(params: BatchNormParams, index: int, bottoms: int) -> Reads:
+    if index > _STATISTICS:
+        return NOTHING
+    return Reads(inputs=(0,), weights=(0, 1, 2) if params.use_global_stats else ())
+
+
+# BN of SegNet and of PSPNet
+
+
+def _bn(params: BNParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    shape = saved.shapes[0]
+    scale = saved.weights[0]
+    if isinstance(params, BatchwiseBNParams):
+        top = tops[0] * per_channel(scale, 4)
+        if params.inference:
+            return top.reshape(shape)
+        made = _by_own(saved.inputs[0].reshape(tuple(dims(shape))), (0, 2, 3), BATCHWISE_EPS)
+        return _through_own(top, made, (0, 2, 3)).reshape(shape)
+    top = tops[0] * per_channel(scale, len(shape))
+    if not params.stored:
+        axes = _over_channels(top)
+        return _through_own(top, _by_own(saved.inputs[0], axes, params.eps), axes)
+    deviation = namespace(top).sqrt(saved.weights[3] + top.dtype.type(params.eps))
+    return top / per_channel(deviation, top.ndim)
+
+
+def _reads_bn(params: BNParams, index: int, bottoms: int) -> Reads:
+    if isinstance(params, BatchwiseBNParams):
+        return Reads(inputs=() if params.inference else (0,), weights=(0,))
+    return Reads(weights=(0, 3)) if params.stored else Reads(inputs=(0,), weights=(0,))
+
+
+def _bn_own(params: BNParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """By the scale the sum of dy times what was scaled, by the shift the sum of dy."""
+    top = tops[0]
+    axes = _over_channels(top)
+    terms = top if index else top * _scaled_value(params, saved)
+    sums = terms.sum(axis=axes)
+    if isinstance(params, BatchwiseBNParams):
+        return sums.reshape(1, -1, 1, 1)
+    return sums.reshape(1, -1)
+
+
+def _scaled_value(params: BNParams, saved: Saved) -> Any:
+    x = saved.inputs[0]
+    if isinstance(params, BatchwiseBNParams):
+        x = x.reshape(tuple(dims(x.shape)))
+        return x if params.inference else _by_own(x, (0, 2, 3), BATCHWISE_EPS).value
+    if params.stored:
+        return _stored(x, saved.weights[2], saved.weights[3], params.eps)
+    return _by_own(x, _over_channels(x), params.eps).value
+
+
+def _reads_bn_own(params: BNParams, index: int, bottoms: int) -> Reads:
+    if index:
+        return NOTHING
+    stored = not isinstance(params, BatchwiseBNParams) and params.stored
+    return Reads(inputs=(0,), weights=(2, 3) if stored else ())
+
+
+# MVN, Softmax
+
+
+def _mvn(params: MVNParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """As mvn_layer.cpp has it: ``eps`` beside the deviation is left out of its derivative."""
+    x, top = saved.inputs[0], tops[0]
+    axes = (1, 2, 3) if params.across_channels else (2, 3)
+    if not params.normalize_variance:
+        return (top - top.mean(axis=axes, keepdims=True)).reshape(saved.shapes[0])
+    x = x.reshape(tuple(dims(x.shape)))
+    centred = x - x.mean(axis=axes, keepdims=True)
+    variance = (centred * centred).mean(axis=axes, keepdims=True)
+    deviation = namespace(x).sqrt(variance) + x.dtype.type(params.eps)
+    made = Normalized(centred / deviation, deviation)
+    return _through_own(top, made, axes).reshape(saved.shapes[0])
+
+
+def _reads_mvn(params: MVNParams, index: int, bottoms: int) -> Reads:
+    return INPUT if params.normalize_variance else NOTHING
+
+
+def _softmax(params: SoftmaxParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    y, top = saved.outputs[0], tops[0]
+    return (top - (top * y).sum(axis=params.axis, keepdims=True)) * y
+
+
+# Normalize
+
+
+def _normalize(params: NormalizeParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """(dy - y sum(dy y)) / norm * scale (normalize_layer.cpp of weiliu89/caffe).
+
+    The sum is one without the scale, as there; with a scale for each channel that is no derivative.
+    """
+    x, top = saved.inputs[0], tops[0]
+    axes = tuple(range(1, x.ndim)) if params.across_spatial else (1,)
+    norm = _norm(params, x, axes)
+    y = x / norm
+    slope = (top - y * (top * y).sum(axis=axes, keepdims=True)) / norm
+    return slope * per_channel(saved.weights[0], x.ndim) if params.scaled else slope
+
+
+def _norm(params: NormalizeParams, x: Any, axes: tuple[int, ...]) -> Any:
+    squares = (x * x).sum(axis=axes, keepdims=True)
+    return namespace(x).sqrt(squares + x.dtype.type(params.eps))
+
+
+def _reads_normalize(params: NormalizeParams, index: int, bottoms: int) -> Reads:
+    return Reads(inputs=(0,), weights=(0,) if params.scaled else ())
+
+
+def _normalize_scale(params: NormalizeParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    x = saved.inputs[0]
+    axes = tuple(range(1, x.ndim)) if params.across_spatial else (1,)
+    terms = tops[0] * (x / _norm(params, x, axes))
+    if params.channel_shared:
+        return terms.sum().reshape(())
+    return terms.sum(axis=_over_channels(x))
+
+
+# LayerNorm
+
+
+def _layer_norm(params: LayerNormParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    x, top = saved.inputs[0], tops[0]
+    start = axis_in(x.shape, params.axis, "layer_norm_param.axis")
+    if params.affine:
+        top = top * aligned(saved.weights[0], start, x.ndim)
+    axes = tuple(range(start, x.ndim))
+    return _through_own(top, _by_own(x, axes, params.eps), axes)
+
+
+def _reads_layer_norm(params: LayerNormParams, index: int, bottoms: int) -> Reads:
+    return Reads(inputs=(0,), weights=(0,) if params.affine else ())
+
+
+def _layer_norm_own(params: LayerNormParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    top = tops[0]
+    start = axis_in(top.shape, params.axis, "layer_norm_param.axis")
+    if index == 0:
+        axes = tuple(range(start, top.ndim))
+        top = top * _by_own(saved.inputs[0], axes, params.eps).value
+    return top.sum(axis=tuple(range(start)))
+
+
+def _reads_layer_norm_own(params: LayerNormParams, index: int, bottoms: int) -> Reads:
+    return NOTHING if index else INPUT
+
+
+# LRN
+
+
+def _lrn(params: LRNParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """y = x s^-b, s = k + a * the sum of squares around: dx = dy s^-b - 2ab x sum(dy x s^(-b-1)).
+
+    The sum runs over all elements whose neighbourhood x is in (lrn_layer.cpp).
+    """
+    x, top = saved.inputs[0], tops[0]
+    kind = x.dtype.type
+    axes, scale = lrn_axes(params, x.shape), lrn_scale(params, x)
+    power = scale ** kind(-params.beta)
+    share = top * x * power / scale
+    if params.across:
+        around = namespace(x).zeros_like(x)
+        for tap in axes[0].taps():
+            around[:, tap.inputs] += share[:, tap.outputs]
+        factor = kind(params.alpha) / kind(params.local_size)
+    else:
+        around = spread(share / areas(axes, x), axes, x.shape)
+        factor = kind(params.alpha)
+    return top * power - 2 * factor * kind(params.beta) * x * around
+
+
+GRADIENTS = {
+    "BatchNorm": Gradient(_batch_norm, _reads_batch_norm, _batch_norm_own, _reads_own),
+    "BN": Gradient(_bn, _reads_bn, _bn_own, _reads_bn_own, tops=(0,)),
+    "MVN": Gradient(_mvn, _reads_mvn),
+    "Softmax": Gradient(_softmax, OUTPUT),
+    "Normalize": Gradient(_normalize, _reads_normalize, _normalize_scale, INPUT),
+    "LayerNorm": Gradient(_layer_norm, _reads_layer_norm, _layer_norm_own, _reads_layer_norm_own),
+    "LRN": Gradient(_lrn, INPUT),
+}

@@ -1,0 +1,134 @@
+"""Gradients of Pooling, SPP and LpPooling (pooling_layer.cpp, spp_layer.cpp).
+
+Max pooling reads where its maxima stood, which the forward pass gives as a second top; neither its
+bottom nor its top is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from netc.ir.types import Shape, count
+from netc.ops.array import namespace
+from netc.ops.gradients.define import INPUT, NOTHING, Gradient, Reads, Saved
+from netc.ops.lp_pooling import LpPoolingParams
+from netc.ops.pooling import (
+    PoolingParams,
+    SPPParams,
+    areas,
+    drawn_and_where,
+    largest_and_where,
+    pooling_axes,
+    pyramid,
+    summed,
+)
+from netc.ops.random import uniform
+from netc.ops.window import Axis, taps
+
+
+def spread(y: Any, axes: Sequence[Axis], shape: Shape) -> Any:
+    """Each element added to all that its window sees: what ``summed`` does, turned around."""
+    x = namespace(y).zeros(shape, dtype=y.dtype)
+    for tap in taps(axes):
+        x[(..., *tap.inputs)] += y[(..., *tap.outputs)]
+    return x
+
+
+def put_back(y: Any, where: Any, axes: Sequence[Axis], shape: Shape) -> Any:
+    """Each element added at its index in its plane; nowhere at -1."""
+    xp = namespace(y)
+    x = xp.zeros(shape, dtype=y.dtype)
+    index = xp.arange(shape[2] * shape[3]).reshape(shape[2:])
+    for tap in taps(axes):
+        outputs = (..., *tap.outputs)
+        hit = where[outputs] == index[tap.inputs]
+        x[(..., *tap.inputs)] += xp.where(hit, y[outputs], 0)
+    return x
+
+
+def _records(params: PoolingParams) -> PoolingParams | None:
+    return None if params.mask or params.method != "MAX" else replace(params, mask=True)
+
+
+def _reads(params: PoolingParams, index: int, bottoms: int) -> Reads:
+    if params.method == "MAX":
+        return Reads(outputs=(1,))
+    return INPUT if params.method == "STOCHASTIC" else NOTHING
+
+
+def _pooling(params: PoolingParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    axes = pooling_axes(params, saved.shapes[0])
+    if params.method == "MAX":
+        return put_back(tops[0], saved.outputs[1], axes, saved.shapes[0])
+    key = saved.inputs[1] if len(saved.inputs) > 1 else None
+    return _averaged_or_drawn(params, saved.inputs[0], tops[0], key, saved.shapes[0])
+
+
+def _averaged_or_drawn(params: PoolingParams, x: Any, top: Any, key: Any, shape: Shape) -> Any:
+    axes = pooling_axes(params, shape)
+    if params.method == "AVE":
+        return spread(top / areas(axes, top), axes, shape)
+    if params.train:
+        share = uniform(x, top.shape, params.seed, key)
+        return put_back(top, drawn_and_where(x, axes, share)[1], axes, shape)
+    return _by_expectation(x, top, axes)
+
+
+def _by_expectation(x: Any, top: Any, axes: Sequence[Axis]) -> Any:
+    """y = sum x^2 / sum x, hence dx = dy * (2 x - y) / sum x, where the sum is above 0."""
+    xp = namespace(x)
+    total, squares = summed(x, axes), summed(x * x, axes)
+    positive = total > 0
+    total = xp.where(positive, total, 1)
+    share = xp.where(positive, top / total, 0)
+    mean = xp.where(positive, squares / total, 0)
+    return 2 * x * spread(share, axes, x.shape) - spread(share * mean, axes, x.shape)
+
+
+def _spp(params: SPPParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """The sum of the levels' gradients."""
+    shape, top = saved.shapes[0], tops[0]
+    levels = pyramid(params, shape)
+    sizes = [[axis.out for axis in pooling_axes(level, shape)] for level in levels]
+    ends = np.cumsum([0, *(shape[1] * high * wide for high, wide in sizes)]).tolist()
+    flat = top.reshape(shape[0], count(top.shape, 1))
+    key = saved.inputs[1] if len(saved.inputs) > 1 else None
+    total = namespace(top).zeros(shape, dtype=top.dtype)
+    for level, (high, wide), (start, end) in zip(levels, sizes, pairwise(ends), strict=True):
+        part = flat[:, start:end].reshape(*shape[:2], high, wide)
+        total = total + _level(level, saved.inputs[0], part, key, shape)
+    return total
+
+
+def _level(params: PoolingParams, x: Any, top: Any, key: Any, shape: Shape) -> Any:
+    if params.method != "MAX":
+        return _averaged_or_drawn(params, x, top, key, shape)
+    axes = pooling_axes(params, shape)
+    return put_back(top, largest_and_where(x, axes)[1], axes, shape)
+
+
+def _reads_spp(params: SPPParams, index: int, bottoms: int) -> Reads:
+    return NOTHING if params.method == "AVE" else INPUT
+
+
+def _lp_pooling(params: LpPoolingParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """y^p = sum |x|^p, hence dx = dy * sign(x) |x|^(p - 1) y^(1 - p); 0 where y is 0."""
+    x, y = saved.inputs[0], saved.outputs[0]
+    xp, p = namespace(x), x.dtype.type(params.p)
+    axes = pooling_axes(params.window, x.shape)
+    share = xp.where(y > 0, tops[0] * xp.where(y > 0, y, 1) ** (1 - p), 0)
+    magnitude = xp.abs(x)
+    power = xp.where(magnitude > 0, xp.where(magnitude > 0, magnitude, 1) ** (p - 1), 0)
+    return xp.sign(x) * power * spread(share, axes, x.shape)
+
+
+GRADIENTS = {
+    "Pooling": Gradient(_pooling, _reads, records=_records, tops=(0,)),
+    "SPP": Gradient(_spp, _reads_spp),
+    "LpPooling": Gradient(_lp_pooling, Reads(inputs=(0,), outputs=(0,))),
+}

@@ -1,0 +1,198 @@
+"""Gradients of LSTM, RNN, LSTMUnit: through all steps, backwards (lstm_layer.cpp, rnn_layer.cpp).
+
+The forward pass is run again for what it has between its steps. The first states of a pass that
+are not bottoms are 0 and have no gradient (Caffe carries states over, but no gradient crosses).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from netc.ir.types import count
+from netc.ops.array import namespace
+from netc.ops.gradients.define import Gradient, Reads, Saved
+from netc.ops.recurrent import RecurrentParams, first_states, step_units
+
+_CONTINUATION = 1
+
+
+class Gates(NamedTuple):
+    """What one step of an LSTM is made of."""
+
+    given: Any
+    forget: Any
+    out: Any
+    new: Any
+    cell: Any  # after the step
+
+
+def _gates(units: Any, cell: Any, cont: Any) -> Gates:
+    xp = namespace(units)
+    given, forget, out, new = xp.split(units, 4, axis=-1)
+    given, out, new = _sigmoid(given), _sigmoid(out), xp.tanh(new)
+    forget = xp.where(cont == 0, units.dtype.type(0), cont * _sigmoid(forget))
+    return Gates(given, forget, out, new, forget * cell + given * new)
+
+
+def _sigmoid(x: Any) -> Any:
+    xp = namespace(x)
+    return 1 / (1 + xp.exp(xp.minimum(-x, 88)))
+
+
+def _gates_back(gates: Gates, before: Any, hidden: Any, cell: Any) -> tuple[Any, Any]:
+    """From the gradients of a step's hidden state and cell those of its units and of the cell
+    before (LSTMUnitLayer::Backward_cpu).
+    """
+    xp = namespace(hidden)
+    squashed = xp.tanh(gates.cell)
+    cell = cell + hidden * gates.out * (1 - squashed * squashed)
+    units = (
+        cell * gates.new * gates.given * (1 - gates.given),
+        cell * before * gates.forget * (1 - gates.forget),
+        hidden * squashed * gates.out * (1 - gates.out),
+        cell * gates.given * (1 - gates.new * gates.new),
+    )
+    return xp.concatenate(units, axis=-1), cell * gates.forget
+
+
+class Through(NamedTuple):
+    """The gradients inside of a recurrent layer.
+
+    Args:
+        units: of what the data adds to every step: (steps, streams, units).
+        recurrent: of the weights of the hidden state.
+        states: of the first states.
+        own: of the output's weights and bias; an RNN has them.
+    """
+
+    units: Any
+    recurrent: Any
+    states: tuple[Any, ...]
+    own: tuple[Any, ...] = ()
+
+
+def _through_lstm(params: RecurrentParams, saved: Saved, tops: Sequence[Any]) -> Through:
+    weight, marks = saved.weights[-1], saved.inputs[_CONTINUATION][..., None]
+    units = step_units(params, saved.inputs, saved.weights)
+    hidden, cell = first_states(params, saved.inputs)
+    before: list[tuple[Any, Any, Gates]] = []
+    for driven, cont in zip(units, marks, strict=True):
+        kept = cont * hidden
+        gates = _gates(kept @ weight.T + driven, cell, cont)
+        before.append((kept, cell, gates))
+        hidden, cell = gates.out * namespace(driven).tanh(gates.cell), gates.cell
+    return _lstm_back(params, weight, marks, before, _arriving(params, tops, units, hidden))
+
+
+class Arriving(NamedTuple):
+    """Gradients from outside: of each step's output, and of the last states."""
+
+    output: Any
+    states: list[Any]
+
+
+def _arriving(params: RecurrentParams, tops: Sequence[Any], units: Any, like: Any) -> Arriving:
+    zero = like * 0
+    given = [zero if top is None else top[0] for top in tops[1:]]
+    states = given + [zero] * (params.states - len(given))
+    output = tops[0] if tops[0] is not None else [zero] * len(units)
+    return Arriving(output, states)
+
+
+def _lstm_back(
+    params: RecurrentParams, weight: Any, marks: Any, before: list[Any], arriving: Arriving
+) -> Through:
+    xp = namespace(weight)
+    hidden, cell = arriving.states
+    rows: list[Any] = []
+    total = xp.zeros_like(weight)
+    for step in reversed(range(len(before))):
+        kept, old, gates = before[step]
+        units, cell = _gates_back(gates, old, hidden + arriving.output[step], cell)
+        total += units.T @ kept
+        hidden = marks[step] * (units @ weight)
+        rows.insert(0, units)
+    return Through(_rows(rows, marks, weight), total, (hidden, cell))
+
+
+def _rows(rows: list[Any], marks: Any, weight: Any) -> Any:
+    xp = namespace(weight)
+    return xp.stack(rows) if rows else xp.zeros((0, marks.shape[1], len(weight)), weight.dtype)
+
+
+def _through_rnn(params: RecurrentParams, saved: Saved, tops: Sequence[Any]) -> Through:
+    weight, out, bias = saved.weights[-3:]
+    xp, marks = namespace(weight), saved.inputs[_CONTINUATION][..., None]
+    units = step_units(params, saved.inputs, saved.weights)
+    (hidden,) = first_states(params, saved.inputs)
+    kept, states = [], []
+    for driven, cont in zip(units, marks, strict=True):
+        kept.append(cont * hidden)
+        hidden = xp.tanh(kept[-1] @ weight.T + driven)
+        states.append(hidden)
+    arriving = _arriving(params, tops, units, hidden)
+    (grad,) = arriving.states
+    rows: list[Any] = []
+    sums = [xp.zeros_like(array) for array in (weight, out, bias)]
+    for step in reversed(range(len(states))):
+        output = xp.tanh(states[step] @ out.T + bias)
+        ended = arriving.output[step] * (1 - output * output)
+        sums[1] += ended.T @ states[step]
+        sums[2] += ended.sum(axis=0)
+        inner = (grad + ended @ out) * (1 - states[step] * states[step])
+        sums[0] += inner.T @ kept[step]
+        grad = marks[step] * (inner @ weight)
+        rows.insert(0, inner)
+    return Through(_rows(rows, marks, weight), sums[0], (grad,), (sums[1], sums[2]))
+
+
+Walk = Callable[[RecurrentParams, Saved, Sequence[Any]], Through]
+
+
+def _recurrent(walk: Walk) -> Gradient:
+    def bottom(params: RecurrentParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+        through = walk(params, saved, tops)
+        if index == 0:
+            return (through.units @ saved.weights[0]).reshape(saved.shapes[0])
+        if index == 2 and params.static:
+            return (through.units.sum(axis=0) @ saved.weights[2]).reshape(saved.shapes[2])
+        return through.states[index - 2 - params.static][None]
+
+    def weight(params: RecurrentParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+        through = walk(params, saved, tops)
+        fed = 2 + params.static
+        if index >= fed:
+            return (through.recurrent, *through.own)[index - fed]
+        if index == 1:
+            return through.units.sum(axis=(0, 1))
+        if index == 2:
+            static = saved.inputs[2].reshape(saved.shapes[2][0], count(saved.shapes[2], 1))
+            return through.units.sum(axis=0).T @ static
+        units = through.units.reshape(-1, through.units.shape[-1])
+        return units.T @ saved.inputs[0].reshape(len(units), count(saved.shapes[0], 2))
+
+    return Gradient(bottom, _reads, weight, _reads, stops=(_CONTINUATION,))
+
+
+def _reads(params: RecurrentParams, index: int, bottoms: int) -> Reads:
+    weights = 3 + params.static + 2 * (params.gates == 1)
+    return Reads(inputs=tuple(range(bottoms)), weights=tuple(range(weights)))
+
+
+def _unit(params: None, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    cell, units, marks = saved.inputs
+    gates = _gates(units, cell, marks[..., None])
+    zero = cell * np.float32(0)
+    arrived = [zero if top is None else top for top in tops]
+    by_units, by_cell = _gates_back(gates, cell, arrived[1], arrived[0])
+    return by_units if index == 1 else by_cell
+
+
+GRADIENTS = {
+    "LSTM": _recurrent(_through_lstm),
+    "RNN": _recurrent(_through_rnn),
+    "LSTMUnit": Gradient(_unit, Reads(inputs=(0, 1, 2)), stops=(2,)),
+}

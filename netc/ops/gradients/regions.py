@@ -1,0 +1,68 @@
+"""Gradients of ROIPooling and PSROIPooling (roi_pooling_layer.cpp, psroi_pooling_layer.cu).
+
+The regions have no gradient: Caffe's layers leave theirs 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from netc.ops.gradients.define import Gradient, Reads, Saved
+from netc.ops.regions import (
+    Bins,
+    PSROIPoolingParams,
+    ROIPoolingParams,
+    psroi_bins,
+    roi_bins,
+)
+
+_LOWEST = np.finfo(np.float32).min
+
+
+def _cells(bins: Bins) -> Iterator[tuple[int, int, int, int, slice, slice]]:
+    """Each bin that holds elements: region, image, row and column of bins, rows and columns."""
+    for at, image in enumerate(bins.images):
+        high = list(zip(bins.rows[0][at], bins.rows[1][at], strict=True))
+        wide = list(zip(bins.columns[0][at], bins.columns[1][at], strict=True))
+        for (i, (y0, y1)), (j, (x0, x1)) in product(enumerate(high), enumerate(wide)):
+            if y1 > y0 and x1 > x0:
+                yield at, int(image), i, j, slice(y0, y1), slice(x0, x1)
+
+
+def _roi_pooling(params: ROIPoolingParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """Each bin's gradient goes to the first of its greatest elements, channel by channel."""
+    data, regions = saved.inputs
+    grads = np.zeros(data.shape, dtype=data.dtype)
+    channels = np.arange(data.shape[1])
+    for at, image, i, j, rows, columns in _cells(roi_bins(params, data.shape, regions)):
+        seen = data[image, :, rows, columns]
+        flat = np.where(seen > _LOWEST, seen, -np.inf).reshape(len(channels), -1)
+        best = flat.argmax(axis=1)
+        found = np.isfinite(flat[channels, best]) | (flat[channels, best] > 0)
+        y, x = np.unravel_index(best, seen.shape[1:])
+        grads[image, channels, rows.start + y, columns.start + x] += tops[0][at, :, i, j] * found
+    return grads
+
+
+def _psroi_pooling(
+    params: PSROIPoolingParams, saved: Saved, tops: Sequence[Any], index: int
+) -> Any:
+    """Each bin's gradient, shared out evenly among its elements in the bin's own channels."""
+    shape, top, group = saved.shapes[0], tops[0], params.group_size
+    grads = np.zeros(shape, dtype=top.dtype)
+    by_bin = grads.reshape(shape[0], params.output_dim, group, group, *shape[2:])
+    for at, image, i, j, rows, columns in _cells(psroi_bins(params, shape, saved.inputs[1])):
+        area = (rows.stop - rows.start) * (columns.stop - columns.start)
+        share = top[at, :, i, j] / top.dtype.type(area)
+        by_bin[image, :, i, j, rows, columns] += share[:, None, None]
+    return grads
+
+
+GRADIENTS = {
+    "ROIPooling": Gradient(_roi_pooling, Reads(inputs=(0, 1)), ignored=(1,), host=True),
+    "PSROIPooling": Gradient(_psroi_pooling, Reads(inputs=(1,)), ignored=(1,), host=True),
+}

@@ -1,0 +1,68 @@
+"""Gradients of Interp and Upsample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from netc.ir.types import count
+from netc.ops.array import namespace
+from netc.ops.gradients.define import NOTHING, Gradient, Reads, Saved
+from netc.ops.resizing import InterpParams, UpsampleParams, neighbours
+
+
+def _interp(params: InterpParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """Each new element's gradient goes to its two neighbours along each axis, by their shares."""
+    top, shape = tops[0], saved.shapes[0]
+    begin, end = params.crop
+    seen = [size - begin - end for size in shape[2:]]
+    inner = _apart(_apart(top, seen[0], 2), seen[1], 3)
+    if not any(params.crop):
+        return inner
+    whole = namespace(top).zeros(shape, dtype=top.dtype)
+    whole[:, :, begin : shape[2] - end, begin : shape[3] - end] = inner
+    return whole
+
+
+def _apart(top: Any, seen: int, axis: int) -> Any:
+    """One axis of ``seen`` elements that was resized: a product with the shares."""
+    made = top.shape[axis]
+    if made == seen:
+        return top
+    xp = namespace(top)
+    shares = xp.asarray(_shares(seen, made).astype(top.dtype))
+    return xp.moveaxis(xp.moveaxis(top, axis, -1) @ shares, -1, axis)
+
+
+def _shares(seen: int, made: int) -> Any:
+    """How much each new element takes of each old one: made x seen."""
+    low, share = neighbours(seen, made)
+    shares, rows = np.zeros((made, seen)), np.arange(made)
+    np.add.at(shares, (rows, low), 1 - share)
+    np.add.at(shares, (rows, np.minimum(low + 1, seen - 1)), share)
+    return shares
+
+
+def _upsample(params: UpsampleParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """The sum of the copies' gradients; with a mask that of the place an element was put at."""
+    top, shape = tops[0], saved.shapes[0]
+    if params.masked:
+        xp = namespace(top)
+        where = saved.inputs[1].astype(np.int64).reshape(-1, count(shape, 2))
+        planes = top.reshape(len(where), count(top.shape, 2))
+        return xp.take_along_axis(planes, where, axis=1).reshape(shape)
+    high, wide = params.scale
+    blocks = top.reshape(*shape[:-2], shape[-2], high, shape[-1], wide)
+    return blocks.sum(axis=(-3, -1))
+
+
+def _reads(params: UpsampleParams, index: int, bottoms: int) -> Reads:
+    return Reads(inputs=(1,)) if params.masked else NOTHING
+
+
+GRADIENTS = {
+    "Interp": Gradient(_interp),
+    "Upsample": Gradient(_upsample, _reads, ignored=(1,)),
+}
