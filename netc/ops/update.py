@@ -71,13 +71,13 @@ def _update(params: UpdateParams, inputs: Sequence[Any], weights: Sequence[Any])
 
 
 @dataclass(frozen=True, slots=True)
-class ClipParams:
+class ClipScaleParams:
     """The largest L2 norm that all gradients may have together (solver's clip_gradients)."""
 
     limit: float
 
 
-def _clip(params: ClipParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _clip(params: ClipScaleParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
     norm, scale = clip_scale(inputs, params.limit)
     return (np.float32(1) if scale is None else scale, norm)
 

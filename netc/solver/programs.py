@@ -15,6 +15,8 @@ from netc.driver import Weights
 from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape
+from netc.ops.random import generator_key
+from netc.train.generator import KEY
 from netc.train.step import ITERATION, NORM, RATE, SCALE, StepGraphs, forward_graph
 from netc.weights.match import assign
 
@@ -34,8 +36,11 @@ class Pass(NamedTuple):
 class TrainNet:
     """The programs of an iteration, over one set of variables."""
 
-    def __init__(self, graph: Graph, graphs: StepGraphs, backend: str, options: Options) -> None:
+    def __init__(
+        self, graph: Graph, graphs: StepGraphs, backend: str, options: Options, seed: int = 0
+    ) -> None:
         self.graph, self.graphs = with_variables(graph), graphs
+        self._seed = seed
         self._backend, self._options = backend, options
         self._first = CompiledNet(graphs.first, backend, options)
         self.variables = self._first.variables
@@ -89,31 +94,36 @@ class TrainNet:
 
     def iterate(self, feeds: Mapping[str, Any], rate: np.float32, iteration: int) -> Pass:
         """A whole iteration of one pass."""
-        return self._pass(self._first, {**feeds, **self._scalars(self._first, rate, iteration)})
+        scalars = self._scalars(self._first, rate, iteration)
+        return self._pass(self._first, {**feeds, **scalars}, iteration)
 
-    def accumulate(self, feeds: Mapping[str, Any], number: int) -> Pass:
-        """Pass ``number`` of an iteration: its gradients are kept, or added to those before."""
+    def accumulate(self, feeds: Mapping[str, Any], number: int, drawn: int) -> Pass:
+        """Pass ``number`` of an iteration: its gradients are kept, or added to those before.
+
+        ``drawn`` is how many passes there were before it, for layers that draw random numbers.
+        """
         program = self._first if number == 0 or self._further is None else self._further
-        return self._pass(program, dict(feeds))
+        return self._pass(program, feeds, drawn)
 
     def update(self, rate: np.float32, iteration: int) -> Pass:
         """The update by the gradients that were kept."""
         assert self._last is not None
         return self._pass(self._last, self._scalars(self._last, rate, iteration))
 
-    def forward(self, feeds: Mapping[str, Any]) -> Pass:
+    def forward(self, feeds: Mapping[str, Any], drawn: int = 0) -> Pass:
         """A pass without gradients; running statistics move all the same."""
         if self._forward is None:
             options = replace(self._options, variables=self.variables)
             self._forward = CompiledNet(forward_graph(self.graph), self._backend, options)
-        return self._pass(self._forward, dict(feeds))
+        return self._pass(self._forward, feeds, drawn)
 
     def _scalars(self, program: CompiledNet, rate: np.float32, iteration: int) -> dict[str, Any]:
         given = {RATE: np.float32(rate), ITERATION: np.float32(iteration)}
         return {name: number for name, number in given.items() if name in program.inputs}
 
-    def _pass(self, program: CompiledNet, feeds: Mapping[str, Any]) -> Pass:
-        made = program(feeds)
+    def _pass(self, program: CompiledNet, feeds: Mapping[str, Any], drawn: int = 0) -> Pass:
+        keyed = {KEY: generator_key(self._seed, drawn)} if KEY in program.inputs else {}
+        made = program({**feeds, **keyed})
         norm, scale = (made.pop(name, None) for name in (NORM, SCALE))
         loss = total_loss(made, self.graph.losses)
         shown = {name: array for name, array in made.items() if name in self.graph.outputs}

@@ -146,7 +146,7 @@ class Solver:
         split = self.settings.policy.name == "plateau"
         frozen = frozen_parameters(opened.graph, freeze)
         graphs = step_graphs(opened.graph, how, frozen, split=split)
-        self._train = TrainNet(opened.graph, graphs, backend, options)
+        self._train = TrainNet(opened.graph, graphs, backend, options, self.seed)
         shared = replace(options, variables=self._train.variables)
         self.test_nets: list[CompiledNet] = []
         self._test_feeds: list[Feeds] = []
@@ -244,7 +244,8 @@ class Solver:
     def _end(self) -> None:
         display, interval = self.settings.display, self.settings.test_interval
         if display and self.iteration % display == 0:
-            loss = self._train.forward(self._feeds.take()).loss
+            drawn = self.iteration * self.settings.iter_size
+            loss = self._train.forward(self._feeds.take(), drawn).loss
             self._smoothing = self._smoothing.after(loss)
             self._emit(events.LastLoss(self.iteration, self.smoothed_loss))
         if interval and self.iteration % interval == 0:
@@ -260,7 +261,9 @@ class Solver:
             return made.loss
         size, total = self.settings.iter_size, np.float32(0)
         for number in range(size):
-            made = self._train.accumulate(self._feeds.take(), number)
+            made = self._train.accumulate(
+                self._feeds.take(), number, self.iteration * size + number
+            )
             total += made.loss
         loss = np.float32(total / np.float32(size))
         self._smoothed(made, loss, None)

@@ -8,7 +8,8 @@ the new parameters, histories and running statistics to their variables::
 
 With more, ``first`` stores the gradients in variables of their own, ``further`` adds to them, and
 ``last`` is the update alone. So nothing has to be cleared between iterations, and the sum over the
-passes is taken in their order (solver.cpp:226-236).
+passes is taken in their order (solver.cpp:226-236). Where layers draw random numbers, the graphs
+have the generator's key as an input: see netc.train.generator.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from netc.ir.types import Shape
 from netc.ops.catalog import CATALOG
 from netc.ops.elementwise import EltwiseParams
 from netc.ops.inputs import ParameterParams
-from netc.ops.update import CLIP, RUNNING, UPDATE, ClipParams, RunningParams, UpdateParams
+from netc.ops.update import CLIP, RUNNING, UPDATE, ClipScaleParams, RunningParams, UpdateParams
 from netc.ops.update_rules import Rule
 from netc.train.differentiate import differentiate
+from netc.train.generator import with_generator
 
 RATE, ITERATION, NORM, SCALE = "~rate", "~iteration", "~norm", "~clip_scale"
 
@@ -79,7 +81,7 @@ def step_graphs(
         NetcError: no-gradient, no-loss: see netc.train.differentiate.
     """
     learnable = learnable_parameters(graph)
-    graph = with_variables(graph)
+    graph = with_variables(with_generator(graph))
     learned = [n for n in learnable if graph.parameters[n].lr_mult != 0 and n not in frozen]
     joint = differentiate(graph, parameters=learned)
     shown = tuple(dict.fromkeys((*graph.outputs, *graph.losses)))
@@ -222,7 +224,7 @@ class _Update:
         """Let the graph update parameters by these gradients."""
         clipped = self.how.clip_gradients >= 0 and bool(gradients)
         if clipped:
-            params = ClipParams(self.how.clip_gradients)
+            params = ClipScaleParams(self.how.clip_gradients)
             growth.node(NORM, CLIP, params, tuple(gradients.values()), (SCALE, NORM))
             growth.outputs += [SCALE, NORM]
         for name in self._moving():
@@ -269,6 +271,6 @@ class _Update:
 def forward_graph(graph: Graph) -> Graph:
     """The forward pass of the TRAIN phase alone, with what layers keep of it."""
     shown = tuple(dict.fromkeys((*graph.outputs, *graph.losses)))
-    growth = _Growth(with_variables(graph).replace(outputs=shown))
+    growth = _Growth(with_variables(with_generator(graph)).replace(outputs=shown))
     growth.run_statistics(graph.nodes)
     return growth.result()
