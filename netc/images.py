@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
+from netc.resizing import resized
 from netc.syntax.reader import unreadable
 from netc.weights.mean import load_mean
 
@@ -47,23 +49,27 @@ class Preprocessing:
         size: height and width of the net's input.
         channels: 1 or 3, of the net's input.
         resize: height and width, or the length of the shorter side, that the image is brought to
-            before it is cropped to ``size``; None brings it to ``size`` at once.
+            before it is cropped to ``size``; "own" leaves it as it is, None brings it to ``size``
+            at once.
         crops: "center" for one crop, "ten" for the four corners, the centre, and all mirrored.
         channel_order: "BGR" as most Caffe nets want it, or "RGB".
         raw_scale: what a pixel of full brightness becomes; 255 as most Caffe nets want it.
         mean: subtracted after that; one value for each channel, or (channels, height, width),
             in the net's channel order. None subtracts nothing.
         scale: multiplied last (``input_scale``).
+        data_layer: whether that is done as Caffe's data layers do it (data_transformer.cpp): bytes
+            are resized, by OpenCV, and a mean image is one of the image before it is cropped.
     """
 
     size: tuple[int, int]
     channels: int = 3
-    resize: tuple[int, int] | int | None = None
+    resize: tuple[int, int] | int | Literal["own"] | None = None
     crops: Literal["center", "ten"] = "center"
     channel_order: Literal["BGR", "RGB"] = "BGR"
     raw_scale: float = 255.0
     mean: Array | None = None
     scale: float = 1.0
+    data_layer: bool = False
 
 
 def load_input(path: str | os.PathLike[str], how: Preprocessing) -> Array:
@@ -88,6 +94,8 @@ def preprocess(image: Array, how: Preprocessing) -> Array:
     Raises:
         NetcError: the image is smaller than the crop, or the mean does not fit.
     """
+    if how.data_layer:
+        return _transformed(image, how)
     batch = _cropped(resize_image(image, _resized(image.shape[1:], how)), how)
     if how.channel_order == "BGR":
         batch = batch[:, ::-1]
@@ -97,14 +105,44 @@ def preprocess(image: Array, how: Preprocessing) -> Array:
     return batch * np.float32(how.scale)
 
 
+def _transformed(image: Array, how: Preprocessing) -> Array:
+    """As a data layer: (crops, channels, height, width)."""
+    pixels = np.rint(image * 255).astype(np.uint8).transpose(1, 2, 0)
+    pixels = resized(pixels, _resized(image.shape[1:], how)).transpose(2, 0, 1)
+    ordered = pixels[::-1] if how.channel_order == "BGR" else pixels
+    whole = ordered.astype(np.float32) * np.float32(how.raw_scale / 255)
+    if how.mean is not None:
+        whole -= _mean_of_all(how.mean, whole.shape)
+    return _cropped(whole, how) * np.float32(how.scale)
+
+
+def _mean_of_all(mean: Array, shape: Sequence[int]) -> Any:
+    """The mean to subtract from an image that is not cropped yet; an image has its very size."""
+    if mean.ndim == 1:
+        return _fitted_mean(mean, shape)
+    if mean.shape != tuple(shape):
+        raise _fault(
+            "bad-mean",
+            f"the mean is of images {show_shape(mean.shape)}, and this one is {show_shape(shape)}",
+            f"--resize {mean.shape[1]},{mean.shape[2]} brings images to the mean's size",
+        )
+    return mean
+
+
+def show_shape(shape: Sequence[int]) -> str:
+    """``3x256x256``."""
+    return "x".join(map(str, shape))
+
+
 # Reading
 
 
-def load_image(path: str | os.PathLike[str], channels: int = 3) -> Array:
+def load_image(path: str | os.PathLike[str], channels: int = 3, *, upright: bool = True) -> Array:
     """An image file as float32 (channels, height, width), RGB, from 0 to 1.
 
     Colours become grey by the usual weights 0.299, 0.587, 0.114, and grey becomes three equal
-    colours. Transparency is left out, and so is a camera's note on which side is up.
+    colours. Transparency is left out. A camera's note on which side is up (EXIF's orientation) is
+    obeyed as by OpenCV's ``imread``; not if ``upright`` is False.
 
     Raises:
         NetcError: what opening a file may tell, bad-image, image-too-large, or input-shape for a
@@ -120,18 +158,58 @@ def load_image(path: str | os.PathLike[str], channels: int = 3) -> Array:
         Path(path).open("rb").close()
     except OSError as error:
         raise NetcError(unreadable(os.fspath(path), error)) from None
-    return np.ascontiguousarray(_pixels(path, channels).transpose(2, 0, 1))
+    with _opened(path) as image:
+        pixels = _converted(_upright(image) if upright else image, channels)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def _pixels(path: str | os.PathLike[str], channels: int) -> Array:
-    """(height, width, channels) from 0 to 1."""
+class Header(NamedTuple):
+    """An image file's height and width, the right side up, and whether it had to be turned."""
+
+    height: int
+    width: int
+    turned: bool
+
+
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """An image's size, without its pixels.
+
+    Raises:
+        NetcError: as :func:`load_image`.
+    """
+    try:
+        Path(path).open("rb").close()
+    except OSError as error:
+        raise NetcError(unreadable(os.fspath(path), error)) from None
+    with _opened(path) as image:
+        orientation = _orientation(image)
+        height, width = (image.size if orientation >= 5 else image.size[::-1])[:2]
+        return Header(height, width, orientation > 1)
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     from PIL import Image
 
     with strangers_bytes(lambda error: _unreadable(path, error)), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of damage that Pillow reads past
         with Image.open(path, formats=tuple(FORMATS)) as image:
             _check_pixels(path, image.size)
-            return _converted(image, channels)
+            yield image
+
+
+_ORIENTATION = 0x0112  # EXIF's tag: 1 is upright, 2 to 8 are mirrored or turned, from 5 on sideways
+
+
+def _orientation(image: Image.Image) -> int:
+    value = image.getexif().get(_ORIENTATION, 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    from PIL import ImageOps
+
+    return image if _orientation(image) == 1 else ImageOps.exif_transpose(image) or image
 
 
 def _unreadable(path: str | os.PathLike[str], error: Exception) -> NetcError:
@@ -209,6 +287,8 @@ def _resized(size: Sequence[int], how: Preprocessing) -> tuple[int, int]:
     """The height and width before cropping."""
     if how.resize is None:
         return how.size
+    if how.resize == "own":
+        return size[0], size[1]
     if not isinstance(how.resize, int):
         return how.resize
     short = min(size)

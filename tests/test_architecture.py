@@ -16,7 +16,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"diagnostics"}),
     frozenset({"boundary", "data", "cache", "files", "memory", "syntax", "ir"}),
     frozenset({"schema"}),
-    frozenset({"migrate", "ops", "weights", "images", "language"}),
+    frozenset({"migrate", "ops", "weights", "images", "resizing", "language"}),
     frozenset({"lower", "infer", "analysis"}),
     frozenset({"passes", "plan", "train"}),
     frozenset({"backends", "export", "report"}),

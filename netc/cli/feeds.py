@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from netc.cli.prepare import Said, arranged, preprocessing, said_of
+from netc.cli.prepare import Said, arranged, preprocessing, said_of, shape_of
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
-from netc.images import FORMATS, load_input
+from netc.images import FORMATS, load_input, read_header
 from netc.infer import show
 from netc.ir.graph import Array, Value
 from netc.ir.types import Shape
@@ -91,8 +91,11 @@ def _load(
         array = load_array(path, "input-format")
         return {item.blob: arranged(array, said_of(item.blob, said))}
     if path.suffix.lower() in IMAGES:
-        shape = _known(item.blob, inputs[item.blob].shape)
-        how = preprocessing(shape, args, said_of(item.blob, said))
+        known = said_of(item.blob, said)
+        shape = inputs[item.blob].shape
+        if shape is None and known.data:  # the layer takes images as they are
+            shape = shape_of(known, read_header(path))
+        how = preprocessing(_known(item.blob, shape), args, known)
         return {item.blob: load_input(path, how)}
     raise NetcError(
         Diagnostic(

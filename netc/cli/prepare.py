@@ -1,13 +1,14 @@
 """How images become an input: as the command's options say, else as the net's text says.
 
 A text says it in the ``transform_param`` of its Input layer, which the dialect's ``input`` block
-writes; see docs/language.md.
+writes (see docs/language.md), or of a data layer, with whose own parameters the images are prepared
+as that layer does (data_transformer.cpp, image_data_layer.cpp, window_data_layer.cpp).
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError, Span
-from netc.images import Preprocessing, read_mean
+from netc.images import Header, Preprocessing, read_mean
 from netc.infer import show
 from netc.ir.graph import Array
 from netc.ir.types import Shape
@@ -31,6 +32,9 @@ class Said:
         mean_file: a path, as it is opened, and where it is said.
         range: what black and white are before mean and scale.
         layout: of arrays, "NCHW" or "NHWC".
+        data: the type of the data layer that says it; empty for Input.
+        channels: of the images a data layer reads, where it says so.
+        crop: the height and width to which a data layer crops them, at their centre; or 0.
         span: where it is said.
     """
 
@@ -42,27 +46,35 @@ class Said:
     crops: Literal["center", "ten"] | None = None
     range: tuple[float, ...] = ()
     layout: str = "NCHW"
+    data: str = ""
+    channels: int | None = None
+    crop: int = 0
     span: Span | None = None
 
 
 NOTHING = Said()
 
 
-def said_of_inputs(net: Message, folder: Path | None) -> dict[str, Said]:
+def said_of_inputs(
+    net: Message, folder: Path | None, layers: Iterable[Message] | None = None
+) -> dict[str, Said]:
     """What a net's text says of its inputs, by blob.
 
     Args:
         net: in the current format.
         folder: that paths in the text start from; None for the current one.
+        layers: those of the net's state; None for all.
 
     Raises:
         NetcError: bad-preprocessing, for numbers that mean nothing.
     """
     found = {}
-    for layer in net.get("layer"):
+    for layer in net.get("layer") if layers is None else layers:
+        transform = layer.get("transform_param")
         if layer.get("type") == "Input" and layer.has("transform_param"):
-            said = _said(layer.get("transform_param"), folder)
-            found.update(dict.fromkeys(layer.get("top"), said))
+            found.update(dict.fromkeys(layer.get("top"), _said(transform, folder)))
+        elif layer.get("type") != "Input" and not layer.get("bottom") and layer.get("top"):
+            found[layer.get("top")[0]] = said_of_data(layer, folder)
     return found
 
 
@@ -84,7 +96,7 @@ def _said(transform: Message, folder: Path | None) -> Said:
         crops.lower() if crops else None,
         transform.get("range"),
         transform.get("layout"),
-        transform.span,
+        span=transform.span,
     )
 
 
@@ -94,6 +106,68 @@ def _check_count(transform: Message, name: str, allowed: tuple[int, ...]) -> Non
         listed = " or ".join(map(str, allowed))
         message = f"`{name}` has {listed} values, and {count} are given"
         raise transform.error(name, "bad-preprocessing", message)
+
+
+def said_of_data(layer: Message, folder: Path | None) -> Said:
+    """What a data layer does to images, in TEST: crops at the centre, and mirrors nothing.
+
+    Raises:
+        NetcError: bad-preprocessing.
+    """
+    transform, kind = layer.get("transform_param"), layer.get("type")
+    for one, other in (("mean_file", "mean_value"), ("force_color", "force_gray")):
+        if _is_said(transform, one) and _is_said(transform, other):
+            message = f"`{one}` and `{other}` contradict each other"
+            raise transform.error(other, "bad-preprocessing", message, "keep one of them")
+    said = _said(transform, folder)
+    resize = said.resize or _size_of_data(layer)
+    crop = transform.get("crop_size")
+    return replace(said, data=kind, channels=_channels(layer), crop=crop, resize=resize)
+
+
+def _is_said(message: Message, name: str) -> bool:
+    return message.has(name) and bool(message.get(name))
+
+
+def shape_of(said: Said, header: Header) -> Shape:
+    """The shape that a data layer makes of an image, where the text alone does not tell it."""
+    height, width = said.resize if len(said.resize) == 2 else header[:2]
+    size = (said.crop, said.crop) if said.crop else (height, width)
+    return (1, said.channels or 3, *size)
+
+
+def _channels(layer: Message) -> int | None:
+    transform = layer.get("transform_param")
+    if transform.get("force_gray"):
+        return 1
+    if transform.get("force_color") or layer.get("type") == "WindowData":
+        return 3
+    if layer.get("type") == "ImageData":
+        return 3 if layer.get("image_data_param").get("is_color") else 1
+    return None
+
+
+def _size_of_data(layer: Message) -> tuple[int, ...]:
+    """Height and width that a data layer brings images to; nothing for their own.
+
+    SSD's layers say it in ``resize_param``; other modes than WARP keep proportions in ways of
+    their own, and are not done here.
+    """
+    if layer.get("type") == "ImageData":
+        param = layer.get("image_data_param")
+        return (param.get("new_height"), param.get("new_width")) if param.get("new_height") else ()
+    transform = layer.get("transform_param")
+    if "resize_param" not in transform.type.fields or not transform.has("resize_param"):
+        return ()
+    given = transform.get("resize_param")
+    resize = given[0] if isinstance(given, tuple) else given
+    if resize.get("resize_mode") not in (None, "WARP"):
+        message = f"`resize_mode: {resize.get('resize_mode')}` is not done to images here"
+        raise resize.error(
+            "resize_mode", "bad-preprocessing", message, "give --resize HEIGHT,WIDTH"
+        )
+    height, width = resize.get("height"), resize.get("width")
+    return (height, width) if height and width else ()
 
 
 def preprocessing(shape: Shape, args: argparse.Namespace, said: Said = NOTHING) -> Preprocessing:
@@ -111,16 +185,33 @@ def preprocessing(shape: Shape, args: argparse.Namespace, said: Said = NOTHING) 
             )
         )
     black, white = _range(args, said)
+    size, mean = (shape[2], shape[3]), _mean(args, said, black)
+    if said.data == "WindowData" and mean is not None and mean.ndim == 3:
+        mean = _centre(mean, size)
     return Preprocessing(
-        size=(shape[2], shape[3]),
+        size=size,
         channels=shape[1],
-        resize=_first(args.resize, _resize(said), None),
+        resize=_first(args.resize, _resize(said), _own_size(said, mean)),
         crops=_first(args.crops, said.crops, "center"),
         channel_order=_first(args.channel_order, said.order, "BGR"),
         raw_scale=white - black,
-        mean=_mean(args, said, black),
+        mean=mean,
         scale=_first(args.scale, said.scale, 1.0),
+        data_layer=bool(said.data) and args.mean is None,
     )
+
+
+def _own_size(said: Said, mean: Array | None) -> Any:
+    """What a data layer that crops takes images to be before: of the size of their mean."""
+    if not said.crop or said.data == "WindowData":
+        return None
+    return "own" if mean is None or mean.ndim == 1 else mean.shape[1:]
+
+
+def _centre(mean: Array, size: tuple[int, int]) -> Array:
+    """The part of a mean image that is subtracted from windows (window_data_layer.cpp)."""
+    top, left = ((have - want) // 2 for have, want in zip(mean.shape[1:], size, strict=True))
+    return mean[:, max(top, 0) : max(top, 0) + size[0], max(left, 0) : max(left, 0) + size[1]]
 
 
 def _first(*values: Any) -> Any:

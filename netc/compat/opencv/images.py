@@ -1,13 +1,12 @@
 """``blobFromImage``: images as OpenCV makes them ready for a net (dnn_utils.cpp).
 
-The order is: resize, swap channels, subtract the mean, multiply. Images of bytes are resized in the
-fixed-point arithmetic of OpenCV's ``resize`` (resize.cpp), so that pixels are the same.
+The order is: resize, swap channels, subtract the mean, multiply.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +14,9 @@ from numpy.typing import NDArray
 import netc.images as images_of_netc
 from netc.compat.opencv.constants import CV_8U, CV_32F
 from netc.diagnostics import Diagnostic, NetcError
+from netc.resizing import resized
 
 Image = NDArray[Any]
-_ONE = np.float32(2048)  # a weight of 1 in fixed point, 11 bits
 
 
 def blobFromImage(
@@ -173,56 +172,6 @@ def _sized(image: Image, size: tuple[int, int], crop: bool) -> Image:
 
 
 def _resized(image: Image, size: tuple[int, int], steps: tuple[float, float]) -> Image:
-    """Linear interpolation; ``steps`` are the old pixels that a new one moves by."""
     if 0 in size:
         raise _bad(f"an image cannot be resized to {size[1]} by {size[0]}")
-    down, right = (
-        _taps(new, old, step) for new, old, step in zip(size, image.shape, steps, strict=False)
-    )
-    # OpenCV lets columns beyond the border weigh the pixel at the border alone, and rows not.
-    right = right._replace(part=np.where(right.first == right.second, 0, right.part))
-    if image.dtype != np.uint8:
-        return _mixed_floats(image, down, right)
-    return _mixed_bytes(image, down, right)
-
-
-class _Taps(NamedTuple):
-    """For each new pixel the two old ones it lies between, and its place between them."""
-
-    first: NDArray[np.intp]
-    second: NDArray[np.intp]
-    part: NDArray[np.float32]
-
-
-def _taps(new: int, old: int, step: float) -> _Taps:
-    at = ((np.arange(new) + 0.5) * step - 0.5).astype(np.float32)
-    low = np.floor(at)
-    index = low.astype(np.intp)
-    first, second = np.clip(index, 0, old - 1), np.clip(index + 1, 0, old - 1)
-    return _Taps(first, second, at - low)
-
-
-def _mixed_floats(image: Image, down: _Taps, right: _Taps) -> Image:
-    across = _between(image, 1, right, right.part[:, np.newaxis])
-    return _between(across, 0, down, down.part[:, np.newaxis, np.newaxis])
-
-
-def _between(image: Image, axis: int, taps: _Taps, part: NDArray[np.float32]) -> Image:
-    first, second = image.take(taps.first, axis), image.take(taps.second, axis)
-    return np.asarray(first * (1 - part) + second * part, dtype=np.float32)
-
-
-def _mixed_bytes(image: Image, down: _Taps, right: _Taps) -> Image:
-    wide = image.astype(np.int32)
-    low, high = _weights(right)
-    across = wide[:, right.first] * low[:, None] + wide[:, right.second] * high[:, None]
-    across >>= 4
-    low, high = (w[:, None, None] for w in _weights(down))
-    one, other = (across[down.first] * low) >> 16, (across[down.second] * high) >> 16
-    return ((one + other + 2) >> 2).astype(np.uint8)
-
-
-def _weights(taps: _Taps) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """The weights of the two pixels in fixed point."""
-    low, high = np.rint((1 - taps.part) * _ONE), np.rint(taps.part * _ONE)
-    return low.astype(np.int32), high.astype(np.int32)
+    return resized(image, size, steps)

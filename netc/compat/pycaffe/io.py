@@ -37,10 +37,12 @@ _LUMINANCE = np.array([0.2125, 0.7154, 0.0721])  # scikit-image's weights, ITU-R
 def load_image(filename: str | PathLike[str], color: bool = True) -> Array:
     """An image file as float32 (height, width, channels) from 0 to 1; RGB, or grey.
 
+    A camera's note on which side is up is left out, as scikit-image does.
+
     Raises:
         NetcError: the file cannot be opened or is no image.
     """
-    image = np.ascontiguousarray(images.load_image(filename, 3).transpose(1, 2, 0))
+    image = np.ascontiguousarray(images.load_image(filename, 3, upright=False).transpose(1, 2, 0))
     if color:
         return image
     return np.asarray((image @ _LUMINANCE)[:, :, np.newaxis], dtype=np.float32)
