@@ -36,6 +36,10 @@ _LARGEST = 2**28  # bytes of an entry
 _POSIX = hasattr(os, "geteuid") and os.open in os.supports_dir_fd
 
 
+class CacheWarning(NetcWarning):
+    """A cache folder is not used, since others could put code into it."""
+
+
 class _RefusedError(Exception):
     """Why a folder is not to be trusted."""
 
@@ -208,7 +212,7 @@ def _warn(path: Path, why: str) -> None:
     message = f"the cache folder `{path}` {why}: it is not used, since its code would be run"
     help = ("NETC_CACHE_DIR names another",)
     told = render(Diagnostic("unsafe-cache", message, severity="warning", help=help))
-    warnings.warn(told, NetcWarning, stacklevel=2)
+    warnings.warn(told, CacheWarning, stacklevel=2)
 
 
 @cache

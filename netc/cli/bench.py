@@ -22,7 +22,7 @@ from netc.cli.arguments import (
 )
 from netc.cli.feeds import feed, load_feeds
 from netc.cli.numbers import natural, positive
-from netc.cli.output import print_json
+from netc.cli.output import print_json, say
 from netc.cli.progress import compiling
 from netc.cli.run import add_image_arguments, declared_inputs
 from netc.cli.texts import STDIN, source_of
@@ -196,29 +196,29 @@ def _apart(got: Array, want: Array) -> float:
 def _print(told: Told, top: int) -> None:
     net, times = told.net, told.times
     shapes = ", ".join(f"{n} {'x'.join(map(str, s))}" for n, s in net.inputs.items())
-    print(f"{net.name or 'net'} on {net.report()['backend']}: {shapes}")
+    say(f"{net.name or 'net'} on {net.report()['backend']}: {shapes}")
     low, high = (1e3 * seconds for seconds in times.quartiles)
-    print(f"{1e3 * times.run:.2f} ms a run (median; half of the runs {low:.2f} to {high:.2f})")
+    say(f"{1e3 * times.run:.2f} ms a run (median; half of the runs {low:.2f} to {high:.2f})")
     if times.busy:
-        print("the machine was too busy for times to mean much: close other programs, try again")
+        say("the machine was too busy for times to mean much: close other programs, try again")
     _print_rows(told.rows, top)
     for name, worst in (told.difference or {}).items():
-        print(f"\n{name}: {_agreement(worst)}")
+        say("", f"{name}: {_agreement(worst)}")
 
 
 def _print_rows(rows: Sequence[Row], top: int) -> None:
-    print(f"\n{'ms':>8} {'%':>5} {'GFLOP/s':>8} {'MB':>7}  layer")
+    say("", f"{'ms':>8} {'%':>5} {'GFLOP/s':>8} {'MB':>7}  layer")
     whole = sum(row.milliseconds for row in rows) or 1.0
     for row in rows[: top or None]:
         note = "" if row.compiled else "  (no kernel: its definition)"
-        print(
+        say(
             f"{row.milliseconds:8.3f} {100 * row.milliseconds / whole:5.1f} {row.gflops:8.1f} "
             f"{row.megabytes:7.2f}  {f'{row.name} {row.op}'.strip()}{note}"
         )
     if top and len(rows) > top:
         rest = sum(row.milliseconds for row in rows[top:])
-        print(f"{rest:8.3f} {100 * rest / whole:5.1f} {'':8} {'':7}  {len(rows) - top} more")
-    print(f"{whole:8.3f} {100:5.1f} {'':8} {'':7}  sum")
+        say(f"{rest:8.3f} {100 * rest / whole:5.1f} {'':8} {'':7}  {len(rows) - top} more")
+    say(f"{whole:8.3f} {100:5.1f} {'':8} {'':7}  sum")
 
 
 def _agreement(worst: float) -> str:

@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 from netc.cli.arguments import add_text_arguments
-from netc.cli.files import check_free, write_text
-from netc.cli.fmt import print_text
-from netc.cli.output import say
+from netc.cli.files import write_text
+from netc.cli.output import print_text, say
 from netc.cli.texts import STDIN, source_of
 from netc.language.collapse import collapse
 from netc.language.read import read_document
@@ -30,14 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="NEW.netc", help="default: standard output"
     )
-    parser.add_argument("--force", action="store_true", help="overwrite a file that exists")
     add_text_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Collapse a net."""
-    if args.output:
-        check_free(args.output, force=args.force)
     folder = None if args.text == STDIN else Path(args.text).parent
     source, schema = source_of(args.text), load_schema(args.schema)
     document = read_document(source, schema, dict(args.define), folder)

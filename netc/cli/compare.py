@@ -37,12 +37,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print(args: argparse.Namespace, result: Comparison) -> None:
-    say(f"A: {args.a}\nB: {args.b}\n")
+    say(f"A: {args.a}", f"B: {args.b}", "")
     shown = table(result, args.all)
     if shown.rows:
         print_table(shown, sys.stdout)
-        print()
-    say(_counts(result) + "\n")
+        say()
+    say(_counts(result), "")
     print_table(totals(result, ("A", "B")), sys.stdout)
 
 

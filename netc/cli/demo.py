@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from netc.cli.output import print_json
+from netc.cli.output import print_json, say
 from netc.cli.progress import compiling
 from netc.compiled import CompiledNet
 from netc.data import prototxt_dir
@@ -45,8 +45,8 @@ def run(args: argparse.Namespace) -> int:
         print_json(_as_json(images, scores, labels))
         return 0
     _print(net, images, batch, scores, labels)
-    print(f"\ncompiled in {1e3 * (ready - start):.0f} ms, ran in {1e3 * (done - ready):.1f} ms")
-    print(_NEXT.format(folder=folder))
+    say("", f"compiled in {1e3 * (ready - start):.0f} ms, ran in {1e3 * (done - ready):.1f} ms")
+    say(*_NEXT.format(folder=folder).split("\n"))
     return 0
 
 
@@ -75,7 +75,7 @@ def _as_json(images: list[Path], scores: Array, labels: list[str]) -> dict[str, 
 def _print(
     net: CompiledNet, images: list[Path], batch: Array, scores: Array, labels: list[str]
 ) -> None:
-    print(f"net `{net.name}`: {len(images)} images it never saw in training\n")
+    say(f"net `{net.name}`: {len(images)} images it never saw in training", "")
     for at in range(0, len(images), 5):
         _print_row(batch[at : at + 5], scores[at : at + 5], labels)
 
@@ -84,9 +84,9 @@ def _print_row(batch: Array, scores: Array, labels: list[str]) -> None:
     """Images side by side; a pixel is two characters wide, as a character is twice as high."""
     width = 2 * batch.shape[3]
     for line in range(batch.shape[2]):
-        print("".join(_shade(v) * 2 for image in batch for v in image[0, line]).rstrip())
+        say("".join(_shade(v) * 2 for image in batch for v in image[0, line]).rstrip())
     told = (f"{labels[int(row.argmax())]} {100 * row.max():.0f} %" for row in scores)
-    print("".join(text.center(width) for text in told).rstrip() + "\n")
+    say("".join(text.center(width) for text in told).rstrip(), "")
 
 
 def _shade(value: float) -> str:

@@ -6,13 +6,12 @@ import argparse
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from netc.cli.files import write_text
 from netc.cli.nets import add_net_arguments, see
-from netc.cli.output import print_diagnostics, say
+from netc.cli.output import print_diagnostics, print_text, say
 from netc.diagnostics import Diagnostic, NetcError
 from netc.files import replacing
 from netc.report.dot import Style, dot
@@ -49,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     style = Style(args.direction, not args.no_fold, not args.no_modules, not args.no_shapes)
     text = dot(seen.profile, style)
     if not args.output:
-        sys.stdout.write(text)
+        print_text(text)
     elif program:
         picture = _drawn(program, kind, text)
         with replacing(args.output) as temporary:

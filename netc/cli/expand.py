@@ -7,7 +7,7 @@ from pathlib import Path
 
 from netc.cli.arguments import add_text_arguments
 from netc.cli.files import write_text
-from netc.cli.fmt import print_text
+from netc.cli.output import print_text
 from netc.cli.texts import STDIN, source_of
 from netc.language.plain import plain_text
 from netc.language.read import read_document

@@ -2,31 +2,55 @@
 
 from __future__ import annotations
 
+import argparse
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from netc.diagnostics import Diagnostic, NetcError
-from netc.files import replacing
+from netc.files import keeping, replacing, target_of
 from netc.ir.graph import Array
 
+OUTPUTS = ("output", "save", "weights_output")  # the options that name files to be written
 
-def check_free(path: Path, *, force: bool) -> None:
-    """Make sure that writing a file replaces none, unless that is wanted.
+
+def add_force_argument(parser: argparse.ArgumentParser) -> None:
+    """``--force`` of a command that writes files; what its options name is overwritten anyway."""
+    named = (action for action in parser._actions if action.dest in OUTPUTS)
+    if any(action.metavar != "BLOB" for action in named):
+        parser.add_argument(
+            "--force", action="store_true", help="overwrite even a file that this command reads"
+        )
+
+
+@contextmanager
+def guarded(args: argparse.Namespace) -> Iterator[None]:
+    """Keep a command from overwriting what it was given to read, unless that is wanted.
+
+    What its options name for writing is checked before anything is done.
 
     Raises:
-        NetcError: file-exists.
+        NetcError: not-a-file, overwrites-input, cannot-write.
     """
-    if not force and path.exists():
-        raise NetcError(
-            Diagnostic(
-                "file-exists",
-                f"`{path}` exists and is not overwritten",
-                help=("give --force to overwrite it",),
-            )
-        )
+    given = vars(args).items()
+    inputs = [] if getattr(args, "force", False) else [v for k, v in given if k not in OUTPUTS]
+    with keeping(_texts(inputs)):
+        for name, value in given:
+            if name in OUTPUTS and isinstance(value, (str, Path)) and str(value) != "-":
+                target_of(Path(value))
+        yield
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text in an argument that may be a file's path, also behind an equals sign."""
+    if isinstance(value, (str, Path)):
+        yield str(value)
+        yield str(value).partition("=")[2]
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _texts(part)
 
 
 def write_text(path: Path, text: str) -> None:

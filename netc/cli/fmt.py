@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 from netc.cli.files import write_text
-from netc.cli.output import print_diagnostics, say
+from netc.cli.output import print_diagnostics, print_text, say
 from netc.cli.texts import STDIN, source_of
 from netc.diagnostics import NetcError, Source
+from netc.files import keeping
 from netc.language.format import format_text
 
 
@@ -61,10 +62,8 @@ def _compare(source: Source, text: str, args: argparse.Namespace) -> int:
     if args.diff:
         old, new = source.text.splitlines(), text.splitlines()
         name = source.name
-        sys.stdout.writelines(
-            line + "\n"
-            for line in difflib.unified_diff(old, new, name, f"{name} (formatted)", lineterm="")
-        )
+        lines = difflib.unified_diff(old, new, name, f"{name} (formatted)", lineterm="")
+        print_text("".join(f"{line}\n" for line in lines))
     return 1
 
 
@@ -73,14 +72,8 @@ def _deliver(path: str, source: Source, text: str, args: argparse.Namespace) -> 
         write_text(args.output, text)
     elif args.write and path != STDIN:
         if source.text != text:
-            write_text(Path(path), text)
+            with keeping(()):  # the file itself is what is to be rewritten
+                write_text(Path(path), text)
             say(f"{path}: formatted", stream=sys.stderr)
     else:
         print_text(text)
-
-
-def print_text(text: str) -> None:
-    """A text on standard output, its bytes as they were read."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
-    sys.stdout.buffer.flush()

@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         _print_codes(args)
         return 0
     if not args.files:
-        print("netc lint: error: the following arguments are required: FILE", file=sys.stderr)
+        say("netc lint: error: the following arguments are required: FILE", stream=sys.stderr)
         return 2
     reports = [_report(path, args) for path in args.files]
     if args.json:

@@ -14,8 +14,10 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from netc.cache import CacheWarning
 from netc.cli.arguments import add_memory_argument
-from netc.cli.output import print_diagnostics, say, tolerate_any_text
+from netc.cli.files import add_force_argument, guarded
+from netc.cli.output import drop_output, print_diagnostics, say, tolerate_any_text
 from netc.cli.usage import (
     Formatter,
     Parser,
@@ -59,10 +61,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():  # what commands find they print themselves
             warnings.simplefilter("ignore", NetcWarning)
-            return _exit_code(arguments)
+            warnings.simplefilter("always", CacheWarning)
+            warnings.showwarning = _show_warning  # type: ignore[assignment]
+            code = _exit_code(arguments)
+        if hasattr(sys.stdout, "flush"):
+            sys.stdout.flush()
+        return code
     except BrokenPipeError:  # whoever reads the output has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return 0
+    except OSError as error:
+        drop_output()
+        reason = (error.strerror or str(error)).lower()
+        message = f"standard output cannot be written: {reason}"
+        print_diagnostics([Diagnostic("cannot-write", message)])
+        return 1
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+    told = str(message) if issubclass(category, NetcWarning) else f"{category.__name__}: {message}"
+    say(*told.split("\n"), stream=sys.stderr)
 
 
 def _exit_code(arguments: list[str]) -> int:
@@ -78,8 +96,10 @@ def _exit_code(arguments: list[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        raise
+    except OSError as error:
+        if error.filename is None:  # of a stream: files are told of where they are opened
+            raise
+        return _internal(error)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2
     except Exception as error:
@@ -99,7 +119,7 @@ def _run(arguments: list[str]) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     chosen = next((a for a in arguments if not a.startswith("-")), None)
     if chosen is not None and chosen not in COMMANDS:
-        say(unknown_command(chosen, COMMANDS), stream=sys.stderr)
+        say(*unknown_command(chosen, COMMANDS), stream=sys.stderr)
         return 2
     subs = {
         name: commands.add_parser(name, help=told, description=told, formatter_class=Formatter)
@@ -109,17 +129,18 @@ def _run(arguments: list[str]) -> int:
         module: Any = import_module(f"netc.cli.{chosen}")
         module.add_arguments(subs[chosen])
         add_memory_argument(subs[chosen])
+        add_force_argument(subs[chosen])
         subs[chosen].set_defaults(run=module.run)
     args, unknown = parser.parse_known_args(arguments)
     if args.command is None and unknown:
-        say(unknown_option(unknown[0], parser), stream=sys.stderr)
+        say(*unknown_option(unknown[0], parser), stream=sys.stderr)
         return 2
     if args.command is None:
         parser.print_help()
         return 2
     if unknown:
         subs[args.command].error(unknown_arguments(unknown, subs[args.command]))
-    with using(budget_of(args.max_memory)):
+    with using(budget_of(args.max_memory)), guarded(args):
         return int(args.run(args))
 
 
@@ -129,11 +150,11 @@ def _internal(error: Exception) -> int:
         traceback.print_exc()
     kind = "" if isinstance(error, InternalError) else f"{type(error).__name__}: "
     last = traceback.extract_tb(error.__traceback__)[-1]
-    print(
-        f"netc: internal error: {kind}{error}\n"
-        f"   = note: at {os.path.basename(last.filename)}:{last.lineno} in {last.name}\n"
-        "   = help: this is a fault of netc, not of your files; please report it with the net\n"
+    say(
+        f"netc: internal error: {kind}{error}",
+        f"   = note: at {os.path.basename(last.filename)}:{last.lineno} in {last.name}",
+        "   = help: this is a fault of netc, not of your files; please report it with the net",
         "   = help: NETC_DEBUG=1 shows the whole traceback",
-        file=sys.stderr,
+        stream=sys.stderr,
     )
     return 3

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from netc.cli.files import check_free, write_text
-from netc.cli.fmt import print_text
+from netc.cli.files import write_text
+from netc.cli.output import print_text
 from netc.diagnostics import Source
 from netc.language.format import format_text
 from netc.language.notation import KINDS, Sizes, notation_text
@@ -29,7 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", type=classes, default=10, metavar="N", help="default: 10")
     parser.add_argument("--plain", action="store_true", help="write plain prototxt")
     parser.add_argument("-o", "--output", type=Path, metavar="NEW", help="default: standard output")
-    parser.add_argument("--force", action="store_true", help="overwrite a file that exists")
 
 
 def sizes(text: str) -> Sizes:
@@ -51,8 +50,6 @@ def classes(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Write a net."""
-    if args.output:
-        check_free(args.output, force=args.force)
     name = args.output.stem if args.output else "net"
     source = Source("new.netc", notation_text(args.notation, args.input, args.classes, name))
     text = format_text(source)

@@ -1,4 +1,9 @@
-"""How commands print: diagnostics to standard error, results to standard output, JSON for both."""
+"""How commands print: diagnostics to standard error, results to standard output, JSON for both.
+
+This is the one place where a command's text meets a stream, and so where it is made fit for a
+terminal: names of layers, labels and files are strangers'. No command prints by other means, which
+a test holds.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +15,11 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import IO, Any
 
 from netc.diagnostics import Diagnostic, first_of, render
+from netc.printable import printable
 from netc.report.table import width_of
 
 _COLOURS = {"error": "31", "warning": "33", "note": "36"}
@@ -24,52 +31,62 @@ def print_diagnostics(diagnostics: Sequence[Diagnostic], *, as_json: bool = Fals
         print_json({"diagnostics": [d.to_json() for d in diagnostics]})
         return
     for diagnostic in first_of(diagnostics):
-        say(coloured(diagnostic, sys.stderr), stream=sys.stderr)
+        head = f"{diagnostic.severity}[{diagnostic.code}]"
+        lines = render(diagnostic).split("\n")
+        say(*lines, stream=sys.stderr, bold=(head, _COLOURS[diagnostic.severity]))
 
 
-def say(text: str = "", *, stream: IO[str] | None = None) -> None:
+def say(*lines: str, stream: IO[str] | None = None, bold: tuple[str, str] | None = None) -> None:
     """Print lines; on a terminal those too long for it go on in the next one, at a blank.
 
     What goes on is indented as its line is and two more. Elsewhere a line stays one line, for
     programs that read lines. The source lines of diagnostics fit 80 columns as they are.
+
+    Args:
+        lines: each is one line, whatever is in it: a newline in a name is printed as ``\\n``.
+        stream: standard output if it is not said.
+        bold: a text whose first place is in colour on a terminal that wants it, and the colour.
     """
     stream = stream or sys.stdout
+    shown = [printable(line) for line in lines or ("",)]
     if stream.isatty():
         width = shutil.get_terminal_size().columns
-        text = "\n".join(part for line in text.split("\n") for part in _fitted(line, width))
+        shown = [part for line in shown for part in _fitted(line, width)]
+    text = "\n".join(shown)
+    if bold and stream.isatty() and not os.environ.get("NO_COLOR"):
+        text = text.replace(bold[0], f"\x1b[1;{bold[1]}m{bold[0]}\x1b[0m", 1)
     print(text, file=stream)
 
 
-_COLOUR = re.compile("\x1b\\[[0-9;]*m")
+def print_text(text: str) -> None:
+    """A text on standard output: byte by byte as it was read, but for a terminal to show."""
+    if sys.stdout.isatty():
+        say(*text.removesuffix("\n").split("\n"))
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+    sys.stdout.buffer.flush()
+
+
 _EXCERPT = re.compile(r" *\d* \| ")
 _INDENT = re.compile(r" *(= (note|help): |\S+  +)?")  # also behind the term of a list of terms
 
 
 def _fitted(line: str, width: int) -> list[str]:
-    if width_of(_COLOUR.sub("", line)) <= width or _EXCERPT.match(line):
+    if width_of(line) <= width or _EXCERPT.match(line):
         return [line]
     indent = _INDENT.match(line)
     rest = " " * ((indent.end() if indent else 0) or 2)
     lines, room = [""], width
     for word in re.findall(r" *[^ ]+", line):
-        taken = width_of(_COLOUR.sub("", word))
+        taken = width_of(word)
         if lines[-1].strip() and taken > room:
             word = rest + word.lstrip()
             lines.append("")
-            room, taken = width, width_of(_COLOUR.sub("", word))
+            room, taken = width, width_of(word)
         lines[-1] += word
         room -= taken
     return lines
-
-
-def coloured(diagnostic: Diagnostic, stream: IO[str]) -> str:
-    """The rendered diagnostic, its head in colour on a terminal that wants it."""
-    text = render(diagnostic)
-    if not stream.isatty() or os.environ.get("NO_COLOR"):
-        return text
-    head = f"{diagnostic.severity}[{diagnostic.code}]"
-    colour = _COLOURS[diagnostic.severity]
-    return text.replace(head, f"\x1b[1;{colour}m{head}\x1b[0m", 1)
 
 
 def print_json(value: Any) -> None:
@@ -83,7 +100,18 @@ def print_json(value: Any) -> None:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
         text = json.dumps(value, indent=2)
-    print(text)
+    print(_UNUSUAL.sub(_escaped, text))
+
+
+_UNUSUAL = re.compile(r"[^\x20-\x7e\n]")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """A character that does not print as JSON escapes it; what it stands for stays exact."""
+    char = found[0]
+    if char.isprintable():
+        return char
+    return json.dumps(char)[1:-1] if ord(char) > 0x7F else f"\\u{ord(char):04x}"
 
 
 def _finite(value: Any) -> Any:
@@ -94,7 +122,21 @@ def _finite(value: Any) -> Any:
     return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
+def drop_output() -> None:
+    """Let what is still to be printed go nowhere, since nobody can read it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with suppress(OSError, ValueError):  # a stream of the caller's own has no number
+        os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 def tolerate_any_text() -> None:
-    """Let standard output escape what its encoding lacks, as standard error does."""
+    """Let standard output escape what its encoding lacks, as standard error does.
+
+    A stream that was closed (``>&-``) becomes one that nobody reads.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

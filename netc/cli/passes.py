@@ -25,6 +25,7 @@ from netc.ir.graph import Graph, Parameter
 from netc.ir.text import print_graph
 from netc.passes.base import Applied, Remark, run_passes
 from netc.passes.pipeline import BY_NAME, chosen
+from netc.printable import printable
 from netc.report.table import Column, Row, Table, print_table
 from netc.weights.match import assign
 
@@ -118,23 +119,24 @@ def _any(parameter: Parameter) -> Parameter:
 
 def _print(outcome: Outcome, explain: bool, weights: str | None) -> None:
     for name, text in outcome.printed.items():
-        print(f"# after {name}\n{text}")
+        say(f"# after {name}", *text.split("\n"))
     layers, steps = len(outcome.before.nodes), len(outcome.after.nodes)
-    say(f"{outcome.before.name or 'net'}: {layers} layers become {steps} steps{_macs(outcome)}\n")
+    head = f"{outcome.before.name or 'net'}: {layers} layers become {steps} steps,"
+    say(head, _macs(outcome), "")
     print_table(Table(_COLUMNS, tuple(map(_row, outcome.applied))), sys.stdout)
     if not weights:
-        say("\nwithout --weights no array is taken to hold ones or zeros alone")
+        say("", "without --weights no array is taken to hold ones or zeros alone")
     if explain:
         for item in outcome.applied:
             for line in _explained(item):
-                print(line)
+                say(line)
 
 
 def _macs(outcome: Outcome) -> str:
     before, after = outcome.macs
     if before == after:
-        return f", {before:,} multiply-adds stay"
-    return f",\n{before:,} multiply-adds become {after:,}"
+        return f"{before:,} multiply-adds stay"
+    return f"{before:,} multiply-adds become {after:,}"
 
 
 _COLUMNS = (
@@ -159,7 +161,8 @@ def _explained(item: Applied) -> Iterator[str]:
     """A pass's remarks, those that say the same told once with all their layers."""
     if not item.remarks:
         return
-    yield f"\n{item.name}"
+    yield ""
+    yield item.name
     groups: dict[tuple[bool, str], list[Remark]] = {}
     for remark in item.remarks:
         groups.setdefault((remark.declined, remark.message), []).append(remark)
@@ -177,7 +180,8 @@ def _explained(item: Applied) -> Iterator[str]:
 
 def _layers(names: Sequence[str]) -> str:
     """``bn (conv)``: the layer it is about, then those it is done with."""
-    return names[0] + (f" ({', '.join(names[1:])})" if len(names) > 1 else "")
+    first, *rest = map(printable, names)
+    return first + (f" ({', '.join(rest)})" if rest else "")
 
 
 def _wrapped(text: str, first: int, rest: int) -> list[str]:

@@ -14,6 +14,7 @@ from netc.cli.output import print_diagnostics, print_json, say
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.infer import show
 from netc.ir.types import Shape
+from netc.printable import printable
 from netc.report import field as pictures
 from netc.report.figures import field_text, shape_text
 from netc.report.summary import field_json
@@ -108,7 +109,7 @@ def _tell_all(
         Row((name, shape_text(graph.shape(name)), field_text(field)))
         for name, field in fields.items()
     )
-    say(f"receptive fields in `{source}`, {show(graph.shape(source))}: size/stride p padding\n")
+    say(f"receptive fields in `{source}`, {show(graph.shape(source))}: size/stride p padding", "")
     print_table(Table(columns, tuple(rows)), sys.stdout)
 
 
@@ -128,7 +129,7 @@ def _tell_one(
         out["sees"] = [list(run) if run else None for run in runs]
         print_json(out | ({"output": str(drawn)} if drawn else {}))
         return
-    say(_caption(args.blob, shape, field, plane, at))
+    say(*_caption(args.blob, shape, field, plane, at).split("\n"))
     if drawn:
         say(f"wrote {drawn}")
 
@@ -156,7 +157,7 @@ def _caption(
     place = ", ".join(map(str, at))
     size = show(field.size)
     return (
-        f"{blob} ({show(shape)}) at {place} sees {size} of {show(plane)}:\n"
+        f"{printable(blob)} ({show(shape)}) at {place} sees {size} of {show(plane)}:\n"
         f"{seen}; stride {'x'.join(map(str, field.stride))}, padding {show(field.padding)}"
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from netc.cli.output import say
 from netc.diagnostics import Diagnostic, NetcError
 from netc.infer import show
 from netc.ir.graph import Array
@@ -61,15 +62,15 @@ def print_results(results: Mapping[str, Array], labels: Sequence[str], number: i
     for name, array in results.items():
         scores = _scores(array)
         if scores is None or number < 1:
-            print(f"{name}: {_summary(array)}")
+            say(f"{name}: {_summary(array)}")
             continue
         for index, row in enumerate(scores[:_ITEMS]):
             item = f" of item {index}" if len(scores) > 1 else ""
-            print(f"{name}{item}:")
+            say(f"{name}{item}:")
             for entry in _top(row, labels, number):
-                print(_line(entry))
+                say(_line(entry))
         if len(scores) > _ITEMS:
-            print(f"{name}: and {len(scores) - _ITEMS} more items; --save or --json has them all")
+            say(f"{name}: and {len(scores) - _ITEMS} more items; --save or --json has them all")
 
 
 def _line(entry: Mapping[str, Any]) -> str:

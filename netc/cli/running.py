@@ -7,6 +7,7 @@ import time
 from types import TracebackType
 from typing import Any
 
+from netc.cli.output import say
 from netc.solver import events
 from netc.solver.rows import flattened
 from netc.solver.solver import Solver
@@ -69,7 +70,8 @@ class Running:
 
     def _say(self, text: str) -> None:
         if not self._quiet:
-            print(text, flush=True)
+            say(text)
+            sys.stdout.flush()
 
 
 def _live_line(solver: Solver) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from netc.cli.nets import Seen, add_net_arguments, see
 from netc.cli.numbers import natural
-from netc.cli.output import print_diagnostics, print_json, say
+from netc.cli.output import print_diagnostics, print_json, print_text, say
 from netc.diagnostics import Diagnostic, NetcError
 from netc.report import memory as memories
 from netc.report.figures import size
@@ -54,9 +54,9 @@ def run(args: argparse.Namespace) -> int:
         return 0 if seen.ok else 1
     print_diagnostics(seen.diagnostics)
     if args.csv:
-        sys.stdout.write(as_csv(CSV_NAMES, csv_rows(seen.profile, args.depth)))
+        print_text(as_csv(CSV_NAMES, csv_rows(seen.profile, args.depth)))
     elif args.markdown:
-        sys.stdout.write(markdown(table(seen.profile, args.depth)))
+        print_text(markdown(table(seen.profile, args.depth)))
     else:
         _print(args, seen)
     for line in (*_memory_lines(used), *_use_lines(args.budget, uses)):
@@ -89,10 +89,10 @@ def _must_be_complete(seen: Seen, option: str) -> None:
 
 def _print(args: argparse.Namespace, seen: Seen) -> None:
     graph = seen.profile.graph
-    say(f"{graph.name or args.net}, phase {graph.phase}{_batch(seen.profile.batch)}\n")
+    say(f"{graph.name or args.net}, phase {graph.phase}{_batch(seen.profile.batch)}", "")
     if args.depth != 0:
         print_table(table(seen.profile, args.depth), sys.stdout)
-        print()
+        say()
     for line in totals(seen.profile):
         say(line)
 

@@ -11,7 +11,7 @@ from types import FrameType
 
 from netc.cli.arguments import add_text_arguments, reading
 from netc.cli.numbers import level, natural, positive
-from netc.cli.output import print_diagnostics, print_json
+from netc.cli.output import print_diagnostics, print_json, say
 from netc.cli.progress import compiling
 from netc.cli.running import Running
 from netc.lower.rules import State
@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.json:
         rows.write_json(Path(args.json))
     if best is not None and best.value is not None and not _takes_output(args):
-        print(f"best {best.score} {best.value:g} after {best.iteration} iterations: {best.path}")
+        say(f"best {best.score} {best.value:g} after {best.iteration} iterations: {best.path}")
     return 0
 
 

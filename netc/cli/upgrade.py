@@ -11,11 +11,11 @@ from typing import Any
 
 from netc.cli.arguments import add_text_arguments
 from netc.cli.check import change_json
-from netc.cli.files import check_free, write_text
-from netc.cli.fmt import print_text
-from netc.cli.output import print_diagnostics, print_json, say
+from netc.cli.files import write_text
+from netc.cli.output import print_diagnostics, print_json, print_text, say
 from netc.cli.texts import Text, left_out, read_text
 from netc.diagnostics import Diagnostic, NetcError
+from netc.files import target_of
 from netc.migrate.change import Change
 from netc.schema.convert import to_document
 from netc.syntax.moved import in_written_order, print_moved
@@ -43,7 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NEW.caffemodel",
         help="the new weights (.caffemodel, .caffemodel.h5, .npz); default: beside the new text",
     )
-    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
     parser.add_argument("-v", "--verbose", action="store_true", help="tell every change")
     parser.add_argument("--json", action="store_true", help="print the changes as JSON")
     add_text_arguments(parser)
@@ -56,8 +55,9 @@ def run(args: argparse.Namespace) -> int:
         say(f"netc upgrade: error: {problem}", stream=sys.stderr)
         return 2
     target = _weights_target(args)
-    for path in filter(None, (args.output, target)):
-        check_free(path, force=args.force)
+    if target:
+        target_of(target)
+        _check_free(target, args)
     try:
         old = read_text(args.text, args)
     except NetcError as error:
@@ -94,6 +94,14 @@ def _usage_problem(args: argparse.Namespace) -> str:
     if args.weights and not (args.output or args.weights_output):
         return "say where the weights go, with --output or --weights-output"
     return ""
+
+
+def _check_free(target: Path, args: argparse.Namespace) -> None:
+    """Trained weights are precious: those that no option names are not overwritten."""
+    if target.exists() and not (args.force or args.weights_output):
+        message = f"`{target}`, where the new weights would go, exists and is not overwritten"
+        help = "name another with --weights-output, or give --force to overwrite it"
+        raise NetcError(Diagnostic("file-exists", message, help=(help,)))
 
 
 def _weights_target(args: argparse.Namespace) -> Path | None:

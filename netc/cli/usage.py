@@ -6,13 +6,13 @@ import argparse
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from netc.cli.output import say
 from netc.diagnostics import did_you_mean
 
 
-def unknown_command(name: str, commands: Iterable[str]) -> str:
+def unknown_command(name: str, commands: Iterable[str]) -> list[str]:
     """The complaint about a command that there is not."""
     lines = [f"netc: error: there is no command `{name}`"]
     if name.endswith((".prototxt", ".pbtxt", ".netc")):
@@ -21,7 +21,7 @@ def unknown_command(name: str, commands: Iterable[str]) -> str:
         hints = (_ELSEWHERE[name.lower()],)
     else:
         hints = did_you_mean(name, commands) or ("the commands are " + ", ".join(commands),)
-    return "\n".join([*lines, *(f"   = help: {hint}" for hint in hints)])
+    return [*lines, *(f"   = help: {hint}" for hint in hints)]
 
 
 # What other programs call it.
@@ -70,14 +70,19 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and where help is; ends with exit code 2."""
         help = f"   = help: `{self.prog} --help` tells the arguments"
-        say(f"{self.prog}: error: {message}\n{help}", stream=sys.stderr)
+        say(f"{self.prog}: error: {message}", help, stream=sys.stderr)
         raise SystemExit(2)
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help as everything is printed; argparse would pass over a full disk."""
+        if message:
+            say(*message.removesuffix("\n").split("\n"), stream=file)
 
-def unknown_option(name: str, parser: argparse.ArgumentParser) -> str:
+
+def unknown_option(name: str, parser: argparse.ArgumentParser) -> list[str]:
     """The complaint about an option that stands where a command should."""
     told = unknown_arguments([name], parser)
-    return f"netc: error: {told}\n   = help: `netc --help` lists the commands"
+    return [f"netc: error: {told}", "   = help: `netc --help` lists the commands"]
 
 
 def unknown_arguments(unknown: Sequence[str], parser: argparse.ArgumentParser) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from netc.analysis.receptive import ReceptiveField, Run
 from netc.diagnostics import Diagnostic, NetcError
-from netc.files import cannot_write
+from netc.files import replacing
 from netc.images import load_image, resize_image
 
 if TYPE_CHECKING:
@@ -224,10 +224,11 @@ def save(picture: Image.Image, path: Path) -> None:
     Raises:
         NetcError: cannot-write, image-format.
     """
-    try:
-        picture.save(path)
-    except ValueError:
+    from PIL import Image
+
+    format = Image.registered_extensions().get(path.suffix.lower())
+    if format not in Image.SAVE:
         message = f"`{path}` ends in no format of images that can be written"
-        raise NetcError(Diagnostic("image-format", message, help=("use .png",))) from None
-    except OSError as error:
-        raise cannot_write(path, error) from None
+        raise NetcError(Diagnostic("image-format", message, help=("use .png",)))
+    with replacing(path) as temporary:
+        picture.save(temporary, format)

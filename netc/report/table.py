@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TextIO
 
+from netc.printable import printable
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -251,4 +253,10 @@ def as_csv(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _csv_cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else value
+    """What a spreadsheet shows as it is; some leave blanks away before they look for a formula."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    # A semicolon parts cells where the decimal mark is a comma.
+    guarded = text[:1].isspace() or text[:1] in tuple("=+-@;'|%") or text != value
+    return f"'{text}" if guarded else text

@@ -73,8 +73,9 @@ def test_collapse_gives_a_text_that_expands_to_the_net(
     assert capsys.readouterr().err.endswith("again.netc: 6 lines for 65\n")
     assert new.read_text().startswith("# my net\n")
     assert out(capsys, "expand", str(new)) == plain[1] + plain[2]
-    assert main(["collapse", str(old), "-o", str(new)]) == 1
-    assert "exists and is not overwritten" in capsys.readouterr().err
+    assert main(["collapse", str(old), "-o", str(new)]) == 0
+    assert main(["collapse", str(old), "-o", str(old)]) == 1
+    assert "overwrites-input" in capsys.readouterr().err
 
 
 def test_new_writes_either_kind_of_text(capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,8 +99,8 @@ def test_what_new_writes_can_be_checked_told_and_run(
     told = out(capsys, "run", net, "--input", f"data={tmp_path / 'a.npy'}", "--json")
     (scores,) = json.loads(told)["outputs"]["prob"]["values"]
     assert len(set(scores)) == 10
-    assert main(["new", "FC", "-o", net]) == 1
-    assert "exists and is not overwritten" in capsys.readouterr().err
+    assert main(["new", "FC", "-o", net]) == 0
+    assert "conv" not in Path(net).read_text().lower()
 
 
 @pytest.mark.parametrize(

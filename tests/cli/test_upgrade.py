@@ -153,14 +153,17 @@ def test_solver_has_no_weights(
     assert "is a solver" in capsys.readouterr().err
 
 
-def test_no_file_is_overwritten(old: Path, new: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    new.write_text("mine", encoding="utf-8")
-    assert main(["upgrade", str(old), "-o", str(new)]) == 1
-    assert "error[file-exists]" in capsys.readouterr().err
-    assert new.read_text(encoding="utf-8") == "mine"
-    assert main(["upgrade", str(old), "-o", str(old)]) == 1
-    assert main(["upgrade", str(old), "-o", str(new), "--force"]) == 0
+def test_the_input_is_not_overwritten(
+    old: Path, new: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = old.read_text(encoding="utf-8")
+    new.write_text("what -o names is", encoding="utf-8")
+    assert main(["upgrade", str(old), "-o", str(new)]) == 0
     assert new.read_text(encoding="utf-8") == V2
+    capsys.readouterr()
+    assert main(["upgrade", str(old), "-o", str(old)]) == 1
+    assert "error[overwrites-input]" in capsys.readouterr().err
+    assert old.read_text(encoding="utf-8") == before
     assert main(["upgrade", str(old), "-o", str(old), "--force"]) == 0
     assert old.read_text(encoding="utf-8") == V2
 
@@ -226,7 +229,7 @@ def test_weights_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     weights = load_weights(new)
     assert weights.generation == "V2"
     np.testing.assert_array_equal(weights["ip"][0], np.arange(6, dtype=np.float32).reshape(2, 3))
-    assert main(["upgrade", str(old), "-o", str(new)]) == 1
-    assert "file-exists" in capsys.readouterr().err
+    assert main(["upgrade", str(old), "-o", str(old)]) == 1
+    assert "overwrites-input" in capsys.readouterr().err
     assert main(["upgrade", str(old)]) == 1
     assert "swapped-arguments" in capsys.readouterr().err

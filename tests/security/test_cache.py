@@ -15,6 +15,7 @@ from netc import cache
 from netc.backends.cpu import jit
 from netc.backends.cpu.machine import machine
 from netc.diagnostics import NetcWarning
+from tests.security.texts import net_in, outcome
 
 posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX's owners and modes")
 
@@ -182,3 +183,11 @@ def test_a_relative_folder_is_refused(
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME" if sys.platform != "win32" else "USERPROFILE", str(tmp_path / "h"))
     assert cache.cache_dir() == tmp_path / "h" / ".cache" / "netc"
+
+
+@posix
+def test_the_command_says_so(folder: Path, elsewhere: Path, tmp_path: Path) -> None:
+    folder.chmod(0o777)
+    code, out, error = outcome("check", net_in(tmp_path), "--json")
+    assert code == 0 and error.count("warning[unsafe-cache]") == 1 and str(folder) in error
+    assert "unsafe-cache" not in out and "cache.py" not in error

@@ -34,10 +34,16 @@ def array_in(folder: Path, *shape: int) -> str:
 
 def outcome(*arguments: str) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of a command."""
-    out, error = io.StringIO(), io.StringIO()
+    out, error = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
         code = main(arguments)
-    return code, out.getvalue(), error.getvalue()
+    return code, told(out), told(error)
+
+
+def told(stream: io.TextIOWrapper) -> str:
+    """What was written to a stream."""
+    stream.seek(0)
+    return stream.read()
 
 
 def refusal(*arguments: str) -> str:
