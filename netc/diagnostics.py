@@ -7,6 +7,7 @@ else that escapes is an :class:`InternalError` and is netc's own fault.
 from __future__ import annotations
 
 import difflib
+import heapq
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ Severity = Literal["error", "warning", "note"]
 
 MOST_TOLD = 100
 """Diagnostics told of one text."""
+
+HINTED = 25
+"""Of those, the first that near names are looked up for."""
 
 
 class Source:
@@ -237,7 +241,11 @@ def counted(number: int, noun: str) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> tuple[str, ...]:
-    """A help line with the nearest known names, or nothing when none is near."""
+    """A help line with the nearest known names, or nothing when none is near.
+
+    Of many names those are looked at that begin or end like this one, and of long names only
+    beginnings and ends: a hint takes milliseconds, whatever is written.
+    """
     candidates = list(known)
     close = _nearest(name, candidates)
     if not close:
@@ -251,11 +259,38 @@ def did_you_mean(name: str, known: Iterable[str]) -> tuple[str, ...]:
 
 def _nearest(name: str, known: list[str]) -> list[str]:
     """Up to three names that are near, none much farther than the nearest."""
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    ratios = [difflib.SequenceMatcher(None, name, other).ratio() for other in close]
-    return [n for n, ratio in zip(close, ratios, strict=True) if ratio > ratios[0] - _NEAR]
+    matcher, scored = difflib.SequenceMatcher(None), []
+    matcher.set_seq2(_clipped(name))
+    for other in _likely(name, known):
+        matcher.set_seq1(_clipped(other))
+        if matcher.real_quick_ratio() >= _CLOSE and matcher.quick_ratio() >= _CLOSE:
+            scored.append((matcher.ratio(), other))
+    close = heapq.nlargest(3, ((ratio, other) for ratio, other in scored if ratio >= _CLOSE))
+    return [other for ratio, other in close if ratio > close[0][0] - _NEAR]
 
 
+def _likely(name: str, known: list[str]) -> list[str]:
+    """Of many names those that begin or end alike: one slip leaves a half, or at least a third."""
+    if len(known) <= _LOOKED_AT:
+        return known
+    found: list[str] = []
+    for part in (2, 3):
+        size = -(-len(name) // part)
+        first, last = name[:size], name[-size:]
+        found = [other for other in known if other.startswith(first) or other.endswith(last)]
+        if found:
+            break
+    return heapq.nsmallest(_LOOKED_AT, found, key=lambda other: abs(len(other) - len(name)))
+
+
+def _clipped(name: str) -> str:
+    """A long name's beginning and end: comparing takes the square of the length and more."""
+    return name if len(name) <= _COMPARED else name[: _COMPARED // 2] + name[-_COMPARED // 2 :]
+
+
+_LOOKED_AT = 256  # names that are compared letter by letter
+_COMPARED = 32  # letters of each
+_CLOSE = 0.6  # the least likeness, from 0 to 1
 _NEAR = 0.1  # of likeness, from 0 to 1: what is farther than the nearest by this is not meant
 
 
@@ -322,11 +357,14 @@ def _excerpt(span: Span) -> Sequence[str]:
 
 def _window(text: str, at: int) -> tuple[str, int]:
     """The part of a long line around a column, tabs as single spaces, and the column in it."""
-    clean = "".join(c if c.isprintable() else " " for c in text)
-    if len(clean) <= _WIDTH:
-        return clean, at
-    start = max(0, min(at - _WIDTH // 3, len(clean) - _WIDTH + 3))
+    if len(text) <= _WIDTH:
+        return _clean(text), at
+    start = max(0, min(at - _WIDTH // 3, len(text) - _WIDTH + 3))
     left = "..." if start else ""
-    part = clean[start : start + _WIDTH - len(left) - 3]
-    right = "..." if start + len(part) < len(clean) else ""
-    return left + part + right, at - start + len(left)
+    part = text[start : start + _WIDTH - len(left) - 3]
+    right = "..." if start + len(part) < len(text) else ""
+    return left + _clean(part) + right, at - start + len(left)
+
+
+def _clean(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)

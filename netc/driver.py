@@ -44,6 +44,7 @@ from netc.passes.pipeline import chosen
 from netc.schema.guess import check_kind
 from netc.schema.load import load_schema
 from netc.schema.message import Message
+from netc.syntax.parser import collection_paused
 from netc.syntax.reader import read_source
 from netc.weights.match import assign
 from netc.weights.zeros import zero_weights
@@ -193,9 +194,10 @@ def read_net(
     folder = None if isinstance(net, Source) else Path(net).parent
     given = [schema] if isinstance(schema, (str, PathLike)) else schema or []
     known = load_schema([Path(path) for path in given])
-    document = read_document(source, known, arguments.definitions(define), folder)
-    check_kind(document, known)
-    return NetText(*upgrade_net(bind_net(document, known.message("NetParameter"))))
+    with collection_paused():
+        document = read_document(source, known, arguments.definitions(define), folder)
+        check_kind(document, known)
+        return NetText(*upgrade_net(bind_net(document, known.message("NetParameter"))))
 
 
 def build(
@@ -220,8 +222,9 @@ def build(
             )
         )
     level, stages = arguments.number(level, "level"), arguments.names(stages, "stages")
-    lowered = lower(message, phase=phase, level=level, stages=stages, inputs=inputs)
-    result = infer(lowered.graph, messages=lowered.messages)
+    with collection_paused():
+        lowered = lower(message, phase=phase, level=level, stages=stages, inputs=inputs)
+        result = infer(lowered.graph, messages=lowered.messages)
     expected = unexpected_shapes(result.graph, message)
     diagnostics = (*lowered.diagnostics, *result.diagnostics, *expected)
     return Built(result.graph, lowered.layers, diagnostics, lowered.messages)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import netc.lower.blobs as blobs
 from netc.diagnostics import (
-    MOST_TOLD,
+    HINTED,
     Collector,
     Diagnostic,
     NetcError,
@@ -66,7 +66,7 @@ class _Walk:
     @property
     def hints(self) -> bool:
         """Whether near names are looked for: of many complaints the first alone are read."""
-        return len(self.collector.diagnostics) < MOST_TOLD
+        return len(self.collector.diagnostics) < HINTED
 
 
 def lower(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from netc.diagnostics import Collector, Diagnostic, NetcError, Note, Span
+from netc.diagnostics import HINTED, Collector, Diagnostic, NetcError, Note, Span
 from netc.schema.hints import unknown_field_help
 from netc.schema.message import Entry, FieldType, Message, MessageType
 from netc.schema.scalars import READERS
@@ -65,7 +65,7 @@ def _bind(
     for written in fields:
         field = known.get(written.name)
         if field is None:
-            hints = len(collector.diagnostics) < collector.limit  # each costs milliseconds
+            hints = len(collector.diagnostics) < HINTED  # each costs milliseconds
             collector.add(_unknown(written, fields if hints else None, place))
             continue
         new = _entries(written, field, place, collector)
