@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from netc import arguments
+from netc.analysis.alignment import align_crops
 from netc.analysis.expected import unexpected_shapes
+from netc.analysis.given_back import nothing_back
 from netc.backends.base import Options, Progress
 from netc.backends.registry import backend_options
 from netc.compiled import CompiledNet
@@ -55,6 +57,10 @@ Weights = str | PathLike[str] | Mapping[str, Sequence[Any]] | None
 
 
 PHASES = ("TEST", "TRAIN")
+
+# Warnings that a script must see, not only one that looks at a net's diagnostics: what another
+# Caffe would compute from the same text.
+OTHER_READINGS = frozenset({"fork-reading"})
 
 
 class NetText(NamedTuple):
@@ -168,10 +174,10 @@ def load(
     graph, found = assign(asked, weights, missing=missing, seed=seed)
     verify(graph, "loaded", CATALOG)
     found = tuple(d for d in found if not names or d.code != "unused-weights")
-    zeros = zero_weights(graph) if weights is None else ()
-    for diagnostic in zeros:
+    seen = (*(zero_weights(graph) if weights is None else ()), *nothing_back(graph))
+    for diagnostic in seen:
         warnings.warn(render(diagnostic), NetcWarning, stacklevel=3)
-    told = (*built.diagnostics, *found, *zeros)
+    told = (*built.diagnostics, *found, *seen)
     return Loaded(graph, told, part.unneeded(graph))
 
 
@@ -225,13 +231,14 @@ def build(
     with collection_paused():
         lowered = lower(message, phase=phase, level=level, stages=stages, inputs=inputs)
         result = infer(lowered.graph, messages=lowered.messages)
-    expected = unexpected_shapes(result.graph, message)
-    diagnostics = (*lowered.diagnostics, *result.diagnostics, *expected)
-    return Built(result.graph, lowered.layers, diagnostics, lowered.messages)
+        aligned = align_crops(result.graph, lowered.messages)
+    expected = unexpected_shapes(aligned.graph, message)
+    diagnostics = (*lowered.diagnostics, *result.diagnostics, *aligned.diagnostics, *expected)
+    return Built(aligned.graph, lowered.layers, diagnostics, lowered.messages)
 
 
 def runnable(built: Built) -> Graph:
-    """The graph, if it can be run.
+    """The graph, if it can be run; what another Caffe would make of its text is a Python warning.
 
     Raises:
         NetcError: anything was found that stops it: an error, or an input of unknown shape.
@@ -242,6 +249,9 @@ def runnable(built: Built) -> Graph:
     if any(d.severity == "error" for d in stopping):
         raise NetcError(first_of(stopping))
     verify(built.graph, "inferred", CATALOG)
+    for diagnostic in built.diagnostics:
+        if diagnostic.code in OTHER_READINGS:
+            warnings.warn(render(diagnostic), NetcWarning, stacklevel=3)
     return built.graph
 
 

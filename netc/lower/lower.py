@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import netc.lower.blobs as blobs
 from netc.diagnostics import (
@@ -24,7 +24,9 @@ from netc.lower.rules import State, exclusion, filter_layers, merged_state
 from netc.ops.catalog import LAYERS
 from netc.ops.define import LayerContext, OpDef, ShapeError
 from netc.ops.filler import Filler
+from netc.ops.fork_inputs import PYTHON_INPUT, unlisted_data_layer
 from netc.ops.inputs import SourceParams
+from netc.ops.python import is_implemented
 from netc.schema.message import Message
 
 Shapes = Mapping[str, Shape]
@@ -140,9 +142,33 @@ def _at_layer(layer: Message, op: OpDef) -> Iterator[None]:
 def _op(walk: _Walk, layer: Message) -> OpDef | None:
     kind = layer.get("type")
     op = walk.catalog.get(kind)
-    if op is None:
+    if op is not None:
+        return PYTHON_INPUT if _reads_data(layer, op) else op
+    data = unlisted_data_layer(layer)
+    if data is None:
         walk.collector.add(_unknown_type(layer, kind, walk.catalog if walk.hints else ()))
-    return op
+    else:
+        walk.collector.add(_unlisted(layer, kind, walk.catalog if walk.hints else ()))
+    return data
+
+
+def _reads_data(layer: Message, op: OpDef) -> bool:
+    """Whether it is a Python layer that can only read data, and nobody said how."""
+    if op.name != "Python" or layer.get("bottom"):
+        return False
+    param = layer.get("python_param")
+    return not is_implemented(param.get("module"), param.get("layer"))
+
+
+def _unlisted(layer: Message, kind: str, known: Collection[str]) -> Diagnostic:
+    return Diagnostic(
+        "fork-data-layer",
+        f"layer `{layer.get('name')}` has type `{kind}`, which netc does not know; it has no "
+        "bottoms, so its tops are taken as inputs",
+        layer.span_of("type"),
+        "note",
+        help=did_you_mean(kind, known),
+    )
 
 
 def _unknown_type(layer: Message, kind: str, known: Collection[str]) -> Diagnostic:
@@ -323,27 +349,37 @@ def _add_inputs(walk: _Walk, layer: Message, op: OpDef, params: object, tops: li
     names = layer.get("top")
     shapes: Sequence[Shape | None] = [walk.given.get(blob) for blob in names]
     if None in shapes:
-        try:
-            declared: Sequence[Shape | None] = op.shape(params, ())
-        except ShapeError as error:
-            declared = getattr(error, "partial", None) or [None] * len(tops)
-            unknown = _unknown(names, shapes, declared)
-            if unknown or error.code != "unknown-input-shape":
-                walk.collector.add(_unknown_shape(layer, error, unknown))
-        shapes = [g if g is not None else d for g, d in zip(shapes, declared, strict=False)]
+        shapes = _declared(walk, layer, op, params, shapes)
     walk.inputs.update(zip(tops, shapes, strict=False))
     if isinstance(params, SourceParams):
         walk.fillers.update(zip(tops, params.fillers, strict=False))
 
 
-def _unknown(
-    names: Sequence[str], given: Sequence[Shape | None], declared: Sequence[Shape | None]
-) -> dict[str, Shape | None]:
+def _declared(
+    walk: _Walk, layer: Message, op: OpDef, params: object, given: Sequence[Shape | None]
+) -> Sequence[Shape | None]:
+    """The tops' shapes: those given, else as the text says them or as they follow from these."""
+    error = None
+    try:
+        said: Sequence[Shape | None] = op.shape(params, ())
+    except ShapeError as caught:
+        error, said = caught, getattr(caught, "partial", None) or [None] * len(given)
+    known: list[Any] = [g if g is not None else d for g, d in zip(given, said, strict=False)]
+    if isinstance(params, SourceParams):
+        known = list(params.completed(known))
+    if error is not None:
+        unknown = _unknown(layer.get("top"), known)
+        if unknown or error.code != "unknown-input-shape":
+            walk.collector.add(_unknown_shape(layer, error, unknown))
+    return known
+
+
+def _unknown(names: Sequence[str], shapes: Sequence[Shape | None]) -> dict[str, Shape | None]:
     """The blobs whose shape neither the caller nor the text tells, and what is known of it."""
     return {
-        blob: said
-        for blob, have, said in zip(names, given, declared, strict=False)
-        if have is None and (said is None or None in said)
+        blob: shape
+        for blob, shape in zip(names, shapes, strict=False)
+        if shape is None or None in shape
     }
 
 

@@ -21,6 +21,7 @@ V0_TO_V1: Mapping[str, str] = MappingProxyType(
         "images": "IMAGE_DATA",
         "infogain_loss": "INFOGAIN_LOSS",
         "innerproduct": "INNER_PRODUCT",
+        "inner_product": "INNER_PRODUCT",
         "lrn": "LRN",
         "multinomial_logistic_loss": "MULTINOMIAL_LOGISTIC_LOSS",
         "pool": "POOLING",
@@ -87,6 +88,7 @@ FORK_V1_TO_V2: Mapping[str, str] = MappingProxyType(
         "CCCP": "CCCP",
         "CONVOLUTION3D": "Convolution3D",
         "CRELU": "CReLU",
+        "CROP": "AutoCrop",  # of FCN's first release: BVLC's V1 has no crop
         "DECONVOLUTION3D": "Deconvolution3D",
         "DEFORMABLECONVOLUTION": "DeformableConvolution",
         "DENSE_CRF": "DenseCRF",

@@ -6,6 +6,7 @@ from netc.migrate.axes import rename_axes
 from netc.migrate.batch_norm import freeze_statistics
 from netc.migrate.change import Change, Step
 from netc.migrate.data_transform import move_data_transforms
+from netc.migrate.dilation import rename_holes
 from netc.migrate.inputs import inputs_to_layers
 from netc.migrate.v0 import upgrade_v0
 from netc.migrate.v1 import check_not_mixed, upgrade_v1
@@ -20,6 +21,7 @@ STEPS: tuple[Step, ...] = (
     inputs_to_layers,
     freeze_statistics,
     rename_axes,
+    rename_holes,
 )
 
 

@@ -72,6 +72,24 @@ _MOVES: Mapping[str, _Move] = MappingProxyType(
         "new_channels": _Move("", ()),
     }
 )
+_MESSAGES: Mapping[str, str] = MappingProxyType(
+    {
+        "conv_param": "convolution_param",
+        "pool_param": "pooling_param",
+        **{
+            name: name
+            for name in (
+                "lrn_param",
+                "dropout_param",
+                "inner_product_param",
+                "data_param",
+                "image_data_param",
+                "concat_param",
+            )
+        },
+    }
+)
+"""Messages of V1 that a fork (ShaoqingRen/SPP_net) has inside of V0 layers."""
 _TRANSFORMS: Mapping[str, str] = MappingProxyType(
     {"scale": "scale", "meanfile": "mean_file", "cropsize": "crop_size", "mirror": "mirror"}
 )
@@ -126,7 +144,7 @@ def _upgrade_layer(connection: Message) -> Upgraded:
     kind = _known_type(v0)
     result = Message(connection.type, connection.without("layer").entries, connection.span)
     lost: list[Change] = []
-    for name, entries in v0.entries.items():
+    for name, entries in sorted(v0.entries.items(), key=lambda entry: entry[0] not in _MESSAGES):
         if name == "type":
             entries = (entries[-1]._replace(value=V0_TO_V1[kind]),)
         moved = _move(result, v0, name, entries)
@@ -159,6 +177,8 @@ def _move(result: Message, v0: Message, name: str, entries: tuple[Entry, ...]) -
         return result.with_entries(**{name: entries})
     if name in _TRANSFORMS:
         return put(result, ("transform_param", _TRANSFORMS[name]), entries)
+    if name in _MESSAGES:
+        return result.with_entries(**{_MESSAGES[name]: entries})
     kind = v0.get("type")
     if name == "hdf5_output_param":
         return result.with_entries(**{name: entries}) if kind == "hdf5_output" else None

@@ -12,6 +12,7 @@ from netc.ops import (
     detection,
     dropout,
     elementwise,
+    fork_inputs,
     fork_normalization,
     fused,
     gradient,
@@ -41,6 +42,7 @@ from netc.ops.define import OpDef
 
 _FAMILIES: tuple[tuple[OpDef, ...], ...] = (
     inputs.OPS,
+    fork_inputs.OPS,
     convolution.OPS,
     pooling.OPS,
     lrn.OPS,
@@ -72,7 +74,7 @@ _FAMILIES: tuple[tuple[OpDef, ...], ...] = (
 _OPS: Mapping[str, OpDef] = {op.name: op for family in _FAMILIES for op in family}
 
 # What a text may name; some names mean an op that has another.
-LAYERS: Mapping[str, OpDef] = {**_OPS, **convolution.OTHER_NAMES}
+LAYERS: Mapping[str, OpDef] = {**_OPS, **convolution.OTHER_NAMES, **reshaping.OTHER_NAMES}
 
 # What a graph may hold: the ops, and what passes and differentiation make besides.
 _CHAINS: Mapping[str, OpDef] = {**_OPS, fused.NAME: fused.fused_op(_OPS)}

@@ -233,8 +233,7 @@ def _bn_shape(params: BNParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
 
 def _bn_weights(params: BNParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
     channels = inputs[0][1]
-    batchwise = isinstance(params, BatchwiseBNParams)
-    shape = (1, channels, 1, 1) if batchwise else (1, channels)
+    shape = (1, channels, 1, 1)
     own = tuple(WeightSpec(shape, filler) for filler in params.fillers)
     if isinstance(params, BatchwiseBNParams):
         return own

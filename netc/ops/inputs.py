@@ -26,6 +26,8 @@ from netc.ops.filler import CONSTANT_ZERO, Filler, parse_filler
 from netc.schema.message import Message
 
 PartialShape = tuple[int | None, ...]
+FollowedSize = int | str | None
+"""A number, ``N``, ``H`` or ``W`` of the layer's first top, or None where neither is known."""
 
 
 class UnknownInputShapeError(ShapeError):
@@ -58,11 +60,35 @@ class SourceParams:
     """The tops' shapes as far as the text tells them.
 
     ``fillers`` is what DummyData fills its tops with when nothing is fed; empty for the others.
+    ``follow`` says for each top how its shape follows from the first's, None where it does not.
     """
 
     shapes: tuple[PartialShape | None, ...]
     fillers: tuple[Filler, ...] = ()
     help: tuple[str, ...] = ()
+    follow: tuple[tuple[FollowedSize, ...] | None, ...] = ()
+
+    def completed(
+        self, shapes: Sequence[PartialShape | None], partly: bool = False
+    ) -> tuple[PartialShape | None, ...]:
+        """The tops' shapes with those that follow from the first top's filled in.
+
+        Args:
+            shapes: of all tops, as far as they are given or told.
+            partly: whether a shape with unknown sizes is better than none.
+        """
+        if not shapes or shapes[0] is None or not shapes[0]:
+            return tuple(shapes)
+        known = dict(zip(("N", "C", "H", "W"), shapes[0], strict=False))
+        filled = list(shapes)
+        for index, follow in enumerate(self.follow[: len(shapes)]):
+            old = shapes[index]
+            if follow is None or (old is not None and None not in old):
+                continue
+            made = tuple(known.get(s) if isinstance(s, str) else s for s in follow)
+            if partly or None not in made:
+                filled[index] = made
+        return tuple(filled)
 
 
 def _source_shape(params: SourceParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
@@ -80,7 +106,16 @@ def _fed(params: Params, inputs: Sequence[Any], weights: Sequence[Any]) -> Seque
     raise AssertionError("a source is an input of the graph and is never run")
 
 
-def _source(name: str, tops: tuple[int, int | None], parse: Callable[..., SourceParams]) -> OpDef:
+def source_layer(
+    name: str, tops: tuple[int, int | None], parse: Callable[..., SourceParams]
+) -> OpDef:
+    """A layer type whose tops become inputs of the graph.
+
+    Args:
+        name: its type.
+        tops: how many it has, as (least, most).
+        parse: what tells their shapes.
+    """
     return OpDef(
         name=name,
         arity=Arity((0, 0), tops),
@@ -178,7 +213,8 @@ def _images(
     crop = layer.get("transform_param").get("crop_size")
     height, width = (crop, crop) if crop else size
     shapes = ((batch or None, channels, height, width), (batch or None,))
-    return SourceParams(shapes[: context.tops], help=_crop_help(height))
+    follow = (None, ("N",))[: context.tops]
+    return SourceParams(shapes[: context.tops], help=_crop_help(height), follow=follow)
 
 
 def _crop_help(height: int | None) -> tuple[str, ...]:
@@ -188,10 +224,10 @@ def _crop_help(height: int | None) -> tuple[str, ...]:
 def _parse_data(layer: Message, context: LayerContext) -> SourceParams:
     """Data: the database tells what the transformation does not (data_layer.cpp)."""
     batch = layer.get("data_param").get("batch_size")
-    return _images(layer, context, batch, _transformed_channels(layer), (None, None))
+    return _images(layer, context, batch, transformed_channels(layer), (None, None))
 
 
-def _transformed_channels(layer: Message) -> int | None:
+def transformed_channels(layer: Message) -> int | None:
     """Channels where ``transform_param`` tells them (data_transformer.cpp).
 
     Several mean values are one for each channel; a single one is for all.
@@ -243,13 +279,13 @@ def _parse_hdf5_data(layer: Message, context: LayerContext) -> SourceParams:
     return SourceParams((None,) * context.tops, help=help)
 
 
-INPUT = _source("Input", (1, None), _parse_input)
-DUMMY_DATA = _source("DummyData", (1, None), _parse_dummy)
-DATA = _source("Data", (1, 2), _parse_data)
-IMAGE_DATA = _source("ImageData", (2, 2), _parse_image_data)
-WINDOW_DATA = _source("WindowData", (2, 2), _parse_window_data)
-MEMORY_DATA = _source("MemoryData", (2, 2), _parse_memory_data)
-HDF5_DATA = _source("HDF5Data", (1, None), _parse_hdf5_data)
+INPUT = source_layer("Input", (1, None), _parse_input)
+DUMMY_DATA = source_layer("DummyData", (1, None), _parse_dummy)
+DATA = source_layer("Data", (1, 2), _parse_data)
+IMAGE_DATA = source_layer("ImageData", (2, 2), _parse_image_data)
+WINDOW_DATA = source_layer("WindowData", (2, 2), _parse_window_data)
+MEMORY_DATA = source_layer("MemoryData", (2, 2), _parse_memory_data)
+HDF5_DATA = source_layer("HDF5Data", (1, None), _parse_hdf5_data)
 
 
 # Parameter: parameter_layer.hpp
@@ -294,11 +330,12 @@ PARAMETER = OpDef(
 # HDF5Output: hdf5_output_layer.cpp
 
 
-def _nothing(params: None, inputs: Sequence[Any]) -> tuple[Any, ...]:
+def nothing_given(params: None, inputs: Sequence[Any]) -> tuple[Any, ...]:
+    """Shape rule of a layer without tops."""
     return ()
 
 
-def _sink(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def sink(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
     """Nothing: Caffe writes a file of its bottoms, netc gives them back to the caller."""
     return ()
 
@@ -307,9 +344,9 @@ HDF5_OUTPUT = OpDef(
     name="HDF5Output",
     arity=Arity((2, 2), (0, 0)),
     params=no_params,
-    shape=_nothing,
+    shape=nothing_given,
     window=whole,
-    reference=_sink,
+    reference=sink,
 )
 
 OPS = (

@@ -88,7 +88,12 @@ def _parse(layer: Message, context: LayerContext) -> PythonParams:
 
 def is_registered(params: PythonParams) -> bool:
     """Whether there is an implementation of this layer."""
-    return (params.module, params.layer) in _REGISTRY
+    return is_implemented(params.module, params.layer)
+
+
+def is_implemented(module: str, layer: str) -> bool:
+    """Whether there is an implementation of the layer of these names."""
+    return (module, layer) in _REGISTRY
 
 
 def implementation(params: PythonParams) -> Implementation | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from netc.diagnostics import Diagnostic, NetcError
@@ -232,16 +232,24 @@ TILE = OpDef(
 class CropParams:
     """Axes from ``axis`` on get the second bottom's sizes; one ``offset`` an axis, or one for all.
 
-    No offset is 0.
+    No offset is 0. ``aligned`` stands for an offset that is still to be worked out from how the
+    coordinates of the two bottoms lie (netc/analysis/alignment.py).
     """
 
     axis: int = 2
     offset: tuple[int, ...] = ()
+    aligned: bool = False
 
 
 def _parse_crop(layer: Message, context: LayerContext) -> CropParams:
     message = only(layer.get("crop_param"), "axis", "offset")
     return CropParams(message.get("axis"), message.get("offset"))
+
+
+def _parse_auto_crop(layer: Message, context: LayerContext) -> CropParams:
+    """The crop of FCN's first release (V1 ``CROP``) and of RCF (``AutoCrop``): it has no fields."""
+    only(layer.get("crop_param"))
+    return CropParams(aligned=True)
 
 
 def crop_offsets(params: CropParams, shape: Shape) -> tuple[int, ...]:
@@ -285,6 +293,8 @@ def _crop(params: CropParams, inputs: Sequence[Any], weights: Sequence[Any]) -> 
 
 def _crop_window(params: CropParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
     """Each element sees the one at its place plus the offset: a negative pad."""
+    if params.aligned:
+        return Window(whole=True)
     offsets = crop_offsets(params, inputs[0])[2:]
     ones = (1,) * len(offsets)
     return Window(ones, ones, tuple(-offset for offset in offsets), ones)
@@ -305,4 +315,7 @@ CROP = OpDef(
     reference=_crop,
 )
 
+AUTO_CROP = replace(CROP, params=_parse_auto_crop)
+
 OPS = (FLATTEN, RESHAPE, TILE, CROP)
+OTHER_NAMES = {"AutoCrop": AUTO_CROP}

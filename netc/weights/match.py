@@ -15,6 +15,7 @@ from netc.ir.graph import Array, Graph, Node, Parameter
 from netc.ir.types import Shape, count
 from netc.memory import check_memory
 from netc.ops.filler import CONSTANT_ZERO, fill, generator
+from netc.weights.layouts import VECTORS, arranged, vectors_equal
 from netc.weights.load import as_weights, load_weights
 from netc.weights.model import LayerWeights, Weights
 
@@ -162,6 +163,7 @@ class _Match:
         self.found.check()
 
     def _layer(self, node: Node, layer: LayerWeights) -> None:
+        layer = arranged(node.op, len(node.parameters), layer)
         fault = _count_fault(node, layer, self.weights)
         if fault:
             self.found.add(fault)
@@ -169,7 +171,7 @@ class _Match:
             return
         for index, array, legacy in zip(layer.indices, layer.arrays, layer.legacy, strict=True):
             parameter = self.graph.parameters[node.parameters[index]]
-            if shapes_equal(_shape(parameter), array.shape, legacy):
+            if _fits(node.op, _shape(parameter), array.shape, legacy):
                 self._store(node, parameter, array)
             else:
                 self.found.add(_shape_fault(node, index, parameter, array, self.weights))
@@ -202,6 +204,13 @@ class _Match:
         return lacking
 
 
+def _fits(op: str, shape: Shape, stored: Shape, legacy: bool) -> bool:
+    """Whether a stored blob fits a layer's parameter, in this form or in one that forks have."""
+    if shapes_equal(shape, stored, legacy):
+        return True
+    return op in VECTORS and vectors_equal(shape, stored)
+
+
 def shapes_equal(shape: Shape, stored: Shape, legacy: bool) -> bool:
     """Whether a stored blob fits a parameter (Blob::ShapeEquals, blob.cpp).
 
@@ -226,8 +235,17 @@ def _count_fault(node: Node, layer: LayerWeights, weights: Weights) -> Diagnosti
         f"{counted(stored, 'blob')} in {_file(weights)}",
         node.span,
         notes=_type_note(node, layer),
-        help=("is `bias_term` as it was in training?",),
+        help=(_count_help(node, wanted, stored),),
     )
+
+
+def _count_help(node: Node, wanted: int, stored: int) -> str:
+    if node.op == "BatchNorm" and wanted == 3 and stored in (4, 5):
+        return (
+            "the file's has a scale and a shift too, as NVIDIA's Caffe keeps them: write "
+            "`scale_bias: true` in `batch_norm_param`"
+        )
+    return "is `bias_term` as it was in training?"
 
 
 def _shape_fault(

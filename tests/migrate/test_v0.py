@@ -203,10 +203,10 @@ def test_parameter_that_the_type_lacks_is_left_out_and_told() -> None:
 
 
 def test_unknown_type() -> None:
-    diagnostic = refusal('layers {\n  layer { name: "a" type: "inner_product" }\n}')
+    diagnostic = refusal('layers {\n  layer { name: "a" type: "inner_produkt" }\n}')
     assert diagnostic.code == "unknown-layer-type"
     assert place(diagnostic) == (2, 27)
-    assert diagnostic.help == ("did you mean `innerproduct`?",)
+    assert diagnostic.help == ("did you mean `inner_product` or `innerproduct`?",)
 
 
 def test_all_unknown_types_are_told() -> None:
@@ -241,5 +241,5 @@ def test_v1_among_v0_is_refused(second: str, what: str, column: int) -> None:
 def test_v2_type_of_fork_values() -> None:
     assert v2_type("IMAGE_SEG_DATA") == "ImageSegData"
     assert v2_type("BN") == "BN"
-    assert v2_type("CROP") == "Crop"
+    assert v2_type("CROP") == "AutoCrop"
     assert v2_type("NONE") == ""

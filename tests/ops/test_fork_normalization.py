@@ -103,7 +103,9 @@ RUNNING = "slope_filler { value: 1 } bias_filler { }"
 @given(shape=channels_first, seed=st.integers(0, 99), frozen=st.booleans())
 def test_pspnets_bn_uses_its_running_averages(shape, seed, frozen) -> None:
     x = random_array(*shape, seed=seed)
-    slope, bias, mean, variance = (random_array(1, shape[1], seed=seed + i) for i in range(1, 5))
+    slope, bias, mean, variance = (
+        random_array(1, shape[1], 1, 1, seed=seed + i) for i in range(1, 5)
+    )
     weights = [slope, bias, mean, np.abs(variance)]
     layer = bind_layer(bn_text(f"{RUNNING} eps: 0.1 frozen: {str(frozen).lower()}"))
     phase = "TRAIN" if frozen else "TEST"
@@ -111,8 +113,10 @@ def test_pspnets_bn_uses_its_running_averages(shape, seed, frozen) -> None:
     params = BN.params(layer, context_of(layer, phase))
     affine = BN.affine(params, [shape], weights)
     for c in range(shape[1]):
-        part = (x[:, c] - mean[0, c]) / np.sqrt(np.abs(variance[0, c]) + 0.1)
-        np.testing.assert_allclose(y[:, c], part * slope[0, c] + bias[0, c], rtol=1e-3, atol=1e-5)
+        part = (x[:, c] - mean[0, c, 0, 0]) / np.sqrt(np.abs(variance[0, c, 0, 0]) + 0.1)
+        np.testing.assert_allclose(
+            y[:, c], part * slope[0, c, 0, 0] + bias[0, c, 0, 0], rtol=1e-3, atol=1e-5
+        )
         linear = affine.scale[c] * x[:, c] + affine.shift[c]
         np.testing.assert_allclose(y[:, c], linear, rtol=1e-3, atol=1e-4)
     outputs, after = BN.train(params, [x], weights)

@@ -27,6 +27,14 @@ TAKEN_BY_THE_UNION = {
 }
 
 
+# Repositories whose fields are read off their texts, since no caffe.proto of theirs is at hand.
+READ_OFF_TEXTS = (
+    "HyeonwooNoh+", "ShaoqingRen+", "soeaver+", "torrvision+", "yahoo+CaffeOnSpark/", "yjxiong+",
+    "wenguanwang+", "DengPingFan+", "ZhaofanQiu+", "BVLC+caffe/@pull-5381/",
+    "dlunion+CaffeLSTM-OCR/", "jay-mahadeokar+pynetbuilder/models/cifar10/resnet_110/",
+)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def index(corpus: Path) -> list[dict[str, str]]:
     with (corpus / "index.tsv").open(encoding="utf-8", newline="") as file:
@@ -68,7 +76,7 @@ def test_what_none_takes_is_refused_at_a_place(corpus: Path, index: list[dict[st
                 assert all(d.span is not None for d in error.diagnostics), row["file"]
             else:
                 bound.add(row["file"])
-    assert bound == TAKEN_BY_THE_UNION
+    assert {file for file in bound if not file.startswith(READ_OFF_TEXTS)} == TAKEN_BY_THE_UNION
 
 
 def test_each_text_is_known_for_what_it_is(corpus: Path, index: list[dict[str, str]]) -> None:

@@ -36,6 +36,30 @@ def lone_batch_norms(subject: Subject) -> Iterator[Diagnostic]:
         )
 
 
+def batch_statistics(subject: Subject) -> Iterator[Diagnostic]:
+    """Normalisation by the batch's own statistics in testing: an answer depends on its batch."""
+    if subject.graph.phase != "TEST":
+        return
+    for node in subject.of("BatchNorm", "BN"):
+        if node.op == "BatchNorm":
+            stored, field = node.params.use_global_stats, "use_global_stats"
+            help = "remove `use_global_stats: false`, a leftover of training: TEST has true"
+        else:
+            stored = getattr(node.params, "inference", False) or getattr(
+                node.params, "stored", False
+            )
+            field, help = "bn_param", "write `bn_mode: INFERENCE` once the statistics are folded in"
+        if not stored:
+            yield subject.note(
+                "batch-statistics-in-test",
+                node,
+                "it normalises by the statistics of the batch, so that an image's answer depends "
+                "on the other images of its batch",
+                help,
+                at=(field, "type"),
+            )
+
+
 def shiftless_scales(subject: Subject) -> Iterator[Diagnostic]:
     """Scale layers after BatchNorm that lack the shift."""
     for node in subject.of("Scale"):
@@ -194,6 +218,11 @@ def idle_activations(subject: Subject) -> Iterator[Diagnostic]:
 
 
 RULES = (
+    Rule(
+        "batch-statistics-in-test",
+        "a normalisation whose answer depends on the rest of the batch",
+        batch_statistics,
+    ),
     Rule("batch-norm-without-scale", "a BatchNorm with no Scale after it", lone_batch_norms),
     Rule("scale-without-bias", "a Scale after BatchNorm that has no shift", shiftless_scales),
     Rule("bias-under-batch-norm", "a bias that a BatchNorm takes away", cancelled_biases),

@@ -127,3 +127,13 @@ def test_idle_activation(kind: str) -> None:
     text = data(4) + after(kind, "a", "data") + after("ReLU", "b", "a")
     assert found(text) == [Found("idle-activation", 3, 25, '"ReLU"')]
     assert found(text.replace(f'"{kind}"', '"TanH"', 1)) == []
+
+
+def test_statistics_of_the_batch_in_testing() -> None:
+    text = data(4) + after("BatchNorm", "bn", "data")
+    left = text.replace('top: "bn"', 'top: "bn" batch_norm_param { use_global_stats: false }')
+    assert [n.code for n in found(left) if n.code.startswith("batch-stat")] == [
+        "batch-statistics-in-test"
+    ]
+    assert [n for n in found(left, "TRAIN") if n.code.startswith("batch-stat")] == []
+    assert [n for n in found(text) if n.code.startswith("batch-stat")] == []

@@ -1,0 +1,33 @@
+"""What a net gives back: nothing, where a layer reads each of its blobs to the last."""
+
+from __future__ import annotations
+
+from netc.diagnostics import Diagnostic
+from netc.ir.graph import Graph
+
+_SWALLOWING = ("Silence", "HDF5Output", "MatWrite")
+
+
+def nothing_back(graph: Graph) -> tuple[Diagnostic, ...]:
+    """A warning where all that a net computes is swallowed, with the blob to ask for; else nothing.
+
+    In colorization_deploy_v2 of richzhang/colorization a Silence layer reads the last blob.
+    """
+    computed = {name for node in graph.nodes for name in node.outputs}
+    enders = [node for node in graph.nodes if node.op in _SWALLOWING]
+    last = [name for node in enders for name in node.inputs if name in computed]
+    if graph.outputs or not last:
+        return ()
+    shown = " and ".join(f"`{name}`" for name in list(dict.fromkeys(last))[:_SHOWN])
+    found = Diagnostic(
+        "no-outputs",
+        f"the net gives nothing back: a layer reads each of its blobs, the last of them {shown} by "
+        f"layer `{enders[-1].name}` ({enders[-1].op})",
+        enders[-1].span,
+        "warning",
+        help=(f"ask for it: `--output {last[-1]}`, or outputs=({last[-1]!r},) in compile()",),
+    )
+    return (found,)
+
+
+_SHOWN = 5

@@ -1,0 +1,144 @@
+"""Data layers of forks, which become inputs as BVLC's do, and layers of forks that write files.
+
+Only what decides their tops' shapes is read. A fork's data layer that is not listed here is an
+input too: one by its name, that has tops and no bottoms (:func:`unlisted_data_layer`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from netc.ops.define import Arity, LayerContext, OpDef, no_params, whole
+from netc.ops.inputs import (
+    FollowedSize,
+    PartialShape,
+    SourceParams,
+    nothing_given,
+    sink,
+    source_layer,
+    transformed_channels,
+)
+from netc.schema.message import Message
+
+_MAP = ("N", 1, "H", "W")  # a label for each pixel
+_EACH: tuple[FollowedSize, ...] = ("N",)  # a label for each image
+_DIMENSIONS = ("N", 1, 1, 2)  # height and width of each image before it was padded
+_BOXES = (1, 1, None, 8)  # item, class, instance, box and difficult of each box of the batch
+
+# Tops after the data, by layer type: where all are alike the last stands for the rest.
+_TOPS: Mapping[str, tuple[tuple[FollowedSize, ...] | None, ...]] = {
+    "AnnotatedData": (_BOXES,),
+    "BinaryData": (_EACH,),
+    "BoxData": (None,),
+    "CPMData": (None,),
+    "CompactData": (_EACH,),
+    "DataVariableSize": (_EACH,),
+    "DenseImageData": (_MAP,),
+    "DetectionData": (None,),
+    "DocData": (None,),
+    "EvalData": (None,),
+    "FloatData": (),
+    "ImageGtData": (None,),
+    "ImageLabelmapData": (_MAP,),
+    "ImageSegData": (_MAP, _DIMENSIONS),
+    "MatRead": (None,),
+    "MultiLabelImageData": (None,),
+    "OPData": (None,),
+    "SelectSegBinary": (_MAP, None),
+    "SparseData": (_EACH,),
+    "VideoData": (_EACH,),
+    "WindowClsData": (None,),
+    "WindowSegData": (_MAP,),
+}
+
+
+def _parse(layer: Message, context: LayerContext) -> SourceParams:
+    """The data's shape as far as common fields tell it, and the other tops' by theirs."""
+    kind = layer.get("type")
+    tops = _TOPS.get(kind, (None,))
+    follow = [tops[min(i, len(tops) - 1)] if tops else None for i in range(context.tops - 1)]
+    data = _data_shape(layer)
+    params = SourceParams((data, *(None,) * len(follow)), follow=(None, *follow))
+    return replace(params, shapes=params.completed(params.shapes, partly=True))
+
+
+def _data_shape(layer: Message) -> PartialShape:
+    height, width = _size(layer)
+    return (_first(layer, "batch_size"), _channels(layer), height, width)
+
+
+def _params(layer: Message) -> Iterator[Message]:
+    """The messages that a layer's text holds."""
+    for entries in layer.entries.values():
+        if isinstance(entries[-1].value, Message):
+            yield entries[-1].value
+
+
+def _first(layer: Message, name: str) -> int | None:
+    """A whole number that some message of the layer gives; None where none does."""
+    for message in _params(layer):
+        if name in message.type.fields and message.has(name):
+            value = message.get(name)
+            if isinstance(value, int) and value > 0:
+                return value
+    return None
+
+
+def _size(layer: Message) -> tuple[int | None, int | None]:
+    """Height and width: of a crop, of what images are resized to, or unknown."""
+    for names in (("crop_size",) * 2, ("crop_height", "crop_width"), ("crop_h", "crop_w")):
+        size = _first(layer, names[0]), _first(layer, names[1])
+        if None not in size:
+            return size
+    resized = layer.get("transform_param").get("resize_param")
+    for message in resized[:1]:
+        if message.get("height") and message.get("width"):
+            return message.get("height"), message.get("width")
+    height, width = _first(layer, "new_height"), _first(layer, "new_width")
+    return (height, width) if height and width else (None, None)
+
+
+def _channels(layer: Message) -> int | None:
+    """3 of colour images, 1 of others; unknown where the text does not speak of images."""
+    for message in _params(layer):
+        if "is_color" in message.type.fields:
+            return 3 if message.get("is_color") else 1
+    return transformed_channels(layer)
+
+
+def _source(name: str) -> OpDef:
+    return source_layer(name, (1, None), _parse)
+
+
+def unlisted_data_layer(layer: Message) -> OpDef | None:
+    """The input that a layer of unknown type is, by its name and its having no bottoms."""
+    kind = layer.get("type")
+    if layer.get("bottom") or not layer.get("top") or not kind.endswith(("Data", "DataLayer")):
+        return None
+    return _source(kind)
+
+
+def _python_input(layer: Message, context: LayerContext) -> SourceParams:
+    return SourceParams((None,) * context.tops)
+
+
+PYTHON_INPUT = source_layer("Python", (0, None), _python_input)
+"""A Python layer that has no bottoms and no implementation here: it reads data."""
+
+
+def _writer(name: str, arity: tuple[int, int | None]) -> OpDef:
+    return OpDef(
+        name=name,
+        arity=Arity(arity, (0, 0)),
+        params=no_params,
+        shape=nothing_given,
+        window=whole,
+        reference=sink,
+    )
+
+
+_WRITERS: Mapping[str, Any] = {"MatWrite": (1, None), "FLOWriter": (1, 1), "ImgWriter": (1, 1)}
+
+OPS = (*map(_source, _TOPS), *(_writer(name, arity) for name, arity in _WRITERS.items()))

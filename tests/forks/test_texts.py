@@ -1,0 +1,131 @@
+"""Fields of forks in texts: read as what they mean there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import netc
+from netc.diagnostics import NetcWarning, Source
+from netc.driver import build, read_net
+from netc.ops.window import WindowParams
+from tests.migrate.texts import check_upgrade, refusal
+
+CONV = 'layer {{ name: "c" type: "Convolution" convolution_param {{ num_output: 4 {} }} }}'
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("hole: 2", "dilation: 2"),
+        ("hole_h: 2 hole_w: 3", "dilation: 2 dilation: 3"),
+        ("hole_w: 3", "dilation: 1 dilation: 3"),
+        ("hole_h: 2", "dilation: 2 dilation: 1"),
+    ],
+)
+def test_deeplabs_hole_is_the_dilation(old: str, new: str) -> None:
+    check_upgrade(CONV.format(old), CONV.format(new))
+
+
+@pytest.mark.parametrize(
+    "both", ["hole: 2 dilation: 2", "hole: 2 hole_h: 2", "hole_h: 1 dilation: 3"]
+)
+def test_two_ways_to_say_it_are_refused(both: str) -> None:
+    assert refusal(CONV.format(both)).code == "conflicting-fields"
+
+
+def test_hole_of_v1_texts() -> None:
+    text = (
+        'input: "data" input_dim: 1 input_dim: 3 input_dim: 33 input_dim: 33\n'
+        'layers { name: "fc6" type: CONVOLUTION bottom: "data" top: "fc6"\n'
+        "  convolution_param { num_output: 4 pad: 12 kernel_size: 3 hole: 12 } }"
+    )
+    graph = build(read_net(Source("net.prototxt", text)).message).graph
+    window: WindowParams = graph.nodes[0].params.window
+    assert window.dilation == (12,) and graph.values["fc6"].shape == (1, 4, 33, 33)
+
+
+def test_crnns_continuation_indicator() -> None:
+    text = (
+        'layer { name: "i" type: "ContinuationIndicator" top: "i"\n'
+        "  continuation_indicator_param { time_step: 3 batch_size: 2 } }"
+    )
+    out = netc.compile(Source("net.prototxt", text), backend="reference")()["i"]
+    np.testing.assert_array_equal(out, [[0, 0], [1, 1], [1, 1]])
+
+
+def test_v0_layers_that_hold_v1_messages() -> None:
+    text = (
+        'input: "x" input_dim: 1 input_dim: 3 input_dim: 9 input_dim: 9\n'
+        'layers { layer { name: "c" type: "conv" conv_param { num_output: 2 kernel_size: 3 }\n'
+        '    blobs_lr: 1 } bottom: "x" top: "c" }\n'
+        'layers { layer { name: "f" type: "inner_product" inner_product_param { num_output: 5 } }\n'
+        '  bottom: "c" top: "f" }'
+    )
+    graph = build(read_net(Source("net.prototxt", text)).message).graph
+    assert graph.values["f"].shape == (1, 5)
+
+
+def test_a_net_that_gives_nothing_back_is_told() -> None:
+    text = (
+        'input: "x" input_shape { dim: 1 dim: 3 }\n'
+        'layer { name: "r" type: "ReLU" bottom: "x" top: "r" }\n'
+        'layer { name: "s" type: "Silence" bottom: "r" }'
+    )
+    source = Source("net.prototxt", text)
+    with pytest.warns(NetcWarning, match="`r` by layer `s`"):
+        net = netc.compile(source, backend="reference")
+    assert [d.code for d in net.diagnostics] == ["no-outputs"]
+    asked = netc.compile(source, backend="reference", outputs=("r",))
+    assert asked.diagnostics == () and set(asked(x=np.ones((1, 3), np.float32))) == {"r"}
+
+
+BN = (
+    'input: "x" input_shape { dim: 2 dim: 3 dim: 4 dim: 4 }\n'
+    'layer { name: "b" type: "BatchNorm" bottom: "x" top: "b" %s }'
+)
+MEAN, VARIANCE, SCALE, SHIFT = (np.arange(1, 4, dtype=np.float32) * k for k in (0.1, 2, 0.5, 0.3))
+X = np.random.default_rng(0).normal(size=(2, 3, 4, 4)).astype(np.float32)
+
+
+def normalised(arrays: list[np.ndarray], param: str = "") -> np.ndarray:
+    source = Source("net.prototxt", BN % param)
+    return netc.compile(source, {"b": arrays}, backend="reference")(x=X)["b"]
+
+
+def wanted(scaled: bool) -> np.ndarray:
+    mean, variance, scale, shift = (v.reshape(1, 3, 1, 1) for v in (MEAN, VARIANCE, SCALE, SHIFT))
+    y = (X - mean) / np.sqrt(variance + 1e-5)
+    return y * scale + shift if scaled else y
+
+
+ONE = np.ones(1, np.float32)
+OWN = "batch_norm_param { scale_bias: true }"
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (1, 3, 1, 1), (3, 1, 1)])
+def test_statistics_in_each_shape(shape: tuple[int, ...]) -> None:
+    arrays = [MEAN.reshape(shape), VARIANCE.reshape(shape), ONE.reshape((1,) * len(shape))]
+    np.testing.assert_allclose(normalised(arrays), wanted(False), rtol=1e-5, atol=1e-6)
+
+
+def test_nvidias_orders_of_five_and_of_four() -> None:
+    five = [MEAN, VARIANCE, ONE, SCALE, SHIFT]
+    four = [v.reshape(1, 3, 1, 1) for v in (SCALE, SHIFT, MEAN, VARIANCE)]
+    for arrays in (five, four):
+        np.testing.assert_allclose(normalised(arrays, OWN), wanted(True), rtol=1e-5, atol=1e-6)
+
+
+def test_a_scale_that_the_text_does_not_ask_for() -> None:
+    idle = [MEAN, VARIANCE, ONE, np.ones(3, np.float32), np.zeros(3, np.float32)]
+    np.testing.assert_allclose(normalised(idle), wanted(False), rtol=1e-5, atol=1e-6)
+    with pytest.raises(netc.NetcError) as caught:
+        normalised([MEAN, VARIANCE, ONE, SCALE, SHIFT])
+    (found,) = caught.value.diagnostics
+    assert found.code == "weight-count" and "scale_bias: true" in found.help[0]
+
+
+def test_another_number_of_channels_is_refused_still() -> None:
+    with pytest.raises(netc.NetcError) as caught:
+        normalised([np.ones((1, 4, 1, 1), np.float32), VARIANCE, ONE])
+    assert caught.value.diagnostics[0].code == "weight-shape"

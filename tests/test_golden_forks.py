@@ -1,0 +1,51 @@
+"""Every number that a fork of Caffe computed, by netc's definitions and by its kernels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.forks import manifest, run_case
+
+FOLDER = Path(__file__).resolve().parent / "golden" / "forks"
+CASES = manifest(FOLDER)
+
+# Cases that netc does not compute, by type or by name; one that agrees must leave the list.
+NOT_COMPUTED = frozenset(
+    """
+    Accuracy Atan BboxAccuracy BiasChannel BoxAnnotatorOHEM BoxGroupOutput BoxOutput Ceil
+    CenterLoss ChannelNorm Correlation CtcLoss DecodeBBox DetectionAccuracy DetectionEvaluate
+    DetectionGroupAccuracy DetectionGroupLoss DetectionLoss ELTWISE_ACCURACY Flip Floor
+    FlowWarp FrcnnOutput GRN HardMining HardSigmoid HardSwish HardTanH InnerDistance
+    Interp__icnet_5 LabelSpecificAdd LabelsequenceAccuracy LogSoftmax Lstm MVN
+    MarginInnerProduct Mish MultiBoxLoss Normalize__defaults Pooling3D PriorBoxClustered
+    Proposal ROIAlign ROIPooling__cascade_2 ROIPooling__mscnn_2 ReLU RegionLoss Resample Round
+    ScaleRoute SeLU SegAccuracy Sin SmoothL1Loss SmoothL1LossOHEM SoftmaxWithLossOHEM
+    SoftmaxWithLoss__segnet_weighted SoftmaxWithLoss__segnet_weighted_batch
+    SoftmaxWithLoss__segnet_weighted_ignore Softplus Softsign SpatialProduct UNPOOLING
+    UniqueLabel UpsampleDarknet YoloDetectionOutput Yolov3 Yolov3DetectionOutput
+    """.split()
+)
+
+
+def is_computed(case: dict[str, Any]) -> bool:
+    return case["type"] not in NOT_COMPUTED and case["case"] not in NOT_COMPUTED
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if is_computed(c)], ids=lambda c: c["case"])
+def test_case(case: dict[str, Any], backend: str) -> None:
+    assert run_case(FOLDER, case, backend) == ""
+
+
+def test_what_is_not_computed_is_refused() -> None:
+    wrong = [c["case"] for c in CASES if not is_computed(c) and not run_case(FOLDER, c)]
+    assert wrong == []
+
+
+def test_the_list_of_what_is_not_computed_names_cases() -> None:
+    known = {c["case"] for c in CASES} | {c["type"] for c in CASES}
+    assert known >= NOT_COMPUTED
+    assert Counter(map(is_computed, CASES))[True] >= 114
