@@ -55,12 +55,41 @@ CUDA13 = [
     "nvidia-cublas>=13",
 ]
 
+CLASSIFIERS = [
+    "Development Status :: 4 - Beta",
+    "Environment :: Console",
+    "Environment :: GPU :: NVIDIA CUDA :: 12",
+    "Intended Audience :: Developers",
+    "Intended Audience :: Science/Research",
+    "Operating System :: OS Independent",
+    "Programming Language :: Python :: 3",
+    *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 15)),
+    "Programming Language :: Python :: 3 :: Only",
+    "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    "Topic :: Scientific/Engineering :: Image Recognition",
+    "Topic :: Software Development :: Compilers",
+    "Typing :: Typed",
+]
+KEYWORDS = [
+    "caffe",
+    "caffemodel",
+    "compiler",
+    "deep learning",
+    "inference",
+    "neural network",
+    "numba",
+    "onnx",
+    "prototxt",
+]
+
 setup(
     name="netc",
     version=version(),
     description="A compiler for networks written as text: runs Caffe's nets, exactly and fast",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    classifiers=CLASSIFIERS,
+    keywords=KEYWORDS,
     license="BSD-2-Clause",
     license_files=["LICENSE"],
     python_requires=">=3.10",

@@ -11,11 +11,22 @@ from hypothesis import HealthCheck, settings
 
 from netc.backends.registry import BACKENDS, backend
 from netc.diagnostics import NetcError
+from tests.machines import DESCRIBED, HERE, describe_this_machine
 from tests.workers import group
 
-# How long an example takes says something of the machine, not of netc.
-settings.register_profile("netc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("netc")
+# How long an example takes says something of the machine, not of netc. The same examples are drawn
+# in every run, here and in CI; `--explore` draws others, and keeps what failed.
+QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("netc", QUIET, derandomize=True, database=None)
+settings.register_profile("explore", QUIET, derandomize=False, print_blob=True)
+settings.load_profile("explore" if os.environ.get("NETC_EXPLORE") else "netc")
+
+# What people set for themselves must not change what a test sees. Where the kernel cache and the
+# public files are may be chosen.
+FOREIGN = (
+    "CI", "COLUMNS", "FORCE_COLOR", "LINES", "NETC_CPU_ISA", "NETC_DEBUG", "NETC_MAX_MEMORY",
+    "NETC_NUM_THREADS", "NO_COLOR", "PYTHONWARNINGS", "TTY_COMPATIBLE", "TTY_INTERACTIVE",
+)  # fmt: skip
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,10 +50,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run conformance tests on this backend, such as cuda (repeatable; default: cpu and "
         "reference)",
     )
+    parser.addoption(
+        "--explore",
+        action="store_true",
+        help="draw other random examples in each run (also: NETC_EXPLORE=1)",
+    )
+    parser.addoption(
+        "--machine",
+        choices=tuple(DESCRIBED),
+        help="run whole nets as on this machine (default: the processor's instructions, with a "
+        "second cache of 1 MiB)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A backend that is asked for and cannot be had is one mistake, not one of each test."""
+    """Every run sees the same examples, environment and machine.
+
+    A backend that is asked for and cannot be had is one mistake, not one of each test.
+    """
+    if config.getoption("--explore"):
+        settings.load_profile("explore")
+    for name in FOREIGN:
+        os.environ.pop(name, None)
+    name = config.getoption("--machine")
+    if name and name not in HERE:
+        raise pytest.UsageError(f"--machine {name}: this processor has no such instructions")
+    describe_this_machine(name)
     for name in config.getoption("--backend") or ():
         try:
             backend(name)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.machine import machine, supported_isas
 from tests.backends.cpu.arena import Bench
+from tests.machines import ONE_OF_EACH, runnable
 
 
 def pytest_collection_modifyitems(items):
@@ -16,9 +16,10 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason="Numba is not installed"))
 
 
-@pytest.fixture(params=supported_isas() if jit.available() else ("plain",))
+@pytest.fixture(params=ONE_OF_EACH or ("plain 256K",))
 def target(request):
-    return machine(request.param)
+    """A machine of each kind of instructions that the processor has."""
+    return runnable(request.param)
 
 
 @pytest.fixture

@@ -3,12 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netc.backends.cpu.machine import machine
 from netc.backends.cpu.steps.choice import ConvShape, choose_algorithm, convolution_steps
 from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
 from tests.backends.cpu.arena import close
 from tests.backends.cpu.test_conv import plain_conv, random_case
+from tests.machines import DESCRIBED, described
+
+ANY = pytest.mark.parametrize("machine", [described(name) for name in DESCRIBED], ids=DESCRIBED)
 
 SQUARE = Geometry((3, 3), pad=(1, 1))
 
@@ -17,15 +19,18 @@ def shape(channels, outputs, size, geometry=SQUARE, images=1):
     return ConvShape(images, channels, (outputs,), size, size, geometry)
 
 
-def test_large_maps_of_many_channels_go_by_winograd(target):
-    assert choose_algorithm(shape(128, 128, 28), target) == "winograd4"
-    assert choose_algorithm(shape(64, 64, 224), target) == "winograd4"
+@ANY
+def test_large_maps_of_many_channels_go_by_winograd(machine):
+    assert choose_algorithm(shape(128, 128, 28), machine) == "winograd4"
+    assert choose_algorithm(shape(64, 64, 224), machine) == "winograd4"
 
 
-def test_nothing_reassociates_when_it_must_be_exact(target):
-    assert choose_algorithm(shape(128, 128, 28), target, exact=True) == "product"
+@ANY
+def test_nothing_reassociates_when_it_must_be_exact(machine):
+    assert choose_algorithm(shape(128, 128, 28), machine, exact=True) == "product"
 
 
+@ANY
 @pytest.mark.parametrize(
     "geometry",
     [
@@ -36,14 +41,15 @@ def test_nothing_reassociates_when_it_must_be_exact(target):
         Geometry((3, 2), pad=(1, 0)),
     ],
 )
-def test_what_winograd_cannot_do_is_a_product(target, geometry):
-    assert choose_algorithm(shape(128, 128, 28, geometry), target) == "product"
+def test_what_winograd_cannot_do_is_a_product(machine, geometry):
+    assert choose_algorithm(shape(128, 128, 28, geometry), machine) == "product"
 
 
-def test_a_group_for_each_channel_is_depthwise(target):
+@ANY
+def test_a_group_for_each_channel_is_depthwise(machine):
     geometry = Geometry((3, 3), pad=(1, 1), groups=128)
-    assert choose_algorithm(shape(128, 128, 28, geometry), target) == "depthwise"
-    assert choose_algorithm(shape(128, 256, 28, geometry), target) == "product"
+    assert choose_algorithm(shape(128, 128, 28, geometry), machine) == "depthwise"
+    assert choose_algorithm(shape(128, 256, 28, geometry), machine) == "product"
 
 
 def test_large_groups_go_by_winograd_one_by_one(bench):
@@ -61,8 +67,9 @@ def test_large_groups_go_by_winograd_one_by_one(bench):
     close(bench.run(*steps, outputs=[y])[0], np.where(z > 0, z, z * slopes[:, None, None]), 1e-4)
 
 
-def test_few_tiles_do_not_pay_for_larger_weights():
-    assert choose_algorithm(shape(512, 512, 7), machine()) != "winograd4"
+@ANY
+def test_few_tiles_do_not_pay_for_larger_weights(machine):
+    assert choose_algorithm(shape(512, 512, 7), machine) != "winograd4"
 
 
 @pytest.mark.parametrize("channels, outputs, groups", [(40, 48, 1), (16, 16, 16), (16, 32, 16)])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netc.backends.cpu.machine import machine, supported_isas
 from netc.backends.cpu.program import Context, Program
 from netc.backends.cpu.steps.blocking import Blocking, choose_blocking
 from netc.backends.cpu.steps.conv import Geometry, conv_step
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
 from netc.backends.cpu.views import Arena, View
 from tests.backends.cpu.arena import Bench, close
+from tests.machines import DESCRIBED, ONE_OF_EACH, described, runnable
 
 
 def plain_conv(x, w, g):
@@ -33,8 +33,8 @@ def plain_conv(x, w, g):
     return y
 
 
-def run_conv(x, w, g, isa=None, threads=1, bias=None, gap=5, activation=None, blocking=None):
-    target = machine(isa)
+def run_conv(x, w, g, target=None, threads=1, bias=None, gap=5, activation=None, blocking=None):
+    target = target or runnable(ONE_OF_EACH[0])
     n, c, h, width = x.shape
     expected = plain_conv(x, w, g)
     o, oh, ow = expected.shape[1:]
@@ -71,13 +71,12 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("isa", supported_isas())
 @pytest.mark.parametrize("shape, outputs, g", CASES)
-def test_convolution_agrees_with_numpy(shape, outputs, g, isa):
+def test_convolution_agrees_with_numpy(shape, outputs, g, target):
     x, w = random_case(shape, outputs, g)
     bias = np.linspace(-1, 1, outputs, dtype=np.float32)
     for gap in (0, 5):
-        got, expected = run_conv(x, w, g, isa, bias=bias, gap=gap)
+        got, expected = run_conv(x, w, g, target, bias=bias, gap=gap)
         close(got, expected + bias[:, None, None])
 
 
@@ -157,20 +156,21 @@ def test_results_do_not_depend_on_the_number_of_threads(threads):
         assert (one == many).all()
 
 
-@pytest.mark.parametrize("isa", supported_isas())
 @pytest.mark.parametrize("shape, outputs, g", CASES)
-def test_sums_in_blocks_are_the_same_to_the_last_bit(shape, outputs, g, isa):
+def test_sums_in_blocks_are_the_same_to_the_last_bit(shape, outputs, g, target):
     x, w = random_case(shape, outputs, g)
     bias = np.linspace(-1, 1, outputs, dtype=np.float32)
-    whole, _ = run_conv(x, w, g, isa, bias=bias, blocking=Blocking(4, 2, 3, 1, True))
+    whole, _ = run_conv(x, w, g, target, bias=bias, blocking=Blocking(4, 2, 3, 1, True))
     for block in (1, 7, 64):
         cut = Blocking(4, 2, 3, 1, True, block)
         for threads in (1, 2):
-            got, _ = run_conv(x, w, g, isa, threads, bias, blocking=cut)
+            got, _ = run_conv(x, w, g, target, threads, bias, blocking=cut)
             np.testing.assert_array_equal(got, whole)
 
 
-def test_long_sums_run_in_blocks(target):
-    assert choose_blocking(49, [512], 16384, target).block > 0
-    assert choose_blocking(3136, [512], 256, target).block == 0
-    assert choose_blocking(49, [512], 64, target).block == 0
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_long_sums_run_in_blocks(name):
+    machine = described(name)
+    assert choose_blocking(49, [512], 16384, machine).block > 0
+    assert choose_blocking(3136, [512], 256, machine).block == 0
+    assert choose_blocking(49, [512], 64, machine).block == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,13 +11,13 @@ from hypothesis import strategies as st
 
 import netc
 from netc.backends.cpu import backend
-from netc.backends.cpu.machine import machine, supported_isas
 from netc.cli.main import main
 from netc.diagnostics import NetcError, Source
 from tests.backends.cpu.arena import close
 from tests.backends.cpu.test_layers import images, layer, text_of
+from tests.machines import HERE, runnable
 
-ISAS = st.sampled_from(supported_isas())
+MACHINES = st.sampled_from(HERE or ("plain 256K",)).map(runnable)
 
 
 def source_of(shape, *layers):
@@ -40,8 +42,13 @@ def rounded(weights):
 
 
 @settings(max_examples=15, deadline=None)
-@given(isa=ISAS, data=st.data(), outputs=st.integers(1, 70), scale=st.sampled_from([1, 1e-6, 9e3]))
-def test_answers_are_those_of_rounded_weights(isa, data, outputs, scale):
+@given(
+    target=MACHINES,
+    data=st.data(),
+    outputs=st.integers(1, 70),
+    scale=st.sampled_from([1, 1e-6, 9e3]),
+)
+def test_answers_are_those_of_rounded_weights(target, data, outputs, scale):
     shape = images(data.draw)
     source = source_of(
         shape,
@@ -53,7 +60,7 @@ def test_answers_are_those_of_rounded_weights(isa, data, outputs, scale):
     x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
     want = netc.compile(source, rounded(weights), backend="reference")(x=x)["c"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backend, "machine", lambda: machine(isa))
+        patch.setattr(backend, "machine", lambda: target)
         net = netc.compile(source, weights, precision="fp16")
         close(net(x=x)["c"], want)
         assert net.report()["float16_weights"] == ["l_a", "l_c"]
@@ -61,10 +68,8 @@ def test_answers_are_those_of_rounded_weights(isa, data, outputs, scale):
 
 def test_a_machine_without_the_instruction(monkeypatch):
     """Halves are widened by integer arithmetic."""
-    own = machine("avx2") if "avx2" in supported_isas() else machine()
+    own = runnable("avx2 256K" if "avx2 256K" in HERE else HERE[0])
     features = ",".join([*filter(None, own.features.split(",")), "-f16c"])
-    from dataclasses import replace
-
     monkeypatch.setattr(backend, "machine", lambda: replace(own, features=features))
     source = source_of((2, 37), layer("InnerProduct", "x", "y", IP))
     weights = random_weights(source)

@@ -9,6 +9,7 @@ from netc.backends.cpu.steps.epilogue import Activation, Epilogue
 from netc.backends.cpu.steps.winograd import Cut, choose_cut, tiling, winograd_steps
 from tests.backends.cpu.arena import Bench, close
 from tests.backends.cpu.test_conv import plain_conv, random_case
+from tests.machines import DESCRIBED, described
 
 
 @pytest.mark.parametrize(
@@ -81,8 +82,36 @@ def test_one_convolution_may_fill_several_values(bench):
     close(np.concatenate(got, axis=1), plain_conv(x, w, g))
 
 
-def test_weights_much_larger_than_the_input_are_read_once(target):
-    late = tiling(1, 14, 14, 4, (3, 3))
-    early = tiling(1, 224, 224, 4, (3, 3))
-    assert choose_cut(late, 512, [512], target).split
-    assert not choose_cut(early, 64, [64], target).split
+LATE, EARLY = tiling(1, 14, 14, 4, (3, 3)), tiling(1, 224, 224, 4, (3, 3))
+
+
+@pytest.mark.parametrize(
+    "name, early",
+    [
+        ("avx512 2M", False),
+        ("avx512 512K", True),  # few tiles fit beside each other, so weights are read often
+        ("avx2 2M", False),
+        ("avx2 256K", True),
+        ("plain 1M", False),
+    ],
+)
+def test_weights_much_larger_than_the_input_are_read_once(name, early):
+    machine = described(name)
+    assert choose_cut(LATE, 512, [512], machine).split
+    assert choose_cut(EARLY, 64, [64], machine).split == early
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_a_cut_reads_no_more_than_the_other_one_would(name):
+    machine = described(name)
+    for tiles, inputs, outputs in ((LATE, 512, 512), (LATE, 16, 16), (EARLY, 64, 64)):
+        cut = choose_cut(tiles, inputs, [outputs], machine)
+        lanes = cut.columns * machine.width
+        panels = -(-outputs // lanes)
+        weights, planes = inputs * panels * lanes, tiles.tiles * inputs * (1 + panels)
+        if cut.split:  # planes are written and read again, so the weights must be many
+            assert planes < weights * tiles.tiles
+        else:
+            assert weights * -(-tiles.tiles // cut.block) <= weights + planes
+            held = 4 * tiles.planes * cut.block * (-(-inputs // 16) * 16 + lanes)
+            assert held <= machine.l2 or cut.block <= cut.rows

@@ -21,7 +21,6 @@ pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs Linux and a C++ 
 @settings(
     max_examples=15,
     deadline=None,
-    derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
