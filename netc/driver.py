@@ -38,6 +38,7 @@ from netc.ir.verify import verify
 from netc.language.read import read_document
 from netc.lower import lower
 from netc.lower.before import State, wanted_part
+from netc.lower.files import with_files
 from netc.memory import Budget, budget_of, using
 from netc.migrate.generations import bind_net
 from netc.migrate.upgrade import Change, upgrade_net
@@ -106,13 +107,13 @@ def compile(
     variables: bool = False,
     stateful: bool = False,
     max_memory: int | str | Budget | None = None,
+    allow_outside: bool = False,
 ) -> CompiledNet:
     """A net made ready to run.
 
     Args:
         net, text: path of a prototxt, or a :class:`netc.Source`; or the text itself.
-        weights: path of a .caffemodel, .caffemodel.h5 or .npz; or layer -> arrays; or None, which
-            fills every parameter as its layer's filler says, from ``seed``.
+        weights: path of a .caffemodel, .h5 or .npz; or layer -> arrays; else fillers make them.
         backend: "cpu", "cuda" (the current GPU), or "reference" for the plain NumPy definitions.
         phase, level, stages: of the NetState; "TEST" or "TRAIN".
         inputs: input blob -> shape, where the text does not say it or says another.
@@ -120,7 +121,7 @@ def compile(
             ``layer`` made of one that is rewritten later. What they do not depend on is not needed.
         optimize: True, False, "exact" (no pass that re-associates sums), or names of passes.
         define, schema: values of the text's placeholders; a caffe.proto of one's own, or several.
-        missing: "error", or "fill" to fill layers that the weights lack, from ``seed``.
+        missing, seed: "error", or "fill" to fill layers that the weights lack, from ``seed``.
         threads: how many; None for ``NETC_NUM_THREADS`` or the machine's cores.
         progress: called as (done, total, name) while kernels are compiled, once a machine.
         precision: "float32"; "fp16" (docs/cpu.md, docs/gpu.md); on a GPU also "tf32".
@@ -128,21 +129,28 @@ def compile(
         stateful: whether recurrent layers go on from the last call, and BatchNorm's averages move.
         variables: whether ``net.params[layer][index]`` are arrays to write to; no pass uses them.
         max_memory: bytes or a text such as "2GB"; else ``NETC_MAX_MEMORY``, else 80 % of free.
+        allow_outside: whether files that the text names may lie anywhere.
 
     Raises:
         NetcError: with every mistake found in the text, the weights or the arguments.
     """
     extra, memory = backend_options(backend, precision, graph, tune), budget_of(max_memory)
-    exact = optimize in (False, "exact")
-    options = Options(chosen(optimize), exact, threads, extra, progress, memory=memory)
+    passes, exact = chosen(optimize), optimize in (False, "exact")
+    options = Options(passes, exact, threads, extra, progress, memory=memory)
     state: State = {"phase": phase, "level": level, "stages": arguments.names(stages, "stages")}
     shapes, seed = arguments.shapes(inputs), arguments.number(seed, "seed")
     with using(memory):
         message = read_net(net, text=text, define=define, schema=schema).message
         loaded = load(message, state, shapes, outputs, weights, missing, seed)
-        made = with_variables(loaded.graph) if variables else loaded.graph
-        told, unneeded = loaded.diagnostics, loaded.unneeded
-        return CompiledNet(made, backend, options, told, seed, unneeded, stateful)
+        made, told = _made(loaded.graph, net, variables, allow_outside), loaded.diagnostics
+        return CompiledNet(made, backend, options, told, seed, loaded.unneeded, stateful)
+
+
+def _made(graph: Graph, net: Text | None, variables: bool, outside: bool) -> Graph:
+    """The graph with the files that it names found, and variables where they are wanted."""
+    folder = Path(net).parent if isinstance(net, (str, PathLike)) else None
+    found = with_files(graph, folder, outside=outside)
+    return with_variables(found) if variables else found
 
 
 class Loaded(NamedTuple):

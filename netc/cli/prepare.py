@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,17 @@ from netc.images import Header, Preprocessing, read_mean
 from netc.infer import show
 from netc.ir.graph import Array
 from netc.ir.types import Shape
+from netc.paths import named_file
 from netc.schema.message import Message
+from netc.weights.mean import load_mean
+
+
+class MeanFile(NamedTuple):
+    """A mean that a text names, the folder of the text, and where it is named."""
+
+    name: str
+    folder: Path | None
+    span: Span | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +39,7 @@ class Said:
 
     Attributes:
         mean: for each channel, in the net's order.
-        mean_file: a path, as it is opened, and where it is said.
+        mean_file: the file of a mean.
         range: what black and white are before mean and scale.
         layout: of arrays, "NCHW" or "NHWC".
         data: the type of the data layer that says it; empty for Input.
@@ -39,7 +49,7 @@ class Said:
     """
 
     mean: tuple[float, ...] = ()
-    mean_file: tuple[Path, Span | None] | None = None
+    mean_file: MeanFile | None = None
     scale: float | None = None
     order: Literal["BGR", "RGB"] | None = None
     resize: tuple[int, ...] = ()
@@ -89,7 +99,7 @@ def _said(transform: Message, folder: Path | None) -> Said:
     crops: Any = transform.optional("crops")
     return Said(
         transform.get("mean_value"),
-        None if file is None else ((folder or Path()) / file, transform.span_of("mean_file")),
+        None if file is None else MeanFile(file, folder, transform.span_of("mean_file")),
         transform.optional("scale"),
         transform.optional("channel_order"),
         transform.get("resize"),
@@ -238,7 +248,7 @@ def _mean(args: argparse.Namespace, said: Said, black: float) -> Array | None:
     if args.mean is not None:
         mean = read_mean(args.mean)
     elif said.mean_file is not None:
-        mean = _read_mean(*said.mean_file)
+        mean = _read_mean(said.mean_file, getattr(args, "allow_outside", False))
     elif said.mean:
         mean = np.array(said.mean, dtype=np.float32)
     if black == 0:
@@ -246,12 +256,14 @@ def _mean(args: argparse.Namespace, said: Said, black: float) -> Array | None:
     return np.array([-black], dtype=np.float32) if mean is None else mean - np.float32(black)
 
 
-def _read_mean(path: Path, span: Span | None) -> Array:
+def _read_mean(file: MeanFile, outside: bool) -> Array:
     """A mean that the text names; faults are told at its place."""
+    path = named_file(file.name, file.folder, file.span, outside=outside)
     try:
-        return read_mean(str(path))
+        return load_mean(path)
     except NetcError as error:
-        raise NetcError(*(replace(d, span=d.span or span) for d in error.diagnostics)) from None
+        told = [replace(d, span=d.span or file.span) for d in error.diagnostics]
+        raise NetcError(told) from None
 
 
 def arranged(array: Any, said: Said) -> Any:

@@ -76,6 +76,11 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "images", "as Caffe's tools prepare them; what is not given is as the net's text says"
     )
+    group.add_argument(
+        "--allow-outside",
+        action="store_true",
+        help="read what the text names (`mean_file`) wherever it lies, not in its folder alone",
+    )
     group.add_argument("--mean", metavar="B,G,R|FILE", help="values, .binaryproto or .npy")
     group.add_argument("--scale", type=finite, metavar="X", help="factor after the mean")
     group.add_argument("--raw-scale", type=above_zero, metavar="X", help="what white is (else 255)")
@@ -206,6 +211,7 @@ def _compile(text: Text, args: argparse.Namespace, shapes: Mapping[str, Shape]) 
             missing="fill" if args.fill_missing else "error",
             progress=progress,
             precision=args.precision,
+            allow_outside=args.allow_outside,
         )
 
 

@@ -11,6 +11,7 @@ from netc.language.limits import MAX_INCLUDES
 from netc.language.operators import FUNCTIONS
 from netc.language.parser import parse_program
 from netc.language.tree import Declared, Include, Module, Program, Statement
+from netc.paths import OutsideError, within
 from netc.syntax.reader import read_source
 
 
@@ -87,27 +88,15 @@ def _path(text: str, span: Span, place: _Place) -> Path:
     Raises:
         NetcError: bad-include, if it is not a file within the net's folder.
     """
-    parts = PurePosixPath(text).parts
     if place.root is None or place.folder is None:
         why = "this text is from no file, so that there is no folder to include from"
         raise _refused(why, span)
-    if not text or "\0" in text or "\\" in text or not parts:
-        raise _refused(f"`{text[:80]}` is no file's path", span)
-    if ".." in parts:
-        help = "the net's own file can include it: all files see each other's modules"
-        raise _refused(f"`{text[:80]}` goes up by `..`, which no include may", span, help)
-    if text.startswith("/") or Path(text).is_absolute():
-        raise _refused(f"`{text[:80]}` leads out of the net's own folder", span)
     try:
-        path = (place.folder / text).resolve()
-        regular = path.is_file()
-    except (OSError, RuntimeError, ValueError):
-        raise _refused(f"`{text[:80]}` cannot be found", span) from None
-    if not path.is_relative_to(place.root):
-        raise _refused(f"`{text[:80]}` is a link that leads out of the net's own folder", span)
-    if not regular:
-        raise _refused(f"there is no file `{text[:80]}` in the folder of this one", span)
-    return path
+        return within(text, place.folder, place.root, "include")
+    except OutsideError as error:
+        up = ".." in PurePosixPath(text).parts
+        help = ("the net's own file can include it: all files see each other's modules",)
+        raise _refused(str(error), span, *(help if up else ())) from None
 
 
 def _refused(message: str, span: Span, *help: str) -> NetcError:
