@@ -20,6 +20,7 @@ from netc.driver import Schemas, Weights
 from netc.ir.graph import Array
 from netc.lower.rules import State
 from netc.passes.pipeline import chosen
+from netc.passes.state import carry_state
 from netc.solver import events
 from netc.solver.feeds import Feeds, Source
 from netc.solver.finite import check_finite
@@ -155,7 +156,10 @@ class Solver:
             source = net_feeds(test, given, self.seed, f"test net {number}")
             own = open_net(test, source.peek(), files, self.seed)
             graph = share_parameters(own.graph, self._train.graph).graph
-            self.test_nets.append(CompiledNet(graph, backend, shared, own.diagnostics, self.seed))
+            kept = bool(carry_state(graph).states)
+            self.test_nets.append(
+                CompiledNet(graph, backend, shared, own.diagnostics, self.seed, stateful=kept)
+            )
             self._test_feeds.append(source)
 
     # What there is to see

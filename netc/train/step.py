@@ -28,6 +28,7 @@ from netc.ops.elementwise import EltwiseParams
 from netc.ops.inputs import ParameterParams
 from netc.ops.update import CLIP, RUNNING, UPDATE, ClipScaleParams, RunningParams, UpdateParams
 from netc.ops.update_rules import Rule
+from netc.passes.state import carry_state
 from netc.train.differentiate import differentiate
 from netc.train.generator import with_generator
 
@@ -81,7 +82,7 @@ def step_graphs(
         NetcError: no-gradient, no-loss: see netc.train.differentiate.
     """
     learnable = learnable_parameters(graph)
-    graph = with_variables(with_generator(graph))
+    graph, states = _carried(with_variables(with_generator(graph)))
     learned = [n for n in learnable if graph.parameters[n].lr_mult != 0 and n not in frozen]
     joint = differentiate(graph, parameters=learned)
     shown = tuple(dict.fromkeys((*graph.outputs, *graph.losses)))
@@ -89,6 +90,7 @@ def step_graphs(
     first, further = _Growth(forward), _Growth(forward)
     for growth in (first, further):
         growth.run_statistics(graph.nodes)
+        growth.keep_states(states)
     made = _Update(graph, learnable, how, frozenset(frozen))
     if how.iter_size == 1 and not split:
         made.add(first, joint.parameters)
@@ -104,6 +106,22 @@ def learnable_parameters(graph: Graph) -> tuple[str, ...]:
     """Owners of parameters by layer, then index."""
     owners = (graph.parameters[n].owner or n for node in graph.nodes for n in node.parameters)
     return tuple(dict.fromkeys(owners))
+
+
+def _carried(graph: Graph) -> tuple[Graph, Mapping[str, str]]:
+    """The graph whose recurrent layers start from variables, and what these are to hold next.
+
+    recurrent_layer.cpp, Forward_cpu: the last state of a pass is the first of the next one; no
+    gradient crosses. A snapshot of Caffe does not have it.
+    """
+    carried = carry_state(graph)
+    grown = _Growth(carried.graph.replace(nodes=(), inputs=graph.inputs, outputs=graph.outputs))
+    for name in carried.states:
+        shape = carried.graph.shape(name)
+        params = ParameterParams(shape)
+        grown.node(name, "Parameter", params, (), (name,), (grown.variable(name, shape),))
+    grown.nodes += carried.graph.nodes
+    return grown.result(), carried.states
 
 
 def history_name(parameter: str, index: int) -> str:
@@ -178,15 +196,18 @@ class _Growth:
     def run_statistics(self, layers: Sequence[Node]) -> None:
         """Averages that a layer keeps of its inputs move at each pass (batch_norm_layer.cpp)."""
         for layer in layers:
-            if CATALOG[layer.op].train is not None and self._moves(layer):
-                outputs = [f"{name}~next" for name in layer.parameters]
-                params = RunningParams(layer.op, layer.params)
-                name = f"{layer.name}~running"
-                self.node(name, RUNNING, params, layer.inputs, outputs, layer.parameters)
-                self.updates.update(zip(layer.parameters, outputs, strict=True))
+            moving = CATALOG[layer.op].moving(layer.params)
+            if not moving:
+                continue
+            outputs = [f"{name}~next" for name in layer.parameters]
+            params = RunningParams(layer.op, layer.params)
+            name = f"{layer.name}~running"
+            self.node(name, RUNNING, params, layer.inputs, outputs, layer.parameters)
+            self.updates.update({layer.parameters[i]: outputs[i] for i in moving})
 
-    def _moves(self, layer: Node) -> bool:
-        return not getattr(layer.params, "use_global_stats", False)
+    def keep_states(self, states: Mapping[str, str]) -> None:
+        """A recurrent layer's last state is its first one in the next pass."""
+        self.updates.update(states)
 
     def sum_of(self, parameter: str) -> str:
         """The sum of a parameter's gradients over the passes so far, as a value."""
@@ -271,6 +292,8 @@ class _Update:
 def forward_graph(graph: Graph) -> Graph:
     """The forward pass of the TRAIN phase alone, with what layers keep of it."""
     shown = tuple(dict.fromkeys((*graph.outputs, *graph.losses)))
-    growth = _Growth(with_variables(with_generator(graph)).replace(outputs=shown))
-    growth.run_statistics(graph.nodes)
+    carried, states = _carried(with_variables(with_generator(graph)).replace(outputs=shown))
+    growth = _Growth(carried)
+    growth.run_statistics(carried.nodes)
+    growth.keep_states(states)
     return growth.result()
