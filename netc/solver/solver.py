@@ -143,6 +143,7 @@ class Solver:
             self.settings.regularization,
             self.settings.clip_gradients,
             self.settings.iter_size,
+            choice.message.get("force_backward"),
         )
         split = self.settings.policy.name == "plateau"
         frozen = frozen_parameters(opened.graph, freeze)

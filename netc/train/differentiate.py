@@ -123,6 +123,8 @@ class _Backward:
         self.values = dict(self.graph.values)
         self.parameters = dict(self.graph.parameters)
         self.names = {node.name for node in self.graph.nodes}
+        made = (value for node in self.graph.nodes for value in node.outputs)
+        self.last = {self.graph.values[value].blob: value for value in made}  # of each blob
 
     # What the rules that build ops are given: see netc.ops.gradients.define.Build
 
@@ -183,6 +185,21 @@ class _Backward:
             return rule
         bottom, top = (self.graph.values[v].blob for v in (node.inputs[0], node.outputs[0]))
         return rule.in_place if bottom == top else rule
+
+    def _left(self, node: Node, rule: Gradient) -> str | None:
+        """What layers in place have left of a layer's first top; None where that does not matter.
+
+        Caffe has but one blob for them all, and its backward pass reads it after the whole forward
+        pass.
+        """
+        if not node.outputs:
+            return None
+        blobs = [self.graph.values[v].blob for v in (*node.inputs[:1], node.outputs[0])]
+        left = self.last[blobs[-1]]
+        in_place = blobs[0] == blobs[-1] and len(blobs) == 2
+        matters = rule.reads_left or (in_place and rule.read("bottom", node.params, 0, 1).outputs)
+        same = left == node.outputs[0] or self.shape(left) != self.shape(node.outputs[0])
+        return left if matters and not same else None
 
     def _wanted_weights(self, node: Node) -> list[int]:
         """Indices of a layer's parameters whose gradients are wanted."""
@@ -247,7 +264,10 @@ class _Backward:
         self, node: Node, rule: Gradient, tops: Sequence[str | None], kind: str, index: int
     ) -> str:
         """A Gradient node's output."""
+        left = self._left(node, rule)
         reads = _reads(node, rule, kind, index)
+        if left is not None and kind == "bottom" and (reads.inputs or reads.outputs):
+            reads = reads._replace(outputs=(0,))
         alone = rule.paired and kind == "bottom"
         arrived = tuple(
             place
@@ -267,7 +287,7 @@ class _Backward:
         )
         inputs = [
             *(node.inputs[i] for i in reads.inputs),
-            *(node.outputs[i] for i in reads.outputs),
+            *(left if left is not None and i == 0 else node.outputs[i] for i in reads.outputs),
             *(top for place in arrived if (top := tops[place]) is not None),
         ]
         of = node.inputs[index] if kind == "bottom" else node.parameters[index]

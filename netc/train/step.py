@@ -26,6 +26,7 @@ from netc.ir.types import Shape
 from netc.ops.catalog import CATALOG
 from netc.ops.elementwise import EltwiseParams
 from netc.ops.inputs import ParameterParams
+from netc.ops.recurrent import RecurrentParams
 from netc.ops.update import CLIP, RUNNING, UPDATE, ClipScaleParams, RunningParams, UpdateParams
 from netc.ops.update_rules import Rule
 from netc.passes.state import carry_state
@@ -37,13 +38,17 @@ RATE, ITERATION, NORM, SCALE = "~rate", "~iteration", "~norm", "~clip_scale"
 
 @dataclass(frozen=True, slots=True)
 class Updating:
-    """How a solver updates: its rule, weight decay, clipping and passes an iteration."""
+    """How a solver updates: its rule, weight decay, clipping and passes an iteration.
+
+    ``force_backward`` is the net's: gradients of frozen parameters count when clipping.
+    """
 
     rule: Rule
     weight_decay: float = 0.0
     regularization: str = "L2"
     clip_gradients: float = -1.0
     iter_size: int = 1
+    force_backward: bool = False
 
 
 class StepGraphs(NamedTuple):
@@ -82,8 +87,8 @@ def step_graphs(
         NetcError: no-gradient, no-loss: see netc.train.differentiate.
     """
     learnable = learnable_parameters(graph)
+    learned = [n for n in _with_gradients(graph, how) if n not in frozen]
     graph, states = _carried(with_variables(with_generator(graph)))
-    learned = [n for n in learnable if graph.parameters[n].lr_mult != 0 and n not in frozen]
     joint = differentiate(graph, parameters=learned)
     shown = tuple(dict.fromkeys((*graph.outputs, *graph.losses)))
     forward = joint.graph.replace(outputs=shown)
@@ -106,6 +111,22 @@ def learnable_parameters(graph: Graph) -> tuple[str, ...]:
     """Owners of parameters by layer, then index."""
     owners = (graph.parameters[n].owner or n for node in graph.nodes for n in node.parameters)
     return tuple(dict.fromkeys(owners))
+
+
+def _with_gradients(graph: Graph, how: Updating) -> tuple[str, ...]:
+    """Parameters whose gradients Caffe computes: those that move, and some for the norm of all.
+
+    With `force_backward` a frozen parameter has a gradient too (net.cpp:228), and those of
+    recurrent layers always have, since the net inside does not know (recurrent_layer.cpp).
+    """
+    learnable = learnable_parameters(graph)
+    moving = {name for name in learnable if graph.parameters[name].lr_mult != 0}
+    if how.clip_gradients >= 0:
+        moving.update(learnable if how.force_backward else ())
+        for node in graph.nodes:
+            if isinstance(node.params, RecurrentParams):
+                moving.update(graph.parameters[n].owner or n for n in node.parameters)
+    return tuple(name for name in learnable if name in moving)
 
 
 def _carried(graph: Graph) -> tuple[Graph, Mapping[str, str]]:

@@ -27,7 +27,7 @@ def _by_output(factor: Factor) -> Gradient:
     def define(params: Any, saved: Saved, tops: Sequence[Any], index: int) -> Any:
         return tops[0] * factor(params, saved.outputs[0])
 
-    return Gradient(define, OUTPUT)
+    return Gradient(define, OUTPUT, reads_left=True)
 
 
 def _by_input(factor: Factor) -> Gradient:

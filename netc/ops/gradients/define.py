@@ -91,6 +91,9 @@ class Gradient:
             read (the places of maxima), or None where these will do.
         in_place: what stands for all this where the layer rewrites its bottom and Caffe, which has
             but one blob for both, comes to another result.
+        reads_left: Caffe reads the layer's first top after the whole forward pass. Where a layer
+            behind it works in place, that is what this one has left there, and the definition is
+            given it as ``saved.outputs[0]`` though it may work out the top by itself elsewhere.
         host: the definitions need NumPy itself, not a device's arrays.
     """
 
@@ -105,6 +108,7 @@ class Gradient:
     tops: tuple[int, ...] | None = None
     records: Callable[[Params], Params | None] | None = None
     in_place: Gradient | None = None
+    reads_left: bool = False
     host: bool = False
 
     def read(self, kind: str, params: Params, index: int, bottoms: int) -> Reads:

@@ -153,7 +153,10 @@ def _reads_bn_own(params: BNParams, index: int, bottoms: int) -> Reads:
 
 
 def _mvn(params: MVNParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
-    """As mvn_layer.cpp has it: ``eps`` beside the deviation is left out of its derivative."""
+    """As mvn_layer.cpp has it: ``eps`` beside the deviation is left out of its derivative.
+
+    The normalised values are read from the top, as a layer in place has left them.
+    """
     x, top = saved.inputs[0], tops[0]
     axes = (1, 2, 3) if params.across_channels else (2, 3)
     if not params.normalize_variance:
@@ -162,8 +165,9 @@ def _mvn(params: MVNParams, saved: Saved, tops: Sequence[Any], index: int) -> An
     centred = x - x.mean(axis=axes, keepdims=True)
     variance = (centred * centred).mean(axis=axes, keepdims=True)
     deviation = namespace(x).sqrt(variance) + x.dtype.type(params.eps)
-    made = Normalized(centred / deviation, deviation)
-    return _through_own(top, made, axes).reshape(saved.shapes[0])
+    left = saved.outputs[0]
+    value = centred / deviation if left is None else left.reshape(x.shape)
+    return _through_own(top, Normalized(value, deviation), axes).reshape(saved.shapes[0])
 
 
 def _reads_mvn(params: MVNParams, index: int, bottoms: int) -> Reads:
@@ -244,13 +248,15 @@ def _reads_layer_norm_own(params: LayerNormParams, index: int, bottoms: int) -> 
 def _lrn(params: LRNParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
     """y = x s^-b, s = k + a * the sum of squares around: dx = dy s^-b - 2ab x sum(dy x s^(-b-1)).
 
-    The sum runs over all elements whose neighbourhood x is in (lrn_layer.cpp).
+    The sum runs over all elements whose neighbourhood x is in (lrn_layer.cpp). Across channels y is
+    read from the top, as a layer in place has left it.
     """
     x, top = saved.inputs[0], tops[0]
     kind = x.dtype.type
     axes, scale = lrn_axes(params, x.shape), lrn_scale(params, x)
     power = scale ** kind(-params.beta)
-    share = top * x * power / scale
+    left = saved.outputs[0] if params.across else None
+    share = top * (x * power if left is None else left) / scale
     if params.across:
         around = namespace(x).zeros_like(x)
         for tap in axes[0].taps():
@@ -265,9 +271,9 @@ def _lrn(params: LRNParams, saved: Saved, tops: Sequence[Any], index: int) -> An
 GRADIENTS = {
     "BatchNorm": Gradient(_batch_norm, _reads_batch_norm, _batch_norm_own, _reads_own),
     "BN": Gradient(_bn, _reads_bn, _bn_own, _reads_bn_own, tops=(0,)),
-    "MVN": Gradient(_mvn, _reads_mvn),
-    "Softmax": Gradient(_softmax, OUTPUT),
+    "MVN": Gradient(_mvn, _reads_mvn, reads_left=True),
+    "Softmax": Gradient(_softmax, OUTPUT, reads_left=True),
     "Normalize": Gradient(_normalize, _reads_normalize, _normalize_scale, INPUT),
     "LayerNorm": Gradient(_layer_norm, _reads_layer_norm, _layer_norm_own, _reads_layer_norm_own),
-    "LRN": Gradient(_lrn, INPUT),
+    "LRN": Gradient(_lrn, INPUT, reads_left=True),
 }
