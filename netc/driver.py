@@ -42,11 +42,13 @@ from netc.lower.files import with_files
 from netc.memory import Budget, budget_of, using
 from netc.migrate.generations import bind_net
 from netc.migrate.upgrade import Change, upgrade_net
-from netc.ops.catalog import CATALOG
+from netc.ops.catalog import CATALOG, LAYERS
+from netc.ops.define import OpDef
 from netc.passes.pipeline import chosen
 from netc.schema.guess import check_kind
 from netc.schema.load import load_schema
 from netc.schema.message import Message
+from netc.schema.tolerant import bind_known
 from netc.syntax.parser import collection_paused
 from netc.syntax.reader import read_source
 from netc.weights.match import assign
@@ -69,6 +71,7 @@ class NetText(NamedTuple):
 
     message: Message
     changes: tuple[Change, ...]
+    diagnostics: tuple[Diagnostic, ...] = ()
 
 
 class Built(NamedTuple):
@@ -169,6 +172,7 @@ def load(
     weights: Weights,
     missing: str,
     seed: int,
+    layers: Mapping[str, OpDef] = LAYERS,
 ) -> Loaded:
     """NetParameter -> the graph of what is asked for, with weights.
 
@@ -177,7 +181,7 @@ def load(
     """
     names = arguments.names(outputs, "outputs")
     part = wanted_part(message, names, shapes, **state)
-    built = build(part.message, inputs=part.shapes, **state)
+    built = build(part.message, inputs=part.shapes, layers=layers, **state)
     asked = only_outputs(runnable(built), names)
     graph, found = assign(asked, weights, missing=missing, seed=seed)
     verify(graph, "loaded", CATALOG)
@@ -195,10 +199,12 @@ def read_net(
     text: str | None = None,
     define: Mapping[str, str] | None = None,
     schema: Schemas = None,
+    tolerant: bool = False,
 ) -> NetText:
     """Text -> NetParameter in the current format.
 
-    ``net`` is a path or a :class:`netc.Source`; or ``text`` is the text itself.
+    ``net`` is a path or a :class:`netc.Source`; or ``text`` is the text itself. With ``tolerant``
+    fields that no schema has are passed over, with a warning in the result.
 
     Raises:
         NetcError: the text cannot be read, parsed, bound or upgraded.
@@ -208,10 +214,14 @@ def read_net(
     folder = None if isinstance(net, Source) else Path(net).parent
     given = [schema] if isinstance(schema, (str, PathLike)) else schema or []
     known = load_schema([Path(path) for path in given])
+    type = known.message("NetParameter")
     with collection_paused():
         document = read_document(source, known, arguments.definitions(define), folder)
         check_kind(document, known)
-        return NetText(*upgrade_net(bind_net(document, known.message("NetParameter"))))
+        if not tolerant:
+            return NetText(*upgrade_net(bind_net(document, type)))
+        bound, found = bind_known(document, lambda text: bind_net(text, type))
+        return NetText(*upgrade_net(bound), found)
 
 
 def build(
@@ -221,6 +231,7 @@ def build(
     level: int = 0,
     stages: Sequence[str] = (),
     inputs: Mapping[str, Shape] | None = None,
+    layers: Mapping[str, OpDef] = LAYERS,
 ) -> Built:
     """NetParameter -> graph with inferred shapes; mistakes are in the result, not raised.
 
@@ -237,7 +248,9 @@ def build(
         )
     level, stages = arguments.number(level, "level"), arguments.names(stages, "stages")
     with collection_paused():
-        lowered = lower(message, phase=phase, level=level, stages=stages, inputs=inputs)
+        lowered = lower(
+            message, phase=phase, level=level, stages=stages, inputs=inputs, catalog=layers
+        )
         result = infer(lowered.graph, messages=lowered.messages)
         aligned = align_crops(result.graph, lowered.messages)
     expected = unexpected_shapes(aligned.graph, message)

@@ -19,8 +19,14 @@ from netc.compat.opencv.constants import (
     DNN_TARGET_OPENCL,
     DNN_TARGET_OPENCL_FP16,
 )
+from netc.compat.opencv.custom import (
+    dnn_registerLayer,
+    dnn_unregisterLayer,
+    listen_to_opencv,
+)
 from netc.compat.opencv.images import blobFromImage, blobFromImages
-from netc.compat.opencv.net import Layer, Net, readNet, readNetFromCaffe
+from netc.compat.opencv.net import Layer, Net
+from netc.compat.opencv.reading import readNet, readNetFromCaffe
 
 __all__ = [
     "DNN_BACKEND_CUDA",
@@ -39,6 +45,10 @@ __all__ = [
     "Net",
     "blobFromImage",
     "blobFromImages",
+    "dnn_registerLayer",
+    "dnn_unregisterLayer",
     "readNet",
     "readNetFromCaffe",
 ]
+
+listen_to_opencv()

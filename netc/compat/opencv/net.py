@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from os import PathLike, fspath
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,91 +12,60 @@ from numpy.typing import NDArray
 
 from netc.backends.reference import parameter_array
 from netc.compat.engine import ready, warn
+from netc.compat.opencv.arrays import Arrays, HeldArrays
 from netc.compat.opencv.constants import (
     DNN_BACKEND_CUDA,
     DNN_BACKEND_DEFAULT,
     DNN_TARGET_CPU,
     DNN_TARGET_CUDA_FP16,
 )
+from netc.compat.opencv.custom import CustomLayers
 from netc.compat.opencv.images import normalised
 from netc.compiled import CompiledNet
-from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean, first_of
-from netc.driver import Built, build, read_net, runnable
+from netc.diagnostics import Diagnostic, NetcError, did_you_mean, first_of
+from netc.driver import Built, build, load, runnable
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape
+from netc.lower.before import State
 from netc.ops.catalog import LAYERS
+from netc.ops.define import OpDef
 from netc.schema.message import Message
-from netc.syntax.reader import source_of_bytes
-from netc.weights import load_weights
 from netc.weights.match import assign
 
 _KEPT = 8  # compiled nets, by input shapes and outputs, least recently used first out
-
-Given = str | PathLike[str] | bytes | bytearray | NDArray[np.uint8]
-Arrays = dict[str, list[Array]]
+_TEST: State = {"phase": "TEST", "level": 0, "stages": ()}
 
 
-def readNetFromCaffe(prototxt: Given, caffeModel: Given = "") -> Net:
-    """A net from a prototxt and its weights.
-
-    Args:
-        prototxt: a path, or the file's bytes.
-        caffeModel: a path, or the file's bytes; without it the net is filled by its fillers.
-
-    Raises:
-        NetcError: with every mistake found in the text or the weights.
-    """
-    message = read_net(_text(prototxt)).message
-    return Net(message, _weights(caffeModel))
-
-
-def readNet(model: str, config: str = "", framework: str = "") -> Net:
-    """A net from its two files, in either order; they are told by the suffix ``.prototxt``.
-
-    Raises:
-        NetcError: bad-argument for a net of another framework, and as ``readNetFromCaffe``.
-    """
-    model, config = fspath(model), fspath(config)
-    if framework.lower() not in ("", "caffe"):
-        raise NetcError(Diagnostic("bad-argument", f"netc reads nets of Caffe, not `{framework}`"))
-    if model.lower().endswith((".prototxt", ".pbtxt", ".txt")):
-        model, config = config, model
-    return readNetFromCaffe(config, model)
-
-
-def _text(given: Given) -> str | PathLike[str] | Source:
-    if isinstance(given, (str, PathLike)):
-        return given
-    return source_of_bytes("prototxt", _bytes(given))
-
-
-def _weights(given: Given) -> Arrays | None:
-    if isinstance(given, (str, PathLike)):
-        if not fspath(given):
-            return None
-        return {name: list(arrays) for name, arrays in load_weights(given).items()}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "caffeModel"
-        path.write_bytes(_bytes(given))
-        return {name: list(arrays) for name, arrays in load_weights(path).items()}
-
-
-def _bytes(given: Any) -> bytes:
-    if isinstance(given, np.ndarray) and given.dtype == np.uint8:
-        return given.tobytes()
-    if isinstance(given, (bytes, bytearray, memoryview)):
-        return bytes(given)
-    message = f"a file is given as a path or as bytes, not as a `{type(given).__name__}`"
-    raise NetcError(Diagnostic("bad-argument", message))
-
-
-@dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer's name, type and trained arrays."""
+    """A layer's name, type and trained arrays.
 
-    name: str
-    type: str
-    blobs: list[Array]
+    ``blobs`` are arrays to write to, and may be replaced by others; what they hold counts from the
+    net's next forward on.
+    """
+
+    def __init__(self, net: Net, node: Node, name: str) -> None:
+        self._net = net
+        self._node = node
+        self.name = name
+        self.type = node.op
+        self.preferableTarget = DNN_TARGET_CPU
+
+    def __repr__(self) -> str:
+        return f"<Layer `{self.name}` ({self.type})>"
+
+    @property
+    def blobs(self) -> list[Array]:
+        """The trained arrays; none as long as the weights lack them."""
+        return self._net._held_arrays(self._node)
+
+    @blobs.setter
+    def blobs(self, arrays: Sequence[Any]) -> None:
+        self._net._put_arrays(self._node, arrays)
+
+    def outputNameToIndex(self, outputName: str) -> int:
+        """Which of the layer's outputs has a blob's name; -1 for none."""
+        blobs = [self._net._graph.values[name].blob for name in self._node.outputs]
+        return blobs.index(outputName) if outputName in blobs else -1
 
 
 class Net:
@@ -111,19 +76,26 @@ class Net:
 
     def __init__(self, message: Message, weights: Arrays | None) -> None:
         self._message = message
-        self._arrays = weights
+        self._custom = CustomLayers(weights)
+        self._arrays = HeldArrays(weights)
         self._fed: dict[str, Array] = {}
+        self._given_shapes: dict[str, Shape] = {}
         self._backend = DNN_BACKEND_DEFAULT
         self._target = DNN_TARGET_CPU
         self._kept: OrderedDict[Any, CompiledNet] = OrderedDict()
         self._ticks = 0
-        built = build(message)
+        built = build(message, layers=self._layers)
         if any(d.severity == "error" for d in built.diagnostics):
             raise NetcError(first_of(built.diagnostics))
         self._graph: Graph = built.graph
-        self._names = _opencv_names(built)
+        self._names = _opencv_names(built, self._layers)
         if _complete(built.graph):
-            self._graph = self._loaded({})
+            self._graph = self._filled(runnable(built), told=True)
+
+    @property
+    def _layers(self) -> Mapping[str, OpDef]:
+        """The layer types there are, the script's own in the place of others."""
+        return {**LAYERS, **self._custom.definitions}
 
     # What there is
 
@@ -150,7 +122,7 @@ class Net:
         """
         node = self._node(layerId)
         name = self._names[self._graph.nodes.index(node)]
-        return Layer(name, node.op, self._parameters(node))
+        return Layer(self, node, name)
 
     def getUnconnectedOutLayers(self) -> NDArray[np.int32]:
         """The ids of the layers that no layer reads."""
@@ -175,7 +147,7 @@ class Net:
         """
         blobs = self._parameters(self._node(layer))
         _check_index(self._node(layer), numParam, len(blobs))
-        return blobs[numParam].copy()
+        return np.array(blobs[numParam])
 
     def setParam(self, layer: int | str, numParam: int, blob: Any) -> None:
         """Replace a layer's trained array; the net is compiled anew at the next forward.
@@ -183,26 +155,11 @@ class Net:
         Raises:
             NetcError: unknown-layer, bad-argument, or weight-shape.
         """
-        arrays = self._all_parameters()
         node = self._node(layer)
-        blobs = arrays.get(node.name, [])
+        blobs = list(self._parameters(node))
         _check_index(node, numParam, len(blobs))
-        array = np.array(blob, dtype=np.float32)
-        if array.size != blobs[numParam].size:
-            message = (
-                f"layer `{node.name}`: parameter {numParam} has {blobs[numParam].size} elements, "
-                f"and {array.size} are given"
-            )
-            raise NetcError(Diagnostic("weight-shape", message))
-        owner = self._owner(node.parameters[numParam])
-        for other in self._graph.nodes:
-            for index, name in enumerate(other.parameters):
-                if self._owner(name) == owner:
-                    held = arrays[other.name]
-                    held[index] = array.reshape(held[index].shape)
-        self._arrays = arrays
-        self._kept.clear()
-        self._graph = self._loaded(self._shapes())
+        blobs[numParam] = blob
+        self._put_arrays(node, blobs)
 
     # Running
 
@@ -226,7 +183,7 @@ class Net:
         Raises:
             NetcError: unknown-input, input-dtype or bad-argument.
         """
-        inputs = list(self._graph.input_blobs)
+        inputs = self._inputs
         if name not in inputs and (name or not inputs):
             listed = ", ".join(f"`{i}`" for i in inputs) or "none"
             message = f"the net has no input `{name}`; its inputs are: {listed}"
@@ -255,7 +212,7 @@ class Net:
         values = [self._value(name) for name in names] or [self._value("")]
         net = self._compiled(tuple(dict.fromkeys(values)))
         start = time.perf_counter_ns()
-        outputs = net(self._fed)
+        outputs = net({name: self._fed[name] for name in net.inputs if name in self._fed})
         self._ticks = time.perf_counter_ns() - start
         found = tuple(outputs[value] for value in values)
         return found if several else found[0]
@@ -290,52 +247,86 @@ class Net:
             raise NetcError(Diagnostic("no-output", f"{what} no output to give back"))
         return outputs[0]
 
-    def _parameters(self, node: Node) -> list[Array]:
-        return self._all_parameters().get(node.name, [])
+    @property
+    def _inputs(self) -> list[str]:
+        return list(self._graph.input_blobs)
 
-    def _all_parameters(self) -> Arrays:
+    def _resolved(self) -> Graph:
+        """The graph with every shape, from the text or from the inputs that are there.
+
+        Raises:
+            NetcError: unknown-input-shape, and as ``forward`` does of shapes that do not fit.
+        """
         if not _complete(self._graph):
-            self._graph = self._loaded(self._shapes())
-        return {
-            node.name: [parameter_array(self._graph, name) for name in node.parameters]
-            for node in self._graph.nodes
-            if node.parameters
-        }
+            self._graph = runnable(build(self._message, inputs=self._shapes(), layers=self._layers))
+        return self._graph
 
-    def _owner(self, parameter: str) -> str:
-        """The parameter whose elements this one's are, where layers share them."""
-        return self._graph.parameters[parameter].owner or parameter
+    def _parameters(self, node: Node) -> list[Array]:
+        """A layer's arrays as they are now, not to be written to; filled where there are none."""
+        held = (self._arrays.all or {}).get(node.name)
+        if held is not None:
+            return held
+        filled = self._filled(self._resolved())
+        names = next(n.parameters for n in filled.nodes if n.name == node.name)
+        return [parameter_array(filled, name) for name in names]
+
+    def _held_arrays(self, node: Node) -> list[Array]:
+        if self._arrays.file is not None and node.name not in (self._arrays.all or {}):
+            return []
+        arrays = self._parameters(node)
+        return self._arrays.hold(node, arrays) if arrays else []
+
+    def _put_arrays(self, node: Node, arrays: Sequence[Any]) -> None:
+        try:
+            graph = self._resolved()
+        except NetcError:  # shapes are not known before an input is
+            self._arrays.hold(node, arrays)
+            return
+        self._arrays.put(graph, next(n for n in graph.nodes if n.name == node.name), arrays)
 
     def _shapes(self) -> dict[str, Shape]:
-        return {name: array.shape for name, array in self._fed.items()}
+        return self._given_shapes | {name: array.shape for name, array in self._fed.items()}
 
-    def _loaded(self, shapes: dict[str, Shape]) -> Graph:
-        """The graph for these inputs, with its weights."""
-        graph = runnable(build(self._message, inputs=shapes))
-        loaded, found = assign(graph, self._arrays)
-        warn(found)
+    def _filled(self, graph: Graph, *, told: bool = False) -> Graph:
+        """The graph with its weights, and numbers of fillers where there are none yet."""
+        loaded, found = assign(graph, self._arrays.all, missing="fill")
+        if told:
+            warn(d for d in found if d.code != "filled-weights")
         return loaded
 
+    def _loaded(self, outputs: tuple[str, ...]) -> Graph:
+        """The graph of some outputs for the inputs that are there, with its weights.
+
+        Raises:
+            NetcError: missing-weights, where an output depends on a layer without any.
+        """
+        message, arrays = self._message, self._arrays.all
+        missing = "error" if self._arrays.file is not None else "fill"
+        layers = self._layers
+        loaded = load(message, _TEST, self._shapes(), outputs, arrays, missing, 0, layers)
+        return loaded.graph
+
     def _compiled(self, outputs: tuple[str, ...]) -> CompiledNet:
-        self._check_fed()
+        if self._arrays.changed():
+            self._kept.clear()
         cuda = self._backend == DNN_BACKEND_CUDA
         half = cuda and self._target == DNN_TARGET_CUDA_FP16
-        shapes = self._shapes()
-        key = (outputs, cuda, half, tuple(sorted(shapes.items())))
+        key = (outputs, cuda, half, tuple(sorted(self._shapes().items())))
         if key not in self._kept:
-            graph = self._loaded(shapes).replace(outputs=outputs)
+            graph = self._loaded(outputs)
+            self._check_fed(graph)
             self._kept[key] = ready(graph, "cuda" if cuda else "cpu", "fp16" if half else "float32")
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         return self._kept[key]
 
-    def _check_fed(self) -> None:
-        inputs = self._graph.input_blobs
+    def _check_fed(self, graph: Graph) -> None:
+        """What the outputs depend on must have been given."""
         missing = [
             blob
-            for blob, value in inputs.items()
-            if blob not in self._fed and self._graph.values[value].filler is None
+            for blob, value in graph.input_blobs.items()
+            if blob not in self._fed and graph.values[value].filler is None
         ]
         if missing:
             raise NetcError(
@@ -344,7 +335,7 @@ class Net:
             )
 
 
-def _opencv_names(built: Built) -> tuple[str, ...]:
+def _opencv_names(built: Built, layers: Mapping[str, OpDef]) -> tuple[str, ...]:
     """What OpenCV calls the layers (caffe_importer.cpp, populateNet).
 
     A Convolution by its top, others by the text's name; one that has been met before gets ``_1``,
@@ -355,7 +346,7 @@ def _opencv_names(built: Built) -> tuple[str, ...]:
     nodes = iter(built.graph.nodes)
     for name, kind in built.layers:
         number, met[name] = met[name], met[name] + 1
-        if not LAYERS[kind].source:
+        if not layers[kind].source:
             node = next(nodes)
             by_top = kind == "Convolution" and len(node.outputs) == 1
             numbered = f"{name}_{number}" if number else name

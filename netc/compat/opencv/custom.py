@@ -1,0 +1,146 @@
+"""Layers that a script defines itself: ``cv2.dnn_registerLayer`` and its like.
+
+OpenCV makes one object of the script's class for each layer, asks its ``getMemoryShapes`` for the
+outputs' shapes and has its ``forward`` compute them (misc/python/pyopencv_dnn.hpp). They stand in a
+graph as Python layers.
+"""
+
+from __future__ import annotations
+
+import importlib
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.graph import Array
+from netc.ir.types import Shape
+from netc.ops.define import LayerContext, OpDef
+from netc.ops.python import (
+    PYTHON,
+    PythonParams,
+    register_python_layer,
+    unregister_python_layer,
+)
+from netc.schema.message import Message
+
+MODULE = "cv2.dnn"  # of the Python layers that stand for a script's own
+_CLASSES: dict[str, list[Any]] = {}  # type -> what scripts registered, the last counts
+_SERIAL = count()
+
+
+def dnn_registerLayer(type: str, class_: Any) -> None:
+    """Have layers of a type be computed by a class of the script's, in nets read from now on.
+
+    Args:
+        type: of the layers; one that netc has too is then the script's.
+        class_: made as ``class_(params, blobs)``, with ``getMemoryShapes(inputs)`` and
+            ``forward(inputs)`` as OpenCV calls them.
+
+    Raises:
+        NetcError: bad-argument, for something that cannot be called.
+    """
+    if not callable(class_):
+        raise NetcError(Diagnostic("bad-argument", f"`{type}` is to be computed by a class"))
+    _CLASSES.setdefault(str(type), []).append(class_)
+
+
+def dnn_unregisterLayer(type: str) -> None:
+    """Forget what was registered last for a type; nothing happens where nothing was."""
+    known = _CLASSES.get(str(type), [])
+    if known:
+        known.pop()
+    if not known:
+        _CLASSES.pop(str(type), None)
+
+
+def listen_to_opencv() -> None:
+    """Have what a script registers with OpenCV itself, from now on, be known here too.
+
+    For scripts of which only ``readNetFromCaffe`` was replaced. OpenCV does not tell what was
+    registered before.
+    """
+    try:
+        cv2 = importlib.import_module("cv2")
+    except ImportError:
+        return
+    for name, own in (
+        ("dnn_registerLayer", dnn_registerLayer),
+        ("dnn_unregisterLayer", dnn_unregisterLayer),
+    ):
+        theirs = getattr(cv2, name, None)
+        if theirs is not None and not hasattr(theirs, "netc"):
+            setattr(cv2, name, _both(theirs, own))
+
+
+def _both(theirs: Callable[..., Any], own: Callable[..., Any]) -> Callable[..., Any]:
+    def both(*args: Any) -> Any:
+        result = theirs(*args)
+        own(*args)
+        return result
+
+    both.__dict__["netc"] = True
+    both.__doc__ = theirs.__doc__
+    return both
+
+
+class CustomLayers:
+    """The script's layers of one net, as definitions for its graph."""
+
+    def __init__(self, weights: dict[str, list[Array]] | None) -> None:
+        self._weights = weights or {}
+        self._classes = {kind: known[-1] for kind, known in _CLASSES.items()}
+        self._names: dict[tuple[str, str], str] = {}
+
+    @property
+    def definitions(self) -> Mapping[str, OpDef]:
+        """Layer type -> what takes the place of netc's definition."""
+        return {kind: replace(PYTHON, params=self._parser(kind)) for kind in self._classes}
+
+    def _parser(self, kind: str) -> Callable[[Message, LayerContext], PythonParams]:
+        def parse(layer: Message, context: LayerContext) -> PythonParams:
+            return PythonParams(MODULE, self._registered(kind, layer), "", max(1, context.tops))
+
+        return parse
+
+    def _registered(self, kind: str, layer: Message) -> str:
+        """The name under which the layer's object is registered; made once."""
+        key = (kind, layer.get("name"))
+        if key not in self._names:
+            name = self._names[key] = f"{kind} {layer.get('name')} {next(_SERIAL)}"
+            blobs = list(self._weights.pop(layer.get("name"), []))
+            made = _Object(self._classes[kind](_written(layer), blobs))
+            register_python_layer(MODULE, name, made.run, made.shapes)
+            weakref.finalize(self, unregister_python_layer, MODULE, name)
+        return self._names[key]
+
+
+class _Object:
+    """A script's object as a Python layer's implementation."""
+
+    def __init__(self, script: Any) -> None:
+        self.script = script
+
+    def shapes(self, inputs: Sequence[Shape], text: str) -> list[Shape]:
+        shapes = self.script.getMemoryShapes([list(shape) for shape in inputs])
+        return [tuple(shape) for shape in shapes]
+
+    def run(self, inputs: Sequence[Any], text: str) -> Sequence[Any]:
+        self.shapes([array.shape for array in inputs], text)  # objects keep sizes from there
+        return list(self.script.forward(list(inputs)))
+
+
+def _written(layer: Message) -> dict[str, Any]:
+    """The fields that the layer's own parameters say, and its name and type."""
+    said: dict[str, Any] = {"name": layer.get("name"), "type": layer.get("type")}
+    for entries in layer.entries.values():
+        for entry in entries:
+            if isinstance(entry.value, Message):
+                said |= {
+                    name: entry.value.get(name)
+                    for name in entry.value.entries
+                    if not isinstance(entry.value.get(name), Message)
+                }
+    return said
