@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import heapq
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -349,10 +350,11 @@ def _excerpt(span: Span) -> Sequence[str]:
     line, column = span.source.position(span.start)
     text = span.source.line(line)
     shown, at = _window(text, column - 1)
+    before = sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in shown[:at])
     length = max(1, min(span.end - span.start, len(text) - (column - 1)))
     carets = "^" * max(1, min(length, len(shown) - at if len(shown) > at else 1))
     gutter = max(5, len(str(line)))
-    return (f"{line:{gutter}} | {shown}".rstrip(), f"{' ' * gutter} | {' ' * at}{carets}")
+    return (f"{line:{gutter}} | {shown}".rstrip(), f"{' ' * gutter} | {' ' * before}{carets}")
 
 
 def _window(text: str, at: int) -> tuple[str, int]:

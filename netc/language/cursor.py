@@ -16,13 +16,15 @@ class Cursor:
 
     Attributes:
         ending: what is said to stand behind the last token.
+        faults: of single words, found before the grammar is asked.
     """
 
     ending = "the end of the text"
 
     def __init__(self, source: Source, start: int = 0, end: int | None = None) -> None:
         self.source = source
-        self.tokens = tokens_of(source, start, end)
+        self.faults: list[Diagnostic] = []
+        self.tokens = tokens_of(source, self.faults, start, end)
         self.at = 0
         self.depth = 0
 

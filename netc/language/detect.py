@@ -8,18 +8,22 @@ from collections.abc import Iterable
 
 from netc.diagnostics import Source
 from netc.language.parser import TYPES
-from netc.language.tokens import Token, scan
+from netc.language.tokens import Token, meant_sign, scan
 from netc.syntax.parser import parse_plain
 
 _HINT = re.compile(
-    r"->|\$\{|\b(?:param|let|module|repeat|for|if|include|input|expect|phase)[ \t]+[\"'\w(\[]"
+    r"->|[→⟶⇒➔➜]|\$\{"
+    r"|\b(?:param|let|module|repeat|for|if|include|input|expect|phase)[ \t]+[\"'\w(\[]"
 )
+_TEMPLATE = re.compile(r"(?m)^[ \t]*\{%[^\r\n]{0,400}?%\}")
 _AHEAD = 4
 
 
 def in_dialect(source: Source) -> bool:
     """Whether a text uses what prototxt does not have."""
     if not _HINT.search(source.text):  # quick, and right where it says no
+        return False
+    if _TEMPLATE.search(source.text):  # its `{% for ... %}` looks like a loop
         return False
     return parse_plain(source) is None and is_dialect(source)
 
@@ -49,6 +53,8 @@ def _padded(found: Iterable[Token]) -> Iterable[Token]:
 def _tells(row: Iterable[Token], named: bool) -> bool:
     """Whether four tokens in a row can only be of the dialect."""
     first, second, third, fourth = row
+    if first.kind == "foreign":
+        return meant_sign(first.text) == "->" and second.kind == "name"
     if first.kind == "op":
         arrow = first.text == "->" and second.kind == "name"
         return arrow or (first.text == "${" and third.text != "}")

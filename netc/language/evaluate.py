@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from netc.diagnostics import NetcError, Span, did_you_mean
 from netc.language.frame import Frame
 from netc.language.limits import MAX_LIST, MAX_STEPS
+from netc.language.lost import LOST, Faults, LostError
 from netc.language.operators import FUNCTIONS, apply, bounds, call, item, negate, truth
 from netc.language.tree import (
     Binary,
@@ -28,7 +29,7 @@ from netc.language.tree import (
     Text,
     Unary,
 )
-from netc.language.values import Blob, MeaningError, Value, flat, kind, plain_text, sized
+from netc.language.values import DIVISION, Blob, MeaningError, Value, flat, kind, plain_text, sized
 
 _Result = TypeVar("_Result")
 
@@ -40,12 +41,14 @@ class Evaluator:
         steps: taken so far.
         rewrites: how often each blob was written over in place.
         declared: the file's parameters, whether they have their values yet or not.
+        faults: of what was given up so far.
     """
 
     def __init__(self) -> None:
         self.steps = 0
         self.rewrites: Counter[Blob] = Counter()
         self.declared: Mapping[str, Declared] = {}
+        self.faults = Faults()
         self._rules: dict[type, Callable[[Any, Frame], Value]] = {
             Literal: lambda e, frame: e.value,
             Text: self.text,
@@ -63,6 +66,10 @@ class Evaluator:
     @abstractmethod
     def use(self, step: Step, bottoms: list[Blob], owned: bool, frame: Frame) -> Value:
         """Make what a step says; ``owned``: the bottom was made by the chain itself."""
+
+    @abstractmethod
+    def lost_use(self, step: Step, frame: Frame) -> Value:
+        """What stands in the place of what a step could not make."""
 
     @abstractmethod
     def known_blob(self, name: str, frame: Frame) -> Blob | None:
@@ -94,7 +101,8 @@ class Evaluator:
         try:
             return function(*values)
         except MeaningError as fault:
-            raise frame.error(fault.code, fault.message, span, *fault.help) from None
+            divided = (DIVISION,) if "a float" in fault.message else ()
+            raise frame.error(fault.code, fault.message, span, *fault.help, *divided) from None
 
     def text(self, text: Text, frame: Frame) -> str:
         """A string with its expressions filled in."""
@@ -119,6 +127,8 @@ class Evaluator:
         if name.name == "prev":
             return self.previous(frame, name.span)
         value = frame.find(name.name)
+        if value is LOST:
+            raise LostError
         if value is None:
             value = self.known_blob(name.name, frame)
         if value is None:
@@ -127,7 +137,11 @@ class Evaluator:
 
     def _unknown(self, name: Name, frame: Frame) -> NetcError:
         help = did_you_mean(name.name, frame.visible())
-        if self.is_type(name.name):
+        if name.name.lower() in ("true", "false"):
+            help = (f"write `{name.name.lower()}`",)
+        elif name.name.isupper() and not help:
+            help = (f'a word of Caffe\'s stands in quotes here: `"{name.name}"`',)
+        elif self.is_type(name.name):
             help = (f"a layer is made behind an arrow, or by `{name.name}(...)`",)
         elif name.name in FUNCTIONS:
             help = (f"a function is called: `{name.name}(...)`",)
@@ -236,7 +250,11 @@ class Evaluator:
         for step in chain.steps:
             if step.condition is None or self.holds(step.condition, frame):
                 owned = all(self.rewrites[b] > foreign.get(b, -1) for b in bottoms)
-                value = self.use(step, bottoms, owned, frame)
+                try:
+                    value = self.use(step, bottoms, owned, frame)
+                except NetcError as error:
+                    self.faults.note(error)
+                    value = self.lost_use(step, frame)
                 bottoms = self.flattened(value, frame, step.span)
         return value
 

@@ -6,17 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from netc.diagnostics import NetcError
 from netc.language.frame import Frame
 from netc.language.include import Gathered, gather
 from netc.language.inputs import input_fields
+from netc.language.lost import BLOB, LOST, Faults
 from netc.language.modules import ModuleUser
 from netc.language.operators import FUNCTIONS
 from netc.language.parameters import check_names, given_value
 from netc.language.tree import (
     Assign,
+    Body,
     Declared,
     Expect,
     FieldOf,
+    FieldValue,
     If,
     Include,
     Input,
@@ -29,8 +33,10 @@ from netc.language.tree import (
     Shape,
     Statement,
     Step,
+    Text,
 )
-from netc.language.values import Blob, is_int, kind
+from netc.language.values import DIVISION, Blob, is_int, kind
+from netc.migrate.generations import bind_net
 from netc.schema.message import MessageType
 from netc.syntax.ast import Block, Document, Field, Scalar
 
@@ -49,13 +55,25 @@ def expand(
         folder: the net's own; None where the text is from no file.
 
     Raises:
-        NetcError: the first mistake met.
+        NetcError: every mistake, those of fields that binding finds among them.
     """
     gathered = gather(program, folder)
     check_names(define, gathered.parameters)
     expansion = Expansion(net, gathered, define)
     expansion.run()
-    return Document(program.source, tuple(expansion.out))
+    document = Document(program.source, tuple(expansion.out))
+    if expansion.faults.found:
+        _note_fields(document, net, expansion.faults)
+        expansion.faults.check()
+    return document
+
+
+def _note_fields(document: Document, net: MessageType, faults: Faults) -> None:
+    """Add what binding finds wrong with what could be expanded."""
+    try:
+        bind_net(document, net)
+    except NetcError as error:
+        faults.note(error)
 
 
 class Expansion(ModuleUser):
@@ -86,13 +104,43 @@ class Expansion(ModuleUser):
             self.run_all((statement,), frame)
 
     def run_all(self, statements: Sequence[Statement], frame: Frame) -> None:
-        """Run statements."""
+        """Run statements; of those that fail the faults are noted."""
         for statement in statements:
-            if isinstance(statement, (If, Repeat, Let)):
-                for body in self.control(statement, frame):
-                    self.run_all(body.statements, frame)
-            else:
-                self._handlers[type(statement)](statement, frame)
+            phase = frame.phase
+            try:
+                self._run(statement, frame)
+            except NetcError as error:
+                self.faults.note(error)
+                self._lose(statement, frame)
+                frame.phase = phase
+
+    def _run(self, statement: Statement, frame: Frame) -> None:
+        if isinstance(statement, (If, Repeat, Let)):
+            for body in self.control(statement, frame):
+                self.run_all(body.statements, frame)
+        else:
+            self._handlers[type(statement)](statement, frame)
+
+    def _lose(self, statement: Statement, frame: Frame) -> None:
+        """Give the names of a statement that failed values that make no further complaint."""
+        if isinstance(statement, (Let, Declared)):
+            name = statement.name if isinstance(statement.name, str) else statement.name.name
+            frame.values[name] = LOST
+        elif isinstance(statement, Assign):
+            frame.values.update({target.name: BLOB for target in statement.targets})
+        elif isinstance(statement, Input):
+            self._lose_blob(statement.name, frame)
+        elif isinstance(statement, FieldOf) and isinstance(statement.value, Body):
+            for field in statement.value.statements:
+                if isinstance(field, FieldOf) and field.name == "top":
+                    self._lose_blob(field.value, frame)
+        if isinstance(statement, (Assign, Run, FieldOf, Input)):
+            frame.prev = BLOB
+
+    def _lose_blob(self, name: FieldValue, frame: Frame) -> None:
+        """Make a blob known whose layer could not be made."""
+        if isinstance(name, Text) and all(isinstance(part, str) for part in name.parts):
+            self.names.make("".join(map(str, name.parts)), frame)
 
     def declare(self, declared: Declared, frame: Frame) -> None:
         """A parameter of the file."""
@@ -184,7 +232,8 @@ class Expansion(ModuleUser):
             value = self.evaluate(size, frame)
             if not is_int(value) or not 0 <= value < 2**31:
                 message = f"a size is an int from 0 to {2**31 - 1:,}, or `_`"
-                raise frame.error("expression", message, size.span)
+                help = (DIVISION,) if isinstance(value, float) else ()
+                raise frame.error("expression", message, size.span, *help)
             found.append(value)
         return found
 

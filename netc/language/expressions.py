@@ -34,6 +34,8 @@ _BINARY: dict[str, int] = {
 }  # fmt: skip
 _NOT, _MINUS, _POWER = 3, 8, 9
 _WORDS = {"or", "and", "in", "not", "if", "else", "for", "as"}
+RESERVED = frozenset(_WORDS | {"true", "false", "prev"})
+"""Words that nothing can be named by."""
 
 
 class ExpressionParser(Cursor):
@@ -81,6 +83,13 @@ class ExpressionParser(Cursor):
         self.take()
         with self.nested():
             return self.operand()
+
+    def new_name(self, what: str) -> Token:
+        """Go past a word that is to name something."""
+        if self.here.kind == "name" and self.here.text in RESERVED:
+            message = f"`{self.here.text}` is a word of the language, not a name"
+            raise self.fault(message, "choose another name")
+        return self.name(what)
 
     def arguments(self) -> tuple[Argument, ...]:
         """What stands in a use's parentheses."""
@@ -239,7 +248,7 @@ class ExpressionParser(Cursor):
     def comprehension(self, opening: Token, item: Expression) -> Expression:
         """The rest of a list behind its `for`."""
         self.take()
-        token = self.name("the item's name behind `for`")
+        token = self.new_name("the item's name behind `for`")
         name = Name(token.text, self.token_span(token))
         if not self.is_word("in"):
             raise self.fault("`in` is missing")
@@ -268,6 +277,8 @@ def text_of(source: Source, token: Token) -> Text:
     Raises:
         NetcError: a bad escape, or a fault of an expression.
     """
+    if token.text == '""':  # empty, or in the place of a string that is none
+        return Text((), Span(source, token.start, token.end))
     parts: list[str | Expression] = []
     at, end = token.start + 1, token.end - 1
     text = source.text
@@ -313,6 +324,8 @@ def _unclosed_hole(source: Source, mark: int, end: int) -> NetcError:
 
 def _inner(source: Source, start: int, end: int) -> Expression:
     parser = _Inner(source, start, end)
+    if parser.faults:
+        raise NetcError(parser.faults)
     value = parser.expression()
     if parser.here.kind != "end":
         raise parser.fault("one expression stands in `${ }`")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from netc.diagnostics import NetcError, Span
+from netc.diagnostics import Diagnostic, NetcError, Span
 from netc.language.evaluate import Evaluator
 from netc.language.frame import Frame
 from netc.language.limits import MAX_STEPS
@@ -21,11 +21,13 @@ from netc.language.tree import (
     Statement,
     Text,
 )
-from netc.language.values import Blob, Value, kind
+from netc.language.values import DIVISION, Blob, Value, kind
 from netc.language.weight import weight
 from netc.schema.message import FieldType, MessageType
 from netc.syntax.ast import Block, Field, ListValue, Scalar
 from netc.syntax.literals import encode
+
+_WHOLE = {"int32", "int64", "uint32", "uint64", "sint32", "sint64"}
 
 Control = If | Repeat | Let
 
@@ -64,11 +66,13 @@ class FieldMaker(Evaluator):
 
     def fields_of(self, body: Body, type: MessageType | None, frame: Frame) -> list[Field]:
         """The plain fields of a block of a message type; None for a type that is not known."""
-        return [
-            field
-            for statement in self.controlled(body.statements, frame)
-            for field in self.plain(statement, type, frame)
-        ]
+        found: list[Field] = []
+        for statement in self.controlled(body.statements, frame):
+            try:
+                found += self.plain(statement, type, frame)
+            except NetcError as error:
+                self.faults.note(error)
+        return found
 
     def controlled(self, statements: Sequence[Statement], frame: Frame) -> Iterator[FieldOf]:
         """The fields that conditions and loops among statements leave."""
@@ -128,6 +132,7 @@ class FieldMaker(Evaluator):
         if not isinstance(count, int) or isinstance(count, bool):
             message = f"`repeat` takes a number of times, not {kind(count)}"
             help = "or a name and what it goes through: `repeat i in 0..n`"
+            help = DIVISION if isinstance(count, float) else help
             raise frame.error("expression", message, statement.over.span, help)
         if count < 0:
             message = f"`repeat` takes a number of times, and {count} is less than 0"
@@ -169,6 +174,9 @@ class FieldMaker(Evaluator):
         frame: Frame,
     ) -> list[Field]:
         """A field of a computed value; a list makes several where the field is repeated."""
+        if isinstance(value, float) and known and known.kind in _WHOLE and value.is_integer():
+            message = f"`{name}` takes a whole number, and this is the float {value}"
+            raise NetcError(Diagnostic("wrong-kind", message, place, help=(DIVISION,)))
         if not isinstance(value, list):
             return [Field(name, scalar(value, place, known), span)]
         items = [scalar(v, place, known) for v in self.flattened(value, frame, place)]

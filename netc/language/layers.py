@@ -139,9 +139,12 @@ class LayerMaker(FieldMaker):
         values = iter(short.values)
         for argument in step.arguments:
             name = argument.name or next(values, "")
-            if not name:
-                raise self._too_many(step, short, argument, frame)
-            self._argument(use, name, argument, frame)
+            try:
+                if not name:
+                    raise self._too_many(step, short, argument, frame)
+                self._argument(use, name, argument, frame)
+            except NetcError as error:
+                self.faults.note(error)
         if short.square and "kernel_size" in use.given and not _STRIDES & use.given.keys():
             span = frame.place(step.name_span)
             self._give(use, "stride", use.given["kernel_size"], span, span, frame)

@@ -10,6 +10,7 @@ from netc.language.frame import Frame
 from netc.language.hints import LAYERS
 from netc.language.layers import LayerMaker
 from netc.language.limits import MAX_USES, MODULE_STEPS
+from netc.language.lost import BLOB, lost_outputs
 from netc.language.operators import FUNCTIONS, apply, bounds
 from netc.language.parameters import declared_type
 from netc.language.shorts import SHORTS, Short
@@ -56,6 +57,17 @@ class ModuleUser(LayerMaker):
             raise self._unknown_step(step, frame)
         return self.use_layer(step, short or Short(step.name), bottoms, owned, frame)
 
+    def lost_use(self, step: Step, frame: Frame) -> Value:
+        """What stands in the place of what a step could not make."""
+        module = self.modules.get(step.name)
+        if module:
+            return lost_outputs(len(module.outputs))
+        try:
+            label = self.label_text(step, frame)
+        except NetcError:
+            label = ""
+        return self.names.make(label, frame) if label else BLOB
+
     def _unknown_step(self, step: Step, frame: Frame) -> NetcError:
         help = did_you_mean(step.name, [*self.modules, *SHORTS, *FUNCTIONS])
         if step.name.lower() in LAYERS:
@@ -77,7 +89,10 @@ class ModuleUser(LayerMaker):
             inner.values[declared.name] = self._parameter(declared, step, given, inner, frame)
         blobs = [inner.values[name.name] for name in module.inputs]
         inner.prev = (blobs[0] if len(blobs) == 1 else blobs) if blobs else None
+        raised = self.faults.raised
         self.run_all(module.body.statements, inner)
+        if self.faults.raised > raised:
+            return lost_outputs(len(module.outputs))
         outputs = [self._output(name, module, inner) for name in module.outputs]
         return outputs[0] if len(outputs) == 1 else outputs
 

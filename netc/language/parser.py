@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from netc.diagnostics import NetcError, Source
-from netc.language.expressions import ExpressionParser, text_of
+from netc.diagnostics import MOST_TOLD, NetcError, Source, did_you_mean, first_of
+from netc.language.expressions import RESERVED, text_of
+from netc.language.field_parser import FieldParser
 from netc.language.hints import WORDS
+from netc.language.recovery import next_statement
 from netc.language.tokens import Token
 from netc.language.tree import (
     Assign,
@@ -15,10 +17,6 @@ from netc.language.tree import (
     Declared,
     Expect,
     Expression,
-    FieldList,
-    FieldOf,
-    FieldValue,
-    Hole,
     If,
     Include,
     Input,
@@ -34,12 +32,9 @@ from netc.language.tree import (
     Step,
     Text,
 )
-from netc.syntax.ast import Scalar
-from netc.syntax.literals import float_value, integer_value
 from netc.syntax.wording import short
 
 TYPES = ("int", "float", "bool", "string")
-_NONFINITE = {"inf", "infinity", "nan", "inff", "nanf", "infinityf"}
 _OUTERMOST = {"param", "module", "include"}
 
 
@@ -47,30 +42,65 @@ def parse_program(source: Source) -> Program:
     """The tree of a text of the dialect.
 
     Raises:
-        NetcError: the first fault of its grammar.
+        NetcError: every fault of its words and its grammar.
     """
     parser = Parser(source, 1 if source.text.startswith("\ufeff") else 0)
     statements = parser.statements("")
+    parser.check()
     return Program(source, statements)
 
 
-class Parser(ExpressionParser):
+class Parser(FieldParser):
     """Reads statements and fields.
 
     Attributes:
         starts: where each statement starts.
+        words: how many of the faults are of single words.
     """
 
     def __init__(self, source: Source, start: int = 0) -> None:
         super().__init__(source, start)
         self.starts: set[int] = set()
+        self.words = len(self.faults)
 
     def statements(self, closing: str) -> tuple[Statement, ...]:
         """Statements up to a closing bracket, or to the end of the text."""
         found: list[Statement] = []
         while not (self.is_op(closing) or self.here.kind == "end"):
-            found.append(self.statement())
+            start, depth = self.at, self.depth
+            try:
+                found.append(self.statement())
+            except NetcError as error:
+                self.note(error)
+                self.depth = depth
+                self.at = next_statement(self.tokens, start, self.at, self.source)
         return tuple(found)
+
+    def note(self, error: NetcError) -> None:
+        """Remember a statement's fault, unless words of its line were already told.
+
+        Raises:
+            NetcError: all faults so far, where there are many, or no further one can be trusted.
+        """
+        lines = {d.span.line for d in self.faults[: self.words] if d.span}
+        self.faults += [
+            d
+            for d in error.diagnostics
+            if d not in self.faults[-1:] and not (d.span and d.span.line in lines)
+        ]
+        last = {d.code for d in error.diagnostics} & {"too-deep", "too-large"}
+        if last or len(self.faults) > MOST_TOLD:
+            self.check()
+
+    def check(self) -> None:
+        """Raise what was found, in the order of the text.
+
+        Raises:
+            NetcError: every fault so far.
+        """
+        if self.faults:
+            found = sorted(self.faults, key=lambda d: d.span.start if d.span else 0)
+            raise NetcError(first_of(tuple(dict.fromkeys(found))))
 
     def body(self) -> Body:
         """A block of statements in brackets."""
@@ -94,6 +124,7 @@ class Parser(ExpressionParser):
         """Whatever statement comes next."""
         token = self.here
         self.starts.add(token.start)
+        self._check_keyword(token)
         if token.kind == "name" and not self._starts_field():
             handler = self._handler(token.text)
             if handler:
@@ -107,6 +138,18 @@ class Parser(ExpressionParser):
         if token.kind == "name" or self._starts_extension():
             return self.field()
         return self.run()
+
+    def _check_keyword(self, token: Token) -> None:
+        """Refuse a word of the language where a blob of that name seems to be meant."""
+        if token.kind != "name" or token.text not in (*RESERVED, "repeat", "expect"):
+            return
+        if self.ahead().kind == "op" and self.ahead().text in ("=", "->"):
+            if token.text == "prev" and self.ahead().text == "->":
+                return
+            help = "choose another name"
+            if self.ahead().text == "->":
+                help = f'a blob of that name stands in quotes: `"{token.text}" -> ...`'
+            raise self.fault(f"`{token.text}` is a word of the language, not a name", help)
 
     def _handler(self, word: str) -> Callable[[Token], Statement] | None:
         """The reader of a keyword's statement, if what follows can belong to one."""
@@ -128,98 +171,6 @@ class Parser(ExpressionParser):
         }
         return handlers.get(word)
 
-    # fields
-
-    def _starts_field(self) -> bool:
-        behind, second = self.ahead(), self.ahead(2)
-        if behind.kind != "op":
-            return False
-        if behind.text == "[":
-            return second.kind == "op" and second.text in ("{", "<", "]")
-        return behind.text in (":", "{", "<")
-
-    def _starts_extension(self) -> bool:
-        """Whether `[a.b/c]` and a field's value come: a name in brackets."""
-        if not self.is_op("["):
-            return False
-        count = 1
-        while self.ahead(count).kind == "name" or self.ahead(count).text in (".", "/"):
-            count += 1
-        closed = count > 1 and self.ahead(count).text == "]"
-        return closed and self.ahead(count + 1).text in (":", "{", "<")
-
-    def field(self) -> FieldOf:
-        """`name: value` or `name { ... }`."""
-        first = self.take()
-        if first.text == "[":
-            while self.take().text != "]":
-                pass
-        span = self.span(first)
-        name = "".join(span.text.split())
-        colon = self.skip(":")
-        if not colon and not self.is_op("{", "<", "["):
-            raise self.fault("`:` is missing")
-        value = self.field_value()
-        while self.is_op(",", ";"):
-            self.take()
-        return FieldOf(name, value, span)
-
-    def field_value(self) -> FieldValue:
-        """A value as prototxt writes it, or `${ }`."""
-        if self.is_op("{", "<"):
-            return self.body()
-        if self.is_op("["):
-            return self.field_list()
-        return self.scalar()
-
-    def field_list(self) -> FieldList:
-        """`[a, b]` in a field."""
-        opening = self.take()
-        items = []
-        with self.nested():
-            while not self.is_op("]"):
-                items.append(self.field_value())
-                if not self.skip(",") and not self.is_op("]"):
-                    raise self.unclosed(opening, "]")
-        self.take()
-        return FieldList(tuple(items), self.span(opening))
-
-    def scalar(self) -> FieldValue:
-        """A single value of a field."""
-        token = self.here
-        if token.kind == "string":
-            return self.strings()
-        if self.is_op("${"):
-            return self.hole()
-        sign = -1 if self.skip("-") else 1
-        if self.here.kind == "int":
-            return Scalar("integer", sign * integer_value(self.take().text), self.span(token))
-        word = self.here.kind == "name"
-        if self.here.kind == "float" or (word and self.here.text.lower() in _NONFINITE):
-            return Scalar("float", sign * float_value(self.take().text), self.span(token))
-        if word and sign > 0:
-            return Scalar("identifier", self.take().text, self.span(token))
-        raise self.fault("a value is missing")
-
-    def hole(self) -> Hole:
-        """`${ expression }`."""
-        opening = self.take()
-        with self.nested():
-            expression = self.expression()
-        if not self.skip("}"):
-            raise self.unclosed(opening, "}")
-        return Hole(expression, self.span(opening))
-
-    def strings(self) -> Text:
-        """A quoted string, or several behind each other that are one."""
-        first = self.here
-        parts: list[str | Expression] = []
-        while self.here.kind == "string":
-            if self.here is not first and self.ahead().text == "->":
-                break  # the start of a chain
-            parts += text_of(self.source, self.take()).parts
-        return Text(tuple(parts), self.span(first))
-
     # statements
 
     def param(self, first: Token) -> Declared:
@@ -228,7 +179,7 @@ class Parser(ExpressionParser):
 
     def declared(self) -> Declared:
         """A parameter's name, type, limits and default."""
-        token = self.name("a parameter's name")
+        token = self.new_name("a parameter's name")
         type = self.type() if self.skip(":") else ""
         among = default = None
         if self.is_word("in"):
@@ -251,7 +202,7 @@ class Parser(ExpressionParser):
 
     def let(self, first: Token) -> Let:
         """`let name = value`."""
-        token = self.name("a name behind `let`")
+        token = self.new_name("a name behind `let`")
         if self.is_op(":"):
             raise self.fault(
                 f"`=` is missing behind `let {token.text}`",
@@ -270,14 +221,14 @@ class Parser(ExpressionParser):
         """Words with commas between."""
         found = []
         while True:
-            token = self.name("a name")
+            token = self.new_name("a name")
             found.append(Name(token.text, self.token_span(token)))
             if not self.skip(","):
                 return tuple(found)
 
     def module(self, first: Token) -> Module:
         """`module name(parameters): inputs -> outputs { ... }`."""
-        token = self.name("a name behind `module`")
+        token = self.new_name("a name behind `module`")
         parameters = self.parameters() if self.is_op("(") else ()
         if not self.skip(":"):
             raise self.fault(
@@ -345,7 +296,8 @@ class Parser(ExpressionParser):
         """`phase TRAIN { ... }`."""
         token = self.name("TRAIN or TEST")
         if token.text not in ("TRAIN", "TEST"):
-            raise self.fault(f"{short(token.text)} is no phase: TRAIN or TEST", at=token)
+            help = did_you_mean(token.text.upper(), ("TRAIN", "TEST"))
+            raise self.fault(f"{short(token.text)} is no phase: TRAIN or TEST", *help, at=token)
         return Phase(Name(token.text, self.token_span(token)), self.block("a phase"))
 
     def include(self, first: Token) -> Include:

@@ -31,7 +31,7 @@ def read_document(
         folder: the text's own, that its ``include``s must stay in; None for no includes.
 
     Raises:
-        NetcError: every fault of a plain text; of one of the dialect the first.
+        NetcError: every fault of the text.
     """
     define = define or {}
     if not in_dialect(source):

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError, Source, Span
 from netc.language.hints import SIGNS
+from netc.syntax import foreign
 from netc.syntax.limits import MAX_TOKENS
-from netc.syntax.wording import character
+from netc.syntax.wording import character, short
 
 _TOKEN = re.compile(
     r"""(?:[ \t\r\n\v\f]+|\#[^\r\n]*)*(?:
@@ -18,12 +19,18 @@ _TOKEN = re.compile(
     |(?P<int>(?:0[xX][0-9A-Fa-f]{1,400}|0[0-7]{0,400}|[1-9][0-9]{0,400})(?![0-9A-Za-z_]|\.(?!\.)))
     |(?P<name>[A-Za-z_][0-9A-Za-z_]*)
     |(?P<string>"[^"\\\r\n]*(?:\\[^\r\n][^"\\\r\n]*)*"|'[^'\\\r\n]*(?:\\[^\r\n][^'\\\r\n]*)*')
+    |(?P<foreign>[\u2010-\u2015\u2212]>|[{SIGNS}]|=>|~>|\|>)
     |(?P<op>->|\*\*|//|\.\.=|\.\.\.|\.\.|[=!<>]=|\$\{|[-+*/%<>=(){}\[\],:;.])
     |(?P<end>\Z)
+    |(?P<blank>[{BLANKS}]+)
+    |(?P<quoted>{QUOTED})
     |(?P<bad>[0-9.][0-9A-Za-z_.]*|["'][^\r\n]*|[\s\S])
-    )""",
+    )""".replace("{BLANKS}", foreign.BLANKS)
+    .replace("{QUOTED}", foreign.QUOTED.replace(" ", "[ ]"))
+    .replace("{SIGNS}", re.escape("".join(foreign.SIGNS))),
     re.VERBOSE,
 )
+_ARROWS = ("=>", "~>", "|>")
 
 
 class Token(NamedTuple):
@@ -41,7 +48,7 @@ class Token(NamedTuple):
 
 
 def scan(text: str, start: int = 0, end: int | None = None) -> Iterator[Token]:
-    """The tokens of a part of a text, "bad" ones as well; "end" is the last."""
+    """The tokens of a part of a text, those that are none as well; "end" is the last."""
     stop = len(text) if end is None else end
     at = start
     while True:
@@ -55,16 +62,25 @@ def scan(text: str, start: int = 0, end: int | None = None) -> Iterator[Token]:
             return
 
 
-def tokens_of(source: Source, start: int = 0, end: int | None = None) -> list[Token]:
+def tokens_of(
+    source: Source, faults: list[Diagnostic], start: int = 0, end: int | None = None
+) -> list[Token]:
     """The tokens of a part of a source, "end" the last.
 
+    What is no token is added to ``faults``, and something legal stands in its place, so that the
+    rest can be read as if the fault were not there.
+
     Raises:
-        NetcError: what is no token, or too many.
+        NetcError: too many tokens.
     """
     found: list[Token] = []
     for token in scan(source.text, start, end):
-        if token.kind == "bad":
-            raise NetcError(_bad(source, token))
+        if token.kind in _FAULTS:
+            faults.append(_FAULTS[token.kind](source, token))
+            legal = _legal(token)
+            if legal is None:
+                continue
+            token = legal
         found.append(token)
         if len(found) > MAX_TOKENS:
             message = f"more than {MAX_TOKENS:,} tokens"
@@ -75,6 +91,42 @@ def tokens_of(source: Source, start: int = 0, end: int | None = None) -> list[To
 def span_of(source: Source, token: Token) -> Span:
     """A token's place."""
     return Span(source, token.start, token.end)
+
+
+def _legal(token: Token) -> Token | None:
+    """What is to be read in a fault's place; None for a blank."""
+    if token.kind == "foreign":
+        return token._replace(kind="op", text=meant_sign(token.text))
+    if token.kind == "quoted" or token.text[0] in "\"'":
+        return token._replace(kind="string", text='""')
+    if token.kind == "bad" and token.text[0].isdigit():
+        return token._replace(kind="int", text="0")
+    return None
+
+
+def meant_sign(text: str) -> str:
+    """The sign of the language that is meant by a foreign one."""
+    return "->" if text in _ARROWS else foreign.meant(text)
+
+
+def _foreign(source: Source, token: Token) -> Diagnostic:
+    meant = meant_sign(token.text)
+    told = short(token.text) if token.text.isascii() else character(token.text)
+    message, help = f"{told} is no sign of the language", f"write `{meant}`"
+    return Diagnostic("bad-character", message, span_of(source, token), help=(help,))
+
+
+def _blank(source: Source, token: Token) -> Diagnostic:
+    message = f"{character(token.text)} is no blank that separates words"
+    help = "write a blank for it; texts copied from web pages have such"
+    return Diagnostic("bad-character", message, span_of(source, token), help=(help,))
+
+
+def _quoted(source: Source, token: Token) -> Diagnostic:
+    mark = next(c for c in (token.text[0], token.text[-1]) if c not in "\"'")
+    message = f'`{mark}` is a typographic quotation mark; a string stands in `"`'
+    help = ('replace both marks by `"`',)
+    return Diagnostic("bad-character", message, span_of(source, token), help=help)
 
 
 def _bad(source: Source, token: Token) -> Diagnostic:
@@ -89,3 +141,6 @@ def _bad(source: Source, token: Token) -> Diagnostic:
         return Diagnostic("bad-character", "`$` stands only before `{`", span, help=help)
     known = (SIGNS[text],) if text in SIGNS else ()
     return Diagnostic("bad-character", f"{character(text)} has no meaning here", span, help=known)
+
+
+_FAULTS = {"foreign": _foreign, "blank": _blank, "quoted": _quoted, "bad": _bad}

@@ -17,6 +17,10 @@ class Blob(NamedTuple):
 Value = Any  # int | float | bool | str | Blob | list[Value]
 
 
+DIVISION = "`/` gives a float; `//` divides whole numbers"
+"""What to do where a float stands and an int is wanted."""
+
+
 class MeaningError(Exception):
     """An operation its values do not allow, as a bare fact; the evaluator adds the place."""
 

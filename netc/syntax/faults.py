@@ -10,13 +10,14 @@ import re
 from collections.abc import Iterable, Mapping
 
 from netc.diagnostics import Source
+from netc.syntax import foreign
 from netc.syntax.conflicts import without_conflicts
 from netc.syntax.lexed import Lexed
 from netc.syntax.limits import MAX_DEPTH, MAX_TOKENS
 from netc.syntax.literals import BadEscapeError, string_value
 from netc.syntax.pieces import CLOSERS, OPENERS, Piece, pieces
 from netc.syntax.placeholders import bind_piece, bind_string, glue, unresolved
-from netc.syntax.wording import short
+from netc.syntax.wording import character, short
 
 
 def legal_pieces(source: Source, define: Mapping[str, str]) -> Lexed:
@@ -122,10 +123,35 @@ def _swallowed(piece: Piece) -> list[Piece]:
     return [Piece("RBRACE", "}", piece.begin + i, piece.begin + i + 1) for i in kept]
 
 
+def _foreign(lexed: Lexed, piece: Piece) -> list[Piece]:
+    """A sign of another alphabet; the one that is meant is read in its place."""
+    sign = foreign.meant(piece.text)
+    message, help = f"{character(piece.text)} is no sign of prototxt", f"write `{sign}`"
+    lexed.report("bad-character", message, piece.begin, piece.stop, (help,))
+    terminal = _TERMINALS.get(sign)
+    return [Piece(terminal, sign, piece.begin, piece.stop)] if terminal else []
+
+
+_TERMINALS = {
+    ":": "COLON", ",": "COMMA", ".": "DOT", "{": "LBRACE", "<": "LESSTHAN", "[": "LSQB",
+    "-": "MINUS", ">": "MORETHAN", "}": "RBRACE", "]": "RSQB", ";": "SEMICOLON", "/": "SLASH",
+}  # fmt: skip
+
+
+def _blank(lexed: Lexed, piece: Piece) -> list[Piece]:
+    """A blank that is none of prototxt's; the first of a text tells of all."""
+    message = f"{character(piece.text)} is no blank that separates words"
+    if not any(fault.message == message for fault in lexed.faults):
+        help = "write a blank for each of them; texts copied from web pages have such"
+        lexed.report("bad-character", message, piece.begin, piece.stop, (help,))
+    return []
+
+
 def _curly(lexed: Lexed, piece: Piece) -> list[Piece]:
+    mark = next(c for c in (piece.text[0], piece.text[-1]) if c not in "\"'")
     lexed.report(
         "bad-character",
-        f'`{piece.text[0]}` is a typographic quotation mark; a string stands in `"`',
+        f'`{mark}` is a typographic quotation mark; a string stands in `"`',
         piece.begin,
         piece.stop,
         ('replace both marks by `"`',),
@@ -192,6 +218,8 @@ def _template(lexed: Lexed, piece: Piece) -> list[Piece]:
 _RULES = {
     "UNTERMINATED": _unterminated,
     "CURLY": _curly,
+    "BLANK": _blank,
+    "FOREIGN": _foreign,
     "NUMBER": _number,
     "COMMENT": _comment,
     "TEMPLATE": _template,

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from netc.syntax import foreign
 from netc.syntax.tables import load_tables
 
 OPENERS = {"LBRACE": "}", "LESSTHAN": ">"}
@@ -27,12 +28,15 @@ _BEFORE = {  # legal tokens could be read out of these, so they are tried first
     "TEMPLATE": r"\{%[^\r\n]{0,400}?%\}",
     "PLACE": PLACEHOLDER,
 }
+_SIGNS = re.escape("".join(foreign.SIGNS))
 _AFTER = {
-    "CURLY": "[“”„‟«»][^“”„‟«»\r\n]*[“”„‟«»]|[‘’‚‛][^‘’‚‛\r\n]*[‘’‚‛]",
+    "CURLY": foreign.QUOTED,
+    "BLANK": f"[{foreign.BLANKS}]+",
+    "FOREIGN": foreign.ONE.pattern,
     "UNTERMINATED": r"""["'][^\r\n]*""",
     "NUMBER": r"[+-]?\.?[0-9][0-9A-Za-z_.]*(?:(?<=[eE])[+-][0-9A-Za-z_.]*)?",
     "END": r"\Z",
-    "OTHER": r"""[^\s0-9A-Za-z_"'{}<>\[\]:,;#$.\-/=]+|[\s\S]""",
+    "OTHER": rf"""[^\s0-9A-Za-z_"'{{}}<>\[\]:,;#$.\-/={foreign.BLANKS}{_SIGNS}]+|[\s\S]""",
 }
 _SPECIAL = {"END": "$END", "OTHER": "$OTHER"}
 

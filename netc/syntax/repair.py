@@ -6,6 +6,8 @@ is put in, left out or read as another, so that the rest makes sense again.
 
 from __future__ import annotations
 
+import re
+
 from netc.diagnostics import Diagnostic
 from netc.syntax.lexed import Lexed
 from netc.syntax.limits import MAX_ERRORS
@@ -127,7 +129,8 @@ class Repair(ListRepair):
             self.drop()
         name = short(self.source.text[top.begin : last.stop])
         message = f"a field's name holds letters, digits and `_`, but {name} has {shown(first)}"
-        self.report("bad-name", message, top, last)
+        meant = re.sub(r"[^0-9A-Za-z_]+", "_", self.source.text[top.begin : last.stop])
+        self.report("bad-name", message, top, last, help=f"write `{meant}`")
 
     def name_alone(self, name: str) -> None:
         """A name with nothing behind it; a block's, where a closing brace too many is to come."""
