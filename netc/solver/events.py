@@ -68,10 +68,14 @@ class Stepped:
 
 @dataclass(frozen=True, slots=True)
 class Testing:
-    """A test begins (solver.cpp:347)."""
+    """A test begins (solver.cpp:347).
+
+    ``ignored`` are the layers of the TRAIN net whose names the TEST net lacks (net.cpp:677).
+    """
 
     iteration: int
     net: int
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,8 @@ class CaffeLog:
     @_lines.register
     def _(self, event: events.Testing) -> Iterator[tuple[str, str]]:
         yield "solver.cpp:347", f"Iteration {event.iteration}, Testing net (#{event.net})"
+        for name in event.ignored:
+            yield "net.cpp:677", f"Ignoring source layer {name}"
 
     @_lines.register
     def _(self, event: events.Tested) -> Iterator[tuple[str, str]]:

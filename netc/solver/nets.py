@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from netc.diagnostics import Diagnostic, NetcError, Note
+from netc.diagnostics import Collector, Diagnostic, NetcError, Note
 from netc.driver import Weights, build, runnable
 from netc.infer import show
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ir.verify import verify
+from netc.lower.rules import filter_layers, merged_state
+from netc.lower.splits import split_names
 from netc.ops.catalog import CATALOG
 from netc.solver.feeds import Feeds, Source
 from netc.solver.read import NetChoice
@@ -63,21 +65,24 @@ def open_net(
         graph, found = assign(graph, given, missing="fill", seed=seed)
         told += found
     verify(graph, "loaded", CATALOG)
+    _check_losses(graph)
     return Opened(graph, tuple(told))
 
 
-class Shared(NamedTuple):
-    """A TEST net whose parameters are those of the TRAIN net.
+def _check_losses(graph: Graph) -> None:
+    """Refuse a SoftmaxWithLoss of two tops: Caffe adds one loss_weight to it, and then wants two.
 
-    ``ignored`` are layers of the TRAIN net with arrays that the TEST net lacks (net.cpp:677).
+    Two that are written are refused by the Softmax inside (layer.hpp:392).
     """
+    for node in graph.nodes:
+        if node.op == "SoftmaxWithLoss" and len(node.outputs) > 1:
+            message = f"layer `{node.name}` (SoftmaxWithLoss) has 2 tops, and trains with 1 alone"
+            help = ("add a Softmax layer for the probabilities",)
+            raise NetcError(Diagnostic("top-count", message, node.span, help=help))
 
-    graph: Graph
-    ignored: tuple[str, ...]
 
-
-def share_parameters(test: Graph, train: Graph) -> Shared:
-    """Let a net's layers read the parameters of another net's layers of their names.
+def share_parameters(test: Graph, train: Graph) -> Graph:
+    """A TEST net whose layers read the parameters of the TRAIN net's layers of their names.
 
     Net::ShareTrainedLayersWith (net.cpp:672-695).
 
@@ -89,7 +94,6 @@ def share_parameters(test: Graph, train: Graph) -> Shared:
     for node in train.nodes:
         if node.parameters and node.name in own:
             renamed.update(_pairs(own[node.name], node, test, train))
-    ignored = tuple(n.name for n in train.nodes if n.parameters and n.name not in own)
     kept = {name: p for name, p in test.parameters.items() if name not in renamed}
     taken = {name: train.parameters[name] for name in renamed.values()}
     owners = {p.owner: train.parameters[p.owner] for p in taken.values() if p.owner}
@@ -97,7 +101,29 @@ def share_parameters(test: Graph, train: Graph) -> Shared:
         replace(node, parameters=tuple(renamed.get(name, name) for name in node.parameters))
         for node in test.nodes
     )
-    return Shared(test.replace(nodes=nodes, parameters={**kept, **taken, **owners}), ignored)
+    return test.replace(nodes=nodes, parameters={**kept, **taken, **owners})
+
+
+def ignored_layers(train: NetChoice, test: NetChoice) -> tuple[str, ...]:
+    """Layers of the TRAIN net, Splits among them, whose names the TEST net lacks."""
+    mine, theirs = _layer_names(test), _layer_names(train)
+    return tuple(name for name in theirs if name not in mine)
+
+
+def _layer_names(choice: NetChoice) -> tuple[str, ...]:
+    """All layers of a net by Caffe's names, each Split behind the layer whose blob it copies."""
+    state = merged_state(choice.message, choice.state)
+    layers = filter_layers(choice.message, state, Collector())
+    names: list[str] = []
+    splits = list(split_names(layers))
+    for layer in layers:
+        name = layer.get("name")
+        names.append(name)
+        for index, top in enumerate(layer.get("top")):
+            split = f"{top}_{name}_{index}_split"
+            if split in splits:
+                names.append(split)
+    return tuple(names)
 
 
 def _pairs(mine: Node, theirs: Node, test: Graph, train: Graph) -> dict[str, str]:

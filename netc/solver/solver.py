@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from netc.backends.base import Options, Progress
 from netc.backends.registry import backend_options
 from netc.compiled import CompiledNet
-from netc.diagnostics import Diagnostic
 from netc.driver import Schemas, Weights
 from netc.ir.graph import Array
 from netc.lower.rules import State
@@ -25,15 +24,16 @@ from netc.solver import events
 from netc.solver.feeds import Feeds, Source
 from netc.solver.finite import check_finite
 from netc.solver.freezing import frozen_parameters
-from netc.solver.nets import net_feeds, open_net, share_parameters
+from netc.solver.nets import ignored_layers, net_feeds, open_net, share_parameters
 from netc.solver.programs import Pass, TrainNet, total_loss
 from netc.solver.rates import RateState, advance
 from netc.solver.read import Reading, Text, read_solver, test_choices, train_choice
 from netc.solver.resume import Restored, restored_state, write_snapshot
-from netc.solver.settings import read_settings
+from netc.solver.settings import read_settings, untold
 from netc.solver.smoothing import Smoothing
 from netc.solver.snapshots import SnapshotFiles, check_writable, prefix_of, snapshot_files
 from netc.solver.weights import solver_weights
+from netc.sources.catalog import NetSources
 from netc.train.step import Updating, step_graphs
 
 RatePolicy = Callable[[int], float]
@@ -134,7 +134,7 @@ class Solver:
         choice = train_choice(self.text, reading, state)
         self._feeds = net_feeds(choice, feeds, self.seed, "the train net")
         opened = open_net(choice, self._feeds.peek(), files, self.seed)
-        self.diagnostics: list[Diagnostic] = list(opened.diagnostics)
+        self.diagnostics = [*opened.diagnostics, *untold(self.text.message)]
         self._message = choice.message
         self._state = choice.state
         how = Updating(
@@ -152,16 +152,18 @@ class Solver:
         shared = replace(options, variables=self._train.variables)
         self.test_nets: list[CompiledNet] = []
         self._test_feeds: list[Feeds] = []
+        self._ignored: list[tuple[str, ...]] = []
         for number, test in enumerate(test_choices(self.text, reading)):
             given = test_feeds[number] if number < len(test_feeds) else None
             source = net_feeds(test, given, self.seed, f"test net {number}")
             own = open_net(test, source.peek(), files, self.seed)
-            graph = share_parameters(own.graph, self._train.graph).graph
+            graph = share_parameters(own.graph, self._train.graph)
             kept = bool(carry_state(graph).states)
             self.test_nets.append(
                 CompiledNet(graph, backend, shared, own.diagnostics, self.seed, stateful=kept)
             )
             self._test_feeds.append(source)
+            self._ignored.append(ignored_layers(choice, test))
 
     # What there is to see
 
@@ -326,7 +328,7 @@ class Solver:
 
     def _test_all(self) -> None:
         for number, net in enumerate(self.test_nets):
-            self._emit(events.Testing(self.iteration, number))
+            self._emit(events.Testing(self.iteration, number, self._ignored[number]))
             scores, loss = self._tested(number)
             self.tests.append(Test(self.iteration, number, scores))
             said = loss if self.settings.test_compute_loss else None
@@ -381,10 +383,20 @@ class Solver:
         for place, array in zip(self.history, found.history, strict=True):
             place[...] = array.reshape(place.shape)
         self.iteration, self._rate_state = found.iteration, found.rates
-        passes = found.passes if found.passes >= 0 else found.iteration * self.settings.iter_size
-        self._feeds.seek(passes)
+        self._feeds.seek(self._passes_so_far(found))
         for feeds, position in zip(self._test_feeds, found.test_passes, strict=False):
             feeds.seek(position)
+
+    def _passes_so_far(self, found: Restored) -> int:
+        """How many batches a restored run has taken.
+
+        Nothing tells with a state of Caffe. Its data layers begin anew when it resumes, and so do
+        those that are read here; batches that are given go on.
+        """
+        if found.passes >= 0:
+            return found.passes
+        given = not isinstance(self._feeds.source, NetSources)
+        return found.iteration * self.settings.iter_size if given else 0
 
     def _emit(self, event: events.Event) -> None:
         for listener in self.listeners:
