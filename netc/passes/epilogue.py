@@ -38,6 +38,11 @@ def fuse_epilogues(graph: Graph, log: Log) -> Graph:
             continue
         producers = _producers(draft, node)
         free = [p for p in producers if draft.only_reader(p.outputs[0]) is not None]
+        if free and not any(_is_short(p, node) for p in free):
+            names = [p.name for p in free]
+            log.declined("one kernel would have too many stages and values in it", node.name, *names)
+            continue
+        free = [p for p in free if _is_short(p, node)]
         if free:
             producer = max(free, key=lambda p: order[p.name])
             draft.remove(producer.name)
@@ -49,6 +54,15 @@ def fuse_epilogues(graph: Graph, log: Log) -> Graph:
             names = [p.name for p in producers]
             log.declined("what it follows is needed elsewhere too", node.name, *names)
     return draft.result()
+
+
+_MOST_PARTS = 48  # a kernel has the code of every stage and of every value it reads
+
+
+def _is_short(producer: Node, node: Node) -> bool:
+    """Whether a kernel of both is compiled in a moment."""
+    stages = len(stages_of(producer)) + len(stages_of(node))
+    return 2 * stages + len(producer.inputs) + len(node.inputs) <= _MOST_PARTS
 
 
 def _is_epilogue(node: Node) -> bool:

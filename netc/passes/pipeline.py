@@ -18,10 +18,12 @@ from netc.passes.pool_first import POOL_FIRST
 from netc.passes.prune import DROP_DEAD, DROP_IDENTITIES
 from netc.passes.reshapes import MERGE_RESHAPES
 from netc.passes.siblings import MERGE_SIBLINGS
+from netc.passes.split_eltwise import SPLIT_ELTWISE
 from netc.passes.tile_bottlenecks import TILE_BOTTLENECKS
 from netc.passes.whole_window import WHOLE_WINDOW_PRODUCTS
 
 ALL: tuple[Pass, ...] = (
+    SPLIT_ELTWISE,
     DROP_DEAD,
     CUT_KERNELS,
     FOLD_CONSTANTS,
@@ -40,6 +42,11 @@ ALL: tuple[Pass, ...] = (
 )
 EXACT: tuple[Pass, ...] = tuple(p for p in ALL if p.exact)
 BY_NAME = {p.name: p for p in ALL}
+
+
+def with_bounds(passes: Sequence[Pass]) -> tuple[Pass, ...]:
+    """Passes with what a backend needs in any case: layers that kernels of bounded size can run."""
+    return tuple(passes) if SPLIT_ELTWISE in passes else (SPLIT_ELTWISE, *passes)
 
 
 def chosen(optimize: bool | str | Sequence[str]) -> tuple[Pass, ...]:

@@ -25,6 +25,7 @@ from netc.ir.graph import Array, Graph
 from netc.ir.types import count
 from netc.passes.base import Applied, run_passes
 from netc.passes.epilogue import stages_of
+from netc.passes.pipeline import with_bounds
 from netc.plan.needs import ask_for_arena, definition_bytes
 from netc.plan.split import split
 from netc.plan.storage import BYTES
@@ -70,7 +71,7 @@ class CpuBackend:
         return StagedExecutable(graph, first, rest, lambda late: self.prepare(late, options))
 
     def _plan(self, graph: Graph, options: Options) -> TimedExecutable:
-        optimized, applied = run_passes(graph, options.passes)
+        optimized, applied = run_passes(graph, with_bounds(options.passes))
         placement = place_values(optimized)
         threads = thread_count(options.threads)
         emission = Emission(

@@ -39,6 +39,7 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Graph
 from netc.ir.types import Shape, count
 from netc.passes.base import Applied, run_passes
+from netc.passes.pipeline import with_bounds
 from netc.plan.storage import BYTES, Storage, plan_storage
 
 Result = TypeVar("Result")
@@ -73,7 +74,9 @@ class CudaBackend:
 
 def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) -> CudaExecutable:
     """An executable of a graph whose sizes are known."""
-    optimized, applied = run_passes(graph, [p for p in options.passes if not p.for_caches])
+    optimized, applied = run_passes(
+        graph, with_bounds([p for p in options.passes if not p.for_caches])
+    )
     storage = plan_storage(optimized, RULES)
     extra = dict(options.extra or {})
     emission = Emission(
