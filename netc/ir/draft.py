@@ -5,7 +5,8 @@ The graph that was given stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from netc.ir.edit import with_nodes
@@ -29,16 +30,18 @@ class Draft:
         self._values = dict(graph.values)
         self._parameters = dict(graph.parameters)
         self._producers = {v: i for i, node in enumerate(graph.nodes) for v in node.outputs}
-        self._readers: dict[str, list[int]] = {v: [] for v in graph.values}
+        # How often each slot's node reads a value: of thousands of readers one is found at once.
+        self._readers: dict[str, Counter[int]] = {v: Counter() for v in graph.values}
+        self._waiting: dict[int, dict[str, str]] = {}  # see _defer
         self._changed = False
         for slot, node in enumerate(graph.nodes):
             for value in node.inputs:
-                self._readers[value].append(slot)
+                self._readers[value][slot] += 1
 
     def __iter__(self) -> Iterator[Node]:
         """The nodes there were at first, in order, each as it is when its turn comes."""
         for slot in range(len(self.graph.nodes)):
-            node = self._slots[slot]
+            node = self._at(slot)
             if node is not None:
                 yield node
 
@@ -49,25 +52,28 @@ class Draft:
 
     def node(self, name: str) -> Node:
         """The node of this name as it is now."""
-        node = self._slots[self._slot_of[name]]
+        node = self._at(self._slot_of[name])
         assert node is not None
         return node
 
     def producer(self, value: str) -> Node | None:
         """The node that makes a value; None for an input of the graph."""
         slot = self._producers.get(value)
-        return None if slot is None else self._slots[slot]
+        return None if slot is None else self._at(slot)
 
     def readers(self, value: str) -> list[Node]:
         """The nodes that read a value, in order; one that reads it twice stands twice."""
-        slots = sorted(self._readers[value], key=self._places.__getitem__)
-        nodes = [self._slots[slot] for slot in slots]
+        slots = sorted(self._readers[value].elements(), key=self._places.__getitem__)
+        nodes = [self._at(slot) for slot in slots]
         return [node for node in nodes if node is not None]
 
     def only_reader(self, value: str) -> Node | None:
         """The node that alone reads a value nobody asked for, once; None where there is none."""
         slots = self._readers[value]
-        return self._slots[slots[0]] if len(slots) == 1 and value not in self.outputs else None
+        if len(slots) != 1 or value in self.outputs:
+            return None
+        ((slot, times),) = slots.items()
+        return self._at(slot) if times == 1 else None
 
     def is_needed(self, value: str) -> bool:
         """Whether a value is asked for or read."""
@@ -103,7 +109,7 @@ class Draft:
         self._slot_of[node.name] = slot
         self._slots[slot] = node
         for value in node.inputs:
-            self._readers[value].append(slot)
+            self._readers[value][slot] += 1
         for value in node.outputs:
             self._producers[value] = slot
         self._changed = True
@@ -119,10 +125,10 @@ class Draft:
             self.remove(node.name)
 
     def _take_out(self, slot: int) -> None:
-        node = self._slots[slot]
+        node = self._at(slot)
         assert node is not None
         for value in node.inputs:
-            self._readers[value].remove(slot)
+            self._readers[value].pop(slot, None)
         for value in node.outputs:
             if self._producers.get(value) == slot:
                 del self._producers[value]
@@ -145,10 +151,34 @@ class Draft:
 
     def redirect(self, old: str, new: str) -> None:
         """Let all nodes that read one value read another."""
-        for reader in dict.fromkeys(node.name for node in self.readers(old)):
-            node = self.node(reader)
+        for slot in sorted(self._readers[old], key=self._places.__getitem__):
+            node = self._slots[slot]
+            assert node is not None
+            if len(node.inputs) > _MANY:
+                self._defer(slot, old, new)
+                continue
             inputs = tuple(new if v == old else v for v in node.inputs)
-            self.put(reader, replace(node, inputs=inputs))
+            self.put(node.name, replace(node, inputs=inputs))
+
+    def _defer(self, slot: int, old: str, new: str) -> None:
+        """Remember a change of a node with many inputs, to be made with others when it is seen.
+
+        Each change would take as long as the node has inputs: a Concat of thousands of layers that
+        are taken out one after another would take the square.
+        """
+        if new in self._waiting.get(slot, ()):
+            self._at(slot)
+        self._waiting.setdefault(slot, {})[old] = new
+        self._readers[new][slot] += self._readers[old].pop(slot)
+        self._changed = True
+
+    def _at(self, slot: int) -> Node | None:
+        """The node of a slot, after all changes."""
+        node, waiting = self._slots[slot], self._waiting.pop(slot, None)
+        if node is not None and waiting:
+            node = replace(node, inputs=tuple(_last(waiting, v) for v in node.inputs))
+            self._slots[slot] = node
+        return node
 
     def rename(self, old: str, new: str) -> None:
         """Let the node that produces one value produce another; its readers read that."""
@@ -162,7 +192,7 @@ class Draft:
         """A value of a new name made of ``name``, of the blob that ``like`` is of."""
         name = _untaken(name, self._values)
         self._values[name] = Value(name, self._values[like].blob, shape, self._values[like].span)
-        self._readers[name] = []
+        self._readers[name] = Counter()
         return name
 
     def fresh_parameter(self, name: str, array: Array) -> str:
@@ -187,9 +217,18 @@ class Draft:
         if not self._changed:
             return self.graph
         order = sorted(range(len(self._slots)), key=self._places.__getitem__)
-        nodes = [node for slot in order if (node := self._slots[slot]) is not None]
+        nodes = [node for slot in order if (node := self._at(slot)) is not None]
         graph = self.graph.replace(values=self._values, parameters=self._parameters)
         return with_nodes(graph, nodes)
+
+
+_MANY = 32  # inputs of a node that is changed at last
+
+
+def _last(renamed: Mapping[str, str], value: str) -> str:
+    while value in renamed:
+        value = renamed[value]
+    return value
 
 
 def _untaken(name: str, taken: dict[str, Value] | dict[str, Parameter]) -> str:

@@ -40,7 +40,9 @@ def fuse_epilogues(graph: Graph, log: Log) -> Graph:
         free = [p for p in producers if draft.only_reader(p.outputs[0]) is not None]
         if free and not any(_is_short(p, node) for p in free):
             names = [p.name for p in free]
-            log.declined("one kernel would have too many stages and values in it", node.name, *names)
+            log.declined(
+                "one kernel would have too many stages and values in it", node.name, *names
+            )
             continue
         free = [p for p in free if _is_short(p, node)]
         if free:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from netc.analysis.lint.rule import Rule, Subject
@@ -23,11 +24,16 @@ def unused_blobs(subject: Subject) -> Iterator[Diagnostic]:
     trains = subject.graph.phase == "TRAIN" and any(
         _is_loss(subject, node) for node in subject.graph.nodes
     )
+    outputs = frozenset(subject.graph.outputs)
+    read = Counter(
+        node.name for node in subject.graph.nodes for v in node.outputs if subject.readers(v)
+    )
     for name, value in subject.graph.values.items():
-        if name not in subject.graph.outputs:
+        if name not in outputs:
             continue
         node = subject.producer(name)
-        why = _unused(subject, name, node, trains)
+        others = read[node.name] - bool(subject.readers(name)) if node else 0
+        why = _unused(subject, name, node, others > 0, trains)
         if why is not None:
             owner = f"layer `{node.name}` ({node.op}): " if node else ""
             yield Diagnostic(
@@ -39,13 +45,18 @@ def unused_blobs(subject: Subject) -> Iterator[Diagnostic]:
             )
 
 
-def _unused(subject: Subject, name: str, node: Node | None, trains: bool) -> str | None:
-    """Why a value that nobody reads should be; None where it need not be."""
+def _unused(
+    subject: Subject, name: str, node: Node | None, others: bool, trains: bool
+) -> str | None:
+    """Why a value that nobody reads should be; None where it need not be.
+
+    ``others`` says whether another top of its layer is read.
+    """
     if node is None:
         return "is an input that no layer reads" if name in subject.graph.inputs else None
     if _is_loss(subject, node) or node.op in _ENDS:
         return None
-    if any(subject.readers(other) for other in node.outputs if other != name):
+    if others:
         return "is read by no layer, and other tops of its layer are"
     return "is read by no layer, and no loss depends on it" if trains else None
 
