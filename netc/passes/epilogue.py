@@ -40,9 +40,8 @@ def fuse_epilogues(graph: Graph, log: Log) -> Graph:
         free = [p for p in producers if draft.only_reader(p.outputs[0]) is not None]
         if free and not any(_is_short(p, node) for p in free):
             names = [p.name for p in free]
-            log.declined(
-                "one kernel would have too many stages and values in it", node.name, *names
-            )
+            reason = "one kernel would have too many stages and values in it"
+            log.declined(reason, node.name, *names)
             continue
         free = [p for p in free if _is_short(p, node)]
         if free:

@@ -8,6 +8,8 @@ orders); placing whatever stood out at the top first, again and again, takes mos
 
 from __future__ import annotations
 
+import heapq
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -37,12 +39,56 @@ def plan_arena(buffers: Iterable[Buffer]) -> Arena:
     """The smallest arena found for these buffers; offsets are multiples of ``ALIGNMENT``."""
     wanted = [b._replace(size=aligned(b.size)) for b in buffers if b.size > 0]
     floor = live_peak(wanted)
+    if len(wanted) > _MOST:
+        return _arena(_swept(wanted), wanted, floor)
     best = Arena({}, sum(b.size for b in wanted) + 1, floor)
     for order in _ORDERS:
         best = min(best, _settled(sorted(wanted, key=order), floor), key=lambda a: a.size)
         if best.size <= floor:
             break
-    return best._replace(sizes={b.name: b.size for b in wanted})
+    return _arena(best.offsets, wanted, floor)
+
+
+_MOST = 2000  # buffers that are placed in several orders, each with all others looked at
+
+
+def _arena(offsets: Mapping[str, int], buffers: Sequence[Buffer], floor: int) -> Arena:
+    sizes = {b.name: b.size for b in buffers}
+    size = max((offset + sizes[name] for name, offset in offsets.items()), default=0)
+    return Arena(offsets, size, floor, sizes)
+
+
+def _swept(buffers: Sequence[Buffer]) -> dict[str, int]:
+    """Each buffer in the lowest hole there is when its life begins, for any number of them."""
+    offsets: dict[str, int] = {}
+    holes: list[tuple[int, int]] = []  # beginning and end, in order, none beside another
+    ending: list[tuple[int, int, int]] = []  # last step, beginning, end
+    top = 0
+    for buffer in sorted(buffers, key=lambda b: (b.first, -b.size)):
+        while ending and ending[0][0] < buffer.first:
+            _, begin, end = heapq.heappop(ending)
+            _give_back(holes, begin, end)
+        found = next((i for i, (a, b) in enumerate(holes) if b - a >= buffer.size), None)
+        if found is None:
+            start = holes.pop()[0] if holes and holes[-1][1] == top else top
+            top = start + buffer.size
+        else:
+            start, end = holes[found]
+            left = start + buffer.size
+            holes[found : found + 1] = [(left, end)] if left < end else []
+        offsets[buffer.name] = start
+        heapq.heappush(ending, (buffer.last, start, start + buffer.size))
+    return offsets
+
+
+def _give_back(holes: list[tuple[int, int]], begin: int, end: int) -> None:
+    """Make a hole, one with those that it touches."""
+    at = bisect_left(holes, (begin, end))
+    if at < len(holes) and holes[at][0] == end:
+        end = holes.pop(at)[1]
+    if at and holes[at - 1][1] == begin:
+        begin, at = holes.pop(at - 1)[0], at - 1
+    holes.insert(at, (begin, end))
 
 
 _MOVES = 40  # tries to lower one order's peak

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netc.plan import arena
 from netc.plan.arena import ALIGNMENT, Buffer, aligned, live_peak, plan_arena
 
 SIZES = st.integers(1, 10_000)
@@ -43,3 +44,20 @@ def test_a_chain_needs_its_two_largest_neighbours() -> None:
 
 def test_no_buffers_take_no_arena() -> None:
     assert plan_arena([]).size == 0
+
+
+@given(buffers())
+def test_thousands_are_placed_in_one_sweep(wanted: list[Buffer]) -> None:
+    real = [b._replace(size=arena.aligned(b.size)) for b in wanted if b.size > 0]
+    offsets = arena._swept(real)
+    for index, one in enumerate(real):
+        for other in real[index + 1 :]:
+            apart = one.last < other.first or other.last < one.first
+            a, b = offsets[one.name], offsets[other.name]
+            assert apart or a + one.size <= b or b + other.size <= a
+    assert all(offset >= 0 for offset in offsets.values())
+
+
+def test_a_long_chain_takes_two_places() -> None:
+    found = plan_arena(Buffer(f"b{i}", 64, i, i + 1) for i in range(10_000))
+    assert found.size == found.floor == 128

@@ -53,7 +53,7 @@ def _outside(graph: Graph) -> dict[str, Place]:
 
 def _is_converted_later(graph: Graph, value: str) -> bool:
     """Whether the only reader of an input takes it in the caller's order; its view says nothing."""
-    readers = [node for node in graph.nodes if value in node.inputs]
+    readers = graph.readers[value][:2]  # one alone takes it so
     return any(padded_image(graph, node) is not None for node in readers)
 
 
