@@ -126,6 +126,11 @@ class _Inference:
             self.diagnostics.append(self._located(node, error, known))
             self.nodes.append(node)
             return
+        except (ArithmeticError, ValueError) as error:  # of numbers that no rule had in mind
+            told = ShapeError(f"a number is out of range: {error}", code="out-of-range")
+            self.diagnostics.append(self._located(node, told, known))
+            self.nodes.append(node)
+            return
         for name, shape in zip(node.outputs, outputs, strict=True):
             self.set_shape(name, shape, node)
         self.nodes.append(replace(node, parameters=self._parameters(node, specs)))

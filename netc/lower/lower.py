@@ -137,6 +137,9 @@ def _at_layer(layer: Message, op: OpDef) -> Iterator[None]:
             else replace(d, message=f"{name} ({op.name}): {d.message}")
             for d in error.diagnostics
         ) from None
+    except (ArithmeticError, ValueError) as error:  # of numbers that no rule had in mind
+        told = f"layer `{layer.get('name')}` ({op.name}): a number is out of range: {error}"
+        raise NetcError(Diagnostic("out-of-range", told, layer.span)) from None
 
 
 def _op(walk: _Walk, layer: Message) -> OpDef | None:

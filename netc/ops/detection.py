@@ -19,7 +19,7 @@ from netc.ops.boxes import kept
 from netc.ops.cost import per_input, per_output
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
 from netc.ops.fields import bad_value, only
-from netc.ops.numbers import one_of, required_number
+from netc.ops.numbers import LARGEST, one_of, required_number
 from netc.schema.message import Message
 
 # PriorBox
@@ -109,6 +109,9 @@ def _prior_sizes(param: Message) -> tuple[tuple[float, float], ...]:
 
 
 def _check_sizes(param: Message, small: float, large: float | None) -> None:
+    for name, value in (("min_size", small), ("max_size", large)):
+        if value is not None and not value <= LARGEST:
+            raise bad_value(param, name, f"must be at most {LARGEST}")
     if not small > 0:
         raise bad_value(param, "min_size", "must be greater than 0")
     if large is not None and not large > small:
@@ -130,6 +133,8 @@ def _ratios(param: Message) -> list[float]:
     for ratio in param.get("aspect_ratio"):
         if not ratio > 0:
             raise bad_value(param, "aspect_ratio", "must be greater than 0")
+        if not 1 / LARGEST <= ratio <= LARGEST:
+            raise bad_value(param, "aspect_ratio", f"must lie between 1/{LARGEST} and {LARGEST}")
         if all(abs(ratio - other) >= 1e-6 for other in found):
             found += [ratio, 1 / ratio] if param.get("flip") else [ratio]
     return [ratio for ratio in found if abs(ratio - 1) >= 1e-6]

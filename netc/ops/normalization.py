@@ -306,7 +306,9 @@ def _softmax_window(
 
 
 def softmax(x: Any, axis: int) -> Any:
-    """exp(x - max) over its sum, along an axis (softmax_layer.cpp)."""
+    """exp(x - max) over its sum, along an axis (softmax_layer.cpp); nothing of nothing."""
+    if not x.size:
+        return x
     shifted = namespace(x).exp(x - x.max(axis=axis, keepdims=True))
     return shifted / shifted.sum(axis=axis, keepdims=True)
 

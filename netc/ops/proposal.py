@@ -20,6 +20,7 @@ from netc.ops.contents import Contents, ImageSizes
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
 from netc.ops.fields import bad_value, only
+from netc.ops.numbers import LARGEST
 from netc.ops.python import PythonParams, implementation, register_python_layer
 from netc.schema.message import Message
 
@@ -212,9 +213,10 @@ def _faster_rcnn(param_str: str) -> ProposalParams:
     try:
         fields = {**_FASTER_RCNN, **ast.literal_eval("{" + text.replace("\n", ",")[:1000] + "}")}
         stride, scales = int(fields.pop("feat_stride")), tuple(map(float, fields.pop("scales")))
-    except (SyntaxError, ValueError, TypeError, KeyError, RecursionError, MemoryError):
+    except Exception:  # whatever a text can drive Python's parser into
         stride, scales, fields = 0, (), {}
-    if stride < 1 or fields or not scales or not all(scale > 0 for scale in scales):
+    sizes = (stride, *scales)
+    if fields or not scales or not all(0 < size <= LARGEST for size in sizes):
         raise ShapeError(
             f"Faster R-CNN's `ProposalLayer` takes `feat_stride` and `scales`, its `param_str` is "
             f"{param_str[:60]!r}",

@@ -30,6 +30,8 @@ def _parse_reverse(layer: Message, context: LayerContext) -> ReverseParams:
     axes = (given if isinstance(given, tuple) else (given,)) or (0,)
     if min(axes) < 0:
         raise bad_value(param, "axis", "must be at least 0")
+    if len(set(axes)) < len(axes):
+        raise bad_value(param, "axis", "must name each axis once")
     return ReverseParams(axes)
 
 

@@ -17,7 +17,7 @@ from netc.export.onnx.sizes import (
     open_rows,
     told_sizes,
 )
-from netc.export.onnx.table import RULES, without_rule
+from netc.export.onnx.table import RULES, rule_of, without_rule
 from netc.export.onnx.writer import IR_VERSION, OPSET, Layer, Writer
 from netc.ir.edit import live_nodes, with_nodes
 from netc.ir.graph import Graph, Node
@@ -94,14 +94,24 @@ def _needed(graph: Graph) -> Graph:
 def _plain_inputs(graph: Graph) -> Graph:
     """The graph with its inputs called as their blobs, also where a layer rewrites the blob.
 
-    What the layer makes of it then has the other name, unless it is an output.
+    What the last such layer makes of it is then called ``blob@layer``: in ONNX an input and an
+    output cannot have one name.
     """
     names: dict[str, str] = {}
+    made_by = {output: node.name for node in graph.nodes for output in node.outputs}
     for value in graph.inputs:
         blob = graph.values[value].blob
-        if value != blob and blob not in graph.outputs:
-            names |= {value: blob, blob: value}
+        if value != blob:
+            names[value] = blob
+            if blob in made_by:
+                names[blob] = _free(f"{blob}@{made_by[blob]}", {*graph.values, *names.values()})
     return _renamed(graph, names) if names else graph
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "'"
+    return name
 
 
 def _renamed(graph: Graph, names: Mapping[str, str]) -> Graph:
@@ -114,6 +124,7 @@ def _renamed(graph: Graph, names: Mapping[str, str]) -> Graph:
             for node in graph.nodes
         ),
         inputs=new(graph.inputs),
+        outputs=new(graph.outputs),
         values={
             names.get(key, key): replace(value, name=names.get(key, key))
             for key, value in graph.values.items()
@@ -168,7 +179,7 @@ def _written(
     faults: list[Diagnostic] = []
     for node in graph.nodes:
         try:
-            RULES[node.op](Layer(writer, node))
+            rule_of(node, writer)(Layer(writer, node))
         except NetcError as error:
             faults += error.diagnostics
     if faults:

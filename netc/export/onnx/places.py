@@ -73,6 +73,9 @@ def _reverse(layer: Layer) -> None:
 
 
 def _permute(layer: Layer) -> None:
+    if not layer.shape():
+        layer.give("Identity", layer.x)
+        return
     layer.give("Transpose", layer.x, perm=permutation(layer.params, len(layer.shape())))
 
 

@@ -98,7 +98,9 @@ def _four_axes(layer: Layer) -> str:
     """The bottom as number, channels, height, width."""
     shape = layer.shape()
     four = tuple(dims(shape))
-    return layer.x if four == shape else layer.reshape(layer.x, [0, *four[1:]])
+    if four == shape:
+        return layer.x
+    return layer.reshape(layer.x, [0 if shape else 1, *four[1:]])
 
 
 def _mvn(layer: Layer) -> None:

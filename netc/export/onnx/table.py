@@ -17,7 +17,7 @@ from netc.export.onnx.recurrent import RULES as RECURRENT
 from netc.export.onnx.regions import RULES as REGIONS
 from netc.export.onnx.statistics import RULES as STATISTICS
 from netc.export.onnx.windows import RULES as WINDOWS
-from netc.export.onnx.writer import Layer, Rule, no_rule
+from netc.export.onnx.writer import Layer, Rule, Writer, no_rule
 from netc.ir.graph import Node
 from netc.ops.catalog import CATALOG
 
@@ -54,6 +54,27 @@ RULES: Mapping[str, Rule] = {
     "PriorBox": _constants,
     "Silence": _nothing,
 }
+
+
+def rule_of(node: Node, writer: Writer) -> Rule:
+    """A layer's rule; another for one with a blob without elements, since a 0 copies a size there.
+
+    Layers that work on each element by itself keep theirs.
+    """
+    if node.op in POINTWISE or not any(map(writer.is_empty, (*node.inputs, *node.outputs))):
+        return RULES[node.op]
+    return _without_elements
+
+
+def _without_elements(layer: Layer) -> None:
+    """Nothing is computed: each top is a constant without elements."""
+    if not all(map(layer.writer.is_empty, layer.outputs)):
+        raise layer.refuse("a blob that it reads has no elements, and one that it makes has some")
+    for top, name in enumerate(layer.outputs):
+        if layer.writer.varying.get(name):
+            raise layer.refuse("its blob has no elements, and a size that follows from the batch")
+        shape = layer.writer.graph.shape(name)
+        layer.give("Identity", layer.constant("value", np.zeros(shape)), top=top)
 
 
 def without_rule(node: Node) -> NetcError:

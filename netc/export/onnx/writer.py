@@ -41,6 +41,12 @@ class Writer:
         self._values.update((*self.graph.values, *self.graph.parameters))
         self._names.update(node.name for node in self.graph.nodes)
 
+    def is_empty(self, value: str) -> bool:
+        """Whether a value has no elements, whatever a batch that is left open is."""
+        opened = self.varying.get(value, ())
+        sizes = enumerate(self.graph.shape(value))
+        return any(size == 0 for axis, size in sizes if axis not in opened)
+
     def fresh_value(self, wanted: str) -> str:
         """A value's name that nothing has yet."""
         return _fresh(wanted, self._values)

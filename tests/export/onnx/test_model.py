@@ -75,8 +75,21 @@ def test_an_input_that_is_rewritten_keeps_its_name() -> None:
 
 def test_an_output_that_is_a_rewritten_input() -> None:
     graph = of_x('layer { name: "a" type: "AbsVal" bottom: "x" top: "x" }')
-    got = exported(graph, {"x@x": np.full((2, 4), -3, np.float32)})
-    assert (got["x"] == 3).all()
+    got = exported(graph, {"x": np.full((2, 4), -3, np.float32)})
+    assert (got["x@a"] == 3).all() and list(got) == ["x@a"]
+
+
+def test_an_input_that_is_rewritten_and_given_back_with_it() -> None:
+    graph = of_x(
+        'layer { name: "a" type: "AbsVal" bottom: "x" top: "x" }',
+        'layer { name: "b" type: "Power" bottom: "x" top: "x" power_param { scale: 2 } }',
+        'layer { name: "c" type: "AbsVal" bottom: "x" top: "x@b" }',
+    )
+    graph = graph.replace(outputs=(*graph.outputs, "x", "x@a"))
+    got = exported(graph, {"x": np.full((2, 4), -3, np.float32)})
+    assert {name: float(array[0, 0]) for name, array in got.items()} == {
+        "x@a": 3, "x@b": 6, "x@b'": 6,
+    }  # fmt: skip
 
 
 def test_an_input_that_nobody_reads_is_an_output_as_in_caffe() -> None:
