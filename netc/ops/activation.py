@@ -44,12 +44,20 @@ def _elementwise(function: Callable[[Params, Any], Any]) -> Kernel:
     return kernel
 
 
-def _activation(
+def activation(
     name: str,
     function: Callable[[Params, Any], Any],
     operations: int,
     params: Parse,
 ) -> OpDef:
+    """A layer that maps each element by a function of its parameters and the element.
+
+    Args:
+        name: its type.
+        function: (params, array) -> array of the same shape.
+        operations: arithmetic operations for each element.
+        params: what parses its message.
+    """
     return OpDef(
         name=name,
         arity=ONE_TO_ONE,
@@ -113,7 +121,7 @@ def _relu6(params: ReLU6Params, x: Any) -> Any:
     return xp.minimum(y, np.float32(params.n))
 
 
-RELU6 = _activation("ReLU6", _relu6, 2, _parse_relu6)
+RELU6 = activation("ReLU6", _relu6, 2, _parse_relu6)
 
 
 _QUARTER = Filler(value=0.25)
@@ -181,7 +189,7 @@ def _elu(params: ELUParams, x: Any) -> Any:
     return xp.maximum(x, 0) + params.alpha * (xp.exp(xp.minimum(x, 0)) - 1)
 
 
-ELU = _activation("ELU", _elu, 4, _parse_elu)
+ELU = activation("ELU", _elu, 4, _parse_elu)
 
 
 def _parse_sigmoid(layer: Message, context: LayerContext) -> None:
@@ -193,21 +201,21 @@ def sigmoid(x: Any) -> Any:
     return 0.5 * namespace(x).tanh(0.5 * x) + 0.5
 
 
-SIGMOID = _activation("Sigmoid", lambda params, x: sigmoid(x), 4, _parse_sigmoid)
+SIGMOID = activation("Sigmoid", lambda params, x: sigmoid(x), 4, _parse_sigmoid)
 
 
 def _parse_tanh(layer: Message, context: LayerContext) -> None:
     only(layer.get("tanh_param"))
 
 
-TANH = _activation("TanH", lambda params, x: namespace(x).tanh(x), 1, _parse_tanh)
+TANH = activation("TanH", lambda params, x: namespace(x).tanh(x), 1, _parse_tanh)
 
 
 def _no_fields(layer: Message, context: LayerContext) -> None:
     """Parse rule of an activation that has no message of its own."""
 
 
-ABSVAL = _activation("AbsVal", lambda params, x: namespace(x).abs(x), 1, _no_fields)
+ABSVAL = activation("AbsVal", lambda params, x: namespace(x).abs(x), 1, _no_fields)
 
 
 def _bnll(params: None, x: Any) -> Any:
@@ -216,7 +224,7 @@ def _bnll(params: None, x: Any) -> Any:
     return xp.maximum(x, 0) + xp.log(1 + xp.exp(-xp.abs(x)))
 
 
-BNLL = _activation("BNLL", _bnll, 5, _no_fields)
+BNLL = activation("BNLL", _bnll, 5, _no_fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +238,7 @@ def _parse_swish(layer: Message, context: LayerContext) -> SwishParams:
     return SwishParams(only(layer.get("swish_param"), "beta").get("beta"))
 
 
-SWISH = _activation("Swish", lambda params, x: x * sigmoid(params.beta * x), 6, _parse_swish)
+SWISH = activation("Swish", lambda params, x: x * sigmoid(params.beta * x), 6, _parse_swish)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +270,7 @@ def _clip(params: ClipParams, x: Any) -> Any:
     return xp.where(low < below, below, low)
 
 
-CLIP = _activation("Clip", _clip, 2, _parse_clip)
+CLIP = activation("Clip", _clip, 2, _parse_clip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +288,7 @@ def _threshold(params: ThresholdParams, x: Any) -> Any:
     return (x > np.float32(params.threshold)).astype(x.dtype)
 
 
-THRESHOLD = _activation("Threshold", _threshold, 1, _parse_threshold)
+THRESHOLD = activation("Threshold", _threshold, 1, _parse_threshold)
 
 OPS = (
     RELU,

@@ -236,7 +236,7 @@ _OUTPUT_FIELDS = (
     # files and windows that Caffe shows the boxes in:
     "save_output_param", "visualize", "visualize_threshold", "save_file",
 )  # fmt: skip
-_CODES = ("CORNER", "CENTER_SIZE", "CORNER_SIZE")
+CODES = ("CORNER", "CENTER_SIZE", "CORNER_SIZE")
 
 
 def _parse_output(layer: Message, context: LayerContext) -> DetectionOutputParams:
@@ -250,7 +250,7 @@ def _parse_output(layer: Message, context: LayerContext) -> DetectionOutputParam
         required_number(param, "num_classes"),
         param.get("share_location"),
         param.get("background_label_id"),
-        one_of(param, "code_type", _CODES),
+        one_of(param, "code_type", CODES),
         param.get("variance_encoded_in_target"),
         param.get("keep_top_k"),
         param.optional("confidence_threshold"),
@@ -301,7 +301,8 @@ def _output(
     priors = priors.reshape(-1)[: 2 * priors.shape[2]].reshape(2, -1, 4)
     scores = confidence.reshape(images, priors.shape[1], params.classes)
     number, each = priors.shape[1], 1 if params.share_location else params.classes
-    boxes = _decoded(params, location.reshape(images, number, each, 4), priors[:, :, None])
+    coded = location.reshape(images, number, each, 4)
+    boxes = decoded_boxes(params.code_type, params.variance_in_target, coded, priors[:, :, None])
     boxes = np.broadcast_to(boxes, (images, number, params.classes, 4))
     found = [_of_image(params, i, scores[i], boxes[i]) for i in range(images)]
     rows = np.concatenate(found) if found else np.zeros((0, 7), np.float32)
@@ -312,15 +313,22 @@ def _output(
     return (rows.reshape(1, 1, -1, 7),)
 
 
-def _decoded(params: DetectionOutputParams, coded: Any, priors: Any) -> Any:
-    """Boxes from predictions (images, priors, classes, 4) and priors (2, priors, 1, 4)."""
+def decoded_boxes(code_type: str, variance_in_target: bool, coded: Any, priors: Any) -> Any:
+    """Boxes from predictions (..., priors, 4 or classes, 4) and priors (2, priors, ..., 4).
+
+    Args:
+        code_type: CORNER, CENTER_SIZE or CORNER_SIZE.
+        variance_in_target: whether the predictions are scaled by the variances already.
+        coded: predictions.
+        priors: boxes and their variances.
+    """
     prior, variance = priors
-    if not params.variance_in_target:
+    if not variance_in_target:
         coded = coded * variance
-    if params.code_type == "CORNER":
+    if code_type == "CORNER":
         return prior + coded
     size = prior[..., 2:] - prior[..., :2]
-    if params.code_type == "CORNER_SIZE":
+    if code_type == "CORNER_SIZE":
         return prior + coded * np.concatenate([size, size], axis=-1)
     centre = coded[..., :2] * size + (prior[..., :2] + prior[..., 2:]) / 2
     half = np.exp(coded[..., 2:]) * size / 2

@@ -40,6 +40,17 @@ def parse_normalization(loss: Message, default: str = "VALID") -> str:
     return one_of(loss, "normalization", _MODES)
 
 
+def ohem_normalization(layer: Message) -> tuple[str, float]:
+    """How the OHEM losses of R-FCN divide, and by what where that is ``PRE_FIXED``."""
+    loss = only(
+        layer.get("loss_param"),
+        *("ignore_label", "normalization", "normalize", "pre_fixed_normalizer"),
+    )
+    if loss.get("normalization") == "PRE_FIXED":
+        return "PRE_FIXED", loss.get("pre_fixed_normalizer")
+    return parse_normalization(loss), 1.0
+
+
 def divisor(mode: str, outer: int, inner: int, valid: Any) -> Any:
     """The number a loss is divided by, at least 1 (get_normalizer of softmax_loss_layer.cpp).
 

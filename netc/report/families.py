@@ -14,7 +14,12 @@ from netc.ops import (
     detection,
     dropout,
     elementwise,
+    evaluation,
+    fork_activation,
+    fork_inputs,
+    fork_maps,
     fork_normalization,
+    hard_examples,
     inputs,
     joining,
     layer_norm,
@@ -23,6 +28,7 @@ from netc.ops import (
     loss,
     lp_pooling,
     lrn,
+    multibox,
     normalization,
     permutation,
     pooling,
@@ -33,20 +39,30 @@ from netc.ops import (
     resizing,
     selection,
     sequence,
+    smooth_l1,
 )
 from netc.ops.catalog import CATALOG
 from netc.ops.define import OpDef
 
 _MODULES: Mapping[str, tuple[tuple[OpDef, ...], ...]] = {
-    "data": (inputs.OPS,),
+    "data": (inputs.OPS, fork_inputs.OPS),
     "convolution": (convolution.OPS, locally_connected.OPS),
     "linear": (linear.OPS, recurrent.OPS),
     "pooling": (pooling.OPS, lp_pooling.OPS, resizing.OPS, regions.OPS),
     "normalization": (normalization.OPS, fork_normalization.OPS, layer_norm.OPS, lrn.OPS),
-    "activation": (activation.OPS, arithmetic.OPS, dropout.OPS),
-    "joining": (elementwise.OPS, joining.OPS),
+    "activation": (activation.OPS, fork_activation.OPS, arithmetic.OPS, dropout.OPS),
+    "joining": (elementwise.OPS, joining.OPS, fork_maps.OPS),
     "reshaping": (reshaping.OPS, permutation.OPS, selection.OPS, sequence.OPS),
-    "loss": (loss.OPS, accuracy.OPS, detection.OPS, proposal.OPS),
+    "loss": (
+        loss.OPS,
+        smooth_l1.OPS,
+        hard_examples.OPS,
+        multibox.OPS,
+        accuracy.OPS,
+        evaluation.OPS,
+        detection.OPS,
+        proposal.OPS,
+    ),
 }
 _OWN = {  # those whose file holds layers of another family too
     "Softmax": "loss",

@@ -1,0 +1,374 @@
+"""Layers of forks that work place by place: Flip, ChannelNorm, SpatialProduct, GRN and others.
+
+Flip, InnerDistance: happynear/caffe-windows. GRN: opencv/training_toolbox_caffe. ChannelNorm:
+lmb-freiburg/flownet2. BiasChannel, UniqueLabel, SpatialProduct, SegAccuracy: DeepLab's
+and PSPNet's Caffe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.ir.types import Shape, count
+from netc.ops.activation import ONE_TO_ONE
+from netc.ops.array import namespace
+from netc.ops.axes import need_axes, shown
+from netc.ops.cost import per_input, per_output
+from netc.ops.define import (
+    Arity,
+    LayerContext,
+    OpDef,
+    ShapeError,
+    WeightSpec,
+    Window,
+    same_shape,
+    whole,
+)
+from netc.ops.fields import only
+from netc.ops.filler import CONSTANT_ZERO, Filler, parse_filler
+from netc.ops.numbers import required_number
+from netc.schema.message import Message
+
+_TWO_TO_ONE = Arity(bottoms=(2, 2), tops=(1, 1))
+
+
+def _first_shape(params: Any, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    return (inputs[0],)
+
+
+def _four_axes(shape: Shape, what: str) -> None:
+    if len(shape) != 4:
+        raise ShapeError(f"{what} takes 4 axes, and the bottom is {shown(shape)}")
+
+
+@dataclass(frozen=True, slots=True)
+class FlipParams:
+    """Which of height and width are turned round."""
+
+    height: bool
+    width: bool
+
+
+def _parse_flip(layer: Message, context: LayerContext) -> FlipParams:
+    message = only(layer.get("flip_param"), "flip_width", "flip_height")
+    return FlipParams(message.get("flip_height"), message.get("flip_width"))
+
+
+def _flip_shape(params: FlipParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    _four_axes(inputs[0], "Flip")
+    return (inputs[0],)
+
+
+def _flip(params: FlipParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+    xp = namespace(inputs[0])
+    axes = [axis for axis, on in ((2, params.height), (3, params.width)) if on]
+    return (xp.ascontiguousarray(xp.flip(inputs[0], axes)),)
+
+
+FLIP = OpDef("Flip", ONE_TO_ONE, _flip_shape, _flip, params=_parse_flip, window=whole)
+
+
+def _channel_norm_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    need_axes(inputs[0], 2, "ChannelNorm")
+    return ((inputs[0][0], 1, *inputs[0][2:]),)
+
+
+def _channel_norm(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+    (x,) = inputs
+    with np.errstate(all="ignore"):
+        return (namespace(x).sqrt((x * x).sum(axis=1, keepdims=True)),)
+
+
+CHANNEL_NORM = OpDef(
+    "ChannelNorm", ONE_TO_ONE, _channel_norm_shape, _channel_norm, cost=per_input(2)
+)
+
+
+def _product_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    first, second = inputs
+    if len(first) != 4 or second != (first[0], 1, *first[2:]):
+        raise ShapeError(
+            f"SpatialProduct multiplies {shown(first)} by one channel of the same places, and the "
+            f"second bottom is {shown(second)}"
+        )
+    return (first,)
+
+
+def _product(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+    return (inputs[0] * inputs[1],)
+
+
+SPATIAL_PRODUCT = OpDef("SpatialProduct", _TWO_TO_ONE, _product_shape, _product, cost=per_output(1))
+
+
+@dataclass(frozen=True, slots=True)
+class GRNParams:
+    """Each place's channels divided by their norm; ``bias`` is added to the sum of squares."""
+
+    bias: float
+
+
+def _parse_grn(layer: Message, context: LayerContext) -> GRNParams:
+    return GRNParams(only(layer.get("grn_param"), "bias").get("bias"))
+
+
+def _grn(params: GRNParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+    (x,) = inputs
+    with np.errstate(all="ignore"):
+        squares = (x * x).sum(axis=1, keepdims=True) + np.float32(params.bias)
+        return (x / namespace(x).sqrt(squares),)
+
+
+GRN = OpDef("GRN", ONE_TO_ONE, same_shape, _grn, params=_parse_grn, cost=per_output(4))
+
+
+@dataclass(frozen=True, slots=True)
+class BiasChannelParams:
+    """What is added to the channels of the labels that an image has, or ``each`` place has."""
+
+    background: float
+    foreground: float
+    ignored: tuple[int, ...]
+    background_label: int
+    each: bool
+
+
+def _parse_bias_channel(layer: Message, context: LayerContext) -> BiasChannelParams:
+    names = ("bg_bias", "fg_bias", "ignore_label", "background_label", "label_type")
+    message = only(layer.get("bias_channel_param"), *names)
+    return BiasChannelParams(
+        message.get("bg_bias"),
+        message.get("fg_bias"),
+        _several(message, "ignore_label"),
+        message.get("background_label"),
+        message.get("label_type") == "PIXEL",
+    )
+
+
+def _bias_channel(
+    params: BiasChannelParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    """A label that is ignored, or has no channel, adds nothing (bias_channel_layer.cpp)."""
+    y, labels = np.array(inputs[0]), np.asarray(inputs[1]).astype(np.int64)
+    for image, own in enumerate(labels.reshape(len(labels), -1)):
+        flat = y[image].reshape(y.shape[1], -1)
+        for at, label in enumerate(own.tolist()):
+            if label in params.ignored or not 0 <= label < len(flat):
+                continue
+            back = label == params.background_label and not params.each
+            bias = np.float32(params.background if back else params.foreground)
+            flat[label, at if params.each else slice(None)] += bias
+    return (y,)
+
+
+BIAS_CHANNEL = OpDef(
+    "BiasChannel", _TWO_TO_ONE, _first_shape, _bias_channel, params=_parse_bias_channel
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueLabelParams:
+    """Room for labels, the labels that are left out, and those that are always there."""
+
+    most: int
+    ignored: frozenset[int]
+    forced: frozenset[int]
+
+
+def _parse_unique(layer: Message, context: LayerContext) -> UniqueLabelParams:
+    message = only(layer.get("unique_label_param"), "max_labels", "ignore_label", "force_label")
+    return UniqueLabelParams(
+        required_number(message, "max_labels"),
+        frozenset(_several(message, "ignore_label")),
+        frozenset(_several(message, "force_label")),
+    )
+
+
+def _several(message: Message, name: str) -> tuple[int, ...]:
+    """The values of a field that may be given once or many times."""
+    if not message.has(name):
+        return ()
+    value = message.get(name)
+    return tuple(value) if isinstance(value, tuple) else (value,)
+
+
+def _unique_shape(params: UniqueLabelParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    return ((inputs[0][0], params.most, 1, 1),)
+
+
+def _unique(
+    params: UniqueLabelParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    """The labels that an image has, in rising order; the rest is -1."""
+    labels = np.asarray(inputs[0])
+    y = np.full((len(labels), params.most, 1, 1), -1, np.float32)
+    for image, own in enumerate(labels.reshape(len(labels), -1).astype(np.int64)):
+        found = (set(own.tolist()) - params.ignored) | params.forced
+        for at, label in enumerate(sorted(found)[: params.most]):
+            y[image, at] = label
+    return (y,)
+
+
+UNIQUE_LABEL = OpDef(
+    "UniqueLabel", ONE_TO_ONE, _unique_shape, _unique, params=_parse_unique, window=whole
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SegAccuracyParams:
+    """The labels that are left out."""
+
+    ignored: tuple[int, ...]
+
+
+def _parse_seg(layer: Message, context: LayerContext) -> SegAccuracyParams:
+    message = only(layer.get("seg_accuracy_param"), "ignore_label", "metric", "reset")
+    return SegAccuracyParams(_several(message, "ignore_label"))
+
+
+def _seg_shape(params: SegAccuracyParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, label = inputs
+    _four_axes(data, "SegAccuracy")
+    if label != (data[0], 1, *data[2:]):
+        raise ShapeError(f"the label of {shown(data)} must have 1 channel, it is {shown(label)}")
+    return ((1, 1, 1, 3),)
+
+
+@np.errstate(all="ignore")
+def _seg_accuracy(
+    params: SegAccuracyParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    """Accuracy of pixels, mean recall of classes, mean intersection over union."""
+    scores, label = (np.asarray(array) for array in inputs)
+    classes = scores.shape[1]
+    truth, guess = label[:, 0].astype(np.int64), scores.argmax(axis=1)
+    counted = (truth >= 0) & (truth < classes) & ~np.isin(truth, params.ignored)
+    pairs = truth[counted] * classes + guess[counted]
+    table = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+    hits, true, made = np.diag(table), table.sum(axis=1), table.sum(axis=0)
+    union = true + made - hits
+    values = [_mean(hits.sum(), np.array(true.sum())), _mean(hits, true), _mean(hits, union)]
+    return (np.array(values, np.float32).reshape(1, 1, 1, 3),)
+
+
+def _mean(parts: Any, wholes: Any) -> float:
+    """The mean of the ratios whose divisor is not 0."""
+    there = np.atleast_1d(wholes) > 0
+    ratios = np.atleast_1d(parts)[there] / np.atleast_1d(wholes)[there]
+    return float(ratios.mean()) if len(ratios) else 0.0
+
+
+SEG_ACCURACY = OpDef(
+    "SegAccuracy", _TWO_TO_ONE, _seg_shape, _seg_accuracy, params=_parse_seg, window=whole
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InnerDistanceParams:
+    """Distances to ``num_output`` trained centres; ``norm`` is L1 or L2 (squared, halved not)."""
+
+    num_output: int
+    norm: str
+    filler: Filler = CONSTANT_ZERO
+
+
+def _parse_distance(layer: Message, context: LayerContext) -> InnerDistanceParams:
+    names = ("num_output", "distance_type", "bias_filler", "weight_filler", "axis")
+    message = only(layer.get("inner_distance_param"), *names)
+    norm = message.get("distance_type")
+    if norm not in ("L1", "L2"):
+        raise message.error(
+            "distance_type", "unsupported-value", f"`distance_type` {norm} is no L1 or L2"
+        )
+    filler = parse_filler(message.get("weight_filler"))
+    return InnerDistanceParams(required_number(message, "num_output"), norm, filler)
+
+
+def _distance_shape(params: InnerDistanceParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    need_axes(inputs[0], 2, "InnerDistance")
+    return ((inputs[0][0], params.num_output),)
+
+
+def _distance_weights(
+    params: InnerDistanceParams, inputs: Sequence[Shape]
+) -> tuple[WeightSpec, ...]:
+    return (WeightSpec((params.num_output, count(inputs[0], 1)), params.filler),)
+
+
+def _distance(
+    params: InnerDistanceParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    x, (centres,) = inputs[0], weights
+    xp = namespace(x)
+    apart = x.reshape(x.shape[0], 1, -1) - centres[None]
+    if params.norm == "L1":
+        return (xp.abs(apart).sum(axis=2),)
+    return ((apart * apart).sum(axis=2),)
+
+
+INNER_DISTANCE = OpDef(
+    "InnerDistance",
+    ONE_TO_ONE,
+    _distance_shape,
+    _distance,
+    params=_parse_distance,
+    weights=_distance_weights,
+    window=whole,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DarknetUpsampleParams:
+    """Each element is repeated ``stride`` times down and across."""
+
+    stride: int
+
+
+def _parse_darknet(layer: Message, context: LayerContext) -> DarknetUpsampleParams:
+    message = only(layer.get("upsample_darknet_param"), "stride")
+    return DarknetUpsampleParams(required_number(message, "stride"))
+
+
+def _darknet_shape(params: DarknetUpsampleParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    _four_axes(inputs[0], "UpsampleDarknet")
+    num, channels, height, width = inputs[0]
+    return ((num, channels, height * params.stride, width * params.stride),)
+
+
+def _darknet(
+    params: DarknetUpsampleParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    return (inputs[0].repeat(params.stride, axis=2).repeat(params.stride, axis=3),)
+
+
+def _darknet_window(
+    params: DarknetUpsampleParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
+) -> Window:
+    stride = (params.stride, params.stride)
+    return Window(stride, stride, (0, 0), (1, 1), fractional=True)
+
+
+UPSAMPLE_DARKNET = OpDef(
+    "UpsampleDarknet",
+    ONE_TO_ONE,
+    _darknet_shape,
+    _darknet,
+    params=_parse_darknet,
+    window=_darknet_window,
+)
+
+OPS = (
+    FLIP,
+    CHANNEL_NORM,
+    SPATIAL_PRODUCT,
+    GRN,
+    BIAS_CHANNEL,
+    UNIQUE_LABEL,
+    SEG_ACCURACY,
+    INNER_DISTANCE,
+    UPSAMPLE_DARKNET,
+)

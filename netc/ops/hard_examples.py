@@ -1,0 +1,150 @@
+"""Online hard example mining (Shrivastava et al. 2016) as R-FCN's Caffe has it.
+
+SoftmaxWithLossOHEM tells each place's loss; BoxAnnotatorOHEM keeps the regions of greatest loss
+(softmax_loss_ohem_layer and box_annotator_ohem_layer of daijifeng001/caffe-rfcn, intel/caffe).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.ir.types import Shape, count
+from netc.ops.array import namespace
+from netc.ops.axes import axis_in, shown
+from netc.ops.cost import per_input
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.fields import only
+from netc.ops.labels import (
+    check_batch,
+    check_label_count,
+    class_labels,
+    divisor,
+    ohem_normalization,
+    parse_ignore_label,
+)
+from netc.ops.normalization import softmax
+from netc.ops.numbers import required_number
+from netc.schema.message import Message
+
+_LEAST = np.float32(np.finfo(np.float32).tiny)
+
+
+@dataclass(frozen=True, slots=True)
+class SoftmaxOHEMParams:
+    """SoftmaxWithLoss's parameters; ``tops`` of loss, probabilities and each place's loss."""
+
+    axis: int
+    ignore_label: int | None
+    normalization: str
+    fixed: float
+    tops: int
+
+
+def _parse_softmax(layer: Message, context: LayerContext) -> SoftmaxOHEMParams:
+    normalization, fixed = ohem_normalization(layer)
+    ignored = parse_ignore_label(layer.get("loss_param"))
+    axis = layer.get("softmax_param").get("axis")
+    return SoftmaxOHEMParams(axis, ignored, normalization, fixed, max(1, context.tops))
+
+
+def _softmax_shape(params: SoftmaxOHEMParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, label = inputs
+    axis = axis_in(data, params.axis, "softmax_param.axis")
+    check_batch(data, label)
+    check_label_count(data, label, axis)
+    return ((), data, label)[: params.tops]
+
+
+@np.errstate(all="ignore")
+def _softmax_ohem(
+    params: SoftmaxOHEMParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    data, label = inputs
+    xp, axis = namespace(data), params.axis % data.ndim
+    outer, classes, inner = (
+        count(data.shape, 0, axis),
+        data.shape[axis],
+        count(data.shape, axis + 1),
+    )
+    index, kept = class_labels(label.reshape(outer, 1, inner), classes, params.ignore_label)
+    prob = softmax(data, axis)
+    chosen = xp.take_along_axis(prob.reshape(outer, classes, inner), index, axis=1)
+    each = xp.where(kept, -xp.log(xp.maximum(chosen, _LEAST)), np.float32(0))
+    by = params.fixed
+    if params.normalization != "PRE_FIXED":
+        by = divisor(params.normalization, outer, inner, kept.sum())
+    loss = xp.asarray(each.sum(dtype=np.float64) / by, dtype=np.float32).reshape(())
+    return (loss, prob, each.reshape(label.shape))[: params.tops]
+
+
+SOFTMAX_OHEM = OpDef(
+    name="SoftmaxWithLossOHEM",
+    arity=Arity((2, 2), (1, 3), optional_top=True),
+    params=_parse_softmax,
+    shape=_softmax_shape,
+    cost=per_input(5),
+    window=whole,
+    reference=_softmax_ohem,
+    loss=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BoxAnnotatorParams:
+    """How many regions of an image are kept, and the label of the others."""
+
+    roi_per_img: int
+    ignore_label: int
+
+
+def _parse_annotator(layer: Message, context: LayerContext) -> BoxAnnotatorParams:
+    param = only(layer.get("box_annotator_ohem_param"), "roi_per_img", "ignore_label")
+    return BoxAnnotatorParams(required_number(param, "roi_per_img"), param.get("ignore_label"))
+
+
+def _annotator_shape(params: BoxAnnotatorParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    regions, losses, labels, weights = inputs
+    if len(regions) < 2 or count(regions, 1) != 5:
+        raise ShapeError(f"the regions must be rows of 5, the first bottom is {shown(regions)}")
+    for what, shape in (("losses", losses), ("labels", labels), ("weights", weights)):
+        if not shape or shape[0] != regions[0] or (what != "weights" and count(shape, 1) != 1):
+            raise ShapeError(f"{regions[0]} regions need as many {what}, they are {shown(shape)}")
+    return labels, weights
+
+
+def _annotate(
+    params: BoxAnnotatorParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    """Labels and weights of the regions with the greatest loss of each image; of equal, any."""
+    regions, losses, labels, box_weights = (np.asarray(array) for array in inputs)
+    keep = np.zeros(len(regions), dtype=bool)
+    images = regions.reshape(len(regions), 5)[:, 0].astype(np.int64)
+    for image in np.unique(images):
+        own = np.flatnonzero(images == image)
+        order = np.argsort(-losses.reshape(-1)[own], kind="stable")
+        keep[own[order[: params.roi_per_img]]] = True
+    return (
+        np.where(_rows(keep, labels), labels, np.float32(params.ignore_label)),
+        np.where(_rows(keep, box_weights), box_weights, np.float32(0)),
+    )
+
+
+def _rows(keep: Any, like: Any) -> Any:
+    return keep.reshape(-1, *(1,) * (like.ndim - 1))
+
+
+BOX_ANNOTATOR = OpDef(
+    name="BoxAnnotatorOHEM",
+    arity=Arity((4, 4), (2, 2)),
+    params=_parse_annotator,
+    shape=_annotator_shape,
+    cost=per_input(2),
+    window=whole,
+    reference=_annotate,
+)
+
+OPS = (SOFTMAX_OHEM, BOX_ANNOTATOR)

@@ -1,0 +1,386 @@
+"""MultiBoxLoss of SSD (Liu et al. 2016; multibox_loss_layer.cpp, bbox_util.cpp of weiliu89/caffe).
+
+Priors are matched to true boxes; the loss is that of the matched boxes' places and that of the
+classes of the matched ones and of the hardest negatives of each image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.types import Shape, count
+from netc.ops.axes import shown
+from netc.ops.boxes import areas, kept
+from netc.ops.cost import per_input
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.detection import CODES, decoded_boxes
+from netc.ops.fields import only
+from netc.ops.labels import divisor, parse_normalization
+from netc.ops.matching import NO_MATCH, encoded, matches
+from netc.ops.numbers import conflict, one_of, required_number
+from netc.ops.smooth_l1 import smooth_l1
+from netc.schema.message import Message
+
+_LEAST = np.float32(np.finfo(np.float32).tiny)
+_SMALL = 1e-5  # boxes smaller than this are passed over when they are thinned out
+
+
+@dataclass(frozen=True, slots=True)
+class MultiBoxParams:
+    """The fields of ``multibox_loss_param`` by their names, and how the loss is divided.
+
+    ``parts`` are which of the two losses count (``propagate_down``).
+    """
+
+    classes: int
+    share_location: bool
+    background: int
+    agnostic: bool
+    bipartite: bool
+    threshold: float
+    match_priors: bool
+    difficult: bool
+    inside_only: bool
+    bp_inside: bool
+    code_type: str
+    variance_in_target: bool
+    loc_loss: str
+    conf_loss: str
+    loc_weight: float
+    mining: str
+    ratio: float
+    neg_overlap: float
+    sample_size: int
+    nms: tuple[float, int] | None
+    nms_priors: bool
+    normalization: str
+    parts: tuple[bool, bool]
+
+
+_FIELDS = (
+    "loc_loss_type", "conf_loss_type", "loc_weight", "num_classes", "share_location", "match_type",
+    "overlap_threshold", "use_prior_for_matching", "background_label_id", "use_difficult_gt",
+    "do_neg_mining", "neg_pos_ratio", "neg_overlap", "code_type", "encode_variance_in_target",
+    "map_object_to_agnostic", "ignore_cross_boundary_bbox", "bp_inside", "mining_type",
+    "nms_param", "sample_size", "use_prior_for_nms",
+)  # fmt: skip
+_MINING = ("NONE", "MAX_NEGATIVE", "HARD_EXAMPLE")
+
+
+def _parse(layer: Message, context: LayerContext) -> MultiBoxParams:
+    p = only(layer.get("multibox_loss_param"), *_FIELDS)
+    loss = only(layer.get("loss_param"), "normalization", "normalize", "ignore_label")
+    mining = one_of(p, "mining_type", _MINING)
+    _check(p, mining)
+    nms = p.get("nms_param")
+    down = (*layer.get("propagate_down"), True, True)
+    return MultiBoxParams(
+        required_number(p, "num_classes"),
+        p.get("share_location"),
+        p.get("background_label_id"),
+        p.get("map_object_to_agnostic"),
+        p.get("match_type") == "BIPARTITE",
+        p.get("overlap_threshold"),
+        p.get("use_prior_for_matching"),
+        p.get("use_difficult_gt"),
+        p.get("ignore_cross_boundary_bbox"),
+        p.get("bp_inside"),
+        one_of(p, "code_type", CODES),
+        p.get("encode_variance_in_target"),
+        one_of(p, "loc_loss_type", ("SMOOTH_L1", "L2")),
+        one_of(p, "conf_loss_type", ("SOFTMAX", "LOGISTIC")),
+        p.get("loc_weight"),
+        mining,
+        p.get("neg_pos_ratio"),
+        p.get("neg_overlap"),
+        p.get("sample_size"),
+        (nms.get("nms_threshold"), nms.get("top_k") if nms.has("top_k") else -1)
+        if p.has("nms_param")
+        else None,
+        p.get("use_prior_for_nms"),
+        parse_normalization(loss),
+        (down[0], down[1]),
+    )
+
+
+def _check(param: Message, mining: str) -> None:
+    if param.has("do_neg_mining") and param.get("do_neg_mining") != (mining != "NONE"):
+        raise conflict(param, "do_neg_mining", "mining_type")
+    if mining != "NONE" and not param.get("share_location"):
+        raise param.error(
+            "share_location",
+            "unsupported-value",
+            "negatives are mined for shared locations alone",
+            "write `mining_type: NONE`",
+        )
+
+
+def _shape(params: MultiBoxParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    location, confidence, priors, truth = inputs
+    if len(priors) != 3 or priors[1] != 2 or priors[2] % 4:
+        raise ShapeError(f"the third bottom must be 1x2x(4 * priors), it is {shown(priors)}")
+    if count(truth) % 8:
+        raise ShapeError(f"true boxes are rows of 8, the fourth bottom is {shown(truth)}")
+    number, boxes = priors[2] // 4, 1 if params.share_location else params.classes
+    for what, shape, each in (
+        ("locations", location, 4 * boxes),
+        ("confidences", confidence, params.classes),
+    ):
+        if not shape or shape[0] != location[0] or count(shape, 1) != number * each:
+            raise ShapeError(
+                f"{number} priors with {each} {what} each need {number * each} of them, the bottom "
+                f"is {shown(shape)}",
+                "multibox_loss_param.num_classes",
+            )
+    return ((),)
+
+
+class _Image(NamedTuple):
+    """An image's predictions, its true boxes and their classes, and the priors of all images."""
+
+    locations: Any  # (priors, location classes, 4)
+    scores: Any  # (priors, classes)
+    boxes: Any  # (boxes, 4)
+    labels: Any  # (boxes,)
+    priors: Any  # (2, priors, 4), with variances
+
+
+class _Found(NamedTuple):
+    """Of one image: location class -> the true box of each prior, and the negatives."""
+
+    matched: dict[int, Any]
+    negatives: Any
+
+
+@np.errstate(all="ignore")
+def multibox_loss(
+    params: MultiBoxParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    """The loss of a batch; of an image without true boxes nothing is matched or mined."""
+    images = list(_images(params, inputs))
+    found = [_find(params, image) if len(image.boxes) else _Found({}, ()) for image in images]
+    number = sum(int((m > NO_MATCH).sum()) for one in found for m in one.matched.values())
+    by = divisor(params.normalization, len(images), images[0].priors.shape[1], np.int64(number))
+    place = _place_loss(params, images, found) if number and params.parts[0] else 0.0
+    classes = _class_loss(params, images, found) if params.parts[1] else 0.0
+    return (np.asarray((params.loc_weight * place + classes) / by, np.float32).reshape(()),)
+
+
+def _images(params: MultiBoxParams, inputs: Sequence[Any]) -> Iterator[_Image]:
+    location, confidence, priors, truth = (np.asarray(array) for array in inputs)
+    number = priors.shape[2] // 4
+    priors = priors.reshape(-1)[: 8 * number].reshape(2, number, 4)
+    each = 1 if params.share_location else params.classes
+    rows = truth.reshape(-1, 8)
+    for image in range(location.shape[0]):
+        own = rows[rows[:, 0].astype(np.int64) == image]
+        if not params.difficult:
+            own = own[own[:, 7].astype(np.int64) == 0]
+        labels = own[:, 1].astype(np.int64)
+        _check_labels(params, labels)
+        yield _Image(
+            location[image].reshape(number, each, 4),
+            confidence[image].reshape(number, params.classes),
+            own[:, 3:7],
+            labels,
+            priors,
+        )
+
+
+def _check_labels(params: MultiBoxParams, labels: Any) -> None:
+    wrong = (labels == params.background) | (labels < 0)
+    if not params.agnostic:
+        wrong |= labels >= params.classes
+    if wrong.any():
+        raise NetcError(
+            Diagnostic(
+                "label-out-of-range",
+                f"a true box is of class {labels[wrong][0]}; the {params.classes} classes are 0 to "
+                f"{params.classes - 1}, without the background {params.background}",
+            )
+        )
+
+
+def _targets(params: MultiBoxParams, image: _Image) -> Any:
+    """The class that each true box counts as."""
+    return np.full_like(image.labels, params.background + 1) if params.agnostic else image.labels
+
+
+def _find(params: MultiBoxParams, image: _Image) -> _Found:
+    matched, best = _matched(params, image)
+    if params.mining == "NONE":
+        return _Found(matched, ())
+    (match,) = matched.values()
+    if params.mining == "MAX_NEGATIVE":
+        eligible = (match == NO_MATCH) & (best < np.float32(params.neg_overlap))
+        most = int(np.float32((match > NO_MATCH).sum()) * np.float32(params.ratio))
+    else:
+        eligible, most = np.ones(len(match), dtype=bool), params.sample_size
+    losses = _prior_losses(params, image, match)
+    chosen = _hardest(params, image, np.flatnonzero(eligible), losses, most)
+    selected = np.zeros(len(match), dtype=bool)
+    selected[chosen] = True
+    negatives = np.flatnonzero(selected & (match == NO_MATCH))
+    if params.mining == "HARD_EXAMPLE":
+        match = np.where((match > NO_MATCH) & ~selected, NO_MATCH, match)
+    return _Found({-1: match}, negatives)
+
+
+def _matched(params: MultiBoxParams, image: _Image) -> tuple[dict[int, Any], Any]:
+    rules = (params.threshold, params.bipartite, params.inside_only)
+    priors = image.priors[0]
+    if params.share_location:
+        boxes = priors if params.match_priors else _decoded(params, image, 0)
+        match, best = matches(boxes, image.boxes, *rules)
+        return {-1: match}, best
+    found: dict[int, Any] = {}
+    for label in (c for c in range(params.classes) if c != params.background):
+        if params.match_priors:
+            match, _ = matches(priors, image.boxes, *rules)
+            own = image.labels[np.maximum(match, 0)] == label
+            found[label] = np.where((match > NO_MATCH) & own, match, NO_MATCH)
+        else:
+            some = np.flatnonzero(image.labels == label)
+            match, _ = matches(_decoded(params, image, label), image.boxes[some], *rules)
+            found[label] = np.where(match > NO_MATCH, np.append(some, 0)[match], match)
+    return found, None
+
+
+def _decoded(params: MultiBoxParams, image: _Image, label: int) -> Any:
+    """The boxes that an image's predictions stand for."""
+    coded = image.locations[:, label]
+    return decoded_boxes(params.code_type, params.variance_in_target, coded, image.priors)
+
+
+def _prior_losses(params: MultiBoxParams, image: _Image, match: Any) -> Any:
+    """How hard each prior is: its class's loss and, of hard examples, its place's."""
+    targets = np.append(_targets(params, image), params.background)[match.clip(NO_MATCH)]
+    losses = _conf_losses(params, image.scores, targets)
+    if params.mining == "HARD_EXAMPLE":
+        at = np.flatnonzero(match > NO_MATCH)
+        apart = _apart(params, image, -1, match)
+        losses[at] += _one_losses(params, apart).sum(axis=1)
+    return losses
+
+
+def _conf_losses(params: MultiBoxParams, scores: Any, targets: Any) -> Any:
+    """Each row's loss for a class."""
+    if params.conf_loss == "SOFTMAX":
+        shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
+        chosen = np.take_along_axis(shifted, targets[:, None], axis=1)[:, 0] / shifted.sum(axis=1)
+        return -np.log(np.maximum(chosen, _LEAST))
+    wanted = np.arange(scores.shape[1]) == targets[:, None]
+    return _logistic(scores, wanted).sum(axis=1)
+
+
+def _logistic(scores: Any, wanted: Any) -> Any:
+    return np.maximum(scores, 0) - scores * wanted + np.log1p(np.exp(-np.abs(scores)))
+
+
+def _hardest(params: MultiBoxParams, image: _Image, at: Any, losses: Any, most: int) -> Any:
+    """The ``most`` priors of greatest loss among some, thinned out by their overlaps if asked."""
+    order = at[np.argsort(-losses[at], kind="stable")]
+    if params.nms is None or not params.nms[0] > 0:
+        return order[:most]
+    threshold, top = params.nms
+    boxes = image.priors[0] if params.nms_priors else _decoded(params, image, 0)
+    order = order[:top] if top > -1 else order
+    order = order[areas(boxes[order]) >= _SMALL]
+    limit = len(order) if top < 0 else top
+    return order[kept(boxes[order], threshold, most=limit)][:most]
+
+
+def _apart(params: MultiBoxParams, image: _Image, label: int, match: Any) -> Any:
+    """Predicted less wanted numbers of the matched priors, (matched, 4)."""
+    at = np.flatnonzero(match > NO_MATCH)
+    priors, variances = image.priors[0][at], image.priors[1][at]
+    wanted = encoded(params.code_type, image.boxes[match[at]], priors)
+    if not params.variance_in_target:
+        wanted = wanted / variances
+    predicted = image.locations[at, max(label, 0)]
+    apart = predicted - wanted
+    if params.bp_inside:
+        boxes = priors if params.match_priors else _decoded(params, image, max(label, 0))[at]
+        apart = np.where((boxes < 0) | (boxes > 1), np.float32(0), apart)
+    return apart / variances if params.variance_in_target else apart
+
+
+def _one_losses(params: MultiBoxParams, apart: Any) -> Any:
+    return smooth_l1(apart, 1.0) if params.loc_loss == "SMOOTH_L1" else apart * apart / 2
+
+
+def _place_loss(params: MultiBoxParams, images: list[_Image], found: list[_Found]) -> float:
+    losses = [
+        _one_losses(params, _apart(params, image, label, match)).sum(dtype=np.float64)
+        for image, one in zip(images, found, strict=True)
+        for label, match in one.matched.items()
+    ]
+    return float(sum(losses))
+
+
+def _class_loss(params: MultiBoxParams, images: list[_Image], found: list[_Found]) -> float:
+    if params.mining == "NONE":
+        return _all_classes_loss(params, images, found)
+    total = 0.0
+    for image, one in zip(images, found, strict=True):
+        for match in one.matched.values():
+            at = np.flatnonzero(match > NO_MATCH)
+            total += _rows_loss(params, image.scores[at], _targets(params, image)[match[at]])
+        background = np.full(len(one.negatives), params.background)
+        total += _rows_loss(params, image.scores[list(one.negatives)], background)
+    return total
+
+
+def _rows_loss(params: MultiBoxParams, scores: Any, targets: Any) -> float:
+    """The classes' loss of some rows; a logistic target begins as the background's number."""
+    if not len(scores):
+        return 0.0
+    if params.conf_loss == "SOFTMAX":
+        return float(_conf_losses(params, scores, targets).sum(dtype=np.float64))
+    wanted = np.full(scores.shape, params.background, np.float32)
+    wanted[np.arange(len(targets)), targets] = 1
+    return float(_logistic(scores, wanted).sum(dtype=np.float64))
+
+
+def _all_classes_loss(params: MultiBoxParams, images: list[_Image], found: list[_Found]) -> float:
+    """Without mining every prior of every image counts.
+
+    The logistic targets of an image are written a number of priors, not of scores, behind those of
+    the image before, so that they overlap: so the fork does it (EncodeConfPrediction).
+    """
+    scores = np.concatenate([image.scores for image in images])
+    number = images[0].scores.shape[0]
+    if params.conf_loss == "SOFTMAX":
+        targets = np.full(len(scores), params.background)
+    else:
+        targets = np.full(scores.size, params.background, np.float32)
+    for at, (image, one) in enumerate(zip(images, found, strict=True)):
+        for match in one.matched.values():
+            rows = np.flatnonzero(match > NO_MATCH)
+            labels = _targets(params, image)[match[rows]]
+            if params.conf_loss == "SOFTMAX":
+                targets[at * number + rows] = labels
+            else:
+                targets[at * number + rows * params.classes + labels] = 1
+    if params.conf_loss == "SOFTMAX":
+        return float(_conf_losses(params, scores, targets).sum(dtype=np.float64))
+    return float(_logistic(scores, targets.reshape(scores.shape)).sum(dtype=np.float64))
+
+
+MULTIBOX_LOSS = OpDef(
+    name="MultiBoxLoss",
+    arity=Arity((4, 4), (1, 1), optional_top=True),
+    params=_parse,
+    shape=_shape,
+    cost=per_input(20),
+    window=whole,
+    reference=multibox_loss,
+    loss=True,
+)
+
+OPS = (MULTIBOX_LOSS,)

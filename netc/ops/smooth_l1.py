@@ -1,0 +1,145 @@
+"""Smooth L1 losses (Girshick 2015, Fast R-CNN): SmoothL1Loss and its form that tells each place's.
+
+Of a difference d between prediction and target, 0.5 (sigma d)^2 where |d| < 1 / sigma^2, else
+|d| - 0.5 / sigma^2. smooth_L1_loss_layer of rbgirshick/caffe-fast-rcnn and of weiliu89/caffe@ssd,
+which are one with sigma 1; smooth_L1_loss_ohem_layer of R-FCN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.ir.types import Shape, count
+from netc.ops.array import namespace
+from netc.ops.axes import shown
+from netc.ops.cost import per_input
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.fields import bad_value, fork_field, only
+from netc.ops.labels import check_batch, loss_param, ohem_normalization
+from netc.schema.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class SmoothL1Params:
+    """``sigma`` sets where the parabola ends; ``absolute`` sums magnitudes (Synopsys's abssum)."""
+
+    sigma: float = 1.0
+    absolute: bool = True
+
+
+def _parse(layer: Message, context: LayerContext) -> SmoothL1Params:
+    message = only(layer.get("smooth_l1_loss_param"), "sigma", "abssum")
+    sigma = message.get("sigma")
+    if not sigma > 0:
+        raise bad_value(message, "sigma", "must be greater than 0")
+    loss_param(layer)
+    return SmoothL1Params(sigma, fork_field(message, "abssum", True))
+
+
+def _shape(params: SmoothL1Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    """Prediction, target, and weights before and behind the loss, all of one size."""
+    check_batch(*inputs[:2])
+    for index, shape in enumerate(inputs[1:], 1):
+        if count(shape) != count(inputs[0]):
+            raise ShapeError(
+                f"all bottoms must have as many elements: bottom {index} is {shown(shape)} and the "
+                f"first is {shown(inputs[0])}"
+            )
+    return ((),)
+
+
+def smooth_l1(apart: Any, sigma: float) -> Any:
+    """The loss of each difference."""
+    xp = namespace(apart)
+    square = np.float32(sigma * sigma)
+    size = xp.abs(apart)
+    parabola = np.float32(0.5) * square * apart * apart
+    return xp.where(size < 1 / square, parabola, size - np.float32(0.5) / square)
+
+
+def _each(inputs: Sequence[Any], sigma: float) -> Any:
+    """The loss at each place: the first weight scales the difference, the second the loss."""
+    first = inputs[0]
+    apart = first - inputs[1].reshape(first.shape)
+    if len(inputs) > 2:
+        apart = apart * inputs[2].reshape(first.shape)
+    losses = smooth_l1(apart, sigma)
+    return losses * inputs[3].reshape(first.shape) if len(inputs) > 3 else losses
+
+
+@np.errstate(all="ignore")
+def _smooth_l1(
+    params: SmoothL1Params, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    xp = namespace(inputs[0])
+    losses = _each(inputs, params.sigma)
+    total = (xp.abs(losses) if params.absolute else losses).sum(dtype=np.float64)
+    loss = xp.divide(total, xp.float64(inputs[0].shape[0] if inputs[0].ndim else 1))
+    return (xp.asarray(loss, dtype=np.float32).reshape(()),)
+
+
+SMOOTH_L1_LOSS = OpDef(
+    name="SmoothL1Loss",
+    arity=Arity((2, 4), (1, 1), optional_top=True),
+    params=_parse,
+    shape=_shape,
+    cost=per_input(6),
+    window=whole,
+    reference=_smooth_l1,
+    loss=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SmoothL1OHEMParams:
+    """What the sum is divided by, and whether each place's loss is the second top."""
+
+    normalization: str
+    fixed: float
+    tops: int
+
+
+def _parse_ohem(layer: Message, context: LayerContext) -> SmoothL1OHEMParams:
+    normalization, fixed = ohem_normalization(layer)
+    return SmoothL1OHEMParams(normalization, fixed, max(1, context.tops))
+
+
+def _ohem_shape(params: SmoothL1OHEMParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    _shape(SmoothL1Params(), inputs)
+    if len(inputs[0]) != 4:
+        raise ShapeError(f"the bottoms must have 4 axes, the first is {shown(inputs[0])}")
+    num, _, height, width = inputs[0]
+    return ((), (num, 1, height, width))[: params.tops]
+
+
+@np.errstate(all="ignore")
+def _smooth_l1_ohem(
+    params: SmoothL1OHEMParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    xp = namespace(inputs[0])
+    losses = _each(inputs, 1.0)
+    num, _, height, width = losses.shape
+    by = {"BATCH_SIZE": num, "NONE": 1, "PRE_FIXED": params.fixed}.get(
+        params.normalization, num * height * width
+    )
+    loss = losses.sum(dtype=np.float64) / max(1.0, by)
+    each = losses.sum(axis=1, keepdims=True)
+    return (xp.asarray(loss, dtype=np.float32).reshape(()), each)[: params.tops]
+
+
+SMOOTH_L1_LOSS_OHEM = OpDef(
+    name="SmoothL1LossOHEM",
+    arity=Arity((2, 3), (1, 2), optional_top=True),
+    params=_parse_ohem,
+    shape=_ohem_shape,
+    cost=per_input(6),
+    window=whole,
+    reference=_smooth_l1_ohem,
+    loss=True,
+)
+
+OPS = (SMOOTH_L1_LOSS, SMOOTH_L1_LOSS_OHEM)
