@@ -325,6 +325,23 @@ def _room(size: Sequence[int], crop: tuple[int, int]) -> tuple[int, int]:
     return room
 
 
+class Placement(NamedTuple):
+    """Where the part that a net sees lies in a picture, in the picture's pixels."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+def placement(size: tuple[int, int], how: Preprocessing) -> Placement:
+    """Where the centre crop of a picture of this height and width lies in it."""
+    height, width = _resized(size, how)
+    top, left = (side // 2 for side in _room((height, width), how.size))
+    down, right = size[0] / height, size[1] / width
+    return Placement(left * right, top * down, how.size[1] * right, how.size[0] * down)
+
+
 # Mean
 
 

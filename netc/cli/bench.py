@@ -20,7 +20,8 @@ from netc.cli.arguments import (
     chosen_state,
     reading,
 )
-from netc.cli.feeds import feed, load_feeds
+from netc.cli.feeds import load_feeds
+from netc.cli.items import feed
 from netc.cli.numbers import natural, positive
 from netc.cli.output import print_json, say
 from netc.cli.progress import compiling

@@ -3,46 +3,63 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from netc.arguments import float32_array, rounded_note
+from netc.cli.items import IMAGES, Feed, expanded
 from netc.cli.prepare import Said, arranged, preprocessing, said_of, shape_of
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
-from netc.images import FORMATS, load_input, read_header
+from netc.images import Placement, load_input, placement, read_header
 from netc.infer import show
 from netc.ir.graph import Array, Value
 from netc.ir.types import Shape
 from netc.weights.numpy_file import load_array, open_archive
 
-IMAGES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
-
-
-class Feed(NamedTuple):
-    """A file for an input; ``blob`` is empty for an .npz whose arrays name their blobs."""
-
-    blob: str
-    path: str
-
-
-def feed(text: str) -> Feed:
-    """``BLOB=FILE``, or an .npz file alone; of its arrays those below ``in/`` count if any are."""
-    blob, equals, path = text.partition("=")
-    if not equals and text.endswith(".npz"):
-        return Feed("", text)
-    if not blob or not path:
-        raise argparse.ArgumentTypeError(f"`{text}` is not BLOB=FILE")
-    return Feed(blob, path)
-
-
 Inputs = Mapping[str, Value]
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image file that is fed, and where the part that the net sees lies in it."""
+
+    path: str
+    name: str
+    placement: Placement
+
+    def placed(self, left: float, top: float, right: float, bottom: float) -> Any:
+        """Pixels of the picture, of places from 0 to 1 in what the net sees."""
+        at = self.placement
+        return (
+            at.left + left * at.width,
+            at.top + top * at.height,
+            at.left + right * at.width,
+            at.top + bottom * at.height,
+        )
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What is fed: arrays by blob, what their items are called, and what there is to say.
+
+    ``crops`` is how many crops of each item lie one after another in an array; ``pictures`` has
+    one for each item, None for items of arrays.
+    """
+
+    arrays: dict[str, Array] = field(default_factory=dict)
+    names: dict[str, list[str]] = field(default_factory=dict)
+    pictures: dict[str, list[Picture | None]] = field(default_factory=dict)
+    crops: dict[str, int] = field(default_factory=dict)
+    notes: list[Diagnostic] = field(default_factory=list)
+
+
 def load_feeds(
-    feeds: list[Feed],
+    feeds: Sequence[Feed],
     inputs: Inputs,
     args: argparse.Namespace,
     said: Mapping[str, Said] = MappingProxyType({}),
@@ -55,13 +72,39 @@ def load_feeds(
     Raises:
         NetcError: a file that cannot be read, or an input that the net does not have.
     """
+    kept = [item for item in feeds if item.blob not in unneeded]
+    return load_items(expanded(kept, inputs), inputs, args, said, unneeded).arrays
+
+
+def load_items(
+    feeds: Sequence[Feed],
+    inputs: Inputs,
+    args: argparse.Namespace,
+    said: Mapping[str, Said],
+    unneeded: Collection[str],
+) -> Loaded:
+    """What files hold, as ``load_feeds`` does, with what is known of them.
+
+    Raises:
+        NetcError: as ``load_feeds``.
+    """
+    loaded = Loaded()
     parts: dict[str, list[Any]] = {}
     for item in feeds:
-        if item.blob in unneeded:
-            continue
-        for blob, array in _load(item, inputs, args, said, unneeded).items():
-            parts.setdefault(blob, []).append(array)
-    return {blob: _joined(blob, arrays) for blob, arrays in parts.items()}
+        for blob, array in _load(item, inputs, args, said, unneeded, loaded).items():
+            parts.setdefault(blob, []).append(_as_float32(blob, array, loaded))
+    loaded.arrays = {blob: _joined(blob, arrays) for blob, arrays in parts.items()}
+    return loaded
+
+
+def _as_float32(blob: str, array: Any, loaded: Loaded) -> Any:
+    """The array as the net takes it; that it is rounded is said once for each input."""
+    note = rounded_note(array.dtype, f"input `{blob}`")
+    if note is None:
+        return array
+    if note not in loaded.notes:
+        loaded.notes.append(replace(note, help=()))
+    return float32_array(array, f"input `{blob}`")
 
 
 def _joined(blob: str, arrays: list[Any]) -> Any:
@@ -79,24 +122,24 @@ def _load(
     args: argparse.Namespace,
     said: Mapping[str, Said],
     unneeded: Collection[str],
+    loaded: Loaded,
 ) -> dict[str, Any]:
     path = Path(item.path)
     if path.suffix == ".npz":
         arrays = {k: a for k, a in _load_npz(item, path).items() if k not in unneeded}
         for blob in arrays:
             _check_name(blob, inputs)
-        return {blob: arranged(array, said_of(blob, said)) for blob, array in arrays.items()}
+        found = {blob: arranged(array, said_of(blob, said)) for blob, array in arrays.items()}
+        for blob, array in found.items():
+            _note_array(blob, item, array, loaded)
+        return found
     _check_name(item.blob, inputs)
     if path.suffix == ".npy":
-        array = load_array(path, "input-format")
-        return {item.blob: arranged(array, said_of(item.blob, said))}
+        array = arranged(load_array(path, "input-format"), said_of(item.blob, said))
+        _note_array(item.blob, item, array, loaded)
+        return {item.blob: array}
     if path.suffix.lower() in IMAGES:
-        known = said_of(item.blob, said)
-        shape = inputs[item.blob].shape
-        if shape is None and known.data:  # the layer takes images as they are
-            shape = shape_of(known, read_header(path))
-        how = preprocessing(_known(item.blob, shape), args, known)
-        return {item.blob: load_input(path, how)}
+        return {item.blob: _load_picture(item, inputs, args, said_of(item.blob, said), loaded)}
     raise NetcError(
         Diagnostic(
             "input-format",
@@ -104,6 +147,35 @@ def _load(
             help=("images may be " + ", ".join(sorted(s[1:] for s in IMAGES)),),
         )
     )
+
+
+def _note_array(blob: str, item: Feed, array: Any, loaded: Loaded) -> None:
+    """What the items of an array are called: by its file's name, and their places in it."""
+    number = array.shape[0] if array.ndim else 1
+    name = item.name or item.path
+    names = [name] if number == 1 else [f"{name}[{index}]" for index in range(number)]
+    loaded.names.setdefault(blob, []).extend(names)
+    loaded.pictures.setdefault(blob, []).extend([None] * number)
+
+
+def _load_picture(
+    item: Feed, inputs: Inputs, args: argparse.Namespace, said: Said, loaded: Loaded
+) -> Array:
+    header = read_header(item.path)
+    shape = inputs[item.blob].shape
+    if shape is None and said.data:  # the layer takes images as they are
+        shape = shape_of(said, header)
+    how = preprocessing(_known(item.blob, shape), args, said)
+    array = load_input(item.path, how)
+    name = item.name or item.path
+    picture = Picture(item.path, name, placement((header.height, header.width), how))
+    loaded.names.setdefault(item.blob, []).append(name)
+    loaded.pictures.setdefault(item.blob, []).append(picture)
+    loaded.crops[item.blob] = 10 if how.crops == "ten" else 1
+    if header.turned and not any(note.code == "turned-image" for note in loaded.notes):
+        message = f"`{name}` is turned as its camera says (EXIF's orientation), as OpenCV does"
+        loaded.notes.append(Diagnostic("turned-image", message, severity="note"))
+    return array
 
 
 def _check_name(blob: str, inputs: Inputs) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from netc.files import keeping, replacing, target_of
 from netc.ir.graph import Array
 
-OUTPUTS = ("output", "save", "weights_output")  # the options that name files to be written
+OUTPUTS = ("output", "save", "draw", "weights_output")  # the options that name files to be written
 
 
 def add_force_argument(parser: argparse.ArgumentParser) -> None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from netc.cli.boxes import Box, told
 from netc.cli.output import say
+from netc.cli.texts import source_of
 from netc.diagnostics import Diagnostic, NetcError
 from netc.infer import show
 from netc.ir.graph import Array
+from netc.language.read import read_document
+from netc.schema.bind import bind
+from netc.schema.load import load_schema
 from netc.syntax.reader import unreadable
 
 _VALUES = 1000  # of an output, at most, that --json prints in full
@@ -19,30 +25,64 @@ _ITEMS = 20  # of a batch, at most, whose scores are printed for a person
 
 
 def read_labels(path: str | None) -> list[str]:
-    """The lines of a file, none where there is no path.
+    """Labels by class: the lines of a file, or the items of a LabelMap; none without a path.
 
     Raises:
         NetcError: the file cannot be read.
     """
     if path is None:
         return []
+    if path.endswith((".prototxt", ".pbtxt")):
+        return _label_map(path)
     try:
         return Path(path).read_text(encoding="utf-8-sig", errors="replace").splitlines()
     except OSError as error:
         raise NetcError(unreadable(path, error)) from None
 
 
+_CLASSES = 100_000  # of a label map, at most
+
+
+def _label_map(path: str) -> list[str]:
+    schema = load_schema(())
+    message = bind(read_document(source_of(path), schema, {}, None), schema.message("LabelMap"))
+    names = {
+        item.get("label"): item.get("display_name") or item.get("name")
+        for item in message.get("item")
+        if 0 <= item.get("label") < _CLASSES
+    }
+    return [names.get(index, "") for index in range(max(names, default=-1) + 1)]
+
+
+class Told(NamedTuple):
+    """How answers are told.
+
+    Attributes:
+        labels: by class.
+        number: of the best scores.
+        items: what the items are called; empty where that is not known.
+        boxes: output -> the boxes in it, for outputs that are rows of boxes.
+        least: the smallest score of a box that is shown.
+    """
+
+    labels: Sequence[str] = ()
+    number: int = 5
+    items: Sequence[str] = ()
+    boxes: Mapping[str, Sequence[Box]] = MappingProxyType({})
+    least: float = 0.0
+
+
 def as_json(
-    net: str,
-    results: Mapping[str, Array],
-    labels: Sequence[str],
-    number: int,
-    found: Sequence[Diagnostic],
+    net: str, results: Mapping[str, Array], how: Told, found: Sequence[Diagnostic]
 ) -> dict[str, Any]:
     """The outputs, and what was found on the way, as plain values."""
+    outputs = {name: _output(array, how.labels, how.number) for name, array in results.items()}
+    for name, boxes in how.boxes.items():
+        outputs[name]["boxes"] = [box.to_json() for box in boxes]
     return {
         "net": net,
-        "outputs": {name: _output(array, labels, number) for name, array in results.items()},
+        **({"items": list(how.items)} if how.items else {}),
+        "outputs": outputs,
         "diagnostics": [diagnostic.to_json() for diagnostic in found],
     }
 
@@ -57,20 +97,31 @@ def _output(array: Array, labels: Sequence[str], number: int) -> dict[str, Any]:
     return out
 
 
-def print_results(results: Mapping[str, Array], labels: Sequence[str], number: int) -> None:
+def print_results(results: Mapping[str, Array], how: Told) -> None:
     """Each output for a person."""
     for name, array in results.items():
+        if name in how.boxes:
+            items = how.items if len(how.items) > 1 else ()
+            for line in told(name, how.boxes[name], items, how.least):
+                say(line)
+            continue
         scores = _scores(array)
-        if scores is None or number < 1:
+        if scores is None or how.number < 1:
             say(f"{name}: {_summary(array)}")
             continue
+        names = how.items if len(how.items) == len(scores) else ()
         for index, row in enumerate(scores[:_ITEMS]):
-            item = f" of item {index}" if len(scores) > 1 else ""
-            say(f"{name}{item}:")
-            for entry in _top(row, labels, number):
+            say(f"{name}{_of(index, len(scores), names)}:")
+            for entry in _top(row, how.labels, how.number):
                 say(_line(entry))
         if len(scores) > _ITEMS:
             say(f"{name}: and {len(scores) - _ITEMS} more items; --save or --json has them all")
+
+
+def _of(index: int, number: int, names: Sequence[str]) -> str:
+    if number == 1:
+        return ""
+    return f" of {names[index]}" if names else f" of item {index}"
 
 
 def _line(entry: Mapping[str, Any]) -> str:

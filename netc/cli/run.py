@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from netc.cli.answers import Answers, answers, batches
 from netc.cli.arguments import (
     add_precision_argument,
     add_shape_argument,
@@ -15,13 +16,15 @@ from netc.cli.arguments import (
     chosen_state,
     reading,
 )
-from netc.cli.feeds import feed, load_feeds
+from netc.cli.boxes import Box, boxes_of, detections, draw
+from netc.cli.feeds import Loaded, load_items
 from netc.cli.files import write_arrays
+from netc.cli.items import Feed, expanded, feed
 from netc.cli.numbers import above_zero, finite, natural
 from netc.cli.output import print_diagnostics, print_json
 from netc.cli.prepare import Said, said_of_inputs
 from netc.cli.progress import compiling
-from netc.cli.results import as_json, print_results, read_labels
+from netc.cli.results import Told, as_json, print_results, read_labels
 from netc.cli.texts import STDIN, source_of
 from netc.compiled import CompiledNet
 from netc.diagnostics import Collector, Diagnostic, NetcError, Note, first_of
@@ -42,14 +45,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-i",
         "--input",
-        metavar="BLOB=FILE",
+        metavar="[BLOB=]FILE",
         type=feed,
         action="append",
         default=[],
-        help="an image, .npy or .npz; several of one blob are a batch; an .npz alone names blobs",
+        help="an image, .npy or .npz, a folder or pattern of images, a .txt list of files, or - "
+        "for one of these from standard input; several of one blob are a batch; BLOB= may be left "
+        "out where one input is meant",
     )
     add_image_arguments(parser)
-    parser.add_argument("--labels", metavar="FILE", help="one label a line, for the top scores")
+    parser.add_argument(
+        "--labels", metavar="FILE", help="one label a line, or a LabelMap (.prototxt)"
+    )
     parser.add_argument(
         "--top", metavar="K", type=natural, default=5, help="scores shown (default: 5)"
     )
@@ -60,6 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="run up to this blob and give it back, and no other (default: the blobs that no layer "
         "reads); repeatable",
+    )
+    parser.add_argument(
+        "--threshold", metavar="X", type=finite, default=0.5, help="of boxes shown (default: 0.5)"
+    )
+    parser.add_argument(
+        "--draw", metavar="FILE|FOLDER", type=Path, help="draw boxes into copies of the images"
     )
     parser.add_argument("--save", metavar="FILE.npz", type=Path, help="write every output")
     parser.add_argument("--backend", default="cpu", help="cpu, cuda or reference (default: cpu)")
@@ -105,20 +118,45 @@ def run(args: argparse.Namespace) -> int:
     """Compile, feed, run, tell."""
     labels = read_labels(args.labels)
     text: Text = source_of(STDIN) if args.net == STDIN else args.net
-    declared, said, unneeded = declared_inputs(text, args)
-    feeds = load_feeds(args.input, declared, args, said, unneeded)
-    net = _compile_for(text, args, declared, feeds)
-    found = [*net.diagnostics, *no_weights(net.graph, args.weights)]
+    declared = declared_inputs(text, args)
+    kept = [item for item in args.input if item.blob not in declared.unneeded]
+    files = expanded(kept, declared.inputs)
+
+    def load(some: Sequence[Feed]) -> Loaded:
+        return load_items(some, declared.inputs, args, declared.said, declared.unneeded)
+
+    first, *others = batches(files)
+    loaded = load(first)
+    net = _compile_for(text, args, declared.inputs, loaded.arrays)
+    found = [*net.diagnostics, *no_weights(net.graph, args.weights), *loaded.notes]
     if not args.json:
         print_diagnostics(found)
-    results = net(feeds)
+    rows = detections(net.graph)
+    all_ = answers(net, loaded, others, load, rows, files)
     if args.save:
-        write_arrays(args.save, results)
+        write_arrays(args.save, all_.results)
+    boxes = {n: boxes_of(all_.results[n], labels, all_.pictures) for n in rows}
+    if args.draw:
+        _draw(args, boxes, all_)
+    how = Told(labels, args.top, all_.items, boxes, args.threshold)
     if args.json:
-        print_json(as_json(net.name, results, labels, args.top, found))
+        print_json(as_json(net.name, all_.results, how, found))
     else:
-        print_results(results, labels, args.top)
+        print_results(all_.results, how)
     return 0
+
+
+def _draw(args: argparse.Namespace, boxes: Mapping[str, Sequence[Box]], all_: Answers) -> None:
+    """Draw what was found into the pictures.
+
+    Raises:
+        NetcError: nothing-to-draw, cannot-write.
+    """
+    if not boxes:
+        message = "no output of the net is rows of boxes (DetectionOutput)"
+        raise NetcError(Diagnostic("nothing-to-draw", message))
+    pictures = [picture for picture in all_.pictures if picture is not None]
+    draw(args.draw, [box for own in boxes.values() for box in own], pictures, args.threshold)
 
 
 class Declared(NamedTuple):
