@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from netc.compiled import CompiledNet
     from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Source, Span
     from netc.driver import compile, read_net
+    from netc.gradcheck import check_gradient
     from netc.ops.python import register_python_layer
     from netc.solver.solver import Solver
     from netc.weights import load_weights, save_weights
@@ -26,6 +27,7 @@ __all__ = [
     "Source",
     "Span",
     "__version__",
+    "check_gradient",
     "compile",
     "load_weights",
     "read_net",
@@ -41,6 +43,7 @@ _HOME = {
     "Solver": "netc.solver.solver",
     "Source": "netc.diagnostics",
     "Span": "netc.diagnostics",
+    "check_gradient": "netc.gradcheck",
     "compile": "netc.driver",
     "load_weights": "netc.weights",
     "read_net": "netc.driver",

@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"backends", "export", "report"}),
     frozenset({"sources"}),
     frozenset({"arguments", "compiled", "driver"}),
-    frozenset({"solver"}),
+    frozenset({"solver", "gradcheck"}),
     frozenset({"compat"}),
     frozenset({"cli"}),
     frozenset({"__init__", "__main__"}),

@@ -36,6 +36,7 @@ COMMANDS = {
     "demo": "classify bundled digit images with the bundled net",
     "run": "run a net on images or arrays",
     "train": "train a net as its solver says, with tests, snapshots and logs",
+    "gradcheck": "compare a net's gradients with finite differences",
     "bench": "time a net layer by layer",
     "devices": "list what nets can run on: the processor, and GPUs or why there is none",
     "check": "check texts: syntax, fields, formats, phases, shapes",

@@ -133,12 +133,12 @@ def _roi_pooling(
     data = inputs[0]
     images, rows, columns = roi_bins(params, data.shape, inputs[1])
     shape = (len(images), data.shape[1], params.pooled_h, params.pooled_w)
-    output = np.zeros(shape, dtype=np.float32)
+    output = np.zeros(shape, dtype=data.dtype)
     data = np.fmax(data, np.finfo(np.float32).min)  # where Caffe's search begins, passing over nan
     for at, image in enumerate(images):
         across = _greatest(data[image], columns[0][at], columns[1][at], 2)
         output[at] = _greatest(across, rows[0][at], rows[1][at], 1)
-    return (np.where(np.isneginf(output), _float32(0), output),)
+    return (np.where(np.isneginf(output), data.dtype.type(0), output),)
 
 
 def _offset_bins(start: Any, size: Any, number: int, limit: int) -> tuple[Any, Any]:
@@ -238,7 +238,7 @@ def _psroi_pooling(
     area = ((y1 - y0)[:, :, None] * (x1 - x0)[:, None, :])[:, None]
     empty = ((y1 <= y0)[:, :, None] | (x1 <= x0)[:, None, :])[:, None]
     means = sums / np.where(empty, 1, area)
-    return (np.where(empty, 0, means).astype(np.float32),)
+    return (np.where(empty, 0, means).astype(data.dtype),)
 
 
 def _range_sums(

@@ -34,6 +34,7 @@ from netc.ops.gradients.catalog import GRADIENTS
 from netc.ops.gradients.define import Gradient, Reads
 from netc.ops.inputs import ParameterParams
 from netc.ops.reshaping import ReshapeParams
+from netc.train.generator import KEY
 from netc.train.wanted import Needs, find_needs, owner_of
 
 
@@ -219,8 +220,10 @@ class _Backward:
         over, stopped = rule.passed_over(node.params, number), rule.stopped(node.params, number)
         found = []
         for index, value in enumerate(node.inputs):
+            if index in over or value == KEY:
+                continue
             asked = node.propagate_down[index] if node.propagate_down else None
-            if asked is False or index in over:
+            if asked is False:
                 continue
             if index in stopped:
                 if asked or value in self.needs.hard:
@@ -353,12 +356,11 @@ class _Backward:
 
 def _reads(node: Node, rule: Gradient, kind: str, index: int) -> Reads:
     """What a gradient reads; of a layer that draws, the generator's key too."""
-    number = len(node.inputs)
-    reads = rule.read(kind, node.params, index, number)
-    draws = CATALOG[node.op].draws
-    if draws is None or not draws(node.params) or number < 2 or number - 1 in reads.inputs:
+    own = [value for value in node.inputs if value != KEY]
+    reads = rule.read(kind, node.params, index, len(own))
+    if len(own) == len(node.inputs):
         return reads
-    return reads._replace(inputs=(*reads.inputs, number - 1))
+    return reads._replace(inputs=(*reads.inputs, len(own)))
 
 
 def _untaken(name: str, taken: Collection[str]) -> str:

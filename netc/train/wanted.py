@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from netc.ir.graph import Graph, Node
 from netc.ops.gradients.catalog import GRADIENTS
+from netc.train.generator import KEY
 
 
 class Needs(NamedTuple):
@@ -56,6 +57,7 @@ def _open(node: Node, labels: bool) -> list[int]:
     if rule and not labels:
         shut.update(rule.stopped(node.params, number))
     shut |= {index for index, down in enumerate(node.propagate_down) if not down}
+    shut |= {index for index, value in enumerate(node.inputs) if value == KEY}
     return [index for index in range(number) if index not in shut]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.graph import Node
+from netc.ir.graph import Graph, Node
 from netc.ops.activation import ClipParams, ELUParams, PReLUParams, ReLU6Params, ReLUParams, sigmoid
 from netc.ops.arithmetic import BaseParams, PowerParams, log_of
 from netc.ops.array import namespace
@@ -151,6 +151,11 @@ def _power_in_place(params: PowerParams, saved: Saved, tops: Sequence[Any], inde
     return slope * slope
 
 
+def _power_inexact(graph: Graph, node: Node) -> str | None:
+    bottom, top = (graph.values[v].blob for v in (node.inputs[0], node.outputs[0]))
+    return "Caffe's Power in place overwrites what it reads" if bottom == top else None
+
+
 def _exp(params: BaseParams, y: Any) -> Any:
     return y * (log_of(params.base) * np.float32(params.scale))
 
@@ -176,7 +181,11 @@ GRADIENTS = {
     "Swish": _by_input(_swish),
     "Clip": _by_input(_clip),
     "Power": Gradient(
-        _power, INPUT, build=_power_built, in_place=Gradient(_power_in_place, OUTPUT)
+        _power,
+        INPUT,
+        build=_power_built,
+        in_place=Gradient(_power_in_place, OUTPUT),
+        inexact=_power_inexact,
     ),
     "Exp": _by_output(_exp),
     "Log": _by_input(_log),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from netc.ir.graph import Node
+from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 
 Params = Any
@@ -94,6 +94,8 @@ class Gradient:
         reads_left: Caffe reads the layer's first top after the whole forward pass. Where a layer
             behind it works in place, that is what this one has left there, and the definition is
             given it as ``saved.outputs[0]`` though it may work out the top by itself elsewhere.
+        inexact: (graph, node) -> why a layer's gradient, which is Caffe's, is not the derivative;
+            None where it is.
         host: the definitions need NumPy itself, not a device's arrays.
     """
 
@@ -109,6 +111,7 @@ class Gradient:
     records: Callable[[Params], Params | None] | None = None
     in_place: Gradient | None = None
     reads_left: bool = False
+    inexact: Callable[[Graph, Node], str | None] | None = None
     host: bool = False
 
     def read(self, kind: str, params: Params, index: int, bottoms: int) -> Reads:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.ops.activation import sigmoid
 from netc.ops.array import namespace
@@ -88,6 +89,11 @@ def _contrastive(
     return _scaled(factor * apart * (1 if index == 0 else -1), tops[0], _number(own), own)
 
 
+def _contrastive_inexact(graph: Graph, node: Node) -> str | None:
+    params: ContrastiveLossParams = node.params
+    return None if params.legacy_version else "Caffe adds 0.0001 to the distance"
+
+
 def _infogain(params: InfogainLossParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
     """p * the sum of the label's row - the row, 0 where the label is left out."""
     data, label = saved.inputs[:2]
@@ -100,6 +106,14 @@ def _infogain(params: InfogainLossParams, saved: Saved, tops: Sequence[Any], ind
     slope = prob * rows.sum(axis=1, keepdims=True) - rows
     by = divisor(params.normalization, outer, inner, kept.sum())
     return _scaled(xp.where(kept[:, None], slope, 0), tops[0], by, data)
+
+
+def _infogain_inexact(graph: Graph, node: Node) -> str | None:
+    params: InfogainLossParams = node.params
+    axes = len(graph.shape(node.inputs[0]))
+    if params.axis % axes == params.softmax_axis % axes:
+        return None
+    return "Caffe takes both axes for one"
 
 
 def _reads_infogain(params: InfogainLossParams, index: int, bottoms: int) -> Reads:
@@ -132,8 +146,10 @@ GRADIENTS = {
     "SoftmaxWithLoss": Gradient(_softmax_loss, _BOTH, stops=(1,), tops=(0,)),
     "EuclideanLoss": Gradient(_euclidean, _BOTH),
     "HingeLoss": Gradient(_hinge, _BOTH, stops=(1,)),
-    "ContrastiveLoss": Gradient(_contrastive, _ALL_THREE, stops=(2,)),
-    "InfogainLoss": Gradient(_infogain, _reads_infogain, stops=(1, 2), tops=(0,)),
+    "ContrastiveLoss": Gradient(_contrastive, _ALL_THREE, stops=(2,), inexact=_contrastive_inexact),
+    "InfogainLoss": Gradient(
+        _infogain, _reads_infogain, stops=(1, 2), tops=(0,), inexact=_infogain_inexact
+    ),
     "MultinomialLogisticLoss": Gradient(_multinomial, _BOTH, stops=(1,)),
     "SigmoidCrossEntropyLoss": Gradient(_sigmoid_loss, _BOTH, stops=(1,)),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from netc.ir.graph import Graph, Node
 from netc.ir.types import dims
 from netc.ops.array import namespace
 from netc.ops.axes import aligned, axis_in, per_channel
@@ -170,6 +171,13 @@ def _mvn(params: MVNParams, saved: Saved, tops: Sequence[Any], index: int) -> An
     return _through_own(top, Normalized(value, deviation), axes).reshape(saved.shapes[0])
 
 
+def _mvn_inexact(graph: Graph, node: Node) -> str | None:
+    params: MVNParams = node.params
+    if not params.normalize_variance or params.eps < 1e-6:
+        return None
+    return "Caffe leaves `eps` out of the derivative of the deviation"
+
+
 def _reads_mvn(params: MVNParams, index: int, bottoms: int) -> Reads:
     return INPUT if params.normalize_variance else NOTHING
 
@@ -198,6 +206,13 @@ def _normalize(params: NormalizeParams, saved: Saved, tops: Sequence[Any], index
 def _norm(params: NormalizeParams, x: Any, axes: tuple[int, ...]) -> Any:
     squares = (x * x).sum(axis=axes, keepdims=True)
     return namespace(x).sqrt(squares + x.dtype.type(params.eps))
+
+
+def _normalize_inexact(graph: Graph, node: Node) -> str | None:
+    params: NormalizeParams = node.params
+    if not params.scaled or params.channel_shared:
+        return None
+    return "Caffe leaves the channels' scales out of a sum over channels"
 
 
 def _reads_normalize(params: NormalizeParams, index: int, bottoms: int) -> Reads:
@@ -271,9 +286,11 @@ def _lrn(params: LRNParams, saved: Saved, tops: Sequence[Any], index: int) -> An
 GRADIENTS = {
     "BatchNorm": Gradient(_batch_norm, _reads_batch_norm, _batch_norm_own, _reads_own),
     "BN": Gradient(_bn, _reads_bn, _bn_own, _reads_bn_own, tops=(0,)),
-    "MVN": Gradient(_mvn, _reads_mvn, reads_left=True),
+    "MVN": Gradient(_mvn, _reads_mvn, reads_left=True, inexact=_mvn_inexact),
     "Softmax": Gradient(_softmax, OUTPUT, reads_left=True),
-    "Normalize": Gradient(_normalize, _reads_normalize, _normalize_scale, INPUT),
+    "Normalize": Gradient(
+        _normalize, _reads_normalize, _normalize_scale, INPUT, inexact=_normalize_inexact
+    ),
     "LayerNorm": Gradient(_layer_norm, _reads_layer_norm, _layer_norm_own, _reads_layer_norm_own),
     "LRN": Gradient(_lrn, INPUT, reads_left=True),
 }

@@ -1,0 +1,194 @@
+"""``netc.check_gradient``: the gradients of a net, or of a layer, against finite differences."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from netc import arguments
+from netc.compiled import CompiledNet
+from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Source
+from netc.driver import Schemas, Text, Weights, build, read_net, runnable
+from netc.infer import show
+from netc.ir.graph import Array, Graph
+from netc.ir.types import Shape
+from netc.ops.catalog import LAYERS
+from netc.schema.message import Message
+from netc.train.double import DoubleRun
+from netc.train.generator import KEY, with_generator
+from netc.train.gradcheck import GradientCheck, check_graph
+from netc.train.samples import sample, varied
+from netc.weights.match import assign
+
+_SHAPE: Shape = (2, 3, 5, 4)  # of a bottom that nothing tells
+
+
+def check_gradient(
+    net: CompiledNet | Text,
+    weights: Weights = None,
+    *,
+    phase: str = "TRAIN",
+    level: int = 0,
+    stages: Sequence[str] = (),
+    inputs: Mapping[str, Sequence[int]] | None = None,
+    feeds: Mapping[str, Any] | None = None,
+    seeds: Mapping[str, Any] | None = None,
+    define: Mapping[str, str] | None = None,
+    schema: Schemas = None,
+    elements: int = 24,
+    tolerance: float = 1e-4,
+    seed: int = 0,
+) -> GradientCheck:
+    """Compare gradients with finite differences, in float64, by the layers' definitions.
+
+    Args:
+        net: a compiled net; or a prototxt's path, a :class:`netc.Source`, or text itself, which may
+            be layers alone: a bottom that none of them makes becomes an input.
+        weights: as for :func:`netc.compile`; fillers, and small random numbers where those give
+            zeros, for what is not given.
+        phase: "TRAIN" or "TEST"; a compiled net has its own.
+        level: the NetState's level.
+        stages: the NetState's stages.
+        inputs: input blob -> shape; 2x3x5x4 for bottoms of lone layers that nothing tells.
+        feeds: input blob -> array; random numbers where it is not given, and labels, indices and
+            indicators that the layers reading them take.
+        seeds: blob -> the gradient that arrives there; random ones at outputs that are no losses.
+        define: values of the placeholders in the text.
+        schema: a caffe.proto of one's own, or several.
+        elements: how many of each array are compared at most.
+        tolerance: the largest error, relative to the larger of both numbers.
+        seed: of all that is random.
+
+    Returns:
+        A check: true where all agree; ``rows`` has each blob's and parameter's.
+
+    Raises:
+        NetcError: whatever is wrong with the net; no-gradient, where a gradient would have to pass
+            a layer that has none.
+    """
+    how = _How(elements, tolerance, seed)
+    if isinstance(net, CompiledNet):
+        return _checked(net.graph, feeds or {}, seeds or {}, how)
+    shapes = arguments.shapes(inputs)
+    text, lone = _source(net, shapes)
+    message = read_net(text, define=define, schema=schema).message
+    shapes = {} if lone else shapes  # else they stand in the text
+    state = {"phase": phase, "level": level, "stages": stages, "inputs": shapes}
+    graph = _graph(message, weights, state, seed)
+    return _checked(graph, feeds or {}, seeds or {}, how)
+
+
+def check_message(
+    message: Message,
+    weights: Weights,
+    *,
+    elements: int,
+    tolerance: float,
+    seed: int,
+    **state: Any,
+) -> GradientCheck:
+    """The same of a net that has been read; ``state`` is what :func:`netc.driver.build` takes."""
+    return _checked(_graph(message, weights, state, seed), {}, {}, _How(elements, tolerance, seed))
+
+
+class _How(NamedTuple):
+    elements: int
+    tolerance: float
+    seed: int
+
+
+def _checked(
+    graph: Graph, feeds: Mapping[str, Any], seeds: Mapping[str, Any], how: _How
+) -> GradientCheck:
+    """The comparison of a graph whose parameters have arrays."""
+    rng = np.random.default_rng(how.seed)
+    graph = with_generator(graph)
+    given = {_input(graph, name): array for name, array in feeds.items()}
+    fed = {name: _fed(graph, name, given.get(name), rng) for name in graph.inputs}
+    if not feeds and not _finite(graph, fed):  # a logarithm, say
+        fed = {name: _positive(graph, name, array) for name, array in fed.items()}
+    return check_graph(graph, fed, _seeds(graph, fed, seeds, rng), **how._asdict())
+
+
+def _graph(message: Message, weights: Weights, state: Mapping[str, Any], seed: int) -> Graph:
+    """The net's graph with arrays of its parameters."""
+    built = runnable(build(message, **state))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NetcWarning)  # what is filled with zeros is varied below
+        graph, _ = assign(built, weights, missing="fill", seed=seed)
+    return varied(graph, np.random.default_rng(seed)) if weights is None else graph
+
+
+def _source(net: Text, shapes: Mapping[str, Shape]) -> tuple[Text, bool]:
+    """The text to read; of layers alone, which it tells, with inputs for what they lack."""
+    if not (isinstance(net, str) and "{" in net):
+        return net, False
+    text = Source("layer.prototxt", net)
+    layers = read_net(text).message.get("layer")
+    if any(LAYERS[kind].source for layer in layers if (kind := layer.get("type")) in LAYERS):
+        return text, False
+    made: set[str] = set()
+    lacking: dict[str, None] = {}
+    for layer in layers:
+        lacking.update(dict.fromkeys(b for b in layer.get("bottom") if b not in made))
+        made.update(layer.get("top"))
+    heads = "".join(_input_layer(blob, shapes.get(blob, _SHAPE)) for blob in lacking)
+    return Source("layer.prototxt", heads + net), True
+
+
+def _input_layer(blob: str, shape: Shape) -> str:
+    dims = " ".join(f"dim: {size}" for size in shape)
+    return (
+        f'layer {{ name: "{blob}" type: "Input" top: "{blob}" '
+        f"input_param {{ shape {{ {dims} }} }} }} "
+    )
+
+
+def _input(graph: Graph, name: str) -> str:
+    if name in graph.input_blobs:
+        return graph.input_blobs[name]
+    listed = ", ".join(f"`{n}`" for n in graph.input_blobs) or "none"
+    raise NetcError(
+        Diagnostic("unknown-input", f"the net has no input `{name}`; its inputs are: {listed}")
+    )
+
+
+def _fed(graph: Graph, name: str, given: Any, rng: np.random.Generator) -> Array:
+    if name == KEY:
+        return np.zeros(graph.shape(name), np.float32)
+    if given is None:
+        return sample(graph, name, rng)
+    array = np.asarray(given)
+    if array.shape != graph.shape(name):
+        blob, shape = graph.values[name].blob, graph.shape(name)
+        message = f"input `{blob}` is {show(array.shape)}, and the net takes {show(shape)}"
+        raise NetcError(Diagnostic("input-shape", message, graph.values[name].span))
+    return array
+
+
+def _finite(graph: Graph, fed: Mapping[str, Array]) -> bool:
+    values = DoubleRun(graph, fed).values
+    return all(np.isfinite(values[name]).all() for name in (*graph.outputs, *graph.losses))
+
+
+def _positive(graph: Graph, name: str, array: Array) -> Array:
+    """Numbers from 0.5 to 1.5 in the place of those from -1 to 1; labels as they are."""
+    free = bool((array < 0).any())
+    return np.asarray(1 + array / 2, np.float32) if free else array
+
+
+def _seeds(
+    graph: Graph, fed: Mapping[str, Array], given: Mapping[str, Any], rng: np.random.Generator
+) -> dict[str, Any]:
+    """What arrives at values: as given, and random numbers at outputs that are no losses.
+
+    Where the net has losses nothing is added to them.
+    """
+    seeds = {name: np.asarray(array, np.float64) for name, array in given.items()}
+    if graph.losses or seeds:
+        return seeds
+    values = DoubleRun(graph, fed).values  # of a Filter only a run tells the rows
+    return {name: rng.uniform(-1, 1, values[name].shape) for name in graph.outputs}

@@ -1,0 +1,54 @@
+"""A graph run by its ops' definitions in float64: what finite differences are taken of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.ir.graph import Graph, Node
+from netc.ops.catalog import CATALOG
+
+Double = NDArray[np.float64]
+
+
+class DoubleRun:
+    """A graph's values and parameters in float64, which may be changed one by one."""
+
+    def __init__(self, graph: Graph, feeds: Mapping[str, Any]) -> None:
+        self.graph = graph
+        self.parameters = {
+            name: np.array(p.array, np.float64)
+            for name, p in graph.parameters.items()
+            if p.array is not None
+        }
+        self.values: dict[str, Double] = {
+            name: np.array(array, np.float64) for name, array in feeds.items()
+        }
+        self.run(graph.nodes, self.values)
+
+    def run(self, nodes: Sequence[Node], values: dict[str, Double]) -> None:
+        """Run nodes in order, putting what they make among the values."""
+        for node in nodes:
+            weights = [self._array(name) for name in node.parameters]
+            inputs = [values[v] for v in node.inputs]
+            with np.errstate(all="ignore"):
+                made = CATALOG[node.op].reference(node.params, inputs, weights)
+            for name, array in zip(node.outputs, made, strict=True):
+                values[name] = np.asarray(array, np.float64)
+
+    def _array(self, name: str) -> Double:
+        parameter = self.graph.parameters[name]
+        return self.parameters[parameter.owner or name].reshape(parameter.shape or ())
+
+    def after(self, name: str) -> list[Node]:
+        """The nodes that depend on a value, or on a parameter, in order."""
+        touched, found = {name}, []
+        for node in self.graph.nodes:
+            owners = (self.graph.parameters[p].owner or p for p in node.parameters)
+            if touched.intersection(node.inputs) or name in owners:
+                touched.update(node.outputs)
+                found.append(node)
+        return found

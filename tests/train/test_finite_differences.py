@@ -1,0 +1,239 @@
+"""Every layer type that has a gradient, against finite differences of its definition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netc.diagnostics import NetcError
+from netc.gradcheck import check_gradient
+from netc.ops.catalog import LAYERS
+from netc.ops.gradients.catalog import GRADIENTS
+from netc.ops.gradients.define import every_bottom
+
+GAUSSIAN = 'weight_filler { type: "gaussian" }'
+CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
+    "ReLU": [("", {}), ("relu_param { negative_slope: 0.1 }", {}),
+             ("relu_param { negative_slope: -0.5 }", {})],
+    "ReLU6": [("relu6_param { n: 0.5 }", {})],
+    "PReLU": [("", {}), ("prelu_param { channel_shared: true }", {})],
+    "ELU": [("elu_param { alpha: 0.5 }", {}), ("elu_param { alpha: -0.5 }", {})],
+    "Clip": [("clip_param { min: -0.5 max: 0.4 }", {})],
+    "Swish": [("swish_param { beta: 1.7 }", {})],
+    "Power": [("power_param { power: 2 scale: 0.5 shift: 3 }", {}),
+              ("power_param { power: 1 scale: -2 shift: 1 }", {}),
+              ("power_param { power: 0 }", {}), ("power_param { power: -1.5 shift: 2 }", {}),
+              ("power_param { power: 3 }", {})],
+    "Exp": [("exp_param { base: 2 scale: 0.5 shift: 1 }", {})],
+    "Log": [("log_param { base: 10 scale: 2 shift: 3 }", {})],
+    "Dropout": [("dropout_param { dropout_ratio: 0.3 }", {})],
+    "DropPath": [("drop_path_param { per_sample: true }", {"x0": (6, 3)})],
+    "Eltwise": [("eltwise_param { operation: SUM coeff: 2 coeff: 1 coeff: -0.5 }", {"n": (3,)}),
+                ("eltwise_param { operation: PROD }", {"n": (3,)}),
+                ("eltwise_param { operation: MAX }", {"n": (3,)})],
+    "Scale": [("scale_param { bias_term: true }", {}), ("scale_param { axis: 0 num_axes: 2 }", {}),
+              ("scale_param { axis: 1 }", {"x1": (3, 5)}),
+              ("scale_param { axis: 0 bias_term: true }", {"x1": (2, 3)}),
+              ("scale_param { num_axes: -1 }", {}), ("scale_param { num_axes: 0 }", {})],
+    "Bias": [("", {}), ("bias_param { axis: 2 num_axes: 2 }", {}),
+             ("bias_param { axis: 1 }", {"x1": (3, 5)})],
+    "Axpy": [("", {"x0": (2, 3), "x1": (2, 3, 5, 4), "x2": (2, 3, 5, 4)})],
+    "InnerProduct": [(f"inner_product_param {{ num_output: 3 {GAUSSIAN} }}", {}),
+                     (f"inner_product_param {{ num_output: 3 axis: 2 transpose: true {GAUSSIAN} }}",
+                      {})],
+    "Embed": [(f"embed_param {{ num_output: 3 input_dim: 6 {GAUSSIAN} }}", {"x0": (4, 2)})],
+    "Convolution": [(f"convolution_param {{ num_output: 4 kernel_size: 3 {GAUSSIAN} }}",
+                     {"n": (2,)})],
+    "Deconvolution": [(f"convolution_param {{ num_output: 4 kernel_size: 2 {GAUSSIAN} }}", {})],
+    "Im2col": [("convolution_param { kernel_size: 3 stride: 2 pad: 1 }", {})],
+    "LocallyConnected": [(f"convolution_param {{ num_output: 4 kernel_size: 3 group: 2 pad: 1 "
+                          f"stride: 2 {GAUSSIAN} }}", {"x0": (2, 4, 5, 4)})],
+    "Local": [(f"local_param {{ num_output: 2 kernel_size: 2 {GAUSSIAN} }}", {})],
+    "Pooling": [("pooling_param { pool: STOCHASTIC kernel_size: 2 stride: 2 }", {}),
+                ("pooling_param { kernel_size: 3 stride: 2 pad: 1 }", {"tops": (2,)}),
+                ("pooling_param { pool: AVE global_pooling: true }", {})],
+    "SPP": [("spp_param { pyramid_height: 2 }", {}),
+            ("spp_param { pyramid_height: 3 pool: AVE }", {"x0": (2, 2, 8, 9)}),
+            ("spp_param { pyramid_height: 1 }", {})],
+    "LpPooling": [("pooling_param { kernel_size: 3 stride: 2 }", {}),
+                  ("pooling_param { kernel_size: 2 } lp_pooling_param { p: 3.5 }", {})],
+    "BatchNorm": [("", {}), ("batch_norm_param { use_global_stats: true }", {}),
+                  ("batch_norm_param { scale_bias: true }", {}),
+                  ("batch_norm_param { scale_bias: true use_global_stats: true }", {})],
+    "BN": [("bn_param { scale_filler { } }", {}),
+           ("bn_param { bn_mode: INFERENCE }", {}),
+           ("bn_param { slope_filler { } }", {}),
+           ("bn_param { slope_filler { } frozen: true }", {})],
+    "MVN": [("", {}), ("mvn_param { across_channels: true }", {}),
+            ("mvn_param { normalize_variance: false }", {}), ("mvn_param { eps: 0.1 }", {})],
+    "Softmax": [("", {}), ("softmax_param { axis: 2 }", {})],
+    "Normalize": [("norm_param { }", {}), ("norm_param { across_spatial: false }", {}),
+                  ("norm_param { channel_shared: false }", {}), ("", {"x0": (3, 4)})],
+    "LayerNorm": [("", {}), ("layer_norm_param { axis: 2 elementwise_affine: false }", {})],
+    "LRN": [("lrn_param { local_size: 3 alpha: 0.5 }", {"x0": (2, 5, 4, 3)}),
+            ("lrn_param { local_size: 3 alpha: 0.5 norm_region: WITHIN_CHANNEL }", {})],
+    "Concat": [("", {"n": (3,)}), ("concat_param { axis: -1 }", {"x1": (2, 3, 5, 2)})],
+    "Slice": [("slice_param { slice_point: 1 }", {"tops": (2,)}),
+              ("slice_param { axis: 2 }", {"tops": (5,)})],
+    "Split": [("", {"tops": (3,)})],
+    "Flatten": [("", {}), ("flatten_param { axis: 2 }", {})],
+    "Reshape": [("reshape_param { shape { dim: 0 dim: -1 dim: 3 } }", {})],
+    "Tile": [("tile_param { tiles: 3 axis: 2 }", {})],
+    "Crop": [("crop_param { offset: 1 offset: 2 }", {"x1": (2, 3, 3, 2)})],
+    "Permute": [("permute_param { order: 0 order: 3 order: 1 order: 2 }", {})],
+    "ShuffleChannel": [("shuffle_channel_param { group: 3 }", {"x0": (2, 6, 2, 2)})],
+    "Reorg": [("reorg_param { stride: 2 }", {"x0": (2, 4, 4, 2)}),
+              ("reorg_param { stride: 2 reverse: true }", {"x0": (2, 4, 4, 2)})],
+    "Reverse": [("", {}), ("reverse_param { axis: 2 }", {})],
+    "BatchReindex": [("", {"x0": (4, 3), "x1": (6,)})],
+    "Filter": [("", {"x0": (4, 3), "x1": (4,)})],
+    "Reduction": [(f"reduction_param {{ operation: {o} axis: {a} coeff: 1.5 }}", {})
+                  for o, a in (("SUM", 0), ("ASUM", 1), ("SUMSQ", 2), ("MEAN", -2))],
+    "Parameter": [("parameter_param { shape { dim: 3 dim: 2 } }", {"n": (0,)})],
+    "Interp": [("interp_param { height: 7 width: 9 }", {}),
+               ("interp_param { shrink_factor: 2 pad_beg: -1 }", {"x0": (1, 2, 6, 8)})],
+    "Upsample": [("upsample_param { scale: 2 }", {}),
+                 ("upsample_param { scale: 2 }", {"x0": (2, 3, 4, 4), "x1": (2, 3, 4, 4)})],
+    "LSTM": [(f"recurrent_param {{ num_output: 3 {GAUSSIAN} }}",
+              {"x0": (4, 2, 3), "x1": (4, 2)}),
+             (f"recurrent_param {{ num_output: 2 {GAUSSIAN} }}",
+              {"x0": (3, 2, 3), "x1": (3, 2), "x2": (2, 4)}),
+             (f"recurrent_param {{ num_output: 3 expose_hidden: true {GAUSSIAN} }}",
+              {"x0": (3, 2, 3), "x1": (3, 2), "x2": (1, 2, 3), "x3": (1, 2, 3), "tops": (3,)})],
+    "RNN": [(f"recurrent_param {{ num_output: 3 {GAUSSIAN} }}",
+             {"x0": (4, 2, 3), "x1": (4, 2)}),
+            (f"recurrent_param {{ num_output: 3 expose_hidden: true {GAUSSIAN} }}",
+             {"x0": (3, 2, 3), "x1": (3, 2), "x2": (1, 2, 3), "tops": (2,)})],
+    "LSTMUnit": [("", {"x0": (1, 3, 2), "x1": (1, 3, 8), "x2": (1, 3), "tops": (2,)})],
+    "ROIPooling": [("roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.5 }",
+                    {"x0": (2, 3, 8, 9), "x1": (4, 5)})],
+    "PSROIPooling": [("psroi_pooling_param { output_dim: 2 group_size: 2 spatial_scale: 0.5 }",
+                      {"x0": (2, 8, 8, 9), "x1": (4, 5)})],
+    "SoftmaxWithLoss": [("", {"x0": (4, 5), "x1": (4,)}),
+                        ("loss_weight: 0.3 loss_param { ignore_label: 1 normalization: FULL }",
+                         {"x0": (2, 4, 3), "x1": (2, 3)}),
+                        ("softmax_param { axis: 2 } loss_param { normalization: NONE }",
+                         {"x0": (2, 4, 3), "x1": (2, 4)})],
+    "EuclideanLoss": [("loss_weight: 2", {"n": (2,)})],
+    "HingeLoss": [("", {"x0": (4, 5), "x1": (4,)}),
+                  ("hinge_loss_param { norm: L2 }", {"x0": (4, 5), "x1": (4,)})],
+    "ContrastiveLoss": [("", {"x0": (4, 3), "x1": (4, 3), "x2": (4,)}),
+                        ("contrastive_loss_param { margin: 4 legacy_version: true }",
+                         {"x0": (4, 3), "x1": (4, 3), "x2": (4,)})],
+    "InfogainLoss": [("", {"x0": (4, 5), "x1": (4,), "x2": (1, 1, 5, 5)}),
+                     ("loss_param { ignore_label: 0 }",
+                      {"x0": (2, 3, 4), "x1": (2, 4), "x2": (1, 1, 3, 3)})],
+    "MultinomialLogisticLoss": [("", {"x0": (4, 5), "x1": (4,)})],
+    "SigmoidCrossEntropyLoss": [("", {"x0": (4, 5), "x1": (4, 5)}),
+                                ("loss_param { ignore_label: 0 normalization: VALID }",
+                                 {"x0": (4, 5), "x1": (4, 5)})],
+}  # fmt: skip
+
+# Those that pass none have nothing to compare.
+PASSING = [name for name, rule in GRADIENTS.items() if rule.ignored is not every_bottom]
+
+
+def layer(name: str, params: str, more: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A layer's text, and its inputs' shapes; ``n`` and ``tops`` in ``more`` count blobs."""
+    shapes = {k: v for k, v in more.items() if k.startswith("x")}
+    op = LAYERS[name]
+    least = max([op.arity.bottoms[0], *(int(k[1:]) + 1 for k in shapes)])
+    bottoms = more["n"][0] if "n" in more else least
+    tops = more["tops"][0] if "tops" in more else max(1, op.arity.tops[0])
+    tops = bottoms if op.arity.same else tops
+    reads = " ".join(f'bottom: "x{i}"' for i in range(bottoms))
+    makes = " ".join(f'top: "y{i}"' for i in range(tops))
+    return f'layer {{ name: "op" type: "{name}" {reads} {makes} {params} }}', shapes
+
+
+def check(name: str, params: str, more: dict[str, Any], phase: str = "TRAIN", seed: int = 0) -> Any:
+    text, shapes = layer(name, params, more)
+    result = check_gradient(text, phase=phase, inputs=shapes, seed=seed)
+    assert result.ok, "\n".join(map(str, result.rows))
+    return result
+
+
+@pytest.mark.parametrize("phase", ("TRAIN", "TEST"))
+@pytest.mark.parametrize("name", PASSING)
+def test_layer(name: str, phase: str) -> None:
+    for params, more in CASES.get(name, [("", {})]):
+        for seed in (0, 1):
+            result = check(name, params, more, phase, seed)
+            assert result.rows, f"{name}: nothing was compared"
+            assert all(row.elements + row.kinks for row in result.rows)
+            compared = sum(row.elements for row in result.rows)
+            assert compared > 2 * sum(row.kinks for row in result.rows) or "0" in params
+
+
+windows = st.fixed_dictionaries(
+    {
+        "kernel": st.integers(1, 3),
+        "stride": st.integers(1, 3),
+        "pad": st.integers(0, 2),
+        "dilation": st.integers(1, 2),
+        "group": st.integers(1, 2),
+        "seed": st.integers(0, 9),
+        "size": st.tuples(st.integers(5, 8), st.integers(5, 8)),
+    }
+)
+
+
+@pytest.mark.parametrize("name", ("Convolution", "Deconvolution", "LocallyConnected"))
+@settings(max_examples=15)
+@given(w=windows, bias=st.booleans())
+def test_windows_of_products(name: str, w: dict[str, Any], bias: bool) -> None:
+    params = (
+        f"convolution_param {{ num_output: {2 * w['group']} kernel_size: {w['kernel']} "
+        f"stride: {w['stride']} pad: {w['pad']} dilation: {w['dilation']} group: {w['group']} "
+        f"bias_term: {str(bias).lower()} {GAUSSIAN} }}"
+    )
+    check(name, params, {"x0": (2, 2 * w["group"], *w["size"])}, seed=w["seed"])
+
+
+@pytest.mark.parametrize("name", ("MAX", "AVE", "STOCHASTIC", "LpPooling"))
+@settings(max_examples=15)
+@given(w=windows, ceil=st.booleans())
+def test_windows_of_pooling(name: str, w: dict[str, Any], ceil: bool) -> None:
+    pad = 0 if name == "STOCHASTIC" else min(w["pad"], w["kernel"] - 1)
+    stride = min(w["stride"], w["kernel"])  # else a window may lie beyond the input: -FLT_MAX
+    params = (
+        f"pooling_param {{ kernel_size: {w['kernel']} stride: {stride} pad: {pad} "
+        f"round_mode: {'CEIL' if ceil else 'FLOOR'} "
+    )
+    kind = name if name == "LpPooling" else "Pooling"
+    params += "}" if kind == name else f"pool: {name} }}"
+    for phase in ("TRAIN", "TEST"):
+        check(kind, params, {"x0": (2, 2, *w["size"])}, phase, w["seed"])
+
+
+def test_a_kink_is_counted_and_not_held_against_a_layer() -> None:
+    import numpy as np
+
+    x = np.array([[0.0, 1.0, -1.0, 0.0]])
+    found = check_gradient(layer("ReLU", "", {})[0], inputs={"x0": (1, 4)}, feeds={"x0": x})
+    (row,) = found.rows
+    assert found.ok and (row.elements, row.kinks) == (2, 2)
+
+
+def test_a_wrong_gradient_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    from netc.ops.gradients import catalog
+    from netc.ops.gradients.define import INPUT, Gradient
+
+    wrong = Gradient(lambda params, saved, tops, index: tops[0] * saved.inputs[0] * 1.001, INPUT)
+    rules = {**catalog.GRADIENTS, "TanH": wrong}
+    for module in ("netc.train.differentiate", "netc.ops.gradients.catalog"):
+        monkeypatch.setattr(f"{module}.GRADIENTS", rules)
+    found = check_gradient(layer("TanH", "", {})[0])
+    assert not found.ok and found.rows[0].error > 1e-4
+
+
+@pytest.mark.parametrize("name", ("Threshold", "ArgMax"))
+def test_layers_without_a_gradient_say_so(name: str) -> None:
+    with pytest.raises(NetcError) as error:
+        check_gradient(layer(name, "", {})[0])
+    assert error.value.diagnostics[0].code == "no-gradient"
+    assert "layer `op`" in str(error.value)
