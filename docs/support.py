@@ -14,6 +14,8 @@ from netc.backends.cuda.fallback import HOST_ONLY
 from netc.export.onnx import RULES as ONNX
 from netc.ops.catalog import LAYERS
 from netc.ops.define import OpDef
+from netc.ops.gradients.catalog import GRADIENTS
+from netc.ops.gradients.define import every_bottom
 
 TABLE = Path(__file__).resolve().parent / "support.md"
 
@@ -35,8 +37,12 @@ The others have kernels of their own for the layers that matter, and run the def
 | yes | can be exported ([onnx.md](onnx.md) tells the exceptions) |
 | | cannot |
 
-| layer | cpu | cuda | ONNX |
-|---|---|---|---|
+The gradient column: a layer's gradient is built of other layers, whose kernels it has then, or has
+a definition, or both, for its bottoms and its trained arrays; "none" passes no gradient, and
+neither does Caffe's; "0" is a gradient that is 0 whatever comes.
+
+| layer | cpu | cuda | ONNX | gradient |
+|---|---|---|---|---|
 """
 
 
@@ -54,9 +60,22 @@ def table() -> str:
 def row(name: str, op: OpDef) -> str:
     """A layer's row."""
     if op.source:
-        return f"| {name} | input | input | {'yes' if op.name in ONNX else 'input'} |\n"
+        return f"| {name} | input | input | {'yes' if op.name in ONNX else 'input'} | |\n"
     cpu = "kernel" if op.name in CPU else "definition"
-    return f"| {name} | {cpu} | {cuda(op.name, CUDA)} | {'yes' if op.name in ONNX else ''} |\n"
+    cells = (cpu, cuda(op.name, CUDA), "yes" if op.name in ONNX else "", gradient(op))
+    return f"| {name} | {' | '.join(cells)} |\n"
+
+
+def gradient(op: OpDef) -> str:
+    """How a layer's gradient is made."""
+    rule = GRADIENTS.get(op.name)
+    if rule is None:
+        return "" if op.arity.tops == (0, 0) else "none"
+    if rule.ignored is every_bottom:
+        return "0"
+    defined = rule.bottom is not None or rule.weight is not None
+    kinds = ("built" if rule.build else "", "definition" if defined else "")
+    return ", ".join(kind for kind in kinds if kind)
 
 
 def cuda(name: str, kernels: Mapping[str, object]) -> str:

@@ -76,9 +76,8 @@ def _tell(found: GradientCheck) -> None:
         say(f"as Caffe: {note}")
     wrong = sum(not row.ok and not row.note for row in found.rows)
     total = len(found.rows)
-    print(
-        f"{wrong} of {total} gradients are wrong" if wrong else f"all {total} gradients are right"
-    )
+    verdict = f"{wrong} of {total} gradients are wrong"
+    say(verdict if wrong else f"all {total} gradients are right")
 
 
 def _row(row: Checked) -> Row:

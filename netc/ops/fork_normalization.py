@@ -156,13 +156,17 @@ class BatchwiseBNParams:
 
 @dataclass(frozen=True, slots=True)
 class RunningBNParams:
-    """PSPNet's BN: slope * x + bias, of x normalised by running averages if ``stored``."""
+    """PSPNet's BN: slope * x + bias, of x normalised by running averages if ``stored``.
+
+    A ``frozen`` one is so in training too, and passes no gradient to its slope and bias.
+    """
 
     stored: bool = True
     momentum: float = 0.9
     eps: float = 1e-5
     fillers: tuple[Filler, Filler] = (CONSTANT_ZERO, CONSTANT_ZERO)
     variance_filler: Filler = CONSTANT_ZERO
+    frozen: bool = False
 
 
 BNParams = BatchwiseBNParams | RunningBNParams
@@ -218,6 +222,7 @@ def _parse_running(message: Message, layer: Message, context: LayerContext) -> R
         message.get("eps"),
         _fillers(message, ("slope_filler", "bias_filler")),
         CONSTANT_ONE if frozen else CONSTANT_ZERO,
+        frozen,
     )
 
 

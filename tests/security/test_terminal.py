@@ -46,7 +46,7 @@ def check_clean(text: str) -> None:
 
 
 READING = ("check", "lint", "summary", "receptive", "passes", "fmt", "expand", "collapse",
-           "upgrade", "draw", "view", "bench", "export", "compare", "run")  # fmt: skip
+           "upgrade", "draw", "view", "bench", "export", "compare", "run", "gradcheck")  # fmt: skip
 
 
 @pytest.fixture
@@ -61,6 +61,7 @@ def arguments(command: str, net: str) -> list[str]:
     more = {
         "run": ["-i", "data=x.npy", "--labels", "labels.txt", "--backend", "reference"],
         "bench": ["--rounds", "4"],
+        "gradcheck": ["--elements", "2"],
         "compare": [net],
         "passes": ["--explain"],
     }

@@ -109,28 +109,42 @@ def _bn(params: BNParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
         made = _by_own(saved.inputs[0].reshape(tuple(dims(shape))), (0, 2, 3), BATCHWISE_EPS)
         return _through_own(top, made, (0, 2, 3)).reshape(shape)
     top = tops[0] * per_channel(scale, len(shape))
+    axes = _over_channels(top)
     if not params.stored:
-        axes = _over_channels(top)
         return _through_own(top, _by_own(saved.inputs[0], axes, params.eps), axes)
     deviation = namespace(top).sqrt(saved.weights[3] + top.dtype.type(params.eps))
-    return top / per_channel(deviation, top.ndim)
+    deviation = per_channel(deviation, top.ndim)
+    if params.frozen:
+        return top / deviation
+    value = _stored(saved.inputs[0], saved.weights[2], saved.weights[3], params.eps)
+    return _through_own(top, Normalized(value, deviation), axes)
+
+
+def _bn_inexact(graph: Graph, node: Node) -> str | None:
+    params: BNParams = node.params
+    if isinstance(params, BatchwiseBNParams) or not params.stored:
+        return None
+    if params.frozen:
+        return "PSPNet's frozen BN gives its slope and bias no gradient"
+    return "PSPNet's BN takes stored averages for the batch's own in its gradient"
 
 
 def _reads_bn(params: BNParams, index: int, bottoms: int) -> Reads:
     if isinstance(params, BatchwiseBNParams):
         return Reads(inputs=() if params.inference else (0,), weights=(0,))
-    return Reads(weights=(0, 3)) if params.stored else Reads(inputs=(0,), weights=(0,))
+    if params.frozen:
+        return Reads(weights=(0, 3))
+    return Reads(inputs=(0,), weights=(0, 2, 3) if params.stored else (0,))
 
 
 def _bn_own(params: BNParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
     """By the scale the sum of dy times what was scaled, by the shift the sum of dy."""
     top = tops[0]
     axes = _over_channels(top)
+    if not isinstance(params, BatchwiseBNParams) and params.frozen:
+        top = top * 0
     terms = top if index else top * _scaled_value(params, saved)
-    sums = terms.sum(axis=axes)
-    if isinstance(params, BatchwiseBNParams):
-        return sums.reshape(1, -1, 1, 1)
-    return sums.reshape(1, -1)
+    return terms.sum(axis=axes).reshape(1, -1, 1, 1)
 
 
 def _scaled_value(params: BNParams, saved: Saved) -> Any:
@@ -285,7 +299,7 @@ def _lrn(params: LRNParams, saved: Saved, tops: Sequence[Any], index: int) -> An
 
 GRADIENTS = {
     "BatchNorm": Gradient(_batch_norm, _reads_batch_norm, _batch_norm_own, _reads_own),
-    "BN": Gradient(_bn, _reads_bn, _bn_own, _reads_bn_own, tops=(0,)),
+    "BN": Gradient(_bn, _reads_bn, _bn_own, _reads_bn_own, tops=(0,), inexact=_bn_inexact),
     "MVN": Gradient(_mvn, _reads_mvn, reads_left=True, inexact=_mvn_inexact),
     "Softmax": Gradient(_softmax, OUTPUT, reads_left=True),
     "Normalize": Gradient(
