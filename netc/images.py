@@ -19,6 +19,7 @@ import numpy as np
 from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
+from netc.memory import check_memory
 from netc.resizing import resized
 from netc.syntax.reader import unreadable
 from netc.weights.mean import load_mean
@@ -78,6 +79,13 @@ def load_input(path: str | os.PathLike[str], how: Preprocessing) -> Array:
     Raises:
         NetcError: the file is no image, it is smaller than the crop, or the mean does not fit.
     """
+    if not how.data_layer:
+        _check_channels(how.channels)
+        with _opened(path) as image:
+            upright = _upright(image)
+            height = _resized((upright.height, upright.width), how)[0]
+            if 2 * height < upright.height:
+                return preprocess(_of_few_rows(path, upright, how.channels, height), how)
     return preprocess(load_image(path, how.channels), how)
 
 
@@ -148,19 +156,39 @@ def load_image(path: str | os.PathLike[str], channels: int = 3, *, upright: bool
         NetcError: what opening a file may tell, bad-image, image-too-large, or input-shape for a
             net that takes neither 1 nor 3 channels.
     """
+    _check_channels(channels)
+    with _opened(path) as image:
+        _ask(path, image, image.width * image.height * (4 + 9 * channels))
+        pixels = _converted(_upright(image) if upright else image, channels)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _check_channels(channels: int) -> None:
     if channels not in (1, 3):
         raise _fault(
             "input-shape",
             f"an image has 1 or 3 channels, and the input has {channels}",
             "give the input as an .npy or .npz file",
         )
-    try:
-        Path(path).open("rb").close()
-    except OSError as error:
-        raise NetcError(unreadable(os.fspath(path), error)) from None
-    with _opened(path) as image:
-        pixels = _converted(_upright(image) if upright else image, channels)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _of_few_rows(
+    path: str | os.PathLike[str], image: Image.Image, channels: int, height: int
+) -> Array:
+    """An image brought to a smaller height: the rows between which new ones lie are all it takes.
+
+    The numbers are those of :func:`resize_image`; what would be floats of all pixels is of a few
+    rows. Returns float32 (channels, height, width).
+    """
+    low, high, part = _neighbours(image.height, height)
+    rows = np.unique(np.concatenate([low, high]))
+    _ask(path, image, len(rows) * image.width * channels * 12)
+    taken = np.concatenate(
+        [_converted(image.crop((0, y, image.width, y + 1)), channels) for y in rows.tolist()]
+    )
+    first, second = (taken[np.searchsorted(rows, index)] for index in (low, high))
+    mixed = first + (second - first) * part.reshape(-1, 1, 1)
+    return np.ascontiguousarray(mixed.transpose(2, 0, 1))
 
 
 class Header(NamedTuple):
@@ -177,10 +205,6 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     Raises:
         NetcError: as :func:`load_image`.
     """
-    try:
-        Path(path).open("rb").close()
-    except OSError as error:
-        raise NetcError(unreadable(os.fspath(path), error)) from None
     with _opened(path) as image:
         orientation = _orientation(image)
         height, width = (image.size if orientation >= 5 else image.size[::-1])[:2]
@@ -191,10 +215,15 @@ def read_header(path: str | os.PathLike[str]) -> Header:
 def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     from PIL import Image
 
+    try:
+        Path(path).open("rb").close()
+    except OSError as error:
+        raise NetcError(unreadable(os.fspath(path), error)) from None
     with strangers_bytes(lambda error: _unreadable(path, error)), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of damage that Pillow reads past
         with Image.open(path, formats=tuple(FORMATS)) as image:
             _check_pixels(path, image.size)
+            _ask(path, image, 0)
             yield image
 
 
@@ -240,6 +269,13 @@ def _check_pixels(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
         raise _too_large(path, f", it has {size[0]} by {size[1]}")
 
 
+def _ask(path: str | os.PathLike[str], image: Image.Image, more: int) -> None:
+    """Ask for an image as Pillow decodes it, and ``more`` bytes that are made of it."""
+    decoded = image.width * image.height * (1 if image.mode in ("1", "L", "P") else 4)
+    what = f"the pixels of `{os.fspath(path)}`, {image.width:,} by {image.height:,},"
+    check_memory(decoded + more, what)
+
+
 def _too_large(path: str | os.PathLike[str], has: str) -> NetcError:
     return _fault(
         "image-too-large",
@@ -274,13 +310,18 @@ def resize_image(image: Array, size: tuple[int, int]) -> Array:
 
 
 def _interpolated(image: Array, axis: int, new: int) -> Array:
-    old = image.shape[axis]
-    at = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
-    low = at.astype(np.intp)
-    part = (at - low).astype(np.float32).reshape((-1, 1) if axis == 1 else -1)
-    first, second = image.take(low, axis), image.take(np.minimum(low + 1, old - 1), axis)
+    low, high, part = _neighbours(image.shape[axis], new)
+    part = part.reshape((-1, 1) if axis == 1 else -1)
+    first, second = image.take(low, axis), image.take(high, axis)
     mixed: Array = first + (second - first) * part
     return mixed
+
+
+def _neighbours(old: int, new: int) -> tuple[Any, Any, Array]:
+    """The two old elements that each new one lies between, and the second's share."""
+    at = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
+    low = at.astype(np.intp)
+    return low, np.minimum(low + 1, old - 1), (at - low).astype(np.float32)
 
 
 def _resized(size: Sequence[int], how: Preprocessing) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from netc.diagnostics import NetcError
 from netc.ir.graph import Array
 from netc.ir.types import MAX_AXES, MAX_COUNT, Shape, shape_fault
+from netc.memory import budget, check_memory
 from netc.weights.faults import fault
 from netc.weights.model import FileFormat, LayerWeights, Weights
 
@@ -110,6 +111,9 @@ class Allowance:
                 f"{self.limit:,} for its size",
                 "the file is damaged or made to fill the memory; real weights hardly compress",
             )
+        # What is free tells of those before; a limit does not, until a net holds them.
+        before = self.used - size if budget().limit is not None else 0
+        check_memory(before + size, f"{self.path}: the arrays up to `{key}`")
 
     def count(self) -> None:
         """Count an entry that is no array."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic
+from netc.memory import check_memory
 from netc.weights.blob import BlobRecord, Place, read_blob, scan_blob
 from netc.weights.bytefile import ByteFile, open_bytes
 from netc.weights.faults import fault
@@ -77,10 +78,21 @@ def load_caffemodel(path: str | os.PathLike[str]) -> Weights:
     with open_bytes(path) as file:
         check_binary(file)
         net = scan_net(file)
+        check_memory(_bytes(net), f"{file.path}: the blobs")
         layers: dict[str, LayerWeights] = {}
         for record in _last_of_each_name(net, file.path):
             layers[record.name] = _read_layer(file, record)
     return Weights(layers, file.path, "caffemodel", net.generation, net.name, tuple(net.notes))
+
+
+def _bytes(net: NetRecord) -> int:
+    """Of all blobs as float32."""
+    return 4 * sum(
+        chunk.count
+        for layer in net.layers
+        for blob in layer.blobs
+        for chunk in (*blob.floats, *blob.doubles)
+    )
 
 
 def scan_net(file: ByteFile) -> NetRecord:

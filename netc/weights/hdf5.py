@@ -6,6 +6,7 @@ stands under its owner alone.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -74,6 +75,7 @@ class _Walk:
         self.h5py = h5py
         self.allowance = Allowance(path, os.path.getsize(path))
         self.layers: dict[str, None] = {}
+        self.groups: dict[tuple[int, int], str] = {}
 
     def load(self, file: Any) -> Weights:
         data = self._member(file, "data")
@@ -86,6 +88,7 @@ class _Walk:
         """The arrays below a group; the group is a layer if it holds arrays or nothing."""
         if depth > _MAX_DEPTH:
             raise fault("malformed-weights", self.path, f"groups are over {_MAX_DEPTH} deep")
+        self._check_first(group, name)
         keys, below = list(group), False
         for key in keys:
             self.allowance.count()
@@ -101,12 +104,24 @@ class _Walk:
         if name and not below:
             self.layers[name] = None
 
+    def _check_first(self, group: Any, name: str) -> None:
+        """Groups make a tree: of twenty, each in the next twice, a walk would find a million."""
+        place = self.h5py.h5o.get_info(group.id)
+        before = self.groups.setdefault((place.fileno, place.addr), name)
+        if before != name:
+            raise fault(
+                "malformed-weights",
+                self.path,
+                f"the group `{name[:80]}` is the group `{before[:80]}` by another name, which "
+                "weights do not have",
+            )
+
     def _member(self, group: Any, key: str) -> Any:
         return own_member(self.path, group, key)
 
     def _array(self, dataset: Any, key: str) -> Any:
         check_dataset(self.path, key, dataset)
-        self.allowance.take(key, dataset.size * max(4, dataset.dtype.itemsize))
+        self.allowance.take(key, dataset_bytes(dataset))
         values = np.empty(dataset.shape, dtype=np.float32)
         if values.size:
             with np.errstate(over="ignore", invalid="ignore"):
@@ -135,6 +150,16 @@ def check_dataset(path: str, key: str, dataset: Any) -> None:
     if dataset.shape is None or dataset.is_virtual or dataset.external:
         raise fault("bad-blob", path, f"the dataset `{key}` has no values in this file")
     check_array(path, key, dataset.shape, dataset.dtype.kind)
+
+
+def dataset_bytes(dataset: Any) -> int:
+    """What reading takes: the values as float32, and a chunk as it is stored, unpacked whole.
+
+    A chunk may be much larger than the dataset, which then is a corner of it.
+    """
+    chunk = math.prod(dataset.chunks) if dataset.chunks else 0
+    values = dataset.size * max(4, dataset.dtype.itemsize)
+    return int(values + 2 * chunk * dataset.dtype.itemsize)
 
 
 def _no_data(path: str, names: list[str]) -> NetcError:

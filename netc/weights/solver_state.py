@@ -24,7 +24,7 @@ from netc.weights.archive import Allowance
 from netc.weights.blob import Place, read_blob, scan_blob
 from netc.weights.bytefile import ByteFile, open_bytes
 from netc.weights.faults import fault
-from netc.weights.hdf5 import check_dataset, h5py_module, hdf5_fault, own_member
+from netc.weights.hdf5 import check_dataset, dataset_bytes, h5py_module, hdf5_fault, own_member
 from netc.weights.model import read_only
 from netc.weights.sniff import HDF5
 from netc.weights.wire import LENGTH, VARINT, Scanner, WireField, signed
@@ -176,7 +176,7 @@ def _dataset(path: str, group: Mapping[str, Any], name: str, allowance: Allowanc
     if getattr(dataset, "dtype", None) is None:
         raise _no_state(path, f"its history has {len(group)} arrays, and none called `{name}`")
     check_dataset(path, f"history/{name}", dataset)
-    allowance.take(f"history/{name}", dataset.size * max(4, dataset.dtype.itemsize))
+    allowance.take(f"history/{name}", dataset_bytes(dataset))
     return read_only(np.asarray(dataset[()], dtype=np.float32))
 
 
