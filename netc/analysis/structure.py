@@ -7,12 +7,13 @@ whose names say nothing, what lies between two places that all data goes through
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from netc.analysis.chain import Chain
 from netc.analysis.profile import Layer, Profile
+from netc.analysis.regions import common_name, groups
 
 # Layers that finish the work of the one before them, also where they do not run in place.
 FINISHING = frozenset(
@@ -21,30 +22,6 @@ FINISHING = frozenset(
 )
 
 MAX_DEPTH = 12  # of modules in modules; more slashes in a name are part of it
-
-
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """Layers in a row, drawn as one box; the first gives it its name."""
-
-    layers: tuple[Layer, ...]
-
-    @property
-    def head(self) -> Layer:
-        """The layer that the others finish."""
-        return self.layers[0]
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Values it reads from outside."""
-        made = {name for layer in self.layers for name in layer.outputs}
-        read = (name for layer in self.layers for name in layer.inputs)
-        return tuple(dict.fromkeys(name for name in read if name not in made))
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Values of its last layer."""
-        return self.layers[-1].outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +146,12 @@ def _blocks(chains: Sequence[Chain], source: str | None) -> Iterator[Chain | Mod
 
 
 def _block(block: list[Chain], taken: dict[str, int]) -> Iterator[Chain | Module]:
-    if len(block) < 2:
-        yield from block
-        return
-    name = _common_name([chain.head.name for chain in block])
-    yield Module(name, _unique(f"{name}/", taken)[:-1], tuple(block))
+    for name, chains in groups(block):
+        if len(chains) < 2:
+            yield from chains
+            continue
+        name = name or common_name([chain.head.name for chain in chains])
+        yield Module(name, _unique(f"{name}/", taken)[:-1], tuple(chains))
 
 
 def _narrow(chains: Sequence[Chain], source: str | None) -> list[bool]:
@@ -191,14 +169,3 @@ def _narrow(chains: Sequence[Chain], source: str | None) -> list[bool]:
         alive -= {name for name in alive if last[name] <= at}
         found.append(chain.head.source or len(alive) <= 1)
     return found
-
-
-def _common_name(names: Sequence[str]) -> str:
-    """What all names begin with, up to the end of a word; the last name where that is nothing."""
-    low, high = min(names), max(names)
-    same = (at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b)
-    prefix = low[: next(same, min(len(low), len(high)))]
-    if any(name[len(prefix) :][:1].isalnum() for name in names) and prefix[-1:].isalnum():
-        prefix = re.sub(r"[A-Za-z0-9]+\Z", "", prefix)
-    prefix = prefix.rstrip("_-/. ")
-    return prefix if len(prefix) > 1 else names[-1]

@@ -8,13 +8,16 @@ from pathlib import Path
 
 from netc.cli.arguments import add_text_arguments
 from netc.cli.files import write_text
-from netc.cli.output import print_text, say
-from netc.cli.texts import STDIN, source_of
+from netc.cli.output import print_diagnostics, print_text, say
+from netc.cli.texts import STDIN, left_out, source_of, upgraded_text
+from netc.diagnostics import Diagnostic, NetcError, Source
 from netc.language.collapse import collapse
 from netc.language.read import read_document
-from netc.schema.load import load_schema
+from netc.schema.convert import to_document
+from netc.schema.load import Schema, load_schema
 from netc.syntax.ast import Document
 from netc.syntax.comments import comments_of
+from netc.syntax.moved import in_written_order, print_moved
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     folder = None if args.text == STDIN else Path(args.text).parent
     source, schema = source_of(args.text), load_schema(args.schema)
     document = read_document(source, schema, dict(args.define), folder)
-    found = collapse(document, schema)
+    found = collapse(_current(document, schema), schema)
     text = _head(document) + found.text
     if args.output:
         write_text(args.output, text)
@@ -45,6 +48,23 @@ def run(args: argparse.Namespace) -> int:
     else:
         print_text(text)
     return 0
+
+
+def _current(document: Document, schema: Schema) -> Document:
+    """The net in the current format, which alone has the words that modules are written in.
+
+    Raises:
+        NetcError: wrong-file, where it is no net; or what binding or upgrading it raises.
+    """
+    text = upgraded_text(document, schema)
+    if text.kind != "net":
+        name = document.source.name
+        raise NetcError(Diagnostic("wrong-file", f"`{name}` is a {text.kind}, not a net"))
+    if not text.changes:
+        return document
+    print_diagnostics(left_out(text.changes))
+    upgraded = print_moved(in_written_order(to_document(text.message)))
+    return read_document(Source(document.source.name, upgraded), schema)
 
 
 def _head(document: Document) -> str:

@@ -129,3 +129,23 @@ def test_the_networks_that_come_with_netc_expand(capsys: pytest.CaptureFixture[s
 def test_the_networks_that_come_with_netc_are_formatted() -> None:
     nets = sorted(prototxt_dir().rglob("*.netc"))
     assert main(["fmt", "--check", *map(str, nets)]) == 0
+
+
+OLD = """name: "old" input: "data" input_dim: [1, 3, 8, 8]
+layers { layer { name: "pad" type: "padding" pad: 1 } bottom: "data" top: "pad" }
+layers { layer { name: "c" type: "conv" num_output: 2 kernelsize: 3 } bottom: "pad" top: "c" }
+layers { layer { name: "r" type: "relu" } bottom: "c" top: "c" }
+"""
+
+
+def test_collapse_of_an_old_format_upgrades_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "old.prototxt"
+    old.write_text(OLD)
+    assert main(["collapse", str(old)]) == 0
+    assert '-> conv(2, 3, pad: 1) as "c" -> relu as "r"' in capsys.readouterr().out
+    solver = tmp_path / "solver.prototxt"
+    solver.write_text('net: "x" base_lr: 0.1')
+    assert main(["collapse", str(solver)]) == 1
+    assert "is a solver, not a net" in capsys.readouterr().err
