@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
+from netc.analysis.chain import Chain
 from netc.analysis.profile import Layer, Profile
-from netc.analysis.structure import Chain, Module, own_name, structure
+from netc.analysis.structure import Module, own_name, structure
 from netc.report.families import detail, family
 from netc.report.figures import exact
 from netc.report.summary import image_shape

@@ -13,8 +13,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from netc.analysis.chain import Chain
 from netc.analysis.profile import Layer, Profile
-from netc.analysis.structure import Chain, Module, structure
+from netc.analysis.structure import Module, structure
 from netc.report.families import detail, family
 from netc.report.figures import field_text, shape_text, short, size
 from netc.report.summary import image_shape

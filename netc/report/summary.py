@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from netc.analysis.chain import Chain
 from netc.analysis.cost import FLOAT_BYTES
 from netc.analysis.profile import Layer, Profile
 from netc.analysis.receptive import ReceptiveField
-from netc.analysis.structure import Chain, Module, own_name, structure
+from netc.analysis.structure import Module, own_name, structure
 from netc.ir.types import Shape
 from netc.report.figures import UNKNOWN, exact, field_text, shape_text, short, size
 from netc.report.table import Column, Row, Table

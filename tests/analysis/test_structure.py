@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from netc.analysis.structure import Chain, Module, chains_of, structure
+from netc.analysis.chain import Chain
+from netc.analysis.structure import Module, chains_of, structure
 from tests.analysis.profiles import conv, data, layer, profile_of
 
 
