@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from netc.backends.registry import BACKENDS, backend
 from netc.diagnostics import NetcError
 from tests.machines import DESCRIBED, HERE, describe_this_machine
+from tests.optional import lacking
 from tests.workers import group
 
 # How long an example takes says something of the machine, not of netc. The same examples are drawn
@@ -108,6 +110,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("slow"):
                 item.add_marker(pytest.mark.skip(reason="slow: needs --slow"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """A fixture that needs an absent package skips its test."""
+    yield from _skipping()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """A test that needs an absent package is skipped."""
+    yield from _skipping()
+
+
+def _skipping() -> Iterator[None]:
+    try:
+        yield
+    except (ModuleNotFoundError, NetcError) as error:
+        reason = lacking(error)
+        if reason is None:
+            raise
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -206,6 +205,7 @@ def test_legacy_blobs_are_saved_in_the_shape_of_their_type(tmp_path: Path) -> No
 
 
 def test_hdf5_groups_and_faults(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
     path = tmp_path / "net.h5"
 
     def failure(fill: Any) -> str:
@@ -237,6 +237,7 @@ def _link(file: Any, link: Any) -> None:
 
 
 def test_hdf5_that_holds_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "net.h5", "w") as file:
         group = file.create_group("data")
         group["a"], group["b"] = group, group

@@ -13,6 +13,7 @@ from netc import save_weights
 from netc.data import prototxt_dir
 from netc.diagnostics import NetcError
 from netc.driver import compile
+from tests.optional import opencv_with_caffe
 
 DIGITS = prototxt_dir() / "digits"
 TEXT = str(DIGITS / "deploy.prototxt")
@@ -50,7 +51,7 @@ def test_trained_models_give_caffes_outputs(golden: Path, name: str) -> None:
 @pytest.mark.parametrize(("name", "shape"), [("lenet", (3, 1, 28, 28)),
                                              ("mtcnn_det1", (2, 3, 30, 41))])  # fmt: skip
 def test_trained_models_are_opencvs(golden: Path, name: str, shape: tuple[int, ...]) -> None:
-    cv2 = pytest.importorskip("cv2")
+    cv2 = opencv_with_caffe()
     files = [str(golden / "models" / f"{name}.{kind}") for kind in ("prototxt", "caffemodel")]
     fed = np.random.default_rng(0).random(shape, dtype=np.float32)
     same_as_opencv(dnn.readNetFromCaffe(*files), cv2.dnn.readNetFromCaffe(*files), fed)
@@ -58,7 +59,7 @@ def test_trained_models_are_opencvs(golden: Path, name: str, shape: tuple[int, .
 
 @pytest.mark.parametrize("name", ["squeezenet11", "googlenet"])
 def test_public_nets_are_opencvs(nets: Path, tmp_path: Path, name: str) -> None:
-    cv2 = pytest.importorskip("cv2")
+    cv2 = opencv_with_caffe()
     text = nets / f"{name}.prototxt"
     shape = (1, 3, 227, 227) if name == "squeezenet11" else (1, 3, 224, 224)
     weights = compile(text, inputs={"data": shape}, backend="reference", seed=7).params
@@ -71,7 +72,7 @@ def test_public_nets_are_opencvs(nets: Path, tmp_path: Path, name: str) -> None:
 
 
 def test_a_detection_net_finds_opencvs_boxes(corpus: Path, tmp_path: Path) -> None:
-    cv2 = pytest.importorskip("cv2")
+    cv2 = opencv_with_caffe()
     text = corpus / "files" / "chuanqi305+MobileNet-SSD" / "deploy.prototxt"
     rng = np.random.default_rng(0)
     start = compile(text, backend="reference")
@@ -212,7 +213,7 @@ def test_layers_are_called_as_opencv_calls_them() -> None:
     assert net.getLayerNames() == ("rpn/output", "act", "act_1")
     assert net.getLayerId("conv") == net.getLayerId("rpn/output") == 1
     assert net.getLayer("conv").name == "rpn/output" and net.getParam("conv").shape == (2, 1, 3, 3)
-    cv2 = pytest.importorskip("cv2")
+    cv2 = opencv_with_caffe()
     other = cv2.dnn.readNetFromCaffe(np.frombuffer(NAMES, np.uint8))
     assert net.getLayerNames() == tuple(other.getLayerNames())
     assert net.getUnconnectedOutLayersNames() == tuple(other.getUnconnectedOutLayersNames())
@@ -258,7 +259,7 @@ def test_the_time_of_the_last_forward_is_told() -> None:
 
 
 def test_constants_are_opencvs() -> None:
-    cv2 = pytest.importorskip("cv2")
+    cv2 = opencv_with_caffe()
     for name in dnn.__all__:
         if name.startswith("DNN_"):
             assert getattr(dnn, name) == getattr(cv2.dnn, name)
