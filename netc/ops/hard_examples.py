@@ -73,11 +73,11 @@ def _softmax_ohem(
     index, kept = class_labels(label.reshape(outer, 1, inner), classes, params.ignore_label)
     prob = softmax(data, axis)
     chosen = xp.take_along_axis(prob.reshape(outer, classes, inner), index, axis=1)
-    each = xp.where(kept, -xp.log(xp.maximum(chosen, _LEAST)), np.float32(0))
+    each = xp.where(kept, -xp.log(xp.maximum(chosen, _LEAST)), chosen.dtype.type(0))
     by = params.fixed
     if params.normalization != "PRE_FIXED":
         by = divisor(params.normalization, outer, inner, kept.sum())
-    loss = xp.asarray(each.sum(dtype=np.float64) / by, dtype=np.float32).reshape(())
+    loss = xp.asarray(each.sum(dtype=np.float64) / by, dtype=data.dtype).reshape(())
     return (loss, prob, each.reshape(label.shape))[: params.tops]
 
 

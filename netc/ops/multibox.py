@@ -140,7 +140,7 @@ def _shape(params: MultiBoxParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]
     return ((),)
 
 
-class _Image(NamedTuple):
+class Image(NamedTuple):
     """An image's predictions, its true boxes and their classes, and the priors of all images."""
 
     locations: Any  # (priors, location classes, 4)
@@ -150,7 +150,7 @@ class _Image(NamedTuple):
     priors: Any  # (2, priors, 4), with variances
 
 
-class _Found(NamedTuple):
+class Found(NamedTuple):
     """Of one image: location class -> the true box of each prior, and the negatives."""
 
     matched: dict[int, Any]
@@ -162,16 +162,31 @@ def multibox_loss(
     params: MultiBoxParams, inputs: Sequence[Any], weights: Sequence[Any]
 ) -> tuple[Any, ...]:
     """The loss of a batch; of an image without true boxes nothing is matched or mined."""
-    images = list(_images(params, inputs))
-    found = [_find(params, image) if len(image.boxes) else _Found({}, ()) for image in images]
-    number = sum(int((m > NO_MATCH).sum()) for one in found for m in one.matched.values())
-    by = divisor(params.normalization, len(images), images[0].priors.shape[1], np.int64(number))
+    images = list(images_of(params, inputs))
+    found = [find_matches(params, image) for image in images]
+    number, by = matched_number(found), loss_divisor(params, images, found)
     place = _place_loss(params, images, found) if number and params.parts[0] else 0.0
     classes = _class_loss(params, images, found) if params.parts[1] else 0.0
-    return (np.asarray((params.loc_weight * place + classes) / by, np.float32).reshape(()),)
+    return (np.asarray((params.loc_weight * place + classes) / by, inputs[0].dtype).reshape(()),)
 
 
-def _images(params: MultiBoxParams, inputs: Sequence[Any]) -> Iterator[_Image]:
+def matched_number(found: Sequence[Found]) -> int:
+    """Priors that are matched."""
+    return sum(int((m > NO_MATCH).sum()) for one in found for m in one.matched.values())
+
+
+def loss_divisor(params: MultiBoxParams, images: Sequence[Image], found: Sequence[Found]) -> Any:
+    """What the loss of a batch is divided by."""
+    number, priors = np.int64(matched_number(found)), images[0].priors.shape[1]
+    return divisor(params.normalization, len(images), priors, number)
+
+
+def images_of(params: MultiBoxParams, inputs: Sequence[Any]) -> Iterator[Image]:
+    """The images of a batch.
+
+    Raises:
+        NetcError: label-out-of-range.
+    """
     location, confidence, priors, truth = (np.asarray(array) for array in inputs)
     number = priors.shape[2] // 4
     priors = priors.reshape(-1)[: 8 * number].reshape(2, number, 4)
@@ -183,7 +198,7 @@ def _images(params: MultiBoxParams, inputs: Sequence[Any]) -> Iterator[_Image]:
             own = own[own[:, 7].astype(np.int64) == 0]
         labels = own[:, 1].astype(np.int64)
         _check_labels(params, labels)
-        yield _Image(
+        yield Image(
             location[image].reshape(number, each, 4),
             confidence[image].reshape(number, params.classes),
             own[:, 3:7],
@@ -206,15 +221,18 @@ def _check_labels(params: MultiBoxParams, labels: Any) -> None:
         )
 
 
-def _targets(params: MultiBoxParams, image: _Image) -> Any:
+def targets_of(params: MultiBoxParams, image: Image) -> Any:
     """The class that each true box counts as."""
     return np.full_like(image.labels, params.background + 1) if params.agnostic else image.labels
 
 
-def _find(params: MultiBoxParams, image: _Image) -> _Found:
+def find_matches(params: MultiBoxParams, image: Image) -> Found:
+    """What an image's priors are matched to, and the negatives that count."""
+    if not len(image.boxes):
+        return Found({}, ())
     matched, best = _matched(params, image)
     if params.mining == "NONE":
-        return _Found(matched, ())
+        return Found(matched, ())
     (match,) = matched.values()
     if params.mining == "MAX_NEGATIVE":
         eligible = (match == NO_MATCH) & (best < np.float32(params.neg_overlap))
@@ -228,10 +246,10 @@ def _find(params: MultiBoxParams, image: _Image) -> _Found:
     negatives = np.flatnonzero(selected & (match == NO_MATCH))
     if params.mining == "HARD_EXAMPLE":
         match = np.where((match > NO_MATCH) & ~selected, NO_MATCH, match)
-    return _Found({-1: match}, negatives)
+    return Found({-1: match}, negatives)
 
 
-def _matched(params: MultiBoxParams, image: _Image) -> tuple[dict[int, Any], Any]:
+def _matched(params: MultiBoxParams, image: Image) -> tuple[dict[int, Any], Any]:
     rules = (params.threshold, params.bipartite, params.inside_only)
     priors = image.priors[0]
     if params.share_location:
@@ -251,19 +269,19 @@ def _matched(params: MultiBoxParams, image: _Image) -> tuple[dict[int, Any], Any
     return found, None
 
 
-def _decoded(params: MultiBoxParams, image: _Image, label: int) -> Any:
+def _decoded(params: MultiBoxParams, image: Image, label: int) -> Any:
     """The boxes that an image's predictions stand for."""
     coded = image.locations[:, label]
     return decoded_boxes(params.code_type, params.variance_in_target, coded, image.priors)
 
 
-def _prior_losses(params: MultiBoxParams, image: _Image, match: Any) -> Any:
+def _prior_losses(params: MultiBoxParams, image: Image, match: Any) -> Any:
     """How hard each prior is: its class's loss and, of hard examples, its place's."""
-    targets = np.append(_targets(params, image), params.background)[match.clip(NO_MATCH)]
+    targets = np.append(targets_of(params, image), params.background)[match.clip(NO_MATCH)]
     losses = _conf_losses(params, image.scores, targets)
     if params.mining == "HARD_EXAMPLE":
         at = np.flatnonzero(match > NO_MATCH)
-        apart = _apart(params, image, -1, match)
+        apart = place_differences(params, image, -1, match)
         losses[at] += _one_losses(params, apart).sum(axis=1)
     return losses
 
@@ -282,7 +300,7 @@ def _logistic(scores: Any, wanted: Any) -> Any:
     return np.maximum(scores, 0) - scores * wanted + np.log1p(np.exp(-np.abs(scores)))
 
 
-def _hardest(params: MultiBoxParams, image: _Image, at: Any, losses: Any, most: int) -> Any:
+def _hardest(params: MultiBoxParams, image: Image, at: Any, losses: Any, most: int) -> Any:
     """The ``most`` priors of greatest loss among some, thinned out by their overlaps if asked."""
     order = at[np.argsort(-losses[at], kind="stable")]
     if params.nms is None or not params.nms[0] > 0:
@@ -295,7 +313,7 @@ def _hardest(params: MultiBoxParams, image: _Image, at: Any, losses: Any, most: 
     return order[kept(boxes[order], threshold, most=limit)][:most]
 
 
-def _apart(params: MultiBoxParams, image: _Image, label: int, match: Any) -> Any:
+def place_differences(params: MultiBoxParams, image: Image, label: int, match: Any) -> Any:
     """Predicted less wanted numbers of the matched priors, (matched, 4)."""
     at = np.flatnonzero(match > NO_MATCH)
     priors, variances = image.priors[0][at], image.priors[1][at]
@@ -314,23 +332,23 @@ def _one_losses(params: MultiBoxParams, apart: Any) -> Any:
     return smooth_l1(apart, 1.0) if params.loc_loss == "SMOOTH_L1" else apart * apart / 2
 
 
-def _place_loss(params: MultiBoxParams, images: list[_Image], found: list[_Found]) -> float:
+def _place_loss(params: MultiBoxParams, images: list[Image], found: list[Found]) -> float:
     losses = [
-        _one_losses(params, _apart(params, image, label, match)).sum(dtype=np.float64)
+        _one_losses(params, place_differences(params, image, label, match)).sum(dtype=np.float64)
         for image, one in zip(images, found, strict=True)
         for label, match in one.matched.items()
     ]
     return float(sum(losses))
 
 
-def _class_loss(params: MultiBoxParams, images: list[_Image], found: list[_Found]) -> float:
+def _class_loss(params: MultiBoxParams, images: list[Image], found: list[Found]) -> float:
     if params.mining == "NONE":
         return _all_classes_loss(params, images, found)
     total = 0.0
     for image, one in zip(images, found, strict=True):
         for match in one.matched.values():
             at = np.flatnonzero(match > NO_MATCH)
-            total += _rows_loss(params, image.scores[at], _targets(params, image)[match[at]])
+            total += _rows_loss(params, image.scores[at], targets_of(params, image)[match[at]])
         background = np.full(len(one.negatives), params.background)
         total += _rows_loss(params, image.scores[list(one.negatives)], background)
     return total
@@ -342,34 +360,47 @@ def _rows_loss(params: MultiBoxParams, scores: Any, targets: Any) -> float:
         return 0.0
     if params.conf_loss == "SOFTMAX":
         return float(_conf_losses(params, scores, targets).sum(dtype=np.float64))
-    wanted = np.full(scores.shape, params.background, np.float32)
-    wanted[np.arange(len(targets)), targets] = 1
+    wanted = wanted_scores(params, scores, targets)
     return float(_logistic(scores, wanted).sum(dtype=np.float64))
 
 
-def _all_classes_loss(params: MultiBoxParams, images: list[_Image], found: list[_Found]) -> float:
-    """Without mining every prior of every image counts.
+def wanted_scores(params: MultiBoxParams, scores: Any, targets: Any) -> Any:
+    """What the logistic loss wants of some rows' classes."""
+    wanted = np.full(scores.shape, params.background, np.float32)
+    wanted[np.arange(len(targets)), targets] = 1
+    return wanted
+
+
+def _all_classes_loss(params: MultiBoxParams, images: list[Image], found: list[Found]) -> float:
+    """Without mining every prior of every image counts."""
+    scores = np.concatenate([image.scores for image in images])
+    targets = all_targets(params, images, found)
+    if params.conf_loss == "SOFTMAX":
+        return float(_conf_losses(params, scores, targets).sum(dtype=np.float64))
+    return float(_logistic(scores, targets.reshape(scores.shape)).sum(dtype=np.float64))
+
+
+def all_targets(params: MultiBoxParams, images: Sequence[Image], found: Sequence[Found]) -> Any:
+    """Each prior's class, of all images; of the logistic loss what is wanted of each score.
 
     The logistic targets of an image are written a number of priors, not of scores, behind those of
     the image before, so that they overlap: so the fork does it (EncodeConfPrediction).
     """
-    scores = np.concatenate([image.scores for image in images])
-    number = images[0].scores.shape[0]
+    number, classes = images[0].scores.shape
+    size = len(images) * number
     if params.conf_loss == "SOFTMAX":
-        targets = np.full(len(scores), params.background)
+        targets = np.full(size, params.background)
     else:
-        targets = np.full(scores.size, params.background, np.float32)
+        targets = np.full(size * classes, params.background, np.float32)
     for at, (image, one) in enumerate(zip(images, found, strict=True)):
         for match in one.matched.values():
             rows = np.flatnonzero(match > NO_MATCH)
-            labels = _targets(params, image)[match[rows]]
+            labels = targets_of(params, image)[match[rows]]
             if params.conf_loss == "SOFTMAX":
                 targets[at * number + rows] = labels
             else:
-                targets[at * number + rows * params.classes + labels] = 1
-    if params.conf_loss == "SOFTMAX":
-        return float(_conf_losses(params, scores, targets).sum(dtype=np.float64))
-    return float(_logistic(scores, targets.reshape(scores.shape)).sum(dtype=np.float64))
+                targets[at * number + rows * classes + labels] = 1
+    return targets
 
 
 MULTIBOX_LOSS = OpDef(

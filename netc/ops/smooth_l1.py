@@ -79,7 +79,7 @@ def _smooth_l1(
     losses = _each(inputs, params.sigma)
     total = (xp.abs(losses) if params.absolute else losses).sum(dtype=np.float64)
     loss = xp.divide(total, xp.float64(inputs[0].shape[0] if inputs[0].ndim else 1))
-    return (xp.asarray(loss, dtype=np.float32).reshape(()),)
+    return (xp.asarray(loss, dtype=inputs[0].dtype).reshape(()),)
 
 
 SMOOTH_L1_LOSS = OpDef(
@@ -122,13 +122,16 @@ def _smooth_l1_ohem(
 ) -> tuple[Any, ...]:
     xp = namespace(inputs[0])
     losses = _each(inputs, 1.0)
-    num, _, height, width = losses.shape
-    by = {"BATCH_SIZE": num, "NONE": 1, "PRE_FIXED": params.fixed}.get(
-        params.normalization, num * height * width
-    )
-    loss = losses.sum(dtype=np.float64) / max(1.0, by)
+    loss = losses.sum(dtype=np.float64) / ohem_divisor(params, losses.shape)
     each = losses.sum(axis=1, keepdims=True)
-    return (xp.asarray(loss, dtype=np.float32).reshape(()), each)[: params.tops]
+    return (xp.asarray(loss, dtype=inputs[0].dtype).reshape(()), each)[: params.tops]
+
+
+def ohem_divisor(params: SmoothL1OHEMParams, shape: Shape) -> float:
+    """What the sum of the losses is divided by, at least 1."""
+    num, _, height, width = shape
+    by = {"BATCH_SIZE": num, "NONE": 1, "PRE_FIXED": params.fixed}
+    return max(1.0, by.get(params.normalization, num * height * width))
 
 
 SMOOTH_L1_LOSS_OHEM = OpDef(

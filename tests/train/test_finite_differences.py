@@ -14,6 +14,7 @@ from netc.gradcheck import check_gradient
 from netc.ops.catalog import LAYERS
 from netc.ops.gradients.catalog import GRADIENTS
 from netc.ops.gradients.define import every_bottom
+from tests.test_golden import GOLDEN, arrays
 
 GAUSSIAN = 'weight_filler { type: "gaussian" }'
 CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
@@ -113,6 +114,19 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
                     {"x0": (2, 3, 8, 9), "x1": (4, 5)})],
     "PSROIPooling": [("psroi_pooling_param { output_dim: 2 group_size: 2 spatial_scale: 0.5 }",
                       {"x0": (2, 8, 8, 9), "x1": (4, 5)})],
+    "HardSwish": [("", {})],
+    "ChannelNorm": [("", {})],
+    "SpatialProduct": [("", {"x1": (2, 1, 5, 4)})],
+    "GRN": [("grn_param { bias: 0.1 }", {})],
+    "Flip": [("flip_param { flip_height: true }", {})],
+    "InnerDistance": [(f'inner_distance_param {{ num_output: 3 distance_type: "{n}" '
+                       f"{GAUSSIAN} }}", {"x0": (2, 5)}) for n in ("L1", "L2")],
+    "BiasChannel": [("bias_channel_param { bg_bias: 1 fg_bias: 2 }", {"x1": (2, 1, 5, 4)})],
+    "UpsampleDarknet": [("upsample_darknet_param { stride: 2 }", {})],
+    "MultiBoxLoss": [],  # needs true boxes: see test_multibox_loss
+    "SmoothL1Loss": [("", {"n": (2,)}), ("smooth_l1_loss_param { sigma: 2 }", {"n": (4,)})],
+    "SmoothL1LossOHEM": [("", {"n": (3,)})],
+    "SoftmaxWithLossOHEM": [("", {"x0": (4, 5), "x1": (4,)})],
     "SoftmaxWithLoss": [("", {"x0": (4, 5), "x1": (4,)}),
                         ("loss_weight: 0.3 loss_param { ignore_label: 1 normalization: FULL }",
                          {"x0": (2, 4, 3), "x1": (2, 3)}),
@@ -167,6 +181,14 @@ def test_layer(name: str, phase: str) -> None:
             assert all(row.elements + row.kinks for row in result.rows)
             compared = sum(row.elements for row in result.rows)
             assert compared > 2 * sum(row.kinks for row in result.rows) or "0" in params
+
+
+@pytest.mark.parametrize("case", ("default", "mining_none", "logistic", "own_location", "corner"))
+def test_multibox_loss(case: str) -> None:
+    text = GOLDEN / "forks" / f"MultiBoxLoss__{case}.prototxt"
+    found = check_gradient(text, feeds=arrays(text.with_suffix(".npz"), "in/"))
+    assert found.ok, "\n".join(map(str, found.rows))
+    assert [row.name for row in found.rows] == ["loc", "conf"]
 
 
 windows = st.fixed_dictionaries(

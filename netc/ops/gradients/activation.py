@@ -21,7 +21,7 @@ from netc.ops.gradients.define import INPUT, OUTPUT, Build, Gradient, Reads, Sav
 Factor = Callable[[Any, Any], Any]
 
 
-def _by_output(factor: Factor) -> Gradient:
+def by_output(factor: Factor) -> Gradient:
     """dx = dy * factor(params, y)."""
 
     def define(params: Any, saved: Saved, tops: Sequence[Any], index: int) -> Any:
@@ -30,7 +30,7 @@ def _by_output(factor: Factor) -> Gradient:
     return Gradient(define, OUTPUT, reads_left=True)
 
 
-def _by_input(factor: Factor) -> Gradient:
+def by_input(factor: Factor) -> Gradient:
     """dx = dy * factor(params, x)."""
 
     def define(params: Any, saved: Saved, tops: Sequence[Any], index: int) -> Any:
@@ -171,15 +171,15 @@ def _sign(params: None, x: Any) -> Any:
 
 GRADIENTS = {
     "ReLU": Gradient(_relu, _reads_sign),
-    "ReLU6": _by_input(_relu6),
+    "ReLU6": by_input(_relu6),
     "PReLU": Gradient(_prelu, Reads(inputs=(0,), weights=(0,)), _prelu_slope, INPUT),
     "ELU": Gradient(_elu, _reads_elu),
-    "Sigmoid": _by_output(lambda params, y: y * (1 - y)),
-    "TanH": _by_output(lambda params, y: 1 - y * y),
-    "AbsVal": _by_input(_sign),
-    "BNLL": _by_input(_bnll),
-    "Swish": _by_input(_swish),
-    "Clip": _by_input(_clip),
+    "Sigmoid": by_output(lambda params, y: y * (1 - y)),
+    "TanH": by_output(lambda params, y: 1 - y * y),
+    "AbsVal": by_input(_sign),
+    "BNLL": by_input(_bnll),
+    "Swish": by_input(_swish),
+    "Clip": by_input(_clip),
     "Power": Gradient(
         _power,
         INPUT,
@@ -187,6 +187,6 @@ GRADIENTS = {
         in_place=Gradient(_power_in_place, OUTPUT),
         inexact=_power_inexact,
     ),
-    "Exp": _by_output(_exp),
-    "Log": _by_input(_log),
+    "Exp": by_output(_exp),
+    "Log": by_input(_log),
 }

@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from netc.ops.gradients import (
     activation,
     convolution,
+    detection_loss,
     dropout,
     elementwise,
+    fork_activation,
+    fork_maps,
     linear,
     loss,
     moving,
@@ -26,8 +29,11 @@ from netc.ops.gradients.define import Gradient
 _FAMILIES: tuple[Mapping[str, Gradient], ...] = (
     activation.GRADIENTS,
     convolution.GRADIENTS,
+    detection_loss.GRADIENTS,
     dropout.GRADIENTS,
     elementwise.GRADIENTS,
+    fork_activation.GRADIENTS,
+    fork_maps.GRADIENTS,
     linear.GRADIENTS,
     loss.GRADIENTS,
     moving.GRADIENTS,

@@ -28,7 +28,7 @@ _BOTH = Reads(inputs=(0, 1))
 _ALL_THREE = Reads(inputs=(0, 1, 2))
 
 
-def _scaled(array: Any, top: Any, by: Any, data: Any) -> Any:
+def scaled(array: Any, top: Any, by: Any, data: Any) -> Any:
     """An array times the loss's weight over a divisor, in the shape and dtype of the data."""
     scale = (top / by).astype(data.dtype) if hasattr(top / by, "astype") else top / by
     return (array * scale).astype(data.dtype).reshape(data.shape)
@@ -37,13 +37,20 @@ def _scaled(array: Any, top: Any, by: Any, data: Any) -> Any:
 def _softmax_loss(params: SoftmaxLossParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
     """(p - 1 at the label) / divisor, 0 where the label is left out (softmax_loss_layer.cpp)."""
     data, label = saved.inputs
-    xp, axis = namespace(data), params.axis % data.ndim
+    axis = params.axis % data.ndim
+    outer, _, inner = split_at(data.shape, axis)
+    slope, kept = by_label(data, label, axis, params.ignore_label)
+    return scaled(slope, tops[0], divisor(params.normalization, outer, inner, kept.sum()), data)
+
+
+def by_label(data: Any, label: Any, axis: int, ignored: int | None) -> tuple[Any, Any]:
+    """Probabilities, less 1 at the labels, 0 where a label is left out; and which are not."""
+    xp = namespace(data)
     outer, classes, inner = split_at(data.shape, axis)
-    chosen, kept = class_labels(label.reshape(outer, 1, inner), classes, params.ignore_label)
+    chosen, kept = class_labels(label.reshape(outer, 1, inner), classes, ignored)
     prob = softmax(data, axis).reshape(outer, classes, inner)
     hot = xp.arange(classes).reshape(1, -1, 1) == chosen
-    by = divisor(params.normalization, outer, inner, kept.sum())
-    return _scaled(xp.where(kept, prob - hot, 0), tops[0], by, data)
+    return xp.where(kept, prob - hot, 0), kept
 
 
 def _euclidean(params: None, saved: Saved, tops: Sequence[Any], index: int) -> Any:
@@ -51,7 +58,7 @@ def _euclidean(params: None, saved: Saved, tops: Sequence[Any], index: int) -> A
     first, second = saved.inputs
     apart = first.reshape(-1) - second.reshape(-1)
     own = saved.inputs[index]
-    return _scaled(apart if index == 0 else -apart, tops[0], _number(own), own)
+    return scaled(apart if index == 0 else -apart, tops[0], _number(own), own)
 
 
 def _number(data: Any) -> Any:
@@ -63,7 +70,7 @@ def _hinge(params: HingeLossParams, saved: Saved, tops: Sequence[Any], index: in
     xp = namespace(data)
     sign, margins = hinge_margins(data, label)
     slope = 2 * margins if params.norm == "L2" else xp.sign(margins)
-    return _scaled(sign * slope, tops[0], _number(data), data)
+    return scaled(sign * slope, tops[0], _number(data), data)
 
 
 _APART = 1e-4  # what the distance is made greater by, contrastive_loss_layer.cpp
@@ -86,7 +93,7 @@ def _contrastive(
     alike = xp.trunc(similar.reshape(-1)[:number]) != 0
     factor = xp.where(alike[:, None], kind(1), push)
     own = saved.inputs[index]
-    return _scaled(factor * apart * (1 if index == 0 else -1), tops[0], _number(own), own)
+    return scaled(factor * apart * (1 if index == 0 else -1), tops[0], _number(own), own)
 
 
 def _contrastive_inexact(graph: Graph, node: Node) -> str | None:
@@ -105,7 +112,7 @@ def _infogain(params: InfogainLossParams, saved: Saved, tops: Sequence[Any], ind
     rows = xp.moveaxis(matrix[chosen], -1, 1)
     slope = prob * rows.sum(axis=1, keepdims=True) - rows
     by = divisor(params.normalization, outer, inner, kept.sum())
-    return _scaled(xp.where(kept[:, None], slope, 0), tops[0], by, data)
+    return scaled(xp.where(kept[:, None], slope, 0), tops[0], by, data)
 
 
 def _infogain_inexact(graph: Graph, node: Node) -> str | None:
@@ -128,7 +135,7 @@ def _multinomial(params: None, saved: Saved, tops: Sequence[Any], index: int) ->
     prob = data.reshape(number, classes)
     hot = xp.arange(classes) == chosen
     slope = xp.where(hot, -1 / xp.maximum(prob, data.dtype.type(LOG_THRESHOLD)), 0)
-    return _scaled(slope, tops[0], _number(data), data)
+    return scaled(slope, tops[0], _number(data), data)
 
 
 def _sigmoid_loss(params: SigmoidLossParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
@@ -139,7 +146,7 @@ def _sigmoid_loss(params: SigmoidLossParams, saved: Saved, tops: Sequence[Any], 
     if params.ignore_label is not None:
         kept = xp.trunc(target) != params.ignore_label
     by = divisor(params.normalization, data.shape[0], count(data.shape, 1), kept.sum())
-    return _scaled(xp.where(kept, sigmoid(data) - target, 0), tops[0], by, data)
+    return scaled(xp.where(kept, sigmoid(data) - target, 0), tops[0], by, data)
 
 
 GRADIENTS = {

@@ -1,0 +1,165 @@
+"""Gradients of losses of detection: SmoothL1Loss, those of hard examples, MultiBoxLoss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from netc.ir.graph import Graph, Node
+from netc.ir.types import count
+from netc.ops.activation import sigmoid
+from netc.ops.array import namespace
+from netc.ops.gradients.define import Gradient, Reads, Saved
+from netc.ops.gradients.loss import by_label, scaled
+from netc.ops.hard_examples import SoftmaxOHEMParams
+from netc.ops.labels import divisor
+from netc.ops.matching import NO_MATCH
+from netc.ops.multibox import (
+    Found,
+    Image,
+    MultiBoxParams,
+    all_targets,
+    find_matches,
+    images_of,
+    loss_divisor,
+    matched_number,
+    place_differences,
+    targets_of,
+    wanted_scores,
+)
+from netc.ops.normalization import softmax
+from netc.ops.smooth_l1 import SmoothL1OHEMParams, SmoothL1Params, ohem_divisor
+
+
+def _slope(apart: Any, sigma: float) -> Any:
+    """sigma^2 d where |d| < 1 / sigma^2, else the sign."""
+    xp, square = namespace(apart), apart.dtype.type(sigma * sigma)
+    return xp.where(xp.abs(apart) < 1 / square, square * apart, xp.sign(apart))
+
+
+def _differences(saved: Saved, sigma: float) -> Any:
+    """By the prediction; the weights stand before and behind the loss."""
+    first, second, *weights = saved.inputs
+    apart = first - second.reshape(first.shape)
+    inside = weights[0].reshape(first.shape) if weights else None
+    slope = _slope(apart if inside is None else apart * inside, sigma)
+    for weight in weights:
+        slope = slope * weight.reshape(first.shape)
+    return slope
+
+
+def _smooth_l1(params: SmoothL1Params, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    own = saved.inputs[index]
+    slope = _differences(saved, params.sigma) * (1 if index == 0 else -1)
+    by = own.dtype.type(saved.shapes[0][0] if saved.shapes[0] else 1)
+    return scaled(slope, tops[0], by, own)
+
+
+def _smooth_l1_inexact(graph: Graph, node: Node) -> str | None:
+    params: SmoothL1Params = node.params
+    if not params.absolute or len(node.inputs) < 4:
+        return None
+    return "Caffe takes the weights behind the loss for positive"
+
+
+def _smooth_l1_ohem(
+    params: SmoothL1OHEMParams, saved: Saved, tops: Sequence[Any], index: int
+) -> Any:
+    own = saved.inputs[index]
+    slope = _differences(saved, 1.0) * (1 if index == 0 else -1)
+    return scaled(slope, tops[0], own.dtype.type(ohem_divisor(params, saved.shapes[0])), own)
+
+
+def _reads_all(params: Any, index: int, bottoms: int) -> Reads:
+    return Reads(inputs=tuple(range(bottoms)))
+
+
+def _weights(params: Any, bottoms: int) -> Sequence[int]:
+    return range(2, bottoms)
+
+
+def _softmax_ohem(params: SoftmaxOHEMParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    data, label = saved.inputs
+    axis = params.axis % data.ndim
+    outer, inner = count(data.shape, 0, axis), count(data.shape, axis + 1)
+    slope, kept = by_label(data, label, axis, params.ignore_label)
+    by = params.fixed
+    if params.normalization != "PRE_FIXED":
+        by = divisor(params.normalization, outer, inner, kept.sum())
+    return scaled(slope, tops[0], by, data)
+
+
+def _multibox(params: MultiBoxParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """What was matched and mined counts as given (multibox_loss_layer.cpp, Backward_cpu)."""
+    images = list(images_of(params, saved.inputs))
+    found = [find_matches(params, image) for image in images]
+    own = saved.inputs[index]
+    by = loss_divisor(params, images, found)
+    if index == 1:
+        slopes = _class_slopes(params, images, found) if params.parts[1] else own * 0
+        return scaled(slopes, tops[0], by, own)
+    slopes = own * 0
+    if matched_number(found) and params.parts[0]:
+        slopes = params.loc_weight * _place_slopes(params, images, found)
+    return scaled(slopes, tops[0], by, own)
+
+
+def _multibox_inexact(graph: Graph, node: Node) -> str | None:
+    params: MultiBoxParams = node.params
+    if not params.variance_in_target:
+        return None
+    return "SSD leaves the variances out of the gradient of targets that have them"
+
+
+def _place_slopes(params: MultiBoxParams, images: list[Image], found: list[Found]) -> Any:
+    slopes = np.zeros((len(images), *images[0].locations.shape), images[0].locations.dtype)
+    for own, image, one in zip(slopes, images, found, strict=True):
+        for label, match in one.matched.items():
+            at = np.flatnonzero(match > NO_MATCH)
+            apart = place_differences(params, image, label, match)
+            slope = _slope(apart, 1.0) if params.loc_loss == "SMOOTH_L1" else apart
+            if params.bp_inside:  # what was left out is exactly 0, and so is its slope
+                slope = np.where(apart == 0, 0, slope)
+            own[at, max(label, 0)] += slope
+    return slopes
+
+
+def _class_slopes(params: MultiBoxParams, images: list[Image], found: list[Found]) -> Any:
+    scores = np.stack([image.scores for image in images])
+    if params.mining == "NONE":
+        flat = scores.reshape(-1, params.classes)
+        targets = all_targets(params, images, found)
+        if params.conf_loss == "SOFTMAX":
+            return _row_slopes(params, flat, targets)
+        return sigmoid(flat) - targets.reshape(flat.shape)
+    slopes = np.zeros_like(scores)
+    for own, image, one in zip(slopes, images, found, strict=True):
+        for match in one.matched.values():
+            at = np.flatnonzero(match > NO_MATCH)
+            targets = targets_of(params, image)[match[at]]
+            own[at] += _row_slopes(params, image.scores[at], targets)
+        rows = list(one.negatives)
+        background = np.full(len(rows), params.background)
+        own[rows] += _row_slopes(params, image.scores[rows], background)
+    return slopes
+
+
+def _row_slopes(params: MultiBoxParams, scores: Any, targets: Any) -> Any:
+    if not len(scores):
+        return scores
+    if params.conf_loss != "SOFTMAX":
+        return sigmoid(scores) - wanted_scores(params, scores, targets)
+    hot = np.arange(params.classes) == targets[:, None]
+    return softmax(scores, 1) - hot
+
+
+GRADIENTS = {
+    "SmoothL1Loss": Gradient(_smooth_l1, _reads_all, ignored=_weights, inexact=_smooth_l1_inexact),
+    "SmoothL1LossOHEM": Gradient(_smooth_l1_ohem, _reads_all, ignored=_weights, tops=(0,)),
+    "SoftmaxWithLossOHEM": Gradient(_softmax_ohem, _reads_all, stops=(1,), tops=(0,)),
+    "MultiBoxLoss": Gradient(
+        _multibox, _reads_all, stops=(2, 3), inexact=_multibox_inexact, host=True
+    ),
+}

@@ -1,0 +1,99 @@
+"""Gradients of layers of forks that work place by place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from netc.ir.graph import Graph, Node
+from netc.ops.array import namespace
+from netc.ops.fork_maps import DarknetUpsampleParams, GRNParams, InnerDistanceParams
+from netc.ops.gradients.define import INPUT, Build, Gradient, Reads, Saved, alias
+
+Tops = Sequence[str | None]
+
+
+def _flip(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mapping[int, str]:
+    top = tops[0]
+    assert top is not None
+    return {0: build.node("Flip", node.params, (top,))[0]}
+
+
+def _channel_norm(params: None, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """dy * x / y; where y is 0 so are all x (channel_norm_layer.cu adds 1e-9 to y)."""
+    x, y = saved.inputs[0], saved.outputs[0]
+    return x * (tops[0] / (y + y.dtype.type(1e-9)))
+
+
+def _product(params: None, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    if index == 0:
+        return tops[0] * saved.inputs[1]
+    return (tops[0] * saved.inputs[0]).sum(axis=1, keepdims=True)
+
+
+def _reads_other(params: None, index: int, bottoms: int) -> Reads:
+    return Reads(inputs=(1 - index,))
+
+
+def _grn(params: GRNParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """(dy - y sum(dy y)) / norm, over the channels of each place."""
+    x, top = saved.inputs[0], tops[0]
+    squares = (x * x).sum(axis=1, keepdims=True) + x.dtype.type(params.bias)
+    norm = namespace(x).sqrt(squares)
+    y = x / norm
+    return (top - y * (top * y).sum(axis=1, keepdims=True)) / norm
+
+
+def _add_bias(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mapping[int, str]:
+    return alias(build, node, tops, [index for index in wanted if index == 0])
+
+
+def _slopes(params: InnerDistanceParams, apart: Any, top: Any) -> Any:
+    """Of each item and centre the gradient by their difference: (items, centres, numbers).
+
+    That of L1 is Caffe's (inner_distance_layer.cpp): -1 where it should be -dy.
+    """
+    if params.norm == "L2":
+        return 2 * apart * top[..., None]
+    xp = namespace(top)
+    return xp.where(apart > 0, top[..., None], xp.where(apart < 0, top.dtype.type(-1), 0))
+
+
+def _distance(params: InnerDistanceParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    return _slopes(params, _apart(saved), tops[0]).sum(axis=1).reshape(saved.shapes[0])
+
+
+def _centres(params: InnerDistanceParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    return _slopes(params, -_apart(saved), tops[0]).sum(axis=0)
+
+
+def _apart(saved: Saved) -> Any:
+    x, centres = saved.inputs[0], saved.weights[0]
+    return x.reshape(x.shape[0], 1, -1) - centres[None]
+
+
+def _distance_inexact(graph: Graph, node: Node) -> str | None:
+    wrong = node.params.norm == "L1"
+    return "Caffe's L1 distance passes on -1 in the place of -dy" if wrong else None
+
+
+_X_AND_CENTRES = Reads(inputs=(0,), weights=(0,))
+
+
+def _darknet(params: DarknetUpsampleParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    num, channels, height, width = saved.shapes[0]
+    blocks = tops[0].reshape(num, channels, height, params.stride, width, params.stride)
+    return blocks.sum(axis=(3, 5))
+
+
+GRADIENTS = {
+    "Flip": Gradient(build=_flip),
+    "ChannelNorm": Gradient(_channel_norm, Reads(inputs=(0,), outputs=(0,))),
+    "SpatialProduct": Gradient(_product, _reads_other),
+    "GRN": Gradient(_grn, INPUT),
+    "BiasChannel": Gradient(build=_add_bias, stops=(1,)),
+    "InnerDistance": Gradient(
+        _distance, _X_AND_CENTRES, _centres, _X_AND_CENTRES, inexact=_distance_inexact
+    ),
+    "UpsampleDarknet": Gradient(_darknet),
+}
