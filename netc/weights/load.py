@@ -45,7 +45,11 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
 
 
 def save_weights(
-    path: str | os.PathLike[str], weights: Arrays | Weights, net: Message | None = None
+    path: str | os.PathLike[str],
+    weights: Arrays | Weights,
+    net: Message | None = None,
+    *,
+    kind: str | None = None,
 ) -> None:
     """Write weights as ``.caffemodel``, ``.h5`` or ``.npz``, by the path's suffix.
 
@@ -58,21 +62,26 @@ def save_weights(
         net: a bound NetParameter whose layer definitions a ``.caffemodel`` is to carry, all of
             them in its order; layers with arrays that it lacks come after, with their name and
             type alone.
+        kind: the suffix whose format is written, where that is not the path's.
 
     Raises:
         NetcError: unknown-suffix, cannot-write, bad-blob, unsupported-name or too-large.
     """
-    write_weights(path, weights, None if net is None else wire_definitions(net))
+    write_weights(path, weights, None if net is None else wire_definitions(net), kind)
 
 
 def write_weights(
     path: str | os.PathLike[str],
     weights: Arrays | Weights,
     definitions: Definitions | None = None,
+    kind: str | None = None,
 ) -> None:
-    """``save_weights`` with layer definitions that are on the wire already."""
+    """``save_weights`` with layer definitions that are on the wire already.
+
+    ``kind`` is the suffix whose format is written, where that is not the path's.
+    """
     target = Path(path)
-    kind = "".join(target.suffixes[-1:]).lower()
+    kind = "".join(target.suffixes[-1:]).lower() if kind is None else kind
     if kind not in (".caffemodel", ".h5", ".hdf5", ".npz"):
         raise fault(
             "unknown-suffix",

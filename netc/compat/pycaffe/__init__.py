@@ -22,6 +22,17 @@ from netc.compat.pycaffe.mode import (
 )
 from netc.compat.pycaffe.net import Net
 from netc.compat.pycaffe.net_spec import NetSpec, layers, params, to_proto
+from netc.compat.pycaffe.settings import (
+    Timer,
+    has_nccl,
+    init_log,
+    log,
+    set_multiprocess,
+    set_solver_count,
+    set_solver_rank,
+    solver_count,
+    solver_rank,
+)
 from netc.ops.catalog import LAYERS
 
 __version__ = "1.0.0"  # of the Caffe whose interface this is; scripts compare it
@@ -34,22 +45,31 @@ __all__ = [
     "Layer",
     "Net",
     "NetSpec",
+    "Timer",
+    "has_nccl",
+    "init_log",
     "install",
     "io",
     "layer_type_list",
     "layers",
+    "log",
     "params",
     "proto",
     "set_device",
     "set_mode_cpu",
     "set_mode_gpu",
+    "set_multiprocess",
     "set_random_seed",
+    "set_solver_count",
+    "set_solver_rank",
+    "solver_count",
+    "solver_rank",
     "to_proto",
 ]
 
 _TRAINERS = (
     "get_solver", "Solver", "SGDSolver", "NesterovSolver", "AdaGradSolver", "RMSPropSolver",
-    "AdaDeltaSolver", "AdamSolver",
+    "AdaDeltaSolver", "AdamSolver", "NCCL",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from os import PathLike
 from typing import Any, NamedTuple
 
 from netc.arguments import names
+from netc.compat.pycaffe.errors import raising
 from netc.compat.pycaffe.mode import TEST, TRAIN
 from netc.diagnostics import Diagnostic, NetcError
 
@@ -43,7 +44,8 @@ def state(positional: Sequence[Any], named: dict[str, Any]) -> State:
     phase = given.get("phase", TEST)
     if not isinstance(phase, (int, str)) or phase not in _PHASES:
         raise _bad(f"`phase` is caffe.TEST or caffe.TRAIN, not {phase!r}")
-    stages = names(given.get("stages") or (), "stages")
+    with raising(TypeError):
+        stages = names(given.get("stages") or (), "stages")
     return State(_PHASES[phase], given.get("level") or 0, stages, given.get("weights"))
 
 

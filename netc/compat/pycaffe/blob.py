@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from netc.compat.pycaffe.errors import also
 from netc.diagnostics import Diagnostic, NetcError
 from netc.infer import show
 from netc.ir.graph import Array
@@ -30,6 +31,7 @@ class Blob:
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
         self._array: Array | None = None
+        self._diff: Array | None = None
         self._fetch: Callable[[], Array] | None = None
 
     def __repr__(self) -> str:
@@ -51,12 +53,10 @@ class Blob:
 
     @property
     def diff(self) -> Array:
-        """The gradient, which netc has not.
-
-        Raises:
-            NetcError: no-training.
-        """
-        raise no_training("`diff`")
+        """The gradient, float32: zeros, as before a backward, which netc's nets refuse here."""
+        if self._diff is None or self._diff.shape != self.shape:
+            self._diff = np.zeros(self.shape, dtype=np.float32)
+        return self._diff
 
     @property
     def count(self) -> int:
@@ -141,7 +141,8 @@ class Blob:
 def _size(size: Any) -> int:
     if not hasattr(size, "__index__") or size.__index__() < 0:
         message = f"a blob's sizes are whole numbers from 0 on, not {size!r}"
-        raise NetcError(Diagnostic("bad-shape", message, help=("write reshape(1, 3, 224, 224)",)))
+        error = Diagnostic("bad-shape", message, help=("write reshape(1, 3, 224, 224)",))
+        raise also(NetcError(error), TypeError)
     return int(size.__index__())
 
 
@@ -153,6 +154,32 @@ def _alone() -> int:
 
 
 _ALONE = _alone()
+
+
+class SplitBlob(Blob):
+    """A top of a Split layer: the blob that was split, under another name."""
+
+    def __init__(self, source: Blob) -> None:
+        super().__init__(source.shape)
+        self._source = source
+
+    @property
+    def shape(self) -> Shape:
+        """The source's."""
+        return self._source.shape
+
+    @property
+    def data(self) -> Array:
+        """The source's elements."""
+        return self._source.data
+
+    @property
+    def count(self) -> int:
+        """The number of elements."""
+        return self._source.count
+
+    def _legacy(self, axis: int) -> int:
+        return self._source._legacy(axis)
 
 
 class Parameter(Blob):

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import NamedTuple
 
+from netc.compat.pycaffe.splits import Named, with_splits
 from netc.diagnostics import Collector, Diagnostic, Source
-from netc.driver import build, read_net, runnable
+from netc.driver import Schemas, build, read_net, runnable
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.lower import State, filter_layers
@@ -17,13 +18,17 @@ from netc.schema.message import Message
 
 
 class Layer(NamedTuple):
-    """A layer that the phase keeps; ``node`` counts the layers before it that compute."""
+    """A layer that the phase keeps; ``node`` counts the layers before it that compute.
+
+    Caffe's Split layers are among them, and compute nothing. ``losses`` are the tops' weights.
+    """
 
     name: str
     type: str
     bottoms: tuple[str, ...]
     tops: tuple[str, ...]
     node: int
+    losses: tuple[float, ...] = ()
 
 
 class Definition(NamedTuple):
@@ -41,13 +46,14 @@ def define(
     level: int = 0,
     stages: Sequence[str] = (),
     inputs: Mapping[str, Shape] | None = None,
+    schema: Schemas = None,
 ) -> Definition:
     """A net's definition in a state, with the shape of every blob.
 
     Raises:
         NetcError: with every mistake found in the text.
     """
-    message = read_net(net).message
+    message = read_net(net, schema=schema).message
     built = build(message, phase=phase, level=level, stages=stages, inputs=inputs)
     graph = runnable(built)
     state = merged_state(message, State(phase, level, tuple(stages)))
@@ -55,14 +61,31 @@ def define(
 
 
 def _layers(message: Message, state: State) -> tuple[Layer, ...]:
+    written = filter_layers(message, state, Collector())
+    nodes, node = [], 0
+    for layer in written:
+        nodes.append(node)
+        node += not LAYERS[layer.get("type")].source
+    named = [
+        Named(layer.get("name"), layer.get("type"), tuple(layer.get("bottom")),
+              tuple(layer.get("top")), _losses(layer))
+        for layer in written
+    ]  # fmt: skip
     found: list[Layer] = []
-    node = 0
-    for layer in filter_layers(message, state, Collector()):
-        kind = layer.get("type")
-        tops, bottoms = tuple(layer.get("top")), tuple(layer.get("bottom"))
-        found.append(Layer(layer.get("name"), kind, bottoms, tops, node))
-        node += not LAYERS[kind].source
+    starts = iter([*nodes, node])
+    at = next(starts)
+    for number, one in with_splits(named):
+        found.append(Layer(one.name, one.type, one.bottoms, one.tops, at, one.losses))
+        at = next(starts) if number >= 0 else at
     return tuple(found)
+
+
+def _losses(layer: Message) -> tuple[float, ...]:
+    """The weights of a layer's tops, those of a loss layer's first being 1 unless written."""
+    written = tuple(layer.get("loss_weight"))
+    if written:
+        return written
+    return (1.0,) if LAYERS[layer.get("type")].loss else ()
 
 
 def part(graph: Graph, first: int, last: int) -> Graph:

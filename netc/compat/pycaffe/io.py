@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import netc.compat.pycaffe.proto.caffe_pb2 as caffe_pb2
 from netc import images
 from netc.boundary import reason, strangers_bytes
+from netc.compat.pycaffe.errors import also, raising
 from netc.compat.pycaffe.resizing import resize_image
 from netc.compat.pycaffe.transformer import Transformer
 from netc.diagnostics import Diagnostic, NetcError
@@ -42,7 +43,9 @@ def load_image(filename: str | PathLike[str], color: bool = True) -> Array:
     Raises:
         NetcError: the file cannot be opened or is no image.
     """
-    image = np.ascontiguousarray(images.load_image(filename, 3, upright=False).transpose(1, 2, 0))
+    with raising(FileNotFoundError, ("missing-file",)):
+        planes = images.load_image(filename, 3, upright=False)
+    image = np.ascontiguousarray(planes.transpose(1, 2, 0))
     if color:
         return image
     return np.asarray((image @ _LUMINANCE)[:, :, np.newaxis], dtype=np.float32)
@@ -92,7 +95,7 @@ def check_crop(size: Sequence[int], crop: Sequence[int]) -> None:
     """
     if crop[0] > size[0] or crop[1] > size[1]:
         message = f"a crop of {crop[0]} by {crop[1]} does not fit in an image of {size[0]} by "
-        raise NetcError(Diagnostic("image-too-small", f"{message}{size[1]}"))
+        raise also(NetcError(Diagnostic("image-too-small", f"{message}{size[1]}")), ValueError)
 
 
 def blobproto_to_array(blob: Any, return_diff: bool = False) -> NDArray[Any]:
@@ -129,7 +132,7 @@ def arraylist_to_blobprotovector_str(arraylist: Iterable[Any]) -> bytes:
 
 def _no_vector(error: Exception) -> NetcError:
     message = f"the bytes are no BlobProtoVector: {reason(error)}"
-    return NetcError(Diagnostic("bad-blob", message))
+    return also(NetcError(Diagnostic("bad-blob", message)), ValueError)
 
 
 arraylist_to_blobprotovecor_str = arraylist_to_blobprotovector_str  # as pycaffe spells it
@@ -156,7 +159,7 @@ def array_to_datum(arr: Any, label: int | None = None) -> Any:
     array = np.asarray(arr)
     if array.ndim != 3:
         message = f"a datum has the axes (channels, height, width), the array has {array.shape}"
-        raise NetcError(Diagnostic("bad-shape", message))
+        raise also(NetcError(Diagnostic("bad-shape", message)), ValueError)
     datum = caffe_pb2.Datum()
     datum.channels, datum.height, datum.width = array.shape
     if array.dtype == np.uint8:
@@ -177,7 +180,7 @@ def datum_to_array(datum: Any) -> NDArray[Any]:
     if datum.encoded:
         help = "open datum.data with Pillow: Image.open(io.BytesIO(datum.data))"
         message = "the datum holds an encoded image, a .jpg or .png file's bytes"
-        raise NetcError(Diagnostic("bad-blob", message, help=(help,)))
+        raise also(NetcError(Diagnostic("bad-blob", message, help=(help,))), ValueError)
     shape = (datum.channels, datum.height, datum.width)
     if len(datum.data):
         return _shaped(np.frombuffer(datum.data, dtype=np.uint8).copy(), shape, "the datum")
@@ -189,4 +192,4 @@ def _shaped(data: NDArray[Any], shape: tuple[int, ...], what: str) -> NDArray[An
         return data.reshape(shape)
     except ValueError:
         message = f"{what} has {data.size} elements, and its shape is {shape}"
-        raise NetcError(Diagnostic("bad-blob", message)) from None
+        raise also(NetcError(Diagnostic("bad-blob", message)), ValueError) from None

@@ -6,7 +6,8 @@ The names are those of Caffe's pycaffe.py and _caffe.cpp.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from os import PathLike
 from typing import Any, NoReturn
@@ -20,21 +21,24 @@ from netc.arguments import shapes as checked_shapes
 from netc.backends.registry import backend
 from netc.backends.state import State
 from netc.compat.engine import warn
-from netc.compat.pycaffe.blob import Blob, Parameter, no_training
+from netc.compat.pycaffe.blob import Parameter, no_training
 from netc.compat.pycaffe.definition import define
+from netc.compat.pycaffe.errors import also, raising
 from netc.compat.pycaffe.forward import Engine, Run
 from netc.compat.pycaffe.layer import LayerView
+from netc.compat.pycaffe.memory_data import MemoryFeed
+from netc.compat.pycaffe.names import NetNames
 from netc.compat.pycaffe.parameters import changed_shapes, check_alike, parameters, taken_over
 from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean
+from netc.driver import Schemas
 from netc.infer import blob_shapes, infer, show
 from netc.ir.graph import Array, Graph
-from netc.ops.filler import fill, generator
 from netc.passes.state import carry_state
 from netc.weights import save_weights
 from netc.weights.match import assign
 
 
-class Net:
+class Net(NetNames):
     """A net as pycaffe has it.
 
     Args:
@@ -45,6 +49,7 @@ class Net:
         stages: the NetState's stages.
         weights: path of the trained weights; what they lack is filled, with a warning.
         inputs: netc's own: input blob -> shape, where the text does not say it.
+        schema: netc's own: a caffe.proto of one's own, or several.
 
     Raises:
         NetcError: with every mistake found in the text, the weights or the arguments.
@@ -59,37 +64,31 @@ class Net:
         stages: Sequence[str] | None = None,
         weights: str | PathLike[str] | None = None,
         inputs: Mapping[str, Sequence[int]] | None = None,
+        schema: Schemas = None,
     ) -> None:
         named = {"phase": phase, "level": level, "stages": stages, "weights": weights}
         state = arguments.state(args, named)
         shapes = checked_shapes(inputs)
-        made = define(network_file, state.phase, state.level, state.stages, shapes)
+        with raising(RuntimeError, ("missing-file",)):
+            made = define(network_file, state.phase, state.level, state.stages, shapes, schema)
         self._definition = made
         self._seed = mode.current.seed
-        self._graph = self._assigned(made.graph, state.weights)
+        with raising(RuntimeError, ("missing-file",)):
+            self._graph = self._assigned(made.graph, state.weights)
         name = mode.chosen_backend()
         backend(name)  # so that a missing GPU is told here and not in the middle of a script
         rewritten = {blob for blob, value in self._graph.input_blobs.items() if value != blob}
         self._parameters = parameters(self._graph)
         kept = State(lambda name: self._parameters[name].array, self._put)
         self._engine = Engine(name, {*self.outputs, *rewritten}, kept)
+        self._hooks: dict[str, list[Callable[[int], Any]]] = {"before": [], "after": []}
+        self._memory: MemoryFeed | None = None
 
     def __repr__(self) -> str:
         ins = ", ".join(f"{name} {show(self.blobs[name].shape)}" for name in self.inputs)
         return f"<Net `{self._graph.name}`: {ins} -> {', '.join(self.outputs)}>"
 
     # What there is
-
-    @cached_property
-    def blobs(self) -> OrderedDict[str, Blob]:
-        """Every blob by name, in the order the layers make them."""
-        shapes = blob_shapes(self._graph)
-        made = OrderedDict((name, Blob(shape)) for name, shape in shapes.items())
-        for blob, value in self._graph.input_blobs.items():
-            filler = self._graph.values[value].filler
-            if filler is not None:
-                made[blob].put(fill(filler, shapes[blob], generator(blob, self._seed)))
-        return made
 
     @property
     def params(self) -> OrderedDict[str, list[Parameter]]:
@@ -113,35 +112,6 @@ class Net:
     def layer_dict(self) -> OrderedDict[str, LayerView]:
         """Layer's name -> layer."""
         return OrderedDict(zip(self._layer_names, self.layers, strict=True))
-
-    @property
-    def _layer_names(self) -> list[str]:
-        return [layer.name for layer in self._definition.layers]
-
-    @property
-    def _blob_names(self) -> list[str]:
-        return list(self.blobs)
-
-    @property
-    def inputs(self) -> list[str]:
-        """The tops of Input layers."""
-        layers = self._definition.layers
-        return [top for layer in layers if layer.type == "Input" for top in layer.tops]
-
-    @property
-    def outputs(self) -> list[str]:
-        """The blobs that no layer reads, in alphabetical order as in Caffe."""
-        return [self._graph.values[name].blob for name in self._graph.outputs]
-
-    @property
-    def top_names(self) -> OrderedDict[str, list[str]]:
-        """Layer -> the blobs it makes."""
-        return OrderedDict((layer.name, list(layer.tops)) for layer in self._definition.layers)
-
-    @property
-    def bottom_names(self) -> OrderedDict[str, list[str]]:
-        """Layer -> the blobs it reads."""
-        return OrderedDict((layer.name, list(layer.bottoms)) for layer in self._definition.layers)
 
     # Forward
 
@@ -187,7 +157,8 @@ class Net:
         Raises:
             NetcError: as ``forward``.
         """
-        self._check_fed(kwargs)
+        with raising(RuntimeError) if not kwargs else nullcontext():
+            self._check_fed(kwargs)
         parts: dict[str, list[Array]] = {}
         for batch in self._batch(kwargs):
             for name, array in self.forward(blobs, **batch).items():
@@ -221,7 +192,71 @@ class Net:
 
     forward_backward_all = backward
 
-    def _forward(self, first: int, last: int) -> None:
+    def before_forward(self, hook: Callable[[int], Any]) -> None:
+        """Have a function called with each layer's number before it runs; layers run one by one."""
+        self._hooks["before"].append(hook)
+
+    def after_forward(self, hook: Callable[[int], Any]) -> None:
+        """Have a function called with each layer's number after it ran."""
+        self._hooks["after"].append(hook)
+
+    def before_backward(self, hook: Callable[[int], Any]) -> None:
+        """Taken, and never called: there is no backward here."""
+
+    after_backward = before_backward
+
+    def clear_param_diffs(self) -> None:
+        """Set the parameters' gradients to zero."""
+        for blobs in self.params.values():
+            for parameter in blobs:
+                parameter.diff[...] = 0
+
+    def set_input_arrays(self, data: Any, labels: Any) -> None:
+        """Have the net's MemoryData layer, which is its first, give these arrays batch by batch.
+
+        Args:
+            data: float32 (items, channels, height, width), items being a multiple of the batch.
+            labels: float32 (items,) or (items, 1, 1, 1).
+
+        Raises:
+            NetcError: bad-argument, a RuntimeError too.
+        """
+        first = self._definition.layers[0]
+        if first.type != "MemoryData":
+            message = "set_input_arrays: the net's first layer is no MemoryData layer"
+            raise also(NetcError(Diagnostic("bad-argument", message)), RuntimeError)
+        self._memory = MemoryFeed(data, labels, self.blobs[first.tops[0]].shape)
+
+    def _forward(self, first: int, last: int) -> float:
+        """Run layers by their places, both included; gives the sum of their losses."""
+        if not 0 <= first < len(self.layers) or last >= len(self.layers):
+            message = f"there are {len(self.layers)} layers, not {first} to {last}"
+            raise also(NetcError(Diagnostic("unknown-layer", message)), IndexError)
+        if self._memory is not None and first == 0:
+            for top, array in zip(
+                self._definition.layers[0].tops, self._memory.next(), strict=False
+            ):
+                self.blobs[top].data[...] = array
+        if not any(self._hooks.values()):
+            self._forward_part(first, last)
+        else:
+            for layer in range(first, last + 1):
+                for hook in self._hooks["before"]:
+                    hook(layer)
+                self._forward_part(layer, layer)
+                for hook in self._hooks["after"]:
+                    hook(layer)
+        return self._loss(first, last)
+
+    def _loss(self, first: int, last: int) -> float:
+        return float(sum(
+            weight * self.blobs[top].data.sum()
+            for layer in self._definition.layers[first : last + 1]
+            for top, weight in zip(layer.tops, layer.losses, strict=False)
+            if weight
+        ))  # fmt: skip
+
+    def _forward_part(self, first: int, last: int) -> None:
         """Run layers by their places, both included."""
         self._take_over_parameters()
         inputs = self._graph.input_blobs
@@ -250,18 +285,16 @@ class Net:
         for name in names:
             if name not in self.blobs:
                 help = did_you_mean(name, self.blobs)
-                raise NetcError(
-                    Diagnostic("unknown-blob", f"the net has no blob `{name}`", help=help)
-                )
-        self._engine.wanted.update(names)
+                error = Diagnostic("unknown-blob", f"the net has no blob `{name}`", help=help)
+                raise also(NetcError(error), KeyError)
+        self._engine.wanted.update(map(self._source, names))
         return names
 
     def _index(self, layer: str) -> int:
         if layer not in self._layer_names:
             help = did_you_mean(layer, self._layer_names)
-            raise NetcError(
-                Diagnostic("unknown-layer", f"the net has no layer `{layer}`", help=help)
-            )
+            error = Diagnostic("unknown-layer", f"the net has no layer `{layer}`", help=help)
+            raise also(NetcError(error), ValueError)
         return self._layer_names.index(layer)
 
     def _feed(self, arrays: Mapping[str, Any]) -> None:
@@ -325,7 +358,8 @@ class Net:
             NetcError: what ``netc.load_weights`` raises, weight-count, weight-shape.
         """
         self._take_over_parameters(all_of_them=True)
-        graph = self._assigned(self._graph, path)
+        with raising(TypeError, ("bad-weights",)):
+            graph = self._assigned(self._graph, path)
         for name, parameter in graph.parameters.items():
             if parameter.array is not None:
                 self._parameters[name].set(parameter.array)
@@ -349,15 +383,24 @@ class Net:
         del self.layers
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the weights as ``.caffemodel``, ``.h5`` or ``.npz``, by the path's suffix.
+        """Write the net and its weights as a ``.caffemodel``, whatever the path's suffix.
 
         Raises:
-            NetcError: unknown-suffix or cannot-write.
+            NetcError: cannot-write.
         """
-        arrays = {name: [p.array for p in blobs] for name, blobs in self.params.items()}
-        save_weights(path, arrays, self._definition.message)
+        self._save(path, ".caffemodel")
 
-    save_hdf5 = save
+    def save_hdf5(self, path: str | PathLike[str]) -> None:
+        """Write the weights as HDF5, whatever the path's suffix.
+
+        Raises:
+            NetcError: cannot-write, and unsupported-name for what HDF5 cannot name.
+        """
+        self._save(path, ".h5")
+
+    def _save(self, path: str | PathLike[str], kind: str) -> None:
+        arrays = {name: [p.array for p in blobs] for name, blobs in self.params.items()}
+        save_weights(path, arrays, self._definition.message, kind=kind)
 
     def _assigned(self, graph: Graph, weights: str | PathLike[str] | None) -> Graph:
         loaded, found = assign(graph, weights, missing="fill", seed=self._seed)
@@ -385,4 +428,4 @@ class Net:
 
 def _misfit(name: str, array: Any, takes: str, help: str) -> NetcError:
     message = f"input `{name}` is given {show(array.shape)}, and {takes}"
-    return NetcError(Diagnostic("input-shape", message, help=(help,)))
+    return also(NetcError(Diagnostic("input-shape", message, help=(help,))), ValueError)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import netc.compat.pycaffe.proto.caffe_pb2 as caffe_pb2
+from netc.compat.pycaffe.errors import also
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 
 
@@ -191,7 +192,8 @@ def _assign(message: Any, name: str, value: Any) -> None:
     fields = message.DESCRIPTOR.fields_by_name
     if name not in fields:
         text = f"{message.DESCRIPTOR.name} has no field `{name}`"
-        raise NetcError(Diagnostic("unknown-field", text, help=did_you_mean(name, fields)))
+        error = Diagnostic("unknown-field", text, help=did_you_mean(name, fields))
+        raise also(NetcError(error), AttributeError)
     field = fields[name]
     try:
         if _is_repeated(message, name):
@@ -239,4 +241,4 @@ def _enum_value(field: Any, value: Any) -> Any:
 
 
 def _bad(message: str) -> NetcError:
-    return NetcError(Diagnostic("bad-argument", message))
+    return also(NetcError(Diagnostic("bad-argument", message)), TypeError)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from netc.compat.pycaffe.errors import also
 from netc.compat.pycaffe.resizing import resize_image
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.ir.graph import Array
@@ -127,8 +128,8 @@ class Transformer:
 
         Args:
             in_: the input blob.
-            mean: one value for each channel, or an image (channels, height, width) or (height,
-                width), which is brought to the input's size.
+            mean: one value for each channel, or an image (channels, height, width), which is
+                brought to the input's size; for one channel also (height, width) of that size.
 
         Raises:
             NetcError: unknown-input or bad-mean.
@@ -139,6 +140,8 @@ class Transformer:
             if len(mean) != shape[0]:
                 raise _bad_mean(in_, f"{len(mean)} values, and the input has {shape[0]} channels")
             mean = mean[:, np.newaxis, np.newaxis]
+        elif mean.ndim == 2 and (1, *mean.shape) != shape:  # as of .mean(1) of four axes
+            raise _bad_mean(in_, f"shape {mean.shape}, and an image of the input has {shape}")
         elif mean.ndim not in (2, 3) or mean.shape[:-2] not in ((), (1,), shape[:1]):
             raise _bad_mean(in_, f"shape {mean.shape}, and an image of the input has {shape}")
         elif mean.shape[-2:] != shape[1:]:
@@ -177,4 +180,5 @@ def _bad(message: str) -> NetcError:
 
 
 def _bad_mean(in_: str, has: str, *help: str) -> NetcError:
-    return NetcError(Diagnostic("bad-mean", f"the mean of input `{in_}` has {has}", help=help))
+    error = NetcError(Diagnostic("bad-mean", f"the mean of input `{in_}` has {has}", help=help))
+    return also(error, ValueError)

@@ -79,8 +79,13 @@ def test_a_mean_image_is_brought_to_the_inputs_size() -> None:
     made.set_mean("data", mean)
     given = made.preprocess("data", rgb(10, 10, 10))
     assert given[0].tolist() == [[10, 10], [10, 10]] and given[1].tolist() == [[4, 4], [10, 10]]
-    made.set_mean("data", np.array([[1, 2], [3, 4]]))  # one plane for all channels
+    made.set_mean("data", np.array([[[1, 2], [3, 4]]]))  # one plane for all channels
     assert made.preprocess("data", rgb(10, 10, 10))[2].tolist() == [[9, 8], [7, 6]]
+    for wrong in (np.ones((2, 2)), np.ones((1, 2)), np.ones((1, 3, 2, 2)), np.ones(2)):
+        with pytest.raises(ValueError, match="bad-mean"):  # a mean of one axis too few or many
+            made.set_mean("data", wrong)
+    grey = caffe.io.Transformer({"data": (1, 1, 2, 2)})
+    grey.set_mean("data", np.ones((2, 2)))
 
 
 @pytest.mark.parametrize(

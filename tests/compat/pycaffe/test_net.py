@@ -340,7 +340,6 @@ def code_of(error: pytest.ExceptionInfo[NetcError]) -> str:
         (lambda: small().forward(data=np.zeros((2, 4))), "input-shape"),
         (lambda: small().forward_all(), "missing-input"),
         (lambda: small().backward(), "no-training"),
-        (lambda: small().blobs["out"].diff, "no-training"),
         (lambda: caffe.SGDSolver("solver.prototxt"), "no-training"),
         (lambda: caffe.get_solver("solver.prototxt"), "no-training"),
         (lambda: small().blobs["data"].reshape(-1, 3), "bad-shape"),

@@ -1,0 +1,53 @@
+"""``set_input_arrays``: what a MemoryData layer gives, batch by batch (memory_data_layer.cpp)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from netc.compat.pycaffe.errors import also
+from netc.diagnostics import Diagnostic, NetcError
+from netc.infer import show
+from netc.ir.graph import Array
+from netc.ir.types import Shape
+
+
+class MemoryFeed:
+    """Arrays of any number of batches, given one a forward, from the start again after the last."""
+
+    def __init__(self, data: Any, labels: Any, shape: Shape) -> None:
+        self._data, self._labels = _data(data, shape), _labels(labels, len(data))
+        self._batch = shape[0]
+        self._at = 0
+        if not self._data.size or len(self._data) % self._batch:
+            raise _refused(
+                f"{len(self._data)} items are no multiple of the batch of {self._batch}",
+                RuntimeError,
+            )
+
+    def next(self) -> tuple[Array, Array]:
+        """The next batch and its labels."""
+        part = slice(self._at, self._at + self._batch)
+        self._at = part.stop % len(self._data)
+        return self._data[part], self._labels[part]
+
+
+def _data(given: Any, shape: Shape) -> Array:
+    array = np.asarray(given)
+    if array.dtype != np.float32 or array.ndim != 4 or array.shape[1:] != shape[1:]:
+        message = f"float32 of {show(array.shape[:1] + shape[1:])} is taken, not {array.dtype} of "
+        raise _refused(message + show(array.shape), RuntimeError)
+    return array
+
+
+def _labels(given: Any, number: int) -> Array:
+    array = np.asarray(given)
+    if array.dtype != np.float32 or array.shape not in ((number,), (number, 1, 1, 1)):
+        message = f"labels are float32 of {number}, not {array.dtype} of {show(array.shape)}"
+        raise _refused(message, RuntimeError)
+    return array.reshape(number)
+
+
+def _refused(message: str, kind: type[Exception]) -> NetcError:
+    return also(NetcError(Diagnostic("bad-argument", f"set_input_arrays: {message}")), kind)
