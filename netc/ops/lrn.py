@@ -5,6 +5,7 @@ Krizhevsky et al., ImageNet classification with deep convolutional neural networ
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from netc.ir.types import Shape, count
 from netc.ops.array import namespace
 from netc.ops.axes import shown
 from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, Window
-from netc.ops.fields import only
+from netc.ops.fields import bad_value, only
 from netc.ops.numbers import number, one_of
 from netc.ops.pooling import average
 from netc.ops.window import Axis
@@ -45,8 +46,20 @@ def _parse(layer: Message, context: LayerContext) -> LRNParams:
             f"`local_size` must be odd, it is {size}",
             f"use {size - 1} or {size + 1}: an element stands in the middle of its neighbours",
         )
+    for name in ("alpha", "beta", "k"):
+        if not math.isfinite(message.get(name)):
+            raise bad_value(message, name, "must be a finite number")
     across = one_of(message, "norm_region", REGIONS) == "ACROSS_CHANNELS"
     return LRNParams(size, message.get("alpha"), message.get("beta"), message.get("k"), across)
+
+
+def is_positive(params: LRNParams) -> bool:
+    """Whether what is raised to a power is greater than 0, whatever is fed: it has a logarithm."""
+    least = params.k if params.across else 1.0
+    return least > _LEAST and params.alpha >= 0 and params.beta != 0
+
+
+_LEAST = 1e-30  # the logarithm's argument must not be a denormal number
 
 
 def _shape(params: LRNParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.schema.message import Message
@@ -48,6 +51,17 @@ def check_number(message: Message, name: str, value: int, least: int, index: int
     text = f"`{name}` must be {rule}, it is {value}"
     place = message.span_of(name, index)
     raise NetcError(Diagnostic("out-of-range", text, place, help=help))
+
+
+def all_finite(params: Any) -> bool:
+    """Whether no number of a layer's parameters is infinite or none at all.
+
+    Kernels are written for numbers; what a definition makes of others, it makes itself.
+    """
+    if not is_dataclass(params):
+        return True
+    values = [getattr(params, entry.name) for entry in fields(params)]
+    return all(math.isfinite(value) for value in values if isinstance(value, float))
 
 
 def conflict(message: Message, name: str, other: str) -> NetcError:

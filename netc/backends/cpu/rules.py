@@ -13,6 +13,7 @@ from netc.ops.fork_normalization import BatchwiseBNParams, RunningBNParams
 from netc.ops.fused import NAME as FUSED
 from netc.ops.fused import Bound, bind_stages
 from netc.ops.normalization import BatchNormParams, MVNParams
+from netc.ops.numbers import all_finite
 from netc.ops.pooling import pooling_axes, pyramid
 from netc.passes.epilogue import ACTIVATIONS, EPILOGUES, PRODUCTS, chain_of
 from netc.passes.tile_bottlenecks import cut, may_run_whole, window_of
@@ -71,6 +72,8 @@ def _reads_first(node: Node) -> bool:
 def _joins(first: Bound, bound: Bound) -> bool:
     """Whether a stage is certain to run in the step of the first one; later ones overwrite."""
     stage = bound.stage
+    if not (all_finite(stage.params) and all_finite(first.stage.params)):
+        return False  # a definition, a step of its own
     if first.stage.op in PRODUCTS:
         return first.stage.op != "InnerProduct" and is_sum(bound)
     return stage.op in _ALWAYS or (stage.op == "Eltwise" and stage.params.operation != "MAX")

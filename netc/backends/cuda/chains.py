@@ -22,6 +22,7 @@ from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.ops.catalog import CATALOG
 from netc.ops.fused import Bound
+from netc.ops.numbers import all_finite
 
 Strides = Sequence[int]
 
@@ -210,6 +211,8 @@ def supported(bound: Bound, shapes: Sequence[Shape]) -> bool:
         shapes: of its bottoms, in order.
     """
     op = bound.stage.op
+    if not all_finite(bound.stage.params):
+        return False
     if op == "BatchNorm":
         return bool(bound.stage.params.use_global_stats)
     if op in RULES:

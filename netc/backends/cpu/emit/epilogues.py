@@ -12,6 +12,7 @@ from netc.backends.cpu.steps.epilogue import NONE, Activation, Epilogue
 from netc.ir.graph import Array
 from netc.ops.elementwise import EltwiseParams
 from netc.ops.fused import Bound
+from netc.ops.numbers import all_finite
 
 
 class Matched(NamedTuple):
@@ -60,7 +61,9 @@ def activation_of(emission: Emission, bound: Bound, channels: int) -> Activation
     """The kernel's activation that a stage is, None where it is none of them."""
     rule = _ACTIVATIONS.get(bound.stage.op)
     arrays = [emission.array(name) for name in bound.parameters]
-    return None if rule is None else rule(bound.stage.params, arrays, channels)
+    if rule is None or not all_finite(bound.stage.params):
+        return None
+    return rule(bound.stage.params, arrays, channels)
 
 
 def _relu(params: Any, arrays: list[Array], channels: int) -> Activation:

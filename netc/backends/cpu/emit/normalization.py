@@ -14,12 +14,14 @@ from netc.backends.cpu.steps.normalization import (
 from netc.ir.graph import Node
 from netc.ir.types import count
 from netc.ops.axes import axis_in
-from netc.ops.lrn import LRNParams
+from netc.ops.lrn import LRNParams, is_positive
 
 
 def emit_lrn(emission: Emission, node: Node) -> Steps | None:
     """Over neighbouring channels, or over neighbouring pixels of each channel."""
     params: LRNParams = node.params
+    if not is_positive(params):
+        return None
     x, y = emission.view(node.inputs[0]), emission.view(node.outputs[0])
     response = Response(params.local_size, params.alpha, params.beta, params.k)
     step = lrn_across_step if params.across else lrn_within_step

@@ -41,6 +41,7 @@ from netc.ops.elementwise import EltwiseParams, OperandParams
 from netc.ops.fork_normalization import BatchwiseBNParams, BNParams
 from netc.ops.fused import Bound
 from netc.ops.normalization import BatchNormParams, stored_statistics
+from netc.ops.numbers import all_finite
 
 
 class Link(NamedTuple):
@@ -68,6 +69,8 @@ Rule = Callable[[Link], Operations | None]
 def operations_of(emission: Emission, bound: Bound, shape: Shape) -> Operations | None:
     """A stage as operations on the chain's value; None where no operations do it."""
     stage = bound.stage
+    if not all_finite(stage.params):
+        return None
     rule = _RULES.get(stage.op)
     if rule is not None:
         arrays = [emission.array(name) for name in bound.parameters]
@@ -96,7 +99,9 @@ def _raised(exponent: float) -> Operations:
 
 
 def _affine(factor: float, term: float = 0.0) -> Operations:
-    return [] if (factor, term) == (1.0, 0.0) else [affine(factor, term)]
+    if (factor, term) == (1.0, 0.0):
+        return []
+    return [affine(factor, term or -0.0)]  # Caffe adds no zero, and -0 + -0 is -0
 
 
 def _logarithm_of(base: float) -> float:

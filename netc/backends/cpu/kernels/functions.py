@@ -124,7 +124,9 @@ def emit_power(b: ir.IRBuilder, x: Any, power: Any, parity: Any) -> Any:
     finite = b.fcmp_ordered("!=", x, same(x.type.count, float("-inf")))
     fraction = b.and_(finite, b.fcmp_ordered("==", parity, zero))
     signed = b.select(fraction, same(x.type.count, float("nan")), signed)
-    return b.select(b.fcmp_ordered("<", x, zero), signed, size)
+    by_sign = b.select(b.fcmp_ordered("<", x, zero), signed, size)
+    odd = b.fcmp_ordered("<", parity, zero)  # of -0 too, whose inverse is minus infinity
+    return b.select(odd, call(b, "llvm.copysign", size, x), by_sign)
 
 
 def emit_softplus(b: ir.IRBuilder, x: Any) -> Any:

@@ -9,12 +9,14 @@ from netc.backends.cuda.pixels import c_strides, has_channels, stored_strides
 from netc.backends.cuda.program import Launch, Steps
 from netc.ir.graph import Node
 from netc.ir.types import canonical_axis, count
-from netc.ops.lrn import LRNParams
+from netc.ops.lrn import LRNParams, is_positive
 
 
-def emit_lrn(emission: Emission, node: Node) -> Steps:
+def emit_lrn(emission: Emission, node: Node) -> Steps | None:
     """Both regions."""
     params: LRNParams = node.params
+    if not is_positive(params):
+        return None
     x, y = emission.view(node.inputs[0]), emission.view(node.outputs[0])
     constants = {
         "ACROSS": params.across,
