@@ -25,13 +25,13 @@ from google.protobuf import text_format
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.nets import find, folder_of, plain  # noqa: E402
 from netc.schema.bind import bind  # noqa: E402
 from netc.schema.descriptors import message_class  # noqa: E402
 from netc.schema.load import load_schema  # noqa: E402
 from netc.syntax.parser import parse_document  # noqa: E402
 from netc.syntax.reader import read_source  # noqa: E402
 
-NET = ROOT.parent / "shared" / "nets" / "resnet152.prototxt"
 START = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
@@ -91,11 +91,13 @@ def start(cache: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("net", nargs="?", type=Path, default=NET)
+    parser.add_argument("net", nargs="?", default="resnet152", help="a path, or of prototxt/")
+    parser.add_argument("--folder", type=Path, default=folder_of(None))
     parser.add_argument("--rounds", type=int, default=20)
     given = parser.parse_args()
+    net = plain(find(given.net, given.folder))
     print(f"{platform.machine()}, Python {platform.python_version()}, {os.cpu_count()} cores")
-    binding(given.net, given.rounds)
+    binding(net, given.rounds)
     loading(max(1, given.rounds // 4))
 
 

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from netc.cli.texts import Text, upgraded_text
 from netc.diagnostics import Diagnostic, NetcError, render
 from netc.driver import build

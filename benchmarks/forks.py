@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 import netc
 from benchmarks.corpus import corpus_dir, rows
 from benchmarks.seeded import seeded_inputs, seeded_weights

@@ -17,6 +17,7 @@ import argparse
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,9 @@ from importlib import util
 from pathlib import Path
 from typing import NamedTuple
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.nets import find
 from netc.backends.cuda.backend import CudaBackend, CudaExecutable
 from netc.backends.cuda.device import Facts
 from netc.backends.cuda.emit.table import emit
@@ -196,14 +200,14 @@ def executable_of(net: str, precision: str, inputs: Mapping[str, Shape]) -> Cuda
 def main() -> None:
     """Read the command line and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("net")
+    parser.add_argument("net", nargs="?", default="resnet18", help="a path, or of prototxt/")
     parser.add_argument("--precision", default="float32", choices=("float32", "tf32", "fp16"))
     parser.add_argument("--sm", type=int, default=90)
     parser.add_argument("--layer", help="a product, in every tile")
     parser.add_argument("--batch", type=int, help="images of 3 x 224 x 224 as `data`")
     given = parser.parse_args()
     inputs: Mapping[str, Shape] = {"data": (given.batch, 3, 224, 224)} if given.batch else {}
-    executable = executable_of(given.net, given.precision, inputs)
+    executable = executable_of(str(find(given.net)), given.precision, inputs)
     found = of_layer(executable, given.layer) if given.layer else of_net(executable)
     for name, kernel in found:
         show(name, kernel, given.sm, disassembler())

@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.machine import describe  # noqa: E402
+from benchmarks.nets import find, folder_of, plain  # noqa: E402
 from netc.schema.descriptors import message_class  # noqa: E402
 from netc.schema.load import load_schema  # noqa: E402
 from netc.syntax.parser import parse_document  # noqa: E402
@@ -33,7 +34,6 @@ from netc.syntax.printer import print_document  # noqa: E402
 from netc.syntax.reader import read_source  # noqa: E402
 from netc.syntax.tables import GRAMMAR, lark_parser  # noqa: E402
 
-NET = ROOT.parent / "shared" / "nets" / "resnet152.prototxt"
 LIMIT = 3.0
 START = """
 import sys, time
@@ -100,12 +100,14 @@ def start(net: Path, cache: str) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("net", nargs="?", type=Path, default=NET)
+    parser.add_argument("net", nargs="?", default="resnet152", help="a path, or of prototxt/")
+    parser.add_argument("--folder", type=Path, default=folder_of(None))
     parser.add_argument("--rounds", type=int, default=20)
     given = parser.parse_args()
+    net = plain(find(given.net, given.folder))
     print(", ".join(f"{name} {value}" for name, value in describe("lark", "protobuf").items()))
-    ratio = reading(given.net, given.rounds)
-    starting(given.net, max(1, given.rounds // 4))
+    ratio = reading(net, given.rounds)
+    starting(net, max(1, given.rounds // 4))
     verdict = "kept" if ratio <= LIMIT else "BROKEN"
     print(f"netc takes {ratio:.2f} times protobuf's time; the limit of {LIMIT:g} is {verdict}")
     return 0 if ratio <= LIMIT else 1

@@ -16,9 +16,8 @@ import json
 import random
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +26,17 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import netc
+from benchmarks.cpu_runtimes import PEERS, Run
 from benchmarks.machine import describe
+from benchmarks.nets import find, folder_of
 from benchmarks.seeded import seeded_inputs, seeded_weights
 from netc.export.onnx import to_onnx
+from netc.ir.graph import Graph
 
 NETS = (
-    "alexnet", "googlenet", "squeezenet11", "vgg16", "resnet50", "mobilenet", "densenet121",
+    "alexnet", "googlenet", "squeezenet", "vgg16", "resnet18", "mobilenet", "densenet121",
     "inceptionv3",
 )  # fmt: skip
-Run = Callable[[], Mapping[str, Any]]
 SECONDS = 4.0  # for each runtime of a row
 
 
@@ -44,14 +45,14 @@ def main() -> None:
     if args.device == "cuda":
         from benchmarks import cuda_peers
 
-        cuda_peers.main(args, _find)
+        cuda_peers.main(args, find)
         return
     _head()
     results = []
     for name in args.nets:
         for batch in args.batch:
             for threads in args.threads:
-                result = measure(_find(name, args.folder), batch, threads, args)
+                result = measure(find(name, args.folder), batch, threads, args)
                 results.append(result)
                 print(_line(result), flush=True)
     print(_summary(results))
@@ -62,9 +63,15 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Formatter)
-    default = Path(__file__).resolve().parent.parent.parent / "shared" / "nets"
-    parser.add_argument("--nets", nargs="+", default=list(NETS), help="names or paths")
-    parser.add_argument("--folder", type=Path, default=default, help="where names are looked up")
+    parser.add_argument(
+        "--nets", nargs="+", default=list(NETS), help="paths, or names of prototxt/"
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=folder_of(None),
+        help="where names are looked up first, such as that of public definitions",
+    )
     parser.add_argument("--batch", type=int, nargs="+", default=[1])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument(
@@ -96,15 +103,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 def machine() -> dict[str, str]:
-    return describe("numba", "onnxruntime", "openvino", "opencv-python-headless")
-
-
-def _find(name: str, folder: Path) -> Path:
-    path = Path(name)
-    if path.suffix == ".prototxt" or path.is_file():
-        return path
-    bundled = Path(__file__).resolve().parent.parent / "prototxt" / f"{name}.prototxt"
-    return bundled if bundled.exists() else folder / f"{name}.prototxt"
+    return describe("numba", "onnxruntime", "openvino", "opencv-python-headless", "MNN")
 
 
 def measure(path: Path, batch: int, threads: int, args: argparse.Namespace) -> dict[str, Any]:
@@ -115,12 +114,11 @@ def measure(path: Path, batch: int, threads: int, args: argparse.Namespace) -> d
     weights = seeded_weights(plain.graph)
     own = netc.compile(path, weights, inputs=shapes, threads=threads)
     feeds = seeded_inputs(own.graph)
-    model = to_onnx(netc.compile(path, weights, backend="reference", inputs=shapes).graph)
     runs: dict[str, Run] = {"netc": lambda: own(feeds)}
-    for name in PEERS if args.peers is None else args.peers:
-        peer = PEERS[name](model, feeds, threads)
-        if peer is not None:
-            runs[name] = peer
+    made, cannot = _peers(
+        netc.compile(path, weights, backend="reference", inputs=shapes).graph, feeds, threads, args
+    )
+    runs.update(made)
     errors = _disagreements(runs)
     medians = _interleaved(runs, args.seconds or SECONDS)
     peers = {k: v for k, v in medians.items() if k != "netc"}
@@ -133,7 +131,35 @@ def measure(path: Path, batch: int, threads: int, args: argparse.Namespace) -> d
         "best_peer": best,
         "ratio": medians["netc"] / peers[best] if best else None,
         "disagreement": errors,
+        "cannot": cannot,
     }
+
+
+def _peers(
+    graph: Graph, feeds: Mapping[str, Any], threads: int, args: argparse.Namespace
+) -> tuple[dict[str, Run], dict[str, str]]:
+    """The peers that ran once, and what the others say."""
+    try:
+        model = to_onnx(graph)
+    except netc.NetcError as error:
+        return {}, {"all of them": _first_line(error)}
+    runs: dict[str, Run] = {}
+    cannot: dict[str, str] = {}
+    for name in PEERS if args.peers is None else args.peers:
+        try:
+            peer = PEERS[name](model, feeds, threads)
+            if peer is not None:
+                peer()
+                runs[name] = peer
+        except Exception as error:  # of whatever library
+            cannot[name] = _first_line(error)
+    return runs, cannot
+
+
+def _first_line(error: Exception) -> str:
+    """What a library says, in a line."""
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words[:120]}"
 
 
 def _disagreements(runs: Mapping[str, Run]) -> dict[str, float]:
@@ -146,9 +172,13 @@ def _disagreements(runs: Mapping[str, Run]) -> dict[str, float]:
         other = run()
         worst = 0.0
         for key, value in own.items():
-            scale = float(np.abs(value).max()) or 1.0
-            theirs = np.asarray(other[key]).reshape(value.shape)
-            worst = max(worst, float(np.abs(value - theirs).max()) / scale)
+            scale = float(np.abs(value).max(initial=0)) or 1.0
+            theirs = np.asarray(other[key])
+            if theirs.size != value.size:  # as where a box more or less was found
+                worst = float("inf")
+                continue
+            theirs = theirs.reshape(value.shape)
+            worst = max(worst, float(np.abs(value - theirs).max(initial=0)) / scale)
         found[name] = worst
     return found
 
@@ -167,80 +197,6 @@ def _interleaved(runs: Mapping[str, Run], seconds: float) -> dict[str, float]:
     return {name: 1e3 * statistics.median(values) for name, values in times.items()}
 
 
-def onnx_runtime(model: Any, feeds: Mapping[str, Any], threads: int) -> Run | None:
-    try:
-        import onnxruntime
-    except ImportError:
-        return None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Its threads spin on for tens of milliseconds after a run, which would slow whoever runs next.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    names = [output.name for output in session.get_outputs()]
-    return lambda: dict(zip(names, session.run(None, dict(feeds)), strict=True))
-
-
-def openvino(model: Any, feeds: Mapping[str, Any], threads: int) -> Run | None:
-    try:
-        import openvino as ov
-    except ImportError:
-        return None
-    core = ov.Core()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "net.onnx"
-        file.write_bytes(model.SerializeToString())
-        # Without the hint it computes in bfloat16 where the processor can: another precision.
-        compiled = core.compile_model(
-            core.read_model(file),
-            "CPU",
-            {
-                "INFERENCE_NUM_THREADS": threads,
-                "NUM_STREAMS": 1,
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_PRECISION_HINT": "f32",
-            },
-        )
-    request = compiled.create_infer_request()
-    names = [output.name for output in model.graph.output]
-
-    def run() -> Mapping[str, Any]:
-        request.infer(dict(feeds))
-        return {name: request.get_tensor(name).data for name in names}
-
-    return run
-
-
-def opencv(model: Any, feeds: Mapping[str, Any], threads: int) -> Run | None:
-    try:
-        import cv2
-    except ImportError:
-        return None
-    cv2.setNumThreads(threads)
-    net = cv2.dnn.readNetFromONNX(np.frombuffer(model.SerializeToString(), np.uint8))
-    net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
-    names = [output.name for output in model.graph.output]
-
-    def run() -> Mapping[str, Any]:
-        cv2.setNumThreads(threads)
-        for name, value in feeds.items():
-            net.setInput(value, name)
-        return dict(zip(names, net.forward(names), strict=True))
-
-    return run
-
-
-PEERS: Mapping[str, Callable[[Any, Mapping[str, Any], int], Run | None]] = {
-    "onnxruntime": onnx_runtime,
-    "openvino": openvino,
-    "opencv": opencv,
-}
-
-
 def _line(result: Mapping[str, Any]) -> str:
     times = result["milliseconds"]
     peers = "  ".join(f"{k} {v:.1f}" for k, v in times.items() if k != "netc")
@@ -248,13 +204,14 @@ def _line(result: Mapping[str, Any]) -> str:
     differ = {k: v for k, v in result["disagreement"].items() if v > 1e-3}
     note = "".join(f"  {k}'s answer differs by {v:.1e}" for k, v in differ.items())
     head = f"{result['net']:14} {result['batch']:5} {result['threads']:7}"
-    return f"{head}  {times['netc']:7.1f}  ({peers})  {ratio}{note}"
+    cannot = "".join(f"\n{'':14} {k} cannot: {why}" for k, why in result["cannot"].items())
+    return f"{head}  {times['netc']:7.1f}  ({peers})  {ratio}{note}{cannot}"
 
 
 def _summary(results: list[dict[str, Any]]) -> str:
     ratios = [r["ratio"] for r in results if r["ratio"]]
     if not ratios:
-        return "no peer is installed: pip install onnxruntime openvino 'opencv-python-headless<5'"
+        return "no peer ran: pip install onnxruntime openvino MNN 'opencv-python-headless<5'"
     mean = float(np.exp(np.mean(np.log(ratios))))
     return f"geometric mean of the ratios {mean:.2f}, worst {max(ratios):.2f}"
 

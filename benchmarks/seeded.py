@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 from netc.analysis.feeds import drawn_inputs
 from netc.ir.graph import Array, Graph
 from netc.weights.seeded import seeded_weights
+
+# Nets are compiled without weights to learn what they need: no news that these would be zeros.
+warnings.filterwarnings("ignore", ".*zero-weights")
 
 __all__ = ["seeded_inputs", "seeded_weights"]
 

@@ -2,7 +2,7 @@
 
     python benchmarks/start.py
 
-* `netc check` of the longest public text, whole process, the start of Python included;
+* `netc check` of a long text, whole process, the start of Python included;
 * compiling a net whose kernels are on disk: text to ready plan, weights in memory;
 * the same on a machine that has never run netc: every kernel is compiled first.
 """
@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import netc
 from benchmarks.machine import describe
+from benchmarks.nets import find, folder_of
 from benchmarks.seeded import seeded_weights
 
 ROOT = Path(__file__).resolve().parent.parent
-NETS = ROOT.parent / "shared" / "nets"
 COMPILE = "import netc, sys; netc.compile(sys.argv[1])"
 
 
@@ -45,14 +45,19 @@ def main() -> None:
     python = sys.executable
     show("python -c pass", seconds_of([python, "-c", "pass"], 7))
     show("import netc", seconds_of([python, "-c", "import netc"], 7))
-    check = [python, "-m", "netc", "check", str(NETS / "resnet152.prototxt")]
-    show("netc check resnet152.prototxt", seconds_of(check, 7))
-    for name in ("resnet50", "googlenet"):
-        show(f"compile {name} in the process", warm(NETS / f"{name}.prototxt"))
+    check = [python, "-m", "netc", "check", str(net_of("resnet152"))]
+    show("netc check resnet152", seconds_of(check, 7))
+    for name in ("resnet18", "googlenet"):
+        show(f"compile {name} in the process", warm(net_of(name)))
     with tempfile.TemporaryDirectory() as folder:
-        first = [python, "-c", COMPILE, str(NETS / "googlenet.prototxt")]
+        first = [python, "-c", COMPILE, str(net_of("googlenet"))]
         show("compile googlenet, first time", seconds_of(first, 1, NETC_CACHE_DIR=folder))
         show("compile googlenet, second process", seconds_of(first, 3, NETC_CACHE_DIR=folder))
+
+
+def net_of(name: str) -> Path:
+    """Of the folder that NETC_NETS names, else of prototxt/."""
+    return find(name, folder_of(None))
 
 
 def show(what: str, seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from netc.cli.progress import compiling
 from netc.cli.run import add_image_arguments, declared_inputs
 from netc.cli.texts import STDIN, source_of
 from netc.compiled import CompiledNet
+from netc.diagnostics import NetcWarning
 from netc.driver import Text, compile
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape, count
@@ -122,12 +124,11 @@ def _compile(text: Text, args: argparse.Namespace) -> tuple[CompiledNet, dict[st
     fed = {blob: array.shape for blob, array in given.items()}
     shapes = {**dict(args.input_shape), **fed}
     options: dict[str, Any] = {**chosen_state(args), **reading(args), "outputs": args.output}
-    if args.batch or args.weights is None:
-        plain = compile(text, backend="reference", inputs=shapes, **options)
-        shapes = {**shapes, **_batched(plain.inputs, args.batch), **fed}
-        if args.batch and args.weights is None:
-            plain = compile(text, backend="reference", inputs=shapes, **options)
-    weights = without_zeros(plain.graph) if args.weights is None else args.weights
+    weights = args.weights
+    if args.batch:
+        shapes = {**shapes, **_batched(_plain(text, shapes, options).inputs, args.batch), **fed}
+    if weights is None:
+        weights = without_zeros(_plain(text, shapes, options).graph)
     with compiling() as progress:
         net = compile(
             text,
@@ -141,6 +142,13 @@ def _compile(text: Text, args: argparse.Namespace) -> tuple[CompiledNet, dict[st
         )
     values = {net.graph.input_blobs[blob]: _as_float(array) for blob, array in given.items()}
     return net, drawn_inputs(net.graph, values)
+
+
+def _plain(text: Text, shapes: Mapping[str, Shape], options: dict[str, Any]) -> CompiledNet:
+    """The net with its fillers' weights; that they are zeros is of no matter, it will be mended."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NetcWarning)
+        return compile(text, backend="reference", inputs=shapes, **options)
 
 
 def _batched(inputs: Mapping[str, Shape], batch: int | None) -> dict[str, Shape]:

@@ -1,0 +1,96 @@
+"""Programs in benchmarks/ run from any clone; nothing is timed here."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import peers
+from benchmarks.nets import BUNDLED, ROOT, find, plain
+from netc.syntax.parser import parse_document
+from netc.syntax.reader import read_source
+from tests.cli.test_bench import DETECTION
+
+# The others are parts of these, or need a GPU or PyTorch to be loaded.
+PROGRAMS = (
+    "bind", "corpus", "forks", "kernels", "machine_code", "parse", "peers", "weights",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_starts_in_any_folder(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    lacking = "ModuleNotFoundError" in done.stderr and "netc" not in done.stderr.splitlines()[-1]
+    if lacking:
+        pytest.skip(done.stderr.splitlines()[-1])
+    assert done.returncode == 0, done.stderr
+    assert "usage" in done.stdout
+
+
+def test_default_nets_are_in_every_clone() -> None:
+    assert all(find(name).parent == BUNDLED for name in peers.NETS)
+
+
+def test_a_folder_comes_first_and_a_path_is_itself(tmp_path: Path) -> None:
+    own = tmp_path / "alexnet.prototxt"
+    own.write_text("")
+    assert find("alexnet", tmp_path) == own
+    assert find("vgg16", tmp_path) == BUNDLED / "vgg16.netc"
+    assert find("squeezenet11") == BUNDLED / "squeezenet.netc"
+    assert find(str(own)) == own
+
+
+def test_a_net_that_is_not_there_is_told_with_those_that_are() -> None:
+    with pytest.raises(SystemExit, match=r"no net `nosuch`.*alexnet.*vgg16"):
+        find("nosuch")
+
+
+def test_texts_of_the_dialect_are_made_plain() -> None:
+    made = plain(find("resnet18"))
+    assert made.suffix == ".prototxt"
+    assert parse_document(read_source(made))
+
+
+def row(path: Path, monkeypatch: pytest.MonkeyPatch, **runtimes: Any) -> dict[str, Any]:
+    monkeypatch.setattr(peers, "PEERS", runtimes)
+    monkeypatch.setattr(peers, "to_onnx", lambda graph: None)
+    return peers.measure(path, 1, 1, Namespace(peers=None, seconds=0.001))
+
+
+def test_a_peer_that_cannot_is_told_in_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ssd.prototxt"
+    path.write_text(DETECTION)
+
+    def refusing(model: Any, feeds: Any, threads: int) -> Any:
+        raise ValueError("Can't create layer\n  of type NonMaxSuppression")
+
+    def failing(model: Any, feeds: Any, threads: int) -> Any:
+        def run() -> Any:
+            raise RuntimeError("shapes")
+
+        return run
+
+    def other(model: Any, feeds: Any, threads: int) -> Any:
+        return lambda: {"out": np.zeros((1, 1, 1, 7), np.float32)}
+
+    found = row(
+        path, monkeypatch, refusing=refusing, failing=failing, other=other, absent=lambda *a: None
+    )
+    assert found["cannot"] == {
+        "refusing": "ValueError: Can't create layer of type NonMaxSuppression",
+        "failing": "RuntimeError: shapes",
+    }
+    assert set(found["milliseconds"]) == {"netc", "other"}
+    line = peers._line(found)
+    assert "refusing cannot: ValueError" in line
+    assert "other's answer differs" in line
+    assert found["ratio"] > 0
