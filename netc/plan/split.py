@@ -12,10 +12,7 @@ def split(graph: Graph) -> tuple[Graph, Graph | None]:
 
     The first gives, besides outputs of its own, what the second reads.
     """
-    loose: set[str] = set()  # values whose sizes are not known
-    for node in graph.nodes:
-        if CATALOG[node.op].dynamic or loose.intersection(node.inputs):
-            loose.update(node.outputs)
+    loose = loose_values(graph)
     late = [n for n in graph.nodes if CATALOG[n.op].dynamic or loose.intersection(n.inputs)]
     if not late:
         return graph, None
@@ -27,3 +24,12 @@ def split(graph: Graph) -> tuple[Graph, Graph | None]:
     first = graph.replace(outputs=tuple(dict.fromkeys((*kept, *handed))))
     second = graph.replace(inputs=read, outputs=tuple(v for v in graph.outputs if v in loose))
     return with_nodes(first, early), with_nodes(second, late)
+
+
+def loose_values(graph: Graph) -> set[str]:
+    """Values whose sizes only a run tells."""
+    loose: set[str] = set()
+    for node in graph.nodes:
+        if CATALOG[node.op].dynamic or loose.intersection(node.inputs):
+            loose.update(node.outputs)
+    return loose

@@ -27,6 +27,7 @@ from netc.diagnostics import Diagnostic, NetcError, Note
 from netc.ir.edit import live_nodes, with_nodes
 from netc.ir.graph import Graph, Node, Parameter, Value
 from netc.ir.types import Shape
+from netc.ops.arithmetic import PowerParams
 from netc.ops.catalog import CATALOG
 from netc.ops.elementwise import EltwiseParams
 from netc.ops.gradient import NAME, GradientParams
@@ -34,6 +35,7 @@ from netc.ops.gradients.catalog import GRADIENTS
 from netc.ops.gradients.define import Gradient, Reads
 from netc.ops.inputs import ParameterParams
 from netc.ops.reshaping import ReshapeParams
+from netc.plan.split import loose_values
 from netc.train.generator import KEY
 from netc.train.wanted import Needs, find_needs, owner_of
 
@@ -126,6 +128,7 @@ class _Backward:
         self.names = {node.name for node in self.graph.nodes}
         made = (value for node in self.graph.nodes for value in node.outputs)
         self.last = {self.graph.values[value].blob: value for value in made}  # of each blob
+        self.loose = loose_values(self.graph)
 
     # What the rules that build ops are given: see netc.ops.gradients.define.Build
 
@@ -140,9 +143,17 @@ class _Backward:
         assert self.at is not None
         return self._node(self.at.name, op, params, inputs, parameters)
 
-    def zeros(self, shape: Shape) -> str:
+    def zeros(self, value: str) -> str:
         assert self.at is not None
-        return self._constant(f"{self.at.name}~zeros", shape, 0.0)
+        return self._constant(f"{self.at.name}~zeros", value, 0.0)
+
+    def reshaped(self, top: str, value: str) -> str:
+        shape = self.shape(value)
+        if value in self.loose:
+            return self.node("Reshape", ReshapeParams((-1, *shape[1:])), (top,))[0]
+        if self.shape(top) == shape:
+            return top
+        return self.node("Reshape", ReshapeParams(shape), (top,))[0]
 
     # The walk
 
@@ -156,7 +167,7 @@ class _Backward:
             self.seeds[value] = self.gradients[value] = name
         else:
             weight = self.graph.losses[value]
-            self.gradients[value] = self._constant(f"{value}~grad", shape, weight)
+            self.gradients[value] = self._constant(f"{value}~grad", value, weight)
 
     def visit(self, node: Node) -> None:
         """Pass the gradients of a layer's tops on to what is wanted of it."""
@@ -271,6 +282,8 @@ class _Backward:
         reads = _reads(node, rule, kind, index)
         if left is not None and kind == "bottom" and (reads.inputs or reads.outputs):
             reads = reads._replace(outputs=(0,))
+        if self.loose.intersection(node.inputs):  # their sizes are known from their arrays alone
+            reads = reads._replace(inputs=tuple(range(len(node.inputs))))
         alone = rule.paired and kind == "bottom"
         arrived = tuple(
             place
@@ -329,8 +342,11 @@ class _Backward:
         self.values[name] = Value(name, name.partition("@")[0], shape)
         return name
 
-    def _constant(self, name: str, shape: Shape, number: float) -> str:
-        """A value that holds one number everywhere."""
+    def _constant(self, name: str, value: str, number: float) -> str:
+        """One number everywhere, in the shape of a value."""
+        shape = self.shape(value)
+        if value in self.loose:
+            return self._node(name, "Power", PowerParams(scale=0, shift=number), (value,))[0]
         parameter = _untaken(f"{name}/constant", self.parameters)
         array = np.full(shape, number, np.float32)
         array.flags.writeable = False

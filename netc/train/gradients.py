@@ -12,6 +12,7 @@ from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape
 from netc.ops.axes import shown
+from netc.plan.split import loose_values
 from netc.train.differentiate import Joint, differentiate
 from netc.train.wanted import owner_of
 
@@ -122,8 +123,9 @@ def _seed(graph: Graph, name: str, given: Any) -> Array:
     except (ValueError, TypeError) as error:
         message = f"the gradient of `{name}` is no array: {str(error)[:200]}"
         raise NetcError(Diagnostic("input-dtype", message)) from None
-    shape = graph.shape(_value(graph, name, output=True))
-    if array.shape != shape:
+    value = _value(graph, name, output=True)
+    shape, loose = graph.shape(value), value in loose_values(graph)
+    if array.shape != shape and not (loose and array.shape[1:] == shape[1:]):
         message = (
             f"the gradient of `{name}` is {shown(array.shape)}, and the blob is {shown(shape)}"
         )

@@ -121,7 +121,7 @@ def _power_built(
     top = tops[0]
     assert top is not None
     if params.power * params.scale == 0:
-        return {0: build.zeros(build.shape(node.inputs[0]))}
+        return {0: build.zeros(node.inputs[0])}
     return {0: scaled(build, top, params.scale)} if params.power == 1 else {}
 
 

@@ -61,8 +61,11 @@ class Build(Protocol):
     def shape(self, value: str) -> Shape:
         """The shape of a value, of the forward pass or of one made since."""
 
-    def zeros(self, shape: Shape) -> str:
-        """A value of zeros."""
+    def zeros(self, value: str) -> str:
+        """Zeros in the shape of a value."""
+
+    def reshaped(self, top: str, value: str) -> str:
+        """A gradient in the shape of the value that it is of; itself where it has that."""
 
 
 # (build, the layer, each top's gradient or None, wanted bottoms) -> bottom -> its gradient; a

@@ -98,7 +98,7 @@ def _factor(params: OperandParams, saved: Saved, tops: Sequence[Any], index: int
 def _own_factor(params: OperandParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
     """By the factor, the first unless it is a bottom; by the bias after it."""
     shape = operand_shape(params, saved.shapes)
-    if saved.inputs[0] is None:
+    if index == 1 or len(saved.shapes) > 1:
         return _summed_to(params, tops[0], shape)
     return _summed_to(params, tops[0] * saved.inputs[0], shape)
 

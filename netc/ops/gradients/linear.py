@@ -12,7 +12,6 @@ from netc.ops.array import namespace
 from netc.ops.axes import axis_in
 from netc.ops.gradients.define import Build, Gradient, Reads, Saved
 from netc.ops.linear import EmbedParams, InnerProductParams, embed_index
-from netc.ops.reshaping import ReshapeParams
 
 
 def _by_data(
@@ -31,9 +30,7 @@ def _by_data(
         bias=False,
     )
     (rows,) = build.node("InnerProduct", back, (top,), node.parameters[:1])
-    if build.shape(rows) == shape:
-        return {0: rows}
-    return {0: build.node("Reshape", ReshapeParams(shape), (rows,))[0]}
+    return {0: build.reshaped(rows, node.inputs[0])}
 
 
 def _by_weight(params: InnerProductParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:

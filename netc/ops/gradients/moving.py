@@ -21,7 +21,7 @@ from netc.ops.permutation import (
     ShuffleChannelParams,
     permutation,
 )
-from netc.ops.reshaping import CropParams, ReshapeParams, TileParams, crop_offsets
+from netc.ops.reshaping import CropParams, TileParams, crop_offsets
 from netc.ops.selection import ReductionParams
 
 Tops = Sequence[str | None]
@@ -57,7 +57,7 @@ def _part(params: ConcatParams, saved: Saved, tops: Sequence[Any], index: int) -
 def _slice(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mapping[int, str]:
     """The tops' gradients joined again, zeros where none arrives."""
     parts = [
-        build.zeros(build.shape(value)) if top is None else top
+        build.zeros(value) if top is None else top
         for top, value in zip(tops, node.outputs, strict=True)
     ]
     if len(parts) == 1:
@@ -75,10 +75,7 @@ def _split(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mappi
 
 
 def _reshape(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mapping[int, str]:
-    shape = build.shape(node.inputs[0])
-    if build.shape(_only(tops)) == shape:
-        return {0: _only(tops)}
-    return {0: build.node("Reshape", ReshapeParams(shape), (_only(tops),))[0]}
+    return {0: build.reshaped(_only(tops), node.inputs[0])}
 
 
 def _tile(params: TileParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
