@@ -6,6 +6,7 @@ netc itself.
 
 from __future__ import annotations
 
+import argparse
 import gc
 import os
 import sys
@@ -22,6 +23,7 @@ from netc.cli.output import drop_output, print_diagnostics, say, tolerate_any_te
 from netc.cli.usage import (
     Formatter,
     Parser,
+    no_option,
     unknown_arguments,
     unknown_command,
     unknown_option,
@@ -116,28 +118,15 @@ def _exit_code(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:2], "--help"]
-    parser = Parser(
-        prog="netc",
-        description="netc runs networks written as text: Caffe's prototxt, exactly and fast.",
-        epilog="netc COMMAND --help tells more of a command.",
-        formatter_class=Formatter,
-    )
-    parser.add_argument("--version", action="version", version=f"netc {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     chosen = next((a for a in arguments if not a.startswith("-")), None)
     if chosen is not None and chosen not in COMMANDS:
         say(*unknown_command(chosen, COMMANDS), stream=sys.stderr)
         return 2
-    subs = {
-        name: commands.add_parser(name, help=told, description=told, formatter_class=Formatter)
-        for name, told in COMMANDS.items()
-    }
+    parser, subs = parsers(chosen)
     if chosen is not None:
-        module: Any = import_module(f"netc.cli.{chosen}")
-        module.add_arguments(subs[chosen])
-        add_memory_argument(subs[chosen])
-        add_force_argument(subs[chosen])
-        subs[chosen].set_defaults(run=module.run)
+        misspelt = no_option(arguments, subs[chosen])
+        if misspelt:
+            subs[chosen].error(unknown_arguments([misspelt], subs[chosen]))
     args, unknown = parser.parse_known_args(arguments)
     if args.command is None and unknown:
         say(*unknown_option(unknown[0], parser), stream=sys.stderr)
@@ -149,6 +138,29 @@ def _run(arguments: list[str]) -> int:
         subs[args.command].error(unknown_arguments(unknown, subs[args.command]))
     with using(budget_of(args.max_memory)), guarded(args):
         return int(args.run(args))
+
+
+def parsers(chosen: str | None) -> tuple[Parser, dict[str, argparse.ArgumentParser]]:
+    """The command line's parser, and those of the commands; only the chosen one has arguments."""
+    parser = Parser(
+        prog="netc",
+        description="netc runs networks written as text: Caffe's prototxt, exactly and fast.",
+        epilog="netc COMMAND --help tells more of a command.",
+        formatter_class=Formatter,
+    )
+    parser.add_argument("--version", action="version", version=f"netc {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    subs: dict[str, argparse.ArgumentParser] = {
+        name: commands.add_parser(name, help=told, description=told, formatter_class=Formatter)
+        for name, told in COMMANDS.items()
+    }
+    if chosen is not None:
+        module: Any = import_module(f"netc.cli.{chosen}")
+        module.add_arguments(subs[chosen])
+        add_memory_argument(subs[chosen])
+        add_force_argument(subs[chosen])
+        subs[chosen].set_defaults(run=module.run)
+    return parser, subs
 
 
 def _internal(error: Exception) -> int:

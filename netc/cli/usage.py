@@ -79,6 +79,19 @@ class Parser(argparse.ArgumentParser):
             say(*message.removesuffix("\n").split("\n"), stream=file)
 
 
+def no_option(arguments: Sequence[str], parser: argparse.ArgumentParser) -> str:
+    """The first argument that looks like an option and is none; empty where all are.
+
+    It is told before what is missing: `--hlp` alone is a misspelt option, not a missing file.
+    """
+    known = [o for action in parser._actions for o in action.option_strings]
+    for argument in arguments[: arguments.index("--") if "--" in arguments else None]:
+        name = argument.partition("=")[0]
+        if len(name) > 2 and name.startswith("--") and not any(o.startswith(name) for o in known):
+            return name
+    return ""
+
+
 def unknown_option(name: str, parser: argparse.ArgumentParser) -> list[str]:
     """The complaint about an option that stands where a command should."""
     told = unknown_arguments([name], parser)

@@ -79,6 +79,13 @@ def test_a_misspelt_option_is_told_as_one() -> None:
     ]
 
 
+def test_a_misspelt_option_is_told_before_what_is_missing() -> None:
+    code, lines = on_terminal(["summary", "--budgt", "1GB"])
+    assert code == 2
+    told = "netc summary: error: there is no option `--budgt`; did you mean `--budget`?"
+    assert lines[0] == told
+
+
 def test_other_programs_names_of_commands_are_known() -> None:
     assert on_terminal(["version"])[1][1] == "   = help: `netc --version` tells the version"
     assert "netc bench" in on_terminal(["time"])[1][1]
