@@ -30,7 +30,7 @@ from netc.backends.cpu.steps.conv import Geometry, conv_step
 from netc.backends.cpu.steps.depthwise import depthwise_step
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
 from netc.backends.cpu.steps.winograd import can_winograd, winograd_steps
-from netc.backends.cpu.views import Arena, View, dense
+from netc.backends.shared.views import Arena, View, dense
 
 PEAK_TILES = {"avx512": (12, 2), "avx2": (6, 2), "neon": (8, 3), "plain": (6, 2)}
 
@@ -122,7 +122,7 @@ class Problem(NamedTuple):
 def problem(layer: Layer, target: Machine, seed: int) -> Problem:
     out = (layer.size + 2 * layer.pad - layer.kernel) // layer.stride + 1
     x = dense(Arena(0), 1, layer.size, layer.size, layer.inputs)
-    y = dense(Arena(-(-x.size // 16) * 16), 1, out, out, layer.outputs)
+    y = dense(Arena(-(-x.span // 16) * 16), 1, out, out, layer.outputs)
     pairs = ((v, v) for v in (layer.kernel, layer.stride, layer.pad, 1))
     geometry = Geometry(*pairs, layer.groups)
     shape = (layer.outputs, layer.inputs // layer.groups, layer.kernel, layer.kernel)
@@ -181,7 +181,7 @@ def measure(
     copies = min(8, max(2, math.ceil(2 * target.l2 / (4 * size))))
     problems = [problem(layer, target, seed) for seed in range(copies)]
     groups = [make(p) for p in problems]
-    arena = problems[0].y.place.offset + problems[0].y.size + 16
+    arena = problems[0].y.place.offset + problems[0].y.span + 16
     context = Context(Program(tuple(s for g in groups for s in g), arena, target), threads)
     context.run()
     times = np.array([context.time() for _ in range(rounds)])

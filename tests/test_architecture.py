@@ -72,6 +72,16 @@ def test_optional_packages_are_imported_where_they_are_used(path: Path) -> None:
         assert name.split(".")[0] not in OPTIONAL, f"{path.name} imports {name} when loaded"
 
 
+def test_backends_do_not_import_each_other() -> None:
+    """What two backends need is in ``backends/shared``."""
+    for path in (PACKAGE / "backends").rglob("*.py"):
+        own, *rest = path.relative_to(PACKAGE / "backends").parts
+        others = {"cpu", "cuda"} - {own} if rest else set()
+        for name in imports(ast.parse(path.read_text(encoding="utf-8"))):
+            found = name.removeprefix("netc.backends.").split(".")[0]
+            assert found not in others or not name.startswith("netc.backends."), f"{path}: {name}"
+
+
 def code_lines(text: str) -> int:
     return sum(1 for line in text.splitlines() if line.strip() and not line.strip().startswith("#"))
 

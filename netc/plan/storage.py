@@ -18,8 +18,8 @@ from netc.plan.arena import Arena, Buffer, plan_arena
 BYTES = 4  # of a float32
 
 
-class Inside(NamedTuple):
-    """A value's place: ``channels`` further on in the buffer of value ``root``."""
+class Alias(NamedTuple):
+    """A value that lies ``channels`` further on in the buffer of value ``root``."""
 
     root: str
     channels: int = 0
@@ -29,17 +29,17 @@ class Rules(NamedTuple):
     """What a backend can do without copying.
 
     Args:
-        joins: a node that is a concatenation along channels -> where each input's channels start;
-            None for other nodes.
-        parts: a node whose outputs are views of its first input -> where each output's channels
-            start in it; None for other nodes.
+        concat_offsets: a node that is a concatenation along channels -> where each input's channels
+            start; None for other nodes.
+        view_offsets: a node whose outputs are views of its first input -> where each output's
+            channels start in it; None for other nodes.
         in_place: a node -> the inputs whose bytes its first output may be written over.
         scratch: a node -> bytes it needs while it runs.
         padding: elements that a value's buffer has besides the value's.
     """
 
-    joins: Callable[[Graph, Node], tuple[int, ...] | None]
-    parts: Callable[[Graph, Node], tuple[int, ...] | None]
+    concat_offsets: Callable[[Graph, Node], tuple[int, ...] | None]
+    view_offsets: Callable[[Graph, Node], tuple[int, ...] | None]
     in_place: Callable[[Graph, Node], tuple[str, ...]]
     scratch: Callable[[Graph, Node], int] = lambda graph, node: 0
     padding: Callable[[Graph, str], int] = lambda graph, value: 0
@@ -56,16 +56,16 @@ def is_identity(graph: Graph, node: Node) -> bool:
 class Storage(NamedTuple):
     """Every value's place, and where the buffers of the roots lie."""
 
-    places: Mapping[str, Inside]
+    places: Mapping[str, Alias]
     arena: Arena
 
 
 def plan_storage(graph: Graph, rules: Rules, outside: Iterable[str] = ()) -> Storage:
     """Places for all values of a graph.
 
-    The graph's outputs stay until the end, its inputs are there from the start. Inputs and outputs
-    that are ``outside`` have their bytes elsewhere, and others may lie inside them; an output that
-    is a view of another value lies there all the same.
+    The graph's outputs and updates stay until the end, its inputs are there from the start. Inputs
+    and outputs that are ``outside`` have their bytes elsewhere, and others may lie inside them; an
+    output that is a view of another value lies there all the same.
     """
     planner = _Planner(graph, rules, frozenset(outside))
     planner.share()
@@ -84,23 +84,23 @@ class _Planner:
         self.graph = graph
         self.rules = rules
         self.outside = outside
-        self.inside: dict[str, Inside] = {}
+        self.aliases: dict[str, Alias] = {}
         self.members: dict[str, list[str]] = {v: [v] for v in graph.values}
         self.spans = lifetimes(graph)
 
     def root(self, value: str) -> str:
         return self.place(value).root
 
-    def place(self, value: str) -> Inside:
+    def place(self, value: str) -> Alias:
         channels = 0
-        while value in self.inside:
-            value, further = self.inside[value]
+        while value in self.aliases:
+            value, further = self.aliases[value]
             channels += further
-        return Inside(value, channels)
+        return Alias(value, channels)
 
     def put(self, value: str, whole: str, channels: int) -> None:
         """Let a value, a root so far, lie inside another."""
-        self.inside[value] = Inside(whole, channels)
+        self.aliases[value] = Alias(whole, channels)
         root = self.root(whole)
         self.members[root] += self.members.pop(value)
 
@@ -108,20 +108,20 @@ class _Planner:
         """Views of inputs, and parts produced straight into concatenations."""
         views: set[str] = set()
         for node in self.graph.nodes:
-            parts = self.rules.parts(self.graph, node)
-            if parts is not None:
-                for value, channels in zip(node.outputs, parts, strict=True):
+            offsets = self.rules.view_offsets(self.graph, node)
+            if offsets is not None:
+                for value, channels in zip(node.outputs, offsets, strict=True):
                     self.put(value, node.inputs[0], channels)
                     views.add(value)
         for node in reversed(self.graph.nodes):
-            joins = self.rules.joins(self.graph, node)
-            if joins is not None:
-                self._join(node, joins, views)
+            offsets = self.rules.concat_offsets(self.graph, node)
+            if offsets is not None:
+                self._join(node, offsets, views)
 
     def _join(self, node: Node, starts: tuple[int, ...], views: set[str]) -> None:
         whole = node.outputs[0]
         for value, channels in zip(node.inputs, starts, strict=True):
-            free = value not in self.inside and value not in views
+            free = value not in self.aliases and value not in views
             produced = value in self.graph.producers and value not in self.outside
             if free and produced:
                 self.put(value, whole, channels)
@@ -129,7 +129,7 @@ class _Planner:
     def overwrite(self) -> None:
         """Results that take the bytes of an input that is read for the last time."""
         for index, node in enumerate(self.graph.nodes):
-            if not node.outputs or node.outputs[0] in self.inside:
+            if not node.outputs or node.outputs[0] in self.aliases:
                 continue
             output = node.outputs[0]
             for value in self.rules.in_place(self.graph, node):
@@ -183,6 +183,6 @@ def lifetimes(graph: Graph) -> dict[str, tuple[int, int]]:
             spans[value] = (index, index)
         for value in node.inputs:
             spans[value] = (spans[value][0], index)
-    for value in graph.outputs:
+    for value in graph.results:
         spans[value] = (spans[value][0], end)
     return spans

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from netc.analysis.cost import FLOAT_BYTES, caffe_data_bytes, graph_cost
-from netc.backends.cpu.placing import place_values
+from netc.backends.cpu.allocate import place_values
 from netc.diagnostics import Diagnostic, NetcError
 from netc.infer import infer, show
 from netc.ir.graph import Graph

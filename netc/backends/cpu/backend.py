@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from netc.backends.base import Options, StepTime, TimedExecutable
+from netc.backends.cpu.allocate import Placement, place_values
+from netc.backends.cpu.dynamic import StagedExecutable
 from netc.backends.cpu.emit.edges import load_inputs, store_outputs
 from netc.backends.cpu.emit.emission import Emission, Steps
 from netc.backends.cpu.emit.table import emit
 from netc.backends.cpu.machine import machine
-from netc.backends.cpu.placing import Placement, place_values
 from netc.backends.cpu.program import Context, Program, PythonStep, Step
-from netc.backends.cpu.staged import StagedExecutable
 from netc.backends.reference import ReferenceBackend
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError

@@ -179,7 +179,8 @@ def _cache_key(kernel: KernelSpec, target: Machine) -> str:
 @cache
 def _sources() -> bytes:
     folder = Path(__file__).parent
-    others = (folder / "layouts.py", folder / "cook_toom.py", Path(__file__))
+    shared = folder.parent / "shared"
+    others = (folder / "kernel_args.py", shared / "cook_toom.py", Path(__file__))
     files = (*sorted((folder / "kernels").glob("*.py")), *others)
     versions = f"{metadata.version('numba')} {metadata.version('llvmlite')}"
     return content_key(versions.encode(), *(f.read_bytes() for f in files)).encode()

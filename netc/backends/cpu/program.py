@@ -2,8 +2,9 @@
 
 A :class:`Program` is a sequence of steps over one arena of float32. A :class:`Step` is a compiled
 kernel with its arguments; builders in :mod:`netc.backends.cpu.steps` make them from views of
-values (:class:`netc.backends.cpu.views.View`). A :class:`PythonStep` is anything else: it is called
-between compiled steps with the context, whose :meth:`Context.array` shows values as NumPy arrays.
+values (:class:`netc.backends.shared.views.View`). A :class:`PythonStep` is anything else: it is
+called between compiled steps with the context, whose :meth:`Context.array` shows values as NumPy
+arrays.
 
     view_x = dense(Arena(0), 1, 56, 56, 64)
     view_y = dense(Arena(56 * 56 * 64), 1, 56, 56, 64)
@@ -39,11 +40,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.layouts import RunArgs, StepRow
+from netc.backends.cpu.kernel_args import RunArgs, StepRow
 from netc.backends.cpu.machine import Machine, machine
 from netc.backends.cpu.memory import ALIGNMENT, aligned_bytes, rounded
 from netc.backends.cpu.pool import Workers
-from netc.backends.cpu.views import Arena, External, Place, View, Workspace
+from netc.backends.shared.views import Arena, External, Place, View, Workspace
 
 Constant = NDArray[Any]
 Argument = int | float | Place | Constant
@@ -198,7 +199,7 @@ class Context:
         row = 4 * view.ld * view.w
         strides = (row * view.h, row, 4 * view.ld, 4)
         shape = (view.n, view.h, view.w, view.c)
-        memory = self.flat(view.place, view.size)
+        memory = self.flat(view.place, view.span)
         return np.lib.stride_tricks.as_strided(memory, shape, strides).transpose(0, 3, 1, 2)
 
     def flat(self, place: Place, count: int) -> NDArray[np.float32]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import accumulate, takewhile
+from itertools import takewhile
 
 from netc.backends.cpu.emit.epilogues import is_sum
-from netc.backends.cpu.layout import has_channels, lies_as_given, pixel_shape
+from netc.backends.shared.aliases import concat_offsets, moves_nothing, view_offsets
+from netc.backends.shared.layout import has_channels, is_in_c_order, pixel_shape
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape, count
 from netc.ops.convolution import convolution_axes
@@ -17,38 +18,7 @@ from netc.ops.numbers import all_finite
 from netc.ops.pooling import pooling_axes, pyramid
 from netc.passes.epilogue import ACTIVATIONS, EPILOGUES, PRODUCTS, chain_of
 from netc.passes.tile_bottlenecks import cut, may_run_whole, window_of
-from netc.plan.storage import BYTES, Rules, is_identity
-
-
-def joins(graph: Graph, node: Node) -> tuple[int, ...] | None:
-    """A Concat along channels writes its parts side by side in every pixel."""
-    if node.op != "Concat" or not _along_channels(graph, node):
-        return None
-    sizes = [graph.shape(v)[1] for v in node.inputs]
-    return tuple(accumulate(sizes[:-1], initial=0))
-
-
-def parts(graph: Graph, node: Node) -> tuple[int, ...] | None:
-    """A Slice along channels, and what moves nothing, are views."""
-    if node.op == "Slice" and _along_channels(graph, node):
-        sizes = [graph.shape(v)[1] for v in node.outputs]
-        return tuple(accumulate(sizes[:-1], initial=0))
-    if node.op in ("Reshape", "Flatten") and same_bytes(graph, node):
-        return (0,)
-    return (0,) * len(node.outputs) if is_identity(graph, node) else None
-
-
-def same_bytes(graph: Graph, node: Node) -> bool:
-    """Whether a reshaped value lies as its input lies."""
-    before, after = graph.shape(node.inputs[0]), graph.shape(node.outputs[0])
-    if not (has_channels(before) and has_channels(after)):
-        return not has_channels(before) and not has_channels(after)
-    return pixel_shape(before) == pixel_shape(after)
-
-
-def _along_channels(graph: Graph, node: Node) -> bool:
-    shape = graph.shape(node.inputs[0])
-    return has_channels(shape) and node.params.axis in (1, 1 - len(shape))
+from netc.plan.storage import BYTES, Rules
 
 
 def in_place(graph: Graph, node: Node) -> tuple[str, ...]:
@@ -110,7 +80,7 @@ def special_scratch(graph: Graph, node: Node) -> int | None:
     if takes_moments(graph, node):
         n, _, _, channels = pixel_shape(shape)
         return 2 * n * channels
-    if node.op in ("LSTM", "RNN") and lies_as_given(shape):
+    if node.op in ("LSTM", "RNN") and is_in_c_order(shape):
         return count(shape[:2]) * int(node.params.gates * node.params.num_output)
     if node.op == "SPP":
         n, channels = shape[:2]
@@ -148,7 +118,7 @@ def padded_image(graph: Graph, node: Node) -> tuple[int, int, int, int] | None:
     value, params = first.inputs[0], first.stage.params
     shape = graph.shape(value)
     alone = value in graph.inputs and value not in graph.outputs
-    if not alone or len(graph.readers[value]) != 1 or lies_as_given(shape):
+    if not alone or len(graph.readers[value]) != 1 or is_in_c_order(shape):
         return None
     if shape[1] > _FEW_CHANNELS or params.group != 1 or params.axis not in (1, -3):
         return None
@@ -207,7 +177,7 @@ def needs_planes(graph: Graph, node: Node) -> bool:
     Small weights are brought to the order of the input instead, once.
     """
     first = next(bind_stages(chain_of(node), node.inputs, node.parameters))
-    if first.stage.op != "InnerProduct" or lies_as_given(graph.shape(first.inputs[0])):
+    if first.stage.op != "InnerProduct" or is_in_c_order(graph.shape(first.inputs[0])):
         return False
     weights = graph.parameters[first.parameters[0]].shape or ()
     return first.stage.params.axis not in (1, -3) or count(weights) > _FEW_WEIGHTS
@@ -219,7 +189,7 @@ _FEW_WEIGHTS = 1 << 20
 def _turns(graph: Graph, node: Node) -> bool:
     """Whether a reshape changes the channels of pixels, on both sides of it."""
     shapes = (graph.shape(node.inputs[0]), graph.shape(node.outputs[0]))
-    return not same_bytes(graph, node) and not any(map(lies_as_given, shapes))
+    return not moves_nothing(graph, node) and not any(map(is_in_c_order, shapes))
 
 
-RULES = Rules(joins, parts, in_place, scratch)
+RULES = Rules(concat_offsets, view_offsets, in_place, scratch)

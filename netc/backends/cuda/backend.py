@@ -12,6 +12,7 @@ import numpy as np
 
 from netc.backends.base import Executable, Options, Progress, StepTime
 from netc.backends.cuda.device import Call, Device, DeviceError
+from netc.backends.cuda.dynamic import MixedExecutable, split
 from netc.backends.cuda.emission import (
     PRECISIONS,
     THREADS,
@@ -22,8 +23,6 @@ from netc.backends.cuda.emission import (
 from netc.backends.cuda.emit.moves import copy_kernel, image_kernel, merged
 from netc.backends.cuda.emit.table import emit
 from netc.backends.cuda.libraries.operation import Borrowed
-from netc.backends.cuda.mixed import MixedExecutable, split
-from netc.backends.cuda.pixels import View, c_strides, stored_strides
 from netc.backends.cuda.products.choice import guessed
 from netc.backends.cuda.products.product import Product
 from netc.backends.cuda.products.tiles import Way
@@ -34,6 +33,8 @@ from netc.backends.cuda.source import Kernel
 from netc.backends.cuda.tuning.tuner import Tuner, choosing, recording
 from netc.backends.cuda.uploads import Uploads
 from netc.backends.reference import ReferenceBackend
+from netc.backends.shared.layout import c_strides, stored_strides
+from netc.backends.shared.views import View
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Graph

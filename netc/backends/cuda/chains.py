@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.backends.cuda.pixels import View, c_strides, has_channels, stored_strides
 from netc.backends.cuda.program import Argument
 from netc.backends.cuda.source import Code
 from netc.backends.reference import parameter_array
+from netc.backends.shared.layout import c_strides, has_channels, stored_strides
+from netc.backends.shared.views import View
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.ops.catalog import CATALOG

@@ -13,11 +13,12 @@ from netc.backends import reference
 from netc.backends.cuda.chains import Chain, Target, chain_code
 from netc.backends.cuda.device import Facts
 from netc.backends.cuda.fallback import array_form, run_on_device, run_on_host
-from netc.backends.cuda.pixels import Arena, Place, View, view_of
 from netc.backends.cuda.products.tiles import Way
 from netc.backends.cuda.program import Argument, ArrayStep, Context, Launch, Steps
 from netc.backends.cuda.rules import zero_channels
 from netc.backends.cuda.source import Code, Constant, Kernel
+from netc.backends.shared.layout import view_of
+from netc.backends.shared.views import Arena, Place, View
 from netc.ir.graph import Array, Graph, Node
 from netc.ops.fused import Bound
 from netc.plan.storage import BYTES, Storage
@@ -236,12 +237,12 @@ def fallback_step(emission: Emission, node: Node) -> Steps:
 def storage_views(graph: Graph, storage: Storage) -> Mapping[str, View]:
     """Where each value lies, in elements from the arena's start."""
     views = {}
-    for value, inside in storage.places.items():
-        start = Arena(storage.arena.offsets.get(inside.root, 0) // BYTES)
+    for value, alias in storage.places.items():
+        start = Arena(storage.arena.offsets.get(alias.root, 0) // BYTES)
         own = view_of(graph.shape(value), start)
-        whole = view_of(graph.shape(inside.root), start)
-        if inside.root == value or whole.c == own.c:
-            views[value] = own.followed(zeros) if (zeros := zero_channels(graph, value)) else own
+        whole = view_of(graph.shape(alias.root), start)
+        if alias.root == value or whole.c == own.c:
+            views[value] = own.padded(zeros) if (zeros := zero_channels(graph, value)) else own
         else:
-            views[value] = whole.channels(inside.channels, inside.channels + own.c)
+            views[value] = whole.channels(alias.channels, alias.channels + own.c)
     return views

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from netc.backends import reference
-from netc.backends.cuda.pixels import View
 from netc.backends.cuda.program import Context
+from netc.backends.shared.views import View
 from netc.ir.graph import Graph, Node
 from netc.ops.fused import NAME as FUSED
 from netc.ops.siblings import NAME as SIBLINGS

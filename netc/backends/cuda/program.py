@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.backends.cuda.device import Buffer, Call, Code, Device, Turn
-from netc.backends.cuda.pixels import Arena, View, Workspace
 from netc.backends.reference import parameter_array
+from netc.backends.shared.views import Arena, Place, View, Workspace, moved
 from netc.ir.graph import Graph
 
 ALIGNMENT = 256  # bytes; what device memory allocators give
@@ -41,7 +41,7 @@ class Wide(NamedTuple):
     value: int
 
 
-Argument = int | float | Arena | Workspace | Tickets | Wide | Resident | NDArray[Any]
+Argument = int | float | Place | Tickets | Wide | Resident | NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -222,7 +222,9 @@ class Context:
                 return np.uint64(buffer.address)
             case float():
                 return np.float32(argument)
-        return np.int32(argument)
+            case int():
+                return np.int32(argument)
+        raise TypeError(f"a kernel cannot take {argument!r}")
 
     def address(self, view: View) -> int:
         """Where a value lies on the device."""
@@ -237,7 +239,7 @@ class Context:
 
     def pixels(self, view: View, start: int, step: int, count: int) -> Any:
         """Every so many pixels of a value, (count, channels), in place."""
-        first = replace(view, place=view.place.further(start * view.ld))
+        first = replace(view, place=moved(view.place, start * view.ld))
         item = self.program.item
         return self._view(first, (count, view.c), (item * step * view.ld, item))
 

@@ -2,52 +2,24 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
-
 from netc.backends.cuda.chains import supported
-from netc.backends.cuda.pixels import Arena, has_channels, view_of
+from netc.backends.shared.aliases import concat_offsets, view_offsets
 from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.ops.fused import NAME as FUSED
 from netc.ops.fused import bind_stages
 from netc.ops.siblings import NAME as SIBLINGS
 from netc.passes.epilogue import EPILOGUES, PRODUCTS, chain_of
-from netc.plan.storage import Rules, is_identity
+from netc.plan.storage import Rules
 
 _COLOURS = 3
 
 
-def joins(graph: Graph, node: Node) -> tuple[int, ...] | None:
-    """A Concat along channels writes its parts side by side in every pixel."""
-    if node.op != "Concat" or not _along_channels(graph, node):
-        return None
-    sizes = [graph.shape(v)[1] for v in node.inputs]
-    return tuple(accumulate(sizes[:-1], initial=0))
-
-
-def parts(graph: Graph, node: Node) -> tuple[int, ...] | None:
-    """A Slice along channels, a Reshape that moves nothing, and what changes nothing, are views."""
+def produced_view_offsets(graph: Graph, node: Node) -> tuple[int, ...] | None:
+    """What :func:`view_offsets` says; None for what is fed, whose pixels may end in zeros."""
     if not node.inputs or node.inputs[0] not in graph.producers:
         return None
-    if node.op == "Slice" and _along_channels(graph, node):
-        sizes = [graph.shape(v)[1] for v in node.outputs]
-        return tuple(accumulate(sizes[:-1], initial=0))
-    if node.op in ("Reshape", "Flatten") and same_bytes(graph, node):
-        return (0,)
-    return (0,) * len(node.outputs) if is_identity(graph, node) else None
-
-
-def same_bytes(graph: Graph, node: Node) -> bool:
-    """Whether a reshaped value lies as its input lies."""
-    before, after = graph.shape(node.inputs[0]), graph.shape(node.outputs[0])
-    if not (has_channels(before) and has_channels(after)):
-        return not has_channels(before) and not has_channels(after)
-    return view_of(before, Arena(0)) == view_of(after, Arena(0))
-
-
-def _along_channels(graph: Graph, node: Node) -> bool:
-    shape = graph.shape(node.inputs[0])
-    return has_channels(shape) and node.params.axis in (1, 1 - len(shape))
+    return view_offsets(graph, node)
 
 
 def in_place(graph: Graph, node: Node) -> tuple[str, ...]:
@@ -101,4 +73,4 @@ def _padding(graph: Graph, value: str) -> int:
     return zeros * count(graph.shape(value)) // _COLOURS if zeros else 0
 
 
-RULES = Rules(joins, parts, in_place, padding=_padding)
+RULES = Rules(concat_offsets, produced_view_offsets, in_place, padding=_padding)

@@ -10,8 +10,8 @@ from dataclasses import replace
 from itertools import groupby
 
 from netc.backends.cuda.device import Turn
-from netc.backends.cuda.pixels import View, Workspace
 from netc.backends.cuda.program import Launch, Program, Step
+from netc.backends.shared.views import View, Workspace, moved
 
 _LANES = 6  # launches side by side, at most
 _SLOTS = ((16 << 20, 4), (64 << 20, 2))  # workspaces, where one takes at most so many bytes
@@ -101,12 +101,12 @@ def _moved(step: Step, elements: int, memory: int) -> Step:
 
     def view(one: View) -> View:
         there = isinstance(one.place, Workspace)
-        return replace(one, place=one.place.further(elements)) if there else one
+        return replace(one, place=moved(one.place, elements)) if there else one
 
     return replace(
         step,
         arguments=tuple(
-            a.further(elements) if isinstance(a, Workspace) else a for a in step.arguments
+            moved(a, elements) if isinstance(a, Workspace) else a for a in step.arguments
         ),
         reads=tuple(map(view, step.reads)),
         writes=tuple(map(view, step.writes)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from netc.backends.cpu.program import Context, Program
-from netc.backends.cpu.views import Arena, View
+from netc.backends.shared.views import Arena, View
 
 GUARD = 77.0
 
@@ -19,7 +19,7 @@ class Bench:
 
     def view(self, n, c, h, w, gap=3):
         view = View(Arena(self.size), n, h, w, c, c + gap)
-        self.size += view.size + 9
+        self.size += view.span + 9
         self.views.append(view)
         return view
 

@@ -9,7 +9,7 @@ from netc.backends.cpu.program import Context, Program
 from netc.backends.cpu.steps.blocking import Blocking, choose_blocking
 from netc.backends.cpu.steps.conv import Geometry, conv_step
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
-from netc.backends.cpu.views import Arena, View
+from netc.backends.shared.views import Arena, View
 from tests.backends.cpu.arena import Bench, close
 from tests.machines import DESCRIBED, ONE_OF_EACH, described, runnable
 
@@ -39,16 +39,16 @@ def run_conv(x, w, g, target=None, threads=1, bias=None, gap=5, activation=None,
     expected = plain_conv(x, w, g)
     o, oh, ow = expected.shape[1:]
     x_view = View(Arena(3), n, h, width, c, c + gap)
-    y_view = View(Arena(x_view.size + 3), n, oh, ow, o, o + 3)
+    y_view = View(Arena(x_view.span + 3), n, oh, ow, o, o + 3)
     epilogue = Epilogue(bias, None, activation or Activation())
     step = conv_step("c", x_view, [y_view], w, g, target, epilogue, blocking)
-    context = Context(Program((step,), x_view.size + 3 + y_view.size + 8, target), threads)
+    context = Context(Program((step,), x_view.span + 3 + y_view.span + 8, target), threads)
     context.array(x_view)[:] = x
-    guard = context.flat(Arena(x_view.size + 3), y_view.size + 8)
+    guard = context.flat(Arena(x_view.span + 3), y_view.span + 8)
     guard[:] = 77
     context.run()
     pixels = guard[: y_view.pixels * y_view.ld].reshape(-1, y_view.ld)
-    assert (pixels[:-1, o:] == 77).all() and (guard[y_view.size :] == 77).all()
+    assert (pixels[:-1, o:] == 77).all() and (guard[y_view.span :] == 77).all()
     return context.array(y_view).copy(), expected
 
 

@@ -43,7 +43,7 @@ def test_slopes_of_each_output(bench):
 
 
 def test_weights_are_not_copied(target):
-    from netc.backends.cpu.views import Arena, dense
+    from netc.backends.shared.views import Arena, dense
 
     w = values(21, 30)
     x, y = dense(Arena(0), 1, 1, 1, 30), dense(Arena(64), 1, 1, 1, 21)

@@ -14,7 +14,7 @@ from netc.backends.cpu.steps.moving import (
     to_pixels_step,
     to_planes_step,
 )
-from netc.backends.cpu.views import Arena, External, dense
+from netc.backends.shared.views import Arena, External, dense
 
 
 def numbers(*shape):
@@ -59,8 +59,8 @@ def test_images_get_zeros_around_them(target, shape):
     x = numbers(*shape)
     n, c, h, w = shape
     y = dense(Arena(0), n, h + 5, w + 3, c)
-    context = Context(Program((image_step("i", External(0), shape, y, 2, 1),), y.size, target), 2)
-    context.flat(Arena(0), y.size)[:] = 9
+    context = Context(Program((image_step("i", External(0), shape, y, 2, 1),), y.span, target), 2)
+    context.flat(Arena(0), y.span)[:] = 9
     context.run([x])
     expected = np.pad(x, ((0, 0), (0, 0), (2, 3), (1, 2)))
     assert (context.array(y) == expected).all()

@@ -11,7 +11,7 @@ from netc.backends.cpu.steps.normalization import (
     softmax_axis_step,
     softmax_step,
 )
-from netc.backends.cpu.views import External
+from netc.backends.shared.views import External
 from tests.backends.cpu.arena import close
 
 

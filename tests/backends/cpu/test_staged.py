@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import netc
-from netc.backends.cpu.staged import StagedExecutable, with_shapes
+from netc.backends.cpu.dynamic import StagedExecutable, with_shapes
 from netc.diagnostics import NetcError, Source
 from tests.backends.cpu.arena import close
 from tests.backends.cpu.test_layers import layer, text_of

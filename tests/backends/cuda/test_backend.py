@@ -13,7 +13,7 @@ import pytest
 import netc
 from netc.backends import reference
 from netc.backends.cuda.backend import CudaBackend, CudaExecutable
-from netc.backends.cuda.mixed import MixedExecutable
+from netc.backends.cuda.dynamic import MixedExecutable
 from netc.backends.cuda.tuning import tuner
 from netc.diagnostics import NetcError, Source
 from netc.ir.graph import Graph

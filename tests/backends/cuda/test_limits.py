@@ -10,9 +10,9 @@ from netc.backends.cuda.backend import CudaBackend, CudaExecutable
 from netc.backends.cuda.chains import Target
 from netc.backends.cuda.device import Facts
 from netc.backends.cuda.emission import Emission
-from netc.backends.cuda.pixels import Arena, dense
 from netc.backends.cuda.products.product import Product, pixel_taps
 from netc.backends.cuda.products.winograd import fits_winograd
+from netc.backends.shared.views import Arena, dense
 from netc.diagnostics import Source
 from netc.ir.graph import Graph
 from tests.backends.cuda.golden_kernels import Collector, options

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from netc.backends.cuda.device import Turn
-from netc.backends.cuda.pixels import Arena, View, Workspace, dense
 from netc.backends.cuda.program import Launch, Program
 from netc.backends.cuda.schedule import depends, overlap, schedule, with_workspaces
 from netc.backends.cuda.source import Kernel
+from netc.backends.shared.views import Arena, View, Workspace, dense
 
 
 def at(offset: int, size: int = 10) -> View:

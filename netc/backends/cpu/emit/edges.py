@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from netc.backends.cpu.emit.emission import Emission, Steps
-from netc.backends.cpu.layout import lies_as_given, view_of
 from netc.backends.cpu.steps.moving import copy_step
 from netc.backends.cpu.steps.transpose import from_planes, to_planes
-from netc.backends.cpu.views import External
+from netc.backends.shared.layout import is_in_c_order, view_of
+from netc.backends.shared.views import External
 
 
 def load_inputs(emission: Emission) -> Steps:
@@ -27,7 +27,7 @@ def store_outputs(emission: Emission) -> Steps:
         shape, view, place = emission.graph.shape(name), emission.view(name), External(index)
         if view.place == place:
             continue
-        if lies_as_given(shape):
+        if is_in_c_order(shape):
             steps.append(copy_step(f"output {name}", view, view_of(shape, place)))
         else:
             steps.append(to_planes(f"output {name}", view, place))

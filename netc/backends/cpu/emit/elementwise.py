@@ -9,7 +9,7 @@ from netc.backends.cpu.emit.emission import Emission, Steps, reference_step
 from netc.backends.cpu.emit.operations import Operations, operations_of
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.elementwise import Operation, add, chain_step, multiply
-from netc.backends.cpu.views import View, moved
+from netc.backends.shared.views import View, moved
 from netc.ir.graph import Node
 from netc.ops.fused import Bound, bind_stages
 from netc.passes.epilogue import chain_of

@@ -11,7 +11,7 @@ from netc.backends import reference
 from netc.backends.cpu.layout import logical
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Context, PythonStep, Step
-from netc.backends.cpu.views import Place, View
+from netc.backends.shared.views import Place, View
 from netc.ir.graph import Array, Graph, Node
 
 Steps = list[Step | PythonStep]

@@ -11,13 +11,13 @@ from netc.backends.cpu.emit.elementwise import chain_steps
 from netc.backends.cpu.emit.emission import Emission, Steps
 from netc.backends.cpu.emit.epilogues import Matched, is_sum, match_epilogue
 from netc.backends.cpu.emit.products import weights_of
-from netc.backends.cpu.layout import lies_as_given
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.conv import Geometry, conv_step
 from netc.backends.cpu.steps.epilogue import Epilogue
 from netc.backends.cpu.steps.linear import linear_step
 from netc.backends.cpu.steps.transpose import to_planes
-from netc.backends.cpu.views import View, dense
+from netc.backends.shared.layout import is_in_c_order
+from netc.backends.shared.views import View, dense
 from netc.ir.graph import Array, Node
 from netc.ir.types import Shape, count
 from netc.ops.axes import axis_in
@@ -53,7 +53,7 @@ def _product(
     if between is not None:
         x = dense(between, rows, 1, 1, columns)
         return [to_planes(node.name, view, between), _step(emission, node, x, y, weight, epilogue)]
-    if not lies_as_given(shape):
+    if not is_in_c_order(shape):
         return [_over_map(emission, node, view, y, weight, epilogue)]
     rows_of = as_rows(view, shape, rows, columns)
     if rows_of is None:
@@ -112,7 +112,7 @@ def as_rows(view: View, shape: Shape, rows: int, columns: int) -> View | None:
     """A stored value as rows; None where its order is another one than its shape's."""
     if view.h * view.w == 1 and (view.n, view.c) == (rows, columns):
         return view
-    if not lies_as_given(shape) or view.ld != view.c:
+    if not is_in_c_order(shape) or view.ld != view.c:
         return None
     return dense(view.place, rows, 1, 1, columns)
 

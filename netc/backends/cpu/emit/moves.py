@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from netc.backends.cpu.emit.emission import Emission, Steps
-from netc.backends.cpu.layout import lies_as_given, view_of
 from netc.backends.cpu.steps.arrange import arrange_steps, logical_strides, part
-from netc.backends.cpu.steps.moving import Strided, dense_strides
+from netc.backends.cpu.steps.moving import Strided
 from netc.backends.cpu.steps.transpose import from_planes, to_planes
-from netc.backends.cpu.views import View
+from netc.backends.shared.layout import c_strides, is_in_c_order, view_of
+from netc.backends.shared.views import View
 from netc.ir.graph import Node
 from netc.ir.types import Shape
 from netc.ops.axes import axis_in
@@ -140,8 +140,8 @@ def emit_reshape(emission: Emission, node: Node) -> Steps | None:
 
 def _reshaped(view: View, shape: Shape, other: Shape) -> Strided | None:
     """A stored value with the axes of another shape; None where its order is not Caffe's."""
-    strides = dense_strides(other)
-    if lies_as_given(shape) and view == view_of(shape, view.place):
+    strides = c_strides(other)
+    if is_in_c_order(shape) and view == view_of(shape, view.place):
         return Strided(view.place, strides)
     if view.c == 1:
         return Strided(view.place, tuple(view.ld * stride for stride in strides))

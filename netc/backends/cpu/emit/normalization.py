@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from netc.backends.cpu.emit.emission import Emission, Steps
-from netc.backends.cpu.layout import has_channels
 from netc.backends.cpu.steps.normalization import (
     Response,
     lrn_across_step,
@@ -11,6 +10,7 @@ from netc.backends.cpu.steps.normalization import (
     softmax_axis_step,
     softmax_step,
 )
+from netc.backends.shared.layout import has_channels
 from netc.ir.graph import Node
 from netc.ir.types import count
 from netc.ops.axes import axis_in

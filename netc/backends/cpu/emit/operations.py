@@ -9,7 +9,6 @@ import numpy as np
 
 from netc.backends.cpu.emit.emission import Emission
 from netc.backends.cpu.emit.epilogues import activation_of
-from netc.backends.cpu.layout import has_channels
 from netc.backends.cpu.steps.elementwise import (
     ABSOLUTE,
     EXPONENTIAL,
@@ -32,7 +31,8 @@ from netc.backends.cpu.steps.elementwise import (
     threshold,
 )
 from netc.backends.cpu.steps.epilogue import Activation
-from netc.backends.cpu.views import View
+from netc.backends.shared.layout import has_channels
+from netc.backends.shared.views import View
 from netc.ir.graph import Array
 from netc.ir.types import Shape, count
 from netc.ops.arithmetic import BaseParams, PowerParams

@@ -7,7 +7,7 @@ from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.arrange import arrange_steps
 from netc.backends.cpu.steps.moving import Strided
 from netc.backends.cpu.steps.pooling import Window, average_pool_step, max_pool_step
-from netc.backends.cpu.views import View, dense
+from netc.backends.shared.views import View, dense
 from netc.ir.graph import Node
 from netc.ir.types import Shape
 from netc.ops.pooling import PoolingParams, pooling_axes, pyramid

@@ -19,7 +19,7 @@ from netc.backends.cpu.steps.deconv import deconv_steps
 from netc.backends.cpu.steps.depthwise import depthwise_deconv_steps
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
 from netc.backends.cpu.steps.moving import image_step
-from netc.backends.cpu.views import View, dense, moved
+from netc.backends.shared.views import View, dense, moved
 from netc.ir.graph import Array, Node
 from netc.ir.types import Shape
 from netc.ops.convolution import ConvolutionParams

@@ -12,7 +12,7 @@ from netc.backends.cpu.emit.linear import as_rows, rows_step
 from netc.backends.cpu.layout import logical
 from netc.backends.cpu.program import Context, PythonStep
 from netc.backends.cpu.steps.epilogue import Epilogue
-from netc.backends.cpu.views import dense
+from netc.backends.shared.views import dense
 from netc.ir.graph import Array, Node
 from netc.ir.types import count
 from netc.ops.recurrent import lstm_steps, rnn_steps

@@ -13,7 +13,7 @@ from netc.backends.cpu.emit.emission import Emission, Steps
 from netc.backends.cpu.layout import logical
 from netc.backends.cpu.program import Context, PythonStep
 from netc.backends.cpu.steps.regions import greatest_kernel, means_kernel, region_step
-from netc.backends.cpu.views import dense
+from netc.backends.shared.views import dense
 from netc.diagnostics import NetcError
 from netc.ir.graph import Node
 from netc.ir.types import Shape

@@ -10,7 +10,7 @@ from netc.backends.cpu.layout import logical
 from netc.backends.cpu.program import Context, PythonStep, Step
 from netc.backends.cpu.steps.moving import Strided, move_step, pixels
 from netc.backends.cpu.steps.resizing import bilinear_step, repeat_steps, unpool_step
-from netc.backends.cpu.views import View, moved
+from netc.backends.shared.views import View, moved
 from netc.ir.graph import Node
 from netc.ops.resizing import InterpParams, UpsampleParams, neighbours
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from netc.backends.cpu.emit.elementwise import emit_elementwise, sweep
 from netc.backends.cpu.emit.emission import Emission, Steps
-from netc.backends.cpu.layout import has_channels
 from netc.backends.cpu.rules import takes_moments
 from netc.backends.cpu.steps.elementwise import Operation, add, bias, divide, scale
 from netc.backends.cpu.steps.statistics import greatest_step, length_step, moments_step
-from netc.backends.cpu.views import dense, moved
+from netc.backends.shared.layout import has_channels
+from netc.backends.shared.views import dense, moved
 from netc.ir.graph import Node
 from netc.ir.types import count
 from netc.ops.fork_normalization import BATCHWISE_EPS, BatchwiseBNParams, NormalizeParams

@@ -30,9 +30,9 @@ from netc.backends.cpu.emit.recurrent import emit_lstm, emit_rnn
 from netc.backends.cpu.emit.regions import emit_psroi_pooling, emit_roi_pooling
 from netc.backends.cpu.emit.resizing import emit_interp, emit_upsample
 from netc.backends.cpu.emit.statistics import emit_argmax, emit_normalization, emit_normalize
+from netc.backends.shared.dispatch import emitter_of
 from netc.ir.graph import Node
 from netc.memory import on_behalf
-from netc.ops.fused import NAME as FUSED
 from netc.ops.siblings import NAME as SIBLINGS
 from netc.passes.epilogue import EPILOGUES
 
@@ -84,7 +84,6 @@ def emit(emission: Emission, node: Node) -> Steps:
 
 
 def _steps(emission: Emission, node: Node) -> Steps:
-    op = node.params.stages[0].op if node.op == FUSED else node.op
-    emitter = EMITTERS.get(op)
+    emitter = emitter_of(EMITTERS, node)
     steps = None if emitter is None else emitter(emission, node)
     return reference_step(emission, node) if steps is None else steps

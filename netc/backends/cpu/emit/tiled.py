@@ -20,7 +20,7 @@ from netc.backends.cpu.steps.conv import Geometry, conv_step
 from netc.backends.cpu.steps.epilogue import Epilogue
 from netc.backends.cpu.steps.moving import copy_step
 from netc.backends.cpu.steps.product import Packed
-from netc.backends.cpu.views import View, moved
+from netc.backends.shared.views import View, moved
 from netc.ir.graph import Array
 from netc.ir.types import Shape
 from netc.ops.pooling import PoolingParams

@@ -13,6 +13,7 @@ from typing import Any
 from llvmlite import ir
 from numba import njit, types
 
+from netc.backends.cpu.kernel_args import DepthwiseArgs
 from netc.backends.cpu.kernels.functions import activation as activation_function
 from netc.backends.cpu.kernels.lanes import loader, storer
 from netc.backends.cpu.kernels.simd import (
@@ -28,7 +29,6 @@ from netc.backends.cpu.kernels.simd import (
     splat,
     vector,
 )
-from netc.backends.cpu.layouts import DepthwiseArgs
 from netc.backends.cpu.machine import Machine
 
 BLOCK = 4

@@ -1,7 +1,7 @@
 """Chains of operations on elements, done in registers between one load and one store.
 
 A chain is a tuple of names, fixed when the kernel is compiled. Each takes its arguments from the
-argument block, in order: see ``CHAIN_ARGUMENTS`` in :mod:`netc.backends.cpu.layouts`.
+argument block, in order: see ``CHAIN_ARGUMENTS`` in :mod:`netc.backends.cpu.kernel_args`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from llvmlite import ir
 from numba import njit, types
 
+from netc.backends.cpu.kernel_args import CHAIN_ARGUMENTS, ChainArgs
 from netc.backends.cpu.kernels.functions import (
     ACTIVATIONS,
     emit_abs,
@@ -41,7 +42,6 @@ from netc.backends.cpu.kernels.simd import (
     same,
     vector,
 )
-from netc.backends.cpu.layouts import CHAIN_ARGUMENTS, ChainArgs
 from netc.backends.cpu.machine import Machine
 
 _HEADER = len(ChainArgs._fields)

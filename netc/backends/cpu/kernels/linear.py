@@ -12,6 +12,7 @@ from typing import Any
 from llvmlite import ir
 from numba import njit, types
 
+from netc.backends.cpu.kernel_args import LinearArgs
 from netc.backends.cpu.kernels.functions import activation as activation_function
 from netc.backends.cpu.kernels.lanes import emit_fold
 from netc.backends.cpu.kernels.simd import (
@@ -35,7 +36,6 @@ from netc.backends.cpu.kernels.simd import (
     store_part,
     vector,
 )
-from netc.backends.cpu.layouts import LinearArgs
 from netc.backends.cpu.machine import Machine
 
 HALF = ir.HalfType()

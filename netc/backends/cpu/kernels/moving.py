@@ -8,6 +8,7 @@ from typing import Any
 from llvmlite import ir
 from numba import float32, njit, types
 
+from netc.backends.cpu.kernel_args import FillArgs, ImageArgs, MoveArgs
 from netc.backends.cpu.kernels.simd import (
     I32,
     emit_load,
@@ -22,7 +23,6 @@ from netc.backends.cpu.kernels.simd import (
     store_masked,
     vector,
 )
-from netc.backends.cpu.layouts import FillArgs, ImageArgs, MoveArgs
 from netc.backends.cpu.machine import Machine
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from llvmlite import ir
 from numba import float32, njit
 
+from netc.backends.cpu.kernel_args import LrnArgs
 from netc.backends.cpu.kernels.functions import (
     emit_any_log,
     emit_exp,
@@ -35,7 +36,6 @@ from netc.backends.cpu.kernels.simd import (
     store,
     store_part,
 )
-from netc.backends.cpu.layouts import LrnArgs
 from netc.backends.cpu.machine import Machine
 
 _QUARTER = 0x4F58CAE5  # 1.25 times the bits of a number close to 1: the first guess's error is 4 %

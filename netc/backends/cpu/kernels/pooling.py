@@ -10,10 +10,10 @@ from typing import Any
 
 from numba import float32, njit
 
+from netc.backends.cpu.kernel_args import PoolArgs
 from netc.backends.cpu.kernels.functions import greater, maximum, select
 from netc.backends.cpu.kernels.lanes import loader, storer
 from netc.backends.cpu.kernels.simd import record, splat
-from netc.backends.cpu.layouts import PoolArgs
 from netc.backends.cpu.machine import Machine
 
 _LOWEST = float32(-3.4028234663852886e38)  # Caffe starts its search for the largest at -FLT_MAX

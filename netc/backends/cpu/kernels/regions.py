@@ -11,10 +11,10 @@ from typing import Any
 
 from numba import float32, int64, njit
 
+from netc.backends.cpu.kernel_args import RegionArgs
 from netc.backends.cpu.kernels.functions import maximum
 from netc.backends.cpu.kernels.lanes import loader, storer
 from netc.backends.cpu.kernels.simd import float_at, record, set_float, splat
-from netc.backends.cpu.layouts import RegionArgs
 from netc.backends.cpu.machine import Machine
 
 _LOWEST = float32(-3.4028234663852886e38)  # where Caffe's search begins: nan is passed over

@@ -7,6 +7,7 @@ from typing import Any
 
 from numba import float32, int64, njit
 
+from netc.backends.cpu.kernel_args import ResizeArgs, UnpoolArgs
 from netc.backends.cpu.kernels.lanes import loader, storer
 from netc.backends.cpu.kernels.simd import (
     float_at,
@@ -16,7 +17,6 @@ from netc.backends.cpu.kernels.simd import (
     set_float,
     splat,
 )
-from netc.backends.cpu.layouts import ResizeArgs, UnpoolArgs
 from netc.backends.cpu.machine import Machine
 
 

@@ -21,8 +21,8 @@ from llvmlite import ir
 from numba import njit
 from numba.core import types
 
+from netc.backends.cpu.kernel_args import RunArgs, StepRow
 from netc.backends.cpu.kernels.simd import I8, I32, I64, function, i64, record, set_int
-from netc.backends.cpu.layouts import RunArgs, StepRow
 from netc.backends.cpu.machine import Machine
 
 _SPINS = 300

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from numba import float32
 
+from netc.backends.cpu.kernel_args import GreatestArgs
 from netc.backends.cpu.kernels.simd import float_at, record, set_float
-from netc.backends.cpu.layouts import GreatestArgs
 from netc.backends.cpu.machine import Machine
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from numba import float32, njit
 
+from netc.backends.cpu.kernel_args import SoftmaxArgs
 from netc.backends.cpu.kernels.functions import emit_max, exp, maximum
 from netc.backends.cpu.kernels.lanes import emit_fold, loader, storer
 from netc.backends.cpu.kernels.simd import (
@@ -18,7 +19,6 @@ from netc.backends.cpu.kernels.simd import (
     splat,
     store_part,
 )
-from netc.backends.cpu.layouts import SoftmaxArgs
 from netc.backends.cpu.machine import Machine
 
 _LOWEST = float32(float("-inf"))

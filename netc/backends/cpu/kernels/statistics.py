@@ -7,6 +7,7 @@ from typing import Any
 
 from numba import float32, njit
 
+from netc.backends.cpu.kernel_args import LengthArgs, MomentArgs
 from netc.backends.cpu.kernels.functions import sqrt
 from netc.backends.cpu.kernels.lanes import emit_fold, loader, storer
 from netc.backends.cpu.kernels.simd import (
@@ -20,7 +21,6 @@ from netc.backends.cpu.kernels.simd import (
     splat,
     store_part,
 )
-from netc.backends.cpu.layouts import LengthArgs, MomentArgs
 from netc.backends.cpu.machine import Machine
 
 _RUN = 128  # pixels summed up by themselves, so that a long sum loses little

@@ -13,6 +13,7 @@ from typing import Any
 from llvmlite import ir
 from numba import njit, types
 
+from netc.backends.cpu.kernel_args import TransposeArgs
 from netc.backends.cpu.kernels.simd import (
     I32,
     emit_load,
@@ -26,7 +27,6 @@ from netc.backends.cpu.kernels.simd import (
     same,
     vector,
 )
-from netc.backends.cpu.layouts import TransposeArgs
 from netc.backends.cpu.machine import Machine
 
 

@@ -16,10 +16,9 @@ from typing import Any
 from llvmlite import ir
 from numba import njit, types
 
-from netc.backends.cpu.cook_toom import Filtering
+from netc.backends.cpu.kernel_args import PanelArgs, WinogradArgs
 from netc.backends.cpu.kernels import tile as micro
 from netc.backends.cpu.kernels.epilogue import Ending, panel_fields, pixel_index
-from netc.backends.cpu.kernels.sandwich import emit_sandwich
 from netc.backends.cpu.kernels.simd import (
     I64,
     as_float,
@@ -34,8 +33,9 @@ from netc.backends.cpu.kernels.simd import (
     set_int,
     vector,
 )
-from netc.backends.cpu.layouts import PanelArgs, WinogradArgs
+from netc.backends.cpu.kernels.winograd_transform import emit_transform
 from netc.backends.cpu.machine import Machine
+from netc.backends.shared.cook_toom import Filtering
 
 UNROLL = 4
 _LINES = 4  # of the next plane's weights, asked for while UNROLL channels are done
@@ -163,7 +163,7 @@ def _forward(width: int, filtering: Filtering, part: bool) -> Any:
         tile = [
             [read(b, pixels, i * wide + j, offset, lanes) for j in range(wide)] for i in range(high)
         ]
-        for i, row in enumerate(emit_sandwich(b, vertical, horizontal, tile)):
+        for i, row in enumerate(emit_transform(b, vertical, horizontal, tile)):
             for j, value in enumerate(row):
                 emit_store(b, value, b.add(target, b.mul(plane, i64(i * wide + j))))
 
@@ -241,7 +241,7 @@ def _back(tile: micro.Tile, filtering: Filtering, activation: str, residual: boo
     def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
         source, plane, indices, panel, lane, first, second = values
         sums = [[_sum(b, source, plane, i * wide + j) for j in range(wide)] for i in range(high)]
-        made = emit_sandwich(b, vertical, horizontal, sums)
+        made = emit_transform(b, vertical, horizontal, sums)
         fields = panel_fields(b, arguments[3], panel)
         end = b.add(lane, i64(tile.width))
         with b.if_else(b.icmp_signed(">=", fields["channels"], end), likely=True) as branches:

@@ -11,9 +11,10 @@ from itertools import product
 from typing import NamedTuple
 
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.steps.moving import Strided, dense_strides, move_step
+from netc.backends.cpu.steps.moving import Strided, move_step
 from netc.backends.cpu.steps.transpose import Matrices, transpose_step
-from netc.backends.cpu.views import Place, View, moved
+from netc.backends.shared.layout import stored_strides
+from netc.backends.shared.views import Place, View, moved
 from netc.ir.types import Shape
 
 
@@ -30,13 +31,8 @@ _STEPS = 64  # transposes that one arrangement may take
 
 
 def logical_strides(view: View, shape: Shape) -> Strided:
-    """A stored value's own axes; its shape as in :mod:`netc.backends.cpu.layout`."""
-    if len(shape) == 4:
-        row = view.w * view.ld
-        return Strided(view.place, (view.h * row, 1, row, view.ld))
-    if len(shape) == 2:
-        return Strided(view.place, (view.ld, 1))
-    return Strided(view.place, dense_strides(shape))
+    """A stored value's own axes; its shape as in :mod:`netc.backends.shared.layout`."""
+    return Strided(view.place, stored_strides(shape, view))
 
 
 def part(x: Strided, starts: tuple[int, ...]) -> Strided:

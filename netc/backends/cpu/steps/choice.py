@@ -23,7 +23,7 @@ from netc.backends.cpu.steps.conv import Geometry, conv_step
 from netc.backends.cpu.steps.depthwise import depthwise_step
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.steps.winograd import can_winograd, tiling, winograd_steps
-from netc.backends.cpu.views import View
+from netc.backends.shared.views import View
 
 Array = NDArray[np.float32]
 

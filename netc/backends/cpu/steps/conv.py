@@ -13,7 +13,7 @@ from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.blocking import Blocking
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.steps.product import Packed, Product, product_step
-from netc.backends.cpu.views import View
+from netc.backends.shared.views import View
 
 Array = NDArray[np.float32]
 

@@ -20,7 +20,7 @@ from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.steps.product import Product, product_step
-from netc.backends.cpu.views import View, moved
+from netc.backends.shared.views import View, moved
 
 Array = NDArray[np.float32]
 

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.layouts import DepthwiseArgs
+from netc.backends.cpu.kernel_args import DepthwiseArgs
 from netc.backends.cpu.memory import aligned_zeros
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.deconv import Phase, phases, shifted
 from netc.backends.cpu.steps.elementwise import padded
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
-from netc.backends.cpu.views import View
+from netc.backends.shared.views import View
 
 Array = NDArray[np.float32]
 Spacing = tuple[int, int, int]

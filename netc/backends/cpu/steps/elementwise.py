@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.layouts import ChainArgs
+from netc.backends.cpu.kernel_args import ChainArgs
 from netc.backends.cpu.memory import aligned_zeros
 from netc.backends.cpu.program import Argument, Step
 from netc.backends.cpu.steps.epilogue import Activation
-from netc.backends.cpu.views import View
+from netc.backends.shared.views import View
 
 Array = NDArray[np.float32]
 _LANES = 16  # constants are padded to this many, the widest vector

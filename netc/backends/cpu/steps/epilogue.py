@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.backends.cpu.views import View
+from netc.backends.shared.views import View
 
 Array = NDArray[np.float32]
 

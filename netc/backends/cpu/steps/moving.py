@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.layouts import FillArgs, ImageArgs, MoveArgs
+from netc.backends.cpu.kernel_args import FillArgs, ImageArgs, MoveArgs
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.views import Place, View
+from netc.backends.shared.layout import c_strides
+from netc.backends.shared.views import Place, View
 
 Axes = tuple[tuple[int, int, int], ...]
 
@@ -73,11 +73,6 @@ def planes(view: View) -> Strided:
     return Strided(view.place, (view.h * row, 1, row, view.ld))
 
 
-def dense_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The strides of an array in C order."""
-    return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
-
-
 def copy_step(name: str, x: View, y: View) -> Step:
     """Copy a value to a place of the same shape, such as a slice of a concatenation."""
     return move_step(name, (x.n, x.h, x.w, x.c), pixels(x), pixels(y))
@@ -86,13 +81,13 @@ def copy_step(name: str, x: View, y: View) -> Step:
 def to_planes_step(name: str, x: View, place: Place) -> Step:
     """A value as a dense array in Caffe's order (n, c, h, w)."""
     shape = (x.n, x.c, x.h, x.w)
-    return move_step(name, shape, planes(x), Strided(place, dense_strides(shape)))
+    return move_step(name, shape, planes(x), Strided(place, c_strides(shape)))
 
 
 def to_pixels_step(name: str, place: Place, y: View) -> Step:
     """A dense array in Caffe's order (n, c, h, w) as a view."""
     shape = (y.n, y.c, y.h, y.w)
-    return move_step(name, shape, Strided(place, dense_strides(shape)), planes(y))
+    return move_step(name, shape, Strided(place, c_strides(shape)), planes(y))
 
 
 def image_step(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.layouts import LrnArgs, SoftmaxArgs
+from netc.backends.cpu.kernel_args import LrnArgs, SoftmaxArgs
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.views import Place, View
+from netc.backends.shared.views import Place, View
 
 _POWERS = {1.0: "one", 0.75: "three quarters", 0.5: "half"}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.layouts import PoolArgs
+from netc.backends.cpu.kernel_args import PoolArgs
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.views import View
+from netc.backends.shared.views import View
 
 Pair = tuple[int, int]
 

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.layouts import ConvArgs, PanelArgs
+from netc.backends.cpu.kernel_args import ConvArgs, PanelArgs
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.memory import aligned_zeros
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.blocking import Blocking, choose_blocking
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
-from netc.backends.cpu.views import View, moved
+from netc.backends.shared.views import View, moved
 
 Array = NDArray[np.float32]
 Packed = dict[tuple[int, int], Array]  # (first output channel, lanes of a panel) -> panels
@@ -76,7 +76,7 @@ def product_step(
     y, depth = outputs[0], max(1, math.prod(product.weights.shape[1:]))
     parts = list(_parts(outputs, product, x.c))
     sizes = [part.y.c for part in parts]
-    cut = blocking or choose_blocking(y.pixels, sizes, depth, target, 4 * x.size)
+    cut = blocking or choose_blocking(y.pixels, sizes, depth, target, 4 * x.span)
     lanes = cut.columns * target.width
     known: Packed = {} if packed is None else packed
     rows = [row for part in parts for row in _panel_rows(part, lanes, epilogue, known)]
@@ -135,7 +135,7 @@ def _header(
 
 def _kernel(product: Product, epilogue: Epilogue, cut: Blocking) -> jit.KernelSpec:
     return jit.spec(
-        "deep" if cut.block else "conv",
+        "conv_k_blocked" if cut.block else "conv",
         "convolve",
         rows=cut.rows,
         columns=cut.columns,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.layouts import RegionArgs
+from netc.backends.cpu.kernel_args import RegionArgs
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.views import Place, View
+from netc.backends.shared.views import Place, View
 
 
 def region_step(name: str, x: View, bins: Place, y: View, kernel: jit.KernelSpec) -> Step:

@@ -7,12 +7,12 @@ import math
 import numpy as np
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.layouts import ResizeArgs, UnpoolArgs
+from netc.backends.cpu.kernel_args import ResizeArgs, UnpoolArgs
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.elementwise import Array
 from netc.backends.cpu.steps.moving import Strided, move_step
-from netc.backends.cpu.views import View, moved
+from netc.backends.shared.views import View, moved
 
 
 def bilinear_step(

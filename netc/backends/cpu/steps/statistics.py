@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.layouts import GreatestArgs, LengthArgs, MomentArgs
+from netc.backends.cpu.kernel_args import GreatestArgs, LengthArgs, MomentArgs
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.elementwise import Array, padded
-from netc.backends.cpu.views import View
+from netc.backends.shared.views import View
 
 
 def moments_step(

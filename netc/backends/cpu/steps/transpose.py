@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.layouts import TransposeArgs
+from netc.backends.cpu.kernel_args import TransposeArgs
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.moving import (
     copy_step,
@@ -14,7 +14,7 @@ from netc.backends.cpu.steps.moving import (
     to_pixels_step,
     to_planes_step,
 )
-from netc.backends.cpu.views import Place, View, dense
+from netc.backends.shared.views import Place, View, dense
 
 _BLOCK = 1 << 14  # floats of a unit, about
 _SHORT = 512  # rows or columns of a unit at its shorter side; whole squares

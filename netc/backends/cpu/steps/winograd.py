@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.cook_toom import Filtering
-from netc.backends.cpu.layouts import PanelArgs, WinogradArgs
+from netc.backends.cpu.kernel_args import PanelArgs, WinogradArgs
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.memory import ALIGNMENT, aligned_zeros, rounded
 from netc.backends.cpu.program import Step
@@ -20,7 +19,8 @@ from netc.backends.cpu.steps.blocking import choose_tile
 from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.steps.product import panel_rows
-from netc.backends.cpu.views import View, Workspace
+from netc.backends.shared.cook_toom import Filtering
+from netc.backends.shared.views import View, Workspace
 
 Array = NDArray[np.float32]
 _SHARE = 0.6  # of the second cache, for the planes and sums of a block

@@ -9,11 +9,11 @@ import numpy as np
 from netc.backends.cuda.chains import Target
 from netc.backends.cuda.emission import RESIDENT, Emission, element_launch, ending, side
 from netc.backends.cuda.emit.elementwise import run_chain, split_stages
-from netc.backends.cuda.pixels import View
 from netc.backends.cuda.products.launches import product_steps
 from netc.backends.cuda.products.product import Product, pixel_taps, taps_first
 from netc.backends.cuda.products.tiles import MOST_PARTS
 from netc.backends.cuda.program import Steps
+from netc.backends.shared.views import View
 from netc.ir.graph import Array, Node
 from netc.ir.types import Shape
 from netc.ops.convolution import ConvolutionParams, convolution_axes
@@ -60,7 +60,7 @@ def _convolve(
         return _depthwise(emission, name, x, target, params, (y, x_axis), weight)
     product = Product(
         name,
-        emission.view(x).whole,
+        emission.view(x).full,
         (target,),
         lambda: _widened(weight, emission.view(x)),
         _taps(y, x_axis),
@@ -147,7 +147,7 @@ def emit_siblings(emission: Emission, node: Node) -> Steps | None:
     y, x_axis = convolution_axes(params, shape)
     product = Product(
         node.name,
-        emission.view(node.inputs[0]).whole,
+        emission.view(node.inputs[0]).full,
         tuple(targets),
         lambda: np.concatenate(weights),
         _taps(y, x_axis),

@@ -10,10 +10,11 @@ from netc.backends.cuda.chains import Target
 from netc.backends.cuda.emission import Emission
 from netc.backends.cuda.emit.convolution import product_arrays
 from netc.backends.cuda.emit.elementwise import run_chain, split_stages
-from netc.backends.cuda.pixels import View, dense, has_channels
 from netc.backends.cuda.products.launches import product_steps
 from netc.backends.cuda.products.product import Product
 from netc.backends.cuda.program import Steps
+from netc.backends.shared.layout import has_channels
+from netc.backends.shared.views import View, dense
 from netc.ir.graph import Array, Node
 from netc.ir.types import Shape, canonical_axis, count
 from netc.ops.fused import Bound, bind_stages

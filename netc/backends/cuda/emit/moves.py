@@ -13,10 +13,12 @@ from netc.backends.cuda.emission import (
     blocks,
     element_launch,
 )
-from netc.backends.cuda.pixels import View, c_strides, has_channels, stored_strides
 from netc.backends.cuda.program import Launch, Steps, Wide
-from netc.backends.cuda.rules import joins, parts
+from netc.backends.cuda.rules import produced_view_offsets
 from netc.backends.cuda.source import Kernel
+from netc.backends.shared.aliases import concat_offsets
+from netc.backends.shared.layout import c_strides, has_channels, stored_strides
+from netc.backends.shared.views import View, moved
 from netc.ir.graph import Node
 from netc.ir.types import Shape, canonical_axis, count
 from netc.ops.catalog import CATALOG
@@ -29,7 +31,7 @@ Lying = tuple[View, Strides, int]  # how a value lies: with which strides, from 
 def emit_concat(emission: Emission, node: Node) -> Steps | None:
     """Copies of the parts that were not produced in their place."""
     output = node.outputs[0]
-    placed = joins(emission.graph, node) is not None
+    placed = concat_offsets(emission.graph, node) is not None
     steps = Steps()
     for shape, part, place in _apart(emission, node, output, node.inputs, placed):
         steps += _copy(emission, node.name, shape, part, place)
@@ -39,7 +41,7 @@ def emit_concat(emission: Emission, node: Node) -> Steps | None:
 def emit_slice(emission: Emission, node: Node) -> Steps | None:
     """Copies of the parts that do not lie inside the input."""
     value = node.inputs[0]
-    placed = parts(emission.graph, node) is not None
+    placed = produced_view_offsets(emission.graph, node) is not None
     steps = Steps()
     for shape, part, place in _apart(emission, node, value, node.outputs, placed):
         steps += _copy(emission, node.name, shape, place, part)
@@ -115,7 +117,7 @@ def _copy(
     sizes, (from_x, to_y) = merged(shape, own, others)
     precision = emission.precision.text
     kernel = copy_kernel(precision, precision)
-    places = (x.place.further(start), y.place.further(end))
+    places = (moved(x.place, start), moved(y.place, end))
     arguments = (*places, count(shape), *sizes[1:], *map(Wide, from_x), *map(Wide, to_y))
     grid = blocks(count(shape))
     return [Launch(name, kernel, grid, THREADS, arguments, (x,), (y,))]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from netc.backends.cuda.emission import Emission, element_launch
-from netc.backends.cuda.pixels import c_strides, has_channels, stored_strides
 from netc.backends.cuda.program import Launch, Steps
+from netc.backends.shared.layout import c_strides, has_channels, stored_strides
 from netc.ir.graph import Node
 from netc.ir.types import canonical_axis, count
 from netc.ops.lrn import LRNParams, is_positive
@@ -52,7 +54,7 @@ def emit_softmax(emission: Emission, node: Node) -> Steps | None:
     return [Launch(node.name, kernel, (-(-rows // each), 1, 1), 256, arguments, (x,), (y,))]
 
 
-def _walk(shape: tuple[int, ...], axis: int, strides: list[int]) -> tuple[int, int, int, int]:
+def _walk(shape: tuple[int, ...], axis: int, strides: Sequence[int]) -> tuple[int, int, int, int]:
     """How rows follow each other: inner rows, strides of outer and inner ones, of elements.
 
     Rows are numbered in an order in which two strides suffice: over pixels, over pixels of an

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from netc.backends.cuda.emission import Emission, element_launch, side
-from netc.backends.cuda.pixels import View
 from netc.backends.cuda.products.tiles import MOST_PARTS
 from netc.backends.cuda.program import Launch, Steps
+from netc.backends.shared.views import View
 from netc.ir.graph import Node
 from netc.ops.pooling import PoolingParams, pooling_axes
 from netc.ops.window import Axis

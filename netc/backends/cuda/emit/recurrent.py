@@ -11,11 +11,11 @@ import numpy as np
 from netc.backends.cuda.chains import Target
 from netc.backends.cuda.emission import Emission
 from netc.backends.cuda.emit.inner_product import flat_rows, stored_order
-from netc.backends.cuda.pixels import View, Workspace, dense
 from netc.backends.cuda.products.launches import product_steps
 from netc.backends.cuda.products.product import Product
 from netc.backends.cuda.products.tiles import MOST_PARTS
 from netc.backends.cuda.program import Argument, Launch, Steps, Wide
+from netc.backends.shared.views import View, Workspace, dense, moved
 from netc.ir.graph import Array, Node
 from netc.ir.types import count
 from netc.ops.fused import Bound, Stage
@@ -141,7 +141,7 @@ def _states(
 def _part(view: View, row: int, rows: int, columns: int) -> View:
     """Some rows of a matrix; its rows are as far apart as the view has it, if it has rows."""
     apart = view.ld if view.pixels > 1 else columns
-    return dense(view.place.further(row * apart), rows, 1, 1, columns)
+    return dense(moved(view.place, row * apart), rows, 1, 1, columns)
 
 
 def _place(view: View | Array | None) -> Argument:

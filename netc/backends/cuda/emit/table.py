@@ -15,8 +15,8 @@ from netc.backends.cuda.emit.normalization import emit_lrn, emit_softmax
 from netc.backends.cuda.emit.pooling import emit_pooling
 from netc.backends.cuda.emit.recurrent import emit_recurrent
 from netc.backends.cuda.program import Steps
+from netc.backends.shared.dispatch import emitter_of
 from netc.ir.graph import Node
-from netc.ops.fused import NAME as FUSED
 from netc.ops.siblings import NAME as SIBLINGS
 
 # By the first stage's op for a fused chain.
@@ -51,7 +51,6 @@ EMITTERS: Mapping[str, Emitter] = {
 
 def emit(emission: Emission, node: Node) -> Steps:
     """A node's steps."""
-    op = node.params.stages[0].op if node.op == FUSED else node.op
-    emitter = EMITTERS.get(op)
+    emitter = emitter_of(EMITTERS, node)
     steps = None if emitter is None else emitter(emission, node)
     return fallback_step(emission, node) if steps is None else steps

@@ -9,10 +9,11 @@ from netc.backends.cuda.chains import Target
 from netc.backends.cuda.emission import Emission, chain_launch
 from netc.backends.cuda.emission import ending as epilogue
 from netc.backends.cuda.libraries.operation import Borrowed, Operation, Plan
-from netc.backends.cuda.pixels import View, Workspace, dense, has_channels
 from netc.backends.cuda.products.product import Product, padded
 from netc.backends.cuda.program import Argument, Launch
 from netc.backends.cuda.schedule import overlap
+from netc.backends.shared.layout import has_channels
+from netc.backends.shared.views import View, Workspace, dense
 from netc.ir.graph import Array
 from netc.ops.fused import Bound
 

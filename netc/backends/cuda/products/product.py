@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.backends.cuda.chains import Target
-from netc.backends.cuda.pixels import View
 from netc.backends.cuda.products.tiles import Size
+from netc.backends.shared.views import View
 from netc.ir.graph import Array
 
 _BEYOND = 128  # entries of a table that the kernel reads after the last: of two tiles along K

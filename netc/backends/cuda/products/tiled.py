@@ -9,10 +9,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from netc.backends.cuda.emission import Emission, Ending
-from netc.backends.cuda.pixels import Workspace, dense
 from netc.backends.cuda.products.product import Product, padded, tap_table, vector
 from netc.backends.cuda.products.tiles import Way, block_count, n_tiles
 from netc.backends.cuda.program import Launch, Tickets
+from netc.backends.shared.views import Workspace, dense
 
 
 def weights_as_read(emission: Emission, product: Product) -> NDArray[Any]:

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from netc.backends.cpu.cook_toom import matrices
 from netc.backends.cuda.chains import Target
 from netc.backends.cuda.emission import THREADS, Emission, Ending, blocks, ending, side
-from netc.backends.cuda.pixels import Workspace, dense
 from netc.backends.cuda.products.product import Product
 from netc.backends.cuda.products.tiles import Size
 from netc.backends.cuda.program import Launch
+from netc.backends.shared.cook_toom import matrices
+from netc.backends.shared.views import Workspace, dense
 from netc.ir.graph import Array
 from netc.ir.types import MAX_COUNT
 

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from netc.backends.cuda.chains import Target
 from netc.backends.cuda.emission import Emission
-from netc.backends.cuda.pixels import Arena, View
 from netc.backends.cuda.products.borrowed import Ending, borrowed_launches, rest_launches
 from netc.backends.cuda.products.launches import way_launches
 from netc.backends.cuda.products.product import Product
 from netc.backends.cuda.products.tiled import weights_as_read
 from netc.backends.cuda.products.tiles import Way
 from netc.backends.cuda.program import Launch
+from netc.backends.shared.views import Arena, View
 from netc.ir.graph import Array
 
 TOLERANCE = {"float32": 1e-4, "tf32": 1e-2, "fp16": 1e-2}  # of the largest value

@@ -14,10 +14,10 @@ from typing import Any
 
 from numba import njit
 
+from netc.backends.cpu.kernel_args import ConvArgs, PanelArgs
 from netc.backends.cpu.kernels import tile as micro
 from netc.backends.cpu.kernels.conv import locator
 from netc.backends.cpu.kernels.simd import as_float, record
-from netc.backends.cpu.layouts import ConvArgs, PanelArgs
 from netc.backends.cpu.machine import Machine
 
 UNROLL = 4

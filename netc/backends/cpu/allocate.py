@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from netc.backends.cpu.layout import lies_as_given, view_of
 from netc.backends.cpu.rules import RULES, padded_image
-from netc.backends.cpu.views import Arena, External, Place, View
+from netc.backends.shared.layout import is_in_c_order, view_of
+from netc.backends.shared.views import Arena, External, Place, View
 from netc.ir.graph import Graph
 from netc.plan import arena
-from netc.plan.storage import BYTES, Inside, plan_storage, scratch_name
+from netc.plan.storage import BYTES, Alias, plan_storage, scratch_name
 
 
 class Placement(NamedTuple):
@@ -31,8 +31,8 @@ def place_values(graph: Graph) -> Placement:
     arena_places = {root: Arena(offset // BYTES) for root, offset in storage.arena.offsets.items()}
     starts = {**arena_places, **outside}
     views = {
-        value: _view(graph, value, inside, starts[inside.root])
-        for value, inside in storage.places.items()
+        value: _view(graph, value, alias, starts[alias.root])
+        for value, alias in storage.places.items()
     }
     scratch = {
         node.name: starts[scratch_name(node)]
@@ -46,7 +46,7 @@ def _outside(graph: Graph) -> dict[str, Place]:
     """Inputs and outputs that the steps can read and write where the caller has them."""
     places: dict[str, Place] = {}
     for index, value in enumerate((*graph.inputs, *graph.outputs)):
-        if lies_as_given(graph.shape(value)) or _is_converted_later(graph, value):
+        if is_in_c_order(graph.shape(value)) or _is_converted_later(graph, value):
             places.setdefault(value, External(index))
     return places
 
@@ -57,9 +57,9 @@ def _is_converted_later(graph: Graph, value: str) -> bool:
     return any(padded_image(graph, node) is not None for node in readers)
 
 
-def _view(graph: Graph, value: str, inside: Inside, start: Place) -> View:
-    whole = view_of(graph.shape(inside.root), start)
+def _view(graph: Graph, value: str, alias: Alias, start: Place) -> View:
+    whole = view_of(graph.shape(alias.root), start)
     own = view_of(graph.shape(value), start)
     if whole.c == own.c:
         return own
-    return whole.channels(inside.channels, inside.channels + own.c)
+    return whole.channels(alias.channels, alias.channels + own.c)

@@ -7,13 +7,13 @@ from typing import Any
 
 from llvmlite import ir
 
-from netc.backends.cpu.cook_toom import Rows
 from netc.backends.cpu.kernels.simd import emit_fma, same
+from netc.backends.shared.cook_toom import Rows
 
 Rectangle = list[list[Any]]
 
 
-def emit_sandwich(b: ir.IRBuilder, left: Rows, right: Rows, rectangle: Rectangle) -> Rectangle:
+def emit_transform(b: ir.IRBuilder, left: Rows, right: Rows, rectangle: Rectangle) -> Rectangle:
     """Left times rectangle times the transpose of right."""
     columns = [emit_product(b, left, column) for column in zip(*rectangle, strict=True)]
     return [emit_product(b, right, row) for row in zip(*columns, strict=True)]

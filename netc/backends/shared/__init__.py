@@ -1,0 +1,1 @@
+"""What all compiled backends share: how values lie in memory, what moves nothing, dispatch."""

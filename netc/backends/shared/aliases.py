@@ -1,0 +1,46 @@
+"""Which layers move nothing where channels are innermost: their values lie inside others."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+from netc.backends.shared.layout import has_channels, pixel_shape
+from netc.ir.graph import Graph, Node
+from netc.plan.storage import is_identity
+
+
+def concat_offsets(graph: Graph, node: Node) -> tuple[int, ...] | None:
+    """Where each input's channels start in the output of a Concat along channels.
+
+    Its inputs are written side by side in every pixel. None for all other nodes.
+    """
+    if node.op != "Concat" or not _along_channels(graph, node):
+        return None
+    sizes = [graph.shape(v)[1] for v in node.inputs]
+    return tuple(accumulate(sizes[:-1], initial=0))
+
+
+def view_offsets(graph: Graph, node: Node) -> tuple[int, ...] | None:
+    """Where each output's channels start in the first input, if the outputs are views of it.
+
+    Those are a Slice along channels, and what moves nothing. None for all other nodes.
+    """
+    if node.op == "Slice" and _along_channels(graph, node):
+        sizes = [graph.shape(v)[1] for v in node.outputs]
+        return tuple(accumulate(sizes[:-1], initial=0))
+    if node.op in ("Reshape", "Flatten") and moves_nothing(graph, node):
+        return (0,)
+    return (0,) * len(node.outputs) if is_identity(graph, node) else None
+
+
+def moves_nothing(graph: Graph, node: Node) -> bool:
+    """True if a reshape moves no element in memory."""
+    before, after = graph.shape(node.inputs[0]), graph.shape(node.outputs[0])
+    if not (has_channels(before) and has_channels(after)):
+        return not has_channels(before) and not has_channels(after)
+    return pixel_shape(before) == pixel_shape(after)
+
+
+def _along_channels(graph: Graph, node: Node) -> bool:
+    shape = graph.shape(node.inputs[0])
+    return has_channels(shape) and node.params.axis in (1, 1 - len(shape))

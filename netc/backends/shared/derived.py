@@ -1,0 +1,173 @@
+"""Arrays that are made of a net's variables, and are made again when those have changed.
+
+Builders of steps compute with trained arrays: they pack them, fold factors, join branches. Where an
+array is a constant, that is done once. Where it is a variable, the same expression gives a
+:class:`Derived`, which remembers how it was made:
+
+    packed = derived(pack_weights, weights, 32)      # an array, or a Derived of the same shape
+
+A step takes either as an argument: the address of its elements never changes. :class:`Packing` are
+the derived arrays of a program; before a run it makes those anew whose variables have changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.backends.variables import Variable
+
+Content = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Derived:
+    """An array made of variables.
+
+    Args:
+        array: its elements, always at one place.
+        variables: what it is made of.
+        make: gives its elements as of now, as a new array; None if ``array`` shares the memory of
+            a variable, and so is always as of now.
+    """
+
+    array: Content
+    variables: tuple[Variable, ...]
+    make: Callable[[], Content] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As of the array."""
+        return self.array.shape
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """As of the array."""
+        return self.array.strides
+
+    @property
+    def size(self) -> int:
+        """As of the array."""
+        return self.array.size
+
+    @property
+    def ndim(self) -> int:
+        """As of the array."""
+        return self.array.ndim
+
+    @property
+    def nbytes(self) -> int:
+        """As of the array."""
+        return self.array.nbytes
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """As of the array."""
+        return self.array.dtype
+
+    @property
+    def T(self) -> Weights:  # noqa: N802 - NumPy's name
+        """Its axes turned around."""
+        return derived(np.transpose, self)
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, index: Any) -> Weights:
+        return derived(lambda array: array[index], self)
+
+    def reshape(self, *shape: int) -> Weights:
+        """Its elements in another shape."""
+        return derived(lambda array: array.reshape(*shape), self)
+
+    def transpose(self, *axes: int) -> Weights:
+        """Its axes in another order."""
+        return derived(lambda array: array.transpose(*axes), self)
+
+    def now(self) -> Content:
+        """Its elements as of now."""
+        return self.array if self.make is None else self.make()
+
+
+Weights = Content | Derived
+
+
+def variable_array(variable: Variable, shape: tuple[int, ...]) -> Derived:
+    """A variable's own elements, in a shape."""
+    return Derived(variable.array.reshape(shape), (variable,))
+
+
+def derived(function: Callable[..., Content], *operands: Any) -> Weights:
+    """What a function makes of operands; a :class:`Derived` where any of them is one.
+
+    Args:
+        function: gives an array; it looks at elements only to compute with them, so that the
+            result's shape and type never change.
+        *operands: arrays, derived arrays, or anything else.
+    """
+    sources = [operand for operand in operands if isinstance(operand, Derived)]
+    if not sources:
+        return function(*operands)
+
+    def make() -> Content:
+        return function(*(o.now() if isinstance(o, Derived) else o for o in operands))
+
+    variables = tuple(dict.fromkeys(v for source in sources for v in source.variables))
+    array = function(*(o.array if isinstance(o, Derived) else o for o in operands))
+    own = not any(np.may_share_memory(array, variable.array) for variable in variables)
+    return Derived(array, variables, make if own else None)
+
+
+Others = ParamSpec("Others")
+
+
+def derivable(
+    function: Callable[Concatenate[Any, Others], Content],
+) -> Callable[Concatenate[Any, Others], Any]:
+    """A function whose first argument may be a derived array, and whose result then is one."""
+
+    @wraps(function)
+    def wrapper(first: Any, *args: Others.args, **kwargs: Others.kwargs) -> Any:
+        return derived(lambda array: function(array, *args, **kwargs), first)
+
+    return wrapper
+
+
+Versions = Mapping[Variable, int]
+
+
+def versions(variables: Iterable[Variable]) -> dict[Variable, int]:
+    """What version each variable has now."""
+    return {variable: variable.current_version() for variable in variables}
+
+
+class Packing:
+    """The derived arrays of a program.
+
+    Args:
+        arrays: what its steps read; those that are always as of now are left out.
+        known: the variables' versions from before the arrays were made.
+    """
+
+    def __init__(self, arrays: Iterable[Derived], known: Versions) -> None:
+        self._arrays = [a for a in dict.fromkeys(arrays) if a.make is not None]
+        self._variables = tuple(dict.fromkeys(v for a in self._arrays for v in a.variables))
+        self._known = {variable: known[variable] for variable in self._variables}
+
+    def refresh(self) -> int:
+        """Make those anew whose variables have changed; how many those are.
+
+        No run that reads them may be under way.
+        """
+        now = versions(self._variables)
+        changed = {variable for variable, version in now.items() if version != self._known[variable]}
+        stale = [array for array in self._arrays if not changed.isdisjoint(array.variables)]
+        for array in stale:
+            np.copyto(array.array, array.now())
+        self._known = now
+        return len(stale)
