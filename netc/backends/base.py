@@ -69,14 +69,6 @@ class StepTime(NamedTuple):
     seconds: float
 
 
-class StepTime(NamedTuple):
-    """What a step took; ``compiled`` is False where a definition ran in its place."""
-
-    name: str
-    compiled: bool
-    seconds: float
-
-
 class Executable(Protocol):
     """A graph made ready for fixed input shapes. May be called from several threads at once."""
 

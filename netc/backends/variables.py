@@ -72,6 +72,10 @@ class Variable:
     def write(self, values: Any) -> None:
         """Change the elements; ``values`` is an array of the variable's shape."""
         self.array[...] = values
+        self.changed()
+
+    def changed(self) -> None:
+        """Count a change of the elements that a program has made."""
         self._version += 1
         if self._seen is not None:
             self._seen[...] = self.array
@@ -140,6 +144,11 @@ class Variables(Mapping[str, Array]):
     def variable(self, name: str) -> Variable:
         """The variable of a name."""
         return self._variables[name]
+
+    def read_by(self, graph: Graph) -> list[Variable]:
+        """The variables that a graph has bound."""
+        own = [n for n, p in graph.parameters.items() if p.variable and p.owner is None]
+        return [self._variables[name] for name in own]
 
     def bind(self, graph: Graph) -> Graph:
         """The graph with its variables' arrays being the places; new names get places of their own.

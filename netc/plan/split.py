@@ -10,7 +10,8 @@ from netc.ops.catalog import CATALOG
 def split(graph: Graph) -> tuple[Graph, Graph | None]:
     """What can be planned, and what cannot: dynamic layers and all that depends on them.
 
-    The first gives, besides outputs of its own, what the second reads.
+    The first gives, besides results of its own, what the second reads. Updates are left to whoever
+    runs both, as outputs: the second may read what they change.
     """
     loose = loose_values(graph)
     late = [n for n in graph.nodes if CATALOG[n.op].dynamic or loose.intersection(n.inputs)]
@@ -19,10 +20,11 @@ def split(graph: Graph) -> tuple[Graph, Graph | None]:
     early = [n for n in graph.nodes if n not in late]
     made = {value for node in early for value in node.outputs}
     read = tuple(dict.fromkeys(v for n in late for v in n.inputs if v not in loose))
-    kept = tuple(v for v in graph.outputs if v in made)
+    kept = tuple(v for v in graph.results if v in made)
     handed = tuple(v for v in read if v in made)
-    first = graph.replace(outputs=tuple(dict.fromkeys((*kept, *handed))))
-    second = graph.replace(inputs=read, outputs=tuple(v for v in graph.outputs if v in loose))
+    first = graph.replace(outputs=tuple(dict.fromkeys((*kept, *handed))), updates={})
+    results = tuple(v for v in graph.results if v in loose)
+    second = graph.replace(inputs=read, outputs=results, updates={})
     return with_nodes(first, early), with_nodes(second, late)
 
 

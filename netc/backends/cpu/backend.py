@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,12 +13,12 @@ import numpy as np
 from netc.backends.base import Options, StepTime, TimedExecutable
 from netc.backends.cpu.allocate import Placement, place_values
 from netc.backends.cpu.dynamic import StagedExecutable
-from netc.backends.cpu.emit.edges import load_inputs, store_outputs
+from netc.backends.cpu.emit.edges import load_inputs, store_outputs, store_updates
 from netc.backends.cpu.emit.emission import Emission, Steps
 from netc.backends.cpu.emit.table import emit
 from netc.backends.cpu.machine import machine
 from netc.backends.cpu.program import Context, Program, PythonStep, Step
-from netc.backends.reference import ReferenceBackend
+from netc.backends.shared.derived import Packing, versions
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph
@@ -62,15 +62,18 @@ class CpuBackend:
 
         What depends on sizes that only a run tells is planned while running.
         """
-        if any(p.variable for p in graph.parameters.values()):
-            return ReferenceBackend().prepare(graph, options)  # until kernels read variables
+        variables = Variables() if options.variables is None else options.variables
+        options, graph = replace(options, variables=variables), variables.bind(graph)
         planned, rest = split(graph)
         if rest is None:
-            return self._plan(graph, options)
-        first = self._plan(planned, options) if planned.nodes else None
-        return StagedExecutable(graph, first, rest, lambda late: self.prepare(late, options))
+            return self._plan(graph, options, variables)
+        first = self._plan(planned, options, variables) if planned.nodes else None
+        return StagedExecutable(
+            graph, first, rest, lambda late: self.prepare(late, options), variables
+        )
 
-    def _plan(self, graph: Graph, options: Options) -> TimedExecutable:
+    def _plan(self, graph: Graph, options: Options, variables: Variables) -> TimedExecutable:
+        known = versions(variables.read_by(graph))  # before anything is made of them
         optimized, applied = run_passes(graph, with_bounds(options.passes))
         placement = place_values(optimized)
         threads = thread_count(options.threads)
@@ -82,19 +85,21 @@ class CpuBackend:
             threads,
             options.exact,
             half=(options.extra or {}).get("precision") == "fp16",
+            variables=variables,
         )
         ask_for_arena(optimized, placement.arena, outputs_bytes(optimized))
         made = {node.name: emit(emission, node) for node in optimized.nodes}
         steps = [step for steps in made.values() for step in steps]
         program = Program(
-            (*load_inputs(emission), *steps, *store_outputs(emission)),
+            (*load_inputs(emission), *steps, *store_outputs(emission), *store_updates(emission)),
             placement.arena.size // BYTES,
             emission.target,
         )
         besides = outputs_bytes(optimized) + program.working(threads)
         ask_for_arena(optimized, placement.arena, besides + _by_definition(optimized, made))
         program.compile(options.progress)
-        return CpuExecutable(graph, emission, placement, program, applied)
+        packing = Packing(program.derived, known)
+        return CpuExecutable(graph, emission, placement, program, applied, packing, variables)
 
 
 def outputs_bytes(graph: Graph) -> int:
@@ -117,12 +122,13 @@ class CpuExecutable:
     placement: Placement
     program: Program
     applied: tuple[Applied, ...]
+    packing: Packing
     variables: Variables = field(default_factory=Variables)
     _idle: list[Context] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Each output for these inputs, as new arrays."""
+        """Each output for these inputs, as new arrays; then the updates are written."""
         return self._run(feeds, Context.run)[0]
 
     def timed(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], list[StepTime]]:
@@ -135,15 +141,36 @@ class CpuExecutable:
         """The graph that its steps were made from."""
         return (self.emission.graph,)
 
+    @property
+    def reads_variables(self) -> bool:
+        """Whether runs must go one after another."""
+        return any(p.variable for p in self.emission.graph.parameters.values())
+
     def _run(
         self, feeds: Mapping[str, Array], call: Callable[[Context, Sequence[Array]], Result]
+    ) -> tuple[dict[str, Array], Result]:
+        if not self.reads_variables:
+            return self._call(feeds, call, ())
+        with self.variables.lock:
+            self.packing.refresh()
+            places = [self.variables.variable(name) for name in self.emission.graph.updates]
+            found = self._call(feeds, call, [place.array for place in places])
+            for place in places:
+                place.changed()
+            return found
+
+    def _call(
+        self,
+        feeds: Mapping[str, Array],
+        call: Callable[[Context, Sequence[Array]], Result],
+        updates: Sequence[Array],
     ) -> tuple[dict[str, Array], Result]:
         graph = self.emission.graph
         given = [np.ascontiguousarray(feeds[name]) for name in graph.inputs]
         results = {name: np.empty(graph.shape(name), np.float32) for name in graph.outputs}
         context = self._take()
         try:
-            return results, call(context, [*given, *results.values()])
+            return results, call(context, [*given, *results.values(), *updates])
         finally:
             with self._lock:
                 self._idle.append(context)

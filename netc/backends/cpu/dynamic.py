@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from netc.backends.base import StepTime, TimedExecutable
 from netc.backends.reference import ReferenceExecutable
 from netc.backends.variables import Variables
@@ -47,7 +49,7 @@ class StagedExecutable:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Each output for these inputs, as new arrays."""
+        """Each output for these inputs, as new arrays; then the updates are written."""
         return self._run(feeds, lambda part, given: part.run(given))
 
     def timed(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], list[StepTime]]:
@@ -67,6 +69,18 @@ class StagedExecutable:
         return (*(g for plan in plans if plan for g in plan.graphs()), self.rest)
 
     def _run(self, feeds: Mapping[str, Array], call: Call) -> dict[str, Array]:
+        if not self.variables:
+            known = self._known(feeds, call)
+            return {name: known[name] for name in self.graph.outputs}
+        with self.variables.lock:
+            known = self._known(feeds, call)
+            results = {name: np.array(known[name]) for name in self.graph.outputs}
+            # A value may be the variable itself (Parameter), which an earlier update writes to.
+            updates = {name: np.array(known[v]) for name, v in self.graph.updates.items()}
+            self.variables.update(updates)
+            return results
+
+    def _known(self, feeds: Mapping[str, Array], call: Call) -> dict[str, Array]:
         known = {**feeds, **(call(self.planned, feeds) if self.planned else {})}
         ready = ready_nodes(self.rest)
         known.update(call(ReferenceExecutable(only(self.rest, ready)), known))
@@ -74,7 +88,7 @@ class StagedExecutable:
         if later.nodes:
             given = {name: known[name] for name in later.inputs}
             known.update(call(self._plan(later, given), given))
-        return {name: known[name] for name in self.graph.outputs}
+        return known
 
     def _plan(self, later: Graph, given: Mapping[str, Array]) -> TimedExecutable:
         sized = with_shapes(later, {name: array.shape for name, array in given.items()})

@@ -44,10 +44,11 @@ from netc.backends.cpu.kernel_args import RunArgs, StepRow
 from netc.backends.cpu.machine import Machine, machine
 from netc.backends.cpu.memory import ALIGNMENT, aligned_bytes, rounded
 from netc.backends.cpu.pool import Workers
+from netc.backends.shared.derived import Derived
 from netc.backends.shared.views import Arena, External, Place, View, Workspace
 
 Constant = NDArray[Any]
-Argument = int | float | Place | Constant
+Argument = int | float | Place | Constant | Derived
 _RUN = jit.spec("runner", "run")
 
 
@@ -59,7 +60,8 @@ class Step:
         name: the layer's name, for times and messages.
         kernel: what to run.
         args: int; float (becomes float32 bits); a place in the arena or in the caller's arrays
-            (becomes its address); or an array (becomes the address of its data; it is kept alive).
+            (becomes its address); or an array, perhaps a derived one (becomes the address of its
+            data; it is kept alive).
         units: independent pieces of work; each is done by one thread.
         scratch: bytes of scratch memory that a thread needs.
         grain: units that a thread takes at a time at least.
@@ -122,6 +124,12 @@ class Program:
     def working(self, threads: int) -> int:
         """Bytes that a context has besides the arena."""
         return self.workspace + self.scratch * threads
+
+    @cached_property
+    def derived(self) -> tuple[Derived, ...]:
+        """The arrays among the arguments that are made of variables."""
+        compiled = (s for s in self.steps if isinstance(s, Step))
+        return tuple(dict.fromkeys(a for s in compiled for a in s.args if isinstance(a, Derived)))
 
     def compile(self, progress: jit.Progress | None = None) -> None:
         """Have every kernel's machine code ready."""
@@ -327,6 +335,8 @@ def _number(argument: Argument, arena: int, workspace: int) -> int:
         return workspace + 4 * argument.offset
     if isinstance(argument, External):
         return 0
+    if isinstance(argument, Derived):
+        return int(argument.array.ctypes.data)
     if isinstance(argument, np.ndarray):
         return int(argument.ctypes.data)
     return int(argument)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import wraps
+from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
@@ -34,11 +34,13 @@ class Derived:
         variables: what it is made of.
         make: gives its elements as of now, as a new array; None if ``array`` shares the memory of
             a variable, and so is always as of now.
+        base: the derived array in whose memory it lies; None where that is its own.
     """
 
     array: Content
     variables: tuple[Variable, ...]
     make: Callable[[], Content] | None = None
+    base: Derived | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -117,10 +119,12 @@ def derived(function: Callable[..., Content], *operands: Any) -> Weights:
     def make() -> Content:
         return function(*(o.now() if isinstance(o, Derived) else o for o in operands))
 
-    variables = tuple(dict.fromkeys(v for source in sources for v in source.variables))
     array = function(*(o.array if isinstance(o, Derived) else o for o in operands))
-    own = not any(np.may_share_memory(array, variable.array) for variable in variables)
-    return Derived(array, variables, make if own else None)
+    base = next((s.base or s for s in sources if np.may_share_memory(array, s.array)), None)
+    if base is not None and base.make is None:
+        return Derived(array, base.variables)
+    variables = tuple(dict.fromkeys(v for source in sources for v in source.variables))
+    return Derived(array, variables, make, base)
 
 
 Others = ParamSpec("Others")
@@ -131,11 +135,10 @@ def derivable(
 ) -> Callable[Concatenate[Any, Others], Any]:
     """A function whose first argument may be a derived array, and whose result then is one."""
 
-    @wraps(function)
-    def wrapper(first: Any, *args: Others.args, **kwargs: Others.kwargs) -> Any:
+    def wrapper(first: Any, /, *args: Others.args, **kwargs: Others.kwargs) -> Any:
         return derived(lambda array: function(array, *args, **kwargs), first)
 
-    return wrapper
+    return update_wrapper(wrapper, function)
 
 
 Versions = Mapping[Variable, int]
@@ -150,12 +153,13 @@ class Packing:
     """The derived arrays of a program.
 
     Args:
-        arrays: what its steps read; those that are always as of now are left out.
+        arrays: what its steps read.
         known: the variables' versions from before the arrays were made.
     """
 
     def __init__(self, arrays: Iterable[Derived], known: Versions) -> None:
-        self._arrays = [a for a in dict.fromkeys(arrays) if a.make is not None]
+        owners = dict.fromkeys(array.base or array for array in arrays)
+        self._arrays = [array for array in owners if array.make is not None]
         self._variables = tuple(dict.fromkeys(v for a in self._arrays for v in a.variables))
         self._known = {variable: known[variable] for variable in self._variables}
 
@@ -165,7 +169,7 @@ class Packing:
         No run that reads them may be under way.
         """
         now = versions(self._variables)
-        changed = {variable for variable, version in now.items() if version != self._known[variable]}
+        changed = {variable for variable in now if now[variable] != self._known[variable]}
         stale = [array for array in self._arrays if not changed.isdisjoint(array.variables)]
         for array in stale:
             np.copyto(array.array, array.now())

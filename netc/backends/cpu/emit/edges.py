@@ -21,14 +21,34 @@ def load_inputs(emission: Emission) -> Steps:
 
 def store_outputs(emission: Emission) -> Steps:
     """Conversions of the outputs that were not written where the caller wants them."""
-    steps: Steps = []
-    first = len(emission.graph.inputs)
-    for index, name in enumerate(emission.graph.outputs, first):
-        shape, view, place = emission.graph.shape(name), emission.view(name), External(index)
-        if view.place == place:
-            continue
-        if is_in_c_order(shape):
-            steps.append(copy_step(f"output {name}", view, view_of(shape, place)))
-        else:
-            steps.append(to_planes(f"output {name}", view, place))
-    return steps
+    graph = emission.graph
+    first = len(graph.inputs)
+    return [
+        step
+        for index, name in enumerate(graph.outputs, first)
+        for step in _store(emission, f"output {name}", name, External(index))
+    ]
+
+
+def store_updates(emission: Emission) -> Steps:
+    """Copies of values to the variables that they are to be in after a run.
+
+    They are the last steps: until then each variable holds what it held before the run.
+    """
+    graph = emission.graph
+    first = len(graph.inputs) + len(graph.outputs)
+    return [
+        step
+        for index, (name, value) in enumerate(graph.updates.items(), first)
+        for step in _store(emission, f"update {name}", value, External(index))
+    ]
+
+
+def _store(emission: Emission, step: str, value: str, place: External) -> Steps:
+    """The copy of a value to an array of its own shape, if it is not there."""
+    shape, view = emission.graph.shape(value), emission.view(value)
+    if view.place == place:
+        return []
+    if is_in_c_order(shape):
+        return [copy_step(step, view, view_of(shape, place))]
+    return [to_planes(step, view, place)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,8 +11,10 @@ from netc.backends import reference
 from netc.backends.cpu.layout import logical
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Context, PythonStep, Step
+from netc.backends.shared.derived import Weights, variable_array
 from netc.backends.shared.views import Place, View
-from netc.ir.graph import Array, Graph, Node
+from netc.backends.variables import Variables
+from netc.ir.graph import Graph, Node
 
 Steps = list[Step | PythonStep]
 
@@ -29,6 +31,7 @@ class Emission:
         threads: how many will run the steps.
         exact: no algorithm that changes the order of sums.
         half: inner products keep their weights as float16.
+        variables: the places of the graph's variables.
     """
 
     graph: Graph
@@ -38,6 +41,7 @@ class Emission:
     threads: int = 1
     exact: bool = False
     half: bool = False
+    variables: Variables = field(default_factory=Variables)
 
     def view(self, value: str) -> View:
         """Where a value lies."""
@@ -47,11 +51,15 @@ class Emission:
         """The memory that the backend's rules grant a node while it runs, if any."""
         return self.scratches.get(node.name)
 
-    def array(self, parameter: str) -> Array:
-        """A trained array."""
+    def array(self, parameter: str) -> Weights:
+        """A trained array, derived if it is a variable."""
+        own = self.graph.parameters[parameter]
+        if own.variable:
+            variable = self.variables.variable(own.owner or parameter)
+            return variable_array(variable, own.shape or ())
         return reference.parameter_array(self.graph, parameter)
 
-    def arrays(self, node: Node) -> list[Array]:
+    def arrays(self, node: Node) -> list[Weights]:
         """A node's trained arrays."""
         return [self.array(name) for name in node.parameters]
 

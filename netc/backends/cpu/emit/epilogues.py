@@ -9,6 +9,7 @@ import numpy as np
 
 from netc.backends.cpu.emit.emission import Emission
 from netc.backends.cpu.steps.epilogue import NONE, Activation, Epilogue
+from netc.backends.shared.derived import Weights, derived
 from netc.ir.graph import Array
 from netc.ops.elementwise import EltwiseParams
 from netc.ops.fused import Bound
@@ -23,7 +24,7 @@ class Matched(NamedTuple):
 
 
 def match_epilogue(
-    emission: Emission, bias: Array | None, stages: Sequence[Bound], channels: int
+    emission: Emission, bias: Weights | None, stages: Sequence[Bound], channels: int
 ) -> Matched:
     """The longest beginning of the stages that is ``activation(result + bias + residual)``.
 
@@ -66,17 +67,20 @@ def activation_of(emission: Emission, bound: Bound, channels: int) -> Activation
     return rule(bound.stage.params, arrays, channels)
 
 
-def _relu(params: Any, arrays: list[Array], channels: int) -> Activation:
+def _relu(params: Any, arrays: list[Weights], channels: int) -> Activation:
     slope = params.negative_slope
     return Activation("leaky", slope) if slope else Activation("relu")
 
 
-def _prelu(params: Any, arrays: list[Array], channels: int) -> Activation:
-    slopes = np.broadcast_to(arrays[0].reshape(-1), (channels,))
-    return Activation("prelu", slopes=np.ascontiguousarray(slopes))
+def _prelu(params: Any, arrays: list[Weights], channels: int) -> Activation:
+    return Activation("prelu", slopes=derived(_spread, arrays[0], channels))
 
 
-_ACTIVATIONS: Mapping[str, Callable[[Any, list[Array], int], Activation | None]] = {
+def _spread(slopes: Array, channels: int) -> Array:
+    return np.ascontiguousarray(np.broadcast_to(slopes.reshape(-1), (channels,)))
+
+
+_ACTIVATIONS: Mapping[str, Callable[[Any, list[Weights], int], Activation | None]] = {
     "ReLU": _relu,
     "PReLU": _prelu,
     "ELU": lambda params, arrays, channels: Activation("elu", params.alpha),

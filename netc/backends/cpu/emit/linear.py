@@ -16,9 +16,10 @@ from netc.backends.cpu.steps.conv import Geometry, conv_step
 from netc.backends.cpu.steps.epilogue import Epilogue
 from netc.backends.cpu.steps.linear import linear_step
 from netc.backends.cpu.steps.transpose import to_planes
+from netc.backends.shared.derived import Derived, Weights, derived
 from netc.backends.shared.layout import is_in_c_order
 from netc.backends.shared.views import View, dense
-from netc.ir.graph import Array, Node
+from netc.ir.graph import Node
 from netc.ir.types import Shape, count
 from netc.ops.axes import axis_in
 from netc.ops.fused import Bound, bind_stages
@@ -39,7 +40,7 @@ def emit_inner_product(emission: Emission, node: Node) -> Steps | None:
 
 
 def _product(
-    emission: Emission, node: Node, first: Bound, weight: Array, epilogue: Epilogue
+    emission: Emission, node: Node, first: Bound, weight: Weights, epilogue: Epilogue
 ) -> Steps | None:
     """The product itself; over a map of several pixels either side is brought to one order."""
     value, output = first.inputs[0], node.outputs[0]
@@ -62,7 +63,7 @@ def _product(
 
 
 def _step(
-    emission: Emission, node: Node, x: View, y: View, weight: Array, epilogue: Epilogue
+    emission: Emission, node: Node, x: View, y: View, weight: Weights, epilogue: Epilogue
 ) -> Step:
     if emission.half and fits_half(weight):
         return linear_step(node.name, x, y, weight, emission.target, epilogue, half=True)
@@ -70,7 +71,7 @@ def _step(
 
 
 def rows_step(
-    emission: Emission, name: str, x: View, y: View, weight: Array, epilogue: Epilogue
+    emission: Emission, name: str, x: View, y: View, weight: Weights, epilogue: Epilogue
 ) -> Step:
     """Inner products of rows; many rows are multiplied like the pixels of a convolution.
 
@@ -87,8 +88,10 @@ _MANY_ROWS = 16  # fewer are bound by reading the weights
 _MOST_COPIED = 1 << 26
 
 
-def fits_half(weight: Array) -> bool:
-    """Whether float16 can hold all of the weights; never where one is no number."""
+def fits_half(weight: Weights) -> bool:
+    """Whether float16 can hold all of the weights; never where one is no number, or a variable."""
+    if isinstance(weight, Derived):
+        return False
     return bool(np.abs(weight).max(initial=0) <= _MOST_HALF)
 
 
@@ -96,16 +99,17 @@ _MOST_HALF = float(np.finfo(np.float16).max)
 
 
 def _over_map(
-    emission: Emission, node: Node, x: View, y: View, weight: Array, epilogue: Epilogue
+    emission: Emission, node: Node, x: View, y: View, weight: Weights, epilogue: Epilogue
 ) -> Step:
     """With weights in the order of the stored pixels."""
     windows = weight.reshape(-1, x.c, x.h, x.w)
     if x.ld != x.c:
         window = Geometry((x.h, x.w))
         return conv_step(node.name, x, [y], windows, window, emission.target, epilogue)
-    reordered = np.ascontiguousarray(windows.transpose(0, 2, 3, 1)).reshape(len(weight), -1)
+    reordered = derived(np.ascontiguousarray, windows.transpose(0, 2, 3, 1))
+    rows = reordered.reshape(len(weight), -1)
     flat = dense(x.place, x.n, 1, 1, x.h * x.w * x.c)
-    return _step(emission, node, flat, y, reordered, epilogue)
+    return _step(emission, node, flat, y, rows, epilogue)
 
 
 def as_rows(view: View, shape: Shape, rows: int, columns: int) -> View | None:
@@ -118,7 +122,7 @@ def as_rows(view: View, shape: Shape, rows: int, columns: int) -> View | None:
 
 
 def _matched(
-    emission: Emission, bias: Array | None, stages: Sequence[Bound], shape: Shape
+    emission: Emission, bias: Weights | None, stages: Sequence[Bound], shape: Shape
 ) -> Matched:
     """The part of a chain that the kernel does; it adds no residual and knows one axis only."""
     first = stages[0] if stages else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ from netc.backends.cpu.steps.elementwise import (
     threshold,
 )
 from netc.backends.cpu.steps.epilogue import Activation
+from netc.backends.shared.derived import Weights, derived
 from netc.backends.shared.layout import has_channels
 from netc.backends.shared.views import View
 from netc.ir.graph import Array
@@ -58,7 +60,7 @@ class Link(NamedTuple):
     params: Any
     position: int
     others: list[View]
-    arrays: list[Array]
+    arrays: list[Weights]
     shape: Shape
 
 
@@ -151,33 +153,46 @@ def _batch_norm(link: Link) -> Operations | None:
     params: BatchNormParams = link.params
     if not params.use_global_stats or not has_channels(link.shape):
         return None
-    mean, variance, *own = _statistics(link.arrays)
+    vectors = link.arrays
+    return [
+        bias(derived(_minus_mean, *vectors[:3])),
+        scale(derived(partial(_batch_norm_factor, params.eps), *vectors[:4])),
+        *(bias(term.reshape(-1)) for term in vectors[4:]),
+    ]
+
+
+def _minus_mean(*statistics: Array) -> Array:
+    return _single(-_statistics(statistics)[0])
+
+
+def _batch_norm_factor(eps: float, *arrays: Array) -> Array:
+    """1 / deviation, times a factor of its own where there is one."""
+    _, variance, *own = _statistics(arrays)
     with np.errstate(all="ignore"):
-        factor = 1 / np.sqrt(variance + params.eps)
-    centred = [bias(_single(-mean))]
-    if not own:
-        return [*centred, scale(_single(factor))]
-    return [*centred, scale(_single(factor * own[0])), bias(_single(own[1]))]
+        factor = 1 / np.sqrt(variance + eps)
+    return _single(factor * own[0] if own else factor)
 
 
 def _bn(link: Link) -> Operations | None:
     params: BNParams = link.params
     if not has_channels(link.shape):
         return None
-    vectors = [array.reshape(-1).astype(np.float64) for array in link.arrays]
+    vectors = [array.reshape(-1) for array in link.arrays]
     if isinstance(params, BatchwiseBNParams):
-        if not params.inference:
-            return None
-        return [scale(_single(vectors[0])), bias(_single(vectors[1]))]
+        return [scale(vectors[0]), bias(vectors[1])] if params.inference else None
     if not params.stored:
         return None
     slope, term, mean, variance = vectors
+    factor = derived(partial(_bn_factor, params.eps), slope, variance)
+    return [bias(derived(np.negative, mean)), scale(factor), bias(term)]
+
+
+def _bn_factor(eps: float, slope: Array, variance: Array) -> Array:
     with np.errstate(all="ignore"):
-        factor = 1 / np.sqrt(variance + params.eps)
-    return [bias(_single(-mean)), scale(_single(factor * slope)), bias(_single(term))]
+        return _single(1 / np.sqrt(variance.astype(np.float64) + eps) * slope)
 
 
-def _statistics(arrays: list[Array]) -> list[Any]:
+def _statistics(arrays: Sequence[Array]) -> list[Any]:
     precise = [a.astype(np.float64) for a in arrays]
     return [*stored_statistics(*precise[:3]), *precise[3:]]
 
@@ -195,7 +210,7 @@ def _bias(link: Link) -> Operations | None:
 
 
 def _operand(
-    link: Link, by_view: Callable[[View], Operation], by_array: Callable[[Array], Operation]
+    link: Link, by_view: Callable[[View], Operation], by_array: Callable[[Weights], Operation]
 ) -> Operations | None:
     """By the second bottom or an own array; then perhaps a Scale's own bias."""
     params: OperandParams = link.params
@@ -228,15 +243,15 @@ def _fit_pixels(view: View, shape: Shape) -> bool:
     return view.h * view.w in (1, count(shape[2:]))
 
 
-def _per_channel(params: OperandParams, array: Array, shape: Shape) -> Array | None:
+def _per_channel(params: OperandParams, array: Weights, shape: Shape) -> Weights | None:
     """An operand as one value for each stored channel."""
     start = axis_in(shape, params.axis, "") if array.ndim else 0
-    spread = aligned(array, start, len(shape))
+    spread = derived(aligned, array, start, len(shape))
     if not has_channels(shape):
-        return np.broadcast_to(spread, shape).reshape(-1)
+        return derived(np.broadcast_to, spread, shape).reshape(-1)
     if any(size != 1 for axis, size in enumerate(spread.shape) if axis != 1):
         return None
-    return np.broadcast_to(spread.reshape(-1), (shape[1],))
+    return derived(np.broadcast_to, spread.reshape(-1), (shape[1],))
 
 
 _RULES: Mapping[str, Rule] = {

@@ -19,8 +19,9 @@ from netc.backends.cpu.steps.deconv import deconv_steps
 from netc.backends.cpu.steps.depthwise import depthwise_deconv_steps
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
 from netc.backends.cpu.steps.moving import image_step
+from netc.backends.shared.derived import Weights, derived
 from netc.backends.shared.views import View, dense, moved
-from netc.ir.graph import Array, Node
+from netc.ir.graph import Node
 from netc.ir.types import Shape
 from netc.ops.convolution import ConvolutionParams
 from netc.ops.fused import Bound, bind_stages
@@ -138,7 +139,7 @@ def _over_pixels(first: Bound, shape: Shape) -> bool:
     return len(shape) == 4 and first.stage.params.axis in (1, -3) and len(first.inputs) == 1
 
 
-def weights_of(emission: Emission, bound: Bound) -> tuple[Array, Array | None]:
+def weights_of(emission: Emission, bound: Bound) -> tuple[Weights, Weights | None]:
     """A product's weights, and its bias or None."""
     weight, *bias = (emission.array(name) for name in bound.parameters)
     return weight, bias[0] if bias else None
@@ -161,8 +162,8 @@ def emit_siblings(emission: Emission, node: Node) -> Steps | None:
     )
     if activation is None:
         return None
-    weights = np.concatenate([weight for _, weight, _ in branches])
-    bias = np.concatenate([_bias(m.epilogue, len(weight)) for _, weight, m in branches])
+    weights = joined([weight for _, weight, _ in branches])
+    bias = joined([_bias(m.epilogue, len(weight)) for _, weight, m in branches])
     outputs = [emission.view(v) for v in node.outputs]
     x, geometry = emission.view(node.inputs[0]), geometry_of(branches[0][0], shape)
     epilogue = Epilogue(bias, None, activation)
@@ -172,7 +173,12 @@ def emit_siblings(emission: Emission, node: Node) -> Steps | None:
     return list(steps)
 
 
-def _bias(epilogue: Epilogue, channels: int) -> Array:
+def joined(arrays: Sequence[Weights]) -> Weights:
+    """Arrays one after another."""
+    return derived(lambda *parts: np.concatenate(parts), *arrays)
+
+
+def _bias(epilogue: Epilogue, channels: int) -> Weights:
     return np.zeros(channels, np.float32) if epilogue.bias is None else epilogue.bias
 
 
@@ -188,10 +194,10 @@ def _joint_activation(branches: Sequence[Matched], channels: Sequence[int]) -> A
     slopes = [_slopes(a, number) for a, number in zip(own, channels, strict=True)]
     if any(s is None for s in slopes):
         return None
-    return Activation("prelu", slopes=np.concatenate([s for s in slopes if s is not None]))
+    return Activation("prelu", slopes=joined([s for s in slopes if s is not None]))
 
 
-def _slopes(activation: Activation, channels: int) -> Array | None:
+def _slopes(activation: Activation, channels: int) -> Weights | None:
     constant = {"none": 1.0, "relu": 0.0, "leaky": activation.first}
     if activation.kind == "prelu":
         return activation.slopes

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from netc.backends import reference
 from netc.backends.cpu.emit.emission import Emission, Steps
 from netc.backends.cpu.emit.linear import as_rows, rows_step
 from netc.backends.cpu.layout import logical
@@ -34,6 +35,7 @@ def _emit(emission: Emission, node: Node, recur: Recur) -> Steps | None:
     graph, place = emission.graph, emission.scratch(node)
     shape = graph.shape(node.inputs[0])
     weights = emission.arrays(node)
+    known = [reference.parameter_array(graph, name) for name in node.parameters]
     rows, columns = count(shape[:2]), count(shape[2:])
     x = as_rows(emission.view(node.inputs[0]), shape, rows, columns)
     if place is None or x is None:
@@ -46,7 +48,7 @@ def _emit(emission: Emission, node: Node, recur: Recur) -> Steps | None:
         driven = context.array(units).reshape(*shape[:2], -1)
         inputs = [np.asarray(see(context, view), order="C") for see, view in readers]
         for (see, view), result in zip(
-            writers, recur(node.params, driven, inputs, weights), strict=True
+            writers, recur(node.params, driven, inputs, known), strict=True
         ):
             see(context, view)[...] = result
 

@@ -12,6 +12,7 @@ from netc.backends.cpu.emit.emission import Emission, Steps
 from netc.backends.cpu.rules import takes_moments
 from netc.backends.cpu.steps.elementwise import Operation, add, bias, divide, scale
 from netc.backends.cpu.steps.statistics import greatest_step, length_step, moments_step
+from netc.backends.shared.derived import Weights, derived
 from netc.backends.shared.layout import has_channels
 from netc.backends.shared.views import dense, moved
 from netc.ir.graph import Node
@@ -66,9 +67,9 @@ def emit_normalize(emission: Emission, node: Node) -> Steps | None:
     shape = emission.graph.shape(node.inputs[0])
     if not has_channels(shape) or (params.across_spatial and count(shape[2:]) != 1):
         return None
-    factors = np.ones(shape[1], np.float32)
+    factors: Weights = np.ones(shape[1], np.float32)
     for array in emission.arrays(node):
-        factors = np.broadcast_to(array.reshape(-1), (shape[1],))
+        factors = derived(np.broadcast_to, array.reshape(-1), (shape[1],))
     x, y = emission.view(node.inputs[0]), emission.view(node.outputs[0])
     return [length_step(node.name, x, y, factors, params.eps)]
 

@@ -20,8 +20,8 @@ from netc.backends.cpu.steps.conv import Geometry, conv_step
 from netc.backends.cpu.steps.epilogue import Epilogue
 from netc.backends.cpu.steps.moving import copy_step
 from netc.backends.cpu.steps.product import Packed
+from netc.backends.shared.derived import Weights
 from netc.backends.shared.views import View, moved
-from netc.ir.graph import Array
 from netc.ir.types import Shape
 from netc.ops.pooling import PoolingParams
 from netc.ops.window import Axis
@@ -35,7 +35,7 @@ class Convolution(NamedTuple):
 
     x: View
     y: View
-    weights: Array
+    weights: Weights
     geometry: Geometry
     epilogue: Epilogue
 

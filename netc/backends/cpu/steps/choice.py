@@ -23,6 +23,7 @@ from netc.backends.cpu.steps.conv import Geometry, conv_step
 from netc.backends.cpu.steps.depthwise import depthwise_step
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.steps.winograd import can_winograd, tiling, winograd_steps
+from netc.backends.shared.derived import Weights
 from netc.backends.shared.views import View
 
 Array = NDArray[np.float32]
@@ -69,7 +70,7 @@ def convolution_steps(
     name: str,
     x: View,
     outputs: Sequence[View],
-    weights: Array,
+    weights: Weights,
     geometry: Geometry,
     target: Machine,
     epilogue: Epilogue = PLAIN,

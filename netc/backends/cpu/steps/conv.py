@@ -13,9 +13,8 @@ from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.blocking import Blocking
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.steps.product import Packed, Product, product_step
+from netc.backends.shared.derived import Weights
 from netc.backends.shared.views import View
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ def conv_step(
     name: str,
     x: View,
     outputs: Sequence[View],
-    weights: Array,
+    weights: Weights,
     geometry: Geometry,
     target: Machine,
     epilogue: Epilogue = PLAIN,
@@ -58,7 +57,7 @@ def conv_step(
     return product_step(name, x, outputs, product, target, epilogue, blocking, packed)
 
 
-def conv_product(x: View, weights: Array, geometry: Geometry) -> Product:
+def conv_product(x: View, weights: Weights, geometry: Geometry) -> Product:
     """A convolution's sums."""
     run = geometry.kernel[1] if _runs_join(x, geometry) else 1
     flat = weights.reshape(*weights.shape[:2], -1)

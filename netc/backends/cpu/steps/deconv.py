@@ -20,6 +20,7 @@ from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.steps.product import Product, product_step
+from netc.backends.shared.derived import Weights, derivable
 from netc.backends.shared.views import View, moved
 
 Array = NDArray[np.float32]
@@ -38,7 +39,7 @@ def deconv_steps(
     name: str,
     x: View,
     y: View,
-    weights: Array,
+    weights: Weights,
     geometry: Geometry,
     target: Machine,
     epilogue: Epilogue = PLAIN,
@@ -62,6 +63,7 @@ def deconv_steps(
     ]
 
 
+@derivable
 def _by_outputs(weights: Array, groups: int) -> Array:
     """(inputs, outputs / groups, ...) -> (outputs, inputs / groups, ...)."""
     inputs, outputs, *kernel = weights.shape
@@ -83,7 +85,7 @@ def _phase_step(
     name: str,
     x: View,
     y: View,
-    weights: Array,
+    weights: Weights,
     geometry: Geometry,
     rows: Phase,
     columns: Phase,

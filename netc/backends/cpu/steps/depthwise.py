@@ -15,6 +15,7 @@ from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.deconv import Phase, phases, shifted
 from netc.backends.cpu.steps.elementwise import padded
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
+from netc.backends.shared.derived import Weights, derivable
 from netc.backends.shared.views import View
 
 Array = NDArray[np.float32]
@@ -25,7 +26,7 @@ def depthwise_step(
     name: str,
     x: View,
     y: View,
-    weights: Array,
+    weights: Weights,
     geometry: Geometry,
     epilogue: Epilogue = PLAIN,
     spacing: Spacing | None = None,
@@ -90,6 +91,7 @@ def _kernel(geometry: Geometry, epilogue: Epilogue) -> jit.KernelSpec:
     )
 
 
+@derivable
 def _packed(weights: Array) -> Array:
     """(channels, 1, h, w) -> (taps, channels), channels up to a whole number of vectors."""
     channels = weights.shape[0]
@@ -103,7 +105,7 @@ def depthwise_deconv_steps(
     name: str,
     x: View,
     y: View,
-    weights: Array,
+    weights: Weights,
     geometry: Geometry,
     epilogue: Epilogue = PLAIN,
 ) -> list[Step]:
@@ -119,7 +121,7 @@ def _phase_step(
     name: str,
     x: View,
     y: View,
-    weights: Array,
+    weights: Weights,
     geometry: Geometry,
     rows: Phase,
     columns: Phase,

@@ -19,6 +19,7 @@ from netc.backends.cpu.kernel_args import ChainArgs
 from netc.backends.cpu.memory import aligned_zeros
 from netc.backends.cpu.program import Argument, Step
 from netc.backends.cpu.steps.epilogue import Activation
+from netc.backends.shared.derived import Weights, derivable
 from netc.backends.shared.views import View
 
 Array = NDArray[np.float32]
@@ -33,7 +34,7 @@ class Operation:
 
     name: str
     view: View | None = None
-    constants: Array | None = None
+    constants: Weights | None = None
     numbers: tuple[float, ...] = ()
 
 
@@ -67,12 +68,12 @@ def minimum(x: View) -> Operation:
     return Operation("minimum", x)
 
 
-def scale(factors: Array) -> Operation:
+def scale(factors: Weights) -> Operation:
     """Value * factors[channel]."""
     return Operation("scale", constants=factors)
 
 
-def bias(terms: Array) -> Operation:
+def bias(terms: Weights) -> Operation:
     """Value + terms[channel]."""
     return Operation("bias", constants=terms)
 
@@ -147,6 +148,7 @@ def _arguments(operation: Operation) -> list[Argument]:
     return found
 
 
+@derivable
 def padded(constants: Array) -> Array:
     """A flat copy with zeros up to a whole number of vectors."""
     flat = np.asarray(constants, np.float32).reshape(-1)

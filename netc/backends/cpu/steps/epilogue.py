@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from netc.backends.shared.derived import Weights
 from netc.backends.shared.views import View
-
-Array = NDArray[np.float32]
 
 KINDS = ("none", "relu", "leaky", "prelu", "clip", "elu", "sigmoid", "tanh", "swish")
 
@@ -30,7 +26,7 @@ class Activation:
     kind: str = "none"
     first: float = 0.0
     second: float = 0.0
-    slopes: Array | None = None
+    slopes: Weights | None = None
 
 
 NONE = Activation()
@@ -47,7 +43,7 @@ class Epilogue:
         activation: applied last.
     """
 
-    bias: Array | None = None
+    bias: Weights | None = None
     residual: View | None = None
     activation: Activation = NONE
 

@@ -12,6 +12,7 @@ from netc.backends.cpu.kernel_args import LinearArgs
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
+from netc.backends.shared.derived import Weights, derivable, derived
 from netc.backends.shared.views import View
 
 Array = NDArray[np.float32]
@@ -25,7 +26,7 @@ def linear_step(
     name: str,
     x: View,
     y: View,
-    weights: Array,
+    weights: Weights,
     target: Machine,
     epilogue: Epilogue = PLAIN,
     half: bool = False,
@@ -49,7 +50,7 @@ def linear_step(
     if epilogue.residual is not None:
         raise ValueError("an inner product's epilogue takes no residual")
     images, rows = _TILES.get(target.isa, ((1, 4), (2, 4)))[x.n > 1]
-    stored = _halved(weights) if half else np.ascontiguousarray(weights, np.float32)
+    stored = _halved(weights) if half else derived(np.ascontiguousarray, weights)
     activation = epilogue.activation
     zeros = _to_tiles(None, len(weights), rows)
     args = LinearArgs(
@@ -74,6 +75,7 @@ def linear_step(
     return Step(name, kernel, args, math.ceil(len(weights) / rows), scratch)
 
 
+@derivable
 def _halved(weights: Array) -> NDArray[np.float16]:
     """Float16 rows with zeros up to a whole number of vectors."""
     outputs, inputs = weights.shape
@@ -82,6 +84,7 @@ def _halved(weights: Array) -> NDArray[np.float16]:
     return stored
 
 
+@derivable
 def _to_tiles(values: Array | None, outputs: int, rows: int) -> Array:
     """A flat copy that may be read as vectors at any tile's start; zeros where there is none."""
     stored = np.zeros(outputs + rows + _LANES, np.float32)

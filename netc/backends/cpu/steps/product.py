@@ -17,10 +17,11 @@ from netc.backends.cpu.memory import aligned_zeros
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.blocking import Blocking, choose_blocking
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
+from netc.backends.shared.derived import Weights, derivable
 from netc.backends.shared.views import View, moved
 
 Array = NDArray[np.float32]
-Packed = dict[tuple[int, int], Array]  # (first output channel, lanes of a panel) -> panels
+Packed = dict[tuple[int, int], Weights]  # (first output channel, lanes of a panel) -> panels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +40,7 @@ class Product:
     """
 
     offsets: NDArray[np.int64]
-    weights: Array
+    weights: Weights
     stride: tuple[int, int] = (1, 1)
     groups: int = 1
     run: int = 1
@@ -57,7 +58,7 @@ class _Part:
     """Output channels that lie together, their weights, and where both sides start."""
 
     y: View
-    weights: Array
+    weights: Weights
     first: int
     source: int
 
@@ -160,6 +161,7 @@ def _parts(outputs: Sequence[View], product: Product, inputs: int) -> Iterator[_
             start = stop
 
 
+@derivable
 def pack_weights(weights: Array, lanes: int) -> Array:
     """(outputs, inputs, taps) -> (panels, taps, inputs, lanes), zeros in the lanes over."""
     outputs, inputs, taps = weights.shape
@@ -170,6 +172,7 @@ def pack_weights(weights: Array, lanes: int) -> Array:
     return packed
 
 
+@derivable
 def pack_channels(values: Array | None, lanes: int, count: int) -> Array:
     """(channels,) -> (panels, lanes); zeros where there is none."""
     padded = aligned_zeros((math.ceil(count / lanes), lanes))
@@ -187,7 +190,7 @@ def _panel_rows(part: _Part, lanes: int, epilogue: Epilogue, packed: Packed) -> 
 
 
 def panel_rows(
-    packed: Array, y: View, first: int, source: int, lanes: int, epilogue: Epilogue
+    packed: Weights, y: View, first: int, source: int, lanes: int, epilogue: Epilogue
 ) -> list[PanelArgs]:
     """The argument rows of packed panels.
 
@@ -201,9 +204,9 @@ def panel_rows(
     """
     here = slice(first, first + y.c)
     bias = None if epilogue.bias is None else epilogue.bias[here]
-    slopes = epilogue.activation.slopes
+    own = epilogue.activation.slopes
     biases = pack_channels(bias, lanes, y.c)
-    slopes = biases if slopes is None else pack_channels(slopes[here], lanes, y.c)
+    slopes = biases if own is None else pack_channels(own[here], lanes, y.c)
     residual = epilogue.residual
     return [
         PanelArgs(

@@ -10,7 +10,8 @@ from netc.backends.cpu import jit
 from netc.backends.cpu.kernel_args import GreatestArgs, LengthArgs, MomentArgs
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.steps.elementwise import Array, padded
+from netc.backends.cpu.steps.elementwise import padded
+from netc.backends.shared.derived import Weights
 from netc.backends.shared.views import View
 
 
@@ -35,7 +36,7 @@ def moments_step(
     return Step(name, jit.spec("statistics", "moments", kind=kind), args, units)
 
 
-def length_step(name: str, x: View, y: View, factors: Array, eps: float) -> Step:
+def length_step(name: str, x: View, y: View, factors: Weights, eps: float) -> Step:
     """Pixels divided by their length, times a factor for each channel. y may be x."""
     args = LengthArgs(
         x.place, 4 * x.ld, y.place, 4 * y.ld, x.c, padded(factors), float(np.float32(eps))

@@ -20,6 +20,7 @@ from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.steps.product import panel_rows
 from netc.backends.shared.cook_toom import Filtering
+from netc.backends.shared.derived import Weights, derivable
 from netc.backends.shared.views import View, Workspace
 
 Array = NDArray[np.float32]
@@ -88,7 +89,7 @@ def winograd_steps(
     name: str,
     x: View,
     outputs: Sequence[View],
-    weights: Array,
+    weights: Weights,
     geometry: Geometry,
     target: Machine,
     epilogue: Epilogue = PLAIN,
@@ -181,7 +182,7 @@ def _arguments(
 
 
 def _panels(
-    outputs: Sequence[View], weights: Array, tiles: Tiling, lanes: int, epilogue: Epilogue
+    outputs: Sequence[View], weights: Weights, tiles: Tiling, lanes: int, epilogue: Epilogue
 ) -> list[PanelArgs]:
     rows: list[PanelArgs] = []
     first = 0
@@ -192,6 +193,7 @@ def _panels(
     return rows
 
 
+@derivable
 def pack_transformed(weights: Array, filtering: Filtering, lanes: int) -> Array:
     """(outputs, inputs, r, s) -> (panels, planes, inputs, lanes) of transformed weights."""
     channels, inputs = weights.shape[:2]
