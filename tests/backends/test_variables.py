@@ -47,6 +47,13 @@ layer { name: "fc2" type: "InnerProduct" bottom: "fc" top: "fc2"
 """
 
 
+def filled(text: str) -> Source:
+    """The net with fillers for its products."""
+    return Source(
+        "n.prototxt", text.replace("num_output", 'weight_filler { type: "msra" } num_output')
+    )
+
+
 def graph_of(text: str, **arguments: Any) -> Graph:
     built = build(read_net(Source("net.prototxt", text)).message, **arguments)
     return with_variables(with_random_arrays(runnable(built)))
@@ -102,7 +109,7 @@ def test_an_array_that_is_held_is_looked_at_before_each_run(backend: str) -> Non
 
 
 def test_compiled_nets_params_are_written_through(backend: str) -> None:
-    net = netc.compile(Source("n.prototxt", NET), backend=backend, variables=True)
+    net = netc.compile(filled(NET), backend=backend, variables=True)
     data = np.ones((2, 3, 12, 12), np.float32)
     other = np.ones((1, 3, 12, 12), np.float32)
     net(data=data), net(data=other)
@@ -115,7 +122,7 @@ def test_compiled_nets_params_are_written_through(backend: str) -> None:
 
 
 def test_constants_are_read_only(backend: str) -> None:
-    net = netc.compile(Source("n.prototxt", NET), backend=backend)
+    net = netc.compile(filled(NET), backend=backend)
     with pytest.raises(ValueError, match="read-only"):
         net.params["conv"][0][...] = 0
 
@@ -130,7 +137,7 @@ layer { name: "two" type: "InnerProduct" bottom: "one" top: "two" param { name: 
 
 
 def test_shared_parameters_are_one_place(backend: str) -> None:
-    net = netc.compile(Source("n.prototxt", SHARED), backend=backend, variables=True)
+    net = netc.compile(filled(SHARED), backend=backend, variables=True)
     data = np.arange(4, dtype=np.float32).reshape(1, 4, 1, 1)
     net(data=data)
     net.params["two"][0][...] = 2 * np.eye(4)

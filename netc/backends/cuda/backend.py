@@ -31,8 +31,8 @@ from netc.backends.cuda.rules import RULES
 from netc.backends.cuda.schedule import scheduled
 from netc.backends.cuda.source import Kernel
 from netc.backends.cuda.tuning.tuner import Tuner, choosing, recording
-from netc.backends.cuda.uploads import Uploads
-from netc.backends.reference import ReferenceBackend
+from netc.backends.cuda.uploads import DevicePacking, Uploads
+from netc.backends.shared.derived import versions
 from netc.backends.shared.layout import c_strides, stored_strides
 from netc.backends.shared.views import View
 from netc.backends.variables import Variables
@@ -64,17 +64,19 @@ class CudaBackend:
         Layers whose sizes depend on what is fed cannot be planned: they, and what follows them,
         run by their definitions on the host.
         """
-        if any(p.variable for p in graph.parameters.values()):
-            return ReferenceBackend().prepare(graph, options)  # until kernels read variables
+        variables = Variables() if options.variables is None else options.variables
+        options, graph = replace(options, variables=variables), variables.bind(graph)
         planned, rest = split(graph)
         if rest is None:
             return prepare(planned, options, self._device, self._uploads)
         inner = prepare(planned, options, self._device, self._uploads) if planned.nodes else None
-        return MixedExecutable(graph, inner, rest, self._device)
+        return MixedExecutable(graph, inner, rest, self._device, variables)
 
 
 def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) -> CudaExecutable:
-    """An executable of a graph whose sizes are known."""
+    """An executable of a graph whose sizes are known, and whose variables are bound."""
+    variables = Variables() if options.variables is None else options.variables
+    packing = DevicePacking(device, versions(variables.read_by(graph)))
     optimized, applied = run_passes(
         graph, with_bounds([p for p in options.passes if not p.for_caches])
     )
@@ -86,6 +88,7 @@ def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) ->
         device.facts,
         PRECISIONS[extra.get("precision", "float32")],
         options.exact,
+        variables=variables,
     )
     _check_precision(emission)
     tuner = Tuner(device, emission, options.progress) if extra.get("tune", True) else None
@@ -94,7 +97,16 @@ def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) ->
     program = scheduled(_steps(emission), storage.arena.size * item // BYTES, item)
     together = bool(extra.get("graph", True))
     return CudaExecutable(
-        emission, storage, program, applied, device, uploads, together, options.progress
+        emission,
+        storage,
+        program,
+        applied,
+        device,
+        uploads,
+        packing,
+        together,
+        options.progress,
+        variables,
     )
 
 
@@ -139,6 +151,7 @@ class CudaExecutable:
     applied: tuple[Applied, ...]
     device: Device
     uploads: Uploads
+    packing: DevicePacking
     graph: bool = True
     progress: Progress | None = None
     variables: Variables = field(default_factory=Variables)
@@ -157,16 +170,39 @@ class CudaExecutable:
         """Have kernels and weights on the device."""
         edges = (self._load, self._store, self._load_image)
         self.device.build((*self.program.kernels, *edges), self.progress)
-        self.program = self.uploads.program(self.program)
+        self.program = self.uploads.program(self.program, self.packing)
         self._weights = Weights(self.device)
         self.device.wait()  # the next call may be on another stream
 
     def run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
-        """Each output for these inputs, as new arrays: on the device if the first input is."""
-        with self.device.active():
-            return self._within_memory(lambda: self._run(feeds))
+        """Each output for these inputs, as new arrays: on the device if the first input is.
 
-    def _run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+        Then the updates are written, which waits for the device.
+        """
+        with self.device.active():
+            if not self.reads_variables:
+                return self._within_memory(lambda: self._run(feeds, {}))
+            with self.variables.lock:
+                return self._within_memory(lambda: self._run_and_update(feeds))
+
+    @property
+    def reads_variables(self) -> bool:
+        """Whether runs must go one after another."""
+        return any(p.variable for p in self.emission.graph.parameters.values())
+
+    def _run_and_update(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+        changed = self.packing.refresh()
+        names = {variable.name for variable in changed}
+        parameters = self.emission.graph.parameters.values()
+        self._weights.forget(p.name for p in parameters if (p.owner or p.name) in names)
+        made: dict[str, Any] = {}
+        results = self._run(feeds, made)
+        self.device.wait()  # the next run may write to what this one reads
+        self.variables.update({name: self.device.to_host(a) for name, a in made.items()})
+        return results
+
+    def _run(self, feeds: Mapping[str, Any], updates: dict[str, Any]) -> dict[str, Any]:
+        """The outputs; what is to be written to variables is put into ``updates``."""
         graph, device = self.emission.graph, self.device
         on_device = any(device.owns(feeds[name]) for name in graph.inputs[:1])
         context = self._take()
@@ -175,6 +211,7 @@ class CudaExecutable:
             self._feed(context, name, feeds[name])
         context.run()
         results = {name: self._result(context, name) for name in graph.outputs}
+        updates.update({n: self._result(context, v) for n, v in graph.updates.items()})
         context.mark = device.mark()
         with self._lock:
             self._idle.append(context)

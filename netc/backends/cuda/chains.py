@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from netc.backends.cuda.program import Argument
 from netc.backends.cuda.source import Code
-from netc.backends.reference import parameter_array
+from netc.backends.shared.derived import Weights, derivable, derived
 from netc.backends.shared.layout import c_strides, has_channels, stored_strides
 from netc.backends.shared.views import View
-from netc.ir.graph import Graph
+from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape
 from netc.ops.catalog import CATALOG
 from netc.ops.fused import Bound
@@ -35,7 +35,7 @@ class Target:
     view: View
     shape: Shape
     stages: tuple[Bound, ...] = ()
-    bias: NDArray[Any] | None = None
+    bias: Weights | None = None
 
 
 @dataclass
@@ -48,6 +48,7 @@ class Chain:
 
     graph: Graph
     views: Mapping[str, View]
+    array: Callable[[str], Weights]
     shape: Shape = ()
     row: int = 0
     beside: int = 0
@@ -80,15 +81,15 @@ class Chain:
         self.loads.append(f"{pixel} + first")
         return f"seen{len(self.loads) - 1}[e]"
 
-    def bias(self, array: NDArray[Any]) -> str:
+    def bias(self, array: Weights) -> str:
         """A product's bias."""
         return f"{self._field('const float*', _floats(array))}[channel]"
 
-    def channel(self, array: NDArray[Any]) -> str:
+    def channel(self, array: Weights) -> str:
         """A trained number of the element's channel (axis 1), or one for all."""
         return self.spread_array(array.reshape(-1)[:1] if array.size == 1 else array.reshape(-1), 1)
 
-    def spread_array(self, array: NDArray[Any], start: int) -> str:
+    def spread_array(self, array: Weights, start: int) -> str:
         """A trained array whose axes are those of the value from ``start`` on."""
         pointer = self._field("const float*", _floats(array))
         return f"{pointer}[{self._index(array.shape, c_strides(array.shape), start)}]"
@@ -128,6 +129,7 @@ class Chain:
         return inner if axis == 0 else f"{inner} % {max(1, shape[axis])}"
 
 
+@derivable
 def _floats(array: NDArray[Any]) -> NDArray[np.float32]:
     return np.ascontiguousarray(array, np.float32).reshape(-1)
 
@@ -201,7 +203,7 @@ def _output_arguments(targets: Sequence[Target]) -> list[Argument]:
 
 
 # Stages: the chain, the stage's parameters, its bottoms (None is the chain's value), its arrays.
-Rule = Callable[[Chain, Any, Sequence[str | None], Sequence[NDArray[Any]]], str]
+Rule = Callable[[Chain, Any, Sequence[str | None], Sequence[Weights]], str]
 
 
 def supported(bound: Bound, shapes: Sequence[Shape]) -> bool:
@@ -226,7 +228,7 @@ def statement(chain: Chain, bound: Bound) -> str:
     """What a stage makes of ``v``."""
     stage = bound.stage
     bottoms = [*bound.inputs[: stage.position], None, *bound.inputs[stage.position :]]
-    arrays = [parameter_array(chain.graph, name) for name in bound.parameters]
+    arrays = [chain.array(name) for name in bound.parameters]
     rule = RULES.get(stage.op)
     return "v" if rule is None else rule(chain, stage.params, bottoms, arrays)
 
@@ -282,26 +284,36 @@ def _log(chain: Chain, params: Any) -> str:
 
 
 def _prelu(
-    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[NDArray[Any]]
+    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[Weights]
 ) -> str:
     return f"leaky(v, {chain.channel(arrays[0])})"
 
 
 def _batch_norm(
-    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[NDArray[Any]]
+    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[Weights]
 ) -> str:
-    factor = np.float32(arrays[2].reshape(-1)[0])
-    with np.errstate(all="ignore"):
-        scale = factor if factor == 0 else np.float32(1) / factor
-        mean, variance = arrays[0] * scale, arrays[1] * scale
-        deviation = np.sqrt(variance + np.float32(params.eps))
+    mean = derived(_corrected, arrays[0], arrays[2])
+    deviation = derived(_deviation, arrays[1], arrays[2], params.eps)
     y = f"(v - {chain.channel(mean)}) / {chain.channel(deviation)}"
     if not params.fillers:
         return y
     return f"{chain.channel(arrays[3])} * ({y}) + {chain.channel(arrays[4])}"
 
 
-def _operand(chain: Chain, params: Any, bottom: str | None, arrays: list[NDArray[Any]]) -> str:
+def _corrected(sums: Array, factor: Array) -> Array:
+    """Running sums as averages (batch_norm_layer.cpp)."""
+    count = np.float32(factor.reshape(-1)[0])
+    with np.errstate(all="ignore"):
+        return sums * (count if count == 0 else np.float32(1) / count)
+
+
+def _deviation(sums: Array, factor: Array, eps: float) -> Array:
+    with np.errstate(all="ignore"):
+        deviation: Array = np.sqrt(_corrected(sums, factor) + np.float32(eps))
+        return deviation
+
+
+def _operand(chain: Chain, params: Any, bottom: str | None, arrays: list[Weights]) -> str:
     """The factor or summand of Scale and Bias: their second bottom, or else their own array."""
     axes = len(chain.shape)
     if bottom is not None:
@@ -312,7 +324,7 @@ def _operand(chain: Chain, params: Any, bottom: str | None, arrays: list[NDArray
 
 
 def _scale(
-    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[NDArray[Any]]
+    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[Weights]
 ) -> str:
     own = list(arrays)
     y = _paired(chain, params, bottoms, own, "*")
@@ -320,7 +332,7 @@ def _scale(
 
 
 def _bias(
-    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[NDArray[Any]]
+    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[Weights]
 ) -> str:
     return _paired(chain, params, bottoms, list(arrays), "+")
 
@@ -329,7 +341,7 @@ def _paired(
     chain: Chain,
     params: Any,
     bottoms: Sequence[str | None],
-    arrays: list[NDArray[Any]],
+    arrays: list[Weights],
     sign: str,
 ) -> str:
     if len(bottoms) == 2 and bottoms[1] is None:  # the chain's value is the operand
@@ -338,7 +350,7 @@ def _paired(
 
 
 def _eltwise(
-    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[NDArray[Any]]
+    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[Weights]
 ) -> str:
     terms = [chain.same(bottom) for bottom in bottoms]
     if params.operation == "PROD":
@@ -356,7 +368,7 @@ def _eltwise(
 
 
 def _axpy(
-    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[NDArray[Any]]
+    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[Weights]
 ) -> str:
     factor, x, y = bottoms
     assert factor is not None

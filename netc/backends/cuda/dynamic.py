@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from netc.backends import reference
 from netc.backends.base import Executable
 from netc.backends.cuda.device import Device
@@ -25,14 +27,28 @@ class MixedExecutable:
     variables: Variables = field(default_factory=Variables)
 
     def run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
-        """Each output for these inputs: on the device if the first input is."""
+        """Each output for these inputs: on the device if the first input is.
+
+        Then the updates are written.
+        """
+        if not self.variables:
+            return self._run(feeds)[0]
+        with self.variables.lock:
+            results, known = self._run(feeds)
+            made = {name: self._on_host(known[v]) for name, v in self.graph.updates.items()}
+            # A value may be the variable itself (Parameter), which an earlier update writes to.
+            self.variables.update({name: np.array(array) for name, array in made.items()})
+            return {n: np.array(a) if isinstance(a, np.ndarray) else a for n, a in results.items()}
+
+    def _run(self, feeds: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The outputs, and all values there are at the end."""
         device = self.device
         there = any(device.owns(feeds[name]) for name in self.graph.inputs[:1])
         known = {**feeds, **(self.planned.run(feeds) if self.planned else {})}
         read = {name: self._on_host(known[name]) for name in self.rest.inputs}
         known.update(reference.run(self.rest, read))
         place = device.asarray if there else self._on_host
-        return {name: place(known[name]) for name in self.graph.outputs}
+        return {name: place(known[name]) for name in self.graph.outputs}, known
 
     def _on_host(self, value: Any) -> Any:
         return self.device.to_host(value) if self.device.owns(value) else value

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.backends import reference
 from netc.backends.cuda.chains import Chain, Target, chain_code
 from netc.backends.cuda.device import Facts
 from netc.backends.cuda.fallback import array_form, run_on_device, run_on_host
@@ -17,9 +16,11 @@ from netc.backends.cuda.products.tiles import Way
 from netc.backends.cuda.program import Argument, ArrayStep, Context, Launch, Steps
 from netc.backends.cuda.rules import zero_channels
 from netc.backends.cuda.source import Code, Constant, Kernel
+from netc.backends.shared.derived import Weights, derived, trained
 from netc.backends.shared.layout import view_of
 from netc.backends.shared.views import Arena, Place, View
-from netc.ir.graph import Array, Graph, Node
+from netc.backends.variables import Variables
+from netc.ir.graph import Graph, Node
 from netc.ops.fused import Bound
 from netc.plan.storage import BYTES, Storage
 
@@ -76,6 +77,11 @@ def as_tf32(array: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(np.isfinite(array), rounded, array)
 
 
+def _in_one_piece(array: NDArray[Any], kind: type[np.floating]) -> NDArray[Any]:
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, kind)
+
+
 def _unchosen(emission: Any, product: Any) -> None:
     """No way for any product."""
 
@@ -90,6 +96,7 @@ class Emission:
         facts: the device.
         precision: of products and stored values.
         exact: no algorithm that changes the order of sums within a window.
+        variables: the places of the graph's variables.
         choose: the way in which a product is computed; None while products are only looked for.
     """
 
@@ -99,6 +106,7 @@ class Emission:
     precision: Precision = PRECISIONS["float32"]
     exact: bool = False
     choose: Callable[[Any, Any], Way | None] = _unchosen
+    variables: Variables = field(default_factory=Variables)
 
     def view(self, value: str) -> View:
         """Where a value lies."""
@@ -108,23 +116,22 @@ class Emission:
         """Where a value starts."""
         return self.views[value].place
 
-    def array(self, parameter: str) -> Array:
-        """A trained array."""
-        return reference.parameter_array(self.graph, parameter)
+    def array(self, parameter: str) -> Weights:
+        """A trained array, derived if it is a variable."""
+        return trained(self.graph, self.variables, parameter)
 
-    def arrays(self, node: Node) -> list[Array]:
+    def arrays(self, node: Node) -> list[Weights]:
         """A node's trained arrays."""
         return [self.array(name) for name in node.parameters]
 
-    def stored(self, array: NDArray[Any]) -> NDArray[Any]:
+    def stored(self, array: Weights) -> Weights:
         """An array as the kernels of products read it."""
-        with np.errstate(over="ignore"):
-            return np.ascontiguousarray(array, self.precision.kind)
+        return derived(_in_one_piece, array, self.precision.kind)
 
-    def factors(self, array: NDArray[Any]) -> NDArray[Any]:
+    def factors(self, array: Weights) -> Weights:
         """Weights as tiled products read them: for TF32 rounded already, as they need be once."""
         stored = self.stored(array)
-        return as_tf32(stored) if self.precision.name == "tf32" else stored
+        return derived(as_tf32, stored) if self.precision.name == "tf32" else stored
 
     def kernel(
         self, template: str, constants: Mapping[str, Constant], code: Code | None = None
@@ -135,10 +142,10 @@ class Emission:
 
     def chain(self) -> Chain:
         """A chain without stages."""
-        return Chain(self.graph, self.views)
+        return Chain(self.graph, self.views, self.array)
 
     def target(
-        self, value: str, stages: Sequence[Bound] = (), bias: NDArray[Any] | None = None
+        self, value: str, stages: Sequence[Bound] = (), bias: Weights | None = None
     ) -> Target:
         """An output, the bias of the product that makes it, and the stages after that."""
         return Target(self.view(value), self.graph.shape(value), tuple(stages), bias)

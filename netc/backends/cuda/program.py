@@ -9,16 +9,17 @@ arena of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from netc.backends.cuda.device import Buffer, Call, Code, Device, Turn
 from netc.backends.reference import parameter_array
+from netc.backends.shared.derived import Derived
+from netc.backends.shared.derived import Weights as TrainedArray
 from netc.backends.shared.views import Arena, Place, View, Workspace, moved
 from netc.ir.graph import Graph
 
@@ -41,7 +42,7 @@ class Wide(NamedTuple):
     value: int
 
 
-Argument = int | float | Place | Tickets | Wide | Resident | NDArray[Any]
+Argument = int | float | Place | Tickets | Wide | Resident | TrainedArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,7 +144,7 @@ class Program:
             for argument in launch.arguments:
                 if isinstance(argument, Resident):
                     arrays[id(argument.buffer)] = argument.buffer.size
-                elif isinstance(argument, np.ndarray):
+                elif isinstance(argument, np.ndarray | Derived):
                     arrays[id(argument)] = argument.nbytes
         return sum(arrays.values())
 
@@ -162,6 +163,11 @@ class Weights:
             self._device.wait()  # a call that is on another stream may read it next
             self._arrays[name] = array
         return self._arrays[name]
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Take these anew from the host when they are next needed."""
+        for name in names:
+            self._arrays.pop(name, None)
 
 
 @dataclass(eq=False)

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from netc.backends.cuda.device import Buffer, Device
 from netc.backends.cuda.program import Argument, Launch, Program, Resident, Step
+from netc.backends.shared.derived import Derived, Versions, versions
+from netc.backends.variables import Variable
 
 
 class Uploads:
@@ -28,7 +30,7 @@ class Uploads:
 
     def buffer(self, array: NDArray[Any]) -> Buffer:
         """The device's copy of an array's bytes."""
-        flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        flat = _bytes(array)
         key = hashlib.blake2b(flat.data, digest_size=16).digest()
         with self._lock:
             found = self._buffers.get(key)
@@ -38,14 +40,57 @@ class Uploads:
                 self._buffers[key] = found
             return found
 
-    def program(self, program: Program) -> Program:
+    def program(self, program: Program, packing: DevicePacking) -> Program:
         """The program with its arrays on the device; the host's need not be kept."""
-        return replace(program, steps=tuple(map(self._step, program.steps)))
 
-    def _step(self, step: Step) -> Step:
-        if not isinstance(step, Launch):
-            return step
-        return replace(step, arguments=tuple(map(self._argument, step.arguments)))
+        def argument(value: Argument) -> Argument:
+            if isinstance(value, Derived):
+                return Resident(packing.buffer(value))
+            return Resident(self.buffer(value)) if isinstance(value, np.ndarray) else value
 
-    def _argument(self, argument: Argument) -> Argument:
-        return Resident(self.buffer(argument)) if isinstance(argument, np.ndarray) else argument
+        def placed(step: Step) -> Step:
+            if not isinstance(step, Launch):
+                return step
+            return replace(step, arguments=tuple(map(argument, step.arguments)))
+
+        return replace(program, steps=tuple(map(placed, program.steps)))
+
+
+class DevicePacking:
+    """A program's derived arrays on the device, each in memory of its own.
+
+    Args:
+        device: where.
+        known: the variables' versions from before the arrays were made.
+    """
+
+    def __init__(self, device: Device, known: Versions) -> None:
+        self._device = device
+        self._known = dict(known)
+        self._buffers: dict[Derived, Buffer] = {}
+
+    def buffer(self, array: Derived) -> Buffer:
+        """The device's copy of an array."""
+        if array not in self._buffers:
+            self._buffers[array] = self._device.upload(_bytes(array.array))
+            self._device.wait()  # the next call may be on another stream
+        return self._buffers[array]
+
+    def refresh(self) -> set[Variable]:
+        """Bring what has changed to the device: the variables.
+
+        No run that reads them may be under way.
+        """
+        now = versions(self._known)
+        changed = {variable for variable in now if now[variable] != self._known[variable]}
+        for array, buffer in self._buffers.items():
+            if not changed.isdisjoint(array.variables):
+                content = _bytes(array.now())
+                there = self._device.view(buffer, 0, content.shape, (1,), np.uint8)
+                there[...] = self._device.asarray(content)
+        self._known = now
+        return changed
+
+
+def _bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)

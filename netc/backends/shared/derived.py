@@ -20,7 +20,9 @@ from typing import Any, Concatenate, ParamSpec
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.backends.variables import Variable
+from netc.backends.reference import parameter_array
+from netc.backends.variables import Variable, Variables
+from netc.ir.graph import Graph
 
 Content = NDArray[Any]
 
@@ -99,9 +101,18 @@ class Derived:
 Weights = Content | Derived
 
 
-def variable_array(variable: Variable, shape: tuple[int, ...]) -> Derived:
-    """A variable's own elements, in a shape."""
-    return Derived(variable.array.reshape(shape), (variable,))
+def elements(weights: Weights) -> Content:
+    """The elements as they are now."""
+    return weights.now() if isinstance(weights, Derived) else weights
+
+
+def trained(graph: Graph, variables: Variables, parameter: str) -> Weights:
+    """A parameter's array, derived if it is a variable, an owner's elements where it has none."""
+    own = graph.parameters[parameter]
+    if own.variable:
+        variable = variables.variable(own.owner or parameter)
+        return Derived(variable.array.reshape(own.shape or ()), (variable,))
+    return parameter_array(graph, parameter)
 
 
 def derived(function: Callable[..., Content], *operands: Any) -> Weights:

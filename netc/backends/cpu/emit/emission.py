@@ -11,7 +11,7 @@ from netc.backends import reference
 from netc.backends.cpu.layout import logical
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Context, PythonStep, Step
-from netc.backends.shared.derived import Weights, variable_array
+from netc.backends.shared.derived import Weights, trained
 from netc.backends.shared.views import Place, View
 from netc.backends.variables import Variables
 from netc.ir.graph import Graph, Node
@@ -53,11 +53,7 @@ class Emission:
 
     def array(self, parameter: str) -> Weights:
         """A trained array, derived if it is a variable."""
-        own = self.graph.parameters[parameter]
-        if own.variable:
-            variable = self.variables.variable(own.owner or parameter)
-            return variable_array(variable, own.shape or ())
-        return reference.parameter_array(self.graph, parameter)
+        return trained(self.graph, self.variables, parameter)
 
     def arrays(self, node: Node) -> list[Weights]:
         """A node's trained arrays."""

@@ -13,8 +13,9 @@ from netc.backends.cuda.products.launches import product_steps
 from netc.backends.cuda.products.product import Product, pixel_taps, taps_first
 from netc.backends.cuda.products.tiles import MOST_PARTS
 from netc.backends.cuda.program import Steps
+from netc.backends.shared.derived import Weights, derived
 from netc.backends.shared.views import View
-from netc.ir.graph import Array, Node
+from netc.ir.graph import Node
 from netc.ir.types import Shape
 from netc.ops.convolution import ConvolutionParams, convolution_axes
 from netc.ops.fused import Bound, bind_stages
@@ -46,14 +47,19 @@ def over_pixels(params: ConvolutionParams, shape: Shape) -> bool:
     return len(shape) == 4 and params.axis in (1, -3)
 
 
-def product_arrays(emission: Emission, bound: Bound) -> tuple[Array, Array | None]:
+def product_arrays(emission: Emission, bound: Bound) -> tuple[Weights, Weights | None]:
     """A product's weights and bias."""
     weight, *bias = (emission.array(name) for name in bound.parameters)
     return weight, bias[0] if bias else None
 
 
 def _convolve(
-    emission: Emission, name: str, x: str, target: Target, params: ConvolutionParams, weight: Array
+    emission: Emission,
+    name: str,
+    x: str,
+    target: Target,
+    params: ConvolutionParams,
+    weight: Weights,
 ) -> Steps:
     y, x_axis = convolution_axes(params, emission.graph.shape(x))
     if weight.shape[1] == 1 and params.group > 1:
@@ -71,10 +77,11 @@ def _convolve(
     return product_steps(emission, product)
 
 
-def _widened(weight: Array, x: View) -> Array:
+def _widened(weight: Weights, x: View) -> Weights:
     """(outputs, K) with channels innermost, those that are zero among them."""
     zeros = [(0, 0), (0, x.zeros), (0, 0), (0, 0)]
-    return taps_first(np.pad(weight, zeros) if x.zeros else weight)
+    found: Weights = taps_first(derived(np.pad, weight, zeros) if x.zeros else weight)
+    return found
 
 
 def _taps(y: Axis, x: Axis) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
@@ -101,7 +108,7 @@ def _depthwise(
     target: Target,
     params: ConvolutionParams,
     axes: Sequence[Axis],
-    weight: Array,
+    weight: Weights,
 ) -> Steps:
     """Each output channel sees one input channel."""
     x, y = emission.view(value), target.view
@@ -149,7 +156,7 @@ def emit_siblings(emission: Emission, node: Node) -> Steps | None:
         node.name,
         emission.view(node.inputs[0]).full,
         tuple(targets),
-        lambda: np.concatenate(weights),
+        lambda: derived(lambda *parts: np.concatenate(parts), *weights),
         _taps(y, x_axis),
         (y.stride, x_axis.stride),
     )

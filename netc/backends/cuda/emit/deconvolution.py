@@ -26,6 +26,7 @@ from netc.backends.cuda.products.launches import product_steps
 from netc.backends.cuda.products.product import Phases, Product
 from netc.backends.cuda.products.tiles import MOST_PARTS
 from netc.backends.cuda.program import Steps
+from netc.backends.shared.derived import Weights, derived
 from netc.ir.graph import Array, Node
 from netc.ops.convolution import ConvolutionParams, deconvolution_axes
 from netc.ops.fused import bind_stages
@@ -62,13 +63,15 @@ def _by_outputs(
     value: str,
     target: Target,
     axes: Sequence[Axis],
-    weight: Array,
+    weight: Weights,
 ) -> Steps:
     """A thread for each output gathers what it is made of: for few channels."""
     x, y = emission.view(value), target.view
     inputs, outputs = weight.shape[1:3]
     flat = weight.reshape(*weight.shape[:3], -1)
-    stored = emission.stored(np.moveaxis(flat, (3, 1), (0, 1)))  # taps, inputs, groups, outputs
+    stored = emission.stored(
+        derived(np.moveaxis, flat, (3, 1), (0, 1))
+    )  # taps, inputs, groups, outputs
     arguments = (x.place, stored, x.ld, inputs, outputs, y.c, x.h, x.w, y.h, y.w, y.count)
     end = ending(emission, [target])
     return element_launch(
@@ -82,7 +85,7 @@ def _by_phases(
     value: str,
     target: Target,
     axes: Sequence[Axis],
-    weight: Array,
+    weight: Weights,
 ) -> Steps:
     """Each phase a convolution."""
     side = 16 // emission.precision.item
@@ -99,9 +102,8 @@ def _by_phases(
         taps += here
         first_weight += weight.shape[0] * weight.shape[2] * length
 
-    def weights() -> Array:
-        parts = [_phase_weights(weight, one, other, side) for one, other in chosen]
-        return np.concatenate([part.reshape(-1) for part in parts])
+    def weights() -> Weights:
+        return derived(_all_phases, weight, chosen, side)
 
     product = Product(
         name,
@@ -132,6 +134,14 @@ class _Residue:
 
 def _residues(axis: Axis) -> list[_Residue]:
     return [_Residue(axis, first) for first in range(axis.stride)]
+
+
+def _all_phases(
+    weight: Array, chosen: Sequence[tuple[_Residue, _Residue]], side: int
+) -> NDArray[np.float32]:
+    """The weights of all phases, one after another."""
+    parts = [_phase_weights(weight, one, other, side) for one, other in chosen]
+    return np.concatenate([part.reshape(-1) for part in parts])
 
 
 def _phase_weights(weight: Array, one: _Residue, other: _Residue, side: int) -> NDArray[np.float32]:

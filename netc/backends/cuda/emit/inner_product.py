@@ -13,6 +13,7 @@ from netc.backends.cuda.emit.elementwise import run_chain, split_stages
 from netc.backends.cuda.products.launches import product_steps
 from netc.backends.cuda.products.product import Product
 from netc.backends.cuda.program import Steps
+from netc.backends.shared.derived import Weights, derivable
 from netc.backends.shared.layout import has_channels
 from netc.backends.shared.views import View, dense
 from netc.ir.graph import Array, Node
@@ -53,6 +54,7 @@ def flat_rows(view: View, shape: Shape, axis: int) -> View | None:
     return dense(view.place, rows, 1, 1, length)
 
 
+@derivable
 def stored_order(matrix: Array, shape: Shape, axis: int) -> Array:
     """The matrix with its columns in the order in which the vectors' elements are stored."""
     if len(shape) != 4:
@@ -64,7 +66,7 @@ def stored_order(matrix: Array, shape: Shape, axis: int) -> Array:
 
 
 def _target(
-    emission: Emission, output: str, stages: Sequence[Bound], bias: Array | None, rows: int
+    emission: Emission, output: str, stages: Sequence[Bound], bias: Weights | None, rows: int
 ) -> Target:
     """The output as pixels of its channels, whatever its axes."""
     whole = emission.target(output, stages, bias)

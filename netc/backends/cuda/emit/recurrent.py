@@ -15,8 +15,9 @@ from netc.backends.cuda.products.launches import product_steps
 from netc.backends.cuda.products.product import Product
 from netc.backends.cuda.products.tiles import MOST_PARTS
 from netc.backends.cuda.program import Argument, Launch, Steps, Wide
+from netc.backends.shared.derived import Weights
 from netc.backends.shared.views import View, Workspace, dense, moved
-from netc.ir.graph import Array, Node
+from netc.ir.graph import Node
 from netc.ir.types import count
 from netc.ops.fused import Bound, Stage
 
@@ -91,7 +92,7 @@ def _memory(emission: Emission, steps: int, streams: int, hidden: int, gates: in
 
 
 def _product(
-    emission: Emission, node: Node, x: View, target: Target, matrix: Array, taken: int
+    emission: Emission, node: Node, x: View, target: Target, matrix: Weights, taken: int
 ) -> Steps:
     """A product of rows, of which the first ``taken`` elements of workspace are not its own."""
     shape = (target.view.pixels, target.view.c)
@@ -99,7 +100,7 @@ def _product(
     return product_steps(emission, Product(node.name, x, (whole,), lambda: matrix, _HERE), taken)
 
 
-def _steps(emission: Emission, node: Node, memory: _Memory, recurrent: Array) -> Steps:
+def _steps(emission: Emission, node: Node, memory: _Memory, recurrent: Weights) -> Steps:
     """A launch for each step; it reads the state that the one before it has left."""
     params, weights = node.params, emission.stored(recurrent)
     steps, streams = emission.graph.shape(node.inputs[0])[:2]
@@ -144,7 +145,7 @@ def _part(view: View, row: int, rows: int, columns: int) -> View:
     return dense(moved(view.place, row * apart), rows, 1, 1, columns)
 
 
-def _place(view: View | Array | None) -> Argument:
+def _place(view: View | Weights | None) -> Argument:
     if view is None:
         return _NOWHERE
-    return view if isinstance(view, np.ndarray) else view.place
+    return view.place if isinstance(view, View) else view

@@ -12,9 +12,9 @@ from netc.backends.cuda.libraries.operation import Borrowed, Operation, Plan
 from netc.backends.cuda.products.product import Product, padded
 from netc.backends.cuda.program import Argument, Launch
 from netc.backends.cuda.schedule import overlap
+from netc.backends.shared.derived import Weights
 from netc.backends.shared.layout import has_channels
 from netc.backends.shared.views import View, Workspace, dense
-from netc.ir.graph import Array
 from netc.ops.fused import Bound
 
 
@@ -29,7 +29,7 @@ class Ending:
         rest: the stages after that; they are a kernel of their own.
     """
 
-    bias: Array | None = None
+    bias: Weights | None = None
     other: View | None = None
     relu: bool = False
     rest: tuple[Bound, ...] = ()
@@ -121,7 +121,7 @@ def borrowed_launches(
     return [product_launch]
 
 
-def _bias_left(target: Target, end: Ending) -> Array | None:
+def _bias_left(target: Target, end: Ending) -> Weights | None:
     return target.bias if end.bias is None else None
 
 

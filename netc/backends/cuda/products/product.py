@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from netc.backends.cuda.chains import Target
 from netc.backends.cuda.products.tiles import Size
+from netc.backends.shared.derived import Weights, derivable
 from netc.backends.shared.views import View
 from netc.ir.graph import Array
 
@@ -56,7 +57,7 @@ class Product:
     name: str
     x: View
     targets: tuple[Target, ...]
-    weights: Callable[[], Array]
+    weights: Callable[[], Weights]
     taps: NDArray[np.int32]
     stride: tuple[int, int] = (1, 1)
     groups: int = 1
@@ -109,6 +110,7 @@ def product_key(product: Product, item: int) -> str:
     return ",".join(f"{name}={value}" for name, value in numbers)
 
 
+@derivable
 def padded(matrix: Array, item: int) -> Array:
     """A matrix with columns of zeros, so that each row begins at a multiple of 16 bytes."""
     missing = -matrix.shape[1] % (16 // item)
@@ -142,6 +144,7 @@ def tap_table(product: Product, by_element: bool) -> NDArray[np.int32]:
     return np.pad(table, ((0, _BEYOND), (0, 0))).astype(np.int32).reshape(-1)
 
 
+@derivable
 def taps_first(weights: Array) -> Array:
     """Caffe's (outputs, channels, kernel ...) -> (outputs, K), channels innermost."""
     return np.ascontiguousarray(np.moveaxis(weights, 1, -1)).reshape(len(weights), -1)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
-
-from numpy.typing import NDArray
 
 from netc.backends.cuda.emission import Emission, Ending
 from netc.backends.cuda.products.product import Product, padded, tap_table, vector
 from netc.backends.cuda.products.tiles import Way, block_count, n_tiles
 from netc.backends.cuda.program import Launch, Tickets
+from netc.backends.shared.derived import Weights
 from netc.backends.shared.views import Workspace, dense
 
 
-def weights_as_read(emission: Emission, product: Product) -> NDArray[Any]:
+def weights_as_read(emission: Emission, product: Product) -> Weights:
     """A product's weights as tiles read them; those that are so already as they are."""
     weights = product.weights()
     whole = weights if product.phases else padded(weights, emission.precision.item)

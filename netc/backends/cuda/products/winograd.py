@@ -14,6 +14,7 @@ from netc.backends.cuda.products.product import Product
 from netc.backends.cuda.products.tiles import Size
 from netc.backends.cuda.program import Launch
 from netc.backends.shared.cook_toom import matrices
+from netc.backends.shared.derived import Weights, derivable
 from netc.backends.shared.views import Workspace, dense
 from netc.ir.graph import Array
 from netc.ir.types import MAX_COUNT
@@ -55,8 +56,9 @@ def middle(emission: Emission, product: Product, outputs: int) -> Product:
     y = dense(Workspace(first), tiles, 1, 1, results)
     target = Target(y, (tiles, results))
 
-    def weights() -> Array:
-        return transformed(product.weights(), product.channels, outputs)
+    def weights() -> Weights:
+        found: Weights = transformed(product.weights(), product.channels, outputs)
+        return found
 
     return Product(product.name, x, (target,), weights, _HERE, groups=values)
 
@@ -67,6 +69,7 @@ def middle_size(product: Product, outputs: int) -> Size:
     return Size(tiles, (product.out.c,), product.channels, (outputs + 2) ** 2)
 
 
+@derivable
 def transformed(weights: Array, channels: int, outputs: int) -> Array:
     """(O, 9 * channels) as taps first -> (values * O, channels): G g GT of each filter."""
     g = np.array(matrices(outputs, 3).filter)

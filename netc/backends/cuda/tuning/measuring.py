@@ -21,7 +21,8 @@ from netc.backends.cuda.tuning.trials import (
     noise,
     sample,
 )
-from netc.backends.cuda.uploads import Uploads
+from netc.backends.cuda.uploads import DevicePacking, Uploads
+from netc.backends.shared.derived import elements
 
 _COLD = 64 << 20  # bytes of weights among which the runs go round, so that few are in a cache
 _COPIES = 8  # of the weights, at most
@@ -57,8 +58,8 @@ class Bench:
 
     def __init__(self, device: Device, emission: Emission, trial: Trial) -> None:
         self._device, self._emission, self._trial = device, emission, trial
-        x, first = trial.product.x, trial.product.weights()
-        self._x = emission.stored(noise((x.n, x.c, x.h, x.w)))
+        x, first = trial.product.x, elements(trial.product.weights())
+        self._x = elements(emission.stored(noise((x.n, x.c, x.h, x.w))))
         self._there = device.asarray(self._x)
         copies = min(_COPIES, max(1, _COLD // max(1, first.nbytes)))
         self._weights = [trial.weights(emission, first + np.float32(i)) for i in range(copies)]
@@ -96,7 +97,8 @@ class Bench:
         device, item = self._device, self._emission.precision.item
         program = Program(tuple(launches), item * self._trial.arena, item)
         device.build(program.kernels)
-        context = Context(self._uploads.program(program), device, Weights(device))
+        placed = self._uploads.program(program, DevicePacking(device, {}))
+        context = Context(placed, device, Weights(device))
         context.array(self._trial.product.x)[...] = self._there
         if self._trial.end.other is not None:
             there = context.array(self._trial.end.other)

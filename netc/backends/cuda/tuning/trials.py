@@ -22,6 +22,7 @@ from netc.backends.cuda.products.product import Product
 from netc.backends.cuda.products.tiled import weights_as_read
 from netc.backends.cuda.products.tiles import Way
 from netc.backends.cuda.program import Launch
+from netc.backends.shared.derived import elements
 from netc.backends.shared.views import Arena, View
 from netc.ir.graph import Array
 
@@ -53,7 +54,7 @@ class Trial(NamedTuple):
 
     def weights(self, emission: Emission, weights: Array) -> Array:
         """Weights as kernels read them, so that they need not be made anew for each way."""
-        return weights_as_read(emission, replace(self.product, weights=lambda: weights))
+        return elements(weights_as_read(emission, replace(self.product, weights=lambda: weights)))
 
     def launches(self, emission: Emission, way: Way, weights: Array) -> list[Launch]:
         """The product with these weights, in a way."""
@@ -152,7 +153,7 @@ def sample(found: Trial, x: NDArray[np.float32], weights: Array, ended: bool) ->
 
 def _ended(values: NDArray[np.float64], end: Ending) -> NDArray[np.float64]:
     """With the bias, the other value, and ReLU."""
-    biased = values if end.bias is None else values + end.bias.reshape(-1)
+    biased = values if end.bias is None else values + elements(end.bias).reshape(-1)
     more = biased if end.other is None else biased + OTHER
     return np.maximum(more, 0) if end.relu else more
 
