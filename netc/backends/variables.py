@@ -145,6 +145,12 @@ class Variables(Mapping[str, Array]):
         """The variable of a name."""
         return self._variables[name]
 
+    def fit(self, graph: Graph) -> bool:
+        """True if the graph's variables have the shapes of those that are there already."""
+        parameters = graph.parameters.items()
+        there = [(self._variables[n].shape, p.shape) for n, p in parameters if n in self._variables]
+        return all(own == other for own, other in there)
+
     def read_by(self, graph: Graph) -> list[Variable]:
         """The variables that a graph has bound."""
         own = [n for n, p in graph.parameters.items() if p.variable and p.owner is None]

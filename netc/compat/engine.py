@@ -7,20 +7,30 @@ from collections.abc import Iterable
 
 from netc.backends.base import Options
 from netc.backends.registry import backend_options
+from netc.backends.variables import Variables
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcWarning, render
 from netc.ir.graph import Graph
 from netc.passes.pipeline import chosen
 
 
-def ready(graph: Graph, backend: str, precision: str = "float32") -> CompiledNet:
+def ready(
+    graph: Graph, backend: str, variables: Variables, precision: str = "float32"
+) -> CompiledNet:
     """A graph whose parameters have arrays, optimised and ready to run.
+
+    Args:
+        graph: its parameters are variables, so that scripts may write to them.
+        backend: by its name.
+        variables: the places of all graphs of one net.
+        precision: of the backend's.
 
     Raises:
         NetcError: the backend cannot be had here, or there is too little memory.
     """
     extra = backend_options(backend, precision, graph=True, tune=True)
-    return CompiledNet(graph, backend, Options(chosen(True), False, None, extra, None))
+    options = Options(chosen(True), extra=extra, variables=variables)
+    return CompiledNet(graph, backend, options)
 
 
 def warn(diagnostics: Iterable[Diagnostic]) -> None:

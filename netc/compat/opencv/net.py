@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.backends.reference import parameter_array
+from netc.backends.variables import Variables
 from netc.compat.engine import ready, warn
 from netc.compat.opencv.arrays import Arrays, HeldArrays
 from netc.compat.opencv.constants import (
@@ -24,6 +25,7 @@ from netc.compat.opencv.images import normalised
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean, first_of
 from netc.driver import Built, build, load, runnable
+from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape
 from netc.lower.before import State
@@ -83,6 +85,7 @@ class Net:
         self._backend = DNN_BACKEND_DEFAULT
         self._target = DNN_TARGET_CPU
         self._kept: OrderedDict[Any, CompiledNet] = OrderedDict()
+        self._variables = Variables()  # of all compiled nets
         self._ticks = 0
         built = build(message, layers=self._layers)
         if any(d.severity == "error" for d in built.diagnostics):
@@ -150,7 +153,7 @@ class Net:
         return np.array(blobs[numParam])
 
     def setParam(self, layer: int | str, numParam: int, blob: Any) -> None:
-        """Replace a layer's trained array; the net is compiled anew at the next forward.
+        """Replace a layer's trained array; the next forward uses it, and compiles nothing anew.
 
         Raises:
             NetcError: unknown-layer, bad-argument, or weight-shape.
@@ -306,16 +309,32 @@ class Net:
         loaded = load(message, _TEST, self._shapes(), outputs, arrays, missing, 0, layers)
         return loaded.graph
 
+    def _take_over_arrays(self) -> None:
+        """Have the variables hold what the script has written."""
+        if not self._variables:
+            return
+        graph = self._filled(self._resolved())
+        arrays = {
+            f"{node.name}/{index}": parameter_array(graph, name)
+            for node in graph.nodes
+            for index, name in enumerate(node.parameters)
+        }
+        self._variables.update({name: arrays[name] for name in self._variables})
+
     def _compiled(self, outputs: tuple[str, ...]) -> CompiledNet:
         if self._arrays.changed():
-            self._kept.clear()
+            self._take_over_arrays()
         cuda = self._backend == DNN_BACKEND_CUDA
         half = cuda and self._target == DNN_TARGET_CUDA_FP16
         key = (outputs, cuda, half, tuple(sorted(self._shapes().items())))
         if key not in self._kept:
-            graph = self._loaded(outputs)
+            graph = with_variables(self._loaded(outputs))
             self._check_fed(graph)
-            self._kept[key] = ready(graph, "cuda" if cuda else "cpu", "fp16" if half else "float32")
+            if not self._variables.fit(graph):
+                self._variables = Variables()
+                self._kept.clear()
+            backend, precision = "cuda" if cuda else "cpu", "fp16" if half else "float32"
+            self._kept[key] = ready(graph, backend, self._variables, precision)
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from netc.backends.state import State
+from netc.backends.variables import Variables
 from netc.compat.engine import ready
 from netc.compat.pycaffe.definition import part
 from netc.compiled import CompiledNet
@@ -19,9 +20,8 @@ _ONE_BY_ONE = 3  # blobs asked for afterwards, one at a time, before all are com
 
 
 class Key(NamedTuple):
-    """What a compiled part is known by; ``version`` counts changes of the weights."""
+    """What a compiled part is known by."""
 
-    version: int
     first: int
     last: int
     outputs: tuple[str, ...]
@@ -31,10 +31,12 @@ class Key(NamedTuple):
 class Engine:
     """Compiles parts of a net and keeps the last ones; knows which blobs are wanted each time."""
 
-    def __init__(self, backend: str, wanted: Iterable[str], state: State) -> None:
+    def __init__(
+        self, backend: str, wanted: Iterable[str], state: State, variables: Variables
+    ) -> None:
         self.backend = backend
+        self.variables = variables
         self.state = state
-        self.version = 0
         self.wanted = set(wanted)
         self.all_wanted = False
         self._missed = 0
@@ -49,12 +51,6 @@ class Engine:
             known = self._parts[first, last] = graph, found, carry_state(found)
         return known[1:]
 
-    def changed(self) -> None:
-        """The weights are others from now on."""
-        self.version += 1
-        self._kept.clear()
-        self._parts.clear()
-
     def missed(self, blob: str) -> None:
         """A blob was asked for after a forward that had not computed it."""
         self.wanted.add(blob)
@@ -65,7 +61,7 @@ class Engine:
         """A part made ready, or found ready."""
         found = self._kept.get(key)
         if found is None:
-            found = self._kept[key] = ready(graph, self.backend)
+            found = self._kept[key] = ready(graph, self.backend, self.variables)
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
@@ -83,7 +79,6 @@ class Run:
         self.engine = engine
         self.graph, self.carried = engine.part(graph, first, last)
         self.span = (first, last)
-        self.version = engine.version
         self.feeds: Mapping[str, Array] = {}
 
     @property
@@ -116,7 +111,7 @@ class Run:
             return {}
         graph = self.carried.graph.replace(outputs=outputs)
         shapes = tuple(graph.shape(name) for name in graph.inputs)
-        key = Key(self.version, *self.span, outputs, shapes)
+        key = Key(*self.span, outputs, shapes)
         return engine.compiled(graph, key)(self.feeds)
 
     def _blobs(self, arrays: Mapping[str, Array]) -> dict[str, Array]:

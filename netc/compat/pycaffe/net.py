@@ -6,7 +6,7 @@ The names are those of Caffe's pycaffe.py and _caffe.cpp.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from os import PathLike
@@ -20,6 +20,7 @@ from netc.arguments import names as listed
 from netc.arguments import shapes as checked_shapes
 from netc.backends.registry import backend
 from netc.backends.state import State
+from netc.backends.variables import Variables
 from netc.compat.engine import warn
 from netc.compat.pycaffe.blob import Parameter, no_training
 from netc.compat.pycaffe.definition import define
@@ -28,10 +29,11 @@ from netc.compat.pycaffe.forward import Engine, Run
 from netc.compat.pycaffe.layer import LayerView
 from netc.compat.pycaffe.memory_data import MemoryFeed
 from netc.compat.pycaffe.names import NetNames
-from netc.compat.pycaffe.parameters import changed_shapes, check_alike, parameters, taken_over
+from netc.compat.pycaffe.parameters import changed_shapes, changes, check_alike, parameters
 from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean
 from netc.driver import Schemas
 from netc.infer import blob_shapes, infer, show
+from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph
 from netc.passes.state import carry_state
 from netc.weights import save_weights
@@ -78,9 +80,11 @@ class Net(NetNames):
         name = mode.chosen_backend()
         backend(name)  # so that a missing GPU is told here and not in the middle of a script
         rewritten = {blob for blob, value in self._graph.input_blobs.items() if value != blob}
+        variables = Variables()
+        self._graph = variables.bind(with_variables(self._graph))
         self._parameters = parameters(self._graph)
         kept = State(lambda name: self._parameters[name].array, self._put)
-        self._engine = Engine(name, {*self.outputs, *rewritten}, kept)
+        self._engine = Engine(name, {*self.outputs, *rewritten}, kept, variables)
         self._hooks: dict[str, list[Callable[[int], Any]]] = {"before": [], "after": []}
         self._memory: MemoryFeed | None = None
 
@@ -258,13 +262,14 @@ class Net(NetNames):
 
     def _forward_part(self, first: int, last: int) -> None:
         """Run layers by their places, both included."""
-        self._take_over_parameters()
-        inputs = self._graph.input_blobs
-        if any(self.blobs[b].shape != self._graph.shape(v) for b, v in inputs.items()):
-            self.reshape()
         layers = self._definition.layers
         end = layers[last + 1].node if last + 1 < len(layers) else len(self._graph.nodes)
         begin = layers[first].node
+        made = {v for node in self._graph.nodes[begin:end] for v in node.outputs}
+        self._take_over_parameters(remade={self._graph.values[v].blob for v in made})
+        inputs = self._graph.input_blobs
+        if any(self.blobs[b].shape != self._graph.shape(v) for b, v in inputs.items()):
+            self.reshape()
         if begin < end:
             self._run(Run(self._engine, self._graph, begin, end))
 
@@ -413,17 +418,21 @@ class Net(NetNames):
 
     @cached_property
     def _moved(self) -> frozenset[str]:
-        """The averages that forwards move: no forward reads them, so nothing is compiled anew."""
+        """The averages that forwards move: no forward reads them, so they are taken over last."""
         return carry_state(self._graph).moved
 
-    def _take_over_parameters(self, *, all_of_them: bool = False) -> None:
-        """Have the graph hold what scripts have written to parameters."""
+    def _take_over_parameters(
+        self, *, all_of_them: bool = False, remade: Collection[str] = ()
+    ) -> None:
+        """Have the net's variables hold what scripts have written to parameters."""
         left_out = frozenset() if all_of_them else self._moved
         written = {n: p for n, p in self._parameters.items() if n not in left_out}
-        graph = taken_over(self._graph, written)
-        if graph is not self._graph:
-            self._graph = graph
-            self._engine.changed()
+        variables = self._engine.variables
+        changed = changes(variables, written)
+        for name, blob in self.blobs.items() if changed else ():
+            if blob.pending and name not in remade:
+                blob.data  # noqa: B018 - fetched now, for it is of the weights as they were
+        variables.update(changed)
 
 
 def _misfit(name: str, array: Any, takes: str, help: str) -> NetcError:

@@ -1,12 +1,12 @@
-"""Parameters between a graph, where they are constants, and scripts, which write to them."""
+"""Parameters between a net, whose variables they are, and scripts, which write to them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
+from netc.backends.variables import Variables
 from netc.compat.pycaffe.blob import Parameter
 from netc.diagnostics import Diagnostic, NetcError
 from netc.infer import show
@@ -23,29 +23,17 @@ def parameters(graph: Graph) -> dict[str, Parameter]:
     return made
 
 
-def taken_over(graph: Graph, written: Mapping[str, Parameter]) -> Graph:
-    """The graph with what scripts have written; the same graph where they have not."""
-    known = graph.parameters
-    changed = {
-        name: replace(known[name], array=_frozen(parameter.array))
-        for name, parameter in written.items()
-        if known[name].owner is None and not _held(known[name].array, parameter.array)
-    }
-    return graph.replace(parameters={**known, **changed}) if changed else graph
+def changes(variables: Variables, written: Mapping[str, Parameter]) -> dict[str, Array]:
+    """Variable -> what scripts have written to it, where it holds something else."""
+    arrays = {name: written[name].array for name in variables if name in written}
+    return {n: a for n, a in arrays.items() if not _held(variables.variable(n).array, a)}
 
 
-def _held(own: Array | None, array: Array) -> bool:
+def _held(own: Array, array: Array) -> bool:
     """Whether two arrays of one shape are equal bit for bit, NaN included."""
-    if own is None or own is array:
-        return own is array
+    if own is array:
+        return True
     return bool(np.array_equal(own.view(np.uint32), array.view(np.uint32)))
-
-
-def _frozen(array: Array) -> Array:
-    if array.flags.writeable:
-        array = array.copy()
-        array.flags.writeable = False
-    return array
 
 
 def changed_shapes(before: Graph, after: Graph) -> list[Diagnostic]:

@@ -232,7 +232,7 @@ def test_a_parameter_shared_by_name_is_set_for_all_its_layers() -> None:
 def test_the_cuda_backend_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str]] = []
 
-    def ready(graph: Any, backend: str, precision: str) -> Any:
+    def ready(graph: Any, backend: str, variables: Any, precision: str) -> Any:
         asked.append((backend, precision))
         return compile(TEXT, WEIGHTS)
 
