@@ -50,7 +50,7 @@ def test_edges_convert_layouts_both_ways(target, shape):
     n, c, h, w = shape
     v = dense(Arena(0), n, h, w, c)
     steps = (to_pixels_step("in", External(0), v), to_planes_step("out", v, External(1)))
-    Context(Program(steps, v.size, target)).run([x, y])
+    Context(Program(steps, v.span, target)).run([x, y])
     assert (y == x).all()
 
 
