@@ -53,6 +53,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "reference)",
     )
     parser.addoption(
+        "--fuzz-seconds",
+        type=float,
+        default=0,
+        metavar="N",
+        help="how long tests/fuzz tries files of each kind, others in each run (default: a few "
+        "files, the same in each run)",
+    )
+    parser.addoption(
         "--explore",
         action="store_true",
         help="draw other random examples in each run (also: NETC_EXPLORE=1)",

@@ -16,6 +16,7 @@ import numpy as np
 from netc.backends.base import Options, StepTime
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
+from netc.infer import RUN_TIME_NEEDS, show
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape, count
 from netc.memory import check_memory
@@ -75,11 +76,12 @@ def run_definition(node: Node, inputs: Sequence[Any], weights: Sequence[Any]) ->
     Raises:
         NetcError: values it cannot take, with its layer; too-little-memory for its temporaries.
     """
-    op = CATALOG[node.op]
+    op, shapes_in = CATALOG[node.op], [array.shape for array in inputs]
+    _check_sizes(node, shapes_in, weights)
     if all(isinstance(array, np.ndarray) for array in inputs):
-        _ask(node, [array.shape for array in inputs])
+        _ask(node, shapes_in)
     if any(array.size == 0 for array in inputs) and not op.dynamic:
-        shapes = op.shape(node.params, [array.shape for array in inputs])
+        shapes = op.shape(node.params, shapes_in)
         if all(count(shape) == 0 for shape in shapes):  # however large the window, say
             return [namespace(*inputs).empty(shape, dtype=np.float32) for shape in shapes]
     try:
@@ -87,6 +89,29 @@ def run_definition(node: Node, inputs: Sequence[Any], weights: Sequence[Any]) ->
             return op.reference(node.params, inputs, weights)
     except NetcError as error:
         raise at_layer(error, node) from None
+
+
+def _check_sizes(node: Node, inputs: Sequence[Shape], weights: Sequence[Any]) -> None:
+    """Refuse sizes that do not fit, where a run alone shows them: behind a Filter, say.
+
+    Caffe reshapes every layer at every forward, and makes the same checks. NumPy would stretch an
+    array of one row beside one of several.
+
+    Raises:
+        NetcError: shape-mismatch, or what else the layer's rule says.
+    """
+    op = CATALOG[node.op]
+    try:
+        op.shape(node.params, inputs)
+        wanted = [spec.shape for spec in op.weights(node.params, inputs)]
+        for want, array in zip(wanted, weights, strict=False):
+            if want is not None and tuple(want) != array.shape:
+                raise ShapeError(f"its weights are {show(array.shape)}, and now {show(want)} fit")
+    except ShapeError as error:
+        if error.code in RUN_TIME_NEEDS:
+            return
+        message = f"layer `{node.name}` ({node.op}): {error.message}"
+        raise NetcError(Diagnostic(error.code, message, node.span, help=error.help)) from None
 
 
 def _ask(node: Node, inputs: Sequence[Shape]) -> None:
