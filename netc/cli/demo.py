@@ -80,6 +80,16 @@ def _print(
         _print_row(batch[at : at + 5], scores[at : at + 5], labels)
 
 
+def print_picture(pixels: Array) -> None:
+    """A small picture, (channels, height, width), as text of at most 78 columns."""
+    plane = np.asarray(pixels, np.float32).mean(axis=0)
+    step = -(-plane.shape[1] // 39)
+    small = plane[::step, ::step]
+    low, high = float(small.min()), float(small.max())
+    for line in (small - low) / max(high - low, 1e-9):
+        say("".join(_shade(value) * 2 for value in line).rstrip())
+
+
 def _print_row(batch: Array, scores: Array, labels: list[str]) -> None:
     """Images side by side; a pixel is two characters wide, as a character is twice as high."""
     width = 2 * batch.shape[3]

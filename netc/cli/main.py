@@ -39,6 +39,7 @@ COMMANDS = {
     "run": "run a net on images or arrays",
     "train": "train a net as its solver says, with tests, snapshots and logs",
     "gradcheck": "compare a net's gradients with finite differences",
+    "data": "make databases for training of pictures, look into them, average them",
     "bench": "time a net layer by layer",
     "devices": "list what nets can run on: the processor, and GPUs or why there is none",
     "check": "check texts: syntax, fields, formats, phases, shapes",

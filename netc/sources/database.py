@@ -100,13 +100,18 @@ def _missing(package: str, extra: str, kind: str) -> NetcError:
     )
 
 
+def lmdb_module() -> Any:
+    """The package lmdb; NetcError missing-package where it is not installed."""
+    try:
+        import lmdb
+    except ImportError:
+        raise _missing("lmdb", "lmdb", "LMDB") from None
+    return lmdb
+
+
 class _Lmdb:
     def __init__(self, path: Path) -> None:
-        try:
-            import lmdb
-        except ImportError:
-            raise _missing("lmdb", "netc[lmdb]", "LMDB") from None
-        folder = path.is_dir()
+        lmdb, folder = lmdb_module(), path.is_dir()
         self._environment: Any = lmdb.open(
             str(path), readonly=True, lock=False, readahead=False, subdir=folder, create=False
         )
@@ -129,7 +134,7 @@ class _LevelDb:
         try:
             import plyvel
         except ImportError:
-            raise _missing("plyvel", "plyvel", "LevelDB") from None
+            raise _missing("plyvel", "netc[leveldb]", "LevelDB") from None
         self._database: Any = plyvel.DB(str(path), create_if_missing=False)
 
     def keys(self) -> list[bytes]:

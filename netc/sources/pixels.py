@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from typing import IO
 
 import numpy as np
@@ -24,21 +25,33 @@ _GREY_MODES = ("1", "L", "I", "I;16", "F")
 def decode(
     file: str | os.PathLike[str] | IO[bytes], what: str, color: bool | None, source: DataLayer
 ) -> Bytes:
+    """A picture of a data layer; see :func:`open_picture`.
+
+    Raises:
+        NetcError: bad-record, at the layer, where it cannot be read as a picture.
+    """
+    return open_picture(file, color, lambda why: source.fault("bad-record", f"{what} {why}"))
+
+
+def open_picture(
+    file: str | os.PathLike[str] | IO[bytes],
+    color: bool | None,
+    bad: Callable[[str], NetcError],
+) -> Bytes:
     """A picture's bytes.
 
     Args:
         file: an encoded picture.
-        what: names it, for complaints.
         color: whether it becomes colour (3 channels) or grey (1); None leaves it as it is.
-        source: the layer, for complaints.
+        bad: makes an error of why it cannot be read.
 
     Raises:
-        NetcError: bad-record, where it cannot be read as a picture.
+        NetcError: what ``bad`` makes.
     """
     from PIL import Image
 
     def told(error: Exception) -> NetcError:
-        return source.fault("bad-record", f"{what} cannot be read as an image: {reason(error)}")
+        return bad(f"cannot be read as an image: {reason(error)}")
 
     with strangers_bytes(told), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of damage that Pillow reads past

@@ -26,7 +26,8 @@ class Record(NamedTuple):
 
 
 @cache
-def _datum_class() -> Any:
+def datum_class() -> Any:
+    """google.protobuf's class of Datum."""
     return message_class(load_schema([]).message("Datum"))
 
 
@@ -40,7 +41,7 @@ def read_datum(content: bytes, what: str, transform: Transform) -> Record:
     def bad(message: str) -> NetcError:
         return transform.source.fault("bad-record", f"{what} {message}")
 
-    datum = _datum_class()()
+    datum = datum_class()()
     with strangers_bytes(lambda error: bad("is no Datum message")):
         datum.ParseFromString(content)
     if datum.encoded:

@@ -1,0 +1,100 @@
+"""What is in a database: how many records, of which shapes and labels, and their mean."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.graph import Array
+from netc.ir.types import Shape
+from netc.schema.load import load_schema
+from netc.schema.message import Entry, Message
+from netc.sources.base import DataLayer
+from netc.sources.database import Database, open_database
+from netc.sources.make import Progress
+from netc.sources.records import Record, read_datum
+from netc.sources.transform import read_transform
+
+
+@dataclass
+class Contents:
+    """A database's records in figures; ``first`` are its first pictures."""
+
+    records: int = 0
+    shapes: Counter[Shape] = field(default_factory=Counter)
+    labels: Counter[int] = field(default_factory=Counter)
+    least: float = np.inf
+    most: float = -np.inf
+    first: list[Record] = field(default_factory=list)
+
+
+def contents_of(path: Path, backend: str, pictures: int, progress: Progress) -> Contents:
+    """The figures of a database.
+
+    Raises:
+        NetcError: bad-record, missing-package.
+    """
+    found = Contents()
+    for record in records_of(path, backend, progress):
+        found.records += 1
+        found.shapes[record.pixels.shape] += 1
+        found.labels[record.label] += 1
+        found.least = min(found.least, float(record.pixels.min()))
+        found.most = max(found.most, float(record.pixels.max()))
+        if len(found.first) < pictures:
+            found.first.append(record)
+    return found
+
+
+def mean_of(path: Path, backend: str, progress: Progress) -> Array:
+    """The mean picture, (channels, height, width), summed in float64 in the order of the keys.
+
+    Raises:
+        NetcError: bad-record, where pictures have several shapes or there are none.
+    """
+    total: np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None = None
+    count = 0
+    for record in records_of(path, backend, progress):
+        if total is None:
+            total = np.zeros(record.pixels.shape)
+        if total.shape != record.pixels.shape:
+            message = (
+                f"`{path}`: record {count} is {record.pixels.shape}, and those before are "
+                f"{total.shape}"
+            )
+            help = ("make the database with --resize",)
+            raise NetcError(Diagnostic("bad-record", message, help=help))
+        total += record.pixels
+        count += 1
+    if total is None:
+        raise NetcError(Diagnostic("bad-record", f"`{path}` has no records"))
+    return (total / count).astype(np.float32)
+
+
+def records_of(path: Path, backend: str, progress: Progress) -> Iterator[Record]:
+    """All records of a database, in the order of their keys."""
+    layer = _layer()
+    transform = read_transform(layer)
+    database: Database = open_database(path, backend, layer)
+    keys = database.keys()
+    for number, key in enumerate(keys):
+        what = f"record `{key.decode('utf-8', 'backslashreplace')}` of `{path}`"
+        yield read_datum(database.value(key), what, transform)
+        progress(number + 1, len(keys))
+
+
+def _layer() -> DataLayer:
+    """A Data layer of nothing but its name, for complaints."""
+    message = Message(load_schema([]).message("LayerParameter"))
+    named = message.with_entries(name=(Entry("data"),), type=(Entry("Data"),))
+    return DataLayer(named, "TEST")
+
+
+def backend_of(path: Path) -> str:
+    """LMDB where the folder has LMDB's file, else LEVELDB."""
+    return "LMDB" if (path / "data.mdb").exists() or path.is_file() else "LEVELDB"

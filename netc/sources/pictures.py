@@ -1,0 +1,118 @@
+"""Pictures with labels on their way into a database: from a list, a folder or an archive.
+
+* a list: a text whose lines are a path and a label, which stands after the last space;
+* a folder: each folder in it is a class, numbered from 0 in the order of their names;
+* an .npz with `data`, (N, channels, height, width) of bytes or floats, and N whole numbers `label`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netc.boundary import reason, strangers_bytes
+from netc.diagnostics import Diagnostic, NetcError
+from netc.images import FORMATS
+from netc.sources.pixels import open_picture, resize
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture that is yet to be read.
+
+    Args:
+        name: of it, which becomes a part of its key.
+        label: its class.
+        read: gives its pixels, (channels, height, width) of bytes or float32, BGR.
+        path: its file; None where it is in none.
+    """
+
+    name: str
+    label: int
+    read: Callable[[], np.ndarray[Any, Any]]
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How files become pixels: grey or in colour, and brought to a (height, width) if any."""
+
+    gray: bool = False
+    size: tuple[int, int] | None = None
+
+    def pixels(self, path: Path) -> np.ndarray[Any, Any]:
+        """A file's pixels; NetcError where it cannot be read."""
+        picture = open_picture(path, not self.gray, lambda why: _bad(f"`{path}` {why}"))
+        return resize(picture, *self.size) if self.size else picture
+
+
+def pictures_of(source: Path, how: Reading) -> list[Picture]:
+    """All pictures of a source, in its order.
+
+    Raises:
+        NetcError: bad-record, where the source is none of the three kinds or has no pictures.
+    """
+    if source.is_dir():
+        found = list(_of_folder(source, how))
+    elif source.suffix == ".npz":
+        found = list(_of_archive(source))
+    else:
+        found = list(_of_list(source, how))
+    if not found:
+        raise _bad(f"`{source}` has no pictures")
+    return found
+
+
+def _of_list(path: Path, how: Reading) -> Iterator[Picture]:
+    with strangers_bytes(lambda error: _bad(f"`{path}` cannot be read: {reason(error)}")):
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        name, _, label = line.rstrip().rpartition(" ")
+        if not name or not label.lstrip("+-").isdigit():
+            raise _bad(f"`{path}`: line {number} is no path with a label after it: {line[:80]!r}")
+        yield _file(path.parent / name, name, int(label), how)
+
+
+def _of_folder(folder: Path, how: Reading) -> Iterator[Picture]:
+    suffixes = {suffix for named in FORMATS.values() for suffix in named}
+    classes = sorted(path for path in folder.iterdir() if path.is_dir())
+    for label, inside in enumerate(classes):
+        for path in sorted(inside.rglob("*")):
+            if path.suffix.lower() in suffixes:
+                yield _file(path, str(path.relative_to(folder)), label, how)
+
+
+def _file(path: Path, name: str, label: int, how: Reading) -> Picture:
+    return Picture(name, label, lambda: how.pixels(path), path)
+
+
+def _of_archive(path: Path) -> Iterator[Picture]:
+    with strangers_bytes(lambda error: _bad(f"`{path}` cannot be read: {reason(error)}")):
+        with np.load(path, allow_pickle=False) as file:
+            data, labels = file["data"], file["label"]
+    if data.ndim != 4 or labels.shape != data.shape[:1] or labels.dtype.kind not in "iu":
+        raise _bad(
+            f"`{path}` has `data` {data.shape} and `label` {labels.shape}, and pictures are "
+            "(N, channels, height, width) with N whole numbers"
+        )
+    pixels = data if data.dtype == np.uint8 else data.astype(np.float32)
+    for index, label in enumerate(labels):
+        yield Picture(f"{path.stem}_{index}", int(label), partial(pixels.__getitem__, index))
+
+
+def label_names(source: Path) -> Sequence[str]:
+    """The names of the classes of a folder; empty for other sources."""
+    if not source.is_dir():
+        return ()
+    return sorted(path.name for path in source.iterdir() if path.is_dir())
+
+
+def _bad(message: str) -> NetcError:
+    return NetcError(Diagnostic("bad-record", message))

@@ -1,0 +1,131 @@
+"""netc data: databases made of pictures are what Caffe's tools would have made of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from netc.cli.main import main
+from netc.data import prototxt_dir
+from netc.weights.mean import load_mean
+
+GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "train"
+IMAGES = sorted((prototxt_dir() / "digits" / "images").glob("*.png"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    pytest.importorskip("lmdb", exc_type=ImportError)
+    (tmp_path / "list.txt").write_text("".join(f"{p} {i}\n" for i, p in enumerate(IMAGES)))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def shown(database: str, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    capsys.readouterr()
+    assert main(["data", "show", database, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("more", [[], ["--encoded"]])
+def test_a_list_becomes_a_database(
+    more: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "make", "list.txt", "-o", "db", "--gray", *more]) == 0
+    assert capsys.readouterr().out == "db: 10 records\n"
+    found = shown("db", capsys)
+    assert found["records"] == 10
+    assert found["shapes"] == [{"shape": [1, 8, 8], "records": 10}]
+    assert found["labels"] == {str(i): 1 for i in range(10)}
+
+
+def test_a_folder_of_classes_and_resizing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, path in (("b", IMAGES[0]), ("a", IMAGES[1]), ("a", IMAGES[2])):
+        (folder / "set" / name).mkdir(parents=True, exist_ok=True)
+        (folder / "set" / name / path.name).write_bytes(path.read_bytes())
+    assert main(["data", "make", "set", "-o", "db", "--resize", "4x6"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["db: 3 records", "label 0: a", "label 1: b"]
+    found = shown("db", capsys)
+    assert found["shapes"] == [{"shape": [3, 4, 6], "records": 3}]
+    assert found["labels"] == {"0": 2, "1": 1}
+
+
+def test_a_broken_file_is_named_and_left_out(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    with (folder / "list.txt").open("a") as file:
+        file.write("broken.png 3\n")
+    assert main(["data", "make", "list.txt", "-o", "db"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "db: 10 records\n"
+    assert err.startswith("left out: `broken.png` cannot be read as an image")
+
+
+def test_a_database_that_is_there_is_left_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "db").mkdir()
+    assert main(["data", "make", "list.txt", "-o", "db"]) == 1
+    assert "`db` is there already" in capsys.readouterr().err
+
+
+def test_the_mean_is_that_of_compute_image_mean(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (means,) = GOLDEN.glob("lmdb_mean_file_crop_src/*.binaryproto")
+    database = next(p.parent for p in GOLDEN.glob("lmdb_mean_file_crop_src/**/data.mdb"))
+    assert main(["data", "mean", str(database), "-o", "mean.binaryproto"]) == 0
+    np.testing.assert_allclose(load_mean("mean.binaryproto"), load_mean(means), rtol=1e-6)
+
+
+def test_hdf5(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    h5py = pytest.importorskip("h5py", exc_type=ImportError)
+    assert main(["data", "make", "list.txt", "-o", "set.h5", "--gray"]) == 0
+    assert (folder / "set.txt").read_text() == "set.h5\n"
+    with h5py.File(folder / "set.h5") as file:
+        assert file["data"].shape == (10, 1, 8, 8)
+        assert list(file["label"]) == list(range(10))
+
+
+def test_an_order_follows_from_the_seed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, seed in (("one", "1"), ("again", "1"), ("other", "2")):
+        make = ["data", "make", "list.txt", "-o", name, "--shuffle", "--seed", seed]
+        assert main(make) == 0
+    contents = [(folder / n / "data.mdb").read_bytes() for n in ("one", "again", "other")]
+    assert contents[0] == contents[1] != contents[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("picture.png\n", "line 1 is no path with a label after it"), ("", "has no pictures")],
+)
+def test_a_list_that_is_none_is_told(
+    text: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "list.txt").write_text(text)
+    assert main(["data", "make", "list.txt", "-o", "db"]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_the_bundled_digits_are_trained_from_databases(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the README shows, for some iterations."""
+    digits = prototxt_dir() / "digits"
+    for name in ("train", "test"):
+        made = ["data", "make", str(digits / f"{name}_digits.npz"), "-o", f"{name}_lmdb"]
+        assert main(made) == 0
+    for name in ("train.prototxt", "solver.prototxt"):
+        (folder / name).write_text((digits / name).read_text())
+    more = ["--set", "max_iter=60", "--set", "test_interval=60", "--json", "-"]
+    capsys.readouterr()
+    assert main(["train", "solver.prototxt", *more]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows[-1]["net"] == "test 0"
+    assert rows[-1]["accuracy"] > 0.8
