@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -130,12 +132,24 @@ class _Lmdb:
 
 
 class _LevelDb:
+    """A LevelDB, which LevelDB itself would write to when it opens it; so a copy is opened.
+
+    Its tables, which are never changed, are linked to and not copied; its log and lists are small.
+    """
+
     def __init__(self, path: Path) -> None:
         try:
             import plyvel
         except ImportError:
             raise _missing("plyvel", "netc[leveldb]", "LevelDB") from None
-        self._database: Any = plyvel.DB(str(path), create_if_missing=False)
+        self._copy = tempfile.TemporaryDirectory(prefix="netc-leveldb-")
+        for file in path.iterdir():
+            target = Path(self._copy.name, file.name)
+            if file.suffix in (".ldb", ".sst"):
+                target.symlink_to(file.resolve())
+            else:
+                shutil.copy(file, target)
+        self._database: Any = plyvel.DB(self._copy.name, create_if_missing=False)
 
     def keys(self) -> list[bytes]:
         return list(self._database.iterator(include_value=False))

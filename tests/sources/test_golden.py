@@ -71,3 +71,17 @@ def test_a_batch_depends_on_its_number_alone() -> None:
     batches = sources("image_plain")
     for position in (3, 0, 2, 1):
         np.testing.assert_array_equal(batches(position)["data"], forward[position])
+
+
+@pytest.mark.parametrize("name", ["leveldb_gray", "lmdb_gray"])
+def test_a_database_is_left_as_it_is(name: str) -> None:
+    folder = GOLDEN / f"{name}_src"
+
+    def files() -> dict[str, bytes]:
+        return {
+            str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+        }
+
+    before = files()
+    sources(name)(0)
+    assert files() == before
