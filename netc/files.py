@@ -23,7 +23,7 @@ _KEPT: ContextVar[frozenset[_Identity]] = ContextVar("kept", default=frozenset()
 
 @contextmanager
 def keeping(paths: Iterable[str]) -> Iterator[None]:
-    """Have none of these files overwritten inside; those that are not there do not count."""
+    """Have none of these files, nor any in these folders, overwritten inside."""
     token = _KEPT.set(frozenset(filter(None, map(_identity, paths))))
     try:
         yield
@@ -76,7 +76,8 @@ def target_of(path: Path) -> Path:
         raise _refused("not-a-file", f"`{path}` is a link that leads out of its folder", help)
     if kind:
         raise _refused("not-a-file", f"`{path}` is {kind}, and only files are written")
-    if _identity(target) in _KEPT.get():
+    kept = _KEPT.get()
+    if kept and (_identity(target) in kept or (target.exists() and _identity(folder) in kept)):
         message = f"`{path}` is what this command reads, and is not overwritten"
         raise _refused("overwrites-input", message, "give --force to overwrite it")
     return target

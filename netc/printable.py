@@ -28,3 +28,16 @@ def _shown(char: str) -> str:
     if code < 0x100 or code in _BYTES:
         return f"\\x{code & 0xFF:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def csv_cell(value: object) -> object:
+    """A cell of CSV that a spreadsheet shows as it is, and takes for no formula.
+
+    Some leave blanks away before they look for one, and a semicolon parts cells where the decimal
+    mark is a comma.
+    """
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    guarded = text[:1].isspace() or text[:1] in tuple("=+-@;'|%") or text != value
+    return f"'{text}" if guarded else text

@@ -13,13 +13,14 @@ import numpy as np
 from netc.files import keeping, replacing, target_of
 from netc.ir.graph import Array
 
-OUTPUTS = ("output", "save", "draw", "weights_output")  # the options that name files to be written
+# The options that name files to be written; some are plain switches in other commands.
+OUTPUTS = ("output", "save", "draw", "weights_output", "csv", "json", "log")
 
 
 def add_force_argument(parser: argparse.ArgumentParser) -> None:
     """``--force`` of a command that writes files; what its options name is overwritten anyway."""
     named = (action for action in parser._actions if action.dest in OUTPUTS)
-    if any(action.metavar != "BLOB" for action in named):
+    if any(action.metavar not in (None, "BLOB") for action in named):
         parser.add_argument(
             "--force", action="store_true", help="overwrite even a file that this command reads"
         )

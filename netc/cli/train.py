@@ -14,6 +14,7 @@ from netc.cli.numbers import level, natural, positive
 from netc.cli.output import print_diagnostics, print_json, say
 from netc.cli.progress import compiling
 from netc.cli.running import Running
+from netc.files import cannot_write
 from netc.lower.rules import State
 from netc.solver.log import CaffeLog
 from netc.solver.rows import Rows
@@ -154,7 +155,11 @@ def _log(path: str, solver: Solver) -> Iterator[CaffeLog]:
     if path == "-":
         yield CaffeLog(sys.stdout, solver.settings.display)
         return
-    with open(path, "a", encoding="utf-8") as stream:
+    try:
+        stream = open(path, "a", encoding="utf-8")
+    except OSError as error:
+        raise cannot_write(Path(path), error) from None
+    with stream:
         yield CaffeLog(stream, solver.settings.display)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TextIO
 
-from netc.printable import printable
+from netc.printable import csv_cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,15 +248,5 @@ def as_csv(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows([_csv_cell(value) for value in row] for row in rows)
+    writer.writerows([csv_cell(value) for value in row] for row in rows)
     return out.getvalue()
-
-
-def _csv_cell(value: object) -> object:
-    """What a spreadsheet shows as it is; some leave blanks away before they look for a formula."""
-    if not isinstance(value, str):
-        return value
-    text = printable(value)
-    # A semicolon parts cells where the decimal mark is a comma.
-    guarded = text[:1].isspace() or text[:1] in tuple("=+-@;'|%") or text != value
-    return f"'{text}" if guarded else text

@@ -17,6 +17,7 @@ from typing import TextIO
 import numpy as np
 
 from netc.ir.graph import Array
+from netc.printable import printable
 from netc.solver import events
 
 Clock = Callable[[], float]
@@ -45,7 +46,7 @@ class CaffeLog:
         now = datetime.fromtimestamp(self._clock())
         thread = threading.get_native_id()
         stamp = now.strftime("%m%d %H:%M:%S.%f")
-        self._stream.write(f"I{stamp} {thread:5d} {place}] {text}\n")
+        self._stream.write(f"I{stamp} {thread:5d} {place}] {printable(text)}\n")
         self._stream.flush()
 
     @singledispatchmethod

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from netc.files import replacing
 from netc.ir.graph import Array
+from netc.printable import csv_cell
 from netc.solver import events
 
 Value = float | int | str
@@ -57,9 +58,9 @@ class Rows:
         """
         names = list(dict.fromkeys(name for row in self.rows for name in row))
         text = io.StringIO()
-        table = csv.DictWriter(text, names, lineterminator="\n")
-        table.writeheader()
-        table.writerows(self.rows)
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(map(csv_cell, names))
+        table.writerows([csv_cell(row.get(name, "")) for name in names] for row in self.rows)
         _write(path, text.getvalue())
 
     def write_json(self, path: Path) -> None:

@@ -182,3 +182,15 @@ def test_keeping_ends(tmp_path: Path) -> None:
     with replacing(path) as temporary:
         temporary.write_text("after")
     assert path.read_text() == "after"
+
+
+def test_files_of_a_folder_that_is_read(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    picture = tmp_path / "pictures" / "a.png"
+    picture.write_bytes(b"mine")
+    with keeping([str(tmp_path / "pictures")]):
+        with pytest.raises(NetcError, match="overwrites-input"), replacing(picture):
+            pass
+        with replacing(tmp_path / "pictures" / "new.png") as temporary:
+            temporary.write_bytes(b"")
+    assert picture.read_bytes() == b"mine"
