@@ -20,6 +20,7 @@ from netc.schema.message import Message
 
 Implementation = Callable[[Sequence[Any], str], Sequence[Any]]
 ImplementationShape = Callable[[Sequence[Shape], str], Sequence[Shape]]
+ImplementationGradient = Callable[[Sequence[Any], Sequence[Any], str], Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class _Registered:
     run: Implementation
     shape: ImplementationShape
     rows_vary: bool
+    gradient: ImplementationGradient | None
 
 
 _REGISTRY: dict[tuple[str, str], _Registered] = {}
@@ -38,6 +40,7 @@ def register_python_layer(
     implementation: Implementation,
     shape: ImplementationShape | None = None,
     rows_vary: bool = False,
+    gradient: ImplementationGradient | None = None,
 ) -> None:
     """Say what a Python layer computes, for all nets compiled afterwards.
 
@@ -50,6 +53,9 @@ def register_python_layer(
             attribute where it is left out. Outputs beyond the layer's tops are dropped.
         rows_vary: the length of the outputs' first axis depends on the data, and the shape rule
             gives the most it can be.
+        gradient: ``(inputs, tops' gradients, param_str) -> bottoms' gradients``, one array for each
+            bottom in its shape, None for one that gets none; zeros stand for a top that no gradient
+            arrives at. Without it a net that would need it is refused, ``no-gradient``.
 
     Raises:
         TypeError: there is no shape rule, or something is not callable.
@@ -61,7 +67,10 @@ def register_python_layer(
     for what, given in (("implementation", implementation), ("shape", rule)):
         if not callable(given):
             raise TypeError(f"`{what}` of Python layer {module}.{layer} must be callable")
-    _REGISTRY[module, layer] = _Registered(implementation, rule, rows_vary)  # type: ignore[arg-type]
+    if gradient is not None and not callable(gradient):
+        raise TypeError(f"`gradient` of Python layer {module}.{layer} must be callable")
+    made = _Registered(implementation, rule, rows_vary, gradient)  # type: ignore[arg-type]
+    _REGISTRY[module, layer] = made
 
 
 def unregister_python_layer(module: str, layer: str) -> None:
@@ -102,6 +111,12 @@ def implementation(params: PythonParams) -> Implementation | None:
     return None if registered is None else registered.run
 
 
+def implementation_gradient(params: PythonParams) -> ImplementationGradient | None:
+    """What computes this layer's gradients; None where nothing is registered for it."""
+    registered = _REGISTRY.get((params.module, params.layer))
+    return None if registered is None else registered.gradient
+
+
 def _refusal(params: PythonParams) -> tuple[str, tuple[str, ...]]:
     names = f'"{params.module}", "{params.layer}"'
     return (
@@ -126,7 +141,8 @@ def _run(params: PythonParams, inputs: Sequence[Any], weights: Sequence[Any]) ->
         raise NetcError(Diagnostic("python-layer", message, help=help))
     made = registered.run(tuple(inputs), params.param_str)
     xp = namespace(*inputs)
-    outputs = tuple(xp.asarray(array, dtype=np.float32) for array in made)[: params.tops]
+    kind = np.result_type(np.float32, *(array.dtype for array in inputs))  # float64 in a check
+    outputs = tuple(xp.asarray(array, dtype=kind) for array in made)[: params.tops]
     wanted = _shape(params, [array.shape for array in inputs])
     _check_outputs(params, outputs, wanted, registered.rows_vary)
     return outputs

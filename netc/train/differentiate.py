@@ -48,12 +48,15 @@ class Joint(NamedTuple):
         values: wanted value -> the value that holds its gradient; absent where that is 0.
         parameters: wanted parameter -> the value that holds its gradient; absent where that is 0.
         seeds: seeded value -> the input by which its gradient arrives.
+        overwritten: layers whose gradients read what a layer in place has left of their tops, as
+            Caffe's do; those are no derivatives.
     """
 
     graph: Graph
     values: Mapping[str, str]
     parameters: Mapping[str, str]
     seeds: Mapping[str, str]
+    overwritten: frozenset[str] = frozenset()
 
 
 def differentiate(
@@ -120,6 +123,7 @@ class _Backward:
     sums: dict[str, str] = field(default_factory=dict)
     seeds: dict[str, str] = field(default_factory=dict)
     recorded: dict[str, Node] = field(default_factory=dict)
+    overwritten: set[str] = field(default_factory=set)
     at: Node | None = None  # the layer that is being visited
 
     def __post_init__(self) -> None:
@@ -193,7 +197,9 @@ class _Backward:
     def _rule(self, node: Node) -> Gradient | None:
         """A layer's gradient, as Caffe has it where the layer rewrites its bottom."""
         rule = GRADIENTS.get(node.op)
-        if rule is None or rule.in_place is None or not node.inputs:
+        if rule is None or (rule.available is not None and not rule.available(node.params)):
+            return None
+        if rule.in_place is None or not node.inputs:
             return rule
         bottom, top = (self.graph.values[v].blob for v in (node.inputs[0], node.outputs[0]))
         return rule.in_place if bottom == top else rule
@@ -282,6 +288,7 @@ class _Backward:
         reads = _reads(node, rule, kind, index)
         if left is not None and kind == "bottom" and (reads.inputs or reads.outputs):
             reads = reads._replace(outputs=(0,))
+            self.overwritten.add(node.name)
         if self.loose.intersection(node.inputs):  # their sizes are known from their arrays alone
             reads = reads._replace(inputs=tuple(range(len(node.inputs))))
         alone = rule.paired and kind == "bottom"
@@ -367,7 +374,8 @@ class _Backward:
             parameters=self.parameters,
             losses={},
         )
-        return Joint(with_nodes(graph, live_nodes(graph)), values, self.sums, self.seeds)
+        live = with_nodes(graph, live_nodes(graph))
+        return Joint(live, values, self.sums, self.seeds, frozenset(self.overwritten))
 
 
 def _reads(node: Node, rule: Gradient, kind: str, index: int) -> Reads:

@@ -215,6 +215,8 @@ class _Check:
         for node in self.forward.after(name):
             rule = GRADIENTS.get(node.op)
             why = rule.inexact(self.graph, node) if rule and rule.inexact else None
+            if node.name in self.joint.overwritten:
+                why = "Caffe reads its top when a layer in place has overwritten it"
             if why:
                 found.append(f"{node.name}: {why}")
         return "; ".join(found)

@@ -21,6 +21,7 @@ from netc.ir.text import parse_graph, print_graph
 from netc.ir.verify import verify
 from netc.ops.catalog import CATALOG
 from netc.ops.params_text import load_params
+from netc.ops.python import unregister_python_layer
 from netc.passes.base import run_passes
 from netc.passes.pipeline import ALL
 from netc.train.differentiate import Joint, differentiate
@@ -364,3 +365,59 @@ def test_no_loss() -> None:
     net = compiled(DATA, product("a", "x"))
     text = fault(net, {"x": FEEDS["x"]})
     assert "error[no-loss]" in text and 'seeds={"a": array}' in text
+
+
+# Python layers
+
+
+CUBE = (
+    'layer { name: "c" type: "Python" bottom: "x" top: "c" loss_weight: 1 '
+    'python_param { module: "m" layer: "Cube" } }'
+)
+
+
+@pytest.fixture
+def cube() -> Any:
+    def register(gradient: Any) -> None:
+        netc.register_python_layer(
+            "m", "Cube", lambda xs, text: [xs[0] ** 3], lambda shapes, text: shapes,
+            gradient=gradient,
+        )  # fmt: skip
+
+    yield register
+    unregister_python_layer("m", "Cube")
+
+
+def test_a_python_layers_own_gradient(cube: Any, backend: str) -> None:
+    cube(lambda xs, tops, text: [3 * xs[0] ** 2 * tops[0]])
+    got = compiled(DATA, CUBE, backend=backend).gradients({"x": FEEDS["x"]})
+    np.testing.assert_allclose(got.blobs["x"], 3 * FEEDS["x"] ** 2, 1e-6)
+    assert netc.check_gradient(Source("net.prototxt", DATA + CUBE)).ok
+
+
+def test_a_wrong_gradient_of_a_python_layer_is_found(cube: Any) -> None:
+    cube(lambda xs, tops, text: [2 * xs[0] * tops[0]])
+    assert not netc.check_gradient(Source("net.prototxt", DATA + CUBE)).ok
+
+
+def test_a_python_layer_without_a_gradient(cube: Any) -> None:
+    cube(None)
+    assert "error[no-gradient]: layer `c` (Python)" in fault(
+        compiled(DATA, CUBE), {"x": FEEDS["x"]}
+    )
+
+
+def test_a_python_gradient_that_does_not_fit(cube: Any) -> None:
+    cube(lambda xs, tops, text: [xs[0][:2]])
+    text = fault(compiled(DATA, CUBE), {"x": FEEDS["x"]})
+    assert "error[python-layer]" in text and "(2, 6)" in text and "(4, 6)" in text
+    cube(lambda xs, tops, text: [None, None])
+    assert "2 arrays for 1 bottoms" in fault(compiled(DATA, CUBE), {"x": FEEDS["x"]})
+
+
+def test_what_a_layer_in_place_has_left_is_told() -> None:
+    """Caffe's gradient of a Softmax reads its top, which the layer behind has rewritten."""
+    behind = layer("TanH", "s", "s").replace('name: "s"', 'name: "t"')
+    text = DATA + layer("Softmax", "x", "s") + behind
+    found = netc.check_gradient(Source("net.prototxt", text))
+    assert found.ok and not found.rows[0].ok and "in place" in found.rows[0].note

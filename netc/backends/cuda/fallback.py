@@ -12,6 +12,8 @@ from netc.backends.cuda.program import Context
 from netc.backends.shared.views import View
 from netc.ir.graph import Graph, Node
 from netc.ops.fused import NAME as FUSED
+from netc.ops.gradient import NAME as GRADIENT
+from netc.ops.gradient import rule_of
 from netc.ops.siblings import NAME as SIBLINGS
 
 # Ops whose definitions need NumPy itself; all others take the arrays of any library.
@@ -32,6 +34,9 @@ def ops_of(node: Node) -> Iterator[str]:
 
 def array_form(node: Node) -> bool:
     """Whether a node's definition runs on device arrays."""
+    if node.op == GRADIENT:
+        rule = rule_of(node.params.op)
+        return rule is not None and not rule.host
     return HOST_ONLY.isdisjoint(ops_of(node))
 
 

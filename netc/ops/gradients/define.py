@@ -99,6 +99,7 @@ class Gradient:
             given it as ``saved.outputs[0]`` though it may work out the top by itself elsewhere.
         inexact: (graph, node) -> why a layer's gradient, which is Caffe's, is not the derivative;
             None where it is.
+        available: params -> whether the layer has a gradient at all; None where it always has.
         host: the definitions need NumPy itself, not a device's arrays.
     """
 
@@ -115,6 +116,7 @@ class Gradient:
     in_place: Gradient | None = None
     reads_left: bool = False
     inexact: Callable[[Graph, Node], str | None] | None = None
+    available: Callable[[Params], bool] | None = None
     host: bool = False
 
     def read(self, kind: str, params: Params, index: int, bottoms: int) -> Reads:

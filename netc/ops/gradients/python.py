@@ -1,0 +1,49 @@
+"""Gradients of Python layers: those that were registered with the layer's implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ops.gradients.define import Gradient, Reads, Saved
+from netc.ops.python import PythonParams, implementation_gradient
+
+
+def _available(params: PythonParams) -> bool:
+    return implementation_gradient(params) is not None
+
+
+def _reads(params: PythonParams, index: int, bottoms: int) -> Reads:
+    """All bottoms, and the tops for the shapes of those that no gradient arrives at."""
+    return Reads(inputs=tuple(range(bottoms)), outputs=tuple(range(params.tops)))
+
+
+def _bottom(params: PythonParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    gradient = implementation_gradient(params)
+    assert gradient is not None
+    arrived = [
+        np.zeros_like(output) if top is None else top
+        for top, output in zip(tops, saved.outputs, strict=True)
+    ]
+    made = gradient(tuple(saved.inputs), tuple(arrived), params.param_str)
+    x = saved.inputs[index]
+    if len(made) != len(saved.inputs):
+        raise _misfit(params, f"made {len(made)} arrays for {len(saved.inputs)} bottoms")
+    own = made[index]
+    if own is None:
+        return np.zeros_like(x)
+    array = np.asarray(own, dtype=x.dtype)
+    if array.shape != x.shape:
+        raise _misfit(params, f"made {array.shape} for bottom {index}, which is {x.shape}")
+    return array
+
+
+def _misfit(params: PythonParams, what: str) -> NetcError:
+    text = f"the gradient of Python layer `{params.layer}` {what}"
+    return NetcError(Diagnostic("python-layer", text))
+
+
+GRADIENTS = {"Python": Gradient(_bottom, _reads, available=_available, host=True)}
