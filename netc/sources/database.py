@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -142,14 +143,15 @@ class _LevelDb:
             import plyvel
         except ImportError:
             raise _missing("plyvel", "netc[leveldb]", "LevelDB") from None
-        self._copy = tempfile.TemporaryDirectory(prefix="netc-leveldb-")
+        copy = Path(tempfile.mkdtemp(prefix="netc-leveldb-"))
+        weakref.finalize(self, shutil.rmtree, copy, ignore_errors=True)
         for file in path.iterdir():
-            target = Path(self._copy.name, file.name)
+            target = copy / file.name
             if file.suffix in (".ldb", ".sst"):
                 target.symlink_to(file.resolve())
             else:
                 shutil.copy(file, target)
-        self._database: Any = plyvel.DB(self._copy.name, create_if_missing=False)
+        self._database: Any = plyvel.DB(str(copy), create_if_missing=False)
 
     def keys(self) -> list[bytes]:
         return list(self._database.iterator(include_value=False))
