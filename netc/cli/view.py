@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     print_diagnostics(seen.diagnostics)
     name = "net" if args.net == STDIN else Path(args.net).stem
     target: Path = args.output or Path(f"{name}.html")
-    write_text(target, page(seen.profile, name))
+    write_text(target, page(seen.profile, name, seen.built.messages))
     say(f"wrote {target}")
     if args.open:
         webbrowser.open(target.resolve().as_uri())

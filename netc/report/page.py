@@ -10,6 +10,7 @@ import base64
 import hashlib
 import html
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +21,27 @@ from netc.report.families import detail, family
 from netc.report.figures import field_text, shape_text, short, size
 from netc.report.summary import image_shape
 from netc.report.table import clean
+from netc.schema.convert import to_document
+from netc.schema.message import Message
+from netc.syntax.ast import Block, Document, Field
+from netc.syntax.printer import print_document
 from netc.version import __version__
 
 _WEB = Path(__file__).parent / "web"
-_SCRIPTS = ("model", "layout", "graph", "table", "details", "main")
+_SCRIPTS = ("model", "layout", "graph", "table", "details", "print", "main")
 
 
-def page(profile: Profile, title: str) -> str:
+def page(profile: Profile, title: str, messages: Mapping[str, Message] | None = None) -> str:
     """The page's text.
 
     Args:
         profile: of the net.
         title: what the net is called where it has no name.
+        messages: layers as they are written, by name, for the panel of details.
     """
     style = (_WEB / "style.css").read_text(encoding="utf-8")
     script = _script()
-    data = page_data(profile, title)
+    data = page_data(profile, title, messages or {})
     filled = {
         "TITLE": html.escape(f"{data['net']['name']} - netc"),
         "VERSION": html.escape(__version__),
@@ -70,9 +76,11 @@ def _embedded(data: Any) -> str:
 # The net as plain values
 
 
-def page_data(profile: Profile, title: str) -> dict[str, Any]:
+def page_data(
+    profile: Profile, title: str, messages: Mapping[str, Message] | None = None
+) -> dict[str, Any]:
     """What the page shows of a net; values are numbered, layers refer to them."""
-    root = structure(profile)
+    root, written = structure(profile), messages or {}
     chains = list(root.chains())
     at = {layer.name: number for number, layer in enumerate(profile.layers)}
     values = {name: number for number, name in enumerate(profile.graph.values)}
@@ -91,7 +99,10 @@ def page_data(profile: Profile, title: str) -> dict[str, Any]:
             }
             for value in profile.graph.values.values()
         ],
-        "layers": [_layer(profile, layer, values) for layer in profile.layers],
+        "layers": [
+            _layer(profile, layer, values) | {"attributes": attributes(written.get(layer.name))}
+            for layer in profile.layers
+        ],
         "boxes": [[at[layer.name] for layer in chain.layers] for chain in chains],
         "tree": _tree(root, boxes),
     }
@@ -135,6 +146,34 @@ def _layer(profile: Profile, layer: Layer, values: dict[str, int]) -> dict[str, 
         "known": layer.known,
         "place": clean(str(layer.span)) if layer.span else "",
     }
+
+
+_OTHERS = ("name", "type", "bottom", "top")  # told elsewhere in the panel
+
+
+def attributes(message: Message | None) -> list[list[str]]:
+    """What a layer's text says besides names and blobs: its message's name, field and value."""
+    if message is None:
+        return []
+    found: list[list[str]] = []
+    for field in to_document(message).fields:
+        if field.name in _OTHERS:
+            continue
+        inner = field.value.fields if isinstance(field.value, Block) else ()
+        grouped = field.name.endswith("_param") and inner
+        group, fields = (field.name, inner) if grouped else ("", (field,))
+        found += [[group, clean(each.name), _inline(each)] for each in fields]
+    return sorted(found, key=lambda entry: entry[0])
+
+
+def _inline(field: Field) -> str:
+    """A field's value in one line, as prototxt has it."""
+    text = print_document(Document(field.span.source, (field,)))
+    line = clean(" ".join(text.split())).removeprefix(field.name).lstrip(": ")
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
+
+
+_LONGEST = 400  # characters of a value that are shown
 
 
 def _or_none(known: bool, number: int) -> int | None:

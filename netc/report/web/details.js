@@ -19,6 +19,7 @@ class Details {
       list.append(this.value(value));
     }
     this.panel.append(title, list);
+    if (item.kind === "layer") this.attributes(item);
   }
 
   value(value) {
@@ -29,7 +30,7 @@ class Details {
   }
 
   ofLayer(layer) {
-    const { data, producer, readers } = this.model;
+    const { producer, readers } = this.model;
     const from = (value) => this.link(producer.get(value), this.blob(value));
     const to = layer.outputs.flatMap((value) => readers.get(value) || []);
     return [
@@ -38,24 +39,45 @@ class Details {
       ["makes", layer.outputs.map((value) => this.blob(value)).join(", ")],
       ["read by", spaced([...new Set(to)].map((reader) => this.link(reader, reader.name)))],
       ["parameters", exact(layer.parameters)],
-      ["MACs", exact(layer.macs)],
-      ["memory", layer.bytes === 0 && layer.inPlace ? "none, in place" : short(layer.bytes, "B")],
+      ["MACs", this.ofBatch(layer.macs, exact)],
+      ["memory", layer.bytes === 0 && layer.inPlace ? "none, in place" : this.ofBatch(layer.bytes, bytes)],
       ["sees", layer.field],
       ["written at", layer.place],
       ["note", layer.known ? "" : "netc does not know this layer"],
-      ["figures", data.net.batch > 1 ? `of ${data.net.batch} images` : ""],
     ];
   }
 
   ofModule(module) {
-    const { parameters, macs, bytes, complete } = module.sums;
+    const { parameters, macs, bytes: total, complete } = module.sums;
     return [
       ["layers", String(module.layers.length)],
       ["parameters", exact(parameters)],
-      ["MACs", exact(macs)],
-      ["memory", short(bytes, "B")],
+      ["MACs", this.ofBatch(macs, exact)],
+      ["memory", this.ofBatch(total, bytes)],
       ["note", complete ? "" : "without layers whose figures are unknown"],
     ];
+  }
+
+  /** A figure of the whole batch, and of one image where that is another. */
+  ofBatch(number, shown) {
+    const { batch } = this.model.data.net;
+    if (!number || batch < 2) return shown(number);
+    const each = number % batch ? "" : `${shown(number / batch)} an image, `;
+    return `${each}${shown(number)} for the batch of ${batch}`;
+  }
+
+  /** All that the text says of the layer, fillers and rates among it. */
+  attributes(layer) {
+    let list = null;
+    for (const [group, term, value] of layer.attributes) {
+      if (!list || list.dataset.group !== group) {
+        const title = Object.assign(document.createElement("h3"), { textContent: group || "layer" });
+        list = document.createElement("dl");
+        list.dataset.group = group;
+        this.panel.append(title, list);
+      }
+      list.append(Object.assign(document.createElement("dt"), { textContent: term }), this.value(value));
+    }
   }
 
   blob(value) {
@@ -71,6 +93,10 @@ class Details {
     button.addEventListener("click", () => this.page.visit(layer));
     return button;
   }
+}
+
+function bytes(number) {
+  return short(number, "B");
 }
 
 function spaced(nodes) {

@@ -76,6 +76,7 @@ class Graph {
       isOpen: (module) => this.page.open.has(module),
       size: partSize,
       headWidth: (module) => textWidth(module.name, 12.5, true) + 150,
+      labelWidth: (value) => textWidth(this.model.data.values[value].image, 10.5, false),
     };
     this.whole = layOut(this.model.root, look);
     this.scene.replaceChildren();

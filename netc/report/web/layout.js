@@ -338,7 +338,7 @@ function finish(level, module, look) {
     height,
     nodes: level.nodes,
     wires,
-    labels: labelsOf(level),
+    labels: apart(labelsOf(level), look.labelWidth),
     inX: new Map(level.ports.map((port) => [port.value, port.x])),
     outX: new Map(level.gives.map((port) => [port.value, port.x])),
   };
@@ -403,19 +403,32 @@ function round(number) {
   return Math.round(number * 10) / 10;
 }
 
-/**
- * One label for each value, below what makes it. What only leaves the module has its label
- * outside; where labels would lie on each other there is none.
- */
+/** One label for each value, below what makes it; what only leaves the module has it outside. */
 function labelsOf(level) {
   const labels = [];
   for (const [node, wires] of groupBy(level.wires, (wire) => wire.from)) {
     if (node.port) continue;
     const values = new Map(wires.filter((w) => !w.to.port).map((w) => [w.value, w]));
-    if (values.size > 2) continue;
     for (const wire of values.values()) {
       labels.push({ value: wire.value, x: wire.fromX, y: level.bottoms[node.rank] });
     }
   }
   return labels;
+}
+
+const LABEL = { rows: 3, height: 11, gap: 8 }; // rows fit between two ranks
+
+/** Labels of one rank side by side; those that would lie on each other in further rows, or not at all. */
+function apart(labels, widthOf) {
+  const shown = [];
+  for (const rank of groupBy(labels, (label) => label.y).values()) {
+    const ends = new Array(LABEL.rows).fill(-Infinity);
+    for (const label of rank.sort((a, b) => a.x - b.x)) {
+      const row = ends.findIndex((end) => end + LABEL.gap < label.x);
+      if (row < 0) continue;
+      ends[row] = label.x + widthOf(label.value);
+      shown.push({ ...label, y: label.y + row * LABEL.height });
+    }
+  }
+  return shown;
 }

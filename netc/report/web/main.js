@@ -28,6 +28,7 @@ class Page {
     this.graph = new Graph(this.model, this);
     this.table = new Table(this.model, this);
     this.details = new Details(this.model, this);
+    this.paper = new Paper(this);
     this.head();
     this.switches();
     this.readAddress();
@@ -48,6 +49,10 @@ class Page {
     for (const fact of this.data.net.facts) {
       facts.append(Object.assign(document.createElement("li"), { textContent: fact }));
     }
+    const { batch } = this.data.net;
+    const caption = document.getElementById("caption");
+    caption.textContent = `params once; MACs and memory of the batch of ${batch} images, outputs of one`;
+    caption.hidden = batch < 2;
     const legend = document.getElementById("legend");
     for (const family of new Set(this.data.layers.map((layer) => layer.family))) {
       const item = document.createElement("li");
