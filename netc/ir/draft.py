@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from netc.ir.edit import with_nodes
 from netc.ir.graph import Array, Graph, Node, Parameter, Value
+from netc.ir.names import first_free
 from netc.ir.types import Shape
 
 
@@ -233,7 +234,4 @@ def _last(renamed: Mapping[str, str], value: str) -> str:
 
 def _untaken(name: str, taken: dict[str, Value] | dict[str, Parameter]) -> str:
     """The name, or with ``~2``, ``~3`` ... after it where it is taken."""
-    found, number = name, 2
-    while found in taken:
-        found, number = f"{name}~{number}", number + 1
-    return found
+    return first_free(name, taken, lambda number: f"{name}~{number}")

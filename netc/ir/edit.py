@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from netc.ir.graph import Array, Graph, Node, Parameter
+from netc.ir.names import first_free
 
 
 def with_nodes(graph: Graph, nodes: Iterable[Node]) -> Graph:
@@ -78,9 +79,4 @@ def only_for(graph: Graph, outputs: Iterable[str]) -> Graph:
 def fresh(taken: Iterable[str], name: str) -> str:
     """The name, or with ``~2``, ``~3`` ... after it where it is taken."""
     names = set(taken)
-    if name not in names:
-        return name
-    number = 2
-    while f"{name}~{number}" in names:
-        number += 1
-    return f"{name}~{number}"
+    return first_free(name, names, lambda number: f"{name}~{number}")

@@ -26,6 +26,7 @@ import numpy as np
 from netc.diagnostics import Diagnostic, NetcError, Note
 from netc.ir.edit import live_nodes, with_nodes
 from netc.ir.graph import Graph, Node, Parameter, Value
+from netc.ir.names import first_free
 from netc.ir.types import Shape
 from netc.ops.arithmetic import PowerParams
 from netc.ops.catalog import CATALOG
@@ -389,10 +390,7 @@ def _reads(node: Node, rule: Gradient, kind: str, index: int) -> Reads:
 
 def _untaken(name: str, taken: Collection[str]) -> str:
     """The name, or with ``~2``, ``~3`` ... after it where it is taken."""
-    found, number = name, 2
-    while found in taken:
-        found, number = f"{name}~{number}", number + 1
-    return found
+    return first_free(name, taken, lambda number: f"{name}~{number}")
 
 
 def _no_gradient(graph: Graph, node: Node, bottom: int | None = None) -> Diagnostic:

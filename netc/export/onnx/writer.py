@@ -11,6 +11,7 @@ import numpy as np
 from netc.backends.reference import parameter_array
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph, Node
+from netc.ir.names import first_free
 from netc.ir.types import Shape
 
 OPSET = 13
@@ -57,10 +58,7 @@ class Writer:
 
 
 def _fresh(wanted: str, taken: set[str]) -> str:
-    name, number = wanted, 1
-    while name in taken:
-        number += 1
-        name = f"{wanted}_{number}"
+    name = first_free(wanted, taken, lambda number: f"{wanted}_{number}")
     taken.add(name)
     return name
 
