@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -198,6 +198,35 @@ PRIOR_BOX = OpDef(
 )
 
 
+def _parse_clustered(layer: Message, context: LayerContext) -> PriorBoxParams:
+    """PriorBoxClustered of opencv/training_toolbox_caffe: widths and heights are written."""
+    names = ("width", "height", "clip", "variance", "img_size", "img_h", "img_w", "step", "step_h",
+             "step_w", "offset")  # fmt: skip
+    param = only(layer.get("prior_box_param"), *names)
+    wide, high = param.get("width"), param.get("height")
+    if not wide or len(wide) != len(high):
+        raise param.error(
+            "width" if wide else None,
+            "value-count",
+            f"each box has a `width` and a `height`, and there are {len(wide)} and {len(high)}",
+        )
+    image, step = (
+        _pair(param, "img_size", "img_h", "img_w"),
+        _pair(param, "step", "step_h", "step_w"),
+    )
+    return PriorBoxParams(
+        tuple(zip(wide, high, strict=True)),
+        param.get("clip"),
+        _variances(param),
+        None if image is None else (int(image[0]), int(image[1])),
+        step,
+        param.get("offset"),
+    )
+
+
+PRIOR_BOX_CLUSTERED = replace(PRIOR_BOX, name="PriorBoxClustered", params=_parse_clustered)
+
+
 # DetectionOutput
 
 
@@ -375,4 +404,4 @@ DETECTION_OUTPUT = OpDef(
     dynamic=True,
 )
 
-OPS = (PRIOR_BOX, DETECTION_OUTPUT)
+OPS = (PRIOR_BOX, PRIOR_BOX_CLUSTERED, DETECTION_OUTPUT)

@@ -11,15 +11,43 @@ from netc.backends import reference
 from netc.backends.cuda.program import Context
 from netc.backends.shared.views import View
 from netc.ir.graph import Graph, Node
+from netc.ops import (
+    cascade,
+    cascade_accuracy,
+    cascade_loss,
+    evaluation,
+    flow,
+    fork_sequence,
+    multibox,
+    pooling3d,
+    unpooling,
+    yolo,
+)
 from netc.ops.fused import NAME as FUSED
 from netc.ops.gradient import NAME as GRADIENT
 from netc.ops.gradient import rule_of
 from netc.ops.siblings import NAME as SIBLINGS
 
 # Ops whose definitions need NumPy itself; all others take the arrays of any library.
-HOST_ONLY = frozenset(
-    {"DetectionOutput", "Filter", "PriorBox", "Proposal", "PSROIPooling", "Python", "ROIPooling"}
+_HOST_FAMILIES = (
+    cascade,
+    cascade_accuracy,
+    cascade_loss,
+    evaluation,
+    flow,
+    fork_sequence,
+    multibox,
+    pooling3d,
+    unpooling,
+    yolo,
 )
+HOST_ONLY = frozenset(
+    {
+        "BiasChannel", "BoxAnnotatorOHEM", "DetectionOutput", "Filter", "PriorBox",
+        "PriorBoxClustered", "Proposal", "PSROIPooling", "Python", "ROIPooling", "SegAccuracy",
+        "UniqueLabel",
+    }
+).union(op.name for family in _HOST_FAMILIES for op in family.OPS)  # fmt: skip
 
 
 def ops_of(node: Node) -> Iterator[str]:

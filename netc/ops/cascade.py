@@ -1,0 +1,487 @@
+"""Layers of MS-CNN and Cascade R-CNN that make, move and choose regions.
+
+zhaoweicai/cascade-rcnn and zhaoweicai/mscnn, src/caffe/layers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.ir.types import Shape, count
+from netc.ops.axes import shown
+from netc.ops.cost import per_input
+from netc.ops.define import Arity, LayerContext, OpDef, Params, ShapeError, whole
+from netc.ops.field_boxes import (
+    Grid,
+    Regression,
+    area,
+    boxes_by_regions,
+    boxes_on_grid,
+    parse_regression,
+    rows_of,
+    thinned,
+)
+from netc.ops.fields import fork_field, only
+from netc.ops.numbers import required_number
+from netc.schema.message import Message
+
+_MODES = ("IOU", "IOMU", "IOFU")
+
+
+def _rows(shape: Shape, width: int, what: str) -> None:
+    if len(shape) < 2 or count(shape, 1) != width:
+        raise ShapeError(f"{what} must be rows of {width}, the bottom is {shown(shape)}")
+
+
+def _op(
+    name: str,
+    arity: Arity,
+    parse: Callable[[Message, LayerContext], Params],
+    shape: Callable[[Params, Sequence[Shape]], tuple[Shape, ...]],
+    run: Callable[[Params, Sequence[Any], Sequence[Any]], tuple[Any, ...]],
+    dynamic: bool = True,
+) -> OpDef:
+    return OpDef(
+        name=name,
+        arity=arity,
+        params=parse,
+        shape=shape,
+        cost=per_input(10),
+        window=whole,
+        reference=np.errstate(all="ignore")(run),
+        dynamic=dynamic,
+    )
+
+
+# ROIAlign of Cascade R-CNN
+
+
+@dataclass(frozen=True, slots=True)
+class GridAlignParams:
+    """Cells of each region down and across; the values of the grid's corners are given."""
+
+    pooled_h: int
+    pooled_w: int
+    spatial_scale: float
+    pad_ratio: float
+
+
+def _parse_align(layer: Message, context: LayerContext) -> GridAlignParams:
+    """Cascade R-CNN's ROIAlign has its fields in ``roi_pooling_param``."""
+    if layer.has("roi_align_param") or not layer.has("roi_pooling_param"):
+        raise layer.error(
+            "roi_align_param" if layer.has("roi_align_param") else "type",
+            "ambiguous-layer",
+            "ROIAlign means different layers in different forks: with `roi_align_param` some take "
+            "means of samples, some a maximum, and no field tells which",
+            "Cascade R-CNN's is told by `roi_pooling_param`",
+        )
+    param = only(
+        layer.get("roi_pooling_param"), "pooled_h", "pooled_w", "spatial_scale", "pad_ratio"
+    )
+    return GridAlignParams(
+        required_number(param, "pooled_h"),
+        required_number(param, "pooled_w"),
+        param.get("spatial_scale"),
+        fork_field(param, "pad_ratio", 0.0),
+    )
+
+
+def _align_shape(params: GridAlignParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, regions = inputs
+    if len(data) != 4:
+        raise ShapeError(f"the first bottom must have 4 axes, it is {shown(data)}")
+    _rows(regions, 5, "the regions")
+    return ((regions[0], data[1], params.pooled_h + 1, params.pooled_w + 1),)
+
+
+def _align(
+    params: GridAlignParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    """Bilinear values at the grid's corners, moved by half a cell; 0 outside of the blob."""
+    data, regions = np.asarray(inputs[0]), np.asarray(inputs[1]).reshape(-1, 5)
+    shape = _align_shape(params, [data.shape, regions.shape])[0]
+    top = np.zeros(shape, np.float32)
+    for at, (image, *corners) in enumerate(regions):
+        low, high = np.array(corners[:2]), np.array(corners[2:])
+        pad = (high - low + 1) * np.float32(params.pad_ratio)
+        scale, half = np.float32(params.spatial_scale), np.float32(0.5)
+        start, end = (low - pad) * scale - half, (high + pad) * scale - half
+        if (end <= start).any() or not 0 <= image < len(data):
+            continue
+        step = (end - start) / np.array([params.pooled_w, params.pooled_h], np.float32)
+        x = start[0] + np.arange(params.pooled_w + 1, dtype=np.float32) * step[0]
+        y = start[1] + np.arange(params.pooled_h + 1, dtype=np.float32) * step[1]
+        top[at] = _at_places(data[int(image)], y, x)
+    return (top,)
+
+
+def _at_places(planes: Any, y: Any, x: Any) -> Any:
+    """Values of planes (c, h, w) at rows y and columns x, between their neighbours."""
+    rows, columns = planes.shape[1:]
+    inside = ((y >= -0.5) & (y <= rows - 0.5))[:, None] & ((x >= -0.5) & (x <= columns - 0.5))
+    (y0, y1, down), (x0, x1, across) = _neighbours(y, rows), _neighbours(x, columns)
+    left, right = planes[:, :, x0], planes[:, :, x1]
+    above = left[:, y0] * (1 - across) + right[:, y0] * across
+    below = left[:, y1] * (1 - across) + right[:, y1] * across
+    values = above * (1 - down)[:, None] + below * down[:, None]
+    return np.where(inside, values, np.float32(0))
+
+
+def _neighbours(at: Any, size: int) -> tuple[Any, Any, Any]:
+    low = np.floor(at)
+    first = low.clip(0, size - 1).astype(np.int64)
+    last = (low + 1).clip(0, size - 1).astype(np.int64)
+    return first, last, (at.clip(0, size - 1) - first).astype(np.float32)
+
+
+ROI_ALIGN = _op(
+    "ROIAlign", Arity((2, 2), (1, 1)), _parse_align, _align_shape, _align, dynamic=False
+)
+
+
+# DecodeBBox
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeParams:
+    """What the boxes are coded by, and which are dropped in training."""
+
+    regression: Regression
+    training: bool
+    most_overlap: float
+
+
+def _parse_decode(layer: Message, context: LayerContext) -> DecodeParams:
+    limit = only(layer.get("decode_bbox_param"), "gt_iou_thr").get("gt_iou_thr")
+    return DecodeParams(parse_regression(layer), context.phase == "TRAIN", limit)
+
+
+def _decode_shape(params: DecodeParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    _rows(inputs[0], 8, "box changes")
+    _rows(inputs[1], 5, "the regions")
+    return ((inputs[1][0], 5, 1, 1),)
+
+
+def _decode(params: DecodeParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+    """Regions moved by the changes of the one class that is not the background."""
+    coded, regions = (np.asarray(a).reshape(len(a), -1) for a in inputs[:2])
+    boxes = boxes_by_regions(coded, regions[:, 1:], params.regression)[:, 1]
+    keep = np.ones(len(boxes), dtype=bool)
+    if params.training:
+        keep &= (boxes[:, :2] <= boxes[:, 2:]).all(axis=1)
+        if len(inputs) > 2:
+            truth = np.asarray(inputs[2]).reshape(len(boxes), -1)
+            keep &= truth[:, -1] < np.float32(params.most_overlap)
+    rows = np.concatenate([regions[:, :1], boxes], axis=1)[keep].astype(np.float32)
+    return (rows.reshape(-1, 5, 1, 1),)
+
+
+DECODE_BBOX = _op("DecodeBBox", Arity((2, 3), (1, 1)), _parse_decode, _decode_shape, _decode)
+
+
+# ScaleRoute and HardMining
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleRouteParams:
+    """Regions whose side lies between; the nearest to ``middle`` where there is none."""
+
+    low: float
+    high: float
+    middle: float
+
+
+def _parse_route(layer: Message, context: LayerContext) -> ScaleRouteParams:
+    param = only(layer.get("scale_route_param"), "low_scale", "high_scale")
+    low, high = param.optional("low_scale"), param.optional("high_scale")
+    both = math.sqrt(low * high) if low is not None and high is not None else None
+    middle = next(v for v in (both, low, high, 256.0) if v is not None)
+    return ScaleRouteParams(low or 0.0, math.inf if high is None else high, middle)
+
+
+def _same_shapes(params: Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    _rows(inputs[0], 5, "the regions")
+    return tuple((shape[0], *(*shape[1:], 1, 1, 1)[:3]) for shape in inputs)
+
+
+def _route(
+    params: ScaleRouteParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    regions = np.asarray(inputs[0]).reshape(-1, 5)
+    scale = np.sqrt(area(regions[:, 1:]))
+    chosen = np.flatnonzero((scale >= np.float32(params.low)) & (scale < params.high))
+    if not len(chosen):
+        chosen = np.abs(np.log2(scale / np.float32(params.middle))).argmin()[None]
+    return tuple(_picked(np.asarray(array), chosen) for array in inputs)
+
+
+def _picked(array: Any, rows: Any) -> Any:
+    some = array[rows]
+    return some.reshape(len(some), *(*array.shape[1:], 1, 1, 1)[:3])
+
+
+SCALE_ROUTE = _op(
+    "ScaleRoute", Arity((1, None), (1, None), same=True), _parse_route, _same_shapes, _route
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HardMiningParams:
+    """How many regions of each image are kept, and of how many images."""
+
+    each: int
+    images: int
+
+
+def _parse_mining(layer: Message, context: LayerContext) -> HardMiningParams:
+    param = only(layer.get("hard_mining_param"), "num_roi_per_image", "num_image")
+    if context.tops != context.bottoms - 1:
+        raise layer.error(
+            "top", "top-count", "HardMining makes one top of each bottom but the first, the scores"
+        )
+    return HardMiningParams(param.get("num_roi_per_image"), param.get("num_image"))
+
+
+def _mining_shape(params: HardMiningParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    rows = min(params.each * params.images, inputs[0][0])
+    return tuple((rows, *shape[1:]) for shape in _same_shapes(params, inputs[1:]))
+
+
+def _mine(
+    params: HardMiningParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    """The highest scores of each image, and of the rest of all images where these are too few."""
+    scores = np.asarray(inputs[0]).reshape(-1)
+    images = np.asarray(inputs[1]).reshape(len(scores), -1)[:, 0].astype(np.int64)
+    order = np.lexsort((np.arange(len(scores)), scores))[::-1]
+    rank = np.zeros(len(scores), dtype=np.int64)
+    for image in range(params.images):
+        own = order[images[order] == image]
+        rank[own] = np.arange(len(own))
+    wanted = min(params.each * params.images, len(scores))
+    first, rest = order[rank[order] < params.each], order[rank[order] >= params.each]
+    chosen = np.sort(np.concatenate([first, rest[: wanted - len(first)]]))
+    return tuple(_picked(np.asarray(array), chosen) for array in inputs[1:])
+
+
+HARD_MINING = _op(
+    "HardMining", Arity((2, None), (1, None)), _parse_mining, _mining_shape, _mine, dynamic=False
+)
+
+
+# BoxGroupOutput and BoxOutput
+
+
+@dataclass(frozen=True, slots=True)
+class BoxOutputParams:
+    """How boxes are made from each level's grid, and which of them are given.
+
+    ``grouped``: each level has probabilities and boxes apart, for several fields of each cell.
+    """
+
+    grids: tuple[Grid, ...]
+    regression: Regression
+    score: float
+    overlap: float
+    mode: str
+    before: int
+    after: int
+    least: float
+    tops: int
+    grouped: bool
+
+
+def _limits(param: Message) -> tuple[float, float, str, int, int, float]:
+    mode = param.get("nms_type")
+    if mode not in _MODES:
+        raise param.error("nms_type", "unsupported-value", f"`nms_type` {mode} is not computed")
+    names = ("max_nms_num", "max_post_nms_num", "min_size")
+    return (param.get("fg_thr"), param.get("iou_thr"), mode, *(param.get(n) for n in names))
+
+
+_OUTPUT_FIELDS = (
+    "fg_thr", "iou_thr", "nms_type", "field_whr", "field_xyr", "max_nms_num", "max_post_nms_num",
+    "min_size",
+)  # fmt: skip
+
+
+def _parse_group_output(layer: Message, context: LayerContext) -> BoxOutputParams:
+    param = only(layer.get("box_group_output_param"), *_OUTPUT_FIELDS, "box_group_param")
+    bounds = param.get("field_xyr"), param.get("field_whr")
+    grids = tuple(
+        Grid(group.get("field_w"), group.get("field_h"), group.get("stride"), *bounds)
+        for group in param.get("box_group_param")
+    )
+    if context.bottoms != 2 * len(grids):
+        raise param.error(
+            "box_group_param",
+            "value-count",
+            f"{context.bottoms} bottoms are pairs of probabilities and boxes of "
+            f"{context.bottoms / 2:g} levels, and there are {len(grids)} `box_group_param`",
+        )
+    return BoxOutputParams(grids, parse_regression(layer), *_limits(param), context.tops, True)
+
+
+def _parse_output(layer: Message, context: LayerContext) -> BoxOutputParams:
+    names = ("field_h", "field_w", "downsample_rate")
+    param = only(layer.get("box_output_param"), *_OUTPUT_FIELDS, *names)
+    columns = [param.get(name) for name in ("field_w", "field_h", "downsample_rate")]
+    for name, values in zip(("field_w", "field_h", "downsample_rate"), columns, strict=True):
+        if len(values) != context.bottoms:
+            raise param.error(
+                name if values else None,
+                "value-count",
+                f"{context.bottoms} bottoms need as many `{name}`, and there are {len(values)}",
+            )
+    bounds = param.get("field_xyr"), param.get("field_whr")
+    grids = tuple(
+        Grid((wide,), (high,), stride, *bounds) for wide, high, stride in zip(*columns, strict=True)
+    )
+    return BoxOutputParams(grids, parse_regression(layer), *_limits(param), context.tops, False)
+
+
+def _output_shape(params: BoxOutputParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    """Where every cell of every field gives a box: how many do is known only from the data."""
+    for shape in inputs:
+        if len(shape) != 4 or shape[1] < (2 if params.grouped else 6):
+            raise ShapeError(f"the bottoms must be maps of boxes, one is {shown(shape)}")
+    levels = inputs[::2] if params.grouped else inputs
+    cells = sum(shape[0] * shape[2] * shape[3] for shape in levels)
+    images = levels[0][0] // len(params.grids[0].widths)
+    most = max(1, min(cells, params.after * images) if params.after else cells)
+    return ((most, 5, 1, 1), (most, 6, 1, 1))[: params.tops]
+
+
+def _output(
+    params: BoxOutputParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    arrays = [np.asarray(array) for array in inputs]
+    levels = _levels(params, arrays)
+    images = arrays[0].shape[0] // len(params.grids[0].widths)
+    found = [_best(params, image, [level[image] for level in levels]) for image in range(images)]
+    return rows_of(found, params.tops)
+
+
+def _levels(params: BoxOutputParams, arrays: Sequence[Any]) -> list[Any]:
+    """Each level's candidates by image: (images, boxes, 7), corners, score, width, height."""
+    made = []
+    for at, grid in enumerate(params.grids):
+        if params.grouped:
+            score, coded = 1 - arrays[2 * at][:, :1], arrays[2 * at + 1]
+        else:
+            scores = arrays[at][:, :-4]
+            score = scores[:, 1:].max(axis=1, keepdims=True) - scores[:, :1]
+            coded = arrays[at][:, -4:]
+        boxes = boxes_on_grid(coded, params.regression, grid)
+        rows = _bounded(params, boxes, coded.shape[3] * grid.stride, coded.shape[2] * grid.stride)
+        table = np.concatenate([rows, score], axis=1)
+        groups = len(grid.widths)
+        table = table.reshape(-1, groups, 5, *table.shape[2:])
+        made.append(table.transpose(0, 1, 3, 4, 2).reshape(len(table), -1, table.shape[2]))
+    return made
+
+
+def _bounded(params: BoxOutputParams, boxes: Any, width: float, height: float) -> Any:
+    """Boxes cut to the image: corners of pixels (grouped), or left, top, right and bottom."""
+    low, sides = boxes[:, :2], boxes[:, 2:]
+    limit = np.array([width, height], np.float32).reshape(1, 2, 1, 1)
+    if params.grouped:
+        high = np.minimum(low + sides - 1, limit)
+        return np.concatenate([np.maximum(low, 0), high], axis=1)
+    low = np.maximum(low, 0)
+    return np.concatenate([low, low + np.minimum(sides, limit - low)], axis=1)
+
+
+def _best(params: BoxOutputParams, image: int, levels: Sequence[Any]) -> Any:
+    """Rows of image, corners and score of one image, the best first."""
+    rows = np.concatenate(levels)
+    border = 1 if params.grouped else 0
+    sides = rows[:, 2:4] - rows[:, :2] + border
+    enough = (sides >= np.float32(params.least)).all(axis=1)
+    rows = rows[(rows[:, 4] >= np.float32(params.score)) & enough]
+    rows = rows[np.argsort(-rows[:, 4], kind="stable")]
+    rows = rows[: params.before] if params.before else rows
+    boxes = rows[:, :4].copy()
+    boxes[:, 2:] -= 1 - border
+    kept = thinned(boxes, params.overlap, params.mode, flat=not params.grouped)
+    kept = kept[: params.after] if params.after else kept
+    return np.concatenate([np.full((len(kept), 1), image), rows[kept]], axis=1)
+
+
+BOX_GROUP_OUTPUT = _op(
+    "BoxGroupOutput", Arity((2, None), (1, 2)), _parse_group_output, _output_shape, _output
+)
+BOX_OUTPUT = _op("BoxOutput", Arity((1, None), (1, 2)), _parse_output, _output_shape, _output)
+
+
+# FrcnnOutput
+
+
+@dataclass(frozen=True, slots=True)
+class FrcnnParams:
+    """Which boxes of each class are given, ``most`` of all of them; 0 for any number."""
+
+    regression: Regression
+    score: float
+    overlap: float
+    mode: str
+    most: int
+
+
+def _parse_frcnn(layer: Message, context: LayerContext) -> FrcnnParams:
+    names = ("conf_thr", "iou_thr", "nms_type", "max_det_num", "save_output_param")
+    param = only(layer.get("frcnn_output_param"), *names)
+    values = (param.get(name) for name in names[:4])
+    return FrcnnParams(parse_regression(layer), *values)
+
+
+def _frcnn_shape(params: FrcnnParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    scores, boxes = inputs[:2]
+    classes = count(scores, 1)
+    _rows(boxes, 4 * classes if params.regression.aware else 8, "box changes")
+    return ((1 + scores[0] * max(1, classes - 1), 7, 1, 1),)
+
+
+def _frcnn(params: FrcnnParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+    """Rows of image, corners, class and score, by class; a row of -1 stands before them."""
+    scores, coded, regions, size = (np.asarray(a).reshape(len(a), -1) for a in inputs)
+    boxes = boxes_by_regions(coded, regions[:, 1:5], params.regression)
+    boxes = np.concatenate(
+        [np.maximum(boxes[..., :2], 0), np.minimum(boxes[..., 2:], size[0, ::-1])], axis=2
+    )
+    rows = np.concatenate(
+        [_of_class(params, scores, boxes, label) for label in range(1, scores.shape[1])]
+    )
+    if 0 < params.most < len(rows):
+        best = np.argsort(-rows[:, 6], kind="stable")[: params.most]
+        rows = rows[best[np.argsort(rows[best, 5], kind="stable")]]
+    first = np.array([[0, -1, -1, -1, -1, -1, -1]], np.float32)
+    return (np.concatenate([first, rows]).astype(np.float32).reshape(-1, 7, 1, 1),)
+
+
+def _of_class(params: FrcnnParams, scores: Any, boxes: Any, label: int) -> Any:
+    own = boxes[:, label if params.regression.aware else 1]
+    at = np.flatnonzero(scores[:, label] >= np.float32(params.score))
+    at = at[np.argsort(-scores[at, label], kind="stable")]
+    at = at[thinned(own[at], params.overlap, params.mode)]
+    head, tail = np.zeros((len(at), 1)), np.full((len(at), 1), label)
+    return np.concatenate([head, own[at], tail, scores[at, label, None]], axis=1)
+
+
+FRCNN_OUTPUT = _op("FrcnnOutput", Arity((4, 4), (1, 1)), _parse_frcnn, _frcnn_shape, _frcnn)
+
+OPS = (
+    ROI_ALIGN,
+    DECODE_BBOX,
+    SCALE_ROUTE,
+    HARD_MINING,
+    BOX_GROUP_OUTPUT,
+    BOX_OUTPUT,
+    FRCNN_OUTPUT,
+)

@@ -1,0 +1,315 @@
+"""Losses of MS-CNN and Cascade R-CNN.
+
+zhaoweicai/cascade-rcnn and zhaoweicai/mscnn, src/caffe/layers. A label map has 6 channels: class,
+centre x and y, width and height of the true box, and its overlap with the cell's field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.ir.types import Shape
+from netc.ops.axes import shown
+from netc.ops.cost import per_input
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.field_boxes import (
+    Grid,
+    Regression,
+    parse_regression,
+)
+from netc.ops.fields import only
+from netc.ops.labels import parse_ignore_label
+from netc.ops.normalization import softmax
+from netc.ops.numbers import required_number
+from netc.ops.smooth_l1 import smooth_l1
+from netc.schema.message import Message
+
+_LEAST = np.float32(np.finfo(np.float32).tiny)
+_LABELS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class GridLossParams:
+    """A loss of maps of classes and boxes.
+
+    Args:
+        classes: with the background counted.
+        grid: the fields around cells.
+        regression: what boxes are coded by.
+        weight: of the boxes' loss.
+        threshold: negatives overlap their field's true box by less.
+        multiple: negatives kept for each positive.
+        mining: "bootstrap" keeps the hardest; "all" keeps all.
+        ranking: by "conf_loss" or "conf_prob".
+        least: negatives kept at least.
+        batch: examples kept of an image; -1 for any number.
+        objectness: every class counts as 1.
+        balanced: positives and negatives weigh as ``multiple`` says.
+        by_overlap: positives weigh as much as they overlap.
+        smooth: smooth L1, else half the square.
+        bounded: predictions are brought within the grid's bounds first.
+        ignore_label: a class that is left out.
+        apart: classes and boxes are two bottoms (Cascade R-CNN), else one (MS-CNN).
+    """
+
+    classes: int
+    grid: Grid
+    regression: Regression
+    weight: float
+    threshold: float
+    multiple: int
+    mining: str
+    ranking: str
+    least: int
+    batch: int
+    objectness: bool
+    balanced: bool
+    by_overlap: bool
+    smooth: bool
+    bounded: bool
+    ignore_label: int | None
+    apart: bool
+
+
+_SHARED = ("cls_num", "lambda", "field_h", "field_w", "field_whr", "field_xyr", "bg_threshold",
+           "bg_multiple", "objectness", "pos_neg_weighted")  # fmt: skip
+
+
+def _mining(param: Message, name: str, known: tuple[str, ...]) -> str:
+    kind: str = param.get(name)
+    if kind not in known:
+        raise param.error(
+            name,
+            "unsupported-value",
+            f'`{name}` "{kind}" draws its examples at random, and the numbers that Caffe draws are '
+            "not known",
+            f'use "{known[0]}"',
+        )
+    return kind
+
+
+def _parse_group_loss(layer: Message, context: LayerContext) -> GridLossParams:
+    own = ("stride", "neg_mining_type", "neg_ranking_type", "min_num_neg", "batch_size",
+           "bbox_loss_type")  # fmt: skip
+    p = only(layer.get("detection_group_loss_param"), *_SHARED, *own)
+    bounds = p.get("field_xyr"), p.get("field_whr")
+    return GridLossParams(
+        required_number(p, "cls_num"),
+        Grid(p.get("field_w"), p.get("field_h"), p.get("stride"), *bounds),
+        parse_regression(layer),
+        p.get("lambda"),
+        p.get("bg_threshold"),
+        p.get("bg_multiple"),
+        _mining(p, "neg_mining_type", ("bootstrap",)),
+        p.get("neg_ranking_type"),
+        p.get("min_num_neg"),
+        p.get("batch_size"),
+        p.get("objectness"),
+        p.get("pos_neg_weighted"),
+        False,
+        p.get("bbox_loss_type") == "Smooth_L1",
+        p.has("field_xyr") and p.has("field_whr"),
+        parse_ignore_label(layer.get("loss_param")),
+        True,
+    )
+
+
+def _parse_loss(layer: Message, context: LayerContext) -> GridLossParams:
+    own = ("coord_num", "downsample_rate", "bb_smooth", "sample_mode", "iou_weighted")
+    p = only(layer.get("detection_loss_param"), *_SHARED, *own)
+    bounds = p.get("field_xyr"), p.get("field_whr")
+    return GridLossParams(
+        required_number(p, "cls_num"),
+        Grid((p.get("field_w"),), (p.get("field_h"),), p.get("downsample_rate"), *bounds),
+        parse_regression(layer),
+        p.get("lambda"),
+        p.get("bg_threshold"),
+        p.get("bg_multiple"),
+        _mining(p, "sample_mode", ("bootstrap", "all")),
+        "score",
+        4,
+        -1,
+        p.get("objectness"),
+        p.get("pos_neg_weighted"),
+        p.get("iou_weighted"),
+        p.get("bb_smooth"),
+        True,
+        parse_ignore_label(layer.get("loss_param")),
+        False,
+    )
+
+
+def parts(params: Any, inputs: Sequence[Any]) -> tuple[Any, Any, Any]:
+    """Classes, boxes and labels as maps."""
+    arrays = [np.asarray(array) for array in inputs]
+    if params.apart:
+        return arrays[0], arrays[1], arrays[2]
+    return arrays[0][:, : params.classes], arrays[0][:, params.classes :], arrays[1]
+
+
+def check_maps(params: Any, inputs: Sequence[Shape]) -> None:
+    """All bottoms are maps of one size, and have the channels that ``params.classes`` needs.
+
+    Raises:
+        ShapeError: one is not.
+    """
+    for shape in inputs:
+        if len(shape) != 4 or shape[:1] != inputs[0][:1] or shape[2:] != inputs[0][2:]:
+            raise ShapeError(f"all bottoms must be maps of one size, one is {shown(shape)}")
+    wanted = (params.classes, 4, _LABELS) if params.apart else (params.classes + 4, _LABELS)
+    if tuple(shape[1] for shape in inputs) != wanted:
+        told = ", ".join(str(channels) for channels in wanted)
+        raise ShapeError(
+            f"{params.classes} classes need bottoms of {told} channels, they have "
+            f"{', '.join(str(shape[1]) for shape in inputs)}"
+        )
+
+
+def _loss_shape(params: GridLossParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    check_maps(params, inputs)
+    return ((1, 1, 1, 2),)
+
+
+@np.errstate(all="ignore")
+def _grid_loss(
+    params: GridLossParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    """The whole loss, and the boxes' share of it."""
+    scores, boxes, labels = parts(params, inputs)
+    classes = labels[:, 0].astype(np.int64)
+    targets = np.minimum(classes, 1) if params.objectness else classes
+    losses = _class_losses(scores, targets)
+    keep = _kept(params, scores, losses, classes, labels[:, 5])
+    used = keep & (targets != params.ignore_label)
+    share = _weights(params, classes, keep, labels[:, 5])
+    total = (losses * share)[used].sum(dtype=np.float64) / max(1, int(used.sum()))
+    place = params.weight * _place_loss(params, boxes, labels, classes, keep)
+    return (np.array([total + place, place], np.float32).reshape(1, 1, 1, 2),)
+
+
+def _class_losses(scores: Any, targets: Any) -> Any:
+    """Each place's loss for its class; (n, rows, columns)."""
+    inside = targets.clip(0, scores.shape[1] - 1)
+    chosen = np.take_along_axis(softmax(scores, 1), inside[:, None], axis=1)[:, 0]
+    return -np.log(np.maximum(chosen, _LEAST))
+
+
+def _kept(params: GridLossParams, scores: Any, losses: Any, classes: Any, overlap: Any) -> Any:
+    """Which places count: positives, and some of the negatives."""
+    groups = len(params.grid.widths)
+    positive = classes > 0 if params.apart else classes != 0
+    negative = (classes == 0) & (overlap < np.float32(params.threshold))
+    keep = positive.copy()
+    for first in range(0, len(classes), groups):
+        own = slice(first, first + groups)
+        if params.apart:
+            rank = (
+                losses[own] if params.ranking == "conf_loss" else 1 - softmax(scores[own], 1)[:, 0]
+            )
+            _keep_hardest(params, keep[own], negative[own], positive[own], rank)
+        elif params.mining == "all":
+            keep[own] |= negative[own]
+        else:
+            _keep_high_scores(params, keep[own], negative[own], classes[own], scores[own])
+    return keep
+
+
+def _keep_hardest(
+    params: GridLossParams, keep: Any, negative: Any, positive: Any, rank: Any
+) -> None:
+    positives = int(positive.sum())
+    if params.batch < 0:
+        most = max(positives * params.multiple, params.least)
+    else:
+        wanted = round(params.batch / (1 + params.multiple))
+        most = params.batch - min(wanted, positives)
+    at = np.flatnonzero(negative)
+    order = at[np.lexsort((at, rank.reshape(-1)[at]))[::-1]]
+    keep.reshape(-1)[order[:most]] = True
+
+
+def _keep_high_scores(
+    params: GridLossParams, keep: Any, negative: Any, classes: Any, scores: Any
+) -> None:
+    """Of each class the negatives that score highest for it."""
+    targets = np.minimum(classes, 1) if params.objectness else classes
+    for label in range(1, params.classes):
+        most = max(params.least, int((targets == label).sum()) * params.multiple)
+        at = np.flatnonzero(negative)
+        order = at[np.lexsort((at, scores[0, label].reshape(-1)[at]))[::-1]]
+        keep.reshape(-1)[order[:most]] = True
+
+
+def _weights(params: GridLossParams, classes: Any, keep: Any, overlap: Any) -> Any:
+    share = np.ones(classes.shape, np.float32)
+    positive = classes > 0 if params.apart else classes != 0
+    if params.by_overlap:
+        share = np.where(positive, overlap, share)
+    if params.balanced:
+        sums = [share[keep & positive].sum(), share[keep & ~positive].sum()]
+        part, number = 1 / (1 + params.multiple), int(keep.sum())
+        for chosen, fraction, total in ((positive, part, sums[0]), (~positive, 1 - part, sums[1])):
+            if total != 0 and (params.apart or sums[0] != 0):
+                share = np.where(chosen, share * np.float32(fraction * number / total), share)
+    return share
+
+
+def _place_loss(params: GridLossParams, boxes: Any, labels: Any, classes: Any, keep: Any) -> float:
+    counted = (classes != 0) & (classes != params.ignore_label)
+    if params.apart:
+        counted &= keep
+    if params.bounded:
+        boxes = _within_bounds(params, boxes)
+    apart = (boxes - _coded(params, labels)).transpose(0, 2, 3, 1)[counted]
+    losses = smooth_l1(apart, 1.0) if params.smooth else apart * apart / 2
+    return float(losses.sum(dtype=np.float64) / max(1, losses.size))
+
+
+def _within_bounds(params: GridLossParams, boxes: Any) -> Any:
+    """Predictions between the bounds of shift and growth, both normalised by common means."""
+    mean, deviation = np.array(params.regression.mean), np.array(params.regression.deviation)
+    limits = []
+    for some, edge in (
+        (slice(0, 2), 1 / params.grid.shift),
+        (slice(2, 4), np.log(params.grid.growth)),
+    ):
+        centre, spread = mean[some].mean(), np.sqrt(deviation[some].prod())
+        limits += [((-edge - centre) / spread, (edge - centre) / spread)] * 2
+    low, high = (np.array(v, np.float32).reshape(1, 4, 1, 1) for v in zip(*limits, strict=True))
+    return boxes.clip(low, high)
+
+
+def _coded(params: GridLossParams, labels: Any) -> Any:
+    """The true boxes as the predictions would be."""
+    number, _, rows, columns = labels.shape
+    fields = np.array([params.grid.widths, params.grid.heights], np.float32).T
+    field = fields[np.arange(number) % len(fields)][:, :, None, None]
+    across, down = np.meshgrid(np.arange(columns), np.arange(rows))
+    cells = (np.stack([across, down]) + np.float32(0.5)) * np.float32(params.grid.stride)
+    place = (labels[:, 1:3] - cells) / field
+    size = np.log(np.maximum(labels[:, 3:5], 2) / field)
+    mean, deviation = (np.array(v, np.float32).reshape(1, 4, 1, 1) for v in params.regression[:2])
+    return (np.concatenate([place, size], axis=1) - mean) / deviation
+
+
+def _loss_op(name: str, bottoms: int, parse: Any) -> OpDef:
+    return OpDef(
+        name=name,
+        arity=Arity((bottoms, bottoms), (1, 1), optional_top=True),
+        params=parse,
+        shape=_loss_shape,
+        cost=per_input(20),
+        window=whole,
+        reference=_grid_loss,
+        loss=True,
+    )
+
+
+OPS = (
+    _loss_op("DetectionGroupLoss", 3, _parse_group_loss),
+    _loss_op("DetectionLoss", 2, _parse_loss),
+)

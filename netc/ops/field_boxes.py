@@ -1,0 +1,134 @@
+"""Boxes of MS-CNN and Cascade R-CNN: coded by the fields of a grid's cells or by regions.
+
+bbox_util.cpp of zhaoweicai/cascade-rcnn and zhaoweicai/mscnn. Corners are pixels that belong to
+the box, so that its width is x_max - x_min + 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from netc.ops.fields import bad_value, fork_field, only
+from netc.schema.message import Message
+
+
+class Regression(NamedTuple):
+    """What coded numbers are scaled by; ``aware``: each class has numbers of its own."""
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    aware: bool
+
+
+def parse_regression(layer: Message) -> Regression:
+    """``bbox_reg_param``; four means and deviations, or none."""
+    param = only(layer.get("bbox_reg_param"), "bbox_mean", "bbox_std", "cls_aware")
+    mean, deviation = param.get("bbox_mean"), param.get("bbox_std")
+    if not mean or not deviation:
+        mean, deviation = (0.0,) * 4, (1.0,) * 4
+    for name, values in (("bbox_mean", mean), ("bbox_std", deviation)):
+        if len(values) != 4:
+            raise param.error(name, "value-count", f"`{name}` is given {len(values)} times, not 4")
+    if not all(value > 0 for value in deviation):
+        raise bad_value(param, "bbox_std", "must be greater than 0")
+    return Regression(tuple(mean), tuple(deviation), fork_field(param, "cls_aware", True))
+
+
+def scaled(coded: Any, regression: Regression, axis: int) -> Any:
+    """Coded numbers as they were before they were normalised; ``axis`` has the four."""
+    shape = [1] * coded.ndim
+    shape[axis] = 4
+    mean, deviation = (np.array(v, np.float32).reshape(shape) for v in regression[:2])
+    return coded * deviation + mean
+
+
+class Grid(NamedTuple):
+    """Fields around cells: width and height of each, cells' distance, and what bounds the boxes."""
+
+    widths: tuple[float, ...]
+    heights: tuple[float, ...]
+    stride: float
+    shift: float
+    growth: float
+
+
+def boxes_on_grid(coded: Any, regression: Regression, grid: Grid) -> Any:
+    """Left, top, width and height of boxes (n, 4, rows, columns), in image pixels.
+
+    Item i is coded by field i modulo the number of fields. Shifts are bounded by 1 / ``shift``
+    fields, sizes by ``growth`` times a field.
+    """
+    number, _, rows, columns = coded.shape
+    shift, growth = np.float32(1 / grid.shift), np.float32(np.log(grid.growth))
+    values = scaled(coded, regression, 1)
+    place, size = values[:, :2].clip(-shift, shift), values[:, 2:].clip(-growth, growth)
+    fields = np.array([grid.widths, grid.heights], np.float32).T
+    field = fields[np.arange(number) % len(fields)][:, :, None, None]
+    across, down = np.meshgrid(np.arange(columns), np.arange(rows))
+    cells = (np.stack([across, down]) + np.float32(0.5)) * np.float32(grid.stride)
+    sides = field * np.exp(size)
+    corner = place * field + cells - sides / 2
+    return np.concatenate([corner, sides], axis=1).astype(np.float32)
+
+
+def boxes_by_regions(coded: Any, regions: Any, regression: Regression) -> Any:
+    """Corners (n, classes, 4) of boxes coded as (n, 4 * classes) by regions' corners (n, 4)."""
+    values = scaled(coded.reshape(len(coded), -1, 4), regression, 2)
+    sides = (regions[:, 2:] - regions[:, :2] + 1)[:, None]
+    centre = np.float32(0.5) * (regions[:, 2:] + regions[:, :2])[:, None]
+    size = sides * np.exp(values[..., 2:])
+    low = values[..., :2] * sides + centre - (size - 1) / 2
+    return np.concatenate([low, low + size - 1], axis=2).astype(np.float32)
+
+
+def area(boxes: Any) -> Any:
+    """Pixels of boxes given by corners (n, 4)."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return np.where((sides < 0).any(axis=1), np.float32(0), (sides + 1).prod(axis=1))
+
+
+def overlap_with(box: Any, others: Any, mode: str = "IOU", flat: bool = False) -> Any:
+    """Overlap of a box with each of some: of the union, of the smaller (IOMU), of the box (IOFU).
+
+    ``flat``: boxes that share a single row of pixels overlap still.
+    """
+    low = np.maximum(box[:2], others[:, :2])
+    high = np.minimum(box[2:], others[:, 2:])
+    apart = (low[:, 0] > high[:, 0]) | (low[:, 1] > high[:, 1] if flat else low[:, 1] >= high[:, 1])
+    common = np.where(apart, np.float32(0), (high - low + 1).prod(axis=1))
+    own, their = area(box[None])[0], area(others)
+    whole = {"IOMU": np.minimum(own, their), "IOFU": np.full_like(their, own)}.get(
+        mode, own + their - common
+    )
+    there = (own > 0) & (their > 0) & (whole > 0)
+    return np.where(there, common / np.where(there, whole, 1), np.float32(0))
+
+
+def thinned(boxes: Any, threshold: float, mode: str, flat: bool = False) -> list[int]:
+    """Which boxes, the best first, overlap no better one that is kept by more than this."""
+    free = np.ones(len(boxes), dtype=bool)
+    chosen = []
+    for at in range(len(boxes)):
+        if free[at]:
+            chosen.append(at)
+            rest = overlap_with(boxes[at], boxes[at + 1 :], mode, flat)
+            free[at + 1 :] &= ~(rest > np.float32(threshold))
+    return chosen
+
+
+def no_region(tops: int) -> tuple[Any, ...]:
+    """What is given where no box is found: one region, and a row of zeros with its score."""
+    region = np.array([[0, 1, 1, 10, 10]], np.float32)
+    return tuple(a.reshape(*a.shape, 1, 1) for a in (region, np.zeros((1, 6), np.float32))[:tops])
+
+
+def rows_of(found: Sequence[Any], tops: int) -> tuple[Any, ...]:
+    """Rows of image, corners and score as a layer's tops: regions, and regions with scores."""
+    rows = np.concatenate(found) if found else np.zeros((0, 6), np.float32)
+    if not len(rows):
+        return no_region(tops)
+    rows = rows.astype(np.float32)
+    return tuple(a.reshape(*a.shape, 1, 1) for a in (rows[:, :5], rows)[:tops])

@@ -1,0 +1,255 @@
+"""Sequence layers of forks: Lstm of junhyukoh/caffe-lstm, CtcLoss of yalecyu/crnn.caffe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.ir.types import Shape, count
+from netc.ops.activation import sigmoid
+from netc.ops.axes import shown
+from netc.ops.cost import per_input
+from netc.ops.define import (
+    Arity,
+    Cost,
+    LayerContext,
+    OpDef,
+    ShapeError,
+    WeightSpec,
+    whole,
+)
+from netc.ops.fields import only
+from netc.ops.filler import Filler, parse_filler
+from netc.ops.labels import class_labels
+from netc.ops.numbers import required_number
+from netc.schema.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class LstmParams:
+    """``streams`` sequences side by side: row t * streams + n of the bottom is step t of n."""
+
+    num_output: int
+    streams: int
+    weight_filler: Filler
+    bias_filler: Filler
+
+
+def _parse_lstm(layer: Message, context: LayerContext) -> LstmParams:
+    names = ("num_output", "clipping_threshold", "weight_filler", "bias_filler", "batch_size")
+    p = only(layer.get("lstm_param"), *names)  # the threshold is of gradients
+    return LstmParams(
+        required_number(p, "num_output"),
+        required_number(p, "batch_size") if p.has("batch_size") else 1,
+        parse_filler(p.get("weight_filler")),
+        parse_filler(p.get("bias_filler")),
+    )
+
+
+def _lstm_shape(params: LstmParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    rows = inputs[0][0] if inputs[0] else 0
+    if not rows or rows % params.streams:
+        raise ShapeError(
+            f"the bottom's rows are steps times `batch_size` {params.streams}, and it is "
+            f"{shown(inputs[0])}",
+            "lstm_param.batch_size",
+        )
+    if len(inputs) > 1 and count(inputs[1]) != rows:
+        raise ShapeError(f"{rows} rows need as many markers, they are {shown(inputs[1])}")
+    return ((rows, params.num_output),)
+
+
+def _lstm_weights(params: LstmParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
+    hidden, size = params.num_output, count(inputs[0], 1)
+    return (
+        WeightSpec((4 * hidden, size), params.weight_filler),
+        WeightSpec((4 * hidden, hidden), params.weight_filler),
+        WeightSpec((4 * hidden,), params.bias_filler),
+    )
+
+
+def _lstm_cost(params: LstmParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
+    rows, hidden = outputs[0]
+    return Cost(4 * rows * hidden * (count(inputs[0], 1) + hidden), 10 * rows * hidden)
+
+
+def _markers(given: Any, shape: Shape) -> Any:
+    """The marker of each step and stream.
+
+    Of markers with one axis the fork reads step t of stream n at t + n, not at t * streams + n: a
+    step is one element of the first axis to it. With axes for steps and streams it reads right.
+    """
+    steps, streams = shape
+    if given.ndim > 1 and given.shape[0] == steps:
+        return (given.reshape(shape) != 0).astype(np.float32)
+    flat = given.reshape(-1)[np.add.outer(np.arange(steps), np.arange(streams))]
+    return (flat != 0).astype(np.float32)
+
+
+@np.errstate(all="ignore")
+def _lstm(params: LstmParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+    """Gates i, f, o, g; a marker of 0 begins a sequence anew, and so does the first row.
+
+    The recurrent term of every stream is made of the first stream's last output: the fork's code
+    for the processor moves a pointer on that it does not read (lstm_layer.cpp).
+    """
+    x = np.asarray(inputs[0]).reshape(inputs[0].shape[0], -1)
+    own, recurrent, bias = (np.asarray(weight) for weight in weights)
+    streams, hidden = params.streams, params.num_output
+    gates = (x @ own.T + bias).reshape(-1, streams, 4 * hidden)
+    marks = np.ones(gates.shape[:2], np.float32)
+    if len(inputs) > 1:
+        marks = _markers(np.asarray(inputs[1]), marks.shape)
+    marks[0] = 0
+    h, c = np.zeros((2, streams, hidden), np.float32)
+    top = np.zeros((len(gates), streams, hidden), np.float32)
+    for step, (gate, mark) in enumerate(zip(gates, marks[:, :, None], strict=True)):
+        gate = gate + (h[:1] @ recurrent.T) * mark
+        i, f, o = (sigmoid(gate[:, k * hidden : (k + 1) * hidden]) for k in range(3))
+        c = mark * f * c + i * np.tanh(gate[:, 3 * hidden :])
+        top[step] = h = o * np.tanh(c)
+    return (top.reshape(-1, hidden),)
+
+
+LSTM = OpDef(
+    name="Lstm",
+    arity=Arity((1, 2), (1, 1)),
+    params=_parse_lstm,
+    shape=_lstm_shape,
+    weights=_lstm_weights,
+    cost=_lstm_cost,
+    window=whole,
+    reference=_lstm,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CtcParams:
+    """Symbols with the blank counted, steps, and the blank's number."""
+
+    symbols: int
+    steps: int
+    blank: int
+
+
+def _parse_ctc(layer: Message, context: LayerContext) -> CtcParams:
+    p = only(layer.get("ctc_loss_param"), "alphabet_size", "time_step", "blank_label")
+    return CtcParams(
+        required_number(p, "alphabet_size"), required_number(p, "time_step"), p.get("blank_label")
+    )
+
+
+def _ctc_shape(params: CtcParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, label = inputs
+    if len(data) < 3 or count(data, 2) != params.symbols or data[0] < params.steps:
+        raise ShapeError(
+            f"{params.steps} steps of {params.symbols} symbols are needed, the bottom is "
+            f"{shown(data)}",
+            "ctc_loss_param.alphabet_size",
+        )
+    if len(label) < 2 or label[0] != data[1]:
+        raise ShapeError(f"{data[1]} labels are needed, the second bottom is {shown(label)}")
+    return ((),)
+
+
+@np.errstate(all="ignore")
+def _ctc(params: CtcParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+    """The mean over the batch of -log p(label) (Graves et al. 2006); blanks pad the labels."""
+    data = np.asarray(inputs[0])[: params.steps].astype(np.float64)
+    data = data.reshape(*data.shape[:2], -1)
+    labels = np.asarray(inputs[1]).reshape(data.shape[1], -1).astype(np.int64)
+    shifted = data - data.max(axis=2, keepdims=True)
+    logs = shifted - np.log(np.exp(shifted).sum(axis=2, keepdims=True))
+    costs = [
+        _ctc_cost(logs[:, at], own[own != params.blank], params.blank)
+        for at, own in enumerate(labels)
+    ]
+    return (np.array(np.mean(costs), np.float32),)
+
+
+def _ctc_cost(logs: Any, label: Any, blank: int) -> float:
+    """-log of the probability of all alignments; 0 where there are too few steps for any."""
+    if len(label) + int((label[1:] == label[:-1]).sum()) > len(logs):
+        return 0.0
+    path = np.full(2 * len(label) + 1, blank)
+    path[1::2] = label
+    skips = np.zeros(len(path), dtype=bool)
+    skips[2:] = (path[2:] != blank) & (path[2:] != path[:-2])
+    alpha = np.full(len(path), -np.inf)
+    alpha[:2] = logs[0, path[:2]]
+    for step in logs[1:]:
+        one = np.concatenate([[-np.inf], alpha[:-1]])
+        two = np.where(skips, np.concatenate([[-np.inf, -np.inf], alpha])[: len(path)], -np.inf)
+        alpha = np.logaddexp(np.logaddexp(alpha, one), two) + step[path]
+    return -float(np.logaddexp.reduce(alpha[-2:]))
+
+
+CTC_LOSS = OpDef(
+    name="CtcLoss",
+    arity=Arity((2, 2), (1, 1), optional_top=True),
+    params=_parse_ctc,
+    shape=_ctc_shape,
+    cost=per_input(10),
+    window=whole,
+    reference=_ctc,
+    loss=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CenterLossParams:
+    """Trained centres, one a class (Wen et al. 2016; center_loss_layer.cpp of caffe-face)."""
+
+    num_output: int
+    axis: int
+    filler: Filler
+
+
+def _parse_center(layer: Message, context: LayerContext) -> CenterLossParams:
+    p = only(layer.get("center_loss_param"), "num_output", "center_filler", "axis")
+    return CenterLossParams(
+        required_number(p, "num_output"), p.get("axis"), parse_filler(p.get("center_filler"))
+    )
+
+
+def _center_shape(params: CenterLossParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, label = inputs
+    if not data or not -len(data) <= params.axis < len(data):
+        raise ShapeError(f"`axis` {params.axis} is none of {shown(data)}", "center_loss_param.axis")
+    if count(label) != count(data, 0, params.axis % len(data)):
+        raise ShapeError(
+            f"{count(data, 0, params.axis % len(data))} labels are needed, they are {shown(label)}"
+        )
+    return ((),)
+
+
+def _center_weights(params: CenterLossParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
+    size = count(inputs[0], params.axis % len(inputs[0]))
+    return (WeightSpec((params.num_output, size), params.filler),)
+
+
+def _center(
+    params: CenterLossParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    labels, _ = class_labels(np.asarray(inputs[1]).reshape(-1), params.num_output)
+    apart = np.asarray(inputs[0]).reshape(len(labels), -1) - np.asarray(weights[0])[labels]
+    total = (apart * apart).sum(dtype=np.float64)
+    return (np.array(total / max(1, len(labels)) / 2, np.float32),)
+
+
+CENTER_LOSS = OpDef(
+    name="CenterLoss",
+    arity=Arity((2, 2), (1, 1), optional_top=True),
+    params=_parse_center,
+    shape=_center_shape,
+    weights=_center_weights,
+    cost=per_input(3),
+    window=whole,
+    reference=_center,
+    loss=True,
+)
+
+OPS = (LSTM, CTC_LOSS, CENTER_LOSS)

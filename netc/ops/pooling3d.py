@@ -1,0 +1,170 @@
+"""Pooling over time and the plane, as three forks have it under one name.
+
+With ``kernel_l``, ``stride_l`` or ``pad_l`` it is that of pseudo-3d-residual-networks, with
+``kernel_depth`` or ``temporal_stride`` that of C3D (Tran et al. 2015): both round up. Else it is
+that of synopsys-caffe, which rounds as ``ceil_mode`` says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.ir.types import Shape
+from netc.ops.activation import ONE_TO_ONE
+from netc.ops.axes import shown
+from netc.ops.cost import per_output
+from netc.ops.define import LayerContext, OpDef, ShapeError, Window
+from netc.ops.fields import only
+from netc.ops.numbers import lone, number, one_of
+from netc.schema.message import Message
+
+Three = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling3DParams:
+    """MAX or AVE of windows over depth, height and width; an average divides by what it pads."""
+
+    method: str
+    kernel: Three
+    stride: Three
+    pad: Three
+    ceil: bool
+
+
+_TIME = {"kernel": ("kernel_l", "kernel_depth", "kernel_d"),
+         "stride": ("stride_l", "temporal_stride", "stride_d"),
+         "pad": ("pad_l", "temporal_pad")}  # fmt: skip
+_FIELDS = (
+    "pool", "kernel_size", "stride", "pad", "kernel_h", "kernel_w", "stride_h", "stride_w",
+    "ceil_mode",
+)  # fmt: skip
+
+
+def _parse(layer: Message, context: LayerContext) -> Pooling3DParams:
+    names = (*_FIELDS, *(name for group in _TIME.values() for name in group))
+    p = only(layer.get("pooling3d_param"), *names)
+    rounds_up = any(
+        name in p.type.fields and p.has(name) for group in _TIME.values() for name in group[:2]
+    )
+    kernel = _three(p, "kernel", "kernel_size", 0)
+    if kernel is None:
+        raise p.error(None, "missing-field", "`kernel_size` is not given", "add `kernel_size: 2`")
+    stride, pad = _three(p, "stride", "stride", 1), _three(p, "pad", "pad", 0)
+    for axis, (k, q) in enumerate(zip(kernel, pad or (0, 0, 0), strict=True)):
+        if q >= k:
+            raise p.error(
+                "pad" if p.has("pad") else None,
+                "out-of-range",
+                f"the padding {q} of axis {axis + 2} must be less than the kernel {k}",
+            )
+    return Pooling3DParams(
+        one_of(p, "pool", ("MAX", "AVE")),
+        kernel,
+        stride or (1, 1, 1),
+        pad or (0, 0, 0),
+        rounds_up or p.get("ceil_mode"),
+    )
+
+
+def _three(message: Message, group: str, both: str, default: int) -> Three | None:
+    """A value for depth, height and width: one for all, for the plane, or each by its name."""
+    least = 0 if group == "pad" else 1
+    plane = number(message, both, least) if message.has(both) else default
+    high, wide = f"{group}_h", f"{group}_w"
+    sizes = [plane, plane]
+    if high in message.type.fields and (message.has(high) or message.has(wide)):
+        for one, other in ((high, wide), (wide, high)):
+            if not message.has(other):
+                raise lone(message, one, other)
+        sizes = [number(message, high, least), number(message, wide, least)]
+    time = [n for n in _TIME[group] if n in message.type.fields and message.has(n)]
+    depth = number(message, time[0], least) if time else plane
+    if group != "pad" and 0 in (depth, *sizes):
+        return None
+    return (depth, sizes[0], sizes[1])
+
+
+def _out(params: Pooling3DParams, shape: Shape) -> tuple[int, ...]:
+    sizes = []
+    for size, kernel, stride, pad in zip(
+        shape[2:], params.kernel, params.stride, params.pad, strict=True
+    ):
+        steps = (size + 2 * pad - kernel) / stride
+        made = (math.ceil(steps) if params.ceil else math.floor(steps)) + 1
+        if pad and (made - 1) * stride >= size + pad:
+            made -= 1
+        sizes.append(made)
+    return tuple(sizes)
+
+
+def _shape(params: Pooling3DParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    shape = inputs[0]
+    if len(shape) != 5:
+        raise ShapeError(f"Pooling3D takes 5 axes, and the bottom is {shown(shape)}")
+    sizes = _out(params, shape)
+    if min(sizes) < 1:
+        raise ShapeError(
+            f"the kernel {shown(params.kernel)} is larger than the padded {shown(shape[2:])}",
+            "pooling3d_param.kernel_size",
+        )
+    return ((*shape[:2], *sizes),)
+
+
+def _pool(
+    params: Pooling3DParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    x = np.asarray(inputs[0])
+    sizes = _out(params, x.shape)
+    empty = -np.inf if params.method == "MAX" else 0
+    edges = [
+        (pad, max(pad, (made - 1) * stride + kernel - size - pad))
+        for size, made, kernel, stride, pad in zip(
+            x.shape[2:], sizes, params.kernel, params.stride, params.pad, strict=True
+        )
+    ]
+    padded = np.pad(x, ((0, 0), (0, 0), *edges), constant_values=empty)
+    top = np.full((*x.shape[:2], *sizes), empty, np.float32)
+    for taps in np.ndindex(params.kernel):
+        part = padded[(slice(None), slice(None), *(
+            slice(tap, tap + (made - 1) * stride + 1, stride)
+            for tap, made, stride in zip(taps, sizes, params.stride, strict=True)
+        ))]  # fmt: skip
+        top = np.maximum(top, part) if params.method == "MAX" else top + part
+    if params.method == "MAX":
+        return (top.astype(np.float32),)
+    return ((top / _counts(params, x.shape, sizes)).astype(np.float32),)
+
+
+def _counts(params: Pooling3DParams, shape: Shape, sizes: Sequence[int]) -> Any:
+    """Elements of each window within the input and its padding (pooling_layer.cpp)."""
+    total: Any = np.ones((1, 1, 1), np.float32)
+    for axis, (size, made) in enumerate(zip(shape[2:], sizes, strict=True)):
+        start = np.arange(made) * params.stride[axis] - params.pad[axis]
+        ends = np.minimum(start + params.kernel[axis], size + params.pad[axis])
+        lengths = [1, 1, 1]
+        lengths[axis] = made
+        total = total * (ends - start).reshape(lengths).astype(np.float32)
+    return total
+
+
+def _window(params: Pooling3DParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
+    return Window(params.kernel, params.stride, params.pad, (1, 1, 1))
+
+
+POOLING_3D = OpDef(
+    name="Pooling3D",
+    arity=ONE_TO_ONE,
+    params=_parse,
+    shape=_shape,
+    cost=per_output(8),
+    window=_window,
+    reference=_pool,
+)
+
+OPS = (POOLING_3D,)

@@ -1,0 +1,134 @@
+"""UNPOOLING of HyeonwooNoh/caffe, the Caffe of DeconvNet (Noh et al. 2015; unpooling_layer.cpp)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.types import Shape
+from netc.ops.axes import shown
+from netc.ops.cost import per_output
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.fields import only
+from netc.ops.numbers import conflict, lone, number
+from netc.schema.message import Message
+
+_KINDS = ("MAX", "AVE", "TILE")
+
+
+@dataclass(frozen=True, slots=True)
+class UnpoolingParams:
+    """MAX puts each element at its mask's place or its window's corner; AVE and TILE spread it."""
+
+    kind: str
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    size: tuple[int, int] | None
+
+
+def _parse(layer: Message, context: LayerContext) -> UnpoolingParams:
+    names = ("kernel_size", "kernel_h", "kernel_w", "stride", "stride_h", "stride_w", "unpool_size",
+             "unpool_h", "unpool_w", "unpool", "pad")  # fmt: skip
+    p = only(layer.get("unpooling_param"), *names)
+    kind = p.get("unpool") if p.has("unpool") else "MAX"
+    if kind not in _KINDS or p.get("pad"):
+        raise p.error(
+            "pad" if kind in _KINDS else "unpool",
+            "unsupported-value",
+            "this unpooling is of another fork, or has padding, which none computes",
+            "MAX, AVE and TILE of DeconvNet's Caffe are known",
+        )
+    kernel, stride = _pair(p, "kernel_size", "kernel"), _pair(p, "stride", "stride") or (1, 1)
+    if kernel is None:
+        raise p.error(None, "missing-field", "`kernel_size` is not given", "add `kernel_size: 2`")
+    return UnpoolingParams(kind, kernel, stride, _pair(p, "unpool_size", "unpool"))
+
+
+def _pair(message: Message, both: str, each: str) -> tuple[int, int] | None:
+    high, wide = f"{each}_h", f"{each}_w"
+    for one, other in ((high, wide), (wide, high)):
+        if message.has(one) and message.has(both):
+            raise conflict(message, one, both)
+        if message.has(one) and not message.has(other):
+            raise lone(message, one, other)
+    if message.has(high):
+        return (number(message, high, 1), number(message, wide, 1))
+    return (number(message, both, 1),) * 2 if message.has(both) else None
+
+
+def _size(params: UnpoolingParams, shape: Shape) -> tuple[int, int]:
+    if params.size:
+        return params.size
+    rows, columns = (
+        max((size - 1) * stride + kernel, size * stride + 1)
+        for size, stride, kernel in zip(shape[2:], params.stride, params.kernel, strict=True)
+    )
+    return rows, columns
+
+
+def _shape(params: UnpoolingParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    shape = inputs[0]
+    if len(shape) != 4:
+        raise ShapeError(f"UNPOOLING takes 4 axes, and the bottom is {shown(shape)}")
+    if len(inputs) > 1 and inputs[1] != shape:
+        raise ShapeError(f"the mask of {shown(shape)} is {shown(inputs[1])}")
+    return ((*shape[:2], *_size(params, shape)),)
+
+
+def _unpool(
+    params: UnpoolingParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    x = np.asarray(inputs[0])
+    shape = _shape(params, [array.shape for array in inputs])[0]
+    if params.kind != "MAX":
+        return (_spread(params, x, shape),)
+    top = np.zeros((x.shape[0] * x.shape[1], shape[2] * shape[3]), np.float32)
+    if len(inputs) > 1:
+        places = np.asarray(inputs[1]).astype(np.int64).reshape(len(top), -1)
+    else:
+        rows, columns = (
+            np.minimum(np.arange(size) * stride, made - 1)
+            for size, stride, made in zip(x.shape[2:], params.stride, shape[2:], strict=True)
+        )
+        places = np.broadcast_to(
+            (rows[:, None] * shape[3] + columns).reshape(1, -1), (len(top), x[0, 0].size)
+        )
+    if ((places < 0) | (places >= top.shape[1])).any():
+        raise NetcError(
+            Diagnostic(
+                "index-out-of-range",
+                f"the mask names an element outside of planes of {shown(shape[2:])}",
+                help=("write the pooled layer's input size as `unpool_h` and `unpool_w`",),
+            )
+        )
+    np.put_along_axis(top, places, x.reshape(len(top), -1), axis=1)
+    return (top.reshape(shape),)
+
+
+def _spread(params: UnpoolingParams, x: Any, shape: Shape) -> Any:
+    top = np.zeros(shape, np.float32)
+    for row in range(x.shape[2]):
+        for column in range(x.shape[3]):
+            y, z = row * params.stride[0], column * params.stride[1]
+            window = top[:, :, y : y + params.kernel[0], z : z + params.kernel[1]]
+            value = x[:, :, row, column, None, None]
+            size = max(1, window.shape[2] * window.shape[3])
+            window += value / np.float32(size) if params.kind == "AVE" else value
+    return top
+
+
+UNPOOLING = OpDef(
+    name="Unpooling",
+    arity=Arity((1, 2), (1, 1)),
+    params=_parse,
+    shape=_shape,
+    cost=per_output(1),
+    window=whole,
+    reference=_unpool,
+)
+
+OPS = (UNPOOLING,)
