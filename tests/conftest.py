@@ -46,6 +46,11 @@ def nets_dir() -> Path:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests marked slow too (minutes)")
     parser.addoption(
+        "--gpu-tools",
+        action="store_true",
+        help="run the tests of CuPy over the tests' own driver and of NVRTC too, as CI does",
+    )
+    parser.addoption(
         "--backend",
         action="append",
         choices=tuple(BACKENDS),
@@ -114,10 +119,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--slow"):
-        for item in items:
-            if item.get_closest_marker("slow"):
-                item.add_marker(pytest.mark.skip(reason="slow: needs --slow"))
+    for name in ("slow", "gpu_tools"):
+        option = f"--{name.replace('_', '-')}"
+        asked = config.getoption(option) or name in config.getoption("markexpr")
+        for item in () if asked else items:
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=f"{name}: needs {option}"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import given, settings
+from netc.backends.cpu.placing import place_values
 
 import netc
-from netc.backends.cpu.placing import place_values
 from netc.diagnostics import Source
 from netc.ir.graph import Graph, Node
 from netc.ir.types import count

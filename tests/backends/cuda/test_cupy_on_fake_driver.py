@@ -34,7 +34,7 @@ def _missing() -> str:
     return reason_to_skip()
 
 
-pytestmark = pytest.mark.skipif(bool(_missing()), reason=_missing())
+pytestmark = [pytest.mark.gpu_tools, pytest.mark.skipif(bool(_missing()), reason=_missing())]
 
 
 def run(names: tuple[str, ...], **environment: str) -> Mapping[str, str]:

@@ -27,9 +27,12 @@ from tests.backends.cuda.golden_kernels import golden_kernels, kernels_of, optio
 from tests.backends.cuda.public_nets import bundled, public, zero_graph
 from tests.backends.cuda.test_products import NETS, WAYS, always
 
-pytestmark = pytest.mark.skipif(
-    nvrtc.library() is None, reason="NVRTC is not installed: pip install nvidia-cuda-nvrtc-cu12"
-)
+pytestmark = [
+    pytest.mark.gpu_tools,
+    pytest.mark.skipif(
+        nvrtc.library() is None, reason="NVRTC is not installed: pip install nvidia-cuda-nvrtc-cu12"
+    ),
+]
 
 ARCHITECTURES = [int(a) for a in os.environ.get("NETC_SM", "70 80 90").split()]
 H100 = Facts("NVIDIA H100", (9, 0), 132, shared=227 << 10)
