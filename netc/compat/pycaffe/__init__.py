@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from netc.compat.pycaffe import io, proto
+from netc.compat.pycaffe import coord_map, draw, io, proto
 from netc.compat.pycaffe.blob import Blob, no_training
 from netc.compat.pycaffe.classifier import Classifier
+from netc.compat.pycaffe.detector import Detector
 from netc.compat.pycaffe.mode import (
     TEST,
     TRAIN,
@@ -42,10 +43,13 @@ __all__ = [
     "TRAIN",
     "Blob",
     "Classifier",
+    "Detector",
     "Layer",
     "Net",
     "NetSpec",
     "Timer",
+    "coord_map",
+    "draw",
     "has_nccl",
     "init_log",
     "install",
@@ -85,6 +89,8 @@ def install() -> None:
     """
     own = sys.modules[__name__]
     sys.modules["caffe"] = own
+    for other in ("pycaffe", "_caffe"):  # where Caffe itself has its classes
+        sys.modules[f"caffe.{other}"] = own
     for name, module in list(sys.modules.items()):
         if name.startswith(f"{__name__}."):
             sys.modules["caffe" + name.removeprefix(__name__)] = module

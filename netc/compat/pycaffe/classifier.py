@@ -15,6 +15,28 @@ from netc.compat.pycaffe.resizing import resize_image
 from netc.ir.graph import Array
 
 
+def transformer_for(
+    net: Net,
+    mean: Any,
+    input_scale: float | None,
+    raw_scale: float | None,
+    channel_swap: Sequence[int] | None,
+) -> io.Transformer:
+    """How pictures, each (height, width, channels), become a net's first input."""
+    in_ = net.inputs[0]
+    made = io.Transformer({in_: net.blobs[in_].shape})
+    made.set_transpose(in_, (2, 0, 1))
+    if mean is not None:
+        made.set_mean(in_, mean)
+    if input_scale is not None:
+        made.set_input_scale(in_, input_scale)
+    if raw_scale is not None:
+        made.set_raw_scale(in_, raw_scale)
+    if channel_swap is not None:
+        made.set_channel_swap(in_, channel_swap)
+    return made
+
+
 class Classifier(Net):
     """A net with its preprocessing.
 
@@ -40,17 +62,8 @@ class Classifier(Net):
         channel_swap: Sequence[int] | None = None,
     ) -> None:
         super().__init__(model_file, TEST, weights=pretrained_file)
+        self.transformer = transformer_for(self, mean, input_scale, raw_scale, channel_swap)
         in_ = self.inputs[0]
-        self.transformer = io.Transformer({in_: self.blobs[in_].shape})
-        self.transformer.set_transpose(in_, (2, 0, 1))
-        if mean is not None:
-            self.transformer.set_mean(in_, mean)
-        if input_scale is not None:
-            self.transformer.set_input_scale(in_, input_scale)
-        if raw_scale is not None:
-            self.transformer.set_raw_scale(in_, raw_scale)
-        if channel_swap is not None:
-            self.transformer.set_channel_swap(in_, channel_swap)
         self.crop_dims = np.array(self.blobs[in_].shape[2:])
         self.image_dims = self.crop_dims if image_dims is None else image_dims
 

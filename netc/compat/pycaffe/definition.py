@@ -109,4 +109,5 @@ def part(graph: Graph, first: int, last: int) -> Graph:
         outputs=tuple(latest.values()),
         values={name: value for name, value in graph.values.items() if name in names},
         parameters={name: p for name, p in graph.parameters.items() if name in used},
+        losses={name: weight for name, weight in graph.losses.items() if name in names},
     )

@@ -178,13 +178,23 @@ class _Writer:
 
 
 def _home(out: Any, type_name: str, name: str) -> Any:
-    """The message that a field of a layer belongs to: its type's parameters, or the layer."""
-    if not name.endswith("param"):
-        for field in out.DESCRIPTOR.fields:
-            own = field.message_type and field.message_type.name == f"{type_name}Parameter"
-            if own and field.name.endswith("_param") and name in field.message_type.fields_by_name:
-                return getattr(out, field.name)
-    return out
+    """The message that a field of a layer belongs to: its type's parameters, or the layer.
+
+    A field that is in neither is most likely meant for the former.
+    """
+    if name.endswith("param"):
+        return out
+    own = [
+        field.name
+        for field in out.DESCRIPTOR.fields
+        if field.message_type and field.message_type.name == f"{type_name}Parameter"
+        and field.name.endswith("_param")
+    ]  # fmt: skip
+    for field in own:
+        if name in getattr(out, field).DESCRIPTOR.fields_by_name:
+            return getattr(out, field)
+    known = name in out.DESCRIPTOR.fields_by_name
+    return getattr(out, own[0]) if own and not known else out
 
 
 def _assign(message: Any, name: str, value: Any) -> None:

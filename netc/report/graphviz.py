@@ -1,0 +1,69 @@
+"""Graphviz's ``dot``, which draws pictures: found, and run on a text."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+
+from netc.diagnostics import Diagnostic, NetcError
+
+_SECONDS = 300  # for Graphviz to lay out a net
+
+
+def program() -> str:
+    """Graphviz's ``dot``.
+
+    Raises:
+        NetcError: missing-program.
+    """
+    # One that lies in the current folder is not looked for: it may be a stranger's.
+    folders = filter(os.path.isabs, os.environ.get("PATH", os.defpath).split(os.pathsep))
+    found = shutil.which("dot", path=os.pathsep.join(folders))
+    if found is None or not os.path.isabs(found):
+        raise NetcError(
+            Diagnostic(
+                "missing-program",
+                "pictures are drawn by the program `dot` of Graphviz, which is not installed",
+                help=(
+                    "install it: apt install graphviz, brew install graphviz, or "
+                    "conda install graphviz",
+                    "-o net.dot writes its input, which needs no program",
+                    "`netc view` shows a net in a browser without it",
+                ),
+            )
+        )
+    return found
+
+
+def drawn(program: str, kind: str, text: str) -> bytes:
+    """The picture that ``dot`` makes of a text, in a format such as png or svg.
+
+    Raises:
+        NetcError: failed-program.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(
+                [program, f"-T{kind}"],
+                input=text.encode("utf-8"),
+                capture_output=True,
+                timeout=_SECONDS,
+                check=False,
+                cwd=folder,
+            )
+    except subprocess.TimeoutExpired:
+        raise NetcError(_failed(f"it took longer than {_SECONDS} s")) from None
+    if done.returncode or not done.stdout:
+        told = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise NetcError(_failed(told[0] if told else f"exit code {done.returncode}"))
+    return done.stdout
+
+
+def _failed(reason: str) -> Diagnostic:
+    return Diagnostic(
+        "failed-program",
+        f"`dot` did not draw the net: {reason}",
+        help=("-o net.dot writes its input", "`netc view` shows a net without it"),
+    )
