@@ -11,9 +11,12 @@ def main() -> int:
     wherever ``PYTHONPATH`` has an empty part, so it is left out before anything is imported.
     """
     _leave_out_current_folder()
-    from netc.cli.main import main as run
+    try:
+        from netc.cli.main import main as run
 
-    return run()
+        return run()
+    except KeyboardInterrupt:  # also while modules are imported
+        return 130
 
 
 def _leave_out_current_folder() -> None:

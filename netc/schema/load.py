@@ -124,11 +124,11 @@ def _load(extra: tuple[tuple[str, str], ...]) -> Schema:
     code = [(here / name).read_bytes() for name in ("proto.lark", "proto_file.py", "link.py")]
     texts = [text.encode("utf-8", "surrogatepass") for _, text in (*own, *extra)]
     key = content_key(*code, len(own).to_bytes(4, "little"), *texts)
-    tables = _from_cache(key)
-    if tables is None:
-        tables = _from_text(own, extra)
-        _to_cache(key, tables)
-    return Schema(tables, key)
+    known = _from_cache(key)
+    if known is None:
+        known = Schema(_from_text(own, extra), key)
+        _to_cache(key, known.tables)
+    return known
 
 
 def _own_files() -> list[tuple[str, str]]:
@@ -141,12 +141,17 @@ def _to_cache(key: str, tables: Tables) -> None:
     write_entry(f"schema-{key}.json", json.dumps(tables).encode())
 
 
-def _from_cache(key: str) -> Tables | None:
+def _from_cache(key: str) -> Schema | None:
+    """The schema of a cache entry; None where somebody has spoilt it."""
     entry = read_entry(f"schema-{key}.json")
     if entry is None:
         return None
-    tables: Tables = json.loads(entry)
-    return tables
+    try:
+        known = Schema(json.loads(entry), key)
+        known.message("NetParameter")
+        return known if all(isinstance(name, str) for name in known.tables["maps"]) else None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, struct.error):
+        return None
 
 
 def _from_text(own: Sequence[tuple[str, str]], extra: Sequence[tuple[str, str]]) -> Tables:

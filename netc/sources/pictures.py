@@ -19,6 +19,7 @@ from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError
 from netc.images import FORMATS
 from netc.sources.pixels import open_picture, resize
+from netc.weights.numpy_file import open_archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,10 @@ def _file(path: Path, name: str, label: int, how: Reading) -> Picture:
 
 
 def _of_archive(path: Path) -> Iterator[Picture]:
-    with strangers_bytes(lambda error: _bad(f"`{path}` cannot be read: {reason(error)}")):
-        with np.load(path, allow_pickle=False) as file:
-            data, labels = file["data"], file["label"]
+    with open_archive(path, "bad-record") as file:
+        if not {"data", "label"} <= set(file.names):
+            raise _bad(f"`{path}` has no arrays `data` and `label`")
+        data, labels = file.read("data"), file.read("label")
     if data.ndim != 4 or labels.shape != data.shape[:1] or labels.dtype.kind not in "iu":
         raise _bad(
             f"`{path}` has `data` {data.shape} and `label` {labels.shape}, and pictures are "

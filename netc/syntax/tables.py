@@ -160,5 +160,5 @@ def _from_json(entry: bytes) -> Tables | None:
             start=data["start"],
             accept=data["accept"],
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from netc import cache
 from netc.backends.cpu import jit
 from netc.backends.cpu.machine import machine
 from netc.diagnostics import NetcWarning
+from tests.conftest import ROOT
 from tests.security.texts import net_in, outcome
 
 posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX's owners and modes")
@@ -191,3 +193,22 @@ def test_the_command_says_so(folder: Path, elsewhere: Path, tmp_path: Path) -> N
     code, out, error = outcome("check", net_in(tmp_path), "--json")
     assert code == 0 and error.count("warning[unsafe-cache]") == 1 and str(folder) in error
     assert "unsafe-cache" not in out and "cache.py" not in error
+
+
+@pytest.mark.parametrize(
+    "garbled", [b"", b"{", b"[]", b"{}", b"7", b"null", b"\xff", b'{"messages": {}, "enums": {}}',
+                b'{"messages": {"NetParameter": [[1]]}, "enums": {}, "maps": []}',
+                b'{"messages": {"NetParameter": []}, "enums": {"a": 3}, "maps": []}'],
+)  # fmt: skip
+def test_entries_that_fit_and_make_no_sense(folder: Path, tmp_path: Path, garbled: bytes) -> None:
+    """Such as another version of netc could have written under the same name."""
+    net = net_in(tmp_path)
+    line = [sys.executable, "-m", "netc", "check", net]
+    assert subprocess.run(line, cwd=ROOT, capture_output=True).returncode == 0
+    entries = [path.name for path in folder.iterdir() if path.suffix == ".json"]
+    assert len(entries) == 2
+    for name in entries:
+        cache.write_entry(name, garbled)
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(cache.read_entry(name) != garbled for name in entries), "they are made again"
