@@ -195,6 +195,12 @@ def test_multibox_loss(case: str) -> None:
     assert [row.name for row in found.rows] == ["loc", "conf"]
 
 
+def test_the_page_names_every_layer_whose_gradient_is_no_derivative() -> None:
+    text = (GOLDEN.parent.parent / "docs" / "gradients.md").read_text(encoding="utf-8")
+    marked = {name for name, rule in GRADIENTS.items() if rule.inexact is not None}
+    assert {name for name in marked if f"| {name}" not in text} == set()
+
+
 windows = st.fixed_dictionaries(
     {
         "kernel": st.integers(1, 3),
