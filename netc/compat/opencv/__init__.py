@@ -5,6 +5,9 @@ OpenCV 5 has no ``readNetFromCaffe`` any more. See docs/compat.md for what works
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 from netc.compat.opencv.constants import (
     DNN_BACKEND_CUDA,
     DNN_BACKEND_DEFAULT,
@@ -16,8 +19,13 @@ from netc.compat.opencv.constants import (
     DNN_TARGET_CPU_FP16,
     DNN_TARGET_CUDA,
     DNN_TARGET_CUDA_FP16,
+    DNN_TARGET_FPGA,
+    DNN_TARGET_HDDL,
+    DNN_TARGET_MYRIAD,
+    DNN_TARGET_NPU,
     DNN_TARGET_OPENCL,
     DNN_TARGET_OPENCL_FP16,
+    DNN_TARGET_VULKAN,
 )
 from netc.compat.opencv.custom import (
     dnn_registerLayer,
@@ -39,8 +47,13 @@ __all__ = [
     "DNN_TARGET_CPU_FP16",
     "DNN_TARGET_CUDA",
     "DNN_TARGET_CUDA_FP16",
+    "DNN_TARGET_FPGA",
+    "DNN_TARGET_HDDL",
+    "DNN_TARGET_MYRIAD",
+    "DNN_TARGET_NPU",
     "DNN_TARGET_OPENCL",
     "DNN_TARGET_OPENCL_FP16",
+    "DNN_TARGET_VULKAN",
     "Layer",
     "Net",
     "blobFromImage",
@@ -52,3 +65,19 @@ __all__ = [
 ]
 
 listen_to_opencv()
+
+# What needs no net, and is OpenCV's own.
+_OPENCVS = frozenset((
+    "Image2BlobParams", "NMSBoxes", "NMSBoxesBatched", "NMSBoxesRotated",
+    "blobFromImageWithParams", "blobFromImagesWithParams", "imagesFromBlob", "softNMSBoxes",
+))  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Functions of OpenCV's dnn module that need no net, where OpenCV is installed."""
+    if name in _OPENCVS:
+        try:
+            return getattr(import_module("cv2").dnn, name)
+        except ImportError:
+            raise AttributeError(f"`{name}` is OpenCV's own, which is not installed") from None
+    raise AttributeError(f"netc.compat.opencv has no `{name}`; see docs/compat.md for what it has")

@@ -22,6 +22,7 @@ from netc.compat.opencv.constants import (
 )
 from netc.compat.opencv.custom import CustomLayers
 from netc.compat.opencv.images import normalised
+from netc.compat.opencv.introspection import Introspection
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean, first_of
 from netc.driver import Built, build, load, runnable
@@ -70,7 +71,7 @@ class Layer:
         return blobs.index(outputName) if outputName in blobs else -1
 
 
-class Net:
+class Net(Introspection):
     """A net with the methods of ``cv2.dnn.Net``; made by :func:`readNetFromCaffe`.
 
     Layers have ids from 1 on, in the order of the text, inputs left out.
@@ -219,6 +220,18 @@ class Net:
         self._ticks = time.perf_counter_ns() - start
         found = tuple(outputs[value] for value in values)
         return found if several else found[0]
+
+    def forwardAndRetrieve(self, outBlobNames: Sequence[str]) -> tuple[tuple[Array, ...], ...]:
+        """Run the net: for each of these layers all of its outputs.
+
+        Raises:
+            NetcError: as ``forward``.
+        """
+        nodes = [self._node(name) for name in outBlobNames]
+        values = tuple(dict.fromkeys(value for node in nodes for value in node.outputs))
+        net = self._compiled(values)
+        made = net({name: self._fed[name] for name in net.inputs if name in self._fed})
+        return tuple(tuple(made[value] for value in node.outputs) for node in nodes)
 
     def getPerfProfile(self) -> tuple[int, NDArray[np.float64]]:
         """Nanoseconds the last forward took, and no times of layers, which run fused.

@@ -1,0 +1,156 @@
+"""What ``cv2.dnn.Net`` says of itself: types, shapes, operations, memory (net_impl.cpp)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.analysis.cost import node_cost
+from netc.diagnostics import Diagnostic, NetcError
+from netc.driver import build, runnable
+from netc.infer import show
+from netc.ir.graph import Graph, Node
+from netc.ir.types import Shape, count
+from netc.ops.define import OpDef
+from netc.schema.message import Message
+
+_INPUT = "__NetInputLayer__"  # OpenCV's type of its layer 0, which holds the inputs
+
+
+class Introspection:
+    """Questions about a net; shapes are those of its inputs, in their order."""
+
+    _graph: Graph
+    _message: Message
+    _given_shapes: dict[str, Shape]
+    _names: tuple[str, ...]
+
+    @property
+    def _layers(self) -> Mapping[str, OpDef]:
+        raise NotImplementedError
+
+    @property
+    def _inputs(self) -> list[str]:
+        raise NotImplementedError
+
+    def _node(self, layer: int | str) -> Node:
+        raise NotImplementedError
+
+    def getLayerTypes(self) -> tuple[str, ...]:
+        """The types of the layers, each once, in alphabetical order."""
+        return tuple(sorted({_INPUT, *(node.op for node in self._graph.nodes)}))
+
+    def getLayersCount(self, layerType: str) -> int:
+        """How many layers are of a type."""
+        if layerType == _INPUT:
+            return 1
+        return sum(node.op == layerType for node in self._graph.nodes)
+
+    def getLayersShapes(self, netInputShapes: Any) -> tuple[Any, Any, Any]:
+        """Each layer's id, and the shapes of its inputs and outputs; layer 0 holds the inputs.
+
+        Raises:
+            NetcError: bad-argument, input-shape and what shapes that do not fit raise.
+        """
+        graph = self._shaped(netInputShapes)
+        fed = [np.array(graph.shape(name), np.int32) for name in graph.inputs]
+        ids: NDArray[np.int32] = np.arange(len(graph.nodes) + 1, dtype=np.int32)
+        ins, outs = [fed], [fed]
+        for node in graph.nodes:
+            ins.append([np.array(graph.shape(name), np.int32) for name in node.inputs])
+            outs.append([np.array(graph.shape(name), np.int32) for name in node.outputs])
+        return ids, ins, outs
+
+    def getFLOPS(self, *args: Any) -> int:
+        """Operations of a forward, counted as OpenCV counts them, of the net or of one layer.
+
+        Args:
+            *args: the inputs' shapes; or a layer's id or name, and these.
+
+        Raises:
+            NetcError: unknown-layer, and as :meth:`getLayersShapes`.
+        """
+        node, shapes = (None, args[0]) if len(args) == 1 else (self._node(args[0]), args[1])
+        graph = self._shaped(shapes)
+        return sum(flops(graph, n) for n in graph.nodes if node is None or n.name == node.name)
+
+    def getMemoryConsumption(self, *args: Any) -> tuple[int, int]:
+        """Bytes of the trained arrays and of the blobs, of the net or of one layer; see getFLOPS.
+
+        netc itself takes less for blobs: those that are not needed any more share their bytes.
+        """
+        node, shapes = (None, args[0]) if len(args) == 1 else (self._node(args[0]), args[1])
+        graph = self._shaped(shapes)
+        nodes = [n for n in graph.nodes if node is None or n.name == node.name]
+        weights = sum(node_cost(graph, n).weight_bytes for n in nodes)
+        values = [name for n in nodes for name in n.outputs]
+        values += list(graph.inputs) if node is None else []
+        return weights, 4 * sum(count(graph.shape(name)) for name in values)
+
+    def setInputsNames(self, inputBlobNames: Sequence[str]) -> None:
+        """Taken where the names are those of the text's inputs.
+
+        Raises:
+            NetcError: unknown-input.
+        """
+        unknown = [name for name in inputBlobNames if name not in self._inputs]
+        if unknown:
+            listed = ", ".join(f"`{name}`" for name in self._inputs) or "none"
+            message = f"the net has no input `{unknown[0]}`; its inputs are: {listed}"
+            raise NetcError(Diagnostic("unknown-input", message))
+
+    def setInputShape(self, inputName: str, shape: Sequence[int]) -> None:
+        """Say an input's shape before it is given.
+
+        Raises:
+            NetcError: unknown-input.
+        """
+        self.setInputsNames([inputName])
+        self._given_shapes[inputName] = tuple(int(size) for size in shape)
+
+    def enableFusion(self, fusion: bool) -> None:
+        """Nothing: netc fuses what gives the same answer."""
+
+    def enableWinograd(self, useWinograd: bool) -> None:
+        """Nothing: see docs/compat.md for exactness."""
+
+    def dump(self) -> str:
+        """The layers, a line each, with their shapes."""
+        lines = []
+        for name, node in zip(self._names, self._graph.nodes, strict=True):
+            shapes = ", ".join(show(self._graph.values[v].shape) for v in node.outputs)
+            lines.append(f"{name}: {node.op} {' '.join(node.inputs)} -> {shapes}")
+        return "\n".join(lines)
+
+    def _shaped(self, shapes: Any) -> Graph:
+        """The graph for inputs of these shapes: one shape, or one for each input."""
+        try:
+            listed = [tuple(int(size) for size in shape) for shape in shapes]
+        except TypeError:
+            listed = [tuple(int(size) for size in shapes)]
+        names = self._inputs
+        if len(listed) > len(names):
+            message = f"{len(listed)} shapes are given, and the net has {len(names)} inputs"
+            raise NetcError(Diagnostic("bad-argument", message))
+        given = dict(zip(names, listed, strict=False))
+        return runnable(build(self._message, inputs=given, layers=self._layers))
+
+
+def flops(graph: Graph, node: Node) -> int:
+    """A layer's operations as OpenCV counts them; of other layers as netc does."""
+    outputs = sum(count(graph.shape(name)) for name in node.outputs)
+    cost = node_cost(graph, node)
+    if node.op == "Convolution":
+        return 2 * cost.macs + outputs
+    if node.op == "InnerProduct":
+        return 3 * cost.macs
+    if node.op == "Softmax":
+        return 4 * outputs
+    if node.op == "ReLU":
+        return outputs
+    if node.op == "Pooling" and not getattr(node.params, "global_pooling", False):
+        return cost.macs or cost.operations
+    return 2 * cost.macs + cost.operations
