@@ -315,7 +315,8 @@ class CompiledNet:
 
     def _planned(self, graph: Graph) -> Executable:
         """An executable for the graph; blobs without elements are no work for compiled kernels."""
-        ask_for_blobs(graph)
+        if self.backend != "cuda":  # whose blobs lie on the device
+            ask_for_blobs(graph)
         empty = any(value.shape and count(value.shape) == 0 for value in graph.values.values())
         if empty and self.backend == "cpu":
             return ReferenceBackend().prepare(graph, self.options)

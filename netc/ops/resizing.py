@@ -156,6 +156,12 @@ def _interp_window(
     return _WHOLE
 
 
+def _interp_memory(params: InterpParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
+    """Some copies of the result, and of the input brought to its width."""
+    between = (*inputs[0][:3], outputs[0][3])
+    return copies(6)(params, inputs, (*outputs, between))
+
+
 INTERP = OpDef(
     name="Interp",
     arity=ONE_TO_ONE,
@@ -164,7 +170,7 @@ INTERP = OpDef(
     cost=per_output(9),
     window=_interp_window,
     reference=_interp,
-    memory=copies(6),
+    memory=_interp_memory,
 )
 
 

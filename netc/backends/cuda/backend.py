@@ -163,6 +163,9 @@ class CudaExecutable:
         text = self.emission.precision.text
         self._load, self._store = copy_kernel("float", text), copy_kernel(text, "float")
         self._load_image = image_kernel("float", text)
+        total = self.program.constants + self.program.arena + self.program.workspace
+        if total > self.device.facts.memory:  # before anything is uploaded
+            raise NetcError(_out_of_memory(self.report(), self.device.facts.memory))
         with self.device.active():
             self._within_memory(self._upload)
 
