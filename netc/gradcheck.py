@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from netc import arguments
+from netc.backends.base import Progress
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Source
 from netc.driver import Schemas, Text, Weights, build, read_net, runnable
@@ -17,6 +18,7 @@ from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape
 from netc.ops.catalog import LAYERS
 from netc.schema.message import Message
+from netc.syntax.quote import quote
 from netc.train.double import DoubleRun
 from netc.train.generator import KEY, with_generator
 from netc.train.gradcheck import GradientCheck, check_graph
@@ -41,6 +43,7 @@ def check_gradient(
     elements: int = 24,
     tolerance: float = 1e-4,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> GradientCheck:
     """Compare gradients with finite differences, in float64, by the layers' definitions.
 
@@ -61,6 +64,7 @@ def check_gradient(
         elements: how many of each array are compared at most.
         tolerance: the largest error, relative to the larger of both numbers.
         seed: of all that is random.
+        progress: called as (done, total, name) for each array.
 
     Returns:
         A check: true where all agree; ``rows`` has each blob's and parameter's.
@@ -69,7 +73,7 @@ def check_gradient(
         NetcError: whatever is wrong with the net; no-gradient, where a gradient would have to pass
             a layer that has none.
     """
-    how = _How(elements, tolerance, seed)
+    how = _How(elements, tolerance, seed, progress)
     if isinstance(net, CompiledNet):
         return _checked(net.graph, feeds or {}, seeds or {}, how)
     shapes = arguments.shapes(inputs)
@@ -88,16 +92,19 @@ def check_message(
     elements: int,
     tolerance: float,
     seed: int,
+    progress: Progress | None = None,
     **state: Any,
 ) -> GradientCheck:
     """The same of a net that has been read; ``state`` is what :func:`netc.driver.build` takes."""
-    return _checked(_graph(message, weights, state, seed), {}, {}, _How(elements, tolerance, seed))
+    how = _How(elements, tolerance, seed, progress)
+    return _checked(_graph(message, weights, state, seed), {}, {}, how)
 
 
 class _How(NamedTuple):
     elements: int
     tolerance: float
     seed: int
+    progress: Progress | None
 
 
 def _checked(
@@ -141,9 +148,9 @@ def _source(net: Text, shapes: Mapping[str, Shape]) -> tuple[Text, bool]:
 
 def _input_layer(blob: str, shape: Shape) -> str:
     dims = " ".join(f"dim: {size}" for size in shape)
+    name = quote(blob.encode("utf-8", "surrogateescape"))
     return (
-        f'layer {{ name: "{blob}" type: "Input" top: "{blob}" '
-        f"input_param {{ shape {{ {dims} }} }} }} "
+        f'layer {{ name: {name} type: "Input" top: {name} input_param {{ shape {{ {dims} }} }} }} '
     )
 
 

@@ -14,6 +14,7 @@ from netc.cli.arguments import (
 from netc.cli.nets import net_message
 from netc.cli.numbers import above_zero, natural, positive
 from netc.cli.output import print_json, say
+from netc.cli.progress import bar
 from netc.gradcheck import check_message
 from netc.report.table import Column, Row, Table, print_table
 from netc.train.gradcheck import Checked, GradientCheck
@@ -41,15 +42,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a row for each blob and parameter; exit code 1 where a gradient is wrong."""
-    found = check_message(
-        net_message(args.net, args),
-        args.weights,
-        **chosen_state(args),
-        inputs=dict(args.input_shape),
-        elements=args.elements,
-        tolerance=args.tolerance,
-        seed=args.seed,
-    )
+    with bar("comparing") as progress:
+        found = check_message(
+            net_message(args.net, args),
+            args.weights,
+            **chosen_state(args),
+            inputs=dict(args.input_shape),
+            elements=args.elements,
+            tolerance=args.tolerance,
+            seed=args.seed,
+            progress=progress,
+        )
     if args.json:
         print_json(found.to_json())
     else:

@@ -26,7 +26,6 @@ import numpy as np
 from netc.diagnostics import Diagnostic, NetcError, Note
 from netc.ir.edit import live_nodes, with_nodes
 from netc.ir.graph import Graph, Node, Parameter, Value
-from netc.ir.names import first_free
 from netc.ir.types import Shape
 from netc.ops.arithmetic import PowerParams
 from netc.ops.catalog import CATALOG
@@ -130,7 +129,9 @@ class _Backward:
     def __post_init__(self) -> None:
         self.values = dict(self.graph.values)
         self.parameters = dict(self.graph.parameters)
-        self.names = {node.name for node in self.graph.nodes}
+        self.node_names = _Names([node.name for node in self.graph.nodes])
+        self.value_names = _Names(self.graph.values)
+        self.parameter_names = _Names(self.graph.parameters)
         made = (value for node in self.graph.nodes for value in node.outputs)
         self.last = {self.graph.values[value].blob: value for value in made}  # of each blob
         self.loose = loose_values(self.graph)
@@ -339,14 +340,13 @@ class _Backward:
         shapes = CATALOG[op].shape(params, [self.shape(v) for v in inputs])
         base = name if "~grad" in name else f"{name}~grad"
         outputs = tuple(self._value(base, shape) for shape in shapes)
-        own = _untaken(base, self.names)
-        self.names.add(own)
+        own = self.node_names.take(base)
         spans = self.at.spans if self.at else ()
         self.nodes.append(Node(own, op, params, tuple(inputs), outputs, tuple(parameters), spans))
         return outputs
 
     def _value(self, name: str, shape: Shape) -> str:
-        name = _untaken(name, self.values)
+        name = self.value_names.take(name)
         self.values[name] = Value(name, name.partition("@")[0], shape)
         return name
 
@@ -355,7 +355,7 @@ class _Backward:
         shape = self.shape(value)
         if value in self.loose:
             return self._node(name, "Power", PowerParams(scale=0, shift=number), (value,))[0]
-        parameter = _untaken(f"{name}/constant", self.parameters)
+        parameter = self.parameter_names.take(f"{name}/constant")
         array = np.full(shape, number, np.float32)
         array.flags.writeable = False
         self.parameters[parameter] = Parameter(parameter, shape, array=array, lr_mult=0.0)
@@ -388,9 +388,21 @@ def _reads(node: Node, rule: Gradient, kind: str, index: int) -> Reads:
     return reads._replace(inputs=(*reads.inputs, len(own)))
 
 
-def _untaken(name: str, taken: Collection[str]) -> str:
-    """The name, or with ``~2``, ``~3`` ... after it where it is taken."""
-    return first_free(name, taken, lambda number: f"{name}~{number}")
+class _Names:
+    """Names that are each given out once, with ``~2``, ``~3`` ... after one that is taken."""
+
+    def __init__(self, taken: Collection[str]) -> None:
+        self._taken = set(taken)
+        self._numbers: dict[str, int] = {}  # where the next search begins
+
+    def take(self, name: str) -> str:
+        """The name, or a new one made of it."""
+        found, number = name, self._numbers.get(name, 2)
+        while found in self._taken:
+            found, number = f"{name}~{number}", number + 1
+        self._taken.add(found)
+        self._numbers[name] = number
+        return found
 
 
 def _no_gradient(graph: Graph, node: Node, bottom: int | None = None) -> Diagnostic:

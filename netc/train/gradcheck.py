@@ -8,13 +8,13 @@ a kink (a ReLU at 0, a tie of maxima), has no derivative, and is counted as such
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from netc.ir.graph import Graph
+from netc.ir.graph import Graph, Node
 from netc.ops.gradients.catalog import GRADIENTS
 from netc.train.differentiate import Joint, differentiate
 from netc.train.double import Double, DoubleRun
@@ -86,6 +86,7 @@ def check_graph(
     elements: int = 24,
     tolerance: float = 1e-4,
     seed: int = 0,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> GradientCheck:
     """Every gradient of a graph against finite differences.
 
@@ -96,6 +97,7 @@ def check_graph(
         elements: how many of an array are compared at most, chosen by ``seed``.
         tolerance: the largest relative error.
         seed: of the choice.
+        progress: called as (done, total, name) before each array, and at the end.
 
     Raises:
         NetcError: no-gradient, no-loss: see :func:`netc.train.differentiate.differentiate`.
@@ -109,10 +111,12 @@ def check_graph(
     rng = np.random.default_rng(seed)
     made = [(v, "blob", joint.values[v]) for v in blobs if v in joint.values]
     made += [(name, "parameter", value) for name, value in joint.parameters.items()]
-    rows = [
-        check.compare(name, kind, _some(backward, value, elements, rng))
-        for name, kind, value in made
-    ]
+    tell = progress or (lambda done, total, name: None)
+    rows = []
+    for done, (name, kind, value) in enumerate(made):
+        tell(done, len(made), name)
+        rows.append(check.compare(name, kind, _some(backward, value, elements, rng)))
+    tell(len(made), len(made), "")
     return GradientCheck(tuple(rows), tolerance)
 
 
@@ -122,6 +126,16 @@ def _some(run: DoubleRun, value: str, elements: int, rng: np.random.Generator) -
     if size <= elements:
         return list(range(size))
     return sorted(rng.choice(size, elements, replace=False).tolist())
+
+
+class _Moved(NamedTuple):
+    """An element that is moved, the nodes behind it, and the objective where it is not."""
+
+    name: str
+    array: Double
+    place: int
+    after: list[Node]
+    middle: float
 
 
 @dataclass
@@ -144,8 +158,11 @@ class _Check:
         floor = max(_FLOOR * float(np.abs(gradient).max(initial=0)), 1e-6)
         worst = (-1.0, 0, 0.0, 0.0)
         kinks = 0
+        after = self.forward.after(name)
+        middle = self._objective(name, array, after)
         for place in places:
-            slope = self._slope(name, array, place, float(gradient[place]), floor)
+            moved = _Moved(name, array, place, after, middle)
+            slope = self._slope(moved, float(gradient[place]), floor)
             if slope is None:
                 kinks += 1
                 continue
@@ -167,34 +184,26 @@ class _Check:
             self._note(name),
         )
 
-    def _slope(
-        self, name: str, array: Double, place: int, gradient: float, floor: float
-    ) -> float | None:
+    def _slope(self, moved: _Moved, gradient: float, floor: float) -> float | None:
         """The derivative by an element by finite differences; None on a kink."""
-        after = self.forward.after(name)
-        middle = self._objective(name, array, after)
         slope = 0.0
         for step in _STEPS:
-            right, left = self._moved(name, array, place, step, after)
-            h = step * max(1.0, abs(float(array.reshape(-1)[place])))
+            h = step * max(1.0, abs(float(moved.array.reshape(-1)[moved.place])))
+            right, left = self._beside(moved, h), self._beside(moved, -h)
             slope = (right - left) / (2 * h)
             if _error(gradient, slope, floor) <= self.tolerance:
                 return slope
-            sides = ((right - middle) / h, (middle - left) / h)
+            sides = ((right - moved.middle) / h, (moved.middle - left) / h)
         return None if _error(*sides, floor) > 10 * self.tolerance else slope
 
-    def _moved(
-        self, name: str, array: Double, place: int, step: float, after: list[Any]
-    ) -> tuple[float, float]:
-        """The objective a step to the right and to the left of an element."""
-        flat = array.reshape(-1)
-        old = flat[place]
-        found = []
-        for sign in (1, -1):
-            flat[place] = old + sign * step * max(1.0, abs(float(old)))
-            found.append(self._objective(name, array, after))
-            flat[place] = old
-        return found[0], found[1]
+    def _beside(self, moved: _Moved, by: float) -> float:
+        """The objective when an element is moved."""
+        flat = moved.array.reshape(-1)
+        old = flat[moved.place]
+        flat[moved.place] = old + by
+        found = self._objective(moved.name, moved.array, moved.after)
+        flat[moved.place] = old
+        return found
 
     def _objective(self, name: str, array: Double, after: list[Any]) -> float:
         values = dict(self.forward.values)

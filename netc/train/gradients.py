@@ -145,7 +145,8 @@ def collected(
 
     def gradient(value: str) -> Array:
         if value in joint.values:
-            return np.array(known[joint.values[value]])
+            array: Array = known[joint.values[value]].copy()  # of NumPy's, or of a device's
+            return array
         return np.zeros(graph.shape(value), np.float32)
 
     blobs = {
