@@ -21,6 +21,7 @@ from netc.ir.graph import Graph, Node, ParamSpec
 from netc.ir.types import Shape
 from netc.lower.blobs import Names
 from netc.lower.rules import State, exclusion, filter_layers, merged_state
+from netc.migrate.names import current_type
 from netc.ops.catalog import LAYERS
 from netc.ops.define import LayerContext, OpDef, ShapeError
 from netc.ops.filler import Filler
@@ -183,11 +184,13 @@ def _unknown_type(layer: Message, kind: str, known: Collection[str]) -> Diagnost
             layer.span_of("name"),
             help=('say what it is, as in `type: "Convolution"`',),
         )
+    today = current_type(kind)
     return Diagnostic(
         "unknown-layer-type",
         f"layer `{name}` has type `{kind}`, which netc does not know",
         layer.span_of("type"),
-        help=did_you_mean(kind, known)
+        help=((f'an older format calls `{today}` so: write `type: "{today}"`',) if today else ())
+        or did_you_mean(kind, known)
         or ("a layer of a fork needs a definition in netc: see docs/adding-a-layer.md",),
     )
 

@@ -126,3 +126,19 @@ def v2_type(identifier: str) -> str:
         return ""
     known = V1_TO_V2.get(identifier) or FORK_V1_TO_V2.get(identifier)
     return known or "".join(part.capitalize() for part in identifier.split("_"))
+
+
+def v0_type(name: str) -> str:
+    """What V0 calls a layer type of any format; empty where it has none."""
+    folded = _folded(name)
+    return next((v0 for v0, v1 in V0_TO_V1.items() if folded in (v0, _folded(v1))), "")
+
+
+def current_type(name: str) -> str:
+    """What the current format calls a layer type of V0 or V1; empty for what is none of theirs."""
+    old = V0_TO_V1.get(name, name)
+    return V1_TO_V2.get(old, "")
+
+
+def _folded(name: str) -> str:
+    return name.replace("_", "").lower()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError, Note, did_you_mean
 from netc.migrate.change import Change, Upgraded, carry, each, put, submessage
-from netc.migrate.names import V0_TO_V1
+from netc.migrate.names import V0_TO_V1, v0_type
 from netc.migrate.padding import fold_padding
 from netc.schema.message import Entry, Message
 
@@ -156,6 +156,12 @@ def _upgrade_layer(connection: Message) -> Upgraded:
     return Upgraded(result, (Change("v0", text, connection.span), *lost))
 
 
+def _v0_name(kind: str) -> tuple[str, ...]:
+    """Help for a later format's name of a type that V0 has too."""
+    name = v0_type(kind)
+    return (f'V0 calls it "{name}": write `type: "{name}"`',) if name else ()
+
+
 def _known_type(v0: Message) -> str:
     kind = v0.get("type") or ""
     if kind in V0_TO_V1:
@@ -167,7 +173,7 @@ def _known_type(v0: Message) -> str:
         "type",
         "unknown-layer-type",
         f"V0 layer `{name}` has type `{kind}`, which Caffe does not know",
-        *(did_you_mean(kind, V0_TO_V1) or _OTHER_TYPES),
+        *(_v0_name(str(kind)) or did_you_mean(kind, V0_TO_V1) or _OTHER_TYPES),
     )
 
 

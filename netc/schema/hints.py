@@ -28,13 +28,43 @@ def unknown_field_help(
             parameters it can have.
     """
     return (
-        _current_spelling(name, type)
+        _flat(name, type)
+        or _current_spelling(name, type)
         or _inside(name, type, siblings)
         or _outside(name, field, around)
+        or _renamed(name, type, siblings)
+        or _own_block(name, type, siblings)
         or did_you_mean(name, type.fields) + _own_schema(name)
         or _beside(name, around)
         or (_OWN_SCHEMA,)
     )
+
+
+def _flat(name: str, type: MessageType) -> tuple[str, ...]:
+    """V0's layers have their fields side by side: a near one comes before any block's."""
+    return did_you_mean(name, type.fields) if type.name == "V0LayerParameter" else ()
+
+
+def _renamed(name: str, type: MessageType, siblings: Sequence[Field]) -> tuple[str, ...]:
+    """The field is one of a block of this message but for `_` and capitals: `kernelsize`."""
+    owners = [
+        (owner, inner)
+        for owner in type.fields.values()
+        if owner.message
+        for inner in owner.message.fields
+        if inner != name and _folded(inner) == _folded(name)
+    ]
+    fitting = _fitting([owner for owner, _ in owners], siblings)[:_MOST]
+    return tuple(_put_in(inner, owner) for owner, inner in owners if owner in fitting)
+
+
+def _own_block(name: str, type: MessageType, siblings: Sequence[Field]) -> tuple[str, ...]:
+    """The block in which a layer's type has its parameters, where another is written."""
+    kind = next(_strings("type", siblings), "")
+    own = [f for f in type.fields if _folded(f.removesuffix("_param")) == _folded(kind)]
+    if not (name.endswith("_param") and kind and own) or did_you_mean(name, own):
+        return ()
+    return (f"the parameters of `{kind}` stand in `{own[0]} {{ }}`",)
 
 
 _TODAY = {

@@ -147,6 +147,8 @@ class Repair(ListRepair):
             return
         else:
             help = f"write `{name}: ...`, or `{name} {{ ... }}` for a block"
+            if name in ("TRAIN", "TEST"):
+                help = f"a layer of one phase has `include {{ phase: {name} }}`"
             self.report("missing-value", f"`{name}` has no value", top, help=help)
         self.forget_name()
 

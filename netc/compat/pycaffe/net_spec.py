@@ -164,6 +164,7 @@ class _Writer:
         if not out.name:
             out.name = self.names.get(layer) or (out.top[0] if layer.tops else self._number(layer))
         for name, value in layer.params.items():
+            _check_field(out, layer.type_name, name)
             _assign(_home(out, layer.type_name, name), name, value)
 
     def name(self, top: Top) -> str:
@@ -195,6 +196,37 @@ def _home(out: Any, type_name: str, name: str) -> Any:
             return getattr(out, field)
     known = name in out.DESCRIPTOR.fields_by_name
     return getattr(out, own[0]) if own and not known else out
+
+
+def _check_field(out: Any, type_name: str, name: str) -> None:
+    """Refuse a field that neither the layer nor its type's own message has, with both their names.
+
+    Raises:
+        NetcError: unknown-field.
+    """
+    layer = out.DESCRIPTOR
+    if name in layer.fields_by_name or _home(out, type_name, name) is not out:
+        return
+    own = next((f for f in layer.fields if _is_own(f, type_name)), None)
+    if own is None or name.endswith("_param"):
+        return  # told where it is set
+    text = f"{own.message_type.name} has no field `{name}`"
+    near = did_you_mean(name, [*own.message_type.fields_by_name, *layer.fields_by_name])
+    others = [f for f in layer.fields if _has(f, name)][:3]
+    help = near or tuple(
+        f"`{name}` is a field of {f.message_type.name}, for layers of another type" for f in others
+    )
+    raise also(NetcError(Diagnostic("unknown-field", text, help=help)), AttributeError)
+
+
+def _is_own(field: Any, type_name: str) -> bool:
+    """Whether a field of a layer holds the parameters of its type."""
+    message = field.message_type
+    return bool(message and message.name == f"{type_name}Parameter" and "_param" in field.name)
+
+
+def _has(field: Any, name: str) -> bool:
+    return bool(field.message_type and name in field.message_type.fields_by_name)
 
 
 def _assign(message: Any, name: str, value: Any) -> None:

@@ -133,3 +133,21 @@ def test_import_lines_of_caffe_can_be_left_as_they_are() -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str((1, 10)))
+
+
+@pytest.mark.parametrize(
+    ("layer", "told"),
+    [
+        (lambda: L.Convolution(kernal_size=3), "ConvolutionParameter has no field `kernal_size`"),
+        (lambda: L.Data(sorce="x"), "DataParameter has no field `sorce`"),
+        (lambda: L.ReLU(kernel_size=3), "ReLUParameter has no field `kernel_size`"),
+        (lambda: L.Data(transform_param={"scle": 1}), "TransformationParameter has no field"),
+        (lambda: L.NoSuchLayer(kernal_size=3), "LayerParameter has no field `kernal_size`"),
+    ],
+)
+def test_a_hint_names_the_message_that_the_person_is_in(layer: Any, told: str) -> None:
+    net = caffe.NetSpec()
+    net.x = layer()
+    with pytest.raises(NetcError) as caught:
+        net.to_proto()
+    assert told in caught.value.diagnostics[0].message
