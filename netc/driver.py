@@ -61,6 +61,9 @@ Weights = str | PathLike[str] | Mapping[str, Sequence[Any]] | None
 
 PHASES = ("TEST", "TRAIN")
 
+# What is no news where some blobs alone are asked for: it is of inputs and layers beside them.
+_UNASKED = frozenset({"unused-weights", "unknown-input-shape"})
+
 # Warnings that a script must see, not only one that looks at a net's diagnostics: what another
 # Caffe would compute from the same text.
 OTHER_READINGS = frozenset({"fork-reading"})
@@ -182,14 +185,17 @@ def load(
     names = arguments.names(outputs, "outputs")
     part = wanted_part(message, names, shapes, **state)
     built = build(part.message, inputs=part.shapes, layers=layers, **state)
-    asked = only_outputs(runnable(built), names)
-    graph, found = assign(asked, weights, missing=missing, seed=seed)
+    errors = [d for d in built.diagnostics if d.severity == "error"]
+    if errors:
+        raise NetcError(first_of(errors))
+    asked = runnable(built._replace(graph=only_outputs(built.graph, names)))
+    graph, matched = assign(asked, weights, missing=missing, seed=seed)
     verify(graph, "loaded", CATALOG)
-    found = tuple(d for d in found if not names or d.code != "unused-weights")
+    found = [d for d in (*built.diagnostics, *matched) if not names or d.code not in _UNASKED]
     seen = (*(zero_weights(graph) if weights is None else ()), *nothing_back(graph))
     for diagnostic in seen:
         warnings.warn(render(diagnostic), NetcWarning, stacklevel=3)
-    told = (*built.diagnostics, *found, *seen)
+    told = (*found, *seen)
     return Loaded(graph, told, part.unneeded(graph))
 
 
@@ -264,9 +270,11 @@ def runnable(built: Built) -> Graph:
     Raises:
         NetcError: anything was found that stops it: an error, or an input of unknown shape.
     """
-    stopping = [
-        replace(d, severity="error") if d.code in RUN_TIME_NEEDS else d for d in built.diagnostics
-    ]
+    needs = RUN_TIME_NEEDS
+    if all(built.graph.values[name].shape is not None for name in built.graph.inputs):
+        needs = needs - {"unknown-input-shape"}  # of a top that nothing asked for reads
+    found = [d for d in built.diagnostics if d.code in needs or d.code not in RUN_TIME_NEEDS]
+    stopping = [replace(d, severity="error") if d.code in needs else d for d in found]
     if any(d.severity == "error" for d in stopping):
         raise NetcError(first_of(stopping))
     verify(built.graph, "inferred", CATALOG)

@@ -150,3 +150,12 @@ def test_resizing_is_opencvs(picture: Any) -> None:
     for height, width in ((16, 16), (33, 41), (20, 7), (1, 1)):
         want = cv2.resize(np.ascontiguousarray(picture), (width, height))
         np.testing.assert_array_equal(resized(picture, (height, width)), want)
+
+
+def test_ssds_layer_warps_and_its_label_is_not_needed(tmp_path: Path, picture: Any) -> None:
+    own = 'data_param { source: "x" batch_size: 1 } annotated_data_param { batch_sampler { } }'
+    resize = "resize_param { prob: 1 resize_mode: WARP height: 12 width: 14 }"
+    text = layer("AnnotatedData", own, f"{VALUES} scale: 0.5 {resize}")
+    got = run(tmp_path, text, "--output", "id")
+    want = (planes(resized(picture, (12, 14))) - MEAN) * 0.5
+    np.testing.assert_allclose(got, want, atol=1e-4)

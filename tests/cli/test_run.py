@@ -151,3 +151,20 @@ def test_dummy_data_needs_no_input(tmp_path: Path, capsys: pytest.CaptureFixture
         encoding="utf-8",
     )
     assert ran(capsys, str(net))["outputs"]["a"]["values"] == [3, 3]
+
+
+def test_a_net_of_zeros_is_told_before_the_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = tmp_path / "n.prototxt"
+    net.write_text(
+        PLAIN.replace('type: "ReLU"', 'type: "InnerProduct" inner_product_param { num_output: 3 }'),
+        encoding="utf-8",
+    )
+    np.save(tmp_path / "x.npy", np.ones((2, 3), np.float32))
+    argv = ["run", str(net), "-i", f"data={tmp_path}/x.npy"]
+    assert main(argv) == 0
+    out, err = capsys.readouterr()
+    assert "warning[zero-weights]: no weights are given" in err and "no-weights" not in err
+    assert "UserWarning" not in err and out
+    assert [d["code"] for d in ran(capsys, *argv[1:])["diagnostics"]] == ["zero-weights"]
