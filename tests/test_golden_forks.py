@@ -16,9 +16,9 @@ CASES = manifest(FOLDER)
 # Cases that netc does not compute, by type or by name; one that agrees must leave the list.
 NOT_COMPUTED = frozenset(
     """
-    Accuracy DetectionEvaluate__sizes ELTWISE_ACCURACY Interp__icnet_5 LabelSpecificAdd
-    LabelsequenceAccuracy MVN MarginInnerProduct Normalize__defaults Proposal ROIAlign__syn_0
-    ROIAlign__syn_1 ROIAlign__syn_2 ROIPooling__cascade_2 ROIPooling__mscnn_2 ReLU RegionLoss
+    Accuracy DetectionEvaluate__sizes ELTWISE_ACCURACY LabelSpecificAdd LabelsequenceAccuracy
+    MVN MarginInnerProduct Normalize__defaults Proposal ROIAlign__syn_0 ROIAlign__syn_1
+    ROIAlign__syn_2 ROIPooling__cascade_2 ROIPooling__mscnn_2 ReLU RegionLoss
     SoftmaxWithLossOHEM__each SoftmaxWithLossOHEM__full SoftmaxWithLossOHEM__spatial
     SoftmaxWithLoss__segnet_weighted SoftmaxWithLoss__segnet_weighted_batch
     SoftmaxWithLoss__segnet_weighted_ignore Yolov3__accumulate Yolov3__ciou Yolov3__diou
@@ -45,4 +45,4 @@ def test_what_is_not_computed_is_refused() -> None:
 def test_the_list_of_what_is_not_computed_names_cases() -> None:
     known = {c["case"] for c in CASES} | {c["type"] for c in CASES}
     assert known >= NOT_COMPUTED
-    assert Counter(map(is_computed, CASES))[True] >= 314
+    assert Counter(map(is_computed, CASES))[True] >= 315

@@ -8,7 +8,7 @@ from pathlib import Path
 from netc.cli.arguments import add_text_arguments
 from netc.cli.files import write_text
 from netc.cli.output import print_text
-from netc.cli.texts import STDIN, source_of
+from netc.cli.texts import STDIN, net_source
 from netc.language.plain import plain_text
 from netc.language.read import read_document
 from netc.schema.load import load_schema
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Expand a text."""
     folder = None if args.text == STDIN else Path(args.text).parent
     schema = load_schema(args.schema)
-    document = read_document(source_of(args.text), schema, dict(args.define), folder)
+    document = read_document(net_source(args.text, schema), schema, dict(args.define), folder)
     text = plain_text(document)
     if args.output:
         write_text(args.output, text)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from netc.diagnostics import Diagnostic, Source
+from netc.diagnostics import Diagnostic, NetcError, Source
 from netc.language.read import read_document
 from netc.migrate.change import Change
 from netc.migrate.generations import bind_net
@@ -43,6 +43,22 @@ def source_of(path: str) -> Source:
     return read_source(Path(path))
 
 
+def net_source(path: str, schema: Schema) -> Source:
+    """As :func:`source_of`; of a caffemodel alone it is the text of the net that it is of.
+
+    Raises:
+        NetcError: the file cannot be read, or is neither a text nor a caffemodel.
+    """
+    try:
+        return source_of(path)
+    except NetcError as error:
+        if error.diagnostics[0].code != "swapped-arguments" or not path.endswith(".caffemodel"):
+            raise
+    from netc.weights.definitions import definition_text
+
+    return definition_text(path, schema.message("NetParameter"))
+
+
 def read_text(path: str, args: argparse.Namespace) -> Text:
     """A net, solver or label map in the current format.
 
@@ -55,7 +71,7 @@ def read_text(path: str, args: argparse.Namespace) -> Text:
     """
     schema = load_schema(args.schema)
     folder = None if path == STDIN else Path(path).parent
-    document = read_document(source_of(path), schema, dict(args.define), folder)
+    document = read_document(net_source(path, schema), schema, dict(args.define), folder)
     return upgraded_text(document, schema)
 
 

@@ -35,7 +35,7 @@ class PriorBoxParams:
         variances: four, one for each coordinate.
         image: height and width; None for those of the second bottom.
         step: pixels from cell to cell, down and across; None for image over cells.
-        offset: of a cell's centre, in steps.
+        offsets: of each box's centre in its cell, down and across, in steps: a box for each.
     """
 
     sizes: tuple[tuple[float, float], ...]
@@ -43,16 +43,18 @@ class PriorBoxParams:
     variances: tuple[float, float, float, float]
     image: tuple[int, int] | None
     step: tuple[float, float] | None
-    offset: float
+    offsets: tuple[tuple[float, float], ...]
 
 
 _PRIOR_FIELDS = (
     "min_size", "max_size", "aspect_ratio", "flip", "clip", "variance", "img_size", "img_h",
-    "img_w", "step", "step_h", "step_w", "offset",
+    "img_w", "step", "step_h", "step_w", "offset", "offset_h", "offset_w",
 )  # fmt: skip
 
 
 def _parse_prior_box(layer: Message, context: LayerContext) -> PriorBoxParams:
+    if layer.get("prior_box_param").get("width"):
+        return _parse_clustered(layer, context)
     param = only(layer.get("prior_box_param"), *_PRIOR_FIELDS)
     image, step = (
         _pair(param, "img_size", "img_h", "img_w"),
@@ -64,8 +66,25 @@ def _parse_prior_box(layer: Message, context: LayerContext) -> PriorBoxParams:
         _variances(param),
         None if image is None else (int(image[0]), int(image[1])),
         step,
-        param.get("offset"),
+        _offsets(param),
     )
+
+
+def _offsets(param: Message) -> tuple[tuple[float, float], ...]:
+    """Offsets down and across: ``offset``, or pairs of ``offset_h`` and ``offset_w``.
+
+    OpenCV's importer has the pairs, one box for each; with them TextBoxes' priors can be written,
+    each of which stands twice in a cell.
+    """
+    high, wide = param.get("offset_h"), param.get("offset_w")
+    if len(high) != len(wide):
+        name = "offset_h" if high else "offset_w"
+        raise param.error(
+            name,
+            "value-count",
+            f"`offset_h` and `offset_w` go together, and there are {len(high)} and {len(wide)}",
+        )
+    return tuple(zip(high, wide, strict=True)) or ((param.get("offset"),) * 2,)
 
 
 def _pair(param: Message, both: str, first: str, second: str) -> tuple[float, float] | None:
@@ -161,7 +180,7 @@ def _prior_shape(params: PriorBoxParams, inputs: Sequence[Shape]) -> tuple[Shape
     cells = dims(inputs[0]).height * dims(inputs[0]).width
     if cells == 0:
         raise ShapeError(f"the first bottom must have cells, it is {shown(inputs[0])}")
-    return ((1, 2, cells * len(params.sizes) * 4),)
+    return ((1, 2, cells * len(params.sizes) * len(params.offsets) * 4),)
 
 
 def _prior_boxes(
@@ -170,13 +189,10 @@ def _prior_boxes(
     rows, columns = dims(inputs[0].shape)[2:]
     image = params.image or dims(inputs[1].shape)[2:]
     step = params.step or (image[0] / rows, image[1] / columns)
-    down, across = np.meshgrid(
-        (np.arange(rows) + params.offset) * step[0],
-        (np.arange(columns) + params.offset) * step[1],
-        indexing="ij",
-    )
-    centres = np.stack([across, down], axis=-1)[:, :, None, :]
-    half = np.array(params.sizes) / 2
+    down, across = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
+    cells = np.stack([across, down], axis=-1)[:, :, None, None, :]
+    centres = (cells + np.array(params.offsets)[:, ::-1]) * (step[1], step[0])
+    half = (np.array(params.sizes) / 2)[:, None]
     boxes = np.concatenate([centres - half, centres + half], axis=-1)
     boxes /= (image[1], image[0]) * 2
     if params.clip:
@@ -201,7 +217,7 @@ PRIOR_BOX = OpDef(
 def _parse_clustered(layer: Message, context: LayerContext) -> PriorBoxParams:
     """PriorBoxClustered of opencv/training_toolbox_caffe: widths and heights are written."""
     names = ("width", "height", "clip", "variance", "img_size", "img_h", "img_w", "step", "step_h",
-             "step_w", "offset")  # fmt: skip
+             "step_w", "offset", "offset_h", "offset_w", "flip")  # fmt: skip
     param = only(layer.get("prior_box_param"), *names)
     wide, high = param.get("width"), param.get("height")
     if not wide or len(wide) != len(high):
@@ -220,7 +236,7 @@ def _parse_clustered(layer: Message, context: LayerContext) -> PriorBoxParams:
         _variances(param),
         None if image is None else (int(image[0]), int(image[1])),
         step,
-        param.get("offset"),
+        _offsets(param),
     )
 
 
@@ -289,6 +305,12 @@ def _parse_output(layer: Message, context: LayerContext) -> DetectionOutputParam
     )
 
 
+_TWICE = (
+    "these are twice as many, as for TextBoxes' priors, each of which stands twice in its cell: "
+    "write `offset_h: 0.5 offset_w: 0.5 offset_h: 1 offset_w: 0.5` in each `prior_box_param`",
+)
+
+
 def _output_shape(params: DetectionOutputParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     """The shape when every box that may be kept is: how many are is known only from the data."""
     location, confidence, priors = inputs[:3]
@@ -310,6 +332,7 @@ def _output_shape(params: DetectionOutputParams, inputs: Sequence[Shape]) -> tup
                 f"{number} priors with {each} {what} each need {number * each} of them, the bottom "
                 f"is {shown(shape)}",
                 "detection_output_param.num_classes",
+                _TWICE if count(shape, 1) == 2 * number * each else (),
             )
     return ((1, 1, location[0] * _most_boxes(params, number), 7),)
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count
-from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import namespace
 from netc.ops.axes import need_axes, shown
 from netc.ops.contents import Contents, Whole
@@ -37,20 +36,33 @@ class InterpParams:
         shrink: every so many elements are kept.
         zoom: so many steps are made of one.
         crop: rows and columns taken away at the beginning and at the end, before.
+        full: so many elements are made of one, 0 where ``zoom`` says it (ICNet's field).
+        like: the top has the second bottom's height and width.
     """
 
     size: tuple[int, int] | None = None
     shrink: int = 1
     zoom: int = 1
     crop: tuple[int, int] = (0, 0)
+    full: int = 0
+    like: bool = False
 
 
 def _parse_interp(layer: Message, context: LayerContext) -> InterpParams:
     message = only(
         layer.get("interp_param"),
         *("height", "width", "zoom_factor", "shrink_factor", "pad_beg", "pad_end"),
+        *("use_blob_size", "full_zoom_factor"),
     )
     crop = (_crop(message, "pad_beg"), _crop(message, "pad_end"))
+    if context.bottoms == 2:
+        return InterpParams(crop=crop, like=True)
+    if message.get("use_blob_size"):
+        raise layer.error(
+            "bottom", "bottom-count", "`use_blob_size` takes the size of a second bottom"
+        )
+    if message.has("full_zoom_factor"):
+        return InterpParams(crop=crop, full=number(message, "full_zoom_factor", 1))
     factors = message.has("shrink_factor") + message.has("zoom_factor")
     sized = message.has("height") and message.has("width")
     if sized and factors != 1:  # one factor alone goes before a size, both go after it
@@ -95,6 +107,12 @@ def _interp_shape(params: InterpParams, inputs: Sequence[Shape]) -> tuple[Shape,
             )
     if params.size is not None:
         return ((*shape[:2], *params.size),)
+    if params.like:
+        if len(inputs) < 2 or len(inputs[1]) != 4:
+            raise ShapeError(f"the size is that of 4 axes, and they are {shown(inputs[-1])}")
+        return ((*shape[:2], *inputs[1][2:]),)
+    if params.full:
+        return ((*shape[:2], *(size * params.full for size in sizes)),)
     return ((*shape[:2], *(_resized(params, size) for size in sizes)),)
 
 
@@ -104,8 +122,8 @@ def _resized(params: InterpParams, size: int) -> int:
 
 
 def _interp(params: InterpParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
-    (x,) = inputs
-    out = _interp_shape(params, (x.shape,))[0][2:]
+    x = inputs[0]
+    out = _interp_shape(params, [array.shape for array in inputs])[0][2:]
     begin, end = params.crop
     x = x[:, :, begin : x.shape[2] - end, begin : x.shape[3] - end]
     if x.shape[2:] == out:
@@ -164,12 +182,13 @@ def _interp_memory(params: InterpParams, inputs: Sequence[Shape], outputs: Seque
 
 INTERP = OpDef(
     name="Interp",
-    arity=ONE_TO_ONE,
+    arity=Arity((1, 2), (1, 1)),
     params=_parse_interp,
     shape=_interp_shape,
     cost=per_output(9),
     window=_interp_window,
     reference=_interp,
+    reads=1,
     memory=_interp_memory,
 )
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from netc.boundary import strangers_bytes
-from netc.diagnostics import Diagnostic, NetcError
+from netc.diagnostics import Diagnostic, NetcError, Source
 from netc.migrate.upgrade import Change, upgrade_net
-from netc.schema.convert import from_protobuf, to_protobuf
+from netc.schema.convert import from_protobuf, to_document, to_protobuf
 from netc.schema.message import Message, MessageType
+from netc.syntax.printer import print_document
 from netc.weights.bytefile import open_bytes
 from netc.weights.wire import LENGTH, Scanner
 from netc.weights.write import Definitions, length_field
@@ -61,6 +62,27 @@ def read_definition(
     if net.ByteSize() != size:
         raise _unknown()
     return upgrade_net(from_protobuf(net, type))
+
+
+def definition_text(path: str | os.PathLike[str], type: MessageType) -> Source:
+    """The net that a caffemodel was saved from, as a text in the current format.
+
+    Its layers are those of one phase already, so that they need no rules for phases any more.
+
+    Args:
+        path: a ``.caffemodel`` of any generation.
+        type: the schema's NetParameter.
+
+    Raises:
+        NetcError: as :func:`read_definition`.
+    """
+    net, _ = read_definition(path, type)
+    layers = tuple(
+        entry._replace(value=entry.value.without("include", "exclude", "phase"))
+        for entry in net.entries.get("layer", ())
+    )
+    net = net.with_entries(layer=layers).without("state", "debug_info")
+    return Source(os.fspath(path), print_document(to_document(net)))
 
 
 def copied_definitions(path: str | os.PathLike[str]) -> Definitions:

@@ -129,3 +129,66 @@ def test_another_number_of_channels_is_refused_still() -> None:
     with pytest.raises(netc.NetcError) as caught:
         normalised([np.ones((1, 4, 1, 1), np.float32), VARIANCE, ONE])
     assert caught.value.diagnostics[0].code == "weight-shape"
+
+
+def test_a_second_bottom_gives_interps_size() -> None:
+    text = (
+        'input: "x" input_shape { dim: 1 dim: 2 dim: 3 dim: 4 }\n'
+        'input: "like" input_shape { dim: 1 dim: 1 dim: 7 dim: 5 }\n'
+        'layer { name: "i" type: "Interp" bottom: "x" bottom: "like" top: "i"\n'
+        "  interp_param { use_blob_size: true } }"
+    )
+    plain = text.replace(' bottom: "like"', "").replace("use_blob_size: true", "height: 7 width: 5")
+    feeds = {
+        "x": np.random.default_rng(0).normal(size=(1, 2, 3, 4)).astype(np.float32),
+        "like": np.zeros((1, 1, 7, 5), np.float32),
+    }
+    for backend in ("reference", "cpu"):
+        one, two = (
+            netc.compile(Source("n", t), backend=backend, outputs=("i",))(
+                {k: feeds[k] for k in names}
+            )["i"]
+            for t, names in ((text, ("x", "like")), (plain, ("x",)))
+        )
+        np.testing.assert_array_equal(one, two)
+
+
+PRIORS = (
+    'input: "f" input_shape { dim: 1 dim: 1 dim: 2 dim: 2 }\n'
+    'input: "data" input_shape { dim: 1 dim: 3 dim: 8 dim: 8 }\n'
+    'layer { name: "p" type: "PriorBox" bottom: "f" bottom: "data" top: "p"\n'
+    "  prior_box_param { %s } }"
+)
+
+
+def priors(param: str) -> np.ndarray:
+    net = netc.compile(Source("n", PRIORS % param), backend="reference")
+    feeds = {name: np.zeros(shape, np.float32) for name, shape in net.inputs.items()}
+    return net(feeds)["p"][0, 0].reshape(2, 2, -1, 4)
+
+
+def test_priors_of_written_sizes() -> None:
+    boxes = priors("width: 4 width: 2 height: 4 height: 1")
+    np.testing.assert_allclose(boxes[0, 0], [[0, 0, 0.5, 0.5], [0.125, 0.1875, 0.375, 0.3125]])
+
+
+def test_priors_at_several_offsets_of_a_cell_as_textboxes_has_them() -> None:
+    once = priors("min_size: 4 aspect_ratio: 2 flip: false")
+    twice = priors(
+        "min_size: 4 aspect_ratio: 2 flip: false"
+        " offset_h: 0.5 offset_w: 0.5 offset_h: 1 offset_w: 0.5"
+    )
+    np.testing.assert_allclose(twice[:, :, ::2], once)
+    np.testing.assert_allclose(twice[:, :, 1::2], once + np.array([0, 0.25, 0, 0.25]), atol=1e-6)
+
+
+def test_twice_as_many_predictions_are_told_to_be_textboxes() -> None:
+    text = (
+        'input: "l" input_shape { dim: 1 dim: 16 }\n'
+        'input: "c" input_shape { dim: 1 dim: 8 }\n'
+        'input: "p" input_shape { dim: 1 dim: 2 dim: 8 }\n'
+        'layer { name: "d" type: "DetectionOutput" bottom: "l" bottom: "c" bottom: "p" top: "d"\n'
+        "  detection_output_param { num_classes: 2 } }"
+    )
+    (found,) = build(read_net(Source("n", text)).message).diagnostics
+    assert found.code == "shape-mismatch" and "TextBoxes" in found.help[0]
