@@ -46,11 +46,18 @@ def _useless(axis: Axis) -> int:
     """How many elements at each end of the kernel meet no input at any place."""
     if axis.pad < axis.dilation or axis.kernel < 3:
         return 0
-    met = [tap.element for tap in axis.taps()]
-    if not met:
+    first = next((k for k in range(axis.kernel) if _meets(axis, k)), None)
+    if first is None:
         return 0
-    ends = met[0], axis.kernel - 1 - met[-1]
-    return min(*ends, axis.pad // axis.dilation)
+    last = next(k for k in reversed(range(axis.kernel)) if _meets(axis, k))
+    return min(first, axis.kernel - 1 - last, axis.pad // axis.dilation)
+
+
+def _meets(axis: Axis, element: int) -> bool:
+    """Whether an element of the kernel meets an input at any place, as :meth:`Axis.taps` has it."""
+    at = element * axis.dilation - axis.pad
+    first = max(0, -(at // axis.stride))
+    return first <= min(axis.out - 1, (axis.size - 1 - at) // axis.stride)
 
 
 def _cut(draft: Draft, node: Node, axes: tuple[Axis, ...], cuts: list[int], log: Log) -> None:

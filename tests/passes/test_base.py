@@ -136,3 +136,14 @@ KINDS = (
     (("Concat", ""), ("Flatten", ""), ("Reshape", BACK)),
     (("Pooling", "pooling_param { pool: AVE kernel_size: 3 pad: 1 }"), ("Scale", "")),
 )  # fmt: skip
+
+
+def test_memory_that_gives_out_in_a_pass_is_told_as_that() -> None:
+    def rewrite(graph: Graph, log: Log) -> Graph:
+        raise MemoryError("Unable to allocate 6.71 GiB")
+
+    with pytest.raises(NetcError) as caught:
+        run_passes(graph(), [Pass("greedy", rewrite)])
+    (told,) = caught.value.diagnostics
+    assert told.code == "too-little-memory"
+    assert told.message == "pass `greedy`: the memory did not suffice: Unable to allocate 6.71 GiB"

@@ -15,6 +15,9 @@ from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.steps.product import Packed, Product, product_step
 from netc.backends.shared.derived import Weights
 from netc.backends.shared.views import View
+from netc.memory import check_memory
+
+_TAP = 48  # bytes of an element's place while places are laid out
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,5 +84,6 @@ def _runs_join(x: View, geometry: Geometry) -> bool:
 
 def _tap_offsets(geometry: Geometry, columns: int) -> NDArray[np.int64]:
     """(taps, 2): each tap's vertical and horizontal distance from stride * output position."""
+    check_memory(_TAP * geometry.kernel[0] * columns, "the places of a kernel's elements")
     grid = np.indices((geometry.kernel[0], columns)).reshape(2, -1).T
     return np.ascontiguousarray(grid * geometry.dilation - np.array(geometry.pad), np.int64)
