@@ -16,12 +16,9 @@ import atexit
 import hashlib
 import os
 import platform
-import secrets
-import shutil
 import stat
 import struct
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -110,7 +107,7 @@ def _read(name: str, folder: Path, handle: int | None) -> bytes:
 
 
 def _write(name: str, data: bytes, folder: Path, handle: int | None) -> None:
-    temporary = f".{name}.{secrets.token_hex(8)}"
+    temporary = f".{name}.{os.urandom(8).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     if handle is None:
         opened = os.open(folder / temporary, flags, 0o600)
@@ -222,6 +219,9 @@ def _for_this_process() -> Path:
     Raises:
         OSError: there is no place for one.
     """
+    import shutil
+    import tempfile
+
     path = Path(tempfile.mkdtemp(prefix="netc-"))
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     return path

@@ -8,7 +8,6 @@ overwrite (:func:`keeping`).
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -46,7 +45,7 @@ def replacing(path: Path) -> Iterator[Path]:
         NetcError: cannot-write, not-a-file, overwrites-input.
     """
     target = target_of(path)
-    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(8)}")
+    temporary = target.with_name(f".{target.name[:200]}.{os.urandom(8).hex()}")
     try:
         yield temporary
         if target.exists():

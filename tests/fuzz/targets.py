@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tempfile
 import warnings
@@ -145,6 +146,48 @@ def _check_same(want: dict[str, Any], got: dict[str, Any], how: str) -> None:
         )
 
 
+_COMMANDS = ("check --lint", "lint", "summary --memory", "summary --csv", "receptive", "passes",
+             "fmt", "expand", "collapse", "upgrade -v", "draw", "check --json")  # fmt: skip
+
+
+@cache
+def _texts() -> tuple[bytes, ...]:
+    """Nets of every age, solvers, a label map, and the dialect."""
+    solvers = sorted((ROOT / "tests" / "golden" / "solvers").rglob("*.prototxt"))[:20]
+    old = (
+        'layers { name: "d" type: DATA top: "d" data_param { source: "x" batch_size: 2 } }\n'
+        'layers { name: "c" type: CONVOLUTION bottom: "d" top: "c" blobs_lr: 1 weight_decay: 1\n'
+        "  convolution_param { num_output: 3 kernel_size: 3 } include { phase: TRAIN } }\n",
+        'input: "d" input_dim: 1 input_dim: 3 input_dim: 9 input_dim: 9\n'
+        'layers { layer { name: "c" type: "conv" num_output: 3 kernelsize: 3 pad: 1 }\n'
+        '  bottom: "d" top: "c" }\n',
+        'item { name: "a" label: 0 display_name: "b" }\nitem { name: "c" label: 1 }\n',
+    )
+    others = [path.read_bytes() for path in solvers if path.stat().st_size < 2000]
+    return (*_prototxts(), *_dialect(), *others, *(text.encode() for text in old))
+
+
+def attempt_commands(data: bytes) -> None:
+    """Commands that look at a text end well or with a mistake of the text's, and print no more."""
+    from netc.cli.main import _run
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.prototxt"
+        path.write_bytes(data)
+        for command in _COMMANDS:
+            name, *options = command.split()
+            out = io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace", newline="")
+            try:
+                with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+                    assert _run([name, str(path), *options, "--max-memory", MEMORY]) in (0, 1)
+            except NetcError as error:
+                told(error)
+            if name not in ("fmt", "expand", "collapse", "upgrade"):  # whose bytes are the text's
+                out.seek(0)
+                lines = out.read().split("\n")
+                assert all(printable(line) == line for line in lines), command
+
+
 # Files
 
 
@@ -271,6 +314,7 @@ TARGETS = {
         Target("netc", _dialect, attempt_text, change_text, 60),
         Target("net", _all_prototxts, attempt_text, change_net, 300),
         Target("difference", _all_prototxts, attempt_difference, change_net, 25),
+        Target("commands", _texts, attempt_commands, change_net, 25),
         Target("caffemodel", _caffemodels, with_file(".caffemodel", _read_weights), change_bytes),
         Target("hdf5", _hdf5, with_file(".h5", _read_weights), change_bytes, 100),
         Target("npz", _npz, with_file(".npz", _read_weights), change_bytes),

@@ -29,7 +29,8 @@ def place_values(graph: Graph) -> Placement:
     outside = _outside(graph)
     storage = plan_storage(graph, RULES, outside)
     arena_places = {root: Arena(offset // BYTES) for root, offset in storage.arena.offsets.items()}
-    starts = {**arena_places, **outside}
+    empty = {root: Arena(0) for root in graph.values if 0 in graph.shape(root)}  # need no place
+    starts = {**empty, **arena_places, **outside}
     views = {
         value: _view(graph, value, alias, starts[alias.root])
         for value, alias in storage.places.items()
