@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 import netc.compat.pycaffe.io as io
+from netc.compat.pycaffe.errors import also
 from netc.compat.pycaffe.mode import TEST
 from netc.compat.pycaffe.net import Net
 from netc.compat.pycaffe.resizing import resize_image
+from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 
 
@@ -81,6 +83,9 @@ class Classifier(Net):
             NetcError: image-too-small, bad-argument for images that do not fit together, and what
                 ``forward`` raises.
         """
+        if not len(inputs):
+            error = NetcError(Diagnostic("bad-argument", "there are no images to predict"))
+            raise also(error, IndexError)
         resized = io.stacked([resize_image(image, self.image_dims) for image in inputs])
         crops = io.oversample(resized, self.crop_dims) if oversample else self._centre(resized)
         in_ = self.inputs[0]

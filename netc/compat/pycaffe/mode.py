@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netc.arguments import number
+from netc.compat.pycaffe.errors import raising
+
 TRAIN = 0
 TEST = 1
 
@@ -37,7 +40,8 @@ def set_device(device: int) -> None:
 
 def set_random_seed(seed: int) -> None:
     """Parameters without weights are filled from this seed; the numbers are not Caffe's own."""
-    current.seed = seed
+    with raising(TypeError):
+        current.seed = number(seed, "seed")
 
 
 def chosen_backend() -> str:

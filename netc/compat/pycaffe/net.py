@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import cached_property
-from os import PathLike
+from os import PathLike, fspath
 from typing import Any, NoReturn
 
 import numpy as np
@@ -38,6 +38,8 @@ from netc.ir.graph import Array, Graph
 from netc.passes.state import carry_state
 from netc.weights import save_weights
 from netc.weights.match import assign
+
+_HDF5 = b"\x89HDF"  # how such a file begins
 
 
 class Net(NetNames):
@@ -168,6 +170,11 @@ class Net(NetNames):
             for name, array in self.forward(blobs, **batch).items():
                 parts.setdefault(name, []).append(array.copy())
         number = len(next(iter(kwargs.values()))) if kwargs else 0
+        scalars = [name for name, arrays in parts.items() if arrays[0].ndim == 0]
+        if scalars:
+            message = f"`{scalars[0]}` is one number for a whole batch, and no item has one"
+            help = "ask for other blobs, or use forward"
+            raise also(NetcError(Diagnostic("bad-shape", message, help=(help,))), TypeError)
         return {name: np.concatenate(arrays)[:number] for name, arrays in parts.items()}
 
     def reshape(self) -> None:
@@ -369,7 +376,17 @@ class Net(NetNames):
             if parameter.array is not None:
                 self._parameters[name].set(parameter.array)
 
-    load_hdf5 = copy_from
+    def load_hdf5(self, path: str | PathLike[str]) -> None:
+        """Take over the weights in an HDF5 file; see ``copy_from``.
+
+        Raises:
+            NetcError: bad-weights for a file of another kind, and as ``copy_from``.
+        """
+        with suppress(OSError), open(path, "rb") as file:
+            if file.read(4) != _HDF5:
+                message = f"`{fspath(path)}` is no HDF5 file"
+                raise NetcError(Diagnostic("bad-weights", message, help=("use copy_from",)))
+        self.copy_from(path)
 
     def share_with(self, other: Net) -> None:
         """Use another net's parameters from now on, for the layers that both have.

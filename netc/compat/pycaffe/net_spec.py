@@ -74,6 +74,10 @@ layers = _Layers()
 params = _Parameters()
 
 
+class _NoBlob(AttributeError, KeyError):  # noqa: N818 (a KeyError in pycaffe)
+    """A NetSpec has no blob of a name."""
+
+
 class NetSpec:
     """A net whose blobs are its attributes, each set to a layer's output."""
 
@@ -87,7 +91,7 @@ class NetSpec:
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name not in self.tops:
-            raise AttributeError(f"the net has no blob `{name}` yet")
+            raise _NoBlob(f"the net has no blob `{name}` yet")
         return self.tops[name]
 
     def __delattr__(self, name: str) -> None:

@@ -175,6 +175,8 @@ def test_hdf5_is_saved_under_any_name(tmp_path: Path) -> None:
         (lambda: net().forward(data=np.zeros((2, 3, 6, 6))), ValueError),
         (lambda: net().forward_all(), RuntimeError),
         (lambda: net()._forward(0, 99), IndexError),
+        (lambda: net(LOSSES).forward_all(x=np.ones((4, 3)), y=np.ones((4, 3))), TypeError),
+        (lambda: caffe.set_random_seed("x"), TypeError),  # type: ignore[arg-type]
         (lambda: caffe.Net("nowhere.prototxt", caffe.TEST), RuntimeError),
         (lambda: caffe.Net(Source("n", TEXT), "nowhere.caffemodel", caffe.TEST), RuntimeError),
         (lambda: net().copy_from(3), TypeError),
@@ -214,3 +216,18 @@ def test_functions_that_training_scripts_call() -> None:
     timer.start()
     timer.stop()
     assert timer.ms >= 0 and timer.us >= timer.ms
+
+
+def test_a_net_spec_without_a_blob() -> None:
+    with pytest.raises(KeyError):
+        caffe.NetSpec().nothing  # noqa: B018
+    assert not hasattr(caffe.NetSpec(), "nothing")
+
+
+def test_load_hdf5_takes_no_other_file(tmp_path: Path) -> None:
+    made = net()
+    made.save(str(tmp_path / "w.caffemodel"))
+    with pytest.raises(NetcError, match="is no HDF5 file"):
+        made.load_hdf5(str(tmp_path / "w.caffemodel"))
+    with pytest.raises(NetcError, match="missing-file"):
+        made.load_hdf5(str(tmp_path / "gone.h5"))
