@@ -16,6 +16,7 @@ from netc import cache
 from netc.backends.cpu import jit
 from netc.backends.cpu.machine import machine
 from netc.diagnostics import NetcWarning
+from netc.schema import load
 from tests.conftest import ROOT
 from tests.security.texts import net_in, outcome
 
@@ -190,6 +191,7 @@ def test_a_relative_folder_is_refused(
 @posix
 def test_the_command_says_so(folder: Path, elsewhere: Path, tmp_path: Path) -> None:
     folder.chmod(0o777)
+    load._load.cache_clear()  # another test may have had the schema read: the cache must be asked
     code, out, error = outcome("check", net_in(tmp_path), "--json")
     assert code == 0 and error.count("warning[unsafe-cache]") == 1 and str(folder) in error
     assert "unsafe-cache" not in out and "cache.py" not in error
