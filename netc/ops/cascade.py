@@ -15,7 +15,7 @@ import numpy as np
 from netc.ir.types import Shape, count
 from netc.ops.axes import shown
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, Params, ShapeError, whole
+from netc.ops.define import Arity, LayerContext, OpDef, Params, ShapeError, copies, whole
 from netc.ops.field_boxes import (
     Grid,
     Regression,
@@ -53,6 +53,7 @@ def _op(
         shape=shape,
         cost=per_input(10),
         window=whole,
+        memory=copies(12),
         reference=np.errstate(all="ignore")(run),
         dynamic=dynamic,
     )

@@ -15,7 +15,7 @@ from netc.ir.types import Shape, count
 from netc.ops.axes import shown
 from netc.ops.cascade_loss import check_maps, parts
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
 from netc.ops.field_boxes import (
     Grid,
     Regression,
@@ -152,6 +152,7 @@ def _accuracy_op(name: str, bottoms: int, parse: Any) -> OpDef:
         shape=_accuracy_shape,
         cost=per_input(10),
         window=whole,
+        memory=copies(12),
         reference=_grid_accuracy,
     )
 
@@ -205,6 +206,7 @@ BBOX_ACCURACY = OpDef(
     shape=_bbox_shape,
     cost=per_input(10),
     window=whole,
+    memory=copies(12),
     reference=_bbox_accuracy,
 )
 

@@ -15,7 +15,7 @@ import numpy as np
 from netc.ir.types import Shape
 from netc.ops.axes import shown
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
 from netc.ops.field_boxes import (
     Grid,
     Regression,
@@ -304,6 +304,7 @@ def _loss_op(name: str, bottoms: int, parse: Any) -> OpDef:
         shape=_loss_shape,
         cost=per_input(20),
         window=whole,
+        memory=copies(12),
         reference=_grid_loss,
         loss=True,
     )

@@ -15,7 +15,7 @@ import numpy as np
 from netc.ir.types import Shape
 from netc.ops.axes import shown
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
 from netc.ops.fields import only
 from netc.ops.matching import overlap_table
 from netc.ops.numbers import required_number
@@ -109,6 +109,7 @@ DETECTION_EVALUATE = OpDef(
     shape=_shape,
     cost=per_input(10),
     window=whole,
+    memory=copies(12),
     reference=_evaluate,
     dynamic=True,
 )

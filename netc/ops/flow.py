@@ -16,7 +16,7 @@ import numpy as np
 from netc.ir.types import Shape
 from netc.ops.axes import shown
 from netc.ops.cost import per_output
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
 from netc.ops.fields import bad_value, only
 from netc.ops.numbers import number, one_of, required_number
 from netc.schema.message import Message
@@ -105,6 +105,7 @@ CORRELATION = OpDef(
     shape=_correlation_shape,
     cost=per_output(2),
     window=whole,
+    memory=copies(12),
     reference=_correlate,
 )
 
@@ -151,6 +152,7 @@ FLOW_WARP = OpDef(
     shape=_warp_shape,
     cost=per_output(8),
     window=whole,
+    memory=copies(12),
     reference=_warp,
 )
 
@@ -237,6 +239,7 @@ RESAMPLE = OpDef(
     shape=_resample_shape,
     cost=per_output(16),
     window=whole,
+    memory=copies(12),
     reference=_resample,
     reads=1,
 )

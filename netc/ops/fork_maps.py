@@ -19,12 +19,14 @@ from netc.ops.array import namespace
 from netc.ops.axes import need_axes, shown
 from netc.ops.cost import per_input, per_output
 from netc.ops.define import (
+    FLOAT,
     Arity,
     LayerContext,
     OpDef,
     ShapeError,
     WeightSpec,
     Window,
+    copies,
     same_shape,
     whole,
 )
@@ -310,6 +312,12 @@ def _distance(
     return ((apart * apart).sum(axis=2),)
 
 
+def _distance_memory(
+    params: InnerDistanceParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
+) -> int:
+    return copies(2)(params, inputs, outputs) + 3 * FLOAT * count(inputs[0]) * params.num_output
+
+
 INNER_DISTANCE = OpDef(
     "InnerDistance",
     ONE_TO_ONE,
@@ -318,6 +326,7 @@ INNER_DISTANCE = OpDef(
     params=_parse_distance,
     weights=_distance_weights,
     window=whole,
+    memory=_distance_memory,
 )
 
 

@@ -19,6 +19,7 @@ from netc.ops.define import (
     OpDef,
     ShapeError,
     WeightSpec,
+    copies,
     whole,
 )
 from netc.ops.fields import only
@@ -122,6 +123,7 @@ LSTM = OpDef(
     weights=_lstm_weights,
     cost=_lstm_cost,
     window=whole,
+    memory=copies(12),
     reference=_lstm,
 )
 
@@ -194,6 +196,7 @@ CTC_LOSS = OpDef(
     shape=_ctc_shape,
     cost=per_input(10),
     window=whole,
+    memory=copies(12),
     reference=_ctc,
     loss=True,
 )
@@ -248,6 +251,7 @@ CENTER_LOSS = OpDef(
     weights=_center_weights,
     cost=per_input(3),
     window=whole,
+    memory=copies(12),
     reference=_center,
     loss=True,
 )

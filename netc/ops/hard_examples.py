@@ -15,8 +15,9 @@ import numpy as np
 from netc.ir.types import Shape, count
 from netc.ops.array import namespace
 from netc.ops.axes import axis_in, shown
+from netc.ops.contents import label_along
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
 from netc.ops.fields import only
 from netc.ops.labels import (
     check_batch,
@@ -88,7 +89,9 @@ SOFTMAX_OHEM = OpDef(
     shape=_softmax_shape,
     cost=per_input(5),
     window=whole,
+    memory=copies(12),
     reference=_softmax_ohem,
+    contents=label_along,
     loss=True,
 )
 
@@ -144,6 +147,7 @@ BOX_ANNOTATOR = OpDef(
     shape=_annotator_shape,
     cost=per_input(2),
     window=whole,
+    memory=copies(12),
     reference=_annotate,
 )
 

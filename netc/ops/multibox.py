@@ -17,7 +17,7 @@ from netc.ir.types import Shape, count
 from netc.ops.axes import shown
 from netc.ops.boxes import areas, kept
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.define import FLOAT, Arity, LayerContext, OpDef, ShapeError, copies, whole
 from netc.ops.detection import CODES, decoded_boxes
 from netc.ops.fields import only
 from netc.ops.labels import divisor, parse_normalization
@@ -403,6 +403,12 @@ def all_targets(params: MultiBoxParams, images: Sequence[Image], found: Sequence
     return targets
 
 
+def _memory(params: MultiBoxParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
+    """Copies of the bottoms, and tables of each prior's overlap with each true box."""
+    table = (inputs[2][2] // 4) * (count(inputs[3]) // 8)
+    return copies(12)(params, inputs, outputs) + 8 * FLOAT * table
+
+
 MULTIBOX_LOSS = OpDef(
     name="MultiBoxLoss",
     arity=Arity((4, 4), (1, 1), optional_top=True),
@@ -410,6 +416,7 @@ MULTIBOX_LOSS = OpDef(
     shape=_shape,
     cost=per_input(20),
     window=whole,
+    memory=_memory,
     reference=multibox_loss,
     loss=True,
 )

@@ -18,7 +18,7 @@ from netc.ir.types import Shape
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.axes import shown
 from netc.ops.cost import per_output
-from netc.ops.define import LayerContext, OpDef, ShapeError, Window
+from netc.ops.define import LayerContext, OpDef, ShapeError, Window, copies
 from netc.ops.fields import only
 from netc.ops.numbers import lone, number, one_of
 from netc.schema.message import Message
@@ -164,6 +164,7 @@ POOLING_3D = OpDef(
     shape=_shape,
     cost=per_output(8),
     window=_window,
+    memory=copies(12),
     reference=_pool,
 )
 

@@ -7,6 +7,7 @@ R-CNN (rpn/proposal_layer.py), which public nets name and which is registered he
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -203,6 +204,22 @@ OPS = (PROPOSAL,)
 # The Python layer of Faster R-CNN, with the numbers of its configuration for testing.
 
 
+# What a `param_str` may say, and Faster R-CNN's configuration where it does not. A few forks have
+# other names for a field, and their own numbers for it.
+_FASTER_RCNN: Mapping[str, Any] = {
+    "scales": (8, 16, 32), "ratios": (0.5, 1, 2), "base_size": 16, "min_size": 16,
+    "pre_nms_topn": 6000, "post_nms_topn": 300, "nms_thresh": 0.7,
+}  # fmt: skip
+_LISTS = ("scales", "ratios")
+_SAME = {
+    "pre_nms_top_n": "pre_nms_topn", "post_nms_top_n": "post_nms_topn",
+    "rpn_pre_nms_top_n": "pre_nms_topn", "rpn_post_nms_top_n": "post_nms_topn",
+    "rpn_nms_thresh": "nms_thresh", "rpn_min_size": "min_size", "anchor_scales": "scales",
+    "anchor_ratios": "ratios",
+}  # fmt: skip
+_BARE_KEY = re.compile(r"(?m)(^|[,{])(\s*)([A-Za-z_]\w*)(\s*:)")
+
+
 def _faster_rcnn(param_str: str) -> ProposalParams:
     """The parameters that a ``param_str`` such as ``'feat_stride': 16`` stands for.
 
@@ -210,24 +227,33 @@ def _faster_rcnn(param_str: str) -> ProposalParams:
         ShapeError: python-layer, where it says anything else.
     """
     text = param_str.replace("!!python/tuple", "").strip().removeprefix("{").removesuffix("}")
+    text = _BARE_KEY.sub(r"\1\2'\3'\4", text[:1000])
     try:
-        fields = {**_FASTER_RCNN, **ast.literal_eval("{" + text.replace("\n", ",")[:1000] + "}")}
-        stride, scales = int(fields.pop("feat_stride")), tuple(map(float, fields.pop("scales")))
+        said = ast.literal_eval("{" + text.replace("\n", ",") + "}")
+        named = {_SAME.get(str(key).lower(), str(key).lower()): v for key, v in said.items()}
+        given = {**_FASTER_RCNN, **named}
+        lists = {name: tuple(map(float, given.pop(name))) for name in _LISTS}
+        overlap = float(given.pop("nms_thresh"))
+        names = ("feat_stride", "base_size", "min_size", "pre_nms_topn", "post_nms_topn")
+        sizes = [int(given.pop(name)) for name in names]
     except Exception:  # whatever a text can drive Python's parser into
-        stride, scales, fields = 0, (), {}
-    sizes = (stride, *scales)
-    if fields or not scales or not all(0 < size <= LARGEST for size in sizes):
+        given, lists, overlap, sizes = {"": ""}, {}, 0.0, []
+    numbers = (*sizes, *(value for values in lists.values() for value in values))
+    known = not given and all(lists.values()) and all(0 < value <= LARGEST for value in numbers)
+    if not known:
         raise ShapeError(
-            f"Faster R-CNN's `ProposalLayer` takes `feat_stride` and `scales`, its `param_str` is "
+            f"Faster R-CNN's `ProposalLayer` takes `feat_stride` and "
+            f"{', '.join(f'`{name}`' for name in _FASTER_RCNN)}, its `param_str` is "
             f"{param_str[:60]!r}",
             "python_param.param_str",
             ("register another implementation with netc.register_python_layer",),
             code="python-layer",
         )
-    return ProposalParams(stride, 16, 16, (0.5, 1, 2), scales, 6000, 300, 0.7, 2, False)
-
-
-_FASTER_RCNN: Mapping[str, Any] = {"scales": (8, 16, 32)}
+    stride, base, least, before, after = sizes
+    ratios, scales = lists["ratios"], lists["scales"]
+    return ProposalParams(
+        stride, base, least, ratios, scales, before, after, overlap, 2, keep_small=False
+    )
 
 
 def _faster_rcnn_shape(inputs: Sequence[Shape], param_str: str) -> tuple[Shape, ...]:

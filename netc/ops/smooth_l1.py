@@ -17,7 +17,7 @@ from netc.ir.types import Shape, count
 from netc.ops.array import namespace
 from netc.ops.axes import shown
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
 from netc.ops.fields import bad_value, fork_field, only
 from netc.ops.labels import check_batch, loss_param, ohem_normalization
 from netc.schema.message import Message
@@ -89,6 +89,7 @@ SMOOTH_L1_LOSS = OpDef(
     shape=_shape,
     cost=per_input(6),
     window=whole,
+    memory=copies(12),
     reference=_smooth_l1,
     loss=True,
 )
@@ -141,6 +142,7 @@ SMOOTH_L1_LOSS_OHEM = OpDef(
     shape=_ohem_shape,
     cost=per_input(6),
     window=whole,
+    memory=copies(12),
     reference=_smooth_l1_ohem,
     loss=True,
 )

@@ -12,7 +12,7 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape
 from netc.ops.axes import shown
 from netc.ops.cost import per_output
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
 from netc.ops.fields import only
 from netc.ops.numbers import conflict, lone, number
 from netc.schema.message import Message
@@ -128,6 +128,7 @@ UNPOOLING = OpDef(
     shape=_shape,
     cost=per_output(1),
     window=whole,
+    memory=copies(12),
     reference=_unpool,
 )
 

@@ -17,7 +17,7 @@ from netc.ir.types import Shape, count
 from netc.ops.activation import sigmoid
 from netc.ops.axes import shown
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
 from netc.ops.fields import only
 from netc.ops.normalization import softmax
 from netc.ops.numbers import required_number
@@ -184,6 +184,7 @@ def _output(name: str, bottoms: tuple[int, int | None], parse: Any) -> OpDef:
         shape=_shape,
         cost=per_input(10),
         window=whole,
+        memory=copies(12),
         reference=_detect,
         dynamic=True,
     )
@@ -309,6 +310,7 @@ YOLOV3 = OpDef(
     shape=_loss_shape,
     cost=per_input(20),
     window=whole,
+    memory=copies(12),
     reference=_loss,
     loss=True,
 )

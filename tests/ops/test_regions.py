@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from netc.diagnostics import NetcError
 from netc.ops.define import ShapeError
-from netc.ops.proposal import PROPOSAL
+from netc.ops.proposal import PROPOSAL, ProposalParams, proposal_of
 from netc.ops.python import PYTHON
 from netc.ops.regions import PSROI_POOLING, ROI_POOLING
 from tests.ops.cases import bind_layer, context_of, run_layer
@@ -322,6 +322,8 @@ def python_layer(param_str: str, tops: int = 1):
     ("param_str", "scales"),
     [
         ("'feat_stride': 16", (8, 16, 32)),
+        ("feat_stride: 16\\nscales: [1, 2]", (1, 2)),
+        ("{'feat_stride': 16, 'anchor_scales': [2], 'ratios': [0.5, 1, 2]}", (2,)),
         ("'feat_stride': 16 \\n'scales': !!python/tuple [1, 2]", (1, 2)),
         ("{'feat_stride': 16, 'scales': [1, 2, 4]}", (1, 2, 4)),
     ],
@@ -335,6 +337,14 @@ def test_faster_rcnns_python_layer(param_str: str, scales: tuple[int, ...]) -> N
     wanted = plain_proposals(*maps, 16, scales, 6000, 300, False)
     np.testing.assert_allclose(scores[:, 0], [score for score, _ in wanted], rtol=1e-5)
     np.testing.assert_allclose(boxes, [[0, *box] for _, box in wanted], atol=2e-3)
+
+
+def test_all_of_faster_rcnns_fields() -> None:
+    text = "{'feat_stride': 8, 'ratios': [1], 'scales': [4], 'base_size': 8, 'min_size': 2,"
+    text += " 'pre_nms_topN': 60, 'post_nms_topN': 30, 'nms_thresh': 0.5}"
+    message = python_layer(text)
+    found = proposal_of(PYTHON.params(message, context_of(message)))
+    assert found == ProposalParams(8, 8, 2, (1.0,), (4.0,), 60, 30, 0.5, 2, False)
 
 
 def test_faster_rcnn_finds_nothing() -> None:
