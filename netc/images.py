@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from netc.boundary import reason, strangers_bytes
-from netc.diagnostics import Diagnostic, NetcError
+from netc.diagnostics import Diagnostic, NetcError, counted
 from netc.ir.graph import Array
 from netc.memory import check_memory
 from netc.resizing import resized
@@ -410,7 +410,7 @@ def _fitted_mean(mean: Array, shape: Sequence[int]) -> Any:
     if mean.ndim not in (1, 3) or mean.shape[0] not in (1, channels):
         raise _fault(
             "bad-mean",
-            f"the mean has shape {mean.shape}, and the input has {channels} channels",
+            f"the mean has shape {mean.shape}, and the input has {counted(channels, 'channel')}",
             "give one value, one for each channel, or an image of as many channels",
         )
     if mean.ndim == 1:

@@ -54,7 +54,8 @@ _NEXT = """
 Where to go next:
   netc run {folder}/deploy.prototxt \\
       --weights {folder}/digits.caffemodel \\
-      --input data={folder}/images/0.png --raw-scale 1 --labels {folder}/labels.txt
+      --input data={folder}/images/0.png --raw-scale 1 \\
+      --labels {folder}/labels.txt
   netc check YOUR.prototxt        what is right and wrong with a net of your own
   netc --help                     all commands"""
 
