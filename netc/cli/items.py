@@ -51,7 +51,7 @@ class Feed(NamedTuple):
 def feed(text: str) -> Feed:
     """``BLOB=FILE`` or ``FILE``; of an .npz's arrays those below ``in/`` count if any are."""
     blob, equals, path = text.partition("=")
-    if not equals or "/" in blob or Path(text).exists():
+    if not equals or Path(text).exists():
         return Feed("", text)
     if not blob or not path:
         raise argparse.ArgumentTypeError(f"`{text}` is not BLOB=FILE")
@@ -78,6 +78,7 @@ def expanded(feeds: Sequence[Feed], inputs: Mapping[str, Value]) -> list[Feed]:
 
 def _only(item: Feed, inputs: Mapping[str, Value]) -> str:
     """The input that a file without a name is for: the only one, or the only one of images."""
+    inputs = {name: value for name, value in inputs.items() if value.filler is None}
     images = [
         name for name, value in inputs.items() if value.shape is None or len(value.shape) == 4
     ]

@@ -213,3 +213,16 @@ def test_what_cannot_be_drawn(ssd: list[str], net: str, capsys: pytest.CaptureFi
     assert main(["run", net, "--input", "imgs", "--draw", "out"]) == 1
     assert main(["run", *ssd[:3], "--draw", "out.png"]) == 1
     assert capsys.readouterr().err.count("error[nothing-to-draw]") == 2
+
+
+def test_names_of_inputs_and_files_may_hold_anything(
+    net: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = NET.replace('"data"', '"im/data"')
+    filled = 'layer { name: "d" type: "DummyData" top: "d" dummy_data_param { shape { dim: 2 } } }'
+    Path("slash.prototxt").write_text(text + filled, encoding="utf-8")
+    assert best(ran(capsys, "slash.prototxt", "--input", "im/data=imgs/1.png", "--output", "prob"))
+    Path("a=b").mkdir()
+    Path("imgs/2.png").rename("a=b/2.png")
+    for given in ("a=b/2.png", "a=b", "im/data=a=b"):
+        assert best(ran(capsys, "slash.prototxt", "--input", given, "--output", "prob")) == [2]
