@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from netc.cli.output import say
@@ -79,12 +79,21 @@ class Parser(argparse.ArgumentParser):
             say(*message.removesuffix("\n").split("\n"), stream=file)
 
 
+def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """All options of a command, those of its actions among them."""
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from _options(inner)
+
+
 def no_option(arguments: Sequence[str], parser: argparse.ArgumentParser) -> str:
     """The first argument that looks like an option and is none; empty where all are.
 
     It is told before what is missing: `--hlp` alone is a misspelt option, not a missing file.
     """
-    known = [o for action in parser._actions for o in action.option_strings]
+    known = list(_options(parser))
     for argument in arguments[: arguments.index("--") if "--" in arguments else None]:
         name = argument.partition("=")[0]
         if len(name) > 2 and name.startswith("--") and not any(o.startswith(name) for o in known):
@@ -100,7 +109,7 @@ def unknown_option(name: str, parser: argparse.ArgumentParser) -> list[str]:
 
 def unknown_arguments(unknown: Sequence[str], parser: argparse.ArgumentParser) -> str:
     """The complaint about arguments that a command does not have."""
-    options = [o for action in parser._actions for o in action.option_strings]
+    options = list(_options(parser))
     name = unknown[0].partition("=")[0]
     if not name.startswith("-"):
         return f"`{name}` is one argument too many"

@@ -86,6 +86,13 @@ def test_a_misspelt_option_is_told_before_what_is_missing() -> None:
     assert lines[0] == told
 
 
+def test_options_of_actions_are_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "make", "nowhere.txt", "--resize", "8x8", "-o", "nowhere.h5"]) == 1
+    assert "there is no option" not in capsys.readouterr().err
+    assert main(["data", "make", "--resise", "8x8"]) == 2
+    assert "did you mean `--resize`?" in capsys.readouterr().err
+
+
 def test_other_programs_names_of_commands_are_known() -> None:
     assert on_terminal(["version"])[1][1] == "   = help: `netc --version` tells the version"
     assert "netc bench" in on_terminal(["time"])[1][1]
