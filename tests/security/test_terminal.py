@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netc.cli.main import COMMANDS, main
+from netc.cli.main import main
 from netc.printable import printable
 from tests.conftest import ROOT
 from tests.security.texts import net_in, outcome
@@ -288,8 +288,3 @@ def test_the_memory_ends(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "run", greedy)
     code, _, error = outcome("check", net_in(folder, NET))
     assert code == 1 and "too-little-memory" in error
-
-
-def test_every_command_is_looked_at() -> None:
-    others = {"demo", "devices", "new"}  # which read no file of a stranger's
-    assert set(COMMANDS) <= set(READING) | others | {"train", "test", "time"}
