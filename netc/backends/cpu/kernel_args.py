@@ -159,7 +159,8 @@ class ChainArgs(NamedTuple):
 
 
 #: Operation -> how many arguments it takes from the block.
-#: Values: address, bytes per pixel (add: and a factor); constants: address; numbers: float32 bits;
+#: Values: address, bytes per pixel (add: and a factor; rectified by: and a slope); constants:
+#: address; numbers: float32 bits;
 #: activations: first, second (prelu: and slopes).
 CHAIN_ARGUMENTS = {
     "add": 3,
@@ -181,6 +182,7 @@ CHAIN_ARGUMENTS = {
     "at most": 1,
     "constant": 1,
     "threshold": 1,
+    "rectified by": 3,
     "none": 2,
     "relu": 2,
     "leaky": 2,
@@ -395,3 +397,85 @@ class GreatestArgs(NamedTuple):
     channels: Any
     output: Any
     output_ld: Any
+
+
+class OuterArgs(NamedTuple):
+    """Sums of outer products of a row of numbers with a row of lanes, over a grid of pixels.
+
+    ``table`` has a row of six int64 for each tap: what it adds to the addresses of lanes and of
+    numbers, and the rows and columns of the grid from which on and before which it sees both.
+    """
+
+    lanes: Any
+    lanes_image: Any
+    lanes_row: Any
+    lanes_step: Any
+    numbers: Any
+    numbers_image: Any
+    numbers_row: Any
+    numbers_step: Any
+    numbers_gap: Any
+    count: Any
+    images: Any
+    rows: Any
+    block: Any
+    taps: Any
+    table: Any
+    output: Any
+    output_number: Any
+    output_tap: Any
+    output_lane: Any
+
+
+class PoolBackArgs(NamedTuple):
+    """What pooling's windows give back to the elements they saw; sizes as in PoolArgs.
+
+    ``mask`` is where each maximum stood in its plane; ``shares`` one float for each window, by
+    which it gives to all of them.
+    """
+
+    input: Any
+    ld: Any
+    height: Any
+    width: Any
+    out_height: Any
+    out_width: Any
+    kernel_y: Any
+    kernel_x: Any
+    stride_y: Any
+    stride_x: Any
+    pad_y: Any
+    pad_x: Any
+    channels: Any
+    output: Any
+    output_ld: Any
+    mask: Any
+    mask_ld: Any
+    shares: Any
+
+
+class UpdateArgs(NamedTuple):
+    """A parameter's update, all of its arrays in one order; the numbers are float32 bits.
+
+    ``rate``, ``iteration`` and ``clip`` are the addresses of one float each.
+    """
+
+    gradient: Any
+    data: Any
+    history: Any
+    second: Any
+    rate: Any
+    iteration: Any
+    clip: Any
+    count: Any
+    per_unit: Any
+    new_data: Any
+    new_history: Any
+    new_second: Any
+    lr_mult: Any
+    share: Any
+    decay: Any
+    momentum: Any
+    momentum2: Any
+    rms_decay: Any
+    delta: Any

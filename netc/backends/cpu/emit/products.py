@@ -15,7 +15,7 @@ from netc.backends.cpu.program import Step
 from netc.backends.cpu.rules import padded_image, second_window, shape_between, value_between
 from netc.backends.cpu.steps.choice import convolution_steps
 from netc.backends.cpu.steps.conv import Geometry
-from netc.backends.cpu.steps.deconv import deconv_steps
+from netc.backends.cpu.steps.deconv import by_outputs, deconv_steps
 from netc.backends.cpu.steps.depthwise import depthwise_deconv_steps
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
 from netc.backends.cpu.steps.moving import image_step
@@ -128,11 +128,32 @@ def emit_deconvolution(emission: Emission, node: Node) -> Steps | None:
     matched = match_epilogue(emission, bias, stages, params.num_output)
     x, y = emission.view(first.inputs[0]), emission.view(node.outputs[0])
     geometry, name, epilogue = geometry_of(params, shape), node.name, matched.epilogue
+    same = turned(geometry)
     if is_depthwise(geometry, x, y) and geometry.dilation == (1, 1):
         steps = depthwise_deconv_steps(name, x, y, weight, geometry, epilogue)
+    elif same is not None:
+        around = turned_weights(weight, geometry.groups)
+        steps = convolution_steps(
+            name, x, [y], around, same, emission.target, epilogue, emission.exact
+        )
     else:
         steps = deconv_steps(name, x, y, weight, geometry, emission.target, epilogue)
     return [*steps, *chain_steps(emission, node, y, matched.rest)]
+
+
+def turned(geometry: Geometry) -> Geometry | None:
+    """The convolution that a deconvolution of stride 1 is; None for other strides."""
+    pairs = zip(geometry.kernel, geometry.pad, geometry.dilation, strict=True)
+    pad = [dilation * (kernel - 1) - pad for kernel, pad, dilation in pairs]
+    if geometry.stride != (1, 1) or min(pad) < 0:
+        return None
+    return replace(geometry, pad=(pad[0], pad[1]))
+
+
+def turned_weights(weights: Weights, groups: int) -> Weights:
+    """(inputs, outputs / groups, ...) as the weights of a convolution, its taps turned around."""
+    around: Weights = by_outputs(weights, groups)[:, :, ::-1, ::-1]
+    return around
 
 
 def _over_pixels(first: Bound, shape: Shape) -> bool:

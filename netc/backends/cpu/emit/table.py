@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from netc.backends.cpu.emit.elementwise import emit_axpy, emit_elementwise
 from netc.backends.cpu.emit.emission import Emission, Emitter, Steps, reference_step
+from netc.backends.cpu.emit.gradients import emit_gradient
 from netc.backends.cpu.emit.linear import emit_inner_product
 from netc.backends.cpu.emit.moves import (
     emit_concat,
@@ -30,10 +31,13 @@ from netc.backends.cpu.emit.recurrent import emit_lstm, emit_rnn
 from netc.backends.cpu.emit.regions import emit_psroi_pooling, emit_roi_pooling
 from netc.backends.cpu.emit.resizing import emit_interp, emit_upsample
 from netc.backends.cpu.emit.statistics import emit_argmax, emit_normalization, emit_normalize
+from netc.backends.cpu.emit.training import emit_parameter, emit_update
 from netc.backends.shared.dispatch import emitter_of
 from netc.ir.graph import Node
 from netc.memory import on_behalf
+from netc.ops.gradient import NAME as GRADIENT
 from netc.ops.siblings import NAME as SIBLINGS
+from netc.ops.update import UPDATE
 from netc.passes.epilogue import EPILOGUES
 
 # By the first stage's op for a fused chain.
@@ -49,12 +53,14 @@ EMITTERS: Mapping[str, Emitter] = {
     "Deconvolution": emit_deconvolution,
     "Dropout": emit_identity,
     "Flatten": emit_reshape,
+    GRADIENT: emit_gradient,
     "InnerProduct": emit_inner_product,
     "Interp": emit_interp,
     "LRN": emit_lrn,
     "LSTM": emit_lstm,
     "MVN": emit_normalization,
     "Normalize": emit_normalize,
+    "Parameter": emit_parameter,
     "Permute": emit_permute,
     "Pooling": emit_pooling,
     "PSROIPooling": emit_psroi_pooling,
@@ -69,6 +75,7 @@ EMITTERS: Mapping[str, Emitter] = {
     "Split": emit_copy,
     "SPP": emit_spp,
     "Tile": emit_tile,
+    UPDATE: emit_update,
     "Upsample": emit_upsample,
 }
 

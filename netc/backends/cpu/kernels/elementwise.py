@@ -158,6 +158,13 @@ def _threshold(place: _Place, x: Any, index: int) -> Any:
     return place.b.select(above, same(place.lanes, 1.0), same(place.lanes, 0.0))
 
 
+def _rectified_by(place: _Place, x: Any, index: int) -> Any:
+    """X where another value is above 0, slope * x where it is not, 0 where it is no number."""
+    b, other, zero = place.b, place.load(index), same(place.lanes, 0.0)
+    low = b.select(b.fcmp_ordered("<=", other, zero), b.fmul(place.number(index + 2), x), zero)
+    return b.select(b.fcmp_ordered(">", other, zero), x, low)
+
+
 _OPERATIONS: dict[str, Callable[[_Place, Any, int], Any]] = {
     "add": lambda p, x, i: emit_fma(p.b, p.number(i + 2), p.load(i), x),
     "multiply": lambda p, x, i: p.b.fmul(x, p.load(i)),
@@ -178,4 +185,5 @@ _OPERATIONS: dict[str, Callable[[_Place, Any, int], Any]] = {
     "at most": lambda p, x, i: emit_min(p.b, p.number(i), x),
     "constant": lambda p, x, i: p.number(i),
     "threshold": _threshold,
+    "rectified by": _rectified_by,
 }

@@ -246,3 +246,6 @@ greater = function(
     "greater", 2, lambda x, y: Mask(x.lanes), lambda b, t, v: b.fcmp_ordered(">", v[0], v[1])
 )
 select = function("select", 3, lambda mask, x, y: x, lambda b, t, v: b.select(v[0], v[1], v[2]))
+equal = function(
+    "equal", 2, lambda x, y: Mask(x.lanes), lambda b, t, v: b.fcmp_ordered("==", v[0], v[1])
+)

@@ -55,7 +55,7 @@ def deconv_steps(
         target: the machine.
         epilogue: bias, residual and activation.
     """
-    flipped = _by_outputs(weights, geometry.groups)
+    flipped = by_outputs(weights, geometry.groups)
     return [
         _phase_step(name, x, y, flipped, geometry, rows, columns, target, epilogue)
         for rows in phases(y.h, 0, geometry)
@@ -64,7 +64,7 @@ def deconv_steps(
 
 
 @derivable
-def _by_outputs(weights: Array, groups: int) -> Array:
+def by_outputs(weights: Array, groups: int) -> Array:
     """(inputs, outputs / groups, ...) -> (outputs, inputs / groups, ...)."""
     inputs, outputs, *kernel = weights.shape
     split = weights.reshape(groups, inputs // groups, outputs, *kernel)

@@ -104,6 +104,11 @@ def threshold(limit: float) -> Operation:
     return Operation("threshold", numbers=(limit,))
 
 
+def rectified_by(x: View, slope: float) -> Operation:
+    """The value where x > 0, slope * value where it is not: the gradient of ReLU."""
+    return Operation("rectified by", x, numbers=(slope,))
+
+
 def activate(activation: Activation) -> Operation:
     """An activation."""
     numbers = (activation.first, activation.second)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from netc.backends.cpu import jit
-from netc.backends.cpu.kernel_args import PoolArgs
-from netc.backends.cpu.program import Step
+from netc.backends.cpu.kernel_args import PoolArgs, PoolBackArgs
+from netc.backends.cpu.program import Argument, Step
 from netc.backends.shared.views import View
 
 Pair = tuple[int, int]
@@ -39,6 +42,46 @@ def average_pool_step(name: str, x: View, y: View, window: Window) -> Step:
     if _three_columns(window):
         return _pool_step(name, _sliding(window, True), x, y, window, None)
     return _pool_step(name, jit.spec("pooling", "average_pool"), x, y, window, None)
+
+
+def max_pool_back_step(name: str, y: View, mask: View, x: View, window: Window) -> Step:
+    """What windows give back to the elements that ``mask`` names, from ``y`` to ``x``."""
+    kernel = jit.spec("pool_back", "max_pool_back")
+    return _pool_back_step(name, kernel, y, x, window, (mask.place, 4 * mask.ld, 0))
+
+
+def average_pool_back_step(
+    name: str, y: View, shares: NDArray[np.float32], x: View, window: Window
+) -> Step:
+    """What each window gives back to all of its elements: its ``shares`` of ``y``, to ``x``."""
+    kernel = jit.spec("pool_back", "average_pool_back")
+    return _pool_back_step(name, kernel, y, x, window, (0, 0, shares))
+
+
+def _pool_back_step(
+    name: str,
+    kernel: jit.KernelSpec,
+    y: View,
+    x: View,
+    window: Window,
+    rest: tuple[Argument, Argument, Argument],
+) -> Step:
+    args = PoolBackArgs(
+        y.place,
+        4 * y.ld,
+        x.h,
+        x.w,
+        y.h,
+        y.w,
+        *window.kernel,
+        *window.stride,
+        *window.pad,
+        x.c,
+        x.place,
+        4 * x.ld,
+        *rest,
+    )
+    return Step(name, kernel, args, units=x.n * x.h)
 
 
 def _three_columns(window: Window) -> bool:

@@ -1,0 +1,48 @@
+"""What a training step has besides layers and gradients: variables as values, updates."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from netc.backends.cpu.emit.emission import Emission, Steps
+from netc.backends.cpu.steps.moving import copy_step
+from netc.backends.cpu.steps.transpose import from_planes
+from netc.backends.cpu.steps.update import update_step
+from netc.backends.shared.layout import is_in_c_order, view_of
+from netc.backends.shared.views import Place
+from netc.ir.graph import Node
+from netc.ops.update import UpdateParams
+
+
+def emit_parameter(emission: Emission, node: Node) -> Steps | None:
+    """A trained array, or a history, as a value."""
+    (array,) = emission.arrays(node)
+    place = cast(Place, array)  # steps take the address of either
+    shape, view = emission.graph.shape(node.outputs[0]), emission.view(node.outputs[0])
+    if is_in_c_order(shape):
+        return [copy_step(node.name, view_of(shape, place), view)]
+    return [from_planes(node.name, place, view)]
+
+
+def emit_update(emission: Emission, node: Node) -> Steps | None:
+    """A parameter's update; all of its arrays lie without gaps and in one order."""
+    params: UpdateParams = node.params
+    histories = params.rule.histories
+    given = [emission.view(value) for value in node.inputs]
+    gradient = given.pop(0) if params.reached else None
+    arrays, scalars = given[: 1 + histories], given[1 + histories :]
+    results = [emission.view(value) for value in node.outputs]
+    views = [*arrays, *results, *([gradient] if gradient else [])]
+    if any(view.ld != view.c for view in views):
+        return None
+    return [
+        update_step(
+            node.name,
+            params,
+            arrays[0].count,
+            gradient.place if gradient else None,
+            [view.place for view in arrays],
+            [view.place for view in scalars],
+            [view.place for view in results],
+        )
+    ]

@@ -1,0 +1,111 @@
+"""Gradients of pooling, vectorised over channels. Units of work are rows of the bottom's pixels.
+
+Each element of the bottom adds up what the windows that see it give it, so that no two threads
+write to one place and the order of the sums is that of the windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import float32, njit
+
+from netc.backends.cpu.kernel_args import PoolBackArgs
+from netc.backends.cpu.kernels.functions import equal, select
+from netc.backends.cpu.kernels.lanes import loader, storer
+from netc.backends.cpu.kernels.simd import float_at, fma, record, splat
+from netc.backends.cpu.machine import Machine
+
+
+def max_pool_back(machine: Machine) -> Callable[[int, int, int, int], None]:
+    """Each window gives all it gets to the one element that the mask names."""
+    return _pool_back(machine.width, _by_mask)
+
+
+def average_pool_back(machine: Machine) -> Callable[[int, int, int, int], None]:
+    """Each window gives its share to all elements."""
+    return _pool_back(machine.width, _by_share)
+
+
+def _pool_back(width: int, giver: Any) -> Callable[[int, int, int, int], None]:
+    whole, part = giver(width, False), giver(width, True)
+
+    def kernel(args: int, begin: int, end: int, scratch: int) -> None:
+        a = record(PoolBackArgs, args)
+        main = a.channels // width * width
+        for unit in range(begin, end):
+            image, y = unit // a.height, unit % a.height
+            # Windows whose rows, from row * stride - pad on, go over y.
+            y0 = max(0, (y + a.pad_y - a.kernel_y) // a.stride_y + 1)
+            y1 = min(a.out_height, (y + a.pad_y) // a.stride_y + 1)
+            base = image * a.out_height * a.out_width
+            for x in range(a.width):
+                x0 = max(0, (x + a.pad_x - a.kernel_x) // a.stride_x + 1)
+                x1 = min(a.out_width, (x + a.pad_x) // a.stride_x + 1)
+                place = y * a.width + x
+                target = a.output + (unit * a.width + x) * a.output_ld
+                for c in range(0, main, width):
+                    whole(a, base, y0, y1, x0, x1, place, c, target, width)
+                if main < a.channels:
+                    rest = a.channels - main
+                    part(a, base, y0, y1, x0, x1, place, main, target, rest)
+
+    return kernel
+
+
+def _by_mask(width: int, part: bool) -> Any:
+    load, store = loader(width, part), storer(width, part)
+
+    @njit(inline="always")
+    def give(
+        a: Any,
+        base: int,
+        y0: int,
+        y1: int,
+        x0: int,
+        x1: int,
+        place: int,
+        c: int,
+        target: int,
+        lanes: int,
+    ) -> None:
+        zero, here = splat(width, float32(0.0)), splat(width, float32(place))
+        total = zero
+        for y in range(y0, y1):
+            for x in range(x0, x1):
+                pixel = base + y * a.out_width + x
+                where = load(a.mask + pixel * a.mask_ld + 4 * c, lanes)
+                given = load(a.input + pixel * a.ld + 4 * c, lanes)
+                total = total + select(equal(where, here), given, zero)
+        store(target + 4 * c, total, lanes)
+
+    return give
+
+
+def _by_share(width: int, part: bool) -> Any:
+    load, store = loader(width, part), storer(width, part)
+
+    @njit(inline="always")
+    def give(
+        a: Any,
+        base: int,
+        y0: int,
+        y1: int,
+        x0: int,
+        x1: int,
+        place: int,
+        c: int,
+        target: int,
+        lanes: int,
+    ) -> None:
+        total = splat(width, float32(0.0))
+        for y in range(y0, y1):
+            for x in range(x0, x1):
+                window = y * a.out_width + x
+                share = splat(width, float_at(a.shares, window))
+                given = load(a.input + (base + window) * a.ld + 4 * c, lanes)
+                total = fma(given, share, total)
+        store(target + 4 * c, total, lanes)
+
+    return give

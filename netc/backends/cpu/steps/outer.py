@@ -1,0 +1,196 @@
+"""Steps of summed outer products: gradients of weights and biases."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.backends.cpu import jit
+from netc.backends.cpu.kernel_args import OuterArgs
+from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.program import Step
+from netc.backends.cpu.steps.conv import Geometry
+from netc.backends.shared.views import Place, View, moved
+
+#: isa -> registers that a tile's sums may take; a few are left for what is multiplied.
+_SUMS = {"avx512": 24, "avx2": 12, "neon": 24}
+_MOST_NUMBERS = 12
+_CACHED = 1 << 18  # bytes of a block's rows on both sides: they stay in the second cache
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of the products over a grid of images, rows and columns; distances in floats.
+
+    Args:
+        place: of the grid's first pixel, or a constant.
+        channels: how many each pixel has.
+        image: from an image to the next.
+        row: from a row of the grid to the next.
+        step: from a column of the grid to the next.
+        gap: from a channel to the next; 1 but for numbers that lie apart.
+    """
+
+    place: Place | NDArray[np.float32]
+    channels: int
+    image: int
+    row: int
+    step: int
+    gap: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """What a tap adds to the places of x, and where of the grid it sees an element of it."""
+
+    shift: int
+    rows: range
+    columns: range
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where sums go: distances in floats from a y channel, a tap and an x channel to the next."""
+
+    place: Place
+    y: int
+    tap: int
+    x: int
+
+
+def outer_steps(
+    name: str,
+    x: Side,
+    y: Side,
+    grid: tuple[int, int],
+    taps: Sequence[Tap],
+    target: Target,
+    machine: Machine,
+) -> list[Step]:
+    """Sums over a grid of the products of each channel of x, moved by a tap, with each of y.
+
+    Args:
+        name: the layer's.
+        x: what is moved by taps.
+        y: what is not.
+        grid: images and rows.
+        taps: of the window.
+        target: where to.
+        machine: for which.
+    """
+    by_x, by_y = (_tiles(machine, *c) for c in ((x.channels, y.channels), (y.channels, x.channels)))
+    swapped = by_y.cost < by_x.cost  # lanes are then channels of y
+    lanes, numbers = (y, x) if swapped else (x, y)
+    best = by_y if swapped else by_x
+    distances = (target.x, target.y) if swapped else (target.y, target.x)
+    table = np.array([row for tap in taps for row in _row(tap, swapped)], np.int64)
+    columns = max((len(tap.columns) for tap in taps), default=1)
+    row_bytes = 4 * columns * (x.channels + y.channels)
+    block = max(1, min(grid[0] * grid[1], _CACHED // max(1, row_bytes)))
+    steps, first = [], 0
+    for tile in best.split(numbers.channels):
+        count = (numbers.channels - first) // tile if first == 0 else 1
+        args = OuterArgs(
+            lanes=lanes.place,
+            lanes_image=4 * lanes.image,
+            lanes_row=4 * lanes.row,
+            lanes_step=4 * lanes.step,
+            numbers=_moved(numbers.place, first * numbers.gap),
+            numbers_image=4 * numbers.image,
+            numbers_row=4 * numbers.row,
+            numbers_step=4 * numbers.step,
+            numbers_gap=4 * numbers.gap,
+            count=lanes.channels,
+            images=grid[0],
+            rows=grid[1],
+            block=block,
+            taps=len(taps),
+            table=table,
+            output=moved(target.place, first * distances[0]),
+            output_number=4 * distances[0],
+            output_tap=4 * target.tap,
+            output_lane=4 * distances[1],
+        )
+        width = best.vectors * machine.width
+        scratch = 4 * tile * width * math.ceil(lanes.channels / width) * len(taps)
+        kernel = jit.spec("outer", "outer", tile=tile, vectors=best.vectors)
+        steps.append(Step(name, kernel, args, count, scratch))
+        first += tile * count
+    return steps
+
+
+def _moved(place: Place | NDArray[np.float32], elements: int) -> Place | NDArray[np.float32]:
+    return place[elements:] if isinstance(place, np.ndarray) else moved(place, elements)
+
+
+def _row(tap: Tap, swapped: bool) -> Iterator[int]:
+    yield from (0, 4 * tap.shift) if swapped else (4 * tap.shift, 0)
+    yield from (tap.rows.start, tap.rows.stop, tap.columns.start, tap.columns.stop)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tiling:
+    """Numbers by vectors of a tile, and what all of it costs, in loads or products a pixel."""
+
+    tile: int
+    vectors: int
+    cost: float
+
+    def split(self, numbers: int) -> list[int]:
+        """The tile, and the one of what is left at the end if anything is."""
+        rest = numbers % self.tile
+        return [self.tile] * (numbers >= self.tile) + [rest] * (rest > 0)
+
+
+def _tiles(machine: Machine, lanes: int, numbers: int) -> _Tiling:
+    """The tiling that costs least: full lanes, few tiles, and as many sums as there are registers.
+
+    A pixel of a tile takes as many cycles as it has products, and not fewer than it has loads.
+    """
+    sums = _SUMS.get(machine.isa, 8)
+
+    def cost(tile: int, vectors: int) -> float:
+        return max(tile * vectors, tile + vectors) + 1.0
+
+    def total(tile: int, vectors: int) -> float:
+        rest = numbers % tile
+        each = numbers // tile * cost(tile, vectors) + (cost(rest, vectors) if rest else 0)
+        return math.ceil(lanes / (vectors * machine.width)) * each
+
+    choices = [
+        (total(tile, vectors), -tile, vectors)
+        for vectors in range(1, 5)
+        for tile in range(1, min(numbers, _MOST_NUMBERS, sums // vectors) + 1)
+    ]
+    least, tile, vectors = min(choices)
+    return _Tiling(-tile, vectors, least)
+
+
+def side_of(view: View, stride: tuple[int, int] = (1, 1)) -> Side:
+    """A stored value over a grid that takes every ``stride``-th row and column of it."""
+    row = view.w * view.ld
+    return Side(view.place, view.c, view.h * row, stride[0] * row, stride[1] * view.ld)
+
+
+def window_taps(x: View, grid: tuple[int, int], geometry: Geometry) -> list[Tap]:
+    """The taps of a window over x, row by row; ``grid`` is the output's height and width."""
+    found = []
+    for ky in range(geometry.kernel[0]):
+        for kx in range(geometry.kernel[1]):
+            up = ky * geometry.dilation[0] - geometry.pad[0]
+            left = kx * geometry.dilation[1] - geometry.pad[1]
+            rows = _seen(x.h, grid[0], geometry.stride[0], up)
+            columns = _seen(x.w, grid[1], geometry.stride[1], left)
+            found.append(Tap((up * x.w + left) * x.ld, rows, columns))
+    return found
+
+
+def _seen(size: int, grid: int, stride: int, shift: int) -> range:
+    """The places of the grid whose element, moved by ``shift``, is one of ``size``."""
+    first = max(0, -(shift // stride))
+    last = min(grid, (size - 1 - shift) // stride + 1)
+    return range(first, max(first, last))

@@ -1,0 +1,90 @@
+"""Kernels of gradients against their definitions, on each machine that can run here."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import netc
+from netc.backends.cpu import backend
+from netc.backends.cpu.program import PythonStep
+from netc.diagnostics import Source
+from tests.backends.cpu.test_layers import layer, text_of
+from tests.machines import HERE, runnable
+
+MACHINES = HERE or ("plain 256K",)
+
+CONVOLUTIONS = [
+    ((2, 3, 9, 8), "num_output: 20 kernel_size: 3"),
+    ((1, 20, 7, 7), "num_output: 5 kernel_size: 5 pad: 2"),
+    ((3, 16, 8, 9), "num_output: 17 kernel_size: 3 stride: 2 pad: 1"),
+    ((2, 33, 6, 6), "num_output: 50 kernel_size: 1"),
+    ((2, 8, 9, 9), "num_output: 12 kernel_size: 3 group: 4 dilation: 2 pad: 2"),
+    ((1, 2, 12, 5), "num_output: 70 kernel_h: 5 kernel_w: 2 stride_h: 3 pad_h: 1"),
+    ((1, 4, 3, 3), "num_output: 3 kernel_size: 7 pad: 5"),
+    ((9, 6, 40, 40), "num_output: 40 kernel_size: 3 pad: 1"),  # several blocks of rows
+]
+FILLERS = 'weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "gaussian" std: 0.5 }'
+DECONVOLUTION = "num_output: 7 kernel_size: 3"
+OTHERS = [
+    ((7, 20), "InnerProduct", f"inner_product_param {{ num_output: 9 {FILLERS} }}"),
+    ((3, 5, 4, 6), "InnerProduct", f"inner_product_param {{ num_output: 21 {FILLERS} }}"),
+    ((40, 3, 1, 1), "InnerProduct", f"inner_product_param {{ num_output: 65 {FILLERS} }}"),
+    (
+        (2, 6, 5, 5),
+        "Deconvolution",
+        f"convolution_param {{ num_output: 7 kernel_size: 3 {FILLERS} }}",
+    ),
+    ((2, 18, 9, 9), "Pooling", "pooling_param { kernel_size: 2 stride: 2 }"),
+    ((2, 5, 9, 8), "Pooling", "pooling_param { kernel_size: 3 stride: 2 pad: 1 }"),
+    ((1, 33, 7, 7), "Pooling", "pooling_param { kernel_size: 3 stride: 1 pool: AVE pad: 1 }"),
+    ((2, 4, 6, 6), "Pooling", "pooling_param { global_pooling: true pool: AVE }"),
+    ((2, 18, 5, 5), "ReLU", ""),
+    ((3, 7), "ReLU", "relu_param { negative_slope: 0.1 }"),
+]
+
+
+def check(target: str, shape: tuple[int, ...], body: str, kind: str) -> list[str]:
+    """Gradients of a layer behind another; returns the steps that no kernel does."""
+    text = text_of({"x": shape}, [layer("Power", "x", "y", "power_param { scale: 2 }"), body])
+    random = np.random.default_rng(0)
+    x = random.standard_normal(shape, np.float32)
+    plain = netc.compile(Source("net", text), phase="TRAIN", backend="reference")
+    top = next(iter(plain.outputs))
+    seeds = {top: random.standard_normal(plain.outputs[top], np.float32)}
+    weights = {name: list(arrays) for name, arrays in plain.params.items()}
+    want = plain.gradients({"x": x}, seeds=seeds)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend, "machine", lambda: runnable(target))
+        net = netc.compile(Source("net", text), weights, phase="TRAIN", threads=2)
+        got = net.gradients({"x": x}, seeds=seeds)
+    pairs = [(got.blobs["x"], want.blobs["x"])]
+    for name, arrays in want.params.items():
+        pairs += zip(got.params[name], arrays, strict=True)
+    for mine, theirs in pairs:
+        scale = np.abs(theirs).max() + 1e-3
+        np.testing.assert_allclose(mine / scale, theirs / scale, atol=2e-5)
+    return slow_steps(net)
+
+
+def slow_steps(net: netc.CompiledNet) -> list[str]:
+    programs = net._joint
+    assert programs is not None
+    found = []
+    for _, executable in programs._programs.values():
+        found += [s.name for s in executable.program.steps if isinstance(s, PythonStep)]
+    return found
+
+
+@pytest.mark.parametrize("target", MACHINES)
+@pytest.mark.parametrize(("shape", "fields"), CONVOLUTIONS)
+def test_convolutions(target: str, shape: tuple[int, ...], fields: str) -> None:
+    body = layer("Convolution", "y", "z", f"convolution_param {{ {fields} {FILLERS} }}")
+    assert check(target, shape, body, "Convolution") == []
+
+
+@pytest.mark.parametrize("target", MACHINES)
+@pytest.mark.parametrize(("shape", "kind", "param"), OTHERS)
+def test_other_layers(target: str, shape: tuple[int, ...], kind: str, param: str) -> None:
+    slow = check(target, shape, layer(kind, "y", "z", param), kind)
+    assert kind == "Deconvolution" or slow == []
