@@ -20,8 +20,13 @@ CONVOLUTIONS = [
     ((3, 16, 8, 9), "num_output: 17 kernel_size: 3 stride: 2 pad: 1"),
     ((2, 33, 6, 6), "num_output: 50 kernel_size: 1"),
     ((2, 8, 9, 9), "num_output: 12 kernel_size: 3 group: 4 dilation: 2 pad: 2"),
-    ((1, 2, 12, 5), "num_output: 70 kernel_h: 5 kernel_w: 2 stride_h: 3 pad_h: 1"),
+    (
+        (1, 2, 12, 5),
+        "num_output: 70 kernel_h: 5 kernel_w: 2 stride_h: 3 stride_w: 1",
+    ),
     ((1, 4, 3, 3), "num_output: 3 kernel_size: 7 pad: 5"),
+    ((2, 8, 9, 8), "num_output: 12 kernel_size: 1 stride: 2"),
+    ((2, 6, 8, 8), "num_output: 6 kernel_size: 3 pad: 1 group: 6"),
     ((9, 6, 40, 40), "num_output: 40 kernel_size: 3 pad: 1"),  # several blocks of rows
 ]
 FILLERS = 'weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "gaussian" std: 0.5 }'

@@ -10,7 +10,7 @@ import numpy as np
 from netc.backends.cpu.emit.emission import Emission, Steps
 from netc.backends.cpu.emit.linear import as_rows
 from netc.backends.cpu.emit.pooling import window_of_pooling
-from netc.backends.cpu.emit.products import geometry_of
+from netc.backends.cpu.emit.products import geometry_of, transposed_steps
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.elementwise import chain_step, rectified_by
 from netc.backends.cpu.steps.outer import (
@@ -59,6 +59,20 @@ def _convolution(emission: Emission, node: Node) -> Steps | None:
         sides = side_of(mine, geometry.stride), side_of(theirs)
         steps += outer_steps(node.name, *sides, (x.n, y.h), taps, target, emission.target)
     return [*steps]
+
+
+def _convolution_back(emission: Emission, node: Node) -> Steps | None:
+    """Of a convolution's bottom: a deconvolution to the bottom's own size.
+
+    What no window saw, at the far edge, gets nothing.
+    """
+    params: GradientParams = node.params
+    if len(params.shapes[0]) != 4 or params.params.axis not in (1, -3):
+        return None
+    y, x = emission.view(node.inputs[0]), emission.view(node.outputs[0])
+    geometry = geometry_of(params.params, params.shapes[0])
+    weight = emission.array(node.parameters[0])
+    return [*transposed_steps(emission, node.name, y, x, weight, geometry)]
 
 
 def _share(view: View, group: int, groups: int) -> View:
@@ -136,6 +150,7 @@ Emit = Callable[[Emission, Node], Steps | None]
 
 _EMITTERS: Mapping[tuple[str, str], Emit] = MappingProxyType(
     {
+        ("Convolution", "bottom"): _convolution_back,
         ("Convolution", "weight"): _convolution,
         ("InnerProduct", "weight"): _inner_product,
         ("Pooling", "bottom"): _pooling,

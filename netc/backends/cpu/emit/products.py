@@ -17,7 +17,7 @@ from netc.backends.cpu.steps.choice import convolution_steps
 from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.deconv import by_outputs, deconv_steps
 from netc.backends.cpu.steps.depthwise import depthwise_deconv_steps
-from netc.backends.cpu.steps.epilogue import Activation, Epilogue
+from netc.backends.cpu.steps.epilogue import PLAIN, Activation, Epilogue
 from netc.backends.cpu.steps.moving import image_step
 from netc.backends.shared.derived import Weights, derived
 from netc.backends.shared.views import View, dense, moved
@@ -127,18 +127,33 @@ def emit_deconvolution(emission: Emission, node: Node) -> Steps | None:
     weight, bias = weights_of(emission, first)
     matched = match_epilogue(emission, bias, stages, params.num_output)
     x, y = emission.view(first.inputs[0]), emission.view(node.outputs[0])
-    geometry, name, epilogue = geometry_of(params, shape), node.name, matched.epilogue
+    geometry = geometry_of(params, shape)
+    steps = transposed_steps(emission, node.name, x, y, weight, geometry, matched.epilogue)
+    return [*steps, *chain_steps(emission, node, y, matched.rest)]
+
+
+def transposed_steps(
+    emission: Emission,
+    name: str,
+    x: View,
+    y: View,
+    weight: Weights,
+    geometry: Geometry,
+    epilogue: Epilogue = PLAIN,
+) -> list[Step]:
+    """A deconvolution from x to y by the algorithm that should be fastest.
+
+    ``weight`` is (channels of x, channels of y / groups, ...); ``geometry`` is the convolution's
+    that is turned around.
+    """
     same = turned(geometry)
     if is_depthwise(geometry, x, y) and geometry.dilation == (1, 1):
-        steps = depthwise_deconv_steps(name, x, y, weight, geometry, epilogue)
-    elif same is not None:
-        around = turned_weights(weight, geometry.groups)
-        steps = convolution_steps(
-            name, x, [y], around, same, emission.target, epilogue, emission.exact
-        )
-    else:
-        steps = deconv_steps(name, x, y, weight, geometry, emission.target, epilogue)
-    return [*steps, *chain_steps(emission, node, y, matched.rest)]
+        return depthwise_deconv_steps(name, x, y, weight, geometry, epilogue)
+    if same is None:
+        return deconv_steps(name, x, y, weight, geometry, emission.target, epilogue)
+    around = turned_weights(weight, geometry.groups)
+    target, exact = emission.target, emission.exact
+    return convolution_steps(name, x, [y], around, same, target, epilogue, exact)
 
 
 def turned(geometry: Geometry) -> Geometry | None:
