@@ -23,6 +23,7 @@ from netc.memory import check_memory
 from netc.ops.array import namespace
 from netc.ops.catalog import CATALOG
 from netc.ops.define import FLOAT, ShapeError
+from netc.ops.gradient import GradientParams
 from netc.plan.needs import ask_for_definitions
 
 RunNode = Callable[[Graph, Node, Sequence[Array]], list[Array]]
@@ -138,10 +139,13 @@ def parameter_array(graph: Graph, name: str) -> Array:
 
 def at_layer(error: NetcError, node: Node) -> NetcError:
     """The error with the layer's name and place."""
+    where = f"layer `{node.name}` ({node.op})"
+    if isinstance(node.params, GradientParams):
+        where = f"the gradient of layer `{node.params.layer}` ({node.params.op})"
     return NetcError(
         Diagnostic(
             d.code,
-            f"layer `{node.name}` ({node.op}): {d.message}",
+            f"{where}: {d.message}",
             d.span or node.span,
             d.severity,
             d.notes,

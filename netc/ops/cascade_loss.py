@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -179,16 +179,41 @@ def _grid_loss(
     params: GridLossParams, inputs: Sequence[Any], weights: Sequence[Any]
 ) -> tuple[Any, ...]:
     """The whole loss, and the boxes' share of it."""
+    chosen = choose(params, inputs)
+    losses = _class_losses(chosen.scores, chosen.targets) * chosen.share
+    total = losses[chosen.used].sum(dtype=np.float64) / max(1, int(chosen.used.sum()))
+    place = params.weight * _place_loss(params, chosen)
+    return (np.array([total + place, place], inputs[0].dtype).reshape(1, 1, 1, 2),)
+
+
+class Chosen(NamedTuple):
+    """A batch's maps, each place's class, and which places count and by how much.
+
+    ``used`` are those whose class counts, ``placed`` those whose box does.
+    """
+
+    scores: Any
+    boxes: Any
+    labels: Any
+    targets: Any
+    used: Any
+    placed: Any
+    share: Any
+
+
+def choose(params: GridLossParams, inputs: Sequence[Any]) -> Chosen:
+    """The examples of a batch."""
     scores, boxes, labels = parts(params, inputs)
     classes = labels[:, 0].astype(np.int64)
     targets = np.minimum(classes, 1) if params.objectness else classes
     losses = _class_losses(scores, targets)
     keep = _kept(params, scores, losses, classes, labels[:, 5])
+    placed = (classes != 0) & (classes != params.ignore_label)
+    if params.apart:
+        placed &= keep
     used = keep & (targets != params.ignore_label)
     share = _weights(params, classes, keep, labels[:, 5])
-    total = (losses * share)[used].sum(dtype=np.float64) / max(1, int(used.sum()))
-    place = params.weight * _place_loss(params, boxes, labels, classes, keep)
-    return (np.array([total + place, place], np.float32).reshape(1, 1, 1, 2),)
+    return Chosen(scores, boxes, labels, targets, used, placed, share)
 
 
 def _class_losses(scores: Any, targets: Any) -> Any:
@@ -258,13 +283,15 @@ def _weights(params: GridLossParams, classes: Any, keep: Any, overlap: Any) -> A
     return share
 
 
-def _place_loss(params: GridLossParams, boxes: Any, labels: Any, classes: Any, keep: Any) -> float:
-    counted = (classes != 0) & (classes != params.ignore_label)
-    if params.apart:
-        counted &= keep
-    if params.bounded:
-        boxes = _within_bounds(params, boxes)
-    apart = (boxes - _coded(params, labels)).transpose(0, 2, 3, 1)[counted]
+def place_differences(params: GridLossParams, chosen: Chosen) -> Any:
+    """Predicted less true numbers of the boxes that count, (boxes, 4)."""
+    boxes = _within_bounds(params, chosen.boxes) if params.bounded else chosen.boxes
+    apart = boxes - _coded(params, chosen.labels)
+    return apart.transpose(0, 2, 3, 1)[chosen.placed]
+
+
+def _place_loss(params: GridLossParams, chosen: Chosen) -> float:
+    apart = place_differences(params, chosen)
     losses = smooth_l1(apart, 1.0) if params.smooth else apart * apart / 2
     return float(losses.sum(dtype=np.float64) / max(1, losses.size))
 

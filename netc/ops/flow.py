@@ -142,7 +142,7 @@ def _warp(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[
     upper = (1 - a) * at(top, left) + a * at(top, right)
     lower = (1 - a) * at(bottom, left) + a * at(bottom, right)
     values = (1 - b) * upper + b * lower
-    return (np.where(inside[:, None], values, 0).astype(np.float32),)
+    return (np.where(inside[:, None], values, 0).astype(data.dtype),)
 
 
 FLOW_WARP = OpDef(

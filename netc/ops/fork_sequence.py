@@ -169,17 +169,14 @@ def _ctc(params: CtcParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tu
         _ctc_cost(logs[:, at], own[own != params.blank], params.blank)
         for at, own in enumerate(labels)
     ]
-    return (np.array(np.mean(costs), np.float32),)
+    return (np.array(np.mean(costs), inputs[0].dtype),)
 
 
 def _ctc_cost(logs: Any, label: Any, blank: int) -> float:
     """-log of the probability of all alignments; 0 where there are too few steps for any."""
     if len(label) + int((label[1:] == label[:-1]).sum()) > len(logs):
         return 0.0
-    path = np.full(2 * len(label) + 1, blank)
-    path[1::2] = label
-    skips = np.zeros(len(path), dtype=bool)
-    skips[2:] = (path[2:] != blank) & (path[2:] != path[:-2])
+    path, skips = ctc_path(label, blank)
     alpha = np.full(len(path), -np.inf)
     alpha[:2] = logs[0, path[:2]]
     for step in logs[1:]:
@@ -187,6 +184,15 @@ def _ctc_cost(logs: Any, label: Any, blank: int) -> float:
         two = np.where(skips, np.concatenate([[-np.inf, -np.inf], alpha])[: len(path)], -np.inf)
         alpha = np.logaddexp(np.logaddexp(alpha, one), two) + step[path]
     return -float(np.logaddexp.reduce(alpha[-2:]))
+
+
+def ctc_path(label: Any, blank: int) -> tuple[Any, Any]:
+    """A label with blanks around its symbols, and where the blank before may be passed over."""
+    path = np.full(2 * len(label) + 1, blank)
+    path[1::2] = label
+    skips = np.zeros(len(path), dtype=bool)
+    skips[2:] = (path[2:] != blank) & (path[2:] != path[:-2])
+    return path, skips
 
 
 CTC_LOSS = OpDef(
@@ -240,7 +246,7 @@ def _center(
     labels, _ = class_labels(np.asarray(inputs[1]).reshape(-1), params.num_output)
     apart = np.asarray(inputs[0]).reshape(len(labels), -1) - np.asarray(weights[0])[labels]
     total = (apart * apart).sum(dtype=np.float64)
-    return (np.array(total / max(1, len(labels)) / 2, np.float32),)
+    return (np.array(total / max(1, len(labels)) / 2, inputs[0].dtype),)
 
 
 CENTER_LOSS = OpDef(

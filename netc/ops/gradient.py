@@ -38,6 +38,7 @@ class GradientParams:
         weights: indices of the trained arrays that are read.
         arrived: indices of the tops whose gradients arrive.
         in_place: whether the layer rewrites its bottom, and that matters.
+        layer: the layer's name, for complaints.
     """
 
     op: str
@@ -51,6 +52,7 @@ class GradientParams:
     weights: tuple[int, ...] = ()
     arrived: tuple[int, ...] = (0,)
     in_place: bool = False
+    layer: str = ""
 
 
 def rule_of(op: str) -> Gradient | None:

@@ -86,17 +86,8 @@ def _unpool(
     shape = _shape(params, [array.shape for array in inputs])[0]
     if params.kind != "MAX":
         return (_spread(params, x, shape),)
-    top = np.zeros((x.shape[0] * x.shape[1], shape[2] * shape[3]), np.float32)
-    if len(inputs) > 1:
-        places = np.asarray(inputs[1]).astype(np.int64).reshape(len(top), -1)
-    else:
-        rows, columns = (
-            np.minimum(np.arange(size) * stride, made - 1)
-            for size, stride, made in zip(x.shape[2:], params.stride, shape[2:], strict=True)
-        )
-        places = np.broadcast_to(
-            (rows[:, None] * shape[3] + columns).reshape(1, -1), (len(top), x[0, 0].size)
-        )
+    top = np.zeros((x.shape[0] * x.shape[1], shape[2] * shape[3]), x.dtype)
+    places = unpooled_places(params, x.shape, shape, inputs[1:])
     if ((places < 0) | (places >= top.shape[1])).any():
         raise NetcError(
             Diagnostic(
@@ -109,8 +100,23 @@ def _unpool(
     return (top.reshape(shape),)
 
 
+def unpooled_places(
+    params: UnpoolingParams, shape: Shape, made: Shape, masks: Sequence[Any]
+) -> Any:
+    """Where MAX puts each element in its plane: (planes, elements) of integers."""
+    planes = shape[0] * shape[1]
+    if masks:
+        return np.asarray(masks[0]).astype(np.int64).reshape(planes, -1)
+    rows, columns = (
+        np.minimum(np.arange(size) * stride, limit - 1)
+        for size, stride, limit in zip(shape[2:], params.stride, made[2:], strict=True)
+    )
+    own = (rows[:, None] * made[3] + columns).reshape(1, -1)
+    return np.broadcast_to(own, (planes, own.size))
+
+
 def _spread(params: UnpoolingParams, x: Any, shape: Shape) -> Any:
-    top = np.zeros(shape, np.float32)
+    top = np.zeros(shape, x.dtype)
     for row in range(x.shape[2]):
         for column in range(x.shape[3]):
             y, z = row * params.stride[0], column * params.stride[1]

@@ -7,7 +7,7 @@ go through one suppression and every row names image 0, as in that fork.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -236,12 +236,16 @@ def _loss_shape(params: Yolov3Params, inputs: Sequence[Shape]) -> tuple[Shape, .
 def _loss(params: Yolov3Params, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
     """The sum of the squares of what is to change, over the batch."""
     x, label = np.asarray(inputs[0]), np.asarray(inputs[1])
+    changes = yolov3_changes(params, x, label)
+    total = sum(float((change.astype(np.float64) ** 2).sum()) for change in changes)
+    return (np.array(total / len(x), x.dtype),)
+
+
+def yolov3_changes(params: Yolov3Params, x: Any, label: Any) -> Iterator[Any]:
+    """What each image's numbers are to change by, (anchors, 5 + classes, rows, columns)."""
     rows = label.reshape(len(label), _TRUE_BOXES, _ROW)
-    total = sum(
-        float((_changes(params, one, truth).astype(np.float64) ** 2).sum())
-        for one, truth in zip(x, rows, strict=True)
-    )
-    return (np.array(total / len(x), np.float32),)
+    for one, truth in zip(x, rows, strict=True):
+        yield _changes(params, one, truth)
 
 
 def _changes(params: Yolov3Params, x: Any, rows: Any) -> Any:

@@ -309,6 +309,7 @@ class _Backward:
             *reads,
             arrived,
             in_place=rule is not GRADIENTS[node.op],
+            layer=node.name,
         )
         inputs = [
             *(node.inputs[i] for i in reads.inputs),

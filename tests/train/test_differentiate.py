@@ -410,7 +410,8 @@ def test_a_python_layer_without_a_gradient(cube: Any) -> None:
 def test_a_python_gradient_that_does_not_fit(cube: Any) -> None:
     cube(lambda xs, tops, text: [xs[0][:2]])
     text = fault(compiled(DATA, CUBE), {"x": FEEDS["x"]})
-    assert "error[python-layer]" in text and "(2, 6)" in text and "(4, 6)" in text
+    assert "error[python-layer]: the gradient of layer `c` (Python): the gradient" in text
+    assert "(2, 6)" in text and "(4, 6)" in text
     cube(lambda xs, tops, text: [None, None])
     assert "2 arrays for 1 bottoms" in fault(compiled(DATA, CUBE), {"x": FEEDS["x"]})
 

@@ -1,0 +1,149 @@
+"""Gradients of losses of forks: CenterLoss, CtcLoss, Yolov3, those of Cascade R-CNN and MS-CNN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from netc.ir.graph import Graph, Node
+from netc.ops.cascade_loss import GridLossParams, choose, place_differences
+from netc.ops.fork_sequence import CenterLossParams, CtcParams, ctc_path
+from netc.ops.gradients.define import Gradient, Reads, Saved
+from netc.ops.gradients.loss import scaled
+from netc.ops.labels import class_labels
+from netc.ops.normalization import softmax
+from netc.ops.yolo import Yolov3Params, yolov3_changes
+
+_BOTH = Reads(inputs=(0, 1))
+
+
+def _reads_all(params: Any, index: int, bottoms: int) -> Reads:
+    return Reads(inputs=tuple(range(bottoms)))
+
+
+def _apart(params: CenterLossParams, saved: Saved) -> tuple[Any, Any]:
+    labels, _ = class_labels(saved.inputs[1].reshape(-1), params.num_output)
+    return labels, saved.inputs[0].reshape(len(labels), -1) - saved.weights[0][labels]
+
+
+def _center(params: CenterLossParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    labels, apart = _apart(params, saved)
+    data = saved.inputs[0]
+    return scaled(apart, tops[0], data.dtype.type(max(1, len(labels))), data)
+
+
+def _centre(params: CenterLossParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """A class's mean distance, one counted besides; the loss's weight has no part in it."""
+    labels, apart = _apart(params, saved)
+    centres = saved.weights[0]
+    moved = np.zeros_like(centres)
+    np.add.at(moved, labels, -apart)
+    counts = np.bincount(labels, minlength=params.num_output).astype(centres.dtype)
+    return moved / (counts[:, None] + 1)
+
+
+def _center_inexact(graph: Graph, node: Node) -> str:
+    return "CenterLoss moves its centres by a mean of its own"
+
+
+_CENTRES = Reads(inputs=(0, 1), weights=(0,))
+
+
+def _ctc(params: CtcParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """p less the share of the alignments that say a symbol at a step.
+
+    The loss is the mean over the batch; the gradient is of the sum (ctc_loss_layer.cpp).
+    """
+    data, label = saved.inputs
+    used = data[: params.steps].astype(np.float64)
+    used = used.reshape(*used.shape[:2], -1)
+    labels = label.reshape(used.shape[1], -1).astype(np.int64)
+    logs = used - used.max(axis=2, keepdims=True)
+    logs = logs - np.log(np.exp(logs).sum(axis=2, keepdims=True))
+    slopes = np.zeros((data.shape[0], *used.shape[1:]))
+    for at, own in enumerate(labels):
+        slopes[: params.steps, at] = _ctc_slopes(logs[:, at], own[own != params.blank], params)
+    return scaled(slopes, tops[0], data.dtype.type(1), data)
+
+
+def _ctc_inexact(graph: Graph, node: Node) -> str | None:
+    alone = graph.shape(node.inputs[0])[1] == 1
+    return None if alone else "CtcLoss tells a mean, and its gradient is of the sum"
+
+
+def _ctc_slopes(logs: Any, label: Any, params: CtcParams) -> Any:
+    """By one sequence's scores; 0 where there are too few steps for any alignment."""
+    if len(label) + int((label[1:] == label[:-1]).sum()) > len(logs):
+        return np.zeros_like(logs)
+    path, skips = ctc_path(label, params.blank)
+    forth = _chances(logs[:, path], skips)
+    turned, turned_skips = ctc_path(label[::-1], params.blank)
+    back = _chances(logs[::-1][:, turned], turned_skips)[::-1, ::-1]
+    both = forth + back - logs[:, path]  # each has the step's own
+    total = np.logaddexp.reduce(forth[-1, -2:])
+    slopes = np.exp(logs)
+    for place, symbol in enumerate(path):
+        slopes[:, symbol] -= np.exp(both[:, place] - total)
+    return slopes
+
+
+def _chances(logs: Any, skips: Any) -> Any:
+    """Log chances of having come to each place of the path at each step, (steps, places)."""
+    alpha = np.full(logs.shape, -np.inf)
+    alpha[0, :2] = logs[0, :2]
+    for step in range(1, len(logs)):
+        last = alpha[step - 1]
+        one = np.concatenate([[-np.inf], last[:-1]])
+        two = np.where(skips, np.concatenate([[-np.inf, -np.inf], last])[: len(last)], -np.inf)
+        alpha[step] = np.logaddexp(np.logaddexp(last, one), two) + logs[step]
+    return alpha
+
+
+def _yolov3(params: Yolov3Params, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """What is to change, over the batch; the loss is the sum of its squares all the same."""
+    x, label = saved.inputs
+    changes = np.stack(list(yolov3_changes(params, x, label)))
+    return scaled(changes, tops[0], x.dtype.type(len(x)), x)
+
+
+def _yolov3_inexact(graph: Graph, node: Node) -> str:
+    return "Yolov3 tells a sum of squares, and learns by differences"
+
+
+def _grid(params: GridLossParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """What was chosen counts as given; the weight is that of the first of both numbers."""
+    chosen = choose(params, saved.inputs)
+    hot = np.arange(chosen.scores.shape[1])[:, None, None] == chosen.targets[:, None]
+    weights = np.where(chosen.used, chosen.share, 0) / max(1, int(chosen.used.sum()))
+    classes = (softmax(chosen.scores, 1) - hot) * weights[:, None]
+    apart = place_differences(params, chosen)
+    slope = np.clip(apart, -1, 1) if params.smooth else apart
+    places = np.zeros((*chosen.placed.shape, 4))
+    places[chosen.placed] = params.weight * slope / max(1, slope.size)
+    places = places.transpose(0, 3, 1, 2)
+    own = saved.inputs[index]
+    made = (classes, places)[index] if params.apart else np.concatenate([classes, places], axis=1)
+    return (made * tops[0].reshape(-1)[0]).astype(own.dtype).reshape(own.shape)
+
+
+def _last(params: Any, bottoms: int) -> Sequence[int]:
+    return (bottoms - 1,)
+
+
+def _grid_inexact(graph: Graph, node: Node) -> str:
+    return "both numbers of the top count in the loss, and the first alone in the gradient"
+
+
+_GRID = Gradient(_grid, _reads_all, stops=_last, inexact=_grid_inexact, host=True)
+
+GRADIENTS = {
+    "CenterLoss": Gradient(
+        _center, _CENTRES, _centre, _CENTRES, stops=(1,), inexact=_center_inexact, host=True
+    ),
+    "CtcLoss": Gradient(_ctc, _BOTH, stops=(1,), inexact=_ctc_inexact, host=True),
+    "Yolov3": Gradient(_yolov3, _BOTH, stops=(1,), inexact=_yolov3_inexact, host=True),
+    "DetectionGroupLoss": _GRID,
+    "DetectionLoss": _GRID,
+}
