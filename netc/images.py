@@ -396,12 +396,16 @@ def read_mean(text: str) -> Array:
         float32, one value for each channel or (channels, height, width).
 
     Raises:
-        NetcError: the text is no list of numbers and the file cannot be read.
+        NetcError: the text is no list of numbers and the file cannot be read; bad-mean for
+            numbers that are not finite.
     """
     try:
-        return np.array([float(part) for part in text.split(",")], dtype=np.float32)
+        values = np.array([float(part) for part in text.split(",")], dtype=np.float32)
     except ValueError:
         return load_mean(text)
+    if not np.isfinite(values).all():
+        raise _fault("bad-mean", f"the mean `{text}` is no list of finite numbers")
+    return values
 
 
 def _fitted_mean(mean: Array, shape: Sequence[int]) -> Any:

@@ -53,6 +53,15 @@ def backend(name: str) -> Backend:
     return BACKENDS[name]()
 
 
+def _meant_precision(name: str) -> tuple[str, ...]:
+    small = str(name).lower()
+    if small in ("half", "float16", "f16", "fp16", "mixed"):
+        return ("half precision is `fp16`",)
+    if small in ("single", "float", "full", "f32", "fp32"):
+        return ("full precision is `float32`",)
+    return did_you_mean(name, PRECISIONS)
+
+
 _GPU = ("gpu", "nvidia", "cupy", "opencl", "rocm", "hip", "metal", "vulkan", "tensorrt", "cudnn")
 
 
@@ -89,7 +98,7 @@ def backend_options(name: str, precision: str, graph: bool, tune: bool) -> dict[
             Diagnostic(
                 "unknown-precision",
                 f"there is no precision `{precision}`; there are {listed}",
-                help=did_you_mean(precision, PRECISIONS),
+                help=_meant_precision(precision),
             )
         )
     if precision not in PRECISIONS_OF.get(name, PRECISIONS):

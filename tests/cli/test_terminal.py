@@ -138,3 +138,11 @@ def test_check_and_lint_end_with_what_was_found(
     assert capsys.readouterr().out == "2 files: 2 errors\n"
     main(["lint", DIGITS])
     assert capsys.readouterr().out == "1 file: no errors, no notes\n"
+
+
+def test_a_mean_of_no_number_and_names_of_precisions(capsys: pytest.CaptureFixture[str]) -> None:
+    image = str(prototxt_dir() / "digits" / "images" / "1.png")
+    assert main(["run", DIGITS, "-i", image, "--fill-missing", "--mean", "nan"]) == 1
+    assert "error[bad-mean]: the mean `nan` is no list of finite" in capsys.readouterr().err
+    assert main(["run", DIGITS, "-i", image, "--fill-missing", "--precision", "half"]) == 1
+    assert "help: half precision is `fp16`" in capsys.readouterr().err
