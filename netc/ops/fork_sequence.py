@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,22 +31,27 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class LstmParams:
-    """``streams`` sequences side by side: row t * streams + n of the bottom is step t of n."""
+    """``streams`` sequences side by side: row t * streams + n of the bottom is step t of n.
+
+    ``threshold`` bounds the gradients of the units before their nonlinearity; 0 bounds none.
+    """
 
     num_output: int
     streams: int
     weight_filler: Filler
     bias_filler: Filler
+    threshold: float = 0.0
 
 
 def _parse_lstm(layer: Message, context: LayerContext) -> LstmParams:
     names = ("num_output", "clipping_threshold", "weight_filler", "bias_filler", "batch_size")
-    p = only(layer.get("lstm_param"), *names)  # the threshold is of gradients
+    p = only(layer.get("lstm_param"), *names)
     return LstmParams(
         required_number(p, "num_output"),
         required_number(p, "batch_size") if p.has("batch_size") else 1,
         parse_filler(p.get("weight_filler")),
         parse_filler(p.get("bias_filler")),
+        p.get("clipping_threshold") if p.has("clipping_threshold") else 0.0,
     )
 
 
@@ -97,22 +102,39 @@ def _lstm(params: LstmParams, inputs: Sequence[Any], weights: Sequence[Any]) -> 
     The recurrent term of every stream is made of the first stream's last output: the fork's code
     for the processor moves a pointer on that it does not read (lstm_layer.cpp).
     """
+    steps = list(lstm_steps(params, inputs, weights))
+    return (np.stack([step.hidden for step in steps]).reshape(-1, params.num_output),)
+
+
+class LstmStep(NamedTuple):
+    """A step of all streams: its marks, its gates i, f, o, g, and cell and output after it."""
+
+    mark: Any
+    gates: tuple[Any, Any, Any, Any]
+    cell: Any
+    hidden: Any
+
+
+def lstm_steps(
+    params: LstmParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> Iterator[LstmStep]:
+    """The steps one after another."""
     x = np.asarray(inputs[0]).reshape(inputs[0].shape[0], -1)
     own, recurrent, bias = (np.asarray(weight) for weight in weights)
     streams, hidden = params.streams, params.num_output
-    gates = (x @ own.T + bias).reshape(-1, streams, 4 * hidden)
-    marks = np.ones(gates.shape[:2], np.float32)
+    units = (x @ own.T + bias).reshape(-1, streams, 4 * hidden)
+    marks = np.ones(units.shape[:2], x.dtype)
     if len(inputs) > 1:
-        marks = _markers(np.asarray(inputs[1]), marks.shape)
+        marks = _markers(np.asarray(inputs[1]), marks.shape).astype(x.dtype)
     marks[0] = 0
-    h, c = np.zeros((2, streams, hidden), np.float32)
-    top = np.zeros((len(gates), streams, hidden), np.float32)
-    for step, (gate, mark) in enumerate(zip(gates, marks[:, :, None], strict=True)):
-        gate = gate + (h[:1] @ recurrent.T) * mark
-        i, f, o = (sigmoid(gate[:, k * hidden : (k + 1) * hidden]) for k in range(3))
-        c = mark * f * c + i * np.tanh(gate[:, 3 * hidden :])
-        top[step] = h = o * np.tanh(c)
-    return (top.reshape(-1, hidden),)
+    h, c = np.zeros((2, streams, hidden), x.dtype)
+    for unit, mark in zip(units, marks[:, :, None], strict=True):
+        unit = unit + (h[:1] @ recurrent.T) * mark
+        i, f, o = (sigmoid(unit[:, k * hidden : (k + 1) * hidden]) for k in range(3))
+        g = np.tanh(unit[:, 3 * hidden :])
+        c = mark * f * c + i * g
+        h = o * np.tanh(c)
+        yield LstmStep(mark, (i, f, o, g), c, h)
 
 
 LSTM = OpDef(

@@ -110,6 +110,8 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
              {"x0": (4, 2, 3), "x1": (4, 2)}),
             (f"recurrent_param {{ num_output: 3 expose_hidden: true {GAUSSIAN} }}",
              {"x0": (3, 2, 3), "x1": (3, 2), "x2": (1, 2, 3), "tops": (2,)})],
+    "Lstm": [(f"lstm_param {{ num_output: 3 {GAUSSIAN} }}", {"x0": (5, 4)}),
+             (f"lstm_param {{ num_output: 3 batch_size: 2 {GAUSSIAN} }}", {"x0": (6, 4)})],
     "LSTMUnit": [("", {"x0": (1, 3, 2), "x1": (1, 3, 8), "x2": (1, 3), "tops": (2,)})],
     "ROIPooling": [("roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.5 }",
                     {"x0": (2, 3, 8, 9), "x1": (4, 5)})],
