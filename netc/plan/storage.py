@@ -25,24 +25,30 @@ class Alias(NamedTuple):
     channels: int = 0
 
 
-class Rules(NamedTuple):
-    """What a backend can do without copying.
+class AliasRules(NamedTuple):
+    """What moves nothing where a backend keeps channels innermost.
 
     Args:
         concat_offsets: a node that is a concatenation along channels -> where each input's channels
             start; None for other nodes.
         view_offsets: a node whose outputs are views of its first input -> where each output's
             channels start in it; None for other nodes.
-        in_place: a node -> the inputs whose bytes its first output may be written over.
-        scratch: a node -> bytes it needs while it runs.
-        padding: elements that a value's buffer has besides the value's.
     """
 
     concat_offsets: Callable[[Graph, Node], tuple[int, ...] | None]
     view_offsets: Callable[[Graph, Node], tuple[int, ...] | None]
-    in_place: Callable[[Graph, Node], tuple[str, ...]]
-    scratch: Callable[[Graph, Node], int] = lambda graph, node: 0
-    padding: Callable[[Graph, str], int] = lambda graph, value: 0
+
+
+class Needs(NamedTuple):
+    """What a node as it will run needs of storage.
+
+    Args:
+        overwritable: inputs over whose bytes its first output may be written, the best first.
+        scratch: bytes it needs while it runs.
+    """
+
+    overwritable: tuple[str, ...] = ()
+    scratch: int = 0
 
 
 def is_identity(graph: Graph, node: Node) -> bool:
@@ -60,86 +66,122 @@ class Storage(NamedTuple):
     arena: Arena
 
 
-def plan_storage(graph: Graph, rules: Rules, outside: Iterable[str] = ()) -> Storage:
-    """Places for all values of a graph.
+class Aliases:
+    """Which values lie inside others; each value lies in the buffer of a root."""
 
-    The graph's outputs and updates stay until the end, its inputs are there from the start. Inputs
-    and outputs that are ``outside`` have their bytes elsewhere, and others may lie inside them; an
-    output that is a view of another value lies there all the same.
-    """
-    planner = _Planner(graph, rules, frozenset(outside))
-    planner.share()
-    planner.overwrite()
-    buffers = planner.buffers()
-    return Storage(
-        {v: planner.place(v) for v in graph.values},
-        plan_arena(buffers),
-    )
-
-
-class _Planner:
-    """Decides who lies inside whom, then when each buffer is needed."""
-
-    def __init__(self, graph: Graph, rules: Rules, outside: frozenset[str]) -> None:
+    def __init__(self, graph: Graph, outside: frozenset[str]) -> None:
         self.graph = graph
-        self.rules = rules
         self.outside = outside
-        self.aliases: dict[str, Alias] = {}
         self.members: dict[str, list[str]] = {v: [v] for v in graph.values}
-        self.spans = lifetimes(graph)
+        self._inside: dict[str, Alias] = {}
 
-    def root(self, value: str) -> str:
-        return self.place(value).root
+    def __contains__(self, value: object) -> bool:
+        return value in self._inside
 
     def place(self, value: str) -> Alias:
+        """Whose buffer a value lies in, and how many channels further on."""
         channels = 0
-        while value in self.aliases:
-            value, further = self.aliases[value]
+        while value in self._inside:
+            value, further = self._inside[value]
             channels += further
         return Alias(value, channels)
 
+    def root(self, value: str) -> str:
+        """Whose buffer a value lies in."""
+        return self.place(value).root
+
     def put(self, value: str, whole: str, channels: int) -> None:
         """Let a value, a root so far, lie inside another."""
-        self.aliases[value] = Alias(whole, channels)
-        root = self.root(whole)
-        self.members[root] += self.members.pop(value)
+        self._inside[value] = Alias(whole, channels)
+        self.members[self.root(whole)] += self.members.pop(value)
 
-    def share(self) -> None:
-        """Views of inputs, and parts produced straight into concatenations."""
-        views: set[str] = set()
-        for node in self.graph.nodes:
-            offsets = self.rules.view_offsets(self.graph, node)
-            if offsets is not None:
-                for value, channels in zip(node.outputs, offsets, strict=True):
-                    self.put(value, node.inputs[0], channels)
-                    views.add(value)
-        for node in reversed(self.graph.nodes):
-            offsets = self.rules.concat_offsets(self.graph, node)
-            if offsets is not None:
-                self._join(node, offsets, views)
 
-    def _join(self, node: Node, starts: tuple[int, ...], views: set[str]) -> None:
-        whole = node.outputs[0]
-        for value, channels in zip(node.inputs, starts, strict=True):
-            free = value not in self.aliases and value not in views
-            produced = value in self.graph.producers and value not in self.outside
-            if free and produced:
-                self.put(value, whole, channels)
+def find_aliases(graph: Graph, rules: AliasRules, outside: Iterable[str] = ()) -> Aliases:
+    """Views of inputs, and parts that are produced straight into concatenations.
+
+    Inputs and outputs that are ``outside`` have their bytes elsewhere, and others may lie inside
+    them; an output that is a view of another value lies there all the same.
+    """
+    aliases = Aliases(graph, frozenset(outside))
+    views: set[str] = set()
+    for node in graph.nodes:
+        offsets = rules.view_offsets(graph, node)
+        if offsets is not None:
+            for value, channels in zip(node.outputs, offsets, strict=True):
+                aliases.put(value, node.inputs[0], channels)
+                views.add(value)
+    for node in reversed(graph.nodes):
+        offsets = rules.concat_offsets(graph, node)
+        if offsets is not None:
+            _join(aliases, node, offsets, views)
+    return aliases
+
+
+def _join(aliases: Aliases, node: Node, starts: tuple[int, ...], views: set[str]) -> None:
+    """Let the inputs of a concatenation that have no place yet lie in its output."""
+    for value, channels in zip(node.inputs, starts, strict=True):
+        free = value not in aliases and value not in views
+        produced = value in aliases.graph.producers and value not in aliases.outside
+        if free and produced:
+            aliases.put(value, node.outputs[0], channels)
+
+
+def plan_storage(
+    graph: Graph,
+    aliases: Aliases,
+    needs: Callable[[Node], Needs],
+    padding: Callable[[str], int] = lambda value: 0,
+) -> Storage:
+    """Places for all values of a graph; ``aliases`` gets what is written over others.
+
+    The graph's outputs and updates stay until the end, its inputs are there from the start.
+
+    Args:
+        graph: after all passes.
+        aliases: its values'.
+        needs: what each node needs.
+        padding: elements that a value's buffer has besides the value's.
+    """
+    wanted = {node.name: needs(node) for node in graph.nodes}
+    planner = _Planner(graph, aliases, wanted, padding)
+    planner.overwrite()
+    places = {value: aliases.place(value) for value in graph.values}
+    return Storage(places, plan_arena(planner.buffers()))
+
+
+class _Planner:
+    """Decides what is written over what, then when each buffer is needed."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        aliases: Aliases,
+        needs: Mapping[str, Needs],
+        padding: Callable[[str], int],
+    ) -> None:
+        self.graph = graph
+        self.aliases = aliases
+        self.needs = needs
+        self.padding = padding
+        self.outside = aliases.outside
+        self.members = aliases.members
+        self.spans = lifetimes(graph)
 
     def overwrite(self) -> None:
         """Results that take the bytes of an input that is read for the last time."""
+        root = self.aliases.root
         for index, node in enumerate(self.graph.nodes):
             if not node.outputs or node.outputs[0] in self.aliases:
                 continue
             output = node.outputs[0]
-            for value in self.rules.in_place(self.graph, node):
-                alone = sum(self.root(v) == self.root(value) for v in node.inputs) == 1
+            for value in self.needs[node.name].overwritable:
+                alone = sum(root(v) == root(value) for v in node.inputs) == 1
                 if alone and self._can_take(index, value, output):
-                    self.put(output, value, 0)
+                    self.aliases.put(output, value, 0)
                     break
 
     def _can_take(self, index: int, value: str, output: str) -> bool:
-        place = self.place(value)
+        place = self.aliases.place(value)
         if place.root in self.outside or output in self.outside or place.root == output:
             return False
         if self._size(place.root) != self._size(output) or place.channels:
@@ -152,7 +194,7 @@ class _Planner:
         return all(self.spans[m][0] >= index for m in self.members[output])
 
     def _size(self, value: str) -> int:
-        return count(self.graph.shape(value)) + self.rules.padding(self.graph, value)
+        return count(self.graph.shape(value)) + self.padding(value)
 
     def buffers(self) -> list[Buffer]:
         """The roots' buffers with their lifetimes, and the nodes' scratch memory."""
@@ -163,7 +205,7 @@ class _Planner:
                 last = max(self.spans[m][1] for m in members)
                 found.append(Buffer(root, BYTES * self._size(root), first, last))
         for index, node in enumerate(self.graph.nodes):
-            scratch = self.rules.scratch(self.graph, node)
+            scratch = self.needs[node.name].scratch
             if scratch:
                 found.append(Buffer(scratch_name(node), scratch, index, index))
         return found

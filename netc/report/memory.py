@@ -13,7 +13,8 @@ from functools import partial
 import numpy as np
 
 from netc.analysis.cost import FLOAT_BYTES, caffe_data_bytes, graph_cost
-from netc.backends.cpu.allocate import place_values
+from netc.backends.cpu.allocate import plan_graph
+from netc.backends.cpu.emit.emission import EmitContext
 from netc.diagnostics import Diagnostic, NetcError
 from netc.infer import infer, show
 from netc.ir.graph import Graph
@@ -78,7 +79,7 @@ class Planner:
     def bytes(self, graph: Graph) -> tuple[int, int]:
         """Planned bytes, and the floor, for the input shapes of ``graph``."""
         shapes = {name: graph.shape(name) for name in self.optimized.inputs}
-        arena = place_values(infer(self.optimized, shapes).graph).arena
+        arena = plan_graph(EmitContext(infer(self.optimized, shapes).graph)).arena
         return arena.size, arena.floor
 
 

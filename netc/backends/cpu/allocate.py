@@ -1,64 +1,93 @@
-"""Where every value of a graph lies: in the arena, or in the caller's arrays."""
+"""From a graph to records and places: what the backend plans before any step is built.
+
+aliases: which values lie inside others        shapes alone
+views:   how each value lies, in named buffers
+records: how each node runs                    netc.backends.cpu.lowering
+arena:   where each buffer begins              lifetimes and records
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
-from netc.backends.cpu.rules import RULES, padded_image
+from netc.backends.cpu.emit.emission import EmitContext
+from netc.backends.cpu.emit.table import lower
+from netc.backends.cpu.lowering import Lowered
+from netc.backends.cpu.windows import padded_image
+from netc.backends.shared.aliases import concat_offsets, view_offsets
 from netc.backends.shared.layout import is_in_c_order, view_of
-from netc.backends.shared.views import Arena, External, Place, View
+from netc.backends.shared.views import Arena, Buffer, External, View
 from netc.ir.graph import Graph
 from netc.plan import arena
-from netc.plan.storage import BYTES, Alias, plan_storage, scratch_name
+from netc.plan.storage import (
+    BYTES,
+    Alias,
+    Aliases,
+    AliasRules,
+    Needs,
+    find_aliases,
+    plan_storage,
+)
+
+RULES = AliasRules(concat_offsets, view_offsets)
 
 
-class Placement(NamedTuple):
-    """Each value's view, and the arena that holds those which are not the caller's.
+@dataclass(frozen=True)
+class Plan:
+    """A graph's records, and where their buffers lie.
 
-    ``scratch`` has the places of what nodes need while they run, by the node's name.
+    Args:
+        context: what the records were made with.
+        records: node -> how it runs, in order.
+        arena: offsets and sizes in bytes.
+        buffers: buffer -> where it begins, in floats.
     """
 
-    views: Mapping[str, View]
-    scratch: Mapping[str, Place]
+    context: EmitContext
+    records: Mapping[str, Lowered]
     arena: arena.Arena
+    buffers: Mapping[str, Arena | External]
 
 
-def place_values(graph: Graph) -> Placement:
-    """A place for each value; inputs and outputs that need no conversion stay with the caller."""
-    outside = _outside(graph)
-    storage = plan_storage(graph, RULES, outside)
-    arena_places = {root: Arena(offset // BYTES) for root, offset in storage.arena.offsets.items()}
-    empty = {root: Arena(0) for root in graph.values if 0 in graph.shape(root)}  # need no place
-    starts = {**empty, **arena_places, **outside}
-    views = {
-        value: _view(graph, value, alias, starts[alias.root])
-        for value, alias in storage.places.items()
-    }
-    scratch = {
-        node.name: starts[scratch_name(node)]
-        for node in graph.nodes
-        if scratch_name(node) in arena_places
-    }
-    return Placement(views, scratch, storage.arena)
+def plan_graph(context: EmitContext) -> Plan:
+    """Records and places for a graph; ``context`` has no views yet."""
+    graph = context.graph
+    images = {n.name: found for n in graph.nodes if (found := padded_image(graph, n)) is not None}
+    outside = _outside(graph, {n.inputs[0] for n in graph.nodes if n.name in images})
+    aliases = find_aliases(graph, RULES, outside)
+    context = replace(context, views=_views(graph, aliases, outside), images=images)
+    records = {node.name: lower(context, node) for node in graph.nodes}
+    roots = {value: aliases.place(value).root for value in graph.values}
+    storage = plan_storage(graph, aliases, lambda node: _needs(graph, records[node.name], roots))
+    begins = {name: Arena(offset // BYTES) for name, offset in storage.arena.offsets.items()}
+    inside = {v: begins[a.root] for v, a in storage.places.items() if a.root in begins}
+    return Plan(context, records, storage.arena, {**outside, **inside, **begins})
 
 
-def _outside(graph: Graph) -> dict[str, Place]:
-    """Inputs and outputs that the steps can read and write where the caller has them."""
-    places: dict[str, Place] = {}
+def _needs(graph: Graph, record: Lowered, roots: Mapping[str, str]) -> Needs:
+    outputs = record.node.outputs
+    return Needs(record.overwritable(graph, roots) if outputs else (), BYTES * record.scratch)
+
+
+def _outside(graph: Graph, converted: set[str]) -> dict[str, External]:
+    """Inputs and outputs that steps can read and write where the caller has them.
+
+    Those are the ones that are stored as they are given, and inputs that a convolution converts.
+    """
+    places: dict[str, External] = {}
     for index, value in enumerate((*graph.inputs, *graph.outputs)):
-        if is_in_c_order(graph.shape(value)) or _is_converted_later(graph, value):
+        if is_in_c_order(graph.shape(value)) or value in converted:
             places.setdefault(value, External(index))
     return places
 
 
-def _is_converted_later(graph: Graph, value: str) -> bool:
-    """Whether the only reader of an input takes it in the caller's order; its view says nothing."""
-    readers = graph.readers[value][:2]  # one alone takes it so
-    return any(padded_image(graph, node) is not None for node in readers)
+def _views(graph: Graph, aliases: Aliases, outside: Mapping[str, External]) -> dict[str, View]:
+    return {value: _view(graph, value, aliases.place(value), outside) for value in graph.values}
 
 
-def _view(graph: Graph, value: str, alias: Alias, start: Place) -> View:
+def _view(graph: Graph, value: str, alias: Alias, outside: Mapping[str, External]) -> View:
+    start = outside.get(alias.root, Buffer(alias.root))
     whole = view_of(graph.shape(alias.root), start)
     own = view_of(graph.shape(value), start)
     if whole.c == own.c:

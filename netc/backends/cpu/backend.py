@@ -11,11 +11,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from netc.backends.base import Options, StepTime, TimedExecutable
-from netc.backends.cpu.allocate import Placement, place_values
+from netc.backends.cpu.allocate import Plan, plan_graph
 from netc.backends.cpu.dynamic import StagedExecutable
 from netc.backends.cpu.emit.edges import load_inputs, store_outputs, store_updates
-from netc.backends.cpu.emit.emission import Emission, Steps
-from netc.backends.cpu.emit.table import emit
+from netc.backends.cpu.emit.emission import EmitContext
 from netc.backends.cpu.machine import machine
 from netc.backends.cpu.program import Context, Program, PythonStep, Step
 from netc.backends.shared.derived import Packing, versions
@@ -23,6 +22,7 @@ from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph
 from netc.ir.types import count
+from netc.memory import on_behalf
 from netc.passes.base import Applied, run_passes
 from netc.passes.epilogue import stages_of
 from netc.passes.pipeline import with_bounds
@@ -75,31 +75,26 @@ class CpuBackend:
     def _plan(self, graph: Graph, options: Options, variables: Variables) -> TimedExecutable:
         known = versions(variables.read_by(graph))  # before anything is made of them
         optimized, applied = run_passes(graph, with_bounds(options.passes))
-        placement = place_values(optimized)
         threads = thread_count(options.threads)
-        emission = Emission(
-            optimized,
-            placement.views,
-            placement.scratch,
-            machine(),
-            threads,
-            options.exact,
-            half=(options.extra or {}).get("precision") == "fp16",
-            variables=variables,
+        plan = plan_graph(
+            EmitContext(
+                optimized,
+                machine=machine(),
+                threads=threads,
+                exact=options.exact,
+                half=(options.extra or {}).get("precision") == "fp16",
+                variables=variables,
+            )
         )
-        ask_for_arena(optimized, placement.arena, outputs_bytes(optimized))
-        made = {node.name: emit(emission, node) for node in optimized.nodes}
-        steps = [step for steps in made.values() for step in steps]
+        ask_for_arena(optimized, plan.arena, outputs_bytes(optimized))
         program = Program(
-            (*load_inputs(emission), *steps, *store_outputs(emission), *store_updates(emission)),
-            placement.arena.size // BYTES,
-            emission.target,
+            built_steps(plan), plan.arena.size // BYTES, plan.context.target, plan.buffers
         )
         besides = outputs_bytes(optimized) + program.working(threads)
-        ask_for_arena(optimized, placement.arena, besides + _by_definition(optimized, made))
+        ask_for_arena(optimized, plan.arena, besides + _by_definition(optimized, program))
         program.compile(options.progress)
         packing = Packing(program.derived, known)
-        return CpuExecutable(graph, emission, placement, program, applied, packing, variables)
+        return CpuExecutable(graph, plan, program, applied, packing, variables)
 
 
 def outputs_bytes(graph: Graph) -> int:
@@ -107,10 +102,25 @@ def outputs_bytes(graph: Graph) -> int:
     return BYTES * sum(count(graph.shape(name)) for name in graph.outputs)
 
 
-def _by_definition(graph: Graph, steps: Mapping[str, Steps]) -> int:
+def built_steps(plan: Plan) -> tuple[Step | PythonStep, ...]:
+    """All steps of a program, those that are built last being the first and last to run.
+
+    Raises:
+        NetcError: too-little-memory, for weights as the kernels read them.
+    """
+    steps: list[Step | PythonStep] = []
+    for record in plan.records.values():
+        node = record.node
+        with on_behalf(f"layer `{node.name}` ({node.op})", node.span):
+            steps += record.steps()
+    context = plan.context
+    return (*load_inputs(context), *steps, *store_outputs(context), *store_updates(context))
+
+
+def _by_definition(graph: Graph, program: Program) -> int:
     """The most that a layer without a kernel takes."""
-    slow = [n for n in graph.nodes if any(isinstance(s, PythonStep) for s in steps[n.name])]
-    return max((definition_bytes(graph, node) for node in slow), default=0)
+    slow = {step.name for step in program.steps if isinstance(step, PythonStep)}
+    return max((definition_bytes(graph, n) for n in graph.nodes if n.name in slow), default=0)
 
 
 @dataclass
@@ -118,8 +128,7 @@ class CpuExecutable:
     """A program and the contexts that run it, one for each call that is under way."""
 
     graph: Graph
-    emission: Emission
-    placement: Placement
+    plan: Plan
     program: Program
     applied: tuple[Applied, ...]
     packing: Packing
@@ -139,12 +148,12 @@ class CpuExecutable:
 
     def graphs(self) -> tuple[Graph, ...]:
         """The graph that its steps were made from."""
-        return (self.emission.graph,)
+        return (self.plan.context.graph,)
 
     @property
     def reads_variables(self) -> bool:
         """Whether runs must go one after another."""
-        return any(p.variable for p in self.emission.graph.parameters.values())
+        return any(p.variable for p in self.plan.context.graph.parameters.values())
 
     def _run(
         self, feeds: Mapping[str, Array], call: Callable[[Context, Sequence[Array]], Result]
@@ -153,7 +162,7 @@ class CpuExecutable:
             return self._call(feeds, call, ())
         with self.variables.lock:
             self.packing.refresh()
-            places = [self.variables.variable(name) for name in self.emission.graph.updates]
+            places = [self.variables.variable(name) for name in self.plan.context.graph.updates]
             found = self._call(feeds, call, [place.array for place in places])
             for place in places:
                 place.changed()
@@ -165,7 +174,7 @@ class CpuExecutable:
         call: Callable[[Context, Sequence[Array]], Result],
         updates: Sequence[Array],
     ) -> tuple[dict[str, Array], Result]:
-        graph = self.emission.graph
+        graph = self.plan.context.graph
         given = [np.ascontiguousarray(feeds[name]) for name in graph.inputs]
         results = {name: np.empty(graph.shape(name), np.float32) for name in graph.outputs}
         context = self._take()
@@ -179,20 +188,20 @@ class CpuExecutable:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        return Context(self.program, self.emission.threads)
+        return Context(self.program, self.plan.context.threads)
 
     def report(self) -> Mapping[str, Any]:
         """Steps, passes and memory in bytes."""
         return {
             "backend": "cpu",
-            "isa": self.emission.target.isa,
-            "threads": self.emission.threads,
+            "isa": self.program.machine.isa,
+            "threads": self.plan.context.threads,
             "steps": len(self.program.steps),
             "reference_steps": [s.name for s in self.program.steps if isinstance(s, PythonStep)],
-            "arena_bytes": self.placement.arena.size,
-            "arena_floor_bytes": self.placement.arena.floor,
-            "workspace_bytes": self.program.working(self.emission.threads),
-            **_weights(self.graph, self.emission, self.program),
+            "arena_bytes": self.plan.arena.size,
+            "arena_floor_bytes": self.plan.arena.floor,
+            "workspace_bytes": self.program.working(self.plan.context.threads),
+            **_weights(self.graph, self.plan.context, self.program),
             "passes": {item.name: item.rewrites for item in self.applied},
         }
 
@@ -208,15 +217,15 @@ def _halved(program: Program) -> dict[str, int]:
     }
 
 
-def _weights(graph: Graph, emission: Emission, program: Program) -> dict[str, Any]:
+def _weights(graph: Graph, context: EmitContext, program: Program) -> dict[str, Any]:
     """Bytes of weights as they are read, and which are read in what precision."""
     own = [p for p in graph.parameters.values() if p.owner is None]
     total = BYTES * sum(count(p.shape or ()) for p in own)
-    if not emission.half:
+    if not context.half:
         return {"precision": "float32", "weights_bytes": total}
     halved = _halved(program)
-    nodes = [n for n in emission.graph.nodes if stages_of(n)[0].op == "InnerProduct"]
-    weights = {n.name: emission.graph.parameters[n.parameters[0]] for n in nodes}
+    nodes = [n for n in context.graph.nodes if stages_of(n)[0].op == "InnerProduct"]
+    weights = {n.name: context.graph.parameters[n.parameters[0]] for n in nodes}
     saved = {(p.owner or p.name): halved.get(name, 0) for name, p in weights.items()}
     return {
         "precision": "fp16",

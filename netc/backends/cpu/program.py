@@ -31,7 +31,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from itertools import groupby
 from typing import Any
@@ -45,7 +45,8 @@ from netc.backends.cpu.machine import Machine, machine
 from netc.backends.cpu.memory import ALIGNMENT, aligned_bytes, rounded
 from netc.backends.cpu.pool import Workers
 from netc.backends.shared.derived import Derived
-from netc.backends.shared.views import Arena, External, Place, View, Workspace
+from netc.backends.shared.views import Arena, Buffer, External, Place, View, Workspace
+from netc.ir.types import Shape
 
 Constant = NDArray[Any]
 Argument = int | float | Place | Constant | Derived
@@ -67,6 +68,8 @@ class Step:
         grain: units that a thread takes at a time at least.
         workspace: bytes of memory shared by all threads that the step needs at ``Workspace()``;
             steps with one name that follow each other may hand data over in it.
+        pointwise_reads: places among the arguments of which each element is read by the unit that
+            then writes the element of the same index, and by no other: the output may lie there.
     """
 
     name: str
@@ -76,23 +79,70 @@ class Step:
     scratch: int = 0
     grain: int = 1
     workspace: int = 0
+    pointwise_reads: tuple[Place, ...] = ()
+
+    @property
+    def touched(self) -> frozenset[str]:
+        """Names of the buffers that it reads or writes."""
+        return frozenset(a.name for a in self.args if isinstance(a, Buffer))
+
+    @property
+    def pointwise(self) -> frozenset[str]:
+        """Names of the buffers that it reads element by element."""
+        return frozenset(a.name for a in self.pointwise_reads if isinstance(a, Buffer))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PythonStep:
-    """A step done by NumPy, with the context as its argument."""
+    """A step done by NumPy on arrays over stored values.
+
+    Args:
+        name: for times and messages.
+        function: takes the arrays; writes to those that it makes.
+        values: what it sees and nothing else: each a view, and the shape as which it is seen
+            (None: (n, c, h, w) whatever its axes).
+        reads_first: all that is read is read before anything is written.
+    """
 
     name: str
-    function: Callable[[Context], None]
+    function: Callable[..., None]
+    values: tuple[tuple[View, Shape | None], ...]
+    reads_first: bool = False
+
+    def __call__(self, context: Context) -> None:
+        """Run it on the values as a context has them."""
+        self.function(*(context.seen(view, shape) for view, shape in self.values))
+
+    @property
+    def touched(self) -> frozenset[str]:
+        """Names of the buffers that it reads or writes."""
+        places = (view.place for view, _ in self.values)
+        return frozenset(place.name for place in places if isinstance(place, Buffer))
+
+    @property
+    def pointwise(self) -> frozenset[str]:
+        """Names of the buffers that it reads before it writes."""
+        return self.touched if self.reads_first else frozenset()
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Steps in order, and the size of the arena they use in floats."""
+    """Steps in order, and the size of the arena they use in floats.
+
+    ``buffers`` says where each buffer that the steps name begins.
+    """
 
     steps: tuple[Step | PythonStep, ...]
     arena: int
     target: Machine | None = None
+    buffers: Mapping[str, Arena | External] = field(default_factory=dict)
+
+    def resolved(self, place: Place) -> Arena | External | Workspace:
+        """A place with its buffer's own place in it."""
+        if isinstance(place, Buffer):
+            begin = self.buffers[place.name]
+            return begin._replace(offset=begin.offset + place.offset)
+        return place
 
     @property
     def machine(self) -> Machine:
@@ -163,7 +213,8 @@ class Context:
             program.scratch,
         )
         self._bound = [
-            s if isinstance(s, PythonStep) else _Segment(s, shared) for s in program.segments
+            s if isinstance(s, PythonStep) else _Segment(s, shared, program)
+            for s in program.segments
         ]
         self._gang = _Gang(shared, [s for s in self._bound if isinstance(s, _Segment)])
         weakref.finalize(self, self._gang.stop)
@@ -180,7 +231,7 @@ class Context:
             bases = [a.ctypes.data for a in externals]
             for segment in self._bound:
                 if isinstance(segment, PythonStep):
-                    segment.function(self)
+                    segment(self)
                 else:
                     self._gang.run(segment, bases)
 
@@ -196,7 +247,7 @@ class Context:
             for segment in self._bound:
                 start = time.perf_counter()
                 if isinstance(segment, PythonStep):
-                    segment.function(self)
+                    segment(self)
                     times.append(time.perf_counter() - start)
                 else:
                     times.extend(self._gang.time(segment, bases))
@@ -210,8 +261,17 @@ class Context:
         memory = self.flat(view.place, view.span)
         return np.lib.stride_tricks.as_strided(memory, shape, strides).transpose(0, 3, 1, 2)
 
+    def seen(self, view: View, shape: Shape | None) -> NDArray[np.float32]:
+        """A value as an array of its own shape, in place; None for (n, c, h, w)."""
+        if shape is None or len(shape) == 4:
+            return self.array(view)
+        if len(shape) == 2:
+            return self.array(view)[:, :, 0, 0]
+        return self.flat(view.place, view.span).reshape(shape)
+
     def flat(self, place: Place, count: int) -> NDArray[np.float32]:
         """``count`` floats from a place on, as a NumPy view."""
+        place = self.program.resolved(place)
         if isinstance(place, Workspace):
             raise ValueError("what a step leaves in the workspace is not to be looked at")
         whole = self._arena if isinstance(place, Arena) else self._externals[place.array]
@@ -233,11 +293,11 @@ class _Shared:
 class _Segment:
     """Compiled steps bound to an arena, as tables that the program loop reads."""
 
-    def __init__(self, steps: Sequence[Step], shared: _Shared) -> None:
+    def __init__(self, steps: Sequence[Step], shared: _Shared, program: Program) -> None:
         self.steps = steps
         self.shared = shared
         self.epoch = 0
-        self.args, starts, self.patches = _arguments(steps, shared)
+        self.args, starts, self.patches = _arguments(steps, shared, program)
         base = self.args.ctypes.data
         rows = [
             StepRow(shared.addresses[s.kernel], base + 8 * start, s.units, s.grain)
@@ -310,7 +370,7 @@ _RESULT = ctypes.addressof(_NOWHERE)
 
 
 def _arguments(
-    steps: Sequence[Step], shared: _Shared
+    steps: Sequence[Step], shared: _Shared, program: Program
 ) -> tuple[NDArray[np.int64], list[int], list[tuple[int, int, int]]]:
     """All steps' argument blocks, where each starts, and (position, array, bytes) to patch."""
     values: list[int] = []
@@ -319,7 +379,8 @@ def _arguments(
     bases = shared.arena.ctypes.data, shared.workspace.ctypes.data
     for step in steps:
         starts.append(len(values))
-        for argument in step.args:
+        for given in step.args:
+            argument = program.resolved(given) if isinstance(given, Buffer) else given
             if isinstance(argument, External):
                 patches.append((len(values), argument.array, 4 * argument.offset))
             values.append(_number(argument, *bases))
@@ -327,6 +388,7 @@ def _arguments(
 
 
 def _number(argument: Argument, arena: int, workspace: int) -> int:
+    assert not isinstance(argument, Buffer)
     if isinstance(argument, float):
         return int(struct.unpack("<I", struct.pack("<f", argument))[0])
     if isinstance(argument, Arena):

@@ -27,7 +27,7 @@ from netc.backends.cuda.products.choice import guessed
 from netc.backends.cuda.products.product import Product
 from netc.backends.cuda.products.tiles import Way
 from netc.backends.cuda.program import ArrayStep, Context, Launch, Program, Step, Weights
-from netc.backends.cuda.rules import RULES
+from netc.backends.cuda.rules import RULES, in_place, padding
 from netc.backends.cuda.schedule import scheduled
 from netc.backends.cuda.source import Kernel
 from netc.backends.cuda.tuning.tuner import Tuner, choosing, recording
@@ -41,7 +41,7 @@ from netc.ir.graph import Graph
 from netc.ir.types import Shape, count
 from netc.passes.base import Applied, run_passes
 from netc.passes.pipeline import with_bounds
-from netc.plan.storage import BYTES, Storage, plan_storage
+from netc.plan.storage import BYTES, Needs, Storage, find_aliases, plan_storage
 
 Result = TypeVar("Result")
 _COPIES = 64  # ways in which callers' arrays may lie, that are remembered
@@ -80,7 +80,12 @@ def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) ->
     optimized, applied = run_passes(
         graph, with_bounds([p for p in options.passes if not p.for_caches])
     )
-    storage = plan_storage(optimized, RULES)
+    storage = plan_storage(
+        optimized,
+        find_aliases(optimized, RULES),
+        lambda node: Needs(in_place(optimized, node)),
+        lambda value: padding(optimized, value),
+    )
     extra = dict(options.extra or {})
     emission = Emission(
         optimized,

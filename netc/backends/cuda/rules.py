@@ -10,7 +10,7 @@ from netc.ops.fused import NAME as FUSED
 from netc.ops.fused import bind_stages
 from netc.ops.siblings import NAME as SIBLINGS
 from netc.passes.epilogue import EPILOGUES, PRODUCTS, chain_of
-from netc.plan.storage import Rules
+from netc.plan.storage import AliasRules
 
 _COLOURS = 3
 
@@ -68,9 +68,10 @@ def _convolves(node: Node, value: str) -> bool:
     return first.stage.op == "Convolution" and first.stage.params.group == 1 and value not in later
 
 
-def _padding(graph: Graph, value: str) -> int:
+def padding(graph: Graph, value: str) -> int:
+    """Elements of zeros that a value's buffer has besides the value's."""
     zeros = zero_channels(graph, value)
     return zeros * count(graph.shape(value)) // _COLOURS if zeros else 0
 
 
-RULES = Rules(concat_offsets, produced_view_offsets, in_place, padding=_padding)
+RULES = AliasRules(concat_offsets, produced_view_offsets)

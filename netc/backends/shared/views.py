@@ -29,8 +29,15 @@ class Workspace(NamedTuple):
     offset: int = 0
 
 
-Place = Arena | External | Workspace
-AnyPlace = TypeVar("AnyPlace", Arena, External, Workspace, Place)
+class Buffer(NamedTuple):
+    """A place in a buffer that storage has yet to place, ``offset`` elements from its start."""
+
+    name: str
+    offset: int = 0
+
+
+Place = Arena | External | Workspace | Buffer
+AnyPlace = TypeVar("AnyPlace", Arena, External, Workspace, Buffer, Place)
 
 
 @dataclass(frozen=True, slots=True)

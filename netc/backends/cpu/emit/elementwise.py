@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from netc.backends.cpu.emit.emission import Emission, Steps, reference_step
+from netc.backends.cpu.emit.emission import EmitContext, Sweeps, by_definition
 from netc.backends.cpu.emit.operations import Operations, operations_of
+from netc.backends.cpu.lowering import Sweep, sweep_of
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.elementwise import Operation, add, chain_step, multiply
 from netc.backends.shared.views import View, moved
@@ -15,14 +16,14 @@ from netc.ops.fused import Bound, bind_stages
 from netc.passes.epilogue import chain_of
 
 
-def emit_elementwise(emission: Emission, node: Node) -> Steps | None:
+def emit_elementwise(context: EmitContext, node: Node) -> Sweeps | None:
     """An elementwise layer and those that follow it."""
     first, *rest = bind_stages(chain_of(node), node.inputs, node.parameters)
     stages = [_started(first), *rest]
     start = first.inputs[stages[0].stage.position]
-    if operations_of(emission, stages[0], emission.graph.shape(start)) is None:
+    if operations_of(context, stages[0], context.graph.shape(start)) is None:
         return None
-    return chain_steps(emission, node, emission.view(start), stages)
+    return chain_sweeps(context, node, context.view(start), stages)
 
 
 def _started(first: Bound) -> Bound:
@@ -33,52 +34,61 @@ def _started(first: Bound) -> Bound:
     return first._replace(stage=replace(first.stage, position=position), inputs=others)
 
 
-def emit_axpy(emission: Emission, node: Node) -> Steps | None:
+def emit_axpy(context: EmitContext, node: Node) -> Sweeps | None:
     """A factor for each channel of each image, and a sum."""
-    factor, x, y = (emission.view(v) for v in node.inputs)
-    target = emission.view(node.outputs[0])
+    factor, x, y = (context.view(v) for v in node.inputs)
+    target = context.view(node.outputs[0])
     if (factor.n, factor.c) != (x.n, x.c) or factor.h * factor.w != 1:
         return None
-    return sweep(node.name, x, target, [multiply(factor), add(y)])
+    return [one_sweep(node.name, x, target, [multiply(factor), add(y)])]
 
 
-def chain_steps(emission: Emission, node: Node, x: View, stages: Sequence[Bound]) -> Steps:
+def chain_sweeps(context: EmitContext, node: Node, x: View, stages: Sequence[Bound]) -> Sweeps:
     """Stages on a value: as few sweeps as possible, and definitions where there are no operations.
 
     Args:
-        emission: knows where everything lies.
+        context: knows where everything lies.
         node: the one that the stages are of; its output is the target.
         x: the chain's value.
         stages: bound to value and parameter names.
     """
-    shape, y = emission.graph.shape(node.outputs[0]), emission.view(node.outputs[0])
-    steps: Steps = []
+    shape, y = context.graph.shape(node.outputs[0]), context.view(node.outputs[0])
+    sweeps: Sweeps = []
     waiting: Operations = []
     for bound in stages:
-        operations = operations_of(emission, bound, shape)
+        operations = operations_of(context, bound, shape)
         if operations is not None:
             waiting += operations
             continue
         if waiting or x != y:
-            steps += sweep(node.name, x, y, waiting)
+            sweeps.append(one_sweep(node.name, x, y, waiting))
         waiting, x = [], y
-        steps += _by_definition(emission, node, bound)
+        sweeps += _stage_by_definition(context, node, bound)
     if waiting or x != y:
-        steps += sweep(node.name, x, y, waiting)
-    return steps
+        sweeps.append(one_sweep(node.name, x, y, waiting))
+    return sweeps
 
 
-def _by_definition(emission: Emission, node: Node, bound: Bound) -> Steps:
+def _stage_by_definition(context: EmitContext, node: Node, bound: Bound) -> Sweeps:
     """A stage on the output where it lies."""
     stage, output = bound.stage, node.outputs[0]
     inputs = [*bound.inputs[: stage.position], output, *bound.inputs[stage.position :]]
     single = Node(
         node.name, stage.op, stage.params, tuple(inputs), (output,), tuple(bound.parameters)
     )
-    return reference_step(emission, single)
+    return by_definition(context, single)
 
 
-def sweep(name: str, x: View, y: View, operations: Sequence[Operation]) -> Steps:
+def one_sweep(name: str, x: View, y: View, operations: Sequence[Operation]) -> Sweep:
+    """Operations on each element, in one pass."""
+    operands = [o.view for o in operations if o.view is not None]
+    spread = [view for view in operands if view.pixels != x.pixels]
+    pointwise = [x, *(view for view in operands if view.pixels == x.pixels)]
+    chain = tuple(operations)
+    return sweep_of(lambda: chain_steps(name, x, y, chain), spread, [y], pointwise)
+
+
+def chain_steps(name: str, x: View, y: View, operations: Sequence[Operation]) -> list[Step]:
     """A chain; image by image where an operand has one value for each channel of each image."""
     if not any(_is_spread(o, x) for o in operations):
         return [chain_step(name, x, y, operations)]

@@ -1,4 +1,4 @@
-"""What emitters know: where values lie, the arrays, the machine."""
+"""What emitters know: how values lie, the arrays; and the step of last resort."""
 
 from __future__ import annotations
 
@@ -8,48 +8,50 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from netc.backends import reference
-from netc.backends.cpu.layout import logical
-from netc.backends.cpu.machine import Machine
-from netc.backends.cpu.program import Context, PythonStep, Step
+from netc.backends.cpu.lowering import Sweep, sweep_of
+from netc.backends.cpu.machine import Machine, machine
+from netc.backends.cpu.program import PythonStep
 from netc.backends.shared.derived import Weights, trained
-from netc.backends.shared.views import Place, View
+from netc.backends.shared.views import Buffer, View
 from netc.backends.variables import Variables
-from netc.ir.graph import Graph, Node
+from netc.ir.graph import Array, Graph, Node
+from netc.plan.storage import scratch_name
 
-Steps = list[Step | PythonStep]
+PixelShape = tuple[int, int, int, int]  # images, height, width, channels
 
 
 @dataclass(frozen=True)
-class Emission:
-    """One graph being made into steps.
+class EmitContext:
+    """One graph being lowered.
 
     Args:
         graph: after all passes.
-        views: where each value lies.
-        scratches: memory that a node has while it runs, by the node's name.
-        target: the machine.
+        views: how each value lies, in buffers with names or in the caller's arrays.
+        machine: what steps are built for; None for the one that netc runs on.
         threads: how many will run the steps.
         exact: no algorithm that changes the order of sums.
         half: inner products keep their weights as float16.
         variables: the places of the graph's variables.
+        images: convolutions that convert their input themselves, see netc.backends.cpu.windows.
     """
 
     graph: Graph
-    views: Mapping[str, View]
-    scratches: Mapping[str, Place]
-    target: Machine
+    views: Mapping[str, View] = field(default_factory=dict)
+    machine: Machine | None = None
     threads: int = 1
     exact: bool = False
     half: bool = False
     variables: Variables = field(default_factory=Variables)
+    images: Mapping[str, PixelShape] = field(default_factory=dict)
 
     def view(self, value: str) -> View:
         """Where a value lies."""
         return self.views[value]
 
-    def scratch(self, node: Node) -> Place | None:
-        """The memory that the backend's rules grant a node while it runs, if any."""
-        return self.scratches.get(node.name)
+    @property
+    def target(self) -> Machine:
+        """The machine; only steps that are being built may ask."""
+        return self.machine or machine()
 
     def array(self, parameter: str) -> Weights:
         """A trained array, derived if it is a variable."""
@@ -60,23 +62,34 @@ class Emission:
         return [self.array(name) for name in node.parameters]
 
 
+Sweeps = list[Sweep]
 # None where the emitter has no kernel for such a node.
-Emitter = Callable[[Emission, Node], Steps | None]
+Emitter = Callable[[EmitContext, Node], Sweeps | None]
 
 
-def reference_step(emission: Emission, node: Node) -> Steps:
+def scratch_of(node: Node) -> Buffer:
+    """Where a node's scratch memory starts; its record says how much there is."""
+    return Buffer(scratch_name(node))
+
+
+def by_definition(context: EmitContext, node: Node) -> Sweeps:
     """A node run by its op's definition, on the stored values seen as plain arrays."""
-    graph = emission.graph
-    readers = [(logical(graph.shape(v)), emission.view(v)) for v in node.inputs]
-    writers = [(logical(graph.shape(v)), emission.view(v)) for v in node.outputs]
+    graph = context.graph
+    inputs, outputs = ([(context.view(v), graph.shape(v)) for v in names]
+                       for names in (node.inputs, node.outputs))  # fmt: skip
 
-    def run(context: Context) -> None:
+    def run(*arrays: Array) -> None:
         # The definitions may return their inputs, and an output may lie where an input does.
         # (asarray, unlike ascontiguousarray, keeps a scalar without axes)
-        inputs = [np.asarray(see(context, view), order="C") for see, view in readers]
-        for (see, view), result in zip(
-            writers, reference.run_node(graph, node, inputs), strict=True
-        ):
-            see(context, view)[...] = result
+        given = [np.asarray(array, order="C") for array in arrays[: len(inputs)]]
+        results = reference.run_node(graph, node, given)
+        for target, result in zip(arrays[len(inputs) :], results, strict=True):
+            target[...] = result
 
-    return [PythonStep(node.name, run)]
+    # Of several results one may be an input as it is, which writing another must not destroy.
+    alone = len(node.outputs) == 1
+    step = PythonStep(node.name, run, (*inputs, *outputs), reads_first=alone)
+    read, written = [view for view, _ in inputs], [view for view, _ in outputs]
+    if alone:
+        return [sweep_of(lambda: [step], (), written, pointwise=read)]
+    return [sweep_of(lambda: [step], read, written)]

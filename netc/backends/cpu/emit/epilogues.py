@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from netc.backends.cpu.emit.emission import Emission
+from netc.backends.cpu.emit.emission import EmitContext
 from netc.backends.cpu.steps.epilogue import NONE, Activation, Epilogue
 from netc.backends.shared.derived import Weights, derived
 from netc.ir.graph import Array
@@ -24,12 +24,12 @@ class Matched(NamedTuple):
 
 
 def match_epilogue(
-    emission: Emission, bias: Weights | None, stages: Sequence[Bound], channels: int
+    context: EmitContext, bias: Weights | None, stages: Sequence[Bound], channels: int
 ) -> Matched:
     """The longest beginning of the stages that is ``activation(result + bias + residual)``.
 
     Args:
-        emission: knows where the residual lies.
+        context: knows where the residual lies.
         bias: of the product, or None.
         stages: after the product, bound to value and parameter names.
         channels: of the output.
@@ -37,10 +37,10 @@ def match_epilogue(
     rest = list(stages)
     residual = None
     if rest and is_sum(rest[0]):
-        residual = emission.view(rest.pop(0).inputs[0])
+        residual = context.view(rest.pop(0).inputs[0])
     activation = NONE
     if rest:
-        found = activation_of(emission, rest[0], channels)
+        found = activation_of(context, rest[0], channels)
         if found is not None:
             activation = found
             rest.pop(0)
@@ -58,10 +58,10 @@ def is_sum(bound: Bound) -> bool:
     )
 
 
-def activation_of(emission: Emission, bound: Bound, channels: int) -> Activation | None:
+def activation_of(context: EmitContext, bound: Bound, channels: int) -> Activation | None:
     """The kernel's activation that a stage is, None where it is none of them."""
     rule = _ACTIVATIONS.get(bound.stage.op)
-    arrays = [emission.array(name) for name in bound.parameters]
+    arrays = [context.array(name) for name in bound.parameters]
     if rule is None or not all_finite(bound.stage.params):
         return None
     return rule(bound.stage.params, arrays, channels)

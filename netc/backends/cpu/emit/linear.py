@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from netc.backends.cpu.emit.elementwise import chain_steps
-from netc.backends.cpu.emit.emission import Emission, Steps
+from netc.backends.cpu.emit.elementwise import chain_sweeps
+from netc.backends.cpu.emit.emission import EmitContext, Sweeps, scratch_of
 from netc.backends.cpu.emit.epilogues import Matched, is_sum, match_epilogue
 from netc.backends.cpu.emit.products import weights_of
+from netc.backends.cpu.lowering import Sweep, sweep_of
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.conv import Geometry, conv_step
 from netc.backends.cpu.steps.epilogue import Epilogue
@@ -26,62 +27,77 @@ from netc.ops.fused import Bound, bind_stages
 from netc.passes.epilogue import chain_of
 
 
-def emit_inner_product(emission: Emission, node: Node) -> Steps | None:
+def emit_inner_product(context: EmitContext, node: Node) -> Sweeps | None:
     """An inner product of each row, and what follows it."""
     first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
-    top = emission.graph.shape(node.outputs[0])
-    weight, bias = weights_of(emission, first)
+    top = context.graph.shape(node.outputs[0])
+    weight, bias = weights_of(context, first)
     weight = weight.T if first.stage.params.transpose else weight
-    matched = _matched(emission, bias, stages, top)
-    steps = _product(emission, node, first, weight, matched.epilogue)
-    if steps is None:
+    matched = _matched(context, bias, stages, top)
+    sweeps = _product(context, node, first, weight, matched.epilogue)
+    if sweeps is None:
         return None
-    return [*steps, *chain_steps(emission, node, emission.view(node.outputs[0]), matched.rest)]
+    return [*sweeps, *chain_sweeps(context, node, context.view(node.outputs[0]), matched.rest)]
 
 
 def _product(
-    emission: Emission, node: Node, first: Bound, weight: Weights, epilogue: Epilogue
-) -> Steps | None:
+    context: EmitContext, node: Node, first: Bound, weight: Weights, epilogue: Epilogue
+) -> Sweeps | None:
     """The product itself; over a map of several pixels either side is brought to one order."""
     value, output = first.inputs[0], node.outputs[0]
-    shape, view = emission.graph.shape(value), emission.view(value)
+    shape, view = context.graph.shape(value), context.view(value)
     axis = axis_in(shape, first.stage.params.axis, "inner_product_param.axis")
     rows, columns = count(shape[:axis]), count(shape[axis:])
-    y = as_rows(emission.view(output), emission.graph.shape(output), rows, len(weight))
+    y = as_rows(context.view(output), context.graph.shape(output), rows, len(weight))
     if y is None:
         return None
-    between = emission.scratch(node)
-    if between is not None:
-        x = dense(between, rows, 1, 1, columns)
-        return [to_planes(node.name, view, between), _step(emission, node, x, y, weight, epilogue)]
+    if not is_in_c_order(shape) and _needs_planes(axis, weight):
+        x = dense(scratch_of(node), rows, 1, 1, columns)
+        turn = sweep_of(lambda: [to_planes(node.name, view, x.place)], [view], [x], scratch=x.span)
+        return [turn, _sweep(x, y, lambda: _step(context, node, x, y, weight, epilogue))]
     if not is_in_c_order(shape):
-        return [_over_map(emission, node, view, y, weight, epilogue)]
+        return [_sweep(view, y, lambda: _over_map(context, node, view, y, weight, epilogue))]
     rows_of = as_rows(view, shape, rows, columns)
     if rows_of is None:
         return None
-    return [_step(emission, node, rows_of, y, weight, epilogue)]
+    return [_sweep(rows_of, y, lambda: _step(context, node, rows_of, y, weight, epilogue))]
+
+
+def _needs_planes(axis: int, weight: Weights) -> bool:
+    """Whether an input is brought to the order of its weights.
+
+    Small weights are brought to the order of the input instead, once.
+    """
+    return axis != 1 or weight.size > _FEW_WEIGHTS
+
+
+_FEW_WEIGHTS = 1 << 20
+
+
+def _sweep(x: View, y: View, build: Callable[[], Step]) -> Sweep:
+    return sweep_of(lambda: [build()], [x], [y])
 
 
 def _step(
-    emission: Emission, node: Node, x: View, y: View, weight: Weights, epilogue: Epilogue
+    context: EmitContext, node: Node, x: View, y: View, weight: Weights, epilogue: Epilogue
 ) -> Step:
-    if emission.half and fits_half(weight):
-        return linear_step(node.name, x, y, weight, emission.target, epilogue, half=True)
-    return rows_step(emission, node.name, x, y, weight, epilogue)
+    if context.half and fits_half(weight):
+        return linear_step(node.name, x, y, weight, context.target, epilogue, half=True)
+    return rows_step(context, node.name, x, y, weight, epilogue)
 
 
 def rows_step(
-    emission: Emission, name: str, x: View, y: View, weight: Weights, epilogue: Epilogue
+    context: EmitContext, name: str, x: View, y: View, weight: Weights, epilogue: Epilogue
 ) -> Step:
     """Inner products of rows; many rows are multiplied like the pixels of a convolution.
 
     That takes a copy of the weights in another order, which very large ones are not worth.
     """
     if x.n < _MANY_ROWS or weight.size > _MOST_COPIED:
-        return linear_step(name, x, y, weight, emission.target, epilogue)
+        return linear_step(name, x, y, weight, context.target, epilogue)
     pixels, results = (replace(view, n=1, w=view.n) for view in (x, y))
     kernels = weight.reshape(*weight.shape, 1, 1)
-    return conv_step(name, pixels, [results], kernels, Geometry((1, 1)), emission.target, epilogue)
+    return conv_step(name, pixels, [results], kernels, Geometry((1, 1)), context.target, epilogue)
 
 
 _MANY_ROWS = 16  # fewer are bound by reading the weights
@@ -99,17 +115,17 @@ _MOST_HALF = float(np.finfo(np.float16).max)
 
 
 def _over_map(
-    emission: Emission, node: Node, x: View, y: View, weight: Weights, epilogue: Epilogue
+    context: EmitContext, node: Node, x: View, y: View, weight: Weights, epilogue: Epilogue
 ) -> Step:
     """With weights in the order of the stored pixels."""
     windows = weight.reshape(-1, x.c, x.h, x.w)
     if x.ld != x.c:
         window = Geometry((x.h, x.w))
-        return conv_step(node.name, x, [y], windows, window, emission.target, epilogue)
+        return conv_step(node.name, x, [y], windows, window, context.target, epilogue)
     reordered = derived(np.ascontiguousarray, windows.transpose(0, 2, 3, 1))
     rows = reordered.reshape(len(weight), -1)
     flat = dense(x.place, x.n, 1, 1, x.h * x.w * x.c)
-    return _step(emission, node, flat, y, rows, epilogue)
+    return _step(context, node, flat, y, rows, epilogue)
 
 
 def as_rows(view: View, shape: Shape, rows: int, columns: int) -> View | None:
@@ -122,11 +138,11 @@ def as_rows(view: View, shape: Shape, rows: int, columns: int) -> View | None:
 
 
 def _matched(
-    emission: Emission, bias: Weights | None, stages: Sequence[Bound], shape: Shape
+    context: EmitContext, bias: Weights | None, stages: Sequence[Bound], shape: Shape
 ) -> Matched:
     """The part of a chain that the kernel does; it adds no residual and knows one axis only."""
     first = stages[0] if stages else None
     if first is None or is_sum(first) or (first.stage.op == "PReLU" and len(shape) != 2):
         return Matched(Epilogue(bias), list(stages))
-    matched = match_epilogue(emission, bias, stages[:1], shape[-1])
+    matched = match_epilogue(context, bias, stages[:1], shape[-1])
     return Matched(matched.epilogue, [*matched.rest, *stages[1:]])

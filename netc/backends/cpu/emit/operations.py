@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from netc.backends.cpu.emit.emission import Emission
+from netc.backends.cpu.emit.emission import EmitContext
 from netc.backends.cpu.emit.epilogues import activation_of
 from netc.backends.cpu.steps.elementwise import (
     ABSOLUTE,
@@ -68,19 +68,19 @@ Operations = list[Operation]
 Rule = Callable[[Link], Operations | None]
 
 
-def operations_of(emission: Emission, bound: Bound, shape: Shape) -> Operations | None:
+def operations_of(context: EmitContext, bound: Bound, shape: Shape) -> Operations | None:
     """A stage as operations on the chain's value; None where no operations do it."""
     stage = bound.stage
     if not all_finite(stage.params):
         return None
     rule = _RULES.get(stage.op)
     if rule is not None:
-        arrays = [emission.array(name) for name in bound.parameters]
-        others = [emission.view(v) for v in bound.inputs]
+        arrays = [context.array(name) for name in bound.parameters]
+        others = [context.view(v) for v in bound.inputs]
         return rule(Link(stage.params, stage.position, others, arrays, shape))
     if stage.op == "PReLU" and not has_channels(shape):
         return None
-    activation = activation_of(emission, bound, shape[1] if len(shape) > 1 else 1)
+    activation = activation_of(context, bound, shape[1] if len(shape) > 1 else 1)
     return None if activation is None else [activate(activation)]
 
 

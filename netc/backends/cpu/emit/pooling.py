@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from netc.backends.cpu.emit.emission import Emission, Steps
+from netc.backends.cpu.emit.emission import EmitContext, Sweeps, scratch_of
+from netc.backends.cpu.lowering import Sweep, sweep_of
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.arrange import arrange_steps
 from netc.backends.cpu.steps.moving import Strided
@@ -13,15 +14,16 @@ from netc.ir.types import Shape
 from netc.ops.pooling import PoolingParams, pooling_axes, pyramid
 
 
-def emit_pooling(emission: Emission, node: Node) -> Steps | None:
+def emit_pooling(context: EmitContext, node: Node) -> Sweeps | None:
     """A pooling step; STOCHASTIC, which nobody runs, has no kernel."""
     params: PoolingParams = node.params
     if params.method == "STOCHASTIC":
         return None
-    window = window_of_pooling(params, emission.graph.shape(node.inputs[0]))
-    source = emission.view(node.inputs[0])
-    target, *mask = (emission.view(v) for v in node.outputs)
-    return [pool_step(node.name, params, source, target, window, mask[0] if mask else None)]
+    window = window_of_pooling(params, context.graph.shape(node.inputs[0]))
+    source = context.view(node.inputs[0])
+    target, *mask = (context.view(v) for v in node.outputs)
+    step = pool_step(node.name, params, source, target, window, mask[0] if mask else None)
+    return [sweep_of(lambda: [step], [source], [target, *mask])]
 
 
 def pool_step(
@@ -39,13 +41,13 @@ def window_of_pooling(params: PoolingParams, shape: Shape) -> Window:
     return Window((y.kernel, x.kernel), (y.stride, x.stride), (y.pad, x.pad))
 
 
-def emit_spp(emission: Emission, node: Node) -> Steps | None:
+def emit_spp(context: EmitContext, node: Node) -> Sweeps | None:
     """Each level pooled by itself and turned into its part of the output."""
-    shape, place = emission.graph.shape(node.inputs[0]), emission.scratch(node)
-    if node.params.method == "STOCHASTIC" or place is None:
+    shape, place = context.graph.shape(node.inputs[0]), scratch_of(node)
+    if node.params.method == "STOCHASTIC":
         return None
-    x, y = emission.view(node.inputs[0]), emission.view(node.outputs[0])
-    steps: Steps = []
+    x, y = context.view(node.inputs[0]), context.view(node.outputs[0])
+    sweeps: Sweeps = []
     first = 0
     for level in pyramid(node.params, shape):
         axes = pooling_axes(level, shape)
@@ -55,9 +57,14 @@ def emit_spp(emission: Emission, node: Node) -> Steps | None:
         if turned is None:
             return None
         window = window_of_pooling(level, shape)
-        steps += [pool_step(node.name, level, x, pooled, window), *turned]
+        steps = [pool_step(node.name, level, x, pooled, window), *turned]
+        sweeps.append(_level(steps, x, pooled, part))
         first += part.c
-    return steps
+    return sweeps
+
+
+def _level(steps: list[Step], x: View, pooled: View, part: View) -> Sweep:
+    return sweep_of(lambda: steps, [x], [pooled, part], scratch=pooled.span)
 
 
 def _planes_in_rows(name: str, pooled: View, part: View) -> list[Step] | None:

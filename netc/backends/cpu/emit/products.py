@@ -7,18 +7,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from netc.backends.cpu.emit.elementwise import chain_steps
-from netc.backends.cpu.emit.emission import Emission, Steps
+from netc.backends.cpu.emit.elementwise import chain_sweeps
+from netc.backends.cpu.emit.emission import EmitContext, Sweeps, scratch_of
 from netc.backends.cpu.emit.epilogues import Matched, match_epilogue
 from netc.backends.cpu.emit.tiled import Convolution, Pair, Pooled, banded_steps
+from netc.backends.cpu.lowering import Sweep, sweep_of
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.rules import padded_image, second_window, shape_between, value_between
 from netc.backends.cpu.steps.choice import convolution_steps
 from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.deconv import by_outputs, deconv_steps
 from netc.backends.cpu.steps.depthwise import depthwise_deconv_steps
 from netc.backends.cpu.steps.epilogue import PLAIN, Activation, Epilogue
 from netc.backends.cpu.steps.moving import image_step
+from netc.backends.cpu.windows import second_window, shape_between, value_between
 from netc.backends.shared.derived import Weights, derived
 from netc.backends.shared.views import View, dense, moved
 from netc.ir.graph import Node
@@ -42,72 +43,96 @@ def geometry_of(params: ConvolutionParams, shape: Shape) -> Geometry:
     )
 
 
-def emit_convolution(emission: Emission, node: Node) -> Steps | None:
+def emit_convolution(context: EmitContext, node: Node) -> Sweeps | None:
     """A convolution over pixels, alone or with the stages that follow it."""
-    shape = emission.graph.shape(node.inputs[0])
+    shape = context.graph.shape(node.inputs[0])
     first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
     if not _over_pixels(first, shape):
         return None
-    x, y = emission.view(first.inputs[0]), emission.view(node.outputs[0])
+    x, y = context.view(first.inputs[0]), context.view(node.outputs[0])
     at = second_window(node)
     if at is not None:
-        return _emit_tiled(emission, node, [first, *stages], at)
-    edge, x = _edge(emission, node, x)
-    one, rest = _convolution(emission, x, y, first, stages)
+        return _emit_tiled(context, node, [first, *stages], at)
+    edge, x = _edge(context, node, x)
+    one, rest = _convolution(context, x, y, first, stages)
     if edge:
         one = one._replace(geometry=replace(one.geometry, pad=(0, 0)))
-    steps = convolution_steps(
-        node.name, x, [y], one.weights, one.geometry, emission.target, one.epilogue, emission.exact
-    )
-    return [*edge, *steps, *chain_steps(emission, node, y, rest)]
+    sweep = convolution_sweep(context, node.name, one)
+    return [*edge, sweep, *chain_sweeps(context, node, y, rest)]
 
 
-def _edge(emission: Emission, node: Node, x: View) -> tuple[list[Step], View]:
+def convolution_sweep(context: EmitContext, name: str, one: Convolution) -> Sweep:
+    """A convolution by the algorithm that should be fastest; each reads a residual in order."""
+    return sweep_of(
+        lambda: convolution_steps(
+            name, one.x, [one.y], one.weights, one.geometry, context.target, one.epilogue,
+            context.exact,
+        ),
+        [one.x],
+        [one.y],
+        pointwise=[one.epilogue.residual],
+    )  # fmt: skip
+
+
+def _edge(context: EmitContext, node: Node, x: View) -> tuple[Sweeps, View]:
     """The conversion of an input that this convolution alone reads, padded already."""
-    shape, place = padded_image(emission.graph, node), emission.scratch(node)
-    if shape is None or place is None:
+    shape = context.images.get(node.name)
+    if shape is None:
         return [], x
-    image = dense(place, *shape)
+    image = dense(scratch_of(node), *shape)
     first = next(bind_stages(chain_of(node), node.inputs, node.parameters)).stage
-    given = emission.graph.shape(node.inputs[0])
+    given = context.graph.shape(node.inputs[0])
     top, left = geometry_of(first.params, given).pad
     name = f"input {node.inputs[0]}"
-    return [image_step(name, x.place, (x.n, x.c, x.h, x.w), image, top, left)], image
+    step = image_step(name, x.place, (x.n, x.c, x.h, x.w), image, top, left)
+    return [sweep_of(lambda: [step], [x], [image], scratch=image.span)], image
 
 
-def _emit_tiled(emission: Emission, node: Node, chain: Sequence[Bound], at: int) -> Steps | None:
+def _emit_tiled(context: EmitContext, node: Node, chain: Sequence[Bound], at: int) -> Sweeps | None:
     """A convolution and the window that reads it, at ``at`` of the chain."""
-    x, y = emission.view(node.inputs[0]), emission.view(node.outputs[0])
-    kept, place = value_between(emission.graph, node), emission.scratch(node)
-    if place is None or kept is None:
+    x, y = context.view(node.inputs[0]), context.view(node.outputs[0])
+    kept = value_between(context.graph, node)
+    if kept is None:
         return None
-    edge, x = _edge(emission, node, x)
-    middle = dense(moved(place, x.n * x.h * x.w * x.c if edge else 0), *kept)
-    first, left = _convolution(emission, x, middle, chain[0], chain[1:at])
-    if left:
+    edge, x = _edge(context, node, x)
+    middle = dense(moved(scratch_of(node), x.span if edge else 0), *kept)
+    first, left = _convolution(context, x, middle, chain[0], chain[1:at])
+    shape = shape_between(context.graph, node)
+    bound, window = chain[at], window_of(chain[at].stage, shape)
+    if left or window is None:
         return None
-    shape = shape_between(emission.graph, node)
     if edge:
         first = first._replace(geometry=replace(first.geometry, pad=(0, 0)))
-    bound, window = chain[at], window_of(chain[at].stage, shape)
-    if window is None:
-        return None
     if bound.stage.op == "Pooling":
         pair = Pair(first, Pooled(y, bound.stage.params), shape, window)
-        return [*edge, *banded_steps(emission, node.name, pair)]
+        return [*edge, _banded(context, node, pair)]
     whole = replace(middle, n=shape[0], h=shape[2])
-    then, rest = _convolution(emission, whole, y, bound, chain[at + 1 :])
-    steps = banded_steps(emission, node.name, Pair(first, then, shape, window))
-    return [*edge, *steps, *chain_steps(emission, node, y, rest)]
+    then, rest = _convolution(context, whole, y, bound, chain[at + 1 :])
+    banded = _banded(context, node, Pair(first, then, shape, window))
+    return [*edge, banded, *chain_sweeps(context, node, y, rest)]
+
+
+def _banded(context: EmitContext, node: Node, pair: Pair) -> Sweep:
+    """A convolution and the window that reads it; each band writes its own rows."""
+    first, then = pair.first, pair.then
+    residual = then.epilogue.residual if isinstance(then, Convolution) else None
+    end = first.y.place.offset + first.y.span
+    return sweep_of(
+        lambda: banded_steps(context, node.name, pair),
+        [first.x, first.epilogue.residual],
+        [first.y, then.y],
+        pointwise=[residual],
+        scratch=end,
+    )
 
 
 def _convolution(
-    emission: Emission, x: View, y: View, bound: Bound, stages: Sequence[Bound]
+    context: EmitContext, x: View, y: View, bound: Bound, stages: Sequence[Bound]
 ) -> tuple[Convolution, Sequence[Bound]]:
     """A convolution with what its epilogue does of the stages after it, and the rest of them."""
     params = bound.stage.params
-    weight, bias = weights_of(emission, bound)
-    matched = match_epilogue(emission, bias, stages, params.num_output)
+    weight, bias = weights_of(context, bound)
+    matched = match_epilogue(context, bias, stages, params.num_output)
     geometry = geometry_of(params, (x.n, x.c, x.h, x.w))
     return Convolution(x, y, weight, geometry, matched.epilogue), matched.rest
 
@@ -117,23 +142,28 @@ def is_depthwise(geometry: Geometry, x: View, y: View) -> bool:
     return geometry.groups == x.c == y.c > 1
 
 
-def emit_deconvolution(emission: Emission, node: Node) -> Steps | None:
+def emit_deconvolution(context: EmitContext, node: Node) -> Sweeps | None:
     """A deconvolution over pixels, alone or with the stages that follow it."""
-    shape = emission.graph.shape(node.inputs[0])
+    shape = context.graph.shape(node.inputs[0])
     first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
     params = first.stage.params
     if not _over_pixels(first, shape):
         return None
-    weight, bias = weights_of(emission, first)
-    matched = match_epilogue(emission, bias, stages, params.num_output)
-    x, y = emission.view(first.inputs[0]), emission.view(node.outputs[0])
-    geometry = geometry_of(params, shape)
-    steps = transposed_steps(emission, node.name, x, y, weight, geometry, matched.epilogue)
-    return [*steps, *chain_steps(emission, node, y, matched.rest)]
+    weight, bias = weights_of(context, first)
+    matched = match_epilogue(context, bias, stages, params.num_output)
+    x, y = context.view(first.inputs[0]), context.view(node.outputs[0])
+    geometry, epilogue = geometry_of(params, shape), matched.epilogue
+    sweep = sweep_of(
+        lambda: transposed_steps(context, node.name, x, y, weight, geometry, epilogue),
+        [x],
+        [y],
+        pointwise=[epilogue.residual],
+    )
+    return [sweep, *chain_sweeps(context, node, y, matched.rest)]
 
 
 def transposed_steps(
-    emission: Emission,
+    context: EmitContext,
     name: str,
     x: View,
     y: View,
@@ -150,9 +180,9 @@ def transposed_steps(
     if is_depthwise(geometry, x, y) and geometry.dilation == (1, 1):
         return depthwise_deconv_steps(name, x, y, weight, geometry, epilogue)
     if same is None:
-        return deconv_steps(name, x, y, weight, geometry, emission.target, epilogue)
+        return deconv_steps(name, x, y, weight, geometry, context.target, epilogue)
     around = turned_weights(weight, geometry.groups)
-    target, exact = emission.target, emission.exact
+    target, exact = context.target, context.exact
     return convolution_steps(name, x, [y], around, same, target, epilogue, exact)
 
 
@@ -175,21 +205,21 @@ def _over_pixels(first: Bound, shape: Shape) -> bool:
     return len(shape) == 4 and first.stage.params.axis in (1, -3) and len(first.inputs) == 1
 
 
-def weights_of(emission: Emission, bound: Bound) -> tuple[Weights, Weights | None]:
+def weights_of(context: EmitContext, bound: Bound) -> tuple[Weights, Weights | None]:
     """A product's weights, and its bias or None."""
-    weight, *bias = (emission.array(name) for name in bound.parameters)
+    weight, *bias = (context.array(name) for name in bound.parameters)
     return weight, bias[0] if bias else None
 
 
-def emit_siblings(emission: Emission, node: Node) -> Steps | None:
+def emit_siblings(context: EmitContext, node: Node) -> Sweeps | None:
     """1x1 convolutions of one input as one product, each with its own output."""
-    shape = emission.graph.shape(node.inputs[0])
+    shape = context.graph.shape(node.inputs[0])
     branches = []
     for params, names in branch_parameters(node.params, node.parameters):
         first, *stages = bind_stages(params, node.inputs, names)
-        weight, bias = weights_of(emission, first)
+        weight, bias = weights_of(context, first)
         channels = first.stage.params.num_output
-        matched = match_epilogue(emission, bias, stages, channels)
+        matched = match_epilogue(context, bias, stages, channels)
         if matched.rest:
             return None
         branches.append((first.stage.params, weight, matched))
@@ -198,15 +228,18 @@ def emit_siblings(emission: Emission, node: Node) -> Steps | None:
     )
     if activation is None:
         return None
-    weights = joined([weight for _, weight, _ in branches])
-    bias = joined([_bias(m.epilogue, len(weight)) for _, weight, m in branches])
-    outputs = [emission.view(v) for v in node.outputs]
-    x, geometry = emission.view(node.inputs[0]), geometry_of(branches[0][0], shape)
-    epilogue = Epilogue(bias, None, activation)
-    steps = convolution_steps(
-        node.name, x, outputs, weights, geometry, emission.target, epilogue, emission.exact
-    )
-    return list(steps)
+    outputs = [context.view(v) for v in node.outputs]
+    x, geometry = context.view(node.inputs[0]), geometry_of(branches[0][0], shape)
+
+    def steps() -> Sequence[Step]:
+        weights = joined([weight for _, weight, _ in branches])
+        bias = joined([_bias(m.epilogue, len(weight)) for _, weight, m in branches])
+        epilogue = Epilogue(bias, None, activation)
+        return convolution_steps(
+            node.name, x, outputs, weights, geometry, context.target, epilogue, context.exact
+        )
+
+    return [sweep_of(steps, [x], outputs)]
 
 
 def joined(arrays: Sequence[Weights]) -> Weights:

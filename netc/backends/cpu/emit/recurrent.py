@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from netc.backends import reference
-from netc.backends.cpu.emit.emission import Emission, Steps
+from netc.backends.cpu.emit.emission import EmitContext, Sweeps, scratch_of
 from netc.backends.cpu.emit.linear import as_rows, rows_step
-from netc.backends.cpu.layout import logical
-from netc.backends.cpu.program import Context, PythonStep
+from netc.backends.cpu.lowering import sweep_of
+from netc.backends.cpu.program import PythonStep
 from netc.backends.cpu.steps.epilogue import Epilogue
+from netc.backends.shared.layout import is_in_c_order
 from netc.backends.shared.views import dense
 from netc.ir.graph import Array, Node
 from netc.ir.types import count
@@ -21,36 +22,42 @@ from netc.ops.recurrent import lstm_steps, rnn_steps
 Recur = Callable[[Any, Array, Sequence[Array], Sequence[Array]], Sequence[Any]]
 
 
-def emit_lstm(emission: Emission, node: Node) -> Steps | None:
+def emit_lstm(context: EmitContext, node: Node) -> Sweeps | None:
     """An LSTM."""
-    return _emit(emission, node, lstm_steps)
+    return _emit(context, node, lstm_steps)
 
 
-def emit_rnn(emission: Emission, node: Node) -> Steps | None:
+def emit_rnn(context: EmitContext, node: Node) -> Sweeps | None:
     """A plain recurrent layer."""
-    return _emit(emission, node, rnn_steps)
+    return _emit(context, node, rnn_steps)
 
 
-def _emit(emission: Emission, node: Node, recur: Recur) -> Steps | None:
-    graph, place = emission.graph, emission.scratch(node)
+def _emit(context: EmitContext, node: Node, recur: Recur) -> Sweeps | None:
+    graph = context.graph
     shape = graph.shape(node.inputs[0])
-    weights = emission.arrays(node)
+    weights = context.arrays(node)
     known = [reference.parameter_array(graph, name) for name in node.parameters]
     rows, columns = count(shape[:2]), count(shape[2:])
-    x = as_rows(emission.view(node.inputs[0]), shape, rows, columns)
-    if place is None or x is None:
+    x = as_rows(context.view(node.inputs[0]), shape, rows, columns)
+    if x is None or not is_in_c_order(shape):
         return None
-    units = dense(place, rows, 1, 1, len(weights[0]))
-    readers = [(logical(graph.shape(v)), emission.view(v)) for v in node.inputs]
-    writers = [(logical(graph.shape(v)), emission.view(v)) for v in node.outputs]
+    units = dense(scratch_of(node), rows, 1, 1, len(weights[0]))
+    inputs, outputs = ([(context.view(v), graph.shape(v)) for v in names]
+                       for names in (node.inputs, node.outputs))  # fmt: skip
 
-    def run(context: Context) -> None:
-        driven = context.array(units).reshape(*shape[:2], -1)
-        inputs = [np.asarray(see(context, view), order="C") for see, view in readers]
-        for (see, view), result in zip(
-            writers, recur(node.params, driven, inputs, known), strict=True
-        ):
-            see(context, view)[...] = result
+    def run(units: Array, *arrays: Array) -> None:
+        driven = units.reshape(*shape[:2], -1)
+        given = [np.asarray(array, order="C") for array in arrays[: len(inputs)]]
+        results = recur(node.params, driven, given, known)
+        for target, result in zip(arrays[len(inputs) :], results, strict=True):
+            target[...] = result
 
-    product = rows_step(emission, node.name, x, units, weights[0], Epilogue(weights[1]))
-    return [product, PythonStep(f"steps of {node.name}", run)]
+    steps = PythonStep(f"steps of {node.name}", run, ((units, None), *inputs, *outputs))
+    read, written = [view for view, _ in inputs], [view for view, _ in outputs]
+    product = sweep_of(
+        lambda: [rows_step(context, node.name, x, units, weights[0], Epilogue(weights[1]))],
+        [x],
+        [units],
+        scratch=units.span,
+    )
+    return [product, sweep_of(lambda: [steps], [units, *read], written)]

@@ -9,46 +9,47 @@ import numpy as np
 
 from netc.backends import reference
 from netc.backends.cpu import jit
-from netc.backends.cpu.emit.emission import Emission, Steps
-from netc.backends.cpu.layout import logical
-from netc.backends.cpu.program import Context, PythonStep
+from netc.backends.cpu.emit.emission import EmitContext, Sweeps, scratch_of
+from netc.backends.cpu.lowering import sweep_of
+from netc.backends.cpu.program import PythonStep
 from netc.backends.cpu.steps.regions import greatest_kernel, means_kernel, region_step
 from netc.backends.shared.views import dense
 from netc.diagnostics import NetcError
-from netc.ir.graph import Node
+from netc.ir.graph import Array, Node
 from netc.ir.types import Shape
 from netc.ops.regions import Bins, psroi_bins, roi_bins
 
 Find = Callable[[Any, Shape, Any], Bins]
 
 
-def emit_roi_pooling(emission: Emission, node: Node) -> Steps | None:
+def emit_roi_pooling(context: EmitContext, node: Node) -> Sweeps | None:
     """The greatest elements of bins."""
-    return _pool(emission, node, roi_bins, greatest_kernel())
+    return _pool(context, node, roi_bins, greatest_kernel())
 
 
-def emit_psroi_pooling(emission: Emission, node: Node) -> Steps | None:
+def emit_psroi_pooling(context: EmitContext, node: Node) -> Sweeps | None:
     """Means of bins, each of channels of its own."""
-    return _pool(emission, node, psroi_bins, means_kernel())
+    return _pool(context, node, psroi_bins, means_kernel())
 
 
-def _pool(emission: Emission, node: Node, find: Find, kernel: jit.KernelSpec) -> Steps | None:
-    place = emission.scratch(node)
-    if place is None:
-        return None
-    graph, (data, rows) = emission.graph, node.inputs
-    x, y = emission.view(data), emission.view(node.outputs[0])
-    see, source = logical(graph.shape(rows)), emission.view(rows)
-    table = dense(place, y.n, 1, 1, 1 + 2 * y.h + 2 * y.w)
+def _pool(context: EmitContext, node: Node, find: Find, kernel: jit.KernelSpec) -> Sweeps | None:
+    graph, (data, rows) = context.graph, node.inputs
+    x, y = context.view(data), context.view(node.outputs[0])
+    table = dense(scratch_of(node), y.n, 1, 1, 1 + 2 * y.h + 2 * y.w)
 
-    def run(context: Context) -> None:
-        regions = np.ascontiguousarray(see(context, source))
+    def run(regions: Array, found: Array) -> None:
         try:
-            bins = find(node.params, graph.shape(data), regions)
+            bins = find(node.params, graph.shape(data), np.ascontiguousarray(regions))
         except NetcError as error:
             raise reference.at_layer(error, node) from None
         columns = [bins.images[:, None], *bins.rows, *bins.columns]
-        context.array(table)[:, :, 0, 0] = np.concatenate(columns, axis=1)
+        found[:, :, 0, 0] = np.concatenate(columns, axis=1)
 
-    find_bins = PythonStep(f"bins of {node.name}", run)
-    return [find_bins, region_step(node.name, x, place, y, kernel)]
+    source = context.view(rows)
+    find_bins = PythonStep(
+        f"bins of {node.name}", run, ((source, graph.shape(rows)), (table, None))
+    )
+    return [
+        sweep_of(lambda: [find_bins], [source], [table], scratch=table.span),
+        sweep_of(lambda: [region_step(node.name, x, table.place, y, kernel)], [x, table], [y]),
+    ]

@@ -7,17 +7,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from netc.backends.cpu.emit.elementwise import emit_elementwise, sweep
-from netc.backends.cpu.emit.emission import Emission, Steps
-from netc.backends.cpu.rules import takes_moments
+from netc.backends.cpu.emit.elementwise import emit_elementwise, one_sweep
+from netc.backends.cpu.emit.emission import EmitContext, Sweeps, scratch_of
+from netc.backends.cpu.lowering import sweep_of
 from netc.backends.cpu.steps.elementwise import Operation, add, bias, divide, scale
 from netc.backends.cpu.steps.statistics import greatest_step, length_step, moments_step
 from netc.backends.shared.derived import Weights, derived
 from netc.backends.shared.layout import has_channels
 from netc.backends.shared.views import dense, moved
-from netc.ir.graph import Node
+from netc.ir.graph import Graph, Node
 from netc.ir.types import count
-from netc.ops.fork_normalization import BATCHWISE_EPS, BatchwiseBNParams, NormalizeParams
+from netc.ops.fork_normalization import (
+    BATCHWISE_EPS,
+    BatchwiseBNParams,
+    NormalizeParams,
+    RunningBNParams,
+)
 from netc.ops.normalization import BatchNormParams, MVNParams
 from netc.ops.selection import ArgMaxParams
 
@@ -31,29 +36,46 @@ class Moments(NamedTuple):
     then: list[Operation]
 
 
-def emit_normalization(emission: Emission, node: Node) -> Steps | None:
+def emit_normalization(context: EmitContext, node: Node) -> Sweeps | None:
     """By stored averages, or by the values' own mean and deviation."""
-    place = emission.scratch(node)
-    if not takes_moments(emission.graph, node):
-        return emit_elementwise(emission, node)
-    if place is None:
-        return None
-    x, y = emission.view(node.inputs[0]), emission.view(node.outputs[0])
-    moments = _moments(emission, node)
+    if not takes_moments(context.graph, node):
+        return emit_elementwise(context, node)
+    x, y = context.view(node.inputs[0]), context.view(node.outputs[0])
+    moments = _moments(context, node)
     if moments.together:
         x, y = (replace(v, n=1, h=v.n * v.h) for v in (x, y))
-    mean = dense(place, x.n, 1, 1, x.c)
-    deviation = dense(moved(place, x.n * x.c), x.n, 1, 1, x.c)
-    first = moments_step(node.name, x, mean, deviation, moments.kind, moments.eps, emission.target)
+    mean = dense(scratch_of(node), x.n, 1, 1, x.c)
+    deviation = dense(moved(mean.place, x.n * x.c), x.n, 1, 1, x.c)
     centred = [add(mean, -1.0), *([] if moments.kind == "none" else [divide(deviation)])]
-    return [first, *sweep(node.name, x, y, [*centred, *moments.then])]
+    kind, eps = moments.kind, moments.eps
+    first = sweep_of(
+        lambda: [moments_step(node.name, x, mean, deviation, kind, eps, context.target)],
+        [x],
+        [mean, deviation],
+        scratch=2 * x.n * x.c,
+    )
+    return [first, one_sweep(node.name, x, y, [*centred, *moments.then])]
 
 
-def _moments(emission: Emission, node: Node) -> Moments:
+def takes_moments(graph: Graph, node: Node) -> bool:
+    """Whether a node normalises channels by their own mean and deviation."""
+    shape, params = graph.shape(node.inputs[0]) if node.inputs else (), node.params
+    if not has_channels(shape) or len(node.outputs) != 1:
+        return False
+    if isinstance(params, MVNParams):
+        return not params.across_channels
+    if isinstance(params, BatchNormParams):
+        return not params.use_global_stats
+    if isinstance(params, BatchwiseBNParams):
+        return not params.inference
+    return isinstance(params, RunningBNParams) and not params.stored
+
+
+def _moments(context: EmitContext, node: Node) -> Moments:
     params = node.params
     if isinstance(params, MVNParams):
         return Moments("outside" if params.normalize_variance else "none", params.eps, False, [])
-    arrays = [array.reshape(-1) for array in emission.arrays(node)]
+    arrays = [array.reshape(-1) for array in context.arrays(node)]
     if isinstance(params, BatchwiseBNParams):
         then = [scale(arrays[0]), bias(arrays[1])]
         return Moments("difference", BATCHWISE_EPS, True, then)
@@ -61,25 +83,26 @@ def _moments(emission: Emission, node: Node) -> Moments:
     return Moments("inside", params.eps, True, [scale(own[0]), bias(own[1])] if own else [])
 
 
-def emit_normalize(emission: Emission, node: Node) -> Steps | None:
+def emit_normalize(context: EmitContext, node: Node) -> Sweeps | None:
     """Each pixel by its own length; a map as a whole, by its definition."""
     params: NormalizeParams = node.params
-    shape = emission.graph.shape(node.inputs[0])
+    shape = context.graph.shape(node.inputs[0])
     if not has_channels(shape) or (params.across_spatial and count(shape[2:]) != 1):
         return None
     factors: Weights = np.ones(shape[1], np.float32)
-    for array in emission.arrays(node):
+    for array in context.arrays(node):
         factors = derived(np.broadcast_to, array.reshape(-1), (shape[1],))
-    x, y = emission.view(node.inputs[0]), emission.view(node.outputs[0])
-    return [length_step(node.name, x, y, factors, params.eps)]
+    x, y = context.view(node.inputs[0]), context.view(node.outputs[0])
+    step = length_step(node.name, x, y, factors, params.eps)
+    return [sweep_of(lambda: [step], (), [y], pointwise=[x])]
 
 
-def emit_argmax(emission: Emission, node: Node) -> Steps | None:
+def emit_argmax(context: EmitContext, node: Node) -> Sweeps | None:
     """The greatest channel of each pixel."""
     params: ArgMaxParams = node.params
-    shape = emission.graph.shape(node.inputs[0])
+    shape = context.graph.shape(node.inputs[0])
     axes = (1, 1 - len(shape)) if has_channels(shape) else ()
     if params.top_k != 1 or params.axis not in axes:
         return None
-    x, y = emission.view(node.inputs[0]), emission.view(node.outputs[0])
-    return [greatest_step(node.name, x, y, params.out_max_val)]
+    x, y = context.view(node.inputs[0]), context.view(node.outputs[0])
+    return [sweep_of(lambda: [greatest_step(node.name, x, y, params.out_max_val)], [x], [y])]

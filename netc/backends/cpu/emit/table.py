@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from netc.backends.cpu.emit.elementwise import emit_axpy, emit_elementwise
-from netc.backends.cpu.emit.emission import Emission, Emitter, Steps, reference_step
+from netc.backends.cpu.emit.emission import EmitContext, Emitter, by_definition
 from netc.backends.cpu.emit.gradients import emit_gradient
 from netc.backends.cpu.emit.linear import emit_inner_product
 from netc.backends.cpu.emit.moves import (
@@ -32,9 +32,10 @@ from netc.backends.cpu.emit.regions import emit_psroi_pooling, emit_roi_pooling
 from netc.backends.cpu.emit.resizing import emit_interp, emit_upsample
 from netc.backends.cpu.emit.statistics import emit_argmax, emit_normalization, emit_normalize
 from netc.backends.cpu.emit.training import emit_parameter, emit_update
+from netc.backends.cpu.lowering import Lowered
 from netc.backends.shared.dispatch import emitter_of
+from netc.diagnostics import InternalError
 from netc.ir.graph import Node
-from netc.memory import on_behalf
 from netc.ops.gradient import NAME as GRADIENT
 from netc.ops.siblings import NAME as SIBLINGS
 from netc.ops.update import UPDATE
@@ -80,17 +81,14 @@ EMITTERS: Mapping[str, Emitter] = {
 }
 
 
-def emit(emission: Emission, node: Node) -> Steps:
-    """A node's steps.
+def lower(context: EmitContext, node: Node) -> Lowered:
+    """A node's record.
 
     Raises:
-        NetcError: too-little-memory, for weights as the kernels read them.
+        InternalError: a convolution leaves an input in the caller's order that it should convert.
     """
-    with on_behalf(f"layer `{node.name}` ({node.op})", node.span):
-        return _steps(emission, node)
-
-
-def _steps(emission: Emission, node: Node) -> Steps:
     emitter = emitter_of(EMITTERS, node)
-    steps = None if emitter is None else emitter(emission, node)
-    return reference_step(emission, node) if steps is None else steps
+    sweeps = None if emitter is None else emitter(context, node)
+    if sweeps is None and node.name in context.images:
+        raise InternalError(f"layer `{node.name}`: its input is not converted by any kernel")
+    return Lowered(node, tuple(by_definition(context, node) if sweeps is None else sweeps))

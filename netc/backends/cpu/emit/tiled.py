@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from netc.backends.cpu.emit.emission import Emission, Steps
+from netc.backends.cpu.emit.emission import EmitContext
 from netc.backends.cpu.emit.pooling import pool_step, window_of_pooling
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
@@ -63,21 +63,21 @@ class Pair(NamedTuple):
     window: Axis
 
 
-def banded_steps(emission: Emission, name: str, pair: Pair) -> Steps:
+def banded_steps(context: EmitContext, name: str, pair: Pair) -> list[Step]:
     """Steps of a convolution and of the window that reads it."""
     then = pair.then
     if isinstance(then, Convolution):
         y = then.y
         shape = ConvShape(y.n, pair.between[1], (y.c,), y.h, y.w, then.geometry)
-        if choose_algorithm(shape, emission.target, emission.exact) != PRODUCT:
-            return [step for one in (pair.first, then) for step in _whole(emission, name, one)]
-    return list(_bands(name, pair, emission.target))
+        if choose_algorithm(shape, context.target, context.exact) != PRODUCT:
+            return [step for one in (pair.first, then) for step in _whole(context, name, one)]
+    return list(_bands(name, pair, context.target))
 
 
-def _whole(emission: Emission, name: str, one: Convolution) -> Steps:
+def _whole(context: EmitContext, name: str, one: Convolution) -> list[Step]:
     steps = convolution_steps(
-        name, one.x, [one.y], one.weights, one.geometry, emission.target, one.epilogue,
-        emission.exact,
+        name, one.x, [one.y], one.weights, one.geometry, context.target, one.epilogue,
+        context.exact,
     )  # fmt: skip
     return list(steps)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from netc.backends.cpu.emit.emission import Emission, Steps
+from netc.backends.cpu.emit.emission import EmitContext, Sweeps
+from netc.backends.cpu.lowering import sweep_of
 from netc.backends.cpu.steps.moving import copy_step
 from netc.backends.cpu.steps.transpose import from_planes
 from netc.backends.cpu.steps.update import update_step
@@ -14,35 +15,34 @@ from netc.ir.graph import Node
 from netc.ops.update import UpdateParams
 
 
-def emit_parameter(emission: Emission, node: Node) -> Steps | None:
+def emit_parameter(context: EmitContext, node: Node) -> Sweeps | None:
     """A trained array, or a history, as a value."""
-    (array,) = emission.arrays(node)
+    (array,) = context.arrays(node)
     place = cast(Place, array)  # steps take the address of either
-    shape, view = emission.graph.shape(node.outputs[0]), emission.view(node.outputs[0])
+    shape, view = context.graph.shape(node.outputs[0]), context.view(node.outputs[0])
     if is_in_c_order(shape):
-        return [copy_step(node.name, view_of(shape, place), view)]
-    return [from_planes(node.name, place, view)]
+        return [sweep_of(lambda: [copy_step(node.name, view_of(shape, place), view)], (), [view])]
+    return [sweep_of(lambda: [from_planes(node.name, place, view)], (), [view])]
 
 
-def emit_update(emission: Emission, node: Node) -> Steps | None:
+def emit_update(context: EmitContext, node: Node) -> Sweeps | None:
     """A parameter's update; all of its arrays lie without gaps and in one order."""
     params: UpdateParams = node.params
     histories = params.rule.histories
-    given = [emission.view(value) for value in node.inputs]
+    given = [context.view(value) for value in node.inputs]
     gradient = given.pop(0) if params.reached else None
     arrays, scalars = given[: 1 + histories], given[1 + histories :]
-    results = [emission.view(value) for value in node.outputs]
+    results = [context.view(value) for value in node.outputs]
     views = [*arrays, *results, *([gradient] if gradient else [])]
     if any(view.ld != view.c for view in views):
         return None
-    return [
-        update_step(
-            node.name,
-            params,
-            arrays[0].count,
-            gradient.place if gradient else None,
-            [view.place for view in arrays],
-            [view.place for view in scalars],
-            [view.place for view in results],
-        )
-    ]
+    step = update_step(
+        node.name,
+        params,
+        arrays[0].count,
+        gradient.place if gradient else None,
+        [view.place for view in arrays],
+        [view.place for view in scalars],
+        [view.place for view in results],
+    )
+    return [sweep_of(lambda: [step], [gradient, *arrays, *scalars], results)]

@@ -76,7 +76,7 @@ def depthwise_step(
         first=activation.first,
         second=activation.second,
     )
-    return Step(name, _kernel(geometry, epilogue), args, y.n * y.h)
+    return Step(name, _kernel(geometry, epilogue), args, y.n * y.h, pointwise_reads=epilogue.reads)
 
 
 def _kernel(geometry: Geometry, epilogue: Epilogue) -> jit.KernelSpec:

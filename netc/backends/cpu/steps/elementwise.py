@@ -133,7 +133,13 @@ def chain_step(name: str, x: View, y: View, operations: Sequence[Operation]) -> 
     header = ChainArgs(x.place, 4 * x.ld, y.place, 4 * y.ld, x.pixels, x.c, per_unit)
     kernel = jit.spec("elementwise", "chain", operations=tuple(o.name for o in operations))
     args = [*header, *(a for o in operations for a in _arguments(o))]
-    return Step(name, kernel, tuple(args), math.ceil(x.pixels / per_unit))
+    return Step(
+        name,
+        kernel,
+        tuple(args),
+        math.ceil(x.pixels / per_unit),
+        pointwise_reads=(x.place, *(o.view.place for o in operations if o.view and o.view.ld)),
+    )
 
 
 def _rows(view: View) -> View:

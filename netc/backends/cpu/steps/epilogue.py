@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netc.backends.shared.derived import Weights
-from netc.backends.shared.views import View
+from netc.backends.shared.views import Place, View
 
 KINDS = ("none", "relu", "leaky", "prelu", "clip", "elu", "sigmoid", "tanh", "swish")
 
@@ -46,6 +46,11 @@ class Epilogue:
     bias: Weights | None = None
     residual: View | None = None
     activation: Activation = NONE
+
+    @property
+    def reads(self) -> tuple[Place, ...]:
+        """What is read element by element, before the element of the output is written."""
+        return (self.residual.place,) if self.residual else ()
 
 
 PLAIN = Epilogue()

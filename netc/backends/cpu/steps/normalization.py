@@ -30,7 +30,7 @@ def lrn_across_step(name: str, x: View, y: View, response: Response) -> Step:
     kernel = jit.spec("normalization", "across", power=power, size=seen.size)
     args = _lrn_args(x, y, seen, factor, seen.k)
     scratch = 4 * (2 * seen.size + x.c + 32)
-    return Step(name, kernel, args, x.pixels, scratch, grain=8)
+    return Step(name, kernel, args, x.pixels, scratch, grain=8, pointwise_reads=(x.place,))
 
 
 def lrn_within_step(name: str, x: View, y: View, response: Response) -> Step:
@@ -59,13 +59,13 @@ def _lrn_args(x: View, y: View, response: Response, factor: float, k: float) -> 
 def softmax_step(name: str, x: View, y: View) -> Step:
     """Softmax over the channels of each pixel. y may be x."""
     args = SoftmaxArgs(x.place, 4 * x.ld, y.place, 4 * y.ld, x.c, 1)
-    return Step(name, jit.spec("softmax", "rows"), args, x.pixels)
+    return Step(name, jit.spec("softmax", "rows"), args, x.pixels, pointwise_reads=(x.place,))
 
 
 def softmax_axis_step(name: str, x: Place, y: Place, outer: int, count: int, inner: int) -> Step:
     """Softmax over the middle one of three nested axes of dense arrays. y may be x."""
     if inner == 1:
         args = SoftmaxArgs(x, 4 * count, y, 4 * count, count, 1)
-        return Step(name, jit.spec("softmax", "rows"), args, outer)
+        return Step(name, jit.spec("softmax", "rows"), args, outer, pointwise_reads=(x,))
     args = SoftmaxArgs(x, 4 * inner, y, 4 * inner, count, inner)
-    return Step(name, jit.spec("softmax", "columns"), args, outer)
+    return Step(name, jit.spec("softmax", "columns"), args, outer, pointwise_reads=(x,))

@@ -88,6 +88,7 @@ def product_step(
         (*_header(x, y, product, epilogue, cut, len(rows)), *chain.from_iterable(rows)),
         units=math.ceil(tiles / cut.tiles) * math.ceil(len(rows) / cut.panels),
         scratch=_scratch(cut, lanes, len(product.offsets)),
+        pointwise_reads=epilogue.reads,
     )
 
 

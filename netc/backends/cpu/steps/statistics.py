@@ -41,7 +41,8 @@ def length_step(name: str, x: View, y: View, factors: Weights, eps: float) -> St
     args = LengthArgs(
         x.place, 4 * x.ld, y.place, 4 * y.ld, x.c, padded(factors), float(np.float32(eps))
     )
-    return Step(name, jit.spec("statistics", "lengths"), args, x.pixels, grain=8)
+    kernel = jit.spec("statistics", "lengths")
+    return Step(name, kernel, args, x.pixels, grain=8, pointwise_reads=(x.place,))
 
 
 def greatest_step(name: str, x: View, y: View, value: bool) -> Step:

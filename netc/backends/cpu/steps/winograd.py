@@ -129,12 +129,20 @@ def winograd_steps(
     blocks = math.ceil(tiles.tiles / cut.block)
     table = (*args, *chain.from_iterable(rows))
     if not cut.split:
-        return [Step(name, products, table, blocks, scratch)]
+        return [Step(name, products, table, blocks, scratch, pointwise_reads=epilogue.reads)]
     size_of_planes = tiles.planes * args.plane_bytes
     forward = jit.spec("winograd", "transform", **options)
     return [
         Step(name, forward, args, tiles.tiles, 8 * tiles.planes, 4, size_of_planes),
-        Step(name, products, table, blocks * len(rows), scratch, workspace=size_of_planes),
+        Step(
+            name,
+            products,
+            table,
+            blocks * len(rows),
+            scratch,
+            workspace=size_of_planes,
+            pointwise_reads=epilogue.reads,
+        ),
     ]
 
 
