@@ -10,11 +10,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from netc.arguments import float32_array, rounded_note
 from netc.backends.base import Executable, Options
-from netc.backends.reference import ReferenceBackend, parameter_array
+from netc.backends.reference import parameter_array
 from netc.backends.registry import backend
 from netc.backends.state import State, StatefulExecutable
 from netc.backends.variables import Variables
@@ -117,7 +115,7 @@ class CompiledNet:
         self._unneeded = frozenset(unneeded)  # inputs of the text that nothing asked for reads
         self._backend = backend(backend_name)
         # A backend on a device takes arrays that are there already as they are.
-        self._as_given: Callable[[Any], Any] = getattr(self._backend, "as_array", np.asarray)
+        self._as_given: Callable[[Any], Any] = self._backend.convert_input
         self._lock = threading.Lock()
         self._executables: OrderedDict[tuple[Shape, ...], Executable] = OrderedDict()
         self._closed = False
@@ -314,12 +312,8 @@ class CompiledNet:
         return StatefulExecutable(self._planned(carried.graph), carried, self._state)
 
     def _planned(self, graph: Graph) -> Executable:
-        """An executable for the graph; blobs without elements are no work for compiled kernels."""
-        if self.backend != "cuda":  # whose blobs lie on the device
+        if self._backend.on_host:
             ask_for_blobs(graph)
-        empty = any(value.shape and count(value.shape) == 0 for value in graph.values.values())
-        if empty and self.backend == "cpu":
-            return ReferenceBackend().prepare(graph, self.options)
         return self._backend.prepare(graph, self.options)
 
     def report(self) -> dict[str, Any]:

@@ -140,9 +140,10 @@ def compile(
     Raises:
         NetcError: with every mistake found in the text, the weights or the arguments.
     """
-    extra, memory = backend_options(backend, precision, graph, tune), budget_of(max_memory)
+    own = backend_options(backend, precision, graph=graph, tune=tune)
+    memory = budget_of(max_memory)
     passes, exact = chosen(optimize), optimize in (False, "exact")
-    options = Options(passes, exact, threads, extra, progress, memory=memory)
+    options = Options(passes, exact, threads, own, progress, memory=memory)
     state: State = {"phase": phase, "level": level, "stages": arguments.names(stages, "stages")}
     shapes, seed = arguments.shapes(inputs), arguments.number(seed, "seed")
     with using(memory):

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from netc.backends.variables import Variables
 from netc.ir.graph import Array, Graph
@@ -37,6 +37,20 @@ Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
+class BackendOptions:
+    """What any backend may be asked for; a backend with further options has a subclass.
+
+    Args:
+        precision: what products are computed in, one of the backend's ``precisions``.
+    """
+
+    precision: str = "float32"
+
+
+Own = TypeVar("Own", bound=BackendOptions)
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """What a caller may choose about how a net runs.
 
@@ -44,7 +58,8 @@ class Options:
         passes: what rewrites the graph, in order.
         exact: whether kernels must keep the order of sums too (no Winograd).
         threads: how many; None for ``NETC_NUM_THREADS`` or the machine's cores.
-        extra: options of one backend, by name.
+        own: the backend's own options, of the type that its ``Backend.options`` names; None for
+            their defaults.
         progress: called as (done, total, name) while kernels are compiled for the first time.
         variables: the places of the graph's variables, by parameter name, which other executables
             may read too; those it lacks are added, with the graph's arrays as their first content.
@@ -55,10 +70,28 @@ class Options:
     passes: tuple[Pass, ...] = ()
     exact: bool = False
     threads: int | None = None
-    extra: Mapping[str, Any] | None = None
+    own: BackendOptions | None = None
     progress: Progress | None = None
     variables: Variables | None = None
     memory: Budget | None = None
+
+    def own_as(self, kind: type[Own]) -> Own:
+        """The backend's own options.
+
+        Raises:
+            TypeError: they are those of another backend.
+        """
+        own = kind() if self.own is None else self.own
+        if not isinstance(own, kind):
+            raise TypeError(f"a backend takes {kind.__name__}, not {type(own).__name__}")
+        return own
+
+
+class MemoryPlan(NamedTuple):
+    """Bytes of blobs and scratch memory that a plan holds at once, and the least any plan could."""
+
+    planned: int
+    floor: int
 
 
 class StepTime(NamedTuple):
@@ -82,22 +115,43 @@ class Executable(Protocol):
         The graph's updates are written to the variables before it returns.
         """
 
-    def report(self) -> Mapping[str, Any]:
-        """What it is made of: backend, steps, memory in bytes."""
-
-
-class TimedExecutable(Executable, Protocol):
-    """An executable that can say where its time goes."""
-
     def timed(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], list[StepTime]]:
-        """What ``run`` gives, and what each step took of this run's wall time, in order."""
+        """What ``run`` gives, and what each step took of a run's wall time, in order."""
 
     def graphs(self) -> tuple[Graph, ...]:
         """What it runs, after passes, as far as that is planned; steps have nodes' names."""
 
+    def report(self) -> Mapping[str, Any]:
+        """What it is made of: backend, steps, memory in bytes."""
+
 
 class Backend(Protocol):
-    """A way of running graphs."""
+    """A way of running graphs. A new one is a class like this and a line in registry.py."""
+
+    @property
+    def options(self) -> type[BackendOptions]:
+        """The type of its own options."""
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """What it can compute products in, the usual one first."""
+
+    @property
+    def on_host(self) -> bool:
+        """True if its blobs lie in the host's memory."""
+
+    def convert_input(self, value: Any) -> Any:
+        """A caller's array as this backend takes it, with its dtype; without a copy if it can be.
+
+        Raises:
+            ValueError, TypeError, RuntimeError, BufferError: it is no array.
+        """
 
     def prepare(self, graph: Graph, options: Options) -> Executable:
         """An executable for a graph with inferred shapes and parameters that have arrays."""
+
+    def memory_plan(self, graph: Graph) -> MemoryPlan | None:
+        """What a graph's blobs would take, after passes and before anything is packed.
+
+        None where nothing is planned.
+        """

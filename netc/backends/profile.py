@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from netc.backends.base import StepTime, TimedExecutable
+from netc.backends.base import Executable, StepTime
 from netc.ir.graph import Array
 
 _LEAST = 4  # runs, so that there is a middle
@@ -52,7 +52,7 @@ class _Run(NamedTuple):
     steps: list[StepTime]
 
 
-def profile(executable: TimedExecutable, feeds: Mapping[str, Array], rounds: int) -> Profile:
+def profile(executable: Executable, feeds: Mapping[str, Array], rounds: int) -> Profile:
     """Run a net some times and tell what its steps took.
 
     Args:
@@ -67,7 +67,7 @@ def profile(executable: TimedExecutable, feeds: Mapping[str, Array], rounds: int
     return summarized([_timed(executable, feeds) for _ in range(max(_LEAST, rounds))])
 
 
-def _timed(executable: TimedExecutable, feeds: Mapping[str, Array]) -> _Run:
+def _timed(executable: Executable, feeds: Mapping[str, Array]) -> _Run:
     start = time.perf_counter()
     _, steps = executable.timed(feeds)
     return _Run(time.perf_counter() - start, steps)

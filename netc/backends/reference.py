@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.backends.base import Options, StepTime
+from netc.backends.base import BackendOptions, Options, StepTime
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
 from netc.infer import RUN_TIME_NEEDS, show
@@ -157,6 +157,17 @@ def at_layer(error: NetcError, node: Node) -> NetcError:
 
 class ReferenceBackend:
     """Runs graphs as they are, by their ops' definitions."""
+
+    options = BackendOptions
+    precisions = ("float32",)
+    on_host = True
+
+    def convert_input(self, value: Any) -> Any:
+        """As NumPy has it."""
+        return np.asarray(value)
+
+    def memory_plan(self, graph: Graph) -> None:
+        """Nothing is planned."""
 
     def prepare(self, graph: Graph, options: Options) -> ReferenceExecutable:
         """The graph itself; of the options, the variables alone say something here.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any
 
-from netc.backends.base import Backend
+from netc.backends.base import Backend, BackendOptions
 from netc.backends.cpu import jit
 from netc.backends.reference import ReferenceBackend
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
@@ -79,18 +80,13 @@ def _meant(name: str) -> tuple[str, ...]:
 
 PRECISIONS = ("float32", "tf32", "fp16")
 
-# What a backend has of them, where that is not all.
-PRECISIONS_OF: Mapping[str, tuple[str, ...]] = {
-    "cpu": ("float32", "fp16"),
-    "reference": ("float32",),
-}
 
-
-def backend_options(name: str, precision: str, graph: bool, tune: bool) -> dict[str, Any]:
-    """The options that only some backends have, as ``Options.extra``.
+def backend_options(name: str, precision: str, **asked: Any) -> BackendOptions:
+    """A backend's own options; of ``asked`` it takes those that it has.
 
     Raises:
-        NetcError: unknown-precision, or unsupported-option where the backend has it not.
+        NetcError: unknown-precision, unsupported-option where the backend has it not, and what
+            ``backend`` raises.
     """
     if precision not in PRECISIONS:
         listed = ", ".join(f"`{p}`" for p in PRECISIONS)
@@ -101,7 +97,8 @@ def backend_options(name: str, precision: str, graph: bool, tune: bool) -> dict[
                 help=_meant_precision(precision),
             )
         )
-    if precision not in PRECISIONS_OF.get(name, PRECISIONS):
+    chosen = backend(name)
+    if precision not in chosen.precisions:
         raise NetcError(
             Diagnostic(
                 "unsupported-option",
@@ -109,4 +106,13 @@ def backend_options(name: str, precision: str, graph: bool, tune: bool) -> dict[
                 help=("leave `precision` out, or use backend `cuda`",),
             )
         )
-    return {"precision": precision, "graph": graph, "tune": tune}
+    known = {field.name for field in fields(chosen.options)}
+    own = {key: value for key, value in asked.items() if key in known}
+    return chosen.options(precision=precision, **own)
+
+
+def memory_planner() -> Backend:
+    """The backend whose memory plans are told where none is chosen."""
+    from netc.backends.cpu.backend import CpuBackend
+
+    return CpuBackend()

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.backends.base import Executable
+from netc.backends.base import Executable, StepTime
 from netc.backends.reference import parameter_array
 from netc.backends.variables import Variables
 from netc.ir.graph import Array, Graph, Node
@@ -94,11 +94,26 @@ class StatefulExecutable:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Each output for these inputs, from the state that the last call left."""
+        return self._timed_by(feeds, lambda values: (self.inner.run(values), []))[0]
+
+    def timed(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], list[StepTime]]:
+        """What ``run`` gives, and what each step of the inner one took."""
+        return self._timed_by(feeds, self.inner.timed)
+
+    def _timed_by(
+        self,
+        feeds: Mapping[str, Array],
+        call: Callable[[Mapping[str, Array]], tuple[dict[str, Array], list[StepTime]]],
+    ) -> tuple[dict[str, Array], list[StepTime]]:
         with self.state.lock:
             values = {**feeds, **self.state.feeds(self.carried)}
-            results = self.inner.run(values)
+            results, times = call(values)
             self.state.take(self.carried, {**values, **results})
-        return {name: results[name] for name in self.carried.outputs}
+        return {name: results[name] for name in self.carried.outputs}, times
+
+    def graphs(self) -> tuple[Graph, ...]:
+        """The inner one's."""
+        return self.inner.graphs()
 
     @property
     def variables(self) -> Variables:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from netc.analysis.feeds import drawn_inputs
-from netc.backends.base import TimedExecutable
+from netc.backends.base import Executable
 from netc.backends.profile import Profile, profile
 from netc.backends.reference import run as run_reference
 from netc.cli.arguments import (
@@ -106,9 +106,9 @@ def run(args: argparse.Namespace) -> int:
     text: Text = source_of(STDIN) if args.net == STDIN else args.net
     net, feeds = _compile(text, args)
     executable = net.executable(tuple(feeds[name].shape for name in net.graph.inputs))
-    times = profile(executable, feeds, args.rounds)  # type: ignore[arg-type]
+    times = profile(executable, feeds, args.rounds)
     difference = _difference(net, executable, feeds) if args.compare else None
-    told = Told(net, times, _rows(executable, times), difference)  # type: ignore[arg-type]
+    told = Told(net, times, _rows(executable, times), difference)
     if args.json:
         print_json(_as_json(told))
     else:
@@ -161,7 +161,7 @@ def _as_float(array: Any) -> Array:
     return np.ascontiguousarray(array, np.float32)
 
 
-def _rows(executable: TimedExecutable, times: Profile) -> list[Row]:
+def _rows(executable: Executable, times: Profile) -> list[Row]:
     """The layers by time, the longest first."""
     nodes: dict[str, tuple[Graph, Node]] = {}
     for graph in executable.graphs():

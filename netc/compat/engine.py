@@ -28,8 +28,8 @@ def ready(
     Raises:
         NetcError: the backend cannot be had here, or there is too little memory.
     """
-    extra = backend_options(backend, precision, graph=True, tune=True)
-    options = Options(chosen(True), extra=extra, variables=variables)
+    own = backend_options(backend, precision)
+    options = Options(chosen(True), own=own, variables=variables)
     return CompiledNet(graph, backend, options)
 
 

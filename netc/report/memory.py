@@ -13,8 +13,8 @@ from functools import partial
 import numpy as np
 
 from netc.analysis.cost import FLOAT_BYTES, caffe_data_bytes, graph_cost
-from netc.backends.cpu.allocate import plan_graph
-from netc.backends.cpu.emit.emission import EmitContext
+from netc.backends.base import MemoryPlan
+from netc.backends.registry import memory_planner
 from netc.diagnostics import Diagnostic, NetcError
 from netc.infer import infer, show
 from netc.ir.graph import Graph
@@ -76,11 +76,12 @@ class Planner:
         whole = graph.replace(parameters={**graph.parameters, **arrays})
         return Planner(run_passes(whole, ALL)[0])
 
-    def bytes(self, graph: Graph) -> tuple[int, int]:
+    def bytes(self, graph: Graph) -> MemoryPlan:
         """Planned bytes, and the floor, for the input shapes of ``graph``."""
         shapes = {name: graph.shape(name) for name in self.optimized.inputs}
-        arena = plan_graph(EmitContext(infer(self.optimized, shapes).graph)).arena
-        return arena.size, arena.floor
+        plan = memory_planner().memory_plan(infer(self.optimized, shapes).graph)
+        assert plan is not None
+        return plan
 
 
 # Batches

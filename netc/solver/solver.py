@@ -110,8 +110,8 @@ class Solver:
         self._asked_to_stop = self._asked_for_snapshot = False
         self._prefix = prefix_of(self.settings.snapshot_prefix, self.text.path)
         self.seed = (self.settings.random_seed or 0) if seed is None else seed
-        extra = backend_options(backend, "float32", True, True)
-        options = Options(chosen(optimize), optimize in (False, "exact"), threads, extra, progress)
+        own = backend_options(backend, "float32")
+        options = Options(chosen(optimize), optimize in (False, "exact"), threads, own, progress)
         self._open(reading, state, weights, feeds, test_feeds, freeze, backend, options)
         if self.settings.snapshot:
             check_writable(self._prefix)

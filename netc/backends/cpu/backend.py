@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from netc.backends.base import Options, StepTime, TimedExecutable
+from netc.backends.base import BackendOptions, Executable, MemoryPlan, Options, StepTime
 from netc.backends.cpu.allocate import Plan, plan_graph
 from netc.backends.cpu.dynamic import StagedExecutable
 from netc.backends.cpu.emit.edges import load_inputs, store_outputs, store_updates
 from netc.backends.cpu.emit.emission import EmitContext
 from netc.backends.cpu.machine import machine
 from netc.backends.cpu.program import Context, Program, PythonStep, Step
+from netc.backends.reference import ReferenceBackend
 from netc.backends.shared.derived import Packing, versions
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
@@ -57,11 +58,27 @@ def _cores() -> int:
 class CpuBackend:
     """Runs graphs on NumPy arrays with compiled kernels."""
 
-    def prepare(self, graph: Graph, options: Options) -> TimedExecutable:
+    options = BackendOptions
+    precisions = ("float32", "fp16")
+    on_host = True
+
+    def convert_input(self, value: Any) -> Any:
+        """As NumPy has it."""
+        return np.asarray(value)
+
+    def memory_plan(self, graph: Graph) -> MemoryPlan:
+        """The arena of a plan; no kernel is asked for, and no weight is looked at."""
+        arena = plan_graph(EmitContext(graph)).arena
+        return MemoryPlan(arena.size, arena.floor)
+
+    def prepare(self, graph: Graph, options: Options) -> Executable:
         """The graph after its passes, planned and made into steps.
 
-        What depends on sizes that only a run tells is planned while running.
+        What depends on sizes that only a run tells is planned while running. Blobs without
+        elements are no work for kernels: such a graph runs by its definitions.
         """
+        if any(value.shape and count(value.shape) == 0 for value in graph.values.values()):
+            return ReferenceBackend().prepare(graph, options)
         variables = Variables() if options.variables is None else options.variables
         options, graph = replace(options, variables=variables), variables.bind(graph)
         planned, rest = split(graph)
@@ -72,7 +89,7 @@ class CpuBackend:
             graph, first, rest, lambda late: self.prepare(late, options), variables
         )
 
-    def _plan(self, graph: Graph, options: Options, variables: Variables) -> TimedExecutable:
+    def _plan(self, graph: Graph, options: Options, variables: Variables) -> Executable:
         known = versions(variables.read_by(graph))  # before anything is made of them
         optimized, applied = run_passes(graph, with_bounds(options.passes))
         threads = thread_count(options.threads)
@@ -82,7 +99,7 @@ class CpuBackend:
                 machine=machine(),
                 threads=threads,
                 exact=options.exact,
-                half=(options.extra or {}).get("precision") == "fp16",
+                half=options.own_as(BackendOptions).precision == "fp16",
                 variables=variables,
             )
         )

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.backends.base import StepTime, TimedExecutable
+from netc.backends.base import Executable, StepTime
 from netc.backends.reference import ReferenceExecutable
 from netc.backends.variables import Variables
 from netc.ir.edit import with_nodes
@@ -25,8 +25,8 @@ from netc.ops.define import ShapeError
 
 _PLANS = 2  # sizes whose plans are kept, least recently used first out
 
-Prepare = Callable[[Graph], TimedExecutable]
-Call = Callable[[TimedExecutable, Mapping[str, Array]], dict[str, Array]]
+Prepare = Callable[[Graph], Executable]
+Call = Callable[[Executable, Mapping[str, Array]], dict[str, Array]]
 
 
 @dataclass
@@ -41,11 +41,11 @@ class StagedExecutable:
     """
 
     graph: Graph
-    planned: TimedExecutable | None
+    planned: Executable | None
     rest: Graph
     prepare: Prepare
     variables: Variables = field(default_factory=Variables)
-    _plans: OrderedDict[tuple[Shape, ...], TimedExecutable] = field(default_factory=OrderedDict)
+    _plans: OrderedDict[tuple[Shape, ...], Executable] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -56,7 +56,7 @@ class StagedExecutable:
         """What ``run`` gives, and what each step took of it, in order; planning is no step."""
         times: list[StepTime] = []
 
-        def timing(part: TimedExecutable, given: Mapping[str, Array]) -> dict[str, Array]:
+        def timing(part: Executable, given: Mapping[str, Array]) -> dict[str, Array]:
             results, spent = part.timed(given)
             times.extend(spent)
             return results
@@ -90,11 +90,11 @@ class StagedExecutable:
             known.update(call(self._plan(later, given), given))
         return known
 
-    def _plan(self, later: Graph, given: Mapping[str, Array]) -> TimedExecutable:
+    def _plan(self, later: Graph, given: Mapping[str, Array]) -> Executable:
         sized = with_shapes(later, {name: array.shape for name, array in given.items()})
         return ReferenceExecutable(later) if sized is None else self._planned(sized)
 
-    def _planned(self, graph: Graph) -> TimedExecutable:
+    def _planned(self, graph: Graph) -> Executable:
         shapes = tuple(graph.shape(name) for name in graph.inputs)
         with self._lock:
             found = self._plans.get(shapes)

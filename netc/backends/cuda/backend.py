@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from netc.backends.base import Executable, Options, Progress, StepTime
+from netc.backends.base import Executable, MemoryPlan, Options, Progress, StepTime
 from netc.backends.cuda.device import Call, Device, DeviceError
 from netc.backends.cuda.dynamic import MixedExecutable, split
 from netc.backends.cuda.emission import (
@@ -23,6 +23,7 @@ from netc.backends.cuda.emission import (
 from netc.backends.cuda.emit.moves import copy_kernel, image_kernel, merged
 from netc.backends.cuda.emit.table import emit
 from netc.backends.cuda.libraries.operation import Borrowed
+from netc.backends.cuda.options import CudaOptions
 from netc.backends.cuda.products.choice import guessed
 from netc.backends.cuda.products.product import Product
 from netc.backends.cuda.products.tiles import Way
@@ -54,7 +55,18 @@ class CudaBackend:
         self._device = device
         self._uploads = Uploads(device)
 
-    def as_array(self, value: Any) -> Any:
+    options = CudaOptions
+    precisions = tuple(PRECISIONS)
+    on_host = False
+
+    def memory_plan(self, graph: Graph) -> MemoryPlan | None:
+        """The arena of a plan in float32; None where sizes are only known in a run."""
+        if split(graph)[1] is not None:
+            return None
+        arena = planned_storage(graph).arena
+        return MemoryPlan(arena.size, arena.floor)
+
+    def convert_input(self, value: Any) -> Any:
         """A caller's array as it is taken: where it lies, if that is the device."""
         return self._device.asarray(value) if self._device.owns(value) else np.asarray(value)
 
@@ -80,27 +92,20 @@ def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) ->
     optimized, applied = run_passes(
         graph, with_bounds([p for p in options.passes if not p.for_caches])
     )
-    storage = plan_storage(
-        optimized,
-        find_aliases(optimized, RULES),
-        lambda node: Needs(in_place(optimized, node)),
-        lambda value: padding(optimized, value),
-    )
-    extra = dict(options.extra or {})
+    storage, own = planned_storage(optimized), options.own_as(CudaOptions)
     emission = Emission(
         optimized,
         storage_views(optimized, storage),
         device.facts,
-        PRECISIONS[extra.get("precision", "float32")],
+        PRECISIONS[own.precision],
         options.exact,
         variables=variables,
     )
     _check_precision(emission)
-    tuner = Tuner(device, emission, options.progress) if extra.get("tune", True) else None
+    tuner = Tuner(device, emission, options.progress) if own.tune else None
     emission = replace(emission, choose=_chooser(emission, device, tuner))
     item = emission.precision.item
     program = scheduled(_steps(emission), storage.arena.size * item // BYTES, item)
-    together = bool(extra.get("graph", True))
     return CudaExecutable(
         emission,
         storage,
@@ -109,9 +114,19 @@ def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) ->
         device,
         uploads,
         packing,
-        together,
+        own.graph,
         options.progress,
         variables,
+    )
+
+
+def planned_storage(graph: Graph) -> Storage:
+    """Where a graph's values lie, in bytes of float32."""
+    return plan_storage(
+        graph,
+        find_aliases(graph, RULES),
+        lambda node: Needs(in_place(graph, node)),
+        lambda value: padding(graph, value),
     )
 
 
@@ -260,6 +275,14 @@ class CudaExecutable:
             "weights_bytes": self.program.constants,
             "passes": {item.name: item.rewrites for item in self.applied},
         }
+
+    def timed(self, feeds: Mapping[str, Any]) -> tuple[dict[str, Any], list[StepTime]]:
+        """What ``run`` gives, and what each step takes when it is started by itself."""
+        return self.run(feeds), self.profile(feeds, 1)
+
+    def graphs(self) -> tuple[Graph, ...]:
+        """The graph that its steps were made from."""
+        return (self.emission.graph,)
 
     def profile(self, feeds: Mapping[str, Any], rounds: int) -> list[StepTime]:
         """Each step's median time in seconds over some rounds, in order, started one by one."""

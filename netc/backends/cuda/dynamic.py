@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from netc.backends import reference
-from netc.backends.base import Executable
+from netc.backends.base import Executable, StepTime
 from netc.backends.cuda.device import Device
 from netc.backends.variables import Variables
 from netc.ir.graph import Graph
@@ -39,6 +40,20 @@ class MixedExecutable:
             # A value may be the variable itself (Parameter), which an earlier update writes to.
             self.variables.update({name: np.array(array) for name, array in made.items()})
             return {n: np.array(a) if isinstance(a, np.ndarray) else a for n, a in results.items()}
+
+    def timed(self, feeds: Mapping[str, Any]) -> tuple[dict[str, Any], list[StepTime]]:
+        """What ``run`` gives, and the planned part's steps; the rest runs by its definition."""
+        times = self.planned.timed(feeds)[1] if self.planned else []
+        start = time.perf_counter()
+        results = self.run(feeds)
+        spent = time.perf_counter() - start - sum(step.seconds for step in times)
+        rest = [node.name for node in self.rest.nodes]
+        share = max(0.0, spent) / max(1, len(rest))
+        return results, [*times, *(StepTime(name, False, share) for name in rest)]
+
+    def graphs(self) -> tuple[Graph, ...]:
+        """The planned part's, and the layers after it."""
+        return (*(self.planned.graphs() if self.planned else ()), self.rest)
 
     def _run(self, feeds: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The outputs, and all values there are at the end."""

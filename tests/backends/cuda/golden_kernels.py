@@ -10,6 +10,7 @@ import netc
 from netc.backends.base import Options, Progress
 from netc.backends.cuda.backend import CudaBackend
 from netc.backends.cuda.device import Buffer, Facts
+from netc.backends.cuda.options import CudaOptions
 from netc.backends.cuda.source import Kernel
 from netc.ir.graph import Graph
 from netc.passes.pipeline import ALL
@@ -33,7 +34,7 @@ class Collector(EmulatedDevice):
 
 
 def options(passes: Any = ALL, **extra: Any) -> Options:
-    return Options(passes, extra={"tune": False, **extra})
+    return Options(passes, own=CudaOptions(**{"tune": False, **extra}))
 
 
 def graph_of(case: dict[str, Any]) -> Graph:
