@@ -21,7 +21,6 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from importlib import util
 from pathlib import Path
 from typing import NamedTuple
@@ -32,12 +31,10 @@ from benchmarks.nets import find
 from netc.backends.cuda.backend import CudaBackend, CudaExecutable
 from netc.backends.cuda.device import Facts
 from netc.backends.cuda.emit.table import emit
-from netc.backends.cuda.products.launches import way_launches
-from netc.backends.cuda.products.product import Product
+from netc.backends.cuda.products.launches import products_of, way_launches
 from netc.backends.cuda.products.tiles import MATRIX, PLAIN, Way
 from netc.backends.cuda.program import Launch
 from netc.backends.cuda.source import Kernel, module_text
-from netc.backends.cuda.tuning.tuner import recording
 from netc.data import prototxt_dir
 from netc.ir.types import Shape
 from tests.backends.cuda import nvrtc
@@ -150,10 +147,8 @@ def of_net(executable: CudaExecutable) -> Iterator[tuple[str, Kernel]]:
 
 def of_layer(executable: CudaExecutable, layer: str) -> Iterator[tuple[str, Kernel]]:
     """The product of a layer in every tile."""
-    emission, products = executable.emission, list[Product]()
-    noting = replace(emission, choose=recording(products))
-    for node in emission.graph.nodes:
-        emit(noting, node)
+    emission = executable.emission
+    products = products_of(s for node in emission.graph.nodes for s in emit(emission, node))
     chosen = [product for product in products if product.name == layer]
     if not chosen:
         raise SystemExit(f"no product `{layer}`; there are: {', '.join(p.name for p in products)}")

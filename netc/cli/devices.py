@@ -61,7 +61,7 @@ def _gpus() -> dict[str, Any]:
 
 def _print(found: dict[str, Any]) -> None:
     cpu, cuda = found["cpu"], found["cuda"]
-    kernels = f"{cpu['isa']} kernels" if cpu["backend"] == "cpu" else "no Numba, definitions only"
+    kernels = f"{cpu['isa']} kernels" if cpu["isa"] != "none" else "no Numba, definitions only"
     say(
         f"cpu      {cpu['architecture']}, {kernels}, {cpu['cores']} cores, {cpu['threads']} threads"
     )

@@ -25,13 +25,12 @@ from netc.backends.cuda.emit.table import emit
 from netc.backends.cuda.libraries.operation import Borrowed
 from netc.backends.cuda.options import CudaOptions
 from netc.backends.cuda.products.choice import guessed
-from netc.backends.cuda.products.product import Product
-from netc.backends.cuda.products.tiles import Way
-from netc.backends.cuda.program import ArrayStep, Context, Launch, Program, Step, Weights
+from netc.backends.cuda.products.launches import Choose, decided, products_of
+from netc.backends.cuda.program import ArrayStep, Context, Launch, Program, Steps, Weights
 from netc.backends.cuda.rules import RULES, in_place, padding
 from netc.backends.cuda.schedule import scheduled
 from netc.backends.cuda.source import Kernel
-from netc.backends.cuda.tuning.tuner import Tuner, choosing, recording
+from netc.backends.cuda.tuning.tuner import Tuner, choosing
 from netc.backends.cuda.uploads import DevicePacking, Uploads
 from netc.backends.shared.derived import versions
 from netc.backends.shared.layout import c_strides, stored_strides
@@ -103,9 +102,12 @@ def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) ->
     )
     _check_precision(emission)
     tuner = Tuner(device, emission, options.progress) if own.tune else None
-    emission = replace(emission, choose=_chooser(emission, device, tuner))
+    steps = [step for node in optimized.nodes for step in emit(emission, node)]
+    choose = guessed if tuner is None else _measured(steps, device, tuner)
     item = emission.precision.item
-    program = scheduled(_steps(emission), storage.arena.size * item // BYTES, item)
+    program = scheduled(
+        tuple(decided(emission, steps, choose)), storage.arena.size * item // BYTES, item
+    )
     return CudaExecutable(
         emission,
         storage,
@@ -130,20 +132,10 @@ def planned_storage(graph: Graph) -> Storage:
     )
 
 
-def _steps(emission: Emission) -> tuple[Step, ...]:
-    return tuple(step for node in emission.graph.nodes for step in emit(emission, node))
-
-
-def _chooser(
-    emission: Emission, device: Device, tuner: Tuner | None
-) -> Callable[[Emission, Product], Way | None]:
-    """How ways are chosen: by what was measured, now or before, or by a guess."""
-    if tuner is None:
-        return guessed
-    products: list[Product] = []
-    _steps(replace(emission, choose=recording(products)))
+def _measured(steps: Steps, device: Device, tuner: Tuner) -> Choose:
+    """The ways that are fastest as measured, now or before, for all products together."""
     with device.active():
-        return choosing(tuner.choices(products))
+        return choosing(tuner.choices(products_of(steps)))
 
 
 def _check_precision(emission: Emission) -> None:

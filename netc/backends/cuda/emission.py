@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from netc.backends.cuda.chains import Chain, Target, chain_code
 from netc.backends.cuda.device import Facts
 from netc.backends.cuda.fallback import array_form, run_on_device, run_on_host
-from netc.backends.cuda.products.tiles import Way
 from netc.backends.cuda.program import Argument, ArrayStep, Context, Launch, Steps
 from netc.backends.cuda.rules import zero_channels
 from netc.backends.cuda.source import Code, Constant, Kernel
@@ -82,10 +81,6 @@ def _in_one_piece(array: NDArray[Any], kind: type[np.floating]) -> NDArray[Any]:
         return np.ascontiguousarray(array, kind)
 
 
-def _unchosen(emission: Any, product: Any) -> None:
-    """No way for any product."""
-
-
 @dataclass(frozen=True)
 class Emission:
     """One graph being made into steps.
@@ -97,7 +92,6 @@ class Emission:
         precision: of products and stored values.
         exact: no algorithm that changes the order of sums within a window.
         variables: the places of the graph's variables.
-        choose: the way in which a product is computed; None while products are only looked for.
     """
 
     graph: Graph
@@ -105,7 +99,6 @@ class Emission:
     facts: Facts
     precision: Precision = PRECISIONS["float32"]
     exact: bool = False
-    choose: Callable[[Any, Any], Way | None] = _unchosen
     variables: Variables = field(default_factory=Variables)
 
     def view(self, value: str) -> View:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from netc.backends.shared.derived import Derived
 from netc.backends.shared.derived import Weights as TrainedArray
 from netc.backends.shared.views import Arena, Place, View, Workspace, moved
 from netc.ir.graph import Graph
+
+if TYPE_CHECKING:
+    from netc.backends.cuda.products.product import Product
 
 ALIGNMENT = 256  # bytes; what device memory allocators give
 
@@ -83,7 +86,22 @@ class ArrayStep:
 
 
 Step = Launch | ArrayStep
-Steps = list[Step]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Undecided:
+    """A product among a node's steps, whose launches depend on the way that is chosen for it.
+
+    Args:
+        product: what is computed.
+        taken: elements of the workspace that are not its own.
+    """
+
+    product: Product
+    taken: int = 0
+
+
+Steps = list[Step | Undecided]
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,7 +74,7 @@ def _convolve(
         params.group,
         window=((y.kernel, x_axis.kernel), (y.pad, x_axis.pad), (y.dilation, x_axis.dilation)),
     )
-    return product_steps(emission, product)
+    return product_steps(product)
 
 
 def _widened(weight: Weights, x: View) -> Weights:
@@ -160,4 +160,4 @@ def emit_siblings(emission: Emission, node: Node) -> Steps | None:
         _taps(y, x_axis),
         (y.stride, x_axis.stride),
     )
-    return product_steps(emission, product)
+    return product_steps(product)

@@ -115,7 +115,7 @@ def _by_phases(
         weight.shape[0],
         Phases(np.array(rows, np.int32), first_weight),
     )
-    return product_steps(emission, product)
+    return product_steps(product)
 
 
 class _Residue:

@@ -39,7 +39,7 @@ def emit_inner_product(emission: Emission, node: Node) -> Steps | None:
     output = node.outputs[0]
     target = _target(emission, output, mine, bias, x.n)
     product = Product(node.name, x, (target,), lambda: stored_order(matrix, shape, axis), _HERE)
-    return product_steps(emission, product) + run_chain(emission, node, output, rest)
+    return product_steps(product) + run_chain(emission, node, output, rest)
 
 
 def flat_rows(view: View, shape: Shape, axis: int) -> View | None:

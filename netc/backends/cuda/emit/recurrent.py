@@ -97,7 +97,7 @@ def _product(
     """A product of rows, of which the first ``taken`` elements of workspace are not its own."""
     shape = (target.view.pixels, target.view.c)
     whole = Target(target.view, shape, target.stages, target.bias)
-    return product_steps(emission, Product(node.name, x, (whole,), lambda: matrix, _HERE), taken)
+    return product_steps(Product(node.name, x, (whole,), lambda: matrix, _HERE), taken)
 
 
 def _steps(emission: Emission, node: Node, memory: _Memory, recurrent: Weights) -> Steps:

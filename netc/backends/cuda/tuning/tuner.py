@@ -208,13 +208,3 @@ def choosing(choices: Mapping[str, Way]) -> Callable[[Emission, Product], Way]:
         return found or guessed(emission, product)
 
     return choose
-
-
-def recording(products: list[Product]) -> Callable[[Emission, Product], Way | None]:
-    """Notes each product and chooses nothing."""
-
-    def choose(emission: Emission, product: Product) -> Way | None:
-        products.append(product)
-        return None
-
-    return choose
