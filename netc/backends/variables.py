@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph, Parameter
 from netc.ir.types import Shape, count
+from netc.memory import check_memory
 
 _ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 _COMPARED = 1 << 18  # elements that are compared at a time
@@ -43,10 +44,14 @@ class Variable:
     Args:
         name: the parameter's.
         values: what it holds at first; copied.
+
+    Raises:
+        NetcError: too-little-memory.
     """
 
     def __init__(self, name: str, values: Array) -> None:
         self.name = name
+        check_memory(4 * values.size, f"the place of variable `{name}`")
         self.array = _aligned(values.shape)
         self.array[...] = values
         self._version = 0

@@ -21,7 +21,7 @@ from netc.backends.reference import ReferenceBackend
 from netc.backends.shared.derived import Packing, versions
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
-from netc.ir.graph import Array, Graph
+from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import count
 from netc.memory import on_behalf
 from netc.passes.base import Applied, run_passes
@@ -104,14 +104,16 @@ class CpuBackend:
             )
         )
         ask_for_arena(optimized, plan.arena, outputs_bytes(optimized))
-        program = Program(
-            built_steps(plan), plan.arena.size // BYTES, plan.context.target, plan.buffers
-        )
+        steps, defined = built_steps(plan)
+        floats = plan.arena.size // BYTES
+        program = Program(steps, floats, plan.context.target, plan.buffers)
         besides = outputs_bytes(optimized) + program.working(threads)
-        ask_for_arena(optimized, plan.arena, besides + _by_definition(optimized, program))
+        slow = max((definition_bytes(optimized, node) for node in defined), default=0)
+        ask_for_arena(optimized, plan.arena, besides + slow)
         program.compile(options.progress)
         packing = Packing(program.derived, known)
-        return CpuExecutable(graph, plan, program, applied, packing, variables)
+        kept = replace(plan, records={})  # their steps are built
+        return CpuExecutable(graph, kept, program, applied, packing, variables)
 
 
 def outputs_bytes(graph: Graph) -> int:
@@ -119,25 +121,24 @@ def outputs_bytes(graph: Graph) -> int:
     return BYTES * sum(count(graph.shape(name)) for name in graph.outputs)
 
 
-def built_steps(plan: Plan) -> tuple[Step | PythonStep, ...]:
-    """All steps of a program, those that are built last being the first and last to run.
+def built_steps(plan: Plan) -> tuple[tuple[Step | PythonStep, ...], tuple[Node, ...]]:
+    """All steps of a program in order, and the nodes that definitions have a part in.
 
     Raises:
         NetcError: too-little-memory, for weights as the kernels read them.
     """
     steps: list[Step | PythonStep] = []
+    defined: list[Node] = []
     for record in plan.records.values():
         node = record.node
         with on_behalf(f"layer `{node.name}` ({node.op})", node.span):
-            steps += record.steps()
+            own = list(record.steps())
+        steps += own
+        if any(isinstance(step, PythonStep) for step in own):
+            defined.append(node)
     context = plan.context
-    return (*load_inputs(context), *steps, *store_outputs(context), *store_updates(context))
-
-
-def _by_definition(graph: Graph, program: Program) -> int:
-    """The most that a layer without a kernel takes."""
-    slow = {step.name for step in program.steps if isinstance(step, PythonStep)}
-    return max((definition_bytes(graph, n) for n in graph.nodes if n.name in slow), default=0)
+    edges = load_inputs(context), [*store_outputs(context), *store_updates(context)]
+    return (*edges[0], *steps, *edges[1]), tuple(defined)
 
 
 @dataclass
