@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from netc.backends.cpu.emit.emission import EmitContext
-from netc.backends.cpu.emit.table import lower
+from netc.backends.cpu.emit.table import is_empty, lower
 from netc.backends.cpu.lowering import Lowered
 from netc.backends.cpu.windows import padded_image
 from netc.backends.shared.aliases import concat_offsets, view_offsets
@@ -53,7 +53,8 @@ class Plan:
 def plan_graph(context: EmitContext) -> Plan:
     """Records and places for a graph; ``context`` has no views yet."""
     graph = context.graph
-    images = {n.name: found for n in graph.nodes if (found := padded_image(graph, n)) is not None}
+    filled = [node for node in graph.nodes if not is_empty(graph, node)]
+    images = {n.name: found for n in filled if (found := padded_image(graph, n)) is not None}
     outside = _outside(graph, {n.inputs[0] for n in graph.nodes if n.name in images})
     aliases = find_aliases(graph, RULES, outside)
     context = replace(context, views=_views(graph, aliases, outside), images=images)
@@ -61,8 +62,9 @@ def plan_graph(context: EmitContext) -> Plan:
     roots = {value: aliases.place(value).root for value in graph.values}
     storage = plan_storage(graph, aliases, lambda node: _needs(graph, records[node.name], roots))
     begins = {name: Arena(offset // BYTES) for name, offset in storage.arena.offsets.items()}
+    empty = {v: Arena(0) for v in graph.values if 0 in graph.shape(v)}  # need no place
     inside = {v: begins[a.root] for v, a in storage.places.items() if a.root in begins}
-    return Plan(context, records, storage.arena, {**outside, **inside, **begins})
+    return Plan(context, records, storage.arena, {**empty, **outside, **inside, **begins})
 
 
 def _needs(graph: Graph, record: Lowered, roots: Mapping[str, str]) -> Needs:

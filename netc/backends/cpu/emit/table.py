@@ -35,7 +35,7 @@ from netc.backends.cpu.emit.training import emit_parameter, emit_update
 from netc.backends.cpu.lowering import Lowered
 from netc.backends.shared.dispatch import emitter_of
 from netc.diagnostics import InternalError
-from netc.ir.graph import Node
+from netc.ir.graph import Graph, Node
 from netc.ops.gradient import NAME as GRADIENT
 from netc.ops.siblings import NAME as SIBLINGS
 from netc.ops.update import UPDATE
@@ -81,13 +81,18 @@ EMITTERS: Mapping[str, Emitter] = {
 }
 
 
+def is_empty(graph: Graph, node: Node) -> bool:
+    """True if a value of the node has no elements: that is no work for a kernel."""
+    return any(0 in graph.shape(value) for value in (*node.inputs, *node.outputs))
+
+
 def lower(context: EmitContext, node: Node) -> Lowered:
     """A node's record.
 
     Raises:
         InternalError: a convolution leaves an input in the caller's order that it should convert.
     """
-    emitter = emitter_of(EMITTERS, node)
+    emitter = None if is_empty(context.graph, node) else emitter_of(EMITTERS, node)
     sweeps = None if emitter is None else emitter(context, node)
     if sweeps is None and node.name in context.images:
         raise InternalError(f"layer `{node.name}`: its input is not converted by any kernel")
