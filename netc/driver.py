@@ -89,6 +89,9 @@ class Built(NamedTuple):
     messages: Mapping[str, Message]
 
 
+_EXACT = (False, "exact")  # choices of passes with which kernels keep the order of sums too
+
+
 def compile(
     net: Text | None = None,
     weights: Weights = None,
@@ -140,10 +143,9 @@ def compile(
     Raises:
         NetcError: with every mistake found in the text, the weights or the arguments.
     """
-    own = backend_options(backend, precision, graph=graph, tune=tune)
+    own, exact = backend_options(backend, precision, graph=graph, tune=tune), optimize in _EXACT
     memory = budget_of(max_memory)
-    passes, exact = chosen(optimize), optimize in (False, "exact")
-    options = Options(passes, exact, threads, own, progress, memory=memory)
+    options = Options(chosen(optimize), exact, threads, own, progress, memory=memory)
     state: State = {"phase": phase, "level": level, "stages": arguments.names(stages, "stages")}
     shapes, seed = arguments.shapes(inputs), arguments.number(seed, "seed")
     with using(memory):
