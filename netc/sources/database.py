@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -112,12 +113,38 @@ def lmdb_module() -> Any:
     return lmdb
 
 
-class _Lmdb:
+class _Environment:
+    """An open LMDB, closed when nobody has it any more."""
+
     def __init__(self, path: Path) -> None:
         lmdb, folder = lmdb_module(), path.is_dir()
-        self._environment: Any = lmdb.open(
+        self.lmdb: Any = lmdb.open(
             str(path), readonly=True, lock=False, readahead=False, subdir=folder, create=False
         )
+        weakref.finalize(self, self.lmdb.close)
+
+
+# LMDB refuses to be opened twice in a process, and the nets of a solver, or two solvers, may read
+# one database. File -> what is open; a database made anew in its place is another file.
+_OPEN: weakref.WeakValueDictionary[tuple[int, int], _Environment] = weakref.WeakValueDictionary()
+_OPENING = threading.Lock()
+
+
+def _environment(path: Path) -> _Environment:
+    file = (path / "data.mdb" if path.is_dir() else path).stat()
+    key = (file.st_dev, file.st_ino)
+    with _OPENING:
+        found = _OPEN.get(key)
+        if found is None:
+            found = _OPEN[key] = _Environment(path)
+        return found
+
+
+class _Lmdb:
+    def __init__(self, path: Path) -> None:
+        lmdb_module()
+        self._shared = _environment(path)
+        self._environment = self._shared.lmdb
 
     def keys(self) -> list[bytes]:
         with self._environment.begin() as transaction:

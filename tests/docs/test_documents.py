@@ -12,7 +12,7 @@ from netc.cli.main import COMMANDS, parsers
 from netc.data import prototxt_dir
 from tests.docs.blocks import DOCUMENTS, ROOT, commands, try_document
 
-GUIDES = ("tutorial.md", "migration.md", "features.md", "faq.md")
+GUIDES = ("tutorial.md", "migration.md", "features.md", "faq.md", "training.md")
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
