@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,6 +63,12 @@ class TrainNet:
             for name, shape in zip(self.graphs.histories, shapes * halves, strict=True)
             if name not in self.variables
         }
+
+    @cached_property
+    def net(self) -> CompiledNet:
+        """The forward pass alone, over the same variables."""
+        options = replace(self._options, variables=self.variables)
+        return CompiledNet(self.graph, self._backend, options)
 
     @property
     def inputs(self) -> dict[str, Shape]:

@@ -57,11 +57,13 @@ class Reading(NamedTuple):
 
 
 def read_solver(text: Text, reading: Reading) -> SolverText:
-    """The solver in a file or a Source.
+    """The solver in a file, a text or a Source.
 
     Raises:
         NetcError: it cannot be read, parsed, bound or upgraded, or is another kind of text.
     """
+    if isinstance(text, str) and _is_text(text):
+        text = Source("<solver>", text)
     text = arguments.checked_text(text)
     path = None if isinstance(text, Source) else Path(text)
     source = text if isinstance(text, Source) else read_source(Path(text))
@@ -73,6 +75,12 @@ def read_solver(text: Text, reading: Reading) -> SolverText:
     message = bind_net(document, schema.message("SolverParameter"))
     message = overridden(message, schema, reading.fields or {})
     return SolverText(upgrade_solver(message).message, path)
+
+
+def _is_text(given: str) -> bool:
+    """Whether a string is a solver's text and not a path; a path has no field in it."""
+    several = "\n" in given or "{" in given
+    return several or (":" in given and not Path(given).exists() and '"' in given)
 
 
 def train_choice(solver: SolverText, reading: Reading, state: State | None = None) -> NetChoice:

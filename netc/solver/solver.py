@@ -6,7 +6,6 @@ BVLC/caffe src/caffe/solver.cpp: Step is lines 201 to 288, Solve 289 to 333, Tes
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,22 +18,18 @@ from netc.driver import Schemas, Weights
 from netc.ir.graph import Array
 from netc.lower.rules import State
 from netc.passes.pipeline import chosen
-from netc.passes.state import carry_state
 from netc.solver import events
-from netc.solver.feeds import Feeds, Source
+from netc.solver.feeds import Source
 from netc.solver.finite import check_finite
-from netc.solver.freezing import frozen_parameters
-from netc.solver.nets import ignored_layers, net_feeds, open_net, share_parameters
-from netc.solver.programs import Pass, TrainNet, total_loss
+from netc.solver.opening import Given, open_run
+from netc.solver.programs import Pass, total_loss
 from netc.solver.rates import RateState, advance
-from netc.solver.read import Reading, Text, read_solver, test_choices, train_choice
+from netc.solver.read import Reading, Text, read_solver
 from netc.solver.resume import Restored, restored_state, write_snapshot
-from netc.solver.settings import read_settings, untold
+from netc.solver.settings import read_settings
 from netc.solver.smoothing import Smoothing
 from netc.solver.snapshots import SnapshotFiles, check_writable, prefix_of, snapshot_files
-from netc.solver.weights import solver_weights
 from netc.sources.catalog import NetSources
-from netc.train.step import Updating, step_graphs
 
 RatePolicy = Callable[[int], float]
 Listener = Callable[[events.Event], None]
@@ -48,11 +43,22 @@ class Test(NamedTuple):
     scores: Mapping[str, Array]
 
 
+def _callbacks(*functions: Callable[..., None] | None) -> list[Listener]:
+    """Listeners that call a function for the events of one kind."""
+
+    def listener(kind: type, function: Callable[..., None]) -> Listener:
+        return lambda event: function(event) if isinstance(event, kind) else None
+
+    kinds = (events.Stepped, events.Tested, events.Snapshotted)
+    pairs = zip(kinds, functions, strict=True)
+    return [listener(kind, function) for kind, function in pairs if function is not None]
+
+
 class Solver:
     """A net in training.
 
     Args:
-        solver: path of a solver's prototxt, or a :class:`netc.Source` that holds it.
+        solver: path of a solver's prototxt, its text, or a :class:`netc.Source` that holds it.
         weights: files or mappings of layer -> arrays to begin with, one or several, later ones over
             earlier; None for those that the solver's text names.
         snapshot: path of a .solverstate to go on from.
@@ -72,6 +78,10 @@ class Solver:
         optimize: which passes run; as for :func:`netc.compile`.
         stop_when_not_finite: whether the first loss that is no finite number stops the run.
         progress: called as (done, total, name) while kernels are compiled.
+        on_step: called after each iteration with its number and loss.
+        on_test: called after each test with its means.
+        on_snapshot: called after each snapshot with its files. ``listeners`` are called with every
+            event: see netc.solver.events.
 
     Raises:
         NetcError: with every mistake found in the texts, the weights or the arguments.
@@ -97,75 +107,49 @@ class Solver:
         optimize: bool | str | Sequence[str] = True,
         stop_when_not_finite: bool = True,
         progress: Progress | None = None,
+        on_step: Callable[[events.Stepped], None] | None = None,
+        on_test: Callable[[events.Tested], None] | None = None,
+        on_snapshot: Callable[[events.Snapshotted], None] | None = None,
     ) -> None:
         reading = Reading(define, schema, fields)
         self.text = read_solver(solver, reading)
         self.settings = read_settings(self.text.message)
         self.iteration = 0
         self.tests: list[Test] = []
-        self.listeners: list[Listener] = []
+        self.listeners: list[Listener] = _callbacks(on_step, on_test, on_snapshot)
+        self.seed = (self.settings.random_seed or 0) if seed is None else seed
         self._rate_state, self._rate_policy = RateState(), rate
         self._stops = stop_when_not_finite
         self._smoothing = Smoothing(self.settings.average_loss)
         self._asked_to_stop = self._asked_for_snapshot = False
         self._prefix = prefix_of(self.settings.snapshot_prefix, self.text.path)
-        self.seed = (self.settings.random_seed or 0) if seed is None else seed
         own = backend_options(backend, "float32")
         options = Options(chosen(optimize), optimize in (False, "exact"), threads, own, progress)
-        self._open(reading, state, weights, feeds, test_feeds, freeze, backend, options)
+        given = Given(
+            reading, state, weights, feeds, test_feeds, freeze, self.seed, backend, options
+        )
+        self._run = open_run(self.text, self.settings, given)
+        self.diagnostics = self._run.diagnostics
+        self._train, self._feeds = self._run.train, self._run.feeds
         if self.settings.snapshot:
             check_writable(self._prefix)
         if snapshot is not None:
             self.restore(snapshot)
 
-    def _open(
-        self,
-        reading: Reading,
-        state: State | None,
-        weights: Weights | Sequence[Weights],
-        feeds: Source,
-        test_feeds: Sequence[Source],
-        freeze: Sequence[str],
-        backend: str,
-        options: Options,
-    ) -> None:
-        """The nets, each with its feeds; TEST nets read the TRAIN net's variables."""
-        files = solver_weights(self.text, weights)
-        choice = train_choice(self.text, reading, state)
-        self._feeds = net_feeds(choice, feeds, self.seed, "the train net")
-        opened = open_net(choice, self._feeds.peek(), files, self.seed)
-        self.diagnostics = [*opened.diagnostics, *untold(self.text.message)]
-        self._message = choice.message
-        self._state = choice.state
-        how = Updating(
-            self.settings.rule,
-            self.settings.weight_decay,
-            self.settings.regularization,
-            self.settings.clip_gradients,
-            self.settings.iter_size,
-            choice.message.get("force_backward"),
-        )
-        split = self.settings.policy.name == "plateau"
-        frozen = frozen_parameters(opened.graph, freeze)
-        graphs = step_graphs(opened.graph, how, frozen, split=split)
-        self._train = TrainNet(opened.graph, graphs, backend, options, self.seed)
-        shared = replace(options, variables=self._train.variables)
-        self.test_nets: list[CompiledNet] = []
-        self._test_feeds: list[Feeds] = []
-        self._ignored: list[tuple[str, ...]] = []
-        for number, test in enumerate(test_choices(self.text, reading)):
-            given = test_feeds[number] if number < len(test_feeds) else None
-            source = net_feeds(test, given, self.seed, f"test net {number}")
-            own = open_net(test, source.peek(), files, self.seed)
-            graph = share_parameters(own.graph, self._train.graph)
-            kept = bool(carry_state(graph).states)
-            self.test_nets.append(
-                CompiledNet(graph, backend, shared, own.diagnostics, self.seed, stateful=kept)
-            )
-            self._test_feeds.append(source)
-            self._ignored.append(ignored_layers(choice, test))
-
     # What there is to see
+
+    @property
+    def net(self) -> CompiledNet:
+        """The TRAIN net's forward pass over the variables that are trained.
+
+        Calling it takes no batch of the run and moves no statistics.
+        """
+        return self._train.net
+
+    @property
+    def test_nets(self) -> tuple[CompiledNet, ...]:
+        """The TEST nets, over the same variables."""
+        return tuple(test.net for test in self._run.tests)
 
     @property
     def rate(self) -> float:
@@ -327,17 +311,17 @@ class Solver:
         return due and (self.iteration > 0 or self.settings.test_initialization)
 
     def _test_all(self) -> None:
-        for number, net in enumerate(self.test_nets):
-            self._emit(events.Testing(self.iteration, number, self._ignored[number]))
+        for number, test in enumerate(self._run.tests):
+            self._emit(events.Testing(self.iteration, number, test.ignored))
             scores, loss = self._tested(number)
             self.tests.append(Test(self.iteration, number, scores))
             said = loss if self.settings.test_compute_loss else None
-            losses = net.graph.losses
+            losses = test.net.graph.losses
             self._emit(events.Tested(self.iteration, number, scores, losses, said))
 
     def _tested(self, number: int) -> tuple[dict[str, Array], float]:
         """Means of the outputs, and of the loss, summed in float32 pass by pass."""
-        net, feeds = self.test_nets[number], self._test_feeds[number]
+        net, feeds, _ = self._run.tests[number]
         passes = self.settings.test_iter[number]
         sums: dict[str, Array] = {}
         total = np.float32(0)
@@ -358,7 +342,8 @@ class Solver:
             NetcError: cannot-write; missing-package, without h5py for the HDF5 format.
         """
         files = snapshot_files(self._prefix, self.iteration, self.settings.snapshot_format)
-        write_snapshot(files, self._message, self._state, self._restored(), self.params)
+        choice = self._run.choice
+        write_snapshot(files, choice.message, choice.state, self._restored(), self.params)
         self._emit(events.Snapshotted(self.iteration, str(files.weights), str(files.state)))
         return files
 
@@ -368,7 +353,7 @@ class Solver:
             self.history,
             self._rate_state,
             self._feeds.position,
-            tuple(feeds.position for feeds in self._test_feeds),
+            tuple(test.feeds.position for test in self._run.tests),
         )
 
     def restore(self, path: str) -> None:
@@ -384,8 +369,8 @@ class Solver:
             place[...] = array.reshape(place.shape)
         self.iteration, self._rate_state = found.iteration, found.rates
         self._feeds.seek(self._passes_so_far(found))
-        for feeds, position in zip(self._test_feeds, found.test_passes, strict=False):
-            feeds.seek(position)
+        for test, position in zip(self._run.tests, found.test_passes, strict=False):
+            test.feeds.seek(position)
 
     def _passes_so_far(self, found: Restored) -> int:
         """How many batches a restored run has taken.

@@ -232,3 +232,28 @@ def test_plateau_looks_at_the_loss_of_the_iteration_itself() -> None:
     run.params["ip"][1][...] = np.array([0, 50, 100], np.float32)
     run.step(4)
     assert rates == pytest.approx([0.5, 0.5, 0.5, 0.5, 0.05, 0.05])
+
+
+def test_a_text_may_be_given_as_it_is_and_callbacks_are_told() -> None:
+    steps: list[int] = []
+    tests: list[float] = []
+    run = Solver(
+        f"net_param {{ {NET} }}\n{BASE} test_iter: 1 test_interval: 6",
+        feeds=batches(),
+        test_feeds=[batches()],
+        on_step=lambda event: steps.append(event.iteration),
+        on_test=lambda event: tests.append(float(event.scores["loss"])),
+    )
+    run.solve()
+    assert steps == list(range(1, 13))
+    assert len(tests) == 3
+
+
+def test_the_nets_read_what_is_trained() -> None:
+    run = solver("test_iter: 1 test_interval: 100", test_feeds=[batches()])
+    batch = batches()[0]
+    before = float(run.net(batch)["loss"])
+    run.step(6)
+    assert float(run.net(batch)["loss"]) != before
+    assert run.test_nets[0].params["ip"][0].shape == (3, 6)
+    np.testing.assert_array_equal(run.net.params["ip"][0], run.test_nets[0].params["ip"][0])

@@ -1,0 +1,110 @@
+"""A solver's nets made ready, each with its batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from netc.backends.base import Options
+from netc.compiled import CompiledNet
+from netc.diagnostics import Diagnostic
+from netc.driver import Weights
+from netc.ir.graph import Graph
+from netc.lower.rules import State
+from netc.passes.state import carry_state
+from netc.solver.feeds import Feeds, Source
+from netc.solver.freezing import frozen_parameters
+from netc.solver.nets import ignored_layers, net_feeds, open_net, share_parameters
+from netc.solver.programs import TrainNet
+from netc.solver.read import NetChoice, Reading, SolverText, test_choices, train_choice
+from netc.solver.settings import Settings, untold
+from netc.solver.weights import solver_weights
+from netc.train.step import Updating, step_graphs
+
+
+class Given(NamedTuple):
+    """What a caller gives besides the solver's text: see :class:`netc.solver.solver.Solver`."""
+
+    reading: Reading
+    state: State | None
+    weights: Weights | Sequence[Weights]
+    feeds: Source
+    test_feeds: Sequence[Source]
+    freeze: Sequence[str]
+    seed: int
+    backend: str
+    options: Options
+
+
+class TestNet(NamedTuple):
+    """A TEST net over the TRAIN net's variables.
+
+    ``ignored`` are layers of the TRAIN net whose names it lacks.
+    """
+
+    net: CompiledNet
+    feeds: Feeds
+    ignored: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The nets of a run, and what there is to say about them."""
+
+    choice: NetChoice
+    train: TrainNet
+    feeds: Feeds
+    tests: list[TestNet] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+
+def open_run(text: SolverText, settings: Settings, given: Given) -> Run:
+    """The nets that a solver's text names.
+
+    Raises:
+        NetcError: with every mistake found in the nets' texts, the weights or the arguments.
+    """
+    files = solver_weights(text, given.weights)
+    choice = train_choice(text, given.reading, given.state)
+    feeds = net_feeds(choice, given.feeds, given.seed, "the train net")
+    opened = open_net(choice, feeds.peek(), files, given.seed)
+    train = _train_net(choice, opened.graph, settings, given)
+    run = Run(choice, train, feeds, [], [*opened.diagnostics, *untold(text.message)])
+    for number, test in enumerate(test_choices(text, given.reading)):
+        source = given.test_feeds[number] if number < len(given.test_feeds) else None
+        run.tests.append(_test_net(run, test, source, number, files, given))
+    return run
+
+
+def _train_net(choice: NetChoice, graph: Graph, settings: Settings, given: Given) -> TrainNet:
+    how = Updating(
+        settings.rule,
+        settings.weight_decay,
+        settings.regularization,
+        settings.clip_gradients,
+        settings.iter_size,
+        choice.message.get("force_backward"),
+    )
+    frozen = frozen_parameters(graph, given.freeze)
+    # Where the rate depends on the iteration's loss, the update must wait for it.
+    split = settings.policy.name == "plateau"
+    graphs = step_graphs(graph, how, frozen, split=split)
+    return TrainNet(graph, graphs, given.backend, given.options, given.seed)
+
+
+def _test_net(
+    run: Run,
+    choice: NetChoice,
+    source: Source,
+    number: int,
+    files: Sequence[Weights],
+    given: Given,
+) -> TestNet:
+    feeds = net_feeds(choice, source, given.seed, f"test net {number}")
+    own = open_net(choice, feeds.peek(), files, given.seed)
+    graph = share_parameters(own.graph, run.train.graph)
+    options = replace(given.options, variables=run.train.variables)
+    stateful = bool(carry_state(graph).states)
+    net = CompiledNet(graph, given.backend, options, own.diagnostics, given.seed, stateful=stateful)
+    return TestNet(net, feeds, ignored_layers(run.choice, choice))
