@@ -6,7 +6,7 @@ zhaoweicai/cascade-rcnn and zhaoweicai/mscnn, src/caffe/layers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,28 +105,41 @@ def _align(
     params: GridAlignParams, inputs: Sequence[Any], weights: Sequence[Any]
 ) -> tuple[Any, ...]:
     """Bilinear values at the grid's corners, moved by half a cell; 0 outside of the blob."""
-    data, regions = np.asarray(inputs[0]), np.asarray(inputs[1]).reshape(-1, 5)
+    data, regions = np.asarray(inputs[0]), np.asarray(inputs[1])
     shape = _align_shape(params, [data.shape, regions.shape])[0]
-    top = np.zeros(shape, np.float32)
-    for at, (image, *corners) in enumerate(regions):
+    top = np.zeros(shape, data.dtype)
+    for at, image, y, x in aligned_places(params, len(data), regions):
+        top[at] = _at_places(data[image], y, x)
+    return (top,)
+
+
+def aligned_places(
+    params: GridAlignParams, images: int, regions: Any
+) -> Iterator[tuple[int, int, Any, Any]]:
+    """Each well formed region with its image, and the rows and columns of its grid's corners."""
+    for at, (image, *corners) in enumerate(regions.reshape(-1, 5)):
         low, high = np.array(corners[:2]), np.array(corners[2:])
         pad = (high - low + 1) * np.float32(params.pad_ratio)
         scale, half = np.float32(params.spatial_scale), np.float32(0.5)
         start, end = (low - pad) * scale - half, (high + pad) * scale - half
-        if (end <= start).any() or not 0 <= image < len(data):
+        if (end <= start).any() or not 0 <= image < images:
             continue
         step = (end - start) / np.array([params.pooled_w, params.pooled_h], np.float32)
         x = start[0] + np.arange(params.pooled_w + 1, dtype=np.float32) * step[0]
         y = start[1] + np.arange(params.pooled_h + 1, dtype=np.float32) * step[1]
-        top[at] = _at_places(data[int(image)], y, x)
-    return (top,)
+        yield at, int(image), y, x
+
+
+def inside_map(at: Any, size: int) -> Any:
+    """Whether rows or columns lie on a map."""
+    return (at >= -0.5) & (at <= size - 0.5)
 
 
 def _at_places(planes: Any, y: Any, x: Any) -> Any:
     """Values of planes (c, h, w) at rows y and columns x, between their neighbours."""
     rows, columns = planes.shape[1:]
-    inside = ((y >= -0.5) & (y <= rows - 0.5))[:, None] & ((x >= -0.5) & (x <= columns - 0.5))
-    (y0, y1, down), (x0, x1, across) = _neighbours(y, rows), _neighbours(x, columns)
+    inside = inside_map(y, rows)[:, None] & inside_map(x, columns)
+    (y0, y1, down), (x0, x1, across) = neighbours_of(y, rows), neighbours_of(x, columns)
     left, right = planes[:, :, x0], planes[:, :, x1]
     above = left[:, y0] * (1 - across) + right[:, y0] * across
     below = left[:, y1] * (1 - across) + right[:, y1] * across
@@ -134,7 +147,8 @@ def _at_places(planes: Any, y: Any, x: Any) -> Any:
     return np.where(inside, values, np.float32(0))
 
 
-def _neighbours(at: Any, size: int) -> tuple[Any, Any, Any]:
+def neighbours_of(at: Any, size: int) -> tuple[Any, Any, Any]:
+    """The elements that places lie between, and the share of the later one."""
     low = np.floor(at)
     first = low.clip(0, size - 1).astype(np.int64)
     last = (low + 1).clip(0, size - 1).astype(np.int64)

@@ -7,7 +7,7 @@ where height and width shrink differently, x is moved by half of y's factor and 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,27 +75,40 @@ def _correlate(
     shape = _correlation_shape(params, [a.shape for a in inputs])[0]
     pad = ((0, 0), (0, 0), (params.pad,) * 2, (params.pad,) * 2)
     one, two = (np.pad(np.asarray(array), pad) for array in inputs)
-    top = np.zeros(shape, np.float32)
+    top = np.zeros(shape, one.dtype)
+    for channel, here, there in correlated_places(params, shape):
+        left, right = one[here], two[there]
+        both = np.abs(left - right) if params.subtract else left * right
+        top[:, channel] += both.sum(axis=1)
+    return (top / one.dtype.type(params.kernel**2 * one.shape[1]),)
+
+
+Places = tuple[Any, ...]
+
+
+def correlated_places(
+    params: CorrelationParams, shape: Shape
+) -> Iterator[tuple[int, Places, Places]]:
+    """Each output channel with the elements of both padded maps that are compared, patch by patch.
+
+    ``shape`` is the top's.
+    """
     side = params.reach // params.step
     for channel in range(shape[1]):
         down, across = divmod(channel, 2 * side + 1)
         move = (down - side) * params.step, (across - side) * params.step
-        for j in range(params.kernel):
-            for i in range(params.kernel):
-                here = _places(params, one, shape, (j, i))
-                there = _places(params, two, shape, (j + move[0], i + move[1]))
-                both = np.abs(here - there) if params.subtract else here * there
-                top[:, channel] += both.sum(axis=1)
-    return (top / np.float32(params.kernel**2 * one.shape[1]),)
+        for j, i in np.ndindex(params.kernel, params.kernel):
+            here, there = (j, i), (j + move[0], i + move[1])
+            yield channel, _places(params, shape, here), _places(params, shape, there)
 
 
-def _places(params: CorrelationParams, x: Any, shape: Shape, at: tuple[int, int]) -> Any:
+def _places(params: CorrelationParams, shape: Shape, at: tuple[int, int]) -> Places:
     """The elements of a padded map that the outputs meet, moved by some rows and columns."""
     rows, columns = (
         params.reach + move + params.stride * np.arange(size)
         for move, size in zip(at, shape[2:], strict=True)
     )
-    return x[:, :, rows[:, None], columns]
+    return slice(None), slice(None), rows[:, None], columns
 
 
 CORRELATION = OpDef(

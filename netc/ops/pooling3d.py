@@ -8,7 +8,7 @@ that of synopsys-caffe, which rounds as ``ceil_mode`` says.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,26 +122,36 @@ def _pool(
     x = np.asarray(inputs[0])
     sizes = _out(params, x.shape)
     empty = -np.inf if params.method == "MAX" else 0
-    edges = [
-        (pad, max(pad, (made - 1) * stride + kernel - size - pad))
-        for size, made, kernel, stride, pad in zip(
-            x.shape[2:], sizes, params.kernel, params.stride, params.pad, strict=True
-        )
-    ]
+    edges = pooled_edges(params, x.shape)
     padded = np.pad(x, ((0, 0), (0, 0), *edges), constant_values=empty)
-    top = np.full((*x.shape[:2], *sizes), empty, np.float32)
-    for taps in np.ndindex(params.kernel):
-        part = padded[(slice(None), slice(None), *(
-            slice(tap, tap + (made - 1) * stride + 1, stride)
-            for tap, made, stride in zip(taps, sizes, params.stride, strict=True)
-        ))]  # fmt: skip
+    top = np.full((*x.shape[:2], *sizes), empty, x.dtype)
+    for seen in tapped(params, sizes):
+        part = padded[seen]
         top = np.maximum(top, part) if params.method == "MAX" else top + part
     if params.method == "MAX":
-        return (top.astype(np.float32),)
-    return ((top / _counts(params, x.shape, sizes)).astype(np.float32),)
+        return (top,)
+    return ((top / pooled_counts(params, x.shape, sizes)).astype(x.dtype),)
 
 
-def _counts(params: Pooling3DParams, shape: Shape, sizes: Sequence[int]) -> Any:
+def pooled_edges(params: Pooling3DParams, shape: Shape) -> list[tuple[int, int]]:
+    """What is put before and behind each axis, so that every window lies within."""
+    return [
+        (pad, max(pad, (made - 1) * stride + kernel - size - pad))
+        for size, made, kernel, stride, pad in zip(
+            shape[2:], _out(params, shape), params.kernel, params.stride, params.pad, strict=True
+        )
+    ]
+
+
+def tapped(params: Pooling3DParams, sizes: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+    """Of each element of the window the padded elements that the outputs see there, in order."""
+    for taps in np.ndindex(params.kernel):
+        steps = zip(taps, sizes, params.stride, strict=True)
+        places = (slice(tap, tap + (made - 1) * stride + 1, stride) for tap, made, stride in steps)
+        yield slice(None), slice(None), *places
+
+
+def pooled_counts(params: Pooling3DParams, shape: Shape, sizes: Sequence[int]) -> Any:
     """Elements of each window within the input and its padding (pooling_layer.cpp)."""
     total: Any = np.ones((1, 1, 1), np.float32)
     for axis, (size, made) in enumerate(zip(shape[2:], sizes, strict=True)):

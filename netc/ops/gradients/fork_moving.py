@@ -1,4 +1,4 @@
-"""Gradients of Unpooling and FlowWarp; and of layers of forks whose gradient is 0."""
+"""Gradients of layers of forks that move and sample: Unpooling, FlowWarp, ROIAlign and others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 from netc.ir.graph import Graph, Node
+from netc.ops.cascade import GridAlignParams, aligned_places, inside_map, neighbours_of
+from netc.ops.flow import CorrelationParams, correlated_places
 from netc.ops.gradients.define import Gradient, Reads, Saved, every_bottom
+from netc.ops.pooling3d import Pooling3DParams, pooled_counts, pooled_edges, tapped
 from netc.ops.unpooling import UnpoolingParams, unpooled_places
 
 
@@ -71,7 +74,71 @@ def _warp(params: None, saved: Saved, tops: Sequence[Any], index: int) -> Any:
     return np.stack([(top * by_x).sum(axis=1), (top * by_y).sum(axis=1)], axis=1)
 
 
+def _align(params: GridAlignParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """Each corner's gradient goes to the elements it lies between, by their shares."""
+    shape, top = saved.shapes[0], tops[0]
+    grads = np.zeros(shape, top.dtype)
+    for at, image, y, x in aligned_places(params, shape[0], saved.inputs[1]):
+        down, across = _shares(y, shape[2], top), _shares(x, shape[3], top)
+        grads[image] += down.T @ top[at] @ across
+    return grads
+
+
+def _shares(at: Any, size: int, like: Any) -> Any:
+    """How much each place takes of each element; nothing outside of the map."""
+    first, last, share = neighbours_of(at, size)
+    shares, rows = np.zeros((len(at), size), like.dtype), np.arange(len(at))
+    np.add.at(shares, (rows, first), 1 - share)
+    np.add.at(shares, (rows, last), share)
+    return shares * inside_map(at, size)[:, None]
+
+
+def _pooling3d(params: Pooling3DParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """To the first of the greatest of each window, or evenly to all of it."""
+    shape, top = saved.shapes[0], tops[0]
+    edges = pooled_edges(params, shape)
+    sizes = [
+        size + before + behind for size, (before, behind) in zip(shape[2:], edges, strict=True)
+    ]
+    grads = np.zeros((*shape[:2], *sizes), top.dtype)
+    if params.method == "MAX":
+        pads = ((0, 0), (0, 0), *edges)
+        padded = np.pad(saved.inputs[0], pads, constant_values=-np.inf)
+        free = np.ones(top.shape, dtype=bool)
+        for seen in tapped(params, top.shape[2:]):
+            hit = free & (padded[seen] == saved.outputs[0])
+            grads[seen] += np.where(hit, top, 0)
+            free &= ~hit
+    else:
+        share = top / pooled_counts(params, shape, top.shape[2:])
+        for seen in tapped(params, top.shape[2:]):
+            grads[seen] += share
+    own = (slice(before, before + size) for size, (before, _) in zip(shape[2:], edges, strict=True))
+    return np.ascontiguousarray(grads[(slice(None), slice(None), *own)]).astype(top.dtype)
+
+
+def _reads_maxima(params: Pooling3DParams, index: int, bottoms: int) -> Reads:
+    return Reads(inputs=(0,), outputs=(0,)) if params.method == "MAX" else Reads()
+
+
+def _correlation(params: CorrelationParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """By each of two that were multiplied the other; of a difference's size the sign."""
+    pad = ((0, 0), (0, 0), (params.pad,) * 2, (params.pad,) * 2)
+    maps = [np.pad(array, pad) for array in saved.inputs]
+    share = tops[0] / tops[0].dtype.type(params.kernel**2 * maps[0].shape[1])
+    grads = np.zeros_like(maps[0])
+    for channel, *places in correlated_places(params, tops[0].shape):
+        own, other = maps[index][places[index]], maps[1 - index][places[1 - index]]
+        slope = np.sign(own - other) if params.subtract else other
+        grads[places[index]] += slope * share[:, channel, None]
+    high, wide = saved.shapes[0][2:]
+    return grads[:, :, params.pad : params.pad + high, params.pad : params.pad + wide].copy()
+
+
 GRADIENTS = {
+    "ROIAlign": Gradient(_align, Reads(inputs=(1,)), ignored=(1,), host=True),
+    "Pooling3D": Gradient(_pooling3d, _reads_maxima, host=True),
+    "Correlation": Gradient(_correlation, Reads(inputs=(0, 1)), host=True),
     "Unpooling": Gradient(
         _unpooling, _reads_mask, ignored=(1,), inexact=_unpooling_inexact, host=True
     ),
