@@ -176,6 +176,8 @@ def _read_enum(scalar: Scalar, field: FieldType) -> str:
 
 
 def _near(name: str, enum: EnumType) -> tuple[str, ...]:
+    if name.upper() in enum.numbers:
+        return (f"did you mean `{name.upper()}`?",)
     if len(enum.numbers) <= 8:
         return ("its values are " + ", ".join(f"`{n}`" for n in enum.numbers),)
     return did_you_mean(name.upper(), enum.numbers)
