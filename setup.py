@@ -32,6 +32,8 @@ TEST = [
     # Run exported models.
     "onnx>=1.16",
     "onnxruntime>=1.18",
+    "matplotlib>=3.8",
+    "tensorboardX>=2.6",
     # Where there is no GPU: what compiles its kernels (90 MB), the headers of CuPy's own, and CuPy
     # itself (137 MB), which runs over a driver that the tests bring.
     "nvidia-cuda-nvrtc-cu12; platform_system == 'Linux'",
@@ -117,6 +119,8 @@ setup(
         "h5": ["h5py>=3.10"],
         "leveldb": ["plyvel>=1.5"],
         "onnx": ["onnx>=1.16"],
+        "plot": ["matplotlib>=3.8"],
+        "tensorboard": ["tensorboardX>=2.6"],
         "cuda12": CUDA12,
         "cuda13": CUDA13,
         "test": TEST,

@@ -30,7 +30,9 @@ LAYERS: tuple[frozenset[str], ...] = (
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # Imported inside functions only: they are extras, or slow to load.
-OPTIONAL = frozenset({"cupy", "numba", "llvmlite", "onnx", "h5py", "PIL", "lmdb", "plyvel", "rich"})
+OPTIONAL = frozenset(
+    {"cupy", "numba", "llvmlite", "onnx", "h5py", "PIL", "lmdb", "plyvel", "rich"}
+) | {"matplotlib", "tensorboardX"}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -14,7 +14,7 @@ from netc.files import keeping, replacing, target_of
 from netc.ir.graph import Array
 
 # The options that name files to be written; some are plain switches in other commands.
-OUTPUTS = ("output", "save", "draw", "weights_output", "csv", "json", "log")
+OUTPUTS = ("output", "save", "draw", "weights_output", "csv", "json", "log", "plot")
 
 
 def add_force_argument(parser: argparse.ArgumentParser) -> None:

@@ -38,6 +38,8 @@ COMMANDS = {
     "demo": "classify bundled digit images with the bundled net",
     "run": "run a net on images or arrays",
     "train": "train a net as its solver says, with tests, snapshots and logs",
+    "test": "score a net with its weights on the data that its layers name",
+    "plot": "draw runs of training from their logs: losses, scores, rates",
     "gradcheck": "compare a net's gradients with finite differences",
     "data": "make databases for training of pictures, look into them, average them",
     "bench": "time a net layer by layer",

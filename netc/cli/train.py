@@ -17,8 +17,10 @@ from netc.cli.running import Running
 from netc.files import cannot_write
 from netc.lower.rules import State
 from netc.solver.log import CaffeLog
+from netc.solver.plot import check_plot, write_plot
 from netc.solver.rows import Rows
 from netc.solver.solver import Solver
+from netc.solver.tensorboard import TensorBoard
 from netc.solver.watch import Best, SnapshotsAt
 
 
@@ -70,6 +72,8 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--log", metavar="FILE", help="write Caffe's log; - for standard output")
     group.add_argument("--csv", metavar="FILE", type=Path, help="write what is displayed, as CSV")
     group.add_argument("--json", metavar="FILE", help="the same as JSON; - for standard output")
+    group.add_argument("--plot", metavar="FILE.svg", type=Path, help="draw it, also .png or .pdf")
+    group.add_argument("--tensorboard", metavar="DIR", help="write scalars for TensorBoard")
 
 
 def _add_signals(parser: argparse.ArgumentParser) -> None:
@@ -97,6 +101,8 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def run(args: argparse.Namespace) -> int:
     """Open the nets, train, tell."""
+    if args.plot:
+        check_plot(args.plot)
     with compiling() as progress:
         solver = Solver(
             args.solver,
@@ -119,17 +125,26 @@ def run(args: argparse.Namespace) -> int:
         solver.listeners.append(stack.enter_context(Running(solver, quiet=_takes_output(args))))
         if args.log:
             solver.listeners.append(stack.enter_context(_log(args.log, solver)))
+        if args.tensorboard:
+            solver.listeners.append(stack.enter_context(TensorBoard(args.tensorboard)))
         stack.enter_context(_signals(solver, args))
         solver.solve()
+    _write(rows, args)
+    if best is not None and best.value is not None and not _takes_output(args):
+        say(f"best {best.score} {best.value:g} after {best.iteration} iterations: {best.path}")
+    return 0
+
+
+def _write(rows: Rows, args: argparse.Namespace) -> None:
+    """What was displayed and tested, in the formats that were asked for."""
     if args.csv:
         rows.write_csv(args.csv)
     if args.json == "-":
         print_json(rows.rows)
     elif args.json:
         rows.write_json(Path(args.json))
-    if best is not None and best.value is not None and not _takes_output(args):
-        say(f"best {best.score} {best.value:g} after {best.iteration} iterations: {best.path}")
-    return 0
+    if args.plot:
+        write_plot(args.plot, {args.solver: rows.rows})
 
 
 def _takes_output(args: argparse.Namespace) -> bool:

@@ -97,3 +97,26 @@ def test_mistakes_are_told(
 ) -> None:
     assert main(["train", str(solver), *more]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_run_is_drawn(solver: Path) -> None:
+    pytest.importorskip("matplotlib")
+    picture = solver.parent / "run.svg"
+    assert main(["train", str(solver), "--plot", str(picture)]) == 0
+    assert "test 0 accuracy" in picture.read_text()
+
+
+def test_a_run_for_tensorboard(solver: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    folder = solver.parent / "board"
+    assert main(["train", str(solver), "--tensorboard", str(folder)]) == 0
+    (file,) = folder.glob("events.*")
+    assert b"test_0/accuracy" in file.read_bytes()
+
+
+def test_what_a_picture_needs_is_told_before_training(
+    solver: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(solver), "--plot", str(solver.parent / "run.bmp")]) == 1
+    assert "error[image-format]" in capsys.readouterr().err
+    assert not list(solver.parent.glob("run_iter_*"))

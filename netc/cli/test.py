@@ -1,0 +1,105 @@
+"""``netc test``: score a net with its weights on the data its layers name, like ``caffe test``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from netc.cli.arguments import add_text_arguments, reading
+from netc.cli.numbers import level, natural, positive
+from netc.cli.output import print_diagnostics, print_json, say
+from netc.cli.progress import bar, compiling
+from netc.files import cannot_write
+from netc.ir.graph import Array
+from netc.lower.rules import State
+from netc.solver.log import CaffeLog
+from netc.solver.read import Reading
+from netc.solver.rows import flattened
+from netc.solver.testing import Scores, Tester, log_batch, log_scores
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("net", metavar="NET", help="a net's text with data layers in phase TEST")
+    parser.add_argument(
+        "-w", "--weights", metavar="A,B", required=True, help="later files over earlier"
+    )
+    parser.add_argument(
+        "--iterations", type=positive, default=50, metavar="N", help="batches (default: 50)"
+    )
+    parser.add_argument("--backend", default="cpu", help="cpu, cuda or reference (default: cpu)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="default: the cores")
+    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="of random choices")
+    parser.add_argument("--level", type=level, default=0, metavar="N", help="of the net's state")
+    parser.add_argument("--stage", action="append", default=[], metavar="S", help="repeatable")
+    parser.add_argument("--log", metavar="FILE", help="write Caffe's log; - for standard output")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_text_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score, and tell the means."""
+    given = reading(args)
+    with compiling() as progress:
+        tester = Tester(
+            args.net,
+            args.weights.split(","),
+            state=State("TEST", args.level, tuple(args.stage)),
+            backend=args.backend,
+            threads=args.threads,
+            seed=args.seed,
+            reading=Reading(given["define"], given["schema"]),
+            progress=progress,
+        )
+    print_diagnostics(tester.net.diagnostics)
+    with _log(args.log) as log:
+        if log is not None:
+            log.line("caffe.cpp:281", f"Running for {args.iterations} iterations.")
+        scores = _scored(tester, args.iterations, log)
+        if log is not None:
+            log_scores(log, scores)
+    if args.json:
+        print_json(_as_json(scores, args.iterations))
+    elif args.log != "-":
+        _tell(scores, args.iterations)
+    return 0
+
+
+def _scored(tester: Tester, passes: int, log: CaffeLog | None) -> Scores:
+    with bar("testing") as shown:
+
+        def on_batch(number: int, made: Mapping[str, Array]) -> None:
+            if log is not None:
+                log_batch(log, number, made)
+            if shown is not None:
+                shown(number + 1, passes, "")
+
+        return tester.score(passes, on_batch)
+
+
+def _tell(scores: Scores, passes: int) -> None:
+    for name, value in flattened(scores.means).items():
+        weight = scores.weights.get(name.partition("[")[0], 0)
+        said = f"  (* {weight:g} in the loss)" if weight else ""
+        say(f"{name} {value:.6g}{said}")
+    say(f"loss {scores.loss:.6g} in all, means over {passes} batches")
+
+
+def _as_json(scores: Scores, passes: int) -> dict[str, object]:
+    return {"iterations": passes, "loss": scores.loss, "means": flattened(scores.means)}
+
+
+@contextmanager
+def _log(path: str | None) -> Iterator[CaffeLog | None]:
+    if path is None or path == "-":
+        yield None if path is None else CaffeLog(sys.stdout)
+        return
+    try:
+        stream = open(path, "a", encoding="utf-8")
+    except OSError as error:
+        raise cannot_write(Path(path), error) from None
+    with stream:
+        yield CaffeLog(stream)

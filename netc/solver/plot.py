@@ -1,0 +1,123 @@
+"""A picture of runs: losses, scores and the learning rate over the iterations, by matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.files import replacing
+from netc.solver.rows import Value
+
+FORMATS = ("svg", "png", "pdf")
+_NO_SCORES = frozenset({"net", "iteration", "seconds"})
+_PANELS = ("loss", "score", "learning rate")
+
+Runs = Mapping[str, Sequence[Mapping[str, Value]]]
+
+
+class Curve(NamedTuple):
+    """One line of a picture; ``panel`` is "loss", "score" or "learning rate"."""
+
+    panel: str
+    name: str
+    iterations: list[float]
+    values: list[float]
+
+
+def curves(runs: Runs) -> list[Curve]:
+    """What there is to draw, in the order in which it first stands in the rows.
+
+    A train row's own losses are left out where its smoothed one is drawn.
+
+    Args:
+        runs: name -> rows; a name stands before its curves where there are several runs.
+    """
+    found: dict[tuple[str, str], Curve] = {}
+    for run, rows in runs.items():
+        prefix = f"{run}: " if len(runs) > 1 else ""
+        for row in rows:
+            for name, value in _scores(row):
+                panel = _panel(name)
+                title = f"{prefix}{row['net']} {name}" if panel != _PANELS[2] else f"{prefix}rate"
+                curve = found.setdefault((panel, title), Curve(panel, title, [], []))
+                curve.iterations.append(float(row["iteration"]))
+                curve.values.append(value)
+    return list(found.values())
+
+
+def _scores(row: Mapping[str, Value]) -> Iterator[tuple[str, float]]:
+    smoothed = "smoothed_loss" in row
+    for name, value in row.items():
+        hidden = smoothed and name != "smoothed_loss" and _panel(name) == "loss"
+        if name not in _NO_SCORES and not hidden and isinstance(value, (int, float)):
+            yield name, float(value)
+
+
+def _panel(name: str) -> str:
+    if name == "rate":
+        return "learning rate"
+    return "loss" if "loss" in name or "error" in name else "score"
+
+
+def check_plot(path: Path) -> None:
+    """Complain of what would stop a plot, before a run is made.
+
+    Raises:
+        NetcError: image-format; missing-package, without matplotlib.
+    """
+    if path.suffix[1:].lower() not in FORMATS:
+        listed = ", ".join(f".{kind}" for kind in FORMATS)
+        message, help = f"`{path}` ends in none of {listed}", ("name it run.svg, say",)
+        raise NetcError(Diagnostic("image-format", message, help=help))
+    _figure_class()
+
+
+def write_plot(path: Path, runs: Runs) -> None:
+    """Draw runs.
+
+    Args:
+        path: where to; its suffix, .svg, .png or .pdf, says the format.
+        runs: as for :func:`curves`.
+
+    Raises:
+        NetcError: image-format, missing-package, cannot-write.
+    """
+    check_plot(path)
+    import matplotlib
+
+    drawn = curves(runs)
+    panels = [panel for panel in _PANELS if any(curve.panel == panel for curve in drawn)]
+    kind = path.suffix[1:].lower()
+    with matplotlib.rc_context({"svg.hashsalt": "netc", "svg.fonttype": "none"}):
+        figure = _figure(drawn, panels)
+        with replacing(path) as temporary:
+            date = "CreationDate" if kind == "pdf" else "Date"
+            metadata = None if kind == "png" else {date: None}
+            figure.savefig(temporary, format=kind, metadata=metadata)
+
+
+def _figure(drawn: Sequence[Curve], panels: Sequence[str]) -> Any:
+    figure = _figure_class()(figsize=(8, 1 + 2.6 * max(1, len(panels))), layout="constrained")
+    axes = figure.subplots(max(1, len(panels)), 1, sharex=True, squeeze=False)[:, 0]
+    for panel, axis in zip(panels, axes, strict=False):
+        for curve in (curve for curve in drawn if curve.panel == panel):
+            marker = "o" if len(curve.values) < 30 else ""
+            name = curve.name.replace("$", r"\$")  # no formula of matplotlib's
+            axis.plot(curve.iterations, curve.values, label=name, marker=marker, markersize=3)
+        axis.set_ylabel(panel)
+        axis.grid(visible=True, alpha=0.3)
+        axis.legend(fontsize="small")
+    axes[-1].set_xlabel("iteration")
+    return figure
+
+
+def _figure_class() -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        message = "pictures of runs need the package `matplotlib`, which is not installed"
+        help = ("pip install 'netc[plot]'",)
+        raise NetcError(Diagnostic("missing-package", message, help=help)) from None
+    return Figure

@@ -1,0 +1,123 @@
+"""A net's scores over many batches, with trained weights: what ``caffe test`` computes.
+
+BVLC/caffe tools/caffe.cpp, lines 255 to 325: the outputs of each pass, and their means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from netc import diagnostics
+from netc.backends.base import Options, Progress
+from netc.backends.registry import backend_options
+from netc.compiled import CompiledNet
+from netc.diagnostics import Diagnostic, NetcError
+from netc.driver import Weights, read_net
+from netc.ir.graph import Array
+from netc.lower.rules import State
+from netc.passes.pipeline import chosen
+from netc.passes.state import carry_state
+from netc.solver.feeds import Source
+from netc.solver.log import CaffeLog, outputs
+from netc.solver.nets import net_feeds, open_net
+from netc.solver.programs import total_loss
+from netc.solver.read import NetChoice, Reading, Text
+
+OnBatch = Callable[[int, Mapping[str, Array]], None]
+
+
+class Scores(NamedTuple):
+    """The mean of each output over all passes, element by element, and of the weighted loss.
+
+    ``weights`` are the outputs' weights in the loss; 0 where one has none.
+    """
+
+    means: Mapping[str, Array]
+    loss: float
+    weights: Mapping[str, float]
+
+
+class Tester:
+    """A net that is scored; see :func:`score`.
+
+    Raises:
+        NetcError: all that is wrong with the text, its data or the weights; no-data, where the
+            net has neither data layers nor feeds.
+    """
+
+    def __init__(
+        self,
+        net: Text,
+        weights: Sequence[Weights],
+        *,
+        state: State | None = None,
+        feeds: Source = None,
+        backend: str = "cpu",
+        threads: int | None = None,
+        seed: int = 0,
+        reading: Reading | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        choice = _choice(net, state or State("TEST"), reading or Reading())
+        self._feeds = net_feeds(choice, feeds, seed, "the net")
+        first = self._feeds.peek()
+        if self._feeds.source is None:
+            self._check_fed(choice)
+        opened = open_net(choice, first, weights, seed)
+        extra = backend_options(backend, "float32")
+        options = Options(chosen(True), False, threads, extra, progress)
+        kept = bool(carry_state(opened.graph).states)
+        self.net = CompiledNet(opened.graph, backend, options, opened.diagnostics, seed, (), kept)
+
+    @staticmethod
+    def _check_fed(choice: NetChoice) -> None:
+        """A net with inputs and nothing that fills them; DummyData fills its own."""
+        listed = [layer for layer in choice.message.get("layer") if layer.get("type") == "Input"]
+        if listed or choice.message.get("input"):
+            message = "the net has `Input` layers, and nothing says what they are fed"
+            help = ("give it a data layer in phase TEST, or use `netc run`",)
+            raise NetcError(Diagnostic("no-data", message, help=help))
+
+    def score(self, passes: int, on_batch: OnBatch | None = None) -> Scores:
+        """The means over passes, summed in float32 as Caffe sums them.
+
+        Args:
+            passes: batches, which begin anew at the end of the data.
+            on_batch: called with each pass's number and outputs, by name in alphabetical order.
+        """
+        sums: dict[str, Array] = {}
+        losses = self.net.graph.losses
+        total = np.float32(0)
+        for number in range(passes):
+            made = dict(sorted(self.net(self._feeds.take()).items()))
+            total += total_loss(made, losses)
+            sums = {name: sums[name] + made[name] for name in made} if sums else made
+            if on_batch is not None:
+                on_batch(number, made)
+        count = np.float32(passes)
+        means = {name: array / count for name, array in sums.items()}
+        return Scores(means, float(total / count), losses)
+
+
+def _choice(net: Text, state: State, reading: Reading) -> NetChoice:
+    read = read_net(net, define=reading.define, schema=reading.schema)
+    path = None if isinstance(net, diagnostics.Source) else Path(net)
+    return NetChoice(read.message, state, path, path.parent if path else None)
+
+
+def log_batch(log: CaffeLog, number: int, made: Mapping[str, Array]) -> None:
+    """The lines of a pass (caffe.cpp:304)."""
+    for name, array in made.items():
+        for value in array.reshape(-1):
+            log.line("caffe.cpp:304", f"Batch {number}, {name} = {value:g}")
+
+
+def log_scores(log: CaffeLog, scores: Scores) -> None:
+    """The lines at the end (caffe.cpp:309 to 321)."""
+    log.line("caffe.cpp:309", f"Loss: {scores.loss:g}")
+    for place, text in outputs("caffe.cpp:321", "", scores.means, scores.weights):
+        log.line(place, text.partition(": ")[2])
