@@ -209,7 +209,10 @@ def pack_transformed(weights: Array, filtering: Filtering, lanes: int) -> Array:
     packed = aligned_zeros((math.ceil(channels / lanes), filtering.planes, inputs, lanes))
     for k, panel in enumerate(packed):
         part = weights[k * lanes : (k + 1) * lanes].transpose(2, 3, 1, 0)  # r, s, inputs, lanes
-        both = np.einsum("ir,js,rsco->ijco", left, right, part, optimize=True)
+        # Down the columns of all filters at once, then along their rows: G g GT, in float64.
+        wide = np.ascontiguousarray(part, np.float64).reshape(part.shape[0], -1)
+        columns = (left @ wide).reshape(len(left), part.shape[1], -1)
+        both = np.matmul(right, columns)
         panel[:, :, : part.shape[3]] = both.reshape(filtering.planes, inputs, -1)
     return packed
 
