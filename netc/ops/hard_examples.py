@@ -1,7 +1,8 @@
 """Online hard example mining (Shrivastava et al. 2016) as R-FCN's Caffe has it.
 
 SoftmaxWithLossOHEM tells each place's loss; BoxAnnotatorOHEM keeps the regions of greatest loss
-(softmax_loss_ohem_layer and box_annotator_ohem_layer of daijifeng001/caffe-rfcn, intel/caffe).
+(softmax_loss_ohem_layer and box_annotator_ohem_layer of intel/caffe, which has them for the
+processor; those of R-FCN itself need a GPU).
 """
 
 from __future__ import annotations
@@ -78,8 +79,11 @@ def _softmax_ohem(
     by = params.fixed
     if params.normalization != "PRE_FIXED":
         by = divisor(params.normalization, outer, inner, kept.sum())
-    loss = xp.asarray(each.sum(dtype=np.float64) / by, dtype=data.dtype).reshape(())
-    return (loss, prob, each.reshape(label.shape))[: params.tops]
+    # The fork sums as many places as count, from the first on, whichever of them are left out.
+    summed = each.reshape(-1)[: int(kept.sum())].sum(dtype=np.float64)
+    loss = xp.asarray(summed / by, dtype=data.dtype).reshape(())
+    shown_prob = prob if params.tops == 2 else xp.zeros_like(prob)  # ... and gives them to 2 tops
+    return (loss, shown_prob, each.reshape(label.shape))[: params.tops]
 
 
 SOFTMAX_OHEM = OpDef(

@@ -9,7 +9,7 @@ from netc.ir.types import Shape, count
 from netc.ops.array import namespace
 from netc.ops.axes import shown
 from netc.ops.define import ShapeError
-from netc.ops.fields import only
+from netc.ops.fields import fork_field, only
 from netc.ops.numbers import one_of
 from netc.schema.message import Message
 
@@ -22,9 +22,9 @@ def parse_ignore_label(message: Message) -> int | None:
     return ignored
 
 
-def loss_param(layer: Message) -> Message:
-    """The layer's LossParameter, free of the fields of forks."""
-    return only(layer.get("loss_param"), "ignore_label", "normalization", "normalize")
+def loss_param(layer: Message, *more: str) -> Message:
+    """The layer's LossParameter, free of the fields of forks but those named."""
+    return only(layer.get("loss_param"), "ignore_label", "normalization", "normalize", *more)
 
 
 def parse_normalization(loss: Message, default: str = "VALID") -> str:
@@ -49,6 +49,48 @@ def ohem_normalization(layer: Message) -> tuple[str, float]:
     if loss.get("normalization") == "PRE_FIXED":
         return "PRE_FIXED", loss.get("pre_fixed_normalizer")
     return parse_normalization(loss), 1.0
+
+
+def class_weights(loss: Message) -> tuple[float, ...] | str | None:
+    """What SegNet multiplies the loss of each class by; None where all count alike.
+
+    ``"frequency"`` is SegNet's first release: each class by one over its number of labels.
+
+    Raises:
+        NetcError: missing-field, for weights without `weight_by_label_freqs`, which switches them
+            on; there they would do nothing.
+    """
+    weights = tuple(fork_field(loss, "class_weighting", ()))
+    if fork_field(loss, "weight_by_label_freqs", False):
+        return weights or "frequency"
+    if weights and not loss.has("weight_by_label_freqs"):
+        raise loss.error(
+            "class_weighting",
+            "missing-field",
+            "`class_weighting` is given without `weight_by_label_freqs`",
+            "add `weight_by_label_freqs: true`, or remove the weights, which do nothing without",
+        )
+    return None
+
+
+def label_weights(weights: tuple[float, ...] | str | None, index: Any, kept: Any, like: Any) -> Any:
+    """The weight of each label, in the dtype of ``like``; 0 where a label is left out.
+
+    Args:
+        weights: as ``class_weights`` gives them.
+        index: labels, as ``class_labels`` gives them.
+        kept: which of them count.
+        like: an array of the dtype.
+    """
+    xp = namespace(like)
+    if weights is None:
+        return kept.astype(like.dtype)
+    if isinstance(weights, str):
+        found = xp.bincount(index[kept].reshape(-1), minlength=1 + int(index.max(initial=0)))
+        each = 1 / xp.maximum(found, 1)
+    else:
+        each = xp.asarray(weights)
+    return xp.where(kept, each[index], 0).astype(like.dtype)
 
 
 def divisor(mode: str, outer: int, inner: int, valid: Any) -> Any:

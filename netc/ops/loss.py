@@ -20,7 +20,9 @@ from netc.ops.labels import (
     check_batch,
     check_label_count,
     class_labels,
+    class_weights,
     divisor,
+    label_weights,
     loss_param,
     parse_ignore_label,
     parse_normalization,
@@ -45,21 +47,26 @@ def _scalar(value: Any, like: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class SoftmaxLossParams:
-    """Parameters of SoftmaxWithLoss; ``tops`` is 2 where the probabilities are given too."""
+    """Parameters of SoftmaxWithLoss; ``tops`` is 2 where the probabilities are given too.
+
+    ``weights`` are SegNet's of the classes, or "frequency" (``netc.ops.labels.class_weights``).
+    """
 
     axis: int
     ignore_label: int | None
     normalization: str
     tops: int
+    weights: tuple[float, ...] | str | None = None
 
 
 def _parse_softmax_loss(layer: Message, context: LayerContext) -> SoftmaxLossParams:
-    loss = loss_param(layer)
+    loss = loss_param(layer, "class_weighting", "weight_by_label_freqs")
     return SoftmaxLossParams(
         layer.get("softmax_param").get("axis"),
         parse_ignore_label(loss),
         parse_normalization(loss),
         max(1, context.tops),
+        class_weights(loss),
     )
 
 
@@ -68,6 +75,11 @@ def _softmax_loss_shape(params: SoftmaxLossParams, inputs: Sequence[Shape]) -> t
     axis = axis_in(data, params.axis, "softmax_param.axis")
     check_batch(data, label)
     check_label_count(data, label, axis)
+    if isinstance(params.weights, tuple) and len(params.weights) != data[axis]:
+        raise ShapeError(
+            f"{data[axis]} classes need as many weights, and there are {len(params.weights)}",
+            "loss_param.class_weighting",
+        )
     return ((), data)[: params.tops]
 
 
@@ -82,7 +94,10 @@ def _softmax_loss(
     index, kept = class_labels(label.reshape(outer, 1, inner), classes, params.ignore_label)
     prob = softmax(data, axis)
     chosen = xp.take_along_axis(prob.reshape(outer, classes, inner), index, axis=1)
-    loss = -xp.where(kept, xp.log(xp.maximum(chosen, _FLT_MIN)), 0).sum(dtype=np.float64)
+    logs = xp.log(xp.maximum(chosen, _FLT_MIN))
+    if params.weights is not None:
+        logs = logs * label_weights(params.weights, index, kept, data)
+    loss = -xp.where(kept, logs, 0).sum(dtype=np.float64)
     by = divisor(params.normalization, outer, inner, kept.sum())
     return (_scalar(loss / by, data), prob)[: params.tops]
 

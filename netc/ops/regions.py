@@ -19,7 +19,7 @@ from netc.ops.axes import shown
 from netc.ops.contents import Contents, Regions
 from netc.ops.cost import per_output
 from netc.ops.define import FLOAT, Arity, LayerContext, OpDef, ShapeError, copies, whole
-from netc.ops.fields import bad_value, only
+from netc.ops.fields import bad_value, fork_field, only
 from netc.ops.numbers import required_number
 from netc.schema.message import Message
 
@@ -28,19 +28,25 @@ _float32 = np.float32
 
 @dataclass(frozen=True, slots=True)
 class ROIPoolingParams:
-    """Rows and columns of each region's output, and image pixels -> blob elements."""
+    """Rows and columns of each region's output, and image pixels -> blob elements.
+
+    MS-CNN's ``pad_ratio`` widens a region on each side, by this part of its size.
+    """
 
     pooled_h: int
     pooled_w: int
     spatial_scale: float
+    pad_ratio: float = 0.0
 
 
 def _parse_roi(layer: Message, context: LayerContext) -> ROIPoolingParams:
-    param = only(layer.get("roi_pooling_param"), "pooled_h", "pooled_w", "spatial_scale")
+    names = ("pooled_h", "pooled_w", "spatial_scale", "pad_ratio")
+    param = only(layer.get("roi_pooling_param"), *names)
     return ROIPoolingParams(
         required_number(param, "pooled_h"),
         required_number(param, "pooled_w"),
         param.get("spatial_scale"),
+        fork_field(param, "pad_ratio", 0.0),
     )
 
 
@@ -119,7 +125,10 @@ def roi_bins(params: ROIPoolingParams, shape: Shape, rows: Any) -> Bins:
     """
     regions = rows.reshape(-1, 5)
     images = _images_of(regions, shape[0])
-    corners = _rounded(regions[:, 1:] * _float32(params.spatial_scale))
+    pad = (regions[:, 3:] - regions[:, 1:3] + 1) * _float32(params.pad_ratio)
+    wider = np.concatenate([regions[:, 1:3] - pad, regions[:, 3:] + pad], axis=1)
+    box = wider if params.pad_ratio else regions[:, 1:]
+    corners = _rounded(box * _float32(params.spatial_scale))
     sizes = np.maximum(corners[:, 2:] - corners[:, :2] + 1, 1)
     high = _offset_bins(corners[:, 1], sizes[:, 1], params.pooled_h, shape[2])
     wide = _offset_bins(corners[:, 0], sizes[:, 0], params.pooled_w, shape[3])

@@ -86,6 +86,16 @@ REFUSED = [
         "  ctc_loss_param { alphabet_size: 5 time_step: 4 } }",
         {"x": (4, 2, 6), "t": (2, 3)}, "shape-mismatch", "4 steps of 5 symbols",
     ),
+    (
+        'layer { name: "l" type: "SoftmaxWithLoss" BOTTOMS top: "l"\n'
+        "  loss_param { weight_by_label_freqs: true class_weighting: 1 class_weighting: 2 } }",
+        {"x": (4, 3), "t": (4,)}, "shape-mismatch", "3 classes need as many weights",
+    ),
+    (
+        'layer { name: "l" type: "SoftmaxWithLoss" BOTTOMS top: "l"\n'
+        "  loss_param { class_weighting: 1 class_weighting: 2 class_weighting: 3 } }",
+        {"x": (4, 3), "t": (4,)}, "missing-field", "without `weight_by_label_freqs`",
+    ),
 ]  # fmt: skip
 
 

@@ -186,12 +186,6 @@ def test_psroi_channels() -> None:
     [
         (ROI_POOLING, "roi_pooling_param { pooled_h: 2 }", "missing-field", None),
         (
-            ROI_POOLING,
-            "roi_pooling_param { pooled_h: 2 pooled_w: 2 pad_ratio: 0.1 }",
-            "unsupported-field",
-            "0.1",
-        ),
-        (
             PSROI_POOLING,
             "psroi_pooling_param { spatial_scale: 0 output_dim: 1 group_size: 2 }",
             "out-of-range",

@@ -91,6 +91,13 @@ def _softmax_ohem(params: SoftmaxOHEMParams, saved: Saved, tops: Sequence[Any], 
     return scaled(slope, tops[0], by, data)
 
 
+def _softmax_ohem_inexact(graph: Graph, node: Node) -> str | None:
+    params: SoftmaxOHEMParams = node.params
+    if params.ignore_label is None:
+        return None
+    return "intel/caffe sums the first places, and its gradient is of those that count"
+
+
 def _multibox(params: MultiBoxParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
     """What was matched and mined counts as given (multibox_loss_layer.cpp, Backward_cpu)."""
     images = list(images_of(params, saved.inputs))
@@ -158,7 +165,9 @@ def _row_slopes(params: MultiBoxParams, scores: Any, targets: Any) -> Any:
 GRADIENTS = {
     "SmoothL1Loss": Gradient(_smooth_l1, _reads_all, ignored=_weights, inexact=_smooth_l1_inexact),
     "SmoothL1LossOHEM": Gradient(_smooth_l1_ohem, _reads_all, ignored=_weights, tops=(0,)),
-    "SoftmaxWithLossOHEM": Gradient(_softmax_ohem, _reads_all, stops=(1,), tops=(0,)),
+    "SoftmaxWithLossOHEM": Gradient(
+        _softmax_ohem, _reads_all, stops=(1,), tops=(0,), inexact=_softmax_ohem_inexact
+    ),
     "MultiBoxLoss": Gradient(
         _multibox, _reads_all, stops=(2, 3), inexact=_multibox_inexact, host=True
     ),

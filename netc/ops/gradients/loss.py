@@ -10,7 +10,7 @@ from netc.ir.types import count
 from netc.ops.activation import sigmoid
 from netc.ops.array import namespace
 from netc.ops.gradients.define import Gradient, Reads, Saved
-from netc.ops.labels import class_labels, divisor
+from netc.ops.labels import class_labels, divisor, label_weights
 from netc.ops.loss import (
     LOG_THRESHOLD,
     ContrastiveLossParams,
@@ -40,6 +40,10 @@ def _softmax_loss(params: SoftmaxLossParams, saved: Saved, tops: Sequence[Any], 
     axis = params.axis % data.ndim
     outer, _, inner = split_at(data.shape, axis)
     slope, kept = by_label(data, label, axis, params.ignore_label)
+    if params.weights is not None:
+        labels = label.reshape(outer, 1, inner)
+        chosen, _ = class_labels(labels, data.shape[axis], params.ignore_label)
+        slope = slope * label_weights(params.weights, chosen, kept, data)
     return scaled(slope, tops[0], divisor(params.normalization, outer, inner, kept.sum()), data)
 
 
