@@ -36,8 +36,12 @@ def write_snapshot(
     state: State,
     run: Restored,
     params: Mapping[str, Sequence[Array]],
+    *,
+    beside: bool = True,
 ) -> None:
     """Write a snapshot's files, the solver state last.
+
+    ``beside`` says whether what Caffe's state has no place for is written too.
 
     The weights carry the layers that the TRAIN net has in its state, as Net::ToProto has it.
 
@@ -47,13 +51,14 @@ def write_snapshot(
     kept = filter_layers(net, merged_state(net, state), Collector())
     layers = tuple(Entry(layer, layer.span) for layer in kept)
     save_weights(files.weights, dict(params), net.with_entries(layer=layers))
-    beside = {
+    more = {
         "passes": run.passes,
         "test_passes": list(run.test_passes),
         "least_loss": run.rates.least_loss,
         "last_event": run.rates.last_event,
     }
-    write_beside(files.beside, beside)
+    if beside:
+        write_beside(files.beside, more)
     history = tuple(run.history)
     step = run.rates.current_step
     save_solver_state(files.state, SolverState(run.iteration, str(files.weights), history, step))

@@ -107,6 +107,26 @@ def step_graphs(
     return StepGraphs(first.result(), further.result(), last.result(), learnable, made.histories())
 
 
+class UpdateGraph(NamedTuple):
+    """An update by gradients that are given from outside: they are variables, see ``sum_name``.
+
+    ``graph`` is as StepGraphs' ``last``, and so are ``learnable`` and ``histories``.
+    """
+
+    graph: Graph
+    learnable: tuple[str, ...]
+    histories: tuple[str, ...]
+
+
+def update_graph(graph: Graph, how: Updating) -> UpdateGraph:
+    """The update alone, of all parameters of a net, for passes that are run elsewhere."""
+    learnable = learnable_parameters(graph)
+    last = _Growth(graph.replace(nodes=(), inputs=(), outputs=(), values={}, losses={}))
+    made = _Update(graph, learnable, how)
+    made.add(last, {name: last.sum_of(name) for name in learnable})
+    return UpdateGraph(last.result(), learnable, made.histories())
+
+
 def learnable_parameters(graph: Graph) -> tuple[str, ...]:
     """Owners of parameters by layer, then index."""
     owners = (graph.parameters[n].owner or n for node in graph.nodes for n in node.parameters)
@@ -148,6 +168,11 @@ def _carried(graph: Graph) -> tuple[Graph, Mapping[str, str]]:
 def history_name(parameter: str, index: int) -> str:
     """The variable of a parameter's history."""
     return f"{parameter}~history{index}"
+
+
+def sum_name(parameter: str) -> str:
+    """The variable in which a parameter's gradients are summed over the passes."""
+    return f"{parameter}~sum"
 
 
 class _Growth:
@@ -235,7 +260,7 @@ class _Growth:
         return self.read(self._sum(parameter))
 
     def _sum(self, parameter: str) -> str:
-        return self.variable(f"{parameter}~sum", self.parameters[parameter].shape or ())
+        return self.variable(sum_name(parameter), self.parameters[parameter].shape or ())
 
     def store_sums(self, gradients: Mapping[str, str], *, add: bool) -> None:
         """Keep the gradients, or add them to what is kept."""

@@ -6,11 +6,9 @@ See docs/compat.md for what works and what differs.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any, NoReturn
 
 from netc.compat.pycaffe import coord_map, draw, io, proto
-from netc.compat.pycaffe.blob import Blob, no_training
+from netc.compat.pycaffe.blob import Blob
 from netc.compat.pycaffe.classifier import Classifier
 from netc.compat.pycaffe.detector import Detector
 from netc.compat.pycaffe.mode import (
@@ -34,6 +32,16 @@ from netc.compat.pycaffe.settings import (
     solver_count,
     solver_rank,
 )
+from netc.compat.pycaffe.solver import (
+    AdaDeltaSolver,
+    AdaGradSolver,
+    AdamSolver,
+    NesterovSolver,
+    RMSPropSolver,
+    SGDSolver,
+    Solver,
+    get_solver,
+)
 from netc.ops.catalog import LAYERS
 
 __version__ = "1.0.0"  # of the Caffe whose interface this is; scripts compare it
@@ -41,15 +49,23 @@ __version__ = "1.0.0"  # of the Caffe whose interface this is; scripts compare i
 __all__ = [
     "TEST",
     "TRAIN",
+    "AdaDeltaSolver",
+    "AdaGradSolver",
+    "AdamSolver",
     "Blob",
     "Classifier",
     "Detector",
     "Layer",
+    "NesterovSolver",
     "Net",
     "NetSpec",
+    "RMSPropSolver",
+    "SGDSolver",
+    "Solver",
     "Timer",
     "coord_map",
     "draw",
+    "get_solver",
     "has_nccl",
     "init_log",
     "install",
@@ -70,11 +86,6 @@ __all__ = [
     "solver_rank",
     "to_proto",
 ]
-
-_TRAINERS = (
-    "get_solver", "Solver", "SGDSolver", "NesterovSolver", "AdaGradSolver", "RMSPropSolver",
-    "AdaDeltaSolver", "AdamSolver", "NCCL",
-)  # fmt: skip
 
 
 def layer_type_list() -> list[str]:
@@ -101,14 +112,3 @@ class Layer:
 
     netc calls none of them by itself; see :func:`netc.register_python_layer`.
     """
-
-
-def __getattr__(name: str) -> Callable[..., NoReturn]:
-    """What trains can be imported, and is refused when it is called (NetcError, no-training)."""
-
-    def refuse(*args: Any, **kwargs: Any) -> NoReturn:
-        raise no_training(f"`{name}`")
-
-    if name in _TRAINERS:
-        return refuse
-    raise AttributeError(f"module 'netc.compat.pycaffe' has no attribute {name!r}")

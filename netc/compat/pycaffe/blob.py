@@ -15,13 +15,6 @@ from netc.ir.graph import Array
 from netc.ir.types import Shape, count, shape_fault
 
 
-def no_training(what: str) -> NetcError:
-    """The complaint about whatever needs gradients."""
-    message = f"{what} needs gradients, and netc runs nets without training them"
-    help = "train with Caffe or another framework, and run the trained weights here"
-    return NetcError(Diagnostic("no-training", message, help=(help,)))
-
-
 class Blob:
     """A blob of a net: ``data`` is float32 and stays the same array while the shape stays.
 
@@ -32,6 +25,7 @@ class Blob:
         self._shape = shape
         self._array: Array | None = None
         self._diff: Array | None = None
+        self.loss_weight = 0.0  # what `diff` holds until a backward or a script writes to it
         self._fetch: Callable[[], Array] | None = None
 
     def __repr__(self) -> str:
@@ -53,9 +47,9 @@ class Blob:
 
     @property
     def diff(self) -> Array:
-        """The gradient, float32: zeros, as before a backward, which netc's nets refuse here."""
+        """The gradient, float32: what the last backward left or a script has written."""
         if self._diff is None or self._diff.shape != self.shape:
-            self._diff = np.zeros(self.shape, dtype=np.float32)
+            self._diff = np.full(self.shape, self.loss_weight, dtype=np.float32)
         return self._diff
 
     @property
@@ -185,10 +179,11 @@ class SplitBlob(Blob):
 class Parameter(Blob):
     """A trained array; ``data`` is copied when it is first asked for, so that it can be written."""
 
-    def __init__(self, array: Array, owner: Parameter | None = None) -> None:
+    def __init__(self, array: Array, owner: Parameter | None = None, one_diff: bool = True) -> None:
         super().__init__(array.shape)
         self._given = array
         self._owner = owner
+        self._one_diff = one_diff
 
     @property
     def data(self) -> Array:
@@ -200,6 +195,13 @@ class Parameter(Blob):
         return self._array
 
     @property
+    def diff(self) -> Array:
+        """The gradient, to which each backward adds; one array for all that share the elements."""
+        if self._owner is not None and self._one_diff:
+            return self._owner.diff.reshape(self._shape)
+        return super().diff
+
+    @property
     def array(self) -> Array:
         """The elements as they are, not to be written to."""
         if self._owner is not None:
@@ -208,7 +210,9 @@ class Parameter(Blob):
 
     def set(self, array: Array) -> None:
         """Take over other weights; arrays that scripts hold are written through."""
-        if self._array is None:
+        if self._owner is not None:
+            self._owner.set(array.reshape(self._owner.shape))
+        elif self._array is None:
             self._given = array
         else:
             self._array[...] = array

@@ -21,6 +21,7 @@ class Layer(NamedTuple):
     """A layer that the phase keeps; ``node`` counts the layers before it that compute.
 
     Caffe's Split layers are among them, and compute nothing. ``losses`` are the tops' weights.
+    ``computes`` says whether the node at ``node`` is the layer's own.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Layer(NamedTuple):
     tops: tuple[str, ...]
     node: int
     losses: tuple[float, ...] = ()
+    computes: bool = False
 
 
 class Definition(NamedTuple):
@@ -53,7 +55,17 @@ def define(
     Raises:
         NetcError: with every mistake found in the text.
     """
-    message = read_net(net, schema=schema).message
+    return defined(read_net(net, schema=schema).message, phase, level, stages, inputs)
+
+
+def defined(
+    message: Message,
+    phase: str,
+    level: int = 0,
+    stages: Sequence[str] = (),
+    inputs: Mapping[str, Shape] | None = None,
+) -> Definition:
+    """As ``define``, of a net that has been read."""
     built = build(message, phase=phase, level=level, stages=stages, inputs=inputs)
     graph = runnable(built)
     state = merged_state(message, State(phase, level, tuple(stages)))
@@ -75,7 +87,8 @@ def _layers(message: Message, state: State) -> tuple[Layer, ...]:
     starts = iter([*nodes, node])
     at = next(starts)
     for number, one in with_splits(named):
-        found.append(Layer(one.name, one.type, one.bottoms, one.tops, at, one.losses))
+        own = number >= 0 and not LAYERS[one.type].source
+        found.append(Layer(one.name, one.type, one.bottoms, one.tops, at, one.losses, own))
         at = next(starts) if number >= 0 else at
     return tuple(found)
 

@@ -13,7 +13,9 @@ from netc.compat.pycaffe.definition import part
 from netc.compiled import CompiledNet
 from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape
+from netc.ops.random import generator_key
 from netc.passes.state import Carried, carry_state
+from netc.train.generator import KEY, with_generator
 
 _KEPT = 8  # compiled parts, least recently used first out
 _ONE_BY_ONE = 3  # blobs asked for afterwards, one at a time, before all are computed each time
@@ -32,9 +34,19 @@ class Engine:
     """Compiles parts of a net and keeps the last ones; knows which blobs are wanted each time."""
 
     def __init__(
-        self, backend: str, wanted: Iterable[str], state: State, variables: Variables
+        self,
+        backend: str,
+        wanted: Iterable[str],
+        state: State,
+        variables: Variables,
+        seed: int = 0,
     ) -> None:
         self.backend = backend
+        self.seed = seed
+        self.passes = -1  # forwards from the first layer on, for what layers draw; from 0
+        self._fed: dict[str, Array] = {}  # states of layers before the last forward
+        self._rewritten: dict[str, Array | None] = {}  # values that gradients need, and a layer
+        self._makers: dict[str, Run] = {}  # in place rewrites; and what has last made each
         self.variables = variables
         self.state = state
         self.wanted = set(wanted)
@@ -47,9 +59,35 @@ class Engine:
         """The graph of some of a graph's nodes; the same again while the whole is the same."""
         known = self._parts.get((first, last))
         if known is None or known[0] is not graph:
-            found = part(graph, first, last)
+            found = with_generator(part(graph, first, last))
             known = self._parts[first, last] = graph, found, carry_state(found)
         return known[1:]
+
+    def fed_state(self, node: int, name: str) -> Array:
+        """What a recurrent layer began its last forward from."""
+        return self._fed[name]
+
+    def overwritten(self, value: str) -> Array:
+        """What a blob held before a layer rewrote it; from now on each forward keeps it."""
+        array = self._rewritten.get(value)
+        if array is None:
+            array = self._makers[value].value(value)
+            self._rewritten[value] = None
+        return array
+
+    def kept(self, run: Run) -> tuple[str, ...]:
+        """The values that a run is to keep for gradients."""
+        self._makers.update(dict.fromkeys(run.graph.values, run))
+        return tuple(v for v in self._rewritten if v in run.graph.values)
+
+    def ran(self, run: Run, arrays: Mapping[str, Array]) -> None:
+        """Keep what gradients need of a forward."""
+        self._fed.update({name: run.feeds[name] for name in run.carried.states})
+        for value in self._rewritten:
+            if value in run.feeds:
+                self._rewritten[value] = run.feeds[value]
+            elif value in run.graph.values:
+                self._rewritten[value] = arrays[value]
 
     def missed(self, blob: str) -> None:
         """A blob was asked for after a forward that had not computed it."""
@@ -84,7 +122,8 @@ class Run:
     @property
     def reads(self) -> dict[str, str]:
         """Input value -> the blob whose content it is."""
-        return {name: self.graph.values[name].blob for name in self.graph.inputs}
+        inputs = self.graph.inputs
+        return {name: self.graph.values[name].blob for name in inputs if name != KEY}
 
     @property
     def makes(self) -> dict[str, str]:
@@ -94,9 +133,12 @@ class Run:
     def start(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run, and have the layers keep their state: blobs wanted each time -> what they hold."""
         carried, state = self.carried, self.engine.state
-        self.feeds = {**feeds, **state.feeds(carried)}
+        key = generator_key(self.engine.seed, max(0, self.engine.passes))
+        keyed = {KEY: key} if KEY in self.graph.inputs else {}
+        self.feeds = {**feeds, **keyed, **state.feeds(carried)}
         keeps = (*carried.states.values(), *(node.inputs[0] for node in carried.moving))
-        arrays = self._arrays(keeps)
+        arrays = self._arrays((*keeps, *self.engine.kept(self)))
+        self.engine.ran(self, arrays)
         if keeps:
             state.take(carried, {**self.feeds, **arrays})
         return self._blobs(arrays)
@@ -106,16 +148,26 @@ class Run:
         engine = self.engine
         makes = self.makes.items()
         wanted = [v for b, v in makes if engine.all_wanted or b in engine.wanted]
-        outputs = tuple(dict.fromkeys((*wanted, *more)))
+        return self._only(tuple(dict.fromkeys((*wanted, *more))))
+
+    def _only(self, names: Sequence[str]) -> dict[str, Array]:
+        outputs = tuple(name for name in names if name not in self.feeds)
         if not outputs:
             return {}
         graph = self.carried.graph.replace(outputs=outputs)
         shapes = tuple(graph.shape(name) for name in graph.inputs)
         key = Key(*self.span, outputs, shapes)
-        return engine.compiled(graph, key)(self.feeds)
+        return self.engine.compiled(graph, key)(self.feeds)
 
     def _blobs(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         return {blob: arrays[value] for blob, value in self.makes.items() if value in arrays}
+
+    def value(self, name: str) -> Array:
+        """One value of this forward, by a run of its own unless it was fed."""
+        found = self.feeds.get(name)
+        if found is None:
+            found = self._only((name,))[name]
+        return found
 
     def later(self, blob: str) -> Callable[[], Array]:
         """Fetches a blob that was not wanted when this ran; from now on it is."""

@@ -38,6 +38,8 @@ def _data(given: Any, shape: Shape) -> Array:
     if array.dtype != np.float32 or array.ndim != 4 or array.shape[1:] != shape[1:]:
         message = f"float32 of {show(array.shape[:1] + shape[1:])} is taken, not {array.dtype} of "
         raise _refused(message + show(array.shape), RuntimeError)
+    if not array.flags.c_contiguous:
+        raise _refused("the array is not contiguous in C order", RuntimeError)
     return array
 
 
@@ -46,7 +48,7 @@ def _labels(given: Any, number: int) -> Array:
     if array.dtype != np.float32 or array.shape not in ((number,), (number, 1, 1, 1)):
         message = f"labels are float32 of {number}, not {array.dtype} of {show(array.shape)}"
         raise _refused(message, RuntimeError)
-    return array.reshape(number)
+    return array.reshape(number, 1, 1, 1)  # memory_data_layer.cpp, Forward_cpu
 
 
 def _refused(message: str, kind: type[Exception]) -> NetcError:

@@ -35,7 +35,11 @@ class NetNames:
                     made[top] = SplitBlob(known[layer.bottoms[0]])
                 elif top in known:
                     made[top] = known[top]
-        return OrderedDict({**made, **known})
+        made = OrderedDict({**made, **known})
+        for layer in self._definition.layers:  # Layer::SetLossWeights
+            for top, weight in zip(layer.tops, layer.losses, strict=False):
+                made[top].loss_weight = weight
+        return made
 
     @property
     def _layer_names(self) -> list[str]:

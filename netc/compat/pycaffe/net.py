@@ -6,11 +6,10 @@ The names are those of Caffe's pycaffe.py and _caffe.cpp.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
-from functools import cached_property
-from os import PathLike, fspath
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from os import PathLike
+from typing import Any
 
 import numpy as np
 
@@ -21,28 +20,22 @@ from netc.arguments import shapes as checked_shapes
 from netc.backends.registry import backend
 from netc.backends.state import State
 from netc.backends.variables import Variables
-from netc.compat.engine import warn
-from netc.compat.pycaffe.blob import Parameter, no_training
-from netc.compat.pycaffe.definition import define
+from netc.compat.pycaffe.backward import NetBackward
+from netc.compat.pycaffe.definition import Definition, define
 from netc.compat.pycaffe.errors import also, raising
 from netc.compat.pycaffe.forward import Engine, Run
 from netc.compat.pycaffe.layer import LayerView
 from netc.compat.pycaffe.memory_data import MemoryFeed
-from netc.compat.pycaffe.names import NetNames
-from netc.compat.pycaffe.parameters import changed_shapes, changes, check_alike, parameters
+from netc.compat.pycaffe.parameters import changed_shapes, parameters
 from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean
 from netc.driver import Schemas
 from netc.infer import blob_shapes, infer, show
 from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph
-from netc.passes.state import carry_state
-from netc.weights import save_weights
-from netc.weights.match import assign
-
-_HDF5 = b"\x89HDF"  # how such a file begins
+from netc.weights.match import Given
 
 
-class Net(NetNames):
+class Net(NetBackward):
     """A net as pycaffe has it.
 
     Args:
@@ -75,10 +68,22 @@ class Net(NetNames):
         shapes = checked_shapes(inputs)
         with raising(RuntimeError, ("missing-file",)):
             made = define(network_file, state.phase, state.level, state.stages, shapes, schema)
+            self._open(made, state.weights, mode.current.seed)
+
+    @classmethod
+    def of(
+        cls, made: Definition, seed: int, source: Callable[[], Mapping[str, Any]] | None = None
+    ) -> Net:
+        """A net of a definition; ``source`` gives what its data layers read, pass by pass."""
+        net = cls.__new__(cls)
+        net._open(made, None, seed)
+        net._source_of_batches = source
+        return net
+
+    def _open(self, made: Definition, weights: Given, seed: int) -> None:
         self._definition = made
-        self._seed = mode.current.seed
-        with raising(RuntimeError, ("missing-file",)):
-            self._graph = self._assigned(made.graph, state.weights)
+        self._seed = seed
+        self._graph = self._assigned(made.graph, weights)
         name = mode.chosen_backend()
         backend(name)  # so that a missing GPU is told here and not in the middle of a script
         rewritten = {blob for blob, value in self._graph.input_blobs.items() if value != blob}
@@ -86,9 +91,12 @@ class Net(NetNames):
         self._graph = variables.bind(with_variables(self._graph))
         self._parameters = parameters(self._graph)
         kept = State(lambda name: self._parameters[name].array, self._put)
-        self._engine = Engine(name, {*self.outputs, *rewritten}, kept, variables)
-        self._hooks: dict[str, list[Callable[[int], Any]]] = {"before": [], "after": []}
+        self._engine = Engine(name, {*self.outputs, *rewritten}, kept, variables, self._seed)
+        kinds = ("before", "after", "before backward", "after backward")
+        self._hooks: dict[str, list[Callable[[int], Any]]] = {kind: [] for kind in kinds}
+        self._gradients = {}
         self._memory: MemoryFeed | None = None
+        self._source_of_batches: Callable[[], Mapping[str, Any]] | None = None
 
     def __repr__(self) -> str:
         ins = ", ".join(f"{name} {show(self.blobs[name].shape)}" for name in self.inputs)
@@ -97,22 +105,9 @@ class Net(NetNames):
     # What there is
 
     @property
-    def params(self) -> OrderedDict[str, list[Parameter]]:
-        """Layer -> its trained arrays; what is written to them counts from the next forward on."""
-        return OrderedDict(
-            (name, layer.blobs) for name, layer in self.layer_dict.items() if layer.blobs
-        )
-
-    @cached_property
-    def layers(self) -> list[LayerView]:
-        """The layers of this phase in order."""
-        nodes = self._graph.nodes
-        ends = [layer.node for layer in self._definition.layers[1:]] + [len(nodes)]
-        return [
-            LayerView(layer.type, [self._parameters[p] for n in nodes[layer.node : end]
-                                   for p in n.parameters])
-            for layer, end in zip(self._definition.layers, ends, strict=True)
-        ]  # fmt: skip
+    def learned(self) -> Graph:
+        """The graph, for what trains its parameters."""
+        return self._graph
 
     @property
     def layer_dict(self) -> OrderedDict[str, LayerView]:
@@ -193,16 +188,6 @@ class Net(NetNames):
         for name, shape in blob_shapes(self._graph).items():
             self.blobs[name].reshape(*shape)
 
-    def backward(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: netc does not train.
-
-        Raises:
-            NetcError: no-training.
-        """
-        raise no_training("`backward`")
-
-    forward_backward_all = backward
-
     def before_forward(self, hook: Callable[[int], Any]) -> None:
         """Have a function called with each layer's number before it runs; layers run one by one."""
         self._hooks["before"].append(hook)
@@ -210,17 +195,6 @@ class Net(NetNames):
     def after_forward(self, hook: Callable[[int], Any]) -> None:
         """Have a function called with each layer's number after it ran."""
         self._hooks["after"].append(hook)
-
-    def before_backward(self, hook: Callable[[int], Any]) -> None:
-        """Taken, and never called: there is no backward here."""
-
-    after_backward = before_backward
-
-    def clear_param_diffs(self) -> None:
-        """Set the parameters' gradients to zero."""
-        for blobs in self.params.values():
-            for parameter in blobs:
-                parameter.diff[...] = 0
 
     def set_input_arrays(self, data: Any, labels: Any) -> None:
         """Have the net's MemoryData layer, which is its first, give these arrays batch by batch.
@@ -243,12 +217,9 @@ class Net(NetNames):
         if not 0 <= first < len(self.layers) or last >= len(self.layers):
             message = f"there are {len(self.layers)} layers, not {first} to {last}"
             raise also(NetcError(Diagnostic("unknown-layer", message)), IndexError)
-        if self._memory is not None and first == 0:
-            for top, array in zip(
-                self._definition.layers[0].tops, self._memory.next(), strict=False
-            ):
-                self.blobs[top].data[...] = array
-        if not any(self._hooks.values()):
+        if first == 0:
+            self._begin_pass()
+        if not self._hooks["before"] and not self._hooks["after"]:
             self._forward_part(first, last)
         else:
             for layer in range(first, last + 1):
@@ -259,9 +230,22 @@ class Net(NetNames):
                     hook(layer)
         return self._loss(first, last)
 
+    def _begin_pass(self) -> None:
+        """Draw new random numbers, and take what data layers give."""
+        self._engine.passes += 1
+        if self._source_of_batches is not None:
+            for name, array in self._source_of_batches().items():
+                if name in self.blobs:
+                    self.blobs[name].put(np.asarray(array, np.float32))
+        if self._memory is not None:
+            tops = self._definition.layers[0].tops
+            for top, array in zip(tops, self._memory.next(), strict=False):
+                self.blobs[top].put(array)
+
     def _loss(self, first: int, last: int) -> float:
+        """The sum over tops with a weight, which stands in their ``diff`` (layer.hpp, Forward)."""
         return float(sum(
-            weight * self.blobs[top].data.sum()
+            np.dot(self.blobs[top].data.ravel(), self.blobs[top].diff.ravel())
             for layer in self._definition.layers[first : last + 1]
             for top, weight in zip(layer.tops, layer.losses, strict=False)
             if weight
@@ -360,96 +344,6 @@ class Net(NetNames):
                     for name, p in pieces.items()
                 }
             yield pieces
-
-    # Weights
-
-    def copy_from(self, path: str | PathLike[str]) -> None:
-        """Take over the weights in a file, by layer name; layers that it lacks stay as they are.
-
-        Raises:
-            NetcError: what ``netc.load_weights`` raises, weight-count, weight-shape.
-        """
-        self._take_over_parameters(all_of_them=True)
-        with raising(TypeError, ("bad-weights",)):
-            graph = self._assigned(self._graph, path)
-        for name, parameter in graph.parameters.items():
-            if parameter.array is not None:
-                self._parameters[name].set(parameter.array)
-
-    def load_hdf5(self, path: str | PathLike[str]) -> None:
-        """Take over the weights in an HDF5 file; see ``copy_from``.
-
-        Raises:
-            NetcError: bad-weights for a file of another kind, and as ``copy_from``.
-        """
-        with suppress(OSError), open(path, "rb") as file:
-            if file.read(4) != _HDF5:
-                message = f"`{fspath(path)}` is no HDF5 file"
-                raise NetcError(Diagnostic("bad-weights", message, help=("use copy_from",)))
-        self.copy_from(path)
-
-    def share_with(self, other: Net) -> None:
-        """Use another net's parameters from now on, for the layers that both have.
-
-        Raises:
-            NetcError: weight-count or weight-shape, where a layer of that name is another.
-        """
-        theirs = other.params
-        for name, blobs in self.params.items():
-            if name in theirs:
-                check_alike(name, blobs, theirs[name])
-        for layer, node in zip(self._definition.layers, self.layers, strict=True):
-            for own, their in zip(node.blobs, theirs.get(layer.name, ()), strict=False):
-                for known in [n for n, p in self._parameters.items() if p is own]:
-                    self._parameters[known] = their
-        del self.layers
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the net and its weights as a ``.caffemodel``, whatever the path's suffix.
-
-        Raises:
-            NetcError: cannot-write.
-        """
-        self._save(path, ".caffemodel")
-
-    def save_hdf5(self, path: str | PathLike[str]) -> None:
-        """Write the weights as HDF5, whatever the path's suffix.
-
-        Raises:
-            NetcError: cannot-write, and unsupported-name for what HDF5 cannot name.
-        """
-        self._save(path, ".h5")
-
-    def _save(self, path: str | PathLike[str], kind: str) -> None:
-        arrays = {name: [p.array for p in blobs] for name, blobs in self.params.items()}
-        save_weights(path, arrays, self._definition.message, kind=kind)
-
-    def _assigned(self, graph: Graph, weights: str | PathLike[str] | None) -> Graph:
-        loaded, found = assign(graph, weights, missing="fill", seed=self._seed)
-        warn(found)
-        return loaded
-
-    def _put(self, name: str, array: Array) -> None:
-        """Have a parameter hold what a forward made of it."""
-        self._parameters[name].set(array)
-
-    @cached_property
-    def _moved(self) -> frozenset[str]:
-        """The averages that forwards move: no forward reads them, so they are taken over last."""
-        return carry_state(self._graph).moved
-
-    def _take_over_parameters(
-        self, *, all_of_them: bool = False, remade: Collection[str] = ()
-    ) -> None:
-        """Have the net's variables hold what scripts have written to parameters."""
-        left_out = frozenset() if all_of_them else self._moved
-        written = {n: p for n, p in self._parameters.items() if n not in left_out}
-        variables = self._engine.variables
-        changed = changes(variables, written)
-        for name, blob in self.blobs.items() if changed else ():
-            if blob.pending and name not in remade:
-                blob.data  # noqa: B018 - fetched now, for it is of the weights as they were
-        variables.update(changed)
 
 
 def _misfit(name: str, array: Any, takes: str, help: str) -> NetcError:

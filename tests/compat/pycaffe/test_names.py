@@ -120,7 +120,7 @@ def test_set_input_arrays_gives_the_next_batch_at_each_forward() -> None:
     seen = []
     for _ in range(3):
         out = made.forward()["p"]
-        seen.append((out[0, 0, 0, 0], list(made.blobs["label"].data)))
+        seen.append((out[0, 0, 0, 0], made.blobs["label"].data.ravel().tolist()))
     assert seen == [(0, [3, 4]), (64, [5, 6]), (0, [3, 4])]
     made.forward(start="p")
     assert made.forward()["p"][0, 0, 0, 0] == 64

@@ -1,0 +1,140 @@
+"""The weights of ``caffe.Net``: files, sharing, and what scripts write to ``params``."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection
+from contextlib import suppress
+from functools import cached_property
+from os import PathLike, fspath
+
+from netc.compat.engine import warn
+from netc.compat.pycaffe.blob import Parameter
+from netc.compat.pycaffe.errors import raising
+from netc.compat.pycaffe.forward import Engine
+from netc.compat.pycaffe.layer import LayerView
+from netc.compat.pycaffe.names import NetNames
+from netc.compat.pycaffe.parameters import changes, check_alike
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.graph import Array, Graph
+from netc.passes.state import carry_state
+from netc.weights import save_weights
+from netc.weights.match import Given, assign
+
+_HDF5 = b"\x89HDF"  # how such a file begins
+
+
+class NetWeights(NetNames):
+    """What a net does with its parameters."""
+
+    _engine: Engine
+    _parameters: dict[str, Parameter]
+
+    @property
+    def params(self) -> OrderedDict[str, list[Parameter]]:
+        """Layer -> its trained arrays; what is written to them counts from the next forward on."""
+        return OrderedDict(
+            (name, layer.blobs)
+            for name, layer in zip(self._layer_names, self.layers, strict=True)
+            if layer.blobs
+        )
+
+    @cached_property
+    def layers(self) -> list[LayerView]:
+        """The layers of this phase in order."""
+        nodes = self._graph.nodes
+        ends = [layer.node for layer in self._definition.layers[1:]] + [len(nodes)]
+        return [
+            LayerView(layer.type, [self._parameters[p] for n in nodes[layer.node : end]
+                                   for p in n.parameters])
+            for layer, end in zip(self._definition.layers, ends, strict=True)
+        ]  # fmt: skip
+
+    def copy_from(self, path: Given) -> None:
+        """Take over the weights in a file, by layer name; layers that it lacks stay as they are.
+
+        Raises:
+            NetcError: what ``netc.load_weights`` raises, weight-count, weight-shape.
+        """
+        self._take_over_parameters(all_of_them=True)
+        with raising(TypeError, ("bad-weights",)):
+            graph = self._assigned(self._graph, path)
+        for name, parameter in graph.parameters.items():
+            if parameter.array is not None:
+                self._parameters[name].set(parameter.array)
+
+    def load_hdf5(self, path: str | PathLike[str]) -> None:
+        """Take over the weights in an HDF5 file; see ``copy_from``.
+
+        Raises:
+            NetcError: bad-weights for a file of another kind, and as ``copy_from``.
+        """
+        with suppress(OSError), open(path, "rb") as file:
+            if file.read(4) != _HDF5:
+                message = f"`{fspath(path)}` is no HDF5 file"
+                raise NetcError(Diagnostic("bad-weights", message, help=("use copy_from",)))
+        self.copy_from(path)
+
+    def share_with(self, other: NetWeights) -> None:
+        """Use another net's parameters from now on, for the layers that both have.
+
+        Raises:
+            NetcError: weight-count or weight-shape, where a layer of that name is another.
+        """
+        theirs = other.params
+        for name, blobs in self.params.items():
+            if name in theirs:
+                check_alike(name, blobs, theirs[name])
+        for layer, node in zip(self._definition.layers, self.layers, strict=True):
+            for own, their in zip(node.blobs, theirs.get(layer.name, ()), strict=False):
+                lent = Parameter(their.array, their, one_diff=False)
+                for known in [n for n, p in self._parameters.items() if p is own]:
+                    self._parameters[known] = lent
+        del self.layers
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the net and its weights as a ``.caffemodel``, whatever the path's suffix.
+
+        Raises:
+            NetcError: cannot-write.
+        """
+        self._save(path, ".caffemodel")
+
+    def save_hdf5(self, path: str | PathLike[str]) -> None:
+        """Write the weights as HDF5, whatever the path's suffix.
+
+        Raises:
+            NetcError: cannot-write, and unsupported-name for what HDF5 cannot name.
+        """
+        self._save(path, ".h5")
+
+    def _save(self, path: str | PathLike[str], kind: str) -> None:
+        arrays = {name: [p.array for p in blobs] for name, blobs in self.params.items()}
+        save_weights(path, arrays, self._definition.message, kind=kind)
+
+    def _assigned(self, graph: Graph, weights: Given) -> Graph:
+        loaded, found = assign(graph, weights, missing="fill", seed=self._seed)
+        warn(found)
+        return loaded
+
+    def _put(self, name: str, array: Array) -> None:
+        """Have a parameter hold what a forward made of it."""
+        self._parameters[name].set(array)
+
+    @cached_property
+    def _moved(self) -> frozenset[str]:
+        """The averages that forwards move: no forward reads them, so they are taken over last."""
+        return carry_state(self._graph).moved
+
+    def _take_over_parameters(
+        self, *, all_of_them: bool = False, remade: Collection[str] = ()
+    ) -> None:
+        """Have the net's variables hold what scripts have written to parameters."""
+        left_out = frozenset() if all_of_them else self._moved
+        written = {n: p for n, p in self._parameters.items() if n not in left_out}
+        variables = self._engine.variables
+        changed = changes(variables, written)
+        for name, blob in self.blobs.items() if changed else ():
+            if blob.pending and name not in remade:
+                blob.data  # noqa: B018 - fetched now, for it is of the weights as they were
+        variables.update(changed)
