@@ -43,7 +43,8 @@ by `-D`. Figures are of one image, in TEST:
   pixels; squeeze-and-excitation sees the whole image, which is left out.
 
 `zoo.tsv` has the published figures, and where they stand; tests hold the nets to them.
-`python docs/zoo.py` makes this table.
+`python docs/zoo.py` makes this table. [digits/](digits/README.md) has nets that train on the
+bundled digits, with their solvers.
 
 """
 
