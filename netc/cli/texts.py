@@ -54,8 +54,10 @@ def net_source(path: str, schema: Schema) -> Source:
     except NetcError as error:
         if error.diagnostics[0].code != "swapped-arguments" or not path.endswith(".caffemodel"):
             raise
-    from netc.weights.definitions import definition_text
+        from netc.weights.definitions import definition_text, has_definition
 
+        if not has_definition(path):  # blobs and names alone
+            raise
     return definition_text(path, schema.message("NetParameter"))
 
 

@@ -13,13 +13,14 @@ from netc.cli.arguments import add_text_arguments
 from netc.cli.check import change_json
 from netc.cli.files import write_text
 from netc.cli.output import print_diagnostics, print_json, print_text, say
-from netc.cli.texts import Text, left_out, read_text
+from netc.cli.texts import Text, left_out, read_text, source_of
 from netc.diagnostics import Diagnostic, NetcError
 from netc.files import target_of
 from netc.migrate.change import Change
 from netc.schema.convert import to_document
 from netc.syntax.moved import in_written_order, print_moved
 from netc.syntax.printer import print_document
+from netc.weights.bytefile import SUFFIXES
 
 _SHOWN = 3  # changes of a kind, without --verbose
 
@@ -58,11 +59,13 @@ def run(args: argparse.Namespace) -> int:
     if target:
         target_of(target)
         _check_free(target, args)
+    alone = args.output and not target
     try:
+        if target or (alone and args.output.suffix in SUFFIXES):
+            _check_no_weights(args.text)
         old = read_text(args.text, args)
     except NetcError as error:
-        alone = args.output and not target
-        if alone and error.diagnostics[0].code == "swapped-arguments":  # weights, for a text
+        if alone and error.diagnostics[0].code == "swapped-arguments":
             return _upgrade_alone(args)
         raise
     if old.kind != "net" and target:
@@ -102,6 +105,17 @@ def _check_free(target: Path, args: argparse.Namespace) -> None:
         message = f"`{target}`, where the new weights would go, exists and is not overwritten"
         help = "name another with --weights-output, or give --force to overwrite it"
         raise NetcError(Diagnostic("file-exists", message, help=(help,)))
+
+
+def _check_no_weights(text: str) -> None:
+    """A caffemodel is read as the net it is of only where a text can be meant.
+
+    Raises:
+        NetcError: swapped-arguments, where it stands for the text beside weights, or weights are
+            to be written.
+    """
+    if text.endswith(".caffemodel"):  # others are refused by read_text
+        source_of(text)
 
 
 def _weights_target(args: argparse.Namespace) -> Path | None:

@@ -64,6 +64,25 @@ def read_definition(
     return upgrade_net(from_protobuf(net, type))
 
 
+def has_definition(path: str | os.PathLike[str]) -> bool:
+    """Whether a caffemodel says what its layers are, beside their names and blobs.
+
+    Raises:
+        NetcError: the file cannot be read, or is no message.
+    """
+    with open_bytes(path) as file:
+        scan = Scanner(file)
+        return any(
+            entry.number == 2 or _has_type(scan, entry.start, entry.end)
+            for entry in scan.fields(0, file.size)
+            if entry.number in _DROP and entry.wire == LENGTH
+        )
+
+
+def _has_type(scan: Scanner, start: int, end: int) -> bool:
+    return any(part.number == 2 and part.end > part.start for part in scan.fields(start, end))
+
+
 def definition_text(path: str | os.PathLike[str], type: MessageType) -> Source:
     """The net that a caffemodel was saved from, as a text in the current format.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from netc.backends import reference
 from netc.backends.cuda.backend import CudaBackend, CudaExecutable
 from netc.backends.cuda.dynamic import MixedExecutable
 from netc.backends.cuda.tuning import tuner
+from netc.cache import read_entry, write_entry
 from netc.diagnostics import NetcError, Source
 from netc.ir.graph import Graph
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice, Memory
@@ -135,10 +137,13 @@ def test_a_spoilt_memory_of_ways_is_measured_anew(
     device = EmulatedDevice()
     CudaBackend(device).prepare(graph, options(tune=True))
     (file,) = tmp_path.glob("cuda-ways-*.json")
-    for spoilt in ("", "[]", '{"a": 1}', '{"a": [[1], 2, 3]}', "\0"):
-        file.write_text(spoilt)
-        CudaBackend(device).prepare(graph, options(tune=True))
-        assert "pixels=" in file.read_text()
+    for spoilt in (b"", b"[]", b'{"a": 1}', b'{"a": [[1], 2, 3]}', b"\0"):
+        # Bytes that the cache refuses, and an entry of the cache's own that makes no sense.
+        for spoil in (file.write_bytes, partial(write_entry, file.name)):
+            spoil(spoilt)
+            CudaBackend(device).prepare(graph, options(tune=True))
+            entry = read_entry(file.name)
+            assert entry is not None and b"pixels=" in entry
 
 
 @pytest.mark.parametrize("precision", ("tf32", "fp16"))
