@@ -17,6 +17,7 @@ from netc.solver.feeds import Feeds, Source
 from netc.solver.freezing import frozen_parameters
 from netc.solver.nets import ignored_layers, net_feeds, open_net, share_parameters
 from netc.solver.programs import TrainNet
+from netc.solver.ranges import doubtful
 from netc.solver.read import NetChoice, Reading, SolverText, test_choices, train_choice
 from netc.solver.settings import Settings, untold
 from netc.solver.weights import solver_weights
@@ -71,6 +72,7 @@ def open_run(text: SolverText, settings: Settings, given: Given) -> Run:
     opened = open_net(choice, feeds.peek(), files, given.seed)
     train = _train_net(choice, opened.graph, settings, given)
     run = Run(choice, train, feeds, [], [*opened.diagnostics, *untold(text.message)])
+    run.diagnostics.extend(doubtful(text.message))
     for number, test in enumerate(test_choices(text, given.reading)):
         source = given.test_feeds[number] if number < len(given.test_feeds) else None
         run.tests.append(_test_net(run, test, source, number, files, given))

@@ -32,10 +32,27 @@ def overridden(solver: Message, schema: Schema, fields: Mapping[str, str]) -> Me
             message = f"a solver has no field `{name}`"
             hints = did_you_mean(name, solver.type.fields)
             raise NetcError(Diagnostic("unknown-field", message, help=hints))
-        values = value.split(",") if field.repeated else [value]
+        values = _values(value) if field.repeated else [value]
         quote = field.kind == "string"
-        text = "\n".join(f"{name}: {json.dumps(v) if quote else v}" for v in values)
+        text = "\n".join(f"{name}: {json.dumps(_unquoted(v)) if quote else v}" for v in values)
         document = read_document(Source(f"--set {name}", text), schema, {}, None)
         given = bind_net(document, solver.type).entries
+        if set(given) != {name}:
+            message = f"`--set {name}` gives other fields too: `{value}`"
+            raise NetcError(Diagnostic("wrong-kind", message, help=("give --set for each field",)))
         solver = solver.without(_OTHER.get(name, name)).with_entries(**given)
     return solver
+
+
+def _values(value: str) -> list[str]:
+    """Several values with commas between, in brackets as prototxt has them or without."""
+    inside = value.strip()
+    if inside.startswith("[") and inside.endswith("]"):
+        inside = inside[1:-1]
+    return [part.strip() for part in inside.split(",")]
+
+
+def _unquoted(value: str) -> str:
+    """A string as it is meant: quotes around it that reached us from a shell are prototxt's."""
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+    return value[1:-1] if quoted else value

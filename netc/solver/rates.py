@@ -260,6 +260,9 @@ def _check_numbers(solver: Message, name: str) -> None:
         raise solver.error(
             "gamma", "bad-solver-field", f"`gamma` is {get('gamma'):g}, and must not be negative"
         )
+    if name == "sgdr" and get("p_mult") < 1:  # periods would shrink to no iteration at all
+        message = f"policy `sgdr` needs `p_mult` of at least 1, and it is {get('p_mult'):g}"
+        raise solver.error("p_mult", "bad-solver-field", message)
     rates, ends = len(get("stagelr")), len(get("stageiter"))
     if name == "multifixed" and (rates != ends or not rates):
         raise solver.error(

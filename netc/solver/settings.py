@@ -6,13 +6,12 @@ BVLC/caffe master under src/caffe or include/caffe.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.ops.update_rules import SOLVER_TYPES, Rule
 from netc.schema.message import Message
+from netc.solver.ranges import out_of_range
 from netc.solver.rates import Policy, read_policy
 
 _WITHOUT_MOMENTUM = ("AdaGrad", "RMSProp")
@@ -79,7 +78,11 @@ def read_settings(solver: Message) -> Settings:
         NetcError: with every fault of the text: unknown-solver-type, bad-solver-field,
             unknown-policy, unsupported-solver-field.
     """
-    faults: list[Diagnostic] = [*_unsupported(solver), *_out_of_range(solver)]
+    faults: list[Diagnostic] = [
+        *_unsupported(solver),
+        *out_of_range(solver),
+        *_unknown_regularization(solver),
+    ]
     rule, policy = Rule(), None
     try:
         rule = _read_rule(solver)
@@ -141,24 +144,13 @@ def _read_rule(solver: Message) -> Rule:
     return Rule(name, get("momentum"), get("momentum2"), decay, get("delta"))
 
 
-# Caffe takes iter_size 0, makes no pass and prints 0/0.
-_LEAST: Mapping[str, int] = MappingProxyType(
-    {"iter_size": 1, "display": 0, "max_iter": 0, "test_interval": 0, "snapshot": 0}
-)
-
-
-def _out_of_range(solver: Message) -> list[Diagnostic]:
-    found = [
-        _bad(solver, name, f"`{name}` is {solver.get(name)}, and must be at least {least}")
-        for name, least in _LEAST.items()
-        if solver.get(name) < least
-    ]
+def _unknown_regularization(solver: Message) -> tuple[Diagnostic, ...]:
     decay, kind = solver.get("weight_decay"), solver.get("regularization_type")
-    if decay and kind not in ("L1", "L2"):  # sgd_solver.cpp:181, looked at with a decay alone
-        found.append(
-            _bad(solver, "regularization_type", f"there is no regularization `{kind}`", "L1 or L2")
-        )
-    return [diagnostic for error in found for diagnostic in error.diagnostics]
+    if not decay or kind in ("L1", "L2"):  # sgd_solver.cpp:181, looked at with a decay alone
+        return ()
+    return _bad(
+        solver, "regularization_type", f"there is no regularization `{kind}`", "L1 or L2"
+    ).diagnostics
 
 
 def _unsupported(solver: Message) -> list[Diagnostic]:

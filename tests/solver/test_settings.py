@@ -84,3 +84,22 @@ def test_a_forks_field_that_changes_numbers_is_refused_and_others_are_not() -> N
         )
     ]
     assert settings(FIXED + "larc: false show_per_class_result: true device_id: 3")
+
+
+@pytest.mark.parametrize("field", ["momentum", "weight_decay", "clip_gradients", "gamma", "delta"])
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+def test_numbers_are_finite(field: str, number: str) -> None:
+    found = refused(FIXED + f"{field}: {number}")
+    assert found == [("bad-solver-field", f"`{field}` is {number}, and must be finite")]
+
+
+@pytest.mark.parametrize("number", [0, -2])
+def test_a_test_has_passes(number: int) -> None:
+    message = f"`test_iter` is {number}, and must be at least 1"
+    assert refused(FIXED + f"test_iter: 1 test_iter: {number}") == [("bad-solver-field", message)]
+
+
+def test_periods_that_shrink_to_nothing_are_refused() -> None:
+    text = 'base_lr: 0.1 lr_policy: "sgdr" period: 4 p_mult: 0.5'
+    message = "policy `sgdr` needs `p_mult` of at least 1, and it is 0.5"
+    assert refused(text) == [("bad-solver-field", message)]
