@@ -27,6 +27,9 @@ CONVOLUTIONS = [
     ((1, 4, 3, 3), "num_output: 3 kernel_size: 7 pad: 5"),
     ((2, 8, 9, 8), "num_output: 12 kernel_size: 1 stride: 2"),
     ((2, 6, 8, 8), "num_output: 6 kernel_size: 3 pad: 1 group: 6"),
+    ((2, 37, 9, 8), "num_output: 37 kernel_size: 3 pad: 1 group: 37 stride: 2"),
+    ((3, 16, 30, 31), "num_output: 16 kernel_size: 5 pad: 2 group: 16"),
+    ((1, 16, 7, 9), "num_output: 16 kernel_h: 2 kernel_w: 3 group: 16 dilation: 2"),
     ((9, 6, 40, 40), "num_output: 40 kernel_size: 3 pad: 1"),  # several blocks of rows
 ]
 FILLERS = 'weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "gaussian" std: 0.5 }'
@@ -44,6 +47,13 @@ OTHERS = [
     ((2, 5, 9, 8), "Pooling", "pooling_param { kernel_size: 3 stride: 2 pad: 1 }"),
     ((1, 33, 7, 7), "Pooling", "pooling_param { kernel_size: 3 stride: 1 pool: AVE pad: 1 }"),
     ((2, 4, 6, 6), "Pooling", "pooling_param { global_pooling: true pool: AVE }"),
+    ((3, 17, 6, 7), "BatchNorm", ""),
+    ((40, 33), "BatchNorm", "batch_norm_param { eps: 0.01 }"),
+    ((2, 70, 23, 29), "BatchNorm", "batch_norm_param { use_global_stats: true }"),
+    ((3, 5, 40, 41), "BatchNorm", "batch_norm_param { scale_bias: true }"),
+    ((2, 19, 5, 9), "Scale", "scale_param { bias_term: true }"),
+    ((5, 33), "Scale", "scale_param { bias_term: true }"),
+    ((2, 600, 3, 3), "Bias", ""),
     ((2, 18, 5, 5), "ReLU", ""),
     ((3, 7), "ReLU", "relu_param { negative_slope: 0.1 }"),
 ]

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
 
+from netc.backends.cpu.emit.channel_gradients import (
+    channel_sums,
+    emit_batch_norm_back,
+    emit_batch_norm_own,
+    emit_operand,
+)
 from netc.backends.cpu.emit.elementwise import one_sweep
 from netc.backends.cpu.emit.emission import EmitContext, Sweeps
 from netc.backends.cpu.emit.linear import as_rows
 from netc.backends.cpu.emit.pooling import window_of_pooling
-from netc.backends.cpu.emit.products import geometry_of, transposed_steps
+from netc.backends.cpu.emit.products import geometry_of, is_depthwise, transposed_steps
 from netc.backends.cpu.lowering import Sweep, sweep_of
 from netc.backends.cpu.program import Step
+from netc.backends.cpu.steps.channel_sums import Target as ChannelTarget
+from netc.backends.cpu.steps.channel_sums import tap_sum_steps
+from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.elementwise import rectified_by
 from netc.backends.cpu.steps.outer import (
     Side,
@@ -47,12 +56,14 @@ def _convolution(context: EmitContext, node: Node) -> Sweeps | None:
     if len(params.shapes) != 1 or len(params.shapes[0]) != 4 or params.params.axis not in (1, -3):
         return None
     if params.index == 1:
-        return [_sums(context, node)]
+        return channel_sums(context, node, context.view(node.inputs[-1]))
     x, y = (context.view(value) for value in node.inputs)
     out, geometry = context.view(node.outputs[0]), geometry_of(params.params, params.shapes[0])
+    taps = window_taps(x, (y.h, y.w), geometry)
+    if is_depthwise(geometry, x, y):
+        return [_of_depthwise(context, node, geometry, taps)]
     if geometry.groups > _MOST_GROUPS:
         return None
-    taps = window_taps(x, (y.h, y.w), geometry)
 
     def steps() -> list[Step]:
         found: list[Step] = []
@@ -65,6 +76,19 @@ def _convolution(context: EmitContext, node: Node) -> Sweeps | None:
         return found
 
     return [sweep_of(steps, [x, y], [out])]
+
+
+def _of_depthwise(
+    context: EmitContext, node: Node, geometry: Geometry, taps: Sequence[Tap]
+) -> Sweep:
+    """Of the weights of a convolution of each channel by itself."""
+    x, y = (context.view(value) for value in node.inputs)
+    out = context.view(node.outputs[0])
+    target = ChannelTarget(out.place, out.ld, out.h * out.w * out.ld)
+    side = side_of(x, geometry.stride)
+    return sweep_of(
+        lambda: tap_sum_steps(node.name, side, y, taps, target, context.target), [x, y], [out]
+    )
 
 
 def _convolution_back(context: EmitContext, node: Node) -> Sweeps | None:
@@ -93,7 +117,8 @@ def _inner_product(context: EmitContext, node: Node) -> Sweeps | None:
     params: GradientParams = node.params
     if params.index == 1:
         shape = context.graph.shape(node.inputs[-1])
-        return [_sums(context, node)] if len(shape) == 2 else None
+        whole = len(shape) == 2
+        return channel_sums(context, node, context.view(node.inputs[-1])) if whole else None
     if params.params.transpose:
         return None
     value, top = node.inputs
@@ -122,23 +147,6 @@ def _inner_product(context: EmitContext, node: Node) -> Sweeps | None:
 def _rows_of(view: View) -> Side:
     """The images of a value as the columns of a grid, one pixel of each."""
     return Side(view.place, view.c, 0, 0, view.h * view.w * view.ld)
-
-
-def _sums(context: EmitContext, node: Node) -> Sweep:
-    """The sum of each channel over all pixels: a bias's gradient.
-
-    It is an outer product with a number that is 1 everywhere.
-    """
-    y, out = context.view(node.inputs[-1]), context.view(node.outputs[0])
-    ones = Side(np.ones(1, np.float32), 1, 0, 0, 0)
-    tap = Tap(0, range(y.h), range(y.w))
-    target = Target(out.place, 1, 0, 0)
-
-    def steps() -> list[Step]:
-        grid = (y.n, y.h)
-        return [*outer_steps(node.name, ones, side_of(y), grid, [tap], target, context.target)]
-
-    return sweep_of(steps, [y], [out])
 
 
 def _pooling(context: EmitContext, node: Node) -> Sweeps | None:
@@ -170,10 +178,14 @@ Emit = Callable[[EmitContext, Node], Sweeps | None]
 
 _EMITTERS: Mapping[tuple[str, str], Emit] = MappingProxyType(
     {
+        ("BatchNorm", "bottom"): emit_batch_norm_back,
+        ("BatchNorm", "weight"): emit_batch_norm_own,
+        ("Bias", "weight"): emit_operand,
         ("Convolution", "bottom"): _convolution_back,
         ("Convolution", "weight"): _convolution,
         ("InnerProduct", "weight"): _inner_product,
         ("Pooling", "bottom"): _pooling,
         ("ReLU", "bottom"): _relu,
+        ("Scale", "weight"): emit_operand,
     }
 )

@@ -156,7 +156,7 @@ def _batch_norm(link: Link) -> Operations | None:
     vectors = link.arrays
     return [
         bias(derived(_minus_mean, *vectors[:3])),
-        scale(derived(partial(_batch_norm_factor, params.eps), *vectors[:4])),
+        scale(derived(partial(batch_norm_factor, params.eps), *vectors[:4])),
         *(bias(term.reshape(-1)) for term in vectors[4:]),
     ]
 
@@ -165,7 +165,7 @@ def _minus_mean(*statistics: Array) -> Array:
     return _single(-_statistics(statistics)[0])
 
 
-def _batch_norm_factor(eps: float, *arrays: Array) -> Array:
+def batch_norm_factor(eps: float, *arrays: Array) -> Array:
     """1 / deviation, times a factor of its own where there is one."""
     _, variance, *own = _statistics(arrays)
     with np.errstate(all="ignore"):

@@ -10,11 +10,13 @@ import numpy as np
 from netc.backends.cpu.emit.elementwise import emit_elementwise, one_sweep
 from netc.backends.cpu.emit.emission import EmitContext, Sweeps, scratch_of
 from netc.backends.cpu.lowering import sweep_of
+from netc.backends.cpu.program import Step
+from netc.backends.cpu.steps.channel_sums import batch_moments_steps
 from netc.backends.cpu.steps.elementwise import Operation, add, bias, divide, scale
 from netc.backends.cpu.steps.statistics import greatest_step, length_step, moments_step
 from netc.backends.shared.derived import Weights, derived
 from netc.backends.shared.layout import has_channels
-from netc.backends.shared.views import dense, moved
+from netc.backends.shared.views import View, dense, moved
 from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.ops.fork_normalization import (
@@ -47,14 +49,23 @@ def emit_normalization(context: EmitContext, node: Node) -> Sweeps | None:
     mean = dense(scratch_of(node), x.n, 1, 1, x.c)
     deviation = dense(moved(mean.place, x.n * x.c), x.n, 1, 1, x.c)
     centred = [add(mean, -1.0), *([] if moments.kind == "none" else [divide(deviation)])]
-    kind, eps = moments.kind, moments.eps
     first = sweep_of(
-        lambda: [moments_step(node.name, x, mean, deviation, kind, eps, context.target)],
+        lambda: _moments_steps(context, node.name, moments, x, (mean, deviation)),
         [x],
         [mean, deviation],
         scratch=2 * x.n * x.c,
     )
     return [first, one_sweep(node.name, x, y, [*centred, *moments.then])]
+
+
+def _moments_steps(
+    context: EmitContext, name: str, moments: Moments, x: View, targets: tuple[View, View]
+) -> list[Step]:
+    mean, deviation = targets
+    if moments.together and moments.kind == "inside":
+        places = (mean.place, deviation.place)
+        return batch_moments_steps(name, x, *places, moments.eps, context.target)
+    return [moments_step(name, x, mean, deviation, moments.kind, moments.eps, context.target)]
 
 
 def takes_moments(graph: Graph, node: Node) -> bool:

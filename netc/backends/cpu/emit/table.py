@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from netc.backends.cpu.emit.channel_gradients import emit_running
 from netc.backends.cpu.emit.elementwise import emit_axpy, emit_elementwise
 from netc.backends.cpu.emit.emission import EmitContext, Emitter, by_definition
 from netc.backends.cpu.emit.gradients import emit_gradient
@@ -38,7 +39,7 @@ from netc.diagnostics import InternalError
 from netc.ir.graph import Graph, Node
 from netc.ops.gradient import NAME as GRADIENT
 from netc.ops.siblings import NAME as SIBLINGS
-from netc.ops.update import UPDATE
+from netc.ops.update import RUNNING, UPDATE
 from netc.passes.epilogue import EPILOGUES
 
 # By the first stage's op for a fused chain.
@@ -65,6 +66,7 @@ EMITTERS: Mapping[str, Emitter] = {
     "Permute": emit_permute,
     "Pooling": emit_pooling,
     "PSROIPooling": emit_psroi_pooling,
+    RUNNING: emit_running,
     "Reshape": emit_reshape,
     "RNN": emit_rnn,
     "ROIPooling": emit_roi_pooling,

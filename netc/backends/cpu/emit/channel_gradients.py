@@ -1,0 +1,139 @@
+"""Gradients that are sums over pixels, or need such sums: of BatchNorm, Scale, Bias; statistics."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import cast
+
+import numpy as np
+
+from netc.backends.cpu.emit.elementwise import one_sweep
+from netc.backends.cpu.emit.emission import EmitContext, Sweeps
+from netc.backends.cpu.emit.operations import batch_norm_factor
+from netc.backends.cpu.lowering import sweep_of
+from netc.backends.cpu.program import Step
+from netc.backends.cpu.steps.channel_sums import (
+    Average,
+    Target,
+    normalize_back_steps,
+    running_steps,
+    slope_steps,
+    sum_steps,
+)
+from netc.backends.cpu.steps.elementwise import affine, chain_step, padded, scale
+from netc.backends.cpu.steps.moving import copy_step
+from netc.backends.shared.derived import derived
+from netc.backends.shared.layout import has_channels, view_of
+from netc.backends.shared.views import Place, View
+from netc.ir.graph import Node
+from netc.ops.axes import axis_in
+from netc.ops.elementwise import OperandParams
+from netc.ops.gradient import GradientParams
+from netc.ops.normalization import BatchNormParams
+from netc.ops.update import RunningParams
+
+_STATISTICS = 3  # BatchNorm's arrays before a scale and a bias of its own
+
+
+def emit_batch_norm_back(context: EmitContext, node: Node) -> Sweeps | None:
+    """Of BatchNorm's bottom, by the batch's own statistics or by stored ones."""
+    params: GradientParams = node.params
+    layer: BatchNormParams = params.params
+    if not has_channels(params.shapes[0]):
+        return None
+    out, arrays = context.view(node.outputs[0]), context.arrays(node)
+    top = context.view(node.inputs[-1])
+    if layer.use_global_stats:
+        variance, factor, *own = arrays
+        back = derived(partial(batch_norm_factor, layer.eps), variance, variance, factor, *own)
+        return [one_sweep(node.name, top, out, [scale(back)])]
+    factors = arrays[0] if layer.fillers else None
+    x = context.view(node.inputs[0])
+
+    def steps() -> list[Step]:
+        own = None if factors is None else padded(factors)
+        return normalize_back_steps(node.name, x, top, out, layer.eps, own, context.target)
+
+    return [sweep_of(steps, [x, top], [out])]
+
+
+def emit_batch_norm_own(context: EmitContext, node: Node) -> Sweeps | None:
+    """Of a scale and a bias that a BatchNorm has of its own."""
+    params: GradientParams = node.params
+    layer: BatchNormParams = params.params
+    if not has_channels(params.shapes[0]):
+        return None
+    out, top = context.view(node.outputs[0]), context.view(node.inputs[-1])
+    if params.index > _STATISTICS:
+        return channel_sums(context, node, top)
+    if layer.use_global_stats:
+        return None
+    x = context.view(node.inputs[0])
+
+    def steps() -> list[Step]:
+        return slope_steps(node.name, x, top, out.place, layer.eps, context.target)
+
+    return [sweep_of(steps, [x, top], [out])]
+
+
+def channel_sums(context: EmitContext, node: Node, x: View, y: View | None = None) -> Sweeps:
+    """The sums of x or of x * y over all pixels, as a vector of channels."""
+    out = context.view(node.outputs[0])
+    target = Target(out.place)
+    return [sweep_of(lambda: sum_steps(node.name, x, y, target, context.target), [x, y], [out])]
+
+
+def emit_operand(context: EmitContext, node: Node) -> Sweeps | None:
+    """Of the factor or the term that Scale and Bias have for each channel."""
+    params: GradientParams = node.params
+    shape = params.shapes[0]
+    if len(params.shapes) != 1 or not _per_channel(params.params, shape):
+        return None
+    views = [context.view(value) for value in node.inputs]
+    if context.graph.shape(node.outputs[0]) != (shape[1],):
+        return None
+    return channel_sums(context, node, *views)
+
+
+def _per_channel(params: OperandParams, shape: tuple[int, ...]) -> bool:
+    return has_channels(shape) and axis_in(shape, params.axis, "") == 1
+
+
+def emit_running(context: EmitContext, node: Node) -> Sweeps | None:
+    """The averages that BatchNorm keeps (batch_norm_layer.cpp)."""
+    params: RunningParams = node.params
+    layer = params.params
+    shape = context.graph.shape(node.inputs[0])
+    if not isinstance(layer, BatchNormParams) or layer.use_global_stats or not has_channels(shape):
+        return None
+    x = context.view(node.inputs[0])
+    old = [cast(Place, array) for array in context.arrays(node)]  # either has an address
+    new = [context.view(value) for value in node.outputs]
+    keep = np.float32(layer.moving_average_fraction)
+    if layer.fillers:
+        share, unbiased, term = float(1 - keep), float(1 - keep), layer.eps
+    else:
+        share, term = 1.0, 0.0
+        unbiased = x.pixels / (x.pixels - 1) if x.pixels > 1 else 1.0
+    mean = Average(old[0], new[0].place, share)
+    variance = Average(old[1], new[1].place, unbiased, term)
+
+    def steps() -> list[Step]:
+        made = running_steps(node.name, x, float(keep), mean, variance, context.target)
+        return [*made, *_others(context, node, old, new, float(keep))]
+
+    return [sweep_of(steps, [x], new)]
+
+
+def _others(
+    context: EmitContext, node: Node, old: list[Place], new: list[View], keep: float
+) -> list[Step]:
+    """The weight of all batches so far; a layer's own arrays as they are."""
+    found = []
+    for place, view, value in zip(old[2:], new[2:], node.outputs[2:], strict=True):
+        before = view_of(context.graph.shape(value), place)
+        if len(old) > _STATISTICS:
+            found.append(copy_step(node.name, before, view))
+        else:
+            found.append(chain_step(node.name, before, view, [affine(keep, 1.0)]))
+    return found
