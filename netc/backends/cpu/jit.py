@@ -180,7 +180,12 @@ def _cache_key(kernel: KernelSpec, target: Machine) -> str:
 def _sources() -> bytes:
     folder = Path(__file__).parent
     shared = folder.parent / "shared"
-    others = (folder / "kernel_args.py", shared / "cook_toom.py", Path(__file__))
+    others = (
+        folder / "kernel_args.py",
+        folder / "sum_args.py",
+        shared / "cook_toom.py",
+        Path(__file__),
+    )
     files = (*sorted((folder / "kernels").glob("*.py")), *others)
     versions = f"{metadata.version('numba')} {metadata.version('llvmlite')}"
     return content_key(versions.encode(), *(f.read_bytes() for f in files)).encode()

@@ -21,13 +21,6 @@ from typing import Any
 
 from numba import float32, njit
 
-from netc.backends.cpu.kernel_args import (
-    RUN_SUMS,
-    JoinArgs,
-    NormalizeBackArgs,
-    RunSumArgs,
-    TapSumArgs,
-)
 from netc.backends.cpu.kernels.functions import maximum, sqrt
 from netc.backends.cpu.kernels.lanes import loader, storer
 from netc.backends.cpu.kernels.simd import (
@@ -42,6 +35,13 @@ from netc.backends.cpu.kernels.simd import (
     store,
 )
 from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.sum_args import (
+    RUN_SUMS,
+    JoinArgs,
+    NormalizeBackArgs,
+    RunSumArgs,
+    TapSumArgs,
+)
 
 Kernel = Callable[[int, int, int, int], None]
 _ADDED = 32  # runs that are added up by themselves, so that a long sum loses little

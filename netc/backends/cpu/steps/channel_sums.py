@@ -12,16 +12,16 @@ from typing import NamedTuple
 import numpy as np
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.kernel_args import (
+from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.program import Argument, Step
+from netc.backends.cpu.steps.outer import Side, Tap
+from netc.backends.cpu.sum_args import (
     RUN_SUMS,
     JoinArgs,
     NormalizeBackArgs,
     RunSumArgs,
     TapSumArgs,
 )
-from netc.backends.cpu.machine import Machine
-from netc.backends.cpu.program import Argument, Step
-from netc.backends.cpu.steps.outer import Side, Tap
 from netc.backends.shared.views import Place, View, Workspace
 
 _RUN = 1 << 13  # elements of a run, about: it stays in the first cache
