@@ -15,9 +15,15 @@ from netc.sources.base import DataLayer, DataSource
 from netc.sources.database import DatabaseSource
 from netc.sources.hdf5_rows import Hdf5Source
 from netc.sources.image_list import ImageListSource
+from netc.sources.windows import WindowSource
 
 SOURCES: Mapping[str, Callable[[DataLayer], DataSource]] = MappingProxyType(
-    {"Data": DatabaseSource, "HDF5Data": Hdf5Source, "ImageData": ImageListSource}
+    {
+        "Data": DatabaseSource,
+        "HDF5Data": Hdf5Source,
+        "ImageData": ImageListSource,
+        "WindowData": WindowSource,
+    }
 )
 
 _AHEAD = 2  # batches that are read before they are asked for

@@ -17,12 +17,19 @@ GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "train"
 CASES: list[dict[str, Any]] = [
     case
     for case in json.loads((GOLDEN / "manifest.json").read_text())
-    if case["name"].startswith(("hdf5_", "image_", "leveldb_", "lmdb_"))
+    if case["name"].startswith(("hdf5_", "image_", "leveldb_", "lmdb_", "window_"))
 ]
 NEEDS = {"hdf5": "h5py", "leveldb": "plyvel", "lmdb": "lmdb"}
 
 # Resized and grey pictures: OpenCV's integers may round otherwise by one.
-_NEAR = {"image_resize_up", "image_resize_down", "image_gray_resize", "lmdb_png_force_gray"}
+_NEAR = {
+    "image_resize_up",
+    "image_resize_down",
+    "image_gray_resize",
+    "window_warp",
+    "window_context_pad",
+    "lmdb_png_force_gray",
+}
 _JPEG = {"lmdb_jpg"}
 
 
