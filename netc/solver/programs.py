@@ -89,8 +89,14 @@ class TrainNet:
         )
 
     def copy_weights(self, weights: Weights) -> None:
-        """Write a file's arrays to the layers of its names."""
-        loaded, _ = assign(self.graph, weights, missing="fill")
+        """Write a file's arrays to the layers of its names.
+
+        Raises:
+            NetcError: missing-weights, where the file is another net's; what assigning raises.
+        """
+        known = self.graph.parameters.items()
+        bare = {n: replace(p, array=None) if n in self.graphs.learnable else p for n, p in known}
+        loaded, _ = assign(self.graph.replace(parameters=bare), weights)
         for name in self.graphs.learnable:
             self.variables[name][...] = parameter_array(loaded, name)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from types import MappingProxyType
 
@@ -43,7 +44,7 @@ class NetSources:
         self._ahead = {p: f for p, f in self._ahead.items() if p in wanted}
         for place in wanted:
             if place not in self._ahead:
-                self._ahead[place] = self._threads.submit(self._read, place)
+                self._ahead[place] = self._threads.submit(copy_context().run, self._read, place)
         return self._ahead.pop(position).result()
 
     def _read(self, position: int) -> dict[str, Array]:

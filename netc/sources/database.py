@@ -16,6 +16,7 @@ from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.sources.base import DataLayer, Epochs, stacked
+from netc.sources.batches import batch_size, check_room
 from netc.sources.paths import find
 from netc.sources.records import read_datum
 from netc.sources.transform import read_transform
@@ -61,22 +62,11 @@ class DatabaseSource:
             record = read_datum(self._database.value(key), what, self._transform)
             pictures.append(self._transform.apply(record.pixels, what, position, place))
             labels.append(record.label)
+            if not place:
+                check_room(self.layer, "data_param", self._size, pictures[0].nbytes)
             names.append(what)
         made = [stacked(pictures, self.layer, names), np.array(labels, np.float32)]
         return dict(zip(self.layer.tops, made, strict=False))
-
-
-def batch_size(source: DataLayer, block: str) -> int:
-    """The layer's batch_size.
-
-    Raises:
-        NetcError: out-of-range, where it is not positive.
-    """
-    size = int(source.layer.get(block).get("batch_size"))
-    if size < 1:
-        field = f"{block}.batch_size"
-        raise source.fault("out-of-range", f"`batch_size` is {size}, and must be positive", field)
-    return size
 
 
 def open_database(path: Path, backend: str, source: DataLayer) -> Database:

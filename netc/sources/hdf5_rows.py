@@ -7,6 +7,7 @@ doubles become float32.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import NetcError
 from netc.ir.graph import Array
 from netc.sources.base import DataLayer, Epochs
-from netc.sources.database import batch_size
+from netc.sources.batches import batch_size, check_room
 from netc.sources.paths import find
 from netc.weights.hdf5 import h5py_module
 
@@ -81,6 +82,8 @@ class Hdf5Source:
             if top not in file or not getattr(file[top], "shape", ()):
                 raise self._bad(path, f"it has no dataset `{top}` with rows")
             counts[top] = int(file[top].shape[0])
+            row = 4 * math.prod(file[top].shape[1:])
+            check_room(self.layer, "hdf5_data_param", self._size, row)
         if len(set(counts.values())) != 1:
             listed = ", ".join(f"`{top}` {count}" for top, count in counts.items())
             raise self._bad(path, f"its datasets have different numbers of rows: {listed}")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
-from netc.boundary import reason, strangers_bytes
-from netc.diagnostics import NetcError
 from netc.ir.graph import Array
 from netc.sources.base import DataLayer, Epochs, stacked
-from netc.sources.database import batch_size
+from netc.sources.batches import batch_size, check_room
+from netc.sources.lists import Line, read_list
 from netc.sources.paths import find
 from netc.sources.pixels import decode, resize
 from netc.sources.transform import read_transform
@@ -50,37 +48,26 @@ class ImageListSource:
         """The pictures and labels of a pass; see :class:`netc.sources.base.DataSource`."""
         rows = self._epochs.records(position, self._size)
         names = [self._name(row) for row in rows]
-        pictures = [
-            self._transform.apply(self._picture(row), name, position, place)
-            for place, (row, name) in enumerate(zip(rows, names, strict=True))
-        ]
-        labels = np.array([self._lines[row][1] for row in rows], np.float32)
+        pictures: list[Array] = []
+        for place, (row, name) in enumerate(zip(rows, names, strict=True)):
+            pictures.append(self._transform.apply(self._picture(row), name, position, place))
+            if not place:
+                check_room(self.layer, "image_data_param", self._size, pictures[0].nbytes)
+        labels = np.array([self._lines[row].label for row in rows], np.float32)
         made = (stacked(pictures, self.layer, names), labels)
         return dict(zip(self.layer.tops, made, strict=False))
 
     def _name(self, row: int) -> str:
-        return f"line {row + 1} of `{self._list}`"
+        return f"line {self._lines[row].number} of `{self._list}`"
 
     def _picture(self, row: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         folder = self.layer.folder or self._list.parent
-        path = find(self._root + self._lines[row][0], folder, f"{self._name(row)}: the image")
+        path = find(self._root + self._lines[row].path, folder, f"{self._name(row)}: the image")
         picture = decode(path, f"{self._name(row)}: `{path}`", self._color, self.layer)
         return resize(picture, *self._resized) if self._resized[0] else picture
 
-    def _read_list(self) -> list[tuple[str, int]]:
-        def bad(message: str) -> NetcError:
-            return self.layer.fault("bad-record", f"`{self._list}`: {message}")
-
-        with strangers_bytes(lambda error: self.layer.fault("bad-record", reason(error))):
-            text = Path(self._list).read_text(encoding="utf-8", errors="surrogateescape")
-        found = []
-        for number, line in enumerate(text.splitlines(), 1):
-            path, _, label = line.rstrip().rpartition(" ")
-            if not line.strip():
-                continue
-            if not path or not label.lstrip("+-").isdigit():
-                raise bad(f"line {number} is no path with a label after it: {line[:80]!r}")
-            found.append((path, int(label)))
+    def _read_list(self) -> list[Line]:
+        found = read_list(self._list, lambda message: self.layer.fault("bad-record", message))
         if not found:
-            raise bad("there are no lines")
+            raise self.layer.fault("bad-record", f"`{self._list}`: there are no lines")
         return found

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError
 from netc.images import FORMATS
+from netc.sources.lists import LABELS, read_list
 from netc.sources.pixels import open_picture, resize
 from netc.weights.numpy_file import open_archive
 
@@ -70,15 +70,8 @@ def pictures_of(source: Path, how: Reading) -> list[Picture]:
 
 
 def _of_list(path: Path, how: Reading) -> Iterator[Picture]:
-    with strangers_bytes(lambda error: _bad(f"`{path}` cannot be read: {reason(error)}")):
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        name, _, label = line.rstrip().rpartition(" ")
-        if not name or not label.lstrip("+-").isdigit():
-            raise _bad(f"`{path}`: line {number} is no path with a label after it: {line[:80]!r}")
-        yield _file(path.parent / name, name, int(label), how)
+    for line in read_list(path, _bad):
+        yield _file(path.parent / line.path, line.path, line.label, how)
 
 
 def _of_folder(folder: Path, how: Reading) -> Iterator[Picture]:
@@ -106,6 +99,10 @@ def _of_archive(path: Path) -> Iterator[Picture]:
         )
     pixels = data if data.dtype == np.uint8 else data.astype(np.float32)
     for index, label in enumerate(labels):
+        if int(label) not in LABELS:
+            raise _bad(
+                f"`{path}`: `label` {index} is {label}, and labels are {LABELS[0]} to {LABELS[-1]}"
+            )
         yield Picture(f"{path.stem}_{index}", int(label), partial(pixels.__getitem__, index))
 
 

@@ -16,7 +16,7 @@ from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import NetcError
 from netc.ir.graph import Array
 from netc.sources.base import DataLayer, draws
-from netc.sources.database import batch_size
+from netc.sources.batches import batch_size
 from netc.sources.paths import find
 from netc.sources.pixels import Bytes, decode, resize
 from netc.sources.transform import read_transform

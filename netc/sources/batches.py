@@ -1,0 +1,40 @@
+"""How many records a data layer takes at once, and whether there is memory for them."""
+
+from __future__ import annotations
+
+from netc.memory import check_memory
+from netc.sources.base import DataLayer
+
+_LEAST = 64  # bytes of a record beside its numbers: its place, its key
+
+
+def batch_size(source: DataLayer, block: str) -> int:
+    """The layer's batch_size.
+
+    Raises:
+        NetcError: out-of-range, where it is not positive; too-little-memory.
+    """
+    size = int(source.layer.get(block).get("batch_size"))
+    if size < 1:
+        field = f"{block}.batch_size"
+        raise source.fault("out-of-range", f"`batch_size` is {size}, and must be positive", field)
+    check_room(source, block, size, 0)
+    return size
+
+
+def check_room(source: DataLayer, block: str, size: int, record: int) -> None:
+    """Ask for a batch's memory before it is read.
+
+    Args:
+        source: the layer.
+        block: where its `batch_size` stands.
+        size: the batch size.
+        record: bytes of one record's numbers.
+
+    Raises:
+        NetcError: too-little-memory, at the batch size.
+    """
+    span = source.layer.get(block).span_of("batch_size")
+    what = f"layer `{source.name}`: {size:,} records of a batch"
+    # Records are read one by one, and then put together.
+    check_memory(size * (_LEAST + 2 * record), what, span, "a smaller `batch_size`")
