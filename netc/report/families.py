@@ -19,6 +19,7 @@ from netc.ops import (
     elementwise,
     evaluation,
     flow,
+    fork_accuracy,
     fork_activation,
     fork_inputs,
     fork_maps,
@@ -40,6 +41,7 @@ from netc.ops import (
     pooling3d,
     proposal,
     recurrent,
+    region_loss,
     regions,
     reshaping,
     resizing,
@@ -75,6 +77,7 @@ _MODULES: Mapping[str, tuple[tuple[OpDef, ...], ...]] = {
         hard_examples.OPS,
         multibox.OPS,
         accuracy.OPS,
+        fork_accuracy.OPS,
         evaluation.OPS,
         detection.OPS,
         proposal.OPS,
@@ -82,6 +85,7 @@ _MODULES: Mapping[str, tuple[tuple[OpDef, ...], ...]] = {
         cascade_loss.OPS,
         cascade_accuracy.OPS,
         yolo.OPS,
+        region_loss.OPS,
     ),
 }
 _OWN = {

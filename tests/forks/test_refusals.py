@@ -96,6 +96,29 @@ REFUSED = [
         "  loss_param { class_weighting: 1 class_weighting: 2 class_weighting: 3 } }",
         {"x": (4, 3), "t": (4,)}, "missing-field", "without `weight_by_label_freqs`",
     ),
+    (
+        'layer { name: "l" type: "RegionLoss" BOTTOMS top: "l"\n'
+        "  region_loss_param { num_class: 3 biases: [1, 1] } }",
+        {"x": (1, 40, 5, 5), "t": (1, 300, 5)}, "value-count", "5 anchors, and there are 2",
+    ),
+    (
+        'layer { name: "l" type: "RegionLoss" BOTTOMS top: "l"\n'
+        "  region_loss_param { num_class: 3 biases: [1, 1, 1, 1, 1, 1, 1, 1, 1, 1] } }",
+        {"x": (1, 40, 5, 5), "t": (1, 30, 5)}, "shape-mismatch", "300 rows of 5",
+    ),
+    (
+        'layer { name: "l" type: "LabelSpecificAdd" BOTTOMS top: "l"\n'
+        "  label_specific_add_param { bias_base: 0.2 } }",
+        {"x": (4, 3), "t": (4,)}, "unsupported-field", "bias_base",
+    ),
+    (
+        'layer { name: "l" type: "LabelsequenceAccuracy" BOTTOMS top: "l"\n }',
+        {"x": (4, 3), "t": (4, 2)}, "shape-mismatch", "examples x steps x symbols",
+    ),
+    (
+        'layer { name: "l" type: "EltwiseAccuracy" BOTTOMS top: "l"\n }',
+        {"x": (2, 3, 4, 4), "t": (2, 2, 4, 4)}, "shape-mismatch", "the label one channel",
+    ),
 ]  # fmt: skip
 
 

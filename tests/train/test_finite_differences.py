@@ -148,6 +148,7 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
                          {"x0": (2, 4, 3), "x1": (2, 3)}),
                         ("softmax_param { axis: 2 } loss_param { normalization: NONE }",
                          {"x0": (2, 4, 3), "x1": (2, 4)})],
+    "LabelSpecificAdd": [("label_specific_add_param { bias: 0.5 }", {"x0": (4, 5), "x1": (4,)})],
     "EuclideanLoss": [("loss_weight: 2", {"n": (2,)})],
     "HingeLoss": [("", {"x0": (4, 5), "x1": (4,)}),
                   ("hinge_loss_param { norm: L2 }", {"x0": (4, 5), "x1": (4,)})],
@@ -175,6 +176,7 @@ GIVEN = {
     "CenterLoss": (set(), ()),
     "CtcLoss": (set(), ()),
     "Yolov3": (set(), ("default", "not_square", "one_without_objects")),
+    "RegionLoss": (set(), ()),
     "DetectionLoss": (set(), ()),
     "DetectionGroupLoss": (set(), ()),
 }

@@ -20,6 +20,7 @@ from netc.ops import (
     fork_sequence,
     multibox,
     pooling3d,
+    region_loss,
     unpooling,
     yolo,
 )
@@ -38,14 +39,15 @@ _HOST_FAMILIES = (
     fork_sequence,
     multibox,
     pooling3d,
+    region_loss,
     unpooling,
     yolo,
 )
 HOST_ONLY = frozenset(
     {
-        "BiasChannel", "BoxAnnotatorOHEM", "DetectionOutput", "Filter", "PriorBox",
-        "PriorBoxClustered", "Proposal", "PSROIPooling", "Python", "ROIPooling", "SegAccuracy",
-        "UniqueLabel",
+        "BiasChannel", "BoxAnnotatorOHEM", "DetectionOutput", "Filter", "LabelsequenceAccuracy",
+        "PriorBox", "PriorBoxClustered", "Proposal", "PSROIPooling", "Python", "ROIPooling",
+        "SegAccuracy", "UniqueLabel",
     }
 ).union(op.name for family in _HOST_FAMILIES for op in family.OPS)  # fmt: skip
 

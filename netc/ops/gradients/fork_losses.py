@@ -14,6 +14,7 @@ from netc.ops.gradients.define import Gradient, Reads, Saved
 from netc.ops.gradients.loss import scaled
 from netc.ops.labels import class_labels
 from netc.ops.normalization import softmax
+from netc.ops.region_loss import RegionLossParams, region_changes
 from netc.ops.yolo import Yolov3Params, yolov3_changes
 
 _BOTH = Reads(inputs=(0, 1))
@@ -112,6 +113,16 @@ def _yolov3_inexact(graph: Graph, node: Node) -> str:
     return "Yolov3 tells a sum of squares, and learns by differences"
 
 
+def _region(params: RegionLossParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """As Yolov3's, of the changes that RegionLoss asks for."""
+    x, label = saved.inputs
+    return scaled(region_changes(params, x, label), tops[0], x.dtype.type(len(x)), x)
+
+
+def _region_inexact(graph: Graph, node: Node) -> str:
+    return "RegionLoss tells a sum of squares, and learns by differences"
+
+
 def _grid(params: GridLossParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
     """What was chosen counts as given; the weight is that of the first of both numbers."""
     chosen = choose(params, saved.inputs)
@@ -143,6 +154,8 @@ GRADIENTS = {
         _center, _CENTRES, _centre, _CENTRES, stops=(1,), inexact=_center_inexact, host=True
     ),
     "CtcLoss": Gradient(_ctc, _BOTH, stops=(1,), inexact=_ctc_inexact, host=True),
+    "LabelSpecificAdd": Gradient(lambda params, saved, tops, index: tops[0], Reads(), stops=(1,)),
+    "RegionLoss": Gradient(_region, _BOTH, stops=(1,), inexact=_region_inexact, host=True),
     "Yolov3": Gradient(_yolov3, _BOTH, stops=(1,), inexact=_yolov3_inexact, host=True),
     "DetectionGroupLoss": _GRID,
     "DetectionLoss": _GRID,
