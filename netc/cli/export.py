@@ -30,6 +30,7 @@ from netc.report.figures import size
 from netc.report.memory import with_batch
 from netc.schema.message import Message
 from netc.weights.match import assign
+from netc.weights.zeros import zero_weights
 
 BATCH = "batch"  # what a first size that is left open is called
 
@@ -132,8 +133,9 @@ def _graph(text: Text, args: argparse.Namespace) -> tuple[Graph, tuple[Diagnosti
     missing = "fill" if args.fill_missing else "error"
     loaded, found = assign(graph, args.weights, missing=missing)
     told = [d for d in found if not (args.until and d.code == "unused-weights")]
-    diagnostics = (*built.diagnostics, *told, *no_weights(graph, args.weights))
-    return loaded, diagnostics
+    made = no_weights(loaded, args.weights)
+    zeros = () if args.weights else zero_weights(loaded)
+    return loaded, (*built.diagnostics, *told, *made, *zeros)
 
 
 def _shapes(message: Message, args: argparse.Namespace) -> Mapping[str, Shape]:

@@ -21,7 +21,7 @@ from netc.language.tree import (
     Statement,
     Text,
 )
-from netc.language.values import DIVISION, Blob, Value, kind
+from netc.language.values import DIVISION, Blob, Value, division_help, kind
 from netc.language.weight import weight
 from netc.schema.message import FieldType, MessageType
 from netc.syntax.ast import Block, Field, ListValue, Scalar
@@ -174,9 +174,10 @@ class FieldMaker(Evaluator):
         frame: Frame,
     ) -> list[Field]:
         """A field of a computed value; a list makes several where the field is repeated."""
-        if isinstance(value, float) and known and known.kind in _WHOLE and value.is_integer():
+        if isinstance(value, float) and known and known.kind in _WHOLE:
             message = f"`{name}` takes a whole number, and this is the float {value}"
-            raise NetcError(Diagnostic("wrong-kind", message, place, help=(DIVISION,)))
+            help = division_help(value, place.text)
+            raise NetcError(Diagnostic("wrong-kind", message, place, help=help))
         if not isinstance(value, list):
             return [Field(name, scalar(value, place, known), span)]
         items = [scalar(v, place, known) for v in self.flattened(value, frame, place)]

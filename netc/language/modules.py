@@ -26,7 +26,7 @@ from netc.language.tree import (
     Step,
     whole,
 )
-from netc.language.values import Blob, Value, conform, is_number, kind, shown
+from netc.language.values import Blob, Value, conform, division_help, is_number, kind, shown
 from netc.schema.message import MessageType
 
 
@@ -150,7 +150,9 @@ class ModuleUser(LayerMaker):
         error = self.unfit(declared, value, inner)
         if error:
             note = (Note("the parameter is here", declared.span),)
-            raise frame.error("wrong-kind", error, whole(argument.value), notes=note)
+            place = whole(argument.value)
+            help = self._divided(declared, value, place.text)
+            raise frame.error("wrong-kind", error, place, *help, notes=note)
         return conform(value, declared_type(declared))
 
     def default(self, declared: Declared, frame: Frame) -> Value:
@@ -159,8 +161,14 @@ class ModuleUser(LayerMaker):
         value = self.evaluate(declared.default, frame)
         error = self.unfit(declared, value, frame)
         if error:
-            raise frame.error("wrong-kind", error, whole(declared.default))
+            place = whole(declared.default)
+            help = self._divided(declared, value, place.text)
+            raise frame.error("wrong-kind", error, place, *help)
         return conform(value, declared_type(declared))
+
+    def _divided(self, declared: Declared, value: Value, text: str) -> tuple[str, ...]:
+        misfit = conform(value, declared_type(declared)) is None
+        return division_help(value, text) if misfit else ()
 
     def unfit(self, declared: Declared, value: Value, frame: Frame) -> str:
         """Why a parameter cannot have a value; empty where it can."""

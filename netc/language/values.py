@@ -21,6 +21,12 @@ DIVISION = "`/` gives a float; `//` divides whole numbers"
 """What to do where a float stands and an int is wanted."""
 
 
+def division_help(value: object, text: str) -> tuple[str, ...]:
+    """The hint for a float where a whole number is wanted, unless ``text`` writes it as one."""
+    written = text.lstrip("-")[:1].isdigit() and "/" not in text
+    return (DIVISION,) if isinstance(value, float) and not written else ()
+
+
 class MeaningError(Exception):
     """An operation its values do not allow, as a bare fact; the evaluator adds the place."""
 

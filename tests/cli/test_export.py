@@ -147,6 +147,19 @@ def test_weights(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (arrays["conv1/1"] == 1).all() and (arrays["ip1/0"] != 0).any()
 
 
+def test_a_model_of_zeros_is_told_as_one(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dense = 'layer { name: "h" type: "InnerProduct" bottom: "x" top: "h" inner_product_param {'
+    head = FIXED.splitlines()[1]
+    net = write(here, f"{head} {dense} num_output: 2 }} }}")
+    assert main(["export", net]) == 0
+    err = capsys.readouterr().err
+    assert "warning[zero-weights]" in err and "fillers" not in err
+    filled = write(here, f'{head} {dense} num_output: 2 weight_filler {{ type: "xavier" }} }} }}')
+    assert main(["export", filled]) == 0
+    err = capsys.readouterr().err
+    assert "warning[no-weights]" in err and "zero-weights" not in err
+
+
 def test_standard_output_is_the_model_alone(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

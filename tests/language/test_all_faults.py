@@ -92,6 +92,7 @@ def test_many_faults_end() -> None:
         ("let a = 1 ≤ 2", 11, "U+2264 (less-than or equal to)", "write `<=`"),
         ("->\u00a0relu", 3, "U+00A0 (no-break space)", "write a blank"),
         ("-> conv(7 / 7)", 9, "takes a whole number", "`//` divides whole numbers"),
+        ("-> conv(10/3)", 9, "takes a whole number", "`//` divides whole numbers"),
         ("repeat 4 / 2 { -> relu }", 10, "not a float", "`//` divides whole numbers"),
         ("repeat i in 0..4/2 { -> relu }", 14, "from int to int", "`//` divides whole numbers"),
         ("let a = [1, 2][4 / 4]", 9, "", "`//` divides whole numbers"),
@@ -111,6 +112,17 @@ def test_hints(text: str, column: int, part: str, help: str) -> None:
     assert found.span is not None
     assert (found.span.line, found.span.column) == (2, column)
     assert part in found.message and any(help in line for line in found.help)
+
+
+def test_parameters_that_are_whole_numbers_say_how_to_divide() -> None:
+    module = "module m(n: int = 3): x -> y { y = x -> fc(n) }\n"
+    divided = "`/` gives a float; `//` divides whole numbers"
+    (found,) = faults(INPUT + module + "-> m(10/4)\n")
+    assert "`n` takes int" in found.message and found.help == (divided,)
+    (found,) = faults(INPUT + module.replace("= 3", "= 9/3") + "-> m()\n")
+    assert found.help == (divided,)
+    (found,) = faults(INPUT + module + "-> m(2.5)\n")  # nobody divided
+    assert "`n` takes int" in found.message and not found.help
 
 
 def test_carets_stand_under_what_follows_wide_characters() -> None:

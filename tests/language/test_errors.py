@@ -54,7 +54,7 @@ CASES: tuple[tuple[str, str, int, int, str], ...] = (
     ("-> conv(4, 4, 4, 4, 4)", "too-many-values", 2, 21, "at most 4 values"),
     ("-> relu(4)", "too-many-values", 2, 9, "no values without a name"),
     ("-> conv(4, num_output: 3)", "repeated-field", 2, 12, "`num_output` is given twice"),
-    ("-> conv(1 / 2)", "wrong-kind", 2, 9, "not the number 0.5"),
+    ("-> conv(1 / 2)", "wrong-kind", 2, 9, "this is the float 0.5"),
     ("-> conv(-4)", "out-of-range", 2, 9, "-4"),
     ("-> pool(2, pool: AVG)", "unknown-enum-value", 2, 18, "`AVG`"),
     ("-> relu(in_place: 1)", "expression", 2, 19, "`in_place` is true or false"),
@@ -124,12 +124,13 @@ def test_a_fault_in_a_module_is_told_with_its_uses() -> None:
         'data -> outer(2) as "o"\n'
     )
     assert render(fault(text)).splitlines() == [
-        "t.netc:2:46: error[wrong-kind]: `num_output` takes an integer that is not negative, "
-        "not the number 1.5",
+        "t.netc:2:46: error[wrong-kind]: `num_output` takes a whole number, and this is "
+        "the float 1.5",
         "    2 | module inner(n: int): x -> y { y = x -> conv(n / 2) }",
         "      |                                              ^^^^^",
         '   = note: used at t.netc:4:12: inner(n + 1) as "i"',
         '   = note: used at t.netc:6:9: outer(2) as "o"',
+        "   = help: `/` gives a float; `//` divides whole numbers",
     ]
 
 
