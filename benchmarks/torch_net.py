@@ -28,9 +28,10 @@ class TorchNet(torch.nn.Module):
         NotImplementedError: a layer without a rule here.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, rules: Mapping[str, Rule] | None = None) -> None:
         super().__init__()
-        missing = sorted({node.op for node in graph.nodes} - set(RULES))
+        self.rules = RULES if rules is None else rules
+        missing = sorted({node.op for node in graph.nodes} - set(self.rules))
         if missing:
             raise NotImplementedError(f"no rule for {', '.join(missing)}")
         self.inputs, self.outputs = tuple(graph.inputs), tuple(graph.outputs)
@@ -46,7 +47,7 @@ class TorchNet(torch.nn.Module):
                 array = torch.tensor(parameter_array(graph, name).copy())
                 self.register_parameter(own, torch.nn.Parameter(array, requires_grad=False))
         own_names = tuple(self.names[name] for name in node.parameters)
-        return RULES[node.op](graph, node), tuple(node.inputs), own_names, tuple(node.outputs)
+        return self.rules[node.op](graph, node), tuple(node.inputs), own_names, tuple(node.outputs)
 
     def forward(self, *inputs: Any) -> tuple[Any, ...]:
         values = dict(zip(self.inputs, inputs, strict=True))

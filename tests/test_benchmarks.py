@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import peers
+import netc
+from benchmarks import peers, training
 from benchmarks.nets import BUNDLED, ROOT, find, plain
 from netc.syntax.parser import parse_document
 from netc.syntax.reader import read_source
@@ -19,7 +20,8 @@ from tests.cli.test_bench import DETECTION
 
 # The others are parts of these, or need a GPU or PyTorch to be loaded.
 PROGRAMS = (
-    "bind", "corpus", "forks", "kernels", "machine_code", "parse", "peers", "weights",
+    "bind", "corpus", "forks", "kernels", "machine_code", "parse", "peers", "training",
+    "weights",
 )  # fmt: skip
 
 
@@ -36,6 +38,15 @@ def test_a_program_starts_in_any_folder(name: str, tmp_path: Path) -> None:
 
 def test_default_nets_are_in_every_clone() -> None:
     assert all(find(name).parent == BUNDLED for name in peers.NETS)
+
+
+@pytest.mark.parametrize("name", training.BATCHES)
+def test_each_net_in_training_has_a_text_with_a_loss(name: str) -> None:
+    made = netc.compile(
+        text=training.training_text(name, 2), phase="TRAIN", backend="reference", missing="fill"
+    )
+    assert made.graph.losses
+    assert {shape[0] for shape in made.inputs.values()} == {2}
 
 
 def test_a_folder_comes_first_and_a_path_is_itself(tmp_path: Path) -> None:

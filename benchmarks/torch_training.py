@@ -1,0 +1,74 @@
+"""A netc graph of the TRAIN phase as a PyTorch module in training, for benchmarks/training.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from benchmarks.torch_net import RULES, Rule, Step, TorchNet
+from netc.ir.graph import Graph, Node
+
+
+def training_run(
+    graph: Graph, feeds: Mapping[str, np.ndarray], threads: int, rate: float, momentum: float
+) -> Callable[[], float]:
+    """A function that makes one iteration of SGD, and gives its loss before the update."""
+    torch.set_num_threads(threads)
+    net = TorchNet(graph, {**RULES, **TRAIN_RULES}).train()
+    for node in graph.nodes:
+        learned = node.op != "BatchNorm"
+        for name in node.parameters:
+            getattr(net, net.names[name]).requires_grad_(learned)
+    net = net.to(memory_format=torch.channels_last)
+    learned_ones = [p for p in net.parameters() if p.requires_grad]
+    rule = torch.optim.SGD(learned_ones, lr=rate, momentum=momentum)
+    blobs = {value: blob for blob, value in graph.input_blobs.items()}
+    inputs = [_tensor(feeds[blobs[value]]) for value in graph.inputs]
+    weights = [graph.losses.get(name, 0.0) for name in graph.outputs]
+
+    def iterate() -> float:
+        rule.zero_grad(set_to_none=True)
+        loss = sum(w * y for w, y in zip(weights, net(*inputs), strict=True) if w)
+        loss.backward()
+        rule.step()
+        return float(loss)
+
+    return iterate
+
+
+def _tensor(array: np.ndarray) -> Any:
+    tensor = torch.from_numpy(array.copy())
+    return tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+
+def _batch_norm(graph: Graph, node: Node) -> Step:
+    """By the batch's own statistics, which move running ones; Caffe keeps sums instead."""
+    channels = graph.shape(node.inputs[0])[1]
+    mean, variance = torch.zeros(channels), torch.ones(channels)
+    share, eps = 1 - node.params.moving_average_fraction, node.params.eps
+    return lambda inputs, weights: F.batch_norm(
+        inputs[0], mean, variance, training=True, momentum=share, eps=eps
+    )
+
+
+def _dropout(graph: Graph, node: Node) -> Step:
+    ratio = node.params.ratio
+    return lambda inputs, weights: F.dropout(inputs[0], ratio, training=True)
+
+
+def _loss(graph: Graph, node: Node) -> Step:
+    def step(inputs: Sequence[Any], weights: Sequence[Any]) -> Any:
+        return F.cross_entropy(inputs[0].flatten(1), inputs[1].long())
+
+    return step
+
+
+TRAIN_RULES: Mapping[str, Rule] = {
+    "BatchNorm": _batch_norm,
+    "Dropout": _dropout,
+    "SoftmaxWithLoss": _loss,
+}
