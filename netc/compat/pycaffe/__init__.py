@@ -21,6 +21,7 @@ from netc.compat.pycaffe.mode import (
 )
 from netc.compat.pycaffe.net import Net
 from netc.compat.pycaffe.net_spec import NetSpec, layers, params, to_proto
+from netc.compat.pycaffe.python_layers import Layer, add_python_layer, allow_imports
 from netc.compat.pycaffe.settings import (
     Timer,
     has_nccl,
@@ -63,6 +64,7 @@ __all__ = [
     "SGDSolver",
     "Solver",
     "Timer",
+    "add_python_layer",
     "coord_map",
     "draw",
     "get_solver",
@@ -93,11 +95,17 @@ def layer_type_list() -> list[str]:
     return sorted(LAYERS)
 
 
-def install() -> None:
+def install(python_layers: bool = False) -> None:
     """Have ``import caffe``, also of its parts, find this package from now on in this process.
 
     For programs of many files, where the import lines are better left as they are.
+
+    Args:
+        python_layers: whether modules that nets name (``python_param { module }``) are imported,
+            with all the code in them. Without it a class counts whose module is imported already.
     """
+    if python_layers:
+        allow_imports()
     own = sys.modules[__name__]
     sys.modules["caffe"] = own
     for other in ("pycaffe", "_caffe"):  # where Caffe itself has its classes
@@ -105,10 +113,3 @@ def install() -> None:
     for name, module in list(sys.modules.items()):
         if name.startswith(f"{__name__}."):
             sys.modules["caffe" + name.removeprefix(__name__)] = module
-
-
-class Layer:
-    """What classes of Python layers are made from, so that their modules can be imported.
-
-    netc calls none of them by itself; see :func:`netc.register_python_layer`.
-    """

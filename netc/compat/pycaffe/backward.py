@@ -161,6 +161,9 @@ class NetBackward(NetWeights):
     def _rates(self, number: int) -> list[float]:
         """The ``lr_mult`` of each of a layer's parameters."""
         layer = self._definition.layers[number]
+        if layer.name in self._definition.python:
+            own = self._definition.python[layer.name].parameters(layer.name)
+            return [rate for _, rate, _ in own.values()]
         if not layer.computes:
             return []
         names = self._graph.nodes[layer.node].parameters
@@ -187,6 +190,8 @@ class NetBackward(NetWeights):
         if layer.type == "Split":
             if needs.bottoms[0]:
                 bottoms[0].diff[...] = _sum(tops)
+        elif layer.name in self._definition.python:
+            self._definition.python[layer.name].backward(tops, needs.bottoms, bottoms)
         elif layer.computes:
             self._run_gradient(number, layer, bottoms, tops)
 

@@ -83,6 +83,11 @@ class Blob:
         return self._fetch is not None
 
     @property
+    def filled(self) -> bool:
+        """Whether anybody has asked for its array, or something has computed it."""
+        return self._array is not None
+
+    @property
     def held(self) -> bool:
         """Whether a script holds its array, or a part of it, and so sees what it will hold."""
         return self._array is not None and self._references() > _ALONE

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import NamedTuple
 
+from netc.compat.pycaffe.python_layers import PythonLayer, own_errors, with_python_layers
 from netc.compat.pycaffe.splits import Named, with_splits
 from netc.diagnostics import Collector, Diagnostic, Source
 from netc.driver import Schemas, build, read_net, runnable
@@ -40,6 +41,7 @@ class Definition(NamedTuple):
     layers: tuple[Layer, ...]
     graph: Graph
     diagnostics: tuple[Diagnostic, ...]
+    python: Mapping[str, PythonLayer]  # layer -> the object of the script's that computes it
 
 
 def define(
@@ -66,14 +68,16 @@ def defined(
     inputs: Mapping[str, Shape] | None = None,
 ) -> Definition:
     """As ``define``, of a net that has been read."""
-    built = build(message, phase=phase, level=level, stages=stages, inputs=inputs)
-    graph = runnable(built)
     state = merged_state(message, State(phase, level, tuple(stages)))
-    return Definition(message, _layers(message, state), graph, built.diagnostics)
+    kept = filter_layers(message, state, Collector())
+    own, python = with_python_layers(message, kept, phase)
+    with own_errors(python):
+        built = build(own, phase=phase, level=level, stages=stages, inputs=inputs)
+        graph = runnable(built)
+    return Definition(message, _layers(kept), graph, built.diagnostics, python)
 
 
-def _layers(message: Message, state: State) -> tuple[Layer, ...]:
-    written = filter_layers(message, state, Collector())
+def _layers(written: Sequence[Message]) -> tuple[Layer, ...]:
     nodes, node = [], 0
     for layer in written:
         nodes.append(node)

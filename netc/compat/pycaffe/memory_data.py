@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from netc.compat.pycaffe.blob import Blob
 from netc.compat.pycaffe.errors import also
 from netc.diagnostics import Diagnostic, NetcError
 from netc.infer import show
@@ -49,6 +51,19 @@ def _labels(given: Any, number: int) -> Array:
         message = f"labels are float32 of {number}, not {array.dtype} of {show(array.shape)}"
         raise _refused(message, RuntimeError)
     return array.reshape(number, 1, 1, 1)  # memory_data_layer.cpp, Forward_cpu
+
+
+def check_filled(tops: Sequence[Blob]) -> None:
+    """Refuse a forward of a MemoryData layer that nothing was given to.
+
+    Raises:
+        NetcError: missing-input, a RuntimeError too.
+    """
+    if not any(top.filled for top in tops):
+        message = "the MemoryData layer has no arrays"
+        help = ("call net.set_input_arrays(data, labels) first, or write to its blobs",)
+        error = NetcError(Diagnostic("missing-input", message, help=help))
+        raise also(error, RuntimeError)
 
 
 def _refused(message: str, kind: type[Exception]) -> NetcError:

@@ -5,6 +5,8 @@ The names are those of Caffe's pycaffe.py and _caffe.cpp.
 
 from __future__ import annotations
 
+import dataclasses
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -21,17 +23,20 @@ from netc.backends.registry import backend
 from netc.backends.state import State
 from netc.backends.variables import Variables
 from netc.compat.pycaffe.backward import NetBackward
-from netc.compat.pycaffe.definition import Definition, define
+from netc.compat.pycaffe.definition import Definition, Layer, define
 from netc.compat.pycaffe.errors import also, raising
 from netc.compat.pycaffe.forward import Engine, Run
 from netc.compat.pycaffe.layer import LayerView
-from netc.compat.pycaffe.memory_data import MemoryFeed
+from netc.compat.pycaffe.memory_data import MemoryFeed, check_filled
 from netc.compat.pycaffe.parameters import changed_shapes, parameters
+from netc.compat.pycaffe.python_layers import Layer as Python
+from netc.compat.pycaffe.python_layers import own_errors, release
 from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean
 from netc.driver import Schemas
 from netc.infer import blob_shapes, infer, show
 from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph
+from netc.ir.graph import Parameter as GraphParameter
 from netc.weights.match import Given
 
 
@@ -90,6 +95,10 @@ class Net(NetBackward):
         variables = Variables()
         self._graph = variables.bind(with_variables(self._graph))
         self._parameters = parameters(self._graph)
+        for layer, python in made.python.items():
+            own = python.parameters(layer).items()
+            self._parameters.update({name: blob for name, (blob, _, _) in own})
+        weakref.finalize(self, release, made.python)
         kept = State(lambda name: self._parameters[name].array, self._put)
         self._engine = Engine(name, {*self.outputs, *rewritten}, kept, variables, self._seed)
         kinds = ("before", "after", "before backward", "after backward")
@@ -97,6 +106,10 @@ class Net(NetBackward):
         self._gradients = {}
         self._memory: MemoryFeed | None = None
         self._source_of_batches: Callable[[], Mapping[str, Any]] | None = None
+        for python in made.python.values():
+            python.fill(self.blobs)
+        if made.python:
+            self._copy_to_python_layers(weights)
 
     def __repr__(self) -> str:
         ins = ", ".join(f"{name} {show(self.blobs[name].shape)}" for name in self.inputs)
@@ -106,11 +119,22 @@ class Net(NetBackward):
 
     @property
     def learned(self) -> Graph:
-        """The graph, for what trains its parameters."""
-        return self._graph
+        """The graph with the parameters of the script's layers, for what trains them."""
+        parameters, nodes = dict(self._graph.parameters), list(self._graph.nodes)
+        for layer in self._definition.layers:
+            if layer.name in self._definition.python:
+                own = self._definition.python[layer.name].parameters(layer.name)
+                for name, (blob, rate, decay) in own.items():
+                    parameters[name] = GraphParameter(
+                        name, blob.shape, array=blob.array, variable=True,
+                        lr_mult=rate, decay_mult=decay,
+                    )  # fmt: skip
+                node = nodes[layer.node]
+                nodes[layer.node] = dataclasses.replace(node, parameters=tuple(own))
+        return self._graph.replace(nodes=tuple(nodes), parameters=parameters)
 
     @property
-    def layer_dict(self) -> OrderedDict[str, LayerView]:
+    def layer_dict(self) -> OrderedDict[str, LayerView | Python]:
         """Layer's name -> layer."""
         return OrderedDict(zip(self._layer_names, self.layers, strict=True))
 
@@ -178,12 +202,19 @@ class Net(NetBackward):
         Raises:
             NetcError: input-shape or shape-mismatch, where the inputs do not fit the net.
         """
+        for python in self._definition.python.values():
+            python.forget()
+        self._reshape()
+
+    def _reshape(self) -> None:
+        """As ``reshape``; layers of the script's are asked where their bottoms have changed."""
         shapes = {v: self.blobs[b].shape for b, v in self._graph.input_blobs.items()}
         result = infer(self._graph, shapes)
         faults = [d for d in result.diagnostics if d.severity == "error"]
         faults += changed_shapes(self._graph, result.graph)
         if faults:
-            raise NetcError(faults)
+            with own_errors(self._definition.python):
+                raise NetcError(faults)
         self._graph = result.graph
         for name, shape in blob_shapes(self._graph).items():
             self.blobs[name].reshape(*shape)
@@ -241,6 +272,8 @@ class Net(NetBackward):
             tops = self._definition.layers[0].tops
             for top, array in zip(tops, self._memory.next(), strict=False):
                 self.blobs[top].put(array)
+        elif self._definition.layers[0].type == "MemoryData":
+            check_filled([self.blobs[top] for top in self._definition.layers[0].tops])
 
     def _loss(self, first: int, last: int) -> float:
         """The sum over tops with a weight, which stands in their ``diff`` (layer.hpp, Forward)."""
@@ -252,7 +285,26 @@ class Net(NetBackward):
         ))  # fmt: skip
 
     def _forward_part(self, first: int, last: int) -> None:
-        """Run layers by their places, both included."""
+        """Run layers by their places, both included; those of the script's by their objects."""
+        layers = self._definition.layers
+        for number in range(first, last + 1):
+            if layers[number].name in self._definition.python:
+                if first < number:
+                    self._forward_compiled(first, number - 1)
+                self._forward_python(layers[number])
+                first = number + 1
+        if first <= last:
+            self._forward_compiled(first, last)
+
+    def _forward_python(self, layer: Layer) -> None:
+        python = self._definition.python[layer.name]
+        bottoms, tops = ([self.blobs[n] for n in own] for own in (layer.bottoms, layer.tops))
+        self._engine.wanted.update(map(self._source, layer.bottoms))
+        if python.reshape(bottoms, tops):
+            self._reshape()
+        python.forward(bottoms, tops)
+
+    def _forward_compiled(self, first: int, last: int) -> None:
         layers = self._definition.layers
         end = layers[last + 1].node if last + 1 < len(layers) else len(self._graph.nodes)
         begin = layers[first].node
@@ -260,7 +312,7 @@ class Net(NetBackward):
         self._take_over_parameters(remade={self._graph.values[v].blob for v in made})
         inputs = self._graph.input_blobs
         if any(self.blobs[b].shape != self._graph.shape(v) for b, v in inputs.items()):
-            self.reshape()
+            self._reshape()
         if begin < end:
             self._run(Run(self._engine, self._graph, begin, end))
 
@@ -328,7 +380,8 @@ class Net(NetBackward):
         ]
         faults += [Diagnostic("missing-input", f"input `{name}` is not given") for name in missing]
         if faults:
-            raise NetcError(faults)
+            with own_errors(self._definition.python):
+                raise NetcError(faults)
 
     def _batch(self, arrays: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """The arrays in pieces of the net's batch size, the last one filled up with zeros."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from os import PathLike, fspath
+
+import numpy as np
 
 from netc.compat.engine import warn
 from netc.compat.pycaffe.blob import Parameter
@@ -15,11 +18,14 @@ from netc.compat.pycaffe.forward import Engine
 from netc.compat.pycaffe.layer import LayerView
 from netc.compat.pycaffe.names import NetNames
 from netc.compat.pycaffe.parameters import changes, check_alike
+from netc.compat.pycaffe.python_layers import Layer
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph
 from netc.passes.state import carry_state
 from netc.weights import save_weights
+from netc.weights.load import as_weights, load_weights
 from netc.weights.match import Given, assign
+from netc.weights.model import Weights
 
 _HDF5 = b"\x89HDF"  # how such a file begins
 
@@ -40,12 +46,14 @@ class NetWeights(NetNames):
         )
 
     @cached_property
-    def layers(self) -> list[LayerView]:
+    def layers(self) -> list[LayerView | Layer]:
         """The layers of this phase in order."""
         nodes = self._graph.nodes
         ends = [layer.node for layer in self._definition.layers[1:]] + [len(nodes)]
         return [
-            LayerView(layer.type, [self._parameters[p] for n in nodes[layer.node : end]
+            self._definition.python[layer.name].layer
+            if layer.name in self._definition.python
+            else LayerView(layer.type, [self._parameters[p] for n in nodes[layer.node : end]
                                    for p in n.parameters])
             for layer, end in zip(self._definition.layers, ends, strict=True)
         ]  # fmt: skip
@@ -62,6 +70,17 @@ class NetWeights(NetNames):
         for name, parameter in graph.parameters.items():
             if parameter.array is not None:
                 self._parameters[name].set(parameter.array)
+        self._copy_to_python_layers(path)
+
+    def _copy_to_python_layers(self, given: Given) -> None:
+        """Give layers of the script's what a file has for them."""
+        arrays = {} if given is None else _loaded(given)
+        for name, python in self._definition.python.items():
+            theirs = [Parameter(np.asarray(array)) for array in arrays.get(name, ())]
+            if theirs:
+                check_alike(name, python.layer.blobs, theirs)
+            for blob, other in zip(python.layer.blobs, theirs, strict=False):
+                blob.set(other.array)
 
     def load_hdf5(self, path: str | PathLike[str]) -> None:
         """Take over the weights in an HDF5 file; see ``copy_from``.
@@ -90,6 +109,8 @@ class NetWeights(NetNames):
                 lent = Parameter(their.array, their, one_diff=False)
                 for known in [n for n, p in self._parameters.items() if p is own]:
                     self._parameters[known] = lent
+                if isinstance(node, Layer):
+                    node.blobs[node.blobs.index(own)] = lent
         del self.layers
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -113,6 +134,11 @@ class NetWeights(NetNames):
         save_weights(path, arrays, self._definition.message, kind=kind)
 
     def _assigned(self, graph: Graph, weights: Given) -> Graph:
+        python = self._definition.python
+        if python and weights is not None:  # the graph knows nothing of these layers' parameters
+            given = _loaded(weights)
+            layers = {name: own for name, own in given.layers.items() if name not in python}
+            weights = replace(given, layers=layers)
         loaded, found = assign(graph, weights, missing="fill", seed=self._seed)
         warn(found)
         return loaded
@@ -138,3 +164,7 @@ class NetWeights(NetNames):
             if blob.pending and name not in remade:
                 blob.data  # noqa: B018 - fetched now, for it is of the weights as they were
         variables.update(changed)
+
+
+def _loaded(given: Given) -> Weights:
+    return load_weights(given) if isinstance(given, (str, PathLike)) else as_weights(given or {})
