@@ -230,17 +230,31 @@ BATCH_NORM = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class MVNParams:
-    """Mean-variance normalisation of each image's channels, or of all of them together."""
+    """Mean-variance normalisation of each image's channels, or of all of them together.
+
+    ``eps_inside`` adds ``eps`` to the variance, as Synopsys's `add_eps_before_sqrt` asks for.
+    """
 
     normalize_variance: bool = True
     across_channels: bool = False
     eps: float = 1e-9
+    eps_inside: bool = False
+
+
+def mvn_deviation(params: MVNParams, variance: Any) -> Any:
+    """What MVN divides by: ``eps`` is added to the deviation, not the variance (mvn_layer.cpp)."""
+    root, eps = namespace(variance).sqrt, variance.dtype.type(params.eps)
+    return root(variance + eps) if params.eps_inside else root(variance) + eps
 
 
 def _parse_mvn(layer: Message, context: LayerContext) -> MVNParams:
-    message = only(layer.get("mvn_param"), "normalize_variance", "across_channels", "eps")
+    names = ("normalize_variance", "across_channels", "eps", "add_eps_before_sqrt")
+    message = only(layer.get("mvn_param"), *names)
     return MVNParams(
-        message.get("normalize_variance"), message.get("across_channels"), message.get("eps")
+        message.get("normalize_variance"),
+        message.get("across_channels"),
+        message.get("eps"),
+        fork_field(message, "add_eps_before_sqrt", False),
     )
 
 
@@ -259,7 +273,6 @@ def _mvn_window(params: MVNParams, inputs: Sequence[Shape], outputs: Sequence[Sh
 
 
 def _mvn(params: MVNParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
-    """The deviation gets ``eps`` added, not the variance (mvn_layer.cpp)."""
     (x,) = inputs
     x = x.reshape(tuple(dims(x.shape)))
     axes = (1, 2, 3) if params.across_channels else (2, 3)
@@ -268,7 +281,7 @@ def _mvn(params: MVNParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Se
         if not params.normalize_variance:
             return (centred,)
         variance = (centred * centred).mean(axis=axes, keepdims=True)
-        return (centred / (namespace(x).sqrt(variance) + np.float32(params.eps)),)
+        return (centred / mvn_deviation(params, variance),)
 
 
 MVN = OpDef(

@@ -71,6 +71,8 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
            ("bn_param { slope_filler { } }", {}),
            ("bn_param { slope_filler { } frozen: true }", {})],
     "MVN": [("", {}), ("mvn_param { across_channels: true }", {}),
+            ("mvn_param { add_eps_before_sqrt: true eps: 0.1 }", {}),
+            ("mvn_param { add_eps_before_sqrt: true eps: 0.1 across_channels: true }", {}),
             ("mvn_param { normalize_variance: false }", {}), ("mvn_param { eps: 0.1 }", {})],
     "Softmax": [("", {}), ("softmax_param { axis: 2 }", {})],
     "Normalize": [("norm_param { }", {}), ("norm_param { across_spatial: false }", {}),

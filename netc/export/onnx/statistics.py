@@ -104,7 +104,7 @@ def _four_axes(layer: Layer) -> str:
 
 
 def _mvn(layer: Layer) -> None:
-    """The deviation gets ``eps`` added, not the variance."""
+    """The deviation gets ``eps`` added, or the variance with ``eps_inside``."""
     x = _four_axes(layer)
     axes = (1, 2, 3) if layer.params.across_channels else (2, 3)
     mean = _mean(layer, x, axes)
@@ -112,9 +112,12 @@ def _mvn(layer: Layer) -> None:
         layer.give("Sub", x, mean)
         return
     centred = layer.op("Sub", x, mean)
-    deviation = layer.op("Sqrt", _mean(layer, _squared(layer, centred), axes))
+    variance = _mean(layer, _squared(layer, centred), axes)
     eps = layer.constant("eps", layer.params.eps)
-    layer.give("Div", centred, layer.op("Add", deviation, eps))
+    if layer.params.eps_inside:
+        layer.give("Div", centred, layer.op("Sqrt", layer.op("Add", variance, eps)))
+        return
+    layer.give("Div", centred, layer.op("Add", layer.op("Sqrt", variance), eps))
 
 
 def _layer_norm(layer: Layer) -> None:

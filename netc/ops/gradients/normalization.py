@@ -19,7 +19,13 @@ from netc.ops.gradients.define import INPUT, NOTHING, OUTPUT, Gradient, Reads, S
 from netc.ops.gradients.pooling import spread
 from netc.ops.layer_norm import LayerNormParams
 from netc.ops.lrn import LRNParams, lrn_axes, lrn_scale
-from netc.ops.normalization import BatchNormParams, MVNParams, SoftmaxParams, stored_statistics
+from netc.ops.normalization import (
+    BatchNormParams,
+    MVNParams,
+    SoftmaxParams,
+    mvn_deviation,
+    stored_statistics,
+)
 from netc.ops.pooling import areas
 
 _STATISTICS = 3  # BatchNorm's arrays before those of NVIDIA's fork
@@ -179,7 +185,7 @@ def _mvn(params: MVNParams, saved: Saved, tops: Sequence[Any], index: int) -> An
     x = x.reshape(tuple(dims(x.shape)))
     centred = x - x.mean(axis=axes, keepdims=True)
     variance = (centred * centred).mean(axis=axes, keepdims=True)
-    deviation = namespace(x).sqrt(variance) + x.dtype.type(params.eps)
+    deviation = mvn_deviation(params, variance)
     left = saved.outputs[0]
     value = centred / deviation if left is None else left.reshape(x.shape)
     return _through_own(top, Normalized(value, deviation), axes).reshape(saved.shapes[0])
@@ -187,7 +193,7 @@ def _mvn(params: MVNParams, saved: Saved, tops: Sequence[Any], index: int) -> An
 
 def _mvn_inexact(graph: Graph, node: Node) -> str | None:
     params: MVNParams = node.params
-    if not params.normalize_variance or params.eps < 1e-6:
+    if not params.normalize_variance or params.eps < 1e-6 or params.eps_inside:
         return None
     return "Caffe leaves `eps` out of the derivative of the deviation"
 

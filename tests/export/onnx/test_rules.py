@@ -129,6 +129,7 @@ LAYERS = [
     layer("LayerNorm"),
     layer("LayerNorm", "layer_norm_param { axis: 2 elementwise_affine: false }"),
     layer("MVN", "mvn_param { across_channels: true }"),
+    layer("MVN", "mvn_param { add_eps_before_sqrt: true eps: 0.1 }"),
     layer("BN", f"bn_param {{ scale_filler {UNIFORM} shift_filler {UNIFORM} }}", tops="y m v"),
     layer("BN", f"bn_param {{ scale_filler {UNIFORM} bn_mode: INFERENCE }}"),
     layer("BN", f"bn_param {{ slope_filler {UNIFORM} bias_filler {UNIFORM} frozen: true }}"),

@@ -85,7 +85,8 @@ def takes_moments(graph: Graph, node: Node) -> bool:
 def _moments(context: EmitContext, node: Node) -> Moments:
     params = node.params
     if isinstance(params, MVNParams):
-        return Moments("outside" if params.normalize_variance else "none", params.eps, False, [])
+        where = "inside" if params.eps_inside else "outside"
+        return Moments(where if params.normalize_variance else "none", params.eps, False, [])
     arrays = [array.reshape(-1) for array in context.arrays(node)]
     if isinstance(params, BatchwiseBNParams):
         then = [scale(arrays[0]), bias(arrays[1])]
