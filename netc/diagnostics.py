@@ -120,6 +120,7 @@ class Diagnostic:
         severity: errors stop, warnings and notes do not.
         notes: further places (the first definition, the producer of a blob ...).
         help: what to do about it, one line each.
+        value: the number of the data that broke the rule, by which its record is looked for.
     """
 
     code: str
@@ -128,6 +129,7 @@ class Diagnostic:
     severity: Severity = "error"
     notes: tuple[Note, ...] = ()
     help: tuple[str, ...] = ()
+    value: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The diagnostic as plain values for ``--json``."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -143,14 +143,7 @@ def at_layer(error: NetcError, node: Node) -> NetcError:
     if isinstance(node.params, GradientParams):
         where = f"the gradient of layer `{node.params.layer}` ({node.params.op})"
     return NetcError(
-        Diagnostic(
-            d.code,
-            f"{where}: {d.message}",
-            d.span or node.span,
-            d.severity,
-            d.notes,
-            d.help,
-        )
+        replace(d, message=f"{where}: {d.message}", span=d.span or node.span)
         for d in error.diagnostics
     )
 

@@ -131,6 +131,7 @@ def _out_of_range(label: float, classes: int) -> NetcError:
             "label-out-of-range",
             f"label {label:g} is no class, the {classes} classes are {range_}",
             help=("`ignore_label` leaves a label out where the layer has it",),
+            value=label,
         )
     )
 

@@ -19,6 +19,7 @@ from netc.ir.graph import Array
 from netc.lower.rules import State
 from netc.passes.pipeline import chosen
 from netc.solver import events
+from netc.solver.culprits import naming_records
 from netc.solver.feeds import Source
 from netc.solver.finite import check_finite
 from netc.solver.opening import Given, open_run
@@ -203,7 +204,8 @@ class Solver:
                 self._test_all()
             if self._asked_to_stop:
                 break
-            losses.append(self._iterate())
+            with naming_records(self._feeds):
+                losses.append(self._iterate())
             self.iteration += 1
             self._emit(events.Stepped(self.iteration, losses[-1]))
             due = self.settings.snapshot and self.iteration % self.settings.snapshot == 0
@@ -326,7 +328,8 @@ class Solver:
         sums: dict[str, Array] = {}
         total = np.float32(0)
         for _ in range(passes):
-            made = net(feeds.take())
+            with naming_records(feeds):
+                made = net(feeds.take())
             total += total_loss(made, net.graph.losses)
             for name in sorted(made):
                 sums[name] = sums[name] + made[name] if name in sums else made[name]

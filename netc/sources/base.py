@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -58,6 +58,17 @@ class DataSource(Protocol):
         Raises:
             NetcError: bad-record, with the key, line or row of what cannot be read.
         """
+
+
+@runtime_checkable
+class NamesRecords(Protocol):
+    """A source that can tell which records a batch is made of."""
+
+    def batch(self, position: int) -> Mapping[str, Array]:
+        """As of :class:`DataSource`."""
+
+    def names(self, position: int) -> list[str]:
+        """Each record of a pass, by its key, line or row."""
 
 
 class Epochs:

@@ -8,11 +8,14 @@ from contextvars import copy_context
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+from numpy.typing import NDArray
+
 from netc.diagnostics import Collector
 from netc.ir.graph import Array
 from netc.lower.rules import State, filter_layers, merged_state
 from netc.schema.message import Message
-from netc.sources.base import DataLayer, DataSource
+from netc.sources.base import DataLayer, DataSource, NamesRecords
 from netc.sources.database import DatabaseSource
 from netc.sources.hdf5_rows import Hdf5Source
 from netc.sources.image_list import ImageListSource
@@ -26,6 +29,8 @@ SOURCES: Mapping[str, Callable[[DataLayer], DataSource]] = MappingProxyType(
         "WindowData": WindowSource,
     }
 )
+
+Wrong = Callable[[Array], NDArray[np.bool_]]
 
 _AHEAD = 2  # batches that are read before they are asked for
 
@@ -46,6 +51,26 @@ class NetSources:
             if place not in self._ahead:
                 self._ahead[place] = self._threads.submit(copy_context().run, self._read, place)
         return self._ahead.pop(position).result()
+
+    def records_where(self, position: int, wrong: Wrong, *, labels: bool) -> list[str]:
+        """The records of a pass some of whose numbers are wrong.
+
+        Args:
+            position: the pass.
+            wrong: an array -> which of its numbers are.
+            labels: whether to look at what follows a layer's first top alone.
+        """
+        return self._threads.submit(self._where, position, wrong, labels).result()
+
+    def _where(self, position: int, wrong: Wrong, labels: bool) -> list[str]:
+        found: dict[str, None] = {}
+        for source in self.sources.values():
+            if isinstance(source, NamesRecords):
+                arrays = list(source.batch(position).values())[1 if labels else 0 :]
+                for number, name in enumerate(source.names(position)):
+                    if any(wrong(array[number]).any() for array in arrays):
+                        found[name] = None
+        return list(found)
 
     def _read(self, position: int) -> dict[str, Array]:
         found: dict[str, Array] = {}

@@ -55,18 +55,24 @@ class DatabaseSource:
 
     def batch(self, position: int) -> Mapping[str, Array]:
         """The pictures and labels of a pass; see :class:`netc.sources.base.DataSource`."""
-        keys = [self._keys[i] for i in self._epochs.records(position, self._size)]
-        pictures, labels, names = [], [], []
-        for place, key in enumerate(keys):
-            what = f"record `{key.decode('utf-8', 'backslashreplace')}` of `{self._path}`"
+        keys, names = self._batch_keys(position), self.names(position)
+        pictures, labels = [], []
+        for place, (key, what) in enumerate(zip(keys, names, strict=True)):
             record = read_datum(self._database.value(key), what, self._transform)
             pictures.append(self._transform.apply(record.pixels, what, position, place))
             labels.append(record.label)
             if not place:
                 check_room(self.layer, "data_param", self._size, pictures[0].nbytes)
-            names.append(what)
         made = [stacked(pictures, self.layer, names), np.array(labels, np.float32)]
         return dict(zip(self.layer.tops, made, strict=False))
+
+    def names(self, position: int) -> list[str]:
+        """The records of a pass, by their keys."""
+        keys = (key.decode("utf-8", "backslashreplace") for key in self._batch_keys(position))
+        return [f"record `{key}` of `{self._path}`" for key in keys]
+
+    def _batch_keys(self, position: int) -> list[bytes]:
+        return [self._keys[i] for i in self._epochs.records(position, self._size)]
 
 
 def open_database(path: Path, backend: str, source: DataLayer) -> Database:

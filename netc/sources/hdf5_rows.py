@@ -53,6 +53,15 @@ class Hdf5Source:
         rows = self._epochs.records(position, self._size)
         return {top: self._read(top, rows) for top in self.layer.tops}
 
+    def names(self, position: int) -> list[str]:
+        """The rows of a pass, by their numbers in their files, from 0."""
+        return [self._name(row) for row in self._epochs.records(position, self._size)]
+
+    def _name(self, row: int) -> str:
+        index = int(np.searchsorted(self._ends, row, side="right"))
+        start = int(self._ends[index - 1]) if index else 0
+        return f"row {row - start} of `{self._files[index][0]}`"
+
     def _read(self, top: str, rows: list[int]) -> Array:
         parts = [self._slice(top, first, count) for first, count in _runs(rows, self._ends)]
         return np.ascontiguousarray(np.concatenate(parts))

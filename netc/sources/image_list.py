@@ -47,7 +47,7 @@ class ImageListSource:
     def batch(self, position: int) -> Mapping[str, Array]:
         """The pictures and labels of a pass; see :class:`netc.sources.base.DataSource`."""
         rows = self._epochs.records(position, self._size)
-        names = [self._name(row) for row in rows]
+        names = self.names(position)
         pictures: list[Array] = []
         for place, (row, name) in enumerate(zip(rows, names, strict=True)):
             pictures.append(self._transform.apply(self._picture(row), name, position, place))
@@ -56,6 +56,10 @@ class ImageListSource:
         labels = np.array([self._lines[row].label for row in rows], np.float32)
         made = (stacked(pictures, self.layer, names), labels)
         return dict(zip(self.layer.tops, made, strict=False))
+
+    def names(self, position: int) -> list[str]:
+        """The pictures of a pass, by their lines."""
+        return [self._name(row) for row in self._epochs.records(position, self._size)]
 
     def _name(self, row: int) -> str:
         return f"line {self._lines[row].number} of `{self._list}`"
