@@ -23,7 +23,7 @@ from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whol
 from netc.ops.fields import bad_value, only
 from netc.ops.normalization import softmax
 from netc.ops.numbers import required_number
-from netc.ops.yolo import overlaps
+from netc.ops.yolo import cell_of, overlaps
 from netc.schema.message import Message
 
 _TRUE_BOXES, _ROW = 300, 5
@@ -133,30 +133,12 @@ def _covered(params: RegionLossParams, boxes: Any, rows: Any) -> Any:
     return best.reshape(boxes.shape[:3]) > np.float32(params.threshold)
 
 
-def _cell(box: Any, side: int) -> tuple[int, int]:
-    """Column and row of the cell that a true box's centre lies in.
-
-    Raises:
-        NetcError: region-out-of-range. The fork would write outside its memory.
-    """
-    i, j = (int(value) if np.isfinite(value) else -1 for value in box[:2] * np.float32(side))
-    if 0 <= i < side and 0 <= j < side and (box[:2] >= 0).all():
-        return i, j
-    raise NetcError(
-        Diagnostic(
-            "region-out-of-range",
-            f"a true box has its centre at {box[0]:g}, {box[1]:g}, outside the image",
-            help=("centres and sizes are parts of the image, from 0 to 1",),
-        )
-    )
-
-
 def _add_true_box(
     params: RegionLossParams, x: Any, boxes: Any, scores: Any, diff: Any, row: Any
 ) -> None:
     side = x.shape[-1]
     box = row[1:5]
-    i, j = _cell(box, side)
+    i, j = cell_of(box, side, side)
     anchors = np.array(params.anchors, np.float32)
     shapes = anchors / np.float32(side) if params.bias_match else boxes[:, j, i, 2:]
     centred = np.concatenate([np.zeros_like(shapes), shapes], axis=1)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count
 from netc.ops.activation import sigmoid
 from netc.ops.axes import shown
@@ -283,6 +284,24 @@ def _best_overlap(params: Yolov3Params, seen: Any, rows: Any) -> Any:
     return best.reshape(len(params.mask), high, wide)
 
 
+def cell_of(box: Any, wide: int, high: int) -> tuple[int, int]:
+    """Column and row of the cell that a true box's centre lies in.
+
+    Raises:
+        NetcError: region-out-of-range. The fork would write outside its memory.
+    """
+    x, y = box[0] * np.float32(wide), box[1] * np.float32(high)
+    if 0 <= x < wide and 0 <= y < high:
+        return int(x), int(y)
+    raise NetcError(
+        Diagnostic(
+            "region-out-of-range",
+            f"a true box has its centre at {box[0]:g}, {box[1]:g}, outside the image",
+            help=("centres and sizes are parts of the image, from 0 to 1",),
+        )
+    )
+
+
 def _add_true_box(params: Yolov3Params, seen: Any, diff: Any, row: Any) -> None:
     high, wide = seen.shape[2:]
     label, box = int(row[0]), row[1:5]
@@ -294,7 +313,7 @@ def _add_true_box(params: Yolov3Params, seen: Any, diff: Any, row: Any) -> None:
     if not own[anchor] > 0 or anchor not in params.mask:
         return
     at = params.mask.index(anchor)
-    i, j = int(box[0] * wide), int(box[1] * high)
+    i, j = cell_of(box, wide, high)
     scale = np.float32(params.coord_scale) * (2 - box[2] * box[3])
     place = box[:2] * np.array([wide, high], np.float32) - (i, j)
     size = np.log(box[2:] * image / np.array(params.anchors[anchor], np.float32))

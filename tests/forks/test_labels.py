@@ -45,12 +45,19 @@ def test_the_margin_is_taken_off_scores_above_it(bias: float) -> None:
     assert run(layer, "TRAIN", x=x, t=labels) == pytest.approx(np.array(wanted))
 
 
-def test_a_true_box_outside_the_image_is_refused() -> None:
-    layer = (
-        'type: "RegionLoss" region_loss_param { num_class: 3 biases: '
-        "[1, 1, 2, 2, 3, 3, 4, 4, 5, 5] }"
-    )
+ANCHORS = "biases: [32, 32, 64, 64, 96, 96, 128, 128, 160, 160]"
+YOLO = {
+    "RegionLoss": (f"region_loss_param {{ num_class: 3 {ANCHORS} }}", 40),
+    "Yolov3": (f"yolov3_param {{ num_class: 3 num: 2 mask: [0, 1] {ANCHORS} }}", 16),
+}
+
+
+@pytest.mark.parametrize("kind", YOLO)
+@pytest.mark.parametrize("centre", ((1.5, 0.5), (0.5, 1), (-0.1, 0.5), (np.inf, 0.5)))
+def test_a_true_box_outside_the_image_is_refused(kind: str, centre: tuple[float, float]) -> None:
+    param, channels = YOLO[kind]
     labels = np.zeros((1, 300, 5))
-    labels[0, 0] = 0, 1.5, 0.5, 0.1, 0.1
-    with pytest.raises(NetcError, match="outside the image"):
-        run(layer, x=np.zeros((1, 40, 3, 3)), t=labels)
+    labels[0, 0] = 0, *centre, 0.3, 0.3
+    with pytest.raises(NetcError, match="outside the image") as raised:
+        run(f'type: "{kind}" {param}', x=np.zeros((1, channels, 3, 3)), t=labels)
+    assert raised.value.diagnostics[0].code == "region-out-of-range"
