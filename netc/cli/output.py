@@ -58,6 +58,14 @@ def say(*lines: str, stream: IO[str] | None = None, bold: tuple[str, str] | None
     print(text, file=stream)
 
 
+def tell_broken(broken: Sequence[str]) -> None:
+    """The records that were left out, to standard error: the first ten, and how many there are."""
+    for message in broken[:10]:
+        say(f"left out: {message}", stream=sys.stderr)
+    if broken:
+        say(f"records left out: {len(broken)}", stream=sys.stderr)
+
+
 def print_text(text: str) -> None:
     """A text on standard output: byte by byte as it was read, but for a terminal to show."""
     if sys.stdout.isatty():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from netc.cli.arguments import add_text_arguments, reading
 from netc.cli.numbers import level, natural, positive
-from netc.cli.output import print_diagnostics, print_json, say
+from netc.cli.output import print_diagnostics, print_json, say, tell_broken
 from netc.cli.progress import bar, compiling
 from netc.files import cannot_write
 from netc.ir.graph import Array
@@ -35,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="of random choices")
     parser.add_argument("--level", type=level, default=0, metavar="N", help="of the net's state")
     parser.add_argument("--stage", action="append", default=[], metavar="S", help="repeatable")
+    parser.add_argument(
+        "--skip-broken", action="store_true", help="leave out records that cannot be read"
+    )
     parser.add_argument("--log", metavar="FILE", help="write Caffe's log; - for standard output")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     add_text_arguments(parser)
@@ -53,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
             seed=args.seed,
             reading=Reading(given["define"], given["schema"]),
             progress=progress,
+            skip_broken=args.skip_broken,
         )
     print_diagnostics(tester.net.diagnostics)
     with _log(args.log) as log:
@@ -61,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         scores = _scored(tester, args.iterations, log)
         if log is not None:
             log_scores(log, scores)
+    tell_broken(tester.broken)
     if args.json:
         print_json(_as_json(scores, args.iterations))
     elif args.log != "-":

@@ -11,7 +11,7 @@ from types import FrameType
 
 from netc.cli.arguments import add_text_arguments, reading
 from netc.cli.numbers import level, natural, positive
-from netc.cli.output import print_diagnostics, print_json, say
+from netc.cli.output import print_diagnostics, print_json, say, tell_broken
 from netc.cli.progress import compiling
 from netc.cli.running import Running
 from netc.files import cannot_write
@@ -53,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--level", type=level, metavar="N", help="of the train net's state")
     parser.add_argument("--stage", action="append", default=[], metavar="S", help="repeatable")
+    parser.add_argument(
+        "--skip-broken", action="store_true", help="leave out records that cannot be read"
+    )
     _add_results(parser)
     _add_signals(parser)
     add_text_arguments(parser)
@@ -114,6 +117,7 @@ def run(args: argparse.Namespace) -> int:
             freeze=args.freeze,
             fields=dict(args.fields),
             state=State("TRAIN", args.level or 0, tuple(args.stage)),
+            skip_broken=args.skip_broken,
             progress=progress,
             **reading(args),
         )
@@ -130,6 +134,7 @@ def run(args: argparse.Namespace) -> int:
         stack.enter_context(_signals(solver, args))
         solver.solve()
     _write(rows, args)
+    tell_broken(solver.broken)
     if best is not None and best.value is not None and not _takes_output(args):
         say(f"best {best.score} {best.value:g} after {best.iteration} iterations: {best.path}")
     return 0

@@ -21,14 +21,17 @@ from netc.sources.catalog import open_sources
 from netc.weights.match import assign
 
 
-def net_feeds(choice: NetChoice, given: Source, seed: int, name: str) -> Feeds:
+def net_feeds(
+    choice: NetChoice, given: Source, seed: int, name: str, *, skip_broken: bool = False
+) -> Feeds:
     """The batches of a net: those that are given, else those of its data layers.
 
     Raises:
         NetcError: file-not-found, bad-record and others, at a data layer.
     """
     if given is None:
-        given = open_sources(choice.message, choice.state, choice.folder, seed)
+        where = (choice.message, choice.state, choice.folder)
+        given = open_sources(*where, seed, skip_broken=skip_broken)
     return Feeds(given, name)
 
 

@@ -36,6 +36,7 @@ class Given(NamedTuple):
     seed: int
     backend: str
     options: Options
+    skip_broken: bool = False
 
 
 class TestNet(NamedTuple):
@@ -68,7 +69,9 @@ def open_run(text: SolverText, settings: Settings, given: Given) -> Run:
     """
     files = solver_weights(text, given.weights)
     choice = train_choice(text, given.reading, given.state)
-    feeds = net_feeds(choice, given.feeds, given.seed, "the train net")
+    feeds = net_feeds(
+        choice, given.feeds, given.seed, "the train net", skip_broken=given.skip_broken
+    )
     opened = open_net(choice, feeds.peek(), files, given.seed)
     train = _train_net(choice, opened.graph, settings, given)
     run = Run(choice, train, feeds, [], [*opened.diagnostics, *untold(text.message)])
@@ -103,7 +106,9 @@ def _test_net(
     files: Sequence[Weights],
     given: Given,
 ) -> TestNet:
-    feeds = net_feeds(choice, source, given.seed, f"test net {number}")
+    feeds = net_feeds(
+        choice, source, given.seed, f"test net {number}", skip_broken=given.skip_broken
+    )
     own = open_net(choice, feeds.peek(), files, given.seed)
     graph = share_parameters(own.graph, run.train.graph)
     options = replace(given.options, variables=run.train.variables)

@@ -78,6 +78,7 @@ class Solver:
         rate: iteration -> learning rate, in the place of the text's policy.
         optimize: which passes run; as for :func:`netc.compile`.
         stop_when_not_finite: whether the first loss that is no finite number stops the run.
+        skip_broken: leave out records of data layers that cannot be read; ``broken`` has them.
         progress: called as (done, total, name) while kernels are compiled.
         on_step: called after each iteration with its number and loss.
         on_test: called after each test with its means.
@@ -107,6 +108,7 @@ class Solver:
         rate: RatePolicy | None = None,
         optimize: bool | str | Sequence[str] = True,
         stop_when_not_finite: bool = True,
+        skip_broken: bool = False,
         progress: Progress | None = None,
         on_step: Callable[[events.Stepped], None] | None = None,
         on_test: Callable[[events.Tested], None] | None = None,
@@ -127,7 +129,16 @@ class Solver:
         own = backend_options(backend, "float32")
         options = Options(chosen(optimize), optimize in (False, "exact"), threads, own, progress)
         given = Given(
-            reading, state, weights, feeds, test_feeds, freeze, self.seed, backend, options
+            reading,
+            state,
+            weights,
+            feeds,
+            test_feeds,
+            freeze,
+            self.seed,
+            backend,
+            options,
+            skip_broken,
         )
         self._run = open_run(self.text, self.settings, given)
         self.diagnostics = self._run.diagnostics
@@ -171,6 +182,13 @@ class Solver:
     def prefix(self) -> str:
         """What the names of snapshots begin with."""
         return self._prefix
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """What is wrong with each record that was left out, with `skip_broken`."""
+        sources = [self._feeds.source, *(test.feeds.source for test in self._run.tests)]
+        found = (s.broken or () for s in sources if isinstance(s, NetSources))
+        return tuple(sorted({message for messages in found for message in messages}))
 
     @property
     def batch(self) -> int:

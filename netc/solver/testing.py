@@ -26,6 +26,7 @@ from netc.solver.log import CaffeLog, outputs
 from netc.solver.nets import net_feeds, open_net
 from netc.solver.programs import total_loss
 from netc.solver.read import NetChoice, Reading, Text
+from netc.sources.catalog import NetSources
 
 OnBatch = Callable[[int, Mapping[str, Array]], None]
 
@@ -61,9 +62,10 @@ class Tester:
         seed: int = 0,
         reading: Reading | None = None,
         progress: Progress | None = None,
+        skip_broken: bool = False,
     ) -> None:
         choice = _choice(net, state or State("TEST"), reading or Reading())
-        self._feeds = net_feeds(choice, feeds, seed, "the net")
+        self._feeds = net_feeds(choice, feeds, seed, "the net", skip_broken=skip_broken)
         first = self._feeds.peek()
         if self._feeds.source is None:
             self._check_fed(choice)
@@ -72,6 +74,12 @@ class Tester:
         options = Options(chosen(True), False, threads, extra, progress)
         kept = bool(carry_state(opened.graph).states)
         self.net = CompiledNet(opened.graph, backend, options, opened.diagnostics, seed, (), kept)
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """What is wrong with each record that was left out, with `skip_broken`."""
+        source = self._feeds.source
+        return tuple(sorted(source.broken or ())) if isinstance(source, NetSources) else ()
 
     @staticmethod
     def _check_fed(choice: NetChoice) -> None:

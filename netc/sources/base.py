@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.schema.message import Message
+
+Made = TypeVar("Made")
 
 
 class DataLayer(NamedTuple):
@@ -21,12 +23,15 @@ class DataLayer(NamedTuple):
         phase: "TRAIN" or "TEST".
         folder: of the text; None where it is in no file.
         seed: of random crops, mirroring and shuffling.
+        broken: takes what is wrong with each record that is left out; None where a broken record
+            is an error.
     """
 
     layer: Message
     phase: str
     folder: Path | None = None
     seed: int = 0
+    broken: set[str] | None = None
 
     @property
     def name(self) -> str:
@@ -74,18 +79,57 @@ class NamesRecords(Protocol):
 class Epochs:
     """In which order records are read: as they stand, or in another order in each epoch.
 
-    The order of an epoch follows from the seed, the layer and the epoch alone.
+    The order of an epoch follows from the seed, the layer and the epoch alone. ``skip`` records
+    are left out at the start of the first epoch.
     """
 
-    def __init__(self, count: int, *, shuffle: bool = False, seed: int = 0, name: str = "") -> None:
-        self.count, self.shuffle = count, shuffle
+    def __init__(
+        self, count: int, *, shuffle: bool = False, seed: int = 0, name: str = "", skip: int = 0
+    ) -> None:
+        self.count, self.shuffle, self.skip = count, shuffle, skip
+        self._broken: set[int] = set()
         self._key = (seed, name)
         self._known: tuple[int, np.ndarray[tuple[int], np.dtype[np.int64]]] | None = None
 
     def records(self, position: int, size: int) -> list[int]:
         """The records of a pass: ``size`` of them, going over the ends of epochs."""
-        first = position * size
-        return [self._record(index) for index in range(first, first + size)]
+        first = position * size + self.skip
+        return [self._standing(index) for index in range(first, first + size)]
+
+    def _standing(self, index: int) -> int:
+        """The record of an index, or the one that stands in for it, once it was read."""
+        for further in range(self.count if self._broken else 0):
+            record = self._record(index + further)
+            if record not in self._broken:
+                return record
+        return self._record(index)
+
+    def whole(
+        self, position: int, size: int, source: DataLayer, read: Callable[[int, int], Made]
+    ) -> list[Made]:
+        """What is read of a pass's records, ``read`` being called with a record and its place.
+
+        Where broken ones may be left out, the next one that can be read stands in for each.
+
+        Raises:
+            NetcError: what ``read`` raises, where it is of no record, or none can be read.
+        """
+        first = position * size + self.skip
+        return [self._whole(first + place, place, source, read) for place in range(size)]
+
+    def _whole(
+        self, index: int, place: int, source: DataLayer, read: Callable[[int, int], Made]
+    ) -> Made:
+        for further in range(self.count):
+            try:
+                return read(self._record(index + further), place)
+            except NetcError as error:
+                fault = error.diagnostics[0]
+                if source.broken is None or fault.code not in ("bad-record", "file-not-found"):
+                    raise
+                source.broken.add(fault.message)
+                self._broken.add(self._record(index + further))
+        raise source.fault("bad-record", f"none of {self.count} records can be read")
 
     def _record(self, index: int) -> int:
         epoch, place = divmod(index, self.count)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
@@ -38,8 +38,11 @@ _AHEAD = 2  # batches that are read before they are asked for
 class NetSources:
     """Batches of all data layers of a net; called with the number of a pass, from 0."""
 
-    def __init__(self, sources: Mapping[str, DataSource]) -> None:
+    def __init__(
+        self, sources: Mapping[str, DataSource], broken: Collection[str] | None = None
+    ) -> None:
         self.sources = sources
+        self.broken = broken  # what is wrong with each record that was left out
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="netc data")
         self._ahead: dict[int, Future[dict[str, Array]]] = {}
 
@@ -80,17 +83,27 @@ class NetSources:
 
 
 def open_sources(
-    net: Message, state: State, folder: Path | None = None, seed: int = 0
+    net: Message,
+    state: State,
+    folder: Path | None = None,
+    seed: int = 0,
+    *,
+    skip_broken: bool = False,
 ) -> NetSources | None:
     """The sources of a net's data layers in a state; None where it has none that netc can read.
+
+    With ``skip_broken`` records that cannot be read are left out, the next ones standing in.
 
     Raises:
         NetcError: file-not-found, bad-record, out-of-range, missing-package, at the layer.
     """
     layers = filter_layers(net, merged_state(net, state), Collector())
+    broken: set[str] | None = set() if skip_broken else None
     found = {
-        layer.get("name"): SOURCES[layer.get("type")](DataLayer(layer, state.phase, folder, seed))
+        layer.get("name"): SOURCES[layer.get("type")](
+            DataLayer(layer, state.phase, folder, seed, broken)
+        )
         for layer in layers
         if layer.get("type") in SOURCES
     }
-    return NetSources(found) if found else None
+    return NetSources(found, broken) if found else None

@@ -35,8 +35,8 @@ class Database(Protocol):
 class DatabaseSource:
     """A Data layer.
 
-    With `rand_skip` the first record is a random one; netc shuffles where `shuffle` (a field of
-    forks) says so, by another order of keys in each epoch.
+    Where `shuffle` (a field of forks) says so, each epoch has another order of keys. `rand_skip`
+    does nothing, as in Caffe since it reads ahead in one thread (caffe.proto: deprecated).
     """
 
     def __init__(self, source: DataLayer) -> None:
@@ -55,24 +55,28 @@ class DatabaseSource:
 
     def batch(self, position: int) -> Mapping[str, Array]:
         """The pictures and labels of a pass; see :class:`netc.sources.base.DataSource`."""
-        keys, names = self._batch_keys(position), self.names(position)
-        pictures, labels = [], []
-        for place, (key, what) in enumerate(zip(keys, names, strict=True)):
-            record = read_datum(self._database.value(key), what, self._transform)
-            pictures.append(self._transform.apply(record.pixels, what, position, place))
-            labels.append(record.label)
+
+        def read(record: int, place: int) -> tuple[Array, int, str]:
+            key = self._keys[record]
+            what = self._name(key)
+            found = read_datum(self._database.value(key), what, self._transform)
+            pixels = self._transform.apply(found.pixels, what, position, place)
             if not place:
-                check_room(self.layer, "data_param", self._size, pictures[0].nbytes)
+                check_room(self.layer, "data_param", self._size, pixels.nbytes)
+            return pixels, found.label, what
+
+        rows = self._epochs.whole(position, self._size, self.layer, read)
+        pictures, labels, names = zip(*rows, strict=True)
         made = [stacked(pictures, self.layer, names), np.array(labels, np.float32)]
         return dict(zip(self.layer.tops, made, strict=False))
 
     def names(self, position: int) -> list[str]:
         """The records of a pass, by their keys."""
-        keys = (key.decode("utf-8", "backslashreplace") for key in self._batch_keys(position))
-        return [f"record `{key}` of `{self._path}`" for key in keys]
+        rows = self._epochs.records(position, self._size)
+        return [self._name(self._keys[row]) for row in rows]
 
-    def _batch_keys(self, position: int) -> list[bytes]:
-        return [self._keys[i] for i in self._epochs.records(position, self._size)]
+    def _name(self, key: bytes) -> str:
+        return f"record `{key.decode('utf-8', 'backslashreplace')}` of `{self._path}`"
 
 
 def open_database(path: Path, backend: str, source: DataLayer) -> Database:

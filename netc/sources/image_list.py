@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from netc.ir.graph import Array
-from netc.sources.base import DataLayer, Epochs, stacked
+from netc.sources.base import DataLayer, Epochs, draws, stacked
 from netc.sources.batches import batch_size, check_room
 from netc.sources.lists import Line, read_list
 from netc.sources.paths import find
@@ -41,25 +41,44 @@ class ImageListSource:
         self._color = bool(param.get("is_color"))
         self._root = param.get("root_folder")
         self._epochs = Epochs(
-            len(self._lines), shuffle=param.get("shuffle"), seed=source.seed, name=source.name
+            len(self._lines),
+            shuffle=param.get("shuffle"),
+            seed=source.seed,
+            name=source.name,
+            skip=self._skip(param.get("rand_skip")),
         )
 
     def batch(self, position: int) -> Mapping[str, Array]:
         """The pictures and labels of a pass; see :class:`netc.sources.base.DataSource`."""
-        rows = self._epochs.records(position, self._size)
-        names = self.names(position)
-        pictures: list[Array] = []
-        for place, (row, name) in enumerate(zip(rows, names, strict=True)):
-            pictures.append(self._transform.apply(self._picture(row), name, position, place))
+
+        def read(row: int, place: int) -> tuple[Array, int, str]:
+            name = self._name(row)
+            pixels = self._transform.apply(self._picture(row), name, position, place)
             if not place:
-                check_room(self.layer, "image_data_param", self._size, pictures[0].nbytes)
-        labels = np.array([self._lines[row].label for row in rows], np.float32)
-        made = (stacked(pictures, self.layer, names), labels)
+                check_room(self.layer, "image_data_param", self._size, pixels.nbytes)
+            return pixels, self._lines[row].label, name
+
+        rows = self._epochs.whole(position, self._size, self.layer, read)
+        pictures, labels, names = zip(*rows, strict=True)
+        made = (stacked(pictures, self.layer, names), np.array(labels, np.float32))
         return dict(zip(self.layer.tops, made, strict=False))
 
     def names(self, position: int) -> list[str]:
         """The pictures of a pass, by their lines."""
         return [self._name(row) for row in self._epochs.records(position, self._size)]
+
+    def _skip(self, most: int) -> int:
+        """Lines that the first epoch leaves out: a random number below `rand_skip`."""
+        if not most:
+            return 0
+        skip = int(draws(self.layer.seed, self.layer.name, most).integers(most))
+        if skip >= len(self._lines):  # image_data_layer.cpp:68
+            raise self.layer.fault(
+                "out-of-range",
+                f"`rand_skip` leaves out {skip} lines, and there are {len(self._lines)}",
+                "image_data_param.rand_skip",
+            )
+        return skip
 
     def _name(self, row: int) -> str:
         return f"line {self._lines[row].number} of `{self._list}`"

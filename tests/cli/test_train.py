@@ -120,3 +120,19 @@ def test_what_a_picture_needs_is_told_before_training(
     assert main(["train", str(solver), "--plot", str(solver.parent / "run.bmp")]) == 1
     assert "error[image-format]" in capsys.readouterr().err
     assert not list(solver.parent.glob("run_iter_*"))
+
+
+def test_broken_records_are_left_out_and_told(
+    solver: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (solver.parent / "list.txt").open("a") as file:
+        file.write("\nabsent.png 3\n")
+    assert main(["train", str(solver)]) == 1
+    assert "line 11 of" in capsys.readouterr().err
+    assert main(["train", str(solver), "--skip-broken"]) == 0
+    assert "records left out: 1" in capsys.readouterr().err
+    weights = ["--weights", str(solver.parent / "run_iter_40.caffemodel"), "--iterations=3"]
+    command = ["test", str(solver.parent / "net.prototxt"), *weights]
+    assert main(command) == 1
+    assert main([*command, "--skip-broken"]) == 0
+    assert "records left out: 1" in capsys.readouterr().err
