@@ -54,6 +54,9 @@ OTHERS = [
     ((2, 19, 5, 9), "Scale", "scale_param { bias_term: true }"),
     ((5, 33), "Scale", "scale_param { bias_term: true }"),
     ((2, 600, 3, 3), "Bias", ""),
+    ((2, 19, 4, 5), "Sigmoid", ""),
+    ((5, 33), "TanH", ""),
+    ((4, 19, 20, 20), "ReLU6", "relu6_param { negative_slope: 0.25 }"),
     ((2, 18, 5, 5), "ReLU", ""),
     ((3, 7), "ReLU", "relu_param { negative_slope: 0.1 }"),
 ]
@@ -103,3 +106,9 @@ def test_convolutions(target: str, shape: tuple[int, ...], fields: str) -> None:
 def test_other_layers(target: str, shape: tuple[int, ...], kind: str, param: str) -> None:
     slow = check(target, shape, layer(kind, "y", "z", param), kind)
     assert kind == "Deconvolution" or slow == []
+
+
+@pytest.mark.parametrize("target", MACHINES)
+def test_a_product_of_three(target: str) -> None:
+    body = layer("Eltwise", "y x y", "z", "eltwise_param { operation: PROD }")
+    assert check(target, (3, 18, 4, 5), body, "Eltwise") == []

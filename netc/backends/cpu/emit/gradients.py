@@ -23,7 +23,14 @@ from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.channel_sums import Target as ChannelTarget
 from netc.backends.cpu.steps.channel_sums import tap_sum_steps
 from netc.backends.cpu.steps.conv import Geometry
-from netc.backends.cpu.steps.elementwise import rectified_by
+from netc.backends.cpu.steps.elementwise import (
+    SQUARE,
+    Operation,
+    affine,
+    multiply,
+    rectified_by,
+    threshold,
+)
 from netc.backends.cpu.steps.outer import (
     Side,
     Tap,
@@ -174,6 +181,44 @@ def _relu(context: EmitContext, node: Node) -> Sweeps | None:
     return [one_sweep(node.name, top, context.view(node.outputs[0]), [operation])]
 
 
+def _by_output(*factor: Operation) -> Emit:
+    """Of a layer whose slope is a chain of operations on its output."""
+
+    def emit(context: EmitContext, node: Node) -> Sweeps:
+        y, top = (context.view(value) for value in node.inputs[-2:])
+        operations = [*factor, multiply(top)]
+        return [one_sweep(node.name, y, context.view(node.outputs[0]), operations)]
+
+    return emit
+
+
+def _sigmoid(context: EmitContext, node: Node) -> Sweeps:
+    """y * (1 - y), times the top's gradient."""
+    y, top = (context.view(value) for value in node.inputs[-2:])
+    operations = [affine(-1.0, 1.0), multiply(y), multiply(top)]
+    return [one_sweep(node.name, y, context.view(node.outputs[0]), operations)]
+
+
+def _relu6(context: EmitContext, node: Node) -> Sweeps:
+    """As ReLU's below the limit, 0 from there on."""
+    params: GradientParams = node.params
+    x, top = (context.view(value) for value in node.inputs[-2:])
+    below = [affine(-1.0, 0.0), threshold(-float(params.params.n))]
+    operations = [*below, multiply(top), rectified_by(x, params.params.negative_slope)]
+    return [one_sweep(node.name, x, context.view(node.outputs[0]), operations)]
+
+
+def _product(context: EmitContext, node: Node) -> Sweeps | None:
+    """Of a bottom of a product: the top's gradient times the other bottoms."""
+    params: GradientParams = node.params
+    if params.params.operation != "PROD":
+        return None
+    *read, top = (context.view(value) for value in node.inputs)
+    given = zip(params.inputs, read, strict=True)
+    others = [multiply(view) for index, view in given if index != params.index]
+    return [one_sweep(node.name, top, context.view(node.outputs[0]), others)]
+
+
 Emit = Callable[[EmitContext, Node], Sweeps | None]
 
 _EMITTERS: Mapping[tuple[str, str], Emit] = MappingProxyType(
@@ -183,9 +228,13 @@ _EMITTERS: Mapping[tuple[str, str], Emit] = MappingProxyType(
         ("Bias", "weight"): emit_operand,
         ("Convolution", "bottom"): _convolution_back,
         ("Convolution", "weight"): _convolution,
+        ("Eltwise", "bottom"): _product,
         ("InnerProduct", "weight"): _inner_product,
         ("Pooling", "bottom"): _pooling,
         ("ReLU", "bottom"): _relu,
+        ("ReLU6", "bottom"): _relu6,
         ("Scale", "weight"): emit_operand,
+        ("Sigmoid", "bottom"): _sigmoid,
+        ("TanH", "bottom"): _by_output(SQUARE, affine(-1.0, 1.0)),
     }
 )
