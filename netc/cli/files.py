@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,11 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from netc.files import keeping, replacing, target_of
+from netc.files import cannot_write, keeping, replacing, target_of
 from netc.ir.graph import Array
 
 # The options that name files to be written; some are plain switches in other commands.
 OUTPUTS = ("output", "save", "draw", "weights_output", "csv", "json", "log", "plot")
+
+# Tables that are written when all else is done, maybe after days.
+_AT_THE_END = ("csv", "json", "log", "plot")
 
 
 def add_force_argument(parser: argparse.ArgumentParser) -> None:
@@ -40,8 +44,22 @@ def guarded(args: argparse.Namespace) -> Iterator[None]:
     with keeping(_texts(inputs)):
         for name, value in given:
             if name in OUTPUTS and isinstance(value, (str, Path)) and str(value) != "-":
-                target_of(Path(value))
+                target = target_of(Path(value))
+                if name in _AT_THE_END:
+                    _check_place(Path(value), target)
         yield
+
+
+def _check_place(path: Path, target: Path) -> None:
+    """Complain of a folder that is not there before the work, not after it.
+
+    Raises:
+        NetcError: cannot-write.
+    """
+    if target.is_dir():
+        raise cannot_write(path, IsADirectoryError(errno.EISDIR, "is a directory"))
+    if not target.parent.is_dir():
+        raise cannot_write(path, FileNotFoundError(errno.ENOENT, "no such file or directory"))
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -36,3 +36,12 @@ def frozen_parameters(graph: Graph, patterns: Sequence[str]) -> tuple[str, ...]:
             )
         found.update(dict.fromkeys(named))
     return tuple(found)
+
+
+def nothing_learns(graph: Graph, frozen: Sequence[str]) -> tuple[Diagnostic, ...]:
+    """A warning, where every parameter stays as it is."""
+    owned = [p for p in graph.parameters.values() if p.owner is None]
+    if any(p.lr_mult and p.name not in frozen for p in owned):
+        return ()
+    message = f"nothing learns: {len(owned)} parameters are frozen or have `lr_mult` 0"
+    return (Diagnostic("nothing-learns", message, severity="warning"),)

@@ -14,7 +14,7 @@ from netc.ir.graph import Graph
 from netc.lower.rules import State
 from netc.passes.state import carry_state
 from netc.solver.feeds import Feeds, Source
-from netc.solver.freezing import frozen_parameters
+from netc.solver.freezing import frozen_parameters, nothing_learns
 from netc.solver.nets import ignored_layers, net_feeds, open_net, share_parameters
 from netc.solver.programs import TrainNet
 from netc.solver.ranges import doubtful
@@ -73,16 +73,20 @@ def open_run(text: SolverText, settings: Settings, given: Given) -> Run:
         choice, given.feeds, given.seed, "the train net", skip_broken=given.skip_broken
     )
     opened = open_net(choice, feeds.peek(), files, given.seed)
-    train = _train_net(choice, opened.graph, settings, given)
+    frozen = frozen_parameters(opened.graph, given.freeze)
+    train = _train_net(choice, opened.graph, settings, given, frozen)
     run = Run(choice, train, feeds, [], [*opened.diagnostics, *untold(text.message)])
     run.diagnostics.extend(doubtful(text.message))
+    run.diagnostics.extend(nothing_learns(opened.graph, frozen))
     for number, test in enumerate(test_choices(text, given.reading)):
         source = given.test_feeds[number] if number < len(given.test_feeds) else None
         run.tests.append(_test_net(run, test, source, number, files, given))
     return run
 
 
-def _train_net(choice: NetChoice, graph: Graph, settings: Settings, given: Given) -> TrainNet:
+def _train_net(
+    choice: NetChoice, graph: Graph, settings: Settings, given: Given, frozen: Sequence[str]
+) -> TrainNet:
     how = Updating(
         settings.rule,
         settings.weight_decay,
@@ -91,7 +95,6 @@ def _train_net(choice: NetChoice, graph: Graph, settings: Settings, given: Given
         settings.iter_size,
         choice.message.get("force_backward"),
     )
-    frozen = frozen_parameters(graph, given.freeze)
     # Where the rate depends on the iteration's loss, the update must wait for it.
     split = settings.policy.name == "plateau"
     graphs = step_graphs(graph, how, frozen, split=split)

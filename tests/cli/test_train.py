@@ -136,3 +136,15 @@ def test_broken_records_are_left_out_and_told(
     assert main(command) == 1
     assert main([*command, "--skip-broken"]) == 0
     assert "records left out: 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--csv", "--json", "--log"])
+@pytest.mark.parametrize("place", ["none/run.txt", "."])
+def test_tables_that_cannot_be_written_are_told_before_training(
+    solver: Path, option: str, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(solver), option, str(solver.parent / place)]) == 1
+    told = capsys.readouterr()
+    assert "cannot-write" in told.err + told.out
+    assert "iteration" not in told.out
+    assert not list(solver.parent.glob("run*"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,3 +25,12 @@ def test_a_state_whose_weights_have_other_layers_is_refused(tmp_path: Path) -> N
     assert caught.value.diagnostics[0].code == "missing-weights"
     assert "`fc`" in caught.value.diagnostics[0].message
     assert solver(prefix, snapshot=state).iteration == 1
+
+
+def test_a_net_in_which_nothing_learns_is_told() -> None:
+    def told(**more: Any) -> list[str]:
+        return [d.message for d in solver(**more).diagnostics if d.code == "nothing-learns"]
+
+    assert told(freeze=["*"]) == ["nothing learns: 2 parameters are frozen or have `lr_mult` 0"]
+    assert told(freeze=["ip/0"]) == []
+    assert told() == []
