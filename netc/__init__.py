@@ -63,5 +63,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """What there is, for completion: names that are not loaded yet too."""
-    return sorted({*globals(), *__all__})
+    """The public names, for completion; they need not be loaded yet."""
+    return sorted(__all__)
