@@ -89,8 +89,9 @@ def step_graphs(
     learnable = learnable_parameters(graph)
     learned = [n for n in _with_gradients(graph, how) if n not in frozen]
     graph, states = _carried(with_variables(with_generator(graph)))
-    joint = differentiate(graph, parameters=learned)
+    # The loss of a layer with no top is no output, and is wanted all the same.
     shown = tuple(dict.fromkeys((*graph.outputs, *graph.losses)))
+    joint = differentiate(graph.replace(outputs=shown), parameters=learned)
     forward = joint.graph.replace(outputs=shown)
     first, further = _Growth(forward), _Growth(forward)
     for growth in (first, further):

@@ -257,3 +257,10 @@ def test_the_nets_read_what_is_trained() -> None:
     assert float(run.net(batch)["loss"]) != before
     assert run.test_nets[0].params["ip"][0].shape == (3, 6)
     np.testing.assert_array_equal(run.net.params["ip"][0], run.test_nets[0].params["ip"][0])
+
+
+def test_a_loss_with_no_top_trains_as_one_with_a_top() -> None:
+    untopped = NET.replace(' top: "loss"', "")
+    text = f"net_param {{ {untopped} }}\n{BASE}"
+    made = Solver(netc.Source("solver.prototxt", text), feeds=batches())
+    assert np.array_equal(made.step(5), solver().step(5))
