@@ -83,13 +83,15 @@ def open_database(path: Path, backend: str, source: DataLayer) -> Database:
     """A database that is read only.
 
     Raises:
-        NetcError: missing-package; bad-record, where it is none.
+        NetcError: file-not-found; missing-package; bad-record, where it is none.
     """
 
     def told(error: Exception) -> NetcError:
         message = f"`{path}` cannot be read as a database ({backend}): {reason(error)}"
         return source.fault("bad-record", message, "data_param.source")
 
+    if not path.exists():
+        raise source.fault("file-not-found", f"there is no database `{path}`", "data_param.source")
     with strangers_bytes(told):
         return _Lmdb(path) if backend == "LMDB" else _LevelDb(path)
 

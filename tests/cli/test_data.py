@@ -129,3 +129,9 @@ def test_the_bundled_digits_are_trained_from_databases(
     rows = json.loads(capsys.readouterr().out)
     assert rows[-1]["net"] == "test 0"
     assert rows[-1]["accuracy"] > 0.8
+
+
+def test_a_database_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "show", str(tmp_path / "none")]) == 1
+    told = capsys.readouterr().err
+    assert "error[file-not-found]" in told and "there is no database" in told
