@@ -63,7 +63,9 @@ def ops_of(node: Node) -> Iterator[str]:
 
 
 def array_form(node: Node) -> bool:
-    """Whether a node's definition runs on device arrays."""
+    """Whether a node's definition runs on device arrays; without any it makes NumPy's."""
+    if not node.inputs and not node.parameters:
+        return False
     if node.op == GRADIENT:
         rule = rule_of(node.params.op)
         return rule is not None and not rule.host

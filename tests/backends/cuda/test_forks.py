@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import netc
-from netc.backends import reference
+from benchmarks.forks import run_case
+from netc.backends import reference, registry
 from netc.backends.cuda.backend import CudaBackend
 from netc.backends.cuda.emit.table import EMITTERS
 from netc.backends.cuda.fallback import HOST_ONLY
@@ -20,11 +21,16 @@ from netc.ops.catalog import LAYERS
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice
 from tests.backends.cuda.golden_kernels import options
 from tests.test_golden import CASES, GOLDEN
+from tests.test_golden_forks import CASES as FORK_CASES
+from tests.test_golden_forks import FOLDER, is_computed
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs Linux and a C++ compiler")
 
 # Name of the test -> the layer's type, its inputs' shapes, its text.
 LAYER = {
+    "cosine": ("Cos", ["2 3 4 5"], ""),
+    "selu": ("SELU", ["2 3 4 5"], ""),
+    "selu too": ("SeLu", ["2 3 4 5"], ""),
     "relu6": ("ReLU6", ["2 3 4 5"], ""),
     "axpy": ("Axpy", ["2 3 1 1", "2 3 4 5", "2 3 4 5"], ""),
     "permute": ("Permute", ["2 3 4 5"], "permute_param { order: 0 order: 2 order: 3 order: 1 }"),
@@ -158,6 +164,33 @@ def test_layers(name: str, phase: str) -> None:
         assert bool(steps) == (LAYERS[kind].name not in EMITTERS)
 
 
+# Layers that write files and give nothing to compare.
+WRITERS = {"FLOWriter", "HDF5Output", "ImgWriter", "MatWrite"}
+# Golden cases of layers whose definitions run on the device's arrays.
+_BY_LETTERS = {name.lower(): op.name for name, op in LAYERS.items()}
+
+
+def layer_type(case: dict[str, Any]) -> str:
+    """The case's layer, which some old texts name by an enum: ELTWISE_ACCURACY."""
+    kind = case["type"]
+    return LAYERS[kind].name if kind in LAYERS else _BY_LETTERS[kind.replace("_", "").lower()]
+
+
+ON_DEVICE = [
+    case
+    for case in FORK_CASES
+    if is_computed(case) and layer_type(case) not in HOST_ONLY | set(EMITTERS)
+]
+
+
+@pytest.mark.parametrize("case", ON_DEVICE, ids=lambda c: c["case"])
+def test_golden_cases(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    device = EmulatedDevice(0)
+    table: dict[str, Any] = {**registry.BACKENDS, "cuda": lambda: CudaBackend(device)}
+    monkeypatch.setattr(registry, "BACKENDS", table)
+    assert run_case(FOLDER, case, "cuda") == ""
+
+
 def test_every_layer_is_tried_somewhere() -> None:
     golden = {
         kind
@@ -166,7 +199,8 @@ def test_every_layer_is_tried_somewhere() -> None:
             r'type: "(\w+)"', (GOLDEN / "layers" / f"{case['case']}.prototxt").read_text()
         )
     }
-    tried = golden | {kind for kind, _, _ in LAYER.values()}
+    tried = golden | {kind for kind, _, _ in LAYER.values()} | set(map(layer_type, ON_DEVICE))
     names = {name for name, op in LAYERS.items() if not op.source and not op.dynamic}
-    assert {LAYERS[n].name for n in names} - {LAYERS[n].name for n in tried} == {"HDF5Output"}
+    untried = {LAYERS[n].name for n in names} - {LAYERS[n].name for n in tried} - HOST_ONLY
+    assert untried == WRITERS
     assert set(LAYERS) >= HOST_ONLY and Path(GOLDEN).is_dir()

@@ -35,7 +35,7 @@ pytestmark = [
 ]
 
 ARCHITECTURES = [int(a) for a in os.environ.get("NETC_SM", "70 80 90").split()]
-H100 = Facts("NVIDIA H100", (9, 0), 132, shared=227 << 10)
+H100 = Facts("NVIDIA H100", (9, 0), 132, memory=80 << 30, shared=227 << 10)
 _TOGETHER = 24  # kernels of one text
 MOST_SPILT = 0  # bytes of a thread; an array that is kept in memory counts too
 MOST_SPILT_LATER = 64  # for devices after those that the kernels were fitted to

@@ -8,6 +8,7 @@ import gc
 import io
 import json
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -296,9 +297,17 @@ def arrays_on_the_device(driver: Driver) -> None:
 def arrays_of_another_type(driver: Driver) -> None:
     import cupy
 
-    net, _ = both(ONE)
+    net, right = both(ONE)
+    data = data_of(net)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        got = net(data=cupy.asarray(data.astype(np.float64)))
+    assert any("float64" in str(entry.message) for entry in told), told
+    want = right(data=data)
+    for name, array in want.items():
+        close(cupy.asnumpy(got[name]), array)
     try:
-        net(data=cupy.asarray(data_of(net).astype(np.float64)))
+        net(data=cupy.asarray(data.astype(np.complex64)))
         raise AssertionError("nothing was said")
     except NetcError as error:
         assert error.diagnostics[0].code == "input-dtype", error
