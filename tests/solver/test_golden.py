@@ -23,7 +23,6 @@ from tests.solver.golden import (
     relative,
 )
 
-BACKENDS = ("reference", "cpu")
 RUNS = [case for case in CASES if case["family"] in "abcdefghijk"]
 FROM_DATA = {"train_lmdb": "lmdb", "train_hdf5": "h5py", "train_imagedata": "PIL"}
 RESUMED = [case for case in CASES if case["family"] == "k"]
@@ -67,7 +66,6 @@ def check_tests(found: Arrays, solver: Solver) -> None:
             assert relative(np.array(got).reshape(want.shape), want) <= 1e-4
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", RUNS, ids=lambda c: c["name"])
 def test_runs(case: Case, backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(GOLDEN)  # paths in the texts are relative to it, as Caffe was run
@@ -77,7 +75,6 @@ def test_runs(case: Case, backend: str, tmp_path: Path, monkeypatch: pytest.Monk
     check_run(case, found, open_case(case, found, tmp_path, backend=backend))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", FROM_DATA)
 def test_runs_from_data(name: str, backend: str, tmp_path: Path) -> None:
     pytest.importorskip(FROM_DATA[name], exc_type=ImportError)
