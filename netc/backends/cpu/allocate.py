@@ -34,7 +34,7 @@ RULES = AliasRules(concat_offsets, view_offsets)
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExecutionPlan:
     """A graph's records, and where their buffers lie.
 
     Args:
@@ -50,7 +50,7 @@ class Plan:
     buffers: Mapping[str, Arena | External]
 
 
-def plan_graph(context: EmitContext) -> Plan:
+def plan_graph(context: EmitContext) -> ExecutionPlan:
     """Records and places for a graph; ``context`` has no views yet."""
     graph = context.graph
     filled = [node for node in graph.nodes if not is_empty(graph, node)]
@@ -64,7 +64,7 @@ def plan_graph(context: EmitContext) -> Plan:
     begins = {name: Arena(offset // BYTES) for name, offset in storage.arena.offsets.items()}
     empty = {v: Arena(0) for v in graph.values if 0 in graph.shape(v)}  # need no place
     inside = {v: begins[a.root] for v, a in storage.places.items() if a.root in begins}
-    return Plan(context, records, storage.arena, {**empty, **outside, **inside, **begins})
+    return ExecutionPlan(context, records, storage.arena, {**empty, **outside, **inside, **begins})
 
 
 def _needs(graph: Graph, record: Lowered, roots: Mapping[str, str]) -> Needs:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from netc.backends.base import BackendOptions, Executable, MemoryPlan, Options, StepTime
-from netc.backends.cpu.allocate import Plan, plan_graph
+from netc.backends.cpu.allocate import ExecutionPlan, plan_graph
 from netc.backends.cpu.dynamic import StagedExecutable
 from netc.backends.cpu.emit.edges import load_inputs, store_outputs, store_updates
 from netc.backends.cpu.emit.emission import EmitContext
@@ -128,7 +128,7 @@ def outputs_bytes(graph: Graph) -> int:
     return BYTES * sum(count(graph.shape(name)) for name in graph.outputs)
 
 
-def built_steps(plan: Plan) -> tuple[tuple[Step | PythonStep, ...], tuple[Node, ...]]:
+def built_steps(plan: ExecutionPlan) -> tuple[tuple[Step | PythonStep, ...], tuple[Node, ...]]:
     """All steps of a program in order, and the nodes that definitions have a part in.
 
     Raises:
@@ -153,7 +153,7 @@ class CpuExecutable:
     """A program and the contexts that run it, one for each call that is under way."""
 
     graph: Graph
-    plan: Plan
+    plan: ExecutionPlan
     program: Program
     applied: tuple[Applied, ...]
     packing: Packing

@@ -216,7 +216,7 @@ class Context:
             s if isinstance(s, PythonStep) else _Segment(s, shared, program)
             for s in program.segments
         ]
-        self._gang = _Gang(shared, [s for s in self._bound if isinstance(s, _Segment)])
+        self._gang = ThreadTeam(shared, [s for s in self._bound if isinstance(s, _Segment)])
         weakref.finalize(self, self._gang.stop)
 
     def run(self, externals: Sequence[NDArray[np.float32]] = ()) -> None:
@@ -326,7 +326,7 @@ class _Segment:
         self.address = self.block.ctypes.data
 
 
-class _Gang:
+class ThreadTeam:
     """The threads of a context: the caller's and those that help."""
 
     def __init__(self, shared: _Shared, segments: Sequence[_Segment]) -> None:

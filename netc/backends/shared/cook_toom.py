@@ -18,7 +18,7 @@ _POINTS = tuple(Fraction(text) for text in "0 1 -1 2 -2 1/2 -1/2 3/4 -3/4".split
 Rows = tuple[tuple[float, ...], ...]
 
 
-class Matrices(NamedTuple):
+class TransformMatrices(NamedTuple):
     """``output``: AT, (m, m + r - 1). ``filter``: G, (m + r - 1, r). ``input``: BT, square."""
 
     output: Rows
@@ -49,14 +49,14 @@ class Filtering:
         return math.prod(self.sides)
 
     @property
-    def matrices(self) -> tuple[Matrices, Matrices]:
+    def matrices(self) -> tuple[TransformMatrices, TransformMatrices]:
         """Those that apply to columns, and those that apply to rows."""
         vertical, horizontal = zip(self.outputs, self.taps, strict=True)
         return matrices(*vertical), matrices(*horizontal)
 
 
 @lru_cache
-def matrices(outputs: int, taps: int) -> Matrices:
+def matrices(outputs: int, taps: int) -> TransformMatrices:
     """The matrices of F(outputs, taps).
 
     Raises:
@@ -72,7 +72,7 @@ def matrices(outputs: int, taps: int) -> Matrices:
     filters.append([Fraction(i == taps - 1) for i in range(taps)])
     inputs = [[*_expand([q for q in points if q != p]), Fraction(0)] for p in points]
     inputs.append(_expand(points))
-    return Matrices(_floats(output), _floats(filters), _floats(inputs))
+    return TransformMatrices(_floats(output), _floats(filters), _floats(inputs))
 
 
 def _expand(roots: list[Fraction]) -> list[Fraction]:

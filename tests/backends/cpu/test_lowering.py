@@ -11,7 +11,7 @@ import pytest
 import netc
 from netc.backends import reference
 from netc.backends.base import Options
-from netc.backends.cpu.allocate import Plan, plan_graph
+from netc.backends.cpu.allocate import ExecutionPlan, plan_graph
 from netc.backends.cpu.backend import CpuBackend
 from netc.backends.cpu.emit import table
 from netc.backends.cpu.emit.emission import EmitContext, Sweeps
@@ -48,7 +48,7 @@ def graph_of(text: str, passes: Any = ALL) -> Graph:
     return run_passes(with_random_arrays(graph), passes)[0]
 
 
-def planned(graph: Graph) -> Plan:
+def planned(graph: Graph) -> ExecutionPlan:
     return plan_graph(EmitContext(graph))
 
 

@@ -14,7 +14,7 @@ from netc.backends.cpu.lowering import sweep_of
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.channel_sums import (
     Average,
-    Target,
+    SumTarget,
     normalize_back_steps,
     running_steps,
     slope_steps,
@@ -79,7 +79,7 @@ def emit_batch_norm_own(context: EmitContext, node: Node) -> Sweeps | None:
 def channel_sums(context: EmitContext, node: Node, x: View, y: View | None = None) -> Sweeps:
     """The sums of x or of x * y over all pixels, as a vector of channels."""
     out = context.view(node.outputs[0])
-    target = Target(out.place)
+    target = SumTarget(out.place)
     return [sweep_of(lambda: sum_steps(node.name, x, y, target, context.target), [x, y], [out])]
 
 

@@ -20,8 +20,7 @@ from netc.backends.cpu.emit.pooling import window_of_pooling
 from netc.backends.cpu.emit.products import geometry_of, is_depthwise, transposed_steps
 from netc.backends.cpu.lowering import Sweep, sweep_of
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.steps.channel_sums import Target as ChannelTarget
-from netc.backends.cpu.steps.channel_sums import tap_sum_steps
+from netc.backends.cpu.steps.channel_sums import SumTarget, tap_sum_steps
 from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.elementwise import (
     SQUARE,
@@ -32,9 +31,9 @@ from netc.backends.cpu.steps.elementwise import (
     threshold,
 )
 from netc.backends.cpu.steps.outer import (
+    OuterTarget,
     Side,
     Tap,
-    Target,
     outer_steps,
     side_of,
     window_taps,
@@ -77,7 +76,7 @@ def _convolution(context: EmitContext, node: Node) -> Sweeps | None:
         for group in range(geometry.groups):
             mine, theirs = (_share(view, group, geometry.groups) for view in (x, y))
             first = group * theirs.c * out.h * out.w * out.ld
-            target = Target(moved(out.place, first), out.h * out.w * out.ld, out.ld, 1)
+            target = OuterTarget(moved(out.place, first), out.h * out.w * out.ld, out.ld, 1)
             sides = side_of(mine, geometry.stride), side_of(theirs)
             found += outer_steps(node.name, *sides, (x.n, y.h), taps, target, context.target)
         return found
@@ -91,7 +90,7 @@ def _of_depthwise(
     """Of the weights of a convolution of each channel by itself."""
     x, y = (context.view(value) for value in node.inputs)
     out = context.view(node.outputs[0])
-    target = ChannelTarget(out.place, out.ld, out.h * out.w * out.ld)
+    target = SumTarget(out.place, out.ld, out.h * out.w * out.ld)
     side = side_of(x, geometry.stride)
     return sweep_of(
         lambda: tap_sum_steps(node.name, side, y, taps, target, context.target), [x, y], [out]
@@ -139,9 +138,9 @@ def _inner_product(context: EmitContext, node: Node) -> Sweeps | None:
     sides = _rows_of(view), _rows_of(y)
     taps = [Tap(place * view.ld, range(1), range(view.n)) for place in range(view.h * view.w)]
     if is_in_c_order(shape) and view.h * view.w == 1:
-        target = Target(out.place, out.ld, 0, 1)
+        target = OuterTarget(out.place, out.ld, 0, 1)
     else:  # a map's pixels lie one after the other; their weights, channel after channel
-        target = Target(out.place, out.ld, 1, view.h * view.w)
+        target = OuterTarget(out.place, out.ld, 1, view.h * view.w)
     return [
         sweep_of(
             lambda: outer_steps(node.name, *sides, (1, 1), taps, target, context.target),

@@ -84,7 +84,7 @@ def convolve(
 
     ``pointwise``: one tap, stride 1, no padding, output pixels in the order of input pixels.
     """
-    tile = micro.Tile(rows, columns, machine.width)
+    tile = micro.RegisterTile(rows, columns, machine.width)
     zeros = micro.zeros(tile)
     multiply = micro.multiply(tile, UNROLL, _LINES)
     multiply_one = micro.multiply(tile, 1)

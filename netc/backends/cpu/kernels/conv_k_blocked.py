@@ -33,7 +33,7 @@ def convolve(
 
     Scratch memory holds every tile's sums, then every tile's indices and addresses.
     """
-    tile = micro.Tile(rows, columns, machine.width)
+    tile = micro.RegisterTile(rows, columns, machine.width)
     zeros, spill, reload = micro.zeros(tile), micro.spill(tile), micro.reload(tile)
     finish = micro.finish(tile, activation, residual)
     locate = locator(pointwise)
@@ -75,7 +75,7 @@ def convolve(
     return kernel
 
 
-def _block(tile: micro.Tile) -> Any:
+def _block(tile: micro.RegisterTile) -> Any:
     """A function that adds ``size`` terms, from the ``k``-th on, to a tile's sums."""
     multiply, multiply_one = micro.multiply(tile, UNROLL, _LINES, True), micro.multiply(tile, 1)
     row_bytes, lane_bytes = 8 * tile.rows, 4 * tile.channels

@@ -24,7 +24,7 @@ from netc.backends.cpu.kernels.simd import (
 
 
 @dataclass(frozen=True)
-class Ending:
+class EpilogueEmitter:
     """Code that finishes vectors of a panel's channels.
 
     Args:

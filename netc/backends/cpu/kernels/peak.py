@@ -15,7 +15,7 @@ from netc.backends.cpu.machine import Machine
 
 def peak(machine: Machine, rows: int, columns: int) -> Callable[[int, int, int, int], None]:
     """Arguments: unused, and how often a unit of work repeats 4 sweeps over all registers."""
-    tile = micro.Tile(rows, columns, machine.width)
+    tile = micro.RegisterTile(rows, columns, machine.width)
     width = machine.width
     zeros = micro.zeros(tile)
 

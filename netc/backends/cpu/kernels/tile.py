@@ -14,7 +14,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from netc.backends.cpu.kernels.epilogue import Ending, panel_fields, pixel_index
+from netc.backends.cpu.kernels.epilogue import EpilogueEmitter, panel_fields, pixel_index
 from netc.backends.cpu.kernels.simd import (
     F32,
     I64,
@@ -33,7 +33,7 @@ from netc.backends.cpu.kernels.simd import (
 
 
 @dataclass(frozen=True)
-class Tile:
+class RegisterTile:
     """The size of a register tile.
 
     Args:
@@ -56,7 +56,7 @@ class Tile:
         return types.UniTuple(Vector(self.width), self.rows * self.columns)
 
 
-def zeros(tile: Tile) -> Any:
+def zeros(tile: RegisterTile) -> Any:
     """A Numba function () -> sums of zero."""
 
     def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
@@ -65,7 +65,7 @@ def zeros(tile: Tile) -> Any:
     return function("zeros", 0, tile.sums, emit)
 
 
-def multiply(tile: Tile, unroll: int, lines: int = 0, ordered: bool = False) -> Any:
+def multiply(tile: RegisterTile, unroll: int, lines: int = 0, ordered: bool = False) -> Any:
     """A Numba function (sums, pointers, offset, weights, ahead) -> sums, over ``unroll`` channels.
 
     ``pointers`` is the address of the tile's rows' int64 addresses; the inputs stand ``offset``
@@ -90,7 +90,7 @@ def multiply(tile: Tile, unroll: int, lines: int = 0, ordered: bool = False) -> 
 
 
 def _multiply_channel(
-    b: ir.IRBuilder, tile: Tile, sums: list[Any], rows: list[Any], weights: Any, k: int
+    b: ir.IRBuilder, tile: RegisterTile, sums: list[Any], rows: list[Any], weights: Any, k: int
 ) -> None:
     size = 4 * tile.width
     columns = [
@@ -109,7 +109,7 @@ def _packed(b: ir.IRBuilder, packed: Any, sums: list[Any]) -> Any:
     return packed
 
 
-def finish(tile: Tile, activation: str, residual: bool) -> Any:
+def finish(tile: RegisterTile, activation: str, residual: bool) -> Any:
     """A Numba function that adds bias and residual, activates, and stores a tile.
 
     Its arguments: sums; valid: how many rows are stored; indices: address of the rows' int64 pixel
@@ -127,26 +127,28 @@ def finish(tile: Tile, activation: str, residual: bool) -> Any:
         with b.if_else(whole, likely=True) as (full, part):
             for branch, partial in ((full, False), (part, True)):
                 with branch:
-                    ending = Ending(
+                    epilogue = EpilogueEmitter(
                         b, tile.width, activation, residual, args, first, second, partial
                     )
-                    _finish_rows(ending, tile, sums, valid, indices)
+                    _finish_rows(epilogue, tile, sums, valid, indices)
 
     return function("finish", 6, result, emit)
 
 
-def _finish_rows(ending: Ending, tile: Tile, sums: Any, valid: Any, indices: Any) -> None:
-    b = ending.b
+def _finish_rows(
+    epilogue: EpilogueEmitter, tile: RegisterTile, sums: Any, valid: Any, indices: Any
+) -> None:
+    b = epilogue.b
     lanes = [i64(j * tile.width) for j in range(tile.columns)]
-    biases = [ending.bias(lane) for lane in lanes]
+    biases = [epilogue.bias(lane) for lane in lanes]
     for i in range(tile.rows):
         with b.if_then(b.icmp_signed(">", valid, i64(i)), likely=True):
             index = pixel_index(b, indices, i)
             for j, (bias, lane) in enumerate(zip(biases, lanes, strict=True)):
-                ending.finish(b.extract_value(sums, i * tile.columns + j), bias, index, lane)
+                epilogue.finish(b.extract_value(sums, i * tile.columns + j), bias, index, lane)
 
 
-def spill(tile: Tile) -> Any:
+def spill(tile: RegisterTile) -> Any:
     """A Numba function (sums, address) that stores a tile's sums, row after row."""
 
     def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
@@ -156,7 +158,7 @@ def spill(tile: Tile) -> Any:
     return function("spill", 2, lambda *rest: types.none, emit)
 
 
-def reload(tile: Tile) -> Any:
+def reload(tile: RegisterTile) -> Any:
     """A Numba function (address) -> sums, as :func:`spill` has stored them."""
 
     def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:

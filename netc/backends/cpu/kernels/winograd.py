@@ -18,7 +18,7 @@ from numba import njit, types
 
 from netc.backends.cpu.kernel_args import PanelArgs, WinogradArgs
 from netc.backends.cpu.kernels import tile as micro
-from netc.backends.cpu.kernels.epilogue import Ending, panel_fields, pixel_index
+from netc.backends.cpu.kernels.epilogue import EpilogueEmitter, panel_fields, pixel_index
 from netc.backends.cpu.kernels.simd import (
     I64,
     as_float,
@@ -69,7 +69,7 @@ def fused(
     """Whole convolution; units are blocks of tiles."""
     planes_of_tile = Filtering(outputs, taps).planes
     tiles = _transform(machine.width, Filtering(outputs, taps))
-    tile = micro.Tile(rows, columns, machine.width)
+    tile = micro.RegisterTile(rows, columns, machine.width)
     panel = _panel(tile, Filtering(outputs, taps), activation, residual)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
@@ -98,7 +98,7 @@ def split(
 ) -> Kernel:
     """Products and outputs from planes made before; units are panels by blocks of tiles."""
     planes_of_tile = Filtering(outputs, taps).planes
-    tile = micro.Tile(rows, columns, machine.width)
+    tile = micro.RegisterTile(rows, columns, machine.width)
     panel = _panel(tile, Filtering(outputs, taps), activation, residual)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
@@ -170,7 +170,7 @@ def _forward(width: int, filtering: Filtering, part: bool) -> Any:
     return function("forward", 5, lambda *rest: types.none, emit)
 
 
-def _panel(tile: micro.Tile, filtering: Filtering, activation: str, residual: bool) -> Any:
+def _panel(tile: micro.RegisterTile, filtering: Filtering, activation: str, residual: bool) -> Any:
     """A function (args, panel's address, first tile, count, scratch) for one panel of a block."""
     planes = filtering.planes
     down, across = filtering.outputs
@@ -229,7 +229,7 @@ def _place_outputs(a: Any, tile: int, down: int, across: int, indices: int) -> N
             set_int(indices, i * across + j, index if inside else -1)
 
 
-def _back(tile: micro.Tile, filtering: Filtering, activation: str, residual: bool) -> Any:
+def _back(tile: micro.RegisterTile, filtering: Filtering, activation: str, residual: bool) -> Any:
     """A Numba function that makes a tile's outputs of one vector of channels.
 
     Its arguments: address of its sums in the first plane, bytes between planes, address of the
@@ -247,10 +247,10 @@ def _back(tile: micro.Tile, filtering: Filtering, activation: str, residual: boo
         with b.if_else(b.icmp_signed(">=", fields["channels"], end), likely=True) as branches:
             for branch, partial in zip(branches, (False, True), strict=True):
                 with branch:
-                    ending = Ending(
+                    epilogue = EpilogueEmitter(
                         b, tile.width, activation, residual, fields, first, second, partial
                     )
-                    _finish_tile(ending, made, indices, lane)
+                    _finish_tile(epilogue, made, indices, lane)
 
     def _sum(b: ir.IRBuilder, source: Any, plane: Any, k: int) -> Any:
         return emit_load(b, b.add(source, b.mul(plane, i64(k))), 0, vector(tile.width))
@@ -258,10 +258,10 @@ def _back(tile: micro.Tile, filtering: Filtering, activation: str, residual: boo
     return function("back", 7, lambda *rest: types.none, emit)
 
 
-def _finish_tile(ending: Ending, made: list[list[Any]], indices: Any, lane: Any) -> None:
-    b, bias = ending.b, ending.bias(lane)
+def _finish_tile(epilogue: EpilogueEmitter, made: list[list[Any]], indices: Any, lane: Any) -> None:
+    b, bias = epilogue.b, epilogue.bias(lane)
     for i, row in enumerate(made):
         for j, value in enumerate(row):
             index = pixel_index(b, indices, i * len(row) + j)
             with b.if_then(b.icmp_signed(">=", index, i64(0)), likely=True):
-                ending.finish(value, bias, index, lane)
+                epilogue.finish(value, bias, index, lane)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.moving import Strided, move_step
-from netc.backends.cpu.steps.transpose import Matrices, transpose_step
+from netc.backends.cpu.steps.transpose import MatrixBatch, transpose_step
 from netc.backends.shared.layout import stored_strides
 from netc.backends.shared.views import Place, View, moved
 from netc.ir.types import Shape
@@ -96,10 +96,10 @@ def _transposes(name: str, axes: list[Axis], source: Place, target: Place) -> li
             images.size,
             rows.size,
             columns.size,
-            Matrices(
+            MatrixBatch(
                 moved(source, _dot(at, [a.source for a in others])), images.source, rows.source
             ),
-            Matrices(
+            MatrixBatch(
                 moved(target, _dot(at, [a.target for a in others])), images.target, columns.target
             ),
         )

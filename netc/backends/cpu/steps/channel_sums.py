@@ -38,7 +38,7 @@ class Average(NamedTuple):
     term: float = 0.0
 
 
-class Target(NamedTuple):
+class SumTarget(NamedTuple):
     """Where sums go; distances in floats from a row and from a channel to the next."""
 
     place: Place
@@ -64,7 +64,9 @@ class _Runs(NamedTuple):
         return JoinArgs(Workspace(), *own, output, **more)
 
 
-def sum_steps(name: str, x: View, y: View | None, target: Target, machine: Machine) -> list[Step]:
+def sum_steps(
+    name: str, x: View, y: View | None, target: SumTarget, machine: Machine
+) -> list[Step]:
     """For each channel the sum over all pixels of x, or of x * y."""
     runs = _runs("sum" if y is None else "product", x)
     first = _run_step(name, runs, x, y)
@@ -161,7 +163,7 @@ def tap_sum_steps(
     x: Side,
     y: View,
     taps: Sequence[Tap],
-    target: Target,
+    target: SumTarget,
     machine: Machine,
 ) -> list[Step]:
     """For each channel and tap the sum over y's pixels of y times x moved by the tap.
@@ -236,7 +238,7 @@ def _join_step(
 
 
 def _added(
-    name: str, rows: tuple[int, int, int], channels: int, target: Target, machine: Machine
+    name: str, rows: tuple[int, int, int], channels: int, target: SumTarget, machine: Machine
 ) -> Step:
     """The sums of all runs; ``rows`` are runs, rows of each, and floats of a row."""
     count, each, row = rows

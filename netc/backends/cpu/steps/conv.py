@@ -12,7 +12,7 @@ from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.blocking import Blocking
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
-from netc.backends.cpu.steps.product import Packed, Product, product_step
+from netc.backends.cpu.steps.product import ImplicitProduct, Packed, product_step
 from netc.backends.shared.derived import Weights
 from netc.backends.shared.views import View
 from netc.memory import check_memory
@@ -60,7 +60,7 @@ def conv_step(
     return product_step(name, x, outputs, product, target, epilogue, blocking, packed)
 
 
-def conv_product(x: View, weights: Weights, geometry: Geometry) -> Product:
+def conv_product(x: View, weights: Weights, geometry: Geometry) -> ImplicitProduct:
     """A convolution's sums."""
     run = geometry.kernel[1] if _runs_join(x, geometry) else 1
     flat = weights.reshape(*weights.shape[:2], -1)
@@ -68,7 +68,7 @@ def conv_product(x: View, weights: Weights, geometry: Geometry) -> Product:
         joined = weights.transpose(0, 3, 1, 2)  # outputs, columns, inputs, rows
         flat = joined.reshape(weights.shape[0], -1, geometry.kernel[0])
     offsets = _tap_offsets(geometry, geometry.kernel[1] // run)
-    return Product(offsets, flat, geometry.stride, geometry.groups, run)
+    return ImplicitProduct(offsets, flat, geometry.stride, geometry.groups, run)
 
 
 def _runs_join(x: View, geometry: Geometry) -> bool:

@@ -19,7 +19,7 @@ from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
-from netc.backends.cpu.steps.product import Product, product_step
+from netc.backends.cpu.steps.product import ImplicitProduct, product_step
 from netc.backends.shared.derived import Weights, derivable
 from netc.backends.shared.views import View, moved
 
@@ -95,7 +95,7 @@ def _phase_step(
     offsets = np.array([(v, u) for v in rows.offsets for u in columns.offsets], np.int64)
     chosen = weights[:, :, rows.taps][:, :, :, columns.taps]
     spacing = (y.h * y.w, geometry.stride[0] * y.w, geometry.stride[1])
-    product = Product(
+    product = ImplicitProduct(
         offsets.reshape(-1, 2),
         chosen.reshape(*weights.shape[:2], len(offsets)),
         groups=geometry.groups,

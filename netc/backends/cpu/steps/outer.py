@@ -53,7 +53,7 @@ class Tap:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class OuterTarget:
     """Where sums go: distances in floats from a y channel, a tap and an x channel to the next."""
 
     place: Place
@@ -68,7 +68,7 @@ def outer_steps(
     y: Side,
     grid: tuple[int, int],
     taps: Sequence[Tap],
-    target: Target,
+    target: OuterTarget,
     machine: Machine,
 ) -> list[Step]:
     """Sums over a grid of the products of each channel of x, moved by a tap, with each of y.

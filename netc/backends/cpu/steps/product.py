@@ -25,7 +25,7 @@ Packed = dict[tuple[int, int], Weights]  # (first output channel, lanes of a pan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Product:
+class ImplicitProduct:
     """What each output pixel sums up.
 
     Args:
@@ -67,7 +67,7 @@ def product_step(
     name: str,
     x: View,
     outputs: Sequence[View],
-    product: Product,
+    product: ImplicitProduct,
     target: Machine,
     epilogue: Epilogue = PLAIN,
     blocking: Blocking | None = None,
@@ -99,7 +99,7 @@ def _scratch(cut: Blocking, lanes: int, taps: int) -> int:
 
 
 def _header(
-    x: View, y: View, product: Product, epilogue: Epilogue, cut: Blocking, panels: int
+    x: View, y: View, product: ImplicitProduct, epilogue: Epilogue, cut: Blocking, panels: int
 ) -> ConvArgs:
     image, row, step = product.spacing or (y.h * y.w, y.w, 1)
     vertical, horizontal = product.offsets.T
@@ -135,7 +135,7 @@ def _header(
     )
 
 
-def _kernel(product: Product, epilogue: Epilogue, cut: Blocking) -> jit.KernelSpec:
+def _kernel(product: ImplicitProduct, epilogue: Epilogue, cut: Blocking) -> jit.KernelSpec:
     return jit.spec(
         "conv_k_blocked" if cut.block else "conv",
         "convolve",
@@ -147,7 +147,7 @@ def _kernel(product: Product, epilogue: Epilogue, cut: Blocking) -> jit.KernelSp
     )
 
 
-def _parts(outputs: Sequence[View], product: Product, inputs: int) -> Iterator[_Part]:
+def _parts(outputs: Sequence[View], product: ImplicitProduct, inputs: int) -> Iterator[_Part]:
     """The output channels cut where views or groups end."""
     size = product.weights.shape[0] // product.groups
     first = 0

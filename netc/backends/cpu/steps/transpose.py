@@ -21,7 +21,7 @@ _SHORT = 512  # rows or columns of a unit at its shorter side; whole squares
 _FEW = 5  # columns or rows up to which squares would be mostly empty
 
 
-class Matrices(NamedTuple):
+class MatrixBatch(NamedTuple):
     """Matrices whose rows are contiguous; strides in floats."""
 
     place: Place
@@ -30,7 +30,7 @@ class Matrices(NamedTuple):
 
 
 def transpose_step(
-    name: str, images: int, rows: int, columns: int, x: Matrices, y: Matrices
+    name: str, images: int, rows: int, columns: int, x: MatrixBatch, y: MatrixBatch
 ) -> Step:
     """Turn matrices of ``rows`` by ``columns`` in x into ``columns`` by ``rows`` in y."""
     height, width = _block(rows, columns)
@@ -71,8 +71,8 @@ def from_planes(name: str, place: Place, y: View) -> Step:
     if min(y.c, y.h * y.w) <= _FEW:
         return to_pixels_step(name, place, y)
     area = y.h * y.w
-    source = Matrices(place, y.c * area, area)
-    return transpose_step(name, y.n, y.c, area, source, Matrices(y.place, area * y.ld, y.ld))
+    source = MatrixBatch(place, y.c * area, area)
+    return transpose_step(name, y.n, y.c, area, source, MatrixBatch(y.place, area * y.ld, y.ld))
 
 
 def to_planes(name: str, x: View, place: Place) -> Step:
@@ -82,5 +82,5 @@ def to_planes(name: str, x: View, place: Place) -> Step:
     if min(x.c, x.h * x.w) <= _FEW:
         return to_planes_step(name, x, place)
     area = x.h * x.w
-    target = Matrices(place, x.c * area, area)
-    return transpose_step(name, x.n, area, x.c, Matrices(x.place, area * x.ld, x.ld), target)
+    target = MatrixBatch(place, x.c * area, area)
+    return transpose_step(name, x.n, area, x.c, MatrixBatch(x.place, area * x.ld, x.ld), target)
