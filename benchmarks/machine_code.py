@@ -31,8 +31,8 @@ from benchmarks.nets import find
 from netc.backends.cuda.backend import CudaBackend, CudaExecutable
 from netc.backends.cuda.device import Facts
 from netc.backends.cuda.emit.table import emit
-from netc.backends.cuda.products.launches import products_of, way_launches
-from netc.backends.cuda.products.tiles import MATRIX, PLAIN, Way
+from netc.backends.cuda.products.launches import config_launches, products_of
+from netc.backends.cuda.products.tiles import MATRIX, PLAIN, ProductConfig
 from netc.backends.cuda.program import Launch
 from netc.backends.cuda.source import Kernel, module_text
 from netc.data import prototxt_dir
@@ -153,7 +153,7 @@ def of_layer(executable: CudaExecutable, layer: str) -> Iterator[tuple[str, Kern
     if not chosen:
         raise SystemExit(f"no product `{layer}`; there are: {', '.join(p.name for p in products)}")
     for tile in MATRIX if emission.precision.matrix else PLAIN:
-        for launch in way_launches(emission, chosen[0], Way(tile)):
+        for launch in config_launches(emission, chosen[0], ProductConfig(tile)):
             if isinstance(launch, Launch) and isinstance(launch.kernel, Kernel):
                 yield layer, launch.kernel
 

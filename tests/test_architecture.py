@@ -118,3 +118,13 @@ def test_no_import_cycles_between_modules() -> None:
 
     for name in graph:
         visit(name, ())
+
+
+def test_class_names_of_backends_are_unique() -> None:
+    """A class is found by its name alone, in any backend."""
+    homes: dict[str, list[str]] = {}
+    for path in sorted((PACKAGE / "backends").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
+    assert {name: found for name, found in homes.items() if len(found) > 1} == {}

@@ -16,17 +16,24 @@ from netc.backends.cuda.dynamic import MixedExecutable, split
 from netc.backends.cuda.emission import (
     PRECISIONS,
     THREADS,
-    Emission,
+    CudaEmitContext,
     blocks,
     storage_views,
 )
 from netc.backends.cuda.emit.moves import copy_kernel, image_kernel, merged
 from netc.backends.cuda.emit.table import emit
-from netc.backends.cuda.libraries.operation import Borrowed
+from netc.backends.cuda.libraries.operation import LibraryKernel
 from netc.backends.cuda.options import CudaOptions
 from netc.backends.cuda.products.choice import guessed
 from netc.backends.cuda.products.launches import Choose, decided, products_of
-from netc.backends.cuda.program import ArrayStep, Context, Launch, Program, Steps, Weights
+from netc.backends.cuda.program import (
+    ArrayStep,
+    DeviceContext,
+    DeviceProgram,
+    DeviceWeights,
+    Launch,
+    Steps,
+)
 from netc.backends.cuda.rules import RULES, in_place, padding
 from netc.backends.cuda.schedule import scheduled
 from netc.backends.cuda.source import Kernel
@@ -44,7 +51,7 @@ from netc.passes.pipeline import with_bounds
 from netc.plan.storage import BYTES, Needs, Storage, find_aliases, plan_storage
 
 Result = TypeVar("Result")
-_COPIES = 64  # ways in which callers' arrays may lie, that are remembered
+_COPIES = 64  # layouts of callers' arrays whose copy kernels are remembered
 
 
 class CudaBackend:
@@ -92,7 +99,7 @@ def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) ->
         graph, with_bounds([p for p in options.passes if not p.for_caches])
     )
     storage, own = planned_storage(optimized), options.own_as(CudaOptions)
-    emission = Emission(
+    emission = CudaEmitContext(
         optimized,
         storage_views(optimized, storage),
         device.facts,
@@ -133,12 +140,12 @@ def planned_storage(graph: Graph) -> Storage:
 
 
 def _measured(steps: Steps, device: Device, tuner: Tuner) -> Choose:
-    """The ways that are fastest as measured, now or before, for all products together."""
+    """The configurations of all products that were fastest when measured, now or before."""
     with device.active():
         return choosing(tuner.choices(products_of(steps)))
 
 
-def _check_precision(emission: Emission) -> None:
+def _check_precision(emission: CudaEmitContext) -> None:
     """The matrix units that a precision needs must be there."""
     precision, facts = emission.precision, emission.facts
     if precision.matrix and facts.capability < (8, 0):
@@ -157,9 +164,9 @@ def _check_precision(emission: Emission) -> None:
 class CudaExecutable:
     """A program and the contexts that run it, one for each call that is under way."""
 
-    emission: Emission
+    emission: CudaEmitContext
     storage: Storage
-    program: Program
+    program: DeviceProgram
     applied: tuple[Applied, ...]
     device: Device
     uploads: Uploads
@@ -168,7 +175,7 @@ class CudaExecutable:
     progress: Progress | None = None
     variables: Variables = field(default_factory=Variables)
     _copies: dict[tuple[str, tuple[int, ...] | None], Call | None] = field(default_factory=dict)
-    _idle: list[Context] = field(default_factory=list)
+    _idle: list[DeviceContext] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -186,7 +193,7 @@ class CudaExecutable:
         edges = (self._load, self._store, self._load_image)
         self.device.build((*self.program.kernels, *edges), self.progress)
         self.program = self.uploads.program(self.program, self.packing)
-        self._weights = Weights(self.device)
+        self._weights = DeviceWeights(self.device)
         self.device.wait()  # the next call may be on another stream
 
     def run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,7 +264,7 @@ class CudaExecutable:
             "steps": len(self.program.steps),
             "kernels": len(self.program.kernels),
             "library_steps": [
-                s.name for s in self.program.launches if isinstance(s.kernel, Borrowed)
+                s.name for s in self.program.launches if isinstance(s.kernel, LibraryKernel)
             ],
             "array_steps": [s.name for s in steps if not s.host],
             "host_steps": [s.name for s in steps if s.host],
@@ -296,13 +303,13 @@ class CudaExecutable:
             self._idle.append(context)
         return times
 
-    def _take(self) -> Context:
+    def _take(self) -> DeviceContext:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        return Context(self.program, self.device, self._weights, self.graph)
+        return DeviceContext(self.program, self.device, self._weights, self.graph)
 
-    def _feed(self, context: Context, name: str, value: Any) -> None:
+    def _feed(self, context: DeviceContext, name: str, value: Any) -> None:
         """Copy a caller's array to where the net has it."""
         array = in_few_pieces(self.device.asarray(value))
         known = (name, array.strides)
@@ -319,7 +326,7 @@ class CudaExecutable:
         place = context.address(self.emission.view(name))
         self._start(self._copies[known], self.device.address(array), place)
 
-    def _result(self, context: Context, name: str) -> Any:
+    def _result(self, context: DeviceContext, name: str) -> Any:
         """A value as a new array."""
         shape, view = self.emission.graph.shape(name), self.emission.view(name)
         array = self.device.empty(shape, np.float32)

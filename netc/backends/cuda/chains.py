@@ -29,7 +29,7 @@ Strides = Sequence[int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Target:
+class FusedOutput:
     """An output of a kernel: the pixels it is made in, the product's bias, the stages after it."""
 
     view: View
@@ -134,7 +134,7 @@ def _floats(array: NDArray[Any]) -> NDArray[np.float32]:
     return np.ascontiguousarray(array, np.float32).reshape(-1)
 
 
-def chain_code(chain: Chain, targets: Sequence[Target]) -> tuple[Code, tuple[Argument, ...]]:
+def chain_code(chain: Chain, targets: Sequence[FusedOutput]) -> tuple[Code, tuple[Argument, ...]]:
     """The code of a kernel's outputs, and the arguments that follow the kernel's own."""
     functions, calls = [], []
     for index, target in enumerate(targets):
@@ -195,7 +195,7 @@ def _beside(chain: Chain, lines: Sequence[str]) -> str:
     )
 
 
-def _output_arguments(targets: Sequence[Target]) -> list[Argument]:
+def _output_arguments(targets: Sequence[FusedOutput]) -> list[Argument]:
     found: list[Argument] = []
     for target in targets:
         found += [target.view.place, target.view.ld, target.view.c]

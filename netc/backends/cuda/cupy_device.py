@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from netc.backends.base import Progress
-from netc.backends.cuda.device import Buffer, Call, Code, DeviceError, Facts, Turn
+from netc.backends.cuda.device import Call, Code, DeviceBuffer, DeviceError, Facts, StreamSlot
 from netc.backends.cuda.libraries.found import libraries
 from netc.backends.cuda.libraries.operation import (
-    Borrowed,
     Library,
+    LibraryAlgorithm,
     LibraryError,
-    Operation,
-    Plan,
+    LibraryKernel,
+    LibraryProduct,
     Start,
 )
 from netc.backends.cuda.source import Kernel, module_text
@@ -52,7 +52,7 @@ class CupyDevice:
         self._cupy = cupy
         self._device = cupy.cuda.Device(number)
         self._functions: dict[Kernel, Any] = {}
-        self._starts: dict[Borrowed, Start] = {}
+        self._starts: dict[LibraryKernel, Start] = {}
         self._libraries: Mapping[str, Library] | None = None
         self.facts = facts(cupy, number)
 
@@ -74,9 +74,13 @@ class CupyDevice:
         """Names and versions."""
         return " ".join(f"{name}-{found.version}" for name, found in self._loaded.items())
 
-    def plans(self, operation: Operation) -> Sequence[Plan]:
+    def algorithms(self, operation: LibraryProduct) -> Sequence[LibraryAlgorithm]:
         """What each of the installed libraries proposes."""
-        return [plan for found in self._loaded.values() for plan in found.plans(operation)]
+        return [
+            algorithm
+            for found in self._loaded.values()
+            for algorithm in found.algorithms(operation)
+        ]
 
     def build(self, kernels: Iterable[Code], progress: Progress | None = None) -> None:
         """Compile and load what is not there yet, on several threads; CuPy keeps it on disk.
@@ -87,9 +91,9 @@ class CupyDevice:
         tell = progress or _silent
         codes = dict.fromkeys(kernels)
         wanted = [k for k in codes if isinstance(k, Kernel) and k not in self._functions]
-        for borrowed in codes:
-            if isinstance(borrowed, Borrowed) and borrowed not in self._starts:
-                self._starts[borrowed] = self._started(borrowed)
+        for kernel in codes:
+            if isinstance(kernel, LibraryKernel) and kernel not in self._starts:
+                self._starts[kernel] = self._started(kernel)
         if not wanted:
             return
         failed: list[DeviceError] = []
@@ -124,7 +128,7 @@ class CupyDevice:
                     function.preferred_shared_memory_carveout = 100  # per cent
             return function
 
-    def allocate(self, size: int) -> Buffer:
+    def allocate(self, size: int) -> DeviceBuffer:
         """Memory from CuPy's pool; what the pool keeps unused is given back before it fails."""
         try:
             pointer = self._cupy.cuda.alloc(size)
@@ -133,14 +137,19 @@ class CupyDevice:
             pointer = self._cupy.cuda.alloc(size)
         return Memory(pointer, size)
 
-    def upload(self, array: Any) -> Buffer:
+    def upload(self, array: Any) -> DeviceBuffer:
         """An array's bytes on the device."""
         flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         there = self._cupy.asarray(flat)
         return Memory(there.data, flat.size)
 
     def view(
-        self, buffer: Buffer, offset: int, shape: Sequence[int], strides: Sequence[int], dtype: Any
+        self,
+        buffer: DeviceBuffer,
+        offset: int,
+        shape: Sequence[int],
+        strides: Sequence[int],
+        dtype: Any,
     ) -> Any:
         """A CuPy array over a buffer's bytes."""
         assert isinstance(buffer, Memory)
@@ -187,12 +196,12 @@ class CupyDevice:
         """Where an array's first element lies."""
         return int(array.data.ptr)
 
-    def _started(self, borrowed: Borrowed) -> Start:
-        library = self._loaded.get(borrowed.plan.library)
+    def _started(self, kernel: LibraryKernel) -> Start:
+        library = self._loaded.get(kernel.algorithm.library)
         try:
             if library is None:
-                raise LibraryError(f"{borrowed.plan.library} is not there any more")
-            return library.start(borrowed)
+                raise LibraryError(f"{kernel.algorithm.library} is not there any more")
+            return library.start(kernel)
         except LibraryError as error:
             raise DeviceError(str(error)) from error
 
@@ -200,7 +209,7 @@ class CupyDevice:
         """Start a kernel on the current stream."""
         code = call.kernel
         try:
-            if isinstance(code, Borrowed):
+            if isinstance(code, LibraryKernel):
                 stream = self._cupy.cuda.get_current_stream().ptr
                 self._starts[code]([int(address) for address in call.arguments], stream)
             else:
@@ -209,15 +218,17 @@ class CupyDevice:
         except (LibraryError, self._cupy.cuda.driver.CUDADriverError) as error:
             raise DeviceError(f"{code.name}: {error}") from error
 
-    def record(self, calls: Sequence[Call], turns: Sequence[Turn]) -> Callable[[], None] | None:
+    def record(
+        self, calls: Sequence[Call], slots: Sequence[StreamSlot]
+    ) -> Callable[[], None] | None:
         """A graph of the calls; None where the driver will not record it."""
         cuda = self._cupy.cuda
-        lanes = 1 + max(turn.lane for turn in turns)
+        lanes = 1 + max(slot.lane for slot in slots)
         streams = [cuda.Stream(non_blocking=True) for _ in range(lanes)]
         refused = (cuda.runtime.CUDARuntimeError, cuda.driver.CUDADriverError, DeviceError)
         streams[0].begin_capture()
         try:
-            self._fork(streams, calls, turns)
+            self._fork(streams, calls, slots)
             return _Start(streams[0].end_capture())
         except refused:
             # Whether it is recording may not be asked once an error has spoilt it: CuPy raises a
@@ -226,7 +237,9 @@ class CupyDevice:
                 streams[0].end_capture()
             return None
 
-    def _fork(self, streams: Sequence[Any], calls: Sequence[Call], turns: Sequence[Turn]) -> None:
+    def _fork(
+        self, streams: Sequence[Any], calls: Sequence[Call], slots: Sequence[StreamSlot]
+    ) -> None:
         """Start calls on as many streams as there are lanes, and join them in the first."""
 
         def reached(stream: Any) -> Any:
@@ -235,11 +248,11 @@ class CupyDevice:
         begun = reached(streams[0])
         for stream in streams[1:]:
             stream.wait_event(begun)
-        awaited = {index for turn in turns for index in turn.after}
+        awaited = {index for slot in slots for index in slot.after}
         marks: dict[int, Any] = {}
-        for index, (call, turn) in enumerate(zip(calls, turns, strict=True)):
-            stream = streams[turn.lane]
-            for other in turn.after:
+        for index, (call, slot) in enumerate(zip(calls, slots, strict=True)):
+            stream = streams[slot.lane]
+            for other in slot.after:
                 stream.wait_event(marks[other])
             with stream:
                 self.launch(call)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from netc.backends.base import Progress
-from netc.backends.cuda.libraries.operation import Borrowed, Operation, Plan
+from netc.backends.cuda.libraries.operation import LibraryAlgorithm, LibraryKernel, LibraryProduct
 from netc.backends.cuda.source import Kernel
 
 SHARED = 48 * 1024  # bytes of shared memory that every device gives a block
@@ -33,7 +33,7 @@ class Facts:
     shared: int = SHARED
 
 
-class Buffer(Protocol):
+class DeviceBuffer(Protocol):
     """Device memory; it is given back when nothing refers to it any more."""
 
     @property
@@ -45,7 +45,7 @@ class Buffer(Protocol):
         """Its bytes."""
 
 
-Code = Kernel | Borrowed  # what a call runs
+Code = Kernel | LibraryKernel  # what a call runs
 
 
 class DeviceError(Exception):
@@ -64,8 +64,8 @@ class Call(NamedTuple):
     arguments: tuple[Any, ...]
 
 
-class Turn(NamedTuple):
-    """When a call may start: after what is before it in its lane, and after these others."""
+class StreamSlot(NamedTuple):
+    """The stream that a call runs in, and the calls of other streams that it waits for."""
 
     lane: int
     after: tuple[int, ...] = ()
@@ -91,25 +91,30 @@ class Device(Protocol):
             DeviceError: one cannot be had; all others are ready.
         """
 
-    def plans(self, operation: Operation) -> Sequence[Plan]:
-        """Ways in which installed libraries compute an operation."""
+    def algorithms(self, operation: LibraryProduct) -> Sequence[LibraryAlgorithm]:
+        """The algorithms that installed libraries have for a product."""
 
     @property
     def libraries(self) -> str:
-        """The libraries that :meth:`plans` asks, with their versions."""
+        """The libraries that :meth:`algorithms` asks, with their versions."""
 
-    def allocate(self, size: int) -> Buffer:
+    def allocate(self, size: int) -> DeviceBuffer:
         """Uninitialised memory of ``size`` bytes.
 
         Raises:
             MemoryError: there is not as much.
         """
 
-    def upload(self, array: Any) -> Buffer:
+    def upload(self, array: Any) -> DeviceBuffer:
         """A NumPy array's bytes, on the device."""
 
     def view(
-        self, buffer: Buffer, offset: int, shape: Sequence[int], strides: Sequence[int], dtype: Any
+        self,
+        buffer: DeviceBuffer,
+        offset: int,
+        shape: Sequence[int],
+        strides: Sequence[int],
+        dtype: Any,
     ) -> Any:
         """An array over a buffer's bytes from ``offset`` on, strides in bytes."""
 
@@ -135,8 +140,10 @@ class Device(Protocol):
             DeviceError: it cannot be started.
         """
 
-    def record(self, calls: Sequence[Call], turns: Sequence[Turn]) -> Callable[[], None] | None:
-        """What starts all calls at once, each at its turn; None where they cannot be recorded."""
+    def record(
+        self, calls: Sequence[Call], slots: Sequence[StreamSlot]
+    ) -> Callable[[], None] | None:
+        """What starts all calls at once, each in its slot; None where they cannot be recorded."""
 
     def wait(self) -> None:
         """Until all work of the current stream is done."""

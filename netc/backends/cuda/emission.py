@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.backends.cuda.chains import Chain, Target, chain_code
+from netc.backends.cuda.chains import Chain, FusedOutput, chain_code
 from netc.backends.cuda.device import Facts
 from netc.backends.cuda.fallback import array_form, run_on_device, run_on_host
-from netc.backends.cuda.program import Argument, ArrayStep, Context, Launch, Steps
+from netc.backends.cuda.program import Argument, ArrayStep, DeviceContext, Launch, Steps
 from netc.backends.cuda.rules import zero_channels
 from netc.backends.cuda.source import Code, Constant, Kernel
 from netc.backends.shared.derived import Weights, derived, trained
@@ -82,7 +82,7 @@ def _in_one_piece(array: NDArray[Any], kind: type[np.floating]) -> NDArray[Any]:
 
 
 @dataclass(frozen=True)
-class Emission:
+class CudaEmitContext:
     """One graph being made into steps.
 
     Args:
@@ -139,13 +139,13 @@ class Emission:
 
     def target(
         self, value: str, stages: Sequence[Bound] = (), bias: Weights | None = None
-    ) -> Target:
+    ) -> FusedOutput:
         """An output, the bias of the product that makes it, and the stages after that."""
-        return Target(self.view(value), self.graph.shape(value), tuple(stages), bias)
+        return FusedOutput(self.view(value), self.graph.shape(value), tuple(stages), bias)
 
 
 # None where the emitter has no kernel for such a node.
-Emitter = Callable[[Emission, Node], Steps | None]
+Emitter = Callable[[CudaEmitContext, Node], Steps | None]
 
 
 def blocks(count: int, each: int = THREADS) -> tuple[int, int, int]:
@@ -153,7 +153,7 @@ def blocks(count: int, each: int = THREADS) -> tuple[int, int, int]:
     return (max(1, min(-(-count // each), 1 << 20)), 1, 1)
 
 
-def side(emission: Emission, count: int, views: Sequence[View], most: int = 4) -> int:
+def side(emission: CudaEmitContext, count: int, views: Sequence[View], most: int = 4) -> int:
     """Neighbouring channels that a thread makes: ``most``, if that leaves threads enough, else 1.
 
     Args:
@@ -168,7 +168,7 @@ def side(emission: Emission, count: int, views: Sequence[View], most: int = 4) -
 
 
 @dataclass(frozen=True)
-class Ending:
+class EpilogueCode:
     """A kernel's epilogue: code, its arguments, and what it reads and writes."""
 
     code: Code
@@ -177,15 +177,17 @@ class Ending:
     writes: tuple[View, ...]
 
 
-def ending(emission: Emission, targets: Sequence[Target], beside: int = 0) -> Ending:
+def epilogue_code(
+    emission: CudaEmitContext, targets: Sequence[FusedOutput], beside: int = 0
+) -> EpilogueCode:
     """The epilogue of a kernel with these outputs; of one that makes so many channels at once."""
     chain = replace(emission.chain(), beside=beside)
     code, arguments = chain_code(chain, targets)
-    return Ending(code, arguments, tuple(chain.reads), tuple(t.view for t in targets))
+    return EpilogueCode(code, arguments, tuple(chain.reads), tuple(t.view for t in targets))
 
 
 def element_launch(
-    emission: Emission,
+    emission: CudaEmitContext,
     name: str,
     template: str,
     constants: Mapping[str, Constant],
@@ -193,13 +195,13 @@ def element_launch(
     count: int,
     reads: Sequence[View],
     writes: Sequence[View] = (),
-    end: Ending | None = None,
+    epilogue: EpilogueCode | None = None,
 ) -> Steps:
     """A kernel of which each thread makes an element at a time; nothing where there are none."""
     if count == 0:
         return []
-    kernel = emission.kernel(template, constants, end.code if end else None)
-    tail = end.arguments if end else ()
+    kernel = emission.kernel(template, constants, epilogue.code if epilogue else None)
+    tail = epilogue.arguments if epilogue else ()
     return [
         Launch(
             name,
@@ -207,28 +209,30 @@ def element_launch(
             blocks(count),
             THREADS,
             (*arguments, *tail),
-            (*reads, *(end.reads if end else ())),
-            (*writes, *(end.writes if end else ())),
+            (*reads, *(epilogue.reads if epilogue else ())),
+            (*writes, *(epilogue.writes if epilogue else ())),
         )
     ]
 
 
-def chain_launch(emission: Emission, name: str, x: View, target: Target) -> Steps:
+def chain_launch(emission: CudaEmitContext, name: str, x: View, target: FusedOutput) -> Steps:
     """A chain of elementwise layers over the pixels at ``x``."""
-    end = ending(emission, [target])
-    each = side(emission, x.count, (x, *end.reads, *end.writes))
-    end, count = ending(emission, [target], each), x.count // each
+    epilogue = epilogue_code(emission, [target])
+    each = side(emission, x.count, (x, *epilogue.reads, *epilogue.writes))
+    epilogue, count = epilogue_code(emission, [target], each), x.count // each
     given = (x.place, x.ld, x.c, count)
-    return element_launch(emission, name, "chain", {"VEC": each}, given, count, [x], end=end)
+    return element_launch(
+        emission, name, "chain", {"VEC": each}, given, count, [x], epilogue=epilogue
+    )
 
 
-def fallback_step(emission: Emission, node: Node) -> Steps:
+def fallback_step(emission: CudaEmitContext, node: Node) -> Steps:
     """A node run by its op's definition: on the device where it is written for it, or the host."""
     on_device = array_form(node)
     run = run_on_device if on_device else run_on_host
     graph, views = emission.graph, emission.views
 
-    def step(context: Context) -> None:
+    def step(context: DeviceContext) -> None:
         run(context, graph, node, views)
 
     return [ArrayStep(node.name, step, host=not on_device)]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from netc.backends import reference
-from netc.backends.cuda.program import Context
+from netc.backends.cuda.program import DeviceContext
 from netc.backends.shared.views import View
 from netc.ir.graph import Graph, Node
 from netc.ops import (
@@ -72,7 +72,7 @@ def array_form(node: Node) -> bool:
     return HOST_ONLY.isdisjoint(ops_of(node))
 
 
-def seen(context: Context, graph: Graph, value: str, view: View) -> Any:
+def seen(context: DeviceContext, graph: Graph, value: str, view: View) -> Any:
     """A stored value as an array of its own shape, in place."""
     shape = graph.shape(value)
     if len(shape) == 4:
@@ -82,7 +82,9 @@ def seen(context: Context, graph: Graph, value: str, view: View) -> Any:
     return context.flat(view, shape)
 
 
-def run_on_device(context: Context, graph: Graph, node: Node, views: Mapping[str, View]) -> None:
+def run_on_device(
+    context: DeviceContext, graph: Graph, node: Node, views: Mapping[str, View]
+) -> None:
     """Run a node on the device's arrays."""
     inputs = [_copied(context, graph, v, views[v]) for v in node.inputs]
     weights = [context.weights.array(graph, name) for name in node.parameters]
@@ -95,14 +97,14 @@ def run_on_device(context: Context, graph: Graph, node: Node, views: Mapping[str
     _put(context, graph, node, views, results)
 
 
-def _copied(context: Context, graph: Graph, value: str, view: View) -> Any:
+def _copied(context: DeviceContext, graph: Graph, value: str, view: View) -> Any:
     """A stored value in C order and float32; an output may lie where an input does."""
     array = seen(context, graph, value, view)
     return array.astype(np.float32, order="C", copy=True)
 
 
 def _put(
-    context: Context,
+    context: DeviceContext,
     graph: Graph,
     node: Node,
     views: Mapping[str, View],
@@ -112,7 +114,9 @@ def _put(
         seen(context, graph, value, views[value])[...] = result
 
 
-def run_on_host(context: Context, graph: Graph, node: Node, views: Mapping[str, View]) -> None:
+def run_on_host(
+    context: DeviceContext, graph: Graph, node: Node, views: Mapping[str, View]
+) -> None:
     """Run a node on the host."""
     device = context.device
     inputs = [

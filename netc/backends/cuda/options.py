@@ -14,7 +14,7 @@ class CudaOptions(BackendOptions):
     Args:
         precision: "float32", "tf32" or "fp16", see docs/gpu.md.
         graph: whether steps are recorded and started as one CUDA graph.
-        tune: whether ways to compute are measured when the device first meets a shape.
+        tune: whether configurations of products are measured when the device first meets a shape.
     """
 
     graph: bool = True

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from netc.backends.cuda.device import Buffer, Call, Code, Device, Turn
+from netc.backends.cuda.device import Call, Code, Device, DeviceBuffer, StreamSlot
 from netc.backends.reference import parameter_array
 from netc.backends.shared.derived import Derived
 from netc.backends.shared.derived import Weights as TrainedArray
@@ -29,23 +29,23 @@ if TYPE_CHECKING:
 ALIGNMENT = 256  # bytes; what device memory allocators give
 
 
-class Tickets(NamedTuple):
-    """The step's counters, which are 0 before and after it."""
+class SplitKCounters(NamedTuple):
+    """The address of the step's split-K counters, which are 0 before and after it."""
 
 
-class Resident(NamedTuple):
+class DeviceConstant(NamedTuple):
     """An array that is on the device (see netc.backends.cuda.uploads)."""
 
-    buffer: Buffer
+    buffer: DeviceBuffer
 
 
-class Wide(NamedTuple):
+class Int64(NamedTuple):
     """A 64-bit integer."""
 
     value: int
 
 
-Argument = int | float | Place | Tickets | Wide | Resident | TrainedArray
+Argument = int | float | Place | SplitKCounters | Int64 | DeviceConstant | TrainedArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,12 +57,12 @@ class Launch:
         kernel: what to run, ours or a library's.
         grid: blocks.
         threads: of a block.
-        arguments: int (32 bits), float (float32), :class:`Wide`, a place, or a NumPy array, in
-            place of which a :class:`Resident` stands before the program runs.
+        arguments: int (32 bits), float (float32), :class:`Int64`, a place, or a NumPy array, in
+            place of which a :class:`DeviceConstant` stands before the program runs.
         reads: values it reads.
         writes: values it writes.
         workspace: bytes of memory it needs while it runs.
-        tickets: counters it needs.
+        counters: 32-bit counters it needs.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Launch:
     reads: tuple[View, ...] = ()
     writes: tuple[View, ...] = ()
     workspace: int = 0
-    tickets: int = 0
+    counters: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +81,7 @@ class ArrayStep:
     """A step done by array operations, or on the host."""
 
     name: str
-    function: Callable[[Context], None]
+    function: Callable[[DeviceContext], None]
     host: bool = False
 
 
@@ -90,7 +90,7 @@ Step = Launch | ArrayStep
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Undecided:
-    """A product among a node's steps, whose launches depend on the way that is chosen for it.
+    """A product among a node's steps, for which no configuration has been chosen yet.
 
     Args:
         product: what is computed.
@@ -105,20 +105,20 @@ Steps = list[Step | Undecided]
 
 
 @dataclass(frozen=True, eq=False)
-class Program:
+class DeviceProgram:
     """Steps in order.
 
     Args:
         steps: in order.
         arena: bytes of the arena.
         item: bytes of an element.
-        turns: for the first of launches in a row, when each of them may start.
+        slots: for the first of launches in a row, the stream slot of each of them.
     """
 
     steps: tuple[Step, ...]
     arena: int
     item: int = 4
-    turns: Mapping[int, Sequence[Turn]] = field(default_factory=dict)
+    slots: Mapping[int, Sequence[StreamSlot]] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[tuple[int, int]]:
@@ -150,9 +150,9 @@ class Program:
         return max((launch.workspace for launch in self.launches), default=0)
 
     @property
-    def tickets(self) -> int:
+    def counters(self) -> int:
         """Counters of all steps."""
-        return sum(launch.tickets for launch in self.launches)
+        return sum(launch.counters for launch in self.launches)
 
     @property
     def constants(self) -> int:
@@ -160,14 +160,14 @@ class Program:
         arrays: dict[int, int] = {}
         for launch in self.launches:
             for argument in launch.arguments:
-                if isinstance(argument, Resident):
+                if isinstance(argument, DeviceConstant):
                     arrays[id(argument.buffer)] = argument.buffer.size
                 elif isinstance(argument, np.ndarray | Derived):
                     arrays[id(argument)] = argument.nbytes
         return sum(arrays.values())
 
 
-class Weights:
+class DeviceWeights:
     """Trained arrays as the device's library has them, for definitions; each made when needed."""
 
     def __init__(self, device: Device) -> None:
@@ -189,7 +189,7 @@ class Weights:
 
 
 @dataclass(eq=False)
-class Context:
+class DeviceContext:
     """A program bound to memory of its own. One call at a time may use it.
 
     Args:
@@ -199,9 +199,9 @@ class Context:
         graph: whether steps are recorded and started together.
     """
 
-    program: Program
+    program: DeviceProgram
     device: Device
-    weights: Weights
+    weights: DeviceWeights
     graph: bool = True
     mark: Any = None
     _segments: list[Callable[[], None]] = field(default_factory=list)
@@ -210,7 +210,7 @@ class Context:
         program, device = self.program, self.device
         self._arena = device.allocate(max(program.arena, ALIGNMENT))
         self._workspace = device.allocate(max(program.workspace, ALIGNMENT))
-        self._tickets = device.upload(np.zeros(max(program.tickets, 1), np.uint32))
+        self._counters = device.upload(np.zeros(max(program.counters, 1), np.uint32))
         self.calls = self._bound()
 
     def __del__(self) -> None:
@@ -221,15 +221,15 @@ class Context:
 
     def _bound(self) -> list[Call | ArrayStep]:
         calls: list[Call | ArrayStep] = []
-        tickets = 0
+        used = 0
         for step in self.program.steps:
             if isinstance(step, ArrayStep):
                 calls.append(step)
                 continue
-            counters = self._tickets.address + 4 * tickets
+            counters = self._counters.address + 4 * used
             arguments = tuple(self._argument(a, counters) for a in step.arguments)
             calls.append(Call(step.kernel, step.grid, step.threads, arguments))
-            tickets += step.tickets
+            used += step.counters
         return calls
 
     def _argument(self, argument: Argument, counters: int) -> Any:
@@ -238,11 +238,11 @@ class Context:
                 return np.uint64(self._arena.address + self.program.item * offset)
             case Workspace(offset):
                 return np.uint64(self._workspace.address + self.program.item * offset)
-            case Tickets():
+            case SplitKCounters():
                 return np.uint64(counters)
-            case Wide(value):
+            case Int64(value):
                 return np.int64(value)
-            case Resident(buffer):
+            case DeviceConstant(buffer):
                 return np.uint64(buffer.address)
             case float():
                 return np.float32(argument)
@@ -311,6 +311,6 @@ class Context:
             kernels = [call for call in calls if isinstance(call, Call)]
             recorded = None
             if len(kernels) == len(calls) > 1:
-                recorded = self.device.record(kernels, self.program.turns[first])
+                recorded = self.device.record(kernels, self.program.slots[first])
             segments.append(recorded or start)
         return segments

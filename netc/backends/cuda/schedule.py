@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from netc.backends.cuda.device import Turn
-from netc.backends.cuda.program import Launch, Program, Step
+from netc.backends.cuda.device import StreamSlot
+from netc.backends.cuda.program import DeviceProgram, Launch, Step
 from netc.backends.shared.views import View, Workspace, moved
 
 _LANES = 6  # launches side by side, at most
@@ -44,9 +44,9 @@ def depends(later: Launch, earlier: Launch) -> bool:
     )
 
 
-def schedule(launches: Sequence[Launch]) -> list[Turn]:
-    """A turn for each launch: the lane of something it waits for, or else one that is free."""
-    turns: list[Turn] = []
+def schedule(launches: Sequence[Launch]) -> list[StreamSlot]:
+    """A slot for each launch: in the lane of a launch it waits for, or else in a free one."""
+    slots: list[StreamSlot] = []
     behind: list[set[int]] = []  # all that each launch comes after
     tails: list[int] = []  # the last launch of each lane
     for index, launch in enumerate(launches):
@@ -56,10 +56,10 @@ def schedule(launches: Sequence[Launch]) -> list[Turn]:
         before = {tails[lane]} | behind[tails[lane]] if lane < len(tails) else set()
         others = [i for i in waits if i not in before]
         after = [i for i in others if not any(i in behind[j] for j in others)]
-        turns.append(Turn(lane, tuple(after)))
+        slots.append(StreamSlot(lane, tuple(after)))
         behind.append(known | before)
         tails[lane : lane + 1] = [index]
-    return turns
+    return slots
 
 
 def _lane(tails: Sequence[int], waits: Sequence[int], known: set[int]) -> int:
@@ -114,11 +114,11 @@ def _moved(step: Step, elements: int, memory: int) -> Step:
     )
 
 
-def scheduled(steps: Sequence[Step], arena: int, item: int) -> Program:
-    """A program of the steps, with turns for those that are launches in a row."""
-    program = Program(with_workspaces(steps, item), arena, item)
-    turns = {}
+def scheduled(steps: Sequence[Step], arena: int, item: int) -> DeviceProgram:
+    """A program of the steps, with stream slots for those that are launches in a row."""
+    program = DeviceProgram(with_workspaces(steps, item), arena, item)
+    slots = {}
     for first, last in program.rows:
         launches = [s for s in program.steps[first:last] if isinstance(s, Launch)]
-        turns[first] = schedule(launches)
-    return replace(program, turns=turns)
+        slots[first] = schedule(launches)
+    return replace(program, slots=slots)

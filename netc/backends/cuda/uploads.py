@@ -14,8 +14,8 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.backends.cuda.device import Buffer, Device
-from netc.backends.cuda.program import Argument, Launch, Program, Resident, Step
+from netc.backends.cuda.device import Device, DeviceBuffer
+from netc.backends.cuda.program import Argument, DeviceConstant, DeviceProgram, Launch, Step
 from netc.backends.shared.derived import Derived, Versions, versions
 from netc.backends.variables import Variable
 
@@ -26,9 +26,9 @@ class Uploads:
     def __init__(self, device: Device) -> None:
         self._device = device
         self._lock = threading.Lock()
-        self._buffers: WeakValueDictionary[bytes, Buffer] = WeakValueDictionary()
+        self._buffers: WeakValueDictionary[bytes, DeviceBuffer] = WeakValueDictionary()
 
-    def buffer(self, array: NDArray[Any]) -> Buffer:
+    def buffer(self, array: NDArray[Any]) -> DeviceBuffer:
         """The device's copy of an array's bytes."""
         flat = _bytes(array)
         key = hashlib.blake2b(flat.data, digest_size=16).digest()
@@ -40,13 +40,13 @@ class Uploads:
                 self._buffers[key] = found
             return found
 
-    def program(self, program: Program, packing: DevicePacking) -> Program:
+    def program(self, program: DeviceProgram, packing: DevicePacking) -> DeviceProgram:
         """The program with its arrays on the device; the host's need not be kept."""
 
         def argument(value: Argument) -> Argument:
             if isinstance(value, Derived):
-                return Resident(packing.buffer(value))
-            return Resident(self.buffer(value)) if isinstance(value, np.ndarray) else value
+                return DeviceConstant(packing.buffer(value))
+            return DeviceConstant(self.buffer(value)) if isinstance(value, np.ndarray) else value
 
         def placed(step: Step) -> Step:
             if not isinstance(step, Launch):
@@ -67,9 +67,9 @@ class DevicePacking:
     def __init__(self, device: Device, known: Versions) -> None:
         self._device = device
         self._known = dict(known)
-        self._buffers: dict[Derived, Buffer] = {}
+        self._buffers: dict[Derived, DeviceBuffer] = {}
 
-    def buffer(self, array: Derived) -> Buffer:
+    def buffer(self, array: Derived) -> DeviceBuffer:
         """The device's copy of an array."""
         if array not in self._buffers:
             self._buffers[array] = self._device.upload(_bytes(array.array))

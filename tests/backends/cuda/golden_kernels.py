@@ -9,7 +9,7 @@ from typing import Any
 import netc
 from netc.backends.base import Options, Progress
 from netc.backends.cuda.backend import CudaBackend
-from netc.backends.cuda.device import Buffer, Facts
+from netc.backends.cuda.device import DeviceBuffer, Facts
 from netc.backends.cuda.options import CudaOptions
 from netc.backends.cuda.source import Kernel
 from netc.ir.graph import Graph
@@ -29,7 +29,7 @@ class Collector(EmulatedDevice):
     def build(self, kernels: Iterable[Kernel], progress: Progress | None = None) -> None:
         self.kernels |= set(kernels)
 
-    def upload(self, array: Any) -> Buffer:
+    def upload(self, array: Any) -> DeviceBuffer:
         return Memory(0)
 
 

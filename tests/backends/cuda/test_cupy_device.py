@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from netc.backends.cuda.cupy_device import CupyDevice
-from netc.backends.cuda.device import Call, DeviceError, Turn
+from netc.backends.cuda.device import Call, DeviceError, StreamSlot
 from netc.backends.cuda.source import Kernel
 
 
@@ -258,8 +258,8 @@ def test_a_kernel_that_cannot_be_compiled_leaves_the_others_ready(
 def test_branches_are_recorded_on_streams_that_fork_and_join() -> None:
     fake = Fake()
     device = CupyDevice(fake, 0)
-    turns = [Turn(0), Turn(0), Turn(1, (0,)), Turn(0, (2,))]
-    start = device.record(calls_of(device, fake, 4), turns)
+    slots = [StreamSlot(0), StreamSlot(0), StreamSlot(1, (0,)), StreamSlot(0, (2,))]
+    start = device.record(calls_of(device, fake, 4), slots)
     assert fake.log == [
         "a: begin",
         "b: after a1",
@@ -283,7 +283,7 @@ def test_what_the_driver_does_not_record_is_started_one_by_one() -> None:
     device = CupyDevice(fake, 0)
     calls = calls_of(device, fake, 1)
     fake.refuses = True
-    assert device.record(calls, [Turn(0)]) is None
+    assert device.record(calls, [StreamSlot(0)]) is None
     assert fake.log == ["a: begin", "a: end"]  # no stream is left in capture
 
 

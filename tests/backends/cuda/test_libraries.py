@@ -20,9 +20,9 @@ from netc.backends.cuda import backend as backend_module
 from netc.backends.cuda.backend import CudaBackend, CudaExecutable
 from netc.backends.cuda.device import Call, DeviceError
 from netc.backends.cuda.libraries import cublas, cudnn
-from netc.backends.cuda.libraries.operation import Borrowed, Library, Operation
+from netc.backends.cuda.libraries.operation import Library, LibraryKernel, LibraryProduct
 from netc.backends.cuda.products.choice import guessed
-from netc.backends.cuda.products.tiles import PLAIN, Way
+from netc.backends.cuda.products.tiles import PLAIN, ProductConfig
 from netc.backends.cuda.products.winograd import fits_winograd, middle
 from netc.backends.cuda.tuning import tuner
 from netc.diagnostics import NetcError
@@ -31,7 +31,7 @@ from netc.passes.pipeline import ALL
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice
 from tests.backends.cuda.golden_kernels import graph_of, numbers, options
 from tests.backends.cuda.libraries import cudnn_module, standin
-from tests.backends.cuda.libraries.standin import by_library, plans_of
+from tests.backends.cuda.libraries.standin import algorithms_of, by_library
 from tests.backends.cuda.test_products import NETS, TOLERANCE, add, conv, feeds_of, net, relu
 from tests.test_golden import CASES, GOLDEN, assert_agrees
 
@@ -55,8 +55,8 @@ def loaded() -> Iterator[Mapping[str, Library]]:
     assert library.standin_alive() == before
 
 
-def borrowed(executable: CudaExecutable) -> list[Borrowed]:
-    return [k for k in executable.program.kernels if isinstance(k, Borrowed)]
+def library_kernels(executable: CudaExecutable) -> list[LibraryKernel]:
+    return [k for k in executable.program.kernels if isinstance(k, LibraryKernel)]
 
 
 def check(graph: Graph, loaded: Mapping[str, Library], precision: str = "float32") -> Any:
@@ -85,7 +85,7 @@ def test_golden_cases(
     monkeypatch.setattr(backend_module, "guessed", by_library(loaded, len(case["case"])))
     device = EmulatedDevice(loaded=loaded)
     executable = CudaBackend(device).prepare(graph_of(case), options(ALL))
-    if not isinstance(executable, CudaExecutable) or not borrowed(executable):
+    if not isinstance(executable, CudaExecutable) or not library_kernels(executable):
         pytest.skip("no product for a library")
     got = executable.run(numbers(case, "in/"))
     for name, want in numbers(case, "out/").items():
@@ -110,7 +110,7 @@ def test_bias_sum_and_relu_are_the_librarys(
     monkeypatch.setattr(backend_module, "guessed", by_library(loaded))
     layers = conv("a", "x", "num_output: 16 kernel_size: 1") + relu("ra", "a")
     layers += conv("b", "ra", "num_output: 16 kernel_size: 1") + add("c", "ra", "b")
-    found = borrowed(check(net(8, 5, layers + relu("d", "c")), loaded))
+    found = library_kernels(check(net(8, 5, layers + relu("d", "c")), loaded))
     assert any(b.operation.bias and b.operation.other and b.operation.relu for b in found)
 
 
@@ -129,20 +129,20 @@ def test_parts_side_by_side_have_no_bias_of_the_librarys(
     monkeypatch.setattr(backend_module, "guessed", by_library(loaded))
     layer = conv("a", "x", "num_output: 24 kernel_size: 1 group: 2") + relu("b", "a")
     executable = check(net(16, 3, layer), loaded)
-    (operation,) = (b.operation for b in borrowed(executable))
+    (operation,) = (b.operation for b in library_kernels(executable))
     assert operation.parts == 2 and not operation.bias and not operation.relu
 
 
 def test_winograds_products(loaded: Mapping[str, Library], monkeypatch: pytest.MonkeyPatch) -> None:
-    def choose(emission: Any, product: Any) -> Way:
+    def choose(emission: Any, product: Any) -> ProductConfig:
         if not fits_winograd(emission, product):
             return guessed(emission, product)
-        plan, *_ = plans_of(loaded, emission, middle(emission, product, 2))
-        return Way(PLAIN[-1], winograd=2, plan=plan)
+        algorithm, *_ = algorithms_of(loaded, emission, middle(emission, product, 2))
+        return ProductConfig(PLAIN[-1], winograd=2, algorithm=algorithm)
 
     monkeypatch.setattr(backend_module, "guessed", choose)
     executable = check(NETS["residual"](), loaded)
-    assert [b.operation.parts for b in borrowed(executable)] == [16]
+    assert [b.operation.parts for b in library_kernels(executable)] == [16]
 
 
 def test_what_lies_where_the_result_does_is_not_overwritten(
@@ -161,21 +161,25 @@ def test_what_lies_where_the_result_does_is_not_overwritten(
 
 
 def test_cudnns_engines_that_will_not_do_are_left_out(loaded: Mapping[str, Library]) -> None:
-    operation = Operation("tf32", (1, 5, 5, 8), 8, 72, (5, 5, 4), 4, (3, 3), (1, 1))
-    assert [plan.text for plan in loaded["cudnn"].plans(operation)] == ["0", "3", "4"]
+    operation = LibraryProduct("tf32", (1, 5, 5, 8), 8, 72, (5, 5, 4), 4, (3, 3), (1, 1))
+    assert [algorithm.text for algorithm in loaded["cudnn"].algorithms(operation)] == [
+        "0",
+        "3",
+        "4",
+    ]
     exact = replace(operation, precision="float32")
-    assert [plan.text for plan in loaded["cudnn"].plans(exact)] == ["3", "4"]
-    assert not loaded["cudnn"].plans(replace(exact, relu=True))
+    assert [algorithm.text for algorithm in loaded["cudnn"].algorithms(exact)] == ["3", "4"]
+    assert not loaded["cudnn"].algorithms(replace(exact, relu=True))
 
 
 def test_cudnn_is_called_as_its_interface_wants(loaded: Mapping[str, Library]) -> None:
     real = pytest.importorskip("cudnn", reason="pip install nvidia-cudnn-frontend")
     if not isinstance(getattr(real.pygraph, "tensor", None), FunctionType):
         pytest.skip("this version's functions tell no parameters")
-    operation = Operation(
+    operation = LibraryProduct(
         "fp16", (1, 5, 5, 8), 8, 72, (5, 5, 8), 8, (3, 3), (1, 1), bias=True, other=8, relu=True
     )
-    loaded["cudnn"].plans(operation)
+    loaded["cudnn"].algorithms(operation)
     called = dict(cudnn_module.calls)
     for name, arguments in called.items():
         if name != "pygraph":
@@ -196,7 +200,7 @@ def test_exact_is_our_own(loaded: Mapping[str, Library]) -> None:
     device = EmulatedDevice(loaded=loaded)
     chosen = replace(options(tune=True), exact=True)
     executable = CudaBackend(device).prepare(graph, chosen)
-    assert isinstance(executable, CudaExecutable) and not borrowed(executable)
+    assert isinstance(executable, CudaExecutable) and not library_kernels(executable)
 
 
 class Favouring(EmulatedDevice):
@@ -209,9 +213,9 @@ class Favouring(EmulatedDevice):
         work()
         return 1e-6 if self.started > before else 1e-3
 
-    def _start(self, borrowed: Borrowed, addresses: Any) -> None:
+    def _start(self, kernel: LibraryKernel, addresses: Any) -> None:
         self.started = self.started + 1
-        super()._start(borrowed, addresses)
+        super()._start(kernel, addresses)
 
 
 @pytest.mark.parametrize("precision", TOLERANCE)
@@ -231,10 +235,10 @@ def test_the_tuner_takes_what_is_fastest_and_right(
         device = Favouring(loaded=loaded)
         executable = CudaBackend(device).prepare(graph, options(tune=True, precision=precision))
         assert isinstance(executable, CudaExecutable)
-        assert bool(borrowed(executable)) is taken
+        assert bool(library_kernels(executable)) is taken
         again = CudaBackend(device).prepare(graph, options(tune=True, precision=precision))
         assert isinstance(again, CudaExecutable)
-        assert borrowed(again) == borrowed(executable)  # from the file
+        assert library_kernels(again) == library_kernels(executable)  # from the file
 
 
 def test_a_device_that_computes_wrongly_is_an_error(

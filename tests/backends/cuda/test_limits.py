@@ -7,9 +7,9 @@ import pytest
 
 import netc
 from netc.backends.cuda.backend import CudaBackend, CudaExecutable
-from netc.backends.cuda.chains import Target
+from netc.backends.cuda.chains import FusedOutput
 from netc.backends.cuda.device import Facts
-from netc.backends.cuda.emission import Emission
+from netc.backends.cuda.emission import CudaEmitContext
 from netc.backends.cuda.products.product import Product, pixel_taps
 from netc.backends.cuda.products.winograd import fits_winograd
 from netc.backends.shared.views import Arena, dense
@@ -53,10 +53,10 @@ def test_tiles_of_winograd_are_counted_in_32_bits(images: int, fits: bool) -> No
     product = Product(
         "conv1_2",
         x,
-        (Target(y, (images, 64, 224, 224)),),
+        (FusedOutput(y, (images, 64, 224, 224)),),
         lambda: np.zeros((64, 576), np.float32),
         pixel_taps((3, 3), (1, 1), (1, 1)),
         window=((3, 3), (1, 1), (1, 1)),
     )
-    emission = Emission(Graph("empty", (), (), (), {}), {}, Facts("a GPU", (9, 0), 132))
+    emission = CudaEmitContext(Graph("empty", (), (), (), {}), {}, Facts("a GPU", (9, 0), 132))
     assert fits_winograd(emission, product) is fits

@@ -16,7 +16,7 @@ import pytest
 from netc.backends.cuda import backend as backend_module
 from netc.backends.cuda.device import Facts
 from netc.backends.cuda.products.choice import guessed
-from netc.backends.cuda.products.tiles import Way
+from netc.backends.cuda.products.tiles import ProductConfig
 from netc.backends.cuda.source import Kernel, module_text
 from netc.backends.cuda.tuning import tuner
 from netc.backends.cuda.tuning.tuner import Tuner
@@ -92,7 +92,7 @@ def test_every_way(precision: str, architecture: int, monkeypatch: pytest.Monkey
         pytest.skip("the matrix units of such precision begin with sm_80")
     graphs, kernels = [make() for make in NETS.values()], set[Kernel]()
     for tile, splits in WAYS[precision]:
-        monkeypatch.setattr(backend_module, "guessed", always(Way(tile, splits)))
+        monkeypatch.setattr(backend_module, "guessed", always(ProductConfig(tile, splits)))
         kernels |= kernels_of(graphs, options(precision=precision))
     check(kernels, architecture)
 

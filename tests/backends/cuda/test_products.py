@@ -1,4 +1,4 @@
-"""Every way of computing products gives the reference's numbers, in every precision."""
+"""Every configuration of products gives the reference's numbers, in every precision."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from netc.backends.cuda.backend import CudaBackend
 from netc.backends.cuda.device import SHARED, Facts
 from netc.backends.cuda.emission import as_tf32
 from netc.backends.cuda.products.choice import guessed
-from netc.backends.cuda.products.tiles import MATRIX, PLAIN, Size, Tile, Way, ways
+from netc.backends.cuda.products.tiles import (
+    MATRIX,
+    PLAIN,
+    BlockTile,
+    ProductConfig,
+    Size,
+    candidate_configs,
+)
 from netc.backends.cuda.products.winograd import fits_winograd
 from netc.backends.cuda.source import Kernel
 from netc.diagnostics import Source
@@ -103,7 +110,7 @@ NETS: dict[str, Callable[[], Graph]] = {
     ),
 }
 
-WAYS: dict[str, list[tuple[Tile, int]]] = {
+CONFIGS: dict[str, list[tuple[BlockTile, int]]] = {
     "float32": [(tile, 1 + i % 3) for i, tile in enumerate(PLAIN)],
     "tf32": [(tile, 1 + i % 2) for i, tile in enumerate(MATRIX)],
     "fp16": [(tile, 1 + (i + 1) % 2) for i, tile in enumerate(MATRIX)],
@@ -129,13 +136,21 @@ def test_every_device_has_ways() -> None:
     size = Size(3136, (256,), 576)
     for matrix in (False, True):
         few, many = (
-            {way.tile for way in ways(size, Facts("a GPU", (9, 0), 132, shared=shared), matrix)}
+            {
+                config.tile
+                for config in candidate_configs(
+                    size, Facts("a GPU", (9, 0), 132, shared=shared), matrix
+                )
+            }
             for shared in (SHARED, 227 << 10)
         )
         assert few <= many and len(few) >= 8
         assert not any(tile.asked for tile in few)
         assert any(tile.asked for tile in many) == matrix
-    narrow = {way.tile for way in ways(size._replace(chunk=4), Facts("", (9, 0), 132), True)}
+    narrow = {
+        config.tile
+        for config in candidate_configs(size._replace(chunk=4), Facts("", (9, 0), 132), True)
+    }
     assert not any(tile.asked for tile in narrow)
 
 
@@ -148,30 +163,30 @@ def test_weights_are_rounded_to_tf32_once() -> None:
     assert as_tf32(as_tf32(some)[:3]).tolist() == want[:3].tolist()
 
 
-def always(way: Way) -> Callable[[Any, Any], Way]:
-    """That way, of all products that have it."""
+def always(config: ProductConfig) -> Callable[[Any, Any], ProductConfig]:
+    """That configuration, of all products that have it."""
 
-    def choose(emission: Any, product: Any) -> Way:
+    def choose(emission: Any, product: Any) -> ProductConfig:
         size = product.size(emission.precision.item)
-        return way if way.tile.fits(size, emission.facts) else guessed(emission, product)
+        return config if config.tile.fits(size, emission.facts) else guessed(emission, product)
 
     return choose
 
 
 @pytest.mark.parametrize("name", NETS)
-@pytest.mark.parametrize("precision", WAYS)
-def test_ways(name: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = WAYS[precision]
+@pytest.mark.parametrize("precision", CONFIGS)
+def test_configurations(name: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = CONFIGS[precision]
     if name != "residual":  # the others are about what is gathered, not about tiles
         found = [found[0], found[-1]]
-    ways = [Way(tile, splits) for tile, splits in found]
+    configs = [ProductConfig(tile, splits) for tile, splits in found]
     graph, kernels = NETS[name](), set[Kernel]()
-    for way in ways:
-        monkeypatch.setattr(backend_module, "guessed", always(way))
+    for config in configs:
+        monkeypatch.setattr(backend_module, "guessed", always(config))
         kernels |= kernels_of([graph], options(precision=precision))
     build(kernels)  # together, which takes less time than each by itself
-    for number, way in enumerate(ways):
-        monkeypatch.setattr(backend_module, "guessed", always(way))
+    for number, config in enumerate(configs):
+        monkeypatch.setattr(backend_module, "guessed", always(config))
         check(graph, precision, order=number % 3)
 
 
@@ -182,10 +197,10 @@ def test_winograd(outputs: int, splits: int, monkeypatch: pytest.MonkeyPatch) ->
     if splits == 1:  # and several channels a thread
         monkeypatch.setattr(emission_module, "RESIDENT", 0)
 
-    def choose(emission: Any, product: Any) -> Way:
+    def choose(emission: Any, product: Any) -> ProductConfig:
         if fits_winograd(emission, product):
             seen.append(product)
-            return Way(PLAIN[-1], splits, outputs)
+            return ProductConfig(PLAIN[-1], splits, outputs)
         return guessed(emission, product)
 
     monkeypatch.setattr(backend_module, "guessed", choose)
@@ -195,7 +210,7 @@ def test_winograd(outputs: int, splits: int, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("batch", (1, 3, 8))
-@pytest.mark.parametrize("precision", WAYS)
+@pytest.mark.parametrize("precision", CONFIGS)
 def test_inner_products(batch: int, precision: str) -> None:
     ip = (
         'layer {{ name: "{0}" type: "InnerProduct" bottom: "{1}" top: "{0}" inner_product_param {{ '

@@ -12,7 +12,7 @@ import netc
 from netc.backends import reference
 from netc.backends.cuda import backend as backend_module
 from netc.backends.cuda.backend import CudaBackend
-from netc.backends.cuda.products.tiles import PLAIN, Way
+from netc.backends.cuda.products.tiles import PLAIN, ProductConfig
 from netc.diagnostics import Source
 from netc.ir.graph import Graph
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice, build
@@ -103,7 +103,9 @@ def test_nothing_is_carried_past_a_new_sequence() -> None:
 def test_blocks_that_share_a_sum_leave_the_layers_memory_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(backend_module, "guessed", lambda emission, product: Way(PLAIN[-1], 2))
+    monkeypatch.setattr(
+        backend_module, "guessed", lambda emission, product: ProductConfig(PLAIN[-1], 2)
+    )
     for name in ("LSTM with all", "RNN with states"):
         graph = NETS[name]()
         feeds = feeds_of(graph)

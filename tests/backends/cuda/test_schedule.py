@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from netc.backends.cuda.device import Turn
-from netc.backends.cuda.program import Launch, Program
+from netc.backends.cuda.device import StreamSlot
+from netc.backends.cuda.program import DeviceProgram, Launch
 from netc.backends.cuda.schedule import depends, overlap, schedule, with_workspaces
 from netc.backends.cuda.source import Kernel
 from netc.backends.shared.views import Arena, View, Workspace, dense
@@ -60,8 +60,14 @@ def test_branches_have_lanes_of_their_own_and_join() -> None:
         launch([at(30)], [at(40)]),
         launch([at(20), at(40)], [at(50)]),
     ]
-    turns = schedule(launches)
-    assert turns == [Turn(0), Turn(0), Turn(1, (0,)), Turn(1), Turn(1, (1,))]
+    slots = schedule(launches)
+    assert slots == [
+        StreamSlot(0),
+        StreamSlot(0),
+        StreamSlot(1, (0,)),
+        StreamSlot(1),
+        StreamSlot(1, (1,)),
+    ]
 
 
 def test_order_follows_from_turns() -> None:
@@ -70,11 +76,11 @@ def test_order_follows_from_turns() -> None:
         launch([at(10 * (i * 7 % 5))], [at(10 * (i * 3 % 6)), at(10 * (i % 4) + 100)])
         for i in range(40)
     ]
-    turns = schedule(launches)
+    slots = schedule(launches)
     before: list[set[int]] = []
-    for index, turn in enumerate(turns):
-        near = [i for i in range(index) if turns[i].lane == turn.lane][-1:]
-        direct = {*near, *turn.after}
+    for index, slot in enumerate(slots):
+        near = [i for i in range(index) if slots[i].lane == slot.lane][-1:]
+        direct = {*near, *slot.after}
         before.append(direct.union(*(before[i] for i in direct)))
         waits = {i for i in range(index) if depends(launches[index], launches[i])}
         assert waits <= before[index]
@@ -85,4 +91,4 @@ def test_workspaces_are_apart() -> None:
     steps = with_workspaces(layers, 4)
     places = [step.arguments[0] for step in steps if isinstance(step, Launch)]
     assert places == [Workspace(256 * i) for i in (0, 1, 2, 3, 0)]
-    assert Program(steps, 0).workspace == 4 * 1024
+    assert DeviceProgram(steps, 0).workspace == 4 * 1024

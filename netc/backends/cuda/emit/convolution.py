@@ -6,8 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from netc.backends.cuda.chains import Target
-from netc.backends.cuda.emission import RESIDENT, Emission, element_launch, ending, side
+from netc.backends.cuda.chains import FusedOutput
+from netc.backends.cuda.emission import (
+    RESIDENT,
+    CudaEmitContext,
+    element_launch,
+    epilogue_code,
+    side,
+)
 from netc.backends.cuda.emit.elementwise import run_chain, split_stages
 from netc.backends.cuda.products.launches import product_steps
 from netc.backends.cuda.products.product import Product, pixel_taps, taps_first
@@ -26,7 +32,7 @@ from netc.passes.epilogue import chain_of
 _SHORT = 7  # of a kernel's row that a thread keeps at once
 
 
-def emit_convolution(emission: Emission, node: Node) -> Steps | None:
+def emit_convolution(emission: CudaEmitContext, node: Node) -> Steps | None:
     """A convolution over pixels, of one value or each of several."""
     first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
     params: ConvolutionParams = first.stage.params
@@ -47,17 +53,17 @@ def over_pixels(params: ConvolutionParams, shape: Shape) -> bool:
     return len(shape) == 4 and params.axis in (1, -3)
 
 
-def product_arrays(emission: Emission, bound: Bound) -> tuple[Weights, Weights | None]:
+def product_arrays(emission: CudaEmitContext, bound: Bound) -> tuple[Weights, Weights | None]:
     """A product's weights and bias."""
     weight, *bias = (emission.array(name) for name in bound.parameters)
     return weight, bias[0] if bias else None
 
 
 def _convolve(
-    emission: Emission,
+    emission: CudaEmitContext,
     name: str,
     x: str,
-    target: Target,
+    target: FusedOutput,
     params: ConvolutionParams,
     weight: Weights,
 ) -> Steps:
@@ -102,10 +108,10 @@ def axis_constants(axes: Sequence[Axis]) -> dict[str, int | bool]:
 
 
 def _depthwise(
-    emission: Emission,
+    emission: CudaEmitContext,
     name: str,
     value: str,
-    target: Target,
+    target: FusedOutput,
     params: ConvolutionParams,
     axes: Sequence[Axis],
     weight: Weights,
@@ -123,18 +129,20 @@ def _depthwise(
     stored = emission.stored(weight.reshape(len(weight), -1).T)
     count = y.n * y.h * -(-y.w // columns) * y.c // each
     arguments = (x.place, stored, x.ld, y.c, x.h, x.w, y.h, y.w, count)
-    end = ending(emission, [target])
-    return element_launch(emission, name, "depthwise", constants, arguments, count, [x], end=end)
+    epilogue = epilogue_code(emission, [target])
+    return element_launch(
+        emission, name, "depthwise", constants, arguments, count, [x], epilogue=epilogue
+    )
 
 
-def _columns(emission: Emission, count: int, axis: Axis) -> int:
+def _columns(emission: CudaEmitContext, count: int, axis: Axis) -> int:
     """Outputs of a row that a thread makes: more share more, as long as there are many threads."""
     few = axis.kernel * axis.dilation > _SHORT or axis.stride > _SHORT // 2
     enough = RESIDENT * emission.facts.processors
     return next((t for t in (4, 2) if not few and count // t >= enough), 1)
 
 
-def emit_siblings(emission: Emission, node: Node) -> Steps | None:
+def emit_siblings(emission: CudaEmitContext, node: Node) -> Steps | None:
     """1x1 convolutions of one input as one product, each with an output and epilogue of its own."""
     shape = emission.graph.shape(node.inputs[0])
     targets, weights = [], []

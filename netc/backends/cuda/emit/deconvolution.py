@@ -14,8 +14,8 @@ from itertools import product as pairs
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.backends.cuda.chains import Target
-from netc.backends.cuda.emission import Emission, element_launch, ending
+from netc.backends.cuda.chains import FusedOutput
+from netc.backends.cuda.emission import CudaEmitContext, element_launch, epilogue_code
 from netc.backends.cuda.emit.convolution import (
     axis_constants,
     over_pixels,
@@ -36,7 +36,7 @@ from netc.passes.epilogue import chain_of
 _DENSE = 4  # inputs and outputs of a group from which it is computed as products
 
 
-def emit_deconvolution(emission: Emission, node: Node) -> Steps | None:
+def emit_deconvolution(emission: CudaEmitContext, node: Node) -> Steps | None:
     """A deconvolution over pixels, of one value or each of several."""
     first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
     params: ConvolutionParams = first.stage.params
@@ -58,10 +58,10 @@ def emit_deconvolution(emission: Emission, node: Node) -> Steps | None:
 
 
 def _by_outputs(
-    emission: Emission,
+    emission: CudaEmitContext,
     name: str,
     value: str,
-    target: Target,
+    target: FusedOutput,
     axes: Sequence[Axis],
     weight: Weights,
 ) -> Steps:
@@ -73,17 +73,17 @@ def _by_outputs(
         derived(np.moveaxis, flat, (3, 1), (0, 1))
     )  # taps, inputs, groups, outputs
     arguments = (x.place, stored, x.ld, inputs, outputs, y.c, x.h, x.w, y.h, y.w, y.count)
-    end = ending(emission, [target])
+    epilogue = epilogue_code(emission, [target])
     return element_launch(
-        emission, name, "deconv", axis_constants(axes), arguments, y.count, [x], end=end
+        emission, name, "deconv", axis_constants(axes), arguments, y.count, [x], epilogue=epilogue
     )
 
 
 def _by_phases(
-    emission: Emission,
+    emission: CudaEmitContext,
     name: str,
     value: str,
-    target: Target,
+    target: FusedOutput,
     axes: Sequence[Axis],
     weight: Weights,
 ) -> Steps:

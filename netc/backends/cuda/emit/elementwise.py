@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import takewhile
 
 from netc.backends.cuda.chains import supported
-from netc.backends.cuda.emission import Emission, chain_launch, fallback_step
+from netc.backends.cuda.emission import CudaEmitContext, chain_launch, fallback_step
 from netc.backends.cuda.program import Steps
 from netc.ir.graph import Node
 from netc.ops.catalog import CATALOG
@@ -15,7 +15,7 @@ from netc.ops.fused import Bound, Stage, bind_stages
 from netc.passes.epilogue import chain_of
 
 
-def emit_chain(emission: Emission, node: Node) -> Steps | None:
+def emit_chain(emission: CudaEmitContext, node: Node) -> Steps | None:
     """A chain that begins with an elementwise layer."""
     first, *rest = bind_stages(chain_of(node), node.inputs, node.parameters)
     return run_chain(emission, node, first.inputs[0], [opened(first, 0), *rest])
@@ -28,13 +28,13 @@ def opened(first: Bound, position: int) -> Bound:
     return Bound(stage, others, first.parameters)
 
 
-def emit_axpy(emission: Emission, node: Node) -> Steps | None:
+def emit_axpy(emission: CudaEmitContext, node: Node) -> Steps | None:
     """A factor for each channel of each item, times one value, plus another."""
     first, *rest = bind_stages(chain_of(node), node.inputs, node.parameters)
     return run_chain(emission, node, first.inputs[1], [opened(first, 1), *rest])
 
 
-def emit_identity(emission: Emission, node: Node) -> Steps | None:
+def emit_identity(emission: CudaEmitContext, node: Node) -> Steps | None:
     """A layer that gives back what it reads, once or several times."""
     graph = emission.graph
     shape = graph.shape(node.inputs[0])
@@ -51,12 +51,12 @@ def emit_identity(emission: Emission, node: Node) -> Steps | None:
     return steps
 
 
-def emit_nothing(emission: Emission, node: Node) -> Steps:
+def emit_nothing(emission: CudaEmitContext, node: Node) -> Steps:
     """A layer without outputs."""
     return []
 
 
-def run_chain(emission: Emission, node: Node, value: str, stages: Sequence[Bound]) -> Steps:
+def run_chain(emission: CudaEmitContext, node: Node, value: str, stages: Sequence[Bound]) -> Steps:
     """Stages over a value, into the node's output: in as few kernels as can be."""
     steps: Steps = []
     rest = list(stages)
@@ -73,7 +73,7 @@ def run_chain(emission: Emission, node: Node, value: str, stages: Sequence[Bound
     return steps
 
 
-def _has_code(emission: Emission, node: Node, bound: Bound) -> bool:
+def _has_code(emission: CudaEmitContext, node: Node, bound: Bound) -> bool:
     shape = emission.graph.shape(node.outputs[0])
     return supported(bound, (shape,) * (1 + len(bound.inputs)))
 
@@ -88,13 +88,15 @@ def single_node(node: Node, value: str, bound: Bound) -> Node:
 
 
 def split_stages(
-    emission: Emission, node: Node, stages: Sequence[Bound]
+    emission: CudaEmitContext, node: Node, stages: Sequence[Bound]
 ) -> tuple[list[Bound], list[Bound]]:
     """The stages that a kernel's epilogue takes, and those from the first that it cannot."""
     mine = list(takewhile(lambda bound: _has_code(emission, node, bound), stages))
     return mine, list(stages[len(mine) :])
 
 
-def _chain_launch(emission: Emission, node: Node, value: str, stages: Sequence[Bound]) -> Steps:
+def _chain_launch(
+    emission: CudaEmitContext, node: Node, value: str, stages: Sequence[Bound]
+) -> Steps:
     target = emission.target(node.outputs[0], stages)
     return chain_launch(emission, node.name, emission.view(value), target)

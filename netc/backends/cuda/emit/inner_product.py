@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from netc.backends.cuda.chains import Target
-from netc.backends.cuda.emission import Emission
+from netc.backends.cuda.chains import FusedOutput
+from netc.backends.cuda.emission import CudaEmitContext
 from netc.backends.cuda.emit.convolution import product_arrays
 from netc.backends.cuda.emit.elementwise import run_chain, split_stages
 from netc.backends.cuda.products.launches import product_steps
@@ -24,7 +24,7 @@ from netc.passes.epilogue import chain_of
 _HERE = np.zeros((1, 2), np.int32)  # the only tap
 
 
-def emit_inner_product(emission: Emission, node: Node) -> Steps | None:
+def emit_inner_product(emission: CudaEmitContext, node: Node) -> Steps | None:
     """An inner product with what follows it; None where its vectors are scattered in memory."""
     first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
     params, value = first.stage.params, first.inputs[0]
@@ -66,11 +66,11 @@ def stored_order(matrix: Array, shape: Shape, axis: int) -> Array:
 
 
 def _target(
-    emission: Emission, output: str, stages: Sequence[Bound], bias: Weights | None, rows: int
-) -> Target:
+    emission: CudaEmitContext, output: str, stages: Sequence[Bound], bias: Weights | None, rows: int
+) -> FusedOutput:
     """The output as pixels of its channels, whatever its axes."""
     whole = emission.target(output, stages, bias)
     if has_channels(whole.shape):
         return whole
     pixels = dense(whole.view.place, rows, 1, 1, whole.view.c // max(1, rows))
-    return Target(pixels, whole.shape, whole.stages, bias)
+    return FusedOutput(pixels, whole.shape, whole.stages, bias)

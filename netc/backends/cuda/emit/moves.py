@@ -9,11 +9,11 @@ import numpy as np
 
 from netc.backends.cuda.emission import (
     THREADS,
-    Emission,
+    CudaEmitContext,
     blocks,
     element_launch,
 )
-from netc.backends.cuda.program import Launch, Steps, Wide
+from netc.backends.cuda.program import Int64, Launch, Steps
 from netc.backends.cuda.rules import produced_view_offsets
 from netc.backends.cuda.source import Kernel
 from netc.backends.shared.aliases import concat_offsets
@@ -28,7 +28,7 @@ Strides = Sequence[int]
 Lying = tuple[View, Strides, int]  # how a value lies: with which strides, from which element on
 
 
-def emit_concat(emission: Emission, node: Node) -> Steps | None:
+def emit_concat(emission: CudaEmitContext, node: Node) -> Steps | None:
     """Copies of the parts that were not produced in their place."""
     output = node.outputs[0]
     placed = concat_offsets(emission.graph, node) is not None
@@ -38,7 +38,7 @@ def emit_concat(emission: Emission, node: Node) -> Steps | None:
     return steps
 
 
-def emit_slice(emission: Emission, node: Node) -> Steps | None:
+def emit_slice(emission: CudaEmitContext, node: Node) -> Steps | None:
     """Copies of the parts that do not lie inside the input."""
     value = node.inputs[0]
     placed = produced_view_offsets(emission.graph, node) is not None
@@ -49,7 +49,7 @@ def emit_slice(emission: Emission, node: Node) -> Steps | None:
 
 
 def _apart(
-    emission: Emission, node: Node, whole: str, values: Sequence[str], placed: bool
+    emission: CudaEmitContext, node: Node, whole: str, values: Sequence[str], placed: bool
 ) -> Iterator[tuple[Shape, Lying, Lying]]:
     """Of the values that ``whole`` is made of along the node's axis those that do not lie in it.
 
@@ -77,7 +77,7 @@ def _apart(
         start += shape[axis]
 
 
-def emit_reshape(emission: Emission, node: Node) -> Steps | None:
+def emit_reshape(emission: CudaEmitContext, node: Node) -> Steps | None:
     """No step where the output lies as the input does; else a copy in the order of elements."""
     graph = emission.graph
     value, output = node.inputs[0], node.outputs[0]
@@ -104,7 +104,7 @@ def _in_order(shape: Shape, view: View) -> bool:
 
 
 def _copy(
-    emission: Emission,
+    emission: CudaEmitContext,
     name: str,
     shape: Shape,
     source: Lying,
@@ -118,7 +118,7 @@ def _copy(
     precision = emission.precision.text
     kernel = copy_kernel(precision, precision)
     places = (moved(x.place, start), moved(y.place, end))
-    arguments = (*places, count(shape), *sizes[1:], *map(Wide, from_x), *map(Wide, to_y))
+    arguments = (*places, count(shape), *sizes[1:], *map(Int64, from_x), *map(Int64, to_y))
     grid = blocks(count(shape))
     return [Launch(name, kernel, grid, THREADS, arguments, (x,), (y,))]
 
@@ -158,7 +158,7 @@ def merged(
     return [f[0] for f in found], ([f[1] for f in found], [f[2] for f in found])
 
 
-def emit_gather(emission: Emission, node: Node) -> Steps | None:
+def emit_gather(emission: CudaEmitContext, node: Node) -> Steps | None:
     """A layer that puts elements, or zeros, in other places: by a table of where each is from.
 
     The table is what the layer's definition makes of the elements' places.
@@ -178,7 +178,7 @@ def emit_gather(emission: Emission, node: Node) -> Steps | None:
     return element_launch(emission, node.name, "gather", {}, arguments, y.count, [x], [y])
 
 
-def _places(emission: Emission, value: str, first: bool) -> Any:
+def _places(emission: CudaEmitContext, value: str, first: bool) -> Any:
     """1 + where each element of a value lies; of a value that only lends its shape, zeros."""
     shape = emission.graph.shape(value)
     if not first:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from netc.backends.cuda.emission import Emission, element_launch
+from netc.backends.cuda.emission import CudaEmitContext, element_launch
 from netc.backends.cuda.program import Launch, Steps
 from netc.backends.shared.layout import c_strides, has_channels, stored_strides
 from netc.ir.graph import Node
@@ -14,7 +14,7 @@ from netc.ir.types import canonical_axis, count
 from netc.ops.lrn import LRNParams, is_positive
 
 
-def emit_lrn(emission: Emission, node: Node) -> Steps | None:
+def emit_lrn(emission: CudaEmitContext, node: Node) -> Steps | None:
     """Both regions."""
     params: LRNParams = node.params
     if not is_positive(params):
@@ -33,7 +33,7 @@ def emit_lrn(emission: Emission, node: Node) -> Steps | None:
     return element_launch(emission, node.name, "lrn", constants, arguments, total, [x], [y])
 
 
-def emit_softmax(emission: Emission, node: Node) -> Steps | None:
+def emit_softmax(emission: CudaEmitContext, node: Node) -> Steps | None:
     """Along any axis but a single one of height and width."""
     shape = emission.graph.shape(node.inputs[0])
     axis = canonical_axis(node.params.axis, len(shape))

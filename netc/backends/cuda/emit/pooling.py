@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netc.backends.cuda.emission import Emission, element_launch, side
+from netc.backends.cuda.emission import CudaEmitContext, element_launch, side
 from netc.backends.cuda.products.tiles import MOST_PARTS
 from netc.backends.cuda.program import Launch, Steps
 from netc.backends.shared.views import View
@@ -14,7 +14,7 @@ METHODS = {"MAX": 0, "AVE": 2, "STOCHASTIC": 3}
 _PLANE = 16  # pixels from which a plane is worth a block's rows
 
 
-def emit_pooling(emission: Emission, node: Node) -> Steps | None:
+def emit_pooling(emission: CudaEmitContext, node: Node) -> Steps | None:
     """All kinds but drawing by chance, which only training does."""
     params: PoolingParams = node.params
     if params.method == "STOCHASTIC" and params.train:
@@ -34,7 +34,7 @@ def _whole(axes: tuple[Axis, Axis]) -> bool:
 
 
 def _windows(
-    emission: Emission,
+    emission: CudaEmitContext,
     name: str,
     params: PoolingParams,
     axes: tuple[Axis, Axis],
@@ -61,7 +61,7 @@ def _windows(
     return element_launch(emission, name, "pool", constants, arguments, count, [x], outputs)
 
 
-def _plane(emission: Emission, name: str, x: View, y: View, average: bool) -> Steps:
+def _plane(emission: CudaEmitContext, name: str, x: View, y: View, average: bool) -> Steps:
     if y.n * y.c == 0:
         return []
     kernel = emission.kernel("pool_plane", {"AVERAGE": average})

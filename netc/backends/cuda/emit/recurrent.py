@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netc.backends.cuda.chains import Target
-from netc.backends.cuda.emission import Emission
+from netc.backends.cuda.chains import FusedOutput
+from netc.backends.cuda.emission import CudaEmitContext
 from netc.backends.cuda.emit.inner_product import flat_rows, stored_order
 from netc.backends.cuda.products.launches import product_steps
 from netc.backends.cuda.products.product import Product
 from netc.backends.cuda.products.tiles import MOST_PARTS
-from netc.backends.cuda.program import Argument, Launch, Steps, Wide
+from netc.backends.cuda.program import Argument, Int64, Launch, Steps
 from netc.backends.shared.derived import Weights
 from netc.backends.shared.views import View, Workspace, dense, moved
 from netc.ir.graph import Node
@@ -24,7 +24,7 @@ from netc.ops.fused import Bound, Stage
 MOST_STEPS = 1024  # kernels in a row; each more makes all take longer to put in order
 _ROWS = 4  # streams for which a warp reads a weight once
 _HERE = np.zeros((1, 2), np.int32)  # the only tap
-_NOWHERE = Wide(0)
+_NOWHERE = Int64(0)
 _TANH = Bound(Stage("TanH", None), [], [])
 
 
@@ -47,7 +47,7 @@ class _Memory:
     end: int
 
 
-def emit_recurrent(emission: Emission, node: Node) -> Steps | None:
+def emit_recurrent(emission: CudaEmitContext, node: Node) -> Steps | None:
     """An RNN or LSTM; None where its inputs are scattered in memory."""
     graph, params = emission.graph, node.params
     shapes = [graph.shape(value) for value in node.inputs]
@@ -59,23 +59,27 @@ def emit_recurrent(emission: Emission, node: Node) -> Steps | None:
     weight, bias, *others = emission.arrays(node)
     memory = _memory(emission, steps, streams, hidden, params.gates)
     matrix = stored_order(weight, shapes[0], 2)
-    found = _product(emission, node, rows, Target(memory.driven, (), (), bias), matrix, memory.end)
+    found = _product(
+        emission, node, rows, FusedOutput(memory.driven, (), (), bias), matrix, memory.end
+    )
     if params.static:
         view, matrix = emission.view(node.inputs[2]), others.pop(0)
         seen = flat_rows(view, shapes[2], 1)
         if seen is None or not seen.c:
             return None
         matrix = stored_order(matrix, shapes[2], 1)
-        found += _product(emission, node, seen, Target(memory.fixed, ()), matrix, memory.end)
+        found += _product(emission, node, seen, FusedOutput(memory.fixed, ()), matrix, memory.end)
     found += _steps(emission, node, memory, others[0])
     if params.gates == 1:
         y = dense(emission.place(node.outputs[0]), steps * streams, 1, 1, hidden)
-        target = Target(y, (), (_TANH,), others[2])
+        target = FusedOutput(y, (), (_TANH,), others[2])
         found += _product(emission, node, memory.states, target, others[1], memory.end)
     return found
 
 
-def _memory(emission: Emission, steps: int, streams: int, hidden: int, gates: int) -> _Memory:
+def _memory(
+    emission: CudaEmitContext, steps: int, streams: int, hidden: int, gates: int
+) -> _Memory:
     wide = 4 // emission.precision.item  # elements of a float32
     sizes = (
         (steps * streams, gates * hidden),
@@ -92,15 +96,15 @@ def _memory(emission: Emission, steps: int, streams: int, hidden: int, gates: in
 
 
 def _product(
-    emission: Emission, node: Node, x: View, target: Target, matrix: Weights, taken: int
+    emission: CudaEmitContext, node: Node, x: View, target: FusedOutput, matrix: Weights, taken: int
 ) -> Steps:
     """A product of rows, of which the first ``taken`` elements of workspace are not its own."""
     shape = (target.view.pixels, target.view.c)
-    whole = Target(target.view, shape, target.stages, target.bias)
+    whole = FusedOutput(target.view, shape, target.stages, target.bias)
     return product_steps(Product(node.name, x, (whole,), lambda: matrix, _HERE), taken)
 
 
-def _steps(emission: Emission, node: Node, memory: _Memory, recurrent: Weights) -> Steps:
+def _steps(emission: CudaEmitContext, node: Node, memory: _Memory, recurrent: Weights) -> Steps:
     """A launch for each step; it reads the state that the one before it has left."""
     params, weights = node.params, emission.stored(recurrent)
     steps, streams = emission.graph.shape(node.inputs[0])[:2]
@@ -132,7 +136,7 @@ def _steps(emission: Emission, node: Node, memory: _Memory, recurrent: Weights) 
 
 
 def _states(
-    emission: Emission, values: Sequence[str], states: int
+    emission: CudaEmitContext, values: Sequence[str], states: int
 ) -> tuple[View | None, View | None]:
     """Where the hidden state and the cell lie that a net gives or is given."""
     views = [emission.view(value) for value in values[:states]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from netc.backends.cuda.chains import RULES
-from netc.backends.cuda.emission import Emission, Emitter, fallback_step
+from netc.backends.cuda.emission import CudaEmitContext, Emitter, fallback_step
 from netc.backends.cuda.emit.convolution import emit_convolution, emit_siblings
 from netc.backends.cuda.emit.deconvolution import emit_deconvolution
 from netc.backends.cuda.emit.elementwise import emit_axpy, emit_chain, emit_identity, emit_nothing
@@ -49,7 +49,7 @@ EMITTERS: Mapping[str, Emitter] = {
 }
 
 
-def emit(emission: Emission, node: Node) -> Steps:
+def emit(emission: CudaEmitContext, node: Node) -> Steps:
     """A node's steps."""
     emitter = emitter_of(EMITTERS, node)
     steps = None if emitter is None else emitter(emission, node)

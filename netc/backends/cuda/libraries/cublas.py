@@ -17,12 +17,12 @@ from ctypes import byref, c_float, c_int, c_int32, c_int64, c_size_t, c_uint32, 
 from typing import Any
 
 from netc.backends.cuda.libraries.operation import (
-    PLANS,
+    MAX_ALGORITHMS,
     WORKSPACE,
-    Borrowed,
+    LibraryAlgorithm,
     LibraryError,
-    Operation,
-    Plan,
+    LibraryKernel,
+    LibraryProduct,
     Start,
 )
 
@@ -78,24 +78,31 @@ class Cublas:
         if status:
             raise LibraryError(f"cublasLt{name} gave status {status}")
 
-    def plans(self, operation: Operation) -> Sequence[Plan]:
+    def algorithms(self, operation: LibraryProduct) -> Sequence[LibraryAlgorithm]:
         """The heuristic's algorithms, the most promising first; none for what is no product."""
         if not operation.pointwise or (operation.parts > 1 and operation.bias):
             return ()
-        found, count = (_Found * PLANS)(), c_int()
+        found, count = (_Found * MAX_ALGORITHMS)(), c_int()
         try:
             with ExitStack() as stack:
                 matmul = _Matmul(self, operation, stack, bias=operation.item)
                 preference = self._preference(operation, stack)
                 layouts = (matmul.w, matmul.x, matmul.other, matmul.y)
-                request = (matmul.description, *layouts, preference, PLANS, found, byref(count))
+                request = (
+                    matmul.description,
+                    *layouts,
+                    preference,
+                    MAX_ALGORITHMS,
+                    found,
+                    byref(count),
+                )
                 self._call("MatmulAlgoGetHeuristic", self._handle, *request)
         except LibraryError:
             return ()
         usable = [one for one in found[: count.value] if one.state == 0]
-        return [Plan(NAME, _text(one.algorithm), int(one.workspace)) for one in usable]
+        return [LibraryAlgorithm(NAME, _text(one.algorithm), int(one.workspace)) for one in usable]
 
-    def _preference(self, operation: Operation, stack: ExitStack) -> c_void_p:
+    def _preference(self, operation: LibraryProduct, stack: ExitStack) -> c_void_p:
         preference = self._made("MatmulPreference", stack)
         self._set("MatmulPreference", preference, _MAX_WORKSPACE, c_uint64(WORKSPACE))
         for attribute in _ALIGNMENTS:
@@ -114,11 +121,11 @@ class Cublas:
         size = c_size_t(ctypes.sizeof(value))
         self._call(f"{kind}SetAttribute", made, attribute, byref(value), size)
 
-    def start(self, borrowed: Borrowed) -> Start:
-        """What starts an operation with the algorithm of the plan."""
-        operation, plan = borrowed.operation, borrowed.plan
-        words = [int(word, 16) for word in plan.text.split("-")]
-        algorithm = (c_uint64 * _ALGORITHM)(*words)
+    def start(self, kernel: LibraryKernel) -> Start:
+        """What starts an operation with this algorithm."""
+        operation, algorithm = kernel.operation, kernel.algorithm
+        words = [int(word, 16) for word in algorithm.text.split("-")]
+        numbers = (c_uint64 * _ALGORITHM)(*words)
 
         def run(addresses: Sequence[int], stream: int) -> None:
             x, w, y, bias, other, workspace = map(c_void_p, addresses)
@@ -129,8 +136,8 @@ class Cublas:
                 self._call(
                     "Matmul",
                     *(self._handle, matmul.description, byref(one), w, matmul.w, x, matmul.x),
-                    *(byref(beta), source, matmul.other, y, matmul.y, algorithm),
-                    *(workspace, c_size_t(plan.workspace), c_void_p(stream)),
+                    *(byref(beta), source, matmul.other, y, matmul.y, numbers),
+                    *(workspace, c_size_t(algorithm.workspace), c_void_p(stream)),
                 )
 
         return run
@@ -139,7 +146,9 @@ class Cublas:
 class _Matmul:
     """The descriptions of a product and its matrices, as long as a stack is open."""
 
-    def __init__(self, owner: Cublas, operation: Operation, stack: ExitStack, bias: int) -> None:
+    def __init__(
+        self, owner: Cublas, operation: LibraryProduct, stack: ExitStack, bias: int
+    ) -> None:
         self._owner, self._stack = owner, stack
         kind = _R_16F if operation.precision == "fp16" else _R_32F
         compute = _COMPUTE[operation.precision]

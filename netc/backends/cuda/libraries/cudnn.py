@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from netc.backends.cuda.libraries.operation import (
-    PLANS,
+    MAX_ALGORITHMS,
     WORKSPACE,
-    Borrowed,
+    LibraryAlgorithm,
     LibraryError,
-    Operation,
-    Plan,
+    LibraryKernel,
+    LibraryProduct,
     Start,
 )
 
@@ -48,7 +48,7 @@ class Cudnn:
     def __init__(self, module: Any) -> None:
         self._module = module
         self._lock = threading.Lock()
-        self._known: dict[Operation, _Proposed] = {}
+        self._known: dict[LibraryProduct, _Proposed] = {}
         try:
             self._handle = module.create_handle()
             self._version = f"{module.__version__}-{module.backend_version()}"
@@ -60,7 +60,7 @@ class Cudnn:
         """The interface's and the library's."""
         return self._version
 
-    def plans(self, operation: Operation) -> Sequence[Plan]:
+    def algorithms(self, operation: LibraryProduct) -> Sequence[LibraryAlgorithm]:
         """The engines that the heuristics put first, as far as they can be built."""
         if operation.shared or (operation.parts > 1 and operation.pointwise):
             return ()
@@ -69,15 +69,15 @@ class Cudnn:
                 proposed = self._proposed(operation)
             except LibraryError:
                 return ()
-            found: list[Plan] = []
+            found: list[LibraryAlgorithm] = []
             for index in range(proposed.engines):
-                plan = _built(proposed.graph, index)
-                found += [plan] if plan else []
-                if len(found) == PLANS:
+                algorithm = _built(proposed.graph, index)
+                found += [algorithm] if algorithm else []
+                if len(found) == MAX_ALGORITHMS:
                     break
             return found
 
-    def _proposed(self, operation: Operation) -> _Proposed:
+    def _proposed(self, operation: LibraryProduct) -> _Proposed:
         if operation not in self._known:
             try:
                 self._known[operation] = self._planned(operation)
@@ -85,7 +85,7 @@ class Cudnn:
                 raise LibraryError(str(error)) from error
         return self._known[operation]
 
-    def _planned(self, operation: Operation) -> _Proposed:
+    def _planned(self, operation: LibraryProduct) -> _Proposed:
         module = self._module
         graph = self._graph(operation)
         graph.validate()
@@ -98,7 +98,7 @@ class Cudnn:
         graph.check_support()
         return _Proposed(graph, graph.get_execution_plan_count())
 
-    def _graph(self, operation: Operation) -> Any:
+    def _graph(self, operation: LibraryProduct) -> Any:
         """y = relu(convolution(x, w) + bias + other) as a graph of cuDNN's."""
         module, kinds = self._module, self._module.data_type
         stored = kinds.HALF if operation.precision == "fp16" else kinds.FLOAT
@@ -131,13 +131,13 @@ class Cudnn:
         y.set_output(True).set_data_type(stored).set_dim(dim).set_stride(stride).set_uid(_Y)
         return graph
 
-    def start(self, borrowed: Borrowed) -> Start:
-        """What starts an operation with the engine of the plan."""
-        operation, plan, index = borrowed.operation, borrowed.plan, int(borrowed.plan.text)
+    def start(self, kernel: LibraryKernel) -> Start:
+        """What starts an operation with the engine of the algorithm."""
+        operation, algorithm, index = kernel.operation, kernel.algorithm, int(kernel.algorithm.text)
         with self._lock:
             graph, engines = self._proposed(operation)
             built = _built(graph, index) if index < engines else None
-        if built is None or built.workspace > plan.workspace:
+        if built is None or built.workspace > algorithm.workspace:
             raise LibraryError(f"cuDNN has no engine {index} for {operation.name} any more")
 
         def run(addresses: Sequence[int], stream: int) -> None:
@@ -160,14 +160,14 @@ class Cudnn:
             raise LibraryError(str(error)) from error
 
 
-def _built(graph: Any, index: int) -> Plan | None:
+def _built(graph: Any, index: int) -> LibraryAlgorithm | None:
     """One engine, made ready; None if that fails or it takes too much memory."""
     try:
         graph.build_plan_at_index(index)
         workspace = int(graph.get_workspace_size_plan_at_index(index))
     except Exception:  # an engine may be named, and be unfit for the device all the same
         return None
-    return Plan(NAME, str(index), workspace) if workspace <= WORKSPACE else None
+    return LibraryAlgorithm(NAME, str(index), workspace) if workspace <= WORKSPACE else None
 
 
 def _pixels(n: int, h: int, w: int, c: int, ld: int) -> tuple[list[int], list[int]]:
@@ -175,22 +175,22 @@ def _pixels(n: int, h: int, w: int, c: int, ld: int) -> tuple[list[int], list[in
     return [n, c, h, w], [h * w * ld, 1, w * ld, ld]
 
 
-def _x(operation: Operation) -> tuple[list[int], list[int]]:
+def _x(operation: LibraryProduct) -> tuple[list[int], list[int]]:
     n, h, w, c = operation.x
     return _pixels(n, h, w, c * operation.parts, operation.ldx)
 
 
-def _y(operation: Operation, ld: int) -> tuple[list[int], list[int]]:
+def _y(operation: LibraryProduct, ld: int) -> tuple[list[int], list[int]]:
     h, w, c = operation.y
     return _pixels(operation.x[0], h, w, c * operation.parts, ld)
 
 
-def _w(operation: Operation) -> tuple[list[int], list[int]]:
+def _w(operation: LibraryProduct) -> tuple[list[int], list[int]]:
     (down, across), c = operation.kernel, operation.x[3]
     outputs = operation.y[2] * operation.parts
     return [outputs, c, down, across], [operation.ldw, 1, across * c, c]
 
 
-def _bias(operation: Operation) -> tuple[list[int], list[int]]:
+def _bias(operation: LibraryProduct) -> tuple[list[int], list[int]]:
     outputs = operation.y[2] * operation.parts
     return [1, outputs, 1, 1], [outputs, 1, outputs, outputs]

@@ -1,4 +1,4 @@
-"""What a library is asked for, and which of its ways of doing it was chosen."""
+"""What a library is asked for, and which of its algorithms was chosen."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 WORKSPACE = 32 << 20  # bytes that a library may take while it computes a product
-PLANS = 4  # of its own ways that a library may propose for a product
+MAX_ALGORITHMS = 4  # that a library may propose for a product
 
 
-class Plan(NamedTuple):
-    """One of a library's ways of computing an operation.
+class LibraryAlgorithm(NamedTuple):
+    """One of a library's algorithms for a product.
 
     Args:
         library: its name, ``"cublas"`` or ``"cudnn"``.
-        text: what the library itself knows the way by.
+        text: the library's own name of the algorithm.
         workspace: bytes it needs while it runs.
         ended: whether the library does the bias, sum and ReLU as well, not the product alone.
     """
@@ -23,11 +23,11 @@ class Plan(NamedTuple):
     library: str
     text: str
     workspace: int = 0
-    ended: bool = True
+    fuses_epilogue: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class LibraryProduct:
     """A product of pixels with channels innermost, and what a library does right after it.
 
     ``y = relu(product(x, w) + bias + other)``, each of the last three only where it is asked for.
@@ -94,21 +94,21 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class Borrowed:
-    """An operation in one of a library's ways; it stands where a kernel stands in a call."""
+class LibraryKernel:
+    """A product by one of a library's algorithms; it takes the place of a kernel in a call."""
 
-    operation: Operation
-    plan: Plan
+    operation: LibraryProduct
+    algorithm: LibraryAlgorithm
 
     @property
     def template(self) -> str:
         """The library's name, as a kernel has its template's."""
-        return self.plan.library
+        return self.algorithm.library
 
     @property
     def name(self) -> str:
         """What a person reads."""
-        return f"{self.plan.library}: {self.operation.name}"
+        return f"{self.algorithm.library}: {self.operation.name}"
 
 
 class LibraryError(Exception):
@@ -123,12 +123,12 @@ class Library(Protocol):
 
     @property
     def version(self) -> str:
-        """What its plans hold for."""
+        """The version that its algorithms belong to."""
 
-    def plans(self, operation: Operation) -> Sequence[Plan]:
-        """Its ways of computing an operation, the most promising first; none if it cannot."""
+    def algorithms(self, operation: LibraryProduct) -> Sequence[LibraryAlgorithm]:
+        """Its algorithms for a product, the most promising first; none if it has none."""
 
-    def start(self, borrowed: Borrowed) -> Start:
+    def start(self, kernel: LibraryKernel) -> Start:
         """What starts an operation, given the arguments' addresses and a stream's.
 
         Raises:

@@ -1,1 +1,1 @@
-"""Matrix products: their sizes, the ways of computing them, and the launches that do."""
+"""Matrix products: their sizes, the configurations that compute them, and their launches."""

@@ -1,19 +1,19 @@
-"""Products as launches, in one of several ways."""
+"""Products as launches, by the configuration that was chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from netc.backends.cuda.emission import Emission, ending
-from netc.backends.cuda.products.borrowed import borrowed_launches, split_ending
+from netc.backends.cuda.emission import CudaEmitContext, epilogue_code
+from netc.backends.cuda.products.library import library_launches, split_epilogue
 from netc.backends.cuda.products.product import Product
 from netc.backends.cuda.products.rows import rows_launch
 from netc.backends.cuda.products.tiled import tiled_launch
-from netc.backends.cuda.products.tiles import Way
+from netc.backends.cuda.products.tiles import ProductConfig
 from netc.backends.cuda.products.winograd import winograd_launches
 from netc.backends.cuda.program import Launch, Step, Steps, Undecided
 
-Choose = Callable[[Emission, Product], Way]
+Choose = Callable[[CudaEmitContext, Product], ProductConfig]
 
 
 def product_steps(product: Product, taken: int = 0) -> Steps:
@@ -31,31 +31,37 @@ def products_of(steps: Iterable[Step | Undecided]) -> list[Product]:
     return [step.product for step in steps if isinstance(step, Undecided)]
 
 
-def decided(emission: Emission, steps: Iterable[Step | Undecided], choose: Choose) -> list[Step]:
-    """The steps with the launches of each product in its place, in the way that is chosen."""
+def decided(
+    emission: CudaEmitContext, steps: Iterable[Step | Undecided], choose: Choose
+) -> list[Step]:
+    """The steps, each product replaced by the launches of the configuration chosen for it."""
     found: list[Step] = []
     for step in steps:
         if isinstance(step, Undecided):
-            way = choose(emission, step.product)
-            found += way_launches(emission, step.product, way, step.taken)
+            config = choose(emission, step.product)
+            found += config_launches(emission, step.product, config, step.taken)
         else:
             found.append(step)
     return found
 
 
-def way_launches(emission: Emission, product: Product, way: Way, taken: int = 0) -> list[Launch]:
-    """A product computed in a way."""
-    if way.winograd:
-        inner = way._replace(winograd=0)
+def config_launches(
+    emission: CudaEmitContext, product: Product, config: ProductConfig, taken: int = 0
+) -> list[Launch]:
+    """The launches of a product by a configuration."""
+    if config.winograd:
+        inner = config._replace(winograd=0)
         return winograd_launches(
             emission,
             product,
-            way.winograd,
-            lambda one, used: way_launches(emission, one, inner, used),
+            config.winograd,
+            lambda one, used: config_launches(emission, one, inner, used),
         )
-    if way.rows:
+    if config.rows:
         return [rows_launch(emission, product)]
-    if way.plan is not None:
-        end = split_ending(emission, product, way.plan.ended)
-        return borrowed_launches(emission, product, way.plan, end, taken)
-    return [tiled_launch(emission, product, ending(emission, product.targets), way, taken)]
+    if config.algorithm is not None:
+        epilogue = split_epilogue(emission, product, config.algorithm.fuses_epilogue)
+        return library_launches(emission, product, config.algorithm, epilogue, taken)
+    return [
+        tiled_launch(emission, product, epilogue_code(emission, product.targets), config, taken)
+    ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.backends.cuda.chains import Target
+from netc.backends.cuda.chains import FusedOutput
 from netc.backends.cuda.products.tiles import Size
 from netc.backends.shared.derived import Weights, derivable
 from netc.backends.shared.views import View
@@ -56,7 +56,7 @@ class Product:
 
     name: str
     x: View
-    targets: tuple[Target, ...]
+    targets: tuple[FusedOutput, ...]
     weights: Callable[[], Weights]
     taps: NDArray[np.int32]
     stride: tuple[int, int] = (1, 1)
@@ -95,7 +95,7 @@ class Product:
 
 
 def product_key(product: Product, item: int) -> str:
-    """What decides how fast each way of computing it is, as a word."""
+    """All that decides how fast each configuration is, as text."""
     size, x = product.size(item), product.x
     numbers = (
         ("pixels", size.pixels),

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from netc.backends.cuda.emission import Emission, Ending
+from netc.backends.cuda.emission import CudaEmitContext, EpilogueCode
 from netc.backends.cuda.products.product import Product, padded, tap_table, vector
-from netc.backends.cuda.products.tiles import Way, block_count, n_tiles
-from netc.backends.cuda.program import Launch, Tickets
+from netc.backends.cuda.products.tiles import ProductConfig, block_count, n_tiles
+from netc.backends.cuda.program import Launch, SplitKCounters
 from netc.backends.shared.derived import Weights
 from netc.backends.shared.views import Workspace, dense
 
 
-def weights_as_read(emission: Emission, product: Product) -> Weights:
+def weights_as_read(emission: CudaEmitContext, product: Product) -> Weights:
     """A product's weights as tiles read them; those that are so already as they are."""
     weights = product.weights()
     whole = weights if product.phases else padded(weights, emission.precision.item)
@@ -21,13 +21,17 @@ def weights_as_read(emission: Emission, product: Product) -> Weights:
 
 
 def tiled_launch(
-    emission: Emission, product: Product, end: Ending, way: Way, taken: int = 0
+    emission: CudaEmitContext,
+    product: Product,
+    epilogue: EpilogueCode,
+    config: ProductConfig,
+    taken: int = 0,
 ) -> Launch:
     """A product as an implicit matrix product in tiles; ``taken`` elements of workspace are not
     its own.
     """
     item = emission.precision.item
-    tile, size, x, y = way.tile, product.size(item), product.x, product.out
+    tile, size, x, y = config.tile, product.size(item), product.x, product.out
     phases, side = product.phases, vector(product, item)
     plain = emission.kernel(
         "conv",
@@ -42,25 +46,25 @@ def tiled_launch(
             "EVEN": _even(product),
             "MMA": emission.precision.matrix,
             "POINTWISE": product.pointwise,
-            "SPLIT": way.splits > 1,
+            "SPLIT": config.splits > 1,
             "PHASED": phases is not None,
             "PHASE_COUNT": phases.count if phases else 1,
         },
-        end.code,
+        epilogue.code,
     )
     kernel = replace(plain, shared=tile.asked)
     stored = weights_as_read(emission, product)
-    tickets = block_count(size, tile) if way.splits > 1 else 0
+    counters = block_count(size, tile) if config.splits > 1 else 0
     arguments = (
         *(x.place, stored, tap_table(product, by_element=side == 1)),
-        *(phases.table.reshape(-1) if phases else Workspace(), Workspace(taken), Tickets()),
+        *(phases.table.reshape(-1) if phases else Workspace(), Workspace(taken), SplitKCounters()),
         *(x.h, x.w, x.ld, product.channels, *divmod(tile.k // item, max(1, product.channels))),
         *(len(product.taps), stored.shape[-1]),
         *(*product.stride, y.h, y.w, y.pixels, y.c // product.groups),
-        *end.arguments,
+        *epilogue.arguments,
     )
-    grid = (math.ceil(size.pixels / tile.m) * n_tiles(size, tile), size.parts, way.splits)
-    parts = 4 * tickets * way.splits * tile.m * tile.n // item
+    grid = (math.ceil(size.pixels / tile.m) * n_tiles(size, tile), size.parts, config.splits)
+    parts = 4 * counters * config.splits * tile.m * tile.n // item
     own = (dense(Workspace(taken), 1, 1, 1, parts),) if parts else ()
     return Launch(
         product.name,
@@ -68,10 +72,10 @@ def tiled_launch(
         grid,
         tile.threads,
         arguments,
-        (x, *end.reads),
-        (*end.writes, *own),
+        (x, *epilogue.reads),
+        (*epilogue.writes, *own),
         item * (taken + parts),
-        tickets,
+        counters,
     )
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from netc.backends.cuda.device import SHARED, Facts
-from netc.backends.cuda.libraries.operation import Plan
+from netc.backends.cuda.libraries.operation import LibraryAlgorithm
 
 _ASIDE = 256  # bytes of shared memory beside the tiles
 MOST_PARTS = 65535  # blocks that a grid can have along its second axis
 
 
-class Tile(NamedTuple):
+class BlockTile(NamedTuple):
     """A block makes ``m`` pixels by ``n`` channels, each of its warps ``wm`` by ``wn``.
 
     It takes ``k`` bytes of each sum's factors at a time: 64 or 128. ``depth`` of these tiles of K
@@ -67,53 +67,55 @@ class Tile(NamedTuple):
         return self.asked == 0 or (self.shared <= facts.shared and size.chunk == 16)
 
 
-class Way(NamedTuple):
-    """How a product is computed: a tile, and how many blocks share each sum.
+class ProductConfig(NamedTuple):
+    """How a product is computed.
 
-    With ``winograd`` it is by Winograd's algorithm, in tiles of so many outputs squared; tile and
-    splits are then those of the product in the middle. With ``plan`` a library computes it, or that
-    product in the middle. With ``rows`` each weight is read once, by a warp for all rows, without
-    tiles.
+    Args:
+        tile: of a block. With ``winograd``, of the product between the transforms.
+        splits: blocks that share each sum (split-K).
+        winograd: m of Winograd's F(m x m, 3 x 3); 0 for another algorithm.
+        algorithm: of a library, which then computes the product, or the one between the transforms.
+        rows: each weight is read once, by a warp for all rows of x, without tiles.
     """
 
-    tile: Tile
+    tile: BlockTile
     splits: int = 1
     winograd: int = 0
-    plan: Plan | None = None
+    algorithm: LibraryAlgorithm | None = None
     rows: bool = False
 
 
 PLAIN = (
-    Tile(128, 128, 32, 64),
-    Tile(128, 64, 32, 32),
-    Tile(64, 128, 32, 32),
-    Tile(64, 64, 32, 32),
-    Tile(64, 64, 16, 32, 128),
-    Tile(128, 32, 32, 16),
-    Tile(32, 64, 16, 32, 128),
-    Tile(64, 32, 32, 16, 128),
-    Tile(32, 32, 16, 16, 128),
-    Tile(32, 32, 16, 32, 128),
-    Tile(16, 64, 16, 16, 128),
+    BlockTile(128, 128, 32, 64),
+    BlockTile(128, 64, 32, 32),
+    BlockTile(64, 128, 32, 32),
+    BlockTile(64, 64, 32, 32),
+    BlockTile(64, 64, 16, 32, 128),
+    BlockTile(128, 32, 32, 16),
+    BlockTile(32, 64, 16, 32, 128),
+    BlockTile(64, 32, 32, 16, 128),
+    BlockTile(32, 32, 16, 16, 128),
+    BlockTile(32, 32, 16, 32, 128),
+    BlockTile(16, 64, 16, 16, 128),
 )
 # Those of a depth ask for more shared memory than every device gives; 128 bytes of K and warps of
 # many results keep the matrix units busier.
 MATRIX = (
-    Tile(128, 128, 32, 64),
-    Tile(128, 256, 64, 64, 128, 3),
-    Tile(256, 128, 64, 64, 128, 3),
-    Tile(128, 128, 64, 64, 128, 3),
-    Tile(128, 128, 64, 32, 128, 3),
-    Tile(128, 64, 64, 32, 128, 3),
-    Tile(64, 128, 32, 64, 128, 3),
-    Tile(64, 64, 32, 32, 128, 3),
-    Tile(128, 64, 32, 32),
-    Tile(64, 128, 32, 32),
-    Tile(64, 64, 32, 32),
-    Tile(128, 32, 32, 16),
-    Tile(32, 64, 16, 32, 128),
-    Tile(64, 32, 16, 16, 128),
-    Tile(32, 32, 16, 16, 128),
+    BlockTile(128, 128, 32, 64),
+    BlockTile(128, 256, 64, 64, 128, 3),
+    BlockTile(256, 128, 64, 64, 128, 3),
+    BlockTile(128, 128, 64, 64, 128, 3),
+    BlockTile(128, 128, 64, 32, 128, 3),
+    BlockTile(128, 64, 64, 32, 128, 3),
+    BlockTile(64, 128, 32, 64, 128, 3),
+    BlockTile(64, 64, 32, 32, 128, 3),
+    BlockTile(128, 64, 32, 32),
+    BlockTile(64, 128, 32, 32),
+    BlockTile(64, 64, 32, 32),
+    BlockTile(128, 32, 32, 16),
+    BlockTile(32, 64, 16, 32, 128),
+    BlockTile(64, 32, 16, 16, 128),
+    BlockTile(32, 32, 16, 16, 128),
 )
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
@@ -133,22 +135,22 @@ class Size(NamedTuple):
     chunk: int = 16
 
 
-def n_tiles(size: Size, tile: Tile) -> int:
+def n_tiles(size: Size, tile: BlockTile) -> int:
     """Tiles of channels; none holds channels of two branches."""
     return sum(math.ceil(n / tile.n) for n in size.outputs)
 
 
-def block_count(size: Size, tile: Tile) -> int:
+def block_count(size: Size, tile: BlockTile) -> int:
     """Blocks, without splits."""
     return math.ceil(size.pixels / tile.m) * n_tiles(size, tile) * size.parts
 
 
-def steps_of(size: Size, tile: Tile) -> int:
+def steps_of(size: Size, tile: BlockTile) -> int:
     """Tiles along K."""
     return math.ceil(size.length * size.item / tile.k)
 
 
-def ways(size: Size, facts: Facts, matrix: bool) -> Iterator[Way]:
+def candidate_configs(size: Size, facts: Facts, matrix: bool) -> Iterator[ProductConfig]:
     """Ways worth trying."""
     for tile in MATRIX if matrix else PLAIN:
         if not tile.fits(size, facts):
@@ -158,7 +160,7 @@ def ways(size: Size, facts: Facts, matrix: bool) -> Iterator[Way]:
         for splits in SPLITS:
             crowded = splits > 1 and blocks * splits > 8 * facts.processors
             if splits <= max(1, steps // 4) and not crowded:
-                yield Way(tile, splits)
+                yield ProductConfig(tile, splits)
 
 
 # Cycles, of figures that hold roughly for every device since Volta.
@@ -171,11 +173,11 @@ _SHOWN = 4 * 128  # bytes of shared memory in a cycle, a fourth of which is wait
 _CACHE = 30  # bytes that a processor moves to or from the cache in a cycle
 
 
-def cost(size: Size, way: Way, facts: Facts, matrix: bool) -> float:
-    """A guess at a way's cycles: the most loaded processor's arithmetic, or its waiting."""
-    tile = way.tile
-    blocks = block_count(size, tile) * way.splits
-    steps = math.ceil(steps_of(size, tile) / way.splits)
+def cost(size: Size, config: ProductConfig, facts: Facts, matrix: bool) -> float:
+    """Estimated cycles of a configuration: the busiest processor's arithmetic, or its waiting."""
+    tile = config.tile
+    blocks = block_count(size, tile) * config.splits
+    steps = math.ceil(steps_of(size, tile) / config.splits)
     queue = math.ceil(blocks / facts.processors)
     macs = tile.m * tile.n * tile.k // size.item
     rate = _LANES * (16 // size.item if matrix else 1) * min(0.85, 0.35 + tile.results / 128)
@@ -187,17 +189,19 @@ def cost(size: Size, way: Way, facts: Facts, matrix: bool) -> float:
     rounds = math.ceil(queue / min(queue, residents(tile, facts)))
     waiting = rounds * (steps * _ROUND_TRIP / (tile.stages - 1) + _START)
     parts = 8 * blocks * tile.m * tile.n / (_CACHE * facts.processors)
-    joining = 0 if way.splits == 1 else _JOIN + parts
+    joining = 0 if config.splits == 1 else _JOIN + parts
     return max(arithmetic, gathering, waiting) + joining
 
 
-def residents(tile: Tile, facts: Facts) -> int:
+def residents(tile: BlockTile, facts: Facts) -> int:
     """Blocks that a processor holds at once: of threads, registers and shared memory."""
     registers = 128 if tile.results <= 64 else 255
     memory = max(SHARED, facts.shared) // (tile.shared + _RESERVED)
     return max(1, min(1536 // tile.threads, 65536 // (registers * tile.threads), memory))
 
 
-def guess(size: Size, facts: Facts, matrix: bool) -> Way:
-    """The way that should be fastest, where nothing was measured."""
-    return min(ways(size, facts, matrix), key=lambda way: cost(size, way, facts, matrix))
+def guess(size: Size, facts: Facts, matrix: bool) -> ProductConfig:
+    """The configuration of the least estimated cost."""
+    return min(
+        candidate_configs(size, facts, matrix), key=lambda config: cost(size, config, facts, matrix)
+    )

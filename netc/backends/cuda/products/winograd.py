@@ -1,4 +1,4 @@
-"""Dense 3x3 convolutions by Winograd's algorithm, with its products in one of the other ways."""
+"""Dense 3x3 convolutions by Winograd's algorithm around products of another configuration."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from netc.backends.cuda.chains import Target
-from netc.backends.cuda.emission import THREADS, Emission, Ending, blocks, ending, side
+from netc.backends.cuda.chains import FusedOutput
+from netc.backends.cuda.emission import (
+    THREADS,
+    CudaEmitContext,
+    EpilogueCode,
+    blocks,
+    epilogue_code,
+    side,
+)
 from netc.backends.cuda.products.product import Product
 from netc.backends.cuda.products.tiles import Size
 from netc.backends.cuda.program import Launch
@@ -23,7 +30,7 @@ WINOGRAD = (2, 4)  # outputs of a tile, along each axis
 _HERE = np.zeros((1, 2), np.int32)  # the only tap
 
 
-def fits_winograd(emission: Emission, product: Product) -> bool:
+def fits_winograd(emission: CudaEmitContext, product: Product) -> bool:
     """Whether Winograd's algorithm computes the product: a dense 3x3 convolution in float32."""
     window = product.window
     plain = emission.precision.matrix == 0 and not emission.exact
@@ -46,7 +53,7 @@ def _places(product: Product, outputs: int) -> tuple[int, int, int]:
     return down, across, y.n * down * across
 
 
-def middle(emission: Emission, product: Product, outputs: int) -> Product:
+def middle(emission: CudaEmitContext, product: Product, outputs: int) -> Product:
     """The products of Winograd's algorithm: one a value of a transformed tile, side by side."""
     side = outputs + 2
     values, tiles = side * side, _places(product, outputs)[2]
@@ -54,7 +61,7 @@ def middle(emission: Emission, product: Product, outputs: int) -> Product:
     first = -(-tiles * sources // 64) * 64
     x = dense(Workspace(0), tiles, 1, 1, sources)
     y = dense(Workspace(first), tiles, 1, 1, results)
-    target = Target(y, (tiles, results))
+    target = FusedOutput(y, (tiles, results))
 
     def weights() -> Weights:
         found: Weights = transformed(product.weights(), product.channels, outputs)
@@ -79,7 +86,7 @@ def transformed(weights: Array, channels: int, outputs: int) -> Array:
 
 
 def winograd_launches(
-    emission: Emission,
+    emission: CudaEmitContext,
     product: Product,
     outputs: int,
     multiply: Callable[[Product, int], list[Launch]],
@@ -106,24 +113,26 @@ def winograd_launches(
     each = side(emission, tiles * x.c, (x,), most)
     plain = emission.kernel("winograd_in", {**sizes, "VEC": each})
     before = replace(plain, tables=(("BT", found.input),))
-    end, made = _ending(emission, product, tiles * y.c, most)
-    plain = emission.kernel("winograd_out", {**sizes, "VEC": made}, end.code)
+    epilogue, made = _epilogue_code(emission, product, tiles * y.c, most)
+    plain = emission.kernel("winograd_out", {**sizes, "VEC": made}, epilogue.code)
     after = replace(plain, tables=(("AT", found.output),))
     count_in, count_out = tiles * x.c // each, tiles * y.c // made
     memory = emission.precision.item * taken
     first = (x.place, v.place, x.ld, x.c, x.h, x.w, *pad, down, across, count_in)
-    last = (m.place, y.c, y.h, y.w, down, across, count_out, *end.arguments)
+    last = (m.place, y.c, y.h, y.w, down, across, count_out, *epilogue.arguments)
     name = product.name
-    reads = (m, *end.reads)
+    reads = (m, *epilogue.reads)
     return [
         Launch(name, before, blocks(count_in), THREADS, first, (x,), (v,), memory),
         *multiply(inner, taken),
-        Launch(name, after, blocks(count_out), THREADS, last, reads, end.writes, memory),
+        Launch(name, after, blocks(count_out), THREADS, last, reads, epilogue.writes, memory),
     ]
 
 
-def _ending(emission: Emission, product: Product, count: int, most: int) -> tuple[Ending, int]:
+def _epilogue_code(
+    emission: CudaEmitContext, product: Product, count: int, most: int
+) -> tuple[EpilogueCode, int]:
     """The epilogue, and how many channels it makes at once."""
-    end = ending(emission, product.targets)
-    each = side(emission, count, (product.out, *end.reads, *end.writes), most)
-    return ending(emission, product.targets, each), each
+    epilogue = epilogue_code(emission, product.targets)
+    each = side(emission, count, (product.out, *epilogue.reads, *epilogue.writes), most)
+    return epilogue_code(emission, product.targets, each), each

@@ -1,1 +1,1 @@
-"""Which way of computing each product is fastest on a device, and whether it is right."""
+"""Which configuration of each product is fastest on a device, and whether it is right."""

@@ -1,4 +1,4 @@
-"""Measures a way of computing a product on the device, and looks whether its result is right."""
+"""Measures a configuration of a product on the device, and checks its result."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.backends.cuda.device import Buffer, Call, Device, DeviceError, Turn
-from netc.backends.cuda.emission import Emission
-from netc.backends.cuda.products.tiles import Way
-from netc.backends.cuda.program import Context, Launch, Program, Weights
+from netc.backends.cuda.device import Call, Device, DeviceBuffer, DeviceError, StreamSlot
+from netc.backends.cuda.emission import CudaEmitContext
+from netc.backends.cuda.products.tiles import ProductConfig
+from netc.backends.cuda.program import DeviceContext, DeviceProgram, DeviceWeights, Launch
 from netc.backends.cuda.tuning.trials import (
     OTHER,
     TOLERANCE,
@@ -37,9 +37,9 @@ class _Kept(Uploads):
     def __init__(self, device: Device, arrays: Sequence[NDArray[Any]]) -> None:
         super().__init__(device)
         self._wanted = {id(array) for array in arrays}
-        self._found: dict[int, Buffer] = {}
+        self._found: dict[int, DeviceBuffer] = {}
 
-    def buffer(self, array: NDArray[Any]) -> Buffer:
+    def buffer(self, array: NDArray[Any]) -> DeviceBuffer:
         if id(array) not in self._wanted:
             return self._device.upload(array)
         if id(array) not in self._found:
@@ -48,7 +48,7 @@ class _Kept(Uploads):
 
 
 class Bench:
-    """A trial's values, on the host and on the device, as long as its ways are measured.
+    """A trial's values, on the host and on the device, as long as its configurations are measured.
 
     Args:
         device: where.
@@ -56,7 +56,7 @@ class Bench:
         trial: what is measured.
     """
 
-    def __init__(self, device: Device, emission: Emission, trial: Trial) -> None:
+    def __init__(self, device: Device, emission: CudaEmitContext, trial: Trial) -> None:
         self._device, self._emission, self._trial = device, emission, trial
         x, first = trial.product.x, elements(trial.product.weights())
         self._x = elements(emission.stored(noise((x.n, x.c, x.h, x.w))))
@@ -65,12 +65,12 @@ class Bench:
         self._weights = [trial.weights(emission, first + np.float32(i)) for i in range(copies)]
         self._uploads = _Kept(device, self._weights)
         self._samples: dict[bool, Sample | None] = {}
-        self.worst = 0.0  # error of a way that was left out for it
+        self.worst = 0.0  # error of a configuration that was left out for it
 
-    def seconds(self, way: Way) -> float:
-        """How long a way takes; infinity where it cannot be run, or its result is wrong."""
+    def seconds(self, config: ProductConfig) -> float:
+        """The seconds a configuration takes; infinity if it cannot run or its result is wrong."""
         try:
-            return self._measured(way)
+            return self._measured(config)
         except DeviceError:
             return NEVER
         except MemoryError:
@@ -78,36 +78,38 @@ class Bench:
         self._device.release()
         return NEVER
 
-    def _measured(self, way: Way) -> float:
+    def _measured(self, config: ProductConfig) -> float:
         device = self._device
-        runs = [self._trial.launches(self._emission, way, w) for w in self._weights]
+        runs = [self._trial.launches(self._emission, config, w) for w in self._weights]
         context = self._context([launch for run in runs for launch in run])
         calls = [call for call in context.calls if isinstance(call, Call)]
         copies = len(runs)
         estimate = device.measure(_started(device, calls[: len(calls) // copies]), 1)
-        if not self._is_right(context, way):
+        if not self._is_right(context, config):
             return NEVER
         times = max(1, min(4, int(_ENOUGH / max(estimate, 1e-9) / copies)))
-        work = device.record(calls * times, [Turn(0)] * (times * len(calls)))
+        work = device.record(calls * times, [StreamSlot(0)] * (times * len(calls)))
         seconds = device.measure(work or _started(device, calls * times), _ROUNDS)
         return seconds / (times * copies)
 
-    def _context(self, launches: Sequence[Launch]) -> Context:
+    def _context(self, launches: Sequence[Launch]) -> DeviceContext:
         """What runs launches, with the input in its place."""
         device, item = self._device, self._emission.precision.item
-        program = Program(tuple(launches), item * self._trial.arena, item)
+        program = DeviceProgram(tuple(launches), item * self._trial.arena, item)
         device.build(program.kernels)
         placed = self._uploads.program(program, DevicePacking(device, {}))
-        context = Context(placed, device, Weights(device))
+        context = DeviceContext(placed, device, DeviceWeights(device))
         context.array(self._trial.product.x)[...] = self._there
-        if self._trial.end.other is not None:
-            there = context.array(self._trial.end.other)
+        if self._trial.epilogue.other is not None:
+            there = context.array(self._trial.epilogue.other)
             there[...] = device.asarray(np.full(there.shape, OTHER, self._x.dtype))
         return context
 
-    def _is_right(self, context: Context, way: Way) -> bool:
+    def _is_right(self, context: DeviceContext, config: ProductConfig) -> bool:
         """Whether the outputs are what they should be, after a run with the first weights."""
-        wanted = self._sample(way.plan is not None and way.plan.ended and not way.winograd)
+        wanted = self._sample(
+            config.algorithm is not None and config.algorithm.fuses_epilogue and not config.winograd
+        )
         if wanted is None:
             return True
         views = [target.view for target in self._trial.product.targets]
@@ -119,15 +121,15 @@ class Bench:
         self.worst = max(self.worst, error)
         return False
 
-    def _sample(self, ended: bool) -> Sample | None:
-        if ended not in self._samples:
+    def _sample(self, fused: bool) -> Sample | None:
+        if fused not in self._samples:
             trial, precise = self._trial, self._x.astype(np.float32)
             length = len(trial.product.taps) * trial.product.channels
             weights = self._weights[0]
             if trial.product.phases is None:
                 weights = weights[:, :length].astype(np.float32)
-            self._samples[ended] = sample(trial, precise, weights, ended)
-        return self._samples[ended]
+            self._samples[fused] = sample(trial, precise, weights, fused)
+        return self._samples[fused]
 
 
 def _started(device: Device, calls: Sequence[Call]) -> Callable[[], None]:

@@ -1,8 +1,8 @@
 """Products to be measured: of the same size as a net's, with noise for values, and what is right.
 
-A way is measured where nothing else lies, and its result is compared with sums in float64 that are
-made on the host from the same numbers: no kernel of ours and none of a library's is trusted that
-has not given the right answer on the very device.
+A configuration is measured in memory of its own, and its result is compared with float64 sums of
+the same numbers made on the host: no kernel, netc's or a library's, is trusted before it has given
+the right answer on this device.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.backends.cuda.chains import Target
-from netc.backends.cuda.emission import Emission
-from netc.backends.cuda.products.borrowed import Ending, borrowed_launches, rest_launches
-from netc.backends.cuda.products.launches import way_launches
+from netc.backends.cuda.chains import FusedOutput
+from netc.backends.cuda.emission import CudaEmitContext
+from netc.backends.cuda.products.launches import config_launches
+from netc.backends.cuda.products.library import LibraryEpilogue, library_launches, rest_launches
 from netc.backends.cuda.products.product import Product
 from netc.backends.cuda.products.tiled import weights_as_read
-from netc.backends.cuda.products.tiles import Way
+from netc.backends.cuda.products.tiles import ProductConfig
 from netc.backends.cuda.program import Launch
 from netc.backends.shared.derived import elements
 from netc.backends.shared.views import Arena, View
@@ -36,49 +36,51 @@ class Trial(NamedTuple):
 
     Args:
         product: no bias, no stages.
-        end: what a library does after it.
-        more: whether a kernel of ours follows it.
-        ends: whether a kernel of ours follows a library that makes the product alone.
+        epilogue: what a library does after it.
+        has_rest: whether a kernel of ours follows it.
+        has_epilogue: whether a kernel of ours follows a library that makes the product alone.
         arena: elements.
     """
 
     product: Product
-    end: Ending
-    more: bool
-    ends: bool
+    epilogue: LibraryEpilogue
+    has_rest: bool
+    has_epilogue: bool
     arena: int
 
-    def ending(self, ended: bool) -> Ending:
+    def library_epilogue(self, fused: bool) -> LibraryEpilogue:
         """What a library does after the product."""
-        return self.end if ended else Ending()
+        return self.epilogue if fused else LibraryEpilogue()
 
-    def weights(self, emission: Emission, weights: Array) -> Array:
-        """Weights as kernels read them, so that they need not be made anew for each way."""
+    def weights(self, emission: CudaEmitContext, weights: Array) -> Array:
+        """Weights as kernels read them: converted once for all configurations."""
         return elements(weights_as_read(emission, replace(self.product, weights=lambda: weights)))
 
-    def launches(self, emission: Emission, way: Way, weights: Array) -> list[Launch]:
-        """The product with these weights, in a way."""
+    def launches(
+        self, emission: CudaEmitContext, config: ProductConfig, weights: Array
+    ) -> list[Launch]:
+        """The product with these weights, as configured."""
         product = replace(self.product, weights=lambda: weights)
-        if way.plan is None or way.winograd:
-            return way_launches(emission, product, way)
-        ended = way.plan.ended
-        found = borrowed_launches(emission, product, way.plan, self.ending(ended))
-        if self.more if ended else self.ends:
-            found += rest_launches(emission, product, product.out, Ending())
+        if config.algorithm is None or config.winograd:
+            return config_launches(emission, product, config)
+        fused = config.algorithm.fuses_epilogue
+        found = library_launches(emission, product, config.algorithm, self.library_epilogue(fused))
+        if self.has_rest if fused else self.has_epilogue:
+            found += rest_launches(emission, product, product.out, LibraryEpilogue())
         return found
 
 
-def trial(product: Product, end: Ending | None = None) -> Trial:
+def trial(product: Product, epilogue: LibraryEpilogue | None = None) -> Trial:
     """A product of the same size as another, with noise for weights."""
     x = replace(product.x, place=Arena(0))
     place, targets = _after(x), []
     for target in product.targets:
         view = replace(target.view, place=Arena(place))
-        targets.append(Target(view, (view.pixels, view.c)))
+        targets.append(FusedOutput(view, (view.pixels, view.c)))
         place = _after(view)
-    end = end or Ending()
-    other, bias = end.other, end.bias
-    more = bool(end.rest) or (bias is None and product.targets[0].bias is not None)
+    epilogue = epilogue or LibraryEpilogue()
+    other, bias = epilogue.other, epilogue.bias
+    has_rest = bool(epilogue.rest) or (bias is None and product.targets[0].bias is not None)
     if other is not None:
         other = replace(other, place=Arena(place))
         place = _after(other)
@@ -92,8 +94,8 @@ def trial(product: Product, end: Ending | None = None) -> Trial:
         name="trial",
     )
     first = product.targets[0]
-    ends = bool(first.stages) or first.bias is not None
-    return Trial(plain, Ending(bias, other, end.relu), more, ends, place)
+    has_epilogue = bool(first.stages) or first.bias is not None
+    return Trial(plain, LibraryEpilogue(bias, other, epilogue.relu), has_rest, has_epilogue, place)
 
 
 def _after(view: View) -> int:
@@ -128,16 +130,16 @@ class Sample(NamedTuple):
         return len(self.values[0])
 
 
-def sample(found: Trial, x: NDArray[np.float32], weights: Array, ended: bool) -> Sample | None:
+def sample(found: Trial, x: NDArray[np.float32], weights: Array, fused: bool) -> Sample | None:
     """What some pixels of the outputs should be; None for a deconvolution, which is not looked at.
 
     Args:
         found: the trial.
         x: the input, (n, c, h, w).
         weights: (outputs of all targets, K).
-        ended: whether the ending counts, too.
+        fused: whether the epilogue counts, too.
     """
-    product, end = found.product, found.end
+    product, epilogue = found.product, found.epilogue
     if product.phases is not None:
         return None
     last = product.out.pixels - 1
@@ -145,17 +147,17 @@ def sample(found: Trial, x: NDArray[np.float32], weights: Array, ended: bool) ->
     pixels = np.arange(last % step, last + 1, step)
     values = _products(product, x, weights, pixels)
     parts = np.split(values, np.cumsum([t.view.c for t in product.targets])[:-1], axis=1)
-    if ended:
+    if fused:
         (whole,) = parts
-        parts = [_ended(whole, end)]
+        parts = [_finished(whole, epilogue)]
     return Sample(last % step, step, tuple(parts))
 
 
-def _ended(values: NDArray[np.float64], end: Ending) -> NDArray[np.float64]:
+def _finished(values: NDArray[np.float64], epilogue: LibraryEpilogue) -> NDArray[np.float64]:
     """With the bias, the other value, and ReLU."""
-    biased = values if end.bias is None else values + elements(end.bias).reshape(-1)
-    more = biased if end.other is None else biased + OTHER
-    return np.maximum(more, 0) if end.relu else more
+    biased = values if epilogue.bias is None else values + elements(epilogue.bias).reshape(-1)
+    summed = biased if epilogue.other is None else biased + OTHER
+    return np.maximum(summed, 0) if epilogue.relu else summed
 
 
 def _products(

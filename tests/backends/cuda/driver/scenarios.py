@@ -22,7 +22,7 @@ from netc.backends.cuda.backend import CudaBackend
 from netc.backends.cuda.cupy_device import CupyDevice
 from netc.backends.cuda.devices import current_device
 from netc.backends.cuda.libraries import found
-from netc.backends.cuda.products.tiles import MATRIX, Way
+from netc.backends.cuda.products.tiles import MATRIX, ProductConfig
 from netc.backends.cuda.source import Kernel
 from netc.backends.cuda.tuning import tuner
 from netc.cli.main import main
@@ -72,7 +72,7 @@ def scenario(function: Scenario) -> Scenario:
 @scenario
 def split_sum(driver: Driver) -> None:
     net, right = both(DEEP)
-    assert executable(net).program.tickets > 0
+    assert executable(net).program.counters > 0
     check(net, right)
 
 
@@ -81,7 +81,7 @@ def much_shared_memory(driver: Driver) -> None:
     """More of it than a kernel has unasked, in one launch and in a graph."""
     deep = [tile for tile in MATRIX if tile.asked]
     for tile, splits in ((deep[0], 1), (deep[-1], 2)):
-        with mock.patch.object(backend, "guessed", return_value=Way(tile, splits)):
+        with mock.patch.object(backend, "guessed", return_value=ProductConfig(tile, splits)):
             net, right = both(DEEP, precision="fp16")
             check(net, right, 5e-3)
         (kernel,) = executable(net).program.kernels
@@ -124,8 +124,8 @@ def no_graph(driver: Driver) -> None:
 @scenario
 def branches_in_lanes(driver: Driver) -> None:
     net, right = both(BRANCHES)
-    turns = executable(net).program.turns
-    assert max(turn.lane for row in turns.values() for turn in row) > 0
+    slots = executable(net).program.slots
+    assert max(slot.lane for row in slots.values() for slot in row) > 0
     recorded, launched = driver.counts.recorded, driver.counts.launched
     check(net, right)
     assert driver.counts.recorded == recorded + 1
@@ -210,8 +210,8 @@ def libraries(driver: Driver) -> None:
     with contextlib.ExitStack() as stack:
         for (place, name), value in replaced.items():
             stack.enter_context(mock.patch.object(place, name, value))
-        way = standin.by_library(current_device()._loaded)
-        stack.enter_context(mock.patch.object(backend, "guessed", way))
+        config = standin.by_library(current_device()._loaded)
+        stack.enter_context(mock.patch.object(backend, "guessed", config))
         recorded = driver.counts.recorded
         net, right = both(MIXED)
         templates = {k.template for k in executable(net).program.kernels}

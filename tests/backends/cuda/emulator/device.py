@@ -18,8 +18,14 @@ from typing import Any
 import numpy as np
 
 from netc.backends.base import Progress
-from netc.backends.cuda.device import Buffer, Call, Code, DeviceError, Facts, Turn
-from netc.backends.cuda.libraries.operation import Borrowed, Library, LibraryError, Operation, Plan
+from netc.backends.cuda.device import Call, Code, DeviceBuffer, DeviceError, Facts, StreamSlot
+from netc.backends.cuda.libraries.operation import (
+    Library,
+    LibraryAlgorithm,
+    LibraryError,
+    LibraryKernel,
+    LibraryProduct,
+)
 from netc.backends.cuda.source import Kernel, module_text
 from netc.cache import cache_dir, content_key
 from tests.backends.cuda.emulator import arrays
@@ -75,26 +81,33 @@ class EmulatedDevice:
     def build(self, kernels: Iterable[Code], progress: Progress | None = None) -> None:
         build(kernel for kernel in kernels if isinstance(kernel, Kernel))
 
-    def plans(self, operation: Operation) -> Sequence[Plan]:
-        return [plan for found in self.loaded.values() for plan in found.plans(operation)]
+    def algorithms(self, operation: LibraryProduct) -> Sequence[LibraryAlgorithm]:
+        return [
+            algorithm for found in self.loaded.values() for algorithm in found.algorithms(operation)
+        ]
 
     @property
     def libraries(self) -> str:
         return " ".join(self.loaded)
 
-    def allocate(self, size: int) -> Buffer:
+    def allocate(self, size: int) -> DeviceBuffer:
         memory = Memory(size)
         self._memory.append(memory)
         return memory
 
-    def upload(self, array: Any) -> Buffer:
+    def upload(self, array: Any) -> DeviceBuffer:
         memory = self.allocate(array.nbytes)
         assert isinstance(memory, Memory)
         memory.bytes[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         return memory
 
     def view(
-        self, buffer: Buffer, offset: int, shape: Sequence[int], strides: Sequence[int], dtype: Any
+        self,
+        buffer: DeviceBuffer,
+        offset: int,
+        shape: Sequence[int],
+        strides: Sequence[int],
+        dtype: Any,
     ) -> Any:
         assert isinstance(buffer, Memory)
         last = sum(max(0, n - 1) * s for n, s in zip(shape, strides, strict=True))
@@ -121,7 +134,7 @@ class EmulatedDevice:
 
     def launch(self, call: Call) -> None:
         self.launches += 1
-        if isinstance(call.kernel, Borrowed):
+        if isinstance(call.kernel, LibraryKernel):
             self._start(call.kernel, [int(a) for a in call.arguments])
             return
         assert all(0 < n for n in call.grid) and 0 < call.threads <= 1024
@@ -134,20 +147,22 @@ class EmulatedDevice:
             failed = _function(call.kernel)(shape, self.order, pointers)
         assert not failed, f"{call.kernel.name}: threads wait at a barrier that others never reach"
 
-    def _start(self, borrowed: Borrowed, addresses: Sequence[int]) -> None:
+    def _start(self, kernel: LibraryKernel, addresses: Sequence[int]) -> None:
         try:
-            self.loaded[borrowed.plan.library].start(borrowed)(addresses, 0)
+            self.loaded[kernel.algorithm.library].start(kernel)(addresses, 0)
         except LibraryError as error:
             raise DeviceError(str(error)) from error
 
-    def record(self, calls: Sequence[Call], turns: Sequence[Turn]) -> Callable[[], None] | None:
+    def record(
+        self, calls: Sequence[Call], slots: Sequence[StreamSlot]
+    ) -> Callable[[], None] | None:
         """Starts the calls in another order: of all that may be next, the last lane's."""
         order, done = [], set[int]()
         lanes: dict[int, list[int]] = {}
-        for index, turn in enumerate(turns):
-            lanes.setdefault(turn.lane, []).append(index)
+        for index, slot in enumerate(slots):
+            lanes.setdefault(slot.lane, []).append(index)
         while any(lanes.values()):
-            ready = [q for q in lanes.values() if q and done.issuperset(turns[q[0]].after)]
+            ready = [q for q in lanes.values() if q and done.issuperset(slots[q[0]].after)]
             index = ready[-1].pop(0)
             order.append(index)
             done.add(index)

@@ -12,10 +12,10 @@ from typing import Any
 
 from netc.backends.cuda.libraries.cublas import Cublas
 from netc.backends.cuda.libraries.cudnn import Cudnn
-from netc.backends.cuda.libraries.operation import Library, Plan
-from netc.backends.cuda.products.borrowed import operation_of, split_ending
+from netc.backends.cuda.libraries.operation import Library, LibraryAlgorithm
 from netc.backends.cuda.products.choice import guessed
-from netc.backends.cuda.products.tiles import PLAIN, Way
+from netc.backends.cuda.products.library import operation_of, split_epilogue
+from netc.backends.cuda.products.tiles import PLAIN, ProductConfig
 from netc.cache import cache_dir, content_key
 from tests.backends.cuda.emulator.device import COMPILER
 from tests.backends.cuda.libraries import cudnn_module
@@ -45,22 +45,31 @@ def cudnn() -> Cudnn:
     return Cudnn(cudnn_module)
 
 
-def plans_of(loaded: Mapping[str, Library], emission: Any, product: Any) -> list[Plan]:
+def algorithms_of(
+    loaded: Mapping[str, Library], emission: Any, product: Any
+) -> list[LibraryAlgorithm]:
     """What libraries propose, for a product with what follows it, and for the product alone."""
-    found: list[Plan] = []
-    for ended in (True, False):
-        operation = operation_of(emission, product, split_ending(emission, product, ended))
+    found: list[LibraryAlgorithm] = []
+    for fused in (True, False):
+        operation = operation_of(emission, product, split_epilogue(emission, product, fused))
         for library in loaded.values() if operation else ():
-            found += [plan._replace(ended=ended) for plan in library.plans(operation)]
+            found += [
+                algorithm._replace(fuses_epilogue=fused)
+                for algorithm in library.algorithms(operation)
+            ]
     return found
 
 
 def by_library(loaded: Mapping[str, Library], number: int = 0) -> Any:
     """Takes a library's way of each product that it knows."""
 
-    def choose(emission: Any, product: Any) -> Way:
-        plans = plans_of(loaded, emission, product)
-        plan = plans[number % len(plans)] if plans else None
-        return Way(PLAIN[-1], plan=plan) if plan else guessed(emission, product)
+    def choose(emission: Any, product: Any) -> ProductConfig:
+        algorithms = algorithms_of(loaded, emission, product)
+        algorithm = algorithms[number % len(algorithms)] if algorithms else None
+        return (
+            ProductConfig(PLAIN[-1], algorithm=algorithm)
+            if algorithm
+            else guessed(emission, product)
+        )
 
     return choose

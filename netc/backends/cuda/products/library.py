@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from netc.backends.cuda.chains import Target
-from netc.backends.cuda.emission import Emission, chain_launch
-from netc.backends.cuda.emission import ending as epilogue
-from netc.backends.cuda.libraries.operation import Borrowed, Operation, Plan
+from netc.backends.cuda.chains import FusedOutput
+from netc.backends.cuda.emission import CudaEmitContext, chain_launch, epilogue_code
+from netc.backends.cuda.libraries.operation import LibraryAlgorithm, LibraryKernel, LibraryProduct
 from netc.backends.cuda.products.product import Product, padded
 from netc.backends.cuda.program import Argument, Launch
 from netc.backends.cuda.schedule import overlap
@@ -19,7 +18,7 @@ from netc.ops.fused import Bound
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ending:
+class LibraryEpilogue:
     """What follows a product: the part that libraries do, and the rest.
 
     Args:
@@ -35,25 +34,27 @@ class Ending:
     rest: tuple[Bound, ...] = ()
 
 
-def split_ending(emission: Emission, product: Product, ended: bool = True) -> Ending:
+def split_epilogue(
+    emission: CudaEmitContext, product: Product, fused: bool = True
+) -> LibraryEpilogue:
     """How a product's bias and stages are shared out.
 
     Nothing is left to a library that makes parts side by side, whose bias would be one for all, nor
     where it should make the product alone.
     """
     target = product.targets[0]
-    if product.groups > 1 or not ended:
-        return Ending(rest=target.stages)
+    if product.groups > 1 or not fused:
+        return LibraryEpilogue(rest=target.stages)
     stages, other = list(target.stages), None
     if stages and (found := _summand(emission, target, stages[0])):
         other = found
         stages.pop(0)
     relu = bool(stages) and stages[0].stage.op == "ReLU"
     relu = relu and not stages[0].stage.params.negative_slope
-    return Ending(target.bias, other, relu, tuple(stages[1:] if relu else stages))
+    return LibraryEpilogue(target.bias, other, relu, tuple(stages[1:] if relu else stages))
 
 
-def _summand(emission: Emission, target: Target, bound: Bound) -> View | None:
+def _summand(emission: CudaEmitContext, target: FusedOutput, bound: Bound) -> View | None:
     """The other value of a plain sum with the chain's, where it lies as the output does."""
     params, inputs = bound.stage.params, bound.inputs
     plain = bound.stage.op == "Eltwise" and params.operation == "SUM" and len(inputs) == 1
@@ -63,7 +64,9 @@ def _summand(emission: Emission, target: Target, bound: Bound) -> View | None:
     return emission.view(inputs[0]) if same else None
 
 
-def operation_of(emission: Emission, product: Product, end: Ending) -> Operation | None:
+def operation_of(
+    emission: CudaEmitContext, product: Product, epilogue: LibraryEpilogue
+) -> LibraryProduct | None:
     """What a library is asked for; None for a product that none of them knows."""
     window = product.window or ((1, 1), (0, 0), (1, 1))
     alone = len(product.targets) == 1 and product.phases is None and not emission.exact
@@ -72,10 +75,10 @@ def operation_of(emission: Emission, product: Product, end: Ending) -> Operation
     x, y = product.x, product.targets[0].view
     length, item = len(product.taps) * product.channels, emission.precision.item
     steps = [x.place.offset, x.ld, y.place.offset, y.ld]
-    steps += [end.other.place.offset, end.other.ld] if end.other else []
+    steps += [epilogue.other.place.offset, epilogue.other.ld] if epilogue.other else []
     outputs = y.c // product.groups
     steps += [product.channels, outputs] if product.groups > 1 else []
-    return Operation(
+    return LibraryProduct(
         emission.precision.name,
         (x.n, x.h, x.w, product.channels),
         x.ld,
@@ -87,66 +90,76 @@ def operation_of(emission: Emission, product: Product, end: Ending) -> Operation
         product.stride,
         window[2],
         product.groups,
-        end.bias is not None,
-        end.other.ld if end.other else 0,
-        end.relu,
-        end.other is not None and overlap(end.other, y),
+        epilogue.bias is not None,
+        epilogue.other.ld if epilogue.other else 0,
+        epilogue.relu,
+        epilogue.other is not None and overlap(epilogue.other, y),
         next(a for a in (16, 8, 4, 2) if all(item * step % a == 0 for step in steps)),
     )
 
 
-def borrowed_launches(
-    emission: Emission, product: Product, plan: Plan, end: Ending, taken: int = 0
+def library_launches(
+    emission: CudaEmitContext,
+    product: Product,
+    algorithm: LibraryAlgorithm,
+    epilogue: LibraryEpilogue,
+    taken: int = 0,
 ) -> list[Launch]:
-    """A product by one of a library's ways, and a kernel for the rest of its ending."""
+    """A product by a library's algorithm, and a kernel for the rest of its epilogue."""
     target, item = product.targets[0], emission.precision.item
     y, memory = target.view, taken
-    if any(overlap(y, read) for read in _read_later(emission, target, end)):
+    if any(overlap(y, read) for read in _read_later(emission, target, epilogue)):
         y = dense(Workspace(taken), y.n, y.h, y.w, y.c)
         memory += -(-y.count // 128) * 128
-    operation = operation_of(emission, replace(product, targets=(replace(target, view=y),)), end)
+    operation = operation_of(
+        emission, replace(product, targets=(replace(target, view=y),)), epilogue
+    )
     assert operation is not None
     product_launch = Launch(
         product.name,
-        Borrowed(operation, plan),
+        LibraryKernel(operation, algorithm),
         (1, 1, 1),
         0,
-        _arguments(emission, product, y, end, memory),
-        tuple(v for v in (product.x, end.other) if v),
-        (y, dense(Workspace(memory), 1, 1, 1, -(-plan.workspace // item))),
-        item * memory + plan.workspace,
+        _arguments(emission, product, y, epilogue, memory),
+        tuple(v for v in (product.x, epilogue.other) if v),
+        (y, dense(Workspace(memory), 1, 1, 1, -(-algorithm.workspace // item))),
+        item * memory + algorithm.workspace,
     )
-    if end.rest or _bias_left(target, end) is not None:
-        return [product_launch, *rest_launches(emission, product, y, end)]
+    if epilogue.rest or _bias_left(target, epilogue) is not None:
+        return [product_launch, *rest_launches(emission, product, y, epilogue)]
     return [product_launch]
 
 
-def _bias_left(target: Target, end: Ending) -> Weights | None:
-    return target.bias if end.bias is None else None
+def _bias_left(target: FusedOutput, epilogue: LibraryEpilogue) -> Weights | None:
+    return target.bias if epilogue.bias is None else None
 
 
-def _rest(target: Target, end: Ending) -> Target:
-    return replace(target, stages=end.rest, bias=_bias_left(target, end))
+def _rest(target: FusedOutput, epilogue: LibraryEpilogue) -> FusedOutput:
+    return replace(target, stages=epilogue.rest, bias=_bias_left(target, epilogue))
 
 
-def _read_later(emission: Emission, target: Target, end: Ending) -> Sequence[View]:
+def _read_later(
+    emission: CudaEmitContext, target: FusedOutput, epilogue: LibraryEpilogue
+) -> Sequence[View]:
     """Values that the rest of an ending reads; a library's result must not lie there."""
-    return epilogue(emission, [_rest(target, end)]).reads
+    return epilogue_code(emission, [_rest(target, epilogue)]).reads
 
 
-def rest_launches(emission: Emission, product: Product, y: View, end: Ending) -> list[Launch]:
+def rest_launches(
+    emission: CudaEmitContext, product: Product, y: View, epilogue: LibraryEpilogue
+) -> list[Launch]:
     """The kernel that makes the product's output of a library's result at ``y``."""
-    steps = chain_launch(emission, product.name, y, _rest(product.targets[0], end))
+    steps = chain_launch(emission, product.name, y, _rest(product.targets[0], epilogue))
     return [step for step in steps if isinstance(step, Launch)]
 
 
 def _arguments(
-    emission: Emission, product: Product, y: View, end: Ending, memory: int
+    emission: CudaEmitContext, product: Product, y: View, epilogue: LibraryEpilogue, memory: int
 ) -> tuple[Argument, ...]:
     weights = emission.stored(padded(product.weights(), emission.precision.item))
     return (
         *(product.x.place, weights, y.place),
-        0 if end.bias is None else emission.stored(end.bias.reshape(-1)),
-        end.other.place if end.other else 0,
+        0 if epilogue.bias is None else emission.stored(epilogue.bias.reshape(-1)),
+        epilogue.other.place if epilogue.other else 0,
         Workspace(memory),
     )
