@@ -17,7 +17,7 @@ from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape
 from netc.ops.catalog import CATALOG
 from netc.ops.contents import Contents, Whole
-from netc.ops.define import free
+from netc.ops.define import zero_cost
 from netc.ops.filler import fill, generator
 from netc.ops.proposal import proposal_contents, proposal_of
 
@@ -88,7 +88,7 @@ def _passed_on(graph: Graph, node: Node, known: Mapping[str, Contents]) -> Conte
     """What a node's readers want of its inputs, where it only moves them."""
     op = CATALOG[node.op]
     shapes = [graph.shape(name) for name in node.inputs]
-    if op.cost is not free and not (op.identity and op.identity(node.params, shapes)):
+    if op.cost is not zero_cost and not (op.identity and op.identity(node.params, shapes)):
         return None
     wanted = [known[name] for name in node.outputs if name in known]
     return reduce(_narrowest, wanted) if wanted else None

@@ -13,8 +13,8 @@ from netc.ops.array import namespace
 from netc.ops.axes import axis_in
 from netc.ops.contents import label_along
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
-from netc.ops.fields import only
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, full_extent
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.labels import check_label_count, class_labels, parse_ignore_label
 from netc.schema.message import Message
 
@@ -30,7 +30,7 @@ class AccuracyParams:
 
 
 def _parse(layer: Message, context: LayerContext) -> AccuracyParams:
-    param = only(layer.get("accuracy_param"), "top_k", "axis", "ignore_label")
+    param = reject_unknown_fields(layer.get("accuracy_param"), "top_k", "axis", "ignore_label")
     return AccuracyParams(
         param.get("top_k"), param.get("axis"), parse_ignore_label(param), context.tops
     )
@@ -85,7 +85,7 @@ ACCURACY = OpDef(
     params=_parse,
     shape=_shape,
     cost=per_input(2),
-    window=whole,
+    window=full_extent,
     reference=_accuracy,
     contents=label_along,
 )

@@ -27,7 +27,7 @@ from netc.ops.define import (
     WeightSpec,
     same_shape,
 )
-from netc.ops.fields import fork_field, only
+from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.filler import Filler, parse_filler
 from netc.schema.message import Message
 
@@ -77,7 +77,7 @@ class ReLUParams:
 
 
 def _parse_relu(layer: Message, context: LayerContext) -> ReLUParams:
-    message = only(layer.get("relu_param"), "negative_slope", "fuse")
+    message = reject_unknown_fields(layer.get("relu_param"), "negative_slope", "fuse")
     return ReLUParams(message.get("negative_slope"))
 
 
@@ -111,7 +111,7 @@ class ReLU6Params:
 
 def _parse_relu6(layer: Message, context: LayerContext) -> ReLU6Params:
     """ReLU6 of the MobileNet forks; ``n`` is a field of some."""
-    message = only(layer.get("relu6_param"), "negative_slope", "n")
+    message = reject_unknown_fields(layer.get("relu6_param"), "negative_slope", "n")
     return ReLU6Params(message.get("negative_slope"), fork_field(message, "n", 6.0))
 
 
@@ -136,7 +136,7 @@ class PReLUParams:
 
 
 def _parse_prelu(layer: Message, context: LayerContext) -> PReLUParams:
-    message = only(layer.get("prelu_param"), "filler", "channel_shared")
+    message = reject_unknown_fields(layer.get("prelu_param"), "filler", "channel_shared")
     shared = message.get("channel_shared")
     if not message.has("filler"):
         return PReLUParams(shared)
@@ -181,7 +181,7 @@ class ELUParams:
 
 
 def _parse_elu(layer: Message, context: LayerContext) -> ELUParams:
-    return ELUParams(only(layer.get("elu_param"), "alpha").get("alpha"))
+    return ELUParams(reject_unknown_fields(layer.get("elu_param"), "alpha").get("alpha"))
 
 
 def _elu(params: ELUParams, x: Any) -> Any:
@@ -193,7 +193,7 @@ ELU = activation("ELU", _elu, 4, _parse_elu)
 
 
 def _parse_sigmoid(layer: Message, context: LayerContext) -> None:
-    only(layer.get("sigmoid_param"))
+    reject_unknown_fields(layer.get("sigmoid_param"))
 
 
 def sigmoid(x: Any) -> Any:
@@ -205,7 +205,7 @@ SIGMOID = activation("Sigmoid", lambda params, x: sigmoid(x), 4, _parse_sigmoid)
 
 
 def _parse_tanh(layer: Message, context: LayerContext) -> None:
-    only(layer.get("tanh_param"))
+    reject_unknown_fields(layer.get("tanh_param"))
 
 
 TANH = activation("TanH", lambda params, x: namespace(x).tanh(x), 1, _parse_tanh)
@@ -235,7 +235,7 @@ class SwishParams:
 
 
 def _parse_swish(layer: Message, context: LayerContext) -> SwishParams:
-    return SwishParams(only(layer.get("swish_param"), "beta").get("beta"))
+    return SwishParams(reject_unknown_fields(layer.get("swish_param"), "beta").get("beta"))
 
 
 SWISH = activation("Swish", lambda params, x: x * sigmoid(params.beta * x), 6, _parse_swish)
@@ -250,7 +250,7 @@ class ClipParams:
 
 
 def _parse_clip(layer: Message, context: LayerContext) -> ClipParams:
-    message = only(layer.get("clip_param"), "min", "max")
+    message = reject_unknown_fields(layer.get("clip_param"), "min", "max")
     for bound in ("min", "max"):
         if not message.has(bound):
             raise layer.error(
@@ -281,7 +281,9 @@ class ThresholdParams:
 
 
 def _parse_threshold(layer: Message, context: LayerContext) -> ThresholdParams:
-    return ThresholdParams(only(layer.get("threshold_param"), "threshold").get("threshold"))
+    return ThresholdParams(
+        reject_unknown_fields(layer.get("threshold_param"), "threshold").get("threshold")
+    )
 
 
 def _threshold(params: ThresholdParams, x: Any) -> Any:

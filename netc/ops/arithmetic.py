@@ -18,7 +18,7 @@ from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import namespace
 from netc.ops.cost import per_output
 from netc.ops.define import Affine, LayerContext, OpDef, Params, Parse, same_shape
-from netc.ops.fields import bad_value, only
+from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.schema.message import Message
 
 
@@ -48,7 +48,7 @@ class PowerParams:
 
 
 def _parse_power(layer: Message, context: LayerContext) -> PowerParams:
-    message = only(layer.get("power_param"), "power", "scale", "shift")
+    message = reject_unknown_fields(layer.get("power_param"), "power", "scale", "shift")
     return PowerParams(message.get("power"), message.get("scale"), message.get("shift"))
 
 
@@ -93,7 +93,7 @@ class BaseParams:
 
 
 def _parse_base(message: Message) -> BaseParams:
-    only(message, "base", "scale", "shift")
+    reject_unknown_fields(message, "base", "scale", "shift")
     base = message.get("base")
     if base != -1 and not (base > 0 and math.isfinite(base)):
         raise _bad_base(message, "must be positive and finite, or -1 for e")

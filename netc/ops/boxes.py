@@ -35,7 +35,7 @@ def overlaps(boxes: Any, own: Any, some: Any, border: int = 0) -> Any:
     return np.where(common > 0, common / np.where(common > 0, union, 1), 0)
 
 
-def kept(
+def nms_keep(
     boxes: Any, threshold: float, *, border: int = 0, eta: float = 1.0, most: int | None = None
 ) -> list[int]:
     """Non-maximum suppression: which boxes overlap no better one by more than ``threshold``.

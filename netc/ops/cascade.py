@@ -15,7 +15,7 @@ import numpy as np
 from netc.ir.types import Shape, count
 from netc.ops.axes import shown
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, Params, ShapeError, copies, whole
+from netc.ops.define import Arity, LayerContext, OpDef, Params, ShapeError, copies, full_extent
 from netc.ops.field_boxes import (
     Grid,
     Regression,
@@ -26,7 +26,7 @@ from netc.ops.field_boxes import (
     rows_of,
     thinned,
 )
-from netc.ops.fields import fork_field, only
+from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.numbers import required_number
 from netc.schema.message import Message
 
@@ -52,7 +52,7 @@ def _op(
         params=parse,
         shape=shape,
         cost=per_input(10),
-        window=whole,
+        window=full_extent,
         memory=copies(12),
         reference=np.errstate(all="ignore")(run),
         dynamic=dynamic,
@@ -82,7 +82,7 @@ def _parse_align(layer: Message, context: LayerContext) -> GridAlignParams:
             "means of samples, some a maximum, and no field tells which",
             "Cascade R-CNN's is told by `roi_pooling_param`",
         )
-    param = only(
+    param = reject_unknown_fields(
         layer.get("roi_pooling_param"), "pooled_h", "pooled_w", "spatial_scale", "pad_ratio"
     )
     return GridAlignParams(
@@ -173,7 +173,7 @@ class DecodeParams:
 
 
 def _parse_decode(layer: Message, context: LayerContext) -> DecodeParams:
-    limit = only(layer.get("decode_bbox_param"), "gt_iou_thr").get("gt_iou_thr")
+    limit = reject_unknown_fields(layer.get("decode_bbox_param"), "gt_iou_thr").get("gt_iou_thr")
     return DecodeParams(parse_regression(layer), context.phase == "TRAIN", limit)
 
 
@@ -213,7 +213,7 @@ class ScaleRouteParams:
 
 
 def _parse_route(layer: Message, context: LayerContext) -> ScaleRouteParams:
-    param = only(layer.get("scale_route_param"), "low_scale", "high_scale")
+    param = reject_unknown_fields(layer.get("scale_route_param"), "low_scale", "high_scale")
     low, high = param.optional("low_scale"), param.optional("high_scale")
     both = math.sqrt(low * high) if low is not None and high is not None else None
     middle = next(v for v in (both, low, high, 256.0) if v is not None)
@@ -255,7 +255,7 @@ class HardMiningParams:
 
 
 def _parse_mining(layer: Message, context: LayerContext) -> HardMiningParams:
-    param = only(layer.get("hard_mining_param"), "num_roi_per_image", "num_image")
+    param = reject_unknown_fields(layer.get("hard_mining_param"), "num_roi_per_image", "num_image")
     if context.tops != context.bottoms - 1:
         raise layer.error(
             "top", "top-count", "HardMining makes one top of each bottom but the first, the scores"
@@ -327,7 +327,9 @@ _OUTPUT_FIELDS = (
 
 
 def _parse_group_output(layer: Message, context: LayerContext) -> BoxOutputParams:
-    param = only(layer.get("box_group_output_param"), *_OUTPUT_FIELDS, "box_group_param")
+    param = reject_unknown_fields(
+        layer.get("box_group_output_param"), *_OUTPUT_FIELDS, "box_group_param"
+    )
     bounds = param.get("field_xyr"), param.get("field_whr")
     grids = tuple(
         Grid(group.get("field_w"), group.get("field_h"), group.get("stride"), *bounds)
@@ -345,7 +347,7 @@ def _parse_group_output(layer: Message, context: LayerContext) -> BoxOutputParam
 
 def _parse_output(layer: Message, context: LayerContext) -> BoxOutputParams:
     names = ("field_h", "field_w", "downsample_rate")
-    param = only(layer.get("box_output_param"), *_OUTPUT_FIELDS, *names)
+    param = reject_unknown_fields(layer.get("box_output_param"), *_OUTPUT_FIELDS, *names)
     columns = [param.get(name) for name in ("field_w", "field_h", "downsample_rate")]
     for name, values in zip(("field_w", "field_h", "downsample_rate"), columns, strict=True):
         if len(values) != context.bottoms:
@@ -451,7 +453,7 @@ class FrcnnParams:
 
 def _parse_frcnn(layer: Message, context: LayerContext) -> FrcnnParams:
     names = ("conf_thr", "iou_thr", "nms_type", "max_det_num", "save_output_param")
-    param = only(layer.get("frcnn_output_param"), *names)
+    param = reject_unknown_fields(layer.get("frcnn_output_param"), *names)
     values = (param.get(name) for name in names[:4])
     return FrcnnParams(parse_regression(layer), *values)
 

@@ -15,7 +15,7 @@ from netc.ir.types import Shape, count
 from netc.ops.axes import shown
 from netc.ops.cascade_loss import check_maps, parts
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.field_boxes import (
     Grid,
     Regression,
@@ -24,7 +24,7 @@ from netc.ops.field_boxes import (
     overlap_with,
     parse_regression,
 )
-from netc.ops.fields import only
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.labels import parse_ignore_label
 from netc.ops.numbers import required_number
 from netc.schema.message import Message
@@ -46,7 +46,7 @@ class GridAccuracyParams:
 
 
 def _parse_group_accuracy(layer: Message, context: LayerContext) -> GridAccuracyParams:
-    p = only(
+    p = reject_unknown_fields(
         layer.get("detection_group_accuracy_param"),
         *("cls_num", "field_h", "field_w", "stride", "field_whr", "field_xyr", "bg_threshold"),
         "objectness",
@@ -66,7 +66,7 @@ def _parse_group_accuracy(layer: Message, context: LayerContext) -> GridAccuracy
 
 
 def _parse_accuracy(layer: Message, context: LayerContext) -> GridAccuracyParams:
-    p = only(
+    p = reject_unknown_fields(
         layer.get("detection_accuracy_param"),
         *("cls_num", "coord_num", "field_h", "field_w", "downsample_rate", "top_k", "field_whr"),
         *("field_xyr", "bg_threshold", "objectness"),
@@ -151,7 +151,7 @@ def _accuracy_op(name: str, bottoms: int, parse: Any) -> OpDef:
         params=parse,
         shape=_accuracy_shape,
         cost=per_input(10),
-        window=whole,
+        window=full_extent,
         memory=copies(12),
         reference=_grid_accuracy,
     )
@@ -205,7 +205,7 @@ BBOX_ACCURACY = OpDef(
     params=_parse_bbox,
     shape=_bbox_shape,
     cost=per_input(10),
-    window=whole,
+    window=full_extent,
     memory=copies(12),
     reference=_bbox_accuracy,
 )

@@ -15,13 +15,13 @@ import numpy as np
 from netc.ir.types import Shape
 from netc.ops.axes import shown
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.field_boxes import (
     Grid,
     Regression,
     parse_regression,
 )
-from netc.ops.fields import only
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.labels import parse_ignore_label
 from netc.ops.normalization import softmax
 from netc.ops.numbers import required_number
@@ -95,7 +95,7 @@ def _mining(param: Message, name: str, known: tuple[str, ...]) -> str:
 def _parse_group_loss(layer: Message, context: LayerContext) -> GridLossParams:
     own = ("stride", "neg_mining_type", "neg_ranking_type", "min_num_neg", "batch_size",
            "bbox_loss_type")  # fmt: skip
-    p = only(layer.get("detection_group_loss_param"), *_SHARED, *own)
+    p = reject_unknown_fields(layer.get("detection_group_loss_param"), *_SHARED, *own)
     bounds = p.get("field_xyr"), p.get("field_whr")
     return GridLossParams(
         required_number(p, "cls_num"),
@@ -120,7 +120,7 @@ def _parse_group_loss(layer: Message, context: LayerContext) -> GridLossParams:
 
 def _parse_loss(layer: Message, context: LayerContext) -> GridLossParams:
     own = ("coord_num", "downsample_rate", "bb_smooth", "sample_mode", "iou_weighted")
-    p = only(layer.get("detection_loss_param"), *_SHARED, *own)
+    p = reject_unknown_fields(layer.get("detection_loss_param"), *_SHARED, *own)
     bounds = p.get("field_xyr"), p.get("field_whr")
     return GridLossParams(
         required_number(p, "cls_num"),
@@ -330,7 +330,7 @@ def _loss_op(name: str, bottoms: int, parse: Any) -> OpDef:
         params=parse,
         shape=_loss_shape,
         cost=per_input(20),
-        window=whole,
+        window=full_extent,
         memory=copies(12),
         reference=_grid_loss,
         loss=True,

@@ -25,7 +25,7 @@ from netc.ops.define import (
     Window,
     copies,
 )
-from netc.ops.fields import only
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import CONSTANT_ZERO, Filler, parse_filler
 from netc.ops.numbers import number, required_number
 from netc.ops.window import (
@@ -73,7 +73,7 @@ class ConvolutionParams:
 
 
 def _parse(layer: Message, context: LayerContext) -> ConvolutionParams:
-    message = only(layer.get("convolution_param"), *_FIELDS, *_IDLE)
+    message = reject_unknown_fields(layer.get("convolution_param"), *_FIELDS, *_IDLE)
     num_output = required_number(message, "num_output")
     group = number(message, "group", 1)
     if num_output % group:
@@ -402,7 +402,7 @@ class Im2colParams:
 
 
 def _parse_im2col(layer: Message, context: LayerContext) -> Im2colParams:
-    message = only(layer.get("convolution_param"), *_FIELDS, *_IDLE)
+    message = reject_unknown_fields(layer.get("convolution_param"), *_FIELDS, *_IDLE)
     return Im2colParams(parse_window(message), message.get("axis"))
 
 

@@ -82,7 +82,7 @@ class Window(NamedTuple):
     """What of its input an output element sees, per spatial axis (the axes after the second).
 
     ``stride`` is in input elements per output element; a deconvolution's ``fractional`` window has
-    output elements per input element instead. ``whole`` sees the entire spatial extent.
+    output elements per input element instead. ``full_extent`` sees the entire spatial extent.
     """
 
     kernel: tuple[int, ...] = ()
@@ -142,7 +142,7 @@ def any_contents(params: Params, inputs: Sequence[Shape]) -> tuple[None, ...]:
     return ()
 
 
-def free(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
+def zero_cost(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
     """Cost rule of a layer that only moves or drops data."""
     return Cost()
 
@@ -152,7 +152,7 @@ def pointwise(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape])
     return POINTWISE
 
 
-def whole(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
+def full_extent(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
     """Window rule of a layer whose output elements see all of the input."""
     return Window(whole=True)
 
@@ -223,7 +223,7 @@ class OpDef:
     reference: Kernel
     params: Parse = no_params
     weights: WeightRule = no_weights
-    cost: CostRule = free
+    cost: CostRule = zero_cost
     window: WindowRule = pointwise
     train: Callable[..., Any] | None = None
     moving: Callable[[Params], tuple[int, ...]] = no_moving

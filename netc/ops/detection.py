@@ -15,10 +15,10 @@ import numpy as np
 
 from netc.ir.types import Shape, count, dims
 from netc.ops.axes import shown
-from netc.ops.boxes import kept
+from netc.ops.boxes import nms_keep
 from netc.ops.cost import per_input, per_output
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
-from netc.ops.fields import bad_value, only
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import LARGEST, one_of, required_number
 from netc.schema.message import Message
 
@@ -55,7 +55,7 @@ _PRIOR_FIELDS = (
 def _parse_prior_box(layer: Message, context: LayerContext) -> PriorBoxParams:
     if layer.get("prior_box_param").get("width"):
         return _parse_clustered(layer, context)
-    param = only(layer.get("prior_box_param"), *_PRIOR_FIELDS)
+    param = reject_unknown_fields(layer.get("prior_box_param"), *_PRIOR_FIELDS)
     image, step = (
         _pair(param, "img_size", "img_h", "img_w"),
         _pair(param, "step", "step_h", "step_w"),
@@ -207,7 +207,7 @@ PRIOR_BOX = OpDef(
     params=_parse_prior_box,
     shape=_prior_shape,
     cost=per_output(2),
-    window=whole,
+    window=full_extent,
     reference=_prior_boxes,
     memory=copies(5),
     reads=0,
@@ -218,7 +218,7 @@ def _parse_clustered(layer: Message, context: LayerContext) -> PriorBoxParams:
     """PriorBoxClustered of opencv/training_toolbox_caffe: widths and heights are written."""
     names = ("width", "height", "clip", "variance", "img_size", "img_h", "img_w", "step", "step_h",
              "step_w", "offset", "offset_h", "offset_w", "flip")  # fmt: skip
-    param = only(layer.get("prior_box_param"), *names)
+    param = reject_unknown_fields(layer.get("prior_box_param"), *names)
     wide, high = param.get("width"), param.get("height")
     if not wide or len(wide) != len(high):
         raise param.error(
@@ -285,8 +285,8 @@ CODES = ("CORNER", "CENTER_SIZE", "CORNER_SIZE")
 
 
 def _parse_output(layer: Message, context: LayerContext) -> DetectionOutputParams:
-    param = only(layer.get("detection_output_param"), *_OUTPUT_FIELDS)
-    nms = only(param.get("nms_param"), "nms_threshold", "top_k", "eta")
+    param = reject_unknown_fields(layer.get("detection_output_param"), *_OUTPUT_FIELDS)
+    nms = reject_unknown_fields(param.get("nms_param"), "nms_threshold", "top_k", "eta")
     if not nms.get("nms_threshold") >= 0:
         raise bad_value(nms, "nms_threshold", "must be at least 0")
     if not 0 < nms.get("eta") <= 1:
@@ -409,7 +409,7 @@ def _of_class(
         order = order[scores[order] > np.float32(params.confidence)]
     if params.top > -1:
         order = order[: params.top]
-    best = order[kept(boxes[order], params.overlap, eta=params.eta)]
+    best = order[nms_keep(boxes[order], params.overlap, eta=params.eta)]
     named = np.broadcast_to(np.array(place, np.float32), (len(best), 2))
     return np.concatenate([named, scores[best, None], boxes[best]], axis=1, dtype=np.float32)
 
@@ -420,7 +420,7 @@ DETECTION_OUTPUT = OpDef(
     params=_parse_output,
     shape=_output_shape,
     cost=per_input(10),
-    window=whole,
+    window=full_extent,
     reference=_output,
     memory=copies(8),
     reads=3,

@@ -22,7 +22,7 @@ from netc.ir.types import Shape, count
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.axes import need_axes
 from netc.ops.define import Affine, Cost, LayerContext, OpDef
-from netc.ops.fields import bad_value, fork_field, only
+from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
 from netc.ops.random import layer_number, uniform
 from netc.schema.message import Message
 
@@ -46,7 +46,7 @@ class DropoutParams:
 
 def _parse_dropout(layer: Message, context: LayerContext) -> DropoutParams:
     """Parameters of dropout_layer.cpp, with the forks' ``scale_train`` and SegNet's sampling."""
-    message = only(
+    message = reject_unknown_fields(
         layer.get("dropout_param"),
         *("dropout_ratio", "scale_train", "random_seed", "sample_weights_test"),
     )

@@ -22,7 +22,7 @@ from netc.ops.define import (
     ShapeError,
     WeightSpec,
 )
-from netc.ops.fields import only
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import CONSTANT_ONE, CONSTANT_ZERO, Filler, parse_filler
 from netc.ops.numbers import number, one_of
 from netc.schema.message import Message
@@ -40,7 +40,9 @@ class EltwiseParams:
 
 
 def _parse_eltwise(layer: Message, context: LayerContext) -> EltwiseParams:
-    message = only(layer.get("eltwise_param"), "operation", "coeff", "stable_prod_grad")
+    message = reject_unknown_fields(
+        layer.get("eltwise_param"), "operation", "coeff", "stable_prod_grad"
+    )
     operation, coeff = one_of(message, "operation", tuple(_COMBINE)), message.get("coeff")
     _check_bottoms(layer, operation, context)
     if coeff and operation == "PROD":
@@ -163,12 +165,12 @@ def _parse_operand(layer: Message, context: LayerContext, field: str) -> Operand
 
 
 def _parse_bias(layer: Message, context: LayerContext) -> OperandParams:
-    only(layer.get("bias_param"), "axis", "num_axes", "filler")
+    reject_unknown_fields(layer.get("bias_param"), "axis", "num_axes", "filler")
     return _parse_operand(layer, context, "bias_param")
 
 
 def _parse_scale(layer: Message, context: LayerContext) -> OperandParams:
-    message = only(
+    message = reject_unknown_fields(
         layer.get("scale_param"), "axis", "num_axes", "filler", "bias_term", "bias_filler"
     )
     base = _parse_operand(layer, context, "scale_param")

@@ -15,8 +15,8 @@ import numpy as np
 from netc.ir.types import Shape
 from netc.ops.axes import shown
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
-from netc.ops.fields import only
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.matching import overlap_table
 from netc.ops.numbers import required_number
 from netc.schema.message import Message
@@ -34,7 +34,7 @@ class EvaluateParams:
 
 def _parse(layer: Message, context: LayerContext) -> EvaluateParams:
     names = ("num_classes", "background_label_id", "overlap_threshold", "evaluate_difficult_gt")
-    param = only(layer.get("detection_evaluate_param"), *names)
+    param = reject_unknown_fields(layer.get("detection_evaluate_param"), *names)
     return EvaluateParams(
         required_number(param, "num_classes"),
         param.get("background_label_id"),
@@ -108,7 +108,7 @@ DETECTION_EVALUATE = OpDef(
     params=_parse,
     shape=_shape,
     cost=per_input(10),
-    window=whole,
+    window=full_extent,
     memory=copies(12),
     reference=_evaluate,
     dynamic=True,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from netc.ops.fields import bad_value, fork_field, only
+from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
 from netc.schema.message import Message
 
 
@@ -25,7 +25,7 @@ class Regression(NamedTuple):
 
 def parse_regression(layer: Message) -> Regression:
     """``bbox_reg_param``; four means and deviations, or none."""
-    param = only(layer.get("bbox_reg_param"), "bbox_mean", "bbox_std", "cls_aware")
+    param = reject_unknown_fields(layer.get("bbox_reg_param"), "bbox_mean", "bbox_std", "cls_aware")
     mean, deviation = param.get("bbox_mean"), param.get("bbox_std")
     if not mean or not deviation:
         mean, deviation = (0.0,) * 4, (1.0,) * 4

@@ -8,7 +8,7 @@ from netc.diagnostics import NetcError
 from netc.schema.message import Message
 
 
-def only(message: Message, *known: str) -> Message:
+def reject_unknown_fields(message: Message, *known: str) -> Message:
     """The message, refusing fields of forks that would change the result.
 
     Args:

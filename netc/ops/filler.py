@@ -12,7 +12,7 @@ import numpy as np
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.ir.graph import Array
 from netc.ir.types import Shape, count
-from netc.ops.fields import only
+from netc.ops.fields import reject_unknown_fields
 from netc.schema.message import Message
 
 
@@ -42,7 +42,7 @@ def parse_filler(message: Message) -> Filler:
             bad-filler, at the field, for a value that the filler does not take.
     """
     names = [f.name for f in fields(Filler)]
-    only(message, *names)
+    reject_unknown_fields(message, *names)
     filler = Filler(**{name: message.get(name) for name in names})
     if filler.type not in _FILL:
         known = ", ".join(f"`{name}`" for name in _FILL)

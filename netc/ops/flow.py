@@ -16,8 +16,8 @@ import numpy as np
 from netc.ir.types import Shape
 from netc.ops.axes import shown
 from netc.ops.cost import per_output
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
-from netc.ops.fields import bad_value, only
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import number, one_of, required_number
 from netc.schema.message import Message
 
@@ -37,7 +37,7 @@ class CorrelationParams:
 def _parse_correlation(layer: Message, context: LayerContext) -> CorrelationParams:
     names = ("pad", "kernel_size", "max_displacement", "stride_1", "stride_2", "correlation_type",
              "do_abs")  # fmt: skip
-    p = only(layer.get("correlation_param"), *names)
+    p = reject_unknown_fields(layer.get("correlation_param"), *names)
     kernel = required_number(p, "kernel_size")
     if kernel % 2 == 0:
         raise bad_value(p, "kernel_size", "must be odd")
@@ -117,14 +117,14 @@ CORRELATION = OpDef(
     params=_parse_correlation,
     shape=_correlation_shape,
     cost=per_output(2),
-    window=whole,
+    window=full_extent,
     memory=copies(12),
     reference=_correlate,
 )
 
 
 def _parse_warp(layer: Message, context: LayerContext) -> None:
-    only(layer.get("flow_warp_param"))
+    reject_unknown_fields(layer.get("flow_warp_param"))
 
 
 def _warp_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
@@ -164,7 +164,7 @@ FLOW_WARP = OpDef(
     params=_parse_warp,
     shape=_warp_shape,
     cost=per_output(8),
-    window=whole,
+    window=full_extent,
     memory=copies(12),
     reference=_warp,
 )
@@ -183,7 +183,7 @@ class ResampleParams:
 
 
 def _parse_resample(layer: Message, context: LayerContext) -> ResampleParams:
-    p = only(layer.get("resample_param"), "width", "height", "type", "antialias")
+    p = reject_unknown_fields(layer.get("resample_param"), "width", "height", "type", "antialias")
     size = None
     if context.bottoms == 1:
         size = (required_number(p, "height"), required_number(p, "width"))
@@ -251,7 +251,7 @@ RESAMPLE = OpDef(
     params=_parse_resample,
     shape=_resample_shape,
     cost=per_output(16),
-    window=whole,
+    window=full_extent,
     memory=copies(12),
     reference=_resample,
     reads=1,

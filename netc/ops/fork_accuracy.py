@@ -17,8 +17,8 @@ from netc.ops.array import namespace
 from netc.ops.axes import shown
 from netc.ops.contents import label_along
 from netc.ops.cost import per_input, per_output
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
-from netc.ops.fields import bad_value, only
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.labels import check_batch, check_label_count, class_labels, parse_ignore_label
 from netc.schema.message import Message
 
@@ -32,9 +32,11 @@ class EltwiseAccuracyParams:
 
 
 def _parse_eltwise(layer: Message, context: LayerContext) -> EltwiseAccuracyParams:
-    only(layer.get("accuracy_param"))
+    reject_unknown_fields(layer.get("accuracy_param"))
     return EltwiseAccuracyParams(
-        parse_ignore_label(only(layer.get("eltwise_accuracy_param"), "ignore_label"))
+        parse_ignore_label(
+            reject_unknown_fields(layer.get("eltwise_accuracy_param"), "ignore_label")
+        )
     )
 
 
@@ -70,7 +72,7 @@ ELTWISE_ACCURACY = OpDef(
     params=_parse_eltwise,
     shape=_eltwise_shape,
     cost=per_input(2),
-    window=whole,
+    window=full_extent,
     memory=copies(4),
     reference=_eltwise,
     contents=label_along,
@@ -85,7 +87,7 @@ class SequenceAccuracyParams:
 
 
 def _parse_sequence(layer: Message, context: LayerContext) -> SequenceAccuracyParams:
-    param = only(layer.get("labelsequence_accuracy_param"), "blank_label")
+    param = reject_unknown_fields(layer.get("labelsequence_accuracy_param"), "blank_label")
     return SequenceAccuracyParams(param.get("blank_label"))
 
 
@@ -121,7 +123,7 @@ LABELSEQUENCE_ACCURACY = OpDef(
     params=_parse_sequence,
     shape=_sequence_shape,
     cost=per_input(2),
-    window=whole,
+    window=full_extent,
     memory=copies(4),
     reference=_sequence,
 )
@@ -136,7 +138,7 @@ class LabelSpecificAddParams:
 
 def _parse_add(layer: Message, context: LayerContext) -> LabelSpecificAddParams:
     """``transform_test`` is read in the TRAIN phase alone, where it changes nothing."""
-    param = only(layer.get("label_specific_add_param"), "bias", "transform_test")
+    param = reject_unknown_fields(layer.get("label_specific_add_param"), "bias", "transform_test")
     bias = abs(param.get("bias"))
     if not np.isfinite(bias):
         raise bad_value(param, "bias", "must be finite")
@@ -169,7 +171,7 @@ LABEL_SPECIFIC_ADD = OpDef(
     params=_parse_add,
     shape=_add_shape,
     cost=per_output(2),
-    window=whole,
+    window=full_extent,
     memory=copies(3),
     reference=_add,
     in_place=True,

@@ -14,7 +14,7 @@ from netc.ops.array import namespace
 from netc.ops.axes import axis_in
 from netc.ops.cost import per_output
 from netc.ops.define import LayerContext, OpDef, Window
-from netc.ops.fields import only
+from netc.ops.fields import reject_unknown_fields
 from netc.schema.message import Message
 
 
@@ -68,7 +68,7 @@ class HardSigmoidParams:
 
 
 def _parse_hard_sigmoid(layer: Message, context: LayerContext) -> HardSigmoidParams:
-    message = only(layer.get("hard_sigmoid_param"), "alpha", "beta")
+    message = reject_unknown_fields(layer.get("hard_sigmoid_param"), "alpha", "beta")
     return HardSigmoidParams(message.get("alpha"), message.get("beta"))
 
 
@@ -86,7 +86,7 @@ class SELUParams:
 
 def _parse_selu(name: str) -> Callable[[Message, LayerContext], SELUParams]:
     def parse(layer: Message, context: LayerContext) -> SELUParams:
-        message = only(layer.get(name), "lambda", "alpha")
+        message = reject_unknown_fields(layer.get(name), "lambda", "alpha")
         return SELUParams(message.get("lambda"), message.get("alpha"))
 
     return parse
@@ -106,7 +106,7 @@ class LogSoftmaxParams:
 
 
 def _parse_log_softmax(layer: Message, context: LayerContext) -> LogSoftmaxParams:
-    return LogSoftmaxParams(only(layer.get("softmax_param"), "axis").get("axis"))
+    return LogSoftmaxParams(reject_unknown_fields(layer.get("softmax_param"), "axis").get("axis"))
 
 
 def _log_softmax_shape(params: LogSoftmaxParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:

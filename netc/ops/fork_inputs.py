@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from netc.ops.define import Arity, LayerContext, OpDef, no_params, whole
+from netc.ops.define import Arity, LayerContext, OpDef, full_extent, no_params
 from netc.ops.inputs import (
     FollowedSize,
     PartialShape,
@@ -134,7 +134,7 @@ def _writer(name: str, arity: tuple[int, int | None]) -> OpDef:
         arity=Arity(arity, (0, 0)),
         params=no_params,
         shape=nothing_given,
-        window=whole,
+        window=full_extent,
         reference=sink,
     )
 

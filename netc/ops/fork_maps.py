@@ -27,10 +27,10 @@ from netc.ops.define import (
     WeightSpec,
     Window,
     copies,
+    full_extent,
     same_shape,
-    whole,
 )
-from netc.ops.fields import only
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import CONSTANT_ZERO, Filler, parse_filler
 from netc.ops.numbers import required_number
 from netc.schema.message import Message
@@ -56,7 +56,7 @@ class FlipParams:
 
 
 def _parse_flip(layer: Message, context: LayerContext) -> FlipParams:
-    message = only(layer.get("flip_param"), "flip_width", "flip_height")
+    message = reject_unknown_fields(layer.get("flip_param"), "flip_width", "flip_height")
     return FlipParams(message.get("flip_height"), message.get("flip_width"))
 
 
@@ -71,7 +71,7 @@ def _flip(params: FlipParams, inputs: Sequence[Any], weights: Sequence[Any]) -> 
     return (xp.ascontiguousarray(xp.flip(inputs[0], axes)),)
 
 
-FLIP = OpDef("Flip", ONE_TO_ONE, _flip_shape, _flip, params=_parse_flip, window=whole)
+FLIP = OpDef("Flip", ONE_TO_ONE, _flip_shape, _flip, params=_parse_flip, window=full_extent)
 
 
 def _channel_norm_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
@@ -115,7 +115,7 @@ class GRNParams:
 
 
 def _parse_grn(layer: Message, context: LayerContext) -> GRNParams:
-    return GRNParams(only(layer.get("grn_param"), "bias").get("bias"))
+    return GRNParams(reject_unknown_fields(layer.get("grn_param"), "bias").get("bias"))
 
 
 def _grn(params: GRNParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
@@ -141,7 +141,7 @@ class BiasChannelParams:
 
 def _parse_bias_channel(layer: Message, context: LayerContext) -> BiasChannelParams:
     names = ("bg_bias", "fg_bias", "ignore_label", "background_label", "label_type")
-    message = only(layer.get("bias_channel_param"), *names)
+    message = reject_unknown_fields(layer.get("bias_channel_param"), *names)
     return BiasChannelParams(
         message.get("bg_bias"),
         message.get("fg_bias"),
@@ -182,7 +182,9 @@ class UniqueLabelParams:
 
 
 def _parse_unique(layer: Message, context: LayerContext) -> UniqueLabelParams:
-    message = only(layer.get("unique_label_param"), "max_labels", "ignore_label", "force_label")
+    message = reject_unknown_fields(
+        layer.get("unique_label_param"), "max_labels", "ignore_label", "force_label"
+    )
     return UniqueLabelParams(
         required_number(message, "max_labels"),
         frozenset(_several(message, "ignore_label")),
@@ -216,7 +218,7 @@ def _unique(
 
 
 UNIQUE_LABEL = OpDef(
-    "UniqueLabel", ONE_TO_ONE, _unique_shape, _unique, params=_parse_unique, window=whole
+    "UniqueLabel", ONE_TO_ONE, _unique_shape, _unique, params=_parse_unique, window=full_extent
 )
 
 
@@ -228,7 +230,9 @@ class SegAccuracyParams:
 
 
 def _parse_seg(layer: Message, context: LayerContext) -> SegAccuracyParams:
-    message = only(layer.get("seg_accuracy_param"), "ignore_label", "metric", "reset")
+    message = reject_unknown_fields(
+        layer.get("seg_accuracy_param"), "ignore_label", "metric", "reset"
+    )
     return SegAccuracyParams(_several(message, "ignore_label"))
 
 
@@ -265,7 +269,7 @@ def _mean(parts: Any, wholes: Any) -> float:
 
 
 SEG_ACCURACY = OpDef(
-    "SegAccuracy", _TWO_TO_ONE, _seg_shape, _seg_accuracy, params=_parse_seg, window=whole
+    "SegAccuracy", _TWO_TO_ONE, _seg_shape, _seg_accuracy, params=_parse_seg, window=full_extent
 )
 
 
@@ -280,7 +284,7 @@ class InnerDistanceParams:
 
 def _parse_distance(layer: Message, context: LayerContext) -> InnerDistanceParams:
     names = ("num_output", "distance_type", "bias_filler", "weight_filler", "axis")
-    message = only(layer.get("inner_distance_param"), *names)
+    message = reject_unknown_fields(layer.get("inner_distance_param"), *names)
     norm = message.get("distance_type")
     if norm not in ("L1", "L2"):
         raise message.error(
@@ -325,7 +329,7 @@ INNER_DISTANCE = OpDef(
     _distance,
     params=_parse_distance,
     weights=_distance_weights,
-    window=whole,
+    window=full_extent,
     memory=_distance_memory,
 )
 
@@ -338,7 +342,7 @@ class DarknetUpsampleParams:
 
 
 def _parse_darknet(layer: Message, context: LayerContext) -> DarknetUpsampleParams:
-    message = only(layer.get("upsample_darknet_param"), "stride")
+    message = reject_unknown_fields(layer.get("upsample_darknet_param"), "stride")
     return DarknetUpsampleParams(required_number(message, "stride"))
 
 

@@ -33,7 +33,7 @@ from netc.ops.define import (
     WeightSpec,
     Window,
 )
-from netc.ops.fields import only
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import CONSTANT_ONE, CONSTANT_ZERO, Filler, parse_filler
 from netc.ops.normalization import batch_statistics, normalized
 from netc.ops.numbers import conflict
@@ -64,7 +64,7 @@ class NormalizeParams:
 def _parse_normalize(layer: Message, context: LayerContext) -> NormalizeParams:
     if not layer.has("norm_param"):
         return _parse_plain(layer)
-    message = only(
+    message = reject_unknown_fields(
         layer.get("norm_param"),
         *("across_spatial", "scale_filler", "channel_shared", "eps", "fix_scale"),
     )
@@ -81,7 +81,7 @@ def _parse_normalize(layer: Message, context: LayerContext) -> NormalizeParams:
 def _parse_plain(layer: Message) -> NormalizeParams:
     for name in ("normalize_param", "softmax_param"):
         if name in layer.type.fields:
-            message = only(layer.get(name), "normalize_type", "fix_gradient")
+            message = reject_unknown_fields(layer.get(name), "normalize_type", "fix_gradient")
             kind = message.get("normalize_type") if message.has("normalize_type") else "L2"
             if kind != "L2":
                 raise message.error(
@@ -182,10 +182,10 @@ def _parse_bn(layer: Message, context: LayerContext) -> BNParams:
     if batchwise and running:
         raise conflict(message, running[0], batchwise[0])
     if batchwise:
-        return _parse_batchwise(only(message, *_BATCHWISE), context)
+        return _parse_batchwise(reject_unknown_fields(message, *_BATCHWISE), context)
     if running:
-        return _parse_running(only(message, *_RUNNING), layer, context)
-    only(message)
+        return _parse_running(reject_unknown_fields(message, *_RUNNING), layer, context)
+    reject_unknown_fields(message)
     raise layer.error(
         "bn_param" if layer.has("bn_param") else "type",
         "ambiguous-layer",

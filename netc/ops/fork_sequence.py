@@ -20,9 +20,9 @@ from netc.ops.define import (
     ShapeError,
     WeightSpec,
     copies,
-    whole,
+    full_extent,
 )
-from netc.ops.fields import only
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import Filler, parse_filler
 from netc.ops.labels import class_labels
 from netc.ops.numbers import required_number
@@ -45,7 +45,7 @@ class LstmParams:
 
 def _parse_lstm(layer: Message, context: LayerContext) -> LstmParams:
     names = ("num_output", "clipping_threshold", "weight_filler", "bias_filler", "batch_size")
-    p = only(layer.get("lstm_param"), *names)
+    p = reject_unknown_fields(layer.get("lstm_param"), *names)
     return LstmParams(
         required_number(p, "num_output"),
         required_number(p, "batch_size") if p.has("batch_size") else 1,
@@ -144,7 +144,7 @@ LSTM = OpDef(
     shape=_lstm_shape,
     weights=_lstm_weights,
     cost=_lstm_cost,
-    window=whole,
+    window=full_extent,
     memory=copies(12),
     reference=_lstm,
 )
@@ -160,7 +160,9 @@ class CtcParams:
 
 
 def _parse_ctc(layer: Message, context: LayerContext) -> CtcParams:
-    p = only(layer.get("ctc_loss_param"), "alphabet_size", "time_step", "blank_label")
+    p = reject_unknown_fields(
+        layer.get("ctc_loss_param"), "alphabet_size", "time_step", "blank_label"
+    )
     return CtcParams(
         required_number(p, "alphabet_size"), required_number(p, "time_step"), p.get("blank_label")
     )
@@ -223,7 +225,7 @@ CTC_LOSS = OpDef(
     params=_parse_ctc,
     shape=_ctc_shape,
     cost=per_input(10),
-    window=whole,
+    window=full_extent,
     memory=copies(12),
     reference=_ctc,
     loss=True,
@@ -240,7 +242,7 @@ class CenterLossParams:
 
 
 def _parse_center(layer: Message, context: LayerContext) -> CenterLossParams:
-    p = only(layer.get("center_loss_param"), "num_output", "center_filler", "axis")
+    p = reject_unknown_fields(layer.get("center_loss_param"), "num_output", "center_filler", "axis")
     return CenterLossParams(
         required_number(p, "num_output"), p.get("axis"), parse_filler(p.get("center_filler"))
     )
@@ -278,7 +280,7 @@ CENTER_LOSS = OpDef(
     shape=_center_shape,
     weights=_center_weights,
     cost=per_input(3),
-    window=whole,
+    window=full_extent,
     memory=copies(12),
     reference=_center,
     loss=True,

@@ -18,8 +18,8 @@ from netc.ops.array import namespace
 from netc.ops.axes import axis_in, shown
 from netc.ops.contents import label_along
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
-from netc.ops.fields import only
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.labels import (
     check_batch,
     check_label_count,
@@ -92,7 +92,7 @@ SOFTMAX_OHEM = OpDef(
     params=_parse_softmax,
     shape=_softmax_shape,
     cost=per_input(5),
-    window=whole,
+    window=full_extent,
     memory=copies(12),
     reference=_softmax_ohem,
     contents=label_along,
@@ -109,7 +109,9 @@ class BoxAnnotatorParams:
 
 
 def _parse_annotator(layer: Message, context: LayerContext) -> BoxAnnotatorParams:
-    param = only(layer.get("box_annotator_ohem_param"), "roi_per_img", "ignore_label")
+    param = reject_unknown_fields(
+        layer.get("box_annotator_ohem_param"), "roi_per_img", "ignore_label"
+    )
     return BoxAnnotatorParams(required_number(param, "roi_per_img"), param.get("ignore_label"))
 
 
@@ -150,7 +152,7 @@ BOX_ANNOTATOR = OpDef(
     params=_parse_annotator,
     shape=_annotator_shape,
     cost=per_input(2),
-    window=whole,
+    window=full_extent,
     memory=copies(12),
     reference=_annotate,
 )

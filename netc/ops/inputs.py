@@ -19,8 +19,8 @@ from netc.ops.define import (
     Params,
     ShapeError,
     WeightSpec,
+    full_extent,
     no_params,
-    whole,
 )
 from netc.ops.filler import CONSTANT_ZERO, Filler, parse_filler
 from netc.schema.message import Message
@@ -121,7 +121,7 @@ def source_layer(
         arity=Arity((0, 0), tops),
         params=parse,
         shape=_source_shape,
-        window=whole,
+        window=full_extent,
         reference=_fed,
         source=True,
     )
@@ -322,7 +322,7 @@ PARAMETER = OpDef(
     params=_parse_parameter,
     shape=_parameter_shape,
     weights=_parameter_weights,
-    window=whole,
+    window=full_extent,
     reference=_parameter,
 )
 
@@ -345,7 +345,7 @@ HDF5_OUTPUT = OpDef(
     arity=Arity((2, 2), (0, 0)),
     params=no_params,
     shape=nothing_given,
-    window=whole,
+    window=full_extent,
     reference=sink,
 )
 

@@ -19,7 +19,7 @@ from netc.ops.define import (
     ShapeError,
     Window,
 )
-from netc.ops.fields import only
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import check_number, conflict
 from netc.schema.message import Message
 
@@ -41,7 +41,7 @@ def _written_axis(message: Message, old: str) -> tuple[int, str]:
 
 
 def _parse_concat(layer: Message, context: LayerContext) -> ConcatParams:
-    message = only(layer.get("concat_param"), "axis", "concat_dim")
+    message = reject_unknown_fields(layer.get("concat_param"), "axis", "concat_dim")
     axis, field = _written_axis(message, "concat_dim")
     return ConcatParams(axis, f"concat_param.{field}")
 
@@ -105,7 +105,7 @@ class SliceParams:
 
 
 def _parse_slice(layer: Message, context: LayerContext) -> SliceParams:
-    message = only(layer.get("slice_param"), "axis", "slice_dim", "slice_point")
+    message = reject_unknown_fields(layer.get("slice_param"), "axis", "slice_dim", "slice_point")
     axis, field = _written_axis(message, "slice_dim")
     points = message.get("slice_point")
     _check_points(message, points, context.tops)

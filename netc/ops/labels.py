@@ -9,7 +9,7 @@ from netc.ir.types import Shape, count
 from netc.ops.array import namespace
 from netc.ops.axes import shown
 from netc.ops.define import ShapeError
-from netc.ops.fields import fork_field, only
+from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.numbers import one_of
 from netc.schema.message import Message
 
@@ -24,7 +24,9 @@ def parse_ignore_label(message: Message) -> int | None:
 
 def loss_param(layer: Message, *more: str) -> Message:
     """The layer's LossParameter, free of the fields of forks but those named."""
-    return only(layer.get("loss_param"), "ignore_label", "normalization", "normalize", *more)
+    return reject_unknown_fields(
+        layer.get("loss_param"), "ignore_label", "normalization", "normalize", *more
+    )
 
 
 def parse_normalization(loss: Message, default: str = "VALID") -> str:
@@ -42,7 +44,7 @@ def parse_normalization(loss: Message, default: str = "VALID") -> str:
 
 def ohem_normalization(layer: Message) -> tuple[str, float]:
     """How the OHEM losses of R-FCN divide, and by what where that is ``PRE_FIXED``."""
-    loss = only(
+    loss = reject_unknown_fields(
         layer.get("loss_param"),
         *("ignore_label", "normalization", "normalize", "pre_fixed_normalizer"),
     )

@@ -17,7 +17,7 @@ from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import namespace
 from netc.ops.axes import aligned, axis_in
 from netc.ops.define import Cost, LayerContext, OpDef, WeightSpec, Window
-from netc.ops.fields import only
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import CONSTANT_ONE, CONSTANT_ZERO
 from netc.schema.message import Message
 
@@ -36,7 +36,9 @@ class LayerNormParams:
 
 
 def _parse(layer: Message, context: LayerContext) -> LayerNormParams:
-    message = only(layer.get("layer_norm_param"), "axis", "eps", "elementwise_affine")
+    message = reject_unknown_fields(
+        layer.get("layer_norm_param"), "axis", "eps", "elementwise_affine"
+    )
     return LayerNormParams(
         message.get("axis"), message.get("eps"), message.get("elementwise_affine")
     )

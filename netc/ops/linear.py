@@ -11,8 +11,8 @@ from netc.ir.types import Shape, count
 from netc.ops.array import namespace
 from netc.ops.axes import axis_in
 from netc.ops.contents import Contents, Whole
-from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, WeightSpec, whole
-from netc.ops.fields import only
+from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, WeightSpec, full_extent
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import CONSTANT_ZERO, Filler, parse_filler
 from netc.ops.numbers import required_number
 from netc.schema.message import Message
@@ -35,7 +35,7 @@ class InnerProductParams:
 
 
 def _parse_inner_product(layer: Message, context: LayerContext) -> InnerProductParams:
-    message = only(
+    message = reject_unknown_fields(
         layer.get("inner_product_param"),
         *("num_output", "axis", "transpose", "bias_term", "weight_filler", "bias_filler"),
     )
@@ -96,7 +96,7 @@ INNER_PRODUCT = OpDef(
     shape=_inner_product_shape,
     weights=_inner_product_weights,
     cost=_inner_product_cost,
-    window=whole,
+    window=full_extent,
     reference=_inner_product,
 )
 
@@ -115,7 +115,7 @@ class EmbedParams:
 
 
 def _parse_embed(layer: Message, context: LayerContext) -> EmbedParams:
-    message = only(
+    message = reject_unknown_fields(
         layer.get("embed_param"),
         *("num_output", "input_dim", "bias_term", "weight_filler", "bias_filler"),
     )

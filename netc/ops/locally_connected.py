@@ -18,7 +18,7 @@ from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import namespace
 from netc.ops.convolution import CONVOLUTION, ConvolutionParams, channel_axis, convolution_axes
 from netc.ops.define import Cost, LayerContext, OpDef, ShapeError, WeightSpec
-from netc.ops.fields import only
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import parse_filler
 from netc.ops.numbers import number, required_number
 from netc.ops.window import WindowParams, taps
@@ -95,7 +95,7 @@ LOCALLY_CONNECTED = OpDef(
 
 
 def _parse_local(layer: Message, context: LayerContext) -> ConvolutionParams:
-    message = only(
+    message = reject_unknown_fields(
         layer.get("local_param"),
         *("num_output", "bias_term", "pad", "kernel_size", "stride"),
         *("weight_filler", "bias_filler"),

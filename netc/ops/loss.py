@@ -14,8 +14,8 @@ from netc.ops.array import namespace
 from netc.ops.axes import axis_in, shown
 from netc.ops.contents import flag_last, flag_second, label_along, label_of_example
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
-from netc.ops.fields import only
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.labels import (
     check_batch,
     check_label_count,
@@ -113,7 +113,7 @@ SOFTMAX_WITH_LOSS = OpDef(
     params=_parse_softmax_loss,
     shape=_softmax_loss_shape,
     cost=per_input(5),
-    window=whole,
+    window=full_extent,
     reference=_softmax_loss,
     memory=copies(3),
     loss=True,
@@ -154,7 +154,7 @@ EUCLIDEAN_LOSS = OpDef(
     arity=_ONE,
     shape=_euclidean_shape,
     cost=per_input(3),
-    window=whole,
+    window=full_extent,
     reference=_euclidean,
     loss=True,
 )
@@ -172,7 +172,7 @@ class HingeLossParams:
 
 def _parse_hinge(layer: Message, context: LayerContext) -> HingeLossParams:
     return HingeLossParams(
-        one_of(only(layer.get("hinge_loss_param"), "norm"), "norm", ("L1", "L2"))
+        one_of(reject_unknown_fields(layer.get("hinge_loss_param"), "norm"), "norm", ("L1", "L2"))
     )
 
 
@@ -215,7 +215,7 @@ HINGE_LOSS = OpDef(
     params=_parse_hinge,
     shape=_hinge_shape,
     cost=per_input(4),
-    window=whole,
+    window=full_extent,
     reference=_hinge,
     loss=True,
     contents=label_of_example,
@@ -234,7 +234,7 @@ class ContrastiveLossParams:
 
 
 def _parse_contrastive(layer: Message, context: LayerContext) -> ContrastiveLossParams:
-    param = only(layer.get("contrastive_loss_param"), "margin", "legacy_version")
+    param = reject_unknown_fields(layer.get("contrastive_loss_param"), "margin", "legacy_version")
     return ContrastiveLossParams(param.get("margin"), param.get("legacy_version"))
 
 
@@ -290,7 +290,7 @@ CONTRASTIVE_LOSS = OpDef(
     params=_parse_contrastive,
     shape=_contrastive_shape,
     cost=per_input(3),
-    window=whole,
+    window=full_extent,
     reference=_contrastive,
     loss=True,
     contents=flag_last,
@@ -316,7 +316,10 @@ class InfogainLossParams:
 
 
 def _parse_infogain(layer: Message, context: LayerContext) -> InfogainLossParams:
-    param, loss = only(layer.get("infogain_loss_param"), "source", "axis"), loss_param(layer)
+    param, loss = (
+        reject_unknown_fields(layer.get("infogain_loss_param"), "source", "axis"),
+        loss_param(layer),
+    )
     if context.bottoms < 3 and not param.has("source"):
         raise param.error(
             None,
@@ -401,7 +404,7 @@ INFOGAIN_LOSS = OpDef(
     params=_parse_infogain,
     shape=_infogain_shape,
     cost=per_input(7),
-    window=whole,
+    window=full_extent,
     reference=_infogain,
     loss=True,
     contents=label_along,
@@ -434,7 +437,7 @@ MULTINOMIAL_LOGISTIC_LOSS = OpDef(
     arity=_ONE,
     shape=_multinomial_shape,
     cost=per_input(1),
-    window=whole,
+    window=full_extent,
     reference=_multinomial,
     loss=True,
     contents=label_of_example,
@@ -491,7 +494,7 @@ SIGMOID_CROSS_ENTROPY_LOSS = OpDef(
     params=_parse_sigmoid_loss,
     shape=_sigmoid_loss_shape,
     cost=per_input(6),
-    window=whole,
+    window=full_extent,
     reference=_sigmoid_loss,
     loss=True,
     contents=flag_second,

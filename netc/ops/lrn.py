@@ -16,7 +16,7 @@ from netc.ir.types import Shape, count
 from netc.ops.array import namespace
 from netc.ops.axes import shown
 from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, Window
-from netc.ops.fields import bad_value, only
+from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import number, one_of
 from netc.ops.pooling import average
 from netc.ops.window import Axis
@@ -37,7 +37,9 @@ class LRNParams:
 
 
 def _parse(layer: Message, context: LayerContext) -> LRNParams:
-    message = only(layer.get("lrn_param"), "local_size", "alpha", "beta", "k", "norm_region")
+    message = reject_unknown_fields(
+        layer.get("lrn_param"), "local_size", "alpha", "beta", "k", "norm_region"
+    )
     size = number(message, "local_size", 1)
     if size % 2 == 0:
         raise message.error(

@@ -15,11 +15,11 @@ import numpy as np
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count
 from netc.ops.axes import shown
-from netc.ops.boxes import areas, kept
+from netc.ops.boxes import areas, nms_keep
 from netc.ops.cost import per_input
-from netc.ops.define import FLOAT, Arity, LayerContext, OpDef, ShapeError, copies, whole
+from netc.ops.define import FLOAT, Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.detection import CODES, decoded_boxes
-from netc.ops.fields import only
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.labels import divisor, parse_normalization
 from netc.ops.matching import NO_MATCH, encoded, matches
 from netc.ops.numbers import conflict, one_of, required_number
@@ -73,8 +73,10 @@ _MINING = ("NONE", "MAX_NEGATIVE", "HARD_EXAMPLE")
 
 
 def _parse(layer: Message, context: LayerContext) -> MultiBoxParams:
-    p = only(layer.get("multibox_loss_param"), *_FIELDS)
-    loss = only(layer.get("loss_param"), "normalization", "normalize", "ignore_label")
+    p = reject_unknown_fields(layer.get("multibox_loss_param"), *_FIELDS)
+    loss = reject_unknown_fields(
+        layer.get("loss_param"), "normalization", "normalize", "ignore_label"
+    )
     mining = one_of(p, "mining_type", _MINING)
     _check(p, mining)
     nms = p.get("nms_param")
@@ -310,7 +312,7 @@ def _hardest(params: MultiBoxParams, image: Image, at: Any, losses: Any, most: i
     order = order[:top] if top > -1 else order
     order = order[areas(boxes[order]) >= _SMALL]
     limit = len(order) if top < 0 else top
-    return order[kept(boxes[order], threshold, most=limit)][:most]
+    return order[nms_keep(boxes[order], threshold, most=limit)][:most]
 
 
 def place_differences(params: MultiBoxParams, image: Image, label: int, match: Any) -> Any:
@@ -415,7 +417,7 @@ MULTIBOX_LOSS = OpDef(
     params=_parse,
     shape=_shape,
     cost=per_input(20),
-    window=whole,
+    window=full_extent,
     memory=_memory,
     reference=multibox_loss,
     loss=True,

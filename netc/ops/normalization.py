@@ -23,7 +23,7 @@ from netc.ops.define import (
     WeightSpec,
     Window,
 )
-from netc.ops.fields import fork_field, only
+from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.filler import CONSTANT_ONE, CONSTANT_ZERO, Filler, parse_filler
 from netc.schema.message import Message
 
@@ -54,7 +54,7 @@ _NVIDIA_EPS = 1e-5  # the least that its batch_norm_layer.cpp takes
 def _parse_batch_norm(layer: Message, context: LayerContext) -> BatchNormParams:
     message = layer.get("batch_norm_param")
     fillers = _own_fillers(message)
-    only(
+    reject_unknown_fields(
         message,
         *("use_global_stats", "moving_average_fraction", "eps", "scale_bias", "use_weight_bias"),
         *("scale_filler", "bias_filler") if fillers else _idle_fillers(message),
@@ -249,7 +249,7 @@ def mvn_deviation(params: MVNParams, variance: Any) -> Any:
 
 def _parse_mvn(layer: Message, context: LayerContext) -> MVNParams:
     names = ("normalize_variance", "across_channels", "eps", "add_eps_before_sqrt")
-    message = only(layer.get("mvn_param"), *names)
+    message = reject_unknown_fields(layer.get("mvn_param"), *names)
     return MVNParams(
         message.get("normalize_variance"),
         message.get("across_channels"),
@@ -304,7 +304,7 @@ class SoftmaxParams:
 
 
 def _parse_softmax(layer: Message, context: LayerContext) -> SoftmaxParams:
-    return SoftmaxParams(only(layer.get("softmax_param"), "axis").get("axis"))
+    return SoftmaxParams(reject_unknown_fields(layer.get("softmax_param"), "axis").get("axis"))
 
 
 def _softmax_shape(params: SoftmaxParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:

@@ -11,7 +11,7 @@ from netc.ir.types import Shape
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.axes import need_axes, no_axis, shown
 from netc.ops.define import POINTWISE, LayerContext, OpDef, ShapeError, Window
-from netc.ops.fields import only
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import number, required_number
 from netc.schema.message import Message
 
@@ -25,7 +25,7 @@ class PermuteParams:
 
 def _parse_permute(layer: Message, context: LayerContext) -> PermuteParams:
     """Permute of SSD (Liu et al. 2016; permute_layer.cpp of weiliu89/caffe)."""
-    message = only(layer.get("permute_param"), "order")
+    message = reject_unknown_fields(layer.get("permute_param"), "order")
     order = message.get("order")
     for index, axis in enumerate(order):
         if axis in order[:index]:
@@ -93,7 +93,7 @@ class ShuffleChannelParams:
 def _parse_shuffle(layer: Message, context: LayerContext) -> ShuffleChannelParams:
     """ShuffleNet (Zhang et al. 2017, arXiv:1707.01083)."""
     return ShuffleChannelParams(
-        number(only(layer.get("shuffle_channel_param"), "group"), "group", 1)
+        number(reject_unknown_fields(layer.get("shuffle_channel_param"), "group"), "group", 1)
     )
 
 
@@ -140,7 +140,7 @@ class ReorgParams:
 
 
 def _parse_reorg(layer: Message, context: LayerContext) -> ReorgParams:
-    message = only(layer.get("reorg_param"), "stride", "reverse")
+    message = reject_unknown_fields(layer.get("reorg_param"), "stride", "reverse")
     return ReorgParams(required_number(message, "stride"), message.get("reverse"))
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from netc.ir.types import Shape, count
 from netc.ops.array import namespace
 from netc.ops.axes import shown
-from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, Window, whole
-from netc.ops.fields import fork_field, only
+from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, Window, full_extent
+from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.numbers import conflict, lone, number, one_of, required_number
 from netc.ops.random import layer_number, uniform
 from netc.ops.window import Axis, axis_name, taps
@@ -52,7 +52,7 @@ class PoolingParams:
 
 
 def _parse(layer: Message, context: LayerContext) -> PoolingParams:
-    message = only(layer.get("pooling_param"), *_FIELDS)
+    message = reject_unknown_fields(layer.get("pooling_param"), *_FIELDS)
     method = one_of(message, "pool", METHODS)
     if context.tops > 1 and method != "MAX":
         raise message.error(
@@ -367,7 +367,7 @@ class SPPParams:
 
 
 def _parse_spp(layer: Message, context: LayerContext) -> SPPParams:
-    message = only(layer.get("spp_param"), "pyramid_height", "pool")
+    message = reject_unknown_fields(layer.get("spp_param"), "pyramid_height", "pool")
     height, method = required_number(message, "pyramid_height"), one_of(message, "pool", METHODS)
     seed = layer_number(layer.get("name")) if method == "STOCHASTIC" else 0
     return SPPParams(height, method, context.phase == "TRAIN", seed)
@@ -463,7 +463,7 @@ SPP = OpDef(
     params=_parse_spp,
     shape=_spp_shape,
     cost=_spp_cost,
-    window=whole,
+    window=full_extent,
     reference=_spp,
 )
 

@@ -19,7 +19,7 @@ from netc.ops.activation import ONE_TO_ONE
 from netc.ops.axes import shown
 from netc.ops.cost import per_output
 from netc.ops.define import LayerContext, OpDef, ShapeError, Window, copies
-from netc.ops.fields import only
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import lone, number, one_of
 from netc.schema.message import Message
 
@@ -48,7 +48,7 @@ _FIELDS = (
 
 def _parse(layer: Message, context: LayerContext) -> Pooling3DParams:
     names = (*_FIELDS, *(name for group in _TIME.values() for name in group))
-    p = only(layer.get("pooling3d_param"), *names)
+    p = reject_unknown_fields(layer.get("pooling3d_param"), *names)
     rounds_up = any(
         name in p.type.fields and p.has(name) for group in _TIME.values() for name in group[:2]
     )

@@ -16,11 +16,11 @@ import numpy as np
 
 from netc.ir.types import Shape
 from netc.ops.axes import shown
-from netc.ops.boxes import kept
+from netc.ops.boxes import nms_keep
 from netc.ops.contents import Contents, ImageSizes
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
-from netc.ops.fields import bad_value, only
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import LARGEST
 from netc.ops.python import PythonParams, implementation, register_python_layer
 from netc.schema.message import Message
@@ -62,7 +62,7 @@ _FIELDS = (
 
 
 def _parse(layer: Message, context: LayerContext) -> ProposalParams:
-    param = only(layer.get("proposal_param"), *_FIELDS)
+    param = reject_unknown_fields(layer.get("proposal_param"), *_FIELDS)
     for name in ("ratio", "scale"):
         if not param.get(name):
             raise param.error(None, "missing-field", f"`{name}` is not given", f"add `{name}: N`")
@@ -173,7 +173,7 @@ def _best(params: ProposalParams, image: int, boxes: Any, scores: Any, large: An
     else:
         boxes, scores = boxes[large], scores[large]
     order = np.argsort(-scores, kind="stable")[: params.before]
-    best = order[kept(boxes[order], params.overlap, border=1, most=params.after)]
+    best = order[nms_keep(boxes[order], params.overlap, border=1, most=params.after)]
     first = np.full((len(best), 1), image)
     rows: Any = np.concatenate([first, boxes[best], scores[best, None]], axis=1, dtype=np.float32)
     return rows
@@ -191,7 +191,7 @@ PROPOSAL = OpDef(
     params=_parse,
     shape=_shape,
     cost=per_input(20),
-    window=whole,
+    window=full_extent,
     reference=_propose,
     memory=copies(12),
     dynamic=True,

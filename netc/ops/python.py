@@ -15,7 +15,7 @@ import numpy as np
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape
 from netc.ops.array import namespace
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, full_extent
 from netc.schema.message import Message
 
 Implementation = Callable[[Sequence[Any], str], Sequence[Any]]
@@ -175,7 +175,7 @@ PYTHON = OpDef(
     arity=Arity((0, None), (0, None)),
     params=_parse,
     shape=_shape,
-    window=whole,
+    window=full_extent,
     reference=_run,
     dynamic=True,  # an implementation's rows may vary
 )

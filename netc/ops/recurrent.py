@@ -19,8 +19,8 @@ from netc.ir.types import Shape, count
 from netc.ops.array import namespace
 from netc.ops.axes import shown
 from netc.ops.contents import flag_last, flag_second
-from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, WeightSpec, whole
-from netc.ops.fields import only
+from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, WeightSpec, full_extent
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import Filler, parse_filler
 from netc.ops.numbers import required_number
 from netc.schema.message import Message
@@ -47,7 +47,7 @@ _FIELDS = ("num_output", "weight_filler", "bias_filler", "debug_info", "expose_h
 
 
 def _parse(layer: Message, context: LayerContext, gates: int, states: int) -> RecurrentParams:
-    param = only(layer.get("recurrent_param"), *_FIELDS)
+    param = reject_unknown_fields(layer.get("recurrent_param"), *_FIELDS)
     hidden = required_number(param, "num_output")
     exposed = param.get("expose_hidden")
     fed = 2 + states * exposed
@@ -264,7 +264,7 @@ LSTM = OpDef(
     shape=_shape,
     weights=_lstm_weights,
     cost=_recurrent_cost,
-    window=whole,
+    window=full_extent,
     reference=_lstm,
     contents=flag_second,
 )
@@ -276,7 +276,7 @@ RNN = OpDef(
     shape=_shape,
     weights=_rnn_weights,
     cost=_recurrent_cost,
-    window=whole,
+    window=full_extent,
     reference=_rnn,
     contents=flag_second,
 )
@@ -316,7 +316,7 @@ LSTM_UNIT = OpDef(
     arity=Arity((3, 3), (2, 2)),
     shape=_unit_shape,
     cost=_unit_cost,
-    window=whole,
+    window=full_extent,
     reference=_unit,
     contents=flag_last,
 )

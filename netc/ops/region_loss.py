@@ -19,8 +19,8 @@ from netc.ir.types import Shape, count
 from netc.ops.activation import sigmoid
 from netc.ops.axes import shown
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
-from netc.ops.fields import bad_value, only
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.normalization import softmax
 from netc.ops.numbers import required_number
 from netc.ops.yolo import cell_of, overlaps
@@ -54,7 +54,7 @@ class RegionLossParams:
 
 
 def _parse(layer: Message, context: LayerContext) -> RegionLossParams:
-    p = only(layer.get("region_loss_param"), *_FIELDS)
+    p = reject_unknown_fields(layer.get("region_loss_param"), *_FIELDS)
     number, values = required_number(p, "num") if p.has("num") else p.get("num"), p.get("biases")
     if len(values) < max(10, 2 * number):
         raise p.error(
@@ -167,7 +167,7 @@ REGION_LOSS = OpDef(
     params=_parse,
     shape=_shape,
     cost=per_input(20),
-    window=whole,
+    window=full_extent,
     memory=copies(12),
     reference=_loss,
     loss=True,

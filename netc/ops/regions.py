@@ -18,8 +18,8 @@ from netc.ir.types import Shape, count
 from netc.ops.axes import shown
 from netc.ops.contents import Contents, Regions
 from netc.ops.cost import per_output
-from netc.ops.define import FLOAT, Arity, LayerContext, OpDef, ShapeError, copies, whole
-from netc.ops.fields import bad_value, fork_field, only
+from netc.ops.define import FLOAT, Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
 from netc.ops.numbers import required_number
 from netc.schema.message import Message
 
@@ -41,7 +41,7 @@ class ROIPoolingParams:
 
 def _parse_roi(layer: Message, context: LayerContext) -> ROIPoolingParams:
     names = ("pooled_h", "pooled_w", "spatial_scale", "pad_ratio")
-    param = only(layer.get("roi_pooling_param"), *names)
+    param = reject_unknown_fields(layer.get("roi_pooling_param"), *names)
     return ROIPoolingParams(
         required_number(param, "pooled_h"),
         required_number(param, "pooled_w"),
@@ -180,7 +180,7 @@ ROI_POOLING = OpDef(
     params=_parse_roi,
     shape=_roi_shape,
     cost=per_output(1),
-    window=whole,
+    window=full_extent,
     reference=_roi_pooling,
     memory=_roi_memory,
     contents=_region_contents,
@@ -198,7 +198,7 @@ class PSROIPoolingParams:
 
 def _parse_psroi(layer: Message, context: LayerContext) -> PSROIPoolingParams:
     names = ("spatial_scale", "output_dim", "group_size")
-    param = only(layer.get("psroi_pooling_param"), *names)
+    param = reject_unknown_fields(layer.get("psroi_pooling_param"), *names)
     if not param.get("spatial_scale") > 0:
         raise bad_value(param, "spatial_scale", "must be greater than 0")
     return PSROIPoolingParams(
@@ -271,7 +271,7 @@ PSROI_POOLING = OpDef(
     params=_parse_psroi,
     shape=_psroi_shape,
     cost=per_output(4),
-    window=whole,
+    window=full_extent,
     reference=_psroi_pooling,
     memory=copies(10),
     contents=_region_contents,

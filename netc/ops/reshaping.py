@@ -20,7 +20,7 @@ from netc.ops.define import (
     ShapeError,
     Window,
 )
-from netc.ops.fields import only
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import check_number, number, required_number
 from netc.schema.message import Message
 
@@ -39,7 +39,7 @@ class FlattenParams:
 
 
 def _parse_flatten(layer: Message, context: LayerContext) -> FlattenParams:
-    message = only(layer.get("flatten_param"), "axis", "end_axis")
+    message = reject_unknown_fields(layer.get("flatten_param"), "axis", "end_axis")
     return FlattenParams(message.get("axis"), message.get("end_axis"))
 
 
@@ -86,7 +86,7 @@ class ReshapeParams:
 
 
 def _parse_reshape(layer: Message, context: LayerContext) -> ReshapeParams:
-    message = only(layer.get("reshape_param"), "shape", "axis", "num_axes")
+    message = reject_unknown_fields(layer.get("reshape_param"), "shape", "axis", "num_axes")
     shape = message.get("shape")
     _check_dims(shape)
     num_axes = number(message, "num_axes", -1)
@@ -196,7 +196,7 @@ class TileParams:
 
 
 def _parse_tile(layer: Message, context: LayerContext) -> TileParams:
-    message = only(layer.get("tile_param"), "axis", "tiles")
+    message = reject_unknown_fields(layer.get("tile_param"), "axis", "tiles")
     return TileParams(required_number(message, "tiles"), message.get("axis"))
 
 
@@ -242,13 +242,13 @@ class CropParams:
 
 
 def _parse_crop(layer: Message, context: LayerContext) -> CropParams:
-    message = only(layer.get("crop_param"), "axis", "offset")
+    message = reject_unknown_fields(layer.get("crop_param"), "axis", "offset")
     return CropParams(message.get("axis"), message.get("offset"))
 
 
 def _parse_auto_crop(layer: Message, context: LayerContext) -> CropParams:
     """The crop of FCN's first release (V1 ``CROP``) and of RCF (``AutoCrop``): it has no fields."""
-    only(layer.get("crop_param"))
+    reject_unknown_fields(layer.get("crop_param"))
     return CropParams(aligned=True)
 
 

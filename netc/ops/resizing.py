@@ -20,7 +20,7 @@ from netc.ops.axes import need_axes, shown
 from netc.ops.contents import Contents, Whole
 from netc.ops.cost import per_output
 from netc.ops.define import POINTWISE, Arity, LayerContext, OpDef, ShapeError, Window, copies
-from netc.ops.fields import bad_value, only
+from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import LARGEST, lone, number
 from netc.schema.message import Message
 
@@ -49,7 +49,7 @@ class InterpParams:
 
 
 def _parse_interp(layer: Message, context: LayerContext) -> InterpParams:
-    message = only(
+    message = reject_unknown_fields(
         layer.get("interp_param"),
         *("height", "width", "zoom_factor", "shrink_factor", "pad_beg", "pad_end"),
         *("use_blob_size", "full_zoom_factor"),
@@ -215,10 +215,10 @@ _SIZES = ("scale", "scale_h", "scale_w", "upsample_h", "upsample_w", "pad_out_h"
 
 def _parse_upsample(layer: Message, context: LayerContext) -> UpsampleParams:
     if context.bottoms == 1:
-        message = only(layer.get("upsample_param"), "scale")
+        message = reject_unknown_fields(layer.get("upsample_param"), "scale")
         factor = _scale(message, 1, 1)
         return UpsampleParams(False, (factor, factor))
-    message = only(layer.get("upsample_param"), *_SIZES)
+    message = reject_unknown_fields(layer.get("upsample_param"), *_SIZES)
     if message.has("upsample_h") and message.has("upsample_w"):
         size = (number(message, "upsample_h", 2), number(message, "upsample_w", 2))
         return UpsampleParams(True, size=size)

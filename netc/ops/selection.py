@@ -25,7 +25,7 @@ from netc.ops.define import (
     Window,
     copies,
 )
-from netc.ops.fields import only
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import number, one_of
 from netc.schema.message import Message
 
@@ -132,7 +132,7 @@ class ArgMaxParams:
 
 
 def _parse_argmax(layer: Message, context: LayerContext) -> ArgMaxParams:
-    message = only(layer.get("argmax_param"), "out_max_val", "top_k", "axis")
+    message = reject_unknown_fields(layer.get("argmax_param"), "out_max_val", "top_k", "axis")
     return ArgMaxParams(
         number(message, "top_k", 1), message.optional("axis"), message.get("out_max_val")
     )
@@ -226,7 +226,7 @@ _OPERATIONS = ("SUM", "ASUM", "SUMSQ", "MEAN")
 
 
 def _parse_reduction(layer: Message, context: LayerContext) -> ReductionParams:
-    message = only(layer.get("reduction_param"), "operation", "axis", "coeff")
+    message = reject_unknown_fields(layer.get("reduction_param"), "operation", "axis", "coeff")
     operation = one_of(message, "operation", _OPERATIONS)
     return ReductionParams(operation, message.get("axis"), message.get("coeff"))
 

@@ -11,8 +11,8 @@ import numpy as np
 from netc.ir.types import Shape
 from netc.ops.array import namespace
 from netc.ops.axes import axis_in
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, whole
-from netc.ops.fields import bad_value, fork_field, only
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, full_extent
+from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
 from netc.ops.numbers import required_number
 from netc.schema.message import Message
 
@@ -25,7 +25,7 @@ class ReverseParams:
 
 
 def _parse_reverse(layer: Message, context: LayerContext) -> ReverseParams:
-    param = only(layer.get("reverse_param"), "axis")
+    param = reject_unknown_fields(layer.get("reverse_param"), "axis")
     given = param.get("axis")
     axes = (given if isinstance(given, tuple) else (given,)) or (0,)
     if min(axes) < 0:
@@ -53,7 +53,7 @@ REVERSE = OpDef(
     arity=Arity((1, 1), (1, 1)),
     params=_parse_reverse,
     shape=_reverse_shape,
-    window=whole,
+    window=full_extent,
     reference=_reverse,
 )
 
@@ -68,7 +68,9 @@ class ContinuationIndicatorParams:
 
 
 def _parse_indicator(layer: Message, context: LayerContext) -> ContinuationIndicatorParams:
-    param = only(layer.get("continuation_indicator_param"), "time_step", "batch_size", "axis")
+    param = reject_unknown_fields(
+        layer.get("continuation_indicator_param"), "time_step", "batch_size", "axis"
+    )
     steps = required_number(param, "time_step")
     streams = None if context.bottoms else fork_field(param, "batch_size", 0)
     if streams == 0:
@@ -107,7 +109,7 @@ CONTINUATION_INDICATOR = OpDef(
     arity=Arity((0, 1), (1, 1)),
     params=_parse_indicator,
     shape=_indicator_shape,
-    window=whole,
+    window=full_extent,
     reference=_indicator,
     reads=0,
 )

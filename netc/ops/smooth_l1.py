@@ -17,8 +17,8 @@ from netc.ir.types import Shape, count
 from netc.ops.array import namespace
 from netc.ops.axes import shown
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
-from netc.ops.fields import bad_value, fork_field, only
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
 from netc.ops.labels import check_batch, loss_param, ohem_normalization
 from netc.schema.message import Message
 
@@ -32,7 +32,7 @@ class SmoothL1Params:
 
 
 def _parse(layer: Message, context: LayerContext) -> SmoothL1Params:
-    message = only(layer.get("smooth_l1_loss_param"), "sigma", "abssum")
+    message = reject_unknown_fields(layer.get("smooth_l1_loss_param"), "sigma", "abssum")
     sigma = message.get("sigma")
     if not sigma > 0:
         raise bad_value(message, "sigma", "must be greater than 0")
@@ -88,7 +88,7 @@ SMOOTH_L1_LOSS = OpDef(
     params=_parse,
     shape=_shape,
     cost=per_input(6),
-    window=whole,
+    window=full_extent,
     memory=copies(12),
     reference=_smooth_l1,
     loss=True,
@@ -141,7 +141,7 @@ SMOOTH_L1_LOSS_OHEM = OpDef(
     params=_parse_ohem,
     shape=_ohem_shape,
     cost=per_input(6),
-    window=whole,
+    window=full_extent,
     memory=copies(12),
     reference=_smooth_l1_ohem,
     loss=True,

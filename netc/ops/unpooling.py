@@ -12,8 +12,8 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape
 from netc.ops.axes import shown
 from netc.ops.cost import per_output
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
-from netc.ops.fields import only
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import conflict, lone, number
 from netc.schema.message import Message
 
@@ -33,7 +33,7 @@ class UnpoolingParams:
 def _parse(layer: Message, context: LayerContext) -> UnpoolingParams:
     names = ("kernel_size", "kernel_h", "kernel_w", "stride", "stride_h", "stride_w", "unpool_size",
              "unpool_h", "unpool_w", "unpool", "pad")  # fmt: skip
-    p = only(layer.get("unpooling_param"), *names)
+    p = reject_unknown_fields(layer.get("unpooling_param"), *names)
     kind = p.get("unpool") if p.has("unpool") else "MAX"
     if kind not in _KINDS or p.get("pad"):
         raise p.error(
@@ -133,7 +133,7 @@ UNPOOLING = OpDef(
     params=_parse,
     shape=_shape,
     cost=per_output(1),
-    window=whole,
+    window=full_extent,
     memory=copies(12),
     reference=_unpool,
 )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from netc.ir.types import Shape, count
-from netc.ops.define import Arity, Cost, OpDef, WeightSpec, whole
+from netc.ops.define import Arity, Cost, OpDef, WeightSpec, full_extent
 from netc.ops.update_rules import Rule, clip_scale, regularized, step
 
 UPDATE, CLIP, RUNNING = "Update", "ClipScale", "RunningState"
@@ -115,7 +115,7 @@ def running_op(ops: Mapping[str, OpDef]) -> OpDef:
         arity=Arity((1, None), (1, None)),
         shape=shape,
         weights=specs,
-        window=whole,
+        window=full_extent,
         reference=reference,
     )
 
@@ -126,14 +126,14 @@ OPS = (
         arity=Arity((4, None), (2, 3)),
         shape=_update_shape,
         cost=_update_cost,
-        window=whole,
+        window=full_extent,
         reference=_update,
     ),
     OpDef(
         name=CLIP,
         arity=Arity((1, None), (2, 2)),
         shape=lambda params, inputs: ((), ()),
-        window=whole,
+        window=full_extent,
         reference=_clip,
     ),
 )

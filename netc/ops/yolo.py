@@ -18,8 +18,8 @@ from netc.ir.types import Shape, count
 from netc.ops.activation import sigmoid
 from netc.ops.axes import shown
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, whole
-from netc.ops.fields import only
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.normalization import softmax
 from netc.ops.numbers import required_number
 from netc.schema.message import Message
@@ -72,7 +72,7 @@ def _check_mask(param: Message, anchors: int) -> tuple[int, ...]:
 def _parse_v3(layer: Message, context: LayerContext) -> YoloParams:
     names = ("num_classes", "num_box", "confidence_threshold", "nms_threshold", "biases", "mask",
              "anchors_scale", "mask_group_num")  # fmt: skip
-    p = only(layer.get("yolov3_detection_output_param"), *names)
+    p = reject_unknown_fields(layer.get("yolov3_detection_output_param"), *names)
     anchors, number = _anchors(p), p.get("num_box")
     mask = _check_mask(p, len(anchors))
     scales = p.get("anchors_scale")
@@ -95,7 +95,7 @@ def _parse_v3(layer: Message, context: LayerContext) -> YoloParams:
 def _parse_v2(layer: Message, context: LayerContext) -> YoloParams:
     names = ("side", "num_classes", "num_box", "coords", "confidence_threshold", "nms_threshold",
              "biases", "label_map_file")  # fmt: skip
-    p = only(layer.get("yolo_detection_output_param"), *names)
+    p = reject_unknown_fields(layer.get("yolo_detection_output_param"), *names)
     anchors, number = _anchors(p), p.get("num_box")
     if len(anchors) < number:
         raise p.error("num_box", "value-count", f"{number} anchors are asked for, and "
@@ -184,7 +184,7 @@ def _output(name: str, bottoms: tuple[int, int | None], parse: Any) -> OpDef:
         params=parse,
         shape=_shape,
         cost=per_input(10),
-        window=whole,
+        window=full_extent,
         memory=copies(12),
         reference=_detect,
         dynamic=True,
@@ -210,7 +210,7 @@ _LOSS_FIELDS = ("side", "num_class", "num", "object_scale", "class_scale", "noob
 
 
 def _parse_loss(layer: Message, context: LayerContext) -> Yolov3Params:
-    p = only(layer.get("yolov3_param"), *_LOSS_FIELDS)
+    p = reject_unknown_fields(layer.get("yolov3_param"), *_LOSS_FIELDS)
     anchors = _anchors(p)
     mask = _check_mask(p, len(anchors))
     if len(mask) != p.get("num"):
@@ -332,7 +332,7 @@ YOLOV3 = OpDef(
     params=_parse_loss,
     shape=_loss_shape,
     cost=per_input(20),
-    window=whole,
+    window=full_extent,
     memory=copies(12),
     reference=_loss,
     loss=True,

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netc.diagnostics import NetcError
-from netc.ops.boxes import areas, kept, overlaps
+from netc.ops.boxes import areas, nms_keep, overlaps
 from netc.ops.define import ShapeError
 from netc.ops.detection import DETECTION_OUTPUT, PRIOR_BOX
 from tests.ops.cases import bind_layer, context_of, run_layer
@@ -74,7 +74,7 @@ def test_suppression_one_by_one(number, threshold, eta, border, most, seed) -> N
         if all(plain_overlap(boxes[i], boxes[j], border) <= limit for j in wanted):
             wanted.append(i)
             limit *= eta if eta < 1 and limit > 0.5 else 1
-    assert kept(boxes, threshold, eta=eta, border=border, most=most) == wanted
+    assert nms_keep(boxes, threshold, eta=eta, border=border, most=most) == wanted
 
 
 def test_boxes_turned_inside_out_have_no_area() -> None:

@@ -83,7 +83,7 @@ class StagedExecutable:
     def _known(self, feeds: Mapping[str, Array], call: Call) -> dict[str, Array]:
         known = {**feeds, **(call(self.planned, feeds) if self.planned else {})}
         ready = ready_nodes(self.rest)
-        known.update(call(ReferenceExecutable(only(self.rest, ready)), known))
+        known.update(call(ReferenceExecutable(subgraph(self.rest, ready)), known))
         later = without(self.rest, ready)
         if later.nodes:
             given = {name: known[name] for name in later.inputs}
@@ -125,7 +125,7 @@ def ready_nodes(graph: Graph) -> tuple[Node, ...]:
     return tuple(n for n in graph.nodes if CATALOG[n.op].dynamic and made.isdisjoint(n.inputs))
 
 
-def only(graph: Graph, nodes: tuple[Node, ...]) -> Graph:
+def subgraph(graph: Graph, nodes: tuple[Node, ...]) -> Graph:
     """The graph of these nodes, of which none reads another's; it gives back all they make."""
     read = dict.fromkeys(value for node in nodes for value in node.inputs)
     made = tuple(value for node in nodes for value in node.outputs)
