@@ -23,6 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"sources"}),
     frozenset({"arguments", "compiled", "driver"}),
     frozenset({"solver", "gradcheck"}),
+    frozenset({"surgery"}),
     frozenset({"compat"}),
     frozenset({"cli"}),
     frozenset({"__init__", "__main__"}),

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from netc.diagnostics import Source, Span
 from netc.syntax.ast import Block, Document, Field, ListValue, Scalar
 from netc.syntax.comments import Comment, comments_of
 from netc.syntax.printer import print_value
@@ -22,13 +23,41 @@ _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,15})")
 _EMPTY_LINE_BEFORE = re.compile(r"\n[ \t\r\f\v]*\n[ \t\r\f\v]*\Z")
 
 
-def print_moved(document: Document) -> str:
-    """The canonical text of a document, with all comments of its source.
+def print_moved(document: Document, dropped: Sequence[Span] = ()) -> str:
+    """The canonical text of a document, with the comments of its source.
 
     Reading it gives the same document, but that a number of a float field may be read as integer.
+
+    Args:
+        document: whose fields have the spans that they were written at.
+        dropped: blocks of the source that the document has no more. Comments in them, right
+            above them, and behind their closing brackets are left out.
     """
+    comments = comments_of(document.source)
+    if dropped and comments:
+        comments = list(_kept(comments, dropped, document.source))
     lines = list(_lines(document.fields, ""))
-    return "".join(f"{line}\n" for line in _with_comments(document, lines))
+    return "".join(f"{line}\n" for line in _with_comments(document, lines, comments))
+
+
+def _kept(
+    comments: Sequence[Comment], dropped: Sequence[Span], source: Source
+) -> Iterator[Comment]:
+    """The comments that belong to no dropped block."""
+    gone = sorted((s.start, s.end) for s in dropped if s.source is source)
+    starts = [start for start, _ in gone]
+    lines = {source.position(start)[0] for start in starts}
+    last_lines = {source.position(max(0, end - 1))[0] for _, end in gone}
+    above: set[int] = set()  # lines of comments right above a dropped block, from the last one up
+    for comment in reversed(comments):
+        line = source.position(comment.start)[0]
+        if comment.alone and line + 1 in lines | above:
+            above.add(line)
+    for comment in comments:
+        at, line = bisect_left(starts, comment.start), source.position(comment.start)[0]
+        inside = at > 0 and comment.start < gone[at - 1][1]
+        if not inside and line not in above and (comment.alone or line not in last_lines):
+            yield comment
 
 
 class _Line(NamedTuple):
@@ -96,8 +125,10 @@ def _place(comments: Sequence[Comment], lines: Sequence[_Line]) -> _Placed:
     return placed
 
 
-def _with_comments(document: Document, lines: Sequence[_Line]) -> Iterator[str]:
-    placed = _place(comments_of(document.source), lines)
+def _with_comments(
+    document: Document, lines: Sequence[_Line], comments: Sequence[Comment]
+) -> Iterator[str]:
+    placed = _place(comments, lines)
     text = document.source.text
     yield from (comment.text for comment in placed.before[-1])
     for index, line in enumerate(lines):

@@ -1,0 +1,100 @@
+"""Messages made by hand, and small edits of a net's layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from netc.diagnostics import Span
+from netc.schema.message import Entry, Message, MessageType
+
+Plain = Mapping[str, Any]
+"""Field -> a scalar, a mapping for a message, or a list of these for a repeated field."""
+
+
+def message_of(type: MessageType, fields: Plain, span: Span | None = None) -> Message:
+    """A message of plain values that stands at ``span``; its fields were written nowhere."""
+    entries = {
+        name: tuple(_entries(type, name, value, span))
+        for name, value in fields.items()
+        if value is not None
+    }
+    return Message(type, {name: found for name, found in entries.items() if found}, span)
+
+
+def _entries(type: MessageType, name: str, value: Any, span: Span | None) -> Iterator[Entry]:
+    inner = type.fields[name].message
+    for one in value if isinstance(value, (list, tuple)) else (value,):
+        if isinstance(one, Mapping) and inner is not None:
+            yield Entry(message_of(inner, one, span))
+        else:
+            yield Entry(one)
+
+
+def layer_type(net: Message) -> MessageType:
+    """The type of a net's layers."""
+    found = net.type.fields["layer"].message
+    assert found is not None
+    return found
+
+
+def with_layers(net: Message, layers: Iterable[Message]) -> Message:
+    """The net with these layers; those that it had stay where they were written."""
+    old = {id(entry.value): entry for entry in net.entries.get("layer", ())}
+    kept = tuple(old.get(id(layer)) or _entry(layer) for layer in layers)
+    return net.with_entries(layer=kept)
+
+
+def _entry(layer: Message) -> Entry:
+    return Entry(layer, layer.span, layer.span)
+
+
+def with_texts(message: Message, name: str, values: Iterable[Any]) -> Message:
+    """A copy with a repeated scalar field's values replaced, each at the place of the old one."""
+    old = message.entries.get(name, ())
+    end = _end(message.span)
+    place = Entry(None, end, end)
+    entries = tuple(
+        (old[min(at, len(old) - 1)] if old else place)._replace(value=value)
+        for at, value in enumerate(values)
+    )
+    return message.with_entries(**{name: entries})
+
+
+def with_scalar(message: Message, path: tuple[str, ...], value: Any) -> Message:
+    """A copy with a singular field set, in messages that are made where they are missing.
+
+    ``None`` removes the field.
+    """
+    name, *rest = path
+    if rest:
+        inner = with_scalar(message.get(name), tuple(rest), value)
+        old = message.entries.get(name)
+        end = _end(message.span)
+        entry = old[-1]._replace(value=inner) if old else Entry(inner, end, end)
+        return message.with_entries(**{name: (entry,)})
+    return message.without(name) if value is None else with_texts(message, name, (value,))
+
+
+def _end(span: Span | None) -> Span | None:
+    """Where a field stands that is added to a block: before its closing bracket."""
+    return span._replace(start=max(span.start, span.end - 1)) if span else None
+
+
+def map_params(layer: Message, change: Callable[[Message], Message]) -> Message:
+    """A copy of a layer with each of its messages (``convolution_param`` ...) changed."""
+    entries: dict[str, tuple[Entry, ...]] = {}
+    for name, found in layer.entries.items():
+        if isinstance(found[-1].value, Message):
+            entries[name] = tuple(e._replace(value=change(e.value)) for e in found)
+    return layer.with_entries(**entries)
+
+
+def dropped_spans(before: Message, after: Message) -> tuple[Span, ...]:
+    """Where the layers stand that a net has no more, for the comments that go with them."""
+    places = {layer.span for layer in after.get("layer")}
+    return tuple(
+        layer.span
+        for layer in before.get("layer")
+        if layer.span is not None and layer.span not in places
+    )

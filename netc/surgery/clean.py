@@ -1,0 +1,30 @@
+"""Layers without what training alone reads."""
+
+from __future__ import annotations
+
+from netc.schema.message import Entry, Message
+from netc.surgery.build import map_params
+
+_FILLERS = ("weight_filler", "bias_filler", "filler", "slope_filler", "scale_filler")
+_RATES = ("lr_mult", "decay_mult")
+
+
+def without_training(layer: Message) -> Message:
+    """The layer without rates, fillers, loss weights and directions of gradients.
+
+    Fillers stay where nothing is learned (``lr_mult: 0``): such a layer may have no other numbers.
+    """
+    fixed = bool(layer.get("param")) and all(p.get("lr_mult") == 0 for p in layer.get("param"))
+    params = tuple(_shared_only(entry) for entry in layer.entries.get("param", ()))
+    while params and not params[-1].value.entries:
+        params = params[:-1]
+    layer = layer.with_entries(param=params).without("loss_weight", "propagate_down")
+    return layer if fixed else map_params(layer, _without_fillers)
+
+
+def _shared_only(entry: Entry) -> Entry:
+    return entry._replace(value=entry.value.without(*_RATES))
+
+
+def _without_fillers(param: Message) -> Message:
+    return param.without(*(name for name in _FILLERS if name in param.type.fields))

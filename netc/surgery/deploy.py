@@ -1,0 +1,198 @@
+"""A training net as one for inference: data and losses out, an Input and predictions in.
+
+Before::
+
+    data, label = Data(); c = Convolution(data); loss = SoftmaxWithLoss(c, label)
+
+After::
+
+    data = Input(); c = Convolution(data); prob = Softmax(c)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from netc.diagnostics import Collector, Diagnostic, NetcError, did_you_mean, first_of
+from netc.driver import Built, build
+from netc.ir.types import Shape
+from netc.lower.before import layers_before
+from netc.lower.rules import State, filter_layers, merged_state
+from netc.migrate.change import Change
+from netc.schema.message import Message
+from netc.surgery.blobs import learned_blobs, unread_blobs
+from netc.surgery.build import with_layers, with_texts
+from netc.surgery.clean import without_training
+from netc.surgery.heads import PASSES_REGIONS, python_class, role
+from netc.surgery.predictions import predictions
+from netc.surgery.sources import Sources, with_inputs
+from netc.weights.model import Weights
+
+_STEP = "deploy"
+
+
+class Deployed(NamedTuple):
+    """A net for inference.
+
+    Attributes:
+        message: the net, in the current format.
+        changes: what was done to the training net, in order.
+        built: its graph, with shapes.
+        diagnostics: what there is to say of it, besides what ``built`` has.
+    """
+
+    message: Message
+    changes: tuple[Change, ...]
+    built: Built
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def deploy(
+    net: Message,
+    *,
+    state: State | None = None,
+    inputs: Mapping[str, Shape] | None = None,
+    until: Sequence[str] = (),
+    batch: int = 1,
+    weights: Weights | None = None,
+) -> Deployed:
+    """The net for inference that a training net trains.
+
+    Args:
+        net: a NetParameter in the current format.
+        state: whose layers are taken; TEST where it is not said, with the stage "deploy" where the
+            text has rules for that.
+        inputs: input blob -> shape, where the text does not tell it or another is wanted.
+        until: the blobs to give back; else the losses' predictions and what nothing reads.
+        batch: the first size of the inputs that data layers become.
+        weights: trained arrays, which tell an image's channels where the text does not.
+
+    Raises:
+        NetcError: nothing-to-deploy, unknown-output, unknown-input-shape, and whatever is wrong
+            with the net that is left.
+    """
+    shapes, changes = dict(inputs or {}), list[Change]()
+    layers = _with_losses(net, _layers(net, state, changes))
+    kept = with_layers(net, layers).without("state", "debug_info")
+    kept = with_layers(kept, _regions_passed(kept.get("layer"), changes))
+    headed, wanted = _headed(kept, tuple(until), changes)
+    part = layers_before(headed, wanted)
+    told = {change.span for change in changes}
+    changes += (change for change in _dropped(kept, part) if change.span not in told)
+    cleaned = with_layers(part, map(without_training, part.get("layer")))
+    return _with_sources(net, cleaned, Sources(shapes, batch, weights), changes)
+
+
+def _layers(net: Message, state: State | None, changes: list[Change]) -> tuple[Message, ...]:
+    """The layers of the state, without their rules.
+
+    Raises:
+        NetcError: include-and-exclude.
+    """
+    if state is None:
+        state = State("TEST", 0, ("deploy",) if _speaks_of_deploy(net) else ())
+    if "deploy" in state.stages:
+        changes.append(Change(_STEP, "the layers of stage `deploy` are taken, as the text has it"))
+    found = Collector()
+    layers = filter_layers(net, merged_state(net, state), found)
+    found.check()
+    return tuple(layer.without("include", "exclude", "phase") for layer in layers)
+
+
+def _with_losses(net: Message, layers: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The layers, and those of training's losses that read them where they have none."""
+    if any(role(layer) == "loss" for layer in layers):
+        return layers
+    tops = {top for layer in layers for top in layer.get("top")}
+    own = filter_layers(net, merged_state(net, State("TRAIN")), Collector())
+    losses = (x for x in own if role(x) == "loss" and tops.intersection(x.get("bottom")))
+    return (*layers, *losses)
+
+
+def _speaks_of_deploy(net: Message) -> bool:
+    rules = (r for x in net.get("layer") for f in ("include", "exclude") for r in x.get(f))
+    return any("deploy" in r.get(f) for r in rules for f in ("stage", "not_stage"))
+
+
+def _regions_passed(layers: Sequence[Message], changes: list[Change]) -> Iterator[Message]:
+    """Layers that sample regions for training left out: what reads them reads the regions."""
+    renamed: dict[str, str] = {}
+    for layer in layers:
+        kind = python_class(layer) if layer.get("type") == "Python" else layer.get("type")
+        if kind in PASSES_REGIONS and layer.get("bottom") and layer.get("top"):
+            old, new = layer.get("top")[0], layer.get("bottom")[0]
+            renamed[old] = new
+            told = f"`{layer.get('name')}` ({kind}) went; what read `{old}` reads `{new}`"
+            changes.append(Change(_STEP, told, layer.span))
+        elif renamed.keys() & set(layer.get("bottom")):
+            bottoms = [renamed.get(blob, blob) for blob in layer.get("bottom")]
+            yield with_texts(layer, "bottom", bottoms)
+        else:
+            yield layer
+
+
+def _headed(
+    net: Message, until: tuple[str, ...], changes: list[Change]
+) -> tuple[Message, tuple[str, ...]]:
+    """The net with predictions for its losses, and the blobs that are given back.
+
+    Raises:
+        NetcError: nothing-to-deploy, unknown-output.
+    """
+    layers = net.get("layer")
+    body = [layer for layer in layers if role(layer) in ("layer", "source")]
+    if until:
+        _check_known(until, body)
+        return with_layers(net, body), until
+    learned = learned_blobs(body)
+    made, given = predictions(layers, learned, changes)
+    headed = [*body, *made]
+    wanted = dict.fromkeys((*given, *unread_blobs(layers, headed, learned, given)))
+    if not wanted:
+        message = "no layer is left but those of data, losses and scores"
+        raise NetcError(Diagnostic("nothing-to-deploy", message, net.span))
+    return with_layers(net, headed), tuple(wanted)
+
+
+def _check_known(until: Sequence[str], layers: Sequence[Message]) -> None:
+    tops = [top for layer in layers for top in layer.get("top")]
+    for name in until:
+        if name not in tops:
+            message = f"the net has no blob `{name}` once its losses and scores are gone"
+            raise NetcError(Diagnostic("unknown-output", message, help=did_you_mean(name, tops)))
+
+
+def _dropped(before: Message, after: Message) -> Iterator[Change]:
+    """What went, one entry for each role."""
+    left = {layer.get("name") for layer in after.get("layer")}
+    words = {"loss": "a loss", "score": "a score", "sink": "a sink"}
+    for layer in before.get("layer"):
+        if layer.get("name") in left or role(layer) == "source":
+            continue
+        what = words.get(role(layer), "nothing that is given back depends on it")
+        told = f"layer `{layer.get('name')}` ({layer.get('type')}) went: {what}"
+        yield Change(_STEP, told, layer.span)
+
+
+def _with_sources(net: Message, body: Message, sources: Sources, changes: list[Change]) -> Deployed:
+    """The net with inputs in the place of data layers; the text's own batch where it must be.
+
+    Raises:
+        NetcError: unknown-input-shape, or what the net has errors of.
+    """
+    made = with_inputs(net, body, sources)
+    built = build(made.message, inputs=made.shapes)
+    if _errors(built):
+        own = with_inputs(net, body, sources._replace(batch=None))
+        other = build(own.message, inputs=own.shapes)
+        if not _errors(other):
+            told = f"the batch stays {own.batch}: the net cannot have {sources.batch}"
+            changes = [*changes, *own.changes, Change(_STEP, told)]
+            return Deployed(own.message, tuple(changes), other, own.diagnostics)
+        raise NetcError(first_of(_errors(built)))
+    return Deployed(made.message, (*changes, *made.changes), built, made.diagnostics)
+
+
+def _errors(built: Built) -> list[Diagnostic]:
+    return [d for d in built.diagnostics if d.severity == "error"]

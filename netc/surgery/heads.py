@@ -1,0 +1,82 @@
+"""What a layer of training becomes in a net for inference: a loss its prediction, a score nothing.
+
+Types that netc does not know are told by how they are called, as forks call theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from netc.ops.catalog import LAYERS
+from netc.ops.define import OpDef, no_weights
+from netc.ops.fork_inputs import PYTHON_INPUT, unlisted_data_layer
+from netc.ops.python import is_implemented
+from netc.schema.message import Message
+
+Role = Literal["source", "loss", "score", "sink", "layer"]
+
+_SCORES = ("Accuracy", "Evaluate")
+_SINKS = frozenset({"Silence", "HDF5Output", "MatWrite"})
+_EVALUATIONS = frozenset({"EvalDetection", "LabelSpecificAdd", "DetectionGroupAccuracy"})
+
+# Python layers of detectors that make targets for losses: the top that inference has under the
+# name of a bottom (py-faster-rcnn, lib/rpn).
+PASSES_REGIONS: Mapping[str, tuple[str, ...]] = {
+    "ProposalTargetLayer": ("rois",),
+    "ProposalTarget": ("rois",),
+}
+
+
+def role(layer: Message) -> Role:
+    """What a layer is for, as inference sees it."""
+    kind = layer.get("type")
+    if source_op(layer) is not None:
+        return "source"
+    if kind in _SINKS:
+        return "sink"
+    if kind.endswith(_SCORES) or kind in _EVALUATIONS:
+        return "score"
+    op = LAYERS.get(kind)
+    named = python_class(layer) if kind == "Python" else kind
+    if (op is not None and op.loss) or "Loss" in named or (kind == "Python" and _weighs(layer)):
+        return "loss"
+    return "layer"
+
+
+def _weighs(layer: Message) -> bool:
+    return any(weight != 0 for weight in layer.get("loss_weight"))
+
+
+def python_class(layer: Message) -> str:
+    """The class of a Python layer."""
+    return str(layer.get("python_param").get("layer"))
+
+
+def source_op(layer: Message) -> OpDef | None:
+    """The op of a layer that reads data from outside, None for every other."""
+    op = LAYERS.get(layer.get("type"))
+    if op is None:
+        return unlisted_data_layer(layer)
+    if op.name == "Python" and not layer.get("bottom"):
+        param = layer.get("python_param")
+        return None if is_implemented(param.get("module"), param.get("layer")) else PYTHON_INPUT
+    return op if op.source else None
+
+
+def learns(layer: Message) -> bool:
+    """Whether layers of this type have trained arrays."""
+    op = LAYERS.get(layer.get("type"))
+    return op is not None and op.weights is not no_weights
+
+
+def activation(layer: Message) -> str:
+    """The type of layer that gives what a loss is taken of; empty where its bottom is that."""
+    kind = layer.get("type")
+    if kind == "InfogainLoss" or ("Softmax" in kind and "Loss" in kind):
+        return "Softmax"
+    if kind.startswith(("SigmoidCrossEntropy", "WeightedSigmoidCrossEntropy")):
+        return "Sigmoid"
+    if kind == "MultiBoxLoss":
+        return "DetectionOutput"
+    return ""

@@ -1,0 +1,258 @@
+"""Data layers as Input layers: which blobs are fed, and how large they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.types import Shape
+from netc.migrate.change import Change
+from netc.ops.define import LayerContext
+from netc.ops.inputs import PartialShape, show_partial
+from netc.schema.message import Message
+from netc.surgery.build import message_of, with_layers
+from netc.surgery.heads import learns, source_op
+from netc.surgery.sizes import COMMON, square_sizes
+from netc.weights.model import Weights
+
+_COLOURS = 3
+
+
+class Sources(NamedTuple):
+    """What is known of a net's inputs besides its text.
+
+    ``batch`` is the first size that is wanted, None for the text's own.
+    """
+
+    shapes: Mapping[str, Shape]
+    batch: int | None
+    weights: Weights | None
+
+
+class Fed(NamedTuple):
+    """A net with inputs; ``shapes`` are those given for layers that stay as they are."""
+
+    message: Message
+    changes: tuple[Change, ...]
+    shapes: Mapping[str, Shape]
+    batch: int
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def with_inputs(net: Message, body: Message, sources: Sources) -> Fed:
+    """The body with an Input layer in the place of each data layer.
+
+    Args:
+        net: the training net, all phases; a blob that no layer of the body makes is looked for
+            among the data layers of the other phase.
+        body: the layers that are left, data layers among them.
+        sources: what is known besides.
+
+    Raises:
+        NetcError: unknown-input-shape.
+    """
+    layers = body.get("layer")
+    needed = _needed(layers)
+    made: list[Message] = []
+    changes: list[Change] = []
+    batches: list[int] = []
+    assumed: list[Diagnostic] = []
+    found = (*_elsewhere(net, layers, needed), *layers)
+    constants = _constants(found, needed)
+    for layer in found:
+        tops = {top: at for at, top in enumerate(layer.get("top")) if top in needed}
+        if _stays(layer, tops, constants):
+            made.append(layer)
+            continue
+        partial = _partial(layer)
+        shapes = {}
+        for top, at in tops.items():
+            shapes[top] = _shape(net, layer, top, partial[at], layers, sources, assumed)
+        batches += [shape[0] for shape in shapes.values() if shape][:1]
+        if shapes:
+            made.append(_input(layer, shapes))
+        changes.append(_told(layer, shapes))
+    given = {name: shape for name, shape in sources.shapes.items() if name in _fed_tops(made)}
+    return Fed(
+        with_layers(body, made), tuple(changes), given, batches[0] if batches else 0, tuple(assumed)
+    )
+
+
+def _needed(layers: Sequence[Message]) -> frozenset[str]:
+    return frozenset(blob for layer in layers for blob in layer.get("bottom"))
+
+
+def _constants(layers: Sequence[Message], needed: frozenset[str]) -> bool:
+    """Whether DummyData layers hold constants, as they do beside other inputs that are read."""
+    kinds = {
+        x.get("type")
+        for x in layers
+        if source_op(x) is not None and needed.intersection(x.get("top"))
+    }
+    return bool(kinds - {"DummyData"})
+
+
+def _stays(layer: Message, needed: Mapping[str, int], constants: bool) -> bool:
+    """Whether a layer is no data layer, or one that inference has too."""
+    kind = layer.get("type")
+    if source_op(layer) is None:
+        return True
+    kept = kind == "Input" or (kind == "DummyData" and constants)
+    return kept and len(needed) == len(layer.get("top"))
+
+
+def _fed_tops(layers: Sequence[Message]) -> frozenset[str]:
+    return frozenset(top for x in layers if source_op(x) is not None for top in x.get("top"))
+
+
+def _elsewhere(
+    net: Message, layers: Sequence[Message], needed: frozenset[str]
+) -> Iterator[Message]:
+    """Data layers of another phase, for blobs that no layer of this one makes."""
+    made = {top for layer in layers for top in layer.get("top")}
+    for layer in net.get("layer"):
+        lacking = needed.intersection(layer.get("top")) - made
+        if lacking and source_op(layer) is not None:
+            made |= lacking
+            yield layer.without("include", "exclude", "phase")
+
+
+def _partial(layer: Message) -> Sequence[PartialShape | None]:
+    """The tops' shapes as far as the text tells them.
+
+    Raises:
+        NetcError: a field of the layer is wrong.
+    """
+    op = source_op(layer)
+    tops = len(layer.get("top"))
+    assert op is not None
+    params: Any = op.params(layer, LayerContext("TEST", len(layer.get("bottom")), tops))
+    known = params.completed(params.shapes, partly=True)
+    return [*known, *(None,) * (tops - len(known))]
+
+
+def _shape(
+    net: Message,
+    layer: Message,
+    top: str,
+    partial: PartialShape | None,
+    layers: Sequence[Message],
+    sources: Sources,
+    assumed: list[Diagnostic],
+) -> Shape:
+    """A top's whole shape; of an image whose channels nothing tells, as if it had colours.
+
+    Raises:
+        NetcError: unknown-input-shape.
+    """
+    if top in sources.shapes:
+        return sources.shapes[top]
+    if partial is not None and len(partial) == 4 and partial[1] is None:
+        partial = (partial[0], _channels(top, layers, sources.weights), *partial[2:])
+    if partial and layer.get("type") == "Input":
+        pass
+    elif partial and (sources.batch is not None or partial[0] is None):
+        partial = (sources.batch or 1, *partial[1:])
+    fitting = _fitting(net, top, partial, layers, sources.weights)
+    if fitting and partial is not None:
+        common = [size for size in COMMON if size in fitting]
+        if len(fitting) == 1 or len(common) == 1:
+            side = fitting[0] if len(fitting) == 1 else common[0]
+            partial = (*partial[:2], side, side)
+            assumed.append(_assumed_size(layer, top, side, fitting))
+    if partial is not None and len(partial) == 4 and None not in (partial[0], *partial[2:]):
+        if partial[1] is None:
+            assumed.append(_assumed(layer, top))
+            partial = (partial[0], _COLOURS, *partial[2:])
+    if partial is None or None in partial:
+        raise _unknown(layer, top, partial, fitting)
+    return tuple(size for size in partial if size is not None)
+
+
+def _channels(blob: str, layers: Sequence[Message], weights: Weights | None) -> int | None:
+    """The channels that the weights of the first convolution of a blob take."""
+    reached = {blob}
+    for layer in layers:
+        if not reached.intersection(layer.get("bottom")):
+            continue
+        if layer.get("type") == "Convolution":
+            arrays = () if weights is None else weights.get(layer.get("name"), ())
+            group = layer.get("convolution_param").get("group")
+            return arrays[0].shape[1] * group if arrays and arrays[0].ndim == 4 else None
+        if not learns(layer) or layer.get("type") in ("BatchNorm", "Scale", "Bias"):
+            reached.update(layer.get("top"))
+    return None
+
+
+def _assumed(layer: Message, top: str) -> Diagnostic:
+    return Diagnostic(
+        "assumed-channels",
+        f"layer `{layer.get('name')}`: the text does not tell the channels of `{top}`, which the "
+        f"database knows; {_COLOURS} are taken",
+        layer.span_of("name"),
+        "warning",
+        help=("--input-shape says others, and so do the trained weights",),
+    )
+
+
+def _fitting(
+    net: Message,
+    top: str,
+    partial: PartialShape | None,
+    layers: Sequence[Message],
+    weights: Weights | None,
+) -> range:
+    """The sides of square images that the weights fit, where the text tells none."""
+    if weights is None or partial is None or partial[2:] != (None, None) or partial[1] is None:
+        return range(0)
+    return square_sizes(net, top, partial[1], layers, weights)
+
+
+def _assumed_size(layer: Message, top: str, side: int, fitting: range) -> Diagnostic:
+    others = "" if len(fitting) == 1 else f", as {fitting[0]} to {fitting[-1]} do"
+    return Diagnostic(
+        "assumed-size",
+        f"layer `{layer.get('name')}`: the text does not tell the size of `{top}`; {side}x{side} "
+        f"fits the weights{others}",
+        layer.span_of("name"),
+        "note" if len(fitting) == 1 else "warning",
+        help=(f"--input-shape {top}=1,CHANNELS,HEIGHT,WIDTH says another",),
+    )
+
+
+def _unknown(layer: Message, top: str, partial: PartialShape | None, fitting: range) -> NetcError:
+    told = show_partial(partial)
+    shape = "1,CHANNELS,HEIGHT,WIDTH"
+    if partial is not None:
+        words = ("1", "CHANNELS", "HEIGHT", "WIDTH")
+        names = words if len(partial) == len(words) else tuple("?" * len(partial))
+        sizes = (n if s is None else str(s) for n, s in zip(names, partial, strict=True))
+        shape = ",".join(sizes)
+    message = (
+        f"layer `{layer.get('name')}`: the text tells of `{top}` only that its shape is {told}"
+    )
+    help = [f"give it with --input-shape {top}={shape}, or inputs={{'{top}': (...)}}"]
+    if fitting:
+        help.append(f"square images of {fitting[0]} to {fitting[-1]} pixels fit the weights")
+    return NetcError(
+        Diagnostic("unknown-input-shape", message, layer.span_of("name"), help=tuple(help))
+    )
+
+
+def _input(layer: Message, shapes: Mapping[str, Shape]) -> Message:
+    fields = {
+        "name": layer.get("name"),
+        "type": "Input",
+        "top": list(shapes),
+        "input_param": {"shape": [{"dim": list(shape)} for shape in shapes.values()]},
+    }
+    return message_of(layer.type, fields, layer.span)
+
+
+def _told(layer: Message, shapes: Mapping[str, Shape]) -> Change:
+    name, kind = layer.get("name"), layer.get("type")
+    if not shapes:
+        return Change("deploy", f"layer `{name}` ({kind}) went: nothing needs its tops", layer.span)
+    told = ", ".join(f"`{top}` of {'x'.join(map(str, s))}" for top, s in shapes.items())
+    return Change("deploy", f"layer `{name}` ({kind}) became an Input: {told}", layer.span)

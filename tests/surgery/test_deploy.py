@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from netc.cli.main import main
+from netc.diagnostics import NetcError
+from netc.schema.message import Message
+from netc.surgery.deploy import deploy
+from netc.surgery.printing import printed
+from tests.surgery.nets import answers, layer_types, net_of, noise, weights_of
+
+TRAIN = """# a small net
+name: "small"
+# where pictures come from
+layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TRAIN }
+  transform_param { crop_size: 12 mean_value: [1, 2, 3] } data_param { batch_size: 64 } }
+layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TEST }
+  transform_param { crop_size: 12 mean_value: [1, 2, 3] } data_param { batch_size: 50 } }
+# the first convolution
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"  # of 3x3
+  param { lr_mult: 1 decay_mult: 1 } param { name: "b" lr_mult: 2 }
+  convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "ip" type: "InnerProduct" bottom: "conv" top: "ip"
+  inner_product_param { num_output: 5 } }
+layer { name: "seen" type: "Silence" bottom: "label" }
+layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy"
+  include { phase: TEST } }
+# the loss
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+"""
+
+
+def tops(net: Message) -> list[str]:
+    return [top for layer in net.get("layer") for top in layer.get("top")]
+
+
+def test_a_training_net_becomes_one_for_inference() -> None:
+    net = net_of(TRAIN)
+    made = deploy(net)
+    assert layer_types(made.message) == ["Input", "Convolution", "ReLU", "InnerProduct", "Softmax"]
+    assert made.built.graph.outputs == ("prob",)
+    assert made.built.graph.shape("data") == (1, 3, 12, 12)
+    assert (
+        printed(net, made.message)
+        == """# a small net
+name: "small"
+layer {
+  name: "data"
+  type: "Input"
+  top: "data"
+  input_param {
+    shape {
+      dim: 1
+      dim: 3
+      dim: 12
+      dim: 12
+    }
+  }
+}
+# the first convolution
+layer {
+  name: "conv"
+  type: "Convolution"
+  bottom: "data"
+  top: "conv"  # of 3x3
+  param {
+  }
+  param {
+    name: "b"
+  }
+  convolution_param {
+    num_output: 4
+    kernel_size: 3
+  }
+}
+layer {
+  name: "relu"
+  type: "ReLU"
+  bottom: "conv"
+  top: "conv"
+}
+layer {
+  name: "ip"
+  type: "InnerProduct"
+  bottom: "conv"
+  top: "ip"
+  inner_product_param {
+    num_output: 5
+  }
+}
+# the loss
+layer {
+  name: "prob"
+  type: "Softmax"
+  bottom: "ip"
+  top: "prob"
+}
+"""
+    )
+
+
+def test_it_gives_the_scores_that_the_training_net_gives() -> None:
+    net = net_of(TRAIN)
+    made = deploy(net, batch=2)
+    weights = weights_of(made.message)
+    data = noise(2, 3, 12, 12)
+    scores = deploy(net, until=["ip"], batch=2)
+    got = answers(scores.message, weights, {"data": data})["ip"]
+    prob = answers(made.message, weights, {"data": data})["prob"]
+    wanted = np.exp(got - got.max(1, keepdims=True))
+    np.testing.assert_allclose(prob, wanted / wanted.sum(1, keepdims=True), rtol=1e-5)
+
+
+HEADS = """
+layer { name: "d" type: "MemoryData" top: "data" top: "a" memory_data_param {
+  batch_size: 4 channels: 1 height: 6 width: 6 } }
+layer { name: "split" type: "Slice" bottom: "a" top: "b" top: "c" slice_param { slice_point: 1 } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 3 } }
+layer { name: "aux" type: "InnerProduct" bottom: "data" top: "aux"
+  inner_product_param { num_output: 3 } }
+layer { name: "multi" type: "InnerProduct" bottom: "data" top: "multi"
+  inner_product_param { num_output: 2 } }
+layer { name: "loss1" type: "SoftmaxWithLoss" bottom: "aux" bottom: "b" top: "loss1"
+  loss_weight: 0.3 }
+layer { name: "loss2" type: "SoftmaxWithLoss" bottom: "ip" bottom: "b" top: "loss2" }
+layer { name: "loss3" type: "SigmoidCrossEntropyLoss" bottom: "multi" bottom: "c" top: "loss3" }
+layer { name: "loss4" type: "EuclideanLoss" bottom: "c" bottom: "multi" top: "loss4" }
+"""
+
+
+def test_every_loss_has_its_prediction_and_lesser_ones_of_the_same_labels_go() -> None:
+    made = deploy(net_of(HEADS))
+    assert made.built.graph.outputs == ("ip_prob", "multi_prob")
+    assert "aux" not in tops(made.message) and "b" not in tops(made.message)
+    assert any("its weight is 0.3" in change.message for change in made.changes)
+
+
+def test_the_blobs_that_are_asked_for_are_given_back_and_no_other() -> None:
+    made = deploy(net_of(HEADS), until=["aux"])
+    assert made.built.graph.outputs == ("aux",)
+    with pytest.raises(NetcError, match="no blob `loss2`"):
+        deploy(net_of(HEADS), until=["loss2"])
+
+
+def test_a_softmax_that_is_there_is_taken() -> None:
+    text = TRAIN + 'layer { name: "p" type: "Softmax" bottom: "ip" top: "p" }'
+    assert deploy(net_of(text)).built.graph.outputs == ("p",)
+
+
+def test_a_loss_of_the_training_phase_alone_counts() -> None:
+    text = TRAIN.replace('top: "loss" }', 'top: "loss" include { phase: TRAIN } }')
+    assert deploy(net_of(text)).built.graph.outputs == ("prob",)
+
+
+def test_data_of_the_training_phase_alone_tells_the_input() -> None:
+    text = TRAIN.replace(
+        'type: "Data" top: "data" top: "label" include { phase: TEST }',
+        'type: "DummyData" top: "z" include { phase: TEST } include { phase: TEST }',
+    )
+    old = "transform_param { crop_size: 12 mean_value: [1, 2, 3] } data_param { batch_size: 50 }"
+    text = text.replace(old, "dummy_data_param { shape { dim: 1 } }")
+    text = text.replace('layer { name: "seen" type: "Silence" bottom: "label" }\n', "")
+    assert deploy(net_of(text)).built.graph.shape("data") == (1, 3, 12, 12)
+
+
+def test_the_stage_that_texts_call_deploy_is_taken() -> None:
+    text = TRAIN + (
+        'layer { name: "only" type: "Softmax" bottom: "ip" top: "only" '
+        'include { stage: "deploy" } }'
+    )
+    assert deploy(net_of(text)).built.graph.outputs == ("only",)
+
+
+FASTER = """
+layer { name: "input" type: "Python" top: "data" top: "im_info" top: "gt_boxes"
+  python_param { module: "roi_data_layer.layer" layer: "RoIDataLayer" } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 4 kernel_size: 1 } }
+layer { name: "cls" type: "Convolution" bottom: "conv" top: "rpn_prob"
+  convolution_param { num_output: 18 kernel_size: 1 } }
+layer { name: "box" type: "Convolution" bottom: "conv" top: "rpn_box"
+  convolution_param { num_output: 36 kernel_size: 1 } }
+layer { name: "proposal" type: "Python" bottom: "rpn_prob" bottom: "rpn_box" bottom: "im_info"
+  top: "rpn_rois" python_param { module: "rpn.proposal_layer" layer: "ProposalLayer"
+  param_str: "'feat_stride': 16" } }
+layer { name: "roi-data" type: "Python" bottom: "rpn_rois" bottom: "gt_boxes"
+  top: "rois" top: "labels" python_param { module: "rpn.proposal_target_layer"
+  layer: "ProposalTargetLayer" param_str: "'num_classes': 21" } }
+layer { name: "pool" type: "ROIPooling" bottom: "conv" bottom: "rois" top: "pool"
+  roi_pooling_param { pooled_w: 2 pooled_h: 2 spatial_scale: 0.0625 } }
+layer { name: "score" type: "InnerProduct" bottom: "pool" top: "cls_score"
+  inner_product_param { num_output: 21 } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "cls_score" bottom: "labels" top: "loss" }
+"""
+
+
+def test_a_detector_reads_its_proposals_where_training_samples_them() -> None:
+    shapes = {"data": (1, 3, 32, 48), "im_info": (1, 3)}
+    made = deploy(net_of(FASTER), inputs=shapes)
+    assert made.built.graph.outputs == ("prob",)
+    pool = next(x for x in made.message.get("layer") if x.get("name") == "pool")
+    assert pool.get("bottom") == ("conv", "rpn_rois")
+    assert "gt_boxes" not in tops(made.message)
+
+
+def test_a_size_that_nothing_tells_is_asked_for_with_its_place() -> None:
+    text = TRAIN.replace("crop_size: 12 ", "")
+    with pytest.raises(NetcError) as caught:
+        deploy(net_of(text))
+    found = caught.value.diagnostics[0]
+    assert found.code == "unknown-input-shape"
+    assert found.span is not None and (found.span.line, found.span.column) == (6, 15)
+    assert found.help[0].startswith("give it with --input-shape data=1,3,HEIGHT,WIDTH")
+
+
+def test_weights_tell_the_size_and_the_channels() -> None:
+    weights = weights_of(deploy(net_of(TRAIN)).message)
+    text = TRAIN.replace("crop_size: 12 mean_value: [1, 2, 3]", "scale: 1")
+    made = deploy(net_of(text), weights=weights)
+    assert made.built.graph.shape("data") == (1, 3, 12, 12)
+    assert [d.code for d in made.diagnostics] == ["assumed-size"]
+
+
+def test_channels_that_nothing_tells_are_those_of_colours_with_a_warning() -> None:
+    made = deploy(net_of(TRAIN.replace("mean_value: [1, 2, 3]", "")))
+    assert made.built.graph.shape("data") == (1, 3, 12, 12)
+    assert [d.code for d in made.diagnostics] == ["assumed-channels"]
+
+
+def test_a_batch_that_the_net_fixes_stays() -> None:
+    text = TRAIN + (
+        'layer { name: "r" type: "Reshape" bottom: "ip" top: "r" '
+        "reshape_param { shape { dim: 50 dim: 5 } } }"
+    )
+    made = deploy(net_of(text))
+    assert made.built.graph.shape("data")[0] == 50
+    assert "the batch stays 50" in made.changes[-1].message
+
+
+def test_a_net_of_losses_alone_is_refused() -> None:
+    text = (
+        'layer { name: "d" type: "Data" top: "data" top: "label" }\n'
+        'layer { name: "l" type: "EuclideanLoss" bottom: "data" bottom: "label" top: "l" }'
+    )
+    with pytest.raises(NetcError) as caught:
+        deploy(net_of(text))
+    assert caught.value.diagnostics[0].code == "nothing-to-deploy"
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train, out = tmp_path / "train.prototxt", tmp_path / "deploy.prototxt"
+    train.write_text(TRAIN, encoding="utf-8")
+    assert main(["deploy", str(train), "-o", str(out)]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[-1] == f"wrote {out}: data 1x3x12x12 -> prob 1x5"
+    assert main(["check", str(out)]) == 0
+    capsys.readouterr()
+    assert main(["deploy", str(train), "-o", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["outputs"] == {"prob": [1, 5]}
+
+
+def test_the_input_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train = tmp_path / "train.prototxt"
+    train.write_text(TRAIN, encoding="utf-8")
+    assert main(["deploy", str(train), "-o", str(train)]) == 1
+    assert "overwrites-input" in capsys.readouterr().err
+    assert train.read_text(encoding="utf-8") == TRAIN
+    assert main(["deploy", str(train), "-o", str(train), "--force"]) == 0
