@@ -20,7 +20,7 @@ from netc.printable import printable
 
 Severity = Literal["error", "warning", "note"]
 
-MOST_TOLD = 100
+MAX_REPORTED = 100
 """Diagnostics told of one text."""
 
 HINTED = 25
@@ -196,7 +196,7 @@ class Collector:
     """Gathers diagnostics so that one run tells all of a file's mistakes."""
 
     diagnostics: list[Diagnostic] = field(default_factory=list)
-    limit: int = MOST_TOLD
+    limit: int = MAX_REPORTED
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Remember a diagnostic."""
@@ -229,7 +229,9 @@ class Collector:
             raise NetcError(first_of(self.diagnostics, self.limit))
 
 
-def first_of(diagnostics: Sequence[Diagnostic], limit: int = MOST_TOLD) -> tuple[Diagnostic, ...]:
+def first_of(
+    diagnostics: Sequence[Diagnostic], limit: int = MAX_REPORTED
+) -> tuple[Diagnostic, ...]:
     """The diagnostics, at most ``limit`` of them; the last then says that more follow."""
     told = tuple(diagnostics[:limit])
     if len(diagnostics) <= limit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from netc.cli.nets import add_net_arguments, see
+from netc.cli.nets import add_net_arguments, inspect_net
 from netc.cli.output import print_diagnostics, print_json, say
 from netc.report.compare import Comparison, Status, compare, table, to_json, totals
 from netc.report.table import print_table
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what differs, then the totals; 1 if a net has an error."""
-    first, second = see(args.a, args), see(args.b, args)
+    first, second = inspect_net(args.a, args), inspect_net(args.b, args)
     found = (*first.diagnostics, *second.diagnostics)
     result = compare(first.profile, second.profile)
     if args.json:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from netc.cli.files import write_text
-from netc.cli.nets import add_net_arguments, see
+from netc.cli.nets import add_net_arguments, inspect_net
 from netc.cli.output import print_diagnostics, print_text, say
 from netc.diagnostics import Diagnostic, NetcError
 from netc.files import replacing
@@ -39,10 +39,10 @@ def run(args: argparse.Namespace) -> int:
     if kind not in (*FORMATS, "dot", "gv"):
         raise NetcError(_bad_format(args.output))
     dot_program = program() if kind in FORMATS else ""
-    seen = see(args.net, args)
-    print_diagnostics(seen.diagnostics)
+    inspection = inspect_net(args.net, args)
+    print_diagnostics(inspection.diagnostics)
     style = Style(args.direction, not args.no_fold, not args.no_modules, not args.no_shapes)
-    text = dot(seen.profile, style)
+    text = dot(inspection.profile, style)
     if not args.output:
         print_text(text)
     elif dot_program:
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.output, text)
     if args.output:
         say(f"wrote {args.output}")
-    return 0 if seen.ok else 1
+    return 0 if inspection.ok else 1
 
 
 def _bad_format(path: Path) -> Diagnostic:

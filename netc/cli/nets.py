@@ -35,7 +35,7 @@ def add_net_arguments(parser: argparse.ArgumentParser, name: str = "net") -> Non
     add_text_arguments(parser)
 
 
-class Seen(NamedTuple):
+class Inspection(NamedTuple):
     """A net as far as it can be understood, and what was found wrong with it."""
 
     profile: Profile
@@ -48,7 +48,7 @@ class Seen(NamedTuple):
         return not any(d.severity == "error" for d in self.diagnostics)
 
 
-def see(path: str, args: argparse.Namespace) -> Seen:
+def inspect_net(path: str, args: argparse.Namespace) -> Inspection:
     """Read a net, whatever can be told of it.
 
     Layers of unknown type, which stop a net from running, are warnings here.
@@ -66,7 +66,7 @@ def see(path: str, args: argparse.Namespace) -> Seen:
     state = merged_state(message, State(args.phase, args.level, tuple(args.stage)))
     layers = filter_layers(message, state, Collector())
     softened = tuple(map(_softened, built.diagnostics))
-    return Seen(profile(built.graph, layers), built, softened)
+    return Inspection(profile(built.graph, layers), built, softened)
 
 
 def net_message(path: str, args: argparse.Namespace) -> Message:

@@ -151,9 +151,9 @@ _COLUMNS = (
 
 def _row(item: Applied) -> Row:
     nodes = f"{item.nodes_before} -> {item.nodes_after}"
-    declined = len(item.remarks) - item.rewrites
+    missed = len(item.remarks) - item.rewrites
     saved = sum(remark.saved for remark in item.remarks)
-    counts = (str(item.rewrites or ""), str(declined or ""), f"{saved:,}" if saved else "")
+    counts = (str(item.rewrites or ""), str(missed or ""), f"{saved:,}" if saved else "")
     return Row((item.name, nodes, *counts, f"{1e3 * item.seconds:.1f}"))
 
 
@@ -165,12 +165,12 @@ def _explained(item: Applied) -> Iterator[str]:
     yield item.name
     groups: dict[tuple[bool, str], list[Remark]] = {}
     for remark in item.remarks:
-        groups.setdefault((remark.declined, remark.message), []).append(remark)
-    for (declined, message), remarks in groups.items():
+        groups.setdefault((remark.missed, remark.message), []).append(remark)
+    for (missed, message), remarks in groups.items():
         saved = sum(remark.saved for remark in remarks)
         times = f", {len(remarks)} times" if len(remarks) > 1 else ""
         saves = f", saves {saved:,} multiply-adds" if saved else ""
-        mark = "-" if declined else "+"
+        mark = "-" if missed else "+"
         yield from _wrapped(f"{mark} {message}{times}{saves}", 2, 4)
         layers = [_layers(remark.layers) for remark in remarks[:_LISTED]]
         if len(remarks) > _LISTED:
@@ -217,7 +217,7 @@ def _pass_json(item: Applied, text: str | None) -> dict[str, Any]:
             {
                 "message": r.message,
                 "layers": list(r.layers),
-                "declined": r.declined,
+                "declined": r.missed,
                 "saved": r.saved,
             }
             for r in item.remarks

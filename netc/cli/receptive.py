@@ -9,7 +9,7 @@ from typing import Any
 
 from netc.analysis.profile import Profile, known_part
 from netc.analysis.receptive import ReceptiveField, receptive_fields
-from netc.cli.nets import Seen, add_net_arguments, see
+from netc.cli.nets import Inspection, add_net_arguments, inspect_net
 from netc.cli.output import print_diagnostics, print_json, say
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.infer import show
@@ -47,15 +47,17 @@ def run(args: argparse.Namespace) -> int:
     """Print fields, or draw one."""
     if args.blob is None and (args.at or args.image or args.output):
         raise NetcError(Diagnostic("missing-argument", "say which blob with --blob"))
-    seen = see(args.net, args)
+    inspection = inspect_net(args.net, args)
     if not args.json:
-        print_diagnostics(seen.diagnostics)
-    source, fields = _fields(seen.profile, args.source)
+        print_diagnostics(inspection.diagnostics)
+    source, fields = _fields(inspection.profile, args.source)
     if args.blob is None:
-        _tell_all(args, seen, source, fields)
+        _tell_all(args, inspection, source, fields)
     else:
-        _tell_one(args, seen.profile, source, _field_of(seen.profile, args.blob, fields))
-    return 0 if seen.ok else 1
+        _tell_one(
+            args, inspection.profile, source, _field_of(inspection.profile, args.blob, fields)
+        )
+    return 0 if inspection.ok else 1
 
 
 def _fields(profile: Profile, wanted: str | None) -> tuple[str, dict[str, ReceptiveField]]:
@@ -93,15 +95,15 @@ def _field_of(profile: Profile, blob: str, fields: dict[str, ReceptiveField]) ->
 
 
 def _tell_all(
-    args: argparse.Namespace, seen: Seen, source: str, fields: dict[str, ReceptiveField]
+    args: argparse.Namespace, inspection: Inspection, source: str, fields: dict[str, ReceptiveField]
 ) -> None:
-    graph = seen.profile.graph
+    graph = inspection.profile.graph
     if args.json:
         blobs = [
             {"name": name, "shape": list(graph.shape(name)), "receptive_field": field_json(field)}
             for name, field in fields.items()
         ]
-        found = [d.to_json() for d in seen.diagnostics]
+        found = [d.to_json() for d in inspection.diagnostics]
         print_json({"source": source, "blobs": blobs, "diagnostics": found})
         return
     columns = (Column("blob"), Column("shape"), Column("field"))

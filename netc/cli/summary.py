@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from netc.cli.nets import Seen, add_net_arguments, see
+from netc.cli.nets import Inspection, add_net_arguments, inspect_net
 from netc.cli.numbers import natural
 from netc.cli.output import print_diagnostics, print_json, print_text, say
 from netc.diagnostics import Diagnostic, NetcError
@@ -46,54 +46,54 @@ def _size(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; 1 if the net has an error, which leaves figures out."""
-    seen = see(args.net, args)
-    used = _memory(args, seen)
-    uses = _uses(args, seen)
+    inspection = inspect_net(args.net, args)
+    used = _memory(args, inspection)
+    uses = _uses(args, inspection)
     if args.json:
-        print_json(_as_json(args, seen, used, uses))
-        return 0 if seen.ok else 1
-    print_diagnostics(seen.diagnostics)
+        print_json(_as_json(args, inspection, used, uses))
+        return 0 if inspection.ok else 1
+    print_diagnostics(inspection.diagnostics)
     if args.csv:
-        print_text(as_csv(CSV_NAMES, csv_rows(seen.profile, args.depth)))
+        print_text(as_csv(CSV_NAMES, csv_rows(inspection.profile, args.depth)))
     elif args.markdown:
-        print_text(markdown(table(seen.profile, args.depth)))
+        print_text(markdown(table(inspection.profile, args.depth)))
     else:
-        _print(args, seen)
+        _print(args, inspection)
     for line in (*_memory_lines(used), *_use_lines(args.budget, uses)):
         say(line, stream=sys.stderr if args.csv else sys.stdout)
-    return 0 if seen.ok else 1
+    return 0 if inspection.ok else 1
 
 
-def _memory(args: argparse.Namespace, seen: Seen) -> Memory | None:
+def _memory(args: argparse.Namespace, inspection: Inspection) -> Memory | None:
     if not args.memory:
         return None
-    _must_be_complete(seen, "--memory")
-    return memories.memory(seen.profile.graph)
+    _must_be_complete(inspection, "--memory")
+    return memories.memory(inspection.profile.graph)
 
 
-def _uses(args: argparse.Namespace, seen: Seen) -> tuple[Use, ...]:
+def _uses(args: argparse.Namespace, inspection: Inspection) -> tuple[Use, ...]:
     if args.budget is None:
         return ()
-    _must_be_complete(seen, "--budget")
-    return memories.budget(seen.profile.graph, args.budget)
+    _must_be_complete(inspection, "--budget")
+    return memories.budget(inspection.profile.graph, args.budget)
 
 
-def _must_be_complete(seen: Seen, option: str) -> None:
-    if seen.profile.complete:
+def _must_be_complete(inspection: Inspection, option: str) -> None:
+    if inspection.profile.complete:
         return
-    print_diagnostics(seen.diagnostics)
+    print_diagnostics(inspection.diagnostics)
     message = f"`{option}` needs the shapes of all layers, and some are unknown"
     help = "say the inputs' shapes with --input-shape, or remove what is unknown"
     raise NetcError(Diagnostic("unknown-shape", message, help=(help,)))
 
 
-def _print(args: argparse.Namespace, seen: Seen) -> None:
-    graph = seen.profile.graph
-    say(f"{graph.name or args.net}, phase {graph.phase}{_batch(seen.profile.batch)}", "")
+def _print(args: argparse.Namespace, inspection: Inspection) -> None:
+    graph = inspection.profile.graph
+    say(f"{graph.name or args.net}, phase {graph.phase}{_batch(inspection.profile.batch)}", "")
     if args.depth != 0:
-        print_table(table(seen.profile, args.depth), sys.stdout)
+        print_table(table(inspection.profile, args.depth), sys.stdout)
         say()
-    for line in totals(seen.profile):
+    for line in totals(inspection.profile):
         say(line)
 
 
@@ -135,9 +135,9 @@ def _use_lines(limit: int | None, uses: tuple[Use, ...]) -> list[str]:
 
 
 def _as_json(
-    args: argparse.Namespace, seen: Seen, used: Memory | None, uses: tuple[Use, ...]
+    args: argparse.Namespace, inspection: Inspection, used: Memory | None, uses: tuple[Use, ...]
 ) -> dict[str, Any]:
-    out = to_json(seen.profile, args.depth)
+    out = to_json(inspection.profile, args.depth)
     if used is not None:
         out["memory"] = {
             "caffe_bytes": used.caffe,
@@ -153,4 +153,4 @@ def _as_json(
                 for u in uses
             ],
         }
-    return out | {"diagnostics": [d.to_json() for d in seen.diagnostics]}
+    return out | {"diagnostics": [d.to_json() for d in inspection.diagnostics]}

@@ -7,7 +7,7 @@ import webbrowser
 from pathlib import Path
 
 from netc.cli.files import write_text
-from netc.cli.nets import add_net_arguments, see
+from netc.cli.nets import add_net_arguments, inspect_net
 from netc.cli.output import print_diagnostics, say
 from netc.cli.texts import STDIN
 from netc.report.page import page
@@ -24,12 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the page; 1 if the net has an error, which leaves figures out."""
-    seen = see(args.net, args)
-    print_diagnostics(seen.diagnostics)
+    inspection = inspect_net(args.net, args)
+    print_diagnostics(inspection.diagnostics)
     name = "net" if args.net == STDIN else Path(args.net).stem
     target: Path = args.output or Path(f"{name}.html")
-    write_text(target, page(seen.profile, name, seen.built.messages))
+    write_text(target, page(inspection.profile, name, inspection.built.messages))
     say(f"wrote {target}")
     if args.open:
         webbrowser.open(target.resolve().as_uri())
-    return 0 if seen.ok else 1
+    return 0 if inspection.ok else 1

@@ -11,7 +11,7 @@ from netc.language.frame import Frame
 from netc.language.include import Gathered, gather
 from netc.language.inputs import input_fields
 from netc.language.lost import BLOB, LOST, Faults
-from netc.language.modules import ModuleUser
+from netc.language.modules import ModuleExpander
 from netc.language.operators import FUNCTIONS
 from netc.language.parameters import check_names, given_value
 from netc.language.tree import (
@@ -76,7 +76,7 @@ def _note_fields(document: Document, net: MessageType, faults: Faults) -> None:
         faults.note(error)
 
 
-class Expansion(ModuleUser):
+class Expansion(ModuleExpander):
     """Runs statements."""
 
     def __init__(self, net: MessageType, gathered: Gathered, define: Mapping[str, Any]) -> None:

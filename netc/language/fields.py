@@ -53,7 +53,7 @@ def string_field(name: str, text: str, span: Span) -> Field:
     return Field(name, Scalar("string", encode(text), span), span)
 
 
-class FieldMaker(Evaluator):
+class FieldExpander(Evaluator):
     """Fills fields in.
 
     Args:

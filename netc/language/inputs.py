@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from netc.diagnostics import NetcError, did_you_mean
-from netc.language.fields import FieldMaker, scalar, string_field
+from netc.language.fields import FieldExpander, scalar, string_field
 from netc.language.frame import Frame
 from netc.language.tree import FieldOf, Input
 from netc.language.values import Blob
@@ -26,7 +26,7 @@ KNOWN = ("mean", *_NAMES)
 
 
 def input_fields(
-    maker: FieldMaker, statement: Input, blob: Blob, sizes: Sequence[int | None], frame: Frame
+    expander: FieldExpander, statement: Input, blob: Blob, sizes: Sequence[int | None], frame: Frame
 ) -> list[Field]:
     """The fields of the Input layer; with sizes left open it says no shape."""
     place = frame.place(statement.span)
@@ -41,25 +41,25 @@ def input_fields(
         shape = Field("shape", Block(dims, at), at)
         fields.append(Field("input_param", Block((shape,), at), at))
     if statement.body:
-        inner = _transform(maker, statement, frame)
+        inner = _transform(expander, statement, frame)
         _check_mean(inner, sizes, frame)
         at = frame.place(statement.body.span)
         fields.append(Field("transform_param", Block(tuple(inner), at), at))
     return fields
 
 
-def _transform(maker: FieldMaker, statement: Input, frame: Frame) -> list[Field]:
+def _transform(expander: FieldExpander, statement: Input, frame: Frame) -> list[Field]:
     assert statement.body is not None
-    layer = maker.net.fields["layer"].message
+    layer = expander.net.fields["layer"].message
     type = layer.fields["transform_param"].message if layer else None
     found: dict[str, list[Field]] = {}
-    for written in maker.controlled(statement.body.statements, frame):
+    for written in expander.controlled(statement.body.statements, frame):
         if written.name not in KNOWN:
             raise _unknown(written, frame)
         if written.name in found:
             raise frame.error("repeated-field", f"`{written.name}` is given twice", written.span)
         renamed = replace(written, name=_NAMES.get(written.name, "mean_value"))
-        found[written.name] = _single(maker.plain(renamed, type, frame))
+        found[written.name] = _single(expander.plain(renamed, type, frame))
         _check_count(written, len(found[written.name]), frame)
     return [_file_or_values(field) for fields in found.values() for field in fields]
 

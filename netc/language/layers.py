@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from netc.diagnostics import NetcError, Span
-from netc.language.fields import FieldMaker, scalar, string_field
+from netc.language.fields import FieldExpander, scalar, string_field
 from netc.language.frame import Frame
 from netc.language.hints import LAYERS
 from netc.language.limits import MAX_LAYERS
@@ -41,7 +41,7 @@ class _Use:
     in_place: bool | None = None
 
 
-class LayerMaker(FieldMaker):
+class LayerExpander(FieldExpander):
     """Makes layers of the plain net.
 
     Attributes:

@@ -7,7 +7,7 @@ whose use gives up the statement around it in silence.
 
 from __future__ import annotations
 
-from netc.diagnostics import MOST_TOLD, Diagnostic, NetcError, first_of
+from netc.diagnostics import MAX_REPORTED, Diagnostic, NetcError, first_of
 from netc.language.values import Blob, Value
 
 _FINAL = {"too-many-steps", "too-many-layers", "too-deep", "too-large"}
@@ -56,7 +56,7 @@ class Faults:
                 self.found.append(diagnostic)
             if place:
                 self._places.add(place)
-        if len(self.found) > MOST_TOLD or any(d.code in _FINAL for d in error.diagnostics):
+        if len(self.found) > MAX_REPORTED or any(d.code in _FINAL for d in error.diagnostics):
             self.check()
 
     def check(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from netc.diagnostics import NetcError, Note, did_you_mean
 from netc.language.frame import Frame
 from netc.language.hints import LAYERS
-from netc.language.layers import LayerMaker
+from netc.language.layers import LayerExpander
 from netc.language.limits import MAX_USES, MODULE_STEPS
 from netc.language.lost import BLOB, lost_outputs
 from netc.language.operators import FUNCTIONS, apply, bounds
@@ -30,7 +30,7 @@ from netc.language.values import Blob, Value, conform, division_help, is_number,
 from netc.schema.message import MessageType
 
 
-class ModuleUser(LayerMaker):
+class ModuleExpander(LayerExpander):
     """Uses of layer types and modules."""
 
     def __init__(self, net: MessageType, modules: dict[str, Module]) -> None:

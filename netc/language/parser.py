@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from netc.diagnostics import MOST_TOLD, NetcError, Source, did_you_mean, first_of
+from netc.diagnostics import MAX_REPORTED, NetcError, Source, did_you_mean, first_of
 from netc.language.expressions import RESERVED, text_of
 from netc.language.field_parser import FieldParser
 from netc.language.hints import WORDS
@@ -89,7 +89,7 @@ class Parser(FieldParser):
             if d not in self.faults[-1:] and not (d.span and d.span.line in lines)
         ]
         last = {d.code for d in error.diagnostics} & {"too-deep", "too-large"}
-        if last or len(self.faults) > MOST_TOLD:
+        if last or len(self.faults) > MAX_REPORTED:
             self.check()
 
     def check(self) -> None:

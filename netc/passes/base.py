@@ -22,7 +22,7 @@ class Remark(NamedTuple):
 
     message: str
     layers: tuple[str, ...]
-    declined: bool = False
+    missed: bool = False
     saved: int = 0
 
 
@@ -32,13 +32,13 @@ class Log:
 
     remarks: list[Remark] = field(default_factory=list)
 
-    def did(self, message: str, *layers: str, saved: int = 0) -> None:
+    def applied(self, message: str, *layers: str, saved: int = 0) -> None:
         """Remember a rewrite."""
         self.remarks.append(Remark(message, layers, saved=saved))
 
-    def declined(self, reason: str, *layers: str) -> None:
+    def missed(self, reason: str, *layers: str) -> None:
         """Remember a rewrite that could have been and was not, and why."""
-        self.remarks.append(Remark(reason, layers, declined=True))
+        self.remarks.append(Remark(reason, layers, missed=True))
 
 
 Rewrite = Callable[[Graph, Log], Graph]
@@ -71,7 +71,7 @@ class Applied(NamedTuple):
     @property
     def rewrites(self) -> int:
         """How often it fired."""
-        return sum(not r.declined for r in self.remarks)
+        return sum(not r.missed for r in self.remarks)
 
 
 def run_passes(

@@ -68,21 +68,21 @@ def _fold(draft: Draft, node: Node, log: Log) -> None:
     shape = draft.shape(node.outputs[0])
     own = sum(count(draft.shape(v)) for v in node.inputs)
     if draft.is_variable(*node.parameters, *_constants(draft, node)):
-        log.declined("it is made of variables", node.name)
+        log.missed("it is made of variables", node.name)
         return
     if count(shape) > max(_SMALL, 4 * own):
-        log.declined(f"its {count(shape):,} elements are made of {own:,} constants", node.name)
+        log.missed(f"its {count(shape):,} elements are made of {own:,} constants", node.name)
         return
     try:
         array = _worked_out(draft, node)
     except NetcError as error:
-        log.declined(error.diagnostics[0].message, node.name)
+        log.missed(error.diagnostics[0].message, node.name)
         return
     name = draft.fresh_parameter(f"{node.name}/constant", array)
     draft.put(node.name, _parameter_node(node, name, shape))
     for value in dict.fromkeys(node.inputs):
         _drop_unread(draft, value)
-    log.did(f"{node.op} gives the same each time", node.name)
+    log.applied(f"{node.op} gives the same each time", node.name)
 
 
 def _worked_out(draft: Draft, node: Node) -> Array:
@@ -137,7 +137,7 @@ def _own_operand(draft: Draft, node: Node, log: Log) -> None:
         replace(node, inputs=(value,), params=params, parameters=parameters, param_specs=()),
     )
     _drop_unread(draft, operand)
-    log.did(f"the second input of {node.op} is a constant", node.name)
+    log.applied(f"the second input of {node.op} is a constant", node.name)
 
 
 FOLD_CONSTANTS = Pass("fold-constants", fold_constants, exact=True)

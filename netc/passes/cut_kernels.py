@@ -62,13 +62,13 @@ def _meets(axis: Axis, element: int) -> bool:
 
 def _cut(draft: Draft, node: Node, axes: tuple[Axis, ...], cuts: list[int], log: Log) -> None:
     if draft.is_variable(*node.parameters):
-        log.declined("its weights are variables", node.name)
+        log.missed("its weights are variables", node.name)
         return
     product = product_of(draft, node)
     inside = tuple(slice(cut, axis.kernel - cut) for axis, cut in zip(axes, cuts, strict=True))
     weight = product.weight[(slice(None), slice(None), *inside)]
     if not np.isfinite(product.weight).all():
-        log.declined("its weights are not all finite, and zero times those is no zero", node.name)
+        log.missed("its weights are not all finite, and zero times those is no zero", node.name)
         return
     pairs = list(zip(axes, cuts, strict=True))
     window = WindowParams(
@@ -81,7 +81,7 @@ def _cut(draft: Draft, node: Node, axes: tuple[Axis, ...], cuts: list[int], log:
     cut_one = product._replace(params=params, weight=weight)
     draft.put(node.name, with_product(draft, node, cut_one))
     sizes = ["x".join(map(str, kernel)) for kernel in ([a.kernel for a in axes], window.kernel)]
-    log.did(f"a kernel of {sizes[0]} sees no more than one of {sizes[1]} does", node.name)
+    log.applied(f"a kernel of {sizes[0]} sees no more than one of {sizes[1]} does", node.name)
 
 
 CUT_KERNELS = Pass("cut-kernels", cut_kernels)

@@ -41,7 +41,7 @@ def fuse_epilogues(graph: Graph, log: Log) -> Graph:
         if free and not any(_is_short(p, node) for p in free):
             names = [p.name for p in free]
             reason = "one kernel would have too many stages and values in it"
-            log.declined(reason, node.name, *names)
+            log.missed(reason, node.name, *names)
             continue
         free = [p for p in free if _is_short(p, node)]
         if free:
@@ -50,10 +50,10 @@ def fuse_epilogues(graph: Graph, log: Log) -> Graph:
             draft.put(node.name, joined(producer, node))
             order[producer.name] = order[node.name]
             what = f"{node.op} runs in the kernel of the {first_op(producer)} before it"
-            log.did(what, node.name, producer.name)
+            log.applied(what, node.name, producer.name)
         elif producers:
             names = [p.name for p in producers]
-            log.declined("what it follows is needed elsewhere too", node.name, *names)
+            log.missed("what it follows is needed elsewhere too", node.name, *names)
     return draft.result()
 
 

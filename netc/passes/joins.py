@@ -56,7 +56,7 @@ def _splice(draft: Draft, node: Node, log: Log) -> None:
     draft.put(node.name, replace(node, inputs=tuple(inputs), spans=spans))
     for before in inner.values():
         draft.remove(before.name)
-        log.did("Concat of a Concat joins all parts at once", node.name, before.name)
+        log.applied("Concat of a Concat joins all parts at once", node.name, before.name)
 
 
 def _rejoin(draft: Draft, node: Node, log: Log) -> None:
@@ -67,11 +67,11 @@ def _rejoin(draft: Draft, node: Node, log: Log) -> None:
     if _axis(draft, cut) != _axis(draft, node):
         return
     if node.outputs[0] in draft.outputs:
-        log.declined("its output is asked for, and is what was sliced", node.name)
+        log.missed("its output is asked for, and is what was sliced", node.name)
         return
     draft.remove(node.name)
     draft.redirect(node.outputs[0], cut.inputs[0])
-    log.did("Concat puts together what was sliced", node.name, cut.name)
+    log.applied("Concat puts together what was sliced", node.name, cut.name)
     draft.remove_unneeded(cut)
 
 
@@ -85,12 +85,12 @@ def _recover(draft: Draft, node: Node, log: Log) -> None:
     known = {reach: value for value, reach in zip(whole.inputs, parts, strict=True)}
     for value, reach in zip(node.outputs, cuts, strict=True):
         if reach not in known:
-            log.declined(f"`{value}` is no single part of the Concat `{whole.name}`", node.name)
+            log.missed(f"`{value}` is no single part of the Concat `{whole.name}`", node.name)
         elif value in draft.outputs:
-            log.declined(f"`{value}` is asked for, and is a part of a Concat too", node.name)
+            log.missed(f"`{value}` is asked for, and is a part of a Concat too", node.name)
         elif draft.readers(value):
             draft.redirect(value, known[reach])
-            log.did(f"`{value}` is the part `{known[reach]}`", node.name, whole.name)
+            log.applied(f"`{value}` is the part `{known[reach]}`", node.name, whole.name)
     draft.remove_unneeded(node)
     draft.remove_unneeded(whole)
 

@@ -53,11 +53,11 @@ def merge_maps(graph: Graph, log: Log) -> Graph:
     for node in draft:
         chain, affine = _chain(draft, node)
         if affine is None and _follow_each_other(draft, node):
-            log.declined("its factors are variables", node.name)
+            log.missed("its factors are variables", node.name)
         if affine is not None and len(chain) > 1 and is_tame(affine):
             saved = elements(draft, node) * (len(chain) - 1)
             ops = " and ".join(n.op for n in chain)
-            log.did(f"{ops} are one Scale", *(n.name for n in chain), saved=saved)
+            log.applied(f"{ops} are one Scale", *(n.name for n in chain), saved=saved)
             _merge(draft, chain, affine)
     return draft.result()
 

@@ -64,7 +64,7 @@ def multiply_products(graph: Graph, log: Log) -> Graph:
         if joint is not None and draft.is_variable(*node.parameters, *after.parameters):
             joint = "their weights are variables"
         if isinstance(joint, str):
-            log.declined(joint, node.name, after.name)
+            log.missed(joint, node.name, after.name)
         elif joint is not None:
             spent += _decide(draft, node, after, joint, _MOST - spent, log)
     return draft.result()
@@ -138,20 +138,20 @@ def _decide(draft: Draft, first: Node, then: Node, joint: _Joint, most: int, log
     apart = _macs(first.op, first.params, x, between) + _macs(then.op, then.params, between, y)
     together = _macs(then.op, joint.params, x, y)
     if together >= apart:
-        log.declined(
+        log.missed(
             f"they take {apart:,} multiply-adds, and {together:,} multiplied into one",
             first.name,
             then.name,
         )
     elif joint.weights_macs > most:
-        log.declined(
+        log.missed(
             f"multiplying their weights takes {joint.weights_macs:,} multiply-adds",
             first.name,
             then.name,
         )
     else:
         _multiply(draft, first, then, joint)
-        log.did(
+        log.applied(
             f"{then.op}s multiplied into one: {apart:,} multiply-adds are {together:,}",
             first.name,
             then.name,

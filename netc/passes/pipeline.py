@@ -9,8 +9,8 @@ from netc.passes.base import Pass
 from netc.passes.constants import FOLD_CONSTANTS
 from netc.passes.cut_kernels import CUT_KERNELS
 from netc.passes.epilogue import FUSE_EPILOGUES
-from netc.passes.fold_after import FOLD_AFTER
-from netc.passes.fold_before import FOLD_BEFORE
+from netc.passes.fold_into_next import FOLD_INTO_NEXT
+from netc.passes.fold_into_previous import FOLD_INTO_PREVIOUS
 from netc.passes.joins import SIMPLIFY_JOINS
 from netc.passes.maps import MERGE_MAPS
 from netc.passes.multiply import MULTIPLY_PRODUCTS
@@ -30,9 +30,9 @@ ALL: tuple[Pass, ...] = (
     DROP_IDENTITIES,
     MERGE_RESHAPES,
     SIMPLIFY_JOINS,
-    FOLD_BEFORE,
+    FOLD_INTO_PREVIOUS,
     MERGE_MAPS,
-    FOLD_AFTER,
+    FOLD_INTO_NEXT,
     POOL_FIRST,
     MULTIPLY_PRODUCTS,
     WHOLE_WINDOW_PRODUCTS,

@@ -61,14 +61,12 @@ def _decide(draft: Draft, convolution: Node, pool: Node, log: Log) -> None:
     names = convolution.name, pool.name
     why = _obstacle(draft, convolution, pool)
     if why is not None and then < now:
-        log.declined(why, *names)
+        log.missed(why, *names)
     elif then >= now:
-        log.declined(
-            f"this way takes {now:,} multiply-adds and additions, swapped {then:,}", *names
-        )
+        log.missed(f"this way takes {now:,} multiply-adds and additions, swapped {then:,}", *names)
     else:
         _swap(draft, convolution, pool, pooled)
-        log.did(
+        log.applied(
             f"pooled first: {now:,} multiply-adds and additions are {then:,}",
             *names,
             saved=now - then,

@@ -28,7 +28,7 @@ def drop_identities(graph: Graph, log: Log) -> Graph:
         if not is_identity(draft, node):
             continue
         if _has_neutral_arrays(draft, node) and draft.is_variable(*node.parameters):
-            log.declined("it changes nothing now, and its factors are variables", node.name)
+            log.missed("it changes nothing now, and its factors are variables", node.name)
         else:
             _drop(draft, node, log)
     return draft.result()
@@ -68,14 +68,14 @@ def _drop(draft: Draft, node: Node, log: Log) -> None:
     source = node.inputs[0]
     asked = [v for v in node.outputs if v in draft.outputs]
     if asked and (len(asked) > 1 or source in draft.outputs or draft.producer(source) is None):
-        log.declined("its output is asked for, and is its input too", node.name)
+        log.missed("its output is asked for, and is its input too", node.name)
         return
     draft.remove(node.name)
     for value in node.outputs:
         draft.redirect(value, source)
     if asked:
         draft.rename(source, asked[0])
-    log.did(f"{node.op} changes nothing here", node.name)
+    log.applied(f"{node.op} changes nothing here", node.name)
 
 
 def drop_dead(graph: Graph, log: Log) -> Graph:
@@ -87,7 +87,7 @@ def drop_dead(graph: Graph, log: Log) -> Graph:
     for node in graph.nodes:
         if node.name not in alive:
             saved = node_cost(graph, node).macs
-            log.did(f"nothing asked for depends on this {node.op}", node.name, saved=saved)
+            log.applied(f"nothing asked for depends on this {node.op}", node.name, saved=saved)
     return with_nodes(graph, kept)
 
 

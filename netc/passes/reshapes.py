@@ -48,22 +48,22 @@ def _reshape_before(draft: Draft, node: Node) -> Node | None:
 def _merge(draft: Draft, before: Node, node: Node, log: Log) -> None:
     source, shape = before.inputs[0], draft.shape(node.outputs[0])
     if draft.only_reader(before.outputs[0]) is None:
-        log.declined(f"what `{before.name}` gives is needed elsewhere too", node.name)
+        log.missed(f"what `{before.name}` gives is needed elsewhere too", node.name)
         return
     if 0 in shape:
-        log.declined("a size is 0, which a Reshape would copy", node.name)
+        log.missed("a size is 0, which a Reshape would copy", node.name)
         return
     if shape == draft.shape(source) and node.outputs[0] not in draft.outputs:
         draft.remove(node.name)
         draft.redirect(node.outputs[0], source)
-        log.did("together they change nothing", before.name, node.name)
+        log.applied("together they change nothing", before.name, node.name)
     else:
         spans = before.spans + node.spans
         merged = Node(
             node.name, "Reshape", ReshapeParams(shape), (source,), node.outputs, spans=spans
         )
         draft.put(node.name, merged)
-        log.did(f"{before.op} and {node.op} are one Reshape", before.name, node.name)
+        log.applied(f"{before.op} and {node.op} are one Reshape", before.name, node.name)
     draft.remove(before.name)
 
 
@@ -71,11 +71,11 @@ def _read_through(draft: Draft, before: Node, node: Node, log: Log) -> None:
     source, flat = draft.shape(before.inputs[0]), draft.shape(node.inputs[0])
     axis = canonical_axis(node.params.axis, len(flat))
     if source[:axis] != flat[:axis] or len(source) <= axis:
-        log.declined(f"`{before.name}` changes the axes before its `axis` {axis}", node.name)
+        log.missed(f"`{before.name}` changes the axes before its `axis` {axis}", node.name)
         return
     params = replace(node.params, axis=axis)
     draft.put(node.name, replace(node, params=params, inputs=before.inputs))
-    log.did(f"InnerProduct reads what the {before.op} before it reads", node.name, before.name)
+    log.applied(f"InnerProduct reads what the {before.op} before it reads", node.name, before.name)
     draft.remove_unneeded(before)
 
 

@@ -38,7 +38,7 @@ def merge_siblings(graph: Graph, log: Log) -> Graph:
     for node in graph.nodes:
         if node.name in merged:
             nodes.append(_merge(merged[node.name]))
-            log.did(
+            log.applied(
                 f"{len(merged[node.name])} convolutions of one value are one product",
                 *(n.name for n in merged[node.name]),
             )
@@ -61,7 +61,7 @@ def _group_key(graph: Graph, node: Node, log: Log) -> tuple[object, ...] | None:
         return None
     if len(node.inputs) != 1:
         if len(graph.readers[node.inputs[0]]) > 1:
-            log.declined("its epilogue reads another value, which may come later", node.name)
+            log.missed("its epilogue reads another value, which may come later", node.name)
         return None
     return (node.inputs[0], tuple(axis.stride for axis in axes))
 

@@ -32,7 +32,7 @@ def split_eltwise(graph: Graph, log: Log) -> Graph:
     for node in draft:
         if node.op == "Eltwise" and len(node.inputs) > MOST:
             _split(draft, node)
-            log.did(f"its {len(node.inputs):,} bottoms are taken {MOST} at a time", node.name)
+            log.applied(f"its {len(node.inputs):,} bottoms are taken {MOST} at a time", node.name)
     return draft.result()
 
 

@@ -70,16 +70,16 @@ def tile_bottlenecks(graph: Graph, log: Log) -> Graph:
         weights = sum(_FLOAT * count(shape) for shape in shapes)
         bands = cut(between, output, weights, window)
         if size <= CACHE:
-            log.declined(f"its {size:,} bytes fit a cache of {CACHE:,}", node.name, then.name)
+            log.missed(f"its {size:,} bytes fit a cache of {CACHE:,}", node.name, then.name)
         elif bands.saved <= bands.reread:
-            log.declined(
+            log.missed(
                 f"{bands.bands} bands would save {bands.saved:,} bytes of traffic and read "
                 f"{bands.reread:,} bytes of weights again",
                 node.name,
                 then.name,
             )
         else:
-            log.did(
+            log.applied(
                 f"{bands.bands} bands of {bands.rows} rows save {bands.saved:,} bytes of traffic",
                 node.name,
                 then.name,

@@ -57,7 +57,7 @@ def _covers_all(draft: Draft, node: Node) -> bool:
 
 def _convert(draft: Draft, node: Node, log: Log) -> None:
     if node.params.group > 1:
-        log.declined(f"its window is all of the input, in {node.params.group} groups", node.name)
+        log.missed(f"its window is all of the input, in {node.params.group} groups", node.name)
         return
     params = InnerProductParams(node.params.num_output, bias=node.params.bias)
     value, shape = node.outputs[0], draft.shape(node.outputs[0])
@@ -80,7 +80,7 @@ def _convert(draft: Draft, node: Node, log: Log) -> None:
         name = f"{last}~shape"
         reshape = Node(name, "Reshape", ReshapeParams(shape), (flat,), (value,))
         draft.put_after(last, reshape)
-    log.did("its window is all of the input: it is an InnerProduct", node.name)
+    log.applied("its window is all of the input: it is an InnerProduct", node.name)
 
 
 def _flat_weights(draft: Draft, node: Node) -> tuple[str, ...]:

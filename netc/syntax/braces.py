@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic, Note, Source, Span
-from netc.syntax.pieces import CLOSERS, OPENERS, Piece
+from netc.syntax.pieces import CLOSERS, OPENERS, LocatedToken
 
 
 class Opened(NamedTuple):
     """An opening brace and the name before it."""
 
-    brace: Piece
+    brace: LocatedToken
     name: str
 
     @property
@@ -35,14 +35,14 @@ class Braces:
     source: Source
     ahead: int = 0
     opened: list[Opened] = field(default_factory=list)
-    closed: list[tuple[Opened, Piece]] = field(default_factory=list)
+    closed: list[tuple[Opened, LocatedToken]] = field(default_factory=list)
     nested: tuple[Opened, Opened] | None = None
 
-    def leave(self, piece: Piece, sign: int = 1) -> None:
+    def leave(self, piece: LocatedToken, sign: int = 1) -> None:
         """A token is no longer ahead (or, with -1, has come to be)."""
         self.ahead += sign * ((piece.terminal in OPENERS) - (piece.terminal in CLOSERS))
 
-    def meet(self, piece: Piece, name: str) -> None:
+    def meet(self, piece: LocatedToken, name: str) -> None:
         """A token was taken; ``name`` is the last word before it."""
         if piece.terminal in OPENERS:
             block = Opened(piece, name)
@@ -91,7 +91,7 @@ class Braces:
             return "the text ends in the middle of a block: was the file downloaded whole?"
         return f"add a `{OPENERS[self.opened[-1].brace.terminal]}` where the block ends"
 
-    def _closed_by_another(self) -> tuple[Opened, Piece] | None:
+    def _closed_by_another(self) -> tuple[Opened, LocatedToken] | None:
         """The first block whose closing brace stands further left than the block's line."""
         for block, brace in self.closed:
             opening, closing = self._indent(block.brace.begin), self._indent(brace.begin)

@@ -15,10 +15,10 @@ from netc.diagnostics import Source, Span
 from netc.syntax.ast import Block, Field, ListValue, Scalar
 from netc.syntax.limits import MAX_DEPTH
 from netc.syntax.literals import float_value, integer_value, string_value
-from netc.syntax.pieces import Piece
+from netc.syntax.pieces import LocatedToken
 
 Stack = list[Any]
-Token = re.Match[str] | Piece
+Token = re.Match[str] | LocatedToken
 Method = Callable[[Stack], None]
 
 _new: Callable[[type, tuple[Any, ...]], Any] = tuple.__new__

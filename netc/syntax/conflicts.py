@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from netc.diagnostics import Note, Span
 from netc.syntax.lexed import Lexed
-from netc.syntax.pieces import Piece
+from netc.syntax.pieces import LocatedToken
 
 _SIDES = {
     "|": "what both came from starts here",
@@ -16,7 +16,7 @@ _SIDES = {
 }
 
 
-def without_conflicts(lexed: Lexed, found: Iterable[Piece]) -> Iterator[Piece]:
+def without_conflicts(lexed: Lexed, found: Iterable[LocatedToken]) -> Iterator[LocatedToken]:
     """The tokens with one side, ours, of each conflict; tells each conflict to ``lexed``."""
     conflicts = _Conflicts(lexed)
     for piece in found:
@@ -35,7 +35,7 @@ class _Conflicts:
     fault: int = -1
     skipping: bool = False
 
-    def meet(self, piece: Piece) -> None:
+    def meet(self, piece: LocatedToken) -> None:
         """Take a mark. One merge upon another has no sides: only its first mark is told."""
         mark = piece.text[0]
         told = self.fault >= 0
@@ -48,7 +48,7 @@ class _Conflicts:
         self.depth = max(0, self.depth + {"<": 1, ">": -1}.get(mark, 0))
         self.skipping = self.depth > 0 and mark in "=|"
 
-    def report(self, piece: Piece) -> None:
+    def report(self, piece: LocatedToken) -> None:
         """Tell a conflict by its first mark."""
         self.lexed.report(
             "merge-conflict",
@@ -59,7 +59,7 @@ class _Conflicts:
         )
         self.fault = len(self.lexed.faults) - 1
 
-    def note(self, piece: Piece) -> None:
+    def note(self, piece: LocatedToken) -> None:
         """Add a further mark to the conflict at hand."""
         first = self.lexed.faults[self.fault]
         note = Note(_SIDES[piece.text[0]], Span(self.lexed.source, piece.begin, piece.stop))

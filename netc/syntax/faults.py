@@ -15,7 +15,7 @@ from netc.syntax.conflicts import without_conflicts
 from netc.syntax.lexed import Lexed
 from netc.syntax.limits import MAX_DEPTH, MAX_TOKENS
 from netc.syntax.literals import BadEscapeError, string_value
-from netc.syntax.pieces import CLOSERS, OPENERS, Piece, pieces
+from netc.syntax.pieces import CLOSERS, OPENERS, LocatedToken, pieces
 from netc.syntax.placeholders import bind_piece, bind_string, glue, unresolved
 from netc.syntax.wording import character, short
 
@@ -26,7 +26,7 @@ def legal_pieces(source: Source, define: Mapping[str, str]) -> Lexed:
     A text that breaks a limit has that one fault alone and no tokens but ``$END``.
     """
     lexed = Lexed(source)
-    unknown: list[Piece] = []
+    unknown: list[LocatedToken] = []
     for piece in without_conflicts(lexed, glue(pieces(source.text))):
         lexed.pieces += _legal(lexed, piece, define)
         if lexed.pieces and lexed.pieces[-1].unknown and piece.terminal == "PLACE":
@@ -41,14 +41,14 @@ def legal_pieces(source: Source, define: Mapping[str, str]) -> Lexed:
     return lexed
 
 
-def _over(source: Source, piece: Piece, code: str, message: str) -> Lexed:
-    lexed = Lexed(source, [Piece("$END", "", len(source.text), len(source.text))])
+def _over(source: Source, piece: LocatedToken, code: str, message: str) -> Lexed:
+    lexed = Lexed(source, [LocatedToken("$END", "", len(source.text), len(source.text))])
     lexed.report(code, message, piece.begin, piece.stop)
     lexed.untrusted = True
     return lexed
 
 
-def _too_deep(found: Iterable[Piece]) -> Piece | None:
+def _too_deep(found: Iterable[LocatedToken]) -> LocatedToken | None:
     depth = 0
     for piece in found:
         if piece.terminal in OPENERS:
@@ -60,7 +60,7 @@ def _too_deep(found: Iterable[Piece]) -> Piece | None:
     return None
 
 
-def _legal(lexed: Lexed, piece: Piece, define: Mapping[str, str]) -> list[Piece]:
+def _legal(lexed: Lexed, piece: LocatedToken, define: Mapping[str, str]) -> list[LocatedToken]:
     """What is to be read in a word's place."""
     kind = piece.terminal
     if kind == "PLACE":
@@ -71,7 +71,7 @@ def _legal(lexed: Lexed, piece: Piece, define: Mapping[str, str]) -> list[Piece]
     return rule(lexed, piece) if rule else [piece]
 
 
-def _string(lexed: Lexed, piece: Piece, define: Mapping[str, str]) -> Piece:
+def _string(lexed: Lexed, piece: LocatedToken, define: Mapping[str, str]) -> LocatedToken:
     try:
         string_value(piece.text)
     except BadEscapeError as bad:
@@ -85,19 +85,19 @@ def _string(lexed: Lexed, piece: Piece, define: Mapping[str, str]) -> Piece:
         )
         return _stand_in("STRING", piece)
     if define:
-        return Piece("STRING", bind_string(piece.text, define), piece.begin, piece.stop)
+        return LocatedToken("STRING", bind_string(piece.text, define), piece.begin, piece.stop)
     return piece
 
 
 _ESCAPE_HELP = "a backslash is written `\\\\`; in a path, `/` will do"
 
 
-def _stand_in(terminal: str, piece: Piece) -> Piece:
+def _stand_in(terminal: str, piece: LocatedToken) -> LocatedToken:
     """A legal token in a fault's place."""
-    return Piece(terminal, '""' if terminal == "STRING" else "0", piece.begin, piece.stop)
+    return LocatedToken(terminal, '""' if terminal == "STRING" else "0", piece.begin, piece.stop)
 
 
-def _unterminated(lexed: Lexed, piece: Piece) -> list[Piece]:
+def _unterminated(lexed: Lexed, piece: LocatedToken) -> list[LocatedToken]:
     """A string that its line ends in; closing braces at the line's end still count."""
     quote = piece.text[0]
     lexed.report(
@@ -110,26 +110,26 @@ def _unterminated(lexed: Lexed, piece: Piece) -> list[Piece]:
     return [_stand_in("STRING", piece), *_swallowed(piece)]
 
 
-def _swallowed(piece: Piece) -> list[Piece]:
+def _swallowed(piece: LocatedToken) -> list[LocatedToken]:
     """The braces that a string without its end took in, as far as they close or open a block."""
     body = piece.text.rstrip()
     if body.endswith("{"):
-        return [Piece("LBRACE", "{", piece.stop - 1, piece.stop)]
+        return [LocatedToken("LBRACE", "{", piece.stop - 1, piece.stop)]
     tail = re.search(r"[}\s]*\Z", body)
     start = tail.start() if tail else len(body)
     count = body.count("}") - body.count("{")
     at = [i for i in range(start, len(body)) if body[i] == "}"]
     kept = at[len(at) - max(0, min(count, len(at))) :]
-    return [Piece("RBRACE", "}", piece.begin + i, piece.begin + i + 1) for i in kept]
+    return [LocatedToken("RBRACE", "}", piece.begin + i, piece.begin + i + 1) for i in kept]
 
 
-def _foreign(lexed: Lexed, piece: Piece) -> list[Piece]:
+def _foreign(lexed: Lexed, piece: LocatedToken) -> list[LocatedToken]:
     """A sign of another alphabet; the one that is meant is read in its place."""
     sign = foreign.meant(piece.text)
     message, help = f"{character(piece.text)} is no sign of prototxt", f"write `{sign}`"
     lexed.report("bad-character", message, piece.begin, piece.stop, (help,))
     terminal = _TERMINALS.get(sign)
-    return [Piece(terminal, sign, piece.begin, piece.stop)] if terminal else []
+    return [LocatedToken(terminal, sign, piece.begin, piece.stop)] if terminal else []
 
 
 _TERMINALS = {
@@ -138,7 +138,7 @@ _TERMINALS = {
 }  # fmt: skip
 
 
-def _blank(lexed: Lexed, piece: Piece) -> list[Piece]:
+def _blank(lexed: Lexed, piece: LocatedToken) -> list[LocatedToken]:
     """A blank that is none of prototxt's; the first of a text tells of all."""
     message = f"{character(piece.text)} is no blank that separates words"
     if not any(fault.message == message for fault in lexed.faults):
@@ -147,7 +147,7 @@ def _blank(lexed: Lexed, piece: Piece) -> list[Piece]:
     return []
 
 
-def _curly(lexed: Lexed, piece: Piece) -> list[Piece]:
+def _curly(lexed: Lexed, piece: LocatedToken) -> list[LocatedToken]:
     mark = next(c for c in (piece.text[0], piece.text[-1]) if c not in "\"'")
     lexed.report(
         "bad-character",
@@ -159,7 +159,7 @@ def _curly(lexed: Lexed, piece: Piece) -> list[Piece]:
     return [_stand_in("STRING", piece)]
 
 
-def _number(lexed: Lexed, piece: Piece) -> list[Piece]:
+def _number(lexed: Lexed, piece: LocatedToken) -> list[LocatedToken]:
     text = piece.text
     why, help = _number_fault(text)
     shown = text if len(text) <= 40 else text[:37] + "..."
@@ -191,7 +191,7 @@ def _rest(digits: str) -> str:
     return digits[found.end() :] if found else digits
 
 
-def _comment(lexed: Lexed, piece: Piece) -> list[Piece]:
+def _comment(lexed: Lexed, piece: LocatedToken) -> list[LocatedToken]:
     mark = piece.text[:2]
     seen = any(f.code == "c-comment" for f in lexed.faults)
     if not seen or mark == "/*":
@@ -202,7 +202,7 @@ def _comment(lexed: Lexed, piece: Piece) -> list[Piece]:
     return []
 
 
-def _template(lexed: Lexed, piece: Piece) -> list[Piece]:
+def _template(lexed: Lexed, piece: LocatedToken) -> list[LocatedToken]:
     if not lexed.untrusted:
         lexed.report(
             "template",

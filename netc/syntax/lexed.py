@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from netc.diagnostics import Diagnostic, Source, Span
 from netc.syntax.limits import MAX_ERRORS
-from netc.syntax.pieces import Piece
+from netc.syntax.pieces import LocatedToken
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Lexed:
     """
 
     source: Source
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: list[LocatedToken] = field(default_factory=list)
     faults: list[Diagnostic] = field(default_factory=list)
     lines: set[int] = field(default_factory=set)
     untrusted: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netc.diagnostics import MOST_TOLD
+from netc.diagnostics import MAX_REPORTED
 
 MAX_BYTES = 32 << 20
 """Of a file, and characters of a text."""
@@ -13,5 +13,5 @@ MAX_TOKENS = 1_000_000
 MAX_DEPTH = 100
 """Blocks within blocks; protobuf's own readers stop at the same depth."""
 
-MAX_ERRORS = MOST_TOLD
+MAX_ERRORS = MAX_REPORTED
 """Looked for in one text."""

@@ -42,7 +42,7 @@ _SPECIAL = {"END": "$END", "OTHER": "$OTHER"}
 
 
 @dataclass(slots=True)
-class Piece:
+class LocatedToken:
     """A token that need not come from a match; looks like one to ``build.Builder``.
 
     Attributes:
@@ -88,12 +88,12 @@ def _numbers() -> dict[str, int]:
     return {name: number for number, name in enumerate(names) if name != "$OTHER"}
 
 
-def pieces(text: str) -> Iterator[Piece]:
+def pieces(text: str) -> Iterator[LocatedToken]:
     """The tokens and lexical faults of a text, ``$END`` the last."""
     for match in _scanner().finditer(text, 1 if text.startswith("\ufeff") else 0):
         name = match.lastgroup or "OTHER"
         start, end = match.span(name)
-        yield Piece(_SPECIAL.get(name, name), match[name], start, end)
+        yield LocatedToken(_SPECIAL.get(name, name), match[name], start, end)
 
 
 @lru_cache(maxsize=1)

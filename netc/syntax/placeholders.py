@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from netc.diagnostics import Diagnostic, Note, Source, Span, did_you_mean
 from netc.syntax.literals import BadEscapeError, encode, string_value
-from netc.syntax.pieces import PLACEHOLDER, SCALARS, Piece, pieces
+from netc.syntax.pieces import PLACEHOLDER, SCALARS, LocatedToken, pieces
 from netc.syntax.quote import quote
 
 _PLACEHOLDER = re.compile(PLACEHOLDER)
@@ -48,9 +48,9 @@ def bind_string(literal: str, define: Mapping[str, str]) -> str:
     return substitute(literal, escaped)
 
 
-def glue(found: Iterable[Piece]) -> Iterator[Piece]:
+def glue(found: Iterable[LocatedToken]) -> Iterator[LocatedToken]:
     """Join ``conv``, ``$N``, ``_2`` to one placeholder where nothing stands between them."""
-    row: list[Piece] = []
+    row: list[LocatedToken] = []
     for piece in found:
         if row and not (piece.terminal in _GLUED and piece.begin == row[-1].stop):
             yield from _joined(row)
@@ -62,21 +62,22 @@ def glue(found: Iterable[Piece]) -> Iterator[Piece]:
     yield from _joined(row)
 
 
-def _joined(row: list[Piece]) -> list[Piece]:
+def _joined(row: list[LocatedToken]) -> list[LocatedToken]:
     if len(row) == 1 or all(piece.terminal != "PLACE" for piece in row):
         return row
     text = "".join(piece.text for piece in row)
-    return [Piece("PLACE", text, row[0].begin, row[-1].stop)]
+    return [LocatedToken("PLACE", text, row[0].begin, row[-1].stop)]
 
 
-def bind_piece(piece: Piece, define: Mapping[str, str]) -> list[Piece]:
+def bind_piece(piece: LocatedToken, define: Mapping[str, str]) -> list[LocatedToken]:
     """What stands in a placeholder's place; an unknown word where a part of it is not bound."""
     unbound = [name for name in names_in(piece.text) if name not in define]
     if unbound:
-        return [Piece("IDENTIFIER", piece.text, piece.begin, piece.stop, unknown=True)]
+        return [LocatedToken("IDENTIFIER", piece.text, piece.begin, piece.stop, unknown=True)]
     value = substitute(piece.text, define)
     return [
-        Piece(p.terminal, p.text, piece.begin, piece.stop) for p in _value_pieces(value.strip())
+        LocatedToken(p.terminal, p.text, piece.begin, piece.stop)
+        for p in _value_pieces(value.strip())
     ]
 
 
@@ -85,7 +86,7 @@ def names_in(text: str) -> list[str]:
     return [placeholder_name(match[0]) for match in _PLACEHOLDER.finditer(text)]
 
 
-def _value_pieces(value: str) -> list[Piece]:
+def _value_pieces(value: str) -> list[LocatedToken]:
     """The tokens of a value that is a scalar or a list of scalars; else a string of it."""
     *found, _end = pieces(value)
     kinds = [piece.terminal for piece in found]
@@ -97,17 +98,17 @@ def _value_pieces(value: str) -> list[Piece]:
     listed = listed and set(inner[0::2]) <= SCALARS and set(inner[1::2]) <= {"COMMA"}
     if (scalar or listed or kinds == ["LSQB", "RSQB"]) and all(map(_readable, found)):
         return found
-    return [Piece("STRING", quote(encode(value)), 0, 0)]
+    return [LocatedToken("STRING", quote(encode(value)), 0, 0)]
 
 
-def _readable(piece: Piece) -> bool:
+def _readable(piece: LocatedToken) -> bool:
     try:
         return piece.terminal != "STRING" or string_value(piece.text) is not None
     except BadEscapeError:
         return False
 
 
-def unresolved(source: Source, found: list[Piece], define: Mapping[str, str]) -> Diagnostic:
+def unresolved(source: Source, found: list[LocatedToken], define: Mapping[str, str]) -> Diagnostic:
     """One error for all unbound placeholders of a text, with every place.
 
     Args:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from netc.diagnostics import Diagnostic, Note, Span
 from netc.syntax.braces import Braces
 from netc.syntax.lexed import Lexed
-from netc.syntax.pieces import CLOSERS, OPENERS, Piece, terminal_number
+from netc.syntax.pieces import CLOSERS, OPENERS, LocatedToken, terminal_number
 from netc.syntax.tables import load_tables
 
 _ENDS_TEXT = {*CLOSERS, *OPENERS, "COMMA", "SEMICOLON", "RSQB", "$END"}
@@ -21,7 +21,7 @@ class Reduced(NamedTuple):
     """A nonterminal on the stack, and the first token of it."""
 
     name: str
-    first: Piece | None
+    first: LocatedToken | None
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Automaton:
     """The parser's stack without the values: states, and what symbol led to each."""
 
     states: list[int] = field(default_factory=lambda: [load_tables().start])
-    symbols: list[Piece | Reduced] = field(default_factory=list)
+    symbols: list[LocatedToken | Reduced] = field(default_factory=list)
 
     def allows(self, terminal: str) -> bool:
         """Whether a terminal can come: be shifted, or end the text, after reductions for it."""
@@ -44,7 +44,7 @@ class Automaton:
             beyond.append(state)
         return act > 0 or (terminal == "$END" and state == tables.accept)
 
-    def take(self, piece: Piece) -> None:
+    def take(self, piece: LocatedToken) -> None:
         """Go on by a token that is allowed; the end of the text is reduced for, not shifted."""
         tables, number = load_tables(), piece.lastindex
         while (act := tables.actions[self.states[-1]][number]) < 0:
@@ -55,12 +55,12 @@ class Automaton:
         if act:
             self.push(act, piece)
 
-    def first(self, depth: int) -> Piece | None:
+    def first(self, depth: int) -> LocatedToken | None:
         """The first token of the symbol this deep; None where it has none."""
         symbol = self.symbols[-depth] if len(self.symbols) >= depth else None
         return symbol.first if isinstance(symbol, Reduced) else symbol
 
-    def push(self, state: int, symbol: Piece | Reduced) -> None:
+    def push(self, state: int, symbol: LocatedToken | Reduced) -> None:
         """Enter a state by a symbol."""
         self.states.append(state)
         self.symbols.append(symbol)
@@ -105,20 +105,20 @@ class Reading:
         return self.at >= len(self.pieces)
 
     @property
-    def here(self) -> Piece:
+    def here(self) -> LocatedToken:
         """The token that is to come next."""
         return self.pieces[self.at]
 
     @property
-    def next(self) -> Piece:
+    def next(self) -> LocatedToken:
         """The token behind it; the end of the text stands behind itself."""
         return self.pieces[min(self.at + 1, len(self.pieces) - 1)]
 
-    def top(self, depth: int = 1) -> Piece | None:
+    def top(self, depth: int = 1) -> LocatedToken | None:
         """The token on top of the stack, or below; None where a nonterminal stands."""
         symbols = self.stack.symbols
         symbol = symbols[-depth] if len(symbols) >= depth else None
-        return symbol if isinstance(symbol, Piece) else None
+        return symbol if isinstance(symbol, LocatedToken) else None
 
     def tops(self, *terminals: str) -> bool:
         """Whether the stack ends in these terminals."""
@@ -155,14 +155,14 @@ class Reading:
     def insert(self, terminal: str, text: str) -> None:
         """Put a token in before the one at hand; it stands where the one before it ends."""
         begin = self.pieces[self.at - 1].stop if self.at else self.here.begin
-        self.pieces.insert(self.at, Piece(terminal, text, begin, begin, unknown=True))
+        self.pieces.insert(self.at, LocatedToken(terminal, text, begin, begin, unknown=True))
         self.braces.leave(self.here, -1)
 
     def replace(self, terminal: str, text: str) -> None:
         """Read the token at hand as another."""
         old = self.here
         self.braces.leave(old)
-        self.pieces[self.at] = Piece(terminal, text, old.begin, old.stop)
+        self.pieces[self.at] = LocatedToken(terminal, text, old.begin, old.stop)
         self.braces.leave(self.here, -1)
 
     def line(self, offset: int) -> int:
@@ -174,7 +174,7 @@ class Reading:
         top = self.top()
         return top is not None and self.line(top.stop) == self.line(self.here.begin)
 
-    def drop_text(self) -> Piece:
+    def drop_text(self) -> LocatedToken:
         """Leave out the rest of a line's words, as far as a block's end; returns the last."""
         last, line = self.here, self.line(self.here.begin)
         while self.here.terminal not in _ENDS_TEXT and self.line(self.here.begin) == line:
@@ -183,7 +183,12 @@ class Reading:
         return last
 
     def report(
-        self, code: str, message: str, at: Piece, last: Piece | None = None, help: str = ""
+        self,
+        code: str,
+        message: str,
+        at: LocatedToken,
+        last: LocatedToken | None = None,
+        help: str = "",
     ) -> bool:
         """Tell a fault, unless an earlier one on its line explains it; whether it was told."""
         if self.follows or at.unknown or self.line(at.begin) in self.mistrusted:
@@ -192,12 +197,12 @@ class Reading:
         self.faults.append(Diagnostic(code, message, span, help=(help,) if help else ()))
         return True
 
-    def note(self, message: str, piece: Piece) -> None:
+    def note(self, message: str, piece: LocatedToken) -> None:
         """Add a second place to the fault told last."""
         last = self.faults[-1]
         note = Note(message, Span(self.source, piece.begin, piece.stop))
         self.faults[-1] = replace(last, notes=(*last.notes, note))
 
-    def mistrust_line(self, piece: Piece) -> None:
+    def mistrust_line(self, piece: LocatedToken) -> None:
         """Tell nothing more of a token's line."""
         self.mistrusted.add(self.line(piece.begin))

@@ -11,7 +11,7 @@ import re
 from netc.diagnostics import Diagnostic
 from netc.syntax.lexed import Lexed
 from netc.syntax.limits import MAX_ERRORS
-from netc.syntax.pieces import CLOSERS, OPENERS, SCALARS, Piece
+from netc.syntax.pieces import CLOSERS, OPENERS, SCALARS, LocatedToken
 from netc.syntax.repair_lists import ListRepair
 from netc.syntax.wording import character, short, shown
 
@@ -161,7 +161,7 @@ class Repair(ListRepair):
                 return ("LESSTHAN", "<") if piece.terminal == "MORETHAN" else ("LBRACE", "{")
         return "LBRACE", "{"
 
-    def word_before(self, top: Piece) -> Piece | None:
+    def word_before(self, top: LocatedToken) -> LocatedToken | None:
         """The first word where the name on top is the second of ``name: two words``."""
         before = self.pieces[self.at - 2] if self.at > 1 else None
         if before is None or before.terminal != "IDENTIFIER" or before.unknown:
@@ -215,7 +215,7 @@ class Repair(ListRepair):
         help = f"write one behind the colon, or delete {short(text)}"
         self.report("missing-value", f"{short(text)} has no value", name, colon, help)
 
-    def unquoted(self, first: Piece) -> None:
+    def unquoted(self, first: LocatedToken) -> None:
         """``source: a/b``: leave the rest of the text out; ``first`` is where it starts."""
         last = self.drop_text()
         text = short(self.source.text[first.begin : last.stop])

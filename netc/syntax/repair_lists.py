@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netc.syntax.pieces import CLOSERS, OPENERS, SCALARS, Piece
+from netc.syntax.pieces import CLOSERS, OPENERS, SCALARS, LocatedToken
 from netc.syntax.reading import Reading
 from netc.syntax.wording import shown
 
@@ -15,11 +15,11 @@ class ListRepair(Reading):
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
-        self._comma_told: Piece | None = None
+        self._comma_told: LocatedToken | None = None
 
-    def opening_bracket(self) -> Piece:
+    def opening_bracket(self) -> LocatedToken:
         """The ``[`` of the list at hand."""
-        found = (s for s in reversed(self.stack.symbols) if isinstance(s, Piece))
+        found = (s for s in reversed(self.stack.symbols) if isinstance(s, LocatedToken))
         return next((piece for piece in found if piece.terminal == "LSQB"), self.here)
 
     def names_field(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from netc.syntax.pieces import Piece
+from netc.syntax.pieces import LocatedToken
 
 _LONGEST = 40
 
@@ -15,7 +15,7 @@ def short(text: str) -> str:
     return f"`{clean if len(clean) <= _LONGEST else clean[: _LONGEST - 3] + '...'}`"
 
 
-def shown(piece: Piece) -> str:
+def shown(piece: LocatedToken) -> str:
     """A token as a message names it."""
     return short(piece.text) if piece.terminal != "$END" else "the end of the text"
 

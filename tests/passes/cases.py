@@ -115,6 +115,6 @@ def log_text(applied: Applied) -> str:
     lines = []
     for remark in applied.remarks:
         saved = f" (saves {remark.saved:,} multiply-adds)" if remark.saved else ""
-        mark = "-" if remark.declined else "+"
+        mark = "-" if remark.missed else "+"
         lines.append(f"{mark} {', '.join(remark.layers)}: {remark.message}{saved}\n")
     return "".join(lines)

@@ -56,7 +56,7 @@ class _DeclinedError(Exception):
         self.told = told
 
 
-def fold_before(graph: Graph, log: Log) -> Graph:
+def fold_into_previous(graph: Graph, log: Log) -> Graph:
     """Products take the maps that follow them; each product's weights are multiplied once."""
     draft = Draft(graph)
     pending: dict[str, Affine] = {}
@@ -67,7 +67,7 @@ def fold_before(graph: Graph, log: Log) -> Graph:
         if affine is not None:
             _fold(draft, node, affine, pending, log)
         elif node.op in _NEARLY and _is_behind_product(draft, node):
-            log.declined(_why_no_map(draft, node), node.name)
+            log.missed(_why_no_map(draft, node), node.name)
     for name, affine in pending.items():
         node = draft.node(name)
         product = followed_by(node.op, product_of(draft, node), affine)
@@ -101,7 +101,7 @@ def _fold(draft: Draft, node: Node, affine: Affine, pending: dict[str, Affine], 
             raise _DeclinedError("its factors are too large for weights")
     except _DeclinedError as why:
         if why.told:
-            log.declined(str(why), node.name)
+            log.missed(str(why), node.name)
         return
     pending |= whole
     for name in whole:
@@ -111,7 +111,7 @@ def _fold(draft: Draft, node: Node, affine: Affine, pending: dict[str, Affine], 
     saved = elements(draft, node)
     draft.remove(node.name)
     draft.rename(value, node.outputs[0])
-    log.did(f"{node.op} folded into the {what} before it", node.name, *whole, saved=saved)
+    log.applied(f"{node.op} folded into the {what} before it", node.name, *whole, saved=saved)
 
 
 def _shares(draft: Draft, node: Node, affine: Affine) -> Iterator[tuple[str, Affine]]:
@@ -175,4 +175,4 @@ def _parts(draft: Draft, node: Node, start: int) -> Iterator[_Share]:
         start += draft.shape(value)[1]
 
 
-FOLD_BEFORE = Pass("fold-into-product-before", fold_before)
+FOLD_INTO_PREVIOUS = Pass("fold-into-product-before", fold_into_previous)

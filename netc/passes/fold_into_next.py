@@ -35,7 +35,7 @@ from netc.passes.linear import (
 from netc.passes.maps import MAPS, affine_of, elements
 
 
-def fold_after(graph: Graph, log: Log) -> Graph:
+def fold_into_next(graph: Graph, log: Log) -> Graph:
     """Products take the maps that stand before them."""
     draft = Draft(graph)
     for node in draft:
@@ -43,7 +43,7 @@ def fold_after(graph: Graph, log: Log) -> Graph:
         if affine is not None:
             _fold(draft, node, affine, log)
         elif _is_before_product(draft, node):
-            log.declined(f"the factors of {node.op} are variables", node.name)
+            log.missed(f"the factors of {node.op} are variables", node.name)
     return draft.result()
 
 
@@ -62,7 +62,7 @@ def _fold(draft: Draft, node: Node, affine: Affine, log: Log) -> None:
         return
     why = _obstacle(draft, value, readers, affine)
     if why is not None:
-        log.declined(why, node.name)
+        log.missed(why, node.name)
         return
     saved = elements(draft, node)
     for reader in readers:
@@ -72,7 +72,7 @@ def _fold(draft: Draft, node: Node, affine: Affine, log: Log) -> None:
     draft.remove(node.name)
     what = readers[0].op if len(readers) == 1 else f"{len(readers)} products"
     names = [reader.name for reader in readers]
-    log.did(f"{node.op} folded into the {what} after it", node.name, *names, saved=saved)
+    log.applied(f"{node.op} folded into the {what} after it", node.name, *names, saved=saved)
 
 
 def _obstacle(draft: Draft, value: str, readers: list[Node], affine: Affine) -> str | None:
@@ -104,4 +104,4 @@ def _no_place_for_shift(draft: Draft, reader: Node) -> str | None:
     return None
 
 
-FOLD_AFTER = Pass("fold-into-product-after", fold_after)
+FOLD_INTO_NEXT = Pass("fold-into-product-after", fold_into_next)
