@@ -10,7 +10,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from netc.backends.cpu.emit.table import EMITTERS as CPU
 from netc.backends.cuda.emit.table import EMITTERS as CUDA
-from netc.backends.cuda.fallback import HOST_ONLY
 from netc.export.onnx import RULES as ONNX
 from netc.ops.catalog import LAYERS
 from netc.ops.define import OpDef
@@ -82,7 +81,7 @@ def cuda(name: str, kernels: Mapping[str, object]) -> str:
     """How a layer runs on a GPU."""
     if name in kernels:
         return "kernel"
-    return "host" if name in HOST_ONLY else "arrays"
+    return "host" if LAYERS[name].host else "arrays"
 
 
 if __name__ == "__main__":

@@ -157,9 +157,13 @@ def compile(
 
 def _made(graph: Graph, net: Text | None, variables: bool, outside: bool) -> Graph:
     """The graph with the files that it names found, and variables where they are wanted."""
-    folder = Path(net).parent if isinstance(net, (str, PathLike)) else None
-    found = with_files(graph, folder, outside=outside)
+    found = with_files(graph, folder_of(net), outside=outside)
     return with_variables(found) if variables else found
+
+
+def folder_of(net: Text | None) -> Path | None:
+    """The folder of a net's file, which paths in it start from; None for a text from no file."""
+    return Path(net).parent if isinstance(net, (str, PathLike)) else None
 
 
 class Loaded(NamedTuple):

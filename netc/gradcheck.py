@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,10 +13,11 @@ from netc import arguments
 from netc.backends.base import Progress
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Source
-from netc.driver import Schemas, Text, Weights, build, read_net, runnable
+from netc.driver import Schemas, Text, Weights, build, folder_of, read_net, runnable
 from netc.infer import show
 from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape
+from netc.lower.files import with_files
 from netc.ops.catalog import LAYERS
 from netc.schema.message import Message
 from netc.syntax.quote import quote
@@ -81,7 +83,7 @@ def check_gradient(
     message = read_net(text, define=define, schema=schema).message
     shapes = {} if lone else shapes  # else they stand in the text
     state = {"phase": phase, "level": level, "stages": stages, "inputs": shapes}
-    graph = _graph(message, weights, state, seed)
+    graph = _graph(message, weights, state, seed, folder_of(text))
     return _checked(graph, feeds or {}, seeds or {}, how)
 
 
@@ -92,12 +94,13 @@ def check_message(
     elements: int,
     tolerance: float,
     seed: int,
+    folder: Path | None = None,
     progress: Progress | None = None,
     **state: Any,
 ) -> GradientCheck:
     """The same of a net that has been read; ``state`` is what :func:`netc.driver.build` takes."""
     how = _How(elements, tolerance, seed, progress)
-    return _checked(_graph(message, weights, state, seed), {}, {}, how)
+    return _checked(_graph(message, weights, state, seed, folder), {}, {}, how)
 
 
 class _How(NamedTuple):
@@ -120,9 +123,11 @@ def _checked(
     return check_graph(graph, fed, _seeds(graph, fed, seeds, rng), **how._asdict())
 
 
-def _graph(message: Message, weights: Weights, state: Mapping[str, Any], seed: int) -> Graph:
+def _graph(
+    message: Message, weights: Weights, state: Mapping[str, Any], seed: int, folder: Path | None
+) -> Graph:
     """The net's graph with arrays of its parameters."""
-    built = runnable(build(message, **state))
+    built = with_files(runnable(build(message, **state)), folder, outside=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NetcWarning)  # what is filled with zeros is varied below
         graph, _ = assign(built, weights, missing="fill", seed=seed)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+
+from netc.ops.catalog import CATALOG
+from netc.ops.catalog import LAYERS as LAYER_TYPES
 
 PACKAGE = Path(__file__).resolve().parent.parent / "netc"
 
@@ -129,3 +132,102 @@ def test_class_names_of_backends_are_unique() -> None:
             if isinstance(node, ast.ClassDef):
                 homes.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
     assert {name: found for name, found in homes.items() if len(found) > 1} == {}
+
+
+# Tables with one value for each op and something else: a backend, ONNX, a format, an interface.
+OP_TABLES: Mapping[str, str] = {
+    "ops/": "what ops are",
+    "backends/cpu/emit/": "which kernels the CPU has for an op",
+    "backends/cuda/emit/": "which kernels the GPU has for an op",
+    "backends/cuda/chains.py": "an op as a statement in C++",
+    "export/onnx/": "an op as nodes of ONNX",
+    "migrate/": "layer types of old formats",
+    "language/shorts.py": "short names of layer types",
+    "language/notation.py": "layer types whose fields may be written without names",
+    "sources/catalog.py": "what reads the data of a layer type",
+    "surgery/": "what becomes of a layer type where a training net is deployed",
+    "train/samples.py": "what is drawn for an input that a contents rule does not tell",
+    "weights/layer_types.py": "numbers of layer types in old files",
+    "weights/modern.py": "how many axes old files gave the arrays of a layer type",
+    "weights/seeded.py": "how random weights of a layer type are drawn",
+    "compat/pycaffe/coord_map.py": "pycaffe's maps of coordinates",
+    "compat/pycaffe/draw.py": "pycaffe's pictures",
+    "compat/pycaffe/needs.py": "which bottoms of a layer type pycaffe's force_backward passes over",
+}
+NOT_OPS = frozenset({"BN"})  # names that mean something else where they are met: a tile's width
+
+
+def strings_in(node: ast.expr | None) -> Iterator[str]:
+    """The strings of a literal: itself, its elements, its keys, the words of ``"...".split()``."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.Set | ast.Tuple | ast.List):
+        for element in node.elts:
+            yield from strings_in(element)
+    elif isinstance(node, ast.Dict):
+        for key in node.keys:
+            yield from strings_in(key)
+    elif isinstance(node, ast.Call):
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "split":
+            yield from (word for text in strings_in(node.func.value) for word in text.split())
+
+
+def compared(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and string of what is compared with, or stands in a table or set to be looked up in."""
+    for node in ast.walk(tree):
+        found: list[ast.expr | None] = []
+        if isinstance(node, ast.Compare):
+            found = [node.left, *node.comparators]
+        elif isinstance(node, ast.Set | ast.Dict):
+            found = [node]
+        elif isinstance(node, ast.MatchValue):
+            found = [node.value]
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and is_table_or_constant(node):
+            found = [node.value]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("set", "frozenset"):
+            found = list(node.args)
+        for expression in found:
+            yield from ((expression.lineno, s) for s in strings_in(expression) if expression)
+
+
+def is_table_or_constant(node: ast.Assign | ast.AnnAssign) -> bool:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    constant = all(isinstance(t, ast.Name) and t.id.isupper() for t in targets)
+    return constant or not isinstance(node.value, ast.Constant)
+
+
+def op_names_in(text: str) -> set[tuple[int, str]]:
+    names = ({*LAYER_TYPES} | {*CATALOG}) - NOT_OPS
+    return {(line, name) for line, name in compared(ast.parse(text)) if name in names}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_ops_are_asked_for_their_roles_not_their_names(path: Path) -> None:
+    """What is true of an op stands in its OpDef (netc.ops.role), but for tables with two keys."""
+    if not path.relative_to(PACKAGE).as_posix().startswith(tuple(OP_TABLES)):
+        assert not op_names_in(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'x = node.op == "ReLU"',
+        'x = node.op not in ("Scale", "Bias")',
+        'MAPS = frozenset({"Scale"})',
+        'MAPS = frozenset("Scale Bias".split())',
+        'FAMILY = {"Pooling": "pooling"}',
+        'match op:\n    case "Concat":\n        pass',
+        'POOLING = "Pooling"',
+        'PRODUCTS = ("Convolution", "InnerProduct")',
+    ],
+)
+def test_names_of_ops_are_seen(text: str) -> None:
+    assert op_names_in(text)
+
+
+def test_names_that_are_made_are_none_that_are_compared() -> None:
+    assert not op_names_in('node = Node(name, "Scale", params)\nlog("Scale folded")')
+
+
+def test_tables_of_ops_are_there() -> None:
+    assert all((PACKAGE / name).exists() for name in OP_TABLES)

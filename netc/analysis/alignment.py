@@ -17,9 +17,10 @@ from typing import NamedTuple
 from netc.diagnostics import Diagnostic, Note
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
-from netc.ops.catalog import CATALOG
+from netc.ops.catalog import CATALOG, has_role
 from netc.ops.define import ShapeError, Window
 from netc.ops.reshaping import CropParams
+from netc.ops.role import Role
 from netc.schema.message import Message
 
 
@@ -59,7 +60,7 @@ def align_crops(graph: Graph, messages: Mapping[str, Message]) -> Aligned:
         graph: with shapes inferred as far as they are known.
         messages: node name -> its layer as it was written.
     """
-    if not any(node.op == "Crop" for node in graph.nodes):
+    if not any(has_role(node.op, Role.CROP) for node in graph.nodes):
         return Aligned(graph, ())
     walk = _Walk(graph, messages)
     nodes = tuple(map(walk.visit, graph.nodes))
@@ -89,7 +90,7 @@ class _Walk:
         if len(known) < len(shapes) or not node.inputs:
             return node
         inputs, outputs = known[: len(node.inputs)], known[len(node.inputs) :]
-        if node.op == "Crop":
+        if has_role(node.op, Role.CROP):
             node = self._crop(node, inputs)
         window = CATALOG[node.op].window(node.params, inputs, outputs)
         for index, output in enumerate(node.outputs):

@@ -20,6 +20,7 @@ from netc.ops.contents import Contents, Whole
 from netc.ops.define import zero_cost
 from netc.ops.filler import fill, generator
 from netc.ops.proposal import proposal_contents, proposal_of
+from netc.ops.python import PythonParams
 
 
 def drawn_inputs(
@@ -78,7 +79,7 @@ def _wanted(
 
 
 def _own_contents(node: Node, shapes: list[Shape]) -> Sequence[Contents | None]:
-    proposal = proposal_of(node.params) if node.op == "Python" else None
+    proposal = proposal_of(node.params) if isinstance(node.params, PythonParams) else None
     if proposal is not None:  # it is registered by its class's name, and has no op of its own
         return proposal_contents(proposal, shapes)
     return CATALOG[node.op].contents(node.params, shapes)

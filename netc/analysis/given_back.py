@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from netc.diagnostics import Diagnostic
 from netc.ir.graph import Graph
-
-_SWALLOWING = ("Silence", "HDF5Output", "MatWrite")
+from netc.ops.catalog import has_role
+from netc.ops.role import Role
 
 
 def nothing_back(graph: Graph) -> tuple[Diagnostic, ...]:
@@ -14,7 +14,7 @@ def nothing_back(graph: Graph) -> tuple[Diagnostic, ...]:
     In colorization_deploy_v2 of richzhang/colorization a Silence layer reads the last blob.
     """
     computed = {name for node in graph.nodes for name in node.outputs}
-    enders = [node for node in graph.nodes if node.op in _SWALLOWING]
+    enders = [node for node in graph.nodes if has_role(node.op, Role.SINK)]
     last = [name for node in enders for name in node.inputs if name in computed]
     if graph.outputs or not last:
         return ()

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from netc.analysis.chain import Chain
+from netc.ops.catalog import has_role
+from netc.ops.role import Role
 
 LARGE = 14  # chains; a larger block is more than a person takes in as one
 _TOWER = 3  # chains, at least
@@ -96,7 +98,7 @@ def _joins(chain: Chain, stem: str, before: str) -> bool:
     """Whether a pooling or normalisation finishes the group before it: ``pool1`` of ``conv1``."""
     numbers = [re.search(r"[0-9]+\Z", text) for text in (stem, before)]
     ours, theirs = (found[0] if found else "" for found in numbers)
-    return ours == theirs != "" and chain.head.type in ("Pooling", "LRN")
+    return ours == theirs != "" and has_role(chain.head.type, Role.POOLING | Role.RESPONSE_NORM)
 
 
 def common_name(names: Sequence[str]) -> str:

@@ -14,12 +14,8 @@ from itertools import groupby
 from netc.analysis.chain import Chain
 from netc.analysis.profile import Layer, Profile
 from netc.analysis.regions import common_name, groups
-
-# Layers that finish the work of the one before them, also where they do not run in place.
-FINISHING = frozenset(
-    "AbsVal BN BNLL BatchNorm Bias Dropout ELU PReLU Power ReLU ReLU6 Scale Sigmoid Swish "
-    "TanH".split()
-)
+from netc.ops.catalog import has_role
+from netc.ops.role import Role
 
 MAX_DEPTH = 12  # of modules in modules; more slashes in a name are part of it
 
@@ -99,7 +95,7 @@ def _finishes(layer: Layer, readers: Mapping[str, int]) -> bool:
     """Whether a layer alone reads its one input and is no work of its own."""
     if len(layer.inputs) != 1 or len(layer.outputs) != 1 or readers[layer.inputs[0]] != 1:
         return False
-    return layer.in_place or layer.type in FINISHING
+    return layer.in_place or has_role(layer.type, Role.FINISHING)
 
 
 # Modules by name

@@ -12,6 +12,8 @@ from netc.cli.feeds import Picture
 from netc.diagnostics import Diagnostic, NetcError, counted
 from netc.files import replacing
 from netc.ir.graph import Array, Graph
+from netc.ops.catalog import has_role
+from netc.ops.role import Role
 
 _COLUMNS = 7  # item, label, score, left, top, right, bottom; the last four from 0 to 1
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#000075")
@@ -40,7 +42,9 @@ def detections(graph: Graph) -> frozenset[str]:
     """The outputs that hold rows of boxes."""
     makers = graph.producers
     return frozenset(
-        name for name in graph.outputs if name in makers and makers[name].op == "DetectionOutput"
+        name
+        for name in graph.outputs
+        if name in makers and has_role(makers[name].op, Role.DETECTIONS)
     )
 
 

@@ -20,6 +20,8 @@ from netc.images import Header, Preprocessing, read_mean
 from netc.infer import show
 from netc.ir.graph import Array
 from netc.ir.types import Shape
+from netc.ops.catalog import has_role
+from netc.ops.role import Role
 from netc.paths import named_file
 from netc.schema.message import Message
 from netc.weights.mean import load_mean
@@ -81,9 +83,10 @@ def said_of_inputs(
     found = {}
     for layer in net.get("layer") if layers is None else layers:
         transform = layer.get("transform_param")
-        if layer.get("type") == "Input" and layer.has("transform_param"):
+        fed = has_role(layer.get("type"), Role.FED)
+        if fed and layer.has("transform_param"):
             found.update(dict.fromkeys(layer.get("top"), _said(transform, folder)))
-        elif layer.get("type") != "Input" and not layer.get("bottom") and layer.get("top"):
+        elif not fed and not layer.get("bottom") and layer.get("top"):
             found[layer.get("top")[0]] = said_of_data(layer, folder)
     return found
 
@@ -150,9 +153,9 @@ def _channels(layer: Message) -> int | None:
     transform = layer.get("transform_param")
     if transform.get("force_gray"):
         return 1
-    if transform.get("force_color") or layer.get("type") == "WindowData":
+    if transform.get("force_color") or has_role(layer.get("type"), Role.WINDOW_LIST):
         return 3
-    if layer.get("type") == "ImageData":
+    if has_role(layer.get("type"), Role.IMAGE_LIST):
         return 3 if layer.get("image_data_param").get("is_color") else 1
     return None
 
@@ -163,7 +166,7 @@ def _size_of_data(layer: Message) -> tuple[int, ...]:
     SSD's layers say it in ``resize_param``; other modes than WARP keep proportions in ways of
     their own, and are not done here.
     """
-    if layer.get("type") == "ImageData":
+    if has_role(layer.get("type"), Role.IMAGE_LIST):
         param = layer.get("image_data_param")
         return (param.get("new_height"), param.get("new_width")) if param.get("new_height") else ()
     transform = layer.get("transform_param")
@@ -196,7 +199,7 @@ def preprocessing(shape: Shape, args: argparse.Namespace, said: Said = NOTHING) 
         )
     black, white = _range(args, said)
     size, mean = (shape[2], shape[3]), _mean(args, said, black)
-    if said.data == "WindowData" and mean is not None and mean.ndim == 3:
+    if has_role(said.data, Role.WINDOW_LIST) and mean is not None and mean.ndim == 3:
         mean = _centre(mean, size)
     return Preprocessing(
         size=size,
@@ -213,7 +216,7 @@ def preprocessing(shape: Shape, args: argparse.Namespace, said: Said = NOTHING) 
 
 def _own_size(said: Said, mean: Array | None) -> Any:
     """What a data layer that crops takes images to be before: of the size of their mean."""
-    if not said.crop or said.data == "WindowData":
+    if not said.crop or has_role(said.data, Role.WINDOW_LIST):
         return None
     return "own" if mean is None or mean.ndim == 1 else mean.shape[1:]
 

@@ -27,7 +27,7 @@ from netc.ops.define import LayerContext, OpDef, ShapeError
 from netc.ops.filler import Filler
 from netc.ops.fork_inputs import PYTHON_INPUT, unlisted_data_layer
 from netc.ops.inputs import SourceParams
-from netc.ops.python import is_implemented
+from netc.ops.python import PYTHON, is_implemented
 from netc.schema.message import Message
 
 Shapes = Mapping[str, Shape]
@@ -158,7 +158,7 @@ def _op(walk: _Walk, layer: Message) -> OpDef | None:
 
 def _reads_data(layer: Message, op: OpDef) -> bool:
     """Whether it is a Python layer that can only read data, and nobody said how."""
-    if op.name != "Python" or layer.get("bottom"):
+    if op is not PYTHON or layer.get("bottom"):
         return False
     param = layer.get("python_param")
     return not is_implemented(param.get("module"), param.get("layer"))

@@ -16,6 +16,7 @@ from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, full_extent
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.labels import check_label_count, class_labels, parse_ignore_label
+from netc.ops.role import Role
 from netc.schema.message import Message
 
 
@@ -88,6 +89,8 @@ ACCURACY = OpDef(
     window=full_extent,
     reference=_accuracy,
     contents=label_along,
+    family="loss",
+    role=Role.RESULT,
 )
 
 OPS = (ACCURACY,)

@@ -29,7 +29,10 @@ from netc.ops.define import (
 )
 from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.filler import Filler, parse_filler
+from netc.ops.role import Role
 from netc.schema.message import Message
+
+_COMMON = Role.ACTIVATION | Role.NONLINEARITY | Role.EPILOGUE | Role.FINISHING
 
 ONE_TO_ONE = Arity(bottoms=(1, 1), tops=(1, 1))
 
@@ -49,6 +52,7 @@ def activation(
     function: Callable[[Params, Any], Any],
     operations: int,
     params: Parse,
+    role: Role = Role.NONE,
 ) -> OpDef:
     """A layer that maps each element by a function of its parameters and the element.
 
@@ -57,6 +61,7 @@ def activation(
         function: (params, array) -> array of the same shape.
         operations: arithmetic operations for each element.
         params: what parses its message.
+        role: what it does in a graph.
     """
     return OpDef(
         name=name,
@@ -66,6 +71,8 @@ def activation(
         cost=per_output(operations),
         reference=_elementwise(function),
         in_place=True,
+        role=role,
+        family="activation",
     )
 
 
@@ -98,6 +105,8 @@ RELU = OpDef(
     cost=_relu_cost,
     reference=_elementwise(_relu),
     in_place=True,
+    family="activation",
+    role=_COMMON | Role.RECTIFIER,
 )
 
 
@@ -121,7 +130,13 @@ def _relu6(params: ReLU6Params, x: Any) -> Any:
     return xp.minimum(y, np.float32(params.n))
 
 
-RELU6 = activation("ReLU6", _relu6, 2, _parse_relu6)
+RELU6 = activation(
+    "ReLU6",
+    _relu6,
+    2,
+    _parse_relu6,
+    role=Role.FUNCTION | Role.NONLINEARITY | Role.NON_NEGATIVE | Role.EPILOGUE | Role.FINISHING,
+)
 
 
 _QUARTER = Filler(value=0.25)
@@ -170,6 +185,8 @@ PRELU = OpDef(
     cost=per_output(2),
     reference=_prelu,
     in_place=True,
+    family="activation",
+    role=_COMMON | Role.CHANNEL_VECTORS,
 )
 
 
@@ -189,7 +206,13 @@ def _elu(params: ELUParams, x: Any) -> Any:
     return xp.maximum(x, 0) + params.alpha * (xp.exp(xp.minimum(x, 0)) - 1)
 
 
-ELU = activation("ELU", _elu, 4, _parse_elu)
+ELU = activation(
+    "ELU",
+    _elu,
+    4,
+    _parse_elu,
+    role=_COMMON,
+)
 
 
 def _parse_sigmoid(layer: Message, context: LayerContext) -> None:
@@ -201,21 +224,39 @@ def sigmoid(x: Any) -> Any:
     return 0.5 * namespace(x).tanh(0.5 * x) + 0.5
 
 
-SIGMOID = activation("Sigmoid", lambda params, x: sigmoid(x), 4, _parse_sigmoid)
+SIGMOID = activation(
+    "Sigmoid",
+    lambda params, x: sigmoid(x),
+    4,
+    _parse_sigmoid,
+    role=_COMMON | Role.SIGMOID | Role.NON_NEGATIVE,
+)
 
 
 def _parse_tanh(layer: Message, context: LayerContext) -> None:
     reject_unknown_fields(layer.get("tanh_param"))
 
 
-TANH = activation("TanH", lambda params, x: namespace(x).tanh(x), 1, _parse_tanh)
+TANH = activation(
+    "TanH",
+    lambda params, x: namespace(x).tanh(x),
+    1,
+    _parse_tanh,
+    role=_COMMON,
+)
 
 
 def _no_fields(layer: Message, context: LayerContext) -> None:
     """Parse rule of an activation that has no message of its own."""
 
 
-ABSVAL = activation("AbsVal", lambda params, x: namespace(x).abs(x), 1, _no_fields)
+ABSVAL = activation(
+    "AbsVal",
+    lambda params, x: namespace(x).abs(x),
+    1,
+    _no_fields,
+    role=Role.FUNCTION | Role.NON_NEGATIVE | Role.EPILOGUE | Role.FINISHING,
+)
 
 
 def _bnll(params: None, x: Any) -> Any:
@@ -224,7 +265,13 @@ def _bnll(params: None, x: Any) -> Any:
     return xp.maximum(x, 0) + xp.log(1 + xp.exp(-xp.abs(x)))
 
 
-BNLL = activation("BNLL", _bnll, 5, _no_fields)
+BNLL = activation(
+    "BNLL",
+    _bnll,
+    5,
+    _no_fields,
+    role=Role.FUNCTION | Role.NONLINEARITY | Role.NON_NEGATIVE | Role.EPILOGUE | Role.FINISHING,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +285,13 @@ def _parse_swish(layer: Message, context: LayerContext) -> SwishParams:
     return SwishParams(reject_unknown_fields(layer.get("swish_param"), "beta").get("beta"))
 
 
-SWISH = activation("Swish", lambda params, x: x * sigmoid(params.beta * x), 6, _parse_swish)
+SWISH = activation(
+    "Swish",
+    lambda params, x: x * sigmoid(params.beta * x),
+    6,
+    _parse_swish,
+    role=_COMMON,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +323,7 @@ def _clip(params: ClipParams, x: Any) -> Any:
     return xp.where(low < below, below, low)
 
 
-CLIP = activation("Clip", _clip, 2, _parse_clip)
+CLIP = activation("Clip", _clip, 2, _parse_clip, role=Role.ACTIVATION | Role.EPILOGUE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +343,9 @@ def _threshold(params: ThresholdParams, x: Any) -> Any:
     return (x > np.float32(params.threshold)).astype(x.dtype)
 
 
-THRESHOLD = activation("Threshold", _threshold, 1, _parse_threshold)
+THRESHOLD = activation(
+    "Threshold", _threshold, 1, _parse_threshold, role=Role.FUNCTION | Role.EPILOGUE
+)
 
 OPS = (
     RELU,

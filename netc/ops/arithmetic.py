@@ -19,10 +19,17 @@ from netc.ops.array import namespace
 from netc.ops.cost import per_output
 from netc.ops.define import Affine, LayerContext, OpDef, Params, Parse, same_shape
 from netc.ops.fields import bad_value, reject_unknown_fields
+from netc.ops.role import Role
 from netc.schema.message import Message
 
 
-def _op(name: str, function: Callable[[Params, Any], Any], operations: int, params: Parse) -> OpDef:
+def _op(
+    name: str,
+    function: Callable[[Params, Any], Any],
+    operations: int,
+    params: Parse,
+    role: Role = Role.NONE,
+) -> OpDef:
     def kernel(params: Params, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
         with np.errstate(all="ignore"):
             return (function(params, inputs[0]),)
@@ -35,6 +42,8 @@ def _op(name: str, function: Callable[[Params, Any], Any], operations: int, para
         cost=per_output(operations),
         reference=kernel,
         in_place=True,
+        role=role,
+        family="activation",
     )
 
 
@@ -80,7 +89,11 @@ def _power_affine(
     return Affine(np.full(channels, params.scale), np.full(channels, params.shift))
 
 
-POWER = replace(_op("Power", _power, 3, _parse_power), identity=_power_is_one, affine=_power_affine)
+POWER = replace(
+    _op("Power", _power, 3, _parse_power, role=Role.FUNCTION | Role.EPILOGUE | Role.FINISHING),
+    identity=_power_is_one,
+    affine=_power_affine,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +144,7 @@ def _exp(params: BaseParams, x: Any) -> Any:
     return y if shift == 0 else y * outer
 
 
-EXP = _op("Exp", _exp, 3, _parse_exp)
+EXP = _op("Exp", _exp, 3, _parse_exp, role=Role.FUNCTION | Role.EPILOGUE)
 
 
 def _log(params: BaseParams, x: Any) -> Any:
@@ -143,6 +156,6 @@ def _log(params: BaseParams, x: Any) -> Any:
     return namespace(x).log(y) * factor
 
 
-LOG = _op("Log", _log, 4, _parse_log)
+LOG = _op("Log", _log, 4, _parse_log, role=Role.FUNCTION | Role.EPILOGUE)
 
 OPS = (POWER, EXP, LOG)

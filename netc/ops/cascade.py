@@ -28,6 +28,7 @@ from netc.ops.field_boxes import (
 )
 from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.numbers import required_number
+from netc.ops.role import Family
 from netc.schema.message import Message
 
 _MODES = ("IOU", "IOMU", "IOFU")
@@ -45,6 +46,7 @@ def _op(
     shape: Callable[[Params, Sequence[Shape]], tuple[Shape, ...]],
     run: Callable[[Params, Sequence[Any], Sequence[Any]], tuple[Any, ...]],
     dynamic: bool = True,
+    family: Family = "loss",
 ) -> OpDef:
     return OpDef(
         name=name,
@@ -56,6 +58,8 @@ def _op(
         memory=copies(12),
         reference=np.errstate(all="ignore")(run),
         dynamic=dynamic,
+        family=family,
+        host=True,
     )
 
 
@@ -156,7 +160,13 @@ def neighbours_of(at: Any, size: int) -> tuple[Any, Any, Any]:
 
 
 ROI_ALIGN = _op(
-    "ROIAlign", Arity((2, 2), (1, 1)), _parse_align, _align_shape, _align, dynamic=False
+    "ROIAlign",
+    Arity((2, 2), (1, 1)),
+    _parse_align,
+    _align_shape,
+    _align,
+    dynamic=False,
+    family="pooling",
 )
 
 

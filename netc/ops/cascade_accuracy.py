@@ -154,6 +154,8 @@ def _accuracy_op(name: str, bottoms: int, parse: Any) -> OpDef:
         window=full_extent,
         memory=copies(12),
         reference=_grid_accuracy,
+        family="loss",
+        host=True,
     )
 
 
@@ -208,6 +210,8 @@ BBOX_ACCURACY = OpDef(
     window=full_extent,
     memory=copies(12),
     reference=_bbox_accuracy,
+    family="loss",
+    host=True,
 )
 
 OPS = (

@@ -334,6 +334,8 @@ def _loss_op(name: str, bottoms: int, parse: Any) -> OpDef:
         memory=copies(12),
         reference=_grid_loss,
         loss=True,
+        family="loss",
+        host=True,
     )
 
 

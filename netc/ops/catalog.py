@@ -11,6 +11,7 @@ from netc.ops import (
     cascade,
     cascade_accuracy,
     cascade_loss,
+    contrastive_loss,
     convolution,
     detection,
     dropout,
@@ -26,6 +27,7 @@ from netc.ops import (
     fused,
     gradient,
     hard_examples,
+    infogain_loss,
     inputs,
     joining,
     layer_norm,
@@ -55,6 +57,7 @@ from netc.ops import (
     yolo,
 )
 from netc.ops.define import OpDef
+from netc.ops.role import Role
 
 _FAMILIES: tuple[tuple[OpDef, ...], ...] = (
     inputs.OPS,
@@ -65,6 +68,8 @@ _FAMILIES: tuple[tuple[OpDef, ...], ...] = (
     lrn.OPS,
     linear.OPS,
     loss.OPS,
+    contrastive_loss.OPS,
+    infogain_loss.OPS,
     smooth_l1.OPS,
     hard_examples.OPS,
     accuracy.OPS,
@@ -117,3 +122,10 @@ CATALOG: Mapping[str, OpDef] = {
     update.RUNNING: update.running_op(_OPS),
     **{op.name: op for op in update.OPS},
 }
+
+_ROLES: Mapping[str, int] = {n: op.role.value for n, op in {**LAYERS, **CATALOG}.items()}
+
+
+def has_role(op: str, role: Role) -> bool:
+    """True if an op, or a layer type of a text, has any of some roles; False for unknown names."""
+    return bool(_ROLES.get(op, 0) & role.value)

@@ -28,6 +28,7 @@ from netc.ops.define import (
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import CONSTANT_ZERO, Filler, parse_filler
 from netc.ops.numbers import number, required_number
+from netc.ops.role import Role
 from netc.ops.window import (
     Axis,
     WindowParams,
@@ -445,6 +446,8 @@ CONVOLUTION = OpDef(
     window=_convolution_window,
     reference=_convolve,
     memory=_memory_of(convolution_axes, True),
+    family="convolution",
+    role=Role.CONVOLUTION,
 )
 
 DECONVOLUTION = OpDef(
@@ -457,6 +460,8 @@ DECONVOLUTION = OpDef(
     window=_deconvolution_window,
     reference=_deconvolve,
     memory=_memory_of(deconvolution_axes, False),
+    family="convolution",
+    role=Role.DECONVOLUTION,
 )
 
 IM2COL = OpDef(
@@ -467,6 +472,7 @@ IM2COL = OpDef(
     window=_convolution_window,
     reference=_im2col,
     memory=_im2col_memory,
+    family="convolution",
 )
 
 OPS = (CONVOLUTION, DECONVOLUTION, IM2COL)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from netc.ir.types import Shape, count
 from netc.ops.contents import ContentsRule
 from netc.ops.filler import CONSTANT_ZERO, Filler
+from netc.ops.role import Family, Role
 from netc.schema.message import Message
 
 
@@ -177,6 +178,19 @@ def no_moving(params: Params) -> tuple[int, ...]:
     return ()
 
 
+class BlobFile(NamedTuple):
+    """A file of one array that a layer's text names, read before the layer runs.
+
+    Args:
+        named: params -> the path as it is written; None where it names none.
+        given: (params, input shapes, path, array) -> params that hold the array; raises
+            ShapeError where it does not fit.
+    """
+
+    named: Callable[[Params], str | None]
+    given: Callable[[Params, Sequence[Shape], str, Any], Params]
+
+
 @dataclass(frozen=True, slots=True)
 class OpDef:
     """A layer type.
@@ -213,6 +227,10 @@ class OpDef:
             as an input after its own (netc.ops.random), and draws as with a key of 0 without. None
             where it never does.
         dynamic: the sizes of its outputs follow from the inputs' contents; shapes are bounds.
+        blob_file: the file of one array that its text may name; definitions open no files.
+        role: what it does in a graph: what rewrites, lints and storage ask for instead of names.
+        family: the kind of layer that a drawing shows it as.
+        host: ``reference`` needs NumPy itself; all others take the arrays of any library.
         contents: (params, input shapes) -> what each input may hold where that is not every
             number, such as class labels; None, or nothing at the end, for any.
     """
@@ -237,3 +255,7 @@ class OpDef:
     dynamic: bool = False
     memory: MemoryRule = TWO_COPIES
     contents: ContentsRule = any_contents
+    blob_file: BlobFile | None = None
+    role: Role = Role.NONE
+    family: Family = "other"
+    host: bool = False

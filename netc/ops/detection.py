@@ -20,6 +20,7 @@ from netc.ops.cost import per_input, per_output
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import LARGEST, one_of, required_number
+from netc.ops.role import Role
 from netc.schema.message import Message
 
 # PriorBox
@@ -211,6 +212,8 @@ PRIOR_BOX = OpDef(
     reference=_prior_boxes,
     memory=copies(5),
     reads=0,
+    family="loss",
+    host=True,
 )
 
 
@@ -425,6 +428,9 @@ DETECTION_OUTPUT = OpDef(
     memory=copies(8),
     reads=3,
     dynamic=True,
+    family="loss",
+    role=Role.RESULT | Role.DETECTIONS,
+    host=True,
 )
 
 OPS = (PRIOR_BOX, PRIOR_BOX_CLUSTERED, DETECTION_OUTPUT)

@@ -24,6 +24,7 @@ from netc.ops.axes import need_axes
 from netc.ops.define import Affine, Cost, LayerContext, OpDef
 from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
 from netc.ops.random import layer_number, uniform
+from netc.ops.role import Role
 from netc.schema.message import Message
 
 
@@ -127,6 +128,8 @@ DROPOUT = OpDef(
     cost=_dropout_cost,
     reference=_dropout,
     in_place=True,
+    family="activation",
+    role=Role.DROPOUT | Role.FINISHING,
 )
 
 
@@ -215,6 +218,7 @@ DROP_PATH = OpDef(
     in_place=True,
     identity=_keeps_all,
     affine=_scaled_affine,
+    family="activation",
 )
 
 OPS = (DROPOUT, DROP_PATH)

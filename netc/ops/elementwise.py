@@ -25,6 +25,7 @@ from netc.ops.define import (
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import CONSTANT_ONE, CONSTANT_ZERO, Filler, parse_filler
 from netc.ops.numbers import number, one_of
+from netc.ops.role import Role
 from netc.schema.message import Message
 
 
@@ -134,6 +135,8 @@ ELTWISE = OpDef(
     shape=_eltwise_shape,
     cost=_eltwise_cost,
     reference=_eltwise,
+    family="joining",
+    role=Role.ELTWISE | Role.EPILOGUE,
 )
 
 
@@ -292,6 +295,8 @@ BIAS = OpDef(
     cost=_operand_cost,
     reference=_bias,
     in_place=True,
+    family="normalization",
+    role=Role.BIAS | Role.CHANNEL_VECTORS | Role.EPILOGUE | Role.FINISHING,
 )
 
 SCALE = OpDef(
@@ -304,6 +309,8 @@ SCALE = OpDef(
     cost=_operand_cost,
     reference=_scale,
     in_place=True,
+    family="normalization",
+    role=Role.SCALE | Role.CHANNEL_VECTORS | Role.EPILOGUE | Role.FINISHING,
 )
 
 
@@ -336,6 +343,7 @@ AXPY = OpDef(
     shape=_axpy_shape,
     cost=per_output(2),
     reference=_axpy,
+    family="joining",
 )
 
 OPS = (ELTWISE, BIAS, SCALE, AXPY)

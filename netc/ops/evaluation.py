@@ -112,6 +112,8 @@ DETECTION_EVALUATE = OpDef(
     memory=copies(12),
     reference=_evaluate,
     dynamic=True,
+    family="loss",
+    host=True,
 )
 
 OPS = (DETECTION_EVALUATE,)

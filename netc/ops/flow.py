@@ -120,6 +120,8 @@ CORRELATION = OpDef(
     window=full_extent,
     memory=copies(12),
     reference=_correlate,
+    family="pooling",
+    host=True,
 )
 
 
@@ -167,6 +169,8 @@ FLOW_WARP = OpDef(
     window=full_extent,
     memory=copies(12),
     reference=_warp,
+    family="pooling",
+    host=True,
 )
 
 
@@ -255,6 +259,8 @@ RESAMPLE = OpDef(
     memory=copies(12),
     reference=_resample,
     reads=1,
+    family="pooling",
+    host=True,
 )
 
 OPS = (CORRELATION, FLOW_WARP, RESAMPLE)

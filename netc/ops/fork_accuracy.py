@@ -76,6 +76,7 @@ ELTWISE_ACCURACY = OpDef(
     memory=copies(4),
     reference=_eltwise,
     contents=label_along,
+    family="loss",
 )
 
 
@@ -126,6 +127,8 @@ LABELSEQUENCE_ACCURACY = OpDef(
     window=full_extent,
     memory=copies(4),
     reference=_sequence,
+    family="loss",
+    host=True,
 )
 
 
@@ -175,6 +178,7 @@ LABEL_SPECIFIC_ADD = OpDef(
     memory=copies(3),
     reference=_add,
     in_place=True,
+    family="loss",
 )
 
 OPS = (ELTWISE_ACCURACY, LABELSEQUENCE_ACCURACY, LABEL_SPECIFIC_ADD)

@@ -139,6 +139,7 @@ LOG_SOFTMAX = OpDef(
     window=_log_softmax_window,
     reference=_log_softmax,
     in_place=True,
+    family="activation",
 )
 
 

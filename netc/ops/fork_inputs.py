@@ -20,6 +20,7 @@ from netc.ops.inputs import (
     source_layer,
     transformed_channels,
 )
+from netc.ops.role import Role
 from netc.schema.message import Message
 
 _MAP = ("N", 1, "H", "W")  # a label for each pixel
@@ -124,7 +125,7 @@ def _python_input(layer: Message, context: LayerContext) -> SourceParams:
     return SourceParams((None,) * context.tops)
 
 
-PYTHON_INPUT = source_layer("Python", (0, None), _python_input)
+PYTHON_INPUT = source_layer("Python", (0, None), _python_input, Role.RESULT)
 """A Python layer that has no bottoms and no implementation here: it reads data."""
 
 
@@ -136,6 +137,8 @@ def _writer(name: str, arity: tuple[int, int | None]) -> OpDef:
         shape=nothing_given,
         window=full_extent,
         reference=sink,
+        role=Role.SINK,
+        family="data",
     )
 
 

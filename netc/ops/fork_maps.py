@@ -71,7 +71,9 @@ def _flip(params: FlipParams, inputs: Sequence[Any], weights: Sequence[Any]) -> 
     return (xp.ascontiguousarray(xp.flip(inputs[0], axes)),)
 
 
-FLIP = OpDef("Flip", ONE_TO_ONE, _flip_shape, _flip, params=_parse_flip, window=full_extent)
+FLIP = OpDef(
+    "Flip", ONE_TO_ONE, _flip_shape, _flip, params=_parse_flip, window=full_extent, family="joining"
+)
 
 
 def _channel_norm_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
@@ -86,7 +88,12 @@ def _channel_norm(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -
 
 
 CHANNEL_NORM = OpDef(
-    "ChannelNorm", ONE_TO_ONE, _channel_norm_shape, _channel_norm, cost=per_input(2)
+    "ChannelNorm",
+    ONE_TO_ONE,
+    _channel_norm_shape,
+    _channel_norm,
+    cost=per_input(2),
+    family="joining",
 )
 
 
@@ -104,7 +111,9 @@ def _product(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tup
     return (inputs[0] * inputs[1],)
 
 
-SPATIAL_PRODUCT = OpDef("SpatialProduct", _TWO_TO_ONE, _product_shape, _product, cost=per_output(1))
+SPATIAL_PRODUCT = OpDef(
+    "SpatialProduct", _TWO_TO_ONE, _product_shape, _product, cost=per_output(1), family="joining"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +134,9 @@ def _grn(params: GRNParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tu
         return (x / namespace(x).sqrt(squares),)
 
 
-GRN = OpDef("GRN", ONE_TO_ONE, same_shape, _grn, params=_parse_grn, cost=per_output(4))
+GRN = OpDef(
+    "GRN", ONE_TO_ONE, same_shape, _grn, params=_parse_grn, cost=per_output(4), family="joining"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +179,13 @@ def _bias_channel(
 
 
 BIAS_CHANNEL = OpDef(
-    "BiasChannel", _TWO_TO_ONE, _first_shape, _bias_channel, params=_parse_bias_channel
+    "BiasChannel",
+    _TWO_TO_ONE,
+    _first_shape,
+    _bias_channel,
+    params=_parse_bias_channel,
+    family="joining",
+    host=True,
 )
 
 
@@ -218,7 +235,14 @@ def _unique(
 
 
 UNIQUE_LABEL = OpDef(
-    "UniqueLabel", ONE_TO_ONE, _unique_shape, _unique, params=_parse_unique, window=full_extent
+    "UniqueLabel",
+    ONE_TO_ONE,
+    _unique_shape,
+    _unique,
+    params=_parse_unique,
+    window=full_extent,
+    family="joining",
+    host=True,
 )
 
 
@@ -269,7 +293,14 @@ def _mean(parts: Any, wholes: Any) -> float:
 
 
 SEG_ACCURACY = OpDef(
-    "SegAccuracy", _TWO_TO_ONE, _seg_shape, _seg_accuracy, params=_parse_seg, window=full_extent
+    "SegAccuracy",
+    _TWO_TO_ONE,
+    _seg_shape,
+    _seg_accuracy,
+    params=_parse_seg,
+    window=full_extent,
+    family="joining",
+    host=True,
 )
 
 
@@ -331,6 +362,7 @@ INNER_DISTANCE = OpDef(
     weights=_distance_weights,
     window=full_extent,
     memory=_distance_memory,
+    family="joining",
 )
 
 
@@ -372,6 +404,7 @@ UPSAMPLE_DARKNET = OpDef(
     _darknet,
     params=_parse_darknet,
     window=_darknet_window,
+    family="joining",
 )
 
 OPS = (

@@ -37,6 +37,7 @@ from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import CONSTANT_ONE, CONSTANT_ZERO, Filler, parse_filler
 from netc.ops.normalization import batch_statistics, normalized
 from netc.ops.numbers import conflict
+from netc.ops.role import Role
 from netc.schema.message import Message
 
 _WHOLE = Window(whole=True)
@@ -139,6 +140,8 @@ NORMALIZE = OpDef(
     window=_normalize_window,
     reference=_normalize,
     in_place=True,
+    family="normalization",
+    role=Role.CHANNEL_VECTORS,
 )
 
 
@@ -332,6 +335,8 @@ BN = OpDef(
     moving=_bn_moving,
     in_place=True,
     affine=_bn_affine,
+    family="normalization",
+    role=Role.BATCH_NORM | Role.CHANNEL_VECTORS | Role.FINISHING,
 )
 
 OPS = (NORMALIZE, BN)

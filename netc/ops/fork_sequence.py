@@ -147,6 +147,8 @@ LSTM = OpDef(
     window=full_extent,
     memory=copies(12),
     reference=_lstm,
+    family="linear",
+    host=True,
 )
 
 
@@ -229,6 +231,8 @@ CTC_LOSS = OpDef(
     memory=copies(12),
     reference=_ctc,
     loss=True,
+    family="loss",
+    host=True,
 )
 
 
@@ -284,6 +288,8 @@ CENTER_LOSS = OpDef(
     memory=copies(12),
     reference=_center,
     loss=True,
+    family="loss",
+    host=True,
 )
 
 OPS = (LSTM, CTC_LOSS, CENTER_LOSS)

@@ -97,6 +97,7 @@ SOFTMAX_OHEM = OpDef(
     reference=_softmax_ohem,
     contents=label_along,
     loss=True,
+    family="loss",
 )
 
 
@@ -155,6 +156,8 @@ BOX_ANNOTATOR = OpDef(
     window=full_extent,
     memory=copies(12),
     reference=_annotate,
+    family="loss",
+    host=True,
 )
 
 OPS = (SOFTMAX_OHEM, BOX_ANNOTATOR)

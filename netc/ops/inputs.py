@@ -23,6 +23,7 @@ from netc.ops.define import (
     no_params,
 )
 from netc.ops.filler import CONSTANT_ZERO, Filler, parse_filler
+from netc.ops.role import Role
 from netc.schema.message import Message
 
 PartialShape = tuple[int | None, ...]
@@ -107,7 +108,10 @@ def _fed(params: Params, inputs: Sequence[Any], weights: Sequence[Any]) -> Seque
 
 
 def source_layer(
-    name: str, tops: tuple[int, int | None], parse: Callable[..., SourceParams]
+    name: str,
+    tops: tuple[int, int | None],
+    parse: Callable[..., SourceParams],
+    role: Role = Role.NONE,
 ) -> OpDef:
     """A layer type whose tops become inputs of the graph.
 
@@ -115,6 +119,7 @@ def source_layer(
         name: its type.
         tops: how many it has, as (least, most).
         parse: what tells their shapes.
+        role: what it does in a graph.
     """
     return OpDef(
         name=name,
@@ -124,6 +129,8 @@ def source_layer(
         window=full_extent,
         reference=_fed,
         source=True,
+        role=role,
+        family="data",
     )
 
 
@@ -279,12 +286,12 @@ def _parse_hdf5_data(layer: Message, context: LayerContext) -> SourceParams:
     return SourceParams((None,) * context.tops, help=help)
 
 
-INPUT = source_layer("Input", (1, None), _parse_input)
+INPUT = source_layer("Input", (1, None), _parse_input, role=Role.FED)
 DUMMY_DATA = source_layer("DummyData", (1, None), _parse_dummy)
 DATA = source_layer("Data", (1, 2), _parse_data)
-IMAGE_DATA = source_layer("ImageData", (2, 2), _parse_image_data)
-WINDOW_DATA = source_layer("WindowData", (2, 2), _parse_window_data)
-MEMORY_DATA = source_layer("MemoryData", (2, 2), _parse_memory_data)
+IMAGE_DATA = source_layer("ImageData", (2, 2), _parse_image_data, role=Role.IMAGE_LIST)
+WINDOW_DATA = source_layer("WindowData", (2, 2), _parse_window_data, role=Role.WINDOW_LIST)
+MEMORY_DATA = source_layer("MemoryData", (2, 2), _parse_memory_data, role=Role.MEMORY)
 HDF5_DATA = source_layer("HDF5Data", (1, None), _parse_hdf5_data)
 
 
@@ -324,6 +331,8 @@ PARAMETER = OpDef(
     weights=_parameter_weights,
     window=full_extent,
     reference=_parameter,
+    family="data",
+    role=Role.CONSTANT,
 )
 
 
@@ -347,6 +356,8 @@ HDF5_OUTPUT = OpDef(
     shape=nothing_given,
     window=full_extent,
     reference=sink,
+    family="data",
+    role=Role.SINK,
 )
 
 OPS = (

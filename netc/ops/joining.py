@@ -21,6 +21,7 @@ from netc.ops.define import (
 )
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import check_number, conflict
+from netc.ops.role import Role
 from netc.schema.message import Message
 
 
@@ -91,6 +92,8 @@ CONCAT = OpDef(
     shape=_concat_shape,
     window=_along_axis,
     reference=_concat,
+    family="joining",
+    role=Role.CONCAT,
 )
 
 
@@ -167,6 +170,8 @@ SLICE = OpDef(
     shape=_slice_shape,
     window=_along_axis,
     reference=_slice,
+    family="joining",
+    role=Role.SLICE,
 )
 
 
@@ -200,6 +205,8 @@ SPLIT = OpDef(
     params=_parse_split,
     shape=_split_shape,
     reference=_split,
+    family="joining",
+    role=Role.COPY,
 )
 
 
@@ -212,6 +219,8 @@ SILENCE = OpDef(
     arity=Arity(bottoms=(1, None), tops=(0, 0)),
     shape=_nothing,
     reference=_nothing,
+    family="joining",
+    role=Role.SINK,
 )
 
 OPS = (CONCAT, SLICE, SPLIT, SILENCE)

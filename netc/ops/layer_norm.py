@@ -19,6 +19,7 @@ from netc.ops.axes import aligned, axis_in
 from netc.ops.define import Cost, LayerContext, OpDef, WeightSpec, Window
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import CONSTANT_ONE, CONSTANT_ZERO
+from netc.ops.role import Role
 from netc.schema.message import Message
 
 
@@ -94,6 +95,8 @@ LAYER_NORM = OpDef(
     window=_window,
     reference=_layer_norm,
     in_place=True,
+    family="normalization",
+    role=Role.CHANNEL_VECTORS,
 )
 
 OPS = (LAYER_NORM,)

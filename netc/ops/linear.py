@@ -15,6 +15,7 @@ from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, Weight
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import CONSTANT_ZERO, Filler, parse_filler
 from netc.ops.numbers import required_number
+from netc.ops.role import Role
 from netc.schema.message import Message
 
 _ONE = Arity(bottoms=(1, 1), tops=(1, 1))
@@ -98,6 +99,8 @@ INNER_PRODUCT = OpDef(
     cost=_inner_product_cost,
     window=full_extent,
     reference=_inner_product,
+    family="linear",
+    role=Role.INNER_PRODUCT,
 )
 
 # Embed: embed_layer.cpp
@@ -180,6 +183,7 @@ EMBED = OpDef(
     cost=_embed_cost,
     reference=_embed,
     contents=_embed_contents,
+    family="linear",
 )
 
 OPS = (INNER_PRODUCT, EMBED)

@@ -21,6 +21,7 @@ from netc.ops.define import Cost, LayerContext, OpDef, ShapeError, WeightSpec
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import parse_filler
 from netc.ops.numbers import number, required_number
+from netc.ops.role import Role
 from netc.ops.window import WindowParams, taps
 from netc.schema.message import Message
 
@@ -91,6 +92,8 @@ LOCALLY_CONNECTED = OpDef(
     cost=_cost,
     window=CONVOLUTION.window,
     reference=_connect,
+    family="convolution",
+    role=Role.LOCAL_PRODUCT,
 )
 
 
@@ -146,6 +149,7 @@ LOCAL = OpDef(
     cost=_cost,
     window=CONVOLUTION.window,
     reference=_connect,
+    family="convolution",
 )
 
 OPS = (LOCALLY_CONNECTED, LOCAL)

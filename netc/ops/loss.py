@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, dims
 from netc.ops.array import namespace
 from netc.ops.axes import axis_in, shown
-from netc.ops.contents import flag_last, flag_second, label_along, label_of_example
+from netc.ops.contents import flag_second, label_along, label_of_example
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import reject_unknown_fields
@@ -29,8 +28,8 @@ from netc.ops.labels import (
 )
 from netc.ops.normalization import softmax
 from netc.ops.numbers import one_of
+from netc.ops.role import Role
 from netc.schema.message import Message
-from netc.weights.mean import load_blob
 
 _FLT_MIN = np.float32(np.finfo(np.float32).tiny)
 LOG_THRESHOLD = np.float32(1e-20)  # kLOG_THRESHOLD, loss_layer.hpp
@@ -38,7 +37,8 @@ _ONE = Arity((2, 2), (1, 1), optional_top=True)
 _ONE_OR_TWO = Arity((2, 2), (1, 2), optional_top=True)
 
 
-def _scalar(value: Any, like: Any) -> Any:
+def scalar(value: Any, like: Any) -> Any:
+    """A number as an array of shape () with the dtype, and of the library, of another."""
     return namespace(like).asarray(value, dtype=like.dtype).reshape(())
 
 
@@ -99,7 +99,7 @@ def _softmax_loss(
         logs = logs * label_weights(params.weights, index, kept, data)
     loss = -xp.where(kept, logs, 0).sum(dtype=np.float64)
     by = divisor(params.normalization, outer, inner, kept.sum())
-    return (_scalar(loss / by, data), prob)[: params.tops]
+    return (scalar(loss / by, data), prob)[: params.tops]
 
 
 def split_at(shape: Shape, axis: int) -> tuple[int, int, int]:
@@ -118,6 +118,8 @@ SOFTMAX_WITH_LOSS = OpDef(
     memory=copies(3),
     loss=True,
     contents=label_along,
+    family="loss",
+    role=Role.SOFTMAX | Role.SIGNED_SCORES,
 )
 
 
@@ -140,10 +142,10 @@ def _euclidean(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> t
     first, second = inputs
     apart = first.reshape(-1) - second.reshape(-1)
     squares = (apart * apart).sum(dtype=np.float64)
-    return (_scalar(_ratio(squares, first.shape[0], first) / 2, first),)
+    return (scalar(per_example(squares, first.shape[0], first) / 2, first),)
 
 
-def _ratio(total: Any, number: int, like: Any) -> Any:
+def per_example(total: Any, number: int, like: Any) -> Any:
     """A quotient as in C: nan where nothing is divided by nothing."""
     xp = namespace(like)
     return xp.divide(total, xp.float64(number))
@@ -157,6 +159,7 @@ EUCLIDEAN_LOSS = OpDef(
     window=full_extent,
     reference=_euclidean,
     loss=True,
+    family="loss",
 )
 
 
@@ -178,11 +181,18 @@ def _parse_hinge(layer: Message, context: LayerContext) -> HingeLossParams:
 
 def _hinge_shape(params: HingeLossParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     check_batch(*inputs)
-    _check_one_label_each(inputs[0], inputs[1])
+    check_one_label_each(inputs[0], inputs[1])
     return ((),)
 
 
-def _check_one_label_each(data: Shape, label: Shape) -> None:
+def check_single(what: str, shape: Shape) -> None:
+    """One number for each example."""
+    if len(shape) > 4 or dims(shape)[1:] != (1, 1, 1):
+        raise ShapeError(f"{what} must have channels, height and width 1, it is {shown(shape)}")
+
+
+def check_one_label_each(data: Shape, label: Shape) -> None:
+    """Refuse fewer labels than examples, with a ShapeError."""
     if count(label) < data[0]:
         raise ShapeError(
             f"{data[0]} labels are needed, one for each example, and the label {shown(label)} has "
@@ -197,7 +207,7 @@ def _hinge(
     data, label = inputs
     _, margins = hinge_margins(data, label)
     total = (margins * margins if params.norm == "L2" else margins).sum(dtype=np.float64)
-    return (_scalar(_ratio(total, data.shape[0], data), data),)
+    return (scalar(per_example(total, data.shape[0], data), data),)
 
 
 def hinge_margins(data: Any, label: Any) -> tuple[Any, Any]:
@@ -219,195 +229,8 @@ HINGE_LOSS = OpDef(
     reference=_hinge,
     loss=True,
     contents=label_of_example,
-)
-
-
-# ContrastiveLoss: contrastive_loss_layer.cpp
-
-
-@dataclass(frozen=True, slots=True)
-class ContrastiveLossParams:
-    """``legacy_version`` takes the margin from the squared distance."""
-
-    margin: float
-    legacy_version: bool
-
-
-def _parse_contrastive(layer: Message, context: LayerContext) -> ContrastiveLossParams:
-    param = reject_unknown_fields(layer.get("contrastive_loss_param"), "margin", "legacy_version")
-    return ContrastiveLossParams(param.get("margin"), param.get("legacy_version"))
-
-
-def _contrastive_shape(params: ContrastiveLossParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    first, second, similar = inputs
-    for name, shape in (("first", first), ("second", second)):
-        _check_plain(f"the {name} bottom", shape)
-    channels = [dims(shape).channels for shape in (first, second)]
-    if channels[0] != channels[1]:
-        raise ShapeError(
-            f"both bottoms must have as many channels: {channels[0]} in {shown(first)} and "
-            f"{channels[1]} in {shown(second)}"
-        )
-    _check_single("the third bottom", similar)
-    check_batch(first, second)
-    _check_one_label_each(first, similar)
-    return ((),)
-
-
-def _check_plain(what: str, shape: Shape) -> None:
-    """A vector for each example: height and width 1, read the old way."""
-    if len(shape) > 4 or dims(shape)[2:] != (1, 1):
-        raise ShapeError(f"{what} must have height and width 1, it is {shown(shape)}")
-
-
-def _check_single(what: str, shape: Shape) -> None:
-    """One number for each example."""
-    if len(shape) > 4 or dims(shape)[1:] != (1, 1, 1):
-        raise ShapeError(f"{what} must have channels, height and width 1, it is {shown(shape)}")
-
-
-@np.errstate(all="ignore")
-def _contrastive(
-    params: ContrastiveLossParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
-    first, second, similar = inputs
-    xp = namespace(first)
-    number = first.shape[0]
-    apart = (first - second.reshape(first.shape)).reshape(number, count(first.shape, 1))
-    squares = (apart * apart).sum(axis=1)
-    if params.legacy_version:
-        pushed = xp.maximum(params.margin - squares, 0)
-    else:
-        pushed = xp.maximum(params.margin - xp.sqrt(squares), 0) ** 2
-    alike = xp.trunc(similar.reshape(-1)[:number]) != 0
-    total = xp.where(alike, squares, pushed).sum(dtype=np.float64)
-    return (_scalar(_ratio(total, number, first) / 2, first),)
-
-
-CONTRASTIVE_LOSS = OpDef(
-    name="ContrastiveLoss",
-    arity=Arity((3, 3), (1, 1), optional_top=True),
-    params=_parse_contrastive,
-    shape=_contrastive_shape,
-    cost=per_input(3),
-    window=full_extent,
-    reference=_contrastive,
-    loss=True,
-    contents=flag_last,
-)
-
-
-# InfogainLoss: infogain_loss_layer.cpp
-
-
-@dataclass(frozen=True, slots=True)
-class InfogainLossParams:
-    """The matrix H comes from the third bottom or from the file ``source``.
-
-    ``softmax_axis`` and ``axis`` are two fields in Caffe; both are 1 unless written.
-    """
-
-    axis: int
-    softmax_axis: int
-    source: str | None
-    ignore_label: int | None
-    normalization: str
-    tops: int
-
-
-def _parse_infogain(layer: Message, context: LayerContext) -> InfogainLossParams:
-    param, loss = (
-        reject_unknown_fields(layer.get("infogain_loss_param"), "source", "axis"),
-        loss_param(layer),
-    )
-    if context.bottoms < 3 and not param.has("source"):
-        raise param.error(
-            None,
-            "missing-field",
-            "an InfogainLoss of 2 bottoms needs `source`, the file of its matrix",
-            'add `infogain_loss_param { source: "H.binaryproto" }` or a third bottom',
-        )
-    if loss.has("normalize"):
-        raise loss.error(
-            "normalize",
-            "unsupported-value",
-            "InfogainLoss does not take the old `normalize`",
-            "use `normalization: VALID` for true, `normalization: BATCH_SIZE` for false",
-        )
-    return InfogainLossParams(
-        param.get("axis"),
-        layer.get("softmax_param").get("axis"),
-        param.get("source") if context.bottoms < 3 else None,
-        parse_ignore_label(loss),
-        parse_normalization(loss),
-        max(1, context.tops),
-    )
-
-
-def _infogain_shape(params: InfogainLossParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    data, label = inputs[:2]
-    check_batch(data, label)
-    axis_in(data, params.softmax_axis, "softmax_param.axis")
-    axis = axis_in(data, params.axis, "infogain_loss_param.axis")
-    check_label_count(data, label, axis)
-    if len(inputs) > 2:
-        fault = _matrix_fault(count(inputs[2]), data[axis])
-        if fault:
-            raise ShapeError(fault)
-    return ((), data)[: params.tops]
-
-
-def _matrix_fault(size: int, classes: int) -> str | None:
-    if size == classes * classes:
-        return None
-    return (
-        f"the infogain matrix must have {classes * classes} elements, {classes} by {classes} for "
-        f"{classes} classes, it has {size}"
-    )
-
-
-@np.errstate(all="ignore")
-def _infogain(
-    params: InfogainLossParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
-    data, label = inputs[:2]
-    xp = namespace(data)
-    outer, classes, inner = split_at(data.shape, params.axis % data.ndim)
-    matrix = infogain_matrix(params, inputs, classes)
-    index, kept = class_labels(label.reshape(outer, inner), classes, params.ignore_label)
-    prob = softmax(data, params.softmax_axis % data.ndim)
-    logs = xp.log(xp.maximum(prob, LOG_THRESHOLD)).reshape(outer, classes, inner)
-    gains = xp.einsum("oic,oci->oi", matrix[index], logs)
-    loss = -xp.where(kept, gains, 0).sum(dtype=np.float64)
-    by = divisor(params.normalization, outer, inner, kept.sum())
-    return (_scalar(loss / by, data), prob)[: params.tops]
-
-
-def infogain_matrix(params: InfogainLossParams, inputs: Sequence[Any], classes: int) -> Any:
-    """The matrix H, classes x classes.
-
-    Raises:
-        NetcError: infogain-matrix, or as reading ``source`` does.
-    """
-    if params.source is None:
-        return inputs[2].reshape(classes, classes)
-    matrix = load_blob(params.source)
-    fault = _matrix_fault(matrix.size, classes)
-    if fault:
-        raise NetcError(Diagnostic("infogain-matrix", f"`{params.source}`: {fault}"))
-    return namespace(inputs[0]).asarray(matrix).reshape(classes, classes)
-
-
-INFOGAIN_LOSS = OpDef(
-    name="InfogainLoss",
-    arity=Arity((2, 3), (1, 2), optional_top=True),
-    params=_parse_infogain,
-    shape=_infogain_shape,
-    cost=per_input(7),
-    window=full_extent,
-    reference=_infogain,
-    loss=True,
-    contents=label_along,
+    family="loss",
+    role=Role.SIGNED_SCORES,
 )
 
 
@@ -417,7 +240,7 @@ INFOGAIN_LOSS = OpDef(
 def _multinomial_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     data, label = inputs
     check_batch(data, label)
-    _check_single("the label", label)
+    check_single("the label", label)
     return ((),)
 
 
@@ -429,7 +252,7 @@ def _multinomial(params: None, inputs: Sequence[Any], weights: Sequence[Any]) ->
     index, _ = class_labels(label.reshape(number, 1), classes)
     chosen = xp.take_along_axis(data.reshape(number, classes), index, axis=1)
     loss = -xp.log(xp.maximum(chosen, LOG_THRESHOLD)).sum(dtype=np.float64)
-    return (_scalar(_ratio(loss, number, data), data),)
+    return (scalar(per_example(loss, number, data), data),)
 
 
 MULTINOMIAL_LOGISTIC_LOSS = OpDef(
@@ -441,6 +264,7 @@ MULTINOMIAL_LOGISTIC_LOSS = OpDef(
     reference=_multinomial,
     loss=True,
     contents=label_of_example,
+    family="loss",
 )
 
 
@@ -485,7 +309,7 @@ def _sigmoid_loss(
     loss = -xp.where(kept, terms, 0).sum(dtype=np.float64)
     shape = inputs[0].shape
     by = divisor(params.normalization, shape[0], count(shape, 1), kept.sum())
-    return (_scalar(loss / by, data),)
+    return (scalar(loss / by, data),)
 
 
 SIGMOID_CROSS_ENTROPY_LOSS = OpDef(
@@ -498,14 +322,14 @@ SIGMOID_CROSS_ENTROPY_LOSS = OpDef(
     reference=_sigmoid_loss,
     loss=True,
     contents=flag_second,
+    family="loss",
+    role=Role.SIGMOID | Role.SIGNED_SCORES,
 )
 
 OPS = (
     SOFTMAX_WITH_LOSS,
     EUCLIDEAN_LOSS,
     HINGE_LOSS,
-    CONTRASTIVE_LOSS,
-    INFOGAIN_LOSS,
     MULTINOMIAL_LOGISTIC_LOSS,
     SIGMOID_CROSS_ENTROPY_LOSS,
 )

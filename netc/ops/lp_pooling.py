@@ -78,6 +78,7 @@ LP_POOLING = OpDef(
     cost=_cost,
     window=_window,
     reference=_pool,
+    family="pooling",
 )
 
 OPS = (LP_POOLING,)

@@ -19,6 +19,7 @@ from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, Window
 from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import number, one_of
 from netc.ops.pooling import average
+from netc.ops.role import Role
 from netc.ops.window import Axis
 from netc.schema.message import Message
 
@@ -130,6 +131,8 @@ LRN = OpDef(
     cost=_cost,
     window=_window,
     reference=_normalize,
+    family="normalization",
+    role=Role.RESPONSE_NORM,
 )
 
 OPS = (LRN,)

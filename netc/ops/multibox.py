@@ -421,6 +421,8 @@ MULTIBOX_LOSS = OpDef(
     memory=_memory,
     reference=multibox_loss,
     loss=True,
+    family="loss",
+    host=True,
 )
 
 OPS = (MULTIBOX_LOSS,)

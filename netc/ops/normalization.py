@@ -25,6 +25,7 @@ from netc.ops.define import (
 )
 from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.filler import CONSTANT_ONE, CONSTANT_ZERO, Filler, parse_filler
+from netc.ops.role import Role
 from netc.schema.message import Message
 
 _WHOLE = Window(whole=True)
@@ -45,6 +46,11 @@ class BatchNormParams:
     eps: float = 1e-5
     moving_average_fraction: float = 0.999
     fillers: tuple[Filler, Filler] | None = None
+
+
+def uses_batch_statistics(params: object) -> bool:
+    """True for a BatchNorm's parameters by which it normalises by the batch's own statistics."""
+    return isinstance(params, BatchNormParams) and not params.use_global_stats
 
 
 _STATISTICS = 3  # mean, variance and the factor both are to be divided by
@@ -225,6 +231,8 @@ BATCH_NORM = OpDef(
     train=_train_batch_norm,
     moving=_batch_norm_moving,
     in_place=True,
+    family="normalization",
+    role=Role.BATCH_NORM | Role.CHANNEL_VECTORS | Role.EPILOGUE | Role.FINISHING,
 )
 
 
@@ -293,6 +301,7 @@ MVN = OpDef(
     window=_mvn_window,
     reference=_mvn,
     in_place=True,
+    family="normalization",
 )
 
 
@@ -340,6 +349,8 @@ SOFTMAX = OpDef(
     window=_softmax_window,
     reference=_softmax,
     in_place=True,
+    family="loss",
+    role=Role.SOFTMAX | Role.SIGNED_SCORES | Role.NON_NEGATIVE,
 )
 
 OPS = (BATCH_NORM, MVN, SOFTMAX)

@@ -13,6 +13,7 @@ from netc.ops.axes import need_axes, no_axis, shown
 from netc.ops.define import POINTWISE, LayerContext, OpDef, ShapeError, Window
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import number, required_number
+from netc.ops.role import Role
 from netc.schema.message import Message
 
 
@@ -80,6 +81,8 @@ PERMUTE = OpDef(
     window=_permute_window,
     reference=_permute,
     identity=_keeps_order,
+    family="reshaping",
+    role=Role.PERMUTATION,
 )
 
 
@@ -128,6 +131,7 @@ SHUFFLE_CHANNEL = OpDef(
     shape=_shuffle_shape,
     reference=_shuffle,
     identity=_one_group,
+    family="reshaping",
 )
 
 
@@ -199,6 +203,7 @@ REORG = OpDef(
     shape=_reorg_shape,
     window=_reorg_window,
     reference=_reorg,
+    family="reshaping",
 )
 
 OPS = (PERMUTE, SHUFFLE_CHANNEL, REORG)

@@ -18,6 +18,7 @@ from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, Window
 from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.numbers import conflict, lone, number, one_of, required_number
 from netc.ops.random import layer_number, uniform
+from netc.ops.role import Role
 from netc.ops.window import Axis, axis_name, taps
 from netc.schema.message import Message
 
@@ -454,6 +455,8 @@ POOLING = OpDef(
     cost=_cost,
     window=_window,
     reference=_pool,
+    family="pooling",
+    role=Role.POOLING,
 )
 
 SPP = OpDef(
@@ -465,6 +468,7 @@ SPP = OpDef(
     cost=_spp_cost,
     window=full_extent,
     reference=_spp,
+    family="pooling",
 )
 
 OPS = (POOLING, SPP)

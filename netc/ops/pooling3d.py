@@ -176,6 +176,8 @@ POOLING_3D = OpDef(
     window=_window,
     memory=copies(12),
     reference=_pool,
+    family="pooling",
+    host=True,
 )
 
 OPS = (POOLING_3D,)

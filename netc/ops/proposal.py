@@ -196,6 +196,8 @@ PROPOSAL = OpDef(
     memory=copies(12),
     dynamic=True,
     contents=proposal_contents,
+    family="loss",
+    host=True,
 )
 
 OPS = (PROPOSAL,)

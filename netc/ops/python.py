@@ -16,6 +16,7 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape
 from netc.ops.array import namespace
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, full_extent
+from netc.ops.role import Role
 from netc.schema.message import Message
 
 Implementation = Callable[[Sequence[Any], str], Sequence[Any]]
@@ -178,6 +179,8 @@ PYTHON = OpDef(
     window=full_extent,
     reference=_run,
     dynamic=True,  # an implementation's rows may vary
+    role=Role.RESULT,
+    host=True,
 )
 
 OPS = (PYTHON,)

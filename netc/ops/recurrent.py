@@ -267,6 +267,7 @@ LSTM = OpDef(
     window=full_extent,
     reference=_lstm,
     contents=flag_second,
+    family="linear",
 )
 
 RNN = OpDef(
@@ -279,6 +280,7 @@ RNN = OpDef(
     window=full_extent,
     reference=_rnn,
     contents=flag_second,
+    family="linear",
 )
 
 
@@ -319,6 +321,7 @@ LSTM_UNIT = OpDef(
     window=full_extent,
     reference=_unit,
     contents=flag_last,
+    family="linear",
 )
 
 OPS = (LSTM, RNN, LSTM_UNIT)

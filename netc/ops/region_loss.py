@@ -171,6 +171,8 @@ REGION_LOSS = OpDef(
     memory=copies(12),
     reference=_loss,
     loss=True,
+    family="loss",
+    host=True,
 )
 
 OPS = (REGION_LOSS,)

@@ -184,6 +184,8 @@ ROI_POOLING = OpDef(
     reference=_roi_pooling,
     memory=_roi_memory,
     contents=_region_contents,
+    family="pooling",
+    host=True,
 )
 
 
@@ -275,6 +277,8 @@ PSROI_POOLING = OpDef(
     reference=_psroi_pooling,
     memory=copies(10),
     contents=_region_contents,
+    family="pooling",
+    host=True,
 )
 
 OPS = (ROI_POOLING, PSROI_POOLING)

@@ -22,6 +22,7 @@ from netc.ops.define import (
 )
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import check_number, number, required_number
+from netc.ops.role import Role
 from netc.schema.message import Message
 
 
@@ -73,6 +74,8 @@ FLATTEN = OpDef(
     shape=_flatten_shape,
     window=same_places,
     reference=_flatten,
+    family="reshaping",
+    role=Role.VIEW,
 )
 
 
@@ -184,6 +187,8 @@ RESHAPE = OpDef(
     shape=_reshape_shape,
     window=same_places,
     reference=_reshape,
+    family="reshaping",
+    role=Role.VIEW,
 )
 
 
@@ -225,6 +230,7 @@ TILE = OpDef(
     shape=_tile_shape,
     window=same_places,
     reference=_tile,
+    family="reshaping",
 )
 
 
@@ -313,6 +319,8 @@ CROP = OpDef(
     reads=1,
     window=_crop_window,
     reference=_crop,
+    family="reshaping",
+    role=Role.CROP,
 )
 
 AUTO_CROP = replace(CROP, params=_parse_auto_crop)

@@ -190,6 +190,7 @@ INTERP = OpDef(
     reference=_interp,
     reads=1,
     memory=_interp_memory,
+    family="pooling",
 )
 
 
@@ -332,6 +333,7 @@ UPSAMPLE = OpDef(
     window=_upsample_window,
     reference=_upsample,
     contents=_upsample_contents,
+    family="pooling",
 )
 
 OPS = (INTERP, UPSAMPLE)

@@ -27,6 +27,7 @@ from netc.ops.define import (
 )
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import number, one_of
+from netc.ops.role import Role
 from netc.schema.message import Message
 
 _WHOLE = Window(whole=True)
@@ -70,6 +71,7 @@ BATCH_REINDEX = OpDef(
     shape=_reindex_shape,
     reference=_reindex,
     contents=item_second,
+    family="reshaping",
 )
 
 
@@ -116,6 +118,8 @@ FILTER = OpDef(
     shape=_filter_shape,
     reference=_filter,
     contents=flag_last,
+    family="reshaping",
+    host=True,
 )
 
 
@@ -207,6 +211,8 @@ ARGMAX = OpDef(
     window=_argmax_window,
     reference=_argmax,
     memory=copies(4),
+    family="reshaping",
+    role=Role.RESULT,
 )
 
 
@@ -265,6 +271,7 @@ REDUCTION = OpDef(
     cost=per_input(1),
     window=_reduction_window,
     reference=_reduction,
+    family="reshaping",
 )
 
 OPS = (BATCH_REINDEX, FILTER, ARGMAX, REDUCTION)

@@ -55,6 +55,7 @@ REVERSE = OpDef(
     shape=_reverse_shape,
     window=full_extent,
     reference=_reverse,
+    family="reshaping",
 )
 
 
@@ -112,6 +113,7 @@ CONTINUATION_INDICATOR = OpDef(
     window=full_extent,
     reference=_indicator,
     reads=0,
+    family="reshaping",
 )
 
 OPS = (REVERSE, CONTINUATION_INDICATOR)

@@ -92,6 +92,7 @@ SMOOTH_L1_LOSS = OpDef(
     memory=copies(12),
     reference=_smooth_l1,
     loss=True,
+    family="loss",
 )
 
 
@@ -145,6 +146,7 @@ SMOOTH_L1_LOSS_OHEM = OpDef(
     memory=copies(12),
     reference=_smooth_l1_ohem,
     loss=True,
+    family="loss",
 )
 
 OPS = (SMOOTH_L1_LOSS, SMOOTH_L1_LOSS_OHEM)

@@ -136,6 +136,8 @@ UNPOOLING = OpDef(
     window=full_extent,
     memory=copies(12),
     reference=_unpool,
+    family="pooling",
+    host=True,
 )
 
 OPS = (UNPOOLING,)

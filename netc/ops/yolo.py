@@ -188,6 +188,8 @@ def _output(name: str, bottoms: tuple[int, int | None], parse: Any) -> OpDef:
         memory=copies(12),
         reference=_detect,
         dynamic=True,
+        family="loss",
+        host=True,
     )
 
 
@@ -336,6 +338,8 @@ YOLOV3 = OpDef(
     memory=copies(12),
     reference=_loss,
     loss=True,
+    family="loss",
+    host=True,
 )
 
 OPS = (

@@ -24,8 +24,9 @@ from netc.diagnostics import NetcError
 from netc.ir.draft import Draft
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape, count
-from netc.ops.catalog import CATALOG
+from netc.ops.catalog import CATALOG, has_role
 from netc.ops.inputs import ParameterParams
+from netc.ops.role import Role
 from netc.passes.base import Log, Pass
 
 _SMALL = 2**16  # elements that a constant may take whatever it is made of
@@ -55,7 +56,7 @@ def _is_constant(draft: Draft, node: Node) -> bool:
 def _constant(draft: Draft, value: str) -> str | None:
     """The parameter that a value is, None where it is none."""
     node = draft.producer(value)
-    return node.parameters[0] if node is not None and node.op == "Parameter" else None
+    return node.parameters[0] if node is not None and has_role(node.op, Role.CONSTANT) else None
 
 
 def _constants(draft: Draft, node: Node) -> tuple[str, ...]:
@@ -115,12 +116,12 @@ def _parameter_node(node: Node, parameter: str, shape: Shape) -> Node:
 def _drop_unread(draft: Draft, value: str) -> None:
     """Take out a constant that nothing reads any more."""
     node = draft.producer(value)
-    if node is not None and node.op == "Parameter":
+    if node is not None and has_role(node.op, Role.CONSTANT):
         draft.remove_unneeded(node)
 
 
 def _has_constant_operand(draft: Draft, node: Node) -> bool:
-    if node.op not in ("Scale", "Bias") or len(node.inputs) != 2:
+    if not has_role(node.op, Role.SCALE | Role.BIAS) or len(node.inputs) != 2:
         return False
     return _constant(draft, node.inputs[1]) is not None
 

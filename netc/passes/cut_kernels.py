@@ -22,7 +22,9 @@ import numpy as np
 
 from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
+from netc.ops.catalog import has_role
 from netc.ops.convolution import convolution_axes
+from netc.ops.role import Role
 from netc.ops.window import Axis, WindowParams
 from netc.passes.base import Log, Pass
 from netc.passes.linear import channels_are_axis_one, is_product, product_of, with_product
@@ -32,7 +34,7 @@ def cut_kernels(graph: Graph, log: Log) -> Graph:
     """Every convolution with a kernel as large as is of use."""
     draft = Draft(graph)
     for node in draft:
-        shape = draft.shape(node.inputs[0]) if node.op == "Convolution" else ()
+        shape = draft.shape(node.inputs[0]) if has_role(node.op, Role.CONVOLUTION) else ()
         if not is_product(node) or not shape or not channels_are_axis_one(node.params, shape):
             continue
         axes = convolution_axes(node.params, shape)

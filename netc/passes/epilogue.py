@@ -17,16 +17,11 @@ from dataclasses import replace
 
 from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
+from netc.ops.catalog import has_role
 from netc.ops.fused import NAME, FusedParams, Stage
+from netc.ops.normalization import uses_batch_statistics
+from netc.ops.role import Role
 from netc.passes.base import Log, Pass
-from netc.passes.linear import PRODUCTS as PRODUCTS
-
-ACTIVATIONS = frozenset(
-    "ReLU PReLU ELU Sigmoid TanH Clip AbsVal BNLL Swish Power Exp Log Threshold ReLU6".split()
-)
-MAPS = frozenset({"Scale", "Bias", "BatchNorm"})
-EPILOGUES = ACTIVATIONS | MAPS | {"Eltwise"}
-PRODUCERS = PRODUCTS | EPILOGUES
 
 
 def fuse_epilogues(graph: Graph, log: Log) -> Graph:
@@ -68,7 +63,7 @@ def _is_short(producer: Node, node: Node) -> bool:
 
 def _is_epilogue(node: Node) -> bool:
     """Whether each element of a node's output is made of the inputs' elements at its place."""
-    return node.op in EPILOGUES and len(node.outputs) == 1 and _is_per_element(node)
+    return has_role(node.op, Role.EPILOGUE) and len(node.outputs) == 1 and _is_per_element(node)
 
 
 def _producers(draft: Draft, node: Node) -> list[Node]:
@@ -79,14 +74,14 @@ def _producers(draft: Draft, node: Node) -> list[Node]:
         earlier = draft.producer(value)
         if earlier is None or len(earlier.outputs) != 1 or draft.shape(value) != shape:
             continue
-        if first_op(earlier) in PRODUCERS and _is_per_element(earlier):
+        if has_role(first_op(earlier), Role.PRODUCT | Role.EPILOGUE) and _is_per_element(earlier):
             found.append(earlier)
     return found
 
 
 def _is_per_element(node: Node) -> bool:
     """Products, and what an epilogue can do; not BatchNorm by the batch's own statistics."""
-    return node.op != "BatchNorm" or bool(node.params.use_global_stats)
+    return not uses_batch_statistics(node.params)
 
 
 def first_op(node: Node) -> str:

@@ -20,10 +20,11 @@ import numpy as np
 
 from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
+from netc.ops.catalog import has_role
 from netc.ops.define import Affine
+from netc.ops.role import Role
 from netc.passes.base import Log, Pass
 from netc.passes.linear import (
-    PRODUCTS,
     channels_are_axis_one,
     is_product,
     is_tame,
@@ -32,14 +33,14 @@ from netc.passes.linear import (
     reaches_beyond,
     with_product,
 )
-from netc.passes.maps import MAPS, affine_of, elements
+from netc.passes.maps import affine_of, elements, is_map
 
 
 def fold_into_next(graph: Graph, log: Log) -> Graph:
     """Products take the maps that stand before them."""
     draft = Draft(graph)
     for node in draft:
-        affine = affine_of(draft, node) if node.op in MAPS else None
+        affine = affine_of(draft, node)
         if affine is not None:
             _fold(draft, node, affine, log)
         elif _is_before_product(draft, node):
@@ -49,16 +50,16 @@ def fold_into_next(graph: Graph, log: Log) -> Graph:
 
 def _is_before_product(draft: Draft, node: Node) -> bool:
     """Whether products alone read a map of variables."""
-    if node.op not in MAPS or len(node.outputs) != 1 or not draft.is_variable(*node.parameters):
+    if not is_map(node) or len(node.outputs) != 1 or not draft.is_variable(*node.parameters):
         return False
     readers = draft.readers(node.outputs[0])
-    return bool(readers) and all(reader.op in PRODUCTS for reader in readers)
+    return bool(readers) and all(has_role(reader.op, Role.PRODUCT) for reader in readers)
 
 
 def _fold(draft: Draft, node: Node, affine: Affine, log: Log) -> None:
     value = node.outputs[0]
     readers = draft.readers(value)
-    if not any(reader.op in PRODUCTS for reader in readers):
+    if not any(has_role(reader.op, Role.PRODUCT) for reader in readers):
         return
     why = _obstacle(draft, value, readers, affine)
     if why is not None:
@@ -80,7 +81,7 @@ def _obstacle(draft: Draft, value: str, readers: list[Node], affine: Affine) -> 
     if value in draft.outputs:
         return "its output is asked for"
     for reader in readers:
-        if reader.op not in PRODUCTS:
+        if not has_role(reader.op, Role.PRODUCT):
             return f"{reader.op} `{reader.name}` reads it too"
         if not is_product(reader):
             return f"`{reader.name}` multiplies several values by the same weights"
@@ -95,9 +96,9 @@ def _obstacle(draft: Draft, value: str, readers: list[Node], affine: Affine) -> 
 
 def _no_place_for_shift(draft: Draft, reader: Node) -> str | None:
     """Why a shift would not reach every output of a product through all of its weights."""
-    if reader.op == "Convolution" and reaches_beyond(draft, reader):
+    if has_role(reader.op, Role.CONVOLUTION) and reaches_beyond(draft, reader):
         return f"the padding of `{reader.name}` is zero after the shift, not before it"
-    if reader.op == "Deconvolution":
+    if has_role(reader.op, Role.DECONVOLUTION):
         axes = reader.params.window.axes(draft.shape(reader.inputs[0])[2:])
         if any((axis.kernel, axis.stride, axis.pad) != (1, 1, 0) for axis in axes):
             return f"outputs of `{reader.name}` are sums over different weights"

@@ -23,10 +23,12 @@ import numpy as np
 
 from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
+from netc.ops.catalog import has_role
 from netc.ops.define import Affine
+from netc.ops.normalization import uses_batch_statistics
+from netc.ops.role import Role
 from netc.passes.base import Log, Pass
 from netc.passes.linear import (
-    PRODUCTS,
     channels_are_axis_one,
     followed_by,
     is_product,
@@ -34,10 +36,10 @@ from netc.passes.linear import (
     product_of,
     with_product,
 )
-from netc.passes.maps import MAPS, affine_of, composed, elements
+from netc.passes.maps import affine_of, composed, elements, is_map
 from netc.passes.windows import averages_inside
 
-_NEARLY = frozenset({"BatchNorm", "BN", "Scale", "Bias"})  # maps, where they are per channel
+_PASSING = Role.PRODUCT | Role.CONCAT | Role.POOLING  # take a map, or pass it on
 
 
 class _Share(NamedTuple):
@@ -61,12 +63,12 @@ def fold_into_previous(graph: Graph, log: Log) -> Graph:
     draft = Draft(graph)
     pending: dict[str, Affine] = {}
     for node in draft:
-        if node.op not in MAPS or len(node.outputs) != 1:
+        if not is_map(node) or len(node.outputs) != 1:
             continue
         affine = affine_of(draft, node)
         if affine is not None:
             _fold(draft, node, affine, pending, log)
-        elif node.op in _NEARLY and _is_behind_product(draft, node):
+        elif has_role(node.op, Role.CHANNEL_MAP) and _is_behind_product(draft, node):
             log.missed(_why_no_map(draft, node), node.name)
     for name, affine in pending.items():
         node = draft.node(name)
@@ -77,7 +79,7 @@ def fold_into_previous(graph: Graph, log: Log) -> Graph:
 
 def _is_behind_product(draft: Draft, node: Node) -> bool:
     before = draft.producer(node.inputs[0])
-    return before is not None and before.op in PRODUCTS
+    return before is not None and has_role(before.op, Role.PRODUCT)
 
 
 def _why_no_map(draft: Draft, node: Node) -> str:
@@ -85,7 +87,7 @@ def _why_no_map(draft: Draft, node: Node) -> str:
         return f"the factors of {node.op} are variables"
     if len(node.inputs) > 1:
         return f"{node.op} takes its factors from another layer"
-    if node.op == "BatchNorm" and not node.params.use_global_stats:
+    if uses_batch_statistics(node.params):
         return "BatchNorm normalises by the batch's own statistics"
     return f"{node.op} is not one factor and one summand a channel"
 
@@ -127,10 +129,10 @@ def _shares(draft: Draft, node: Node, affine: Affine) -> Iterator[tuple[str, Aff
         maker = _maker(draft, share)
         stop = share.start + draft.shape(share.value)[1]
         own = Affine(affine.scale[share.start : stop], affine.shift[share.start : stop])
-        if maker.op == "Pooling":
+        if has_role(maker.op, Role.POOLING):
             _check_pooling(draft, maker, own)
             waiting.append(_Share(maker.inputs[0], share.start, maker))
-        elif maker.op == "Concat":
+        elif has_role(maker.op, Role.CONCAT):
             waiting += reversed(list(_parts(draft, maker, share.start)))
         else:
             _check_product(draft, maker)
@@ -140,12 +142,12 @@ def _shares(draft: Draft, node: Node, affine: Affine) -> Iterator[tuple[str, Aff
 def _maker(draft: Draft, share: _Share) -> Node:
     """What makes a value that a map's reader alone reads."""
     node = draft.producer(share.value)
-    if node is None or node.op not in (*PRODUCTS, "Concat", "Pooling"):
+    if node is None or not has_role(node.op, _PASSING):
         what = "an input of the net" if node is None else f"{node.op} `{node.name}`"
-        joined = share.reader.op == "Concat"
+        joined = has_role(share.reader.op, Role.CONCAT)
         raise _DeclinedError(f"{what} makes a part of the Concat", told=joined)
     if draft.only_reader(share.value) is None:
-        told = node.op in PRODUCTS
+        told = has_role(node.op, Role.PRODUCT)
         raise _DeclinedError(f"what `{node.name}` gives is needed elsewhere too", told)
     return node
 

@@ -17,10 +17,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
+from typing import TypeGuard
 
 from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
 from netc.ir.types import canonical_axis
+from netc.ops.catalog import has_role
+from netc.ops.role import Role
 from netc.passes.base import Log, Pass
 
 
@@ -28,10 +31,10 @@ def simplify_joins(graph: Graph, log: Log) -> Graph:
     """Concats read parts, not other Concats; slices that recover parts are those parts."""
     draft = Draft(graph)
     for node in draft:
-        if node.op == "Concat":
+        if has_role(node.op, Role.CONCAT):
             _splice(draft, node, log)
             _rejoin(draft, draft.node(node.name), log)
-        elif node.op == "Slice":
+        elif has_role(node.op, Role.SLICE):
             _recover(draft, node, log)
     return draft.result()
 
@@ -40,14 +43,17 @@ def _axis(draft: Draft, node: Node) -> int:
     return canonical_axis(node.params.axis, len(draft.shape(node.inputs[0])))
 
 
+def _joins_along(node: Node | None, draft: Draft, axis: int) -> TypeGuard[Node]:
+    """True for a Concat along an axis."""
+    return node is not None and has_role(node.op, Role.CONCAT) and _axis(draft, node) == axis
+
+
 def _splice(draft: Draft, node: Node, log: Log) -> None:
     """Read the parts of the Concats among the inputs that nothing else reads."""
     inner = {}
     for value in dict.fromkeys(node.inputs):
         before = draft.producer(value)
-        if before is None or before.op != "Concat" or _axis(draft, before) != _axis(draft, node):
-            continue
-        if draft.only_reader(value) is not None:
+        if _joins_along(before, draft, _axis(draft, node)) and draft.only_reader(value) is not None:
             inner[value] = before
     if not inner:
         return
@@ -62,7 +68,7 @@ def _splice(draft: Draft, node: Node, log: Log) -> None:
 def _rejoin(draft: Draft, node: Node, log: Log) -> None:
     """A Concat of all parts of a Slice, in order, is what was sliced."""
     cut = draft.producer(node.inputs[0])
-    if cut is None or cut.op != "Slice" or node.inputs != cut.outputs:
+    if cut is None or not has_role(cut.op, Role.SLICE) or node.inputs != cut.outputs:
         return
     if _axis(draft, cut) != _axis(draft, node):
         return
@@ -78,7 +84,7 @@ def _rejoin(draft: Draft, node: Node, log: Log) -> None:
 def _recover(draft: Draft, node: Node, log: Log) -> None:
     """Slices that are a Concat's parts are not cut out of it."""
     whole = draft.producer(node.inputs[0])
-    if whole is None or whole.op != "Concat" or _axis(draft, whole) != _axis(draft, node):
+    if not _joins_along(whole, draft, _axis(draft, node)):
         return
     parts = _ranges(draft, whole.inputs, _axis(draft, node))
     cuts = _ranges(draft, node.outputs, _axis(draft, node))

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from netc.ir.draft import Draft
 from netc.ir.graph import Array, Node
 from netc.ir.types import Shape
+from netc.ops.catalog import has_role
 from netc.ops.convolution import ConvolutionParams, convolution_axes
 from netc.ops.define import Affine
 from netc.ops.linear import InnerProductParams
+from netc.ops.role import Role
 
 Wide = NDArray[np.float64]
 
-PRODUCTS = frozenset({"Convolution", "Deconvolution", "InnerProduct"})
 _BLOCK = 2**16  # weights that are multiplied at a time, to stay in the cache
 _LARGEST = 1e18  # factor: no float32 that a net holds overflows by it
 
@@ -57,7 +58,7 @@ def with_product(draft: Draft, node: Node, product: Product) -> Node:
 
 def is_product(node: Node) -> bool:
     """Whether a node is one product of one value."""
-    return node.op in PRODUCTS and len(node.inputs) == 1 and len(node.outputs) == 1
+    return has_role(node.op, Role.PRODUCT) and len(node.inputs) == 1 and len(node.outputs) == 1
 
 
 def channels_are_axis_one(params: Any, shape: Shape) -> bool:
@@ -74,13 +75,15 @@ def is_tame(affine: Affine) -> bool:
 def followed_by(op: str, product: Product, affine: Affine) -> Product:
     """The product that gives ``affine`` of what this one gives."""
     weight, group = product.weight, getattr(product.params, "group", 1)
-    if op == "Deconvolution":  # I x O/group x kernel: a group's outputs are the second axis
+    if has_role(
+        op, Role.DECONVOLUTION
+    ):  # I x O/group x kernel: a group's outputs are the second axis
         inputs, outputs = weight.shape[:2]
         scaled = _scaled(
             weight.reshape(group, inputs // group, outputs, -1),
             affine.scale.reshape(group, 1, outputs, 1),
         )
-    elif op == "InnerProduct" and product.params.transpose:
+    elif has_role(op, Role.INNER_PRODUCT) and product.params.transpose:
         scaled = _scaled(weight, affine.scale[None, :])
     else:
         scaled = _scaled(weight.reshape(len(weight), -1), affine.scale[:, None])
@@ -107,9 +110,9 @@ def _scaled(weight: Array, factor: Wide) -> Array:
 
 def preceded_by(op: str, product: Product, affine: Affine) -> Product:
     """The product that gives of ``x`` what this one gives of ``affine(x)``, without padding."""
-    if op == "InnerProduct":
+    if has_role(op, Role.INNER_PRODUCT):
         return _vector_preceded_by(product, affine)
-    if op == "Deconvolution":
+    if has_role(op, Role.DECONVOLUTION):
         return _deconvolution_preceded_by(product, affine)
     weight, group = product.weight, product.params.group
     outputs, share = weight.shape[:2]

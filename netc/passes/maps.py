@@ -23,12 +23,15 @@ from netc.ops.filler import CONSTANT_ZERO
 from netc.passes.base import Log, Pass
 from netc.passes.linear import Product, is_tame, with_product
 
-MAPS = frozenset(name for name, op in CATALOG.items() if op.affine is not None)
+
+def is_map(node: Node) -> bool:
+    """True if a node's op can be a per-channel linear map."""
+    return CATALOG[node.op].affine is not None
 
 
 def affine_of(draft: Draft, node: Node) -> Affine | None:
     """The per-channel linear map a node is, None where it is none, or one of variables."""
-    rule = CATALOG[node.op].affine if node.op in MAPS else None
+    rule = CATALOG[node.op].affine
     if rule is None or len(node.inputs) != 1 or len(draft.shape(node.inputs[0])) < 2:
         return None
     if draft.is_variable(*node.parameters):
@@ -77,10 +80,10 @@ def _chain(draft: Draft, node: Node) -> tuple[list[Node], Affine | None]:
 
 def _follow_each_other(draft: Draft, node: Node) -> bool:
     """Whether a node, whose factors are variables, and what alone reads it are both maps."""
-    if node.op not in MAPS or not draft.is_variable(*node.parameters):
+    if not is_map(node) or not draft.is_variable(*node.parameters):
         return False
     reader = draft.only_reader(node.outputs[0]) if len(node.outputs) == 1 else None
-    return reader is not None and reader.op in MAPS
+    return reader is not None and is_map(reader)
 
 
 def _merge(draft: Draft, chain: list[Node], affine: Affine) -> None:

@@ -27,8 +27,9 @@ from netc.ir.draft import Draft
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape, canonical_axis, count
 from netc.memory import check_memory
-from netc.ops.catalog import CATALOG
+from netc.ops.catalog import CATALOG, has_role
 from netc.ops.convolution import ConvolutionParams, convolution_axes
+from netc.ops.role import Role
 from netc.ops.window import Axis, WindowParams
 from netc.passes.base import Log, Pass
 from netc.passes.linear import (
@@ -72,9 +73,9 @@ def multiply_products(graph: Graph, log: Log) -> Graph:
 
 def _joint(draft: Draft, first: Node, then: Node) -> _Joint | str | None:
     """Both as one; why they cannot be; or None where nobody would expect it."""
-    if first.op == "InnerProduct":
+    if has_role(first.op, Role.INNER_PRODUCT):
         return _joint_vectors(draft, first, then)
-    if first.op == "Convolution":
+    if has_role(first.op, Role.CONVOLUTION):
         return _joint_windows(draft, first, then)
     return None
 
@@ -169,7 +170,7 @@ def _multiply(draft: Draft, first: Node, then: Node, joint: _Joint) -> None:
     products = product_of(draft, first), product_of(draft, then)
     what = f"the weights of layers `{first.name}` and `{then.name}`, multiplied into one,"
     check_memory(_bytes(*products, joint.weights_macs), what, then.span)
-    if then.op == "InnerProduct":
+    if has_role(then.op, Role.INNER_PRODUCT):
         made = _multiplied_vectors(*products, joint.params)
     else:
         made = _multiplied_windows(*products, joint.params)

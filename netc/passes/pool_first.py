@@ -22,8 +22,9 @@ import numpy as np
 from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
-from netc.ops.catalog import CATALOG
+from netc.ops.catalog import CATALOG, has_role
 from netc.ops.convolution import convolution_axes
+from netc.ops.role import Role
 from netc.passes.base import Log, Pass
 from netc.passes.linear import channels_are_axis_one, is_product, product_of
 from netc.passes.windows import averages_inside
@@ -33,7 +34,7 @@ def pool_first(graph: Graph, log: Log) -> Graph:
     """Swap linear 1x1 convolutions with the average poolings that alone read them."""
     draft = Draft(graph)
     for pool in draft:
-        if pool.op == "Pooling" and pool.params.method == "AVE":
+        if has_role(pool.op, Role.POOLING) and pool.params.method == "AVE":
             before = draft.producer(pool.inputs[0])
             if before is not None and _is_pointwise(draft, before):
                 _decide(draft, before, pool, log)
@@ -42,7 +43,7 @@ def pool_first(graph: Graph, log: Log) -> Graph:
 
 def _is_pointwise(draft: Draft, node: Node) -> bool:
     """Whether a node is a 1x1 convolution that neither pads nor strides."""
-    if node.op != "Convolution" or not is_product(node):
+    if not has_role(node.op, Role.CONVOLUTION) or not is_product(node):
         return False
     shape = draft.shape(node.inputs[0])
     axes = convolution_axes(node.params, shape)

@@ -17,7 +17,8 @@ from netc.analysis.cost import node_cost
 from netc.ir.draft import Draft
 from netc.ir.edit import live_nodes, with_nodes
 from netc.ir.graph import Graph, Node
-from netc.ops.catalog import CATALOG
+from netc.ops.catalog import CATALOG, has_role
+from netc.ops.role import Role
 from netc.passes.base import Log, Pass
 
 
@@ -45,19 +46,23 @@ def is_identity(draft: Draft, node: Node) -> bool:
 
 def _has_neutral_arrays(draft: Draft, node: Node) -> bool:
     """A Scale by ones (plus zeros), a Bias of zeros."""
-    if node.op not in ("Scale", "Bias") or len(node.inputs) != 1:
+    if not has_role(node.op, Role.SCALE | Role.BIAS) or len(node.inputs) != 1:
         return False
-    neutral = (1, 0) if node.op == "Scale" else (0,)
+    neutral = (1, 0) if has_role(node.op, Role.SCALE) else (0,)
     arrays = [draft.array(name) for name in node.parameters]
     return all(bool(np.all(a == n)) for a, n in zip(arrays, neutral, strict=False))
 
 
 def _rectifies_again(draft: Draft, node: Node) -> bool:
     """A ReLU of what a ReLU without slope gave."""
-    if node.op != "ReLU":
+    if not has_role(node.op, Role.RECTIFIER):
         return False
     before = draft.producer(node.inputs[0])
-    return before is not None and before.op == "ReLU" and not before.params.negative_slope
+    return (
+        before is not None
+        and has_role(before.op, Role.RECTIFIER)
+        and not before.params.negative_slope
+    )
 
 
 def _drop(draft: Draft, node: Node, log: Log) -> None:

@@ -20,10 +20,10 @@ from dataclasses import replace
 from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
 from netc.ir.types import canonical_axis
+from netc.ops.catalog import has_role
 from netc.ops.reshaping import ReshapeParams
+from netc.ops.role import Role
 from netc.passes.base import Log, Pass
-
-VIEWS = frozenset({"Reshape", "Flatten"})
 
 
 def merge_reshapes(graph: Graph, log: Log) -> Graph:
@@ -33,16 +33,16 @@ def merge_reshapes(graph: Graph, log: Log) -> Graph:
         before = _reshape_before(draft, node)
         if before is None:
             continue
-        if node.op in VIEWS:
+        if has_role(node.op, Role.VIEW):
             _merge(draft, before, node, log)
-        elif node.op == "InnerProduct":
+        elif has_role(node.op, Role.INNER_PRODUCT):
             _read_through(draft, before, node, log)
     return draft.result()
 
 
 def _reshape_before(draft: Draft, node: Node) -> Node | None:
     before = draft.producer(node.inputs[0]) if node.inputs else None
-    return before if before is not None and before.op in VIEWS else None
+    return before if before is not None and has_role(before.op, Role.VIEW) else None
 
 
 def _merge(draft: Draft, before: Node, node: Node, log: Log) -> None:

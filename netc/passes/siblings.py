@@ -17,8 +17,10 @@ from __future__ import annotations
 
 from netc.ir.edit import with_nodes
 from netc.ir.graph import Graph, Node
+from netc.ops.catalog import has_role
 from netc.ops.convolution import ConvolutionParams
 from netc.ops.fused import FusedParams
+from netc.ops.role import Role
 from netc.ops.siblings import NAME, SiblingsParams
 from netc.passes.base import Log, Pass
 from netc.passes.epilogue import stages_of
@@ -50,7 +52,7 @@ def merge_siblings(graph: Graph, log: Log) -> Graph:
 def _group_key(graph: Graph, node: Node, log: Log) -> tuple[object, ...] | None:
     """What siblings have in common; None for a node that cannot be one."""
     first = stages_of(node)[0]
-    if first.op != "Convolution" or len(node.outputs) != 1:
+    if not has_role(first.op, Role.CONVOLUTION) or len(node.outputs) != 1:
         return None
     params: ConvolutionParams = first.params
     shape = graph.shape(node.inputs[0])

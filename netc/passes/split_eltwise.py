@@ -20,7 +20,9 @@ from dataclasses import replace
 
 from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
+from netc.ops.catalog import has_role
 from netc.ops.elementwise import EltwiseParams
+from netc.ops.role import Role
 from netc.passes.base import Log, Pass
 
 MOST = 16  # bottoms of one
@@ -30,7 +32,7 @@ def split_eltwise(graph: Graph, log: Log) -> Graph:
     """Every Eltwise with few bottoms."""
     draft = Draft(graph)
     for node in draft:
-        if node.op == "Eltwise" and len(node.inputs) > MOST:
+        if has_role(node.op, Role.ELTWISE) and len(node.inputs) > MOST:
             _split(draft, node)
             log.applied(f"its {len(node.inputs):,} bottoms are taken {MOST} at a time", node.name)
     return draft.result()

@@ -25,15 +25,15 @@ from typing import NamedTuple
 from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape, count
+from netc.ops.catalog import has_role
 from netc.ops.convolution import ConvolutionParams
 from netc.ops.fused import NAME, FusedParams, Stage
 from netc.ops.pooling import pooling_axes
+from netc.ops.role import Role
 from netc.ops.window import Axis
 from netc.passes.base import Log, Pass
 from netc.passes.epilogue import stages_of
 
-# Those that every backend's convolution applies before it stores.
-ACTIVATIONS = frozenset("ReLU PReLU ELU Sigmoid TanH Clip Swish".split())
 CACHE = 1024 * 1024  # bytes: about the second cache of the cores that netc runs on
 _FLOAT = 4
 
@@ -111,12 +111,12 @@ def cut(between: Shape, output: Shape, weights: int, window: Axis) -> Bands:
 
 def may_run_whole(stage: Stage, window: Axis) -> bool:
     """Whether a backend may do the second layer by an algorithm that has tiles of its own."""
-    return stage.op == "Convolution" and stage.params.group == 1 and window.stride == 1
+    return has_role(stage.op, Role.CONVOLUTION) and stage.params.group == 1 and window.stride == 1
 
 
 def _convolution(node: Node) -> ConvolutionParams | None:
     stage = stages_of(node)[0]
-    return stage.params if stage.op == "Convolution" and stage.params.axis == 1 else None
+    return stage.params if has_role(stage.op, Role.CONVOLUTION) and stage.params.axis == 1 else None
 
 
 def _is_producer(draft: Draft, node: Node) -> bool:
@@ -130,7 +130,7 @@ def _is_producer(draft: Draft, node: Node) -> bool:
     shape = draft.shape(node.inputs[0])
     if len(shape) != 4 or len(stages_of(node)) > 2:
         return False
-    if any(stage.op not in ACTIVATIONS for stage in stages_of(node)[1:]):
+    if any(not has_role(stage.op, Role.ACTIVATION) for stage in stages_of(node)[1:]):
         return False
     axes = params.window.axes(shape[2:])
     return all((axis.kernel == 1 and axis.pad == 0) or axis.stride > 1 for axis in axes)
@@ -149,12 +149,12 @@ def _window(draft: Draft, first: Node, then: Node) -> Axis | None:
 def window_of(stage: Stage, shape: Shape) -> Axis | None:
     """The window along rows of a convolution or pooling that can run in bands; else None."""
     params = stage.params
-    if stage.op == "Pooling":
+    if has_role(stage.op, Role.POOLING):
         rows = pooling_axes(params, shape)[0]
         # The divisor of an average depends on how far the window reaches into the padding.
         plain = params.method == "MAX" or (params.method == "AVE" and rows.pad == 0)
         return rows if plain and rows.kernel < rows.size else None
-    if stage.op != "Convolution" or params.axis != 1:
+    if not has_role(stage.op, Role.CONVOLUTION) or params.axis != 1:
         return None
     return params.window.axes(shape[2:])[0] if params.group == 1 else None
 

@@ -25,23 +25,22 @@ from dataclasses import replace
 from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape, count
-from netc.ops.catalog import CATALOG
+from netc.ops.catalog import CATALOG, has_role
 from netc.ops.convolution import convolution_axes
 from netc.ops.define import ShapeError
 from netc.ops.linear import InnerProductParams
 from netc.ops.reshaping import ReshapeParams
+from netc.ops.role import Role
 from netc.passes.base import Log, Pass
-from netc.passes.epilogue import ACTIVATIONS
 from netc.passes.linear import channels_are_axis_one, is_product
-from netc.passes.maps import MAPS
-from netc.passes.reshapes import VIEWS
+from netc.passes.maps import is_map
 
 
 def whole_window_products(graph: Graph, log: Log) -> Graph:
     """InnerProducts for all such convolutions, each as far behind it as values may stay flat."""
     draft = Draft(graph)
     for node in draft:
-        if node.op == "Convolution" and _covers_all(draft, node):
+        if has_role(node.op, Role.CONVOLUTION) and _covers_all(draft, node):
             _convert(draft, node, log)
     return draft.result()
 
@@ -72,7 +71,7 @@ def _convert(draft: Draft, node: Node, log: Log) -> None:
     )
     before = draft.producer(node.inputs[0])
     draft.put(node.name, replace(vector, inputs=_read_flat(draft, node)))
-    if before is not None and before.op == "Reshape":
+    if before is not None and isinstance(before.params, ReshapeParams):
         draft.remove_unneeded(before)
     last, value, flat = _sink(draft, vector.name, value, flat)
     _drop_flattens(draft, value, flat)
@@ -95,7 +94,7 @@ def _flat_weights(draft: Draft, node: Node) -> tuple[str, ...]:
 def _read_flat(draft: Draft, node: Node) -> tuple[str, ...]:
     """What a convolution reads, or what that is a Reshape of with the same first axis."""
     before = draft.producer(node.inputs[0])
-    if before is None or before.op != "Reshape":
+    if before is None or not isinstance(before.params, ReshapeParams):
         return node.inputs
     shape = draft.shape(before.inputs[0])
     same = len(shape) > 1 and shape[0] == draft.shape(node.inputs[0])[0]
@@ -116,7 +115,7 @@ def _drop_flattens(draft: Draft, value: str, flat: str) -> None:
     """Let what reads a Flatten of the value read the flat one."""
     for reader in draft.readers(value):
         output = reader.outputs[0] if reader.outputs else ""
-        same = reader.op in VIEWS and draft.shape(output) == draft.shape(flat)
+        same = has_role(reader.op, Role.VIEW) and draft.shape(output) == draft.shape(flat)
         if same and output not in draft.outputs:
             draft.remove(reader.name)
             draft.redirect(output, flat)
@@ -124,7 +123,9 @@ def _drop_flattens(draft: Draft, value: str, flat: str) -> None:
 
 def _takes_flat(draft: Draft, node: Node) -> bool:
     """Whether a layer acts on each channel by itself, and needs no axes after them for that."""
-    if node.op not in ACTIVATIONS | MAPS or len(node.inputs) != 1 or len(node.outputs) != 1:
+    if not (has_role(node.op, Role.UNARY) or is_map(node)):
+        return False
+    if len(node.inputs) != 1 or len(node.outputs) != 1:
         return False
     shape = draft.shape(node.inputs[0])
     return count(shape, 2) == 1 and getattr(node.params, "axis", 1) == 1 and _fits(node, shape)

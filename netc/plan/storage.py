@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from netc.ir.graph import Graph, Node
 from netc.ir.types import count
-from netc.ops.catalog import CATALOG
+from netc.ops.catalog import CATALOG, has_role
+from netc.ops.role import Role
 from netc.plan.arena import Arena, Buffer, plan_arena
 
 BYTES = 4  # of a float32
@@ -54,7 +55,7 @@ class Needs(NamedTuple):
 def is_identity(graph: Graph, node: Node) -> bool:
     """Whether all outputs are the first input; of a Concat the input lies in the output instead."""
     same = CATALOG[node.op].identity
-    if same is None or node.op == "Concat":
+    if same is None or has_role(node.op, Role.CONCAT):
         return False
     return same(node.params, [graph.shape(v) for v in node.inputs])
 

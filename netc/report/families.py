@@ -2,109 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from netc.analysis.profile import Layer, Profile
-from netc.ops import (
-    accuracy,
-    activation,
-    arithmetic,
-    cascade,
-    cascade_accuracy,
-    cascade_loss,
-    convolution,
-    detection,
-    dropout,
-    elementwise,
-    evaluation,
-    flow,
-    fork_accuracy,
-    fork_activation,
-    fork_inputs,
-    fork_maps,
-    fork_normalization,
-    fork_sequence,
-    hard_examples,
-    inputs,
-    joining,
-    layer_norm,
-    linear,
-    locally_connected,
-    loss,
-    lp_pooling,
-    lrn,
-    multibox,
-    normalization,
-    permutation,
-    pooling,
-    pooling3d,
-    proposal,
-    recurrent,
-    region_loss,
-    regions,
-    reshaping,
-    resizing,
-    selection,
-    sequence,
-    smooth_l1,
-    unpooling,
-    yolo,
-)
-from netc.ops.catalog import CATALOG
-from netc.ops.define import OpDef
+from netc.ops.catalog import CATALOG, LAYERS, has_role
+from netc.ops.role import FAMILIES as FAMILIES_OF_OPS
+from netc.ops.role import Role
 
-_MODULES: Mapping[str, tuple[tuple[OpDef, ...], ...]] = {
-    "data": (inputs.OPS, fork_inputs.OPS),
-    "convolution": (convolution.OPS, locally_connected.OPS),
-    "linear": (linear.OPS, recurrent.OPS, fork_sequence.OPS),
-    "pooling": (
-        pooling.OPS,
-        pooling3d.OPS,
-        lp_pooling.OPS,
-        resizing.OPS,
-        unpooling.OPS,
-        regions.OPS,
-        flow.OPS,
-    ),
-    "normalization": (normalization.OPS, fork_normalization.OPS, layer_norm.OPS, lrn.OPS),
-    "activation": (activation.OPS, fork_activation.OPS, arithmetic.OPS, dropout.OPS),
-    "joining": (elementwise.OPS, joining.OPS, fork_maps.OPS),
-    "reshaping": (reshaping.OPS, permutation.OPS, selection.OPS, sequence.OPS),
-    "loss": (
-        loss.OPS,
-        smooth_l1.OPS,
-        hard_examples.OPS,
-        multibox.OPS,
-        accuracy.OPS,
-        fork_accuracy.OPS,
-        evaluation.OPS,
-        detection.OPS,
-        proposal.OPS,
-        cascade.OPS,
-        cascade_loss.OPS,
-        cascade_accuracy.OPS,
-        yolo.OPS,
-        region_loss.OPS,
-    ),
-}
-_OWN = {
-    "ROIAlign": "pooling",
-    "CtcLoss": "loss",
-    "CenterLoss": "loss",  # those whose file holds layers of another family too
-    "Softmax": "loss",
-    "Scale": "normalization",
-    "Bias": "normalization",
-}
-FAMILIES: tuple[str, ...] = (*_MODULES, "other", "unknown")
-_FAMILY = {op.name: name for name, tables in _MODULES.items() for ops in tables for op in ops}
+FAMILIES: tuple[str, ...] = (*FAMILIES_OF_OPS, "unknown")
 
 
 def family(layer: Layer) -> str:
     """The family of a layer, one of ``FAMILIES``."""
     if not layer.known:
         return "unknown"
-    return _OWN.get(layer.type) or _FAMILY.get(layer.type, "other")
+    return LAYERS[layer.type].family
 
 
 def detail(profile: Profile, layer: Layer) -> str:
@@ -138,7 +50,7 @@ def _window(profile: Profile, layer: Layer) -> str:
     known = [shape for shape in shapes if shape is not None]
     number = len(layer.inputs)
     window = CATALOG[node.op].window(node.params, known[:number], known[number:])
-    if window.whole or not window.kernel or node.op == "Crop":
+    if window.whole or not window.kernel or has_role(node.op, Role.CROP):
         return ""
     text = "x".join(map(str, window.kernel))
     text += _unless(window.stride, 1, "/") + _unless(window.pad, 0, " p")

@@ -12,9 +12,11 @@ from netc.infer import show
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ir.verify import verify
+from netc.lower.files import with_files
 from netc.lower.rules import filter_layers, merged_state
 from netc.lower.splits import split_names
-from netc.ops.catalog import CATALOG
+from netc.ops.catalog import CATALOG, has_role
+from netc.ops.role import Role
 from netc.solver.feeds import Feeds, Source
 from netc.solver.read import NetChoice
 from netc.sources.catalog import open_sources
@@ -69,6 +71,7 @@ def open_net(
         told += found
     verify(graph, "loaded", CATALOG)
     _check_losses(graph)
+    graph = with_files(graph, choice.folder, outside=True)  # as data layers read theirs
     return Opened(graph, tuple(told))
 
 
@@ -78,10 +81,14 @@ def _check_losses(graph: Graph) -> None:
     Two that are written are refused by the Softmax inside (layer.hpp:392).
     """
     for node in graph.nodes:
-        if node.op == "SoftmaxWithLoss" and len(node.outputs) > 1:
-            message = f"layer `{node.name}` (SoftmaxWithLoss) has 2 tops, and trains with 1 alone"
+        if _is_softmax_loss(node) and len(node.outputs) > 1:
+            message = f"layer `{node.name}` ({node.op}) has 2 tops, and trains with 1 alone"
             help = ("add a Softmax layer for the probabilities",)
             raise NetcError(Diagnostic("top-count", message, node.span, help=help))
+
+
+def _is_softmax_loss(node: Node) -> bool:
+    return has_role(node.op, Role.SOFTMAX) and CATALOG[node.op].loss
 
 
 def share_parameters(test: Graph, train: Graph) -> Graph:

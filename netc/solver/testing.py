@@ -19,6 +19,8 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.driver import Weights, read_net
 from netc.ir.graph import Array
 from netc.lower.rules import State
+from netc.ops.catalog import has_role
+from netc.ops.role import Role
 from netc.passes.pipeline import chosen
 from netc.passes.state import carry_state
 from netc.solver.feeds import Source
@@ -84,7 +86,9 @@ class Tester:
     @staticmethod
     def _check_fed(choice: NetChoice) -> None:
         """A net with inputs and nothing that fills them; DummyData fills its own."""
-        listed = [layer for layer in choice.message.get("layer") if layer.get("type") == "Input"]
+        listed = [
+            layer for layer in choice.message.get("layer") if has_role(layer.get("type"), Role.FED)
+        ]
         if listed or choice.message.get("input"):
             message = "the net has `Input` layers, and nothing says what they are fed"
             help = ("give it a data layer in phase TEST, or use `netc run`",)

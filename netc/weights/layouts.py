@@ -17,9 +17,6 @@ from netc.ir.graph import Array
 from netc.ir.types import Shape
 from netc.weights.model import LayerWeights
 
-VECTORS = frozenset({"BatchNorm", "BN", "Normalize", "Scale", "Bias", "PReLU", "LayerNorm"})
-"""Ops whose arrays fit in any shape that differs by axes of 1 alone."""
-
 _STATISTICS, _SCALED, _SCALE_FIRST = 3, 5, 4
 
 
@@ -32,19 +29,18 @@ def _squeezed(shape: Shape) -> Shape:
     return tuple(size for size in shape if size != 1)
 
 
-def arranged(op: str, wanted: int, layer: LayerWeights) -> LayerWeights:
-    """A layer's arrays in the order and number that an op has them; as they are if they fit.
+def arranged_statistics(wanted: int, layer: LayerWeights) -> LayerWeights:
+    """A BatchNorm's arrays in the order and number that a net has them; as they are if they fit.
 
     Args:
-        op: the layer's type in the net.
-        wanted: how many parameters it has there.
+        wanted: how many parameters the layer has in the net.
         layer: what the file has.
 
     A scale and a shift that the net does not have are left out where they are 1 and 0, which is
     what they are filled with.
     """
     arrays = layer.arrays
-    if op != "BatchNorm" or len(arrays) == wanted or layer.indices != tuple(range(len(arrays))):
+    if len(arrays) == wanted or layer.indices != tuple(range(len(arrays))):
         return layer
     if len(arrays) == _SCALE_FIRST:
         scale, shift, mean, variance = arrays

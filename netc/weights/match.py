@@ -14,8 +14,11 @@ from netc.ir.edit import live_nodes
 from netc.ir.graph import Array, Graph, Node, Parameter
 from netc.ir.types import Shape, count
 from netc.memory import check_memory
+from netc.ops.catalog import has_role
 from netc.ops.filler import CONSTANT_ZERO, fill, generator
-from netc.weights.layouts import VECTORS, arranged, vectors_equal
+from netc.ops.normalization import BatchNormParams
+from netc.ops.role import Role
+from netc.weights.layouts import arranged_statistics, vectors_equal
 from netc.weights.load import as_weights, load_weights
 from netc.weights.model import LayerWeights, Weights
 
@@ -163,7 +166,8 @@ class _Match:
         self.found.check()
 
     def _layer(self, node: Node, layer: LayerWeights) -> None:
-        layer = arranged(node.op, len(node.parameters), layer)
+        if isinstance(node.params, BatchNormParams):
+            layer = arranged_statistics(len(node.parameters), layer)
         fault = _count_fault(node, layer, self.weights)
         if fault:
             self.found.add(fault)
@@ -208,7 +212,7 @@ def _fits(op: str, shape: Shape, stored: Shape, legacy: bool) -> bool:
     """Whether a stored blob fits a layer's parameter, in this form or in one that forks have."""
     if shapes_equal(shape, stored, legacy):
         return True
-    return op in VECTORS and vectors_equal(shape, stored)
+    return has_role(op, Role.CHANNEL_VECTORS) and vectors_equal(shape, stored)
 
 
 def shapes_equal(shape: Shape, stored: Shape, legacy: bool) -> bool:
@@ -240,7 +244,7 @@ def _count_fault(node: Node, layer: LayerWeights, weights: Weights) -> Diagnosti
 
 
 def _count_help(node: Node, wanted: int, stored: int) -> str:
-    if node.op == "BatchNorm" and wanted == 3 and stored in (4, 5):
+    if isinstance(node.params, BatchNormParams) and wanted == 3 and stored in (4, 5):
         return (
             "the file's has a scale and a shift too, as NVIDIA's Caffe keeps them: write "
             "`scale_bias: true` in `batch_norm_param`"
@@ -267,7 +271,11 @@ def _shape_help(op: str, shape: Shape, stored: Shape) -> str:
         return "the array is transposed; `transpose` of inner_product_param says how it is stored"
     if _trimmed(shape) == _trimmed(stored):
         return f"they differ by leading ones alone; reshape the array to {_show(shape)}"
-    if op == "InnerProduct" and len(shape) == len(stored) == 2 and shape[0] == stored[0]:
+    if (
+        has_role(op, Role.INNER_PRODUCT)
+        and len(shape) == len(stored) == 2
+        and shape[0] == stored[0]
+    ):
         return (
             f"it was trained on {stored[1]:,} values an item, and gets {shape[1]:,} here: is the "
             "net's input as large as in training?"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from netc.diagnostics import Diagnostic, counted
 from netc.ir.edit import live_nodes
 from netc.ir.graph import Graph, Node
+from netc.ops.catalog import has_role
+from netc.ops.role import Role
 
 _LISTED = 5  # layers named
 
 # Zeros there pass the input on: averages of no batch yet, and what is added.
-_HARMLESS = frozenset({"BatchNorm", "BN", "Bias"})
+_HARMLESS = Role.BATCH_NORM | Role.BIAS
 
 
 def zero_weights(graph: Graph) -> tuple[Diagnostic, ...]:
@@ -19,7 +21,7 @@ def zero_weights(graph: Graph) -> tuple[Diagnostic, ...]:
         graph: filled as its fillers say. Caffe's filler where a text has none is zero.
     """
     nodes = live_nodes(graph) if graph.outputs else graph.nodes
-    trained = [n for n in nodes if n.parameters and n.op not in _HARMLESS]
+    trained = [n for n in nodes if n.parameters and not has_role(n.op, _HARMLESS)]
     zeros = [node for node in trained if _is_zero(graph, node)]
     if not zeros:
         return ()

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import netc
 from netc.diagnostics import NetcError
+from netc.ops import contrastive_loss, infogain_loss, loss
 from netc.ops.define import LayerContext, ShapeError
-from netc.ops.loss import OPS
 from tests.ops.cases import (
     assert_close,
     bind_layer,
@@ -20,6 +21,7 @@ from tests.ops.cases import (
     run_layer,
 )
 
+OPS = (*loss.OPS, *contrastive_loss.OPS, *infogain_loss.OPS)
 BY_NAME = {op.name: op for op in OPS}
 FLT_MIN = 1.17549435e-38
 
@@ -254,28 +256,60 @@ def blob_file(path: Path, array: np.ndarray) -> Path:
     return path
 
 
+TWO_BOTTOMS = """layer { name: "data" type: "Input" top: "data" input_param { shape { SHAPE } } }
+layer { name: "label" type: "Input" top: "label" input_param { shape { dim: ITEMS } } }
+layer { name: "loss" type: "InfogainLoss" bottom: "data" bottom: "label" top: "loss"
+  infogain_loss_param { source: "H.binaryproto" } }
+"""
+
+
+def compiled(text: str, folder: Path, shape: tuple[int, ...]) -> netc.CompiledNet:
+    """The net in a file of this folder, with data of this shape."""
+    dims = " ".join(f"dim: {size}" for size in shape)
+    path = folder / "net.prototxt"
+    path.write_text(text.replace("SHAPE", dims).replace("ITEMS", str(shape[0])))
+    return netc.compile(path, backend="reference", phase="TRAIN")
+
+
 def test_infogain_matrix_from_a_file(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     matrix = rng.random((3, 3)).astype(np.float32)
     source = blob_file(tmp_path / "H.binaryproto", matrix)
     data, labels = rng.normal(size=(4, 3)), rng.integers(0, 3, 4)
-    message = layer("InfogainLoss", f'infogain_loss_param {{ source: "{source}" }}')
-    (from_file,) = run(message, data, labels)
+    net = compiled(TWO_BOTTOMS, source.parent, (4, 3))
+    fed = {"data": np.float32(data), "label": np.float32(labels)}
+    from_file = net(fed)["loss"]
     (from_bottom,) = run(layer("InfogainLoss", bottoms=3), data, labels, matrix)
     assert from_file == from_bottom
 
 
 def test_infogain_matrix_of_another_size(tmp_path: Path) -> None:
     source = blob_file(tmp_path / "H.binaryproto", np.eye(2))
-    message = layer("InfogainLoss", f'infogain_loss_param {{ source: "{source}" }}')
     with pytest.raises(NetcError, match="9 elements, 3 by 3 for 3 classes, it has 4") as caught:
-        run(message, np.ones((1, 3)), [0])
-    assert caught.value.diagnostics[0].code == "infogain-matrix"
+        compiled(TWO_BOTTOMS, source.parent, (1, 3))
+    found = caught.value.diagnostics[0]
+    assert found.code == "infogain-matrix" and found.span is not None and found.span.line == 3
 
 
 def test_infogain_file_that_is_not_there(tmp_path: Path) -> None:
-    message = layer("InfogainLoss", f'infogain_loss_param {{ source: "{tmp_path}/none" }}')
-    with pytest.raises(NetcError, match="none"):
+    with pytest.raises(NetcError, match=r"no file `H\.binaryproto`") as caught:
+        compiled(TWO_BOTTOMS, tmp_path, (1, 3))
+    assert caught.value.diagnostics[0].code == "missing-file"
+
+
+def test_infogain_file_outside_of_the_folder(tmp_path: Path) -> None:
+    blob_file(tmp_path / "H.binaryproto", np.eye(3))
+    (tmp_path / "nets").mkdir()
+    text = TWO_BOTTOMS.replace("H.binaryproto", "../H.binaryproto")
+    with pytest.raises(NetcError) as caught:
+        compiled(text, tmp_path / "nets", (1, 3))
+    assert caught.value.diagnostics[0].code == "outside-file"
+
+
+def test_a_definition_opens_no_file(tmp_path: Path) -> None:
+    source = blob_file(tmp_path / "H.binaryproto", np.eye(3))
+    message = layer("InfogainLoss", f'infogain_loss_param {{ source: "{source}" }}')
+    with pytest.raises(NetcError, match="has not been read"):
         run(message, np.ones((1, 3)), [0])
 
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from netc.diagnostics import Diagnostic, Note, Span
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
-from netc.ops.catalog import CATALOG
+from netc.ops.catalog import CATALOG, has_role
+from netc.ops.role import Role
 from netc.ops.window import Axis
 from netc.schema.message import Message
 
@@ -29,9 +30,9 @@ class Subject:
         """The layers that read a value."""
         return self.graph.readers[value]
 
-    def of(self, *ops: str) -> Iterator[Node]:
-        """The layers of some types, in order."""
-        return (node for node in self.graph.nodes if node.op in ops)
+    def of(self, role: Role) -> Iterator[Node]:
+        """The layers that have any of some roles, in order."""
+        return (node for node in self.graph.nodes if has_role(node.op, role))
 
     def shapes(self, node: Node) -> tuple[tuple[Shape, ...], tuple[Shape, ...]] | None:
         """A layer's input and output shapes; None where one is unknown."""

@@ -8,12 +8,12 @@ from netc.analysis.lint.rule import Rule, Subject
 from netc.diagnostics import Diagnostic, Note
 from netc.ir.graph import Node
 from netc.ir.types import count
-from netc.ops.catalog import CATALOG
+from netc.ops.catalog import CATALOG, has_role
+from netc.ops.normalization import BatchNormParams
+from netc.ops.role import Role
 
-_PRODUCTS = ("Convolution", "Deconvolution", "InnerProduct", "LocallyConnected")
-_ACTIVATIONS = ("ReLU", "ReLU6", "PReLU", "ELU", "Sigmoid", "TanH", "BNLL", "Swish", "Dropout")
-_POSITIVE = ("ReLU6", "Sigmoid", "Softmax", "AbsVal", "BNLL")
-_LOOKS = ("Reshape", "Flatten", "Permute", "Split")  # give what they are given in another order
+_PRODUCTS = Role.PRODUCT | Role.LOCAL_PRODUCT
+_REORDERING = Role.VIEW | Role.PERMUTATION | Role.COPY
 
 
 def lone_batch_norms(subject: Subject) -> Iterator[Diagnostic]:
@@ -21,10 +21,12 @@ def lone_batch_norms(subject: Subject) -> Iterator[Diagnostic]:
 
     Not where only products read them: those can learn both themselves.
     """
-    for node in subject.of("BatchNorm"):
+    for node in subject.of(Role.BATCH_NORM):
+        if not isinstance(node.params, BatchNormParams):
+            continue
         readers = subject.readers(node.outputs[0])
-        scaled = node.params.fillers is not None or any(r.op == "Scale" for r in readers)
-        if not readers or scaled or all(r.op in _PRODUCTS for r in readers):
+        scaled = node.params.fillers is not None or any(has_role(r.op, Role.SCALE) for r in readers)
+        if not readers or scaled or all(has_role(r.op, _PRODUCTS) for r in readers):
             continue
         yield subject.note(
             "batch-norm-without-scale",
@@ -40,8 +42,8 @@ def batch_statistics(subject: Subject) -> Iterator[Diagnostic]:
     """Normalisation by the batch's own statistics in testing: an answer depends on its batch."""
     if subject.graph.phase != "TEST":
         return
-    for node in subject.of("BatchNorm", "BN"):
-        if node.op == "BatchNorm":
+    for node in subject.of(Role.BATCH_NORM):
+        if isinstance(node.params, BatchNormParams):
             stored, field = node.params.use_global_stats, "use_global_stats"
             help = "remove `use_global_stats: false`, a leftover of training: TEST has true"
         else:
@@ -62,17 +64,17 @@ def batch_statistics(subject: Subject) -> Iterator[Diagnostic]:
 
 def shiftless_scales(subject: Subject) -> Iterator[Diagnostic]:
     """Scale layers after BatchNorm that lack the shift."""
-    for node in subject.of("Scale"):
+    for node in subject.of(Role.SCALE):
         before = subject.producer(node.inputs[0])
         after = subject.readers(node.outputs[0])
         if (
             before is None
-            or before.op != "BatchNorm"
+            or not isinstance(before.params, BatchNormParams)
             or len(node.inputs) > 1
             or node.params.bias_filler
         ):
             continue
-        if not after or all(r.op in ("Bias", *_PRODUCTS) for r in after):
+        if not after or all(has_role(r.op, Role.BIAS | _PRODUCTS) for r in after):
             continue
         yield subject.note(
             "scale-without-bias",
@@ -85,9 +87,9 @@ def shiftless_scales(subject: Subject) -> Iterator[Diagnostic]:
 
 def cancelled_biases(subject: Subject) -> Iterator[Diagnostic]:
     """Biases that the BatchNorm after them takes away again with the mean."""
-    for node in subject.of(*_PRODUCTS):
+    for node in subject.of(_PRODUCTS):
         readers = subject.readers(node.outputs[0])
-        normalised = bool(readers) and all(r.op in ("BatchNorm", "BN") for r in readers)
+        normalised = bool(readers) and all(has_role(r.op, Role.BATCH_NORM) for r in readers)
         if not normalised or not node.params.bias:
             continue
         parameter = subject.graph.parameters.get(node.parameters[-1]) if node.parameters else None
@@ -109,9 +111,9 @@ def dropped_before_norm(subject: Subject) -> Iterator[Diagnostic]:
 
     Li et al., Understanding the disharmony between dropout and batch normalization, CVPR 2019.
     """
-    for node in subject.of("BatchNorm", "BN"):
+    for node in subject.of(Role.BATCH_NORM):
         before = subject.producer(node.inputs[0])
-        if before is not None and before.op == "Dropout":
+        if before is not None and has_role(before.op, Role.DROPOUT):
             yield subject.note(
                 "dropout-before-batch-norm",
                 node,
@@ -125,7 +127,7 @@ def dropped_before_norm(subject: Subject) -> Iterator[Diagnostic]:
 
 def after_losses(subject: Subject) -> Iterator[Diagnostic]:
     """Activations of a loss."""
-    for node in subject.of(*_ACTIVATIONS):
+    for node in subject.of(Role.NONLINEARITY | Role.DROPOUT):
         before = subject.producer(node.inputs[0])
         if before is not None and CATALOG[before.op].loss:
             yield subject.note(
@@ -140,7 +142,7 @@ def after_losses(subject: Subject) -> Iterator[Diagnostic]:
 
 def clipped_scores(subject: Subject) -> Iterator[Diagnostic]:
     """ReLU right before a softmax or a loss."""
-    for node in subject.of("Softmax", "SoftmaxWithLoss", "SigmoidCrossEntropyLoss", "HingeLoss"):
+    for node in subject.of(Role.SIGNED_SCORES):
         before = subject.producer(node.inputs[0])
         if before is not None and _clips(before):
             yield subject.note(
@@ -154,41 +156,37 @@ def clipped_scores(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def _clips(node: Node) -> bool:
-    return node.op == "ReLU" and not node.params.negative_slope
+    return has_role(node.op, Role.RECTIFIER) and not node.params.negative_slope
 
 
 def squashed_twice(subject: Subject) -> Iterator[Diagnostic]:
     """A softmax of a softmax, a sigmoid of a sigmoid."""
-    pairs = {"Softmax": ("Softmax", "SoftmaxWithLoss"), "Sigmoid": ("Sigmoid", _SIGMOID_LOSS)}
-    for kind, later in pairs.items():
-        for node in subject.of(*later):
+    for kind, role in (("softmax", Role.SOFTMAX), ("sigmoid", Role.SIGMOID)):
+        for node in subject.of(role):
             before = _behind_looks(subject, node.inputs[0])
-            if before is not None and before.op == kind:
+            if before is not None and has_role(before.op, role) and not CATALOG[before.op].loss:
                 yield subject.note(
-                    "softmax-twice" if kind == "Softmax" else "sigmoid-twice",
+                    f"{kind}-twice",
                     node,
-                    f"its input went through a {kind.lower()} already, in `{before.name}`",
+                    f"its input went through a {kind} already, in `{before.name}`",
                     f"remove `{before.name}`"
                     + (", which the loss does itself" if CATALOG[node.op].loss else ""),
                     at=("bottom",),
-                    notes=(Note(f"the first {kind.lower()} is here", before.span),),
+                    notes=(Note(f"the first {kind} is here", before.span),),
                 )
-
-
-_SIGMOID_LOSS = "SigmoidCrossEntropyLoss"
 
 
 def _behind_looks(subject: Subject, value: str) -> Node | None:
     """The producer of a value, behind layers that only reorder it."""
     node = subject.producer(value)
-    while node is not None and node.op in _LOOKS:
+    while node is not None and has_role(node.op, _REORDERING):
         node = subject.producer(node.inputs[0])
     return node
 
 
 def lonely_softmaxes(subject: Subject) -> Iterator[Diagnostic]:
     """Softmax over one class."""
-    for node in subject.of("Softmax", "SoftmaxWithLoss"):
+    for node in subject.of(Role.SOFTMAX):
         shape = subject.graph.values[node.inputs[0]].shape
         axis = node.params.axis
         if shape is not None and -len(shape) <= axis < len(shape) and shape[axis] == 1:
@@ -204,9 +202,9 @@ def lonely_softmaxes(subject: Subject) -> Iterator[Diagnostic]:
 
 def idle_activations(subject: Subject) -> Iterator[Diagnostic]:
     """ReLU of what is never negative."""
-    for node in subject.of("ReLU"):
+    for node in subject.of(Role.RECTIFIER):
         before = subject.producer(node.inputs[0])
-        if before is not None and (_clips(before) or before.op in _POSITIVE):
+        if before is not None and (_clips(before) or has_role(before.op, Role.NON_NEGATIVE)):
             yield subject.note(
                 "idle-activation",
                 node,

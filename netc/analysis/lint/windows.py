@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from netc.analysis.lint.rule import Rule, Slide, Subject, axis_word, slides
 from netc.diagnostics import Diagnostic
-from netc.ops.catalog import CATALOG
+from netc.ops.catalog import CATALOG, has_role
+from netc.ops.role import Role
 from netc.ops.window import Axis, axis_name
 
 _KERNEL = ("kernel_size", "kernel_h", "kernel_w")
@@ -79,7 +80,7 @@ def large_kernels(subject: Subject) -> Iterator[Diagnostic]:
 def idle_kernels(subject: Subject) -> Iterator[Diagnostic]:
     """Weights that only ever meet padding."""
     for node, axes in slides(subject):
-        if node.op not in ("Convolution", "LocallyConnected"):
+        if not has_role(node.op, Role.CONVOLUTION | Role.LOCAL_PRODUCT):
             continue
         for index, axis in enumerate(axes):
             used = sum(1 for _ in axis.taps())
@@ -102,7 +103,11 @@ def idle_kernels(subject: Subject) -> Iterator[Diagnostic]:
 def ceil_poolings(subject: Subject) -> Iterator[Diagnostic]:
     """Poolings that make more outputs than PyTorch's default would."""
     for node, axes in slides(subject):
-        if node.op != "Pooling" or not node.params.ceil or node.params.global_pooling:
+        if (
+            not has_role(node.op, Role.POOLING)
+            or not node.params.ceil
+            or node.params.global_pooling
+        ):
             continue
         floors = [(a.size + 2 * a.pad - a.kernel) // a.stride + 1 for a in axes]
         if floors != [a.out for a in axes]:
@@ -123,7 +128,7 @@ def _sizes(sizes: Iterable[int]) -> str:
 def empty_windows(subject: Subject) -> Iterator[Diagnostic]:
     """Pooling windows that lie beyond their input altogether."""
     for node, axes in slides(subject):
-        if node.op != "Pooling":
+        if not has_role(node.op, Role.POOLING):
             continue
         for index, axis in enumerate(axes):
             if (axis.out - 1) * axis.stride - axis.pad >= axis.size:
@@ -146,7 +151,7 @@ def uneven_deconvolutions(subject: Subject) -> Iterator[Diagnostic]:
 
     Odena, Dumoulin and Olah, Deconvolution and checkerboard artifacts, Distill 2016.
     """
-    for node in subject.of("Deconvolution"):
+    for node in subject.of(Role.DECONVOLUTION):
         shapes = subject.shapes(node)
         if shapes is None or node.params.weight_filler.type == "bilinear":
             continue

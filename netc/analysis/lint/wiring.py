@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from netc.analysis.lint.rule import Rule, Subject
 from netc.diagnostics import Diagnostic, Note
 from netc.ir.graph import Node
-from netc.ops.catalog import CATALOG
+from netc.ops.catalog import CATALOG, has_role
 from netc.ops.define import no_weights
+from netc.ops.role import Role
 
-# What is looked at rather than read
-_ENDS = ("Accuracy", "Silence", "HDF5Output", "Python", "DetectionOutput", "ArgMax")
+_ENDS = Role.RESULT | Role.SINK
 
 
 def unused_blobs(subject: Subject) -> Iterator[Diagnostic]:
@@ -54,7 +54,7 @@ def _unused(
     """
     if node is None:
         return "is an input that no layer reads" if name in subject.graph.inputs else None
-    if _is_loss(subject, node) or node.op in _ENDS:
+    if _is_loss(subject, node) or has_role(node.op, _ENDS):
         return None
     if others:
         return "is read by no layer, and other tops of its layer are"

@@ -24,6 +24,8 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import count
 from netc.memory import on_behalf
+from netc.ops.catalog import has_role
+from netc.ops.role import Role
 from netc.passes.base import Applied, run_passes
 from netc.passes.epilogue import stages_of
 from netc.passes.pipeline import with_bounds
@@ -249,7 +251,7 @@ def _weights(graph: Graph, context: EmitContext, program: Program) -> dict[str, 
     if not context.half:
         return {"precision": "float32", "weights_bytes": total}
     halved = _halved(program)
-    nodes = [n for n in context.graph.nodes if stages_of(n)[0].op == "InnerProduct"]
+    nodes = [n for n in context.graph.nodes if has_role(stages_of(n)[0].op, Role.INNER_PRODUCT)]
     weights = {n.name: context.graph.parameters[n.parameters[0]] for n in nodes}
     saved = {(p.owner or p.name): halved.get(name, 0) for name, p in weights.items()}
     return {

@@ -5,8 +5,10 @@ from __future__ import annotations
 from netc.backends.shared.layout import is_in_c_order
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
+from netc.ops.catalog import has_role
 from netc.ops.convolution import convolution_axes
 from netc.ops.fused import bind_stages
+from netc.ops.role import Role
 from netc.passes.epilogue import chain_of
 from netc.passes.tile_bottlenecks import cut, may_run_whole, window_of
 
@@ -18,7 +20,7 @@ def padded_image(graph: Graph, node: Node) -> tuple[int, int, int, int] | None:
     pixels with the padding around them, so that a row of the kernel reads one run of memory.
     """
     first = next(bind_stages(chain_of(node), node.inputs, node.parameters), None)
-    if first is None or first.stage.op != "Convolution" or len(first.inputs) != 1:
+    if first is None or not has_role(first.stage.op, Role.CONVOLUTION) or len(first.inputs) != 1:
         return None
     value, params = first.inputs[0], first.stage.params
     shape = graph.shape(value)
@@ -71,6 +73,9 @@ def shape_between(graph: Graph, node: Node) -> Shape:
 def second_window(node: Node) -> int | None:
     """Which stage of a convolution's chain is a window of its own; None where there is none."""
     stages = chain_of(node).stages
-    if stages[0].op != "Convolution":
+    if not has_role(stages[0].op, Role.CONVOLUTION):
         return None
-    return next((i for i, s in enumerate(stages) if i and s.op in ("Convolution", "Pooling")), None)
+    return next(
+        (i for i, s in enumerate(stages) if i and has_role(s.op, Role.CONVOLUTION | Role.POOLING)),
+        None,
+    )

@@ -23,6 +23,7 @@ from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape
 from netc.ops.catalog import CATALOG
 from netc.ops.fused import Bound
+from netc.ops.normalization import uses_batch_statistics
 from netc.ops.numbers import all_finite
 
 Strides = Sequence[int]
@@ -216,8 +217,8 @@ def supported(bound: Bound, shapes: Sequence[Shape]) -> bool:
     op = bound.stage.op
     if not all_finite(bound.stage.params):
         return False
-    if op == "BatchNorm":
-        return bool(bound.stage.params.use_global_stats)
+    if uses_batch_statistics(bound.stage.params):
+        return False
     if op in RULES:
         return True
     identity = CATALOG[op].identity

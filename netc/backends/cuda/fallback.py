@@ -11,45 +11,11 @@ from netc.backends import reference
 from netc.backends.cuda.program import DeviceContext
 from netc.backends.shared.views import View
 from netc.ir.graph import Graph, Node
-from netc.ops import (
-    cascade,
-    cascade_accuracy,
-    cascade_loss,
-    evaluation,
-    flow,
-    fork_sequence,
-    multibox,
-    pooling3d,
-    region_loss,
-    unpooling,
-    yolo,
-)
+from netc.ops.catalog import CATALOG
 from netc.ops.fused import NAME as FUSED
 from netc.ops.gradient import NAME as GRADIENT
 from netc.ops.gradient import rule_of
 from netc.ops.siblings import NAME as SIBLINGS
-
-# Ops whose definitions need NumPy itself; all others take the arrays of any library.
-_HOST_FAMILIES = (
-    cascade,
-    cascade_accuracy,
-    cascade_loss,
-    evaluation,
-    flow,
-    fork_sequence,
-    multibox,
-    pooling3d,
-    region_loss,
-    unpooling,
-    yolo,
-)
-HOST_ONLY = frozenset(
-    {
-        "BiasChannel", "BoxAnnotatorOHEM", "DetectionOutput", "Filter", "LabelsequenceAccuracy",
-        "PriorBox", "PriorBoxClustered", "Proposal", "PSROIPooling", "Python", "ROIPooling",
-        "SegAccuracy", "UniqueLabel",
-    }
-).union(op.name for family in _HOST_FAMILIES for op in family.OPS)  # fmt: skip
 
 
 def ops_of(node: Node) -> Iterator[str]:
@@ -69,7 +35,7 @@ def array_form(node: Node) -> bool:
     if node.op == GRADIENT:
         rule = rule_of(node.params.op)
         return rule is not None and not rule.host
-    return HOST_ONLY.isdisjoint(ops_of(node))
+    return not any(CATALOG[op].host for op in ops_of(node))
 
 
 def seen(context: DeviceContext, graph: Graph, value: str, view: View) -> Any:

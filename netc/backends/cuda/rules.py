@@ -6,10 +6,12 @@ from netc.backends.cuda.chains import supported
 from netc.backends.shared.aliases import concat_offsets, view_offsets
 from netc.ir.graph import Graph, Node
 from netc.ir.types import count
+from netc.ops.catalog import has_role
 from netc.ops.fused import NAME as FUSED
 from netc.ops.fused import bind_stages
+from netc.ops.role import Role
 from netc.ops.siblings import NAME as SIBLINGS
-from netc.passes.epilogue import EPILOGUES, PRODUCTS, chain_of
+from netc.passes.epilogue import chain_of
 from netc.plan.storage import AliasRules
 
 _COLOURS = 3
@@ -27,7 +29,7 @@ def in_place(graph: Graph, node: Node) -> tuple[str, ...]:
 
     A chain that is run in several steps has none: the first would destroy what a later one reads.
     """
-    if node.op in EPILOGUES:
+    if has_role(node.op, Role.EPILOGUE):
         return tuple(v for v in node.inputs if _same_shape(graph, node, v))
     if node.op != FUSED:
         return ()
@@ -35,7 +37,7 @@ def in_place(graph: Graph, node: Node) -> tuple[str, ...]:
     shape = graph.shape(node.outputs[0])
     if not all(supported(bound, (shape,) * (1 + len(bound.inputs))) for bound in rest):
         return ()
-    own = [] if first.stage.op in PRODUCTS else first.inputs
+    own = [] if has_role(first.stage.op, Role.PRODUCT) else first.inputs
     later = [v for bound in rest for v in bound.inputs]
     return tuple(v for v in (*later, *own) if _same_shape(graph, node, v))
 
@@ -65,7 +67,11 @@ def _convolves(node: Node, value: str) -> bool:
         return True
     first, *rest = bind_stages(chain_of(node), node.inputs)
     later = [v for bound in rest for v in bound.inputs]
-    return first.stage.op == "Convolution" and first.stage.params.group == 1 and value not in later
+    return (
+        has_role(first.stage.op, Role.CONVOLUTION)
+        and first.stage.params.group == 1
+        and value not in later
+    )
 
 
 def padding(graph: Graph, value: str) -> int:

@@ -6,6 +6,8 @@ from itertools import accumulate
 
 from netc.backends.shared.layout import has_channels, pixel_shape
 from netc.ir.graph import Graph, Node
+from netc.ops.catalog import has_role
+from netc.ops.role import Role
 from netc.plan.storage import is_identity
 
 
@@ -14,7 +16,7 @@ def concat_offsets(graph: Graph, node: Node) -> tuple[int, ...] | None:
 
     Its inputs are written side by side in every pixel. None for all other nodes.
     """
-    if node.op != "Concat" or not _along_channels(graph, node):
+    if not has_role(node.op, Role.CONCAT) or not _along_channels(graph, node):
         return None
     sizes = [graph.shape(v)[1] for v in node.inputs]
     return tuple(accumulate(sizes[:-1], initial=0))
@@ -25,10 +27,10 @@ def view_offsets(graph: Graph, node: Node) -> tuple[int, ...] | None:
 
     Those are a Slice along channels, and what moves nothing. None for all other nodes.
     """
-    if node.op == "Slice" and _along_channels(graph, node):
+    if has_role(node.op, Role.SLICE) and _along_channels(graph, node):
         sizes = [graph.shape(v)[1] for v in node.outputs]
         return tuple(accumulate(sizes[:-1], initial=0))
-    if node.op in ("Reshape", "Flatten") and moves_nothing(graph, node):
+    if has_role(node.op, Role.VIEW) and moves_nothing(graph, node):
         return (0,)
     return (0,) * len(node.outputs) if is_identity(graph, node) else None
 

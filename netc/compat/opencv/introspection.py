@@ -14,7 +14,9 @@ from netc.driver import build, runnable
 from netc.infer import show
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape, count
+from netc.ops.catalog import CATALOG, has_role
 from netc.ops.define import OpDef
+from netc.ops.role import Role
 from netc.schema.message import Message
 
 _INPUT = "__NetInputLayer__"  # OpenCV's type of its layer 0, which holds the inputs
@@ -143,14 +145,14 @@ def flops(graph: Graph, node: Node) -> int:
     """A layer's operations as OpenCV counts them; of other layers as netc does."""
     outputs = sum(count(graph.shape(name)) for name in node.outputs)
     cost = node_cost(graph, node)
-    if node.op == "Convolution":
+    if has_role(node.op, Role.CONVOLUTION):
         return 2 * cost.macs + outputs
-    if node.op == "InnerProduct":
+    if has_role(node.op, Role.INNER_PRODUCT):
         return 3 * cost.macs
-    if node.op == "Softmax":
+    if has_role(node.op, Role.SOFTMAX) and not CATALOG[node.op].loss:
         return 4 * outputs
-    if node.op == "ReLU":
+    if has_role(node.op, Role.RECTIFIER):
         return outputs
-    if node.op == "Pooling" and not getattr(node.params, "global_pooling", False):
+    if has_role(node.op, Role.POOLING) and not getattr(node.params, "global_pooling", False):
         return cost.macs or cost.operations
     return 2 * cost.macs + cost.operations

@@ -30,8 +30,9 @@ from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape
 from netc.lower.before import State
-from netc.ops.catalog import LAYERS
+from netc.ops.catalog import LAYERS, has_role
 from netc.ops.define import OpDef
+from netc.ops.role import Role
 from netc.schema.message import Message
 from netc.weights.match import assign
 
@@ -380,7 +381,7 @@ def _opencv_names(built: Built, layers: Mapping[str, OpDef]) -> tuple[str, ...]:
         number, met[name] = met[name], met[name] + 1
         if not layers[kind].source:
             node = next(nodes)
-            by_top = kind == "Convolution" and len(node.outputs) == 1
+            by_top = has_role(kind, Role.CONVOLUTION) and len(node.outputs) == 1
             numbered = f"{name}_{number}" if number else name
             found.append(built.graph.values[node.outputs[0]].blob if by_top else numbered)
     return tuple(found)

@@ -21,7 +21,9 @@ from netc.compat.pycaffe.net_weights import NetWeights
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.infer import show
 from netc.ir.graph import Array
+from netc.ops.catalog import has_role
 from netc.ops.random import generator_key
+from netc.ops.role import Role
 from netc.train.generator import KEY
 
 Hook = Callable[[int], Any]
@@ -187,7 +189,7 @@ class NetBackward(NetWeights):
         layer, needs = self._definition.layers[number], self._layer_needs[number]
         bottoms = [self.blobs[name] for name in layer.bottoms]
         tops = [self.blobs[name] for name in layer.tops]
-        if layer.type == "Split":
+        if has_role(layer.type, Role.COPY):
             if needs.bottoms[0]:
                 bottoms[0].diff[...] = _sum(tops)
         elif layer.name in self._definition.python:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import NamedTuple
 
 from netc.compat.pycaffe.python_layers import PythonLayer, own_errors, with_python_layers
 from netc.compat.pycaffe.splits import Named, with_splits
 from netc.diagnostics import Collector, Diagnostic, Source
-from netc.driver import Schemas, build, read_net, runnable
+from netc.driver import Schemas, build, folder_of, read_net, runnable
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.lower import State, filter_layers
+from netc.lower.files import with_files
 from netc.lower.rules import merged_state
 from netc.ops.catalog import LAYERS
 from netc.schema.message import Message
@@ -57,7 +59,8 @@ def define(
     Raises:
         NetcError: with every mistake found in the text.
     """
-    return defined(read_net(net, schema=schema).message, phase, level, stages, inputs)
+    message = read_net(net, schema=schema).message
+    return defined(message, phase, level, stages, inputs, folder_of(net))
 
 
 def defined(
@@ -66,14 +69,23 @@ def defined(
     level: int = 0,
     stages: Sequence[str] = (),
     inputs: Mapping[str, Shape] | None = None,
+    folder: Path | None = None,
+    *,
+    outside: bool = False,
 ) -> Definition:
-    """As ``define``, of a net that has been read."""
+    """As ``define``, of a net that has been read.
+
+    Args:
+        message, phase, level, stages, inputs: the net, its state and the shapes it is fed.
+        folder: that the files it names lie in.
+        outside: whether they may lie anywhere.
+    """
     state = merged_state(message, State(phase, level, tuple(stages)))
     kept = filter_layers(message, state, Collector())
     own, python = with_python_layers(message, kept, phase)
     with own_errors(python):
         built = build(own, phase=phase, level=level, stages=stages, inputs=inputs)
-        graph = runnable(built)
+        graph = with_files(runnable(built), folder, outside=outside)
     return Definition(message, _layers(kept), graph, built.diagnostics, python)
 
 

@@ -9,7 +9,9 @@ from netc.compat.pycaffe.blob import Blob, SplitBlob
 from netc.compat.pycaffe.definition import Definition
 from netc.infer import blob_shapes
 from netc.ir.graph import Graph
+from netc.ops.catalog import has_role
 from netc.ops.filler import fill, generator
+from netc.ops.role import Role
 
 
 class NetNames:
@@ -31,7 +33,7 @@ class NetNames:
         made: OrderedDict[str, Blob] = OrderedDict()
         for layer in self._definition.layers:
             for top in layer.tops:
-                if layer.type == "Split" and top not in known:
+                if has_role(layer.type, Role.COPY) and top not in known:
                     made[top] = SplitBlob(known[layer.bottoms[0]])
                 elif top in known:
                     made[top] = known[top]
@@ -57,7 +59,7 @@ class NetNames:
     def inputs(self) -> list[str]:
         """The tops of Input layers."""
         layers = self._definition.layers
-        return [top for layer in layers if layer.type == "Input" for top in layer.tops]
+        return [top for layer in layers if has_role(layer.type, Role.FED) for top in layer.tops]
 
     @property
     def outputs(self) -> list[str]:
@@ -108,7 +110,11 @@ class NetNames:
     def _source(self, blob: str) -> str:
         """The blob that a Split's top is of; any other as it is."""
         for layer in self._definition.layers:
-            if layer.type == "Split" and blob in layer.tops and blob not in self._graph_blobs:
+            if (
+                has_role(layer.type, Role.COPY)
+                and blob in layer.tops
+                and blob not in self._graph_blobs
+            ):
                 return layer.bottoms[0]
         return blob
 

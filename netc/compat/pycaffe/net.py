@@ -37,6 +37,8 @@ from netc.infer import blob_shapes, infer, show
 from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph
 from netc.ir.graph import Parameter as GraphParameter
+from netc.ops.catalog import has_role
+from netc.ops.role import Role
 from netc.weights.match import Given
 
 
@@ -238,7 +240,7 @@ class Net(NetBackward):
             NetcError: bad-argument, a RuntimeError too.
         """
         first = self._definition.layers[0]
-        if first.type != "MemoryData":
+        if not has_role(first.type, Role.MEMORY):
             message = "set_input_arrays: the net's first layer is no MemoryData layer"
             raise also(NetcError(Diagnostic("bad-argument", message)), RuntimeError)
         self._memory = MemoryFeed(data, labels, self.blobs[first.tops[0]].shape)
@@ -272,7 +274,7 @@ class Net(NetBackward):
             tops = self._definition.layers[0].tops
             for top, array in zip(tops, self._memory.next(), strict=False):
                 self.blobs[top].put(array)
-        elif self._definition.layers[0].type == "MemoryData":
+        elif has_role(self._definition.layers[0].type, Role.MEMORY):
             check_filled([self.blobs[top] for top in self._definition.layers[0].tops])
 
     def _loss(self, first: int, last: int) -> float:

@@ -20,7 +20,7 @@ from netc.compat.pycaffe.errors import also
 from netc.compat.pycaffe.mode import TEST, TRAIN
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape
-from netc.ops.python import is_implemented, register_python_layer, unregister_python_layer
+from netc.ops.python import PYTHON, is_implemented, register_python_layer, unregister_python_layer
 from netc.schema.message import Entry, Message
 
 
@@ -212,7 +212,7 @@ def with_python_layers(
     entries = []
     for entry in message.entries.get("layer", ()):
         layer = entry.value
-        chosen = any(layer is own for own in kept) and layer.get("type") == "Python"
+        chosen = any(layer is own for own in kept) and layer.get("type") == PYTHON.name
         found = layer_class(layer) if chosen else None
         if found is not None:
             name = layer.get("name")

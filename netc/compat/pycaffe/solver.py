@@ -312,7 +312,8 @@ def _net(choice: NetChoice, feeds: Feeds, seed: int) -> Net:
     first = feeds.peek()
     known = build(choice.message, **state).graph.input_blobs if first else {}
     shapes = {name: tuple(a.shape) for name, a in first.items() if name in known}
-    made = defined(choice.message, **state, inputs=shapes or None)
+    where: Mapping[str, Any] = {"folder": choice.folder, "outside": True}  # as data layers read
+    made = defined(choice.message, **state, inputs=shapes or None, **where)
     return Net.of(made, seed, feeds.take if first else None)
 
 

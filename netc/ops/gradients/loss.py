@@ -9,17 +9,16 @@ from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.ops.activation import sigmoid
 from netc.ops.array import namespace
+from netc.ops.contrastive_loss import ContrastiveLossParams
 from netc.ops.gradients.define import Gradient, Reads, Saved
+from netc.ops.infogain_loss import InfogainLossParams, infogain_matrix
 from netc.ops.labels import class_labels, divisor, label_weights
 from netc.ops.loss import (
     LOG_THRESHOLD,
-    ContrastiveLossParams,
     HingeLossParams,
-    InfogainLossParams,
     SigmoidLossParams,
     SoftmaxLossParams,
     hinge_margins,
-    infogain_matrix,
     split_at,
 )
 from netc.ops.normalization import softmax

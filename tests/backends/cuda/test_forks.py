@@ -14,7 +14,6 @@ from benchmarks.forks import run_case
 from netc.backends import reference, registry
 from netc.backends.cuda.backend import CudaBackend
 from netc.backends.cuda.emit.table import EMITTERS
-from netc.backends.cuda.fallback import HOST_ONLY
 from netc.diagnostics import Source
 from netc.ir.graph import Graph
 from netc.ops.catalog import LAYERS
@@ -167,6 +166,7 @@ def test_layers(name: str, phase: str) -> None:
 # Layers that write files and give nothing to compare.
 WRITERS = {"FLOWriter", "HDF5Output", "ImgWriter", "MatWrite"}
 # Golden cases of layers whose definitions run on the device's arrays.
+HOST_ONLY = {name for name, op in LAYERS.items() if op.host}
 _BY_LETTERS = {name.lower(): op.name for name, op in LAYERS.items()}
 
 
@@ -203,4 +203,4 @@ def test_every_layer_is_tried_somewhere() -> None:
     names = {name for name, op in LAYERS.items() if not op.source and not op.dynamic}
     untried = {LAYERS[n].name for n in names} - {LAYERS[n].name for n in tried} - HOST_ONLY
     assert untried == WRITERS
-    assert set(LAYERS) >= HOST_ONLY and Path(GOLDEN).is_dir()
+    assert HOST_ONLY and Path(GOLDEN).is_dir()

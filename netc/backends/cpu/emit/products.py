@@ -24,8 +24,10 @@ from netc.backends.shared.derived import Weights, derived
 from netc.backends.shared.views import View, dense, moved
 from netc.ir.graph import Node
 from netc.ir.types import Shape
+from netc.ops.catalog import has_role
 from netc.ops.convolution import ConvolutionParams
 from netc.ops.fused import Bound, bind_stages
+from netc.ops.role import Role
 from netc.ops.siblings import branch_parameters
 from netc.passes.epilogue import chain_of
 from netc.passes.tile_bottlenecks import window_of
@@ -103,7 +105,7 @@ def _emit_tiled(context: EmitContext, node: Node, chain: Sequence[Bound], at: in
         return None
     if edge:
         first = first._replace(geometry=replace(first.geometry, pad=(0, 0)))
-    if bound.stage.op == "Pooling":
+    if has_role(bound.stage.op, Role.POOLING):
         pair = Pair(first, Pooled(y, bound.stage.params), shape, window)
         return [*edge, _banded(context, node, pair)]
     whole = replace(middle, n=shape[0], h=shape[2])

@@ -37,14 +37,15 @@ from netc.backends.cpu.lowering import Lowered
 from netc.backends.shared.dispatch import emitter_of
 from netc.diagnostics import InternalError
 from netc.ir.graph import Graph, Node
+from netc.ops.catalog import CATALOG
 from netc.ops.gradient import NAME as GRADIENT
+from netc.ops.role import Role
 from netc.ops.siblings import NAME as SIBLINGS
 from netc.ops.update import RUNNING, UPDATE
-from netc.passes.epilogue import EPILOGUES
 
 # By the first stage's op for a fused chain.
 EMITTERS: Mapping[str, Emitter] = {
-    **dict.fromkeys(sorted(EPILOGUES), emit_elementwise),
+    **{op.name: emit_elementwise for op in CATALOG.values() if op.role & Role.EPILOGUE},
     "ArgMax": emit_argmax,
     "Axpy": emit_axpy,
     "BatchNorm": emit_normalization,

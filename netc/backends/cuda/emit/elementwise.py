@@ -10,8 +10,9 @@ from netc.backends.cuda.chains import supported
 from netc.backends.cuda.emission import CudaEmitContext, chain_launch, fallback_step
 from netc.backends.cuda.program import Steps
 from netc.ir.graph import Node
-from netc.ops.catalog import CATALOG
+from netc.ops.catalog import CATALOG, has_role
 from netc.ops.fused import Bound, Stage, bind_stages
+from netc.ops.role import Role
 from netc.passes.epilogue import chain_of
 
 
@@ -39,7 +40,9 @@ def emit_identity(emission: CudaEmitContext, node: Node) -> Steps | None:
     graph = emission.graph
     shape = graph.shape(node.inputs[0])
     identity = CATALOG[node.op].identity
-    if node.op != "Split" and (identity is None or not identity(node.params, (shape,))):
+    if not has_role(node.op, Role.COPY) and (
+        identity is None or not identity(node.params, (shape,))
+    ):
         return None
     steps: Steps = []
     source = emission.view(node.inputs[0])

@@ -14,7 +14,9 @@ from netc.backends.cuda.schedule import overlap
 from netc.backends.shared.derived import Weights
 from netc.backends.shared.layout import has_channels
 from netc.backends.shared.views import View, Workspace, dense
+from netc.ops.catalog import has_role
 from netc.ops.fused import Bound
+from netc.ops.role import Role
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +51,7 @@ def split_epilogue(
     if stages and (found := _summand(emission, target, stages[0])):
         other = found
         stages.pop(0)
-    relu = bool(stages) and stages[0].stage.op == "ReLU"
+    relu = bool(stages) and has_role(stages[0].stage.op, Role.RECTIFIER)
     relu = relu and not stages[0].stage.params.negative_slope
     return LibraryEpilogue(target.bias, other, relu, tuple(stages[1:] if relu else stages))
 
@@ -57,7 +59,9 @@ def split_epilogue(
 def _summand(emission: CudaEmitContext, target: FusedOutput, bound: Bound) -> View | None:
     """The other value of a plain sum with the chain's, where it lies as the output does."""
     params, inputs = bound.stage.params, bound.inputs
-    plain = bound.stage.op == "Eltwise" and params.operation == "SUM" and len(inputs) == 1
+    plain = (
+        has_role(bound.stage.op, Role.ELTWISE) and params.operation == "SUM" and len(inputs) == 1
+    )
     if not plain or set(params.coeff or ()) - {1.0} or inputs[0] is None:
         return None
     same = emission.graph.shape(inputs[0]) == target.shape and has_channels(target.shape)

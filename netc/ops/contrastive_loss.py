@@ -1,0 +1,91 @@
+"""ContrastiveLoss: contrastive_loss_layer.cpp (Hadsell, Chopra and LeCun, CVPR 2006)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netc.ir.types import Shape, count, dims
+from netc.ops.array import namespace
+from netc.ops.axes import shown
+from netc.ops.contents import flag_last
+from netc.ops.cost import per_input
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, full_extent
+from netc.ops.fields import reject_unknown_fields
+from netc.ops.labels import (
+    check_batch,
+)
+from netc.ops.loss import check_one_label_each, check_single, per_example, scalar
+from netc.schema.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastiveLossParams:
+    """``legacy_version`` takes the margin from the squared distance."""
+
+    margin: float
+    legacy_version: bool
+
+
+def _parse_contrastive(layer: Message, context: LayerContext) -> ContrastiveLossParams:
+    param = reject_unknown_fields(layer.get("contrastive_loss_param"), "margin", "legacy_version")
+    return ContrastiveLossParams(param.get("margin"), param.get("legacy_version"))
+
+
+def _contrastive_shape(params: ContrastiveLossParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    first, second, similar = inputs
+    for name, shape in (("first", first), ("second", second)):
+        _check_plain(f"the {name} bottom", shape)
+    channels = [dims(shape).channels for shape in (first, second)]
+    if channels[0] != channels[1]:
+        raise ShapeError(
+            f"both bottoms must have as many channels: {channels[0]} in {shown(first)} and "
+            f"{channels[1]} in {shown(second)}"
+        )
+    check_single("the third bottom", similar)
+    check_batch(first, second)
+    check_one_label_each(first, similar)
+    return ((),)
+
+
+def _check_plain(what: str, shape: Shape) -> None:
+    """A vector for each example: height and width 1, read the old way."""
+    if len(shape) > 4 or dims(shape)[2:] != (1, 1):
+        raise ShapeError(f"{what} must have height and width 1, it is {shown(shape)}")
+
+
+@np.errstate(all="ignore")
+def _contrastive(
+    params: ContrastiveLossParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    first, second, similar = inputs
+    xp = namespace(first)
+    number = first.shape[0]
+    apart = (first - second.reshape(first.shape)).reshape(number, count(first.shape, 1))
+    squares = (apart * apart).sum(axis=1)
+    if params.legacy_version:
+        pushed = xp.maximum(params.margin - squares, 0)
+    else:
+        pushed = xp.maximum(params.margin - xp.sqrt(squares), 0) ** 2
+    alike = xp.trunc(similar.reshape(-1)[:number]) != 0
+    total = xp.where(alike, squares, pushed).sum(dtype=np.float64)
+    return (scalar(per_example(total, number, first) / 2, first),)
+
+
+CONTRASTIVE_LOSS = OpDef(
+    name="ContrastiveLoss",
+    arity=Arity((3, 3), (1, 1), optional_top=True),
+    params=_parse_contrastive,
+    shape=_contrastive_shape,
+    cost=per_input(3),
+    window=full_extent,
+    reference=_contrastive,
+    loss=True,
+    contents=flag_last,
+    family="loss",
+)
+
+OPS = (CONTRASTIVE_LOSS,)
