@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError, Note, Span, counted
 from netc.ir.graph import Graph, Node, Parameter, ParamSpec, Value
@@ -19,6 +19,9 @@ from netc.schema.message import Message
 # What a legal text may lack and a net that runs may not: told as notes and warnings here, and as
 # errors where the net is to run.
 RUN_TIME_NEEDS = frozenset({"unknown-input-shape", "python-layer"})
+
+
+_UNWRITTEN = ParamSpec()
 
 
 class Inferred(NamedTuple):
@@ -79,10 +82,12 @@ class _Inference:
         self.shared: dict[str, tuple[str, ParamSpec]] = {}
         self.nodes: list[Node] = []
         self.diagnostics: list[Diagnostic] = []
+        self.known: dict[Any, tuple[tuple[Shape, ...], tuple[WeightSpec, ...]]] = {}
 
     def result(self) -> Graph:
+        shapes = self.shapes
         values = {
-            name: replace(value, shape=self.shapes.get(name))
+            name: Value(name, value.blob, shapes.get(name), value.span, value.filler)
             for name, value in self.graph.values.items()
         }
         parameters = {name: self._with_content(p) for name, p in self.parameters.items()}
@@ -117,10 +122,8 @@ class _Inference:
         if len(known) < len(inputs):
             self.nodes.append(node)
             return
-        op = self.catalog[node.op]
         try:
-            outputs = op.shape(node.params, known)
-            specs = op.weights(node.params, known)
+            outputs, specs = self._shapes(node, known)
             self._check_outputs(node, outputs)
         except ShapeError as error:
             self.diagnostics.append(self._located(node, error, known))
@@ -133,7 +136,25 @@ class _Inference:
             return
         for name, shape in zip(node.outputs, outputs, strict=True):
             self.set_shape(name, shape, node)
-        self.nodes.append(replace(node, parameters=self._parameters(node, specs)))
+        parameters = self._parameters(node, specs)
+        if parameters != node.parameters:
+            node = replace(node, parameters=parameters)
+        self.nodes.append(node)
+
+    def _shapes(
+        self, node: Node, inputs: list[Shape]
+    ) -> tuple[tuple[Shape, ...], tuple[WeightSpec, ...]]:
+        """The shapes of what it makes and of its weights, worked out once for equal layers.
+
+        Lowering gives layers that say the same one object of parameters.
+        """
+        key = (node.op, id(node.params), *inputs)
+        known = self.known.get(key)
+        if known is None:
+            op = self.catalog[node.op]
+            known = op.shape(node.params, inputs), op.weights(node.params, inputs)
+            self.known[key] = known
+        return known
 
     def _check_outputs(self, node: Node, outputs: Sequence[Shape]) -> None:
         if len(outputs) != len(node.outputs):
@@ -185,7 +206,7 @@ class _Inference:
 
     def _parameter(self, node: Node, index: int, spec: WeightSpec) -> str:
         name = f"{node.name}/{index}"
-        written = node.param_specs[index] if index < len(node.param_specs) else ParamSpec()
+        written = node.param_specs[index] if index < len(node.param_specs) else _UNWRITTEN
         fault = shape_fault(spec.shape)
         if fault:
             self.diagnostics.append(

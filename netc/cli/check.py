@@ -20,6 +20,7 @@ from netc.cli.texts import STDIN, Text, left_out, read_text
 from netc.diagnostics import Diagnostic, NetcError, Severity, counted
 from netc.ir.graph import Graph
 from netc.migrate.change import Change
+from netc.syntax.parser import collection_paused
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,11 +79,12 @@ def check(path: str, args: argparse.Namespace) -> Report:
     """Read, bind and upgrade a text; of a net infer the shapes in the state that is asked for."""
     report = Report(_shown(path))
     try:
-        text = read_text(path, args)
-        report.kind, report.changes = text.kind, text.changes
-        report.diagnostics += left_out(text.changes)
-        if text.kind == "net":
-            _check_net(text, args, report)
+        with collection_paused():
+            text = read_text(path, args)
+            report.kind, report.changes = text.kind, text.changes
+            report.diagnostics += left_out(text.changes)
+            if text.kind == "net":
+                _check_net(text, args, report)
     except NetcError as error:
         report.diagnostics += error.diagnostics
     return report

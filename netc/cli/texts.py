@@ -18,6 +18,7 @@ from netc.schema.load import Schema, load_schema
 from netc.schema.message import Message
 from netc.syntax.ast import Document
 from netc.syntax.limits import MAX_BYTES
+from netc.syntax.parser import collection_paused
 from netc.syntax.reader import read_source, source_of_bytes
 
 STDIN = "-"
@@ -73,8 +74,9 @@ def read_text(path: str, args: argparse.Namespace) -> Text:
     """
     schema = load_schema(args.schema)
     folder = None if path == STDIN else Path(path).parent
-    document = read_document(net_source(path, schema), schema, dict(args.define), folder)
-    return upgraded_text(document, schema)
+    with collection_paused():
+        document = read_document(net_source(path, schema), schema, dict(args.define), folder)
+        return upgraded_text(document, schema)
 
 
 def upgraded_text(document: Document, schema: Schema) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 Shape = tuple[int, ...]
@@ -17,6 +18,7 @@ def count(shape: Shape, start: int = 0, end: int | None = None) -> int:
     return math.prod(shape[start:end])
 
 
+@lru_cache(maxsize=1 << 12)
 def shape_fault(shape: Shape) -> str | None:
     """Why no blob can have this shape, None where one can (the limits of blob.cpp).
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic, Note, Span, did_you_mean
@@ -12,8 +12,7 @@ from netc.ir.graph import Node, Value
 AUTOMATIC = "(automatic)"  # the blob of a loss layer with no top, net.cpp AppendTop
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(NamedTuple):
     """One content of a blob: which layer made it and where its name was written."""
 
     blob: str
@@ -62,8 +61,8 @@ class Blobs:
     def values(self, names: Mapping[str, str]) -> dict[str, Value]:
         """All values under their final names."""
         return {
-            names[str(v.serial)]: Value(names[str(v.serial)], v.blob, None, v.span)
-            for v in self.versions
+            name: Value(name, version.blob, None, version.span)
+            for name, version in zip(names.values(), self.versions, strict=True)
         }
 
 
@@ -87,10 +86,16 @@ class Names:
 def renamed(nodes: Sequence[Node], names: Mapping[str, str]) -> tuple[Node, ...]:
     """The nodes with provisional value names replaced by final ones."""
     return tuple(
-        replace(
-            n,
-            inputs=tuple(names[v] for v in n.inputs),
-            outputs=tuple(names[v] for v in n.outputs),
+        Node(
+            n.name,
+            n.op,
+            n.params,
+            tuple([names[v] for v in n.inputs]),
+            tuple([names[v] for v in n.outputs]),
+            n.parameters,
+            n.spans,
+            n.param_specs,
+            n.propagate_down,
         )
         for n in nodes
     )

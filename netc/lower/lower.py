@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ from netc.diagnostics import (
 from netc.ir.graph import Graph, Node, ParamSpec
 from netc.ir.types import Shape
 from netc.lower.blobs import Names
+from netc.lower.parsed import Parsed
 from netc.lower.rules import State, exclusion, filter_layers, merged_state
 from netc.migrate.names import current_type
 from netc.ops.catalog import LAYERS
@@ -65,6 +65,7 @@ class _Walk:
     hidden: set[str] = field(default_factory=set)
     messages: dict[str, Message] = field(default_factory=dict)
     losses: dict[str, float] = field(default_factory=dict)
+    parsed: Parsed = field(default_factory=Parsed)
 
     @property
     def hints(self) -> bool:
@@ -108,15 +109,9 @@ def lower(
 def _walk_layer(walk: _Walk, layer: Message) -> None:
     op = _op(walk, layer)
     bottoms = _read_bottoms(walk, layer)
-    params, parsed = None, False
-    if op is not None:
-        with walk.collector.catching(), _at_layer(layer, op):
-            _check_arity(op, layer)
-            _check_each(op, layer)
-            params = op.params(layer, _context(walk, layer))
-            parsed = True
+    params = None if op is None else _params(walk, layer, op)
     tops = _produce_tops(walk, layer, op)
-    if op is None or not parsed:
+    if op is None or params is _FAULTY:
         return
     if op.source:
         _add_inputs(walk, layer, op, params, tops)
@@ -125,22 +120,27 @@ def _walk_layer(walk: _Walk, layer: Message) -> None:
         walk.losses.update(_losses(layer, op, tops))
 
 
-@contextmanager
-def _at_layer(layer: Message, op: OpDef) -> Iterator[None]:
-    """Name the layer in the complaints about its fields."""
+_FAULTY = object()
+
+
+def _params(walk: _Walk, layer: Message, op: OpDef) -> Any:
+    """The op's parameters; _FAULTY where they are none, which the collector then knows."""
     try:
-        yield
+        _check_arity(op, layer)
+        _check_each(op, layer)
+        return walk.parsed.params(op, layer, _context(walk, layer))
     except NetcError as error:
         name = f"layer `{layer.get('name')}`"
-        raise NetcError(
+        walk.collector.extend(
             d
             if d.message.startswith(name)
             else replace(d, message=f"{name} ({op.name}): {d.message}")
             for d in error.diagnostics
-        ) from None
+        )
     except (ArithmeticError, ValueError) as error:  # of numbers that no rule had in mind
         told = f"layer `{layer.get('name')}` ({op.name}): a number is out of range: {error}"
-        raise NetcError(Diagnostic("out-of-range", told, layer.span)) from None
+        walk.collector.add(Diagnostic("out-of-range", told, layer.span))
+    return _FAULTY
 
 
 def _op(walk: _Walk, layer: Message) -> OpDef | None:
@@ -202,35 +202,46 @@ def _context(walk: _Walk, layer: Message) -> LayerContext:
 
 def _check_arity(op: OpDef, layer: Message) -> None:
     bottoms, tops = len(layer.get("bottom")), len(layer.get("top"))
-    if op.arity.optional_top and tops == 0:
+    arity = op.arity
+    if arity.optional_top and tops == 0:
         tops = 1
-    name = layer.get("name")
-    for code, what, number, (least, most) in (
-        ("bottom-count", "bottom", bottoms, op.arity.bottoms),
-        ("top-count", "top", tops, op.arity.tops),
-    ):
-        if number < least or (most is not None and number > most):
-            raise NetcError(
-                Diagnostic(
-                    code,
-                    f"layer `{name}` has {counted(number, what)}, and {op.name} takes "
-                    f"{_range(least, most)}",
-                    layer.name_span_of(what) if layer.has(what) else layer.span_of("type"),
-                )
-            )
-    if op.arity.same and bottoms != tops:
+    if not _within(bottoms, arity.bottoms):
+        raise _wrong_count(op, layer, "bottom", bottoms, arity.bottoms)
+    if not _within(tops, arity.tops):
+        raise _wrong_count(op, layer, "top", tops, arity.tops)
+    if arity.same and bottoms != tops:
         raise NetcError(
             Diagnostic(
                 "top-count",
-                f"layer `{name}` has {counted(bottoms, 'bottom')} and {counted(tops, 'top')}, and "
-                f"{op.name} makes one top of each bottom",
+                f"layer `{layer.get('name')}` has {counted(bottoms, 'bottom')} and "
+                f"{counted(tops, 'top')}, and {op.name} makes one top of each bottom",
                 layer.span_of("type"),
             )
         )
 
 
+def _within(number: int, limits: tuple[int, int | None]) -> bool:
+    least, most = limits
+    return number >= least and (most is None or number <= most)
+
+
+def _wrong_count(
+    op: OpDef, layer: Message, what: str, number: int, limits: tuple[int, int | None]
+) -> NetcError:
+    return NetcError(
+        Diagnostic(
+            f"{what}-count",
+            f"layer `{layer.get('name')}` has {counted(number, what)}, and {op.name} takes "
+            f"{_range(*limits)}",
+            layer.name_span_of(what) if layer.has(what) else layer.span_of("type"),
+        )
+    )
+
+
 def _check_each(op: OpDef, layer: Message) -> None:
     """One `loss_weight` a top and one `propagate_down` a bottom, or none (layer.hpp, net.cpp)."""
+    if "loss_weight" not in layer.entries and "propagate_down" not in layer.entries:
+        return
     tops = max(len(layer.get("top")), int(op.arity.optional_top))
     for name, what, number in (
         ("loss_weight", "top", tops),
@@ -327,8 +338,8 @@ def _node(
         tuple(bottoms),
         tuple(tops),
         spans=(span,) if span else (),
-        param_specs=tuple(_param_spec(p) for p in layer.get("param")),
-        propagate_down=tuple(layer.get("propagate_down")),
+        param_specs=tuple(map(_param_spec, layer.get("param"))),
+        propagate_down=layer.get("propagate_down"),
     )
 
 
@@ -342,12 +353,13 @@ def _losses(layer: Message, op: OpDef, tops: Sequence[str]) -> dict[str, float]:
 
 
 def _param_spec(spec: Message) -> ParamSpec:
+    name = spec.get("name")
     return ParamSpec(
-        spec.get("name"),
+        name,
         spec.optional("lr_mult"),
         spec.optional("decay_mult"),
         spec.get("share_mode") == "PERMISSIVE",
-        spec.span_of("name") if spec.has("name") else spec.span,
+        spec.span_of("name"),
     )
 
 

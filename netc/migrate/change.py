@@ -47,12 +47,15 @@ def each(message: Message, field: str, step: Step) -> Upgraded:
     after: list[Entry] = []
     changes: list[Change] = []
     for entry in entries:
-        with collector.catching():
-            upgraded = step(entry.value)
-            after.append(entry._replace(value=upgraded.message))
-            changes += upgraded.changes
+        try:
+            upgraded, told = step(entry.value)
+        except NetcError as error:
+            collector.extend(error.diagnostics)
+            continue
+        after.append(entry if upgraded is entry.value else entry._replace(value=upgraded))
+        changes += told
     collector.check()
-    if all(new.value is old.value for new, old in zip(after, entries, strict=True)):
+    if all(new is old for new, old in zip(after, entries, strict=True)):
         return Upgraded(message, tuple(changes))
     return Upgraded(message.with_entries(**{field: tuple(after)}), tuple(changes))
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from netc.diagnostics import HINTED, Collector, Diagnostic, NetcError, Note, Span
 from netc.schema.hints import unknown_field_help
 from netc.schema.message import Entry, FieldType, Message, MessageType
 from netc.schema.scalars import READERS
 from netc.syntax.ast import Block, Document, Field, ListValue, Scalar
+
+_new_entry: Callable[[type[Entry], tuple[Any, Span, Span]], Entry] = tuple.__new__  # as in build
 
 
 def bind(document: Document, type: MessageType) -> Message:
@@ -63,7 +65,8 @@ def _bind(
     entries: dict[str, list[Entry]] = {}
     known = type.fields
     for written in fields:
-        field = known.get(written.name)
+        name = written.name
+        field = known.get(name)
         if field is None:
             hints = len(collector.diagnostics) < HINTED  # each costs milliseconds
             collector.add(_unknown(written, fields if hints else None, place))
@@ -71,12 +74,12 @@ def _bind(
         new = _entries(written, field, place, collector)
         if not new:
             continue
-        if written.name not in entries:
-            entries[written.name] = new
+        if name not in entries:
+            entries[name] = new
         else:
-            entries[written.name] += new
+            entries[name] += new
             if not field.repeated and not field.several:
-                collector.add(_twice(written, entries[written.name][0]))
+                collector.add(_twice(written, entries[name][0]))
     rules = _rules(type)
     if rules.required or rules.oneofs:
         collector.extend(_broken(rules, type, entries, span))
@@ -86,6 +89,8 @@ def _bind(
 def _entries(written: Field, field: FieldType, place: _Place, collector: Collector) -> list[Entry]:
     """What one ``name: value`` gives; a value with a mistake gives None in its place."""
     value = written.value
+    if value.__class__ is Scalar and field.kind != "message":
+        return [_scalar(value, written, field, collector)]
     if not isinstance(value, ListValue):
         return [_entry(value, written, field, place, collector)]
     if not field.repeated and not field.several:
@@ -100,12 +105,8 @@ def _entry(
 ) -> Entry:
     if isinstance(value, Scalar):
         if field.kind != "message":
-            try:
-                return Entry(READERS[field.kind](value, field), value.span, written.span)
-            except NetcError as error:
-                collector.extend(error.diagnostics)
-        else:
-            collector.add(_not_a_block(value, field))
+            return _scalar(value, written, field, collector)
+        collector.add(_not_a_block(value, field))
         return Entry(None, value.span, written.span)
     if field.message is None:
         collector.add(_not_a_scalar(value, field))
@@ -114,6 +115,15 @@ def _entry(
     inner = _Place(place, field.message, field.name)
     message = _bind(value.fields, field.message, span, inner, collector)
     return Entry(message, span, written.span)
+
+
+def _scalar(value: Scalar, written: Field, field: FieldType, collector: Collector) -> Entry:
+    try:
+        read = READERS[field.kind](value, field)
+    except NetcError as error:
+        collector.extend(error.diagnostics)
+        read = None
+    return _new_entry(Entry, (read, value.span, written.span))
 
 
 def _message_span(name: Span, block: Span) -> Span:

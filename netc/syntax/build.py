@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from sys import intern
 from typing import Any
 
 from netc.diagnostics import Source, Span
 from netc.syntax.ast import Block, Field, ListValue, Scalar
+from netc.syntax.lexer import SIMPLE
 from netc.syntax.limits import MAX_DEPTH
 from netc.syntax.literals import float_value, integer_value, string_value
 from netc.syntax.pieces import LocatedToken
@@ -22,6 +24,9 @@ Token = re.Match[str] | LocatedToken
 Method = Callable[[Stack], None]
 
 _new: Callable[[type, tuple[Any, ...]], Any] = tuple.__new__
+
+_READ: tuple[Callable[[str], Any], ...] = (str, str, string_value, str, integer_value, float_value)
+_WORD = SIMPLE.index("identifier")
 
 
 class UnusualError(Exception):
@@ -33,12 +38,33 @@ class Builder:
 
     def __init__(self, source: Source, deepest: int = 3 * MAX_DEPTH) -> None:
         self.source = source
+        self.numbers: dict[str, int | float] = {}
         self.deepest = deepest  # values on the stack; a block within a block adds three or more
 
     def method(self, name: str) -> Method:
         """The method of an alternative, bound to this source."""
         found: Method = getattr(self, "make_" + name)
         return found
+
+    def simple_name(self, token: Token) -> tuple[str, Span]:
+        """The name of such a field, or of such a start of a block."""
+        begin, stop = token.span(1)
+        return intern(token[1]), _new(Span, (self.source, begin, stop, None))
+
+    def simple_field(self, token: Token) -> Field:
+        """A match of ``lexer.simple_scanner`` that is a whole field."""
+        kind = token.lastindex or 0
+        text = token[kind]
+        value = self.numbers.get(text)
+        if value is None:
+            value = _READ[kind](text)
+            if kind > _WORD:  # the same few numbers come again and again
+                self.numbers[text] = value
+        (begin, stop), (start, end) = token.span(1), token.span(kind)
+        scalar = _new(Scalar, (SIMPLE[kind], value, _new(Span, (self.source, start, end, None))))
+        span = _new(Span, (self.source, begin, stop, None))
+        field: Field = _new(Field, (intern(token[1]), scalar, span))
+        return field
 
     def _span(self, start: int, end: int) -> Span:
         return Span(self.source, start, end)

@@ -17,7 +17,7 @@ from netc.diagnostics import Diagnostic, InternalError, NetcError, Source, first
 from netc.syntax.ast import Document, Field
 from netc.syntax.build import Builder, Stack, Token, UnusualError
 from netc.syntax.faults import legal_pieces
-from netc.syntax.lexer import tokens
+from netc.syntax.lexer import SIMPLE, tokens_and_fields
 from netc.syntax.limits import MAX_BYTES, MAX_ERRORS, MAX_TOKENS
 from netc.syntax.literals import BadEscapeError
 from netc.syntax.placeholders import may_bind
@@ -73,21 +73,29 @@ def _fields(source: Source) -> list[Field] | None:
     """The fields of a text without fault; None where anything at all is unusual."""
     with collection_paused():
         try:
-            return _run(Builder(source), islice(tokens(source.text), MAX_TOKENS + 1))
+            stream = islice(tokens_and_fields(source.text), MAX_TOKENS + 1)
+            return _run(Builder(source), stream, len(SIMPLE) - 1)
         except (BadEscapeError, UnusualError):
             return None
 
 
-def _run(builder: Builder, stream: Iterable[Token]) -> list[Field] | None:
-    """Run the tables over tokens; None where a token cannot come."""
+def _run(builder: Builder, stream: Iterable[Token], before: int = 0) -> list[Field] | None:
+    """Run the tables over tokens; None where a token cannot come.
+
+    A token's ``lastindex`` is its terminal's number and ``before``, up to which it is a simple
+    field or the start of one: where an identifier can come and starts a field, it is taken at once.
+    """
     tables = load_tables()
     rules = [(n, origin, builder.method(method)) for n, origin, method in tables.rules]
     actions, gotos = tables.actions, tables.gotos
-    states = [tables.start]
+    identifier, brace = map(tables.terminals.index, ("IDENTIFIER", "LBRACE"))
+    states, count = [tables.start], 0
     row = actions[tables.start]
     values: Stack = []
     for token in stream:
-        terminal = token.lastindex or 0
+        count += 1
+        number = (token.lastindex or 0) - before
+        terminal = number if number > 0 else identifier
         act = row[terminal]
         while act < 0:
             length, origin, make = rules[~act]
@@ -100,19 +108,40 @@ def _run(builder: Builder, stream: Iterable[Token]) -> list[Field] | None:
             act = row[terminal]
         if not act:
             break
-        states.append(act)
-        values.append(token)
-        row = actions[act]
-    return values[0] if states[-1] == tables.accept else None
+        if number > 0:
+            states.append(act)
+            values.append(token)
+            row = actions[act]
+        elif "field" not in gotos[states[-1]] or count > MAX_TOKENS:
+            return None
+        elif token.lastindex == before:  # a block's name and brace
+            values.append(builder.simple_name(token))
+            values.append(token)
+            states.append(gotos[states[-1]]["name"])
+            states.append(actions[states[-1]][brace])
+            row = actions[states[-1]]
+            count += 1
+        else:
+            values[-1].append(builder.simple_field(token))
+            count += 2
+    whole = states[-1] == tables.accept and (not before or count <= MAX_TOKENS + 1)
+    return values[0] if whole else None
 
 
 @contextmanager
 def collection_paused() -> Iterator[None]:
-    """Hold back the cyclic garbage collector: a tree of tuples has no cycles, and it costs half."""
+    """Hold back the cyclic garbage collector: a tree of tuples has no cycles, and it costs half.
+
+    What was made meanwhile stays for long: it goes to the oldest generation, or the next few
+    collections would look through all of it. Whoever has frozen objects of their own keeps them.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was_on:
+            if not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
