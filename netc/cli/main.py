@@ -58,6 +58,7 @@ COMMANDS = {
     "passes": "show what the optimising passes do to a net, and why they decline",
     "upgrade": "write an old net, and its weights, in the current format",
     "export": "write a net and its weights as an ONNX model",
+    "fold": "write a net with BatchNorm and Scale in the weights beside them",
     "deploy": "write the net for inference that a training net trains",
 }
 

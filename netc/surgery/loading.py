@@ -1,0 +1,89 @@
+"""A net with its weights as a graph, beside the layers that it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from netc.backends.reference import parameter_array
+from netc.diagnostics import Collector, Diagnostic, NetcError, first_of
+from netc.driver import build, runnable
+from netc.ir.graph import Graph
+from netc.ir.types import Shape
+from netc.lower.rules import State, filter_layers, merged_state
+from netc.schema.message import Message
+from netc.surgery.build import with_layers
+from netc.weights.load import as_weights
+from netc.weights.match import assign
+from netc.weights.model import LayerWeights, Weights
+
+TEST = State("TEST")
+
+
+class Loaded(NamedTuple):
+    """A net in one state.
+
+    Attributes:
+        net: the layers of the state, without their rules.
+        graph: with shapes and arrays.
+        messages: node's name -> its layer.
+        diagnostics: what there is to say.
+    """
+
+    net: Message
+    graph: Graph
+    messages: Mapping[str, Message]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def loaded(
+    net: Message,
+    weights: Weights | Mapping[str, object] | str | None,
+    state: State = TEST,
+    inputs: Mapping[str, Shape] | None = None,
+) -> Loaded:
+    """The graph of a net's state with its weights.
+
+    Raises:
+        NetcError: the net cannot run, or the weights do not fit.
+    """
+    part = in_state(net, state)
+    built = build(part, phase=state.phase, inputs=inputs)
+    errors = [d for d in built.diagnostics if d.severity == "error"]
+    if errors:
+        raise NetcError(first_of(errors))
+    graph, found = assign(runnable(built), weights)  # type: ignore[arg-type]
+    return Loaded(part, graph, built.messages, (*built.diagnostics, *found))
+
+
+def in_state(net: Message, state: State = TEST) -> Message:
+    """The net of a state's layers alone, without their rules.
+
+    Raises:
+        NetcError: include-and-exclude.
+    """
+    found = Collector()
+    layers = filter_layers(net, merged_state(net, state), found)
+    found.check()
+    kept = with_layers(net, layers)
+    entries = tuple(
+        entry._replace(value=entry.value.without("include", "exclude"))
+        for entry in kept.entries.get("layer", ())
+    )
+    return kept.with_entries(layer=entries).without("state")
+
+
+def weights_of(graph: Graph, messages: Mapping[str, Message]) -> Weights:
+    """A graph's arrays as a weights file has them; layers that share an array each have it."""
+    layers = {}
+    for node in graph.nodes:
+        arrays = tuple(parameter_array(graph, name) for name in node.parameters)
+        if arrays:
+            kind = messages[node.name].get("type") if node.name in messages else node.op
+            layers[node.name] = LayerWeights(node.name, arrays, kind)
+    return Weights(layers, net_name=graph.name)
+
+
+def plain_weights(weights: object) -> Weights:
+    """Weights of a mapping or as they are."""
+    return as_weights(weights)  # type: ignore[arg-type]
