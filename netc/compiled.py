@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,6 +24,7 @@ from netc.memory import Budget, budget, check_memory, on_behalf, using
 from netc.ops.filler import CONSTANT_ZERO, fill, generator
 from netc.passes.state import carry_state
 from netc.plan.needs import ask_for_blobs
+from netc.recent import LeastRecentlyUsed
 
 if TYPE_CHECKING:
     from netc.train.gradients import GradientPrograms, Gradients
@@ -117,7 +117,8 @@ class CompiledNet:
         # A backend on a device takes arrays that are there already as they are.
         self._as_given: Callable[[Any], Any] = self._backend.convert_input
         self._lock = threading.Lock()
-        self._executables: OrderedDict[tuple[Shape, ...], Executable] = OrderedDict()
+        self._executables: LeastRecentlyUsed[tuple[Shape, ...], Executable]
+        self._executables = LeastRecentlyUsed(_PLANS)
         self._closed = False
         self._filled: dict[str, Array] = {}
         self._told: set[str] = set()  # inputs of which it was said that they are rounded
@@ -291,14 +292,7 @@ class CompiledNet:
         """The executable for these input shapes, planned if it has not been yet."""
         with self._lock, using(self.options.memory):
             self._check_open()
-            found = self._executables.get(shapes)
-            if found is None:
-                found = self._prepared(self._graph_for(shapes))
-                self._executables[shapes] = found
-                while len(self._executables) > _PLANS:
-                    self._executables.popitem(last=False)
-            self._executables.move_to_end(shapes)
-            return found
+            return self._executables.get(shapes, lambda: self._prepared(self._graph_for(shapes)))
 
     def _check_open(self) -> None:
         if self._closed:

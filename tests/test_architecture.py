@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "netc"
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"version", "_data", "printable"}),
     frozenset({"diagnostics"}),
-    frozenset({"boundary", "data", "cache", "files", "memory", "paths", "syntax", "ir"}),
+    frozenset({"boundary", "data", "cache", "files", "memory", "paths", "recent", "syntax", "ir"}),
     frozenset({"schema"}),
     frozenset({"migrate", "ops", "weights", "images", "resizing", "language"}),
     frozenset({"lower", "infer", "analysis"}),

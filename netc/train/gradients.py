@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -13,6 +12,7 @@ from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape
 from netc.ops.axes import shown
 from netc.plan.split import loose_values
+from netc.recent import LeastRecentlyUsed
 from netc.train.differentiate import Joint, differentiate
 from netc.train.wanted import owner_of
 
@@ -51,19 +51,17 @@ class GradientPrograms(Generic[Program]):
 
     def __init__(self, prepare: Callable[[Graph], Program]) -> None:
         self._prepare = prepare
-        self._programs: OrderedDict[Any, tuple[Joint, Program]] = OrderedDict()
+        self._programs: LeastRecentlyUsed[Any, tuple[Joint, Program]]
+        self._programs = LeastRecentlyUsed(_PROGRAMS)
 
     def program(self, graph: Graph, request: Request) -> tuple[Joint, Program]:
         """The joint graph and its executable, made if they have not been yet."""
         key = (tuple(graph.shape(name) for name in graph.inputs), request)
-        found = self._programs.get(key)
-        if found is None:
-            joint = joint_of(graph, request)
-            found = self._programs[key] = (joint, self._prepare(joint.graph))
-            while len(self._programs) > _PROGRAMS:
-                self._programs.popitem(last=False)
-        self._programs.move_to_end(key)
-        return found
+        return self._programs.get(key, lambda: self._made(graph, request))
+
+    def _made(self, graph: Graph, request: Request) -> tuple[Joint, Program]:
+        joint = joint_of(graph, request)
+        return joint, self._prepare(joint.graph)
 
 
 def joint_of(graph: Graph, request: Request) -> Joint:

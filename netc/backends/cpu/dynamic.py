@@ -7,7 +7,6 @@ for the sizes that they gave, which repeat from call to call in most nets.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,6 +21,7 @@ from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape, count
 from netc.ops.catalog import CATALOG
 from netc.ops.define import ShapeError
+from netc.recent import LeastRecentlyUsed
 
 _PLANS = 2  # sizes whose plans are kept, least recently used first out
 
@@ -45,7 +45,9 @@ class StagedExecutable:
     rest: Graph
     prepare: Prepare
     variables: Variables = field(default_factory=Variables)
-    _plans: OrderedDict[tuple[Shape, ...], Executable] = field(default_factory=OrderedDict)
+    _plans: LeastRecentlyUsed[tuple[Shape, ...], Executable] = field(
+        default_factory=lambda: LeastRecentlyUsed(_PLANS)
+    )
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -97,13 +99,7 @@ class StagedExecutable:
     def _planned(self, graph: Graph) -> Executable:
         shapes = tuple(graph.shape(name) for name in graph.inputs)
         with self._lock:
-            found = self._plans.get(shapes)
-            if found is None:
-                found = self._plans[shapes] = self.prepare(graph)
-                while len(self._plans) > _PLANS:
-                    self._plans.popitem(last=False)
-            self._plans.move_to_end(shapes)
-            return found
+            return self._plans.get(shapes, lambda: self.prepare(graph))
 
     def report(self) -> Mapping[str, Any]:
         """The planned part's, and the layers that are planned while running."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,6 +33,7 @@ from netc.lower.before import State
 from netc.ops.catalog import LAYERS, has_role
 from netc.ops.define import OpDef
 from netc.ops.role import Role
+from netc.recent import LeastRecentlyUsed
 from netc.schema.message import Message
 from netc.weights.match import assign
 
@@ -86,7 +87,7 @@ class Net(Introspection):
         self._given_shapes: dict[str, Shape] = {}
         self._backend = DNN_BACKEND_DEFAULT
         self._target = DNN_TARGET_CPU
-        self._kept: OrderedDict[Any, CompiledNet] = OrderedDict()
+        self._kept: LeastRecentlyUsed[Any, CompiledNet] = LeastRecentlyUsed(_KEPT)
         self._variables = Variables()  # of all compiled nets
         self._ticks = 0
         built = build(message, layers=self._layers)
@@ -341,18 +342,16 @@ class Net(Introspection):
         cuda = self._backend == DNN_BACKEND_CUDA
         half = cuda and self._target == DNN_TARGET_CUDA_FP16
         key = (outputs, cuda, half, tuple(sorted(self._shapes().items())))
-        if key not in self._kept:
-            graph = with_variables(self._loaded(outputs))
-            self._check_fed(graph)
-            if not self._variables.fit(graph):
-                self._variables = Variables()
-                self._kept.clear()
-            backend, precision = "cuda" if cuda else "cpu", "fp16" if half else "float32"
-            self._kept[key] = ready(graph, backend, self._variables, precision)
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        where = "cuda" if cuda else "cpu", "fp16" if half else "float32"
+        return self._kept.get(key, lambda: self._ready(outputs, *where))
+
+    def _ready(self, outputs: tuple[str, ...], backend: str, precision: str) -> CompiledNet:
+        graph = with_variables(self._loaded(outputs))
+        self._check_fed(graph)
+        if not self._variables.fit(graph):
+            self._variables = Variables()
+            self._kept.clear()
+        return ready(graph, backend, self._variables, precision)
 
     def _check_fed(self, graph: Graph) -> None:
         """What the outputs depend on must have been given."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape
 from netc.ops.random import generator_key
 from netc.passes.state import Carried, carry_state
+from netc.recent import LeastRecentlyUsed
 from netc.train.generator import KEY, with_generator
 
 _KEPT = 8  # compiled parts, least recently used first out
@@ -52,7 +52,7 @@ class Engine:
         self.wanted = set(wanted)
         self.all_wanted = False
         self._missed = 0
-        self._kept: OrderedDict[Key, CompiledNet] = OrderedDict()
+        self._kept: LeastRecentlyUsed[Key, CompiledNet] = LeastRecentlyUsed(_KEPT)
         self._parts: dict[tuple[int, int], tuple[Graph, Graph, Carried]] = {}
 
     def part(self, graph: Graph, first: int, last: int) -> tuple[Graph, Carried]:
@@ -97,13 +97,7 @@ class Engine:
 
     def compiled(self, graph: Graph, key: Key) -> CompiledNet:
         """A part made ready, or found ready."""
-        found = self._kept.get(key)
-        if found is None:
-            found = self._kept[key] = ready(graph, self.backend, self.variables)
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return found
+        return self._kept.get(key, lambda: ready(graph, self.backend, self.variables))
 
 
 class Run:
