@@ -16,10 +16,10 @@ from netc.backends.registry import backend
 from netc.backends.state import State, StatefulExecutable
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Note, did_you_mean, render
-from netc.infer import blob_shapes, infer, show
+from netc.infer import blob_shapes, infer
 from netc.ir.edit import live_nodes, with_variables
 from netc.ir.graph import Array, Graph
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.memory import Budget, budget, check_memory, on_behalf, using
 from netc.ops.filler import CONSTANT_ZERO, fill, generator
 from netc.passes.state import carry_state

@@ -14,9 +14,8 @@ from netc.backends.base import Progress
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Source
 from netc.driver import Schemas, Text, Weights, build, folder_of, read_net, runnable
-from netc.infer import show
 from netc.ir.graph import Array, Graph
-from netc.ir.types import Shape
+from netc.ir.types import Shape, show
 from netc.lower.files import with_files
 from netc.ops.catalog import LAYERS
 from netc.schema.message import Message

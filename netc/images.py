@@ -19,6 +19,7 @@ import numpy as np
 from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError, counted
 from netc.ir.graph import Array
+from netc.ir.types import show
 from netc.memory import check_memory
 from netc.resizing import resized
 from netc.syntax.reader import unreadable
@@ -131,15 +132,10 @@ def _mean_of_all(mean: Array, shape: Sequence[int]) -> Any:
     if mean.shape != tuple(shape):
         raise _fault(
             "bad-mean",
-            f"the mean is of images {show_shape(mean.shape)}, and this one is {show_shape(shape)}",
+            f"the mean is of images {show(mean.shape)}, and this one is {show(shape)}",
             f"--resize {mean.shape[1]},{mean.shape[2]} brings images to the mean's size",
         )
     return mean
-
-
-def show_shape(shape: Sequence[int]) -> str:
-    """``3x256x256``."""
-    return "x".join(map(str, shape))
 
 
 # Reading

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError, Note, Span, counted
 from netc.ir.graph import Graph, Node, Parameter, ParamSpec, Value
-from netc.ir.types import MAX_AXES, Shape, count, shape_fault
+from netc.ir.types import Shape, count, shape_fault, show
 from netc.ops.catalog import CATALOG
 from netc.ops.define import OpDef, ShapeError, WeightSpec
 from netc.schema.message import Message
@@ -309,16 +309,6 @@ def _share_mismatch(
         if same_count
         else ("shared parameters must have equal shapes",),
     )
-
-
-def show(shape: Shape | None) -> str:
-    """A shape as people write it: ``1x3x224x224``; ``a scalar`` for no axes."""
-    if shape is None:
-        return "unknown"
-    if len(shape) > MAX_AXES:
-        shown = "x".join(str(s) for s in shape[:4])
-        return f"{shown}x... ({len(shape)} axes)"
-    return "x".join(str(size) for size in shape) if shape else "a scalar"
 
 
 def blob_shapes(graph: Graph) -> dict[str, Shape]:

@@ -134,6 +134,26 @@ def test_class_names_of_backends_are_unique() -> None:
     assert {name: found for name, found in homes.items() if len(found) > 1} == {}
 
 
+def test_shapes_are_written_by_one_function() -> None:
+    """``1x3x224x224`` is netc.ir.types.show."""
+    joins = [
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and node.attr == "join"
+        and isinstance(node.value, ast.Constant)
+        and node.value.value == "x"
+    ]
+    assert set(joins) == {"ir/types.py"}
+
+
+def test_what_was_used_last_is_kept_by_one_class() -> None:
+    """An ordered dictionary that drops its first is netc.recent.LeastRecentlyUsed."""
+    dropping = [path for path in MODULES if "popitem(last=False)" in path.read_text("utf-8")]
+    assert not dropping
+
+
 # Tables with one value for each op and something else: a backend, ONNX, a format, an interface.
 OP_TABLES: Mapping[str, str] = {
     "ops/": "what ops are",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from netc.diagnostics import Diagnostic, Note
-from netc.infer import show
 from netc.ir.graph import Graph, Value
+from netc.ir.types import show
 from netc.schema.message import Message
 
 ANY = -1
@@ -34,7 +34,7 @@ def fits(shape: Sequence[int], declared: Sequence[int]) -> bool:
 
 
 def _fault(declared: Message, value: Value, graph: Graph) -> Diagnostic:
-    wanted = "x".join("_" if size == ANY else str(size) for size in declared.get("dim"))
+    wanted = show("_" if size == ANY else size for size in declared.get("dim"))
     producer = graph.producers.get(value.name)
     source = f"layer `{producer.name}`" if producer else "the net's input"
     return Diagnostic(

@@ -16,9 +16,9 @@ import numpy as np
 from netc.backends.base import BackendOptions, Options, StepTime
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
-from netc.infer import RUN_TIME_NEEDS, show
+from netc.infer import RUN_TIME_NEEDS
 from netc.ir.graph import Array, Graph, Node
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.memory import check_memory
 from netc.ops.array import namespace
 from netc.ops.catalog import CATALOG

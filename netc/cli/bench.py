@@ -32,7 +32,7 @@ from netc.compiled import CompiledNet
 from netc.diagnostics import NetcWarning
 from netc.driver import Text, compile
 from netc.ir.graph import Array, Graph, Node
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.ops.catalog import CATALOG
 from netc.weights.seeded import without_zeros
 
@@ -204,7 +204,7 @@ def _apart(got: Array, want: Array) -> float:
 
 def _print(told: Told, top: int) -> None:
     net, times = told.net, told.times
-    shapes = ", ".join(f"{n} {'x'.join(map(str, s))}" for n, s in net.inputs.items())
+    shapes = ", ".join(f"{n} {show(s)}" for n, s in net.inputs.items())
     say(f"{net.name or 'net'} on {net.report()['backend']}: {shapes}")
     low, high = (1e3 * seconds for seconds in times.quartiles)
     say(f"{1e3 * times.run:.2f} ms a run (median; half of the runs {low:.2f} to {high:.2f})")

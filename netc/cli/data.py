@@ -15,6 +15,7 @@ from netc.cli.demo import print_picture
 from netc.cli.numbers import natural
 from netc.cli.output import print_json, say
 from netc.files import replacing
+from netc.ir.types import show
 from netc.sources.inspect import Contents, backend_of, contents_of, mean_of
 from netc.sources.make import Made, Progress, make_hdf5, make_lmdb, shuffled
 from netc.sources.pictures import Reading, label_names, pictures_of
@@ -121,7 +122,7 @@ def _show(args: argparse.Namespace) -> int:
 def _print(found: Contents) -> None:
     say(f"{found.records} records, values from {found.least:g} to {found.most:g}")
     for shape, number in found.shapes.most_common(_LISTED):
-        say(f"shape {'x'.join(map(str, shape))}: {number}")
+        say(f"shape {show(shape)}: {number}")
     for label, number in sorted(found.labels.items())[: 2 * _LISTED]:
         say(f"label {label}: {number}")
     for record in found.first:

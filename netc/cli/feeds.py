@@ -16,9 +16,8 @@ from netc.cli.items import IMAGES, Feed, expanded
 from netc.cli.prepare import Said, arranged, preprocessing, said_of, shape_of
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.images import Placement, load_input, placement, read_header
-from netc.infer import show
 from netc.ir.graph import Array, Value
-from netc.ir.types import Shape
+from netc.ir.types import Shape, show
 from netc.weights.numpy_file import load_array, open_archive
 
 Inputs = Mapping[str, Value]

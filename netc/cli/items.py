@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.images import FORMATS
-from netc.infer import show
 from netc.ir.graph import Value
+from netc.ir.types import show
 from netc.syntax.limits import MAX_BYTES
 
 STDIN = "-"

@@ -17,9 +17,8 @@ import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError, Span
 from netc.images import Header, Preprocessing, read_mean
-from netc.infer import show
 from netc.ir.graph import Array
-from netc.ir.types import Shape
+from netc.ir.types import Shape, show
 from netc.ops.catalog import has_role
 from netc.ops.role import Role
 from netc.paths import named_file

@@ -12,11 +12,10 @@ from netc.analysis.receptive import ReceptiveField, receptive_fields
 from netc.cli.nets import Inspection, add_net_arguments, inspect_net
 from netc.cli.output import print_diagnostics, print_json, say
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
-from netc.infer import show
-from netc.ir.types import Shape
+from netc.ir.types import Shape, show
 from netc.printable import printable
 from netc.report import field as pictures
-from netc.report.figures import field_text, shape_text
+from netc.report.figures import blob_text, field_text
 from netc.report.summary import field_json
 from netc.report.table import Column, Row, Table, print_table
 
@@ -108,10 +107,13 @@ def _tell_all(
         return
     columns = (Column("blob"), Column("shape"), Column("field"))
     rows = (
-        Row((name, shape_text(graph.shape(name)), field_text(field)))
+        Row((name, blob_text(graph.shape(name)), field_text(field)))
         for name, field in fields.items()
     )
-    say(f"receptive fields in `{source}`, {show(graph.shape(source))}: size/stride p padding", "")
+    say(
+        f"receptive fields in `{source}`, {show(graph.shape(source))}: size/stride p padding",
+        "",
+    )
     print_table(Table(columns, tuple(rows)), sys.stdout)
 
 
@@ -160,7 +162,7 @@ def _caption(
     size = show(field.size)
     return (
         f"{printable(blob)} ({show(shape)}) at {place} sees {size} of {show(plane)}:\n"
-        f"{seen}; stride {'x'.join(map(str, field.stride))}, padding {show(field.padding)}"
+        f"{seen}; stride {show(field.stride)}, padding {show(field.padding)}"
     )
 
 

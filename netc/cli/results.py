@@ -13,8 +13,8 @@ from netc.cli.boxes import Box, told
 from netc.cli.output import say
 from netc.cli.texts import source_of
 from netc.diagnostics import Diagnostic, NetcError
-from netc.infer import show
 from netc.ir.graph import Array
+from netc.ir.types import show
 from netc.language.read import read_document
 from netc.schema.bind import bind
 from netc.schema.load import load_schema

@@ -29,9 +29,8 @@ from netc.cli.texts import STDIN, source_of
 from netc.compiled import CompiledNet
 from netc.diagnostics import Collector, Diagnostic, NetcError, Note, first_of
 from netc.driver import Text, build, compile, only_outputs, read_net
-from netc.infer import show
 from netc.ir.graph import Array, Graph, Value
-from netc.ir.types import Shape
+from netc.ir.types import Shape, show
 from netc.lower import State, filter_layers
 from netc.lower.before import wanted_part
 from netc.lower.rules import merged_state

@@ -19,9 +19,8 @@ from netc.cli.output import print_json, print_text, say
 from netc.cli.texts import Text, read_text
 from netc.diagnostics import Diagnostic, NetcError
 from netc.files import target_of
-from netc.infer import show
 from netc.ir.graph import Graph
-from netc.ir.types import Shape
+from netc.ir.types import Shape, show
 from netc.lower.rules import State
 from netc.migrate.change import Change
 from netc.schema.message import Message

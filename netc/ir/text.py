@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from netc.ir.graph import Graph, Node, Parameter, Value
-from netc.ir.types import Shape
+from netc.ir.types import Shape, show
 
 _PLAIN = re.compile(r"[A-Za-z0-9_/\-.@#~]+\Z")
 
@@ -46,13 +46,7 @@ def print_graph(graph: Graph) -> str:
 
 
 def _typed(graph: Graph, value: str) -> str:
-    return f" = {_shape(graph.values[value].shape)}"
-
-
-def _shape(shape: Shape | None) -> str:
-    if shape is None:
-        return "?"
-    return "x".join(str(s) for s in shape) if shape else "scalar"
+    return f" = {show(graph.values[value].shape, 'scalar', '?')}"
 
 
 def _parameter(parameter: Parameter) -> str:
@@ -63,11 +57,13 @@ def _parameter(parameter: Parameter) -> str:
         for what, value in (("lr_mult", parameter.lr_mult), ("decay_mult", parameter.decay_mult))
         if value != 1
     )
-    return f"{kind} {_name(parameter.name)} = {_shape(parameter.shape)}{owner}{mults}"
+    return f"{kind} {_name(parameter.name)} = {show(parameter.shape, 'scalar', '?')}{owner}{mults}"
 
 
 def _node(graph: Graph, node: Node) -> str:
-    outputs = ", ".join(f"{_name(v)}: {_shape(graph.values[v].shape)}" for v in node.outputs)
+    outputs = ", ".join(
+        f"{_name(v)}: {show(graph.values[v].shape, 'scalar', '?')}" for v in node.outputs
+    )
     inputs = ", ".join(_name(v) for v in node.inputs)
     parameters = ", ".join(_name(p) for p in node.parameters)
     return (

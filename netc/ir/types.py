@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -35,6 +36,22 @@ def shape_fault(shape: Shape) -> str | None:
     if math.prod(size for size in shape if size) > _MAX_PRODUCT:
         return "sizes beside the 0 that no array can have"
     return None
+
+
+def show(sizes: Iterable[object] | None, scalar: str = "a scalar", unknown: str = "unknown") -> str:
+    """A shape as people write it: ``1x3x224x224``; any other sizes, one an axis, likewise.
+
+    Args:
+        sizes: along each axis, None where it is not known, which becomes a question mark.
+        scalar: what stands for no axes.
+        unknown: what stands for None.
+    """
+    if sizes is None:
+        return unknown
+    listed = ["?" if size is None else str(size) for size in sizes]
+    if len(listed) > MAX_AXES:
+        return f"{'x'.join(listed[:4])}x... ({len(listed)} axes)"
+    return "x".join(listed) or scalar
 
 
 def canonical_axis(axis: int, axes: int) -> int:

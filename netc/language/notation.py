@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError, Source, Span, did_you_mean
+from netc.ir.types import show
 
 MAX_LAYERS = 1000
 _MAX_NESTING = 20
@@ -190,7 +191,7 @@ def _check(parts: Sequence[Part], sizes: Sizes) -> None:
         seen_fc = seen_fc or layer.kind == "FC"
         pools += layer.kind == "POOL"
         if layer.kind == "POOL" and height >> pools == 0:
-            size = "x".join(map(str, sizes[1:]))
+            size = show(sizes[1:])
             raise _fault(layer, f"pool {pools} halves what is 1 wide: the input is {size}")
     if not seen_fc:
         message = "the net has no FC, which gives a score for each class"

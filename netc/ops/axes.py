@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from netc.ir.types import Shape, canonical_axis
+from netc.ir.types import Shape, canonical_axis, show
 from netc.ops.define import ShapeError
-
-
-def shown(shape: Shape) -> str:
-    """A shape as people write it: ``1x3x224x224``; ``a scalar`` for no axes."""
-    return "x".join(str(size) for size in shape) if shape else "a scalar"
 
 
 def axis_in(shape: Shape, axis: int, field: str) -> int:
@@ -36,7 +31,9 @@ def no_axis(shape: Shape, axis: int, field: str) -> ShapeError:
     help = f"use -{axes} to {axes - 1}" if axes else "a scalar has no axis to name"
     name = field.rpartition(".")[2]
     return ShapeError(
-        f"`{name}` {axis} is out of range for the {axes} axes of {shown(shape)}", field, (help,)
+        f"`{name}` {axis} is out of range for the {axes} axes of {show(shape)}",
+        field,
+        (help,),
     )
 
 
@@ -48,7 +45,7 @@ def need_axes(shape: Shape, least: int, what: str) -> None:
     """
     if len(shape) < least:
         raise ShapeError(
-            f"{what} needs at least {least} axes, and the bottom is {shown(shape)}",
+            f"{what} needs at least {least} axes, and the bottom is {show(shape)}",
             help=("reshape the bottom first",),
         )
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Shape, count
-from netc.ops.axes import shown
+from netc.ir.types import Shape, count, show
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, Params, ShapeError, copies, full_extent
 from netc.ops.field_boxes import (
@@ -36,7 +35,7 @@ _MODES = ("IOU", "IOMU", "IOFU")
 
 def _rows(shape: Shape, width: int, what: str) -> None:
     if len(shape) < 2 or count(shape, 1) != width:
-        raise ShapeError(f"{what} must be rows of {width}, the bottom is {shown(shape)}")
+        raise ShapeError(f"{what} must be rows of {width}, the bottom is {show(shape)}")
 
 
 def _op(
@@ -100,7 +99,7 @@ def _parse_align(layer: Message, context: LayerContext) -> GridAlignParams:
 def _align_shape(params: GridAlignParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     data, regions = inputs
     if len(data) != 4:
-        raise ShapeError(f"the first bottom must have 4 axes, it is {shown(data)}")
+        raise ShapeError(f"the first bottom must have 4 axes, it is {show(data)}")
     _rows(regions, 5, "the regions")
     return ((regions[0], data[1], params.pooled_h + 1, params.pooled_w + 1),)
 
@@ -377,7 +376,7 @@ def _output_shape(params: BoxOutputParams, inputs: Sequence[Shape]) -> tuple[Sha
     """Where every cell of every field gives a box: how many do is known only from the data."""
     for shape in inputs:
         if len(shape) != 4 or shape[1] < (2 if params.grouped else 6):
-            raise ShapeError(f"the bottoms must be maps of boxes, one is {shown(shape)}")
+            raise ShapeError(f"the bottoms must be maps of boxes, one is {show(shape)}")
     levels = inputs[::2] if params.grouped else inputs
     cells = sum(shape[0] * shape[2] * shape[3] for shape in levels)
     images = levels[0][0] // len(params.grids[0].widths)

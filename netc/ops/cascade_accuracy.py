@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Shape, count
-from netc.ops.axes import shown
+from netc.ir.types import Shape, count, show
 from netc.ops.cascade_loss import check_maps, parts
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
@@ -174,7 +173,7 @@ def _parse_bbox(layer: Message, context: LayerContext) -> BboxAccuracyParams:
 def _bbox_shape(params: BboxAccuracyParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     for shape, width in zip(inputs[1:], (5, 6), strict=True):
         if not shape or shape[0] != inputs[0][0] or count(shape, 1) != width:
-            raise ShapeError(f"{inputs[0][0]} rows of {width} are needed, they are {shown(shape)}")
+            raise ShapeError(f"{inputs[0][0]} rows of {width} are needed, they are {show(shape)}")
     return ((1, 1, 1, 1),) * params.tops
 
 

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from netc.ir.types import Shape
-from netc.ops.axes import shown
+from netc.ir.types import Shape, show
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.field_boxes import (
@@ -159,7 +158,7 @@ def check_maps(params: Any, inputs: Sequence[Shape]) -> None:
     """
     for shape in inputs:
         if len(shape) != 4 or shape[:1] != inputs[0][:1] or shape[2:] != inputs[0][2:]:
-            raise ShapeError(f"all bottoms must be maps of one size, one is {shown(shape)}")
+            raise ShapeError(f"all bottoms must be maps of one size, one is {show(shape)}")
     wanted = (params.classes, 4, _LABELS) if params.apart else (params.classes + 4, _LABELS)
     if tuple(shape[1] for shape in inputs) != wanted:
         told = ", ".join(str(channels) for channels in wanted)

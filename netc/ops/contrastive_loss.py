@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Shape, count, dims
+from netc.ir.types import Shape, count, dims, show
 from netc.ops.array import namespace
-from netc.ops.axes import shown
 from netc.ops.contents import flag_last
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, full_extent
@@ -42,8 +41,8 @@ def _contrastive_shape(params: ContrastiveLossParams, inputs: Sequence[Shape]) -
     channels = [dims(shape).channels for shape in (first, second)]
     if channels[0] != channels[1]:
         raise ShapeError(
-            f"both bottoms must have as many channels: {channels[0]} in {shown(first)} and "
-            f"{channels[1]} in {shown(second)}"
+            f"both bottoms must have as many channels: {channels[0]} in {show(first)} and "
+            f"{channels[1]} in {show(second)}"
         )
     check_single("the third bottom", similar)
     check_batch(first, second)
@@ -54,7 +53,7 @@ def _contrastive_shape(params: ContrastiveLossParams, inputs: Sequence[Shape]) -
 def _check_plain(what: str, shape: Shape) -> None:
     """A vector for each example: height and width 1, read the old way."""
     if len(shape) > 4 or dims(shape)[2:] != (1, 1):
-        raise ShapeError(f"{what} must have height and width 1, it is {shown(shape)}")
+        raise ShapeError(f"{what} must have height and width 1, it is {show(shape)}")
 
 
 @np.errstate(all="ignore")

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.ops.array import namespace
-from netc.ops.axes import axis_in, shown
+from netc.ops.axes import axis_in
 from netc.ops.define import (
     Arity,
     Cost,
@@ -216,8 +216,8 @@ def _check_bottoms(params: ConvolutionParams, inputs: Sequence[Shape]) -> None:
     for index, other in enumerate(inputs):
         if other != first:
             raise ShapeError(
-                f"all bottoms must have one shape, bottom 0 is {shown(first)}, bottom {index} is "
-                f"{shown(other)}",
+                f"all bottoms must have one shape, bottom 0 is {show(first)}, bottom {index} is "
+                f"{show(other)}",
                 help=("use a layer for each, and share weights with `param { name }`",),
             )
 

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Shape, count, dims
-from netc.ops.axes import shown
+from netc.ir.types import Shape, count, dims, show
 from netc.ops.boxes import nms_keep
 from netc.ops.cost import per_input, per_output
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
@@ -177,10 +176,10 @@ def _variances(param: Message) -> tuple[float, float, float, float]:
 def _prior_shape(params: PriorBoxParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     for shape in inputs:
         if len(shape) > 4:
-            raise ShapeError(f"the bottoms must have at most 4 axes, one is {shown(shape)}")
+            raise ShapeError(f"the bottoms must have at most 4 axes, one is {show(shape)}")
     cells = dims(inputs[0]).height * dims(inputs[0]).width
     if cells == 0:
-        raise ShapeError(f"the first bottom must have cells, it is {shown(inputs[0])}")
+        raise ShapeError(f"the first bottom must have cells, it is {show(inputs[0])}")
     return ((1, 2, cells * len(params.sizes) * len(params.offsets) * 4),)
 
 
@@ -318,11 +317,11 @@ def _output_shape(params: DetectionOutputParams, inputs: Sequence[Shape]) -> tup
     """The shape when every box that may be kept is: how many are is known only from the data."""
     location, confidence, priors = inputs[:3]
     if len(priors) < 3 or priors[1] != 2 or priors[2] % 4 or not priors[2]:
-        raise ShapeError(f"the third bottom must be 1x2x(4 * priors), it is {shown(priors)}")
+        raise ShapeError(f"the third bottom must be 1x2x(4 * priors), it is {show(priors)}")
     if location[:1] != confidence[:1]:
         raise ShapeError(
-            f"locations and confidences must be of as many images: {shown(location)} and "
-            f"{shown(confidence)}"
+            f"locations and confidences must be of as many images: {show(location)} and "
+            f"{show(confidence)}"
         )
     number = priors[2] // 4
     boxes = 1 if params.share_location else params.classes
@@ -333,7 +332,7 @@ def _output_shape(params: DetectionOutputParams, inputs: Sequence[Shape]) -> tup
         if count(shape, 1) != number * each:
             raise ShapeError(
                 f"{number} priors with {each} {what} each need {number * each} of them, the bottom "
-                f"is {shown(shape)}",
+                f"is {show(shape)}",
                 "detection_output_param.num_classes",
                 _TWICE if count(shape, 1) == 2 * number * each else (),
             )

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.ops.array import namespace
-from netc.ops.axes import aligned, axis_in, shown
+from netc.ops.axes import aligned, axis_in
 from netc.ops.cost import per_output
 from netc.ops.define import (
     Affine,
@@ -79,8 +79,8 @@ def _eltwise_shape(params: EltwiseParams, inputs: Sequence[Shape]) -> tuple[Shap
     for index, shape in enumerate(inputs[1:], 1):
         if shape != inputs[0]:
             raise ShapeError(
-                f"all bottoms must have one shape: bottom 0 is {shown(inputs[0])} and bottom "
-                f"{index} is {shown(shape)}",
+                f"all bottoms must have one shape: bottom 0 is {show(inputs[0])} and bottom "
+                f"{index} is {show(shape)}",
                 help=("Eltwise does not broadcast; Scale and Bias do",),
             )
     return (inputs[0],)
@@ -196,7 +196,7 @@ def operand_shape(params: OperandParams, inputs: Sequence[Shape]) -> Shape:
     if end > len(x):
         raise ShapeError(
             f"`axis` {params.axis} and `num_axes` {params.num_axes} reach past the {len(x)} axes "
-            f"of {shown(x)}",
+            f"of {show(x)}",
             f"{params.message}.num_axes",
             ("use `num_axes: -1` for all axes from `axis` on",),
         )
@@ -214,8 +214,8 @@ def _fit_operand(params: OperandParams, inputs: Sequence[Shape]) -> tuple[Shape,
     covered = x[start : start + len(operand)]
     if covered != operand:
         raise ShapeError(
-            f"bottom 1 is {shown(operand)}, and from axis {start} on bottom 0, {shown(x)}, has "
-            f"{shown(covered)}",
+            f"bottom 1 is {show(operand)}, and from axis {start} on bottom 0, {show(x)}, has "
+            f"{show(covered)}",
             f"{params.message}.axis",
             ("bottom 1 must equal the axes of bottom 0 that `axis` begins at",),
         )
@@ -318,13 +318,13 @@ def _axpy_shape(params: Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     factor, x, y = inputs
     if x != y or len(x) < 2:
         raise ShapeError(
-            f"bottoms 1 and 2 must have one shape of at least 2 axes: they are {shown(x)} and "
-            f"{shown(y)}"
+            f"bottoms 1 and 2 must have one shape of at least 2 axes: they are {show(x)} and "
+            f"{show(y)}"
         )
     if factor[:2] != x[:2] or count(factor[2:]) != 1:
         raise ShapeError(
-            f"bottom 0 must have a factor for each of the {shown(x[:2])} channels of bottom 1, "
-            f"and it is {shown(factor)}",
+            f"bottom 0 must have a factor for each of the {show(x[:2])} channels of bottom 1, "
+            f"and it is {show(factor)}",
             help=("pool it over all places first",),
         )
     return (x,)

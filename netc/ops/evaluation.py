@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Shape
-from netc.ops.axes import shown
+from netc.ir.types import Shape, show
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import reject_unknown_fields
@@ -47,7 +46,7 @@ def _shape(params: EvaluateParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]
     """The shape where every detection is one of a class: how many are the data tell."""
     for what, shape, size in (("detections", inputs[0], 7), ("true boxes", inputs[1], 8)):
         if len(shape) != 4 or shape[:2] != (1, 1) or shape[3] != size:
-            raise ShapeError(f"{what} must be 1x1x(boxes)x{size}, the bottom is {shown(shape)}")
+            raise ShapeError(f"{what} must be 1x1x(boxes)x{size}, the bottom is {show(shape)}")
     return ((1, 1, len(_classes(params)) + inputs[0][2], 5),)
 
 

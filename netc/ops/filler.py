@@ -11,7 +11,7 @@ import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.ir.graph import Array
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.ops.fields import reject_unknown_fields
 from netc.schema.message import Message
 
@@ -88,7 +88,7 @@ def _value_fault(filler: Filler) -> tuple[str, str, str] | None:
 def filler_fault(filler: Filler, shape: Shape) -> str | None:
     """Why Caffe would not fill an array of this shape so; None where it would."""
     if count(shape) == 0:
-        return f"a filler needs an array with elements, the shape is {_shown(shape)}"
+        return f"a filler needs an array with elements, the shape is {show(shape)}"
     if filler.type == "bilinear":
         return _bilinear_fault(shape)
     if filler.type == "gaussian" and filler.sparse >= 0:
@@ -98,13 +98,9 @@ def filler_fault(filler: Filler, shape: Shape) -> str | None:
     return None
 
 
-def _shown(shape: Shape) -> str:
-    return "x".join(str(size) for size in shape) or "a scalar"
-
-
 def _bilinear_fault(shape: Shape) -> str | None:
     if len(shape) != 4:
-        return f"filler `bilinear` needs an array of 4 axes, it has {len(shape)}: {_shown(shape)}"
+        return f"filler `bilinear` needs an array of 4 axes, it has {len(shape)}: {show(shape)}"
     if shape[2] != shape[3]:
         return f"filler `bilinear` needs a square kernel, it is {shape[2]} by {shape[3]}"
     return None

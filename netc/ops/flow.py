@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Shape
-from netc.ops.axes import shown
+from netc.ir.types import Shape, show
 from netc.ops.cost import per_output
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import bad_value, reject_unknown_fields
@@ -55,13 +54,13 @@ def _correlation_shape(params: CorrelationParams, inputs: Sequence[Shape]) -> tu
     first, second = inputs
     if len(first) != 4 or first != second:
         raise ShapeError(
-            f"both bottoms must be maps of one shape: {shown(first)} and {shown(second)}"
+            f"both bottoms must be maps of one shape: {show(first)} and {show(second)}"
         )
     border = 2 * (params.reach + (params.kernel - 1) // 2 - params.pad)
     sizes = [math.ceil((size - border) / params.stride) for size in first[2:]]
     if min(sizes) < 1:
         raise ShapeError(
-            f"{shown(first)} with `pad` {params.pad} has no room for displacements of "
+            f"{show(first)} with `pad` {params.pad} has no room for displacements of "
             f"{params.reach} and a kernel of {params.kernel}",
             "correlation_param.max_displacement",
         )
@@ -133,7 +132,7 @@ def _warp_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     data, flow = inputs
     if len(data) != 4 or flow != (data[0], 2, *data[2:]):
         raise ShapeError(
-            f"the flow of {shown(data)} must have 2 channels of its places, it is {shown(flow)}"
+            f"the flow of {show(data)} must have 2 channels of its places, it is {show(flow)}"
         )
     return (data,)
 
@@ -198,7 +197,7 @@ def _parse_resample(layer: Message, context: LayerContext) -> ResampleParams:
 def _resample_shape(params: ResampleParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     for shape in inputs:
         if len(shape) != 4:
-            raise ShapeError(f"Resample takes 4 axes, and a bottom is {shown(shape)}")
+            raise ShapeError(f"Resample takes 4 axes, and a bottom is {show(shape)}")
     return ((*inputs[0][:2], *(params.size or inputs[-1][2:])),)
 
 

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.ops.array import namespace
-from netc.ops.axes import shown
 from netc.ops.contents import label_along
 from netc.ops.cost import per_input, per_output
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
@@ -44,8 +43,8 @@ def _eltwise_shape(params: EltwiseAccuracyParams, inputs: Sequence[Shape]) -> tu
     data, label = inputs
     if len(data) != 4 or len(label) != 4 or label[1] != 1:
         raise ShapeError(
-            f"both bottoms must have 4 axes and the label one channel: {shown(data)} and "
-            f"{shown(label)}"
+            f"both bottoms must have 4 axes and the label one channel: {show(data)} and "
+            f"{show(label)}"
         )
     check_batch(data, label)
     check_label_count(data, label, params.axis)
@@ -97,7 +96,7 @@ def _sequence_shape(params: SequenceAccuracyParams, inputs: Sequence[Shape]) -> 
     if len(data) < 3 or count(data, 3) != 1 or len(label) < 2 or count(label, 2) != 1:
         raise ShapeError(
             "the bottoms must be examples x steps x symbols and examples x labels: they are "
-            f"{shown(data)} and {shown(label)}"
+            f"{show(data)} and {show(label)}"
         )
     check_batch(data, label)
     return ((),)
@@ -152,7 +151,7 @@ def _add_shape(params: LabelSpecificAddParams, inputs: Sequence[Shape]) -> tuple
     data, label = inputs
     if not data or count(label) < data[0]:
         raise ShapeError(
-            f"a label is needed for each example of {shown(data)}, the label is {shown(label)}"
+            f"a label is needed for each example of {show(data)}, the label is {show(label)}"
         )
     return (data,)
 

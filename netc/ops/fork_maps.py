@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import namespace
-from netc.ops.axes import need_axes, shown
+from netc.ops.axes import need_axes
 from netc.ops.cost import per_input, per_output
 from netc.ops.define import (
     FLOAT,
@@ -44,7 +44,7 @@ def _first_shape(params: Any, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
 
 def _four_axes(shape: Shape, what: str) -> None:
     if len(shape) != 4:
-        raise ShapeError(f"{what} takes 4 axes, and the bottom is {shown(shape)}")
+        raise ShapeError(f"{what} takes 4 axes, and the bottom is {show(shape)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ def _product_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     first, second = inputs
     if len(first) != 4 or second != (first[0], 1, *first[2:]):
         raise ShapeError(
-            f"SpatialProduct multiplies {shown(first)} by one channel of the same places, and the "
-            f"second bottom is {shown(second)}"
+            f"SpatialProduct multiplies {show(first)} by one channel of the same places, and the "
+            f"second bottom is {show(second)}"
         )
     return (first,)
 
@@ -264,7 +264,7 @@ def _seg_shape(params: SegAccuracyParams, inputs: Sequence[Shape]) -> tuple[Shap
     data, label = inputs
     _four_axes(data, "SegAccuracy")
     if label != (data[0], 1, *data[2:]):
-        raise ShapeError(f"the label of {shown(data)} must have 1 channel, it is {shown(label)}")
+        raise ShapeError(f"the label of {show(data)} must have 1 channel, it is {show(label)}")
     return ((1, 1, 1, 3),)
 
 

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Dims, Shape, count, dims
+from netc.ir.types import Dims, Shape, count, dims, show
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import namespace
-from netc.ops.axes import need_axes, per_channel, shown
+from netc.ops.axes import need_axes, per_channel
 from netc.ops.cost import per_output
 from netc.ops.define import (
     POINTWISE,
@@ -100,7 +100,7 @@ def _normalize_shape(params: NormalizeParams, inputs: Sequence[Shape]) -> tuple[
     if not params.scaled and count(shape[2:]) != 1:
         raise ShapeError(
             f"Normalize without `norm_param` means different things in different forks at the "
-            f"{shown(shape[2:])} places of {shown(shape)}",
+            f"{show(shape[2:])} places of {show(shape)}",
             help=("write `norm_param { across_spatial: true }` or `false`",),
         )
     return (shape,)
@@ -232,7 +232,7 @@ def _parse_running(message: Message, layer: Message, context: LayerContext) -> R
 def _bn_shape(params: BNParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     shape = inputs[0]
     if not 2 <= len(shape) <= len(Dims._fields):
-        raise ShapeError(f"BN takes 2 to 4 axes, and the bottom is {shown(shape)}")
+        raise ShapeError(f"BN takes 2 to 4 axes, and the bottom is {show(shape)}")
     if isinstance(params, RunningBNParams):
         return (shape,)
     statistic = (1, shape[1], 1, 1)

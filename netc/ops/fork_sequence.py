@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.ops.activation import sigmoid
-from netc.ops.axes import shown
 from netc.ops.cost import per_input
 from netc.ops.define import (
     Arity,
@@ -60,11 +59,11 @@ def _lstm_shape(params: LstmParams, inputs: Sequence[Shape]) -> tuple[Shape, ...
     if not rows or rows % params.streams:
         raise ShapeError(
             f"the bottom's rows are steps times `batch_size` {params.streams}, and it is "
-            f"{shown(inputs[0])}",
+            f"{show(inputs[0])}",
             "lstm_param.batch_size",
         )
     if len(inputs) > 1 and count(inputs[1]) != rows:
-        raise ShapeError(f"{rows} rows need as many markers, they are {shown(inputs[1])}")
+        raise ShapeError(f"{rows} rows need as many markers, they are {show(inputs[1])}")
     return ((rows, params.num_output),)
 
 
@@ -175,11 +174,11 @@ def _ctc_shape(params: CtcParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     if len(data) < 3 or count(data, 2) != params.symbols or data[0] < params.steps:
         raise ShapeError(
             f"{params.steps} steps of {params.symbols} symbols are needed, the bottom is "
-            f"{shown(data)}",
+            f"{show(data)}",
             "ctc_loss_param.alphabet_size",
         )
     if len(label) < 2 or label[0] != data[1]:
-        raise ShapeError(f"{data[1]} labels are needed, the second bottom is {shown(label)}")
+        raise ShapeError(f"{data[1]} labels are needed, the second bottom is {show(label)}")
     return ((),)
 
 
@@ -255,10 +254,10 @@ def _parse_center(layer: Message, context: LayerContext) -> CenterLossParams:
 def _center_shape(params: CenterLossParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     data, label = inputs
     if not data or not -len(data) <= params.axis < len(data):
-        raise ShapeError(f"`axis` {params.axis} is none of {shown(data)}", "center_loss_param.axis")
+        raise ShapeError(f"`axis` {params.axis} is none of {show(data)}", "center_loss_param.axis")
     if count(label) != count(data, 0, params.axis % len(data)):
         raise ShapeError(
-            f"{count(data, 0, params.axis % len(data))} labels are needed, they are {shown(label)}"
+            f"{count(data, 0, params.axis % len(data))} labels are needed, they are {show(label)}"
         )
     return ((),)
 

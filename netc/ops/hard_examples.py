@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.ops.array import namespace
-from netc.ops.axes import axis_in, shown
+from netc.ops.axes import axis_in
 from netc.ops.contents import label_along
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
@@ -119,10 +119,10 @@ def _parse_annotator(layer: Message, context: LayerContext) -> BoxAnnotatorParam
 def _annotator_shape(params: BoxAnnotatorParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     regions, losses, labels, weights = inputs
     if len(regions) < 2 or count(regions, 1) != 5:
-        raise ShapeError(f"the regions must be rows of 5, the first bottom is {shown(regions)}")
+        raise ShapeError(f"the regions must be rows of 5, the first bottom is {show(regions)}")
     for what, shape in (("losses", losses), ("labels", labels), ("weights", weights)):
         if not shape or shape[0] != regions[0] or (what != "weights" and count(shape, 1) != 1):
-            raise ShapeError(f"{regions[0]} regions need as many {what}, they are {shown(shape)}")
+            raise ShapeError(f"{regions[0]} regions need as many {what}, they are {show(shape)}")
     return labels, weights
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.ir.types import MAX_AXES, Shape
+from netc.ir.types import MAX_AXES, Shape, show
 from netc.ops.define import (
     Arity,
     LayerContext,
@@ -39,7 +39,7 @@ class UnknownInputShapeError(ShapeError):
     """
 
     def __init__(self, partial: Sequence[PartialShape | None], help: Sequence[str] = ()) -> None:
-        told = ", ".join(show_partial(shape) for shape in partial)
+        told = ", ".join(show(shape) for shape in partial)
         plural = "shapes are" if len(partial) > 1 else "shape is"
         super().__init__(
             f"the text does not tell all of the input's shape; the tops' {plural} {told}",
@@ -47,13 +47,6 @@ class UnknownInputShapeError(ShapeError):
             code="unknown-input-shape",
         )
         self.partial = tuple(partial)
-
-
-def show_partial(shape: PartialShape | None) -> str:
-    """A shape with ``?`` for what is unknown: ``64x?x227x227``."""
-    if shape is None:
-        return "unknown"
-    return "x".join("?" if size is None else str(size) for size in shape) or "a scalar"
 
 
 @dataclass(frozen=True, slots=True)

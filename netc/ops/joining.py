@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from netc.ir.types import Shape
+from netc.ir.types import Shape, show
 from netc.ops.array import namespace
-from netc.ops.axes import axis_in, shown
+from netc.ops.axes import axis_in
 from netc.ops.define import (
     POINTWISE,
     Arity,
@@ -53,8 +53,8 @@ def _concat_shape(params: ConcatParams, inputs: Sequence[Shape]) -> tuple[Shape,
     for index, shape in enumerate(inputs[1:], 1):
         if _without(shape, axis) != _without(first, axis):
             raise ShapeError(
-                f"the bottoms may differ in axis {axis} only: bottom 0 is {shown(first)} and "
-                f"bottom {index} is {shown(shape)}",
+                f"the bottoms may differ in axis {axis} only: bottom 0 is {show(first)} and "
+                f"bottom {index} is {show(shape)}",
                 params.field,
             )
     joined = sum(shape[axis] for shape in inputs)
@@ -141,14 +141,14 @@ def _cuts(params: SliceParams, shape: Shape, axis: int) -> tuple[int, ...]:
         if params.points[-1] >= size:
             raise ShapeError(
                 f"`slice_point` {params.points[-1]} must be less than the {size} of axis {axis} of "
-                f"{shown(shape)}",
+                f"{show(shape)}",
                 "slice_param.slice_point",
                 ("each top needs at least one element along the axis",),
             )
         return (0, *params.points, size)
     if size % tops:
         raise ShapeError(
-            f"the {size} of axis {axis} of {shown(shape)} cannot be cut in {tops} equal parts",
+            f"the {size} of axis {axis} of {show(shape)} cannot be cut in {tops} equal parts",
             params.field,
             (f"give {tops - 1} `slice_point`, or a size that {tops} divides",),
         )

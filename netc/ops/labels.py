@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.ops.array import namespace
-from netc.ops.axes import shown
 from netc.ops.define import ShapeError
 from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.numbers import one_of
@@ -143,7 +142,7 @@ def check_batch(first: Shape, second: Shape) -> None:
     if not first or not second or first[0] != second[0]:
         raise ShapeError(
             "the first dimensions must be equal: the prediction is "
-            f"{shown(first)} and the label {shown(second)}"
+            f"{show(first)} and the label {show(second)}"
         )
 
 
@@ -154,6 +153,6 @@ def check_label_count(data: Shape, labels: Shape, axis: int) -> None:
         around = data[:axis] + data[axis + 1 :]
         raise ShapeError(
             f"{wanted} labels are needed, one for each prediction along axis {axis} of "
-            f"{shown(data)}, and the label {shown(labels)} has {count(labels)}",
-            help=(f"a label of {shown(around)} fits; its values are 0 to {data[axis] - 1}",),
+            f"{show(data)}, and the label {show(labels)} has {count(labels)}",
+            help=(f"a label of {show(around)} fits; its values are 0 to {data[axis] - 1}",),
         )

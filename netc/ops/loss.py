@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Shape, count, dims
+from netc.ir.types import Shape, count, dims, show
 from netc.ops.array import namespace
-from netc.ops.axes import axis_in, shown
+from netc.ops.axes import axis_in
 from netc.ops.contents import flag_second, label_along, label_of_example
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
@@ -132,7 +132,7 @@ def _euclidean_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]
     if first != second:
         raise ShapeError(
             f"both bottoms must have as many elements for each example: {first} in "
-            f"{shown(inputs[0])} and {second} in {shown(inputs[1])}"
+            f"{show(inputs[0])} and {second} in {show(inputs[1])}"
         )
     return ((),)
 
@@ -188,14 +188,14 @@ def _hinge_shape(params: HingeLossParams, inputs: Sequence[Shape]) -> tuple[Shap
 def check_single(what: str, shape: Shape) -> None:
     """One number for each example."""
     if len(shape) > 4 or dims(shape)[1:] != (1, 1, 1):
-        raise ShapeError(f"{what} must have channels, height and width 1, it is {shown(shape)}")
+        raise ShapeError(f"{what} must have channels, height and width 1, it is {show(shape)}")
 
 
 def check_one_label_each(data: Shape, label: Shape) -> None:
     """Refuse fewer labels than examples, with a ShapeError."""
     if count(label) < data[0]:
         raise ShapeError(
-            f"{data[0]} labels are needed, one for each example, and the label {shown(label)} has "
+            f"{data[0]} labels are needed, one for each example, and the label {show(label)} has "
             f"{count(label)}"
         )
 
@@ -289,8 +289,8 @@ def _sigmoid_loss_shape(params: SigmoidLossParams, inputs: Sequence[Shape]) -> t
     first, second = (count(shape) for shape in inputs)
     if first != second:
         raise ShapeError(
-            f"both bottoms must have as many elements: {first} in {shown(inputs[0])} and "
-            f"{second} in {shown(inputs[1])}"
+            f"both bottoms must have as many elements: {first} in {show(inputs[0])} and "
+            f"{second} in {show(inputs[1])}"
         )
     return ((),)
 

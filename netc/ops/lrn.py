@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.ops.array import namespace
-from netc.ops.axes import shown
 from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, Window
 from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import number, one_of
@@ -69,8 +68,7 @@ def _shape(params: LRNParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     (shape,) = inputs
     if len(shape) != 4:
         raise ShapeError(
-            f"the bottom must have 4 axes, number x channels x height x width, it is "
-            f"{shown(shape)}",
+            f"the bottom must have 4 axes, number x channels x height x width, it is {show(shape)}",
             help=("reshape the bottom first",),
         )
     return (shape,)

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.ir.types import Shape, count
-from netc.ops.axes import shown
+from netc.ir.types import Shape, count, show
 from netc.ops.boxes import areas, nms_keep
 from netc.ops.cost import per_input
 from netc.ops.define import FLOAT, Arity, LayerContext, OpDef, ShapeError, copies, full_extent
@@ -125,9 +124,9 @@ def _check(param: Message, mining: str) -> None:
 def _shape(params: MultiBoxParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     location, confidence, priors, truth = inputs
     if len(priors) != 3 or priors[1] != 2 or priors[2] % 4:
-        raise ShapeError(f"the third bottom must be 1x2x(4 * priors), it is {shown(priors)}")
+        raise ShapeError(f"the third bottom must be 1x2x(4 * priors), it is {show(priors)}")
     if count(truth) % 8:
-        raise ShapeError(f"true boxes are rows of 8, the fourth bottom is {shown(truth)}")
+        raise ShapeError(f"true boxes are rows of 8, the fourth bottom is {show(truth)}")
     number, boxes = priors[2] // 4, 1 if params.share_location else params.classes
     for what, shape, each in (
         ("locations", location, 4 * boxes),
@@ -136,7 +135,7 @@ def _shape(params: MultiBoxParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]
         if not shape or shape[0] != location[0] or count(shape, 1) != number * each:
             raise ShapeError(
                 f"{number} priors with {each} {what} each need {number * each} of them, the bottom "
-                f"is {shown(shape)}",
+                f"is {show(shape)}",
                 "multibox_loss_param.num_classes",
             )
     return ((),)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Dims, Shape, count, dims
+from netc.ir.types import Dims, Shape, count, dims, show
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import namespace
-from netc.ops.axes import axis_in, need_axes, per_channel, shown
+from netc.ops.axes import axis_in, need_axes, per_channel
 from netc.ops.cost import per_output
 from netc.ops.define import (
     POINTWISE,
@@ -270,7 +270,7 @@ def _mvn_shape(params: MVNParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     """Always four axes: MVN reads and writes num, channels, height, width (mvn_layer.cpp)."""
     if len(inputs[0]) > len(Dims._fields):
         raise ShapeError(
-            f"MVN takes at most 4 axes, and the bottom {shown(inputs[0])} has {len(inputs[0])}",
+            f"MVN takes at most 4 axes, and the bottom {show(inputs[0])} has {len(inputs[0])}",
             help=("join axes with a Reshape layer first",),
         )
     return (tuple(dims(inputs[0])),)

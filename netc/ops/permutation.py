@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.ir.types import Shape
+from netc.ir.types import Shape, show
 from netc.ops.activation import ONE_TO_ONE
-from netc.ops.axes import need_axes, no_axis, shown
+from netc.ops.axes import need_axes, no_axis
 from netc.ops.define import POINTWISE, LayerContext, OpDef, ShapeError, Window
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import number, required_number
@@ -151,7 +151,7 @@ def _parse_reorg(layer: Message, context: LayerContext) -> ReorgParams:
 def _reorg_shape(params: ReorgParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     shape, stride = inputs[0], params.stride
     if len(shape) != 4:
-        raise ShapeError(f"Reorg takes 4 axes, and the bottom is {shown(shape)}")
+        raise ShapeError(f"Reorg takes 4 axes, and the bottom is {show(shape)}")
     num, channels, height, width = shape
     if channels % stride**2:
         raise ShapeError(

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.ops.array import namespace
-from netc.ops.axes import shown
 from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, Window, full_extent
 from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.numbers import conflict, lone, number, one_of, required_number
@@ -180,8 +179,7 @@ def pooling_axes(params: PoolingParams, shape: Shape) -> tuple[Axis, Axis]:
     """
     if len(shape) != 4:
         raise ShapeError(
-            f"the bottom must have 4 axes, number x channels x height x width, it is "
-            f"{shown(shape)}",
+            f"the bottom must have 4 axes, number x channels x height x width, it is {show(shape)}",
             help=("reshape the bottom first",),
         )
     kernel = shape[2:] if params.global_pooling else params.kernel

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Shape
+from netc.ir.types import Shape, show
 from netc.ops.activation import ONE_TO_ONE
-from netc.ops.axes import shown
 from netc.ops.cost import per_output
 from netc.ops.define import LayerContext, OpDef, ShapeError, Window, copies
 from netc.ops.fields import reject_unknown_fields
@@ -106,11 +105,11 @@ def _out(params: Pooling3DParams, shape: Shape) -> tuple[int, ...]:
 def _shape(params: Pooling3DParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     shape = inputs[0]
     if len(shape) != 5:
-        raise ShapeError(f"Pooling3D takes 5 axes, and the bottom is {shown(shape)}")
+        raise ShapeError(f"Pooling3D takes 5 axes, and the bottom is {show(shape)}")
     sizes = _out(params, shape)
     if min(sizes) < 1:
         raise ShapeError(
-            f"the kernel {shown(params.kernel)} is larger than the padded {shown(shape[2:])}",
+            f"the kernel {show(params.kernel)} is larger than the padded {show(shape[2:])}",
             "pooling3d_param.kernel_size",
         )
     return ((*shape[:2], *sizes),)

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Shape
-from netc.ops.axes import shown
+from netc.ir.types import Shape, show
 from netc.ops.boxes import nms_keep
 from netc.ops.contents import Contents, ImageSizes
 from netc.ops.cost import per_input
@@ -94,7 +93,7 @@ def _shape(params: ProposalParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]
     if len(info) != 2 or info[1] < 3:
         raise ShapeError(
             "the third bottom must be rows of the image's height, width and scale, it is "
-            f"{shown(info)}"
+            f"{show(info)}"
         )
     rows = scores[0] * params.after
     return ((rows, 5), (rows,))[: params.tops]
@@ -105,7 +104,7 @@ def _check_maps(scores: Shape, deltas: Shape, anchors: int) -> None:
         if len(shape) != 4 or shape[1] != each * anchors or shape[2:] != scores[2:]:
             raise ShapeError(
                 f"{anchors} anchors need {each * anchors} channels of {what} on cells as the "
-                f"first bottom's, the bottom is {shown(shape)}"
+                f"first bottom's, the bottom is {show(shape)}"
             )
 
 
@@ -263,7 +262,7 @@ def _faster_rcnn_shape(inputs: Sequence[Shape], param_str: str) -> tuple[Shape, 
     if len(inputs) != 3 or inputs[0][:1] != (1,):
         raise ShapeError(
             "Faster R-CNN's `ProposalLayer` takes 3 bottoms of a single image, scores, box changes "
-            f"and image size; they are {', '.join(map(shown, inputs))}"
+            f"and image size; they are {', '.join(map(show, inputs))}"
         )
     boxes, scores = _shape(params, inputs)
     return boxes, (*scores, 1)

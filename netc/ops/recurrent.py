@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.ops.array import namespace
-from netc.ops.axes import shown
 from netc.ops.contents import flag_last, flag_second
 from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, WeightSpec, full_extent
 from netc.ops.fields import reject_unknown_fields
@@ -92,19 +91,19 @@ def _shape(params: RecurrentParams, inputs: Sequence[Shape]) -> tuple[Shape, ...
     data, cont = inputs[:2]
     if len(data) < 3:
         raise ShapeError(
-            f"the input must have at least 3 axes (steps, streams, ...), it is {shown(data)}"
+            f"the input must have at least 3 axes (steps, streams, ...), it is {show(data)}"
         )
     if len(cont) != 2 or cont != data[:2]:
         raise ShapeError(
-            f"the continuation indicators must be {shown(data[:2])}, the input's steps and "
-            f"streams, they are {shown(cont)}"
+            f"the continuation indicators must be {show(data[:2])}, the input's steps and "
+            f"streams, they are {show(cont)}"
         )
     if params.static:
         _check_static(inputs[2], data[1])
     state = (1, data[1], params.num_output)
     for index, shape in enumerate(inputs[2 + params.static :]):
         if shape != state:
-            raise ShapeError(f"state {index} must be {shown(state)}, the bottom is {shown(shape)}")
+            raise ShapeError(f"state {index} must be {show(state)}, the bottom is {show(shape)}")
     output = (*data[:2], params.num_output)
     return (output,) + (state,) * (params.states * params.expose_hidden)
 
@@ -113,7 +112,7 @@ def _check_static(shape: Shape, streams: int) -> None:
     if len(shape) < 2 or shape[0] != streams:
         raise ShapeError(
             f"the static input must have at least 2 axes and the {streams} streams as its first, "
-            f"it is {shown(shape)}"
+            f"it is {show(shape)}"
         )
 
 
@@ -290,15 +289,14 @@ RNN = OpDef(
 def _unit_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     cell, gates, cont = inputs
     if len(cell) != 3 or cell[0] != 1:
-        raise ShapeError(f"the cell state must be (1, streams, units), it is {shown(cell)}")
+        raise ShapeError(f"the cell state must be (1, streams, units), it is {show(cell)}")
     for name, shape, wanted in (
         ("gates", gates, (1, cell[1], 4 * cell[2])),
         ("continuation indicators", cont, (1, cell[1])),
     ):
         if shape != wanted:
             raise ShapeError(
-                f"the {name} must be {shown(wanted)} for a cell {shown(cell)}, they are "
-                f"{shown(shape)}"
+                f"the {name} must be {show(wanted)} for a cell {show(cell)}, they are {show(shape)}"
             )
     return (cell, cell)
 

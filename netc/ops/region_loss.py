@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.ops.activation import sigmoid
-from netc.ops.axes import shown
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import bad_value, reject_unknown_fields
@@ -77,11 +76,11 @@ def _shape(params: RegionLossParams, inputs: Sequence[Shape]) -> tuple[Shape, ..
     wanted = len(params.anchors) * (5 + params.classes)
     if len(data) != 4 or data[1] != wanted or data[2] != data[3]:
         raise ShapeError(
-            f"the first bottom must be a square map of {wanted} channels, it is {shown(data)}"
+            f"the first bottom must be a square map of {wanted} channels, it is {show(data)}"
         )
     if not label or label[0] != data[0] or count(label, 1) != _TRUE_BOXES * _ROW:
         raise ShapeError(
-            f"the label must have {_TRUE_BOXES} rows of {_ROW} for each image, it is {shown(label)}"
+            f"the label must have {_TRUE_BOXES} rows of {_ROW} for each image, it is {show(label)}"
         )
     return ((),)
 

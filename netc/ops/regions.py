@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.ir.types import Shape, count
-from netc.ops.axes import shown
+from netc.ir.types import Shape, count, show
 from netc.ops.contents import Contents, Regions
 from netc.ops.cost import per_output
 from netc.ops.define import FLOAT, Arity, LayerContext, OpDef, ShapeError, copies, full_extent
@@ -52,11 +51,11 @@ def _parse_roi(layer: Message, context: LayerContext) -> ROIPoolingParams:
 
 def _check_regions(data: Shape, regions: Shape) -> None:
     if len(data) != 4:
-        raise ShapeError(f"the first bottom must have 4 axes, it is {shown(data)}")
+        raise ShapeError(f"the first bottom must have 4 axes, it is {show(data)}")
     if not regions or len(regions) > 4 or count(regions, 1) != 5:
         raise ShapeError(
             "the regions must be rows of 5: image, x_min, y_min, x_max and y_max; the bottom is "
-            f"{shown(regions)}"
+            f"{show(regions)}"
         )
 
 
@@ -217,7 +216,7 @@ def _psroi_shape(params: PSROIPoolingParams, inputs: Sequence[Shape]) -> tuple[S
     if data[1] != params.output_dim * group * group:
         raise ShapeError(
             f"`output_dim` {params.output_dim} with `group_size` {group} needs "
-            f"{params.output_dim * group * group} channels, the bottom is {shown(data)}",
+            f"{params.output_dim * group * group} channels, the bottom is {show(data)}",
             "psroi_pooling_param.output_dim",
         )
     return ((regions[0], params.output_dim, group, group),)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import namespace
-from netc.ops.axes import axis_in, no_axis, shown
+from netc.ops.axes import axis_in, no_axis
 from netc.ops.define import (
     POINTWISE,
     Arity,
@@ -51,7 +51,7 @@ def _flatten_shape(params: FlattenParams, inputs: Sequence[Shape]) -> tuple[Shap
     end = axis_in(shape, params.end_axis, "flatten_param.end_axis") + 1
     if end < start:
         raise ShapeError(
-            f"`end_axis` {params.end_axis} lies before `axis` {params.axis} in {shown(shape)}",
+            f"`end_axis` {params.end_axis} lies before `axis` {params.axis} in {show(shape)}",
             "flatten_param.end_axis",
             (f"use an `end_axis` from {start} to {len(shape) - 1}, or -1",),
         )
@@ -122,7 +122,7 @@ def _reshape_shape(params: ReshapeParams, inputs: Sequence[Shape]) -> tuple[Shap
     new = (*shape[:start], *wanted, *shape[end:])
     if count(new) != count(shape):
         raise ShapeError(
-            f"{shown(new)} has {count(new)} elements, and the bottom {shown(shape)} has "
+            f"{show(new)} has {count(new)} elements, and the bottom {show(shape)} has "
             f"{count(shape)}",
             "reshape_param.shape",
             ("one `dim: -1` is worked out from the others",),
@@ -136,7 +136,7 @@ def _replaced(params: ReshapeParams, shape: Shape) -> tuple[int, int]:
     start = params.axis if params.axis >= 0 else axes + params.axis + 1
     if not 0 <= start <= axes:
         raise ShapeError(
-            f"`axis` {params.axis} is out of range for the {axes} axes of {shown(shape)}",
+            f"`axis` {params.axis} is out of range for the {axes} axes of {show(shape)}",
             "reshape_param.axis",
             (f"use -{axes + 1} to {axes}",),
         )
@@ -144,7 +144,7 @@ def _replaced(params: ReshapeParams, shape: Shape) -> tuple[int, int]:
     if end > axes:
         raise ShapeError(
             f"`axis` {params.axis} and `num_axes` {params.num_axes} reach past the {axes} axes of "
-            f"{shown(shape)}",
+            f"{show(shape)}",
             "reshape_param.num_axes",
             ("use `num_axes: -1` for all axes from `axis` on",),
         )
@@ -154,7 +154,7 @@ def _replaced(params: ReshapeParams, shape: Shape) -> tuple[int, int]:
 def _copied(shape: Shape, axis: int) -> int:
     if axis >= len(shape):
         raise ShapeError(
-            f"`dim: 0` would copy axis {axis}, and the bottom {shown(shape)} has {len(shape)} axes",
+            f"`dim: 0` would copy axis {axis}, and the bottom {show(shape)} has {len(shape)} axes",
             "reshape_param.shape",
             ("write the size itself",),
         )
@@ -164,7 +164,7 @@ def _copied(shape: Shape, axis: int) -> int:
 def _worked_out(shape: Shape, rest: int) -> int:
     if rest == 0 or count(shape) % rest:
         raise ShapeError(
-            f"`dim: -1` cannot be worked out: the {count(shape)} elements of {shown(shape)} are "
+            f"`dim: -1` cannot be worked out: the {count(shape)} elements of {show(shape)} are "
             f"not a multiple of the {rest} of the other sizes",
             "reshape_param.shape",
         )
@@ -265,7 +265,7 @@ def crop_offsets(params: CropParams, shape: Shape) -> tuple[int, ...]:
     if len(params.offset) > 1 and len(params.offset) != cropped:
         raise ShapeError(
             f"{len(params.offset)} `offset` are given, and from `axis` {params.axis} on "
-            f"{shown(shape)} has {cropped} axes",
+            f"{show(shape)} has {cropped} axes",
             "crop_param.offset",
             ("give one for each of these axes, or one for all",),
         )
@@ -285,7 +285,7 @@ def _crop_shape(params: CropParams, inputs: Sequence[Shape]) -> tuple[Shape, ...
                 f"axis {i} has {shape[i]} elements, and {wanted[i]} from offset {offsets[i]} on "
                 "are asked for",
                 "crop_param.offset",
-                (f"bottom 0 is {shown(shape)} and the size wanted is that of {shown(wanted)}",),
+                (f"bottom 0 is {show(shape)} and the size wanted is that of {show(wanted)}",),
             )
     return ((*shape[:axis], *wanted[axis : len(shape)]),)
 

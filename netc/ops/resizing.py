@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.ops.array import namespace
-from netc.ops.axes import need_axes, shown
+from netc.ops.axes import need_axes
 from netc.ops.contents import Contents, Whole
 from netc.ops.cost import per_output
 from netc.ops.define import POINTWISE, Arity, LayerContext, OpDef, ShapeError, Window, copies
@@ -96,20 +96,20 @@ def _no_size(message: Message) -> NetcError:
 def _interp_shape(params: InterpParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     shape = inputs[0]
     if len(shape) != 4:
-        raise ShapeError(f"Interp takes 4 axes, and the bottom is {shown(shape)}")
+        raise ShapeError(f"Interp takes 4 axes, and the bottom is {show(shape)}")
     sizes = [size - sum(params.crop) for size in shape[2:]]
     for size in sizes:
         if size < 1:
             raise ShapeError(
                 f"`pad_beg` {-params.crop[0]} and `pad_end` {-params.crop[1]} leave nothing of "
-                f"{shown(shape[2:])}",
+                f"{show(shape[2:])}",
                 "interp_param.pad_beg",
             )
     if params.size is not None:
         return ((*shape[:2], *params.size),)
     if params.like:
         if len(inputs) < 2 or len(inputs[1]) != 4:
-            raise ShapeError(f"the size is that of 4 axes, and they are {shown(inputs[-1])}")
+            raise ShapeError(f"the size is that of 4 axes, and they are {show(inputs[-1])}")
         return ((*shape[:2], *inputs[1][2:]),)
     if params.full:
         return ((*shape[:2], *(size * params.full for size in sizes)),)
@@ -269,8 +269,8 @@ def _upsample_shape(params: UpsampleParams, inputs: Sequence[Shape]) -> tuple[Sh
 def _check_mask(shape: Shape, mask: Shape) -> None:
     if len(shape) != 4 or mask != shape:
         raise ShapeError(
-            f"the mask must have the bottom's 4 axes: the bottom is {shown(shape)} and the mask "
-            f"is {shown(mask)}",
+            f"the mask must have the bottom's 4 axes: the bottom is {show(shape)} and the mask "
+            f"is {show(mask)}",
             help=("the mask is the second top of a Pooling layer with `pool: MAX`",),
         )
 
@@ -306,7 +306,7 @@ def _put_back(x: Any, mask: Any, shape: Shape) -> Any:
         raise NetcError(
             Diagnostic(
                 "index-out-of-range",
-                f"the mask names element {int(where[wrong][0])} of a plane of {shown(shape[2:])}, "
+                f"the mask names element {int(where[wrong][0])} of a plane of {show(shape[2:])}, "
                 f"whose elements are 0 to {places - 1}",
                 help=("write the pooled layer's input size as `upsample_h` and `upsample_w`",),
             )

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import namespace
-from netc.ops.axes import axis_in, need_axes, shown
+from netc.ops.axes import axis_in, need_axes
 from netc.ops.contents import flag_last, item_second
 from netc.ops.cost import per_input
 from netc.ops.define import (
@@ -38,7 +38,7 @@ def _reindex_shape(params: Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]
     need_axes(data, 1, "BatchReindex")
     if len(indices) != 1:
         raise ShapeError(
-            f"the indices must have 1 axis, and bottom 1 is {shown(indices)}",
+            f"the indices must have 1 axis, and bottom 1 is {show(indices)}",
             help=("flatten bottom 1 with a Reshape layer: `shape { dim: -1 }`",),
         )
     return ((indices[0], *data[1:]),)
@@ -92,12 +92,12 @@ def _filter_shape(params: Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     if count(selector[1:]) != 1:
         raise ShapeError(
             f"the selector's axes after the first must be 1, and the last bottom is "
-            f"{shown(selector)}"
+            f"{show(selector)}"
         )
     for index, shape in enumerate(blobs):
         if shape[:1] != selector[:1]:
             raise ShapeError(
-                f"the selector has {selector[0]} items, and bottom {index} is {shown(shape)}",
+                f"the selector has {selector[0]} items, and bottom {index} is {show(shape)}",
                 help=("every bottom needs as many items as the selector",),
             )
     return tuple(blobs)
@@ -146,11 +146,11 @@ def _argmax_shape(params: ArgMaxParams, inputs: Sequence[Shape]) -> tuple[Shape,
     shape = inputs[0]
     if params.axis is None:
         need_axes(shape, 1, "ArgMax")
-        _check_top_k(params, count(shape[1:]), f"an item of {shown(shape)}")
+        _check_top_k(params, count(shape[1:]), f"an item of {show(shape)}")
         rows = 2 if params.out_max_val else 1
         return ((shape[0], rows, params.top_k, *(1,) * (len(shape) - 3)),)
     axis = axis_in(shape, params.axis, "argmax_param.axis")
-    _check_top_k(params, shape[axis], f"axis {axis} of {shown(shape)}")
+    _check_top_k(params, shape[axis], f"axis {axis} of {show(shape)}")
     return ((*shape[:axis], params.top_k, *shape[axis + 1 :]),)
 
 

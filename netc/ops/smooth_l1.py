@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.ops.array import namespace
-from netc.ops.axes import shown
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
@@ -46,8 +45,8 @@ def _shape(params: SmoothL1Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]
     for index, shape in enumerate(inputs[1:], 1):
         if count(shape) != count(inputs[0]):
             raise ShapeError(
-                f"all bottoms must have as many elements: bottom {index} is {shown(shape)} and the "
-                f"first is {shown(inputs[0])}"
+                f"all bottoms must have as many elements: bottom {index} is {show(shape)} and the "
+                f"first is {show(inputs[0])}"
             )
     return ((),)
 
@@ -113,7 +112,7 @@ def _parse_ohem(layer: Message, context: LayerContext) -> SmoothL1OHEMParams:
 def _ohem_shape(params: SmoothL1OHEMParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     _shape(SmoothL1Params(), inputs)
     if len(inputs[0]) != 4:
-        raise ShapeError(f"the bottoms must have 4 axes, the first is {shown(inputs[0])}")
+        raise ShapeError(f"the bottoms must have 4 axes, the first is {show(inputs[0])}")
     num, _, height, width = inputs[0]
     return ((), (num, 1, height, width))[: params.tops]
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.ir.types import Shape
-from netc.ops.axes import shown
+from netc.ir.types import Shape, show
 from netc.ops.cost import per_output
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import reject_unknown_fields
@@ -73,9 +72,9 @@ def _size(params: UnpoolingParams, shape: Shape) -> tuple[int, int]:
 def _shape(params: UnpoolingParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     shape = inputs[0]
     if len(shape) != 4:
-        raise ShapeError(f"UNPOOLING takes 4 axes, and the bottom is {shown(shape)}")
+        raise ShapeError(f"UNPOOLING takes 4 axes, and the bottom is {show(shape)}")
     if len(inputs) > 1 and inputs[1] != shape:
-        raise ShapeError(f"the mask of {shown(shape)} is {shown(inputs[1])}")
+        raise ShapeError(f"the mask of {show(shape)} is {show(inputs[1])}")
     return ((*shape[:2], *_size(params, shape)),)
 
 
@@ -92,7 +91,7 @@ def _unpool(
         raise NetcError(
             Diagnostic(
                 "index-out-of-range",
-                f"the mask names an element outside of planes of {shown(shape[2:])}",
+                f"the mask names an element outside of planes of {show(shape[2:])}",
                 help=("write the pooled layer's input size as `unpool_h` and `unpool_w`",),
             )
         )

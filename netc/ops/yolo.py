@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.ops.activation import sigmoid
-from netc.ops.axes import shown
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import reject_unknown_fields
@@ -113,7 +112,7 @@ def _shape(params: YoloParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
         if len(shape) != 4 or shape[1] != wanted:
             raise ShapeError(
                 f"{len(level)} anchors with {params.classes} classes need {wanted} channels, a "
-                f"bottom is {shown(shape)}"
+                f"bottom is {show(shape)}"
             )
         boxes += shape[0] * shape[2] * shape[3] * len(level)
     return ((1, 1, max(1, boxes * (params.classes if params.each else 1)), 7),)
@@ -227,10 +226,10 @@ def _loss_shape(params: Yolov3Params, inputs: Sequence[Shape]) -> tuple[Shape, .
     data, label = inputs
     wanted = len(params.mask) * (5 + params.classes)
     if len(data) != 4 or data[1] != wanted:
-        raise ShapeError(f"the first bottom must have {wanted} channels, it is {shown(data)}")
+        raise ShapeError(f"the first bottom must have {wanted} channels, it is {show(data)}")
     if not label or label[0] != data[0] or count(label, 1) != _TRUE_BOXES * _ROW:
         raise ShapeError(
-            f"the label must have {_TRUE_BOXES} rows of {_ROW} for each image, it is {shown(label)}"
+            f"the label must have {_TRUE_BOXES} rows of {_ROW} for each image, it is {show(label)}"
         )
     return ((),)
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
+from netc.ir.types import show
 from netc.ops.catalog import has_role
 from netc.ops.convolution import convolution_axes
 from netc.ops.role import Role
@@ -82,7 +83,7 @@ def _cut(draft: Draft, node: Node, axes: tuple[Axis, ...], cuts: list[int], log:
     params = replace(product.params, window=window)
     cut_one = product._replace(params=params, weight=weight)
     draft.put(node.name, with_product(draft, node, cut_one))
-    sizes = ["x".join(map(str, kernel)) for kernel in ([a.kernel for a in axes], window.kernel)]
+    sizes = [show(kernel) for kernel in ([a.kernel for a in axes], window.kernel)]
     log.applied(f"a kernel of {sizes[0]} sees no more than one of {sizes[1]} does", node.name)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from netc.analysis.profile import Layer, Profile
 from netc.ir.text import dump_params
 from netc.ir.types import Shape
-from netc.report.figures import UNKNOWN, exact, shape_text, short, size
+from netc.report.figures import UNKNOWN, blob_text, exact, short, size
 from netc.report.summary import Line, image_shape, line_json, lines
 from netc.report.table import Column, Row, Table
 
@@ -169,7 +169,7 @@ def _differences(old: Entry, new: Entry) -> Iterator[str]:
 
 
 def _shapes(shapes: Sequence[Shape | None]) -> str:
-    return ", ".join(map(shape_text, shapes)) or UNKNOWN
+    return ", ".join(map(blob_text, shapes)) or UNKNOWN
 
 
 def _field_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from netc.analysis.profile import Layer, Profile
+from netc.ir.types import show
 from netc.ops.catalog import CATALOG, LAYERS, has_role
 from netc.ops.role import FAMILIES as FAMILIES_OF_OPS
 from netc.ops.role import Role
@@ -52,7 +53,7 @@ def _window(profile: Profile, layer: Layer) -> str:
     window = CATALOG[node.op].window(node.params, known[:number], known[number:])
     if window.whole or not window.kernel or has_role(node.op, Role.CROP):
         return ""
-    text = "x".join(map(str, window.kernel))
+    text = show(window.kernel)
     text += _unless(window.stride, 1, "/") + _unless(window.pad, 0, " p")
     return text + _unless(window.dilation, 1, " d")
 
@@ -61,7 +62,7 @@ def _unless(values: tuple[int, ...], usual: int, mark: str) -> str:
     """The values after a mark; nothing where all are as usual."""
     if set(values) <= {usual}:
         return ""
-    return mark + (str(values[0]) if len(set(values)) == 1 else "x".join(map(str, values)))
+    return mark + (str(values[0]) if len(set(values)) == 1 else show(values))
 
 
 def _groups(params: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from netc.analysis.receptive import ReceptiveField
-from netc.ir.types import Shape
+from netc.ir.types import Shape, show
 
 UNKNOWN = "?"
 _STEPS = ("", "k", "M", "G", "T", "P")
@@ -36,11 +36,9 @@ def size(number: int | None) -> str:
     return short(number, "B")
 
 
-def shape_text(shape: Shape | None) -> str:
-    """``64x112x112``; ``scalar`` for no axes."""
-    if shape is None:
-        return UNKNOWN
-    return "x".join(map(str, shape)) if shape else "scalar"
+def blob_text(shape: Shape | None) -> str:
+    """A blob's shape in a table: ``64x112x112``; ``scalar`` for no axes."""
+    return show(shape, "scalar", UNKNOWN)
 
 
 def field_text(field: ReceptiveField | None) -> str:
@@ -55,4 +53,4 @@ def field_text(field: ReceptiveField | None) -> str:
 
 
 def _axes(values: tuple[int | Fraction, ...]) -> str:
-    return str(values[0]) if len(set(values)) == 1 else "x".join(map(str, values))
+    return str(values[0]) if len(set(values)) == 1 else show(values)

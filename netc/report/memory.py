@@ -16,9 +16,9 @@ from netc.analysis.cost import FLOAT_BYTES, caffe_data_bytes, graph_cost
 from netc.backends.base import MemoryPlan
 from netc.backends.registry import memory_planner
 from netc.diagnostics import Diagnostic, NetcError
-from netc.infer import infer, show
+from netc.infer import infer
 from netc.ir.graph import Graph
-from netc.ir.types import Shape
+from netc.ir.types import Shape, show
 from netc.ops.catalog import CATALOG
 from netc.passes.base import run_passes
 from netc.passes.pipeline import ALL

@@ -18,7 +18,7 @@ from netc.analysis.chain import Chain
 from netc.analysis.profile import Layer, Profile
 from netc.analysis.structure import Module, structure
 from netc.report.families import detail, family
-from netc.report.figures import field_text, shape_text, short, size
+from netc.report.figures import blob_text, field_text, short, size
 from netc.report.summary import image_shape
 from netc.report.table import clean
 from netc.schema.convert import to_document
@@ -94,7 +94,7 @@ def page_data(
         "values": [
             {
                 "name": clean(value.blob),
-                "shape": shape_text(value.shape),
+                "shape": blob_text(value.shape),
                 "image": image_shape(value.shape),
             }
             for value in profile.graph.values.values()
@@ -136,7 +136,7 @@ def _layer(profile: Profile, layer: Layer, values: dict[str, int]) -> dict[str, 
         "family": family(layer),
         "inputs": [values[name] for name in layer.inputs],
         "outputs": [values[name] for name in layer.outputs],
-        "shape": ", ".join(map(shape_text, shapes)),
+        "shape": ", ".join(map(blob_text, shapes)),
         "image": ", ".join(map(image_shape, shapes)),
         "parameters": _or_none(known, cost.parameters + cost.statistics if cost else 0),
         "macs": _or_none(known, cost.macs if cost else 0),

@@ -11,8 +11,8 @@ from netc.analysis.cost import FLOAT_BYTES
 from netc.analysis.profile import Layer, Profile
 from netc.analysis.receptive import ReceptiveField
 from netc.analysis.structure import Module, own_name, structure
-from netc.ir.types import Shape
-from netc.report.figures import UNKNOWN, exact, field_text, shape_text, short, size
+from netc.ir.types import Shape, show
+from netc.report.figures import UNKNOWN, blob_text, exact, field_text, short, size
 from netc.report.table import Column, Row, Table
 
 CONVENTION = (
@@ -169,7 +169,7 @@ def _partly(text: str, incomplete: bool) -> str:
 
 def image_shape(shape: Shape | None) -> str:
     """A shape as text without its first axis, the batch."""
-    return shape_text(shape[1:] if shape and len(shape) > 1 else shape)
+    return blob_text(shape[1:] if shape and len(shape) > 1 else shape)
 
 
 # The totals under it
@@ -290,7 +290,7 @@ def csv_rows(profile: Profile, depth: int | None = None) -> list[tuple[object, .
             line.path,
             "" if line.module else line.type,
             int(line.module),
-            " ".join(shape_text(shape) for shape in line.shapes),
+            " ".join(blob_text(shape) for shape in line.shapes),
             line.parameters,
             line.statistics,
             line.macs,
@@ -306,4 +306,4 @@ def _field_cells(field: ReceptiveField | None) -> tuple[str, str, str]:
     if field is None:
         return ("", "", "")
     parts = (field.size, field.stride, field.padding)
-    return tuple("x".join(map(str, part)) for part in parts)  # type: ignore[return-value]
+    return tuple(show(part, "") for part in parts)  # type: ignore[return-value]

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 from netc.diagnostics import Collector, Diagnostic, NetcError, Note
 from netc.driver import Weights, build, runnable
-from netc.infer import show
 from netc.ir.graph import Graph, Node
-from netc.ir.types import Shape
+from netc.ir.types import Shape, show
 from netc.ir.verify import verify
 from netc.lower.files import with_files
 from netc.lower.rules import filter_layers, merged_state

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from netc.boundary import strangers_bytes
 from netc.diagnostics import NetcError
+from netc.ir.types import show
 from netc.schema.descriptors import message_class
 from netc.schema.load import load_schema
 from netc.sources.pixels import decode
@@ -52,5 +53,5 @@ def read_datum(content: bytes, what: str, transform: Transform) -> Record:
     plain = np.frombuffer(datum.data, np.uint8)
     values: NDArray[Any] = plain if datum.data else np.array(datum.float_data, np.float32)
     if min(shape) < 1 or values.size != math.prod(shape):
-        raise bad(f"has {values.size} numbers, and says it is {'x'.join(map(str, shape))}")
+        raise bad(f"has {values.size} numbers, and says it is {show(shape)}")
     return Record(values.reshape(shape), datum.label)

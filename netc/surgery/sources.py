@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.ir.types import Shape
+from netc.ir.types import Shape, show
 from netc.migrate.change import Change
 from netc.ops.define import LayerContext
-from netc.ops.inputs import PartialShape, show_partial
+from netc.ops.inputs import PartialShape
 from netc.schema.message import Message
 from netc.surgery.build import message_of, with_layers
 from netc.surgery.heads import learns, source_op
@@ -222,7 +222,7 @@ def _assumed_size(layer: Message, top: str, side: int, fitting: range) -> Diagno
 
 
 def _unknown(layer: Message, top: str, partial: PartialShape | None, fitting: range) -> NetcError:
-    told = show_partial(partial)
+    told = show(partial)
     shape = "1,CHANNELS,HEIGHT,WIDTH"
     if partial is not None:
         words = ("1", "CHANNELS", "HEIGHT", "WIDTH")
@@ -254,5 +254,5 @@ def _told(layer: Message, shapes: Mapping[str, Shape]) -> Change:
     name, kind = layer.get("name"), layer.get("type")
     if not shapes:
         return Change("deploy", f"layer `{name}` ({kind}) went: nothing needs its tops", layer.span)
-    told = ", ".join(f"`{top}` of {'x'.join(map(str, s))}" for top, s in shapes.items())
+    told = ", ".join(f"`{top}` of {show(s)}" for top, s in shapes.items())
     return Change("deploy", f"layer `{name}` ({kind}) became an Input: {told}", layer.span)

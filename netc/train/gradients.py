@@ -9,8 +9,7 @@ import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.ir.graph import Array, Graph
-from netc.ir.types import Shape
-from netc.ops.axes import shown
+from netc.ir.types import Shape, show
 from netc.plan.split import loose_values
 from netc.recent import LeastRecentlyUsed
 from netc.train.differentiate import Joint, differentiate
@@ -124,9 +123,7 @@ def _seed(graph: Graph, name: str, given: Any) -> Array:
     value = _value(graph, name, output=True)
     shape, loose = graph.shape(value), value in loose_values(graph)
     if array.shape != shape and not (loose and array.shape[1:] == shape[1:]):
-        message = (
-            f"the gradient of `{name}` is {shown(array.shape)}, and the blob is {shown(shape)}"
-        )
+        message = f"the gradient of `{name}` is {show(array.shape)}, and the blob is {show(shape)}"
         raise NetcError(Diagnostic("input-shape", message, graph.values[name].span))
     return array
 

@@ -12,7 +12,7 @@ import numpy as np
 from netc.diagnostics import Collector, Diagnostic, NetcError, Note, counted, did_you_mean
 from netc.ir.edit import live_nodes
 from netc.ir.graph import Array, Graph, Node, Parameter
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.memory import check_memory
 from netc.ops.catalog import has_role
 from netc.ops.filler import CONSTANT_ZERO, fill, generator
@@ -91,7 +91,7 @@ def _check_size(parameters: Sequence[Parameter]) -> None:
     if not parameters:
         return
     largest = max(parameters, key=_bytes)
-    what = f"parameters without weights, the largest `{largest.name}` of {_show(_shape(largest))},"
+    what = f"parameters without weights, the largest `{largest.name}` of {show(_shape(largest))},"
     check_memory(sum(map(_bytes, parameters)), what, largest.span)
 
 
@@ -258,8 +258,8 @@ def _shape_fault(
     shape = _shape(parameter)
     return Diagnostic(
         "weight-shape",
-        f"layer `{node.name}` ({node.op}): blob {index} is {_show(array.shape)} in "
-        f"{_file(weights)} and {_show(shape)} in the net",
+        f"layer `{node.name}` ({node.op}): blob {index} is {show(array.shape)} in "
+        f"{_file(weights)} and {show(shape)} in the net",
         node.span,
         notes=_type_note(node, weights.layers[node.name]),
         help=(_shape_help(node.op, shape, array.shape),),
@@ -270,7 +270,7 @@ def _shape_help(op: str, shape: Shape, stored: Shape) -> str:
     if len(shape) == 2 and stored == shape[::-1]:
         return "the array is transposed; `transpose` of inner_product_param says how it is stored"
     if _trimmed(shape) == _trimmed(stored):
-        return f"they differ by leading ones alone; reshape the array to {_show(shape)}"
+        return f"they differ by leading ones alone; reshape the array to {show(shape)}"
     if (
         has_role(op, Role.INNER_PRODUCT)
         and len(shape) == len(stored) == 2
@@ -329,9 +329,7 @@ def _missing(
 
 
 def _needs(node: Node, parameters: Sequence[Parameter]) -> Note:
-    shapes = ", ".join(
-        f"blob {p.name.rpartition('/')[2]} of {_show(_shape(p))}" for p in parameters
-    )
+    shapes = ", ".join(f"blob {p.name.rpartition('/')[2]} of {show(_shape(p))}" for p in parameters)
     return Note(f"layer `{node.name}` ({node.op}) needs {shapes}", node.span)
 
 
@@ -352,7 +350,3 @@ def _list(names: Sequence[str]) -> str:
     shown = ", ".join(f"`{name}`" for name in names[:_LISTED])
     rest = len(names) - _LISTED
     return f"{shown} and {rest} more" if rest > 0 else shown
-
-
-def _show(shape: Shape) -> str:
-    return "x".join(str(size) for size in shape) if shape else "a scalar"

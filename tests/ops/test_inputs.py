@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from netc.diagnostics import NetcError
+from netc.ir.types import show
 from netc.ops.catalog import CATALOG
 from netc.ops.define import ShapeError
-from netc.ops.inputs import HDF5_OUTPUT, OPS, PARAMETER, show_partial
+from netc.ops.inputs import HDF5_OUTPUT, OPS, PARAMETER
 from tests.ops.cases import bind_layer, cases_of, check_case, context_of, load_case, run_layer
 
 BY_NAME = {op.name: op for op in OPS}
@@ -213,6 +214,6 @@ def test_hdf5_output_makes_nothing() -> None:
 
 
 def test_show_partial() -> None:
-    assert show_partial((64, None)) == "64x?"
-    assert show_partial(()) == "a scalar"
-    assert show_partial(None) == "unknown"
+    assert show((64, None)) == "64x?"
+    assert show(()) == "a scalar"
+    assert show(None) == "unknown"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netc.report.figures import exact, field_text, shape_text, short, size
+from netc.report.figures import blob_text, exact, field_text, short, size
 from netc.report.table import (
     Column,
     Row,
@@ -135,5 +135,5 @@ def test_numbers() -> None:
         "", "999", "1.00 k", "9.99 k", "10.0 k", "99.9 k", "100 k", "999 k", "1.00 M", "15.5 G",
     ]  # fmt: skip
     assert size(60954432) == "61.0 MB" and size(12) == "12 B"
-    assert [shape_text(s) for s in ((1, 2), (), None)] == ["1x2", "scalar", "?"]
+    assert [blob_text(s) for s in ((1, 2), (), None)] == ["1x2", "scalar", "?"]
     assert field_text(None) == ""

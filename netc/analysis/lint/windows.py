@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from netc.analysis.lint.rule import Rule, Slide, Subject, axis_word, slides
 from netc.diagnostics import Diagnostic
+from netc.ir.types import show
 from netc.ops.catalog import CATALOG, has_role
 from netc.ops.role import Role
 from netc.ops.window import Axis, axis_name
@@ -114,15 +115,11 @@ def ceil_poolings(subject: Subject) -> Iterator[Diagnostic]:
             yield subject.note(
                 "ceil-pooling",
                 node,
-                f"Caffe's pooling rounds up: {_sizes(a.size for a in axes)} becomes "
-                f"{_sizes(a.out for a in axes)}, and {_sizes(floors)} by PyTorch's default",
+                f"Caffe's pooling rounds up: {show(a.size for a in axes)} becomes "
+                f"{show(a.out for a in axes)}, and {show(floors)} by PyTorch's default",
                 "write `ceil_mode=True` where the net is rebuilt in PyTorch",
                 at=_KERNEL,
             )
-
-
-def _sizes(sizes: Iterable[int]) -> str:
-    return "x".join(map(str, sizes))
 
 
 def empty_windows(subject: Subject) -> Iterator[Diagnostic]:

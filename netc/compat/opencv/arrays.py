@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError, counted
-from netc.infer import show
 from netc.ir.graph import Array, Graph, Node
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 
 Arrays = dict[str, list[Array]]
 

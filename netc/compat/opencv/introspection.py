@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from netc.analysis.cost import node_cost
 from netc.diagnostics import Diagnostic, NetcError
 from netc.driver import build, runnable
-from netc.infer import show
 from netc.ir.graph import Graph, Node
-from netc.ir.types import Shape, count
+from netc.ir.types import Shape, count, show
 from netc.ops.catalog import CATALOG, has_role
 from netc.ops.define import OpDef
 from netc.ops.role import Role

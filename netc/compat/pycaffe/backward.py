@@ -19,8 +19,8 @@ from netc.compat.pycaffe.layer_gradient import LayerGradient
 from netc.compat.pycaffe.needs import LayerNeeds, layer_needs
 from netc.compat.pycaffe.net_weights import NetWeights
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
-from netc.infer import show
 from netc.ir.graph import Array
+from netc.ir.types import show
 from netc.ops.catalog import has_role
 from netc.ops.random import generator_key
 from netc.ops.role import Role

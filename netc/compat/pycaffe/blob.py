@@ -10,9 +10,8 @@ import numpy as np
 
 from netc.compat.pycaffe.errors import also
 from netc.diagnostics import Diagnostic, NetcError
-from netc.infer import show
 from netc.ir.graph import Array
-from netc.ir.types import Shape, count, shape_fault
+from netc.ir.types import Shape, count, shape_fault, show
 
 
 class Blob:
@@ -29,7 +28,7 @@ class Blob:
         self._fetch: Callable[[], Array] | None = None
 
     def __repr__(self) -> str:
-        return f"<Blob {'x'.join(map(str, self._shape))}>"
+        return f"<Blob {show(self._shape, '')}>"
 
     @property
     def shape(self) -> Shape:

@@ -10,9 +10,8 @@ import numpy as np
 from netc.compat.pycaffe.blob import Blob
 from netc.compat.pycaffe.errors import also
 from netc.diagnostics import Diagnostic, NetcError
-from netc.infer import show
 from netc.ir.graph import Array
-from netc.ir.types import Shape
+from netc.ir.types import Shape, show
 
 
 class MemoryFeed:

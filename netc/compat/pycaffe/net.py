@@ -33,10 +33,11 @@ from netc.compat.pycaffe.python_layers import Layer as Python
 from netc.compat.pycaffe.python_layers import own_errors, release
 from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean
 from netc.driver import Schemas
-from netc.infer import blob_shapes, infer, show
+from netc.infer import blob_shapes, infer
 from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph
 from netc.ir.graph import Parameter as GraphParameter
+from netc.ir.types import show
 from netc.ops.catalog import has_role
 from netc.ops.role import Role
 from netc.weights.match import Given

@@ -9,8 +9,8 @@ import numpy as np
 from netc.backends.variables import Variables
 from netc.compat.pycaffe.blob import Parameter
 from netc.diagnostics import Diagnostic, NetcError
-from netc.infer import show
 from netc.ir.graph import Array, Graph
+from netc.ir.types import show
 
 
 def parameters(graph: Graph) -> dict[str, Parameter]:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.infer import infer, show
+from netc.infer import infer
 from netc.ir.graph import Graph, Node
-from netc.ir.types import Shape
+from netc.ir.types import Shape, show
 from netc.ops.catalog import CATALOG
 
 Size = int | str | None

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from netc.ir.types import show
+
 WORKSPACE = 32 << 20  # bytes that a library may take while it computes a product
 MAX_ALGORITHMS = 4  # that a library may propose for a product
 
@@ -89,7 +91,7 @@ class LibraryProduct:
     @property
     def name(self) -> str:
         """What a person reads."""
-        window = "x".join(map(str, self.kernel))
+        window = show(self.kernel)
         return f"{self.pixels} pixels, {self.x[3]} to {self.y[2]} channels, {window}"
 
 

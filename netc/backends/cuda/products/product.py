@@ -14,6 +14,7 @@ from netc.backends.cuda.products.tiles import Size
 from netc.backends.shared.derived import Weights, derivable
 from netc.backends.shared.views import View
 from netc.ir.graph import Array
+from netc.ir.types import show
 
 _BEYOND = 128  # entries of a table that the kernel reads after the last: of two tiles along K
 
@@ -102,7 +103,7 @@ def product_key(product: Product, item: int) -> str:
         ("outputs", "+".join(map(str, size.outputs))),
         ("channels", product.channels),
         ("taps", len(product.taps)),
-        ("stride", "x".join(map(str, product.stride))),
+        ("stride", show(product.stride)),
         ("parts", size.parts),
         ("input", f"{x.h}x{x.w}x{x.ld}"),
         ("side", vector(product, item)),
