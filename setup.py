@@ -121,6 +121,7 @@ setup(
         "onnx": ["onnx>=1.16"],
         "plot": ["matplotlib>=3.8"],
         "tensorboard": ["tensorboardX>=2.6"],
+        "mpi": ["mpi4py>=4.1", "mpich>=4.3; platform_system != 'Windows'"],
         "cuda12": CUDA12,
         "cuda13": CUDA13,
         "test": TEST,

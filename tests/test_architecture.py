@@ -25,7 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"backends", "export", "report"}),
     frozenset({"sources"}),
     frozenset({"arguments", "compiled", "driver"}),
-    frozenset({"solver", "gradcheck"}),
+    frozenset({"ranks", "solver", "gradcheck"}),
     frozenset({"surgery"}),
     frozenset({"compat"}),
     frozenset({"cli"}),
@@ -36,7 +36,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Imported inside functions only: they are extras, or slow to load.
 OPTIONAL = frozenset(
     {"cupy", "numba", "llvmlite", "onnx", "h5py", "PIL", "lmdb", "plyvel", "rich"}
-) | {"matplotlib", "tensorboardX"}
+) | {"matplotlib", "tensorboardX", "mpi4py"}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -14,7 +14,7 @@ CODE = re.compile(r"[a-z]+(-[a-z0-9]+)+\Z")
 
 # Hyphenated words in the sources that are no codes.
 OTHERS = {
-    "utf-8", "utf-8-sig", "utf-16", "latin-1", "data-transform", "batch-norm",
+    "utf-8", "utf-8-sig", "utf-16", "latin-1", "data-transform", "batch-norm", "per-rank",
 } | set(BY_NAME)  # fmt: skip
 
 # Where a code of a single word may stand: the first argument of these.

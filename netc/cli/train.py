@@ -13,6 +13,14 @@ from netc.cli.arguments import add_text_arguments, reading
 from netc.cli.numbers import level, natural, positive
 from netc.cli.output import print_diagnostics, print_json, say, tell_broken
 from netc.cli.progress import compiling
+from netc.cli.ranks import (
+    Group,
+    add_rank_arguments,
+    failing_together,
+    open_ranks,
+    threads_of,
+    told_batch,
+)
 from netc.cli.running import Running
 from netc.files import cannot_write
 from netc.lower.rules import State
@@ -58,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_results(parser)
     _add_signals(parser)
+    add_rank_arguments(parser)
     add_text_arguments(parser)
 
 
@@ -106,21 +115,39 @@ def run(args: argparse.Namespace) -> int:
     """Open the nets, train, tell."""
     if args.plot:
         check_plot(args.plot)
+    ranks = open_ranks(args)
+    with failing_together(ranks):
+        solver = _opened(args, ranks)
+        if ranks is None or ranks.rank == 0:
+            _lead(solver, args, ranks)
+        else:
+            with _signals(solver, args):
+                solver.solve()
+    return 0
+
+
+def _opened(args: argparse.Namespace, ranks: Group | None) -> Solver:
     with compiling() as progress:
-        solver = Solver(
+        return Solver(
             args.solver,
             args.weights,
             args.snapshot,
             backend=args.backend,
-            threads=args.threads,
+            threads=threads_of(args, ranks),
             seed=args.seed,
             freeze=args.freeze,
             fields=dict(args.fields),
             state=State("TRAIN", args.level or 0, tuple(args.stage)),
             skip_broken=args.skip_broken,
+            ranks=ranks,
+            batch=args.batch,
             progress=progress,
             **reading(args),
         )
+
+
+def _lead(solver: Solver, args: argparse.Namespace, ranks: Group | None) -> None:
+    """Train, and show and write what comes of it: the work of the only rank, or of rank 0."""
     print_diagnostics(solver.diagnostics)
     rows = Rows()
     solver.listeners.append(rows)
@@ -128,7 +155,12 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         solver.listeners.append(stack.enter_context(Running(solver, quiet=_takes_output(args))))
         if args.log:
-            solver.listeners.append(stack.enter_context(_log(args.log, solver)))
+            log = stack.enter_context(_log(args.log, solver))
+            solver.listeners.append(log)
+            if ranks is not None:
+                log.line("parallel.cpp:1", told_batch(solver.batch, ranks, args.batch))
+        if ranks is not None and not _takes_output(args):
+            say(told_batch(solver.batch, ranks, args.batch))
         if args.tensorboard:
             solver.listeners.append(stack.enter_context(TensorBoard(args.tensorboard)))
         stack.enter_context(_signals(solver, args))
@@ -137,7 +169,6 @@ def run(args: argparse.Namespace) -> int:
     tell_broken(solver.broken)
     if best is not None and best.value is not None and not _takes_output(args):
         say(f"best {best.score} {best.value:g} after {best.iteration} iterations: {best.path}")
-    return 0
 
 
 def _write(rows: Rows, args: argparse.Namespace) -> None:

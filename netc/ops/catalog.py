@@ -43,6 +43,7 @@ from netc.ops import (
     pooling3d,
     proposal,
     python,
+    ranks,
     recurrent,
     region_loss,
     regions,
@@ -120,7 +121,7 @@ CATALOG: Mapping[str, OpDef] = {
     siblings.NAME: siblings.siblings_op(_CHAINS),
     gradient.NAME: gradient.gradient_op(_OPS),
     update.RUNNING: update.running_op(_OPS),
-    **{op.name: op for op in update.OPS},
+    **{op.name: op for op in (*update.OPS, *ranks.OPS)},
 }
 
 _ROLES: Mapping[str, int] = {n: op.role.value for n, op in {**LAYERS, **CATALOG}.items()}

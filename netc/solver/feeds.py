@@ -6,7 +6,11 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from netc.diagnostics import Diagnostic, NetcError
+from netc.sources.share import WHOLE, Share
 
 Batch = Mapping[str, Any]
 Source = Batch | Sequence[Batch] | Iterable[Batch] | Callable[..., Batch] | None
@@ -24,11 +28,16 @@ class Feeds:
     * anything else that can be iterated over: begun anew at its end where it can be;
     * None: nothing is fed.
 
-    ``name`` says what is fed, for complaints.
+    ``name`` says what is fed, for complaints. Of a run's ranks each takes its share of a list or
+    of a function's batches, and every batch of what can only be iterated over. With ``divide`` they
+    take the same batches instead, and of each its rank's part along the first axis.
     """
 
-    def __init__(self, source: Source, name: str) -> None:
+    def __init__(
+        self, source: Source, name: str, share: Share = WHOLE, *, divide: bool = False
+    ) -> None:
         self.source, self.name = source, name
+        self._share, self._divide = share, divide
         self.position = 0
         self._iterator: Iterator[Batch] | None = None
         self._ahead: Batch | None = None
@@ -37,7 +46,8 @@ class Feeds:
     def peek(self) -> Batch:
         """The next batch, without taking it."""
         if self._ahead is None:
-            self._ahead = self._checked(self._batch(self.position))
+            number = self.position if self._divide else self._share.batch(self.position)
+            self._ahead = self._part(self._checked(self._batch(number)))
         return self._ahead
 
     def take(self) -> Batch:
@@ -78,6 +88,18 @@ class Feeds:
                 return batch
             self._iterator = None if batches is not source else batches
         raise self._bad(f"there are no more batches after {self.position}")
+
+    def _part(self, batch: Batch) -> Batch:
+        if not self._divide:
+            return batch
+        return {blob: self._rows(blob, np.asarray(array)) for blob, array in batch.items()}
+
+    def _rows(self, blob: str, array: NDArray[np.generic]) -> NDArray[np.generic]:
+        rank, ranks = self._share
+        rows, rest = divmod(array.shape[0] if array.ndim else 0, ranks)
+        if rest or not rows:
+            raise self._bad(f"`{blob}` is {array.shape}, and cannot be divided among {ranks} ranks")
+        return array[rank * rows : (rank + 1) * rows]
 
     def _checked(self, batch: Any) -> Batch:
         if not isinstance(batch, Mapping):

@@ -19,21 +19,30 @@ from netc.ops.role import Role
 from netc.solver.feeds import Feeds, Source
 from netc.solver.read import NetChoice
 from netc.sources.catalog import open_sources
+from netc.sources.share import WHOLE, Share
 from netc.weights.match import assign
 
 
 def net_feeds(
-    choice: NetChoice, given: Source, seed: int, name: str, *, skip_broken: bool = False
+    choice: NetChoice,
+    given: Source,
+    seed: int,
+    name: str,
+    *,
+    skip_broken: bool = False,
+    share: Share = WHOLE,
+    divide: bool = False,
 ) -> Feeds:
-    """The batches of a net: those that are given, else those of its data layers.
+    """The batches of a net, or a rank's share of them: those given, else those of its data layers.
 
     Raises:
         NetcError: file-not-found, bad-record and others, at a data layer.
     """
     if given is None:
         where = (choice.message, choice.state, choice.folder)
-        given = open_sources(*where, seed, skip_broken=skip_broken)
-    return Feeds(given, name)
+        sources = open_sources(*where, seed, skip_broken=skip_broken, share=share)
+        return Feeds(sources, name)
+    return Feeds(given, name, share, divide=divide)
 
 
 class Opened(NamedTuple):

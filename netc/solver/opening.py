@@ -13,6 +13,7 @@ from netc.driver import Weights
 from netc.ir.graph import Graph
 from netc.lower.rules import State
 from netc.passes.state import carry_state
+from netc.solver.distributed import ALONE, Distributed
 from netc.solver.feeds import Feeds, Source
 from netc.solver.freezing import frozen_parameters, nothing_learns
 from netc.solver.nets import ignored_layers, net_feeds, open_net, share_parameters
@@ -37,6 +38,7 @@ class Given(NamedTuple):
     backend: str
     options: Options
     skip_broken: bool = False
+    distributed: Distributed = ALONE
 
 
 class TestNet(NamedTuple):
@@ -68,17 +70,26 @@ def open_run(text: SolverText, settings: Settings, given: Given) -> Run:
         NetcError: with every mistake found in the nets' texts, the weights or the arguments.
     """
     files = solver_weights(text, given.weights)
-    choice = train_choice(text, given.reading, given.state)
+    run_of = given.distributed
+    written = train_choice(text, given.reading, given.state)
+    choice = run_of.net(written)
     feeds = net_feeds(
-        choice, given.feeds, given.seed, "the train net", skip_broken=given.skip_broken
+        choice,
+        given.feeds,
+        given.seed,
+        "the train net",
+        skip_broken=given.skip_broken,
+        share=run_of.share,
+        divide=run_of.divides,
     )
     opened = open_net(choice, feeds.peek(), files, given.seed)
     frozen = frozen_parameters(opened.graph, given.freeze)
     train = _train_net(choice, opened.graph, settings, given, frozen)
-    run = Run(choice, train, feeds, [], [*opened.diagnostics, *untold(text.message)])
+    run = Run(written, train, feeds, [], [*opened.diagnostics, *untold(text.message)])
     run.diagnostics.extend(doubtful(text.message))
     run.diagnostics.extend(nothing_learns(opened.graph, frozen))
-    for number, test in enumerate(test_choices(text, given.reading)):
+    run_of.same_everywhere(train.variables)
+    for number, test in enumerate(test_choices(text, given.reading) if run_of.leads else ()):
         source = given.test_feeds[number] if number < len(given.test_feeds) else None
         run.tests.append(_test_net(run, test, source, number, files, given))
     return run
@@ -94,6 +105,7 @@ def _train_net(
         settings.clip_gradients,
         settings.iter_size,
         choice.message.get("force_backward"),
+        given.distributed.distribution(),
     )
     # Where the rate depends on the iteration's loss, the update must wait for it.
     split = settings.policy.name == "plateau"

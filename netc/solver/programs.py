@@ -105,10 +105,12 @@ class TrainNet:
         """Whether an iteration is one pass that updates too."""
         return self._last is None
 
-    def iterate(self, feeds: Mapping[str, Any], rate: np.float32, iteration: int) -> Pass:
-        """A whole iteration of one pass."""
+    def iterate(
+        self, feeds: Mapping[str, Any], rate: np.float32, iteration: int, drawn: int
+    ) -> Pass:
+        """A whole iteration of one pass, the ``drawn``-th of all ranks'."""
         scalars = self._scalars(self._first, rate, iteration)
-        return self._pass(self._first, {**feeds, **scalars}, iteration)
+        return self._pass(self._first, {**feeds, **scalars}, drawn)
 
     def accumulate(self, feeds: Mapping[str, Any], number: int, drawn: int) -> Pass:
         """Pass ``number`` of an iteration: its gradients are kept, or added to those before.

@@ -17,9 +17,11 @@ from netc.compiled import CompiledNet
 from netc.driver import Schemas, Weights
 from netc.ir.graph import Array
 from netc.lower.rules import State
+from netc.ops.ranks import Ranks
 from netc.passes.pipeline import chosen
 from netc.solver import events
 from netc.solver.culprits import naming_records
+from netc.solver.distributed import BatchRule, distributed
 from netc.solver.feeds import Source
 from netc.solver.finite import check_finite
 from netc.solver.opening import Given, open_run
@@ -31,6 +33,7 @@ from netc.solver.settings import read_settings
 from netc.solver.smoothing import Smoothing
 from netc.solver.snapshots import SnapshotFiles, check_writable, prefix_of, snapshot_files
 from netc.sources.catalog import NetSources
+from netc.sources.share import Share
 
 RatePolicy = Callable[[int], float]
 Listener = Callable[[events.Event], None]
@@ -79,6 +82,10 @@ class Solver:
         optimize: which passes run; as for :func:`netc.compile`.
         stop_when_not_finite: whether the first loss that is no finite number stops the run.
         skip_broken: leave out records of data layers that cannot be read; ``broken`` has them.
+        ranks: the processes that train the net together, such as netc.ranks.mpi.MpiRanks; None for
+            this one alone. Rank 0 tests and writes snapshots; all ranks have its weights.
+        batch: whether each rank takes the batches of the text ("per-rank") or all together
+            ("total").
         progress: called as (done, total, name) while kernels are compiled.
         on_step: called after each iteration with its number and loss.
         on_test: called after each test with its means.
@@ -88,6 +95,9 @@ class Solver:
     Raises:
         NetcError: with every mistake found in the texts, the weights or the arguments.
     """
+
+    _asked_to_stop = _asked_for_snapshot = False  # of this rank
+    _stopping = _snapshot_is_wanted = False  # as all ranks have agreed
 
     def __init__(
         self,
@@ -109,6 +119,8 @@ class Solver:
         optimize: bool | str | Sequence[str] = True,
         stop_when_not_finite: bool = True,
         skip_broken: bool = False,
+        ranks: Ranks | None = None,
+        batch: BatchRule = "per-rank",
         progress: Progress | None = None,
         on_step: Callable[[events.Stepped], None] | None = None,
         on_test: Callable[[events.Tested], None] | None = None,
@@ -124,8 +136,8 @@ class Solver:
         self._rate_state, self._rate_policy = RateState(), rate
         self._stops = stop_when_not_finite
         self._smoothing = Smoothing(self.settings.average_loss)
-        self._asked_to_stop = self._asked_for_snapshot = False
         self._prefix = prefix_of(self.settings.snapshot_prefix, self.text.path)
+        self._distributed = distributed(ranks, batch)
         own = backend_options(backend, "float32")
         options = Options(chosen(optimize), optimize in (False, "exact"), threads, own, progress)
         given = Given(
@@ -139,6 +151,7 @@ class Solver:
             backend,
             options,
             skip_broken,
+            self._distributed,
         )
         self._run = open_run(self.text, self.settings, given)
         self.diagnostics = self._run.diagnostics
@@ -192,9 +205,15 @@ class Solver:
 
     @property
     def batch(self) -> int:
-        """Images of an iteration: the first axis of the TRAIN net's first input, times passes."""
+        """Images of an iteration: the first axis of the TRAIN net's first input, times passes and
+        ranks."""
         shapes = [shape for shape in self._train.inputs.values() if shape]
-        return (shapes[0][0] if shapes else 1) * self.settings.iter_size
+        own = (shapes[0][0] if shapes else 1) * self.settings.iter_size
+        return own * self._distributed.size
+
+    @property
+    def _share(self) -> Share:
+        return self._distributed.share
 
     @property
     def smoothed_loss(self) -> float:
@@ -216,19 +235,21 @@ class Solver:
         self._smoothing = Smoothing(self.settings.average_loss)
         losses: list[np.float32] = []
         end = self.iteration + iterations
-        self._asked_to_stop = False
+        self._asked_to_stop = self._stopping = False
         while self.iteration < end:
             if self._test_is_due():
                 self._test_all()
-            if self._asked_to_stop:
+                self._agree()
+            if self._stopping:
                 break
             with naming_records(self._feeds):
                 losses.append(self._iterate())
             self.iteration += 1
             self._emit(events.Stepped(self.iteration, losses[-1]))
+            self._agree()
             due = self.settings.snapshot and self.iteration % self.settings.snapshot == 0
-            if due or self._asked_for_snapshot:
-                self._asked_for_snapshot = False
+            if due or self._snapshot_is_wanted:
+                self._snapshot_is_wanted = False
                 self.snapshot()
         return np.array(losses, np.float32)
 
@@ -240,9 +261,9 @@ class Solver:
         written = settings.snapshot and self.iteration % settings.snapshot == 0
         if settings.snapshot_after_train and not written:
             self.snapshot()
-        if not self._asked_to_stop:
+        if not self._stopping:
             self._end()
-        self._emit(events.Finished(self.iteration, self._asked_to_stop))
+        self._emit(events.Finished(self.iteration, self._stopping))
 
     def stop(self) -> None:
         """Let the run end after the iteration under way; for callbacks and signals."""
@@ -252,12 +273,19 @@ class Solver:
         """Let a snapshot be written after the iteration under way; for callbacks and signals."""
         self._asked_for_snapshot = True
 
+    def _agree(self) -> None:
+        """Stop, or write a snapshot, where some rank was asked to: on all of them or on none."""
+        stop, snapshot = self._distributed.any(self._asked_to_stop, self._asked_for_snapshot)
+        self._stopping = stop
+        if snapshot:
+            self._snapshot_is_wanted, self._asked_for_snapshot = True, False
+
     def _end(self) -> None:
         display, interval = self.settings.display, self.settings.test_interval
         if display and self.iteration % display == 0:
-            drawn = self.iteration * self.settings.iter_size
+            drawn = self._share.batch(self.iteration * self.settings.iter_size)
             loss = self._train.forward(self._feeds.take(), drawn).loss
-            self._smoothing = self._smoothing.after(loss)
+            self._smoothing = self._smoothing.after(self._distributed.mean(loss))
             self._emit(events.LastLoss(self.iteration, self.smoothed_loss))
         if interval and self.iteration % interval == 0:
             self._test_all()
@@ -266,17 +294,18 @@ class Solver:
         """One iteration: its passes, and the update."""
         if self._train.fused:
             rate, after = self._next_rate()
-            made = self._train.iterate(self._feeds.take(), rate, self.iteration)
-            self._smoothed(made, made.loss, rate)
+            drawn = self._share.batch(self.iteration)
+            made = self._train.iterate(self._feeds.take(), rate, self.iteration, drawn)
+            loss = self._distributed.mean(made.loss)
+            self._smoothed(made, loss, rate)
             self._updated(made, rate, after)
-            return made.loss
+            return loss
         size, total = self.settings.iter_size, np.float32(0)
         for number in range(size):
-            made = self._train.accumulate(
-                self._feeds.take(), number, self.iteration * size + number
-            )
+            drawn = self._share.batch(self.iteration * size + number)
+            made = self._train.accumulate(self._feeds.take(), number, drawn)
             total += made.loss
-        loss = np.float32(total / np.float32(size))
+        loss = self._distributed.mean(np.float32(total / np.float32(size)))
         self._smoothed(made, loss, None)
         rate, after = self._next_rate()
         self._updated(self._train.update(rate, self.iteration), rate, after)
@@ -357,12 +386,14 @@ class Solver:
     # Snapshots
 
     def snapshot(self) -> SnapshotFiles:
-        """Write the weights and the state; see netc.solver.snapshots.
+        """Write the weights and the state; see netc.solver.snapshots. Of several ranks, 0 does.
 
         Raises:
             NetcError: cannot-write; missing-package, without h5py for the HDF5 format.
         """
         files = snapshot_files(self._prefix, self.iteration, self.settings.snapshot_format)
+        if not self._distributed.leads:
+            return files
         choice = self._run.choice
         write_snapshot(files, choice.message, choice.state, self._restored(), self.params)
         self._emit(events.Snapshotted(self.iteration, str(files.weights), str(files.state)))
@@ -373,7 +404,7 @@ class Solver:
             self.iteration,
             self.history,
             self._rate_state,
-            self._feeds.position,
+            self._feeds.position * self._distributed.size,
             tuple(test.feeds.position for test in self._run.tests),
         )
 
@@ -390,17 +421,18 @@ class Solver:
             place[...] = array.reshape(place.shape)
         self.iteration, self._rate_state = found.iteration, found.rates
         self._feeds.seek(self._passes_so_far(found))
+        self._distributed.same_everywhere(self._train.variables)
         for test, position in zip(self._run.tests, found.test_passes, strict=False):
             test.feeds.seek(position)
 
     def _passes_so_far(self, found: Restored) -> int:
-        """How many batches a restored run has taken.
+        """How many batches of its own a restored run has taken.
 
         Nothing tells with a state of Caffe. Its data layers begin anew when it resumes, and so do
         those that are read here; batches that are given go on.
         """
         if found.passes >= 0:
-            return found.passes
+            return found.passes // self._distributed.size
         given = not isinstance(self._feeds.source, NetSources)
         return found.iteration * self.settings.iter_size if given else 0
 

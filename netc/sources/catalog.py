@@ -19,6 +19,7 @@ from netc.sources.base import DataLayer, DataSource, NamesRecords
 from netc.sources.database import DatabaseSource
 from netc.sources.hdf5_rows import Hdf5Source
 from netc.sources.image_list import ImageListSource
+from netc.sources.share import WHOLE, Share
 from netc.sources.windows import WindowSource
 
 SOURCES: Mapping[str, Callable[[DataLayer], DataSource]] = MappingProxyType(
@@ -39,9 +40,13 @@ class NetSources:
     """Batches of all data layers of a net; called with the number of a pass, from 0."""
 
     def __init__(
-        self, sources: Mapping[str, DataSource], broken: Collection[str] | None = None
+        self,
+        sources: Mapping[str, DataSource],
+        broken: Collection[str] | None = None,
+        share: Share = WHOLE,
     ) -> None:
         self.sources = sources
+        self.share = share
         self.broken = broken  # what is wrong with each record that was left out
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="netc data")
         self._ahead: dict[int, Future[dict[str, Array]]] = {}
@@ -69,8 +74,9 @@ class NetSources:
         found: dict[str, None] = {}
         for source in self.sources.values():
             if isinstance(source, NamesRecords):
-                arrays = list(source.batch(position).values())[1 if labels else 0 :]
-                for number, name in enumerate(source.names(position)):
+                batch = self.share.batch(position)
+                arrays = list(source.batch(batch).values())[1 if labels else 0 :]
+                for number, name in enumerate(source.names(batch)):
                     if any(wrong(array[number]).any() for array in arrays):
                         found[name] = None
         return list(found)
@@ -78,7 +84,7 @@ class NetSources:
     def _read(self, position: int) -> dict[str, Array]:
         found: dict[str, Array] = {}
         for source in self.sources.values():
-            found.update(source.batch(position))
+            found.update(source.batch(self.share.batch(position)))
         return found
 
 
@@ -89,10 +95,12 @@ def open_sources(
     seed: int = 0,
     *,
     skip_broken: bool = False,
+    share: Share = WHOLE,
 ) -> NetSources | None:
     """The sources of a net's data layers in a state; None where it has none that netc can read.
 
     With ``skip_broken`` records that cannot be read are left out, the next ones standing in.
+    ``share`` says which of all batches the passes take.
 
     Raises:
         NetcError: file-not-found, bad-record, out-of-range, missing-package, at the layer.
@@ -106,4 +114,4 @@ def open_sources(
         for layer in layers
         if layer.get("type") in SOURCES
     }
-    return NetSources(found, broken) if found else None
+    return NetSources(found, broken, share) if found else None

@@ -31,6 +31,16 @@ from netc.ops.update import CLIP, RUNNING, UPDATE, ClipScaleParams, RunningParam
 from netc.ops.update_rules import Rule
 from netc.passes.state import carry_state
 from netc.train.differentiate import differentiate
+from netc.train.distribute import (
+    Distribution,
+    buckets,
+    finished,
+    mean_name,
+    slots,
+    started,
+    under_way_name,
+    with_starts,
+)
 from netc.train.generator import with_generator
 
 RATE, ITERATION, NORM, SCALE = "~rate", "~iteration", "~norm", "~clip_scale"
@@ -40,7 +50,9 @@ RATE, ITERATION, NORM, SCALE = "~rate", "~iteration", "~norm", "~clip_scale"
 class Updating:
     """How a solver updates: its rule, weight decay, clipping and passes an iteration.
 
-    ``force_backward`` is the net's: gradients of frozen parameters count when clipping.
+    ``force_backward`` is the net's: gradients of frozen parameters count when clipping. With
+    ``distribution`` an update goes by the means of the gradients over several ranks, which are
+    clipped and regularised as the gradients of one would be (parallel.cpp, NCCL::run).
     """
 
     rule: Rule
@@ -49,6 +61,7 @@ class Updating:
     clip_gradients: float = -1.0
     iter_size: int = 1
     force_backward: bool = False
+    distribution: Distribution | None = None
 
 
 class StepGraphs(NamedTuple):
@@ -263,6 +276,19 @@ class _Growth:
     def _sum(self, parameter: str) -> str:
         return self.variable(sum_name(parameter), self.parameters[parameter].shape or ())
 
+    def means(self, gradients: Mapping[str, str], over: Distribution) -> dict[str, str]:
+        """Parameter -> the mean of its gradient over the ranks, taken while other nodes run."""
+        shapes = {value: self._shape(value) for value in gradients.values()}
+        groups = buckets(gradients, shapes, self.nodes, over.bucket_bytes)
+        placed = list(slots([[gradients[name] for name in group] for group in groups]))
+        starts = [started(gradient, slot, over.group) for gradient, slot in placed]
+        self.nodes = list(with_starts(self.nodes, starts))
+        self.nodes += [finished(gradient, slot, over.group) for gradient, slot in placed]
+        for gradient, shape in shapes.items():
+            for name in (under_way_name(gradient), mean_name(gradient)):
+                self.values[name] = Value(name, name, shape)
+        return {name: mean_name(value) for name, value in gradients.items()}
+
     def store_sums(self, gradients: Mapping[str, str], *, add: bool) -> None:
         """Keep the gradients, or add them to what is kept."""
         for parameter, gradient in gradients.items():
@@ -290,6 +316,8 @@ class _Update:
 
     def add(self, growth: _Growth, gradients: Mapping[str, str]) -> None:
         """Let the graph update parameters by these gradients."""
+        if self.how.distribution is not None:
+            gradients = growth.means(gradients, self.how.distribution)
         clipped = self.how.clip_gradients >= 0 and bool(gradients)
         if clipped:
             params = ClipScaleParams(self.how.clip_gradients)

@@ -28,6 +28,7 @@ from netc.backends.cpu.emit.products import (
     emit_deconvolution,
     emit_siblings,
 )
+from netc.backends.cpu.emit.ranks import emit_finish, emit_start
 from netc.backends.cpu.emit.recurrent import emit_lstm, emit_rnn
 from netc.backends.cpu.emit.regions import emit_psroi_pooling, emit_roi_pooling
 from netc.backends.cpu.emit.resizing import emit_interp, emit_upsample
@@ -39,6 +40,7 @@ from netc.diagnostics import InternalError
 from netc.ir.graph import Graph, Node
 from netc.ops.catalog import CATALOG
 from netc.ops.gradient import NAME as GRADIENT
+from netc.ops.ranks import FINISH, START
 from netc.ops.role import Role
 from netc.ops.siblings import NAME as SIBLINGS
 from netc.ops.update import RUNNING, UPDATE
@@ -69,6 +71,8 @@ EMITTERS: Mapping[str, Emitter] = {
     "PSROIPooling": emit_psroi_pooling,
     RUNNING: emit_running,
     "Reshape": emit_reshape,
+    START: emit_start,
+    FINISH: emit_finish,
     "RNN": emit_rnn,
     "ROIPooling": emit_roi_pooling,
     "ShuffleChannel": emit_shuffle,

@@ -1,0 +1,97 @@
+"""``netc train`` as one of several ranks: who speaks, and what happens when one of them fails."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import get_args
+
+from netc.backends.cpu.backend import thread_count
+from netc.cli.output import print_diagnostics, say
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ranks.mpi import MpiRanks, started_by_mpiexec
+from netc.ranks.nccl import NcclRanks
+from netc.solver.distributed import BatchRule
+
+Group = MpiRanks | NcclRanks
+_FIRST_WORD = 2.0  # seconds that rank 0 has to tell of an error before another rank does
+
+
+def add_rank_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of a run on several ranks."""
+    group = parser.add_argument_group("several ranks (mpiexec -n N netc train ...)")
+    group.add_argument(
+        "--distributed", choices=("mpi",), help="average gradients over the ranks of mpiexec"
+    )
+    group.add_argument(
+        "--batch",
+        choices=get_args(BatchRule),
+        default="per-rank",
+        help="whose the text's batch size is: each rank's, as BVLC Caffe has it (default), or of "
+        "all together, as NVIDIA's fork has it",
+    )
+    group.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="sum in the order of the ranks on GPUs too, as processors always do",
+    )
+
+
+def open_ranks(args: argparse.Namespace) -> Group | None:
+    """This process's group; None where it trains alone.
+
+    Raises:
+        NetcError: missing-package, no-mpi; lonely-ranks, where mpiexec started several processes
+            that know nothing of each other.
+    """
+    if args.distributed is None:
+        if started_by_mpiexec():
+            raise NetcError(
+                Diagnostic(
+                    "lonely-ranks",
+                    "mpiexec started several processes, and each would train the whole net alone",
+                    help=("add `--distributed mpi`",),
+                )
+            )
+        return None
+    if args.backend == "cuda":
+        return NcclRanks(MpiRanks(), in_order=args.deterministic)
+    return MpiRanks()
+
+
+def threads_of(args: argparse.Namespace, ranks: Group | None) -> int | None:
+    """Threads of this rank: those that were asked for, else its part of the machine's cores."""
+    if ranks is None or args.threads is not None:
+        return args.threads if args.threads is None else int(args.threads)
+    return max(1, thread_count(None) // ranks.neighbours())
+
+
+@contextmanager
+def failing_together(ranks: Group | None) -> Iterator[None]:
+    """Let an error of this rank end all of them: the others would wait for it for ever.
+
+    All ranks meet most errors at once, and one of them is enough to tell.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if ranks is None or ranks.size == 1:
+            raise
+        if ranks.rank:
+            time.sleep(_FIRST_WORD)
+        say(f"rank {ranks.rank} of {ranks.size}:", stream=sys.stderr)
+        if isinstance(error, NetcError):
+            print_diagnostics(error.diagnostics)
+        else:
+            say(f"{type(error).__name__}: {error}", stream=sys.stderr)
+        ranks.abort()
+
+
+def told_batch(solver_batch: int, ranks: Group, batch: str) -> str:
+    """How many images an iteration takes, for the first line of a log."""
+    own = solver_batch // ranks.size
+    rule = "as written, for each rank" if batch == "per-rank" else "a part of what is written"
+    return f"{ranks.size} ranks, {own} images each ({rule}), {solver_batch} an iteration"

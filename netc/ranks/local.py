@@ -1,0 +1,83 @@
+"""Ranks as threads of one process: how distributed training is tested without MPI."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.ir.graph import Array
+from netc.ranks.sums import Sums, bounds
+
+
+class _Board:
+    """Where ranks lay down what the others read."""
+
+    def __init__(self, size: int) -> None:
+        self.barrier = threading.Barrier(size)
+        self.entries: list[object] = [None] * size
+
+    def exchange(self, rank: int, entry: object) -> list[object]:
+        """Every rank's entry, in order."""
+        self.entries[rank] = entry
+        self.barrier.wait()
+        found = list(self.entries)
+        self.barrier.wait()
+        return found
+
+
+class LocalRanks:
+    """One of several threads that train one net.
+
+    Args:
+        rank: this one's number.
+        boards: two that all ranks share, for sums and for numbers: see :func:`local_ranks`.
+    """
+
+    def __init__(self, rank: int, boards: tuple[_Board, _Board]) -> None:
+        self.rank, self.size = rank, len(boards[0].entries)
+        self._sums_board, self._board = boards
+        self._sums = Sums(rank, self.size, self._exchange, self._collect)
+        self.start, self.finish, self.close = self._sums.start, self._sums.finish, self._sums.close
+
+    def gather(self, numbers: Sequence[float]) -> list[list[float]]:
+        """Each rank's numbers."""
+        found = self._board.exchange(self.rank, list(numbers))
+        return [entry for entry in found if isinstance(entry, list)]
+
+    def broadcast(self, array: NDArray[np.generic]) -> None:
+        """Rank 0's elements."""
+        array[...] = cast(Array, self._board.exchange(self.rank, array.copy())[0])
+
+    def neighbours(self) -> int:
+        """All ranks."""
+        return self.size
+
+    def local_rank(self) -> int:
+        """Its number."""
+        return self.rank
+
+    def abort(self) -> None:
+        """Let ranks that wait go on with an error."""
+        self._board.barrier.abort()
+        self._sums_board.barrier.abort()
+
+    def _exchange(self, flat: Array, received: Array) -> None:
+        begin, end = bounds(flat.size, self.size)[self.rank : self.rank + 2]
+        for row, other in zip(received, self._sums_board.exchange(self.rank, flat), strict=True):
+            row[...] = cast(Array, other)[begin:end]
+        self._sums_board.barrier.wait()  # nobody writes before all have read
+
+    def _collect(self, mean: Array, flat: Array) -> None:
+        parts = self._sums_board.exchange(self.rank, mean)
+        np.concatenate([cast(Array, part) for part in parts], out=flat)
+        self._sums_board.barrier.wait()
+
+
+def local_ranks(size: int) -> list[LocalRanks]:
+    """Groups of one run, one for each of ``size`` threads."""
+    boards = _Board(size), _Board(size)
+    return [LocalRanks(rank, boards) for rank in range(size)]

@@ -1,0 +1,119 @@
+"""Ranks as the processes that ``mpiexec`` started, by mpi4py (extra ``mpi``)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.graph import Array
+from netc.ranks.sums import Sums, bounds
+
+_PAUSE = 2e-5  # seconds between looks at a message: others compute meanwhile
+
+
+def mpi() -> Any:
+    """The module mpi4py.MPI; MPI is started when it is first imported.
+
+    Raises:
+        NetcError: missing-package.
+    """
+    try:
+        from mpi4py import MPI
+    except ImportError as error:
+        raise NetcError(
+            Diagnostic(
+                "missing-package",
+                f"training on several ranks needs mpi4py and an MPI library: {error}",
+                help=("pip install 'netc[mpi]' brings both, and mpiexec",),
+            )
+        ) from None
+    return MPI
+
+
+class MpiRanks:
+    """This process among those of MPI's world.
+
+    Raises:
+        NetcError: missing-package; no-mpi, where MPI does not let several threads call it.
+    """
+
+    def __init__(self) -> None:
+        library = mpi()
+        if library.Query_thread() < library.THREAD_MULTIPLE:
+            message = "this MPI library does not let several threads call it (MPI_THREAD_MULTIPLE)"
+            raise NetcError(Diagnostic("no-mpi", message))
+        # Sums have a communicator of their own: their thread and the caller's never meet in one.
+        self._sums_of, self._world = library.COMM_WORLD.Dup(), library.COMM_WORLD.Dup()
+        self.rank, self.size = int(self._world.rank), int(self._world.size)
+        self._sums = Sums(self.rank, self.size, self._exchange, self._collect)
+        self._type = library.FLOAT
+        self.start, self.finish = self._sums.start, self._sums.finish
+
+    def gather(self, numbers: Sequence[float]) -> list[list[float]]:
+        """Each rank's numbers."""
+        mine = np.array(numbers, np.float64)
+        found = np.empty((self.size, len(mine)), np.float64)
+        _wait(self._world.Iallgather(mine, found))
+        return [list(map(float, row)) for row in found]
+
+    def broadcast(self, array: NDArray[np.generic]) -> None:
+        """Rank 0's elements."""
+        _wait(self._world.Ibcast(array, root=0))
+
+    @cached_property
+    def _machine(self) -> Any:
+        return self._world.Split_type(mpi().COMM_TYPE_SHARED)
+
+    def neighbours(self) -> int:
+        """How many ranks run on this machine, this one counted."""
+        return int(self._machine.size)
+
+    def local_rank(self) -> int:
+        """This one's number among them."""
+        return int(self._machine.rank)
+
+    def abort(self) -> None:
+        """End all ranks at once; mpiexec says which one asked for it."""
+        mpi().COMM_WORLD.Abort(1)
+
+    def close(self) -> None:
+        """End the thread of the sums."""
+        self._sums.close()
+
+    def _exchange(self, flat: Array, received: Array) -> None:
+        own = [received.shape[1]] * self.size
+        begins = [received.shape[1] * rank for rank in range(self.size)]
+        sent = [flat, self._slices(flat.size), self._type]
+        _wait(self._sums_of.Ialltoallv(sent, [received, (own, begins), self._type]))
+
+    def _collect(self, mean: Array, flat: Array) -> None:
+        _wait(
+            self._sums_of.Iallgatherv(
+                [mean, mean.size, self._type], [flat, self._slices(flat.size), self._type]
+            )
+        )
+
+    def _slices(self, elements: int) -> tuple[list[int], list[int]]:
+        """The slices' numbers of elements, and where they begin."""
+        at = bounds(elements, self.size)
+        return [end - begin for begin, end in pairwise(at)], at[:-1]
+
+
+def _wait(request: Any) -> None:
+    """Wait for a message without holding the processor: MPI's own wait would turn in a circle."""
+    while not request.Test():
+        time.sleep(_PAUSE)
+
+
+def started_by_mpiexec() -> bool:
+    """Whether this process is one of several that mpiexec, or a cluster's own command, started."""
+    sizes = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS")
+    return any(os.environ.get(name, "1") not in ("", "1") for name in sizes)

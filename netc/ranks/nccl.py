@@ -1,0 +1,144 @@
+"""Ranks with a GPU each: gradients are summed by NCCL, everything else goes by MPI.
+
+NCCL's sums run on a stream of their own, behind an event that says that the gradients are there;
+the stream of the net waits for an event that says that the means are. NCCL's unique id is carried
+to all ranks by MPI, as NVIDIA's documentation has it ("Using NCCL with MPI"); CuPy wraps both.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Protocol
+
+import numpy as np
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ops.ranks import Ranks, Slot
+
+
+class _DeviceBucket:
+    """Gradients of one message, on the device.
+
+    ``flat`` is the only gradient itself, or all of them one after the other.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.gradients: dict[int, Any] = {}
+        self.count = count
+        self.flat: Any = None
+        self.summed: Any = None
+
+    def part(self, index: int) -> Any:
+        """A gradient's elements in ``flat``."""
+        begin = sum(self.gradients[i].size for i in range(index))
+        return self.flat[begin : begin + self.gradients[index].size]
+
+
+class Host(Ranks, Protocol):
+    """Ranks whose processes can talk by the host's memory."""
+
+    def neighbours(self) -> int:
+        """How many ranks run on this machine."""
+
+    def local_rank(self) -> int:
+        """This one's number among them."""
+
+    def abort(self) -> None:
+        """End all ranks."""
+
+
+class NcclRanks:
+    """The ranks of a host, each with a device of its own.
+
+    Args:
+        host: carries NCCL's id, and numbers.
+        in_order: sum in the order of the ranks, at the cost of every rank receiving all gradients;
+            NCCL's own order depends on how the devices are connected.
+        arrays: CuPy, or what stands for it.
+        nccl: cupy.cuda.nccl, or what stands for it.
+
+    Raises:
+        NetcError: missing-package, where CuPy was built without NCCL.
+    """
+
+    def __init__(
+        self, host: Host, *, in_order: bool = False, arrays: Any = None, nccl: Any = None
+    ) -> None:
+        self.rank, self.size, self._host = host.rank, host.size, host
+        self.gather, self.broadcast = host.gather, host.broadcast
+        self.neighbours, self.abort = host.neighbours, host.abort
+        self._arrays, self._nccl = arrays or _cupy(), nccl or _nccl()
+        self._in_order = in_order
+        cuda = self._arrays.cuda
+        cuda.Device(host.local_rank() % max(1, cuda.runtime.getDeviceCount())).use()
+        self._communicator = self._connected()
+        self._stream = cuda.Stream(non_blocking=True)
+        self._buckets: dict[int, _DeviceBucket] = {}
+
+    def _connected(self) -> Any:
+        """NCCL's communicator, by the id that rank 0 makes."""
+        made = self._nccl.get_unique_id() if self.rank == 0 else (0,) * 128
+        unique = np.array(made, np.int8)
+        self.broadcast(unique)
+        return self._nccl.NcclCommunicator(self.size, tuple(map(int, unique)), self.rank)
+
+    def start(self, at: Slot, gradient: Any) -> None:
+        """Take a gradient on the device; with the last one of a bucket its sums begin."""
+        bucket = self._buckets.get(at.bucket)
+        if bucket is None or len(bucket.gradients) == bucket.count:
+            bucket = self._buckets[at.bucket] = _DeviceBucket(at.members)
+        bucket.gradients[at.place] = gradient
+        if len(bucket.gradients) == at.members:
+            self._sum(bucket)
+
+    def _sum(self, bucket: _DeviceBucket) -> None:
+        parts = [bucket.gradients[i].reshape(-1) for i in range(bucket.count)]
+        bucket.flat = parts[0] if bucket.count == 1 else self._arrays.concatenate(parts)
+        self._stream.wait_event(self._arrays.cuda.get_current_stream().record())
+        with self._stream:
+            if self._in_order:
+                self._sum_in_order(bucket.flat)
+            else:
+                self._all_reduce(bucket.flat)
+            bucket.flat *= np.float32(1 / self.size)
+            bucket.summed = self._stream.record()
+
+    def _all_reduce(self, flat: Any) -> None:
+        kind, total = self._nccl.NCCL_FLOAT32, self._nccl.NCCL_SUM
+        at, stream = flat.data.ptr, self._stream.ptr
+        self._communicator.allReduce(at, at, flat.size, kind, total, stream)
+
+    def _sum_in_order(self, flat: Any) -> None:
+        """Every rank takes all gradients, and adds them up in the order of the ranks."""
+        rows = self._arrays.empty((self.size, flat.size), np.float32)
+        kind, stream = self._nccl.NCCL_FLOAT32, self._stream.ptr
+        self._communicator.allGather(flat.data.ptr, rows.data.ptr, flat.size, kind, stream)
+        flat[...] = rows[0]
+        for row in rows[1:]:
+            flat += row
+
+    def finish(self, at: Slot) -> Any:
+        """A gradient's mean, for what the current stream does from now on."""
+        bucket = self._buckets[at.bucket]
+        self._arrays.cuda.get_current_stream().wait_event(bucket.summed)
+        gradient = bucket.gradients[at.place]
+        if at.members > 1:
+            gradient[...] = bucket.part(at.place).reshape(gradient.shape)
+        return gradient
+
+
+def _cupy() -> Any:
+    import cupy
+
+    return cupy
+
+
+def _nccl() -> Any:
+    with warnings.catch_warnings():  # CuPy warns at some length where the library is missing
+        warnings.simplefilter("ignore")
+        from cupy.cuda import nccl
+    if not getattr(nccl, "available", False):
+        message = "this CuPy has no NCCL, which sums gradients over GPUs"
+        help = ("pip install nvidia-nccl-cu12 (or -cu13, as CuPy's own version)",)
+        raise NetcError(Diagnostic("missing-package", message, help=help))
+    return nccl

@@ -1,0 +1,62 @@
+"""Which of a run's batches a rank takes, and what it takes of a batch that is written for all."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from netc.diagnostics import Collector
+from netc.lower.rules import State, filter_layers, merged_state
+from netc.schema.message import Entry, Message
+
+
+class Share(NamedTuple):
+    """Rank ``rank`` of ``size`` takes every ``size``-th batch, so that none is taken twice.
+
+    Pass p of the ranks together is the batches p * size to p * size + size - 1, in the order of the
+    ranks: what one rank would take in ``size`` passes, or in one pass with a batch ``size`` times
+    as large.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    def batch(self, position: int) -> int:
+        """The number of the batch, among all, that is this rank's in one of its passes."""
+        return position * self.size + self.rank
+
+
+WHOLE = Share()
+
+
+def divided(net: Message, ranks: int, state: State) -> Message:
+    """The net whose layers, those of a state, each take a ``ranks``-th part of their batch.
+
+    Raises:
+        NetcError: uneven-batch, at a ``batch_size`` that cannot be divided.
+    """
+    kept = {id(layer) for layer in filter_layers(net, merged_state(net, state), Collector())}
+    layers = tuple(
+        entry._replace(value=_divided(entry.value, ranks)) if id(entry.value) in kept else entry
+        for entry in net.entries.get("layer", ())
+    )
+    return net.with_entries(layer=layers)
+
+
+def _divided(layer: Message, ranks: int) -> Message:
+    """A layer each of whose blocks has a part of its ``batch_size``, if it has one."""
+    smaller: dict[str, tuple[Entry, ...]] = {}
+    for block, entries in layer.entries.items():
+        data = entries[-1].value
+        if isinstance(data, Message) and "batch_size" in data.entries:
+            smaller[block] = (entries[-1]._replace(value=_part(data, ranks)),)
+    return layer.with_entries(**smaller)
+
+
+def _part(data: Message, ranks: int) -> Message:
+    (number, *_) = data.entries["batch_size"]
+    size, rest = divmod(int(number.value), ranks)
+    if rest:
+        message = f"a batch of {number.value} cannot be divided among {ranks} ranks"
+        help = "take another `batch_size`, or let each rank take the whole: `--batch per-rank`"
+        raise data.error("batch_size", "uneven-batch", message, help)
+    return data.with_entries(batch_size=(number._replace(value=size),))

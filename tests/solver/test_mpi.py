@@ -1,0 +1,156 @@
+"""Training on several processes: as threads do it, and what happens when one of them dies."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.optional import installed
+from tests.solver.test_ranks import assert_same, on_ranks, train
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MPIEXEC = shutil.which("mpiexec") or str(Path(sys.executable).with_name("mpiexec"))
+
+pytestmark = pytest.mark.skipif(
+    not installed("mpi4py") or not Path(MPIEXEC).exists(), reason="mpi4py is not installed"
+)
+
+SCRIPT = """
+import numpy as np, sys
+from netc.ranks.mpi import MpiRanks
+from tests.solver.test_ranks import train
+ranks = MpiRanks()
+losses, arrays = train(ranks)
+np.savez(f"{sys.argv[1]}/{ranks.rank}.npz", losses, *arrays)
+ranks.close()
+"""
+
+
+def mpiexec(count: int, *command: str, folder: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NETC_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [MPIEXEC, "-n", str(count), sys.executable, *command],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=120)
+    return output
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> Path:
+    pytest.importorskip("lmdb", exc_type=ImportError)
+    folder = tmp_path / "digits"
+    shutil.copytree(ROOT / "prototxt" / "digits", folder)
+    for name in ("train", "test"):
+        made = [sys.executable, "-m", "netc", "data", "make"]
+        made += [f"{name}_digits.npz", "-o", f"{name}_lmdb"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        subprocess.run(made, cwd=folder, check=True, capture_output=True, env=environment)
+    return folder
+
+
+TRAIN = ("-m", "netc", "train", "solver.prototxt", "--distributed", "mpi")
+
+
+def test_processes_are_threads_bit_for_bit(tmp_path: Path) -> None:
+    process = mpiexec(3, "-c", SCRIPT, str(tmp_path), folder=tmp_path)
+    output = ended(process)
+    assert process.returncode == 0, output
+    want = on_ranks(3, train)[0]
+    for rank in range(3):
+        with np.load(tmp_path / f"{rank}.npz") as file:
+            losses, *arrays = (file[name] for name in file.files)
+        assert_same((losses, arrays), want)
+
+
+def test_the_command_divides_a_batch_and_says_so(digits: Path) -> None:
+    more = ("--batch", "total", "--set", "max_iter=60", "--set", "display=20", "--log", "run.log")
+    process = mpiexec(2, *TRAIN, *more, folder=digits)
+    output = ended(process)
+    assert process.returncode == 0, output
+    told = "2 ranks, 32 images each (a part of what is written), 64 an iteration"
+    assert output.count("done after 60 iterations") == 1
+    assert told in output
+    assert told in (digits / "run.log").read_text().splitlines()[0]
+    assert [path.name for path in digits.glob("*.caffemodel") if "iter" in path.name] == [
+        "solver_iter_60.caffemodel"
+    ]
+
+
+def test_an_error_of_all_ranks_is_told_once(digits: Path) -> None:
+    process = mpiexec(3, *TRAIN, "--batch", "total", folder=digits)
+    output = ended(process)
+    assert process.returncode != 0
+    assert output.count("train.prototxt:9:63: error[uneven-batch]") == 1
+    assert "a batch of 64 cannot be divided among 3 ranks" in output
+
+
+def test_processes_that_would_train_alone_are_refused(digits: Path) -> None:
+    process = mpiexec(2, *TRAIN[:4], folder=digits)
+    output = ended(process)
+    assert process.returncode != 0
+    assert "error[lonely-ranks]" in output
+    assert "--distributed mpi" in output
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc")
+def test_a_rank_that_dies_ends_all_and_the_last_snapshot_goes_on(digits: Path) -> None:
+    more = ("--set", "max_iter=100000", "--set", "snapshot=50", "--set", "test_interval=100000")
+    process = mpiexec(2, *TRAIN, *more, folder=digits)
+    deadline = time.monotonic() + 100
+    while not list(digits.glob("*_100.solverstate")):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.kill(_ranks_of(process.pid)[-1], signal.SIGKILL)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert "KILLED" in output.upper()
+    states = sorted(digits.glob("*.solverstate"), key=lambda p: int(p.stem.rpartition("_")[2]))
+    last = int(states[-1].stem.rpartition("_")[2])
+    again = mpiexec(
+        2,
+        *TRAIN,
+        *more[2:],
+        "--set",
+        f"max_iter={last + 10}",
+        "--snapshot",
+        states[-1].name,
+        folder=digits,
+    )
+    output = ended(again)
+    assert f"done after {last + 10} iterations" in output, output
+
+
+def _ranks_of(mpiexec_pid: int) -> list[int]:
+    """The processes that mpiexec's own helpers have started."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    found, reached = [], [mpiexec_pid]
+    while reached:
+        pid = reached.pop()
+        own = children.get(pid, [])
+        reached += own
+        if not own:
+            found.append(pid)
+    return sorted(found)

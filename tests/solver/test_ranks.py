@@ -1,0 +1,266 @@
+"""Training on several ranks, as threads of one process: what N ranks do, one does in N passes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import netc
+from netc.backends.base import Options
+from netc.backends.cpu.backend import CpuBackend
+from netc.diagnostics import NetcError
+from netc.ir.graph import Array, Node
+from netc.ops.ranks import START
+from netc.ops.update_rules import Rule
+from netc.ranks.local import LocalRanks, local_ranks
+from netc.solver import events
+from netc.solver.solver import Solver
+from netc.train.distribute import Distribution, buckets, mean_name, slots, started, with_starts
+from netc.train.step import Updating, step_graphs
+
+NET = """
+name: "small"
+layer { name: "data" type: "Input" top: "data" top: "label"
+        input_param { shape { dim: 6 dim: 2 dim: 6 dim: 6 } shape { dim: 6 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+        convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+%s
+layer { name: "ip" type: "InnerProduct" bottom: "conv" top: "ip"
+        param { lr_mult: 1 decay_mult: 1 } param { lr_mult: 2 decay_mult: 0 }
+        inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+"""
+DROPOUT = 'layer { name: "drop" type: "Dropout" bottom: "conv" top: "conv" }'
+BASE = (
+    'base_lr: 0.1 momentum: 0.9 weight_decay: 0.01 lr_policy: "step" gamma: 0.5 stepsize: 3 '
+    "max_iter: 6 snapshot_after_train: false display: 1 "
+)
+
+
+def images(count: int = 12) -> list[dict[str, Array]]:
+    random = np.random.default_rng(0)
+    return [
+        {
+            "data": random.standard_normal((6, 2, 6, 6), np.float32),
+            "label": random.integers(0, 3, 6).astype(np.float32),
+        }
+        for _ in range(count)
+    ]
+
+
+def joined(each: Sequence[dict[str, Array]], count: int) -> list[dict[str, Array]]:
+    """Batches of ``count`` batches each."""
+    groups = [each[i : i + count] for i in range(0, len(each), count)]
+    return [{k: np.concatenate([b[k] for b in group]) for k in group[0]} for group in groups]
+
+
+def source(text: str = "", more: str = "") -> netc.Source:
+    return netc.Source("solver.prototxt", f"net_param {{ {NET % more} }}\n{BASE}{text}")
+
+
+def on_ranks(count: int, run: Callable[[LocalRanks], Any]) -> list[Any]:
+    """What each rank's thread gives; the first error of any is raised."""
+    results: list[Any] = [None] * count
+    errors: list[BaseException] = []
+
+    def one(ranks: LocalRanks) -> None:
+        try:
+            results[ranks.rank] = run(ranks)
+        except BaseException as error:
+            errors.append(error)
+            ranks.abort()
+        finally:
+            ranks.close()
+
+    threads = [threading.Thread(target=one, args=(ranks,)) for ranks in local_ranks(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise next((e for e in errors if isinstance(e, NetcError)), errors[0])
+    return results
+
+
+def parameters(solver: Solver) -> list[Array]:
+    arrays = [a.copy() for blobs in solver.params.values() for a in blobs]
+    return [*arrays, *(a.copy() for a in solver.history)]
+
+
+def train(ranks: Any = None, text: str = "", more: str = "", **given: Any) -> tuple[Any, Any]:
+    given = {"feeds": images(), "backend": "cpu", "threads": 1, **given}
+    solver = Solver(source(text, more), ranks=ranks, **given)
+    losses = solver.step(6)
+    return losses, parameters(solver)
+
+
+def assert_same(got: tuple[Any, Any], want: tuple[Any, Any]) -> None:
+    np.testing.assert_array_equal(got[0], want[0])
+    for one, other in zip(got[1], want[1], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def assert_near(got: tuple[Any, Any], want: tuple[Any, Any]) -> None:
+    np.testing.assert_allclose(got[0], want[0], rtol=1e-5)
+    for one, other in zip(got[1], want[1], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", (2, 3))
+def test_ranks_are_one_rank_with_a_batch_as_large_as_all_of_theirs(
+    count: int, backend: str
+) -> None:
+    text = NET.replace("dim: 6 dim: 2", f"dim: {6 * count} dim: 2")
+    text = text.replace("shape { dim: 6 } }", f"shape {{ dim: {6 * count} }} }}")
+    one = Solver(
+        netc.Source("s", f"net_param {{ {text % ''} }}\n{BASE}"),
+        feeds=joined(images(), count),
+        backend=backend,
+    )
+    want = one.step(6), parameters(one)
+    found = on_ranks(count, lambda ranks: train(ranks, backend=backend))
+    for got in found:
+        assert_same(got, found[0])
+    assert_near(found[0], want)
+
+
+@pytest.mark.parametrize("text", ("", "clip_gradients: 0.1", 'type: "Adam"', "iter_size: 2"))
+def test_ranks_are_passes_of_an_iteration(text: str) -> None:
+    """Two ranks' means are sums over two passes, halved: bit for bit where halving is exact."""
+    if text == "iter_size: 2":
+        want = train(text="iter_size: 4")
+    elif text.startswith("clip"):  # one rank clips the sum of its passes, ranks clip their mean
+        want = train(text="iter_size: 2 clip_gradients: 0.2")
+    else:
+        want = train(text=f"iter_size: 2 {text}")
+    got, other = on_ranks(2, lambda ranks: train(ranks, text))
+    assert_same(got, other)
+    assert_near(got, want)
+
+
+def test_random_layers_draw_what_the_passes_of_one_rank_draw() -> None:
+    want = train(text="iter_size: 2", more=DROPOUT)
+    got, _ = on_ranks(2, lambda ranks: train(ranks, more=DROPOUT))
+    assert_near(got, want)
+
+
+def test_runs_are_equal_bit_for_bit() -> None:
+    first = on_ranks(3, train)
+    assert_same(first[0], on_ranks(3, train)[0])
+
+
+def test_small_buckets_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    want = on_ranks(2, train)[0]
+    from netc.solver import distributed
+
+    real = distributed.Distribution
+    monkeypatch.setattr(distributed, "Distribution", lambda name: real(name, 8))
+    assert_same(on_ranks(2, train)[0], want)
+
+
+def test_a_batch_of_all_ranks_is_divided() -> None:
+    whole = train(feeds=images(6))
+
+    def part(ranks: LocalRanks) -> tuple[Any, Any]:
+        return train(ranks, feeds=images(6), batch="total")
+
+    assert_near(on_ranks(3, part)[0], whole)
+
+
+def test_a_batch_that_cannot_be_divided_is_told() -> None:
+    with pytest.raises(NetcError, match=r"`data` is \(6, 2, 6, 6\), and cannot be divided among 4"):
+        on_ranks(4, lambda ranks: train(ranks, batch="total"))
+
+
+def test_rank_0_alone_writes_and_a_snapshot_goes_on_as_if_there_had_been_none(
+    tmp_path: Path,
+) -> None:
+    text = f'snapshot_prefix: "{tmp_path}/run" '
+
+    def halfway(ranks: LocalRanks) -> str:
+        solver = Solver(source(text), feeds=images(), ranks=ranks, threads=1)
+        solver.step(3)
+        return str(solver.snapshot().state)
+
+    def rest(ranks: LocalRanks) -> Any:
+        solver = Solver(source(text), None, state, feeds=images(), ranks=ranks, threads=1)
+        return solver.step(3), parameters(solver)
+
+    whole = on_ranks(2, lambda ranks: train(ranks, text))[0]
+    state = on_ranks(2, halfway)[0]
+    got = on_ranks(2, rest)[0]
+    np.testing.assert_array_equal(got[0], whole[0][3:])
+    assert_same((0, got[1]), (0, whole[1]))
+
+
+def test_rank_0_alone_tests_and_a_stop_is_for_all() -> None:
+    def run(ranks: LocalRanks) -> tuple[int, int]:
+        def tested(event: events.Tested) -> None:
+            if event.iteration == 4:
+                solver.stop()
+
+        text = "test_iter: 1 test_interval: 2 "
+        solver = Solver(
+            source(text), feeds=images(), test_feeds=[images()], ranks=ranks, on_test=tested
+        )
+        solver.solve()
+        return solver.iteration, len(solver.tests)
+
+    assert on_ranks(2, run) == [(4, 3), (4, 0)]
+
+
+def test_an_error_of_one_rank_ends_the_others() -> None:
+    def run(ranks: LocalRanks) -> None:
+        bad = [{**b, "label": b["label"] + 9 * ranks.rank} for b in images()]
+        Solver(source(), feeds=bad, ranks=ranks, threads=1).step(6)
+
+    with pytest.raises(NetcError):
+        on_ranks(2, run)
+
+
+def test_generators_are_each_ranks_own() -> None:
+    def run(ranks: LocalRanks) -> Any:
+        return train(ranks, feeds=iter(images()[ranks.rank :: 2]))
+
+    assert_same(on_ranks(2, run)[0], on_ranks(2, train)[0])
+
+
+def test_a_group_of_one_is_no_group() -> None:
+    (got,) = on_ranks(1, train)
+    assert_same(got, train())
+
+
+# Where sums are in the graph, and in memory
+
+
+def test_sums_start_behind_their_gradients_and_end_behind_all_others() -> None:
+    shapes = {"dw1": (2, 3), "db1": (2,), "dw2": (4, 4), "big": (1 << 11, 1 << 10)}
+    gradients = {"w1": "dw1", "b1": "db1", "w2": "dw2", "w3": "big"}
+    nodes = [Node(v, "Gradient", None, (), (v,)) for v in ("dw2", "big", "other", "dw1", "db1")]
+    found = buckets(gradients, shapes, nodes, 64)
+    assert found == [["w2"], ["w3"], ["w1", "b1"]]
+    placed = list(slots([[gradients[n] for n in group] for group in found]))
+    starts = [started(gradient, slot, "g") for gradient, slot in placed]
+    names = [node.name for node in with_starts(nodes, starts)]
+    assert names == [
+        "dw2", "dw2~under_way", "big", "big~under_way", "other", "dw1", "dw1~under_way", "db1",
+        "db1~under_way",
+    ]  # fmt: skip
+
+
+def test_a_gradient_travels_from_where_it_lies() -> None:
+    text = NET % ""
+    graph = netc.compile(text=text, backend="reference", phase="TRAIN").graph
+    how = Updating(Rule("SGD"), distribution=Distribution("nobody", 8))
+    made = step_graphs(graph, how)
+    plan = CpuBackend().prepare(made.first, Options()).plan  # type: ignore[attr-defined]
+    gradient = next(n for n in made.first.nodes if n.op == START and "ip/0" in n.inputs[0])
+    values = (*gradient.inputs, *gradient.outputs, mean_name(gradient.inputs[0]))
+    places = {plan.buffers[plan.context.view(value).place.name].offset for value in values}
+    assert len(places) == 1
