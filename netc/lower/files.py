@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
-from netc.diagnostics import Diagnostic, NetcError
-from netc.ir.graph import Graph, Node
+import numpy as np
+
+from netc.boundary import reason, strangers_bytes
+from netc.diagnostics import Diagnostic, NetcError, NetcWarning, render
+from netc.ir.graph import Array, Graph, Node
 from netc.ops.catalog import CATALOG
 from netc.ops.define import ShapeError
 from netc.paths import named_file
 from netc.weights.mean import load_blob
+
+_LARGEST_FILE = 64 << 20  # bytes of a list; a few million images
 
 
 def with_files(graph: Graph, folder: Path | None, *, outside: bool) -> Graph:
@@ -33,9 +39,38 @@ def _with_file(graph: Graph, node: Node, folder: Path | None, outside: bool) -> 
     name = rule.named(node.params) if rule is not None else None
     if rule is None or name is None:
         return node
-    path = str(named_file(name, folder, node.span, outside=outside))
+    try:
+        path = str(named_file(name, folder, node.span, outside=outside))
+    except NetcError as error:
+        if not rule.optional:
+            raise
+        warnings.warn(render(_without(node, error.diagnostics[0])), NetcWarning, stacklevel=3)
+        return node
+    read = load_sizes if rule.sizes else load_blob
     shapes = [graph.shape(value) for value in node.inputs]
     try:
-        return replace(node, params=rule.given(node.params, shapes, path, load_blob(path)))
+        return replace(node, params=rule.given(node.params, shapes, path, read(path)))
     except ShapeError as fault:
         raise NetcError(Diagnostic(fault.code, fault.message, node.span)) from None
+
+
+def _without(node: Node, why: Diagnostic) -> Diagnostic:
+    message = f"layer `{node.name}`: {why.message}; it does without the images' sizes"
+    return replace(why, message=message, severity="warning")
+
+
+def load_sizes(path: str) -> Array:
+    """Heights and widths, (images, 2), of a text with `name height width` on each line.
+
+    Raises:
+        NetcError: bad-record, where it cannot be read so.
+    """
+
+    def bad(error: Exception) -> NetcError:
+        return NetcError(Diagnostic("bad-record", f"`{path}` cannot be read: {reason(error)}"))
+
+    with strangers_bytes(bad):
+        with Path(path).open("rb") as file:
+            words = file.read(_LARGEST_FILE).split()
+        pairs = [(float(h), float(w)) for h, w in zip(words[1::3], words[2::3], strict=True)]
+    return np.array(pairs, np.float32).reshape(-1, 2)

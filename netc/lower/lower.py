@@ -20,6 +20,7 @@ from netc.ir.graph import Graph, Node, ParamSpec
 from netc.ir.types import Shape
 from netc.lower.blobs import Names
 from netc.lower.parsed import Parsed
+from netc.lower.readings import meant
 from netc.lower.rules import State, exclusion, filter_layers, merged_state
 from netc.migrate.names import current_type
 from netc.ops.catalog import LAYERS
@@ -147,7 +148,7 @@ def _op(walk: _Walk, layer: Message) -> OpDef | None:
     kind = layer.get("type")
     op = walk.catalog.get(kind)
     if op is not None:
-        return PYTHON_INPUT if _reads_data(layer, op) else op
+        return PYTHON_INPUT if _reads_data(layer, op) else meant(layer, op, walk.collector)
     data = unlisted_data_layer(layer)
     if data is None:
         walk.collector.add(_unknown_type(layer, kind, walk.catalog if walk.hints else ()))

@@ -6,8 +6,9 @@ minus infinity is NaN where its slope is 0, since Caffe multiplies the two.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from netc.ops.define import (
     OpDef,
     Params,
     Parse,
+    Reading,
     WeightSpec,
     same_shape,
 )
@@ -97,8 +99,26 @@ def _relu_cost(params: ReLUParams, inputs: Sequence[Shape], outputs: Sequence[Sh
     return per_output(2 if params.negative_slope else 1)(params, inputs, outputs)
 
 
+def _bounded_reading(layer: Message) -> Reading | None:
+    """Synopsys's bounds of a ReLU: a ReLU6 of another bound, or one with a least value too."""
+    param = layer.get("relu_param")
+    least = fork_field(param, "minimum", 0.0)
+    if least == 0 and _greatest(param) == math.inf:
+        return None
+    return Reading(BOUNDED_RELU if least else replace(RELU6, params=_parse_bounded))
+
+
+def _greatest(param: Message) -> float:
+    """The least of `maximum`, where it is above 0, and 6 for `relu6`."""
+    most = fork_field(param, "maximum", 0.0)
+    return min(
+        most if most > 0 else math.inf, 6.0 if fork_field(param, "relu6", False) else math.inf
+    )
+
+
 RELU = OpDef(
     name="ReLU",
+    reading=_bounded_reading,
     arity=ONE_TO_ONE,
     params=_parse_relu,
     shape=same_shape,
@@ -137,6 +157,38 @@ RELU6 = activation(
     _parse_relu6,
     role=Role.FUNCTION | Role.NONLINEARITY | Role.NON_NEGATIVE | Role.EPILOGUE | Role.FINISHING,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class BoundedReLUParams:
+    """A ReLU between a least and a greatest value."""
+
+    negative_slope: float
+    n: float
+    least: float
+
+
+_BOUNDS = ("negative_slope", "fuse", "relu6", "maximum", "minimum")
+
+
+def _parse_bounded(layer: Message, context: LayerContext) -> ReLU6Params:
+    param = reject_unknown_fields(layer.get("relu_param"), *_BOUNDS)
+    return ReLU6Params(param.get("negative_slope"), _greatest(param))
+
+
+def _parse_bounded_below(layer: Message, context: LayerContext) -> BoundedReLUParams:
+    param = reject_unknown_fields(layer.get("relu_param"), *_BOUNDS)
+    return BoundedReLUParams(param.get("negative_slope"), _greatest(param), param.get("minimum"))
+
+
+def _bounded_relu(params: BoundedReLUParams, x: Any) -> Any:
+    xp = namespace(x)
+    y = _relu6(ReLU6Params(params.negative_slope, params.n), x)
+    return xp.maximum(y, np.float32(params.least))
+
+
+BOUNDED_RELU = activation("BoundedReLU", _bounded_relu, 3, _parse_bounded_below)
+READINGS = (BOUNDED_RELU,)
 
 
 _QUARTER = Filler(value=0.25)

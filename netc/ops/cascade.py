@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from netc.ops.field_boxes import (
 from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.numbers import required_number
 from netc.ops.role import Family
+from netc.ops.sampled_regions import sampled_reading
 from netc.schema.message import Message
 
 _MODES = ("IOU", "IOMU", "IOFU")
@@ -77,13 +78,12 @@ class GridAlignParams:
 
 def _parse_align(layer: Message, context: LayerContext) -> GridAlignParams:
     """Cascade R-CNN's ROIAlign has its fields in ``roi_pooling_param``."""
-    if layer.has("roi_align_param") or not layer.has("roi_pooling_param"):
+    if not layer.has("roi_pooling_param"):
         raise layer.error(
-            "roi_align_param" if layer.has("roi_align_param") else "type",
+            "type",
             "ambiguous-layer",
-            "ROIAlign means different layers in different forks: with `roi_align_param` some take "
-            "means of samples, some a maximum, and no field tells which",
-            "Cascade R-CNN's is told by `roi_pooling_param`",
+            "ROIAlign means different layers in different forks, and no field tells which",
+            "Cascade R-CNN's is told by `roi_pooling_param`, others by `roi_align_param`",
         )
     param = reject_unknown_fields(
         layer.get("roi_pooling_param"), "pooled_h", "pooled_w", "spatial_scale", "pad_ratio"
@@ -158,14 +158,17 @@ def neighbours_of(at: Any, size: int) -> tuple[Any, Any, Any]:
     return first, last, (at.clip(0, size - 1) - first).astype(np.float32)
 
 
-ROI_ALIGN = _op(
-    "ROIAlign",
-    Arity((2, 2), (1, 1)),
-    _parse_align,
-    _align_shape,
-    _align,
-    dynamic=False,
-    family="pooling",
+ROI_ALIGN = replace(
+    _op(
+        "ROIAlign",
+        Arity((2, 2), (1, 1)),
+        _parse_align,
+        _align_shape,
+        _align,
+        dynamic=False,
+        family="pooling",
+    ),
+    reading=sampled_reading,
 )
 
 

@@ -24,6 +24,7 @@ from netc.ops.fields import reject_unknown_fields
 from netc.ops.labels import parse_ignore_label
 from netc.ops.normalization import softmax
 from netc.ops.numbers import required_number
+from netc.ops.random import layer_number, uniform
 from netc.ops.smooth_l1 import smooth_l1
 from netc.schema.message import Message
 
@@ -42,7 +43,8 @@ class GridLossParams:
         weight: of the boxes' loss.
         threshold: negatives overlap their field's true box by less.
         multiple: negatives kept for each positive.
-        mining: "bootstrap" keeps the hardest; "all" keeps all.
+        mining: "bootstrap" keeps the hardest; "all" keeps all; "random" draws them; "mixture"
+            keeps half the hardest and draws half.
         ranking: by "conf_loss" or "conf_prob".
         least: negatives kept at least.
         batch: examples kept of an image; -1 for any number.
@@ -53,6 +55,7 @@ class GridLossParams:
         bounded: predictions are brought within the grid's bounds first.
         ignore_label: a class that is left out.
         apart: classes and boxes are two bottoms (Cascade R-CNN), else one (MS-CNN).
+        layer: the layer's number, for its random numbers.
     """
 
     classes: int
@@ -72,8 +75,15 @@ class GridLossParams:
     bounded: bool
     ignore_label: int | None
     apart: bool
+    layer: int
+
+    @property
+    def draws(self) -> bool:
+        """Whether examples are drawn at random."""
+        return self.mining in _DRAWN or self.batch > 0
 
 
+_DRAWN = ("random", "mixture")  # half of a mixture's are the hardest
 _SHARED = ("cls_num", "lambda", "field_h", "field_w", "field_whr", "field_xyr", "bg_threshold",
            "bg_multiple", "objectness", "pos_neg_weighted")  # fmt: skip
 
@@ -81,13 +91,8 @@ _SHARED = ("cls_num", "lambda", "field_h", "field_w", "field_whr", "field_xyr", 
 def _mining(param: Message, name: str, known: tuple[str, ...]) -> str:
     kind: str = param.get(name)
     if kind not in known:
-        raise param.error(
-            name,
-            "unsupported-value",
-            f'`{name}` "{kind}" draws its examples at random, and the numbers that Caffe draws are '
-            "not known",
-            f'use "{known[0]}"',
-        )
+        told = ", ".join(f'"{one}"' for one in known)
+        raise param.error(name, "unsupported-value", f'`{name}` "{kind}" is none of {told}')
     return kind
 
 
@@ -103,7 +108,7 @@ def _parse_group_loss(layer: Message, context: LayerContext) -> GridLossParams:
         p.get("lambda"),
         p.get("bg_threshold"),
         p.get("bg_multiple"),
-        _mining(p, "neg_mining_type", ("bootstrap",)),
+        _mining(p, "neg_mining_type", ("bootstrap", *_DRAWN)),
         p.get("neg_ranking_type"),
         p.get("min_num_neg"),
         p.get("batch_size"),
@@ -114,6 +119,7 @@ def _parse_group_loss(layer: Message, context: LayerContext) -> GridLossParams:
         p.has("field_xyr") and p.has("field_whr"),
         parse_ignore_label(layer.get("loss_param")),
         True,
+        layer_number(layer.get("name")),
     )
 
 
@@ -128,7 +134,7 @@ def _parse_loss(layer: Message, context: LayerContext) -> GridLossParams:
         p.get("lambda"),
         p.get("bg_threshold"),
         p.get("bg_multiple"),
-        _mining(p, "sample_mode", ("bootstrap", "all")),
+        _mining(p, "sample_mode", ("bootstrap", "all", *_DRAWN)),
         "score",
         4,
         -1,
@@ -139,6 +145,7 @@ def _parse_loss(layer: Message, context: LayerContext) -> GridLossParams:
         True,
         parse_ignore_label(layer.get("loss_param")),
         False,
+        layer_number(layer.get("name")),
     )
 
 
@@ -206,7 +213,8 @@ def choose(params: GridLossParams, inputs: Sequence[Any]) -> Chosen:
     classes = labels[:, 0].astype(np.int64)
     targets = np.minimum(classes, 1) if params.objectness else classes
     losses = _class_losses(scores, targets)
-    keep = _kept(params, scores, losses, classes, labels[:, 5])
+    key = inputs[-1] if len(inputs) > (3 if params.apart else 2) else None
+    keep = _kept(params, scores, losses, classes, labels[:, 5], key)
     placed = (classes != 0) & (classes != params.ignore_label)
     if params.apart:
         placed &= keep
@@ -222,50 +230,76 @@ def _class_losses(scores: Any, targets: Any) -> Any:
     return -np.log(np.maximum(chosen, _LEAST))
 
 
-def _kept(params: GridLossParams, scores: Any, losses: Any, classes: Any, overlap: Any) -> Any:
+def _kept(
+    params: GridLossParams,
+    scores: Any,
+    losses: Any,
+    classes: Any,
+    overlap: Any,
+    key: Any,
+) -> Any:
     """Which places count: positives, and some of the negatives."""
     groups = len(params.grid.widths)
     positive = classes > 0 if params.apart else classes != 0
     negative = (classes == 0) & (overlap < np.float32(params.threshold))
     keep = positive.copy()
+    chance = uniform(losses, classes.shape, params.layer, key) if params.draws else losses
     for first in range(0, len(classes), groups):
         own = slice(first, first + groups)
         if params.apart:
             rank = (
                 losses[own] if params.ranking == "conf_loss" else 1 - softmax(scores[own], 1)[:, 0]
             )
-            _keep_hardest(params, keep[own], negative[own], positive[own], rank)
+            _keep_of_group(params, keep[own], negative[own], rank, chance[own])
         elif params.mining == "all":
             keep[own] |= negative[own]
         else:
-            _keep_high_scores(params, keep[own], negative[own], classes[own], scores[own])
+            _keep_of_map(params, keep[own], negative[own], classes[own], scores[own], chance[own])
     return keep
 
 
-def _keep_hardest(
-    params: GridLossParams, keep: Any, negative: Any, positive: Any, rank: Any
+def _highest(places: Any, rank: Any, most: int) -> Any:
+    """So many of the places, the highest ranks first; of equal ones the last."""
+    at = np.flatnonzero(places)
+    return at[np.lexsort((at, rank.reshape(-1)[at]))[::-1]][:most]
+
+
+def _keep_of_group(
+    params: GridLossParams, keep: Any, negative: Any, rank: Any, chance: Any
 ) -> None:
-    positives = int(positive.sum())
+    """Cascade R-CNN's examples of an image; `batch_size` limits the positives too."""
+    flat, positives = keep.reshape(-1), int(keep.sum())
     if params.batch < 0:
         most = max(positives * params.multiple, params.least)
     else:
-        wanted = round(params.batch / (1 + params.multiple))
-        most = params.batch - min(wanted, positives)
-    at = np.flatnonzero(negative)
-    order = at[np.lexsort((at, rank.reshape(-1)[at]))[::-1]]
-    keep.reshape(-1)[order[:most]] = True
+        wanted = min(int(params.batch / (1 + params.multiple) + 0.5), positives)
+        flat[_highest(flat, -chance, positives - wanted)] = False
+        most = params.batch - wanted
+    most = min(most, int(negative.sum()))
+    hard = {"bootstrap": most, "random": 0}.get(params.mining, int(most * 0.5 + 0.5))
+    flat[_highest(negative, rank, hard)] = True
+    flat[_highest(negative.reshape(-1) & ~flat, chance, most - hard)] = True
 
 
-def _keep_high_scores(
-    params: GridLossParams, keep: Any, negative: Any, classes: Any, scores: Any
+def _keep_of_map(
+    params: GridLossParams, keep: Any, negative: Any, classes: Any, scores: Any, chance: Any
 ) -> None:
-    """Of each class the negatives that score highest for it."""
+    """MS-CNN's: of each class the negatives that score highest for it, or places drawn.
+
+    A place may be drawn more than once, and drawing one that is no negative adds none.
+    """
+    flat, share = keep.reshape(-1), 0.5 if params.mining == "mixture" else 1.0
+    if params.mining in _DRAWN:
+        number = max(int(keep.sum() * params.multiple * share), 4 * (params.classes - 1))
+        drawn = (np.resize(chance, number) * flat.size).astype(np.int64)
+        drawn = (drawn + np.arange(number) // flat.size) % flat.size
+        flat[drawn[negative.reshape(-1)[drawn]]] = True
+    if params.mining == "random":
+        return
     targets = np.minimum(classes, 1) if params.objectness else classes
     for label in range(1, params.classes):
-        most = max(params.least, int((targets == label).sum()) * params.multiple)
-        at = np.flatnonzero(negative)
-        order = at[np.lexsort((at, scores[0, label].reshape(-1)[at]))[::-1]]
-        keep.reshape(-1)[order[:most]] = True
+        most = max(params.least, int(int((targets == label).sum()) * params.multiple * share))
+        flat[_highest(negative, scores[0, label], most)] = True
 
 
 def _weights(params: GridLossParams, classes: Any, keep: Any, overlap: Any) -> Any:
@@ -332,6 +366,7 @@ def _loss_op(name: str, bottoms: int, parse: Any) -> OpDef:
         window=full_extent,
         memory=copies(12),
         reference=_grid_loss,
+        draws=lambda params: params.draws,
         loss=True,
         family="loss",
         host=True,

@@ -36,6 +36,7 @@ from netc.ops import (
     loss,
     lp_pooling,
     lrn,
+    margin,
     multibox,
     normalization,
     permutation,
@@ -49,6 +50,7 @@ from netc.ops import (
     regions,
     reshaping,
     resizing,
+    sampled_regions,
     selection,
     sequence,
     siblings,
@@ -56,6 +58,7 @@ from netc.ops import (
     unpooling,
     update,
     yolo,
+    yolo_loss,
 )
 from netc.ops.define import OpDef
 from netc.ops.role import Role
@@ -68,6 +71,7 @@ _FAMILIES: tuple[tuple[OpDef, ...], ...] = (
     pooling3d.OPS,
     lrn.OPS,
     linear.OPS,
+    margin.OPS,
     loss.OPS,
     contrastive_loss.OPS,
     infogain_loss.OPS,
@@ -101,6 +105,7 @@ _FAMILIES: tuple[tuple[OpDef, ...], ...] = (
     regions.OPS,
     cascade.OPS,
     yolo.OPS,
+    yolo_loss.OPS,
     region_loss.OPS,
     flow.OPS,
     unpooling.OPS,
@@ -111,15 +116,26 @@ _FAMILIES: tuple[tuple[OpDef, ...], ...] = (
 
 _OPS: Mapping[str, OpDef] = {op.name: op for family in _FAMILIES for op in family}
 
+# What fields make of a name that forks use for several layers; no text can name these.
+_READINGS: Mapping[str, OpDef] = {
+    op.name: op
+    for op in (
+        *activation.READINGS,
+        *evaluation.READINGS,
+        *proposal.READINGS,
+        *sampled_regions.READINGS,
+    )
+}
+
 # What a text may name; some names mean an op that has another.
 LAYERS: Mapping[str, OpDef] = {**_OPS, **convolution.OTHER_NAMES, **reshaping.OTHER_NAMES}
 
 # What a graph may hold: the ops, and what passes and differentiation make besides.
-_CHAINS: Mapping[str, OpDef] = {**_OPS, fused.NAME: fused.fused_op(_OPS)}
+_CHAINS: Mapping[str, OpDef] = {**_OPS, **_READINGS, fused.NAME: fused.fused_op(_OPS)}
 CATALOG: Mapping[str, OpDef] = {
     **_CHAINS,
     siblings.NAME: siblings.siblings_op(_CHAINS),
-    gradient.NAME: gradient.gradient_op(_OPS),
+    gradient.NAME: gradient.gradient_op({**_OPS, **_READINGS}),
     update.RUNNING: update.running_op(_OPS),
     **{op.name: op for op in (*update.OPS, *ranks.OPS)},
 }

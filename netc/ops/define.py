@@ -181,6 +181,9 @@ def no_moving(params: Params) -> tuple[int, ...]:
 class BlobFile(NamedTuple):
     """A file of one array that a layer's text names, read before the layer runs.
 
+    ``sizes`` files are texts, a name, height and width of an image on each line, and give an array
+    (images, 2); others hold a BlobProto. A layer does without an ``optional`` one, with a warning.
+
     Args:
         named: params -> the path as it is written; None where it names none.
         given: (params, input shapes, path, array) -> params that hold the array; raises
@@ -189,6 +192,18 @@ class BlobFile(NamedTuple):
 
     named: Callable[[Params], str | None]
     given: Callable[[Params, Sequence[Shape], str, Any], Params]
+    sizes: bool = False
+    optional: bool = False
+
+
+class Reading(NamedTuple):
+    """Another layer that a text means by a type's name, and what is to be told about it.
+
+    ``told`` is a complaint about what the text leaves open: (where, what, hints), or None.
+    """
+
+    op: OpDef
+    told: tuple[str, str, tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +248,8 @@ class OpDef:
         host: ``reference`` needs NumPy itself; all others take the arrays of any library.
         contents: (params, input shapes) -> what each input may hold where that is not every
             number, such as class labels; None, or nothing at the end, for any.
+        reading: the layer's message -> what another fork means by the name, where the fields tell
+            that it is meant; None where they do not.
     """
 
     name: str
@@ -259,3 +276,4 @@ class OpDef:
     role: Role = Role.NONE
     family: Family = "other"
     host: bool = False
+    reading: Callable[[Message], Reading | None] | None = None

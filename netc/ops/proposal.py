@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from netc.ir.types import Shape, show
+from netc.ir.types import Shape, count, show
 from netc.ops.boxes import nms_keep
 from netc.ops.contents import Contents, ImageSizes
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.define import Arity, LayerContext, OpDef, Reading, ShapeError, copies, full_extent
 from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import LARGEST
 from netc.ops.python import PythonParams, implementation, register_python_layer
@@ -184,8 +184,102 @@ def proposal_contents(params: ProposalParams, inputs: Sequence[Shape]) -> Sequen
     return None, None, ImageSizes(height, width)
 
 
+# Proposal of synopsys-caffe: one image, anchors by kind and then by cell.
+
+_SCALES, _RATIOS = (8.0, 16.0, 32.0), (0.5, 1.0, 2.0)
+_SYNOPSYS = ("feat_stride", "anchor_base_size", "anchor_scale", "anchor_ratio", "max_rois",
+             "pre_nms_topn", "rpn_min_size", "rpn_nms_thresh")  # fmt: skip
+
+
+def _synopsys_reading(layer: Message) -> Reading | None:
+    """Synopsys's, where neither `ratio` nor `scale` is given: PVANet's has no anchors then."""
+    param = layer.get("proposal_param")
+    own = set(_SYNOPSYS) - {"feat_stride", "pre_nms_topn"}
+    if any(param.has(name) for name in own if name in param.type.fields):
+        return Reading(_SYNOPSYS_PROPOSAL)
+    return Reading(_SYNOPSYS_PROPOSAL) if not param.entries else None
+
+
+def _parse_synopsys(layer: Message, context: LayerContext) -> ProposalParams:
+    """`anchor_scale` and `anchor_ratio` are numbers of anchors: 3, or else one."""
+    param = reject_unknown_fields(layer.get("proposal_param"), *_SYNOPSYS)
+    return ProposalParams(
+        _positive(param, "feat_stride"),
+        _positive(param, "anchor_base_size"),
+        param.get("rpn_min_size"),
+        _RATIOS if _anchor_number(param, "anchor_ratio") == len(_RATIOS) else (1.0,),
+        _SCALES if _anchor_number(param, "anchor_scale") == len(_SCALES) else (32.0,),
+        _positive(param, "pre_nms_topn"),
+        _positive(param, "max_rois"),
+        param.get("rpn_nms_thresh"),
+        context.tops,
+        keep_small=False,
+    )
+
+
+def _anchor_number(param: Message, name: str) -> int:
+    """A number of ratios or scales; another fork lists the values themselves."""
+    values = param.get(name)
+    if len(values) > 1 or any(value != int(value) for value in values):
+        raise bad_value(param, name, "must be one number, of anchors")
+    return int(values[0]) if values else 3
+
+
+def _synopsys_shape(params: ProposalParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    scores, deltas, info = inputs
+    _check_maps(scores, deltas, len(params.ratios) * len(params.scales))
+    if scores[0] != 1 or count(info) < 3:
+        raise ShapeError(
+            "Proposal of synopsys-caffe takes one image and its height, width and scale; the "
+            f"bottoms are {show(scores)} and {show(info)}"
+        )
+    return ((params.after, 5), (params.after, 1))[: params.tops]
+
+
+@np.errstate(all="ignore")
+def _synopsys_propose(
+    params: ProposalParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    """Boxes and their scores; of equal scores the later one first, and the last box is always kept.
+
+    Suppression goes over all boxes, those after the first ``before`` too.
+    """
+    (score,), (delta,), info = (np.asarray(array) for array in inputs)
+    height, width, scale = info.reshape(-1)[:3]
+    anchors = len(params.ratios) * len(params.scales)
+    boxes = _moved(placed_anchors(params, score.shape[1:]), delta)
+    edges = np.array([int(width) - 1, int(height) - 1] * 2, np.float32)
+    boxes = np.maximum(np.minimum(boxes, edges), 0)
+    boxes = boxes.reshape(-1, anchors, 4).transpose(1, 0, 2).reshape(-1, 4)
+    scores = score[anchors:].reshape(-1)
+    large = (boxes[:, 2:] - boxes[:, :2] + 1 >= params.min_size * scale).all(axis=1)
+    large[-1] = True
+    boxes, scores = boxes[large], scores[large]
+    order = np.lexsort((np.arange(len(scores)), scores))[::-1]
+    best = order[nms_keep(boxes[order], params.overlap, border=1, most=params.after)]
+    rows = np.concatenate([np.zeros((len(best), 1)), boxes[best]], axis=1, dtype=np.float32)
+    return (rows, scores[best, None].astype(np.float32))[: params.tops]
+
+
+_SYNOPSYS_PROPOSAL = OpDef(
+    name="ProposalOfOne",
+    arity=Arity((3, 3), (1, 2)),
+    params=_parse_synopsys,
+    shape=_synopsys_shape,
+    cost=per_input(20),
+    window=full_extent,
+    reference=_synopsys_propose,
+    memory=copies(12),
+    dynamic=True,
+    contents=proposal_contents,
+    family="loss",
+    host=True,
+)
+READINGS = (_SYNOPSYS_PROPOSAL,)
+
 PROPOSAL = OpDef(
     name="Proposal",
+    reading=_synopsys_reading,
     arity=Arity((3, 3), (1, 2)),
     params=_parse,
     shape=_shape,

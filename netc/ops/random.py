@@ -67,6 +67,11 @@ def uniform(like: Any, shape: Shape, layer: int, key: Any = None, draw: int = 0)
     return ((words >> np.uint64(8)).astype(np.float32) * np.float32(2**-24)).reshape(shape)
 
 
+def iteration_of(key: Any) -> int:
+    """The iteration that a generator's key is of."""
+    return _words(key)[1]
+
+
 def _words(key: Any) -> tuple[int, int]:
     """Seed and iteration of a generator's key."""
     halves = [int(half) for half in key.reshape(-1).tolist()]

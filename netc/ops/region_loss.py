@@ -22,7 +22,8 @@ from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full
 from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.normalization import softmax
 from netc.ops.numbers import required_number
-from netc.ops.yolo import cell_of, overlaps
+from netc.ops.yolo_loss import cell_of
+from netc.ops.yolo_overlap import overlaps
 from netc.schema.message import Message
 
 _TRUE_BOXES, _ROW = 300, 5

@@ -259,7 +259,7 @@ class _Growth:
             moving = CATALOG[layer.op].moving(layer.params)
             if not moving:
                 continue
-            outputs = [f"{name}~next" for name in layer.parameters]
+            outputs = [f"{name}~moved" for name in layer.parameters]
             params = RunningParams(layer.op, layer.params)
             name = f"{layer.name}~running"
             self.node(name, RUNNING, params, layer.inputs, outputs, layer.parameters)

@@ -40,14 +40,15 @@ REFUSED = [
     ),
     (
         'layer { name: "l" type: "ROIAlign" BOTTOMS top: "l"\n'
-        "  roi_align_param { pooled_h: 2 pooled_w: 2 } }",
+        "  }",
         {"a": (1, 2, 8, 8), "r": (3, 5)}, "ambiguous-layer", "different layers in different forks",
     ),
     (
         'layer { name: "l" type: "DetectionGroupLoss" BOTTOMS top: "l"\n'
-        "  detection_group_loss_param { cls_num: 2 field_h: 8 field_w: 8 stride: 4 } }",
+        "  detection_group_loss_param { cls_num: 2 field_h: 8 field_w: 8 stride: 4\n"
+        '    neg_mining_type: "hard" } }',
         {"c": (1, 2, 3, 3), "b": (1, 4, 3, 3), "g": (1, 6, 3, 3)},
-        "unsupported-value", "at random",
+        "unsupported-value", 'none of "bootstrap"',
     ),
     (
         'layer { name: "l" type: "Yolov3DetectionOutput" BOTTOMS top: "l"\n'

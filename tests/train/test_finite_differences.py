@@ -121,6 +121,12 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
                     "pad_ratio: 0.25 }", {"x0": (2, 3, 8, 9), "x1": (4, 5)})],
     "ROIAlign": [("roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.5 }",
                   {"x0": (2, 3, 8, 9), "x1": (4, 5)})],
+    "ROIAlignGreatest": [("roi_align_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.5 }",
+                          {"x0": (2, 3, 8, 9), "x1": (4, 5)})],
+    "ROIAlignMean": [("roi_align_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.5 "
+                      f"sampling_ratio: {n} }}", {"x0": (2, 3, 8, 9), "x1": (4, 5)})
+                     for n in (0, 2)],
+    "BoundedReLU": [("relu_param { maximum: 1.5 minimum: 0.25 }", {})],
     "Pooling3D": [("pooling3d_param { pool: MAX kernel_size: 2 stride: 2 }",
                    {"x0": (1, 2, 4, 5, 6)}),
                   ("pooling3d_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }",
@@ -181,7 +187,11 @@ GIVEN = {
     "RegionLoss": (set(), ()),
     "DetectionLoss": (set(), ()),
     "DetectionGroupLoss": (set(), ()),
+    "MarginInnerProduct": (set(), ()),
 }
+
+# What a text calls the layers that fields make of a name.
+WRITTEN = {"BoundedReLU": "ReLU", "ROIAlignGreatest": "ROIAlign", "ROIAlignMean": "ROIAlign"}
 
 
 # Those that pass none have nothing to compare.
@@ -195,6 +205,7 @@ PASSING = [
 def layer(name: str, params: str, more: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """A layer's text, and its inputs' shapes; ``n`` and ``tops`` in ``more`` count blobs."""
     shapes = {k: v for k, v in more.items() if k.startswith("x")}
+    name = WRITTEN.get(name, name)
     op = LAYERS[name]
     least = max([op.arity.bottoms[0], *(int(k[1:]) + 1 for k in shapes)])
     bottoms = more["n"][0] if "n" in more else least
@@ -212,6 +223,7 @@ def check(name: str, params: str, more: dict[str, Any], phase: str = "TRAIN", se
     return result
 
 
+@pytest.mark.filterwarnings("ignore:.*fork-reading")
 @pytest.mark.parametrize("phase", ("TRAIN", "TEST"))
 @pytest.mark.parametrize("name", PASSING)
 def test_layer(name: str, phase: str) -> None:

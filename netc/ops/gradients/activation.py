@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 
 from netc.ir.graph import Graph, Node
-from netc.ops.activation import ClipParams, ELUParams, PReLUParams, ReLU6Params, ReLUParams, sigmoid
+from netc.ops.activation import (
+    BoundedReLUParams,
+    ClipParams,
+    ELUParams,
+    PReLUParams,
+    ReLU6Params,
+    ReLUParams,
+    sigmoid,
+)
 from netc.ops.arithmetic import BaseParams, PowerParams, log_of
 from netc.ops.array import namespace
 from netc.ops.axes import per_channel
@@ -57,6 +65,12 @@ def _reads_sign(params: ReLUParams | ReLU6Params, index: int, bottoms: int) -> R
 
 def _relu6(params: ReLU6Params, x: Any) -> Any:
     return (x < np.float32(params.n)) * _rectified(params.negative_slope, x)
+
+
+def _bounded_relu(params: BoundedReLUParams, x: Any) -> Any:
+    """The input is held against both bounds, as Synopsys's layer does it."""
+    slope = _relu6(ReLU6Params(params.negative_slope, params.n), x)
+    return slope * (x > np.float32(params.least))
 
 
 def _prelu(params: PReLUParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
@@ -172,6 +186,7 @@ def _sign(params: None, x: Any) -> Any:
 GRADIENTS = {
     "ReLU": Gradient(_relu, _reads_sign),
     "ReLU6": by_input(_relu6),
+    "BoundedReLU": by_input(_bounded_relu),
     "PReLU": Gradient(_prelu, Reads(inputs=(0,), weights=(0,)), _prelu_slope, INPUT),
     "ELU": Gradient(_elu, _reads_elu),
     "Sigmoid": by_output(lambda params, y: y * (1 - y)),

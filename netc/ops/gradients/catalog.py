@@ -20,6 +20,7 @@ from netc.ops.gradients import (
     fork_recurrent,
     linear,
     loss,
+    margin,
     moving,
     normalization,
     pooling,
@@ -27,6 +28,7 @@ from netc.ops.gradients import (
     recurrent,
     regions,
     resizing,
+    sampled_regions,
 )
 from netc.ops.gradients.define import Gradient
 
@@ -43,6 +45,7 @@ _FAMILIES: tuple[Mapping[str, Gradient], ...] = (
     fork_recurrent.GRADIENTS,
     linear.GRADIENTS,
     loss.GRADIENTS,
+    margin.GRADIENTS,
     moving.GRADIENTS,
     normalization.GRADIENTS,
     pooling.GRADIENTS,
@@ -50,6 +53,7 @@ _FAMILIES: tuple[Mapping[str, Gradient], ...] = (
     recurrent.GRADIENTS,
     regions.GRADIENTS,
     resizing.GRADIENTS,
+    sampled_regions.GRADIENTS,
 )
 
 GRADIENTS: Mapping[str, Gradient] = {

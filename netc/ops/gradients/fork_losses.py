@@ -15,7 +15,7 @@ from netc.ops.gradients.loss import scaled
 from netc.ops.labels import class_labels
 from netc.ops.normalization import softmax
 from netc.ops.region_loss import RegionLossParams, region_changes
-from netc.ops.yolo import Yolov3Params, yolov3_changes
+from netc.ops.yolo_loss import Yolov3Params, yolov3_slopes
 
 _BOTH = Reads(inputs=(0, 1))
 
@@ -105,8 +105,7 @@ def _chances(logs: Any, skips: Any) -> Any:
 def _yolov3(params: Yolov3Params, saved: Saved, tops: Sequence[Any], index: int) -> Any:
     """What is to change, over the batch; the loss is the sum of its squares all the same."""
     x, label = saved.inputs
-    changes = np.stack(list(yolov3_changes(params, x, label)))
-    return scaled(changes, tops[0], x.dtype.type(len(x)), x)
+    return scaled(yolov3_slopes(params, x, label), tops[0], x.dtype.type(len(x)), x)
 
 
 def _yolov3_inexact(graph: Graph, node: Node) -> str:

@@ -1,0 +1,58 @@
+"""MarginInnerProduct's gradients, as SphereFace's layer has them, which are not the derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from netc.ir.graph import Graph, Node
+from netc.ops.array import namespace
+from netc.ops.gradients.define import Gradient, Reads, Saved
+from netc.ops.margin import MarginParams, angles, fallen
+
+_ALL = Reads(inputs=(0, 1), weights=(0,))
+
+
+def _bottom(params: MarginParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """By the vectors: of the label's class a direction of length 1, by w and by x."""
+    with np.errstate(all="ignore"):
+        found = angles(params, [i for i in saved.inputs if i is not None], saved.weights[0])
+        xp = namespace(found.x)
+        top = tops[0].reshape(len(found.x), -1)
+        plain = top @ found.unit
+        if params.multiple == 1:
+            return plain.reshape(saved.shapes[0])
+        _, by_w, by_x = fallen(params.multiple, found.cosine)
+        by_x = by_x / found.size
+        length = xp.sqrt(by_w * by_w + by_x * by_x)
+        others = xp.where(found.hot, top * by_w / length, top) @ found.unit
+        own = xp.where(found.hot, top * by_x / length, 0).sum(axis=1, keepdims=True) * found.x
+        made = (others + own + found.share * plain) / (1 + found.share)
+    return made.astype(found.x.dtype).reshape(saved.shapes[0])
+
+
+def _weight(params: MarginParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """As an inner product's, whatever the margin."""
+    rows = saved.inputs[0]
+    top = tops[0].reshape(-1, params.num_output)
+    return top.T @ rows.reshape(len(top), -1)
+
+
+def _inexact(graph: Graph, node: Node) -> str:
+    return "MarginInnerProduct learns by directions of its own, and its weights as a plain product"
+
+
+GRADIENTS = {
+    "MarginInnerProduct": Gradient(
+        _bottom,
+        _ALL,
+        _weight,
+        Reads(inputs=(0,)),
+        stops=(1,),
+        tops=(0,),
+        inexact=_inexact,
+        host=True,
+    ),
+}

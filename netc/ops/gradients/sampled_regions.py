@@ -1,0 +1,56 @@
+"""Gradients of the ROIAligns by samples; the regions have none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from netc.ops.gradients.define import Gradient, Reads, Saved
+from netc.ops.sampled_regions import (
+    Cell,
+    RegionSampleParams,
+    greatest_cells,
+    mean_cells,
+    weighted,
+)
+
+
+def _by_map(cells: Any, saved: Saved, top: Any) -> Any:
+    shape, regions = saved.shapes[0], np.asarray(saved.inputs[1])
+    data = saved.inputs[0]
+    flat = None if data is None else np.asarray(data).reshape(*shape[:2], -1)
+    grads = np.zeros((shape[0], shape[1], shape[2] * shape[3]), top.dtype)
+    for cell in cells(regions.reshape(len(regions), 5)):
+        own = top[cell.region, :, cell.row, cell.column]
+        grads[cell.image][:, cell.places] += own[:, None] * _shares(cell, flat, top)
+    return grads.reshape(shape)
+
+
+def _shares(cell: Cell, flat: Any, top: Any) -> Any:
+    """The weights of each channel's greatest weighting; of the only one where there is one."""
+    if flat is None:
+        return cell.weights.astype(top.dtype)
+    sums = weighted(cell, flat)
+    shares = cell.weights[sums.argmax(axis=1)].astype(top.dtype)
+    if cell.empty:
+        shares = shares * (sums.max(axis=1) > 0)[:, None]
+    return shares
+
+
+def _greatest(params: RegionSampleParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    """Each cell's gradient goes to the elements of its greatest weighting."""
+    shape = saved.shapes[0]
+    return _by_map(lambda rows: greatest_cells(params, shape, rows), saved, tops[0])
+
+
+def _mean(params: RegionSampleParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    shape = saved.shapes[0]
+    return _by_map(lambda rows: mean_cells(params, shape, rows), saved, tops[0])
+
+
+GRADIENTS = {
+    "ROIAlignGreatest": Gradient(_greatest, Reads(inputs=(0, 1)), ignored=(1,), host=True),
+    "ROIAlignMean": Gradient(_mean, Reads(inputs=(1,)), ignored=(1,), host=True),
+}

@@ -1,0 +1,193 @@
+"""MarginInnerProduct of SphereFace (Liu et al. 2017, arXiv:1704.08063): angles with a margin.
+
+margin_inner_product_layer.cpp of wy1iu/sphereface and happynear/caffe-windows. The rows of the
+weights are brought to length 1 at each forward, which changes the trained array itself. For the
+label's class the score |x| cos(a) becomes |x| psi(a), a cosine of m times the angle that goes on
+falling, and all are (psi + lambda cos) / (1 + lambda) for the label and the plain score times that
+for others. lambda = max(base (1 + gamma t)^-power, lambda_min) falls with the passes t.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from netc.ir.types import Shape, count, show
+from netc.ops.array import namespace
+from netc.ops.axes import axis_in
+from netc.ops.contents import Contents, Whole
+from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, WeightSpec, full_extent
+from netc.ops.fields import reject_unknown_fields
+from netc.ops.filler import Filler, parse_filler
+from netc.ops.labels import class_labels
+from netc.ops.numbers import required_number
+from netc.ops.random import iteration_of
+from netc.schema.message import Message
+
+_MULTIPLES = {"SINGLE": 1, "DOUBLE": 2, "TRIPLE": 3, "QUADRUPLE": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class MarginParams:
+    """Classes, the multiple ``m`` of the angle, and how lambda falls."""
+
+    num_output: int
+    axis: int
+    multiple: int
+    base: float
+    gamma: float
+    power: float
+    least: float
+    iteration: int
+    weight_filler: Filler
+    tops: int
+
+
+def _parse(layer: Message, context: LayerContext) -> MarginParams:
+    names = ("num_output", "type", "weight_filler", "axis", "base", "gamma", "power", "iteration",
+             "lambda_min")  # fmt: skip
+    p = reject_unknown_fields(layer.get("margin_inner_product_param"), *names)
+    return MarginParams(
+        required_number(p, "num_output"),
+        p.get("axis"),
+        _MULTIPLES[p.get("type")],
+        p.get("base"),
+        p.get("gamma"),
+        p.get("power"),
+        p.get("lambda_min"),
+        p.get("iteration"),
+        parse_filler(p.get("weight_filler")),
+        context.tops,
+    )
+
+
+def _vector_axis(params: MarginParams, shape: Shape) -> int:
+    return axis_in(shape, params.axis, "margin_inner_product_param.axis")
+
+
+def _shape(params: MarginParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, label = inputs[:2]
+    axis = _vector_axis(params, data)
+    if count(label) != count(data[:axis]):
+        raise ShapeError(
+            f"the {count(data[:axis])} vectors of {show(data)} need a label each, the second "
+            f"bottom is {show(label)}"
+        )
+    return ((*data[:axis], params.num_output), (1,))[: params.tops]
+
+
+def _weights(params: MarginParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
+    length = count(inputs[0], _vector_axis(params, inputs[0]))
+    return (WeightSpec((params.num_output, length), params.weight_filler),)
+
+
+def _cost(params: MarginParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
+    return Cost(2 * count(inputs[0]) * params.num_output, 8 * count(outputs[0]))
+
+
+class Angles(NamedTuple):
+    """A batch's vectors and what is made of them.
+
+    Args:
+        x: vectors (rows, length); ``size`` their lengths (rows, 1).
+        unit: weights of length 1.
+        cosine: of each vector and class; (rows, classes).
+        hot: which class is the label's.
+        share: lambda.
+    """
+
+    x: Any
+    size: Any
+    unit: Any
+    cosine: Any
+    hot: Any
+    share: float
+
+
+def unit_rows(weights: Any) -> Any:
+    """The rows at length 1."""
+    xp = namespace(weights)
+    return weights / xp.sqrt((weights * weights).sum(axis=1, keepdims=True))
+
+
+def angles(params: MarginParams, inputs: Sequence[Any], weights: Any) -> Angles:
+    """The cosines of vectors and classes; ``inputs`` may end with the generator's key."""
+    xp, data = namespace(inputs[0]), inputs[0]
+    x = data.reshape(count(data.shape[: _vector_axis(params, data.shape)]), -1)
+    unit = unit_rows(weights)
+    size = xp.sqrt((x * x).sum(axis=1, keepdims=True))
+    labels, _ = class_labels(inputs[1].reshape(-1), params.num_output)
+    hot = xp.arange(params.num_output) == labels[:, None]
+    passes = params.iteration + 1 + (iteration_of(inputs[2]) if len(inputs) > 2 else 0)
+    share = max(params.base * (1 + params.gamma * passes) ** -params.power, params.least)
+    return Angles(x, size, unit, (x @ unit.T) / size, hot, float(share))
+
+
+def fallen(multiple: int, cosine: Any) -> tuple[Any, Any, Any]:
+    """psi of a cosine, and its slopes by w and by x / |x|, of the vectors x'w = |x| cos.
+
+    With k = floor(m a / pi): psi = (-1)^k cos(m a) - 2k.
+    """
+    xp, c = namespace(cosine), cosine
+    up = xp.sign(c)
+    if multiple == 2:
+        return 2 * up * c**2 - 1, 4 * up * c, -(2 * up * c**2 + 1)
+    if multiple == 3:
+        turn = xp.sign(abs(c) - 0.5)
+        off = up * (1 + turn) - 2
+        by_x = -(8 * turn * c**3 - off)
+        return turn * (4 * c**3 - 3 * c) + off, turn * (12 * c**2 - 3), by_x
+    turn = up * xp.sign(2 * c**2 - 1)
+    off = 2 * up + turn - 3
+    value = turn * (8 * c**4 - 8 * c**2 + 1) + off
+    by_x = -(turn * (24 * c**4 - 8 * c**2 - 1) - off)
+    return value, turn * (32 * c**3 - 16 * c), by_x
+
+
+def _run(params: MarginParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+    with np.errstate(all="ignore"):
+        found = angles(params, inputs, weights[0])
+        xp, kind = namespace(found.x), found.x.dtype
+        scores = found.x @ found.unit.T
+        if params.multiple > 1:
+            value = found.size * fallen(params.multiple, found.cosine)[0]
+            mixed = xp.where(found.hot, value, scores) + found.share * scores
+            scores = mixed / (1 + found.share)
+    axis = _vector_axis(params, inputs[0].shape)
+    scores = scores.astype(kind).reshape(*inputs[0].shape[:axis], params.num_output)
+    return (scores, xp.full((1,), found.share, kind))[: params.tops]
+
+
+def _train(
+    params: MarginParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Sequence[Any], Sequence[Any]]:
+    """The forward, and the weights at length 1, as it leaves them."""
+    outputs = _run(params, inputs, weights) if len(inputs) > 1 else ()
+    with np.errstate(all="ignore"):
+        return outputs, (unit_rows(weights[0]),)
+
+
+def _contents(params: MarginParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    return None, Whole(params.num_output)
+
+
+OPS = (
+    OpDef(
+        name="MarginInnerProduct",
+        arity=Arity((2, 2), (1, 2)),
+        params=_parse,
+        shape=_shape,
+        weights=_weights,
+        cost=_cost,
+        window=full_extent,
+        reference=_run,
+        train=_train,
+        moving=lambda params: (0,),
+        draws=lambda params: params.gamma != 0 and params.power != 0,
+        contents=_contents,
+        family="linear",
+    ),
+)

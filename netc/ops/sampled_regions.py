@@ -1,0 +1,219 @@
+"""The ROIAligns whose fields are `roi_align_param`: regions' cells by samples of the map.
+
+With `sampling_ratio` it is that of Detectron (He et al. 2017, Mask R-CNN; Cambricon's
+roi_align_layer.cpp): the mean of samples, each between its four neighbours. Without, it is the
+older one of jasjeetIM/Mask-RCNN and synopsys-caffe: of the first four elements in a cell, four
+weightings, and the greatest of these sums. A region is a row of image, x_min, y_min, x_max, y_max.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.types import Shape, count, show
+from netc.ops.cost import per_output
+from netc.ops.define import Arity, LayerContext, OpDef, Reading, ShapeError, copies, full_extent
+from netc.ops.fields import fork_field, reject_unknown_fields
+from netc.ops.numbers import required_number
+from netc.schema.message import Message
+
+_CORNERS = np.array([(-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5)])  # x, y of weightings
+
+
+@dataclass(frozen=True, slots=True)
+class RegionSampleParams:
+    """Cells of a region, image pixels -> elements, and samples along a cell (0: as many as fit)."""
+
+    pooled_h: int
+    pooled_w: int
+    spatial_scale: float
+    samples: int = 0
+
+
+def _parse(layer: Message, context: LayerContext) -> RegionSampleParams:
+    param = reject_unknown_fields(
+        layer.get("roi_align_param"), "pooled_h", "pooled_w", "spatial_scale", "sampling_ratio"
+    )
+    return RegionSampleParams(
+        required_number(param, "pooled_h"),
+        required_number(param, "pooled_w"),
+        param.get("spatial_scale"),
+        fork_field(param, "sampling_ratio", 0),
+    )
+
+
+def _shape(params: RegionSampleParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, regions = inputs
+    if len(data) != 4:
+        raise ShapeError(f"the first bottom must have 4 axes, it is {show(data)}")
+    if not regions or len(regions) > 4 or count(regions, 1) != 5:
+        raise ShapeError(f"the regions must be rows of 5, the bottom is {show(regions)}")
+    return ((regions[0], data[1], params.pooled_h, params.pooled_w),)
+
+
+class Cell(NamedTuple):
+    """A cell of a region: which output it is, and what of the map it takes.
+
+    Args:
+        region, row, column: the output's place.
+        image: of the map.
+        places: flat places of elements in the image's planes of a channel.
+        weights: (weightings, places).
+    """
+
+    region: int
+    row: int
+    column: int
+    image: int
+    places: Any
+    weights: Any
+    empty: bool = False
+
+
+def _image(regions: Any, at: int, images: int) -> int:
+    image = int(regions[at, 0])
+    if not 0 <= image < images:
+        raise NetcError(
+            Diagnostic(
+                "region-out-of-range",
+                f"region {at} is of image {image}, and there are {images}",
+                help=("the first number of a region counts images from 0",),
+            )
+        )
+    return image
+
+
+def greatest_cells(params: RegionSampleParams, shape: Shape, regions: Any) -> Iterator[Cell]:
+    """The cells of the older layer, whose greatest weighting counts."""
+    sides = np.array([params.pooled_h, params.pooled_w])
+    for at, row in enumerate(regions):
+        image = _image(regions, at, shape[0])
+        corners = row[1:] * np.float32(params.spatial_scale)
+        start, end = corners[[1, 0]], corners[[3, 2]]
+        step = np.maximum(end - start + 1, 1) / sides.astype(np.float32)
+        for i, j in np.ndindex(*sides.tolist()):
+            low = np.clip(start + np.array([i, j], np.float32) * step, 0, shape[2:])
+            high = np.clip(start + np.array([i + 1, j + 1], np.float32) * step, 0, shape[2:])
+            yield _greatest_cell(shape, (at, i, j, image), (start, end), low, high)
+
+
+def _greatest_cell(
+    shape: Shape, place: tuple[int, int, int, int], region: tuple[Any, Any], low: Any, high: Any
+) -> Cell:
+    lines = [np.arange(math.ceil(a), math.floor(b) + 1) for a, b in zip(low, high, strict=True)]
+    down, across = (grid.reshape(-1)[:4] for grid in np.meshgrid(*lines, indexing="ij"))
+    start, span = region[0], region[1] - region[0]
+    within = []
+    for axis, at in enumerate((down, across)):
+        part = 2 * (at - start[axis]) / span[axis] - 1 if span[axis] else np.zeros(len(at))
+        within.append(np.clip(part, -1, 1))
+    by_y = np.maximum(0, 1 - np.abs(_CORNERS[:, 1:] - within[0]))
+    by_x = np.maximum(0, 1 - np.abs(_CORNERS[:, :1] - within[1]))
+    inside = (down < shape[2]) & (across < shape[3])
+    places = (down * shape[3] + across)[inside]
+    empty = bool((high <= low).any())
+    return Cell(*place, places, (by_y * by_x)[:, inside], empty)
+
+
+def mean_cells(params: RegionSampleParams, shape: Shape, regions: Any) -> Iterator[Cell]:
+    """The cells of Detectron's layer: one weighting, of the samples' neighbours."""
+    sides = np.array([params.pooled_h, params.pooled_w])
+    for at, row in enumerate(regions):
+        image = _image(regions, at, shape[0])
+        corners = row[1:].astype(np.float64) * params.spatial_scale
+        start = corners[[1, 0]]
+        step = np.maximum(corners[[3, 2]] - start, 1) / sides
+        each = [params.samples or max(1, math.ceil(side)) for side in step]
+        for i, j in np.ndindex(*sides.tolist()):
+            shares = [
+                _line(start[axis] + step[axis] * (cell + (np.arange(n) + 0.5) / n), shape[2 + axis])
+                for axis, (cell, n) in enumerate(zip((i, j), each, strict=True))
+            ]
+            table = np.outer(shares[0], shares[1]).reshape(-1)
+            places = np.flatnonzero(table)
+            yield Cell(at, i, j, image, places, table[None, places])
+
+
+def _line(at: Any, size: int) -> Any:
+    """How much samples take of each element of a row, in the mean; nothing beyond the edge."""
+    inside = (at >= -1) & (at <= size)
+    at = np.clip(at, 0, size - 1)
+    first = np.floor(at).astype(np.int64)
+    last = np.minimum(first + 1, size - 1)
+    shares = np.zeros(size)
+    np.add.at(shares, first, np.where(inside, 1 - (at - first), 0))
+    np.add.at(shares, last, np.where(inside, at - first, 0))
+    return shares / len(at)
+
+
+@np.errstate(all="ignore")
+def _greatest(
+    params: RegionSampleParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    return (_sampled(params, inputs, greatest_cells),)
+
+
+def _mean(
+    params: RegionSampleParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    return (_sampled(params, inputs, mean_cells),)
+
+
+def _sampled(params: RegionSampleParams, inputs: Sequence[Any], cells: Any) -> Any:
+    data, regions = (np.asarray(array) for array in inputs)
+    top = np.zeros(_shape(params, [data.shape, regions.shape])[0], data.dtype)
+    flat = data.reshape(*data.shape[:2], -1)
+    for cell in cells(params, data.shape, regions.reshape(len(regions), 5)):
+        sums = weighted(cell, flat)
+        best = sums.max(axis=1)
+        top[cell.region, :, cell.row, cell.column] = np.maximum(best, 0) if cell.empty else best
+    return top
+
+
+def weighted(cell: Cell, flat: Any) -> Any:
+    """A cell's sum of each channel by each weighting, (channels, weightings)."""
+    seen = flat[cell.image][:, cell.places]
+    return seen @ cell.weights.T.astype(flat.dtype)
+
+
+def _op(name: str, reference: Any) -> OpDef:
+    return OpDef(
+        name=name,
+        arity=Arity((2, 2), (1, 1)),
+        params=_parse,
+        shape=_shape,
+        cost=per_output(16),
+        window=full_extent,
+        memory=copies(4),
+        reference=reference,
+        family="pooling",
+        host=True,
+    )
+
+
+GREATEST, MEAN = _op("ROIAlignGreatest", _greatest), _op("ROIAlignMean", _mean)
+
+_TOLD = (
+    "roi_align_param",
+    "without `sampling_ratio` it is the greatest of four sums of a cell's elements, as in "
+    "jasjeetIM/Mask-RCNN and synopsys-caffe; forks after Detectron take the mean of samples",
+    ("if the net was trained with Detectron's, write `sampling_ratio: 0` (or the number it had)",),
+)
+
+
+def sampled_reading(layer: Message) -> Reading | None:
+    """The layer that `roi_align_param` means; None without it."""
+    if not layer.has("roi_align_param"):
+        return None
+    if layer.get("roi_align_param").has("sampling_ratio"):
+        return Reading(MEAN)
+    return Reading(GREATEST, _TOLD)
+
+
+READINGS = (GREATEST, MEAN)

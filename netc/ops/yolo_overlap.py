@@ -1,0 +1,193 @@
+"""Overlaps of boxes by which YOLOv3 learns, and what they change by.
+
+bbox_util.cpp and yolov3_layer.cpp of eric612/MobileNet-YOLO. A box is centre and size, parts of the
+image. IoU, GIoU (Rezatofighi et al. 2019), DIoU and CIoU (Zheng et al. 2020), as darknet's ports
+have them: DIoU takes the distance to the power of 0.6, and the changes by width and height are
+those of whole sides, not of half ones.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+MSE, IOU, GIOU, DIOU, CIOU = "MSE", "IOU", "GIOU", "DIOU", "CIOU"
+_SHAPES = 4 / math.pi**2  # what CIoU makes of two angles
+
+
+def overlaps(box: Any, others: Any) -> Any:
+    """Intersection over union of boxes given by centre and size."""
+    low = np.maximum(box[:2] - box[2:] / 2, others[:, :2] - others[:, 2:] / 2)
+    high = np.minimum(box[:2] + box[2:] / 2, others[:, :2] + others[:, 2:] / 2)
+    sides = high - low
+    common = np.where((sides < 0).any(axis=1), np.float32(0), sides.prod(axis=1))
+    return common / (box[2:].prod() + others[:, 2:].prod(axis=1) - common)
+
+
+def likeness(kind: str, truth: Any, boxes: Any) -> Any:
+    """How alike boxes (n, 4) and a true one are: IoU, less what the kind takes off for distance."""
+    iou = overlaps(truth, boxes)
+    if kind in (MSE, IOU):
+        return iou
+    low = np.minimum(truth[:2] - truth[2:] / 2, boxes[:, :2] - boxes[:, 2:] / 2)
+    high = np.maximum(truth[:2] + truth[2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2)
+    around = high - low  # of the least box that holds both
+    whole = around.prod(axis=1) if kind == GIOU else (around**2).sum(axis=1)
+    taken = _taken_off(kind, truth, boxes, iou, whole)
+    return np.where(whole == 0, iou, iou - taken).astype(iou.dtype)
+
+
+def _taken_off(kind: str, truth: Any, boxes: Any, iou: Any, whole: Any) -> Any:
+    if kind == GIOU:
+        common = iou * (truth[2:].prod() + boxes[:, 2:].prod(axis=1)) / (1 + iou)
+        union = truth[2:].prod() + boxes[:, 2:].prod(axis=1) - common
+        return (whole - union) / whole
+    distance = ((truth[:2] - boxes[:, :2]) ** 2).sum(axis=1) / whole
+    if kind == DIOU:
+        return distance**0.6
+    angle = _SHAPES * (np.arctan(truth[2] / truth[3]) - np.arctan(boxes[:, 2] / boxes[:, 3])) ** 2
+    return distance + angle * angle / (1 - iou + angle + 1e-6)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Edges of a predicted box and a true one, and the sides of what they have in common."""
+
+    box: tuple[float, ...]
+    truth: tuple[float, ...]
+
+    @property
+    def edges(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Left, top, right, bottom of each."""
+        made = []
+        for x, y, w, h in (self.box, self.truth):
+            made.append((x - w / 2, y - h / 2, x + w / 2, y + h / 2))
+        return made[0], made[1]
+
+    @property
+    def sides(self) -> tuple[float, float]:
+        """Width and height of the intersection; negative where there is none."""
+        one, two = self.edges
+        return min(one[2], two[2]) - max(one[0], two[0]), min(one[3], two[3]) - max(one[1], two[1])
+
+    @property
+    def around(self) -> tuple[float, float]:
+        """Width and height of the least box that holds both."""
+        one, two = self.edges
+        return max(one[2], two[2]) - min(one[0], two[0]), max(one[3], two[3]) - min(one[1], two[1])
+
+    @property
+    def areas(self) -> tuple[float, float]:
+        """Of the intersection, which may be a product of two negative sides, and of the union."""
+        common = self.sides[0] * self.sides[1]
+        return common, self.box[2] * self.box[3] + self.truth[2] * self.truth[3] - common
+
+
+def growth(kind: str, box: Any, truth: Any) -> tuple[float, float, float, float]:
+    """By what a likeness grows with the predicted box's x, y, width and height.
+
+    Args:
+        kind: IOU, GIOU, DIOU or CIOU.
+        box: the predicted box; a side of 0 counts as 1.
+        truth: the true box.
+    """
+    x, y, w, h = (float(number) for number in box)
+    pair = _Pair((x, y, w or 1.0, h or 1.0), tuple(float(number) for number in truth))
+    apart = min(pair.sides) <= 0
+    iou = _by_edges(pair)
+    if kind == GIOU:
+        extra = _hull_by_edges(pair)
+        edges = extra if apart else tuple(a + b for a, b in zip(iou, extra, strict=True))
+        return _centred(edges)
+    grown = _centred(iou)
+    if kind == IOU:
+        return grown
+    nearer = _distance(pair, kind == CIOU)
+    one, two, three, four = nearer
+    if apart:
+        return one, two, three, four
+    return grown[0] + one, grown[1] + two, grown[2] + three, grown[3] + four
+
+
+def _centred(edges: tuple[float, ...]) -> tuple[float, float, float, float]:
+    """From edges to centre and size; a size's change is not halved."""
+    left, top, right, bottom = edges
+    return left + right, top + bottom, right - left, bottom - top
+
+
+def _area_by_edges(pair: _Pair) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """What intersection and union change by with the left, top, right and bottom edge."""
+    one, two = pair.edges
+    wide, high = pair.sides
+    common = (
+        -high if one[0] > two[0] else 0.0,
+        -wide if one[1] > two[1] else 0.0,
+        high if one[2] < two[2] else 0.0,
+        wide if one[3] < two[3] else 0.0,
+    )
+    own = (-pair.box[3], -pair.box[2], pair.box[3], pair.box[2])
+    return common, tuple(a - b for a, b in zip(own, common, strict=True))
+
+
+def _by_edges(pair: _Pair) -> tuple[float, ...]:
+    common, union = pair.areas
+    if union <= 0:
+        return (0.0,) * 4
+    by_common, by_union = _area_by_edges(pair)
+    return tuple(
+        (union * a - common * b) / union**2 for a, b in zip(by_common, by_union, strict=True)
+    )
+
+
+def _hull_by_edges(pair: _Pair) -> tuple[float, ...]:
+    """GIoU's share: union over the least box that holds both."""
+    one, two = pair.edges
+    wide, high = (
+        max(one[2], two[2]) - min(one[0], two[0]),
+        max(one[3], two[3]) - min(one[1], two[1]),
+    )
+    hull, union = wide * high, pair.areas[1]
+    if hull <= 0:
+        return (0.0,) * 4
+    by_hull = (
+        -high if one[0] < two[0] else 0.0,
+        -wide if one[1] < two[1] else 0.0,
+        high if one[2] > two[2] else 0.0,
+        wide if one[3] > two[3] else 0.0,
+    )
+    by_union = _area_by_edges(pair)[1]
+    return tuple((hull * a - union * b) / hull**2 for a, b in zip(by_union, by_hull, strict=True))
+
+
+def _distance(pair: _Pair, angles: bool) -> tuple[float, ...]:
+    """DIoU's share, the distance of the centres over the diagonal around both, and CIoU's."""
+    one, two = pair.edges
+    wide, high = (
+        max(one[2], two[2]) - min(one[0], two[0]),
+        max(one[3], two[3]) - min(one[1], two[1]),
+    )
+    whole = wide * wide + high * high
+    apart = (pair.truth[0] - pair.box[0], pair.truth[1] - pair.box[1])
+    far = apart[0] ** 2 + apart[1] ** 2
+    turned = _angles(pair) if angles else (0.0, 0.0)
+    if whole <= 0:
+        return (0.0,) * 4
+    made = []
+    for axis, side in enumerate((wide, high)):
+        less, more = one[axis] < two[axis], one[axis + 2] > two[axis + 2]
+        by_centre, by_size = more - less, (less + more) / 2
+        made.append((2 * apart[axis] * whole - 2 * side * by_centre * far) / whole**2)
+        made.append(2 * side * by_size * far / whole**2 + turned[axis])
+    return made[0], made[2], made[1], made[3]
+
+
+def _angles(pair: _Pair) -> tuple[float, float]:
+    """CIoU's share by width and height: how unlike the boxes' proportions are."""
+    turn = math.atan(pair.truth[2] / pair.truth[3]) - math.atan(pair.box[2] / pair.box[3])
+    common, union = pair.areas
+    angle = _SHAPES * turn * turn
+    weight = angle / (1 - common / union + angle + 1e-6)
+    return weight * 2 * _SHAPES * turn * pair.box[3], -weight * 2 * _SHAPES * turn * pair.box[2]
