@@ -59,6 +59,7 @@ COMMANDS = {
     "upgrade": "write an old net, and its weights, in the current format",
     "export": "write a net and its weights as an ONNX model",
     "fold": "write a net with BatchNorm and Scale in the weights beside them",
+    "convolutionize": "make inner products convolutions, and slide nets over large images",
     "deploy": "write the net for inference that a training net trains",
 }
 

@@ -90,6 +90,25 @@ def map_params(layer: Message, change: Callable[[Message], Message]) -> Message:
     return layer.with_entries(**entries)
 
 
+def with_input_shapes(net: Message, shapes: Mapping[str, tuple[int, ...]]) -> Message:
+    """The net with other shapes written in its Input layers."""
+    layers = []
+    for layer in net.get("layer"):
+        tops = layer.get("top")
+        if layer.get("type") == "Input" and shapes.keys() & set(tops):
+            old = layer.get("input_param").get("shape")
+            told = [
+                tuple(old[at if len(old) > 1 else 0].get("dim")) if old else ()
+                for at in range(len(tops))
+            ]
+            dims = [{"dim": list(shapes.get(top, told[at]))} for at, top in enumerate(tops)]
+            param = message_of(layer.get("input_param").type, {"shape": dims}, layer.span)
+            entry = layer.entries.get("input_param", (_entry(layer),))[-1]._replace(value=param)
+            layer = layer.with_entries(input_param=(entry,))
+        layers.append(layer)
+    return with_layers(net, layers)
+
+
 def dropped_spans(before: Message, after: Message) -> tuple[Span, ...]:
     """Where the layers stand that a net has no more, for the comments that go with them."""
     places = {layer.span for layer in after.get("layer")}
