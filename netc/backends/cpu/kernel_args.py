@@ -7,155 +7,158 @@ give places and the runner turns them into addresses. Float fields hold float32 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from netc.backends.cpu.program import Argument
 
 
 class RunArgs(NamedTuple):
     """What the program loop reads; one block per context and segment."""
 
-    steps: Any
-    count: Any
-    threads: Any
-    epoch: Any
-    scratch: Any
-    scratch_stride: Any
-    ticks: Any
-    yield_function: Any
-    clock_function: Any
-    clock: Any
-    counters: Any
+    steps: int
+    count: int  # type: ignore[assignment]  # a tuple has a method of this name
+    threads: int
+    epoch: int
+    scratch: int
+    scratch_stride: int
+    ticks: int
+    yield_function: int
+    clock_function: int
+    clock: int
+    counters: int
 
 
 class StepRow(NamedTuple):
     """One row of the step table."""
 
-    kernel: Any
-    args: Any
-    units: Any
-    grain: Any
+    kernel: int
+    args: int
+    units: int
+    grain: int
 
 
 class ConvArgs(NamedTuple):
     """A convolution as an implicit matrix product; ``panels`` rows of PanelArgs follow."""
 
-    input: Any
-    ld: Any
-    height: Any
-    width: Any
-    out_height: Any
-    out_width: Any
-    pixels: Any
-    stride_y: Any
-    stride_x: Any
-    taps: Any
-    offsets: Any
-    distances: Any
-    least_y: Any
-    most_y: Any
-    least_x: Any
-    most_x: Any
-    channels: Any
-    zeros: Any
-    panels: Any
-    tiles_per_unit: Any
-    panels_per_unit: Any
-    panel_major: Any
-    block: Any
-    out_image: Any
-    out_row: Any
-    out_step: Any
-    first: Any
-    second: Any
+    input: Argument
+    ld: int
+    height: int
+    width: int
+    out_height: int
+    out_width: int
+    pixels: int
+    stride_y: int
+    stride_x: int
+    taps: int
+    offsets: Argument
+    distances: Argument
+    least_y: int
+    most_y: int
+    least_x: int
+    most_x: int
+    channels: int
+    zeros: Argument
+    panels: int
+    tiles_per_unit: int
+    panels_per_unit: int
+    panel_major: int
+    block: int
+    out_image: int
+    out_row: int
+    out_step: int
+    first: float
+    second: float
 
 
 class PanelArgs(NamedTuple):
     """One panel of output channels: its packed weights and where its results go."""
 
-    weights: Any
-    bias: Any
-    input_offset: Any
-    output: Any
-    output_ld: Any
-    channels: Any
-    residual: Any
-    residual_ld: Any
-    slopes: Any
+    weights: Argument
+    bias: Argument
+    input_offset: int
+    output: Argument
+    output_ld: int
+    channels: int
+    residual: Argument
+    residual_ld: int
+    slopes: Argument
 
 
 class PoolArgs(NamedTuple):
     """Pooling. ``pad_y`` and ``pad_x`` bound the divisor of averages below as well."""
 
-    input: Any
-    ld: Any
-    height: Any
-    width: Any
-    out_height: Any
-    out_width: Any
-    kernel_y: Any
-    kernel_x: Any
-    stride_y: Any
-    stride_x: Any
-    pad_y: Any
-    pad_x: Any
-    channels: Any
-    output: Any
-    output_ld: Any
-    mask: Any
-    mask_ld: Any
+    input: Argument
+    ld: int
+    height: int
+    width: int
+    out_height: int
+    out_width: int
+    kernel_y: int
+    kernel_x: int
+    stride_y: int
+    stride_x: int
+    pad_y: int
+    pad_x: int
+    channels: int
+    output: Argument
+    output_ld: int
+    mask: Argument
+    mask_ld: int
 
 
 class MoveArgs(NamedTuple):
     """A copy of four nested axes; strides in bytes."""
 
-    input: Any
-    output: Any
-    count1: Any
-    count2: Any
-    count3: Any
-    from0: Any
-    from1: Any
-    from2: Any
-    from3: Any
-    to0: Any
-    to1: Any
-    to2: Any
-    to3: Any
+    input: Argument
+    output: Argument
+    count1: int
+    count2: int
+    count3: int
+    from0: int
+    from1: int
+    from2: int
+    from3: int
+    to0: int
+    to1: int
+    to2: int
+    to3: int
 
 
 class FillArgs(NamedTuple):
     """Rows of ``count`` floats set to one value."""
 
-    output: Any
-    count: Any
-    stride: Any
-    value: Any
+    output: Argument
+    count: int  # type: ignore[assignment]  # a tuple has a method of this name
+    stride: int
+    value: float
 
 
 class ImageArgs(NamedTuple):
     """Planes of images, and the padded size of their dense pixels."""
 
-    input: Any
-    plane: Any
-    channels: Any
-    height: Any
-    width: Any
-    pad_y: Any
-    pad_x: Any
-    out_height: Any
-    out_width: Any
-    output: Any
+    input: Argument
+    plane: int
+    channels: int
+    height: int
+    width: int
+    pad_y: int
+    pad_x: int
+    out_height: int
+    out_width: int
+    output: Argument
 
 
 class ChainArgs(NamedTuple):
     """A chain of elementwise operations; their arguments follow, see CHAIN_ARGUMENTS."""
 
-    input: Any
-    ld: Any
-    output: Any
-    output_ld: Any
-    pixels: Any
-    channels: Any
-    pixels_per_unit: Any
+    input: Argument
+    ld: int
+    output: Argument
+    output_ld: int
+    pixels: int
+    channels: int
+    pixels_per_unit: int
 
 
 #: Operation -> how many arguments it takes from the block.
@@ -198,205 +201,205 @@ CHAIN_ARGUMENTS = {
 class LrnArgs(NamedTuple):
     """Local response normalisation: x / (k + factor * sum or mean) ** beta; k, ... are floats."""
 
-    input: Any
-    ld: Any
-    output: Any
-    output_ld: Any
-    height: Any
-    width: Any
-    channels: Any
-    size: Any
-    factor: Any
-    k: Any
-    beta: Any
+    input: Argument
+    ld: int
+    output: Argument
+    output_ld: int
+    height: int
+    width: int
+    channels: int
+    size: int
+    factor: float
+    k: float
+    beta: float
 
 
 class SoftmaxArgs(NamedTuple):
     """Softmax of ``count`` floats, or of ``count`` rows of ``inner`` floats; ld is of rows."""
 
-    input: Any
-    ld: Any
-    output: Any
-    output_ld: Any
-    count: Any
-    inner: Any
+    input: Argument
+    ld: int
+    output: Argument
+    output_ld: int
+    count: int  # type: ignore[assignment]  # a tuple has a method of this name
+    inner: int
 
 
 class TransposeArgs(NamedTuple):
     """Matrices of ``rows`` by ``columns`` turned around, a block a unit."""
 
-    input: Any
-    input_image: Any
-    input_row: Any
-    output: Any
-    output_image: Any
-    output_row: Any
-    rows: Any
-    columns: Any
-    block_rows: Any
-    block_columns: Any
+    input: Argument
+    input_image: int
+    input_row: int
+    output: Argument
+    output_image: int
+    output_row: int
+    rows: int
+    columns: int
+    block_rows: int
+    block_columns: int
 
 
 class DepthwiseArgs(NamedTuple):
     """A convolution of each channel by itself; out_image, ... count pixels of the output."""
 
-    input: Any
-    ld: Any
-    height: Any
-    width: Any
-    out_height: Any
-    out_width: Any
-    channels: Any
-    kernel_y: Any
-    kernel_x: Any
-    stride_y: Any
-    stride_x: Any
-    pad_y: Any
-    pad_x: Any
-    dilation_y: Any
-    dilation_x: Any
-    weights: Any
-    tap: Any
-    bias: Any
-    slopes: Any
-    output: Any
-    output_ld: Any
-    out_image: Any
-    out_row: Any
-    out_step: Any
-    residual: Any
-    residual_ld: Any
-    first: Any
-    second: Any
+    input: Argument
+    ld: int
+    height: int
+    width: int
+    out_height: int
+    out_width: int
+    channels: int
+    kernel_y: int
+    kernel_x: int
+    stride_y: int
+    stride_x: int
+    pad_y: int
+    pad_x: int
+    dilation_y: int
+    dilation_x: int
+    weights: Argument
+    tap: int
+    bias: Argument
+    slopes: Argument
+    output: Argument
+    output_ld: int
+    out_image: int
+    out_row: int
+    out_step: int
+    residual: Argument
+    residual_ld: int
+    first: float
+    second: float
 
 
 class LinearArgs(NamedTuple):
     """Inner products of rows of inputs with rows of weights."""
 
-    input: Any
-    input_ld: Any
-    images: Any
-    inputs: Any
-    weights: Any
-    weights_ld: Any
-    outputs: Any
-    bias: Any
-    slopes: Any
-    output: Any
-    output_ld: Any
-    first: Any
-    second: Any
+    input: Argument
+    input_ld: int
+    images: int
+    inputs: int
+    weights: Argument
+    weights_ld: int
+    outputs: int
+    bias: Argument
+    slopes: Argument
+    output: Argument
+    output_ld: int
+    first: float
+    second: float
 
 
 class WinogradArgs(NamedTuple):
     """Winograd's algorithm; ``panels`` rows of PanelArgs follow. Offsets are in scratch memory."""
 
-    input: Any
-    ld: Any
-    height: Any
-    width: Any
-    channels: Any
-    pad_y: Any
-    pad_x: Any
-    out_height: Any
-    out_width: Any
-    tiles_y: Any
-    tiles_x: Any
-    tiles: Any
-    zeros: Any
-    block: Any
-    planes: Any
-    planes_offset: Any
-    plane_bytes: Any
-    tile_bytes: Any
-    results_offset: Any
-    result_bytes: Any
-    panels: Any
-    first: Any
-    second: Any
+    input: Argument
+    ld: int
+    height: int
+    width: int
+    channels: int
+    pad_y: int
+    pad_x: int
+    out_height: int
+    out_width: int
+    tiles_y: int
+    tiles_x: int
+    tiles: int
+    zeros: Argument
+    block: int
+    planes: Argument
+    planes_offset: int
+    plane_bytes: int
+    tile_bytes: int
+    results_offset: int
+    result_bytes: int
+    panels: int
+    first: float
+    second: float
 
 
 class MomentArgs(NamedTuple):
     """Mean and deviation of each channel over the pixels of each group; ``eps`` is a float."""
 
-    input: Any
-    ld: Any
-    pixels: Any
-    channels: Any
-    mean: Any
-    deviation: Any
-    eps: Any
+    input: Argument
+    ld: int
+    pixels: int
+    channels: int
+    mean: Argument
+    deviation: Argument
+    eps: float
 
 
 class LengthArgs(NamedTuple):
     """Pixels divided by their Euclidean length; ``eps`` is a float."""
 
-    input: Any
-    ld: Any
-    output: Any
-    output_ld: Any
-    channels: Any
-    factors: Any
-    eps: Any
+    input: Argument
+    ld: int
+    output: Argument
+    output_ld: int
+    channels: int
+    factors: Argument
+    eps: float
 
 
 class ResizeArgs(NamedTuple):
     """Bilinear resizing; for rows and columns the lower neighbours (int64) and shares of upper."""
 
-    input: Any
-    ld: Any
-    height: Any
-    width: Any
-    bottom: Any
-    right: Any
-    channels: Any
-    output: Any
-    output_ld: Any
-    out_height: Any
-    out_width: Any
-    rows: Any
-    row_shares: Any
-    columns: Any
-    column_shares: Any
+    input: Argument
+    ld: int
+    height: int
+    width: int
+    bottom: int
+    right: int
+    channels: int
+    output: Argument
+    output_ld: int
+    out_height: int
+    out_width: int
+    rows: Argument
+    row_shares: Argument
+    columns: Argument
+    column_shares: Argument
 
 
 class UnpoolArgs(NamedTuple):
     """Elements put where a mask says in planes of ``places`` elements; rest is zero."""
 
-    input: Any
-    ld: Any
-    mask: Any
-    mask_ld: Any
-    pixels: Any
-    channels: Any
-    output: Any
-    output_ld: Any
-    places: Any
+    input: Argument
+    ld: int
+    mask: Argument
+    mask_ld: int
+    pixels: int
+    channels: int
+    output: Argument
+    output_ld: int
+    places: int
 
 
 class RegionArgs(NamedTuple):
     """Pooling over regions; ``bins`` has a row of floats for each, see kernels.regions."""
 
-    input: Any
-    ld: Any
-    height: Any
-    width: Any
-    bins: Any
-    pooled_y: Any
-    pooled_x: Any
-    channels: Any
-    output: Any
-    output_ld: Any
+    input: Argument
+    ld: int
+    height: int
+    width: int
+    bins: Argument
+    pooled_y: int
+    pooled_x: int
+    channels: int
+    output: Argument
+    output_ld: int
 
 
 class GreatestArgs(NamedTuple):
     """Which channel of each pixel is the greatest."""
 
-    input: Any
-    ld: Any
-    channels: Any
-    output: Any
-    output_ld: Any
+    input: Argument
+    ld: int
+    channels: int
+    output: Argument
+    output_ld: int
 
 
 class OuterArgs(NamedTuple):
@@ -406,25 +409,25 @@ class OuterArgs(NamedTuple):
     numbers, and the rows and columns of the grid from which on and before which it sees both.
     """
 
-    lanes: Any
-    lanes_image: Any
-    lanes_row: Any
-    lanes_step: Any
-    numbers: Any
-    numbers_image: Any
-    numbers_row: Any
-    numbers_step: Any
-    numbers_gap: Any
-    count: Any
-    images: Any
-    rows: Any
-    block: Any
-    taps: Any
-    table: Any
-    output: Any
-    output_number: Any
-    output_tap: Any
-    output_lane: Any
+    lanes: Argument
+    lanes_image: int
+    lanes_row: int
+    lanes_step: int
+    numbers: Argument
+    numbers_image: int
+    numbers_row: int
+    numbers_step: int
+    numbers_gap: int
+    count: int  # type: ignore[assignment]  # a tuple has a method of this name
+    images: int
+    rows: int
+    block: int
+    taps: int
+    table: Argument
+    output: Argument
+    output_number: int
+    output_tap: int
+    output_lane: int
 
 
 class PoolBackArgs(NamedTuple):
@@ -434,24 +437,24 @@ class PoolBackArgs(NamedTuple):
     which it gives to all of them.
     """
 
-    input: Any
-    ld: Any
-    height: Any
-    width: Any
-    out_height: Any
-    out_width: Any
-    kernel_y: Any
-    kernel_x: Any
-    stride_y: Any
-    stride_x: Any
-    pad_y: Any
-    pad_x: Any
-    channels: Any
-    output: Any
-    output_ld: Any
-    mask: Any
-    mask_ld: Any
-    shares: Any
+    input: Argument
+    ld: int
+    height: int
+    width: int
+    out_height: int
+    out_width: int
+    kernel_y: int
+    kernel_x: int
+    stride_y: int
+    stride_x: int
+    pad_y: int
+    pad_x: int
+    channels: int
+    output: Argument
+    output_ld: int
+    mask: Argument
+    mask_ld: int
+    shares: Argument
 
 
 class UpdateArgs(NamedTuple):
@@ -460,22 +463,22 @@ class UpdateArgs(NamedTuple):
     ``rate``, ``iteration`` and ``clip`` are the addresses of one float each.
     """
 
-    gradient: Any
-    data: Any
-    history: Any
-    second: Any
-    rate: Any
-    iteration: Any
-    clip: Any
-    count: Any
-    per_unit: Any
-    new_data: Any
-    new_history: Any
-    new_second: Any
-    lr_mult: Any
-    share: Any
-    decay: Any
-    momentum: Any
-    momentum2: Any
-    rms_decay: Any
-    delta: Any
+    gradient: Argument
+    data: Argument
+    history: Argument
+    second: Argument
+    rate: Argument
+    iteration: Argument
+    clip: Argument
+    count: int  # type: ignore[assignment]  # a tuple has a method of this name
+    per_unit: int
+    new_data: Argument
+    new_history: Argument
+    new_second: Argument
+    lr_mult: float
+    share: float
+    decay: float
+    momentum: float
+    momentum2: float
+    rms_decay: float
+    delta: float

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from netc.backends.cpu.program import Argument
 
 
 class RunSumArgs(NamedTuple):
     """Sums of runs of ``per_unit`` pixels; ``row`` bytes for each quantity of a run."""
 
-    input: Any
-    ld: Any
-    other: Any
-    other_ld: Any
-    pixels: Any
-    channels: Any
-    per_unit: Any
-    output: Any
-    row: Any
+    input: Argument
+    ld: int
+    other: Argument
+    other_ld: int
+    pixels: int
+    channels: int
+    per_unit: int
+    output: Argument
+    row: int
 
 
 #: Kind of a run's sums -> its quantities, in the order of their rows: the sum of x, the sum of
@@ -38,36 +41,36 @@ class JoinArgs(NamedTuple):
     of the output to the next and from a channel to the next.
     """
 
-    sums: Any
-    row: Any
-    runs: Any
-    per_unit: Any
-    pixels: Any
-    channels: Any
-    output: Any
-    output2: Any = 0
-    first: Any = 0
-    second: Any = 0
-    eps: Any = 0
-    keep: Any = 0
-    share: Any = 0
-    share2: Any = 0
+    sums: Argument
+    row: int
+    runs: int
+    per_unit: int
+    pixels: int
+    channels: int
+    output: Argument
+    output2: Argument = 0
+    first: Argument = 0
+    second: Argument = 0
+    eps: Argument = 0
+    keep: Argument = 0
+    share: Argument = 0
+    share2: Argument = 0
 
 
 class NormalizeBackArgs(NamedTuple):
     """The gradient of what was normalised; ``sums`` has four rows of channels."""
 
-    input: Any
-    ld: Any
-    other: Any
-    other_ld: Any
-    output: Any
-    output_ld: Any
-    sums: Any
-    row: Any
-    pixels: Any
-    channels: Any
-    per_unit: Any
+    input: Argument
+    ld: int
+    other: Argument
+    other_ld: int
+    output: Argument
+    output_ld: int
+    sums: Argument
+    row: int
+    pixels: int
+    channels: int
+    per_unit: int
 
 
 class TapSumArgs(NamedTuple):
@@ -77,18 +80,18 @@ class TapSumArgs(NamedTuple):
     the grid from which on and before which it sees an element.
     """
 
-    input: Any
-    input_image: Any
-    input_row: Any
-    input_step: Any
-    other: Any
-    other_row: Any
-    other_step: Any
-    images: Any
-    rows: Any
-    per_unit: Any
-    channels: Any
-    taps: Any
-    table: Any
-    output: Any
-    row: Any
+    input: Argument
+    input_image: int
+    input_row: int
+    input_step: int
+    other: Argument
+    other_row: int
+    other_step: int
+    images: int
+    rows: int
+    per_unit: int
+    channels: int
+    taps: int
+    table: Argument
+    output: Argument
+    row: int

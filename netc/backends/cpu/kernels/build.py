@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import llvmlite.binding as llvm
 from numba.core import types
+from numba.core.codegen import CodeLibrary
 from numba.core.compiler import Flags, compile_extra
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
@@ -17,7 +17,7 @@ from netc.backends.cpu.machine import Machine
 SIGNATURE = (types.int64,) * 4
 
 
-def object_code(function: Callable[..., Any], symbol: str, target: Machine) -> bytes:
+def object_code(function: Callable[..., None], symbol: str, target: Machine) -> bytes:
     """The object file of a kernel, a function of four int64.
 
     The symbol's C type is that of Numba's calling convention: it takes two pointers more, in
@@ -29,7 +29,7 @@ def object_code(function: Callable[..., Any], symbol: str, target: Machine) -> b
     return bytes(target_machine(target).emit_object(module))
 
 
-def llvm_code(function: Callable[..., Any], symbol: str) -> str:
+def llvm_code(function: Callable[..., None], symbol: str) -> str:
     """The optimised LLVM module of a kernel."""
     with global_compiler_lock:
         result = compile_extra(
@@ -48,7 +48,7 @@ def llvm_code(function: Callable[..., Any], symbol: str) -> str:
     )
 
 
-def _optimised(library: Any) -> str:
+def _optimised(library: CodeLibrary) -> str:
     # Where it can, this goes round Numba's own code generation, which would be for nothing.
     optimise = getattr(library, "_optimize_final_module", None)
     if optimise is None or library._linking_libraries:
@@ -58,13 +58,13 @@ def _optimised(library: Any) -> str:
     return str(library._final_module)
 
 
-def assembly(function: Callable[..., Any], target: Machine) -> str:
+def assembly(function: Callable[..., None], target: Machine) -> str:
     """The machine code as text, for people."""
     module = llvm.parse_assembly(llvm_code(function, "kernel"))
     return str(target_machine(target).emit_assembly(module))
 
 
-def target_machine(target: Machine) -> Any:
+def target_machine(target: Machine) -> llvm.TargetMachine:
     """LLVM's code generator for a machine."""
     initialise_llvm()
     return llvm.Target.from_default_triple().create_target_machine(

@@ -17,7 +17,6 @@ Golub and LeVeque 1979, Updating formulae and a pairwise algorithm for computing
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from numba import float32, njit
 
@@ -34,6 +33,7 @@ from netc.backends.cpu.kernels.simd import (
     splat,
     store,
 )
+from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.sum_args import (
     RUN_SUMS,
@@ -73,11 +73,11 @@ def runs(machine: Machine, kind: str) -> Kernel:
     return kernel
 
 
-def _sum_of(width: int, part: bool) -> Any:
+def _sum_of(width: int, part: bool) -> Compiled:
     get = loader(width, part)
 
     @njit(inline="always")
-    def run(a: Any, x: int, y: int, count: int, target: int, lanes: int) -> None:
+    def run(a: Record, x: int, y: int, count: int, target: int, lanes: int) -> None:
         even = splat(width, float32(0.0))
         odd = even
         for i in range(count // 2):
@@ -90,11 +90,11 @@ def _sum_of(width: int, part: bool) -> Any:
     return run
 
 
-def _product_of(width: int, part: bool) -> Any:
+def _product_of(width: int, part: bool) -> Compiled:
     get = loader(width, part)
 
     @njit(inline="always")
-    def run(a: Any, x: int, y: int, count: int, target: int, lanes: int) -> None:
+    def run(a: Record, x: int, y: int, count: int, target: int, lanes: int) -> None:
         even = splat(width, float32(0.0))
         odd = even
         for i in range(count // 2):
@@ -109,12 +109,12 @@ def _product_of(width: int, part: bool) -> Any:
     return run
 
 
-def _moments_of(both: bool) -> Any:
-    def factory(width: int, part: bool) -> Any:
+def _moments_of(both: bool) -> Compiled:
+    def factory(width: int, part: bool) -> Compiled:
         get = loader(width, part)
 
         @njit(inline="always")
-        def run(a: Any, x: int, y: int, count: int, target: int, lanes: int) -> None:
+        def run(a: Record, x: int, y: int, count: int, target: int, lanes: int) -> None:
             zero, number = splat(width, float32(0.0)), splat(width, float32(count))
             first = get(x, lanes)
             total, squares, given, along = zero, zero, zero, zero
@@ -138,7 +138,7 @@ def _moments_of(both: bool) -> Any:
     return factory
 
 
-_RUNS: dict[str, Any] = {
+_RUNS: dict[str, Callable[[int, bool], Compiled]] = {
     "sum": _sum_of,
     "product": _product_of,
     "moments": _moments_of(False),
@@ -168,7 +168,7 @@ def join(machine: Machine, kind: str, scaled: bool = False) -> Kernel:
     return kernel
 
 
-def _join(width: int, kind: str, scaled: bool, part: bool) -> Any:
+def _join(width: int, kind: str, scaled: bool, part: bool) -> Compiled:
     both = kind in ("slope", "back")
     quantities = len(RUN_SUMS["both" if both else "moments"])
     plain, moved = _added(width, quantities, 0), _added(width, quantities, 1)
@@ -176,7 +176,7 @@ def _join(width: int, kind: str, scaled: bool, part: bool) -> Any:
     finish = _JOINS[kind](width, part, scaled)
 
     @njit(inline="always")
-    def joined(a: Any, at: int, lanes: int) -> None:
+    def joined(a: Record, at: int, lanes: int) -> None:
         zero, number = splat(width, float32(0.0)), splat(width, float32(a.pixels))
         mean = plain(a, a.sums + at, zero) / number
         variance = moved(a, a.sums + a.row + at, mean) / number
@@ -189,14 +189,14 @@ def _join(width: int, kind: str, scaled: bool, part: bool) -> Any:
     return joined
 
 
-def _added(width: int, quantities: int, kind: int) -> Any:
+def _added(width: int, quantities: int, kind: int) -> Compiled:
     """A function (args, the quantity's place in the first run, mean) -> its sum over the runs.
 
     ``kind`` 0 takes it as it is; 1 moves a sum of squares and 2 one of products to the mean of all.
     """
 
     @njit(inline="always")
-    def added(a: Any, place: int, mean: Any) -> Any:
+    def added(a: Record, place: int, mean: Lanes) -> Lanes:
         zero, each = splat(width, float32(0.0)), quantities * a.row
         total = zero
         for start in range(0, a.runs, _ADDED):
@@ -222,12 +222,12 @@ def _added(width: int, quantities: int, kind: int) -> Any:
 # dy (x - mean), lanes), which writes what is wanted.
 
 
-def _finish_moments(width: int, part: bool, scaled: bool) -> Any:
+def _finish_moments(width: int, part: bool, scaled: bool) -> Compiled:
     put = storer(width, part)
 
     @njit(inline="always")
     def finish(
-        a: Any, at: int, mean: Any, variance: Any, given: Any, along: Any, lanes: int
+        a: Record, at: int, mean: Lanes, variance: Lanes, given: Lanes, along: Lanes, lanes: int
     ) -> None:
         put(a.output + at, mean, lanes)
         put(a.output2 + at, sqrt(variance + splat(width, as_float(a.eps))), lanes)
@@ -235,12 +235,12 @@ def _finish_moments(width: int, part: bool, scaled: bool) -> Any:
     return finish
 
 
-def _finish_running(width: int, part: bool, scaled: bool) -> Any:
+def _finish_running(width: int, part: bool, scaled: bool) -> Compiled:
     get, put = loader(width, part), storer(width, part)
 
     @njit(inline="always")
     def finish(
-        a: Any, at: int, mean: Any, variance: Any, given: Any, along: Any, lanes: int
+        a: Record, at: int, mean: Lanes, variance: Lanes, given: Lanes, along: Lanes, lanes: int
     ) -> None:
         keep = splat(width, as_float(a.keep))
         seen = variance + splat(width, as_float(a.eps))
@@ -252,24 +252,24 @@ def _finish_running(width: int, part: bool, scaled: bool) -> Any:
     return finish
 
 
-def _finish_slope(width: int, part: bool, scaled: bool) -> Any:
+def _finish_slope(width: int, part: bool, scaled: bool) -> Compiled:
     put = storer(width, part)
 
     @njit(inline="always")
     def finish(
-        a: Any, at: int, mean: Any, variance: Any, given: Any, along: Any, lanes: int
+        a: Record, at: int, mean: Lanes, variance: Lanes, given: Lanes, along: Lanes, lanes: int
     ) -> None:
         put(a.output + at, along / sqrt(variance + splat(width, as_float(a.eps))), lanes)
 
     return finish
 
 
-def _finish_back(width: int, part: bool, scaled: bool) -> Any:
+def _finish_back(width: int, part: bool, scaled: bool) -> Compiled:
     get = loader(width, part)
 
     @njit(inline="always")
     def finish(
-        a: Any, at: int, mean: Any, variance: Any, given: Any, along: Any, lanes: int
+        a: Record, at: int, mean: Lanes, variance: Lanes, given: Lanes, along: Lanes, lanes: int
     ) -> None:
         one, number = splat(width, float32(1.0)), splat(width, float32(a.pixels))
         variance = variance + splat(width, as_float(a.eps))
@@ -284,7 +284,7 @@ def _finish_back(width: int, part: bool, scaled: bool) -> Any:
     return finish
 
 
-_JOINS: dict[str, Any] = {
+_JOINS: dict[str, Callable[[int, bool, bool], Compiled]] = {
     "moments": _finish_moments,
     "running": _finish_running,
     "slope": _finish_slope,
@@ -311,11 +311,11 @@ def normalize_back(machine: Machine) -> Kernel:
     return kernel
 
 
-def _normalize_back(width: int, part: bool) -> Any:
+def _normalize_back(width: int, part: bool) -> Compiled:
     get, put = loader(width, part), storer(width, part)
 
     @njit(inline="always")
-    def column(a: Any, first: int, count: int, at: int, lanes: int) -> None:
+    def column(a: Record, first: int, count: int, at: int, lanes: int) -> None:
         mean, given = load(width, a.sums + at), load(width, a.sums + a.row + at)
         slope = load(width, a.sums + 2 * a.row + at)
         factor = load(width, a.sums + 3 * a.row + at)
@@ -349,12 +349,12 @@ def tap_products(machine: Machine) -> Kernel:
     return kernel
 
 
-def _tap_product(width: int, part: bool) -> Any:
+def _tap_product(width: int, part: bool) -> Compiled:
     get = loader(width, part)
 
     @njit(inline="always")
     def over_rows(
-        a: Any, first: int, last: int, table: int, target: int, at: int, lanes: int
+        a: Record, first: int, last: int, table: int, target: int, at: int, lanes: int
     ) -> None:
         shift, first_x, last_x = int_at(table, 0), int_at(table, 3), int_at(table, 4)
         total = splat(width, float32(0.0))

@@ -14,13 +14,13 @@ whole by one unit, so results do not depend on how units are shared among thread
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from numba import njit
 
 from netc.backends.cpu.kernel_args import ConvArgs, PanelArgs
 from netc.backends.cpu.kernels import tile as micro
 from netc.backends.cpu.kernels.simd import as_float, int_at, record, set_int
+from netc.backends.cpu.kernels.values import Compiled, Record
 from netc.backends.cpu.machine import Machine
 
 UNROLL = 4
@@ -30,7 +30,7 @@ _PANEL = 8 * len(PanelArgs._fields)
 
 
 @njit(inline="always")
-def _locate(a: Any, first: int, rows: int, indices: int, pointers: int) -> None:
+def _locate(a: Record, first: int, rows: int, indices: int, pointers: int) -> None:
     """Write the output index of each pixel of a tile and its input addresses for each tap."""
     image = a.out_height * a.out_width
     n = first // image
@@ -55,7 +55,7 @@ def _locate(a: Any, first: int, rows: int, indices: int, pointers: int) -> None:
 
 
 @njit(inline="always")
-def _locate_border(a: Any, top: int, left: int, base: int, rows: int, pointers: int) -> None:
+def _locate_border(a: Record, top: int, left: int, base: int, rows: int, pointers: int) -> None:
     """Write a pixel's input addresses; those outside the input are the zeros'."""
     for t in range(a.taps):
         v, u = top + int_at(a.offsets, 2 * t), left + int_at(a.offsets, 2 * t + 1)
@@ -65,14 +65,14 @@ def _locate_border(a: Any, top: int, left: int, base: int, rows: int, pointers: 
 
 
 @njit(inline="always")
-def _locate_pointwise(a: Any, first: int, rows: int, indices: int, pointers: int) -> None:
+def _locate_pointwise(a: Record, first: int, rows: int, indices: int, pointers: int) -> None:
     for i in range(rows):
         pixel = min(first + i, a.pixels - 1)
         set_int(indices, i, pixel)
         set_int(pointers, i, a.input + pixel * a.ld)
 
 
-def locator(pointwise: bool) -> Any:
+def locator(pointwise: bool) -> Compiled:
     """The function (args, first, rows, indices, pointers) that finds a tile's pixels."""
     return _locate_pointwise if pointwise else _locate
 

@@ -10,7 +10,6 @@ them; meanwhile the next block is fetched. Each sum takes its terms in the same 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from numba import njit
 
@@ -18,6 +17,7 @@ from netc.backends.cpu.kernel_args import ConvArgs, PanelArgs
 from netc.backends.cpu.kernels import tile as micro
 from netc.backends.cpu.kernels.conv import locator
 from netc.backends.cpu.kernels.simd import as_float, record
+from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
 from netc.backends.cpu.machine import Machine
 
 UNROLL = 4
@@ -75,15 +75,15 @@ def convolve(
     return kernel
 
 
-def _block(tile: micro.RegisterTile) -> Any:
+def _block(tile: micro.RegisterTile) -> Compiled:
     """A function that adds ``size`` terms, from the ``k``-th on, to a tile's sums."""
     multiply, multiply_one = micro.multiply(tile, UNROLL, _LINES, True), micro.multiply(tile, 1)
     row_bytes, lane_bytes = 8 * tile.rows, 4 * tile.channels
 
     @njit(inline="always")
     def block(
-        sums: Any,
-        a: Any,
+        sums: tuple[Lanes, ...],
+        a: Record,
         pointers: int,
         source: int,
         weights: int,
@@ -91,7 +91,7 @@ def _block(tile: micro.RegisterTile) -> Any:
         size: int,
         ahead: int,
         step: int,
-    ) -> Any:
+    ) -> tuple[Lanes, ...]:
         end = k + size
         while k < end:
             tap = k // a.channels

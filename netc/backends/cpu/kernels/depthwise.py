@@ -7,8 +7,7 @@ pointing at zeros.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 from numba import njit, types
@@ -29,6 +28,7 @@ from netc.backends.cpu.kernels.simd import (
     splat,
     vector,
 )
+from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
 from netc.backends.cpu.machine import Machine
 
 BLOCK = 4
@@ -44,7 +44,7 @@ def depthwise(
     block = _block(width, columns, stride, dilation, activation, residual)
 
     @njit(inline="always")
-    def row(a: Any, base: int, y: int, y0: int, y1: int, pixel: int, out: int) -> None:
+    def row(a: Record, base: int, y: int, y0: int, y1: int, pixel: int, out: int) -> None:
         main = a.channels // width * width
         left = min(a.out_width, (a.pad_x + stride - 1) // stride)
         inner = (a.width - 1 - (columns - 1) * dilation + a.pad_x) // stride + 1
@@ -75,13 +75,15 @@ def depthwise(
     return kernel
 
 
-def _single(width: int, part: bool, activation: str, residual: bool) -> Any:
+def _single(width: int, part: bool, activation: str, residual: bool) -> Compiled:
     """A function that does one output's vector, its window clipped at the sides."""
     get = loader(width, part)
     save = _saver(width, part, activation, residual)
 
     @njit(inline="always")
-    def single(a: Any, base: int, x: int, y0: int, y1: int, index: int, c: int, lanes: int) -> None:
+    def single(
+        a: Record, base: int, x: int, y0: int, y1: int, index: int, c: int, lanes: int
+    ) -> None:
         total = load(width, a.bias + 4 * c)
         for i in range(y0, y1):
             source = base + i * a.dilation_y * a.width * a.ld + 4 * c
@@ -97,13 +99,13 @@ def _single(width: int, part: bool, activation: str, residual: bool) -> Any:
 
 def _block(
     width: int, columns: int, stride: int, dilation: int, activation: str, residual: bool
-) -> Any:
+) -> Compiled:
     """A function that does the same vector of ``BLOCK`` neighbouring outputs."""
     sweep = _sweep(width, columns, stride, dilation)
     save = _saver(width, False, activation, residual)
 
     @njit(inline="always")
-    def block(a: Any, place: int, y0: int, y1: int, index: int, c: int) -> None:
+    def block(a: Record, place: int, y0: int, y1: int, index: int, c: int) -> None:
         start = load(width, a.bias + 4 * c)
         sums = (start, start, start, start)
         for i in range(y0, y1):
@@ -117,10 +119,12 @@ def _block(
     return block
 
 
-def _sweep(width: int, columns: int, stride: int, dilation: int) -> Any:
+def _sweep(width: int, columns: int, stride: int, dilation: int) -> Compiled:
     """A Numba function (sums, source, ld, weights, tap) -> sums, over one row of the window."""
 
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+    def emit(
+        b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
+    ) -> ir.Value:
         packed, source, ld, weights, tap = values
         positions = {i * stride + j * dilation for i in range(BLOCK) for j in range(columns)}
         pixels = {
@@ -139,13 +143,13 @@ def _sweep(width: int, columns: int, stride: int, dilation: int) -> Any:
     return function("sweep", 5, lambda *rest: sums, emit)
 
 
-def _saver(width: int, part: bool, activation: str, residual: bool) -> Any:
+def _saver(width: int, part: bool, activation: str, residual: bool) -> Compiled:
     """A function that adds the residual, activates and stores a vector of an output."""
     get, put = loader(width, part), storer(width, part)
     activate = activation_function(activation)
 
     @njit(inline="always")
-    def save(a: Any, value: Any, index: int, c: int, lanes: int) -> None:
+    def save(a: Record, value: Lanes, index: int, c: int, lanes: int) -> None:
         if residual:
             value = value + get(a.residual + index * a.residual_ld + 4 * c, lanes)
         first, second = splat(width, as_float(a.first)), splat(width, as_float(a.second))

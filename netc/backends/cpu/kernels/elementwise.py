@@ -6,9 +6,8 @@ argument block, in order: see ``CHAIN_ARGUMENTS`` in :mod:`netc.backends.cpu.ker
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from llvmlite import ir
 from numba import njit, types
@@ -42,6 +41,7 @@ from netc.backends.cpu.kernels.simd import (
     same,
     vector,
 )
+from netc.backends.cpu.kernels.values import Compiled
 from netc.backends.cpu.machine import Machine
 
 _HEADER = len(ChainArgs._fields)
@@ -53,43 +53,43 @@ class _Place:
     """Where in the values a chain is: a vector at a channel of a pixel."""
 
     b: ir.IRBuilder
-    args: Any
-    pixel: Any
-    channel: Any
+    args: ir.Value
+    pixel: ir.Value
+    channel: ir.Value
     lanes: int
-    count: Any | None
+    count: ir.Value | None
 
-    def argument(self, index: int) -> Any:
+    def argument(self, index: int) -> ir.Value:
         return self.b.extract_value(self.args, index)
 
-    def number(self, index: int) -> Any:
+    def number(self, index: int) -> ir.Value:
         bits = self.b.trunc(self.argument(index), I32)
         return emit_splat(self.b, self.b.bitcast(bits, F32), self.lanes)
 
-    def address(self, index: int) -> Any:
+    def address(self, index: int) -> ir.Value:
         """Of this place in the value whose address and bytes per pixel are at ``index``."""
         row = self.b.mul(self.pixel, self.argument(index + 1))
         return self.b.add(self.b.add(self.argument(index), row), self._bytes())
 
-    def load(self, index: int) -> Any:
+    def load(self, index: int) -> ir.Value:
         address = self.address(index)
         if self.count is None:
             return emit_load(self.b, address, 0, vector(self.lanes))
         return emit_load_part(self.b, address, self.lanes, self.count, same(self.lanes, 0.0))
 
-    def constants(self, index: int) -> Any:
+    def constants(self, index: int) -> ir.Value:
         """Of these channels; their array has a whole number of vectors."""
         address = self.b.add(self.argument(index), self._bytes())
         return emit_load(self.b, address, 0, vector(self.lanes))
 
-    def store(self, value: Any) -> None:
+    def store(self, value: ir.Value) -> None:
         address = self.address(_FIELDS["output"])
         if self.count is None:
             emit_store(self.b, value, address)
         else:
             emit_store_masked(self.b, value, address, emit_mask(self.b, self.lanes, self.count))
 
-    def _bytes(self) -> Any:
+    def _bytes(self) -> ir.Value:
         return self.b.mul(self.channel, i64(4))
 
 
@@ -102,7 +102,7 @@ def chain(machine: Machine, operations: tuple[str, ...]) -> Callable[[int, int, 
     pixels, channels, per_unit = (_FIELDS[n] for n in ("pixels", "channels", "pixels_per_unit"))
 
     @njit(inline="always")
-    def row(a: Any, pixel: int) -> None:
+    def row(a: Sequence[int], pixel: int) -> None:
         main = a[channels] // width * width
         for c in range(0, main, width):
             whole(a, pixel, c, width)
@@ -117,8 +117,10 @@ def chain(machine: Machine, operations: tuple[str, ...]) -> Callable[[int, int, 
     return kernel
 
 
-def _reader(size: int) -> Any:
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+def _reader(size: int) -> Compiled:
+    def emit(
+        b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
+    ) -> ir.Value:
         made = ir.Constant(ir.ArrayType(I64, size), ir.Undefined)
         for i in range(size):
             made = b.insert_value(made, b.load(pointer(b, values[0], 8 * i, I64)), i)
@@ -127,8 +129,8 @@ def _reader(size: int) -> Any:
     return function("read", 1, lambda address: types.UniTuple(types.int64, size), emit)
 
 
-def _apply(width: int, operations: tuple[str, ...], part: bool) -> Any:
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
+def _apply(width: int, operations: tuple[str, ...], part: bool) -> Compiled:
+    def emit(b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]) -> None:
         place = _Place(b, values[0], values[1], values[2], width, values[3] if part else None)
         value = place.load(_FIELDS["input"])
         for name, index in _numbered(operations):
@@ -145,7 +147,7 @@ def _numbered(operations: tuple[str, ...]) -> Iterator[tuple[str, int]]:
         index += CHAIN_ARGUMENTS[name]
 
 
-def _operate(name: str, place: _Place, x: Any, index: int) -> Any:
+def _operate(name: str, place: _Place, x: ir.Value, index: int) -> ir.Value:
     if name in ACTIVATIONS:
         first, second = place.number(index), place.number(index + 1)
         slopes = place.constants(index + 2) if name == "prelu" else None
@@ -153,19 +155,19 @@ def _operate(name: str, place: _Place, x: Any, index: int) -> Any:
     return _OPERATIONS[name](place, x, index)
 
 
-def _threshold(place: _Place, x: Any, index: int) -> Any:
+def _threshold(place: _Place, x: ir.Value, index: int) -> ir.Value:
     above = place.b.fcmp_ordered(">", x, place.number(index))
     return place.b.select(above, same(place.lanes, 1.0), same(place.lanes, 0.0))
 
 
-def _rectified_by(place: _Place, x: Any, index: int) -> Any:
+def _rectified_by(place: _Place, x: ir.Value, index: int) -> ir.Value:
     """X where another value is above 0, slope * x where it is not, 0 where it is no number."""
     b, other, zero = place.b, place.load(index), same(place.lanes, 0.0)
     low = b.select(b.fcmp_ordered("<=", other, zero), b.fmul(place.number(index + 2), x), zero)
     return b.select(b.fcmp_ordered(">", other, zero), x, low)
 
 
-_OPERATIONS: dict[str, Callable[[_Place, Any, int], Any]] = {
+_OPERATIONS: dict[str, Callable[[_Place, ir.Value, int], ir.Value]] = {
     "add": lambda p, x, i: emit_fma(p.b, p.number(i + 2), p.load(i), x),
     "multiply": lambda p, x, i: p.b.fmul(x, p.load(i)),
     "divide": lambda p, x, i: p.b.fdiv(x, p.load(i)),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from llvmlite import ir
+from numba import types
 
 from netc.backends.cpu.kernels.functions import ACTIVATIONS
 from netc.backends.cpu.kernels.simd import (
@@ -42,46 +42,46 @@ class EpilogueEmitter:
     width: int
     activation: str
     residual: bool
-    panel: dict[str, Any]
-    first: Any
-    second: Any
+    panel: dict[str, ir.Value]
+    first: ir.Value
+    second: ir.Value
     partial: bool
 
-    def bias(self, lane: Any) -> Any:
+    def bias(self, lane: ir.Value) -> ir.Value:
         """The biases of the channels of the vector that starts at a lane of the panel, an int64."""
         return self._constants("bias", lane)
 
-    def finish(self, x: Any, bias: Any, index: Any, lane: Any) -> None:
+    def finish(self, x: ir.Value, bias: ir.Value, index: ir.Value, lane: ir.Value) -> None:
         """Add bias and residual to ``x``, activate it, and store it at a pixel's index."""
         x = self.b.fadd(x, bias)
         if self.residual:
             x = self.b.fadd(x, self._residual(index, lane))
         self._store(self._activate(x, lane), index, lane)
 
-    def _activate(self, x: Any, lane: Any) -> Any:
+    def _activate(self, x: ir.Value, lane: ir.Value) -> ir.Value:
         first, second = (emit_splat(self.b, v, self.width) for v in (self.first, self.second))
         slopes = self._constants("slopes", lane) if self.activation == "prelu" else None
         return ACTIVATIONS[self.activation](self.b, x, first, second, slopes)
 
-    def _constants(self, name: str, lane: Any) -> Any:
+    def _constants(self, name: str, lane: ir.Value) -> ir.Value:
         address = self.b.add(self.panel[name], self.b.mul(lane, i64(4)))
         return emit_load(self.b, address, 0, vector(self.width))
 
-    def _address(self, name: str, index: Any, lane: Any) -> Any:
+    def _address(self, name: str, index: ir.Value, lane: ir.Value) -> ir.Value:
         row = self.b.mul(index, self.panel[f"{name}_ld"])
         return self.b.add(self.b.add(self.panel[name], row), self.b.mul(lane, i64(4)))
 
-    def _lanes(self, lane: Any) -> Any:
+    def _lanes(self, lane: types.Type) -> types.Type:
         return self.b.sub(self.panel["channels"], lane)
 
-    def _residual(self, index: Any, lane: Any) -> Any:
+    def _residual(self, index: ir.Value, lane: ir.Value) -> ir.Value:
         address = self._address("residual", index, lane)
         if not self.partial:
             return emit_load(self.b, address, 0, vector(self.width))
         zero = same(self.width, 0.0)
         return emit_load_part(self.b, address, self.width, self._lanes(lane), zero)
 
-    def _store(self, x: Any, index: Any, lane: Any) -> None:
+    def _store(self, x: ir.Value, index: ir.Value, lane: ir.Value) -> None:
         address = self._address("output", index, lane)
         if self.partial:
             mask = emit_mask(self.b, self.width, self._lanes(lane))
@@ -90,12 +90,12 @@ class EpilogueEmitter:
             emit_store(self.b, x, address)
 
 
-def panel_fields(b: ir.IRBuilder, kind: Any, panel: Any) -> dict[str, Any]:
+def panel_fields(b: ir.IRBuilder, kind: types.Type, panel: ir.Value) -> dict[str, ir.Value]:
     """A panel record's fields by name; ``kind`` is its Numba type."""
     fields = kind.instance_class._fields
     return {name: b.extract_value(panel, i) for i, name in enumerate(fields)}
 
 
-def pixel_index(b: ir.IRBuilder, indices: Any, i: int) -> Any:
+def pixel_index(b: ir.IRBuilder, indices: ir.Value, i: int) -> ir.Value:
     """The i-th of the pixel indices at an address."""
     return b.load(pointer(b, indices, 8 * i, I64))

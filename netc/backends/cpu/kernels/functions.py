@@ -7,9 +7,9 @@ last place; written so that no platform's mathematical library is called.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from llvmlite import ir
+from numba import types
 
 from netc.backends.cpu.kernels.simd import (
     I32,
@@ -21,6 +21,7 @@ from netc.backends.cpu.kernels.simd import (
     function,
     same,
 )
+from netc.backends.cpu.kernels.values import Compiled
 
 _ROUND = 12582912.0  # 1.5 * 2**23: adding it leaves the nearest integer in the low bits
 _EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5)
@@ -44,27 +45,27 @@ _TANH = (
 )
 
 
-def emit_max(b: ir.IRBuilder, x: Any, y: Any) -> Any:
+def emit_max(b: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
     """The larger; y where either is not a number."""
     return b.select(b.fcmp_ordered(">", x, y), x, y)
 
 
-def emit_min(b: ir.IRBuilder, x: Any, y: Any) -> Any:
+def emit_min(b: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
     """The smaller; y where either is not a number."""
     return b.select(b.fcmp_ordered("<", x, y), x, y)
 
 
-def emit_abs(b: ir.IRBuilder, x: Any) -> Any:
+def emit_abs(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
     """The absolute value."""
     return call(b, "llvm.fabs", x)
 
 
-def emit_sqrt(b: ir.IRBuilder, x: Any) -> Any:
+def emit_sqrt(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
     """The square root, rounded right."""
     return call(b, "llvm.sqrt", x)
 
 
-def emit_exp(b: ir.IRBuilder, x: Any) -> Any:
+def emit_exp(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
     """e to the x, to 2 units in the last place; 0 and infinity beyond float32's range."""
     n = x.type.count
     x = emit_max(b, same(n, -104.0), emit_min(b, same(n, 89.0), x))
@@ -79,7 +80,7 @@ def emit_exp(b: ir.IRBuilder, x: Any) -> Any:
     return b.fmul(b.fmul(y, _power_of_two(b, half)), _power_of_two(b, b.sub(power, half)))
 
 
-def emit_log(b: ir.IRBuilder, x: Any) -> Any:
+def emit_log(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
     """The natural logarithm of normal positive numbers."""
     n = x.type.count
     bits = b.sub(_bits(b, x), _ints(n, 0x3F3504F3))  # the bits of sqrt(1/2)
@@ -93,7 +94,7 @@ def emit_log(b: ir.IRBuilder, x: Any) -> Any:
     return emit_fma(b, power, same(n, 0.693359375), b.fadd(m, y))
 
 
-def emit_any_log(b: ir.IRBuilder, x: Any) -> Any:
+def emit_any_log(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
     """The natural logarithm of any number: -inf of 0, nan below, denormals too."""
     n = x.type.count
     tiny = b.fcmp_ordered("<", x, same(n, 2.0**-126))
@@ -106,14 +107,14 @@ def emit_any_log(b: ir.IRBuilder, x: Any) -> Any:
     return b.select(b.fcmp_ordered("<", x, same(n, 0.0)), same(n, float("nan")), y)
 
 
-def emit_root(b: ir.IRBuilder, x: Any) -> Any:
+def emit_root(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
     """X to the power 1/2: of minus infinity infinity, and of -0 0, where a square root differs."""
     n = x.type.count
     least = b.fcmp_ordered("==", x, same(n, float("-inf")))
     return emit_sqrt(b, b.fadd(b.select(least, same(n, float("inf")), x), same(n, 0.0)))
 
 
-def emit_power(b: ir.IRBuilder, x: Any, power: Any, parity: Any) -> Any:
+def emit_power(b: ir.IRBuilder, x: ir.Value, power: ir.Value, parity: ir.Value) -> ir.Value:
     """X to the power; parity is 1 or -1 if that is even or odd, else 0, and negative x gives nan.
 
     Of minus infinity a power that is not whole is that of infinity.
@@ -129,20 +130,20 @@ def emit_power(b: ir.IRBuilder, x: Any, power: Any, parity: Any) -> Any:
     return b.select(odd, call(b, "llvm.copysign", size, x), by_sign)
 
 
-def emit_softplus(b: ir.IRBuilder, x: Any) -> Any:
+def emit_softplus(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
     """log(1 + exp(x)), from the side where exp cannot overflow."""
     one = same(x.type.count, 1.0)
     low = emit_log(b, b.fadd(one, emit_exp(b, b.fneg(emit_abs(b, x)))))
     return b.fadd(emit_max(b, same(x.type.count, 0.0), x), low)
 
 
-def emit_sigmoid(b: ir.IRBuilder, x: Any) -> Any:
+def emit_sigmoid(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
     """1 / (1 + exp(-x))."""
     one = same(x.type.count, 1.0)
     return b.fdiv(one, b.fadd(one, emit_exp(b, b.fneg(x))))
 
 
-def emit_tanh(b: ir.IRBuilder, x: Any) -> Any:
+def emit_tanh(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
     """The hyperbolic tangent."""
     n = x.type.count
     size = emit_abs(b, x)
@@ -154,7 +155,7 @@ def emit_tanh(b: ir.IRBuilder, x: Any) -> Any:
     return b.select(b.fcmp_unordered("<", size, same(n, 0.625)), small, large)
 
 
-def emit_polynomial(b: ir.IRBuilder, x: Any, coefficients: tuple[float, ...]) -> Any:
+def emit_polynomial(b: ir.IRBuilder, x: ir.Value, coefficients: tuple[float, ...]) -> ir.Value:
     """Horner's rule, the highest power first."""
     y = same(x.type.count, coefficients[0])
     for c in coefficients[1:]:
@@ -162,30 +163,30 @@ def emit_polynomial(b: ir.IRBuilder, x: Any, coefficients: tuple[float, ...]) ->
     return y
 
 
-def emit_relu(b: ir.IRBuilder, x: Any) -> Any:
+def emit_relu(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
     """max(x, 0) + 0 * min(x, 0), which is nan of minus infinity and of nan, as x - min(x, 0)."""
     return b.fsub(x, emit_min(b, same(x.type.count, 0.0), x))
 
 
-def emit_leaky(b: ir.IRBuilder, x: Any, slope: Any) -> Any:
+def emit_leaky(b: ir.IRBuilder, x: ir.Value, slope: ir.Value) -> ir.Value:
     """X where positive, slope * x elsewhere; the slope is finite."""
     return b.select(b.fcmp_ordered(">", x, same(x.type.count, 0.0)), x, b.fmul(x, slope))
 
 
-def emit_prelu(b: ir.IRBuilder, x: Any, slopes: Any) -> Any:
+def emit_prelu(b: ir.IRBuilder, x: ir.Value, slopes: ir.Value) -> ir.Value:
     """max(x, 0) + slopes * min(x, 0); exact, since one of the two is 0."""
     zero = same(x.type.count, 0.0)
     return emit_fma(b, slopes, emit_min(b, zero, x), emit_max(b, zero, x))
 
 
-def emit_elu(b: ir.IRBuilder, x: Any, alpha: Any) -> Any:
+def emit_elu(b: ir.IRBuilder, x: ir.Value, alpha: ir.Value) -> ir.Value:
     """X where positive, alpha * (exp(x) - 1) elsewhere."""
     zero, one = same(x.type.count, 0.0), same(x.type.count, 1.0)
     low = b.fmul(alpha, b.fsub(emit_exp(b, emit_min(b, zero, x)), one))
     return b.select(b.fcmp_ordered(">", x, zero), x, low)
 
 
-Activation = Callable[[ir.IRBuilder, Any, Any, Any, Any], Any]
+Activation = Callable[[ir.IRBuilder, ir.Value, ir.Value, ir.Value, ir.Value], ir.Value]
 
 #: kind -> code for (builder, x, first, second, slopes), the last three being vectors.
 ACTIVATIONS: dict[str, Activation] = {
@@ -205,21 +206,21 @@ def _ints(lanes: int, value: int) -> ir.Constant:
     return ir.Constant(ir.VectorType(I32, lanes), [value] * lanes)
 
 
-def _bits(b: ir.IRBuilder, x: Any) -> Any:
+def _bits(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
     return b.bitcast(x, ir.VectorType(I32, x.type.count))
 
 
-def _power_of_two(b: ir.IRBuilder, power: Any) -> Any:
+def _power_of_two(b: ir.IRBuilder, power: ir.Value) -> ir.Value:
     lanes = power.type.count
     shifted = b.shl(b.add(power, _ints(lanes, 127)), _ints(lanes, 23))
     return b.bitcast(shifted, same(lanes, 0.0).type)
 
 
-def _unary(name: str, emit: Callable[[ir.IRBuilder, Any], Any]) -> Any:
+def _unary(name: str, emit: Callable[[ir.IRBuilder, ir.Value], ir.Value]) -> Compiled:
     return function(name, 1, _first, lambda b, t, v: emit(b, v[0]))
 
 
-def _binary(name: str, emit: Callable[[ir.IRBuilder, Any, Any], Any]) -> Any:
+def _binary(name: str, emit: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value]) -> Compiled:
     return function(name, 2, _first, lambda b, t, v: emit(b, v[0], v[1]))
 
 
@@ -233,10 +234,10 @@ maximum = _binary("maximum", emit_max)
 minimum = _binary("minimum", emit_min)
 
 
-def activation(kind: str) -> Any:
+def activation(kind: str) -> Compiled:
     """A Numba function (x, first, second, slopes) -> activated vector; all are vectors."""
 
-    def result(x: Vector, first: Any, second: Any, slopes: Any) -> Vector:
+    def result(x: Vector, first: types.Type, second: types.Type, slopes: types.Type) -> Vector:
         return x
 
     return function(kind, 4, result, lambda b, t, v: ACTIVATIONS[kind](b, *v))

@@ -6,8 +6,7 @@ Weights are read once, in several streams, and never rearranged. Units are group
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 from numba import njit, types
@@ -36,6 +35,7 @@ from netc.backends.cpu.kernels.simd import (
     store_part,
     vector,
 )
+from netc.backends.cpu.kernels.values import Compiled, Record
 from netc.backends.cpu.machine import Machine
 
 HALF = ir.HalfType()
@@ -62,7 +62,7 @@ def linear(
     activate = activation_function(activation)
 
     @njit(inline="always")
-    def save(a: Any, image: int, first: int, sums: int) -> None:
+    def save(a: Record, image: int, first: int, sums: int) -> None:
         low, high = splat(width, as_float(a.first)), splat(width, as_float(a.second))
         for r in range(0, rows, width):
             value = load(width, sums + 4 * r) + load(width, a.bias + 4 * (first + r))
@@ -96,20 +96,24 @@ def _converts_halves(machine: Machine) -> bool:
     return machine.isa != "plain" and "-f16c" not in machine.features.split(",")
 
 
-def _tuple(width: int, count: int) -> Any:
+def _tuple(width: int, count: int) -> types.Type:
     return types.UniTuple(Vector(width), count)
 
 
-def _zeros(width: int, images: int, rows: int) -> Any:
+def _zeros(width: int, images: int, rows: int) -> Compiled:
     kind = ir.ArrayType(vector(width), images * rows)
     sums = _tuple(width, images * rows)
     return function("zeros", 0, lambda: sums, lambda b, t, v: ir.Constant(kind, None))
 
 
-def _multiply(width: int, images: int, rows: int, read: Any, item: int, part: bool) -> Any:
+def _multiply(
+    width: int, images: int, rows: int, read: Compiled, item: int, part: bool
+) -> Compiled:
     """A Numba function (sums, addresses, index, lanes) -> sums, for one vector of inputs."""
 
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+    def emit(
+        b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
+    ) -> ir.Value:
         sums, addresses, index, lanes = values
         count = lanes if part else None
         bases = [b.load(pointer(b, addresses, 8 * i, I64)) for i in range(images + rows)]
@@ -126,21 +130,27 @@ def _multiply(width: int, images: int, rows: int, read: Any, item: int, part: bo
     return function("multiply", 4, lambda sums, *rest: sums, emit)
 
 
-def _floats(b: ir.IRBuilder, base: Any, index: Any, width: int, count: Any) -> Any:
+def _floats(
+    b: ir.IRBuilder, base: ir.Value, index: ir.Value, width: int, count: ir.Value
+) -> ir.Value:
     address = b.add(base, b.mul(index, i64(4)))
     if count is None:
         return emit_load(b, address, 0, vector(width))
     return emit_load_part(b, address, width, count, same(width, 0.0))
 
 
-def _halves(b: ir.IRBuilder, base: Any, index: Any, width: int, count: Any) -> Any:
+def _halves(
+    b: ir.IRBuilder, base: ir.Value, index: ir.Value, width: int, count: ir.Value
+) -> ir.Value:
     # Rows of halves are as long as whole vectors, with zeros at the end.
     address = b.add(base, b.mul(index, i64(2)))
     kind = ir.VectorType(HALF, width)
     return b.fpext(b.load(b.inttoptr(address, kind.as_pointer()), align=2), vector(width))
 
 
-def _halves_by_parts(b: ir.IRBuilder, base: Any, index: Any, width: int, count: Any) -> Any:
+def _halves_by_parts(
+    b: ir.IRBuilder, base: ir.Value, index: ir.Value, width: int, count: ir.Value
+) -> ir.Value:
     # Where no instruction does it: shift exponent and mantissa in place, then correct the bias.
     address = b.add(base, b.mul(index, i64(2)))
     kind, wide = ir.VectorType(ir.IntType(16), width), ir.VectorType(I32, width)
@@ -151,10 +161,10 @@ def _halves_by_parts(b: ir.IRBuilder, base: Any, index: Any, width: int, count: 
     return b.fmul(signed, same(width, 2.0**112))
 
 
-def _finish(width: int, images: int, rows: int) -> Any:
+def _finish(width: int, images: int, rows: int) -> Compiled:
     """A Numba function (sums, address): each sum's lanes added up, to rows of floats."""
 
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
+    def emit(b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]) -> None:
         sums, address = values
         for i in range(images):
             for r in range(rows):

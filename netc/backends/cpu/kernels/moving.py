@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 from numba import float32, njit, types
@@ -23,6 +22,7 @@ from netc.backends.cpu.kernels.simd import (
     store_masked,
     vector,
 )
+from netc.backends.cpu.kernels.values import Compiled, Record
 from netc.backends.cpu.machine import Machine
 
 
@@ -31,7 +31,7 @@ def move(machine: Machine, contiguous: bool) -> Callable[[int, int, int, int], N
     width = machine.width
 
     @njit(inline="always")
-    def row(a: Any, source: int, target: int) -> None:
+    def row(a: Record, source: int, target: int) -> None:
         if contiguous:
             main = a.count3 // width * width
             for i in range(0, main, width):
@@ -73,7 +73,7 @@ FILL_VALUE = FillArgs._fields.index("value")
 
 
 @njit(inline="always")
-def _pixels(a: Any, source: int, target: int, start: int) -> None:
+def _pixels(a: Record, source: int, target: int, start: int) -> None:
     for x in range(start, a.width):
         for c in range(a.channels):
             set_float(target, x * a.channels + c, float_at(source + c * a.plane, x))
@@ -117,10 +117,10 @@ def image_to_pixels(machine: Machine, channels: int) -> Callable[[int, int, int,
     return kernel
 
 
-def _interleave3(width: int) -> Any:
+def _interleave3(width: int) -> Compiled:
     """A Numba function (source, bytes between planes, target): ``width`` pixels of 3 floats."""
 
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
+    def emit(b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]) -> None:
         source, plane, target = values
         red = emit_load(b, source, 0, vector(width))
         green = emit_load(b, b.add(source, plane), 0, vector(width))
@@ -139,5 +139,5 @@ def _interleave3(width: int) -> Any:
     return function("interleave", 3, lambda *rest: types.none, emit)
 
 
-def _shuffle(b: ir.IRBuilder, x: Any, y: Any, order: list[int]) -> Any:
+def _shuffle(b: ir.IRBuilder, x: ir.Value, y: ir.Value, order: list[int]) -> ir.Value:
     return b.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(order)), order))

@@ -6,11 +6,10 @@ others by exp and log.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
-from numba import float32, njit
+from numba import float32, njit, types
 
 from netc.backends.cpu.kernel_args import LrnArgs
 from netc.backends.cpu.kernels.functions import (
@@ -36,15 +35,18 @@ from netc.backends.cpu.kernels.simd import (
     store,
     store_part,
 )
+from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
 from netc.backends.cpu.machine import Machine
 
 _QUARTER = 0x4F58CAE5  # 1.25 times the bits of a number close to 1: the first guess's error is 4 %
 
 
-def _power(kind: str) -> Any:
+def _power(kind: str) -> Compiled:
     """A Numba function (x, base, beta): x * base ** -beta."""
 
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+    def emit(
+        b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
+    ) -> ir.Value:
         x, base, beta = values
         if kind == "one":
             return b.fdiv(x, base)
@@ -58,7 +60,7 @@ def _power(kind: str) -> Any:
     return function("power", 3, _first, emit)
 
 
-def _emit_inverse_fourth_root(b: ir.IRBuilder, x: Any) -> Any:
+def _emit_inverse_fourth_root(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
     """X ** -0.25 of normal positive numbers, to 2 units in the last place; of infinity 0.
 
     The exponent's bits, divided by -4, give a first guess y; with r = 1 - x y^4 the answer is
@@ -87,11 +89,11 @@ def across(machine: Machine, power: str, size: int) -> Callable[[int, int, int, 
     return _near(machine.width, _power(power), _window(machine.width, size))
 
 
-def _near(width: int, power: Any, window: Any) -> Callable[[int, int, int, int], None]:
+def _near(width: int, power: Compiled, window: Compiled) -> Callable[[int, int, int, int], None]:
     """The kernel for sizes that reach into the next vector at most: squares stay in registers."""
 
     @njit(inline="always")
-    def read(address: int, count: int) -> Any:
+    def read(address: int, count: int) -> Lanes:
         if count >= width:
             return load(width, address)
         return load_part(width, address, count)
@@ -118,11 +120,13 @@ def _near(width: int, power: Any, window: Any) -> Callable[[int, int, int, int],
     return kernel
 
 
-def _window(width: int, size: int) -> Any:
+def _window(width: int, size: int) -> Compiled:
     """A Numba function (before, middle, after): sums of ``size`` neighbouring lanes."""
     reach = (size - 1) // 2
 
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+    def emit(
+        b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
+    ) -> ir.Value:
         before, middle, after = values
         total = middle
         for distance in range(1, reach + 1):
@@ -133,14 +137,14 @@ def _window(width: int, size: int) -> Any:
     return function("window", 3, _first, emit)
 
 
-def _shifted(b: ir.IRBuilder, low: Any, high: Any, start: int) -> Any:
+def _shifted(b: ir.IRBuilder, low: ir.Value, high: ir.Value, start: int) -> ir.Value:
     """As many lanes of low and high, one after the other, from ``start`` on."""
     lanes = ir.VectorType(I32, low.type.count)
     order = ir.Constant(lanes, [start + i for i in range(low.type.count)])
     return b.shuffle_vector(low, high, order)
 
 
-def _far(width: int, power: Any) -> Callable[[int, int, int, int], None]:
+def _far(width: int, power: Compiled) -> Callable[[int, int, int, int], None]:
     """The kernel for any size: scratch memory holds a pixel's squares with zeros at both ends."""
     whole = _far_vector(width, False, power)
     part = _far_vector(width, True, power)
@@ -169,11 +173,11 @@ def _far(width: int, power: Any) -> Callable[[int, int, int, int], None]:
     return kernel
 
 
-def _far_vector(width: int, part: bool, power: Any) -> Any:
+def _far_vector(width: int, part: bool, power: Compiled) -> Compiled:
     get, put = loader(width, part), storer(width, part)
 
     @njit(inline="always")
-    def vector(a: Any, source: int, squares: int, target: int, lanes: int) -> None:
+    def vector(a: Record, source: int, squares: int, target: int, lanes: int) -> None:
         total = load(width, squares)
         for i in range(1, a.size):
             total = total + load(width, squares + 4 * i)
@@ -213,12 +217,12 @@ def within(machine: Machine, power: str) -> Callable[[int, int, int, int], None]
     return kernel
 
 
-def _within_vector(width: int, part: bool, power: Any) -> Any:
+def _within_vector(width: int, part: bool, power: Compiled) -> Compiled:
     get, put = loader(width, part), storer(width, part)
 
     @njit(inline="always")
     def vector(
-        a: Any,
+        a: Record,
         base: int,
         y0: int,
         y1: int,

@@ -18,8 +18,7 @@ numbers with all lanes and taps.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 from numba import njit, types
@@ -44,6 +43,7 @@ from netc.backends.cpu.kernels.simd import (
     store,
     vector,
 )
+from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
 from netc.backends.cpu.machine import Machine
 
 _ROW = 6  # numbers of a tap in the table
@@ -80,13 +80,15 @@ def outer(machine: Machine, tile: int, vectors: int) -> Callable[[int, int, int,
     return kernel
 
 
-def _over_block(width: int, tile: int, vectors: int) -> Any:
+def _over_block(width: int, tile: int, vectors: int) -> Compiled:
     """A Numba function: the sums after the rows of the grid from ``row`` on that are in a block."""
     lanes = vectors * width
     whole, part = (_multiply(width, tile, vectors, p) for p in (False, True))
 
     @njit(inline="always")
-    def over_block(a: Any, row: int, shift: int, sums: Any, numbers: int, lane: int) -> Any:
+    def over_block(
+        a: Record, row: int, shift: int, sums: tuple[Lanes, ...], numbers: int, lane: int
+    ) -> tuple[Lanes, ...]:
         first_y, last_y = int_at(shift, 2), int_at(shift, 3)
         first_x, last_x = int_at(shift, 4), int_at(shift, 5)
         left = a.count - lane
@@ -110,11 +112,11 @@ def _over_block(width: int, tile: int, vectors: int) -> Any:
     return over_block
 
 
-def _write(width: int, tile: int, lanes: int) -> Any:
+def _write(width: int, tile: int, lanes: int) -> Compiled:
     """A Numba function that puts a tile's sums where the gradient lies."""
 
     @njit(inline="always")
-    def write(a: Any, place: int, first: int, tap: int, lane: int) -> None:
+    def write(a: Record, place: int, first: int, tap: int, lane: int) -> None:
         for t in range(tile):
             out = a.output + (first + t) * a.output_number + tap * a.output_tap
             out += lane * a.output_lane
@@ -131,20 +133,22 @@ def _write(width: int, tile: int, lanes: int) -> Any:
     return write
 
 
-def _tuple(width: int, count: int) -> Any:
+def _tuple(width: int, count: int) -> types.Type:
     return types.UniTuple(Vector(width), count)
 
 
-def _zeros(width: int, count: int) -> Any:
+def _zeros(width: int, count: int) -> Compiled:
     kind, sums = ir.ArrayType(vector(width), count), _tuple(width, count)
     return function("zeros", 0, lambda: sums, lambda b, t, v: ir.Constant(kind, None))
 
 
-def _fetch(width: int, count: int) -> Any:
+def _fetch(width: int, count: int) -> Compiled:
     """A Numba function (address) -> sums."""
     kind, sums = ir.ArrayType(vector(width), count), _tuple(width, count)
 
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+    def emit(
+        b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
+    ) -> ir.Value:
         made = ir.Constant(kind, ir.Undefined)
         for i in range(count):
             loaded = emit_load(b, values[0], 4 * width * i, vector(width))
@@ -154,23 +158,25 @@ def _fetch(width: int, count: int) -> Any:
     return function("fetch", 1, lambda address: sums, emit)
 
 
-def _keep(width: int, count: int) -> Any:
+def _keep(width: int, count: int) -> Compiled:
     """A Numba function (sums, address) that stores them."""
 
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
+    def emit(b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]) -> None:
         for i in range(count):
             emit_store(b, b.extract_value(values[0], i), values[1], 4 * width * i)
 
     return function("keep", 2, lambda *rest: types.none, emit)
 
 
-def _multiply(width: int, tile: int, vectors: int, part: bool) -> Any:
+def _multiply(width: int, tile: int, vectors: int, part: bool) -> Compiled:
     """A Numba function (sums, lanes, numbers, gap, left) -> sums after one pixel.
 
     ``left`` lanes are there from the address on; those beyond are 0 where ``part``.
     """
 
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+    def emit(
+        b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
+    ) -> ir.Value:
         sums, lanes, numbers, gap, left = values
         loaded = []
         for v in range(vectors):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 from numba import float32, types
@@ -19,7 +18,9 @@ def peak(machine: Machine, rows: int, columns: int) -> Callable[[int, int, int, 
     width = machine.width
     zeros = micro.zeros(tile)
 
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+    def emit(
+        b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
+    ) -> ir.Value:
         sums, x, y = values
         for _ in range(4):
             for i in range(rows * columns):
@@ -27,7 +28,9 @@ def peak(machine: Machine, rows: int, columns: int) -> Callable[[int, int, int, 
                 sums = b.insert_value(sums, emit_fma(b, x, y, s), i)
         return sums
 
-    def emit_save(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
+    def emit_save(
+        b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
+    ) -> None:
         for i in range(rows * columns):
             emit_store(b, b.extract_value(values[0], i), values[1], 4 * width * i)
 

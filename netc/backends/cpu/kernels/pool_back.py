@@ -7,7 +7,6 @@ write to one place and the order of the sums is that of the windows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from numba import float32, njit
 
@@ -15,6 +14,7 @@ from netc.backends.cpu.kernel_args import PoolBackArgs
 from netc.backends.cpu.kernels.functions import equal, select
 from netc.backends.cpu.kernels.lanes import loader, storer
 from netc.backends.cpu.kernels.simd import float_at, fma, record, splat
+from netc.backends.cpu.kernels.values import Compiled, Record
 from netc.backends.cpu.machine import Machine
 
 
@@ -28,7 +28,7 @@ def average_pool_back(machine: Machine) -> Callable[[int, int, int, int], None]:
     return _pool_back(machine.width, _by_share)
 
 
-def _pool_back(width: int, giver: Any) -> Callable[[int, int, int, int], None]:
+def _pool_back(width: int, giver: Compiled) -> Callable[[int, int, int, int], None]:
     whole, part = giver(width, False), giver(width, True)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
@@ -54,12 +54,12 @@ def _pool_back(width: int, giver: Any) -> Callable[[int, int, int, int], None]:
     return kernel
 
 
-def _by_mask(width: int, part: bool) -> Any:
+def _by_mask(width: int, part: bool) -> Compiled:
     load, store = loader(width, part), storer(width, part)
 
     @njit(inline="always")
     def give(
-        a: Any,
+        a: Record,
         base: int,
         y0: int,
         y1: int,
@@ -83,12 +83,12 @@ def _by_mask(width: int, part: bool) -> Any:
     return give
 
 
-def _by_share(width: int, part: bool) -> Any:
+def _by_share(width: int, part: bool) -> Compiled:
     load, store = loader(width, part), storer(width, part)
 
     @njit(inline="always")
     def give(
-        a: Any,
+        a: Record,
         base: int,
         y0: int,
         y1: int,

@@ -6,7 +6,6 @@ Sizes come as plain numbers: the builder has applied Caffe's rounding and clippi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from numba import float32, njit
 
@@ -14,6 +13,7 @@ from netc.backends.cpu.kernel_args import PoolArgs
 from netc.backends.cpu.kernels.functions import greater, maximum, select
 from netc.backends.cpu.kernels.lanes import loader, storer
 from netc.backends.cpu.kernels.simd import record, splat
+from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
 from netc.backends.cpu.machine import Machine
 
 _LOWEST = float32(-3.4028234663852886e38)  # Caffe starts its search for the largest at -FLT_MAX
@@ -32,7 +32,7 @@ def average_pool(machine: Machine) -> Callable[[int, int, int, int], None]:
     return _pool(machine.width, _mean_reducer)
 
 
-def _pool(width: int, reducer: Any) -> Callable[[int, int, int, int], None]:
+def _pool(width: int, reducer: Compiled) -> Callable[[int, int, int, int], None]:
     wide = _TOGETHER * width
     several, whole, part = reducer(wide, False), reducer(width, False), reducer(width, True)
 
@@ -61,12 +61,12 @@ def _pool(width: int, reducer: Any) -> Callable[[int, int, int, int], None]:
     return kernel
 
 
-def _max_reducer(width: int, part: bool) -> Any:
+def _max_reducer(width: int, part: bool) -> Compiled:
     load, store = loader(width, part), storer(width, part)
 
     @njit(inline="always")
     def reduce(
-        a: Any,
+        a: Record,
         base: int,
         y0: int,
         y1: int,
@@ -86,12 +86,12 @@ def _max_reducer(width: int, part: bool) -> Any:
     return reduce
 
 
-def _mask_reducer(width: int, part: bool) -> Any:
+def _mask_reducer(width: int, part: bool) -> Compiled:
     load, store = loader(width, part), storer(width, part)
 
     @njit(inline="always")
     def reduce(
-        a: Any,
+        a: Record,
         base: int,
         y0: int,
         y1: int,
@@ -117,12 +117,12 @@ def _mask_reducer(width: int, part: bool) -> Any:
     return reduce
 
 
-def _mean_reducer(width: int, part: bool) -> Any:
+def _mean_reducer(width: int, part: bool) -> Compiled:
     load, store = loader(width, part), storer(width, part)
 
     @njit(inline="always")
     def reduce(
-        a: Any,
+        a: Record,
         base: int,
         y0: int,
         y1: int,
@@ -175,13 +175,13 @@ def three_columns(
     return kernel
 
 
-def _row(width: int, part: bool, average: bool, stride: int) -> Any:
+def _row(width: int, part: bool, average: bool, stride: int) -> Compiled:
     """A function that makes a row of outputs for some channels."""
     column, mean, store = _column(width, part, average), _mean(width), storer(width, part)
     join = _plus if average else maximum
 
     @njit(inline="always")
-    def reduce(a: Any, base: int, target: int, seen: int, rows: int, lanes: int) -> None:
+    def reduce(a: Record, base: int, target: int, seen: int, rows: int, lanes: int) -> None:
         left = -a.pad_x
         first = column(a, base, left, seen, lanes)
         second = first
@@ -204,18 +204,18 @@ def _row(width: int, part: bool, average: bool, stride: int) -> Any:
 
 
 @njit(inline="always")
-def _plus(x: Any, y: Any) -> Any:
+def _plus(x: Lanes, y: Lanes) -> Lanes:
     return x + y
 
 
-def _column(width: int, part: bool, average: bool) -> Any:
+def _column(width: int, part: bool, average: bool) -> Compiled:
     """A function: what the ``seen`` rows from ``base`` on hold in a column; nothing outside."""
     load = loader(width, part)
     start = float32(0.0) if average else _LOWEST
     join = _plus if average else maximum
 
     @njit(inline="always")
-    def reduce(a: Any, base: int, x: int, seen: int, lanes: int) -> Any:
+    def reduce(a: Record, base: int, x: int, seen: int, lanes: int) -> Lanes:
         total = splat(width, start)
         if (0 <= x) & (x < a.width):
             place = base + x * a.ld
@@ -227,9 +227,9 @@ def _column(width: int, part: bool, average: bool) -> Any:
     return reduce
 
 
-def _mean(width: int) -> Any:
+def _mean(width: int) -> Compiled:
     @njit(inline="always")
-    def divide(total: Any, count: int) -> Any:
+    def divide(total: Lanes, count: int) -> Lanes:
         return total * splat(width, float32(1.0) / float32(count))
 
     return divide

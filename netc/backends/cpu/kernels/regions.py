@@ -7,7 +7,6 @@ of its ``pooled_y`` bins; then the same of columns. Units are regions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from numba import float32, int64, njit
 
@@ -15,6 +14,7 @@ from netc.backends.cpu.kernel_args import RegionArgs
 from netc.backends.cpu.kernels.functions import maximum
 from netc.backends.cpu.kernels.lanes import loader, storer
 from netc.backends.cpu.kernels.simd import float_at, record, set_float, splat
+from netc.backends.cpu.kernels.values import Compiled, Record
 from netc.backends.cpu.machine import Machine
 
 _LOWEST = float32(-3.4028234663852886e38)  # where Caffe's search begins: nan is passed over
@@ -48,12 +48,12 @@ def greatest(machine: Machine) -> Callable[[int, int, int, int], None]:
     return kernel
 
 
-def _bin(width: int, part: bool) -> Any:
+def _bin(width: int, part: bool) -> Compiled:
     get, put = loader(width, part), storer(width, part)
 
     @njit(inline="always")
     def reduce(
-        a: Any, image: int, top: int, bottom: int, left: int, right: int, target: int, lanes: int
+        a: Record, image: int, top: int, bottom: int, left: int, right: int, target: int, lanes: int
     ) -> None:
         empty = (bottom <= top) | (right <= left)
         best = splat(width, float32(0.0) if empty else _LOWEST)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from numba import float32, int64, njit
 
@@ -17,6 +16,7 @@ from netc.backends.cpu.kernels.simd import (
     set_float,
     splat,
 )
+from netc.backends.cpu.kernels.values import Compiled
 from netc.backends.cpu.machine import Machine
 
 
@@ -51,7 +51,7 @@ def bilinear(machine: Machine) -> Callable[[int, int, int, int], None]:
     return kernel
 
 
-def _between(width: int, part: bool) -> Any:
+def _between(width: int, part: bool) -> Compiled:
     get, put = loader(width, part), storer(width, part)
 
     @njit(inline="always")

@@ -14,8 +14,7 @@ others finish steps, and it finds them done at once when it wakes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 from numba import njit
@@ -23,6 +22,7 @@ from numba.core import types
 
 from netc.backends.cpu.kernel_args import RunArgs, StepRow
 from netc.backends.cpu.kernels.simd import I8, I32, I64, function, i64, record, set_int
+from netc.backends.cpu.kernels.values import Compiled, Record
 from netc.backends.cpu.machine import Machine
 
 _SPINS = 300
@@ -31,7 +31,9 @@ _ROW = 8 * len(StepRow._fields)
 _EPOCH = 8 * RunArgs._fields.index("epoch")
 
 
-def _emit_invoke(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
+def _emit_invoke(
+    b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
+) -> None:
     byte = I8.as_pointer()
     kind = ir.FunctionType(I32, [byte.as_pointer(), byte.as_pointer(), I64, I64, I64, I64])
     with b.goto_entry_block():
@@ -39,25 +41,33 @@ def _emit_invoke(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
     b.call(b.inttoptr(values[0], kind.as_pointer()), [result, error, *values[1:]])
 
 
-def _emit_call(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
+def _emit_call(
+    b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
+) -> None:
     b.call(b.inttoptr(values[0], ir.FunctionType(I32, []).as_pointer()), [])
 
 
-def _emit_load(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+def _emit_load(
+    b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
+) -> ir.Value:
     return b.load_atomic(b.inttoptr(values[0], I64.as_pointer()), "acquire", 8)
 
 
-def _emit_save(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
+def _emit_save(
+    b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
+) -> None:
     b.store_atomic(values[1], b.inttoptr(values[0], I64.as_pointer()), "release", 8)
 
 
-def _emit_swap(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+def _emit_swap(
+    b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
+) -> ir.Value:
     place = b.inttoptr(values[0], I64.as_pointer())
     pair = b.cmpxchg(place, values[1], values[2], "acq_rel", "acquire")
     return b.zext(b.extract_value(pair, 1), I64)
 
 
-def _emit_add(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
+def _emit_add(b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]) -> None:
     b.atomic_rmw("add", b.inttoptr(values[0], I64.as_pointer()), values[1], "acq_rel")
 
 
@@ -71,7 +81,7 @@ def _emit_pause(b: ir.IRBuilder, family: str) -> None:
         b.call(b.module.declare_intrinsic("llvm.aarch64.hint", (), hint), [yielding])
 
 
-def _emit_ticks(b: ir.IRBuilder, family: str, run: Any) -> Any:
+def _emit_ticks(b: ir.IRBuilder, family: str, run: ir.Value) -> ir.Value:
     """A time stamp: the processor's counter, or nanoseconds of the system's clock."""
     if family == "x86":
         kind = ir.FunctionType(I64, [])
@@ -90,11 +100,11 @@ def _emit_ticks(b: ir.IRBuilder, family: str, run: Any) -> Any:
     return b.add(seconds, b.extract_value(now, 1))
 
 
-def _none(*arguments: Any) -> Any:
+def _none(*arguments: types.Type) -> types.Type:
     return types.none
 
 
-def _int(*arguments: Any) -> Any:
+def _int(*arguments: types.Type) -> types.Type:
     return types.int64
 
 
@@ -107,7 +117,7 @@ _add = function("add", 2, _none, _emit_add)
 
 
 @njit(inline="always")
-def _take(row: Any, counter: int, epoch: int, low: int, high: int, scratch: int) -> int:
+def _take(row: Record, counter: int, epoch: int, low: int, high: int, scratch: int) -> int:
     """Take chunks of units low to high until none are left; how many were taken."""
     base = epoch * (high - low)
     taken = 0
@@ -123,7 +133,7 @@ def _take(row: Any, counter: int, epoch: int, low: int, high: int, scratch: int)
             taken += chunk
 
 
-def _waiting(family: str) -> Any:
+def _waiting(family: str) -> Compiled:
     """``wait(counter, count, yield_function)``: until a counter is at least ``count``."""
     pause = function("pause", 0, _none, lambda b, t, v: _emit_pause(b, family))
 
@@ -139,11 +149,11 @@ def _waiting(family: str) -> Any:
     return wait
 
 
-def _sharing(ticks: Any, wait: Any) -> Any:
+def _sharing(ticks: Compiled, wait: Compiled) -> Compiled:
     """``share(run, row, step, slot, epoch, scratch)``: work on a step until it is over."""
 
     @njit(inline="always")
-    def share(r: Any, row: Any, s: int, slot: int, epoch: int, scratch: int) -> None:
+    def share(r: Record, row: Record, s: int, slot: int, epoch: int, scratch: int) -> None:
         counters = r.counters + s * (r.threads + 1) * _LINE
         done = counters + r.threads * _LINE
         for k in range(r.threads):

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 from numba import types
+from numba.core.base import BaseContext
+from numba.core.datamodel import DataModelManager
+from numba.core.typing.context import BaseContext as Context
+from numba.core.typing.templates import Signature
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
+
+from netc.backends.cpu.kernels.values import Compiled
 
 I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 F32 = ir.FloatType()
-Emit = Callable[..., Any]
+Emit = Callable[..., ir.Value]
 _TYPED_POINTERS = "*" in str(F32.as_pointer())
 
 
@@ -40,13 +45,13 @@ class Mask(types.Type):
 
 @register_model(Mask)
 class _MaskModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, kind: Mask) -> None:
+    def __init__(self, manager: DataModelManager, kind: Mask) -> None:
         super().__init__(manager, kind, ir.VectorType(I1, kind.lanes))
 
 
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, kind: Vector) -> None:
+    def __init__(self, manager: DataModelManager, kind: Vector) -> None:
         super().__init__(manager, kind, vector(kind.lanes))
 
 
@@ -70,18 +75,18 @@ def same(lanes: int, value: float) -> ir.Constant:
     return ir.Constant(vector(lanes), [value] * lanes)
 
 
-def pointer(b: ir.IRBuilder, address: Any, offset: int, kind: Any) -> Any:
+def pointer(b: ir.IRBuilder, address: ir.Value, offset: int, kind: ir.Type) -> ir.Value:
     """A typed pointer to ``address + offset`` (bytes)."""
     place = b.add(address, i64(offset)) if offset else address
     return b.inttoptr(place, kind.as_pointer())
 
 
-def emit_load(b: ir.IRBuilder, address: Any, offset: int, kind: Any) -> Any:
+def emit_load(b: ir.IRBuilder, address: ir.Value, offset: int, kind: ir.Type) -> ir.Value:
     """A load from an address that need only be aligned to 4."""
     return b.load(pointer(b, address, offset, kind), align=4)
 
 
-def emit_store(b: ir.IRBuilder, value: Any, address: Any, offset: int = 0) -> None:
+def emit_store(b: ir.IRBuilder, value: ir.Value, address: ir.Value, offset: int = 0) -> None:
     """A store to an address that need only be aligned to 4."""
     b.store(value, pointer(b, address, offset, value.type), align=4)
 
@@ -95,7 +100,7 @@ def emit_order(b: ir.IRBuilder) -> None:
     b.call(ir.InlineAsm(kind, "", "~{memory}", side_effect=True), [])
 
 
-def emit_prefetch(b: ir.IRBuilder, address: Any, offset: int, locality: int) -> None:
+def emit_prefetch(b: ir.IRBuilder, address: ir.Value, offset: int, locality: int) -> None:
     """Ask for a cache line that will be read; locality 3 is the first cache, 2 the second."""
     byte = I8.as_pointer()
     kind = ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32])
@@ -105,14 +110,14 @@ def emit_prefetch(b: ir.IRBuilder, address: Any, offset: int, locality: int) -> 
     b.call(fetch, [pointer(b, address, offset, I8), *hints])
 
 
-def emit_splat(b: ir.IRBuilder, x: Any, lanes: int) -> Any:
+def emit_splat(b: ir.IRBuilder, x: ir.Value, lanes: int) -> ir.Value:
     """All lanes equal to a scalar."""
     none = ir.Constant(vector(lanes), ir.Undefined)
     one = b.insert_element(none, x, ir.Constant(I32, 0))
     return b.shuffle_vector(one, none, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
 
 
-def call(b: ir.IRBuilder, name: str, *operands: Any) -> Any:
+def call(b: ir.IRBuilder, name: str, *operands: ir.Value) -> ir.Value:
     """A call of an LLVM intrinsic whose operands and result have one type."""
     kind = operands[0].type
     suffix = f"v{kind.count}f32" if isinstance(kind, ir.VectorType) else "f32"
@@ -120,12 +125,12 @@ def call(b: ir.IRBuilder, name: str, *operands: Any) -> Any:
     return b.call(b.module.declare_intrinsic(f"{name}.{suffix}", (), function_type), operands)
 
 
-def emit_fma(b: ir.IRBuilder, x: Any, y: Any, z: Any) -> Any:
+def emit_fma(b: ir.IRBuilder, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
     """x * y + z, rounded once where the machine can."""
     return call(b, "llvm.fmuladd", x, y, z)
 
 
-def emit_mask(b: ir.IRBuilder, lanes: int, count: Any) -> Any:
+def emit_mask(b: ir.IRBuilder, lanes: int, count: ir.Value) -> ir.Value:
     """True in the first ``count`` lanes."""
     kind = ir.VectorType(I32, lanes)
     none = ir.Constant(kind, ir.Undefined)
@@ -134,7 +139,9 @@ def emit_mask(b: ir.IRBuilder, lanes: int, count: Any) -> Any:
     return b.icmp_signed("<", ir.Constant(kind, list(range(lanes))), n)
 
 
-def emit_load_part(b: ir.IRBuilder, address: Any, lanes: int, count: Any, rest: Any) -> Any:
+def emit_load_part(
+    b: ir.IRBuilder, address: ir.Value, lanes: int, count: ir.Value, rest: ir.Value
+) -> ir.Value:
     """The first ``count`` lanes from memory, the others from ``rest``."""
     kind = vector(lanes)
     function_type = ir.FunctionType(kind, [kind.as_pointer(), I32, ir.VectorType(I1, lanes), kind])
@@ -144,7 +151,7 @@ def emit_load_part(b: ir.IRBuilder, address: Any, lanes: int, count: Any, rest: 
     return b.call(function, [place, ir.Constant(I32, 4), emit_mask(b, lanes, count), rest])
 
 
-def emit_store_masked(b: ir.IRBuilder, value: Any, address: Any, mask: Any) -> None:
+def emit_store_masked(b: ir.IRBuilder, value: ir.Value, address: ir.Value, mask: ir.Value) -> None:
     """Store the lanes whose mask is set."""
     kind = value.type
     function_type = ir.FunctionType(ir.VoidType(), [kind, kind.as_pointer(), I32, mask.type])
@@ -154,7 +161,7 @@ def emit_store_masked(b: ir.IRBuilder, value: Any, address: Any, mask: Any) -> N
     b.call(store_lanes, [value, place, ir.Constant(I32, 4), mask])
 
 
-def emit_store_part(b: ir.IRBuilder, value: Any, address: Any, count: Any) -> None:
+def emit_store_part(b: ir.IRBuilder, value: ir.Value, address: ir.Value, count: ir.Value) -> None:
     """Store the first ``count`` lanes; all of them by a plain store."""
     lanes = value.type.count
     whole = b.icmp_signed(">=", count, i64(lanes))
@@ -170,7 +177,7 @@ def _masked(name: str, lanes: int) -> str:
     return f"{name}v{lanes}f32" if _TYPED_POINTERS else name
 
 
-def function(name: str, arity: int, result: Callable[..., Any], emit: Emit) -> Any:
+def function(name: str, arity: int, result: Callable[..., types.Type], emit: Emit) -> Compiled:
     """A function that Numba compiles to what ``emit`` emits.
 
     Args:
@@ -180,10 +187,12 @@ def function(name: str, arity: int, result: Callable[..., Any], emit: Emit) -> A
         emit: (builder, argument types, argument values) -> the result's LLVM value.
     """
 
-    def definition(context: Any, *arguments: Any) -> Any:
+    def definition(context: Context, *arguments: types.Type) -> tuple[Signature, Emit]:
         signature = result(*arguments)(*arguments)
 
-        def generate(target: Any, b: Any, signature: Any, values: Any) -> Any:
+        def generate(
+            target: BaseContext, b: ir.IRBuilder, signature: Signature, values: Sequence[ir.Value]
+        ) -> ir.Value:
             made = emit(b, signature.args, values)
             return target.get_dummy_value() if signature.return_type == types.none else made
 
@@ -197,40 +206,44 @@ def function(name: str, arity: int, result: Callable[..., Any], emit: Emit) -> A
     return intrinsic(prefer_literal=True)(definition)
 
 
-def _lanes(width: Any, *rest: Any) -> Vector:
+def _lanes(width: types.Type, *rest: types.Type) -> Vector:
     return Vector(width.literal_value)
 
 
-def _first(x: Any, *rest: Any) -> Any:
+def _first(x: types.Type, *rest: types.Type) -> types.Type:
     return x
 
 
-def _nothing(*arguments: Any) -> Any:
+def _nothing(*arguments: types.Type) -> types.Type:
     return types.none
 
 
-def _int64(*arguments: Any) -> Any:
+def _int64(*arguments: types.Type) -> types.Type:
     return types.int64
 
 
-def _float32(*arguments: Any) -> Any:
+def _float32(*arguments: types.Type) -> types.Type:
     return types.float32
 
 
-def _count(x: Any) -> int:
+def _count(x: types.Type) -> int:
     return int(x.literal_value)
 
 
-def _item(b: ir.IRBuilder, address: Any, index: Any, size: int, kind: Any) -> Any:
+def _item(
+    b: ir.IRBuilder, address: ir.Value, index: ir.Value, size: int, kind: ir.Type
+) -> ir.Value:
     return b.inttoptr(b.add(address, b.mul(index, i64(size))), kind.as_pointer())
 
 
-def _record_type(layout: Any, address: Any) -> Any:
+def _record_type(layout: types.Type, address: types.Type) -> types.Type:
     fields = layout.instance_class._fields
     return types.NamedUniTuple(types.int64, len(fields), layout.instance_class)
 
 
-def _emit_record(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+def _emit_record(
+    b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
+) -> ir.Value:
     count = len(arguments[0].instance_class._fields)
     made = ir.Constant(ir.ArrayType(I64, count), ir.Undefined)
     for i in range(count):
@@ -238,7 +251,9 @@ def _emit_record(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
     return made
 
 
-def _emit_bits(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+def _emit_bits(
+    b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
+) -> ir.Value:
     return b.bitcast(b.trunc(values[0], I32), F32)
 
 
@@ -292,16 +307,18 @@ splat = function("splat", 2, _lanes, lambda b, t, v: emit_splat(b, v[1], _count(
 fma = function("fma", 3, _first, lambda b, t, v: emit_fma(b, *v))
 
 
-def _define_operator(symbol: Any, emit: Emit) -> None:
+def _define_operator(symbol: Callable[..., object], emit: Emit) -> None:
     @type_callable(symbol)
-    def typing(context: Any) -> Any:
-        def typer(x: Any, y: Any) -> Any:
+    def typing(context: Context) -> Callable[..., types.Type | None]:
+        def typer(x: types.Type, y: types.Type) -> types.Type:
             return x if isinstance(x, Vector) and x == y else None
 
         return typer
 
     @lower_builtin(symbol, Vector, Vector)
-    def lowering(context: Any, b: Any, signature: Any, values: Any) -> Any:
+    def lowering(
+        context: BaseContext, b: ir.IRBuilder, signature: Signature, values: Sequence[ir.Value]
+    ) -> ir.Value:
         return emit(b, *values)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
+from llvmlite import ir
 from numba import float32, njit
 
 from netc.backends.cpu.kernel_args import SoftmaxArgs
@@ -19,6 +19,7 @@ from netc.backends.cpu.kernels.simd import (
     splat,
     store_part,
 )
+from netc.backends.cpu.kernels.values import Compiled, Record
 from netc.backends.cpu.machine import Machine
 
 _LOWEST = float32(float("-inf"))
@@ -71,11 +72,11 @@ def columns(machine: Machine) -> Callable[[int, int, int, int], None]:
     return kernel
 
 
-def _columns(width: int, part: bool) -> Any:
+def _columns(width: int, part: bool) -> Compiled:
     get, put = loader(width, part), storer(width, part)
 
     @njit(inline="always")
-    def vector(a: Any, source: int, target: int, lanes: int) -> None:
+    def vector(a: Record, source: int, target: int, lanes: int) -> None:
         best = get(source, lanes)
         for i in range(1, a.count):
             best = maximum(get(source + i * a.ld, lanes), best)
@@ -90,6 +91,6 @@ def _columns(width: int, part: bool) -> Any:
     return vector
 
 
-def _fold(combine: Callable[..., Any]) -> Any:
+def _fold(combine: Callable[..., ir.Value]) -> Compiled:
     """A Numba function: a vector's lanes combined."""
     return function("fold", 1, _float32, lambda b, t, v: emit_fold(b, v[0], partial(combine, b)))

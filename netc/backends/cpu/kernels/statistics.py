@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from numba import float32, njit
 
@@ -21,6 +20,7 @@ from netc.backends.cpu.kernels.simd import (
     splat,
     store_part,
 )
+from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
 from netc.backends.cpu.machine import Machine
 
 _RUN = 128  # pixels summed up by themselves, so that a long sum loses little
@@ -51,12 +51,12 @@ def moments(machine: Machine, kind: str) -> Callable[[int, int, int, int], None]
     return kernel
 
 
-def _moments(width: int, part: bool, kind: str) -> Any:
+def _moments(width: int, part: bool, kind: str) -> Compiled:
     get, put = loader(width, part), storer(width, part)
     total, squares = _total(get, width, False), _total(get, width, True)
 
     @njit(inline="always")
-    def vector(a: Any, source: int, target: int, lanes: int) -> None:
+    def vector(a: Record, source: int, target: int, lanes: int) -> None:
         count, zero = splat(width, float32(a.pixels)), splat(width, float32(0.0))
         mean = total(a, source, zero, lanes) / count
         put(a.mean + target, mean, lanes)
@@ -74,11 +74,11 @@ def _moments(width: int, part: bool, kind: str) -> Any:
     return vector
 
 
-def _total(get: Any, width: int, square: bool) -> Any:
+def _total(get: Compiled, width: int, square: bool) -> Compiled:
     """A function: the sum over the pixels of what is beyond ``middle``, or of its square."""
 
     @njit(inline="always")
-    def add(a: Any, source: int, middle: Any, lanes: int) -> Any:
+    def add(a: Record, source: int, middle: Lanes, lanes: int) -> Lanes:
         total = splat(width, float32(0.0))
         for start in range(0, a.pixels, _RUN):
             run = splat(width, float32(0.0))

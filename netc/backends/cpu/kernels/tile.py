@@ -8,8 +8,8 @@ loads.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from llvmlite import ir
 from numba import types
@@ -30,6 +30,7 @@ from netc.backends.cpu.kernels.simd import (
     pointer,
     vector,
 )
+from netc.backends.cpu.kernels.values import Compiled
 
 
 @dataclass(frozen=True)
@@ -51,21 +52,23 @@ class RegisterTile:
         """Output channels of a panel."""
         return self.columns * self.width
 
-    def sums(self) -> Any:
+    def sums(self) -> types.Type:
         """Numba's type of the tile's sums."""
         return types.UniTuple(Vector(self.width), self.rows * self.columns)
 
 
-def zeros(tile: RegisterTile) -> Any:
+def zeros(tile: RegisterTile) -> Compiled:
     """A Numba function () -> sums of zero."""
 
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+    def emit(
+        b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
+    ) -> ir.Value:
         return ir.Constant(ir.ArrayType(vector(tile.width), tile.rows * tile.columns), None)
 
     return function("zeros", 0, tile.sums, emit)
 
 
-def multiply(tile: RegisterTile, unroll: int, lines: int = 0, ordered: bool = False) -> Any:
+def multiply(tile: RegisterTile, unroll: int, lines: int = 0, ordered: bool = False) -> Compiled:
     """A Numba function (sums, pointers, offset, weights, ahead) -> sums, over ``unroll`` channels.
 
     ``pointers`` is the address of the tile's rows' int64 addresses; the inputs stand ``offset``
@@ -74,7 +77,9 @@ def multiply(tile: RegisterTile, unroll: int, lines: int = 0, ordered: bool = Fa
     come before the channel's turn.
     """
 
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+    def emit(
+        b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
+    ) -> ir.Value:
         packed, pointers, offset, weights, ahead = values
         for line in range(lines):
             emit_prefetch(b, ahead, 64 * line, 2)
@@ -90,7 +95,12 @@ def multiply(tile: RegisterTile, unroll: int, lines: int = 0, ordered: bool = Fa
 
 
 def _multiply_channel(
-    b: ir.IRBuilder, tile: RegisterTile, sums: list[Any], rows: list[Any], weights: Any, k: int
+    b: ir.IRBuilder,
+    tile: RegisterTile,
+    sums: list[ir.Value],
+    rows: list[ir.Value],
+    weights: ir.Value,
+    k: int,
 ) -> None:
     size = 4 * tile.width
     columns = [
@@ -103,13 +113,13 @@ def _multiply_channel(
             sums[i * tile.columns + j] = emit_fma(b, x, w, sums[i * tile.columns + j])
 
 
-def _packed(b: ir.IRBuilder, packed: Any, sums: list[Any]) -> Any:
+def _packed(b: ir.IRBuilder, packed: ir.Value, sums: list[ir.Value]) -> ir.Value:
     for i, v in enumerate(sums):
         packed = b.insert_value(packed, v, i)
     return packed
 
 
-def finish(tile: RegisterTile, activation: str, residual: bool) -> Any:
+def finish(tile: RegisterTile, activation: str, residual: bool) -> Compiled:
     """A Numba function that adds bias and residual, activates, and stores a tile.
 
     Its arguments: sums; valid: how many rows are stored; indices: address of the rows' int64 pixel
@@ -117,10 +127,10 @@ def finish(tile: RegisterTile, activation: str, residual: bool) -> Any:
     record; first, second: float32 parameters of the activation.
     """
 
-    def result(*arguments: Any) -> Any:
+    def result(*arguments: types.Type) -> types.Type:
         return types.none
 
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
+    def emit(b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]) -> None:
         sums, valid, indices, panel, first, second = values
         args = panel_fields(b, arguments[3], panel)
         whole = b.icmp_signed(">=", args["channels"], i64(tile.channels))
@@ -136,7 +146,11 @@ def finish(tile: RegisterTile, activation: str, residual: bool) -> Any:
 
 
 def _finish_rows(
-    epilogue: EpilogueEmitter, tile: RegisterTile, sums: Any, valid: Any, indices: Any
+    epilogue: EpilogueEmitter,
+    tile: RegisterTile,
+    sums: ir.Value,
+    valid: ir.Value,
+    indices: ir.Value,
 ) -> None:
     b = epilogue.b
     lanes = [i64(j * tile.width) for j in range(tile.columns)]
@@ -148,20 +162,22 @@ def _finish_rows(
                 epilogue.finish(b.extract_value(sums, i * tile.columns + j), bias, index, lane)
 
 
-def spill(tile: RegisterTile) -> Any:
+def spill(tile: RegisterTile) -> Compiled:
     """A Numba function (sums, address) that stores a tile's sums, row after row."""
 
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
+    def emit(b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]) -> None:
         for i in range(tile.rows * tile.columns):
             emit_store(b, b.extract_value(values[0], i), values[1], 4 * tile.width * i)
 
     return function("spill", 2, lambda *rest: types.none, emit)
 
 
-def reload(tile: RegisterTile) -> Any:
+def reload(tile: RegisterTile) -> Compiled:
     """A Numba function (address) -> sums, as :func:`spill` has stored them."""
 
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> Any:
+    def emit(
+        b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
+    ) -> ir.Value:
         packed = ir.Constant(ir.ArrayType(vector(tile.width), tile.rows * tile.columns), None)
         size = 4 * tile.width
         loaded = (

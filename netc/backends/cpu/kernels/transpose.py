@@ -7,8 +7,7 @@ transposing", 1972), and stored. Units of work are blocks of squares.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 from numba import njit, types
@@ -27,6 +26,7 @@ from netc.backends.cpu.kernels.simd import (
     same,
     vector,
 )
+from netc.backends.cpu.kernels.values import Compiled, Record
 from netc.backends.cpu.machine import Machine
 
 
@@ -37,7 +37,7 @@ def transpose(machine: Machine) -> Callable[[int, int, int, int], None]:
 
     @njit(inline="always")
     def turn(
-        a: Any, source: int, target: int, row: int, column: int, rows: int, columns: int
+        a: Record, source: int, target: int, row: int, column: int, rows: int, columns: int
     ) -> None:
         x = source + row * a.input_row + 4 * column
         y = target + column * a.output_row + 4 * row
@@ -69,10 +69,10 @@ def transpose(machine: Machine) -> Callable[[int, int, int, int], None]:
     return kernel
 
 
-def _square(width: int, part: bool) -> Any:
+def _square(width: int, part: bool) -> Compiled:
     """A function (source, its row in bytes, target, its row, rows, columns) -> nothing."""
 
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
+    def emit(b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]) -> None:
         source, source_row, target, target_row, rows, columns = values
         vectors = []
         for i in range(width):
@@ -90,18 +90,18 @@ def _square(width: int, part: bool) -> Any:
     return function("square", 6, lambda *rest: types.none, emit)
 
 
-def _within(b: ir.IRBuilder, index: int, count: Any) -> Any:
+def _within(b: ir.IRBuilder, index: int, count: ir.Value) -> ir.Value:
     """The index, or 0 where it is beyond the count."""
     return b.select(b.icmp_signed("<", i64(index), count), i64(index), i64(0))
 
 
-def _load(b: ir.IRBuilder, address: Any, width: int, count: Any) -> Any:
+def _load(b: ir.IRBuilder, address: ir.Value, width: int, count: ir.Value) -> ir.Value:
     if count is None:
         return emit_load(b, address, 0, vector(width))
     return emit_load_part(b, address, width, count, same(width, 0.0))
 
 
-def emit_turned(b: ir.IRBuilder, vectors: list[Any]) -> list[Any]:
+def emit_turned(b: ir.IRBuilder, vectors: list[ir.Value]) -> list[ir.Value]:
     """As many vectors as they have lanes, rows to columns."""
     width, turned = len(vectors), list(vectors)
     size = 1
@@ -116,5 +116,5 @@ def emit_turned(b: ir.IRBuilder, vectors: list[Any]) -> list[Any]:
     return turned
 
 
-def _pick(b: ir.IRBuilder, x: Any, y: Any, order: list[int]) -> Any:
+def _pick(b: ir.IRBuilder, x: ir.Value, y: ir.Value, order: list[int]) -> ir.Value:
     return b.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(order)), order))

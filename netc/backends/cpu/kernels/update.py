@@ -7,7 +7,6 @@ anew by each unit, in the order of the definition.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from numba import float32, float64, njit
 
@@ -15,6 +14,7 @@ from netc.backends.cpu.kernel_args import UpdateArgs
 from netc.backends.cpu.kernels.functions import greater, select, sqrt
 from netc.backends.cpu.kernels.lanes import loader, storer
 from netc.backends.cpu.kernels.simd import as_float, float_at, record, splat
+from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
 from netc.backends.cpu.machine import Machine
 
 _TWO_HISTORIES = ("AdaDelta", "Adam")
@@ -46,7 +46,7 @@ def update(
 
 
 @njit(inline="always")
-def _correction(a: Any) -> Any:
+def _correction(a: Record) -> float:
     """Of Adam's means, which begin at 0 (adam_solver.cpp)."""
     steps = int(float_at(a.iteration, 0)) + 1
     first = _faded(as_float(a.momentum), steps)
@@ -56,7 +56,7 @@ def _correction(a: Any) -> Any:
 
 
 @njit(inline="always")
-def _faded(beta: Any, steps: int) -> Any:
+def _faded(beta: float, steps: int) -> float:
     """Beta to the power of ``steps``: squares in double, as far as float32 tells them from 0."""
     result, square = float64(1.0), float64(beta)
     while steps > 0:
@@ -67,13 +67,13 @@ def _faded(beta: Any, steps: int) -> Any:
     return float32(result)
 
 
-def _apply(width: int, rule: str, decay: str, reached: bool, part: bool) -> Any:
+def _apply(width: int, rule: str, decay: str, reached: bool, part: bool) -> Compiled:
     load, store = loader(width, part), storer(width, part)
     two = rule in _TWO_HISTORIES
     step = _STEPS[rule](width)
 
     @njit(inline="always")
-    def decayed(a: Any, g: Any, data: Any) -> Any:
+    def decayed(a: Record, g: Lanes, data: Lanes) -> Lanes:
         if decay == "L2":
             return g + splat(width, as_float(a.decay)) * data
         if decay == "L1":
@@ -84,7 +84,7 @@ def _apply(width: int, rule: str, decay: str, reached: bool, part: bool) -> Any:
         return g
 
     @njit(inline="always")
-    def apply(a: Any, at: int, rate: float, lanes: int) -> None:
+    def apply(a: Record, at: int, rate: float, lanes: int) -> None:
         data = load(a.data + at, lanes)
         g = splat(width, float32(0.0))
         if reached:
@@ -107,18 +107,22 @@ def _apply(width: int, rule: str, decay: str, reached: bool, part: bool) -> Any:
 # A rule's factory (width) -> (args, gradient, history, second, rate) -> (step, history, second).
 
 
-def _sgd(width: int) -> Any:
+def _sgd(width: int) -> Compiled:
     @njit(inline="always")
-    def step(a: Any, g: Any, history: Any, second: Any, rate: Any) -> Any:
+    def step(
+        a: Record, g: Lanes, history: Lanes, second: Lanes, rate: Lanes
+    ) -> tuple[Lanes, Lanes, Lanes]:
         moved = rate * g + splat(width, as_float(a.momentum)) * history
         return moved, moved, second
 
     return step
 
 
-def _nesterov(width: int) -> Any:
+def _nesterov(width: int) -> Compiled:
     @njit(inline="always")
-    def step(a: Any, g: Any, history: Any, second: Any, rate: Any) -> Any:
+    def step(
+        a: Record, g: Lanes, history: Lanes, second: Lanes, rate: Lanes
+    ) -> tuple[Lanes, Lanes, Lanes]:
         momentum = splat(width, as_float(a.momentum))
         moved = rate * g + momentum * history
         ahead = splat(width, float32(1.0) + as_float(a.momentum))
@@ -127,18 +131,22 @@ def _nesterov(width: int) -> Any:
     return step
 
 
-def _adagrad(width: int) -> Any:
+def _adagrad(width: int) -> Compiled:
     @njit(inline="always")
-    def step(a: Any, g: Any, history: Any, second: Any, rate: Any) -> Any:
+    def step(
+        a: Record, g: Lanes, history: Lanes, second: Lanes, rate: Lanes
+    ) -> tuple[Lanes, Lanes, Lanes]:
         squares = history + g * g
         return rate * (g / (sqrt(squares) + splat(width, as_float(a.delta)))), squares, second
 
     return step
 
 
-def _rmsprop(width: int) -> Any:
+def _rmsprop(width: int) -> Compiled:
     @njit(inline="always")
-    def step(a: Any, g: Any, history: Any, second: Any, rate: Any) -> Any:
+    def step(
+        a: Record, g: Lanes, history: Lanes, second: Lanes, rate: Lanes
+    ) -> tuple[Lanes, Lanes, Lanes]:
         decay = as_float(a.rms_decay)
         fresh = splat(width, float32(1.0) - decay)
         squares = fresh * (g * g) + splat(width, decay) * history
@@ -147,9 +155,11 @@ def _rmsprop(width: int) -> Any:
     return step
 
 
-def _adadelta(width: int) -> Any:
+def _adadelta(width: int) -> Compiled:
     @njit(inline="always")
-    def step(a: Any, g: Any, history: Any, second: Any, rate: Any) -> Any:
+    def step(
+        a: Record, g: Lanes, history: Lanes, second: Lanes, rate: Lanes
+    ) -> tuple[Lanes, Lanes, Lanes]:
         decay, delta = splat(width, as_float(a.momentum)), splat(width, as_float(a.delta))
         fresh = splat(width, float32(1.0) - as_float(a.momentum))
         squares = fresh * (g * g) + decay * history
@@ -159,9 +169,11 @@ def _adadelta(width: int) -> Any:
     return step
 
 
-def _adam(width: int) -> Any:
+def _adam(width: int) -> Compiled:
     @njit(inline="always")
-    def step(a: Any, g: Any, history: Any, second: Any, rate: Any) -> Any:
+    def step(
+        a: Record, g: Lanes, history: Lanes, second: Lanes, rate: Lanes
+    ) -> tuple[Lanes, Lanes, Lanes]:
         one = float32(1.0)
         beta1, beta2 = as_float(a.momentum), as_float(a.momentum2)
         first = splat(width, one - beta1) * g + splat(width, beta1) * history

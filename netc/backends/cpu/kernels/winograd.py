@@ -10,8 +10,7 @@ step has made (split).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 from numba import njit, types
@@ -33,6 +32,7 @@ from netc.backends.cpu.kernels.simd import (
     set_int,
     vector,
 )
+from netc.backends.cpu.kernels.values import Compiled, Record
 from netc.backends.cpu.kernels.winograd_transform import emit_transform
 from netc.backends.cpu.machine import Machine
 from netc.backends.shared.cook_toom import Filtering
@@ -121,13 +121,13 @@ def _rows(planes: int, size: int, count: int, block: int, addresses: int) -> Non
         set_int(addresses, t, planes + min(t, count - 1) * size)
 
 
-def _transform(width: int, filtering: Filtering) -> Any:
+def _transform(width: int, filtering: Filtering) -> Compiled:
     """A function (args, tile, its place in the first plane, scratch) that makes a tile's planes."""
     (down, across), (high, wide) = filtering.outputs, filtering.sides
     whole, part = _forward(width, filtering, False), _forward(width, filtering, True)
 
     @njit(inline="always")
-    def tiles(a: Any, tile: int, target: int, pixels: int) -> None:
+    def tiles(a: Record, tile: int, target: int, pixels: int) -> None:
         image = tile // (a.tiles_y * a.tiles_x)
         top = tile // a.tiles_x % a.tiles_y * down - a.pad_y
         left = tile % a.tiles_x * across - a.pad_x
@@ -147,18 +147,20 @@ def _transform(width: int, filtering: Filtering) -> Any:
     return tiles
 
 
-def _forward(width: int, filtering: Filtering, part: bool) -> Any:
+def _forward(width: int, filtering: Filtering, part: bool) -> Compiled:
     """A Numba function (pixels' addresses, offset, lanes, target, bytes between planes)."""
     high, wide = filtering.sides
     vertical, horizontal = (m.input for m in filtering.matrices)
 
-    def read(b: ir.IRBuilder, pixels: Any, i: int, offset: Any, lanes: Any) -> Any:
+    def read(
+        b: ir.IRBuilder, pixels: ir.Value, i: int, offset: ir.Value, lanes: ir.Value
+    ) -> ir.Value:
         address = b.add(b.load(pointer(b, pixels, 8 * i, I64)), offset)
         if part:
             return emit_load_part(b, address, width, lanes, same(width, 0.0))
         return emit_load(b, address, 0, vector(width))
 
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
+    def emit(b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]) -> None:
         pixels, offset, lanes, target, plane = values
         tile = [
             [read(b, pixels, i * wide + j, offset, lanes) for j in range(wide)] for i in range(high)
@@ -170,7 +172,9 @@ def _forward(width: int, filtering: Filtering, part: bool) -> Any:
     return function("forward", 5, lambda *rest: types.none, emit)
 
 
-def _panel(tile: micro.RegisterTile, filtering: Filtering, activation: str, residual: bool) -> Any:
+def _panel(
+    tile: micro.RegisterTile, filtering: Filtering, activation: str, residual: bool
+) -> Compiled:
     """A function (args, panel's address, first tile, count, scratch) for one panel of a block."""
     planes = filtering.planes
     down, across = filtering.outputs
@@ -181,7 +185,7 @@ def _panel(tile: micro.RegisterTile, filtering: Filtering, activation: str, resi
     back = _back(tile, filtering, activation, residual)
 
     @njit(inline="always")
-    def products(a: Any, weights: int, count: int, addresses: int, results: int) -> None:
+    def products(a: Record, weights: int, count: int, addresses: int, results: int) -> None:
         main = a.channels // UNROLL * UNROLL
         plane_weights, blocks = a.channels * lane_bytes, (count + rows - 1) // rows
         stride = min(64 * _LINES, (UNROLL * lane_bytes + blocks - 1) // blocks)
@@ -202,7 +206,7 @@ def _panel(tile: micro.RegisterTile, filtering: Filtering, activation: str, resi
                 spill(sums, results + plane * a.result_bytes + row * lane_bytes)
 
     @njit(inline="always")
-    def panel_of(a: Any, place: int, first: int, count: int, scratch: int) -> None:
+    def panel_of(a: Record, place: int, first: int, count: int, scratch: int) -> None:
         panel = record(PanelArgs, place)
         results = scratch + a.results_offset
         products(a, panel.weights, count, scratch + 8 * planes, results)
@@ -217,7 +221,7 @@ def _panel(tile: micro.RegisterTile, filtering: Filtering, activation: str, resi
 
 
 @njit(inline="always")
-def _place_outputs(a: Any, tile: int, down: int, across: int, indices: int) -> None:
+def _place_outputs(a: Record, tile: int, down: int, across: int, indices: int) -> None:
     """Write the pixel index of each of a tile's outputs, -1 for those outside."""
     image = tile // (a.tiles_y * a.tiles_x)
     top, left = tile // a.tiles_x % a.tiles_y * down, tile % a.tiles_x * across
@@ -229,7 +233,9 @@ def _place_outputs(a: Any, tile: int, down: int, across: int, indices: int) -> N
             set_int(indices, i * across + j, index if inside else -1)
 
 
-def _back(tile: micro.RegisterTile, filtering: Filtering, activation: str, residual: bool) -> Any:
+def _back(
+    tile: micro.RegisterTile, filtering: Filtering, activation: str, residual: bool
+) -> Compiled:
     """A Numba function that makes a tile's outputs of one vector of channels.
 
     Its arguments: address of its sums in the first plane, bytes between planes, address of the
@@ -238,7 +244,7 @@ def _back(tile: micro.RegisterTile, filtering: Filtering, activation: str, resid
     high, wide = filtering.sides
     vertical, horizontal = (m.output for m in filtering.matrices)
 
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
+    def emit(b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]) -> None:
         source, plane, indices, panel, lane, first, second = values
         sums = [[_sum(b, source, plane, i * wide + j) for j in range(wide)] for i in range(high)]
         made = emit_transform(b, vertical, horizontal, sums)
@@ -252,13 +258,15 @@ def _back(tile: micro.RegisterTile, filtering: Filtering, activation: str, resid
                     )
                     _finish_tile(epilogue, made, indices, lane)
 
-    def _sum(b: ir.IRBuilder, source: Any, plane: Any, k: int) -> Any:
+    def _sum(b: ir.IRBuilder, source: ir.Value, plane: ir.Value, k: int) -> ir.Value:
         return emit_load(b, b.add(source, b.mul(plane, i64(k))), 0, vector(tile.width))
 
     return function("back", 7, lambda *rest: types.none, emit)
 
 
-def _finish_tile(epilogue: EpilogueEmitter, made: list[list[Any]], indices: Any, lane: Any) -> None:
+def _finish_tile(
+    epilogue: EpilogueEmitter, made: list[list[ir.Value]], indices: ir.Value, lane: ir.Value
+) -> None:
     b, bias = epilogue.b, epilogue.bias(lane)
     for i, row in enumerate(made):
         for j, value in enumerate(row):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from llvmlite import ir
 
 from netc.backends.cpu.kernels.simd import emit_fma, same
 from netc.backends.shared.cook_toom import Rows
 
-Rectangle = list[list[Any]]
+Rectangle = list[list[ir.Value]]
 
 
 def emit_transform(b: ir.IRBuilder, left: Rows, right: Rows, rectangle: Rectangle) -> Rectangle:
@@ -19,13 +18,13 @@ def emit_transform(b: ir.IRBuilder, left: Rows, right: Rows, rectangle: Rectangl
     return [emit_product(b, right, row) for row in zip(*columns, strict=True)]
 
 
-def emit_product(b: ir.IRBuilder, matrix: Rows, vectors: Sequence[Any]) -> list[Any]:
+def emit_product(b: ir.IRBuilder, matrix: Rows, vectors: Sequence[ir.Value]) -> list[ir.Value]:
     """Matrix times a column of vectors.
 
     Rows for the points p and -p differ in the signs of their odd terms only: such a pair is
     made as sum and difference of one even and one odd part.
     """
-    made: dict[int, Any] = {}
+    made: dict[int, ir.Value] = {}
     for i, row in enumerate(matrix):
         if i in made:
             continue
@@ -48,7 +47,7 @@ def _mirror(matrix: Rows, i: int) -> int | None:
     return next((k for k in range(i + 1, len(matrix)) if matrix[k] == wanted), None)
 
 
-def _sum(b: ir.IRBuilder, coefficients: Sequence[float], vectors: Sequence[Any]) -> Any:
+def _sum(b: ir.IRBuilder, coefficients: Sequence[float], vectors: Sequence[ir.Value]) -> ir.Value:
     terms = [(c, v) for c, v in zip(coefficients, vectors, strict=True) if c]
     terms.sort(key=lambda term: term[0] != 1)  # a term without a product first
     (first, total), *rest = terms

@@ -60,8 +60,16 @@ class _Runs(NamedTuple):
         return self.number * len(RUN_SUMS[self.kind]) * self.row
 
     def join_args(self, x: View, output: Place, **more: Argument) -> JoinArgs:
-        own = (4 * self.row, self.number, self.per_unit, x.pixels, x.c)
-        return JoinArgs(Workspace(), *own, output, **more)
+        return JoinArgs(
+            sums=Workspace(),
+            row=4 * self.row,
+            runs=self.number,
+            per_unit=self.per_unit,
+            pixels=x.pixels,
+            channels=x.c,
+            output=output,
+            **more,
+        )
 
 
 def sum_steps(
@@ -222,7 +230,7 @@ def _memory(runs: _Runs) -> int:
 
 
 def _run_step(name: str, runs: _Runs, x: View, y: View | None = None) -> Step:
-    other: tuple[Argument, Argument] = (0, 0) if y is None else (y.place, 4 * y.ld)
+    other: tuple[Argument, int] = (0, 0) if y is None else (y.place, 4 * y.ld)
     sizes = (x.pixels, x.c, runs.per_unit)
     args = RunSumArgs(x.place, 4 * x.ld, *other, *sizes, Workspace(), 4 * runs.row)
     kernel = jit.spec("channel_sums", "runs", kind=runs.kind)

@@ -64,8 +64,9 @@ def _pool_back_step(
     y: View,
     x: View,
     window: Window,
-    rest: tuple[Argument, Argument, Argument],
+    rest: tuple[Argument, int, Argument],
 ) -> Step:
+    mask, mask_ld, shares = rest
     args = PoolBackArgs(
         y.place,
         4 * y.ld,
@@ -79,7 +80,9 @@ def _pool_back_step(
         x.c,
         x.place,
         4 * x.ld,
-        *rest,
+        mask=mask,
+        mask_ld=mask_ld,
+        shares=shares,
     )
     return Step(name, kernel, args, units=x.n * x.h)
 

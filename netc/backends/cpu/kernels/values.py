@@ -1,0 +1,41 @@
+"""What the values inside kernels are to mypy and to readers.
+
+A kernel is Python that Numba compiles. Its integers are int64, addresses among them; what else it
+computes with is one of these. None of them exists at run time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class Record(Protocol):
+    """An argument block as a kernel reads it: each field is an int64.
+
+    It is an address, a number, or the bits of a float32 (see ``simd.as_float``).
+    """
+
+    def __getattr__(self, field: str) -> int:
+        """A field of the layout that the kernel read the block by."""
+
+
+class Lanes(Protocol):
+    """A vector of float32 in a register; arithmetic is lane by lane, on two of one width."""
+
+    def __add__(self, other: Lanes) -> Lanes:
+        """Sums."""
+
+    def __sub__(self, other: Lanes) -> Lanes:
+        """Differences."""
+
+    def __mul__(self, other: Lanes) -> Lanes:
+        """Products."""
+
+    def __truediv__(self, other: Lanes) -> Lanes:
+        """Quotients."""
+
+
+#: A function that Numba inlines into kernels: an intrinsic, or one under ``njit(inline="always")``.
+#: Numba types its arguments and its result at each call.
+Compiled = Callable[..., Any]
