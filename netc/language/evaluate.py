@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from netc.diagnostics import NetcError, Span, did_you_mean
 from netc.language.frame import Frame
 from netc.language.limits import MAX_LIST, MAX_STEPS
 from netc.language.lost import LOST, Faults, LostError
+from netc.language.names import Names
 from netc.language.operators import FUNCTIONS, apply, bounds, call, item, negate, truth
 from netc.language.tree import (
     Binary,
@@ -34,20 +34,40 @@ from netc.language.values import DIVISION, Blob, MeaningError, Value, flat, kind
 _Result = TypeVar("_Result")
 
 
+class Uses(Protocol):
+    """Makes what the steps of chains say; expressions know no layers."""
+
+    def use(self, step: Step, bottoms: list[Blob], owned: bool, frame: Frame) -> Value:
+        """Make what a step says; ``owned``: the bottom was made by the chain itself."""
+
+    def lost_use(self, step: Step, frame: Frame) -> Value:
+        """What stands in the place of what a step could not make."""
+
+    def is_type(self, name: str) -> bool:
+        """True for a module, a short form or a layer type."""
+
+
 class Evaluator:
     """Works out expressions, and counts what that costs.
 
+    Args:
+        declared: the file's parameters, whether they have their values yet or not.
+
     Attributes:
+        uses: what makes layers; set by whoever composes, before anything is evaluated.
+        names: of layers and blobs so far.
         steps: taken so far.
         rewrites: how often each blob was written over in place.
-        declared: the file's parameters, whether they have their values yet or not.
         faults: of what was given up so far.
     """
 
-    def __init__(self) -> None:
+    uses: Uses
+
+    def __init__(self, declared: Mapping[str, Declared]) -> None:
+        self.names = Names()
         self.steps = 0
         self.rewrites: Counter[Blob] = Counter()
-        self.declared: Mapping[str, Declared] = {}
+        self.declared = declared
         self.faults = Faults()
         self._rules: dict[type, Callable[[Any, Frame], Value]] = {
             Literal: lambda e, frame: e.value,
@@ -63,21 +83,9 @@ class Evaluator:
             Chain: self.chain,
         }
 
-    @abstractmethod
-    def use(self, step: Step, bottoms: list[Blob], owned: bool, frame: Frame) -> Value:
-        """Make what a step says; ``owned``: the bottom was made by the chain itself."""
-
-    @abstractmethod
-    def lost_use(self, step: Step, frame: Frame) -> Value:
-        """What stands in the place of what a step could not make."""
-
-    @abstractmethod
     def known_blob(self, name: str, frame: Frame) -> Blob | None:
         """The blob that a name stands for at a place, if there is one."""
-
-    @abstractmethod
-    def is_type(self, name: str) -> bool:
-        """Whether a name is a module, a short form or a layer type."""
+        return self.names.find(name, frame)
 
     def spend(self, frame: Frame, span: Span, count: int = 1) -> None:
         """Count steps.
@@ -141,7 +149,7 @@ class Evaluator:
             help = (f"write `{name.name.lower()}`",)
         elif name.name.isupper() and not help:
             help = (f'a word of Caffe\'s stands in quotes here: `"{name.name}"`',)
-        elif self.is_type(name.name):
+        elif self.uses.is_type(name.name):
             help = (f"a layer is made behind an arrow, or by `{name.name}(...)`",)
         elif name.name in FUNCTIONS:
             help = (f"a function is called: `{name.name}(...)`",)
@@ -227,7 +235,7 @@ class Evaluator:
     def head_use(self, step: Step, frame: Frame) -> Value:
         """A function's call, or a layer or module that nothing is sent to."""
         if step.name not in FUNCTIONS:
-            return self.use(step, [], False, frame)
+            return self.uses.use(step, [], False, frame)
         values = []
         for argument in step.arguments:
             if argument.name or isinstance(argument.value, Body):
@@ -251,10 +259,10 @@ class Evaluator:
             if step.condition is None or self.holds(step.condition, frame):
                 owned = all(self.rewrites[b] > foreign.get(b, -1) for b in bottoms)
                 try:
-                    value = self.use(step, bottoms, owned, frame)
+                    value = self.uses.use(step, bottoms, owned, frame)
                 except NetcError as error:
                     self.faults.note(error)
-                    value = self.lost_use(step, frame)
+                    value = self.uses.lost_use(step, frame)
                 bottoms = self.flattened(value, frame, step.span)
         return value
 

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from netc.diagnostics import NetcError
+from netc.language.evaluate import Evaluator
+from netc.language.fields import FieldExpander
 from netc.language.frame import Frame
 from netc.language.include import Gathered, gather
 from netc.language.inputs import input_fields
+from netc.language.layers import LayerExpander
 from netc.language.lost import BLOB, LOST, Faults
 from netc.language.modules import ModuleExpander
 from netc.language.operators import FUNCTIONS
@@ -61,10 +64,10 @@ def expand(
     check_names(define, gathered.parameters)
     expansion = Expansion(net, gathered, define)
     expansion.run()
-    document = Document(program.source, tuple(expansion.out))
-    if expansion.faults.found:
-        _note_fields(document, net, expansion.faults)
-        expansion.faults.check()
+    document = Document(program.source, tuple(expansion.layers.out))
+    if expansion.evaluator.faults.found:
+        _note_fields(document, net, expansion.evaluator.faults)
+        expansion.evaluator.faults.check()
     return document
 
 
@@ -76,13 +79,23 @@ def _note_fields(document: Document, net: MessageType, faults: Faults) -> None:
         faults.note(error)
 
 
-class Expansion(ModuleExpander):
-    """Runs statements."""
+class Expansion:
+    """Runs statements.
+
+    Attributes:
+        evaluator: works out expressions, and counts what that costs.
+        fields: fills fields in.
+        layers: makes layers of the plain net.
+        modules: uses modules, whose bodies run here.
+    """
 
     def __init__(self, net: MessageType, gathered: Gathered, define: Mapping[str, Any]) -> None:
-        super().__init__(net, gathered.modules)
         self.gathered = gathered
-        self.declared = gathered.parameters
+        self.evaluator = Evaluator(gathered.parameters)
+        self.fields = FieldExpander(self.evaluator, net)
+        self.layers = LayerExpander(self.fields)
+        self.modules = ModuleExpander(self.layers, gathered.modules, self.run_all)
+        self.evaluator.uses = self.modules
         self.define = define
         self._handlers: dict[type, Callable[[Any, Frame], None]] = {
             FieldOf: self.field_statement,
@@ -110,13 +123,13 @@ class Expansion(ModuleExpander):
             try:
                 self._run(statement, frame)
             except NetcError as error:
-                self.faults.note(error)
+                self.evaluator.faults.note(error)
                 self._lose(statement, frame)
                 frame.phase = phase
 
     def _run(self, statement: Statement, frame: Frame) -> None:
         if isinstance(statement, (If, Repeat, Let)):
-            for body in self.control(statement, frame):
+            for body in self.fields.control(statement, frame):
                 self.run_all(body.statements, frame)
         else:
             self._handlers[type(statement)](statement, frame)
@@ -140,14 +153,14 @@ class Expansion(ModuleExpander):
     def _lose_blob(self, name: FieldValue, frame: Frame) -> None:
         """Make a blob known whose layer could not be made."""
         if isinstance(name, Text) and all(isinstance(part, str) for part in name.parts):
-            self.names.make("".join(map(str, name.parts)), frame)
+            self.evaluator.names.make("".join(map(str, name.parts)), frame)
 
     def declare(self, declared: Declared, frame: Frame) -> None:
         """A parameter of the file."""
         name = declared.name
         if name in self.define:
             value = given_value(declared, self.define[name])
-            error = self.unfit(declared, value, frame)
+            error = self.modules.unfit(declared, value, frame)
             if error:
                 raise frame.error("wrong-kind", error, declared.span)
             frame.values[name] = value
@@ -155,15 +168,15 @@ class Expansion(ModuleExpander):
             message = f"the parameter `{name}` has no value"
             raise frame.error("missing-value", message, declared.span, f"give it: -D {name}=...")
         else:
-            frame.values[name] = self.default(declared, frame)
+            frame.values[name] = self.modules.default(declared, frame)
 
     def assign(self, statement: Assign, frame: Frame) -> None:
         """`a, b = chain`."""
         names = [target.name for target in statement.targets]
         span = statement.targets[0].span
-        value = self.evaluate(statement.value, frame)
+        value = self.evaluator.evaluate(statement.value, frame)
         if isinstance(value, str):
-            value = self.known_blob(value, frame) or value
+            value = self.evaluator.known_blob(value, frame) or value
         values = [value] if len(names) == 1 else value
         if not isinstance(values, list) or len(values) != len(names):
             count = len(value) if isinstance(value, list) else 1
@@ -171,7 +184,7 @@ class Expansion(ModuleExpander):
             message = f"{len(names)} names are given, and {come}"
             help = 'a layer with several tops says so: `Slice(top: ["a", "b"])`'
             raise frame.error("expression", message, span, *([help] if count == 1 else []))
-        for blob in self.flattened(value, frame, span):
+        for blob in self.evaluator.flattened(value, frame, span):
             if not isinstance(blob, Blob):
                 message = f"`{names[0]} = ...` names a blob, and this is {kind(blob)}"
                 raise frame.error("wrong-kind", message, span, f"write `let {names[0]} = ...`")
@@ -180,7 +193,7 @@ class Expansion(ModuleExpander):
 
     def chain_statement(self, statement: Run, frame: Frame) -> None:
         """A chain by itself."""
-        value = self.evaluate(statement.chain, frame)
+        value = self.evaluator.evaluate(statement.chain, frame)
         if isinstance(statement.chain, Step) and statement.chain.name in FUNCTIONS:
             message = "a value alone does nothing"
             raise frame.error("syntax", message, statement.chain.span)
@@ -199,25 +212,27 @@ class Expansion(ModuleExpander):
     def field_statement(self, statement: FieldOf, frame: Frame) -> None:
         """A field of prototxt: a layer, or one of the net itself."""
         if statement.name in LAYERS:
-            self.plain_layer(statement, frame)
+            self.layers.plain_layer(statement, frame)
             return
         if frame.file is not None:
             message = f"only layers stand in a module, not `{statement.name}`"
             raise frame.error("syntax", message, statement.span)
-        for made in self.plain(statement, self.net, frame):
-            self.emit(made, frame)
+        for made in self.fields.plain(statement, self.fields.net, frame):
+            self.layers.emit(made, frame)
             if made.name == "input" and isinstance(made.value, Scalar):
                 text = made.value.value
                 if isinstance(text, bytes):
-                    frame.prev = self.names.make(text.decode("utf-8", "surrogateescape"), frame)
+                    frame.prev = self.evaluator.names.make(
+                        text.decode("utf-8", "surrogateescape"), frame
+                    )
 
     def input(self, statement: Input, frame: Frame) -> None:
         """`input data: [1, 3, 224, 224] { ... }`."""
-        name = self.text(statement.name, frame)
+        name = self.evaluator.text(statement.name, frame)
         sizes = self.sizes(statement.shape, frame)
-        blob = self.names.make(name, frame)
-        fields = input_fields(self, statement, blob, sizes, frame)
-        self.emit_layer(fields, frame.scope + name, statement.span, statement.span, frame)
+        blob = self.evaluator.names.make(name, frame)
+        fields = input_fields(self.fields, statement, blob, sizes, frame)
+        self.layers.emit_layer(fields, frame.scope + name, statement.span, statement.span, frame)
         if None in sizes:
             self._expected(blob, sizes, statement.shape, frame)
         frame.prev = blob
@@ -229,7 +244,7 @@ class Expansion(ModuleExpander):
             if size is None:
                 found.append(None)
                 continue
-            value = self.evaluate(size, frame)
+            value = self.evaluator.evaluate(size, frame)
             if not is_int(value) or not 0 <= value < 2**31:
                 message = f"a size is an int from 0 to {2**31 - 1:,}, or `_`"
                 help = (DIVISION,) if isinstance(value, float) else ()
@@ -239,8 +254,8 @@ class Expansion(ModuleExpander):
 
     def expect(self, statement: Expect, frame: Frame) -> None:
         """`expect conv1: [1, 96, 55, 55]`."""
-        value = self.evaluate(statement.blob, frame)
-        blob = self.known_blob(value, frame) if isinstance(value, str) else value
+        value = self.evaluator.evaluate(statement.blob, frame)
+        blob = self.evaluator.known_blob(value, frame) if isinstance(value, str) else value
         if not isinstance(blob, Blob):
             shown = f"`{value}`" if isinstance(value, str) else kind(value)
             message = f"`expect` takes a blob, and {shown} is none"
@@ -257,4 +272,4 @@ class Expansion(ModuleExpander):
             for size in sizes
         )
         block = Block((name, *dims), place)
-        self.emit(Field("expected_shape", block, place), frame)
+        self.layers.emit(Field("expected_shape", block, place), frame)

@@ -53,15 +53,16 @@ def string_field(name: str, text: str, span: Span) -> Field:
     return Field(name, Scalar("string", encode(text), span), span)
 
 
-class FieldExpander(Evaluator):
+class FieldExpander:
     """Fills fields in.
 
     Args:
+        evaluator: of the expressions in them.
         net: the type of the whole text.
     """
 
-    def __init__(self, net: MessageType) -> None:
-        super().__init__()
+    def __init__(self, evaluator: Evaluator, net: MessageType) -> None:
+        self.evaluator = evaluator
         self.net = net
 
     def fields_of(self, body: Body, type: MessageType | None, frame: Frame) -> list[Field]:
@@ -71,14 +72,14 @@ class FieldExpander(Evaluator):
             try:
                 found += self.plain(statement, type, frame)
             except NetcError as error:
-                self.faults.note(error)
+                self.evaluator.faults.note(error)
         return found
 
     def controlled(self, statements: Sequence[Statement], frame: Frame) -> Iterator[FieldOf]:
         """The fields that conditions and loops among statements leave."""
         for statement in statements:
             if isinstance(statement, FieldOf):
-                self.spend(frame, statement.span)
+                self.evaluator.spend(frame, statement.span)
                 yield statement
             elif isinstance(statement, (If, Repeat, Let)):
                 for inner in self.control(statement, frame):
@@ -96,37 +97,37 @@ class FieldExpander(Evaluator):
     def control(self, statement: Control, frame: Frame) -> Iterator[Body]:
         """The blocks that a condition or loop runs, each at its time; a ``let`` runs none."""
         if isinstance(statement, Let):
-            self.spend(frame, statement.name.span)
-            frame.values[statement.name.name] = self.evaluate(statement.value, frame)
+            self.evaluator.spend(frame, statement.name.span)
+            frame.values[statement.name.name] = self.evaluator.evaluate(statement.value, frame)
         elif isinstance(statement, If):
             yield from self._chosen(statement, frame)
         else:
             yield from self._repeated(statement, frame)
 
     def _chosen(self, statement: If, frame: Frame) -> Iterator[Body]:
-        self.spend(frame, statement.span)
+        self.evaluator.spend(frame, statement.span)
         for condition, body in statement.branches:
-            if self.holds(condition, frame):
+            if self.evaluator.holds(condition, frame):
                 yield body
                 return
         if statement.otherwise:
             yield statement.otherwise
 
     def _repeated(self, statement: Repeat, frame: Frame) -> Iterator[Body]:
-        self.spend(frame, statement.span)
+        self.evaluator.spend(frame, statement.span)
         names = [name.name for name in statement.names]
         items = self._over(statement, frame)
         self._check_room(len(items) * (1 + weight(statement.body)), statement, frame)
         for index, item in enumerate(items):
-            self.spend(frame, statement.span)
+            self.evaluator.spend(frame, statement.span)
             frame.values.update(zip(names[-1:], [item], strict=False))
             frame.values.update(zip(names[:-1], [index], strict=False))
             yield statement.body
 
     def _over(self, statement: Repeat, frame: Frame) -> Sequence[Value]:
         if statement.names:
-            return self.items(statement.over, frame)
-        count = self.evaluate(statement.over, frame)
+            return self.evaluator.items(statement.over, frame)
+        count = self.evaluator.evaluate(statement.over, frame)
         if isinstance(count, list):
             return count
         if not isinstance(count, int) or isinstance(count, bool):
@@ -142,8 +143,8 @@ class FieldExpander(Evaluator):
 
     def _check_room(self, least: int, statement: Repeat, frame: Frame) -> None:
         """Refuse a loop that cannot end within the limit before it is begun."""
-        if self.steps + least > MAX_STEPS:
-            self.spend(frame, statement.span, least)
+        if self.evaluator.steps + least > MAX_STEPS:
+            self.evaluator.spend(frame, statement.span, least)
 
     def plain(self, field: FieldOf, type: MessageType | None, frame: Frame) -> list[Field]:
         """The plain field, or fields where ``${ }`` is a list."""
@@ -160,7 +161,7 @@ class FieldExpander(Evaluator):
         self, name: str, span: Span, hole: Hole, known: FieldType | None, frame: Frame
     ) -> list[Field]:
         """A field whose value is ``${ }``."""
-        value = self.evaluate(hole.expression, frame)
+        value = self.evaluator.evaluate(hole.expression, frame)
         place = frame.place(hole.span)
         return self.given(name, span, value, place, known, frame)
 
@@ -180,7 +181,7 @@ class FieldExpander(Evaluator):
             raise NetcError(Diagnostic("wrong-kind", message, place, help=help))
         if not isinstance(value, list):
             return [Field(name, scalar(value, place, known), span)]
-        items = [scalar(v, place, known) for v in self.flattened(value, frame, place)]
+        items = [scalar(v, place, known) for v in self.evaluator.flattened(value, frame, place)]
         if known is None or known.repeated or known.several:
             return [Field(name, item, span) for item in items]
         return [Field(name, ListValue(tuple(items), place), span)]
@@ -193,7 +194,7 @@ class FieldExpander(Evaluator):
             self._check_word(value, known, frame)
             return value._replace(span=frame.place(value.span))
         if isinstance(value, Text):
-            return scalar(self.text(value, frame), frame.place(value.span), None)
+            return scalar(self.evaluator.text(value, frame), frame.place(value.span), None)
         if isinstance(value, Body):
             inner = known.message if known else None
             return Block(tuple(self.fields_of(value, inner, frame)), frame.place(value.span))
@@ -213,7 +214,9 @@ class FieldExpander(Evaluator):
         self, item: FieldValue, known: FieldType | None, frame: Frame
     ) -> Iterator[Scalar | Block]:
         if isinstance(item, Hole):
-            for value in self.flattened(self.evaluate(item.expression, frame), frame, item.span):
+            for value in self.evaluator.flattened(
+                self.evaluator.evaluate(item.expression, frame), frame, item.span
+            ):
                 yield scalar(value, frame.place(item.span), known)
             return
         found = self.value_of(item, known, frame)

@@ -10,12 +10,10 @@ from netc.language.fields import FieldExpander, scalar, string_field
 from netc.language.frame import Frame
 from netc.language.hints import LAYERS
 from netc.language.limits import MAX_LAYERS
-from netc.language.names import Names
 from netc.language.placement import Placed, Placement
 from netc.language.shorts import BASES, IN_PLACE, SHORTS, Short, Word
 from netc.language.tree import Argument, Body, FieldOf, Name, Step, whole
 from netc.language.values import Blob, Value, kind
-from netc.schema.message import MessageType
 from netc.syntax.ast import Block, Field, Scalar
 
 _RULES = ("include", "exclude")
@@ -41,26 +39,26 @@ class _Use:
     in_place: bool | None = None
 
 
-class LayerExpander(FieldExpander):
+class LayerExpander:
     """Makes layers of the plain net.
+
+    Args:
+        fields: fills their fields in.
 
     Attributes:
         out: the fields of the plain net so far.
         names: of its layers and blobs.
     """
 
-    def __init__(self, net: MessageType) -> None:
-        super().__init__(net)
-        layer = net.fields["layer"].message
+    def __init__(self, fields: FieldExpander) -> None:
+        self.fields = fields
+        self.evaluator = fields.evaluator
+        self.names = fields.evaluator.names
+        layer = fields.net.fields["layer"].message
         assert layer is not None
         self.placement = Placement(layer)
-        self.names = Names()
         self.out: list[Field] = []
-        self.layers = 0
-
-    def known_blob(self, name: str, frame: Frame) -> Blob | None:
-        """The blob that a name stands for at a place."""
-        return self.names.find(name, frame)
+        self.count = 0
 
     # uses
 
@@ -103,7 +101,7 @@ class LayerExpander(FieldExpander):
             message = f"nothing here has the name `{name}`"
             help = f'a layer\'s name stands in quotes: `as "{name}"`'
             raise frame.error("unknown-name", message, span, help)
-        value = self.evaluate(step.label, frame)
+        value = self.evaluator.evaluate(step.label, frame)
         if not isinstance(value, str) or not value:
             message = f"a name is a string that is not empty, not {kind(value)}"
             if value == "":
@@ -123,7 +121,7 @@ class LayerExpander(FieldExpander):
             if len(bottoms) != 1 or use.tops is not None:
                 message = "a layer in place has one bottom and no `top`"
                 raise frame.error("expression", message, step.span)
-            self.rewrites[bottoms[0]] += 1
+            self.evaluator.rewrites[bottoms[0]] += 1
             return list(bottoms)
         wanted = [label] if use.tops is None else use.tops
         return [self.names.make(name, frame) for name in wanted]
@@ -144,7 +142,7 @@ class LayerExpander(FieldExpander):
                     raise self._too_many(step, short, argument, frame)
                 self._argument(use, name, argument, frame)
             except NetcError as error:
-                self.faults.note(error)
+                self.evaluator.faults.note(error)
         if short.square and "kernel_size" in use.given and not _STRIDES & use.given.keys():
             span = frame.place(step.name_span)
             self._give(use, "stride", use.given["kernel_size"], span, span, frame)
@@ -167,7 +165,7 @@ class LayerExpander(FieldExpander):
             raise frame.error("repeated-field", f"`{name}` is given twice", argument.span)
         if isinstance(argument.value, Body):
             placed = self._placed(use, name, argument, frame)
-            inner = self.fields_of(argument.value, placed.field.message, frame)
+            inner = self.fields.fields_of(argument.value, placed.field.message, frame)
             block = Block(tuple(inner), frame.place(argument.value.span))
             use.given[name] = True
             self._put(use, placed, [Field(name, block, span)])
@@ -182,12 +180,12 @@ class LayerExpander(FieldExpander):
         if enum and isinstance(expression, Name) and frame.find(expression.name) is None:
             value = Word(expression.name)
         else:
-            value = self.evaluate(expression, frame)
+            value = self.evaluator.evaluate(expression, frame)
         self._give(use, name, value, span, frame.place(whole(expression)), frame)
 
     def _special(self, use: _Use, name: str, argument: Argument, frame: Frame) -> None:
         assert not isinstance(argument.value, Body)
-        value = self.evaluate(argument.value, frame)
+        value = self.evaluator.evaluate(argument.value, frame)
         span = argument.value.span
         if name == "in_place":
             if not isinstance(value, bool):
@@ -225,7 +223,7 @@ class LayerExpander(FieldExpander):
         placed = self.placement.find(use.type, name)
         assert placed is not None  # presets are fields; others were looked up
         use.given[name] = value
-        self._put(use, placed, self.given(name, span, value, place, placed.field, frame))
+        self._put(use, placed, self.fields.given(name, span, value, place, placed.field, frame))
 
     def _put(self, use: _Use, placed: Placed, fields: list[Field]) -> None:
         target = use.inner.setdefault(placed.message, []) if placed.message else use.own
@@ -246,9 +244,9 @@ class LayerExpander(FieldExpander):
     def emit(self, made: Field, frame: Frame) -> None:
         """Add a field to the plain net."""
         self.out.append(made)
-        self.layers += 1
-        self.spend(frame, made.span)
-        if self.layers > MAX_LAYERS:
+        self.count += 1
+        self.evaluator.spend(frame, made.span)
+        if self.count > MAX_LAYERS:
             message = f"the net has more than {MAX_LAYERS:,} layers"
             raise frame.error("too-many-layers", message, made.span)
 
@@ -267,7 +265,7 @@ class LayerExpander(FieldExpander):
 
     def plain_layer(self, statement: FieldOf, frame: Frame) -> None:
         """Add a ``layer { }`` block, its names scoped."""
-        made = self.plain(statement, self.net, frame)
+        made = self.fields.plain(statement, self.fields.net, frame)
         for each in made:
             if not isinstance(each.value, Block):
                 self.emit(each, frame)  # a mistake, which binding tells

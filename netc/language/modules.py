@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from netc.diagnostics import NetcError, Note, did_you_mean
 from netc.language.frame import Frame
@@ -27,19 +26,27 @@ from netc.language.tree import (
     whole,
 )
 from netc.language.values import Blob, Value, conform, division_help, is_number, kind, shown
-from netc.schema.message import MessageType
 
 
-class ModuleExpander(LayerExpander):
-    """Uses of layer types and modules."""
+class ModuleExpander:
+    """Uses of layer types and modules.
 
-    def __init__(self, net: MessageType, modules: dict[str, Module]) -> None:
-        super().__init__(net)
+    Args:
+        layers: makes the layers.
+        modules: by their names.
+        run_all: runs the statements of a module's body.
+    """
+
+    def __init__(
+        self,
+        layers: LayerExpander,
+        modules: Mapping[str, Module],
+        run_all: Callable[[Sequence[Statement], Frame], None],
+    ) -> None:
+        self.layers = layers
+        self.evaluator = layers.evaluator
         self.modules = modules
-
-    @abstractmethod
-    def run_all(self, statements: Sequence[Statement], frame: Frame) -> None:
-        """Run statements."""
+        self.run_all = run_all
 
     def is_type(self, name: str) -> bool:
         """Whether a name is a module, a short form or a layer type."""
@@ -47,15 +54,15 @@ class ModuleExpander(LayerExpander):
 
     def use(self, step: Step, bottoms: list[Blob], owned: bool, frame: Frame) -> Value:
         """Make what a step says."""
-        self.spend(frame, step.span, 1 + len(bottoms) // 8)
+        self.evaluator.spend(frame, step.span, 1 + len(bottoms) // 8)
         module = self.modules.get(step.name)
         if module:
-            self.spend(frame, step.span, MODULE_STEPS - 1)
+            self.evaluator.spend(frame, step.span, MODULE_STEPS - 1)
             return self._use_module(step, module, bottoms, frame)
         short = SHORTS.get(step.name)
         if short is None and not step.name[0].isupper():
             raise self._unknown_step(step, frame)
-        return self.use_layer(step, short or Short(step.name), bottoms, owned, frame)
+        return self.layers.use_layer(step, short or Short(step.name), bottoms, owned, frame)
 
     def lost_use(self, step: Step, frame: Frame) -> Value:
         """What stands in the place of what a step could not make."""
@@ -63,10 +70,10 @@ class ModuleExpander(LayerExpander):
         if module:
             return lost_outputs(len(module.outputs))
         try:
-            label = self.label_text(step, frame)
+            label = self.layers.label_text(step, frame)
         except NetcError:
             label = ""
-        return self.names.make(label, frame) if label else BLOB
+        return self.evaluator.names.make(label, frame) if label else BLOB
 
     def _unknown_step(self, step: Step, frame: Frame) -> NetcError:
         help = did_you_mean(step.name, [*self.modules, *SHORTS, *FUNCTIONS])
@@ -78,7 +85,7 @@ class ModuleExpander(LayerExpander):
         return frame.error("unknown-module", message, step.name_span, *help)
 
     def _use_module(self, step: Step, module: Module, bottoms: list[Blob], frame: Frame) -> Value:
-        inner = frame.inner(self.label_text(step, frame), step.span)
+        inner = frame.inner(self.layers.label_text(step, frame), step.span)
         if inner.depth > MAX_USES:
             message = f"modules are used within each other deeper than {MAX_USES}"
             help = "a module that uses itself ends in an `if`"
@@ -89,9 +96,9 @@ class ModuleExpander(LayerExpander):
             inner.values[declared.name] = self._parameter(declared, step, given, inner, frame)
         blobs = [inner.values[name.name] for name in module.inputs]
         inner.prev = (blobs[0] if len(blobs) == 1 else blobs) if blobs else None
-        raised = self.faults.raised
+        raised = self.evaluator.faults.raised
         self.run_all(module.body.statements, inner)
-        if self.faults.raised > raised:
+        if self.evaluator.faults.raised > raised:
             return lost_outputs(len(module.outputs))
         outputs = [self._output(name, module, inner) for name in module.outputs]
         return outputs[0] if len(outputs) == 1 else outputs
@@ -146,7 +153,7 @@ class ModuleExpander(LayerExpander):
         if isinstance(argument.value, Body):
             message = f"`{declared.name}` takes a value, not a block"
             raise frame.error("expression", message, argument.span)
-        value = self.evaluate(argument.value, frame)
+        value = self.evaluator.evaluate(argument.value, frame)
         error = self.unfit(declared, value, inner)
         if error:
             note = (Note("the parameter is here", declared.span),)
@@ -158,7 +165,7 @@ class ModuleExpander(LayerExpander):
     def default(self, declared: Declared, frame: Frame) -> Value:
         """A parameter's own value; it may use the parameters before it."""
         assert declared.default is not None
-        value = self.evaluate(declared.default, frame)
+        value = self.evaluator.evaluate(declared.default, frame)
         error = self.unfit(declared, value, frame)
         if error:
             place = whole(declared.default)
@@ -183,18 +190,21 @@ class ModuleExpander(LayerExpander):
 
     def _is_among(self, value: Value, among: Expression, frame: Frame) -> bool:
         if isinstance(among, Binary) and among.operator in ("..", "..="):
-            low, high = self.evaluate(among.left, frame), self.evaluate(among.right, frame)
+            low, high = (
+                self.evaluator.evaluate(among.left, frame),
+                self.evaluator.evaluate(among.right, frame),
+            )
             if not all(map(is_number, (low, high, value))):
-                self.guard(frame, among.span, bounds, low, high, among.operator)
+                self.evaluator.guard(frame, among.span, bounds, low, high, among.operator)
                 return False
             return bool(
                 low <= value and (value <= high if among.operator == "..=" else value < high)
             )
-        known = self.evaluate(among, frame)
+        known = self.evaluator.evaluate(among, frame)
         if not isinstance(known, list):
             message = f"the values allowed are a list or a range, not {kind(known)}"
             raise frame.error("expression", message, among.span)
-        return bool(self.guard(frame, among.span, apply, "in", value, known))
+        return bool(self.evaluator.guard(frame, among.span, apply, "in", value, known))
 
     # inputs and outputs
 
@@ -223,9 +233,9 @@ class ModuleExpander(LayerExpander):
     def _named_input(self, argument: Argument, frame: Frame) -> Value:
         if isinstance(argument.value, Body):
             raise frame.error("expression", "an input takes a blob, not a block", argument.span)
-        value = self.evaluate(argument.value, frame)
-        items = self.flattened(value, frame, argument.span)
-        blobs = [self.known_blob(v, frame) if isinstance(v, str) else v for v in items]
+        value = self.evaluator.evaluate(argument.value, frame)
+        items = self.evaluator.flattened(value, frame, argument.span)
+        blobs = [self.evaluator.known_blob(v, frame) if isinstance(v, str) else v for v in items]
         if not all(isinstance(blob, Blob) for blob in blobs):
             message = f"input `{argument.name}` takes a blob, not {kind(value)}"
             raise frame.error("wrong-kind", message, argument.value.span)
@@ -250,7 +260,7 @@ class ModuleExpander(LayerExpander):
             message = f"module `{module.name}` gives its output `{name.name}` no blob"
             help = f"write `{name.name} = ...` in it, or name a layer so"
             raise inner.error("missing-output", message, name.span, help)
-        if not all(isinstance(v, Blob) for v in self.flattened(value, inner, name.span)):
+        if not all(isinstance(v, Blob) for v in self.evaluator.flattened(value, inner, name.span)):
             message = f"the output `{name.name}` is {kind(value)}, not a blob"
             raise inner.error("wrong-kind", message, name.span)
         return value

@@ -71,9 +71,9 @@ def test_steps_and_layers_are_bounded(name: str) -> None:
     expansion = Expansion(schema().message("NetParameter"), gather(program, None), {})
     with pytest.raises(NetcError):
         expansion.run()
-    assert expansion.layers <= MAX_LAYERS + 1
-    assert len(expansion.out) <= MAX_LAYERS + 1
-    assert expansion.steps <= MAX_STEPS
+    assert expansion.layers.count <= MAX_LAYERS + 1
+    assert len(expansion.layers.out) <= MAX_LAYERS + 1
+    assert expansion.evaluator.steps <= MAX_STEPS
 
 
 def test_a_long_chain_of_uses_is_shown_shortly() -> None:
@@ -86,4 +86,4 @@ def test_largest_texts_are_taken() -> None:
     program = parse_program(Source("t.netc", INPUT + "repeat 9000 { -> conv(1) }"))
     expansion = Expansion(schema().message("NetParameter"), gather(program, None), {})
     expansion.run()
-    assert expansion.layers == 9001
+    assert expansion.layers.count == 9001
