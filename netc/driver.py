@@ -80,11 +80,11 @@ class NetText(NamedTuple):
 class Built(NamedTuple):
     """A net's graph in one state, with whatever was found on the way.
 
-    ``messages`` has each node's layer as it was written.
+    ``layers`` are the layers of that state, as they were written, and ``messages`` has each node's.
     """
 
     graph: Graph
-    layers: tuple[tuple[str, str], ...]
+    layers: tuple[Message, ...]
     diagnostics: tuple[Diagnostic, ...]
     messages: Mapping[str, Message]
 

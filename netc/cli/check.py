@@ -20,6 +20,7 @@ from netc.cli.texts import STDIN, Text, left_out, read_text
 from netc.diagnostics import Diagnostic, NetcError, Severity, counted
 from netc.ir.graph import Graph
 from netc.migrate.change import Change
+from netc.schema.message import Message
 from netc.syntax.parser import collection_paused
 
 
@@ -49,7 +50,7 @@ class Report:
     path: str
     kind: str = ""
     changes: tuple[Change, ...] = ()
-    layers: tuple[tuple[str, str], ...] = ()
+    layers: tuple[Message, ...] = ()
     graph: Graph | None = None
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
@@ -151,7 +152,9 @@ def _as_json(report: Report) -> dict[str, Any]:
     if report.graph is not None:
         graph = report.graph
         out["phase"] = graph.phase
-        out["layers"] = [{"name": name, "type": kind} for name, kind in report.layers]
+        out["layers"] = [
+            {"name": layer.get("name"), "type": layer.get("type")} for layer in report.layers
+        ]
         out["inputs"] = {blob: _shape(graph, name) for blob, name in graph.input_blobs.items()}
         out["outputs"] = {name: _shape(graph, name) for name in graph.outputs}
     out["changes"] = [change_json(change) for change in report.changes]

@@ -16,10 +16,9 @@ from netc.cli.arguments import (
 )
 from netc.cli.numbers import positive
 from netc.cli.texts import read_text
-from netc.diagnostics import Collector, Diagnostic, NetcError
+from netc.diagnostics import Diagnostic, NetcError
 from netc.driver import Built, build
 from netc.ir.types import Shape
-from netc.lower.rules import State, filter_layers, merged_state
 from netc.report.memory import with_batch
 from netc.schema.message import Message
 
@@ -63,10 +62,8 @@ def inspect_net(path: str, args: argparse.Namespace) -> Inspection:
         inputs = with_batch(built.graph, args.batch)
         blobs = {built.graph.values[name].blob: shape for name, shape in inputs.items()}
         built = _build(message, args, given | blobs)
-    state = merged_state(message, State(args.phase, args.level, tuple(args.stage)))
-    layers = filter_layers(message, state, Collector())
     softened = tuple(map(_softened, built.diagnostics))
-    return Inspection(profile(built.graph, layers), built, softened)
+    return Inspection(profile(built.graph, built.layers), built, softened)
 
 
 def net_message(path: str, args: argparse.Namespace) -> Message:

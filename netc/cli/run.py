@@ -27,13 +27,11 @@ from netc.cli.progress import compiling
 from netc.cli.results import Told, as_json, print_results, read_labels
 from netc.cli.texts import STDIN, source_of
 from netc.compiled import CompiledNet
-from netc.diagnostics import Collector, Diagnostic, NetcError, Note, first_of
+from netc.diagnostics import Diagnostic, NetcError, Note, first_of
 from netc.driver import Text, build, compile, only_outputs, read_net
 from netc.ir.graph import Array, Graph, Value
 from netc.ir.types import Shape, show
-from netc.lower import State, filter_layers
 from netc.lower.before import wanted_part
-from netc.lower.rules import merged_state
 from netc.weights.zeros import zero_weights
 
 
@@ -184,9 +182,7 @@ def declared_inputs(net: Text, args: argparse.Namespace) -> Declared:
         raise NetcError(first_of(errors))
     graph = only_outputs(built.graph, args.output)
     folder = None if args.net == STDIN else Path(args.net).parent
-    merged = merged_state(part.message, State(args.phase, args.level, tuple(args.stage)))
-    layers = filter_layers(part.message, merged, Collector())
-    said = said_of_inputs(part.message, folder, layers)
+    said = said_of_inputs(part.message, folder, built.layers)
     inputs = {blob: graph.values[name] for blob, name in graph.input_blobs.items()}
     return Declared(inputs, said, part.unneeded(graph))
 

@@ -37,13 +37,13 @@ Shapes = Mapping[str, Shape]
 class Lowered(NamedTuple):
     """A graph without inferred shapes, and what was said while making it.
 
-    ``layers`` are the (name, type) pairs left after the phase rules, sources included;
+    ``layers`` are those left after the phase rules, sources included, as they were written;
     ``messages`` has each node's layer as it was written, so that complaints can point at fields.
     Where ``diagnostics`` holds errors the graph lacks the layers they are about.
     """
 
     graph: Graph
-    layers: tuple[tuple[str, str], ...]
+    layers: tuple[Message, ...]
     diagnostics: tuple[Diagnostic, ...]
     messages: Mapping[str, Message]
 
@@ -103,8 +103,7 @@ def lower(
     for layer in layers:
         _walk_layer(walk, layer)
     _check_given(walk)
-    kept = tuple((layer.get("name"), layer.get("type")) for layer in layers)
-    return Lowered(_graph(walk), kept, tuple(walk.collector.diagnostics), walk.messages)
+    return Lowered(_graph(walk), layers, tuple(walk.collector.diagnostics), walk.messages)
 
 
 def _walk_layer(walk: _Walk, layer: Message) -> None:

@@ -376,7 +376,8 @@ def _opencv_names(built: Built, layers: Mapping[str, OpDef]) -> tuple[str, ...]:
     met: Counter[str] = Counter()
     found: list[str] = []
     nodes = iter(built.graph.nodes)
-    for name, kind in built.layers:
+    for layer in built.layers:
+        name, kind = layer.get("name"), layer.get("type")
         number, met[name] = met[name], met[name] + 1
         if not layers[kind].source:
             node = next(nodes)

@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 from netc.compat.pycaffe.python_layers import PythonLayer, own_errors, with_python_layers
 from netc.compat.pycaffe.splits import Named, with_splits
-from netc.diagnostics import Collector, Diagnostic, Source
+from netc.diagnostics import Diagnostic, Source
 from netc.driver import Schemas, build, folder_of, read_net, runnable
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
-from netc.lower import State, filter_layers
+from netc.lower import State
 from netc.lower.files import with_files
-from netc.lower.rules import merged_state
 from netc.ops.catalog import LAYERS
 from netc.schema.message import Message
 
@@ -80,13 +79,12 @@ def defined(
         folder: that the files it names lie in.
         outside: whether they may lie anywhere.
     """
-    state = merged_state(message, State(phase, level, tuple(stages)))
-    kept = filter_layers(message, state, Collector())
-    own, python = with_python_layers(message, kept, phase)
+    state = State(phase, level, tuple(stages))
+    own, python = with_python_layers(message, state)
     with own_errors(python):
         built = build(own, phase=phase, level=level, stages=stages, inputs=inputs)
         graph = with_files(runnable(built), folder, outside=outside)
-    return Definition(message, _layers(kept), graph, built.diagnostics, python)
+    return Definition(message, _layers(built.layers), graph, built.diagnostics, python)
 
 
 def _layers(written: Sequence[Message]) -> tuple[Layer, ...]:

@@ -18,8 +18,9 @@ import numpy as np
 from netc.compat.pycaffe.blob import Blob, Parameter
 from netc.compat.pycaffe.errors import also
 from netc.compat.pycaffe.mode import TEST, TRAIN
-from netc.diagnostics import Diagnostic, NetcError
+from netc.diagnostics import Collector, Diagnostic, NetcError
 from netc.ir.types import Shape
+from netc.lower.rules import State, filter_layers, merged_state
 from netc.ops.python import PYTHON, is_implemented, register_python_layer, unregister_python_layer
 from netc.schema.message import Entry, Message
 
@@ -201,22 +202,24 @@ class PythonLayer:
         }
 
 
-def with_python_layers(
-    message: Message, kept: Sequence[Message], phase: str
-) -> tuple[Message, dict[str, PythonLayer]]:
+def with_python_layers(message: Message, state: State) -> tuple[Message, dict[str, PythonLayer]]:
     """The net whose Python layers are computed by objects, and these by the layers' names.
 
     Each such layer is given names under which its shape rule is registered; see ``release``.
     """
     made: dict[str, PythonLayer] = {}
+    written = message.entries.get("layer", ())
+    if not any(entry.value.get("type") == PYTHON.name for entry in written):
+        return message, made
+    kept = filter_layers(message, merged_state(message, state), Collector())
     entries = []
-    for entry in message.entries.get("layer", ()):
+    for entry in written:
         layer = entry.value
         chosen = any(layer is own for own in kept) and layer.get("type") == PYTHON.name
         found = layer_class(layer) if chosen else None
         if found is not None:
             name = layer.get("name")
-            made[name] = PythonLayer(found, layer, TRAIN if phase == "TRAIN" else TEST)
+            made[name] = PythonLayer(found, layer, TRAIN if state.phase == "TRAIN" else TEST)
             entry = entry._replace(value=_registered(layer, made[name]))
         entries.append(entry)
     return (message.with_entries(layer=tuple(entries)) if made else message), made
