@@ -93,7 +93,18 @@ def load_items(
         for blob, array in _load(item, inputs, args, said, unneeded, loaded).items():
             parts.setdefault(blob, []).append(_as_float32(blob, array, loaded))
     loaded.arrays = {blob: _joined(blob, arrays) for blob, arrays in parts.items()}
+    loaded.arrays |= _labels(feeds, loaded)
     return loaded
+
+
+def _labels(feeds: Sequence[Feed], loaded: Loaded) -> dict[str, Array]:
+    """The labels that a list gives beside its images; each crop of an image has the image's."""
+    found: dict[str, list[int]] = {}
+    for item in feeds:
+        if item.label is not None:
+            crops = loaded.crops.get(item.blob, 1)
+            found.setdefault(item.label[0], []).extend([item.label[1]] * crops)
+    return {blob: np.array(labels, np.float32) for blob, labels in found.items()}
 
 
 def _as_float32(blob: str, array: Any, loaded: Loaded) -> Any:

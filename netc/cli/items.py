@@ -40,12 +40,14 @@ class Feed(NamedTuple):
     """A file for an input.
 
     ``blob`` is empty for the net's only input, or for an .npz whose arrays name their blobs;
-    ``name`` is what answers are called by, where that is not the path.
+    ``name`` is what answers are called by, where that is not the path; ``label`` is another blob
+    and the number that it has for this file.
     """
 
     blob: str
     path: str
     name: str = ""
+    label: tuple[str, int] | None = None
 
 
 def feed(text: str) -> Feed:

@@ -20,6 +20,7 @@ from netc.cli.boxes import Box, boxes_of, detections, draw
 from netc.cli.feeds import Loaded, load_items
 from netc.cli.files import write_arrays
 from netc.cli.items import Feed, expanded, feed
+from netc.cli.listed import listed_feeds
 from netc.cli.numbers import above_zero, finite, natural
 from netc.cli.output import print_diagnostics, print_json
 from netc.cli.prepare import Said, said_of_inputs
@@ -32,6 +33,7 @@ from netc.driver import Text, build, compile, only_outputs, read_net
 from netc.ir.graph import Array, Graph, Value
 from netc.ir.types import Shape, show
 from netc.lower.before import wanted_part
+from netc.schema.message import Message
 from netc.weights.zeros import zero_weights
 
 
@@ -48,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="an image, .npy or .npz, a folder or pattern of images, a .txt list of files, or - "
         "for one of these from standard input; several of one blob are a batch; BLOB= may be left "
-        "out where one input is meant",
+        "out where one input is meant; without any, the images that the net's ImageData layer "
+        "names are read",
     )
     add_image_arguments(parser)
     parser.add_argument(
@@ -117,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     text: Text = source_of(STDIN) if args.net == STDIN else args.net
     declared = declared_inputs(text, args)
     kept = [item for item in args.input if item.blob not in declared.unneeded]
-    files = expanded(kept, declared.inputs)
+    files = expanded(kept, declared.inputs) or _listed(declared, args)
 
     def load(some: Sequence[Feed]) -> Loaded:
         return load_items(some, declared.inputs, args, declared.said, declared.unneeded)
@@ -159,12 +162,22 @@ def _draw(args: argparse.Namespace, boxes: Mapping[str, Sequence[Box]], all_: An
 class Declared(NamedTuple):
     """The inputs as text and arguments say them, and how the text says images are prepared.
 
-    ``unneeded`` are inputs that nothing asked for depends on.
+    ``unneeded`` are inputs that nothing asked for depends on; ``layers`` are those of the state.
     """
 
     inputs: dict[str, Value]
     said: dict[str, Said]
     unneeded: frozenset[str]
+    layers: tuple[Message, ...]
+
+
+def _listed(declared: Declared, args: argparse.Namespace) -> list[Feed]:
+    """The images that the net's own ImageData layer names, where no input is given."""
+    if args.input:
+        return []
+    folder = None if args.net == STDIN else Path(args.net).parent
+    wanted = declared.inputs.keys() - declared.unneeded
+    return listed_feeds(declared.layers, wanted, folder, outside=args.allow_outside)
 
 
 def declared_inputs(net: Text, args: argparse.Namespace) -> Declared:
@@ -184,7 +197,7 @@ def declared_inputs(net: Text, args: argparse.Namespace) -> Declared:
     folder = None if args.net == STDIN else Path(args.net).parent
     said = said_of_inputs(part.message, folder, built.layers)
     inputs = {blob: graph.values[name] for blob, name in graph.input_blobs.items()}
-    return Declared(inputs, said, part.unneeded(graph))
+    return Declared(inputs, said, part.unneeded(graph), built.layers)
 
 
 def _compile_for(

@@ -258,7 +258,7 @@ def _parse_auto_crop(layer: Message, context: LayerContext) -> CropParams:
     return CropParams(aligned=True)
 
 
-def crop_offsets(params: CropParams, shape: Shape) -> tuple[int, ...]:
+def crop_offsets(params: CropParams | CropCenterParams, shape: Shape) -> tuple[int, ...]:
     """Where the crop begins, on every axis of the first bottom."""
     axis = axis_in(shape, params.axis, "crop_param.axis")
     cropped = len(shape) - axis
@@ -325,5 +325,71 @@ CROP = OpDef(
 
 AUTO_CROP = replace(CROP, params=_parse_auto_crop)
 
-OPS = (FLATTEN, RESHAPE, TILE, CROP)
+
+@dataclass(frozen=True, slots=True)
+class CropCenterParams:
+    """As many elements off both ends of each axis as ``offset`` says, which keeps the centre."""
+
+    offset: tuple[int, ...]
+    axis: int = 0
+
+
+def _parse_crop_center(layer: Message, context: LayerContext) -> CropCenterParams:
+    """crop_center_layer.cpp of lltcggie/caffe, which waifu2x's nets were trained with."""
+    message = reject_unknown_fields(layer.get("crop_center_param"), "crop_size")
+    for index, size in enumerate(message.get("crop_size")):
+        check_number(message, "crop_size", size, 0, index)
+    return CropCenterParams(message.get("crop_size"))
+
+
+def _crop_center_shape(params: CropCenterParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    (shape,) = inputs
+    field = "crop_center_param.crop_size"
+    if not shape or len(params.offset) != len(shape):
+        raise ShapeError(
+            f"{len(params.offset)} `crop_size` are given, and {show(shape)} has {len(shape)} axes",
+            field,
+            ("give one for each axis, 0 where nothing is cut",),
+        )
+    for axis, (size, cut) in enumerate(zip(shape, params.offset, strict=True)):
+        if 2 * cut >= size:
+            raise ShapeError(
+                f"axis {axis} has {size} elements, and `crop_size` {cut} takes {2 * cut} of them",
+                field,
+                (f"`crop_size` may be at most {max(0, (size - 1) // 2)} there",),
+            )
+    return (tuple(size - 2 * cut for size, cut in zip(shape, params.offset, strict=True)),)
+
+
+def _crop_center(
+    params: CropCenterParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> Sequence[Any]:
+    (x,) = inputs
+    sizes = zip(params.offset, x.shape, strict=True)
+    return (x[tuple(slice(cut, size - cut) for cut, size in sizes)],)
+
+
+def _crop_center_window(
+    params: CropCenterParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
+) -> Window:
+    ones = (1,) * len(params.offset[2:])
+    return Window(ones, ones, tuple(-cut for cut in params.offset[2:]), ones)
+
+
+def _cuts_nothing(params: CropCenterParams, inputs: Sequence[Shape]) -> bool:
+    return not any(params.offset)
+
+
+CROP_CENTER = OpDef(
+    name="CropCenter",
+    identity=_cuts_nothing,
+    arity=ONE_TO_ONE,
+    params=_parse_crop_center,
+    shape=_crop_center_shape,
+    window=_crop_center_window,
+    reference=_crop_center,
+    family="reshaping",
+)
+
+OPS = (FLATTEN, RESHAPE, TILE, CROP, CROP_CENTER)
 OTHER_NAMES = {"AutoCrop": AUTO_CROP}

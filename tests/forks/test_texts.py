@@ -182,6 +182,115 @@ def test_priors_at_several_offsets_of_a_cell_as_textboxes_has_them() -> None:
     np.testing.assert_allclose(twice[:, :, 1::2], once + np.array([0, 0.25, 0, 0.25]), atol=1e-6)
 
 
+def one_by_one(form: str, size: float, density: int, ratios: list[float]) -> list[list[float]]:
+    """The boxes of a 2x2 map over 8x8 pixels as the C++ of each fork's loop has them."""
+    found = []
+    for h in range(2):
+        for w in range(2):
+            x, y, step = (w + 0.5) * 4, (h + 0.5) * 4, 4
+            for ratio in ratios:
+                for p in range(density):
+                    for c in range(density):
+                        wide, high = size * ratio**0.5, size / ratio**0.5
+                        if form == "fixed_ratio":
+                            shift = step // density
+                            cx = x - step // 2 + shift / 2 + c * shift
+                            cy = y - step // 2 + shift / 2 + p * shift
+                        elif form == "fixed_size":
+                            shift = int(size / density)
+                            cx = x - int(size) // 2 + shift / 2 + c * shift
+                            cy = y - int(size) // 2 + shift / 2 + p * shift
+                            if ratio == 1:
+                                wide = high = int(size)
+                        else:
+                            cx = x + (c - density // 2) * step / density
+                            cy = y + (p - density // 2) * step / density
+                            wide = high = int(size) - 1
+                        box = [cx - wide / 2, cy - high / 2, cx + wide / 2, cy + high / 2]
+                        box = [each / 8 for each in box]
+                        if form != "min_size":
+                            box = [max(0, box[0]), max(0, box[1]), min(1, box[2]), min(1, box[3])]
+                        found.append(box)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "size", "density", "ratios"),
+    [
+        ("fixed_size: 6 fixed_ratio: 1 fixed_ratio: 2 density: 2", "fixed_ratio", 6, 2, [1, 2]),
+        ("fixed_size: 5.5 density: 2", "fixed_size", 5.5, 2, [1]),
+        ("fixed_size: 6 density: 3 aspect_ratio: 2", "fixed_size", 6, 3, [1, 2, 0.5]),
+        ("min_size: 4 density: 4", "min_size", 4, 4, [1]),
+        ("min_size: 4 density: 1", "min_size", 4, 1, [1]),
+    ],
+)
+def test_priors_that_stand_several_times_in_a_cell(
+    text: str, form: str, size: float, density: int, ratios: list[float]
+) -> None:
+    want = np.array(one_by_one(form, size, density, ratios)).reshape(2, 2, -1, 4)
+    np.testing.assert_allclose(priors(text), want, atol=1e-6)
+
+
+def test_sizes_of_several_densities_follow_one_another() -> None:
+    both = priors("min_size: 4 min_size: 6 density: 2 density: 1")
+    np.testing.assert_allclose(both[:, :, :4], priors("min_size: 4 density: 2"))
+    np.testing.assert_allclose(both[:, :, 4:], priors("min_size: 6 density: 1"))
+
+
+@pytest.mark.parametrize(
+    ("param", "code"),
+    [
+        ("fixed_size: 4", "value-count"),
+        ("density: 2", "value-count"),
+        ("fixed_size: 4 density: 0", "out-of-range"),
+        ("fixed_size: inf density: 1", "out-of-range"),
+        ("fixed_size: 4 density: 1 fixed_ratio: 0", "out-of-range"),
+        ("fixed_size: 4 density: 1 min_size: 3", "conflicting-fields"),
+        ("min_size: 4 density: 1 aspect_ratio: 2", "conflicting-fields"),
+        ("min_size: 4 density: 1000000", "blob-too-large"),
+    ],
+)
+def test_faults_of_dense_priors(param: str, code: str) -> None:
+    found = build(read_net(Source("n", PRIORS % param)).message).diagnostics
+    assert [d.code for d in found] == [code]
+    assert found[0].span is not None
+
+
+CENTRE = (
+    'input: "x" input_shape { dim: 2 dim: 3 dim: 5 dim: 8 }\n'
+    'layer { name: "c" type: "CropCenter" bottom: "x" top: "c"\n'
+    "  crop_center_param { %s } }"
+)
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_a_crop_of_both_ends(backend: str) -> None:
+    x = np.arange(240, dtype=np.float32).reshape(2, 3, 5, 8)
+    net = netc.compile(Source("n", CENTRE % "crop_size: [0, 1, 1, 3]"), backend=backend)
+    np.testing.assert_array_equal(net(x=x)["c"], x[:, 1:2, 1:4, 3:5])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "hint"), [("[1, 1]", "one for each axis"), ("[0, 0, 0, 4]", "at most 3")]
+)
+def test_faults_of_a_crop_of_both_ends(sizes: str, hint: str) -> None:
+    (found,) = build(read_net(Source("n", CENTRE % f"crop_size: {sizes}")).message).diagnostics
+    assert found.code == "shape-mismatch" and hint in found.help[0]
+    assert found.span is not None and found.span.line == 3
+
+
+def test_seven_times_as_many_predictions_are_told_to_be_faceboxes() -> None:
+    text = (
+        'input: "l" input_shape { dim: 1 dim: 84 }\n'
+        'input: "c" input_shape { dim: 1 dim: 42 }\n'
+        'input: "p" input_shape { dim: 1 dim: 2 dim: 12 }\n'
+        'layer { name: "d" type: "DetectionOutput" bottom: "l" bottom: "c" bottom: "p" top: "d"\n'
+        "  detection_output_param { num_classes: 2 } }"
+    )
+    (found,) = build(read_net(Source("n", text)).message).diagnostics
+    assert found.code == "shape-mismatch" and "density: 4" in found.help[0]
+
+
 def test_twice_as_many_predictions_are_told_to_be_textboxes() -> None:
     text = (
         'input: "l" input_shape { dim: 1 dim: 16 }\n'

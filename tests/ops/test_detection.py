@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from netc.diagnostics import NetcError
 from netc.ops.boxes import areas, nms_keep, overlaps
 from netc.ops.define import ShapeError
-from netc.ops.detection import DETECTION_OUTPUT, PRIOR_BOX
+from netc.ops.detection import DETECTION_OUTPUT
+from netc.ops.priors import PRIOR_BOX
 from tests.ops.cases import bind_layer, context_of, run_layer
 
 

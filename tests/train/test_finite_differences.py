@@ -87,6 +87,7 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
     "Flatten": [("", {}), ("flatten_param { axis: 2 }", {})],
     "Reshape": [("reshape_param { shape { dim: 0 dim: -1 dim: 3 } }", {})],
     "Tile": [("tile_param { tiles: 3 axis: 2 }", {})],
+    "CropCenter": [("crop_center_param { crop_size: [0, 1, 1, 0] }", {"x0": (2, 3, 4, 2)})],
     "Crop": [("crop_param { offset: 1 offset: 2 }", {"x1": (2, 3, 3, 2)})],
     "Permute": [("permute_param { order: 0 order: 3 order: 1 order: 2 }", {})],
     "ShuffleChannel": [("shuffle_channel_param { group: 3 }", {"x0": (2, 6, 2, 2)})],

@@ -217,6 +217,7 @@ RULES: Mapping[str, Rule] = {
     "BatchReindex": _batch_reindex,
     "Concat": _concat,
     "Crop": _crop,
+    "CropCenter": _crop,
     "Filter": _filter,
     "Flatten": _reshape,
     "Interp": _interp,

@@ -182,6 +182,7 @@ GRADIENTS = {
     "Reshape": Gradient(build=_reshape),
     "Tile": Gradient(_tile),
     "Crop": Gradient(_crop, ignored=(1,)),
+    "CropCenter": Gradient(_crop),
     "Permute": Gradient(build=_permute),
     "ShuffleChannel": Gradient(build=_shuffle),
     "Reorg": Gradient(_reorg),

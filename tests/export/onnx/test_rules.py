@@ -67,6 +67,7 @@ LAYERS = [
     layer("Eltwise", "eltwise_param { coeff: -1 coeff: 0.5 coeff: 1 }", "x x x"),
     layer("Eltwise", "eltwise_param { operation: PROD }", "x x x"),
     layer("Eltwise", "eltwise_param { coeff: 2 }"),
+    layer("CropCenter", "crop_center_param { crop_size: [0, 1, 1, 2] }"),
     *(layer("Pooling", f"pooling_param {{ pool: MAX {p} }}") for p in POOLING),
     *(layer("Pooling", f"pooling_param {{ pool: AVE {p} }}") for p in POOLING),
     layer("Pooling", "pooling_param { pool: STOCHASTIC kernel_size: 2 stride: 2 }"),

@@ -55,6 +55,7 @@ EMITTERS: Mapping[str, Emitter] = {
     "Concat": emit_concat,
     "Convolution": emit_convolution,
     "Crop": emit_crop,
+    "CropCenter": emit_crop,
     "Deconvolution": emit_deconvolution,
     "Dropout": emit_identity,
     "Flatten": emit_reshape,

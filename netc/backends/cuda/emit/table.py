@@ -26,6 +26,7 @@ EMITTERS: Mapping[str, Emitter] = {
     "Concat": emit_concat,
     "Convolution": emit_convolution,
     "Crop": emit_gather,
+    "CropCenter": emit_gather,
     "Deconvolution": emit_deconvolution,
     "Dropout": emit_identity,
     "Flatten": emit_reshape,
