@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from netc.cli.main import COMMANDS
 from netc.passes.pipeline import BY_NAME
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -15,7 +16,7 @@ CODE = re.compile(r"[a-z]+(-[a-z0-9]+)+\Z")
 # Hyphenated words in the sources that are no codes.
 OTHERS = {
     "utf-8", "utf-8-sig", "utf-16", "latin-1", "data-transform", "batch-norm", "per-rank",
-} | set(BY_NAME)  # fmt: skip
+} | set(BY_NAME) | set(COMMANDS)  # fmt: skip
 
 # Where a code of a single word may stand: the first argument of these.
 MAKERS = {"Diagnostic", "fault", "_fault", "report"}

@@ -60,6 +60,10 @@ COMMANDS = {
     "export": "write a net and its weights as an ONNX model",
     "fold": "write a net with BatchNorm and Scale in the weights beside them",
     "convolutionize": "make inner products convolutions, and slide nets over large images",
+    "rename": "give layers and blobs other names, in a net and its weights",
+    "prune-weights": "write weights with the arrays of a net's layers alone",
+    "half": "write weights as 16-bit floats, which OpenCV and NVIDIA's Caffe read",
+    "text": "write the text of the net that a caffemodel carries",
     "deploy": "write the net for inference that a training net trains",
 }
 
@@ -161,7 +165,7 @@ def parsers(chosen: str | None) -> tuple[Parser, dict[str, argparse.ArgumentPars
         for name, told in COMMANDS.items()
     }
     if chosen is not None:
-        module: Any = import_module(f"netc.cli.{chosen}")
+        module: Any = import_module(f"netc.cli.{chosen.replace('-', '_')}")
         module.add_arguments(subs[chosen])
         add_memory_argument(subs[chosen])
         add_force_argument(subs[chosen])

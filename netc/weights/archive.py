@@ -19,12 +19,16 @@ _RATIO = 32  # ... and times its own size that a large one may
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """An array of an archive; ``key`` is what it is called there."""
+    """An array of an archive.
+
+    ``key`` is what it is called there, ``stored`` the type of number that it is written in.
+    """
 
     layer: str
     index: int
     array: Array
     key: str = ""
+    stored: str = "<f4"
 
 
 def blob_name(path: str, key: str) -> tuple[str, int]:
@@ -161,5 +165,5 @@ def _layer(name: str, arrays: dict[int, Entry]) -> LayerWeights:
 def entries_of(weights: Weights) -> Iterator[Entry]:
     """Every array of the weights in order."""
     for layer in weights.layers.values():
-        for index, array in zip(layer.indices, layer.arrays, strict=True):
-            yield Entry(layer.name, index, array)
+        for index, array, kind in zip(layer.indices, layer.arrays, layer.kinds, strict=True):
+            yield Entry(layer.name, index, array, stored="<f2" if kind == "float16" else "<f4")

@@ -189,7 +189,9 @@ def save_hdf5(path: Path, weights: Weights) -> None:
         for layer in weights.layers:
             data.require_group(layer)
         for entry in entries_of(weights):
-            data.create_dataset(f"{entry.layer}/{entry.index}", data=entry.array, dtype="<f4")
+            data.create_dataset(
+                f"{entry.layer}/{entry.index}", data=entry.array, dtype=entry.stored
+            )
 
 
 def _check_names(weights: Weights) -> None:

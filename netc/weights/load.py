@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def save_weights(
     net: Message | None = None,
     *,
     kind: str | None = None,
+    half: bool = False,
 ) -> None:
     """Write weights as ``.caffemodel``, ``.h5`` or ``.npz``, by the path's suffix.
 
@@ -63,11 +65,13 @@ def save_weights(
             them in its order; layers with arrays that it lacks come after, with their name and
             type alone.
         kind: the suffix whose format is written, where that is not the path's.
+        half: whether arrays whose ``kinds`` say float16 are written as 16-bit floats; else all are
+            32-bit.
 
     Raises:
         NetcError: unknown-suffix, cannot-write, bad-blob, unsupported-name or too-large.
     """
-    write_weights(path, weights, None if net is None else wire_definitions(net), kind)
+    write_weights(path, weights, None if net is None else wire_definitions(net), kind, half)
 
 
 def write_weights(
@@ -75,6 +79,7 @@ def write_weights(
     weights: Arrays | Weights,
     definitions: Definitions | None = None,
     kind: str | None = None,
+    half: bool = False,
 ) -> None:
     """``save_weights`` with layer definitions that are on the wire already.
 
@@ -90,7 +95,7 @@ def write_weights(
             "use .caffemodel, .caffemodel.h5 or .npz",
         )
     checked = as_weights(weights)
-    current = _modernised(checked)
+    current = _modernised(checked, half)
     with replacing(target) as temporary:
         if kind == ".npz":
             save_npz(temporary, current)
@@ -149,6 +154,9 @@ def _bad_layer(name: str, message: str) -> NetcError:
     return NetcError(Diagnostic("bad-blob", f"the weights of layer `{name}` {message}"))
 
 
-def _modernised(weights: Weights) -> Weights:
+def _modernised(weights: Weights, half: bool) -> Weights:
+    """Weights with today's shapes, and 16-bit numbers only where they are wanted."""
     layers = {name: modernised(layer) for name, layer in weights.layers.items()}
+    if not half:
+        layers = {name: replace(layer, kinds=()) for name, layer in layers.items()}
     return Weights(layers, weights.path, net_name=weights.net_name)

@@ -39,4 +39,4 @@ def save_npz(path: Path, weights: Weights) -> None:
         for entry in entries_of(weights):
             key = f"{entry.layer}/{entry.index}.npy"
             with archive.open(zipfile.ZipInfo(key), "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.asarray(entry.array, "<f4"))
+                np.lib.format.write_array(file, np.asarray(entry.array, entry.stored))

@@ -81,8 +81,8 @@ def layer_pieces(layer: LayerWeights, definition: bytes | None) -> Pieces:
     if definition is None:
         definition = string_field(1, layer.name) + string_field(2, layer.type)
     blobs = (
-        record(7, blob_pieces(array, legacy))
-        for array, legacy in zip(layer.arrays, layer.legacy, strict=True)
+        record(7, half_pieces(array) if kind == "float16" else blob_pieces(array, legacy))
+        for array, legacy, kind in zip(layer.arrays, layer.legacy, layer.kinds, strict=True)
     )
     return joined([_piece(definition), *blobs])
 
@@ -98,6 +98,17 @@ def blob_pieces(array: Array, legacy: bool = False) -> Pieces:
         return joined([_piece(old), *([values] if data.size else [])])
     shape = shape_field(array.shape)
     return joined([*([values] if data.size else []), _piece(shape)])
+
+
+def half_pieces(array: Array) -> Pieces:
+    """A BlobProto's bytes with 16-bit numbers, as NVIDIA's Caffe and OpenCV write and read them.
+
+    ``raw_data_type`` (10) is FLOAT16, 2, and ``raw_data`` (12) the numbers.
+    """
+    data = np.ascontiguousarray(array, "<f2").reshape(-1)
+    values = record(12, Pieces((data.view(np.uint8).data,), data.nbytes))
+    kind = varint(10 << 3 | VARINT) + varint(2)
+    return joined([_piece(shape_field(array.shape)), _piece(kind), values])
 
 
 def shape_field(shape: Shape) -> bytes:
