@@ -16,9 +16,10 @@ from netc.backends.cpu.dynamic import StagedExecutable
 from netc.backends.cpu.emit.edges import load_inputs, store_outputs, store_updates
 from netc.backends.cpu.emit.emission import EmitContext
 from netc.backends.cpu.machine import machine
+from netc.backends.cpu.packing import StepPacking
 from netc.backends.cpu.program import Context, Program, PythonStep, Step
 from netc.backends.reference import ReferenceBackend
-from netc.backends.shared.derived import Packing, versions
+from netc.backends.shared.derived import versions
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph, Node
@@ -120,7 +121,7 @@ class CpuBackend:
         slow = max((definition_bytes(optimized, node) for node in defined), default=0)
         ask_for_arena(optimized, plan.arena, besides + slow)
         program.compile(options.progress)
-        packing = Packing(program.derived, known)
+        packing = StepPacking(program.derived, known, program.machine, threads)
         kept = replace(plan, records={})  # their steps are built
         return CpuExecutable(graph, kept, program, applied, packing, variables)
 
@@ -158,7 +159,7 @@ class CpuExecutable:
     plan: ExecutionPlan
     program: Program
     applied: tuple[Applied, ...]
-    packing: Packing
+    packing: StepPacking
     variables: Variables = field(default_factory=Variables)
     _idle: list[Context] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)

@@ -183,6 +183,7 @@ def _sources() -> bytes:
     others = (
         folder / "kernel_args.py",
         folder / "sum_args.py",
+        folder / "pack_args.py",
         shared / "cook_toom.py",
         Path(__file__),
     )

@@ -12,8 +12,8 @@ the derived arrays of a program; before a run it makes those anew whose variable
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec
 
@@ -37,12 +37,17 @@ class Derived:
         make: gives its elements as of now, as a new array; None if ``array`` shares the memory of
             a variable, and so is always as of now.
         base: the derived array in whose memory it lies; None where that is its own.
+        recipe: what a backend fills ``array`` by in the place of ``make``; until a program's first
+            run the array then holds nothing.
+        parts: what it was joined of, one after another.
     """
 
     array: Content
     variables: tuple[Variable, ...]
     make: Callable[[], Content] | None = None
     base: Derived | None = None
+    recipe: Callable[[Any], Any] | None = None
+    parts: tuple[Weights, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -83,14 +88,31 @@ class Derived:
         return len(self.array)
 
     def __getitem__(self, index: Any) -> Weights:
+        if self.parts and isinstance(index, tuple) and index[0] == slice(None):
+            return joined([part[index] for part in self.parts])
+        if self.parts and isinstance(index, slice):
+            return self._slice(*index.indices(len(self)))
         return derived(lambda array: array[index], self)
+
+    def _slice(self, start: int, stop: int, step: int) -> Weights:
+        """Of what is joined; a slice of one part does not depend on the others."""
+        first = 0
+        for part in self.parts:
+            if first <= start and stop <= first + len(part) and step == 1:
+                return part[start - first : stop - first]
+            first += len(part)
+        return derived(lambda array: array[start:stop:step], self)
 
     def reshape(self, *shape: int) -> Weights:
         """Its elements in another shape."""
+        if self.parts and shape[0] == len(self):
+            return joined([part.reshape(len(part), *shape[1:]) for part in self.parts])
         return derived(lambda array: array.reshape(*shape), self)
 
     def transpose(self, *axes: int) -> Weights:
         """Its axes in another order."""
+        if self.parts and axes[0] == 0:
+            return joined([part.transpose(*axes) for part in self.parts])
         return derived(lambda array: array.transpose(*axes), self)
 
     def now(self) -> Content:
@@ -138,6 +160,14 @@ def derived(function: Callable[..., Content], *operands: Any) -> Weights:
     return Derived(array, variables, make, base)
 
 
+def joined(arrays: Sequence[Weights]) -> Weights:
+    """Arrays one after another; what is then cut out of one of them alone is of that one."""
+    if len(arrays) == 1:
+        return arrays[0]
+    found = derived(lambda *parts: np.concatenate(parts), *arrays)
+    return replace(found, parts=tuple(arrays)) if isinstance(found, Derived) else found
+
+
 Others = ParamSpec("Others")
 
 
@@ -173,6 +203,9 @@ class Packing:
         self._arrays = [array for array in owners if array.make is not None]
         self._variables = tuple(dict.fromkeys(v for a in self._arrays for v in a.variables))
         self._known = {variable: known[variable] for variable in self._variables}
+        for array in self._arrays:
+            if array.recipe is not None:  # it holds nothing yet
+                self._known = {v: k for v, k in self._known.items() if v not in array.variables}
 
     def refresh(self) -> int:
         """Make those anew whose variables have changed; how many those are.
@@ -180,9 +213,14 @@ class Packing:
         No run that reads them may be under way.
         """
         now = versions(self._variables)
-        changed = {variable for variable in now if now[variable] != self._known[variable]}
+        changed = {v for v in now if now[v] != self._known.get(v)}
         stale = [array for array in self._arrays if not changed.isdisjoint(array.variables)]
-        for array in stale:
-            np.copyto(array.array, array.now())
+        if stale:
+            self.make(stale)
         self._known = now
         return len(stale)
+
+    def make(self, stale: Sequence[Derived]) -> None:
+        """Fill arrays by their variables' elements."""
+        for array in stale:
+            np.copyto(array.array, array.now())

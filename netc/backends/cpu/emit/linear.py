@@ -16,8 +16,9 @@ from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.conv import Geometry, conv_step
 from netc.backends.cpu.steps.epilogue import Epilogue
 from netc.backends.cpu.steps.linear import linear_step
+from netc.backends.cpu.steps.packing import in_c_order
 from netc.backends.cpu.steps.transpose import to_planes
-from netc.backends.shared.derived import Derived, Weights, derived
+from netc.backends.shared.derived import Derived, Weights
 from netc.backends.shared.layout import is_in_c_order
 from netc.backends.shared.views import View, dense
 from netc.ir.graph import Node
@@ -91,9 +92,12 @@ def rows_step(
 ) -> Step:
     """Inner products of rows; many rows are multiplied like the pixels of a convolution.
 
-    That takes a copy of the weights in another order, which very large ones are not worth.
+    That takes a copy of the weights in another order, which very large ones are not worth, nor
+    ones that change at each step and lie as they are read while the inputs stay in the cache.
     """
-    if x.n < _MANY_ROWS or weight.size > _MOST_COPIED:
+    changing = isinstance(weight, Derived) and weight.array.flags.c_contiguous
+    few = x.n < _MANY_ROWS or (changing and 8 * x.count <= context.target.l2)
+    if few or weight.size > _MOST_COPIED:
         return linear_step(name, x, y, weight, context.target, epilogue)
     pixels, results = (replace(view, n=1, w=view.n) for view in (x, y))
     kernels = weight.reshape(*weight.shape, 1, 1)
@@ -122,7 +126,7 @@ def _over_map(
     if x.ld != x.c:
         window = Geometry((x.h, x.w))
         return conv_step(node.name, x, [y], windows, window, context.target, epilogue)
-    reordered = derived(np.ascontiguousarray, windows.transpose(0, 2, 3, 1))
+    reordered = in_c_order(windows.transpose(0, 2, 3, 1))
     rows = reordered.reshape(len(weight), -1)
     flat = dense(x.place, x.n, 1, 1, x.h * x.w * x.c)
     return _step(context, node, flat, y, rows, epilogue)

@@ -20,7 +20,7 @@ from netc.backends.cpu.steps.depthwise import depthwise_deconv_steps
 from netc.backends.cpu.steps.epilogue import PLAIN, Activation, Epilogue
 from netc.backends.cpu.steps.moving import image_step
 from netc.backends.cpu.windows import second_window, shape_between, value_between
-from netc.backends.shared.derived import Weights, derived
+from netc.backends.shared.derived import Weights, joined
 from netc.backends.shared.views import View, dense, moved
 from netc.ir.graph import Node
 from netc.ir.types import Shape
@@ -242,11 +242,6 @@ def emit_siblings(context: EmitContext, node: Node) -> Sweeps | None:
         )
 
     return [sweep_of(steps, [x], outputs)]
-
-
-def joined(arrays: Sequence[Weights]) -> Weights:
-    """Arrays one after another."""
-    return derived(lambda *parts: np.concatenate(parts), *arrays)
 
 
 def _bias(epilogue: Epilogue, channels: int) -> Weights:

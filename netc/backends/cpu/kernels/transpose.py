@@ -33,7 +33,7 @@ from netc.backends.cpu.machine import Machine
 def transpose(machine: Machine) -> Callable[[int, int, int, int], None]:
     """Turn matrices around; a unit is ``block_rows`` by ``block_columns`` of one matrix."""
     width = machine.width
-    whole, part = _square(width, False), _square(width, True)
+    whole, part = square(width, False), square(width, True)
 
     @njit(inline="always")
     def turn(
@@ -69,7 +69,7 @@ def transpose(machine: Machine) -> Callable[[int, int, int, int], None]:
     return kernel
 
 
-def _square(width: int, part: bool) -> Compiled:
+def square(width: int, part: bool) -> Compiled:
     """A function (source, its row in bytes, target, its row, rows, columns) -> nothing."""
 
     def emit(b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]) -> None:

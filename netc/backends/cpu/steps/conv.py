@@ -63,12 +63,11 @@ def conv_step(
 def conv_product(x: View, weights: Weights, geometry: Geometry) -> ImplicitProduct:
     """A convolution's sums."""
     run = geometry.kernel[1] if _runs_join(x, geometry) else 1
-    flat = weights.reshape(*weights.shape[:2], -1)
     if run > 1:
         joined = weights.transpose(0, 3, 1, 2)  # outputs, columns, inputs, rows
-        flat = joined.reshape(weights.shape[0], -1, geometry.kernel[0])
+        weights = joined.reshape(weights.shape[0], -1, geometry.kernel[0])
     offsets = _tap_offsets(geometry, geometry.kernel[1] // run)
-    return ImplicitProduct(offsets, flat, geometry.stride, geometry.groups, run)
+    return ImplicitProduct(offsets, weights, geometry.stride, geometry.groups, run)
 
 
 def _runs_join(x: View, geometry: Geometry) -> bool:

@@ -8,7 +8,7 @@ convolution of stride 1 with some of the taps, whose outputs lie a stride apart.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.steps.product import ImplicitProduct, product_step
-from netc.backends.shared.derived import Weights, derivable
+from netc.backends.shared.derived import Weights, joined
 from netc.backends.shared.views import View, moved
 
 Array = NDArray[np.float32]
@@ -63,12 +63,12 @@ def deconv_steps(
     ]
 
 
-@derivable
-def by_outputs(weights: Array, groups: int) -> Array:
+def by_outputs(weights: Weights, groups: int) -> Weights:
     """(inputs, outputs / groups, ...) -> (outputs, inputs / groups, ...)."""
-    inputs, outputs, *kernel = weights.shape
-    split = weights.reshape(groups, inputs // groups, outputs, *kernel)
-    return split.swapaxes(1, 2).reshape(groups * outputs, inputs // groups, *kernel)
+    size = len(weights) // groups
+    axes = 1, 0, *range(2, weights.ndim)
+    shares = [weights[group * size : (group + 1) * size] for group in range(groups)]
+    return joined([share.transpose(*axes) for share in shares])
 
 
 def phases(size: int, axis: int, geometry: Geometry) -> Iterator[Phase]:
@@ -79,6 +79,15 @@ def phases(size: int, axis: int, geometry: Geometry) -> Iterator[Phase]:
         taps = [k for k in range(kernel) if (start + pad - dilation * k) % stride == 0]
         offsets = [(start + pad - dilation * k) // stride for k in taps]
         yield Phase(start, math.ceil((size - start) / stride), taps, offsets)
+
+
+def progression(taps: Sequence[int]) -> slice:
+    """Taps at equal distances as a slice."""
+    if not taps:
+        return slice(0, 0)
+    step = taps[1] - taps[0] if len(taps) > 1 else 1
+    end = taps[-1] + (1 if step > 0 else -1)
+    return slice(taps[0], end if end >= 0 else None, step)
 
 
 def _phase_step(
@@ -93,11 +102,11 @@ def _phase_step(
     epilogue: Epilogue,
 ) -> Step:
     offsets = np.array([(v, u) for v in rows.offsets for u in columns.offsets], np.int64)
-    chosen = weights[:, :, rows.taps][:, :, :, columns.taps]
+    chosen = weights[:, :, progression(rows.taps), progression(columns.taps)]
     spacing = (y.h * y.w, geometry.stride[0] * y.w, geometry.stride[1])
     product = ImplicitProduct(
         offsets.reshape(-1, 2),
-        chosen.reshape(*weights.shape[:2], len(offsets)),
+        chosen,
         groups=geometry.groups,
         spacing=spacing,
     )

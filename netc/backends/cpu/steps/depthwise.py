@@ -12,10 +12,11 @@ from netc.backends.cpu.kernel_args import DepthwiseArgs
 from netc.backends.cpu.memory import aligned_zeros
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.conv import Geometry
-from netc.backends.cpu.steps.deconv import Phase, phases, shifted
+from netc.backends.cpu.steps.deconv import Phase, phases, progression, shifted
 from netc.backends.cpu.steps.elementwise import padded
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
-from netc.backends.shared.derived import Weights, derivable
+from netc.backends.cpu.steps.product import pack_weights
+from netc.backends.shared.derived import Weights
 from netc.backends.shared.views import View
 
 Array = NDArray[np.float32]
@@ -91,14 +92,10 @@ def _kernel(geometry: Geometry, epilogue: Epilogue) -> jit.KernelSpec:
     )
 
 
-@derivable
-def _packed(weights: Array) -> Array:
+def _packed(weights: Weights) -> Weights:
     """(channels, 1, h, w) -> (taps, channels), channels up to a whole number of vectors."""
-    channels = weights.shape[0]
-    taps = weights.shape[2] * weights.shape[3]
-    packed = aligned_zeros((taps, len(padded(np.zeros(channels, np.float32)))))
-    packed[:, :channels] = weights.reshape(channels, taps).T
-    return packed
+    lanes = len(padded(np.zeros(weights.shape[0], np.float32)))
+    return pack_weights(weights, lanes)[0].reshape(-1, lanes)
 
 
 def depthwise_deconv_steps(
@@ -128,7 +125,7 @@ def _phase_step(
     epilogue: Epilogue,
 ) -> Step:
     # The offsets fall by one from tap to tap: backwards they are a plain window.
-    chosen = weights[:, :, rows.taps[::-1]][:, :, :, columns.taps[::-1]]
+    chosen = weights[:, :, progression(rows.taps[::-1]), progression(columns.taps[::-1])]
     pad = (-min(rows.offsets, default=0), -min(columns.offsets, default=0))
     window = Geometry((len(rows.taps), len(columns.taps)), pad=pad, groups=geometry.groups)
     spacing = (y.h * y.w, geometry.stride[0] * y.w, geometry.stride[1])

@@ -19,7 +19,8 @@ from netc.backends.cpu.kernel_args import ChainArgs
 from netc.backends.cpu.memory import aligned_zeros
 from netc.backends.cpu.program import Argument, Step
 from netc.backends.cpu.steps.epilogue import Activation
-from netc.backends.shared.derived import Weights, derivable
+from netc.backends.cpu.steps.packing import copied
+from netc.backends.shared.derived import Derived, Weights, derived
 from netc.backends.shared.views import View
 
 Array = NDArray[np.float32]
@@ -159,10 +160,14 @@ def _arguments(operation: Operation) -> list[Argument]:
     return found
 
 
-@derivable
-def padded(constants: Array) -> Array:
+def padded(constants: Weights) -> Weights:
     """A flat copy with zeros up to a whole number of vectors."""
-    flat = np.asarray(constants, np.float32).reshape(-1)
-    copy = aligned_zeros((-(-flat.size // _LANES) * _LANES,))
-    copy[: flat.size] = flat
-    return copy
+    shape = (-(-constants.size // _LANES) * _LANES,)
+
+    def by_numpy(constants: Array) -> Array:
+        copy = aligned_zeros(shape)
+        copy[: constants.size] = np.asarray(constants, np.float32).reshape(-1)
+        return copy
+
+    made = copied(constants, shape, by_numpy) if isinstance(constants, Derived) else None
+    return derived(by_numpy, constants) if made is None else made

@@ -12,7 +12,8 @@ from netc.backends.cpu.kernel_args import LinearArgs
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
-from netc.backends.shared.derived import Weights, derivable, derived
+from netc.backends.cpu.steps.packing import copied, in_c_order
+from netc.backends.shared.derived import Derived, Weights, derivable, derived
 from netc.backends.shared.views import View
 
 Array = NDArray[np.float32]
@@ -50,7 +51,7 @@ def linear_step(
     if epilogue.residual is not None:
         raise ValueError("an inner product's epilogue takes no residual")
     images, rows = _TILES.get(target.isa, ((1, 4), (2, 4)))[x.n > 1]
-    stored = _halved(weights) if half else derived(np.ascontiguousarray, weights)
+    stored = _halved(weights) if half else in_c_order(weights)
     activation = epilogue.activation
     zeros = _to_tiles(None, len(weights), rows)
     args = LinearArgs(
@@ -84,10 +85,16 @@ def _halved(weights: Array) -> NDArray[np.float16]:
     return stored
 
 
-@derivable
-def _to_tiles(values: Array | None, outputs: int, rows: int) -> Array:
+def _to_tiles(values: Weights | None, outputs: int, rows: int) -> Weights:
     """A flat copy that may be read as vectors at any tile's start; zeros where there is none."""
-    stored = np.zeros(outputs + rows + _LANES, np.float32)
-    if values is not None:
+    shape = (outputs + rows + _LANES,)
+
+    def by_numpy(values: Array) -> Array:
+        stored = np.zeros(shape, np.float32)
         stored[:outputs] = values
-    return stored
+        return stored
+
+    if values is None:
+        return np.zeros(shape, np.float32)
+    made = copied(values, shape, by_numpy) if isinstance(values, Derived) else None
+    return derived(by_numpy, values) if made is None else made

@@ -17,7 +17,8 @@ from netc.backends.cpu.memory import aligned_zeros
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.blocking import Blocking, choose_blocking
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
-from netc.backends.shared.derived import Weights, derivable
+from netc.backends.cpu.steps.packing import copied, panels
+from netc.backends.shared.derived import Derived, Weights, derived
 from netc.backends.shared.views import View, moved
 
 Array = NDArray[np.float32]
@@ -31,7 +32,7 @@ class ImplicitProduct:
     Args:
         offsets: (taps, 2) int64: output pixel (i, j) sees input pixel stride * (i, j) + offset;
             what lies outside the input is zero.
-        weights: (outputs, channels of a group * run, taps).
+        weights: (outputs, channels of a group * run, taps ...).
         stride: vertical and horizontal.
         groups: of channels.
         run: neighbouring input pixels that a tap reads together.
@@ -162,24 +163,35 @@ def _parts(outputs: Sequence[View], product: ImplicitProduct, inputs: int) -> It
             start = stop
 
 
-@derivable
-def pack_weights(weights: Array, lanes: int) -> Array:
-    """(outputs, inputs, taps) -> (panels, taps, inputs, lanes), zeros in the lanes over."""
-    outputs, inputs, taps = weights.shape
-    packed = aligned_zeros((math.ceil(outputs / lanes), taps, inputs, lanes))
-    for k, panel in enumerate(packed):
-        part = weights[k * lanes : (k + 1) * lanes]
-        panel[:, :, : len(part)] = part.transpose(2, 1, 0)
-    return packed
+def pack_weights(weights: Weights, lanes: int) -> Weights:
+    """(outputs, inputs, taps ...) -> (panels, taps, inputs, lanes), zeros in the lanes over."""
+    outputs, inputs, *taps = weights.shape
+    shape = math.ceil(outputs / lanes), math.prod(taps), inputs, lanes
+
+    def by_numpy(weights: Array) -> Array:
+        packed, flat = aligned_zeros(shape), weights.reshape(outputs, inputs, -1)
+        for k, panel in enumerate(packed):
+            part = flat[k * lanes : (k + 1) * lanes]
+            panel[:, :, : len(part)] = part.transpose(2, 1, 0)
+        return packed
+
+    made = panels(weights, shape, lanes, by_numpy) if isinstance(weights, Derived) else None
+    return derived(by_numpy, weights) if made is None else made
 
 
-@derivable
-def pack_channels(values: Array | None, lanes: int, count: int) -> Array:
+def pack_channels(values: Weights | None, lanes: int, count: int) -> Weights:
     """(channels,) -> (panels, lanes); zeros where there is none."""
-    padded = aligned_zeros((math.ceil(count / lanes), lanes))
-    if values is not None:
+    shape = math.ceil(count / lanes), lanes
+
+    def by_numpy(values: Array) -> Array:
+        padded = aligned_zeros(shape)
         padded.reshape(-1)[:count] = values
-    return padded
+        return padded
+
+    if values is None:
+        return aligned_zeros(shape)
+    made = copied(values, shape, by_numpy) if isinstance(values, Derived) else None
+    return derived(by_numpy, values) if made is None else made
 
 
 def _panel_rows(part: _Part, lanes: int, epilogue: Epilogue, packed: Packed) -> list[PanelArgs]:

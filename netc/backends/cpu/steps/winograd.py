@@ -18,9 +18,10 @@ from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.blocking import choose_tile
 from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
+from netc.backends.cpu.steps.packing import transformed
 from netc.backends.cpu.steps.product import panel_rows
 from netc.backends.shared.cook_toom import Filtering
-from netc.backends.shared.derived import Weights, derivable
+from netc.backends.shared.derived import Derived, Weights, derived
 from netc.backends.shared.views import View, Workspace
 
 Array = NDArray[np.float32]
@@ -201,12 +202,23 @@ def _panels(
     return rows
 
 
-@derivable
-def pack_transformed(weights: Array, filtering: Filtering, lanes: int) -> Array:
+def pack_transformed(weights: Weights, filtering: Filtering, lanes: int) -> Weights:
     """(outputs, inputs, r, s) -> (panels, planes, inputs, lanes) of transformed weights."""
-    channels, inputs = weights.shape[:2]
+    shape = math.ceil(weights.shape[0] / lanes), filtering.planes, weights.shape[1], lanes
+
+    def by_numpy(weights: Array) -> Array:
+        return _transformed(weights, filtering, shape)
+
+    if isinstance(weights, Derived):
+        made = transformed(weights, shape, lanes, filtering, by_numpy)
+        return derived(by_numpy, weights) if made is None else made
+    return by_numpy(weights)
+
+
+def _transformed(weights: Array, filtering: Filtering, shape: tuple[int, ...]) -> Array:
+    inputs, lanes = shape[2:]
     left, right = (np.array(m.filter) for m in filtering.matrices)
-    packed = aligned_zeros((math.ceil(channels / lanes), filtering.planes, inputs, lanes))
+    packed = aligned_zeros(shape)
     for k, panel in enumerate(packed):
         part = weights[k * lanes : (k + 1) * lanes].transpose(2, 3, 1, 0)  # r, s, inputs, lanes
         # Down the columns of all filters at once, then along their rows: G g GT, in float64.

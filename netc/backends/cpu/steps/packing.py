@@ -1,0 +1,219 @@
+"""Weights packed by kernels: what is made anew each time that a variable has changed.
+
+A packed array of a constant is made once, by NumPy. One of a variable is a :class:`Derived` with a
+recipe, the step that fills it. That step reads the variable where it lies, so what is packed must
+be a view of it: slices, other axes, taps turned around. What is not is left to NumPy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.backends.cpu import jit
+from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.memory import aligned_zeros
+from netc.backends.cpu.pack_args import CopyArgs, PackArgs
+from netc.backends.cpu.program import Step
+from netc.backends.cpu.steps.transpose import MatrixBatch, transpose_step
+from netc.backends.shared.cook_toom import Filtering
+from netc.backends.shared.derived import Content, Derived, Weights, derived
+from netc.backends.shared.views import Place
+
+_BLOCK = 1 << 12  # floats that a unit packs, about
+_COPIED = 1 << 14
+_VECTOR = 16  # lanes of the widest vector; panels are whole vectors of any width
+Shape = tuple[int, ...]
+
+
+def panels(
+    weights: Derived, shape: Shape, lanes: int, by_numpy: Callable[[Content], Content]
+) -> Derived | None:
+    """Weights (outputs, inputs, taps ...) as [panel][tap][input][lane], by a step.
+
+    Args:
+        weights: derived.
+        shape: of the result.
+        lanes: of a panel.
+        by_numpy: makes the same.
+
+    Returns:
+        None where no kernel can.
+    """
+    layout = _layout(weights, lanes)
+    if layout is None:
+        return None
+    target = aligned_zeros(shape)
+    rows = layout.rows(4 * lanes)
+    return _recipe(weights, target, by_numpy, lambda machine: rows(target, machine))
+
+
+def transformed(
+    weights: Derived,
+    shape: Shape,
+    lanes: int,
+    filtering: Filtering,
+    by_numpy: Callable[[Content], Content],
+) -> Derived | None:
+    """Weights as [panel][plane][input][lane], each filter transformed; see ``panels``."""
+    layout = _layout(weights, lanes)
+    if layout is None:
+        return None
+    target = aligned_zeros(shape)
+    return _recipe(
+        weights, target, by_numpy, lambda machine: layout.planes(target, filtering, machine)
+    )
+
+
+def copied(values: Derived, shape: Shape, by_numpy: Callable[[Content], Content]) -> Derived | None:
+    """Values one after the other, and zeros after them up to a shape."""
+    if values.make is not None or not values.array.flags.c_contiguous:
+        return None
+    target = aligned_zeros(shape)
+
+    def step(machine: Machine) -> Step:
+        args = CopyArgs(values.array, target, values.size, _COPIED)
+        return Step("pack", jit.spec("packing", "copy"), args, math.ceil(values.size / _COPIED))
+
+    return _recipe(values, target, by_numpy, step)
+
+
+def in_c_order(weights: Weights) -> Weights:
+    """Weights with their last axis innermost, as they are where they lie so.
+
+    A matrix that is turned around is copied by a step, and so are rows of them whose two inner axes
+    (of which the first may be several) are.
+    """
+    array = weights.array if isinstance(weights, Derived) else weights
+    matrices = _turned(array)
+    if not isinstance(weights, Derived) or weights.make is not None or matrices is None:
+        return derived(np.ascontiguousarray, weights)
+    count, rows, columns = matrices
+    target = aligned_zeros(array.shape)
+    source, place = (cast(Place, a) for a in (array, target))  # steps take the address of either
+
+    def step(machine: Machine) -> Step:
+        size = rows * columns
+        x, y = MatrixBatch(source, size, columns), MatrixBatch(place, size, rows)
+        return transpose_step("pack", count, rows, columns, x, y)
+
+    return _recipe(weights, target, np.ascontiguousarray, step)
+
+
+def _turned(array: NDArray[Any]) -> tuple[int, int, int] | None:
+    """MatrixBatch, rows and columns that an array is with rows innermost; None if it is not."""
+    rows = array.shape[-1]
+    images = 1 if array.ndim == 2 else len(array)
+    columns = array.size // max(1, images * rows)
+    turned = array.T if array.ndim == 2 else np.moveaxis(array, -1, 1)
+    return (images, rows, columns) if turned.flags.c_contiguous and array.size else None
+
+
+def _recipe(
+    source: Derived,
+    target: NDArray[np.float32],
+    by_numpy: Callable[[Content], Content],
+    step: Callable[[Machine], Step],
+) -> Derived:
+    return Derived(target, source.variables, lambda: by_numpy(source.now()), None, step)
+
+
+def _layout(weights: Derived, lanes: int) -> _Layout | None:
+    """How the weights lie; None where no kernel can read them as they do."""
+    array: NDArray[Any] = weights.array
+    if weights.make is not None or array.dtype != np.float32 or lanes % _VECTOR or not array.size:
+        return None
+    outputs, inputs, *sizes = array.shape
+    output, of_input, *strides = array.strides
+    taps = np.zeros(1, np.int64)  # bytes from the first tap to each
+    for size, stride in zip(sizes, strides, strict=True):
+        taps = np.add.outer(taps, stride * np.arange(size)).reshape(-1)
+    least = int(taps.min())
+    order = (taps - least) // 4
+    if sorted(order) != list(range(len(taps))):
+        return None
+    source = array.ctypes.data + least
+    return _Layout(source, (outputs, inputs), (output, of_input), order, lanes)
+
+
+class _Layout:
+    """Weights whose taps lie side by side, in any order; distances in bytes."""
+
+    def __init__(
+        self,
+        source: int,
+        sizes: tuple[int, int],
+        steps: tuple[int, int],
+        order: NDArray[np.int64],
+        lanes: int,
+    ) -> None:
+        self.source = source
+        self.outputs, self.inputs = sizes
+        self.output_step, self.input_step = steps
+        self.taps = len(order)
+        #: for each element of an input's run of taps, which tap it is
+        self.tap_of = np.argsort(order)
+        self.lanes = lanes
+        self.joined = self.input_step == 4 * self.taps
+        most = _BLOCK // (_VECTOR * self.taps) // 16 * 16
+        self.block = max(16, min(self.inputs, most))
+
+    def rows(self, lane_bytes: int) -> Callable[[NDArray[np.float32], Machine], Step]:
+        """The step that packs."""
+        table = self._table(self.inputs * lane_bytes, lane_bytes)
+        side_by_side = self.taps == 1 and self.output_step == 4
+
+        def step(target: NDArray[np.float32], machine: Machine) -> Step:
+            args = self._args(target, table, lane_bytes, lane_bytes * self.inputs * self.taps)
+            blocks, count = math.ceil(self.inputs / self.block), len(target)
+            if side_by_side:
+                return Step("pack", jit.spec("packing", "pack_rows"), args, count * blocks)
+            kernel = jit.spec("packing", "pack", joined=self.joined)
+            units = count * blocks * (self.lanes // machine.width)
+            return Step("pack", kernel, args, units, 4 * machine.width**2)
+
+        return step
+
+    def planes(self, target: NDArray[np.float32], filtering: Filtering, machine: Machine) -> Step:
+        """The step that packs transformed filters."""
+        row = 4 * machine.width
+        plane = 4 * self.lanes * self.inputs
+        table = self._table(self.block * row, row)
+        args = self._args(target, table, 0, plane * filtering.planes)._replace(plane_bytes=plane)
+        kernel = jit.spec(
+            "packing",
+            "pack_transformed",
+            outputs=filtering.outputs,
+            taps=filtering.taps,
+            joined=self.joined,
+        )
+        units = len(target) * math.ceil(self.inputs / self.block) * (self.lanes // machine.width)
+        scratch = row * (machine.width + self.block * self.taps)
+        return Step("pack", kernel, args, units, scratch)
+
+    def _table(self, tap: int, of_input: int) -> NDArray[np.int64]:
+        """Where the rows of a run's elements go, with these bytes from tap to tap and input."""
+        inputs = np.arange(self.block if self.joined else 1)
+        return np.add.outer(of_input * inputs, tap * self.tap_of).reshape(-1).astype(np.int64)
+
+    def _args(
+        self, target: NDArray[np.float32], table: NDArray[np.int64], row: int, panel: int
+    ) -> PackArgs:
+        return PackArgs(
+            source=self.source,
+            output_step=self.output_step,
+            input_step=self.input_step,
+            outputs=self.outputs,
+            inputs=self.inputs,
+            taps=self.taps,
+            lanes=self.lanes,
+            block=self.block,
+            table=table,
+            row_step=row,
+            target=target,
+            panel_bytes=panel,
+        )
