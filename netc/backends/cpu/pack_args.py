@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from netc.backends.cpu.program import Argument
 
 
 class PackArgs(NamedTuple):
@@ -12,25 +15,25 @@ class PackArgs(NamedTuple):
     its row of lanes after the first one; ``row_step`` is from an input's rows to the next one's.
     """
 
-    source: Any
-    output_step: Any
-    input_step: Any
-    outputs: Any
-    inputs: Any
-    taps: Any
-    lanes: Any
-    block: Any
-    table: Any
-    row_step: Any
-    target: Any
-    panel_bytes: Any
-    plane_bytes: Any = 0
+    source: Argument
+    output_step: int
+    input_step: int
+    outputs: int
+    inputs: int
+    taps: int
+    lanes: int
+    block: int
+    table: Argument
+    row_step: int
+    target: Argument
+    panel_bytes: int
+    plane_bytes: int = 0
 
 
 class CopyArgs(NamedTuple):
     """``count`` floats, ``per_unit`` in a unit."""
 
-    source: Any
-    target: Any
-    count: Any
-    per_unit: Any
+    source: Argument
+    target: Argument
+    count: int  # type: ignore[assignment]  # a tuple has a method of this name
+    per_unit: int

@@ -11,8 +11,7 @@ transform of the filters, G g GT, in float32.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 from numba import float32, njit, types
@@ -32,6 +31,7 @@ from netc.backends.cpu.kernels.simd import (
     vector,
 )
 from netc.backends.cpu.kernels.transpose import square
+from netc.backends.cpu.kernels.values import Compiled, Record
 from netc.backends.cpu.kernels.winograd_transform import emit_transform
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.pack_args import CopyArgs, PackArgs
@@ -126,11 +126,11 @@ def copy(machine: Machine) -> Kernel:
     return kernel
 
 
-def _unit(width: int) -> Any:
+def _unit(width: int) -> Compiled:
     """A function (args, unit) -> panel, lane, first input, outputs there are, inputs."""
 
     @njit(inline="always")
-    def unit_of(a: Any, unit: int) -> tuple[int, int, int, int, int]:
+    def unit_of(a: Record, unit: int) -> tuple[int, int, int, int, int]:
         groups, blocks = a.lanes // width, (a.inputs + a.block - 1) // a.block
         panel, rest = unit // (groups * blocks), unit % (groups * blocks)
         lane, first = rest // blocks * width, rest % blocks * a.block
@@ -140,14 +140,14 @@ def _unit(width: int) -> Any:
     return unit_of
 
 
-def _fill(width: int, joined: bool) -> Any:
+def _fill(width: int, joined: bool) -> Compiled:
     """A function that writes the rows of one vector of outputs and ``count`` inputs."""
     whole, part = square(width, False), square(width, True)
     row = 4 * width
 
     @njit(inline="always")
     def run(
-        a: Any, source: int, target: int, table: int, rows: int, length: int, scratch: int
+        a: Record, source: int, target: int, table: int, rows: int, length: int, scratch: int
     ) -> None:
         for e in range(0, length, width):
             count = min(width, length - e)
@@ -160,7 +160,7 @@ def _fill(width: int, joined: bool) -> Any:
 
     @njit(inline="always")
     def fill(
-        a: Any,
+        a: Record,
         source: int,
         target: int,
         table: int,
@@ -182,16 +182,16 @@ def _fill(width: int, joined: bool) -> Any:
     return fill
 
 
-def _filters(width: int, filtering: Filtering) -> Any:
+def _filters(width: int, filtering: Filtering) -> Compiled:
     """A function (first tap's vector, bytes between taps, target, bytes between planes)."""
     high, wide = filtering.taps
     vertical, horizontal = (m.filter for m in filtering.matrices)
     planes = filtering.sides[1]
 
-    def emit(b: ir.IRBuilder, arguments: Any, values: Any) -> None:
+    def emit(b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]) -> None:
         source, between, target, plane = values
 
-        def tap(index: int) -> Any:
+        def tap(index: int) -> ir.Value:
             return emit_load(b, b.add(source, b.mul(between, i64(index))), 0, vector(width))
 
         taps = [[tap(i * wide + j) for j in range(wide)] for i in range(high)]
