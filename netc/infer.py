@@ -80,6 +80,7 @@ class _Inference:
         self.shapes: dict[str, Shape | None] = {}
         self.parameters: dict[str, Parameter] = {}
         self.shared: dict[str, tuple[str, ParamSpec]] = {}
+        self.loose: set[str] = set()  # values whose sizes only a run tells
         self.nodes: list[Node] = []
         self.diagnostics: list[Diagnostic] = []
         self.known: dict[Any, tuple[tuple[Shape, ...], tuple[WeightSpec, ...]]] = {}
@@ -102,7 +103,8 @@ class _Inference:
         return self.graph.parameters.get(name)
 
     def set_shape(self, name: str, shape: Shape | None, node: Node | None) -> None:
-        fault = None if shape is None else shape_fault(shape)
+        """Keep a value's shape; one that is a bound alone may have more elements than a blob."""
+        fault = None if shape is None or name in self.loose else shape_fault(shape)
         if fault:
             value = self.graph.values[name]
             owner = f"layer `{node.name}` ({node.op})" if node else "the net's input"
@@ -134,6 +136,8 @@ class _Inference:
             self.diagnostics.append(self._located(node, told, known))
             self.nodes.append(node)
             return
+        if self.catalog[node.op].dynamic or not self.loose.isdisjoint(node.inputs):
+            self.loose.update(node.outputs)
         for name, shape in zip(node.outputs, outputs, strict=True):
             self.set_shape(name, shape, node)
         parameters = self._parameters(node, specs)

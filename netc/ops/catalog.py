@@ -44,6 +44,7 @@ from netc.ops import (
     pooling3d,
     priors,
     proposal,
+    proposal_target,
     python,
     ranks,
     recurrent,
@@ -114,6 +115,7 @@ _FAMILIES: tuple[tuple[OpDef, ...], ...] = (
     cascade_loss.OPS,
     cascade_accuracy.OPS,
     proposal.OPS,
+    proposal_target.OPS,
 )
 
 _OPS: Mapping[str, OpDef] = {op.name: op for family in _FAMILIES for op in family}

@@ -60,9 +60,29 @@ def _parse(layer: Message, context: LayerContext) -> SourceParams:
     kind = layer.get("type")
     tops = _TOPS.get(kind, (None,))
     follow = [tops[min(i, len(tops) - 1)] if tops else None for i in range(context.tops - 1)]
+    if kind in _GRIDS:
+        follow = _grid_follow(layer.get(_GRIDS[kind][0]), *_GRIDS[kind][1:], context.tops - 1)
     data = _data_shape(layer)
     params = SourceParams((data, *(None,) * len(follow)), follow=(None, *follow))
     return replace(params, shapes=params.completed(params.shapes, partly=True))
+
+
+# Data layers of Cascade R-CNN and MS-CNN: a map of true boxes for each of a list of steps, then the
+# boxes. Layer type -> its parameters, the list, the numbers of a box.
+_GRIDS: Mapping[str, tuple[str, str, int]] = {
+    "DetectionData": ("detection_data_param", "stride", 8),
+    "ImageGtData": ("image_gt_data_param", "downsample_rate", 7),
+}
+
+
+def _grid_follow(
+    param: Message, steps: str, numbers: int, tops: int
+) -> list[tuple[FollowedSize, ...] | None]:
+    labels = 2 + param.get("coord_num")
+    maps: list[tuple[FollowedSize, ...] | None] = [
+        ("N", labels, f"H/{step}", f"W/{step}") for step in param.get(steps) if step > 0
+    ]
+    return [*maps, (None, numbers, 1, 1), *(None,) * tops][:tops]
 
 
 def _data_shape(layer: Message) -> PartialShape:
@@ -87,9 +107,13 @@ def _first(layer: Message, name: str) -> int | None:
     return None
 
 
+_SIZES = (("crop_size",) * 2, ("crop_height", "crop_width"), ("crop_h", "crop_w"))
+_RESIZED = (("new_height", "new_width"), ("resize_height", "resize_width"))
+
+
 def _size(layer: Message) -> tuple[int | None, int | None]:
     """Height and width: of a crop, of what images are resized to, or unknown."""
-    for names in (("crop_size",) * 2, ("crop_height", "crop_width"), ("crop_h", "crop_w")):
+    for names in _SIZES:
         size = _first(layer, names[0]), _first(layer, names[1])
         if None not in size:
             return size
@@ -97,8 +121,11 @@ def _size(layer: Message) -> tuple[int | None, int | None]:
     for message in resized[:1]:
         if message.get("height") and message.get("width"):
             return message.get("height"), message.get("width")
-    height, width = _first(layer, "new_height"), _first(layer, "new_width")
-    return (height, width) if height and width else (None, None)
+    for names in _RESIZED:
+        size = _first(layer, names[0]), _first(layer, names[1])
+        if None not in size:
+            return size
+    return None, None
 
 
 def _channels(layer: Message) -> int | None:

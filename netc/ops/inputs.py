@@ -6,7 +6,7 @@ decides their tops' shapes is read here; Caffe's rules for files and databases d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,10 @@ from netc.schema.message import Message
 
 PartialShape = tuple[int | None, ...]
 FollowedSize = int | str | None
-"""A number, ``N``, ``H`` or ``W`` of the layer's first top, or None where neither is known."""
+"""A number, ``N``, ``H`` or ``W`` of the layer's first top, or None where neither is known.
+
+``H/8`` is an eighth of ``H``, rounded.
+"""
 
 
 class UnknownInputShapeError(ShapeError):
@@ -79,10 +82,17 @@ class SourceParams:
             old = shapes[index]
             if follow is None or (old is not None and None not in old):
                 continue
-            made = tuple(known.get(s) if isinstance(s, str) else s for s in follow)
+            made = tuple(_followed(s, known) if isinstance(s, str) else s for s in follow)
             if partly or None not in made:
                 filled[index] = made
         return tuple(filled)
+
+
+def _followed(size: str, known: Mapping[str, int | None]) -> int | None:
+    """A size of the first top, or that divided."""
+    name, _, by = size.partition("/")
+    found = known.get(name)
+    return found if found is None or not by else (2 * found + int(by)) // (2 * int(by))
 
 
 def _source_shape(params: SourceParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:

@@ -118,3 +118,32 @@ def test_v1_texts_of_deconvnet() -> None:
         "  transform_param { crop_size: 8 } }"
     )
     assert shapes(text) == {"data": (2, 3, 8, 8), "label": (2, 1, 8, 8)}
+
+
+def test_maps_of_true_boxes_follow_from_the_steps() -> None:
+    text = (
+        'layer { name: "d" type: "ImageGtData" top: "x" top: "a" top: "b" top: "boxes"\n'
+        "  transform_param { mean_value: [1, 2, 3] }\n"
+        "  image_gt_data_param { batch_size: 2 crop_height: 72 crop_width: 100\n"
+        "    downsample_rate: [8, 16] field_h: [8, 8] field_w: [8, 8] } }"
+    )
+    graph = build(read_net(text=text).message).graph
+    assert graph.values["x"].shape == (2, 3, 72, 100)
+    assert graph.values["a"].shape == (2, 6, 9, 13)  # 12.5 is rounded up
+    assert graph.values["b"].shape == (2, 6, 5, 6)
+    assert graph.values["boxes"].shape is None
+
+
+def test_a_bound_may_be_larger_than_a_blob() -> None:
+    """How many boxes there are a run tells: at most 45,000 for each of 90,000 cells."""
+    text = (
+        'input: "m" input_shape { dim: [1, 6, 300, 300] } '
+        'input: "f" input_shape { dim: [1, 512, 4, 4] }\n'
+        'layer { name: "o" type: "BoxOutput" bottom: "m" top: "r" box_output_param { fg_thr: 0\n'
+        "  iou_thr: 0.5 field_w: 8 field_h: 8 downsample_rate: 8 field_whr: 2 field_xyr: 2 } }\n"
+        'layer { name: "p" type: "ROIPooling" bottom: "f" bottom: "r" top: "p"\n'
+        "  roi_pooling_param { pooled_h: 7 pooled_w: 7 } }"
+    )
+    built = build(read_net(text=text).message)
+    assert not [d for d in built.diagnostics if d.severity == "error"]
+    assert built.graph.values["p"].shape == (90000, 512, 7, 7)

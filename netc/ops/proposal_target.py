@@ -1,0 +1,296 @@
+"""ProposalTarget of Cascade R-CNN and MS-CNN: which regions train, with what labels and boxes.
+
+proposal_target_layer.cpp of zhaoweicai/cascade-rcnn and zhaoweicai/mscnn (Girshick 2015, Fast
+R-CNN, section 2.3). Regions are rows of image and box; true boxes of image, box, label, ignored
+and, in Cascade R-CNN, difficult. Where a batch is not full MS-CNN, whose true boxes have no eighth
+number, adds boxes at random that overlap no true one; Cascade R-CNN adds one where there would be
+none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.types import Shape, count, show
+from netc.ops.boxes import areas, overlaps
+from netc.ops.cost import per_input
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.field_boxes import Regression, parse_regression
+from netc.ops.fields import reject_unknown_fields
+from netc.ops.numbers import required_number
+from netc.ops.random import layer_number, uniform
+from netc.schema.message import Message
+
+_LEAST_SIDE, _TRIES = 32, 1000  # of boxes that are drawn
+
+
+@dataclass(frozen=True, slots=True)
+class TargetParams:
+    """How a batch of regions is made.
+
+    Args:
+        classes: with the background counted.
+        regression: what targets are normalised by, and whether each class has its own.
+        batch: regions; -1 for all that count.
+        share: of the batch that may be true boxes' regions.
+        images: in a batch of the net.
+        near: the overlap from which on a region is of its true box.
+        apart: overlaps between these make a region background.
+        sides: width and height of the image, for boxes that are drawn.
+        by_overlap: regions of true boxes weigh as they overlap.
+        counted: overlaps between these have a box to learn.
+        discarded: whether a batch is filled up by regions of no kind.
+        append: whether the true boxes are regions too.
+        tops: how many.
+        layer: the layer's number, for its random numbers.
+    """
+
+    classes: int
+    regression: Regression
+    batch: int
+    share: float
+    images: int
+    near: float
+    apart: tuple[float, float]
+    sides: tuple[int, int]
+    by_overlap: bool
+    counted: tuple[float, float]
+    discarded: bool
+    append: bool
+    tops: int
+    layer: int
+
+    @property
+    def width(self) -> int:
+        """Numbers of a region's targets."""
+        return 4 * self.classes if self.regression.aware else 8
+
+
+_FIELDS = ("cls_num", "batch_size", "fg_fraction", "num_img_per_batch", "fg_thr", "bg_thr_hg",
+           "bg_thr_lw", "img_width", "img_height", "iou_weighted", "bbox_thr_lw", "bbox_thr_hg",
+           "pickup_discard", "append_gtbox")  # fmt: skip
+
+
+def _parse(layer: Message, context: LayerContext) -> TargetParams:
+    p = reject_unknown_fields(layer.get("proposal_target_param"), *_FIELDS)
+    if p.get("batch_size") < 1 and p.get("batch_size") != -1:
+        raise p.error("batch_size", "out-of-range", "`batch_size` must be -1 or at least 1")
+    return TargetParams(
+        required_number(p, "cls_num"),
+        parse_regression(layer),
+        p.get("batch_size"),
+        p.get("fg_fraction"),
+        p.get("num_img_per_batch"),
+        p.get("fg_thr"),
+        (p.get("bg_thr_lw"), p.get("bg_thr_hg")),
+        (p.get("img_width"), p.get("img_height")),
+        p.get("iou_weighted"),
+        (p.get("bbox_thr_lw"), p.get("bbox_thr_hg")),
+        p.get("pickup_discard"),
+        p.get("append_gtbox"),
+        context.tops,
+        layer_number(layer.get("name")),
+    )
+
+
+def _shape(params: TargetParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    """The shapes of a full batch: how many regions there are the data tell."""
+    regions, truth = inputs[:2]
+    if not regions or count(regions, 1) != 5:
+        raise ShapeError(f"the regions must be rows of 5, the bottom is {show(regions)}")
+    if not truth or count(truth, 1) not in (7, 8):
+        raise ShapeError(f"the true boxes must be rows of 7 or 8, the bottom is {show(truth)}")
+    rows = params.batch
+    if rows == -1:
+        rows = max(1, regions[0] + truth[0] * params.append)
+    each = (5, 1, params.width, params.width, params.width, 6, 1)
+    return tuple((rows, numbers, 1, 1) for numbers in each)[: params.tops]
+
+
+class _Batch(NamedTuple):
+    """Regions that train.
+
+    Args:
+        rows: image and box of each; the positives first.
+        label: of each, 0 for the background.
+        target: the true box of each; -1 for none.
+        overlap: with it.
+    """
+
+    rows: Any
+    label: Any
+    target: Any
+    overlap: Any
+
+
+@np.errstate(all="ignore")
+def _targets(
+    params: TargetParams, inputs: Sequence[Any], weights: Sequence[Any]
+) -> tuple[Any, ...]:
+    regions, truth = (np.asarray(a).reshape(len(a), -1) for a in inputs[:2])
+    key = inputs[2] if len(inputs) > 2 else None
+    fills = truth.shape[1] == 7
+    truth = truth[truth[:, 0].astype(np.int64) != -1]
+    _check_images(params, regions[:, 0], truth[:, 0])
+    rows = np.concatenate([regions, truth[:, :5]]) if params.append else regions
+    batch = _chosen(params, rows, truth, fills, key)
+    matched = np.zeros((len(batch.rows), 6), np.float32)
+    own = batch.label > 0
+    matched[own, 0] = batch.label[own]
+    matched[own, 1:5] = truth[batch.target[own], 1:5]
+    matched[own, 5] = batch.overlap[own]
+    targets, inside = _boxes(params, batch, truth)
+    label, share = batch.label[:, None], _weights(params, batch)[:, None]
+    made = (batch.rows, label, targets, inside, inside.copy(), matched, share)
+    return tuple(
+        np.ascontiguousarray(a, dtype=np.float32).reshape(*a.shape, 1, 1)
+        for a in made[: params.tops]
+    )
+
+
+def _check_images(params: TargetParams, *columns: Any) -> None:
+    for column in columns:
+        wrong = column[(column < 0) | (column >= params.images)]
+        if len(wrong):
+            raise NetcError(
+                Diagnostic(
+                    "region-out-of-range",
+                    f"a box is of image {wrong[0]:g}, and `num_img_per_batch` is {params.images}",
+                )
+            )
+
+
+def _nearest(rows: Any, truth: Any) -> tuple[Any, Any]:
+    """The true box of the same image that each overlaps most, -1 for none, and how much."""
+    if not len(truth) or not len(rows):
+        return np.full(len(rows), -1), np.zeros(len(rows), np.float32)
+    both = np.concatenate([rows[:, 1:], truth[:, 1:5]])
+    columns, own = np.ascontiguousarray(both.T), areas(both, 1)
+    table = overlaps(columns, own, np.arange(len(rows), len(both)), 1)[:, : len(rows)]
+    table = np.where(truth[:, :1] == rows[:, 0], table, -1)
+    best = table.argmax(axis=0)
+    overlap = table[best, np.arange(len(rows))]
+    return np.where(overlap < 0, -1, best), np.maximum(overlap, 0)
+
+
+def _chosen(params: TargetParams, rows: Any, truth: Any, fills: bool, key: Any) -> _Batch:
+    best, overlap = _nearest(rows, truth)
+    near = (best >= 0) & (overlap >= np.float32(params.near))
+    low, high = map(np.float32, params.apart)
+    positive = np.flatnonzero(near & (truth[best, 6] == 0 if len(truth) else False))
+    negative = np.flatnonzero(~near & (overlap >= low) & (overlap < high))
+    others = np.flatnonzero(~near & ~((overlap >= low) & (overlap < high)))
+    size = len(positive) + len(negative) if params.batch == -1 else params.batch
+    most = size if params.batch == -1 else int(np.float32(params.share) * params.batch + 0.5)
+    if params.batch == -1:
+        most = len(positive)
+    positive = _drawn(params, positive, most, key, 0)
+    room = size - len(positive)
+    if len(negative) > room:
+        negative = _drawn(params, negative, room, key, 1)
+    elif params.discarded:
+        negative = np.concatenate([negative, others[: room - len(negative)]])
+    kept = np.concatenate([positive, negative])
+    label = np.zeros(len(kept))
+    label[: len(positive)] = np.trunc(truth[best[positive], 5])
+    batch = _Batch(rows[kept], label, best[kept], overlap[kept])
+    missing = size - len(kept) if fills else int(not len(kept))
+    return _filled(params, batch, truth, missing, key) if missing > 0 else batch
+
+
+def _drawn(params: TargetParams, some: Any, most: int, key: Any, draw: int) -> Any:
+    """So many of some at random, in the order they are drawn; all as they are where they fit."""
+    if len(some) <= most:
+        return some
+    chance = uniform(np.zeros(1), (len(some),), params.layer, key, draw)
+    return some[np.argsort(chance, kind="stable")[:most]]
+
+
+def _filled(params: TargetParams, batch: _Batch, truth: Any, number: int, key: Any) -> _Batch:
+    """The batch with boxes drawn that overlap no true box much."""
+    wide, high = params.sides
+    if min(wide, high) <= _LEAST_SIDE:
+        raise NetcError(
+            Diagnostic(
+                "bad-argument",
+                f"`img_width` {wide} and `img_height` {high} leave no room for boxes of "
+                f"{_LEAST_SIDE} pixels, which fill up a batch",
+            )
+        )
+    chance = uniform(np.zeros(1), (number * _TRIES, 5), params.layer, key, 2).astype(np.float64)
+    image = np.floor(chance[:, 0] * params.images)
+    x, y = (np.floor(chance[:, 1 + i] * (s - _LEAST_SIDE)) for i, s in enumerate((wide, high)))
+    w, h = (
+        np.maximum(np.floor(chance[:, 3 + i] * (s - at)), _LEAST_SIDE)
+        for i, (s, at) in enumerate(((wide, x), (high, y)))
+    )
+    rows = np.stack([image, x, y, x + w - 1, y + h - 1], axis=1).astype(np.float32)
+    free = np.flatnonzero(_nearest(rows, truth)[1] < np.float32(params.near))[:number]
+    if len(free) < number:
+        raise NetcError(
+            Diagnostic(
+                "region-out-of-range",
+                "no box was found that overlaps no true box and fills a batch",
+            )
+        )
+    more = np.zeros(number)
+    return _Batch(
+        np.concatenate([batch.rows, rows[free]]),
+        np.concatenate([batch.label, more]),
+        np.concatenate([batch.target, np.full(number, -1)]),
+        np.concatenate([batch.overlap, more]),
+    )
+
+
+def _boxes(params: TargetParams, batch: _Batch, truth: Any) -> tuple[Any, Any]:
+    """Targets of the positives in the columns of their class, and which of them count."""
+    targets = np.zeros((len(batch.rows), params.width), np.float32)
+    counts = np.zeros_like(targets)
+    at = np.flatnonzero(batch.label > 0)
+    boxes, wanted = batch.rows[at, 1:], truth[batch.target[at], 1:5]
+    side, wanted_side = boxes[:, 2:] - boxes[:, :2] + 1, wanted[:, 2:] - wanted[:, :2] + 1
+    apart = (wanted[:, :2] + wanted_side / 2 - boxes[:, :2] - side / 2) / side
+    coded = np.concatenate([apart, np.log(wanted_side / side)], axis=1)
+    mean, deviation = (np.array(v, np.float32) for v in params.regression[:2])
+    label = batch.label[at].astype(np.int64)
+    first = 4 * (label if params.regression.aware else np.minimum(label, 1))
+    low, high = map(np.float32, params.counted)
+    used = (low <= batch.overlap[at]) & (batch.overlap[at] <= high)
+    for number in range(4):
+        targets[at, first + number] = ((coded - mean) / deviation)[:, number]
+        counts[at, first + number] = used
+    return targets, counts
+
+
+def _weights(params: TargetParams, batch: _Batch) -> Any:
+    """Weights by which positives count ``share`` of all."""
+    own = batch.label > 0
+    weights = np.where(own & params.by_overlap, batch.overlap, 1).astype(np.float32)
+    sums, number = (weights[own].sum(), weights[~own].sum()), len(weights)
+    if sums[0] != 0:
+        factors = (params.share * number / sums[0], (1 - params.share) * number / sums[1])
+        weights *= np.where(own, *factors).astype(np.float32)
+    return weights
+
+
+OPS = (
+    OpDef(
+        name="ProposalTarget",
+        arity=Arity((2, 2), (6, 7)),
+        params=_parse,
+        shape=_shape,
+        cost=per_input(20),
+        window=full_extent,
+        memory=copies(12),
+        reference=_targets,
+        draws=lambda params: True,
+        dynamic=True,
+        family="loss",
+        host=True,
+    ),
+)
