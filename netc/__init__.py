@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from netc.driver import compile, read_net
     from netc.gradcheck import check_gradient
     from netc.ops.python import register_python_layer
+    from netc.predict.predictor import Predictor
     from netc.solver.solver import Solver
     from netc.weights import load_weights, save_weights
 
@@ -23,6 +24,7 @@ __all__ = [
     "Diagnostic",
     "NetcError",
     "NetcWarning",
+    "Predictor",
     "Solver",
     "Source",
     "Span",
@@ -40,6 +42,7 @@ _HOME = {
     "Diagnostic": "netc.diagnostics",
     "NetcError": "netc.diagnostics",
     "NetcWarning": "netc.diagnostics",
+    "Predictor": "netc.predict.predictor",
     "Solver": "netc.solver.solver",
     "Source": "netc.diagnostics",
     "Span": "netc.diagnostics",

@@ -6,6 +6,7 @@ mean, input scale. Cropping, centred or ten times, is that of ``caffe.Classifier
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -43,6 +44,16 @@ FORMATS = {
 }
 
 
+class Encoded(NamedTuple):
+    """The bytes of an image file that lies in another file, and what messages call it."""
+
+    content: bytes
+    name: str
+
+
+ImageFile = str | os.PathLike[str] | Encoded
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Preprocessing:
     """What is done to an image before a net sees it.
@@ -53,7 +64,8 @@ class Preprocessing:
         resize: height and width, or the length of the shorter side, that the image is brought to
             before it is cropped to ``size``; "own" leaves it as it is, None brings it to ``size``
             at once.
-        crops: "center" for one crop, "ten" for the four corners, the centre, and all mirrored.
+        crops: "center" for one crop, "flip" for it and its mirror image, "ten" for the four
+            corners, the centre, and all mirrored.
         channel_order: "BGR" as most Caffe nets want it, or "RGB".
         raw_scale: what a pixel of full brightness becomes; 255 as most Caffe nets want it.
         mean: subtracted after that; one value for each channel, or (channels, height, width),
@@ -66,7 +78,7 @@ class Preprocessing:
     size: tuple[int, int]
     channels: int = 3
     resize: tuple[int, int] | int | Literal["own"] | None = None
-    crops: Literal["center", "ten"] = "center"
+    crops: Literal["center", "flip", "ten"] = "center"
     channel_order: Literal["BGR", "RGB"] = "BGR"
     raw_scale: float = 255.0
     mean: Array | None = None
@@ -74,7 +86,7 @@ class Preprocessing:
     data_layer: bool = False
 
 
-def load_input(path: str | os.PathLike[str], how: Preprocessing) -> Array:
+def load_input(path: ImageFile, how: Preprocessing) -> Array:
     """An image file ready for a net: float32 (crops, channels, height, width).
 
     Raises:
@@ -84,7 +96,7 @@ def load_input(path: str | os.PathLike[str], how: Preprocessing) -> Array:
         _check_channels(how.channels)
         with _opened(path) as image:
             upright = _upright(image)
-            height = _resized((upright.height, upright.width), how)[0]
+            height = resized_size((upright.height, upright.width), how)[0]
             if 2 * height < upright.height:
                 return preprocess(_of_few_rows(path, upright, how.channels, height), how)
     return preprocess(load_image(path, how.channels), how)
@@ -98,14 +110,14 @@ def preprocess(image: Array, how: Preprocessing) -> Array:
         how: what to do.
 
     Returns:
-        float32 (crops, channels, height, width); 1 or 10 crops.
+        float32 (crops, channels, height, width); 1, 2 or 10 crops.
 
     Raises:
         NetcError: the image is smaller than the crop, or the mean does not fit.
     """
     if how.data_layer:
         return _transformed(image, how)
-    batch = _cropped(resize_image(image, _resized(image.shape[1:], how)), how)
+    batch = _cropped(resize_image(image, resized_size(image.shape[1:], how)), how)
     if how.channel_order == "BGR":
         batch = batch[:, ::-1]
     batch = batch * np.float32(how.raw_scale)
@@ -117,7 +129,7 @@ def preprocess(image: Array, how: Preprocessing) -> Array:
 def _transformed(image: Array, how: Preprocessing) -> Array:
     """As a data layer: (crops, channels, height, width)."""
     pixels = np.rint(image * 255).astype(np.uint8).transpose(1, 2, 0)
-    pixels = resized(pixels, _resized(image.shape[1:], how)).transpose(2, 0, 1)
+    pixels = resized(pixels, resized_size(image.shape[1:], how)).transpose(2, 0, 1)
     ordered = pixels[::-1] if how.channel_order == "BGR" else pixels
     whole = ordered.astype(np.float32) * np.float32(how.raw_scale / 255)
     if how.mean is not None:
@@ -141,7 +153,7 @@ def _mean_of_all(mean: Array, shape: Sequence[int]) -> Any:
 # Reading
 
 
-def load_image(path: str | os.PathLike[str], channels: int = 3, *, upright: bool = True) -> Array:
+def load_image(path: ImageFile, channels: int = 3, *, upright: bool = True) -> Array:
     """An image file as float32 (channels, height, width), RGB, from 0 to 1.
 
     Colours become grey by the usual weights 0.299, 0.587, 0.114, and grey becomes three equal
@@ -168,9 +180,11 @@ def _check_channels(channels: int) -> None:
         )
 
 
-def _of_few_rows(
-    path: str | os.PathLike[str], image: Image.Image, channels: int, height: int
-) -> Array:
+def _called(path: ImageFile) -> str:
+    return path.name if isinstance(path, Encoded) else os.fspath(path)
+
+
+def _of_few_rows(path: ImageFile, image: Image.Image, channels: int, height: int) -> Array:
     """An image brought to a smaller height: the rows between which new ones lie are all it takes.
 
     The numbers are those of :func:`resize_image`; what would be floats of all pixels is of a few
@@ -195,7 +209,7 @@ class Header(NamedTuple):
     turned: bool
 
 
-def read_header(path: str | os.PathLike[str]) -> Header:
+def read_header(path: ImageFile) -> Header:
     """An image's size, without its pixels.
 
     Raises:
@@ -208,16 +222,18 @@ def read_header(path: str | os.PathLike[str]) -> Header:
 
 
 @contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+def _opened(path: ImageFile) -> Iterator[Image.Image]:
     from PIL import Image
 
-    try:
-        Path(path).open("rb").close()
-    except OSError as error:
-        raise NetcError(unreadable(os.fspath(path), error)) from None
+    file = io.BytesIO(path.content) if isinstance(path, Encoded) else path
+    if not isinstance(path, Encoded):
+        try:
+            Path(path).open("rb").close()
+        except OSError as error:
+            raise NetcError(unreadable(os.fspath(path), error)) from None
     with strangers_bytes(lambda error: _unreadable(path, error)), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of damage that Pillow reads past
-        with Image.open(path, formats=tuple(FORMATS)) as image:
+        with Image.open(file, formats=tuple(FORMATS)) as image:
             _check_pixels(path, image.size)
             _ask(path, image, 0)
             yield image
@@ -237,7 +253,7 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if _orientation(image) == 1 else ImageOps.exif_transpose(image) or image
 
 
-def _unreadable(path: str | os.PathLike[str], error: Exception) -> NetcError:
+def _unreadable(path: ImageFile, error: Exception) -> NetcError:
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, Image.DecompressionBombError):
@@ -246,7 +262,7 @@ def _unreadable(path: str | os.PathLike[str], error: Exception) -> NetcError:
     why = "it is no image" if unknown else reason(error)
     return _fault(
         "bad-image",
-        f"`{os.fspath(path)}` cannot be read as an image: {why}",
+        f"`{_called(path)}` cannot be read as an image: {why}",
         f"{', '.join(FORMATS)} are read, whatever the name; arrays come as .npy or .npz",
     )
 
@@ -260,22 +276,22 @@ def _converted(image: Image.Image, channels: int) -> Array:
     return plain.reshape(*plain.shape[:2], channels) / np.float32(255)
 
 
-def _check_pixels(path: str | os.PathLike[str], size: tuple[int, int]) -> None:
+def _check_pixels(path: ImageFile, size: tuple[int, int]) -> None:
     if size[0] * size[1] > MAX_PIXELS:
         raise _too_large(path, f", it has {size[0]} by {size[1]}")
 
 
-def _ask(path: str | os.PathLike[str], image: Image.Image, more: int) -> None:
+def _ask(path: ImageFile, image: Image.Image, more: int) -> None:
     """Ask for an image as Pillow decodes it, and ``more`` bytes that are made of it."""
     decoded = image.width * image.height * (1 if image.mode in ("1", "L", "P") else 4)
-    what = f"the pixels of `{os.fspath(path)}`, {image.width:,} by {image.height:,},"
+    what = f"the pixels of `{_called(path)}`, {image.width:,} by {image.height:,},"
     check_memory(decoded + more, what)
 
 
-def _too_large(path: str | os.PathLike[str], has: str) -> NetcError:
+def _too_large(path: ImageFile, has: str) -> NetcError:
     return _fault(
         "image-too-large",
-        f"`{os.fspath(path)}` has too many pixels: the limit is {MAX_PIXELS:,}{has}",
+        f"`{_called(path)}` has too many pixels: the limit is {MAX_PIXELS:,}{has}",
         "make it smaller first",
     )
 
@@ -320,8 +336,8 @@ def _neighbours(old: int, new: int) -> tuple[Any, Any, Array]:
     return low, np.minimum(low + 1, old - 1), (at - low).astype(np.float32)
 
 
-def _resized(size: Sequence[int], how: Preprocessing) -> tuple[int, int]:
-    """The height and width before cropping."""
+def resized_size(size: Sequence[int], how: Preprocessing) -> tuple[int, int]:
+    """The height and width that an image of this size is brought to before it is cropped."""
     if how.resize is None:
         return how.size
     if how.resize == "own":
@@ -347,7 +363,7 @@ def _cropped(image: Array, how: Preprocessing) -> Array:
     if how.crops == "ten":
         corners = [(0, 0), (0, left), (above, 0), (above, left), *corners]
     crops = np.stack([image[:, y : y + height, x : x + width] for y, x in corners])
-    return np.concatenate([crops, crops[..., ::-1]]) if how.crops == "ten" else crops
+    return crops if how.crops == "center" else np.concatenate([crops, crops[..., ::-1]])
 
 
 def _room(size: Sequence[int], crop: tuple[int, int]) -> tuple[int, int]:
@@ -373,7 +389,7 @@ class Placement(NamedTuple):
 
 def placement(size: tuple[int, int], how: Preprocessing) -> Placement:
     """Where the centre crop of a picture of this height and width lies in it."""
-    height, width = _resized(size, how)
+    height, width = resized_size(size, how)
     top, left = (side // 2 for side in _room((height, width), how.size))
     down, right = size[0] / height, size[1] / width
     return Placement(left * right, top * down, how.size[1] * right, how.size[0] * down)

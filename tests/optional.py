@@ -15,7 +15,7 @@ from netc.diagnostics import NetcError
 
 PACKAGES = (
     "cupy", "cv2", "h5py", "llvmlite", "lmdb", "matplotlib", "numba", "onnx", "onnxruntime",
-    "mpi4py", "plyvel", "tensorboardX", "torch",
+    "mpi4py", "plyvel", "pyarrow", "ray", "tensorboardX", "torch",
 )  # fmt: skip
 
 

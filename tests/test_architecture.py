@@ -25,6 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"backends", "export", "report"}),
     frozenset({"sources"}),
     frozenset({"arguments", "compiled", "driver"}),
+    frozenset({"predict"}),
     frozenset({"ranks", "solver", "gradcheck"}),
     frozenset({"surgery"}),
     frozenset({"compat"}),
@@ -36,7 +37,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Imported inside functions only: they are extras, or slow to load.
 OPTIONAL = frozenset(
     {"cupy", "numba", "llvmlite", "onnx", "h5py", "PIL", "lmdb", "plyvel", "rich"}
-) | {"matplotlib", "tensorboardX", "mpi4py"}
+) | {"matplotlib", "tensorboardX", "mpi4py", "pyarrow", "ray"}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -164,6 +165,7 @@ OP_TABLES: Mapping[str, str] = {
     "migrate/": "layer types of old formats",
     "language/shorts.py": "short names of layer types",
     "language/notation.py": "layer types whose fields may be written without names",
+    "predict/dense.py": "what a layer type becomes in a fully convolutional net",
     "sources/catalog.py": "what reads the data of a layer type",
     "surgery/": "what becomes of a layer type where a training net is deployed",
     "train/samples.py": "what is drawn for an input that a contents rule does not tell",

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netc.cli.feeds import Loaded, Picture
+from netc.cli.feeds import Loaded
 from netc.cli.items import Feed
 from netc.compiled import CompiledNet
 from netc.ir.graph import Array
+from netc.predict.boxes import Picture
 
 TOGETHER = 64  # files that are read and run at once
 

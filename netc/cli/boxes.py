@@ -1,68 +1,17 @@
-"""Boxes that a detection net found: rows of DetectionOutput, in the pixels of the pictures."""
+"""How boxes that a detection net found are told, and drawn into the pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from netc.cli.feeds import Picture
 from netc.diagnostics import Diagnostic, NetcError, counted
 from netc.files import replacing
-from netc.ir.graph import Array, Graph
-from netc.ops.catalog import has_role
-from netc.ops.role import Role
+from netc.predict.boxes import Box, Picture
 
-_COLUMNS = 7  # item, label, score, left, top, right, bottom; the last four from 0 to 1
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#000075")
-
-
-class Box(NamedTuple):
-    """A box in a picture: pixels, or parts of the input where its picture is not known."""
-
-    item: int
-    kind: int
-    label: str
-    score: float
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        label = {"label": self.label} if self.label else {}
-        box = [round(side, 4) for side in self[4:]]
-        return {"item": self.item, "index": self.kind, **label, "score": self.score, "box": box}
-
-
-def detections(graph: Graph) -> frozenset[str]:
-    """The outputs that hold rows of boxes."""
-    makers = graph.producers
-    return frozenset(
-        name
-        for name in graph.outputs
-        if name in makers and has_role(makers[name].op, Role.DETECTIONS)
-    )
-
-
-def boxes_of(rows: Array, labels: Sequence[str], pictures: Sequence[Picture | None]) -> list[Box]:
-    """The boxes of a DetectionOutput's rows, those of each item by their scores.
-
-    A row whose item is negative says that nothing was found.
-    """
-    found = []
-    for row in np.asarray(rows, np.float64).reshape(-1, _COLUMNS):
-        item, index = int(row[0]), int(row[1])
-        if item < 0:
-            continue
-        label = labels[index] if 0 <= index < len(labels) else ""
-        picture = pictures[item] if item < len(pictures) else None
-        sides = picture.placed(*row[3:]) if picture else tuple(row[3:])
-        found.append(Box(item, index, label, float(row[2]), *sides))
-    return sorted(found, key=lambda box: (box.item, -box.score))
 
 
 def told(name: str, boxes: Sequence[Box], items: Sequence[str], least: float) -> list[str]:

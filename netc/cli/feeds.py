@@ -12,34 +12,24 @@ from typing import Any
 import numpy as np
 
 from netc.arguments import float32_array, rounded_note
-from netc.cli.items import IMAGES, Feed, expanded
-from netc.cli.prepare import Said, arranged, preprocessing, said_of, shape_of
+from netc.cli.items import Feed, expanded
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
-from netc.images import Placement, load_input, placement, read_header
+from netc.images import load_input, placement, read_header
 from netc.ir.graph import Array, Value
 from netc.ir.types import Shape, show
+from netc.predict.boxes import Picture
+from netc.predict.prepare import (
+    ImageOptions,
+    Said,
+    arranged,
+    preprocessing,
+    said_of,
+    shape_of,
+)
+from netc.predict.records.files import SUFFIXES as IMAGES
 from netc.weights.numpy_file import load_array, open_archive
 
 Inputs = Mapping[str, Value]
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """An image file that is fed, and where the part that the net sees lies in it."""
-
-    path: str
-    name: str
-    placement: Placement
-
-    def placed(self, left: float, top: float, right: float, bottom: float) -> Any:
-        """Pixels of the picture, of places from 0 to 1 in what the net sees."""
-        at = self.placement
-        return (
-            at.left + left * at.width,
-            at.top + top * at.height,
-            at.left + right * at.width,
-            at.top + bottom * at.height,
-        )
 
 
 @dataclass(slots=True)
@@ -175,13 +165,13 @@ def _load_picture(
     shape = inputs[item.blob].shape
     if shape is None and said.data:  # the layer takes images as they are
         shape = shape_of(said, header)
-    how = preprocessing(_known(item.blob, shape), args, said)
+    how = preprocessing(_known(item.blob, shape), ImageOptions.of(args), said)
     array = load_input(item.path, how)
     name = item.name or item.path
     picture = Picture(item.path, name, placement((header.height, header.width), how))
     loaded.names.setdefault(item.blob, []).append(name)
     loaded.pictures.setdefault(item.blob, []).append(picture)
-    loaded.crops[item.blob] = 10 if how.crops == "ten" else 1
+    loaded.crops[item.blob] = array.shape[0]
     if header.turned and not any(note.code == "turned-image" for note in loaded.notes):
         message = f"`{name}` is turned as its camera says (EXIF's orientation), as OpenCV does"
         loaded.notes.append(Diagnostic("turned-image", message, severity="note"))

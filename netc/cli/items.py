@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.images import FORMATS
 from netc.ir.graph import Value
 from netc.ir.types import show
+from netc.predict.records.files import SUFFIXES as IMAGES
+from netc.predict.records.files import named_files
 from netc.syntax.limits import MAX_BYTES
 
 STDIN = "-"
-IMAGES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 _FILES = IMAGES | {".npy", ".npz"}
 _MOST = 2**31  # bytes that are taken from standard input
 _STARTS = {  # how files begin that are no list of files
@@ -142,30 +142,7 @@ def _listed(path: Path) -> list[str]:
         ) from None
     if len(text) > MAX_BYTES:
         raise _fault(f"the list `{path}` is larger than {MAX_BYTES:,} bytes")
-    return _lines(text, path.parent, str(path))
-
-
-def _lines(text: bytes, folder: Path, name: str) -> list[str]:
-    lines = [line.strip() for line in text.decode("utf-8-sig", "replace").splitlines()]
-    found = [_in(folder, _without_label(line, folder)) for line in lines if line]
-    if not found:
-        raise _fault(f"the list `{name}` names no file")
-    return found
-
-
-def _in(folder: Path, line: str) -> str:
-    inside = folder / line
-    return str(inside) if inside.exists() or not Path(line).exists() else line
-
-
-def _without_label(line: str, folder: Path) -> str:
-    path, _, label = line.rpartition(" ")
-    whole = (folder / line).exists() or Path(line).exists()
-    return path.strip() if path and not whole and _is_number(label) else line
-
-
-def _is_number(text: str) -> bool:
-    return text.lstrip("+-").replace(".", "", 1).isdecimal()
+    return named_files(text, path.parent, str(path))
 
 
 def _standard_input(item: Feed) -> Iterator[Feed]:
@@ -177,7 +154,7 @@ def _standard_input(item: Feed) -> Iterator[Feed]:
         raise _fault("standard input is empty")
     suffix = next((s for start, s in _STARTS.items() if content.startswith(start)), "")
     if not suffix:
-        yield from _several(item, _lines(content, Path(), "<stdin>"))
+        yield from _several(item, named_files(content, Path(), "<stdin>"))
         return
     folder = tempfile.mkdtemp(prefix="netc-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

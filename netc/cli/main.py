@@ -37,6 +37,7 @@ from netc.version import __version__
 COMMANDS = {
     "demo": "classify bundled digit images with the bundled net",
     "run": "run a net on images or arrays",
+    "predict": "run a net on a folder, a list or a data set, with answers in a file",
     "train": "train a net as its solver says, with tests, snapshots and logs",
     "test": "score a net with its weights on the data that its layers name",
     "plot": "draw runs of training from their logs: losses, scores, rates",

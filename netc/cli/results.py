@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from netc.cli.boxes import Box, told
+from netc.cli.boxes import told
 from netc.cli.output import say
 from netc.cli.texts import source_of
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.ir.types import show
 from netc.language.read import read_document
+from netc.predict.boxes import Box
 from netc.schema.bind import bind
 from netc.schema.load import load_schema
 from netc.syntax.reader import unreadable

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from netc.cli.answers import Answers, answers, batches
 from netc.cli.arguments import (
@@ -16,24 +15,25 @@ from netc.cli.arguments import (
     chosen_state,
     reading,
 )
-from netc.cli.boxes import Box, boxes_of, detections, draw
+from netc.cli.boxes import draw
 from netc.cli.feeds import Loaded, load_items
 from netc.cli.files import write_arrays
 from netc.cli.items import Feed, expanded, feed
 from netc.cli.listed import listed_feeds
 from netc.cli.numbers import above_zero, finite, natural
 from netc.cli.output import print_diagnostics, print_json
-from netc.cli.prepare import Said, said_of_inputs
 from netc.cli.progress import compiling
 from netc.cli.results import Told, as_json, print_results, read_labels
 from netc.cli.texts import STDIN, source_of
 from netc.compiled import CompiledNet
-from netc.diagnostics import Diagnostic, NetcError, Note, first_of
-from netc.driver import Text, build, compile, only_outputs, read_net
+from netc.diagnostics import Diagnostic, NetcError, Note
+from netc.driver import Text, compile
 from netc.ir.graph import Array, Graph, Value
 from netc.ir.types import Shape, show
-from netc.lower.before import wanted_part
-from netc.schema.message import Message
+from netc.lower import State
+from netc.predict import declared
+from netc.predict.boxes import Box, boxes_of, detections
+from netc.predict.declared import Declared
 from netc.weights.zeros import zero_weights
 
 
@@ -118,16 +118,16 @@ def run(args: argparse.Namespace) -> int:
     """Compile, feed, run, tell."""
     labels = read_labels(args.labels)
     text: Text = source_of(STDIN) if args.net == STDIN else args.net
-    declared = declared_inputs(text, args)
-    kept = [item for item in args.input if item.blob not in declared.unneeded]
-    files = expanded(kept, declared.inputs) or _listed(declared, args)
+    known = declared_inputs(text, args)
+    kept = [item for item in args.input if item.blob not in known.unneeded]
+    files = expanded(kept, known.inputs) or _listed(known, args)
 
     def load(some: Sequence[Feed]) -> Loaded:
-        return load_items(some, declared.inputs, args, declared.said, declared.unneeded)
+        return load_items(some, known.inputs, args, known.said, known.unneeded)
 
     first, *others = batches(files)
     loaded = load(first)
-    net = _compile_for(text, args, declared.inputs, loaded.arrays)
+    net = _compile_for(text, args, known.inputs, loaded.arrays)
     found = [*net.diagnostics, *no_weights(net.graph, args.weights), *loaded.notes]
     if not args.json:
         print_diagnostics(found)
@@ -159,25 +159,13 @@ def _draw(args: argparse.Namespace, boxes: Mapping[str, Sequence[Box]], all_: An
     draw(args.draw, [box for own in boxes.values() for box in own], pictures, args.threshold)
 
 
-class Declared(NamedTuple):
-    """The inputs as text and arguments say them, and how the text says images are prepared.
-
-    ``unneeded`` are inputs that nothing asked for depends on; ``layers`` are those of the state.
-    """
-
-    inputs: dict[str, Value]
-    said: dict[str, Said]
-    unneeded: frozenset[str]
-    layers: tuple[Message, ...]
-
-
-def _listed(declared: Declared, args: argparse.Namespace) -> list[Feed]:
+def _listed(known: Declared, args: argparse.Namespace) -> list[Feed]:
     """The images that the net's own ImageData layer names, where no input is given."""
     if args.input:
         return []
     folder = None if args.net == STDIN else Path(args.net).parent
-    wanted = declared.inputs.keys() - declared.unneeded
-    return listed_feeds(declared.layers, wanted, folder, outside=args.allow_outside)
+    wanted = known.inputs.keys() - known.unneeded
+    return listed_feeds(known.layers, wanted, folder, outside=args.allow_outside)
 
 
 def declared_inputs(net: Text, args: argparse.Namespace) -> Declared:
@@ -186,24 +174,16 @@ def declared_inputs(net: Text, args: argparse.Namespace) -> Declared:
     Raises:
         NetcError: the text has mistakes that no input can mend.
     """
-    text = read_net(net, **reading(args))
-    state = chosen_state(args)
-    part = wanted_part(text.message, args.output, dict(args.input_shape), **state)
-    built = build(part.message, **state, inputs=part.shapes)
-    errors = [d for d in built.diagnostics if d.severity == "error"]
-    if errors:
-        raise NetcError(first_of(errors))
-    graph = only_outputs(built.graph, args.output)
-    folder = None if args.net == STDIN else Path(args.net).parent
-    said = said_of_inputs(part.message, folder, built.layers)
-    inputs = {blob: graph.values[name] for blob, name in graph.input_blobs.items()}
-    return Declared(inputs, said, part.unneeded(graph), built.layers)
+    state = State(args.phase, args.level, tuple(args.stage))
+    return declared.declared_inputs(
+        net, state, args.output, dict(args.input_shape), **reading(args)
+    )
 
 
 def _compile_for(
     text: Text,
     args: argparse.Namespace,
-    declared: Mapping[str, Value],
+    inputs: Mapping[str, Value],
     feeds: Mapping[str, Array],
 ) -> CompiledNet:
     """The net for the shapes that are fed.
@@ -217,9 +197,9 @@ def _compile_for(
         return _compile(text, args, {**given, **{n: a.shape for n, a in feeds.items()}})
     except NetcError as error:
         misfits = [
-            _misfit(declared[name], array.shape, error)
+            _misfit(inputs[name], array.shape, error)
             for name, array in feeds.items()
-            if name in declared and declared[name].shape not in (None, array.shape)
+            if name in inputs and inputs[name].shape not in (None, array.shape)
         ]
         if misfits and _compiles(text, args, given):
             raise NetcError(misfits) from None

@@ -31,7 +31,6 @@ _ELSEWHERE = {
     "convert": "`netc export NET` writes an ONNX model, `netc upgrade OLD` the current format",
     "onnx": "`netc export NET` writes an ONNX model",
     "test": "`netc run NET` runs a net",
-    "predict": "`netc run NET` runs a net",
     "classify": "`netc run NET --labels FILE` classifies images",
     "info": "`netc summary NET` shows layers, shapes and costs",
     "show": "`netc view NET` makes a page of a net, `netc summary NET` a table",

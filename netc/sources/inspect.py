@@ -78,7 +78,7 @@ def mean_of(path: Path, backend: str, progress: Progress) -> Array:
 
 def records_of(path: Path, backend: str, progress: Progress) -> Iterator[Record]:
     """All records of a database, in the order of their keys."""
-    layer = _layer()
+    layer = plain_layer()
     transform = read_transform(layer)
     database: Database = open_database(path, backend, layer)
     keys = database.keys()
@@ -88,7 +88,7 @@ def records_of(path: Path, backend: str, progress: Progress) -> Iterator[Record]
         progress(number + 1, len(keys))
 
 
-def _layer() -> DataLayer:
+def plain_layer() -> DataLayer:
     """A Data layer of nothing but its name, for complaints."""
     message = Message(load_schema([]).message("LayerParameter"))
     named = message.with_entries(name=(Entry("data"),), type=(Entry("Data"),))

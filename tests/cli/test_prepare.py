@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ import pytest
 from PIL import Image
 
 from netc.cli.main import main
-from netc.cli.prepare import NOTHING, preprocessing, said_of_inputs
 from netc.diagnostics import NetcError, Source
 from netc.driver import read_net
+from netc.predict.prepare import NOTHING, ImageOptions, preprocessing, said_of_inputs
 
 OPTIONS: dict[str, Any] = {
     "mean": None, "scale": None, "raw_scale": None, "channel_order": None, "resize": None,
@@ -22,8 +21,8 @@ OPTIONS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def options(**given: object) -> Namespace:
-    return Namespace(**{**OPTIONS, **given})
+def options(**given: object) -> ImageOptions:
+    return ImageOptions(**{**OPTIONS, **given})
 
 
 def said(block: str, folder: Path | None = None):  # type: ignore[no-untyped-def]

@@ -12,7 +12,10 @@ from netc.cli.main import COMMANDS, parsers
 from netc.data import prototxt_dir
 from tests.docs.blocks import DOCUMENTS, ROOT, commands, try_document
 
-GUIDES = ("tutorial.md", "migration.md", "features.md", "faq.md", "training.md", "surgery.md")
+GUIDES = (
+    *("tutorial.md", "migration.md", "features.md", "faq.md", "training.md", "surgery.md"),
+    "predict.md",
+)
 PACKAGES = {"training.md": ("lmdb", "matplotlib")}
 """What a guide tells its reader to install."""
 

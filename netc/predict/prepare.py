@@ -1,4 +1,4 @@
-"""How images become an input: as the command's options say, else as the net's text says.
+"""How images become an input: as a person's options say, else as the net's text says.
 
 A text says it in the ``transform_param`` of its Input layer, which the dialect's ``input`` block
 writes (see docs/language.md), or of a data layer, with whose own parameters the images are prepared
@@ -7,7 +7,6 @@ as that layer does (data_transformer.cpp, image_data_layer.cpp, window_data_laye
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,36 @@ from netc.ops.role import Role
 from netc.paths import named_file
 from netc.schema.message import Message
 from netc.weights.mean import load_mean
+
+
+@dataclass(frozen=True, slots=True)
+class ImageOptions:
+    """How images are prepared, as a person says it; None where the net's text is to say it.
+
+    Attributes:
+        mean: values with commas between, or a file's path.
+        scale: multiplied last.
+        raw_scale: what a pixel of full brightness becomes.
+        channel_order: of the net's input.
+        resize: height and width, or the shorter side, before an image is cropped.
+        crops: "center", "ten", or "flip".
+        allow_outside: whether a mean that the text names may lie anywhere.
+    """
+
+    mean: str | None = None
+    scale: float | None = None
+    raw_scale: float | None = None
+    channel_order: Literal["BGR", "RGB"] | None = None
+    resize: tuple[int, int] | int | None = None
+    crops: Literal["center", "ten", "flip"] | None = None
+    allow_outside: bool = False
+
+    @classmethod
+    def of(cls, given: object) -> ImageOptions:
+        """From what has these attributes, such as a command's arguments; others are not given."""
+        known: dict[str, Any] = {name: getattr(given, name, None) for name in cls.__slots__}
+        known["allow_outside"] = bool(known["allow_outside"])
+        return cls(**known)
 
 
 class MeanFile(NamedTuple):
@@ -182,7 +211,7 @@ def _size_of_data(layer: Message) -> tuple[int, ...]:
     return (height, width) if height and width else ()
 
 
-def preprocessing(shape: Shape, args: argparse.Namespace, said: Said = NOTHING) -> Preprocessing:
+def preprocessing(shape: Shape, args: ImageOptions, said: Said = NOTHING) -> Preprocessing:
     """How images are made into an input of this shape.
 
     Raises:
@@ -237,20 +266,20 @@ def _resize(said: Said) -> tuple[int, int] | int | None:
     return said.resize[0] if said.resize else None
 
 
-def _range(args: argparse.Namespace, said: Said) -> tuple[float, float]:
+def _range(args: ImageOptions, said: Said) -> tuple[float, float]:
     """What black and white become."""
     if args.raw_scale is not None:
         return 0.0, float(args.raw_scale)
     return (said.range[0], said.range[1]) if said.range else (0.0, 255.0)
 
 
-def _mean(args: argparse.Namespace, said: Said, black: float) -> Array | None:
+def _mean(args: ImageOptions, said: Said, black: float) -> Array | None:
     """What is subtracted: the mean, less what black is."""
     mean: Array | None = None
     if args.mean is not None:
         mean = read_mean(args.mean)
     elif said.mean_file is not None:
-        mean = _read_mean(said.mean_file, getattr(args, "allow_outside", False))
+        mean = _read_mean(said.mean_file, args.allow_outside)
     elif said.mean:
         mean = np.array(said.mean, dtype=np.float32)
     if black == 0:

@@ -1,0 +1,197 @@
+"""What is kept of a net's answers: the best scores, boxes, or blobs as they are.
+
+An answer becomes columns that every format can hold: of scores the classes and scores of the best
+``BLOB_class`` and ``BLOB_score`` (k each), of boxes ``BLOB_class``, ``BLOB_score`` and ``BLOB_box``
+(as many as there are, left, top, right and bottom in pixels of the picture), of a blob itself its
+values. Where there are labels, ``BLOB_label`` stands beside the classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from netc.ir.graph import Array
+from netc.ir.types import Shape, count
+from netc.predict.decode import FAULT, INDEX, NAME, PLACE
+from netc.predict.predictor import Predictor
+
+Kind = Literal["integer", "number", "text"]
+
+
+class Field(NamedTuple):
+    """A column of the output.
+
+    ``shape`` is of a row; None where rows differ in how much they hold.
+    """
+
+    name: str
+    kind: Kind
+    shape: Shape | None = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is kept.
+
+    Args:
+        top: how many of the best scores; 0 for all values as they are.
+        whole: blobs that are kept as they are.
+        labels: by class.
+        least: the smallest score of a box that is kept.
+    """
+
+    top: int = 5
+    whole: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    least: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Makes columns of answers; pickles with all that it needs.
+
+    Args:
+        shapes: output blob -> the shape of a row.
+        boxes: the outputs that are boxes.
+        wanted: what is kept of them.
+    """
+
+    shapes: Mapping[str, Shape]
+    boxes: frozenset[str]
+    wanted: Wanted
+
+    def fields(self) -> list[Field]:
+        """The columns of the output, in order."""
+        found = [Field(INDEX, "integer"), Field(NAME, "text")]
+        for name in self.shapes:
+            found += self._fields(name)
+        return found
+
+    def _fields(self, name: str) -> list[Field]:
+        many = name in self.boxes
+        if not many and not self._scored(name):
+            return [Field(name, "number", self.shapes[name])]
+        shape = None if many else (min(self.wanted.top, count(self.shapes[name])),)
+        found = [Field(f"{name}_class", "integer", shape)]
+        if self.wanted.labels:
+            found.append(Field(f"{name}_label", "text", shape))
+        found.append(Field(f"{name}_score", "number", shape))
+        return [*found, Field(f"{name}_box", "number", None)] if many else found
+
+    def _scored(self, name: str) -> bool:
+        """Whether the best of an output are kept: one score for each class."""
+        shape = self.shapes[name]
+        scores = count(shape) > 1 and all(size == 1 for size in shape[1:])
+        return scores and self.wanted.top > 0 and name not in self.wanted.whole
+
+    def numbers(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """A predictor's columns as those of the output, without labels, which are texts."""
+        found = {name: columns[name] for name in (INDEX, NAME, FAULT)}
+        for name in self.shapes:
+            if name in self.boxes:
+                found.update(self._boxes(name, columns[name], columns[PLACE]))
+            elif self._scored(name):
+                found.update(_best(name, columns[name], self.wanted.top))
+            else:
+                found[name] = columns[name]
+        return found
+
+    def _boxes(self, name: str, boxes: Sequence[Array], places: Array) -> dict[str, Any]:
+        rows = [self._sorted(np.asarray(b, np.float32).reshape(-1, 6)) for b in boxes]
+        sides = [_placed(b[:, 2:], place) for b, place in zip(rows, places, strict=True)]
+        return {
+            f"{name}_class": _objects([b[:, 0].astype(np.int64) for b in rows]),
+            f"{name}_score": _objects([b[:, 1] for b in rows]),
+            f"{name}_box": _objects(sides),
+        }
+
+    def _sorted(self, boxes: Array) -> Array:
+        kept = boxes[boxes[:, 1] >= self.wanted.least]
+        return kept[np.argsort(-kept[:, 1], kind="stable")]
+
+    def labelled(self, columns: dict[str, Any]) -> dict[str, Any]:
+        """The columns with labels beside the classes."""
+        labels = self.wanted.labels
+        for field in self.fields():
+            if field.kind == "text" and field.name not in columns:
+                classes = columns[field.name.removesuffix("_label") + "_class"]
+                columns[field.name] = _objects(
+                    [[_label(labels, c) for c in row] for row in classes]
+                )
+        return columns
+
+
+def answered(predictor: Predictor, keeper: Keeper, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Decoded columns -> the output's, with the records that cannot be read as rows of zeros.
+
+    They stay among the others so that whoever counts rows finds all of them.
+    """
+    faults = columns[FAULT]
+    good = np.flatnonzero(faults == "")
+    read = {n: c if len(good) == len(faults) else c[good] for n, c in columns.items()}
+    if len(good):
+        answers = keeper.numbers(predictor(read))
+    else:
+        answers = keeper.numbers({**read, **_none(keeper)})
+    if len(good) == len(faults):
+        return answers
+    whole = {name: _spread(column, good, len(faults)) for name, column in answers.items()}
+    return {**whole, **{name: columns[name] for name in (INDEX, NAME, FAULT)}}
+
+
+def _none(keeper: Keeper) -> dict[str, Any]:
+    """Answers of no rows."""
+    return {
+        name: np.empty(0, object) if name in keeper.boxes else np.empty((0, *shape), np.float32)
+        for name, shape in keeper.shapes.items()
+    }
+
+
+def _spread(column: Any, rows: Any, number: int) -> Any:
+    """A column's rows at their places among others, which are zeros or empty."""
+    if column.dtype == object:
+        found = _objects([np.zeros(_empty(column), _dtype(column)) for _ in range(number)])
+    else:
+        found = np.zeros((number, *column.shape[1:]), column.dtype)
+    found[rows] = column
+    return found
+
+
+def _empty(column: Any) -> Shape:
+    return (0, *np.shape(column[0])[1:]) if len(column) else (0,)
+
+
+def _dtype(column: Any) -> Any:
+    return np.asarray(column[0]).dtype if len(column) else np.float32
+
+
+def _best(name: str, scores: Array, top: int) -> dict[str, Any]:
+    flat = scores.reshape(len(scores), math.prod(scores.shape[1:]))
+    best = np.argsort(-flat, axis=1, kind="stable")[:, :top]
+    return {
+        f"{name}_class": best.astype(np.int64),
+        f"{name}_score": np.take_along_axis(flat, best, 1),
+    }
+
+
+def _placed(boxes: Array, place: Array) -> Array:
+    """Boxes in a picture's pixels; in parts of the input where there is no picture."""
+    left, top, width, height = place
+    scale = np.array([width, height, width, height])
+    return np.asarray(boxes * scale + np.array([left, top, left, top]), np.float32)
+
+
+def _label(labels: Sequence[str], number: int) -> str:
+    return labels[number] if 0 <= number < len(labels) else ""
+
+
+def _objects(rows: Sequence[Any]) -> Any:
+    found = np.empty(len(rows), object)
+    for index, row in enumerate(rows):
+        found[index] = row
+    return found

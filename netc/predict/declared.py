@@ -1,0 +1,60 @@
+"""What is known of a net's inputs before any is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from netc.diagnostics import NetcError, Source, first_of
+from netc.driver import Schemas, Text, build, only_outputs, read_net
+from netc.ir.graph import Value
+from netc.ir.types import Shape
+from netc.lower import State
+from netc.lower.before import State as Chosen
+from netc.lower.before import wanted_part
+from netc.predict.prepare import Said, said_of_inputs
+from netc.schema.message import Message
+
+
+class Declared(NamedTuple):
+    """The inputs as text and arguments say them, and how the text says images are prepared.
+
+    ``unneeded`` are inputs that nothing asked for depends on; ``outputs`` are the blobs that are
+    given back, ``layers`` are those of the state.
+    """
+
+    inputs: dict[str, Value]
+    said: dict[str, Said]
+    unneeded: frozenset[str]
+    outputs: tuple[str, ...]
+    layers: tuple[Message, ...]
+
+
+def declared_inputs(
+    net: Text,
+    state: State,
+    outputs: Sequence[str] = (),
+    shapes: Mapping[str, Shape] | None = None,
+    *,
+    define: Mapping[str, str] | None = None,
+    schema: Schemas = None,
+) -> Declared:
+    """The inputs of a net in a state, of what some outputs need.
+
+    Raises:
+        NetcError: the text has mistakes that no input can mend.
+    """
+    given = dict(shapes or {})
+    text = read_net(net, define=define, schema=schema)
+    chosen: Chosen = {"phase": state.phase, "level": state.level, "stages": state.stages}
+    part = wanted_part(text.message, outputs, given, **chosen)
+    built = build(part.message, inputs=part.shapes, **chosen)
+    errors = [d for d in built.diagnostics if d.severity == "error"]
+    if errors:
+        raise NetcError(first_of(errors))
+    graph = only_outputs(built.graph, outputs)
+    folder = None if isinstance(net, Source) else Path(net).parent
+    said = said_of_inputs(part.message, folder, built.layers)
+    inputs = {blob: graph.values[name] for blob, name in graph.input_blobs.items()}
+    return Declared(inputs, said, part.unneeded(graph), graph.outputs, built.layers)

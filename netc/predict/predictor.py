@@ -1,0 +1,229 @@
+"""A net, or several whose answers are averaged, as one object that any engine can carry.
+
+A :class:`Predictor` is paths and options until it is used, and pickles as such: what is sent to a
+worker is small, and the worker compiles what it needs, once a process. It takes a dict of arrays
+whose first axis is the row and gives one; that is all that Ray Data, Spark's ``predict_batch_udf``
+and Dask's ``map_partitions`` ask of it, and it knows none of them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netc import arguments
+from netc.backends.base import Progress
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.graph import Array
+from netc.ir.types import Shape, show
+from netc.predict.member import Member, Options, Ready, awake
+from netc.recent import LeastRecentlyUsed
+
+_KEPT = 4  # predictors of a process whose nets stay compiled after they are gone
+_AWAKE: LeastRecentlyUsed[object, tuple[Ready, ...]] = LeastRecentlyUsed(_KEPT)
+_WAKING = threading.Lock()
+
+Columns = Mapping[str, Any]
+
+
+class Predictor:
+    """A compiled net that takes any number of rows, in batches of one size.
+
+    Args:
+        net, weights: paths of a prototxt and its weights; without weights fillers make them.
+        ensemble: further nets, as pairs of paths: the answers are the mean of all nets' answers.
+        batch: rows that are computed together; fewer are filled up, so that there is one plan. A
+            net whose text takes no other batch is run in its own.
+        outputs: the blobs to give back, else those that no layer reads.
+        dense: run the net on images of any size as a fully convolutional one: inner products
+            become convolutions, and answers are averaged over places.
+        threads: of the net; None for ``NETC_NUM_THREADS`` or the machine's cores.
+        backend, precision, inputs, missing, define, schema, phase, level, stages, allow_outside,
+            max_memory: as of :func:`netc.compile`; the batch of ``inputs`` is of no matter.
+        progress: called as (done, total, name) while kernels are compiled, once a machine.
+
+    Raises:
+        NetcError: what :func:`netc.compile` raises; not-per-row, for a net whose outputs are not
+            one for each row; bad-argument.
+    """
+
+    def __init__(
+        self,
+        net: str | os.PathLike[str],
+        weights: str | os.PathLike[str] | None = None,
+        *,
+        ensemble: Sequence[tuple[str | os.PathLike[str], str | os.PathLike[str] | None]] = (),
+        batch: int = 32,
+        outputs: Sequence[str] = (),
+        dense: bool = False,
+        threads: int | None = None,
+        backend: str = "cpu",
+        precision: str = "float32",
+        inputs: Mapping[str, Sequence[int]] | None = None,
+        missing: str = "error",
+        define: Mapping[str, str] | None = None,
+        schema: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        phase: str = "TEST",
+        level: int = 0,
+        stages: Sequence[str] = (),
+        allow_outside: bool = False,
+        max_memory: int | str | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        schemas = [schema] if isinstance(schema, (str, os.PathLike)) else schema
+        self.options = Options(
+            members=tuple(Member.of(*pair) for pair in ((net, weights), *ensemble)),
+            batch=_positive(batch),
+            outputs=arguments.names(outputs, "outputs"),
+            dense=bool(dense),
+            threads=threads,
+            backend=backend,
+            precision=precision,
+            inputs=tuple(sorted(arguments.shapes(inputs).items())),
+            missing=missing,
+            define=tuple(sorted(arguments.definitions(define).items())),
+            schema=tuple(os.path.abspath(path) for path in schemas),
+            phase=phase,
+            level=level,
+            stages=arguments.names(stages, "stages"),
+            allow_outside=allow_outside,
+            max_memory=max_memory,
+        )
+        self._ready: tuple[Ready, ...] | None = _woken(self.options, progress)
+
+    def __getstate__(self) -> Options:
+        return self.options
+
+    def __setstate__(self, state: Options) -> None:
+        self.options, self._ready = state, None
+
+    @property
+    def ready(self) -> tuple[Ready, ...]:
+        """The compiled nets; compiled now, where this object has just been unpickled."""
+        if self._ready is None:
+            self._ready = _woken(self.options, None)
+        return self._ready
+
+    @property
+    def inputs(self) -> dict[str, Shape]:
+        """Input blob of the first net -> the shape of one row."""
+        return dict(self.ready[0].inputs)
+
+    @property
+    def outputs(self) -> dict[str, Shape]:
+        """Output blob -> the shape of one row; of boxes (0, 6), for any number of them."""
+        return dict(self.ready[0].outputs)
+
+    @property
+    def batch(self) -> int:
+        """Rows that are computed together."""
+        return self.ready[0].batch
+
+    def __call__(self, columns: Columns, /) -> dict[str, Any]:
+        """Forward.
+
+        Args:
+            columns: each input blob's rows, (rows, *shape); with one axis more, (rows, crops,
+                *shape), the answers of a row's crops are averaged. ``BLOB@1`` is what the second
+                net of an ensemble takes where that is another array than the first one's, and so
+                on. What is no input is passed through.
+
+        Returns:
+            Output blob -> float32 (rows, *shape), and the other columns. Boxes of DetectionOutput
+            are an object array of float32 (boxes, 6): class, score, left, top, right, bottom, from
+            0 to 1 of what the net sees.
+
+        Raises:
+            NetcError: an input that is missing, or whose shape does not fit.
+        """
+        answers = [ready(_inputs(ready, columns, k)) for k, ready in enumerate(self.ready)]
+        read = {
+            name for k, r in enumerate(self.ready) for b in r.inputs for name in (b, f"{b}@{k}")
+        }
+        others = {name: column for name, column in columns.items() if name not in read}
+        return {**others, **_mean(answers)}
+
+    def __repr__(self) -> str:
+        names = ", ".join(Path(member.net).name for member in self.options.members)
+        return f"<Predictor of {names}, batches of {self.options.batch}>"
+
+
+def _positive(batch: int) -> int:
+    number = arguments.number(batch, "batch")
+    if number < 1:
+        raise NetcError(Diagnostic("bad-argument", f"`batch` is at least 1, not {number}"))
+    return number
+
+
+def _woken(options: Options, progress: Progress | None) -> tuple[Ready, ...]:
+    """The nets of these options, from this process's last ones if they are among them.
+
+    An engine may send a predictor along with each task; a process compiles it once all the same.
+    """
+    key = (options, tuple(map(_identity, options.files)))
+    with _WAKING:
+        return _AWAKE.get(key, lambda: awake(options, progress))
+
+
+def _identity(path: str) -> tuple[int, ...]:
+    """What tells that a file has not changed."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _inputs(ready: Ready, columns: Columns, number: int) -> dict[str, Any]:
+    """The columns that a net of the ensemble reads, by its blobs."""
+    found = {}
+    for blob in ready.inputs:
+        own = f"{blob}@{number}"
+        name = own if number and own in columns else blob
+        if name not in columns:
+            message = f"input `{blob}` is not given; a row of it is {show(ready.inputs[blob])}"
+            raise NetcError(Diagnostic("missing-input", message))
+        found[blob] = columns[name]
+    return found
+
+
+def _mean(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    first, *others = answers
+    if not others:
+        return dict(first)
+    return {name: _mean_of([first[name], *(_same(o, name) for o in others)]) for name in first}
+
+
+def _same(answers: Mapping[str, Any], name: str) -> Any:
+    """The answer of a further net that is averaged with the first one's: of its name, or the only.
+
+    Raises:
+        NetcError: unknown-output.
+    """
+    if name not in answers and len(answers) != 1:
+        listed = ", ".join(f"`{n}`" for n in answers)
+        message = f"the first net gives `{name}`, and another of the ensemble gives {listed}"
+        raise NetcError(Diagnostic("unknown-output", message))
+    return answers.get(name, next(iter(answers.values())))
+
+
+def _mean_of(arrays: Sequence[Array]) -> Array:
+    """The mean, summed in float64 in the order of the nets.
+
+    Raises:
+        NetcError: input-shape, where nets give other shapes; boxes cannot be averaged.
+    """
+    shapes = {array.shape[1:] for array in arrays}
+    if len(shapes) > 1 or any(array.dtype == object for array in arrays):
+        listed = " and ".join(sorted(map(str, shapes)))
+        message = f"answers of an ensemble cannot be averaged: a row of them is {listed}"
+        raise NetcError(Diagnostic("input-shape", message))
+    total = np.zeros(arrays[0].shape, np.float64)
+    for array in arrays:
+        total += array
+    return (total / len(arrays)).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Where inputs come from: records of files, databases, tables and arrays, by their numbers."""

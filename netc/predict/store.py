@@ -1,0 +1,306 @@
+"""Where answers are kept: shards that are written whole or not at all, and what is done already.
+
+A folder of output has data files ``part-NUMBER.SUFFIX`` and in ``_manifest`` a record of each,
+which says what records of the source it answers and which of them cannot be read. A data file
+counts once its record is there, so that one that was cut off, or was written twice, is no matter:
+what has no record is removed when a run begins. ``_manifest/run.json`` says what the run is: of
+which net, weights, source and options. Output in one file is kept as such a folder beside it until
+it is whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.files import cannot_write, replacing, target_of
+from netc.predict.answers import Field
+from netc.predict.decode import FAULT, INDEX, NAME
+from netc.predict.formats.base import Columns
+from netc.predict.formats.catalog import FORMATS
+
+_MANIFEST = "_manifest"
+_RUN = "run.json"
+_NAME = re.compile(r"part-\d{12}")
+_LENGTH = len("part-") + 12
+_LARGEST = 1 << 28  # bytes of a record of a shard
+
+Range = tuple[int, int]  # records, from the first to before the last
+Run = Mapping[str, Any]  # what a run is, as plain values
+
+
+class Broken(NamedTuple):
+    """A record that cannot be read, and why."""
+
+    number: int
+    name: str
+    fault: str
+
+
+class Shard(NamedTuple):
+    """A data file that is whole: its records, how many rows it has, and the broken ones."""
+
+    name: str
+    ranges: tuple[Range, ...]
+    rows: int
+    broken: tuple[Broken, ...]
+
+
+class Summary(NamedTuple):
+    """A run that is complete."""
+
+    rows: int
+    broken: tuple[Broken, ...]
+
+
+class Store:
+    """The shards of an output; pickles as paths and fields, so that workers write their own.
+
+    Args:
+        target: a folder, or one file.
+        one_file: which of them.
+        format: by name.
+        fields: the columns.
+    """
+
+    def __init__(self, target: Path, one_file: bool, format: str, fields: Sequence[Field]) -> None:
+        self.target = Path(os.path.abspath(target))
+        self.one_file, self.format, self.fields = one_file, format, tuple(fields)
+        self.folder = (
+            self.target.with_name(self.target.name + ".parts") if one_file else self.target
+        )
+        self._records = self.folder / _MANIFEST
+
+    @property
+    def _finished(self) -> Path:
+        """The record of an output in one file that is whole."""
+        return self.target.with_name(self.target.name + ".manifest.json")
+
+    # Beginning
+
+    def begin(self, run: Run, *, restart: bool = False) -> Summary | None:
+        """Make ready to write, or to go on; what the output is if it is complete already.
+
+        Raises:
+            NetcError: other-run, where what is there is of another net, source or options;
+                cannot-write.
+        """
+        FORMATS[self.format].check(self.fields)
+        if self.one_file:
+            parent = target_of(self.target).parent
+            if not parent.is_dir():
+                gone = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+                raise cannot_write(self.target, gone)
+        if restart:
+            self._forget()
+        if self.one_file and self.target.exists() and self._finished.exists():
+            known = _loaded(self._finished)
+            self._check(known.get("run"), run, self.target)
+            return Summary(known["rows"], tuple(Broken(*b) for b in known["broken"]))
+        self._open(run)
+        return None
+
+    def _open(self, run: Run) -> None:
+        known = self._records / _RUN
+        try:
+            if known.exists():
+                self._check(_loaded(known), run, self.folder)
+            elif self.folder.exists() and any(self.folder.iterdir()):
+                raise _occupied(self.folder)
+            self._records.mkdir(parents=True, exist_ok=True)
+            _save(known, run)
+            self._sweep()
+        except OSError as error:
+            raise cannot_write(self.folder, error) from None
+
+    def _check(self, known: Any, run: Run, where: Path) -> None:
+        plain = json.loads(json.dumps(run))
+        if not isinstance(known, dict):
+            raise _other(where, "its manifest cannot be read")
+        for key in dict.fromkeys([*plain, *known]):
+            if plain.get(key) != known.get(key):
+                raise _other(where, f"{key}: {_difference(known.get(key), plain.get(key))}")
+
+    def _forget(self) -> None:
+        """Remove what an earlier run has written here, and nothing else."""
+        for shard in self.done():
+            (self._records / f"{shard.name}.json").unlink()
+        if (self._records / _RUN).exists():
+            self._sweep()
+            (self._records / _RUN).unlink()
+        with suppress(OSError):
+            self._records.rmdir()
+        with suppress(OSError):
+            self._finished.unlink()
+
+    def _sweep(self) -> None:
+        """Remove data files without a record, and files that were being written."""
+        whole = {shard.name for shard in self.done()}
+        for path in self.folder.iterdir():
+            name = path.name.lstrip(".")[:_LENGTH]
+            if _NAME.fullmatch(name) and (path.name.startswith(".") or name not in whole):
+                path.unlink()
+
+    # Shards
+
+    def done(self) -> list[Shard]:
+        """The shards that are whole, in the order of their records."""
+        found = []
+        if self._records.is_dir():
+            for path in sorted(self._records.iterdir()):
+                if _NAME.fullmatch(path.stem) and path.suffix == ".json":
+                    shard = _shard(path.stem, _loaded(path))
+                    if shard is not None and self._data(shard.name).exists():
+                        found.append(shard)
+        return found
+
+    def missing(self, total: int, rows: int) -> list[Range]:
+        """The ranges of records that are not done, each at most as long as a shard."""
+        found = []
+        last = 0
+        done = sorted(r for shard in self.done() for r in shard.ranges)
+        for first, stop in [*done, (total, total)]:
+            while last < first:
+                stop_of_shard = min(first, (last // rows + 1) * rows)
+                found.append((last, stop_of_shard))
+                last = stop_of_shard
+            last = max(last, stop)
+        return found
+
+    def write(self, columns: Columns) -> Shard:
+        """Write rows, good and broken ones, as a shard.
+
+        Raises:
+            NetcError: cannot-write.
+        """
+        numbers = [int(number) for number in columns[INDEX]]
+        good = columns[FAULT] == ""
+        broken = tuple(
+            Broken(number, columns[NAME][row], columns[FAULT][row])
+            for row, number in enumerate(numbers)
+            if not good[row]
+        )
+        shard = Shard(f"part-{min(numbers):012d}", _ranges(numbers), int(good.sum()), broken)
+        kept = {field.name: columns[field.name][good] for field in self.fields}
+        try:
+            with replacing(self._data(shard.name)) as temporary:
+                FORMATS[self.format].write(temporary, self.fields, kept)
+            _save(self._records / f"{shard.name}.json", shard._asdict())
+        except OSError as error:
+            raise cannot_write(self.folder, error) from None
+        return shard
+
+    def _data(self, name: str) -> Path:
+        return self.folder / f"{name}{FORMATS[self.format].suffix}"
+
+    # The end
+
+    def finish(self, run: Run, total: int) -> Summary:
+        """Make sure that each record is answered once; join the shards of one file.
+
+        Raises:
+            NetcError: cannot-write; incomplete-output, where records are missing or answered twice.
+        """
+        shards = self.done()
+        _check_whole(self.folder, [r for shard in shards for r in shard.ranges], total)
+        broken = tuple(b for shard in shards for b in shard.broken)
+        summary = Summary(sum(shard.rows for shard in shards), broken)
+        if self.one_file:
+            parts = [self._data(shard.name) for shard in shards]
+            with replacing(self.target) as temporary:
+                FORMATS[self.format].join(parts, temporary, self.fields)
+            _save(self._finished, {"run": run, **summary._asdict()})
+            shutil.rmtree(self.folder)
+        return summary
+
+
+def _check_whole(folder: Path, ranges: Sequence[Range], total: int) -> None:
+    last = 0
+    for first, stop in sorted(ranges):
+        if first != last:
+            what = "is answered twice" if first < last else "has no answer"
+            message = f"`{folder}`: record {min(first, last)} {what}"
+            help = ("--restart begins anew",)
+            raise NetcError(Diagnostic("incomplete-output", message, help=help))
+        last = stop
+    if last != total:
+        message = f"`{folder}`: record {last} has no answer"
+        raise NetcError(Diagnostic("incomplete-output", message, help=("run it again",)))
+
+
+def _ranges(numbers: Sequence[int]) -> tuple[Range, ...]:
+    """Numbers in any order as ranges."""
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and found[-1][1] == number:
+            found[-1][1] += 1
+        else:
+            found.append([number, number + 1])
+    return tuple((first, last) for first, last in found)
+
+
+def _shard(name: str, known: Any) -> Shard | None:
+    try:
+        ranges = tuple((int(first), int(last)) for first, last in known["ranges"])
+        broken = tuple(Broken(*entry) for entry in known["broken"])
+        return Shard(name, ranges, int(known["rows"]), broken)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _loaded(path: Path) -> Any:
+    """A JSON file of the manifest; nothing where it is damaged."""
+    try:
+        if path.stat().st_size > _LARGEST:
+            return {}
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+
+
+def _save(path: Path, value: Mapping[str, Any]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+
+def _difference(known: Any, given: Any) -> str:
+    """What differs between two values, the first few of it."""
+    if isinstance(known, dict) and isinstance(given, dict):
+        keys = [k for k in dict.fromkeys([*known, *given]) if known.get(k) != given.get(k)]
+        return ", ".join(
+            f"`{k}` {_short(known.get(k))} and {_short(given.get(k))}" for k in keys[:3]
+        )
+    return f"{_short(known)} and {_short(given)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _other(where: Path, why: str) -> NetcError:
+    help = ("--restart begins anew and overwrites it", "name another output with -o")
+    return NetcError(
+        Diagnostic("other-run", f"`{where}` has answers of another run: {why}", help=help)
+    )
+
+
+def _occupied(folder: Path) -> NetcError:
+    message = f"`{folder}` has files in it that no run of `netc predict` has written"
+    help = ("name a folder that is empty or not there yet",)
+    return NetcError(Diagnostic("cannot-write", message, help=help))
+
+
+def iterate(ranges: Sequence[Range], rows: int) -> Iterator[Range]:
+    """Ranges cut into parts of so many records."""
+    for first, last in ranges:
+        for start in range(first, last, rows):
+            yield start, min(last, start + rows)
