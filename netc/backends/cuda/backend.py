@@ -23,6 +23,7 @@ from netc.backends.cuda.emission import (
 from netc.backends.cuda.emit.moves import copy_kernel, image_kernel, merged
 from netc.backends.cuda.emit.table import emit
 from netc.backends.cuda.libraries.operation import LibraryKernel
+from netc.backends.cuda.lowering import ChainRecord, lower_chains, needs_of
 from netc.backends.cuda.options import CudaOptions
 from netc.backends.cuda.products.choice import guessed
 from netc.backends.cuda.products.launches import Choose, decided, products_of
@@ -34,7 +35,7 @@ from netc.backends.cuda.program import (
     Launch,
     Steps,
 )
-from netc.backends.cuda.rules import RULES, in_place, padding
+from netc.backends.cuda.rules import RULES, padding
 from netc.backends.cuda.schedule import scheduled
 from netc.backends.cuda.source import Kernel
 from netc.backends.cuda.tuning.tuner import Tuner, choosing
@@ -48,7 +49,7 @@ from netc.ir.graph import Graph
 from netc.ir.types import Shape, count
 from netc.passes.base import Applied, run_passes
 from netc.passes.pipeline import with_bounds
-from netc.plan.storage import BYTES, Needs, Storage, find_aliases, plan_storage
+from netc.plan.storage import BYTES, Storage, find_aliases, plan_storage
 
 Result = TypeVar("Result")
 _COPIES = 64  # layouts of callers' arrays whose copy kernels are remembered
@@ -69,7 +70,7 @@ class CudaBackend:
         """The arena of a plan in float32; None where sizes are only known in a run."""
         if split(graph)[1] is not None:
             return None
-        arena = planned_storage(graph).arena
+        arena = planned_storage(graph, lower_chains(graph)).arena
         return MemoryPlan(arena.size, arena.floor)
 
     def convert_input(self, value: Any) -> Any:
@@ -98,7 +99,8 @@ def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) ->
     optimized, applied = run_passes(
         graph, with_bounds([p for p in options.passes if not p.for_caches])
     )
-    storage, own = planned_storage(optimized), options.own_as(CudaOptions)
+    records, own = lower_chains(optimized), options.own_as(CudaOptions)
+    storage = planned_storage(optimized, records)
     emission = CudaEmitContext(
         optimized,
         storage_views(optimized, storage),
@@ -106,6 +108,7 @@ def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) ->
         PRECISIONS[own.precision],
         options.exact,
         variables=variables,
+        records=records,
     )
     _check_precision(emission)
     tuner = Tuner(device, emission, options.progress) if own.tune else None
@@ -129,12 +132,12 @@ def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) ->
     )
 
 
-def planned_storage(graph: Graph) -> Storage:
+def planned_storage(graph: Graph, records: Mapping[str, ChainRecord]) -> Storage:
     """Where a graph's values lie, in bytes of float32."""
     return plan_storage(
         graph,
         find_aliases(graph, RULES),
-        lambda node: Needs(in_place(graph, node)),
+        lambda node: needs_of(records, node),
         lambda value: padding(graph, value),
     )
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from netc.backends.cuda.chains import Chain, FusedOutput, chain_code
 from netc.backends.cuda.device import Facts
 from netc.backends.cuda.fallback import array_form, run_on_device, run_on_host
+from netc.backends.cuda.lowering import ChainRecord
 from netc.backends.cuda.program import Argument, ArrayStep, DeviceContext, Launch, Steps
 from netc.backends.cuda.rules import zero_channels
 from netc.backends.cuda.source import Code, Constant, Kernel
@@ -92,6 +93,7 @@ class CudaEmitContext:
         precision: of products and stored values.
         exact: no algorithm that changes the order of sums within a window.
         variables: the places of the graph's variables.
+        records: how each chain will run, by the value that it makes.
     """
 
     graph: Graph
@@ -100,6 +102,7 @@ class CudaEmitContext:
     precision: Precision = PRECISIONS["float32"]
     exact: bool = False
     variables: Variables = field(default_factory=Variables)
+    records: Mapping[str, ChainRecord] = field(default_factory=dict)
 
     def view(self, value: str) -> View:
         """Where a value lies."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from netc.backends.cuda.chains import supported
 from netc.backends.shared.aliases import concat_offsets, view_offsets
 from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.ops.catalog import has_role
-from netc.ops.fused import NAME as FUSED
 from netc.ops.fused import bind_stages
 from netc.ops.role import Role
 from netc.ops.siblings import NAME as SIBLINGS
@@ -22,29 +20,6 @@ def produced_view_offsets(graph: Graph, node: Node) -> tuple[int, ...] | None:
     if not node.inputs or node.inputs[0] not in graph.producers:
         return None
     return view_offsets(graph, node)
-
-
-def in_place(graph: Graph, node: Node) -> tuple[str, ...]:
-    """Inputs that a kernel reads element by element, each before it writes in its place.
-
-    A chain that is run in several steps has none: the first would destroy what a later one reads.
-    """
-    if has_role(node.op, Role.EPILOGUE):
-        return tuple(v for v in node.inputs if _same_shape(graph, node, v))
-    if node.op != FUSED:
-        return ()
-    first, *rest = bind_stages(node.params, node.inputs)
-    shape = graph.shape(node.outputs[0])
-    if not all(supported(bound, (shape,) * (1 + len(bound.inputs))) for bound in rest):
-        return ()
-    own = [] if has_role(first.stage.op, Role.PRODUCT) else first.inputs
-    later = [v for bound in rest for v in bound.inputs]
-    return tuple(v for v in (*later, *own) if _same_shape(graph, node, v))
-
-
-def _same_shape(graph: Graph, node: Node, value: str) -> bool:
-    produced = value in graph.producers
-    return produced and graph.shape(value) == graph.shape(node.outputs[0])
 
 
 def zero_channels(graph: Graph, value: str) -> int:

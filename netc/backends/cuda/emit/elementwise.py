@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import takewhile
 
-from netc.backends.cuda.chains import supported
 from netc.backends.cuda.emission import CudaEmitContext, chain_launch, fallback_step
 from netc.backends.cuda.program import Steps
 from netc.ir.graph import Node
@@ -66,19 +64,13 @@ def run_chain(emission: CudaEmitContext, node: Node, value: str, stages: Sequenc
     output = node.outputs[0]
     source = value
     while rest or source != output:
-        mine = list(takewhile(lambda bound: _has_code(emission, node, bound), rest))
-        del rest[: len(mine)]
+        mine, rest = split_stages(emission, node, rest)
         if mine or not rest:
             steps += _chain_launch(emission, node, source, mine)
         else:
             steps += fallback_step(emission, single_node(node, source, rest.pop(0)))
         source = output
     return steps
-
-
-def _has_code(emission: CudaEmitContext, node: Node, bound: Bound) -> bool:
-    shape = emission.graph.shape(node.outputs[0])
-    return supported(bound, (shape,) * (1 + len(bound.inputs)))
 
 
 def single_node(node: Node, value: str, bound: Bound) -> Node:
@@ -93,9 +85,12 @@ def single_node(node: Node, value: str, bound: Bound) -> Node:
 def split_stages(
     emission: CudaEmitContext, node: Node, stages: Sequence[Bound]
 ) -> tuple[list[Bound], list[Bound]]:
-    """The stages that a kernel's epilogue takes, and those from the first that it cannot."""
-    mine = list(takewhile(lambda bound: _has_code(emission, node, bound), stages))
-    return mine, list(stages[len(mine) :])
+    """Of a chain's last stages those that a kernel takes, and those from the first that it cannot.
+
+    The chain's record says which (netc.backends.cuda.lowering).
+    """
+    number = emission.records[node.outputs[0]].leading(len(stages)) if stages else 0
+    return list(stages[:number]), list(stages[number:])
 
 
 def _chain_launch(
