@@ -89,6 +89,15 @@ def test_backends_do_not_import_each_other() -> None:
             assert found not in others or not name.startswith("netc.backends."), f"{path}: {name}"
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_backends_are_reached_by_the_registry(path: Path) -> None:
+    """Nothing but the registry, and interfaces that name devices, imports a backend's modules."""
+    if part(path) in ("backends", "compat"):
+        return
+    for name in imports(ast.parse(path.read_text(encoding="utf-8"))):
+        assert not name.startswith(("netc.backends.cpu", "netc.backends.cuda")), name
+
+
 def code_lines(text: str) -> int:
     return sum(1 for line in text.splitlines() if line.strip() and not line.strip().startswith("#"))
 

@@ -102,6 +102,16 @@ class StepTime(NamedTuple):
     seconds: float
 
 
+class Description(NamedTuple):
+    """What a backend runs on here: facts as JSON takes them, and (device, line) for people.
+
+    A line without a device goes on about the one before.
+    """
+
+    facts: Mapping[str, object]
+    lines: tuple[tuple[str, str], ...]
+
+
 class Executable(Protocol):
     """A graph made ready for fixed input shapes. May be called from several threads at once."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from netc.backends.base import Backend, BackendOptions
+from netc.backends.base import Backend, BackendOptions, Description
 from netc.backends.cpu import jit
 from netc.backends.reference import ReferenceBackend
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
@@ -34,6 +34,30 @@ BACKENDS: Mapping[str, Callable[[], Backend]] = {
     "cuda": _cuda,
     "reference": ReferenceBackend,
 }
+
+
+def _cpu_devices() -> Description:
+    from netc.backends.cpu.description import describe
+
+    return describe()
+
+
+def _cuda_devices() -> Description:
+    from netc.backends.cuda.description import describe
+
+    return describe()
+
+
+DEVICES: Mapping[str, Callable[[], Description]] = {"cpu": _cpu_devices, "cuda": _cuda_devices}
+"""What there is for backends that compile kernels."""
+
+DEFAULT = "cpu"
+_ON_DEVICE = frozenset({"cuda"})  # told without opening a device
+
+
+def on_host(name: str) -> bool:
+    """True for a backend whose blobs lie in the host's memory."""
+    return name not in _ON_DEVICE
 
 
 def backend(name: str) -> Backend:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from netc.backends.base import Options
+from netc.backends.registry import DEFAULT
 from netc.cli.arguments import add_shape_argument
 from netc.cli.feeds import load_items
 from netc.cli.files import write_arrays
@@ -122,7 +123,7 @@ def _scores(args: argparse.Namespace, old: object, made: Convolutional) -> Mappi
     window = made.windows[0]
     inputs = {blob: graph.values[name] for blob, name in graph.input_blobs.items()}
     feeds = load_items(expanded(args.input, inputs), inputs, args, {}, ()).arrays
-    net = CompiledNet(graph, "cpu", Options(chosen(True)))
+    net = CompiledNet(graph, DEFAULT, Options(chosen(True)))
     image = graph.values[graph.inputs[0]].blob
     own = made.trained[2], made.trained[3]
     step = args.stride or window.stride[0]

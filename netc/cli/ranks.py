@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import get_args
 
-from netc.backends.cpu.backend import thread_count
+from netc.backends.registry import on_host
+from netc.backends.threads import thread_count
 from netc.cli.output import print_diagnostics, say
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ranks.mpi import MpiRanks, started_by_mpiexec
@@ -57,7 +58,7 @@ def open_ranks(args: argparse.Namespace) -> Group | None:
                 )
             )
         return None
-    if args.backend == "cuda":
+    if not on_host(args.backend):
         return NcclRanks(MpiRanks(), in_order=args.deterministic)
     return MpiRanks()
 

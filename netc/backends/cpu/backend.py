@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,8 +19,8 @@ from netc.backends.cpu.packing import StepPacking
 from netc.backends.cpu.program import Context, Program, PythonStep, Step
 from netc.backends.reference import ReferenceBackend
 from netc.backends.shared.derived import versions
+from netc.backends.threads import thread_count
 from netc.backends.variables import Variables
-from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import count
 from netc.memory import on_behalf
@@ -35,27 +34,6 @@ from netc.plan.split import split
 from netc.plan.storage import BYTES
 
 Result = TypeVar("Result")
-
-
-def thread_count(threads: int | None) -> int:
-    """How many threads run a net: as asked, else ``NETC_NUM_THREADS``, else the machine's cores.
-
-    Raises:
-        NetcError: thread-count, where the number is not positive.
-    """
-    text = os.environ.get("NETC_NUM_THREADS", "") if threads is None else str(threads)
-    if not text:
-        return _cores()
-    if not text.isdecimal() or int(text) < 1:
-        raise NetcError(Diagnostic("thread-count", f"`{text}` is no number of threads"))
-    return int(text)
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows cannot tell
-        return os.cpu_count() or 1
 
 
 class CpuBackend:
