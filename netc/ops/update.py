@@ -14,7 +14,7 @@ import numpy as np
 
 from netc.ir.types import Shape, count
 from netc.ops.define import Arity, Cost, OpDef, WeightSpec, full_extent
-from netc.ops.update_rules import Rule, clip_scale, regularized, step
+from netc.ops.update_rules import Rule, clip_scale, local_rate, regularized, step
 
 UPDATE, CLIP, RUNNING = "Update", "ClipScale", "RunningState"
 
@@ -64,10 +64,15 @@ def _update(params: UpdateParams, inputs: Sequence[Any], weights: Sequence[Any])
     gradient = np.zeros_like(data) if gradient is None else gradient
     if params.clipped:
         gradient = gradient * scale[0]
-    gradient = regularized(gradient, data, params.decay, params.regularization, params.iter_size)
-    local = np.float32(rate) * np.float32(params.lr_mult)
-    moved = step(params.rule, gradient, history, local, int(iteration))
-    return (data - moved.value, *moved.history)
+    rule, kind = params.rule, params.regularization
+    mean = regularized(gradient, data, 0, kind, params.iter_size)
+    local = local_rate(rule.local, rate, params.lr_mult, data, mean)
+    decay = 0 if rule.decoupled else params.decay
+    moved = step(rule, regularized(mean, data, decay, kind), history, local, int(iteration))
+    value = moved.value
+    if rule.decoupled:  # Loshchilov and Hutter, arXiv:1711.05101
+        value = value + local * regularized(np.zeros_like(data), data, params.decay, kind)
+    return (data - value, *moved.history)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +128,7 @@ def running_op(ops: Mapping[str, OpDef]) -> OpDef:
 OPS = (
     OpDef(
         name=UPDATE,
-        arity=Arity((4, None), (2, 3)),
+        arity=Arity((4, None), (2, 4)),
         shape=_update_shape,
         cost=_update_cost,
         window=full_extent,

@@ -6,6 +6,9 @@ with these functions, and these with Caffe's numbers. An update is, for each par
 
     gradient / iter_size  ->  + weight decay  ->  step of the rule  ->  parameter - step
 
+AdamW's weight decay is not in the gradient but in the step. Rules that Caffe's forks and the
+literature add stand behind Caffe's six, each with its source.
+
 Arrays are read, never written; histories go in and out.
 """
 
@@ -24,15 +27,39 @@ Scalar = float | np.float32
 
 
 @dataclass(frozen=True, slots=True)
+class LocalRate:
+    """A rate of each parameter's own, from the norms of its elements w and of its gradient g.
+
+    g is the mean over an iteration's passes, without weight decay; where either norm is 0 the rate
+    is 1. It takes the place of the parameter's lr_mult unless that is 0.
+
+    Args:
+        kind: "lars": ratio * |w| / (|g| + decay * |w|) (You, Gitman and Ginsburg, arXiv:1708.03888;
+            `local_lr_auto` of intel/caffe); "larc": ratio * |w| / |g| (`larc` of NVIDIA/caffe).
+        ratio: Intel's `local_gw_ratio`, NVIDIA's `larc_eta`.
+        decay: the solver's weight_decay, whatever the parameter's decay_mult.
+        clip: whether it bounds the solver's rate, in place of multiplying it (NVIDIA's
+            `larc_policy: "clip"`).
+    """
+
+    kind: str = "lars"
+    ratio: float = 0.001
+    decay: float = 0.0
+    clip: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """How a gradient becomes a step.
 
     Args:
         name: one of SOLVER_TYPES.
-        momentum: SGD's and Nesterov's; AdaDelta's decay; Adam's beta1.
+        momentum: SGD's, Nesterov's and LARS's; AdaDelta's decay; Adam's beta1, also of its kin.
         momentum2: Adam's beta2.
         rms_decay: RMSProp's decay.
         delta: what keeps a divisor from zero, inside or outside of the root as the rule has it.
+        amsgrad: Adam's second mean never falls (`amsgrad` of jolibrain/caffe).
+        local: rates of each parameter's own; None for lr_mult alone.
     """
 
     name: str = "SGD"
@@ -40,11 +67,29 @@ class Rule:
     momentum2: float = 0.999
     rms_decay: float = 0.99
     delta: float = 1e-8
+    amsgrad: bool = False
+    local: LocalRate | None = None
 
     @property
     def histories(self) -> int:
         """How many arrays of a parameter's shape its history has."""
-        return 2 if self.name in ("AdaDelta", "Adam") else 1
+        return _HISTORIES.get(self.name, 1)
+
+    @property
+    def is_caffes(self) -> bool:
+        """Whether it is one of BVLC Caffe's six as they stand there."""
+        return self.name in CAFFES_TYPES and not self.amsgrad and self.local is None
+
+    @property
+    def decoupled(self) -> bool:
+        """Whether weight decay is part of the step and not of the gradient."""
+        return self.name == "AdamW"
+
+
+CAFFES_TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
+_HISTORIES: Mapping[str, int] = MappingProxyType(
+    {"AdaDelta": 2, "Adam": 2, "AdamW": 2, "AdaMax": 2, "AMSGrad": 3}
+)
 
 
 class Step(NamedTuple):
@@ -71,6 +116,32 @@ def regularized(
     if decay == 0:
         return gradient
     return gradient + np.float32(decay) * (data if kind == "L2" else np.sign(data))
+
+
+def local_rate(
+    local: LocalRate | None, rate: Scalar, lr_mult: float, data: Array, gradient: Array
+) -> np.float32:
+    """The rate of one parameter.
+
+    Args:
+        local: how it follows from norms; None for rate * lr_mult.
+        rate: the iteration's.
+        lr_mult: the parameter's.
+        data: the parameter.
+        gradient: the mean over an iteration's passes, without weight decay.
+    """
+    if local is None or lr_mult == 0:
+        return np.float32(rate) * np.float32(lr_mult)
+    w, g = _norm(data), _norm(gradient)
+    own = np.float32(1)
+    if w > 0 and g > 0:
+        decay = np.float32(local.decay if local.kind == "lars" else 0)
+        own = np.float32(local.ratio) * w / (g + decay * w)
+    return min(np.float32(rate), own) if local.clip else np.float32(rate) * own
+
+
+def _norm(array: Array) -> np.float32:
+    return np.sqrt(np.float32(float(np.sum(np.square(array, dtype=np.float64)))))
 
 
 def step(
@@ -146,9 +217,38 @@ def _adam(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: i
     beta1, beta2, one = np.float32(rule.momentum), np.float32(rule.momentum2), np.float32(1)
     first = (one - beta1) * g + beta1 * history[0]
     second = (one - beta2) * (g * g) + beta2 * history[1]
-    faded1, faded2 = (np.float32(float(beta) ** (i + 1)) for beta in (beta1, beta2))
-    corrected = rate * (np.sqrt(one - faded2) / (one - faded1))
+    if rule.amsgrad:  # jolibrain/caffe: what never falls is itself what the next mean begins with
+        second = np.maximum(second, history[1])
+    corrected = rate * _correction(rule, i)
     return Step(corrected * (first / _root(second, rule.delta)), (first, second))
+
+
+def _correction(rule: Rule, i: int) -> np.float32:
+    """Of Adam's means, which begin at 0."""
+    one = np.float32(1)
+    faded1, faded2 = (
+        np.float32(float(np.float32(beta)) ** (i + 1)) for beta in (rule.momentum, rule.momentum2)
+    )
+    return np.float32(np.sqrt(one - faded2) / (one - faded1))
+
+
+def _amsgrad(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: int) -> Step:
+    """Reddi, Kale and Kumar (ICLR 2018): the root is of the largest second mean so far."""
+    beta1, beta2, one = np.float32(rule.momentum), np.float32(rule.momentum2), np.float32(1)
+    first = (one - beta1) * g + beta1 * history[0]
+    second = (one - beta2) * (g * g) + beta2 * history[1]
+    largest: Array = np.maximum(second, history[2])
+    value = rate * _correction(rule, i) * (first / _root(largest, rule.delta))
+    return Step(value, (first, second, largest))
+
+
+def _adamax(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: int) -> Step:
+    """Kingma and Ba (arXiv:1412.6980, section 7.1); 1e-7 and no delta, as the forks have it."""
+    beta1, beta2, one = np.float32(rule.momentum), np.float32(rule.momentum2), np.float32(1)
+    first = (one - beta1) * g + beta1 * history[0]
+    largest: Array = np.maximum(beta2 * history[1] + np.float32(1e-7), np.abs(g))
+    faded = np.float32(float(beta1) ** (i + 1))
+    return Step(rate * (one / (one - faded)) * (first / largest), (first, largest))
 
 
 def _root(squares: Array, delta: float) -> Array:
@@ -166,6 +266,10 @@ _STEPS: Mapping[str, StepRule] = MappingProxyType(
         "RMSProp": _rmsprop,
         "AdaDelta": _adadelta,
         "Adam": _adam,
+        "AMSGrad": _amsgrad,
+        "AdamW": _adam,
+        "AdaMax": _adamax,
+        "LARS": _sgd,
     }
 )
 

@@ -47,10 +47,10 @@ class Policy:
         stages: multifixed's (last iteration, rate) pairs.
         period: sgdr's first period in iterations; each is `p_mult` times as long as the last and
             its top `lr_mult` times as high.
-        min_lr: sgdr's lowest rate; elsewhere no rate goes below it.
+        min_lr: the lowest rate of sgdr and poly; elsewhere no rate goes below it.
         max_lr: triangular's highest rate.
-        warmup: iterations of a linear rise from `warmup_start`.
-        rampup: iterations of a quadratic rise from `rampup_start`.
+        warmup: iterations of a linear rise from `warmup_start` to base_lr.
+        rampup: iterations of a quadratic rise from `rampup_start` to base_lr.
     """
 
     name: str
@@ -86,11 +86,11 @@ def advance(
         iteration: from 0.
         smoothed_loss: what plateau looks at.
     """
-    state = _remembered(policy, state, iteration, smoothed_loss)
-    rate = _RATES[policy.name](policy, state, iteration)
-    if policy.name != "sgdr":
-        rate = max(rate, policy.min_lr) if policy.min_lr else rate
-    return np.float32(_risen(policy, rate, iteration)), state
+    rate = _risen(policy, iteration)
+    if rate is None:
+        state = _remembered(policy, state, iteration, smoothed_loss)
+        rate = _RATES[policy.name](policy, state, iteration)
+    return np.float32(max(rate, policy.min_lr) if policy.min_lr else rate), state
 
 
 def _remembered(policy: Policy, state: RateState, iteration: int, loss: float) -> RateState:
@@ -122,15 +122,18 @@ def _next_plateau(
     return state
 
 
-def _risen(policy: Policy, rate: float, iteration: int) -> float:
-    """The rate during a warm-up: linear (Intel's Caffe), or quadratic (NVIDIA's)."""
+def _risen(policy: Policy, iteration: int) -> float | None:
+    """The rate of a rise to base_lr: linear (intel/caffe), or quadratic (NVIDIA/caffe).
+
+    Meanwhile the policy is not asked, and remembers nothing. None after it.
+    """
     if iteration < policy.warmup:
         part = iteration / policy.warmup
-        return policy.warmup_start + (rate - policy.warmup_start) * part
+        return policy.warmup_start + (policy.base_lr - policy.warmup_start) * part
     if iteration < policy.rampup:
         part = iteration / policy.rampup
-        return policy.rampup_start + (rate - policy.rampup_start) * part * part
-    return rate
+        return policy.rampup_start + (policy.base_lr - policy.rampup_start) * part * part
+    return None
 
 
 def _power(base: float, exponent: float) -> float:
@@ -144,8 +147,9 @@ def _inv(p: Policy, state: RateState, iteration: int) -> float:
 
 
 def _poly(p: Policy, state: RateState, iteration: int) -> float:
+    """Down to 0, or to min_lr (NVIDIA/caffe)."""
     left = np.float32(1) - np.float32(iteration) / np.float32(p.max_iter)
-    return p.base_lr * _power(float(left), p.power)
+    return (p.base_lr - p.min_lr) * _power(float(left), p.power) + p.min_lr
 
 
 def _sigmoid(p: Policy, state: RateState, iteration: int) -> float:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
-from netc.ops.update_rules import SOLVER_TYPES, Rule
+from netc.ops.update_rules import SOLVER_TYPES, LocalRate, Rule
 from netc.schema.message import Message
 from netc.solver.ranges import out_of_range
 from netc.solver.rates import Policy, read_policy
 
 _WITHOUT_MOMENTUM = ("AdaGrad", "RMSProp")
+_LOCAL = ("SGD", "Nesterov", "LARS")  # types that take a rate of each parameter's own
 
 # Fields of forks that say where or how training runs there, not what it computes.
 _ELSEWHERE = frozenset(
@@ -36,7 +37,8 @@ _READ = frozenset(
         "net", "net_param", "train_net", "train_net_param", "test_net", "test_net_param",
         "train_state", "test_state", "weights", "plateau_winsize", "stagelr", "stageiter",
         "warmup_iter", "warmup_start_lr", "rampup_interval", "rampup_lr", "min_lr", "max_lr",
-        "period", "p_mult", "lr_mult", "eval_type", "ap_version",
+        "period", "p_mult", "lr_mult", "eval_type", "ap_version", "amsgrad", "local_lr_auto",
+        "local_gw_ratio", "larc", "larc_eta", "larc_policy",
     }
 )  # fmt: skip
 
@@ -141,16 +143,43 @@ def _read_rule(solver: Message) -> Rule:
     decay = get("rms_decay")
     if name == "RMSProp" and not 0 <= decay < 1:  # sgd_solvers.hpp:98
         raise _bad(solver, "rms_decay", f"`rms_decay` is {decay:g}, and must be in 0 <= x < 1")
-    return Rule(name, get("momentum"), get("momentum2"), decay, get("delta"))
+    if get("amsgrad") and name != "Adam":
+        message = f"`amsgrad` belongs to type `Adam`, and `type` is `{name}`"
+        raise _bad(solver, "amsgrad", message)
+    numbers = (get("momentum"), get("momentum2"), decay, get("delta"))
+    return Rule(name, *numbers, get("amsgrad"), _read_local_rate(solver, name))
+
+
+def _read_local_rate(solver: Message, name: str) -> LocalRate | None:
+    """LARS as intel/caffe asks for it, LARC as NVIDIA/caffe does, or netc's own type `LARS`."""
+    get = solver.get
+    asked = [field for field in ("local_lr_auto", "larc") if get(field)]
+    if len(asked) > 1:
+        raise _bad(solver, "larc", "`local_lr_auto` and `larc` are both set")
+    if asked and name not in _LOCAL:
+        types = ", ".join(f"`{known}`" for known in _LOCAL)
+        message = f"`{asked[0]}` goes with types {types}, and `type` is `{name}`"
+        raise _bad(solver, asked[0], message)
+    if get("larc"):
+        policy = get("larc_policy")
+        if policy not in ("scale", "clip"):
+            message = f"there is no `larc_policy` `{policy}`"
+            raise _bad(solver, "larc_policy", message, "scale or clip")
+        return LocalRate("larc", get("larc_eta"), 0.0, policy == "clip")
+    if asked or name == "LARS":
+        return LocalRate("lars", get("local_gw_ratio"), get("weight_decay"))
+    return None
 
 
 def _unknown_regularization(solver: Message) -> tuple[Diagnostic, ...]:
     decay, kind = solver.get("weight_decay"), solver.get("regularization_type")
     if not decay or kind in ("L1", "L2"):  # sgd_solver.cpp:181, looked at with a decay alone
         return ()
-    return _bad(
-        solver, "regularization_type", f"there is no regularization `{kind}`", "L1 or L2"
-    ).diagnostics
+    hints = ["L1 or L2"]
+    if kind == "decoupled":  # jolibrain/caffe, whose processor and GPU disagree about it
+        hints.append('`type: "AdamW"` takes the decay out of the gradient')
+    message = f"there is no regularization `{kind}`"
+    return _bad(solver, "regularization_type", message, *hints).diagnostics
 
 
 def _unsupported(solver: Message) -> list[Diagnostic]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netc.ops.update_rules import SOLVER_TYPES, Rule, clip_scale, regularized, step
+from netc.ops.update_rules import (
+    SOLVER_TYPES,
+    LocalRate,
+    Rule,
+    clip_scale,
+    local_rate,
+    regularized,
+    step,
+)
 
 ONE = np.ones(3, np.float32)
 
@@ -41,6 +49,39 @@ def test_adam_corrects_its_means() -> None:
     # With constant gradients both corrected means are the gradient and its square.
     got = after(Rule("Adam", 0.9, 0.999, delta=0.0), [3.0, 3.0], rate=0.1)
     assert got == pytest.approx([-0.1, -0.2], rel=1e-5)
+
+
+def test_amsgrads_divisor_never_falls() -> None:
+    gradients = [8.0, 0.5, 0.5]
+    largest, fed_back = Rule("AMSGrad", 0.0, 0.5, delta=0.0), Rule("Adam", 0.0, 0.5, 0, 0.0, True)
+    # First step: 1 - beta2 corrects the mean. Later 32 stays the largest mean of squares.
+    want = [-1.0, -1 - 0.75**0.5 * 0.5 / 32**0.5, 0]
+    want[2] = want[1] - 0.875**0.5 * 0.5 / 32**0.5
+    assert after(largest, gradients, 1.0) == pytest.approx(want)
+    assert after(fed_back, gradients, 1.0) == pytest.approx(want)
+    # Below the largest the paper's mean goes on fading, that of the fork begins with the largest.
+    risen = [8.0, 0.5, 0.5, 7.0]
+    paper, fork = after(largest, risen, 1.0)[-1], after(fed_back, risen, 1.0)[-1]
+    assert paper - want[2] == pytest.approx(-(0.9375**0.5) * 7 / 32**0.5)
+    assert fork - want[2] == pytest.approx(-(0.9375**0.5) * 7 / 40.5**0.5)
+
+
+def test_adamax_divides_by_the_largest_gradient_of_late() -> None:
+    got = after(Rule("AdaMax", 0.0, 0.5), [4.0, 1.0], rate=0.1)
+    assert got == pytest.approx([-0.1, -0.1 - 0.1 / 2], rel=1e-5)
+
+
+def test_local_rates_follow_from_norms() -> None:
+    data, gradient = np.array([3, 4], np.float32), np.array([0, 2], np.float32)
+    lars, larc = LocalRate("lars", 0.1, 0.2), LocalRate("larc", 0.1)
+    assert local_rate(None, 0.5, 2, data, gradient) == 1
+    assert local_rate(lars, 0.5, 2, data, gradient) == pytest.approx(0.5 * 0.1 * 5 / (2 + 0.2 * 5))
+    assert local_rate(larc, 0.5, 2, data, gradient) == pytest.approx(0.5 * 0.1 * 5 / 2)
+    clip = LocalRate("larc", 0.1, clip=True)
+    assert local_rate(clip, 0.5, 2, data, gradient) == pytest.approx(0.25)
+    assert local_rate(clip, 0.1, 2, data, gradient) == pytest.approx(0.1)
+    assert local_rate(lars, 0.5, 0, data, gradient) == 0
+    assert local_rate(lars, 0.5, 3, 0 * data, gradient) == 0.5
 
 
 def test_adadeltas_first_step_comes_from_delta_alone() -> None:

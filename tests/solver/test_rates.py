@@ -78,6 +78,18 @@ def test_warm_ups_rise_linearly_or_quadratically_to_the_policys_rate() -> None:
     assert rates(quadratic, 5) == pytest.approx([0.2, 0.25, 0.4, 0.65, 1])
 
 
+def test_a_warm_up_rises_to_base_lr_and_the_policy_waits() -> None:
+    linear = 'base_lr: 1 lr_policy: "exp" gamma: 0.5 warmup_iter: 2'
+    assert rates(linear, 4) == pytest.approx([0, 0.5, 0.25, 0.125])
+    counted = 'base_lr: 1 lr_policy: "multistep" gamma: 0.1 stepvalue: 1 rampup_interval: 3'
+    assert rates(counted, 5) == pytest.approx([0, 1 / 9, 4 / 9, 0.1, 0.1])
+
+
+def test_poly_ends_at_min_lr() -> None:
+    text = 'base_lr: 1 lr_policy: "poly" power: 1 max_iter: 4 min_lr: 0.2'
+    assert rates(text, 5) == pytest.approx([1, 0.8, 0.6, 0.4, 0.2])
+
+
 def test_no_rate_is_below_min_lr() -> None:
     text = 'base_lr: 1 lr_policy: "exp" gamma: 0.1 min_lr: 0.05'
     assert rates(text, 4) == pytest.approx([1, 0.1, 0.05, 0.05])

@@ -49,7 +49,7 @@ def test_a_regularization_is_looked_at_with_a_decay_alone() -> None:
 
 
 def test_every_fault_is_told_at_once() -> None:
-    text = 'lr_policy: "cosine" type: "Adamax" iter_size: 0 larc: true'
+    text = 'lr_policy: "cosine" type: "Adamix" iter_size: 0 larc_turbo: true'
     assert [code for code, _ in refused(text)] == [
         "unsupported-solver-field",
         "bad-solver-field",
@@ -103,3 +103,19 @@ def test_periods_that_shrink_to_nothing_are_refused() -> None:
     text = 'base_lr: 0.1 lr_policy: "sgdr" period: 4 p_mult: 0.5'
     message = "policy `sgdr` needs `p_mult` of at least 1, and it is 0.5"
     assert refused(text) == [("bad-solver-field", message)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('amsgrad: true type: "SGD"', "`amsgrad` belongs to type `Adam`, and `type` is `SGD`"),
+        ("larc: true local_lr_auto: true", "`local_lr_auto` and `larc` are both set"),
+        (
+            'larc: true type: "Adam"',
+            "`larc` goes with types `SGD`, `Nesterov`, `LARS`, and `type` is `Adam`",
+        ),
+        ('larc: true larc_policy: "auto"', "there is no `larc_policy` `auto`"),
+    ],
+)
+def test_fields_that_do_not_go_together(text: str, message: str) -> None:
+    assert refused(FIXED + text) == [("bad-solver-field", message)]

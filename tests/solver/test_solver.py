@@ -12,7 +12,15 @@ import pytest
 import netc
 from netc.diagnostics import NetcError
 from netc.ir.graph import Array
-from netc.ops.update_rules import SOLVER_TYPES, Rule, clip_scale, regularized, step
+from netc.ops.update_rules import (
+    SOLVER_TYPES,
+    LocalRate,
+    Rule,
+    clip_scale,
+    local_rate,
+    regularized,
+    step,
+)
 from netc.solver import events
 from netc.solver.solver import Solver
 from tests.solver.small import BASE, NET, batches, solver
@@ -43,9 +51,13 @@ def by_hand(
         scale = clip_scale(grads, clip)[1]
         for i, (mult, decay) in enumerate(((1, 0.01), (2, 0))):
             grad = grads[i] if scale is None else grads[i] * scale
-            grad = regularized(grad, data[i], decay, iter_size=passes)
-            moved = step(rule, grad, history[i], np.float32(0.5) * mult, iteration)
-            data[i], history[i] = data[i] - moved.value, moved.history
+            mean = regularized(grad, data[i], 0, iter_size=passes)
+            rate = local_rate(rule.local, 0.5, mult, data[i], mean)
+            inside, outside = (0, rate * decay) if rule.decoupled else (decay, 0)
+            grad = regularized(mean, data[i], inside)
+            moved = step(rule, grad, history[i], rate, iteration)
+            data[i] = data[i] - moved.value - np.float32(outside) * data[i]
+            history[i] = moved.history
     return losses, data
 
 
@@ -56,7 +68,32 @@ def test_each_rule_trains_as_by_hand(name: str, backend: str) -> None:
     momentum = 0.0 if name in ("AdaGrad", "RMSProp") else 0.9
     run = solver(f"{text} momentum: {momentum}", backend=backend)
     init = [array.copy() for array in run.params["ip"]]
-    losses, data = by_hand(Rule(name, momentum, delta=0.001), init, 8)
+    local = LocalRate("lars", 0.001, 0.01) if name == "LARS" else None
+    losses, data = by_hand(Rule(name, momentum, delta=0.001, local=local), init, 8)
+    np.testing.assert_allclose(run.step(8), losses, rtol=1e-4)
+    for got, want in zip(run.params["ip"], data, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
+
+
+FORKS = {
+    "amsgrad: true type: 'Adam' momentum: 0.9": Rule("Adam", 0.9, amsgrad=True),
+    "local_lr_auto: true local_gw_ratio: 0.2 momentum: 0.5": Rule(
+        "SGD", 0.5, local=LocalRate("lars", 0.2, 0.01)
+    ),
+    "local_lr_auto: true local_gw_ratio: 0.2 momentum: 0.5 type: 'Nesterov'": Rule(
+        "Nesterov", 0.5, local=LocalRate("lars", 0.2, 0.01)
+    ),
+    "larc: true larc_eta: 0.2": Rule(local=LocalRate("larc", 0.2)),
+    "larc: true larc_eta: 0.02 larc_policy: 'clip'": Rule(local=LocalRate("larc", 0.02, 0, True)),
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("text", FORKS)
+def test_fields_of_forks_train_as_by_hand(text: str, backend: str) -> None:
+    run = solver(f"{text} weight_decay: 0.01 iter_size: 2", backend=backend)
+    init = [array.copy() for array in run.params["ip"]]
+    losses, data = by_hand(FORKS[text], init, 8, passes=2)
     np.testing.assert_allclose(run.step(8), losses, rtol=1e-4)
     for got, want in zip(run.params["ip"], data, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
@@ -135,7 +172,7 @@ def test_test_nets_see_what_is_learned() -> None:
 
 
 @pytest.mark.parametrize("format", ["BINARYPROTO", "HDF5"])
-@pytest.mark.parametrize("name", ["SGD", "Adam"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AMSGrad", "LARS"])
 def test_a_resumed_run_equals_one_that_was_not_interrupted(
     name: str, format: str, tmp_path: Path
 ) -> None:

@@ -368,4 +368,4 @@ def get_solver(solver_file: str | PathLike[str] | Source) -> Solver:
         NetcError: unknown-solver-type, and as the classes.
     """
     message = read_solver(solver_file, Reading()).message
-    return _CLASSES[read_settings(message).rule.name](solver_file)
+    return _CLASSES.get(read_settings(message).rule.name, Solver)(solver_file)

@@ -28,6 +28,8 @@ def emit_parameter(context: EmitContext, node: Node) -> Sweeps | None:
 def emit_update(context: EmitContext, node: Node) -> Sweeps | None:
     """A parameter's update; all of its arrays lie without gaps and in one order."""
     params: UpdateParams = node.params
+    if not params.rule.is_caffes:
+        return None
     histories = params.rule.histories
     given = [context.view(value) for value in node.inputs]
     gradient = given.pop(0) if params.reached else None
