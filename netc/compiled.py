@@ -33,7 +33,7 @@ _CALLER = 5  # frames from a warning of an input to the line that calls the net
 _PLANS = 8  # input shapes whose plans are kept, least recently used first out
 
 
-def _parameter_bytes(graph: Graph) -> int:
+def parameter_bytes(graph: Graph) -> int:
     """Of all trained arrays, each counted once."""
     arrays = {id(p.array): p.array.nbytes for p in graph.parameters.values() if p.array is not None}
     return sum(arrays.values())
@@ -124,7 +124,7 @@ class CompiledNet:
         self._told: set[str] = set()  # inputs of which it was said that they are rounded
         self._joint: GradientPrograms[Executable] | None = None
         with using(options.memory):
-            budget().hold(_parameter_bytes(graph), self)
+            budget().hold(parameter_bytes(graph), self)
         self.executable(self._input_shapes())
 
     @property

@@ -20,7 +20,7 @@ from netc.analysis.expected import unexpected_shapes
 from netc.analysis.given_back import nothing_back
 from netc.backends.base import Options, Progress
 from netc.backends.registry import backend_options
-from netc.compiled import CompiledNet
+from netc.compiled import CompiledNet, parameter_bytes
 from netc.diagnostics import (
     Diagnostic,
     NetcError,
@@ -39,12 +39,13 @@ from netc.language.read import read_document
 from netc.lower import lower
 from netc.lower.before import State, wanted_part
 from netc.lower.files import with_files
-from netc.memory import Budget, budget_of, using
+from netc.memory import Budget, budget_of, size_of, using
 from netc.migrate.generations import bind_net
 from netc.migrate.upgrade import Change, upgrade_net
 from netc.ops.catalog import CATALOG, LAYERS
 from netc.ops.define import OpDef
 from netc.passes.pipeline import chosen
+from netc.passes.recompute import blobs_within
 from netc.schema.guess import check_kind
 from netc.schema.load import load_schema
 from netc.schema.message import Message
@@ -116,6 +117,7 @@ def compile(
     variables: bool = False,
     stateful: bool = False,
     max_memory: int | str | Budget | None = None,
+    memory: int | str | None = None,
     allow_outside: bool = False,
 ) -> CompiledNet:
     """A net made ready to run.
@@ -126,33 +128,39 @@ def compile(
         backend: "cpu", "cuda" (the current GPU), or "reference" for the plain NumPy definitions.
         phase, level, stages: of the NetState; "TEST" or "TRAIN".
         inputs: input blob -> shape, where the text does not say it or says another.
-        outputs: the blobs to give back, else those that no layer reads; ``blob@layer`` is what
-            ``layer`` made of one that is rewritten later. What they do not depend on is not needed.
+        outputs: the blobs to give back, else those no layer reads; ``blob@layer``: as it made them.
         optimize: True, False, "exact" (no pass that re-associates sums), or names of passes.
         define, schema: values of the text's placeholders; a caffe.proto of one's own, or several.
         missing, seed: "error", or "fill" to fill layers that the weights lack, from ``seed``.
-        threads: how many; None for ``NETC_NUM_THREADS`` or the machine's cores.
-        progress: called as (done, total, name) while kernels are compiled, once a machine.
+        threads, progress: None for all cores; called as (done, total, name) while kernels are made.
         precision: "float32"; "fp16" (docs/cpu.md, docs/gpu.md); on a GPU also "tf32".
         graph, tune: on a GPU, whether steps are started as one graph, and ways are measured.
         stateful: whether recurrent layers go on from the last call, and BatchNorm's averages move.
         variables: whether ``net.params[layer][index]`` are arrays to write to; no pass uses them.
         max_memory: bytes or a text such as "2GB"; else ``NETC_MAX_MEMORY``, else 80 % of free.
+        memory: what weights and planned blobs may take, gradients too; as of :class:`netc.Solver`.
         allow_outside: whether files that the text names may lie anywhere.
 
     Raises:
         NetcError: with every mistake found in the text, the weights or the arguments.
     """
-    own, exact = backend_options(backend, precision, graph=graph, tune=tune), optimize in _EXACT
-    memory = budget_of(max_memory)
-    options = Options(chosen(optimize), exact, threads, own, progress, memory=memory)
+    own, budget = backend_options(backend, precision, graph=graph, tune=tune), budget_of(max_memory)
+    options = Options(chosen(optimize), optimize in _EXACT, threads, own, progress, memory=budget)
     state: State = {"phase": phase, "level": level, "stages": arguments.names(stages, "stages")}
     shapes, seed = arguments.shapes(inputs), arguments.number(seed, "seed")
-    with using(memory):
+    with using(budget):
         message = read_net(net, text=text, define=define, schema=schema).message
         loaded = load(message, state, shapes, outputs, weights, missing, seed)
         made, told = _made(loaded.graph, net, variables, allow_outside), loaded.diagnostics
-        return CompiledNet(made, backend, options, told, seed, loaded.unneeded, stateful)
+        within = _within(options, memory, made)
+        return CompiledNet(made, backend, within, told, seed, loaded.unneeded, stateful)
+
+
+def _within(options: Options, memory: int | str | None, graph: Graph) -> Options:
+    """The options with what a limit of all memory leaves for blobs; None for no limit."""
+    if memory is None:
+        return options
+    return replace(options, blobs=blobs_within(size_of(memory, "memory"), parameter_bytes(graph)))
 
 
 def _made(graph: Graph, net: Text | None, variables: bool, outside: bool) -> Graph:

@@ -65,6 +65,8 @@ class Options:
             may read too; those it lacks are added, with the graph's arrays as their first content.
             None makes them for this executable.
         memory: how much may be taken; None for the budget in force (netc.memory).
+        blobs: bytes that a plan's blobs and scratch memory may take; where they would take more,
+            values are made again for the backward pass (netc.passes.recompute). None for any.
     """
 
     passes: tuple[Pass, ...] = ()
@@ -74,6 +76,7 @@ class Options:
     progress: Progress | None = None
     variables: Variables | None = None
     memory: Budget | None = None
+    blobs: int | None = None
 
     def own_as(self, kind: type[Own]) -> Own:
         """The backend's own options.

@@ -24,7 +24,9 @@ from netc.ops.array import namespace
 from netc.ops.catalog import CATALOG
 from netc.ops.define import FLOAT, ShapeError
 from netc.ops.gradient import GradientParams
-from netc.plan.needs import ask_for_definitions
+from netc.passes.base import Applied
+from netc.passes.recompute import recomputed
+from netc.plan.needs import ask_for_definitions, live_bytes
 
 RunNode = Callable[[Graph, Node, Sequence[Array]], list[Array]]
 
@@ -163,14 +165,15 @@ class ReferenceBackend:
         """Nothing is planned."""
 
     def prepare(self, graph: Graph, options: Options) -> ReferenceExecutable:
-        """The graph itself; of the options, the variables alone say something here.
+        """The graph itself; of the options, variables and memory alone say something here.
 
         Raises:
             NetcError: too-little-memory.
         """
+        graph, applied = recomputed(graph, (), live_bytes, options.blobs)
         ask_for_definitions(graph)
         variables = Variables() if options.variables is None else options.variables
-        return ReferenceExecutable(variables.bind(graph), variables)
+        return ReferenceExecutable(variables.bind(graph), variables, applied)
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,7 @@ class ReferenceExecutable:
 
     graph: Graph
     variables: Variables = field(default_factory=Variables)
+    applied: tuple[Applied, ...] = ()
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Each output for these inputs; then the updates are written."""

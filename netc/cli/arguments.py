@@ -95,14 +95,15 @@ def add_memory_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-memory",
         metavar="SIZE",
-        type=_size,
+        type=size,
         help="such as 2GB; what is taken in all (else NETC_MAX_MEMORY, else 80 %% of what is free)",
     )
 
 
-def _size(text: str) -> int:
+def size(text: str) -> int:
+    """Bytes, of a text such as 2GB."""
     try:
-        return size_of(text, "--max-memory")
+        return size_of(text, "SIZE")
     except NetcError:
         raise argparse.ArgumentTypeError(f"`{text}` is no size such as 2GB or 512MB") from None
 

@@ -62,6 +62,11 @@ def inspect_net(path: str, args: argparse.Namespace) -> Inspection:
         inputs = with_batch(built.graph, args.batch)
         blobs = {built.graph.values[name].blob: shape for name, shape in inputs.items()}
         built = _build(message, args, given | blobs)
+    return inspection_of(built)
+
+
+def inspection_of(built: Built) -> Inspection:
+    """A net that was built, its mistakes softened."""
     softened = tuple(map(_softened, built.diagnostics))
     return Inspection(profile(built.graph, built.layers), built, softened)
 

@@ -6,15 +6,23 @@ import argparse
 import sys
 from typing import Any
 
-from netc.cli.nets import Inspection, add_net_arguments, inspect_net
+from netc.cli.arguments import reading
+from netc.cli.nets import Inspection, add_net_arguments, inspect_net, inspection_of
 from netc.cli.numbers import natural
 from netc.cli.output import print_diagnostics, print_json, print_text, say
+from netc.cli.texts import read_text
+from netc.cli.training import training_json, training_lines
 from netc.diagnostics import Diagnostic, NetcError
+from netc.ops.update_rules import Rule
 from netc.report import memory as memories
 from netc.report.figures import size
 from netc.report.memory import Memory, Use
 from netc.report.summary import CSV_NAMES, csv_rows, table, to_json, totals
 from netc.report.table import as_csv, markdown, print_table
+from netc.report.training import TrainingMemory, training_memory
+from netc.solver.forecast import forecast
+from netc.solver.read import Reading
+from netc.train.step import Updating
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--memory",
         action="store_true",
         help="what Caffe prints, what netc plans, what the weights take",
+    )
+    parser.add_argument(
+        "--train",
+        action="store_true",
+        help="what training takes of memory; NET may be a solver's prototxt",
     )
     parser.add_argument(
         "--budget", metavar="SIZE", type=_size, help="which batch fits, as in 12GB or 8GiB"
@@ -46,11 +59,11 @@ def _size(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; 1 if the net has an error, which leaves figures out."""
-    inspection = inspect_net(args.net, args)
+    inspection, training = _inspected(args)
     used = _memory(args, inspection)
     uses = _uses(args, inspection)
     if args.json:
-        print_json(_as_json(args, inspection, used, uses))
+        print_json(_as_json(args, inspection, used, uses) | training_json(training))
         return 0 if inspection.ok else 1
     print_diagnostics(inspection.diagnostics)
     if args.csv:
@@ -59,9 +72,22 @@ def run(args: argparse.Namespace) -> int:
         print_text(markdown(table(inspection.profile, args.depth)))
     else:
         _print(args, inspection)
-    for line in (*_memory_lines(used), *_use_lines(args.budget, uses)):
+    for line in (*_memory_lines(used), *training_lines(training), *_use_lines(args.budget, uses)):
         say(line, stream=sys.stderr if args.csv else sys.stdout)
     return 0 if inspection.ok else 1
+
+
+def _inspected(args: argparse.Namespace) -> tuple[Inspection, TrainingMemory | None]:
+    """The net, and what training takes of memory where that is asked for."""
+    if not args.train:
+        return inspect_net(args.net, args), None
+    args.phase = "TRAIN"
+    if read_text(args.net, args).kind == "solver":
+        found = forecast(args.net, Reading(**reading(args)), dict(args.input_shape))
+        return inspection_of(found.built), found.memory()
+    inspection = inspect_net(args.net, args)
+    _must_be_complete(inspection, "--train")
+    return inspection, training_memory(inspection.profile.graph, Updating(Rule("SGD", 0.9)))
 
 
 def _memory(args: argparse.Namespace, inspection: Inspection) -> Memory | None:

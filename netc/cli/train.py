@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
-from netc.cli.arguments import add_text_arguments, reading
+from netc.cli.arguments import add_text_arguments, reading, size
 from netc.cli.numbers import level, natural, positive
 from netc.cli.output import print_diagnostics, print_json, say, tell_broken
 from netc.cli.progress import compiling
@@ -61,6 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--level", type=level, metavar="N", help="of the train net's state")
     parser.add_argument("--stage", action="append", default=[], metavar="S", help="repeatable")
+    parser.add_argument(
+        "--memory",
+        metavar="SIZE",
+        type=size,
+        help="such as 2GB: compute values again in the backward pass until an iteration fits",
+    )
     parser.add_argument(
         "--skip-broken", action="store_true", help="leave out records that cannot be read"
     )
@@ -138,6 +144,7 @@ def _opened(args: argparse.Namespace, ranks: Group | None) -> Solver:
             freeze=args.freeze,
             fields=dict(args.fields),
             state=State("TRAIN", args.level or 0, tuple(args.stage)),
+            memory=args.memory,
             skip_broken=args.skip_broken,
             ranks=ranks,
             batch=args.batch,

@@ -9,7 +9,7 @@ orders); placing whatever stood out at the top first, again and again, takes mos
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -41,14 +41,16 @@ def plan_arena(buffers: Iterable[Buffer]) -> Arena:
     floor = live_peak(wanted)
     if len(wanted) > _MOST:
         return _arena(_swept(wanted), wanted, floor)
+    enough = floor if len(wanted) <= _FEW else floor + floor // 100
     best = Arena({}, sum(b.size for b in wanted) + 1, floor)
     for order in _ORDERS:
-        best = min(best, _settled(sorted(wanted, key=order), floor), key=lambda a: a.size)
-        if best.size <= floor:
+        best = min(best, _settled(sorted(wanted, key=order), enough), key=lambda a: a.size)
+        if best.size <= enough:
             break
     return _arena(best.offsets, wanted, floor)
 
 
+_FEW = 300  # buffers for which the very floor is looked for; of more, as in training, 1 % above
 _MOST = 2000  # buffers that are placed in several orders, each with all others looked at
 
 
@@ -94,16 +96,19 @@ def _give_back(holes: list[tuple[int, int]], begin: int, end: int) -> None:
 _MOVES = 40  # tries to lower one order's peak
 
 
-def _settled(order: list[Buffer], floor: int) -> Arena:
-    """The best arena on the way of moving the topmost buffer to the front, again and again."""
+def _settled(order: list[Buffer], enough: int) -> Arena:
+    """The best arena on the way of moving the topmost buffer to the front, again and again.
+
+    The first that is no larger than ``enough`` will do.
+    """
     best: Arena | None = None
     for _ in range(_MOVES):
         offsets = _place(order)
         top = max(order, key=lambda b: offsets[b.name] + b.size, default=None)
         size = offsets[top.name] + top.size if top else 0
         if best is None or size < best.size:
-            best = Arena(offsets, size, floor)
-        if top is None or best.size <= floor or order[0] is top:
+            best = Arena(offsets, size, enough)
+        if top is None or best.size <= enough or order[0] is top:
             break
         order.remove(top)
         order.insert(0, top)
@@ -142,6 +147,7 @@ _ORDERS: tuple[Callable[[Buffer], tuple[int, ...]], ...] = (
 def _place(buffers: Sequence[Buffer]) -> dict[str, int]:
     """Each buffer at the lowest offset that no buffer alive with it covers."""
     placed: list[tuple[int, Buffer]] = []  # by offset
+    begins: list[int] = []  # their offsets
     offsets: dict[str, int] = {}
     for buffer in buffers:
         offset = 0
@@ -152,6 +158,7 @@ def _place(buffers: Sequence[Buffer]) -> dict[str, int]:
                 break
             offset = max(offset, taken + other.size)
         offsets[buffer.name] = offset
-        placed.append((offset, buffer))
-        placed.sort(key=lambda item: item[0])
+        at = bisect_right(begins, offset)
+        begins.insert(at, offset)
+        placed.insert(at, (offset, buffer))
     return offsets

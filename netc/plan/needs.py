@@ -66,12 +66,16 @@ def ask_for_definitions(graph: Graph) -> None:
     Raises:
         NetcError: too-little-memory, at the layer that takes most.
     """
-    spans = lifetimes(graph)
-    buffers = [Buffer(v, BYTES * count(graph.shape(v)), *spans[v]) for v in graph.values]
-    most, peak = None, live_peak(buffers)
+    most, peak = None, live_bytes(graph)
     for node in graph.nodes:
         own = definition_bytes(graph, node)
         if own > peak:
             most, peak = node, own
     what = f"layer `{most.name}` ({most.op}) and its temporaries" if most else "the net's blobs"
     check_memory(peak, what, most.span if most else None, _HELP)
+
+
+def live_bytes(graph: Graph) -> int:
+    """The most bytes of values that are alive at once, each in a place of its own."""
+    spans = lifetimes(graph)
+    return live_peak([Buffer(v, BYTES * count(graph.shape(v)), *spans[v]) for v in graph.values])

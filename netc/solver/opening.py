@@ -12,6 +12,7 @@ from netc.diagnostics import Diagnostic
 from netc.driver import Weights
 from netc.ir.graph import Graph
 from netc.lower.rules import State
+from netc.passes.recompute import blobs_within
 from netc.passes.state import carry_state
 from netc.solver.distributed import ALONE, Distributed
 from netc.solver.feeds import Feeds, Source
@@ -20,9 +21,9 @@ from netc.solver.nets import ignored_layers, net_feeds, open_net, share_paramete
 from netc.solver.programs import TrainNet
 from netc.solver.ranges import doubtful
 from netc.solver.read import NetChoice, Reading, SolverText, test_choices, train_choice
-from netc.solver.settings import Settings, untold
+from netc.solver.settings import Settings, untold, updating
 from netc.solver.weights import solver_weights
-from netc.train.step import Updating, step_graphs
+from netc.train.step import step_graphs, variable_bytes
 
 
 class Given(NamedTuple):
@@ -39,6 +40,7 @@ class Given(NamedTuple):
     options: Options
     skip_broken: bool = False
     distributed: Distributed = ALONE
+    memory: int | None = None
 
 
 class TestNet(NamedTuple):
@@ -98,19 +100,15 @@ def open_run(text: SolverText, settings: Settings, given: Given) -> Run:
 def _train_net(
     choice: NetChoice, graph: Graph, settings: Settings, given: Given, frozen: Sequence[str]
 ) -> TrainNet:
-    how = Updating(
-        settings.rule,
-        settings.weight_decay,
-        settings.regularization,
-        settings.clip_gradients,
-        settings.iter_size,
-        choice.message.get("force_backward"),
-        given.distributed.distribution(),
-    )
+    force = choice.message.get("force_backward")
+    own = updating(settings, force_backward=force)
+    how = replace(own, distribution=given.distributed.distribution())
     # Where the rate depends on the iteration's loss, the update must wait for it.
-    split = settings.policy.name == "plateau"
-    graphs = step_graphs(graph, how, frozen, split=split)
-    return TrainNet(graph, graphs, given.backend, given.options, given.seed)
+    graphs = step_graphs(graph, how, frozen, split=settings.needs_loss)
+    options = given.options
+    if given.memory is not None:
+        options = replace(options, blobs=blobs_within(given.memory, variable_bytes(graphs)))
+    return TrainNet(graph, graphs, given.backend, options, given.seed)
 
 
 def _test_net(

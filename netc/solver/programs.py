@@ -18,7 +18,15 @@ from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape
 from netc.ops.random import generator_key
 from netc.train.generator import KEY
-from netc.train.step import ITERATION, NORM, RATE, SCALE, StepGraphs, forward_graph
+from netc.train.step import (
+    ITERATION,
+    NORM,
+    RATE,
+    SCALE,
+    StepGraphs,
+    forward_graph,
+    variable_bytes,
+)
 from netc.weights.match import assign
 
 
@@ -69,6 +77,17 @@ class TrainNet:
         """The forward pass alone, over the same variables."""
         options = replace(self._options, variables=self.variables)
         return CompiledNet(self.graph, self._backend, options)
+
+    @property
+    def programs(self) -> dict[str, CompiledNet]:
+        """The programs of an iteration, by what they do."""
+        known = {"first": self._first, "further": self._further, "update": self._last}
+        return {name: net for name, net in known.items() if net is not None}
+
+    @property
+    def variable_bytes(self) -> int:
+        """Of parameters, history, statistics, states and sums over passes."""
+        return variable_bytes(self.graphs)
 
     @property
     def inputs(self) -> dict[str, Shape]:

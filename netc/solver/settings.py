@@ -13,6 +13,7 @@ from netc.ops.update_rules import SOLVER_TYPES, LocalRate, Rule
 from netc.schema.message import Message
 from netc.solver.ranges import out_of_range
 from netc.solver.rates import Policy, read_policy
+from netc.train.step import Updating
 
 _WITHOUT_MOMENTUM = ("AdaGrad", "RMSProp")
 _LOCAL = ("SGD", "Nesterov", "LARS")  # types that take a rate of each parameter's own
@@ -71,6 +72,23 @@ class Settings:
     snapshot_diff: bool = False
     snapshot_format: str = "BINARYPROTO"
     snapshot_after_train: bool = True
+
+    @property
+    def needs_loss(self) -> bool:
+        """Whether the rate of an update depends on its own iteration's loss."""
+        return self.policy.name == "plateau"
+
+
+def updating(settings: Settings, *, force_backward: bool) -> Updating:
+    """How an iteration's graphs update; ``force_backward`` is the net's."""
+    return Updating(
+        settings.rule,
+        settings.weight_decay,
+        settings.regularization,
+        settings.clip_gradients,
+        settings.iter_size,
+        force_backward,
+    )
 
 
 def read_settings(solver: Message) -> Settings:

@@ -6,7 +6,7 @@ BVLC/caffe src/caffe/solver.cpp: Step is lines 201 to 288, Solve 289 to 333, Tes
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,11 @@ from netc.compiled import CompiledNet
 from netc.driver import Schemas, Weights
 from netc.ir.graph import Array
 from netc.lower.rules import State
+from netc.memory import size_of
 from netc.ops.ranks import Ranks
 from netc.passes.pipeline import chosen
 from netc.solver import events
+from netc.solver.account import run_report
 from netc.solver.culprits import naming_records
 from netc.solver.distributed import BatchRule, distributed
 from netc.solver.feeds import Source
@@ -80,6 +82,9 @@ class Solver:
         fields: fields of the solver set from outside, as texts: {"base_lr": "0.01"}.
         rate: iteration -> learning rate, in the place of the text's policy.
         optimize: which passes run; as for :func:`netc.compile`.
+        memory: bytes, or a text such as "2GB", that an iteration may take: parameters, history, and
+            blobs and gradients as they are planned. Where more is needed values are computed again
+            for the backward pass; results are the same to the bit. None for what it takes.
         stop_when_not_finite: whether the first loss that is no finite number stops the run.
         skip_broken: leave out records of data layers that cannot be read; ``broken`` has them.
         ranks: the processes that train the net together, such as netc.ranks.mpi.MpiRanks; None for
@@ -117,6 +122,7 @@ class Solver:
         fields: Mapping[str, str] | None = None,
         rate: RatePolicy | None = None,
         optimize: bool | str | Sequence[str] = True,
+        memory: int | str | None = None,
         stop_when_not_finite: bool = True,
         skip_broken: bool = False,
         ranks: Ranks | None = None,
@@ -152,6 +158,7 @@ class Solver:
             options,
             skip_broken,
             self._distributed,
+            None if memory is None else size_of(memory, "memory"),
         )
         self._run = open_run(self.text, self.settings, given)
         self.diagnostics = self._run.diagnostics
@@ -219,6 +226,10 @@ class Solver:
     def smoothed_loss(self) -> float:
         """The loss as it is displayed."""
         return float(self._smoothing.mean)
+
+    def report(self) -> dict[str, Any]:
+        """What an iteration is made of and what it takes, in bytes: see netc.solver.account."""
+        return run_report(self._run)
 
     # Training
 

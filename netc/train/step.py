@@ -22,7 +22,7 @@ import numpy as np
 
 from netc.ir.edit import prune_parameters, with_variables
 from netc.ir.graph import Graph, Node, Parameter, Value
-from netc.ir.types import Shape
+from netc.ir.types import Shape, count
 from netc.ops.catalog import CATALOG
 from netc.ops.elementwise import EltwiseParams
 from netc.ops.inputs import ParameterParams
@@ -119,6 +119,15 @@ def step_graphs(
     further.store_sums(joint.parameters, add=True)
     made.add(last, {name: last.sum_of(name) for name in joint.parameters})
     return StepGraphs(first.result(), further.result(), last.result(), learnable, made.histories())
+
+
+def variable_bytes(graphs: StepGraphs) -> int:
+    """Of parameters, histories, running statistics, states and sums over passes."""
+    found: dict[str, Parameter] = {}
+    for graph in (graphs.first, graphs.further, graphs.last):
+        if graph is not None:
+            found.update(graph.parameters)
+    return 4 * sum(count(p.shape or ()) for p in found.values() if p.owner is None)
 
 
 class UpdateGraph(NamedTuple):
@@ -254,16 +263,23 @@ class _Growth:
         return name
 
     def run_statistics(self, layers: Sequence[Node]) -> None:
-        """Averages that a layer keeps of its inputs move at each pass (batch_norm_layer.cpp)."""
-        for layer in layers:
-            moving = CATALOG[layer.op].moving(layer.params)
-            if not moving:
-                continue
-            outputs = [f"{name}~moved" for name in layer.parameters]
-            params = RunningParams(layer.op, layer.params)
-            name = f"{layer.name}~running"
-            self.node(name, RUNNING, params, layer.inputs, outputs, layer.parameters)
-            self.updates.update({layer.parameters[i]: outputs[i] for i in moving})
+        """Averages that a layer keeps of its inputs move at each pass (batch_norm_layer.cpp).
+
+        They stand right behind the layer: at the end they would keep its inputs alive until then.
+        """
+        nodes, self.nodes = self.nodes, []
+        moving = {n.name: n for n in layers if CATALOG[n.op].moving(n.params)}
+        for node in nodes:
+            self.nodes.append(node)
+            if node.name in moving:
+                self._run_statistics(moving[node.name])
+
+    def _run_statistics(self, layer: Node) -> None:
+        moving = CATALOG[layer.op].moving(layer.params)
+        outputs = [f"{name}~moved" for name in layer.parameters]
+        params, name = RunningParams(layer.op, layer.params), f"{layer.name}~running"
+        self.node(name, RUNNING, params, layer.inputs, outputs, layer.parameters)
+        self.updates.update({layer.parameters[i]: outputs[i] for i in moving})
 
     def keep_states(self, states: Mapping[str, str]) -> None:
         """A recurrent layer's last state is its first one in the next pass."""

@@ -29,6 +29,7 @@ from netc.ops.role import Role
 from netc.passes.base import Applied, run_passes
 from netc.passes.epilogue import stages_of
 from netc.passes.pipeline import with_bounds
+from netc.passes.recompute import recomputed
 from netc.plan.needs import ask_for_arena, definition_bytes
 from netc.plan.split import split
 from netc.plan.storage import BYTES
@@ -81,16 +82,20 @@ class CpuBackend:
         known = versions(variables.read_by(graph))  # before anything is made of them
         optimized, applied = run_passes(graph, with_bounds(options.passes))
         threads = thread_count(options.threads)
-        plan = plan_graph(
-            EmitContext(
-                optimized,
-                machine=machine(),
-                threads=threads,
-                exact=options.exact,
-                half=options.own_as(BackendOptions).precision == "fp16",
-                variables=variables,
-            )
+        context = EmitContext(
+            optimized,
+            machine=machine(),
+            threads=threads,
+            exact=options.exact,
+            half=options.own_as(BackendOptions).precision == "fp16",
+            variables=variables,
         )
+
+        def size(graph: Graph) -> int:
+            return plan_graph(replace(context, graph=graph)).arena.size
+
+        optimized, applied = recomputed(optimized, applied, size, options.blobs)
+        plan = plan_graph(replace(context, graph=optimized))
         ask_for_arena(optimized, plan.arena, outputs_bytes(optimized))
         steps, defined = built_steps(plan)
         floats = plan.arena.size // BYTES

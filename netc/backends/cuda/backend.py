@@ -49,6 +49,7 @@ from netc.ir.graph import Graph
 from netc.ir.types import Shape, count
 from netc.passes.base import Applied, run_passes
 from netc.passes.pipeline import with_bounds
+from netc.passes.recompute import recomputed
 from netc.plan.storage import BYTES, Storage, find_aliases, plan_storage
 
 Result = TypeVar("Result")
@@ -99,6 +100,7 @@ def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) ->
     optimized, applied = run_passes(
         graph, with_bounds([p for p in options.passes if not p.for_caches])
     )
+    optimized, applied = recomputed(optimized, applied, _arena_bytes, options.blobs)
     records, own = lower_chains(optimized), options.own_as(CudaOptions)
     storage = planned_storage(optimized, records)
     emission = CudaEmitContext(
@@ -130,6 +132,11 @@ def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) ->
         options.progress,
         variables,
     )
+
+
+def _arena_bytes(graph: Graph) -> int:
+    """What a graph's values take, in bytes of float32."""
+    return planned_storage(graph, lower_chains(graph)).arena.size
 
 
 def planned_storage(graph: Graph, records: Mapping[str, ChainRecord]) -> Storage:

@@ -28,11 +28,10 @@ from netc.solver.nets import net_feeds
 from netc.solver.rates import RateState, advance
 from netc.solver.read import NetChoice, Reading, read_solver, test_choices, train_choice
 from netc.solver.resume import Restored, restored_state, write_snapshot
-from netc.solver.settings import Settings, read_settings
+from netc.solver.settings import Settings, read_settings, updating
 from netc.solver.smoothing import Smoothing
 from netc.solver.snapshots import check_writable, prefix_of, snapshot_files
 from netc.solver.weights import solver_weights
-from netc.train.step import Updating
 
 Callback = Callable[[], Any]
 
@@ -102,7 +101,8 @@ class Solver:
                 net.copy_from(weights)
         self._net, self._test_nets = nets[0], nets[1:]
         self._choice = choice
-        self._update = Update(self._net, _updating(settings, choice))
+        how = updating(settings, force_backward=choice.message.get("force_backward"))
+        self._update = Update(self._net, how)
         self._iter, self._rates = 0, RateState()
         self._smoothing = Smoothing(settings.average_loss)
         self._log = _logger(settings.display)
@@ -293,17 +293,6 @@ def _logger(display: int) -> Callable[[events.Event], None]:
     if level.isdecimal() and int(level) > 0:
         return lambda event: None
     return CaffeLog(sys.stderr, display)
-
-
-def _updating(settings: Settings, choice: NetChoice) -> Updating:
-    return Updating(
-        settings.rule,
-        settings.weight_decay,
-        settings.regularization,
-        settings.clip_gradients,
-        settings.iter_size,
-        choice.message.get("force_backward"),
-    )
 
 
 def _net(choice: NetChoice, feeds: Feeds, seed: int) -> Net:

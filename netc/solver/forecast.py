@@ -1,0 +1,51 @@
+"""What a solver's text will take of memory, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from netc.driver import Built, build
+from netc.ir.types import Shape
+from netc.report.training import TrainingMemory, training_memory
+from netc.solver.nets import net_feeds
+from netc.solver.read import NetChoice, Reading, Text, read_solver, train_choice
+from netc.solver.settings import Settings, read_settings, updating
+
+
+class Forecast(NamedTuple):
+    """A solver's TRAIN net for its first batch, with shapes and no arrays, and its settings."""
+
+    choice: NetChoice
+    built: Built
+    settings: Settings
+
+    def memory(self) -> TrainingMemory:
+        """See netc.report.training.
+
+        Raises:
+            NetcError: no-gradient, no-loss.
+        """
+        how = updating(self.settings, force_backward=self.choice.message.get("force_backward"))
+        return training_memory(self.built.graph, how, split=self.settings.needs_loss)
+
+
+def forecast(text: Text, reading: Reading, inputs: Mapping[str, Shape]) -> Forecast:
+    """What a solver will train.
+
+    Args:
+        text: the solver's.
+        reading: how it is read.
+        inputs: blob -> shape, of blobs that no data layer's first batch tells.
+
+    Raises:
+        NetcError: mistakes in the texts; data that cannot be read.
+    """
+    solver = read_solver(text, reading)
+    settings = read_settings(solver.message)
+    choice = train_choice(solver, reading)
+    first = net_feeds(choice, None, 0, "the train net").peek()
+    state = choice.state._asdict()
+    known = build(choice.message, **state).graph.input_blobs
+    shapes = {name: tuple(array.shape) for name, array in first.items() if name in known}
+    return Forecast(choice, build(choice.message, inputs={**shapes, **inputs}, **state), settings)
