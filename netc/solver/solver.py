@@ -147,19 +147,10 @@ class Solver:
         own = backend_options(backend, "float32")
         options = Options(chosen(optimize), optimize in (False, "exact"), threads, own, progress)
         given = Given(
-            reading,
-            state,
-            weights,
-            feeds,
-            test_feeds,
-            freeze,
-            self.seed,
-            backend,
-            options,
-            skip_broken,
-            self._distributed,
-            None if memory is None else size_of(memory, "memory"),
+            reading, state, weights, feeds, test_feeds, freeze, self.seed, backend, options
         )
+        limit = None if memory is None else size_of(memory, "memory")
+        given = given._replace(skip_broken=skip_broken, distributed=self._distributed, memory=limit)
         self._run = open_run(self.text, self.settings, given)
         self.diagnostics = self._run.diagnostics
         self._train, self._feeds = self._run.train, self._run.feeds
