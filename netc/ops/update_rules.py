@@ -141,7 +141,7 @@ def local_rate(
 
 
 def _norm(array: Array) -> np.float32:
-    return np.sqrt(np.float32(float(np.sum(np.square(array, dtype=np.float64)))))
+    return np.float32(np.sqrt(np.float32(float(np.sum(np.square(array, dtype=np.float64))))))
 
 
 def step(
@@ -219,8 +219,8 @@ def _adam(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: i
     second = (one - beta2) * (g * g) + beta2 * history[1]
     if rule.amsgrad:  # jolibrain/caffe: what never falls is itself what the next mean begins with
         second = np.maximum(second, history[1])
-    corrected = rate * _correction(rule, i)
-    return Step(corrected * (first / _root(second, rule.delta)), (first, second))
+    value: Array = rate * _correction(rule, i) * (first / _root(second, rule.delta))
+    return Step(value, (first, second))
 
 
 def _correction(rule: Rule, i: int) -> np.float32:
@@ -238,7 +238,7 @@ def _amsgrad(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i
     first = (one - beta1) * g + beta1 * history[0]
     second = (one - beta2) * (g * g) + beta2 * history[1]
     largest: Array = np.maximum(second, history[2])
-    value = rate * _correction(rule, i) * (first / _root(largest, rule.delta))
+    value: Array = rate * _correction(rule, i) * (first / _root(largest, rule.delta))
     return Step(value, (first, second, largest))
 
 
@@ -248,7 +248,8 @@ def _adamax(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i:
     first = (one - beta1) * g + beta1 * history[0]
     largest: Array = np.maximum(beta2 * history[1] + np.float32(1e-7), np.abs(g))
     faded = np.float32(float(beta1) ** (i + 1))
-    return Step(rate * (one / (one - faded)) * (first / largest), (first, largest))
+    value: Array = rate * (one / (one - faded)) * (first / largest)
+    return Step(value, (first, largest))
 
 
 def _root(squares: Array, delta: float) -> Array:
