@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -223,13 +223,13 @@ def _adam(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: i
     return Step(value, (first, second))
 
 
-def _correction(rule: Rule, i: int) -> np.float32:
+def _correction(rule: Rule, i: int) -> Any:
     """Of Adam's means, which begin at 0."""
     one = np.float32(1)
     faded1, faded2 = (
         np.float32(float(np.float32(beta)) ** (i + 1)) for beta in (rule.momentum, rule.momentum2)
     )
-    return np.float32(np.sqrt(one - faded2) / (one - faded1))
+    return np.sqrt(one - faded2) / (one - faded1)  # np.float32
 
 
 def _amsgrad(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: int) -> Step:
@@ -247,8 +247,8 @@ def _adamax(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i:
     beta1, beta2, one = np.float32(rule.momentum), np.float32(rule.momentum2), np.float32(1)
     first = (one - beta1) * g + beta1 * history[0]
     largest: Array = np.maximum(beta2 * history[1] + np.float32(1e-7), np.abs(g))
-    faded = np.float32(float(beta1) ** (i + 1))
-    value: Array = rate * (one / (one - faded)) * (first / largest)
+    corrected: Any = rate * (one / (one - np.float32(float(beta1) ** (i + 1))))  # np.float32
+    value: Array = corrected * (first / largest)
     return Step(value, (first, largest))
 
 
