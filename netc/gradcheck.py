@@ -15,8 +15,9 @@ from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Source
 from netc.driver import Schemas, Text, Weights, build, folder_of, read_net, runnable
 from netc.ir.graph import Array, Graph
-from netc.ir.types import Shape, show
+from netc.ir.types import Shape, count, show
 from netc.lower.files import with_files
+from netc.memory import check_memory
 from netc.ops.catalog import LAYERS
 from netc.schema.message import Message
 from netc.syntax.quote import quote
@@ -26,6 +27,7 @@ from netc.train.gradcheck import GradientCheck, check_graph
 from netc.train.samples import sample, varied
 from netc.weights.match import assign
 
+_SAMPLED = 24  # bytes of an element while it is drawn, scaled and held
 _SHAPE: Shape = (2, 3, 5, 4)  # of a bottom that nothing tells
 
 
@@ -115,6 +117,10 @@ def _checked(
     """The comparison of a graph whose parameters have arrays."""
     rng = np.random.default_rng(how.seed)
     graph = with_generator(graph)
+    for name in graph.inputs:
+        value = graph.values[name]
+        what = f"input `{value.blob}` in float32 and float64"
+        check_memory(_SAMPLED * count(graph.shape(name)), what, value.span)
     given = {_input(graph, name): array for name, array in feeds.items()}
     fed = {name: _fed(graph, name, given.get(name), rng) for name in graph.inputs}
     if not feeds and not _finite(graph, fed):  # a logarithm, say

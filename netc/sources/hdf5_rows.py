@@ -17,6 +17,7 @@ import numpy as np
 from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import NetcError
 from netc.ir.graph import Array
+from netc.memory import check_memory
 from netc.sources.base import DataLayer, Epochs
 from netc.sources.batches import batch_size, check_room
 from netc.sources.paths import find
@@ -93,10 +94,17 @@ class Hdf5Source:
             counts[top] = int(file[top].shape[0])
             row = 4 * math.prod(file[top].shape[1:])
             check_room(self.layer, "hdf5_data_param", self._size, row)
+            self._check_chunk(path, top, file[top])
         if len(set(counts.values())) != 1:
             listed = ", ".join(f"`{top}` {count}" for top, count in counts.items())
             raise self._bad(path, f"its datasets have different numbers of rows: {listed}")
         return next(iter(counts.values()))
+
+    def _check_chunk(self, path: Path, top: str, dataset: Any) -> None:
+        """A chunk is unpacked whole, however few of its rows are read."""
+        chunk = math.prod(dataset.chunks) if dataset.chunks else 0
+        what = f"layer `{self.layer.name}`: the bytes of a chunk of `{top}` in `{path}`"
+        check_memory(2 * chunk * dataset.dtype.itemsize, what, self.layer.layer.span)
 
     def _bad(self, path: Path, why: str) -> NetcError:
         return self.layer.fault("bad-record", f"`{path}`: {why}")

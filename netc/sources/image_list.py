@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from netc.ir.graph import Array
+from netc.memory import on_behalf
 from netc.sources.base import DataLayer, Epochs, draws, stacked
 from netc.sources.batches import batch_size, check_room
 from netc.sources.lists import Line, read_list
@@ -86,8 +87,9 @@ class ImageListSource:
     def _picture(self, row: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         folder = self.layer.folder or self._list.parent
         path = find(self._root + self._lines[row].path, folder, f"{self._name(row)}: the image")
-        picture = decode(path, f"{self._name(row)}: `{path}`", self._color, self.layer)
-        return resize(picture, *self._resized) if self._resized[0] else picture
+        with on_behalf(f"layer `{self.layer.name}`: {self._name(row)}", self.layer.layer.span):
+            picture = decode(path, f"{self._name(row)}: `{path}`", self._color, self.layer)
+            return resize(picture, *self._resized) if self._resized[0] else picture
 
     def _read_list(self) -> list[Line]:
         found = read_list(self._list, lambda message: self.layer.fault("bad-record", message))

@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import NetcError
 from netc.images import FORMATS, MAX_PIXELS
+from netc.memory import check_memory
 from netc.sources.base import DataLayer
 
 Bytes = NDArray[np.uint8]
 
 _BITS = 11  # of OpenCV's fixed-point weights of bytes
 _ONE = 1 << _BITS
+_DECODED = 12  # bytes of a pixel while it is decoded: as it is stored, converted, and in order
+_RESIZED = 12  # bytes of an element between: two products and their sum
 _GREY_MODES = ("1", "L", "I", "I;16", "F")
 
 
@@ -46,7 +49,7 @@ def open_picture(
         bad: makes an error of why it cannot be read.
 
     Raises:
-        NetcError: what ``bad`` makes.
+        NetcError: what ``bad`` makes; too-little-memory.
     """
     from PIL import Image
 
@@ -59,6 +62,7 @@ def open_picture(
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"it has {image.width}x{image.height} pixels, over {MAX_PIXELS:,}")
             grey = image.mode in _GREY_MODES if color is None else not color
+            check_memory(_DECODED * image.width * image.height, _picture(image.height, image.width))
             plain = np.asarray(image.convert("L" if grey else "RGB"), dtype=np.uint8)
     return plain[None] if grey else np.ascontiguousarray(plain.transpose(2, 0, 1)[::-1])
 
@@ -68,9 +72,15 @@ def resize(picture: Bytes, height: int, width: int) -> Bytes:
 
     Its weights have 11 bits; sums along rows lose 4 bits before they are summed along columns, and
     two more are rounded off at the end (OpenCV, modules/imgproc/src/resize.cpp, INTER_LINEAR).
+
+    Raises:
+        NetcError: too-little-memory.
     """
     if picture.shape[1:] == (height, width):
         return picture
+    channels, rows_before, _ = picture.shape
+    larger = channels * width * (rows_before + height) + picture.size
+    check_memory(_RESIZED * larger, f"{_picture(*picture.shape[1:])}, resized to {height}x{width},")
     left, right, across = _places(picture.shape[2], width)
     top, bottom, down = _places(picture.shape[1], height)
     wide = picture.astype(np.int32)
@@ -79,6 +89,10 @@ def resize(picture: Bytes, height: int, width: int) -> Bytes:
     total = ((rows[:, top] * weights[0]) >> 16) + ((rows[:, bottom] * weights[1]) >> 16)
     rounded: Bytes = np.clip((total + 2) >> 2, 0, 255).astype(np.uint8)
     return rounded
+
+
+def _picture(height: int, width: int) -> str:
+    return f"the pixels of a picture of {height}x{width}"
 
 
 def _places(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int32]]:

@@ -15,6 +15,7 @@ import numpy as np
 from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import NetcError
 from netc.ir.graph import Array
+from netc.memory import on_behalf
 from netc.sources.base import DataLayer, draws
 from netc.sources.batches import batch_size
 from netc.sources.paths import find
@@ -90,10 +91,11 @@ class WindowSource:
         name = self._pictures[window.picture]
         folder = self.layer.folder or self._path.parent
         path = find(self._root + name, folder, f"`{self._path}`: the image")
-        picture = decode(path, f"`{path}`", True, self.layer)
-        placed = self._placed(window, picture, mirror)
-        x1, y1, x2, y2 = placed.corners
-        part = resize(picture[:, y1 : y2 + 1, x1 : x2 + 1], *placed.size)
+        with on_behalf(f"layer `{self.layer.name}`: `{path}`", self.layer.layer.span):
+            picture = decode(path, f"`{path}`", True, self.layer)
+            placed = self._placed(window, picture, mirror)
+            x1, y1, x2, y2 = placed.corners
+            part = resize(picture[:, y1 : y2 + 1, x1 : x2 + 1], *placed.size)
         part = part[:, :, ::-1] if mirror else part
         top, left = placed.above, placed.beside
         made = np.zeros((len(part), self._crop, self._crop), np.float32)

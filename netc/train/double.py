@@ -9,9 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.ir.graph import Graph, Node
+from netc.ir.types import count
+from netc.memory import check_memory
 from netc.ops.catalog import CATALOG
+from netc.ops.define import FLOAT, ShapeError
 
 Double = NDArray[np.float64]
+
+_BYTES = 8
 
 
 class DoubleRun:
@@ -19,6 +24,7 @@ class DoubleRun:
 
     def __init__(self, graph: Graph, feeds: Mapping[str, Any]) -> None:
         self.graph = graph
+        self._held = 0
         self.parameters = {
             name: np.array(p.array, np.float64)
             for name, p in graph.parameters.items()
@@ -27,17 +33,38 @@ class DoubleRun:
         self.values: dict[str, Double] = {
             name: np.array(array, np.float64) for name, array in feeds.items()
         }
+        self._held = sum(a.nbytes for a in (*self.parameters.values(), *self.values.values()))
         self.run(graph.nodes, self.values)
 
     def run(self, nodes: Sequence[Node], values: dict[str, Double]) -> None:
-        """Run nodes in order, putting what they make among the values."""
+        """Run nodes in order, putting what they make among the values.
+
+        Raises:
+            NetcError: too-little-memory, at the layer whose values do not fit beside the others.
+        """
         for node in nodes:
             weights = [self._array(name) for name in node.parameters]
             inputs = [values[v] for v in node.inputs]
+            made_bytes = self._ask(node, inputs)
+            if values is self.values:
+                self._held += made_bytes
             with np.errstate(all="ignore"):
                 made = CATALOG[node.op].reference(node.params, inputs, weights)
             for name, array in zip(node.outputs, made, strict=True):
                 values[name] = np.asarray(array, np.float64)
+
+    def _ask(self, node: Node, inputs: Sequence[Double]) -> int:
+        """Ask for what a node makes; the bytes of it that stay."""
+        op, shapes = CATALOG[node.op], [array.shape for array in inputs]
+        try:
+            outputs = op.shape(node.params, shapes)
+        except ShapeError:  # of sizes that only a run tells
+            return 0
+        made = _BYTES * sum(map(count, outputs))
+        more = made + _BYTES // FLOAT * op.memory(node.params, shapes, outputs)
+        what = f"the net's values in float64, up to layer `{node.name}` ({node.op}),"
+        check_memory(self._held + more, what, node.span, "make the batch smaller, or the input")
+        return made
 
     def _array(self, name: str) -> Double:
         parameter = self.graph.parameters[name]
