@@ -83,7 +83,7 @@ class Window(NamedTuple):
     """What of its input an output element sees, per spatial axis (the axes after the second).
 
     ``stride`` is in input elements per output element; a deconvolution's ``fractional`` window has
-    output elements per input element instead. ``full_extent`` sees the entire spatial extent.
+    output elements per input element instead. ``whole`` sees the entire spatial extent.
     """
 
     kernel: tuple[int, ...] = ()

@@ -18,6 +18,7 @@ def concat_offsets(graph: Graph, node: Node) -> tuple[int, ...] | None:
     """
     if not has_role(node.op, Role.CONCAT) or not _along_channels(graph, node):
         return None
+    #   each pixel of the output:  [channels of input 0 | of input 1 | of input 2]
     sizes = [graph.shape(v)[1] for v in node.inputs]
     return tuple(accumulate(sizes[:-1], initial=0))
 
@@ -38,6 +39,7 @@ def view_offsets(graph: Graph, node: Node) -> tuple[int, ...] | None:
 def moves_nothing(graph: Graph, node: Node) -> bool:
     """True if a reshape moves no element in memory."""
     before, after = graph.shape(node.inputs[0]), graph.shape(node.outputs[0])
+    # Other than two or four axes lie in C order: between the kinds data is taken to move.
     if not (has_channels(before) and has_channels(after)):
         return not has_channels(before) and not has_channels(after)
     return pixel_shape(before) == pixel_shape(after)

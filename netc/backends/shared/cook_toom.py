@@ -62,14 +62,20 @@ def matrices(outputs: int, taps: int) -> TransformMatrices:
     Raises:
         ValueError: more points would be needed than give usable accuracy.
     """
+    # The product of two polynomials of degrees outputs - 1 and taps - 1 is determined by its values
+    # at this many points and at infinity, where only the leading coefficients count.
     count = outputs + taps - 2
     if not 0 <= count <= len(_POINTS):
         raise ValueError(f"F({outputs}, {taps}) needs {count} points, at most {len(_POINTS)} do")
+    # Small points first: rounding errors grow with their powers.
     points = list(_POINTS[:count])
+    # The denominators of Lagrange's interpolation; G has them, so that BT is of small numbers.
     scales = [math.prod(p - q for q in points if q != p) for p in points]
+    # AT evaluates at the points transposed; the last column is the point at infinity.
     output = [[p**i for p in points] + [Fraction(i == outputs - 1)] for i in range(outputs)]
     filters = [[p**i / s for i in range(taps)] for p, s in zip(points, scales, strict=True)]
     filters.append([Fraction(i == taps - 1) for i in range(taps)])
+    # BT: for each point the polynomial that vanishes at all others.
     inputs = [[*_expand([q for q in points if q != p]), Fraction(0)] for p in points]
     inputs.append(_expand(points))
     return TransformMatrices(_floats(output), _floats(filters), _floats(inputs))

@@ -152,7 +152,9 @@ def derived(function: Callable[..., Content], *operands: Any) -> Weights:
     def make() -> Content:
         return function(*(o.now() if isinstance(o, Derived) else o for o in operands))
 
+    # Made once now for its shape and memory; ``make`` makes its elements again later.
     array = function(*(o.array if isinstance(o, Derived) else o for o in operands))
+    # A slice or reshape of a derived array lies in that array's memory, and is refreshed with it.
     base = next((s.base or s for s in sources if np.may_share_memory(array, s.array)), None)
     if base is not None and base.make is None:
         return Derived(array, base.variables)
@@ -199,6 +201,7 @@ class Packing:
     """
 
     def __init__(self, arrays: Iterable[Derived], known: Versions) -> None:
+        # Slices of one array are packed once, by the array that owns their memory.
         owners = dict.fromkeys(array.base or array for array in arrays)
         self._arrays = [array for array in owners if array.make is not None]
         self._variables = tuple(dict.fromkeys(v for a in self._arrays for v in a.variables))

@@ -17,6 +17,7 @@ from netc.ir.types import Shape, count
 
 def pixel_shape(shape: Shape) -> tuple[int, int, int, int]:
     """Images, height, width and channels as which a value is stored."""
+    #   (n, c, h, w) stored as    n: [y: [x: [c0 c1 c2 ...] [c0 c1 c2 ...] ...] ...] ...
     if len(shape) == 4:
         return shape[0], shape[2], shape[3], shape[1]
     if len(shape) == 2:

@@ -44,9 +44,14 @@ from netc.backends.cpu.sum_args import (
 )
 
 Kernel = Callable[[int, int, int, int], None]
-_ADDED = 32  # runs that are added up by themselves, so that a long sum loses little
+_RUNS_PER_GROUP = 32  # runs that are added up by themselves, so that a long sum loses little
 
 
+# The workspace between the two kernels, R rows for each run as RUN_SUMS names them; a row is
+# ``a.row`` bytes, one float a channel, padded to whole vectors:
+#
+#   run 0: [X: channels][M: channels][S: channels][C: channels]
+#   run 1: [X: channels][M: ...
 def runs(machine: Machine, kind: str) -> Kernel:
     """The sums of each run of pixels; units are runs.
 
@@ -78,6 +83,7 @@ def _sum_of(width: int, part: bool) -> Compiled:
 
     @njit(inline="always")
     def run(a: Record, x: int, y: int, count: int, target: int, lanes: int) -> None:
+        # Two sums that do not depend on each other: half the latency of an addition.
         even = splat(width, float32(0.0))
         odd = even
         for i in range(count // 2):
@@ -116,6 +122,7 @@ def _moments_of(both: bool) -> Compiled:
         @njit(inline="always")
         def run(a: Record, x: int, y: int, count: int, target: int, lanes: int) -> None:
             zero, number = splat(width, float32(0.0)), splat(width, float32(count))
+            # Differences from the run's first pixel keep squares small where the mean is large.
             first = get(x, lanes)
             total, squares, given, along = zero, zero, zero, zero
             for i in range(count):
@@ -126,6 +133,7 @@ def _moments_of(both: bool) -> Compiled:
                     top = get(y + i * a.other_ld, lanes)
                     given = given + top
                     along = fma(top, apart, along)
+            # From moments about the first pixel to moments about the run's own mean.
             middle = total / number
             store(target, fma(number, first, total))
             store(target + a.row, maximum(squares - total * middle, zero))
@@ -178,10 +186,12 @@ def _join(width: int, kind: str, scaled: bool, part: bool) -> Compiled:
     @njit(inline="always")
     def joined(a: Record, at: int, lanes: int) -> None:
         zero, number = splat(width, float32(0.0)), splat(width, float32(a.pixels))
+        # The mean of all first, since the other sums are moved to it.
         mean = plain(a, a.sums + at, zero) / number
         variance = moved(a, a.sums + a.row + at, mean) / number
         given, along = zero, zero
         if both:
+            # dy: its plain sum, and the one of dy (x - mean).
             given = plain(a, a.sums + 2 * a.row + at, zero)
             along = crossed(a, a.sums + 3 * a.row + at, mean)
         finish(a, at, mean, variance, given, along, lanes)
@@ -199,13 +209,16 @@ def _added(width: int, quantities: int, kind: int) -> Compiled:
     def added(a: Record, place: int, mean: Lanes) -> Lanes:
         zero, each = splat(width, float32(0.0)), quantities * a.row
         total = zero
-        for start in range(0, a.runs, _ADDED):
+        # Runs are added in groups and then the groups, in an order that shapes alone decide.
+        for start in range(0, a.runs, _RUNS_PER_GROUP):
             some = zero
-            for run in range(start, min(start + _ADDED, a.runs)):
+            for run in range(start, min(start + _RUNS_PER_GROUP, a.runs)):
                 at = place + run * each
                 term = load(width, at)
                 if kind > 0:
+                    # Pixels of this run; the last one may be shorter.
                     number = splat(width, float32(min(a.per_unit, a.pixels - run * a.per_unit)))
+                    # The run's mean: its row X is one row before M (kind 1), three before C (2).
                     apart = load(width, at - (2 * kind - 1) * a.row) / number - mean
                     if kind == 1:
                         term = fma(number * apart, apart, term)
@@ -320,6 +333,7 @@ def _normalize_back(width: int, part: bool) -> Compiled:
         slope = load(width, a.sums + 2 * a.row + at)
         factor = load(width, a.sums + 3 * a.row + at)
         for pixel in range(first, first + count):
+            # dx = (dy - mean(dy) - (x - mean) * slope) * factor, all four constants of the channel.
             apart = get(a.input + pixel * a.ld + at, lanes) - mean
             top = get(a.other + pixel * a.other_ld + at, lanes) - given
             put(a.output + pixel * a.output_ld + at, (top - apart * slope) * factor, lanes)
@@ -383,9 +397,9 @@ def add_runs(machine: Machine) -> Kernel:
         for unit in range(begin, end):
             group, c = unit // vectors, unit % vectors * width
             place, total = a.sums + group * a.row + 4 * c, zero
-            for start in range(0, a.runs, _ADDED):
+            for start in range(0, a.runs, _RUNS_PER_GROUP):
                 some = zero
-                for run in range(start, min(start + _ADDED, a.runs)):
+                for run in range(start, min(start + _RUNS_PER_GROUP, a.runs)):
                     some = some + load(width, place + run * a.per_unit)
                 total = total + some
             store(scratch, total)

@@ -23,16 +23,25 @@ from netc.backends.cpu.kernels.simd import as_float, int_at, record, set_int
 from netc.backends.cpu.kernels.values import Compiled, Record
 from netc.backends.cpu.machine import Machine
 
+# Input channels that one call of the micro-kernel takes; the rest of a pixel is done one by one.
 UNROLL = 4
-_LINES = 2  # asked for while UNROLL channels are done
-_HEADER = 8 * len(ConvArgs._fields)
-_PANEL = 8 * len(PanelArgs._fields)
+_PREFETCH_LINES = 2  # asked for while UNROLL channels are done
+_HEADER_BYTES = 8 * len(ConvArgs._fields)
+_PANEL_BYTES = 8 * len(PanelArgs._fields)
 
 
+# Memory of a unit, and the order in which packed weights are read:
+#
+#   scratch   [indices: rows int64][addresses: taps x rows int64]
+#   weights   panel p, tap t, channel c:  [p][t][c][lane]   lane = columns * width output channels
+#               +-- p ------------------------------------------+
+#               | t=0: c=0 lanes | c=1 lanes | ... | t=1: c=0 ...|   one long stream for each tile
+#               +-----------------------------------------------+
 @njit(inline="always")
 def _locate(a: Record, first: int, rows: int, indices: int, pointers: int) -> None:
     """Write the output index of each pixel of a tile and its input addresses for each tap."""
     image = a.out_height * a.out_width
+    # Divide once for the first pixel; the others follow by counting.
     n = first // image
     y = (first - n * image) // a.out_width
     x = first - n * image - y * a.out_width
@@ -40,12 +49,14 @@ def _locate(a: Record, first: int, rows: int, indices: int, pointers: int) -> No
         set_int(indices, i, n * a.out_image + y * a.out_row + x * a.out_step)
         top, left = y * a.stride_y, x * a.stride_x
         base = a.input + ((n * a.height + top) * a.width + left) * a.ld
+        # If the window's bounding box lies inside the input, no tap needs a check of its own.
         across = (left + a.least_x >= 0) & (left + a.most_x < a.width)
         if (top + a.least_y >= 0) & (top + a.most_y < a.height) & across:
             for t in range(a.taps):
                 set_int(pointers, t * rows + i, base + int_at(a.distances, t))
         else:
             _locate_border(a, top, left, base, rows, pointers + 8 * i)
+        # Rows beyond the last pixel repeat it: their sums are computed, and never stored.
         if first + i + 1 < a.pixels:
             x += 1
             if x == a.out_width:
@@ -60,6 +71,7 @@ def _locate_border(a: Record, top: int, left: int, base: int, rows: int, pointer
     for t in range(a.taps):
         v, u = top + int_at(a.offsets, 2 * t), left + int_at(a.offsets, 2 * t + 1)
         inside = (0 <= v) & (v < a.height) & (0 <= u) & (u < a.width)
+        # A tap outside the input reads a row of zeros, so that the micro-kernel needs no branch.
         place = base + int_at(a.distances, t)
         set_int(pointers, t * rows, place if inside else a.zeros)
 
@@ -67,6 +79,7 @@ def _locate_border(a: Record, top: int, left: int, base: int, rows: int, pointer
 @njit(inline="always")
 def _locate_pointwise(a: Record, first: int, rows: int, indices: int, pointers: int) -> None:
     for i in range(rows):
+        # One tap: the row of the matrix is the pixel itself.
         pixel = min(first + i, a.pixels - 1)
         set_int(indices, i, pixel)
         set_int(pointers, i, a.input + pixel * a.ld)
@@ -86,7 +99,7 @@ def convolve(
     """
     tile = micro.RegisterTile(rows, columns, machine.width)
     zeros = micro.zeros(tile)
-    multiply = micro.multiply(tile, UNROLL, _LINES)
+    multiply = micro.multiply(tile, UNROLL, _PREFETCH_LINES)
     multiply_one = micro.multiply(tile, 1)
     finish = micro.finish(tile, activation, residual)
     locate = locator(pointwise)
@@ -95,14 +108,19 @@ def convolve(
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(ConvArgs, args)
         first, second = as_float(a.first), as_float(a.second)
+        # Units form a grid of (tiles / tiles_per_unit) x (panels / panels_per_unit).
         tiles = (a.pixels + rows - 1) // rows
         tile_units = (tiles + a.tiles_per_unit - 1) // a.tiles_per_unit
         panel_units = (a.panels + a.panels_per_unit - 1) // a.panels_per_unit
         indices, pointers = scratch, scratch + 8 * rows
         main = a.channels // UNROLL * UNROLL
         panel_bytes = a.taps * a.channels * lane_bytes
-        stride = min(64 * _LINES, (UNROLL * lane_bytes + tiles - 1) // tiles)
+        # The next panel is fetched in as many parts as there are tiles, this many bytes with
+        # each call.
+        stride = min(64 * _PREFETCH_LINES, (UNROLL * lane_bytes + tiles - 1) // tiles)
         for unit in range(begin, end):
+            # What consecutive units share they find in the second cache: a panel's weights, or a
+            # tile's inputs.
             if a.panel_major:
                 p, q = unit // tile_units, unit % tile_units
             else:
@@ -110,14 +128,17 @@ def convolve(
             last_panel = min((p + 1) * a.panels_per_unit, a.panels)
             last_tile = min((q + 1) * a.tiles_per_unit, tiles)
             for t in range(q * a.tiles_per_unit, last_tile):
+                # Addresses are found once for a tile and serve all of the unit's panels.
                 locate(a, t * rows, rows, indices, pointers)
                 for k in range(p * a.panels_per_unit, last_panel):
-                    panel = record(PanelArgs, args + _HEADER + k * _PANEL)
+                    panel = record(PanelArgs, args + _HEADER_BYTES + k * _PANEL_BYTES)
                     sums = zeros()
                     weights = panel.weights
+                    # Prefetch this tile's part of the next panel's weights, or the panel itself.
                     ahead = weights
                     if a.panel_major:
                         ahead += panel_bytes + t * (panel_bytes // tiles)
+                    # The sum over K = taps * channels, all of it in registers.
                     for tap in range(a.taps):
                         row = pointers + tap * (8 * rows)
                         for c in range(0, main, UNROLL):
@@ -129,6 +150,7 @@ def convolve(
                             offset = panel.input_offset + 4 * c
                             sums = multiply_one(sums, row, offset, weights, weights)
                             weights += lane_bytes
+                    # Epilogue and the only store of this tile.
                     finish(sums, a.pixels - t * rows, indices, panel, first, second)
 
     return kernel

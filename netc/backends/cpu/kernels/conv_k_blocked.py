@@ -20,12 +20,23 @@ from netc.backends.cpu.kernels.simd import as_float, record
 from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
 from netc.backends.cpu.machine import Machine
 
+# Input channels that one call of the micro-kernel takes; the rest of a run is done one by one.
 UNROLL = 4
-_LINES = 2  # asked for while UNROLL channels are done
-_HEADER = 8 * len(ConvArgs._fields)
-_PANEL = 8 * len(PanelArgs._fields)
+_PREFETCH_LINES = 2  # asked for while UNROLL channels are done
+_HEADER_BYTES = 8 * len(ConvArgs._fields)
+_PANEL_BYTES = 8 * len(PanelArgs._fields)
 
 
+# Scratch memory of a unit of ``count`` tiles:
+#
+#   [sums of tile 0][sums of tile 1]...  rows * columns vectors each
+#   [tile 0: rows indices, taps x rows addresses][tile 1: ...]...   int64
+#
+# and the order of the work, K = taps * channels cut into blocks:
+#
+#              tile 0   tile 1   tile 2 ...
+#   K block 0    1        2        3         the block of weights stays in the first cache
+#   K block 1    4        5        6         sums are reloaded and spilled around each cell
 def convolve(
     machine: Machine, rows: int, columns: int, activation: str, residual: bool, pointwise: bool
 ) -> Callable[[int, int, int, int], None]:
@@ -48,18 +59,21 @@ def convolve(
         places, place_bytes = scratch + a.tiles_per_unit * sum_bytes, 8 * rows * (a.taps + 1)
         depth = a.taps * a.channels
         for unit in range(begin, end):
-            panel = record(PanelArgs, args + _HEADER + unit // tile_units * _PANEL)
+            panel = record(PanelArgs, args + _HEADER_BYTES + unit // tile_units * _PANEL_BYTES)
             start = unit % tile_units * a.tiles_per_unit
             count = min(a.tiles_per_unit, tiles - start)
+            # Stage 1: find the pixels of all tiles and clear their sums.
             for t in range(count):
                 place = places + t * place_bytes
                 locate(a, (start + t) * rows, rows, place, place + 8 * rows)
                 spill(zeros(), scratch + t * sum_bytes)
+            # Stage 2: block by block of the panel's weights, over all tiles.
             for k in range(0, depth, a.block):
                 size = min(a.block, depth - k)
                 weights = panel.weights + k * lane_bytes
+                # Each tile prefetches its part of the next block, ``step`` bytes with every call.
                 part = size * lane_bytes // count
-                step = min(64 * _LINES, (UNROLL * lane_bytes + count - 1) // count)
+                step = min(64 * _PREFETCH_LINES, (UNROLL * lane_bytes + count - 1) // count)
                 for t in range(count):
                     ahead = weights + size * lane_bytes + t * part
                     pointers = places + t * place_bytes + 8 * rows
@@ -67,6 +81,7 @@ def convolve(
                     source = panel.input_offset
                     sums = block(sums, a, pointers, source, weights, k, size, ahead, step)
                     spill(sums, scratch + t * sum_bytes)
+            # Stage 3: the epilogue of each tile.
             for t in range(count):
                 sums = reload(scratch + t * sum_bytes)
                 place = places + t * place_bytes
@@ -77,7 +92,10 @@ def convolve(
 
 def _block(tile: micro.RegisterTile) -> Compiled:
     """A function that adds ``size`` terms, from the ``k``-th on, to a tile's sums."""
-    multiply, multiply_one = micro.multiply(tile, UNROLL, _LINES, True), micro.multiply(tile, 1)
+    multiply, multiply_one = (
+        micro.multiply(tile, UNROLL, _PREFETCH_LINES, True),
+        micro.multiply(tile, 1),
+    )
     row_bytes, lane_bytes = 8 * tile.rows, 4 * tile.channels
 
     @njit(inline="always")
@@ -94,6 +112,8 @@ def _block(tile: micro.RegisterTile) -> Compiled:
     ) -> tuple[Lanes, ...]:
         end = k + size
         while k < end:
+            # A block may begin and end within a tap: [k, end) is cut where the tap, and the row of
+            # addresses with it, changes.
             tap = k // a.channels
             c = k - tap * a.channels
             stop = min(a.channels, c + end - k)

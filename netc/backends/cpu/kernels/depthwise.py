@@ -31,6 +31,14 @@ from netc.backends.cpu.kernels.simd import (
 from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
 from netc.backends.cpu.machine import Machine
 
+# Outputs of a row that are summed together: each pixel and each weight is then loaded once for
+# several of them, and four independent sums hide the latency of a multiply-add.
+#
+#   one row of the window, 3 taps, stride 1:      pixels  p0 p1 p2 p3 p4 p5
+#   output 0 = w0 p0 + w1 p1 + w2 p2                       |--------|
+#   output 1 = w0 p1 + w1 p2 + w2 p3                          |--------|
+#   output 2 = w0 p2 + w1 p3 + w2 p4                             |--------|
+#   output 3 = w0 p3 + w1 p4 + w2 p5                                |--------|
 BLOCK = 4
 
 
@@ -46,6 +54,7 @@ def depthwise(
     @njit(inline="always")
     def row(a: Record, base: int, y: int, y0: int, y1: int, pixel: int, out: int) -> None:
         main = a.channels // width * width
+        # Outputs [left, right) see no padding at either side; their number is a multiple of BLOCK.
         left = min(a.out_width, (a.pad_x + stride - 1) // stride)
         inner = (a.width - 1 - (columns - 1) * dilation + a.pad_x) // stride + 1
         right = left + max(0, min(inner, a.out_width) - left) // BLOCK * BLOCK
@@ -53,6 +62,7 @@ def depthwise(
             place = base + (x * stride - a.pad_x) * a.ld
             for c in range(0, main, width):
                 block(a, place + 4 * c, y0, y1, out + x * a.out_step, c)
+        # Near the sides, and for the channels left over, one output at a time.
         for x in range(a.out_width):
             if (x < left) | (x >= right):
                 for c in range(0, main, width):
@@ -65,6 +75,7 @@ def depthwise(
         a = record(DepthwiseArgs, args)
         for unit in range(begin, end):
             image, y = unit // a.out_height, unit % a.out_height
+            # Rows [y0, y1) of the window lie inside the input; the others add nothing.
             top = y * a.stride_y - a.pad_y
             y0 = max(0, (-top + a.dilation_y - 1) // a.dilation_y)
             y1 = min(a.kernel_y, (a.height - top + a.dilation_y - 1) // a.dilation_y)
@@ -126,6 +137,7 @@ def _sweep(width: int, columns: int, stride: int, dilation: int) -> Compiled:
         b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
     ) -> ir.Value:
         packed, source, ld, weights, tap = values
+        # Each distinct pixel under the block's windows is loaded once.
         positions = {i * stride + j * dilation for i in range(BLOCK) for j in range(columns)}
         pixels = {
             u: emit_load(b, b.add(source, b.mul(ld, i64(u))), 0, vector(width))

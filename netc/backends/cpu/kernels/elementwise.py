@@ -121,6 +121,7 @@ def _reader(size: int) -> Compiled:
     def emit(
         b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
     ) -> ir.Value:
+        # The block's fields as one tuple: loaded once, kept in registers as far as they go.
         made = ir.Constant(ir.ArrayType(I64, size), ir.Undefined)
         for i in range(size):
             made = b.insert_value(made, b.load(pointer(b, values[0], 8 * i, I64)), i)
@@ -132,6 +133,7 @@ def _reader(size: int) -> Compiled:
 def _apply(width: int, operations: tuple[str, ...], part: bool) -> Compiled:
     def emit(b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]) -> None:
         place = _Place(b, values[0], values[1], values[2], width, values[3] if part else None)
+        # The whole chain on one vector in registers: one load, one store, whatever its length.
         value = place.load(_FIELDS["input"])
         for name, index in _numbered(operations):
             value = _operate(name, place, value, index)

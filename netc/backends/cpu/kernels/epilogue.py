@@ -53,6 +53,7 @@ class EpilogueEmitter:
 
     def finish(self, x: ir.Value, bias: ir.Value, index: ir.Value, lane: ir.Value) -> None:
         """Add bias and residual to ``x``, activate it, and store it at a pixel's index."""
+        # Caffe's order: the product's bias, then the other layer's value, then the activation.
         x = self.b.fadd(x, bias)
         if self.residual:
             x = self.b.fadd(x, self._residual(index, lane))
@@ -60,10 +61,12 @@ class EpilogueEmitter:
 
     def _activate(self, x: ir.Value, lane: ir.Value) -> ir.Value:
         first, second = (emit_splat(self.b, v, self.width) for v in (self.first, self.second))
+        # Only PReLU has numbers for each channel; the others take two scalars.
         slopes = self._constants("slopes", lane) if self.activation == "prelu" else None
         return ACTIVATIONS[self.activation](self.b, x, first, second, slopes)
 
     def _constants(self, name: str, lane: ir.Value) -> ir.Value:
+        # Constants are packed to whole panels, so that reading past the last channel is safe.
         address = self.b.add(self.panel[name], self.b.mul(lane, i64(4)))
         return emit_load(self.b, address, 0, vector(self.width))
 
@@ -76,6 +79,7 @@ class EpilogueEmitter:
 
     def _residual(self, index: ir.Value, lane: ir.Value) -> ir.Value:
         address = self._address("residual", index, lane)
+        # A value of another layer has no such padding: lanes past the last channel are not read.
         if not self.partial:
             return emit_load(self.b, address, 0, vector(self.width))
         zero = same(self.width, 0.0)

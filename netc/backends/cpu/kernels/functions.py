@@ -69,12 +69,17 @@ def emit_exp(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
     """e to the x, to 2 units in the last place; 0 and infinity beyond float32's range."""
     n = x.type.count
     x = emit_max(b, same(n, -104.0), emit_min(b, same(n, 89.0), x))
+    # x = whole * log(2) + r: adding and subtracting _ROUND rounds x / log(2) to an integer.
     magic = emit_fma(b, x, same(n, 1.44269504088896341), same(n, _ROUND))
     whole = b.fsub(magic, same(n, _ROUND))
+    # log(2) in two parts, the first with few bits, so that the product is exact (Cody and Waite).
     r = emit_fma(b, whole, same(n, -0.693359375), x)
     r = emit_fma(b, whole, same(n, 2.12194440e-4), r)
+    # exp(r) on [-log(2) / 2, log(2) / 2].
     p = emit_polynomial(b, r, _EXP)
     y = b.fadd(emit_fma(b, p, b.fmul(r, r), r), same(n, 1.0))
+    # The integer stands in the low bits of magic; 2 ** whole is multiplied in two halves, each of
+    # which is a normal number even where the result is denormal.
     power = b.sub(_bits(b, magic), _bits(b, same(n, _ROUND)))
     half = b.ashr(power, _ints(n, 1))
     return b.fmul(b.fmul(y, _power_of_two(b, half)), _power_of_two(b, b.sub(power, half)))
@@ -83,6 +88,7 @@ def emit_exp(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
 def emit_log(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
     """The natural logarithm of normal positive numbers."""
     n = x.type.count
+    # x = 2 ** power * (1 + m), with 1 + m from sqrt(1/2) to sqrt(2).
     bits = b.sub(_bits(b, x), _ints(n, 0x3F3504F3))  # the bits of sqrt(1/2)
     power = b.sitofp(b.ashr(bits, _ints(n, 23)), x.type)
     mantissa = b.add(b.and_(bits, _ints(n, 0x007FFFFF)), _ints(n, 0x3F3504F3))
@@ -97,6 +103,7 @@ def emit_log(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
 def emit_any_log(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
     """The natural logarithm of any number: -inf of 0, nan below, denormals too."""
     n = x.type.count
+    # Denormal numbers are scaled up first.
     tiny = b.fcmp_ordered("<", x, same(n, 2.0**-126))
     scaled = b.select(tiny, b.fmul(x, same(n, 2.0**24)), x)
     shift = b.select(tiny, same(n, -24 * 0.693147180559945), same(n, 0.0))
@@ -148,6 +155,7 @@ def emit_tanh(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
     n = x.type.count
     size = emit_abs(b, x)
     square = b.fmul(x, x)
+    # Near 0 a polynomial, since 1 - 2 / (exp(2 x) + 1) loses digits there.
     small = emit_fma(b, b.fmul(emit_polynomial(b, square, _TANH), square), x, x)
     e = emit_exp(b, b.fmul(size, same(n, 2.0)))
     large = b.fsub(same(n, 1.0), b.fdiv(same(n, 2.0), b.fadd(e, same(n, 1.0))))

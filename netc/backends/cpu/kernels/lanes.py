@@ -50,6 +50,7 @@ def emit_fold(
 ) -> ir.Value:
     """A vector's lanes combined to one float, halves with halves."""
     while x.type.count > 1:
+        # Halves are combined until one lane is left: log2(width) steps, in the same order always.
         half = x.type.count // 2
         x = combine(_part(b, x, 0, half), _part(b, x, half, half))
     return b.extract_element(x, ir.Constant(I32, 0))

@@ -38,8 +38,13 @@ from netc.backends.cpu.kernels.simd import (
 from netc.backends.cpu.kernels.values import Compiled, Record
 from netc.backends.cpu.machine import Machine
 
+# A tile of 2 images x 3 rows of weights (outputs), walking along the inputs k by vectors:
+#
+#               row 0  row 1  row 2      each weight row is one stream of memory
+#   image 0     [..]   [..]   [..]       [..]: a vector of partial sums, k mod width
+#   image 1     [..]   [..]   [..]       whose lanes are added up when k is at its end
 HALF = ir.HalfType()
-_AHEAD = 512  # bytes of each row that are asked for before they are needed
+_PREFETCH_BYTES = 512  # bytes of each row that are asked for before they are needed
 
 
 @njit(inline="always")
@@ -73,13 +78,16 @@ def linear(
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(LinearArgs, args)
         main = a.inputs // width * width
+        # Scratch: [images' addresses][rows' addresses][results: images x (rows + width)].
         addresses, results = scratch, scratch + 8 * (images + rows)
         for unit in range(begin, end):
             first = unit * rows
             _locate(addresses + 8 * images, a.weights, a.weights_ld, first, a.outputs, rows)
+            # Later groups of images find the unit's rows of weights in the cache.
             for start in range(0, a.images, images):
                 _locate(addresses, a.input, a.input_ld, start, a.images, images)
                 sums = zeros()
+                # The sum over K, and what is left of it with masked loads.
                 for k in range(0, main, width):
                     sums = whole(sums, addresses, k, width)
                 if main < a.inputs:
@@ -119,8 +127,9 @@ def _multiply(
         bases = [b.load(pointer(b, addresses, 8 * i, I64)) for i in range(images + rows)]
         inputs = [_floats(b, base, index, width, count) for base in bases[:images]]
         for r, base in enumerate(bases[images:]):
+            # Weights come from memory once, in more streams than a prefetcher follows.
             if not part:
-                emit_prefetch(b, b.add(base, b.mul(index, i64(item))), _AHEAD, 2)
+                emit_prefetch(b, b.add(base, b.mul(index, i64(item))), _PREFETCH_BYTES, 2)
             w = read(b, base, index, width, count)
             for i, x in enumerate(inputs):
                 at = i * rows + r
@@ -168,6 +177,7 @@ def _finish(width: int, images: int, rows: int) -> Compiled:
         sums, address = values
         for i in range(images):
             for r in range(rows):
+                # Rows of results are ``width`` floats longer, so that vectors may be read.
                 total = emit_fold(b, b.extract_value(sums, i * rows + r), b.fadd)
                 emit_store(b, total, address, 4 * (i * (rows + width) + r))
 

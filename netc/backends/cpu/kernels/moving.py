@@ -33,6 +33,7 @@ def move(machine: Machine, contiguous: bool) -> Callable[[int, int, int, int], N
     @njit(inline="always")
     def row(a: Record, source: int, target: int) -> None:
         if contiguous:
+            # The innermost axis runs on in both: vectors, then single floats.
             main = a.count3 // width * width
             for i in range(0, main, width):
                 store(target + 4 * i, load(width, source + 4 * i))
@@ -99,10 +100,12 @@ def image_to_pixels(machine: Machine, channels: int) -> Callable[[int, int, int,
             image, row = unit // a.out_height, unit % a.out_height
             y = row - a.pad_y
             target = a.output + 4 * unit * a.out_width * a.channels
+            # Rows of padding above and below.
             if (y < 0) | (y >= a.height):
                 _zeros(target, a.out_width * a.channels)
             else:
                 source = a.input + image * a.channels * a.plane + 4 * y * a.width
+                # A row: padding at the left, pixels, padding at the right.
                 _zeros(target, a.pad_x * a.channels)
                 inner = target + 4 * a.pad_x * a.channels
                 start = 0
@@ -127,6 +130,7 @@ def _interleave3(width: int) -> Compiled:
         blue = emit_load(b, b.add(source, b.add(plane, plane)), 0, vector(width))
         pair = _shuffle(b, red, green, list(range(2 * width)))
         rest = _shuffle(b, blue, blue, list(range(width)) * 2)
+        # Lane i of the output is channel i % 3 of pixel i // 3, in the three vectors side by side.
         order = [i // 3 + width * (i % 3) for i in range(3 * width)]
         for k in range(3):
             emit_store(

@@ -105,6 +105,9 @@ def _near(width: int, power: Compiled, window: Compiled) -> Callable[[int, int, 
         for unit in range(begin, end):
             source = a.input + unit * a.ld
             target = a.output + unit * a.output_ld
+            # Three vectors of squares slide over a pixel's channels; the window reads all three.
+            #
+            #   before | middle | after        sums of ``size`` lanes around each lane of ``middle``
             before = zero
             x = read(source, a.channels)
             for c in range(0, a.channels, width):
@@ -130,6 +133,7 @@ def _window(width: int, size: int) -> Compiled:
         before, middle, after = values
         total = middle
         for distance in range(1, reach + 1):
+            # Lanes to the left come from ``before``, those to the right from ``after``.
             total = b.fadd(total, _shifted(b, before, middle, width - distance))
             total = b.fadd(total, _shifted(b, middle, after, distance))
         return total
@@ -153,6 +157,7 @@ def _far(width: int, power: Compiled) -> Callable[[int, int, int, int], None]:
         a = record(LrnArgs, args)
         before = (a.size - 1) // 2
         main = a.channels // width * width
+        # Scratch: [before: zeros][channels: squares][zeros]; a window never leaves it.
         for i in range(before + a.channels + a.size + width):
             set_float(scratch, i, float32(0.0))
         squares = scratch + 4 * before
@@ -178,6 +183,7 @@ def _far_vector(width: int, part: bool, power: Compiled) -> Compiled:
 
     @njit(inline="always")
     def vector(a: Record, source: int, squares: int, target: int, lanes: int) -> None:
+        # ``size`` overlapping loads of squares are summed; there is no other state.
         total = load(width, squares)
         for i in range(1, a.size):
             total = total + load(width, squares + 4 * i)
@@ -202,6 +208,7 @@ def within(machine: Machine, power: str) -> Callable[[int, int, int, int], None]
         main = a.channels // width * width
         for unit in range(begin, end):
             image, row = unit // a.height, unit % a.height
+            # What is read, and what Caffe divides by: its padding counts (lrn_layer.cpp).
             y0, y1 = max(row - pad, 0), min(row - pad + a.size, a.height)
             rows = min(row - pad + a.size, a.height + pad) - (row - pad)
             base = a.input + image * a.height * a.width * a.ld

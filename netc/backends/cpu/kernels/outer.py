@@ -46,11 +46,12 @@ from netc.backends.cpu.kernels.simd import (
 from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
 from netc.backends.cpu.machine import Machine
 
-_ROW = 6  # numbers of a tap in the table
+_TAP_NUMBERS = 6  # numbers of a tap in the table
 
 
 def outer(machine: Machine, tile: int, vectors: int) -> Callable[[int, int, int, int], None]:
     """The kernel for tiles of ``tile`` numbers by ``vectors`` vectors."""
+    # Scratch memory: the sums of all taps and groups of lanes, [tap][group][tile number][lane].
     width = machine.width
     lanes = vectors * width
     size = 4 * tile * lanes  # bytes of a tile's sums
@@ -63,15 +64,18 @@ def outer(machine: Machine, tile: int, vectors: int) -> Callable[[int, int, int,
         parts = (a.count + lanes - 1) // lanes
         for unit in range(begin, end):
             numbers = a.numbers + unit * tile * a.numbers_gap
+            # A block of both sides is read from the second cache for each tap and group.
             for row in range(0, a.images * a.rows, a.block):
                 for tap in range(a.taps):
-                    shift = a.table + 8 * _ROW * tap
+                    shift = a.table + 8 * _TAP_NUMBERS * tap
                     for index in range(parts):
                         place = scratch + (tap * parts + index) * size
+                        # The first block starts from zero, the others from the sums before.
                         sums = zeros()
                         if row > 0:
                             sums = fetch(place)
                         keep(over_block(a, row, shift, sums, numbers, index * lanes), place)
+            # All rows are summed: write the tile's sums to the gradient.
             for tap in range(a.taps):
                 for index in range(parts):
                     place = scratch + (tap * parts + index) * size
@@ -89,6 +93,9 @@ def _over_block(width: int, tile: int, vectors: int) -> Compiled:
     def over_block(
         a: Record, row: int, shift: int, sums: tuple[Lanes, ...], numbers: int, lane: int
     ) -> tuple[Lanes, ...]:
+        # The tap's row of the table: [bytes added to lanes][to numbers][first row][last][first
+        # column][last], int64 each: the part of the grid for which the moved pixel lies inside the
+        # input.
         first_y, last_y = int_at(shift, 2), int_at(shift, 3)
         first_x, last_x = int_at(shift, 4), int_at(shift, 5)
         left = a.count - lane
@@ -123,6 +130,7 @@ def _write(width: int, tile: int, lanes: int) -> Compiled:
             row = place + 4 * t * lanes
             count = min(lanes, a.count - lane)
             done = 0
+            # Lanes that lie side by side in the gradient are stored as vectors.
             if a.output_lane == 4:
                 done = count // width * width
                 for v in range(0, done, width):

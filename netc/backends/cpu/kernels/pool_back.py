@@ -39,6 +39,7 @@ def _pool_back(width: int, giver: Compiled) -> Callable[[int, int, int, int], No
             # Windows whose rows, from row * stride - pad on, go over y.
             y0 = max(0, (y + a.pad_y - a.kernel_y) // a.stride_y + 1)
             y1 = min(a.out_height, (y + a.pad_y) // a.stride_y + 1)
+            # Gather, not scatter: the bottom's element looks for the windows that saw it.
             base = image * a.out_height * a.out_width
             for x in range(a.width):
                 x0 = max(0, (x + a.pad_x - a.kernel_x) // a.stride_x + 1)
@@ -75,6 +76,7 @@ def _by_mask(width: int, part: bool) -> Compiled:
         for y in range(y0, y1):
             for x in range(x0, x1):
                 pixel = base + y * a.out_width + x
+                # The window gives its gradient to the element whose index its mask holds.
                 where = load(a.mask + pixel * a.mask_ld + 4 * c, lanes)
                 given = load(a.input + pixel * a.ld + 4 * c, lanes)
                 total = total + select(equal(where, here), given, zero)

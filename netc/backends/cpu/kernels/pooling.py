@@ -19,7 +19,9 @@ from netc.backends.cpu.machine import Machine
 _LOWEST = float32(-3.4028234663852886e38)  # Caffe starts its search for the largest at -FLT_MAX
 
 
-_TOGETHER = 4  # vectors of channels done at a time, so that no sum waits for itself
+# A maximum or a sum depends on the one before it: with one vector of channels the processor waits
+# for each result, with four it always has another one to work on.
+_VECTORS_AT_ONCE = 4  # vectors of channels done at a time, so that no sum waits for itself
 
 
 def max_pool(machine: Machine, mask: bool) -> Callable[[int, int, int, int], None]:
@@ -33,7 +35,7 @@ def average_pool(machine: Machine) -> Callable[[int, int, int, int], None]:
 
 
 def _pool(width: int, reducer: Compiled) -> Callable[[int, int, int, int], None]:
-    wide = _TOGETHER * width
+    wide = _VECTORS_AT_ONCE * width
     several, whole, part = reducer(wide, False), reducer(width, False), reducer(width, True)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
@@ -42,7 +44,9 @@ def _pool(width: int, reducer: Compiled) -> Callable[[int, int, int, int], None]
         for unit in range(begin, end):
             image, row = unit // a.out_height, unit % a.out_height
             top = row * a.stride_y - a.pad_y
+            # The window as far as it lies in the input: what is read.
             y0, y1 = max(top, 0), min(top + a.kernel_y, a.height)
+            # The window as far as it lies in the padded input: Caffe's divisor of averages.
             rows = min(top + a.kernel_y, a.height + a.pad_y) - top
             base = a.input + image * a.height * a.width * a.ld
             for column in range(a.out_width):
@@ -50,6 +54,7 @@ def _pool(width: int, reducer: Compiled) -> Callable[[int, int, int, int], None]
                 x0, x1 = max(left, 0), min(left + a.kernel_x, a.width)
                 count = rows * (min(left + a.kernel_x, a.width + a.pad_x) - left)
                 pixel = unit * a.out_width + column
+                # Channels by four vectors, then by one, then the lanes that are left.
                 for c in range(0, most, wide):
                     several(a, base + 4 * c, y0, y1, x0, x1, count, pixel, c, wide)
                 for c in range(most, main, width):
@@ -106,8 +111,10 @@ def _mask_reducer(width: int, part: bool) -> Compiled:
         where = splat(width, float32(-1.0))
         for y in range(y0, y1):
             for x in range(x0, x1):
+                # The index in the plane, as Caffe's mask has it; exact in float32 below 2 ** 24.
                 index = y * a.width + x
                 value = load(base + index * a.ld, lanes)
+                # Strictly greater: of equal elements the first one counts, as in Caffe.
                 higher = greater(value, best)
                 where = select(higher, splat(width, float32(index)), where)
                 best = select(higher, value, best)
@@ -150,7 +157,7 @@ def three_columns(
 
     Each column of a window is reduced once and kept for the next windows that see it.
     """
-    width, wide = machine.width, _TOGETHER * machine.width
+    width, wide = machine.width, _VECTORS_AT_ONCE * machine.width
     several, whole = _row(wide, False, average, stride), _row(width, False, average, stride)
     part = _row(width, True, average, stride)
 
@@ -162,6 +169,7 @@ def three_columns(
             top = row * a.stride_y - a.pad_y
             y0, y1 = max(top, 0), min(top + a.kernel_y, a.height)
             rows = min(top + a.kernel_y, a.height + a.pad_y) - top
+            # ``base`` is the first row that is read, so that columns walk down from there.
             base = a.input + (image * a.height + y0) * a.width * a.ld
             target = a.output + unit * a.out_width * a.output_ld
             for c in range(0, most, wide):
@@ -183,6 +191,10 @@ def _row(width: int, part: bool, average: bool, stride: int) -> Compiled:
     @njit(inline="always")
     def reduce(a: Record, base: int, target: int, seen: int, rows: int, lanes: int) -> None:
         left = -a.pad_x
+        # A window is three columns; each is reduced once:
+        #
+        #   stride 1:  c0 c1 c2      stride 2:  c0 c1 c2
+        #                 c1 c2 c3                    c2 c3 c4
         first = column(a, base, left, seen, lanes)
         second = first
         if stride == 1:

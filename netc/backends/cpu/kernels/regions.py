@@ -30,6 +30,7 @@ def greatest(machine: Machine) -> Callable[[int, int, int, int], None]:
         main = a.channels // width * width
         high, wide = a.pooled_y, a.pooled_x
         for unit in range(begin, end):
+            # A region's row: [image][tops: high][bottoms: high][lefts: wide][rights: wide].
             row = a.bins + 4 * unit * (1 + 2 * high + 2 * wide)
             image = a.input + int64(float_at(row, 0)) * a.height * a.width * a.ld
             target = a.output + unit * high * wide * a.output_ld
@@ -75,6 +76,7 @@ def means(machine: Machine) -> Callable[[int, int, int, int], None]:
         a = record(RegionArgs, args)
         for unit in range(begin, end):
             group = a.pooled_y
+            # Bins are square here: [image][tops][bottoms][lefts][rights], ``group`` floats each.
             row = a.bins + 4 * unit * (1 + 4 * group)
             image = a.input + int64(float_at(row, 0)) * a.height * a.width * a.ld
             target = a.output + unit * group * group * a.output_ld

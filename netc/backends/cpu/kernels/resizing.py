@@ -30,6 +30,8 @@ def bilinear(machine: Machine) -> Callable[[int, int, int, int], None]:
         main = a.channels // width * width
         for unit in range(begin, end):
             image, y = unit // a.out_height, unit % a.out_height
+            # The builder has worked out each output's lower neighbour and the share of the upper
+            # one, which is the last element where it would lie beyond.
             row = int_at(a.rows, y)
             share = float_at(a.row_shares, y)
             start = a.input + image * a.height * a.width * a.ld
@@ -67,6 +69,7 @@ def _between(width: int, part: bool) -> Compiled:
     ) -> None:
         one = float32(1.0)
         x, rest = splat(width, across), splat(width, one - across)
+        # Along both rows first, then between them.
         upper = fma(x, get(low + right, lanes), rest * get(low + left, lanes))
         lower = fma(x, get(high + right, lanes), rest * get(high + left, lanes))
         put(target, fma(splat(width, down), lower, splat(width, one - down) * upper), lanes)
@@ -92,6 +95,7 @@ def unpool(machine: Machine) -> Callable[[int, int, int, int], None]:
             image, c = unit // vectors, unit % vectors * width
             lanes = min(width, a.channels - c)
             output = a.output + image * a.places * a.output_ld + 4 * c
+            # Clear the planes of this vector of channels, then scatter its elements by the mask.
             for place in range(a.places):
                 if lanes == width:
                     clear(output + place * a.output_ld, zero, width)

@@ -25,10 +25,13 @@ from netc.backends.cpu.kernels.simd import I8, I32, I64, function, i64, record, 
 from netc.backends.cpu.kernels.values import Compiled, Record
 from netc.backends.cpu.machine import Machine
 
+# Counters of a segment, each alone in a cache line so that threads do not disturb each other:
+#
+#   step s:  [taken by thread 0][taken by thread 1]...[done by all]    n + 1 lines
 _SPINS = 300
-_LINE = 64
-_ROW = 8 * len(StepRow._fields)
-_EPOCH = 8 * RunArgs._fields.index("epoch")
+_CACHE_LINE_BYTES = 64
+_STEP_ROW_BYTES = 8 * len(StepRow._fields)
+_EPOCH_OFFSET_BYTES = 8 * RunArgs._fields.index("epoch")
 
 
 def _emit_invoke(
@@ -119,6 +122,7 @@ _add = function("add", 2, _none, _emit_add)
 @njit(inline="always")
 def _take(row: Record, counter: int, epoch: int, low: int, high: int, scratch: int) -> int:
     """Take chunks of units low to high until none are left; how many were taken."""
+    # Counters are never reset: in run ``epoch`` this range counts from here on.
     base = epoch * (high - low)
     taken = 0
     while True:
@@ -126,7 +130,9 @@ def _take(row: Record, counter: int, epoch: int, low: int, high: int, scratch: i
         left = high - low - (count - base)
         if left <= 0:
             return taken
+        # A quarter of what is left: large chunks first, small ones at the end to even out.
         chunk = min(left, max(row.grain, left // 4))
+        # The exchange fails if another thread was faster; then look again.
         if _swap(counter, count, count + chunk):
             start = low + count - base
             _invoke(row.kernel, row.args, start, start + chunk, scratch)
@@ -142,6 +148,7 @@ def _waiting(family: str) -> Compiled:
         spins = 0
         while _atomic(counter) < count:
             pause()
+            # Spin while the others should be done in microseconds, then let the system run them.
             spins += 1
             if spins > _SPINS and yield_function:
                 _call(yield_function)
@@ -154,16 +161,18 @@ def _sharing(ticks: Compiled, wait: Compiled) -> Compiled:
 
     @njit(inline="always")
     def share(r: Record, row: Record, s: int, slot: int, epoch: int, scratch: int) -> None:
-        counters = r.counters + s * (r.threads + 1) * _LINE
-        done = counters + r.threads * _LINE
+        counters = r.counters + s * (r.threads + 1) * _CACHE_LINE_BYTES
+        done = counters + r.threads * _CACHE_LINE_BYTES
+        # Its own range first, whose data may be in this core's caches, then the others'.
         for k in range(r.threads):
             owner = (slot + k) % r.threads
             low = row.units * owner // r.threads
             high = row.units * (owner + 1) // r.threads
-            taken = _take(row, counters + owner * _LINE, epoch, low, high, scratch)
+            taken = _take(row, counters + owner * _CACHE_LINE_BYTES, epoch, low, high, scratch)
             if taken:
                 if r.ticks:  # before others may learn that the step is over
                     set_int(r.ticks, slot * (r.count + 1) + s + 1, ticks(r))
+                # Released only after the units ran: whoever sees the count sees their results.
                 _add(done, taken)
         wait(done, (epoch + 1) * row.units, r.yield_function)
 
@@ -184,12 +193,14 @@ def run(machine: Machine) -> Callable[[int, int, int, int], None]:
         if slot == 0:
             if r.ticks:
                 set_int(r.ticks, 0, ticks(r))
-            _publish(context + _EPOCH, epoch)
+            # Threads that enter the loop from here on take part in this run.
+            _publish(context + _EPOCH_OFFSET_BYTES, epoch)
         else:
-            epoch = _atomic(context + _EPOCH)
+            epoch = _atomic(context + _EPOCH_OFFSET_BYTES)
         scratch = r.scratch + slot * r.scratch_stride
         for s in range(r.count):
-            row = record(StepRow, r.steps + s * _ROW)
+            row = record(StepRow, r.steps + s * _STEP_ROW_BYTES)
+            # Alone there is nothing to share and nobody to wait for.
             if r.threads == 1:
                 _invoke(row.kernel, row.args, 0, row.units, scratch)
                 if r.ticks:

@@ -24,6 +24,7 @@ from netc.backends.cpu.kernels.values import Compiled
 I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 F32 = ir.FloatType()
 Emit = Callable[..., ir.Value]
+# Since LLVM 15 pointers have no element type, and intrinsics' names lost it too.
 _TYPED_POINTERS = "*" in str(F32.as_pointer())
 
 
@@ -83,6 +84,7 @@ def pointer(b: ir.IRBuilder, address: ir.Value, offset: int, kind: ir.Type) -> i
 
 def emit_load(b: ir.IRBuilder, address: ir.Value, offset: int, kind: ir.Type) -> ir.Value:
     """A load from an address that need only be aligned to 4."""
+    # Callers' arrays are aligned to their elements alone.
     return b.load(pointer(b, address, offset, kind), align=4)
 
 
@@ -112,6 +114,7 @@ def emit_prefetch(b: ir.IRBuilder, address: ir.Value, offset: int, locality: int
 
 def emit_splat(b: ir.IRBuilder, x: ir.Value, lanes: int) -> ir.Value:
     """All lanes equal to a scalar."""
+    # One lane set, then shuffled to all: LLVM makes a broadcast of it.
     none = ir.Constant(vector(lanes), ir.Undefined)
     one = b.insert_element(none, x, ir.Constant(I32, 0))
     return b.shuffle_vector(one, none, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
@@ -147,6 +150,7 @@ def emit_load_part(
     function_type = ir.FunctionType(kind, [kind.as_pointer(), I32, ir.VectorType(I1, lanes), kind])
     name = f"llvm.masked.load.v{lanes}f32.p0"
     function = b.module.declare_intrinsic(_masked(name, lanes), (), function_type)
+    # Lanes that are masked out touch no memory: an address beyond the array's end is fine.
     place = b.inttoptr(address, kind.as_pointer())
     return b.call(function, [place, ir.Constant(I32, 4), emit_mask(b, lanes, count), rest])
 
@@ -164,6 +168,7 @@ def emit_store_masked(b: ir.IRBuilder, value: ir.Value, address: ir.Value, mask:
 def emit_store_part(b: ir.IRBuilder, value: ir.Value, address: ir.Value, count: ir.Value) -> None:
     """Store the first ``count`` lanes; all of them by a plain store."""
     lanes = value.type.count
+    # Full vectors take a plain store, which is faster than a masked one on most processors.
     whole = b.icmp_signed(">=", count, i64(lanes))
     with b.if_else(whole, likely=True) as (then, otherwise):
         with then:
@@ -188,6 +193,7 @@ def function(name: str, arity: int, result: Callable[..., types.Type], emit: Emi
     """
 
     def definition(context: Context, *arguments: types.Type) -> tuple[Signature, Emit]:
+        # Numba asks for the types first, and for the code when it lowers a call.
         signature = result(*arguments)(*arguments)
 
         def generate(

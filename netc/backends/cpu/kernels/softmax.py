@@ -36,15 +36,18 @@ def rows(machine: Machine) -> Callable[[int, int, int, int], None]:
         for unit in range(begin, end):
             source = a.input + unit * a.ld
             target = a.output + unit * a.output_ld
+            # Pass 1: the greatest element, taken off all so that no exponential overflows.
             best = lowest
             for c in range(0, a.count, width):
                 best = maximum(load_rest(source + 4 * c, a.count - c, lowest), best)
+            # Pass 2: exponentials into the output, and their sum.
             top = splat(width, largest(best))
             sums = splat(width, float32(0.0))
             for c in range(0, a.count, width):
                 e = exp(load_rest(source + 4 * c, a.count - c, lowest) - top)
                 store_part(target + 4 * c, e, a.count - c)
                 sums = sums + e
+            # Pass 3: divide them.
             whole = splat(width, total(sums))
             for c in range(0, a.count, width):
                 e = load_rest(target + 4 * c, a.count - c, lowest)
@@ -77,6 +80,7 @@ def _columns(width: int, part: bool) -> Compiled:
 
     @njit(inline="always")
     def vector(a: Record, source: int, target: int, lanes: int) -> None:
+        # The same three passes, down the rows of a vector of columns.
         best = get(source, lanes)
         for i in range(1, a.count):
             best = maximum(get(source + i * a.ld, lanes), best)

@@ -57,6 +57,7 @@ def _moments(width: int, part: bool, kind: str) -> Compiled:
 
     @njit(inline="always")
     def vector(a: Record, source: int, target: int, lanes: int) -> None:
+        # The mean first, then the sum of squares that the kind asks for.
         count, zero = splat(width, float32(a.pixels)), splat(width, float32(0.0))
         mean = total(a, source, zero, lanes) / count
         put(a.mean + target, mean, lanes)
@@ -80,6 +81,7 @@ def _total(get: Compiled, width: int, square: bool) -> Compiled:
     @njit(inline="always")
     def add(a: Record, source: int, middle: Lanes, lanes: int) -> Lanes:
         total = splat(width, float32(0.0))
+        # A long sum in runs: the rounding error grows with a run's length, not with all of it.
         for start in range(0, a.pixels, _RUN):
             run = splat(width, float32(0.0))
             for pixel in range(start, min(start + _RUN, a.pixels)):
@@ -108,6 +110,7 @@ def lengths(machine: Machine) -> Callable[[int, int, int, int], None]:
         for unit in range(begin, end):
             source = a.input + unit * a.ld
             target = a.output + unit * a.output_ld
+            # Pass 1: the pixel's sum of squares; pass 2 divides its channels.
             squares = zero
             for c in range(0, a.channels, width):
                 x = load_rest(source + 4 * c, a.channels - c, zero)

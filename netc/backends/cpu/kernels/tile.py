@@ -33,6 +33,13 @@ from netc.backends.cpu.kernels.simd import (
 from netc.backends.cpu.kernels.values import Compiled
 
 
+# How a tile of 6 rows x 2 columns lies in registers; w = floats in a vector:
+#
+#                 weights of channel k:   [ w0 ][ w1 ]        2 loads
+#   x[pixel 0][k] spread over a vector    [ 00 ][ 01 ]
+#   x[pixel 1][k]                         [ 10 ][ 11 ]        6 loads, 12 multiply-adds
+#        ...                                  ...
+#   x[pixel 5][k]                         [ 50 ][ 51 ]
 @dataclass(frozen=True)
 class RegisterTile:
     """The size of a register tile.
@@ -81,11 +88,14 @@ def multiply(tile: RegisterTile, unroll: int, lines: int = 0, ordered: bool = Fa
         b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
     ) -> ir.Value:
         packed, pointers, offset, weights, ahead = values
+        # Prefetch into the second cache (locality 2): the first has the block that is being read.
         for line in range(lines):
             emit_prefetch(b, ahead, 64 * line, 2)
+        # Unpack the tuple into values that LLVM keeps in registers.
         sums = [b.extract_value(packed, i) for i in range(tile.rows * tile.columns)]
         rows = [b.add(b.load(pointer(b, pointers, 8 * i, I64)), offset) for i in range(tile.rows)]
         for k in range(unroll):
+            # Without this LLVM gathers the loads of all unrolled channels first, and spills sums.
             if k and ordered:
                 emit_order(b)
             _multiply_channel(b, tile, sums, rows, weights, k)
@@ -103,11 +113,13 @@ def _multiply_channel(
     k: int,
 ) -> None:
     size = 4 * tile.width
+    # The weights of one channel: one vector for each column, shared by all rows.
     columns = [
         emit_load(b, weights, (k * tile.columns + j) * size, vector(tile.width))
         for j in range(tile.columns)
     ]
     for i, row in enumerate(rows):
+        # One float of each pixel, spread over a vector (a broadcasting load where there is one).
         x = emit_splat(b, emit_load(b, row, 4 * k, F32), tile.width)
         for j, w in enumerate(columns):
             sums[i * tile.columns + j] = emit_fma(b, x, w, sums[i * tile.columns + j])
@@ -133,6 +145,7 @@ def finish(tile: RegisterTile, activation: str, residual: bool) -> Compiled:
     def emit(b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]) -> None:
         sums, valid, indices, panel, first, second = values
         args = panel_fields(b, arguments[3], panel)
+        # Two copies of the code: plain stores for a full panel, masked ones for a layer's last.
         whole = b.icmp_signed(">=", args["channels"], i64(tile.channels))
         with b.if_else(whole, likely=True) as (full, part):
             for branch, partial in ((full, False), (part, True)):
@@ -156,6 +169,7 @@ def _finish_rows(
     lanes = [i64(j * tile.width) for j in range(tile.columns)]
     biases = [epilogue.bias(lane) for lane in lanes]
     for i in range(tile.rows):
+        # Rows beyond the last pixel have sums, and no place to store them.
         with b.if_then(b.icmp_signed(">", valid, i64(i)), likely=True):
             index = pixel_index(b, indices, i)
             for j, (bias, lane) in enumerate(zip(biases, lanes, strict=True)):

@@ -41,6 +41,7 @@ def transpose(machine: Machine) -> Callable[[int, int, int, int], None]:
     ) -> None:
         x = source + row * a.input_row + 4 * column
         y = target + column * a.output_row + 4 * row
+        # Squares at the edge use masked loads and stores.
         if (rows >= width) & (columns >= width):
             whole(x, a.input_row, y, a.output_row, width, width)
         else:
@@ -76,6 +77,7 @@ def square(width: int, part: bool) -> Compiled:
         source, source_row, target, target_row, rows, columns = values
         vectors = []
         for i in range(width):
+            # A row beyond the edge reads row 0, which is there, and is not stored.
             address = b.add(source, b.mul(source_row, _within(b, i, rows) if part else i64(i)))
             vectors.append(_load(b, address, width, columns if part else None))
         for j, x in enumerate(emit_turned(b, vectors)):
@@ -84,6 +86,7 @@ def square(width: int, part: bool) -> Compiled:
                 emit_store(b, x, address)
                 continue
             there = b.icmp_signed("<", i64(j), columns)
+            # A column beyond the edge has an empty mask.
             mask = emit_mask(b, width, b.select(there, rows, i64(0)))
             emit_store_masked(b, x, address, mask)
 
@@ -106,6 +109,10 @@ def emit_turned(b: ir.IRBuilder, vectors: list[ir.Value]) -> list[ir.Value]:
     width, turned = len(vectors), list(vectors)
     size = 1
     while size < width:
+        # Stage log2(size): lanes whose bit ``size`` differs from their row's change places.
+        #
+        #   rows i and i + size, size = 1:   a b c d      a e c g
+        #                                    e f g h  ->  b f d h
         low = [lane if lane & size == 0 else width + lane - size for lane in range(width)]
         high = [lane + size if lane & size == 0 else width + lane for lane in range(width)]
         for i in range(width):

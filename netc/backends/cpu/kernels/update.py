@@ -85,11 +85,13 @@ def _apply(width: int, rule: str, decay: str, reached: bool, part: bool) -> Comp
 
     @njit(inline="always")
     def apply(a: Record, at: int, rate: float, lanes: int) -> None:
+        # Caffe's order: clip, average over iter_size, decay, rule.
         data = load(a.data + at, lanes)
         g = splat(width, float32(0.0))
         if reached:
             g = load(a.gradient + at, lanes) * splat(width, float_at(a.clip, 0))
             g = g * splat(width, as_float(a.share))
+        # Weight decay is part of the gradient (SGDSolver::Regularize), before the rule sees it.
         g = decayed(a, g, data)
         history = load(a.history + at, lanes)
         second = history

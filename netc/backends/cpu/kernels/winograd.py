@@ -37,14 +37,23 @@ from netc.backends.cpu.kernels.winograd_transform import emit_transform
 from netc.backends.cpu.machine import Machine
 from netc.backends.shared.cook_toom import Filtering
 
+# Input channels that one call of the micro-kernel takes; the rest is done one by one.
 UNROLL = 4
-_LINES = 4  # of the next plane's weights, asked for while UNROLL channels are done
-_HEADER = 8 * len(WinogradArgs._fields)
-_PANEL = 8 * len(PanelArgs._fields)
+_PREFETCH_LINES = 4  # of the next plane's weights, asked for while UNROLL channels are done
+_HEADER_BYTES = 8 * len(WinogradArgs._fields)
+_PANEL_BYTES = 8 * len(PanelArgs._fields)
 Kernel = Callable[[int, int, int, int], None]
 Pair = tuple[int, int]
 
 
+# The arrays between the stages; P = (m + r - 1)(n + s - 1) planes of a tile:
+#
+#   planes   [plane 0: tile 0 channels | tile 1 channels | ...] [plane 1: ...] ... P planes
+#   weights  [panel][plane][channel][lane]        transformed when they are packed
+#   results  [plane 0: tile 0 lanes | tile 1 lanes | ...] [plane 1: ...] ...   of one panel
+#
+# For each plane it is a plain product, (tiles x channels) * (channels x lanes), with nothing
+# shared between planes: they are multiplied one after the other.
 def transform(machine: Machine, outputs: Pair, taps: Pair) -> Kernel:
     """Make all planes of the input; units are tiles."""
     tiles = _transform(machine.width, Filtering(outputs, taps))
@@ -78,11 +87,13 @@ def fused(
         for unit in range(begin, end):
             first = unit * a.block
             count = min(a.block, a.tiles - first)
+            # Stage 1: transform the block's inputs into planes in this thread's scratch memory.
             for t in range(count):
                 tiles(a, first + t, planes + t * a.tile_bytes, scratch)
             _rows(planes, a.tile_bytes, count, a.block, scratch + 8 * planes_of_tile)
+            # Stages 2 and 3, panel by panel: multiply the planes and transform back.
             for k in range(a.panels):
-                panel(a, args + _HEADER + k * _PANEL, first, count, scratch)
+                panel(a, args + _HEADER_BYTES + k * _PANEL_BYTES, first, count, scratch)
 
     return kernel
 
@@ -103,13 +114,14 @@ def split(
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(WinogradArgs, args)
+        # Consecutive units take the same panel's weights over the blocks of tiles.
         blocks = (a.tiles + a.block - 1) // a.block
         for unit in range(begin, end):
             first = unit % blocks * a.block
             count = min(a.block, a.tiles - first)
             planes = a.planes + first * a.tile_bytes
             _rows(planes, a.tile_bytes, count, a.block, scratch + 8 * planes_of_tile)
-            panel(a, args + _HEADER + unit // blocks * _PANEL, first, count, scratch)
+            panel(a, args + _HEADER_BYTES + unit // blocks * _PANEL_BYTES, first, count, scratch)
 
     return kernel
 
@@ -118,6 +130,7 @@ def split(
 def _rows(planes: int, size: int, count: int, block: int, addresses: int) -> None:
     """Write the address of each tile's row in the first plane, the last one's again beyond it."""
     for t in range(block):
+        # Register tiles are whole: rows beyond the block's last tile repeat it.
         set_int(addresses, t, planes + min(t, count - 1) * size)
 
 
@@ -132,12 +145,14 @@ def _transform(width: int, filtering: Filtering) -> Compiled:
         top = tile // a.tiles_x % a.tiles_y * down - a.pad_y
         left = tile % a.tiles_x * across - a.pad_x
         base = a.input + image * a.height * a.width * a.ld
+        # Addresses of the input pixels under the tile; padding reads a row of zeros.
         for i in range(high):
             for j in range(wide):
                 y, x = top + i, left + j
                 inside = (0 <= y) & (y < a.height) & (0 <= x) & (x < a.width)
                 place = base + (y * a.width + x) * a.ld
                 set_int(pixels, i * wide + j, place if inside else a.zeros)
+        # Then the transform of all channels, a vector at a time.
         main = a.channels // width * width
         for c in range(0, main, width):
             whole(pixels, 4 * c, width, target + 4 * c, a.plane_bytes)
@@ -165,6 +180,7 @@ def _forward(width: int, filtering: Filtering, part: bool) -> Compiled:
         tile = [
             [read(b, pixels, i * wide + j, offset, lanes) for j in range(wide)] for i in range(high)
         ]
+        # BT d B: plane (i, j) of the tile, each at the same place of its own plane.
         for i, row in enumerate(emit_transform(b, vertical, horizontal, tile)):
             for j, value in enumerate(row):
                 emit_store(b, value, b.add(target, b.mul(plane, i64(i * wide + j))))
@@ -181,18 +197,21 @@ def _panel(
     rows, width, lanes = tile.rows, tile.width, tile.channels
     lane_bytes = 4 * lanes
     zeros, spill = micro.zeros(tile), micro.spill(tile)
-    multiply, multiply_one = micro.multiply(tile, UNROLL, _LINES), micro.multiply(tile, 1)
+    multiply, multiply_one = micro.multiply(tile, UNROLL, _PREFETCH_LINES), micro.multiply(tile, 1)
     back = _back(tile, filtering, activation, residual)
 
     @njit(inline="always")
     def products(a: Record, weights: int, count: int, addresses: int, results: int) -> None:
+        # Stage 2: for each plane a product of (count x channels) by (channels x lanes).
         main = a.channels // UNROLL * UNROLL
         plane_weights, blocks = a.channels * lane_bytes, (count + rows - 1) // rows
-        stride = min(64 * _LINES, (UNROLL * lane_bytes + blocks - 1) // blocks)
+        stride = min(64 * _PREFETCH_LINES, (UNROLL * lane_bytes + blocks - 1) // blocks)
         for plane in range(planes):
             start = weights + plane * plane_weights
+            # The register tile's rows are Winograd tiles here, not pixels.
             for row in range(0, count, rows):
                 sums = zeros()
+                # The next plane's weights are prefetched in parts, one with each register tile.
                 w, ahead = start, start + plane_weights + row // rows * (plane_weights // blocks)
                 for c in range(0, main, UNROLL):
                     offset = plane * a.plane_bytes + 4 * c
@@ -211,6 +230,7 @@ def _panel(
         results = scratch + a.results_offset
         products(a, panel.weights, count, scratch + 8 * planes, results)
         low, high = as_float(a.first), as_float(a.second)
+        # Stage 3: each tile's P sums back to m x n outputs, a vector of channels at a time.
         for t in range(count):
             _place_outputs(a, first + t, down, across, scratch)
             for lane in range(0, min(panel.channels, lanes), width):
@@ -228,6 +248,7 @@ def _place_outputs(a: Record, tile: int, down: int, across: int, indices: int) -
     for i in range(down):
         for j in range(across):
             y, x = top + i, left + j
+            # Tiles at the lower and right edge may reach beyond the output.
             index = (image * a.out_height + y) * a.out_width + x
             inside = (y < a.out_height) & (x < a.out_width)
             set_int(indices, i * across + j, index if inside else -1)
@@ -247,6 +268,7 @@ def _back(
     def emit(b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]) -> None:
         source, plane, indices, panel, lane, first, second = values
         sums = [[_sum(b, source, plane, i * wide + j) for j in range(wide)] for i in range(high)]
+        # AT m A, then the epilogue on each output as in a plain product.
         made = emit_transform(b, vertical, horizontal, sums)
         fields = panel_fields(b, arguments[3], panel)
         end = b.add(lane, i64(tile.width))

@@ -14,6 +14,7 @@ Rectangle = list[list[ir.Value]]
 
 def emit_transform(b: ir.IRBuilder, left: Rows, right: Rows, rectangle: Rectangle) -> Rectangle:
     """Left times rectangle times the transpose of right."""
+    # First down the columns with ``left``, then along the rows of the result with ``right``.
     columns = [emit_product(b, left, column) for column in zip(*rectangle, strict=True)]
     return [emit_product(b, right, row) for row in zip(*columns, strict=True)]
 
@@ -24,6 +25,7 @@ def emit_product(b: ir.IRBuilder, matrix: Rows, vectors: Sequence[ir.Value]) -> 
     Rows for the points p and -p differ in the signs of their odd terms only: such a pair is
     made as sum and difference of one even and one odd part.
     """
+    # About half of the additions are saved by treating rows of p and -p together.
     made: dict[int, ir.Value] = {}
     for i, row in enumerate(matrix):
         if i in made:
@@ -41,6 +43,7 @@ def emit_product(b: ir.IRBuilder, matrix: Rows, vectors: Sequence[ir.Value]) -> 
 def _mirror(matrix: Rows, i: int) -> int | None:
     """The later row that equals row i but for the signs of its odd terms, if both kinds occur."""
     row = matrix[i]
+    # A row that is all even or all odd has no partner worth sharing with.
     if not (any(row[::2]) and any(row[1::2])):
         return None
     wanted = tuple(c if j % 2 == 0 else -c for j, c in enumerate(row))
@@ -54,6 +57,7 @@ def _sum(b: ir.IRBuilder, coefficients: Sequence[float], vectors: Sequence[ir.Va
     if first != 1:
         total = b.fmul(total, same(total.type.count, first))
     for c, v in rest:
+        # Most coefficients are 1 or -1, and need no multiplication.
         if c in (1, -1):
             total = b.fadd(total, v) if c == 1 else b.fsub(total, v)
         else:

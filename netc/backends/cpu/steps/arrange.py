@@ -26,8 +26,8 @@ class Axis(NamedTuple):
     target: int
 
 
-_FEW = 5  # elements of an axis up to which transposing does not pay
-_STEPS = 64  # transposes that one arrangement may take
+_MIN_SIDE = 5  # elements of an axis up to which transposing does not pay
+_MAX_TRANSPOSES = 64  # transposes that one arrangement may take
 
 
 def logical_strides(view: View, shape: Shape) -> Strided:
@@ -62,6 +62,7 @@ def joined(shape: tuple[int, ...], source: Strided, target: Strided) -> list[Axi
         if axis.size == 1:
             continue
         last = found[-1] if found else None
+        # This axis continues the one outside it on both sides: one longer axis.
         if last and (last.source, last.target) == (
             axis.size * axis.source,
             axis.size * axis.target,
@@ -82,13 +83,20 @@ def _moves(name: str, axes: list[Axis], source: Place, target: Place) -> list[St
 
 def _transposes(name: str, axes: list[Axis], source: Place, target: Place) -> list[Step]:
     """Transposes of the two axes that are innermost on either side; none where it does not pay."""
+    # rows: contiguous in the target; columns: contiguous in the source. If they differ, it is a
+    # transpose of these two axes, repeated over all the others.
     rows = next((a for a in axes if a.target == 1), None)
     columns = next((a for a in axes if a.source == 1), None)
-    if rows is None or columns is None or min(rows.size, columns.size) <= _FEW or rows == columns:
+    if (
+        rows is None
+        or columns is None
+        or min(rows.size, columns.size) <= _MIN_SIDE
+        or rows == columns
+    ):
         return []
     others = sorted((a for a in axes if a not in (rows, columns)), key=lambda a: a.size)
     images = others.pop() if others else Axis(1, 0, 0)
-    if math.prod(a.size for a in others) > _STEPS:
+    if math.prod(a.size for a in others) > _MAX_TRANSPOSES:
         return []
     return [
         transpose_step(

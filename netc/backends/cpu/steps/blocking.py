@@ -32,10 +32,10 @@ TILES: dict[str, tuple[tuple[int, int, float], ...]] = {
     "neon": ((6, 4, 1.0), (8, 2, 0.95), (4, 4, 0.9), (12, 1, 0.9), (8, 1, 0.8)),
     "plain": ((6, 2, 1.0), (4, 2, 0.9), (8, 1, 0.8)),
 }
-_OVERHEAD = 6.0  # work outside of the sums, in channels' worth of multiply-adds per tile
-_FEW = 12  # tiles whose sums fit into the first cache beside a block of weights
-_MANY = 40  # tiles whose sums fit into the second cache beside that
-_UNIT = 400_000  # multiply-adds in a unit of work, about: 4 to 8 microseconds
+_OVERHEAD_CHANNELS = 6.0  # work outside of the sums, in channels' worth of multiply-adds per tile
+_L1_TILES = 12  # tiles whose sums fit into the first cache beside a block of weights
+_L2_TILES = 40  # tiles whose sums fit into the second cache beside that
+_UNIT_MULTIPLY_ADDS = 400_000  # multiply-adds in a unit of work, about: 4 to 8 microseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +75,29 @@ def choose_blocking(
         target: the machine.
         source: bytes of the input.
     """
+    # A cut has two levels: the register tile, and the unit of tiles x panels that a thread takes.
+    #
+    #                 panel 0   panel 1   panel 2          (columns * width output channels each)
+    #   tile 0           .         .         .          panel_major: units go down a column
+    #   tile 1           .         .         .          first, else along a row
     rows, columns = choose_tile(pixels, outputs, depth, target)
     lanes, half = columns * target.width, target.l2 // 2
     tiles = math.ceil(pixels / rows)
-    panel, few = 4 * depth * lanes, tiles <= _FEW
+    panel, few = 4 * depth * lanes, tiles <= _L1_TILES
+    # Long sums: the panel would fall out of the second cache between tiles. Cut K into blocks:
+    # a third of the first cache where the sums of few tiles lie there too, else all of it.
     if panel > (target.l2 // 8 if few else target.l2 * 3 // 8):
-        together = math.ceil(tiles / math.ceil(tiles / _MANY))
+        together = math.ceil(tiles / math.ceil(tiles / _L2_TILES))
         block = max(16, target.l1 // (3 if few else 1) // (4 * lanes))
         return Blocking(rows, columns, together, 1, True, block)
+    # Short sums: whole panels. One of them at a time, if all weights do not fit into half of the
+    # second cache, or are more than the input that does fit.
     panels = sum(math.ceil(o / lanes) for o in outputs)
     weights = panel * panels
     panel_major = panels > 1 and (weights > half or half >= source < weights)
     together = 1 if panel_major else panels
-    unit = max(1, _UNIT // (rows * lanes * depth * together))
+    # Units are long enough to be worth handing out, and short enough to even out among threads.
+    unit = max(1, _UNIT_MULTIPLY_ADDS // (rows * lanes * depth * together))
     return Blocking(rows, columns, min(unit, tiles), together, panel_major)
 
 
@@ -111,5 +121,6 @@ def _cost(
 ) -> float:
     rows, columns, share = tile
     panels = sum(math.ceil(o / (columns * width)) for o in outputs)
-    per_tile = rows * columns * (depth / share + _OVERHEAD)
+    # Idle rows and lanes cost as much as busy ones, hence the two ceilings.
+    per_tile = rows * columns * (depth / share + _OVERHEAD_CHANNELS)
     return math.ceil(pixels / rows) * panels * per_tile

@@ -24,8 +24,8 @@ from netc.backends.cpu.sum_args import (
 )
 from netc.backends.shared.views import Place, View, Workspace
 
-_RUN = 1 << 13  # elements of a run, about: it stays in the first cache
-_LEAST, _MOST = 16, 512  # pixels of a run
+_RUN_ELEMENTS = 1 << 13  # elements of a run, about: it stays in the first cache
+_MIN_RUN_PIXELS, _MAX_RUN_PIXELS = 16, 512  # pixels of a run
 _LANES = 16  # rows are whole vectors of the widest machine
 
 
@@ -139,11 +139,12 @@ def normalize_back_steps(
         machine: for which.
     """
     runs = _runs("both", x)
+    # Behind the runs: four rows of constants for each channel, from the join to the last step.
     place = Workspace(runs.size)
     scaled = factors is not None
     args = runs.join_args(x, place, first=0 if factors is None else factors, eps=_float(eps))
     joined = _join_step(name, runs, "back", args, machine, scaled)
-    per_unit = max(1, 2 * _RUN // x.c)
+    per_unit = max(1, 2 * _RUN_ELEMENTS // x.c)
     back = NormalizeBackArgs(
         x.place,
         4 * x.ld,
@@ -184,8 +185,9 @@ def tap_sum_steps(
         target: its rows are the taps.
         machine: for which.
     """
+    # Partial sums of each unit, [unit][tap][channel], added up by the second step.
     row = _row(y.c)
-    per_unit = max(1, 4 * _RUN // (y.w * y.c))
+    per_unit = max(1, 4 * _RUN_ELEMENTS // (y.w * y.c))
     units = math.ceil(y.n * y.h / per_unit)
     table = np.array([number for tap in taps for number in _numbers(tap)], np.int64)
     args = TapSumArgs(
@@ -216,7 +218,8 @@ def _numbers(tap: Tap) -> tuple[int, ...]:
 
 
 def _runs(kind: str, x: View) -> _Runs:
-    per_unit = min(max(_LEAST, _RUN // x.c), _MOST)
+    # Not a function of the threads: the runs decide the order of the sums.
+    per_unit = min(max(_MIN_RUN_PIXELS, _RUN_ELEMENTS // x.c), _MAX_RUN_PIXELS)
     return _Runs(kind, math.ceil(x.pixels / per_unit), per_unit, _row(x.c))
 
 

@@ -30,19 +30,24 @@ Array = NDArray[np.float32]
 
 PRODUCT, DEPTHWISE, WINOGRAD_2, WINOGRAD_4 = "product", "depthwise", "winograd2", "winograd4"
 _SIZES = {WINOGRAD_2: 2, WINOGRAD_4: 4}
-_STREAM = 4.0  # bytes a cycle from beyond the second cache, measured in nets
-_WORTH = 1 << 23  # multiply-adds: what takes fewer is done in no time, and more accurately, as sums
-_GAIN = 0.93  # Winograd must take at most this share of the time, for it is less accurate
+_STREAM_BYTES_PER_CYCLE = 4.0  # bytes a cycle from beyond the second cache, measured in nets
+_MIN_MULTIPLY_ADDS = (
+    1 << 23
+)  # multiply-adds: what takes fewer is done in no time, and more accurately, as sums
+_MAX_TIME_RATIO = 0.93  # Winograd must take at most this share of the time, for it is less accurate
 
 #: (outputs, taps) of a square tile -> cycles for a vector of input and of output channels.
-_TRANSFORMS: Mapping[tuple[int, int], tuple[float, float]] = {
+_TRANSFORM_CYCLES: Mapping[tuple[int, int], tuple[float, float]] = {
     (2, 3): (45.0, 40.0),
     (4, 3): (125.0, 105.0),
     (2, 5): (125.0, 85.0),
     (4, 5): (260.0, 190.0),
 }
-_LINE = (3.5, 2.5)  # cycles a plane, for a vector of input and of output channels of one row
-_TILE = 3.5  # cycles a plane for finding a tile's pixels
+_ROW_TRANSFORM_CYCLES = (
+    3.5,
+    2.5,
+)  # cycles a plane, for a vector of input and of output channels of one row
+_LOCATE_CYCLES = 3.5  # cycles a plane for finding a tile's pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +140,15 @@ def choose_algorithm(shape: ConvShape, target: Machine, exact: bool = False) -> 
     geometry = shape.geometry
     if geometry.groups > 1 and (geometry.groups,) == (shape.inputs,) == shape.outputs:
         return DEPTHWISE
+    # Groups run one after the other through Winograd, each as a convolution of its own.
     alone = replace(geometry, groups=1)
     whole = geometry.groups == 1 or len(shape.outputs) == 1
-    if exact or not whole or not can_winograd(alone) or multiply_adds(shape) < _WORTH:
+    if exact or not whole or not can_winograd(alone) or multiply_adds(shape) < _MIN_MULTIPLY_ADDS:
         return PRODUCT
+    # Winograd must win clearly: its sums are of transformed values, and less accurate.
     costs = {name: winograd_cycles(shape, size, target) for name, size in _SIZES.items()}
     best = min(costs, key=costs.__getitem__)
-    return best if costs[best] < _GAIN * product_cycles(shape, target) else PRODUCT
+    return best if costs[best] < _MAX_TIME_RATIO * product_cycles(shape, target) else PRODUCT
 
 
 def multiply_adds(shape: ConvShape) -> int:
@@ -155,6 +162,7 @@ def product_cycles(shape: ConvShape, target: Machine) -> float:
     taps = math.prod(shape.geometry.kernel)
     depth = shape.inputs // shape.geometry.groups * taps
     pixels = shape.images * shape.height * shape.width
+    # Two multiply-add units: two vector operations a cycle.
     sums = tile_cost(pixels, shape.outputs, depth, target) / 2
     return _overlapped(sums, 4.0 * depth * sum(shape.outputs))
 
@@ -164,10 +172,14 @@ def winograd_cycles(shape: ConvShape, size: int, target: Machine) -> float:
     kernel, groups = shape.geometry.kernel, shape.geometry.groups
     inputs, outputs = shape.inputs // groups, [o // groups for o in shape.outputs]
     tiles = tiling(shape.images, shape.height, shape.width, size, kernel)
-    line = tuple(cycles * tiles.planes for cycles in _LINE)
-    forward, back = line if 1 in kernel else _TRANSFORMS[size, kernel[0]]
+    line = tuple(cycles * tiles.planes for cycles in _ROW_TRANSFORM_CYCLES)
+    # Kernels of one row or column transform along one axis only, in so many cycles a plane.
+    forward, back = line if 1 in kernel else _TRANSFORM_CYCLES[size, kernel[0]]
     vectors = [math.ceil(c / target.width) for c in (inputs, sum(outputs))]
-    changes = tiles.tiles * (_TILE * tiles.planes + vectors[0] * forward + vectors[1] * back)
+    # Stages 1 and 3; stage 2 is as many small products as there are planes.
+    changes = tiles.tiles * (
+        _LOCATE_CYCLES * tiles.planes + vectors[0] * forward + vectors[1] * back
+    )
     sums = tiles.planes * tile_cost(tiles.tiles, outputs, inputs, target) / 2
     weights = 4.0 * tiles.planes * inputs * sum(outputs)
     return groups * (changes + _overlapped(sums, weights))
@@ -175,5 +187,6 @@ def winograd_cycles(shape: ConvShape, size: int, target: Machine) -> float:
 
 def _overlapped(sums: float, weights: float) -> float:
     """Cycles of sums while their weights stream in."""
-    streaming = weights / _STREAM
+    # The longer of the two hides the shorter, but for a quarter of it.
+    streaming = weights / _STREAM_BYTES_PER_CYCLE
     return max(sums, streaming) + 0.25 * min(sums, streaming)

@@ -64,6 +64,8 @@ def conv_product(x: View, weights: Weights, geometry: Geometry) -> ImplicitProdu
     """A convolution's sums."""
     run = geometry.kernel[1] if _runs_join(x, geometry) else 1
     if run > 1:
+        # A kernel's row of 3 dense pixels is one run of 3 * c floats: one tap of three times the
+        # channels, [column][input], in place of three taps. Stems of few channels gain most.
         joined = weights.transpose(0, 3, 1, 2)  # outputs, columns, inputs, rows
         weights = joined.reshape(weights.shape[0], -1, geometry.kernel[0])
     offsets = _tap_offsets(geometry, geometry.kernel[1] // run)

@@ -75,6 +75,11 @@ def phases(size: int, axis: int, geometry: Geometry) -> Iterator[Phase]:
     """The phases of an axis of ``size`` outputs."""
     stride, pad = geometry.stride[axis], geometry.pad[axis]
     dilation, kernel = geometry.dilation[axis], geometry.kernel[axis]
+    # Output o gets input i by tap k if o + pad = stride * i + dilation * k. For outputs of one
+    # remainder by the stride, a phase, these are always the same taps:
+    #
+    #   stride 2, kernel 4, pad 1:   outputs 0 2 4 ... taps 1 and 3
+    #                                outputs 1 3 5 ... taps 0 and 2
     for start in range(min(stride, size)):
         taps = [k for k in range(kernel) if (start + pad - dilation * k) % stride == 0]
         offsets = [(start + pad - dilation * k) // stride for k in taps]
@@ -103,6 +108,7 @@ def _phase_step(
 ) -> Step:
     offsets = np.array([(v, u) for v in rows.offsets for u in columns.offsets], np.int64)
     chosen = weights[:, :, progression(rows.taps), progression(columns.taps)]
+    # A phase is a plain product whose outputs lie ``stride`` apart.
     spacing = (y.h * y.w, geometry.stride[0] * y.w, geometry.stride[1])
     product = ImplicitProduct(
         offsets.reshape(-1, 2),

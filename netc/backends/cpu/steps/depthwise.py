@@ -94,6 +94,7 @@ def _kernel(geometry: Geometry, epilogue: Epilogue) -> jit.KernelSpec:
 
 def _packed(weights: Weights) -> Weights:
     """(channels, 1, h, w) -> (taps, channels), channels up to a whole number of vectors."""
+    #   packed[tap = row * kernel_w + column][channel]; channels in whole vectors, zeros at the end
     lanes = len(padded(np.zeros(weights.shape[0], np.float32)))
     return pack_weights(weights, lanes)[0].reshape(-1, lanes)
 

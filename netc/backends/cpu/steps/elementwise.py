@@ -25,7 +25,7 @@ from netc.backends.shared.views import View
 
 Array = NDArray[np.float32]
 _LANES = 16  # constants are padded to this many, the widest vector
-_UNIT = 16384  # elements in a unit of work, about
+_UNIT_ELEMENTS = 16384  # elements in a unit of work, about
 _PARTS = (64, 48, 32, 24, 16, 12, 8, 6, 5, 4, 3, 2)  # that a long row may be cut in
 
 
@@ -127,10 +127,11 @@ SOFTPLUS = Operation("softplus")
 def chain_step(name: str, x: View, y: View, operations: Sequence[Operation]) -> Step:
     """Apply operations in order to each element of x and write y; all views have one shape."""
     views = [x, y, *(o.view for o in operations if o.view)]
+    # No numbers by channel and no gaps between pixels: any rows will do, so take long ones.
     if all(v.ld == v.c for v in views) and not any(o.constants is not None for o in operations):
         x, y = _rows(x), _rows(y)
         operations = [replace(o, view=_rows(o.view)) if o.view else o for o in operations]
-    per_unit = max(1, _UNIT // x.c)
+    per_unit = max(1, _UNIT_ELEMENTS // x.c)
     header = ChainArgs(x.place, 4 * x.ld, y.place, 4 * y.ld, x.pixels, x.c, per_unit)
     kernel = jit.spec("elementwise", "chain", operations=tuple(o.name for o in operations))
     args = [*header, *(a for o in operations for a in _arguments(o))]
@@ -146,7 +147,7 @@ def chain_step(name: str, x: View, y: View, operations: Sequence[Operation]) -> 
 def _rows(view: View) -> View:
     """A dense view as pixels of many channels: rows, or parts of what is one long row."""
     size = view.w * view.c
-    parts = next((k for k in _PARTS if size > k * _UNIT and size % k == 0), 1)
+    parts = next((k for k in _PARTS if size > k * _UNIT_ELEMENTS and size % k == 0), 1)
     return replace(view, w=parts, c=size // parts, ld=size // parts)
 
 

@@ -50,6 +50,7 @@ def linear_step(
     """
     if epilogue.residual is not None:
         raise ValueError("an inner product's epilogue takes no residual")
+    # More images share each load of weights; a single one gets more rows, as streams of memory.
     images, rows = _TILES.get(target.isa, ((1, 4), (2, 4)))[x.n > 1]
     stored = _halved(weights) if half else in_c_order(weights)
     activation = epilogue.activation

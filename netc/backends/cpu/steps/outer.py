@@ -17,9 +17,9 @@ from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.shared.views import Place, View, moved
 
 #: isa -> registers that a tile's sums may take; a few are left for what is multiplied.
-_SUMS = {"avx512": 24, "avx2": 12, "neon": 24}
-_MOST_NUMBERS = 12
-_CACHED = 1 << 18  # bytes of a block's rows on both sides: they stay in the second cache
+_SUM_REGISTERS = {"avx512": 24, "avx2": 12, "neon": 24}
+_MAX_NUMBERS = 12
+_BLOCK_BYTES = 1 << 18  # bytes of a block's rows on both sides: they stay in the second cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ def outer_steps(
         target: where to.
         machine: for which.
     """
+    # Either side may give the vectors: few channels of one waste lanes, so take the cheaper.
     by_x, by_y = (_tiles(machine, *c) for c in ((x.channels, y.channels), (y.channels, x.channels)))
     swapped = by_y.cost < by_x.cost  # lanes are then channels of y
     lanes, numbers = (y, x) if swapped else (x, y)
@@ -90,8 +91,10 @@ def outer_steps(
     table = np.array([row for tap in taps for row in _row(tap, swapped)], np.int64)
     columns = max((len(tap.columns) for tap in taps), default=1)
     row_bytes = 4 * columns * (x.channels + y.channels)
-    block = max(1, min(grid[0] * grid[1], _CACHED // max(1, row_bytes)))
+    # Rows of the grid whose elements on both sides stay in the second cache for all taps.
+    block = max(1, min(grid[0] * grid[1], _BLOCK_BYTES // max(1, row_bytes)))
     steps, first = [], 0
+    # The channels that are left at the end get a smaller tile, and a step of their own.
     for tile in best.split(numbers.channels):
         count = (numbers.channels - first) // tile if first == 0 else 1
         args = OuterArgs(
@@ -151,7 +154,7 @@ def _tiles(machine: Machine, lanes: int, numbers: int) -> _Tiling:
 
     A pixel of a tile takes as many cycles as it has products, and not fewer than it has loads.
     """
-    sums = _SUMS.get(machine.isa, 8)
+    sums = _SUM_REGISTERS.get(machine.isa, 8)
 
     def cost(tile: int, vectors: int) -> float:
         return max(tile * vectors, tile + vectors) + 1.0
@@ -164,7 +167,7 @@ def _tiles(machine: Machine, lanes: int, numbers: int) -> _Tiling:
     choices = [
         (total(tile, vectors), -tile, vectors)
         for vectors in range(1, 5)
-        for tile in range(1, min(numbers, _MOST_NUMBERS, sums // vectors) + 1)
+        for tile in range(1, min(numbers, _MAX_NUMBERS, sums // vectors) + 1)
     ]
     least, tile, vectors = min(choices)
     return _Tiling(-tile, vectors, least)
@@ -191,6 +194,7 @@ def window_taps(x: View, grid: tuple[int, int], geometry: Geometry) -> list[Tap]
 
 def _seen(size: int, grid: int, stride: int, shift: int) -> range:
     """The places of the grid whose element, moved by ``shift``, is one of ``size``."""
+    # stride * place + shift must lie in 0 .. size - 1.
     first = max(0, -(shift // stride))
     last = min(grid, (size - 1 - shift) // stride + 1)
     return range(first, max(first, last))

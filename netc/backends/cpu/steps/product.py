@@ -102,6 +102,7 @@ def _scratch(cut: Blocking, lanes: int, taps: int) -> int:
 def _header(
     x: View, y: View, product: ImplicitProduct, epilogue: Epilogue, cut: Blocking, panels: int
 ) -> ConvArgs:
+    # Distances between outputs, in pixels: those of a deconvolution's phase are spread out.
     image, row, step = product.spacing or (y.h * y.w, y.w, 1)
     vertical, horizontal = product.offsets.T
     return ConvArgs(
@@ -150,6 +151,11 @@ def _kernel(product: ImplicitProduct, epilogue: Epilogue, cut: Blocking) -> jit.
 
 def _parts(outputs: Sequence[View], product: ImplicitProduct, inputs: int) -> Iterator[_Part]:
     """The output channels cut where views or groups end."""
+    # A panel must not straddle two output views or two groups:
+    #
+    #   views    |---- view 0 ----|-- view 1 --|
+    #   groups   |- group 0 -|----- group 1 ---|
+    #   parts    |-- part 0 -|- 1 |--- part 2 -|
     size = product.weights.shape[0] // product.groups
     first = 0
     for view in outputs:
@@ -165,6 +171,7 @@ def _parts(outputs: Sequence[View], product: ImplicitProduct, inputs: int) -> It
 
 def pack_weights(weights: Weights, lanes: int) -> Weights:
     """(outputs, inputs, taps ...) -> (panels, taps, inputs, lanes), zeros in the lanes over."""
+    #   packed[panel][tap][input][lane] = weights[panel * lanes + lane][input][tap]
     outputs, inputs, *taps = weights.shape
     shape = math.ceil(outputs / lanes), math.prod(taps), inputs, lanes
 
@@ -215,6 +222,7 @@ def panel_rows(
         lanes: channels of a panel.
         epilogue: bias, residual and activation of all outputs.
     """
+    # Bias, slopes and residual are of all outputs; each panel gets its own part.
     here = slice(first, first + y.c)
     bias = None if epilogue.bias is None else epilogue.bias[here]
     own = epilogue.activation.slopes

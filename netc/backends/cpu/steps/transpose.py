@@ -16,9 +16,9 @@ from netc.backends.cpu.steps.moving import (
 )
 from netc.backends.shared.views import Place, View, dense
 
-_BLOCK = 1 << 14  # floats of a unit, about
-_SHORT = 512  # rows or columns of a unit at its shorter side; whole squares
-_FEW = 5  # columns or rows up to which squares would be mostly empty
+_UNIT_FLOATS = 1 << 14  # floats of a unit, about
+_MAX_SHORT_SIDE = 512  # rows or columns of a unit at its shorter side; whole squares
+_MIN_SQUARE_SIDE = 5  # columns or rows up to which squares would be mostly empty
 
 
 class MatrixBatch(NamedTuple):
@@ -52,8 +52,9 @@ def transpose_step(
 
 def _block(rows: int, columns: int) -> tuple[int, int]:
     """Rows and columns of a unit: as much as possible of the shorter side."""
-    short = min(rows, columns, _SHORT)
-    long = max(16, _BLOCK // short // 16 * 16)
+    # The shorter side whole, so that what is read or written runs on over many rows.
+    short = min(rows, columns, _MAX_SHORT_SIDE)
+    long = max(16, _UNIT_FLOATS // short // 16 * 16)
     return (short, long) if rows < columns else (long, short)
 
 
@@ -64,11 +65,13 @@ def is_planes(view: View) -> bool:
 
 def from_planes(name: str, place: Place, y: View) -> Step:
     """A dense array in Caffe's order as a view."""
+    # From the cheapest case: nothing to turn, three channels interleaved, a few channels or
+    # pixels, and squares in registers for all others.
     if y.h * y.w == 1 or is_planes(y):
         return copy_step(name, dense(place, y.n, y.h, y.w, y.c), y)
     if y.c == 3 and y.ld == y.c:
         return image_step(name, place, (y.n, y.c, y.h, y.w), y, 0, 0)
-    if min(y.c, y.h * y.w) <= _FEW:
+    if min(y.c, y.h * y.w) <= _MIN_SQUARE_SIDE:
         return to_pixels_step(name, place, y)
     area = y.h * y.w
     source = MatrixBatch(place, y.c * area, area)
@@ -79,7 +82,7 @@ def to_planes(name: str, x: View, place: Place) -> Step:
     """A value as a dense array in Caffe's order."""
     if x.h * x.w == 1 or is_planes(x):
         return copy_step(name, x, dense(place, x.n, x.h, x.w, x.c))
-    if min(x.c, x.h * x.w) <= _FEW:
+    if min(x.c, x.h * x.w) <= _MIN_SQUARE_SIDE:
         return to_planes_step(name, x, place)
     area = x.h * x.w
     target = MatrixBatch(place, x.c * area, area)

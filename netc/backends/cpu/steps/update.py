@@ -13,7 +13,7 @@ from netc.backends.cpu.program import Step
 from netc.backends.shared.views import Place
 from netc.ops.update import UpdateParams
 
-_UNIT = 1 << 14  # elements, about
+_UNIT_ELEMENTS = 1 << 14  # elements, about
 _ONE = np.ones(1, np.float32)
 
 
@@ -47,7 +47,7 @@ def update_step(
         iteration=scalars[1],
         clip=scalars[2] if params.clipped else _ONE,
         count=count,
-        per_unit=_UNIT,
+        per_unit=_UNIT_ELEMENTS,
         new_data=results[0],
         new_history=results[1],
         new_second=results[2] if two else 0,
@@ -62,4 +62,4 @@ def update_step(
     decay = params.regularization if params.decay else "none"
     reached = gradient is not None
     kernel = jit.spec("update", "update", rule=rule.name, decay=decay, reached=reached)
-    return Step(name, kernel, args, math.ceil(count / _UNIT))
+    return Step(name, kernel, args, math.ceil(count / _UNIT_ELEMENTS))

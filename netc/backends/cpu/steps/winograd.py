@@ -25,8 +25,8 @@ from netc.backends.shared.derived import Derived, Weights, derived
 from netc.backends.shared.views import View, Workspace
 
 Array = NDArray[np.float32]
-_SHARE = 0.6  # of the second cache, for the planes and sums of a block
-_UNITS = 8  # at least so many units, for threads to share
+_L2_SHARE = 0.6  # of the second cache, for the planes and sums of a block
+_MIN_UNITS = 8  # at least so many units, for threads to share
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +157,11 @@ def _arguments(
     epilogue: Epilogue,
     panels: int,
 ) -> WinogradArgs:
+    # Rows of planes are whole vectors, for the widest machine.
     depth = _whole_vectors(x.c)
     lanes = cut.columns * target.width
+    # Split: the planes of all tiles lie in the workspace, which threads share. Fused: those of a
+    # block in the thread's own scratch memory, behind the results.
     kept = tiles.tiles if cut.split else cut.block
     results_offset = rounded(8 * (tiles.planes + cut.block))
     # A line more between planes keeps them from falling into the same sets of the caches.
@@ -223,6 +226,7 @@ def _transformed(weights: Array, filtering: Filtering, shape: tuple[int, ...]) -
         part = weights[k * lanes : (k + 1) * lanes].transpose(2, 3, 1, 0)  # r, s, inputs, lanes
         # Down the columns of all filters at once, then along their rows: G g GT, in float64.
         wide = np.ascontiguousarray(part, np.float64).reshape(part.shape[0], -1)
+        #   packed[panel][plane = i * sides[1] + j][input][lane] = (G g GT)[i, j] of one filter
         columns = (left @ wide).reshape(len(left), part.shape[1], -1)
         both = np.matmul(right, columns)
         panel[:, :, : part.shape[3]] = both.reshape(filtering.planes, inputs, -1)
@@ -234,16 +238,20 @@ def choose_cut(tiles: Tiling, inputs: int, outputs: Sequence[int], target: Machi
     rows, columns = choose_tile(tiles.tiles, outputs, inputs, target)
     lanes = columns * target.width
     panels = sum(math.ceil(o / lanes) for o in outputs)
+    # Bytes of one channel of one tile in all planes.
     plane = 4 * tiles.planes
-    room = int(_SHARE * target.l2)
+    room = int(_L2_SHARE * target.l2)
     weights = plane * inputs * panels * lanes
+    # Fused: a block's planes and the results of one panel lie in the second cache together. All
+    # weights are read again for each block.
     fitting = room // (plane * (_whole_vectors(inputs) + lanes))
-    block = _block(tiles.tiles, min(fitting, math.ceil(tiles.tiles / _UNITS)), rows)
+    block = _block(tiles.tiles, min(fitting, math.ceil(tiles.tiles / _MIN_UNITS)), rows)
     together = weights * math.ceil(tiles.tiles / block)
+    # Split: weights are read once, planes are written once and read again for each panel.
     apart = weights + plane * tiles.tiles * inputs * (1 + panels)
     if together <= apart:
         return Cut(rows, columns, block, False)
-    shared = math.ceil(tiles.tiles / math.ceil(_UNITS / panels))
+    shared = math.ceil(tiles.tiles / math.ceil(_MIN_UNITS / panels))
     block = _block(tiles.tiles, min(room // (plane * lanes), shared), rows)
     return Cut(rows, columns, block, True)
 

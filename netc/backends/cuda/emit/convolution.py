@@ -17,7 +17,7 @@ from netc.backends.cuda.emission import (
 from netc.backends.cuda.emit.elementwise import run_chain, split_stages
 from netc.backends.cuda.products.launches import product_steps
 from netc.backends.cuda.products.product import Product, pixel_taps, taps_first
-from netc.backends.cuda.products.tiles import MOST_PARTS
+from netc.backends.cuda.products.tiles import MAX_PARTS
 from netc.backends.cuda.program import Steps
 from netc.backends.shared.derived import Weights, derived
 from netc.backends.shared.views import View
@@ -37,7 +37,7 @@ def emit_convolution(emission: CudaEmitContext, node: Node) -> Steps | None:
     first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
     params: ConvolutionParams = first.stage.params
     shape = emission.graph.shape(first.inputs[0])
-    if not over_pixels(params, shape) or params.group > MOST_PARTS:
+    if not over_pixels(params, shape) or params.group > MAX_PARTS:
         return None
     mine, rest = split_stages(emission, node, stages)
     weight, bias = product_arrays(emission, first)

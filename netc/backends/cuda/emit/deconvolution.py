@@ -24,7 +24,7 @@ from netc.backends.cuda.emit.convolution import (
 from netc.backends.cuda.emit.elementwise import run_chain, split_stages
 from netc.backends.cuda.products.launches import product_steps
 from netc.backends.cuda.products.product import Phases, Product
-from netc.backends.cuda.products.tiles import MOST_PARTS
+from netc.backends.cuda.products.tiles import MAX_PARTS
 from netc.backends.cuda.program import Steps
 from netc.backends.shared.derived import Weights, derived
 from netc.ir.graph import Array, Node
@@ -48,7 +48,7 @@ def emit_deconvolution(emission: CudaEmitContext, node: Node) -> Steps | None:
     axes = deconvolution_axes(params, shape)
     grouped = weight.reshape(params.group, -1, *weight.shape[1:])  # groups, inputs, outputs, ...
     phases = axes[0].stride * axes[1].stride
-    dense = min(grouped.shape[1:3]) >= _DENSE and params.group * phases <= MOST_PARTS
+    dense = min(grouped.shape[1:3]) >= _DENSE and params.group * phases <= MAX_PARTS
     run = _by_phases if dense else _by_outputs
     steps: Steps = []
     for value, output in zip(first.inputs, node.outputs, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netc.backends.cuda.emission import CudaEmitContext, element_launch, side
-from netc.backends.cuda.products.tiles import MOST_PARTS
+from netc.backends.cuda.products.tiles import MAX_PARTS
 from netc.backends.cuda.program import Launch, Steps
 from netc.backends.shared.views import View
 from netc.ir.graph import Node
@@ -22,7 +22,7 @@ def emit_pooling(emission: CudaEmitContext, node: Node) -> Steps | None:
     axes = pooling_axes(params, emission.graph.shape(node.inputs[0]))
     x, outputs = emission.view(node.inputs[0]), [emission.view(v) for v in node.outputs]
     plain = params.method != "STOCHASTIC" and len(outputs) == 1
-    if plain and _whole(axes) and x.n <= MOST_PARTS:
+    if plain and _whole(axes) and x.n <= MAX_PARTS:
         return _plane(emission, node.name, x, outputs[0], params.method == "AVE")
     return _windows(emission, node.name, params, axes, x, outputs)
 

@@ -13,7 +13,7 @@ from netc.backends.cuda.emission import CudaEmitContext
 from netc.backends.cuda.emit.inner_product import flat_rows, stored_order
 from netc.backends.cuda.products.launches import product_steps
 from netc.backends.cuda.products.product import Product
-from netc.backends.cuda.products.tiles import MOST_PARTS
+from netc.backends.cuda.products.tiles import MAX_PARTS
 from netc.backends.cuda.program import Argument, Int64, Launch, Steps
 from netc.backends.shared.derived import Weights
 from netc.backends.shared.views import View, Workspace, dense, moved
@@ -53,7 +53,7 @@ def emit_recurrent(emission: CudaEmitContext, node: Node) -> Steps | None:
     shapes = [graph.shape(value) for value in node.inputs]
     (steps, streams), hidden = shapes[0][:2], params.num_output
     rows = flat_rows(emission.view(node.inputs[0]), shapes[0], 2)
-    fits = 0 < steps <= MOST_STEPS and streams <= MOST_PARTS
+    fits = 0 < steps <= MOST_STEPS and streams <= MAX_PARTS
     if rows is None or not fits or not count(shapes[0]) * hidden:
         return None
     weight, bias, *others = emission.arrays(node)

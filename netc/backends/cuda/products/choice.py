@@ -10,8 +10,8 @@ from netc.backends.cuda.products.rows import fits_rows
 from netc.backends.cuda.products.tiles import ProductConfig, Size, candidate_configs, cost, guess
 from netc.backends.cuda.products.winograd import WINOGRAD, fits_winograd, middle_size
 
-_BYTES = 11  # of device memory that a processor's share of it moves in a cycle
-_LAUNCH = 3000  # cycles from one kernel's end to the next one's start
+_DRAM_BYTES_PER_CYCLE = 11  # of device memory that a processor's share of it moves in a cycle
+_LAUNCH_CYCLES = 3000  # cycles from one kernel's end to the next one's start
 
 
 def candidates(emission: CudaEmitContext, product: Product) -> Iterator[ProductConfig]:
@@ -43,4 +43,4 @@ def _moving(emission: CudaEmitContext, product: Product, inner: Size) -> float:
     """Cycles of transforming inputs and outputs."""
     planes = inner.pixels * inner.parts * (product.x.c + product.out.c)
     moved = 4 * (product.x.count + 2 * planes + product.out.count)
-    return moved / (_BYTES * emission.facts.processors) + 2 * _LAUNCH
+    return moved / (_DRAM_BYTES_PER_CYCLE * emission.facts.processors) + 2 * _LAUNCH_CYCLES

@@ -121,6 +121,7 @@ def padded(matrix: Array, item: int) -> Array:
 def vector(product: Product, item: int) -> int:
     """Channels that can be copied at once: those of 16, 8 or 4 bytes, or 1."""
     x = product.x
+    # A copy of so many channels must begin at a multiple of its size, in every pixel and group.
     whole = math.gcd(product.channels, x.ld, x.place.offset)
     return next((n for n in (16 // item, 8 // item, 4 // item) if whole % n == 0), 1)
 
@@ -135,6 +136,7 @@ def pixel_taps(
 
 def tap_table(product: Product, by_element: bool) -> NDArray[np.int32]:
     """What the kernel reads of each tap, or of each factor: down, right, elements further, 0."""
+    #   table[tap] = [down, right, down * row + right * pixel, 0]   int32 each, for one 16-byte load
     row, pixel = product.x.w * product.x.ld, product.x.ld
     table = np.zeros((len(product.taps), 4), np.int64)
     table[:, :2] = product.taps

@@ -63,7 +63,9 @@ def tiled_launch(
         *(*product.stride, y.h, y.w, y.pixels, y.c // product.groups),
         *epilogue.arguments,
     )
+    # The grid: tiles of pixels x channels; groups or phases; splits of K.
     grid = (math.ceil(size.pixels / tile.m) * n_tiles(size, tile), size.parts, config.splits)
+    # Workspace of split-K, in elements: float32 sums of each split for each tile.
     parts = 4 * counters * config.splits * tile.m * tile.n // item
     own = (dense(Workspace(taken), 1, 1, 1, parts),) if parts else ()
     return Launch(

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from netc.backends.cuda.device import SHARED, Facts
 from netc.backends.cuda.libraries.operation import LibraryAlgorithm
 
-_ASIDE = 256  # bytes of shared memory beside the tiles
-MOST_PARTS = 65535  # blocks that a grid can have along its second axis
+_EXTRA_SHARED_BYTES = 256  # bytes of shared memory beside the tiles
+MAX_PARTS = 65535  # blocks that a grid can have along its second axis
 
 
 class BlockTile(NamedTuple):
@@ -35,7 +35,7 @@ class BlockTile(NamedTuple):
     @property
     def stages(self) -> int:
         """Tiles of K that are in shared memory at once."""
-        return self.depth or max(2, min(4, (SHARED - _ASIDE) // self._stage))
+        return self.depth or max(2, min(4, (SHARED - _EXTRA_SHARED_BYTES) // self._stage))
 
     @property
     def _stage(self) -> int:
@@ -45,7 +45,7 @@ class BlockTile(NamedTuple):
     @property
     def shared(self) -> int:
         """Bytes of shared memory that a block takes."""
-        return self.stages * self._stage + _ASIDE
+        return self.stages * self._stage + _EXTRA_SHARED_BYTES
 
     @property
     def asked(self) -> int:
@@ -155,6 +155,7 @@ def candidate_configs(size: Size, facts: Facts, matrix: bool) -> Iterator[Produc
     for tile in MATRIX if matrix else PLAIN:
         if not tile.fits(size, facts):
             continue
+        # At least four tiles of K for each split, and no more blocks than keep the device busy.
         steps = steps_of(size, tile)
         blocks = block_count(size, tile)
         for splits in SPLITS:
@@ -164,39 +165,51 @@ def candidate_configs(size: Size, facts: Facts, matrix: bool) -> Iterator[Produc
 
 
 # Cycles, of figures that hold roughly for every device since Volta.
-_LANES = 128  # multiply-adds a processor starts in a cycle
-_ROUND_TRIP = 500  # from asking for a tile to having it
-_START = 2000  # a block's first loads and last stores
-_JOIN = 1500  # of blocks that share a sum
-_RESERVED = 1024  # bytes of a processor's shared memory that each block takes besides
-_SHOWN = 4 * 128  # bytes of shared memory in a cycle, a fourth of which is waited for
-_CACHE = 30  # bytes that a processor moves to or from the cache in a cycle
+_MULTIPLY_ADDS_PER_CYCLE = 128  # multiply-adds a processor starts in a cycle
+_LOAD_LATENCY_CYCLES = 500  # from asking for a tile to having it
+_BLOCK_START_CYCLES = 2000  # a block's first loads and last stores
+_SPLIT_JOIN_CYCLES = 1500  # of blocks that share a sum
+_RESERVED_SHARED_BYTES = 1024  # bytes of a processor's shared memory that each block takes besides
+_SHARED_BYTES_PER_CYCLE = (
+    4 * 128
+)  # bytes of shared memory in a cycle, a fourth of which is waited for
+_L2_BYTES_PER_CYCLE = 30  # bytes that a processor moves to or from the cache in a cycle
 
 
 def cost(size: Size, config: ProductConfig, facts: Facts, matrix: bool) -> float:
     """Estimated cycles of a configuration: the busiest processor's arithmetic, or its waiting."""
     tile = config.tile
+    # Whole rounds of blocks: the busiest processor has ``queue`` of them.
     blocks = block_count(size, tile) * config.splits
     steps = math.ceil(steps_of(size, tile) / config.splits)
     queue = math.ceil(blocks / facts.processors)
+    # Multiply-adds of a block for one tile of K, whether its pixels and channels exist or not.
     macs = tile.m * tile.n * tile.k // size.item
-    rate = _LANES * (16 // size.item if matrix else 1) * min(0.85, 0.35 + tile.results / 128)
+    # Larger tiles of results load less for each multiply-add, and come closer to the peak.
+    rate = (
+        _MULTIPLY_ADDS_PER_CYCLE
+        * (16 // size.item if matrix else 1)
+        * min(0.85, 0.35 + tile.results / 128)
+    )
     arithmetic = queue * steps * macs / rate
     gathering = 0.0
     if matrix:  # which work so fast that memory counts
-        arithmetic += queue * steps * tile.moved / _SHOWN
-        gathering = queue * steps * (tile.m + tile.n) * tile.k / _CACHE
+        arithmetic += queue * steps * tile.moved / _SHARED_BYTES_PER_CYCLE
+        gathering = queue * steps * (tile.m + tile.n) * tile.k / _L2_BYTES_PER_CYCLE
+    # Blocks that are resident together hide each other's latency.
     rounds = math.ceil(queue / min(queue, residents(tile, facts)))
-    waiting = rounds * (steps * _ROUND_TRIP / (tile.stages - 1) + _START)
-    parts = 8 * blocks * tile.m * tile.n / (_CACHE * facts.processors)
-    joining = 0 if config.splits == 1 else _JOIN + parts
+    waiting = rounds * (steps * _LOAD_LATENCY_CYCLES / (tile.stages - 1) + _BLOCK_START_CYCLES)
+    # Split-K: partial sums are written and read once, 4 bytes each way.
+    parts = 8 * blocks * tile.m * tile.n / (_L2_BYTES_PER_CYCLE * facts.processors)
+    joining = 0 if config.splits == 1 else _SPLIT_JOIN_CYCLES + parts
     return max(arithmetic, gathering, waiting) + joining
 
 
 def residents(tile: BlockTile, facts: Facts) -> int:
     """Blocks that a processor holds at once: of threads, registers and shared memory."""
+    # Of a thread: its results, addresses and what is loaded ahead; the limit is 255.
     registers = 128 if tile.results <= 64 else 255
-    memory = max(SHARED, facts.shared) // (tile.shared + _RESERVED)
+    memory = max(SHARED, facts.shared) // (tile.shared + _RESERVED_SHARED_BYTES)
     return max(1, min(1536 // tile.threads, 65536 // (registers * tile.threads), memory))
 
 

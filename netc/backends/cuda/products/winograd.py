@@ -57,6 +57,10 @@ def middle(emission: CudaEmitContext, product: Product, outputs: int) -> Product
     """The products of Winograd's algorithm: one a value of a transformed tile, side by side."""
     side = outputs + 2
     values, tiles = side * side, _places(product, outputs)[2]
+    # A pixel of the product is a tile, its channels are [plane][channel]; a group is a plane:
+    #
+    #   x  [tile][plane][input channel]     at the workspace's start
+    #   y  [tile][plane][output channel]    behind it, from a multiple of 64 elements on
     sources, results = values * product.channels, values * product.out.c
     first = -(-tiles * sources // 64) * 64
     x = dense(Workspace(0), tiles, 1, 1, sources)
@@ -79,6 +83,7 @@ def middle_size(product: Product, outputs: int) -> Size:
 @derivable
 def transformed(weights: Array, channels: int, outputs: int) -> Array:
     """(O, 9 * channels) as taps first -> (values * O, channels): G g GT of each filter."""
+    # G g GT of all filters at once: kron(G, G) applied to the 9 taps.
     g = np.array(matrices(outputs, 3).filter)
     taps = weights.reshape(len(weights), 9, channels).transpose(1, 0, 2).astype(np.float64)
     moved = np.kron(g, g) @ taps.reshape(9, -1)
