@@ -108,7 +108,8 @@ def test_files_and_functions_are_small(path: Path) -> None:
     assert code_lines(text) <= 400, "over 400 lines: make it two files"
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = (node.end_lineno or 0) - node.lineno
+            lines = text.splitlines()[node.lineno : node.end_lineno]
+            length = code_lines("\n".join(lines))  # a comment is no reason to cut a function
             assert length <= 60, f"{node.name} is {length} lines long"
 
 
