@@ -70,36 +70,6 @@ class Options(NamedTuple):
         return [*listed, *self.schema]
 
 
-def awake(options: Options, progress: Progress | None) -> tuple[Ready, ...]:
-    """The nets of a predictor, compiled.
-
-    Raises:
-        NetcError: as :class:`netc.Predictor`.
-    """
-    return tuple(_ready(member, options, progress) for member in options.members)
-
-
-def _ready(member: Member, options: Options, progress: Progress | None) -> Ready:
-    if options.dense:
-        from netc.predict.dense import dense_net
-
-        return Ready(dense_net(member, options, progress), options.batch, dense=True)
-    own = own_shapes(member, options)
-    wanted = {blob: (options.batch, *shape[1:]) for blob, shape in own.items()}
-    try:
-        return Ready(_compiled(member, options, wanted, progress), options.batch)
-    except NetcError:
-        sizes = {shape[0] for shape in own.values()}
-        if len(sizes) != 1 or sizes == {options.batch}:
-            raise
-        size = sizes.pop()
-        try:  # some nets name their batch in a Reshape: they take no other
-            return Ready(_compiled(member, options, own, progress), size)
-        except NetcError:
-            pass
-        raise
-
-
 def own_shapes(member: Member, options: Options) -> dict[str, Shape]:
     """Each input that must be fed -> its shape, as the text or the options say it.
 
@@ -130,12 +100,17 @@ def own_shapes(member: Member, options: Options) -> dict[str, Shape]:
     return found
 
 
-def _compiled(
+def compiled_for(
     member: Member,
     options: Options,
     shapes: Mapping[str, Shape],
     progress: Progress | None,
 ) -> CompiledNet:
+    """The net for inputs of these shapes, whose outputs are one for each row.
+
+    Raises:
+        NetcError: not-per-row; what compiling raises.
+    """
     net = compile(
         member.net,
         member.weights,

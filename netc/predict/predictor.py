@@ -21,7 +21,8 @@ from netc.backends.base import Progress
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.ir.types import Shape, show
-from netc.predict.member import Member, Options, Ready, awake
+from netc.predict.awake import awake
+from netc.predict.member import Member, Options, Ready
 from netc.recent import LeastRecentlyUsed
 
 _KEPT = 4  # predictors of a process whose nets stay compiled after they are gone

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from netc.backends.cpu import processes
+from netc.backends.cpu.llvm import initialise_llvm
 from netc.backends.cpu.machine import Machine
 from netc.cache import content_key, read_entry, write_entry
 from netc.diagnostics import Diagnostic, InternalError, NetcError
@@ -151,19 +152,6 @@ def _engine() -> Any:
     initialise_llvm()
     machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
     return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-
-
-@cache
-def initialise_llvm() -> None:
-    """Make LLVM ready for this machine; older versions want it said."""
-    import llvmlite.binding as llvm
-
-    try:
-        llvm.initialize()
-    except (RuntimeError, AttributeError):  # done by itself since llvmlite 0.45
-        pass
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
 
 
 def _symbol(kernel: KernelSpec, target: Machine) -> str:

@@ -11,7 +11,6 @@ told where the packages lie that its starter has.
 
 from __future__ import annotations
 
-import ast
 import os
 import subprocess
 import sys
@@ -30,7 +29,7 @@ _STEERS = ".numba_config.yaml"  # which Numba obeys where it is in the current f
 _START = """
 import sys
 sys.path[:0] = [path for path in sys.argv[1:] if path not in sys.path]
-from netc.backends.cpu.processes import main
+from netc.backends.cpu.compile_worker import main
 main()
 """
 
@@ -116,12 +115,3 @@ def others(
     finally:
         for process in started:
             process.stop()
-
-
-def main() -> None:
-    """Compile the kernels that standard input lists."""
-    from netc.backends.cpu import jit
-
-    isa, kernels = ast.literal_eval(sys.stdin.read())
-    for kernel in kernels:
-        jit.compile_and_keep(jit.KernelSpec(*kernel), machine(isa))

@@ -11,7 +11,7 @@ from numba.core.compiler import Flags, compile_extra
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
-from netc.backends.cpu.jit import initialise_llvm
+from netc.backends.cpu.llvm import initialise_llvm
 from netc.backends.cpu.machine import Machine
 
 SIGNATURE = (types.int64,) * 4
