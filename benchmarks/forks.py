@@ -3,12 +3,14 @@
 Two tables. The first runs the layer cases that forks of Caffe computed (tests/golden/forks, or a
 folder given with ``--golden``) and says how many agree. The second, with ``--corpus``, takes the
 public nets of the corpus (``NETC_CORPUS``) and says of how many every layer, field and shape is
-known; with ``--run`` the deploy nets are run too, on seeded weights.
+known; with ``--run`` deploy nets are run too, and the gradients of training nets made, on seeded
+weights.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import sys
 from collections import Counter
@@ -23,12 +25,16 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import netc
-from benchmarks.corpus import corpus_dir, rows
+from benchmarks.corpus import corpus_dir
 from benchmarks.seeded import seeded_inputs, seeded_weights
 from netc.backends.base import Options
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError
-from netc.driver import Built, build, read_net, runnable
+from netc.driver import NetText, build, read_net, runnable
+from netc.ops.catalog import LAYERS
+from netc.ops.define import LayerContext
+from netc.ops.fork_inputs import PYTHON_INPUT, unlisted_data_layer
+from netc.ops.python import PYTHON
 from netc.weights.match import assign
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -102,38 +108,82 @@ def case_outcomes(folder: Path, only: str = "", backend: str = "reference") -> I
 
 
 def net_outcomes(corpus: Path, only: str = "", run: bool = False) -> Iterator[Outcome]:
-    """Every net of the corpus, by its role and phase; with ``run`` those without data layers run.
+    """Every net of the corpus, by its role; with ``run`` it runs, or its gradients are made.
 
-    A net counts where no layer, field or shape of it is in error.
+    A net counts where no layer, field or shape of it is in error; one to train in the phase that
+    has its data.
     """
-    for row in rows(corpus):
-        if row.kind == "net" and only in row.file:
-            yield from _net_outcomes(corpus / "files" / row.file, row.file, run)
+    with (corpus / "index.tsv").open(encoding="utf-8", newline="") as file:
+        nets = [r for r in csv.DictReader(file, delimiter="\t") if r["kind"] == "net"]
+    for row in nets:
+        if only in row["file"]:
+            trained = row["role"] != "deploy"
+            fault = net_fault(corpus / "files" / row["file"], trained, run)
+            yield Outcome(row["file"], "training nets" if trained else "deploy nets", fault)
 
 
-def _net_outcomes(path: Path, name: str, run: bool) -> Iterator[Outcome]:
+def net_fault(path: Path, trained: bool, run: bool) -> str:
+    """Why a net is not complete, or does not run; "" where it is and does."""
     try:
         text = read_net(path)
     except NetcError as error:
-        yield Outcome(name, "not read", _fault(error.diagnostics))
-        return
-    trained = any(layer.get("type").endswith("Loss") for layer in text.message.get("layer"))
-    for phase in ("TRAIN",) if trained else ("TEST",):
+        return _fault(error.diagnostics)
+    faults = []
+    for phase in ("TRAIN", "TEST") if trained else ("TEST",):
         built = build(text.message, phase=phase)
         fault = _fault([d for d in built.diagnostics if d.severity == "error"])
-        if run and not fault and not trained:
-            fault = _run_fault(built)
-        yield Outcome(f"{name}#{phase}", f"{'training' if trained else 'deploy'} nets", fault)
+        if run and not fault:
+            fault = _run_fault(text, phase)
+        if not fault:
+            return ""
+        faults.append(fault)
+    return faults[0]
 
 
-def _run_fault(built: Built) -> str:
+def _run_fault(text: NetText, phase: str) -> str:
+    """Why a net does not run, or pass gradients back; sizes that no text tells are made up."""
     try:
-        graph = runnable(built)
+        graph = runnable(build(text.message, phase=phase, inputs=made_up(text, phase)))
         loaded, _ = assign(graph, seeded_weights(graph))
-        CompiledNet(loaded, "cpu", Options((), False, None, None, None))(seeded_inputs(graph))
+        net = CompiledNet(loaded, "cpu", Options((), False, None, None, None))
+        feeds = seeded_inputs(graph)
+        if phase == "TRAIN":
+            net.gradients(feeds, wrt=())
+        else:
+            net(feeds)
     except NetcError as error:
         return _fault(error.diagnostics)
     return ""
+
+
+IMAGES, ROWS, SIDE = 2, 4, 224  # where a data layer's text leaves the sizes open
+
+
+def made_up(text: NetText, phase: str) -> dict[str, tuple[int, ...]]:
+    """Shapes of the inputs whose text does not tell them: pictures, and labels of each."""
+    graph, given = build(text.message, phase=phase).graph, {}
+    for layer in text.message.get("layer"):
+        op = LAYERS.get(layer.get("type")) or unlisted_data_layer(layer)
+        op = PYTHON_INPUT if op is PYTHON and not layer.get("bottom") else op
+        tops = layer.get("top")
+        open_tops = any(t in graph.inputs and graph.values[t].shape is None for t in tops)
+        if op is not None and op.source and open_tops:
+            params = op.params(layer, LayerContext(phase, 0, len(tops)))
+            shapes = [_filled(shape, at) for at, shape in enumerate(params.shapes)]
+            shapes[1:] = params.completed([shapes[0], *params.shapes[1:]])[1:]
+            made = [_filled(shape, at, shapes[0][0]) for at, shape in enumerate(shapes)]
+            given.update(zip(tops, made, strict=True))
+    return {name: shape for name, shape in given.items() if name in graph.inputs}
+
+
+def _filled(shape: tuple[int | None, ...] | None, at: int, images: int = IMAGES) -> tuple[int, ...]:
+    """A shape with its open sizes filled in: a picture's, or rows."""
+    if shape is None:
+        return (images, 3, SIDE, SIDE) if at == 0 else (images,)
+    if at > 0:
+        return tuple(ROWS if size is None else size for size in shape)
+    sizes = (images, 3, SIDE, SIDE)
+    return tuple(s if s is not None else sizes[min(i, 3)] for i, s in enumerate(shape))
 
 
 def _fault(found: Sequence[Diagnostic]) -> str:
@@ -162,7 +212,7 @@ def main() -> int:
     parser.add_argument("--golden", type=Path, default=GOLDEN, help="the folder of cases")
     parser.add_argument("--backend", default="reference", help="what runs the cases")
     parser.add_argument("--corpus", action="store_true", help="the public nets, not the cases")
-    parser.add_argument("--run", action="store_true", help="run the deploy nets, which takes long")
+    parser.add_argument("--run", action="store_true", help="run the nets, which takes long")
     parser.add_argument("--faults", action="store_true", help="show each fault")
     parser.add_argument("--only", default="", metavar="TEXT", help="names that hold it")
     args = parser.parse_args()

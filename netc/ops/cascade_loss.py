@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from netc.ir.types import Shape, show
+from netc.ops.contents import Contents, TrueBoxes
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.field_boxes import (
@@ -356,6 +357,14 @@ def _coded(params: GridLossParams, labels: Any) -> Any:
     return (np.concatenate([place, size], axis=1) - mean) / deviation
 
 
+def label_maps(params: Any, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    """The last bottom has maps of labels and boxes; few places hold one."""
+    names = ("label", "x", "y", "w", "h", "")
+    size = 512.0
+    labels = TrueBoxes(names, params.classes, 0, size, size, channels=True)
+    return (*(None,) * (len(inputs) - 1), labels)
+
+
 def _loss_op(name: str, bottoms: int, parse: Any) -> OpDef:
     return OpDef(
         name=name,
@@ -368,6 +377,7 @@ def _loss_op(name: str, bottoms: int, parse: Any) -> OpDef:
         reference=_grid_loss,
         draws=lambda params: params.draws,
         loss=True,
+        contents=label_maps,
         family="loss",
         host=True,
     )

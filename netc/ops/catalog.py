@@ -47,6 +47,7 @@ from netc.ops import (
     proposal_target,
     python,
     ranks,
+    rcnn_layers,  # noqa: F401  registers its Python layers
     recurrent,
     region_loss,
     regions,

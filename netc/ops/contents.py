@@ -57,7 +57,58 @@ class ImageSizes:
         return np.broadcast_to(np.array(row, np.float32), shape).copy()
 
 
-Contents = Whole | Regions | ImageSizes
+_CORNERS = ("x0", "y0", "x1", "y1")
+
+
+@dataclass(frozen=True, slots=True)
+class TrueBoxes:
+    """Rows of true boxes, or maps with a channel for each number.
+
+    Args:
+        columns: of a row: ``label``, from ``first`` to ``below`` - 1; ``x0 y0 x1 y1``, the corners,
+            or ``x y w h``; any other is 0.
+        below, first: of labels.
+        height, width: of the image, in the unit of the boxes.
+        channels: the numbers stand along the second axis, else along the last that has them.
+    """
+
+    columns: tuple[str, ...]
+    below: int
+    first: int = 1
+    height: float = 1.0
+    width: float = 1.0
+    channels: bool = False
+
+    def draw(self, shape: Shape, rng: np.random.Generator) -> Array:
+        """A float32 array of such rows."""
+        number = len(self.columns)
+        rows = count(shape) // number
+        corners = np.sort(rng.random((rows, 2, 2)), axis=1)
+        corners[:, 1] = np.minimum(corners[:, 1] + 0.1, 1)
+        corners *= (self.width, self.height)
+        known = {
+            "label": rng.integers(self.first, max(self.first + 1, self.below), rows),
+            **{
+                name: corners[:, at // 2, at % 2]
+                for at, name in enumerate(("x0", "y0", "x1", "y1"))
+            },
+            **{name: corners[:, :, at].mean(axis=1) for at, name in enumerate("xy")},
+            **{name: np.ptp(corners[:, :, at], axis=1) for at, name in enumerate("wh")},
+        }
+        made = np.stack([known.get(name, np.zeros(rows)) for name in self.columns], axis=1)
+        if self.channels:
+            spread = made.reshape(shape[0], -1, number).transpose(0, 2, 1)
+            return spread.reshape(shape).astype(np.float32)
+        return made.reshape(shape).astype(np.float32)
+
+
+def corner_rows(before: int, after: int, label_first: bool = False) -> tuple[str, ...]:
+    """Columns of rows with zeros before and after a box and its label."""
+    both = ("label", "", *_CORNERS) if label_first else (*_CORNERS, "label")
+    return (*("",) * before, *both, *("",) * after)
+
+
+Contents = Whole | Regions | ImageSizes | TrueBoxes
 ContentsRule = Callable[[Any, Sequence[Shape]], Sequence[Contents | None]]
 
 

@@ -23,6 +23,7 @@ import numpy as np
 
 from netc.ir.types import Shape, count, show
 from netc.ops.boxes import areas, overlaps
+from netc.ops.contents import Contents, ImageSizes, TrueBoxes, corner_rows
 from netc.ops.cost import per_input
 from netc.ops.define import (
     Arity,
@@ -197,6 +198,16 @@ def _three_reading(layer: Message) -> Reading | None:
     return Reading(_OF_ROWS) if len(layer.get("bottom")) == 3 else None
 
 
+def _contents(params: EvaluateParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    """Cascade R-CNN's label stands behind the box, in pixels."""
+    if len(inputs) == 2:
+        found, truth = ("", "label", "", "x0", "y0", "x1", "y1"), corner_rows(1, 1, True)
+        return TrueBoxes(found, params.classes), TrueBoxes(truth, params.classes)
+    rows = (corner_rows(1, 1), corner_rows(1, 2))
+    one, two = (TrueBoxes(row, params.classes, 1, 512, 512) for row in rows)
+    return one, two, ImageSizes(512, 512)
+
+
 def _op(name: str, bottoms: int, shape: Any, reference: Any, reading: Any = None) -> OpDef:
     return OpDef(
         name=name,
@@ -212,6 +223,7 @@ def _op(name: str, bottoms: int, shape: Any, reference: Any, reading: Any = None
         host=True,
         reading=reading,
         blob_file=_SIZES,
+        contents=_contents,
     )
 
 

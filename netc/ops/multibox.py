@@ -15,6 +15,7 @@ import numpy as np
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
 from netc.ops.boxes import areas, nms_keep
+from netc.ops.contents import Contents, TrueBoxes, corner_rows
 from netc.ops.cost import per_input
 from netc.ops.define import FLOAT, Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.detection import CODES, decoded_boxes
@@ -410,6 +411,10 @@ def _memory(params: MultiBoxParams, inputs: Sequence[Shape], outputs: Sequence[S
     return copies(12)(params, inputs, outputs) + 8 * FLOAT * table
 
 
+def _contents(params: MultiBoxParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    return None, None, None, TrueBoxes(corner_rows(1, 1, True), params.classes)
+
+
 MULTIBOX_LOSS = OpDef(
     name="MultiBoxLoss",
     arity=Arity((4, 4), (1, 1), optional_top=True),
@@ -420,6 +425,7 @@ MULTIBOX_LOSS = OpDef(
     memory=_memory,
     reference=multibox_loss,
     loss=True,
+    contents=_contents,
     family="loss",
     host=True,
 )

@@ -6,8 +6,6 @@ R-CNN (rpn/proposal_layer.py), which public nets name and which is registered he
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +19,13 @@ from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, Reading, ShapeError, copies, full_extent
 from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import LARGEST
-from netc.ops.python import PythonParams, implementation, register_python_layer
+from netc.ops.param_text import said_in
+from netc.ops.python import (
+    PythonContext,
+    PythonParams,
+    implementation,
+    register_python_layer,
+)
 from netc.schema.message import Message
 
 
@@ -296,7 +300,7 @@ PROPOSAL = OpDef(
 OPS = (PROPOSAL,)
 
 
-# The Python layer of Faster R-CNN, with the numbers of its configuration for testing.
+# The Python layer of Faster R-CNN, with the numbers of its configuration.
 
 
 # What a `param_str` may say, and Faster R-CNN's configuration where it does not. A few forks have
@@ -305,28 +309,19 @@ _FASTER_RCNN: Mapping[str, Any] = {
     "scales": (8, 16, 32), "ratios": (0.5, 1, 2), "base_size": 16, "min_size": 16,
     "pre_nms_topn": 6000, "post_nms_topn": 300, "nms_thresh": 0.7,
 }  # fmt: skip
+_IN_TRAINING = {"pre_nms_topn": 12000, "post_nms_topn": 2000}
 _LISTS = ("scales", "ratios")
-_SAME = {
-    "pre_nms_top_n": "pre_nms_topn", "post_nms_top_n": "post_nms_topn",
-    "rpn_pre_nms_top_n": "pre_nms_topn", "rpn_post_nms_top_n": "post_nms_topn",
-    "rpn_nms_thresh": "nms_thresh", "rpn_min_size": "min_size", "anchor_scales": "scales",
-    "anchor_ratios": "ratios",
-}  # fmt: skip
-_BARE_KEY = re.compile(r"(?m)(^|[,{])(\s*)([A-Za-z_]\w*)(\s*:)")
 
 
-def _faster_rcnn(param_str: str) -> ProposalParams:
+def _faster_rcnn(param_str: str, phase: str = "TEST") -> ProposalParams:
     """The parameters that a ``param_str`` such as ``'feat_stride': 16`` stands for.
 
     Raises:
         ShapeError: python-layer, where it says anything else.
     """
-    text = param_str.replace("!!python/tuple", "").strip().removeprefix("{").removesuffix("}")
-    text = _BARE_KEY.sub(r"\1\2'\3'\4", text[:1000])
+    usual = {**_FASTER_RCNN, **(_IN_TRAINING if phase == "TRAIN" else {})}
     try:
-        said = ast.literal_eval("{" + text.replace("\n", ",") + "}")
-        named = {_SAME.get(str(key).lower(), str(key).lower()): v for key, v in said.items()}
-        given = {**_FASTER_RCNN, **named}
+        given = {**usual, **said_in(param_str)}
         lists = {name: tuple(map(float, given.pop(name))) for name in _LISTS}
         overlap = float(given.pop("nms_thresh"))
         names = ("feat_stride", "base_size", "min_size", "pre_nms_topn", "post_nms_topn")
@@ -351,8 +346,10 @@ def _faster_rcnn(param_str: str) -> ProposalParams:
     )
 
 
-def _faster_rcnn_shape(inputs: Sequence[Shape], param_str: str) -> tuple[Shape, ...]:
-    params = _faster_rcnn(param_str)
+def _faster_rcnn_shape(
+    inputs: Sequence[Shape], param_str: str, context: PythonContext
+) -> tuple[Shape, ...]:
+    params = _faster_rcnn(param_str, context.phase)
     if len(inputs) != 3 or inputs[0][:1] != (1,):
         raise ShapeError(
             "Faster R-CNN's `ProposalLayer` takes 3 bottoms of a single image, scores, box changes "
@@ -362,8 +359,10 @@ def _faster_rcnn_shape(inputs: Sequence[Shape], param_str: str) -> tuple[Shape, 
     return boxes, (*scores, 1)
 
 
-def _faster_rcnn_proposals(inputs: Sequence[Any], param_str: str) -> tuple[Any, ...]:
-    boxes, scores = _propose(_faster_rcnn(param_str), inputs, ())
+def _faster_rcnn_proposals(
+    inputs: Sequence[Any], param_str: str, context: PythonContext
+) -> tuple[Any, ...]:
+    boxes, scores = _propose(_faster_rcnn(param_str, context.phase), inputs, ())
     return boxes, scores[:, None]
 
 
@@ -375,9 +374,22 @@ def proposal_of(params: PythonParams) -> ProposalParams | None:
     """
     if implementation(params) is not _faster_rcnn_proposals:
         return None
-    return _faster_rcnn(params.param_str)
+    return _faster_rcnn(params.param_str, params.phase)
+
+
+def _no_gradient(
+    inputs: Sequence[Any], tops: Sequence[Any], param_str: str, context: PythonContext
+) -> tuple[None, ...]:
+    """None by any bottom: the layer's ``backward`` does nothing."""
+    return (None,) * len(inputs)
 
 
 register_python_layer(
-    "rpn.proposal_layer", "ProposalLayer", _faster_rcnn_proposals, _faster_rcnn_shape, True
+    "rpn.proposal_layer",
+    "ProposalLayer",
+    _faster_rcnn_proposals,
+    _faster_rcnn_shape,
+    True,
+    _no_gradient,
+    context=True,
 )

@@ -18,6 +18,7 @@ import numpy as np
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
 from netc.ops.boxes import areas, overlaps
+from netc.ops.contents import Contents, Regions, TrueBoxes, corner_rows
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.field_boxes import Regression, parse_regression
@@ -278,6 +279,12 @@ def _weights(params: TargetParams, batch: _Batch) -> Any:
     return weights
 
 
+def _contents(params: TargetParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    wide, high = params.sides
+    truth = corner_rows(1, count(inputs[1], 1) - 6)
+    return Regions(params.images, high, wide), TrueBoxes(truth, params.classes, 1, high, wide)
+
+
 OPS = (
     OpDef(
         name="ProposalTarget",
@@ -290,6 +297,7 @@ OPS = (
         reference=_targets,
         draws=lambda params: True,
         dynamic=True,
+        contents=_contents,
         family="loss",
         host=True,
     ),

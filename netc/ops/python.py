@@ -8,20 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape
 from netc.ops.array import namespace
+from netc.ops.contents import Contents
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, full_extent
+from netc.ops.random import layer_number
 from netc.ops.role import Role
 from netc.schema.message import Message
 
-Implementation = Callable[[Sequence[Any], str], Sequence[Any]]
-ImplementationShape = Callable[[Sequence[Shape], str], Sequence[Shape]]
-ImplementationGradient = Callable[[Sequence[Any], Sequence[Any], str], Sequence[Any]]
+Implementation = Callable[..., Sequence[Any]]
+ImplementationShape = Callable[..., Sequence[Shape]]
+ImplementationGradient = Callable[..., Sequence[Any]]
+
+
+class PythonContext(NamedTuple):
+    """What an implementation may be told besides: the phase, and what its random numbers are of.
+
+    ``layer`` is the layer's number and ``key`` the random generator's key, None for that of seed 0
+    and iteration 0 (netc.ops.random).
+    """
+
+    phase: str
+    layer: int
+    key: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +44,7 @@ class _Registered:
     shape: ImplementationShape
     rows_vary: bool
     gradient: ImplementationGradient | None
+    context: bool
 
 
 _REGISTRY: dict[tuple[str, str], _Registered] = {}
@@ -42,6 +57,7 @@ def register_python_layer(
     shape: ImplementationShape | None = None,
     rows_vary: bool = False,
     gradient: ImplementationGradient | None = None,
+    context: bool = False,
 ) -> None:
     """Say what a Python layer computes, for all nets compiled afterwards.
 
@@ -57,6 +73,8 @@ def register_python_layer(
         gradient: ``(inputs, tops' gradients, param_str) -> bottoms' gradients``, one array for each
             bottom in its shape, None for one that gets none; zeros stand for a top that no gradient
             arrives at. Without it a net that would need it is refused, ``no-gradient``.
+        context: all three are given a :class:`PythonContext` as their last argument: the phase, and
+            the random generator's key.
 
     Raises:
         TypeError: there is no shape rule, or something is not callable.
@@ -70,8 +88,23 @@ def register_python_layer(
             raise TypeError(f"`{what}` of Python layer {module}.{layer} must be callable")
     if gradient is not None and not callable(gradient):
         raise TypeError(f"`gradient` of Python layer {module}.{layer} must be callable")
-    made = _Registered(implementation, rule, rows_vary, gradient)  # type: ignore[arg-type]
+    made = _Registered(implementation, rule, rows_vary, gradient, context)  # type: ignore[arg-type]
     _REGISTRY[module, layer] = made
+
+
+_CONTENTS: dict[tuple[str, str], Callable[[str, Sequence[Shape]], Sequence[Contents | None]]] = {}
+
+
+def register_python_contents(
+    module: str, layer: str, rule: Callable[[str, Sequence[Shape]], Sequence[Contents | None]]
+) -> None:
+    """Say what the bottoms of a Python layer may hold: (param_str, input shapes) -> contents."""
+    _CONTENTS[module, layer] = rule
+
+
+def _contents(params: PythonParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    rule = _CONTENTS.get((params.module, params.layer))
+    return () if rule is None else rule(params.param_str, inputs)
 
 
 def unregister_python_layer(module: str, layer: str) -> None:
@@ -87,12 +120,33 @@ class PythonParams:
     layer: str
     param_str: str
     tops: int
+    bottoms: int | None = None
+    phase: str = "TEST"
+    number: int = 0
+
+    def more(self, key: Any = None) -> tuple[PythonContext, ...]:
+        """What an implementation is given behind ``param_str``."""
+        registered = _REGISTRY.get((self.module, self.layer))
+        if registered is None or not registered.context:
+            return ()
+        return (PythonContext(self.phase, self.number, key),)
+
+    def apart(self, inputs: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
+        """The layer's bottoms, and the generator's key behind them, None where there is none."""
+        number = len(inputs) if self.bottoms is None else self.bottoms
+        return tuple(inputs[:number]), inputs[number] if len(inputs) > number else None
 
 
 def _parse(layer: Message, context: LayerContext) -> PythonParams:
     param = layer.get("python_param")
     return PythonParams(
-        param.get("module"), param.get("layer"), param.get("param_str"), context.tops
+        param.get("module"),
+        param.get("layer"),
+        param.get("param_str"),
+        context.tops,
+        context.bottoms,
+        context.phase,
+        layer_number(layer.get("name")),
     )
 
 
@@ -131,7 +185,8 @@ def _shape(params: PythonParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     if registered is None:
         message, help = _refusal(params)
         raise ShapeError(message, "python_param.layer", help, code="python-layer")
-    shapes = registered.shape(tuple(inputs), params.param_str)[: params.tops]
+    bottoms, _ = params.apart(inputs)
+    shapes = registered.shape(bottoms, params.param_str, *params.more())[: params.tops]
     return tuple(tuple(int(size) for size in shape) for shape in shapes)
 
 
@@ -140,11 +195,12 @@ def _run(params: PythonParams, inputs: Sequence[Any], weights: Sequence[Any]) ->
     if registered is None:
         message, help = _refusal(params)
         raise NetcError(Diagnostic("python-layer", message, help=help))
-    made = registered.run(tuple(inputs), params.param_str)
-    xp = namespace(*inputs)
-    kind = np.result_type(np.float32, *(array.dtype for array in inputs))  # float64 in a check
+    bottoms, key = params.apart(inputs)
+    made = registered.run(bottoms, params.param_str, *params.more(key))
+    xp = namespace(*bottoms)
+    kind = np.result_type(np.float32, *(array.dtype for array in bottoms))  # float64 in a check
     outputs = tuple(xp.asarray(array, dtype=kind) for array in made)[: params.tops]
-    wanted = _shape(params, [array.shape for array in inputs])
+    wanted = _shape(params, [array.shape for array in bottoms])
     _check_outputs(params, outputs, wanted, registered.rows_vary)
     return outputs
 
@@ -171,6 +227,11 @@ def _fits(shape: Shape, said: Shape, rows_vary: bool) -> bool:
     return len(shape) == len(said) > 0 and shape[1:] == said[1:] and shape[0] <= said[0]
 
 
+def _draws(params: PythonParams) -> bool:
+    """Whether it may: an implementation that is told the generator's key."""
+    return bool(params.more()) and params.phase == "TRAIN"
+
+
 PYTHON = OpDef(
     name="Python",
     arity=Arity((0, None), (0, None)),
@@ -178,6 +239,8 @@ PYTHON = OpDef(
     shape=_shape,
     window=full_extent,
     reference=_run,
+    draws=_draws,
+    contents=_contents,
     dynamic=True,  # an implementation's rows may vary
     role=Role.RESULT,
     host=True,

@@ -17,6 +17,7 @@ import numpy as np
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
 from netc.ops.activation import sigmoid
+from netc.ops.contents import Contents, TrueBoxes
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import bad_value, reject_unknown_fields
@@ -161,6 +162,10 @@ def _add_true_box(
     diff[at, 5:, j, i] = params.class_scale * (scores[at, :, j, i] - hot)
 
 
+def _contents(params: RegionLossParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    return None, TrueBoxes(("label", "x", "y", "w", "h"), params.classes, 0)
+
+
 REGION_LOSS = OpDef(
     name="RegionLoss",
     arity=Arity((2, 2), (1, 1), optional_top=True),
@@ -171,6 +176,7 @@ REGION_LOSS = OpDef(
     memory=copies(12),
     reference=_loss,
     loss=True,
+    contents=_contents,
     family="loss",
     host=True,
 )

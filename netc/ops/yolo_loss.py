@@ -21,6 +21,7 @@ import numpy as np
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
 from netc.ops.activation import sigmoid
+from netc.ops.contents import Contents, TrueBoxes
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import reject_unknown_fields
@@ -269,6 +270,10 @@ def yolov3_slopes(params: Yolov3Params, x: Any, label: Any) -> Any:
     return slopes.reshape(x.shape)
 
 
+def _contents(params: Yolov3Params, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    return None, TrueBoxes(("label", "x", "y", "w", "h"), params.classes, 0)
+
+
 YOLOV3 = OpDef(
     name="Yolov3",
     arity=Arity((2, 2), (1, 1), optional_top=True),
@@ -279,6 +284,7 @@ YOLOV3 = OpDef(
     memory=copies(12),
     reference=_loss,
     loss=True,
+    contents=_contents,
     family="loss",
     host=True,
 )

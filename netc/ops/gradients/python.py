@@ -28,10 +28,11 @@ def _bottom(params: PythonParams, saved: Saved, tops: Sequence[Any], index: int)
         np.zeros_like(output) if top is None else top
         for top, output in zip(tops, saved.outputs, strict=True)
     ]
-    made = gradient(tuple(saved.inputs), tuple(arrived), params.param_str)
+    bottoms, key = params.apart(saved.inputs)
+    made = gradient(bottoms, tuple(arrived), params.param_str, *params.more(key))
     x = saved.inputs[index]
-    if len(made) != len(saved.inputs):
-        raise _misfit(params, f"made {len(made)} arrays for {len(saved.inputs)} bottoms")
+    if len(made) != len(bottoms):
+        raise _misfit(params, f"made {len(made)} arrays for {len(bottoms)} bottoms")
     own = made[index]
     if own is None:
         return np.zeros_like(x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -43,7 +44,7 @@ from netc.backends.shared.layout import is_in_c_order
 from netc.backends.shared.views import View, moved
 from netc.ir.graph import Node
 from netc.ops.axes import axis_in
-from netc.ops.gradient import GradientParams
+from netc.ops.gradient import GradientParams, rule_of
 from netc.ops.pooling import areas, pooling_axes
 
 _MOST_GROUPS = 8  # more have too few channels each to fill vectors
@@ -53,7 +54,23 @@ def emit_gradient(context: EmitContext, node: Node) -> Sweeps | None:
     """A gradient's steps; None where it has no kernel."""
     params: GradientParams = node.params
     emitter = _EMITTERS.get((params.op, params.kind))
-    return None if emitter is None else emitter(context, node)
+    return None if emitter is None else emitter(context, _of_what_it_reads(node))
+
+
+def _of_what_it_reads(node: Node) -> Node:
+    """The node without the bottoms that it is given for their sizes alone.
+
+    Behind a layer whose output's size only a run tells a gradient is given them all.
+    """
+    params: GradientParams = node.params
+    rule = rule_of(params.op)
+    if rule is None:
+        return node
+    wanted = rule.read(params.kind, params.params, params.index, len(params.shapes)).inputs
+    places = [place for place, at in enumerate(params.inputs) if at in wanted]
+    kept = (*(node.inputs[i] for i in places), *node.inputs[len(params.inputs) :])
+    numbers = tuple(params.inputs[i] for i in places)
+    return replace(node, inputs=kept, params=replace(params, inputs=numbers))
 
 
 def _convolution(context: EmitContext, node: Node) -> Sweeps | None:

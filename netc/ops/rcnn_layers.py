@@ -1,0 +1,252 @@
+"""Faster R-CNN's Python layers that choose what trains, built in (Ren et al. 2015).
+
+rpn/anchor_target_layer.py and rpn/proposal_target_layer.py of rbgirshick/py-faster-rcnn, with the
+numbers of its configuration for training end to end; what they draw is netc's own. Boxes' corners
+are pixels that belong to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from netc.ir.types import Shape, show
+from netc.ops.boxes import areas, overlaps
+from netc.ops.contents import Contents, ImageSizes, Regions, TrueBoxes, corner_rows
+from netc.ops.define import ShapeError
+from netc.ops.param_text import parse_param_str
+from netc.ops.proposal import ProposalParams, placed_anchors
+from netc.ops.python import PythonContext, register_python_contents, register_python_layer
+from netc.ops.random import uniform
+
+_RPN_BATCH, _RPN_POSITIVES, _RPN_NEAR, _RPN_FAR = 256, 128, 0.7, 0.3
+_BATCH, _POSITIVES, _NEAR = 128, 32, 0.5
+_DEVIATIONS = np.array([0.1, 0.1, 0.2, 0.2], np.float32)
+
+
+def box_overlaps(boxes: Any, truth: Any) -> Any:
+    """Intersection over union of boxes (n, 4) and true ones (m, 4), (n, m)."""
+    both = np.concatenate([boxes, truth])
+    columns, own = np.ascontiguousarray(both.T), areas(both, 1)
+    return overlaps(columns, own, np.arange(len(boxes), len(both)), 1)[:, : len(boxes)].T
+
+
+def box_changes(boxes: Any, truth: Any) -> Any:
+    """What boxes are to be changed by to be the true ones: dx, dy, log w, log h (n, 4)."""
+    side, wanted = boxes[:, 2:] - boxes[:, :2] + 1, truth[:, 2:] - truth[:, :2] + 1
+    apart = (truth[:, :2] + wanted / 2 - boxes[:, :2] - side / 2) / side
+    return np.concatenate([apart, np.log(wanted / side)], axis=1)
+
+
+def _drawn(some: Any, number: int, like: Any, context: PythonContext, draw: int) -> Any:
+    """So many of some, at random."""
+    chance = uniform(like, (len(some),), context.layer, context.key, draw)
+    return some[np.argsort(chance, kind="stable")[:number]]
+
+
+# AnchorTargetLayer
+
+
+def _anchor_params(param_str: str) -> tuple[ProposalParams, int]:
+    """The anchors, and how far they may lie outside of the image."""
+    given = parse_param_str(param_str, "AnchorTargetLayer", _ANCHOR_FIELDS)
+    anchors = ProposalParams(
+        int(given["feat_stride"]), int(given["base_size"]), 0,
+        tuple(map(float, given["ratios"])), tuple(map(float, given["scales"])), 1, 1, 0.0,
+    )  # fmt: skip
+    return anchors, int(given["allowed_border"])
+
+
+_ANCHOR_FIELDS: Mapping[str, Any] = {
+    "feat_stride": None, "base_size": 16, "ratios": (0.5, 1, 2), "scales": (8, 16, 32),
+    "allowed_border": 0,
+}  # fmt: skip
+
+
+def _anchor_shape(
+    inputs: Sequence[Shape], param_str: str, context: PythonContext
+) -> tuple[Shape, ...]:
+    params, _ = _anchor_params(param_str)
+    if len(inputs) < 3 or len(inputs[0]) != 4 or inputs[0][0] != 1:
+        raise ShapeError(
+            "Faster R-CNN's `AnchorTargetLayer` takes the scores of a single image, its true boxes "
+            f"and its size; the bottoms are {', '.join(map(show, inputs))}"
+        )
+    rows, columns = inputs[0][2:]
+    anchors = len(params.ratios) * len(params.scales)
+    return ((1, 1, anchors * rows, columns), *((1, 4 * anchors, rows, columns),) * 3)
+
+
+@np.errstate(all="ignore")
+def _anchor_targets(
+    inputs: Sequence[Any], param_str: str, context: PythonContext
+) -> tuple[Any, ...]:
+    params, border = _anchor_params(param_str)
+    cells = inputs[0].shape[2:]
+    truth, (height, width) = np.asarray(inputs[1]).reshape(-1, 5), inputs[2].reshape(-1)[:2]
+    anchors = placed_anchors(params, cells)
+    low, high = anchors[:, :2] >= -border, anchors[:, 2:] < np.array([width, height]) + border
+    inside = np.flatnonzero(low.all(axis=1) & high.all(axis=1))
+    labels, targets = np.full(len(anchors), -1, np.float32), np.zeros((len(anchors), 4), np.float32)
+    if len(inside):
+        labels[inside], best = _anchor_labels(anchors[inside], truth, context)
+        if len(truth):
+            targets[inside] = box_changes(anchors[inside], truth[best, :4])
+    own = np.repeat((labels == 1)[:, None], 4, axis=1).astype(np.float32)
+    used = np.repeat((labels >= 0)[:, None], 4, axis=1).astype(np.float32)
+    share = used / max(1, int((labels >= 0).sum()))
+    maps = (array.reshape(1, *cells, -1).transpose(0, 3, 1, 2) for array in (targets, own, share))
+    flat = labels.reshape(1, *cells, -1).transpose(0, 3, 1, 2)
+    return (flat.reshape(1, 1, -1, cells[1]), *maps)
+
+
+def _anchor_labels(anchors: Any, truth: Any, context: PythonContext) -> tuple[Any, Any]:
+    """1, 0 or -1 (left out) for each anchor, and the true box that it overlaps most.
+
+    An anchor that overlaps a true box most is positive however little that is, even not at all.
+    """
+    labels = np.full(len(anchors), -1, np.float32)
+    if not len(truth):
+        labels[:], best = 0, np.zeros(len(anchors), np.int64)
+    else:
+        table = box_overlaps(anchors, truth[:, :4])
+        best, most = table.argmax(axis=1), table.max(axis=1)
+        labels[most < np.float32(_RPN_FAR)] = 0
+        labels[(table == table.max(axis=0)).any(axis=1)] = 1
+        labels[most >= np.float32(_RPN_NEAR)] = 1
+    for label, draw in ((1, 0), (0, 1)):
+        limit = _RPN_POSITIVES if label else _RPN_BATCH - int((labels == 1).sum())
+        some = np.flatnonzero(labels == label)
+        if len(some) > limit:
+            labels[_drawn(some, len(some) - limit, anchors, context, draw)] = -1
+    return labels, best
+
+
+# ProposalTargetLayer
+
+
+def _classes(param_str: str) -> int:
+    return int(
+        parse_param_str(param_str, "ProposalTargetLayer", {"num_classes": None})["num_classes"]
+    )
+
+
+def _target_shape(
+    inputs: Sequence[Shape], param_str: str, context: PythonContext
+) -> tuple[Shape, ...]:
+    classes = _classes(param_str)
+    if len(inputs) < 2 or not inputs[0] or inputs[0][-1] != 5 or not inputs[1]:
+        raise ShapeError(
+            "Faster R-CNN's `ProposalTargetLayer` takes regions and true boxes, rows of 5; the "
+            f"bottoms are {', '.join(map(show, inputs))}"
+        )
+    return ((_BATCH, 5), (_BATCH,), *((_BATCH, 4 * classes),) * 3)
+
+
+@np.errstate(all="ignore")
+def _targets(inputs: Sequence[Any], param_str: str, context: PythonContext) -> tuple[Any, ...]:
+    classes = _classes(param_str)
+    truth = np.asarray(inputs[1]).reshape(-1, 5)
+    own = np.concatenate([np.zeros((len(truth), 1)), truth[:, :4]], axis=1)
+    rows = np.concatenate([np.asarray(inputs[0]).reshape(-1, 5), own]).astype(np.float32)
+    best, most = np.zeros(len(rows), np.int64), np.zeros(len(rows))
+    if len(truth):
+        table = box_overlaps(rows[:, 1:], truth[:, :4])
+        best, most = table.argmax(axis=1), table.max(axis=1)
+    near = most >= np.float32(_NEAR)
+    positive = _drawn(np.flatnonzero(near), _POSITIVES, rows, context, 0)
+    negative = _drawn(np.flatnonzero(~near), _BATCH - len(positive), rows, context, 1)
+    kept = np.concatenate([positive, negative])
+    labels = np.zeros(len(kept), np.float32)
+    labels[: len(positive)] = truth[best[positive], 4]
+    targets, inside = _by_class(labels, classes, rows[positive, 1:], truth[best[positive], :4])
+    return rows[kept], labels, targets, inside, (inside > 0).astype(np.float32)
+
+
+def _by_class(labels: Any, classes: int, boxes: Any, truth: Any) -> tuple[Any, Any]:
+    """Changes of the positives, which come first, in the columns of their class."""
+    targets = np.zeros((len(labels), 4 * classes), np.float32)
+    inside = np.zeros_like(targets)
+    changes = box_changes(boxes, truth) / _DEVIATIONS
+    for row, (label, change) in enumerate(zip(labels, changes, strict=False)):
+        at = slice(4 * int(label), 4 * int(label) + 4)
+        if 0 < label < classes:
+            targets[row, at], inside[row, at] = change, 1
+    return targets, inside
+
+
+# SpatialDropoutLayer of TimoSaemann/ENet
+
+
+def _dropout(param_str: str) -> tuple[bool, float]:
+    given = parse_param_str(param_str, "SpatialDropoutLayer", {"phase": "", "p": None})
+    share = float(given["p"])
+    if not 0 < share < 1:
+        raise ShapeError(f"`p` must be between 0 and 1, it is {share:g}", code="python-layer")
+    return given["phase"] == "TRAIN", share
+
+
+def _maps(x: Any, param_str: str, context: PythonContext) -> Any:
+    """What each map is multiplied by; outside of training too, as that layer does it."""
+    training, share = _dropout(param_str)
+    scale = x.dtype.type(1 / (1 - share))
+    if not training:
+        return scale
+    chance = uniform(x, x.shape[:2], context.layer, context.key)
+    return ((chance >= share) * scale)[:, :, None, None].astype(x.dtype)
+
+
+def _dropped(inputs: Sequence[Any], param_str: str, context: PythonContext) -> tuple[Any, ...]:
+    return (inputs[0] * _maps(inputs[0], param_str, context),)
+
+
+def _dropped_shape(
+    inputs: Sequence[Shape], param_str: str, context: PythonContext
+) -> tuple[Shape, ...]:
+    _dropout(param_str)
+    if len(inputs) != 1 or len(inputs[0]) != 4:
+        raise ShapeError("`SpatialDropoutLayer` takes one bottom of 4 axes")
+    return (inputs[0],)
+
+
+def _dropped_gradient(
+    inputs: Sequence[Any], tops: Sequence[Any], param_str: str, context: PythonContext
+) -> tuple[Any, ...]:
+    return (tops[0] * _maps(inputs[0], param_str, context),)
+
+
+def _no_gradient(
+    inputs: Sequence[Any], tops: Sequence[Any], param_str: str, context: PythonContext
+) -> tuple[Any, ...]:
+    """None by any bottom: these layers' ``backward`` does nothing."""
+    return (None,) * len(inputs)
+
+
+def _anchor_contents(param_str: str, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    """True boxes in the image that the cells are of, and its size."""
+    stride = _anchor_params(param_str)[0].stride
+    high, wide = (size * stride for size in inputs[0][2:])
+    return None, TrueBoxes(corner_rows(0, 0), 2, 1, high, wide), ImageSizes(high, wide)
+
+
+def _target_contents(param_str: str, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    return Regions(1, _SIDE, _SIDE), TrueBoxes(
+        corner_rows(0, 0), _classes(param_str), 1, _SIDE, _SIDE
+    )
+
+
+_SIDE = 600.0  # of an image, where nothing tells it
+
+_LAYERS: tuple[tuple[str, str, Callable[..., Any], Callable[..., Any], bool, Any], ...] = (
+    ("rpn.anchor_target_layer", "AnchorTargetLayer", _anchor_targets, _anchor_shape, False,
+     _no_gradient),
+    ("rpn.proposal_target_layer", "ProposalTargetLayer", _targets, _target_shape, True,
+     _no_gradient),
+    ("spatial_dropout", "SpatialDropoutLayer", _dropped, _dropped_shape, False, _dropped_gradient),
+)  # fmt: skip
+for _module, _name, _run, _rule, _vary, _slope in _LAYERS:
+    register_python_layer(_module, _name, _run, _rule, _vary, _slope, context=True)
+register_python_contents("rpn.anchor_target_layer", "AnchorTargetLayer", _anchor_contents)
+register_python_contents("rpn.proposal_target_layer", "ProposalTargetLayer", _target_contents)
