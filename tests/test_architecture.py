@@ -29,6 +29,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"ranks", "solver", "gradcheck"}),
     frozenset({"surgery"}),
     frozenset({"compat"}),
+    frozenset({"project"}),
     frozenset({"cli"}),
     frozenset({"__init__", "__main__"}),
 )

@@ -65,6 +65,7 @@ COMMANDS = {
     "prune-weights": "write weights with the arrays of a net's layers alone",
     "half": "write weights as 16-bit floats, which OpenCV and NVIDIA's Caffe read",
     "text": "write the text of the net that a caffemodel carries",
+    "migrate": "take an old project out of Caffe in one go, with a report",
     "verify": "hold a net to ONNX Runtime, OpenCV, Caffe's numbers or another net",
     "deploy": "write the net for inference that a training net trains",
 }

@@ -64,6 +64,11 @@ def source_op(layer: Message) -> OpDef | None:
     return op if op.source else None
 
 
+def reads_data(layer: Message) -> bool:
+    """Whether a layer reads databases or files, as inference has not."""
+    return source_op(layer) is not None and layer.get("type") not in ("Input", "DummyData")
+
+
 def learns(layer: Message) -> bool:
     """Whether layers of this type have trained arrays."""
     op = LAYERS.get(layer.get("type"))

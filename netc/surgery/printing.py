@@ -15,11 +15,12 @@ def printed(before: Message, after: Message, upgrades: Iterable[Change] = ()) ->
     """The prototxt of ``after``; comments in or right above layers that went go with them.
 
     Args:
-        before: the net that was operated on, in the current format.
+        before: the net that was operated on, in the current format; or a solver.
         after: what became of it.
         upgrades: what had been changed to bring ``before`` to the current format.
     """
     document = to_document(after)
     if not any(change.step in ("v0", "v1") for change in upgrades):
         document = in_written_order(document)
-    return print_moved(document, dropped_spans(before, after))
+    gone = dropped_spans(before, after) if "layer" in after.type.fields else ()
+    return print_moved(document, gone)

@@ -1,0 +1,60 @@
+"""A net and its weights as an ONNX model, held to netc's definitions, with a certificate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from netc.diagnostics import NetcError
+from netc.export.onnx import save, to_onnx
+from netc.files import replacing
+from netc.ir.graph import Graph
+from netc.schema.message import Message
+from netc.surgery.certificate import Subject, certificate
+from netc.surgery.loading import loaded
+from netc.surgery.opponents import OnnxModel
+from netc.surgery.verify import Verification, verify_against
+from netc.weights.model import Weights
+
+
+def model_of(graph: Graph) -> Any:
+    """The model, of any batch where the net allows it.
+
+    Raises:
+        NetcError: a layer cannot be written.
+    """
+    try:
+        return to_onnx(graph, batch="batch")
+    except NetcError as error:
+        if any(d.code != "batch-misfit" for d in error.diagnostics):
+            raise
+        return to_onnx(graph)
+
+
+def export(
+    message: Message, weights: Weights, graph: Graph, net: Path, file: Path, target: Path
+) -> tuple[list[Path], Verification]:
+    """Write the model and its certificate beside it, and give both and what came out.
+
+    Args:
+        message: the net for inference.
+        weights: its arrays.
+        graph: of both.
+        net: the text in the result that the certificate names.
+        file: the weights that it names.
+        target: where the model goes.
+
+    Raises:
+        NetcError: a layer has no form in ONNX, or a package is missing.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = list(save(model_of(graph), target))
+    opponent = OnnxModel(target)
+    found = verify_against(loaded(message, weights), opponent, backend="reference")
+    subject = Subject(net, file, backend="reference")
+    made = certificate(subject, opponent, found, target.parent)
+    place = target.with_suffix(".certificate.json")
+    with replacing(place) as temporary:
+        temporary.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    return [*written, place], found

@@ -1,0 +1,111 @@
+"""What a folder holds of a project: files by what they are, found without following links."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["text", "weights", "mean", "script", "shell", "state"]
+
+MOST_FILES = 50_000
+MOST_DEPTH = 40
+_SKIPPED = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", "venv"})
+_KINDS: dict[str, Kind] = {
+    ".prototxt": "text",
+    ".netc": "text",
+    ".pbtxt": "text",
+    ".caffemodel": "weights",
+    ".solverstate": "state",
+    ".binaryproto": "mean",
+    ".py": "script",
+    ".ipynb": "script",
+    ".sh": "shell",
+}
+
+
+@dataclass
+class Item:
+    """A file of the project, and all that was learned of it.
+
+    Attributes:
+        path: of the file.
+        name: its path from the project's folder, with slashes.
+        kind: what it is; of a text later "net", "solver", "label map" or "other".
+        told: what was found and done, in order.
+        left: what a person has to do about it.
+        written: files of the result that were made of it, from the result's folder.
+        failed: whether it could not be read.
+    """
+
+    path: Path
+    name: str
+    kind: str
+    told: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    failed: bool = False
+
+
+@dataclass
+class Found:
+    """The files of a project; ``cut`` says that there were more than are looked at."""
+
+    folder: Path
+    items: list[Item]
+    cut: bool = False
+
+    def of(self, *kinds: str) -> Iterator[Item]:
+        """The items of some kinds, in order."""
+        return (item for item in self.items if item.kind in kinds)
+
+
+def find(folder: Path, leaving_out: Path) -> Found:
+    """The files of a project, in the order of their names.
+
+    Args:
+        folder: the project's.
+        leaving_out: a folder within it that is not looked into: the result's.
+    """
+    found, seen, cut = [], 0, False
+    for path, name in _walk(folder, leaving_out):
+        seen += 1
+        if seen > MOST_FILES:
+            cut = True
+            break
+        kind = kind_of(path.name)
+        if kind is not None:
+            found.append(Item(path, name, kind))
+    return Found(folder, sorted(found, key=lambda item: item.name), cut)
+
+
+def kind_of(name: str) -> Kind | None:
+    """What a file is by its name, None for what a migration does not look at."""
+    lower = name.lower()
+    if lower.endswith((".caffemodel.h5", ".caffemodel.hdf5")):
+        return "weights"
+    if lower.endswith((".solverstate.h5", ".solverstate.hdf5")):
+        return "state"
+    return _KINDS.get(os.path.splitext(lower)[1])
+
+
+def _walk(folder: Path, leaving_out: Path) -> Iterator[tuple[Path, str]]:
+    base = str(folder)
+    out = leaving_out.resolve()
+    for place, folders, files in os.walk(base, followlinks=False):
+        relative = os.path.relpath(place, base)
+        depth = 0 if relative == "." else relative.count(os.sep) + 1
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name not in _SKIPPED
+            and depth < MOST_DEPTH
+            and Path(place, name).resolve() != out
+            and not Path(place, name).is_symlink()
+        )
+        for name in sorted(files):
+            path = Path(place, name)
+            if not path.is_symlink() and path.is_file():
+                yield path, Path(os.path.relpath(path, base)).as_posix()

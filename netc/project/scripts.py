@@ -1,0 +1,328 @@
+"""What a script calls of Caffe or of OpenCV's dnn module, and what each call becomes.
+
+Python is read by its own parser and never run. A file that today's parser refuses, mostly one of
+Python 2, is looked through line by line.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+PYCAFFE = "netc.compat.pycaffe"
+OPENCV = "netc.compat.opencv"
+MOST_BYTES = 4 << 20
+
+# Attributes that objects get when they are made, so that their classes do not show them.
+_OF_OBJECTS = frozenset(
+    {"blobs", "params", "net", "test_nets", "iter", "transformer", "mean", "data"}
+)
+_MADE = frozenset({"layers", "params"})  # of these any name is a layer's type or a message's
+
+
+class Call(NamedTuple):
+    """One use of Caffe or cv2.dnn.
+
+    Attributes:
+        line: where it stands.
+        written: as it is written.
+        becomes: what to write instead; the same where it works as it is after the import.
+        works: whether netc has it.
+    """
+
+    line: int
+    written: str
+    becomes: str
+    works: bool
+
+
+class Script(NamedTuple):
+    """A script's calls, and what is wrong with the script itself."""
+
+    calls: tuple[Call, ...]
+    problem: str = ""
+
+
+def script_calls(path: Path) -> Script:
+    """The calls of a .py file or of the code cells of a notebook."""
+    try:
+        data = path.read_bytes()[: MOST_BYTES + 1]
+    except OSError as error:
+        return Script((), f"it cannot be read: {(error.strerror or str(error)).lower()}")
+    if len(data) > MOST_BYTES:
+        return Script((), f"it is larger than {MOST_BYTES:,} bytes and is not looked at")
+    text = data.decode("utf-8", "replace")
+    if path.suffix.lower() == ".ipynb":
+        text, problem = _notebook(text)
+        if problem:
+            return Script((), problem)
+    return calls_of(text)
+
+
+def _notebook(text: str) -> tuple[str, str]:
+    """The code cells as one script, magic lines as comments."""
+    try:
+        cells = json.loads(text)["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "", "it is no notebook of today's format"
+    return re.sub(r"^(\s*)[%!]", r"\1#", "\n".join(code), flags=re.MULTILINE), ""
+
+
+def calls_of(text: str) -> Script:
+    """The calls of a script's text."""
+    if "caffe" not in text and "dnn" not in text:
+        return Script(())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError) as error:
+        line = f" (line {error.lineno})" if isinstance(error, SyntaxError) and error.lineno else ""
+        return Script(tuple(_by_lines(text)), f"Python 3 does not read it{line}: {_old(text)}")
+    except (RecursionError, MemoryError):
+        return Script(tuple(_by_lines(text)), "it is nested too deeply to be parsed")
+    finder = _Finder()
+    try:
+        finder.visit(tree)
+    except RecursionError:
+        return Script(tuple(_by_lines(text)), "it is nested too deeply to be looked through")
+    return Script(tuple(sorted(set(finder.calls))))
+
+
+def _old(text: str) -> str:
+    if re.search(r"^\s*(print [^(=]|except \w+, \w+:|raise \w+, )", text, re.MULTILINE):
+        return "it is Python 2; `2to3 -w` (of Python up to 3.12) or `pyupgrade` makes it Python 3"
+    return "mend its syntax first"
+
+
+class _Finder(ast.NodeVisitor):
+    """Gathers imports of caffe, uses of what they name, and of what such calls gave."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.names: dict[str, str] = {}  # name in the script -> dotted name in Caffe or cv2
+        self.objects: dict[str, str] = {}  # name in the script -> what made it
+
+    def visit_Import(self, node: ast.Import) -> None:
+        """``import caffe``, ``import caffe.io as cio``, ``import cv2``."""
+        for alias in node.names:
+            root = alias.name.partition(".")[0]
+            if root in ("caffe", "cv2"):
+                self.names[alias.asname or root] = alias.name if alias.asname else root
+            if root == "caffe":
+                written = f"import {alias.name}" + (f" as {alias.asname}" if alias.asname else "")
+                self._import(node, written, alias.name, alias.asname)
+
+    def _import(self, node: ast.AST, written: str, module: str, name: str | None) -> None:
+        new = _replaced(module)
+        if not _exists(module):
+            self._add(node, written, f"there is no `{module}` in netc", False)
+        elif module == "caffe" or name:
+            self._add(node, written, f"import {new} as {name or 'caffe'}", True)
+        else:
+            becomes = f"import {new}; import {PYCAFFE} as caffe"
+            self._add(node, written, becomes, True)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        """``from caffe import layers as L``, ``from cv2 import dnn``."""
+        module = node.module or ""
+        root = module.partition(".")[0]
+        if node.level or root not in ("caffe", "cv2"):
+            return
+        for alias in node.names:
+            full = f"{module}.{alias.name}"
+            self.names[alias.asname or alias.name] = full
+            as_name = f" as {alias.asname}" if alias.asname else ""
+            written = f"from {module} import {alias.name}{as_name}"
+            if root == "caffe":
+                works = alias.name == "*" or _exists(full)
+                becomes = f"from {_replaced(module)} import {alias.name}{as_name}"
+                self._add(node, written, becomes if works else _missing(full), works)
+            elif full.startswith("cv2.dnn"):
+                becomes = f"import {OPENCV}{as_name or ' as dnn'}"
+                self._add(
+                    node, written, becomes if full == "cv2.dnn" else _dnn(full), _exists(full)
+                )
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        """``net = caffe.Net(...)``: what is called of ``net`` later is a call of it."""
+        if isinstance(node.value, ast.Call):
+            made = self._dotted(node.value.func)
+            if made and (made.startswith("caffe.") or made.startswith("cv2.dnn.")):
+                for target in node.targets:
+                    if name := _plain_name(target):
+                        self.objects[name] = made
+        self.generic_visit(node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        """The longest chain of names that begins with an import or an object."""
+        full = self._dotted(node)
+        if full is not None and full.startswith("caffe."):
+            works = _exists(full)
+            written = _chain(node)
+            self._add(node, written, f"{written} (as it is)" if works else _missing(full), works)
+        elif full is not None and full.startswith("cv2.dnn."):
+            self._add(node, _chain(node), _dnn(full), _exists(full))
+        elif (base := _plain_name(node.value)) in self.objects:
+            self._method(node, str(base))
+        else:
+            self.generic_visit(node)
+
+    def _method(self, node: ast.Attribute, name: str) -> None:
+        made = self.objects[name]
+        works = node.attr in _OF_OBJECTS or _has(made, node.attr)
+        written = f"{name}.{node.attr}"
+        becomes = f"{written} (as it is)" if works else f"`{node.attr}` of {made} is not in netc"
+        self._add(node, written, becomes, works)
+
+    def _dotted(self, node: ast.AST) -> str | None:
+        chain = _chain(node)
+        head, dot, rest = chain.partition(".")
+        return f"{self.names[head]}{dot}{rest}" if head in self.names else None
+
+    def _add(self, node: ast.AST, written: str, becomes: str, works: bool) -> None:
+        self.calls.append(Call(getattr(node, "lineno", 0), written, becomes, works))
+
+
+def _plain_name(node: ast.AST) -> str | None:
+    """``net``, or ``self.net``."""
+    chain = _chain(node)
+    return chain if chain.count(".") <= 1 else None
+
+
+def _chain(node: ast.AST) -> str:
+    """``a.b.c`` of names alone; empty for anything else."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        return ""
+    return ".".join([node.id, *reversed(parts)])
+
+
+def _replaced(name: str) -> str:
+    """Caffe's dotted name in netc."""
+    return PYCAFFE + name.removeprefix("caffe")
+
+
+def _dnn(full: str) -> str:
+    name = full.removeprefix("cv2.dnn.")
+    return (
+        f"dnn.{name}, after `import {OPENCV} as dnn`" if _exists(full) else f"cv2.dnn.{name} stays"
+    )
+
+
+def _missing(full: str) -> str:
+    return f"netc has no `{full}`"
+
+
+def _exists(full: str) -> bool:
+    """Whether netc has a name of Caffe or of cv2.dnn, as far as it can be followed."""
+    target = full.replace("cv2.dnn", OPENCV, 1) if full.startswith("cv2.dnn") else _replaced(full)
+    return _follow(target) is not None
+
+
+def _follow(dotted: str) -> object | None:
+    """What a dotted name of netc's own interfaces is; None where there is no such thing."""
+    parts = dotted.split(".")
+    value: object = importlib.import_module(".".join(parts[:3]))
+    name = ".".join(parts[:3])
+    for part in parts[3:]:
+        if name.rpartition(".")[2] in _MADE:
+            return value
+        name = f"{name}.{part}"
+        found = getattr(value, part, None)
+        if found is None and hasattr(value, "__path__"):
+            found = _submodule(name)
+        if found is None:
+            return value if isinstance(value, type) and part in _OF_OBJECTS else None
+        value = found
+    return value
+
+
+def _submodule(name: str) -> object | None:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+def _has(made: str, attribute: str) -> bool:
+    """Whether what a call gave has an attribute."""
+    target = made.replace("cv2.dnn", OPENCV, 1) if made.startswith("cv2.dnn") else _replaced(made)
+    found = _follow(target)
+    if target.startswith(OPENCV) and not isinstance(found, type):
+        found = _follow(f"{OPENCV}.Net") if ".readNet" in target else None
+    if found is None or not isinstance(found, type):
+        return target.rpartition(".")[2] not in ("get_solver",) or _has(
+            "caffe.SGDSolver", attribute
+        )
+    return hasattr(found, attribute)
+
+
+_USE = re.compile(r"(?<![\w.])(caffe(?:\.\w+)+|cv2\.dnn\.\w+)")
+_IMPORT = re.compile(r"^\s*(import caffe[\w.]*(?: as \w+)?|from caffe[\w.]* import [\w, *]+)")
+
+
+def _by_lines(text: str) -> Iterator[Call]:
+    """The calls of a script that is not parsed; comments and strings count too."""
+    for number, line in enumerate(text.splitlines(), 1):
+        imported = _IMPORT.match(line)
+        if imported:
+            written = imported[1].strip()
+            becomes = re.sub(r"\bcaffe\b", PYCAFFE, written, count=1)
+            if " as " not in becomes and becomes.startswith("import") and "." not in written:
+                becomes += " as caffe"
+            yield Call(number, written, becomes, True)
+            continue
+        for found in _USE.finditer(line.partition("#")[0]):
+            full = found[1]
+            works = _exists(full)
+            same = _dnn(full) if full.startswith("cv2") else f"{full} (as it is)"
+            yield Call(number, full, same if works else _missing(full), works)
+
+
+_TOOL = re.compile(r"(?:^|[\s/;&|])(caffe(?:\.bin|-d)?)\s+(train|test|time|device_query)\b(.*)")
+_OTHER_TOOLS: Mapping[str, str] = {
+    "convert_imageset": "netc data make FOLDER -o DATABASE",
+    "compute_image_mean": "netc data mean DATABASE -o mean.binaryproto",
+    "upgrade_net_proto_text": "netc upgrade OLD.prototxt -o NEW.prototxt",
+    "upgrade_net_proto_binary": "netc upgrade OLD.caffemodel -o NEW.caffemodel",
+    "upgrade_solver_proto_text": "netc upgrade OLD.prototxt -o NEW.prototxt",
+    "extract_features": "netc run NET -w W -i FOLDER --output BLOB --save features.npz",
+    "draw_net.py": "netc draw NET -o net.png",
+    "parse_log.py": "netc plot LOG",
+}
+
+
+def shell_calls(text: str) -> Iterator[Call]:
+    """The commands of Caffe's tools in a shell script, with netc's command for each."""
+    for number, line in enumerate(text.splitlines(), 1):
+        code = line.partition("#")[0]
+        found = _TOOL.search(code)
+        if found:
+            yield Call(number, " ".join(found[0].split())[:200], _command(found[2], found[3]), True)
+        for tool, command in _OTHER_TOOLS.items():
+            if re.search(rf"(?<!\w){re.escape(tool)}(?:\.bin)?(?!\w)", code):
+                yield Call(number, tool, command, True)
+
+
+def _command(verb: str, rest: str) -> str:
+    """``caffe train --solver=s.prototxt --gpu 0`` as netc's command."""
+    flags = {m[1]: m[2].strip("\"'") for m in re.finditer(r"--?(\w+)[= ]+([^\s\\]+)", rest)}
+    net, weights = flags.get("model", "NET"), flags.get("weights", "W")
+    if verb == "train":
+        told = f"netc train {flags.get('solver', 'SOLVER')}"
+        told += f" --weights {weights}" if "weights" in flags else ""
+        return told + (f" --snapshot {flags['snapshot']}" if "snapshot" in flags else "")
+    if verb == "test":
+        return f"netc test {net} -w {weights}"
+    return f"netc bench {net}" if verb == "time" else "netc devices"

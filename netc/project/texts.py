@@ -1,0 +1,185 @@
+"""The texts of a project: read, upgraded, told apart, made into deploy nets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.driver import Built, build, read_net
+from netc.language.read import read_document
+from netc.migrate.change import Change
+from netc.migrate.generations import bind_net
+from netc.migrate.solver import upgrade_solver
+from netc.project.found import Item
+from netc.schema.guess import guess_message
+from netc.schema.load import Schema
+from netc.schema.message import Message
+from netc.surgery.heads import reads_data, role
+from netc.surgery.printing import printed
+
+_STEPS = {
+    "v0": "from the V0 format",
+    "v1": "from the V1 format",
+    "inputs": "inputs as an Input layer",
+    "data-transform": "transformations moved to `transform_param`",
+    "batch-norm": "rates of BatchNorm's statistics",
+    "axes": "axes",
+    "dilation": "`hole` as `dilation`",
+    "solver": "the solver's type",
+}
+_NETS = ("net", "train_net", "test_net")
+
+
+@dataclass(frozen=True, slots=True)
+class NetText:
+    """A net of the project, in the current format.
+
+    Attributes:
+        item: its file.
+        message: the net.
+        trains: whether it has data layers or losses: a deploy net can be made of it.
+        runs: whether all its inputs have shapes in phase TEST, and nothing is wrong.
+    """
+
+    item: Item
+    message: Message
+    trains: bool
+    runs: bool
+
+
+def read_text(
+    item: Item, schema: Schema, others: Sequence[str] = (), own: Sequence[Path] = ()
+) -> tuple[NetText | None, str]:
+    """A text as a net, None for another kind, and the upgraded text to write; empty if the same.
+
+    What was found is told in the item, whose ``kind`` becomes what it is.
+
+    Args:
+        item: the text's file.
+        schema: the messages there are.
+        others: names of all files of the project.
+        own: the files that ``schema`` has been made of besides netc's own.
+
+    Raises:
+        NetcError: it cannot be read, parsed, bound or upgraded.
+    """
+    from netc.syntax.reader import read_source
+
+    document = read_document(read_source(item.path), schema, {}, item.path.parent)
+    type = guess_message(document, schema)
+    if type.name == "SolverParameter":
+        item.kind = "solver"
+        bound = bind_net(document, type)
+        upgraded = upgrade_solver(bound)
+        _tell_upgrade(item, upgraded.changes)
+        _tell_nets(item, upgraded.message, others)
+        changed = upgraded.changes
+        return None, printed(bound, upgraded.message, changed) if changed else ""
+    if type.name != "NetParameter":
+        item.kind = "label map" if type.name == "LabelMap" else "other"
+        item.told.append(f"it is a {type.name}, which netc reads as it is")
+        return None, ""
+    item.kind = "net"
+    text = read_net(item.path, schema=own)
+    _tell_upgrade(item, text.changes)
+    net = _net(item, text.message)
+    return net, printed(text.message, text.message, text.changes) if text.changes else ""
+
+
+def _net(item: Item, message: Message) -> NetText:
+    roles = {role(layer) for layer in message.get("layer")}
+    trains = bool(roles & {"loss", "score"}) or any(map(reads_data, message.get("layer")))
+    built = build(message)
+    errors = _errors(built)
+    if errors and trains:  # what is meant for training alone need not be a net in testing
+        errors = errors if _errors(build(message, phase="TRAIN")) else []
+    shapes = [built.graph.values[name].shape for name in built.graph.inputs]
+    _tell_state(item, errors, message, trains, None in shapes)
+    runs = not _errors(built) and None not in shapes and bool(shapes)
+    return NetText(item, message, trains, runs)
+
+
+def _errors(built: Built) -> list[Diagnostic]:
+    return [d for d in built.diagnostics if d.severity == "error"]
+
+
+def _tell_state(
+    item: Item, errors: list[Diagnostic], message: Message, trains: bool, unknown: bool
+) -> None:
+    kind = "a net that is trained" if trains else "a net for inference"
+    item.told.append(f"{kind}, {len(message.get('layer'))} layers")
+    if errors:
+        item.left += failure(NetcError(errors), item.name)
+    if unknown and not trains and not errors:
+        item.left.append("its text tells no input size: give it with `--input-shape`")
+
+
+def _help(error: Diagnostic) -> str:
+    return f" ({error.help[0]})" if error.help else ""
+
+
+def _tell_upgrade(item: Item, changes: tuple[Change, ...]) -> None:
+    if not changes:
+        item.told.append("in the current format already")
+        return
+    steps = [step for step, _ in groupby(sorted(change.step for change in changes))]
+    item.told.append("upgraded: " + ", ".join(_STEPS.get(step, step) for step in steps))
+    for change in changes:
+        if change.lossy:
+            item.left.append(f"left out, as Caffe does: {change.message}")
+
+
+def _elsewhere(item: Item, name: str, others: Sequence[str]) -> str:
+    """The nearest file of the project that is called as one that is not there."""
+    base = name.replace("\\", "/").rpartition("/")[2]
+    found = [other for other in others if other.rpartition("/")[2] == base]
+    folder = item.name.rpartition("/")[0]
+    found.sort(key=lambda other: (other.rpartition("/")[0] != folder, other))
+    return f"; is {found[0]} meant?" if found else ": say where the net is"
+
+
+def _tell_nets(item: Item, solver: Message, others: Sequence[str]) -> None:
+    """Whether the texts that a solver names are where it looks for them."""
+    for field in _NETS:
+        if field not in solver.type.fields:
+            continue
+        value = solver.get(field)
+        for name in value if isinstance(value, tuple) else (value,) if value else ():
+            if not any(place.is_file() for place in _places(item, name)):
+                item.left.append(f"`{field}: {name}` is not there" + _elsewhere(item, name, others))
+    item.told.append(f"run it with `netc train {item.name}`")
+
+
+def _places(item: Item, name: str) -> Iterator[Path]:
+    """Where a path that a text names may lie: beside it, or in any folder above within reach."""
+    depth = item.name.count("/")
+    folder = item.path.parent
+    for _ in range(depth + 1):
+        yield folder / name
+        folder = folder.parent
+
+
+def failure(error: Exception, name: str = "") -> list[str]:
+    """What a person has to know of a file that could not be dealt with, in one line.
+
+    Args:
+        error: what was raised.
+        name: of the file, where `netc check` tells more of it.
+    """
+    if isinstance(error, NetcError):
+        found = [d for d in error.diagnostics if d.severity == "error"] or list(error.diagnostics)
+        place = f"line {found[0].span.line}: " if found[0].span else ""
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        more += f": `netc check {name}` tells them" if more and name else ""
+        return [place + found[0].message + _help(found[0]) + more]
+    if isinstance(error, MemoryError):
+        return ["the memory did not suffice"]
+    return [f"netc failed at it, which is a fault of netc: {type(error).__name__}: {error}"]
+
+
+def needs_size(error: Exception) -> bool:
+    """Whether all that is missing is the size of an input."""
+    return isinstance(error, NetcError) and error.diagnostics[0].code == "unknown-input-shape"
