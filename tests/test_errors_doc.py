@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from netc.aot.targets import CPUS, DEFAULT_CPUS, NEWER_CPUS
 from netc.cli.main import COMMANDS
 from netc.passes.pipeline import BY_NAME
 
@@ -14,10 +15,11 @@ ROOT = Path(__file__).resolve().parent.parent
 CODE = re.compile(r"[a-z]+(-[a-z0-9]+)+\Z")
 
 # Hyphenated words in the sources that are no codes.
+PROCESSORS = {name for cpus in CPUS.values() for name in cpus} | {*DEFAULT_CPUS, *NEWER_CPUS}
 OTHERS = {
     "utf-8", "utf-8-sig", "utf-16", "latin-1", "data-transform", "batch-norm", "per-rank",
     "ten-crop",
-} | set(BY_NAME) | set(COMMANDS)  # fmt: skip
+} | set(BY_NAME) | PROCESSORS | set(COMMANDS)  # fmt: skip
 
 # Where a code of a single word may stand: the first argument of these.
 MAKERS = {"Diagnostic", "fault", "_fault", "report"}

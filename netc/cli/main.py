@@ -58,6 +58,7 @@ COMMANDS = {
     "new": "write a net from the textbook's notation: INPUT -> [CONV -> RELU]*2 -> FC",
     "passes": "show what the optimising passes do to a net, and why they decline",
     "upgrade": "write an old net, and its weights, in the current format",
+    "build": "write a net as a C library that runs without Python, or for a browser",
     "export": "write a net and its weights as an ONNX model",
     "fold": "write a net with BatchNorm and Scale in the weights beside them",
     "convolutionize": "make inner products convolutions, and slide nets over large images",

@@ -64,7 +64,7 @@ def test_swapped_and_garbled_kernels_are_compiled_again(
 ) -> None:
     kernels = [jit.spec("moving", "image_to_pixels", channels=c) for c in (241, 242, 243)]
     jit.load(kernels, machine())
-    first, second, third = (folder / f"{jit._cache_key(k, machine())}.o" for k in kernels)
+    first, second, third = (folder / f"{jit.kernel_key(k, machine())}.o" for k in kernels)
     whole = [path.read_bytes() for path in (first, second, third)]
     shutil.copy(first, folder / "kept")
     shutil.copy(second, first)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from netc.backends.cpu.allocate import ExecutionPlan, plan_graph
 from netc.backends.cpu.dynamic import StagedExecutable
 from netc.backends.cpu.emit.edges import load_inputs, store_outputs, store_updates
 from netc.backends.cpu.emit.emission import EmitContext
-from netc.backends.cpu.machine import machine
+from netc.backends.cpu.machine import Machine, machine
 from netc.backends.cpu.packing import StepPacking
 from netc.backends.cpu.program import Context, Program, PythonStep, Step
 from netc.backends.reference import ReferenceBackend
@@ -80,33 +80,56 @@ class CpuBackend:
 
     def _plan(self, graph: Graph, options: Options, variables: Variables) -> Executable:
         known = versions(variables.read_by(graph))  # before anything is made of them
-        optimized, applied = run_passes(graph, with_bounds(options.passes))
-        threads = thread_count(options.threads)
-        context = EmitContext(
-            optimized,
-            machine=machine(),
-            threads=threads,
-            exact=options.exact,
-            half=options.own_as(BackendOptions).precision == "fp16",
-            variables=variables,
-        )
-
-        def size(graph: Graph) -> int:
-            return plan_graph(replace(context, graph=graph)).arena.size
-
-        optimized, applied = recomputed(optimized, applied, size, options.blobs)
-        plan = plan_graph(replace(context, graph=optimized))
-        ask_for_arena(optimized, plan.arena, outputs_bytes(optimized))
-        steps, defined = built_steps(plan)
-        floats = plan.arena.size // BYTES
-        program = Program(steps, floats, plan.context.target, plan.buffers)
+        built = build_program(graph, options, variables, machine())
+        program, plan = built.program, built.plan
+        optimized, threads = plan.context.graph, plan.context.threads
         besides = outputs_bytes(optimized) + program.working(threads)
-        slow = max((definition_bytes(optimized, node) for node in defined), default=0)
+        slow = max((definition_bytes(optimized, node) for node in built.defined), default=0)
         ask_for_arena(optimized, plan.arena, besides + slow)
         program.compile(options.progress)
         packing = StepPacking(program.derived, known, program.machine, threads)
         kept = replace(plan, records={})  # their steps are built
-        return CpuExecutable(graph, kept, program, applied, packing, variables)
+        return CpuExecutable(graph, kept, program, built.applied, packing, variables)
+
+
+class Built(NamedTuple):
+    """A graph's program, none of whose kernels is compiled yet.
+
+    ``defined`` are the nodes that definitions have a part in; ``applied`` is what passes did.
+    """
+
+    program: Program
+    plan: ExecutionPlan
+    defined: tuple[Node, ...]
+    applied: tuple[Applied, ...]
+
+
+def build_program(graph: Graph, options: Options, variables: Variables, target: Machine) -> Built:
+    """Plan a graph all of whose sizes are known for a machine, which need not be this one.
+
+    Raises:
+        NetcError: too-little-memory, for weights as the kernels read them; what cannot be
+            recomputed to fit in ``options.blobs``.
+    """
+    optimized, applied = run_passes(graph, with_bounds(options.passes))
+    context = EmitContext(
+        optimized,
+        machine=target,
+        threads=thread_count(options.threads),
+        exact=options.exact,
+        half=options.own_as(BackendOptions).precision == "fp16",
+        variables=variables,
+    )
+
+    def size(graph: Graph) -> int:
+        return plan_graph(replace(context, graph=graph)).arena.size
+
+    optimized, applied = recomputed(optimized, applied, size, options.blobs)
+    plan = plan_graph(replace(context, graph=optimized))
+    ask_for_arena(optimized, plan.arena, outputs_bytes(optimized))
+    steps, defined = built_steps(plan)
+    program = Program(steps, plan.arena.size // BYTES, plan.context.target, plan.buffers)
+    return Built(program, plan, defined, applied)
 
 
 def outputs_bytes(graph: Graph) -> int:

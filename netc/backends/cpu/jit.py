@@ -87,7 +87,7 @@ def _compile_all(absent: Sequence[KernelSpec], target: Machine, progress: Progre
     progress(len(absent), len(absent), "")
 
 
-_STEERED = Diagnostic(
+STEERED = Diagnostic(
     "steered-compiler",
     "the current folder has a `.numba_config.yaml`, by which it would steer how kernels are "
     "compiled, and no other process could be started to compile them elsewhere",
@@ -109,7 +109,7 @@ def _address(kernel: KernelSpec, target: Machine) -> int:
 
 
 def _load_cached(kernel: KernelSpec, target: Machine) -> bool:
-    key = _cache_key(kernel, target)
+    key = kernel_key(kernel, target)
     code = read_entry(f"{key}.o")
     if code is None:
         return False
@@ -120,7 +120,7 @@ def _load_cached(kernel: KernelSpec, target: Machine) -> bool:
 def compile_and_keep(kernel: KernelSpec, target: Machine) -> None:
     """Compile a kernel, put it into the cache, and have it ready here."""
     code = _compile(kernel, target)
-    write_entry(f"{_cache_key(kernel, target)}.o", code)
+    write_entry(f"{kernel_key(kernel, target)}.o", code)
     _add_object(code, kernel, target)
 
 
@@ -131,7 +131,7 @@ def _compile(kernel: KernelSpec, target: Machine) -> bytes:
         NetcError: steered-compiler.
     """
     if processes.steered():
-        raise NetcError(_STEERED)
+        raise NetcError(STEERED)
     module = importlib.import_module(f"netc.backends.cpu.kernels.{kernel.module}")
     compiler = importlib.import_module("netc.backends.cpu.kernels.build")
     function = getattr(module, kernel.factory)(target, **dict(kernel.options))
@@ -155,11 +155,12 @@ def _engine() -> Any:
 
 
 def _symbol(kernel: KernelSpec, target: Machine) -> str:
-    return f"netc_{_cache_key(kernel, target)}"
+    return f"netc_{kernel_key(kernel, target)}"
 
 
 @cache
-def _cache_key(kernel: KernelSpec, target: Machine) -> str:
+def kernel_key(kernel: KernelSpec, target: Machine) -> str:
+    """A hash of all that a kernel's machine code follows from."""
     what = f"{kernel}|{target.isa}|{target.cpu}|{target.features}"
     return content_key(_sources(), what.encode())
 

@@ -1,0 +1,226 @@
+"""What a library holds: a program's steps, their arguments, and the constants they read.
+
+An argument of a kernel is one int64. Here each is a kind and a number, from which the library makes
+the int64 when an instance is created and addresses are known::
+
+    NUMBER     the int64 itself
+    ARENA      bytes from the start of the instance's arena
+    WORKSPACE  bytes from the start of the memory that a step's threads share
+    WEIGHTS    bytes from the start of the weights
+    EXTERNAL+k bytes from the start of the caller's array k: set before each run
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import re
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from netc.aot.targets import Target
+from netc.backends.cpu.jit import KernelSpec
+from netc.backends.cpu.program import Argument, Constant, Program, PythonStep, Step
+from netc.backends.shared.derived import Derived
+from netc.backends.shared.views import Arena, Buffer, External, Workspace
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.graph import Graph, Node
+from netc.ir.types import Shape, count
+
+NUMBER, ARENA, WORKSPACE, WEIGHTS, EXTERNAL = range(5)
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+FLOAT = 4
+
+
+class Blob(NamedTuple):
+    """An input or an output: the net's name, a C name, and the shape."""
+
+    blob: str
+    name: str
+    shape: Shape
+
+    @property
+    def elements(self) -> int:
+        """How many floats."""
+        return count(self.shape)
+
+
+class Row(NamedTuple):
+    """A step: its kernel, where its arguments begin, its units and the least taken at a time."""
+
+    kernel: KernelSpec
+    arguments: int
+    units: int
+    grain: int
+
+
+@dataclass(frozen=True, eq=False)
+class Library:
+    """A net for a target.
+
+    Args:
+        name: a C identifier that all public names begin with.
+        net: the net's own name.
+        target: what it is for.
+        inputs: in the order of the caller's arrays.
+        outputs: behind them.
+        rows: the steps.
+        arguments: (kind, number) of all steps, one after the other.
+        arena: bytes of the arena.
+        workspace: bytes that a step's threads share.
+        scratch: bytes of each thread's own.
+        weights: all constants, each at a multiple of 64 bytes.
+        threads: whether steps may be shared by several threads.
+    """
+
+    name: str
+    net: str
+    target: Target
+    inputs: tuple[Blob, ...]
+    outputs: tuple[Blob, ...]
+    rows: tuple[Row, ...]
+    arguments: tuple[tuple[int, int], ...]
+    arena: int
+    workspace: int
+    scratch: int
+    weights: bytes
+    threads: bool
+
+    @property
+    def kernels(self) -> tuple[KernelSpec, ...]:
+        """Each kernel once."""
+        return tuple(dict.fromkeys(row.kernel for row in self.rows))
+
+    @property
+    def hash(self) -> str:
+        """Of the weights, by which a library knows the file that belongs to it."""
+        return hashlib.sha256(self.weights).hexdigest()[:16]
+
+
+def library_of(
+    program: Program,
+    defined: Sequence[Node],
+    graph: Graph,
+    target: Target,
+    name: str,
+    *,
+    threads: bool,
+) -> Library:
+    """A program as a library's tables.
+
+    Raises:
+        NetcError: no-kernel, with every layer that only a definition in Python can run.
+    """
+    steps = _compiled(program, defined)
+    weights = _Weights()
+    arguments: list[tuple[int, int]] = []
+    rows = []
+    for step in steps:
+        rows.append(Row(step.kernel, len(arguments), step.units, step.grain))
+        arguments += [_argument(program, given, weights) for given in step.args]
+    taken: set[str] = set()
+    return Library(
+        name,
+        graph.name,
+        target,
+        tuple(_blobs(graph, graph.inputs, taken)),
+        tuple(_blobs(graph, graph.outputs, taken)),
+        tuple(rows),
+        tuple(arguments),
+        FLOAT * program.arena,
+        program.workspace,
+        program.scratch,
+        bytes(weights.memory),
+        threads,
+    )
+
+
+def _compiled(program: Program, defined: Sequence[Node]) -> list[Step]:
+    if defined:
+        faults = [
+            Diagnostic(
+                "no-kernel",
+                f"layer `{node.name}` ({node.op}) has no kernel: it runs by its definition in "
+                "Python alone",
+                node.span,
+                help=("`--output BLOB` builds the net up to a blob before it",),
+            )
+            for node in defined
+        ]
+        raise NetcError(faults)
+    assert not any(isinstance(step, PythonStep) for step in program.steps)
+    return [step for step in program.steps if isinstance(step, Step)]
+
+
+class _Weights:
+    """Constants one after the other; the same array once."""
+
+    def __init__(self) -> None:
+        self.memory = bytearray()
+        self._known: dict[int, int] = {}
+        self._alive: list[Constant] = []
+
+    def place(self, array: Constant) -> int:
+        """Bytes from the start to the array's elements."""
+        if id(array) not in self._known:
+            self.memory += bytes(-len(self.memory) % ALIGNMENT)
+            self._known[id(array)] = len(self.memory)
+            self._alive.append(array)
+            self.memory += _memory_of(array)
+        return self._known[id(array)]
+
+
+def _memory_of(array: Constant) -> bytes:
+    """The bytes from an array's first element to its last: kernels step through them themselves."""
+    if array.flags.c_contiguous:
+        return array.tobytes()
+    begin, end = np.lib.array_utils.byte_bounds(array)
+    assert begin == array.ctypes.data, "a constant with a negative stride"
+    return ctypes.string_at(begin, end - begin)
+
+
+def _argument(program: Program, given: Argument, weights: _Weights) -> tuple[int, int]:
+    place = program.resolved(given) if isinstance(given, Buffer) else given
+    if isinstance(place, Arena):
+        return ARENA, FLOAT * place.offset
+    if isinstance(place, Workspace):
+        return WORKSPACE, FLOAT * place.offset
+    if isinstance(place, External):
+        return EXTERNAL + place.array, FLOAT * place.offset
+    if isinstance(place, Derived):
+        return WEIGHTS, weights.place(place.array)
+    if isinstance(place, np.ndarray):
+        return WEIGHTS, weights.place(place)
+    if isinstance(place, float):
+        return NUMBER, int(struct.unpack("<I", struct.pack("<f", place))[0])
+    assert isinstance(place, int)
+    return NUMBER, place
+
+
+_KEYWORDS = frozenset(
+    "auto break case char const continue default do double else enum extern float for goto if "
+    "inline int long register restrict return short signed sizeof static struct switch typedef "
+    "union unsigned void volatile while net class new delete this template".split()
+)
+
+
+def identifier(text: str) -> str:
+    """A C identifier as near to a text as can be."""
+    name = re.sub(r"\W", "_", text, flags=re.ASCII).strip("_").lower() or "net"
+    return f"n{name}" if name[0].isdigit() else name
+
+
+def _blobs(graph: Graph, values: Sequence[str], taken: set[str]) -> Iterator[Blob]:
+    """Inputs or outputs with C names of their own."""
+    for value in values:
+        blob = graph.values[value].blob if value in graph.inputs else value
+        name = identifier(blob)
+        name = f"{name}_" if name in _KEYWORDS else name
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        yield Blob(blob, name, graph.shape(value))

@@ -1,0 +1,58 @@
+"""A page that runs a net in a browser on a picture of the user's; nothing leaves the browser."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from netc.aot.library import Library
+from netc.diagnostics import Diagnostic, NetcError
+from netc.printable import printable
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """How a picture becomes the input.
+
+    Args:
+        mean: taken from the channels, in the net's order.
+        scale: multiplies what is left.
+        rgb: whether the net's first channel is red; Caffe's is blue.
+        labels: what the elements of the output are.
+    """
+
+    mean: tuple[float, ...] = ()
+    scale: float = 1.0
+    rgb: bool = False
+    labels: Sequence[str] = ()
+
+
+def page(library: Library, module: bytes, weights: bytes, picture: Picture) -> str:
+    """The page, with the module and the weights in it.
+
+    Raises:
+        NetcError: no-page, where the net takes no single picture.
+    """
+    shape = library.inputs[0].shape if len(library.inputs) == 1 else ()
+    if len(shape) != 4 or shape[0] != 1 or shape[1] not in (1, 3) or len(library.outputs) != 1:
+        message = "a page is for nets with one output and one input, a picture: 1 x 1|3 x H x W"
+        raise NetcError(Diagnostic("no-page", message))
+    facts = {
+        "name": library.name,
+        "shape": shape,
+        "outputs": library.outputs[0].elements,
+        "mean": list(picture.mean) or [0.0] * shape[1],
+        "scale": picture.scale,
+        "rgb": picture.rgb,
+        "labels": [printable(label) for label in picture.labels],
+        "module": base64.b64encode(module).decode(),
+        "weights": base64.b64encode(weights).decode(),
+    }
+    text = (Path(__file__).parent / "page.html").read_text("utf-8")
+    title = html.escape(printable(library.net or library.name))
+    # `</` would end the script that the facts stand in.
+    return text.replace("TITLE", title).replace("FACTS", json.dumps(facts).replace("</", "<\\/"))

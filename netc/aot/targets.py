@@ -1,0 +1,166 @@
+"""Targets: which processor a library is for, as LLVM names it and as kernels are fitted to it."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from netc.backends.cpu.machine import Machine, machine
+from netc.diagnostics import Diagnostic, NetcError, did_you_mean
+
+# First and second caches of cores that say nothing about them: what most of their kind have.
+_CACHES = {"x86": (32 << 10, 1 << 20), "arm": (64 << 10, 512 << 10), "other": (32 << 10, 256 << 10)}
+_WIDTHS = {"avx512": (16, 32), "avx2": (8, 16), "neon": (4, 32), "plain": (4, 16)}
+# Target -> the processor that is meant without --cpu: one that most machines of the last ten years
+# can do the instructions of.
+DEFAULT_CPUS = {
+    "x86_64-linux-gnu": "x86-64-v3",
+    "aarch64-linux-gnu": "cortex-a76",
+    "wasm32": "generic",
+}
+# Names that LLVM 15, the oldest that netc runs with, knows. One that LLVM does not know ends the
+# process on x86, and is taken for the least processor elsewhere; nothing can be asked beforehand.
+CPUS = {
+    "x86_64-linux-gnu": (
+        "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", "nehalem", "westmere", "sandybridge",
+        "ivybridge", "haswell", "broadwell", "skylake", "skylake-avx512", "cascadelake",
+        "cooperlake", "icelake-client", "icelake-server", "tigerlake", "rocketlake", "alderlake",
+        "raptorlake", "sapphirerapids", "goldmont", "tremont", "bdver4", "btver2", "znver1",
+        "znver2", "znver3",
+    ),
+    "aarch64-linux-gnu": (
+        "generic", "cortex-a53", "cortex-a55", "cortex-a57", "cortex-a72", "cortex-a73",
+        "cortex-a75", "cortex-a76", "cortex-a77", "cortex-a78", "cortex-x1", "neoverse-n1",
+        "neoverse-n2", "neoverse-v1", "apple-m1", "a64fx", "thunderx2t99",
+    ),
+    "wasm32": ("generic",),
+}  # fmt: skip
+NEWER_CPUS = {
+    "znver4": 16,
+    "znver5": 19,
+    "neoverse-v2": 16,
+    "graniterapids": 16,
+    "emeraldrapids": 16,
+}
+_TRIPLES = {"wasm32": "wasm32-unknown-unknown"}
+_FEATURES = {"wasm32": "+simd128,+bulk-memory"}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a library is made for.
+
+    Args:
+        name: as people give it.
+        triple: LLVM's.
+        machine: what kernels are fitted to.
+        fused: whether a multiplication and an addition with one rounding is an instruction; without
+            one LLVM would call a function for each.
+    """
+
+    name: str
+    triple: str
+    machine: Machine
+    fused: bool
+
+    @property
+    def is_wasm(self) -> bool:
+        """Whether it is WebAssembly, whose addresses have 32 bits."""
+        return self.name == "wasm32"
+
+
+def host_target() -> str:
+    """This machine's, if it is one that libraries are made for; else the first of them."""
+    known = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu"}
+    return known.get(platform.machine(), "x86_64-linux-gnu")
+
+
+def target_of(name: str | None, cpu: str | None) -> Target:
+    """A target by its name and its processor's; "native" is the processor that netc runs on.
+
+    Raises:
+        NetcError: unknown-target, unknown-cpu.
+    """
+    name = name or host_target()
+    if name not in DEFAULT_CPUS:
+        known = ", ".join(f"`{known}`" for known in DEFAULT_CPUS)
+        help = (*did_you_mean(name, DEFAULT_CPUS), f"the targets are {known}")
+        raise NetcError(Diagnostic("unknown-target", f"there is no target `{name}`", help=help))
+    if cpu == "native":
+        return _native(name)
+    chosen = cpu or DEFAULT_CPUS[name]
+    triple, features = _TRIPLES.get(name, name), _FEATURES.get(name, "")
+    _check_cpu(name, chosen)
+    family = "x86" if name.startswith("x86") else "arm" if name.startswith("aarch64") else "other"
+    isa = "neon" if family == "arm" else _isa(triple, chosen) if family == "x86" else "plain"
+    width, registers = _WIDTHS[isa]
+    made = Machine(isa, family, width, registers, *_CACHES[family], chosen, features)
+    return Target(name, triple, made, fused=isa != "plain")
+
+
+def _native(name: str) -> Target:
+    if name != host_target():
+        message = f"`--cpu native` is this machine's processor, and `{name}` is not this machine"
+        raise NetcError(Diagnostic("unknown-cpu", message))
+    own = machine()
+    return Target(name, name, own, fused=own.isa != "plain")
+
+
+def initialise_all() -> Any:
+    """LLVM with the code generators of all targets."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    return llvm
+
+
+def target_machine(target: Target) -> Any:
+    """LLVM's code generator: objects that may be linked into programs and shared libraries."""
+    llvm = initialise_all()
+    own = target.machine
+    made = llvm.Target.from_triple(target.triple)
+    reloc = "default" if target.is_wasm else "pic"
+    return made.create_target_machine(cpu=own.cpu, features=own.features, opt=3, reloc=reloc)
+
+
+_PROBE = """
+define <16 x float> @probe(<16 x float> %a, <16 x float> %b, <16 x float> %c) #0 {{
+  %r = call <16 x float> @llvm.fma.v16f32(<16 x float> %a, <16 x float> %b, <16 x float> %c)
+  ret <16 x float> %r
+}}
+declare <16 x float> @llvm.fma.v16f32(<16 x float>, <16 x float>, <16 x float>)
+attributes #0 = {{ "min-legal-vector-width"="512" "target-cpu"="{cpu}" }}
+"""
+
+
+@cache
+def _isa(triple: str, cpu: str) -> str:
+    """The widest vectors of an x86 processor, by what LLVM makes of sixteen multiply-adds."""
+    llvm = initialise_all()
+    module = llvm.parse_assembly(_PROBE.format(cpu=cpu))
+    machine = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, opt=3)
+    text = machine.emit_assembly(module)
+    if "zmm" in text:
+        return "avx512"
+    return "avx2" if "ymm" in text and "vfmadd" in text else "plain"
+
+
+def cpus_of(name: str) -> tuple[str, ...]:
+    """The processors of a target that this LLVM knows."""
+    import llvmlite.binding as llvm
+
+    arm = name.startswith("aarch64")
+    newer = [cpu for cpu, since in NEWER_CPUS.items() if llvm.llvm_version_info[0] >= since]
+    own = [cpu for cpu in newer if cpu.startswith("neoverse") == arm]
+    return (*CPUS[name], *(own if name in ("x86_64-linux-gnu", "aarch64-linux-gnu") else ()))
+
+
+def _check_cpu(name: str, cpu: str) -> None:
+    known = cpus_of(name)
+    if cpu not in known:
+        message = f"target `{name}` has no processor `{cpu}`"
+        help = (*did_you_mean(cpu, known), f"the processors are {', '.join(known)}, native")
+        raise NetcError(Diagnostic("unknown-cpu", message, help=help))

@@ -1,0 +1,167 @@
+"""``netc build``: a net as a library with a C interface, for programs without Python."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from netc.aot.build import Choices, Made, build
+from netc.aot.page import Picture
+from netc.aot.targets import DEFAULT_CPUS
+from netc.cli.arguments import (
+    add_state_arguments,
+    add_text_arguments,
+    blob_shape,
+    chosen_state,
+    reading,
+)
+from netc.cli.output import print_diagnostics, print_json, say
+from netc.cli.progress import compiling
+from netc.cli.run import no_weights
+from netc.cli.texts import STDIN, source_of
+from netc.diagnostics import Diagnostic
+from netc.driver import Text, only_outputs, read_net, runnable
+from netc.driver import build as build_graph
+from netc.ir.graph import Graph
+from netc.lower.before import layers_before
+from netc.report.figures import size
+from netc.weights.match import assign
+from netc.weights.zeros import zero_weights
+
+PLACEMENTS = ("embed", "file")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Write a net as a library that runs without Python and without netc: a header in C, "
+        "lib*.a and lib*.so, an example, and a CMake file; or a WebAssembly module and a page."
+    )
+    parser.add_argument("net", metavar="NET", help="prototxt; - is standard input")
+    parser.add_argument("-w", dest="trained", metavar="FILE", help=".caffemodel, .h5 or .npz")
+    parser.add_argument("-o", "--output", metavar="FOLDER", required=True, type=Path)
+    parser.add_argument(
+        "--target", metavar="T", help=f"{', '.join(DEFAULT_CPUS)} (default: this machine's)"
+    )
+    cpus = ", ".join(f"{cpu} for {name}" for name, cpu in DEFAULT_CPUS.items())
+    parser.add_argument(
+        "--cpu",
+        metavar="C",
+        help=f"the least processor it is to run on, by LLVM's name, or native (default: {cpus})",
+    )
+    parser.add_argument(
+        "--threads",
+        choices=("pthread", "none"),
+        default="pthread",
+        help="whether an instance may have several threads (default: pthread)",
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="embed|file",
+        default="embed",
+        help="weights in the library, or in a file beside it (default: embed)",
+    )
+    parser.add_argument("--precision", default="float32", help="float32 or fp16, as of netc run")
+    parser.add_argument("--name", help="what public names begin with (default: the net's name)")
+    parser.add_argument(
+        "--until",
+        metavar="BLOB",
+        action="append",
+        default=[],
+        help="give back this blob; repeatable",
+    )
+    parser.add_argument(
+        "--input-shape",
+        metavar="BLOB=N,C,H,W",
+        type=blob_shape,
+        action="append",
+        default=[],
+        help="shape of an input, which the library is made for; repeatable",
+    )
+    parser.add_argument("--fill-missing", action="store_true", help="fill layers without weights")
+    _add_page(parser)
+    add_state_arguments(parser)
+    add_text_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="tell what was written as JSON")
+
+
+def _add_page(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("a page that runs the net in a browser (--target wasm32)")
+    group.add_argument("--page", action="store_true", help="write index.html, with all in it")
+    group.add_argument("--mean", metavar="B,G,R", type=_numbers, default=(), help="of the channels")
+    group.add_argument("--scale", metavar="X", type=float, default=1.0, help="after the mean")
+    group.add_argument("--channel-order", choices=("BGR", "RGB"), default="BGR")
+    group.add_argument("--labels", metavar="FILE", type=Path, help="one label a line")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build, and tell what was written."""
+    _sort_weights(args)
+    text: Text = source_of(STDIN) if args.net == STDIN else args.net
+    graph, found = _graph(text, args)
+    if not args.json:
+        print_diagnostics(found)
+    choices = Choices(args.target, args.cpu, args.threads, args.weights, args.precision, args.name)
+    with compiling() as progress:
+        made = build(graph, args.output, choices, progress, _picture(args))
+    _tell(args, made, found)
+    return 0
+
+
+def _sort_weights(args: argparse.Namespace) -> None:
+    """``--weights FILE``, as other commands have it, is -w."""
+    if args.weights not in PLACEMENTS:
+        args.trained, args.weights = args.weights, "embed"
+
+
+def _picture(args: argparse.Namespace) -> Picture | None:
+    if not args.page:
+        return None
+    labels = args.labels.read_text("utf-8").splitlines() if args.labels else ()
+    return Picture(args.mean, args.scale, args.channel_order == "RGB", labels)
+
+
+def _graph(text: Text, args: argparse.Namespace) -> tuple[Graph, tuple[Diagnostic, ...]]:
+    """The graph with its weights."""
+    message = read_net(text, **reading(args)).message
+    if args.until:
+        message = layers_before(message, args.until)
+    built = build_graph(message, **chosen_state(args), inputs=dict(args.input_shape))
+    graph = only_outputs(runnable(built), args.until)
+    missing = "fill" if args.fill_missing else "error"
+    loaded, found = assign(graph, args.trained, missing=missing)
+    told = [d for d in found if not (args.until and d.code == "unused-weights")]
+    zeros = () if args.trained else zero_weights(loaded)
+    return loaded, (*built.diagnostics, *told, *no_weights(loaded, args.trained), *zeros)
+
+
+def _tell(args: argparse.Namespace, made: Made, found: tuple[Diagnostic, ...]) -> None:
+    library = made.library
+    total = sum(path.stat().st_size for path in made.files.values())
+    if args.json:
+        facts: dict[str, Any] = {
+            "name": library.name,
+            "target": library.target.name,
+            "cpu": library.target.machine.cpu,
+            "compiler": made.toolchain,
+            "inputs": {blob.blob: list(blob.shape) for blob in library.inputs},
+            "outputs": {blob.blob: list(blob.shape) for blob in library.outputs},
+            "arena_bytes": library.arena,
+            "weights_bytes": len(library.weights),
+            "files": [str(path) for path in made.files.values()],
+            "diagnostics": [d.to_json() for d in found],
+        }
+        print_json(facts)
+        return
+    names = ", ".join(made.files)
+    say(f"wrote {args.output}: {names}")
+    say(
+        f"{library.name} for {library.target.name} ({library.target.machine.cpu}): "
+        f"{size(total)}, of which weights {size(len(library.weights))}; "
+        f"an instance takes {size(library.arena + library.workspace + library.scratch)}"
+    )

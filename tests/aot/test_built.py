@@ -1,0 +1,371 @@
+"""Libraries that are compiled, linked and run: bit for bit what netc.compile gives."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import netc
+from benchmarks.seeded import seeded_inputs, seeded_weights
+from netc.aot.build import Choices, Made, build
+from netc.aot.page import Picture
+from netc.aot.targets import host_target
+from netc.ir.graph import Array, Graph
+from tests.optional import installed
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PROTOTXT = ROOT / "prototxt"
+COMPILER = shutil.which("cc")
+TWELVE = (
+    "alexnet", "caffenet", "vgg16", "googlenet", "squeezenet", "resnet18", "mobilenet",
+    "mobilenet2", "densenet121", "inceptionv3", "fcn", "nin",
+)  # fmt: skip
+
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
+needs_zig = pytest.mark.skipif(not installed("ziglang"), reason="ziglang is not installed")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the target is Linux")
+
+SMALL = """
+name: "small"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 19 dim: 17 } } }
+layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+        convolution_param { num_output: 24 kernel_size: 3 stride: 2 pad: 1 } }
+layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
+layer { name: "norm" type: "LRN" bottom: "conv1" top: "norm" }
+layer { name: "pool" type: "Pooling" bottom: "norm" top: "pool" pooling_param { kernel_size: 3 stride: 2 } }
+layer { name: "a" type: "Convolution" bottom: "pool" top: "a" convolution_param { num_output: 8 kernel_size: 1 } }
+layer { name: "b" type: "Convolution" bottom: "pool" top: "b"
+        convolution_param { num_output: 8 kernel_size: 5 pad: 2 } }
+layer { name: "both" type: "Concat" bottom: "a" bottom: "b" top: "both" }
+layer { name: "up" type: "Deconvolution" bottom: "both" top: "up"
+        convolution_param { num_output: 4 kernel_size: 4 stride: 2 } }
+layer { name: "sum" type: "InnerProduct" bottom: "up" top: "sum" inner_product_param { num_output: 7 } }
+layer { name: "prob" type: "Softmax" bottom: "sum" top: "prob" }
+"""  # noqa: E501
+
+
+def with_weights(net: Any) -> Graph:
+    """A net with seeded weights."""
+    given: dict[str, Any] = {"text": net} if "\n" in str(net) else {"net": net}
+    graph = netc.compile(backend="reference", missing="fill", **given).graph
+    return netc.compile(weights=seeded_weights(graph), backend="reference", **given).graph
+
+
+def ran(command: list[str], graph: Graph, feeds: Mapping[str, Array], folder: Path) -> list[Array]:
+    """The outputs that the example writes for these inputs."""
+    given = b"".join(np.ascontiguousarray(feeds[v], np.float32).tobytes() for v in graph.inputs)
+    done = subprocess.run(command, input=given, capture_output=True, cwd=folder, timeout=600)
+    assert done.returncode == 0, done.stderr
+    flat, found, begin = np.frombuffer(done.stdout, np.float32), [], 0
+    for name in graph.outputs:
+        size = int(np.prod(graph.shape(name)))
+        found.append(flat[begin : begin + size].reshape(graph.shape(name)))
+        begin += size
+    assert begin == len(flat)
+    return found
+
+
+def here(graph: Graph, feeds: Mapping[str, Array], threads: int = 1) -> list[Array]:
+    """What the CPU backend gives for a graph."""
+    from netc.backends.base import Options
+    from netc.compiled import CompiledNet
+    from netc.passes.pipeline import chosen
+
+    made = CompiledNet(graph, "cpu", Options(chosen(True), False, threads))
+    return list(made(dict(feeds)).values())
+
+
+def example(made: Made, folder: Path) -> str:
+    """The example, compiled and linked with the library."""
+    name = made.library.name
+    command = [
+        COMPILER or "cc",
+        "-std=c99",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-pedantic",
+        "example.c",
+    ]
+    command += [f"lib{name}.a", "-lm", "-lpthread", "-o", "example"]
+    subprocess.run(command, cwd=folder, check=True)
+    return str(folder / "example")
+
+
+def check(net: Any, folder: Path, counts: tuple[int, ...] = (1, 3), **choices: Any) -> None:
+    graph = with_weights(net)
+    feeds = seeded_inputs(graph)
+    made = build(graph, folder, Choices(cpu="native", **choices))
+    program = example(made, folder)
+    want = here(graph, feeds)
+    for count in counts:
+        for got, array in zip(ran([program, str(count)], graph, feeds, folder), want, strict=True):
+            np.testing.assert_array_equal(got, array)
+
+
+@needs_compiler
+@on_linux
+@pytest.mark.parametrize("weights", ("embed", "file"))
+@pytest.mark.parametrize("threads", ("pthread", "none"))
+def test_a_library_gives_what_netc_gives_bit_for_bit(
+    weights: Any, threads: Any, tmp_path: Path
+) -> None:
+    check(SMALL, tmp_path, weights=weights, threads=threads)
+
+
+@needs_compiler
+@on_linux
+def test_weights_as_float16(tmp_path: Path) -> None:
+    graph = with_weights(SMALL)
+    made = build(graph, tmp_path, Choices(cpu="native", precision="fp16"))
+    got = ran([example(made, tmp_path)], graph, seeded_inputs(graph), tmp_path)
+    want = netc.compile(text=SMALL, weights=seeded_weights(graph), precision="fp16", threads=1)
+    np.testing.assert_array_equal(got[0], want(seeded_inputs(graph))["prob"])
+
+
+@pytest.mark.slow
+@needs_compiler
+@on_linux
+@pytest.mark.parametrize("name", TWELVE)
+def test_public_nets(name: str, tmp_path: Path) -> None:
+    check(PROTOTXT / f"{name}.netc", tmp_path)
+
+
+TWICE = """
+#include "small.h"
+#include "other.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+static float in[SMALL_DATA_SIZE], want[SMALL_PROB_SIZE];
+
+static void *work(void *unused)
+{
+    float out[SMALL_PROB_SIZE];
+    int n;
+    small *net = small_create(2);
+    (void)unused;
+    if (net == NULL)
+        return "create";
+    for (n = 0; n < 200; n++) {
+        memset(out, 0, sizeof out);
+        if (small_run(net, in, out) != 0 || memcmp(out, want, sizeof out) != 0)
+            return "different";
+    }
+    small_destroy(net);
+    return NULL;
+}
+
+int main(void)
+{
+    pthread_t threads[4];
+    void *wrong = NULL;
+    int n;
+    float out[OTHER_PROB_SIZE];
+    small *first = small_create(1);
+    other *second = other_create(1);
+
+    for (n = 0; n < SMALL_DATA_SIZE; n++)
+        in[n] = (float)(n % 7) - 3;
+    small_run(first, in, want);
+    if (other_run(second, in, out) != 0 || memcmp(out, want, sizeof out) != 0)
+        return printf("the other differs\\n");
+    for (n = 0; n < 4; n++)
+        pthread_create(&threads[n], NULL, work, NULL);
+    for (n = 0; n < 4; n++) {
+        pthread_join(threads[n], &wrong);
+        if (wrong)
+            return printf("%s\\n", (char *)wrong);
+    }
+    if (small_run(first, NULL, want) != -1 || !strstr(small_last_error(), "an array is NULL"))
+        return printf("no error: %s\\n", small_last_error());
+    if (small_create(0) != NULL || !strstr(small_last_error(), "at least one thread"))
+        return printf("no error: %s\\n", small_last_error());
+    if (small_run(NULL, in, want) != -1)
+        return printf("NULL is an instance\\n");
+    small_destroy(first);
+    small_destroy(NULL);
+    other_destroy(second);
+    return 0;
+}
+"""
+
+
+@needs_compiler
+@on_linux
+def test_instances_and_libraries_side_by_side(tmp_path: Path) -> None:
+    """Four threads with instances of two threads each, and two libraries in one program."""
+    graph = with_weights(SMALL)
+    build(graph, tmp_path, Choices(cpu="native"))
+    build(graph, tmp_path, Choices(cpu="native", name="other"))
+    (tmp_path / "twice.c").write_text(TWICE)
+    command = [COMPILER or "cc", "-g", "twice.c", "libsmall.a", "libother.a", "-lm", "-lpthread"]
+    subprocess.run([*command, "-o", "twice"], cwd=tmp_path, check=True)
+    done = subprocess.run([str(tmp_path / "twice")], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@needs_compiler
+@on_linux
+def test_weights_of_another_library_are_refused(tmp_path: Path) -> None:
+    graph = with_weights(SMALL)
+    made = build(graph, tmp_path, Choices(cpu="native", weights="file"))
+    program = example(made, tmp_path)
+    whole = (tmp_path / "small.weights").read_bytes()
+    for content, told in (
+        (b"netc weights 1 0000" + whole[19:], "is not the file of weights of this library"),
+        (whole[:-1], "is cut short, or too long"),
+        (whole + b"x", "is cut short, or too long"),
+        (b"", "is not the file of weights of this library"),
+    ):
+        (tmp_path / "bad").write_bytes(content)
+        done = subprocess.run([program, "1", "bad"], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert told in done.stderr
+    done = subprocess.run([program, "1", "none"], cwd=tmp_path, capture_output=True, text=True)
+    assert "none cannot be opened" in done.stderr
+
+
+@needs_compiler
+@on_linux
+def test_the_shared_library_runs_through_ctypes(tmp_path: Path) -> None:
+    import ctypes
+
+    graph = with_weights(SMALL)
+    build(graph, tmp_path, Choices(cpu="native"))
+    library = ctypes.CDLL(str(tmp_path / "libsmall.so"))
+    library.small_create.restype = ctypes.c_void_p
+    instance = ctypes.c_void_p(library.small_create(1))
+    data = np.ascontiguousarray(seeded_inputs(graph)["data"])
+    out = np.zeros((2, 7), np.float32)
+    pointer = ctypes.POINTER(ctypes.c_float)
+    assert (
+        library.small_run(instance, data.ctypes.data_as(pointer), out.ctypes.data_as(pointer)) == 0
+    )
+    library.small_destroy(instance)
+    np.testing.assert_array_equal(out, here(graph, {"data": data})[0])
+
+
+def test_without_a_compiler_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from netc.aot import toolchain
+
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(toolchain.shutil, "which", lambda name: None)
+    monkeypatch.setattr(toolchain.util, "find_spec", lambda name: None)
+    with pytest.raises(netc.NetcError, match="there is no C compiler") as caught:
+        build(with_weights(SMALL), tmp_path / "out", Choices())
+    assert "netc[build]" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+# Other processors
+
+
+QEMU = shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static")
+
+
+@needs_zig
+@pytest.mark.skipif(QEMU is None, reason="qemu-aarch64 is not installed")
+def test_a_library_for_arm(tmp_path: Path) -> None:
+    graph = with_weights(SMALL)
+    feeds = seeded_inputs(graph)
+    build(graph, tmp_path, Choices(target="aarch64-linux-gnu"))
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-musl", "-static"]
+    subprocess.run([*command, "example.c", "libsmall.a", "-o", "example"], cwd=tmp_path, check=True)
+    for threads in ("1", "2"):
+        (got,) = ran([str(QEMU), "./example", threads], graph, feeds, tmp_path)
+        np.testing.assert_allclose(got, here(graph, feeds)[0], rtol=1e-4, atol=1e-6)
+
+
+@needs_zig
+def test_a_module_for_the_web(tmp_path: Path) -> None:
+    wasmtime = pytest.importorskip("wasmtime", exc_type=ImportError)
+    graph = with_weights(SMALL)
+    build(graph, tmp_path, Choices(target="wasm32"))
+    store = wasmtime.Store()
+    module = wasmtime.Module.from_file(store.engine, str(tmp_path / "small.wasm"))
+    assert list(module.imports) == []  # it needs nothing of a system
+    exports = wasmtime.Instance(store, module, []).exports(store)
+    exports["_initialize"](store)
+    memory, malloc = exports["memory"], exports["malloc"]
+    weights = (tmp_path / "small.weights").read_bytes()
+    place = malloc(store, len(weights))
+    memory.write(store, weights, place)
+    assert exports["small_create"](store, place, len(weights) - 1, 1) == 0
+    instance = exports["small_create"](store, place, len(weights), 1)
+    data = np.ascontiguousarray(seeded_inputs(graph)["data"], np.float32)
+    given, out = malloc(store, data.nbytes), malloc(store, 4 * 14)
+    memory.write(store, data.tobytes(), given)
+    assert exports["small_run"](store, instance, given, out) == 0
+    got = np.frombuffer(memory.read(store, out, out + 4 * 14), np.float32).reshape(2, 7)
+    np.testing.assert_allclose(got, here(graph, {"data": data})[0], rtol=1e-4, atol=1e-6)
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+PROBE = """
+<script>
+(async () => {
+  while (!net) await new Promise((done) => setTimeout(done, 10));
+  const pixels = new Uint8ClampedArray(4 * 64).map((_, n) => (n * 37) % 256);
+  const [scores] = run(loaded(pixels, facts.shape));
+  show(scores, 1);
+  document.title = "scores " + JSON.stringify(scores);
+})();
+</script>
+"""
+
+
+@needs_zig
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_a_page_runs_in_a_browser(tmp_path: Path) -> None:
+    folder = PROTOTXT / "digits"
+    net = netc.compile(folder / "deploy.prototxt", folder / "digits.caffemodel", threads=1)
+    labels = [f"<b>{n}</b>" for n in range(10)]
+    picture = Picture(mean=(16.0,), scale=1 / 256, labels=labels)
+    build(net.graph, tmp_path, Choices(target="wasm32"), picture=picture)
+    page = (tmp_path / "index.html").read_text("utf-8")
+    (tmp_path / "probe.html").write_text(page.replace("</html>", PROBE + "</html>"), "utf-8")
+    command = [
+        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+        "--no-first-run", "--disable-background-networking", "--disable-component-update",
+        "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}",
+        "--virtual-time-budget=20000", "--dump-dom", f"file://{tmp_path}/probe.html",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    title = done.stdout.partition("<title>")[2].partition("</title>")[0]
+    assert title.startswith("scores ["), done.stdout[:2000] + done.stderr[-2000:]
+    got = np.array([float(x) for x in title[8:-1].split(",")], np.float32)
+    pixels = (np.arange(256) * 37 % 256).astype(np.float32).reshape(64, 4)
+    gray = pixels[:, :3] @ np.array([0.299, 0.587, 0.114], np.float32)
+    want = net(data=((gray - 16) / 256).reshape(1, 1, 8, 8))["prob"][0]
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
+    assert "&lt;b&gt;" in done.stdout  # labels are text
+
+
+# The command
+
+
+@needs_compiler
+@on_linux
+def test_the_command_tells_what_it_wrote(tmp_path: Path) -> None:
+    folder = PROTOTXT / "digits"
+    command = [sys.executable, "-m", "netc", "build", str(folder / "deploy.prototxt")]
+    command += ["-w", str(folder / "digits.caffemodel"), "-o", "out"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=True
+    )
+    first, second = done.stdout.splitlines()[:2]
+    assert first.startswith("wrote out: digits.h, digits.c, example.c, CMakeLists.txt, ")
+    assert second.startswith(f"digits for {host_target()} (")
