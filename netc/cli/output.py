@@ -68,7 +68,7 @@ def tell_broken(broken: Sequence[str]) -> None:
 
 def print_text(text: str) -> None:
     """A text on standard output: byte by byte as it was read, but for a terminal to show."""
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() or not hasattr(sys.stdout, "buffer"):  # in a notebook, say
         say(*text.removesuffix("\n").split("\n"))
         return
     sys.stdout.flush()

@@ -67,12 +67,13 @@ def detections(graph: Graph) -> frozenset[str]:
 def boxes_of(rows: Array, labels: Sequence[str], pictures: Sequence[Picture | None]) -> list[Box]:
     """The boxes of a DetectionOutput's rows, those of each item by their scores.
 
-    A row whose item is negative says that nothing was found.
+    A row whose item or label is negative says that nothing was found
+    (detection_output_layer.cpp: all of it is -1, or all but the item).
     """
     found = []
     for row in np.asarray(rows, np.float64).reshape(-1, COLUMNS):
         item, index = int(row[0]), int(row[1])
-        if item < 0:
+        if item < 0 or index < 0:
             continue
         label = labels[index] if 0 <= index < len(labels) else ""
         picture = pictures[item] if item < len(pictures) else None

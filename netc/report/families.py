@@ -17,7 +17,8 @@ def family(layer: Layer) -> str:
     """The family of a layer, one of ``FAMILIES``."""
     if not layer.known:
         return "unknown"
-    return LAYERS[layer.type].family
+    op = LAYERS.get(layer.type)
+    return op.family if op else "data"  # a fork's data layer, whose tops are inputs
 
 
 def detail(profile: Profile, layer: Layer) -> str:

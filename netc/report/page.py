@@ -168,7 +168,7 @@ def attributes(message: Message | None) -> list[list[str]]:
 
 def _inline(field: Field) -> str:
     """A field's value in one line, as prototxt has it."""
-    text = print_document(Document(field.span.source, (field,)))
+    text = print_document(Document(field.span.source, (field,)), comments=False)
     line = clean(" ".join(text.split())).removeprefix(field.name).lstrip(": ")
     return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
 

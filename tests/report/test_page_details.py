@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from netc.cli.main import main
 from netc.diagnostics import Source
 from netc.driver import build, read_net
@@ -90,3 +92,29 @@ def test_data_is_json(tmp_path: Path, capsys: object) -> None:
     text = page(tmp_path, capsys)
     data = json.loads(re.search(r'type="application/json">(.*?)</script>', text, re.S)[1])  # type: ignore[index]
     assert data["layers"][1]["attributes"][0][1] == "param"
+
+
+def test_the_source_is_looked_through_for_comments_no_more_often_than_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each value of a panel is a line of its own, and no comment of the text belongs to it."""
+    from netc.syntax import printer
+
+    looked: list[object] = []
+    monkeypatch.setattr(printer, "comments_of", lambda source: looked.append(source) or [])
+    rows = "".join(
+        f'layer {{ name: "c{i}" type: "Convolution" bottom: "data" top: "c{i}" # told\n'
+        "convolution_param { num_output: 2 kernel_size: 1 } }\n"
+        for i in range(20)
+    )
+    head = 'name: "n" input: "data" input_shape { dim: [1, 2, 3, 3] }\n'
+    built = build(read_net(Source("n", head + rows)).message)
+    told = [attributes(message) for message in built.messages.values()]
+    assert all(["convolution_param", "num_output", "2"] in rows for rows in told)
+    assert len(looked) <= 1
+
+
+def test_a_data_layer_that_netc_does_not_know() -> None:
+    text = 'name: "n" layer { name: "d" type: "CoSData" top: "data" top: "label" }\n'
+    boxes = page_data(profile_of(text), "n")["layers"]
+    assert [box["family"] for box in boxes if box["type"] == "CoSData"] == ["data"]

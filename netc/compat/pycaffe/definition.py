@@ -91,7 +91,7 @@ def _layers(written: Sequence[Message]) -> tuple[Layer, ...]:
     nodes, node = [], 0
     for layer in written:
         nodes.append(node)
-        node += not LAYERS[layer.get("type")].source
+        node += not _reads_data(layer.get("type"))
     named = [
         Named(layer.get("name"), layer.get("type"), tuple(layer.get("bottom")),
               tuple(layer.get("top")), _losses(layer))
@@ -101,10 +101,15 @@ def _layers(written: Sequence[Message]) -> tuple[Layer, ...]:
     starts = iter([*nodes, node])
     at = next(starts)
     for number, one in with_splits(named):
-        own = number >= 0 and not LAYERS[one.type].source
+        own = number >= 0 and not _reads_data(one.type)
         found.append(Layer(one.name, one.type, one.bottoms, one.tops, at, one.losses, own))
         at = next(starts) if number >= 0 else at
     return tuple(found)
+
+
+def _reads_data(type: str) -> bool:
+    """Whether it is a source, as a type is that netc does not know and yet took for one."""
+    return type not in LAYERS or LAYERS[type].source
 
 
 def _losses(layer: Message) -> tuple[float, ...]:
@@ -112,7 +117,8 @@ def _losses(layer: Message) -> tuple[float, ...]:
     written = tuple(layer.get("loss_weight"))
     if written:
         return written
-    return (1.0,) if LAYERS[layer.get("type")].loss else ()
+    type = layer.get("type")
+    return (1.0,) if type in LAYERS and LAYERS[type].loss else ()
 
 
 def part(graph: Graph, first: int, last: int) -> Graph:
