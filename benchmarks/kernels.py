@@ -26,9 +26,10 @@ from netc.backends.cpu import jit
 from netc.backends.cpu.machine import Machine, machine, supported_isas
 from netc.backends.cpu.program import Context, Program, Step
 from netc.backends.cpu.steps.choice import ConvShape, choose_algorithm
-from netc.backends.cpu.steps.conv import Geometry, conv_step
+from netc.backends.cpu.steps.conv import conv_step
 from netc.backends.cpu.steps.depthwise import depthwise_step
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
+from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.winograd import can_winograd, winograd_steps
 from netc.backends.shared.views import Arena, View, dense
 

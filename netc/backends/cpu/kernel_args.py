@@ -86,7 +86,12 @@ class PanelArgs(NamedTuple):
 
 
 class PoolArgs(NamedTuple):
-    """Pooling. ``pad_y`` and ``pad_x`` bound the divisor of averages below as well."""
+    """Pooling, and its gradient, whose input has the smaller height and width.
+
+    ``pad_y`` and ``pad_x`` bound the divisor of averages below as well. ``mask`` is where each
+    maximum stands in its plane; ``shares``, of the gradient of averages alone, one float for each
+    window, by which it gives to all its elements.
+    """
 
     input: Argument
     ld: int
@@ -103,8 +108,9 @@ class PoolArgs(NamedTuple):
     channels: int
     output: Argument
     output_ld: int
-    mask: Argument
-    mask_ld: int
+    mask: Argument = 0
+    mask_ld: int = 0
+    shares: Argument = 0
 
 
 class MoveArgs(NamedTuple):
@@ -428,33 +434,6 @@ class OuterArgs(NamedTuple):
     output_number: int
     output_tap: int
     output_lane: int
-
-
-class PoolBackArgs(NamedTuple):
-    """What pooling's windows give back to the elements they saw; sizes as in PoolArgs.
-
-    ``mask`` is where each maximum stood in its plane; ``shares`` one float for each window, by
-    which it gives to all of them.
-    """
-
-    input: Argument
-    ld: int
-    height: int
-    width: int
-    out_height: int
-    out_width: int
-    kernel_y: int
-    kernel_x: int
-    stride_y: int
-    stride_x: int
-    pad_y: int
-    pad_x: int
-    channels: int
-    output: Argument
-    output_ld: int
-    mask: Argument
-    mask_ld: int
-    shares: Argument
 
 
 class UpdateArgs(NamedTuple):

@@ -7,8 +7,9 @@ import pytest
 
 from netc.backends.cpu.program import Context, Program
 from netc.backends.cpu.steps.blocking import Blocking, choose_blocking
-from netc.backends.cpu.steps.conv import Geometry, conv_step
+from netc.backends.cpu.steps.conv import conv_step
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
+from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.shared.views import Arena, View
 from tests.backends.cpu.arena import Bench, close
 from tests.machines import DESCRIBED, ONE_OF_EACH, described, runnable

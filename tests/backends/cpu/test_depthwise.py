@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.depthwise import depthwise_deconv_steps, depthwise_step
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
+from netc.backends.cpu.steps.geometry import Geometry
 from tests.backends.cpu.arena import close
 from tests.backends.cpu.test_conv import plain_conv
 from tests.backends.cpu.test_deconv import plain_deconv

@@ -3,14 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netc.backends.cpu.steps.pooling import Window, average_pool_step, max_pool_step
+from netc.backends.cpu.steps.geometry import Geometry
+from netc.backends.cpu.steps.pooling import average_pool_step, max_pool_step
 from tests.backends.cpu.arena import close
 
 CASES = [
-    ((2, 19, 7, 8), (4, 4), Window((3, 3), (2, 2), (1, 1))),
-    ((1, 64, 6, 5), (6, 5), Window((3, 3), (1, 1), (1, 1))),
-    ((1, 5, 9, 7), (1, 1), Window((9, 7))),
-    ((1, 33, 8, 8), (4, 3), Window((3, 2), (2, 3), (1, 0))),
+    ((2, 19, 7, 8), (4, 4), Geometry((3, 3), (2, 2), (1, 1))),
+    ((1, 64, 6, 5), (6, 5), Geometry((3, 3), (1, 1), (1, 1))),
+    ((1, 5, 9, 7), (1, 1), Geometry((9, 7))),
+    ((1, 33, 8, 8), (4, 3), Geometry((3, 2), (2, 3), (1, 0))),
 ]
 
 

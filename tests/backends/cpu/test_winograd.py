@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
+from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.winograd import Cut, choose_cut, tiling, winograd_steps
 from netc.backends.shared.cook_toom import matrices
 from tests.backends.cpu.arena import Bench, close

@@ -22,7 +22,6 @@ from netc.backends.cpu.emit.products import geometry_of, is_depthwise, transpose
 from netc.backends.cpu.lowering import Sweep, sweep_of
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.channel_sums import SumTarget, tap_sum_steps
-from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.elementwise import (
     SQUARE,
     Operation,
@@ -31,6 +30,7 @@ from netc.backends.cpu.steps.elementwise import (
     rectified_by,
     threshold,
 )
+from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.outer import (
     OuterTarget,
     Side,

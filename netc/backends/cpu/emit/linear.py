@@ -13,8 +13,9 @@ from netc.backends.cpu.emit.epilogues import Matched, is_sum, match_epilogue
 from netc.backends.cpu.emit.products import weights_of
 from netc.backends.cpu.lowering import Sweep, sweep_of
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.steps.conv import Geometry, conv_step
+from netc.backends.cpu.steps.conv import conv_step
 from netc.backends.cpu.steps.epilogue import Epilogue
+from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.linear import linear_step
 from netc.backends.cpu.steps.packing import in_c_order
 from netc.backends.cpu.steps.transpose import to_planes

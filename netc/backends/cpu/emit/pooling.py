@@ -6,8 +6,9 @@ from netc.backends.cpu.emit.emission import EmitContext, Sweeps, scratch_of
 from netc.backends.cpu.lowering import Sweep, sweep_of
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.arrange import arrange_steps
+from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.moving import Strided
-from netc.backends.cpu.steps.pooling import Window, average_pool_step, max_pool_step
+from netc.backends.cpu.steps.pooling import average_pool_step, max_pool_step
 from netc.backends.shared.views import View, dense
 from netc.ir.graph import Node
 from netc.ir.types import Shape
@@ -27,7 +28,7 @@ def emit_pooling(context: EmitContext, node: Node) -> Sweeps | None:
 
 
 def pool_step(
-    name: str, params: PoolingParams, x: View, y: View, window: Window, mask: View | None = None
+    name: str, params: PoolingParams, x: View, y: View, window: Geometry, mask: View | None = None
 ) -> Step:
     """The step of MAX or AVE."""
     if params.method == "AVE":
@@ -35,10 +36,10 @@ def pool_step(
     return max_pool_step(name, x, y, window, mask)
 
 
-def window_of_pooling(params: PoolingParams, shape: Shape) -> Window:
+def window_of_pooling(params: PoolingParams, shape: Shape) -> Geometry:
     """A pooling's window in the kernels' terms."""
     y, x = pooling_axes(params, shape)
-    return Window((y.kernel, x.kernel), (y.stride, x.stride), (y.pad, x.pad))
+    return Geometry((y.kernel, x.kernel), (y.stride, x.stride), (y.pad, x.pad))
 
 
 def emit_spp(context: EmitContext, node: Node) -> Sweeps | None:

@@ -14,10 +14,10 @@ from netc.backends.cpu.emit.tiled import Convolution, Pair, Pooled, banded_steps
 from netc.backends.cpu.lowering import Sweep, sweep_of
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.choice import convolution_steps
-from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.deconv import by_outputs, deconv_steps
 from netc.backends.cpu.steps.depthwise import depthwise_deconv_steps
 from netc.backends.cpu.steps.epilogue import PLAIN, Activation, Epilogue
+from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.moving import image_step
 from netc.backends.cpu.windows import second_window, shape_between, value_between
 from netc.backends.shared.derived import Weights, joined

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from llvmlite import ir
 from numba import njit
 
 from netc.backends.cpu.kernels.simd import I32, load, load_part, store, store_masked
-from netc.backends.cpu.kernels.values import Compiled, Lanes
+from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
 
 
 def loader(width: int, part: bool) -> Compiled:
@@ -43,6 +44,52 @@ def storer(width: int, part: bool) -> Compiled:
         store(address, value)
 
     return store_all
+
+
+def over_channels(
+    width: int, vector: Callable[[int, bool], Compiled], at_once: int = 1
+) -> Compiled:
+    """A function (record, where) that has something done for all channels of a pixel, in order.
+
+    Args:
+        width: floats of a register.
+        vector: (width, part) -> a function (record, where, first channel, lanes); ``where`` is the
+            tuple that the caller gives.
+        at_once: vectors that are done at a time, as long as there are so many.
+    """
+    wide = at_once * width
+    several, whole, part = vector(wide, False), vector(width, False), vector(width, True)
+
+    @njit(inline="always")
+    def one_at_a_time(a: Record, where: tuple[Any, ...]) -> None:
+        main = a.channels // width * width
+        for c in range(0, main, width):
+            whole(a, where, c, width)
+        if main < a.channels:
+            part(a, where, main, a.channels - main)
+
+    @njit(inline="always")
+    def several_at_a_time(a: Record, where: tuple[Any, ...]) -> None:
+        # Channels by several vectors, then by one, then the lanes that are left.
+        main, most = a.channels // width * width, a.channels // wide * wide
+        for c in range(0, most, wide):
+            several(a, where, c, wide)
+        for c in range(most, main, width):
+            whole(a, where, c, width)
+        if main < a.channels:
+            part(a, where, main, a.channels - main)
+
+    return one_at_a_time if at_once == 1 else several_at_a_time
+
+
+@njit(inline="always")
+def clipped(start: int, kernel: int, size: int, pad: int) -> tuple[int, int, int]:
+    """A window from ``start`` on along an axis: its first and end in the input, and its count.
+
+    The count is of its elements in the padded input, by which Caffe divides averages
+    (pooling_layer.cpp).
+    """
+    return max(start, 0), min(start + kernel, size), min(start + kernel, size + pad) - start
 
 
 def emit_fold(

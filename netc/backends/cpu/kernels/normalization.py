@@ -17,7 +17,7 @@ from netc.backends.cpu.kernels.functions import (
     emit_exp,
     emit_sqrt,
 )
-from netc.backends.cpu.kernels.lanes import loader, storer
+from netc.backends.cpu.kernels.lanes import clipped, loader, over_channels, storer
 from netc.backends.cpu.kernels.simd import (
     I32,
     _first,
@@ -35,7 +35,7 @@ from netc.backends.cpu.kernels.simd import (
     store,
     store_part,
 )
-from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
+from netc.backends.cpu.kernels.values import Compiled, Lanes, Record, Seen
 from netc.backends.cpu.machine import Machine
 
 _QUARTER = 0x4F58CAE5  # 1.25 times the bits of a number close to 1: the first guess's error is 4 %
@@ -198,60 +198,43 @@ def within(machine: Machine, power: str) -> Callable[[int, int, int, int], None]
 
     The mean counts padding as far as Caffe's average pooling does. Units are rows.
     """
-    width = machine.width
-    whole = _within_vector(width, False, _power(power))
-    part = _within_vector(width, True, _power(power))
+    divide = over_channels(machine.width, _within_vector(_power(power)))
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(LrnArgs, args)
         pad = (a.size - 1) // 2
-        main = a.channels // width * width
         for unit in range(begin, end):
             image, row = unit // a.height, unit % a.height
-            # What is read, and what Caffe divides by: its padding counts (lrn_layer.cpp).
-            y0, y1 = max(row - pad, 0), min(row - pad + a.size, a.height)
-            rows = min(row - pad + a.size, a.height + pad) - (row - pad)
+            y0, y1, rows = clipped(row - pad, a.size, a.height, pad)
             base = a.input + image * a.height * a.width * a.ld
             for x in range(a.width):
-                x0, x1 = max(x - pad, 0), min(x - pad + a.size, a.width)
-                count = rows * (min(x - pad + a.size, a.width + pad) - (x - pad))
-                pixel = unit * a.width + x
-                for c in range(0, main, width):
-                    whole(a, base, y0, y1, x0, x1, count, pixel, c, width)
-                if main < a.channels:
-                    part(a, base, y0, y1, x0, x1, count, pixel, main, a.channels - main)
+                x0, x1, columns = clipped(x - pad, a.size, a.width, pad)
+                divide(a, (base, y0, y1, x0, x1, rows * columns, unit * a.width + x))
 
     return kernel
 
 
-def _within_vector(width: int, part: bool, power: Compiled) -> Compiled:
-    get, put = loader(width, part), storer(width, part)
+def _within_vector(power: Compiled) -> Callable[[int, bool], Compiled]:
+    def made(width: int, part: bool) -> Compiled:
+        get, put = loader(width, part), storer(width, part)
 
-    @njit(inline="always")
-    def vector(
-        a: Record,
-        base: int,
-        y0: int,
-        y1: int,
-        x0: int,
-        x1: int,
-        count: int,
-        pixel: int,
-        c: int,
-        lanes: int,
-    ) -> None:
-        total = splat(width, float32(0.0))
-        for y in range(y0, y1):
-            for x in range(x0, x1):
-                value = get(base + (y * a.width + x) * a.ld + 4 * c, lanes)
-                total = fma(value, value, total)
-        mean = total / splat(width, float32(count))
-        divisor = fma(mean, splat(width, as_float(a.factor)), splat(width, as_float(a.k)))
-        value = get(a.input + pixel * a.ld + 4 * c, lanes)
-        put(
-            a.output + pixel * a.output_ld + 4 * c,
-            power(value, divisor, splat(width, as_float(a.beta))),
-            lanes,
-        )
+        @njit(inline="always")
+        def vector(a: Record, where: Seen, c: int, lanes: int) -> None:
+            base, y0, y1, x0, x1, count, pixel = where
+            total = splat(width, float32(0.0))
+            for y in range(y0, y1):
+                for x in range(x0, x1):
+                    value = get(base + (y * a.width + x) * a.ld + 4 * c, lanes)
+                    total = fma(value, value, total)
+            mean = total / splat(width, float32(count))
+            divisor = fma(mean, splat(width, as_float(a.factor)), splat(width, as_float(a.k)))
+            value = get(a.input + pixel * a.ld + 4 * c, lanes)
+            put(
+                a.output + pixel * a.output_ld + 4 * c,
+                power(value, divisor, splat(width, as_float(a.beta))),
+                lanes,
+            )
 
-    return vector
+        return vector
+
+    return made

@@ -10,12 +10,16 @@ from collections.abc import Callable
 
 from numba import float32, njit
 
-from netc.backends.cpu.kernel_args import PoolBackArgs
+from netc.backends.cpu.kernel_args import PoolArgs
 from netc.backends.cpu.kernels.functions import equal, select
-from netc.backends.cpu.kernels.lanes import loader, storer
+from netc.backends.cpu.kernels.lanes import loader, over_channels, storer
 from netc.backends.cpu.kernels.simd import float_at, fma, record, splat
 from netc.backends.cpu.kernels.values import Compiled, Record
 from netc.backends.cpu.machine import Machine
+
+# Where an element is given to: its image's first window; the rows and columns of the windows that
+# saw it, the first and behind the last; its index in its plane; and its address.
+Givers = tuple[int, int, int, int, int, int, int]
 
 
 def max_pool_back(machine: Machine) -> Callable[[int, int, int, int], None]:
@@ -29,11 +33,10 @@ def average_pool_back(machine: Machine) -> Callable[[int, int, int, int], None]:
 
 
 def _pool_back(width: int, giver: Compiled) -> Callable[[int, int, int, int], None]:
-    whole, part = giver(width, False), giver(width, True)
+    give = over_channels(width, giver)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
-        a = record(PoolBackArgs, args)
-        main = a.channels // width * width
+        a = record(PoolArgs, args)
         for unit in range(begin, end):
             image, y = unit // a.height, unit % a.height
             # Windows whose rows, from row * stride - pad on, go over y.
@@ -46,11 +49,7 @@ def _pool_back(width: int, giver: Compiled) -> Callable[[int, int, int, int], No
                 x1 = min(a.out_width, (x + a.pad_x) // a.stride_x + 1)
                 place = y * a.width + x
                 target = a.output + (unit * a.width + x) * a.output_ld
-                for c in range(0, main, width):
-                    whole(a, base, y0, y1, x0, x1, place, c, target, width)
-                if main < a.channels:
-                    rest = a.channels - main
-                    part(a, base, y0, y1, x0, x1, place, main, target, rest)
+                give(a, (base, y0, y1, x0, x1, place, target))
 
     return kernel
 
@@ -59,27 +58,17 @@ def _by_mask(width: int, part: bool) -> Compiled:
     load, store = loader(width, part), storer(width, part)
 
     @njit(inline="always")
-    def give(
-        a: Record,
-        base: int,
-        y0: int,
-        y1: int,
-        x0: int,
-        x1: int,
-        place: int,
-        c: int,
-        target: int,
-        lanes: int,
-    ) -> None:
+    def give(a: Record, where: Givers, c: int, lanes: int) -> None:
+        base, y0, y1, x0, x1, place, target = where
         zero, here = splat(width, float32(0.0)), splat(width, float32(place))
         total = zero
         for y in range(y0, y1):
             for x in range(x0, x1):
                 pixel = base + y * a.out_width + x
                 # The window gives its gradient to the element whose index its mask holds.
-                where = load(a.mask + pixel * a.mask_ld + 4 * c, lanes)
+                chosen = load(a.mask + pixel * a.mask_ld + 4 * c, lanes)
                 given = load(a.input + pixel * a.ld + 4 * c, lanes)
-                total = total + select(equal(where, here), given, zero)
+                total = total + select(equal(chosen, here), given, zero)
         store(target + 4 * c, total, lanes)
 
     return give
@@ -89,18 +78,8 @@ def _by_share(width: int, part: bool) -> Compiled:
     load, store = loader(width, part), storer(width, part)
 
     @njit(inline="always")
-    def give(
-        a: Record,
-        base: int,
-        y0: int,
-        y1: int,
-        x0: int,
-        x1: int,
-        place: int,
-        c: int,
-        target: int,
-        lanes: int,
-    ) -> None:
+    def give(a: Record, where: Givers, c: int, lanes: int) -> None:
+        base, y0, y1, x0, x1, _, target = where
         total = splat(width, float32(0.0))
         for y in range(y0, y1):
             for x in range(x0, x1):

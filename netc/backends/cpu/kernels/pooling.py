@@ -11,9 +11,9 @@ from numba import float32, njit
 
 from netc.backends.cpu.kernel_args import PoolArgs
 from netc.backends.cpu.kernels.functions import greater, maximum, select
-from netc.backends.cpu.kernels.lanes import loader, storer
+from netc.backends.cpu.kernels.lanes import clipped, loader, over_channels, storer
 from netc.backends.cpu.kernels.simd import record, splat
-from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
+from netc.backends.cpu.kernels.values import Compiled, Lanes, Record, Seen
 from netc.backends.cpu.machine import Machine
 
 _LOWEST = float32(-3.4028234663852886e38)  # Caffe starts its search for the largest at -FLT_MAX
@@ -35,33 +35,19 @@ def average_pool(machine: Machine) -> Callable[[int, int, int, int], None]:
 
 
 def _pool(width: int, reducer: Compiled) -> Callable[[int, int, int, int], None]:
-    wide = _VECTORS_AT_ONCE * width
-    several, whole, part = reducer(wide, False), reducer(width, False), reducer(width, True)
+    reduce = over_channels(width, reducer, _VECTORS_AT_ONCE)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(PoolArgs, args)
-        main, most = a.channels // width * width, a.channels // wide * wide
         for unit in range(begin, end):
             image, row = unit // a.out_height, unit % a.out_height
-            top = row * a.stride_y - a.pad_y
-            # The window as far as it lies in the input: what is read.
-            y0, y1 = max(top, 0), min(top + a.kernel_y, a.height)
-            # The window as far as it lies in the padded input: Caffe's divisor of averages.
-            rows = min(top + a.kernel_y, a.height + a.pad_y) - top
+            y0, y1, rows = clipped(row * a.stride_y - a.pad_y, a.kernel_y, a.height, a.pad_y)
             base = a.input + image * a.height * a.width * a.ld
             for column in range(a.out_width):
                 left = column * a.stride_x - a.pad_x
-                x0, x1 = max(left, 0), min(left + a.kernel_x, a.width)
-                count = rows * (min(left + a.kernel_x, a.width + a.pad_x) - left)
+                x0, x1, columns = clipped(left, a.kernel_x, a.width, a.pad_x)
                 pixel = unit * a.out_width + column
-                # Channels by four vectors, then by one, then the lanes that are left.
-                for c in range(0, most, wide):
-                    several(a, base + 4 * c, y0, y1, x0, x1, count, pixel, c, wide)
-                for c in range(most, main, width):
-                    whole(a, base + 4 * c, y0, y1, x0, x1, count, pixel, c, width)
-                if main < a.channels:
-                    left_over = a.channels - main
-                    part(a, base + 4 * main, y0, y1, x0, x1, count, pixel, main, left_over)
+                reduce(a, (base, y0, y1, x0, x1, rows * columns, pixel))
 
     return kernel
 
@@ -70,18 +56,9 @@ def _max_reducer(width: int, part: bool) -> Compiled:
     load, store = loader(width, part), storer(width, part)
 
     @njit(inline="always")
-    def reduce(
-        a: Record,
-        base: int,
-        y0: int,
-        y1: int,
-        x0: int,
-        x1: int,
-        count: int,
-        pixel: int,
-        c: int,
-        lanes: int,
-    ) -> None:
+    def reduce(a: Record, where: Seen, c: int, lanes: int) -> None:
+        base, y0, y1, x0, x1, _, pixel = where
+        base += 4 * c
         best = splat(width, _LOWEST)
         for y in range(y0, y1):
             for x in range(x0, x1):
@@ -95,20 +72,11 @@ def _mask_reducer(width: int, part: bool) -> Compiled:
     load, store = loader(width, part), storer(width, part)
 
     @njit(inline="always")
-    def reduce(
-        a: Record,
-        base: int,
-        y0: int,
-        y1: int,
-        x0: int,
-        x1: int,
-        count: int,
-        pixel: int,
-        c: int,
-        lanes: int,
-    ) -> None:
+    def reduce(a: Record, where: Seen, c: int, lanes: int) -> None:
+        base, y0, y1, x0, x1, _, pixel = where
+        base += 4 * c
         best = splat(width, _LOWEST)
-        where = splat(width, float32(-1.0))
+        index_of = splat(width, float32(-1.0))
         for y in range(y0, y1):
             for x in range(x0, x1):
                 # The index in the plane, as Caffe's mask has it; exact in float32 below 2 ** 24.
@@ -116,10 +84,10 @@ def _mask_reducer(width: int, part: bool) -> Compiled:
                 value = load(base + index * a.ld, lanes)
                 # Strictly greater: of equal elements the first one counts, as in Caffe.
                 higher = greater(value, best)
-                where = select(higher, splat(width, float32(index)), where)
+                index_of = select(higher, splat(width, float32(index)), index_of)
                 best = select(higher, value, best)
         store(a.output + pixel * a.output_ld + 4 * c, best, lanes)
-        store(a.mask + pixel * a.mask_ld + 4 * c, where, lanes)
+        store(a.mask + pixel * a.mask_ld + 4 * c, index_of, lanes)
 
     return reduce
 
@@ -128,18 +96,9 @@ def _mean_reducer(width: int, part: bool) -> Compiled:
     load, store = loader(width, part), storer(width, part)
 
     @njit(inline="always")
-    def reduce(
-        a: Record,
-        base: int,
-        y0: int,
-        y1: int,
-        x0: int,
-        x1: int,
-        count: int,
-        pixel: int,
-        c: int,
-        lanes: int,
-    ) -> None:
+    def reduce(a: Record, where: Seen, c: int, lanes: int) -> None:
+        base, y0, y1, x0, x1, count, pixel = where
+        base += 4 * c
         total = splat(width, float32(0.0))
         for y in range(y0, y1):
             for x in range(x0, x1):
@@ -157,28 +116,20 @@ def three_columns(
 
     Each column of a window is reduced once and kept for the next windows that see it.
     """
-    width, wide = machine.width, _VECTORS_AT_ONCE * machine.width
-    several, whole = _row(wide, False, average, stride), _row(width, False, average, stride)
-    part = _row(width, True, average, stride)
+
+    def row(width: int, part: bool) -> Compiled:
+        return _row(width, part, average, stride)
+
+    reduce = over_channels(machine.width, row, _VECTORS_AT_ONCE)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(PoolArgs, args)
-        main, most = a.channels // width * width, a.channels // wide * wide
         for unit in range(begin, end):
             image, row = unit // a.out_height, unit % a.out_height
-            top = row * a.stride_y - a.pad_y
-            y0, y1 = max(top, 0), min(top + a.kernel_y, a.height)
-            rows = min(top + a.kernel_y, a.height + a.pad_y) - top
+            y0, y1, rows = clipped(row * a.stride_y - a.pad_y, a.kernel_y, a.height, a.pad_y)
             # ``base`` is the first row that is read, so that columns walk down from there.
             base = a.input + (image * a.height + y0) * a.width * a.ld
-            target = a.output + unit * a.out_width * a.output_ld
-            for c in range(0, most, wide):
-                several(a, base + 4 * c, target + 4 * c, y1 - y0, rows, wide)
-            for c in range(most, main, width):
-                whole(a, base + 4 * c, target + 4 * c, y1 - y0, rows, width)
-            if main < a.channels:
-                left_over = a.channels - main
-                part(a, base + 4 * main, target + 4 * main, y1 - y0, rows, left_over)
+            reduce(a, (base, a.output + unit * a.out_width * a.output_ld, y1 - y0, rows))
 
     return kernel
 
@@ -189,8 +140,9 @@ def _row(width: int, part: bool, average: bool, stride: int) -> Compiled:
     join = _plus if average else maximum
 
     @njit(inline="always")
-    def reduce(a: Record, base: int, target: int, seen: int, rows: int, lanes: int) -> None:
-        left = -a.pad_x
+    def reduce(a: Record, where: tuple[int, int, int, int], c: int, lanes: int) -> None:
+        base, target, seen, rows = where
+        base, target, left = base + 4 * c, target + 4 * c, -a.pad_x
         # A window is three columns; each is reduced once:
         #
         #   stride 1:  c0 c1 c2      stride 2:  c0 c1 c2

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from numba import float32, int64, njit
 
 from netc.backends.cpu.kernel_args import ResizeArgs, UnpoolArgs
-from netc.backends.cpu.kernels.lanes import loader, storer
+from netc.backends.cpu.kernels.lanes import loader, over_channels, storer
 from netc.backends.cpu.kernels.simd import (
     float_at,
     fma,
@@ -16,18 +16,20 @@ from netc.backends.cpu.kernels.simd import (
     set_float,
     splat,
 )
-from netc.backends.cpu.kernels.values import Compiled
+from netc.backends.cpu.kernels.values import Compiled, Record
 from netc.backends.cpu.machine import Machine
+
+# The rows above and below, the bytes of the columns left and right in them, the shares of the right
+# and of the lower ones, and where the result goes.
+Neighbours = tuple[int, int, int, int, float, float, int]
 
 
 def bilinear(machine: Machine) -> Callable[[int, int, int, int], None]:
     """Each element between four neighbours, along the row first; units are rows of outputs."""
-    width = machine.width
-    whole, part = _between(width, False), _between(width, True)
+    blend = over_channels(machine.width, _between)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(ResizeArgs, args)
-        main = a.channels // width * width
         for unit in range(begin, end):
             image, y = unit // a.out_height, unit % a.out_height
             # The builder has worked out each output's lower neighbour and the share of the upper
@@ -42,12 +44,7 @@ def bilinear(machine: Machine) -> Callable[[int, int, int, int], None]:
                 column = int_at(a.columns, x)
                 left, right = column * a.ld, min(column + 1, a.right) * a.ld
                 across = float_at(a.column_shares, x)
-                for c in range(0, main, width):
-                    at = 4 * c
-                    whole(low + at, high + at, left, right, across, share, target + at, width)
-                if main < a.channels:
-                    at, lanes = 4 * main, a.channels - main
-                    part(low + at, high + at, left, right, across, share, target + at, lanes)
+                blend(a, (low, high, left, right, across, share, target))
                 target += a.output_ld
 
     return kernel
@@ -57,22 +54,15 @@ def _between(width: int, part: bool) -> Compiled:
     get, put = loader(width, part), storer(width, part)
 
     @njit(inline="always")
-    def vector(
-        low: int,
-        high: int,
-        left: int,
-        right: int,
-        across: float,
-        down: float,
-        target: int,
-        lanes: int,
-    ) -> None:
+    def vector(a: Record, where: Neighbours, c: int, lanes: int) -> None:
+        low, high, left, right, across, down, target = where
+        low, high = low + 4 * c, high + 4 * c
         one = float32(1.0)
         x, rest = splat(width, across), splat(width, one - across)
         # Along both rows first, then between them.
         upper = fma(x, get(low + right, lanes), rest * get(low + left, lanes))
         lower = fma(x, get(high + right, lanes), rest * get(high + left, lanes))
-        put(target, fma(splat(width, down), lower, splat(width, one - down) * upper), lanes)
+        put(target + 4 * c, fma(splat(width, down), lower, splat(width, one - down) * upper), lanes)
 
     return vector
 

@@ -39,3 +39,7 @@ class Lanes(Protocol):
 #: A function that Numba inlines into kernels: an intrinsic, or one under ``njit(inline="always")``.
 #: Numba types its arguments and its result at each call.
 Compiled = Callable[..., Any]
+
+#: Where a window reads, from its image's first pixel on: rows and columns, the first and behind the
+#: last; the divisor of its average; and the output's pixel.
+Seen = tuple[int, int, int, int, int, int, int]

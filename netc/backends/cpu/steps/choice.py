@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.blocking import tile_cost
-from netc.backends.cpu.steps.conv import Geometry, conv_step
+from netc.backends.cpu.steps.conv import conv_step
 from netc.backends.cpu.steps.depthwise import depthwise_step
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
+from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.winograd import can_winograd, tiling, winograd_steps
 from netc.backends.shared.derived import Weights
 from netc.backends.shared.views import View

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,23 +11,13 @@ from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.blocking import Blocking
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
+from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.product import ImplicitProduct, Packed, product_step
 from netc.backends.shared.derived import Weights
 from netc.backends.shared.views import View
 from netc.memory import check_memory
 
 _TAP = 48  # bytes of an element's place while places are laid out
-
-
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """How output pixels look at input pixels. Each pair is (vertical, horizontal)."""
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int] = (1, 1)
-    pad: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
-    groups: int = 1
 
 
 def conv_step(

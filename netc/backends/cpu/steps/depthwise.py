@@ -11,10 +11,10 @@ from netc.backends.cpu import jit
 from netc.backends.cpu.kernel_args import DepthwiseArgs
 from netc.backends.cpu.memory import aligned_zeros
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.deconv import Phase, phases, progression, shifted
 from netc.backends.cpu.steps.elementwise import padded
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
+from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.product import pack_weights
 from netc.backends.shared.derived import Weights
 from netc.backends.shared.views import View

@@ -16,8 +16,8 @@ from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.memory import ALIGNMENT, aligned_zeros, rounded
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.blocking import choose_tile
-from netc.backends.cpu.steps.conv import Geometry
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
+from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.packing import transformed
 from netc.backends.cpu.steps.product import panel_rows
 from netc.backends.shared.cook_toom import Filtering
