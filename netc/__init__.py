@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Source, Span
     from netc.driver import compile, read_net
     from netc.gradcheck import check_gradient
+    from netc.ops.custom import register_layer, unregister_layer
     from netc.ops.python import register_python_layer
     from netc.predict.predictor import Predictor
     from netc.solver.solver import Solver
@@ -33,8 +34,10 @@ __all__ = [
     "compile",
     "load_weights",
     "read_net",
+    "register_layer",
     "register_python_layer",
     "save_weights",
+    "unregister_layer",
 ]
 
 _HOME = {
@@ -50,8 +53,10 @@ _HOME = {
     "compile": "netc.driver",
     "load_weights": "netc.weights",
     "read_net": "netc.driver",
+    "register_layer": "netc.ops.custom",
     "register_python_layer": "netc.ops.python",
     "save_weights": "netc.weights",
+    "unregister_layer": "netc.ops.custom",
 }
 
 

@@ -31,10 +31,10 @@ from netc.plan.needs import ask_for_definitions, live_bytes
 RunNode = Callable[[Graph, Node, Sequence[Array]], list[Array]]
 
 
-def run_node(graph: Graph, node: Node, inputs: Sequence[Array]) -> list[Array]:
-    """One node's outputs as float32 arrays."""
+def run_node(graph: Graph, node: Node, inputs: Sequence[Array], fast: bool = False) -> list[Array]:
+    """One node's outputs as float32 arrays; by its op's own kernel where ``fast`` is asked for."""
     weights = [parameter_array(graph, name) for name in node.parameters]
-    results = run_definition(node, inputs, weights)
+    results = run_definition(node, inputs, weights, fast)
     return [np.asarray(result, dtype=np.float32) for result in results]
 
 
@@ -73,8 +73,12 @@ def run(
     return {name: values[name] for name in names}
 
 
-def run_definition(node: Node, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def run_definition(
+    node: Node, inputs: Sequence[Any], weights: Sequence[Any], fast: bool = False
+) -> Sequence[Any]:
     """What a node's definition makes of arrays, of NumPy's or of another library.
+
+    With ``fast`` the op's own kernel runs where it has one.
 
     Raises:
         NetcError: values it cannot take, with its layer; too-little-memory for its temporaries.
@@ -89,7 +93,8 @@ def run_definition(node: Node, inputs: Sequence[Any], weights: Sequence[Any]) ->
             return [namespace(*inputs).empty(shape, dtype=np.float32) for shape in shapes]
     try:
         with np.errstate(all="ignore"):
-            return op.reference(node.params, inputs, weights)
+            run = op.fast if fast and op.fast is not None else op.reference
+            return run(node.params, inputs, weights)
     except NetcError as error:
         raise at_layer(error, node) from None
 

@@ -31,6 +31,14 @@ def add_text_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a caffe.proto of your own, merged over the known fields",
     )
+    parser.add_argument(
+        "--layers",
+        metavar="FILE.py",
+        type=Path,
+        action="append",
+        default=[],
+        help="run this Python file first, which calls netc.register_layer for types of your own",
+    )
 
 
 class Reading(TypedDict):

@@ -151,6 +151,8 @@ def _run(arguments: list[str]) -> int:
     if unknown:
         subs[args.command].error(unknown_arguments(unknown, subs[args.command]))
     with using(budget_of(args.max_memory)), guarded(args):
+        if getattr(args, "layers", None):
+            import_module("netc.cli.own_layers").run_files(args.layers)
         return int(args.run(args))
 
 

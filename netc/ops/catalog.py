@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from netc.ops import (
     accuracy,
@@ -66,6 +67,9 @@ from netc.ops import (
 from netc.ops.define import OpDef
 from netc.ops.role import Role
 
+if TYPE_CHECKING:
+    from netc.ops.gradients.define import Gradient
+
 _FAMILIES: tuple[tuple[OpDef, ...], ...] = (
     inputs.OPS,
     fork_inputs.OPS,
@@ -119,7 +123,7 @@ _FAMILIES: tuple[tuple[OpDef, ...], ...] = (
     proposal_target.OPS,
 )
 
-_OPS: Mapping[str, OpDef] = {op.name: op for family in _FAMILIES for op in family}
+_OPS: dict[str, OpDef] = {op.name: op for family in _FAMILIES for op in family}
 
 # What fields make of a name that forks use for several layers; no text can name these.
 _READINGS: Mapping[str, OpDef] = {
@@ -133,17 +137,20 @@ _READINGS: Mapping[str, OpDef] = {
 }
 
 # What a text may name; some names mean an op that has another.
-LAYERS: Mapping[str, OpDef] = {**_OPS, **convolution.OTHER_NAMES, **reshaping.OTHER_NAMES}
+_LAYERS: dict[str, OpDef] = {**_OPS, **convolution.OTHER_NAMES, **reshaping.OTHER_NAMES}
+LAYERS: Mapping[str, OpDef] = _LAYERS
 
 # What a graph may hold: the ops, and what passes and differentiation make besides.
-_CHAINS: Mapping[str, OpDef] = {**_OPS, **_READINGS, fused.NAME: fused.fused_op(_OPS)}
-CATALOG: Mapping[str, OpDef] = {
+_OPS_AND_READINGS: dict[str, OpDef] = {**_OPS, **_READINGS}
+_CHAINS: dict[str, OpDef] = {**_OPS_AND_READINGS, fused.NAME: fused.fused_op(_OPS)}
+_CATALOG: dict[str, OpDef] = {
     **_CHAINS,
     siblings.NAME: siblings.siblings_op(_CHAINS),
-    gradient.NAME: gradient.gradient_op({**_OPS, **_READINGS}),
+    gradient.NAME: gradient.gradient_op(_OPS_AND_READINGS),
     update.RUNNING: update.running_op(_OPS),
     **{op.name: op for op in (*update.OPS, *ranks.OPS)},
 }
+CATALOG: Mapping[str, OpDef] = _CATALOG
 
 _ROLES: Mapping[str, int] = {n: op.role.value for n, op in {**LAYERS, **CATALOG}.items()}
 
@@ -151,3 +158,21 @@ _ROLES: Mapping[str, int] = {n: op.role.value for n, op in {**LAYERS, **CATALOG}
 def has_role(op: str, role: Role) -> bool:
     """True if an op, or a layer type of a text, has any of some roles; False for unknown names."""
     return bool(_ROLES.get(op, 0) & role.value)
+
+
+def add_layer(op: OpDef, rule: Gradient | None) -> None:
+    """Know a layer type from now on, with its gradient if it has one (netc.register_layer)."""
+    from netc.ops.gradients.catalog import add_gradient
+
+    for known in (_OPS, _OPS_AND_READINGS, _LAYERS, _CHAINS, _CATALOG):
+        known[op.name] = op
+    add_gradient(op.name, rule)
+
+
+def remove_layer(name: str) -> None:
+    """Forget a layer type that :func:`add_layer` added."""
+    from netc.ops.gradients.catalog import add_gradient
+
+    for known in (_OPS, _OPS_AND_READINGS, _LAYERS, _CHAINS, _CATALOG):
+        known.pop(name, None)
+    add_gradient(name, None)

@@ -248,6 +248,7 @@ class OpDef:
         host: ``reference`` needs NumPy itself; all others take the arrays of any library.
         contents: (params, input shapes) -> what each input may hold where that is not every
             number, such as class labels; None, or nothing at the end, for any.
+        fast: what the CPU backend runs in the place of ``reference``; see ``netc.register_layer``.
         reading: the layer's message -> what another fork means by the name, where the fields tell
             that it is meant; None where they do not.
     """
@@ -277,3 +278,4 @@ class OpDef:
     family: Family = "other"
     host: bool = False
     reading: Callable[[Message], Reading | None] | None = None
+    fast: Kernel | None = None

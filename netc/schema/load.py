@@ -108,7 +108,21 @@ def load_schema(extra: Sequence[Path] = ()) -> Schema:
         NetcError: where an extra file cannot be read or is no valid .proto.
     """
     sources = tuple(_read(Path(path)) for path in extra)
-    return _load(tuple((s.name, s.text) for s in sources))
+    registered = tuple((f"<{name}>", text) for name, text in _REGISTERED.items())
+    return _load((*registered, *((s.name, s.text) for s in sources)))
+
+
+_REGISTERED: dict[str, str] = {}
+
+
+def add_messages(name: str, text: str) -> None:
+    """Merge the text of a .proto file over ours from now on, under a name."""
+    _REGISTERED[name] = text
+
+
+def remove_messages(name: str) -> None:
+    """Leave out what :func:`add_messages` added under a name; nothing where there is none."""
+    _REGISTERED.pop(name, None)
 
 
 def _read(path: Path) -> Source:

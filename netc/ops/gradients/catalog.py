@@ -56,6 +56,12 @@ _FAMILIES: tuple[Mapping[str, Gradient], ...] = (
     sampled_regions.GRADIENTS,
 )
 
-GRADIENTS: Mapping[str, Gradient] = {
-    name: rule for family in _FAMILIES for name, rule in family.items()
-}
+_RULES: dict[str, Gradient] = {name: rule for family in _FAMILIES for name, rule in family.items()}
+GRADIENTS: Mapping[str, Gradient] = _RULES
+
+
+def add_gradient(name: str, rule: Gradient | None) -> None:
+    """Know the gradient of a registered layer type; None for a type that has none."""
+    _RULES.pop(name, None)
+    if rule is not None:
+        _RULES[name] = rule
