@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
 from netc.ir.types import Shape, count
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
 from netc.ops.contents import label_along
 from netc.ops.cost import per_input
@@ -49,9 +49,7 @@ def _shape(params: AccuracyParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]
     return ((), (data[axis],))[: params.tops]
 
 
-def _accuracy(
-    params: AccuracyParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _accuracy(params: AccuracyParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     data, label = inputs
     axis = params.axis % data.ndim
     outer, classes, inner = (
@@ -70,12 +68,14 @@ def _accuracy(
     return (total, _by_class(index, right, kept, classes, xp))[: params.tops]
 
 
-def _by_class(index: Any, right: Any, kept: Any, classes: int, xp: Any) -> Any:
+def _by_class(
+    index: AnyArray, right: AnyArray, kept: AnyArray, classes: int, xp: ModuleType
+) -> AnyArray:
     hits = xp.bincount(index[right], minlength=classes)
     return _share(hits, xp.bincount(index[kept], minlength=classes), xp)
 
 
-def _share(part: Any, of: Any, xp: Any) -> Any:
+def _share(part: AnyArray, of: AnyArray, xp: ModuleType) -> AnyArray:
     """``part / of`` as float32, 0 where there is nothing to share."""
     return xp.where(of == 0, 0, part / xp.maximum(of, 1)).astype(np.float32)
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from netc.ir.types import Shape
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import need_axes, per_channel
 from netc.ops.cost import per_output
 from netc.ops.define import (
@@ -39,10 +38,10 @@ _COMMON = Role.ACTIVATION | Role.NONLINEARITY | Role.EPILOGUE | Role.FINISHING
 ONE_TO_ONE = Arity(bottoms=(1, 1), tops=(1, 1))
 
 
-def _elementwise(function: Callable[[Params, Any], Any]) -> Kernel:
+def _elementwise(function: Callable[[Params, AnyArray], AnyArray]) -> Kernel:
     """A kernel that maps its one bottom to its one top."""
 
-    def kernel(params: Params, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+    def kernel(params: Params, inputs: Arrays, weights: Arrays) -> Arrays:
         with np.errstate(all="ignore"):
             return (function(params, inputs[0]),)
 
@@ -51,7 +50,7 @@ def _elementwise(function: Callable[[Params, Any], Any]) -> Kernel:
 
 def activation(
     name: str,
-    function: Callable[[Params, Any], Any],
+    function: Callable[[Params, AnyArray], AnyArray],
     operations: int,
     params: Parse,
     role: Role = Role.NONE,
@@ -90,7 +89,7 @@ def _parse_relu(layer: Message, context: LayerContext) -> ReLUParams:
     return ReLUParams(message.get("negative_slope"))
 
 
-def _relu(params: ReLUParams, x: Any) -> Any:
+def _relu(params: ReLUParams, x: AnyArray) -> AnyArray:
     xp = namespace(x)
     return xp.maximum(x, 0) + params.negative_slope * xp.minimum(x, 0)
 
@@ -144,7 +143,7 @@ def _parse_relu6(layer: Message, context: LayerContext) -> ReLU6Params:
     return ReLU6Params(message.get("negative_slope"), fork_field(message, "n", 6.0))
 
 
-def _relu6(params: ReLU6Params, x: Any) -> Any:
+def _relu6(params: ReLU6Params, x: AnyArray) -> AnyArray:
     xp = namespace(x)
     y = xp.maximum(x, 0) + params.negative_slope * xp.minimum(x, 0)
     return xp.minimum(y, np.float32(params.n))
@@ -181,7 +180,7 @@ def _parse_bounded_below(layer: Message, context: LayerContext) -> BoundedReLUPa
     return BoundedReLUParams(param.get("negative_slope"), _greatest(param), param.get("minimum"))
 
 
-def _bounded_relu(params: BoundedReLUParams, x: Any) -> Any:
+def _bounded_relu(params: BoundedReLUParams, x: AnyArray) -> AnyArray:
     xp = namespace(x)
     y = _relu6(ReLU6Params(params.negative_slope, params.n), x)
     return xp.maximum(y, np.float32(params.least))
@@ -220,7 +219,7 @@ def _prelu_weights(params: PReLUParams, inputs: Sequence[Shape]) -> tuple[Weight
     return (WeightSpec(shape, params.filler),)
 
 
-def _prelu(params: PReLUParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _prelu(params: PReLUParams, inputs: Arrays, weights: Arrays) -> Arrays:
     """max(x, 0) + slope * min(x, 0) (prelu_layer.cpp)."""
     (x,), (slope,) = inputs, weights
     xp = namespace(x)
@@ -253,7 +252,7 @@ def _parse_elu(layer: Message, context: LayerContext) -> ELUParams:
     return ELUParams(reject_unknown_fields(layer.get("elu_param"), "alpha").get("alpha"))
 
 
-def _elu(params: ELUParams, x: Any) -> Any:
+def _elu(params: ELUParams, x: AnyArray) -> AnyArray:
     xp = namespace(x)
     return xp.maximum(x, 0) + params.alpha * (xp.exp(xp.minimum(x, 0)) - 1)
 
@@ -271,7 +270,7 @@ def _parse_sigmoid(layer: Message, context: LayerContext) -> None:
     reject_unknown_fields(layer.get("sigmoid_param"))
 
 
-def sigmoid(x: Any) -> Any:
+def sigmoid(x: AnyArray) -> AnyArray:
     """The logistic function as sigmoid_layer.cpp has it, by tanh, which cannot overflow."""
     return 0.5 * namespace(x).tanh(0.5 * x) + 0.5
 
@@ -311,7 +310,7 @@ ABSVAL = activation(
 )
 
 
-def _bnll(params: None, x: Any) -> Any:
+def _bnll(params: None, x: AnyArray) -> AnyArray:
     """log(1 + exp(x)), from the side where exp cannot overflow (bnll_layer.cpp)."""
     xp = namespace(x)
     return xp.maximum(x, 0) + xp.log(1 + xp.exp(-xp.abs(x)))
@@ -367,7 +366,7 @@ def _parse_clip(layer: Message, context: LayerContext) -> ClipParams:
     return ClipParams(message.get("min"), message.get("max"))
 
 
-def _clip(params: ClipParams, x: Any) -> Any:
+def _clip(params: ClipParams, x: AnyArray) -> AnyArray:
     """std::max(min, std::min(x, max)): the lower bound wins, and NaN becomes it."""
     xp = namespace(x)
     low, high = np.float32(params.min), np.float32(params.max)
@@ -391,7 +390,7 @@ def _parse_threshold(layer: Message, context: LayerContext) -> ThresholdParams:
     )
 
 
-def _threshold(params: ThresholdParams, x: Any) -> Any:
+def _threshold(params: ThresholdParams, x: AnyArray) -> AnyArray:
     return (x > np.float32(params.threshold)).astype(x.dtype)
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from netc.diagnostics import NetcError
 from netc.ir.types import Shape
 from netc.ops.activation import ONE_TO_ONE
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.cost import per_output
 from netc.ops.define import Affine, LayerContext, OpDef, Params, Parse, same_shape
 from netc.ops.fields import bad_value, reject_unknown_fields
@@ -25,12 +24,12 @@ from netc.schema.message import Message
 
 def _op(
     name: str,
-    function: Callable[[Params, Any], Any],
+    function: Callable[[Params, AnyArray], AnyArray],
     operations: int,
     params: Parse,
     role: Role = Role.NONE,
 ) -> OpDef:
-    def kernel(params: Params, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+    def kernel(params: Params, inputs: Arrays, weights: Arrays) -> Arrays:
         with np.errstate(all="ignore"):
             return (function(params, inputs[0]),)
 
@@ -61,7 +60,7 @@ def _parse_power(layer: Message, context: LayerContext) -> PowerParams:
     return PowerParams(message.get("power"), message.get("scale"), message.get("shift"))
 
 
-def _power(params: PowerParams, x: Any) -> Any:
+def _power(params: PowerParams, x: AnyArray) -> AnyArray:
     """A power or scale of 0 gives a constant whatever x is, infinities too (power_layer.cpp)."""
     xp = namespace(x)
     power, scale, shift = (np.float32(v) for v in (params.power, params.scale, params.shift))
@@ -79,9 +78,7 @@ def _power_is_one(params: PowerParams, inputs: Sequence[Shape]) -> bool:
     return params == PowerParams()
 
 
-def _power_affine(
-    params: PowerParams, inputs: Sequence[Shape], weights: Sequence[Any]
-) -> Affine | None:
+def _power_affine(params: PowerParams, inputs: Sequence[Shape], weights: Arrays) -> Affine | None:
     """Linear with power 1; a scale of 0 is none, since it makes constants of infinities too."""
     if params.power != 1 or params.scale == 0:
         return None
@@ -134,7 +131,7 @@ def log_of(base: float) -> np.float32:
     return np.float32(1) if base == -1 else np.log(np.float32(base))
 
 
-def _exp(params: BaseParams, x: Any) -> Any:
+def _exp(params: BaseParams, x: AnyArray) -> AnyArray:
     """base ** (shift + scale * x) as base ** shift * exp(log(base) * scale * x) (exp_layer.cpp)."""
     inner = log_of(params.base) * np.float32(params.scale)
     shift = np.float32(params.shift)
@@ -147,7 +144,7 @@ def _exp(params: BaseParams, x: Any) -> Any:
 EXP = _op("Exp", _exp, 3, _parse_exp, role=Role.FUNCTION | Role.EPILOGUE)
 
 
-def _log(params: BaseParams, x: Any) -> Any:
+def _log(params: BaseParams, x: AnyArray) -> AnyArray:
     """log(shift + scale * x) / log(base) (log_layer.cpp)."""
     scale, shift = np.float32(params.scale), np.float32(params.shift)
     y = x if scale == 1 else scale * x

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from netc.ir.types import Shape, canonical_axis, show
+from netc.ops.array import AnyArray
 from netc.ops.define import ShapeError
 
 
@@ -50,12 +49,12 @@ def need_axes(shape: Shape, least: int, what: str) -> None:
         )
 
 
-def aligned(array: Any, axis: int, axes: int) -> Any:
+def aligned(array: AnyArray, axis: int, axes: int) -> AnyArray:
     """An array whose axes stand at ``axis`` and after of a blob of ``axes`` axes, to broadcast."""
     trailing = axes - axis - array.ndim
     return array.reshape((1,) * axis + array.shape + (1,) * trailing)
 
 
-def per_channel(array: Any, axes: int) -> Any:
+def per_channel(array: AnyArray, axes: int) -> AnyArray:
     """A vector of one value a channel (axis 1), or one value for all, to broadcast."""
     return array.reshape((1, -1) + (1,) * (axes - 2))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from netc.ops.array import AnyArray
 
-def areas(boxes: Any, border: int = 0) -> Any:
+
+def areas(boxes: AnyArray, border: int = 0) -> AnyArray:
     """Area of each box, 0 where a maximum lies below its minimum.
 
     Args:
@@ -18,7 +18,7 @@ def areas(boxes: Any, border: int = 0) -> Any:
     return np.where((sides < 0).any(axis=1), np.float32(0), (sides + border).prod(axis=1))
 
 
-def overlaps(boxes: Any, own: Any, some: Any, border: int = 0) -> Any:
+def overlaps(boxes: AnyArray, own: AnyArray, some: AnyArray, border: int = 0) -> AnyArray:
     """Intersection over union of some boxes with each box: (some, n).
 
     Args:
@@ -36,7 +36,7 @@ def overlaps(boxes: Any, own: Any, some: Any, border: int = 0) -> Any:
 
 
 def nms_keep(
-    boxes: Any, threshold: float, *, border: int = 0, eta: float = 1.0, most: int | None = None
+    boxes: AnyArray, threshold: float, *, border: int = 0, eta: float = 1.0, most: int | None = None
 ) -> list[int]:
     """Non-maximum suppression: which boxes overlap no better one by more than ``threshold``.
 

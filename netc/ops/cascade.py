@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from netc.ir.types import Shape, count, show
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, Params, ShapeError, copies, full_extent
 from netc.ops.field_boxes import (
@@ -44,7 +45,7 @@ def _op(
     arity: Arity,
     parse: Callable[[Message, LayerContext], Params],
     shape: Callable[[Params, Sequence[Shape]], tuple[Shape, ...]],
-    run: Callable[[Params, Sequence[Any], Sequence[Any]], tuple[Any, ...]],
+    run: Callable[[Params, Arrays, Arrays], tuple[AnyArray, ...]],
     dynamic: bool = True,
     family: Family = "loss",
 ) -> OpDef:
@@ -104,9 +105,7 @@ def _align_shape(params: GridAlignParams, inputs: Sequence[Shape]) -> tuple[Shap
     return ((regions[0], data[1], params.pooled_h + 1, params.pooled_w + 1),)
 
 
-def _align(
-    params: GridAlignParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _align(params: GridAlignParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """Bilinear values at the grid's corners, moved by half a cell; 0 outside of the blob."""
     data, regions = np.asarray(inputs[0]), np.asarray(inputs[1])
     shape = _align_shape(params, [data.shape, regions.shape])[0]
@@ -117,8 +116,8 @@ def _align(
 
 
 def aligned_places(
-    params: GridAlignParams, images: int, regions: Any
-) -> Iterator[tuple[int, int, Any, Any]]:
+    params: GridAlignParams, images: int, regions: AnyArray
+) -> Iterator[tuple[int, int, AnyArray, AnyArray]]:
     """Each well formed region with its image, and the rows and columns of its grid's corners."""
     for at, (image, *corners) in enumerate(regions.reshape(-1, 5)):
         low, high = np.array(corners[:2]), np.array(corners[2:])
@@ -133,12 +132,12 @@ def aligned_places(
         yield at, int(image), y, x
 
 
-def inside_map(at: Any, size: int) -> Any:
+def inside_map(at: AnyArray, size: int) -> AnyArray:
     """Whether rows or columns lie on a map."""
     return (at >= -0.5) & (at <= size - 0.5)
 
 
-def _at_places(planes: Any, y: Any, x: Any) -> Any:
+def _at_places(planes: AnyArray, y: AnyArray, x: AnyArray) -> AnyArray:
     """Values of planes (c, h, w) at rows y and columns x, between their neighbours."""
     rows, columns = planes.shape[1:]
     inside = inside_map(y, rows)[:, None] & inside_map(x, columns)
@@ -150,7 +149,7 @@ def _at_places(planes: Any, y: Any, x: Any) -> Any:
     return np.where(inside, values, np.float32(0))
 
 
-def neighbours_of(at: Any, size: int) -> tuple[Any, Any, Any]:
+def neighbours_of(at: AnyArray, size: int) -> tuple[AnyArray, AnyArray, AnyArray]:
     """The elements that places lie between, and the share of the later one."""
     low = np.floor(at)
     first = low.clip(0, size - 1).astype(np.int64)
@@ -195,7 +194,7 @@ def _decode_shape(params: DecodeParams, inputs: Sequence[Shape]) -> tuple[Shape,
     return ((inputs[1][0], 5, 1, 1),)
 
 
-def _decode(params: DecodeParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _decode(params: DecodeParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """Regions moved by the changes of the one class that is not the background."""
     coded, regions = (np.asarray(a).reshape(len(a), -1) for a in inputs[:2])
     boxes = boxes_by_regions(coded, regions[:, 1:], params.regression)[:, 1]
@@ -232,23 +231,23 @@ def _parse_route(layer: Message, context: LayerContext) -> ScaleRouteParams:
     return ScaleRouteParams(low or 0.0, math.inf if high is None else high, middle)
 
 
-def _same_shapes(params: Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+def _same_shapes(
+    params: ScaleRouteParams | HardMiningParams, inputs: Sequence[Shape]
+) -> tuple[Shape, ...]:
     _rows(inputs[0], 5, "the regions")
     return tuple((shape[0], *(*shape[1:], 1, 1, 1)[:3]) for shape in inputs)
 
 
-def _route(
-    params: ScaleRouteParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _route(params: ScaleRouteParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     regions = np.asarray(inputs[0]).reshape(-1, 5)
-    scale = np.sqrt(area(regions[:, 1:]))
+    scale: Any = np.sqrt(area(regions[:, 1:]))
     chosen = np.flatnonzero((scale >= np.float32(params.low)) & (scale < params.high))
     if not len(chosen):
         chosen = np.abs(np.log2(scale / np.float32(params.middle))).argmin()[None]
     return tuple(_picked(np.asarray(array), chosen) for array in inputs)
 
 
-def _picked(array: Any, rows: Any) -> Any:
+def _picked(array: AnyArray, rows: AnyArray) -> AnyArray:
     some = array[rows]
     return some.reshape(len(some), *(*array.shape[1:], 1, 1, 1)[:3])
 
@@ -280,9 +279,7 @@ def _mining_shape(params: HardMiningParams, inputs: Sequence[Shape]) -> tuple[Sh
     return tuple((rows, *shape[1:]) for shape in _same_shapes(params, inputs[1:]))
 
 
-def _mine(
-    params: HardMiningParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _mine(params: HardMiningParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """The highest scores of each image, and of the rest of all images where these are too few."""
     scores = np.asarray(inputs[0]).reshape(-1)
     images = np.asarray(inputs[1]).reshape(len(scores), -1)[:, 0].astype(np.int64)
@@ -387,9 +384,7 @@ def _output_shape(params: BoxOutputParams, inputs: Sequence[Shape]) -> tuple[Sha
     return ((most, 5, 1, 1), (most, 6, 1, 1))[: params.tops]
 
 
-def _output(
-    params: BoxOutputParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _output(params: BoxOutputParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     arrays = [np.asarray(array) for array in inputs]
     levels = _levels(params, arrays)
     images = arrays[0].shape[0] // len(params.grids[0].widths)
@@ -397,7 +392,7 @@ def _output(
     return rows_of(found, params.tops)
 
 
-def _levels(params: BoxOutputParams, arrays: Sequence[Any]) -> list[Any]:
+def _levels(params: BoxOutputParams, arrays: Arrays) -> list[AnyArray]:
     """Each level's candidates by image: (images, boxes, 7), corners, score, width, height."""
     made = []
     for at, grid in enumerate(params.grids):
@@ -416,7 +411,7 @@ def _levels(params: BoxOutputParams, arrays: Sequence[Any]) -> list[Any]:
     return made
 
 
-def _bounded(params: BoxOutputParams, boxes: Any, width: float, height: float) -> Any:
+def _bounded(params: BoxOutputParams, boxes: AnyArray, width: float, height: float) -> AnyArray:
     """Boxes cut to the image: corners of pixels (grouped), or left, top, right and bottom."""
     low, sides = boxes[:, :2], boxes[:, 2:]
     limit = np.array([width, height], np.float32).reshape(1, 2, 1, 1)
@@ -427,7 +422,7 @@ def _bounded(params: BoxOutputParams, boxes: Any, width: float, height: float) -
     return np.concatenate([low, low + np.minimum(sides, limit - low)], axis=1)
 
 
-def _best(params: BoxOutputParams, image: int, levels: Sequence[Any]) -> Any:
+def _best(params: BoxOutputParams, image: int, levels: Arrays) -> AnyArray:
     """Rows of image, corners and score of one image, the best first."""
     rows = np.concatenate(levels)
     border = 1 if params.grouped else 0
@@ -477,7 +472,7 @@ def _frcnn_shape(params: FrcnnParams, inputs: Sequence[Shape]) -> tuple[Shape, .
     return ((1 + scores[0] * max(1, classes - 1), 7, 1, 1),)
 
 
-def _frcnn(params: FrcnnParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _frcnn(params: FrcnnParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """Rows of image, corners, class and score, by class; a row of -1 stands before them."""
     scores, coded, regions, size = (np.asarray(a).reshape(len(a), -1) for a in inputs)
     boxes = boxes_by_regions(coded, regions[:, 1:5], params.regression)
@@ -494,7 +489,7 @@ def _frcnn(params: FrcnnParams, inputs: Sequence[Any], weights: Sequence[Any]) -
     return (np.concatenate([first, rows]).astype(np.float32).reshape(-1, 7, 1, 1),)
 
 
-def _of_class(params: FrcnnParams, scores: Any, boxes: Any, label: int) -> Any:
+def _of_class(params: FrcnnParams, scores: AnyArray, boxes: AnyArray, label: int) -> AnyArray:
     own = boxes[:, label if params.regression.aware else 1]
     at = np.flatnonzero(scores[:, label] >= np.float32(params.score))
     at = at[np.argsort(-scores[at, label], kind="stable")]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from netc.ir.types import Shape, count, show
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.cascade_loss import check_maps, parts
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
@@ -91,8 +92,8 @@ def _accuracy_shape(params: GridAccuracyParams, inputs: Sequence[Shape]) -> tupl
 
 @np.errstate(all="ignore")
 def _grid_accuracy(
-    params: GridAccuracyParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+    params: GridAccuracyParams, inputs: Arrays, weights: Arrays
+) -> tuple[AnyArray, ...]:
     """Accuracy of all places and of objects, and the boxes' mean overlap; -1 of none."""
     scores, boxes, labels = parts(params, inputs)
     classes = labels[:, 0].astype(np.int64)
@@ -107,7 +108,7 @@ def _grid_accuracy(
     return tuple(top.astype(np.float32) for top in tops[: params.tops])
 
 
-def _is_right(params: GridAccuracyParams, scores: Any, targets: Any) -> Any:
+def _is_right(params: GridAccuracyParams, scores: AnyArray, targets: AnyArray) -> AnyArray:
     """Whether a place's class is among the highest; of equal scores the first, or in MS-CNN the
     last class counts."""
     if params.apart:
@@ -118,11 +119,13 @@ def _is_right(params: GridAccuracyParams, scores: Any, targets: Any) -> Any:
     return better.sum(axis=1) < params.top_k
 
 
-def _mean(values: Any) -> float:
+def _mean(values: AnyArray) -> float:
     return float(values.mean(dtype=np.float64)) if len(values) else -1.0
 
 
-def _mean_overlap(params: GridAccuracyParams, boxes: Any, labels: Any, classes: Any) -> float:
+def _mean_overlap(
+    params: GridAccuracyParams, boxes: AnyArray, labels: AnyArray, classes: AnyArray
+) -> float:
     counted = (classes != 0) & (classes != params.ignore_label)
     made = boxes_on_grid(boxes, params.regression, params.grid)
     made = made.transpose(0, 2, 3, 1)[counted]
@@ -131,7 +134,7 @@ def _mean_overlap(params: GridAccuracyParams, boxes: Any, labels: Any, classes: 
     return _mean(np.array([_overlap(*pair) for pair in zip(made, truth, strict=True)]))
 
 
-def _overlap(one: Any, other: Any) -> float:
+def _overlap(one: AnyArray, other: AnyArray) -> float:
     """Overlap of two boxes given by left, top, width and height."""
     if min(*one[2:], *other[2:]) <= 0:
         return 0.0
@@ -182,8 +185,8 @@ _GIVEN = 0.975  # regions that overlap a true box by more are the true box itsel
 
 @np.errstate(all="ignore")
 def _bbox_accuracy(
-    params: BboxAccuracyParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+    params: BboxAccuracyParams, inputs: Arrays, weights: Arrays
+) -> tuple[AnyArray, ...]:
     """Mean overlap of moved boxes with their true ones, and of the regions; -1 of none."""
     coded, regions, truth = (np.asarray(a).reshape(len(a), -1) for a in inputs)
     labels = truth[:, 0].astype(np.int64)
@@ -196,7 +199,7 @@ def _bbox_accuracy(
     return tuple(np.full((1, 1, 1, 1), top, np.float32) for top in tops[: params.tops])
 
 
-def _iou(one: Any, other: Any) -> float:
+def _iou(one: AnyArray, other: AnyArray) -> float:
     return float(overlap_with(one, other[None], flat=True)[0])
 
 

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from netc.ir.types import Shape, show
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.contents import Contents, TrueBoxes
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.define import Arity, LayerContext, OpDef, Params, ShapeError, copies, full_extent
 from netc.ops.field_boxes import (
     Grid,
     Regression,
@@ -150,7 +151,7 @@ def _parse_loss(layer: Message, context: LayerContext) -> GridLossParams:
     )
 
 
-def parts(params: Any, inputs: Sequence[Any]) -> tuple[Any, Any, Any]:
+def parts(params: Params, inputs: Arrays) -> tuple[AnyArray, AnyArray, AnyArray]:
     """Classes, boxes and labels as maps."""
     arrays = [np.asarray(array) for array in inputs]
     if params.apart:
@@ -158,7 +159,7 @@ def parts(params: Any, inputs: Sequence[Any]) -> tuple[Any, Any, Any]:
     return arrays[0][:, : params.classes], arrays[0][:, params.classes :], arrays[1]
 
 
-def check_maps(params: Any, inputs: Sequence[Shape]) -> None:
+def check_maps(params: Params, inputs: Sequence[Shape]) -> None:
     """All bottoms are maps of one size, and have the channels that ``params.classes`` needs.
 
     Raises:
@@ -182,9 +183,7 @@ def _loss_shape(params: GridLossParams, inputs: Sequence[Shape]) -> tuple[Shape,
 
 
 @np.errstate(all="ignore")
-def _grid_loss(
-    params: GridLossParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _grid_loss(params: GridLossParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """The whole loss, and the boxes' share of it."""
     chosen = choose(params, inputs)
     losses = _class_losses(chosen.scores, chosen.targets) * chosen.share
@@ -199,16 +198,16 @@ class Chosen(NamedTuple):
     ``used`` are those whose class counts, ``placed`` those whose box does.
     """
 
-    scores: Any
-    boxes: Any
-    labels: Any
-    targets: Any
-    used: Any
-    placed: Any
-    share: Any
+    scores: AnyArray
+    boxes: AnyArray
+    labels: AnyArray
+    targets: AnyArray
+    used: AnyArray
+    placed: AnyArray
+    share: AnyArray
 
 
-def choose(params: GridLossParams, inputs: Sequence[Any]) -> Chosen:
+def choose(params: GridLossParams, inputs: Arrays) -> Chosen:
     """The examples of a batch."""
     scores, boxes, labels = parts(params, inputs)
     classes = labels[:, 0].astype(np.int64)
@@ -224,7 +223,7 @@ def choose(params: GridLossParams, inputs: Sequence[Any]) -> Chosen:
     return Chosen(scores, boxes, labels, targets, used, placed, share)
 
 
-def _class_losses(scores: Any, targets: Any) -> Any:
+def _class_losses(scores: AnyArray, targets: AnyArray) -> AnyArray:
     """Each place's loss for its class; (n, rows, columns)."""
     inside = targets.clip(0, scores.shape[1] - 1)
     chosen = np.take_along_axis(softmax(scores, 1), inside[:, None], axis=1)[:, 0]
@@ -233,12 +232,12 @@ def _class_losses(scores: Any, targets: Any) -> Any:
 
 def _kept(
     params: GridLossParams,
-    scores: Any,
-    losses: Any,
-    classes: Any,
-    overlap: Any,
-    key: Any,
-) -> Any:
+    scores: AnyArray,
+    losses: AnyArray,
+    classes: AnyArray,
+    overlap: AnyArray,
+    key: AnyArray | None,
+) -> AnyArray:
     """Which places count: positives, and some of the negatives."""
     groups = len(params.grid.widths)
     positive = classes > 0 if params.apart else classes != 0
@@ -259,14 +258,14 @@ def _kept(
     return keep
 
 
-def _highest(places: Any, rank: Any, most: int) -> Any:
+def _highest(places: AnyArray, rank: AnyArray, most: int) -> AnyArray:
     """So many of the places, the highest ranks first; of equal ones the last."""
     at = np.flatnonzero(places)
     return at[np.lexsort((at, rank.reshape(-1)[at]))[::-1]][:most]
 
 
 def _keep_of_group(
-    params: GridLossParams, keep: Any, negative: Any, rank: Any, chance: Any
+    params: GridLossParams, keep: AnyArray, negative: AnyArray, rank: AnyArray, chance: AnyArray
 ) -> None:
     """Cascade R-CNN's examples of an image; `batch_size` limits the positives too."""
     flat, positives = keep.reshape(-1), int(keep.sum())
@@ -283,7 +282,12 @@ def _keep_of_group(
 
 
 def _keep_of_map(
-    params: GridLossParams, keep: Any, negative: Any, classes: Any, scores: Any, chance: Any
+    params: GridLossParams,
+    keep: AnyArray,
+    negative: AnyArray,
+    classes: AnyArray,
+    scores: AnyArray,
+    chance: AnyArray,
 ) -> None:
     """MS-CNN's: of each class the negatives that score highest for it, or places drawn.
 
@@ -303,7 +307,9 @@ def _keep_of_map(
         flat[_highest(negative, scores[0, label], most)] = True
 
 
-def _weights(params: GridLossParams, classes: Any, keep: Any, overlap: Any) -> Any:
+def _weights(
+    params: GridLossParams, classes: AnyArray, keep: AnyArray, overlap: AnyArray
+) -> AnyArray:
     share = np.ones(classes.shape, np.float32)
     positive = classes > 0 if params.apart else classes != 0
     if params.by_overlap:
@@ -317,7 +323,7 @@ def _weights(params: GridLossParams, classes: Any, keep: Any, overlap: Any) -> A
     return share
 
 
-def place_differences(params: GridLossParams, chosen: Chosen) -> Any:
+def place_differences(params: GridLossParams, chosen: Chosen) -> AnyArray:
     """Predicted less true numbers of the boxes that count, (boxes, 4)."""
     boxes = _within_bounds(params, chosen.boxes) if params.bounded else chosen.boxes
     apart = boxes - _coded(params, chosen.labels)
@@ -330,7 +336,7 @@ def _place_loss(params: GridLossParams, chosen: Chosen) -> float:
     return float(losses.sum(dtype=np.float64) / max(1, losses.size))
 
 
-def _within_bounds(params: GridLossParams, boxes: Any) -> Any:
+def _within_bounds(params: GridLossParams, boxes: AnyArray) -> AnyArray:
     """Predictions between the bounds of shift and growth, both normalised by common means."""
     mean, deviation = np.array(params.regression.mean), np.array(params.regression.deviation)
     limits = []
@@ -344,7 +350,7 @@ def _within_bounds(params: GridLossParams, boxes: Any) -> Any:
     return boxes.clip(low, high)
 
 
-def _coded(params: GridLossParams, labels: Any) -> Any:
+def _coded(params: GridLossParams, labels: AnyArray) -> AnyArray:
     """The true boxes as the predictions would be."""
     number, _, rows, columns = labels.shape
     fields = np.array([params.grid.widths, params.grid.heights], np.float32).T
@@ -357,7 +363,7 @@ def _coded(params: GridLossParams, labels: Any) -> Any:
     return (np.concatenate([place, size], axis=1) - mean) / deviation
 
 
-def label_maps(params: Any, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+def label_maps(params: GridLossParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
     """The last bottom has maps of labels and boxes; few places hold one."""
     names = ("label", "x", "y", "w", "h", "")
     size = 512.0

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from netc.ir.types import Shape, count, dims, show
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.contents import flag_last
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, full_extent
@@ -58,8 +57,8 @@ def _check_plain(what: str, shape: Shape) -> None:
 
 @np.errstate(all="ignore")
 def _contrastive(
-    params: ContrastiveLossParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+    params: ContrastiveLossParams, inputs: Arrays, weights: Arrays
+) -> tuple[AnyArray, ...]:
     first, second, similar = inputs
     xp = namespace(first)
     number = first.shape[0]

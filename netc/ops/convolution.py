@@ -7,12 +7,12 @@ the cross-correlation of the signal processing books.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from netc.ir.types import Shape, count, show
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
 from netc.ops.define import (
     Arity,
@@ -20,6 +20,7 @@ from netc.ops.define import (
     LayerContext,
     MemoryRule,
     OpDef,
+    Params,
     ShapeError,
     WeightSpec,
     Window,
@@ -31,6 +32,7 @@ from netc.ops.numbers import number, required_number
 from netc.ops.role import Role
 from netc.ops.window import (
     Axis,
+    Taps,
     WindowParams,
     axis_name,
     bands,
@@ -290,13 +292,11 @@ def _window(axes: Sequence[Axis], fractional: bool) -> Window:
 # Reference kernels
 
 
-def _convolve(
-    params: ConvolutionParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _convolve(params: ConvolutionParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     return tuple(_convolve_one(params, x, weights) for x in inputs)
 
 
-def _convolve_one(params: ConvolutionParams, x: Any, weights: Sequence[Any]) -> Any:
+def _convolve_one(params: ConvolutionParams, x: AnyArray, weights: Arrays) -> AnyArray:
     """y[n] = W . columns(x[n]) + b, group by group, in bands of rows to bound the columns."""
     xp, group = namespace(x), params.group
     axes = at_least_one(convolution_axes(params, x.shape))
@@ -314,7 +314,9 @@ def _convolve_one(params: ConvolutionParams, x: Any, weights: Sequence[Any]) -> 
     return _biased(y, weights).reshape(_convolved_shape(params, (x.shape,))[0])
 
 
-def window_columns(image: Any, met: Sequence[Any], axes: Sequence[Axis], places: Shape) -> Any:
+def window_columns(
+    image: AnyArray, met: Sequence[Taps], axes: Sequence[Axis], places: Shape
+) -> AnyArray:
     """What each place of the window sees: channels x kernel x places; padding is zero."""
     shape = (image.shape[0], *(axis.kernel for axis in axes), *places)
     columns = namespace(image).zeros(shape, dtype=image.dtype)
@@ -323,7 +325,7 @@ def window_columns(image: Any, met: Sequence[Any], axes: Sequence[Axis], places:
     return columns
 
 
-def as_images(x: Any, axis: int, sizes: Sequence[int]) -> Any:
+def as_images(x: AnyArray, axis: int, sizes: Sequence[int]) -> AnyArray:
     """Batch axes as one: number x channels x spatial sizes."""
     channels = channel_axis(axis, x.shape)
     return x.reshape(count(x.shape, 0, channels), x.shape[channels], *sizes)
@@ -334,19 +336,17 @@ def at_least_one(axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
     return axes or (Axis(size=1, kernel=1),)
 
 
-def _biased(y: Any, weights: Sequence[Any]) -> Any:
+def _biased(y: AnyArray, weights: Arrays) -> AnyArray:
     if len(weights) > 1:
         y += weights[1].reshape(-1, *(1,) * (y.ndim - 2))
     return y
 
 
-def _deconvolve(
-    params: ConvolutionParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _deconvolve(params: ConvolutionParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     return tuple(_deconvolve_one(params, x, weights) for x in inputs)
 
 
-def _deconvolve_one(params: ConvolutionParams, x: Any, weights: Sequence[Any]) -> Any:
+def _deconvolve_one(params: ConvolutionParams, x: AnyArray, weights: Arrays) -> AnyArray:
     """A convolution's gradient by its input: columns = W^T . x[n], added where they came from."""
     xp, group = namespace(x), params.group
     axes = at_least_one(deconvolution_axes(params, x.shape))
@@ -364,16 +364,16 @@ def _deconvolve_one(params: ConvolutionParams, x: Any, weights: Sequence[Any]) -
     return _biased(y, weights).reshape(_deconvolved_shape(params, (x.shape,))[0])
 
 
-def add_columns(columns: Any, met: Sequence[Any], image: Any) -> None:
+def add_columns(columns: Any, met: Sequence[Taps], image: AnyArray) -> None:
     """Add what each place of the window sees to where it was seen, in ``image``."""
     for element, outputs, inputs in met:
         image[(slice(None), *inputs)] += columns[(slice(None), *element, *outputs)]
 
 
-def _memory_of(walked: Any, gathers: bool) -> MemoryRule:
+def _memory_of(walked: Callable[[Any, Shape], tuple[Axis, ...]], gathers: bool) -> MemoryRule:
     """Memory rule of a product over a window: a band's columns, of one image of one bottom."""
 
-    def memory(params: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
+    def memory(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
         def one(shape: Shape) -> int:
             axes = at_least_one(walked(params, shape))
             channels = shape[channel_axis(params.axis, shape)] if gathers else params.num_output
@@ -422,7 +422,7 @@ def _im2col_shape(params: Im2colParams, inputs: Sequence[Shape]) -> tuple[Shape,
     return ((*shape[:channels], shape[channels] * kernel, *spatial),)
 
 
-def _im2col(params: Im2colParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _im2col(params: Im2colParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     (x,) = inputs
     axes = convolution_axes(params, x.shape)
     images = as_images(x, params.axis, [axis.size for axis in axes])

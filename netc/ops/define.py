@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from netc.ir.types import Shape, count
+from netc.ops.array import AnyArray
 from netc.ops.contents import ContentsRule
 from netc.ops.filler import CONSTANT_ZERO, Filler
 from netc.ops.role import Family, Role
@@ -97,8 +98,8 @@ class Window(NamedTuple):
 class Affine(NamedTuple):
     """``scale[c] * x + shift[c]`` for each channel (axis 1); float64 vectors of C elements."""
 
-    scale: Any
-    shift: Any
+    scale: AnyArray
+    shift: AnyArray
 
 
 POINTWISE = Window()

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from netc.ir.types import Shape, count, show
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.boxes import nms_keep
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
@@ -128,9 +128,7 @@ def _most_boxes(params: DetectionOutputParams, priors: int) -> int:
 
 
 @np.errstate(all="ignore")
-def _output(
-    params: DetectionOutputParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _output(params: DetectionOutputParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     location, confidence, priors = (np.asarray(array) for array in inputs[:3])
     images = location.shape[0]
     priors = priors.reshape(-1)[: 2 * priors.shape[2]].reshape(2, -1, 4)
@@ -148,7 +146,9 @@ def _output(
     return (rows.reshape(1, 1, -1, 7),)
 
 
-def decoded_boxes(code_type: str, variance_in_target: bool, coded: Any, priors: Any) -> Any:
+def decoded_boxes(
+    code_type: str, variance_in_target: bool, coded: AnyArray, priors: AnyArray
+) -> AnyArray:
     """Boxes from predictions (..., priors, 4 or classes, 4) and priors (2, priors, ..., 4).
 
     Args:
@@ -170,7 +170,9 @@ def decoded_boxes(code_type: str, variance_in_target: bool, coded: Any, priors: 
     return np.concatenate([centre - half, centre + half], axis=-1)
 
 
-def _of_image(params: DetectionOutputParams, image: int, scores: Any, boxes: Any) -> Any:
+def _of_image(
+    params: DetectionOutputParams, image: int, scores: AnyArray, boxes: AnyArray
+) -> AnyArray:
     """Rows of image, class, score and box; by class, then the best first."""
     rows = [
         _of_class(params, (image, label), scores[:, label], own)
@@ -185,8 +187,8 @@ def _of_image(params: DetectionOutputParams, image: int, scores: Any, boxes: Any
 
 
 def _of_class(
-    params: DetectionOutputParams, place: tuple[int, int], scores: Any, boxes: Any
-) -> Any:
+    params: DetectionOutputParams, place: tuple[int, int], scores: AnyArray, boxes: AnyArray
+) -> AnyArray:
     order = np.argsort(-scores, kind="stable")
     if params.confidence is not None:
         order = order[scores[order] > np.float32(params.confidence)]

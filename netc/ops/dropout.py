@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from netc.ir.types import Shape, count
 from netc.ops.activation import ONE_TO_ONE
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.axes import need_axes
 from netc.ops.define import Affine, Cost, LayerContext, OpDef
 from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
@@ -75,7 +75,7 @@ def seed_of(layer: Message, message: Message) -> int:
     return layer_number(layer.get("name"))
 
 
-def dropout_factor(params: DropoutParams, x: Any, key: Any) -> Any:
+def dropout_factor(params: DropoutParams, x: AnyArray, key: AnyArray | None) -> AnyArray:
     """What each element of ``x`` is multiplied by: 0, or the scale."""
     scale = x.dtype.type(params.scale)
     if not params.sample:
@@ -92,7 +92,7 @@ def draws(params: DropoutParams | DropPathParams) -> bool:
     return params.sample
 
 
-def _dropout(params: DropoutParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _dropout(params: DropoutParams, inputs: Arrays, weights: Arrays) -> Arrays:
     x, *key = inputs
     if params.scale == 1 and not params.sample:
         return (x,)
@@ -109,7 +109,7 @@ def _drops_nothing(params: DropoutParams, inputs: Sequence[Shape]) -> bool:
 
 
 def _scaled_affine(
-    params: DropoutParams | DropPathParams, inputs: Sequence[Shape], weights: Sequence[Any]
+    params: DropoutParams | DropPathParams, inputs: Sequence[Shape], weights: Arrays
 ) -> Affine | None:
     """Where nothing is dropped, one factor for all."""
     channels = inputs[0][1]
@@ -178,16 +178,14 @@ def _drop_path_shape(params: DropPathParams, inputs: Sequence[Shape]) -> tuple[S
     return (inputs[0],)
 
 
-def _drop_path(
-    params: DropPathParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> Sequence[Any]:
+def _drop_path(params: DropPathParams, inputs: Arrays, weights: Arrays) -> Arrays:
     x, *key = inputs
     if params.scale == 1 and not params.sample:
         return (x,)
     return (x * path_factor(params, x, key[0] if key else None),)
 
 
-def path_factor(params: DropPathParams, x: Any, key: Any) -> Any:
+def path_factor(params: DropPathParams, x: AnyArray, key: AnyArray | None) -> AnyArray:
     """What each element of ``x`` is multiplied by, alike in an item or in the whole batch."""
     scale = x.dtype.type(params.scale)
     if not params.sample:

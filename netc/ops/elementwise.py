@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from netc.ir.types import Shape, count, show
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import aligned, axis_in
 from netc.ops.cost import per_output
 from netc.ops.define import (
@@ -18,7 +18,6 @@ from netc.ops.define import (
     Cost,
     LayerContext,
     OpDef,
-    Params,
     ShapeError,
     WeightSpec,
 )
@@ -86,19 +85,19 @@ def _eltwise_shape(params: EltwiseParams, inputs: Sequence[Shape]) -> tuple[Shap
     return (inputs[0],)
 
 
-def _eltwise(params: EltwiseParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _eltwise(params: EltwiseParams, inputs: Arrays, weights: Arrays) -> Arrays:
     with np.errstate(all="ignore"):
         return (_COMBINE[params.operation](params, inputs),)
 
 
-def _product(params: EltwiseParams, inputs: Sequence[Any]) -> Any:
+def _product(params: EltwiseParams, inputs: Arrays) -> AnyArray:
     total = inputs[0] * inputs[1]
     for x in inputs[2:]:
         total = total * x
     return total
 
 
-def _sum(params: EltwiseParams, inputs: Sequence[Any]) -> Any:
+def _sum(params: EltwiseParams, inputs: Arrays) -> AnyArray:
     factors = params.coeff or (1.0,) * len(inputs)
     total: Any = np.float32(0)
     for factor, x in zip(factors, inputs, strict=True):
@@ -106,7 +105,7 @@ def _sum(params: EltwiseParams, inputs: Sequence[Any]) -> Any:
     return total
 
 
-def _maximum(params: EltwiseParams, inputs: Sequence[Any]) -> Any:
+def _maximum(params: EltwiseParams, inputs: Arrays) -> AnyArray:
     """A later NaN is not greater and is passed over, except in bottom 1 (eltwise_layer.cpp)."""
     xp = namespace(*inputs)
     best = xp.where(inputs[0] > inputs[1], inputs[0], inputs[1])
@@ -236,18 +235,18 @@ def _scale_weights(params: OperandParams, inputs: Sequence[Shape]) -> tuple[Weig
     return (*own, WeightSpec(operand_shape(params, inputs), params.bias_filler))
 
 
-def _on(params: OperandParams, x: Any, operand: Any) -> Any:
+def _on(params: OperandParams, x: AnyArray, operand: AnyArray) -> AnyArray:
     """The operand with axes of 1 added, so that it broadcasts over ``x``."""
     return aligned(operand, operand_start(params, x.shape, operand.shape), x.ndim)
 
 
-def _bias(params: OperandParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _bias(params: OperandParams, inputs: Arrays, weights: Arrays) -> Arrays:
     x, summand = (*inputs, *weights)
     with np.errstate(all="ignore"):
         return (x + _on(params, x, summand),)
 
 
-def _scale(params: OperandParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _scale(params: OperandParams, inputs: Arrays, weights: Arrays) -> Arrays:
     x, factor, *bias = (*inputs, *weights)
     with np.errstate(all="ignore"):
         y = x * _on(params, x, factor)
@@ -265,9 +264,7 @@ def _covers_channels(params: OperandParams, inputs: Sequence[Shape]) -> bool:
     return operand == () or (operand == inputs[0][1:2] and params.axis in (1, 1 - len(inputs[0])))
 
 
-def _bias_affine(
-    params: OperandParams, inputs: Sequence[Shape], weights: Sequence[Any]
-) -> Affine | None:
+def _bias_affine(params: OperandParams, inputs: Sequence[Shape], weights: Arrays) -> Affine | None:
     if not _covers_channels(params, inputs):
         return None
     channels = inputs[0][1]
@@ -275,9 +272,7 @@ def _bias_affine(
     return Affine(np.ones(channels), shift)
 
 
-def _scale_affine(
-    params: OperandParams, inputs: Sequence[Shape], weights: Sequence[Any]
-) -> Affine | None:
+def _scale_affine(params: OperandParams, inputs: Sequence[Shape], weights: Arrays) -> Affine | None:
     if not _covers_channels(params, inputs):
         return None
     channels = inputs[0][1]
@@ -314,7 +309,7 @@ SCALE = OpDef(
 )
 
 
-def _axpy_shape(params: Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+def _axpy_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     factor, x, y = inputs
     if x != y or len(x) < 2:
         raise ShapeError(
@@ -330,7 +325,7 @@ def _axpy_shape(params: Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     return (x,)
 
 
-def _axpy(params: Params, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _axpy(params: None, inputs: Arrays, weights: Arrays) -> Arrays:
     """a * x + y, a factor for each channel of each item (axpy_layer.cpp of hujie-frank/SENet)."""
     factor, x, y = inputs
     with np.errstate(all="ignore"):

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from netc.ir.types import Shape, count, show
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.boxes import areas, overlaps
 from netc.ops.contents import Contents, ImageSizes, TrueBoxes, corner_rows
 from netc.ops.cost import per_input
@@ -32,6 +33,7 @@ from netc.ops.define import (
     OpDef,
     Reading,
     ShapeError,
+    ShapeRule,
     copies,
     full_extent,
 )
@@ -91,7 +93,7 @@ def _rows_shape(params: EvaluateParams, inputs: Sequence[Shape]) -> tuple[Shape,
 
 
 def _with_sizes(
-    params: EvaluateParams, inputs: Sequence[Shape], path: str, sizes: Any
+    params: EvaluateParams, inputs: Sequence[Shape], path: str, sizes: AnyArray
 ) -> EvaluateParams:
     return replace(params, sizes=tuple(map(tuple, sizes.tolist())))
 
@@ -103,9 +105,7 @@ def _classes(params: EvaluateParams) -> list[int]:
     return [label for label in range(params.classes) if label != params.background]
 
 
-def _evaluate(
-    params: EvaluateParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _evaluate(params: EvaluateParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     found, truth = (np.asarray(array)[0, 0] for array in inputs)
     ends = np.flatnonzero(truth[:, 0].astype(np.int64) == -1)
     truth = truth[: ends[0]] if len(ends) else truth
@@ -114,9 +114,7 @@ def _evaluate(
     return (rows.reshape(1, 1, -1, 5),)
 
 
-def _evaluate_rows(
-    params: EvaluateParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _evaluate_rows(params: EvaluateParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     found, truth = (np.asarray(a).reshape(len(a), -1) for a in inputs[:2])
     sizes = np.asarray(inputs[2]).reshape(-1, 2)
     found = found[:, [0, 5, 6, 1, 2, 3, 4]]
@@ -130,15 +128,21 @@ def _evaluate_rows(
     return (_rows(params, found, truth, scales, border=1).reshape(-1, 5, 1, 1),)
 
 
-def _by_image(found: Any, sizes: Sequence[tuple[float, float]]) -> dict[int, tuple[float, float]]:
+def _by_image(
+    found: AnyArray, sizes: Sequence[tuple[float, float]]
+) -> dict[int, tuple[float, float]]:
     """Height and width of each image that has detections, in their order."""
     images = sorted({int(image) for image in found[:, 0]} - {-1})
     return dict(zip(images, sizes, strict=False))
 
 
 def _rows(
-    params: EvaluateParams, found: Any, truth: Any, scales: dict[int, Any], border: int
-) -> Any:
+    params: EvaluateParams,
+    found: AnyArray,
+    truth: AnyArray,
+    scales: dict[int, tuple[float, float]],
+    border: int,
+) -> AnyArray:
     found = found[(found[:, 0].astype(np.int64) != -1) & (found[:, 1].astype(np.int64) != -1)]
     counted = truth if params.difficult else truth[truth[:, 7] == 0]
     labels = counted[:, 1].astype(np.int64)
@@ -153,7 +157,11 @@ _Row = tuple[float, float, float, float, float]
 
 
 def _judged(
-    params: EvaluateParams, found: Any, truth: Any, scales: dict[int, Any], border: int
+    params: EvaluateParams,
+    found: AnyArray,
+    truth: AnyArray,
+    scales: dict[int, tuple[float, float]],
+    border: int,
 ) -> Iterator[_Row]:
     """Rows of the detections, by image, class and, where there are true boxes, score."""
     keys = sorted({(int(row[0]), int(row[1])) for row in found})
@@ -170,7 +178,7 @@ def _judged(
             yield (image, label, float(row[2]), right, wrong)
 
 
-def _overlaps(boxes: Any, others: Any, border: int) -> Any:
+def _overlaps(boxes: AnyArray, others: AnyArray, border: int) -> AnyArray:
     """Intersection over union of each box with each of the others, (boxes, others)."""
     if not len(boxes) or not len(others):
         return np.zeros((len(boxes), len(others)), np.float32)
@@ -180,7 +188,9 @@ def _overlaps(boxes: Any, others: Any, border: int) -> Any:
     return np.ascontiguousarray(table[:, len(boxes) :])
 
 
-def _verdict(params: EvaluateParams, overlap: Any, own: Any, taken: Any) -> tuple[int, int]:
+def _verdict(
+    params: EvaluateParams, overlap: AnyArray, own: AnyArray, taken: AnyArray
+) -> tuple[int, int]:
     """(1, 0) for the first detection of a true box, (0, 0) for a difficult one left out."""
     if not len(own) or overlap.max() < np.float32(params.threshold):
         return (0, 1)
@@ -208,7 +218,7 @@ def _contents(params: EvaluateParams, inputs: Sequence[Shape]) -> Sequence[Conte
     return one, two, ImageSizes(512, 512)
 
 
-def _op(name: str, bottoms: int, shape: Any, reference: Any, reading: Any = None) -> OpDef:
+def _op(name: str, bottoms: int, shape: ShapeRule, reference: Any, reading: Any = None) -> OpDef:
     return OpDef(
         name=name,
         arity=Arity((bottoms, bottoms), (1, 1)),

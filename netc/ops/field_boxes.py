@@ -6,11 +6,11 @@ the box, so that its width is x_max - x_min + 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
 from netc.schema.message import Message
 
@@ -37,7 +37,7 @@ def parse_regression(layer: Message) -> Regression:
     return Regression(tuple(mean), tuple(deviation), fork_field(param, "cls_aware", True))
 
 
-def scaled(coded: Any, regression: Regression, axis: int) -> Any:
+def scaled(coded: AnyArray, regression: Regression, axis: int) -> AnyArray:
     """Coded numbers as they were before they were normalised; ``axis`` has the four."""
     shape = [1] * coded.ndim
     shape[axis] = 4
@@ -55,7 +55,7 @@ class Grid(NamedTuple):
     growth: float
 
 
-def boxes_on_grid(coded: Any, regression: Regression, grid: Grid) -> Any:
+def boxes_on_grid(coded: AnyArray, regression: Regression, grid: Grid) -> AnyArray:
     """Left, top, width and height of boxes (n, 4, rows, columns), in image pixels.
 
     Item i is coded by field i modulo the number of fields. Shifts are bounded by 1 / ``shift``
@@ -74,7 +74,7 @@ def boxes_on_grid(coded: Any, regression: Regression, grid: Grid) -> Any:
     return np.concatenate([corner, sides], axis=1).astype(np.float32)
 
 
-def boxes_by_regions(coded: Any, regions: Any, regression: Regression) -> Any:
+def boxes_by_regions(coded: AnyArray, regions: AnyArray, regression: Regression) -> AnyArray:
     """Corners (n, classes, 4) of boxes coded as (n, 4 * classes) by regions' corners (n, 4)."""
     values = scaled(coded.reshape(len(coded), -1, 4), regression, 2)
     sides = (regions[:, 2:] - regions[:, :2] + 1)[:, None]
@@ -84,13 +84,15 @@ def boxes_by_regions(coded: Any, regions: Any, regression: Regression) -> Any:
     return np.concatenate([low, low + size - 1], axis=2).astype(np.float32)
 
 
-def area(boxes: Any) -> Any:
+def area(boxes: AnyArray) -> AnyArray:
     """Pixels of boxes given by corners (n, 4)."""
     sides = boxes[:, 2:] - boxes[:, :2]
     return np.where((sides < 0).any(axis=1), np.float32(0), (sides + 1).prod(axis=1))
 
 
-def overlap_with(box: Any, others: Any, mode: str = "IOU", flat: bool = False) -> Any:
+def overlap_with(
+    box: AnyArray, others: AnyArray, mode: str = "IOU", flat: bool = False
+) -> AnyArray:
     """Overlap of a box with each of some: of the union, of the smaller (IOMU), of the box (IOFU).
 
     ``flat``: boxes that share a single row of pixels overlap still.
@@ -107,7 +109,7 @@ def overlap_with(box: Any, others: Any, mode: str = "IOU", flat: bool = False) -
     return np.where(there, common / np.where(there, whole, 1), np.float32(0))
 
 
-def thinned(boxes: Any, threshold: float, mode: str, flat: bool = False) -> list[int]:
+def thinned(boxes: AnyArray, threshold: float, mode: str, flat: bool = False) -> list[int]:
     """Which boxes, the best first, overlap no better one that is kept by more than this."""
     free = np.ones(len(boxes), dtype=bool)
     chosen = []
@@ -119,13 +121,13 @@ def thinned(boxes: Any, threshold: float, mode: str, flat: bool = False) -> list
     return chosen
 
 
-def no_region(tops: int) -> tuple[Any, ...]:
+def no_region(tops: int) -> tuple[AnyArray, ...]:
     """What is given where no box is found: one region, and a row of zeros with its score."""
     region = np.array([[0, 1, 1, 10, 10]], np.float32)
     return tuple(a.reshape(*a.shape, 1, 1) for a in (region, np.zeros((1, 6), np.float32))[:tops])
 
 
-def rows_of(found: Sequence[Any], tops: int) -> tuple[Any, ...]:
+def rows_of(found: Arrays, tops: int) -> tuple[AnyArray, ...]:
     """Rows of image, corners and score as a layer's tops: regions, and regions with scores."""
     rows = np.concatenate(found) if found else np.zeros((0, 6), np.float32)
     if not len(rows):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from netc.ir.types import Shape, show
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.cost import per_output
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import bad_value, reject_unknown_fields
@@ -67,9 +68,7 @@ def _correlation_shape(params: CorrelationParams, inputs: Sequence[Shape]) -> tu
     return ((first[0], (2 * (params.reach // params.step) + 1) ** 2, *sizes),)
 
 
-def _correlate(
-    params: CorrelationParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _correlate(params: CorrelationParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """The mean of products, or of absolute differences, over each patch and all channels."""
     shape = _correlation_shape(params, [a.shape for a in inputs])[0]
     pad = ((0, 0), (0, 0), (params.pad,) * 2, (params.pad,) * 2)
@@ -137,7 +136,7 @@ def _warp_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     return (data,)
 
 
-def _warp(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _warp(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """Each place takes the value, between four, at itself plus its flow; 0 from outside."""
     data, flow = (np.asarray(array) for array in inputs)
     high, wide = data.shape[2:]
@@ -150,7 +149,7 @@ def _warp(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[
     a, b = (x - left)[:, None], (y - top)[:, None]
     image = np.arange(len(data))[:, None, None]
 
-    def at(rows: Any, columns: Any) -> Any:
+    def at(rows: AnyArray, columns: AnyArray) -> AnyArray:
         return data[image, :, rows, columns].transpose(0, 3, 1, 2)
 
     upper = (1 - a) * at(top, left) + a * at(top, right)
@@ -201,9 +200,7 @@ def _resample_shape(params: ResampleParams, inputs: Sequence[Shape]) -> tuple[Sh
     return ((*inputs[0][:2], *(params.size or inputs[-1][2:])),)
 
 
-def _resample(
-    params: ResampleParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _resample(params: ResampleParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     x = np.asarray(inputs[0])
     shape = _resample_shape(params, [array.shape for array in inputs])[0]
     factors = [np.float32(a) / np.float32(b) for a, b in zip(x.shape[2:], shape[2:], strict=True)]
@@ -225,11 +222,11 @@ def _resample(
     return (np.einsum("ih,nchw,jw->ncij", down, x, across).astype(np.float32),)
 
 
-def _half_away(values: Any) -> Any:
+def _half_away(values: AnyArray) -> AnyArray:
     return np.copysign(np.floor(np.abs(values) + np.float32(0.5)), values)
 
 
-def _filter(kind: str, at: Any, size: int, factor: Any, wider: bool) -> Any:
+def _filter(kind: str, at: AnyArray, size: int, factor: np.float32, wider: bool) -> AnyArray:
     """Each output's share of each of the ``size`` inputs of an axis, summing to 1."""
     scale = 1 / factor if wider else np.float32(1)
     reach = 2 if factor < 1 else math.ceil((4 if kind == "CUBIC" else 2) / scale)
@@ -241,7 +238,7 @@ def _filter(kind: str, at: Any, size: int, factor: Any, wider: bool) -> Any:
     return np.where(total != 0, share / np.where(total != 0, total, 1), 0)
 
 
-def _cubic(x: Any) -> Any:
+def _cubic(x: AnyArray) -> AnyArray:
     """The cubic convolution kernel with a = -0.5 (Keys 1981)."""
     close = x * x * (1.5 * x - 2.5) + 1
     far = x * (x * (-0.5 * x + 2.5) - 4) + 2

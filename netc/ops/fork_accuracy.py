@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from netc.ir.types import Shape, count, show
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.contents import label_along
 from netc.ops.cost import per_input, per_output
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
@@ -53,8 +52,8 @@ def _eltwise_shape(params: EltwiseAccuracyParams, inputs: Sequence[Shape]) -> tu
 
 @np.errstate(all="ignore")
 def _eltwise(
-    params: EltwiseAccuracyParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+    params: EltwiseAccuracyParams, inputs: Arrays, weights: Arrays
+) -> tuple[AnyArray, ...]:
     """The share of places whose greatest score, of equal the last, is the label's."""
     data, label = inputs
     xp, classes = namespace(data), data.shape[1]
@@ -103,8 +102,8 @@ def _sequence_shape(params: SequenceAccuracyParams, inputs: Sequence[Shape]) -> 
 
 
 def _sequence(
-    params: SequenceAccuracyParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+    params: SequenceAccuracyParams, inputs: Arrays, weights: Arrays
+) -> tuple[AnyArray, ...]:
     """The share of sequences that, without repeats and blanks, are the label's without blanks."""
     data, label = (np.asarray(array) for array in inputs)
     best = data.reshape(data.shape[:3]).argmax(axis=2)
@@ -156,9 +155,7 @@ def _add_shape(params: LabelSpecificAddParams, inputs: Sequence[Shape]) -> tuple
     return (data,)
 
 
-def _add(
-    params: LabelSpecificAddParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _add(params: LabelSpecificAddParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     data, label = inputs
     xp, bias = namespace(data), data.dtype.type(params.bias)
     rows = data.reshape(data.shape[0], -1)

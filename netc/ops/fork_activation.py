@@ -10,7 +10,7 @@ import numpy as np
 
 from netc.ir.types import Shape
 from netc.ops.activation import ONE_TO_ONE, activation
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
 from netc.ops.cost import per_output
 from netc.ops.define import LayerContext, OpDef, Window
@@ -22,23 +22,23 @@ def _no_fields(layer: Message, context: LayerContext) -> None:
     """Parse rule of an activation that has no message of its own."""
 
 
-def _softplus(params: None, x: Any) -> Any:
+def _softplus(params: None, x: AnyArray) -> AnyArray:
     xp = namespace(x)
     return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))
 
 
-def _rounded(params: None, x: Any) -> Any:
+def _rounded(params: None, x: AnyArray) -> AnyArray:
     """To the nearest whole number, a half away from 0, as C's ``round``."""
     xp = namespace(x)
     return xp.copysign(xp.floor(xp.abs(x) + np.float32(0.5)), x)
 
 
-def _mish(params: None, x: Any) -> Any:
+def _mish(params: None, x: AnyArray) -> AnyArray:
     """x * tanh(softplus(x)) (Misra 2019, arXiv:1908.08681)."""
     return x * namespace(x).tanh(_softplus(None, x))
 
 
-def _hard_swish(params: None, x: Any) -> Any:
+def _hard_swish(params: None, x: AnyArray) -> AnyArray:
     """x * min(max(x + 3, 0), 6) / 6 (Howard et al. 2019, arXiv:1905.02244)."""
     xp = namespace(x)
     return x * xp.minimum(xp.maximum(x + 3, 0), 6) / np.float32(6)
@@ -72,7 +72,7 @@ def _parse_hard_sigmoid(layer: Message, context: LayerContext) -> HardSigmoidPar
     return HardSigmoidParams(message.get("alpha"), message.get("beta"))
 
 
-def _hard_sigmoid(params: HardSigmoidParams, x: Any) -> Any:
+def _hard_sigmoid(params: HardSigmoidParams, x: AnyArray) -> AnyArray:
     return namespace(x).clip(np.float32(params.alpha) * x + np.float32(params.beta), 0, 1)
 
 
@@ -92,7 +92,7 @@ def _parse_selu(name: str) -> Callable[[Message, LayerContext], SELUParams]:
     return parse
 
 
-def _selu(params: SELUParams, x: Any) -> Any:
+def _selu(params: SELUParams, x: AnyArray) -> AnyArray:
     xp = namespace(x)
     below = np.float32(params.alpha) * xp.expm1(xp.minimum(x, 0))
     return np.float32(params.scale) * xp.where(x > 0, x, below)
@@ -114,9 +114,7 @@ def _log_softmax_shape(params: LogSoftmaxParams, inputs: Sequence[Shape]) -> tup
     return (inputs[0],)
 
 
-def _log_softmax(
-    params: LogSoftmaxParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _log_softmax(params: LogSoftmaxParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     (x,) = inputs
     xp = namespace(x)
     with np.errstate(all="ignore"):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from netc.ops.define import Arity, LayerContext, OpDef, full_extent, no_params
 from netc.ops.inputs import (
@@ -205,6 +204,10 @@ def _writer(name: str, arity: tuple[int, int | None]) -> OpDef:
     )
 
 
-_WRITERS: Mapping[str, Any] = {"MatWrite": (1, None), "FLOWriter": (1, 1), "ImgWriter": (1, 1)}
+_WRITERS: Mapping[str, tuple[int, int | None]] = {
+    "MatWrite": (1, None),
+    "FLOWriter": (1, 1),
+    "ImgWriter": (1, 1),
+}
 
 OPS = (*map(_source, _TOPS), *(_writer(name, arity) for name, arity in _WRITERS.items()))

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from netc.ir.types import Shape, count, show
 from netc.ops.activation import ONE_TO_ONE
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import need_axes
 from netc.ops.cost import per_input, per_output
 from netc.ops.define import (
@@ -38,7 +37,7 @@ from netc.schema.message import Message
 _TWO_TO_ONE = Arity(bottoms=(2, 2), tops=(1, 1))
 
 
-def _first_shape(params: Any, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+def _first_shape(params: BiasChannelParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     return (inputs[0],)
 
 
@@ -65,7 +64,7 @@ def _flip_shape(params: FlipParams, inputs: Sequence[Shape]) -> tuple[Shape, ...
     return (inputs[0],)
 
 
-def _flip(params: FlipParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _flip(params: FlipParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     xp = namespace(inputs[0])
     axes = [axis for axis, on in ((2, params.height), (3, params.width)) if on]
     return (xp.ascontiguousarray(xp.flip(inputs[0], axes)),)
@@ -81,7 +80,7 @@ def _channel_norm_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, .
     return ((inputs[0][0], 1, *inputs[0][2:]),)
 
 
-def _channel_norm(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _channel_norm(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     (x,) = inputs
     with np.errstate(all="ignore"):
         return (namespace(x).sqrt((x * x).sum(axis=1, keepdims=True)),)
@@ -107,7 +106,7 @@ def _product_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     return (first,)
 
 
-def _product(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _product(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     return (inputs[0] * inputs[1],)
 
 
@@ -127,7 +126,7 @@ def _parse_grn(layer: Message, context: LayerContext) -> GRNParams:
     return GRNParams(reject_unknown_fields(layer.get("grn_param"), "bias").get("bias"))
 
 
-def _grn(params: GRNParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _grn(params: GRNParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     (x,) = inputs
     with np.errstate(all="ignore"):
         squares = (x * x).sum(axis=1, keepdims=True) + np.float32(params.bias)
@@ -163,8 +162,8 @@ def _parse_bias_channel(layer: Message, context: LayerContext) -> BiasChannelPar
 
 
 def _bias_channel(
-    params: BiasChannelParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+    params: BiasChannelParams, inputs: Arrays, weights: Arrays
+) -> tuple[AnyArray, ...]:
     """A label that is ignored, or has no channel, adds nothing (bias_channel_layer.cpp)."""
     y, labels = np.array(inputs[0]), np.asarray(inputs[1]).astype(np.int64)
     for image, own in enumerate(labels.reshape(len(labels), -1)):
@@ -221,9 +220,7 @@ def _unique_shape(params: UniqueLabelParams, inputs: Sequence[Shape]) -> tuple[S
     return ((inputs[0][0], params.most, 1, 1),)
 
 
-def _unique(
-    params: UniqueLabelParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _unique(params: UniqueLabelParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """The labels that an image has, in rising order; the rest is -1."""
     labels = np.asarray(inputs[0])
     y = np.full((len(labels), params.most, 1, 1), -1, np.float32)
@@ -270,8 +267,8 @@ def _seg_shape(params: SegAccuracyParams, inputs: Sequence[Shape]) -> tuple[Shap
 
 @np.errstate(all="ignore")
 def _seg_accuracy(
-    params: SegAccuracyParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+    params: SegAccuracyParams, inputs: Arrays, weights: Arrays
+) -> tuple[AnyArray, ...]:
     """Accuracy of pixels, mean recall of classes, mean intersection over union."""
     scores, label = (np.asarray(array) for array in inputs)
     classes = scores.shape[1]
@@ -285,7 +282,7 @@ def _seg_accuracy(
     return (np.array(values, np.float32).reshape(1, 1, 1, 3),)
 
 
-def _mean(parts: Any, wholes: Any) -> float:
+def _mean(parts: AnyArray, wholes: AnyArray) -> float:
     """The mean of the ratios whose divisor is not 0."""
     there = np.atleast_1d(wholes) > 0
     ratios = np.atleast_1d(parts)[there] / np.atleast_1d(wholes)[there]
@@ -336,9 +333,7 @@ def _distance_weights(
     return (WeightSpec((params.num_output, count(inputs[0], 1)), params.filler),)
 
 
-def _distance(
-    params: InnerDistanceParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _distance(params: InnerDistanceParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     x, (centres,) = inputs[0], weights
     xp = namespace(x)
     apart = x.reshape(x.shape[0], 1, -1) - centres[None]
@@ -385,8 +380,8 @@ def _darknet_shape(params: DarknetUpsampleParams, inputs: Sequence[Shape]) -> tu
 
 
 def _darknet(
-    params: DarknetUpsampleParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+    params: DarknetUpsampleParams, inputs: Arrays, weights: Arrays
+) -> tuple[AnyArray, ...]:
     return (inputs[0].repeat(params.stride, axis=2).repeat(params.stride, axis=3),)
 
 

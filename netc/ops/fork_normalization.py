@@ -14,13 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from netc.ir.types import Dims, Shape, count, dims, show
 from netc.ops.activation import ONE_TO_ONE
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import need_axes, per_channel
 from netc.ops.cost import per_output
 from netc.ops.define import (
@@ -112,9 +111,7 @@ def _normalize_weights(params: NormalizeParams, inputs: Sequence[Shape]) -> tupl
     return (WeightSpec(() if params.channel_shared else (inputs[0][1],), params.filler),)
 
 
-def _normalize(
-    params: NormalizeParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> Sequence[Any]:
+def _normalize(params: NormalizeParams, inputs: Arrays, weights: Arrays) -> Arrays:
     """x / sqrt(sum of squares + eps) * scale (normalize_layer.cpp of weiliu89/caffe)."""
     (x,) = inputs
     axes = tuple(range(1, x.ndim)) if params.across_spatial else (1,)
@@ -249,7 +246,7 @@ def _bn_weights(params: BNParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, 
     return (*own, mean, mean._replace(filler=params.variance_filler))
 
 
-def _bn(params: BNParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _bn(params: BNParams, inputs: Arrays, weights: Arrays) -> Arrays:
     with np.errstate(all="ignore"):
         if isinstance(params, BatchwiseBNParams):
             return _batchwise(params, inputs[0], weights)
@@ -259,7 +256,7 @@ def _bn(params: BNParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequ
 BATCHWISE_EPS = 1e-9  # bn_layer.cpp of alexgkendall/caffe-segnet
 
 
-def _batchwise(params: BatchwiseBNParams, x: Any, weights: Sequence[Any]) -> Sequence[Any]:
+def _batchwise(params: BatchwiseBNParams, x: AnyArray, weights: Arrays) -> Arrays:
     """The variance is that fork's, E[x^2] - E[x]^2, with what it loses in float32."""
     x = x.reshape(tuple(dims(x.shape)))
     scale, shift = (per_channel(weight, x.ndim) for weight in weights)
@@ -272,7 +269,7 @@ def _batchwise(params: BatchwiseBNParams, x: Any, weights: Sequence[Any]) -> Seq
     return (y, *statistics[: params.tops - 1])
 
 
-def _running(params: RunningBNParams, x: Any, weights: Sequence[Any]) -> Sequence[Any]:
+def _running(params: RunningBNParams, x: AnyArray, weights: Arrays) -> Arrays:
     slope, bias, mean, variance = weights
     if not params.stored:
         mean, variance = batch_statistics(x)
@@ -280,9 +277,7 @@ def _running(params: RunningBNParams, x: Any, weights: Sequence[Any]) -> Sequenc
     return (y * per_channel(slope, x.ndim) + per_channel(bias, x.ndim),)
 
 
-def _train_bn(
-    params: BNParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Sequence[Any], Sequence[Any]]:
+def _train_bn(params: BNParams, inputs: Arrays, weights: Arrays) -> tuple[Arrays, Arrays]:
     """The forward, and the running averages with this batch: ``momentum`` is what they keep."""
     outputs = _bn(params, inputs, weights)
     if isinstance(params, BatchwiseBNParams) or params.stored:
@@ -309,7 +304,7 @@ def _is_affine(params: BNParams) -> bool:
     return params.inference if isinstance(params, BatchwiseBNParams) else params.stored
 
 
-def _bn_affine(params: BNParams, inputs: Sequence[Shape], weights: Sequence[Any]) -> Affine | None:
+def _bn_affine(params: BNParams, inputs: Sequence[Shape], weights: Arrays) -> Affine | None:
     if not _is_affine(params) or len(_bn_shape(params, inputs)[0]) != len(inputs[0]):
         return None
     vectors = [weight.reshape(-1).astype(np.float64) for weight in weights]

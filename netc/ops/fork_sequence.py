@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from netc.ir.types import Shape, count, show
 from netc.ops.activation import sigmoid
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.cost import per_input
 from netc.ops.define import (
     Arity,
@@ -81,7 +82,7 @@ def _lstm_cost(params: LstmParams, inputs: Sequence[Shape], outputs: Sequence[Sh
     return Cost(4 * rows * hidden * (count(inputs[0], 1) + hidden), 10 * rows * hidden)
 
 
-def _markers(given: Any, shape: Shape) -> Any:
+def _markers(given: AnyArray, shape: Shape) -> AnyArray:
     """The marker of each step and stream.
 
     Of markers with one axis the fork reads step t of stream n at t + n, not at t * streams + n: a
@@ -95,7 +96,7 @@ def _markers(given: Any, shape: Shape) -> Any:
 
 
 @np.errstate(all="ignore")
-def _lstm(params: LstmParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _lstm(params: LstmParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """Gates i, f, o, g; a marker of 0 begins a sequence anew, and so does the first row.
 
     The recurrent term of every stream is made of the first stream's last output: the fork's code
@@ -108,15 +109,13 @@ def _lstm(params: LstmParams, inputs: Sequence[Any], weights: Sequence[Any]) -> 
 class LstmStep(NamedTuple):
     """A step of all streams: its marks, its gates i, f, o, g, and cell and output after it."""
 
-    mark: Any
-    gates: tuple[Any, Any, Any, Any]
-    cell: Any
-    hidden: Any
+    mark: AnyArray
+    gates: tuple[AnyArray, AnyArray, AnyArray, AnyArray]
+    cell: AnyArray
+    hidden: AnyArray
 
 
-def lstm_steps(
-    params: LstmParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> Iterator[LstmStep]:
+def lstm_steps(params: LstmParams, inputs: Arrays, weights: Arrays) -> Iterator[LstmStep]:
     """The steps one after another."""
     x = np.asarray(inputs[0]).reshape(inputs[0].shape[0], -1)
     own, recurrent, bias = (np.asarray(weight) for weight in weights)
@@ -183,7 +182,7 @@ def _ctc_shape(params: CtcParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
 
 
 @np.errstate(all="ignore")
-def _ctc(params: CtcParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _ctc(params: CtcParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """The mean over the batch of -log p(label) (Graves et al. 2006); blanks pad the labels."""
     data = np.asarray(inputs[0])[: params.steps].astype(np.float64)
     data = data.reshape(*data.shape[:2], -1)
@@ -197,7 +196,7 @@ def _ctc(params: CtcParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tu
     return (np.array(np.mean(costs), inputs[0].dtype),)
 
 
-def _ctc_cost(logs: Any, label: Any, blank: int) -> float:
+def _ctc_cost(logs: AnyArray, label: AnyArray, blank: int) -> float:
     """-log of the probability of all alignments; 0 where there are too few steps for any."""
     if len(label) + int((label[1:] == label[:-1]).sum()) > len(logs):
         return 0.0
@@ -211,7 +210,7 @@ def _ctc_cost(logs: Any, label: Any, blank: int) -> float:
     return -float(np.logaddexp.reduce(alpha[-2:]))
 
 
-def ctc_path(label: Any, blank: int) -> tuple[Any, Any]:
+def ctc_path(label: AnyArray, blank: int) -> tuple[AnyArray, AnyArray]:
     """A label with blanks around its symbols, and where the blank before may be passed over."""
     path = np.full(2 * len(label) + 1, blank)
     path[1::2] = label
@@ -267,9 +266,7 @@ def _center_weights(params: CenterLossParams, inputs: Sequence[Shape]) -> tuple[
     return (WeightSpec((params.num_output, size), params.filler),)
 
 
-def _center(
-    params: CenterLossParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _center(params: CenterLossParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     labels, _ = class_labels(np.asarray(inputs[1]).reshape(-1), params.num_output)
     apart = np.asarray(inputs[0]).reshape(len(labels), -1) - np.asarray(weights[0])[labels]
     total = (apart * apart).sum(dtype=np.float64)

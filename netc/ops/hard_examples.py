@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from netc.ir.types import Shape, count, show
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
 from netc.ops.contents import label_along
 from netc.ops.cost import per_input
@@ -63,8 +62,8 @@ def _softmax_shape(params: SoftmaxOHEMParams, inputs: Sequence[Shape]) -> tuple[
 
 @np.errstate(all="ignore")
 def _softmax_ohem(
-    params: SoftmaxOHEMParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+    params: SoftmaxOHEMParams, inputs: Arrays, weights: Arrays
+) -> tuple[AnyArray, ...]:
     data, label = inputs
     xp, axis = namespace(data), params.axis % data.ndim
     outer, classes, inner = (
@@ -76,7 +75,7 @@ def _softmax_ohem(
     prob = softmax(data, axis)
     chosen = xp.take_along_axis(prob.reshape(outer, classes, inner), index, axis=1)
     each = xp.where(kept, -xp.log(xp.maximum(chosen, _LEAST)), chosen.dtype.type(0))
-    by = params.fixed
+    by: AnyArray | float = params.fixed
     if params.normalization != "PRE_FIXED":
         by = divisor(params.normalization, outer, inner, kept.sum())
     # The fork sums as many places as count, from the first on, whichever of them are left out.
@@ -126,9 +125,7 @@ def _annotator_shape(params: BoxAnnotatorParams, inputs: Sequence[Shape]) -> tup
     return labels, weights
 
 
-def _annotate(
-    params: BoxAnnotatorParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _annotate(params: BoxAnnotatorParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """Labels and weights of the regions with the greatest loss of each image; of equal, any."""
     regions, losses, labels, box_weights = (np.asarray(array) for array in inputs)
     keep = np.zeros(len(regions), dtype=bool)
@@ -143,7 +140,7 @@ def _annotate(
     )
 
 
-def _rows(keep: Any, like: Any) -> Any:
+def _rows(keep: AnyArray, like: AnyArray) -> AnyArray:
     return keep.reshape(-1, *(1,) * (like.ndim - 1))
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.ir.types import Shape, count
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
 from netc.ops.contents import label_along
 from netc.ops.cost import per_input
@@ -99,9 +98,7 @@ def _matrix_fault(size: int, classes: int) -> str | None:
 
 
 @np.errstate(all="ignore")
-def _infogain(
-    params: InfogainLossParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _infogain(params: InfogainLossParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     data, label = inputs[:2]
     xp = namespace(data)
     outer, classes, inner = split_at(data.shape, params.axis % data.ndim)
@@ -115,7 +112,7 @@ def _infogain(
     return (scalar(loss / by, data), prob)[: params.tops]
 
 
-def infogain_matrix(params: InfogainLossParams, inputs: Sequence[Any], classes: int) -> Any:
+def infogain_matrix(params: InfogainLossParams, inputs: Arrays, classes: int) -> AnyArray:
     """The matrix H, classes x classes.
 
     Raises:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import MAX_AXES, Shape, show
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.define import (
     Arity,
     LayerContext,
     OpDef,
-    Params,
     ShapeError,
     WeightSpec,
     full_extent,
@@ -106,7 +106,7 @@ def _source_shape(params: SourceParams, inputs: Sequence[Shape]) -> tuple[Shape,
     return tuple(known)
 
 
-def _fed(params: Params, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _fed(params: SourceParams, inputs: Arrays, weights: Arrays) -> Arrays:
     raise AssertionError("a source is an input of the graph and is never run")
 
 
@@ -155,7 +155,10 @@ def parse_shape(message: Message) -> Shape:
     return sizes
 
 
-def _for_each_top(message: Message, field: str, values: Sequence[Any], tops: int) -> list[Any]:
+Item = TypeVar("Item")
+
+
+def _for_each_top(message: Message, field: str, values: Sequence[Item], tops: int) -> list[Item]:
     """A value for each top, from one for all or one each."""
     if len(values) not in (1, tops):
         raise message.error(
@@ -320,9 +323,7 @@ def _parameter_weights(params: ParameterParams, inputs: Sequence[Shape]) -> tupl
     return (WeightSpec(params.shape),)
 
 
-def _parameter(
-    params: ParameterParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _parameter(params: ParameterParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     return (weights[0],)
 
 
@@ -342,12 +343,12 @@ PARAMETER = OpDef(
 # HDF5Output: hdf5_output_layer.cpp
 
 
-def nothing_given(params: None, inputs: Sequence[Any]) -> tuple[Any, ...]:
+def nothing_given(params: None, inputs: Sequence[Shape]) -> tuple[()]:
     """Shape rule of a layer without tops."""
     return ()
 
 
-def sink(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def sink(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """Nothing: Caffe writes a file of its bottoms, netc gives them back to the caller."""
     return ()
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 from netc.ir.types import Shape, show
-from netc.ops.array import namespace
+from netc.ops.array import Arrays, namespace
 from netc.ops.axes import axis_in
 from netc.ops.define import (
     POINTWISE,
     Arity,
     LayerContext,
     OpDef,
-    Params,
     ShapeError,
     Window,
 )
@@ -66,7 +64,7 @@ def _without(shape: Shape, axis: int) -> tuple[Shape, Shape]:
     return shape[:axis], shape[axis + 1 :] if len(shape) > axis else (-1,)
 
 
-def _concat(params: ConcatParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _concat(params: ConcatParams, inputs: Arrays, weights: Arrays) -> Arrays:
     if len(inputs) == 1:
         return (inputs[0],)
     return (namespace(*inputs).concatenate(inputs, axis=params.axis),)
@@ -155,7 +153,7 @@ def _cuts(params: SliceParams, shape: Shape, axis: int) -> tuple[int, ...]:
     return tuple(range(0, size + 1, size // tops)) if size else (0,) * (tops + 1)
 
 
-def _slice(params: SliceParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _slice(params: SliceParams, inputs: Arrays, weights: Arrays) -> Arrays:
     (x,) = inputs
     axis = params.axis % x.ndim
     before = (slice(None),) * axis
@@ -190,7 +188,7 @@ def _split_shape(params: SplitParams, inputs: Sequence[Shape]) -> tuple[Shape, .
     return (inputs[0],) * params.tops
 
 
-def _split(params: SplitParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _split(params: SplitParams, inputs: Arrays, weights: Arrays) -> Arrays:
     return (inputs[0],) * params.tops
 
 
@@ -210,7 +208,7 @@ SPLIT = OpDef(
 )
 
 
-def _nothing(params: Params, inputs: Sequence[Any], *rest: Any) -> tuple[Any, ...]:
+def _nothing(params: None, inputs: Sequence[object], *rest: object) -> tuple[()]:
     return ()
 
 

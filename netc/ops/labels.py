@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, namespace
 from netc.ops.define import ShapeError
 from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.numbers import one_of
@@ -74,7 +74,9 @@ def class_weights(loss: Message) -> tuple[float, ...] | str | None:
     return None
 
 
-def label_weights(weights: tuple[float, ...] | str | None, index: Any, kept: Any, like: Any) -> Any:
+def label_weights(
+    weights: tuple[float, ...] | str | None, index: AnyArray, kept: AnyArray, like: AnyArray
+) -> AnyArray:
     """The weight of each label, in the dtype of ``like``; 0 where a label is left out.
 
     Args:
@@ -94,7 +96,7 @@ def label_weights(weights: tuple[float, ...] | str | None, index: Any, kept: Any
     return xp.where(kept, each[index], 0).astype(like.dtype)
 
 
-def divisor(mode: str, outer: int, inner: int, valid: Any) -> Any:
+def divisor(mode: str, outer: int, inner: int, valid: AnyArray | np.int64) -> AnyArray | float:
     """The number a loss is divided by, at least 1 (get_normalizer of softmax_loss_layer.cpp).
 
     Args:
@@ -108,7 +110,9 @@ def divisor(mode: str, outer: int, inner: int, valid: Any) -> Any:
     return max({"FULL": outer * inner, "BATCH_SIZE": outer, "NONE": 1}[mode], 1)
 
 
-def class_labels(labels: Any, classes: int, ignored: int | None = None) -> tuple[Any, Any]:
+def class_labels(
+    labels: AnyArray, classes: int, ignored: int | None = None
+) -> tuple[AnyArray, AnyArray]:
     """Labels as indices, and which of them count.
 
     Fractions are cut off as a C++ cast does; a label that is left out has index 0.

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from netc.ir.types import Shape, count
 from netc.ops.activation import ONE_TO_ONE
-from netc.ops.array import namespace
+from netc.ops.array import Arrays, namespace
 from netc.ops.axes import aligned, axis_in
 from netc.ops.define import Cost, LayerContext, OpDef, WeightSpec, Window
 from netc.ops.fields import reject_unknown_fields
@@ -69,9 +68,7 @@ def _window(params: LayerNormParams, inputs: Sequence[Shape], outputs: Sequence[
     return Window(whole=len(inputs[0]) > 2)
 
 
-def _layer_norm(
-    params: LayerNormParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> Sequence[Any]:
+def _layer_norm(params: LayerNormParams, inputs: Arrays, weights: Arrays) -> Arrays:
     (x,) = inputs
     start = _start(params, x.shape)
     axes = tuple(range(start, x.ndim))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
 from netc.ops.contents import Contents, Whole
 from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, WeightSpec, full_extent
@@ -79,8 +78,8 @@ def _inner_product_cost(
 
 
 def _inner_product(
-    params: InnerProductParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+    params: InnerProductParams, inputs: Arrays, weights: Arrays
+) -> tuple[AnyArray, ...]:
     (x,) = inputs
     axis = _vector_axis(params, x.shape)
     rows = x.reshape(count(x.shape, 0, axis), count(x.shape, axis))
@@ -145,7 +144,7 @@ def _embed_cost(params: EmbedParams, inputs: Sequence[Shape], outputs: Sequence[
     return Cost(operations=count(outputs[0]) if params.bias else 0)
 
 
-def _embed(params: EmbedParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _embed(params: EmbedParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     vectors = weights[0][embed_index(inputs[0], params.input_dim)]
     return (vectors + weights[1] if params.bias else vectors,)
 
@@ -154,7 +153,7 @@ def _embed_contents(params: EmbedParams, inputs: Sequence[Shape]) -> Sequence[Co
     return (Whole(params.input_dim),)
 
 
-def embed_index(x: Any, input_dim: int) -> Any:
+def embed_index(x: AnyArray, input_dim: int) -> AnyArray:
     """The inputs as indices.
 
     Raises:

@@ -15,7 +15,7 @@ import numpy as np
 
 from netc.ir.types import Shape, count
 from netc.ops.activation import ONE_TO_ONE
-from netc.ops.array import namespace
+from netc.ops.array import Arrays, namespace
 from netc.ops.convolution import CONVOLUTION, ConvolutionParams, channel_axis, convolution_axes
 from netc.ops.define import Cost, LayerContext, OpDef, ShapeError, WeightSpec
 from netc.ops.fields import reject_unknown_fields
@@ -56,15 +56,13 @@ def _cost(params: ConvolutionParams, inputs: Sequence[Shape], outputs: Sequence[
     return CONVOLUTION.cost(params, inputs, outputs)
 
 
-def _connect(
-    params: ConvolutionParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> Sequence[Any]:
+def _connect(params: ConvolutionParams, inputs: Arrays, weights: Arrays) -> Arrays:
     """y[m, place] = sum over channels c and kernel elements k of w[m, c, k, place] * x[c, seen]."""
     (x,) = inputs
     xp, group = namespace(x), params.group
     axes = convolution_axes(params, x.shape)
-    images = x.reshape(-1, group, _channels(params, x.shape), *(a.size for a in axes))
-    weight = weights[0].reshape(group, -1, *_weight_shape(params, x.shape)[1:])
+    images: Any = x.reshape(-1, group, _channels(params, x.shape), *(a.size for a in axes))
+    weight: Any = weights[0].reshape(group, -1, *_weight_shape(params, x.shape)[1:])
     y = xp.zeros((len(images), *weight.shape[:2], *(a.out for a in axes)), dtype=x.dtype)
     everything = (slice(None),)
     with np.errstate(all="ignore"):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from netc.ir.types import Shape, count, dims, show
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
 from netc.ops.contents import flag_second, label_along, label_of_example
 from netc.ops.cost import per_input
@@ -37,7 +36,7 @@ _ONE = Arity((2, 2), (1, 1), optional_top=True)
 _ONE_OR_TWO = Arity((2, 2), (1, 2), optional_top=True)
 
 
-def scalar(value: Any, like: Any) -> Any:
+def scalar(value: AnyArray, like: AnyArray) -> AnyArray:
     """A number as an array of shape () with the dtype, and of the library, of another."""
     return namespace(like).asarray(value, dtype=like.dtype).reshape(())
 
@@ -85,8 +84,8 @@ def _softmax_loss_shape(params: SoftmaxLossParams, inputs: Sequence[Shape]) -> t
 
 @np.errstate(all="ignore")
 def _softmax_loss(
-    params: SoftmaxLossParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+    params: SoftmaxLossParams, inputs: Arrays, weights: Arrays
+) -> tuple[AnyArray, ...]:
     data, label = inputs
     xp = namespace(data)
     axis = params.axis % data.ndim
@@ -138,14 +137,14 @@ def _euclidean_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]
 
 
 @np.errstate(all="ignore")
-def _euclidean(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _euclidean(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     first, second = inputs
     apart = first.reshape(-1) - second.reshape(-1)
     squares = (apart * apart).sum(dtype=np.float64)
     return (scalar(per_example(squares, first.shape[0], first) / 2, first),)
 
 
-def per_example(total: Any, number: int, like: Any) -> Any:
+def per_example(total: AnyArray, number: int, like: AnyArray) -> AnyArray:
     """A quotient as in C: nan where nothing is divided by nothing."""
     xp = namespace(like)
     return xp.divide(total, xp.float64(number))
@@ -201,16 +200,14 @@ def check_one_label_each(data: Shape, label: Shape) -> None:
 
 
 @np.errstate(all="ignore")
-def _hinge(
-    params: HingeLossParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _hinge(params: HingeLossParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     data, label = inputs
     _, margins = hinge_margins(data, label)
     total = (margins * margins if params.norm == "L2" else margins).sum(dtype=np.float64)
     return (scalar(per_example(total, data.shape[0], data), data),)
 
 
-def hinge_margins(data: Any, label: Any) -> tuple[Any, Any]:
+def hinge_margins(data: AnyArray, label: AnyArray) -> tuple[AnyArray, AnyArray]:
     """-1 at each example's label and 1 elsewhere; and by how much each score is too great by it."""
     xp = namespace(data)
     number, classes = data.shape[0], count(data.shape, 1)
@@ -245,7 +242,7 @@ def _multinomial_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ..
 
 
 @np.errstate(all="ignore")
-def _multinomial(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _multinomial(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     data, label = inputs
     xp = namespace(data)
     number, classes = data.shape[0], count(data.shape, 1)
@@ -297,8 +294,8 @@ def _sigmoid_loss_shape(params: SigmoidLossParams, inputs: Sequence[Shape]) -> t
 
 @np.errstate(all="ignore")
 def _sigmoid_loss(
-    params: SigmoidLossParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+    params: SigmoidLossParams, inputs: Arrays, weights: Arrays
+) -> tuple[AnyArray, ...]:
     data, target = inputs[0].reshape(-1), inputs[1].reshape(-1)
     xp = namespace(data)
     positive = data >= 0

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from netc.ir.types import Shape, count
 from netc.ops.activation import ONE_TO_ONE
-from netc.ops.array import namespace
+from netc.ops.array import Arrays, namespace
 from netc.ops.define import Cost, LayerContext, OpDef, Window
 from netc.ops.fields import bad_value
 from netc.ops.pooling import POOLING, PoolingParams, pooling_axes, summed
@@ -61,7 +60,7 @@ def _window(params: LpPoolingParams, inputs: Sequence[Shape], outputs: Sequence[
     return POOLING.window(params.window, inputs, outputs)
 
 
-def _pool(params: LpPoolingParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _pool(params: LpPoolingParams, inputs: Arrays, weights: Arrays) -> Arrays:
     (x,) = inputs
     xp, p = namespace(x), np.float32(params.p)
     with np.errstate(all="ignore"):

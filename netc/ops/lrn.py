@@ -8,12 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from netc.ir.types import Shape, count, show
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, Window
 from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import number, one_of
@@ -93,19 +92,19 @@ def _window(params: LRNParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
     return Window((size, size), (1, 1), (pad, pad), (1, 1))
 
 
-def _normalize(params: LRNParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _normalize(params: LRNParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     (x,) = inputs
     with np.errstate(all="ignore"):
         return (x * lrn_scale(params, x) ** x.dtype.type(-params.beta),)
 
 
-def lrn_scale(params: LRNParams, x: Any) -> Any:
+def lrn_scale(params: LRNParams, x: AnyArray) -> AnyArray:
     """What each element is divided by, before it is raised to ``beta``."""
     axes = lrn_axes(params, x.shape)
     return _across(params, x, axes[0]) if params.across else _within(params, x, axes)
 
 
-def _across(params: LRNParams, x: Any, axis: Axis) -> Any:
+def _across(params: LRNParams, x: AnyArray, axis: Axis) -> AnyArray:
     """k + alpha/size * the sum of squares over neighbouring channels."""
     squares = x * x
     total = namespace(x).zeros_like(x)
@@ -115,7 +114,7 @@ def _across(params: LRNParams, x: Any, axis: Axis) -> Any:
     return kind(params.k) + kind(params.alpha) / kind(params.local_size) * total
 
 
-def _within(params: LRNParams, x: Any, axes: Sequence[Axis]) -> Any:
+def _within(params: LRNParams, x: AnyArray, axes: Sequence[Axis]) -> AnyArray:
     """1 + alpha * the average of squares over the plane's neighbourhood, padding included."""
     kind = x.dtype.type
     return kind(1) + kind(params.alpha) * average(x * x, axes)

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from netc.ir.types import Shape, count, show
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
 from netc.ops.contents import Contents, Whole
 from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, WeightSpec, full_extent
@@ -99,21 +99,21 @@ class Angles(NamedTuple):
         share: lambda.
     """
 
-    x: Any
-    size: Any
-    unit: Any
-    cosine: Any
-    hot: Any
+    x: AnyArray
+    size: AnyArray
+    unit: AnyArray
+    cosine: AnyArray
+    hot: AnyArray
     share: float
 
 
-def unit_rows(weights: Any) -> Any:
+def unit_rows(weights: AnyArray) -> AnyArray:
     """The rows at length 1."""
     xp = namespace(weights)
     return weights / xp.sqrt((weights * weights).sum(axis=1, keepdims=True))
 
 
-def angles(params: MarginParams, inputs: Sequence[Any], weights: Any) -> Angles:
+def angles(params: MarginParams, inputs: Arrays, weights: AnyArray) -> Angles:
     """The cosines of vectors and classes; ``inputs`` may end with the generator's key."""
     xp, data = namespace(inputs[0]), inputs[0]
     x = data.reshape(count(data.shape[: _vector_axis(params, data.shape)]), -1)
@@ -126,7 +126,7 @@ def angles(params: MarginParams, inputs: Sequence[Any], weights: Any) -> Angles:
     return Angles(x, size, unit, (x @ unit.T) / size, hot, float(share))
 
 
-def fallen(multiple: int, cosine: Any) -> tuple[Any, Any, Any]:
+def fallen(multiple: int, cosine: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
     """psi of a cosine, and its slopes by w and by x / |x|, of the vectors x'w = |x| cos.
 
     With k = floor(m a / pi): psi = (-1)^k cos(m a) - 2k.
@@ -147,7 +147,7 @@ def fallen(multiple: int, cosine: Any) -> tuple[Any, Any, Any]:
     return value, turn * (32 * c**3 - 16 * c), by_x
 
 
-def _run(params: MarginParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _run(params: MarginParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     with np.errstate(all="ignore"):
         found = angles(params, inputs, weights[0])
         xp, kind = namespace(found.x), found.x.dtype
@@ -161,9 +161,7 @@ def _run(params: MarginParams, inputs: Sequence[Any], weights: Sequence[Any]) ->
     return (scores, xp.full((1,), found.share, kind))[: params.tops]
 
 
-def _train(
-    params: MarginParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Sequence[Any], Sequence[Any]]:
+def _train(params: MarginParams, inputs: Arrays, weights: Arrays) -> tuple[Arrays, Arrays]:
     """The forward, and the weights at length 1, as it leaves them."""
     outputs = _run(params, inputs, weights) if len(inputs) > 1 else ()
     with np.errstate(all="ignore"):

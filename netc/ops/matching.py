@@ -5,17 +5,16 @@ Boxes are rows of x_min, y_min, x_max, y_max in parts of the image.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from netc.ops.array import AnyArray
 from netc.ops.boxes import areas, overlaps
 
 NO_MATCH, IGNORED = -1, -2
 _LEAST = 1e-6  # an overlap up to this counts as none
 
 
-def overlap_table(boxes: Any, others: Any) -> Any:
+def overlap_table(boxes: AnyArray, others: AnyArray) -> AnyArray:
     """Intersection over union of each box with each of the others, (boxes, others)."""
     if not len(boxes) or not len(others):
         return np.zeros((len(boxes), len(others)), np.float32)
@@ -26,8 +25,8 @@ def overlap_table(boxes: Any, others: Any) -> Any:
 
 
 def matches(
-    boxes: Any, truth: Any, threshold: float, bipartite: bool, inside_only: bool
-) -> tuple[Any, Any]:
+    boxes: AnyArray, truth: AnyArray, threshold: float, bipartite: bool, inside_only: bool
+) -> tuple[AnyArray, AnyArray]:
     """The true box of each box, and its greatest overlap with any.
 
     First each true box takes the box that it overlaps most, the best pair first; then, unless
@@ -58,7 +57,7 @@ def matches(
     return match, best
 
 
-def _take_best_pairs(table: Any, match: Any) -> None:
+def _take_best_pairs(table: AnyArray, match: AnyArray) -> None:
     free = table.copy()
     for _ in range(table.shape[1]):
         box, target = np.unravel_index(free.argmax(), free.shape)
@@ -69,7 +68,7 @@ def _take_best_pairs(table: Any, match: Any) -> None:
 
 
 @np.errstate(all="ignore")
-def encoded(code: str, boxes: Any, priors: Any) -> Any:
+def encoded(code: str, boxes: AnyArray, priors: AnyArray) -> AnyArray:
     """Boxes as differences from priors, before they are divided by the variances.
 
     Args:

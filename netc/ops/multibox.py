@@ -14,6 +14,7 @@ import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.boxes import areas, nms_keep
 from netc.ops.contents import Contents, TrueBoxes, corner_rows
 from netc.ops.cost import per_input
@@ -145,24 +146,22 @@ def _shape(params: MultiBoxParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]
 class Image(NamedTuple):
     """An image's predictions, its true boxes and their classes, and the priors of all images."""
 
-    locations: Any  # (priors, location classes, 4)
-    scores: Any  # (priors, classes)
-    boxes: Any  # (boxes, 4)
-    labels: Any  # (boxes,)
-    priors: Any  # (2, priors, 4), with variances
+    locations: AnyArray  # (priors, location classes, 4)
+    scores: AnyArray  # (priors, classes)
+    boxes: AnyArray  # (boxes, 4)
+    labels: AnyArray  # (boxes,)
+    priors: AnyArray  # (2, priors, 4), with variances
 
 
 class Found(NamedTuple):
     """Of one image: location class -> the true box of each prior, and the negatives."""
 
-    matched: dict[int, Any]
-    negatives: Any
+    matched: dict[int, AnyArray]
+    negatives: Sequence[int] | AnyArray
 
 
 @np.errstate(all="ignore")
-def multibox_loss(
-    params: MultiBoxParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def multibox_loss(params: MultiBoxParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """The loss of a batch; of an image without true boxes nothing is matched or mined."""
     images = list(images_of(params, inputs))
     found = [find_matches(params, image) for image in images]
@@ -177,13 +176,15 @@ def matched_number(found: Sequence[Found]) -> int:
     return sum(int((m > NO_MATCH).sum()) for one in found for m in one.matched.values())
 
 
-def loss_divisor(params: MultiBoxParams, images: Sequence[Image], found: Sequence[Found]) -> Any:
+def loss_divisor(
+    params: MultiBoxParams, images: Sequence[Image], found: Sequence[Found]
+) -> AnyArray | float:
     """What the loss of a batch is divided by."""
     number, priors = np.int64(matched_number(found)), images[0].priors.shape[1]
     return divisor(params.normalization, len(images), priors, number)
 
 
-def images_of(params: MultiBoxParams, inputs: Sequence[Any]) -> Iterator[Image]:
+def images_of(params: MultiBoxParams, inputs: Arrays) -> Iterator[Image]:
     """The images of a batch.
 
     Raises:
@@ -209,7 +210,7 @@ def images_of(params: MultiBoxParams, inputs: Sequence[Any]) -> Iterator[Image]:
         )
 
 
-def _check_labels(params: MultiBoxParams, labels: Any) -> None:
+def _check_labels(params: MultiBoxParams, labels: AnyArray) -> None:
     wrong = (labels == params.background) | (labels < 0)
     if not params.agnostic:
         wrong |= labels >= params.classes
@@ -223,7 +224,7 @@ def _check_labels(params: MultiBoxParams, labels: Any) -> None:
         )
 
 
-def targets_of(params: MultiBoxParams, image: Image) -> Any:
+def targets_of(params: MultiBoxParams, image: Image) -> AnyArray:
     """The class that each true box counts as."""
     return np.full_like(image.labels, params.background + 1) if params.agnostic else image.labels
 
@@ -251,14 +252,14 @@ def find_matches(params: MultiBoxParams, image: Image) -> Found:
     return Found({-1: match}, negatives)
 
 
-def _matched(params: MultiBoxParams, image: Image) -> tuple[dict[int, Any], Any]:
+def _matched(params: MultiBoxParams, image: Image) -> tuple[dict[int, AnyArray], Any]:
     rules = (params.threshold, params.bipartite, params.inside_only)
     priors = image.priors[0]
     if params.share_location:
         boxes = priors if params.match_priors else _decoded(params, image, 0)
         match, best = matches(boxes, image.boxes, *rules)
         return {-1: match}, best
-    found: dict[int, Any] = {}
+    found: dict[int, AnyArray] = {}
     for label in (c for c in range(params.classes) if c != params.background):
         if params.match_priors:
             match, _ = matches(priors, image.boxes, *rules)
@@ -271,13 +272,13 @@ def _matched(params: MultiBoxParams, image: Image) -> tuple[dict[int, Any], Any]
     return found, None
 
 
-def _decoded(params: MultiBoxParams, image: Image, label: int) -> Any:
+def _decoded(params: MultiBoxParams, image: Image, label: int) -> AnyArray:
     """The boxes that an image's predictions stand for."""
     coded = image.locations[:, label]
     return decoded_boxes(params.code_type, params.variance_in_target, coded, image.priors)
 
 
-def _prior_losses(params: MultiBoxParams, image: Image, match: Any) -> Any:
+def _prior_losses(params: MultiBoxParams, image: Image, match: AnyArray) -> AnyArray:
     """How hard each prior is: its class's loss and, of hard examples, its place's."""
     targets = np.append(targets_of(params, image), params.background)[match.clip(NO_MATCH)]
     losses = _conf_losses(params, image.scores, targets)
@@ -288,7 +289,7 @@ def _prior_losses(params: MultiBoxParams, image: Image, match: Any) -> Any:
     return losses
 
 
-def _conf_losses(params: MultiBoxParams, scores: Any, targets: Any) -> Any:
+def _conf_losses(params: MultiBoxParams, scores: AnyArray, targets: AnyArray) -> AnyArray:
     """Each row's loss for a class."""
     if params.conf_loss == "SOFTMAX":
         shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -298,11 +299,13 @@ def _conf_losses(params: MultiBoxParams, scores: Any, targets: Any) -> Any:
     return _logistic(scores, wanted).sum(axis=1)
 
 
-def _logistic(scores: Any, wanted: Any) -> Any:
+def _logistic(scores: AnyArray, wanted: AnyArray) -> AnyArray:
     return np.maximum(scores, 0) - scores * wanted + np.log1p(np.exp(-np.abs(scores)))
 
 
-def _hardest(params: MultiBoxParams, image: Image, at: Any, losses: Any, most: int) -> Any:
+def _hardest(
+    params: MultiBoxParams, image: Image, at: AnyArray, losses: AnyArray, most: int
+) -> AnyArray:
     """The ``most`` priors of greatest loss among some, thinned out by their overlaps if asked."""
     order = at[np.argsort(-losses[at], kind="stable")]
     if params.nms is None or not params.nms[0] > 0:
@@ -315,7 +318,9 @@ def _hardest(params: MultiBoxParams, image: Image, at: Any, losses: Any, most: i
     return order[nms_keep(boxes[order], threshold, most=limit)][:most]
 
 
-def place_differences(params: MultiBoxParams, image: Image, label: int, match: Any) -> Any:
+def place_differences(
+    params: MultiBoxParams, image: Image, label: int, match: AnyArray
+) -> AnyArray:
     """Predicted less wanted numbers of the matched priors, (matched, 4)."""
     at = np.flatnonzero(match > NO_MATCH)
     priors, variances = image.priors[0][at], image.priors[1][at]
@@ -330,7 +335,7 @@ def place_differences(params: MultiBoxParams, image: Image, label: int, match: A
     return apart / variances if params.variance_in_target else apart
 
 
-def _one_losses(params: MultiBoxParams, apart: Any) -> Any:
+def _one_losses(params: MultiBoxParams, apart: AnyArray) -> AnyArray:
     return smooth_l1(apart, 1.0) if params.loc_loss == "SMOOTH_L1" else apart * apart / 2
 
 
@@ -356,7 +361,7 @@ def _class_loss(params: MultiBoxParams, images: list[Image], found: list[Found])
     return total
 
 
-def _rows_loss(params: MultiBoxParams, scores: Any, targets: Any) -> float:
+def _rows_loss(params: MultiBoxParams, scores: AnyArray, targets: AnyArray) -> float:
     """The classes' loss of some rows; a logistic target begins as the background's number."""
     if not len(scores):
         return 0.0
@@ -366,7 +371,7 @@ def _rows_loss(params: MultiBoxParams, scores: Any, targets: Any) -> float:
     return float(_logistic(scores, wanted).sum(dtype=np.float64))
 
 
-def wanted_scores(params: MultiBoxParams, scores: Any, targets: Any) -> Any:
+def wanted_scores(params: MultiBoxParams, scores: AnyArray, targets: AnyArray) -> AnyArray:
     """What the logistic loss wants of some rows' classes."""
     wanted = np.full(scores.shape, params.background, np.float32)
     wanted[np.arange(len(targets)), targets] = 1
@@ -382,7 +387,9 @@ def _all_classes_loss(params: MultiBoxParams, images: list[Image], found: list[F
     return float(_logistic(scores, targets.reshape(scores.shape)).sum(dtype=np.float64))
 
 
-def all_targets(params: MultiBoxParams, images: Sequence[Image], found: Sequence[Found]) -> Any:
+def all_targets(
+    params: MultiBoxParams, images: Sequence[Image], found: Sequence[Found]
+) -> AnyArray:
     """Each prior's class, of all images; of the logistic loss what is wanted of each score.
 
     The logistic targets of an image are written a number of priors, not of scores, behind those of

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from netc.ir.types import Dims, Shape, count, dims, show
 from netc.ops.activation import ONE_TO_ONE
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in, need_axes, per_channel
 from netc.ops.cost import per_output
 from netc.ops.define import (
@@ -129,7 +128,9 @@ def _batch_norm_window(
     return POINTWISE if params.use_global_stats else _WHOLE
 
 
-def stored_statistics(mean: Any, variance: Any, factor: Any) -> tuple[Any, Any]:
+def stored_statistics(
+    mean: AnyArray, variance: AnyArray, factor: AnyArray
+) -> tuple[AnyArray, AnyArray]:
     """Mean and variance as stored, divided by the stored factor; by nothing where that is 0."""
     xp = namespace(factor)
     divisor = factor.reshape(-1)[0]
@@ -138,7 +139,7 @@ def stored_statistics(mean: Any, variance: Any, factor: Any) -> tuple[Any, Any]:
     return mean * scale, variance * scale
 
 
-def batch_statistics(x: Any) -> tuple[Any, Any]:
+def batch_statistics(x: AnyArray) -> tuple[AnyArray, AnyArray]:
     """Mean and biased variance of each channel (axis 1) over all other axes."""
     axes = (0, *range(2, x.ndim))
     mean = x.mean(axis=axes)
@@ -146,21 +147,19 @@ def batch_statistics(x: Any) -> tuple[Any, Any]:
     return mean, (centred * centred).mean(axis=axes)
 
 
-def _statistics(params: BatchNormParams, x: Any, weights: Sequence[Any]) -> tuple[Any, Any]:
+def _statistics(params: BatchNormParams, x: AnyArray, weights: Arrays) -> tuple[AnyArray, AnyArray]:
     if params.use_global_stats:
         return stored_statistics(*weights[:_STATISTICS])
     return batch_statistics(x)
 
 
-def normalized(x: Any, mean: Any, variance: Any, eps: float) -> Any:
+def normalized(x: AnyArray, mean: AnyArray, variance: AnyArray, eps: float) -> AnyArray:
     """(x - mean) / sqrt(variance + eps), each channel by its own."""
     deviation = namespace(x).sqrt(variance + np.float32(eps))
     return (x - per_channel(mean, x.ndim)) / per_channel(deviation, x.ndim)
 
 
-def _batch_norm(
-    params: BatchNormParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> Sequence[Any]:
+def _batch_norm(params: BatchNormParams, inputs: Arrays, weights: Arrays) -> Arrays:
     (x,) = inputs
     with np.errstate(all="ignore"):
         mean, variance = _statistics(params, x, weights)
@@ -172,8 +171,8 @@ def _batch_norm(
 
 
 def _train_batch_norm(
-    params: BatchNormParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Sequence[Any], Sequence[Any]]:
+    params: BatchNormParams, inputs: Arrays, weights: Arrays
+) -> tuple[Arrays, Arrays]:
     """The forward, and the averages with this batch added (batch_norm_layer.cpp).
 
     The stored variance is the unbiased one, and the stored factor is the sum of the weights that
@@ -205,7 +204,7 @@ def _batch_norm_moving(params: BatchNormParams) -> tuple[int, ...]:
 
 
 def _batch_norm_affine(
-    params: BatchNormParams, inputs: Sequence[Shape], weights: Sequence[Any]
+    params: BatchNormParams, inputs: Sequence[Shape], weights: Arrays
 ) -> Affine | None:
     if not params.use_global_stats:
         return None
@@ -249,7 +248,7 @@ class MVNParams:
     eps_inside: bool = False
 
 
-def mvn_deviation(params: MVNParams, variance: Any) -> Any:
+def mvn_deviation(params: MVNParams, variance: AnyArray) -> AnyArray:
     """What MVN divides by: ``eps`` is added to the deviation, not the variance (mvn_layer.cpp)."""
     root, eps = namespace(variance).sqrt, variance.dtype.type(params.eps)
     return root(variance + eps) if params.eps_inside else root(variance) + eps
@@ -280,7 +279,7 @@ def _mvn_window(params: MVNParams, inputs: Sequence[Shape], outputs: Sequence[Sh
     return _WHOLE
 
 
-def _mvn(params: MVNParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _mvn(params: MVNParams, inputs: Arrays, weights: Arrays) -> Arrays:
     (x,) = inputs
     x = x.reshape(tuple(dims(x.shape)))
     axes = (1, 2, 3) if params.across_channels else (2, 3)
@@ -327,7 +326,7 @@ def _softmax_window(
     return POINTWISE if params.axis % len(inputs[0]) < 2 else _WHOLE
 
 
-def softmax(x: Any, axis: int) -> Any:
+def softmax(x: AnyArray, axis: int) -> AnyArray:
     """exp(x - max) over its sum, along an axis (softmax_layer.cpp); nothing of nothing."""
     if not x.size:
         return x
@@ -335,7 +334,7 @@ def softmax(x: Any, axis: int) -> Any:
     return shifted / shifted.sum(axis=axis, keepdims=True)
 
 
-def _softmax(params: SoftmaxParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _softmax(params: SoftmaxParams, inputs: Arrays, weights: Arrays) -> Arrays:
     with np.errstate(all="ignore"):
         return (softmax(inputs[0], params.axis),)
 

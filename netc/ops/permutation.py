@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, show
 from netc.ops.activation import ONE_TO_ONE
+from netc.ops.array import Arrays
 from netc.ops.axes import need_axes, no_axis
 from netc.ops.define import POINTWISE, LayerContext, OpDef, ShapeError, Window
 from netc.ops.fields import reject_unknown_fields
@@ -54,7 +54,7 @@ def _permute_shape(params: PermuteParams, inputs: Sequence[Shape]) -> tuple[Shap
     return (tuple(shape[axis] for axis in permutation(params, len(shape))),)
 
 
-def _permute(params: PermuteParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _permute(params: PermuteParams, inputs: Arrays, weights: Arrays) -> Arrays:
     (x,) = inputs
     return (x.transpose(permutation(params, x.ndim)),)
 
@@ -112,9 +112,7 @@ def _shuffle_shape(params: ShuffleChannelParams, inputs: Sequence[Shape]) -> tup
     return (shape,)
 
 
-def _shuffle(
-    params: ShuffleChannelParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> Sequence[Any]:
+def _shuffle(params: ShuffleChannelParams, inputs: Arrays, weights: Arrays) -> Arrays:
     (x,) = inputs
     grouped = x.reshape(x.shape[0], params.group, x.shape[1] // params.group, *x.shape[2:])
     return (grouped.swapaxes(1, 2).reshape(x.shape),)
@@ -169,7 +167,7 @@ def _reorg_shape(params: ReorgParams, inputs: Sequence[Shape]) -> tuple[Shape, .
     return ((num, channels * stride**2, height // stride, width // stride),)
 
 
-def _reorg(params: ReorgParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _reorg(params: ReorgParams, inputs: Arrays, weights: Arrays) -> Arrays:
     """As darknet does it, whose forward reads the bottom as if it were already spread out.
 
     The order of elements so differs from other libraries' space-to-depth; trained YOLOv2 nets

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from netc.ir.types import Shape, count, show
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, Window, full_extent
 from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.numbers import conflict, lone, number, one_of, required_number
@@ -231,7 +231,7 @@ def _window(params: PoolingParams, inputs: Sequence[Shape], outputs: Sequence[Sh
 # Reference kernels
 
 
-def _pool(params: PoolingParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _pool(params: PoolingParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     x, *key = inputs
     axes = pooling_axes(params, x.shape)
     if params.mask:
@@ -242,11 +242,15 @@ def _pool(params: PoolingParams, inputs: Sequence[Any], weights: Sequence[Any]) 
         return (average(x, axes),)
     if not params.train:
         return (_expected(x, axes),)
-    share = uniform(x, (*x.shape[:2], *(axis.out for axis in axes)), params.seed, *key)
+    share = uniform(
+        x, (*x.shape[:2], *(axis.out for axis in axes)), params.seed, key[0] if key else None
+    )
     return (drawn_and_where(x, axes, share)[0],)
 
 
-def _slide(x: Any, axis: Axis, dim: int, start: float, join: Callable[[Any, Any], Any]) -> Any:
+def _slide(
+    x: AnyArray, axis: Axis, dim: int, start: float, join: Callable[[AnyArray, AnyArray], AnyArray]
+) -> AnyArray:
     """Join what each window along one axis sees, in order, beginning with ``start``."""
     shape = (*x.shape[:dim], axis.out, *x.shape[dim + 1 :])
     result = namespace(x).full(shape, start, dtype=x.dtype)
@@ -257,18 +261,18 @@ def _slide(x: Any, axis: Axis, dim: int, start: float, join: Callable[[Any, Any]
     return result
 
 
-def largest(x: Any, axes: Sequence[Axis]) -> Any:
+def largest(x: AnyArray, axes: Sequence[Axis]) -> AnyArray:
     """The largest element in each window; nan is passed over, and -FLT_MAX is that of nothing."""
     xp = namespace(x)
 
-    def join(best: Any, seen: Any) -> Any:
+    def join(best: AnyArray, seen: AnyArray) -> AnyArray:
         return xp.where(seen > best, seen, best)
 
     rows = _slide(x, axes[1], 3, _LOWEST, join)
     return _slide(rows, axes[0], 2, _LOWEST, join)
 
 
-def largest_and_where(x: Any, axes: Sequence[Axis]) -> tuple[Any, Any]:
+def largest_and_where(x: AnyArray, axes: Sequence[Axis]) -> tuple[AnyArray, AnyArray]:
     """The largest element in each window, and its index in its plane: the first one, -1 if none."""
     xp = namespace(x)
     high, wide = axes
@@ -278,7 +282,7 @@ def largest_and_where(x: Any, axes: Sequence[Axis]) -> tuple[Any, Any]:
     return best, where.astype(x.dtype)
 
 
-def _larger(x: Any, index: Any, axis: Axis, dim: int) -> tuple[Any, Any]:
+def _larger(x: AnyArray, index: AnyArray, axis: Axis, dim: int) -> tuple[AnyArray, AnyArray]:
     xp = namespace(x)
     shape = (*x.shape[:dim], axis.out, *x.shape[dim + 1 :])
     best = xp.full(shape, _LOWEST, dtype=x.dtype)
@@ -292,13 +296,13 @@ def _larger(x: Any, index: Any, axis: Axis, dim: int) -> tuple[Any, Any]:
     return best, where
 
 
-def summed(x: Any, axes: Sequence[Axis]) -> Any:
+def summed(x: AnyArray, axes: Sequence[Axis]) -> AnyArray:
     """The sum of each window."""
     add = namespace(x).add
     return _slide(_slide(x, axes[1], 3, 0, add), axes[0], 2, 0, add)
 
 
-def average(x: Any, axes: Sequence[Axis]) -> Any:
+def average(x: AnyArray, axes: Sequence[Axis]) -> AnyArray:
     """The sum of each window, divided by its elements in the input and the padding around it.
 
     A window that starts beyond the input sums nothing over an area that C counts as zero or
@@ -308,21 +312,21 @@ def average(x: Any, axes: Sequence[Axis]) -> Any:
         return summed(x, axes) / areas(axes, x)
 
 
-def areas(axes: Sequence[Axis], like: Any) -> Any:
+def areas(axes: Sequence[Axis], like: AnyArray) -> AnyArray:
     """Elements of each window in the input and the padding around it, in ``like``'s dtype."""
     xp = namespace(like)
     high, wide = (xp.asarray(_lengths(axis)) for axis in axes)
     return (high[:, None] * wide[None, :]).astype(like.dtype)
 
 
-def _lengths(axis: Axis) -> Any:
+def _lengths(axis: Axis) -> AnyArray:
     """Elements of each window up to the end of the padding (before it is cut to the input)."""
     starts = np.arange(axis.out, dtype=np.int64) * axis.stride - axis.pad
     ends = np.minimum(starts + axis.kernel, axis.size + axis.pad)
     return ends - starts
 
 
-def _expected(x: Any, axes: Sequence[Axis]) -> Any:
+def _expected(x: AnyArray, axes: Sequence[Axis]) -> AnyArray:
     """What STOCHASTIC gives on average: each element weighted by itself (pooling_layer.cu)."""
     xp = namespace(x)
     total, squares = summed(x, axes), summed(x * x, axes)
@@ -330,7 +334,7 @@ def _expected(x: Any, axes: Sequence[Axis]) -> Any:
     return xp.where(positive, squares / xp.where(positive, total, 1), 0).astype(x.dtype)
 
 
-def drawn_and_where(x: Any, axes: Sequence[Axis], share: Any) -> tuple[Any, Any]:
+def drawn_and_where(x: Any, axes: Sequence[Axis], share: AnyArray) -> tuple[AnyArray, AnyArray]:
     """One element of each window, drawn with its value as its weight (pooling_layer.cu).
 
     ``share`` in [0, 1) says for each window how far up its sum the element lies. The second array
@@ -338,7 +342,7 @@ def drawn_and_where(x: Any, axes: Sequence[Axis], share: Any) -> tuple[Any, Any]
     """
     xp = namespace(x)
     total = summed(x, axes)
-    threshold = share * total
+    threshold: Any = share * total
     index = xp.arange(x.shape[2] * x.shape[3]).reshape(x.shape[2:])
     running, drawn = xp.zeros_like(total), xp.zeros_like(total)
     where = xp.full(total.shape, -1, dtype=index.dtype)
@@ -426,7 +430,7 @@ def _spp_cost(params: SPPParams, inputs: Sequence[Shape], outputs: Sequence[Shap
     return Cost(operations=sum(cost.operations for cost in costs))
 
 
-def _spp(params: SPPParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _spp(params: SPPParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     x = inputs[0]
     pooled = [_pool(level, inputs, ())[0] for level in pyramid(params, x.shape)]
     if len(pooled) == 1:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from netc.ir.types import Shape, show
 from netc.ops.activation import ONE_TO_ONE
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.cost import per_output
 from netc.ops.define import LayerContext, OpDef, ShapeError, Window, copies
 from netc.ops.fields import reject_unknown_fields
@@ -115,9 +115,7 @@ def _shape(params: Pooling3DParams, inputs: Sequence[Shape]) -> tuple[Shape, ...
     return ((*shape[:2], *sizes),)
 
 
-def _pool(
-    params: Pooling3DParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _pool(params: Pooling3DParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     x = np.asarray(inputs[0])
     sizes = _out(params, x.shape)
     empty = -np.inf if params.method == "MAX" else 0
@@ -150,9 +148,9 @@ def tapped(params: Pooling3DParams, sizes: Sequence[int]) -> Iterator[tuple[slic
         yield slice(None), slice(None), *places
 
 
-def pooled_counts(params: Pooling3DParams, shape: Shape, sizes: Sequence[int]) -> Any:
+def pooled_counts(params: Pooling3DParams, shape: Shape, sizes: Sequence[int]) -> AnyArray:
     """Elements of each window within the input and its padding (pooling_layer.cpp)."""
-    total: Any = np.ones((1, 1, 1), np.float32)
+    total: AnyArray = np.ones((1, 1, 1), np.float32)
     for axis, (size, made) in enumerate(zip(shape[2:], sizes, strict=True)):
         start = np.arange(made) * params.stride[axis] - params.pad[axis]
         ends = np.minimum(start + params.kernel[axis], size + params.pad[axis])

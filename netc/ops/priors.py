@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from netc.ir.types import Shape, dims, show
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.cost import per_output
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import bad_value, reject_unknown_fields
@@ -132,7 +133,9 @@ def _dense_ratios(param: Message, name: str) -> tuple[tuple[float, ...], str]:
     return fixed, "fixed_ratio"
 
 
-def _places(dense: Dense, step: tuple[float, float]) -> tuple[tuple[float, float], Any]:
+def _places(
+    dense: Dense, step: tuple[float, float]
+) -> tuple[tuple[float, float], tuple[float, float]]:
     """Where the boxes of a cell begin, and how far apart they are, from its centre; (down, across).
 
     `fixed_ratio`: evenly over the mean step, in whole pixels. `fixed_size` alone: over the box
@@ -149,7 +152,7 @@ def _places(dense: Dense, step: tuple[float, float]) -> tuple[tuple[float, float
     return (first, first), (shift, shift)
 
 
-def _dense_boxes(params: PriorBoxParams, step: tuple[float, float]) -> Any:
+def _dense_boxes(params: PriorBoxParams, step: tuple[float, float]) -> AnyArray:
     """The corners of a cell's boxes from its centre in pixels, of shape (boxes, 4)."""
     made = []
     for dense in params.dense:
@@ -165,7 +168,7 @@ def _dense_boxes(params: PriorBoxParams, step: tuple[float, float]) -> Any:
     return np.concatenate(made)
 
 
-def _dense_half(dense: Dense, ratio: float, index: int) -> Any:
+def _dense_half(dense: Dense, ratio: float, index: int) -> AnyArray:
     """Half of a box's width and height. FaceBoxes counts its border; a square is whole pixels."""
     if dense.form == "min_size":
         return np.full(2, (int(dense.size) - 1) / 2)
@@ -288,9 +291,7 @@ def _prior_shape(params: PriorBoxParams, inputs: Sequence[Shape]) -> tuple[Shape
     return ((1, 2, cells * params.boxes * 4),)
 
 
-def _prior_boxes(
-    params: PriorBoxParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _prior_boxes(params: PriorBoxParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     rows, columns = dims(inputs[0].shape)[2:]
     image = params.image or dims(inputs[1].shape)[2:]
     step = params.step or (image[0] / rows, image[1] / columns)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from netc.ir.types import Shape, count, show
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.boxes import nms_keep
 from netc.ops.contents import Contents, ImageSizes
 from netc.ops.cost import per_input
@@ -113,9 +114,7 @@ def _check_maps(scores: Shape, deltas: Shape, anchors: int) -> None:
 
 
 @np.errstate(all="ignore")
-def _propose(
-    params: ProposalParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _propose(params: ProposalParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """Boxes and their scores, image by image."""
     scores, deltas, info = inputs
     height, width, tall = info[0, :3]
@@ -130,12 +129,12 @@ def _propose(
     return (rows[:, :5], rows[:, 5])[: params.tops]
 
 
-def _foreground(score: Any) -> Any:
+def _foreground(score: AnyArray) -> AnyArray:
     """Scores of the second half of the channels, in the order cell, anchor."""
     return score[len(score) // 2 :].transpose(1, 2, 0).reshape(-1)
 
 
-def _anchors(params: ProposalParams) -> Any:
+def _anchors(params: ProposalParams) -> AnyArray:
     """(anchors, 4) at the first cell, ratio by ratio."""
     ratios, scales = np.array(params.ratios), np.array(params.scales)
     wide = np.floor(np.sqrt(params.base_size**2 / ratios) + 0.5)
@@ -145,19 +144,19 @@ def _anchors(params: ProposalParams) -> Any:
     return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
 
 
-def _placed(anchors: Any, cells: Sequence[int], stride: int) -> Any:
+def _placed(anchors: AnyArray, cells: Sequence[int], stride: int) -> AnyArray:
     """The anchors at every cell, (cells * anchors, 4)."""
     down, across = np.meshgrid(np.arange(cells[0]), np.arange(cells[1]), indexing="ij")
     corners = np.stack([across, down, across, down], axis=-1).reshape(-1, 1, 4) * stride
     return (corners + anchors).reshape(-1, 4).astype(np.float32)
 
 
-def placed_anchors(params: ProposalParams, cells: Sequence[int]) -> Any:
+def placed_anchors(params: ProposalParams, cells: Sequence[int]) -> AnyArray:
     """The anchors at every cell of these rows and columns, (cells * anchors, 4)."""
     return _placed(_anchors(params), cells, params.stride)
 
 
-def _moved(boxes: Any, delta: Any) -> Any:
+def _moved(boxes: AnyArray, delta: AnyArray) -> AnyArray:
     """Boxes moved and scaled by dx, dy, log w, log h, given as (4 * anchors, rows, columns)."""
     delta = delta.reshape(-1, 4, *delta.shape[1:]).transpose(2, 3, 0, 1).reshape(-1, 4)
     size = boxes[:, 2:] - boxes[:, :2] + 1
@@ -166,7 +165,9 @@ def _moved(boxes: Any, delta: Any) -> Any:
     return np.concatenate([centre - half, centre + half], axis=1)
 
 
-def _best(params: ProposalParams, image: int, boxes: Any, scores: Any, large: Any) -> Any:
+def _best(
+    params: ProposalParams, image: int, boxes: AnyArray, scores: AnyArray, large: Any
+) -> AnyArray:
     """Rows of image, box and score, the best first.
 
     Boxes that are too small are left out, or stay with score 0 (``keep_small``).
@@ -178,7 +179,9 @@ def _best(params: ProposalParams, image: int, boxes: Any, scores: Any, large: An
     order = np.argsort(-scores, kind="stable")[: params.before]
     best = order[nms_keep(boxes[order], params.overlap, border=1, most=params.after)]
     first = np.full((len(best), 1), image)
-    rows: Any = np.concatenate([first, boxes[best], scores[best, None]], axis=1, dtype=np.float32)
+    rows: AnyArray = np.concatenate(
+        [first, boxes[best], scores[best, None]], axis=1, dtype=np.float32
+    )
     return rows
 
 
@@ -242,8 +245,8 @@ def _synopsys_shape(params: ProposalParams, inputs: Sequence[Shape]) -> tuple[Sh
 
 @np.errstate(all="ignore")
 def _synopsys_propose(
-    params: ProposalParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+    params: ProposalParams, inputs: Arrays, weights: Arrays
+) -> tuple[AnyArray, ...]:
     """Boxes and their scores; of equal scores the later one first, and the last box is always kept.
 
     Suppression goes over all boxes, those after the first ``before`` too.
@@ -305,7 +308,7 @@ OPS = (PROPOSAL,)
 
 # What a `param_str` may say, and Faster R-CNN's configuration where it does not. A few forks have
 # other names for a field, and their own numbers for it.
-_FASTER_RCNN: Mapping[str, Any] = {
+_FASTER_RCNN: Mapping[str, float | tuple[float, ...]] = {
     "scales": (8, 16, 32), "ratios": (0.5, 1, 2), "base_size": 16, "min_size": 16,
     "pre_nms_topn": 6000, "post_nms_topn": 300, "nms_thresh": 0.7,
 }  # fmt: skip
@@ -360,8 +363,8 @@ def _faster_rcnn_shape(
 
 
 def _faster_rcnn_proposals(
-    inputs: Sequence[Any], param_str: str, context: PythonContext
-) -> tuple[Any, ...]:
+    inputs: Arrays, param_str: str, context: PythonContext
+) -> tuple[AnyArray, ...]:
     boxes, scores = _propose(_faster_rcnn(param_str, context.phase), inputs, ())
     return boxes, scores[:, None]
 
@@ -378,7 +381,7 @@ def proposal_of(params: PythonParams) -> ProposalParams | None:
 
 
 def _no_gradient(
-    inputs: Sequence[Any], tops: Sequence[Any], param_str: str, context: PythonContext
+    inputs: Arrays, tops: Arrays, param_str: str, context: PythonContext
 ) -> tuple[None, ...]:
     """None by any bottom: the layer's ``backward`` does nothing."""
     return (None,) * len(inputs)

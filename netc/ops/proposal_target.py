@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.boxes import areas, overlaps
 from netc.ops.contents import Contents, Regions, TrueBoxes, corner_rows
 from netc.ops.cost import per_input
@@ -123,16 +124,14 @@ class _Batch(NamedTuple):
         overlap: with it.
     """
 
-    rows: Any
-    label: Any
-    target: Any
-    overlap: Any
+    rows: AnyArray
+    label: AnyArray
+    target: AnyArray
+    overlap: AnyArray
 
 
 @np.errstate(all="ignore")
-def _targets(
-    params: TargetParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _targets(params: TargetParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     regions, truth = (np.asarray(a).reshape(len(a), -1) for a in inputs[:2])
     key = inputs[2] if len(inputs) > 2 else None
     fills = truth.shape[1] == 7
@@ -154,7 +153,7 @@ def _targets(
     )
 
 
-def _check_images(params: TargetParams, *columns: Any) -> None:
+def _check_images(params: TargetParams, *columns: AnyArray) -> None:
     for column in columns:
         wrong = column[(column < 0) | (column >= params.images)]
         if len(wrong):
@@ -166,7 +165,7 @@ def _check_images(params: TargetParams, *columns: Any) -> None:
             )
 
 
-def _nearest(rows: Any, truth: Any) -> tuple[Any, Any]:
+def _nearest(rows: AnyArray, truth: AnyArray) -> tuple[AnyArray, AnyArray]:
     """The true box of the same image that each overlaps most, -1 for none, and how much."""
     if not len(truth) or not len(rows):
         return np.full(len(rows), -1), np.zeros(len(rows), np.float32)
@@ -179,7 +178,9 @@ def _nearest(rows: Any, truth: Any) -> tuple[Any, Any]:
     return np.where(overlap < 0, -1, best), np.maximum(overlap, 0)
 
 
-def _chosen(params: TargetParams, rows: Any, truth: Any, fills: bool, key: Any) -> _Batch:
+def _chosen(
+    params: TargetParams, rows: AnyArray, truth: AnyArray, fills: bool, key: AnyArray | None
+) -> _Batch:
     best, overlap = _nearest(rows, truth)
     near = (best >= 0) & (overlap >= np.float32(params.near))
     low, high = map(np.float32, params.apart)
@@ -204,7 +205,9 @@ def _chosen(params: TargetParams, rows: Any, truth: Any, fills: bool, key: Any) 
     return _filled(params, batch, truth, missing, key) if missing > 0 else batch
 
 
-def _drawn(params: TargetParams, some: Any, most: int, key: Any, draw: int) -> Any:
+def _drawn(
+    params: TargetParams, some: AnyArray, most: int, key: AnyArray | None, draw: int
+) -> AnyArray:
     """So many of some at random, in the order they are drawn; all as they are where they fit."""
     if len(some) <= most:
         return some
@@ -212,7 +215,9 @@ def _drawn(params: TargetParams, some: Any, most: int, key: Any, draw: int) -> A
     return some[np.argsort(chance, kind="stable")[:most]]
 
 
-def _filled(params: TargetParams, batch: _Batch, truth: Any, number: int, key: Any) -> _Batch:
+def _filled(
+    params: TargetParams, batch: _Batch, truth: AnyArray, number: int, key: AnyArray | None
+) -> _Batch:
     """The batch with boxes drawn that overlap no true box much."""
     wide, high = params.sides
     if min(wide, high) <= _LEAST_SIDE:
@@ -248,7 +253,7 @@ def _filled(params: TargetParams, batch: _Batch, truth: Any, number: int, key: A
     )
 
 
-def _boxes(params: TargetParams, batch: _Batch, truth: Any) -> tuple[Any, Any]:
+def _boxes(params: TargetParams, batch: _Batch, truth: AnyArray) -> tuple[AnyArray, AnyArray]:
     """Targets of the positives in the columns of their class, and which of them count."""
     targets = np.zeros((len(batch.rows), params.width), np.float32)
     counts = np.zeros_like(targets)
@@ -268,7 +273,7 @@ def _boxes(params: TargetParams, batch: _Batch, truth: Any) -> tuple[Any, Any]:
     return targets, counts
 
 
-def _weights(params: TargetParams, batch: _Batch) -> Any:
+def _weights(params: TargetParams, batch: _Batch) -> AnyArray:
     """Weights by which positives count ``share`` of all."""
     own = batch.label > 0
     weights = np.where(own & params.by_overlap, batch.overlap, 1).astype(np.float32)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.contents import Contents
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, full_extent
 from netc.ops.random import layer_number
@@ -26,6 +26,9 @@ ImplementationShape = Callable[..., Sequence[Shape]]
 ImplementationGradient = Callable[..., Sequence[Any]]
 
 
+Item = TypeVar("Item")
+
+
 class PythonContext(NamedTuple):
     """What an implementation may be told besides: the phase, and what its random numbers are of.
 
@@ -35,7 +38,7 @@ class PythonContext(NamedTuple):
 
     phase: str
     layer: int
-    key: Any = None
+    key: AnyArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +127,14 @@ class PythonParams:
     phase: str = "TEST"
     number: int = 0
 
-    def more(self, key: Any = None) -> tuple[PythonContext, ...]:
+    def more(self, key: AnyArray | None = None) -> tuple[PythonContext, ...]:
         """What an implementation is given behind ``param_str``."""
         registered = _REGISTRY.get((self.module, self.layer))
         if registered is None or not registered.context:
             return ()
         return (PythonContext(self.phase, self.number, key),)
 
-    def apart(self, inputs: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
+    def apart(self, inputs: Sequence[Item]) -> tuple[tuple[Item, ...], Item | None]:
         """The layer's bottoms, and the generator's key behind them, None where there is none."""
         number = len(inputs) if self.bottoms is None else self.bottoms
         return tuple(inputs[:number]), inputs[number] if len(inputs) > number else None
@@ -190,7 +193,7 @@ def _shape(params: PythonParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     return tuple(tuple(int(size) for size in shape) for shape in shapes)
 
 
-def _run(params: PythonParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _run(params: PythonParams, inputs: Arrays, weights: Arrays) -> Arrays:
     registered = _REGISTRY.get((params.module, params.layer))
     if registered is None:
         message, help = _refusal(params)
@@ -206,7 +209,7 @@ def _run(params: PythonParams, inputs: Sequence[Any], weights: Sequence[Any]) ->
 
 
 def _check_outputs(
-    params: PythonParams, outputs: Sequence[Any], wanted: Sequence[Shape], rows_vary: bool
+    params: PythonParams, outputs: Arrays, wanted: Sequence[Shape], rows_vary: bool
 ) -> None:
     made = [tuple(array.shape) for array in outputs]
     if len(made) != len(wanted) or not all(

@@ -19,13 +19,12 @@ iteration come to a graph as one input, the generator's key: see :func:`generato
 from __future__ import annotations
 
 import zlib
-from typing import Any
 
 import numpy as np
 
 from netc.ir.graph import Array
 from netc.ir.types import Shape, count
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, namespace
 
 KEY_SHAPE: Shape = (4,)
 
@@ -49,7 +48,9 @@ def generator_key(seed: int, iteration: int) -> Array:
     return np.array([half for w in words for half in (w & 0xFFFF, w >> 16)], np.float32)
 
 
-def uniform(like: Any, shape: Shape, layer: int, key: Any = None, draw: int = 0) -> Any:
+def uniform(
+    like: AnyArray, shape: Shape, layer: int, key: AnyArray | None = None, draw: int = 0
+) -> AnyArray:
     """Numbers in [0, 1), float32 of ``shape``, in the array library of ``like``.
 
     Args:
@@ -67,18 +68,18 @@ def uniform(like: Any, shape: Shape, layer: int, key: Any = None, draw: int = 0)
     return ((words >> np.uint64(8)).astype(np.float32) * np.float32(2**-24)).reshape(shape)
 
 
-def iteration_of(key: Any) -> int:
+def iteration_of(key: AnyArray) -> int:
     """The iteration that a generator's key is of."""
     return _words(key)[1]
 
 
-def _words(key: Any) -> tuple[int, int]:
+def _words(key: AnyArray) -> tuple[int, int]:
     """Seed and iteration of a generator's key."""
     halves = [int(half) for half in key.reshape(-1).tolist()]
     return halves[0] | halves[1] << 16, halves[2] | halves[3] << 16
 
 
-def philox(counter: list[Any], key: tuple[int, int]) -> list[Any]:
+def philox(counter: list[AnyArray], key: tuple[int, int]) -> list[AnyArray]:
     """The four words of each counter: uint64 arrays that hold 32 bits each."""
     low, shift = np.uint64(_LOW), np.uint64(32)
     a, b, c, d = counter

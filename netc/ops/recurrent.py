@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from netc.ir.types import Shape, count, show
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.contents import flag_last, flag_second
 from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, WeightSpec, full_extent
 from netc.ops.fields import reject_unknown_fields
@@ -143,7 +142,7 @@ def _rnn_weights(params: RecurrentParams, inputs: Sequence[Shape]) -> tuple[Weig
     return (*_weights_in(params, inputs), square, square, bias)
 
 
-def _driven(params: RecurrentParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Any:
+def _driven(params: RecurrentParams, inputs: Arrays, weights: Arrays) -> AnyArray:
     """What the data adds to every step's units: (steps, streams, units)."""
     data = inputs[0]
     steps, streams = data.shape[:2]
@@ -151,14 +150,17 @@ def _driven(params: RecurrentParams, inputs: Sequence[Any], weights: Sequence[An
     return units.reshape(steps, streams, len(weights[1]))
 
 
-def step_units(params: RecurrentParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Any:
+def step_units(params: RecurrentParams, inputs: Arrays, weights: Arrays) -> AnyArray:
     """What all inputs add to every step's units: (steps, streams, units)."""
     return _with_static(params, _driven(params, inputs, weights), inputs, weights)
 
 
 def _with_static(
-    params: RecurrentParams, units: Any, inputs: Sequence[Any], weights: Sequence[Any]
-) -> Any:
+    params: RecurrentParams,
+    units: AnyArray,
+    inputs: Arrays,
+    weights: Arrays,
+) -> AnyArray:
     """With what the input that is the same in all steps adds."""
     if params.static:
         streams = units.shape[1]
@@ -166,7 +168,7 @@ def _with_static(
     return units
 
 
-def first_states(params: RecurrentParams, inputs: Sequence[Any]) -> list[Any]:
+def first_states(params: RecurrentParams, inputs: Arrays) -> list[AnyArray]:
     """The states before the first step: the last bottoms, or 0."""
     if params.expose_hidden:
         return [state[0] for state in inputs[2 + params.static :]]
@@ -176,21 +178,22 @@ def first_states(params: RecurrentParams, inputs: Sequence[Any]) -> list[Any]:
     ] * params.states
 
 
-def _stacked(rows: list[Any], data: Any, hidden: int) -> Any:
+def _stacked(rows: list[AnyArray], data: AnyArray, hidden: int) -> AnyArray:
     xp = namespace(data)
     return xp.stack(rows) if rows else xp.zeros((*data.shape[:2], hidden), dtype=np.float32)
 
 
-def _lstm(
-    params: RecurrentParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _lstm(params: RecurrentParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     return lstm_steps(params, _driven(params, inputs, weights), inputs, weights)
 
 
 @np.errstate(all="ignore")
 def lstm_steps(
-    params: RecurrentParams, units: Any, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+    params: RecurrentParams,
+    units: AnyArray,
+    inputs: Arrays,
+    weights: Arrays,
+) -> tuple[AnyArray, ...]:
     """An LSTM's outputs; ``units`` is what the data adds, (steps, streams, 4 * hidden)."""
     driven, recurrent = _with_static(params, units, inputs, weights), weights[-1].T
     hidden, cell = first_states(params, inputs)
@@ -203,14 +206,17 @@ def lstm_steps(
     return (output, hidden[None], cell[None]) if params.expose_hidden else (output,)
 
 
-def _rnn(params: RecurrentParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _rnn(params: RecurrentParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     return rnn_steps(params, _driven(params, inputs, weights), inputs, weights)
 
 
 @np.errstate(all="ignore")
 def rnn_steps(
-    params: RecurrentParams, units: Any, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+    params: RecurrentParams,
+    units: AnyArray,
+    inputs: Arrays,
+    weights: Arrays,
+) -> tuple[AnyArray, ...]:
     """An RNN's outputs; ``units`` is what the data adds, (steps, streams, hidden)."""
     xp = namespace(inputs[0])
     driven = _with_static(params, units, inputs, weights)
@@ -224,12 +230,12 @@ def rnn_steps(
     return (output, hidden[None]) if params.expose_hidden else (output,)
 
 
-def _sigmoid(x: Any) -> Any:
+def _sigmoid(x: AnyArray) -> AnyArray:
     xp = namespace(x)
     return 1 / (1 + xp.exp(xp.minimum(-x, 88)))  # 88: exp(89) is beyond float32
 
 
-def _lstm_step(cell: Any, gates: Any, cont: Any) -> tuple[Any, Any]:
+def _lstm_step(cell: AnyArray, gates: AnyArray, cont: AnyArray) -> tuple[AnyArray, AnyArray]:
     """The cell and hidden state after a step; gates in the order input, forget, output, cell."""
     xp = namespace(gates)
     given, forget, out, new = xp.split(gates, 4, axis=-1)
@@ -302,7 +308,7 @@ def _unit_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
 
 
 @np.errstate(all="ignore")
-def _unit(params: None, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _unit(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     cell, gates, cont = inputs
     return _lstm_step(cell, gates, cont[..., None])
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
 from netc.ops.activation import sigmoid
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.contents import Contents, TrueBoxes
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
@@ -88,16 +88,14 @@ def _shape(params: RegionLossParams, inputs: Sequence[Shape]) -> tuple[Shape, ..
 
 
 @np.errstate(all="ignore")
-def _loss(
-    params: RegionLossParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _loss(params: RegionLossParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     changes = region_changes(params, np.asarray(inputs[0]), np.asarray(inputs[1]))
     total = (changes.astype(np.float64) ** 2).sum()
     return (np.array(total / len(changes), inputs[0].dtype),)
 
 
 @np.errstate(all="ignore")
-def region_changes(params: RegionLossParams, x: Any, label: Any) -> Any:
+def region_changes(params: RegionLossParams, x: AnyArray, label: AnyArray) -> AnyArray:
     """What the numbers are to change by: (images, anchors, 5 + classes, rows, columns)."""
     x = x.reshape(len(x), len(params.anchors), -1, *x.shape[2:])
     boxes, scores = _boxes(params, x), softmax(x[:, :, 5:], 2)
@@ -111,12 +109,12 @@ def region_changes(params: RegionLossParams, x: Any, label: Any) -> Any:
     return diff
 
 
-def _first(flags: Any) -> int:
+def _first(flags: AnyArray) -> int:
     at = np.flatnonzero(flags)
     return int(at[0]) if len(at) else len(flags)
 
 
-def _boxes(params: RegionLossParams, x: Any) -> Any:
+def _boxes(params: RegionLossParams, x: AnyArray) -> AnyArray:
     """Predicted centres and sizes: (images, anchors, rows, columns, 4), parts of the image."""
     side = np.float32(x.shape[-1])
     across, down = np.meshgrid(*(np.arange(x.shape[-1], dtype=np.float32),) * 2)
@@ -126,7 +124,7 @@ def _boxes(params: RegionLossParams, x: Any) -> Any:
     return np.moveaxis(np.concatenate([centre, size], axis=2), 2, -1)
 
 
-def _covered(params: RegionLossParams, boxes: Any, rows: Any) -> Any:
+def _covered(params: RegionLossParams, boxes: AnyArray, rows: AnyArray) -> AnyArray:
     """Which predicted boxes overlap a true one by more than the threshold."""
     best = np.zeros(boxes[..., 0].size, np.float32)
     for row in rows:
@@ -135,7 +133,12 @@ def _covered(params: RegionLossParams, boxes: Any, rows: Any) -> Any:
 
 
 def _add_true_box(
-    params: RegionLossParams, x: Any, boxes: Any, scores: Any, diff: Any, row: Any
+    params: RegionLossParams,
+    x: AnyArray,
+    boxes: AnyArray,
+    scores: AnyArray,
+    diff: AnyArray,
+    row: AnyArray,
 ) -> None:
     side = x.shape[-1]
     box = row[1:5]

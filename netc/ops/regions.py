@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.contents import Contents, Regions
 from netc.ops.cost import per_output
 from netc.ops.define import FLOAT, Arity, LayerContext, OpDef, ShapeError, copies, full_extent
@@ -65,13 +66,15 @@ def _roi_shape(params: ROIPoolingParams, inputs: Sequence[Shape]) -> tuple[Shape
     return ((regions[0], data[1], params.pooled_h, params.pooled_w),)
 
 
-def _region_contents(params: Any, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+def _region_contents(
+    params: PSROIPoolingParams | ROIPoolingParams, inputs: Sequence[Shape]
+) -> Sequence[Contents | None]:
     scale = params.spatial_scale or 1.0
     images, _, height, width = inputs[0]
     return None, Regions(images, height / scale, width / scale)
 
 
-def _images_of(regions: Any, images: int) -> Any:
+def _images_of(regions: AnyArray, images: int) -> AnyArray:
     """The image of each region.
 
     Raises:
@@ -89,12 +92,12 @@ def _images_of(regions: Any, images: int) -> Any:
     return index.astype(np.int64)
 
 
-def _rounded(values: Any) -> Any:
+def _rounded(values: AnyArray) -> AnyArray:
     """To the nearest whole number, a half away from 0, as C's ``round``."""
     return np.copysign(np.floor(np.abs(values) + _float32(0.5)), values)
 
 
-def _bins(start: Any, size: Any, number: int, limit: int) -> tuple[Any, Any]:
+def _bins(start: AnyArray, size: AnyArray, number: int, limit: int) -> tuple[AnyArray, AnyArray]:
     """First and last+1 element of each bin of each region: two (regions, bins) of integers."""
     width = (size / _float32(number))[:, None]
     at = np.arange(number + 1, dtype=np.float32)
@@ -103,20 +106,20 @@ def _bins(start: Any, size: Any, number: int, limit: int) -> tuple[Any, Any]:
     return _within(first, limit), _within(last, limit)
 
 
-def _within(edge: Any, limit: int) -> Any:
+def _within(edge: AnyArray, limit: int) -> AnyArray:
     return np.nan_to_num(np.clip(edge, 0, limit)).astype(np.int64)
 
 
 class Bins(NamedTuple):
     """The image of each region, and first and last+1 row and column of each of its bins."""
 
-    images: Any
-    rows: tuple[Any, Any]
-    columns: tuple[Any, Any]
+    images: AnyArray
+    rows: tuple[AnyArray, AnyArray]
+    columns: tuple[AnyArray, AnyArray]
 
 
 @np.errstate(all="ignore")
-def roi_bins(params: ROIPoolingParams, shape: Shape, rows: Any) -> Bins:
+def roi_bins(params: ROIPoolingParams, shape: Shape, rows: AnyArray) -> Bins:
     """Where ROIPooling looks, of a blob of this shape.
 
     Raises:
@@ -135,9 +138,7 @@ def roi_bins(params: ROIPoolingParams, shape: Shape, rows: Any) -> Bins:
 
 
 @np.errstate(all="ignore")
-def _roi_pooling(
-    params: ROIPoolingParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _roi_pooling(params: ROIPoolingParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     data = inputs[0]
     images, rows, columns = roi_bins(params, data.shape, inputs[1])
     shape = (len(images), data.shape[1], params.pooled_h, params.pooled_w)
@@ -149,13 +150,15 @@ def _roi_pooling(
     return (np.where(np.isneginf(output), data.dtype.type(0), output),)
 
 
-def _offset_bins(start: Any, size: Any, number: int, limit: int) -> tuple[Any, Any]:
+def _offset_bins(
+    start: AnyArray, size: AnyArray, number: int, limit: int
+) -> tuple[AnyArray, AnyArray]:
     """Bins whose edges are rounded before the region's whole-number start is added."""
     first, last = _bins(np.zeros_like(start), size, number, 2**31)
     return _within(first + start[:, None], limit), _within(last + start[:, None], limit)
 
 
-def _greatest(data: Any, first: Any, last: Any, axis: int) -> Any:
+def _greatest(data: AnyArray, first: AnyArray, last: AnyArray, axis: int) -> AnyArray:
     """The maximum of each range of an axis, -inf for an empty one."""
     pad = [(0, 0)] * data.ndim
     pad[axis] = (0, 1)
@@ -223,7 +226,7 @@ def _psroi_shape(params: PSROIPoolingParams, inputs: Sequence[Shape]) -> tuple[S
 
 
 @np.errstate(all="ignore")
-def psroi_bins(params: PSROIPoolingParams, shape: Shape, rows: Any) -> Bins:
+def psroi_bins(params: PSROIPoolingParams, shape: Shape, rows: AnyArray) -> Bins:
     """Where PSROIPooling looks, of a blob of this shape.
 
     Raises:
@@ -240,8 +243,8 @@ def psroi_bins(params: PSROIPoolingParams, shape: Shape, rows: Any) -> Bins:
 
 @np.errstate(all="ignore")
 def _psroi_pooling(
-    params: PSROIPoolingParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+    params: PSROIPoolingParams, inputs: Arrays, weights: Arrays
+) -> tuple[AnyArray, ...]:
     data, group = inputs[0], params.group_size
     images, (y0, y1), (x0, x1) = psroi_bins(params, data.shape, inputs[1])
     sums = _range_sums(data, params.output_dim, group, images, (y0, y1, x0, x1))
@@ -252,8 +255,12 @@ def _psroi_pooling(
 
 
 def _range_sums(
-    data: Any, outputs: int, group: int, images: Any, edges: tuple[Any, Any, Any, Any]
-) -> Any:
+    data: AnyArray,
+    outputs: int,
+    group: int,
+    images: AnyArray,
+    edges: tuple[AnyArray, AnyArray, AnyArray, AnyArray],
+) -> AnyArray:
     """Sums over each region's bins, (regions, outputs, group, group), by a summed-area table."""
     table = np.pad(data.astype(np.float64), ((0, 0), (0, 0), (1, 0), (1, 0)))
     table = table.cumsum(axis=2).cumsum(axis=3)

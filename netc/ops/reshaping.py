@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
 from netc.ops.activation import ONE_TO_ONE
-from netc.ops.array import namespace
+from netc.ops.array import Arrays, namespace
 from netc.ops.axes import axis_in, no_axis
 from netc.ops.define import (
     POINTWISE,
     Arity,
     LayerContext,
     OpDef,
-    Params,
     ShapeError,
     Window,
 )
@@ -26,7 +24,11 @@ from netc.ops.role import Role
 from netc.schema.message import Message
 
 
-def same_places(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
+def same_places(
+    params: FlattenParams | ReshapeParams | TileParams,
+    inputs: Sequence[Shape],
+    outputs: Sequence[Shape],
+) -> Window:
     """Pointwise where the spatial axes stay as they are, else everything may be anywhere."""
     return POINTWISE if inputs[0][2:] == outputs[0][2:] else Window(whole=True)
 
@@ -58,7 +60,7 @@ def _flatten_shape(params: FlattenParams, inputs: Sequence[Shape]) -> tuple[Shap
     return ((*shape[:start], count(shape, start, end), *shape[end:]),)
 
 
-def _flatten(params: FlattenParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _flatten(params: FlattenParams, inputs: Arrays, weights: Arrays) -> Arrays:
     return (inputs[0].reshape(_flatten_shape(params, (inputs[0].shape,))[0]),)
 
 
@@ -171,7 +173,7 @@ def _worked_out(shape: Shape, rest: int) -> int:
     return count(shape) // rest
 
 
-def _reshape(params: ReshapeParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _reshape(params: ReshapeParams, inputs: Arrays, weights: Arrays) -> Arrays:
     return (inputs[0].reshape(_reshape_shape(params, (inputs[0].shape,))[0]),)
 
 
@@ -211,7 +213,7 @@ def _tile_shape(params: TileParams, inputs: Sequence[Shape]) -> tuple[Shape, ...
     return ((*shape[:axis], shape[axis] * params.tiles, *shape[axis + 1 :]),)
 
 
-def _tile(params: TileParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _tile(params: TileParams, inputs: Arrays, weights: Arrays) -> Arrays:
     (x,) = inputs
     times = [1] * x.ndim
     times[params.axis] = params.tiles
@@ -290,7 +292,7 @@ def _crop_shape(params: CropParams, inputs: Sequence[Shape]) -> tuple[Shape, ...
     return ((*shape[:axis], *wanted[axis : len(shape)]),)
 
 
-def _crop(params: CropParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _crop(params: CropParams, inputs: Arrays, weights: Arrays) -> Arrays:
     x, like = inputs
     sizes = _crop_shape(params, (x.shape, like.shape))[0]
     starts = crop_offsets(params, x.shape)
@@ -361,9 +363,7 @@ def _crop_center_shape(params: CropCenterParams, inputs: Sequence[Shape]) -> tup
     return (tuple(size - 2 * cut for size, cut in zip(shape, params.offset, strict=True)),)
 
 
-def _crop_center(
-    params: CropCenterParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> Sequence[Any]:
+def _crop_center(params: CropCenterParams, inputs: Arrays, weights: Arrays) -> Arrays:
     (x,) = inputs
     sizes = zip(params.offset, x.shape, strict=True)
     return (x[tuple(slice(cut, size - cut) for cut, size in sizes)],)

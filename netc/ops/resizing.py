@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import need_axes
 from netc.ops.contents import Contents, Whole
 from netc.ops.cost import per_output
@@ -121,7 +121,7 @@ def _resized(params: InterpParams, size: int) -> int:
     return (kept - 1) * params.zoom + 1
 
 
-def _interp(params: InterpParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _interp(params: InterpParams, inputs: Arrays, weights: Arrays) -> Arrays:
     x = inputs[0]
     out = _interp_shape(params, [array.shape for array in inputs])[0][2:]
     begin, end = params.crop
@@ -132,7 +132,7 @@ def _interp(params: InterpParams, inputs: Sequence[Any], weights: Sequence[Any])
         return (_between(_between(x, out[1], 3), out[0], 2),)
 
 
-def neighbours(seen: int, made: int, xp: Any = np) -> tuple[Any, Any]:
+def neighbours(seen: int, made: int, xp: ModuleType = np) -> tuple[AnyArray, AnyArray]:
     """The lower one of the two elements that each new one lies between, and the upper's share.
 
     Args:
@@ -146,7 +146,7 @@ def neighbours(seen: int, made: int, xp: Any = np) -> tuple[Any, Any]:
     return low, place - low.astype(np.float32)
 
 
-def _between(x: Any, size: int, axis: int) -> Any:
+def _between(x: AnyArray, size: int, axis: int) -> AnyArray:
     """Resize one axis: each element between its two neighbours, the corners kept in place."""
     xp, last = namespace(x), x.shape[axis] - 1
     low, share = neighbours(last + 1, size, xp)
@@ -275,9 +275,7 @@ def _check_mask(shape: Shape, mask: Shape) -> None:
         )
 
 
-def _upsample(
-    params: UpsampleParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> Sequence[Any]:
+def _upsample(params: UpsampleParams, inputs: Arrays, weights: Arrays) -> Arrays:
     x = inputs[0]
     shape = _upsample_shape(params, [array.shape for array in inputs])[0]
     if params.masked:
@@ -293,7 +291,7 @@ def _upsample_contents(
     return None, Whole(count(shape, 2)) if params.masked else None
 
 
-def _put_back(x: Any, mask: Any, shape: Shape) -> Any:
+def _put_back(x: AnyArray, mask: AnyArray, shape: Shape) -> AnyArray:
     """Each element at its index in its plane, zero elsewhere; of equal indices the last stays.
 
     Raises:

@@ -9,7 +9,7 @@ weightings, and the greatest of these sums. A region is a row of image, x_min, y
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.cost import per_output
 from netc.ops.define import Arity, LayerContext, OpDef, Reading, ShapeError, copies, full_extent
 from netc.ops.fields import fork_field, reject_unknown_fields
@@ -71,12 +72,12 @@ class Cell(NamedTuple):
     row: int
     column: int
     image: int
-    places: Any
-    weights: Any
+    places: AnyArray
+    weights: AnyArray
     empty: bool = False
 
 
-def _image(regions: Any, at: int, images: int) -> int:
+def _image(regions: AnyArray, at: int, images: int) -> int:
     image = int(regions[at, 0])
     if not 0 <= image < images:
         raise NetcError(
@@ -89,7 +90,7 @@ def _image(regions: Any, at: int, images: int) -> int:
     return image
 
 
-def greatest_cells(params: RegionSampleParams, shape: Shape, regions: Any) -> Iterator[Cell]:
+def greatest_cells(params: RegionSampleParams, shape: Shape, regions: AnyArray) -> Iterator[Cell]:
     """The cells of the older layer, whose greatest weighting counts."""
     sides = np.array([params.pooled_h, params.pooled_w])
     for at, row in enumerate(regions):
@@ -104,7 +105,11 @@ def greatest_cells(params: RegionSampleParams, shape: Shape, regions: Any) -> It
 
 
 def _greatest_cell(
-    shape: Shape, place: tuple[int, int, int, int], region: tuple[Any, Any], low: Any, high: Any
+    shape: Shape,
+    place: tuple[int, int, int, int],
+    region: tuple[AnyArray, AnyArray],
+    low: AnyArray,
+    high: AnyArray,
 ) -> Cell:
     lines = [np.arange(math.ceil(a), math.floor(b) + 1) for a, b in zip(low, high, strict=True)]
     down, across = (grid.reshape(-1)[:4] for grid in np.meshgrid(*lines, indexing="ij"))
@@ -121,7 +126,7 @@ def _greatest_cell(
     return Cell(*place, places, (by_y * by_x)[:, inside], empty)
 
 
-def mean_cells(params: RegionSampleParams, shape: Shape, regions: Any) -> Iterator[Cell]:
+def mean_cells(params: RegionSampleParams, shape: Shape, regions: AnyArray) -> Iterator[Cell]:
     """The cells of Detectron's layer: one weighting, of the samples' neighbours."""
     sides = np.array([params.pooled_h, params.pooled_w])
     for at, row in enumerate(regions):
@@ -140,7 +145,7 @@ def mean_cells(params: RegionSampleParams, shape: Shape, regions: Any) -> Iterat
             yield Cell(at, i, j, image, places, table[None, places])
 
 
-def _line(at: Any, size: int) -> Any:
+def _line(at: AnyArray, size: int) -> AnyArray:
     """How much samples take of each element of a row, in the mean; nothing beyond the edge."""
     inside = (at >= -1) & (at <= size)
     at = np.clip(at, 0, size - 1)
@@ -153,19 +158,17 @@ def _line(at: Any, size: int) -> Any:
 
 
 @np.errstate(all="ignore")
-def _greatest(
-    params: RegionSampleParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _greatest(params: RegionSampleParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     return (_sampled(params, inputs, greatest_cells),)
 
 
-def _mean(
-    params: RegionSampleParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _mean(params: RegionSampleParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     return (_sampled(params, inputs, mean_cells),)
 
 
-def _sampled(params: RegionSampleParams, inputs: Sequence[Any], cells: Any) -> Any:
+def _sampled(
+    params: RegionSampleParams, inputs: Arrays, cells: Callable[..., Iterator[Cell]]
+) -> AnyArray:
     data, regions = (np.asarray(array) for array in inputs)
     top = np.zeros(_shape(params, [data.shape, regions.shape])[0], data.dtype)
     flat = data.reshape(*data.shape[:2], -1)
@@ -176,7 +179,7 @@ def _sampled(params: RegionSampleParams, inputs: Sequence[Any], cells: Any) -> A
     return top
 
 
-def weighted(cell: Cell, flat: Any) -> Any:
+def weighted(cell: Cell, flat: AnyArray) -> AnyArray:
     """A cell's sum of each channel by each weighting, (channels, weightings)."""
     seen = flat[cell.image][:, cell.places]
     return seen @ cell.weights.T.astype(flat.dtype)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
 from netc.ops.activation import ONE_TO_ONE
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in, need_axes
 from netc.ops.contents import flag_last, item_second
 from netc.ops.cost import per_input
@@ -20,7 +19,6 @@ from netc.ops.define import (
     Arity,
     LayerContext,
     OpDef,
-    Params,
     ShapeError,
     Window,
     copies,
@@ -33,7 +31,7 @@ from netc.schema.message import Message
 _WHOLE = Window(whole=True)
 
 
-def _reindex_shape(params: Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+def _reindex_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     data, indices = inputs
     need_axes(data, 1, "BatchReindex")
     if len(indices) != 1:
@@ -44,7 +42,7 @@ def _reindex_shape(params: Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]
     return ((indices[0], *data[1:]),)
 
 
-def _reindex(params: Params, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _reindex(params: None, inputs: Arrays, weights: Arrays) -> Arrays:
     """Item ``indices[i]`` of the batch as item i; fractions are cut off (batch_reindex_layer.cpp).
 
     Raises:
@@ -85,7 +83,7 @@ def _parse_filter(layer: Message, context: LayerContext) -> None:
         )
 
 
-def _filter_shape(params: Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+def _filter_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     """The shapes when every item is selected: how many are is known only from the data."""
     *blobs, selector = inputs
     need_axes(selector, 1, "Filter's selector")
@@ -103,7 +101,7 @@ def _filter_shape(params: Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     return tuple(blobs)
 
 
-def _filter(params: Params, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _filter(params: None, inputs: Arrays, weights: Arrays) -> Arrays:
     """The items whose selector is not 0, in order; fewer than the shape rule says, maybe none."""
     *blobs, selector = inputs
     chosen = namespace(selector).flatnonzero(selector)
@@ -162,7 +160,7 @@ def _check_top_k(params: ArgMaxParams, elements: int, where: str) -> None:
         )
 
 
-def _greatest(x: Any, k: int) -> Any:
+def _greatest(x: AnyArray, k: int) -> AnyArray:
     """Indices of the k greatest along the last axis; of equal ones the last comes first.
 
     Caffe sorts pairs of value and index downwards (argmax_layer.cpp).
@@ -171,7 +169,7 @@ def _greatest(x: Any, k: int) -> Any:
     return x.shape[-1] - 1 - backwards[..., :k]
 
 
-def _argmax(params: ArgMaxParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _argmax(params: ArgMaxParams, inputs: Arrays, weights: Arrays) -> Arrays:
     (x,) = inputs
     if params.axis is None:
         return (_argmax_of_items(params, x),)
@@ -183,7 +181,7 @@ def _argmax(params: ArgMaxParams, inputs: Sequence[Any], weights: Sequence[Any])
     return (xp.moveaxis(found, -1, params.axis).astype(x.dtype),)
 
 
-def _argmax_of_items(params: ArgMaxParams, x: Any) -> Any:
+def _argmax_of_items(params: ArgMaxParams, x: AnyArray) -> AnyArray:
     xp = namespace(x)
     items = x.reshape(x.shape[0], -1)
     found = _greatest(items, params.top_k)
@@ -241,9 +239,7 @@ def _reduction_shape(params: ReductionParams, inputs: Sequence[Shape]) -> tuple[
     return (inputs[0][: axis_in(inputs[0], params.axis, "reduction_param.axis")],)
 
 
-def _reduction(
-    params: ReductionParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> Sequence[Any]:
+def _reduction(params: ReductionParams, inputs: Arrays, weights: Arrays) -> Arrays:
     (x,) = inputs
     xp = namespace(x)
     kept = x.shape[: params.axis % x.ndim]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from netc.ir.types import Shape
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, full_extent
 from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
@@ -41,9 +40,7 @@ def _reverse_shape(params: ReverseParams, inputs: Sequence[Shape]) -> tuple[Shap
     return (inputs[0],)
 
 
-def _reverse(
-    params: ReverseParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _reverse(params: ReverseParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     xp = namespace(inputs[0])
     return (xp.ascontiguousarray(xp.flip(inputs[0], params.axes)),)
 
@@ -96,8 +93,8 @@ def _indicator_shape(
 
 
 def _indicator(
-    params: ContinuationIndicatorParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+    params: ContinuationIndicatorParams, inputs: Arrays, weights: Arrays
+) -> tuple[AnyArray, ...]:
     """0 at the first step, where each sequence begins, and 1 after it."""
     (shape,) = _indicator_shape(params, [array.shape for array in inputs])
     marks = namespace(*inputs).ones(shape, dtype=np.float32)

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from netc.ir.types import Shape, count, show
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
@@ -51,7 +50,7 @@ def _shape(params: SmoothL1Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]
     return ((),)
 
 
-def smooth_l1(apart: Any, sigma: float) -> Any:
+def smooth_l1(apart: AnyArray, sigma: float) -> AnyArray:
     """The loss of each difference."""
     xp = namespace(apart)
     square = np.float32(sigma * sigma)
@@ -60,7 +59,7 @@ def smooth_l1(apart: Any, sigma: float) -> Any:
     return xp.where(size < 1 / square, parabola, size - np.float32(0.5) / square)
 
 
-def _each(inputs: Sequence[Any], sigma: float) -> Any:
+def _each(inputs: Arrays, sigma: float) -> AnyArray:
     """The loss at each place: the first weight scales the difference, the second the loss."""
     first = inputs[0]
     apart = first - inputs[1].reshape(first.shape)
@@ -71,9 +70,7 @@ def _each(inputs: Sequence[Any], sigma: float) -> Any:
 
 
 @np.errstate(all="ignore")
-def _smooth_l1(
-    params: SmoothL1Params, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _smooth_l1(params: SmoothL1Params, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     xp = namespace(inputs[0])
     losses = _each(inputs, params.sigma)
     total = (xp.abs(losses) if params.absolute else losses).sum(dtype=np.float64)
@@ -119,8 +116,8 @@ def _ohem_shape(params: SmoothL1OHEMParams, inputs: Sequence[Shape]) -> tuple[Sh
 
 @np.errstate(all="ignore")
 def _smooth_l1_ohem(
-    params: SmoothL1OHEMParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+    params: SmoothL1OHEMParams, inputs: Arrays, weights: Arrays
+) -> tuple[AnyArray, ...]:
     xp = namespace(inputs[0])
     losses = _each(inputs, 1.0)
     loss = losses.sum(dtype=np.float64) / ohem_divisor(params, losses.shape)

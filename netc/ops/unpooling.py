@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, show
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.cost import per_output
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import reject_unknown_fields
@@ -78,9 +78,7 @@ def _shape(params: UnpoolingParams, inputs: Sequence[Shape]) -> tuple[Shape, ...
     return ((*shape[:2], *_size(params, shape)),)
 
 
-def _unpool(
-    params: UnpoolingParams, inputs: Sequence[Any], weights: Sequence[Any]
-) -> tuple[Any, ...]:
+def _unpool(params: UnpoolingParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     x = np.asarray(inputs[0])
     shape = _shape(params, [array.shape for array in inputs])[0]
     if params.kind != "MAX":
@@ -99,9 +97,7 @@ def _unpool(
     return (top.reshape(shape),)
 
 
-def unpooled_places(
-    params: UnpoolingParams, shape: Shape, made: Shape, masks: Sequence[Any]
-) -> Any:
+def unpooled_places(params: UnpoolingParams, shape: Shape, made: Shape, masks: Arrays) -> AnyArray:
     """Where MAX puts each element in its plane: (planes, elements) of integers."""
     planes = shape[0] * shape[1]
     if masks:
@@ -114,7 +110,7 @@ def unpooled_places(
     return np.broadcast_to(own, (planes, own.size))
 
 
-def _spread(params: UnpoolingParams, x: Any, shape: Shape) -> Any:
+def _spread(params: UnpoolingParams, x: AnyArray, shape: Shape) -> AnyArray:
     top = np.zeros(shape, x.dtype)
     for row in range(x.shape[2]):
         for column in range(x.shape[3]):

@@ -6,14 +6,15 @@ netc.ops.update_rules and, for running statistics, by the layer type itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from netc.ir.types import Shape, count
-from netc.ops.define import Arity, Cost, OpDef, WeightSpec, full_extent
+from netc.ops.array import Arrays
+from netc.ops.define import Arity, Cost, OpDef, Params, WeightSpec, full_extent
 from netc.ops.update_rules import Rule, clip_scale, local_rate, regularized, step
 
 UPDATE, CLIP, RUNNING = "Update", "ClipScale", "RunningState"
@@ -55,8 +56,8 @@ def _update_cost(params: UpdateParams, inputs: Sequence[Shape], outputs: Sequenc
     return Cost(operations=4 * (1 + params.rule.histories) * count(outputs[0]))
 
 
-def _update(params: UpdateParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
-    given = iter(inputs)
+def _update(params: UpdateParams, inputs: Arrays, weights: Arrays) -> Arrays:
+    given: Iterator[Any] = iter(inputs)
     gradient = next(given) if params.reached else None
     data = next(given)
     history = [next(given) for _ in range(params.rule.histories)]
@@ -82,7 +83,7 @@ class ClipScaleParams:
     limit: float
 
 
-def _clip(params: ClipScaleParams, inputs: Sequence[Any], weights: Sequence[Any]) -> Sequence[Any]:
+def _clip(params: ClipScaleParams, inputs: Arrays, weights: Arrays) -> Sequence[Any]:
     norm, scale = clip_scale(inputs, params.limit)
     return (np.float32(1) if scale is None else scale, norm)
 
@@ -95,7 +96,7 @@ class RunningParams:
     """
 
     op: str
-    params: Any
+    params: Params
 
 
 def running_op(ops: Mapping[str, OpDef]) -> OpDef:
@@ -107,9 +108,7 @@ def running_op(ops: Mapping[str, OpDef]) -> OpDef:
     def shape(params: RunningParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
         return tuple(spec.shape for spec in specs(params, inputs))
 
-    def reference(
-        params: RunningParams, inputs: Sequence[Any], weights: Sequence[Any]
-    ) -> Sequence[Any]:
+    def reference(params: RunningParams, inputs: Arrays, weights: Arrays) -> Arrays:
         train = ops[params.op].train
         assert train is not None
         _, state = train(params.params, inputs, weights)

@@ -15,6 +15,7 @@ import numpy as np
 
 from netc.ir.types import Shape, show
 from netc.ops.activation import sigmoid
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import reject_unknown_fields
@@ -119,7 +120,7 @@ def _shape(params: YoloParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
 
 
 @np.errstate(all="ignore")
-def _detect(params: YoloParams, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _detect(params: YoloParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     found = [_level(params, at, np.asarray(array)) for at, array in enumerate(inputs)]
     rows = np.concatenate(found)
     rows = rows[np.argsort(-rows[:, 1], kind="stable")]
@@ -133,7 +134,7 @@ def _detect(params: YoloParams, inputs: Sequence[Any], weights: Sequence[Any]) -
     return (np.concatenate(made, axis=1).astype(np.float32).reshape(1, 1, -1, 7),)
 
 
-def _level(params: YoloParams, at: int, x: Any) -> Any:
+def _level(params: YoloParams, at: int, x: AnyArray) -> AnyArray:
     """Rows of class, confidence, centre and size, by image, cell, anchor and class."""
     number, _, rows, columns = x.shape
     level = params.levels[at]
@@ -156,7 +157,7 @@ def _level(params: YoloParams, at: int, x: Any) -> Any:
     return np.concatenate([label[:, None], score[:, None], boxes[chosen[:4]]], axis=1)
 
 
-def _thinned(boxes: Any, limit: float) -> list[int]:
+def _thinned(boxes: AnyArray, limit: float) -> list[int]:
     """Which boxes, the best first, overlap no better one that stays by this much or more."""
     free = np.ones(len(boxes), dtype=bool)
     chosen = []

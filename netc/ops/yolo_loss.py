@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
 from netc.ops.activation import sigmoid
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.contents import Contents, TrueBoxes
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
@@ -111,12 +112,12 @@ class Changes(NamedTuple):
         lacking: what the overlaps of true boxes lack of 1, each.
     """
 
-    seen: Any
-    by: Any
+    seen: AnyArray
+    by: AnyArray
     lacking: list[float]
 
 
-def yolov3_changes(params: Yolov3Params, x: Any, label: Any) -> Changes:
+def yolov3_changes(params: Yolov3Params, x: AnyArray, label: AnyArray) -> Changes:
     """What a batch's numbers are to change by."""
     x = x.reshape(len(x), len(params.mask), -1, *x.shape[2:])
     seen = sigmoid(x)
@@ -127,7 +128,9 @@ def yolov3_changes(params: Yolov3Params, x: Any, label: Any) -> Changes:
     return found
 
 
-def _image(params: Yolov3Params, seen: Any, by: Any, lacking: list[float], rows: Any) -> None:
+def _image(
+    params: Yolov3Params, seen: AnyArray, by: AnyArray, lacking: list[float], rows: AnyArray
+) -> None:
     by[:, 4] = seen[:, 4]
     best = _best_overlap(params, seen, rows[: _first(rows[:, 1] == 0)])
     by[:, 4][best > np.float32(params.threshold)] = 0
@@ -136,12 +139,12 @@ def _image(params: Yolov3Params, seen: Any, by: Any, lacking: list[float], rows:
             lacking.append(1 - _learn(params, seen, by, row, anchor))
 
 
-def _first(flags: Any) -> int:
+def _first(flags: AnyArray) -> int:
     at = np.flatnonzero(flags)
     return int(at[0]) if len(at) else len(flags)
 
 
-def _best_overlap(params: Yolov3Params, seen: Any, rows: Any) -> Any:
+def _best_overlap(params: Yolov3Params, seen: AnyArray, rows: AnyArray) -> AnyArray:
     """The greatest overlap of each predicted box with a true one."""
     high, wide = seen.shape[2:]
     across, down = np.meshgrid(np.arange(wide), np.arange(high))
@@ -156,7 +159,7 @@ def _best_overlap(params: Yolov3Params, seen: Any, rows: Any) -> Any:
     return best.reshape(len(params.mask), high, wide)
 
 
-def _chosen(params: Yolov3Params, box: Any, sides: tuple[int, ...]) -> list[int]:
+def _chosen(params: Yolov3Params, box: AnyArray, sides: tuple[int, ...]) -> list[int]:
     """Places in the mask of the anchors that learn a true box, the best one first."""
     image = np.array([sides[1], sides[0]], box.dtype) * params.scale
     shapes = np.array(params.anchors, box.dtype) / image
@@ -173,7 +176,7 @@ def _chosen(params: Yolov3Params, box: Any, sides: tuple[int, ...]) -> list[int]
     return chosen
 
 
-def cell_of(box: Any, wide: int, high: int) -> tuple[int, int]:
+def cell_of(box: AnyArray, wide: int, high: int) -> tuple[int, int]:
     """Column and row of the cell that a true box's centre lies in.
 
     Raises:
@@ -191,7 +194,7 @@ def cell_of(box: Any, wide: int, high: int) -> tuple[int, int]:
     )
 
 
-def _learn(params: Yolov3Params, seen: Any, by: Any, row: Any, at: int) -> float:
+def _learn(params: Yolov3Params, seen: AnyArray, by: AnyArray, row: AnyArray, at: int) -> float:
     """Let an anchor of the cell of a true box learn it; gives how well its box lies."""
     high, wide = seen.shape[2:]
     label, box = int(row[0]), row[1:5]
@@ -215,7 +218,9 @@ def _learn(params: Yolov3Params, seen: Any, by: Any, row: Any, at: int) -> float
     return float(likeness(lies, box, guess[None])[0])
 
 
-def _learn_overlap(params: Yolov3Params, own: Any, change: Any, guess: Any, box: Any) -> None:
+def _learn_overlap(
+    params: Yolov3Params, own: AnyArray, change: AnyArray, guess: AnyArray, box: AnyArray
+) -> None:
     grown = np.array(growth(params.overlap, guess, box))
     grown[2:] *= np.exp(own[2:4].astype(np.float64))
     grown *= params.overlap_weight
@@ -224,7 +229,7 @@ def _learn_overlap(params: Yolov3Params, own: Any, change: Any, guess: Any, box:
     change[:4] = (change[:4] if params.accumulate else 0) - grown
 
 
-def _learn_class(params: Yolov3Params, own: Any, change: Any, label: int) -> None:
+def _learn_class(params: Yolov3Params, own: AnyArray, change: AnyArray, label: int) -> None:
     """Classes of an anchor that learns; of one that has learnt before, the one class alone."""
     smooth = params.smooth
     if change[label]:
@@ -240,7 +245,7 @@ def _learn_class(params: Yolov3Params, own: Any, change: Any, label: int) -> Non
 
 
 @np.errstate(all="ignore")
-def _loss(params: Yolov3Params, inputs: Sequence[Any], weights: Sequence[Any]) -> tuple[Any, ...]:
+def _loss(params: Yolov3Params, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """The sum of the squares of what is to change, over the batch."""
     x, label = np.asarray(inputs[0]), np.asarray(inputs[1])
     found = yolov3_changes(params, x, label)
@@ -252,7 +257,7 @@ def _loss(params: Yolov3Params, inputs: Sequence[Any], weights: Sequence[Any]) -
 
 
 @np.errstate(all="ignore")
-def yolov3_slopes(params: Yolov3Params, x: Any, label: Any) -> Any:
+def yolov3_slopes(params: Yolov3Params, x: AnyArray, label: AnyArray) -> AnyArray:
     """What the bottom's gradient is before the top's weight, in the bottom's shape.
 
     With ``logistic`` it goes through the sigmoids; where boxes learn by overlaps the fork takes

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+
+from netc.ops.array import AnyArray
 
 MSE, IOU, GIOU, DIOU, CIOU = "MSE", "IOU", "GIOU", "DIOU", "CIOU"
 _SHAPES = 4 / math.pi**2  # what CIoU makes of two angles
 
 
-def overlaps(box: Any, others: Any) -> Any:
+def overlaps(box: AnyArray, others: AnyArray) -> AnyArray:
     """Intersection over union of boxes given by centre and size."""
     low = np.maximum(box[:2] - box[2:] / 2, others[:, :2] - others[:, 2:] / 2)
     high = np.minimum(box[:2] + box[2:] / 2, others[:, :2] + others[:, 2:] / 2)
@@ -27,7 +28,7 @@ def overlaps(box: Any, others: Any) -> Any:
     return common / (box[2:].prod() + others[:, 2:].prod(axis=1) - common)
 
 
-def likeness(kind: str, truth: Any, boxes: Any) -> Any:
+def likeness(kind: str, truth: AnyArray, boxes: AnyArray) -> AnyArray:
     """How alike boxes (n, 4) and a true one are: IoU, less what the kind takes off for distance."""
     iou = overlaps(truth, boxes)
     if kind in (MSE, IOU):
@@ -40,7 +41,9 @@ def likeness(kind: str, truth: Any, boxes: Any) -> Any:
     return np.where(whole == 0, iou, iou - taken).astype(iou.dtype)
 
 
-def _taken_off(kind: str, truth: Any, boxes: Any, iou: Any, whole: Any) -> Any:
+def _taken_off(
+    kind: str, truth: AnyArray, boxes: AnyArray, iou: AnyArray, whole: AnyArray
+) -> AnyArray:
     if kind == GIOU:
         common = iou * (truth[2:].prod() + boxes[:, 2:].prod(axis=1)) / (1 + iou)
         union = truth[2:].prod() + boxes[:, 2:].prod(axis=1) - common
@@ -86,7 +89,7 @@ class _Pair:
         return common, self.box[2] * self.box[3] + self.truth[2] * self.truth[3] - common
 
 
-def growth(kind: str, box: Any, truth: Any) -> tuple[float, float, float, float]:
+def growth(kind: str, box: AnyArray, truth: AnyArray) -> tuple[float, float, float, float]:
     """By what a likeness grows with the predicted box's x, y, width and height.
 
     Args:

@@ -22,8 +22,9 @@ from netc.ops.activation import (
     sigmoid,
 )
 from netc.ops.arithmetic import BaseParams, PowerParams, log_of
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import per_channel
+from netc.ops.define import Params
 from netc.ops.gradients.define import INPUT, OUTPUT, Build, Gradient, Reads, Saved
 
 Factor = Callable[[Any, Any], Any]
@@ -32,7 +33,7 @@ Factor = Callable[[Any, Any], Any]
 def by_output(factor: Factor) -> Gradient:
     """dx = dy * factor(params, y)."""
 
-    def define(params: Any, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    def define(params: Params, saved: Saved, tops: Arrays, index: int) -> AnyArray:
         return tops[0] * factor(params, saved.outputs[0])
 
     return Gradient(define, OUTPUT, reads_left=True)
@@ -41,19 +42,19 @@ def by_output(factor: Factor) -> Gradient:
 def by_input(factor: Factor) -> Gradient:
     """dx = dy * factor(params, x)."""
 
-    def define(params: Any, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    def define(params: Params, saved: Saved, tops: Arrays, index: int) -> AnyArray:
         return tops[0] * factor(params, saved.inputs[0])
 
     return Gradient(define, INPUT)
 
 
-def _rectified(slope: float, seen: Any) -> Any:
+def _rectified(slope: float, seen: AnyArray) -> AnyArray:
     """1 above 0, the slope at 0 and below; not a number counts as neither (relu_layer.cpp)."""
     kind = seen.dtype.type
     return (seen > 0) * kind(1) + kind(slope) * (seen <= 0)
 
 
-def _relu(params: ReLUParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _relu(params: ReLUParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     seen = saved.outputs[0] if saved.outputs[0] is not None else saved.inputs[0]
     return tops[0] * _rectified(params.negative_slope, seen)
 
@@ -63,22 +64,22 @@ def _reads_sign(params: ReLUParams | ReLU6Params, index: int, bottoms: int) -> R
     return OUTPUT if params.negative_slope >= 0 else INPUT
 
 
-def _relu6(params: ReLU6Params, x: Any) -> Any:
+def _relu6(params: ReLU6Params, x: AnyArray) -> AnyArray:
     return (x < np.float32(params.n)) * _rectified(params.negative_slope, x)
 
 
-def _bounded_relu(params: BoundedReLUParams, x: Any) -> Any:
+def _bounded_relu(params: BoundedReLUParams, x: AnyArray) -> AnyArray:
     """The input is held against both bounds, as Synopsys's layer does it."""
     slope = _relu6(ReLU6Params(params.negative_slope, params.n), x)
     return slope * (x > np.float32(params.least))
 
 
-def _prelu(params: PReLUParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _prelu(params: PReLUParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     x, (slope,) = saved.inputs[0], saved.weights
     return tops[0] * ((x > 0) + per_channel(slope, x.ndim) * (x <= 0))
 
 
-def _prelu_slope(params: PReLUParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _prelu_slope(params: PReLUParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """The sum of dy * x where x is not above 0, over all that share a slope (prelu_layer.cpp)."""
     x = saved.inputs[0]
     terms = tops[0] * x * (x <= 0)
@@ -87,7 +88,7 @@ def _prelu_slope(params: PReLUParams, saved: Saved, tops: Sequence[Any], index: 
     return terms.sum(axis=(0, *range(2, x.ndim)))
 
 
-def _elu(params: ELUParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _elu(params: ELUParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """1 above 0, alpha * exp(x) = alpha + y below (elu_layer.cpp)."""
     if saved.outputs[0] is not None:
         y = saved.outputs[0]
@@ -103,18 +104,18 @@ def _reads_elu(params: ELUParams, index: int, bottoms: int) -> Reads:
 _FIFTY = 50  # kBNLL_THRESHOLD, bnll_layer.cpp: exp is cut there
 
 
-def _bnll(params: None, x: Any) -> Any:
+def _bnll(params: None, x: AnyArray) -> AnyArray:
     xp = namespace(x)
     power = xp.exp(xp.minimum(x, _FIFTY))
     return power / (power + 1)
 
 
-def _swish(params: Any, x: Any) -> Any:
+def _swish(params: Params, x: AnyArray) -> AnyArray:
     share, kind = sigmoid(params.beta * x), x.dtype.type
     return share + kind(params.beta) * x * share * (1 - share)
 
 
-def _clip(params: ClipParams, x: Any) -> Any:
+def _clip(params: ClipParams, x: AnyArray) -> AnyArray:
     """Both bounds belong to what passes (clip_layer.cpp)."""
     inside = (x >= np.float32(params.min)) & (x <= np.float32(params.max))
     return inside.astype(x.dtype)
@@ -139,7 +140,7 @@ def _power_built(
     return {0: scaled(build, top, params.scale)} if params.power == 1 else {}
 
 
-def _power(params: PowerParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _power(params: PowerParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """power * scale * (shift + scale * x) ** (power - 1)."""
     x, kind = saved.inputs[0], saved.inputs[0].dtype.type
     power, scale, shift = (kind(v) for v in (params.power, params.scale, params.shift))
@@ -147,7 +148,7 @@ def _power(params: PowerParams, saved: Saved, tops: Sequence[Any], index: int) -
     return tops[0] * (power * scale * base ** (power - kind(1)))
 
 
-def _power_in_place(params: PowerParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _power_in_place(params: PowerParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """Caffe's numbers, though no gradient: power_layer.cpp writes the slope over the top's
     gradient, which is the same memory then, and multiplies it by itself; and the slope is taken at
     the output, which has overwritten the input.
@@ -170,16 +171,16 @@ def _power_inexact(graph: Graph, node: Node) -> str | None:
     return "Caffe's Power in place overwrites what it reads" if bottom == top else None
 
 
-def _exp(params: BaseParams, y: Any) -> Any:
+def _exp(params: BaseParams, y: AnyArray) -> AnyArray:
     return y * (log_of(params.base) * np.float32(params.scale))
 
 
-def _log(params: BaseParams, x: Any) -> Any:
+def _log(params: BaseParams, x: AnyArray) -> AnyArray:
     scale, shift = np.float32(params.scale), np.float32(params.shift)
     return scale / (log_of(params.base) * (scale * x + shift))
 
 
-def _sign(params: None, x: Any) -> Any:
+def _sign(params: None, x: AnyArray) -> AnyArray:
     return namespace(x).sign(x)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from netc.ir.graph import Node
 from netc.ir.types import Shape, count
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.convolution import (
     BAND_ELEMENTS,
     ConvolutionParams,
@@ -65,7 +65,7 @@ def _turned(
 # By the bottom
 
 
-def _by_bottom(params: ConvolutionParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _by_bottom(params: ConvolutionParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """columns = W^T . dy[n], added where the columns came from."""
     top, shape = tops[index], saved.shapes[index]
     axes, group = at_least_one(convolution_axes(params, shape)), params.group
@@ -89,7 +89,7 @@ _READS_WEIGHT = Reads(weights=(0,))
 # By the weights
 
 
-def _by_weight(params: ConvolutionParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _by_weight(params: ConvolutionParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """dW = the sum of dy[n] . columns(x[n])^T; db = the sum of dy over all but the channels."""
     arrived = [top for top in tops if top is not None]
     if index == 1:
@@ -105,8 +105,8 @@ def _by_weight(params: ConvolutionParams, saved: Saved, tops: Sequence[Any], ind
 
 
 def _by_turned_weight(
-    params: ConvolutionParams, saved: Saved, tops: Sequence[Any], index: int
-) -> Any:
+    params: ConvolutionParams, saved: Saved, tops: Arrays, index: int
+) -> AnyArray:
     """As of the convolution that is turned around: dy in its bottom's place, x in its top's."""
     arrived = [top for top in tops if top is not None]
     if index == 1:
@@ -126,7 +126,9 @@ def _kernel(params: ConvolutionParams, shape: Shape) -> Shape:
     return tuple(axis.kernel for axis in params.window.axes(spatial))
 
 
-def _products(params: ConvolutionParams, x: Any, y: Any, axes: tuple[Axis, ...]) -> Any:
+def _products(
+    params: ConvolutionParams, x: AnyArray, y: AnyArray, axes: tuple[Axis, ...]
+) -> AnyArray:
     """The sum over images and places of y . columns(x)^T: groups x rows of y x columns."""
     axes, group = at_least_one(axes), params.group
     images = as_images(x, params.axis, [axis.size for axis in axes])
@@ -143,15 +145,15 @@ def _products(params: ConvolutionParams, x: Any, y: Any, axes: tuple[Axis, ...])
     return total
 
 
-def _summed(params: ConvolutionParams, tops: Sequence[Any]) -> Any:
-    def over(top: Any) -> Any:
+def _summed(params: ConvolutionParams, tops: Arrays) -> AnyArray:
+    def over(top: AnyArray) -> AnyArray:
         axis = channel_axis(params.axis, top.shape)
         return top.sum(axis=tuple(a for a in range(top.ndim) if a != axis))
 
     return _added([over(top) for top in tops])
 
 
-def _added(parts: Sequence[Any]) -> Any:
+def _added(parts: Arrays) -> AnyArray:
     total = parts[0]
     for part in parts[1:]:
         total = total + part
@@ -165,7 +167,7 @@ def _reads_bottoms(params: ConvolutionParams, index: int, bottoms: int) -> Reads
 # Im2col
 
 
-def _im2col(params: Im2colParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _im2col(params: Im2colParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """Each column's elements added where they came from."""
     top, shape = tops[0], saved.shapes[0]
     axes = convolution_axes(params, shape)
@@ -192,17 +194,17 @@ def _patches(params: ConvolutionParams, shape: Shape) -> tuple[tuple[Axis, ...],
     return axes, (-1, params.group, channels, *(axis.size for axis in axes))
 
 
-def _grouped(params: ConvolutionParams, top: Any, axes: Sequence[Axis]) -> Any:
+def _grouped(params: ConvolutionParams, top: AnyArray, axes: Sequence[Axis]) -> AnyArray:
     share = params.num_output // params.group
     return top.reshape(-1, params.group, share, *(axis.out for axis in axes))
 
 
-def _local(params: ConvolutionParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _local(params: ConvolutionParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     xp, shape = namespace(tops[0]), saved.shapes[0]
     axes, split = _patches(params, shape)
     grads = _grouped(params, tops[0], axes)
     kernel, places = tuple(a.kernel for a in axes), tuple(a.out for a in axes)
-    weight = saved.weights[0].reshape(params.group, -1, split[2], *kernel, *places)
+    weight: Any = saved.weights[0].reshape(params.group, -1, split[2], *kernel, *places)
     x = xp.zeros((len(grads), *split[1:]), dtype=tops[0].dtype)
     for element, outputs, seen in taps(axes):
         factor = weight[(_ALL, _ALL, _ALL, *element, *outputs)]
@@ -211,7 +213,7 @@ def _local(params: ConvolutionParams, saved: Saved, tops: Sequence[Any], index: 
     return x.reshape(shape)
 
 
-def _local_weight(params: ConvolutionParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _local_weight(params: ConvolutionParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """In the order of LocallyConnected's weights; Local's have the same elements."""
     xp = namespace(tops[0])
     axes, split = _patches(params, saved.shapes[0])
@@ -229,8 +231,8 @@ def _local_weight(params: ConvolutionParams, saved: Saved, tops: Sequence[Any], 
 
 
 def _square_local_weight(
-    params: ConvolutionParams, saved: Saved, tops: Sequence[Any], index: int
-) -> Any:
+    params: ConvolutionParams, saved: Saved, tops: Arrays, index: int
+) -> AnyArray:
     made = _local_weight(params, saved, tops, index)
     places = count(made.shape[-2:])
     if index == 1:

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
-
-Params = Any
+from netc.ops.array import Arrays
+from netc.ops.define import Params
 
 
 class Reads(NamedTuple):
@@ -33,9 +33,9 @@ class Saved(NamedTuple):
     ``shapes`` are those of all bottoms.
     """
 
-    inputs: Sequence[Any]
-    outputs: Sequence[Any]
-    weights: Sequence[Any]
+    inputs: Arrays
+    outputs: Arrays
+    weights: Arrays
     shapes: Sequence[Shape]
 
 
@@ -54,7 +54,7 @@ class Build(Protocol):
     """Makes nodes of the backward pass."""
 
     def node(
-        self, op: str, params: Any, inputs: Sequence[str], parameters: Sequence[str] = ()
+        self, op: str, params: Params, inputs: Sequence[str], parameters: Sequence[str] = ()
     ) -> tuple[str, ...]:
         """A new node's outputs."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.ops.activation import sigmoid
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
+from netc.ops.define import Params
 from netc.ops.gradients.define import Gradient, Reads, Saved
 from netc.ops.gradients.loss import by_label, scaled
 from netc.ops.hard_examples import SoftmaxOHEMParams
@@ -33,13 +33,13 @@ from netc.ops.normalization import softmax
 from netc.ops.smooth_l1 import SmoothL1OHEMParams, SmoothL1Params, ohem_divisor
 
 
-def _slope(apart: Any, sigma: float) -> Any:
+def _slope(apart: AnyArray, sigma: float) -> AnyArray:
     """sigma^2 d where |d| < 1 / sigma^2, else the sign."""
     xp, square = namespace(apart), apart.dtype.type(sigma * sigma)
     return xp.where(xp.abs(apart) < 1 / square, square * apart, xp.sign(apart))
 
 
-def _differences(saved: Saved, sigma: float) -> Any:
+def _differences(saved: Saved, sigma: float) -> AnyArray:
     """By the prediction; the weights stand before and behind the loss."""
     first, second, *weights = saved.inputs
     apart = first - second.reshape(first.shape)
@@ -50,7 +50,7 @@ def _differences(saved: Saved, sigma: float) -> Any:
     return slope
 
 
-def _smooth_l1(params: SmoothL1Params, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _smooth_l1(params: SmoothL1Params, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     own = saved.inputs[index]
     slope = _differences(saved, params.sigma) * (1 if index == 0 else -1)
     by = own.dtype.type(saved.shapes[0][0] if saved.shapes[0] else 1)
@@ -64,28 +64,26 @@ def _smooth_l1_inexact(graph: Graph, node: Node) -> str | None:
     return "Caffe takes the weights behind the loss for positive"
 
 
-def _smooth_l1_ohem(
-    params: SmoothL1OHEMParams, saved: Saved, tops: Sequence[Any], index: int
-) -> Any:
+def _smooth_l1_ohem(params: SmoothL1OHEMParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     own = saved.inputs[index]
     slope = _differences(saved, 1.0) * (1 if index == 0 else -1)
     return scaled(slope, tops[0], own.dtype.type(ohem_divisor(params, saved.shapes[0])), own)
 
 
-def _reads_all(params: Any, index: int, bottoms: int) -> Reads:
+def _reads_all(params: Params, index: int, bottoms: int) -> Reads:
     return Reads(inputs=tuple(range(bottoms)))
 
 
-def _weights(params: Any, bottoms: int) -> Sequence[int]:
+def _weights(params: SmoothL1OHEMParams | SmoothL1Params, bottoms: int) -> Sequence[int]:
     return range(2, bottoms)
 
 
-def _softmax_ohem(params: SoftmaxOHEMParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _softmax_ohem(params: SoftmaxOHEMParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     data, label = saved.inputs
     axis = params.axis % data.ndim
     outer, inner = count(data.shape, 0, axis), count(data.shape, axis + 1)
     slope, kept = by_label(data, label, axis, params.ignore_label)
-    by = params.fixed
+    by: AnyArray | float = params.fixed
     if params.normalization != "PRE_FIXED":
         by = divisor(params.normalization, outer, inner, kept.sum())
     return scaled(slope, tops[0], by, data)
@@ -98,7 +96,7 @@ def _softmax_ohem_inexact(graph: Graph, node: Node) -> str | None:
     return "intel/caffe sums the first places, and its gradient is of those that count"
 
 
-def _multibox(params: MultiBoxParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _multibox(params: MultiBoxParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """What was matched and mined counts as given (multibox_loss_layer.cpp, Backward_cpu)."""
     images = list(images_of(params, saved.inputs))
     found = [find_matches(params, image) for image in images]
@@ -120,7 +118,7 @@ def _multibox_inexact(graph: Graph, node: Node) -> str | None:
     return "SSD leaves the variances out of the gradient of targets that have them"
 
 
-def _place_slopes(params: MultiBoxParams, images: list[Image], found: list[Found]) -> Any:
+def _place_slopes(params: MultiBoxParams, images: list[Image], found: list[Found]) -> AnyArray:
     slopes = np.zeros((len(images), *images[0].locations.shape), images[0].locations.dtype)
     for own, image, one in zip(slopes, images, found, strict=True):
         for label, match in one.matched.items():
@@ -133,7 +131,7 @@ def _place_slopes(params: MultiBoxParams, images: list[Image], found: list[Found
     return slopes
 
 
-def _class_slopes(params: MultiBoxParams, images: list[Image], found: list[Found]) -> Any:
+def _class_slopes(params: MultiBoxParams, images: list[Image], found: list[Found]) -> AnyArray:
     scores = np.stack([image.scores for image in images])
     if params.mining == "NONE":
         flat = scores.reshape(-1, params.classes)
@@ -153,7 +151,7 @@ def _class_slopes(params: MultiBoxParams, images: list[Image], found: list[Found
     return slopes
 
 
-def _row_slopes(params: MultiBoxParams, scores: Any, targets: Any) -> Any:
+def _row_slopes(params: MultiBoxParams, scores: AnyArray, targets: AnyArray) -> AnyArray:
     if not len(scores):
         return scores
     if params.conf_loss != "SOFTMAX":

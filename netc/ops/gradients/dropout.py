@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from netc.ir.graph import Node
+from netc.ops.array import AnyArray, Arrays
+from netc.ops.define import Params
 from netc.ops.dropout import dropout_factor, path_factor
 from netc.ops.gradients.activation import scaled
 from netc.ops.gradients.define import Build, Gradient, Saved
@@ -23,8 +25,8 @@ def _built(
     return {} if node.params.sample else {0: scaled(build, top, node.params.scale)}
 
 
-def _masked(factor: Callable[[Any, Any, Any], Any]) -> Gradient:
-    def define(params: Any, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _masked(factor: Callable[[Any, AnyArray, AnyArray | None], AnyArray]) -> Gradient:
+    def define(params: Params, saved: Saved, tops: Arrays, index: int) -> AnyArray:
         key = saved.inputs[1] if len(saved.inputs) > 1 else None
         return tops[0] * factor(params, tops[0], key)
 

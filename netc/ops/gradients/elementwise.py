@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from netc.ir.graph import Node
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.elementwise import EltwiseParams, OperandParams, operand_shape, operand_start
 from netc.ops.gradients.activation import scaled
 from netc.ops.gradients.define import NOTHING, Build, Gradient, Reads, Saved, alias
@@ -34,7 +33,7 @@ def _reads_eltwise(params: EltwiseParams, index: int, bottoms: int) -> Reads:
     return Reads(inputs=tuple(i for i in range(bottoms) if own or i != index))
 
 
-def _eltwise(params: EltwiseParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _eltwise(params: EltwiseParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     if params.operation == "MAX":
         return tops[0] * (_chosen(saved.inputs) == index)
     product = tops[0]
@@ -44,7 +43,7 @@ def _eltwise(params: EltwiseParams, saved: Saved, tops: Sequence[Any], index: in
     return product
 
 
-def _chosen(inputs: Sequence[Any]) -> Any:
+def _chosen(inputs: Arrays) -> AnyArray:
     """Which bottom each maximum is of: of a tie of the first two the second, else the earliest."""
     xp = namespace(*inputs)
     first, second, *rest = inputs
@@ -56,7 +55,7 @@ def _chosen(inputs: Sequence[Any]) -> Any:
     return place
 
 
-def _summed_to(params: OperandParams, array: Any, operand: tuple[int, ...]) -> Any:
+def _summed_to(params: OperandParams, array: AnyArray, operand: tuple[int, ...]) -> AnyArray:
     """The sum over the axes that an operand is spread over."""
     start = operand_start(params, array.shape, operand)
     covered = range(start, start + len(operand))
@@ -70,11 +69,11 @@ def _bias_built(
     return alias(build, node, tops, [index for index in wanted if index == 0])
 
 
-def _summand(params: OperandParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _summand(params: OperandParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     return _summed_to(params, tops[0], saved.shapes[1])
 
 
-def _own_summand(params: OperandParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _own_summand(params: OperandParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     return _summed_to(params, tops[0], operand_shape(params, saved.shapes))
 
 
@@ -91,11 +90,11 @@ def _scale_built(
     return {0: build.node("Scale", bare, (top, *node.inputs[1:]), own)[0]}
 
 
-def _factor(params: OperandParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _factor(params: OperandParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     return _summed_to(params, tops[0] * saved.inputs[0], saved.shapes[1])
 
 
-def _own_factor(params: OperandParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _own_factor(params: OperandParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """By the factor, the first unless it is a bottom; by the bias after it."""
     shape = operand_shape(params, saved.shapes)
     if index == 1 or len(saved.shapes) > 1:
@@ -107,7 +106,7 @@ def _reads_factor(params: OperandParams, index: int, bottoms: int) -> Reads:
     return Reads(inputs=(0,)) if index == 0 and bottoms == 1 else NOTHING
 
 
-def _axpy(params: Any, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _axpy(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """y = a * x + b: by a the sum of dy * x over all places, by x dy * a."""
     top = tops[0]
     if index == 0:
@@ -116,7 +115,7 @@ def _axpy(params: Any, saved: Saved, tops: Sequence[Any], index: int) -> Any:
     return top * saved.inputs[0].reshape(*top.shape[:2], *(1,) * (top.ndim - 2))
 
 
-def _reads_axpy(params: Any, index: int, bottoms: int) -> Reads:
+def _reads_axpy(params: None, index: int, bottoms: int) -> Reads:
     return Reads(inputs=((1,), (0,), ())[index])
 
 

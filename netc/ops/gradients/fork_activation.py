@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.activation import sigmoid
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.fork_activation import HardSigmoidParams, LogSoftmaxParams, SELUParams
 from netc.ops.gradients.activation import by_input, by_output
 from netc.ops.gradients.define import OUTPUT, Gradient, Saved
 
 
-def _softsign(params: None, x: Any) -> Any:
+def _softsign(params: None, x: AnyArray) -> AnyArray:
     size = 1 + namespace(x).abs(x)
     return 1 / (size * size)
 
 
-def _mish(params: None, y: Any) -> Any:
+def _mish(params: None, y: AnyArray) -> AnyArray:
     """t + y (1 - t^2) sigmoid(y) with t = tanh(log(1 + exp(y))).
 
     That would be the derivative at x; Synopsys's mish_layer.cpp takes the output for the input.
@@ -35,23 +33,23 @@ def _mish_inexact(graph: Graph, node: Node) -> str:
     return "Synopsys's Mish takes its derivative at the output"
 
 
-def _hard_swish(params: None, x: Any) -> Any:
+def _hard_swish(params: None, x: AnyArray) -> AnyArray:
     xp = namespace(x)
     inside = (2 * x + 3) / x.dtype.type(6)
     return xp.where(x <= -3, 0, xp.where(x >= 3, 1, inside)).astype(x.dtype)
 
 
-def _hard_sigmoid(params: HardSigmoidParams, y: Any) -> Any:
+def _hard_sigmoid(params: HardSigmoidParams, y: AnyArray) -> AnyArray:
     return ((y > 0) & (y < 1)) * y.dtype.type(params.alpha)
 
 
-def _selu(params: SELUParams, x: Any) -> Any:
+def _selu(params: SELUParams, x: AnyArray) -> AnyArray:
     xp, kind = namespace(x), x.dtype.type
     below = kind(np.float32(params.alpha)) * xp.exp(xp.minimum(x, 0))
     return kind(np.float32(params.scale)) * xp.where(x > 0, kind(1), below)
 
 
-def _log_softmax(params: LogSoftmaxParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _log_softmax(params: LogSoftmaxParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """dy - softmax(x) * the sum of dy."""
     y = saved.outputs[0]
     return tops[0] - namespace(y).exp(y) * tops[0].sum(axis=params.axis, keepdims=True)

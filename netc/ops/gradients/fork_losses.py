@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from netc.ir.graph import Graph, Node
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.cascade_loss import GridLossParams, choose, place_differences
 from netc.ops.fork_sequence import CenterLossParams, CtcParams, ctc_path
 from netc.ops.gradients.define import Gradient, Reads, Saved
@@ -20,22 +20,22 @@ from netc.ops.yolo_loss import Yolov3Params, yolov3_slopes
 _BOTH = Reads(inputs=(0, 1))
 
 
-def _reads_all(params: Any, index: int, bottoms: int) -> Reads:
+def _reads_all(params: GridLossParams, index: int, bottoms: int) -> Reads:
     return Reads(inputs=tuple(range(bottoms)))
 
 
-def _apart(params: CenterLossParams, saved: Saved) -> tuple[Any, Any]:
+def _apart(params: CenterLossParams, saved: Saved) -> tuple[AnyArray, AnyArray]:
     labels, _ = class_labels(saved.inputs[1].reshape(-1), params.num_output)
     return labels, saved.inputs[0].reshape(len(labels), -1) - saved.weights[0][labels]
 
 
-def _center(params: CenterLossParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _center(params: CenterLossParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     labels, apart = _apart(params, saved)
     data = saved.inputs[0]
     return scaled(apart, tops[0], data.dtype.type(max(1, len(labels))), data)
 
 
-def _centre(params: CenterLossParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _centre(params: CenterLossParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """A class's mean distance, one counted besides; the loss's weight has no part in it."""
     labels, apart = _apart(params, saved)
     centres = saved.weights[0]
@@ -52,7 +52,7 @@ def _center_inexact(graph: Graph, node: Node) -> str:
 _CENTRES = Reads(inputs=(0, 1), weights=(0,))
 
 
-def _ctc(params: CtcParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _ctc(params: CtcParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """p less the share of the alignments that say a symbol at a step.
 
     The loss is the mean over the batch; the gradient is of the sum (ctc_loss_layer.cpp).
@@ -74,7 +74,7 @@ def _ctc_inexact(graph: Graph, node: Node) -> str | None:
     return None if alone else "CtcLoss tells a mean, and its gradient is of the sum"
 
 
-def _ctc_slopes(logs: Any, label: Any, params: CtcParams) -> Any:
+def _ctc_slopes(logs: AnyArray, label: AnyArray, params: CtcParams) -> AnyArray:
     """By one sequence's scores; 0 where there are too few steps for any alignment."""
     if len(label) + int((label[1:] == label[:-1]).sum()) > len(logs):
         return np.zeros_like(logs)
@@ -90,7 +90,7 @@ def _ctc_slopes(logs: Any, label: Any, params: CtcParams) -> Any:
     return slopes
 
 
-def _chances(logs: Any, skips: Any) -> Any:
+def _chances(logs: AnyArray, skips: AnyArray) -> AnyArray:
     """Log chances of having come to each place of the path at each step, (steps, places)."""
     alpha = np.full(logs.shape, -np.inf)
     alpha[0, :2] = logs[0, :2]
@@ -102,7 +102,7 @@ def _chances(logs: Any, skips: Any) -> Any:
     return alpha
 
 
-def _yolov3(params: Yolov3Params, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _yolov3(params: Yolov3Params, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """What is to change, over the batch; the loss is the sum of its squares all the same."""
     x, label = saved.inputs
     return scaled(yolov3_slopes(params, x, label), tops[0], x.dtype.type(len(x)), x)
@@ -112,7 +112,7 @@ def _yolov3_inexact(graph: Graph, node: Node) -> str:
     return "Yolov3 tells a sum of squares, and learns by differences"
 
 
-def _region(params: RegionLossParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _region(params: RegionLossParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """As Yolov3's, of the changes that RegionLoss asks for."""
     x, label = saved.inputs
     return scaled(region_changes(params, x, label), tops[0], x.dtype.type(len(x)), x)
@@ -122,7 +122,7 @@ def _region_inexact(graph: Graph, node: Node) -> str:
     return "RegionLoss tells a sum of squares, and learns by differences"
 
 
-def _grid(params: GridLossParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _grid(params: GridLossParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """What was chosen counts as given; the weight is that of the first of both numbers."""
     chosen = choose(params, saved.inputs)
     hot = np.arange(chosen.scores.shape[1])[:, None, None] == chosen.targets[:, None]
@@ -138,7 +138,7 @@ def _grid(params: GridLossParams, saved: Saved, tops: Sequence[Any], index: int)
     return (made * tops[0].reshape(-1)[0]).astype(own.dtype).reshape(own.shape)
 
 
-def _last(params: Any, bottoms: int) -> Sequence[int]:
+def _last(params: GridLossParams, bottoms: int) -> Sequence[int]:
     return (bottoms - 1,)
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from netc.ir.graph import Graph, Node
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.fork_maps import DarknetUpsampleParams, GRNParams, InnerDistanceParams
 from netc.ops.gradients.define import INPUT, Build, Gradient, Reads, Saved, alias
 
@@ -19,13 +18,13 @@ def _flip(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mappin
     return {0: build.node("Flip", node.params, (top,))[0]}
 
 
-def _channel_norm(params: None, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _channel_norm(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """dy * x / y; where y is 0 so are all x (channel_norm_layer.cu adds 1e-9 to y)."""
     x, y = saved.inputs[0], saved.outputs[0]
     return x * (tops[0] / (y + y.dtype.type(1e-9)))
 
 
-def _product(params: None, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _product(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     if index == 0:
         return tops[0] * saved.inputs[1]
     return (tops[0] * saved.inputs[0]).sum(axis=1, keepdims=True)
@@ -35,7 +34,7 @@ def _reads_other(params: None, index: int, bottoms: int) -> Reads:
     return Reads(inputs=(1 - index,))
 
 
-def _grn(params: GRNParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _grn(params: GRNParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """(dy - y sum(dy y)) / norm, over the channels of each place."""
     x, top = saved.inputs[0], tops[0]
     squares = (x * x).sum(axis=1, keepdims=True) + x.dtype.type(params.bias)
@@ -48,7 +47,7 @@ def _add_bias(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Ma
     return alias(build, node, tops, [index for index in wanted if index == 0])
 
 
-def _slopes(params: InnerDistanceParams, apart: Any, top: Any) -> Any:
+def _slopes(params: InnerDistanceParams, apart: AnyArray, top: AnyArray) -> AnyArray:
     """Of each item and centre the gradient by their difference: (items, centres, numbers).
 
     That of L1 is Caffe's (inner_distance_layer.cpp): -1 where it should be -dy.
@@ -59,15 +58,15 @@ def _slopes(params: InnerDistanceParams, apart: Any, top: Any) -> Any:
     return xp.where(apart > 0, top[..., None], xp.where(apart < 0, top.dtype.type(-1), 0))
 
 
-def _distance(params: InnerDistanceParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _distance(params: InnerDistanceParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     return _slopes(params, _apart(saved), tops[0]).sum(axis=1).reshape(saved.shapes[0])
 
 
-def _centres(params: InnerDistanceParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _centres(params: InnerDistanceParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     return _slopes(params, -_apart(saved), tops[0]).sum(axis=0)
 
 
-def _apart(saved: Saved) -> Any:
+def _apart(saved: Saved) -> AnyArray:
     x, centres = saved.inputs[0], saved.weights[0]
     return x.reshape(x.shape[0], 1, -1) - centres[None]
 
@@ -80,7 +79,7 @@ def _distance_inexact(graph: Graph, node: Node) -> str | None:
 _X_AND_CENTRES = Reads(inputs=(0,), weights=(0,))
 
 
-def _darknet(params: DarknetUpsampleParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _darknet(params: DarknetUpsampleParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     num, channels, height, width = saved.shapes[0]
     blocks = tops[0].reshape(num, channels, height, params.stride, width, params.stride)
     return blocks.sum(axis=(3, 5))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 
 from netc.ir.graph import Graph, Node
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.cascade import GridAlignParams, aligned_places, inside_map, neighbours_of
 from netc.ops.flow import CorrelationParams, correlated_places
 from netc.ops.gradients.define import Gradient, Reads, Saved, every_bottom
@@ -15,7 +13,7 @@ from netc.ops.pooling3d import Pooling3DParams, pooled_counts, pooled_edges, tap
 from netc.ops.unpooling import UnpoolingParams, unpooled_places
 
 
-def _unpooling(params: UnpoolingParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _unpooling(params: UnpoolingParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """MAX takes the gradient from where the element was put; AVE and TILE the window's mean, though
     TILE's derivative is the sum (unpooling_layer.cpp).
     """
@@ -44,7 +42,7 @@ def _reads_mask(params: UnpoolingParams, index: int, bottoms: int) -> Reads:
     return Reads(inputs=(1,) if params.kind == "MAX" and bottoms > 1 else ())
 
 
-def _warp(params: None, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _warp(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """By the data: each place's gradient goes to the four it lies between, by their shares; by the
     flow: their differences, summed over the channels.
     """
@@ -74,7 +72,7 @@ def _warp(params: None, saved: Saved, tops: Sequence[Any], index: int) -> Any:
     return np.stack([(top * by_x).sum(axis=1), (top * by_y).sum(axis=1)], axis=1)
 
 
-def _align(params: GridAlignParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _align(params: GridAlignParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """Each corner's gradient goes to the elements it lies between, by their shares."""
     shape, top = saved.shapes[0], tops[0]
     grads = np.zeros(shape, top.dtype)
@@ -84,7 +82,7 @@ def _align(params: GridAlignParams, saved: Saved, tops: Sequence[Any], index: in
     return grads
 
 
-def _shares(at: Any, size: int, like: Any) -> Any:
+def _shares(at: AnyArray, size: int, like: AnyArray) -> AnyArray:
     """How much each place takes of each element; nothing outside of the map."""
     first, last, share = neighbours_of(at, size)
     shares, rows = np.zeros((len(at), size), like.dtype), np.arange(len(at))
@@ -93,7 +91,7 @@ def _shares(at: Any, size: int, like: Any) -> Any:
     return shares * inside_map(at, size)[:, None]
 
 
-def _pooling3d(params: Pooling3DParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _pooling3d(params: Pooling3DParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """To the first of the greatest of each window, or evenly to all of it."""
     shape, top = saved.shapes[0], tops[0]
     edges = pooled_edges(params, shape)
@@ -121,7 +119,7 @@ def _reads_maxima(params: Pooling3DParams, index: int, bottoms: int) -> Reads:
     return Reads(inputs=(0,), outputs=(0,)) if params.method == "MAX" else Reads()
 
 
-def _correlation(params: CorrelationParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _correlation(params: CorrelationParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """By each of two that were multiplied the other; of a difference's size the sign."""
     pad = ((0, 0), (0, 0), (params.pad,) * 2, (params.pad,) * 2)
     maps = [np.pad(array, pad) for array in saved.inputs]

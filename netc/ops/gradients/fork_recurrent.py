@@ -7,17 +7,15 @@ takes it where a sequence begins anew too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 
 from netc.ir.graph import Graph, Node
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.fork_sequence import LstmParams, LstmStep, lstm_steps
 from netc.ops.gradients.define import Gradient, Reads, Saved
 
 
-def _units(params: LstmParams, saved: Saved, top: Any) -> tuple[Any, list[LstmStep]]:
+def _units(params: LstmParams, saved: Saved, top: AnyArray) -> tuple[AnyArray, list[LstmStep]]:
     """The gradients of every step's units, (steps, streams, 4 * hidden), and the steps."""
     bottoms = [array for array in saved.inputs if array is not None]
     steps = list(lstm_steps(params, bottoms, saved.weights))
@@ -44,13 +42,13 @@ def _units(params: LstmParams, saved: Saved, top: Any) -> tuple[Any, list[LstmSt
     return found, steps
 
 
-def _bottom(params: LstmParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _bottom(params: LstmParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     units, _ = _units(params, saved, tops[0])
     flat = units.reshape(-1, units.shape[2])
     return (flat @ saved.weights[0]).reshape(saved.shapes[0])
 
 
-def _weight(params: LstmParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _weight(params: LstmParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     units, steps = _units(params, saved, tops[0])
     flat = units.reshape(-1, units.shape[2])
     if index == 0:

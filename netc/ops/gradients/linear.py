@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from netc.ir.graph import Node
 from netc.ir.types import count
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
 from netc.ops.gradients.define import Build, Gradient, Reads, Saved
 from netc.ops.linear import EmbedParams, InnerProductParams, embed_index
@@ -33,7 +32,7 @@ def _by_data(
     return {0: build.reshaped(rows, node.inputs[0])}
 
 
-def _by_weight(params: InnerProductParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _by_weight(params: InnerProductParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """dW = dy^T . x, db = the sum of dy over its rows."""
     rows = tops[0].reshape(-1, params.num_output)
     if index == 1:
@@ -50,7 +49,7 @@ def _reads_vectors(params: InnerProductParams | EmbedParams, index: int, bottoms
 INNER_PRODUCT = Gradient(build=_by_data, weight=_by_weight, weight_reads=_reads_vectors)
 
 
-def _by_vectors(params: EmbedParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _by_vectors(params: EmbedParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """Each vector's gradient is the sum over the places that named it."""
     rows = tops[0].reshape(-1, params.num_output)
     if index == 1:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.ops.activation import sigmoid
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.contrastive_loss import ContrastiveLossParams
 from netc.ops.gradients.define import Gradient, Reads, Saved
 from netc.ops.infogain_loss import InfogainLossParams, infogain_matrix
@@ -27,13 +24,13 @@ _BOTH = Reads(inputs=(0, 1))
 _ALL_THREE = Reads(inputs=(0, 1, 2))
 
 
-def scaled(array: Any, top: Any, by: Any, data: Any) -> Any:
+def scaled(array: AnyArray, top: AnyArray, by: AnyArray | float, data: AnyArray) -> AnyArray:
     """An array times the loss's weight over a divisor, in the shape and dtype of the data."""
     scale = (top / by).astype(data.dtype) if hasattr(top / by, "astype") else top / by
     return (array * scale).astype(data.dtype).reshape(data.shape)
 
 
-def _softmax_loss(params: SoftmaxLossParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _softmax_loss(params: SoftmaxLossParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """(p - 1 at the label) / divisor, 0 where the label is left out (softmax_loss_layer.cpp)."""
     data, label = saved.inputs
     axis = params.axis % data.ndim
@@ -46,7 +43,9 @@ def _softmax_loss(params: SoftmaxLossParams, saved: Saved, tops: Sequence[Any], 
     return scaled(slope, tops[0], divisor(params.normalization, outer, inner, kept.sum()), data)
 
 
-def by_label(data: Any, label: Any, axis: int, ignored: int | None) -> tuple[Any, Any]:
+def by_label(
+    data: AnyArray, label: AnyArray, axis: int, ignored: int | None
+) -> tuple[AnyArray, AnyArray]:
     """Probabilities, less 1 at the labels, 0 where a label is left out; and which are not."""
     xp = namespace(data)
     outer, classes, inner = split_at(data.shape, axis)
@@ -56,7 +55,7 @@ def by_label(data: Any, label: Any, axis: int, ignored: int | None) -> tuple[Any
     return xp.where(kept, prob - hot, 0), kept
 
 
-def _euclidean(params: None, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _euclidean(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """(a - b) / number by a, its negative by b (euclidean_loss_layer.cpp)."""
     first, second = saved.inputs
     apart = first.reshape(-1) - second.reshape(-1)
@@ -64,11 +63,11 @@ def _euclidean(params: None, saved: Saved, tops: Sequence[Any], index: int) -> A
     return scaled(apart if index == 0 else -apart, tops[0], _number(own), own)
 
 
-def _number(data: Any) -> Any:
+def _number(data: AnyArray) -> AnyArray:
     return data.dtype.type(data.shape[0])
 
 
-def _hinge(params: HingeLossParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _hinge(params: HingeLossParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     data, label = saved.inputs
     xp = namespace(data)
     sign, margins = hinge_margins(data, label)
@@ -79,9 +78,7 @@ def _hinge(params: HingeLossParams, saved: Saved, tops: Sequence[Any], index: in
 _APART = 1e-4  # what the distance is made greater by, contrastive_loss_layer.cpp
 
 
-def _contrastive(
-    params: ContrastiveLossParams, saved: Saved, tops: Sequence[Any], index: int
-) -> Any:
+def _contrastive(params: ContrastiveLossParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     first, second, similar = saved.inputs
     xp, number, kind = namespace(first), first.shape[0], first.dtype.type
     apart = (first - second.reshape(first.shape)).reshape(number, count(first.shape, 1))
@@ -104,7 +101,7 @@ def _contrastive_inexact(graph: Graph, node: Node) -> str | None:
     return None if params.legacy_version else "Caffe adds 0.0001 to the distance"
 
 
-def _infogain(params: InfogainLossParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _infogain(params: InfogainLossParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """p * the sum of the label's row - the row, 0 where the label is left out."""
     data, label = saved.inputs[:2]
     xp = namespace(data)
@@ -130,7 +127,7 @@ def _reads_infogain(params: InfogainLossParams, index: int, bottoms: int) -> Rea
     return Reads(inputs=tuple(range(bottoms)))
 
 
-def _multinomial(params: None, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _multinomial(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """-1 / p at the label."""
     data, label = saved.inputs
     xp, number, classes = namespace(data), data.shape[0], count(data.shape, 1)
@@ -141,7 +138,7 @@ def _multinomial(params: None, saved: Saved, tops: Sequence[Any], index: int) ->
     return scaled(slope, tops[0], _number(data), data)
 
 
-def _sigmoid_loss(params: SigmoidLossParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _sigmoid_loss(params: SigmoidLossParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """sigmoid(x) - target, 0 where the target is left out."""
     data, target = saved.inputs[0], saved.inputs[1].reshape(saved.shapes[0])
     xp = namespace(data)

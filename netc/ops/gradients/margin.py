@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 
 from netc.ir.graph import Graph, Node
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.gradients.define import Gradient, Reads, Saved
 from netc.ops.margin import MarginParams, angles, fallen
 
 _ALL = Reads(inputs=(0, 1), weights=(0,))
 
 
-def _bottom(params: MarginParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _bottom(params: MarginParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """By the vectors: of the label's class a direction of length 1, by w and by x."""
     with np.errstate(all="ignore"):
         found = angles(params, [i for i in saved.inputs if i is not None], saved.weights[0])
@@ -33,7 +30,7 @@ def _bottom(params: MarginParams, saved: Saved, tops: Sequence[Any], index: int)
     return made.astype(found.x.dtype).reshape(saved.shapes[0])
 
 
-def _weight(params: MarginParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _weight(params: MarginParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """As an inner product's, whatever the margin."""
     rows = saved.inputs[0]
     top = tops[0].reshape(-1, params.num_output)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any
 
 import numpy as np
 
 from netc.ir.graph import Node
 from netc.ir.types import count
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.elementwise import EltwiseParams
 from netc.ops.gradients.define import NOTHING, Build, Gradient, Reads, Saved, every_bottom
+from netc.ops.inputs import ParameterParams
 from netc.ops.joining import ConcatParams, SliceParams
 from netc.ops.permutation import (
     REORG,
@@ -47,7 +47,7 @@ def _concat(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mapp
     return dict(enumerate(build.node("Slice", cut, (_only(tops),))))
 
 
-def _part(params: ConcatParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _part(params: ConcatParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     axis = params.axis % tops[0].ndim
     start = sum(shape[axis] for shape in saved.shapes[:index])
     where = (slice(None),) * axis + (slice(start, start + saved.shapes[index][axis]),)
@@ -78,7 +78,7 @@ def _reshape(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Map
     return {0: build.reshaped(_only(tops), node.inputs[0])}
 
 
-def _tile(params: TileParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _tile(params: TileParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """The sum of the copies' gradients."""
     shape = saved.shapes[0]
     axis = params.axis % len(shape)
@@ -86,7 +86,7 @@ def _tile(params: TileParams, saved: Saved, tops: Sequence[Any], index: int) -> 
     return copies.sum(axis=axis)
 
 
-def _crop(params: CropParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _crop(params: CropParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """The top's gradient at its place, zeros around it."""
     top, shape = tops[0], saved.shapes[0]
     starts = crop_offsets(params, shape)
@@ -109,7 +109,7 @@ def _shuffle(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Map
     return {0: build.node("ShuffleChannel", ShuffleChannelParams(members), (_only(tops),))[0]}
 
 
-def _reorg(params: ReorgParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _reorg(params: ReorgParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """Each element goes back where the forward pass took it from."""
     top, shape = tops[0], saved.shapes[0]
     xp = namespace(top)
@@ -123,7 +123,7 @@ def _reverse(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Map
     return {0: build.node("Reverse", node.params, (_only(tops),))[0]}
 
 
-def _reindex(params: Any, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _reindex(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """An item's gradient is the sum over the places it was put at (batch_reindex_layer.cpp)."""
     xp = namespace(tops[0])
     items = xp.zeros(saved.shapes[0], dtype=tops[0].dtype)
@@ -131,7 +131,7 @@ def _reindex(params: Any, saved: Saved, tops: Sequence[Any], index: int) -> Any:
     return items
 
 
-def _filter(params: Any, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _filter(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """The selected items' gradients at their places, zeros elsewhere (filter_layer.cpp)."""
     xp, top = namespace(tops[index]), tops[index]
     items = xp.zeros(saved.shapes[index], dtype=top.dtype)
@@ -139,15 +139,15 @@ def _filter(params: Any, saved: Saved, tops: Sequence[Any], index: int) -> Any:
     return items
 
 
-def _last(params: Any, bottoms: int) -> Sequence[int]:
+def _last(params: None, bottoms: int) -> Sequence[int]:
     return (bottoms - 1,)
 
 
-def _reads_last(params: Any, index: int, bottoms: int) -> Reads:
+def _reads_last(params: None, index: int, bottoms: int) -> Reads:
     return Reads(inputs=(bottoms - 1,))
 
 
-def _reduction(params: ReductionParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _reduction(params: ReductionParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """dy * coeff, times the sign or twice the value where it was the sum of those."""
     shape, kind = saved.shapes[0], tops[0].dtype.type
     kept = params.axis % len(shape)
@@ -167,7 +167,7 @@ def _reads_reduced(params: ReductionParams, index: int, bottoms: int) -> Reads:
     return Reads(inputs=(0,)) if params.operation in ("ASUM", "SUMSQ") else NOTHING
 
 
-def _parameter(params: Any, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _parameter(params: ParameterParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     return tops[0]
 
 

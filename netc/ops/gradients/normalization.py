@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from netc.ir.graph import Graph, Node
 from netc.ir.types import dims
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import aligned, axis_in, per_channel
 from netc.ops.fork_normalization import (
     BATCHWISE_EPS,
@@ -34,11 +33,11 @@ _STATISTICS = 3  # BatchNorm's arrays before those of NVIDIA's fork
 class Normalized(NamedTuple):
     """What was divided by a deviation: the quotient, and the deviation, which broadcasts."""
 
-    value: Any
-    deviation: Any
+    value: AnyArray
+    deviation: AnyArray
 
 
-def _by_own(x: Any, axes: tuple[int, ...], eps: float) -> Normalized:
+def _by_own(x: AnyArray, axes: tuple[int, ...], eps: float) -> Normalized:
     """x by its own mean and variance over some axes."""
     centred = x - x.mean(axis=axes, keepdims=True)
     variance = (centred * centred).mean(axis=axes, keepdims=True)
@@ -46,21 +45,21 @@ def _by_own(x: Any, axes: tuple[int, ...], eps: float) -> Normalized:
     return Normalized(centred / deviation, deviation)
 
 
-def _through_own(top: Any, made: Normalized, axes: tuple[int, ...]) -> Any:
+def _through_own(top: AnyArray, made: Normalized, axes: tuple[int, ...]) -> AnyArray:
     """(dy - mean(dy) - y mean(dy y)) / deviation (batch_norm_layer.cpp)."""
     mean = top.mean(axis=axes, keepdims=True)
     along = (top * made.value).mean(axis=axes, keepdims=True)
     return (top - mean - made.value * along) / made.deviation
 
 
-def _over_channels(x: Any) -> tuple[int, ...]:
+def _over_channels(x: AnyArray) -> tuple[int, ...]:
     return (0, *range(2, x.ndim))
 
 
 # BatchNorm
 
 
-def _batch_norm(params: BatchNormParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _batch_norm(params: BatchNormParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     top = tops[0]
     if params.fillers:
         top = top * per_channel(saved.weights[_STATISTICS], top.ndim)
@@ -79,7 +78,7 @@ def _reads_batch_norm(params: BatchNormParams, index: int, bottoms: int) -> Read
     return Reads(inputs=(0,), weights=scale)
 
 
-def _batch_norm_own(params: BatchNormParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _batch_norm_own(params: BatchNormParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """By the scale and the bias of NVIDIA's fork."""
     axes = _over_channels(tops[0])
     if index > _STATISTICS:
@@ -91,7 +90,7 @@ def _batch_norm_own(params: BatchNormParams, saved: Saved, tops: Sequence[Any], 
     return (tops[0] * _stored(x, mean, variance, params.eps)).sum(axis=axes)
 
 
-def _stored(x: Any, mean: Any, variance: Any, eps: float) -> Any:
+def _stored(x: AnyArray, mean: AnyArray, variance: AnyArray, eps: float) -> AnyArray:
     deviation = namespace(x).sqrt(variance + x.dtype.type(eps))
     return (x - per_channel(mean, x.ndim)) / per_channel(deviation, x.ndim)
 
@@ -105,7 +104,7 @@ def _reads_own(params: BatchNormParams, index: int, bottoms: int) -> Reads:
 # BN of SegNet and of PSPNet
 
 
-def _bn(params: BNParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _bn(params: BNParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     shape = saved.shapes[0]
     scale = saved.weights[0]
     if isinstance(params, BatchwiseBNParams):
@@ -143,7 +142,7 @@ def _reads_bn(params: BNParams, index: int, bottoms: int) -> Reads:
     return Reads(inputs=(0,), weights=(0, 2, 3) if params.stored else (0,))
 
 
-def _bn_own(params: BNParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _bn_own(params: BNParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """By the scale the sum of dy times what was scaled, by the shift the sum of dy."""
     top = tops[0]
     axes = _over_channels(top)
@@ -153,7 +152,7 @@ def _bn_own(params: BNParams, saved: Saved, tops: Sequence[Any], index: int) -> 
     return terms.sum(axis=axes).reshape(1, -1, 1, 1)
 
 
-def _scaled_value(params: BNParams, saved: Saved) -> Any:
+def _scaled_value(params: BNParams, saved: Saved) -> AnyArray:
     x = saved.inputs[0]
     if isinstance(params, BatchwiseBNParams):
         x = x.reshape(tuple(dims(x.shape)))
@@ -173,7 +172,7 @@ def _reads_bn_own(params: BNParams, index: int, bottoms: int) -> Reads:
 # MVN, Softmax
 
 
-def _mvn(params: MVNParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _mvn(params: MVNParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """As mvn_layer.cpp has it: ``eps`` beside the deviation is left out of its derivative.
 
     The normalised values are read from the top, as a layer in place has left them.
@@ -202,7 +201,7 @@ def _reads_mvn(params: MVNParams, index: int, bottoms: int) -> Reads:
     return INPUT if params.normalize_variance else NOTHING
 
 
-def _softmax(params: SoftmaxParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _softmax(params: SoftmaxParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     y, top = saved.outputs[0], tops[0]
     return (top - (top * y).sum(axis=params.axis, keepdims=True)) * y
 
@@ -210,7 +209,7 @@ def _softmax(params: SoftmaxParams, saved: Saved, tops: Sequence[Any], index: in
 # Normalize
 
 
-def _normalize(params: NormalizeParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _normalize(params: NormalizeParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """(dy - y sum(dy y)) / norm * scale (normalize_layer.cpp of weiliu89/caffe).
 
     The sum is one without the scale, as there; with a scale for each channel that is no derivative.
@@ -223,7 +222,7 @@ def _normalize(params: NormalizeParams, saved: Saved, tops: Sequence[Any], index
     return slope * per_channel(saved.weights[0], x.ndim) if params.scaled else slope
 
 
-def _norm(params: NormalizeParams, x: Any, axes: tuple[int, ...]) -> Any:
+def _norm(params: NormalizeParams, x: AnyArray, axes: tuple[int, ...]) -> AnyArray:
     squares = (x * x).sum(axis=axes, keepdims=True)
     return namespace(x).sqrt(squares + x.dtype.type(params.eps))
 
@@ -239,7 +238,7 @@ def _reads_normalize(params: NormalizeParams, index: int, bottoms: int) -> Reads
     return Reads(inputs=(0,), weights=(0,) if params.scaled else ())
 
 
-def _normalize_scale(params: NormalizeParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _normalize_scale(params: NormalizeParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     x = saved.inputs[0]
     axes = tuple(range(1, x.ndim)) if params.across_spatial else (1,)
     terms = tops[0] * (x / _norm(params, x, axes))
@@ -251,7 +250,7 @@ def _normalize_scale(params: NormalizeParams, saved: Saved, tops: Sequence[Any],
 # LayerNorm
 
 
-def _layer_norm(params: LayerNormParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _layer_norm(params: LayerNormParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     x, top = saved.inputs[0], tops[0]
     start = axis_in(x.shape, params.axis, "layer_norm_param.axis")
     if params.affine:
@@ -264,7 +263,7 @@ def _reads_layer_norm(params: LayerNormParams, index: int, bottoms: int) -> Read
     return Reads(inputs=(0,), weights=(0,) if params.affine else ())
 
 
-def _layer_norm_own(params: LayerNormParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _layer_norm_own(params: LayerNormParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     top = tops[0]
     start = axis_in(top.shape, params.axis, "layer_norm_param.axis")
     if index == 0:
@@ -280,7 +279,7 @@ def _reads_layer_norm_own(params: LayerNormParams, index: int, bottoms: int) -> 
 # LRN
 
 
-def _lrn(params: LRNParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _lrn(params: LRNParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """y = x s^-b, s = k + a * the sum of squares around: dx = dy s^-b - 2ab x sum(dy x s^(-b-1)).
 
     The sum runs over all elements whose neighbourhood x is in (lrn_layer.cpp). Across channels y is

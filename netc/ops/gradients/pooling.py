@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from netc.ir.types import Shape, count
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.gradients.define import INPUT, NOTHING, Gradient, Reads, Saved
 from netc.ops.lp_pooling import LpPoolingParams
 from netc.ops.pooling import (
@@ -31,7 +31,7 @@ from netc.ops.random import uniform
 from netc.ops.window import Axis, taps
 
 
-def spread(y: Any, axes: Sequence[Axis], shape: Shape) -> Any:
+def spread(y: Any, axes: Sequence[Axis], shape: Shape) -> AnyArray:
     """Each element added to all that its window sees: what ``summed`` does, turned around."""
     x = namespace(y).zeros(shape, dtype=y.dtype)
     for tap in taps(axes):
@@ -39,7 +39,7 @@ def spread(y: Any, axes: Sequence[Axis], shape: Shape) -> Any:
     return x
 
 
-def put_back(y: Any, where: Any, axes: Sequence[Axis], shape: Shape) -> Any:
+def put_back(y: Any, where: Any, axes: Sequence[Axis], shape: Shape) -> AnyArray:
     """Each element added at its index in its plane; nowhere at -1."""
     xp = namespace(y)
     x = xp.zeros(shape, dtype=y.dtype)
@@ -61,7 +61,7 @@ def _reads(params: PoolingParams, index: int, bottoms: int) -> Reads:
     return INPUT if params.method == "STOCHASTIC" else NOTHING
 
 
-def _pooling(params: PoolingParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _pooling(params: PoolingParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     axes = pooling_axes(params, saved.shapes[0])
     if params.method == "MAX":
         return put_back(tops[0], saved.outputs[1], axes, saved.shapes[0])
@@ -69,7 +69,9 @@ def _pooling(params: PoolingParams, saved: Saved, tops: Sequence[Any], index: in
     return _averaged_or_drawn(params, saved.inputs[0], tops[0], key, saved.shapes[0])
 
 
-def _averaged_or_drawn(params: PoolingParams, x: Any, top: Any, key: Any, shape: Shape) -> Any:
+def _averaged_or_drawn(
+    params: PoolingParams, x: AnyArray, top: AnyArray, key: AnyArray | None, shape: Shape
+) -> AnyArray:
     axes = pooling_axes(params, shape)
     if params.method == "AVE":
         return spread(top / areas(axes, top), axes, shape)
@@ -79,7 +81,7 @@ def _averaged_or_drawn(params: PoolingParams, x: Any, top: Any, key: Any, shape:
     return _by_expectation(x, top, axes)
 
 
-def _by_expectation(x: Any, top: Any, axes: Sequence[Axis]) -> Any:
+def _by_expectation(x: AnyArray, top: AnyArray, axes: Sequence[Axis]) -> AnyArray:
     """y = sum x^2 / sum x, hence dx = dy * (2 x - y) / sum x, where the sum is above 0."""
     xp = namespace(x)
     total, squares = summed(x, axes), summed(x * x, axes)
@@ -90,7 +92,7 @@ def _by_expectation(x: Any, top: Any, axes: Sequence[Axis]) -> Any:
     return 2 * x * spread(share, axes, x.shape) - spread(share * mean, axes, x.shape)
 
 
-def _spp(params: SPPParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _spp(params: SPPParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """The sum of the levels' gradients."""
     shape, top = saved.shapes[0], tops[0]
     levels = pyramid(params, shape)
@@ -105,7 +107,9 @@ def _spp(params: SPPParams, saved: Saved, tops: Sequence[Any], index: int) -> An
     return total
 
 
-def _level(params: PoolingParams, x: Any, top: Any, key: Any, shape: Shape) -> Any:
+def _level(
+    params: PoolingParams, x: AnyArray, top: AnyArray, key: AnyArray | None, shape: Shape
+) -> AnyArray:
     if params.method != "MAX":
         return _averaged_or_drawn(params, x, top, key, shape)
     axes = pooling_axes(params, shape)
@@ -116,7 +120,7 @@ def _reads_spp(params: SPPParams, index: int, bottoms: int) -> Reads:
     return NOTHING if params.method == "AVE" else INPUT
 
 
-def _lp_pooling(params: LpPoolingParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _lp_pooling(params: LpPoolingParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """y^p = sum |x|^p, hence dx = dy * sign(x) |x|^(p - 1) y^(1 - p); 0 where y is 0."""
     x, y = saved.inputs[0], saved.outputs[0]
     xp, p = namespace(x), x.dtype.type(params.p)

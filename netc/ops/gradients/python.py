@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.gradients.define import Gradient, Reads, Saved
 from netc.ops.python import PythonParams, implementation_gradient
 
@@ -21,7 +19,7 @@ def _reads(params: PythonParams, index: int, bottoms: int) -> Reads:
     return Reads(inputs=tuple(range(bottoms)), outputs=tuple(range(params.tops)))
 
 
-def _bottom(params: PythonParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _bottom(params: PythonParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     gradient = implementation_gradient(params)
     assert gradient is not None
     arrived = [

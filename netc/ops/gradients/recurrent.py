@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from netc.ir.types import count
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.gradients.define import Gradient, Reads, Saved
 from netc.ops.recurrent import RecurrentParams, first_states, step_units
 
@@ -22,14 +22,14 @@ _CONTINUATION = 1
 class Gates(NamedTuple):
     """What one step of an LSTM is made of."""
 
-    given: Any
-    forget: Any
-    out: Any
-    new: Any
-    cell: Any  # after the step
+    given: AnyArray
+    forget: AnyArray
+    out: AnyArray
+    new: AnyArray
+    cell: AnyArray  # after the step
 
 
-def _gates(units: Any, cell: Any, cont: Any) -> Gates:
+def _gates(units: AnyArray, cell: AnyArray, cont: AnyArray) -> Gates:
     xp = namespace(units)
     given, forget, out, new = xp.split(units, 4, axis=-1)
     given, out, new = _sigmoid(given), _sigmoid(out), xp.tanh(new)
@@ -37,12 +37,14 @@ def _gates(units: Any, cell: Any, cont: Any) -> Gates:
     return Gates(given, forget, out, new, forget * cell + given * new)
 
 
-def _sigmoid(x: Any) -> Any:
+def _sigmoid(x: AnyArray) -> AnyArray:
     xp = namespace(x)
     return 1 / (1 + xp.exp(xp.minimum(-x, 88)))
 
 
-def _gates_back(gates: Gates, before: Any, hidden: Any, cell: Any) -> tuple[Any, Any]:
+def _gates_back(
+    gates: Gates, before: AnyArray, hidden: AnyArray, cell: AnyArray
+) -> tuple[AnyArray, AnyArray]:
     """From the gradients of a step's hidden state and cell those of its units and of the cell
     before (LSTMUnitLayer::Backward_cpu).
     """
@@ -68,17 +70,17 @@ class Through(NamedTuple):
         own: of the output's weights and bias; an RNN has them.
     """
 
-    units: Any
-    recurrent: Any
-    states: tuple[Any, ...]
-    own: tuple[Any, ...] = ()
+    units: AnyArray
+    recurrent: AnyArray
+    states: tuple[AnyArray, ...]
+    own: tuple[AnyArray, ...] = ()
 
 
-def _through_lstm(params: RecurrentParams, saved: Saved, tops: Sequence[Any]) -> Through:
+def _through_lstm(params: RecurrentParams, saved: Saved, tops: Arrays) -> Through:
     weight, marks = saved.weights[-1], saved.inputs[_CONTINUATION][..., None]
     units = step_units(params, saved.inputs, saved.weights)
     hidden, cell = first_states(params, saved.inputs)
-    before: list[tuple[Any, Any, Gates]] = []
+    before: list[tuple[AnyArray, AnyArray, Gates]] = []
     for driven, cont in zip(units, marks, strict=True):
         kept = cont * hidden
         gates = _gates(kept @ weight.T + driven, cell, cont)
@@ -90,11 +92,11 @@ def _through_lstm(params: RecurrentParams, saved: Saved, tops: Sequence[Any]) ->
 class Arriving(NamedTuple):
     """Gradients from outside: of each step's output, and of the last states."""
 
-    output: Any
-    states: list[Any]
+    output: AnyArray
+    states: list[AnyArray]
 
 
-def _arriving(params: RecurrentParams, tops: Sequence[Any], units: Any, like: Any) -> Arriving:
+def _arriving(params: RecurrentParams, tops: Arrays, units: AnyArray, like: AnyArray) -> Arriving:
     zero = like * 0
     given = [zero if top is None else top[0] for top in tops[1:]]
     states = given + [zero] * (params.states - len(given))
@@ -103,11 +105,15 @@ def _arriving(params: RecurrentParams, tops: Sequence[Any], units: Any, like: An
 
 
 def _lstm_back(
-    params: RecurrentParams, weight: Any, marks: Any, before: list[Any], arriving: Arriving
+    params: RecurrentParams,
+    weight: AnyArray,
+    marks: AnyArray,
+    before: list[tuple[AnyArray, AnyArray, Gates]],
+    arriving: Arriving,
 ) -> Through:
     xp = namespace(weight)
     hidden, cell = arriving.states
-    rows: list[Any] = []
+    rows: list[AnyArray] = []
     total = xp.zeros_like(weight)
     for step in reversed(range(len(before))):
         kept, old, gates = before[step]
@@ -118,12 +124,12 @@ def _lstm_back(
     return Through(_rows(rows, marks, weight), total, (hidden, cell))
 
 
-def _rows(rows: list[Any], marks: Any, weight: Any) -> Any:
+def _rows(rows: list[AnyArray], marks: AnyArray, weight: AnyArray) -> AnyArray:
     xp = namespace(weight)
     return xp.stack(rows) if rows else xp.zeros((0, marks.shape[1], len(weight)), weight.dtype)
 
 
-def _through_rnn(params: RecurrentParams, saved: Saved, tops: Sequence[Any]) -> Through:
+def _through_rnn(params: RecurrentParams, saved: Saved, tops: Arrays) -> Through:
     weight, out, bias = saved.weights[-3:]
     xp, marks = namespace(weight), saved.inputs[_CONTINUATION][..., None]
     units = step_units(params, saved.inputs, saved.weights)
@@ -135,7 +141,7 @@ def _through_rnn(params: RecurrentParams, saved: Saved, tops: Sequence[Any]) -> 
         states.append(hidden)
     arriving = _arriving(params, tops, units, hidden)
     (grad,) = arriving.states
-    rows: list[Any] = []
+    rows: list[AnyArray] = []
     sums = [xp.zeros_like(array) for array in (weight, out, bias)]
     for step in reversed(range(len(states))):
         output = xp.tanh(states[step] @ out.T + bias)
@@ -153,7 +159,7 @@ Walk = Callable[[RecurrentParams, Saved, Sequence[Any]], Through]
 
 
 def _recurrent(walk: Walk) -> Gradient:
-    def bottom(params: RecurrentParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    def bottom(params: RecurrentParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
         through = walk(params, saved, tops)
         if index == 0:
             return (through.units @ saved.weights[0]).reshape(saved.shapes[0])
@@ -161,7 +167,7 @@ def _recurrent(walk: Walk) -> Gradient:
             return (through.units.sum(axis=0) @ saved.weights[2]).reshape(saved.shapes[2])
         return through.states[index - 2 - params.static][None]
 
-    def weight(params: RecurrentParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    def weight(params: RecurrentParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
         through = walk(params, saved, tops)
         fed = 2 + params.static
         if index >= fed:
@@ -182,7 +188,7 @@ def _reads(params: RecurrentParams, index: int, bottoms: int) -> Reads:
     return Reads(inputs=tuple(range(bottoms)), weights=tuple(range(weights)))
 
 
-def _unit(params: None, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _unit(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     cell, units, marks = saved.inputs
     gates = _gates(units, cell, marks[..., None])
     zero = cell * np.float32(0)

@@ -5,12 +5,12 @@ The regions have no gradient: Caffe's layers leave theirs 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import product
-from typing import Any
 
 import numpy as np
 
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.gradients.define import Gradient, Reads, Saved
 from netc.ops.regions import (
     Bins,
@@ -33,7 +33,7 @@ def _cells(bins: Bins) -> Iterator[tuple[int, int, int, int, slice, slice]]:
                 yield at, int(image), i, j, slice(y0, y1), slice(x0, x1)
 
 
-def _roi_pooling(params: ROIPoolingParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _roi_pooling(params: ROIPoolingParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """Each bin's gradient goes to the first of its greatest elements, channel by channel."""
     data, regions = saved.inputs
     grads = np.zeros(data.shape, dtype=data.dtype)
@@ -48,9 +48,7 @@ def _roi_pooling(params: ROIPoolingParams, saved: Saved, tops: Sequence[Any], in
     return grads
 
 
-def _psroi_pooling(
-    params: PSROIPoolingParams, saved: Saved, tops: Sequence[Any], index: int
-) -> Any:
+def _psroi_pooling(params: PSROIPoolingParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """Each bin's gradient, shared out evenly among its elements in the bin's own channels."""
     shape, top, group = saved.shapes[0], tops[0], params.group_size
     grads = np.zeros(shape, dtype=top.dtype)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 
 from netc.ir.types import count
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.gradients.define import NOTHING, Gradient, Reads, Saved
 from netc.ops.resizing import InterpParams, UpsampleParams, neighbours
 
 
-def _interp(params: InterpParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _interp(params: InterpParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """Each new element's gradient goes to its two neighbours along each axis, by their shares."""
     top, shape = tops[0], saved.shapes[0]
     begin, end = params.crop
@@ -26,7 +23,7 @@ def _interp(params: InterpParams, saved: Saved, tops: Sequence[Any], index: int)
     return whole
 
 
-def _apart(top: Any, seen: int, axis: int) -> Any:
+def _apart(top: AnyArray, seen: int, axis: int) -> AnyArray:
     """One axis of ``seen`` elements that was resized: a product with the shares."""
     made = top.shape[axis]
     if made == seen:
@@ -36,7 +33,7 @@ def _apart(top: Any, seen: int, axis: int) -> Any:
     return xp.moveaxis(xp.moveaxis(top, axis, -1) @ shares, -1, axis)
 
 
-def _shares(seen: int, made: int) -> Any:
+def _shares(seen: int, made: int) -> AnyArray:
     """How much each new element takes of each old one: made x seen."""
     low, share = neighbours(seen, made)
     shares, rows = np.zeros((made, seen)), np.arange(made)
@@ -45,7 +42,7 @@ def _shares(seen: int, made: int) -> Any:
     return shares
 
 
-def _upsample(params: UpsampleParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _upsample(params: UpsampleParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """The sum of the copies' gradients; with a mask that of the place an element was put at."""
     top, shape = tops[0], saved.shapes[0]
     if params.masked:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.gradients.define import Gradient, Reads, Saved
 from netc.ops.sampled_regions import (
     Cell,
@@ -17,7 +17,7 @@ from netc.ops.sampled_regions import (
 )
 
 
-def _by_map(cells: Any, saved: Saved, top: Any) -> Any:
+def _by_map(cells: Callable[[AnyArray], Iterator[Cell]], saved: Saved, top: AnyArray) -> AnyArray:
     shape, regions = saved.shapes[0], np.asarray(saved.inputs[1])
     data = saved.inputs[0]
     flat = None if data is None else np.asarray(data).reshape(*shape[:2], -1)
@@ -28,7 +28,7 @@ def _by_map(cells: Any, saved: Saved, top: Any) -> Any:
     return grads.reshape(shape)
 
 
-def _shares(cell: Cell, flat: Any, top: Any) -> Any:
+def _shares(cell: Cell, flat: AnyArray | None, top: AnyArray) -> AnyArray:
     """The weights of each channel's greatest weighting; of the only one where there is one."""
     if flat is None:
         return cell.weights.astype(top.dtype)
@@ -39,13 +39,13 @@ def _shares(cell: Cell, flat: Any, top: Any) -> Any:
     return shares
 
 
-def _greatest(params: RegionSampleParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _greatest(params: RegionSampleParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """Each cell's gradient goes to the elements of its greatest weighting."""
     shape = saved.shapes[0]
     return _by_map(lambda rows: greatest_cells(params, shape, rows), saved, tops[0])
 
 
-def _mean(params: RegionSampleParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+def _mean(params: RegionSampleParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     shape = saved.shapes[0]
     return _by_map(lambda rows: mean_cells(params, shape, rows), saved, tops[0])
 

@@ -43,6 +43,7 @@ from netc.backends.cpu.steps.pooling import average_pool_back_step, max_pool_bac
 from netc.backends.shared.layout import is_in_c_order
 from netc.backends.shared.views import View, moved
 from netc.ir.graph import Node
+from netc.ops.array import AnyArray
 from netc.ops.axes import axis_in
 from netc.ops.gradient import GradientParams, rule_of
 from netc.ops.pooling import areas, pooling_axes
@@ -184,7 +185,7 @@ def _pooling(context: EmitContext, node: Node) -> Sweeps | None:
         return [sweep_of(lambda: [step], [top, *read], [out])]
     if pooling.method != "AVE":
         return None
-    shares = 1 / areas(pooling_axes(pooling, shape), np.ones(1, np.float32))
+    shares: AnyArray = 1 / areas(pooling_axes(pooling, shape), np.ones(1, np.float32))
     step = average_pool_back_step(node.name, top, shares, out, window)
     return [sweep_of(lambda: [step], [top, *read], [out])]
 
