@@ -40,7 +40,7 @@ static int failed(const char *what)
 int main(int argc, char **argv)
 {{
     int threads = argc > 1 ? atoi(argv[1]) : 1;
-    {name} *net = {name}_create({weights}threads);
+    {name}_net *net = {name}_create({weights}threads);
 
     if (net == NULL)
         return failed("create");

@@ -204,7 +204,10 @@ def _argument(program: Program, given: Argument, weights: _Weights) -> tuple[int
 _KEYWORDS = frozenset(
     "auto break case char const continue default do double else enum extern float for goto if "
     "inline int long register restrict return short signed sizeof static struct switch typedef "
-    "union unsigned void volatile while net class new delete this template".split()
+    "union unsigned void volatile while class new delete this template "
+    # What stands beside them in a function of the library, or in the example.
+    "instance net n at main argc argv threads weights failed atoi exit fread fwrite fprintf printf "
+    "stdin stdout stderr abs div index log exp read write time".split()
 )
 
 

@@ -20,7 +20,7 @@ Weights = Literal["embed", "file", "memory"]
 def header(library: Library, *, kind: Weights) -> str:
     """The public interface."""
     name, upper = library.name, library.name.upper()
-    weights = _CREATE_COMMENT[kind] + _REST_OF_COMMENT + f"NAME *NAME_create({_FROM[kind]});"
+    weights = _CREATE_COMMENT[kind] + _REST_OF_COMMENT + f"NAME_net *NAME_create({_FROM[kind]});"
     sizes = "\n".join(_sizes(library))
     target, cpu = library.target.name, library.target.machine.cpu
     return f"""\
@@ -39,14 +39,14 @@ extern "C" {{
 
 {sizes}
 
-typedef struct {name} {name};
+typedef struct {name}_net {name}_net;
 
 {weights.replace("NAME", name)}
 
 /* Run once. Returns 0, or -1 where an argument is missing: see {name}_last_error. */
-int {name}_run({name} *instance, {_parameters(library)});
+int {name}_run({name}_net *instance, {_parameters(library)});
 
-void {name}_destroy({name} *instance);
+void {name}_destroy({name}_net *instance);
 
 /* What went wrong in the calling thread's last call that failed; "" where none did. */
 const char *{name}_last_error(void);
@@ -218,7 +218,7 @@ def weights_file(library: Library) -> bytes:
 
 
 _STRUCT = """\
-struct NAME {
+struct NAME_net {
     int64_t values[ARGUMENTS + 1];      /* of the steps, as their kernels take them */
     const float *arrays[ARRAYS + 1];    /* the caller's, of the run under way */
     char *memory;                       /* all there is, to be freed */
@@ -290,7 +290,7 @@ def _run(library: Library) -> str:
     arrays: list[Blob] = [*library.inputs, *library.outputs]
     set_arrays = "\n".join(f"    net->arrays[{n}] = {blob.name};" for n, blob in enumerate(arrays))
     return f"""\
-int NAME_run(NAME *net, {_parameters(library)})
+int NAME_run(NAME_net *net, {_parameters(library)})
 {{
     int n;
 
@@ -313,7 +313,7 @@ int NAME_run(NAME *net, {_parameters(library)})
 
 
 _DESTROY = """\
-void NAME_destroy(NAME *net)
+void NAME_destroy(NAME_net *net)
 {
     if (net == NULL)
         return;

@@ -123,6 +123,16 @@ def test_a_library_gives_what_netc_gives_bit_for_bit(
 
 @needs_compiler
 @on_linux
+@pytest.mark.parametrize("name", ("main", "steps", "index", "log", "int", "memcpy", "team"))
+def test_names_that_c_has_already(name: str, tmp_path: Path) -> None:
+    shape = "input_param { shape { dim: 1 dim: 2 } }"
+    blob = f'layer {{ name: "in" type: "Input" top: "{name}" {shape} }}'
+    text = f'name: "{name}"\n{blob} layer {{ name: "r" type: "ReLU" bottom: "{name}" top: "n" }}'
+    check(text, tmp_path)
+
+
+@needs_compiler
+@on_linux
 def test_weights_as_float16(tmp_path: Path) -> None:
     graph = with_weights(SMALL)
     made = build(graph, tmp_path, Choices(cpu="native", precision="fp16"))
@@ -152,7 +162,7 @@ static void *work(void *unused)
 {
     float out[SMALL_PROB_SIZE];
     int n;
-    small *net = small_create(2);
+    small_net *net = small_create(2);
     (void)unused;
     if (net == NULL)
         return "create";
@@ -171,8 +181,8 @@ int main(void)
     void *wrong = NULL;
     int n;
     float out[OTHER_PROB_SIZE];
-    small *first = small_create(1);
-    other *second = other_create(1);
+    small_net *first = small_create(1);
+    other_net *second = other_create(1);
 
     for (n = 0; n < SMALL_DATA_SIZE; n++)
         in[n] = (float)(n % 7) - 3;

@@ -127,7 +127,7 @@ def test_names_are_those_of_c() -> None:
     assert [b.name for b in library.inputs] == ["data_int", "float_"]
     assert [b.name for b in library.outputs] == ["data_int_"]
     text = header(library, kind="file")
-    assert "int two_run(two *instance, const float *data_int, const float *float_, " in text
+    assert "int two_run(two_net *instance, const float *data_int, const float *float_, " in text
     assert "#define TWO_DATA_INT_SIZE 2" in text
 
 

@@ -2,19 +2,19 @@ struct team {
     int none;
 };
 
-static int make_team(NAME *net)
+static int make_team(NAME_net *net)
 {
     net->threads = 1;
     net->team = NULL;
     return 0;
 }
 
-static void end_team(NAME *net)
+static void end_team(NAME_net *net)
 {
     (void)net;
 }
 
-static void run_steps(NAME *net)
+static void run_steps(NAME_net *net)
 {
     void *result = NULL, *error = NULL;
     int step;

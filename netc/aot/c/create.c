@@ -4,7 +4,7 @@ static size_t rounded(size_t bytes)
 }
 
 /* What an argument is, now that addresses are known; the caller's arrays come with each run. */
-static int64_t value_of(const NAME *net, int n)
+static int64_t value_of(const NAME_net *net, int n)
 {
     int64_t number = arguments[n].number;
 
@@ -20,9 +20,9 @@ static int64_t value_of(const NAME *net, int n)
     }
 }
 
-NAME *NAME_create(PARAMETERS)
+NAME_net *NAME_create(PARAMETERS)
 {
-    NAME *net;
+    NAME_net *net;
     char *next;
     size_t bytes;
     int n;

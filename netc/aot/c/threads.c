@@ -10,7 +10,7 @@
 enum { LINE = 64, SPINS = 300 };    /* bytes between counters; looks before others are let run */
 
 struct helper {
-    struct NAME *net;
+    struct NAME_net *net;
     pthread_t thread;
     int slot;
 };
@@ -24,13 +24,13 @@ struct team {
     struct helper helpers[];
 };
 
-static int64_t *counter(NAME *net, int step, int slot)
+static int64_t *counter(NAME_net *net, int step, int slot)
 {
     size_t line = (size_t)step * (size_t)(net->threads + 1) + (size_t)slot;
     return (int64_t *)(void *)(net->team->counters + line * LINE);
 }
 
-static int64_t take(NAME *net, int step, int64_t *taken, int64_t run, int64_t low, int64_t high,
+static int64_t take(NAME_net *net, int step, int64_t *taken, int64_t run, int64_t low, int64_t high,
                     char *scratch)
 {
     void *result = NULL, *error = NULL;
@@ -57,7 +57,7 @@ static int64_t take(NAME *net, int step, int64_t *taken, int64_t run, int64_t lo
     }
 }
 
-static void share_steps(NAME *net, int slot, int64_t run)
+static void share_steps(NAME_net *net, int slot, int64_t run)
 {
     char *scratch = net->scratch + (size_t)slot * SCRATCH_BYTES;
     int step, k;
@@ -97,7 +97,7 @@ static void *help(void *given)
     }
 }
 
-static void end_team(NAME *net)
+static void end_team(NAME_net *net)
 {
     struct team *team = net->team;
     int k;
@@ -117,7 +117,7 @@ static void end_team(NAME *net)
     net->team = NULL;
 }
 
-static int make_team(NAME *net)
+static int make_team(NAME_net *net)
 {
     size_t helpers = (size_t)net->threads - 1;
     size_t counters = (size_t)STEPS * (size_t)(net->threads + 1) * LINE;
@@ -149,7 +149,7 @@ static int make_team(NAME *net)
     return 0;
 }
 
-static void run_steps(NAME *net)
+static void run_steps(NAME_net *net)
 {
     struct team *team = net->team;
     void *result = NULL, *error = NULL;
