@@ -55,7 +55,6 @@ from netc.syntax.reader import read_source
 from netc.weights.match import assign
 from netc.weights.zeros import zero_weights
 
-Text = str | PathLike[str] | Source
 Schemas = str | PathLike[str] | Sequence[str | PathLike[str]] | None
 Weights = str | PathLike[str] | Mapping[str, Sequence[Any]] | None
 
@@ -71,11 +70,19 @@ OTHER_READINGS = frozenset({"fork-reading"})
 
 
 class NetText(NamedTuple):
-    """A net's definition in the current format, and what was done to bring it there."""
+    """A net's definition in the current format, and what was done to bring it there.
+
+    ``folder`` is that of its file, which paths in it start from; None for a text from no file.
+    """
 
     message: Message
     changes: tuple[Change, ...]
     diagnostics: tuple[Diagnostic, ...] = ()
+    folder: Path | None = None
+
+
+Text = str | PathLike[str] | Source | NetText
+"""A net's path or text; or what ``read_net`` made of one, which is read once then."""
 
 
 class Built(NamedTuple):
@@ -171,6 +178,8 @@ def _made(graph: Graph, net: Text | None, variables: bool, outside: bool) -> Gra
 
 def folder_of(net: Text | None) -> Path | None:
     """The folder of a net's file, which paths in it start from; None for a text from no file."""
+    if isinstance(net, NetText):
+        return net.folder
     return Path(net).parent if isinstance(net, (str, PathLike)) else None
 
 
@@ -230,9 +239,11 @@ def read_net(
     Raises:
         NetcError: the text cannot be read, parsed, bound or upgraded.
     """
-    net = arguments.checked_text(net, text)
-    source = net if isinstance(net, Source) else read_source(Path(net))
-    folder = None if isinstance(net, Source) else Path(net).parent
+    if isinstance(net, NetText):
+        return net
+    given_text = arguments.checked_text(net, text)
+    source = given_text if isinstance(given_text, Source) else read_source(Path(given_text))
+    folder = folder_of(given_text)
     given = [schema] if isinstance(schema, (str, PathLike)) else schema or []
     known = load_schema([Path(path) for path in given])
     type = known.message("NetParameter")
@@ -240,9 +251,9 @@ def read_net(
         document = read_document(source, known, arguments.definitions(define), folder)
         check_kind(document, known)
         if not tolerant:
-            return NetText(*upgrade_net(bind_net(document, type)))
+            return NetText(*upgrade_net(bind_net(document, type)), folder=folder)
         bound, found = bind_known(document, lambda text: bind_net(text, type))
-        return NetText(*upgrade_net(bound), found)
+        return NetText(*upgrade_net(bound), found, folder)
 
 
 def build(

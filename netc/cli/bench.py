@@ -30,7 +30,7 @@ from netc.cli.run import add_image_arguments, declared_inputs
 from netc.cli.texts import STDIN, source_of
 from netc.compiled import CompiledNet
 from netc.diagnostics import NetcWarning
-from netc.driver import Text, compile
+from netc.driver import Text, compile, read_net
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape, count, show
 from netc.ops.catalog import CATALOG
@@ -119,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
 def _compile(text: Text, args: argparse.Namespace) -> tuple[CompiledNet, dict[str, Array]]:
     """The net, and each of its input values' array."""
     choices: dict[str, bool | str] = {"all": True, "exact": "exact", "none": False}
+    text = read_net(text, **reading(args))
     declared = declared_inputs(text, args)
     given = load_feeds(args.input, declared.inputs, args, declared.said, declared.unneeded)
     fed = {blob: array.shape for blob, array in given.items()}

@@ -27,7 +27,7 @@ from netc.cli.results import Told, as_json, print_results, read_labels
 from netc.cli.texts import STDIN, source_of
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, Note
-from netc.driver import Text, compile
+from netc.driver import Text, compile, read_net
 from netc.ir.graph import Array, Graph, Value
 from netc.ir.types import Shape, show
 from netc.lower import State
@@ -117,7 +117,8 @@ def _size(text: str) -> tuple[int, int] | int:
 def run(args: argparse.Namespace) -> int:
     """Compile, feed, run, tell."""
     labels = read_labels(args.labels)
-    text: Text = source_of(STDIN) if args.net == STDIN else args.net
+    written: Text = source_of(STDIN) if args.net == STDIN else args.net
+    text = read_net(written, **reading(args))
     known = declared_inputs(text, args)
     kept = [item for item in args.input if item.blob not in known.unneeded]
     files = expanded(kept, known.inputs) or _listed(known, args)

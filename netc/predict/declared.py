@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-from netc.diagnostics import NetcError, Source, first_of
-from netc.driver import Schemas, Text, build, only_outputs, read_net
+from netc.diagnostics import NetcError, first_of
+from netc.driver import Schemas, Text, build, folder_of, only_outputs, read_net
 from netc.ir.graph import Value
 from netc.ir.types import Shape
 from netc.lower import State
@@ -54,7 +53,6 @@ def declared_inputs(
     if errors:
         raise NetcError(first_of(errors))
     graph = only_outputs(built.graph, outputs)
-    folder = None if isinstance(net, Source) else Path(net).parent
-    said = said_of_inputs(part.message, folder, built.layers)
+    said = said_of_inputs(part.message, folder_of(net), built.layers)
     inputs = {blob: graph.values[name] for blob, name in graph.input_blobs.items()}
     return Declared(inputs, said, part.unneeded(graph), graph.outputs, built.layers)

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from netc import driver
 from netc.cli.main import main
 from netc.data import prototxt_dir
+from netc.migrate.generations import bind_net
 from netc.weights import load_weights, save_weights
 
 DIGITS = prototxt_dir() / "digits"
@@ -116,6 +118,22 @@ def test_a_net_from_standard_input(
     np.save(tmp_path / "x.npy", np.zeros((2, 3), np.float32))
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(PLAIN.encode())))
     assert ran(capsys, "-", "-i", f"data={tmp_path}/x.npy")["net"] == "plain"
+
+
+@pytest.mark.parametrize("command", ["run", "bench"])
+def test_a_text_is_bound_once(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound: list[Any] = []
+
+    def counted(*given: Any) -> Any:
+        bound.append(given)
+        return bind_net(*given)
+
+    monkeypatch.setattr(driver, "bind_net", counted)
+    given = ["--rounds", "1"] if command == "bench" else ["--input", image(3)]
+    assert main([command, NET, *given]) == 0
+    assert len(bound) == 1
 
 
 def test_what_is_filled_is_told(capsys: pytest.CaptureFixture[str]) -> None:
