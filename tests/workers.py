@@ -9,6 +9,7 @@ import re
 
 _GPU = "tests/backends/cuda/"
 _SHARING = {
+    "tests/predict/test_ray.py": "ray",  # one Ray runs all of its scenarios
     "tests/test_corpus.py": "corpus",  # the files are read once
     f"{_GPU}test_cupy_on_fake_driver.py": "fake driver",  # one process runs all of its scenarios
     f"{_GPU}test_backend.py": "emulated",  # kernels are compiled together, and once

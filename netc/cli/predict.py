@@ -18,7 +18,7 @@ from netc.cli.arguments import (
     chosen_state,
     reading,
 )
-from netc.cli.numbers import finite, natural, positive
+from netc.cli.numbers import above_zero, finite, natural, positive
 from netc.cli.output import print_diagnostics, print_json, say, tell_broken
 from netc.cli.progress import compiling
 from netc.cli.results import read_labels
@@ -64,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_answer_arguments(parser)
     add_image_arguments(parser)
     _add_run_arguments(parser)
+    _add_cluster_arguments(parser)
     parser.add_argument("--fill-missing", action="store_true", help="fill layers without weights")
     add_state_arguments(parser)
     add_shape_argument(parser)
@@ -130,23 +131,60 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("on a cluster")
+    group.add_argument("--on", choices=("ray",), help="run on Ray (pip install 'netc[ray]')")
+    group.add_argument(
+        "--address", metavar="HOST:PORT", help="of a Ray cluster (default: one of this machine)"
+    )
+    group.add_argument(
+        "--workers", type=positive, metavar="N", help="that hold the net (default: one a node)"
+    )
+    group.add_argument(
+        "--cpus-per-worker", type=above_zero, metavar="N", help="and threads of each"
+    )
+    group.add_argument("--gpus-per-worker", type=above_zero, metavar="N", help="with cuda")
+
+
 def run(args: argparse.Namespace) -> int:
     """Plan, answer what is missing, tell."""
     request = _request(args)
     start = time.monotonic()
-    arguments = request.arguments()
-    with compiling() as progress:
-        predictor = Predictor(**arguments, threads=args.threads, progress=progress)
+    predictor, engine = _engine(request, args)
     first = predictor.ready[0]
     found = [*first.net.diagnostics, *no_weights(first.net.graph, args.weights)]
     if not args.json:
         print_diagnostics(found)
     job, run = planned(request, predictor.outputs, first.boxes, predictor.batch)
-    summary, already = _complete(
-        job, run, args, lambda job, done: run_local(job, predictor, done, args.decoders)
-    )
+    summary, already = _complete(job, run, args, engine)
     _tell(args, job, summary, already, time.monotonic() - start)
     return 0 if summary.rows else 1
+
+
+def _engine(
+    request: Request, args: argparse.Namespace
+) -> tuple[Predictor, Callable[[Job, Done], None]]:
+    """The net, compiled where this process is to run it, and what goes through a job.
+
+    Raises:
+        NetcError: of the net; bad-argument, for options of a cluster without one.
+    """
+    arguments = request.arguments()
+    if args.on == "ray":
+        from netc.predict.ray_data import Cluster, ray_module, run_on_ray
+
+        ray_module()
+        gpus = args.gpus_per_worker or (1.0 if args.backend == "cuda" else 0.0)
+        cluster = Cluster(args.address, args.workers, args.cpus_per_worker, gpus)
+        plain = {**arguments, "backend": "reference", "precision": "float32"}
+        return Predictor(**plain), lambda job, done: run_on_ray(job, cluster, done)
+    for name in ("address", "workers", "cpus_per_worker", "gpus_per_worker"):
+        if getattr(args, name) is not None:
+            option = "--" + name.replace("_", "-")
+            raise NetcError(Diagnostic("bad-argument", f"`{option}` is an option of `--on ray`"))
+    with compiling() as progress:
+        predictor = Predictor(**arguments, threads=args.threads, progress=progress)
+    return predictor, lambda job, done: run_local(job, predictor, done, args.decoders)
 
 
 def _complete(

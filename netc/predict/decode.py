@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -80,7 +80,21 @@ class Decoder:
                 else what is no record's fault, such as a mean that fits none.
         """
         with using(None if self.memory is None else Budget(self.memory)):
-            rows = [self._row(record) for record in part.read()]
+            return self._columns([self._row(record) for record in part.read()], first)
+
+    def batches(self, part: Part, first: int, size: int) -> Iterator[dict[str, Any]]:
+        """The columns of a part in batches of a size, the last one smaller; see the call."""
+        with using(None if self.memory is None else Budget(self.memory)):
+            rows: list[_Row] = []
+            for record in part.read():
+                rows.append(self._row(record))
+                if len(rows) == size:
+                    yield self._columns(rows, first)
+                    rows, first = [], first + size
+            if rows:
+                yield self._columns(rows, first)
+
+    def _columns(self, rows: Sequence[_Row], first: int) -> dict[str, Any]:
         columns: dict[str, Any] = {
             INDEX: np.arange(first, first + len(rows), dtype=np.int64),
             NAME: np.array([row.name for row in rows], object),

@@ -19,6 +19,7 @@ from netc.predict.answers import Keeper, Wanted
 from netc.predict.declared import Declared, declared_inputs
 from netc.predict.decode import Decoder, ImageInput
 from netc.predict.job import Job
+from netc.predict.member import Member
 from netc.predict.prepare import ImageOptions, preprocessing, said_of
 from netc.predict.records.base import Records
 from netc.predict.records.open import open_records
@@ -56,6 +57,11 @@ class Request:
     predictor: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def members(self) -> list[tuple[str, str | None]]:
+        """The nets, each with its weights."""
+        return [(self.net, self.weights), *self.ensemble]
+
+    @property
     def state(self) -> State:
         """Of the nets."""
         given = self.predictor
@@ -75,14 +81,15 @@ class Request:
         )
 
     def arguments(self) -> dict[str, Any]:
-        """All arguments of :class:`netc.Predictor`, threads and progress aside."""
+        """All arguments of :class:`netc.Predictor`, threads and progress aside; paths are whole."""
         outputs = tuple(self.blobs)
         if self.blobs and self.top is not None:
             outputs = tuple(dict.fromkeys((*self.declared(self.net, ()).outputs, *self.blobs)))
+        (net, weights), *ensemble = (Member.of(*pair) for pair in self.members)
         return {
-            "net": self.net,
-            "weights": self.weights,
-            "ensemble": tuple(self.ensemble),
+            "net": net,
+            "weights": weights,
+            "ensemble": tuple(map(tuple, ensemble)),
             "outputs": outputs,
             "dense": self.dense,
             **self.predictor,
@@ -104,7 +111,7 @@ def planned(
         NetcError: of the source, the options and the inputs.
     """
     arguments = request.arguments()
-    known = [request.declared(net, arguments["outputs"]) for net in _nets(request)]
+    known = [request.declared(net, arguments["outputs"]) for net, _ in request.members]
     fed = _fed(known[0])
     records = open_records(request.source, tuple(fed), request.column)
     if not len(records):
@@ -129,10 +136,6 @@ def planned(
     size = _row_bytes(images, fed)
     job = Job(records, decoder, keeper, store, rows, batch, size, [], arguments)
     return job, _run(request, job)
-
-
-def _nets(request: Request) -> list[str]:
-    return [request.net, *(net for net, _ in request.ensemble)]
 
 
 def _fed(known: Declared) -> dict[str, Shape]:
@@ -216,8 +219,8 @@ def _run(request: Request, job: Job) -> Run:
     """What an output depends on, as plain values; not how fast or where it is made."""
     given = {k: v for k, v in request.predictor.items() if k not in _FAST and v not in _UNSAID}
     return {
-        "net": [_file(net) for net in _nets(request)],
-        "weights": [_file(w) for w in (request.weights, *(w for _, w in request.ensemble))],
+        "net": [_file(net) for net, _ in request.members],
+        "weights": [_file(weights) for _, weights in request.members],
         "source": {"records": len(job.records), "identity": job.records.identity()},
         "inputs": [_described(image) for image in job.decoder.images],
         "answers": {

@@ -15,7 +15,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -151,12 +151,13 @@ class Store:
 
     # Shards
 
-    def done(self) -> list[Shard]:
-        """The shards that are whole, in the order of their records."""
+    def done(self, but: Collection[str] = ()) -> list[Shard]:
+        """The shards that are whole, in the order of their records, but for those of some names."""
         found = []
         if self._records.is_dir():
             for path in sorted(self._records.iterdir()):
-                if _NAME.fullmatch(path.stem) and path.suffix == ".json":
+                name = _NAME.fullmatch(path.stem) and path.suffix == ".json"
+                if name and path.stem not in but:
                     shard = _shard(path.stem, _loaded(path))
                     if shard is not None and self._data(shard.name).exists():
                         found.append(shard)
