@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -114,8 +115,25 @@ class Finished:
     early: bool
 
 
+class Line(NamedTuple):
+    """A line of a log: its severity, where Caffe's source prints it, and its text."""
+
+    severity: str
+    place: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Debug:
+    """What `debug_info` asks for, of one pass (net.cpp, ForwardDebugInfo and its kin)."""
+
+    iteration: int
+    lines: tuple[Line, ...]
+
+
 Event = (
     Started
+    | Debug
     | Displayed
     | RateUsed
     | StepReached

@@ -42,6 +42,13 @@ class Feeds:
         self._iterator: Iterator[Batch] | None = None
         self._ahead: Batch | None = None
         self._call = _caller(source) if callable(source) else None
+        self._numbered = callable(source) and _takes_number(source)
+
+    @property
+    def can_seek(self) -> bool:
+        """Whether batches that were taken can be gone back to."""
+        several = isinstance(self.source, Sequence) and not isinstance(self.source, str)
+        return self._numbered or self.source is None or isinstance(self.source, Mapping) or several
 
     def peek(self) -> Batch:
         """The next batch, without taking it."""
@@ -113,8 +120,12 @@ class Feeds:
 
 def _caller(source: Callable[..., Batch]) -> Callable[[int], Batch]:
     """The function, called by the number of the pass whether it wants it or not."""
+    return source if _takes_number(source) else lambda position: source()
+
+
+def _takes_number(source: Callable[..., Batch]) -> bool:
     try:
         inspect.signature(source).bind(0)
     except (TypeError, ValueError):
-        return lambda position: source()
-    return source
+        return False
+    return True

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from netc.diagnostics import Diagnostic, NetcError
+from netc.diagnostics import Diagnostic, NetcError, Note
 from netc.ir.graph import Array
 
 _HELP = (
@@ -16,24 +16,24 @@ _HELP = (
 )
 
 
-def check_finite(
-    outputs: Mapping[str, Array], loss: np.float32, iteration: int, rate: np.float32 | None
-) -> None:
-    """Stop at the first loss that is not finite.
+def not_finite(
+    outputs: Mapping[str, Array],
+    loss: np.float32,
+    iteration: int,
+    rate: np.float32 | None,
+    notes: tuple[Note, ...] = (),
+) -> NetcError:
+    """The error for a loss that is not finite; to be raised by the caller.
 
     Args:
         outputs: of the iteration's last pass.
         loss: of the iteration.
         iteration: from 0.
         rate: of its update, where it is known already.
-
-    Raises:
-        NetcError: not-finite, with the outputs that are not.
+        notes: where it comes from, as far as that is known.
     """
-    if np.isfinite(loss):
-        return
     named = [f"`{name}`" for name, array in outputs.items() if not np.isfinite(array).all()]
     blobs = f" ({', '.join(named)})" if named else ""
     at = f" at a rate of {rate:g}" if rate is not None else ""
     message = f"the loss is {loss} in iteration {iteration}{at}{blobs}"
-    raise NetcError(Diagnostic("not-finite", message, help=_HELP))
+    return NetcError(Diagnostic("not-finite", message, notes=notes, help=_HELP))

@@ -38,15 +38,19 @@ class CaffeLog:
 
     def __call__(self, event: events.Event) -> None:
         """Write an event's lines."""
+        if isinstance(event, events.Debug):
+            for severity, place, text in event.lines:
+                self.line(place, text, severity)
+            return
         for place, text in self._lines(event):
             self.line(place, text)
 
-    def line(self, place: str, text: str) -> None:
+    def line(self, place: str, text: str, severity: str = "I") -> None:
         """Write one line; ``place`` is a file and line of Caffe's source."""
         now = datetime.fromtimestamp(self._clock())
         thread = threading.get_native_id()
         stamp = now.strftime("%m%d %H:%M:%S.%f")
-        self._stream.write(f"I{stamp} {thread:5d} {place}] {printable(text)}\n")
+        self._stream.write(f"{severity}{stamp} {thread:5d} {place}] {printable(text)}\n")
         self._stream.flush()
 
     @singledispatchmethod

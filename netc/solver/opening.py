@@ -21,7 +21,7 @@ from netc.solver.nets import ignored_layers, net_feeds, open_net, share_paramete
 from netc.solver.programs import TrainNet
 from netc.solver.ranges import doubtful
 from netc.solver.read import NetChoice, Reading, SolverText, test_choices, train_choice
-from netc.solver.settings import Settings, untold, updating
+from netc.solver.settings import Settings, updating
 from netc.solver.weights import solver_weights
 from netc.train.step import step_graphs, variable_bytes
 
@@ -46,12 +46,15 @@ class Given(NamedTuple):
 class TestNet(NamedTuple):
     """A TEST net over the TRAIN net's variables.
 
-    ``ignored`` are layers of the TRAIN net whose names it lacks.
+    ``ignored`` are layers of the TRAIN net whose names it lacks. ``shown`` are its outputs; it
+    gives the losses among its blobs besides, and with `debug_info` all blobs.
     """
 
     net: CompiledNet
     feeds: Feeds
     ignored: tuple[str, ...]
+    shown: tuple[str, ...]
+    choice: NetChoice
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,14 @@ def open_run(text: SolverText, settings: Settings, given: Given) -> Run:
     opened = open_net(choice, feeds.peek(), files, given.seed)
     frozen = frozen_parameters(opened.graph, given.freeze)
     train = _train_net(choice, opened.graph, settings, given, frozen)
-    run = Run(written, train, feeds, [], [*opened.diagnostics, *untold(text.message)])
+    run = Run(written, train, feeds, [], [*opened.diagnostics])
     run.diagnostics.extend(doubtful(text.message))
     run.diagnostics.extend(nothing_learns(opened.graph, frozen))
     run_of.same_everywhere(train.variables)
     for number, test in enumerate(test_choices(text, given.reading) if run_of.leads else ()):
         source = given.test_feeds[number] if number < len(given.test_feeds) else None
-        run.tests.append(_test_net(run, test, source, number, files, given))
+        made = _test_net(run, test, source, number, files, given, settings.debug_info)
+        run.tests.append(made)
     return run
 
 
@@ -118,6 +122,7 @@ def _test_net(
     number: int,
     files: Sequence[Weights],
     given: Given,
+    debug: bool,
 ) -> TestNet:
     feeds = net_feeds(
         choice, source, given.seed, f"test net {number}", skip_broken=given.skip_broken
@@ -126,5 +131,10 @@ def _test_net(
     graph = share_parameters(own.graph, run.train.graph)
     options = replace(given.options, variables=run.train.variables)
     stateful = bool(carry_state(graph).states)
-    net = CompiledNet(graph, given.backend, options, own.diagnostics, given.seed, stateful=stateful)
-    return TestNet(net, feeds, ignored_layers(run.choice, choice))
+    blobs = [value for node in graph.nodes for value in node.outputs] if debug else []
+    given_back = graph.replace(
+        outputs=tuple(dict.fromkeys((*graph.outputs, *graph.losses, *blobs)))
+    )
+    told = own.diagnostics
+    net = CompiledNet(given_back, given.backend, options, told, given.seed, stateful=stateful)
+    return TestNet(net, feeds, ignored_layers(run.choice, choice), graph.outputs, choice)

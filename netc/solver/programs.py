@@ -11,6 +11,7 @@ import numpy as np
 
 from netc.backends.base import Options
 from netc.backends.reference import parameter_array
+from netc.backends.variables import Variable
 from netc.compiled import CompiledNet, LayerArrays
 from netc.driver import Weights
 from netc.ir.edit import with_variables
@@ -18,6 +19,7 @@ from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape
 from netc.ops.random import generator_key
 from netc.train.generator import KEY
+from netc.train.observe import Observation, Observed, observation, observed_graph
 from netc.train.step import (
     ITERATION,
     NORM,
@@ -25,6 +27,7 @@ from netc.train.step import (
     SCALE,
     StepGraphs,
     forward_graph,
+    sum_name,
     variable_bytes,
 )
 from netc.weights.match import assign
@@ -57,6 +60,7 @@ class TrainNet:
         self._further = self._compiled(graphs.further, shared)
         self._last = self._compiled(graphs.last, shared)
         self._forward: CompiledNet | None = None
+        self._observed: tuple[Observed, CompiledNet] | None = None
         self._untouched = self._zeros()
 
     def _compiled(self, graph: Graph | None, options: Options) -> CompiledNet | None:
@@ -77,6 +81,21 @@ class TrainNet:
         """The forward pass alone, over the same variables."""
         options = replace(self._options, variables=self.variables)
         return CompiledNet(self.graph, self._backend, options)
+
+    @property
+    def places(self) -> dict[str, Variable]:
+        """All that an iteration may write to, by name."""
+        graphs = (self.graphs.first, self.graphs.further, self.graphs.last)
+        names = {n: p for g in graphs if g is not None for n, p in g.parameters.items()}
+        owners = [n for n, p in names.items() if p.variable and p.owner is None]
+        return {name: self.variables.variable(name) for name in owners}
+
+    @property
+    def states(self) -> dict[str, Variable]:
+        """Recurrent layers' last states."""
+        kept = {*self.graph.parameters, *self.graphs.histories}
+        kept |= {sum_name(name) for name in self.graphs.learnable}
+        return {name: place for name, place in self.places.items() if name not in kept}
 
     @property
     def programs(self) -> dict[str, CompiledNet]:
@@ -150,6 +169,20 @@ class TrainNet:
             options = replace(self._options, variables=self.variables)
             self._forward = CompiledNet(forward_graph(self.graph), self._backend, options)
         return self._pass(self._forward, feeds, drawn)
+
+    def observe(self, feeds: Mapping[str, Any], drawn: int = 0) -> Observation:
+        """All values and gradients of a pass; nothing is updated, and no state moves."""
+        if self._observed is None:
+            options = replace(self._options, variables=self.variables, blobs=None)
+            observed = observed_graph(self.graph, self.graphs.learned)
+            self._observed = observed, CompiledNet(observed.graph, self._backend, options)
+        observed, net = self._observed
+        keyed = {KEY: generator_key(self._seed, drawn)} if KEY in net.inputs else {}
+        made: dict[str, Array] = dict(net({**feeds, **keyed}))
+        for blob, value in net.graph.input_blobs.items():
+            if blob in feeds:
+                made[value] = np.asarray(feeds[blob], np.float32)
+        return observation(observed, made)
 
     def _scalars(self, program: CompiledNet, rate: np.float32, iteration: int) -> dict[str, Any]:
         given = {RATE: np.float32(rate), ITERATION: np.float32(iteration)}

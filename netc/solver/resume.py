@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
+from netc.boundary import strangers_bytes
 from netc.diagnostics import Collector, Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.lower.rules import State, filter_layers, merged_state
 from netc.schema.message import Entry, Message
 from netc.solver.rates import RateState
-from netc.solver.snapshots import SnapshotFiles, read_beside, write_beside
+from netc.solver.smoothing import Smoothing
+from netc.solver.snapshots import (
+    SnapshotFiles,
+    array_json,
+    damaged_beside,
+    read_array,
+    read_beside,
+    read_window,
+    window_json,
+    write_beside,
+)
 from netc.sources.paths import find
 from netc.weights.load import save_weights
 from netc.weights.solver_state import SolverState, load_solver_state, save_solver_state
@@ -20,7 +33,11 @@ from netc.weights.solver_state import SolverState, load_solver_state, save_solve
 class Restored(NamedTuple):
     """What a run goes on from, besides its weights.
 
-    ``passes`` are how many batches the TRAIN net has taken; below 0 where nothing tells.
+    Args:
+        passes: how many batches the TRAIN net has taken; below 0 where nothing tells.
+        test_passes: how many each TEST net has taken.
+        smoothing: the losses that the displayed one is the mean of; None where nothing tells.
+        states: recurrent layers' last states, by the names of their variables.
     """
 
     iteration: int
@@ -28,6 +45,8 @@ class Restored(NamedTuple):
     rates: RateState
     passes: int = -1
     test_passes: Sequence[int] = ()
+    smoothing: Smoothing | None = None
+    states: Mapping[str, Array] = MappingProxyType({})
 
 
 def write_snapshot(
@@ -38,10 +57,12 @@ def write_snapshot(
     params: Mapping[str, Sequence[Array]],
     *,
     beside: bool = True,
+    diffs: Mapping[str, Sequence[Array]] | None = None,
 ) -> None:
     """Write a snapshot's files, the solver state last.
 
-    ``beside`` says whether what Caffe's state has no place for is written too.
+    ``beside`` says whether what Caffe's state has no place for is written too; ``diffs`` are what
+    stands as gradients beside the weights.
 
     The weights carry the layers that the TRAIN net has in its state, as Net::ToProto has it.
 
@@ -50,12 +71,14 @@ def write_snapshot(
     """
     kept = filter_layers(net, merged_state(net, state), Collector())
     layers = tuple(Entry(layer, layer.span) for layer in kept)
-    save_weights(files.weights, dict(params), net.with_entries(layer=layers))
+    save_weights(files.weights, dict(params), net.with_entries(layer=layers), diffs=diffs)
     more = {
         "passes": run.passes,
         "test_passes": list(run.test_passes),
         "least_loss": run.rates.least_loss,
         "last_event": run.rates.last_event,
+        "smoothing": None if run.smoothing is None else window_json(run.smoothing),
+        "states": {name: array_json(array) for name, array in run.states.items()},
     }
     if beside:
         write_beside(files.beside, more)
@@ -79,14 +102,29 @@ def restored_state(path: str, history: Sequence[Array]) -> tuple[Restored, Path]
     found = load_solver_state(path)
     _check_history(path, found.history, history)
     beside = read_beside(Path(path))
-    rates = RateState(
-        found.current_step,
-        float(beside.get("least_loss", RateState().least_loss)),
-        int(beside.get("last_event", 0)),
+    with strangers_bytes(lambda error: damaged_beside(path)):
+        own = _beside(beside)
+    rates = replace(own.rates, current_step=found.current_step)
+    made = own._replace(iteration=found.iteration, history=found.history, rates=rates)
+    return made, _weights(path, found)
+
+
+def _beside(content: Mapping[str, Any]) -> Restored:
+    """What lies beside a state; iteration and history are in the state itself."""
+    window, states = content.get("smoothing"), content.get("states", {})
+    return Restored(
+        0,
+        (),
+        RateState(
+            0,
+            float(content.get("least_loss", RateState().least_loss)),
+            int(content.get("last_event", 0)),
+        ),
+        int(content.get("passes", -1)),
+        tuple(int(number) for number in content.get("test_passes", ())),
+        None if window is None else read_window(window),
+        {name: read_array(array) for name, array in states.items()},
     )
-    tests = tuple(int(number) for number in beside.get("test_passes", ()))
-    passes = int(beside.get("passes", -1))
-    return Restored(found.iteration, found.history, rates, passes, tests), _weights(path, found)
 
 
 def _weights(path: str, state: SolverState) -> Path:

@@ -220,18 +220,3 @@ def _is_default(solver: Message, name: str) -> bool:
 
 def _bad(solver: Message, field: str, message: str, *help: str) -> NetcError:
     return solver.error(field, "bad-solver-field", message, *help)
-
-
-def untold(solver: Message) -> tuple[Diagnostic, ...]:
-    """Notes of what a solver asks for that changes no number and that netc does not do."""
-    asked = {
-        "debug_info": "the mean of each blob and gradient is not printed",
-        "snapshot_diff": "snapshots hold no gradients",
-    }
-    return tuple(
-        Diagnostic(
-            "not-done", f"`{name}` is set: {what}", solver.name_span_of(name), severity="note"
-        )
-        for name, what in asked.items()
-        if solver.get(name)
-    )

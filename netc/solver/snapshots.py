@@ -7,14 +7,19 @@ not at all, so that a state that is there can be gone on from.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from netc.diagnostics import Diagnostic, NetcError
 from netc.files import replacing
+from netc.ir.graph import Array
+from netc.solver.smoothing import Smoothing
 
 _SUFFIXES = {"BINARYPROTO": "", "HDF5": ".h5"}
 
@@ -89,7 +94,46 @@ def read_beside(state: Path) -> Mapping[str, Any]:
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        message = f"{path}: this is not what lies beside a solver's state"
-        help = ("delete it to go on from the state alone",)
-        raise NetcError(Diagnostic("not-a-solver-state", message, help=help))
+        raise damaged_beside(os.fspath(path))
     return content
+
+
+def damaged_beside(path: str) -> NetcError:
+    """The error for what lies beside a state and cannot be read; to be raised by the caller."""
+    message = f"{path}: what lies beside it, its .netcstate, is damaged"
+    help = ("delete that file to go on from the state alone",)
+    return NetcError(Diagnostic("not-a-solver-state", message, help=help))
+
+
+def array_json(array: Array) -> list[Any]:
+    """A small array as its shape and its elements, exactly."""
+    data = np.ascontiguousarray(array, "<f4").tobytes()
+    return [list(array.shape), base64.b64encode(data).decode("ascii")]
+
+
+def read_array(content: Any) -> Array:
+    """What ``array_json`` gave.
+
+    Raises:
+        TypeError, ValueError: it is something else.
+    """
+    shape, data = content
+    elements = np.frombuffer(base64.b64decode(data, validate=True), "<f4")
+    return elements.astype(np.float32).reshape([int(size) for size in shape])
+
+
+def window_json(window: Smoothing) -> dict[str, Any]:
+    """The losses that a displayed one is the mean of."""
+    losses = [float(loss) for loss in window.losses]
+    return {"losses": losses, "mean": float(window.mean), "seen": window.seen}
+
+
+def read_window(content: Any) -> Smoothing:
+    """What ``window_json`` gave; as long as it is, which the reader compares with its own.
+
+    Raises:
+        TypeError, ValueError, KeyError: it is something else.
+    """
+    losses = tuple(np.float32(loss) for loss in content["losses"])
+    seen = int(content["seen"])
+    return Smoothing(max(1, len(losses)), losses, np.float32(content["mean"]), seen)

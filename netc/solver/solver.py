@@ -23,17 +23,22 @@ from netc.passes.pipeline import chosen
 from netc.solver import events
 from netc.solver.account import run_report
 from netc.solver.culprits import naming_records
+from netc.solver.debug import Debugging, layers_of, tested_lines
 from netc.solver.distributed import BatchRule, distributed
 from netc.solver.feeds import Source
-from netc.solver.finite import check_finite
+from netc.solver.finite import not_finite
+from netc.solver.going_on import gathered, put_back, window_of
 from netc.solver.opening import Given, open_run
-from netc.solver.programs import Pass, total_loss
+from netc.solver.programs import Pass
 from netc.solver.rates import RateState, advance
 from netc.solver.read import Reading, Text, read_solver
-from netc.solver.resume import Restored, restored_state, write_snapshot
+from netc.solver.replay import Replay
+from netc.solver.resume import restored_state, write_snapshot
+from netc.solver.scoring import Means, scored
 from netc.solver.settings import read_settings
 from netc.solver.smoothing import Smoothing
 from netc.solver.snapshots import SnapshotFiles, check_writable, prefix_of, snapshot_files
+from netc.solver.steps import Steps
 from netc.sources.catalog import NetSources
 from netc.sources.share import Share
 
@@ -141,7 +146,7 @@ class Solver:
         self.seed = (self.settings.random_seed or 0) if seed is None else seed
         self._rate_state, self._rate_policy = RateState(), rate
         self._stops = stop_when_not_finite
-        self._smoothing = Smoothing(self.settings.average_loss)
+        self._smoothing, self._goes_on = Smoothing(self.settings.average_loss), False
         self._prefix = prefix_of(self.settings.snapshot_prefix, self.text.path)
         self._distributed = distributed(ranks, batch)
         own = backend_options(backend, "float32")
@@ -154,6 +159,11 @@ class Solver:
         self._run = open_run(self.text, self.settings, given)
         self.diagnostics = self._run.diagnostics
         self._train, self._feeds = self._run.train, self._run.feeds
+        debug = self.settings.debug_info
+        self._debugging = Debugging(self._run.choice, self._train) if debug else None
+        diff, rule = self.settings.snapshot_diff, self.settings.rule
+        self._steps = Steps(self._train, rule) if diff else None
+        self._replay = Replay(self._train, self._feeds, self.settings.iter_size)
         if self.settings.snapshot:
             check_writable(self._prefix)
         if snapshot is not None:
@@ -234,7 +244,9 @@ class Solver:
         Raises:
             NetcError: not-finite; what a batch cannot be taken for.
         """
-        self._smoothing = Smoothing(self.settings.average_loss)
+        if not self._goes_on:  # Caffe forgets them at each call, and after a resume
+            self._smoothing = Smoothing(self.settings.average_loss)
+        self._goes_on = False
         losses: list[np.float32] = []
         end = self.iteration + iterations
         self._asked_to_stop = self._stopping = False
@@ -286,7 +298,11 @@ class Solver:
         display, interval = self.settings.display, self.settings.test_interval
         if display and self.iteration % display == 0:
             drawn = self._share.batch(self.iteration * self.settings.iter_size)
-            loss = self._train.forward(self._feeds.take(), drawn).loss
+            batch = self._feeds.take()
+            if self._debugging is not None and self.iteration and display == 1:
+                lines = self._debugging.forward(batch, drawn)
+                self._emit(events.Debug(self.iteration, lines))
+            loss = self._train.forward(batch, drawn).loss
             self._smoothing = self._smoothing.after(self._distributed.mean(loss))
             self._emit(events.LastLoss(self.iteration, self.smoothed_loss))
         if interval and self.iteration % interval == 0:
@@ -294,10 +310,14 @@ class Solver:
 
     def _iterate(self) -> np.float32:
         """One iteration: its passes, and the update."""
+        self._replay.begin(self.iteration)
+        if self._steps is not None:
+            self._steps.before()
         if self._train.fused:
             rate, after = self._next_rate()
             drawn = self._share.batch(self.iteration)
-            made = self._train.iterate(self._feeds.take(), rate, self.iteration, drawn)
+            batch = self._taken(drawn, 0)
+            made = self._train.iterate(batch, rate, self.iteration, drawn)
             loss = self._distributed.mean(made.loss)
             self._smoothed(made, loss, rate)
             self._updated(made, rate, after)
@@ -305,7 +325,7 @@ class Solver:
         size, total = self.settings.iter_size, np.float32(0)
         for number in range(size):
             drawn = self._share.batch(self.iteration * size + number)
-            made = self._train.accumulate(self._feeds.take(), number, drawn)
+            made = self._train.accumulate(self._taken(drawn, number), number, drawn)
             total += made.loss
         loss = self._distributed.mean(np.float32(total / np.float32(size)))
         self._smoothed(made, loss, None)
@@ -313,9 +333,19 @@ class Solver:
         self._updated(self._train.update(rate, self.iteration), rate, after)
         return loss
 
+    def _taken(self, drawn: int, number: int) -> Mapping[str, Any]:
+        """The batch of pass ``number`` of an iteration."""
+        batch = self._feeds.take()
+        if self._debugging is not None and self._is_displayed():
+            lines = self._debugging.passed(batch, drawn, number)
+            self._emit(events.Debug(self.iteration, lines))
+        return batch
+
     def _smoothed(self, made: Pass, loss: np.float32, rate: np.float32 | None) -> None:
-        if self._stops:
-            check_finite(made.outputs, loss, self.iteration, rate)
+        if self._stops and not np.isfinite(loss):
+            alone = self._distributed.size == 1
+            notes = self._replay.notes(self.iteration) if alone else ()
+            raise not_finite(made.outputs, loss, self.iteration, rate, notes)
         self._smoothing = self._smoothing.after(loss)
         if self._is_displayed():
             weights = self._train.graph.losses
@@ -326,6 +356,7 @@ class Solver:
         if after.current_step != self._rate_state.current_step and self._counts_steps():
             self._emit(events.StepReached(self.iteration, after.current_step))
         self._rate_state = after
+        self._replay.used(rate)
         if self._is_displayed():
             self._emit(events.RateUsed(self.iteration, rate))
         if made.norm is not None and made.scale is not None and made.norm > self._limit():
@@ -354,7 +385,7 @@ class Solver:
 
         Its batches go on where the last test stopped.
         """
-        return self._tested(net)[0]
+        return self._tested(net).scores
 
     def _test_is_due(self) -> bool:
         interval = self.settings.test_interval
@@ -370,20 +401,17 @@ class Solver:
             losses = test.net.graph.losses
             self._emit(events.Tested(self.iteration, number, scores, losses, said))
 
-    def _tested(self, number: int) -> tuple[dict[str, Array], float]:
-        """Means of the outputs, and of the loss, summed in float32 pass by pass."""
-        net, feeds, _ = self._run.tests[number]
-        passes = self.settings.test_iter[number]
-        sums: dict[str, Array] = {}
-        total = np.float32(0)
-        for _ in range(passes):
-            with naming_records(feeds):
-                made = net(feeds.take())
-            total += total_loss(made, net.graph.losses)
-            for name in sorted(made):
-                sums[name] = sums[name] + made[name] if name in sums else made[name]
-        count = np.float32(passes)
-        return {name: array / count for name, array in sums.items()}, float(total / count)
+    def _tested(self, number: int) -> Means:
+        test = self._run.tests[number]
+
+        def look(batch: Mapping[str, Any], made: Mapping[str, Array]) -> None:
+            lines = tested_lines(layers, test.net, batch, made)
+            self._emit(events.Debug(self.iteration, lines))
+
+        if not self.settings.debug_info:
+            return scored(test, self.settings.test_iter[number])
+        layers = layers_of(test.choice, test.net.graph)
+        return scored(test, self.settings.test_iter[number], look)
 
     # Snapshots
 
@@ -397,18 +425,12 @@ class Solver:
         if not self._distributed.leads:
             return files
         choice = self._run.choice
-        write_snapshot(files, choice.message, choice.state, self._restored(), self.params)
+        diffs = None if self._steps is None else self._steps.by_layer()
+        size = self._distributed.size
+        made = gathered(self._run, self.iteration, self._rate_state, self._smoothing, size)
+        write_snapshot(files, choice.message, choice.state, made, self.params, diffs=diffs)
         self._emit(events.Snapshotted(self.iteration, str(files.weights), str(files.state)))
         return files
-
-    def _restored(self) -> Restored:
-        return Restored(
-            self.iteration,
-            self.history,
-            self._rate_state,
-            self._feeds.position * self._distributed.size,
-            tuple(test.feeds.position for test in self._run.tests),
-        )
 
     def restore(self, path: str) -> None:
         """Go on from a .solverstate, of netc or of Caffe, and the weights it names.
@@ -419,24 +441,12 @@ class Solver:
         """
         found, weights = restored_state(path, self.history)
         self._train.copy_weights(weights)
-        for place, array in zip(self.history, found.history, strict=True):
-            place[...] = array.reshape(place.shape)
+        put_back(self._run, found, self.settings.iter_size, self._distributed.size)
         self.iteration, self._rate_state = found.iteration, found.rates
-        self._feeds.seek(self._passes_so_far(found))
         self._distributed.same_everywhere(self._train.variables)
-        for test, position in zip(self._run.tests, found.test_passes, strict=False):
-            test.feeds.seek(position)
-
-    def _passes_so_far(self, found: Restored) -> int:
-        """How many batches of its own a restored run has taken.
-
-        Nothing tells with a state of Caffe. Its data layers begin anew when it resumes, and so do
-        those that are read here; batches that are given go on.
-        """
-        if found.passes >= 0:
-            return found.passes // self._distributed.size
-        given = not isinstance(self._feeds.source, NetSources)
-        return found.iteration * self.settings.iter_size if given else 0
+        window = window_of(found, self.settings.average_loss)
+        self._smoothing, self._goes_on = window or self._smoothing, window is not None
+        self._replay.forget()
 
     def _emit(self, event: events.Event) -> None:
         for listener in self.listeners:

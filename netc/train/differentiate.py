@@ -40,6 +40,20 @@ from netc.train.generator import KEY
 from netc.train.wanted import Needs, find_needs, owner_of
 
 
+class Parts(NamedTuple):
+    """Gradients on the way, as values of a joint graph.
+
+    Args:
+        passed: (layer, index of a bottom) -> what the layer passes to it.
+        learned: (layer, index of a parameter) -> what the layer adds to its gradient.
+        totals: value -> its gradient, of all that read it.
+    """
+
+    passed: Mapping[tuple[str, int], str]
+    learned: Mapping[tuple[str, int], str]
+    totals: Mapping[str, str]
+
+
 class Joint(NamedTuple):
     """A graph with its gradients.
 
@@ -50,6 +64,7 @@ class Joint(NamedTuple):
         seeds: seeded value -> the input by which its gradient arrives.
         overwritten: layers whose gradients read what a layer in place has left of their tops, as
             Caffe's do; those are no derivatives.
+        parts: the gradients on the way.
     """
 
     graph: Graph
@@ -57,6 +72,7 @@ class Joint(NamedTuple):
     parameters: Mapping[str, str]
     seeds: Mapping[str, str]
     overwritten: frozenset[str] = frozenset()
+    parts: Parts = Parts({}, {}, {})
 
 
 def differentiate(
@@ -124,6 +140,8 @@ class _Backward:
     seeds: dict[str, str] = field(default_factory=dict)
     recorded: dict[str, Node] = field(default_factory=dict)
     overwritten: set[str] = field(default_factory=set)
+    passed: dict[tuple[str, int], str] = field(default_factory=dict)
+    learned_of: dict[tuple[str, int], str] = field(default_factory=dict)
     at: Node | None = None  # the layer that is being visited
 
     def __post_init__(self) -> None:
@@ -270,12 +288,13 @@ class _Backward:
         for index in bottoms:
             value = node.inputs[index]
             made = built.get(index) or self._defined(node, rule, tops, "bottom", index)
+            self.passed[node.name, index] = made
             self._add(self.gradients, value, made, f"{value}~grad")
 
     def _learn(self, node: Node, rule: Gradient, tops: Sequence[str | None], index: int) -> None:
         """The gradient of a trained array, in the shape that its owner has."""
         name = node.parameters[index]
-        made = self._defined(node, rule, tops, "weight", index)
+        made = self.learned_of[node.name, index] = self._defined(node, rule, tops, "weight", index)
         owner = owner_of(self.graph, name)
         if owner != name:
             shape = self.graph.parameters[owner].shape or ()
@@ -377,7 +396,8 @@ class _Backward:
             losses={},
         )
         live = with_nodes(graph, live_nodes(graph))
-        return Joint(live, values, self.sums, self.seeds, frozenset(self.overwritten))
+        parts = Parts(self.passed, self.learned_of, self.gradients)
+        return Joint(live, values, self.sums, self.seeds, frozenset(self.overwritten), parts)
 
 
 def _reads(node: Node, rule: Gradient, kind: str, index: int) -> Reads:

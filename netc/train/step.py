@@ -75,6 +75,7 @@ class StepGraphs(NamedTuple):
             (net.cpp, AppendParam). Frozen ones and statistics are among them.
         histories: names of the variables of the solver's history, in the order of a solverstate.
             One that no update touches is in no graph.
+        learned: the parameters whose gradients are computed.
     """
 
     first: Graph
@@ -82,6 +83,7 @@ class StepGraphs(NamedTuple):
     last: Graph | None
     learnable: tuple[str, ...]
     histories: tuple[str, ...]
+    learned: tuple[str, ...] = ()
 
 
 def step_graphs(
@@ -100,8 +102,8 @@ def step_graphs(
         NetcError: no-gradient, no-loss: see netc.train.differentiate.
     """
     learnable = learnable_parameters(graph)
-    learned = [n for n in _with_gradients(graph, how) if n not in frozen]
-    graph, states = _carried(with_variables(with_generator(graph)))
+    learned = tuple(n for n in parameters_with_gradients(graph, how) if n not in frozen)
+    graph, states = carried_graph(with_variables(with_generator(graph)))
     # The loss of a layer with no top is no output, and is wanted all the same.
     shown = tuple(dict.fromkeys((*graph.outputs, *graph.losses)))
     joint = differentiate(graph.replace(outputs=shown), parameters=learned)
@@ -113,12 +115,13 @@ def step_graphs(
     made = _Update(graph, learnable, how, frozenset(frozen))
     if how.iter_size == 1 and not split:
         made.add(first, joint.parameters)
-        return StepGraphs(first.result(), None, None, learnable, made.histories())
+        return StepGraphs(first.result(), None, None, learnable, made.histories(), learned)
     last = _Growth(graph.replace(nodes=(), inputs=(), outputs=(), values={}, losses={}))
     first.store_sums(joint.parameters, add=False)
     further.store_sums(joint.parameters, add=True)
     made.add(last, {name: last.sum_of(name) for name in joint.parameters})
-    return StepGraphs(first.result(), further.result(), last.result(), learnable, made.histories())
+    graphs = (first.result(), further.result(), last.result())
+    return StepGraphs(*graphs, learnable, made.histories(), learned)
 
 
 def variable_bytes(graphs: StepGraphs) -> int:
@@ -156,7 +159,7 @@ def learnable_parameters(graph: Graph) -> tuple[str, ...]:
     return tuple(dict.fromkeys(owners))
 
 
-def _with_gradients(graph: Graph, how: Updating) -> tuple[str, ...]:
+def parameters_with_gradients(graph: Graph, how: Updating) -> tuple[str, ...]:
     """Parameters whose gradients Caffe computes: those that move, and some for the norm of all.
 
     With `force_backward` a frozen parameter has a gradient too (net.cpp:228), and those of
@@ -172,7 +175,7 @@ def _with_gradients(graph: Graph, how: Updating) -> tuple[str, ...]:
     return tuple(name for name in learnable if name in moving)
 
 
-def _carried(graph: Graph) -> tuple[Graph, Mapping[str, str]]:
+def carried_graph(graph: Graph) -> tuple[Graph, Mapping[str, str]]:
     """The graph whose recurrent layers start from variables, and what these are to hold next.
 
     recurrent_layer.cpp, Forward_cpu: the last state of a pass is the first of the next one; no
@@ -383,7 +386,7 @@ class _Update:
 def forward_graph(graph: Graph) -> Graph:
     """The forward pass of the TRAIN phase alone, with what layers keep of it."""
     shown = tuple(dict.fromkeys((*graph.outputs, *graph.losses)))
-    carried, states = _carried(with_variables(with_generator(graph)).replace(outputs=shown))
+    carried, states = carried_graph(with_variables(with_generator(graph)).replace(outputs=shown))
     growth = _Growth(carried)
     growth.run_statistics(carried.nodes)
     growth.keep_states(states)

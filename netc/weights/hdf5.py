@@ -192,6 +192,16 @@ def save_hdf5(path: Path, weights: Weights) -> None:
             data.create_dataset(
                 f"{entry.layer}/{entry.index}", data=entry.array, dtype=entry.stored
             )
+        if any(layer.diffs for layer in weights.layers.values()):
+            _save_diffs(file.create_group("diff"), weights)
+
+
+def _save_diffs(group: Any, weights: Weights) -> None:
+    """Of every layer, those that share a parameter too (net.cpp, Net::ToHDF5)."""
+    for name, layer in weights.layers.items():
+        own = group.require_group(name)
+        for index, diff in enumerate(layer.diffs):
+            own.create_dataset(str(index), data=diff, dtype="<f4")
 
 
 def _check_names(weights: Weights) -> None:

@@ -52,6 +52,7 @@ def save_weights(
     *,
     kind: str | None = None,
     half: bool = False,
+    diffs: Arrays | None = None,
 ) -> None:
     """Write weights as ``.caffemodel``, ``.h5`` or ``.npz``, by the path's suffix.
 
@@ -67,11 +68,16 @@ def save_weights(
         kind: the suffix whose format is written, where that is not the path's.
         half: whether arrays whose ``kinds`` say float16 are written as 16-bit floats; else all are
             32-bit.
+        diffs: layer name -> arrays that are written as the blobs' gradients, in ``.caffemodel`` and
+            ``.h5``.
 
     Raises:
         NetcError: unknown-suffix, cannot-write, bad-blob, unsupported-name or too-large.
     """
-    write_weights(path, weights, None if net is None else wire_definitions(net), kind, half)
+    given = as_weights(weights)
+    if diffs is not None:
+        given = given.with_diffs(diffs)
+    write_weights(path, given, None if net is None else wire_definitions(net), kind, half)
 
 
 def write_weights(

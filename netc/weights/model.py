@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -28,6 +28,8 @@ class LayerWeights:
         legacy: which arrays were stored in the old way, as num, channels, height and width; they
             have four axes and equal a parameter of fewer axes when leading ones are trimmed.
         kinds: the type of number each array has in the file, as NumPy names it.
+        diffs: what is written beside the arrays as their gradients, in their shapes; empty for
+            none. Never read from a file.
     """
 
     name: str
@@ -36,6 +38,7 @@ class LayerWeights:
     indices: tuple[int, ...] = ()
     legacy: tuple[bool, ...] = ()
     kinds: tuple[str, ...] = ()
+    diffs: tuple[Array, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.indices:
@@ -83,6 +86,14 @@ class Weights(Mapping[str, tuple[Array, ...]]):
 
     def __repr__(self) -> str:
         return f"Weights({self.path!r}, {len(self)} layers, {self.nbytes:,} bytes)"
+
+    def with_diffs(self, diffs: Mapping[str, Sequence[Array]]) -> Weights:
+        """With arrays that are written beside those of these layers as their gradients."""
+        layers = {
+            name: replace(layer, diffs=tuple(diffs.get(name, ())))
+            for name, layer in self.layers.items()
+        }
+        return replace(self, layers=layers)
 
     @property
     def nbytes(self) -> int:

@@ -80,24 +80,31 @@ def layer_pieces(layer: LayerWeights, definition: bytes | None) -> Pieces:
     """A LayerParameter's bytes: its definition, else its name and type, then its blobs."""
     if definition is None:
         definition = string_field(1, layer.name) + string_field(2, layer.type)
+    diffs = layer.diffs or (None,) * len(layer.arrays)
+    stored = zip(layer.arrays, layer.legacy, layer.kinds, diffs, strict=True)
     blobs = (
-        record(7, half_pieces(array) if kind == "float16" else blob_pieces(array, legacy))
-        for array, legacy, kind in zip(layer.arrays, layer.legacy, layer.kinds, strict=True)
+        record(7, half_pieces(array) if kind == "float16" else blob_pieces(array, legacy, diff))
+        for array, legacy, kind, diff in stored
     )
     return joined([_piece(definition), *blobs])
 
 
-def blob_pieces(array: Array, legacy: bool = False) -> Pieces:
-    """A BlobProto's bytes; ``legacy`` keeps num, channels, height and width."""
-    data = np.ascontiguousarray(array, "<f4").reshape(-1)
-    values = record(5, Pieces((data.view(np.uint8).data,), data.nbytes))
+def blob_pieces(array: Array, legacy: bool = False, diff: Array | None = None) -> Pieces:
+    """A BlobProto's bytes; ``legacy`` keeps num, channels, height and width, without a diff."""
+    values = _numbers(5, array)
     if legacy:
         old = b"".join(
             varint(n << 3 | VARINT) + varint(size) for n, size in enumerate(array.shape, 1)
         )
-        return joined([_piece(old), *([values] if data.size else [])])
-    shape = shape_field(array.shape)
-    return joined([*([values] if data.size else []), _piece(shape)])
+        return joined([_piece(old), *([values] if array.size else [])])
+    parts = [values] if diff is None else [values, _numbers(6, diff)]
+    return joined([*(parts if array.size else []), _piece(shape_field(array.shape))])
+
+
+def _numbers(field: int, array: Array) -> Pieces:
+    """A field of packed float32."""
+    data = np.ascontiguousarray(array, "<f4").reshape(-1)
+    return record(field, Pieces((data.view(np.uint8).data,), data.nbytes))
 
 
 def half_pieces(array: Array) -> Pieces:

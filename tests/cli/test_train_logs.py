@@ -14,6 +14,7 @@ GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "train"
 CASES = (
     "log_average",
     "log_basic",
+    "log_debug_info",
     "log_iter_size",
     "log_per_class",
     "log_prefix_absent",
@@ -29,7 +30,7 @@ def lines(text: str) -> list[Line]:
     """Source file and words of each line from `Solving` on; times and speeds left out."""
     found = []
     for line in text.splitlines():
-        match = re.match(r"I\d{4} [\d:.]+ +\d+ (\S+?):\d+\] (.*)", line)
+        match = re.match(r"[IE]\d{4} [\d:.]+ +\d+ (\S+?):\d+\] (.*)", line)
         if match and match[1] != "caffe.cpp":
             found.append((match[1], re.sub(r"\(\S+ iter/s, \S+s/", "(", match[2])))
     start = next(i for i, (_, words) in enumerate(found) if words.startswith("Solving "))

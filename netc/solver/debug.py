@@ -1,0 +1,232 @@
+"""What Caffe prints with ``debug_info: true``: mean magnitudes of blobs, parameters, gradients.
+
+BVLC/caffe src/caffe/net.cpp: ForwardDebugInfo, BackwardDebugInfo and the totals at the end of
+Backward. Layers stand in Caffe's order, with the Splits that Caffe puts where a blob has several
+readers (util/insert_splits.cpp).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from netc.compiled import CompiledNet, LayerArrays
+from netc.diagnostics import Collector
+from netc.ir.graph import Array, Graph, Node
+from netc.lower.rules import filter_layers, merged_state
+from netc.ops.catalog import CATALOG
+from netc.schema.message import Message
+from netc.solver.events import Line
+from netc.solver.programs import TrainNet
+from netc.solver.read import NetChoice
+from netc.train.observe import Observation
+
+
+class Blob(NamedTuple):
+    """A blob as Caffe calls it at a layer, and the value that it is."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of Caffe's, a Split where ``node`` is None and it has bottoms."""
+
+    name: str
+    tops: tuple[Blob, ...]
+    bottoms: tuple[Blob, ...] = ()
+    node: Node | None = None
+    params: tuple[str, ...] = ()
+
+
+def layers_of(choice: NetChoice, graph: Graph) -> tuple[Layer, ...]:
+    """The layers of a net in its state, in Caffe's order, with the values of its graph."""
+    state = merged_state(choice.message, choice.state)
+    messages = filter_layers(choice.message, state, Collector())
+    readers = _readers(messages)
+    nodes = {node.name: node for node in graph.nodes}
+    reading = _Reading(readers)
+    found: list[Layer] = []
+    for layer in messages:
+        node = nodes.get(layer.get("name"))
+        tops = [
+            Blob(blob, node.outputs[i] if node else graph.input_blobs.get(blob, blob))
+            for i, blob in enumerate(layer.get("top"))
+        ]
+        bottoms = tuple(map(reading.bottom, layer.get("bottom")))
+        names = tuple(_shown(layer, i) for i in range(len(node.parameters) if node else 0))
+        found.append(Layer(layer.get("name"), tuple(tops), bottoms, node, names))
+        found += reading.made(layer.get("name"), tops)
+    return tuple(found)
+
+
+def _shown(layer: Message, index: int) -> str:
+    """How Caffe calls a parameter: by its name, where it has one, else by its number."""
+    specs = layer.get("param")
+    return (specs[index].get("name") if index < len(specs) else "") or str(index)
+
+
+def _readers(layers: Sequence[Message]) -> Counter[tuple[str, int]]:
+    """(layer, index of its top) -> how many layers read that top before it is made anew."""
+    latest: dict[str, tuple[str, int]] = {}
+    readers: Counter[tuple[str, int]] = Counter()
+    for layer in layers:
+        readers.update(latest[blob] for blob in layer.get("bottom") if blob in latest)
+        latest.update({blob: (layer.get("name"), i) for i, blob in enumerate(layer.get("top"))})
+    return readers
+
+
+@dataclass
+class _Reading:
+    """Which Split each reader of a blob gets its bottom from."""
+
+    readers: Counter[tuple[str, int]]
+    latest: dict[str, Blob] = field(default_factory=dict)
+    splits: dict[str, str] = field(default_factory=dict)
+    given: Counter[str] = field(default_factory=Counter)
+
+    def bottom(self, blob: str) -> Blob:
+        value = self.latest[blob].value if blob in self.latest else blob
+        split = self.splits.get(blob)
+        if split is None:
+            return Blob(blob, value)
+        number = self.given[split]
+        self.given[split] += 1
+        return Blob(f"{split}_{number}", value)
+
+    def made(self, layer: str, tops: Sequence[Blob]) -> Iterator[Layer]:
+        for index, top in enumerate(tops):
+            self.latest[top.name] = top
+            self.splits.pop(top.name, None)
+            number = self.readers[layer, index]
+            if number > 1:
+                split = self.splits[top.name] = f"{top.name}_{layer}_{index}_split"
+                copies = tuple(Blob(f"{split}_{i}", top.value) for i in range(number))
+                yield Layer(split, copies, (top,))
+
+
+def forward_lines(
+    layers: Sequence[Layer], values: Mapping[str, Array], params: LayerArrays
+) -> Iterator[Line]:
+    """A line for each top and each parameter."""
+    for layer in layers:
+        for blob in layer.tops:
+            if blob.value in values:
+                mean = _mean(values[blob.value])
+                text = f"Layer {layer.name}, top blob {blob.name} data: {mean:g}"
+                yield Line("I", "net.cpp:593", f"    [Forward] {text}")
+        for name, array in zip(layer.params, params.get(layer.name, ()), strict=False):
+            text = f"Layer {layer.name}, param blob {name} data: {_mean(array):g}"
+            yield Line("I", "net.cpp:605", f"    [Forward] {text}")
+
+
+@dataclass
+class Backward:
+    """The lines of backward passes; parameters' gradients add up over an iteration's passes."""
+
+    layers: Sequence[Layer]
+    graph: Graph
+    sums: dict[str, Array] = field(default_factory=dict)
+
+    def lines(self, seen: Observation, params: Mapping[str, Array]) -> Iterator[Line]:
+        """Those of one pass.
+
+        Args:
+            seen: what it made.
+            params: owners' names -> arrays, before the update.
+        """
+        for layer in reversed(self.layers):
+            for name, array in self._bottoms(layer, seen):
+                text = f"Layer {layer.name}, bottom blob {name} diff: {_mean(array):g}"
+                yield Line("I", "net.cpp:621", f"    [Backward] {text}")
+            for index, array in self._params(layer, seen):
+                text = f"Layer {layer.name}, param blob {index} diff: {_mean(array):g}"
+                yield Line("I", "net.cpp:632", f"    [Backward] {text}")
+        yield self._totals(params)
+
+    def _bottoms(self, layer: Layer, seen: Observation) -> Iterator[tuple[str, Array]]:
+        for index, blob in enumerate(layer.bottoms):
+            if layer.node is None:
+                found = seen.totals.get(blob.value)
+            else:
+                found = seen.passed.get((layer.name, index))
+            if found is not None:
+                yield blob.name, found
+
+    def _params(self, layer: Layer, seen: Observation) -> Iterator[tuple[int, Array]]:
+        for index, name in enumerate(layer.node.parameters if layer.node else ()):
+            owner = self.graph.parameters[name].owner or name
+            made = seen.learned.get((layer.name, index))
+            if made is not None:
+                before = self.sums.get(owner)
+                self.sums[owner] = made.reshape(-1) if before is None else before + made.reshape(-1)
+                yield index, self.sums[owner]
+            elif layer.node is not None and self._has_statistic(layer.node, index, seen):
+                yield index, np.zeros(1, np.float32)
+
+    def _has_statistic(self, node: Node, index: int, seen: Observation) -> bool:
+        """Whether Caffe tells of a gradient that it never computes: of a running average."""
+        specs = node.param_specs
+        held = index < len(specs) and specs[index].lr_mult == 0
+        passes = any(layer == node.name for layer, _ in seen.passed)
+        return passes and not held and index in CATALOG[node.op].moving(node.params)
+
+    def _totals(self, params: Mapping[str, Array]) -> Line:
+        """Of all parameters, and of their gradients; an error by its severity in Caffe."""
+        data, diff = list(params.values()), list(self.sums.values())
+        ones = [sum(float(np.abs(a).sum(dtype=np.float64)) for a in of) for of in (data, diff)]
+        twos = [
+            sum(float(np.square(a, dtype=np.float64).sum()) for a in of) ** 0.5
+            for of in (data, diff)
+        ]
+        text = (
+            f"All net params (data, diff): L1 norm = ({ones[0]:g}, {ones[1]:g}); "
+            f"L2 norm = ({twos[0]:g}, {twos[1]:g})"
+        )
+        return Line("E", "net.cpp:721", f"    [Backward] {text}")
+
+
+def _mean(array: Array) -> float:
+    return float(np.abs(array).sum(dtype=np.float64) / max(1, array.size))
+
+
+class Debugging:
+    """The lines of a TRAIN net's passes. Looking at a pass runs it once more, and changes nothing.
+
+    Args:
+        choice: the net.
+        train: its programs.
+    """
+
+    def __init__(self, choice: NetChoice, train: TrainNet) -> None:
+        self._train = train
+        self._layers = layers_of(choice, train.graph)
+        self._backward = Backward(self._layers, train.graph)
+
+    def passed(self, feeds: Mapping[str, Any], drawn: int, number: int) -> tuple[Line, ...]:
+        """Those of pass ``number`` of an iteration, before its update."""
+        if number == 0:
+            self._backward.sums.clear()
+        seen, train = self._train.observe(feeds, drawn), self._train
+        params = {name: train.variables.variable(name).array for name in train.graphs.learnable}
+        forward = forward_lines(self._layers, seen.values, train.params)
+        return (*forward, *self._backward.lines(seen, params))
+
+    def forward(self, feeds: Mapping[str, Any], drawn: int) -> tuple[Line, ...]:
+        """Those of a pass without gradients."""
+        seen = self._train.observe(feeds, drawn)
+        return tuple(forward_lines(self._layers, seen.values, self._train.params))
+
+
+def tested_lines(
+    layers: Sequence[Layer], net: CompiledNet, feeds: Mapping[str, Any], made: Mapping[str, Array]
+) -> tuple[Line, ...]:
+    """Those of a TEST net's pass, of what it was fed and all that it made."""
+    params = LayerArrays(net.graph, net.variables)
+    fed = {v: np.asarray(feeds[b]) for b, v in net.graph.input_blobs.items() if b in feeds}
+    return tuple(forward_lines(layers, {**made, **fed}, params))

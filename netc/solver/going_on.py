@@ -1,0 +1,64 @@
+"""What a run goes on from: gathered for a snapshot, and put back from one."""
+
+from __future__ import annotations
+
+from netc.solver.opening import Run
+from netc.solver.rates import RateState
+from netc.solver.resume import Restored
+from netc.solver.smoothing import Smoothing
+from netc.sources.catalog import NetSources
+
+
+def gathered(
+    run: Run, iteration: int, rates: RateState, smoothing: Smoothing, ranks: int
+) -> Restored:
+    """What a snapshot holds, besides the weights.
+
+    Args:
+        run: the nets and their batches.
+        iteration: updates that were made.
+        rates: what the policy remembers.
+        smoothing: the losses that the displayed one is the mean of.
+        ranks: processes that train together; each has taken as many batches.
+    """
+    return Restored(
+        iteration,
+        run.train.history,
+        rates,
+        run.feeds.position * ranks,
+        tuple(test.feeds.position for test in run.tests),
+        smoothing,
+        {name: place.array for name, place in run.train.states.items()},
+    )
+
+
+def put_back(run: Run, found: Restored, iter_size: int, ranks: int) -> None:
+    """History, the places in the data, and recurrent layers' last states."""
+    for place, array in zip(run.train.history, found.history, strict=True):
+        place[...] = array.reshape(place.shape)
+    run.feeds.seek(_passes_so_far(run, found, iter_size, ranks))
+    for test, position in zip(run.tests, found.test_passes, strict=False):
+        test.feeds.seek(position)
+    for name, variable in run.train.states.items():
+        if name in found.states and found.states[name].shape == variable.shape:
+            variable.write(found.states[name])
+
+
+def _passes_so_far(run: Run, found: Restored, iter_size: int, ranks: int) -> int:
+    """How many batches of its own a restored run has taken.
+
+    Nothing tells with a state of Caffe. Its data layers begin anew when it resumes, and so do those
+    that are read here; batches that are given go on.
+    """
+    if found.passes >= 0:
+        return found.passes // ranks
+    given = not isinstance(run.feeds.source, NetSources)
+    return found.iteration * iter_size if given else 0
+
+
+def window_of(found: Restored, window: int) -> Smoothing | None:
+    """The losses of a snapshot for a mean over ``window``; None where they are of another."""
+    kept = found.smoothing
+    if kept is None or len(kept.losses) > window or len(kept.losses) != min(kept.seen, window):
+        return None
+    return Smoothing(window, kept.losses, kept.mean, kept.seen)

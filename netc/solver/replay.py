@@ -1,0 +1,183 @@
+"""Where the first number that is not finite comes from: the last iterations are run once more.
+
+A run that diverges is noticed at its loss, when all parameters have been updated by it. Parameters,
+history and statistics are copied every so many iterations; from the last copy on the same
+iterations are run again, which gives the same numbers to the bit, and the last of them are looked
+into: every value, and the norm of every parameter's gradient. That costs a run nothing but the
+copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from netc.diagnostics import NetcError, Note
+from netc.ir.graph import Array
+from netc.memory import budget
+from netc.solver.feeds import Feeds
+from netc.solver.programs import TrainNet
+from netc.train.observe import Observation
+from netc.train.step import variable_bytes
+
+EVERY = 50  # iterations between copies
+_LOOKED_INTO = 5  # the last iterations, of which norms are compared
+_LISTED = 3
+_GROWN = 10.0  # how many times its first norm a gradient has to be, to be told
+
+
+class Replay:
+    """Copies on the way, and what they tell in the end.
+
+    Args:
+        train: the net.
+        feeds: its batches; only such as can be gone back to are of use.
+        passes: of an iteration.
+    """
+
+    def __init__(self, train: TrainNet, feeds: Feeds, passes: int) -> None:
+        self._train, self._feeds, self._passes = train, feeds, passes
+        self._copy: dict[str, Array] = {}
+        self._start = self._position = 0
+        self._rates: list[np.float32] = []
+        room = budget().available()
+        size = variable_bytes(train.graphs)
+        self._works = feeds.can_seek and (room is None or size < room // 4)
+
+    def begin(self, iteration: int) -> None:
+        """An iteration begins, with the next batch to come."""
+        if self._works and (not self._copy or iteration >= self._start + EVERY):
+            self._start, self._position = iteration, self._feeds.position
+            places = self._train.places
+            self._copy = {name: place.array.copy() for name, place in places.items()}
+            self._rates = []
+
+    def forget(self) -> None:
+        """What comes next does not follow from what was: a state was restored, say."""
+        self._copy = {}
+
+    def used(self, rate: np.float32) -> None:
+        """The rate of the iteration's update."""
+        self._rates.append(rate)
+
+    def notes(self, iteration: int) -> tuple[Note, ...]:
+        """What is to say of an iteration whose loss is not finite.
+
+        Parameters are left as they were before that iteration.
+        """
+        if not self._copy or iteration - self._start > len(self._rates):
+            return ()
+        end = self._feeds.position
+        for name, place in self._train.places.items():
+            place.write(self._copy[name])
+        self._feeds.seek(self._position)
+        try:
+            return tuple(self._told(iteration))
+        except NetcError:  # a batch that is no longer there
+            return ()
+        finally:
+            self._feeds.seek(end)
+
+    def _told(self, iteration: int) -> Iterator[Note]:
+        norms: list[dict[str, float]] = []
+        for number in range(self._start, iteration):
+            batches = [self._feeds.take() for _ in range(self._passes)]
+            if number >= iteration - _LOOKED_INTO:
+                norms.append(_norms(self._train.observe(batches[-1], self._drawn(number))))
+            self._run(number, batches)
+        for index in range(self._passes):
+            batch = self._feeds.take()
+            seen = self._train.observe(batch, self._drawn(iteration) + index)
+            first = first_not_finite(self._train, seen)
+            if first is not None:
+                yield Note(str(first), first.span)
+                break
+        yield from _grown(norms, iteration)
+
+    def _drawn(self, iteration: int) -> int:
+        return iteration * self._passes
+
+    def _run(self, iteration: int, batches: list[Mapping[str, Any]]) -> None:
+        rate = self._rates[iteration - self._start]
+        drawn = self._drawn(iteration)
+        if self._train.fused:
+            self._train.iterate(batches[0], rate, iteration, drawn)
+            return
+        for index, batch in enumerate(batches):
+            self._train.accumulate(batch, index, drawn + index)
+        self._train.update(rate, iteration)
+
+
+class First(NamedTuple):
+    """The first number that is not finite: in which blob, or gradient, of which layer."""
+
+    what: str
+    layer: str
+    span: Any
+    wrong: int
+    numbers: int
+
+    def __str__(self) -> str:
+        return (
+            f"first in {self.what} of layer `{self.layer}`: {self.wrong} of {self.numbers} numbers"
+        )
+
+
+def first_not_finite(train: TrainNet, seen: Observation) -> First | None:
+    """In the order in which a pass makes them: parameters, blobs, then gradients."""
+    for node in train.graph.nodes:
+        for index, name in enumerate(node.parameters):
+            owner = train.graph.parameters[name].owner or name
+            array = train.variables.variable(owner).array
+            if not np.isfinite(array).all():
+                return _first(f"parameter {index}", node.name, node.span, array)
+        for value in node.outputs:
+            made = seen.values.get(value)
+            if made is not None and not np.isfinite(made).all():
+                return _first(
+                    f"blob `{train.graph.values[value].blob}`", node.name, node.span, made
+                )
+    spans = {node.name: node.span for node in train.graph.nodes}
+    for (layer, index), gradient in seen.passed.items():
+        if not np.isfinite(gradient).all():
+            return _first(f"the gradient of bottom {index}", layer, spans.get(layer), gradient)
+    for (layer, index), gradient in seen.learned.items():
+        if not np.isfinite(gradient).all():
+            return _first(f"the gradient of parameter {index}", layer, spans.get(layer), gradient)
+    return None
+
+
+def _first(what: str, layer: str, span: Any, array: Array) -> First:
+    return First(what, layer, span, int((~np.isfinite(array)).sum()), array.size)
+
+
+def _norms(seen: Observation) -> dict[str, float]:
+    """Layer/index -> the norm of its gradient."""
+    return {
+        f"{layer}/{index}": float(np.sqrt(np.square(array, dtype=np.float64).sum()))
+        for (layer, index), array in seen.learned.items()
+    }
+
+
+def _grown(norms: list[dict[str, float]], iteration: int) -> Iterator[Note]:
+    """The parameters whose gradients grew first, and how."""
+    if len(norms) < 2:
+        return
+    first = norms[0]
+
+    def growth(name: str) -> tuple[int, float]:
+        """After how many iterations it had grown, and how far it went."""
+        base = first[name] or 1e-30
+        ratios = [found[name] / base for found in norms]
+        grown = next((i for i, ratio in enumerate(ratios) if not ratio < _GROWN), len(ratios))
+        return grown, -ratios[-1]
+
+    names = [name for name in sorted(first, key=growth) if growth(name)[0] < len(norms)]
+    for name in names[:_LISTED]:
+        shown = ", ".join(f"{found[name]:.3g}" for found in norms)
+        start = iteration - len(norms)
+        yield Note(
+            f"the gradient of `{name}` grew: norm {shown} in iterations {start} to {iteration - 1}"
+        )

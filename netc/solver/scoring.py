@@ -1,0 +1,49 @@
+"""A test of a TEST net: the means of its outputs over its passes (solver.cpp:347 to 414)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from netc.ir.graph import Array
+from netc.solver.culprits import naming_records
+from netc.solver.opening import TestNet
+from netc.solver.programs import total_loss
+
+
+class Means(NamedTuple):
+    """The mean of each output, element by element, and of the weighted loss."""
+
+    scores: dict[str, Array]
+    loss: float
+
+
+Look = Callable[[Mapping[str, Array], Mapping[str, Array]], None]
+
+
+def scored(test: TestNet, passes: int, look: Look | None = None) -> Means:
+    """Means, summed in float32 pass by pass.
+
+    Args:
+        test: its batches go on where the last test stopped.
+        passes: the solver's `test_iter`.
+        look: called with what each pass was fed and all that it made.
+
+    Raises:
+        NetcError: what a batch cannot be taken for.
+    """
+    sums: dict[str, Array] = {}
+    total = np.float32(0)
+    for _ in range(passes):
+        with naming_records(test.feeds):
+            batch = test.feeds.take()
+            made = test.net(batch)
+        if look is not None:
+            look(batch, made)
+        total += total_loss(made, test.net.graph.losses)
+        for name in sorted(test.shown):
+            sums[name] = sums[name] + made[name] if name in sums else made[name]
+    count = np.float32(passes)
+    return Means({name: array / count for name, array in sums.items()}, float(total / count))

@@ -1,0 +1,62 @@
+"""What an update has subtracted from each parameter: what ``snapshot_diff`` writes.
+
+After Net::Update the gradient's place holds the step (sgd_solver.cpp, ComputeUpdateValue): of SGD
+the history itself, of other rules here the difference of the parameter before and after. A
+parameter with lr_mult 0 has a step of 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from netc.ir.graph import Array
+from netc.ops.update_rules import Rule
+from netc.solver.programs import TrainNet
+
+_BY_HISTORY = ("SGD", "LARS")
+
+
+class Steps:
+    """The steps of the last update.
+
+    Args:
+        train: the net.
+        rule: the solver's.
+    """
+
+    def __init__(self, train: TrainNet, rule: Rule) -> None:
+        self._train, self._rule = train, rule
+        self._before: dict[str, Array] = {}
+        self._made = False
+
+    def before(self) -> None:
+        """An update comes: parameters are remembered where they tell the step."""
+        self._made = True
+        if self._rule.name not in _BY_HISTORY:
+            names = self._train.graphs.learnable
+            self._before = {name: self._array(name).copy() for name in names}
+
+    def _array(self, name: str) -> Array:
+        return self._train.variables.variable(name).array
+
+    def by_layer(self) -> Mapping[str, tuple[Array, ...]]:
+        """Layer -> steps of its parameters, of those that it shares as well."""
+        graph = self._train.graph
+        found = {}
+        for node in graph.nodes:
+            if node.parameters:
+                found[node.name] = tuple(map(self._step, node.parameters))
+        return found
+
+    def _step(self, name: str) -> Array:
+        entry = self._train.graph.parameters[name]
+        owner = self._train.graph.parameters[entry.owner or name]
+        shape = entry.shape or ()
+        if not self._made or owner.lr_mult == 0:
+            return np.zeros(shape, np.float32)
+        if self._rule.name in _BY_HISTORY:
+            index = self._train.graphs.learnable.index(owner.name)
+            return self._train.history[index].reshape(shape)
+        return (self._before[owner.name] - self._array(owner.name)).reshape(shape)
