@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -108,9 +109,19 @@ def unknown_option(name: str, parser: argparse.ArgumentParser) -> list[str]:
 
 def unknown_arguments(unknown: Sequence[str], parser: argparse.ArgumentParser) -> str:
     """The complaint about arguments that a command does not have."""
-    options = list(_options(parser))
     name = unknown[0].partition("=")[0]
     if not name.startswith("-"):
         return f"`{name}` is one argument too many"
-    near = "; ".join(did_you_mean(name, options))
+    near = "; ".join(_near_options(name, parser))
     return f"there is no option `{name}`" + (f"; {near}" if near else "")
+
+
+def _near_options(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
+    """The hint at options that may be meant: their dashes, which all have, make none of them near.
+
+    `--version` is of `netc` itself, and meant behind a command too.
+    """
+    options = {"version": "netc --version"}
+    options |= {option.lstrip("-"): option for option in _options(parser)}
+    for hint in did_you_mean(name.lstrip("-"), options):
+        yield re.sub(r"`([^`]+)`", lambda match: f"`{options[match[1]]}`", hint)

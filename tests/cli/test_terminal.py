@@ -146,3 +146,19 @@ def test_a_mean_of_no_number_and_names_of_precisions(capsys: pytest.CaptureFixtu
     assert "error[bad-mean]: the mean `nan` is no list of finite" in capsys.readouterr().err
     assert main(["run", DIGITS, "-i", image, "--fill-missing", "--precision", "half"]) == 1
     assert "help: half precision is `fp16`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [
+        ("--versoin", "; did you mean `netc --version`?"),
+        ("--hlep", "; did you mean `--help`?"),
+        ("--quiet", ""),
+    ],
+)
+def test_options_behind_a_command(
+    option: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", option]) == 2
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first == f"netc check: error: there is no option `{option}`{meant}"
