@@ -194,6 +194,7 @@ OP_TABLES: Mapping[str, str] = {
     "backends/cuda/emit/": "which kernels the GPU has for an op",
     "backends/cuda/chains.py": "an op as a statement in C++",
     "export/onnx/": "an op as nodes of ONNX",
+    "export/torch/": "an op as a module or expression of PyTorch",
     "migrate/": "layer types of old formats",
     "language/shorts.py": "short names of layer types",
     "language/notation.py": "layer types whose fields may be written without names",

@@ -16,6 +16,7 @@ from netc.cli.arguments import (
     chosen_state,
     reading,
 )
+from netc.cli.export_torch import write_torch
 from netc.cli.numbers import positive
 from netc.cli.output import print_diagnostics, print_json, say
 from netc.cli.run import no_weights
@@ -42,7 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "left open, so that the model takes any batch, unless the net fixes it or --batch or "
         "--input-shape says it."
     )
-    parser.add_argument("net", metavar="NET", help="prototxt; - is standard input")
+    parser.add_argument(
+        "net",
+        metavar="[pytorch] NET [W]",
+        help="prototxt; - is standard input; with `pytorch` in front the net is written as a "
+        "module of PyTorch",
+    )
+    parser.add_argument("more", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument("-w", "--weights", metavar="FILE", help=".caffemodel, .h5 or .npz")
     parser.add_argument(
         "-o",
@@ -87,12 +94,15 @@ def _shape(text: str) -> OpenShape:
 
 def run(args: argparse.Namespace) -> int:
     """Write the model and tell its inputs and outputs."""
-    problem = _usage_problem(args)
+    format, problem = _sort_out(args)
+    problem = problem or _usage_problem(args)
     if problem:
         say(f"netc export: error: {problem}", stream=sys.stderr)
         return 2
     text: Text = source_of(STDIN) if args.net == STDIN else args.net
     graph, found = _graph(text, args)
+    if format == "pytorch":
+        return write_torch(args, graph, found)
     model, misfit = _model(graph, args)
     found = (*found, *misfit)
     if not args.json:
@@ -105,6 +115,16 @@ def run(args: argparse.Namespace) -> int:
     files = save(model, Path(args.output or _default_name(args.net)))
     _tell(args, told, files, found)
     return 0
+
+
+def _sort_out(args: argparse.Namespace) -> tuple[str, str]:
+    """The format, and what is wrong; the net and its weights become ``net`` and ``weights``."""
+    names = [args.net, *args.more]
+    format = names.pop(0) if args.more and args.net in ("pytorch", "onnx") else "onnx"
+    args.net, *rest = names
+    if rest and not args.weights:
+        args.weights = rest.pop(0)
+    return format, f"there is no use for `{rest[0]}`" if rest else ""
 
 
 def _usage_problem(args: argparse.Namespace) -> str:

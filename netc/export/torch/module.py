@@ -1,0 +1,113 @@
+"""The text of a module, and the arrays that it loads."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from netc.diagnostics import Collector, Diagnostic, NetcError
+from netc.export.torch.rules import RULES
+from netc.export.torch.writer import Layer, Writer
+from netc.ir.graph import Array, Graph
+from netc.ir.types import show
+from netc.version import __version__
+
+_FACTOR = '''class Factor(nn.Module):
+    """Caffe's Scale and Bias: a factor and a summand of some axes."""
+
+    def __init__(self, shape, weight=True, bias=True):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(shape)) if weight else None
+        self.bias = nn.Parameter(torch.zeros(shape)) if bias else None
+
+    def forward(self, x):
+        x = x if self.weight is None else x * self.weight
+        return x if self.bias is None else x + self.bias
+
+
+'''
+
+_LOAD = '''
+
+def load(weights=Path(__file__).with_suffix(".npz")):
+    """The net with its weights, for inference."""
+    net = Net()
+    with np.load(weights) as arrays:
+        state = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    missing, unexpected = net.load_state_dict(state, strict=False)
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if missing or unexpected:
+        raise ValueError(f"missing: {missing}, not in the net: {unexpected}")
+    return net.eval()
+'''
+
+
+class TorchModule(NamedTuple):
+    """A module's text and state.
+
+    Attributes:
+        text: the file, which defines ``Net`` and ``load``.
+        arrays: the state's keys -> float32 arrays.
+        inputs: input blob -> the name of ``forward``'s argument.
+        outputs: the values that ``forward`` gives, one alone or several as a tuple.
+    """
+
+    text: str
+    arrays: dict[str, Array]
+    inputs: dict[str, str]
+    outputs: tuple[str, ...]
+
+
+def to_torch(graph: Graph) -> TorchModule:
+    """A graph as a PyTorch module for inference that takes any batch where the net does.
+
+    Args:
+        graph: with shapes and arrays, as it was lowered.
+
+    Raises:
+        NetcError: not-torch, for all layers that have no form there.
+    """
+    writer, found = Writer(graph), Collector()
+    inputs = {graph.values[name].blob: writer.value(name) for name in graph.inputs}
+    for node in graph.nodes:
+        layer = Layer(writer, node)
+        with found.catching():
+            rule = RULES.get(node.op)
+            if rule is None:
+                raise layer.refused("there is no rule for it")
+            rule(layer)
+    found.check()
+    if not graph.outputs:
+        message = "the net gives nothing back, and a module has to"
+        raise NetcError(Diagnostic("not-torch", message))
+    text = _text(writer, tuple(inputs.values()))
+    return TorchModule(text, writer.arrays, inputs, graph.outputs)
+
+
+def _text(writer: Writer, inputs: tuple[str, ...]) -> str:
+    graph = writer.graph
+    doc = _plain(f"{graph.name or 'A net'}, written by netc {__version__}.")
+    shapes = [f"{writer.value(n)}: {show(graph.shape(n))}" for n in (*graph.inputs, *graph.outputs)]
+    lines = [f'"""{doc}"""', "", "from pathlib import Path", "", "import numpy as np"]
+    lines += [
+        "import torch",
+        "from torch import nn",
+        "from torch.nn import functional as F",
+        "",
+        "",
+    ]
+    head = "\n".join(lines) + "\n"
+    body = [_FACTOR] if writer.helpers else []
+    body += ["class Net(nn.Module):\n", f'    """{doc}\n\n']
+    body += [f"    {line}\n" for line in shapes] + ['    """\n\n']
+    body += ["    def __init__(self):\n        super().__init__()\n"]
+    body += [f"        self.{name} = {made}\n" for name, made in writer.modules.items()]
+    body += [f"\n    def forward(self, {', '.join(inputs)}):\n"]
+    body += [f"        {line}\n" for line in writer.lines]
+    body += [f"        return {', '.join(writer.value(name) for name in graph.outputs)}\n"]
+    return head + "".join(body) + _LOAD
+
+
+def _plain(text: str) -> str:
+    """A text that is fit for a docstring, whatever a net is called."""
+    kept = (c if c.isprintable() and c not in '"\\' else "_" for c in text)
+    return "".join(kept)
