@@ -173,6 +173,7 @@ def _sources() -> bytes:
         folder / "kernel_args.py",
         folder / "sum_args.py",
         folder / "pack_args.py",
+        folder / "gradient_args.py",
         shared / "cook_toom.py",
         Path(__file__),
     )

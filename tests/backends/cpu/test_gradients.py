@@ -31,6 +31,10 @@ CONVOLUTIONS = [
     ((3, 16, 30, 31), "num_output: 16 kernel_size: 5 pad: 2 group: 16"),
     ((1, 16, 7, 9), "num_output: 16 kernel_h: 2 kernel_w: 3 group: 16 dilation: 2"),
     ((9, 6, 40, 40), "num_output: 40 kernel_size: 3 pad: 1"),  # several blocks of rows
+    ((2, 33, 29, 30), "num_output: 40 kernel_size: 3 pad: 1"),  # by Winograd's algorithm
+    ((3, 64, 14, 14), "num_output: 45 kernel_size: 3"),
+    ((2, 20, 28, 26), "num_output: 36 kernel_size: 5 pad: 2"),
+    ((2, 64, 23, 21), "num_output: 38 kernel_size: 3 pad: 1 group: 2"),
 ]
 FILLERS = 'weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "gaussian" std: 0.5 }'
 DECONVOLUTION = "num_output: 7 kernel_size: 3"
@@ -43,6 +47,9 @@ OTHERS = [
         "Deconvolution",
         f"convolution_param {{ num_output: 7 kernel_size: 3 {FILLERS} }}",
     ),
+    ((2, 18, 5, 6), "LRN", "lrn_param { alpha: 0.5 }"),
+    ((1, 70, 3, 3), "LRN", "lrn_param { local_size: 9 beta: 0.6 alpha: 2 k: 2 }"),
+    ((2, 3, 3, 3), "LRN", "lrn_param { local_size: 41 beta: 0.5 alpha: 2 }"),
     ((2, 18, 9, 9), "Pooling", "pooling_param { kernel_size: 2 stride: 2 }"),
     ((2, 5, 9, 8), "Pooling", "pooling_param { kernel_size: 3 stride: 2 pad: 1 }"),
     ((1, 33, 7, 7), "Pooling", "pooling_param { kernel_size: 3 stride: 1 pool: AVE pad: 1 }"),

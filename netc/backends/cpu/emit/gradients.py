@@ -31,6 +31,7 @@ from netc.backends.cpu.steps.elementwise import (
     threshold,
 )
 from netc.backends.cpu.steps.geometry import Geometry
+from netc.backends.cpu.steps.normalization import Response, lrn_back_step
 from netc.backends.cpu.steps.outer import (
     OuterTarget,
     Side,
@@ -40,12 +41,14 @@ from netc.backends.cpu.steps.outer import (
     window_taps,
 )
 from netc.backends.cpu.steps.pooling import average_pool_back_step, max_pool_back_step
+from netc.backends.cpu.steps.winograd_weights import pays, winograd_weight_steps
 from netc.backends.shared.layout import is_in_c_order
 from netc.backends.shared.views import View, moved
 from netc.ir.graph import Node
 from netc.ops.array import AnyArray
 from netc.ops.axes import axis_in
 from netc.ops.gradient import GradientParams, rule_of
+from netc.ops.lrn import LRNParams, is_positive
 from netc.ops.pooling import areas, pooling_axes
 
 _MOST_GROUPS = 8  # more have too few channels each to fill vectors
@@ -89,12 +92,19 @@ def _convolution(context: EmitContext, node: Node) -> Sweeps | None:
     if geometry.groups > _MOST_GROUPS:
         return None
 
+    alone = replace(geometry, groups=1)
+
     def steps() -> list[Step]:
         found: list[Step] = []
         for group in range(geometry.groups):
             mine, theirs = (_share(view, group, geometry.groups) for view in (x, y))
             first = group * theirs.c * out.h * out.w * out.ld
             target = OuterTarget(moved(out.place, first), out.h * out.w * out.ld, out.ld, 1)
+            if not context.exact and pays(mine, theirs, alone, context.target):
+                found += winograd_weight_steps(
+                    node.name, mine, theirs, alone, target, context.target
+                )
+                continue
             sides = side_of(mine, geometry.stride), side_of(theirs)
             found += outer_steps(node.name, *sides, (x.n, y.h), taps, target, context.target)
         return found
@@ -190,6 +200,19 @@ def _pooling(context: EmitContext, node: Node) -> Sweeps | None:
     return [sweep_of(lambda: [step], [top, *read], [out])]
 
 
+def _lrn(context: EmitContext, node: Node) -> Sweeps | None:
+    """Of LRN's bottom, across channels."""
+    params: GradientParams = node.params
+    layer: LRNParams = params.params
+    if not layer.across or not is_positive(layer):
+        return None
+    x, *left, top = (context.view(value) for value in node.inputs)
+    y, out = left[0] if left else None, context.view(node.outputs[0])
+    response = Response(layer.local_size, layer.alpha, layer.beta, layer.k)
+    step = lrn_back_step(node.name, x, y, top, out, response)
+    return [sweep_of(lambda: [step], (), [out], pointwise=[x, y, top])]
+
+
 def _relu(context: EmitContext, node: Node) -> Sweeps | None:
     """Of ReLU's bottom, by the sign of what it reads."""
     params: GradientParams = node.params
@@ -247,6 +270,7 @@ _EMITTERS: Mapping[tuple[str, str], Emit] = MappingProxyType(
         ("Convolution", "weight"): _convolution,
         ("Eltwise", "bottom"): _product,
         ("InnerProduct", "weight"): _inner_product,
+        ("LRN", "bottom"): _lrn,
         ("Pooling", "bottom"): _pooling,
         ("ReLU", "bottom"): _relu,
         ("ReLU6", "bottom"): _relu6,

@@ -17,6 +17,7 @@ from netc.backends.cpu.steps.conv import conv_step
 from netc.backends.cpu.steps.epilogue import Epilogue
 from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.linear import linear_step
+from netc.backends.cpu.steps.linear_back import rows_back_steps
 from netc.backends.cpu.steps.packing import in_c_order
 from netc.backends.cpu.steps.transpose import to_planes
 from netc.backends.shared.derived import Derived, Weights
@@ -62,7 +63,21 @@ def _product(
     rows_of = as_rows(view, shape, rows, columns)
     if rows_of is None:
         return None
+    if _turned(weight) and epilogue.is_plain:
+        matrix = weight.T
+
+        def back() -> Sequence[Step]:
+            assert isinstance(matrix, Derived)
+            return rows_back_steps(node.name, rows_of, y, matrix, context.target)
+
+        return [sweep_of(back, [rows_of], [y])]
     return [_sweep(rows_of, y, lambda: _step(context, node, rows_of, y, weight, epilogue))]
+
+
+def _turned(weight: Weights) -> bool:
+    """Whether it is a variable's transpose, which would have to be copied at each step."""
+    changing = isinstance(weight, Derived) and weight.make is None
+    return changing and bool(weight.T.array.flags.c_contiguous)  # type: ignore[union-attr]
 
 
 def _needs_planes(axis: int, weight: Weights) -> bool:

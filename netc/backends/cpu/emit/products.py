@@ -26,6 +26,7 @@ from netc.ir.graph import Node
 from netc.ir.types import Shape
 from netc.ops.catalog import has_role
 from netc.ops.convolution import ConvolutionParams
+from netc.ops.fused import NAME as FUSED
 from netc.ops.fused import Bound, bind_stages
 from netc.ops.role import Role
 from netc.ops.siblings import branch_parameters
@@ -223,13 +224,13 @@ def emit_siblings(context: EmitContext, node: Node) -> Sweeps | None:
         channels = first.stage.params.num_output
         matched = match_epilogue(context, bias, stages, channels)
         if matched.rest:
-            return None
+            return _each_alone(context, node)
         branches.append((first.stage.params, weight, matched))
     activation = _joint_activation(
         [m for _, _, m in branches], [w.shape[0] for _, w, _ in branches]
     )
     if activation is None:
-        return None
+        return _each_alone(context, node)
     outputs = [context.view(v) for v in node.outputs]
     x, geometry = context.view(node.inputs[0]), geometry_of(branches[0][0], shape)
 
@@ -242,6 +243,19 @@ def emit_siblings(context: EmitContext, node: Node) -> Sweeps | None:
         )
 
     return [sweep_of(steps, [x], outputs)]
+
+
+def _each_alone(context: EmitContext, node: Node) -> Sweeps | None:
+    """Siblings whose chains no joint epilogue can do, one after the other."""
+    sweeps: Sweeps = []
+    branches = branch_parameters(node.params, node.parameters)
+    for (params, names), output in zip(branches, node.outputs, strict=True):
+        one = Node(node.name, FUSED, params, node.inputs, (output,), tuple(names), node.spans)
+        own = emit_convolution(context, one)
+        if own is None:
+            return None
+        sweeps += own
+    return sweeps
 
 
 def _bias(epilogue: Epilogue, channels: int) -> Weights:

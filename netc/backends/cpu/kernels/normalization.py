@@ -41,7 +41,7 @@ from netc.backends.cpu.machine import Machine
 _QUARTER = 0x4F58CAE5  # 1.25 times the bits of a number close to 1: the first guess's error is 4 %
 
 
-def _power(kind: str) -> Compiled:
+def power_of(kind: str) -> Compiled:
     """A Numba function (x, base, beta): x * base ** -beta."""
 
     def emit(
@@ -85,8 +85,8 @@ def across(machine: Machine, power: str, size: int) -> Callable[[int, int, int, 
     Units are pixels.
     """
     if (size - 1) // 2 > machine.width:
-        return _far(machine.width, _power(power))
-    return _near(machine.width, _power(power), _window(machine.width, size))
+        return _far(machine.width, power_of(power))
+    return _near(machine.width, power_of(power), _window(machine.width, size))
 
 
 def _near(width: int, power: Compiled, window: Compiled) -> Callable[[int, int, int, int], None]:
@@ -198,7 +198,7 @@ def within(machine: Machine, power: str) -> Callable[[int, int, int, int], None]
 
     The mean counts padding as far as Caffe's average pooling does. Units are rows.
     """
-    divide = over_channels(machine.width, _within_vector(_power(power)))
+    divide = over_channels(machine.width, _within_vector(power_of(power)))
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(LrnArgs, args)

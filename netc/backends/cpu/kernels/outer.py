@@ -46,7 +46,7 @@ from netc.backends.cpu.kernels.simd import (
 from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
 from netc.backends.cpu.machine import Machine
 
-_TAP_NUMBERS = 6  # numbers of a tap in the table
+TAP_NUMBERS = 6  # numbers of a tap in the table
 
 
 def outer(machine: Machine, tile: int, vectors: int) -> Callable[[int, int, int, int], None]:
@@ -55,9 +55,9 @@ def outer(machine: Machine, tile: int, vectors: int) -> Callable[[int, int, int,
     width = machine.width
     lanes = vectors * width
     size = 4 * tile * lanes  # bytes of a tile's sums
-    zeros = _zeros(width, tile * vectors)
-    fetch, keep = _fetch(width, tile * vectors), _keep(width, tile * vectors)
-    over_block, write = _over_block(width, tile, vectors), _write(width, tile, lanes)
+    zeros = zero_sums(width, tile * vectors)
+    fetch, keep = _fetch(width, tile * vectors), keep_sums(width, tile * vectors)
+    over_block, write = sum_block(width, tile, vectors), _write(width, tile, lanes)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(OuterArgs, args)
@@ -67,7 +67,7 @@ def outer(machine: Machine, tile: int, vectors: int) -> Callable[[int, int, int,
             # A block of both sides is read from the second cache for each tap and group.
             for row in range(0, a.images * a.rows, a.block):
                 for tap in range(a.taps):
-                    shift = a.table + 8 * _TAP_NUMBERS * tap
+                    shift = a.table + 8 * TAP_NUMBERS * tap
                     for index in range(parts):
                         place = scratch + (tap * parts + index) * size
                         # The first block starts from zero, the others from the sums before.
@@ -84,10 +84,10 @@ def outer(machine: Machine, tile: int, vectors: int) -> Callable[[int, int, int,
     return kernel
 
 
-def _over_block(width: int, tile: int, vectors: int) -> Compiled:
+def sum_block(width: int, tile: int, vectors: int) -> Compiled:
     """A Numba function: the sums after the rows of the grid from ``row`` on that are in a block."""
     lanes = vectors * width
-    whole, part = (_multiply(width, tile, vectors, p) for p in (False, True))
+    whole, part = (multiply_pixel(width, tile, vectors, p) for p in (False, True))
 
     @njit(inline="always")
     def over_block(
@@ -145,7 +145,8 @@ def _tuple(width: int, count: int) -> types.Type:
     return types.UniTuple(Vector(width), count)
 
 
-def _zeros(width: int, count: int) -> Compiled:
+def zero_sums(width: int, count: int) -> Compiled:
+    """A Numba function () -> sums of zero."""
     kind, sums = ir.ArrayType(vector(width), count), _tuple(width, count)
     return function("zeros", 0, lambda: sums, lambda b, t, v: ir.Constant(kind, None))
 
@@ -166,7 +167,7 @@ def _fetch(width: int, count: int) -> Compiled:
     return function("fetch", 1, lambda address: sums, emit)
 
 
-def _keep(width: int, count: int) -> Compiled:
+def keep_sums(width: int, count: int) -> Compiled:
     """A Numba function (sums, address) that stores them."""
 
     def emit(b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]) -> None:
@@ -176,7 +177,7 @@ def _keep(width: int, count: int) -> Compiled:
     return function("keep", 2, lambda *rest: types.none, emit)
 
 
-def _multiply(width: int, tile: int, vectors: int, part: bool) -> Compiled:
+def multiply_pixel(width: int, tile: int, vectors: int, part: bool) -> Compiled:
     """A Numba function (sums, lanes, numbers, gap, left) -> sums after one pixel.
 
     ``left`` lanes are there from the address on; those beyond are 0 where ``part``.

@@ -11,6 +11,7 @@ step has made (split).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from llvmlite import ir
 from numba import njit, types
@@ -35,7 +36,7 @@ from netc.backends.cpu.kernels.simd import (
 from netc.backends.cpu.kernels.values import Compiled, Record
 from netc.backends.cpu.kernels.winograd_transform import emit_transform
 from netc.backends.cpu.machine import Machine
-from netc.backends.shared.cook_toom import Filtering
+from netc.backends.shared.cook_toom import Filtering, Rows
 
 # Input channels that one call of the micro-kernel takes; the rest is done one by one.
 UNROLL = 4
@@ -134,10 +135,26 @@ def _rows(planes: int, size: int, count: int, block: int, addresses: int) -> Non
         set_int(addresses, t, planes + min(t, count - 1) * size)
 
 
+class TileTransform(NamedTuple):
+    """Tiles of ``window`` pixels, ``steps`` from each to the next, to ``sides`` planes."""
+
+    steps: Pair
+    window: Pair
+    sides: Pair
+    matrices: tuple[Rows, Rows]
+
+
 def _transform(width: int, filtering: Filtering) -> Compiled:
+    """The transform of inputs; see ``tile_planes``."""
+    sides = filtering.sides
+    matrices = filtering.matrices[0].input, filtering.matrices[1].input
+    return tile_planes(width, TileTransform(filtering.outputs, sides, sides, matrices))
+
+
+def tile_planes(width: int, change: TileTransform) -> Compiled:
     """A function (args, tile, its place in the first plane, scratch) that makes a tile's planes."""
-    (down, across), (high, wide) = filtering.outputs, filtering.sides
-    whole, part = _forward(width, filtering, False), _forward(width, filtering, True)
+    (down, across), (high, wide) = change.steps, change.window
+    whole, part = _forward(width, change, False), _forward(width, change, True)
 
     @njit(inline="always")
     def tiles(a: Record, tile: int, target: int, pixels: int) -> None:
@@ -162,10 +179,10 @@ def _transform(width: int, filtering: Filtering) -> Compiled:
     return tiles
 
 
-def _forward(width: int, filtering: Filtering, part: bool) -> Compiled:
+def _forward(width: int, change: TileTransform, part: bool) -> Compiled:
     """A Numba function (pixels' addresses, offset, lanes, target, bytes between planes)."""
-    high, wide = filtering.sides
-    vertical, horizontal = (m.input for m in filtering.matrices)
+    high, wide = change.window
+    vertical, horizontal = change.matrices
 
     def read(
         b: ir.IRBuilder, pixels: ir.Value, i: int, offset: ir.Value, lanes: ir.Value
@@ -183,7 +200,7 @@ def _forward(width: int, filtering: Filtering, part: bool) -> Compiled:
         # BT d B: plane (i, j) of the tile, each at the same place of its own plane.
         for i, row in enumerate(emit_transform(b, vertical, horizontal, tile)):
             for j, value in enumerate(row):
-                emit_store(b, value, b.add(target, b.mul(plane, i64(i * wide + j))))
+                emit_store(b, value, b.add(target, b.mul(plane, i64(i * change.sides[1] + j))))
 
     return function("forward", 5, lambda *rest: types.none, emit)
 

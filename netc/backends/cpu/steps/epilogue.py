@@ -48,6 +48,11 @@ class Epilogue:
     activation: Activation = NONE
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it does nothing."""
+        return self.bias is None and self.residual is None and self.activation.kind == "none"
+
+    @property
     def reads(self) -> tuple[Place, ...]:
         """What is read element by element, before the element of the output is written."""
         return (self.residual.place,) if self.residual else ()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from netc.backends.cpu import jit
+from netc.backends.cpu.gradient_args import LrnBackArgs
 from netc.backends.cpu.kernel_args import LrnArgs, SoftmaxArgs
 from netc.backends.cpu.program import Step
 from netc.backends.shared.views import Place, View
 
+_VECTOR = 16  # floats of the widest vector
 _POWERS = {1.0: "one", 0.75: "three quarters", 0.5: "half"}
 
 
@@ -38,6 +41,41 @@ def lrn_within_step(name: str, x: View, y: View, response: Response) -> Step:
     power = _POWERS.get(float(response.beta), "any")
     kernel = jit.spec("normalization", "within", power=power)
     return Step(name, kernel, _lrn_args(x, y, response, response.alpha, 1.0), x.n * x.h)
+
+
+def lrn_back_step(
+    name: str, x: View, y: View | None, top: View, dx: View, response: Response
+) -> Step:
+    """The gradient of ``lrn_across_step`` by that of its result.
+
+    y is what is left of the result where a later layer has changed it in place, else None.
+    """
+    width, reach = _VECTOR, min((response.size - 1) // 2, x.c)
+    margin = 4 * (math.ceil(reach / width) * width)
+    row = 4 * (math.ceil(x.c / width) + 1) * width + 2 * margin
+    factor = response.alpha / response.size
+    args = LrnBackArgs(
+        x.place,
+        4 * x.ld,
+        y.place if y else 0,
+        4 * y.ld if y else 0,
+        top.place,
+        4 * top.ld,
+        dx.place,
+        4 * dx.ld,
+        x.c,
+        reach,
+        row,
+        margin,
+        float(factor),
+        float(response.k),
+        float(response.beta),
+        float(-2 * factor * response.beta),
+    )
+    power = _POWERS.get(float(response.beta), "any")
+    kernel = jit.spec("lrn_back", "across", power=power, read_y=y is not None)
+    reads = (x.place, *((y.place,) if y else ()), top.place)
+    return Step(name, kernel, args, x.pixels, 3 * row, grain=8, pointwise_reads=reads)
 
 
 def _lrn_args(x: View, y: View, response: Response, factor: float, k: float) -> LrnArgs:

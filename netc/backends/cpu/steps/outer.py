@@ -154,7 +154,7 @@ def _tiles(machine: Machine, lanes: int, numbers: int) -> _Tiling:
 
     A pixel of a tile takes as many cycles as it has products, and not fewer than it has loads.
     """
-    sums = _SUM_REGISTERS.get(machine.isa, 8)
+    sums = most_sums(machine)
 
     def cost(tile: int, vectors: int) -> float:
         return max(tile * vectors, tile + vectors) + 1.0
@@ -171,6 +171,11 @@ def _tiles(machine: Machine, lanes: int, numbers: int) -> _Tiling:
     ]
     least, tile, vectors = min(choices)
     return _Tiling(-tile, vectors, least)
+
+
+def most_sums(machine: Machine) -> int:
+    """Vectors of sums that stay in registers."""
+    return _SUM_REGISTERS.get(machine.isa, 8)
 
 
 def side_of(view: View, stride: tuple[int, int] = (1, 1)) -> Side:

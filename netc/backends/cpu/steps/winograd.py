@@ -166,6 +166,21 @@ def _arguments(
     results_offset = rounded(8 * (tiles.planes + cut.block))
     # A line more between planes keeps them from falling into the same sets of the caches.
     result_bytes = 4 * cut.block * lanes + ALIGNMENT
+    return tile_arguments(x, y, geometry, tiles)._replace(
+        block=cut.block,
+        planes_offset=results_offset + tiles.planes * result_bytes,
+        plane_bytes=4 * kept * depth + ALIGNMENT,
+        results_offset=results_offset,
+        result_bytes=result_bytes,
+        panels=panels,
+        first=epilogue.activation.first,
+        second=epilogue.activation.second,
+    )
+
+
+def tile_arguments(x: View, y: View, geometry: Geometry, tiles: Tiling) -> WinogradArgs:
+    """The arguments of a transform that makes all planes of x, at the start of the workspace."""
+    depth = _whole_vectors(x.c)
     return WinogradArgs(
         input=x.place,
         ld=4 * x.ld,
@@ -180,16 +195,16 @@ def _arguments(
         tiles_x=tiles.columns,
         tiles=tiles.tiles,
         zeros=aligned_zeros((depth,)),
-        block=cut.block,
+        block=0,
         planes=Workspace(),
-        planes_offset=results_offset + tiles.planes * result_bytes,
-        plane_bytes=4 * kept * depth + ALIGNMENT,
+        planes_offset=0,
+        plane_bytes=4 * tiles.tiles * depth + ALIGNMENT,
         tile_bytes=4 * depth,
-        results_offset=results_offset,
-        result_bytes=result_bytes,
-        panels=panels,
-        first=epilogue.activation.first,
-        second=epilogue.activation.second,
+        results_offset=0,
+        result_bytes=0,
+        panels=0,
+        first=0.0,
+        second=0.0,
     )
 
 
