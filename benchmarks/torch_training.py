@@ -14,35 +14,48 @@ from netc.ir.graph import Graph, Node
 
 
 def training_run(
-    graph: Graph, feeds: Mapping[str, np.ndarray], threads: int, rate: float, momentum: float
+    graph: Graph,
+    feeds: Mapping[str, np.ndarray],
+    threads: int,
+    rate: float,
+    momentum: float,
+    way: str = "channels_last",
 ) -> Callable[[], float]:
-    """A function that makes one iteration of SGD, and gives its loss before the update."""
+    """A function that makes one iteration of SGD, and gives its loss before the update.
+
+    ``way`` is "eager", "channels_last", or "compiled": channels last by torch.compile.
+    """
     torch.set_num_threads(threads)
     net = TorchNet(graph, {**RULES, **TRAIN_RULES}).train()
     for node in graph.nodes:
         learned = node.op != "BatchNorm"
         for name in node.parameters:
             getattr(net, net.names[name]).requires_grad_(learned)
-    net = net.to(memory_format=torch.channels_last)
+    last = way != "eager"
+    net = net.to(memory_format=torch.channels_last) if last else net
     learned_ones = [p for p in net.parameters() if p.requires_grad]
     rule = torch.optim.SGD(learned_ones, lr=rate, momentum=momentum)
     blobs = {value: blob for blob, value in graph.input_blobs.items()}
-    inputs = [_tensor(feeds[blobs[value]]) for value in graph.inputs]
+    inputs = [_tensor(feeds[blobs[value]], last) for value in graph.inputs]
     weights = [graph.losses.get(name, 0.0) for name in graph.outputs]
 
+    forward = torch.compile(net) if way == "compiled" else net
+
     def iterate() -> float:
+        torch.set_num_threads(threads)
         rule.zero_grad(set_to_none=True)
-        loss = sum(w * y for w, y in zip(weights, net(*inputs), strict=True) if w)
+        loss = sum(w * y for w, y in zip(weights, forward(*inputs), strict=True) if w)
         loss.backward()
         rule.step()
-        return float(loss)
+        return float(loss.detach())
 
     return iterate
 
 
-def _tensor(array: np.ndarray) -> Any:
+def _tensor(array: np.ndarray, channels_last: bool) -> Any:
     tensor = torch.from_numpy(array.copy())
-    return tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+    as_pixels = channels_last and tensor.ndim == 4
+    return tensor.to(memory_format=torch.channels_last) if as_pixels else tensor
 
 
 def _batch_norm(graph: Graph, node: Node) -> Step:
@@ -60,6 +73,11 @@ def _dropout(graph: Graph, node: Node) -> Step:
     return lambda inputs, weights: F.dropout(inputs[0], ratio, training=True)
 
 
+def _relu6(graph: Graph, node: Node) -> Step:
+    limit = float(node.params.n)
+    return lambda inputs, weights: F.hardtanh(inputs[0], 0.0, limit)
+
+
 def _loss(graph: Graph, node: Node) -> Step:
     def step(inputs: Sequence[Any], weights: Sequence[Any]) -> Any:
         return F.cross_entropy(inputs[0].flatten(1), inputs[1].long())
@@ -70,5 +88,6 @@ def _loss(graph: Graph, node: Node) -> Step:
 TRAIN_RULES: Mapping[str, Rule] = {
     "BatchNorm": _batch_norm,
     "Dropout": _dropout,
+    "ReLU6": _relu6,
     "SoftmaxWithLoss": _loss,
 }

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from netc.backends.cpu.emit.emission import EmitContext
 from netc.backends.cpu.emit.table import is_empty, lower
 from netc.backends.cpu.lowering import Lowered
+from netc.backends.cpu.variable_values import VariableValues, variable_values
 from netc.backends.cpu.windows import padded_image
 from netc.backends.shared.aliases import concat_offsets, view_offsets
 from netc.backends.shared.layout import is_in_c_order, view_of
@@ -55,9 +56,14 @@ def plan_graph(context: EmitContext) -> ExecutionPlan:
     graph = context.graph
     filled = [node for node in graph.nodes if not is_empty(graph, node)]
     images = {n.name: found for n in filled if (found := padded_image(graph, n)) is not None}
-    outside = _outside(graph, {n.inputs[0] for n in graph.nodes if n.name in images})
+    inside_variables = variable_values(graph)
+    outside = {
+        **_outside(graph, {n.inputs[0] for n in graph.nodes if n.name in images}),
+        **inside_variables.places,
+    }
     aliases = find_aliases(graph, RULES, outside)
-    context = replace(context, views=_views(graph, aliases, outside), images=images)
+    views = _views(graph, aliases, outside, inside_variables)
+    context = replace(context, views=views, images=images)
     records = {node.name: lower(context, node) for node in graph.nodes}
     roots = {value: aliases.place(value).root for value in graph.values}
     storage = plan_storage(graph, aliases, lambda node: _needs(graph, records[node.name], roots))
@@ -84,8 +90,14 @@ def _outside(graph: Graph, converted: set[str]) -> dict[str, External]:
     return places
 
 
-def _views(graph: Graph, aliases: Aliases, outside: Mapping[str, External]) -> dict[str, View]:
-    return {value: _view(graph, value, aliases.place(value), outside) for value in graph.values}
+def _views(
+    graph: Graph, aliases: Aliases, outside: Mapping[str, External], special: VariableValues
+) -> dict[str, View]:
+    return {
+        value: special.view(graph, value, outside.get(value, Buffer(value)))
+        or _view(graph, value, aliases.place(value), outside)
+        for value in graph.values
+    }
 
 
 def _view(graph: Graph, value: str, alias: Alias, outside: Mapping[str, External]) -> View:

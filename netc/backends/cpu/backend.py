@@ -52,9 +52,12 @@ class CpuBackend:
         """The arena of a plan; no kernel is asked for, and parameters need no arrays."""
         # Records are made of shapes; zeros that are broadcast take no memory.
         zeros = {
-            name: replace(p, array=np.broadcast_to(np.float32(0), p.shape or ()), variable=False)
+            name: replace(
+                p,
+                array=None if p.owner else np.broadcast_to(np.float32(0), p.shape or ()),
+                variable=False,
+            )
             for name, p in graph.parameters.items()
-            if p.owner is None
         }
         graph = graph.replace(parameters={**graph.parameters, **zeros})
         arena = plan_graph(EmitContext(graph)).arena

@@ -98,8 +98,7 @@ def _convolution(context: EmitContext, node: Node) -> Sweeps | None:
         found: list[Step] = []
         for group in range(geometry.groups):
             mine, theirs = (_share(view, group, geometry.groups) for view in (x, y))
-            first = group * theirs.c * out.h * out.w * out.ld
-            target = OuterTarget(moved(out.place, first), out.h * out.w * out.ld, out.ld, 1)
+            target = _weights_at(out, group * theirs.c, mine.c)
             if not context.exact and pays(mine, theirs, alone, context.target):
                 found += winograd_weight_steps(
                     node.name, mine, theirs, alone, target, context.target
@@ -110,6 +109,15 @@ def _convolution(context: EmitContext, node: Node) -> Sweeps | None:
         return found
 
     return [sweep_of(steps, [x, y], [out])]
+
+
+def _weights_at(out: View, first: int, channels: int) -> OuterTarget:
+    """Where the gradient of a window's weights goes, from output channel ``first`` on."""
+    each = out.h * out.w * out.ld
+    place = moved(out.place, first * each)
+    if out.c == channels:
+        return OuterTarget(place, each, out.ld, 1)
+    return OuterTarget(place, each, 1, out.c // channels)  # in Caffe's order
 
 
 def _of_depthwise(

@@ -10,7 +10,7 @@ from netc.backends.cpu.steps.moving import copy_step
 from netc.backends.cpu.steps.transpose import from_planes
 from netc.backends.cpu.steps.update import update_step
 from netc.backends.shared.layout import is_in_c_order, view_of
-from netc.backends.shared.views import Place
+from netc.backends.shared.views import External, Place
 from netc.ir.graph import Node
 from netc.ops.update import UpdateParams
 
@@ -20,6 +20,8 @@ def emit_parameter(context: EmitContext, node: Node) -> Sweeps | None:
     (array,) = context.arrays(node)
     place = cast(Place, array)  # steps take the address of either
     shape, view = context.graph.shape(node.outputs[0]), context.view(node.outputs[0])
+    if isinstance(view.place, External) and node.outputs[0] not in context.graph.outputs:
+        return []  # it lies in the variable: see netc.backends.cpu.variable_values
     if is_in_c_order(shape):
         return [sweep_of(lambda: [copy_step(node.name, view_of(shape, place), view)], (), [view])]
     return [sweep_of(lambda: [from_planes(node.name, place, view)], (), [view])]

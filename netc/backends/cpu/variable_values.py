@@ -1,0 +1,115 @@
+"""Values that lie in their variables: parameters, histories and what an update makes of them.
+
+A training step reads a parameter and its history as values, and an update makes new ones that are
+written to the same variables. Where nothing else reads any of them, the update may work in the
+variables themselves: nothing is copied to the arena and back. The gradient then has the variable's
+order too, Caffe's, whatever its axes: one long pixel for each of its first axis.
+
+    W~value, W/history0~value      in the variables, as they are
+    W~next, W/history0~next        there too, each element written after it was read
+    dW                             in the arena, in Caffe's order
+
+The values that a run starts from are gone once the update has run, so no later node may read them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from netc.backends.shared.layout import is_in_c_order, view_of
+from netc.backends.shared.views import External, Place, View, dense
+from netc.ir.graph import Graph, Node
+from netc.ir.types import Shape
+from netc.ops.gradient import NAME as GRADIENT
+from netc.ops.update import CLIP, UPDATE, UpdateParams
+
+
+@dataclass(frozen=True)
+class VariableValues:
+    """Which values lie in variables, and which gradients lie in Caffe's order in the arena."""
+
+    places: Mapping[str, External] = field(default_factory=dict)
+    gradients: frozenset[str] = frozenset()
+
+    def view(self, graph: Graph, value: str, place: Place) -> View | None:
+        """How one of these values lies, None for others."""
+        if value not in self.places and value not in self.gradients:
+            return None
+        shape = graph.shape(value)
+        return view_of(shape, place) if is_in_c_order(shape) else in_rows(shape, place)
+
+
+def in_rows(shape: Shape, place: Place) -> View:
+    """A value in Caffe's order as a pixel for each of its first axis."""
+    return dense(place, shape[0], 1, 1, math.prod(shape[1:]))
+
+
+def variable_values(graph: Graph) -> VariableValues:
+    """The values of a graph that may lie in variables."""
+    first = len(graph.inputs) + len(graph.outputs)
+    index = {variable: first + i for i, variable in enumerate(graph.updates)}
+    last = _last_reads(graph)
+    places: dict[str, External] = {}
+    gradients: set[str] = set()
+    for position, node in enumerate(graph.nodes):
+        pairs = _pairs(graph, node)
+        if pairs is None or any(last.get(variable, -1) > position for variable, *_ in pairs):
+            continue
+        params: UpdateParams = node.params
+        if params.reached and not _in_any_order(graph, node, node.inputs[0]):
+            continue
+        for variable, before, after in pairs:
+            places[before] = places[after] = External(index[variable])
+        gradients.update(node.inputs[: int(params.reached)])
+    return VariableValues(places, frozenset(gradients))
+
+
+def _last_reads(graph: Graph) -> dict[str, int]:
+    """Variable -> the last node that reads it, by a parameter or as a value."""
+    found: dict[str, int] = {}
+    for index, node in enumerate(graph.nodes):
+        for name in node.parameters:
+            found[graph.parameters[name].owner or name] = index
+    return found
+
+
+def _pairs(graph: Graph, node: Node) -> list[tuple[str, str, str]] | None:
+    """Variable, value before and value after of an update that may work in place."""
+    if node.op != UPDATE or not node.params.rule.is_caffes:
+        return None
+    updated = {value: variable for variable, value in graph.updates.items()}
+    if len(updated) != len(graph.updates):
+        return None
+    start = int(node.params.reached)
+    before = node.inputs[start : start + len(node.outputs)]
+    found = list(_matched(graph, updated, before, node.outputs))
+    return found if len(found) == len(node.outputs) else None
+
+
+def _matched(
+    graph: Graph, updated: Mapping[str, str], before: tuple[str, ...], after: tuple[str, ...]
+) -> Iterator[tuple[str, str, str]]:
+    for old, new in zip(before, after, strict=True):
+        producer = graph.producers.get(old)
+        variable = updated.get(new)
+        if producer is None or producer.op != "Parameter" or variable is None:
+            return
+        own = graph.parameters[producer.parameters[0]]
+        alone = len(graph.readers[old]) == 1 and not graph.readers.get(new)
+        if (own.owner or own.name) != variable or own.shape != graph.shape(old) or not alone:
+            return
+        if old in graph.outputs or new in graph.outputs:
+            return
+        yield variable, old, new
+
+
+def _in_any_order(graph: Graph, node: Node, gradient: str) -> bool:
+    """Whether whoever makes and reads a gradient knows it in Caffe's order."""
+    if is_in_c_order(graph.shape(gradient)):
+        return True
+    producer = graph.producers.get(gradient)
+    others = [r for r in graph.readers[gradient] if r.name != node.name and r.op != CLIP]
+    made = producer is not None and producer.op == GRADIENT and producer.params.kind == "weight"
+    return made and not others and gradient not in graph.outputs
