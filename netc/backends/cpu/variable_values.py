@@ -23,6 +23,7 @@ from netc.backends.shared.views import External, Place, View, dense
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ops.gradient import NAME as GRADIENT
+from netc.ops.inputs import ParameterParams
 from netc.ops.update import CLIP, UPDATE, UpdateParams
 
 
@@ -94,7 +95,9 @@ def _matched(
     for old, new in zip(before, after, strict=True):
         producer = graph.producers.get(old)
         variable = updated.get(new)
-        if producer is None or producer.op != "Parameter" or variable is None:
+        if producer is None or variable is None:
+            return
+        if not isinstance(producer.params, ParameterParams):
             return
         own = graph.parameters[producer.parameters[0]]
         alone = len(graph.readers[old]) == 1 and not graph.readers.get(new)

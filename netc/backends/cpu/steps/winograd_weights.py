@@ -12,7 +12,7 @@ from netc.backends.cpu import jit
 from netc.backends.cpu.kernel_args import OuterArgs, WinogradArgs
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.steps.conv import Geometry
+from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.outer import OuterTarget, most_sums
 from netc.backends.cpu.steps.winograd import Tiling, can_winograd, tile_arguments, tiling
 from netc.backends.shared.views import View, Workspace, moved
