@@ -14,7 +14,7 @@ from netc.ir.types import Shape
 TEXT = "<text>"  # what a text that was given as such is called in messages
 
 
-def checked_text(net: Any, text: Any = None) -> Any:
+def checked_text(net: object, text: object = None) -> Any:
     """A net's path or source, from the two ways to give it.
 
     Raises:
@@ -70,7 +70,7 @@ def _shape(name: str, sizes: Any) -> Shape:
     return whole
 
 
-def number(value: Any, what: str) -> int:
+def number(value: object, what: str) -> int:
     """A whole number.
 
     Raises:
@@ -81,7 +81,7 @@ def number(value: Any, what: str) -> int:
     return int(value.__index__())
 
 
-def definitions(define: Mapping[str, Any] | None) -> dict[str, str]:
+def definitions(define: Mapping[str, object] | None) -> dict[str, str]:
     """Placeholder -> value as it is to stand in the text.
 
     Raises:
@@ -92,7 +92,7 @@ def definitions(define: Mapping[str, Any] | None) -> dict[str, str]:
     return {str(name): _written(value) for name, value in (define or {}).items()}
 
 
-def _written(value: Any) -> str:
+def _written(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -141,7 +141,7 @@ def rounded_note(dtype: Any, what: str, span: Span | None = None) -> Diagnostic 
     return Diagnostic("rounded-input", message, span, "note", help=help)
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     return "None" if value is None else f"a `{type(value).__name__}`"
 
 

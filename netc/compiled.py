@@ -156,7 +156,7 @@ class CompiledNet:
         return LayerArrays(self.graph, self.variables)
 
     def __call__(
-        self, feeds: Mapping[str, Any] | None = None, /, **arrays: Any
+        self, feeds: Mapping[str, object] | None = None, /, **arrays: object
     ) -> dict[str, Array]:
         """Forward.
 
@@ -178,8 +178,8 @@ class CompiledNet:
 
     def gradients(
         self,
-        feeds: Mapping[str, Any] | None = None,
-        seeds: Mapping[str, Any] | None = None,
+        feeds: Mapping[str, object] | None = None,
+        seeds: Mapping[str, object] | None = None,
         wrt: Sequence[str] | None = None,
     ) -> Gradients:
         """Forward and backward: how the sum of the net's losses changes with blobs and parameters.
@@ -208,7 +208,7 @@ class CompiledNet:
             return self._gradients(given, seeds or {}, wrt)
 
     def _gradients(
-        self, given: dict[str, Any], seeds: Mapping[str, Any], wrt: Sequence[str] | None
+        self, given: dict[str, Any], seeds: Mapping[str, object], wrt: Sequence[str] | None
     ) -> Gradients:
         from netc.train import gradients
 
@@ -223,7 +223,7 @@ class CompiledNet:
         fed = given | {joint.seeds[v]: a for v, a in arrived.items() if v in joint.seeds}
         return gradients.collected(graph, joint, request, program.run(fed), fed)
 
-    def _fed(self, feeds: Any, arrays: Mapping[str, Any], needed: set[str]) -> dict[str, Any]:
+    def _fed(self, feeds: object, arrays: Mapping[str, object], needed: set[str]) -> dict[str, Any]:
         """Each input value's array; those ``needed`` must be given."""
         if feeds is not None and not isinstance(feeds, Mapping):
             raise self._no_mapping(feeds)
@@ -256,7 +256,7 @@ class CompiledNet:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def __deepcopy__(self, memo: Any) -> CompiledNet:
+    def __deepcopy__(self, memo: object) -> CompiledNet:
         """A net of its own plans, variables and state; constants are shared."""
         return remade(*self._made_of(self.options.memory))
 
@@ -283,7 +283,7 @@ class CompiledNet:
         )
         return f"<CompiledNet `{self.name}` on {self.backend}: {ins} -> {outs}>"
 
-    def _no_mapping(self, feeds: Any) -> NetcError:
+    def _no_mapping(self, feeds: object) -> NetcError:
         message = f"arrays are given by the inputs' names, not as a `{type(feeds).__name__}`"
         help = tuple(f"write net({name}=array)" for name in list(self.inputs)[:1])
         return NetcError(Diagnostic("bad-argument", message, help=help))
@@ -353,7 +353,7 @@ class CompiledNet:
             notes=(Note(first.message, first.span), *first.notes),
         )
 
-    def _checked(self, given: Mapping[str, Any], needed: set[str]) -> dict[str, Any]:
+    def _checked(self, given: Mapping[str, object], needed: set[str]) -> dict[str, Any]:
         known = self.graph.input_blobs
         given = {self._blob(n): array for n, array in given.items() if n not in self._unneeded}
         listed = ", ".join(f"`{n}`" for n in known) or "none"
@@ -422,7 +422,7 @@ class CompiledNet:
         """An input's blob, for its blob or the value's name; other names as they are."""
         return self.graph.values[name].blob if name in self.graph.inputs else name
 
-    def _as_array(self, name: str, value: Any) -> Any:
+    def _as_array(self, name: str, value: object) -> Any:
         try:
             array = self._as_given(value)
         except (ValueError, TypeError, RuntimeError, BufferError) as error:  # of whatever library

@@ -39,8 +39,8 @@ def check_gradient(
     level: int = 0,
     stages: Sequence[str] = (),
     inputs: Mapping[str, Sequence[int]] | None = None,
-    feeds: Mapping[str, Any] | None = None,
-    seeds: Mapping[str, Any] | None = None,
+    feeds: Mapping[str, object] | None = None,
+    seeds: Mapping[str, object] | None = None,
     define: Mapping[str, str] | None = None,
     schema: Schemas = None,
     elements: int = 24,
@@ -97,7 +97,7 @@ def check_message(
     seed: int,
     folder: Path | None = None,
     progress: Progress | None = None,
-    **state: Any,
+    **state: object,
 ) -> GradientCheck:
     """The same of a net that has been read; ``state`` is what :func:`netc.driver.build` takes."""
     how = _How(elements, tolerance, seed, progress)
@@ -112,7 +112,7 @@ class _How(NamedTuple):
 
 
 def _checked(
-    graph: Graph, feeds: Mapping[str, Any], seeds: Mapping[str, Any], how: _How
+    graph: Graph, feeds: Mapping[str, object], seeds: Mapping[str, object], how: _How
 ) -> GradientCheck:
     """The comparison of a graph whose parameters have arrays."""
     rng = np.random.default_rng(how.seed)
@@ -173,7 +173,7 @@ def _input(graph: Graph, name: str) -> str:
     )
 
 
-def _fed(graph: Graph, name: str, given: Any, rng: np.random.Generator) -> Array:
+def _fed(graph: Graph, name: str, given: object, rng: np.random.Generator) -> Array:
     if name == KEY:
         return np.zeros(graph.shape(name), np.float32)
     if given is None:
@@ -198,7 +198,7 @@ def _positive(graph: Graph, name: str, array: Array) -> Array:
 
 
 def _seeds(
-    graph: Graph, fed: Mapping[str, Array], given: Mapping[str, Any], rng: np.random.Generator
+    graph: Graph, fed: Mapping[str, Array], given: Mapping[str, object], rng: np.random.Generator
 ) -> dict[str, Any]:
     """What arrives at values: as given, and random numbers at outputs that are no losses.
 

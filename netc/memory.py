@@ -19,7 +19,6 @@ from contextvars import ContextVar
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from netc.diagnostics import Diagnostic, NetcError, Span
 
@@ -93,7 +92,7 @@ class Budget:
                 self._measured, self._since = free_memory() or 0, needed
             return 8 * self._since <= self._measured
 
-    def hold(self, size: int, owner: Any) -> None:
+    def hold(self, size: int, owner: object) -> None:
         """Count bytes as taken for as long as an object lives."""
         if self.limit is None:  # what is free tells it
             return
@@ -114,7 +113,7 @@ class Budget:
         limit = shown(self.limit)
         return f"the limit is {limit}, set by `--max-memory`, {VARIABLE} or `max_memory=`"
 
-    def __deepcopy__(self, memo: Any) -> Budget:
+    def __deepcopy__(self, memo: object) -> Budget:
         return Budget(self.limit)
 
     def __reduce__(self) -> tuple[type[Budget], tuple[int | None]]:

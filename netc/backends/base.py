@@ -153,7 +153,7 @@ class Backend(Protocol):
     def on_host(self) -> bool:
         """True if its blobs lie in the host's memory."""
 
-    def convert_input(self, value: Any) -> Any:
+    def convert_input(self, value: object) -> Any:
         """A caller's array as this backend takes it, with its dtype; without a copy if it can be.
 
         Raises:

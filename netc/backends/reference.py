@@ -162,7 +162,7 @@ class ReferenceBackend:
     precisions = ("float32",)
     on_host = True
 
-    def convert_input(self, value: Any) -> Any:
+    def convert_input(self, value: object) -> Any:
         """As NumPy has it."""
         return np.asarray(value)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any
 
 from netc.backends.base import Backend, BackendOptions, Description
 from netc.backends.cpu import jit
@@ -105,7 +104,7 @@ def _meant(name: str) -> tuple[str, ...]:
 PRECISIONS = ("float32", "tf32", "fp16")
 
 
-def backend_options(name: str, precision: str, **asked: Any) -> BackendOptions:
+def backend_options(name: str, precision: str, **asked: object) -> BackendOptions:
     """A backend's own options; of ``asked`` it takes those that it has.
 
     Raises:

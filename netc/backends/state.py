@@ -45,7 +45,7 @@ class State:
             return np.zeros(shape, dtype=np.float32)
         return known
 
-    def take(self, carried: Carried, values: Mapping[str, Any]) -> None:
+    def take(self, carried: Carried, values: Mapping[str, object]) -> None:
         """Go on from a forward.
 
         Args:
@@ -79,7 +79,7 @@ class State:
         self.arrays.clear()
 
 
-def _host(array: Any) -> Array:
+def _host(array: object) -> Array:
     """An array of a device, or of NumPy, as NumPy's."""
     return np.asarray(array.get() if hasattr(array, "get") else array)
 

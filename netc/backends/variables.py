@@ -193,7 +193,7 @@ class Variables(Mapping[str, Array]):
             )
         return replace(parameter, array=held.array)
 
-    def update(self, values: Mapping[str, Any]) -> None:
+    def update(self, values: Mapping[str, object]) -> None:
         """Write to several variables, by name."""
         for name, array in values.items():
             self._variables[name].write(array)

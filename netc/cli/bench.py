@@ -158,7 +158,7 @@ def _batched(inputs: Mapping[str, Shape], batch: int | None) -> dict[str, Shape]
     return {name: (batch, *shape[1:]) for name, shape in inputs.items()}
 
 
-def _as_float(array: Any) -> Array:
+def _as_float(array: object) -> Array:
     return np.ascontiguousarray(array, np.float32)
 
 

@@ -101,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
     told = str(message) if issubclass(category, NetcWarning) else f"{category.__name__}: {message}"
     say(*told.split("\n"), stream=sys.stderr)
 

@@ -97,7 +97,7 @@ def _fitted(line: str, width: int) -> list[str]:
     return lines
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """A value as JSON on standard output, escaped where its encoding lacks a character.
 
     Numbers that JSON lacks (infinities, not-a-number) become null.
@@ -122,7 +122,7 @@ def _escaped(found: re.Match[str]) -> str:
     return json.dumps(char)[1:-1] if ord(char) > 0x7F else f"\\u{ord(char):04x}"
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

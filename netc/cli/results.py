@@ -125,7 +125,7 @@ def _of(index: int, number: int, names: Sequence[str]) -> str:
     return f" of {names[index]}" if names else f" of item {index}"
 
 
-def _line(entry: Mapping[str, Any]) -> str:
+def _line(entry: Mapping[str, object]) -> str:
     return f"  {entry['score']:9.4f}  {entry['index']:4}  {entry.get('label', '')}".rstrip()
 
 

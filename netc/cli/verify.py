@@ -200,7 +200,7 @@ def _feeds(path: Path | None, net: Loaded) -> dict[str, Array]:
 
 
 def _write(
-    args: argparse.Namespace, made: Mapping[str, Any], opponent: Opponent, found: Verification
+    args: argparse.Namespace, made: Mapping[str, object], opponent: Opponent, found: Verification
 ) -> None:
     if args.save:
         title = found.graph.name or Path(args.net).stem

@@ -78,7 +78,7 @@ def _down(node: Node) -> str:
     return f"; down{passes}" if passes else ""
 
 
-def dump_params(params: Any) -> str:
+def dump_params(params: object) -> str:
     """An op's frozen params as JSON: dataclasses as objects with their type's name.
 
     Fields that have their default value are left out.
@@ -86,7 +86,7 @@ def dump_params(params: Any) -> str:
     return json.dumps(_plain(params), ensure_ascii=False)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         written = {
             f.name: _plain(getattr(value, f.name))
@@ -101,7 +101,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _default(field: dataclasses.Field[Any]) -> Any:
+def _default(field: dataclasses.Field[object]) -> Any:
     if field.default_factory is not dataclasses.MISSING:
         return field.default_factory()
     return field.default

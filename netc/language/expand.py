@@ -47,7 +47,7 @@ LAYERS = ("layer", "layers")
 
 
 def expand(
-    program: Program, net: MessageType, define: Mapping[str, Any], folder: Path | None
+    program: Program, net: MessageType, define: Mapping[str, object], folder: Path | None
 ) -> Document:
     """The plain document a program stands for.
 
@@ -89,7 +89,7 @@ class Expansion:
         modules: uses modules, whose bodies run here.
     """
 
-    def __init__(self, net: MessageType, gathered: Gathered, define: Mapping[str, Any]) -> None:
+    def __init__(self, net: MessageType, gathered: Gathered, define: Mapping[str, object]) -> None:
         self.gathered = gathered
         self.evaluator = Evaluator(gathered.parameters)
         self.fields = FieldExpander(self.evaluator, net)

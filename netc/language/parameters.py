@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean
 from netc.language.expressions import ExpressionParser
@@ -11,7 +10,7 @@ from netc.language.tree import Body, Declared, Expression, ListOf, Literal, Text
 from netc.language.values import Value, conform, is_number
 
 
-def check_names(define: Mapping[str, Any], parameters: Mapping[str, Declared]) -> None:
+def check_names(define: Mapping[str, object], parameters: Mapping[str, Declared]) -> None:
     """Refuse values for what is no parameter.
 
     Raises:
@@ -51,7 +50,7 @@ def declared_type(declared: Declared) -> str:
     return declared.type or literal_type(declared.default)
 
 
-def given_value(declared: Declared, given: Any) -> Value:
+def given_value(declared: Declared, given: object) -> Value:
     """What is given for a parameter, as text or as a value, as a value of its type.
 
     Raises:
@@ -75,7 +74,7 @@ def _read(text: str, type: str) -> Value | None:
         return text if not type else None
 
 
-def _plain(given: Any) -> Value | None:
+def _plain(given: object) -> Value | None:
     """A value of Python's as one of the language."""
     if isinstance(given, (list, tuple)):
         items = [_plain(item) for item in given]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from netc.diagnostics import Source
 from netc.language.detect import in_dialect
@@ -19,7 +18,7 @@ from netc.syntax.sniff import check_text
 def read_document(
     source: Source,
     schema: Schema,
-    define: Mapping[str, Any] | None = None,
+    define: Mapping[str, object] | None = None,
     folder: Path | None = None,
 ) -> Document:
     """The plain document that a text stands for.

@@ -64,7 +64,7 @@ def _content(message: Message, but: frozenset[str] = frozenset()) -> tuple[Any, 
     return tuple(parts)
 
 
-def _value(value: Any) -> Any:
+def _value(value: object) -> Any:
     if value.__class__ is Message:
         return _content(value)
     if value.__class__ is float and value == 0:

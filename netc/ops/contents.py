@@ -112,17 +112,17 @@ Contents = Whole | Regions | ImageSizes | TrueBoxes
 ContentsRule = Callable[[Any, Sequence[Shape]], Sequence[Contents | None]]
 
 
-def flag_last(params: Any, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+def flag_last(params: object, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
     """Contents rule of a layer whose last bottom holds 0 or 1."""
     return (*(None for _ in inputs[:-1]), Whole(2))
 
 
-def flag_second(params: Any, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+def flag_second(params: object, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
     """Contents rule of a layer whose second bottom holds 0 or 1."""
     return None, Whole(2)
 
 
-def item_second(params: Any, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+def item_second(params: object, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
     """Contents rule of a layer whose second bottom names items of the first."""
     return None, Whole(inputs[0][0])
 
@@ -132,6 +132,6 @@ def label_along(params: Any, inputs: Sequence[Shape]) -> Sequence[Contents | Non
     return None, Whole(inputs[0][params.axis])
 
 
-def label_of_example(params: Any, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+def label_of_example(params: object, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
     """Contents rule of a layer whose second bottom has a class of each example."""
     return None, Whole(count(inputs[0], 1))

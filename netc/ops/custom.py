@@ -67,7 +67,7 @@ def register_layer(
     type: str,
     compute: Function,
     *,
-    fields: Mapping[str, Any] | None = None,
+    fields: Mapping[str, object] | None = None,
     shape: Function | None = None,
     gradient: Function | None = None,
     weights: Function | None = None,
@@ -123,7 +123,7 @@ def unregister_layer(type: str) -> None:
         remove_messages(type)
 
 
-def _check(type: str, functions: Sequence[Any]) -> None:
+def _check(type: str, functions: Sequence[object]) -> None:
     if not isinstance(type, str) or not _NAME.fullmatch(type):
         raise _bad(f"`{type}` is no name of a layer type; letters, digits and `_` make one")
     if type in LAYERS and type not in _REGISTERED:
@@ -154,7 +154,7 @@ def _param_name(type: str) -> str:
 # Fields
 
 
-def _declared(type: str, param: str, fields: Mapping[str, Any] | None) -> tuple[str, ...]:
+def _declared(type: str, param: str, fields: Mapping[str, object] | None) -> tuple[str, ...]:
     """The names of the fields; declared to the schema where it does not have the message."""
     layer = load_schema().message("LayerParameter")
     known = layer.fields.get(param)
@@ -171,7 +171,7 @@ def _declared(type: str, param: str, fields: Mapping[str, Any] | None) -> tuple[
     return tuple(fields) if fields is not None else tuple(known.message.fields)
 
 
-def _proto(type: str, param: str, fields: Mapping[str, Any], taken: set[str]) -> str:
+def _proto(type: str, param: str, fields: Mapping[str, object], taken: set[str]) -> str:
     """The text of a .proto file that declares the layer's message."""
     if not _NAME.fullmatch(param) or param in taken:
         raise _bad(f"`{param}` cannot name the message of layer type `{type}`")
@@ -247,7 +247,7 @@ def _params(made: _Custom, layer: Message, context: LayerContext) -> CustomParam
     return CustomParams(made.type, values, context.tops, context.phase)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """A field's value as plain numbers and texts; a message as its own fields."""
     if isinstance(value, Message):
         return tuple((name, _plain(value.get(name))) for name in value.entries)
@@ -276,7 +276,7 @@ def _spec(entry: Any) -> WeightSpec:
     return WeightSpec(tuple(map(int, entry)))
 
 
-def _called(made: _Custom, what: str, function: Function, *arguments: Any) -> Any:
+def _called(made: _Custom, what: str, function: Function, *arguments: object) -> Any:
     """What a rule gives; what is wrong with the shapes is told at the layer."""
     try:
         return function(*arguments)

@@ -45,6 +45,6 @@ def bad_value(message: Message, name: str, rule: str, *help: str) -> NetcError:
     return message.error(name, "out-of-range", text, *help)
 
 
-def fork_field(message: Message, name: str, default: Any) -> Any:
+def fork_field(message: Message, name: str, default: object) -> Any:
     """A field that only forks have: its value, or ``default`` where the schema lacks it."""
     return message.get(name) if name in message.type.fields else default

@@ -51,7 +51,7 @@ class Bound(NamedTuple):
 
 
 def bind_stages(
-    params: FusedParams, inputs: Sequence[Any], parameters: Sequence[Any] = ()
+    params: FusedParams, inputs: Sequence[object], parameters: Sequence[object] = ()
 ) -> Iterator[Bound]:
     """Each stage with its own of a node's inputs and parameters, in order."""
     at, weight_at = 0, 0
@@ -65,7 +65,7 @@ def bind_stages(
         weight_at += stage.parameters
 
 
-def _chained(bound: Bound, first: bool, value: Any) -> list[Any]:
+def _chained(bound: Bound, first: bool, value: object) -> list[Any]:
     if first:
         return bound.inputs
     place = bound.stage.position
@@ -105,7 +105,9 @@ def fused_op(ops: Mapping[str, OpDef]) -> OpDef:
         bound, bottoms, tops = next(walk(params, inputs))
         return ops[bound.stage.op].window(bound.stage.params, bottoms, tops)
 
-    def reference(params: FusedParams, inputs: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
+    def reference(
+        params: FusedParams, inputs: Sequence[object], weights: Sequence[object]
+    ) -> list[Any]:
         results: list[Any] = []
         for index, bound in enumerate(bind_stages(params, inputs, weights)):
             bottoms = _chained(bound, index == 0, results[0] if results else None)

@@ -63,7 +63,7 @@ def rule_of(op: str) -> Gradient | None:
 
 
 def saved(
-    params: GradientParams, inputs: Sequence[Any], weights: Sequence[Any], number: int
+    params: GradientParams, inputs: Sequence[object], weights: Sequence[object], number: int
 ) -> tuple[Saved, list[Any]]:
     """A node's inputs and arrays at their places, and the tops' gradients.
 
@@ -123,7 +123,7 @@ def gradient_op(ops: Mapping[str, OpDef]) -> OpDef:
         return own + 4 * sum(map(count, (*params.shapes, *tops)))
 
     def reference(
-        params: GradientParams, inputs: Sequence[Any], weights: Sequence[Any]
+        params: GradientParams, inputs: Sequence[object], weights: Sequence[object]
     ) -> tuple[Any, ...]:
         rule = rule_of(params.op)
         if params.in_place and rule is not None:
@@ -148,5 +148,5 @@ def gradient_op(ops: Mapping[str, OpDef]) -> OpDef:
     )
 
 
-def _window(params: Any, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
+def _window(params: object, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
     return Window(whole=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import fields, is_dataclass
-from typing import Any
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.schema.message import Message
@@ -53,7 +52,7 @@ def check_number(message: Message, name: str, value: int, least: int, index: int
     raise NetcError(Diagnostic("out-of-range", text, place, help=help))
 
 
-def all_finite(params: Any) -> bool:
+def all_finite(params: object) -> bool:
     """Whether no number of a layer's parameters is infinite or none at all.
 
     Kernels are written for numbers; what a definition makes of others, it makes itself.

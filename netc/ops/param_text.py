@@ -31,7 +31,7 @@ def said_in(param_str: str) -> dict[str, Any]:
     return {_SAME.get(str(key).lower(), str(key).lower()): value for key, value in said.items()}
 
 
-def parse_param_str(param_str: str, layer: str, known: Mapping[str, Any]) -> dict[str, Any]:
+def parse_param_str(param_str: str, layer: str, known: Mapping[str, object]) -> dict[str, Any]:
     """The fields of a layer.
 
     Args:

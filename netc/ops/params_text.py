@@ -24,7 +24,7 @@ def _types() -> dict[str, type]:
     return found
 
 
-def load_params(op: str, value: Any) -> Any:
+def load_params(op: str, value: object) -> Any:
     """The params that ``netc.ir.text.dump_params`` wrote; lists become tuples.
 
     Raises:

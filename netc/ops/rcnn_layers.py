@@ -146,7 +146,7 @@ def _target_shape(
 
 
 @np.errstate(all="ignore")
-def _targets(inputs: Sequence[Any], param_str: str, context: PythonContext) -> tuple[Any, ...]:
+def _targets(inputs: Sequence[object], param_str: str, context: PythonContext) -> tuple[Any, ...]:
     classes = _classes(param_str)
     truth = np.asarray(inputs[1]).reshape(-1, 5)
     own = np.concatenate([np.zeros((len(truth), 1)), truth[:, :4]], axis=1)
@@ -198,7 +198,7 @@ def _maps(x: Any, param_str: str, context: PythonContext) -> Any:
     return ((chance >= share) * scale)[:, :, None, None].astype(x.dtype)
 
 
-def _dropped(inputs: Sequence[Any], param_str: str, context: PythonContext) -> tuple[Any, ...]:
+def _dropped(inputs: Sequence[object], param_str: str, context: PythonContext) -> tuple[Any, ...]:
     return (inputs[0] * _maps(inputs[0], param_str, context),)
 
 
@@ -212,13 +212,13 @@ def _dropped_shape(
 
 
 def _dropped_gradient(
-    inputs: Sequence[Any], tops: Sequence[Any], param_str: str, context: PythonContext
+    inputs: Sequence[object], tops: Sequence[object], param_str: str, context: PythonContext
 ) -> tuple[Any, ...]:
     return (tops[0] * _maps(inputs[0], param_str, context),)
 
 
 def _no_gradient(
-    inputs: Sequence[Any], tops: Sequence[Any], param_str: str, context: PythonContext
+    inputs: Sequence[object], tops: Sequence[object], param_str: str, context: PythonContext
 ) -> tuple[Any, ...]:
     """None by any bottom: these layers' ``backward`` does nothing."""
     return (None,) * len(inputs)

@@ -26,7 +26,7 @@ class SiblingsParams:
 
 
 def branch_parameters(
-    params: SiblingsParams, parameters: Sequence[Any]
+    params: SiblingsParams, parameters: Sequence[object]
 ) -> Iterator[tuple[FusedParams, list[Any]]]:
     """Each branch with its share of a node's parameters, in order."""
     at = 0
@@ -57,7 +57,7 @@ def siblings_op(catalog: Mapping[str, OpDef]) -> OpDef:
         return fused.window(params.branches[0], inputs, outputs[:1])
 
     def reference(
-        params: SiblingsParams, inputs: Sequence[Any], weights: Sequence[Any]
+        params: SiblingsParams, inputs: Sequence[object], weights: Sequence[object]
     ) -> list[Any]:
         return [
             fused.reference(branch, inputs, own)[0]

@@ -162,7 +162,7 @@ def _decide(draft: Draft, first: Node, then: Node, joint: _Joint, most: int, log
     return 0
 
 
-def _macs(op: str, params: Any, x: Shape, y: Shape) -> int:
+def _macs(op: str, params: object, x: Shape, y: Shape) -> int:
     return CATALOG[op].cost(params, [x], [y]).macs
 
 
@@ -191,7 +191,7 @@ def _bytes(first: Product, then: Product, macs: int) -> int:
     return _WIDE * (sum(sizes) + 2 * macs // max(1, middle))
 
 
-def _multiplied_vectors(first: Product, then: Product, params: Any) -> Product:
+def _multiplied_vectors(first: Product, then: Product, params: object) -> Product:
     inner, outer = (p.weight.T if p.params.transpose else p.weight for p in (first, then))
     wide = inner.astype(np.float64)
     weight = np.empty((len(outer), inner.shape[1]), np.float32)
@@ -237,7 +237,7 @@ def _regrouped(weight: Array, groups: int, wanted: int) -> Wide:
     return dense.reshape(wanted, outputs // wanted, each * inputs, -1)
 
 
-def _product(params: Any, weight: Wide | Array, bias: Wide | None, then: Product) -> Product:
+def _product(params: object, weight: Wide | Array, bias: Wide | None, then: Product) -> Product:
     """The product with the second one's bias added, rounded to float32."""
     rounded = weight.astype(np.float32, copy=False)
     if bias is None:

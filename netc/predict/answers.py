@@ -190,7 +190,7 @@ def _label(labels: Sequence[str], number: int) -> str:
     return labels[number] if 0 <= number < len(labels) else ""
 
 
-def _objects(rows: Sequence[Any]) -> Any:
+def _objects(rows: Sequence[object]) -> Any:
     found = np.empty(len(rows), object)
     for index, row in enumerate(rows):
         found[index] = row

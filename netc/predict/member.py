@@ -261,7 +261,7 @@ class Ready:
         return {name: answer[order] for name, answer in joined.items()}
 
 
-def _ragged(column: Any) -> bool:
+def _ragged(column: object) -> bool:
     """Whether rows are of several shapes, or are separate arrays that may be."""
     if isinstance(column, np.ndarray):
         return bool(column.dtype == object)

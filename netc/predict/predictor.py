@@ -200,7 +200,7 @@ def _mean(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {name: _mean_of([first[name], *(_same(o, name) for o in others)]) for name in first}
 
 
-def _same(answers: Mapping[str, Any], name: str) -> Any:
+def _same(answers: Mapping[str, object], name: str) -> Any:
     """The answer of a further net that is averaged with the first one's: of its name, or the only.
 
     Raises:

@@ -255,7 +255,7 @@ def _centre(mean: Array, size: tuple[int, int]) -> Array:
     return mean[:, max(top, 0) : max(top, 0) + size[0], max(left, 0) : max(left, 0) + size[1]]
 
 
-def _first(*values: Any) -> Any:
+def _first(*values: object) -> Any:
     """The first that is given; the last is the default."""
     return next((value for value in values if value is not None), values[-1])
 

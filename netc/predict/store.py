@@ -121,7 +121,7 @@ class Store:
         except OSError as error:
             raise cannot_write(self.folder, error) from None
 
-    def _check(self, known: Any, run: Run, where: Path) -> None:
+    def _check(self, known: object, run: Run, where: Path) -> None:
         plain = json.loads(json.dumps(run))
         if not isinstance(known, dict):
             raise _other(where, "its manifest cannot be read")
@@ -267,12 +267,12 @@ def _loaded(path: Path) -> Any:
         return {}
 
 
-def _save(path: Path, value: Mapping[str, Any]) -> None:
+def _save(path: Path, value: Mapping[str, object]) -> None:
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
-def _difference(known: Any, given: Any) -> str:
+def _difference(known: object, given: object) -> str:
     """What differs between two values, the first few of it."""
     if isinstance(known, dict) and isinstance(given, dict):
         keys = [k for k in dict.fromkeys([*known, *given]) if known.get(k) != given.get(k)]
@@ -282,7 +282,7 @@ def _difference(known: Any, given: Any) -> str:
     return f"{_short(known)} and {_short(given)}"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

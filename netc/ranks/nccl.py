@@ -82,7 +82,7 @@ class NcclRanks:
         self.broadcast(unique)
         return self._nccl.NcclCommunicator(self.size, tuple(map(int, unique)), self.rank)
 
-    def start(self, at: Slot, gradient: Any) -> None:
+    def start(self, at: Slot, gradient: object) -> None:
         """Take a gradient on the device; with the last one of a bucket its sums begin."""
         bucket = self._buckets.get(at.bucket)
         if bucket is None or len(bucket.gradients) == bucket.count:

@@ -172,7 +172,7 @@ def _shapes(shapes: Sequence[Shape | None]) -> str:
     return ", ".join(map(blob_text, shapes)) or UNKNOWN
 
 
-def _field_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+def _field_differences(old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[str]:
     for name in dict.fromkeys((*old, *new)):
         before, after = old.get(name), new.get(name)
         if isinstance(before, dict) and isinstance(after, dict):
@@ -181,7 +181,7 @@ def _field_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterat
             yield f"{name} {_value(before)} -> {_value(after)}"
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     text = "default" if value is None else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from netc.analysis.profile import Layer, Profile
 from netc.ir.types import show
 from netc.ops.catalog import CATALOG, LAYERS, has_role
@@ -30,11 +28,11 @@ def detail(profile: Profile, layer: Layer) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _outputs(params: Any) -> str:
+def _outputs(params: object) -> str:
     return str(params.num_output) if hasattr(params, "num_output") else ""
 
 
-def _method(params: Any) -> str:
+def _method(params: object) -> str:
     """MAX or AVE, SUM or PROD, the ratio of a Dropout."""
     for name in ("method", "operation"):
         value = getattr(params, name, "")
@@ -66,6 +64,6 @@ def _unless(values: tuple[int, ...], usual: int, mark: str) -> str:
     return mark + (str(values[0]) if len(set(values)) == 1 else show(values))
 
 
-def _groups(params: Any) -> str:
+def _groups(params: object) -> str:
     group = getattr(params, "group", 1)
     return f"{group} groups" if isinstance(group, int) and group > 1 else ""

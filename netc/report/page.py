@@ -67,7 +67,7 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"
 
 
-def _embedded(data: Any) -> str:
+def _embedded(data: object) -> str:
     """JSON that ends no script element, whatever the names in it."""
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -75,7 +75,7 @@ def to_protobuf(message: Message) -> Any:
     return out
 
 
-def _fill(out: Any, message: Message) -> None:
+def _fill(out: object, message: Message) -> None:
     for name, entries in message.entries.items():
         field = message.type.fields[name]
         if field.kind == "message":
@@ -89,7 +89,7 @@ def _fill(out: Any, message: Message) -> None:
             setattr(out, name, _plain(message.get(name), field))
 
 
-def _part(out: Any, field: FieldType) -> Any:
+def _part(out: object, field: FieldType) -> Any:
     if field.repeated:
         return getattr(out, field.name).add()
     part = getattr(out, field.name)

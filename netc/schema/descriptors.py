@@ -94,7 +94,7 @@ def _label(field: FieldType) -> str:
     return "REQUIRED" if field.required else "OPTIONAL"
 
 
-def _default(value: Any) -> str:
+def _default(value: object) -> str:
     """A default as descriptors write it."""
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -136,7 +136,7 @@ class _Map(tuple[ProtoField, ProtoMessage]):
     """A map field and the message of its entries."""
 
 
-def _only(kind: type[T], children: Iterable[Any]) -> tuple[T, ...]:
+def _only(kind: type[T], children: Iterable[object]) -> tuple[T, ...]:
     return tuple(c for c in children if isinstance(c, kind))
 
 

@@ -108,7 +108,7 @@ class Feeds:
             raise self._bad(f"`{blob}` is {array.shape}, and cannot be divided among {ranks} ranks")
         return array[rank * rows : (rank + 1) * rows]
 
-    def _checked(self, batch: Any) -> Batch:
+    def _checked(self, batch: object) -> Batch:
         if not isinstance(batch, Mapping):
             kind = type(batch).__name__
             raise self._bad(f"a batch is a dict of arrays by blob, not a `{kind}`")

@@ -144,13 +144,13 @@ class TrainNet:
         return self._last is None
 
     def iterate(
-        self, feeds: Mapping[str, Any], rate: np.float32, iteration: int, drawn: int
+        self, feeds: Mapping[str, object], rate: np.float32, iteration: int, drawn: int
     ) -> Pass:
         """A whole iteration of one pass, the ``drawn``-th of all ranks'."""
         scalars = self._scalars(self._first, rate, iteration)
         return self._pass(self._first, {**feeds, **scalars}, drawn)
 
-    def accumulate(self, feeds: Mapping[str, Any], number: int, drawn: int) -> Pass:
+    def accumulate(self, feeds: Mapping[str, object], number: int, drawn: int) -> Pass:
         """Pass ``number`` of an iteration: its gradients are kept, or added to those before.
 
         ``drawn`` is how many passes there were before it, for layers that draw random numbers.
@@ -163,7 +163,7 @@ class TrainNet:
         assert self._last is not None
         return self._pass(self._last, self._scalars(self._last, rate, iteration))
 
-    def forward(self, feeds: Mapping[str, Any], drawn: int = 0) -> Pass:
+    def forward(self, feeds: Mapping[str, object], drawn: int = 0) -> Pass:
         """A pass without gradients; running statistics move all the same."""
         if self._forward is None:
             options = replace(self._options, variables=self.variables)
@@ -188,7 +188,7 @@ class TrainNet:
         given = {RATE: np.float32(rate), ITERATION: np.float32(iteration)}
         return {name: number for name, number in given.items() if name in program.inputs}
 
-    def _pass(self, program: CompiledNet, feeds: Mapping[str, Any], drawn: int = 0) -> Pass:
+    def _pass(self, program: CompiledNet, feeds: Mapping[str, object], drawn: int = 0) -> Pass:
         keyed = {KEY: generator_key(self._seed, drawn)} if KEY in program.inputs else {}
         made = program({**feeds, **keyed})
         norm, scale = (made.pop(name, None) for name in (NORM, SCALE))

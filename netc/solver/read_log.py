@@ -55,7 +55,7 @@ def _rows(path: Path) -> Iterator[Row]:
             yield from log_rows(file)
 
 
-def _of_json(found: Any) -> Iterator[Row]:
+def _of_json(found: object) -> Iterator[Row]:
     for row in found if isinstance(found, list) else ():
         if isinstance(row, dict) and {"net", "iteration"} <= set(row):
             yield {str(k): v for k, v in row.items() if isinstance(v, (int, float, str))}

@@ -73,7 +73,7 @@ def check_writable(prefix: str) -> None:
         raise NetcError(Diagnostic("cannot-write", message, help=help))
 
 
-def write_beside(path: Path, content: Mapping[str, Any]) -> None:
+def write_beside(path: Path, content: Mapping[str, object]) -> None:
     """Write what lies beside a state."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")

@@ -22,7 +22,7 @@ def message_of(type: MessageType, fields: Plain, span: Span | None = None) -> Me
     return Message(type, {name: found for name, found in entries.items() if found}, span)
 
 
-def _entries(type: MessageType, name: str, value: Any, span: Span | None) -> Iterator[Entry]:
+def _entries(type: MessageType, name: str, value: object, span: Span | None) -> Iterator[Entry]:
     inner = type.fields[name].message
     for one in value if isinstance(value, (list, tuple)) else (value,):
         if isinstance(one, Mapping) and inner is not None:
@@ -49,7 +49,7 @@ def _entry(layer: Message) -> Entry:
     return Entry(layer, layer.span, layer.span)
 
 
-def with_texts(message: Message, name: str, values: Iterable[Any]) -> Message:
+def with_texts(message: Message, name: str, values: Iterable[object]) -> Message:
     """A copy with a repeated scalar field's values replaced, each at the place of the old one."""
     old = message.entries.get(name, ())
     end = _end(message.span)
@@ -61,7 +61,7 @@ def with_texts(message: Message, name: str, values: Iterable[Any]) -> Message:
     return message.with_entries(**{name: entries})
 
 
-def with_scalar(message: Message, path: tuple[str, ...], value: Any) -> Message:
+def with_scalar(message: Message, path: tuple[str, ...], value: object) -> Message:
     """A copy with a singular field set, in messages that are made where they are missing.
 
     ``None`` removes the field.

@@ -141,6 +141,6 @@ class _Maker:
         return free
 
 
-def _layer(loss: Message, name: str, kind: str, bottoms: Sequence[str], **param: Any) -> Message:
+def _layer(loss: Message, name: str, kind: str, bottoms: Sequence[str], **param: object) -> Message:
     fields = {"name": name, "type": kind, "bottom": list(bottoms), "top": [name], **param}
     return message_of(loss.type, fields, loss.span)

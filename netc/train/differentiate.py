@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -162,7 +162,7 @@ class _Backward:
         return shape
 
     def node(
-        self, op: str, params: Any, inputs: Sequence[str], parameters: Sequence[str] = ()
+        self, op: str, params: object, inputs: Sequence[str], parameters: Sequence[str] = ()
     ) -> tuple[str, ...]:
         assert self.at is not None
         return self._node(self.at.name, op, params, inputs, parameters)
@@ -353,7 +353,7 @@ class _Backward:
         self,
         name: str,
         op: str,
-        params: Any,
+        params: object,
         inputs: Sequence[str],
         parameters: Sequence[str] = (),
     ) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ _BYTES = 8
 class DoubleRun:
     """A graph's values and parameters in float64, which may be changed one by one."""
 
-    def __init__(self, graph: Graph, feeds: Mapping[str, Any]) -> None:
+    def __init__(self, graph: Graph, feeds: Mapping[str, object]) -> None:
         self.graph = graph
         self._held = 0
         self.parameters = {

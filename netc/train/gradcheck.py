@@ -80,8 +80,8 @@ class GradientCheck:
 
 def check_graph(
     graph: Graph,
-    feeds: Mapping[str, Any],
-    seeds: Mapping[str, Any],
+    feeds: Mapping[str, object],
+    seeds: Mapping[str, object],
     *,
     elements: int = 24,
     tolerance: float = 1e-4,

@@ -103,7 +103,7 @@ def _value(graph: Graph, name: str, output: bool = False) -> str:
     )
 
 
-def seed_arrays(graph: Graph, seeds: Mapping[str, Any]) -> dict[str, Array]:
+def seed_arrays(graph: Graph, seeds: Mapping[str, object]) -> dict[str, Array]:
     """The gradients that arrive, by value, as float32 arrays of its shape.
 
     Raises:
@@ -114,7 +114,7 @@ def seed_arrays(graph: Graph, seeds: Mapping[str, Any]) -> dict[str, Array]:
     }
 
 
-def _seed(graph: Graph, name: str, given: Any) -> Array:
+def _seed(graph: Graph, name: str, given: object) -> Array:
     try:
         array = np.asarray(given, dtype=np.float32)
     except (ValueError, TypeError) as error:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -227,7 +227,7 @@ class _Growth:
         self,
         name: str,
         op: str,
-        params: Any,
+        params: object,
         inputs: Sequence[str],
         outputs: Sequence[str],
         parameters: Sequence[str] = (),

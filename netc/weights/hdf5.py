@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def hdf5_fault(path: str, error: Exception) -> NetcError:
 class _Walk:
     """One walk through a file's groups."""
 
-    def __init__(self, path: str, h5py: Any) -> None:
+    def __init__(self, path: str, h5py: ModuleType) -> None:
         self.path = path
         self.h5py = h5py
         self.allowance = Allowance(path, os.path.getsize(path))
@@ -116,7 +117,7 @@ class _Walk:
                 "weights do not have",
             )
 
-    def _member(self, group: Any, key: str) -> Any:
+    def _member(self, group: object, key: str) -> Any:
         return own_member(self.path, group, key)
 
     def _array(self, dataset: Any, key: str) -> Any:

@@ -147,7 +147,7 @@ def as_weights(weights: Arrays | Weights) -> Weights:
     return Weights({str(name): _layer(str(name), given) for name, given in weights.items()})
 
 
-def _layer(name: str, given: Any) -> LayerWeights:
+def _layer(name: str, given: object) -> LayerWeights:
     if not isinstance(given, (list, tuple)):
         raise _bad_layer(name, f"must be a tuple or list of arrays, not `{type(given).__name__}`")
     try:

@@ -139,7 +139,7 @@ def _load_hdf5(path: str) -> SolverState:
             return _read_hdf5(path, file)
 
 
-def _read_hdf5(path: str, file: Mapping[str, Any]) -> SolverState:
+def _read_hdf5(path: str, file: Mapping[str, object]) -> SolverState:
     group, iteration = own_member(path, file, "history"), own_member(path, file, "iter")
     if group is None or iteration is None or not hasattr(group, "keys"):
         raise _no_state(path, "it has no `iter` and `history`")
@@ -171,7 +171,7 @@ def _number(path: str, dataset: Any) -> int:
     return int(np.asarray(dataset[()]).reshape(-1)[0])
 
 
-def _dataset(path: str, group: Mapping[str, Any], name: str, allowance: Allowance) -> Array:
+def _dataset(path: str, group: Mapping[str, object], name: str, allowance: Allowance) -> Array:
     dataset = own_member(path, group, name)
     if getattr(dataset, "dtype", None) is None:
         raise _no_state(path, f"its history has {len(group)} arrays, and none called `{name}`")

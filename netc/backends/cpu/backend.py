@@ -44,7 +44,7 @@ class CpuBackend:
     precisions = ("float32", "fp16")
     on_host = True
 
-    def convert_input(self, value: Any) -> Any:
+    def convert_input(self, value: object) -> Any:
         """As NumPy has it."""
         return np.asarray(value)
 

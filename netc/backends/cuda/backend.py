@@ -74,7 +74,7 @@ class CudaBackend:
         arena = planned_storage(graph, lower_chains(graph)).arena
         return MemoryPlan(arena.size, arena.floor)
 
-    def convert_input(self, value: Any) -> Any:
+    def convert_input(self, value: object) -> Any:
         """A caller's array as it is taken: where it lies, if that is the device."""
         return self._device.asarray(value) if self._device.owns(value) else np.asarray(value)
 
@@ -206,7 +206,7 @@ class CudaExecutable:
         self._weights = DeviceWeights(self.device)
         self.device.wait()  # the next call may be on another stream
 
-    def run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+    def run(self, feeds: Mapping[str, object]) -> dict[str, Any]:
         """Each output for these inputs, as new arrays: on the device if the first input is.
 
         Then the updates are written, which waits for the device.
@@ -222,7 +222,7 @@ class CudaExecutable:
         """Whether runs must go one after another."""
         return any(p.variable for p in self.emission.graph.parameters.values())
 
-    def _run_and_update(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+    def _run_and_update(self, feeds: Mapping[str, object]) -> dict[str, Any]:
         changed = self.packing.refresh()
         names = {variable.name for variable in changed}
         parameters = self.emission.graph.parameters.values()
@@ -233,7 +233,7 @@ class CudaExecutable:
         self.variables.update({name: self.device.to_host(a) for name, a in made.items()})
         return results
 
-    def _run(self, feeds: Mapping[str, Any], updates: dict[str, Any]) -> dict[str, Any]:
+    def _run(self, feeds: Mapping[str, object], updates: dict[str, Any]) -> dict[str, Any]:
         """The outputs; what is to be written to variables is put into ``updates``."""
         graph, device = self.emission.graph, self.device
         on_device = any(device.owns(feeds[name]) for name in graph.inputs[:1])
@@ -285,7 +285,7 @@ class CudaExecutable:
             "passes": {item.name: item.rewrites for item in self.applied},
         }
 
-    def timed(self, feeds: Mapping[str, Any]) -> tuple[dict[str, Any], list[StepTime]]:
+    def timed(self, feeds: Mapping[str, object]) -> tuple[dict[str, Any], list[StepTime]]:
         """What ``run`` gives, and what each step takes when it is started by itself."""
         return self.run(feeds), self.profile(feeds, 1)
 
@@ -293,12 +293,12 @@ class CudaExecutable:
         """The graph that its steps were made from."""
         return (self.emission.graph,)
 
-    def profile(self, feeds: Mapping[str, Any], rounds: int) -> list[StepTime]:
+    def profile(self, feeds: Mapping[str, object], rounds: int) -> list[StepTime]:
         """Each step's median time in seconds over some rounds, in order, started one by one."""
         with self.device.active():
             return self._within_memory(lambda: self._profile(feeds, max(1, rounds)))
 
-    def _profile(self, feeds: Mapping[str, Any], rounds: int) -> list[StepTime]:
+    def _profile(self, feeds: Mapping[str, object], rounds: int) -> list[StepTime]:
         device, context = self.device, self._take()
         device.follow(context.mark)
         for name in self.emission.graph.inputs:
@@ -319,7 +319,7 @@ class CudaExecutable:
                 return self._idle.pop()
         return DeviceContext(self.program, self.device, self._weights, self.graph)
 
-    def _feed(self, context: DeviceContext, name: str, value: Any) -> None:
+    def _feed(self, context: DeviceContext, name: str, value: object) -> None:
         """Copy a caller's array to where the net has it."""
         array = in_few_pieces(self.device.asarray(value))
         known = (name, array.strides)

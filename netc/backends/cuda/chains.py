@@ -285,7 +285,7 @@ def _log(chain: Chain, params: Any) -> str:
 
 
 def _prelu(
-    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[Weights]
+    chain: Chain, params: object, bottoms: Sequence[str | None], arrays: Sequence[Weights]
 ) -> str:
     return f"leaky(v, {chain.channel(arrays[0])})"
 
@@ -325,7 +325,7 @@ def _operand(chain: Chain, params: Any, bottom: str | None, arrays: list[Weights
 
 
 def _scale(
-    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[Weights]
+    chain: Chain, params: object, bottoms: Sequence[str | None], arrays: Sequence[Weights]
 ) -> str:
     own = list(arrays)
     y = _paired(chain, params, bottoms, own, "*")
@@ -333,14 +333,14 @@ def _scale(
 
 
 def _bias(
-    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[Weights]
+    chain: Chain, params: object, bottoms: Sequence[str | None], arrays: Sequence[Weights]
 ) -> str:
     return _paired(chain, params, bottoms, list(arrays), "+")
 
 
 def _paired(
     chain: Chain,
-    params: Any,
+    params: object,
     bottoms: Sequence[str | None],
     arrays: list[Weights],
     sign: str,
@@ -369,7 +369,7 @@ def _eltwise(
 
 
 def _axpy(
-    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[Weights]
+    chain: Chain, params: object, bottoms: Sequence[str | None], arrays: Sequence[Weights]
 ) -> str:
     factor, x, y = bottoms
     assert factor is not None

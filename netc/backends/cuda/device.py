@@ -105,7 +105,7 @@ class Device(Protocol):
             MemoryError: there is not as much.
         """
 
-    def upload(self, array: Any) -> DeviceBuffer:
+    def upload(self, array: object) -> DeviceBuffer:
         """A NumPy array's bytes, on the device."""
 
     def view(
@@ -114,23 +114,23 @@ class Device(Protocol):
         offset: int,
         shape: Sequence[int],
         strides: Sequence[int],
-        dtype: Any,
+        dtype: object,
     ) -> Any:
         """An array over a buffer's bytes from ``offset`` on, strides in bytes."""
 
-    def asarray(self, value: Any) -> Any:
+    def asarray(self, value: object) -> Any:
         """A value as an array on this device: without a copy where it is there already."""
 
-    def empty(self, shape: Sequence[int], dtype: Any) -> Any:
+    def empty(self, shape: Sequence[int], dtype: object) -> Any:
         """A new array in C order."""
 
-    def to_host(self, array: Any) -> Any:
+    def to_host(self, array: object) -> Any:
         """An array's values as a NumPy array, when all work before is done."""
 
-    def owns(self, value: Any) -> bool:
+    def owns(self, value: object) -> bool:
         """Whether a value lies in device memory, so that results should too."""
 
-    def address(self, array: Any) -> int:
+    def address(self, array: object) -> int:
         """Where an array's first element lies."""
 
     def launch(self, call: Call) -> None:
@@ -154,10 +154,10 @@ class Device(Protocol):
     def mark(self) -> Any:
         """A mark in the current stream, for :meth:`follow`."""
 
-    def follow(self, mark: Any) -> None:
+    def follow(self, mark: object) -> None:
         """Let the current stream wait until a mark is reached."""
 
-    def reach(self, mark: Any) -> None:
+    def reach(self, mark: object) -> None:
         """Wait until a mark is reached."""
 
     def measure(self, work: Callable[[], None], rounds: int) -> float:

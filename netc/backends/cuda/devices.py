@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from netc.backends.cuda.cupy_device import OPTIONS, CupyDevice, facts
@@ -58,7 +59,7 @@ _NO_DEVICE = Missing(
 )
 
 
-def _in_the_way(cupy: Any, reason: str) -> Missing:
+def _in_the_way(cupy: ModuleType, reason: str) -> Missing:
     """What a failed count of devices means."""
     if "NoDevice" in reason:
         return _NO_DEVICE
@@ -109,7 +110,7 @@ OLDEST = (7, 0)
 _PROBE = 'extern "C" __global__ void netc_probe() {}'
 
 
-def unsuited(cupy: Any, number: int) -> Missing | None:
+def unsuited(cupy: ModuleType, number: int) -> Missing | None:
     """Why kernels cannot be compiled for a GPU that is there; it is the thread's current one.
 
     CuPy picks the architecture: the device's, or the newest that it knows. Which NVRTC compiles for

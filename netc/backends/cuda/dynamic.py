@@ -27,7 +27,7 @@ class MixedExecutable:
     device: Device
     variables: Variables = field(default_factory=Variables)
 
-    def run(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+    def run(self, feeds: Mapping[str, object]) -> dict[str, Any]:
         """Each output for these inputs: on the device if the first input is.
 
         Then the updates are written.
@@ -65,7 +65,7 @@ class MixedExecutable:
         place = device.asarray if there else self._on_host
         return {name: place(known[name]) for name in self.graph.outputs}, known
 
-    def _on_host(self, value: Any) -> Any:
+    def _on_host(self, value: object) -> Any:
         return self.device.to_host(value) if self.device.owns(value) else value
 
     def report(self) -> Mapping[str, Any]:

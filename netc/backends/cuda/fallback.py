@@ -74,7 +74,7 @@ def _put(
     graph: Graph,
     node: Node,
     views: Mapping[str, View],
-    results: Sequence[Any],
+    results: Sequence[object],
 ) -> None:
     for value, result in zip(node.outputs, results, strict=True):
         seen(context, graph, value, views[value])[...] = result

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib import util
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 LIBRARIES = ("nvrtc", "cublas")  # what compiles kernels, and what CuPy multiplies matrices by
 
@@ -43,12 +43,12 @@ def library(name: str, major: int) -> ctypes.CDLL | None:
     return _loaded((*files(name, major), file_name(name, major)))
 
 
-def cuda_major(cupy: Any) -> int:
+def cuda_major(cupy: ModuleType) -> int:
     """The major version of CUDA that CuPy was made for."""
     return int(cupy.cuda.runtime.runtimeGetVersion()) // 1000
 
 
-def preload(cupy: Any) -> None:
+def preload(cupy: ModuleType) -> None:
     """Load the libraries for CuPy's version of CUDA, where pip has installed them.
 
     A loader asked for a library's name gives the one that is loaded already. So CuPy 13 finds what

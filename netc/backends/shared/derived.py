@@ -87,7 +87,7 @@ class Derived:
     def __len__(self) -> int:
         return len(self.array)
 
-    def __getitem__(self, index: Any) -> Weights:
+    def __getitem__(self, index: object) -> Weights:
         if self.parts and isinstance(index, tuple) and index[0] == slice(None):
             return joined([part[index] for part in self.parts])
         if self.parts and isinstance(index, slice):
@@ -137,7 +137,7 @@ def trained(graph: Graph, variables: Variables, parameter: str) -> Weights:
     return parameter_array(graph, parameter)
 
 
-def derived(function: Callable[..., Content], *operands: Any) -> Weights:
+def derived(function: Callable[..., Content], *operands: object) -> Weights:
     """What a function makes of operands; a :class:`Derived` where any of them is one.
 
     Args:
@@ -178,7 +178,7 @@ def derivable(
 ) -> Callable[Concatenate[Any, Others], Any]:
     """A function whose first argument may be a derived array, and whose result then is one."""
 
-    def wrapper(first: Any, /, *args: Others.args, **kwargs: Others.kwargs) -> Any:
+    def wrapper(first: object, /, *args: Others.args, **kwargs: Others.kwargs) -> Any:
         return derived(lambda array: function(array, *args, **kwargs), first)
 
     return update_wrapper(wrapper, function)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -48,7 +47,7 @@ class HeldArrays:
             self._held[node.name] = [np.array(array, dtype=np.float32) for array in arrays]
         return self._held[node.name]
 
-    def put(self, graph: Graph, node: Node, arrays: Sequence[Any]) -> None:
+    def put(self, graph: Graph, node: Node, arrays: Sequence[object]) -> None:
         """Take over a layer's arrays, and for the layers that share them.
 
         Fewer than the layer has are its first ones, the others being zero: a weight without bias.
@@ -94,7 +93,7 @@ def _owner(graph: Graph, parameter: str) -> str:
     return graph.parameters[parameter].owner or parameter
 
 
-def _fitted(node: Node, index: int, given: Any, shape: Shape) -> Array:
+def _fitted(node: Node, index: int, given: object, shape: Shape) -> Array:
     """An array in the parameter's shape; as many elements in another shape will do."""
     array = np.array(given, dtype=np.float32)
     if array.size != count(shape):

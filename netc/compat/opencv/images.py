@@ -20,10 +20,10 @@ Image = NDArray[Any]
 
 
 def blobFromImage(
-    image: Any,
+    image: object,
     scalefactor: float = 1.0,
     size: Sequence[int] = (0, 0),
-    mean: Any = (),
+    mean: object = (),
     swapRB: bool = False,
     crop: bool = False,
     ddepth: int = CV_32F,
@@ -33,10 +33,10 @@ def blobFromImage(
 
 
 def blobFromImages(
-    images: Sequence[Any],
+    images: Sequence[object],
     scalefactor: float = 1.0,
     size: Sequence[int] = (0, 0),
-    mean: Any = (),
+    mean: object = (),
     swapRB: bool = False,
     crop: bool = False,
     ddepth: int = CV_32F,
@@ -68,7 +68,7 @@ def blobFromImages(
     return normalised(batch, scalefactor, mean)
 
 
-def normalised(batch: NDArray[Any], scalefactor: float, mean: Any) -> NDArray[np.float32]:
+def normalised(batch: NDArray[Any], scalefactor: float, mean: object) -> NDArray[np.float32]:
     """A blob less a mean for each channel, and multiplied: float32 in C order.
 
     Raises:
@@ -87,7 +87,7 @@ def normalised(batch: NDArray[Any], scalefactor: float, mean: Any) -> NDArray[np
     return out
 
 
-def scalar(mean: Any) -> tuple[float, float, float, float]:
+def scalar(mean: object) -> tuple[float, float, float, float]:
     """A mean as OpenCV's Scalar: four numbers, zeros where fewer are given.
 
     Raises:
@@ -103,7 +103,7 @@ def scalar(mean: Any) -> tuple[float, float, float, float]:
     return one, two, three, four
 
 
-def _image(image: Any) -> Image:
+def _image(image: object) -> Image:
     """(height, width, channels), uint8 or float32."""
     array = np.asarray(image)
     if array.ndim == 2:
@@ -136,7 +136,7 @@ def _size(size: Sequence[int]) -> tuple[int, int]:
     return height, width
 
 
-def _check(pixels: Sequence[Image], ddepth: int, scalefactor: float, mean: Any) -> None:
+def _check(pixels: Sequence[Image], ddepth: int, scalefactor: float, mean: object) -> None:
     shapes = sorted({image.shape for image in pixels})
     if len(shapes) != 1:
         raise _bad(f"the images of a blob have one size, these have {shapes or 'none'}")

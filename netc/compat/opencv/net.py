@@ -64,7 +64,7 @@ class Layer:
         return self._net._held_arrays(self._node)
 
     @blobs.setter
-    def blobs(self, arrays: Sequence[Any]) -> None:
+    def blobs(self, arrays: Sequence[object]) -> None:
         self._net._put_arrays(self._node, arrays)
 
     def outputNameToIndex(self, outputName: str) -> int:
@@ -177,7 +177,9 @@ class Net(Introspection):
         """``DNN_TARGET_CUDA_FP16`` computes products in half precision on a GPU."""
         self._target = targetId
 
-    def setInput(self, blob: Any, name: str = "", scalefactor: float = 1.0, mean: Any = ()) -> None:
+    def setInput(
+        self, blob: object, name: str = "", scalefactor: float = 1.0, mean: object = ()
+    ) -> None:
         """Give an input, ``(blob - mean) * scalefactor``; it may have another shape than before.
 
         Args:

@@ -83,7 +83,7 @@ def readNet(
     return readNetFromCaffe(config, model, schema=schema)
 
 
-def _check_framework(framework: Any) -> None:
+def _check_framework(framework: object) -> None:
     if str(framework).lower() not in ("", "caffe"):
         raise NetcError(Diagnostic("bad-argument", f"netc reads nets of Caffe, not `{framework}`"))
 
@@ -108,7 +108,7 @@ def _weights(given: Given) -> Arrays | None:
         return {name: list(arrays) for name, arrays in load_weights(path).items()}
 
 
-def _bytes(given: Any) -> bytes:
+def _bytes(given: object) -> bytes:
     if isinstance(given, np.ndarray) and given.dtype == np.uint8:
         return given.tobytes()
     if isinstance(given, (bytes, bytearray, memoryview)):

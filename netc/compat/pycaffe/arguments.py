@@ -24,7 +24,7 @@ class State(NamedTuple):
     weights: str | PathLike[str] | None
 
 
-def state(positional: Sequence[Any], named: dict[str, Any]) -> State:
+def state(positional: Sequence[object], named: dict[str, Any]) -> State:
     """The arguments after the prototxt, in any of pycaffe's forms (_caffe.cpp, Net_Init).
 
     They are ``phase, level, stages, weights``, or of old ``weights, phase``; a net without a phase

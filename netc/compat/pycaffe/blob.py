@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -136,7 +135,7 @@ class Blob:
         self._fetch = fetch
 
 
-def _size(size: Any) -> int:
+def _size(size: object) -> int:
     if not hasattr(size, "__index__") or size.__index__() < 0:
         message = f"a blob's sizes are whole numbers from 0 on, not {size!r}"
         error = Diagnostic("bad-shape", message, help=("write reshape(1, 3, 224, 224)",))

@@ -19,7 +19,7 @@ from netc.ir.graph import Array
 
 def transformer_for(
     net: Net,
-    mean: Any,
+    mean: object,
     input_scale: float | None,
     raw_scale: float | None,
     channel_swap: Sequence[int] | None,
@@ -58,7 +58,7 @@ class Classifier(Net):
         model_file: str | PathLike[str],
         pretrained_file: str | PathLike[str],
         image_dims: Sequence[int] | None = None,
-        mean: Any = None,
+        mean: object = None,
         input_scale: float | None = None,
         raw_scale: float | None = None,
         channel_swap: Sequence[int] | None = None,
@@ -69,7 +69,7 @@ class Classifier(Net):
         self.crop_dims = np.array(self.blobs[in_].shape[2:])
         self.image_dims = self.crop_dims if image_dims is None else image_dims
 
-    def predict(self, inputs: Sequence[Any], oversample: bool = True) -> Array:
+    def predict(self, inputs: Sequence[object], oversample: bool = True) -> Array:
         """Probabilities of each image.
 
         Args:

@@ -105,7 +105,7 @@ def inverse(coord_map: Map) -> Map:
     return Map(axis, 1 / scale, -shift / scale)
 
 
-def coord_map_from_to(top_from: Any, top_to: Any) -> Map:
+def coord_map_from_to(top_from: object, top_to: object) -> Map:
     """Where one blob's places lie in another, by the blobs that both are made of.
 
     Raises:
@@ -126,7 +126,7 @@ def coord_map_from_to(top_from: Any, top_to: Any) -> Map:
     raise also(NetcError(Diagnostic("no-coord-map", message)), RuntimeError)
 
 
-def _below(top: Any) -> dict[Any, Map]:
+def _below(top: object) -> dict[Any, Map]:
     """The blob and all that it is made of, with its places in each."""
     found = {top: _IDENTITY}
     waiting = [top]
@@ -147,7 +147,7 @@ def _bottoms(top: Any, so_far: Map) -> list[tuple[Any, Map]]:
         return []
 
 
-def crop(top_from: Any, top_to: Any) -> Any:
+def crop(top_from: object, top_to: object) -> Any:
     """A Crop layer that cuts one blob to the places of another.
 
     Raises:

@@ -33,7 +33,7 @@ class Detector(Net):
         self,
         model_file: str | PathLike[str],
         pretrained_file: str | PathLike[str],
-        mean: Any = None,
+        mean: object = None,
         input_scale: float | None = None,
         raw_scale: float | None = None,
         channel_swap: Sequence[int] | None = None,

@@ -54,7 +54,7 @@ def get_layer_lr_mult(layer: Any) -> list[float]:
     return rates + [1.0] * (2 - len(rates))
 
 
-def get_layer_label(layer: Any, rankdir: str, display_lrm: bool = False) -> str:
+def get_layer_label(layer: object, rankdir: str, display_lrm: bool = False) -> str:
     """What stands in a layer's box, in quotes.
 
     Args:
@@ -132,7 +132,7 @@ def _is_in(layer: Any, phase: int) -> bool:
 
 
 def draw_net(
-    caffe_net: Any,
+    caffe_net: object,
     rankdir: str,
     ext: str = "png",
     phase: int | None = None,
@@ -154,7 +154,7 @@ def draw_net(
 
 
 def draw_net_to_file(
-    caffe_net: Any,
+    caffe_net: object,
     filename: str | PathLike[str],
     rankdir: str = "LR",
     phase: int | None = None,

@@ -112,7 +112,7 @@ def blobproto_to_array(blob: Any, return_diff: bool = False) -> NDArray[Any]:
     return _shaped(data, shape, "the blob")
 
 
-def array_to_blobproto(arr: Any, diff: Any = None) -> Any:
+def array_to_blobproto(arr: object, diff: object = None) -> Any:
     """A BlobProto with these elements, and these gradients where they are given."""
     array = np.asarray(arr)
     blob = caffe_pb2.BlobProto()
@@ -123,7 +123,7 @@ def array_to_blobproto(arr: Any, diff: Any = None) -> Any:
     return blob
 
 
-def arraylist_to_blobprotovector_str(arraylist: Iterable[Any]) -> bytes:
+def arraylist_to_blobprotovector_str(arraylist: Iterable[object]) -> bytes:
     """Arrays as the bytes of a BlobProtoVector."""
     vector = caffe_pb2.BlobProtoVector()
     vector.blobs.extend([array_to_blobproto(array) for array in arraylist])
@@ -150,7 +150,7 @@ def blobprotovector_str_to_arraylist(str: bytes) -> list[NDArray[Any]]:
     return [blobproto_to_array(blob) for blob in vector.blobs]
 
 
-def array_to_datum(arr: Any, label: int | None = None) -> Any:
+def array_to_datum(arr: object, label: int | None = None) -> Any:
     """A Datum with these elements: as bytes where they are uint8, else as floats.
 
     Raises:

@@ -34,7 +34,7 @@ class MemoryFeed:
         return self._data[part], self._labels[part]
 
 
-def _data(given: Any, shape: Shape) -> Array:
+def _data(given: object, shape: Shape) -> Array:
     array = np.asarray(given)
     if array.dtype != np.float32 or array.ndim != 4 or array.shape[1:] != shape[1:]:
         message = f"float32 of {show(array.shape[:1] + shape[1:])} is taken, not {array.dtype} of "
@@ -44,7 +44,7 @@ def _data(given: Any, shape: Shape) -> Array:
     return array
 
 
-def _labels(given: Any, number: int) -> Array:
+def _labels(given: object, number: int) -> Array:
     array = np.asarray(given)
     if array.dtype != np.float32 or array.shape not in ((number,), (number, 1, 1, 1)):
         message = f"labels are float32 of {number}, not {array.dtype} of {show(array.shape)}"

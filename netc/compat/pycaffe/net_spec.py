@@ -54,7 +54,7 @@ class _Layers:
         if name.startswith("__"):
             raise AttributeError(name)
 
-        def layer(*bottoms: Any, **fields: Any) -> Any:
+        def layer(*bottoms: object, **fields: object) -> Any:
             fn = LayerCall(name, bottoms, fields)
             if not fn.tops:
                 return fn
@@ -86,7 +86,7 @@ class NetSpec:
     def __init__(self) -> None:
         object.__setattr__(self, "tops", OrderedDict())
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         self.tops[name] = value
 
     def __getattr__(self, name: str) -> Any:
@@ -112,7 +112,7 @@ class NetSpec:
         return _net(self.tops)
 
 
-def to_proto(*tops: Any) -> Any:
+def to_proto(*tops: object) -> Any:
     """The NetParameter of all that these outputs depend on, with names made up.
 
     Raises:
@@ -253,7 +253,7 @@ def _assign(message: Any, name: str, value: Any) -> None:
         raise _bad(f"`{where}` cannot be {value!r}: {str(error)[:200]}") from None
 
 
-def _is_repeated(message: Any, name: str) -> bool:
+def _is_repeated(message: object, name: str) -> bool:
     return hasattr(getattr(message, name), "extend")
 
 

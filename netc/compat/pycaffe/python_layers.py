@@ -127,7 +127,7 @@ class PythonLayer:
 
     key = ("", "")
 
-    def __init__(self, made: type[Any], layer: Message, phase: int) -> None:
+    def __init__(self, made: type[object], layer: Message, phase: int) -> None:
         self.layer: Any = object.__new__(made)
         if not isinstance(self.layer, Layer):
             raise TypeError(f"`{made.__name__}` is not made from caffe.Layer")
@@ -236,7 +236,7 @@ def _registered(layer: Message, made: PythonLayer) -> Message:
     return layer.with_entries(python_param=(named,)).without("param")
 
 
-def _never_run(inputs: Sequence[Any], param_str: str) -> Sequence[Any]:
+def _never_run(inputs: Sequence[object], param_str: str) -> Sequence[Any]:
     raise AssertionError("a layer of the script's is run by its object")
 
 

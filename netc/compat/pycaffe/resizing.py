@@ -19,7 +19,7 @@ from netc.ir.graph import Array
 Doubles = NDArray[np.float64]
 
 
-def resize_image(im: Any, new_dims: Any, interp_order: int = 1) -> Array:
+def resize_image(im: object, new_dims: object, interp_order: int = 1) -> Array:
     """An image in another size.
 
     Args:

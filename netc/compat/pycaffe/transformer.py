@@ -34,7 +34,7 @@ class Transformer:
         self.mean: dict[str, Any] = {}
         self.input_scale: dict[str, float] = {}
 
-    def preprocess(self, in_: str, data: Any) -> Array:
+    def preprocess(self, in_: str, data: object) -> Array:
         """An image as the net takes it.
 
         The order is: resize, transpose, swap channels, raw scale, mean, input scale.
@@ -66,7 +66,7 @@ class Transformer:
             image = image * np.float32(self.input_scale[in_])
         return np.asarray(image, dtype=np.float32)
 
-    def deprocess(self, in_: str, data: Any) -> Array:
+    def deprocess(self, in_: str, data: object) -> Array:
         """What ``preprocess`` made, undone but for the size.
 
         Args:
@@ -123,7 +123,7 @@ class Transformer:
         self._check(in_)
         self.raw_scale[in_] = scale
 
-    def set_mean(self, in_: str, mean: Any) -> None:
+    def set_mean(self, in_: str, mean: object) -> None:
         """Set what is subtracted, in the net's channel order.
 
         Args:

@@ -51,7 +51,7 @@ def to_onnx(graph: Graph, *, batch: str | None = None, seed: int = 0) -> Any:
 
 
 def _sized(
-    graph: Graph, constants: Mapping[str, Any], batch: str | None
+    graph: Graph, constants: Mapping[str, object], batch: str | None
 ) -> tuple[Writer, Callable[[str], list[Size]]]:
     """All nodes, and sizes as the model tells them."""
     rows = open_rows(graph, constants)
@@ -168,7 +168,7 @@ def _no_output(graph: Graph) -> NetcError:
 
 
 def _written(
-    graph: Graph, constants: Mapping[str, Any], varying: Mapping[str, tuple[int, ...]]
+    graph: Graph, constants: Mapping[str, object], varying: Mapping[str, tuple[int, ...]]
 ) -> Writer:
     """All layers' nodes; what no output needs is left out.
 

@@ -41,7 +41,7 @@ def _deconvolution(layer: Layer) -> None:
     _each_bottom(layer, "ConvTranspose", **_slid(axes, both))
 
 
-def _each_bottom(layer: Layer, kind: str, **attributes: Any) -> None:
+def _each_bottom(layer: Layer, kind: str, **attributes: object) -> None:
     """The product for each bottom, with a batch of one axis and at least one spatial one."""
     shape = layer.shape()
     channels = channel_axis(layer.params.axis, shape)

@@ -22,7 +22,7 @@ class _Step:
     layer: Layer
     nodes: list[Any] = field(default_factory=list)
 
-    def op(self, kind: str, *inputs: str, number: int = 1, **attributes: Any) -> Any:
+    def op(self, kind: str, *inputs: str, number: int = 1, **attributes: object) -> Any:
         """A node; its output, or several."""
         from onnx import helper
 
@@ -129,7 +129,7 @@ def _rnn(layer: Layer) -> None:
 
 
 def _lstm_unit(layer: Layer) -> None:
-    def op(kind: str, *inputs: str, number: int = 1, **attributes: Any) -> Any:
+    def op(kind: str, *inputs: str, number: int = 1, **attributes: object) -> Any:
         if number == 1:
             return layer.op(kind, *inputs, **attributes)
         return layer.ops(kind, number, *inputs, **attributes)

@@ -55,7 +55,7 @@ def open_batch(graph: Graph, constants: Iterable[str]) -> Open:
         raise no_batch("the net has no input with a first size")
     items = {name: _twice(s, 0) for name, s in shapes.items() if s[0] == first[0]}
 
-    def misfit(why: str, at: Any) -> NetcError:
+    def misfit(why: str, at: object) -> NetcError:
         return no_batch(f"with {2 * first[0]} for {first[0]}{why}", at)
 
     rows = _told_by_runs(graph)
@@ -75,7 +75,7 @@ def open_rows(graph: Graph, constants: Iterable[str]) -> Open | None:
     if not any(graph.readers[name] for name in rows):
         return None
 
-    def misfit(why: str, at: Any) -> NetcError:
+    def misfit(why: str, at: object) -> NetcError:
         return no_rows(graph, f"twice as many as said{why}", at)
 
     return _opened(graph, constants, {}, rows, misfit)

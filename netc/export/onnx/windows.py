@@ -30,7 +30,7 @@ def _within(axis: Axis) -> Axis:
 
 
 def _slide(
-    layer: Layer, kind: str, value: str, axes: Sequence[Axis], filling: float, **attributes: Any
+    layer: Layer, kind: str, value: str, axes: Sequence[Axis], filling: float, **attributes: object
 ) -> str:
     """A pooling node; windows beyond the input give ``filling``."""
     inside = [_within(axis) for axis in axes]

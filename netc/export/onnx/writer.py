@@ -139,24 +139,24 @@ class Layer:
         """A constant of whole numbers: axes, sizes, places."""
         return self.constant(what, numbers, np.int64)
 
-    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
+    def op(self, kind: str, *inputs: str, **attributes: object) -> str:
         """A node inside the layer; its output."""
         output = self.writer.fresh_value(f"{self.node.name}:{kind}")
         self._add(kind, inputs, [output], self._inner(kind), attributes)
         return output
 
-    def ops(self, kind: str, number: int, *inputs: str, **attributes: Any) -> list[str]:
+    def ops(self, kind: str, number: int, *inputs: str, **attributes: object) -> list[str]:
         """A node inside the layer with several outputs."""
         outputs = [self.writer.fresh_value(f"{self.node.name}:{kind}") for _ in range(number)]
         self._add(kind, inputs, outputs, self._inner(kind), attributes)
         return outputs
 
-    def give(self, kind: str, *inputs: str, top: int = 0, **attributes: Any) -> None:
+    def give(self, kind: str, *inputs: str, top: int = 0, **attributes: object) -> None:
         """The node that makes a top; that of the first has the layer's own name."""
         name = self._inner(kind) if top else self.node.name
         self._add(kind, inputs, [self.node.outputs[top]], name, attributes)
 
-    def give_all(self, kind: str, *inputs: str, **attributes: Any) -> None:
+    def give_all(self, kind: str, *inputs: str, **attributes: object) -> None:
         """The node that makes all tops."""
         self._add(kind, inputs, list(self.node.outputs), self.node.name, attributes)
 
@@ -182,7 +182,7 @@ class Layer:
         inputs: Sequence[str],
         outputs: list[str],
         name: str,
-        attributes: Mapping[str, Any],
+        attributes: Mapping[str, object],
     ) -> None:
         from onnx import helper
 

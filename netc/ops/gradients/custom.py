@@ -21,7 +21,7 @@ def gradient_of(type: str, function: Callable[..., Any], weighted: bool) -> Grad
         weighted: whether it takes the trained arrays.
     """
 
-    def made(params: CustomParams, saved: Saved, tops: Sequence[Any]) -> Sequence[Any]:
+    def made(params: CustomParams, saved: Saved, tops: Sequence[object]) -> Sequence[Any]:
         arrived = [
             np.zeros_like(output) if top is None else top
             for top, output in zip(tops, saved.outputs, strict=True)
@@ -38,10 +38,10 @@ def gradient_of(type: str, function: Callable[..., Any], weighted: bool) -> Grad
             raise _misfit(type, f"made {len(found)} arrays, and {wanted} are wanted")
         return list(found)
 
-    def bottom(params: CustomParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    def bottom(params: CustomParams, saved: Saved, tops: Sequence[object], index: int) -> Any:
         return _fitting(type, made(params, saved, tops)[index], saved.inputs[index])
 
-    def weight(params: CustomParams, saved: Saved, tops: Sequence[Any], index: int) -> Any:
+    def weight(params: CustomParams, saved: Saved, tops: Sequence[object], index: int) -> Any:
         found = made(params, saved, tops)[len(saved.inputs) + index]
         return _fitting(type, found, saved.weights[index])
 

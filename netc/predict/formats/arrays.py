@@ -9,6 +9,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -130,7 +131,7 @@ class Hdf5:
                 _join_datasets(file, name, parts, h5py)
 
 
-def _join_datasets(file: Any, name: str, parts: Sequence[Path], h5py: Any) -> None:
+def _join_datasets(file: object, name: str, parts: Sequence[Path], h5py: ModuleType) -> None:
     shapes, dtype = [], None
     for part in parts:
         with h5py.File(part, "r") as opened:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class Parquet:
                 writer.write_table(arrow.parquet.read_table(part, schema=schema))
 
 
-def _field(field: Field, arrow: Any) -> Any:
+def _field(field: Field, arrow: ModuleType) -> Any:
     types = {"integer": arrow.int64(), "number": arrow.float32(), "text": arrow.string()}
     inner = types[field.kind]
     if field.shape == ():

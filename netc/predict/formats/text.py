@@ -18,7 +18,7 @@ from netc.predict.formats.base import Columns, rows_of
 from netc.printable import csv_cell
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """A value for JSON, which has no infinities and no not-a-number: they become null."""
     if isinstance(value, np.ndarray):
         finite = value.dtype.kind != "f" or bool(np.isfinite(value).all())
@@ -97,7 +97,7 @@ def _heads(field: Field) -> list[str]:
     return [f"{field.name}_{number + 1}" for number in range(count(field.shape))]
 
 
-def _cells(field: Field, value: Any) -> Iterator[Any]:
+def _cells(field: Field, value: object) -> Iterator[Any]:
     if field.shape is None:
         yield json.dumps(_plain(value))
     elif field.shape == ():

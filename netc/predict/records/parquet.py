@@ -85,7 +85,7 @@ class ParquetPart(NamedTuple):
             arrays[column.input] = _numbers(row[column.name])
         return Record(name, arrays)
 
-    def _image(self, value: Any, what: str) -> Content:
+    def _image(self, value: object, what: str) -> Content:
         if isinstance(value, dict):
             value = value.get("bytes") or value.get("path")
         if isinstance(value, bytes):

@@ -72,7 +72,7 @@ def _relu(params: Any, arrays: list[Weights], channels: int) -> Activation:
     return Activation("leaky", slope) if slope else Activation("relu")
 
 
-def _prelu(params: Any, arrays: list[Weights], channels: int) -> Activation:
+def _prelu(params: object, arrays: list[Weights], channels: int) -> Activation:
     return Activation("prelu", slopes=derived(_spread, arrays[0], channels))
 
 

@@ -197,7 +197,7 @@ def _statistics(arrays: Sequence[Array]) -> list[Any]:
     return [*stored_statistics(*precise[:3]), *precise[3:]]
 
 
-def _single(values: Any) -> Array:
+def _single(values: object) -> Array:
     return np.asarray(values, np.float32)
 
 

@@ -73,7 +73,7 @@ class Cublas:
         number = int(self._library.cublasLtGetVersion())
         return f"{number // 10000}.{number // 100 % 100}.{number % 100}"
 
-    def _call(self, name: str, *arguments: Any) -> None:
+    def _call(self, name: str, *arguments: object) -> None:
         status = getattr(self._library, f"cublasLt{name}")(*arguments)
         if status:
             raise LibraryError(f"cublasLt{name} gave status {status}")
@@ -110,7 +110,7 @@ class Cublas:
             self._set("MatmulPreference", preference, attribute, number)
         return preference
 
-    def _made(self, kind: str, stack: ExitStack, *arguments: Any) -> c_void_p:
+    def _made(self, kind: str, stack: ExitStack, *arguments: object) -> c_void_p:
         """A new object of the library's, destroyed with the stack."""
         made = c_void_p()
         self._call(f"{kind}Create", byref(made), *arguments)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from netc.backends.cuda.libraries.operation import (
@@ -45,7 +46,7 @@ class Cudnn:
         LibraryError: it does not start.
     """
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: ModuleType) -> None:
         self._module = module
         self._lock = threading.Lock()
         self._known: dict[LibraryProduct, _Proposed] = {}

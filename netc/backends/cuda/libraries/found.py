@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from netc.backends.cuda.libraries.cublas import NAME as CUBLAS
@@ -15,7 +16,7 @@ from netc.backends.cuda.libraries.operation import Library, LibraryError
 from netc.backends.cuda.wheels import cuda_major, library
 
 
-def libraries(cupy: Any) -> Mapping[str, Library]:
+def libraries(cupy: ModuleType) -> Mapping[str, Library]:
     """The libraries that can be used beside this CuPy on the current device, by name."""
     found: dict[str, Library] = {}
     loaded = library("cublasLt", cuda_major(cupy))
