@@ -10,6 +10,7 @@ import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError, Source, Span
 from netc.ir.types import Shape
+from netc.ops.array import AnyArray
 
 TEXT = "<text>"  # what a text that was given as such is called in messages
 
@@ -96,7 +97,7 @@ def _written(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def float32_array(array: Any, what: str, span: Span | None = None) -> Any:
+def float32_array(array: AnyArray, what: str, span: Span | None = None) -> Any:
     """An array's numbers as float32, of NumPy or of a library like it.
 
     Integers that float32 cannot hold are refused, real numbers of more digits are rounded.
@@ -127,7 +128,7 @@ def float32_array(array: Any, what: str, span: Span | None = None) -> Any:
     return rounded
 
 
-def _no_float32(array: Any, what: str, span: Span | None, help: str) -> NetcError:
+def _no_float32(array: AnyArray, what: str, span: Span | None, help: str) -> NetcError:
     message = f"{what} is {array.dtype}, and the net takes float32"
     return NetcError(Diagnostic("input-dtype", message, span, help=(help,)))
 

@@ -21,6 +21,7 @@ from netc.ir.edit import live_nodes, with_variables
 from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape, count, show
 from netc.memory import Budget, budget, check_memory, on_behalf, using
+from netc.ops.array import AnyArray
 from netc.ops.filler import CONSTANT_ZERO, fill, generator
 from netc.passes.state import carry_state
 from netc.plan.needs import ask_for_blobs
@@ -208,7 +209,7 @@ class CompiledNet:
             return self._gradients(given, seeds or {}, wrt)
 
     def _gradients(
-        self, given: dict[str, Any], seeds: Mapping[str, object], wrt: Sequence[str] | None
+        self, given: dict[str, AnyArray], seeds: Mapping[str, object], wrt: Sequence[str] | None
     ) -> Gradients:
         from netc.train import gradients
 

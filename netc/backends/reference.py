@@ -20,7 +20,7 @@ from netc.infer import RUN_TIME_NEEDS
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape, count, show
 from netc.memory import check_memory
-from netc.ops.array import namespace
+from netc.ops.array import AnyArray, namespace
 from netc.ops.catalog import CATALOG
 from netc.ops.define import FLOAT, ShapeError
 from netc.ops.gradient import GradientParams
@@ -74,7 +74,7 @@ def run(
 
 
 def run_definition(
-    node: Node, inputs: Sequence[Any], weights: Sequence[Any], fast: bool = False
+    node: Node, inputs: Sequence[AnyArray], weights: Sequence[AnyArray], fast: bool = False
 ) -> Sequence[Any]:
     """What a node's definition makes of arrays, of NumPy's or of another library.
 
@@ -99,7 +99,7 @@ def run_definition(
         raise at_layer(error, node) from None
 
 
-def _check_sizes(node: Node, inputs: Sequence[Shape], weights: Sequence[Any]) -> None:
+def _check_sizes(node: Node, inputs: Sequence[Shape], weights: Sequence[AnyArray]) -> None:
     """Refuse sizes that do not fit, where a run alone shows them: behind a Filter, say.
 
     Caffe reshapes every layer at every forward, and makes the same checks. NumPy would stretch an

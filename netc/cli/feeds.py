@@ -17,6 +17,7 @@ from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.images import load_input, placement, read_header
 from netc.ir.graph import Array, Value
 from netc.ir.types import Shape, show
+from netc.ops.array import AnyArray
 from netc.predict.boxes import Picture
 from netc.predict.prepare import (
     ImageOptions,
@@ -97,7 +98,7 @@ def _labels(feeds: Sequence[Feed], loaded: Loaded) -> dict[str, Array]:
     return {blob: np.array(labels, np.float32) for blob, labels in found.items()}
 
 
-def _as_float32(blob: str, array: Any, loaded: Loaded) -> Any:
+def _as_float32(blob: str, array: AnyArray, loaded: Loaded) -> Any:
     """The array as the net takes it; that it is rounded is said once for each input."""
     note = rounded_note(array.dtype, f"input `{blob}`")
     if note is None:
@@ -107,7 +108,7 @@ def _as_float32(blob: str, array: Any, loaded: Loaded) -> Any:
     return float32_array(array, f"input `{blob}`")
 
 
-def _joined(blob: str, arrays: list[Any]) -> Any:
+def _joined(blob: str, arrays: list[AnyArray]) -> Any:
     if len({array.shape[1:] for array in arrays}) > 1:
         shapes = " and ".join(sorted({show(array.shape) for array in arrays}))
         raise NetcError(
@@ -149,7 +150,7 @@ def _load(
     )
 
 
-def _note_array(blob: str, item: Feed, array: Any, loaded: Loaded) -> None:
+def _note_array(blob: str, item: Feed, array: AnyArray, loaded: Loaded) -> None:
     """What the items of an array are called: by its file's name, and their places in it."""
     number = array.shape[0] if array.ndim else 1
     name = item.name or item.path

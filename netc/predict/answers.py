@@ -17,6 +17,7 @@ import numpy as np
 
 from netc.ir.graph import Array
 from netc.ir.types import Shape, count
+from netc.ops.array import AnyArray
 from netc.predict.decode import FAULT, INDEX, NAME, PLACE
 from netc.predict.predictor import Predictor
 
@@ -114,7 +115,7 @@ class Keeper:
         kept = boxes[boxes[:, 1] >= self.wanted.least]
         return kept[np.argsort(-kept[:, 1], kind="stable")]
 
-    def labelled(self, columns: dict[str, Any]) -> dict[str, Any]:
+    def labelled(self, columns: dict[str, AnyArray]) -> dict[str, Any]:
         """The columns with labels beside the classes."""
         labels = self.wanted.labels
         for field in self.fields():
@@ -126,7 +127,9 @@ class Keeper:
         return columns
 
 
-def answered(predictor: Predictor, keeper: Keeper, columns: Mapping[str, Any]) -> dict[str, Any]:
+def answered(
+    predictor: Predictor, keeper: Keeper, columns: Mapping[str, AnyArray]
+) -> dict[str, Any]:
     """Decoded columns -> the output's, with the records that cannot be read as rows of zeros.
 
     They stay among the others so that whoever counts rows finds all of them.
@@ -152,7 +155,7 @@ def _none(keeper: Keeper) -> dict[str, Any]:
     }
 
 
-def _spread(column: Any, rows: Any, number: int) -> Any:
+def _spread(column: AnyArray, rows: AnyArray, number: int) -> Any:
     """A column's rows at their places among others, which are zeros or empty."""
     if column.dtype == object:
         found = _objects([np.zeros(_empty(column), _dtype(column)) for _ in range(number)])
@@ -162,11 +165,11 @@ def _spread(column: Any, rows: Any, number: int) -> Any:
     return found
 
 
-def _empty(column: Any) -> Shape:
+def _empty(column: AnyArray) -> Shape:
     return (0, *np.shape(column[0])[1:]) if len(column) else (0,)
 
 
-def _dtype(column: Any) -> Any:
+def _dtype(column: AnyArray) -> Any:
     return np.asarray(column[0]).dtype if len(column) else np.float32
 
 

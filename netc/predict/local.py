@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from netc.memory import check_memory
+from netc.ops.array import AnyArray
 from netc.predict.answers import answered
 from netc.predict.decode import INDEX
 from netc.predict.formats.base import Columns
@@ -79,7 +80,9 @@ def _decoded(
             future.cancel()
 
 
-def _next(waiting: deque[tuple[Range, Future[dict[str, Any]]]]) -> tuple[Range, dict[str, Any]]:
+def _next(
+    waiting: deque[tuple[Range, Future[dict[str, AnyArray]]]],
+) -> tuple[Range, dict[str, Any]]:
     part, future = waiting.popleft()
     return part, future.result()
 

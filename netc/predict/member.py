@@ -17,6 +17,7 @@ from netc.driver import compile
 from netc.ir.graph import Array
 from netc.ir.types import Shape, show
 from netc.lower import State
+from netc.ops.array import AnyArray
 from netc.predict.boxes import COLUMNS, detections
 from netc.predict.declared import declared_inputs
 
@@ -187,7 +188,7 @@ class Ready:
             return {name: shape[1:2] for name, shape in shapes}
         return {n: (0, COLUMNS - 1) if n in self.boxes else shape[1:] for n, shape in shapes}
 
-    def __call__(self, feeds: Mapping[str, Any]) -> dict[str, Any]:
+    def __call__(self, feeds: Mapping[str, AnyArray]) -> dict[str, Any]:
         """Rows through the net: output blob -> their answers, crops averaged."""
         if any(_ragged(column) for column in feeds.values()):
             return self._of_any_size({b: list(column) for b, column in feeds.items()})
@@ -204,7 +205,7 @@ class Ready:
             return None
         return int(next(iter(arrays.values())).shape[1])
 
-    def _mean(self, name: str, answer: Any, crops: int) -> Any:
+    def _mean(self, name: str, answer: AnyArray, crops: int) -> Any:
         if name in self.boxes and crops > 1:
             message = f"`{name}` is boxes, and boxes of several crops cannot be averaged"
             raise NetcError(Diagnostic("not-per-row", message))
@@ -245,7 +246,7 @@ class Ready:
                 found[name] = np.asarray(answer)[:count]
         return found
 
-    def _of_any_size(self, feeds: Mapping[str, list[Any]]) -> dict[str, Any]:
+    def _of_any_size(self, feeds: Mapping[str, list[AnyArray]]) -> dict[str, Any]:
         """Rows of several shapes: those of one shape together, the answers in the rows' order."""
         rows = len(next(iter(feeds.values())))
         groups: dict[tuple[Shape, ...], list[int]] = {}
@@ -273,7 +274,7 @@ def _filled_up(array: Array, rows: int) -> Array:
     return np.concatenate([array, more])
 
 
-def _joined(parts: Sequence[Any], shape: Shape) -> Any:
+def _joined(parts: Sequence[AnyArray], shape: Shape) -> Any:
     if len(parts) == 1:
         return parts[0]
     return np.concatenate(parts) if parts else np.empty((0, *shape), np.float32)

@@ -21,6 +21,7 @@ from netc.backends.base import Progress
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.ir.types import Shape, show
+from netc.ops.array import AnyArray
 from netc.predict.awake import awake
 from netc.predict.member import Member, Options, Ready
 from netc.recent import LeastRecentlyUsed
@@ -193,7 +194,7 @@ def _inputs(ready: Ready, columns: Columns, number: int) -> dict[str, Any]:
     return found
 
 
-def _mean(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _mean(answers: Sequence[Mapping[str, AnyArray]]) -> dict[str, Any]:
     first, *others = answers
     if not others:
         return dict(first)

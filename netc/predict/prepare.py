@@ -18,6 +18,7 @@ from netc.diagnostics import Diagnostic, NetcError, Span
 from netc.images import Header, Preprocessing, read_mean
 from netc.ir.graph import Array
 from netc.ir.types import Shape, show
+from netc.ops.array import AnyArray
 from netc.ops.catalog import has_role
 from netc.ops.role import Role
 from netc.paths import named_file
@@ -297,7 +298,7 @@ def _read_mean(file: MeanFile, outside: bool) -> Array:
         raise NetcError(told) from None
 
 
-def arranged(array: Any, said: Said) -> Any:
+def arranged(array: AnyArray, said: Said) -> Any:
     """An array as the net takes it: channels first, where the text says they are last."""
     if said.layout == "NHWC" and getattr(array, "ndim", 0) == 4:
         return array.transpose(0, 3, 1, 2)

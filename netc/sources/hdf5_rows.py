@@ -18,6 +18,7 @@ from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import NetcError
 from netc.ir.graph import Array
 from netc.memory import check_memory
+from netc.ops.array import AnyArray
 from netc.sources.base import DataLayer, Epochs
 from netc.sources.batches import batch_size, check_room
 from netc.sources.paths import find
@@ -110,7 +111,7 @@ class Hdf5Source:
         return self.layer.fault("bad-record", f"`{path}`: {why}")
 
 
-def _runs(rows: list[int], ends: Any) -> list[tuple[int, int]]:
+def _runs(rows: list[int], ends: AnyArray) -> list[tuple[int, int]]:
     """Rows as (first, count) of consecutive ones within a file."""
     found: list[tuple[int, int]] = []
     borders = {int(end) for end in ends}

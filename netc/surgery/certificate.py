@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
+from netc.ops.array import AnyArray
 from netc.surgery.opponents import Opponent
 from netc.surgery.verify import Verification, array_hash
 from netc.version import __version__
@@ -194,7 +195,7 @@ def changed_files(named: Named) -> list[str]:
     return [str(file) for file, wanted in named.hashes.items() if file_hash(file) != wanted]
 
 
-def differences(found: Mapping[str, Any], again: Mapping[str, Any]) -> list[str]:
+def differences(found: Mapping[str, AnyArray], again: Mapping[str, AnyArray]) -> list[str]:
     """What a comparison says now that the certificate does not, in words; none if it holds."""
     told: list[str] = []
     if found["inputs"]["blobs"] != again["inputs"]["blobs"]:

@@ -10,6 +10,7 @@ import numpy as np
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape, show
+from netc.ops.array import AnyArray
 from netc.plan.split import loose_values
 from netc.recent import LeastRecentlyUsed
 from netc.train.differentiate import Joint, differentiate
@@ -133,7 +134,7 @@ def collected(
     joint: Joint,
     request: Request,
     made: Mapping[str, Array],
-    feeds: Mapping[str, Any],
+    feeds: Mapping[str, AnyArray],
 ) -> Gradients:
     """What a run of the joint program gave, by the names of the net."""
     known = {**feeds, **made}  # a seed may be a gradient as it stands

@@ -47,6 +47,7 @@ from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Graph
 from netc.ir.types import Shape, count
+from netc.ops.array import AnyArray
 from netc.passes.base import Applied, run_passes
 from netc.passes.pipeline import with_bounds
 from netc.passes.recompute import recomputed
@@ -372,7 +373,7 @@ def image_copy(kernel: Kernel, view: View, strides: Sequence[int]) -> Call | Non
     return Call(kernel, blocks(view.pixels), THREADS, (*numbers, *map(np.int64, strides)))
 
 
-def in_few_pieces(array: Any) -> Any:
+def in_few_pieces(array: AnyArray) -> Any:
     """An array that the copying kernel can read, which takes four axes: itself or a copy."""
     return array if array.ndim <= 4 or array.flags.c_contiguous else array.copy(order="C")
 

@@ -21,6 +21,7 @@ from netc.compat.pycaffe.net_weights import NetWeights
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.ir.graph import Array
 from netc.ir.types import show
+from netc.ops.array import AnyArray
 from netc.ops.catalog import has_role
 from netc.ops.random import generator_key
 from netc.ops.role import Role
@@ -131,7 +132,7 @@ class NetBackward(NetWeights):
                 raise also(NetcError(error), KeyError)
         return found
 
-    def _take_top_diffs(self, given: Mapping[str, Any]) -> None:
+    def _take_top_diffs(self, given: Mapping[str, AnyArray]) -> None:
         """Gradients by the outputs' names; all of them must be given, and nothing else."""
         if set(given) != set(self.outputs):
             outputs = ", ".join(f"`{name}`" for name in self.outputs)

@@ -14,6 +14,7 @@ from netc.compat.pycaffe.mode import TEST
 from netc.compat.pycaffe.net import Net
 from netc.compat.pycaffe.resizing import resize_image
 from netc.diagnostics import Diagnostic, NetcError
+from netc.ops.array import AnyArray
 
 
 class Detector(Net):
@@ -54,7 +55,7 @@ class Detector(Net):
         if context_pad and mean is not None:
             self.crop_mean = self._as_pixels(in_, mean, back)
 
-    def _as_pixels(self, in_: str, mean: Any, back: Any) -> Any:
+    def _as_pixels(self, in_: str, mean: AnyArray, back: AnyArray) -> Any:
         """The mean as it would be in a picture that is not prepared yet."""
         pixels = mean.transpose(back)
         swap = self.transformer.channel_swap.get(in_)
@@ -62,7 +63,9 @@ class Detector(Net):
             pixels = pixels[:, :, np.argsort(swap)]
         return pixels / np.float32(self.transformer.raw_scale.get(in_) or 1)
 
-    def detect_windows(self, images_windows: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
+    def detect_windows(
+        self, images_windows: Iterable[tuple[str, AnyArray]]
+    ) -> list[dict[str, Any]]:
         """Scores of windows.
 
         Args:
@@ -97,7 +100,7 @@ class Detector(Net):
         help = "give its windows to detect_windows"
         raise NetcError(Diagnostic("bad-argument", message, help=(help,)))
 
-    def crop(self, im: Any, window: Any) -> Any:
+    def crop(self, im: AnyArray, window: AnyArray) -> Any:
         """A window's pixels; with ``context_pad`` of the net's size, with what surrounds it."""
         top, left, bottom, right = (int(side) for side in window)
         inside = im[top:bottom, left:right]
@@ -106,7 +109,7 @@ class Detector(Net):
             raise NetcError(Diagnostic("bad-argument", message))
         return self._with_context(im, window) if self.context_pad else inside
 
-    def _with_context(self, im: Any, window: Any) -> Any:
+    def _with_context(self, im: AnyArray, window: AnyArray) -> Any:
         size = self.blobs[self.inputs[0]].width  # of a square input
         grown = size / (size - 2.0 * (self.context_pad or 0))
         rows = _Side(window[0], window[2], im.shape[0], size, grown)

@@ -17,6 +17,7 @@ from netc.compat.pycaffe.resizing import resize_image
 from netc.compat.pycaffe.transformer import Transformer
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
+from netc.ops.array import AnyArray
 
 __all__ = [
     "Transformer",
@@ -51,7 +52,7 @@ def load_image(filename: str | PathLike[str], color: bool = True) -> Array:
     return np.asarray((image @ _LUMINANCE)[:, :, np.newaxis], dtype=np.float32)
 
 
-def oversample(images: Any, crop_dims: Any) -> Array:
+def oversample(images: AnyArray, crop_dims: AnyArray) -> Array:
     """Ten crops of each image: four corners, the centre, and these mirrored.
 
     Args:
@@ -74,7 +75,7 @@ def oversample(images: Any, crop_dims: Any) -> Array:
     return ten.reshape(-1, *ten.shape[2:])
 
 
-def stacked(images: Sequence[Any]) -> Array:
+def stacked(images: Sequence[AnyArray]) -> Array:
     """Images as one array.
 
     Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -12,12 +11,13 @@ from netc.compat.pycaffe.errors import also
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.ir.types import Shape, show
+from netc.ops.array import AnyArray
 
 
 class MemoryFeed:
     """Arrays of any number of batches, given one a forward, from the start again after the last."""
 
-    def __init__(self, data: Any, labels: Any, shape: Shape) -> None:
+    def __init__(self, data: AnyArray, labels: AnyArray, shape: Shape) -> None:
         self._data, self._labels = _data(data, shape), _labels(labels, len(data))
         self._batch = shape[0]
         self._at = 0

@@ -38,6 +38,7 @@ from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph
 from netc.ir.graph import Parameter as GraphParameter
 from netc.ir.types import show
+from netc.ops.array import AnyArray
 from netc.ops.catalog import has_role
 from netc.ops.role import Role
 from netc.weights.match import Given
@@ -230,7 +231,7 @@ class Net(NetBackward):
         """Have a function called with each layer's number after it ran."""
         self._hooks["after"].append(hook)
 
-    def set_input_arrays(self, data: Any, labels: Any) -> None:
+    def set_input_arrays(self, data: AnyArray, labels: AnyArray) -> None:
         """Have the net's MemoryData layer, which is its first, give these arrays batch by batch.
 
         Args:
@@ -348,7 +349,7 @@ class Net(NetBackward):
             raise also(NetcError(error), ValueError)
         return self._layer_names.index(layer)
 
-    def _feed(self, arrays: Mapping[str, Any]) -> None:
+    def _feed(self, arrays: Mapping[str, AnyArray]) -> None:
         self._check_fed(arrays)
         for name, given in arrays.items():
             array, shape = np.asarray(given), self.blobs[name].shape
@@ -368,7 +369,7 @@ class Net(NetBackward):
                 raise _misfit(name, array, f"the net takes {show(shape)}",
                               f"net.blobs['{name}'].reshape(...) changes it") from None  # fmt: skip
 
-    def _check_fed(self, arrays: Mapping[str, Any]) -> None:
+    def _check_fed(self, arrays: Mapping[str, AnyArray]) -> None:
         """All of the net's inputs must be given, and nothing else."""
         listed = ", ".join(f"`{name}`" for name in self.inputs) or "none"
         unknown = [name for name in arrays if name not in self.inputs]
@@ -402,6 +403,6 @@ class Net(NetBackward):
             yield pieces
 
 
-def _misfit(name: str, array: Any, takes: str, help: str) -> NetcError:
+def _misfit(name: str, array: AnyArray, takes: str, help: str) -> NetcError:
     message = f"input `{name}` is given {show(array.shape)}, and {takes}"
     return also(NetcError(Diagnostic("input-shape", message, help=(help,))), ValueError)

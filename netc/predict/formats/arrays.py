@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
+from netc.ops.array import AnyArray
 from netc.predict.answers import Field
 from netc.predict.formats.base import Columns
 from netc.weights.hdf5 import h5py_module
@@ -90,7 +91,7 @@ def _names(fields: Sequence[Field]) -> Iterator[str]:
             yield field.name + _COUNT
 
 
-def _plain_text(array: Any) -> Any:
+def _plain_text(array: AnyArray) -> Any:
     return array if array.dtype.kind != "U" or array.dtype.itemsize else array.astype("U1")
 
 
@@ -151,7 +152,7 @@ def _dataset(file: Any, name: str, shape: Any, dtype: Any, h5py: Any) -> Any:
     return file.create_dataset(name, shape, kind)
 
 
-def _encodable(array: Any) -> Any:
+def _encodable(array: AnyArray) -> Any:
     """Texts as HDF5 takes them: what is no UTF-8 in a file's name is written as an escape."""
     if array.dtype.kind != "U":
         return array

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from netc.ir.types import count
+from netc.ops.array import AnyArray
 from netc.predict.answers import Field
 from netc.predict.formats.base import Columns
 from netc.predict.records.parquet import pyarrow_module
@@ -56,7 +57,7 @@ def _field(field: Field, arrow: ModuleType) -> Any:
     return arrow.field(field.name, arrow.list_(arrow.list_(inner, 4) if boxes else inner))
 
 
-def _column(field: Field, column: Any, type: Any, arrow: Any) -> Any:
+def _column(field: Field, column: AnyArray, type: Any, arrow: Any) -> Any:
     if field.kind == "text":
         return arrow.array([_text(value) for value in column], type)
     if field.shape == ():

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from netc.ir.types import count
+from netc.ops.array import AnyArray
 from netc.predict.answers import Field
 from netc.predict.formats.base import Columns, rows_of
 from netc.printable import csv_cell
@@ -30,7 +31,7 @@ def _plain(value: object) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _short(values: Any) -> Any:
+def _short(values: AnyArray) -> Any:
     """float32 numbers as the shortest decimals that mean them, and not as float64's digits."""
     if values.dtype != np.float32:
         return values

@@ -17,6 +17,7 @@ import numpy as np
 from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError
 from netc.memory import check_memory
+from netc.ops.array import AnyArray
 from netc.predict.records.base import Place, Record
 from netc.weights.hdf5 import h5py_module
 from netc.weights.numpy_file import open_archive
@@ -108,7 +109,7 @@ def _of_archive(file: Place, inputs: tuple[str, ...]) -> dict[str, Any]:
 class _Whole:
     """An array in memory; a class, so that it is true whatever is in it."""
 
-    def __init__(self, array: Any) -> None:
+    def __init__(self, array: AnyArray) -> None:
         self.array, self.shape, self.dtype = array, array.shape, array.dtype
 
     def __getitem__(self, rows: slice) -> Any:

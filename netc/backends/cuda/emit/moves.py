@@ -21,6 +21,7 @@ from netc.backends.shared.layout import c_strides, has_channels, stored_strides
 from netc.backends.shared.views import View, moved
 from netc.ir.graph import Node
 from netc.ir.types import Shape, canonical_axis, count
+from netc.ops.array import AnyArray
 from netc.ops.catalog import CATALOG
 
 _TABLE = 1 << 24  # elements up to which a table of places is kept
@@ -191,6 +192,6 @@ def _places(emission: CudaEmitContext, value: str, first: bool) -> Any:
     return places
 
 
-def _stored(array: Any) -> Any:
+def _stored(array: AnyArray) -> Any:
     """An array's elements in the order in which they are stored."""
     return array.transpose(0, 2, 3, 1) if array.ndim == 4 else array
