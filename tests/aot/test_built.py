@@ -121,6 +121,23 @@ def test_a_library_gives_what_netc_gives_bit_for_bit(
     check(SMALL, tmp_path, weights=weights, threads=threads)
 
 
+SERIES = """
+name: "series"
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 6 dim: 2 dim: 5 } } }
+layer { name: "cont" type: "Input" top: "cont" input_param { shape { dim: 6 dim: 2 } } }
+layer { name: "lstm" type: "LSTM" bottom: "x" bottom: "cont" top: "lstm"
+        recurrent_param { num_output: 11 } }
+layer { name: "rnn" type: "RNN" bottom: "lstm" bottom: "cont" top: "rnn"
+        recurrent_param { num_output: 4 } }
+"""
+
+
+@needs_compiler
+@on_linux
+def test_recurrent_layers(tmp_path: Path) -> None:
+    check(SERIES, tmp_path)
+
+
 @needs_compiler
 @on_linux
 @pytest.mark.parametrize("name", ("main", "steps", "index", "log", "int", "memcpy", "team"))

@@ -436,6 +436,19 @@ class OuterArgs(NamedTuple):
     output_lane: int
 
 
+class RecurrentArgs(NamedTuple):
+    """A time step of a recurrent layer; every row lies behind the one of the stream before."""
+
+    units: Argument
+    product: Argument
+    cells: Argument
+    output: Argument
+    masked: Argument
+    cont: Argument
+    next_cont: Argument
+    hidden: int
+
+
 class UpdateArgs(NamedTuple):
     """A parameter's update, all of its arrays in one order; the numbers are float32 bits.
 
