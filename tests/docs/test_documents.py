@@ -15,6 +15,7 @@ from tests.docs.blocks import DOCUMENTS, ROOT, commands, try_document
 GUIDES = (
     *("tutorial.md", "migration.md", "features.md", "faq.md", "training.md", "surgery.md"),
     "predict.md",
+    "serving.md",
 )
 PACKAGES = {"training.md": ("lmdb", "matplotlib")}
 """What a guide tells its reader to install."""
