@@ -120,7 +120,7 @@ class _Walk:
         return replace(node, params=CropParams(params.axis, offset))
 
     def _says_nothing(self, node: Node) -> bool:
-        """Whether a text has the layer without ``crop_param``."""
+        """True if a text has the layer without ``crop_param``."""
         message = self.messages.get(node.name)
         return message is not None and not message.has("crop_param")
 

@@ -28,7 +28,7 @@ def unexpected_shapes(graph: Graph, net: Message) -> Iterator[Diagnostic]:
 
 
 def fits(shape: Sequence[int], declared: Sequence[int]) -> bool:
-    """Whether a shape is one that was declared."""
+    """True if a shape is one that was declared."""
     same = len(shape) == len(declared)
     return same and all(d in (ANY, s) for s, d in zip(shape, declared, strict=True))
 

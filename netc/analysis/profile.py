@@ -64,7 +64,7 @@ class Profile:
 
     @property
     def complete(self) -> bool:
-        """Whether every layer's figures are known."""
+        """True if every layer's figures are known."""
         return all(layer.source or layer.cost is not None for layer in self.layers) and all(
             self.shape(name) is not None for name in self.graph.inputs
         )
@@ -177,7 +177,7 @@ def _of_node(graph: Graph, node: Node, message: Message) -> Layer:
 
 
 def _rewrites(graph: Graph, node: Node) -> bool:
-    """Whether a node's first top has the name of its bottom."""
+    """True if a node's first top has the name of its bottom."""
     if not node.inputs or not node.outputs:
         return False
     return graph.values[node.inputs[0]].blob == graph.values[node.outputs[0]].blob

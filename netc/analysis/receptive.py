@@ -254,7 +254,7 @@ def _pattern(period: int, step: int, run: Callable[[int], Run | None]) -> AxisFi
 
 
 def _repeats(runs: Sequence[Run | None], step: int, period: int) -> bool:
-    """Whether a shorter period describes the runs too."""
+    """True if a shorter period describes the runs too."""
     if len(runs) % period or step * period % len(runs):
         return False
     shorter = AxisField(tuple(runs[:period]), step * period // len(runs))

@@ -95,7 +95,7 @@ def _stem(chain: Chain) -> str:
 
 
 def _joins(chain: Chain, stem: str, before: str) -> bool:
-    """Whether a pooling or normalisation finishes the group before it: ``pool1`` of ``conv1``."""
+    """True if a pooling or normalisation finishes the group before it: ``pool1`` of ``conv1``."""
     numbers = [re.search(r"[0-9]+\Z", text) for text in (stem, before)]
     ours, theirs = (found[0] if found else "" for found in numbers)
     return ours == theirs != "" and has_role(chain.head.type, Role.POOLING | Role.RESPONSE_NORM)

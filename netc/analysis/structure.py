@@ -92,7 +92,7 @@ def _reader_counts(layers: Sequence[Layer]) -> Mapping[str, int]:
 
 
 def _finishes(layer: Layer, readers: Mapping[str, int]) -> bool:
-    """Whether a layer alone reads its one input and is no work of its own."""
+    """True if a layer alone reads its one input and is no work of its own."""
     if len(layer.inputs) != 1 or len(layer.outputs) != 1 or readers[layer.inputs[0]] != 1:
         return False
     return layer.in_place or has_role(layer.type, Role.FINISHING)

@@ -37,12 +37,12 @@ class Profile(NamedTuple):
 
     @property
     def total(self) -> float:
-        """What the rows add up to."""
+        """Seconds of all rows."""
         return self.outside + sum(step.seconds for step in self.steps)
 
     @property
     def busy(self) -> bool:
-        """Whether the machine did so much besides that the times tell little of the net."""
+        """True if other work on the machine makes the times unreliable."""
         low, high = self.quartiles
         return high > _STEADY * low or abs(self.total - self.run) > _APART * self.run
 

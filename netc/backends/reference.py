@@ -163,7 +163,7 @@ class ReferenceBackend:
     on_host = True
 
     def convert_input(self, value: object) -> Any:
-        """As NumPy has it."""
+        """The value as a NumPy array."""
         return np.asarray(value)
 
     def memory_plan(self, graph: Graph) -> None:
@@ -220,5 +220,5 @@ class ReferenceExecutable:
         return (self.graph,)
 
     def report(self) -> Mapping[str, Any]:
-        """How many steps there are."""
+        """The number of steps."""
         return {"backend": "reference", "steps": len(self.graph.nodes)}

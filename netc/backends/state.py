@@ -23,7 +23,7 @@ from netc.passes.state import Carried, owner
 
 @dataclass(eq=False)
 class State:
-    """What is kept: states by the name they are fed under, and where averages are kept.
+    """What a net keeps between runs: states by the names they are fed under, and running averages.
 
     Args:
         read: parameter -> its array now.
@@ -117,9 +117,9 @@ class StatefulExecutable:
 
     @property
     def variables(self) -> Variables:
-        """Those of the inner one."""
+        """The variables of the executable inside."""
         return self.inner.variables
 
     def report(self) -> Mapping[str, Any]:
-        """What the inner one is made of."""
+        """The report of the executable inside."""
         return self.inner.report()

@@ -118,7 +118,7 @@ def _aligned(shape: Shape) -> Array:
 
 
 def _same_bits(one: Array, other: Array) -> bool:
-    """Whether two arrays are equal bit for bit, NaN included."""
+    """True if two arrays are equal bit for bit, NaN included."""
     flat: list[NDArray[np.uint32]] = [a.reshape(-1).view(np.uint32) for a in (one, other)]
     starts = range(0, one.size, _COMPARED)
     return all(

@@ -47,7 +47,7 @@ class Draft:
                 yield node
 
     def __contains__(self, name: object) -> bool:
-        """Whether a node of this name is there still."""
+        """True if a node of this name is there still."""
         slot = self._slot_of.get(name) if isinstance(name, str) else None
         return slot is not None and self._slots[slot] is not None
 
@@ -77,7 +77,7 @@ class Draft:
         return self._at(slot) if times == 1 else None
 
     def is_needed(self, value: str) -> bool:
-        """Whether a value is asked for or read."""
+        """True if a value is asked for or read."""
         return value in self.outputs or bool(self._readers[value])
 
     def shape(self, value: str) -> Shape:
@@ -95,7 +95,7 @@ class Draft:
         return entry.array
 
     def is_variable(self, *parameters: str) -> bool:
-        """Whether the elements of any of these parameters may change between runs."""
+        """True if the elements of any of these parameters may change between runs."""
         return any(self._parameters[name].variable for name in parameters)
 
     def put(self, name: str, node: Node) -> None:

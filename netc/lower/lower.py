@@ -70,7 +70,7 @@ class _Walk:
 
     @property
     def hints(self) -> bool:
-        """Whether near names are looked for: of many complaints the first alone are read."""
+        """True if near names are looked for: of many complaints the first alone are read."""
         return len(self.collector.diagnostics) < HINTED
 
 
@@ -157,7 +157,7 @@ def _op(walk: _Walk, layer: Message) -> OpDef | None:
 
 
 def _reads_data(layer: Message, op: OpDef) -> bool:
-    """Whether it is a Python layer that can only read data, and nobody said how."""
+    """True if it is a Python layer that can only read data, and nobody said how."""
     if op is not PYTHON or layer.get("bottom"):
         return False
     param = layer.get("python_param")

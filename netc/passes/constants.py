@@ -44,7 +44,7 @@ def fold_constants(graph: Graph, log: Log) -> Graph:
 
 
 def _is_constant(draft: Draft, node: Node) -> bool:
-    """Whether what a node reads of its inputs is known, and it gives the same each time."""
+    """True if what a node reads of its inputs is known, and it gives the same each time."""
     op = CATALOG[node.op]
     if not node.inputs or len(node.outputs) != 1 or op.dynamic:
         return False

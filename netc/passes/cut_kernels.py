@@ -57,7 +57,7 @@ def _useless(axis: Axis) -> int:
 
 
 def _meets(axis: Axis, element: int) -> bool:
-    """Whether an element of the kernel meets an input at any place, as :meth:`Axis.taps` has it."""
+    """True if an element of the kernel meets an input at any place, as :meth:`Axis.taps` has it."""
     at = element * axis.dilation - axis.pad
     first = max(0, -(at // axis.stride))
     return first <= min(axis.out - 1, (axis.size - 1 - at) // axis.stride)

@@ -56,13 +56,13 @@ _MOST_PARTS = 48  # a kernel has the code of every stage and of every value it r
 
 
 def _is_short(producer: Node, node: Node) -> bool:
-    """Whether a kernel of both is compiled in a moment."""
+    """True if the fused kernel stays short, and so compiles quickly."""
     stages = len(stages_of(producer)) + len(stages_of(node))
     return 2 * stages + len(producer.inputs) + len(node.inputs) <= _MOST_PARTS
 
 
 def _is_epilogue(node: Node) -> bool:
-    """Whether each element of a node's output is made of the inputs' elements at its place."""
+    """True if a node is elementwise: an output element depends on those of its own index alone."""
     return has_role(node.op, Role.EPILOGUE) and len(node.outputs) == 1 and _is_per_element(node)
 
 

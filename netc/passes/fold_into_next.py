@@ -49,7 +49,7 @@ def fold_into_next(graph: Graph, log: Log) -> Graph:
 
 
 def _is_before_product(draft: Draft, node: Node) -> bool:
-    """Whether products alone read a map of variables."""
+    """True if products alone read a map of variables."""
     if not is_map(node) or len(node.outputs) != 1 or not draft.is_variable(*node.parameters):
         return False
     readers = draft.readers(node.outputs[0])

@@ -140,7 +140,11 @@ def _shares(draft: Draft, node: Node, affine: Affine) -> Iterator[tuple[str, Aff
 
 
 def _maker(draft: Draft, share: _Share) -> Node:
-    """What makes a value that a map's reader alone reads."""
+    """The node that makes a share's value.
+
+    Raises:
+        _DeclinedError: no map can be folded into it, or through it.
+    """
     node = draft.producer(share.value)
     if node is None or not has_role(node.op, _PASSING):
         what = "an input of the net" if node is None else f"{node.op} `{node.name}`"

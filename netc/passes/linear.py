@@ -57,18 +57,18 @@ def with_product(draft: Draft, node: Node, product: Product) -> Node:
 
 
 def is_product(node: Node) -> bool:
-    """Whether a node is one product of one value."""
+    """True if a node is one product of one value."""
     return has_role(node.op, Role.PRODUCT) and len(node.inputs) == 1 and len(node.outputs) == 1
 
 
 def channels_are_axis_one(params: Any, shape: Shape) -> bool:
-    """Whether a product of a value of this shape takes its channels, or vector, from axis 1 on."""
+    """True if a product of a value of this shape takes its channels, or vector, from axis 1 on."""
     linear = isinstance(params, ConvolutionParams | InnerProductParams)
     return linear and params.axis in (1, 1 - len(shape))
 
 
 def is_tame(affine: Affine) -> bool:
-    """Whether weights can take a map without leaving the range of float32."""
+    """True if a map can be folded into weights without overflow of float32."""
     return bool(np.all(np.abs(affine.scale) < _LARGEST) and np.all(np.abs(affine.shift) < _LARGEST))
 
 
@@ -154,7 +154,7 @@ def _with(product: Product, weight: Array, added: Wide) -> Product:
 
 
 def reaches_beyond(draft: Draft, node: Node) -> bool:
-    """Whether any window of a convolution reaches beyond its input, where zeros are read."""
+    """True if any window of a convolution reaches beyond its input, where zeros are read."""
     axes = convolution_axes(node.params, draft.shape(node.inputs[0]))
     return any(
         axis.pad > 0 or (axis.out - 1) * axis.stride + axis.extent > axis.size for axis in axes

@@ -79,7 +79,7 @@ def _chain(draft: Draft, node: Node) -> tuple[list[Node], Affine | None]:
 
 
 def _follow_each_other(draft: Draft, node: Node) -> bool:
-    """Whether a node, whose factors are variables, and what alone reads it are both maps."""
+    """True if a node, whose factors are variables, and what alone reads it are both maps."""
     if not is_map(node) or not draft.is_variable(*node.parameters):
         return False
     reader = draft.only_reader(node.outputs[0]) if len(node.outputs) == 1 else None

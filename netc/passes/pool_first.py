@@ -42,7 +42,7 @@ def pool_first(graph: Graph, log: Log) -> Graph:
 
 
 def _is_pointwise(draft: Draft, node: Node) -> bool:
-    """Whether a node is a 1x1 convolution that neither pads nor strides."""
+    """True if a node is a 1x1 convolution that neither pads nor strides."""
     if not has_role(node.op, Role.CONVOLUTION) or not is_product(node):
         return False
     shape = draft.shape(node.inputs[0])

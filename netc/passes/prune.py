@@ -36,7 +36,7 @@ def drop_identities(graph: Graph, log: Log) -> Graph:
 
 
 def is_identity(draft: Draft, node: Node) -> bool:
-    """Whether a node's outputs are its first input unchanged."""
+    """True if a node's outputs equal its first input."""
     rule = CATALOG[node.op].identity if node.op in CATALOG else None
     shapes = [draft.shape(v) for v in node.inputs]
     if shapes and rule is not None and rule(node.params, shapes):

@@ -128,7 +128,7 @@ def _choices(passes: _Passes) -> Iterator[tuple[str, ...]]:
 
 
 def _multiplies(passes: _Passes, node: Node) -> bool:
-    """Whether a layer is a product of matrices, or a recurrence: dear to make again."""
+    """True if a layer is a matrix product or a recurrence, which are expensive to recompute."""
     cost, graph = CATALOG[node.op].cost, passes.graph
     shapes = [[graph.shape(v) for v in names] for names in (node.inputs, node.outputs)]
     return bool(node.parameters) and cost(node.params, *shapes).macs > sum(map(count, shapes[1]))
@@ -176,7 +176,7 @@ class _Passes:
 
     @cached_property
     def turn(self) -> int:
-        """Where the backward pass begins: at its first gradient."""
+        """The index of the backward pass's first node."""
         nodes = self.graph.nodes
         return next((i for i, node in enumerate(nodes) if node.op == NAME), len(nodes))
 
@@ -197,7 +197,7 @@ class _Passes:
         return {node.name: i for i, node in enumerate(self.graph.nodes)}
 
     def bytes(self, node: Node) -> int:
-        """Of a node's values that the backward pass reads."""
+        """Bytes of a node's values that the backward pass reads."""
         later = self.later.intersection(node.outputs)
         return _BYTES * sum(count(self.graph.shape(v)) for v in later)
 

@@ -47,7 +47,7 @@ class Carried:
 
     @property
     def moved(self) -> frozenset[str]:
-        """Those of them that no result of a forward depends on."""
+        """The parameters that no result of a forward pass depends on."""
         read = {
             owner(self.graph, name)
             for node in self.graph.nodes

@@ -110,7 +110,7 @@ def cut(between: Shape, output: Shape, weights: int, window: Axis) -> Bands:
 
 
 def may_run_whole(stage: Stage, window: Axis) -> bool:
-    """Whether a backend may do the second layer by an algorithm that has tiles of its own."""
+    """True if a backend may do the second layer by an algorithm that has tiles of its own."""
     return has_role(stage.op, Role.CONVOLUTION) and stage.params.group == 1 and window.stride == 1
 
 

@@ -46,7 +46,7 @@ def whole_window_products(graph: Graph, log: Log) -> Graph:
 
 
 def _covers_all(draft: Draft, node: Node) -> bool:
-    """Whether a convolution's only window is its input, no more and no less."""
+    """True if a convolution's only window is its input, no more and no less."""
     shape = draft.shape(node.inputs[0])
     if len(shape) < 3 or not is_product(node) or not channels_are_axis_one(node.params, shape):
         return False
@@ -92,7 +92,7 @@ def _flat_weights(draft: Draft, node: Node) -> tuple[str, ...]:
 
 
 def _read_flat(draft: Draft, node: Node) -> tuple[str, ...]:
-    """What a convolution reads, or what that is a Reshape of with the same first axis."""
+    """A convolution's input, or the value that it reshapes without changing the first axis."""
     before = draft.producer(node.inputs[0])
     if before is None or not isinstance(before.params, ReshapeParams):
         return node.inputs
@@ -122,7 +122,7 @@ def _drop_flattens(draft: Draft, value: str, flat: str) -> None:
 
 
 def _takes_flat(draft: Draft, node: Node) -> bool:
-    """Whether a layer acts on each channel by itself, and needs no axes after them for that."""
+    """True if a layer acts on each channel alone and gives the same for a flattened value."""
     if not (has_role(node.op, Role.UNARY) or is_map(node)):
         return False
     if len(node.inputs) != 1 or len(node.outputs) != 1:
@@ -132,7 +132,7 @@ def _takes_flat(draft: Draft, node: Node) -> bool:
 
 
 def _fits(node: Node, shape: Shape) -> bool:
-    """Whether its parameters are the same for the flat shape."""
+    """True if its parameters are the same for the flat shape."""
     if getattr(node.params, "num_axes", 1) != 1:
         return False
     op, flat = CATALOG[node.op], shape[:2]

@@ -1,4 +1,4 @@
-"""What passes ask of sliding windows."""
+"""Questions about sliding windows that several passes ask."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from netc.ops.pooling import PoolingParams, pooling_axes
 
 
 def averages_inside(params: PoolingParams, shape: Shape) -> bool:
-    """Whether an average pooling of such a value averages elements of it and nothing else.
+    """True if an average pooling of such a value averages elements of it and nothing else.
 
     Padding counts as elements of value zero. Without padding a window at the far edge is cut to
     the input; one that begins beyond it averages nothing.

@@ -8,7 +8,7 @@ from netc.ops.catalog import CATALOG
 
 
 def split(graph: Graph) -> tuple[Graph, Graph | None]:
-    """What can be planned, and what cannot: dynamic layers and all that depends on them.
+    """A graph split into what has known sizes, and dynamic layers with all that depends on them.
 
     The first gives, besides results of its own, what the second reads. Updates are left to whoever
     runs both, as outputs: the second may read what they change.

@@ -1,4 +1,4 @@
-"""Which values share bytes: slices of a concatenation, views, and results that replace an input.
+"""Aliases and in-place results: which values share bytes, and where each buffer begins.
 
 A value either has a buffer of its own or lies inside another value's, some channels further on.
 Concatenations need no copies where the parts are produced straight into the whole; channel slices
@@ -27,7 +27,7 @@ class Alias(NamedTuple):
 
 
 class AliasRules(NamedTuple):
-    """What moves nothing where a backend keeps channels innermost.
+    """A backend's rules for nodes whose inputs and outputs may be aliases.
 
     Args:
         concat_offsets: a node that is a concatenation along channels -> where each input's channels
@@ -41,7 +41,7 @@ class AliasRules(NamedTuple):
 
 
 class Needs(NamedTuple):
-    """What a node as it will run needs of storage.
+    """What a lowered node needs of storage: inputs it may overwrite, and scratch memory.
 
     Args:
         overwritable: inputs over whose bytes its first output may be written, the best first.
@@ -53,7 +53,7 @@ class Needs(NamedTuple):
 
 
 def is_identity(graph: Graph, node: Node) -> bool:
-    """Whether all outputs are the first input; of a Concat the input lies in the output instead."""
+    """True if all outputs equal the first input; never for a Concat, which holds its inputs."""
     same = CATALOG[node.op].identity
     if same is None or has_role(node.op, Role.CONCAT):
         return False
@@ -80,7 +80,7 @@ class Aliases:
         return value in self._inside
 
     def place(self, value: str) -> Alias:
-        """Whose buffer a value lies in, and how many channels further on."""
+        """The buffer a value lies in, and how many channels into it."""
         channels = 0
         while value in self._inside:
             value, further = self._inside[value]
@@ -88,7 +88,7 @@ class Aliases:
         return Alias(value, channels)
 
     def root(self, value: str) -> str:
-        """Whose buffer a value lies in."""
+        """The name of the buffer a value lies in."""
         return self.place(value).root
 
     def put(self, value: str, whole: str, channels: int) -> None:
@@ -191,7 +191,7 @@ class _Planner:
         return all(self.spans[m][1] <= index for m in others) and self._starts_after(output, index)
 
     def _starts_after(self, output: str, index: int) -> bool:
-        """Whether nothing inside the output's buffer is there before the node runs."""
+        """True if no value of the output's buffer is alive before the node runs."""
         return all(self.spans[m][0] >= index for m in self.members[output])
 
     def _size(self, value: str) -> int:

@@ -225,7 +225,7 @@ class _Backward:
         return rule.in_place if bottom == top else rule
 
     def _left(self, node: Node, rule: Gradient) -> str | None:
-        """What layers in place have left of a layer's first top; None where that does not matter.
+        """What in-place layers have left of a layer's first top, where its gradient reads that top.
 
         Caffe has but one blob for them all, and its backward pass reads it after the whole forward
         pass.

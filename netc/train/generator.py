@@ -24,7 +24,7 @@ KEY = "~key"
 
 
 def draws(node: Node) -> bool:
-    """Whether a node draws random numbers when it runs."""
+    """True if a node draws random numbers when it runs."""
     rule = CATALOG[node.op].draws
     return rule is not None and rule(node.params)
 

@@ -63,7 +63,7 @@ class GradientCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether every gradient agrees, or need not."""
+        """True if every gradient agrees, or need not."""
         return all(row.ok or row.note for row in self.rows)
 
     def __bool__(self) -> bool:

@@ -155,7 +155,7 @@ def collected(
 
 
 def is_label(graph: Graph, value: str) -> bool:
-    """Whether a value is read where no gradient can pass, and nowhere else."""
+    """True if a value is read where no gradient can pass, and nowhere else."""
     from netc.ops.gradients.catalog import GRADIENTS
 
     readers = graph.readers[value]

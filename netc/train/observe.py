@@ -20,7 +20,7 @@ class Observed(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """What a pass made.
+    """What one forward and backward pass computed.
 
     Args:
         values: the net's values, those that are fed as well.

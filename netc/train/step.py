@@ -125,7 +125,7 @@ def step_graphs(
 
 
 def variable_bytes(graphs: StepGraphs) -> int:
-    """Of parameters, histories, running statistics, states and sums over passes."""
+    """Bytes of parameters, histories, running statistics, states and sums over passes."""
     found: dict[str, Parameter] = {}
     for graph in (graphs.first, graphs.further, graphs.last):
         if graph is not None:

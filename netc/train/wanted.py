@@ -1,4 +1,4 @@
-"""Which values of a graph something wanted lies below: those that need a gradient."""
+"""The values of a graph that need a gradient: something that learns lies below them."""
 
 from __future__ import annotations
 

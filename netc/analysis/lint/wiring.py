@@ -62,7 +62,7 @@ def _unused(
 
 
 def _is_loss(subject: Subject, node: Node) -> bool:
-    """Whether a layer is a loss by its type, or by a weight that the text gives it."""
+    """True if a layer is a loss by its type, or by a weight that the text gives it."""
     message = subject.messages.get(node.name)
     return CATALOG[node.op].loss or (message is not None and any(message.get("loss_weight")))
 

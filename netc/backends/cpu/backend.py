@@ -45,7 +45,7 @@ class CpuBackend:
     on_host = True
 
     def convert_input(self, value: object) -> Any:
-        """As NumPy has it."""
+        """The value as a NumPy array."""
         return np.asarray(value)
 
     def memory_plan(self, graph: Graph) -> MemoryPlan:
@@ -136,7 +136,7 @@ def build_program(graph: Graph, options: Options, variables: Variables, target: 
 
 
 def outputs_bytes(graph: Graph) -> int:
-    """Of the arrays that a run gives."""
+    """Bytes of the arrays that a run returns."""
     return BYTES * sum(count(graph.shape(name)) for name in graph.outputs)
 
 
@@ -189,7 +189,7 @@ class CpuExecutable:
 
     @property
     def reads_variables(self) -> bool:
-        """Whether runs must go one after another."""
+        """True if runs must go one after another."""
         return any(p.variable for p in self.plan.context.graph.parameters.values())
 
     def _run(

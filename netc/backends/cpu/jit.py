@@ -45,7 +45,7 @@ def spec(module: str, factory: str, **options: Option) -> KernelSpec:
 
 @cache
 def available() -> bool:
-    """Whether kernels can be compiled here."""
+    """True if kernels can be compiled here."""
     return util.find_spec("numba") is not None and util.find_spec("llvmlite") is not None
 
 

@@ -35,7 +35,7 @@ main()
 
 
 def steered() -> bool:
-    """Whether a file in the current folder would change what Numba makes in this process."""
+    """True if a file in the current folder would change what Numba makes in this process."""
     return os.path.lexists(_STEERS)
 
 

@@ -109,7 +109,7 @@ def _matched(
 
 
 def _in_any_order(graph: Graph, node: Node, gradient: str) -> bool:
-    """Whether whoever makes and reads a gradient knows it in Caffe's order."""
+    """True if whoever makes and reads a gradient knows it in Caffe's order."""
     if is_in_c_order(graph.shape(gradient)):
         return True
     producer = graph.producers.get(gradient)

@@ -220,7 +220,7 @@ class CudaExecutable:
 
     @property
     def reads_variables(self) -> bool:
-        """Whether runs must go one after another."""
+        """True if runs must go one after another."""
         return any(p.variable for p in self.emission.graph.parameters.values())
 
     def _run_and_update(self, feeds: Mapping[str, object]) -> dict[str, Any]:

@@ -208,7 +208,7 @@ Rule = Callable[[Chain, Any, Sequence[str | None], Sequence[Weights]], str]
 
 
 def supported(bound: Bound, shapes: Sequence[Shape]) -> bool:
-    """Whether a stage can be a statement.
+    """True if a stage can be written as a statement of C++.
 
     Args:
         bound: the stage.
@@ -226,7 +226,7 @@ def supported(bound: Bound, shapes: Sequence[Shape]) -> bool:
 
 
 def statement(chain: Chain, bound: Bound) -> str:
-    """What a stage makes of ``v``."""
+    """A stage as a C++ expression of ``v``."""
     stage = bound.stage
     bottoms = [*bound.inputs[: stage.position], None, *bound.inputs[stage.position :]]
     arrays = [chain.array(name) for name in bound.parameters]

@@ -36,7 +36,7 @@ class Memory:
 
     @property
     def address(self) -> int:
-        """Where it starts."""
+        """Its address on the device."""
         return int(self.pointer.ptr)
 
 
@@ -170,7 +170,7 @@ class CupyDevice:
         return array if array.device.id == self._device.id else array.copy()
 
     def owns(self, value: Any) -> bool:
-        """Whether a value lies in a CUDA device's memory."""
+        """True if a value lies in a CUDA device's memory."""
         if hasattr(value, "__cuda_array_interface__"):
             return True
         place = getattr(value, "__dlpack_device__", None)
@@ -310,7 +310,7 @@ class _Start:
 
 
 def facts(cupy: Any, number: int) -> Facts:
-    """What a device is."""
+    """The properties of a CUDA device."""
     runtime = cupy.cuda.runtime
     properties = runtime.getDeviceProperties(number)
     name = properties["name"]

@@ -16,7 +16,7 @@ SHARED = 48 * 1024  # bytes of shared memory that every device gives a block
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What decides between kernels.
+    """A device's properties, as far as kernels are chosen by them.
 
     Args:
         name: the maker's name of the device.
@@ -38,7 +38,7 @@ class DeviceBuffer(Protocol):
 
     @property
     def address(self) -> int:
-        """Where it starts on the device."""
+        """Its address on the device."""
 
     @property
     def size(self) -> int:
@@ -79,7 +79,7 @@ class Device(Protocol):
 
     @property
     def facts(self) -> Facts:
-        """What it is."""
+        """The device's properties."""
 
     def active(self) -> AbstractContextManager[Any]:
         """Makes it the current device of the thread meanwhile."""
@@ -128,7 +128,7 @@ class Device(Protocol):
         """An array's values as a NumPy array, when all work before is done."""
 
     def owns(self, value: object) -> bool:
-        """Whether a value lies in device memory, so that results should too."""
+        """True if a value lies in device memory, so that results should too."""
 
     def address(self, array: object) -> int:
         """Where an array's first element lies."""

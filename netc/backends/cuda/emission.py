@@ -1,4 +1,4 @@
-"""What emitters know: where values lie, the arrays, the device; and the step of last resort."""
+"""What emitters are given: views of values, trained arrays, the device; and the fallback step."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RESIDENT = 1024  # threads on each processor that hide what loads take
 
 @dataclass(frozen=True)
 class Precision:
-    """What products are computed in.
+    """The number types of values, weights and products.
 
     Args:
         name: as the caller says it.

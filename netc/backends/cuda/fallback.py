@@ -29,7 +29,7 @@ def ops_of(node: Node) -> Iterator[str]:
 
 
 def array_form(node: Node) -> bool:
-    """Whether a node's definition runs on device arrays; without any it makes NumPy's."""
+    """True if a node's definition runs on device arrays; without any it makes NumPy's."""
     if not node.inputs and not node.parameters:
         return False
     if node.op == GRADIENT:

@@ -37,7 +37,7 @@ def zero_channels(graph: Graph, value: str) -> int:
 
 
 def _convolves(node: Node, value: str) -> bool:
-    """Whether a node reads a value as a convolution's input alone."""
+    """True if a node reads a value as a convolution's input alone."""
     if node.op == SIBLINGS:
         return True
     first, *rest = bind_stages(chain_of(node), node.inputs)

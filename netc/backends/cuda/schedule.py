@@ -19,7 +19,7 @@ ALIGNMENT = 256
 
 
 def overlap(one: View, other: View) -> bool:
-    """Whether two values have bytes in common."""
+    """True if two values have bytes in common."""
     if type(one.place) is not type(other.place):
         return False
     first, second = sorted((one, other), key=lambda view: view.place.offset)
@@ -36,7 +36,7 @@ def _meet(some: Iterable[View], others: Sequence[View]) -> bool:
 
 
 def depends(later: Launch, earlier: Launch) -> bool:
-    """Whether a launch must wait for one that stands before it."""
+    """True if a launch must wait for one that stands before it."""
     return (
         _meet(later.reads, earlier.writes)
         or _meet(later.writes, earlier.writes)

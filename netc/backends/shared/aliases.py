@@ -1,4 +1,4 @@
-"""Which layers move nothing where channels are innermost: their values lie inside others."""
+"""The layers that move no data when channels are innermost: their values are aliases."""
 
 from __future__ import annotations
 

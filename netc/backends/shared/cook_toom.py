@@ -50,7 +50,7 @@ class Filtering:
 
     @property
     def matrices(self) -> tuple[TransformMatrices, TransformMatrices]:
-        """Those that apply to columns, and those that apply to rows."""
+        """The matrices that transform columns, and those that transform rows."""
         vertical, horizontal = zip(self.outputs, self.taps, strict=True)
         return matrices(*vertical), matrices(*horizontal)
 

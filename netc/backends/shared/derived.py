@@ -95,7 +95,7 @@ class Derived:
         return derived(lambda array: array[index], self)
 
     def _slice(self, start: int, stop: int, step: int) -> Weights:
-        """Of what is joined; a slice of one part does not depend on the others."""
+        """A slice of joined arrays; one that lies in a single part depends on that part alone."""
         first = 0
         for part in self.parts:
             if first <= start and stop <= first + len(part) and step == 1:

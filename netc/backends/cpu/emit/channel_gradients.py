@@ -36,7 +36,7 @@ _STATISTICS = 3  # BatchNorm's arrays before a scale and a bias of its own
 
 
 def emit_batch_norm_back(context: EmitContext, node: Node) -> Sweeps | None:
-    """Of BatchNorm's bottom, by the batch's own statistics or by stored ones."""
+    """The gradient of BatchNorm's bottom, by the batch's own statistics or by stored ones."""
     params: GradientParams = node.params
     layer: BatchNormParams = params.params
     if not has_channels(params.shapes[0]):
@@ -58,7 +58,7 @@ def emit_batch_norm_back(context: EmitContext, node: Node) -> Sweeps | None:
 
 
 def emit_batch_norm_own(context: EmitContext, node: Node) -> Sweeps | None:
-    """Of a scale and a bias that a BatchNorm has of its own."""
+    """The gradients of a BatchNorm's own scale and bias."""
     params: GradientParams = node.params
     layer: BatchNormParams = params.params
     if not has_channels(params.shapes[0]):
@@ -84,7 +84,7 @@ def channel_sums(context: EmitContext, node: Node, x: View, y: View | None = Non
 
 
 def emit_operand(context: EmitContext, node: Node) -> Sweeps | None:
-    """Of the factor or the term that Scale and Bias have for each channel."""
+    """The gradient of the factor of Scale, or the term of Bias, of each channel."""
     params: GradientParams = node.params
     shape = params.shapes[0]
     if len(params.shapes) != 1 or not _per_channel(params.params, shape):

@@ -1,4 +1,4 @@
-"""What emitters know: how values lie, the arrays; and the step of last resort."""
+"""What emitters are given: views of values, trained arrays; and the fallback step."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def match_epilogue(
 
 
 def is_sum(bound: Bound) -> bool:
-    """Whether a stage adds one value of the same shape to the chain."""
+    """True if a stage adds one value of the same shape to the chain."""
     params = bound.stage.params
     return (
         isinstance(params, EltwiseParams)

@@ -78,7 +78,7 @@ def _of_what_it_reads(node: Node) -> Node:
 
 
 def _convolution(context: EmitContext, node: Node) -> Sweeps | None:
-    """Of a convolution's weights or bias, over pixels."""
+    """The gradient of a convolution's weights or bias: sums over pixels."""
     params: GradientParams = node.params
     if len(params.shapes) != 1 or len(params.shapes[0]) != 4 or params.params.axis not in (1, -3):
         return None
@@ -123,7 +123,7 @@ def _weights_at(out: View, first: int, channels: int) -> OuterTarget:
 def _of_depthwise(
     context: EmitContext, node: Node, geometry: Geometry, taps: Sequence[Tap]
 ) -> Sweep:
-    """Of the weights of a convolution of each channel by itself."""
+    """The gradient of a depthwise convolution's weights."""
     x, y = (context.view(value) for value in node.inputs)
     out = context.view(node.outputs[0])
     target = SumTarget(out.place, out.ld, out.h * out.w * out.ld)
@@ -134,7 +134,7 @@ def _of_depthwise(
 
 
 def _convolution_back(context: EmitContext, node: Node) -> Sweeps | None:
-    """Of a convolution's bottom: a deconvolution to the bottom's own size.
+    """The gradient of a convolution's bottom: a deconvolution to the bottom's size.
 
     What no window saw, at the far edge, gets nothing.
     """
@@ -155,7 +155,7 @@ def _share(view: View, group: int, groups: int) -> View:
 
 
 def _inner_product(context: EmitContext, node: Node) -> Sweeps | None:
-    """Of an inner product's weights or bias."""
+    """The gradient of an inner product's weights or bias."""
     params: GradientParams = node.params
     if params.index == 1:
         shape = context.graph.shape(node.inputs[-1])
@@ -192,7 +192,7 @@ def _rows_of(view: View) -> Side:
 
 
 def _pooling(context: EmitContext, node: Node) -> Sweeps | None:
-    """Of the bottom of a MAX or AVE pooling."""
+    """The gradient of the bottom of a MAX or AVE pooling."""
     params: GradientParams = node.params
     shape, pooling = params.shapes[0], params.params
     window = window_of_pooling(pooling, shape)
@@ -209,7 +209,7 @@ def _pooling(context: EmitContext, node: Node) -> Sweeps | None:
 
 
 def _lrn(context: EmitContext, node: Node) -> Sweeps | None:
-    """Of LRN's bottom, across channels."""
+    """The gradient of the bottom of an LRN across channels."""
     params: GradientParams = node.params
     layer: LRNParams = params.params
     if not layer.across or not is_positive(layer):
@@ -222,7 +222,7 @@ def _lrn(context: EmitContext, node: Node) -> Sweeps | None:
 
 
 def _relu(context: EmitContext, node: Node) -> Sweeps | None:
-    """Of ReLU's bottom, by the sign of what it reads."""
+    """The gradient of ReLU's bottom, by the sign of its bottom or top."""
     params: GradientParams = node.params
     seen, top = (context.view(value) for value in node.inputs)
     operation = rectified_by(seen, params.params.negative_slope)
@@ -230,7 +230,7 @@ def _relu(context: EmitContext, node: Node) -> Sweeps | None:
 
 
 def _by_output(*factor: Operation) -> Emit:
-    """Of a layer whose slope is a chain of operations on its output."""
+    """The gradient of a layer whose derivative is a chain of operations on its top."""
 
     def emit(context: EmitContext, node: Node) -> Sweeps:
         y, top = (context.view(value) for value in node.inputs[-2:])
@@ -248,7 +248,7 @@ def _sigmoid(context: EmitContext, node: Node) -> Sweeps:
 
 
 def _relu6(context: EmitContext, node: Node) -> Sweeps:
-    """As ReLU's below the limit, 0 from there on."""
+    """The gradient of ReLU6's bottom: that of ReLU below the limit, 0 from there on."""
     params: GradientParams = node.params
     x, top = (context.view(value) for value in node.inputs[-2:])
     below = [affine(-1.0, 0.0), threshold(-float(params.params.n))]
@@ -257,7 +257,7 @@ def _relu6(context: EmitContext, node: Node) -> Sweeps:
 
 
 def _product(context: EmitContext, node: Node) -> Sweeps | None:
-    """Of a bottom of a product: the top's gradient times the other bottoms."""
+    """The gradient of a bottom of a PROD: the top's gradient times the other bottoms."""
     params: GradientParams = node.params
     if params.params.operation != "PROD":
         return None

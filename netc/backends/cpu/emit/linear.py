@@ -75,13 +75,13 @@ def _product(
 
 
 def _turned(weight: Weights) -> bool:
-    """Whether it is a variable's transpose, which would have to be copied at each step."""
+    """True if it is a variable's transpose, which would have to be copied at each step."""
     changing = isinstance(weight, Derived) and weight.make is None
     return changing and bool(weight.T.array.flags.c_contiguous)  # type: ignore[union-attr]
 
 
 def _needs_planes(axis: int, weight: Weights) -> bool:
-    """Whether an input is brought to the order of its weights.
+    """True if the input must be brought to Caffe's order, in which the weights are.
 
     Small weights are brought to the order of the input instead, once.
     """
@@ -125,7 +125,7 @@ _MOST_COPIED = 1 << 26
 
 
 def fits_half(weight: Weights) -> bool:
-    """Whether float16 can hold all of the weights; never where one is no number, or a variable."""
+    """True if float16 can hold all of the weights; never where one is no number, or a variable."""
     if isinstance(weight, Derived):
         return False
     return bool(np.abs(weight).max(initial=0) <= _MOST_HALF)

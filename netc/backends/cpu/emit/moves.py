@@ -46,7 +46,7 @@ def emit_slice(context: EmitContext, node: Node) -> Sweeps | None:
 
 
 def _starts(node: Node, shapes: Sequence[Shape]) -> list[tuple[int, ...]]:
-    """Where each part begins in the whole."""
+    """The index at which each part begins in the whole, along the node's axis."""
     axis = axis_in(shapes[0], node.params.axis, node.params.field)
     places = accumulate((shape[axis] for shape in shapes[:-1]), initial=0)
     rest = (0,) * (len(shapes[0]) - axis - 1)

@@ -233,7 +233,7 @@ def _operand(
 
 
 def _fits(params: OperandParams, view: View, shape: Shape) -> bool:
-    """Whether a bottom is of the whole shape, or has a value for each channel of each image."""
+    """True if a bottom is of the whole shape, or has a value for each channel of each image."""
     if not has_channels(shape) or params.axis not in (0, -len(shape)):
         return False
     return view.n == shape[0] and view.c == shape[1] and _fit_pixels(view, shape)

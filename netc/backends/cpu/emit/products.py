@@ -141,7 +141,7 @@ def _convolution(
 
 
 def is_depthwise(geometry: Geometry, x: View, y: View) -> bool:
-    """Whether each channel has a group of its own."""
+    """True if each channel has a group of its own."""
     return geometry.groups == x.c == y.c > 1
 
 

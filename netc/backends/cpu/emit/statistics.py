@@ -69,7 +69,7 @@ def _moments_steps(
 
 
 def takes_moments(graph: Graph, node: Node) -> bool:
-    """Whether a node normalises channels by their own mean and deviation."""
+    """True if a node normalises channels by their own mean and deviation."""
     shape, params = graph.shape(node.inputs[0]) if node.inputs else (), node.params
     if not has_channels(shape) or len(node.outputs) != 1:
         return False

@@ -50,7 +50,7 @@ _FIELDS = {name: i for i, name in enumerate(ChainArgs._fields)}
 
 @dataclass
 class _Place:
-    """Where in the values a chain is: a vector at a channel of a pixel."""
+    """The position of a chain in its values: a vector of channels of one pixel."""
 
     b: ir.IRBuilder
     args: ir.Value
@@ -67,7 +67,7 @@ class _Place:
         return emit_splat(self.b, self.b.bitcast(bits, F32), self.lanes)
 
     def address(self, index: int) -> ir.Value:
-        """Of this place in the value whose address and bytes per pixel are at ``index``."""
+        """The address of this position in a value: fields ``index`` and on are its start and ld."""
         row = self.b.mul(self.pixel, self.argument(index + 1))
         return self.b.add(self.b.add(self.argument(index), row), self._bytes())
 
@@ -78,7 +78,7 @@ class _Place:
         return emit_load_part(self.b, address, self.lanes, self.count, same(self.lanes, 0.0))
 
     def constants(self, index: int) -> ir.Value:
-        """Of these channels; their array has a whole number of vectors."""
+        """The constants of these channels; their array is padded to whole vectors."""
         address = self.b.add(self.argument(index), self._bytes())
         return emit_load(self.b, address, 0, vector(self.lanes))
 

@@ -100,7 +100,7 @@ def linear(
 
 
 def _converts_halves(machine: Machine) -> bool:
-    """Whether an instruction does it; all AVX-512 machines and NEON have one, AVX2 with F16C."""
+    """True if the machine converts float16 in hardware: AVX-512, NEON, and AVX2 with F16C."""
     return machine.isa != "plain" and "-f16c" not in machine.features.split(",")
 
 

@@ -142,7 +142,7 @@ def _window(width: int, size: int) -> Compiled:
 
 
 def _shifted(b: ir.IRBuilder, low: ir.Value, high: ir.Value, start: int) -> ir.Value:
-    """As many lanes of low and high, one after the other, from ``start`` on."""
+    """One vector cut out of ``low`` followed by ``high``, from lane ``start`` on."""
     lanes = ir.VectorType(I32, low.type.count)
     order = ir.Constant(lanes, [start + i for i in range(low.type.count)])
     return b.shuffle_vector(low, high, order)

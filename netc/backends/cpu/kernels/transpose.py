@@ -105,7 +105,7 @@ def _load(b: ir.IRBuilder, address: ir.Value, width: int, count: ir.Value) -> ir
 
 
 def emit_turned(b: ir.IRBuilder, vectors: list[ir.Value]) -> list[ir.Value]:
-    """As many vectors as they have lanes, rows to columns."""
+    """The transpose of a square of vectors, as many as they have lanes."""
     width, turned = len(vectors), list(vectors)
     size = 1
     while size < width:

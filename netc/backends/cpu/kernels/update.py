@@ -47,7 +47,7 @@ def update(
 
 @njit(inline="always")
 def _correction(a: Record) -> float:
-    """Of Adam's means, which begin at 0 (adam_solver.cpp)."""
+    """The correction of Adam's means, which begin at 0 (adam_solver.cpp)."""
     steps = int(float_at(a.iteration, 0)) + 1
     first = _faded(as_float(a.momentum), steps)
     second = _faded(as_float(a.momentum2), steps)

@@ -76,7 +76,7 @@ def fused(
     activation: str,
     residual: bool,
 ) -> Kernel:
-    """Whole convolution; units are blocks of tiles."""
+    """The kernel of all three stages; units are blocks of tiles."""
     planes_of_tile = Filtering(outputs, taps).planes
     tiles = _transform(machine.width, Filtering(outputs, taps))
     tile = micro.RegisterTile(rows, columns, machine.width)

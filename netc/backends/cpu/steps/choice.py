@@ -126,7 +126,7 @@ def _share(group: int, channels: int, geometry: Geometry) -> tuple[int, int]:
 
 
 def _part(epilogue: Epilogue, channels: tuple[int, int]) -> Epilogue:
-    """What is done to some of the channels."""
+    """The epilogue of some of the output channels."""
     activation, here = epilogue.activation, slice(*channels)
     slopes = None if activation.slopes is None else activation.slopes[here]
     return Epilogue(

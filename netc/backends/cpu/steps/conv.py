@@ -62,7 +62,7 @@ def conv_product(x: View, weights: Weights, geometry: Geometry) -> ImplicitProdu
 
 
 def _runs_join(x: View, geometry: Geometry) -> bool:
-    """Whether the taps of a kernel's row read one run of memory, as one tap of more channels."""
+    """True if a kernel row's taps read contiguous memory, and so are one tap of more channels."""
     return (
         geometry.pad[1] == 0
         and geometry.dilation[1] == 1

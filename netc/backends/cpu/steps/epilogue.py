@@ -49,7 +49,7 @@ class Epilogue:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it does nothing."""
+        """True if it does nothing."""
         return self.bias is None and self.residual is None and self.activation.kind == "none"
 
     @property

@@ -9,7 +9,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """How output pixels look at input pixels. Each pair is (vertical, horizontal).
+    """The window of a convolution. Each pair is (vertical, horizontal).
 
     Output (i, j) sees rows i * stride - pad, and ``kernel`` rows from there on, each ``dilation``
     further; of a pooling those that lie in the input. How many outputs there are is said by the

@@ -45,7 +45,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """What a tap adds to the places of x, and where of the grid it sees an element of it."""
+    """A tap of a window: how far it moves x, and for which part of the grid x has that pixel."""
 
     shift: int
     rows: range

@@ -28,7 +28,7 @@ def average_pool_step(name: str, x: View, y: View, window: Geometry) -> Step:
 
 
 def max_pool_back_step(name: str, y: View, mask: View, x: View, window: Geometry) -> Step:
-    """What windows give back to the elements that ``mask`` names, from ``y`` to ``x``."""
+    """The gradient of max pooling: each window's ``y`` goes to the element of ``x`` in ``mask``."""
     kernel = jit.spec("pool_back", "max_pool_back")
     args = _pool_args(x, y, window, mask, back=True)
     return Step(name, kernel, args, units=x.n * x.h)
@@ -37,7 +37,7 @@ def max_pool_back_step(name: str, y: View, mask: View, x: View, window: Geometry
 def average_pool_back_step(
     name: str, y: View, shares: NDArray[np.float32], x: View, window: Geometry
 ) -> Step:
-    """What each window gives back to all of its elements: its ``shares`` of ``y``, to ``x``."""
+    """The gradient of average pooling: each window adds ``shares`` times ``y`` to its ``x``."""
     kernel = jit.spec("pool_back", "average_pool_back")
     args = _pool_args(x, y, window, back=True)._replace(shares=shares)
     return Step(name, kernel, args, units=x.n * x.h)

@@ -27,7 +27,7 @@ Packed = dict[tuple[int, int], Weights]  # (first output channel, lanes of a pan
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImplicitProduct:
-    """What each output pixel sums up.
+    """A product of weights with the input pixels that each output pixel sees.
 
     Args:
         offsets: (taps, 2) int64: output pixel (i, j) sees input pixel stride * (i, j) + offset;
@@ -49,7 +49,7 @@ class ImplicitProduct:
 
     @property
     def pointwise(self) -> bool:
-        """Whether each output pixel sees only the input pixel of its own index."""
+        """True if each output pixel sees only the input pixel of its own index."""
         one = self.stride == (1, 1) and self.run == 1 and self.spacing is None
         return one and self.offsets.tolist() == [[0, 0]]
 

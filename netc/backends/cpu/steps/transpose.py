@@ -59,7 +59,7 @@ def _block(rows: int, columns: int) -> tuple[int, int]:
 
 
 def is_planes(view: View) -> bool:
-    """Whether a value lies in Caffe's order already."""
+    """True if a value lies in Caffe's order already."""
     return view.ld == view.c and (view.c == 1 or view.h * view.w == 1)
 
 

@@ -31,7 +31,7 @@ _MIN_UNITS = 8  # at least so many units, for threads to share
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How a convolution is cut.
+    """How a Winograd convolution is cut into register tiles and units.
 
     Args:
         rows: tiles of a register tile.
@@ -62,7 +62,7 @@ class Tiling:
 
     @property
     def tiles(self) -> int:
-        """Of all images."""
+        """Tiles of all images."""
         return self.images * self.rows * self.columns
 
 
@@ -70,7 +70,7 @@ KERNELS = frozenset({(3, 3), (5, 5), (1, 3), (3, 1), (1, 5), (5, 1), (1, 7), (7,
 
 
 def can_winograd(geometry: Geometry) -> bool:
-    """Whether the algorithm applies at all."""
+    """True if the algorithm applies at all."""
     ones = (1, 1)
     return (
         geometry.kernel in KERNELS

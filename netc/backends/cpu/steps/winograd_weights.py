@@ -28,7 +28,7 @@ _CYCLES = {3: (125.0, 110.0, 220.0), 5: (260.0, 200.0, 520.0)}
 
 
 def pays(x: View, y: View, geometry: Geometry, machine: Machine) -> bool:
-    """Whether the algorithm should take less time than plain sums, and not too much memory."""
+    """True if the algorithm should take less time than plain sums, and not too much memory."""
     if not can_winograd(geometry) or geometry.kernel not in _KERNELS:
         return False
     tiles = tiling(y.n, y.h, y.w, _SIZE, geometry.kernel)

@@ -49,7 +49,7 @@ def emit_convolution(emission: CudaEmitContext, node: Node) -> Steps | None:
 
 
 def over_pixels(params: ConvolutionParams, shape: Shape) -> bool:
-    """Whether it is a convolution over height and width."""
+    """True if it is a convolution over height and width."""
     return len(shape) == 4 and params.axis in (1, -3)
 
 

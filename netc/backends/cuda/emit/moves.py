@@ -52,7 +52,7 @@ def emit_slice(emission: CudaEmitContext, node: Node) -> Steps | None:
 def _apart(
     emission: CudaEmitContext, node: Node, whole: str, values: Sequence[str], placed: bool
 ) -> Iterator[tuple[Shape, Lying, Lying]]:
-    """Of the values that ``whole`` is made of along the node's axis those that do not lie in it.
+    """The parts of ``whole``, along the node's axis, that are not already stored inside it.
 
     Args:
         emission: what has been emitted.
@@ -98,7 +98,7 @@ def emit_reshape(emission: CudaEmitContext, node: Node) -> Steps | None:
 
 
 def _in_order(shape: Shape, view: View) -> bool:
-    """Whether a value's elements lie one after another, in its own order."""
+    """True if a value's elements lie one after another, in its own order."""
     if not has_channels(shape):
         return True
     return view.h * view.w == 1 and view.ld == view.c

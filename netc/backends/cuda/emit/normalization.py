@@ -55,7 +55,7 @@ def emit_softmax(emission: CudaEmitContext, node: Node) -> Steps | None:
 
 
 def _walk(shape: tuple[int, ...], axis: int, strides: Sequence[int]) -> tuple[int, int, int, int]:
-    """How rows follow each other: inner rows, strides of outer and inner ones, of elements.
+    """The layout of rows: inner rows, and the strides of outer rows, inner rows and elements.
 
     Rows are numbered in an order in which two strides suffice: over pixels, over pixels of an
     image and channels, or, for values in C order, over what is before and after the axis.

@@ -15,7 +15,7 @@ _PLANE = 16  # pixels from which a plane is worth a block's rows
 
 
 def emit_pooling(emission: CudaEmitContext, node: Node) -> Steps | None:
-    """All kinds but drawing by chance, which only training does."""
+    """All methods but stochastic pooling, which only training needs."""
     params: PoolingParams = node.params
     if params.method == "STOCHASTIC" and params.train:
         return None
@@ -28,7 +28,7 @@ def emit_pooling(emission: CudaEmitContext, node: Node) -> Steps | None:
 
 
 def _whole(axes: tuple[Axis, Axis]) -> bool:
-    """Whether the one window is all of the plane."""
+    """True if the one window is all of the plane."""
     fits = all(a.out == 1 and a.kernel == a.size and a.pad == 0 for a in axes)
     return fits and axes[0].size * axes[1].size >= _PLANE
 

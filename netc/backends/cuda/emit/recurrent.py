@@ -30,7 +30,7 @@ _TANH = Bound(Stage("TanH", None), [], [])
 
 @dataclass(frozen=True)
 class _Memory:
-    """What a layer has while it runs.
+    """A layer's workspace: offsets of what it computes on the way.
 
     Args:
         driven: (steps * streams, units), what the inputs add to each step's units.

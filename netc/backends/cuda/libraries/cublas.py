@@ -122,7 +122,7 @@ class Cublas:
         self._call(f"{kind}SetAttribute", made, attribute, byref(value), size)
 
     def start(self, kernel: LibraryKernel) -> Start:
-        """What starts an operation with this algorithm."""
+        """A function that starts a product with this algorithm."""
         operation, algorithm = kernel.operation, kernel.algorithm
         words = [int(word, 16) for word in algorithm.text.split("-")]
         numbers = (c_uint64 * _ALGORITHM)(*words)

@@ -133,7 +133,7 @@ class Cudnn:
         return graph
 
     def start(self, kernel: LibraryKernel) -> Start:
-        """What starts an operation with the engine of the algorithm."""
+        """A function that starts a product with the algorithm's engine."""
         operation, algorithm, index = kernel.operation, kernel.algorithm, int(kernel.algorithm.text)
         with self._lock:
             graph, engines = self._proposed(operation)

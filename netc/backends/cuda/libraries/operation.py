@@ -74,7 +74,7 @@ class LibraryProduct:
 
     @property
     def pointwise(self) -> bool:
-        """Whether it is a product of two matrices, or several side by side."""
+        """True if it is a product of two matrices, or several side by side."""
         same = self.kernel == self.stride == (1, 1) and self.pad == (0, 0)
         return same and self.x[1:3] == self.y[:2]
 
@@ -85,12 +85,12 @@ class LibraryProduct:
 
     @property
     def pixels(self) -> int:
-        """Of the output."""
+        """Pixels of the output, of all images."""
         return self.x[0] * self.y[0] * self.y[1]
 
     @property
     def name(self) -> str:
-        """What a person reads."""
+        """The name in times and messages."""
         window = show(self.kernel)
         return f"{self.pixels} pixels, {self.x[3]} to {self.y[2]} channels, {window}"
 
@@ -109,7 +109,7 @@ class LibraryKernel:
 
     @property
     def name(self) -> str:
-        """What a person reads."""
+        """The name in times and messages."""
         return f"{self.algorithm.library}: {self.operation.name}"
 
 
@@ -131,7 +131,7 @@ class Library(Protocol):
         """Its algorithms for a product, the most promising first; none if it has none."""
 
     def start(self, kernel: LibraryKernel) -> Start:
-        """What starts an operation, given the arguments' addresses and a stream's.
+        """A function that starts a product, given the addresses of its arguments and a stream.
 
         Raises:
             LibraryError: here, or when it is started.

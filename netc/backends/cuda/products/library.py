@@ -21,7 +21,7 @@ from netc.ops.role import Role
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LibraryEpilogue:
-    """What follows a product: the part that libraries do, and the rest.
+    """A product's epilogue: the part that a library fuses, and the rest.
 
     Args:
         bias: a number for each output channel.
@@ -39,7 +39,7 @@ class LibraryEpilogue:
 def split_epilogue(
     emission: CudaEmitContext, product: Product, fused: bool = True
 ) -> LibraryEpilogue:
-    """How a product's bias and stages are shared out.
+    """A product's bias and stages, divided between a library and a kernel of netc's.
 
     Nothing is left to a library that makes parts side by side, whose bias would be one for all, nor
     where it should make the product alone.

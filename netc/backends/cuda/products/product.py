@@ -34,7 +34,7 @@ class Phases:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of phases."""
         return len(self.table)
 
 
@@ -77,7 +77,7 @@ class Product:
 
     @property
     def pointwise(self) -> bool:
-        """Whether each output pixel sees the input pixel of its own number, and no other."""
+        """True if each output pixel sees the input pixel of its own number, and no other."""
         one = self.taps.shape[0] == 1 and not self.taps.any() and self.stride == (1, 1)
         return one and self.phases is None and self.x.pixels == self.out.pixels
 

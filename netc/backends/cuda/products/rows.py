@@ -12,7 +12,7 @@ ROWS = 8  # up to which that is better than tiles
 
 
 def fits_rows(emission: CudaEmitContext, product: Product) -> bool:
-    """Whether there are so few pixels that reading the weights is all there is to do."""
+    """True if there are so few pixels that the time is that of reading the weights."""
     few = product.out.pixels <= ROWS and len(product.targets) == product.groups == 1
     return few and product.pointwise and vector(product, emission.precision.item) >= 4
 

@@ -82,7 +82,7 @@ def tiled_launch(
 
 
 def _even(product: Product) -> bool:
-    """Whether two neighbouring channels of an output can always be stored at once."""
+    """True if two neighbouring channels of an output can always be stored at once."""
     views = [target.view for target in product.targets]
     numbers = [n for v in views for n in (v.place.offset, v.ld, v.c // product.groups)]
     return not any(n % 2 for n in numbers)

@@ -1,4 +1,4 @@
-"""How the blocks of a product share its work, and a guess at what that costs."""
+"""Block tiles, configurations of products, and the cost model that ranks them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class BlockTile(NamedTuple):
         return self.m * self.n // self.threads
 
     def fits(self, size: Size, facts: Facts) -> bool:
-        """Whether there is the shared memory for it, and registers for what a thread gathers."""
+        """True if a block of this tile fits the shared memory and registers of a device."""
         return self.asked == 0 or (self.shared <= facts.shared and size.chunk == 16)
 
 

@@ -31,7 +31,7 @@ _HERE = np.zeros((1, 2), np.int32)  # the only tap
 
 
 def fits_winograd(emission: CudaEmitContext, product: Product) -> bool:
-    """Whether Winograd's algorithm computes the product: a dense 3x3 convolution in float32."""
+    """True if Winograd's algorithm computes the product: a dense 3x3 convolution in float32."""
     window = product.window
     plain = emission.precision.matrix == 0 and not emission.exact
     dense_3x3 = window is not None and window[0] == (3, 3) and window[2] == (1, 1)
@@ -40,7 +40,7 @@ def fits_winograd(emission: CudaEmitContext, product: Product) -> bool:
 
 
 def _countable(product: Product) -> bool:
-    """Whether the kernels' integers reach over all transformed tiles."""
+    """True if 32-bit indices reach all elements of the transformed tiles."""
     widest = max(product.x.c, product.out.c)
     counts = ((o + 2) ** 2 * _places(product, o)[2] * widest for o in WINOGRAD)
     return max(counts) <= MAX_COUNT

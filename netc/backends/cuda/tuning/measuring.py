@@ -93,7 +93,7 @@ class Bench:
         return seconds / (times * copies)
 
     def _context(self, launches: Sequence[Launch]) -> DeviceContext:
-        """What runs launches, with the input in its place."""
+        """A context that runs the launches, with the trial's input copied in."""
         device, item = self._device, self._emission.precision.item
         program = DeviceProgram(tuple(launches), item * self._trial.arena, item)
         device.build(program.kernels)
@@ -106,7 +106,7 @@ class Bench:
         return context
 
     def _is_right(self, context: DeviceContext, config: ProductConfig) -> bool:
-        """Whether the outputs are what they should be, after a run with the first weights."""
+        """True if the outputs are what they should be, after a run with the first weights."""
         wanted = self._sample(
             config.algorithm is not None and config.algorithm.fuses_epilogue and not config.winograd
         )

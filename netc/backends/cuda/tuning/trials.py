@@ -118,7 +118,7 @@ def noise(shape: Sequence[int]) -> Array:
 
 
 class Sample(NamedTuple):
-    """What is right at every so many pixels, to the last one: (pixels, channels) of each output."""
+    """The right results at evenly spaced pixels, the last one included: (pixels, channels) each."""
 
     start: int
     step: int
@@ -126,7 +126,7 @@ class Sample(NamedTuple):
 
     @property
     def pixels(self) -> int:
-        """How many pixels they are."""
+        """The number of pixels."""
         return len(self.values[0])
 
 
@@ -194,7 +194,7 @@ def _seen(
 
 
 def error_of(wanted: Sample, outputs: Sequence[NDArray[np.floating]]) -> float:
-    """How far outputs at the sample's pixels are from what is right, of the largest value."""
+    """The largest error of outputs at the sample's pixels, relative to the largest value."""
     worst = 0.0
     for values, output in zip(wanted.values, outputs, strict=True):
         if not np.isfinite(output).all():
