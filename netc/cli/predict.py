@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -174,17 +174,28 @@ def _engine(
         from netc.predict.ray_data import Cluster, ray_module, run_on_ray
 
         ray_module()
+        _refuse(args, ("threads", "decoders"), "with `--on ray` follows from `--cpus-per-worker`")
         gpus = args.gpus_per_worker or (1.0 if args.backend == "cuda" else 0.0)
         cluster = Cluster(args.address, args.workers, args.cpus_per_worker, gpus)
         plain = {**arguments, "backend": "reference", "precision": "float32"}
         return Predictor(**plain), lambda job, done: run_on_ray(job, cluster, done)
-    for name in ("address", "workers", "cpus_per_worker", "gpus_per_worker"):
-        if getattr(args, name) is not None:
-            option = "--" + name.replace("_", "-")
-            raise NetcError(Diagnostic("bad-argument", f"`{option}` is an option of `--on ray`"))
+    own = ("address", "workers", "cpus_per_worker", "gpus_per_worker")
+    _refuse(args, own, "is an option of `--on ray`")
     with compiling() as progress:
         predictor = Predictor(**arguments, threads=args.threads, progress=progress)
     return predictor, lambda job, done: run_local(job, predictor, done, args.decoders)
+
+
+def _refuse(args: argparse.Namespace, names: Sequence[str], why: str) -> None:
+    """Complain of options that mean nothing here.
+
+    Raises:
+        NetcError: bad-argument.
+    """
+    for name in names:
+        if getattr(args, name) is not None:
+            option = "--" + name.replace("_", "-")
+            raise NetcError(Diagnostic("bad-argument", f"`{option}` {why}"))
 
 
 def _complete(

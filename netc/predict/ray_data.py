@@ -40,6 +40,7 @@ from netc.predict.predictor import Predictor
 from netc.predict.store import Store, iterate
 
 _CHUNKS = 8  # parts of the work for each worker, at least, so that none waits long for another
+_BLOCKS = 20_000  # of the list of parts, at most: Ray holds each apart
 _BLOCK = 32 << 20  # bytes that go from stage to stage at a time, about
 _EVERY = 1.0  # seconds between looks at what is done
 _PAYLOAD = "batch"
@@ -111,7 +112,7 @@ def _pipeline(ray: Any, job: Job, share: Share) -> Any:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.target_max_block_size = max(_BLOCK, 2 * job.batch * job.row_bytes)
-    decoded = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+    decoded = ray.data.from_items(items, override_num_blocks=min(len(items), _BLOCKS)).map_batches(
         _Decoding(job.decoder, job.batch), batch_size=1, num_cpus=share.decoder
     )
     return decoded.map_batches(

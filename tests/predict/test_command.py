@@ -437,6 +437,52 @@ def test_names_steer_nothing(capsys: Capture) -> None:
     )
 
 
+def test_archives_lead_nowhere(capsys: Capture) -> None:
+    """Links of a tar and of HDF5, and paths in a Parquet file that are no regular files."""
+    pictures(Path("imgs"), 2)
+    with tarfile.open("rows.tar", "w") as archive:
+        archive.add("imgs/000.png", "../../000.png")
+        for name, kind in (("a.png", tarfile.SYMTYPE), ("b.png", tarfile.CHRTYPE)):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = kind, "/etc/passwd"
+            archive.addfile(link)
+    assert predict("rows.tar", "-o", "out.jsonl") == 0
+    assert [row["name"] for row in lines("out.jsonl")] == ["../../000.png"]
+    with open("rows.tar", "r+b") as file:
+        file.truncate(600)
+    assert predict("rows.tar", "-o", "cut.jsonl") == 1
+    h5py = pytest.importorskip("h5py")
+    with h5py.File("other.h5", "w") as file:
+        file["data"] = np.zeros((2, 3, 6, 6), np.float32)
+    with h5py.File("links.h5", "w") as file:
+        file["data"] = h5py.ExternalLink("other.h5", "/data")
+    assert predict("links.h5", "-o", "links.jsonl") == 1
+    assert "it has no array for input `data`" in capsys.readouterr().err
+
+
+def test_paths_of_a_table_that_are_no_files() -> None:
+    arrow = pytest.importorskip("pyarrow")
+    paths = pictures(Path("imgs"), 1)
+    os.mkfifo("pipe.png")
+    named = ["pipe.png", "/dev/zero", "gone.png", None, "a\0b", str(paths[0])]
+    arrow.parquet.write_table(arrow.table({"path": named}), "rows.parquet")
+    assert predict("rows.parquet", "-o", "out.jsonl") == 0
+    assert [row["index"] for row in lines("out.jsonl")] == [5]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet", "npz", "h5"])
+def test_names_that_are_no_text(suffix: str) -> None:
+    """A file's name is bytes; what is no UTF-8 in it is written as an escape."""
+    pictures(Path("imgs"), 2)[0].rename(os.fsdecode(b"imgs/\xff\n.png"))
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    for target in (f"out.{suffix}", "shards/"):
+        more = ("--format", suffix) if target == "shards/" else ()
+        assert predict("imgs", "-o", target, *more) == 0
+    found = [str(name) for name in read_back(f"out.{suffix}")["name"]]
+    assert len(found) == 2 and found[0] == "imgs/001.png"
+
+
 def test_an_image_larger_than_the_memory_is_a_broken_one(capsys: Capture) -> None:
     paths = pictures(Path("imgs"), 2)
     Image.new("RGB", (9000, 9000)).save(paths[0])

@@ -129,7 +129,7 @@ def _mapped(path: str, name: str) -> _Whole | None:
                 return None
             shape, column_major, dtype = read(file)
             start = file.tell()
-    if column_major or dtype.hasobject or not shape:
+    if column_major or dtype.hasobject or not shape or 0 in shape:
         return None
     with open(path, "rb") as raw:
         raw.seek(info.header_offset + 26)
