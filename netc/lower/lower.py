@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -13,16 +13,15 @@ from netc.diagnostics import (
     Diagnostic,
     NetcError,
     Note,
-    counted,
     did_you_mean,
 )
 from netc.ir.graph import Graph, Node, ParamSpec
 from netc.ir.types import Shape
 from netc.lower.blobs import Names
+from netc.lower.complaints import check_arity, check_each, unknown_type, unlisted
 from netc.lower.parsed import Parsed
 from netc.lower.readings import meant
 from netc.lower.rules import State, exclusion, filter_layers, merged_state
-from netc.migrate.names import current_type
 from netc.ops.catalog import LAYERS
 from netc.ops.define import LayerContext, OpDef, ShapeError
 from netc.ops.filler import Filler
@@ -126,8 +125,8 @@ _FAULTY = object()
 def _params(walk: _Walk, layer: Message, op: OpDef) -> Any:
     """The op's parameters; _FAULTY where they are none, which the collector then knows."""
     try:
-        _check_arity(op, layer)
-        _check_each(op, layer)
+        check_arity(op, layer)
+        check_each(op, layer)
         return walk.parsed.params(op, layer, _context(walk, layer))
     except NetcError as error:
         name = f"layer `{layer.get('name')}`"
@@ -150,9 +149,9 @@ def _op(walk: _Walk, layer: Message) -> OpDef | None:
         return PYTHON_INPUT if _reads_data(layer, op) else meant(layer, op, walk.collector)
     data = unlisted_data_layer(layer)
     if data is None:
-        walk.collector.add(_unknown_type(layer, kind, walk.catalog if walk.hints else ()))
+        walk.collector.add(unknown_type(layer, kind, walk.catalog if walk.hints else ()))
     else:
-        walk.collector.add(_unlisted(layer, kind, walk.catalog if walk.hints else ()))
+        walk.collector.add(unlisted(layer, kind, walk.catalog if walk.hints else ()))
     return data
 
 
@@ -164,103 +163,9 @@ def _reads_data(layer: Message, op: OpDef) -> bool:
     return not is_implemented(param.get("module"), param.get("layer"))
 
 
-def _unlisted(layer: Message, kind: str, known: Collection[str]) -> Diagnostic:
-    return Diagnostic(
-        "fork-data-layer",
-        f"layer `{layer.get('name')}` has type `{kind}`, which netc does not know; it has no "
-        "bottoms, so its tops are taken as inputs",
-        layer.span_of("type"),
-        "note",
-        help=did_you_mean(kind, known),
-    )
-
-
-def _unknown_type(layer: Message, kind: str, known: Collection[str]) -> Diagnostic:
-    name = layer.get("name")
-    if not layer.has("type"):
-        return Diagnostic(
-            "missing-layer-type",
-            f"layer `{name}` has no `type`",
-            layer.span_of("name"),
-            help=('say what it is, as in `type: "Convolution"`',),
-        )
-    today = current_type(kind)
-    return Diagnostic(
-        "unknown-layer-type",
-        f"layer `{name}` has type `{kind}`, which netc does not know",
-        layer.span_of("type"),
-        help=((f'an older format calls `{today}` so: write `type: "{today}"`',) if today else ())
-        or did_you_mean(kind, known)
-        or ("a layer of a fork needs a definition in netc: see docs/adding-a-layer.md",),
-    )
-
-
 def _context(walk: _Walk, layer: Message) -> LayerContext:
     phase = layer.get("phase") if layer.has("phase") else walk.state.phase
     return LayerContext(phase, len(layer.get("bottom")), len(layer.get("top")))
-
-
-def _check_arity(op: OpDef, layer: Message) -> None:
-    bottoms, tops = len(layer.get("bottom")), len(layer.get("top"))
-    arity = op.arity
-    if arity.optional_top and tops == 0:
-        tops = 1
-    if not _within(bottoms, arity.bottoms):
-        raise _wrong_count(op, layer, "bottom", bottoms, arity.bottoms)
-    if not _within(tops, arity.tops):
-        raise _wrong_count(op, layer, "top", tops, arity.tops)
-    if arity.same and bottoms != tops:
-        raise NetcError(
-            Diagnostic(
-                "top-count",
-                f"layer `{layer.get('name')}` has {counted(bottoms, 'bottom')} and "
-                f"{counted(tops, 'top')}, and {op.name} makes one top of each bottom",
-                layer.span_of("type"),
-            )
-        )
-
-
-def _within(number: int, limits: tuple[int, int | None]) -> bool:
-    least, most = limits
-    return number >= least and (most is None or number <= most)
-
-
-def _wrong_count(
-    op: OpDef, layer: Message, what: str, number: int, limits: tuple[int, int | None]
-) -> NetcError:
-    return NetcError(
-        Diagnostic(
-            f"{what}-count",
-            f"layer `{layer.get('name')}` has {counted(number, what)}, and {op.name} takes "
-            f"{_range(*limits)}",
-            layer.name_span_of(what) if layer.has(what) else layer.span_of("type"),
-        )
-    )
-
-
-def _check_each(op: OpDef, layer: Message) -> None:
-    """One `loss_weight` a top and one `propagate_down` a bottom, or none (layer.hpp, net.cpp)."""
-    if "loss_weight" not in layer.entries and "propagate_down" not in layer.entries:
-        return
-    tops = max(len(layer.get("top")), int(op.arity.optional_top))
-    for name, what, number in (
-        ("loss_weight", "top", tops),
-        ("propagate_down", "bottom", len(layer.get("bottom"))),
-    ):
-        written = len(layer.get(name))
-        if written not in (0, number):
-            raise layer.error(
-                name,
-                "value-count",
-                f"`{name}` is given {counted(written, 'time')} for {counted(number, what)}",
-                f"give one for each {what}, or none",
-            )
-
-
-def _range(least: int, most: int | None) -> str:
-    if most is None:
-        return f"at least {least}"
-    return f"exactly {least}" if least == most else f"{least} to {most}"
 
 
 def _read_bottoms(walk: _Walk, layer: Message) -> list[str | None]:

@@ -1,7 +1,4 @@
-"""Pooling and SPP, pooling over a spatial pyramid (pooling_layer.cpp, spp_layer.cpp).
-
-SPP: He et al., Spatial pyramid pooling in deep convolutional networks, arXiv:1406.4729.
-"""
+"""Pooling (pooling_layer.cpp)."""
 
 from __future__ import annotations
 
@@ -13,9 +10,9 @@ import numpy as np
 
 from netc.ir.types import Shape, count, show
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, Window, full_extent
+from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, Window
 from netc.ops.fields import fork_field, reject_unknown_fields
-from netc.ops.numbers import conflict, lone, number, one_of, required_number
+from netc.ops.numbers import conflict, lone, number, one_of
 from netc.ops.random import layer_number, uniform
 from netc.ops.role import Role
 from netc.ops.window import Axis, axis_name, taps
@@ -206,17 +203,20 @@ def _pooled(params: PoolingParams, size: int, kernel: int, index: int) -> Axis:
     return Axis(size, kernel, stride, pad, 1, out)
 
 
-def _draws(params: PoolingParams | SPPParams) -> bool:
+def is_stochastic(params: PoolingParams) -> bool:
+    """True where windows are drawn from: STOCHASTIC in training."""
     return params.method == "STOCHASTIC" and params.train
 
 
-def _shape(params: PoolingParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+def pooled_shape(params: PoolingParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    """The shape of the pooled values, and once more for the mask."""
     shape = inputs[0]
     top = (*shape[:2], *(axis.out for axis in pooling_axes(params, shape)))
     return (top, top) if params.mask else (top,)
 
 
-def _cost(params: PoolingParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
+def pooling_cost(params: PoolingParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
+    """One operation for each element that a window sees."""
     seen = [min(axis.kernel, axis.size) for axis in pooling_axes(params, inputs[0])]
     return Cost(operations=count(outputs[0]) * seen[0] * seen[1])
 
@@ -231,7 +231,8 @@ def _window(params: PoolingParams, inputs: Sequence[Shape], outputs: Sequence[Sh
 # Reference kernels
 
 
-def _pool(params: PoolingParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
+def pool(params: PoolingParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
+    """The definition: (the pooled values,), and where each maximum stood with ``mask``."""
     x, *key = inputs
     axes = pooling_axes(params, x.shape)
     if params.mask:
@@ -356,89 +357,6 @@ def drawn_and_where(x: Any, axes: Sequence[Axis], share: AnyArray) -> tuple[AnyA
     return drawn, where
 
 
-# SPP
-
-
-@dataclass(frozen=True, slots=True)
-class SPPParams:
-    """Level ``i`` of a pyramid pools into 2^i by 2^i bins."""
-
-    pyramid_height: int
-    method: str = "MAX"
-    train: bool = False
-    seed: int = 0
-
-
-def _parse_spp(layer: Message, context: LayerContext) -> SPPParams:
-    message = reject_unknown_fields(layer.get("spp_param"), "pyramid_height", "pool")
-    height, method = required_number(message, "pyramid_height"), one_of(message, "pool", METHODS)
-    seed = layer_number(layer.get("name")) if method == "STOCHASTIC" else 0
-    return SPPParams(height, method, context.phase == "TRAIN", seed)
-
-
-def pyramid(params: SPPParams, shape: Shape) -> tuple[PoolingParams, ...]:
-    """The pooling of each level, the coarsest first.
-
-    Raises:
-        ShapeError: the bottom has not 4 axes, or is too small for the finest level.
-    """
-    pooling_axes(PoolingParams(global_pooling=True), shape)
-    return tuple(_level(params, shape, level) for level in range(params.pyramid_height))
-
-
-def _level(params: SPPParams, shape: Shape, level: int) -> PoolingParams:
-    bins = 2**level
-    high, wide = (-(-size // bins) for size in shape[2:])
-    pads = tuple(
-        (k * bins - size + 1) // 2 for k, size in zip((high, wide), shape[2:], strict=True)
-    )
-    for index, (pad, kernel) in enumerate(zip(pads, (high, wide), strict=True)):
-        if pad >= kernel:
-            raise _too_fine(params, axis_name(index, 2), shape[2 + index], level)
-    if params.method == "STOCHASTIC" and any(pads):
-        raise ShapeError(
-            f"`pool: STOCHASTIC` takes no padding, and {bins} bins do not divide "
-            f"{shape[2]} by {shape[3]} evenly",
-            "spp_param.pool",
-            ("use `pool: MAX` or `pool: AVE`",),
-        )
-    size = (high, wide)
-    pad = (pads[0], pads[1])
-    seed = params.seed + level if params.seed else 0  # each level draws numbers of its own
-    return PoolingParams(params.method, size, size, pad, train=params.train, seed=seed)
-
-
-def _too_fine(params: SPPParams, name: str, size: int, level: int) -> ShapeError:
-    return ShapeError(
-        f"`pyramid_height` {params.pyramid_height} makes {2**level} bins of the {name} {size}, "
-        "and a bin would lie in padding alone",
-        "spp_param.pyramid_height",
-        (f"`pyramid_height` may be at most {level} here",),
-    )
-
-
-def _spp_shape(params: SPPParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    shape = inputs[0]
-    pooled = [_shape(level, inputs)[0] for level in pyramid(params, shape)]
-    if len(pooled) == 1:
-        return (pooled[0],)
-    return ((shape[0], sum(count(top, 1) for top in pooled)),)
-
-
-def _spp_cost(params: SPPParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
-    costs = [_cost(level, inputs, _shape(level, inputs)) for level in pyramid(params, inputs[0])]
-    return Cost(operations=sum(cost.operations for cost in costs))
-
-
-def _spp(params: SPPParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
-    x = inputs[0]
-    pooled = [_pool(level, inputs, ())[0] for level in pyramid(params, x.shape)]
-    if len(pooled) == 1:
-        return (pooled[0],)
-    flat = [level.reshape(x.shape[0], count(level.shape, 1)) for level in pooled]
-    return (namespace(x).concatenate(flat, axis=1),)
-
-
 def _averages_single_elements(params: PoolingParams, inputs: Sequence[Shape]) -> bool:
     """Windows of one element, each in its place. The largest of one is not nan where that is."""
     if params.method != "AVE":
@@ -449,28 +367,17 @@ def _averages_single_elements(params: PoolingParams, inputs: Sequence[Shape]) ->
 
 POOLING = OpDef(
     name="Pooling",
-    draws=_draws,
+    draws=is_stochastic,
     identity=_averages_single_elements,
     arity=Arity(bottoms=(1, 1), tops=(1, 2)),
     params=_parse,
-    shape=_shape,
-    cost=_cost,
+    shape=pooled_shape,
+    cost=pooling_cost,
     window=_window,
-    reference=_pool,
+    reference=pool,
     family="pooling",
     role=Role.POOLING,
 )
 
-SPP = OpDef(
-    name="SPP",
-    draws=_draws,
-    arity=Arity(bottoms=(1, 1), tops=(1, 1)),
-    params=_parse_spp,
-    shape=_spp_shape,
-    cost=_spp_cost,
-    window=full_extent,
-    reference=_spp,
-    family="pooling",
-)
 
-OPS = (POOLING, SPP)
+OPS = (POOLING,)

@@ -17,13 +17,12 @@ layer_need_backward).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import numpy as np
 
-from netc.diagnostics import Diagnostic, NetcError, Note
+from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.edit import live_nodes, with_nodes
 from netc.ir.graph import Graph, Node, Parameter, Value
 from netc.ir.types import Shape
@@ -32,47 +31,13 @@ from netc.ops.catalog import CATALOG
 from netc.ops.elementwise import EltwiseParams
 from netc.ops.gradient import NAME, GradientParams
 from netc.ops.gradients.catalog import GRADIENTS
-from netc.ops.gradients.define import Gradient, Reads
+from netc.ops.gradients.define import Gradient
 from netc.ops.inputs import ParameterParams
 from netc.ops.reshaping import ReshapeParams
 from netc.plan.split import loose_values
 from netc.train.generator import KEY
+from netc.train.joint import Joint, Names, Parts, no_gradient, no_loss, reads_of
 from netc.train.wanted import Needs, find_needs, owner_of
-
-
-class Parts(NamedTuple):
-    """Gradients on the way, as values of a joint graph.
-
-    Args:
-        passed: (layer, index of a bottom) -> what the layer passes to it.
-        learned: (layer, index of a parameter) -> what the layer adds to its gradient.
-        totals: value -> its gradient, of all that read it.
-    """
-
-    passed: Mapping[tuple[str, int], str]
-    learned: Mapping[tuple[str, int], str]
-    totals: Mapping[str, str]
-
-
-class Joint(NamedTuple):
-    """A graph with its gradients.
-
-    Args:
-        graph: forward and backward; its outputs are the forward's and the wanted gradients.
-        values: wanted value -> the value that holds its gradient; absent where that is 0.
-        parameters: wanted parameter -> the value that holds its gradient; absent where that is 0.
-        seeds: seeded value -> the input by which its gradient arrives.
-        overwritten: layers whose gradients read what a layer in place has left of their tops, as
-            Caffe's do; those are no derivatives.
-        parts: the gradients on the way.
-    """
-
-    graph: Graph
-    values: Mapping[str, str]
-    parameters: Mapping[str, str]
-    seeds: Mapping[str, str]
-    overwritten: frozenset[str] = frozenset()
-    parts: Parts = Parts({}, {}, {})
 
 
 def differentiate(
@@ -98,7 +63,7 @@ def differentiate(
             no-loss, where there is neither a loss nor a seed.
     """
     if not graph.losses and not seeds:
-        raise _no_loss(graph)
+        raise no_loss(graph)
     needs = find_needs(graph, parameters, values, reached)
     backward = _Backward(graph, needs, frozenset(parameters))
     for value in dict.fromkeys((*seeds, *graph.losses)):
@@ -108,19 +73,6 @@ def differentiate(
     if backward.faults:
         raise NetcError(reversed(backward.faults))
     return backward.result((*values, *reached))
-
-
-def _no_loss(graph: Graph) -> NetcError:
-    return NetcError(
-        Diagnostic(
-            "no-loss",
-            f"the net has no loss in phase {graph.phase}, and no gradient is given at an output",
-            help=(
-                "give a layer's top a `loss_weight`, or say what arrives: "
-                f'seeds={{"{next(iter(graph.outputs), "prob")}": array}}',
-            ),
-        )
-    )
 
 
 @dataclass
@@ -147,9 +99,9 @@ class _Backward:
     def __post_init__(self) -> None:
         self.values = dict(self.graph.values)
         self.parameters = dict(self.graph.parameters)
-        self.node_names = _Names([node.name for node in self.graph.nodes])
-        self.value_names = _Names(self.graph.values)
-        self.parameter_names = _Names(self.graph.parameters)
+        self.node_names = Names([node.name for node in self.graph.nodes])
+        self.value_names = Names(self.graph.values)
+        self.parameter_names = Names(self.graph.parameters)
         made = (value for node in self.graph.nodes for value in node.outputs)
         self.last = {self.graph.values[value].blob: value for value in made}  # of each blob
         self.loose = loose_values(self.graph)
@@ -204,7 +156,7 @@ class _Backward:
         if not any(tops) or not (own or any(v in self.needs.all for v in node.inputs)):
             return
         if rule is None:
-            self.faults.append(_no_gradient(self.graph, node))
+            self.faults.append(no_gradient(self.graph, node))
             return
         self.at = node
         bottoms = self._wanted_bottoms(node, rule)
@@ -264,7 +216,7 @@ class _Backward:
                 continue
             if index in stopped:
                 if asked or value in self.needs.hard:
-                    self.faults.append(_no_gradient(self.graph, node, index))
+                    self.faults.append(no_gradient(self.graph, node, index))
             elif value in self.needs.all:
                 found.append(index)
         return found
@@ -306,7 +258,7 @@ class _Backward:
     ) -> str:
         """A Gradient node's output."""
         left = self._left(node, rule)
-        reads = _reads(node, rule, kind, index)
+        reads = reads_of(node, rule, kind, index)
         if left is not None and kind == "bottom" and (reads.inputs or reads.outputs):
             reads = reads._replace(outputs=(0,))
             self.overwritten.add(node.name)
@@ -398,51 +350,3 @@ class _Backward:
         live = with_nodes(graph, live_nodes(graph))
         parts = Parts(self.passed, self.learned_of, self.gradients)
         return Joint(live, values, self.sums, self.seeds, frozenset(self.overwritten), parts)
-
-
-def _reads(node: Node, rule: Gradient, kind: str, index: int) -> Reads:
-    """What a gradient reads; of a layer that draws, the generator's key too."""
-    own = [value for value in node.inputs if value != KEY]
-    reads = rule.read(kind, node.params, index, len(own))
-    if len(own) == len(node.inputs):
-        return reads
-    return reads._replace(inputs=(*reads.inputs, len(own)))
-
-
-class _Names:
-    """Names that are each given out once, with ``~2``, ``~3`` ... after one that is taken."""
-
-    def __init__(self, taken: Collection[str]) -> None:
-        self._taken = set(taken)
-        self._numbers: dict[str, int] = {}  # where the next search begins
-
-    def take(self, name: str) -> str:
-        """The name, or a new one made of it."""
-        found, number = name, self._numbers.get(name, 2)
-        while found in self._taken:
-            found, number = f"{name}~{number}", number + 1
-        self._taken.add(found)
-        self._numbers[name] = number
-        return found
-
-
-def _no_gradient(graph: Graph, node: Node, bottom: int | None = None) -> Diagnostic:
-    """A layer that a gradient would have to pass, or a bottom of it."""
-    why = "has no gradient"
-    if bottom is not None:
-        blob = graph.values[node.inputs[bottom]].blob
-        why = f"passes no gradient to its bottom `{blob}`"
-    below = node.inputs[bottom or 0] if node.inputs else None
-    producer = graph.producers.get(below) if below else None
-    note = Note(f"it would go on to layer `{producer.name}`", producer.span) if producer else None
-    help = (
-        "write `propagate_down: false` for the bottom that no gradient is to reach, or ask for "
-        "other gradients by `wrt`"
-    )
-    return Diagnostic(
-        "no-gradient",
-        f"layer `{node.name}` ({node.op}) {why}, and one would have to pass here",
-        node.span,
-        notes=(note,) if note else (),
-        help=(help,),
-    )

@@ -16,9 +16,10 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.gradients.catalog import GRADIENTS
-from netc.train.differentiate import Joint, differentiate
+from netc.train.differentiate import differentiate
 from netc.train.double import Double, DoubleRun
 from netc.train.generator import KEY
+from netc.train.joint import Joint
 from netc.train.wanted import owner_of
 
 _STEPS = (1e-5, 1e-7)  # of x, relative where x is greater than 1

@@ -13,7 +13,8 @@ from netc.ir.types import Shape, show
 from netc.ops.array import AnyArray
 from netc.plan.split import loose_values
 from netc.recent import LeastRecentlyUsed
-from netc.train.differentiate import Joint, differentiate
+from netc.train.differentiate import differentiate
+from netc.train.joint import Joint
 from netc.train.wanted import owner_of
 
 _PROGRAMS = 8  # joint programs that are kept, least recently used first out

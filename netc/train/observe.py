@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph
-from netc.train.differentiate import Parts, differentiate
+from netc.train.differentiate import differentiate
 from netc.train.generator import with_generator
+from netc.train.joint import Parts
 from netc.train.step import carried_graph
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from netc.diagnostics import NetcError
 from netc.ops.catalog import CATALOG
 from netc.ops.define import Cost, LayerContext, ShapeError, Window
-from netc.ops.pooling import POOLING, SPP, PoolingParams, SPPParams, pooling_axes, pyramid
+from netc.ops.pooling import POOLING, PoolingParams, pooling_axes
+from netc.ops.spp import SPP, SPPParams, pyramid
 from tests.ops.cases import bind_layer, cases_of, check_case, load_case
 
 LOWEST = np.finfo(np.float32).min

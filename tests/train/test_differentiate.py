@@ -24,8 +24,9 @@ from netc.ops.params_text import load_params
 from netc.ops.python import unregister_python_layer
 from netc.passes.base import run_passes
 from netc.passes.pipeline import ALL
-from netc.train.differentiate import Joint, differentiate
+from netc.train.differentiate import differentiate
 from netc.train.gradients import joint_of, requested
+from netc.train.joint import Joint
 from netc.train.wanted import owner_of
 from tests.passes.weights import he_normal
 from tests.strategies import nets, random_arrays

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -11,16 +11,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from netc.backends.base import Executable, MemoryPlan, Options, Progress, StepTime
+from netc.backends.cuda.copies import edge_copy, image_copy, in_few_pieces
 from netc.backends.cuda.device import Call, Device, DeviceError
 from netc.backends.cuda.dynamic import MixedExecutable, split
 from netc.backends.cuda.emission import (
     PRECISIONS,
-    THREADS,
     CudaEmitContext,
-    blocks,
     storage_views,
 )
-from netc.backends.cuda.emit.moves import copy_kernel, image_kernel, merged
+from netc.backends.cuda.emit.moves import copy_kernel, image_kernel
 from netc.backends.cuda.emit.table import emit
 from netc.backends.cuda.libraries.operation import LibraryKernel
 from netc.backends.cuda.lowering import ChainRecord, lower_chains, needs_of
@@ -37,17 +36,13 @@ from netc.backends.cuda.program import (
 )
 from netc.backends.cuda.rules import RULES, padding
 from netc.backends.cuda.schedule import scheduled
-from netc.backends.cuda.source import Kernel
 from netc.backends.cuda.tuning.tuner import Tuner, choosing
 from netc.backends.cuda.uploads import DevicePacking, Uploads
 from netc.backends.shared.derived import versions
 from netc.backends.shared.layout import c_strides, stored_strides
-from netc.backends.shared.views import View
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Graph
-from netc.ir.types import Shape, count
-from netc.ops.array import AnyArray
 from netc.passes.base import Applied, run_passes
 from netc.passes.pipeline import with_bounds
 from netc.passes.recompute import recomputed
@@ -351,31 +346,6 @@ class CudaExecutable:
         if copy is not None:
             addresses = (np.uint64(source), np.uint64(target))
             self.device.launch(copy._replace(arguments=addresses + copy.arguments))
-
-
-def edge_copy(
-    kernel: Kernel, shape: Shape, source: Sequence[int], target: Sequence[int]
-) -> Call | None:
-    """The copying of a value to or from a caller's array, but for both addresses."""
-    if count(shape) == 0:
-        return None
-    sizes, (own, others) = merged(shape, source, target)
-    numbers = map(np.int32, (count(shape), *sizes[1:]))
-    strides = map(np.int64, (*own, *others))
-    return Call(kernel, blocks(count(shape)), THREADS, (*numbers, *strides))
-
-
-def image_copy(kernel: Kernel, view: View, strides: Sequence[int]) -> Call | None:
-    """The copying of a caller's images to pixels that end in zeros, but for both addresses."""
-    if view.count == 0:
-        return None
-    numbers = map(np.int32, (view.pixels, view.h, view.w))
-    return Call(kernel, blocks(view.pixels), THREADS, (*numbers, *map(np.int64, strides)))
-
-
-def in_few_pieces(array: AnyArray) -> Any:
-    """An array that the copying kernel can read, which takes four axes: itself or a copy."""
-    return array if array.ndim <= 4 or array.flags.c_contiguous else array.copy(order="C")
 
 
 def _refusal(device: str, reason: str) -> Diagnostic:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.backends.cuda.chains import Chain, FusedOutput, chain_code
+from netc.backends.cuda.chain import Chain, FusedOutput
+from netc.backends.cuda.chains import chain_code
 from netc.backends.cuda.device import Facts
 from netc.backends.cuda.fallback import array_form, run_on_device, run_on_host
 from netc.backends.cuda.lowering import ChainRecord

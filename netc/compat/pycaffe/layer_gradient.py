@@ -20,8 +20,9 @@ from netc.compat.pycaffe.needs import LayerNeeds
 from netc.ir.edit import live_nodes, with_nodes
 from netc.ir.graph import Array, Graph, Node, Value
 from netc.passes.state import carry_state
-from netc.train.differentiate import Joint, differentiate
+from netc.train.differentiate import differentiate
 from netc.train.generator import with_generator
+from netc.train.joint import Joint
 from netc.train.wanted import owner_of
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from netc.export.onnx.products import pads
 from netc.export.onnx.writer import Layer, Rule
 from netc.ops.lrn import lrn_axes
-from netc.ops.pooling import PoolingParams, pooling_axes, pyramid
+from netc.ops.pooling import PoolingParams, pooling_axes
+from netc.ops.spp import pyramid
 from netc.ops.window import Axis
 
 _LOWEST = float(np.finfo(np.float32).min)  # what Caffe's largest of nothing is

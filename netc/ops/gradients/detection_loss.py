@@ -19,7 +19,6 @@ from netc.ops.matching import NO_MATCH
 from netc.ops.multibox import (
     Found,
     Image,
-    MultiBoxParams,
     all_targets,
     find_matches,
     images_of,
@@ -29,6 +28,7 @@ from netc.ops.multibox import (
     targets_of,
     wanted_scores,
 )
+from netc.ops.multibox_params import MultiBoxParams
 from netc.ops.normalization import softmax
 from netc.ops.smooth_l1 import SmoothL1OHEMParams, SmoothL1Params, ohem_divisor
 

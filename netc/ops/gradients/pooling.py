@@ -19,15 +19,14 @@ from netc.ops.gradients.define import INPUT, NOTHING, Gradient, Reads, Saved
 from netc.ops.lp_pooling import LpPoolingParams
 from netc.ops.pooling import (
     PoolingParams,
-    SPPParams,
     areas,
     drawn_and_where,
     largest_and_where,
     pooling_axes,
-    pyramid,
     summed,
 )
 from netc.ops.random import uniform
+from netc.ops.spp import SPPParams, pyramid
 from netc.ops.window import Axis, taps
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from netc.backends.cuda.backend import CudaBackend
-from netc.train.differentiate import Joint
 from netc.train.gradients import collected, joint_of, requested, seed_arrays
+from netc.train.joint import Joint
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice, build
 from tests.backends.cuda.golden_kernels import graph_of, kernels_of, numbers, options
 from tests.test_golden import GOLDEN

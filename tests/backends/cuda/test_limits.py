@@ -7,7 +7,7 @@ import pytest
 
 import netc
 from netc.backends.cuda.backend import CudaBackend, CudaExecutable
-from netc.backends.cuda.chains import FusedOutput
+from netc.backends.cuda.chain import FusedOutput
 from netc.backends.cuda.device import Facts
 from netc.backends.cuda.emission import CudaEmitContext
 from netc.backends.cuda.products.product import Product, pixel_taps

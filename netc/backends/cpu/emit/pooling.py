@@ -12,7 +12,8 @@ from netc.backends.cpu.steps.pooling import average_pool_step, max_pool_step
 from netc.backends.shared.views import View, dense
 from netc.ir.graph import Node
 from netc.ir.types import Shape
-from netc.ops.pooling import PoolingParams, pooling_axes, pyramid
+from netc.ops.pooling import PoolingParams, pooling_axes
+from netc.ops.spp import pyramid
 
 
 def emit_pooling(context: EmitContext, node: Node) -> Sweeps | None:

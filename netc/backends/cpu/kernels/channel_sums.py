@@ -38,7 +38,6 @@ from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.sum_args import (
     RUN_SUMS,
     JoinArgs,
-    NormalizeBackArgs,
     RunSumArgs,
     TapSumArgs,
 )
@@ -303,42 +302,6 @@ _JOINS: dict[str, Callable[[int, bool, bool], Compiled]] = {
     "slope": _finish_slope,
     "back": _finish_back,
 }
-
-
-def normalize_back(machine: Machine) -> Kernel:
-    """(dy - mean(dy) - (x - mean) * slope) * factor; units are groups of pixels."""
-    width = machine.width
-    whole, part = (_normalize_back(width, p) for p in (False, True))
-
-    def kernel(args: int, begin: int, end: int, scratch: int) -> None:
-        a = record(NormalizeBackArgs, args)
-        main = a.channels // width * width
-        for unit in range(begin, end):
-            first = unit * a.per_unit
-            count = min(a.per_unit, a.pixels - first)
-            for c in range(0, main, width):
-                whole(a, first, count, 4 * c, width)
-            if main < a.channels:
-                part(a, first, count, 4 * main, a.channels - main)
-
-    return kernel
-
-
-def _normalize_back(width: int, part: bool) -> Compiled:
-    get, put = loader(width, part), storer(width, part)
-
-    @njit(inline="always")
-    def column(a: Record, first: int, count: int, at: int, lanes: int) -> None:
-        mean, given = load(width, a.sums + at), load(width, a.sums + a.row + at)
-        slope = load(width, a.sums + 2 * a.row + at)
-        factor = load(width, a.sums + 3 * a.row + at)
-        for pixel in range(first, first + count):
-            # dx = (dy - mean(dy) - (x - mean) * slope) * factor, all four constants of the channel.
-            apart = get(a.input + pixel * a.ld + at, lanes) - mean
-            top = get(a.other + pixel * a.other_ld + at, lanes) - given
-            put(a.output + pixel * a.output_ld + at, (top - apart * slope) * factor, lanes)
-
-    return column
 
 
 def tap_products(machine: Machine) -> Kernel:

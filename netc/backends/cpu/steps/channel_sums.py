@@ -158,7 +158,7 @@ def normalize_back_steps(
         x.c,
         per_unit,
     )
-    kernel = jit.spec("channel_sums", "normalize_back")
+    kernel = jit.spec("normalize_back", "normalize_back")
     units, memory = math.ceil(x.pixels / per_unit), _memory(runs)
     return [
         _run_step(name, runs, x, y),

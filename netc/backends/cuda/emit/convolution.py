@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from netc.backends.cuda.chains import FusedOutput
+from netc.backends.cuda.chain import FusedOutput
 from netc.backends.cuda.emission import (
     RESIDENT,
     CudaEmitContext,

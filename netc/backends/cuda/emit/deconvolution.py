@@ -14,7 +14,7 @@ from itertools import product as pairs
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.backends.cuda.chains import FusedOutput
+from netc.backends.cuda.chain import FusedOutput
 from netc.backends.cuda.emission import CudaEmitContext, element_launch, epilogue_code
 from netc.backends.cuda.emit.convolution import (
     axis_constants,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from netc.backends.cuda.chains import FusedOutput
+from netc.backends.cuda.chain import FusedOutput
 from netc.backends.cuda.emission import CudaEmitContext
 from netc.backends.cuda.emit.convolution import product_arrays
 from netc.backends.cuda.emit.elementwise import run_chain, split_stages

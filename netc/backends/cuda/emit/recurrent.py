@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netc.backends.cuda.chains import FusedOutput
+from netc.backends.cuda.chain import FusedOutput
 from netc.backends.cuda.emission import CudaEmitContext
 from netc.backends.cuda.emit.inner_product import flat_rows, stored_order
 from netc.backends.cuda.products.launches import product_steps

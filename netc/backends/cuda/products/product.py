@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.backends.cuda.chains import FusedOutput
+from netc.backends.cuda.chain import FusedOutput
 from netc.backends.cuda.products.tiles import Size
 from netc.backends.shared.derived import Weights, derivable
 from netc.backends.shared.views import View

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from netc.backends.cuda.chains import FusedOutput
+from netc.backends.cuda.chain import FusedOutput
 from netc.backends.cuda.emission import (
     THREADS,
     CudaEmitContext,

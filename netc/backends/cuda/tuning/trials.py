@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.backends.cuda.chains import FusedOutput
+from netc.backends.cuda.chain import FusedOutput
 from netc.backends.cuda.emission import CudaEmitContext
 from netc.backends.cuda.products.launches import config_launches
 from netc.backends.cuda.products.library import LibraryEpilogue, library_launches, rest_launches

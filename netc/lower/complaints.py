@@ -1,0 +1,116 @@
+"""What is wrong with a layer by itself: an unknown type, a wrong number of blobs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from netc.diagnostics import (
+    Diagnostic,
+    NetcError,
+    counted,
+    did_you_mean,
+)
+from netc.migrate.names import current_type
+from netc.ops.define import OpDef
+from netc.schema.message import Message
+
+
+def unlisted(layer: Message, kind: str, known: Collection[str]) -> Diagnostic:
+    """A note of a data layer that netc knows nothing of: its tops become inputs."""
+    return Diagnostic(
+        "fork-data-layer",
+        f"layer `{layer.get('name')}` has type `{kind}`, which netc does not know; it has no "
+        "bottoms, so its tops are taken as inputs",
+        layer.span_of("type"),
+        "note",
+        help=did_you_mean(kind, known),
+    )
+
+
+def unknown_type(layer: Message, kind: str, known: Collection[str]) -> Diagnostic:
+    """An error at a layer of no type, or of one that is not known."""
+    name = layer.get("name")
+    if not layer.has("type"):
+        return Diagnostic(
+            "missing-layer-type",
+            f"layer `{name}` has no `type`",
+            layer.span_of("name"),
+            help=('say what it is, as in `type: "Convolution"`',),
+        )
+    today = current_type(kind)
+    return Diagnostic(
+        "unknown-layer-type",
+        f"layer `{name}` has type `{kind}`, which netc does not know",
+        layer.span_of("type"),
+        help=((f'an older format calls `{today}` so: write `type: "{today}"`',) if today else ())
+        or did_you_mean(kind, known)
+        or ("a layer of a fork needs a definition in netc: see docs/adding-a-layer.md",),
+    )
+
+
+def check_arity(op: OpDef, layer: Message) -> None:
+    """Refuse a number of bottoms or tops that the type does not take.
+
+    Raises:
+        NetcError: bottom-count, top-count.
+    """
+    bottoms, tops = len(layer.get("bottom")), len(layer.get("top"))
+    arity = op.arity
+    if arity.optional_top and tops == 0:
+        tops = 1
+    if not _within(bottoms, arity.bottoms):
+        raise _wrong_count(op, layer, "bottom", bottoms, arity.bottoms)
+    if not _within(tops, arity.tops):
+        raise _wrong_count(op, layer, "top", tops, arity.tops)
+    if arity.same and bottoms != tops:
+        raise NetcError(
+            Diagnostic(
+                "top-count",
+                f"layer `{layer.get('name')}` has {counted(bottoms, 'bottom')} and "
+                f"{counted(tops, 'top')}, and {op.name} makes one top of each bottom",
+                layer.span_of("type"),
+            )
+        )
+
+
+def _within(number: int, limits: tuple[int, int | None]) -> bool:
+    least, most = limits
+    return number >= least and (most is None or number <= most)
+
+
+def _wrong_count(
+    op: OpDef, layer: Message, what: str, number: int, limits: tuple[int, int | None]
+) -> NetcError:
+    return NetcError(
+        Diagnostic(
+            f"{what}-count",
+            f"layer `{layer.get('name')}` has {counted(number, what)}, and {op.name} takes "
+            f"{_range(*limits)}",
+            layer.name_span_of(what) if layer.has(what) else layer.span_of("type"),
+        )
+    )
+
+
+def check_each(op: OpDef, layer: Message) -> None:
+    """One `loss_weight` a top and one `propagate_down` a bottom, or none (layer.hpp, net.cpp)."""
+    if "loss_weight" not in layer.entries and "propagate_down" not in layer.entries:
+        return
+    tops = max(len(layer.get("top")), int(op.arity.optional_top))
+    for name, what, number in (
+        ("loss_weight", "top", tops),
+        ("propagate_down", "bottom", len(layer.get("bottom"))),
+    ):
+        written = len(layer.get(name))
+        if written not in (0, number):
+            raise layer.error(
+                name,
+                "value-count",
+                f"`{name}` is given {counted(written, 'time')} for {counted(number, what)}",
+                f"give one for each {what}, or none",
+            )
+
+
+def _range(least: int, most: int | None) -> str:
+    if most is None:
+        return f"at least {least}"
+    return f"exactly {least}" if least == most else f"{least} to {most}"
