@@ -33,8 +33,16 @@ from netc.compat.opencv.custom import (
     listen_to_opencv,
 )
 from netc.compat.opencv.images import blobFromImage, blobFromImages
+from netc.compat.opencv.models import (
+    ClassificationModel,
+    DetectionModel,
+    KeypointsModel,
+    Model,
+    SegmentationModel,
+)
 from netc.compat.opencv.net import Layer, Net
 from netc.compat.opencv.reading import readNet, readNetFromCaffe
+from netc.compat.opencv.shrink import shrinkCaffeModel
 
 __all__ = [
     "DNN_BACKEND_CUDA",
@@ -54,14 +62,20 @@ __all__ = [
     "DNN_TARGET_OPENCL",
     "DNN_TARGET_OPENCL_FP16",
     "DNN_TARGET_VULKAN",
+    "ClassificationModel",
+    "DetectionModel",
+    "KeypointsModel",
     "Layer",
+    "Model",
     "Net",
+    "SegmentationModel",
     "blobFromImage",
     "blobFromImages",
     "dnn_registerLayer",
     "dnn_unregisterLayer",
     "readNet",
     "readNetFromCaffe",
+    "shrinkCaffeModel",
 ]
 
 listen_to_opencv()
@@ -80,4 +94,6 @@ def __getattr__(name: str) -> Any:
             return getattr(import_module("cv2").dnn, name)
         except ImportError:
             raise AttributeError(f"`{name}` is OpenCV's own, which is not installed") from None
+    if name.startswith("dnn_") and name.removeprefix("dnn_") in __all__:  # as cv2 calls its classes
+        return globals()[name.removeprefix("dnn_")]
     raise AttributeError(f"netc.compat.opencv has no `{name}`; see docs/compat.md for what it has")

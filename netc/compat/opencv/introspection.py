@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from netc.analysis.cost import node_cost
 from netc.diagnostics import Diagnostic, NetcError
 from netc.driver import build, runnable
+from netc.files import cannot_write
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape, count, show
 from netc.ops.catalog import CATALOG, has_role
@@ -126,6 +128,38 @@ class Introspection:
             lines.append(f"{name}: {node.op} {' '.join(node.inputs)} -> {shapes}")
         return "\n".join(lines)
 
+    def dumpToFile(self, path: str) -> None:
+        """The layers as text of Graphviz's dot: write what ``dot`` draws.
+
+        Raises:
+            NetcError: cannot-write.
+        """
+        lines = ["digraph G {"]
+        for number, name in enumerate((_INPUT, *self._names)):
+            kind = "" if not number else f"\\n{self._graph.nodes[number - 1].op}"
+            lines.append(f'  N{number} [label="{_escaped(name)}{kind}" shape="box"];')
+        made = {value: 0 for value in self._graph.inputs}
+        for number, node in enumerate(self._graph.nodes, start=1):
+            lines += [f"  N{made[value]} -> N{number};" for value in node.inputs]
+            made.update(dict.fromkeys(node.outputs, number))
+        try:
+            Path(path).write_text("\n".join([*lines, "}", ""]), encoding="utf-8")
+        except OSError as error:
+            raise cannot_write(Path(path), error) from None
+
+    def getLayerShapes(self, netInputShapes: Any, layerId: int | str) -> tuple[Any, Any]:
+        """The shapes of a layer's inputs and outputs, for inputs of these shapes.
+
+        Raises:
+            NetcError: unknown-layer, and as :meth:`getLayersShapes`.
+        """
+        _, ins, outs = self.getLayersShapes(netInputShapes)
+        if layerId == 0:
+            return ins[0], outs[0]
+        wanted = self._node(layerId).name
+        at = [node.name for node in self._graph.nodes].index(wanted) + 1
+        return ins[at], outs[at]
+
     def _shaped(self, shapes: Any) -> Graph:
         """The graph for inputs of these shapes: one shape, or one for each input."""
         try:
@@ -138,6 +172,10 @@ class Introspection:
             raise NetcError(Diagnostic("bad-argument", message))
         given = dict(zip(names, listed, strict=False))
         return runnable(build(self._message, inputs=given, layers=self._layers))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def flops(graph: Graph, node: Node) -> int:

@@ -74,6 +74,6 @@ def test_mistakes(call: Any, code: str, net: dnn.Net) -> None:
 
 def test_what_needs_no_net_is_opencvs() -> None:
     with pytest.raises(AttributeError, match=r"docs/compat\.md"):
-        dnn.ClassificationModel  # noqa: B018
+        dnn.TextDetectionModel_EAST  # noqa: B018
     pytest.importorskip("cv2", reason="needs OpenCV")
     assert list(dnn.NMSBoxes([[0, 0, 4, 4]], [0.9], 0.5, 0.4)) == [0]
