@@ -33,6 +33,9 @@ CONVOLUTIONS = [
     ((9, 6, 40, 40), "num_output: 40 kernel_size: 3 pad: 1"),  # several blocks of rows
     ((2, 33, 29, 30), "num_output: 40 kernel_size: 3 pad: 1"),  # by Winograd's algorithm
     ((3, 64, 14, 14), "num_output: 45 kernel_size: 3"),
+    ((5, 1, 28, 27), "num_output: 20 kernel_size: 5"),  # a window's rows as numbers
+    ((3, 1, 17, 16), "num_output: 33 kernel_h: 4 kernel_w: 3 stride: 2 pad_h: 1"),
+    ((2, 2, 11, 9), "num_output: 6 kernel_size: 3 group: 2"),
     ((2, 20, 28, 26), "num_output: 36 kernel_size: 5 pad: 2"),
     ((2, 64, 23, 21), "num_output: 38 kernel_size: 3 pad: 1 group: 2"),
 ]

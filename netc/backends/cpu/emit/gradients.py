@@ -36,6 +36,7 @@ from netc.backends.cpu.steps.outer import (
     OuterTarget,
     Side,
     Tap,
+    joined_rows,
     outer_steps,
     side_of,
     window_taps,
@@ -86,12 +87,11 @@ def _convolution(context: EmitContext, node: Node) -> Sweeps | None:
         return channel_sums(context, node, context.view(node.inputs[-1]))
     x, y = (context.view(value) for value in node.inputs)
     out, geometry = context.view(node.outputs[0]), geometry_of(params.params, params.shapes[0])
-    taps = window_taps(x, (y.h, y.w), geometry)
     if is_depthwise(geometry, x, y):
+        taps = window_taps(x, (y.h, y.w), geometry)
         return [_of_depthwise(context, node, geometry, taps)]
     if geometry.groups > _MOST_GROUPS:
         return None
-
     alone = replace(geometry, groups=1)
 
     def steps() -> list[Step]:
@@ -99,16 +99,22 @@ def _convolution(context: EmitContext, node: Node) -> Sweeps | None:
         for group in range(geometry.groups):
             mine, theirs = (_share(view, group, geometry.groups) for view in (x, y))
             target = _weights_at(out, group * theirs.c, mine.c)
-            if not context.exact and pays(mine, theirs, alone, context.target):
-                found += winograd_weight_steps(
-                    node.name, mine, theirs, alone, target, context.target
-                )
-                continue
-            sides = side_of(mine, geometry.stride), side_of(theirs)
-            found += outer_steps(node.name, *sides, (x.n, y.h), taps, target, context.target)
+            found += _weight_steps(context, node.name, mine, theirs, alone, target)
         return found
 
     return [sweep_of(steps, [x, y], [out])]
+
+
+def _weight_steps(
+    context: EmitContext, name: str, x: View, y: View, geometry: Geometry, target: OuterTarget
+) -> list[Step]:
+    """Of one group's weights, by the algorithm that should be fastest."""
+    machine, grid = context.target, (y.h, y.w)
+    if not context.exact and pays(x, y, geometry, machine):
+        return winograd_weight_steps(name, x, y, geometry, target, machine)
+    plain = side_of(x, geometry.stride), window_taps(x, grid, geometry), target
+    side, taps, target = joined_rows(x, grid, geometry, target) or plain
+    return outer_steps(name, side, side_of(y), (x.n, y.h), taps, target, machine)
 
 
 def _weights_at(out: View, first: int, channels: int) -> OuterTarget:

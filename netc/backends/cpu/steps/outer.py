@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,6 +195,23 @@ def window_taps(x: View, grid: tuple[int, int], geometry: Geometry) -> list[Tap]
             columns = _seen(x.w, grid[1], geometry.stride[1], left)
             found.append(Tap((up * x.w + left) * x.ld, rows, columns))
     return found
+
+
+def joined_rows(
+    x: View, grid: tuple[int, int], geometry: Geometry, target: OuterTarget
+) -> tuple[Side, list[Tap], OuterTarget] | None:
+    """The rows of a window over one channel as its numbers; None where they are no run of memory.
+
+    A single channel would make tiles of one number. A window's row is as many, side by side.
+    """
+    columns = geometry.kernel[1]
+    inside = geometry.pad[1] == 0 and geometry.dilation[1] == 1 and columns <= x.w
+    if x.c != 1 or x.ld != 1 or not inside:
+        return None
+    side = replace(side_of(x, geometry.stride), channels=columns)
+    rows = replace(geometry, kernel=(geometry.kernel[0], 1))
+    distances = OuterTarget(target.place, target.y, columns * target.tap, target.tap)
+    return side, window_taps(x, grid, rows), distances
 
 
 def _seen(size: int, grid: int, stride: int, shift: int) -> range:

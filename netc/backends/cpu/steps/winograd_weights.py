@@ -23,6 +23,7 @@ _WORTH = 1 << 23  # multiply-adds from which on it is tried
 _GAIN = 0.85  # it must take at most this share of the time, for it is less accurate
 _ROOM = 1 << 26  # bytes that both sides' planes may take
 _MOST_NUMBERS = 12
+_FEW_CHANNELS = 8
 #: Cycles for a vector of a tile of x and of dy, and for a vector of a channel's taps at the end.
 _CYCLES = {3: (125.0, 110.0, 220.0), 5: (260.0, 200.0, 520.0)}
 
@@ -30,6 +31,8 @@ _CYCLES = {3: (125.0, 110.0, 220.0), 5: (260.0, 200.0, 520.0)}
 def pays(x: View, y: View, geometry: Geometry, machine: Machine) -> bool:
     """True if the algorithm should take less time than plain sums, and not too much memory."""
     if not can_winograd(geometry) or geometry.kernel not in _KERNELS:
+        return False
+    if min(x.c, y.c) < _FEW_CHANNELS:  # vectors would be mostly empty
         return False
     tiles = tiling(y.n, y.h, y.w, _SIZE, geometry.kernel)
     vectors = [math.ceil(view.c / machine.width) for view in (x, y)]
