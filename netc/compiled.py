@@ -28,6 +28,7 @@ from netc.plan.needs import ask_for_blobs
 from netc.recent import LeastRecentlyUsed
 
 if TYPE_CHECKING:
+    from netc.sources.reader import DataReader
     from netc.train.gradients import GradientPrograms, Gradients
 
 _CALLER = 5  # frames from a warning of an input to the line that calls the net
@@ -90,6 +91,9 @@ class CompiledNet:
     ``__cuda_array_interface__`` or ``__dlpack__``; what lies on the device is used there, and
     outputs are CuPy arrays where the first input lay on the device.
 
+    With ``read_data=True`` what is not fed of a data layer's blobs is read from its source, the
+    next batch at each call. A copy of the net, or one that was pickled, has to be fed.
+
     With ``variables=True`` the trained arrays in ``params`` can be written to, and the next call
     uses what they hold, whatever its input shapes; such calls go one after another.
     """
@@ -103,7 +107,9 @@ class CompiledNet:
         seed: int = 0,
         unneeded: Collection[str] = (),
         stateful: bool = False,
+        reader: DataReader | None = None,
     ) -> None:
+        self._reader = reader
         self.variables = Variables() if options.variables is None else options.variables
         if stateful:
             graph = with_variables(graph, carry_state(graph).parameters)
@@ -228,7 +234,12 @@ class CompiledNet:
         """Each input value's array; those ``needed`` must be given."""
         if feeds is not None and not isinstance(feeds, Mapping):
             raise self._no_mapping(feeds)
-        return self._checked({**(feeds or {}), **arrays}, needed)
+        given = {**(feeds or {}), **arrays}
+        if self._reader is not None:
+            known = self.graph.input_blobs
+            read = self._reader.lacking({self._blob(name) for name in given}).items()
+            given |= {name: array for name, array in read if name in known}
+        return self._checked(given, needed)
 
     def reset(self) -> None:
         """Have recurrent layers start from zero again; without ``stateful`` they always do."""

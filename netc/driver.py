@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netc import arguments
 from netc.analysis.alignment import align_crops
@@ -36,7 +36,7 @@ from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.ir.verify import verify
 from netc.language.read import read_document
-from netc.lower import lower
+from netc.lower import lower, rules
 from netc.lower.before import State, wanted_part
 from netc.lower.files import with_files
 from netc.memory import Budget, budget_of, size_of, using
@@ -80,6 +80,9 @@ class NetText(NamedTuple):
     diagnostics: tuple[Diagnostic, ...] = ()
     folder: Path | None = None
 
+
+if TYPE_CHECKING:
+    from netc.sources.reader import DataReader
 
 Text = str | PathLike[str] | Source | NetText
 """A net's path or text; or what ``read_net`` made of one, which is read once then."""
@@ -125,6 +128,7 @@ def compile(
     stateful: bool = False,
     max_memory: int | str | Budget | None = None,
     memory: int | str | None = None,
+    read_data: bool = False,
     allow_outside: bool = False,
 ) -> CompiledNet:
     """A net made ready to run.
@@ -139,14 +143,13 @@ def compile(
         optimize: True, False, "exact" (no pass that re-associates sums), or names of passes.
         define, schema: values of the text's placeholders; a caffe.proto of one's own, or several.
         missing, seed: "error", or "fill" to fill layers that the weights lack, from ``seed``.
-        threads, progress: None for all cores; called as (done, total, name) while kernels are made.
+        threads, progress: None for all cores; called as (done, total, name) as kernels are made.
         precision: "float32"; "fp16" (docs/cpu.md, docs/gpu.md); on a GPU also "tf32".
         graph, tune: on a GPU, whether steps are started as one graph, and ways are measured.
-        stateful: whether recurrent layers go on from the last call, and BatchNorm's averages move.
-        variables: whether ``net.params[layer][index]`` are arrays to write to; no pass uses them.
-        max_memory: bytes or a text such as "2GB"; else ``NETC_MAX_MEMORY``, else 80 % of free.
-        memory: what weights and planned blobs may take, gradients too; as of :class:`netc.Solver`.
-        allow_outside: whether files that the text names may lie anywhere.
+        variables, stateful: whether ``net.params`` can be written to; whether layers keep states.
+        max_memory, memory: limits, as 2GB: of all (else ``NETC_MAX_MEMORY``, else 80 % of what is
+            free); of weights and blobs, by computing twice: see :class:`netc.Solver`.
+        read_data, allow_outside: whether data layers read what is not fed; files may lie anywhere.
 
     Raises:
         NetcError: with every mistake found in the text, the weights or the arguments.
@@ -157,10 +160,20 @@ def compile(
     shapes, seed = arguments.shapes(inputs), arguments.number(seed, "seed")
     with using(budget):
         message = read_net(net, text=text, define=define, schema=schema).message
+        reader = _reader(message, state, net, seed) if read_data else None
+        shapes = {**(reader.shapes if reader else {}), **shapes}
         loaded = load(message, state, shapes, outputs, weights, missing, seed)
-        made, told = _made(loaded.graph, net, variables, allow_outside), loaded.diagnostics
-        within = _within(options, memory, made)
-        return CompiledNet(made, backend, within, told, seed, loaded.unneeded, stateful)
+        made = _made(loaded.graph, net, variables, allow_outside)
+        kept = (loaded.diagnostics, seed, loaded.unneeded, stateful, reader)
+        return CompiledNet(made, backend, _within(options, memory, made), *kept)
+
+
+def _reader(message: Message, state: State, net: Text | None, seed: int) -> DataReader:
+    """What a net's data layers read; loaded here, since most nets have no use for it."""
+    from netc.sources.reader import data_reader
+
+    own = rules.State(state["phase"], state["level"], tuple(state["stages"]))
+    return data_reader(message, own, folder_of(net), seed)
 
 
 def _within(options: Options, memory: int | str | None, graph: Graph) -> Options:

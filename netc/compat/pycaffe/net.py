@@ -10,6 +10,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -32,15 +33,17 @@ from netc.compat.pycaffe.parameters import changed_shapes, parameters
 from netc.compat.pycaffe.python_layers import Layer as Python
 from netc.compat.pycaffe.python_layers import own_errors, release
 from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean
-from netc.driver import Schemas
+from netc.driver import Schemas, folder_of, read_net
 from netc.infer import blob_shapes, infer
 from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph
 from netc.ir.graph import Parameter as GraphParameter
 from netc.ir.types import show
+from netc.lower.rules import State as NetState
 from netc.ops.array import AnyArray
 from netc.ops.catalog import has_role
 from netc.ops.role import Role
+from netc.sources.reader import DataReader, data_reader
 from netc.weights.match import Given
 
 
@@ -56,10 +59,13 @@ class Net(NetBackward):
         weights: path of the trained weights; what they lack is filled, with a warning.
         inputs: netc's own: input blob -> shape, where the text does not say it.
         schema: netc's own: a caffe.proto of one's own, or several.
+        read_data: netc's own: whether data layers read what the text names, as in Caffe.
 
     Raises:
         NetcError: with every mistake found in the text, the weights or the arguments.
     """
+
+    _source_of_batches: Callable[[], Mapping[str, Any]] | None
 
     def __init__(
         self,
@@ -71,13 +77,19 @@ class Net(NetBackward):
         weights: str | PathLike[str] | None = None,
         inputs: Mapping[str, Sequence[int]] | None = None,
         schema: Schemas = None,
+        read_data: bool = False,
     ) -> None:
         named = {"phase": phase, "level": level, "stages": stages, "weights": weights}
         state = arguments.state(args, named)
         shapes = checked_shapes(inputs)
         with raising(RuntimeError, ("missing-file",)):
+            reader = None
+            if read_data:
+                reader = _reader(network_file, state, schema)
+                shapes = {**reader.shapes, **(shapes or {})}
             made = define(network_file, state.phase, state.level, state.stages, shapes, schema)
             self._open(made, state.weights, mode.current.seed)
+            self._source_of_batches = None if reader is None else partial(reader.lacking, ())
 
     @classmethod
     def of(
@@ -109,7 +121,7 @@ class Net(NetBackward):
         self._hooks: dict[str, list[Callable[[int], Any]]] = {kind: [] for kind in kinds}
         self._gradients = {}
         self._memory: MemoryFeed | None = None
-        self._source_of_batches: Callable[[], Mapping[str, Any]] | None = None
+        self._source_of_batches = None
         for python in made.python.values():
             python.fill(self.blobs)
         if made.python:
@@ -401,6 +413,13 @@ class Net(NetBackward):
                     for name, p in pieces.items()
                 }
             yield pieces
+
+
+def _reader(net: str | PathLike[str] | Source, state: Any, schema: Schemas) -> DataReader:
+    """What the data layers of a net read."""
+    message = read_net(net, schema=schema).message
+    rules = NetState(state.phase, state.level, tuple(state.stages))
+    return data_reader(message, rules, folder_of(net), mode.current.seed)
 
 
 def _misfit(name: str, array: AnyArray, takes: str, help: str) -> NetcError:

@@ -1,0 +1,61 @@
+"""What the data layers of a compiled net read, one batch for each call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.ir.graph import Array
+from netc.ir.types import Shape
+from netc.lower.rules import State
+from netc.schema.message import Message
+from netc.sources.catalog import SOURCES, NetSources, open_sources
+
+
+class DataReader:
+    """Batches one after the other; may be asked by several threads.
+
+    Args:
+        sources: of the net's data layers.
+    """
+
+    def __init__(self, sources: NetSources) -> None:
+        self._sources = sources
+        self._lock = threading.Lock()
+        self._position = 0
+        first = sources(0)
+        self.shapes: dict[str, Shape] = {name: tuple(a.shape) for name, a in first.items()}
+        self._first: Mapping[str, Array] | None = first
+
+    def lacking(self, given: Collection[str]) -> Mapping[str, Array]:
+        """The next batch's arrays of those blobs that are not given; none is taken for nothing."""
+        if all(name in given for name in self.shapes):
+            return {}
+        with self._lock:
+            batch = self._sources(self._position) if self._first is None else self._first
+            self._first = None
+            self._position += 1
+        return {name: array for name, array in batch.items() if name not in given}
+
+
+def data_reader(message: Message, state: State, folder: Path | None, seed: int) -> DataReader:
+    """The reader of a net's data layers.
+
+    Args:
+        message: the net.
+        state: which of its layers count.
+        folder: of the net's file, where paths are looked for.
+        seed: of random crops, mirroring and order.
+
+    Raises:
+        NetcError: no-data, where the net has no data layer that can be read; file-not-found,
+            bad-record and others, at a layer.
+    """
+    sources = open_sources(message, state, folder, seed)
+    if sources is None:
+        known = ", ".join(f"`{name}`" for name in SOURCES)
+        text = f"the net has no data layer in phase {state.phase} that can be read"
+        raise NetcError(Diagnostic("no-data", text, help=(f"layers that are read: {known}",)))
+    return DataReader(sources)
