@@ -272,7 +272,7 @@ class CompiledNet:
         """A net of its own plans, variables and state; constants are shared."""
         return remade(*self._made_of(self.options.memory))
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """Graph, weights and options are kept; the net is compiled again where it is loaded."""
         return remade, self._made_of(None)
 
@@ -434,7 +434,7 @@ class CompiledNet:
         """An input's blob, for its blob or the value's name; other names as they are."""
         return self.graph.values[name].blob if name in self.graph.inputs else name
 
-    def _as_array(self, name: str, value: object) -> Any:
+    def _as_array(self, name: str, value: object) -> object:
         try:
             array = self._as_given(value)
         except (ValueError, TypeError, RuntimeError, BufferError) as error:  # of whatever library

@@ -131,7 +131,7 @@ class Diagnostic:
     help: tuple[str, ...] = ()
     value: float | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The diagnostic as plain values for ``--json``."""
         out: dict[str, Any] = {
             "code": self.code,

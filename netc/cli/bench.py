@@ -237,7 +237,7 @@ def _agreement(worst: float) -> str:
     return f"within {worst:.1e} of the definitions, relative to its largest value"
 
 
-def _as_json(told: Told) -> dict[str, Any]:
+def _as_json(told: Told) -> dict[str, object]:
     out: dict[str, Any] = {
         "milliseconds": 1e3 * told.times.run,
         "quartiles": [1e3 * seconds for seconds in told.times.quartiles],

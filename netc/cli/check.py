@@ -147,7 +147,7 @@ def closing(files: Sequence[Sequence[Diagnostic]], always: Sequence[str] = ("err
     return f"{counted(len(files), 'file')}: {', '.join(told)}"
 
 
-def _as_json(report: Report) -> dict[str, Any]:
+def _as_json(report: Report) -> dict[str, object]:
     out: dict[str, Any] = {"file": report.path, "ok": report.ok, "kind": report.kind}
     if report.graph is not None:
         graph = report.graph
@@ -167,7 +167,7 @@ def _shape(graph: Graph, name: str) -> list[int] | None:
     return None if shape is None else list(shape)
 
 
-def change_json(change: Change) -> dict[str, Any]:
+def change_json(change: Change) -> dict[str, object]:
     """A change as plain values."""
     out: dict[str, Any] = {"step": change.step, "message": change.message}
     if change.span is not None:

@@ -174,7 +174,7 @@ def _shapes(message: Message, args: argparse.Namespace) -> Mapping[str, Shape]:
     return given
 
 
-def _model(graph: Graph, args: argparse.Namespace) -> tuple[Any, tuple[Diagnostic, ...]]:
+def _model(graph: Graph, args: argparse.Namespace) -> tuple[object, tuple[Diagnostic, ...]]:
     """The model; where nobody asked for an open batch that the net does not allow, a warning."""
     name = next((name for *_, name in args.input_shape if name), "")
     if not name and (args.batch or args.input_shape):

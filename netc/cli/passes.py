@@ -7,7 +7,6 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -195,7 +194,7 @@ def _wrapped(text: str, first: int, rest: int) -> list[str]:
     )
 
 
-def _as_json(outcome: Outcome) -> dict[str, Any]:
+def _as_json(outcome: Outcome) -> dict[str, object]:
     macs_before, macs_after = outcome.macs
     return {
         "net": outcome.before.name,
@@ -207,7 +206,7 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _pass_json(item: Applied, text: str | None) -> dict[str, Any]:
+def _pass_json(item: Applied, text: str | None) -> dict[str, object]:
     return {
         "name": item.name,
         "nodes_before": item.nodes_before,

@@ -75,7 +75,7 @@ class Told(NamedTuple):
 
 def as_json(
     net: str, results: Mapping[str, Array], how: Told, found: Sequence[Diagnostic]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The outputs, and what was found on the way, as plain values."""
     outputs = {name: _output(array, how.labels, how.number) for name, array in results.items()}
     for name, boxes in how.boxes.items():
@@ -88,7 +88,7 @@ def as_json(
     }
 
 
-def _output(array: Array, labels: Sequence[str], number: int) -> dict[str, Any]:
+def _output(array: Array, labels: Sequence[str], number: int) -> dict[str, object]:
     out: dict[str, Any] = {"shape": list(array.shape)}
     scores = _scores(array)
     if scores is not None:
@@ -148,7 +148,7 @@ def _scores(array: Array) -> Array | None:
     return array.reshape(array.shape[:2])
 
 
-def _top(row: Array, labels: Sequence[str], number: int) -> list[dict[str, Any]]:
+def _top(row: Array, labels: Sequence[str], number: int) -> list[dict[str, object]]:
     best = np.argsort(-row, kind="stable")[:number]
     return [
         {

@@ -74,7 +74,7 @@ class Running:
             sys.stdout.flush()
 
 
-def _live_line(solver: Solver) -> Any:
+def _live_line(solver: Solver) -> object:
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
 
 from netc.cli.arguments import reading
 from netc.cli.nets import Inspection, add_net_arguments, inspect_net, inspection_of
@@ -162,7 +161,7 @@ def _use_lines(limit: int | None, uses: tuple[Use, ...]) -> list[str]:
 
 def _as_json(
     args: argparse.Namespace, inspection: Inspection, used: Memory | None, uses: tuple[Use, ...]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     out = to_json(inspection.profile, args.depth)
     if used is not None:
         out["memory"] = {

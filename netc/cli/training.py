@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from netc.report.figures import size
 from netc.report.training import TrainingMemory
 
 
-def training_json(used: TrainingMemory | None) -> dict[str, Any]:
+def training_json(used: TrainingMemory | None) -> dict[str, object]:
     """The part of ``netc summary --json``."""
     if used is None:
         return {}

@@ -186,7 +186,9 @@ def _lines(changes: Sequence[Change], verbose: bool) -> Iterator[str]:
         yield f"  ... and {rest} more of this kind (--verbose tells all)"
 
 
-def _as_json(args: argparse.Namespace, old: Text, target: Path | None, new: str) -> dict[str, Any]:
+def _as_json(
+    args: argparse.Namespace, old: Text, target: Path | None, new: str
+) -> dict[str, object]:
     out: dict[str, Any] = {
         "file": old.document.source.name,
         "kind": old.kind,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import sys
 from functools import cache
-from typing import Any
 
 
 @cache
@@ -24,7 +23,7 @@ def _types() -> dict[str, type]:
     return found
 
 
-def load_params(op: str, value: object) -> Any:
+def load_params(op: str, value: object) -> object:
     """The params that ``netc.ir.text.dump_params`` wrote; lists become tuples.
 
     Raises:

@@ -219,7 +219,7 @@ def _dropped_gradient(
 
 def _no_gradient(
     inputs: Sequence[object], tops: Sequence[object], param_str: str, context: PythonContext
-) -> tuple[Any, ...]:
+) -> tuple[object, ...]:
     """None by any bottom: these layers' ``backward`` does nothing."""
     return (None,) * len(inputs)
 

@@ -102,7 +102,7 @@ class Keeper:
                 found[name] = columns[name]
         return found
 
-    def _boxes(self, name: str, boxes: Sequence[Array], places: Array) -> dict[str, Any]:
+    def _boxes(self, name: str, boxes: Sequence[Array], places: Array) -> dict[str, object]:
         rows = [self._sorted(np.asarray(b, np.float32).reshape(-1, 6)) for b in boxes]
         sides = [_placed(b[:, 2:], place) for b, place in zip(rows, places, strict=True)]
         return {
@@ -147,7 +147,7 @@ def answered(
     return {**whole, **{name: columns[name] for name in (INDEX, NAME, FAULT)}}
 
 
-def _none(keeper: Keeper) -> dict[str, Any]:
+def _none(keeper: Keeper) -> dict[str, object]:
     """Answers of no rows."""
     return {
         name: np.empty(0, object) if name in keeper.boxes else np.empty((0, *shape), np.float32)
@@ -173,7 +173,7 @@ def _dtype(column: AnyArray) -> Any:
     return np.asarray(column[0]).dtype if len(column) else np.float32
 
 
-def _best(name: str, scores: Array, top: int) -> dict[str, Any]:
+def _best(name: str, scores: Array, top: int) -> dict[str, object]:
     flat = scores.reshape(len(scores), math.prod(scores.shape[1:]))
     best = np.argsort(-flat, axis=1, kind="stable")[:, :top]
     return {

@@ -47,7 +47,7 @@ class Box(NamedTuple):
     right: float
     bottom: float
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """As plain values."""
         label = {"label": self.label} if self.label else {}
         box = [round(side, 4) for side in self[4:]]

@@ -216,7 +216,7 @@ class _Row:
     place: tuple[float, ...] = (0.0, 0.0, 1.0, 1.0)
 
 
-def _stacked(rows: list[Any], expected: Shape | None) -> Any:
+def _stacked(rows: list[Any], expected: Shape | None) -> object:
     """Rows as one array, zeros for those that could not be read; an object array of many shapes.
 
     The axis of crops is left out where there is one of each.

@@ -280,7 +280,7 @@ def _joined(parts: Sequence[AnyArray], shape: Shape) -> Any:
     return np.concatenate(parts) if parts else np.empty((0, *shape), np.float32)
 
 
-def _boxes(answer: Array, count: int) -> Any:
+def _boxes(answer: Array, count: int) -> object:
     """DetectionOutput's rows, those of each item apart; the item's number is left out."""
     rows = answer.reshape(-1, COLUMNS)
     found = np.empty(count, object)

@@ -236,7 +236,7 @@ def _run(request: Request, job: Job) -> Run:
 
 
 _FAST = frozenset({"batch", "max_memory", "threads", "allow_outside"})
-_UNSAID: tuple[Any, ...] = (None, (), [], {}, 0, False)
+_UNSAID: tuple[object, ...] = (None, (), [], {}, 0, False)
 
 
 def _file(path: str | None) -> Any:
@@ -254,7 +254,7 @@ def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _described(image: ImageInput) -> dict[str, Any]:
+def _described(image: ImageInput) -> dict[str, object]:
     told: dict[str, Any] = {"column": image.column, "any_size": image.any_size}
     for entry in fields(image.how):
         value = getattr(image.how, entry.name)

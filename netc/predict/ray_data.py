@@ -194,7 +194,7 @@ def write_shard(store: Store, keeper: Keeper, batches: list[bytes]) -> None:
     store.write(keeper.labelled(joined(parts)))
 
 
-def _packed(columns: Mapping[str, Any]) -> dict[str, Any]:
+def _packed(columns: Mapping[str, Any]) -> dict[str, object]:
     """A batch as one row."""
     column = np.empty(1, object)
     column[0] = pickle.dumps(dict(columns), protocol=5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from netc.diagnostics import NetcError
 from netc.export.onnx import save, to_onnx
@@ -18,7 +17,7 @@ from netc.surgery.verify import Verification, verify_against
 from netc.weights.model import Weights
 
 
-def model_of(graph: Graph) -> Any:
+def model_of(graph: Graph) -> object:
     """The model, of any batch where the net allows it.
 
     Raises:

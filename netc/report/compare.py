@@ -85,7 +85,7 @@ def _fields(layer: Layer) -> Mapping[str, Any]:
 _DEFAULTS = {"stride": [1], "pad": [0], "dilation": [1]}
 
 
-def _plainly(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _plainly(fields: Mapping[str, Any]) -> dict[str, object]:
     """Fields without their types, and however windows were written, as one number for all axes."""
     found = {}
     for name, value in fields.items():
@@ -95,7 +95,7 @@ def _plainly(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {n: v for n, v in found.items() if n not in ("", "planar") and _DEFAULTS.get(n) != v}
 
 
-def _for_all_axes(value: Any) -> Any:
+def _for_all_axes(value: Any) -> object:
     alike = isinstance(value, list) and len(value) == 2 and value[0] == value[1]
     return value[:1] if alike else value
 
@@ -241,7 +241,7 @@ def _ratio(left: int, right: int) -> str:
     return f"{right / left:.2f}" if left else ""
 
 
-def to_json(comparison: Comparison) -> dict[str, Any]:
+def to_json(comparison: Comparison) -> dict[str, object]:
     """Everything as plain values; layers that are the same are counted, not listed."""
     statuses: tuple[Status, ...] = ("same", "changed", "renamed", "added", "removed")
     return {
@@ -252,7 +252,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _total(profile: Profile) -> dict[str, Any]:
+def _total(profile: Profile) -> dict[str, object]:
     total = profile.cost.total
     return {
         "net": profile.graph.name,
@@ -266,7 +266,7 @@ def _total(profile: Profile) -> dict[str, Any]:
     }
 
 
-def _pair_json(pair: Pair) -> dict[str, Any]:
+def _pair_json(pair: Pair) -> dict[str, object]:
     return {
         "status": pair.status,
         "first": line_json(pair.first) if pair.first else None,

@@ -180,7 +180,7 @@ def _or_none(known: bool, number: int) -> int | None:
     return number if known else None
 
 
-def _tree(module: Module, boxes: dict[str, int]) -> dict[str, Any]:
+def _tree(module: Module, boxes: dict[str, int]) -> dict[str, object]:
     return {
         "name": clean(module.name),
         "path": clean(module.path),

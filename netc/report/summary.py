@@ -211,7 +211,7 @@ def _missing(profile: Profile) -> int:
 # As plain values
 
 
-def to_json(profile: Profile, depth: int | None = None) -> dict[str, Any]:
+def to_json(profile: Profile, depth: int | None = None) -> dict[str, object]:
     """Everything as plain values; figures are of the whole batch."""
     cost = profile.cost.total
     return {
@@ -243,7 +243,7 @@ def _plain(shape: Shape | None) -> list[int] | None:
     return None if shape is None else list(shape)
 
 
-def line_json(line: Line) -> dict[str, Any]:
+def line_json(line: Line) -> dict[str, object]:
     """One line as plain values; a module's has ``layers``, the number it sums over."""
     out: dict[str, Any] = {
         "name": line.path,
@@ -266,7 +266,7 @@ def line_json(line: Line) -> dict[str, Any]:
     return out
 
 
-def field_json(field: ReceptiveField | None) -> dict[str, Any] | None:
+def field_json(field: ReceptiveField | None) -> dict[str, object] | None:
     """A receptive field as plain values; strides may be fractions of an element."""
     if field is None:
         return None

@@ -121,7 +121,7 @@ def from_protobuf(pb: Any, type: MessageType) -> Message:
     return Message(type, entries)
 
 
-def _ours(value: Any, field: FieldType, type: MessageType) -> Any:
+def _ours(value: Any, field: FieldType, type: MessageType) -> object:
     if field.kind == "message" and field.message:
         return from_protobuf(value, field.message)
     if field.enum is None:

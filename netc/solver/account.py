@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from netc.analysis.cost import FLOAT_BYTES, caffe_data_bytes
 from netc.compiled import CompiledNet
 from netc.ir.types import count
@@ -11,7 +9,7 @@ from netc.passes.recompute import PASS
 from netc.solver.opening import Run
 
 
-def run_report(run: Run) -> dict[str, Any]:
+def run_report(run: Run) -> dict[str, object]:
     """Bytes of parameters, history and sums over passes, and a report of each program.
 
     ``caffe_bytes`` is what Caffe would hold: data and gradients of every top and parameter, and the

@@ -184,7 +184,7 @@ class TrainNet:
                 made[value] = np.asarray(feeds[blob], np.float32)
         return observation(observed, made)
 
-    def _scalars(self, program: CompiledNet, rate: np.float32, iteration: int) -> dict[str, Any]:
+    def _scalars(self, program: CompiledNet, rate: np.float32, iteration: int) -> dict[str, object]:
         given = {RATE: np.float32(rate), ITERATION: np.float32(iteration)}
         return {name: number for name, number in given.items() if name in program.inputs}
 

@@ -79,7 +79,7 @@ def write_beside(path: Path, content: Mapping[str, object]) -> None:
         temporary.write_text(json.dumps(content), encoding="utf-8")
 
 
-def read_beside(state: Path) -> Mapping[str, Any]:
+def read_beside(state: Path) -> Mapping[str, object]:
     """What lies beside a state; empty where nothing does, as beside Caffe's own.
 
     Raises:
@@ -105,7 +105,7 @@ def damaged_beside(path: str) -> NetcError:
     return NetcError(Diagnostic("not-a-solver-state", message, help=help))
 
 
-def array_json(array: Array) -> list[Any]:
+def array_json(array: Array) -> list[object]:
     """A small array as its shape and its elements, exactly."""
     data = np.ascontiguousarray(array, "<f4").tobytes()
     return [list(array.shape), base64.b64encode(data).decode("ascii")]
@@ -122,7 +122,7 @@ def read_array(content: Any) -> Array:
     return elements.astype(np.float32).reshape([int(size) for size in shape])
 
 
-def window_json(window: Smoothing) -> dict[str, Any]:
+def window_json(window: Smoothing) -> dict[str, object]:
     """The losses that a displayed one is the mean of."""
     losses = [float(loss) for loss in window.losses]
     return {"losses": losses, "mean": float(window.mean), "seen": window.seen}

@@ -333,7 +333,7 @@ class Solver:
         self._updated(self._train.update(rate, self.iteration), rate, after)
         return loss
 
-    def _taken(self, drawn: int, number: int) -> Mapping[str, Any]:
+    def _taken(self, drawn: int, number: int) -> Mapping[str, object]:
         """The batch of pass ``number`` of an iteration."""
         batch = self._feeds.take()
         if self._debugging is not None and self._is_displayed():

@@ -70,7 +70,7 @@ class GradientCheck:
     def __bool__(self) -> bool:
         return self.ok
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The same as plain values."""
         return {
             "ok": self.ok,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -52,7 +52,7 @@ class GradientPrograms(Generic[Program]):
 
     def __init__(self, prepare: Callable[[Graph], Program]) -> None:
         self._prepare = prepare
-        self._programs: LeastRecentlyUsed[Any, tuple[Joint, Program]]
+        self._programs: LeastRecentlyUsed[object, tuple[Joint, Program]]
         self._programs = LeastRecentlyUsed(_PROGRAMS)
 
     def program(self, graph: Graph, request: Request) -> tuple[Joint, Program]:

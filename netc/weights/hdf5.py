@@ -117,7 +117,7 @@ class _Walk:
                 "weights do not have",
             )
 
-    def _member(self, group: object, key: str) -> Any:
+    def _member(self, group: object, key: str) -> object:
         return own_member(self.path, group, key)
 
     def _array(self, dataset: Any, key: str) -> Any:

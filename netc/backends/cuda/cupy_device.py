@@ -109,7 +109,7 @@ class CupyDevice:
         if failed:
             raise failed[0]
 
-    def _attempted(self, kernel: Kernel) -> Any:
+    def _attempted(self, kernel: Kernel) -> object:
         """A kernel's function, or why there is none."""
         cuda = self._cupy.cuda
         try:
@@ -165,7 +165,7 @@ class CupyDevice:
             return self._here(self._cupy.from_dlpack(value))
         return self._cupy.asarray(np.asarray(value))
 
-    def _here(self, array: Any) -> Any:
+    def _here(self, array: Any) -> object:
         """An array of this device: kernels cannot read what lies on another one."""
         return array if array.device.id == self._device.id else array.copy()
 
@@ -249,7 +249,7 @@ class CupyDevice:
         for stream in streams[1:]:
             stream.wait_event(begun)
         awaited = {index for slot in slots for index in slot.after}
-        marks: dict[int, Any] = {}
+        marks: dict[int, object] = {}
         for index, (call, slot) in enumerate(zip(calls, slots, strict=True)):
             stream = streams[slot.lane]
             for other in slot.after:

@@ -232,7 +232,7 @@ class DeviceContext:
             used += step.counters
         return calls
 
-    def _argument(self, argument: Argument, counters: int) -> Any:
+    def _argument(self, argument: Argument, counters: int) -> object:
         match argument:
             case Arena(offset):
                 return np.uint64(self._arena.address + self.program.item * offset)
@@ -272,7 +272,7 @@ class DeviceContext:
         strides = [self.program.item * math.prod(shape[i + 1 :]) for i in range(len(shape))]
         return self._view(view, shape, strides)
 
-    def _view(self, view: View, shape: Sequence[int], strides: Sequence[int]) -> Any:
+    def _view(self, view: View, shape: Sequence[int], strides: Sequence[int]) -> object:
         kind = np.float32 if self.program.item == 4 else np.float16
         offset = self.program.item * view.place.offset
         return self.device.view(self._arena, offset, shape, strides, kind)

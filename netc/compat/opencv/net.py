@@ -87,7 +87,7 @@ class Net(Introspection):
         self._given_shapes: dict[str, Shape] = {}
         self._backend = DNN_BACKEND_DEFAULT
         self._target = DNN_TARGET_CPU
-        self._kept: LeastRecentlyUsed[Any, CompiledNet] = LeastRecentlyUsed(_KEPT)
+        self._kept: LeastRecentlyUsed[object, CompiledNet] = LeastRecentlyUsed(_KEPT)
         self._variables = Variables()  # of all compiled nets
         self._ticks = 0
         built = build(message, layers=self._layers)

@@ -65,7 +65,7 @@ class Detector(Net):
 
     def detect_windows(
         self, images_windows: Iterable[tuple[str, AnyArray]]
-    ) -> list[dict[str, Any]]:
+    ) -> list[dict[str, object]]:
         """Scores of windows.
 
         Args:
@@ -90,7 +90,7 @@ class Detector(Net):
         scores = self.forward_all(None, **{in_: fed})[self.outputs[0]]
         return [{**one, "prediction": score} for one, score in zip(found, scores, strict=True)]
 
-    def detect_selective_search(self, image_fnames: Sequence[str]) -> list[dict[str, Any]]:
+    def detect_selective_search(self, image_fnames: Sequence[str]) -> list[dict[str, object]]:
         """Refused: the windows come from a program of others, in MATLAB.
 
         Raises:
@@ -109,7 +109,7 @@ class Detector(Net):
             raise NetcError(Diagnostic("bad-argument", message))
         return self._with_context(im, window) if self.context_pad else inside
 
-    def _with_context(self, im: AnyArray, window: AnyArray) -> Any:
+    def _with_context(self, im: AnyArray, window: AnyArray) -> object:
         size = self.blobs[self.inputs[0]].width  # of a square input
         grown = size / (size - 2.0 * (self.context_pad or 0))
         rows = _Side(window[0], window[2], im.shape[0], size, grown)

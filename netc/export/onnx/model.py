@@ -25,7 +25,7 @@ from netc.ops.filler import fill, generator
 from netc.version import __version__
 
 
-def to_onnx(graph: Graph, *, batch: str | None = None, seed: int = 0) -> Any:
+def to_onnx(graph: Graph, *, batch: str | None = None, seed: int = 0) -> object:
     """An ``onnx.ModelProto`` that computes what the graph does.
 
     Args:
@@ -238,7 +238,7 @@ def _equal(a: Any, b: Any) -> bool:
 # The model
 
 
-def _model(writer: Writer, sizes: Callable[[str], list[Size]]) -> Any:
+def _model(writer: Writer, sizes: Callable[[str], list[Size]]) -> object:
     from onnx import TensorProto, helper, numpy_helper
 
     def described(names: Sequence[str]) -> list[Any]:

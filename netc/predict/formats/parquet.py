@@ -45,7 +45,7 @@ class Parquet:
                 writer.write_table(arrow.parquet.read_table(part, schema=schema))
 
 
-def _field(field: Field, arrow: ModuleType) -> Any:
+def _field(field: Field, arrow: ModuleType) -> object:
     types = {"integer": arrow.int64(), "number": arrow.float32(), "text": arrow.string()}
     inner = types[field.kind]
     if field.shape == ():
@@ -57,7 +57,7 @@ def _field(field: Field, arrow: ModuleType) -> Any:
     return arrow.field(field.name, arrow.list_(arrow.list_(inner, 4) if boxes else inner))
 
 
-def _column(field: Field, column: AnyArray, type: Any, arrow: Any) -> Any:
+def _column(field: Field, column: AnyArray, type: Any, arrow: Any) -> object:
     if field.kind == "text":
         return arrow.array([_text(value) for value in column], type)
     if field.shape == ():

@@ -98,7 +98,7 @@ def _heads(field: Field) -> list[str]:
     return [f"{field.name}_{number + 1}" for number in range(count(field.shape))]
 
 
-def _cells(field: Field, value: object) -> Iterator[Any]:
+def _cells(field: Field, value: object) -> Iterator[object]:
     if field.shape is None:
         yield json.dumps(_plain(value))
     elif field.shape == ():

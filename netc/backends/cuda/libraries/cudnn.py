@@ -110,7 +110,7 @@ class Cudnn:
             handle=self._handle,
         )
 
-        def tensor(name: str, uid: int, layout: tuple[list[int], list[int]]) -> Any:
+        def tensor(name: str, uid: int, layout: tuple[list[int], list[int]]) -> object:
             dim, stride = layout
             return graph.tensor(name=name, dim=dim, stride=stride, data_type=stored, uid=uid)
 
