@@ -97,7 +97,7 @@ def _written(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def float32_array(array: AnyArray, what: str, span: Span | None = None) -> Any:
+def float32_array(array: AnyArray, what: str, span: Span | None = None) -> AnyArray:
     """An array's numbers as float32, of NumPy or of a library like it.
 
     Integers that float32 cannot hold are refused, real numbers of more digits are rounded.

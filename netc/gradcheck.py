@@ -18,6 +18,7 @@ from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape, count, show
 from netc.lower.files import with_files
 from netc.memory import check_memory
+from netc.ops.array import AnyArray
 from netc.ops.catalog import LAYERS
 from netc.schema.message import Message
 from netc.syntax.quote import quote
@@ -199,7 +200,7 @@ def _positive(graph: Graph, name: str, array: Array) -> Array:
 
 def _seeds(
     graph: Graph, fed: Mapping[str, Array], given: Mapping[str, object], rng: np.random.Generator
-) -> dict[str, Any]:
+) -> dict[str, AnyArray]:
     """What arrives at values: as given, and random numbers at outputs that are no losses.
 
     Where the net has losses nothing is added to them.

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from netc.diagnostics import Diagnostic, NetcError, counted
 from netc.ir.graph import Array
 from netc.ir.types import show
 from netc.memory import check_memory
+from netc.ops.array import AnyArray
 from netc.resizing import resized
 from netc.syntax.reader import unreadable
 from netc.weights.mean import load_mean
@@ -137,7 +138,7 @@ def _transformed(image: Array, how: Preprocessing) -> Array:
     return _cropped(whole, how) * np.float32(how.scale)
 
 
-def _mean_of_all(mean: Array, shape: Sequence[int]) -> Any:
+def _mean_of_all(mean: Array, shape: Sequence[int]) -> AnyArray:
     """The mean to subtract from an image that is not cropped yet; an image has its very size."""
     if mean.ndim == 1:
         return _fitted_mean(mean, shape)
@@ -329,7 +330,7 @@ def _interpolated(image: Array, axis: int, new: int) -> Array:
     return mixed
 
 
-def _neighbours(old: int, new: int) -> tuple[Any, Any, Array]:
+def _neighbours(old: int, new: int) -> tuple[AnyArray, AnyArray, Array]:
     """The two old elements that each new one lies between, and the second's share."""
     at = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
     low = at.astype(np.intp)
@@ -420,7 +421,7 @@ def read_mean(text: str) -> Array:
     return values
 
 
-def _fitted_mean(mean: Array, shape: Sequence[int]) -> Any:
+def _fitted_mean(mean: Array, shape: Sequence[int]) -> AnyArray:
     """The mean to subtract from images of this shape; a mean image is brought to their size."""
     channels = shape[0]
     if mean.ndim not in (1, 3) or mean.shape[0] not in (1, channels):

@@ -31,6 +31,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from netc.backends.variables import Variables
 from netc.ir.graph import Array, Graph
 from netc.memory import Budget
+from netc.ops.array import AnyArray
 from netc.passes.base import Pass
 
 Progress = Callable[[int, int, str], None]
@@ -153,7 +154,7 @@ class Backend(Protocol):
     def on_host(self) -> bool:
         """True if its blobs lie in the host's memory."""
 
-    def convert_input(self, value: object) -> Any:
+    def convert_input(self, value: object) -> AnyArray:
         """A caller's array as this backend takes it, with its dtype; without a copy if it can be.
 
         Raises:

@@ -75,7 +75,7 @@ def run(
 
 def run_definition(
     node: Node, inputs: Sequence[AnyArray], weights: Sequence[AnyArray], fast: bool = False
-) -> Sequence[Any]:
+) -> Sequence[AnyArray]:
     """What a node's definition makes of arrays, of NumPy's or of another library.
 
     With ``fast`` the op's own kernel runs where it has one.
@@ -162,7 +162,7 @@ class ReferenceBackend:
     precisions = ("float32",)
     on_host = True
 
-    def convert_input(self, value: object) -> Any:
+    def convert_input(self, value: object) -> AnyArray:
         """The value as a NumPy array."""
         return np.asarray(value)
 

@@ -98,7 +98,7 @@ def _labels(feeds: Sequence[Feed], loaded: Loaded) -> dict[str, Array]:
     return {blob: np.array(labels, np.float32) for blob, labels in found.items()}
 
 
-def _as_float32(blob: str, array: AnyArray, loaded: Loaded) -> Any:
+def _as_float32(blob: str, array: AnyArray, loaded: Loaded) -> AnyArray:
     """The array as the net takes it; that it is rounded is said once for each input."""
     note = rounded_note(array.dtype, f"input `{blob}`")
     if note is None:
@@ -108,7 +108,7 @@ def _as_float32(blob: str, array: AnyArray, loaded: Loaded) -> Any:
     return float32_array(array, f"input `{blob}`")
 
 
-def _joined(blob: str, arrays: list[AnyArray]) -> Any:
+def _joined(blob: str, arrays: list[AnyArray]) -> AnyArray:
     if len({array.shape[1:] for array in arrays}) > 1:
         shapes = " and ".join(sorted({show(array.shape) for array in arrays}))
         raise NetcError(
@@ -124,7 +124,7 @@ def _load(
     said: Mapping[str, Said],
     unneeded: Collection[str],
     loaded: Loaded,
-) -> dict[str, Any]:
+) -> dict[str, AnyArray]:
     path = Path(item.path)
     if path.suffix == ".npz":
         arrays = {k: a for k, a in _load_npz(item, path).items() if k not in unneeded}
@@ -203,7 +203,7 @@ def _known(blob: str, shape: Shape | None) -> Shape:
     return shape
 
 
-def _load_npz(item: Feed, path: Path) -> dict[str, Any]:
+def _load_npz(item: Feed, path: Path) -> dict[str, AnyArray]:
     with open_archive(path, "input-format") as file:
         named = [name for name in file.names if name.startswith("in/")] or file.names
         keys = {name.removeprefix("in/"): name for name in named}

@@ -115,7 +115,7 @@ class Keeper:
         kept = boxes[boxes[:, 1] >= self.wanted.least]
         return kept[np.argsort(-kept[:, 1], kind="stable")]
 
-    def labelled(self, columns: dict[str, AnyArray]) -> dict[str, Any]:
+    def labelled(self, columns: dict[str, AnyArray]) -> dict[str, AnyArray]:
         """The columns with labels beside the classes."""
         labels = self.wanted.labels
         for field in self.fields():
@@ -155,7 +155,7 @@ def _none(keeper: Keeper) -> dict[str, object]:
     }
 
 
-def _spread(column: AnyArray, rows: AnyArray, number: int) -> Any:
+def _spread(column: AnyArray, rows: AnyArray, number: int) -> AnyArray:
     """A column's rows at their places among others, which are zeros or empty."""
     if column.dtype == object:
         found = _objects([np.zeros(_empty(column), _dtype(column)) for _ in range(number)])
@@ -193,7 +193,7 @@ def _label(labels: Sequence[str], number: int) -> str:
     return labels[number] if 0 <= number < len(labels) else ""
 
 
-def _objects(rows: Sequence[object]) -> Any:
+def _objects(rows: Sequence[object]) -> AnyArray:
     found = np.empty(len(rows), object)
     for index, row in enumerate(rows):
         found[index] = row

@@ -63,7 +63,7 @@ def cores() -> int:
 
 def _decoded(
     job: Job, parts: Iterator[Range], pool: ThreadPoolExecutor, ahead: int
-) -> Iterator[tuple[Range, dict[str, Any]]]:
+) -> Iterator[tuple[Range, dict[str, AnyArray]]]:
     """Decoded parts in their order, ``ahead`` of them at most under way or waiting."""
     waiting: deque[tuple[Range, Future[dict[str, Any]]]] = deque()
     try:
@@ -87,6 +87,6 @@ def _next(
     return part, future.result()
 
 
-def joined(parts: list[Columns]) -> dict[str, Any]:
+def joined(parts: list[Columns]) -> dict[str, AnyArray]:
     """Columns of several batches as one."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

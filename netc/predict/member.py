@@ -246,7 +246,7 @@ class Ready:
                 found[name] = np.asarray(answer)[:count]
         return found
 
-    def _of_any_size(self, feeds: Mapping[str, list[AnyArray]]) -> dict[str, Any]:
+    def _of_any_size(self, feeds: Mapping[str, list[AnyArray]]) -> dict[str, AnyArray]:
         """Rows of several shapes: those of one shape together, the answers in the rows' order."""
         rows = len(next(iter(feeds.values())))
         groups: dict[tuple[Shape, ...], list[int]] = {}
@@ -274,7 +274,7 @@ def _filled_up(array: Array, rows: int) -> Array:
     return np.concatenate([array, more])
 
 
-def _joined(parts: Sequence[AnyArray], shape: Shape) -> Any:
+def _joined(parts: Sequence[AnyArray], shape: Shape) -> AnyArray:
     if len(parts) == 1:
         return parts[0]
     return np.concatenate(parts) if parts else np.empty((0, *shape), np.float32)

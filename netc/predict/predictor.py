@@ -181,7 +181,7 @@ def _identity(path: str) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _inputs(ready: Ready, columns: Columns, number: int) -> dict[str, Any]:
+def _inputs(ready: Ready, columns: Columns, number: int) -> dict[str, AnyArray]:
     """The columns that a net of the ensemble reads, by its blobs."""
     found = {}
     for blob in ready.inputs:

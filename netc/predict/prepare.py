@@ -298,7 +298,7 @@ def _read_mean(file: MeanFile, outside: bool) -> Array:
         raise NetcError(told) from None
 
 
-def arranged(array: AnyArray, said: Said) -> Any:
+def arranged(array: AnyArray, said: Said) -> AnyArray:
     """An array as the net takes it: channels first, where the text says they are last."""
     if said.layout == "NHWC" and getattr(array, "ndim", 0) == 4:
         return array.transpose(0, 3, 1, 2)

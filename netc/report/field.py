@@ -13,6 +13,7 @@ from netc.analysis.receptive import ReceptiveField, Run
 from netc.diagnostics import Diagnostic, NetcError
 from netc.files import replacing
 from netc.images import load_image, resize_image
+from netc.ops.array import AnyArray
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
@@ -160,7 +161,7 @@ def _photo(image: str | Path, size: tuple[int, int]) -> Any:
     return np.clip(resized.transpose(1, 2, 0) * 255 + 0.5, 0, 255).astype(np.uint8)
 
 
-def _checks(size: tuple[int, int]) -> Any:
+def _checks(size: tuple[int, int]) -> AnyArray:
     """A ground of squares, eight to the shorter side."""
     side = max(1, min(size) // 8)
     rows, columns = (np.arange(length) // side for length in size)

@@ -18,6 +18,7 @@ import numpy as np
 
 from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError
+from netc.ops.array import AnyArray
 from netc.weights.archive import Allowance, Entry, blob_name, check_array, entries_of, gather
 from netc.weights.faults import fault
 from netc.weights.model import Weights, read_only
@@ -120,7 +121,7 @@ class _Walk:
     def _member(self, group: object, key: str) -> object:
         return own_member(self.path, group, key)
 
-    def _array(self, dataset: Any, key: str) -> Any:
+    def _array(self, dataset: Any, key: str) -> AnyArray:
         check_dataset(self.path, key, dataset)
         self.allowance.take(key, dataset_bytes(dataset))
         values = np.empty(dataset.shape, dtype=np.float32)

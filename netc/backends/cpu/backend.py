@@ -24,6 +24,7 @@ from netc.backends.variables import Variables
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import count
 from netc.memory import on_behalf
+from netc.ops.array import AnyArray
 from netc.ops.catalog import has_role
 from netc.ops.role import Role
 from netc.passes.base import Applied, run_passes
@@ -44,7 +45,7 @@ class CpuBackend:
     precisions = ("float32", "fp16")
     on_host = True
 
-    def convert_input(self, value: object) -> Any:
+    def convert_input(self, value: object) -> AnyArray:
         """The value as a NumPy array."""
         return np.asarray(value)
 

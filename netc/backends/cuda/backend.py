@@ -70,7 +70,7 @@ class CudaBackend:
         arena = planned_storage(graph, lower_chains(graph)).arena
         return MemoryPlan(arena.size, arena.floor)
 
-    def convert_input(self, value: object) -> Any:
+    def convert_input(self, value: object) -> AnyArray:
         """A caller's array as it is taken: where it lies, if that is the device."""
         return self._device.asarray(value) if self._device.owns(value) else np.asarray(value)
 
@@ -218,7 +218,7 @@ class CudaExecutable:
         """True if runs must go one after another."""
         return any(p.variable for p in self.emission.graph.parameters.values())
 
-    def _run_and_update(self, feeds: Mapping[str, object]) -> dict[str, Any]:
+    def _run_and_update(self, feeds: Mapping[str, object]) -> dict[str, AnyArray]:
         changed = self.packing.refresh()
         names = {variable.name for variable in changed}
         parameters = self.emission.graph.parameters.values()
@@ -281,7 +281,7 @@ class CudaExecutable:
             "passes": {item.name: item.rewrites for item in self.applied},
         }
 
-    def timed(self, feeds: Mapping[str, object]) -> tuple[dict[str, Any], list[StepTime]]:
+    def timed(self, feeds: Mapping[str, object]) -> tuple[dict[str, AnyArray], list[StepTime]]:
         """What ``run`` gives, and what each step takes when it is started by itself."""
         return self.run(feeds), self.profile(feeds, 1)
 

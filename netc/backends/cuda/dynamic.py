@@ -42,7 +42,7 @@ class MixedExecutable:
             self.variables.update({name: np.array(array) for name, array in made.items()})
             return {n: np.array(a) if isinstance(a, np.ndarray) else a for n, a in results.items()}
 
-    def timed(self, feeds: Mapping[str, AnyArray]) -> tuple[dict[str, Any], list[StepTime]]:
+    def timed(self, feeds: Mapping[str, AnyArray]) -> tuple[dict[str, AnyArray], list[StepTime]]:
         """What ``run`` gives, and the planned part's steps; the rest runs by its definition."""
         times = self.planned.timed(feeds)[1] if self.planned else []
         start = time.perf_counter()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from netc.compat.pycaffe.errors import also
 from netc.compat.pycaffe.net_spec import layers
 from netc.diagnostics import Diagnostic, NetcError
+from netc.ops.array import AnyArray
 
 # Layers whose output lies where their input does.
 _SAME_PLACE = frozenset((
@@ -60,7 +61,7 @@ def conv_params(fn: Any) -> tuple[int, Any, Any, Any]:
     return params.get("axis", 1), stride, size, pad
 
 
-def crop_params(fn: Any) -> tuple[int, Any]:
+def crop_params(fn: Any) -> tuple[int, AnyArray]:
     """A Crop layer's first axis and offsets."""
     params = fn.params.get("crop_param", fn.params)
     return params.get("axis", 2), np.array(params.get("offset", 0), ndmin=1)

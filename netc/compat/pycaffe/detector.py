@@ -50,12 +50,12 @@ class Detector(Net):
         back = np.argsort(self.transformer.transpose[in_])
         self.crop_dims = np.array(self.blobs[in_].shape[1:])[back]
         self.context_pad = context_pad
-        self.crop_mean: Any = np.zeros(self.crop_dims, dtype=np.float32)
+        self.crop_mean: AnyArray = np.zeros(self.crop_dims, dtype=np.float32)
         mean = self.transformer.mean.get(in_)
         if context_pad and mean is not None:
             self.crop_mean = self._as_pixels(in_, mean, back)
 
-    def _as_pixels(self, in_: str, mean: AnyArray, back: AnyArray) -> Any:
+    def _as_pixels(self, in_: str, mean: AnyArray, back: AnyArray) -> AnyArray:
         """The mean as it would be in a picture that is not prepared yet."""
         pixels = mean.transpose(back)
         swap = self.transformer.channel_swap.get(in_)

@@ -21,6 +21,7 @@ from netc.compat.pycaffe.mode import TEST, TRAIN
 from netc.diagnostics import Collector, Diagnostic, NetcError
 from netc.ir.types import Shape
 from netc.lower.rules import State, filter_layers, merged_state
+from netc.ops.array import AnyArray
 from netc.ops.python import PYTHON, is_implemented, register_python_layer, unregister_python_layer
 from netc.schema.message import Entry, Message
 
@@ -236,7 +237,7 @@ def _registered(layer: Message, made: PythonLayer) -> Message:
     return layer.with_entries(python_param=(named,)).without("param")
 
 
-def _never_run(inputs: Sequence[object], param_str: str) -> Sequence[Any]:
+def _never_run(inputs: Sequence[object], param_str: str) -> Sequence[AnyArray]:
     raise AssertionError("a layer of the script's is run by its object")
 
 

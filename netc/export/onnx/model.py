@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,11 +21,15 @@ from netc.export.onnx.table import RULES, rule_of, without_rule
 from netc.export.onnx.writer import IR_VERSION, OPSET, Layer, Writer
 from netc.ir.edit import live_nodes, with_nodes
 from netc.ir.graph import Graph, Node
+from netc.ops.array import AnyArray
 from netc.ops.filler import fill, generator
 from netc.version import __version__
 
+if TYPE_CHECKING:
+    import onnx
 
-def to_onnx(graph: Graph, *, batch: str | None = None, seed: int = 0) -> object:
+
+def to_onnx(graph: Graph, *, batch: str | None = None, seed: int = 0) -> onnx.ModelProto:
     """An ``onnx.ModelProto`` that computes what the graph does.
 
     Args:
@@ -132,7 +136,7 @@ def _renamed(graph: Graph, names: Mapping[str, str]) -> Graph:
     )
 
 
-def _constant_inputs(graph: Graph, seed: int) -> dict[str, Any]:
+def _constant_inputs(graph: Graph, seed: int) -> dict[str, AnyArray]:
     """What DummyData layers fill with one number, beside inputs that are to be fed.
 
     Random ones are inputs, and so are all where there is no other.
@@ -238,7 +242,7 @@ def _equal(a: Any, b: Any) -> bool:
 # The model
 
 
-def _model(writer: Writer, sizes: Callable[[str], list[Size]]) -> object:
+def _model(writer: Writer, sizes: Callable[[str], list[Size]]) -> onnx.ModelProto:
     from onnx import TensorProto, helper, numpy_helper
 
     def described(names: Sequence[str]) -> list[Any]:

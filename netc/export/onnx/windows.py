@@ -9,6 +9,7 @@ import numpy as np
 
 from netc.export.onnx.products import pads
 from netc.export.onnx.writer import Layer, Rule
+from netc.ops.array import AnyArray
 from netc.ops.lrn import lrn_axes
 from netc.ops.pooling import PoolingParams, pooling_axes
 from netc.ops.spp import pyramid
@@ -69,7 +70,7 @@ def _average(layer: Layer, value: str, axes: Sequence[Axis]) -> str:
     return layer.op("Mul", means, layer.constant("factors", factors))
 
 
-def _lengths(axis: Axis) -> Any:
+def _lengths(axis: Axis) -> AnyArray:
     """Elements of each window up to the end of the padding; what starts beyond has none or less."""
     starts = np.arange(axis.out, dtype=np.float32) * axis.stride - axis.pad
     return np.minimum(starts + axis.kernel, axis.size + axis.pad) - starts

@@ -37,7 +37,7 @@ def _arrays(fields: Sequence[Field], columns: Columns) -> Iterator[tuple[str, An
         yield field.name + _COUNT, counts
 
 
-def _typed(column: Any, field: Field) -> Any:
+def _typed(column: Any, field: Field) -> AnyArray:
     if field.kind != "text":
         return np.asarray(column, _DTYPES[field.kind])
     listed = np.array([row if isinstance(row, str) else list(row) for row in column])
@@ -91,7 +91,7 @@ def _names(fields: Sequence[Field]) -> Iterator[str]:
             yield field.name + _COUNT
 
 
-def _plain_text(array: AnyArray) -> Any:
+def _plain_text(array: AnyArray) -> AnyArray:
     return array if array.dtype.kind != "U" or array.dtype.itemsize else array.astype("U1")
 
 
@@ -152,7 +152,7 @@ def _dataset(file: Any, name: str, shape: Any, dtype: Any, h5py: Any) -> Any:
     return file.create_dataset(name, shape, kind)
 
 
-def _encodable(array: AnyArray) -> Any:
+def _encodable(array: AnyArray) -> AnyArray:
     """Texts as HDF5 takes them: what is no UTF-8 in a file's name is written as an escape."""
     if array.dtype.kind != "U":
         return array

@@ -70,7 +70,7 @@ class ArrayRecords:
 
 
 @lru_cache(maxsize=8)
-def open_arrays(file: Place, inputs: tuple[str, ...]) -> Mapping[str, Any]:
+def open_arrays(file: Place, inputs: tuple[str, ...]) -> Mapping[str, AnyArray]:
     """Input blob -> what gives its rows by slices, (rows, ...), opened once a process.
 
     Raises:
@@ -112,7 +112,7 @@ class _Whole:
     def __init__(self, array: AnyArray) -> None:
         self.array, self.shape, self.dtype = array, array.shape, array.dtype
 
-    def __getitem__(self, rows: slice) -> Any:
+    def __getitem__(self, rows: slice) -> AnyArray:
         return self.array[rows]
 
 
@@ -140,7 +140,7 @@ def _mapped(path: str, name: str) -> _Whole | None:
     return _Whole(np.memmap(path, dtype, "r", offset, shape))
 
 
-def _of_hdf5(place: Place, inputs: tuple[str, ...]) -> dict[str, Any]:
+def _of_hdf5(place: Place, inputs: tuple[str, ...]) -> dict[str, AnyArray]:
     h5py = h5py_module()
     with strangers_bytes(lambda error: _bad(place, reason(error))):
         file = h5py.File(place.path, "r")

@@ -38,6 +38,7 @@ from netc.backends.shared.views import View
 from netc.ir.graph import Array
 from netc.ir.types import Shape, count
 from netc.ops.arithmetic import BaseParams, PowerParams
+from netc.ops.array import AnyArray
 from netc.ops.axes import aligned, axis_in
 from netc.ops.elementwise import EltwiseParams, OperandParams
 from netc.ops.fork_normalization import BatchwiseBNParams, BNParams
@@ -192,7 +193,7 @@ def _bn_factor(eps: float, slope: Array, variance: Array) -> Array:
         return _single(1 / np.sqrt(variance.astype(np.float64) + eps) * slope)
 
 
-def _statistics(arrays: Sequence[Array]) -> list[Any]:
+def _statistics(arrays: Sequence[Array]) -> list[AnyArray]:
     precise = [a.astype(np.float64) for a in arrays]
     return [*stored_statistics(*precise[:3]), *precise[3:]]
 

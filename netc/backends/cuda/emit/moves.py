@@ -179,7 +179,7 @@ def emit_gather(emission: CudaEmitContext, node: Node) -> Steps | None:
     return element_launch(emission, node.name, "gather", {}, arguments, y.count, [x], [y])
 
 
-def _places(emission: CudaEmitContext, value: str, first: bool) -> Any:
+def _places(emission: CudaEmitContext, value: str, first: bool) -> AnyArray:
     """1 + where each element of a value lies; of a value that only lends its shape, zeros."""
     shape = emission.graph.shape(value)
     if not first:
