@@ -43,6 +43,7 @@ from netc.backends.shared.layout import c_strides, stored_strides
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Graph
+from netc.ops.array import AnyArray
 from netc.passes.base import Applied, run_passes
 from netc.passes.pipeline import with_bounds
 from netc.passes.recompute import recomputed

@@ -52,7 +52,7 @@ class Introspection:
             return 1
         return sum(node.op == layerType for node in self._graph.nodes)
 
-    def getLayersShapes(self, netInputShapes: object) -> tuple[object, object, object]:
+    def getLayersShapes(self, netInputShapes: object) -> tuple[Any, Any, Any]:
         """Each layer's id, and the shapes of its inputs and outputs; layer 0 holds the inputs.
 
         Raises:
