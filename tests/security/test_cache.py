@@ -14,13 +14,15 @@ import pytest
 
 from netc import cache
 from netc.backends.cpu import jit
-from netc.backends.cpu.machine import machine
 from netc.diagnostics import NetcWarning
 from netc.schema import load
 from netc.schema import load as schema_load
 from netc.syntax import tables as syntax_tables
 from tests.conftest import ROOT
+from tests.machines import runnable
 from tests.security.texts import net_in, outcome
+
+PLAIN = runnable("plain 1M")  # instructions that every processor has
 
 posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX's owners and modes")
 
@@ -63,8 +65,8 @@ def test_swapped_and_garbled_kernels_are_compiled_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernels = [jit.spec("moving", "image_to_pixels", channels=c) for c in (241, 242, 243)]
-    jit.load(kernels, machine())
-    first, second, third = (folder / f"{jit.kernel_key(k, machine())}.o" for k in kernels)
+    jit.load(kernels, PLAIN)
+    first, second, third = (folder / f"{jit.kernel_key(k, PLAIN)}.o" for k in kernels)
     whole = [path.read_bytes() for path in (first, second, third)]
     shutil.copy(first, folder / "kept")
     shutil.copy(second, first)
@@ -75,14 +77,14 @@ def test_swapped_and_garbled_kernels_are_compiled_again(
 
     def compile_(kernel: jit.KernelSpec, target: object) -> bytes:
         compiled.append(kernel)
-        return original(kernel, machine())
+        return original(kernel, PLAIN)
 
     monkeypatch.setattr(jit, "_compile", compile_)
     for kernel in kernels:  # as a new process would have it
-        assert not jit._load_cached(kernel, machine())
+        assert not jit._load_cached(kernel, PLAIN)
     assert [cache.read_entry(p.name) for p in (first, second, third)] == [None] * 3
     for kernel, path in zip(kernels, (first, second, third), strict=True):
-        cache.write_entry(path.name, compile_(kernel, machine()))
+        cache.write_entry(path.name, compile_(kernel, PLAIN))
     assert len(compiled) == 3 and [p.read_bytes() for p in (first, second, third)] == whole
 
 

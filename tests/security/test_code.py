@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from netc.backends.cpu import jit, processes
-from netc.backends.cpu.machine import machine
 from netc.diagnostics import NetcError
 from tests.conftest import ROOT
+from tests.machines import runnable
+
+PLAIN = runnable("plain 1M")  # instructions that every processor has
 
 NAMES = ("netc", "numba", "numpy", "llvmlite", "lark", "PIL", "rich", "yaml", "h5py", "argparse",
          "typing", "subprocess", "importlib", "google", "sitecustomize", "usercustomize",
@@ -73,7 +75,7 @@ def test_helping_processes_import_nothing_there(
     monkeypatch.setenv("NETC_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep)
     kernels = [jit.spec("moving", "image_to_pixels", channels=c) for c in (141, 142)]
-    with processes.others([kernels], machine()) as (process,):
+    with processes.others([kernels], PLAIN) as (process,):
         process.wait()
     assert len(list((tmp_path / "cache").glob("*.o"))) == 2
     assert ran(trap) == ""
@@ -113,11 +115,11 @@ def test_a_compiler_is_not_steered_by_the_current_folder(
     monkeypatch.chdir(trap)
     monkeypatch.setenv("NETC_CACHE_DIR", str(tmp_path / "cache"))
     kernel = jit.spec("moving", "image_to_pixels", channels=143)
-    assert all(jit.load([kernel], machine()).values())
+    assert all(jit.load([kernel], PLAIN).values())
     assert len(list((tmp_path / "cache").glob("*.o"))) == 1
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(NetcError, match="steered-compiler"):
-        jit.load([jit.spec("moving", "image_to_pixels", channels=144)], machine())
+        jit.load([jit.spec("moving", "image_to_pixels", channels=144)], PLAIN)
 
 
 def test_a_layer_names_a_module_and_it_is_not_imported(
