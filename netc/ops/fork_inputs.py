@@ -19,7 +19,6 @@ from netc.ops.inputs import (
     source_layer,
     transformed_channels,
 )
-from netc.ops.param_text import said_in
 from netc.ops.role import Role
 from netc.schema.message import Message
 
@@ -159,7 +158,7 @@ def _python_input(layer: Message, context: LayerContext) -> SourceParams:
     """What well-known layers that read data tell of their tops' shapes."""
     kind = layer.get("python_param").get("layer")
     if kind == "RoIDataLayer":
-        return SourceParams(_regions_shapes(layer, context.tops))
+        return SourceParams(_regions_shapes(context.tops))
     if kind in _SEGMENTATION and context.tops >= 2:
         data: PartialShape = (1, _COLOURS, None, None)
         labels: tuple[FollowedSize, ...] = ("N", 1, "H", "W")
@@ -168,24 +167,19 @@ def _python_input(layer: Message, context: LayerContext) -> SourceParams:
     return SourceParams((None,) * context.tops)
 
 
-def _regions_shapes(layer: Message, tops: int) -> tuple[PartialShape | None, ...]:
-    """RoIDataLayer of Fast and Faster R-CNN, as its set-up shapes them (roi_data_layer/layer.py).
+def _regions_shapes(tops: int) -> tuple[PartialShape | None, ...]:
+    """RoIDataLayer of Fast and Faster R-CNN and R-FCN (roi_data_layer/layer.py).
 
-    Images are 600 pixels high at most and 1000 wide; of boxes there is one until data come.
+    Images have any size, and numbers of boxes' targets follow from a configuration; of boxes there
+    is one until data come, as the layer's set-up has it.
     """
     if tops <= len(_WITH_RPN):
         return _WITH_RPN[:tops]
-    text = layer.get("python_param").get("param_str")
-    try:
-        numbers = 4 * int(said_in(text)["num_classes"])
-    except Exception:  # whatever a text can drive Python's parser into
-        return (None,) * tops
-    regions: tuple[PartialShape, ...] = ((2, *_WITH_RPN[0][1:]), (1, 5), (1,))
-    return (*regions, *((1, numbers),) * tops)[:tops]
+    regions: tuple[PartialShape, ...] = ((None, _COLOURS, None, None), (1, 5), (1, 1, 1, 1))
+    return (*regions, *(None,) * tops)[:tops]
 
 
-_WITH_RPN: tuple[tuple[int, ...], ...] = ((1, _COLOURS, 600, 1000), (1, 3), (1, 5))
-
+_WITH_RPN: tuple[PartialShape, ...] = ((1, _COLOURS, None, None), (1, 3), (1, 5))
 
 PYTHON_INPUT = source_layer("Python", (0, None), _python_input, Role.RESULT)
 """A Python layer that has no bottoms and no implementation here: it reads data."""

@@ -142,9 +142,10 @@ def _target_shape(
             "Faster R-CNN's `ProposalTargetLayer` takes regions and true boxes, rows of 5; the "
             f"bottoms are {', '.join(map(show, inputs))}"
         )
-    return ((_BATCH, 5), (_BATCH,), *((_BATCH, 4 * classes),) * 3)
+    return ((_BATCH, 5, 1, 1), (_BATCH, 1, 1, 1), *((_BATCH, 4 * classes, 1, 1),) * 3)
 
 
+# R-FCN's layer gives four axes, Faster R-CNN's fewer; losses and ROIPooling take either.
 @np.errstate(all="ignore")
 def _targets(inputs: Sequence[object], param_str: str, context: PythonContext) -> tuple[Any, ...]:
     classes = _classes(param_str)
@@ -162,7 +163,8 @@ def _targets(inputs: Sequence[object], param_str: str, context: PythonContext) -
     labels = np.zeros(len(kept), np.float32)
     labels[: len(positive)] = truth[best[positive], 4]
     targets, inside = _by_class(labels, classes, rows[positive, 1:], truth[best[positive], :4])
-    return rows[kept], labels, targets, inside, (inside > 0).astype(np.float32)
+    made = (rows[kept], labels[:, None], targets, inside, (inside > 0).astype(np.float32))
+    return tuple(array.reshape(*array.shape, 1, 1) for array in made)
 
 
 def _by_class(labels: Any, classes: int, boxes: Any, truth: Any) -> tuple[Any, Any]:
