@@ -31,7 +31,7 @@ from netc.ir.types import show
 from netc.migrate.change import Change
 from netc.passes.pipeline import chosen
 from netc.surgery.convolutionize import Convolutional, Window, convolutionize, window_told
-from netc.surgery.proof import TOLERANCE, told
+from netc.surgery.proof import ROUNDING, told
 from netc.surgery.sliding import sliding_scores
 from netc.weights import load_weights
 
@@ -57,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tolerance",
         metavar="X",
         type=above_zero,
-        default=TOLERANCE,
-        help=f"of a blob's largest number (default: {TOLERANCE:g})",
+        default=ROUNDING,
+        help=f"of a blob's largest number (default: {ROUNDING:g})",
     )
     parser.add_argument(
         "-i",

@@ -17,7 +17,7 @@ from netc.cli.surgery import (
 )
 from netc.diagnostics import counted
 from netc.surgery.fold import fold
-from netc.surgery.proof import TOLERANCE, told
+from netc.surgery.proof import ROUNDING, told
 from netc.weights import load_weights
 
 
@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tolerance",
         metavar="X",
         type=above_zero,
-        default=TOLERANCE,
-        help=f"of a blob's largest number (default: {TOLERANCE:g})",
+        default=ROUNDING,
+        help=f"of a blob's largest number (default: {ROUNDING:g})",
     )
 
 

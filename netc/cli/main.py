@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import keyword
 import os
 import sys
 import traceback
@@ -68,6 +69,7 @@ COMMANDS = {
     "text": "write the text of the net that a caffemodel carries",
     "migrate": "take an old project out of Caffe in one go, with a report",
     "verify": "hold a net to ONNX Runtime, OpenCV, Caffe's numbers or another net",
+    "import": "write an ONNX model as a net and weights, where Caffe can say it",
     "deploy": "write the net for inference that a training net trains",
 }
 
@@ -171,12 +173,17 @@ def parsers(chosen: str | None) -> tuple[Parser, dict[str, argparse.ArgumentPars
         for name, told in COMMANDS.items()
     }
     if chosen is not None:
-        module: Any = import_module(f"netc.cli.{chosen.replace('-', '_')}")
+        module: Any = import_module(f"netc.cli.{_module_of(chosen)}")
         module.add_arguments(subs[chosen])
         add_memory_argument(subs[chosen])
         add_force_argument(subs[chosen])
         subs[chosen].set_defaults(run=module.run)
     return parser, subs
+
+
+def _module_of(command: str) -> str:
+    """The file of a command: a hyphen is an underscore there, and a keyword has one behind it."""
+    return f"{command.replace('-', '_')}{'_' if keyword.iskeyword(command) else ''}"
 
 
 def _internal(error: Exception) -> int:

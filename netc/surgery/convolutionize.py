@@ -28,7 +28,7 @@ from netc.migrate.change import Change
 from netc.schema.message import Message
 from netc.surgery.build import message_of, with_input_shapes, with_layers, with_scalar, with_texts
 from netc.surgery.loading import TEST, Loaded, loaded, weights_of
-from netc.surgery.proof import TOLERANCE, Error, proven
+from netc.surgery.proof import ROUNDING, Error, proven
 from netc.weights.model import LayerWeights, Weights
 
 _FIELDS = ("num_output", "bias_term", "weight_filler", "bias_filler")
@@ -78,7 +78,7 @@ def convolutionize(
     inputs: Mapping[str, Shape] | None = None,
     suffix: str = "",
     reverse: bool = False,
-    tolerance: float = TOLERANCE,
+    tolerance: float = ROUNDING,
 ) -> Convolutional:
     """The net with a convolution for every inner product of an image, proven equal.
 
@@ -101,7 +101,12 @@ def convolutionize(
     if not surgeon.changes:
         what = "Convolution covers its whole input" if reverse else "InnerProduct reads an image"
         raise NetcError(Diagnostic("nothing-to-convert", f"no {what}", net.span))
-    after = loaded(message, made, TEST._replace(phase=state.phase), inputs)
+    try:
+        after = loaded(message, made, TEST._replace(phase=state.phase), inputs)
+    except NetcError as error:
+        first = error.diagnostics[0]
+        told = f"a layer cannot take maps in the place of vectors: {first.message}"
+        raise NetcError(replace(first, code="not-convolutional", message=told)) from None
     errors = proven(
         before.graph, after.graph, pairs=surgeon.pairs(after.graph), tolerance=tolerance
     )

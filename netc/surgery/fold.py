@@ -25,7 +25,7 @@ from netc.passes.fold_into_previous import FOLD_INTO_PREVIOUS
 from netc.passes.maps import MERGE_MAPS
 from netc.schema.message import Message
 from netc.surgery.loading import TEST, loaded, weights_of
-from netc.surgery.proof import TOLERANCE, Error, proven
+from netc.surgery.proof import ROUNDING, Error, proven
 from netc.surgery.rewire import rewired
 from netc.weights.model import Weights
 
@@ -58,7 +58,7 @@ def fold(
     state: State = TEST,
     inputs: Mapping[str, Shape] | None = None,
     feeds: Mapping[str, Array] | None = None,
-    tolerance: float = TOLERANCE,
+    tolerance: float = ROUNDING,
 ) -> Folded:
     """The net with its per-channel maps in the weights of the layers beside them.
 

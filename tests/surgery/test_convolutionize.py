@@ -148,3 +148,22 @@ def test_the_command_slides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert np.load(scores)["prob"].shape == (1, 3, 3, 3)
     assert main([*command, "--stride", "3", "--force"]) == 1
     assert "does not divide" in capsys.readouterr().err
+
+
+VECTORS = """
+layer { name: "r" type: "Reshape" bottom: "data" top: "r"
+  reshape_param { shape { dim: 1 dim: 784 } } }
+layer { name: "p" type: "Power" bottom: "r" top: "p" power_param { scale: 2 } }
+layer { name: "f" type: "InnerProduct" bottom: "p" top: "f"
+  inner_product_param { num_output: 3 } }
+layer { name: "sum" type: "Eltwise" bottom: "f" bottom: "ip2" top: "sum" }
+"""
+
+
+def test_a_layer_that_takes_no_maps_is_told() -> None:
+    net = with_input(LENET + VECTORS, 1, 1, 28, 28)
+    with pytest.raises(NetcError) as caught:
+        convolutionize(net, weights_of(net))
+    found = caught.value.diagnostics[0]
+    assert found.code == "not-convolutional" and found.span is not None
+    assert "cannot take maps in the place of vectors: layer `sum`" in found.message

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from netc.diagnostics import Collector, Diagnostic, NetcError
-from netc.export.torch.rules import RULES
+from netc.export.torch.rules import RULES, affine
 from netc.export.torch.writer import Layer, Writer
 from netc.ir.graph import Array, Graph
 from netc.ir.types import show
@@ -71,10 +71,7 @@ def to_torch(graph: Graph) -> TorchModule:
     for node in graph.nodes:
         layer = Layer(writer, node)
         with found.catching():
-            rule = RULES.get(node.op)
-            if rule is None:
-                raise layer.refused("there is no rule for it")
-            rule(layer)
+            RULES.get(node.op, affine)(layer)
     found.check()
     if not graph.outputs:
         message = "the net gives nothing back, and a module has to"

@@ -9,6 +9,7 @@ import numpy as np
 
 from netc.export.torch.writer import Layer
 from netc.ir.types import Shape, count
+from netc.ops.catalog import CATALOG
 
 Rule = Callable[[Layer], None]
 
@@ -208,6 +209,25 @@ def _normalize(layer: Layer) -> None:
         module = layer.module(f"Factor({view}, bias=False)", weight=weight.reshape(view))
         text = f"{module}({text})"
     layer.give(text)
+
+
+def affine(layer: Layer) -> None:
+    """Any layer that is a factor and a summand of each channel with the arrays it has.
+
+    Raises:
+        NetcError: not-torch, where it is none.
+    """
+    rule = CATALOG[layer.node.op].affine
+    if rule is None or len(layer.node.inputs) != 1:
+        raise layer.refused("there is no rule for it")
+    shape = layer.shape()
+    map = rule(layer.node.params, [shape], layer.arrays) if len(shape) > 1 else None
+    if map is None:
+        raise layer.refused("it is not one factor and one summand a channel")
+    layer.writer.helpers.add("Factor")
+    view = (1, shape[1]) + (1,) * (len(shape) - 2)
+    weight, bias = (np.reshape(part, view) for part in (map.scale, map.shift))
+    layer.give(f"{layer.module(f'Factor({view})', weight=weight, bias=bias)}({layer.inputs[0]})")
 
 
 def _factor(layer: Layer) -> None:
