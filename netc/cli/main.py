@@ -15,6 +15,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
 from netc.cache import CacheWarning
@@ -108,16 +109,23 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: object) -
     say(*told.split("\n"), stream=sys.stderr)
 
 
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Whether standard output is to be JSON; ``netc train --json FILE`` writes a file."""
+    if arguments[:1] != ["train"]:
+        return "--json" in arguments
+    return "--json=-" in arguments or ("--json", "-") in pairwise(arguments)
+
+
 def _exit_code(arguments: list[str]) -> int:
     """Run the command line and tell what goes wrong."""
     try:
         return _run(arguments)
     except NetcError as error:
-        print_diagnostics(error.diagnostics, as_json="--json" in arguments)
+        print_diagnostics(error.diagnostics, as_json=_wants_json(arguments))
         return 1
     except MemoryError as error:
         told = Diagnostic("too-little-memory", f"the memory did not suffice: {error}".rstrip(": "))
-        print_diagnostics([told], as_json="--json" in arguments)
+        print_diagnostics([told], as_json=_wants_json(arguments))
         return 1
     except KeyboardInterrupt:
         return 130

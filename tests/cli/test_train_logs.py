@@ -103,3 +103,15 @@ def test_snapshots_have_caffes_names(case: str, names: list[str], folder: Path) 
     written = {str(p.relative_to(folder)) for p in folder.rglob(f"*_iter_*state{suffix}")}
     assert {f"{name}.solverstate{suffix}" for name in names} <= written
     assert all((folder / f"{name}.caffemodel{suffix}").exists() for name in names)
+
+
+@pytest.mark.parametrize(("value", "starts"), [("rows.json", ""), ("-", "{")])
+def test_what_goes_wrong_is_json_where_standard_output_is(
+    value: str, starts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "solver.prototxt"
+    path.write_text('net: "nowhere.prototxt" base_lr: 1 lr_policy: "fixed"')
+    assert main(["train", str(path), "--json", value]) == 1
+    out, err = capsys.readouterr()
+    assert out[:1] == starts
+    assert ("error[file-not-found]" in err) == (value != "-")
