@@ -7,7 +7,6 @@ A chain takes a value through stages (see netc.ops.fused); each stage becomes a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -17,9 +16,17 @@ from netc.backends.cuda.source import Code
 from netc.backends.shared.derived import Weights, derived
 from netc.ir.graph import Array
 from netc.ir.types import Shape
+from netc.ops.activation import (
+    ClipParams,
+    ReLU6Params,
+    ReLUParams,
+)
+from netc.ops.arithmetic import PowerParams
 from netc.ops.catalog import CATALOG
+from netc.ops.define import Params
+from netc.ops.elementwise import EltwiseParams
 from netc.ops.fused import Bound
-from netc.ops.normalization import uses_batch_statistics
+from netc.ops.normalization import BatchNormParams, uses_batch_statistics
 from netc.ops.numbers import all_finite
 
 
@@ -92,7 +99,7 @@ def _output_arguments(targets: Sequence[FusedOutput]) -> list[Argument]:
 
 
 # Stages: the chain, the stage's parameters, its bottoms (None is the chain's value), its arrays.
-Rule = Callable[[Chain, Any, Sequence[str | None], Sequence[Weights]], str]
+Rule = Callable[[Chain, Params, Sequence[str | None], Sequence[Weights]], str]
 
 
 def supported(bound: Bound, shapes: Sequence[Shape]) -> bool:
@@ -122,25 +129,25 @@ def statement(chain: Chain, bound: Bound) -> str:
     return "v" if rule is None else rule(chain, stage.params, bottoms, arrays)
 
 
-def _number(rule: Callable[[Chain, Any], str]) -> Rule:
+def _number(rule: Callable[[Chain, Params], str]) -> Rule:
     return lambda chain, params, bottoms, arrays: rule(chain, params)
 
 
-def _relu(chain: Chain, params: Any) -> str:
+def _relu(chain: Chain, params: ReLUParams | ReLU6Params) -> str:
     slope = params.negative_slope
     return f"leaky(v, {chain.number(slope) if slope else '0.0f'})"
 
 
-def _relu6(chain: Chain, params: Any) -> str:
+def _relu6(chain: Chain, params: ReLU6Params) -> str:
     return f"smaller({_relu(chain, params)}, {chain.number(params.n)})"
 
 
-def _clip(chain: Chain, params: Any) -> str:
+def _clip(chain: Chain, params: ClipParams) -> str:
     """std::max(min, std::min(x, max)): the lower bound wins, and NaN becomes it."""
     return f"clipped(v, {chain.number(params.min)}, {chain.number(params.max)})"
 
 
-def _power(chain: Chain, params: Any) -> str:
+def _power(chain: Chain, params: PowerParams) -> str:
     power, scale, shift = (np.float32(v) for v in (params.power, params.scale, params.shift))
     with np.errstate(all="ignore"):
         if power * scale == 0:
@@ -154,7 +161,7 @@ def _log_of(base: float) -> np.float32:
     return np.float32(1) if base == -1 else np.float32(np.log(np.float32(base)))
 
 
-def _exp(chain: Chain, params: Any) -> str:
+def _exp(chain: Chain, params: Params) -> str:
     inner = _log_of(params.base) * np.float32(params.scale)
     shift = np.float32(params.shift)
     y = "expf(v)" if inner == 1 else f"expf({chain.number(float(inner))} * v)"
@@ -165,7 +172,7 @@ def _exp(chain: Chain, params: Any) -> str:
     return f"{y} * {chain.number(float(outer))}"
 
 
-def _log(chain: Chain, params: Any) -> str:
+def _log(chain: Chain, params: Params) -> str:
     y = "v" if params.scale == 1 else f"{chain.number(params.scale)} * v"
     y = y if params.shift == 0 else f"{y} + {chain.number(params.shift)}"
     factor = np.float32(1) / _log_of(params.base)
@@ -179,7 +186,7 @@ def _prelu(
 
 
 def _batch_norm(
-    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[Weights]
+    chain: Chain, params: BatchNormParams, bottoms: Sequence[str | None], arrays: Sequence[Weights]
 ) -> str:
     mean = derived(_corrected, arrays[0], arrays[2])
     deviation = derived(_deviation, arrays[1], arrays[2], params.eps)
@@ -202,7 +209,7 @@ def _deviation(sums: Array, factor: Array, eps: float) -> Array:
         return deviation
 
 
-def _operand(chain: Chain, params: Any, bottom: str | None, arrays: list[Weights]) -> str:
+def _operand(chain: Chain, params: Params, bottom: str | None, arrays: list[Weights]) -> str:
     """The factor or summand of Scale and Bias: their second bottom, or else their own array."""
     axes = len(chain.shape)
     if bottom is not None:
@@ -239,7 +246,7 @@ def _paired(
 
 
 def _eltwise(
-    chain: Chain, params: Any, bottoms: Sequence[str | None], arrays: Sequence[Weights]
+    chain: Chain, params: EltwiseParams, bottoms: Sequence[str | None], arrays: Sequence[Weights]
 ) -> str:
     terms = [chain.same(bottom) for bottom in bottoms]
     if params.operation == "PROD":
