@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from netc.ranks.sums import Sums, bounds
 _PAUSE = 2e-5  # seconds between looks at a message: others compute meanwhile
 
 
-def mpi() -> Any:
+def mpi() -> ModuleType:
     """The module mpi4py.MPI; MPI is started when it is first imported.
 
     Raises:
@@ -35,7 +36,8 @@ def mpi() -> Any:
                 help=("pip install 'netc[mpi]' brings both, and mpiexec",),
             )
         ) from None
-    return MPI
+    module: ModuleType = MPI
+    return module
 
 
 class MpiRanks:

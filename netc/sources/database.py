@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -106,7 +107,7 @@ def _missing(package: str, extra: str, kind: str) -> NetcError:
     )
 
 
-def lmdb_module() -> Any:
+def lmdb_module() -> ModuleType:
     """The package lmdb; NetcError missing-package where it is not installed."""
     try:
         import lmdb
@@ -120,7 +121,7 @@ class _Environment:
 
     def __init__(self, path: Path) -> None:
         lmdb, folder = lmdb_module(), path.is_dir()
-        self.lmdb: Any = lmdb.open(
+        self.lmdb: ModuleType = lmdb.open(
             str(path), readonly=True, lock=False, readahead=False, subdir=folder, create=False
         )
         weakref.finalize(self, self.lmdb.close)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from netc.sources.base import DataLayer, Epochs
 from netc.sources.batches import batch_size, check_room
 from netc.sources.paths import find
 from netc.weights.hdf5 import h5py_module
+
+if TYPE_CHECKING:
+    import h5py
 
 
 class Hdf5Source:
@@ -86,7 +89,7 @@ class Hdf5Source:
         with strangers_bytes(lambda error: self._bad(path, reason(error))):
             return path, h5py.File(path, "r")
 
-    def _rows(self, path: Path, file: Any) -> int:
+    def _rows(self, path: Path, file: h5py.File) -> int:
         """How many rows a file has, the same for all tops."""
         counts = {}
         for top in self.layer.tops:
@@ -101,7 +104,7 @@ class Hdf5Source:
             raise self._bad(path, f"its datasets have different numbers of rows: {listed}")
         return next(iter(counts.values()))
 
-    def _check_chunk(self, path: Path, top: str, dataset: Any) -> None:
+    def _check_chunk(self, path: Path, top: str, dataset: h5py.Dataset) -> None:
         """A chunk is unpacked whole, however few of its rows are read."""
         chunk = math.prod(dataset.chunks) if dataset.chunks else 0
         what = f"layer `{self.layer.name}`: the bytes of a chunk of `{top}` in `{path}`"

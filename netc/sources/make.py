@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,7 +70,7 @@ def make_lmdb(
     return Made(len(pictures) - len(broken), tuple(broken))
 
 
-def _put(lmdb: Any, environment: Any, block: Sequence[tuple[bytes, bytes]]) -> None:
+def _put(lmdb: ModuleType, environment: Any, block: Sequence[tuple[bytes, bytes]]) -> None:
     """Write records in one transaction, in a larger map where it is full."""
     while True:
         with suppress(lmdb.MapFullError):

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,10 +23,13 @@ from netc.weights.archive import Allowance, Entry, blob_name, check_array, entri
 from netc.weights.faults import fault
 from netc.weights.model import Weights, read_only
 
+if TYPE_CHECKING:
+    import h5py
+
 _MAX_DEPTH = 64  # groups within groups
 
 
-def h5py_module() -> Any:
+def h5py_module() -> ModuleType:
     """h5py; NetcError missing-package where it is not installed."""
     try:
         import h5py
@@ -38,7 +41,8 @@ def h5py_module() -> Any:
                 help=("pip install 'netc[h5]'",),
             )
         ) from None
-    return h5py
+    module: ModuleType = h5py
+    return module
 
 
 def load_hdf5(path: str | os.PathLike[str]) -> Weights:
@@ -79,14 +83,14 @@ class _Walk:
         self.layers: dict[str, None] = {}
         self.groups: dict[tuple[int, int], str] = {}
 
-    def load(self, file: Any) -> Weights:
+    def load(self, file: h5py.File) -> Weights:
         data = self._member(file, "data")
         if not isinstance(data, self.h5py.Group):
             raise _no_data(self.path, list(file)[:5])
         entries = list(self._group(data, "", 0))
         return gather(self.path, "hdf5", self.layers, entries)
 
-    def _group(self, group: Any, name: str, depth: int) -> Iterator[Entry]:
+    def _group(self, group: h5py.Group, name: str, depth: int) -> Iterator[Entry]:
         """The arrays below a group; the group is a layer if it holds arrays or nothing."""
         if depth > _MAX_DEPTH:
             raise fault("malformed-weights", self.path, f"groups are over {_MAX_DEPTH} deep")
@@ -106,7 +110,7 @@ class _Walk:
         if name and not below:
             self.layers[name] = None
 
-    def _check_first(self, group: Any, name: str) -> None:
+    def _check_first(self, group: h5py.Group, name: str) -> None:
         """Groups make a tree: of twenty, each in the next twice, a walk would find a million."""
         place = self.h5py.h5o.get_info(group.id)
         before = self.groups.setdefault((place.fileno, place.addr), name)
@@ -121,7 +125,7 @@ class _Walk:
     def _member(self, group: object, key: str) -> object:
         return own_member(self.path, group, key)
 
-    def _array(self, dataset: Any, key: str) -> AnyArray:
+    def _array(self, dataset: h5py.Dataset, key: str) -> AnyArray:
         check_dataset(self.path, key, dataset)
         self.allowance.take(key, dataset_bytes(dataset))
         values = np.empty(dataset.shape, dtype=np.float32)
@@ -131,7 +135,7 @@ class _Walk:
         return read_only(values)
 
 
-def own_member(path: str, group: Any, key: str) -> Any:
+def own_member(path: str, group: h5py.Group, key: str) -> Any:
     """A member of a group that lies in this very file, None where there is none.
 
     Raises:
@@ -143,7 +147,7 @@ def own_member(path: str, group: Any, key: str) -> Any:
     return group.get(key)
 
 
-def check_dataset(path: str, key: str, dataset: Any) -> None:
+def check_dataset(path: str, key: str, dataset: h5py.Dataset) -> None:
     """Check that a dataset's values are real numbers, not too many, and lie in this very file.
 
     Raises:
@@ -154,7 +158,7 @@ def check_dataset(path: str, key: str, dataset: Any) -> None:
     check_array(path, key, dataset.shape, dataset.dtype.kind)
 
 
-def dataset_bytes(dataset: Any) -> int:
+def dataset_bytes(dataset: h5py.Dataset) -> int:
     """What reading takes: the values as float32, and a chunk as it is stored, unpacked whole.
 
     A chunk may be much larger than the dataset, which then is a corner of it.
@@ -198,7 +202,7 @@ def save_hdf5(path: Path, weights: Weights) -> None:
             _save_diffs(file.create_group("diff"), weights)
 
 
-def _save_diffs(group: Any, weights: Weights) -> None:
+def _save_diffs(group: h5py.Group, weights: Weights) -> None:
     """Of every layer, those that share a parameter too (net.cpp, Net::ToHDF5)."""
     for name, layer in weights.layers.items():
         own = group.require_group(name)

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from netc.weights.model import read_only
 from netc.weights.sniff import HDF5
 from netc.weights.wire import LENGTH, VARINT, Scanner, WireField, signed
 from netc.weights.write import Piece, blob_pieces, record, string_field, varint
+
+if TYPE_CHECKING:
+    import h5py
 
 _MAX_BLOBS = 100_000
 
@@ -154,7 +157,7 @@ def _read_hdf5(path: str, file: Mapping[str, object]) -> SolverState:
     )
 
 
-def _text(path: str, dataset: Any) -> str:
+def _text(path: str, dataset: h5py.Dataset) -> str:
     """The net that a state belongs to, empty where it does not say."""
     if dataset is None:
         return ""
@@ -165,7 +168,7 @@ def _text(path: str, dataset: Any) -> str:
     return text.rstrip("\0")
 
 
-def _number(path: str, dataset: Any) -> int:
+def _number(path: str, dataset: h5py.Dataset) -> int:
     if getattr(dataset, "size", 0) != 1:
         raise _no_state(path, "it has no one number of iterations")
     return int(np.asarray(dataset[()]).reshape(-1)[0])

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class CupyDevice:
         number: the device's.
     """
 
-    def __init__(self, cupy: Any, number: int) -> None:
+    def __init__(self, cupy: ModuleType, number: int) -> None:
         self._cupy = cupy
         self._device = cupy.cuda.Device(number)
         self._functions: dict[Kernel, Any] = {}
@@ -309,7 +310,7 @@ class _Start:
         self._graph.launch()
 
 
-def facts(cupy: Any, number: int) -> Facts:
+def facts(cupy: ModuleType, number: int) -> Facts:
     """The properties of a CUDA device."""
     runtime = cupy.cuda.runtime
     properties = runtime.getDeviceProperties(number)

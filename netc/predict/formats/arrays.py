@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from netc.ops.array import AnyArray
 from netc.predict.answers import Field
 from netc.predict.formats.base import Columns
 from netc.weights.hdf5 import h5py_module
+
+if TYPE_CHECKING:
+    import h5py
 
 _COUNT = "_count"
 _DTYPES: dict[str, Any] = {"integer": np.int64, "number": np.float32}
@@ -146,7 +149,7 @@ def _join_datasets(file: object, name: str, parts: Sequence[Path], h5py: ModuleT
         start += shape[0]
 
 
-def _dataset(file: Any, name: str, shape: Any, dtype: Any, h5py: Any) -> Any:
+def _dataset(file: h5py.File, name: str, shape: Any, dtype: Any, h5py: ModuleType) -> Any:
     text = dtype.kind in "UO"
     kind = h5py.string_dtype("utf-8") if text else dtype
     return file.create_dataset(name, shape, kind)

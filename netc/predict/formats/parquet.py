@@ -57,7 +57,7 @@ def _field(field: Field, arrow: ModuleType) -> object:
     return arrow.field(field.name, arrow.list_(arrow.list_(inner, 4) if boxes else inner))
 
 
-def _column(field: Field, column: AnyArray, type: Any, arrow: Any) -> object:
+def _column(field: Field, column: AnyArray, type: Any, arrow: ModuleType) -> object:
     if field.kind == "text":
         return arrow.array([_text(value) for value in column], type)
     if field.shape == ():

@@ -10,7 +10,8 @@ import os
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from netc.ops.array import AnyArray
 from netc.predict.records.base import Place, Record
 from netc.weights.hdf5 import h5py_module
 from netc.weights.numpy_file import open_archive
+
+if TYPE_CHECKING:
+    import h5py
 
 SUFFIXES = frozenset({".npz", ".h5", ".hdf5"})
 
@@ -155,7 +159,7 @@ def _of_hdf5(place: Place, inputs: tuple[str, ...]) -> dict[str, AnyArray]:
     return found
 
 
-def _local(file: Any, name: str, h5py: Any) -> bool:
+def _local(file: h5py.File, name: str, h5py: ModuleType) -> bool:
     """Whether a name is a dataset of this very file: links to others are not followed."""
     link = file.get(name, getlink=True)
     return isinstance(link, h5py.HardLink) and isinstance(file[name], h5py.Dataset)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path as FilePath
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +30,7 @@ _READING = threading.Lock()
 _LABELS = ("name", "path", "key", "id", "filename", "file_name", "__key__")
 
 
-def pyarrow_module() -> Any:
+def pyarrow_module() -> ModuleType:
     """pyarrow with its Parquet reader; NetcError missing-package where it is not installed."""
     try:
         import pyarrow
@@ -38,7 +39,8 @@ def pyarrow_module() -> Any:
         message = "Parquet needs the package `pyarrow`, which is not installed"
         help = ("pip install 'netc[parquet]'",)
         raise NetcError(Diagnostic("missing-package", message, help=help)) from None
-    return pyarrow
+    module: ModuleType = pyarrow
+    return module
 
 
 class Column(NamedTuple):
