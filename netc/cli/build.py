@@ -64,6 +64,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--precision", default="float32", help="float32 or fp16, as of netc run")
     parser.add_argument("--name", help="what public names begin with (default: the net's name)")
+    _add_blobs(parser)
+    parser.add_argument("--fill-missing", action="store_true", help="fill layers without weights")
+    _add_page(parser)
+    add_state_arguments(parser)
+    add_text_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="tell what was written as JSON")
+
+
+def _add_blobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--until",
         metavar="BLOB",
@@ -79,11 +88,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="shape of an input, which the library is made for; repeatable",
     )
-    parser.add_argument("--fill-missing", action="store_true", help="fill layers without weights")
-    _add_page(parser)
-    add_state_arguments(parser)
-    add_text_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="tell what was written as JSON")
 
 
 def _add_page(parser: argparse.ArgumentParser) -> None:

@@ -69,6 +69,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=TOLERANCE,
         help=f"of a blob's largest number (default: {TOLERANCE:g})",
     )
+    _add_files(parser)
+    parser.add_argument("--backend", default="cpu", help="cpu, cuda or reference (default: cpu)")
+    parser.add_argument("--level", type=level, default=0, metavar="N", help="of the net's state")
+    parser.add_argument(
+        "--stage", action="append", default=[], metavar="S", help="of the net's state; repeatable"
+    )
+    add_shape_argument(parser)
+    add_text_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print the certificate")
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="CERTIFICATE.json", type=Path)
     parser.add_argument(
         "--save", metavar="PAGE.html", type=Path, help="write the comparison as a page"
@@ -81,14 +93,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let --check read files outside of the certificate's folder",
     )
-    parser.add_argument("--backend", default="cpu", help="cpu, cuda or reference (default: cpu)")
-    parser.add_argument("--level", type=level, default=0, metavar="N", help="of the net's state")
-    parser.add_argument(
-        "--stage", action="append", default=[], metavar="S", help="of the net's state; repeatable"
-    )
-    add_shape_argument(parser)
-    add_text_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="print the certificate")
 
 
 class Asked(NamedTuple):

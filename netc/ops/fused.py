@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from netc.ir.types import Shape, count
@@ -72,16 +73,21 @@ def _chained(bound: Bound, first: bool, value: object) -> list[Any]:
     return [*bound.inputs[:place], value, *bound.inputs[place:]]
 
 
+def _walk(
+    ops: Mapping[str, OpDef], params: FusedParams, inputs: Sequence[Shape]
+) -> Iterator[tuple[Bound, Any, Any]]:
+    """Each stage with the shapes of its bottoms and tops."""
+    value: Any = None
+    for index, bound in enumerate(bind_stages(params, inputs)):
+        bottoms = _chained(bound, index == 0, value)
+        tops = ops[bound.stage.op].shape(bound.stage.params, bottoms)
+        yield bound, bottoms, tops
+        value = tops[0]
+
+
 def fused_op(ops: Mapping[str, OpDef]) -> OpDef:
     """The op, over the layer types of a catalogue."""
-
-    def walk(params: FusedParams, inputs: Sequence[Shape]) -> Iterator[tuple[Bound, Any, Any]]:
-        value: Any = None
-        for index, bound in enumerate(bind_stages(params, inputs)):
-            bottoms = _chained(bound, index == 0, value)
-            tops = ops[bound.stage.op].shape(bound.stage.params, bottoms)
-            yield bound, bottoms, tops
-            value = tops[0]
+    walk = partial(_walk, ops)
 
     def shape(params: FusedParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
         *_, (_, _, tops) = walk(params, inputs)
