@@ -22,7 +22,9 @@ layer {{ name: "c3" type: "Convolution" bottom: "c2" top: "c3" param {{ name: "s
 layer {{ name: "c4" type: "Convolution" bottom: "c3" top: "c4" param {{ lr_mult: 0 }}
         convolution_param {{ num_output: 24 kernel_size: 3 group: 2 stride: 2 {FILLER} }} }}
 layer {{ name: "n4" type: "LRN" bottom: "c4" top: "n4" }}
-layer {{ name: "c5" type: "Convolution" bottom: "n4" top: "c5"
+layer {{ name: "w4" type: "Convolution" bottom: "n4" top: "w4"
+        convolution_param {{ num_output: 24 kernel_size: 3 group: 24 stride: 2 pad: 1 {FILLER} }} }}
+layer {{ name: "c5" type: "Convolution" bottom: "w4" top: "c5"
         convolution_param {{ num_output: 36 kernel_size: 3 group: 2 pad: 1 {FILLER} }} }}
 layer {{ name: "d5" type: "Deconvolution" bottom: "c5" top: "d5"
         convolution_param {{ num_output: 8 kernel_size: 2 stride: 2 {FILLER} }} }}

@@ -41,7 +41,8 @@ class StepPacking(Packing):
                 np.copyto(array.array, array.now())
 
     def _program(self, arrays: Sequence[Derived]) -> Program:
-        steps = tuple(array.recipe(self._machine) for array in arrays if array.recipe is not None)
+        recipes = [array.recipe for array in arrays if array.recipe is not None]
+        steps = tuple(step for recipe in recipes for step in recipe(self._machine))
         return Program(steps, 0, self._machine)
 
     def _context(self, arrays: Sequence[Derived]) -> Context:

@@ -51,6 +51,13 @@ def test_panels(shape: tuple[int, ...], lanes: int, turned: bool) -> None:
     assert np.array_equal(made(pack_weights(weights, lanes)), expected)
 
 
+def test_taps_that_lie_apart() -> None:
+    weights = by_outputs(variable((40, 70, 3, 3)), 1)[:, :, slice(2, None, -2), slice(0, 3, 2)]
+    assert isinstance(weights, Derived)
+    expected = pack_weights(weights.array, 32)
+    assert np.array_equal(made(pack_weights(weights, 32)), expected)
+
+
 @pytest.mark.parametrize("taps", [(3, 3), (5, 5), (1, 7), (3, 1)])
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize(("outputs", "inputs"), [(64, 32), (70, 19), (5, 3)])

@@ -1,7 +1,7 @@
 """Weights packed by kernels: what is made anew each time that a variable has changed.
 
 A packed array of a constant is made once, by NumPy. One of a variable is a :class:`Derived` with a
-recipe, the step that fills it. That step reads the variable where it lies, so what is packed must
+recipe, the steps that fill it. They read the variable where it lies, so what is packed must
 be a view of it: slices, other axes, taps turned around. What is not is left to NumPy.
 """
 
@@ -44,12 +44,20 @@ def panels(
     Returns:
         None where no kernel can.
     """
-    layout = _layout(weights, lanes)
-    if layout is None:
+    taps = shape[1]
+    layouts = [_layout(weights.array, lanes)]
+    if layouts == [None]:  # a phase of a deconvolution has taps that lie apart: one after another
+        layouts = [_layout(tap, lanes) for tap in _single_taps(weights.array)]
+    if weights.make is not None or not all(layouts):
         return None
     target = aligned_zeros(shape)
-    rows = layout.rows(4 * lanes)
-    return _recipe(weights, target, by_numpy, lambda machine: rows(target, machine))
+
+    def steps(machine: Machine) -> list[Step]:
+        parts = [target] if len(layouts) == 1 else [target[:, tap] for tap in range(taps)]
+        pairs = zip(layouts, parts, strict=True)
+        return [one.rows(part, 4 * lanes, taps, machine) for one, part in pairs if one]
+
+    return _recipe(weights, target, by_numpy, steps)
 
 
 def transformed(
@@ -60,12 +68,12 @@ def transformed(
     by_numpy: Callable[[Content], Content],
 ) -> Derived | None:
     """Weights as [panel][plane][input][lane], each filter transformed; see ``panels``."""
-    layout = _layout(weights, lanes)
-    if layout is None:
+    layout = _layout(weights.array, lanes)
+    if weights.make is not None or layout is None:
         return None
     target = aligned_zeros(shape)
     return _recipe(
-        weights, target, by_numpy, lambda machine: layout.planes(target, filtering, machine)
+        weights, target, by_numpy, lambda machine: [layout.planes(target, filtering, machine)]
     )
 
 
@@ -79,7 +87,7 @@ def copied(values: Derived, shape: Shape, by_numpy: Callable[[Content], Content]
         args = CopyArgs(values.array, target, values.size, _COPIED)
         return Step("pack", jit.spec("packing", "copy"), args, math.ceil(values.size / _COPIED))
 
-    return _recipe(values, target, by_numpy, step)
+    return _recipe(values, target, by_numpy, lambda machine: [step(machine)])
 
 
 def in_c_order(weights: Weights) -> Weights:
@@ -101,7 +109,7 @@ def in_c_order(weights: Weights) -> Weights:
         x, y = MatrixBatch(source, size, columns), MatrixBatch(place, size, rows)
         return transpose_step("pack", count, rows, columns, x, y)
 
-    return _recipe(weights, target, np.ascontiguousarray, step)
+    return _recipe(weights, target, np.ascontiguousarray, lambda machine: [step(machine)])
 
 
 def _turned(array: NDArray[Any]) -> tuple[int, int, int] | None:
@@ -117,15 +125,21 @@ def _recipe(
     source: Derived,
     target: NDArray[np.float32],
     by_numpy: Callable[[Content], Content],
-    step: Callable[[Machine], Step],
+    steps: Callable[[Machine], list[Step]],
 ) -> Derived:
-    return Derived(target, source.variables, lambda: by_numpy(source.now()), None, step)
+    return Derived(target, source.variables, lambda: by_numpy(source.now()), None, steps)
 
 
-def _layout(weights: Derived, lanes: int) -> _Layout | None:
-    """How the weights lie; None where no kernel can read them as they do."""
-    array: NDArray[Any] = weights.array
-    if weights.make is not None or array.dtype != np.float32 or lanes % _VECTOR or not array.size:
+def _single_taps(array: NDArray[Any]) -> list[NDArray[Any]]:
+    """Weights of one tap each, in order."""
+    both = slice(None), slice(None)
+    places = np.ndindex(array.shape[2:])
+    return [array[(*both, *(slice(at, at + 1) for at in place))] for place in places]
+
+
+def _layout(array: NDArray[Any], lanes: int) -> _Layout | None:
+    """How weights lie; None where no kernel can read them as they do."""
+    if array.dtype != np.float32 or lanes % _VECTOR or not array.size:
         return None
     outputs, inputs, *sizes = array.shape
     output, of_input, *strides = array.strides
@@ -162,21 +176,18 @@ class _Layout:
         most = _BLOCK // (_VECTOR * self.taps) // 16 * 16
         self.block = max(16, min(self.inputs, most))
 
-    def rows(self, lane_bytes: int) -> Callable[[NDArray[np.float32], Machine], Step]:
-        """The step that packs."""
+    def rows(
+        self, target: NDArray[np.float32], lane_bytes: int, taps: int, machine: Machine
+    ) -> Step:
+        """The step that packs; a panel has ``taps`` taps, these and others."""
         table = self._table(self.inputs * lane_bytes, lane_bytes)
-        side_by_side = self.taps == 1 and self.output_step == 4
-
-        def step(target: NDArray[np.float32], machine: Machine) -> Step:
-            args = self._args(target, table, lane_bytes, lane_bytes * self.inputs * self.taps)
-            blocks, count = math.ceil(self.inputs / self.block), len(target)
-            if side_by_side:
-                return Step("pack", jit.spec("packing", "pack_rows"), args, count * blocks)
-            kernel = jit.spec("packing", "pack", joined=self.joined)
-            units = count * blocks * (self.lanes // machine.width)
-            return Step("pack", kernel, args, units, 4 * machine.width**2)
-
-        return step
+        args = self._args(target, table, lane_bytes, lane_bytes * self.inputs * taps)
+        blocks, count = math.ceil(self.inputs / self.block), len(target)
+        if self.taps == 1 and self.output_step == 4:
+            return Step("pack", jit.spec("packing", "pack_rows"), args, count * blocks)
+        kernel = jit.spec("packing", "pack", joined=self.joined)
+        units = count * blocks * (self.lanes // machine.width)
+        return Step("pack", kernel, args, units, 4 * machine.width**2)
 
     def planes(self, target: NDArray[np.float32], filtering: Filtering, machine: Machine) -> Step:
         """The step that packs transformed filters."""

@@ -182,6 +182,8 @@ def pack_weights(weights: Weights, lanes: int) -> Weights:
             panel[:, :, : len(part)] = part.transpose(2, 1, 0)
         return packed
 
+    if 0 in shape:
+        return aligned_zeros(shape)
     made = panels(weights, shape, lanes, by_numpy) if isinstance(weights, Derived) else None
     return derived(by_numpy, weights) if made is None else made
 
