@@ -18,7 +18,7 @@ from netc.project.exported import export
 from netc.project.found import MOST_FILES, Found, Item, find
 from netc.project.report import Report
 from netc.project.scripts import Call, script_calls, shell_calls
-from netc.project.texts import NetText, failure, needs_size, read_text
+from netc.project.texts import NetText, failure, needs_size, read_but_for_fields, read_text
 from netc.project.weights import Fit, fits, sizes_for, tell
 from netc.schema.load import load_schema
 from netc.surgery.deploy import deploy
@@ -169,7 +169,13 @@ class _Migration:
 
     def _text(self, item: Item) -> None:
         names = [each.name for each in self.found.items]
-        net, text = read_text(item, self.schema, names, self.own)
+        try:
+            net, text = read_text(item, self.schema, names, self.own)
+        except NetcError as error:
+            if {d.code for d in error.diagnostics} != {"unknown-field"}:
+                raise
+            net, text = read_but_for_fields(item, self.own), ""
+            item.left += failure(error)
         if text:
             target = self._write(item, item.name, text)
         else:

@@ -89,6 +89,17 @@ def read_text(
     return net, printed(text.message, text.message, text.changes) if text.changes else ""
 
 
+def read_but_for_fields(item: Item, own: Sequence[Path] = ()) -> NetText:
+    """A net with fields that no schema has: what is left of it without them.
+
+    Raises:
+        NetcError: something else is wrong with it too.
+    """
+    item.kind = "net"
+    item.told.append("fields that no known Caffe has were passed over")
+    return _net(item, read_net(item.path, schema=own, tolerant=True).message)
+
+
 def _net(item: Item, message: Message) -> NetText:
     roles = {role(layer) for layer in message.get("layer")}
     trains = bool(roles & {"loss", "score"}) or any(map(reads_data, message.get("layer")))

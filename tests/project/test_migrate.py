@@ -130,3 +130,15 @@ def test_weights_that_fit_nothing_are_told(project: Path, tmp_path: Path) -> Non
     save_weights(project / "alien.caffemodel", {"conv": [np.zeros((9, 3, 3, 3))]})
     left = dict(migrate(project, tmp_path / "out", onnx=False).left)
     assert left["alien.caffemodel"].startswith("no text in the folder fits these weights")
+
+
+def test_fields_that_no_caffe_has_stop_no_deploy_net(project: Path, tmp_path: Path) -> None:
+    text = TRAIN.replace("layers {", "layer {").replace("DATA", '"Data"').replace(
+        "CONVOLUTION", '"Convolution"').replace("INNER_PRODUCT", '"InnerProduct"').replace(
+        "SOFTMAX_LOSS", '"SoftmaxWithLoss"').replace("batch_size: 4", "batch_size: 4 frobnicate: 2")  # fmt: skip  # noqa: E501
+    (project / "fork.prototxt").write_text(text, encoding="utf-8")
+    out = tmp_path / "out"
+    left = dict(migrate(project, out, onnx=False).left)
+    assert "has no field `frobnicate`" in left["fork.prototxt"]
+    assert (out / "fork.prototxt").read_text(encoding="utf-8") == text
+    assert (out / "fork.deploy.prototxt").is_file()
