@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from netc.ops.define import Arity, LayerContext, OpDef, full_extent, no_params
+from netc.ops.fields import fork_field
 from netc.ops.inputs import (
     FollowedSize,
     PartialShape,
@@ -59,11 +60,23 @@ def _parse(layer: Message, context: LayerContext) -> SourceParams:
     kind = layer.get("type")
     tops = _TOPS.get(kind, (None,))
     follow = [tops[min(i, len(tops) - 1)] if tops else None for i in range(context.tops - 1)]
+    if layer.has("dense_image_data_param"):
+        follow = _divided(follow, layer.get("dense_image_data_param"))
     if kind in _GRIDS:
         follow = _grid_follow(layer.get(_GRIDS[kind][0]), *_GRIDS[kind][1:], context.tops - 1)
     data = _data_shape(layer)
     params = SourceParams((data, *(None,) * len(follow)), follow=(None, *follow))
     return replace(params, shapes=params.completed(params.shapes, partly=True))
+
+
+def _divided(
+    follow: list[tuple[FollowedSize, ...] | None], param: Message
+) -> list[tuple[FollowedSize, ...] | None]:
+    """ENet's labels are smaller than the pictures by a factor, but where these are cropped."""
+    by = fork_field(param, "label_divide_factor", 1)
+    if by <= 1 or (param.get("crop_height") and param.get("crop_width")):
+        return follow
+    return [shape and (*shape[:-2], f"H//{by}", f"W//{by}") for shape in follow]
 
 
 # Data layers of Cascade R-CNN and MS-CNN: a map of true boxes for each of a list of steps, then the

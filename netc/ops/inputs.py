@@ -30,7 +30,7 @@ PartialShape = tuple[int | None, ...]
 FollowedSize = int | str | None
 """A number, ``N``, ``H`` or ``W`` of the layer's first top, or None where neither is known.
 
-``H/8`` is an eighth of ``H``, rounded.
+``H/8`` is an eighth of ``H``, rounded, and ``H//8`` rounded down.
 """
 
 
@@ -92,7 +92,10 @@ def _followed(size: str, known: Mapping[str, int | None]) -> int | None:
     """A size of the first top, or that divided."""
     name, _, by = size.partition("/")
     found = known.get(name)
-    return found if found is None or not by else (2 * found + int(by)) // (2 * int(by))
+    if found is None or not by:
+        return found
+    number = int(by.removeprefix("/"))
+    return found // number if by.startswith("/") else (2 * found + number) // (2 * number)
 
 
 def _source_shape(params: SourceParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:

@@ -147,3 +147,13 @@ def test_a_bound_may_be_larger_than_a_blob() -> None:
     built = build(read_net(text=text).message)
     assert not [d for d in built.diagnostics if d.severity == "error"]
     assert built.graph.values["p"].shape == (90000, 512, 7, 7)
+
+
+def test_labels_of_enet_are_smaller_by_a_factor() -> None:
+    text = (
+        'layer { name: "d" type: "DenseImageData" top: "x" top: "l" dense_image_data_param { '
+        "batch_size: 2 new_height: 50 new_width: 63 label_divide_factor: 8 CROP } }"
+    )
+    for crop, shape in (("", (2, 1, 6, 7)), ("crop_height: 20 crop_width: 30", (2, 1, 20, 30))):
+        graph = build(read_net(text=text.replace("CROP", crop)).message).graph
+        assert graph.values["l"].shape == shape

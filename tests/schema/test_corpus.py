@@ -30,7 +30,7 @@ TAKEN_BY_THE_UNION = {
 # Repositories whose fields are read off their texts, since no caffe.proto of theirs is at hand.
 READ_OFF_TEXTS = (
     "HyeonwooNoh+", "ShaoqingRen+", "soeaver+", "torrvision+", "yahoo+CaffeOnSpark/", "yjxiong+",
-    "wenguanwang+", "DengPingFan+", "ZhaofanQiu+", "BVLC+caffe/@pull-5381/",
+    "wenguanwang+", "DengPingFan+", "ZhaofanQiu+", "BVLC+caffe/@pull-5381/", "TimoSaemann+",
     "dlunion+CaffeLSTM-OCR/", "jay-mahadeokar+pynetbuilder/models/cifar10/resnet_110/",
 )  # fmt: skip
 
