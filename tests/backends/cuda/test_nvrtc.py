@@ -25,7 +25,7 @@ from netc.ir.graph import Graph
 from tests.backends.cuda import nvrtc
 from tests.backends.cuda.golden_kernels import golden_kernels, kernels_of, options
 from tests.backends.cuda.public_nets import bundled, public, zero_graph
-from tests.backends.cuda.test_products import NETS, WAYS, always
+from tests.backends.cuda.test_products import CONFIGS, NETS, always
 
 pytestmark = [
     pytest.mark.gpu_tools,
@@ -86,12 +86,12 @@ OLDEST_AND_NEWEST = [  # the others with --slow
 
 
 @pytest.mark.parametrize("architecture", OLDEST_AND_NEWEST)
-@pytest.mark.parametrize("precision", WAYS)
+@pytest.mark.parametrize("precision", CONFIGS)
 def test_every_way(precision: str, architecture: int, monkeypatch: pytest.MonkeyPatch) -> None:
     if precision != "float32" and architecture < 80:
         pytest.skip("the matrix units of such precision begin with sm_80")
     graphs, kernels = [make() for make in NETS.values()], set[Kernel]()
-    for tile, splits in WAYS[precision]:
+    for tile, splits in CONFIGS[precision]:
         monkeypatch.setattr(backend_module, "guessed", always(ProductConfig(tile, splits)))
         kernels |= kernels_of(graphs, options(precision=precision))
     check(kernels, architecture)

@@ -12,7 +12,10 @@ from netc.backends import registry
 from netc.backends.cuda.backend import CudaBackend
 from netc.ops.ranks import Slot
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice
+from tests.passes.test_recompute import held
+from tests.passes.test_recompute import solver as net_with_branches
 from tests.solver.golden import arrays, case_named, check_parameters, open_case, relative
+from tests.solver.small import solver as small_net
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs Linux and a C++ compiler")
 
@@ -67,3 +70,26 @@ def test_gradients_are_handed_over_as_arrays_of_the_device(
     check_parameters(solver, found, "after1", tolerance["after1"])
     assert ranks.given
     assert not any(isinstance(array, np.ndarray) for array in ranks.given.values())
+
+
+def test_values_are_made_again_with_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = EmulatedDevice(0)
+    table: dict[str, Any] = {**registry.BACKENDS, "cuda": lambda: CudaBackend(device)}
+    monkeypatch.setattr(registry, "BACKENDS", table)
+    plain = net_with_branches(backend="cuda")
+    losses = plain.step(2)
+    small = net_with_branches(backend="cuda", memory=int(0.85 * held(plain)))
+    assert small.report()["recomputed"]
+    np.testing.assert_array_equal(small.step(2), losses)
+
+
+@pytest.mark.parametrize("text", ["type: 'AdamW'", "type: 'LARS'", "type: 'AMSGrad'"])
+def test_rules_beyond_caffes(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = EmulatedDevice(0)
+    table: dict[str, Any] = {**registry.BACKENDS, "cuda": lambda: CudaBackend(device)}
+    monkeypatch.setattr(registry, "BACKENDS", table)
+    more = f"{text} momentum: 0.9 delta: 0.01 weight_decay: 0.01"
+    ours, theirs = small_net(more, backend="cuda"), small_net(more, backend="reference")
+    np.testing.assert_allclose(ours.step(4), theirs.step(4), rtol=1e-4)
+    for one, other in zip(ours.params["ip"], theirs.params["ip"], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
