@@ -21,11 +21,11 @@ from netc.ops.array import AnyArray
 from netc.predict.boxes import Picture
 from netc.predict.prepare import (
     ImageOptions,
-    Said,
+    InputTransform,
     arranged,
     preprocessing,
-    said_of,
     shape_of,
+    transform_of,
 )
 from netc.predict.records.files import SUFFIXES as IMAGES
 from netc.weights.numpy_file import load_array, open_archive
@@ -52,7 +52,7 @@ def load_feeds(
     feeds: Sequence[Feed],
     inputs: Inputs,
     args: argparse.Namespace,
-    said: Mapping[str, Said] = MappingProxyType({}),
+    said: Mapping[str, InputTransform] = MappingProxyType({}),
     unneeded: Collection[str] = (),
 ) -> dict[str, Array]:
     """Input blob -> array. Several files of one blob are items of one batch.
@@ -70,7 +70,7 @@ def load_items(
     feeds: Sequence[Feed],
     inputs: Inputs,
     args: argparse.Namespace,
-    said: Mapping[str, Said],
+    said: Mapping[str, InputTransform],
     unneeded: Collection[str],
 ) -> Loaded:
     """What files hold, as ``load_feeds`` does, with what is known of them.
@@ -121,7 +121,7 @@ def _load(
     item: Feed,
     inputs: Inputs,
     args: argparse.Namespace,
-    said: Mapping[str, Said],
+    said: Mapping[str, InputTransform],
     unneeded: Collection[str],
     loaded: Loaded,
 ) -> dict[str, AnyArray]:
@@ -130,17 +130,17 @@ def _load(
         arrays = {k: a for k, a in _load_npz(item, path).items() if k not in unneeded}
         for blob in arrays:
             _check_name(blob, inputs)
-        found = {blob: arranged(array, said_of(blob, said)) for blob, array in arrays.items()}
+        found = {blob: arranged(array, transform_of(blob, said)) for blob, array in arrays.items()}
         for blob, array in found.items():
             _note_array(blob, item, array, loaded)
         return found
     _check_name(item.blob, inputs)
     if path.suffix == ".npy":
-        array = arranged(load_array(path, "input-format"), said_of(item.blob, said))
+        array = arranged(load_array(path, "input-format"), transform_of(item.blob, said))
         _note_array(item.blob, item, array, loaded)
         return {item.blob: array}
     if path.suffix.lower() in IMAGES:
-        return {item.blob: _load_picture(item, inputs, args, said_of(item.blob, said), loaded)}
+        return {item.blob: _load_picture(item, inputs, args, transform_of(item.blob, said), loaded)}
     raise NetcError(
         Diagnostic(
             "input-format",
@@ -160,7 +160,7 @@ def _note_array(blob: str, item: Feed, array: AnyArray, loaded: Loaded) -> None:
 
 
 def _load_picture(
-    item: Feed, inputs: Inputs, args: argparse.Namespace, said: Said, loaded: Loaded
+    item: Feed, inputs: Inputs, args: argparse.Namespace, said: InputTransform, loaded: Loaded
 ) -> Array:
     header = read_header(item.path)
     shape = inputs[item.blob].shape

@@ -12,7 +12,7 @@ from netc.ir.types import Shape
 from netc.lower import State
 from netc.lower.before import State as Chosen
 from netc.lower.before import wanted_part
-from netc.predict.prepare import Said, said_of_inputs
+from netc.predict.prepare import InputTransform, transforms_of_inputs
 from netc.schema.message import Message
 
 
@@ -24,7 +24,7 @@ class Declared(NamedTuple):
     """
 
     inputs: dict[str, Value]
-    said: dict[str, Said]
+    said: dict[str, InputTransform]
     unneeded: frozenset[str]
     outputs: tuple[str, ...]
     layers: tuple[Message, ...]
@@ -53,6 +53,6 @@ def declared_inputs(
     if errors:
         raise NetcError(first_of(errors))
     graph = only_outputs(built.graph, outputs)
-    said = said_of_inputs(part.message, folder_of(net), built.layers)
+    said = transforms_of_inputs(part.message, folder_of(net), built.layers)
     inputs = {blob: graph.values[name] for blob, name in graph.input_blobs.items()}
     return Declared(inputs, said, part.unneeded(graph), graph.outputs, built.layers)

@@ -23,7 +23,7 @@ from netc.images import (
 from netc.ir.graph import Array
 from netc.ir.types import Shape
 from netc.memory import Budget, check_memory, using
-from netc.predict.prepare import Said, arranged
+from netc.predict.prepare import InputTransform, arranged
 from netc.predict.records import base
 from netc.predict.records.base import Part, Pixels, Record
 from netc.syntax.reader import unreadable
@@ -64,7 +64,7 @@ class Decoder:
 
     images: tuple[ImageInput, ...]
     shapes: Mapping[str, Shape]
-    said: Mapping[str, Said]
+    said: Mapping[str, InputTransform]
     strict: bool = False
     memory: int | None = None
 

@@ -20,7 +20,7 @@ from netc.predict.declared import Declared, declared_inputs
 from netc.predict.decode import Decoder, ImageInput
 from netc.predict.job import Job
 from netc.predict.member import Member
-from netc.predict.prepare import ImageOptions, preprocessing, said_of
+from netc.predict.prepare import ImageOptions, preprocessing, transform_of
 from netc.predict.records.base import Records
 from netc.predict.records.open import open_records
 from netc.predict.store import Run, Store
@@ -188,7 +188,7 @@ def _image_input(
     if request.dense and request.images.resize is None:
         message = "a dense evaluation needs the size of images: --resize SHORT or HEIGHT,WIDTH"
         raise NetcError(Diagnostic("bad-argument", message))
-    return blob, preprocessing(shape, request.images, said_of(blob, known.said))
+    return blob, preprocessing(shape, request.images, transform_of(blob, known.said))
 
 
 def _rows(request: Request, shapes: Mapping[str, Shape], batch: int) -> int:

@@ -65,7 +65,7 @@ class MeanFile(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Said:
+class InputTransform:
     """What a text says of an input; None where it does not.
 
     Attributes:
@@ -93,12 +93,12 @@ class Said:
     span: Span | None = None
 
 
-NOTHING = Said()
+NOTHING = InputTransform()
 
 
-def said_of_inputs(
+def transforms_of_inputs(
     net: Message, folder: Path | None, layers: Iterable[Message] | None = None
-) -> dict[str, Said]:
+) -> dict[str, InputTransform]:
     """What a net's text says of its inputs, by blob.
 
     Args:
@@ -116,11 +116,11 @@ def said_of_inputs(
         if fed and layer.has("transform_param"):
             found.update(dict.fromkeys(layer.get("top"), _said(transform, folder)))
         elif not fed and not layer.get("bottom") and layer.get("top"):
-            found[layer.get("top")[0]] = said_of_data(layer, folder)
+            found[layer.get("top")[0]] = transform_of_data(layer, folder)
     return found
 
 
-def _said(transform: Message, folder: Path | None) -> Said:
+def _said(transform: Message, folder: Path | None) -> InputTransform:
     file = transform.optional("mean_file")
     _check_count(transform, "range", (2,))
     _check_count(transform, "resize", (1, 2))
@@ -129,7 +129,7 @@ def _said(transform: Message, folder: Path | None) -> Said:
     if any(size == 0 for size in transform.get("resize")):
         raise transform.error("resize", "bad-preprocessing", "`resize` is at least 1")
     crops: Any = transform.optional("crops")
-    return Said(
+    return InputTransform(
         transform.get("mean_value"),
         None if file is None else MeanFile(file, folder, transform.span_of("mean_file")),
         transform.optional("scale"),
@@ -150,7 +150,7 @@ def _check_count(transform: Message, name: str, allowed: tuple[int, ...]) -> Non
         raise transform.error(name, "bad-preprocessing", message)
 
 
-def said_of_data(layer: Message, folder: Path | None) -> Said:
+def transform_of_data(layer: Message, folder: Path | None) -> InputTransform:
     """What a data layer does to images, in TEST: crops at the centre, and mirrors nothing.
 
     Raises:
@@ -171,7 +171,7 @@ def _is_said(message: Message, name: str) -> bool:
     return message.has(name) and bool(message.get(name))
 
 
-def shape_of(said: Said, header: Header) -> Shape:
+def shape_of(said: InputTransform, header: Header) -> Shape:
     """The shape that a data layer makes of an image, where the text alone does not tell it."""
     height, width = said.resize if len(said.resize) == 2 else header[:2]
     size = (said.crop, said.crop) if said.crop else (height, width)
@@ -212,7 +212,9 @@ def _size_of_data(layer: Message) -> tuple[int, ...]:
     return (height, width) if height and width else ()
 
 
-def preprocessing(shape: Shape, args: ImageOptions, said: Said = NOTHING) -> Preprocessing:
+def preprocessing(
+    shape: Shape, args: ImageOptions, said: InputTransform = NOTHING
+) -> Preprocessing:
     """How images are made into an input of this shape.
 
     Raises:
@@ -243,7 +245,7 @@ def preprocessing(shape: Shape, args: ImageOptions, said: Said = NOTHING) -> Pre
     )
 
 
-def _own_size(said: Said, mean: Array | None) -> Any:
+def _own_size(said: InputTransform, mean: Array | None) -> Any:
     """What a data layer that crops takes images to be before: of the size of their mean."""
     if not said.crop or has_role(said.data, Role.WINDOW_LIST):
         return None
@@ -261,20 +263,20 @@ def _first(*values: object) -> Any:
     return next((value for value in values if value is not None), values[-1])
 
 
-def _resize(said: Said) -> tuple[int, int] | int | None:
+def _resize(said: InputTransform) -> tuple[int, int] | int | None:
     if len(said.resize) == 2:
         return said.resize[0], said.resize[1]
     return said.resize[0] if said.resize else None
 
 
-def _range(args: ImageOptions, said: Said) -> tuple[float, float]:
+def _range(args: ImageOptions, said: InputTransform) -> tuple[float, float]:
     """What black and white become."""
     if args.raw_scale is not None:
         return 0.0, float(args.raw_scale)
     return (said.range[0], said.range[1]) if said.range else (0.0, 255.0)
 
 
-def _mean(args: ImageOptions, said: Said, black: float) -> Array | None:
+def _mean(args: ImageOptions, said: InputTransform, black: float) -> Array | None:
     """What is subtracted: the mean, less what black is."""
     mean: Array | None = None
     if args.mean is not None:
@@ -298,13 +300,13 @@ def _read_mean(file: MeanFile, outside: bool) -> Array:
         raise NetcError(told) from None
 
 
-def arranged(array: AnyArray, said: Said) -> AnyArray:
+def arranged(array: AnyArray, said: InputTransform) -> AnyArray:
     """An array as the net takes it: channels first, where the text says they are last."""
     if said.layout == "NHWC" and getattr(array, "ndim", 0) == 4:
         return array.transpose(0, 3, 1, 2)
     return array
 
 
-def said_of(blob: str, known: Mapping[str, Said]) -> Said:
+def transform_of(blob: str, known: Mapping[str, InputTransform]) -> InputTransform:
     """What is said of an input, nothing where it is not known."""
     return known.get(blob, NOTHING)

@@ -13,7 +13,7 @@ from PIL import Image
 from netc.cli.main import main
 from netc.diagnostics import NetcError, Source
 from netc.driver import read_net
-from netc.predict.prepare import NOTHING, ImageOptions, preprocessing, said_of_inputs
+from netc.predict.prepare import NOTHING, ImageOptions, preprocessing, transforms_of_inputs
 
 OPTIONS: dict[str, Any] = {
     "mean": None, "scale": None, "raw_scale": None, "channel_order": None, "resize": None,
@@ -27,7 +27,7 @@ def options(**given: object) -> ImageOptions:
 
 def said(block: str, folder: Path | None = None):  # type: ignore[no-untyped-def]
     text = f"input data: [1, 3, 4, 4] {{ {block} }}\n-> relu\n"
-    return said_of_inputs(read_net(Source("t.netc", text)).message, folder)["data"]
+    return transforms_of_inputs(read_net(Source("t.netc", text)).message, folder)["data"]
 
 
 def test_without_a_word_it_is_as_caffes_nets_want_it() -> None:
@@ -75,7 +75,7 @@ def test_a_plain_text_says_it_in_transform_param() -> None:
         'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 } } '
         "transform_param { mean_value: 9 scale: 0.25 } }"
     )
-    found = said_of_inputs(read_net(Source("t", text)).message, None)["data"]
+    found = transforms_of_inputs(read_net(Source("t", text)).message, None)["data"]
     assert (found.mean, found.scale) == ((9.0,), 0.25)
 
 
@@ -83,7 +83,7 @@ def test_a_plain_text_says_it_in_transform_param() -> None:
 def test_numbers_that_mean_nothing(fields: str) -> None:
     text = f'layer {{ name: "d" type: "Input" top: "d" transform_param {{ {fields} }} }}'
     with pytest.raises(NetcError) as caught:
-        said_of_inputs(read_net(Source("t", text)).message, None)
+        transforms_of_inputs(read_net(Source("t", text)).message, None)
     assert caught.value.diagnostics[0].code == "bad-preprocessing"
 
 
