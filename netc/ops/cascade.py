@@ -6,8 +6,8 @@ zhaoweicai/cascade-rcnn and zhaoweicai/mscnn, src/caffe/layers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,21 +26,20 @@ from netc.ops.field_boxes import (
     rows_of,
     thinned,
 )
-from netc.ops.fields import fork_field, reject_unknown_fields
-from netc.ops.numbers import required_number
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.role import Family
-from netc.ops.sampled_regions import sampled_reading
 from netc.schema.message import Message
 
 _MODES = ("IOU", "IOMU", "IOFU")
 
 
-def _rows(shape: Shape, width: int, what: str) -> None:
+def check_rows(shape: Shape, width: int, what: str) -> None:
+    """Refuse what is not rows of so many numbers, with a ShapeError."""
     if len(shape) < 2 or count(shape, 1) != width:
         raise ShapeError(f"{what} must be rows of {width}, the bottom is {show(shape)}")
 
 
-def _op(
+def cascade_op(
     name: str,
     arity: Arity,
     parse: Callable[[Message, LayerContext], Params],
@@ -49,6 +48,7 @@ def _op(
     dynamic: bool = True,
     family: Family = "loss",
 ) -> OpDef:
+    """A layer of regions, whose definition needs NumPy itself."""
     return OpDef(
         name=name,
         arity=arity,
@@ -65,110 +65,6 @@ def _op(
 
 
 # ROIAlign of Cascade R-CNN
-
-
-@dataclass(frozen=True, slots=True)
-class GridAlignParams:
-    """Cells of each region down and across; the values of the grid's corners are given."""
-
-    pooled_h: int
-    pooled_w: int
-    spatial_scale: float
-    pad_ratio: float
-
-
-def _parse_align(layer: Message, context: LayerContext) -> GridAlignParams:
-    """Cascade R-CNN's ROIAlign has its fields in ``roi_pooling_param``."""
-    if not layer.has("roi_pooling_param"):
-        raise layer.error(
-            "type",
-            "ambiguous-layer",
-            "ROIAlign means different layers in different forks, and no field tells which",
-            "Cascade R-CNN's is told by `roi_pooling_param`, others by `roi_align_param`",
-        )
-    param = reject_unknown_fields(
-        layer.get("roi_pooling_param"), "pooled_h", "pooled_w", "spatial_scale", "pad_ratio"
-    )
-    return GridAlignParams(
-        required_number(param, "pooled_h"),
-        required_number(param, "pooled_w"),
-        param.get("spatial_scale"),
-        fork_field(param, "pad_ratio", 0.0),
-    )
-
-
-def _align_shape(params: GridAlignParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    data, regions = inputs
-    if len(data) != 4:
-        raise ShapeError(f"the first bottom must have 4 axes, it is {show(data)}")
-    _rows(regions, 5, "the regions")
-    return ((regions[0], data[1], params.pooled_h + 1, params.pooled_w + 1),)
-
-
-def _align(params: GridAlignParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
-    """Bilinear values at the grid's corners, moved by half a cell; 0 outside of the blob."""
-    data, regions = np.asarray(inputs[0]), np.asarray(inputs[1])
-    shape = _align_shape(params, [data.shape, regions.shape])[0]
-    top = np.zeros(shape, data.dtype)
-    for at, image, y, x in aligned_places(params, len(data), regions):
-        top[at] = _at_places(data[image], y, x)
-    return (top,)
-
-
-def aligned_places(
-    params: GridAlignParams, images: int, regions: AnyArray
-) -> Iterator[tuple[int, int, AnyArray, AnyArray]]:
-    """Each well formed region with its image, and the rows and columns of its grid's corners."""
-    for at, (image, *corners) in enumerate(regions.reshape(-1, 5)):
-        low, high = np.array(corners[:2]), np.array(corners[2:])
-        pad = (high - low + 1) * np.float32(params.pad_ratio)
-        scale, half = np.float32(params.spatial_scale), np.float32(0.5)
-        start, end = (low - pad) * scale - half, (high + pad) * scale - half
-        if (end <= start).any() or not 0 <= image < images:
-            continue
-        step = (end - start) / np.array([params.pooled_w, params.pooled_h], np.float32)
-        x = start[0] + np.arange(params.pooled_w + 1, dtype=np.float32) * step[0]
-        y = start[1] + np.arange(params.pooled_h + 1, dtype=np.float32) * step[1]
-        yield at, int(image), y, x
-
-
-def inside_map(at: AnyArray, size: int) -> AnyArray:
-    """Whether rows or columns lie on a map."""
-    return (at >= -0.5) & (at <= size - 0.5)
-
-
-def _at_places(planes: AnyArray, y: AnyArray, x: AnyArray) -> AnyArray:
-    """Values of planes (c, h, w) at rows y and columns x, between their neighbours."""
-    rows, columns = planes.shape[1:]
-    inside = inside_map(y, rows)[:, None] & inside_map(x, columns)
-    (y0, y1, down), (x0, x1, across) = neighbours_of(y, rows), neighbours_of(x, columns)
-    left, right = planes[:, :, x0], planes[:, :, x1]
-    above = left[:, y0] * (1 - across) + right[:, y0] * across
-    below = left[:, y1] * (1 - across) + right[:, y1] * across
-    values = above * (1 - down)[:, None] + below * down[:, None]
-    return np.where(inside, values, np.float32(0))
-
-
-def neighbours_of(at: AnyArray, size: int) -> tuple[AnyArray, AnyArray, AnyArray]:
-    """The elements that places lie between, and the share of the later one."""
-    low = np.floor(at)
-    first = low.clip(0, size - 1).astype(np.int64)
-    last = (low + 1).clip(0, size - 1).astype(np.int64)
-    return first, last, (at.clip(0, size - 1) - first).astype(np.float32)
-
-
-ROI_ALIGN = replace(
-    _op(
-        "ROIAlign",
-        Arity((2, 2), (1, 1)),
-        _parse_align,
-        _align_shape,
-        _align,
-        dynamic=False,
-        family="pooling",
-    ),
-    reading=sampled_reading,
-)
 
 
 # DecodeBBox
@@ -189,8 +85,8 @@ def _parse_decode(layer: Message, context: LayerContext) -> DecodeParams:
 
 
 def _decode_shape(params: DecodeParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    _rows(inputs[0], 8, "box changes")
-    _rows(inputs[1], 5, "the regions")
+    check_rows(inputs[0], 8, "box changes")
+    check_rows(inputs[1], 5, "the regions")
     return ((inputs[1][0], 5, 1, 1),)
 
 
@@ -208,7 +104,7 @@ def _decode(params: DecodeParams, inputs: Arrays, weights: Arrays) -> tuple[AnyA
     return (rows.reshape(-1, 5, 1, 1),)
 
 
-DECODE_BBOX = _op("DecodeBBox", Arity((2, 3), (1, 1)), _parse_decode, _decode_shape, _decode)
+DECODE_BBOX = cascade_op("DecodeBBox", Arity((2, 3), (1, 1)), _parse_decode, _decode_shape, _decode)
 
 
 # ScaleRoute and HardMining
@@ -234,7 +130,7 @@ def _parse_route(layer: Message, context: LayerContext) -> ScaleRouteParams:
 def _same_shapes(
     params: ScaleRouteParams | HardMiningParams, inputs: Sequence[Shape]
 ) -> tuple[Shape, ...]:
-    _rows(inputs[0], 5, "the regions")
+    check_rows(inputs[0], 5, "the regions")
     return tuple((shape[0], *(*shape[1:], 1, 1, 1)[:3]) for shape in inputs)
 
 
@@ -252,7 +148,7 @@ def _picked(array: AnyArray, rows: AnyArray) -> AnyArray:
     return some.reshape(len(some), *(*array.shape[1:], 1, 1, 1)[:3])
 
 
-SCALE_ROUTE = _op(
+SCALE_ROUTE = cascade_op(
     "ScaleRoute", Arity((1, None), (1, None), same=True), _parse_route, _same_shapes, _route
 )
 
@@ -294,7 +190,7 @@ def _mine(params: HardMiningParams, inputs: Arrays, weights: Arrays) -> tuple[An
     return tuple(_picked(np.asarray(array), chosen) for array in inputs[1:])
 
 
-HARD_MINING = _op(
+HARD_MINING = cascade_op(
     "HardMining", Arity((2, None), (1, None)), _parse_mining, _mining_shape, _mine, dynamic=False
 )
 
@@ -438,10 +334,12 @@ def _best(params: BoxOutputParams, image: int, levels: Arrays) -> AnyArray:
     return np.concatenate([np.full((len(kept), 1), image), rows[kept]], axis=1)
 
 
-BOX_GROUP_OUTPUT = _op(
+BOX_GROUP_OUTPUT = cascade_op(
     "BoxGroupOutput", Arity((2, None), (1, 2)), _parse_group_output, _output_shape, _output
 )
-BOX_OUTPUT = _op("BoxOutput", Arity((1, None), (1, 2)), _parse_output, _output_shape, _output)
+BOX_OUTPUT = cascade_op(
+    "BoxOutput", Arity((1, None), (1, 2)), _parse_output, _output_shape, _output
+)
 
 
 # FrcnnOutput
@@ -468,7 +366,7 @@ def _parse_frcnn(layer: Message, context: LayerContext) -> FrcnnParams:
 def _frcnn_shape(params: FrcnnParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     scores, boxes = inputs[:2]
     classes = count(scores, 1)
-    _rows(boxes, 4 * classes if params.regression.aware else 8, "box changes")
+    check_rows(boxes, 4 * classes if params.regression.aware else 8, "box changes")
     return ((1 + scores[0] * max(1, classes - 1), 7, 1, 1),)
 
 
@@ -498,10 +396,9 @@ def _of_class(params: FrcnnParams, scores: AnyArray, boxes: AnyArray, label: int
     return np.concatenate([head, own[at], tail, scores[at, label, None]], axis=1)
 
 
-FRCNN_OUTPUT = _op("FrcnnOutput", Arity((4, 4), (1, 1)), _parse_frcnn, _frcnn_shape, _frcnn)
+FRCNN_OUTPUT = cascade_op("FrcnnOutput", Arity((4, 4), (1, 1)), _parse_frcnn, _frcnn_shape, _frcnn)
 
 OPS = (
-    ROI_ALIGN,
     DECODE_BBOX,
     SCALE_ROUTE,
     HARD_MINING,

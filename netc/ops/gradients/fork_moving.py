@@ -6,10 +6,10 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.cascade import GridAlignParams, aligned_places, inside_map, neighbours_of
 from netc.ops.flow import CorrelationParams, correlated_places
 from netc.ops.gradients.define import Gradient, Reads, Saved, every_bottom
 from netc.ops.pooling3d import Pooling3DParams, pooled_counts, pooled_edges, tapped
+from netc.ops.roi_align import GridAlignParams, aligned_places, inside_map, neighbours_of
 from netc.ops.unpooling import UnpoolingParams, unpooled_places
 
 
