@@ -55,11 +55,12 @@ def _mended_fields(source: Source, define: Mapping[str, str]) -> list[Field]:
         NetcError: when that leaves any fault.
     """
     check_text(source)
-    lexed = legal_pieces(source, define)
-    fields = None if lexed.faults else _run(Builder(source, sys.maxsize), lexed.pieces)
-    if fields is not None:
-        return fields
-    found = sorted(lexed.faults + grammar_faults(lexed), key=_offset)
+    with collection_paused():
+        lexed = legal_pieces(source, define)
+        fields = None if lexed.faults else _run(Builder(source, sys.maxsize), lexed.pieces)
+        if fields is not None:
+            return fields
+        found = sorted(lexed.faults + grammar_faults(lexed), key=_offset)
     if not found:
         raise InternalError(f"{source.name}: a text was refused for no reason that can be told")
     raise NetcError(first_of(found, MAX_ERRORS))

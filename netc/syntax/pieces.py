@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from netc.syntax import foreign
@@ -48,6 +48,7 @@ class LocatedToken:
     Attributes:
         terminal: the name of a terminal of the grammar, or of a fault.
         unknown: whether it stands for a placeholder that nobody has bound.
+        lastindex: the terminal's number in the tables.
     """
 
     terminal: str
@@ -55,11 +56,11 @@ class LocatedToken:
     begin: int
     stop: int
     unknown: bool = False
+    lastindex: int = field(init=False, repr=False, compare=False)
 
-    @property
-    def lastindex(self) -> int:
-        """The terminal's number in the tables."""
-        return terminal_number(self.terminal)
+    def __post_init__(self) -> None:
+        numbers = _numbers()
+        self.lastindex = numbers.get(self.terminal, len(numbers))
 
     def __getitem__(self, _group: int) -> str:
         return self.text

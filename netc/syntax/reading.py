@@ -14,6 +14,7 @@ from netc.syntax.lexed import Lexed
 from netc.syntax.pieces import CLOSERS, OPENERS, LocatedToken, terminal_number
 from netc.syntax.tables import load_tables
 
+_BRACES = {*CLOSERS, *OPENERS}
 _ENDS_TEXT = {*CLOSERS, *OPENERS, "COMMA", "SEMICOLON", "RSQB", "$END"}
 
 
@@ -97,7 +98,8 @@ class Reading:
         self.follows = False
         self.braces = Braces(lexed.source)
         for piece in self.pieces:
-            self.braces.leave(piece, -1)
+            if piece.terminal in _BRACES:
+                self.braces.leave(piece, -1)
 
     @property
     def done(self) -> bool:
@@ -135,17 +137,31 @@ class Reading:
         return self.stack.allows(terminal)
 
     def shift(self) -> bool:
-        """Take the token at hand, if the grammar lets it come."""
-        piece = self.here
-        if not self.stack.allows(piece.terminal):
-            return False
-        self.stack.take(piece)
-        self.braces.meet(piece, self.name)
-        if piece.terminal == "IDENTIFIER":
-            self.name = piece.text
-        self.steps += piece.begin < piece.stop
-        self.drop()
-        return True
+        """Take the tokens at hand as long as the grammar lets them come; whether one could.
+
+        A text of a megabyte has a million tokens, and nearly all of them come this way: what
+        needs no reduction is shifted at once, and only braces go to those who count them.
+        """
+        stack, pieces, start = self.stack, self.pieces, self.at
+        actions, states, symbols = load_tables().actions, stack.states, stack.symbols
+        while self.at < len(pieces):
+            piece = pieces[self.at]
+            act = actions[states[-1]][piece.lastindex]
+            if act > 0:
+                states.append(act)
+                symbols.append(piece)
+            elif stack.allows(piece.terminal):
+                stack.take(piece)
+            else:
+                break
+            if piece.terminal == "IDENTIFIER":
+                self.name = piece.text
+            elif piece.terminal in _BRACES:
+                self.braces.meet(piece, self.name)
+                self.braces.leave(piece)
+            self.steps += piece.begin < piece.stop
+            self.at += 1
+        return self.at > start
 
     def drop(self) -> None:
         """Leave the token at hand out."""
