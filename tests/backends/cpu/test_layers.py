@@ -267,6 +267,14 @@ def test_deconvolution(target, data, group, stride):
     check(target, {"x": shape}, layers)
 
 
+@settings(max_examples=2, deadline=None)
+@given(target=MACHINES)
+def test_a_deconvolution_of_a_very_large_stride(target):
+    params = "convolution_param { num_output: 3 kernel_size: 2 stride: 100 }"
+    layers = [layer("Deconvolution", "x", "y", params), layer("ReLU", "y", "y")]
+    check(target, {"x": (1, 2, 3, 3)}, layers, compiled=False)
+
+
 @settings(max_examples=25, deadline=None)
 @given(target=MACHINES, data=st.data(), kernel=st.integers(1, 5), stride=st.integers(1, 3))
 def test_convolutions_of_images(target, data, kernel, stride):

@@ -18,7 +18,12 @@ from netc.backends.cpu.emit.elementwise import one_sweep
 from netc.backends.cpu.emit.emission import EmitContext, Sweeps
 from netc.backends.cpu.emit.linear import as_rows
 from netc.backends.cpu.emit.pooling import window_of_pooling
-from netc.backends.cpu.emit.products import geometry_of, is_depthwise, transposed_steps
+from netc.backends.cpu.emit.products import (
+    geometry_of,
+    has_many_phases,
+    is_depthwise,
+    transposed_steps,
+)
 from netc.backends.cpu.lowering import Sweep, sweep_of
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.channel_sums import SumTarget, tap_sum_steps
@@ -149,6 +154,8 @@ def _convolution_back(context: EmitContext, node: Node) -> Sweeps | None:
         return None
     y, x = context.view(node.inputs[0]), context.view(node.outputs[0])
     geometry = geometry_of(params.params, params.shapes[0])
+    if has_many_phases(geometry, x):
+        return None
     weight = context.array(node.parameters[0])
     return [
         sweep_of(lambda: transposed_steps(context, node.name, y, x, weight, geometry), [y], [x])

@@ -33,6 +33,9 @@ from netc.ops.siblings import branch_parameters
 from netc.passes.epilogue import chain_of
 from netc.passes.tile_bottlenecks import window_of
 
+_MAX_PHASES = 4096
+"""Steps that a deconvolution may become: one for each remainder of a place by the stride."""
+
 
 def geometry_of(params: ConvolutionParams, shape: Shape) -> Geometry:
     """A two-dimensional window in the kernels' terms; also of a deconvolution."""
@@ -156,6 +159,8 @@ def emit_deconvolution(context: EmitContext, node: Node) -> Sweeps | None:
     matched = match_epilogue(context, bias, stages, params.num_output)
     x, y = context.view(first.inputs[0]), context.view(node.outputs[0])
     geometry, epilogue = geometry_of(params, shape), matched.epilogue
+    if has_many_phases(geometry, y):
+        return None
     sweep = sweep_of(
         lambda: transposed_steps(context, node.name, x, y, weight, geometry, epilogue),
         [x],
@@ -163,6 +168,11 @@ def emit_deconvolution(context: EmitContext, node: Node) -> Sweeps | None:
         pointwise=[epilogue.residual],
     )
     return [sweep, *chain_sweeps(context, node, y, matched.rest)]
+
+
+def has_many_phases(geometry: Geometry, y: View) -> bool:
+    """Whether a deconvolution to y would be too many steps: its definition is the better way."""
+    return min(geometry.stride[0], y.h) * min(geometry.stride[1], y.w) > _MAX_PHASES
 
 
 def transposed_steps(
