@@ -146,14 +146,15 @@ class Net(Introspection):
         return tuple(names[index - 1] for index in self.getUnconnectedOutLayers())
 
     def getParam(self, layer: int | str, numParam: int = 0) -> Array:
-        """A copy of a layer's trained array, in Caffe's shape.
+        """A copy of a layer's trained array, in Caffe's shape; a vector as OpenCV's column, (n, 1).
 
         Raises:
             NetcError: unknown-layer, or bad-argument where it has no such array.
         """
         blobs = self._parameters(self._node(layer))
         _check_index(self._node(layer), numParam, len(blobs))
-        return np.array(blobs[numParam])
+        array = np.array(blobs[numParam])
+        return array[:, None] if array.ndim == 1 else array
 
     def setParam(self, layer: int | str, numParam: int, blob: Any) -> None:
         """Replace a layer's trained array; the next forward uses it, and compiles nothing anew.

@@ -189,7 +189,7 @@ def test_parameters_are_read_and_written() -> None:
     net = digits()
     net.setInput(images(1))
     net.forward()
-    assert net.getParam("conv1", 1).shape == (16,) and net.getParam(1).shape == (16, 1, 3, 3)
+    assert net.getParam("conv1", 1).shape == (16, 1) and net.getParam(1).shape == (16, 1, 3, 3)
     bias = net.getParam("ip2", 1)
     bias[6] += 1000
     net.setParam("ip2", 1, bias)
