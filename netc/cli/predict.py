@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from netc.backends.registry import on_host
 from netc.cli.arguments import (
     add_precision_argument,
     add_shape_argument,
@@ -175,7 +176,7 @@ def _engine(
 
         ray_module()
         _refuse(args, ("threads", "decoders"), "with `--on ray` follows from `--cpus-per-worker`")
-        gpus = args.gpus_per_worker or (1.0 if args.backend == "cuda" else 0.0)
+        gpus = args.gpus_per_worker or (0.0 if on_host(args.backend) else 1.0)
         cluster = Cluster(args.address, args.workers, args.cpus_per_worker, gpus)
         plain = {**arguments, "backend": "reference", "precision": "float32"}
         return Predictor(**plain), lambda job, done: run_on_ray(job, cluster, done)

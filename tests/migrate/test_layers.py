@@ -27,5 +27,5 @@ def test_layers(key: str, corpus: Path) -> None:
     source = Source(name, (corpus / "files" / name).read_text(encoding="utf-8", errors="replace"))
     net = bind_net(parse_document(source), load_schema().message("NetParameter"))
     layers = lower(upgrade_net(net)[0], phase=phase).layers
-    ours = [[layer, "Input" if kind in DATA else kind] for layer, kind in layers]
+    ours = [[m.get("name"), "Input" if m.get("type") in DATA else m.get("type")] for m in layers]
     assert ours == SHAPES[key]["layers"]

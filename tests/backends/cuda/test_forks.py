@@ -27,6 +27,7 @@ pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs Linux and a C++ 
 
 # Name of the test -> the layer's type, its inputs' shapes, its text.
 LAYER = {
+    "center crop": ("CropCenter", ["2 3 7 8"], "crop_center_param { crop_size: [0, 0, 1, 2] }"),
     "cosine": ("Cos", ["2 3 4 5"], ""),
     "selu": ("SELU", ["2 3 4 5"], ""),
     "selu too": ("SeLu", ["2 3 4 5"], ""),
