@@ -54,7 +54,9 @@ MESSAGES = (1 << 14, 1 << 18, 1 << 22, 1 << 24, 1 << 26)  # bytes
 def main() -> None:
     args = _arguments()
     if args.worker:
-        print(json.dumps(WORKERS[args.worker](args)))
+        result = WORKERS[args.worker](args)
+        if MpiRanks().rank == 0:
+            print(json.dumps(result))
         return
     print(" ".join(f"{k}={v}" for k, v in describe("numba", "mpi4py", "mpich").items()))
     link = _worker("link", 2, args, args.nets[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import pairwise
 from types import ModuleType
@@ -56,7 +56,6 @@ class MpiRanks:
         self._sums_of, self._world = library.COMM_WORLD.Dup(), library.COMM_WORLD.Dup()
         self.rank, self.size = int(self._world.rank), int(self._world.size)
         self._sums = Sums(self.rank, self.size, self._exchange, self._collect)
-        self._type = library.FLOAT
         self.start, self.finish = self._sums.start, self._sums.finish
 
     def gather(self, numbers: Sequence[float]) -> list[list[float]]:
@@ -90,23 +89,34 @@ class MpiRanks:
         """End the thread of the sums."""
         self._sums.close()
 
-    def _exchange(self, flat: Array, received: Array) -> None:
-        own = [received.shape[1]] * self.size
-        begins = [received.shape[1] * rank for rank in range(self.size)]
-        sent = [flat, self._slices(flat.size), self._type]
-        _wait(self._sums_of.Ialltoallv(sent, [received, (own, begins), self._type]))
+    # Messages of their own for each pair: MPICH's Ialltoallv moves a fiftieth as much while it is
+    # polled (90 MB/s against 4.8 GB/s, between two ranks of one machine).
 
-    def _collect(self, mean: Array, flat: Array) -> None:
-        _wait(
-            self._sums_of.Iallgatherv(
-                [mean, mean.size, self._type], [flat, self._slices(flat.size), self._type]
-            )
+    def _exchange(self, flat: Array, received: Array) -> None:
+        slices = self._slices(flat)
+        received[self.rank] = slices[self.rank]
+        self._swap(
+            lambda peer: self._sums_of.Isend(slices[peer], dest=peer),
+            lambda peer: self._sums_of.Irecv(received[peer], source=peer),
         )
 
-    def _slices(self, elements: int) -> tuple[list[int], list[int]]:
-        """The slices' numbers of elements, and where they begin."""
-        at = bounds(elements, self.size)
-        return [end - begin for begin, end in pairwise(at)], at[:-1]
+    def _collect(self, mean: Array, flat: Array) -> None:
+        slices = self._slices(flat)
+        slices[self.rank][...] = mean
+        self._swap(
+            lambda peer: self._sums_of.Isend(mean, dest=peer),
+            lambda peer: self._sums_of.Irecv(slices[peer], source=peer),
+        )
+
+    def _swap(self, send: Callable[[int], Any], receive: Callable[[int], Any]) -> None:
+        """Send to all others and receive from them, each rank beginning with the one behind it."""
+        peers = [(self.rank + k) % self.size for k in range(1, self.size)]
+        requests = [receive(peer) for peer in peers] + [send(peer) for peer in peers]
+        for request in requests:
+            _wait(request)
+
+    def _slices(self, flat: Array) -> list[Array]:
+        return [flat[begin:end] for begin, end in pairwise(bounds(flat.size, self.size))]
 
 
 def _wait(request: Any) -> None:

@@ -100,6 +100,6 @@ def test_opencv(plans: list[str]) -> None:
     net.setParam("fc", 0, np.ones((5, 144)))
     assert net.forward().tolist() == [[2 * 4 * 36] * 5]
     assert plans == planned
-    assert net.getParam("scale", 1).tolist() == [2, 2, 2, 2]
+    assert net.getParam("scale", 1).tolist() == [[2], [2], [2], [2]]  # as cv2 has vectors
     net.setInput(np.concatenate([DATA, DATA]))
     assert net.forward().tolist() == [[2 * 4 * 36] * 5] * 2
