@@ -251,7 +251,7 @@ def _link(args: argparse.Namespace) -> Result:
             world.gather([0])
             start = time.perf_counter()
             world._exchange(flat, received)
-            world._collect(received[0], flat)
+            world._collect(flat)
             spent.append((time.perf_counter() - start) / 2)
         times.append(min(spent))
     moved = [size * (world.size - 1) / world.size for size in MESSAGES]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.ir.graph import Array
-from netc.ranks.sums import Sums, bounds
+from netc.ranks.sums import Sums, slices_of
 
 
 class _Board:
@@ -66,14 +66,16 @@ class LocalRanks:
         self._sums_board.barrier.abort()
 
     def _exchange(self, flat: Array, received: Array) -> None:
-        begin, end = bounds(flat.size, self.size)[self.rank : self.rank + 2]
         for row, other in zip(received, self._sums_board.exchange(self.rank, flat), strict=True):
-            row[...] = cast(Array, other)[begin:end]
+            row[...] = slices_of(cast(Array, other), self.size)[self.rank]
         self._sums_board.barrier.wait()  # nobody writes before all have read
 
-    def _collect(self, mean: Array, flat: Array) -> None:
-        parts = self._sums_board.exchange(self.rank, mean)
-        np.concatenate([cast(Array, part) for part in parts], out=flat)
+    def _collect(self, flat: Array) -> None:
+        slices = slices_of(flat, self.size)
+        means = self._sums_board.exchange(self.rank, slices[self.rank])
+        for rank, (target, mean) in enumerate(zip(slices, means, strict=True)):
+            if rank != self.rank:
+                target[...] = cast(Array, mean)
         self._sums_board.barrier.wait()
 
 

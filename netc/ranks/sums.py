@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from queue import SimpleQueue
 
@@ -17,6 +17,11 @@ from netc.ops.ranks import Slot
 def bounds(elements: int, ranks: int) -> list[int]:
     """Where the slices of a flat array begin, and its end; rank r adds up slice r of all ranks."""
     return [elements * rank // ranks for rank in range(ranks + 1)]
+
+
+def slices_of(flat: Array, ranks: int) -> list[Array]:
+    """The slices themselves."""
+    return [flat[begin:end] for begin, end in pairwise(bounds(flat.size, ranks))]
 
 
 class Bucket:
@@ -77,27 +82,35 @@ class Bucket:
         self.done.set()
 
 
-def mean_of(received: Array) -> Array:
-    """The mean of the rows, added up in the order of the ranks; the first row's memory is taken.
+def mean_in_order(rows: Sequence[Array], out: Array) -> None:
+    """The mean of some arrays, added up in their order; ``out`` may be one of them.
 
     The order of a sum must not depend on who is ready first; an MPI library's own sums may take
-    another order for another placement of the ranks.
+    another order for another placement of the ranks. A block is added up and divided while it is
+    in the cache, so that memory is read once for each row and written once.
     """
-    total: Array = received[0]
-    for part in received[1:]:
-        total += part
-    total *= np.float32(1 / len(received))
-    return total
+    share = np.float32(1 / len(rows))
+    total = np.empty(min(_BLOCK, len(out)), np.float32)
+    for begin in range(0, len(out), _BLOCK):
+        block = total[: min(_BLOCK, len(out) - begin)]
+        end = begin + len(block)
+        np.add(rows[0][begin:end], rows[1][begin:end], out=block)
+        for row in rows[2:]:
+            block += row[begin:end]
+        np.multiply(block, share, out=out[begin:end])
+
+
+_BLOCK = 1 << 15  # elements: 128 KB of each row
 
 
 class Sums:
     """Buckets handed to one thread, which sums them one after the other.
 
-    ``exchange`` lets every rank have its slice of all (called with a bucket's flat array and the
-    rows for what is received), ``collect`` gives every rank all summed slices (called with its own
-    and the flat array). All calls of the communication library for sums come from the one thread,
-    in the order in which buckets were filled, which is that of the graph and so one order on all
-    ranks.
+    ``exchange`` lets every rank have its slice of all others: it is called with a bucket's flat
+    array and a row for each rank, its own left alone. ``collect`` gives every rank all others'
+    slices: it is called with the flat array, whose slice of this rank is the mean. All calls of the
+    communication library for sums come from the one thread, in the order in which buckets were
+    filled, which is that of the graph and so one order on all ranks.
     """
 
     def __init__(
@@ -105,7 +118,7 @@ class Sums:
         rank: int,
         ranks: int,
         exchange: Callable[[Array, Array], None],
-        collect: Callable[[Array, Array], None],
+        collect: Callable[[Array], None],
     ) -> None:
         self._rank, self._ranks = rank, ranks
         self._exchange, self._collect = exchange, collect
@@ -147,8 +160,11 @@ class Sums:
             try:
                 flat = bucket.flat()
                 received = bucket.received(flat.size)
+                own = slices_of(flat, self._ranks)[self._rank]
                 self._exchange(flat, received)
-                self._collect(mean_of(received), flat)
+                rows = [own if rank == self._rank else row for rank, row in enumerate(received)]
+                mean_in_order(rows, own)
+                self._collect(flat)
                 bucket.hand_back(flat)
             except BaseException as error:  # raised in the thread that waits
                 self._failed = error
