@@ -16,7 +16,7 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.ranks.sums import Sums, slices_of
 
-_PAUSE = 2e-5  # seconds between looks at a message: others compute meanwhile
+_PAUSE = 1e-4  # seconds between looks at a message: the rank computes meanwhile
 
 
 def mpi() -> ModuleType:

@@ -7,7 +7,7 @@ order too, Caffe's, whatever its axes: one long pixel for each of its first axis
 
     W~value, W/history0~value      in the variables, as they are
     W~next, W/history0~next        there too, each element written after it was read
-    dW                             in the arena, in Caffe's order
+    dW                             in the arena, in Caffe's order, and so its mean over ranks
 
 The values that a run starts from are gone once the update has run, so no later node may read them.
 """
@@ -24,6 +24,7 @@ from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ops.gradient import NAME as GRADIENT
 from netc.ops.inputs import ParameterParams
+from netc.ops.ranks import FINISH, START
 from netc.ops.update import CLIP, UPDATE, UpdateParams
 
 
@@ -63,7 +64,8 @@ def variable_values(graph: Graph) -> VariableValues:
             continue
         for variable, before, after in pairs:
             places[before] = places[after] = External(index[variable])
-        gradients.update(node.inputs[: int(params.reached)])
+        for gradient in node.inputs[: int(params.reached)]:
+            gradients.update(_handed_on(graph, gradient))
     return VariableValues(places, frozenset(gradients))
 
 
@@ -112,7 +114,24 @@ def _in_any_order(graph: Graph, node: Node, gradient: str) -> bool:
     """True if whoever makes and reads a gradient knows it in Caffe's order."""
     if is_in_c_order(graph.shape(gradient)):
         return True
+    *handed, made = _handed_on(graph, gradient)
+    producer = graph.producers.get(made)
+    if producer is None or producer.op != GRADIENT or producer.params.kind != "weight":
+        return False
+    return all(
+        value not in graph.outputs and len(_others(graph, node, value)) == (value != gradient)
+        for value in (*handed, made)
+    )
+
+
+def _handed_on(graph: Graph, gradient: str) -> tuple[str, ...]:
+    """A gradient, what it was before its mean over ranks was taken, and so on to what was made."""
     producer = graph.producers.get(gradient)
-    others = [r for r in graph.readers[gradient] if r.name != node.name and r.op != CLIP]
-    made = producer is not None and producer.op == GRADIENT and producer.params.kind == "weight"
-    return made and not others and gradient not in graph.outputs
+    if producer is None or producer.op not in (START, FINISH):
+        return (gradient,)
+    return (gradient, *_handed_on(graph, producer.inputs[0]))
+
+
+def _others(graph: Graph, node: Node, value: str) -> list[Node]:
+    """Readers of a value besides the update and what takes the norm of all gradients."""
+    return [r for r in graph.readers[value] if r.name != node.name and r.op != CLIP]
