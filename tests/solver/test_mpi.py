@@ -120,7 +120,8 @@ def test_a_rank_that_dies_ends_all_and_the_last_snapshot_goes_on(digits: Path) -
     os.kill(_ranks_of(process.pid)[-1], signal.SIGKILL)
     output, _ = process.communicate(timeout=30)
     assert process.returncode != 0
-    assert "KILLED" in output.upper() or "EXIT CODE: 9" in output, output
+    # mpiexec tells of it, or the other rank does, where it met the loss first.
+    assert "KILLED" in output.upper() or "rank 0 of 2:" in output, output
     states = sorted(digits.glob("*.solverstate"), key=lambda p: int(p.stem.rpartition("_")[2]))
     last = int(states[-1].stem.rpartition("_")[2])
     again = mpiexec(
