@@ -13,21 +13,15 @@ from netc.cli.arguments import (
     add_state_arguments,
     add_text_arguments,
     blob_shape,
-    chosen_state,
-    reading,
 )
 from netc.cli.output import print_diagnostics, print_json, say
 from netc.cli.progress import compiling
-from netc.cli.run import no_weights
+from netc.cli.results import read_labels
 from netc.cli.texts import STDIN, source_of
+from netc.cli.until import graph_until
 from netc.diagnostics import Diagnostic
-from netc.driver import Text, only_outputs, read_net, runnable
-from netc.driver import build as build_graph
-from netc.ir.graph import Graph
-from netc.lower.before import layers_before
+from netc.driver import Text
 from netc.report.figures import size
-from netc.weights.match import assign
-from netc.weights.zeros import zero_weights
 
 PLACEMENTS = ("embed", "file")
 
@@ -96,7 +90,7 @@ def _add_page(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--mean", metavar="B,G,R", type=_numbers, default=(), help="of the channels")
     group.add_argument("--scale", metavar="X", type=float, default=1.0, help="after the mean")
     group.add_argument("--channel-order", choices=("BGR", "RGB"), default="BGR")
-    group.add_argument("--labels", metavar="FILE", type=Path, help="one label a line")
+    group.add_argument("--labels", metavar="FILE", help="one label a line")
 
 
 def _numbers(text: str) -> tuple[float, ...]:
@@ -107,7 +101,8 @@ def run(args: argparse.Namespace) -> int:
     """Build, and tell what was written."""
     _sort_weights(args)
     text: Text = source_of(STDIN) if args.net == STDIN else args.net
-    graph, found = _graph(text, args)
+    shapes = dict(args.input_shape)
+    graph, found = graph_until(text, args, args.trained, lambda message: shapes)
     if not args.json:
         print_diagnostics(found)
     choices = Choices(args.target, args.cpu, args.threads, args.weights, args.precision, args.name)
@@ -126,22 +121,8 @@ def _sort_weights(args: argparse.Namespace) -> None:
 def _picture(args: argparse.Namespace) -> Picture | None:
     if not args.page:
         return None
-    labels = args.labels.read_text("utf-8").splitlines() if args.labels else ()
+    labels = read_labels(args.labels)
     return Picture(args.mean, args.scale, args.channel_order == "RGB", labels)
-
-
-def _graph(text: Text, args: argparse.Namespace) -> tuple[Graph, tuple[Diagnostic, ...]]:
-    """The graph with its weights."""
-    message = read_net(text, **reading(args)).message
-    if args.until:
-        message = layers_before(message, args.until)
-    built = build_graph(message, **chosen_state(args), inputs=dict(args.input_shape))
-    graph = only_outputs(runnable(built), args.until)
-    missing = "fill" if args.fill_missing else "error"
-    loaded, found = assign(graph, args.trained, missing=missing)
-    told = [d for d in found if not (args.until and d.code == "unused-weights")]
-    zeros = () if args.trained else zero_weights(loaded)
-    return loaded, (*built.diagnostics, *told, *no_weights(loaded, args.trained), *zeros)
 
 
 def _tell(args: argparse.Namespace, made: Made, found: tuple[Diagnostic, ...]) -> None:

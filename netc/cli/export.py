@@ -14,24 +14,20 @@ from netc.cli.arguments import (
     add_text_arguments,
     blob_shape,
     chosen_state,
-    reading,
 )
 from netc.cli.export_torch import write_torch
 from netc.cli.numbers import positive
 from netc.cli.output import print_diagnostics, print_json, say
-from netc.cli.run import no_weights
 from netc.cli.texts import STDIN, source_of
+from netc.cli.until import graph_until
 from netc.diagnostics import Diagnostic, NetcError
-from netc.driver import Text, build, only_outputs, read_net, runnable
+from netc.driver import Text, build
 from netc.export.onnx import save, to_bytes, to_onnx
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
-from netc.lower.before import layers_before
 from netc.report.figures import size
 from netc.report.memory import with_batch
 from netc.schema.message import Message
-from netc.weights.match import assign
-from netc.weights.zeros import zero_weights
 
 BATCH = "batch"  # what a first size that is left open is called
 
@@ -100,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         say(f"netc export: error: {problem}", stream=sys.stderr)
         return 2
     text: Text = source_of(STDIN) if args.net == STDIN else args.net
-    graph, found = _graph(text, args)
+    graph, found = graph_until(text, args, args.weights, lambda message: _shapes(message, args))
     if format == "pytorch":
         return write_torch(args, graph, found)
     model, misfit = _model(graph, args)
@@ -141,21 +137,6 @@ def _usage_problem(args: argparse.Namespace) -> str:
 
 def _default_name(net: str) -> str:
     return f"{'net' if net == STDIN else Path(net).stem}.onnx"
-
-
-def _graph(text: Text, args: argparse.Namespace) -> tuple[Graph, tuple[Diagnostic, ...]]:
-    """The graph with its weights."""
-    message = read_net(text, **reading(args)).message
-    if args.until:
-        message = layers_before(message, args.until)
-    built = build(message, **chosen_state(args), inputs=_shapes(message, args))
-    graph = only_outputs(runnable(built), args.until)
-    missing = "fill" if args.fill_missing else "error"
-    loaded, found = assign(graph, args.weights, missing=missing)
-    told = [d for d in found if not (args.until and d.code == "unused-weights")]
-    made = no_weights(loaded, args.weights)
-    zeros = () if args.weights else zero_weights(loaded)
-    return loaded, (*built.diagnostics, *told, *made, *zeros)
 
 
 def _shapes(message: Message, args: argparse.Namespace) -> Mapping[str, Shape]:
