@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812
 
 from netc.backends.reference import parameter_array
 from netc.ir.graph import Graph, Node
-from netc.ops.convolution import convolution_axes
+from netc.ops.convolution_params import convolution_axes
 from netc.ops.pooling import pooling_axes
 
 Step = Callable[[Sequence[Any], Sequence[Any]], Any]  # of inputs and weights

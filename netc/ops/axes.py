@@ -49,6 +49,16 @@ def need_axes(shape: Shape, least: int, what: str) -> None:
         )
 
 
+def need_four_axes(shape: Shape, what: str) -> None:
+    """The bottom must be a batch of images: num, channels, height and width.
+
+    Raises:
+        ShapeError: it has another number of axes.
+    """
+    if len(shape) != 4:
+        raise ShapeError(f"{what} takes 4 axes, and the bottom is {show(shape)}")
+
+
 def aligned(array: AnyArray, axis: int, axes: int) -> AnyArray:
     """An array whose axes stand at ``axis`` and after of a blob of ``axes`` axes, to broadcast."""
     trailing = axes - axis - array.ndim

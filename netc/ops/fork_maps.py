@@ -15,7 +15,7 @@ import numpy as np
 from netc.ir.types import Shape, count, show
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.axes import need_axes
+from netc.ops.axes import need_axes, need_four_axes
 from netc.ops.cost import per_input, per_output
 from netc.ops.define import (
     FLOAT,
@@ -37,15 +37,6 @@ from netc.schema.message import Message
 _TWO_TO_ONE = Arity(bottoms=(2, 2), tops=(1, 1))
 
 
-def _first_shape(params: BiasChannelParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    return (inputs[0],)
-
-
-def _four_axes(shape: Shape, what: str) -> None:
-    if len(shape) != 4:
-        raise ShapeError(f"{what} takes 4 axes, and the bottom is {show(shape)}")
-
-
 @dataclass(frozen=True, slots=True)
 class FlipParams:
     """Which of height and width are turned round."""
@@ -60,7 +51,7 @@ def _parse_flip(layer: Message, context: LayerContext) -> FlipParams:
 
 
 def _flip_shape(params: FlipParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    _four_axes(inputs[0], "Flip")
+    need_four_axes(inputs[0], "Flip")
     return (inputs[0],)
 
 
@@ -139,169 +130,6 @@ GRN = OpDef(
 
 
 @dataclass(frozen=True, slots=True)
-class BiasChannelParams:
-    """What is added to the channels of the labels that an image has, or ``each`` place has."""
-
-    background: float
-    foreground: float
-    ignored: tuple[int, ...]
-    background_label: int
-    each: bool
-
-
-def _parse_bias_channel(layer: Message, context: LayerContext) -> BiasChannelParams:
-    names = ("bg_bias", "fg_bias", "ignore_label", "background_label", "label_type")
-    message = reject_unknown_fields(layer.get("bias_channel_param"), *names)
-    return BiasChannelParams(
-        message.get("bg_bias"),
-        message.get("fg_bias"),
-        _several(message, "ignore_label"),
-        message.get("background_label"),
-        message.get("label_type") == "PIXEL",
-    )
-
-
-def _bias_channel(
-    params: BiasChannelParams, inputs: Arrays, weights: Arrays
-) -> tuple[AnyArray, ...]:
-    """A label that is ignored, or has no channel, adds nothing (bias_channel_layer.cpp)."""
-    y, labels = np.array(inputs[0]), np.asarray(inputs[1]).astype(np.int64)
-    for image, own in enumerate(labels.reshape(len(labels), -1)):
-        flat = y[image].reshape(y.shape[1], -1)
-        for at, label in enumerate(own.tolist()):
-            if label in params.ignored or not 0 <= label < len(flat):
-                continue
-            back = label == params.background_label and not params.each
-            bias = np.float32(params.background if back else params.foreground)
-            flat[label, at if params.each else slice(None)] += bias
-    return (y,)
-
-
-BIAS_CHANNEL = OpDef(
-    "BiasChannel",
-    _TWO_TO_ONE,
-    _first_shape,
-    _bias_channel,
-    params=_parse_bias_channel,
-    family="joining",
-    host=True,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class UniqueLabelParams:
-    """Room for labels, the labels that are left out, and those that are always there."""
-
-    most: int
-    ignored: frozenset[int]
-    forced: frozenset[int]
-
-
-def _parse_unique(layer: Message, context: LayerContext) -> UniqueLabelParams:
-    message = reject_unknown_fields(
-        layer.get("unique_label_param"), "max_labels", "ignore_label", "force_label"
-    )
-    return UniqueLabelParams(
-        required_number(message, "max_labels"),
-        frozenset(_several(message, "ignore_label")),
-        frozenset(_several(message, "force_label")),
-    )
-
-
-def _several(message: Message, name: str) -> tuple[int, ...]:
-    """The values of a field that may be given once or many times."""
-    if not message.has(name):
-        return ()
-    value = message.get(name)
-    return tuple(value) if isinstance(value, tuple) else (value,)
-
-
-def _unique_shape(params: UniqueLabelParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    return ((inputs[0][0], params.most, 1, 1),)
-
-
-def _unique(params: UniqueLabelParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
-    """The labels that an image has, in rising order; the rest is -1."""
-    labels = np.asarray(inputs[0])
-    y = np.full((len(labels), params.most, 1, 1), -1, np.float32)
-    for image, own in enumerate(labels.reshape(len(labels), -1).astype(np.int64)):
-        found = (set(own.tolist()) - params.ignored) | params.forced
-        for at, label in enumerate(sorted(found)[: params.most]):
-            y[image, at] = label
-    return (y,)
-
-
-UNIQUE_LABEL = OpDef(
-    "UniqueLabel",
-    ONE_TO_ONE,
-    _unique_shape,
-    _unique,
-    params=_parse_unique,
-    window=full_extent,
-    family="joining",
-    host=True,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class SegAccuracyParams:
-    """The labels that are left out."""
-
-    ignored: tuple[int, ...]
-
-
-def _parse_seg(layer: Message, context: LayerContext) -> SegAccuracyParams:
-    message = reject_unknown_fields(
-        layer.get("seg_accuracy_param"), "ignore_label", "metric", "reset"
-    )
-    return SegAccuracyParams(_several(message, "ignore_label"))
-
-
-def _seg_shape(params: SegAccuracyParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    data, label = inputs
-    _four_axes(data, "SegAccuracy")
-    if label != (data[0], 1, *data[2:]):
-        raise ShapeError(f"the label of {show(data)} must have 1 channel, it is {show(label)}")
-    return ((1, 1, 1, 3),)
-
-
-@np.errstate(all="ignore")
-def _seg_accuracy(
-    params: SegAccuracyParams, inputs: Arrays, weights: Arrays
-) -> tuple[AnyArray, ...]:
-    """Accuracy of pixels, mean recall of classes, mean intersection over union."""
-    scores, label = (np.asarray(array) for array in inputs)
-    classes = scores.shape[1]
-    truth, guess = label[:, 0].astype(np.int64), scores.argmax(axis=1)
-    counted = (truth >= 0) & (truth < classes) & ~np.isin(truth, params.ignored)
-    pairs = truth[counted] * classes + guess[counted]
-    table = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
-    hits, true, made = np.diag(table), table.sum(axis=1), table.sum(axis=0)
-    union = true + made - hits
-    values = [_mean(hits.sum(), np.array(true.sum())), _mean(hits, true), _mean(hits, union)]
-    return (np.array(values, np.float32).reshape(1, 1, 1, 3),)
-
-
-def _mean(parts: AnyArray, wholes: AnyArray) -> float:
-    """The mean of the ratios whose divisor is not 0."""
-    there = np.atleast_1d(wholes) > 0
-    ratios = np.atleast_1d(parts)[there] / np.atleast_1d(wholes)[there]
-    return float(ratios.mean()) if len(ratios) else 0.0
-
-
-SEG_ACCURACY = OpDef(
-    "SegAccuracy",
-    _TWO_TO_ONE,
-    _seg_shape,
-    _seg_accuracy,
-    params=_parse_seg,
-    window=full_extent,
-    family="joining",
-    host=True,
-)
-
-
-@dataclass(frozen=True, slots=True)
 class InnerDistanceParams:
     """Distances to ``num_output`` trained centres; ``norm`` is L1 or L2 (squared, halved not)."""
 
@@ -374,7 +202,7 @@ def _parse_darknet(layer: Message, context: LayerContext) -> DarknetUpsamplePara
 
 
 def _darknet_shape(params: DarknetUpsampleParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    _four_axes(inputs[0], "UpsampleDarknet")
+    need_four_axes(inputs[0], "UpsampleDarknet")
     num, channels, height, width = inputs[0]
     return ((num, channels, height * params.stride, width * params.stride),)
 
@@ -407,9 +235,6 @@ OPS = (
     CHANNEL_NORM,
     SPATIAL_PRODUCT,
     GRN,
-    BIAS_CHANNEL,
-    UNIQUE_LABEL,
-    SEG_ACCURACY,
     INNER_DISTANCE,
     UPSAMPLE_DARKNET,
 )

@@ -16,7 +16,8 @@ import numpy as np
 from netc.ir.types import Shape, count
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import Arrays, namespace
-from netc.ops.convolution import CONVOLUTION, ConvolutionParams, channel_axis, convolution_axes
+from netc.ops.convolution import CONVOLUTION
+from netc.ops.convolution_params import ConvolutionParams, channel_axis, convolution_axes
 from netc.ops.define import Cost, LayerContext, OpDef, ShapeError, WeightSpec
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import parse_filler

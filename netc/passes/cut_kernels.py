@@ -24,7 +24,7 @@ from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
 from netc.ir.types import show
 from netc.ops.catalog import has_role
-from netc.ops.convolution import convolution_axes
+from netc.ops.convolution_params import convolution_axes
 from netc.ops.role import Role
 from netc.ops.window import Axis, WindowParams
 from netc.passes.base import Log, Pass

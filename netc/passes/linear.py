@@ -17,7 +17,7 @@ from netc.ir.draft import Draft
 from netc.ir.graph import Array, Node
 from netc.ir.types import Shape
 from netc.ops.catalog import has_role
-from netc.ops.convolution import ConvolutionParams, convolution_axes
+from netc.ops.convolution_params import ConvolutionParams, convolution_axes
 from netc.ops.define import Affine
 from netc.ops.linear import InnerProductParams
 from netc.ops.role import Role

@@ -28,7 +28,7 @@ from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape, canonical_axis, count
 from netc.memory import check_memory
 from netc.ops.catalog import CATALOG, has_role
-from netc.ops.convolution import ConvolutionParams, convolution_axes
+from netc.ops.convolution_params import ConvolutionParams, convolution_axes
 from netc.ops.role import Role
 from netc.ops.window import Axis, WindowParams
 from netc.passes.base import Log, Pass

@@ -23,7 +23,7 @@ from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ops.catalog import CATALOG, has_role
-from netc.ops.convolution import convolution_axes
+from netc.ops.convolution_params import convolution_axes
 from netc.ops.role import Role
 from netc.passes.base import Log, Pass
 from netc.passes.linear import channels_are_axis_one, is_product, product_of

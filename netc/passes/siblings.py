@@ -18,7 +18,7 @@ from __future__ import annotations
 from netc.ir.edit import with_nodes
 from netc.ir.graph import Graph, Node
 from netc.ops.catalog import has_role
-from netc.ops.convolution import ConvolutionParams
+from netc.ops.convolution_params import ConvolutionParams
 from netc.ops.fused import FusedParams
 from netc.ops.role import Role
 from netc.ops.siblings import NAME, SiblingsParams

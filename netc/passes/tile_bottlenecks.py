@@ -26,7 +26,7 @@ from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape, count
 from netc.ops.catalog import has_role
-from netc.ops.convolution import ConvolutionParams
+from netc.ops.convolution_params import ConvolutionParams
 from netc.ops.fused import NAME, FusedParams, Stage
 from netc.ops.pooling import pooling_axes
 from netc.ops.role import Role

@@ -26,7 +26,7 @@ from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape, count
 from netc.ops.catalog import CATALOG, has_role
-from netc.ops.convolution import convolution_axes
+from netc.ops.convolution_params import convolution_axes
 from netc.ops.define import ShapeError
 from netc.ops.linear import InnerProductParams
 from netc.ops.reshaping import ReshapeParams

@@ -8,21 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
-from netc.ops.activation import (
-    ABSVAL,
-    BNLL,
-    CLIP,
-    ELU,
-    OPS,
-    PRELU,
-    RELU,
-    RELU6,
-    SIGMOID,
-    SWISH,
-    TANH,
-)
+from netc.ops.activation import ABSVAL, BNLL, CLIP, ELU, OPS, SIGMOID, SWISH, TANH
 from netc.ops.activation import THRESHOLD as THRESHOLD_OP
 from netc.ops.catalog import CATALOG
+from netc.ops.rectifiers import PRELU, RELU, RELU6
 from tests.ops.cases import (
     bind_layer,
     cases_of,

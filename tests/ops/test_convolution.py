@@ -12,14 +12,10 @@ from hypothesis import strategies as st
 from netc.diagnostics import NetcError
 from netc.ops import convolution
 from netc.ops.catalog import CATALOG, LAYERS
-from netc.ops.convolution import (
-    CONVOLUTION,
-    DECONVOLUTION,
-    IM2COL,
-    ConvolutionParams,
-    Im2colParams,
-)
+from netc.ops.convolution import CONVOLUTION, DECONVOLUTION
+from netc.ops.convolution_params import ConvolutionParams, Im2colParams
 from netc.ops.define import Cost, LayerContext, OpDef, ShapeError, Window
+from netc.ops.im2col import IM2COL
 from netc.ops.window import WindowParams
 from tests.ops.cases import bind_layer, cases_of, check_case, load_case
 

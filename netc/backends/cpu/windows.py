@@ -6,7 +6,7 @@ from netc.backends.shared.layout import is_in_c_order
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ops.catalog import has_role
-from netc.ops.convolution import convolution_axes
+from netc.ops.convolution_params import convolution_axes
 from netc.ops.fused import bind_stages
 from netc.ops.role import Role
 from netc.passes.epilogue import chain_of

@@ -16,11 +16,7 @@ from netc.backends.cuda.source import Code
 from netc.backends.shared.derived import Weights, derived
 from netc.ir.graph import Array
 from netc.ir.types import Shape
-from netc.ops.activation import (
-    ClipParams,
-    ReLU6Params,
-    ReLUParams,
-)
+from netc.ops.activation import ClipParams
 from netc.ops.arithmetic import PowerParams
 from netc.ops.catalog import CATALOG
 from netc.ops.define import Params
@@ -28,6 +24,7 @@ from netc.ops.elementwise import EltwiseParams
 from netc.ops.fused import Bound
 from netc.ops.normalization import BatchNormParams, uses_batch_statistics
 from netc.ops.numbers import all_finite
+from netc.ops.rectifiers import ReLU6Params, ReLUParams
 
 
 def chain_code(chain: Chain, targets: Sequence[FusedOutput]) -> tuple[Code, tuple[Argument, ...]]:

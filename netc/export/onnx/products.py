@@ -9,7 +9,7 @@ import numpy as np
 
 from netc.export.onnx.writer import Layer, Rule
 from netc.ir.types import count
-from netc.ops.convolution import channel_axis, convolution_axes, deconvolution_axes
+from netc.ops.convolution_params import channel_axis, convolution_axes, deconvolution_axes
 from netc.ops.window import Axis
 
 

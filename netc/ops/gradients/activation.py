@@ -12,20 +12,13 @@ from typing import Any
 import numpy as np
 
 from netc.ir.graph import Graph, Node
-from netc.ops.activation import (
-    BoundedReLUParams,
-    ClipParams,
-    ELUParams,
-    PReLUParams,
-    ReLU6Params,
-    ReLUParams,
-    sigmoid,
-)
+from netc.ops.activation import ClipParams, ELUParams, sigmoid
 from netc.ops.arithmetic import BaseParams, PowerParams, log_of
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import per_channel
 from netc.ops.define import Params
 from netc.ops.gradients.define import INPUT, OUTPUT, Build, Gradient, Reads, Saved
+from netc.ops.rectifiers import BoundedReLUParams, PReLUParams, ReLU6Params, ReLUParams
 
 Factor = Callable[[Any, Any], Any]
 

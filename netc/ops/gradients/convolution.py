@@ -13,17 +13,14 @@ from typing import Any
 from netc.ir.graph import Node
 from netc.ir.types import Shape, count
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.convolution import (
-    BAND_ELEMENTS,
+from netc.ops.columns import add_columns, as_images, at_least_one, window_columns
+from netc.ops.convolution import BAND_ELEMENTS
+from netc.ops.convolution_params import (
     ConvolutionParams,
     Im2colParams,
-    add_columns,
-    as_images,
-    at_least_one,
     channel_axis,
     convolution_axes,
     deconvolution_axes,
-    window_columns,
 )
 from netc.ops.gradients.define import NOTHING, Build, Gradient, Reads, Saved
 from netc.ops.window import Axis, bands, taps

@@ -25,7 +25,7 @@ from netc.backends.shared.views import View, dense, moved
 from netc.ir.graph import Node
 from netc.ir.types import Shape
 from netc.ops.catalog import has_role
-from netc.ops.convolution import ConvolutionParams
+from netc.ops.convolution_params import ConvolutionParams
 from netc.ops.fused import NAME as FUSED
 from netc.ops.fused import Bound, bind_stages
 from netc.ops.role import Role

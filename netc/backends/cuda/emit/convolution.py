@@ -23,7 +23,7 @@ from netc.backends.shared.derived import Weights, derived
 from netc.backends.shared.views import View
 from netc.ir.graph import Node
 from netc.ir.types import Shape
-from netc.ops.convolution import ConvolutionParams, convolution_axes
+from netc.ops.convolution_params import ConvolutionParams, convolution_axes
 from netc.ops.fused import Bound, bind_stages
 from netc.ops.siblings import branch_parameters
 from netc.ops.window import Axis

@@ -28,7 +28,7 @@ from netc.backends.cuda.products.tiles import MAX_PARTS
 from netc.backends.cuda.program import Steps
 from netc.backends.shared.derived import Weights, derived
 from netc.ir.graph import Array, Node
-from netc.ops.convolution import ConvolutionParams, deconvolution_axes
+from netc.ops.convolution_params import ConvolutionParams, deconvolution_axes
 from netc.ops.fused import bind_stages
 from netc.ops.window import Axis
 from netc.passes.epilogue import chain_of
