@@ -23,8 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.machine import describe
 from netc.backends.cpu import jit
+from netc.backends.cpu.context import Context
 from netc.backends.cpu.machine import Machine, machine, supported_isas
-from netc.backends.cpu.program import Context, Program, Step
+from netc.backends.cpu.program import Program, Step
 from netc.backends.cpu.steps.choice import ConvShape, choose_algorithm
 from netc.backends.cpu.steps.conv import conv_step
 from netc.backends.cpu.steps.depthwise import depthwise_step

@@ -11,12 +11,13 @@ import numpy as np
 
 from netc.backends.base import BackendOptions, Executable, MemoryPlan, Options, StepTime
 from netc.backends.cpu.allocate import ExecutionPlan, plan_graph
+from netc.backends.cpu.context import Context
 from netc.backends.cpu.dynamic import StagedExecutable
 from netc.backends.cpu.emit.edges import load_inputs, store_outputs, store_updates
 from netc.backends.cpu.emit.emission import EmitContext
 from netc.backends.cpu.machine import Machine, machine
 from netc.backends.cpu.packing import StepPacking
-from netc.backends.cpu.program import Context, Program, PythonStep, Step
+from netc.backends.cpu.program import Program, PythonStep, Step
 from netc.backends.reference import ReferenceBackend
 from netc.backends.shared.derived import versions
 from netc.backends.threads import thread_count

@@ -170,10 +170,7 @@ def _sources() -> bytes:
     folder = Path(__file__).parent
     shared = folder.parent / "shared"
     others = (
-        folder / "kernel_args.py",
-        folder / "sum_args.py",
-        folder / "pack_args.py",
-        folder / "gradient_args.py",
+        *sorted(folder.glob("*_args.py")),
         shared / "cook_toom.py",
         Path(__file__),
     )

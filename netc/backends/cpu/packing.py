@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from netc.backends.cpu.context import Context
 from netc.backends.cpu.machine import Machine
-from netc.backends.cpu.program import Context, Program
+from netc.backends.cpu.program import Program
 from netc.backends.shared.derived import Derived, Packing, Versions
 
 _KEPT = 4  # sets of arrays whose steps stay bound: all of a training step, and a few others

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from netc.backends.cpu.program import Context, Program
+from netc.backends.cpu.context import Context
+from netc.backends.cpu.program import Program
 from netc.backends.shared.views import Arena, View
 
 GUARD = 77.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netc.backends.cpu.program import Context, Program
+from netc.backends.cpu.context import Context
+from netc.backends.cpu.program import Program
 from netc.backends.cpu.steps.blocking import Blocking, choose_blocking
 from netc.backends.cpu.steps.conv import conv_step
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netc.backends.cpu.program import Context, Program
+from netc.backends.cpu.context import Context
+from netc.backends.cpu.program import Program
 from netc.backends.cpu.steps.normalization import (
     Response,
     lrn_across_step,

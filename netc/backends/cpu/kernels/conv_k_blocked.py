@@ -13,12 +13,12 @@ from collections.abc import Callable
 
 from numba import njit
 
-from netc.backends.cpu.kernel_args import ConvArgs, PanelArgs
 from netc.backends.cpu.kernels import tile as micro
 from netc.backends.cpu.kernels.conv import locator
 from netc.backends.cpu.kernels.simd import as_float, record
 from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
 from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.product_args import ConvArgs, PanelArgs
 
 # Input channels that one call of the micro-kernel takes; the rest of a run is done one by one.
 UNROLL = 4

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from llvmlite import ir
 from numba import njit, types
 
-from netc.backends.cpu.kernel_args import DepthwiseArgs
 from netc.backends.cpu.kernels.functions import activation as activation_function
 from netc.backends.cpu.kernels.lanes import loader, storer
 from netc.backends.cpu.kernels.simd import (
@@ -30,6 +29,7 @@ from netc.backends.cpu.kernels.simd import (
 )
 from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
 from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.product_args import DepthwiseArgs
 
 # Outputs of a row that are summed together: each pixel and each weight is then loaded once for
 # several of them, and four independent sums hide the latency of a multiply-add.

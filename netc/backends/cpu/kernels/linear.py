@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from llvmlite import ir
 from numba import njit, types
 
-from netc.backends.cpu.kernel_args import LinearArgs
 from netc.backends.cpu.kernels.functions import activation as activation_function
 from netc.backends.cpu.kernels.lanes import emit_fold
 from netc.backends.cpu.kernels.simd import (
@@ -37,6 +36,7 @@ from netc.backends.cpu.kernels.simd import (
 )
 from netc.backends.cpu.kernels.values import Compiled, Record
 from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.product_args import LinearArgs
 
 # A tile of 2 images x 3 rows of weights (outputs), walking along the inputs k by vectors:
 #

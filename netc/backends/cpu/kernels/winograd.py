@@ -16,7 +16,6 @@ from typing import NamedTuple
 from llvmlite import ir
 from numba import njit, types
 
-from netc.backends.cpu.kernel_args import PanelArgs, WinogradArgs
 from netc.backends.cpu.kernels import tile as micro
 from netc.backends.cpu.kernels.epilogue import EpilogueEmitter, panel_fields, pixel_index
 from netc.backends.cpu.kernels.simd import (
@@ -36,6 +35,7 @@ from netc.backends.cpu.kernels.simd import (
 from netc.backends.cpu.kernels.values import Compiled, Record
 from netc.backends.cpu.kernels.winograd_transform import emit_transform
 from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.product_args import PanelArgs, WinogradArgs
 from netc.backends.shared.cook_toom import Filtering, Rows
 
 # Input channels that one call of the micro-kernel takes; the rest is done one by one.

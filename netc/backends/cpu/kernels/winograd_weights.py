@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from llvmlite import ir
 from numba import njit, types
 
-from netc.backends.cpu.kernel_args import OuterArgs, WinogradArgs
+from netc.backends.cpu.kernel_args import OuterArgs
 from netc.backends.cpu.kernels.outer import TAP_NUMBERS, keep_sums, sum_block, zero_sums
 from netc.backends.cpu.kernels.simd import (
     emit_load,
@@ -35,6 +35,7 @@ from netc.backends.cpu.kernels.values import Compiled, Record
 from netc.backends.cpu.kernels.winograd import TileTransform, tile_planes
 from netc.backends.cpu.kernels.winograd_transform import emit_transform
 from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.product_args import WinogradArgs
 from netc.backends.shared.cook_toom import Filtering
 
 Kernel = Callable[[int, int, int, int], None]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.kernel_args import DepthwiseArgs
 from netc.backends.cpu.memory import aligned_zeros
+from netc.backends.cpu.product_args import DepthwiseArgs
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.deconv import Phase, phases, progression, shifted
 from netc.backends.cpu.steps.elementwise import padded

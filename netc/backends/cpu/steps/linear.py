@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.kernel_args import LinearArgs
 from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.product_args import LinearArgs
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.steps.packing import copied, in_c_order

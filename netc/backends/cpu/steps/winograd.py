@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.kernel_args import PanelArgs, WinogradArgs
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.memory import ALIGNMENT, aligned_zeros, rounded
+from netc.backends.cpu.product_args import PanelArgs, WinogradArgs
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.blocking import choose_tile
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.kernel_args import OuterArgs, WinogradArgs
+from netc.backends.cpu.kernel_args import OuterArgs
 from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.product_args import WinogradArgs
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.outer import OuterTarget, most_sums
