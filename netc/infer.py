@@ -91,16 +91,15 @@ class _Inference:
             name: Value(name, value.blob, shapes.get(name), value.span, value.filler)
             for name, value in self.graph.values.items()
         }
-        parameters = {name: self._with_content(p) for name, p in self.parameters.items()}
+        parameters = self.parameters
+        if self.graph.parameters:
+            parameters = {name: self._with_content(p) for name, p in parameters.items()}
         return self.graph.replace(nodes=tuple(self.nodes), values=values, parameters=parameters)
 
     def _with_content(self, parameter: Parameter) -> Parameter:
         """A parameter with what the graph has of it already."""
-        old = self._old(parameter.name)
+        old = self.graph.parameters.get(parameter.name)
         return replace(parameter, array=old.array, variable=old.variable) if old else parameter
-
-    def _old(self, name: str) -> Parameter | None:
-        return self.graph.parameters.get(name)
 
     def set_shape(self, name: str, shape: Shape | None, node: Node | None) -> None:
         """Keep a value's shape; one that is a bound alone may have more elements than a blob."""
@@ -142,7 +141,7 @@ class _Inference:
             self.set_shape(name, shape, node)
         parameters = self._parameters(node, specs)
         if parameters != node.parameters:
-            node = replace(node, parameters=parameters)
+            node = node.with_parameters(parameters)
         self.nodes.append(node)
 
     def _shapes(

@@ -20,6 +20,7 @@ def count(shape: Shape, start: int = 0, end: int | None = None) -> int:
 
 
 @lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=4096)
 def shape_fault(shape: Shape) -> str | None:
     """Why no blob can have this shape, None where one can (the limits of blob.cpp).
 

@@ -11,21 +11,29 @@ from netc.language.parser import TYPES
 from netc.language.tokens import Token, meant_sign, scan
 from netc.syntax.parser import parse_plain
 
-_HINT = re.compile(
-    r"->|[→⟶⇒➔➜]|\$\{"
-    r"|\b(?:param|let|module|repeat|for|if|include|input|expect|phase)[ \t]+[\"'\w(\[]"
-)
+_SIGNS = ("->", "→", "⟶", "⇒", "➔", "➜", "${")
+_STATEMENTS = {
+    word: re.compile(rf"{word}(?<=\b{word})[ \t]+[\"'\w(\[]")  # the word first: found by memchr
+    for word in "param let module repeat for if include input expect phase".split()
+}
 _TEMPLATE = re.compile(r"(?m)^[ \t]*\{%[^\r\n]{0,400}?%\}")
 _AHEAD = 4
 
 
 def in_dialect(source: Source) -> bool:
     """Whether a text uses what prototxt does not have."""
-    if not _HINT.search(source.text):  # quick, and right where it says no
+    if not _may_be(source.text):
         return False
     if _TEMPLATE.search(source.text):  # its `{% for ... %}` looks like a loop
         return False
     return parse_plain(source) is None and is_dialect(source)
+
+
+def _may_be(text: str) -> bool:
+    """A quick answer, which is right where it is no."""
+    if any(sign in text for sign in _SIGNS):
+        return True
+    return any(word in text and rule.search(text) for word, rule in _STATEMENTS.items())
 
 
 def is_dialect(source: Source) -> bool:

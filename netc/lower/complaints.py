@@ -54,7 +54,7 @@ def check_arity(op: OpDef, layer: Message) -> None:
     Raises:
         NetcError: bottom-count, top-count.
     """
-    bottoms, tops = len(layer.get("bottom")), len(layer.get("top"))
+    bottoms, tops = layer.count("bottom"), layer.count("top")
     arity = op.arity
     if arity.optional_top and tops == 0:
         tops = 1

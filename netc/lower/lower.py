@@ -116,7 +116,8 @@ def _walk_layer(walk: _Walk, layer: Message) -> None:
         _add_inputs(walk, layer, op, params, tops)
     elif None not in bottoms:
         walk.nodes.append(_node(walk, layer, op, params, [b for b in bottoms if b], tops))
-        walk.losses.update(_losses(layer, op, tops))
+        if op.loss or layer.has("loss_weight"):
+            walk.losses.update(_losses(layer, op, tops))
 
 
 _FAULTY = object()
@@ -165,7 +166,7 @@ def _reads_data(layer: Message, op: OpDef) -> bool:
 
 def _context(walk: _Walk, layer: Message) -> LayerContext:
     phase = layer.get("phase") if layer.has("phase") else walk.state.phase
-    return LayerContext(phase, len(layer.get("bottom")), len(layer.get("top")))
+    return LayerContext(phase, layer.count("bottom"), layer.count("top"))
 
 
 def _read_bottoms(walk: _Walk, layer: Message) -> list[str | None]:

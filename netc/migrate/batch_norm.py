@@ -20,7 +20,7 @@ def freeze_statistics(net: Message) -> Upgraded:
 
 def _freeze(layer: Message) -> Upgraded:
     params = layer.entries.get("param", ())
-    if layer.get("type") != "BatchNorm" or len(params) != _STATISTICS:
+    if len(params) != _STATISTICS or layer.get("type") != "BatchNorm":
         return Upgraded(layer)
     if all(_is_frozen(param.value) for param in params):
         return Upgraded(layer)

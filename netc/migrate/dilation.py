@@ -22,10 +22,10 @@ def rename_holes(net: Message) -> Upgraded:
 
 
 def _rename(layer: Message) -> Upgraded:
-    if not layer.has(_PARAM):
+    if _PARAM not in layer.entries:
         return Upgraded(layer)
     message = submessage(layer, _PARAM)
-    written = [name for name in (_ONE, *_EACH) if name in message.type.fields and message.has(name)]
+    written = [name for name in (_ONE, *_EACH) if name in message.entries]
     if not written:
         return Upgraded(layer)
     _check(message, written)

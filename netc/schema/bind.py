@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -62,7 +62,8 @@ def _rules(type: MessageType) -> _Rules:
 def _bind(
     fields: Sequence[Field], type: MessageType, span: Span, place: _Place, collector: Collector
 ) -> Message:
-    entries: dict[str, list[Entry]] = {}
+    entries: dict[str, tuple[Entry, ...]] = {}
+    several: dict[str, list[Entry]] = {}  # of fields that were written more than once
     known = type.fields
     for written in fields:
         name = written.name
@@ -71,26 +72,29 @@ def _bind(
             hints = len(collector.diagnostics) < HINTED  # each costs milliseconds
             collector.add(_unknown(written, fields if hints else None, place))
             continue
-        new = _entries(written, field, place, collector)
+        if written.value.__class__ is Scalar and field.kind != "message":
+            new: Sequence[Entry] = (_scalar(written.value, written, field, collector),)
+        else:
+            new = _entries(written, field, place, collector)
         if not new:
             continue
         if name not in entries:
-            entries[name] = new
+            entries[name] = tuple(new)
         else:
-            entries[name] += new
+            several.setdefault(name, [*entries[name]]).extend(new)
             if not field.repeated and not field.several:
                 collector.add(_twice(written, entries[name][0]))
+    for name, all_ in several.items():
+        entries[name] = tuple(all_)
     rules = _rules(type)
     if rules.required or rules.oneofs:
         collector.extend(_broken(rules, type, entries, span))
-    return Message(type, {name: tuple(all_) for name, all_ in entries.items()}, span)
+    return Message(type, entries, span)
 
 
 def _entries(written: Field, field: FieldType, place: _Place, collector: Collector) -> list[Entry]:
     """What one ``name: value`` gives; a value with a mistake gives None in its place."""
     value = written.value
-    if value.__class__ is Scalar and field.kind != "message":
-        return [_scalar(value, written, field, collector)]
     if not isinstance(value, ListValue):
         return [_entry(value, written, field, place, collector)]
     if not field.repeated and not field.several:
@@ -175,7 +179,7 @@ def _not_a_scalar(value: Block, field: FieldType) -> Diagnostic:
 
 
 def _broken(
-    rules: _Rules, type: MessageType, entries: dict[str, list[Entry]], span: Span
+    rules: _Rules, type: MessageType, entries: Mapping[str, Sequence[Entry]], span: Span
 ) -> Iterator[Diagnostic]:
     missing = [f"`{name}`" for name in rules.required if name not in entries]
     if missing:

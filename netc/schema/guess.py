@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from netc.diagnostics import Diagnostic, NetcError, Source, Span
 from netc.schema.load import Schema
 from netc.schema.message import MessageType
@@ -21,11 +23,17 @@ KINDS = {
 
 def guess_message(document: Document, schema: Schema) -> MessageType:
     """The message type that knows most of the document's outermost fields."""
-    return max((schema.message(name) for name in KINDS), key=lambda t: _known(document, t))
+    names = _names(document)
+    return max((schema.message(name) for name in KINDS), key=lambda t: _known(names, t))
 
 
-def _known(document: Document, type: MessageType) -> int:
-    return sum(field.name in type.fields for field in document.fields)
+def _names(document: Document) -> Counter[str]:
+    """The outermost fields, and how often each is there."""
+    return Counter([field.name for field in document.fields])
+
+
+def _known(names: Counter[str], type: MessageType) -> int:
+    return sum(number for name, number in names.items() if name in type.fields)
 
 
 def check_kind(document: Document, schema: Schema, wanted: str = "NetParameter") -> None:
@@ -39,7 +47,8 @@ def check_kind(document: Document, schema: Schema, wanted: str = "NetParameter")
         raise NetcError(_empty(document.source, KINDS[wanted]))
     guess = guess_message(document, schema)
     type = schema.message(wanted)
-    if guess is type or _known(document, guess) == _known(document, type):
+    names = _names(document)
+    if guess is type or _known(names, guess) == _known(names, type):
         return
     message = f"this is {KINDS[guess.name]} ({guess.name}), not {KINDS[wanted]} ({wanted})"
     help = _net_of(document) if guess.name == "SolverParameter" else _layer_help(guess, wanted)

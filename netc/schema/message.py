@@ -98,7 +98,7 @@ class Message:
         entries = self.entries.get(name)
         kind = self.type.fields[name]
         if kind.repeated:
-            return tuple(e.value for e in entries) if entries else ()
+            return tuple([e.value for e in entries]) if entries else ()
         if entries:
             if len(entries) > 1:
                 raise self._several(name, entries)
@@ -113,6 +113,10 @@ class Message:
         notes = (Note("first given here", entries[0].name_span),)
         span = entries[1].name_span or self.span
         return NetcError(Diagnostic("repeated-field", message, span, notes=notes))
+
+    def count(self, name: str) -> int:
+        """How many values the field was given."""
+        return len(self.entries.get(name, ()))
 
     def optional(self, name: str) -> Any:
         """The value of a singular field, None where it was not given."""

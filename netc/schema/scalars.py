@@ -152,7 +152,10 @@ def _read_string(scalar: Scalar, field: FieldType) -> str:
 
     Caffe takes any bytes: old nets have names in GBK or Latin-1.
     """
-    return _read_bytes(scalar, field).decode("utf-8", "backslashreplace")
+    value = scalar.value
+    if value.__class__ is not bytes:
+        value = _read_bytes(scalar, field)
+    return value.decode("utf-8", "backslashreplace")
 
 
 def _read_enum(scalar: Scalar, field: FieldType) -> str:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic, Note, Source, Span
+from netc.syntax.lexer import SIMPLE, tokens_and_fields
 from netc.syntax.pieces import CLOSERS, OPENERS, LocatedToken
+from netc.syntax.tables import load_tables
 
 
 class Opened(NamedTuple):
@@ -110,3 +112,24 @@ class Braces:
     def _starts_line(self, offset: int) -> bool:
         _, column = self.source.position(offset)
         return not self._line(offset)[: column - 1].strip()
+
+
+def unclosed_block(source: Source) -> Diagnostic | None:
+    """The fault of a text of which all is well but that it ends within a block; None if in none.
+
+    It is what ``repair`` would say, found in a tenth of its time: a million tokens may come before
+    the end, and the braces among them are all that matters.
+    """
+    braces, name, terminals = Braces(source), "", load_tables().terminals
+    before = len(SIMPLE) - 1
+    for token in tokens_and_fields(source.text):
+        kind = token.lastindex or 0
+        if kind < before:
+            name = token[kind] if SIMPLE[kind] == "identifier" else token[1]
+            continue
+        terminal = terminals[kind - before] if kind > before else "LBRACE"
+        if kind == before or terminal == "IDENTIFIER":
+            name = token[kind] if kind > before else token[1]
+        if terminal in OPENERS or terminal in CLOSERS:
+            braces.meet(LocatedToken(terminal, token[kind], *token.span(kind)), name)
+    return braces.unclosed() if braces.opened else None

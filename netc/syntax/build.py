@@ -26,7 +26,6 @@ Method = Callable[[Stack], None]
 _new: Callable[[type, tuple[Any, ...]], Any] = tuple.__new__
 
 _READ: tuple[Callable[[str], Any], ...] = (str, str, string_value, str, integer_value, float_value)
-_WORD = SIMPLE.index("identifier")
 
 
 class UnusualError(Exception):
@@ -38,7 +37,8 @@ class Builder:
 
     def __init__(self, source: Source, deepest: int = 3 * MAX_DEPTH) -> None:
         self.source = source
-        self.numbers: dict[str, int | float] = {}
+        self.values: dict[str, str | bytes | int | float] = {}
+        self.cut_short = False  # whether the text's end came where it cannot
         self.deepest = deepest  # values on the stack; a block within a block adds three or more
 
     def method(self, name: str) -> Method:
@@ -55,14 +55,12 @@ class Builder:
         """A match of ``lexer.simple_scanner`` that is a whole field."""
         kind = token.lastindex or 0
         text = token[kind]
-        value = self.numbers.get(text)
-        if value is None:
-            value = _READ[kind](text)
-            if kind > _WORD:  # the same few numbers come again and again
-                self.numbers[text] = value
-        (begin, stop), (start, end) = token.span(1), token.span(kind)
-        scalar = _new(Scalar, (SIMPLE[kind], value, _new(Span, (self.source, start, end, None))))
-        span = _new(Span, (self.source, begin, stop, None))
+        value = self.values.get(text)
+        if value is None:  # the same few come again and again, and what a text is, its kind tells
+            value = self.values[text] = _READ[kind](text)
+        source, (begin, stop), (start, end) = self.source, token.span(1), token.span(kind)
+        scalar = _new(Scalar, (SIMPLE[kind], value, _new(Span, (source, start, end, None))))
+        span = _new(Span, (source, begin, stop, None))
         field: Field = _new(Field, (intern(token[1]), scalar, span))
         return field
 

@@ -15,6 +15,7 @@ from itertools import islice
 
 from netc.diagnostics import Diagnostic, InternalError, NetcError, Source, first_of
 from netc.syntax.ast import Document, Field
+from netc.syntax.braces import unclosed_block
 from netc.syntax.build import Builder, Stack, Token, UnusualError
 from netc.syntax.faults import legal_pieces
 from netc.syntax.lexer import SIMPLE, tokens_and_fields
@@ -37,30 +38,40 @@ def parse_document(source: Source, define: Mapping[str, str] | None = None) -> D
     Raises:
         NetcError: with every fault of the text, in order.
     """
-    define = define or {}
-    plain = None if may_bind(source.text, define) else parse_plain(source)
-    return plain or Document(source, tuple(_mended_fields(source, define)))
+    define, builder = define or {}, Builder(source)
+    fields = None if may_bind(source.text, define) else _fields(builder)
+    if fields is None:
+        fields = _mended_fields(source, define, builder.cut_short)
+    return Document(source, tuple(fields))
 
 
 def parse_plain(source: Source) -> Document | None:
     """A prototxt text without fault or placeholders outside of strings; None for others."""
-    fields = _fields(source) if len(source.text) <= MAX_BYTES else None
+    fields = _fields(Builder(source))
     return None if fields is None else Document(source, tuple(fields))
 
 
-def _mended_fields(source: Source, define: Mapping[str, str]) -> list[Field]:
+def _mended_fields(source: Source, define: Mapping[str, str], cut_short: bool) -> list[Field]:
     """The fields of a text in which placeholders are bound.
+
+    Args:
+        source: the text.
+        define: what is bound.
+        cut_short: whether all of its tokens are well, and its end alone cannot come.
 
     Raises:
         NetcError: when that leaves any fault.
     """
     check_text(source)
     with collection_paused():
+        unclosed = unclosed_block(source) if cut_short else None
+        if unclosed is not None:
+            raise NetcError([unclosed])
         lexed = legal_pieces(source, define)
-        fields = None if lexed.faults else _run(Builder(source, sys.maxsize), lexed.pieces)
+        found = sorted(lexed.faults + grammar_faults(lexed), key=_offset)
+        fields = None if found else _run(Builder(source, sys.maxsize), lexed.pieces)
         if fields is not None:
             return fields
-        found = sorted(lexed.faults + grammar_faults(lexed), key=_offset)
     if not found:
         raise InternalError(f"{source.name}: a text was refused for no reason that can be told")
     raise NetcError(first_of(found, MAX_ERRORS))
@@ -70,12 +81,14 @@ def _offset(fault: Diagnostic) -> int:
     return fault.span.start if fault.span else 0
 
 
-def _fields(source: Source) -> list[Field] | None:
+def _fields(builder: Builder) -> list[Field] | None:
     """The fields of a text without fault; None where anything at all is unusual."""
+    if len(builder.source.text) > MAX_BYTES:
+        return None
     with collection_paused():
         try:
-            stream = islice(tokens_and_fields(source.text), MAX_TOKENS + 1)
-            return _run(Builder(source), stream, len(SIMPLE) - 1)
+            stream = islice(tokens_and_fields(builder.source.text), MAX_TOKENS + 1)
+            return _run(builder, stream, len(SIMPLE) - 1)
         except (BadEscapeError, UnusualError):
             return None
 
@@ -89,7 +102,7 @@ def _run(builder: Builder, stream: Iterable[Token], before: int = 0) -> list[Fie
     tables = load_tables()
     rules = [(n, origin, builder.method(method)) for n, origin, method in tables.rules]
     actions, gotos = tables.actions, tables.gotos
-    identifier, brace = map(tables.terminals.index, ("IDENTIFIER", "LBRACE"))
+    identifier, brace, end = map(tables.terminals.index, ("IDENTIFIER", "LBRACE", "$END"))
     states, count = [tables.start], 0
     row = actions[tables.start]
     values: Stack = []
@@ -108,6 +121,7 @@ def _run(builder: Builder, stream: Iterable[Token], before: int = 0) -> list[Fie
             row = actions[state]
             act = row[terminal]
         if not act:
+            builder.cut_short = terminal == end and count <= MAX_TOKENS + 1
             break
         if number > 0:
             states.append(act)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import lru_cache
 
 from netc.syntax import foreign
@@ -41,7 +40,6 @@ _AFTER = {
 _SPECIAL = {"END": "$END", "OTHER": "$OTHER"}
 
 
-@dataclass(slots=True)
 class LocatedToken:
     """A token that need not come from a match; looks like one to ``build.Builder``.
 
@@ -51,16 +49,18 @@ class LocatedToken:
         lastindex: the terminal's number in the tables.
     """
 
-    terminal: str
-    text: str
-    begin: int
-    stop: int
-    unknown: bool = False
-    lastindex: int = field(init=False, repr=False, compare=False)
+    __slots__ = ("begin", "lastindex", "stop", "terminal", "text", "unknown")
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self, terminal: str, text: str, begin: int, stop: int, unknown: bool = False
+    ) -> None:
         numbers = _numbers()
-        self.lastindex = numbers.get(self.terminal, len(numbers))
+        self.terminal = terminal
+        self.text = text
+        self.begin = begin
+        self.stop = stop
+        self.unknown = unknown
+        self.lastindex = numbers.get(terminal, len(numbers))
 
     def __getitem__(self, _group: int) -> str:
         return self.text

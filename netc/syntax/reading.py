@@ -6,6 +6,7 @@ No tree is built. What is wrong, and how to go on, is for ``repair`` to say.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic, Note, Span
@@ -23,6 +24,9 @@ class Reduced(NamedTuple):
 
     name: str
     first: LocatedToken | None
+
+
+_Tops = tuple[list[int], list["LocatedToken | Reduced"]]
 
 
 @dataclass
@@ -45,16 +49,27 @@ class Automaton:
             beyond.append(state)
         return act > 0 or (terminal == "$END" and state == tables.accept)
 
-    def take(self, piece: LocatedToken) -> None:
-        """Go on by a token that is allowed; the end of the text is reduced for, not shifted."""
+    def take(self, piece: LocatedToken) -> bool:
+        """Go on by a token if it is allowed, else leave all as it is; whether it was.
+
+        The end of the text is reduced for, not shifted.
+        """
         tables, number = load_tables(), piece.lastindex
-        while (act := tables.actions[self.states[-1]][number]) < 0:
+        states, symbols, undo = self.states, self.symbols, list[_Tops]()
+        while (act := tables.actions[states[-1]][number]) < 0:
             length, origin, _ = tables.rules[~act]
+            kept = len(symbols) - length
             reduced = Reduced(origin, self.first(length) if length else None)
-            self.pop(length)
-            self.push(tables.gotos[self.states[-1]][origin], reduced)
+            undo.append((states[kept + 1 :], symbols[kept:]))
+            states[kept + 1 :], symbols[kept:] = (), (reduced,)
+            states.append(tables.gotos[states[-1]][origin])
         if act:
             self.push(act, piece)
+        elif piece.terminal != "$END" or states[-1] != tables.accept:
+            for old_states, old_symbols in reversed(undo):
+                states[-1:], symbols[-1:] = old_states, old_symbols
+            return False
+        return True
 
     def first(self, depth: int) -> LocatedToken | None:
         """The first token of the symbol this deep; None where it has none."""
@@ -142,21 +157,19 @@ class Reading:
         A text of a megabyte has a million tokens, and nearly all of them come this way: what
         needs no reduction is shifted at once, and only braces go to those who count them.
         """
-        stack, pieces, start = self.stack, self.pieces, self.at
-        actions, states, symbols = load_tables().actions, stack.states, stack.symbols
-        while self.at < len(pieces):
-            piece = pieces[self.at]
+        take, pieces, start = self.stack.take, self.pieces, self.at
+        actions, states, symbols = load_tables().actions, self.stack.states, self.stack.symbols
+        for piece in islice(pieces, start, None):
             act = actions[states[-1]][piece.lastindex]
             if act > 0:
                 states.append(act)
                 symbols.append(piece)
-            elif stack.allows(piece.terminal):
-                stack.take(piece)
-            else:
+            elif not take(piece):
                 break
-            if piece.terminal == "IDENTIFIER":
+            terminal = piece.terminal
+            if terminal == "IDENTIFIER":
                 self.name = piece.text
-            elif piece.terminal in _BRACES:
+            elif terminal in _BRACES:
                 self.braces.meet(piece, self.name)
                 self.braces.leave(piece)
             self.steps += piece.begin < piece.stop
