@@ -43,7 +43,7 @@ from netc.memory import Budget, budget_of, size_of, using
 from netc.migrate.generations import bind_net
 from netc.migrate.upgrade import Change, upgrade_net
 from netc.ops.catalog import CATALOG, LAYERS
-from netc.ops.define import OpDef
+from netc.ops.define import ErasedOp
 from netc.passes.pipeline import chosen
 from netc.passes.recompute import blobs_within
 from netc.schema.guess import check_kind
@@ -212,7 +212,7 @@ def load(
     weights: Weights,
     missing: str,
     seed: int,
-    layers: Mapping[str, OpDef] = LAYERS,
+    layers: Mapping[str, ErasedOp] = LAYERS,
 ) -> Loaded:
     """NetParameter -> the graph of what is asked for, with weights.
 
@@ -276,7 +276,7 @@ def build(
     level: int = 0,
     stages: Sequence[str] = (),
     inputs: Mapping[str, Shape] | None = None,
-    layers: Mapping[str, OpDef] = LAYERS,
+    layers: Mapping[str, ErasedOp] = LAYERS,
 ) -> Built:
     """NetParameter -> graph with inferred shapes; mistakes are in the result, not raised.
 

@@ -13,7 +13,7 @@ from netc.diagnostics import Diagnostic, NetcError, Note, Span, counted
 from netc.ir.graph import Graph, Node, Parameter, ParamSpec, Value
 from netc.ir.types import Shape, count, shape_fault, show
 from netc.ops.catalog import CATALOG
-from netc.ops.define import OpDef, ShapeError, WeightSpec
+from netc.ops.define import ErasedOp, ShapeError, WeightSpec
 from netc.schema.message import Message
 
 # What a legal text may lack and a net that runs may not: told as notes and warnings here, and as
@@ -34,7 +34,7 @@ class Inferred(NamedTuple):
 def infer(
     graph: Graph,
     inputs: Mapping[str, Shape] | None = None,
-    catalog: Mapping[str, OpDef] = CATALOG,
+    catalog: Mapping[str, ErasedOp] = CATALOG,
     messages: Mapping[str, Message] | None = None,
 ) -> Inferred:
     """Shapes of all values and parameters.
@@ -72,7 +72,7 @@ class _Inference:
     """One walk over a graph; holds what has been found so far."""
 
     def __init__(
-        self, graph: Graph, catalog: Mapping[str, OpDef], messages: Mapping[str, Message]
+        self, graph: Graph, catalog: Mapping[str, ErasedOp], messages: Mapping[str, Message]
     ) -> None:
         self.graph = graph
         self.messages = messages

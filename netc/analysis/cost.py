@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.ops.catalog import CATALOG
-from netc.ops.define import Cost, OpDef
+from netc.ops.define import Cost, ErasedOp
 
 FLOAT_BYTES = 4
 
@@ -58,7 +58,7 @@ class GraphCost:
     caffe_data_bytes: int
 
 
-def graph_cost(graph: Graph, catalog: Mapping[str, OpDef] = CATALOG) -> GraphCost:
+def graph_cost(graph: Graph, catalog: Mapping[str, ErasedOp] = CATALOG) -> GraphCost:
     """Costs of a graph's nodes and their sum.
 
     Args:
@@ -84,12 +84,12 @@ def graph_cost(graph: Graph, catalog: Mapping[str, OpDef] = CATALOG) -> GraphCos
     return GraphCost(nodes, total, inputs, caffe_data_bytes(graph))
 
 
-def node_cost(graph: Graph, node: Node, catalog: Mapping[str, OpDef] = CATALOG) -> NodeCost:
+def node_cost(graph: Graph, node: Node, catalog: Mapping[str, ErasedOp] = CATALOG) -> NodeCost:
     """The cost of one node, all of its parameters being counted."""
     return _node_cost(graph, node, catalog[node.op], set())
 
 
-def _node_cost(graph: Graph, node: Node, op: OpDef, seen: set[str]) -> NodeCost:
+def _node_cost(graph: Graph, node: Node, op: ErasedOp, seen: set[str]) -> NodeCost:
     """The cost of a node; parameters in ``seen`` are not counted, and counted ones are added."""
     own = [name for name in dict.fromkeys(node.parameters) if name not in seen]
     seen.update(own)
@@ -107,7 +107,7 @@ def _node_cost(graph: Graph, node: Node, op: OpDef, seen: set[str]) -> NodeCost:
     )
 
 
-def _arithmetic(graph: Graph, node: Node, op: OpDef) -> Cost:
+def _arithmetic(graph: Graph, node: Node, op: ErasedOp) -> Cost:
     inputs = [graph.shape(name) for name in node.inputs]
     outputs = [graph.shape(name) for name in node.outputs]
     return op.cost(node.params, inputs, outputs)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ops.catalog import CATALOG
-from netc.ops.define import OpDef, Window
+from netc.ops.define import ErasedOp, Window
 
 MAX_PERIOD = 1024  # of a longer pattern every element is given what any sees
 
@@ -98,7 +98,7 @@ _ITSELF = AxisField((Run(0, 0),), 1)
 
 
 def receptive_fields(
-    graph: Graph, source: str | None = None, catalog: Mapping[str, OpDef] = CATALOG
+    graph: Graph, source: str | None = None, catalog: Mapping[str, ErasedOp] = CATALOG
 ) -> dict[str, ReceptiveField]:
     """The receptive field of every value that depends on an input of the graph.
 
@@ -126,7 +126,7 @@ def receptive_fields(
 
 
 def _node_fields(
-    graph: Graph, node: Node, op: OpDef, fields: Mapping[str, ReceptiveField]
+    graph: Graph, node: Node, op: ErasedOp, fields: Mapping[str, ReceptiveField]
 ) -> dict[str, ReceptiveField]:
     """The fields of a node's outputs that depend on the source."""
     if not any(name in fields for name in node.inputs):

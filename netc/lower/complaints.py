@@ -11,7 +11,7 @@ from netc.diagnostics import (
     did_you_mean,
 )
 from netc.migrate.names import current_type
-from netc.ops.define import OpDef
+from netc.ops.define import ErasedOp
 from netc.schema.message import Message
 
 
@@ -48,7 +48,7 @@ def unknown_type(layer: Message, kind: str, known: Collection[str]) -> Diagnosti
     )
 
 
-def check_arity(op: OpDef, layer: Message) -> None:
+def check_arity(op: ErasedOp, layer: Message) -> None:
     """Refuse a number of bottoms or tops that the type does not take.
 
     Raises:
@@ -79,7 +79,7 @@ def _within(number: int, limits: tuple[int, int | None]) -> bool:
 
 
 def _wrong_count(
-    op: OpDef, layer: Message, what: str, number: int, limits: tuple[int, int | None]
+    op: ErasedOp, layer: Message, what: str, number: int, limits: tuple[int, int | None]
 ) -> NetcError:
     return NetcError(
         Diagnostic(
@@ -91,7 +91,7 @@ def _wrong_count(
     )
 
 
-def check_each(op: OpDef, layer: Message) -> None:
+def check_each(op: ErasedOp, layer: Message) -> None:
     """One `loss_weight` a top and one `propagate_down` a bottom, or none (layer.hpp, net.cpp)."""
     if "loss_weight" not in layer.entries and "propagate_down" not in layer.entries:
         return

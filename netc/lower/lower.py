@@ -23,7 +23,7 @@ from netc.lower.parsed import Parsed
 from netc.lower.readings import meant
 from netc.lower.rules import State, exclusion, filter_layers, merged_state
 from netc.ops.catalog import LAYERS
-from netc.ops.define import LayerContext, OpDef, ShapeError
+from netc.ops.define import ErasedOp, LayerContext, ShapeError
 from netc.ops.filler import Filler
 from netc.ops.fork_inputs import PYTHON_INPUT, unlisted_data_layer
 from netc.ops.inputs import SourceParams
@@ -54,7 +54,7 @@ class _Walk:
     net: Message
     state: State
     given: Shapes
-    catalog: Mapping[str, OpDef]
+    catalog: Mapping[str, ErasedOp]
     collector: Collector = field(default_factory=lambda: Collector(limit=1000))
     blobs: blobs.Blobs = field(default_factory=blobs.Blobs)
     names: Names = field(default_factory=Names)
@@ -80,7 +80,7 @@ def lower(
     level: int = 0,
     stages: Sequence[str] = (),
     inputs: Shapes | None = None,
-    catalog: Mapping[str, OpDef] = LAYERS,
+    catalog: Mapping[str, ErasedOp] = LAYERS,
 ) -> Lowered:
     """The graph of an upgraded NetParameter in a state.
 
@@ -123,7 +123,7 @@ def _walk_layer(walk: _Walk, layer: Message) -> None:
 _FAULTY = object()
 
 
-def _params(walk: _Walk, layer: Message, op: OpDef) -> Any:
+def _params(walk: _Walk, layer: Message, op: ErasedOp) -> Any:
     """The op's parameters; _FAULTY where they are none, which the collector then knows."""
     try:
         check_arity(op, layer)
@@ -143,7 +143,7 @@ def _params(walk: _Walk, layer: Message, op: OpDef) -> Any:
     return _FAULTY
 
 
-def _op(walk: _Walk, layer: Message) -> OpDef | None:
+def _op(walk: _Walk, layer: Message) -> ErasedOp | None:
     kind = layer.get("type")
     op = walk.catalog.get(kind)
     if op is not None:
@@ -156,7 +156,7 @@ def _op(walk: _Walk, layer: Message) -> OpDef | None:
     return data
 
 
-def _reads_data(layer: Message, op: OpDef) -> bool:
+def _reads_data(layer: Message, op: ErasedOp) -> bool:
     """True if it is a Python layer that can only read data, and nobody said how."""
     if op is not PYTHON or layer.get("bottom"):
         return False
@@ -214,7 +214,7 @@ def _elsewhere(walk: _Walk, reader: Message, blob: str) -> blobs.Elsewhere | Non
     return None
 
 
-def _produce_tops(walk: _Walk, layer: Message, op: OpDef | None) -> list[str]:
+def _produce_tops(walk: _Walk, layer: Message, op: ErasedOp | None) -> list[str]:
     name, bottoms = layer.get("name"), layer.get("bottom")
     values = []
     for index, blob in enumerate(layer.get("top")):
@@ -232,7 +232,7 @@ def _produce_tops(walk: _Walk, layer: Message, op: OpDef | None) -> list[str]:
 
 
 def _node(
-    walk: _Walk, layer: Message, op: OpDef, params: object, bottoms: list[str], tops: list[str]
+    walk: _Walk, layer: Message, op: ErasedOp, params: object, bottoms: list[str], tops: list[str]
 ) -> Node:
     name = walk.names.take(layer.get("name"))
     walk.messages[name] = layer
@@ -249,7 +249,7 @@ def _node(
     )
 
 
-def _losses(layer: Message, op: OpDef, tops: Sequence[str]) -> dict[str, float]:
+def _losses(layer: Message, op: ErasedOp, tops: Sequence[str]) -> dict[str, float]:
     """The tops that count in the net's loss, with their weights (Layer::SetLossWeights).
 
     A loss layer's first top counts 1 unless a weight is written; one of weight 0 is an output.
@@ -269,7 +269,7 @@ def _param_spec(spec: Message) -> ParamSpec:
     )
 
 
-def _add_inputs(walk: _Walk, layer: Message, op: OpDef, params: object, tops: list[str]) -> None:
+def _add_inputs(walk: _Walk, layer: Message, op: ErasedOp, params: object, tops: list[str]) -> None:
     names = layer.get("top")
     shapes: Sequence[Shape | None] = [walk.given.get(blob) for blob in names]
     if None in shapes:
@@ -280,7 +280,7 @@ def _add_inputs(walk: _Walk, layer: Message, op: OpDef, params: object, tops: li
 
 
 def _declared(
-    walk: _Walk, layer: Message, op: OpDef, params: object, given: Sequence[Shape | None]
+    walk: _Walk, layer: Message, op: ErasedOp, params: object, given: Sequence[Shape | None]
 ) -> Sequence[Shape | None]:
     """The tops' shapes: those given, else as the text says them or as they follow from these."""
     error = None

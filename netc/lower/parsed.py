@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from netc.ops.define import LayerContext, OpDef
+from netc.ops.define import ErasedOp, LayerContext
 from netc.schema.message import Message
 
 # What a layer is called, and what it is connected to, is no parameter of it.
@@ -22,7 +22,7 @@ class Parsed:
     def __init__(self) -> None:
         self._known: dict[Any, Any] = {}
 
-    def params(self, op: OpDef, layer: Message, context: LayerContext) -> Any:
+    def params(self, op: ErasedOp, layer: Message, context: LayerContext) -> Any:
         """What the op makes of a layer.
 
         Raises:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from netc.diagnostics import Collector, Diagnostic
-from netc.ops.define import OpDef
+from netc.ops.define import ErasedOp
 from netc.schema.message import Message
 
 
-def meant(layer: Message, op: OpDef, collector: Collector) -> OpDef:
+def meant(layer: Message, op: ErasedOp, collector: Collector) -> ErasedOp:
     """The layer that the fields say; what they leave open is told.
 
     Args:

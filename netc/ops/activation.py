@@ -18,7 +18,7 @@ from netc.ops.define import (
     Kernel,
     LayerContext,
     OpDef,
-    Params,
+    P,
     Parse,
     same_shape,
 )
@@ -31,10 +31,10 @@ EPILOGUE_ACTIVATION = Role.ACTIVATION | Role.NONLINEARITY | Role.EPILOGUE | Role
 ONE_TO_ONE = Arity(bottoms=(1, 1), tops=(1, 1))
 
 
-def elementwise(function: Callable[[Params, AnyArray], AnyArray]) -> Kernel:
+def elementwise(function: Callable[[P, AnyArray], AnyArray]) -> Kernel[P]:
     """A kernel that maps its one bottom to its one top."""
 
-    def kernel(params: Params, inputs: Arrays, weights: Arrays) -> Arrays:
+    def kernel(params: P, inputs: Arrays, weights: Arrays) -> Arrays:
         with np.errstate(all="ignore"):
             return (function(params, inputs[0]),)
 
@@ -43,11 +43,11 @@ def elementwise(function: Callable[[Params, AnyArray], AnyArray]) -> Kernel:
 
 def activation(
     name: str,
-    function: Callable[[Params, AnyArray], AnyArray],
+    function: Callable[[P, AnyArray], AnyArray],
     operations: int,
-    params: Parse,
+    params: Parse[P],
     role: Role = Role.NONE,
-) -> OpDef:
+) -> OpDef[P]:
     """A layer that maps each element by a function of its parameters and the element.
 
     Args:

@@ -16,7 +16,7 @@ from netc.ir.types import Shape
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.cost import per_output
-from netc.ops.define import Affine, LayerContext, OpDef, Params, Parse, same_shape
+from netc.ops.define import Affine, LayerContext, OpDef, P, Parse, same_shape
 from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.role import Role
 from netc.schema.message import Message
@@ -24,12 +24,12 @@ from netc.schema.message import Message
 
 def _op(
     name: str,
-    function: Callable[[Params, AnyArray], AnyArray],
+    function: Callable[[P, AnyArray], AnyArray],
     operations: int,
-    params: Parse,
+    params: Parse[P],
     role: Role = Role.NONE,
-) -> OpDef:
-    def kernel(params: Params, inputs: Arrays, weights: Arrays) -> Arrays:
+) -> OpDef[P]:
+    def kernel(params: P, inputs: Arrays, weights: Arrays) -> Arrays:
         with np.errstate(all="ignore"):
             return (function(params, inputs[0]),)
 

@@ -6,7 +6,7 @@ zhaoweicai/cascade-rcnn and zhaoweicai/mscnn, src/caffe/layers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,18 @@ import numpy as np
 from netc.ir.types import Shape, count, show
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, Params, ShapeError, copies, full_extent
+from netc.ops.define import (
+    Arity,
+    Kernel,
+    LayerContext,
+    OpDef,
+    P,
+    Parse,
+    ShapeError,
+    ShapeRule,
+    copies,
+    full_extent,
+)
 from netc.ops.field_boxes import (
     Regression,
     area,
@@ -38,12 +49,12 @@ def check_rows(shape: Shape, width: int, what: str) -> None:
 def cascade_op(
     name: str,
     arity: Arity,
-    parse: Callable[[Message, LayerContext], Params],
-    shape: Callable[[Params, Sequence[Shape]], tuple[Shape, ...]],
-    run: Callable[[Params, Arrays, Arrays], tuple[AnyArray, ...]],
+    parse: Parse[P],
+    shape: ShapeRule[P],
+    run: Kernel[P],
     dynamic: bool = True,
     family: Family = "loss",
-) -> OpDef:
+) -> OpDef[P]:
     """A layer of regions, whose definition needs NumPy itself."""
     return OpDef(
         name=name,

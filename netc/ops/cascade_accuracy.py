@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from netc.ir.types import Shape, count, show
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.cascade_loss import check_maps, parts
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.define import Arity, LayerContext, OpDef, Parse, ShapeError, copies, full_extent
 from netc.ops.field_boxes import (
     Grid,
     Regression,
@@ -146,7 +145,9 @@ def _overlap(one: AnyArray, other: AnyArray) -> float:
     return float(common / (one[2:].prod() + other[2:].prod() - common))
 
 
-def _accuracy_op(name: str, bottoms: int, parse: Any) -> OpDef:
+def _accuracy_op(
+    name: str, bottoms: int, parse: Parse[GridAccuracyParams]
+) -> OpDef[GridAccuracyParams]:
     return OpDef(
         name=name,
         arity=Arity((bottoms, bottoms), (1, 2)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from netc.ir.types import Shape, show
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.contents import Contents, TrueBoxes
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, Params, ShapeError, copies, full_extent
+from netc.ops.define import Arity, LayerContext, OpDef, Parse, ShapeError, copies, full_extent
 from netc.ops.field_boxes import (
     Grid,
     Regression,
@@ -32,6 +32,18 @@ from netc.schema.message import Message
 
 _LEAST = np.float32(np.finfo(np.float32).tiny)
 _LABELS = 6
+
+
+class GridParams(Protocol):
+    """Of a layer of maps of classes and boxes: see :class:`GridLossParams`."""
+
+    @property
+    def classes(self) -> int:
+        """With the background counted."""
+
+    @property
+    def apart(self) -> bool:
+        """Classes and boxes are two bottoms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +163,7 @@ def _parse_loss(layer: Message, context: LayerContext) -> GridLossParams:
     )
 
 
-def parts(params: Params, inputs: Arrays) -> tuple[AnyArray, AnyArray, AnyArray]:
+def parts(params: GridParams, inputs: Arrays) -> tuple[AnyArray, AnyArray, AnyArray]:
     """Classes, boxes and labels as maps."""
     arrays = [np.asarray(array) for array in inputs]
     if params.apart:
@@ -159,7 +171,7 @@ def parts(params: Params, inputs: Arrays) -> tuple[AnyArray, AnyArray, AnyArray]
     return arrays[0][:, : params.classes], arrays[0][:, params.classes :], arrays[1]
 
 
-def check_maps(params: Params, inputs: Sequence[Shape]) -> None:
+def check_maps(params: GridParams, inputs: Sequence[Shape]) -> None:
     """All bottoms are maps of one size, and have the channels that ``params.classes`` needs.
 
     Raises:
@@ -371,7 +383,7 @@ def label_maps(params: GridLossParams, inputs: Sequence[Shape]) -> Sequence[Cont
     return (*(None,) * (len(inputs) - 1), labels)
 
 
-def _loss_op(name: str, bottoms: int, parse: Any) -> OpDef:
+def _loss_op(name: str, bottoms: int, parse: Parse[GridLossParams]) -> OpDef[GridLossParams]:
     return OpDef(
         name=name,
         arity=Arity((bottoms, bottoms), (1, 1), optional_top=True),
@@ -389,7 +401,7 @@ def _loss_op(name: str, bottoms: int, parse: Any) -> OpDef:
     )
 
 
-OPS = (
-    _loss_op("DetectionGroupLoss", 3, _parse_group_loss),
-    _loss_op("DetectionLoss", 2, _parse_loss),
-)
+GROUP_LOSS = _loss_op("DetectionGroupLoss", 3, _parse_group_loss)
+DETECTION_LOSS = _loss_op("DetectionLoss", 2, _parse_loss)
+
+OPS = (GROUP_LOSS, DETECTION_LOSS)

@@ -70,99 +70,101 @@ from netc.ops import (
     yolo,
     yolo_loss,
 )
-from netc.ops.define import OpDef
+from netc.ops.define import ErasedOp, OpDef, P, erased, table
 from netc.ops.role import Role
 
 if TYPE_CHECKING:
     from netc.ops.gradients.define import Gradient
 
-_FAMILIES: tuple[tuple[OpDef, ...], ...] = (
-    inputs.OPS,
-    fork_inputs.OPS,
-    convolution.OPS,
-    im2col.OPS,
-    pooling.OPS,
-    spp.OPS,
-    pooling3d.OPS,
-    lrn.OPS,
-    linear.OPS,
-    margin.OPS,
-    loss.OPS,
-    contrastive_loss.OPS,
-    infogain_loss.OPS,
-    smooth_l1.OPS,
-    hard_examples.OPS,
-    accuracy.OPS,
-    fork_accuracy.OPS,
-    recurrent.OPS,
-    python.OPS,
-    rectifiers.OPS,
-    activation.OPS,
-    fork_activation.OPS,
-    arithmetic.OPS,
-    dropout.OPS,
-    elementwise.OPS,
-    normalization.OPS,
-    joining.OPS,
-    reshaping.OPS,
-    selection.OPS,
-    layer_norm.OPS,
-    locally_connected.OPS,
-    lp_pooling.OPS,
-    permutation.OPS,
-    resizing.OPS,
-    fork_maps.OPS,
-    fork_labels.OPS,
-    fork_normalization.OPS,
-    sequence.OPS,
-    fork_sequence.OPS,
-    priors.OPS,
-    detection.OPS,
-    multibox.OPS,
-    evaluation.OPS,
-    regions.OPS,
-    roi_align.OPS,
-    cascade.OPS,
-    cascade_output.OPS,
-    yolo.OPS,
-    yolo_loss.OPS,
-    region_loss.OPS,
-    flow.OPS,
-    unpooling.OPS,
-    cascade_loss.OPS,
-    cascade_accuracy.OPS,
-    proposal.OPS,
-    proposal_target.OPS,
+_OPS = table(
+    *inputs.OPS,
+    *fork_inputs.OPS,
+    *convolution.OPS,
+    *im2col.OPS,
+    *pooling.OPS,
+    *spp.OPS,
+    *pooling3d.OPS,
+    *lrn.OPS,
+    *linear.OPS,
+    *margin.OPS,
+    *loss.OPS,
+    *contrastive_loss.OPS,
+    *infogain_loss.OPS,
+    *smooth_l1.OPS,
+    *hard_examples.OPS,
+    *accuracy.OPS,
+    *fork_accuracy.OPS,
+    *recurrent.OPS,
+    *python.OPS,
+    *rectifiers.OPS,
+    *activation.OPS,
+    *fork_activation.OPS,
+    *arithmetic.OPS,
+    *dropout.OPS,
+    *elementwise.OPS,
+    *normalization.OPS,
+    *joining.OPS,
+    *reshaping.OPS,
+    *selection.OPS,
+    *layer_norm.OPS,
+    *locally_connected.OPS,
+    *lp_pooling.OPS,
+    *permutation.OPS,
+    *resizing.OPS,
+    *fork_maps.OPS,
+    *fork_labels.OPS,
+    *fork_normalization.OPS,
+    *sequence.OPS,
+    *fork_sequence.OPS,
+    *priors.OPS,
+    *detection.OPS,
+    *multibox.OPS,
+    *evaluation.OPS,
+    *regions.OPS,
+    *roi_align.OPS,
+    *cascade.OPS,
+    *cascade_output.OPS,
+    *yolo.OPS,
+    *yolo_loss.OPS,
+    *region_loss.OPS,
+    *flow.OPS,
+    *unpooling.OPS,
+    *cascade_loss.OPS,
+    *cascade_accuracy.OPS,
+    *proposal.OPS,
+    *proposal_target.OPS,
 )
 
-_OPS: dict[str, OpDef] = {op.name: op for family in _FAMILIES for op in family}
-
 # What fields make of a name that forks use for several layers; no text can name these.
-_READINGS: Mapping[str, OpDef] = {
-    op.name: op
-    for op in (
-        *rectifiers.READINGS,
-        *evaluation.READINGS,
-        *proposal.READINGS,
-        *sampled_regions.READINGS,
-    )
-}
+_READINGS = table(
+    *rectifiers.READINGS,
+    *evaluation.READINGS,
+    *proposal.READINGS,
+    *sampled_regions.READINGS,
+)
 
 # What a text may name; some names mean an op that has another.
-_LAYERS: dict[str, OpDef] = {**_OPS, **convolution.OTHER_NAMES, **reshaping.OTHER_NAMES}
-LAYERS: Mapping[str, OpDef] = _LAYERS
+_LAYERS: dict[str, ErasedOp] = {
+    **_OPS,
+    **{name: erased(op) for name, op in convolution.OTHER_NAMES.items()},
+    **{name: erased(op) for name, op in reshaping.OTHER_NAMES.items()},
+}
+LAYERS: Mapping[str, ErasedOp] = _LAYERS
 
 # What a graph may hold: the ops, and what passes and differentiation make besides.
-_OPS_AND_READINGS: dict[str, OpDef] = {**_OPS, **_READINGS}
-_CHAINS: dict[str, OpDef] = {**_OPS_AND_READINGS, fused.NAME: fused.fused_op(_OPS)}
-_CATALOG: dict[str, OpDef] = {
+_OPS_AND_READINGS: dict[str, ErasedOp] = {**_OPS, **_READINGS}
+_CHAINS: dict[str, ErasedOp] = {**_OPS_AND_READINGS, **table(fused.fused_op(_OPS))}
+_CATALOG: dict[str, ErasedOp] = {
     **_CHAINS,
-    siblings.NAME: siblings.siblings_op(_CHAINS),
-    gradient.NAME: gradient.gradient_op(_OPS_AND_READINGS),
-    update.RUNNING: update.running_op(_OPS),
-    **{op.name: op for op in (*update.OPS, *ranks.OPS)},
+    **table(
+        siblings.siblings_op(_CHAINS),
+        gradient.gradient_op(_OPS_AND_READINGS),
+        update.running_op(_OPS),
+        *update.OPS,
+        *ranks.OPS,
+    ),
 }
-CATALOG: Mapping[str, OpDef] = _CATALOG
+CATALOG: Mapping[str, ErasedOp] = _CATALOG
 
 _ROLES: Mapping[str, int] = {n: op.role.value for n, op in {**LAYERS, **CATALOG}.items()}
 
@@ -172,13 +174,14 @@ def has_role(op: str, role: Role) -> bool:
     return bool(_ROLES.get(op, 0) & role.value)
 
 
-def add_layer(op: OpDef, rule: Gradient | None) -> None:
+def add_layer(op: OpDef[P], rule: Gradient[P] | None) -> None:
     """Know a layer type from now on, with its gradient if it has one (netc.register_layer)."""
     from netc.ops.gradients.catalog import add_gradient
+    from netc.ops.gradients.define import of
 
     for known in (_OPS, _OPS_AND_READINGS, _LAYERS, _CHAINS, _CATALOG):
-        known[op.name] = op
-    add_gradient(op.name, rule)
+        known[op.name] = erased(op)
+    add_gradient(op.name, None if rule is None else of(op, rule)[1])
 
 
 def remove_layer(name: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -109,7 +109,16 @@ def corner_rows(before: int, after: int, label_first: bool = False) -> tuple[str
 
 
 Contents = Whole | Regions | ImageSizes | TrueBoxes
-ContentsRule = Callable[[Any, Sequence[Shape]], Sequence[Contents | None]]
+P = TypeVar("P")  # an op's own parameters
+ContentsRule = Callable[[P, Sequence[Shape]], Sequence[Contents | None]]
+
+
+class HasAxis(Protocol):
+    """Parameters of a layer that works along an axis."""
+
+    @property
+    def axis(self) -> int:
+        """It has the classes."""
 
 
 def flag_last(params: object, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
@@ -127,7 +136,7 @@ def item_second(params: object, inputs: Sequence[Shape]) -> Sequence[Contents | 
     return None, Whole(inputs[0][0])
 
 
-def label_along(params: Any, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+def label_along(params: HasAxis, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
     """Contents rule of a layer whose second bottom has classes along ``params.axis``."""
     return None, Whole(inputs[0][params.axis])
 

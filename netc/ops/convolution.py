@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from netc.ir.types import Shape, count, show
 from netc.ops.array import AnyArray, Arrays, namespace
@@ -29,7 +28,6 @@ from netc.ops.define import (
     Cost,
     MemoryRule,
     OpDef,
-    Params,
     ShapeError,
     WeightSpec,
     copies,
@@ -187,10 +185,12 @@ def _deconvolve_one(params: ConvolutionParams, x: AnyArray, weights: Arrays) -> 
     return _biased(y, weights).reshape(_deconvolved_shape(params, (x.shape,))[0])
 
 
-def _memory_of(walked: Callable[[Any, Shape], tuple[Axis, ...]], gathers: bool) -> MemoryRule:
+def _memory_of(
+    walked: Callable[[ConvolutionParams, Shape], tuple[Axis, ...]], gathers: bool
+) -> MemoryRule[ConvolutionParams]:
     """Memory rule of a product over a window: a band's columns, of one image of one bottom."""
 
-    def memory(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
+    def memory(params: ConvolutionParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
         def one(shape: Shape) -> int:
             axes = at_least_one(walked(params, shape))
             channels = shape[channel_axis(params.axis, shape)] if gathers else params.num_output

@@ -213,7 +213,7 @@ def _written(value: Any) -> str:
 # The op
 
 
-def _op(made: _Custom, arity: Arity, loss: bool) -> OpDef:
+def _op(made: _Custom, arity: Arity, loss: bool) -> OpDef[CustomParams]:
     same = made.shape is None
     return OpDef(
         name=made.type,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar, cast
 
 from netc.ir.types import Shape, count
-from netc.ops.array import AnyArray
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.contents import ContentsRule
 from netc.ops.filler import CONSTANT_ZERO, Filler
 from netc.ops.role import Family, Role
@@ -104,16 +104,17 @@ class Affine(NamedTuple):
 
 POINTWISE = Window()
 
-Params = Any
-Parse = Callable[[Message, "LayerContext"], Params]
-ShapeRule = Callable[[Params, Sequence[Shape]], tuple[Shape, ...]]
-WeightRule = Callable[[Params, Sequence[Shape]], tuple[WeightSpec, ...]]
-CostRule = Callable[[Params, Sequence[Shape], Sequence[Shape]], Cost]
-WindowRule = Callable[[Params, Sequence[Shape], Sequence[Shape]], Window]
-Kernel = Callable[[Params, Sequence[Any], Sequence[Any]], Sequence[Any]]
-IdentityRule = Callable[[Params, Sequence[Shape]], bool]
-MemoryRule = Callable[[Params, Sequence[Shape], Sequence[Shape]], int]
-AffineRule = Callable[[Params, Sequence[Shape], Sequence[Any]], "Affine | None"]
+P = TypeVar("P")  # an op's own parameters: a frozen dataclass, or None where it has none
+Parse = Callable[[Message, "LayerContext"], P]
+ShapeRule = Callable[[P, Sequence[Shape]], tuple[Shape, ...]]
+WeightRule = Callable[[P, Sequence[Shape]], tuple[WeightSpec, ...]]
+CostRule = Callable[[P, Sequence[Shape], Sequence[Shape]], Cost]
+WindowRule = Callable[[P, Sequence[Shape], Sequence[Shape]], Window]
+Kernel = Callable[[P, Arrays, Arrays], Arrays]
+Train = Callable[[P, Arrays, Arrays], tuple[Arrays, Arrays]]
+IdentityRule = Callable[[P, Sequence[Shape]], bool]
+MemoryRule = Callable[[P, Sequence[Shape], Sequence[Shape]], int]
+AffineRule = Callable[[P, Sequence[Shape], Arrays], "Affine | None"]
 
 
 class LayerContext(NamedTuple):
@@ -129,32 +130,37 @@ def no_params(layer: Message, context: LayerContext) -> None:
     return None
 
 
-def no_weights(params: Params, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
+def unwritten(layer: Message, context: LayerContext) -> NoReturn:
+    """Parse rule of an op that passes make and no text can name."""
+    raise AssertionError("no text names this op")
+
+
+def no_weights(params: object, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
     """Weight rule of a layer without weights."""
     return ()
 
 
-def same_shape(params: Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+def same_shape(params: object, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     """Shape rule of a layer whose every top has the shape of the bottom at its index."""
     return tuple(inputs)
 
 
-def any_contents(params: Params, inputs: Sequence[Shape]) -> tuple[None, ...]:
+def any_contents(params: object, inputs: Sequence[Shape]) -> tuple[None, ...]:
     """Contents rule of a layer that takes all numbers."""
     return ()
 
 
-def zero_cost(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
+def zero_cost(params: object, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
     """Cost rule of a layer that only moves or drops data."""
     return Cost()
 
 
-def pointwise(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
+def pointwise(params: object, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
     """Window rule of a layer whose output elements see the input element at their place."""
     return POINTWISE
 
 
-def full_extent(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
+def full_extent(params: object, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
     """Window rule of a layer whose output elements see all of the input."""
     return Window(whole=True)
 
@@ -162,10 +168,10 @@ def full_extent(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape
 FLOAT = 4  # bytes of a float32
 
 
-def copies(number: int) -> MemoryRule:
+def copies(number: int) -> MemoryRule[object]:
     """Memory rule of a definition that makes so many float32 copies of its blobs."""
 
-    def memory(params: Params, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
+    def memory(params: object, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
         return number * FLOAT * (sum(map(count, inputs)) + sum(map(count, outputs)))
 
     return memory
@@ -174,12 +180,13 @@ def copies(number: int) -> MemoryRule:
 TWO_COPIES = copies(2)
 
 
-def no_moving(params: Params) -> tuple[int, ...]:
+def no_moving(params: object) -> tuple[int, ...]:
     """A layer whose forward changes none of its trained arrays."""
     return ()
 
 
-class BlobFile(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class BlobFile(Generic[P]):
     """A file of one array that a layer's text names, read before the layer runs.
 
     ``sizes`` files are texts, a name, height and width of an image on each line, and give an array
@@ -191,8 +198,8 @@ class BlobFile(NamedTuple):
             ShapeError where it does not fit.
     """
 
-    named: Callable[[Params], str | None]
-    given: Callable[[Params, Sequence[Shape], str, Any], Params]
+    named: Callable[[P], str | None]
+    given: Callable[[P, Sequence[Shape], str, AnyArray], P]
     sizes: bool = False
     optional: bool = False
 
@@ -203,18 +210,17 @@ class Reading(NamedTuple):
     ``told`` is a complaint about what the text leaves open: (where, what, hints), or None.
     """
 
-    op: OpDef
+    op: ErasedOp
     told: tuple[str, str, tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class OpDef:
-    """A layer type.
+class OpDef(Generic[P]):
+    """A layer type whose parameters are of type P.
 
     Args:
         name: Caffe's type string.
         arity: numbers of bottoms and tops.
-        params: the layer's message and context -> frozen dataclass; raises NetcError at a field.
         shape: (params, input shapes) -> output shapes; raises ShapeError.
         weights: (params, input shapes) -> the trained arrays it has.
         cost: (params, input shapes, output shapes) -> Cost.
@@ -222,6 +228,7 @@ class OpDef:
         reference: (params, input arrays, weight arrays) -> output arrays (float32). The definition
             of the result: plain NumPy, written against the arrays' own namespace where it can be
             (``netc.ops.array.namespace``), never writing to its inputs.
+        params: the layer's message and context -> frozen dataclass; raises NetcError at a field.
         train: reference of the TRAIN phase where it returns more: (params, inputs, weights) ->
             (outputs, new weight arrays). BatchNorm's running averages.
         moving: params -> which of its trained arrays ``train`` moves, by index; none where its
@@ -256,27 +263,44 @@ class OpDef:
 
     name: str
     arity: Arity
-    shape: ShapeRule
-    reference: Kernel
-    params: Parse = no_params
-    weights: WeightRule = no_weights
-    cost: CostRule = zero_cost
-    window: WindowRule = pointwise
-    train: Callable[..., Any] | None = None
-    moving: Callable[[Params], tuple[int, ...]] = no_moving
-    draws: Callable[[Params], bool] | None = None
+    shape: ShapeRule[P]
+    reference: Kernel[P]
+    params: Parse[P]
+    weights: WeightRule[P] = no_weights
+    cost: CostRule[P] = zero_cost
+    window: WindowRule[P] = pointwise
+    train: Train[P] | None = None
+    moving: Callable[[P], tuple[int, ...]] = no_moving
+    draws: Callable[[P], bool] | None = None
     source: bool = False
     loss: bool = False
     in_place: bool = False
-    identity: IdentityRule | None = None
-    affine: AffineRule | None = None
+    identity: IdentityRule[P] | None = None
+    affine: AffineRule[P] | None = None
     reads: int | None = None
     dynamic: bool = False
-    memory: MemoryRule = TWO_COPIES
-    contents: ContentsRule = any_contents
-    blob_file: BlobFile | None = None
+    memory: MemoryRule[P] = TWO_COPIES
+    contents: ContentsRule[P] = any_contents
+    blob_file: BlobFile[P] | None = None
     role: Role = Role.NONE
     family: Family = "other"
     host: bool = False
     reading: Callable[[Message], Reading | None] | None = None
-    fast: Kernel | None = None
+    fast: Kernel[P] | None = None
+
+
+# An op as a table of layer types holds it. Such a table has ops of many parameter types, and a type
+# string chooses among them when netc runs: a node's `params` are its op's because that op's parse
+# rule, or a pass for that op, made them. No checker can know it, so the parameters' type is erased
+# here and in nothing else.
+ErasedOp = OpDef[object]
+
+
+def erased(op: OpDef[P]) -> ErasedOp:
+    """An op without the type of its parameters."""
+    return cast(ErasedOp, op)
+
+
+def table(*ops: OpDef[Any]) -> dict[str, ErasedOp]:
+    """Ops of whatever parameters by their type strings."""
+    return {op.name: op for op in ops}

@@ -20,6 +20,7 @@ from netc.ops.define import (
     OpDef,
     ShapeError,
     WeightSpec,
+    no_params,
 )
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import CONSTANT_ONE, CONSTANT_ZERO, Filler, parse_filler
@@ -338,6 +339,7 @@ AXPY = OpDef(
     shape=_axpy_shape,
     cost=per_output(2),
     reference=_axpy,
+    params=no_params,
     family="joining",
 )
 

@@ -15,9 +15,8 @@ counting from forward to forward.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -29,12 +28,14 @@ from netc.ops.cost import per_input
 from netc.ops.define import (
     Arity,
     BlobFile,
+    Kernel,
     LayerContext,
     OpDef,
     Reading,
     ShapeError,
     ShapeRule,
     copies,
+    erased,
     full_extent,
 )
 from netc.ops.fields import reject_unknown_fields
@@ -205,7 +206,7 @@ def _verdict(
 
 def _three_reading(layer: Message) -> Reading | None:
     """Cascade R-CNN's has three bottoms."""
-    return Reading(_OF_ROWS) if len(layer.get("bottom")) == 3 else None
+    return Reading(erased(_OF_ROWS)) if len(layer.get("bottom")) == 3 else None
 
 
 def _contents(params: EvaluateParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
@@ -218,7 +219,13 @@ def _contents(params: EvaluateParams, inputs: Sequence[Shape]) -> Sequence[Conte
     return one, two, ImageSizes(512, 512)
 
 
-def _op(name: str, bottoms: int, shape: ShapeRule, reference: Any, reading: Any = None) -> OpDef:
+def _op(
+    name: str,
+    bottoms: int,
+    shape: ShapeRule[EvaluateParams],
+    reference: Kernel[EvaluateParams],
+    reading: Callable[[Message], Reading | None] | None = None,
+) -> OpDef[EvaluateParams]:
     return OpDef(
         name=name,
         arity=Arity((bottoms, bottoms), (1, 1)),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from netc.ops.activation import ONE_TO_ONE, activation
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
 from netc.ops.cost import per_output
-from netc.ops.define import LayerContext, OpDef, Window
+from netc.ops.define import LayerContext, OpDef, Window, table
 from netc.ops.fields import reject_unknown_fields
 from netc.schema.message import Message
 
@@ -44,7 +43,7 @@ def _hard_swish(params: None, x: AnyArray) -> AnyArray:
     return x * xp.minimum(xp.maximum(x + 3, 0), 6) / np.float32(6)
 
 
-_PLAIN: dict[str, Callable[[None, Any], Any]] = {
+_PLAIN: Mapping[str, Callable[[None, AnyArray], AnyArray]] = {
     "Atan": lambda params, x: namespace(x).arctan(x),
     "Ceil": lambda params, x: namespace(x).ceil(x),
     "Floor": lambda params, x: namespace(x).floor(x),
@@ -140,12 +139,12 @@ LOG_SOFTMAX = OpDef(
     family="activation",
 )
 
-
-OPS = (
-    *(activation(name, function, 4, _no_fields) for name, function in _PLAIN.items()),
-    activation("HardSigmoid", _hard_sigmoid, 4, _parse_hard_sigmoid),
-    activation("SeLU", _selu, 5, _parse_selu("selu_param")),
-    activation("SeLu", _selu, 5, _parse_selu("selu_param")),
-    activation("SELU", _selu, 5, _parse_selu("selu_param")),
-    LOG_SOFTMAX,
+PLAIN: Mapping[str, OpDef[None]] = {
+    name: activation(name, function, 4, _no_fields) for name, function in _PLAIN.items()
+}
+HARD_SIGMOID = activation("HardSigmoid", _hard_sigmoid, 4, _parse_hard_sigmoid)
+SELUS = tuple(
+    activation(name, _selu, 5, _parse_selu("selu_param")) for name in ("SeLU", "SeLu", "SELU")
 )
+
+OPS = tuple(table(*PLAIN.values(), HARD_SIGMOID, *SELUS, LOG_SOFTMAX).values())

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from netc.ops.define import Arity, LayerContext, OpDef, full_extent, no_params
+from netc.ops.define import Arity, ErasedOp, LayerContext, OpDef, erased, full_extent, no_params
 from netc.ops.fields import fork_field
 from netc.ops.inputs import (
     FollowedSize,
@@ -148,16 +148,16 @@ def _channels(layer: Message) -> int | None:
     return transformed_channels(layer)
 
 
-def _source(name: str) -> OpDef:
+def _source(name: str) -> OpDef[SourceParams]:
     return source_layer(name, (1, None), _parse)
 
 
-def unlisted_data_layer(layer: Message) -> OpDef | None:
+def unlisted_data_layer(layer: Message) -> ErasedOp | None:
     """The input that a layer of unknown type is, by its name and its having no bottoms."""
     kind = layer.get("type")
     if layer.get("bottom") or not layer.get("top") or not kind.endswith(("Data", "DataLayer")):
         return None
-    return _source(kind)
+    return erased(_source(kind))
 
 
 _SEGMENTATION = frozenset({
@@ -194,11 +194,11 @@ def _regions_shapes(tops: int) -> tuple[PartialShape | None, ...]:
 
 _WITH_RPN: tuple[PartialShape, ...] = ((1, _COLOURS, None, None), (1, 3), (1, 5))
 
-PYTHON_INPUT = source_layer("Python", (0, None), _python_input, Role.RESULT)
+PYTHON_INPUT = erased(source_layer("Python", (0, None), _python_input, Role.RESULT))
 """A Python layer that has no bottoms and no implementation here: it reads data."""
 
 
-def _writer(name: str, arity: tuple[int, int | None]) -> OpDef:
+def _writer(name: str, arity: tuple[int, int | None]) -> OpDef[None]:
     return OpDef(
         name=name,
         arity=Arity(arity, (0, 0)),
@@ -217,4 +217,7 @@ _WRITERS: Mapping[str, tuple[int, int | None]] = {
     "ImgWriter": (1, 1),
 }
 
-OPS = (*map(_source, _TOPS), *(_writer(name, arity) for name, arity in _WRITERS.items()))
+OPS = (
+    *(erased(_source(name)) for name in _TOPS),
+    *(erased(_writer(name, arity)) for name, arity in _WRITERS.items()),
+)

@@ -27,6 +27,7 @@ from netc.ops.define import (
     Window,
     copies,
     full_extent,
+    no_params,
     same_shape,
 )
 from netc.ops.fields import reject_unknown_fields
@@ -82,6 +83,7 @@ CHANNEL_NORM = OpDef(
     ONE_TO_ONE,
     _channel_norm_shape,
     _channel_norm,
+    no_params,
     cost=per_input(2),
     family="joining",
 )
@@ -102,7 +104,13 @@ def _product(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, .
 
 
 SPATIAL_PRODUCT = OpDef(
-    "SpatialProduct", _TWO_TO_ONE, _product_shape, _product, cost=per_output(1), family="joining"
+    "SpatialProduct",
+    _TWO_TO_ONE,
+    _product_shape,
+    _product,
+    no_params,
+    cost=per_output(1),
+    family="joining",
 )
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from netc.ir.types import Shape, count
-from netc.ops.define import FLOAT, Arity, Cost, OpDef, WeightSpec, Window
+from netc.ops.array import Arrays
+from netc.ops.define import FLOAT, Arity, Cost, ErasedOp, OpDef, WeightSpec, Window, unwritten
 
 NAME = "Fused"
 
@@ -44,20 +45,31 @@ class FusedParams:
 
 
 class Bound(NamedTuple):
-    """A stage with its share of the node's inputs and parameters."""
+    """A stage with the names of its share of the node's inputs and parameters."""
 
     stage: Stage
-    inputs: list[Any]
-    parameters: list[Any]
+    inputs: list[str]
+    parameters: list[str]
+
+
+I = TypeVar("I")  # noqa: E741  what stands for an input: its name, shape or array
+W = TypeVar("W")  # what stands for a parameter
 
 
 def bind_stages(
-    params: FusedParams, inputs: Sequence[object], parameters: Sequence[object] = ()
+    params: FusedParams, inputs: Sequence[str], parameters: Sequence[str] = ()
 ) -> Iterator[Bound]:
     """Each stage with its own of a node's inputs and parameters, in order."""
+    return (Bound(*share) for share in shares(params, inputs, parameters))
+
+
+def shares(
+    params: FusedParams, inputs: Sequence[I], parameters: Sequence[W]
+) -> Iterator[tuple[Stage, list[I], list[W]]]:
+    """:func:`bind_stages`, of whatever stands for inputs and parameters."""
     at, weight_at = 0, 0
     for stage in params.stages:
-        yield Bound(
+        yield (
             stage,
             list(inputs[at : at + stage.inputs]),
             list(parameters[weight_at : weight_at + stage.parameters]),
@@ -66,26 +78,26 @@ def bind_stages(
         weight_at += stage.parameters
 
 
-def _chained(bound: Bound, first: bool, value: object) -> list[Any]:
-    if first:
-        return bound.inputs
-    place = bound.stage.position
-    return [*bound.inputs[:place], value, *bound.inputs[place:]]
+def _chained(stage: Stage, inputs: list[I], value: I | None) -> list[I]:
+    """A stage's bottoms; ``value`` is what the stage before it gives, None for the first."""
+    if value is None:
+        return inputs
+    return [*inputs[: stage.position], value, *inputs[stage.position :]]
 
 
 def _walk(
-    ops: Mapping[str, OpDef], params: FusedParams, inputs: Sequence[Shape]
-) -> Iterator[tuple[Bound, Any, Any]]:
+    ops: Mapping[str, ErasedOp], params: FusedParams, inputs: Sequence[Shape]
+) -> Iterator[tuple[Stage, list[Shape], tuple[Shape, ...]]]:
     """Each stage with the shapes of its bottoms and tops."""
-    value: Any = None
-    for index, bound in enumerate(bind_stages(params, inputs)):
-        bottoms = _chained(bound, index == 0, value)
-        tops = ops[bound.stage.op].shape(bound.stage.params, bottoms)
-        yield bound, bottoms, tops
+    value: Shape | None = None
+    for stage, own, _ in shares(params, inputs, ()):
+        bottoms = _chained(stage, own, value)
+        tops = ops[stage.op].shape(stage.params, bottoms)
+        yield stage, bottoms, tops
         value = tops[0]
 
 
-def fused_op(ops: Mapping[str, OpDef]) -> OpDef:
+def fused_op(ops: Mapping[str, ErasedOp]) -> OpDef[FusedParams]:
     """The op, over the layer types of a catalogue."""
     walk = partial(_walk, ops)
 
@@ -96,40 +108,38 @@ def fused_op(ops: Mapping[str, OpDef]) -> OpDef:
     def weights(params: FusedParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
         return tuple(
             spec
-            for bound, bottoms, _ in walk(params, inputs)
-            for spec in ops[bound.stage.op].weights(bound.stage.params, bottoms)
+            for stage, bottoms, _ in walk(params, inputs)
+            for spec in ops[stage.op].weights(stage.params, bottoms)
         )
 
     def cost(params: FusedParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
         costs = [
-            ops[bound.stage.op].cost(bound.stage.params, bottoms, tops)
-            for bound, bottoms, tops in walk(params, inputs)
+            ops[stage.op].cost(stage.params, bottoms, tops)
+            for stage, bottoms, tops in walk(params, inputs)
         ]
         return Cost(sum(c.macs for c in costs), sum(c.operations for c in costs))
 
     def window(params: FusedParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
-        bound, bottoms, tops = next(walk(params, inputs))
-        return ops[bound.stage.op].window(bound.stage.params, bottoms, tops)
+        stage, bottoms, tops = next(walk(params, inputs))
+        return ops[stage.op].window(stage.params, bottoms, tops)
 
-    def reference(
-        params: FusedParams, inputs: Sequence[object], weights: Sequence[object]
-    ) -> list[Any]:
-        results: list[Any] = []
-        for index, bound in enumerate(bind_stages(params, inputs, weights)):
-            bottoms = _chained(bound, index == 0, results[0] if results else None)
-            op = ops[bound.stage.op]
-            results = list(op.reference(bound.stage.params, bottoms, bound.parameters))
+    def reference(params: FusedParams, inputs: Arrays, weights: Arrays) -> Arrays:
+        results: Arrays = ()
+        for stage, own, arrays in shares(params, inputs, weights):
+            bottoms = _chained(stage, own, results[0] if results else None)
+            results = ops[stage.op].reference(stage.params, bottoms, arrays)
         return results
 
     def memory(params: FusedParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
         return max(
-            ops[bound.stage.op].memory(bound.stage.params, bottoms, tops)
+            ops[stage.op].memory(stage.params, bottoms, tops)
             + FLOAT * (sum(map(count, bottoms)) + sum(map(count, tops)))
-            for bound, bottoms, tops in walk(params, inputs)
+            for stage, bottoms, tops in walk(params, inputs)
         )
 
     return OpDef(
         name=NAME,
+        params=unwritten,
         arity=Arity((0, None), (1, 1)),
         shape=shape,
         weights=weights,

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netc.ir.types import Shape, count
-from netc.ops.define import Arity, Cost, OpDef, WeightSpec, Window
+from netc.ops.define import Arity, Cost, ErasedOp, OpDef, WeightSpec, Window, unwritten
 
 if TYPE_CHECKING:
-    from netc.ops.gradients.define import Gradient, Saved
+    from netc.ops.gradients.define import ErasedGradient, Saved
 
 NAME = "Gradient"
 
@@ -55,7 +55,7 @@ class GradientParams:
     layer: str = ""
 
 
-def rule_of(op: str) -> Gradient | None:
+def rule_of(op: str) -> ErasedGradient | None:
     """A layer type's gradient; None where it has none."""
     from netc.ops.gradients.catalog import GRADIENTS
 
@@ -94,7 +94,7 @@ def _placed(places: Sequence[int], given: Any, number: int) -> list[Any]:
     return found
 
 
-def gradient_op(ops: Mapping[str, OpDef]) -> OpDef:
+def gradient_op(ops: Mapping[str, ErasedOp]) -> OpDef[GradientParams]:
     """The op, over the layer types of a catalogue."""
 
     def specs(params: GradientParams) -> tuple[WeightSpec, ...]:
@@ -138,6 +138,7 @@ def gradient_op(ops: Mapping[str, OpDef]) -> OpDef:
 
     return OpDef(
         name=NAME,
+        params=unwritten,
         arity=Arity((0, None), (1, 1)),
         shape=shape,
         weights=weights,

@@ -118,7 +118,7 @@ def source_layer(
     tops: tuple[int, int | None],
     parse: Callable[..., SourceParams],
     role: Role = Role.NONE,
-) -> OpDef:
+) -> OpDef[SourceParams]:
     """A layer type whose tops become inputs of the graph.
 
     Args:

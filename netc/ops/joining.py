@@ -9,14 +9,7 @@ from itertools import pairwise
 from netc.ir.types import Shape, show
 from netc.ops.array import Arrays, namespace
 from netc.ops.axes import axis_in
-from netc.ops.define import (
-    POINTWISE,
-    Arity,
-    LayerContext,
-    OpDef,
-    ShapeError,
-    Window,
-)
+from netc.ops.define import POINTWISE, Arity, LayerContext, OpDef, ShapeError, Window, no_params
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import check_number, conflict
 from netc.ops.role import Role
@@ -217,6 +210,7 @@ SILENCE = OpDef(
     arity=Arity(bottoms=(1, None), tops=(0, 0)),
     shape=_nothing,
     reference=_nothing,
+    params=no_params,
     family="joining",
     role=Role.SINK,
 )

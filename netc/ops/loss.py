@@ -12,7 +12,7 @@ from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
 from netc.ops.contents import flag_second, label_along, label_of_example
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent, no_params
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.labels import (
     check_batch,
@@ -157,6 +157,7 @@ EUCLIDEAN_LOSS = OpDef(
     cost=per_input(3),
     window=full_extent,
     reference=_euclidean,
+    params=no_params,
     loss=True,
     family="loss",
 )
@@ -259,6 +260,7 @@ MULTINOMIAL_LOGISTIC_LOSS = OpDef(
     cost=per_input(1),
     window=full_extent,
     reference=_multinomial,
+    params=no_params,
     loss=True,
     contents=label_of_example,
     family="loss",

@@ -172,20 +172,20 @@ def _contents(params: MarginParams, inputs: Sequence[Shape]) -> Sequence[Content
     return None, Whole(params.num_output)
 
 
-OPS = (
-    OpDef(
-        name="MarginInnerProduct",
-        arity=Arity((2, 2), (1, 2)),
-        params=_parse,
-        shape=_shape,
-        weights=_weights,
-        cost=_cost,
-        window=full_extent,
-        reference=_run,
-        train=_train,
-        moving=lambda params: (0,),
-        draws=lambda params: params.gamma != 0 and params.power != 0,
-        contents=_contents,
-        family="linear",
-    ),
+MARGIN_INNER_PRODUCT = OpDef(
+    name="MarginInnerProduct",
+    arity=Arity((2, 2), (1, 2)),
+    params=_parse,
+    shape=_shape,
+    weights=_weights,
+    cost=_cost,
+    window=full_extent,
+    reference=_run,
+    train=_train,
+    moving=lambda params: (0,),
+    draws=lambda params: params.gamma != 0 and params.power != 0,
+    contents=_contents,
+    family="linear",
 )
+
+OPS = (MARGIN_INNER_PRODUCT,)

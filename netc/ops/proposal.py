@@ -17,7 +17,16 @@ from netc.ops.array import AnyArray, Arrays
 from netc.ops.boxes import nms_keep
 from netc.ops.contents import Contents, ImageSizes
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, Reading, ShapeError, copies, full_extent
+from netc.ops.define import (
+    Arity,
+    LayerContext,
+    OpDef,
+    Reading,
+    ShapeError,
+    copies,
+    erased,
+    full_extent,
+)
 from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import LARGEST
 from netc.ops.param_text import said_in
@@ -203,8 +212,8 @@ def _synopsys_reading(layer: Message) -> Reading | None:
     param = layer.get("proposal_param")
     own = set(_SYNOPSYS) - {"feat_stride", "pre_nms_topn"}
     if any(param.has(name) for name in own if name in param.type.fields):
-        return Reading(_SYNOPSYS_PROPOSAL)
-    return Reading(_SYNOPSYS_PROPOSAL) if not param.entries else None
+        return Reading(erased(_SYNOPSYS_PROPOSAL))
+    return Reading(erased(_SYNOPSYS_PROPOSAL)) if not param.entries else None
 
 
 def _parse_synopsys(layer: Message, context: LayerContext) -> ProposalParams:

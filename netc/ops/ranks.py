@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.ir.graph import Array
-from netc.ops.define import Arity, OpDef, full_extent, same_shape
+from netc.ops.define import Arity, OpDef, full_extent, same_shape, unwritten
 
 START, FINISH = "StartSum", "FinishSum"
 
@@ -110,6 +110,7 @@ def _finish(params: SumParams, inputs: Sequence[Array], weights: Sequence[Array]
 OPS = tuple(
     OpDef(
         name=name,
+        params=unwritten,
         arity=Arity((1, 1), (1, 1)),
         shape=same_shape,
         window=full_extent,

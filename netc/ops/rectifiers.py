@@ -13,14 +13,7 @@ from netc.ops.activation import EPILOGUE_ACTIVATION, ONE_TO_ONE, activation, ele
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import need_axes, per_channel
 from netc.ops.cost import per_output
-from netc.ops.define import (
-    Cost,
-    LayerContext,
-    OpDef,
-    Reading,
-    WeightSpec,
-    same_shape,
-)
+from netc.ops.define import Cost, LayerContext, OpDef, Reading, WeightSpec, erased, same_shape
 from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.filler import Filler, parse_filler
 from netc.ops.role import Role
@@ -54,7 +47,7 @@ def _bounded_reading(layer: Message) -> Reading | None:
     least = fork_field(param, "minimum", 0.0)
     if least == 0 and _greatest(param) == math.inf:
         return None
-    return Reading(BOUNDED_RELU if least else replace(RELU6, params=_parse_bounded))
+    return Reading(erased(BOUNDED_RELU) if least else erased(replace(RELU6, params=_parse_bounded)))
 
 
 def _greatest(param: Message) -> float:

@@ -17,7 +17,16 @@ import numpy as np
 from netc.ir.types import Shape, count, show
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.contents import flag_last, flag_second
-from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, WeightSpec, full_extent
+from netc.ops.define import (
+    Arity,
+    Cost,
+    LayerContext,
+    OpDef,
+    ShapeError,
+    WeightSpec,
+    full_extent,
+    no_params,
+)
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import Filler, parse_filler
 from netc.ops.numbers import required_number
@@ -324,6 +333,7 @@ LSTM_UNIT = OpDef(
     cost=_unit_cost,
     window=full_extent,
     reference=_unit,
+    params=no_params,
     contents=flag_last,
     family="linear",
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,17 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.cost import per_output
-from netc.ops.define import Arity, LayerContext, OpDef, Reading, ShapeError, copies, full_extent
+from netc.ops.define import (
+    Arity,
+    Kernel,
+    LayerContext,
+    OpDef,
+    Reading,
+    ShapeError,
+    copies,
+    erased,
+    full_extent,
+)
 from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.numbers import required_number
 from netc.schema.message import Message
@@ -185,7 +195,7 @@ def weighted(cell: Cell, flat: AnyArray) -> AnyArray:
     return seen @ cell.weights.T.astype(flat.dtype)
 
 
-def _op(name: str, reference: Any) -> OpDef:
+def _op(name: str, reference: Kernel[RegionSampleParams]) -> OpDef[RegionSampleParams]:
     return OpDef(
         name=name,
         arity=Arity((2, 2), (1, 1)),
@@ -215,8 +225,8 @@ def sampled_reading(layer: Message) -> Reading | None:
     if not layer.has("roi_align_param"):
         return None
     if layer.get("roi_align_param").has("sampling_ratio"):
-        return Reading(MEAN)
-    return Reading(GREATEST, _TOLD)
+        return Reading(erased(MEAN))
+    return Reading(erased(GREATEST), _TOLD)
 
 
 READINGS = (GREATEST, MEAN)

@@ -22,6 +22,7 @@ from netc.ops.define import (
     ShapeError,
     Window,
     copies,
+    no_params,
 )
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import number, one_of
@@ -68,6 +69,7 @@ BATCH_REINDEX = OpDef(
     arity=Arity(bottoms=(2, 2), tops=(1, 1)),
     shape=_reindex_shape,
     reference=_reindex,
+    params=no_params,
     contents=item_second,
     family="reshaping",
 )

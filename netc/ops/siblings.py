@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from netc.ir.types import Shape
-from netc.ops.define import Arity, Cost, OpDef, WeightSpec, Window
+from netc.ops.array import AnyArray, Arrays
+from netc.ops.define import Arity, Cost, ErasedOp, OpDef, WeightSpec, Window, unwritten
 from netc.ops.fused import NAME as FUSED
-from netc.ops.fused import FusedParams
+from netc.ops.fused import FusedParams, W
 
 NAME = "Siblings"
 
@@ -26,8 +26,8 @@ class SiblingsParams:
 
 
 def branch_parameters(
-    params: SiblingsParams, parameters: Sequence[object]
-) -> Iterator[tuple[FusedParams, list[Any]]]:
+    params: SiblingsParams, parameters: Sequence[W]
+) -> Iterator[tuple[FusedParams, list[W]]]:
     """Each branch with its share of a node's parameters, in order."""
     at = 0
     for branch in params.branches:
@@ -36,7 +36,7 @@ def branch_parameters(
         at += number
 
 
-def siblings_op(catalog: Mapping[str, OpDef]) -> OpDef:
+def siblings_op(catalog: Mapping[str, ErasedOp]) -> OpDef[SiblingsParams]:
     """The op, over a catalogue that holds the fused chain."""
     fused = catalog[FUSED]
 
@@ -56,9 +56,7 @@ def siblings_op(catalog: Mapping[str, OpDef]) -> OpDef:
     def window(params: SiblingsParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
         return fused.window(params.branches[0], inputs, outputs[:1])
 
-    def reference(
-        params: SiblingsParams, inputs: Sequence[object], weights: Sequence[object]
-    ) -> list[Any]:
+    def reference(params: SiblingsParams, inputs: Arrays, weights: Arrays) -> list[AnyArray]:
         return [
             fused.reference(branch, inputs, own)[0]
             for branch, own in branch_parameters(params, weights)
@@ -69,6 +67,7 @@ def siblings_op(catalog: Mapping[str, OpDef]) -> OpDef:
 
     return OpDef(
         name=NAME,
+        params=unwritten,
         arity=Arity((1, 1), (2, None)),
         shape=shape,
         weights=weights,

@@ -14,7 +14,7 @@ import numpy as np
 
 from netc.ir.types import Shape, count
 from netc.ops.array import Arrays
-from netc.ops.define import Arity, Cost, OpDef, Params, WeightSpec, full_extent
+from netc.ops.define import Arity, Cost, ErasedOp, OpDef, WeightSpec, full_extent, unwritten
 from netc.ops.update_rules import Rule, clip_scale, local_rate, regularized, step
 
 UPDATE, CLIP, RUNNING = "Update", "ClipScale", "RunningState"
@@ -96,10 +96,10 @@ class RunningParams:
     """
 
     op: str
-    params: Params
+    params: object
 
 
-def running_op(ops: Mapping[str, OpDef]) -> OpDef:
+def running_op(ops: Mapping[str, ErasedOp]) -> OpDef[RunningParams]:
     """The op of running statistics, over the layer types of a catalogue."""
 
     def specs(params: RunningParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
@@ -116,6 +116,7 @@ def running_op(ops: Mapping[str, OpDef]) -> OpDef:
 
     return OpDef(
         name=RUNNING,
+        params=unwritten,
         arity=Arity((1, None), (1, None)),
         shape=shape,
         weights=specs,
@@ -127,6 +128,7 @@ def running_op(ops: Mapping[str, OpDef]) -> OpDef:
 OPS = (
     OpDef(
         name=UPDATE,
+        params=unwritten,
         arity=Arity((4, None), (2, 4)),
         shape=_update_shape,
         cost=_update_cost,
@@ -135,6 +137,7 @@ OPS = (
     ),
     OpDef(
         name=CLIP,
+        params=unwritten,
         arity=Arity((1, None), (2, 2)),
         shape=lambda params, inputs: ((), ()),
         window=full_extent,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from netc.ir.types import Shape, show
 from netc.ops.activation import sigmoid
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.define import Arity, LayerContext, OpDef, Parse, ShapeError, copies, full_extent
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.normalization import softmax
 from netc.ops.numbers import required_number
@@ -168,7 +167,9 @@ def _thinned(boxes: AnyArray, limit: float) -> list[int]:
     return chosen
 
 
-def _output(name: str, bottoms: tuple[int, int | None], parse: Any) -> OpDef:
+def _output(
+    name: str, bottoms: tuple[int, int | None], parse: Parse[YoloParams]
+) -> OpDef[YoloParams]:
     return OpDef(
         name=name,
         arity=Arity(bottoms, (1, 1)),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from netc.ops.catalog import LAYERS
-from netc.ops.define import OpDef, no_weights
+from netc.ops.define import ErasedOp, no_weights
 from netc.ops.fork_inputs import PYTHON_INPUT, unlisted_data_layer
 from netc.ops.python import is_implemented
 from netc.schema.message import Message
@@ -53,7 +53,7 @@ def python_class(layer: Message) -> str:
     return str(layer.get("python_param").get("layer"))
 
 
-def source_op(layer: Message) -> OpDef | None:
+def source_op(layer: Message) -> ErasedOp | None:
     """The op of a layer that reads data from outside, None for every other."""
     op = LAYERS.get(layer.get("type"))
     if op is None:

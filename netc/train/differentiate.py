@@ -31,7 +31,7 @@ from netc.ops.catalog import CATALOG
 from netc.ops.elementwise import EltwiseParams
 from netc.ops.gradient import NAME, GradientParams
 from netc.ops.gradients.catalog import GRADIENTS
-from netc.ops.gradients.define import Gradient
+from netc.ops.gradients.define import ErasedGradient
 from netc.ops.inputs import ParameterParams
 from netc.ops.reshaping import ReshapeParams
 from netc.plan.split import loose_values
@@ -166,7 +166,7 @@ class _Backward:
         for index in own:
             self._learn(node, rule, tops, index)
 
-    def _rule(self, node: Node) -> Gradient | None:
+    def _rule(self, node: Node) -> ErasedGradient | None:
         """A layer's gradient, as Caffe has it where the layer rewrites its bottom."""
         rule = GRADIENTS.get(node.op)
         if rule is None or (rule.available is not None and not rule.available(node.params)):
@@ -176,7 +176,7 @@ class _Backward:
         bottom, top = (self.graph.values[v].blob for v in (node.inputs[0], node.outputs[0]))
         return rule.in_place if bottom == top else rule
 
-    def _left(self, node: Node, rule: Gradient) -> str | None:
+    def _left(self, node: Node, rule: ErasedGradient) -> str | None:
         """What in-place layers have left of a layer's first top, where its gradient reads that top.
 
         Caffe has but one blob for them all, and its backward pass reads it after the whole forward
@@ -203,7 +203,7 @@ class _Backward:
             if spec.learned and owner_of(self.graph, name) in self.learned
         ]
 
-    def _wanted_bottoms(self, node: Node, rule: Gradient) -> list[int]:
+    def _wanted_bottoms(self, node: Node, rule: ErasedGradient) -> list[int]:
         """The bottoms a gradient is passed to, in order; a fault where it cannot and has to be."""
         number = len(node.inputs)
         over, stopped = rule.passed_over(node.params, number), rule.stopped(node.params, number)
@@ -221,7 +221,7 @@ class _Backward:
                 found.append(index)
         return found
 
-    def _record(self, node: Node, rule: Gradient) -> Node:
+    def _record(self, node: Node, rule: ErasedGradient) -> Node:
         """The layer with the further top that its gradients read."""
         params = rule.records(node.params) if rule.records else None
         if params is None:
@@ -232,7 +232,7 @@ class _Backward:
         return self.recorded[node.name]
 
     def _pass_down(
-        self, node: Node, rule: Gradient, tops: Sequence[str | None], bottoms: Sequence[int]
+        self, node: Node, rule: ErasedGradient, tops: Sequence[str | None], bottoms: Sequence[int]
     ) -> None:
         if rule.paired:
             bottoms = [index for index in bottoms if tops[index] is not None]
@@ -243,7 +243,9 @@ class _Backward:
             self.passed[node.name, index] = made
             self._add(self.gradients, value, made, f"{value}~grad")
 
-    def _learn(self, node: Node, rule: Gradient, tops: Sequence[str | None], index: int) -> None:
+    def _learn(
+        self, node: Node, rule: ErasedGradient, tops: Sequence[str | None], index: int
+    ) -> None:
         """The gradient of a trained array, in the shape that its owner has."""
         name = node.parameters[index]
         made = self.learned_of[node.name, index] = self._defined(node, rule, tops, "weight", index)
@@ -254,7 +256,7 @@ class _Backward:
         self._add(self.sums, owner, made, f"{owner}~grad")
 
     def _defined(
-        self, node: Node, rule: Gradient, tops: Sequence[str | None], kind: str, index: int
+        self, node: Node, rule: ErasedGradient, tops: Sequence[str | None], kind: str, index: int
     ) -> str:
         """A Gradient node's output."""
         left = self._left(node, rule)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError, Note
 from netc.ir.graph import Graph, Node
-from netc.ops.gradients.define import Gradient, Reads
+from netc.ops.gradients.define import ErasedGradient, Reads
 from netc.train.generator import KEY
 
 
@@ -60,7 +60,7 @@ def no_loss(graph: Graph) -> NetcError:
     )
 
 
-def reads_of(node: Node, rule: Gradient, kind: str, index: int) -> Reads:
+def reads_of(node: Node, rule: ErasedGradient, kind: str, index: int) -> Reads:
     """What a gradient reads; of a layer that draws, the generator's key too."""
     own = [value for value in node.inputs if value != KEY]
     reads = rule.read(kind, node.params, index, len(own))

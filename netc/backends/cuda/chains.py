@@ -7,6 +7,7 @@ A chain takes a value through stages (see netc.ops.fused); each stage becomes a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,10 +18,9 @@ from netc.backends.shared.derived import Weights, derived
 from netc.ir.graph import Array
 from netc.ir.types import Shape
 from netc.ops.activation import ClipParams
-from netc.ops.arithmetic import PowerParams
+from netc.ops.arithmetic import BaseParams, PowerParams
 from netc.ops.catalog import CATALOG
-from netc.ops.define import Params
-from netc.ops.elementwise import EltwiseParams
+from netc.ops.elementwise import EltwiseParams, OperandParams
 from netc.ops.fused import Bound
 from netc.ops.normalization import BatchNormParams, uses_batch_statistics
 from netc.ops.numbers import all_finite
@@ -96,7 +96,7 @@ def _output_arguments(targets: Sequence[FusedOutput]) -> list[Argument]:
 
 
 # Stages: the chain, the stage's parameters, its bottoms (None is the chain's value), its arrays.
-Rule = Callable[[Chain, Params, Sequence[str | None], Sequence[Weights]], str]
+Rule = Callable[[Chain, Any, Sequence[str | None], Sequence[Weights]], str]
 
 
 def supported(bound: Bound, shapes: Sequence[Shape]) -> bool:
@@ -126,7 +126,7 @@ def statement(chain: Chain, bound: Bound) -> str:
     return "v" if rule is None else rule(chain, stage.params, bottoms, arrays)
 
 
-def _number(rule: Callable[[Chain, Params], str]) -> Rule:
+def _number(rule: Callable[[Chain, Any], str]) -> Rule:
     return lambda chain, params, bottoms, arrays: rule(chain, params)
 
 
@@ -158,7 +158,7 @@ def _log_of(base: float) -> np.float32:
     return np.float32(1) if base == -1 else np.float32(np.log(np.float32(base)))
 
 
-def _exp(chain: Chain, params: Params) -> str:
+def _exp(chain: Chain, params: BaseParams) -> str:
     inner = _log_of(params.base) * np.float32(params.scale)
     shift = np.float32(params.shift)
     y = "expf(v)" if inner == 1 else f"expf({chain.number(float(inner))} * v)"
@@ -169,7 +169,7 @@ def _exp(chain: Chain, params: Params) -> str:
     return f"{y} * {chain.number(float(outer))}"
 
 
-def _log(chain: Chain, params: Params) -> str:
+def _log(chain: Chain, params: BaseParams) -> str:
     y = "v" if params.scale == 1 else f"{chain.number(params.scale)} * v"
     y = y if params.shift == 0 else f"{y} + {chain.number(params.shift)}"
     factor = np.float32(1) / _log_of(params.base)
@@ -206,7 +206,7 @@ def _deviation(sums: Array, factor: Array, eps: float) -> Array:
         return deviation
 
 
-def _operand(chain: Chain, params: Params, bottom: str | None, arrays: list[Weights]) -> str:
+def _operand(chain: Chain, params: OperandParams, bottom: str | None, arrays: list[Weights]) -> str:
     """The factor or summand of Scale and Bias: their second bottom, or else their own array."""
     axes = len(chain.shape)
     if bottom is not None:
@@ -217,7 +217,7 @@ def _operand(chain: Chain, params: Params, bottom: str | None, arrays: list[Weig
 
 
 def _scale(
-    chain: Chain, params: object, bottoms: Sequence[str | None], arrays: Sequence[Weights]
+    chain: Chain, params: OperandParams, bottoms: Sequence[str | None], arrays: Sequence[Weights]
 ) -> str:
     own = list(arrays)
     y = _paired(chain, params, bottoms, own, "*")
@@ -225,14 +225,14 @@ def _scale(
 
 
 def _bias(
-    chain: Chain, params: object, bottoms: Sequence[str | None], arrays: Sequence[Weights]
+    chain: Chain, params: OperandParams, bottoms: Sequence[str | None], arrays: Sequence[Weights]
 ) -> str:
     return _paired(chain, params, bottoms, list(arrays), "+")
 
 
 def _paired(
     chain: Chain,
-    params: object,
+    params: OperandParams,
     bottoms: Sequence[str | None],
     arrays: list[Weights],
     sign: str,

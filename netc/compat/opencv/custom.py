@@ -17,7 +17,7 @@ from typing import Any
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.ir.types import Shape
-from netc.ops.define import LayerContext, OpDef
+from netc.ops.define import ErasedOp, LayerContext, erased
 from netc.ops.python import (
     PYTHON,
     PythonParams,
@@ -95,9 +95,9 @@ class CustomLayers:
         self._names: dict[tuple[str, str], str] = {}
 
     @property
-    def definitions(self) -> Mapping[str, OpDef]:
+    def definitions(self) -> Mapping[str, ErasedOp]:
         """Layer type -> what takes the place of netc's definition."""
-        return {kind: replace(PYTHON, params=self._parser(kind)) for kind in self._classes}
+        return {kind: erased(replace(PYTHON, params=self._parser(kind))) for kind in self._classes}
 
     def _parser(self, kind: str) -> Callable[[Message, LayerContext], PythonParams]:
         def parse(layer: Message, context: LayerContext) -> PythonParams:

@@ -16,7 +16,7 @@ from netc.files import cannot_write
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape, count, show
 from netc.ops.catalog import CATALOG, has_role
-from netc.ops.define import OpDef
+from netc.ops.define import ErasedOp
 from netc.ops.role import Role
 from netc.schema.message import Message
 
@@ -32,7 +32,7 @@ class Introspection:
     _names: tuple[str, ...]
 
     @property
-    def _layers(self) -> Mapping[str, OpDef]:
+    def _layers(self) -> Mapping[str, ErasedOp]:
         raise NotImplementedError
 
     @property

@@ -31,7 +31,7 @@ from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape
 from netc.lower.before import State
 from netc.ops.catalog import LAYERS, has_role
-from netc.ops.define import OpDef
+from netc.ops.define import ErasedOp
 from netc.ops.role import Role
 from netc.recent import LeastRecentlyUsed
 from netc.schema.message import Message
@@ -99,7 +99,7 @@ class Net(Introspection):
             self._graph = self._filled(runnable(built), told=True)
 
     @property
-    def _layers(self) -> Mapping[str, OpDef]:
+    def _layers(self) -> Mapping[str, ErasedOp]:
         """The layer types there are, the script's own in the place of others."""
         return {**LAYERS, **self._custom.definitions}
 
@@ -370,7 +370,7 @@ class Net(Introspection):
             )
 
 
-def _opencv_names(built: Built, layers: Mapping[str, OpDef]) -> tuple[str, ...]:
+def _opencv_names(built: Built, layers: Mapping[str, ErasedOp]) -> tuple[str, ...]:
     """What OpenCV calls the layers (caffe_importer.cpp, populateNet).
 
     A Convolution by its top, others by the text's name; one that has been met before gets ``_1``,

@@ -7,35 +7,55 @@ else kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from netc.ir.graph import Graph, Node
-from netc.ops.activation import ClipParams, ELUParams, sigmoid
-from netc.ops.arithmetic import BaseParams, PowerParams, log_of
+from netc.ops.activation import (
+    ABSVAL,
+    BNLL,
+    CLIP,
+    ELU,
+    SIGMOID,
+    SWISH,
+    TANH,
+    ClipParams,
+    ELUParams,
+    SwishParams,
+    sigmoid,
+)
+from netc.ops.arithmetic import EXP, LOG, POWER, BaseParams, PowerParams, log_of
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import per_channel
-from netc.ops.define import Params
-from netc.ops.gradients.define import INPUT, OUTPUT, Build, Gradient, Reads, Saved
-from netc.ops.rectifiers import BoundedReLUParams, PReLUParams, ReLU6Params, ReLUParams
+from netc.ops.define import P
+from netc.ops.gradients.define import INPUT, OUTPUT, Build, Gradient, Reads, Saved, gradients, of
+from netc.ops.rectifiers import (
+    BOUNDED_RELU,
+    PRELU,
+    RELU,
+    RELU6,
+    BoundedReLUParams,
+    PReLUParams,
+    ReLU6Params,
+    ReLUParams,
+)
 
-Factor = Callable[[Any, Any], Any]
+Factor = Callable[[P, AnyArray], AnyArray]
 
 
-def by_output(factor: Factor) -> Gradient:
+def by_output(factor: Factor[P]) -> Gradient[P]:
     """dx = dy * factor(params, y)."""
 
-    def define(params: Params, saved: Saved, tops: Arrays, index: int) -> AnyArray:
+    def define(params: P, saved: Saved, tops: Arrays, index: int) -> AnyArray:
         return tops[0] * factor(params, saved.outputs[0])
 
     return Gradient(define, OUTPUT, reads_left=True)
 
 
-def by_input(factor: Factor) -> Gradient:
+def by_input(factor: Factor[P]) -> Gradient[P]:
     """dx = dy * factor(params, x)."""
 
-    def define(params: Params, saved: Saved, tops: Arrays, index: int) -> AnyArray:
+    def define(params: P, saved: Saved, tops: Arrays, index: int) -> AnyArray:
         return tops[0] * factor(params, saved.inputs[0])
 
     return Gradient(define, INPUT)
@@ -103,7 +123,7 @@ def _bnll(params: None, x: AnyArray) -> AnyArray:
     return power / (power + 1)
 
 
-def _swish(params: Params, x: AnyArray) -> AnyArray:
+def _swish(params: SwishParams, x: AnyArray) -> AnyArray:
     share, kind = sigmoid(params.beta * x), x.dtype.type
     return share + kind(params.beta) * x * share * (1 - share)
 
@@ -177,25 +197,28 @@ def _sign(params: None, x: AnyArray) -> AnyArray:
     return namespace(x).sign(x)
 
 
-GRADIENTS = {
-    "ReLU": Gradient(_relu, _reads_sign),
-    "ReLU6": by_input(_relu6),
-    "BoundedReLU": by_input(_bounded_relu),
-    "PReLU": Gradient(_prelu, Reads(inputs=(0,), weights=(0,)), _prelu_slope, INPUT),
-    "ELU": Gradient(_elu, _reads_elu),
-    "Sigmoid": by_output(lambda params, y: y * (1 - y)),
-    "TanH": by_output(lambda params, y: 1 - y * y),
-    "AbsVal": by_input(_sign),
-    "BNLL": by_input(_bnll),
-    "Swish": by_input(_swish),
-    "Clip": by_input(_clip),
-    "Power": Gradient(
-        _power,
-        INPUT,
-        build=_power_built,
-        in_place=Gradient(_power_in_place, OUTPUT),
-        inexact=_power_inexact,
+GRADIENTS = gradients(
+    of(RELU, Gradient(_relu, _reads_sign)),
+    of(RELU6, by_input(_relu6)),
+    of(BOUNDED_RELU, by_input(_bounded_relu)),
+    of(PRELU, Gradient(_prelu, Reads(inputs=(0,), weights=(0,)), _prelu_slope, INPUT)),
+    of(ELU, Gradient(_elu, _reads_elu)),
+    of(SIGMOID, by_output(lambda params, y: y * (1 - y))),
+    of(TANH, by_output(lambda params, y: 1 - y * y)),
+    of(ABSVAL, by_input(_sign)),
+    of(BNLL, by_input(_bnll)),
+    of(SWISH, by_input(_swish)),
+    of(CLIP, by_input(_clip)),
+    of(
+        POWER,
+        Gradient(
+            _power,
+            INPUT,
+            build=_power_built,
+            in_place=Gradient(_power_in_place, OUTPUT),
+            inexact=_power_inexact,
+        ),
     ),
-    "Exp": by_output(_exp),
-    "Log": by_input(_log),
-}
+    of(EXP, by_output(_exp)),
+    of(LOG, by_input(_log)),
+)

@@ -30,9 +30,9 @@ from netc.ops.gradients import (
     resizing,
     sampled_regions,
 )
-from netc.ops.gradients.define import Gradient
+from netc.ops.gradients.define import ErasedGradient
 
-_FAMILIES: tuple[Mapping[str, Gradient], ...] = (
+_FAMILIES: tuple[Mapping[str, ErasedGradient], ...] = (
     activation.GRADIENTS,
     convolution.GRADIENTS,
     detection_loss.GRADIENTS,
@@ -56,11 +56,13 @@ _FAMILIES: tuple[Mapping[str, Gradient], ...] = (
     sampled_regions.GRADIENTS,
 )
 
-_RULES: dict[str, Gradient] = {name: rule for family in _FAMILIES for name, rule in family.items()}
-GRADIENTS: Mapping[str, Gradient] = _RULES
+_RULES: dict[str, ErasedGradient] = {
+    name: rule for family in _FAMILIES for name, rule in family.items()
+}
+GRADIENTS: Mapping[str, ErasedGradient] = _RULES
 
 
-def add_gradient(name: str, rule: Gradient | None) -> None:
+def add_gradient(name: str, rule: ErasedGradient | None) -> None:
     """Know the gradient of a registered layer type; None for a type that has none."""
     _RULES.pop(name, None)
     if rule is not None:

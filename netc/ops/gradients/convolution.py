@@ -14,7 +14,7 @@ from netc.ir.graph import Node
 from netc.ir.types import Shape, count
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.columns import add_columns, as_images, at_least_one, window_columns
-from netc.ops.convolution import BAND_ELEMENTS
+from netc.ops.convolution import BAND_ELEMENTS, CONVOLUTION, DECONVOLUTION
 from netc.ops.convolution_params import (
     ConvolutionParams,
     Im2colParams,
@@ -22,7 +22,9 @@ from netc.ops.convolution_params import (
     convolution_axes,
     deconvolution_axes,
 )
-from netc.ops.gradients.define import NOTHING, Build, Gradient, Reads, Saved
+from netc.ops.gradients.define import NOTHING, Build, Gradient, Reads, Saved, gradients, of
+from netc.ops.im2col import IM2COL
+from netc.ops.locally_connected import LOCAL, LOCALLY_CONNECTED
 from netc.ops.window import Axis, bands, taps
 
 Tops = Sequence[str | None]
@@ -237,22 +239,28 @@ def _square_local_weight(
     return made.reshape(params.num_output, 1, -1, places)
 
 
-GRADIENTS = {
-    "Convolution": Gradient(
-        _by_bottom,
-        _READS_WEIGHT,
-        _by_weight,
-        _reads_bottoms,
-        build=_convolution_built,
-        paired=True,
+GRADIENTS = gradients(
+    of(
+        CONVOLUTION,
+        Gradient(
+            _by_bottom,
+            _READS_WEIGHT,
+            _by_weight,
+            _reads_bottoms,
+            build=_convolution_built,
+            paired=True,
+        ),
     ),
-    "Deconvolution": Gradient(
-        weight=_by_turned_weight,
-        weight_reads=_reads_bottoms,
-        build=_deconvolution_built,
-        paired=True,
+    of(
+        DECONVOLUTION,
+        Gradient(
+            weight=_by_turned_weight,
+            weight_reads=_reads_bottoms,
+            build=_deconvolution_built,
+            paired=True,
+        ),
     ),
-    "Im2col": Gradient(_im2col),
-    "LocallyConnected": Gradient(_local, _READS_WEIGHT, _local_weight, _reads_bottoms),
-    "Local": Gradient(_local, _READS_WEIGHT, _square_local_weight, _reads_bottoms),
-}
+    of(IM2COL, Gradient(_im2col)),
+    of(LOCALLY_CONNECTED, Gradient(_local, _READS_WEIGHT, _local_weight, _reads_bottoms)),
+    of(LOCAL, Gradient(_local, _READS_WEIGHT, _square_local_weight, _reads_bottoms)),
+)

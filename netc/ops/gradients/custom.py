@@ -12,7 +12,7 @@ from netc.ops.custom_params import CustomParams, fault_of, number_of_weights, va
 from netc.ops.gradients.define import Gradient, Reads, Saved
 
 
-def gradient_of(type: str, function: Callable[..., Any], weighted: bool) -> Gradient:
+def gradient_of(type: str, function: Callable[..., Any], weighted: bool) -> Gradient[CustomParams]:
     """What differentiation needs of a registered function.
 
     Args:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar, cast
 
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
-from netc.ops.array import Arrays
-from netc.ops.define import Params
+from netc.ops.array import AnyArray, Arrays
+from netc.ops.define import OpDef, P
 
 
 class Reads(NamedTuple):
@@ -43,18 +43,20 @@ NOTHING = Reads()
 INPUT = Reads(inputs=(0,))
 OUTPUT = Reads(outputs=(0,))
 
+P_contra = TypeVar("P_contra", contravariant=True)
+
 # (the layer's params, saved, each top's gradient or None where none arrives, index) -> the gradient
 # by the bottom or trained array of this index.
-Definition = Callable[[Params, Saved, Sequence[Any], int], Any]
-ReadRule = Callable[[Params, int, int], Reads]
-BottomRule = Callable[[Params, int], Sequence[int]]
+Definition = Callable[[P, Saved, Arrays, int], AnyArray]
+ReadRule = Callable[[P, int, int], Reads]
+BottomRule = Callable[[P, int], Sequence[int]]
 
 
 class Build(Protocol):
     """Makes nodes of the backward pass."""
 
     def node(
-        self, op: str, params: Params, inputs: Sequence[str], parameters: Sequence[str] = ()
+        self, op: str, params: object, inputs: Sequence[str], parameters: Sequence[str] = ()
     ) -> tuple[str, ...]:
         """A new node's outputs."""
 
@@ -74,8 +76,8 @@ BuildRule = Callable[[Build, Node, Sequence[str | None], Sequence[int]], Mapping
 
 
 @dataclass(frozen=True, slots=True)
-class Gradient:
-    """The gradients of a layer type.
+class Gradient(Generic[P_contra]):
+    """The gradients of a layer type whose parameters are of a type P.
 
     Args:
         bottom: the gradient by a bottom: plain NumPy written against the arrays' own namespace,
@@ -103,23 +105,23 @@ class Gradient:
         host: the definitions need NumPy itself, not a device's arrays.
     """
 
-    bottom: Definition | None = None
-    reads: Reads | ReadRule = NOTHING
-    weight: Definition | None = None
-    weight_reads: Reads | ReadRule = NOTHING
+    bottom: Definition[P_contra] | None = None
+    reads: Reads | ReadRule[P_contra] = NOTHING
+    weight: Definition[P_contra] | None = None
+    weight_reads: Reads | ReadRule[P_contra] = NOTHING
     build: BuildRule | None = None
-    stops: BottomRule | tuple[int, ...] = ()
-    ignored: BottomRule | tuple[int, ...] = ()
+    stops: BottomRule[P_contra] | tuple[int, ...] = ()
+    ignored: BottomRule[P_contra] | tuple[int, ...] = ()
     paired: bool = False
     tops: tuple[int, ...] | None = None
-    records: Callable[[Params], Params | None] | None = None
-    in_place: Gradient | None = None
+    records: Callable[[P_contra], object] | None = None
+    in_place: Gradient[P_contra] | None = None
     reads_left: bool = False
     inexact: Callable[[Graph, Node], str | None] | None = None
-    available: Callable[[Params], bool] | None = None
+    available: Callable[[P_contra], bool] | None = None
     host: bool = False
 
-    def read(self, kind: str, params: Params, index: int, bottoms: int) -> Reads:
+    def read(self, kind: str, params: P_contra, index: int, bottoms: int) -> Reads:
         """What the gradient by a ``bottom`` or a ``weight`` reads."""
         rule = self.reads if kind == "bottom" else self.weight_reads
         return rule if isinstance(rule, tuple) else rule(params, index, bottoms)
@@ -128,18 +130,32 @@ class Gradient:
         """Whether gradients come from a top."""
         return self.tops is None or top in self.tops
 
-    def stopped(self, params: Params, bottoms: int) -> tuple[int, ...]:
+    def stopped(self, params: P_contra, bottoms: int) -> tuple[int, ...]:
         """Bottoms that no gradient can pass."""
         found = self.stops if isinstance(self.stops, tuple) else self.stops(params, bottoms)
         return tuple(found)
 
-    def passed_over(self, params: Params, bottoms: int) -> tuple[int, ...]:
+    def passed_over(self, params: P_contra, bottoms: int) -> tuple[int, ...]:
         """Bottoms whose gradient is 0."""
         rule = self.ignored
         return tuple(rule if isinstance(rule, tuple) else rule(params, bottoms))
 
 
-def every_bottom(params: Params, bottoms: int) -> Sequence[int]:
+# A gradient as a table of layer types holds it: see netc.ops.define.ErasedOp.
+ErasedGradient = Gradient[object]
+
+
+def of(op: OpDef[P], rule: Gradient[P]) -> tuple[str, ErasedGradient]:
+    """A row of a family's table: a layer type's gradient, of the parameters that the type has."""
+    return op.name, cast(ErasedGradient, rule)
+
+
+def gradients(*rows: tuple[str, ErasedGradient]) -> Mapping[str, ErasedGradient]:
+    """A family's table."""
+    return dict(rows)
+
+
+def every_bottom(params: object, bottoms: int) -> Sequence[int]:
     """All bottoms of a layer, for ``stops`` and ``ignored``."""
     return range(bottoms)
 

@@ -10,13 +10,13 @@ from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.ops.activation import sigmoid
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.define import Params
-from netc.ops.gradients.define import Gradient, Reads, Saved
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 from netc.ops.gradients.loss import by_label, scaled
-from netc.ops.hard_examples import SoftmaxOHEMParams
+from netc.ops.hard_examples import SOFTMAX_OHEM, SoftmaxOHEMParams
 from netc.ops.labels import divisor
 from netc.ops.matching import NO_MATCH
 from netc.ops.multibox import (
+    MULTIBOX_LOSS,
     Found,
     Image,
     all_targets,
@@ -30,7 +30,13 @@ from netc.ops.multibox import (
 )
 from netc.ops.multibox_params import MultiBoxParams
 from netc.ops.normalization import softmax
-from netc.ops.smooth_l1 import SmoothL1OHEMParams, SmoothL1Params, ohem_divisor
+from netc.ops.smooth_l1 import (
+    SMOOTH_L1_LOSS,
+    SMOOTH_L1_LOSS_OHEM,
+    SmoothL1OHEMParams,
+    SmoothL1Params,
+    ohem_divisor,
+)
 
 
 def _slope(apart: AnyArray, sigma: float) -> AnyArray:
@@ -70,7 +76,7 @@ def _smooth_l1_ohem(params: SmoothL1OHEMParams, saved: Saved, tops: Arrays, inde
     return scaled(slope, tops[0], own.dtype.type(ohem_divisor(params, saved.shapes[0])), own)
 
 
-def _reads_all(params: Params, index: int, bottoms: int) -> Reads:
+def _reads_all(params: object, index: int, bottoms: int) -> Reads:
     return Reads(inputs=tuple(range(bottoms)))
 
 
@@ -160,13 +166,18 @@ def _row_slopes(params: MultiBoxParams, scores: AnyArray, targets: AnyArray) -> 
     return softmax(scores, 1) - hot
 
 
-GRADIENTS = {
-    "SmoothL1Loss": Gradient(_smooth_l1, _reads_all, ignored=_weights, inexact=_smooth_l1_inexact),
-    "SmoothL1LossOHEM": Gradient(_smooth_l1_ohem, _reads_all, ignored=_weights, tops=(0,)),
-    "SoftmaxWithLossOHEM": Gradient(
-        _softmax_ohem, _reads_all, stops=(1,), tops=(0,), inexact=_softmax_ohem_inexact
+GRADIENTS = gradients(
+    of(
+        SMOOTH_L1_LOSS,
+        Gradient(_smooth_l1, _reads_all, ignored=_weights, inexact=_smooth_l1_inexact),
     ),
-    "MultiBoxLoss": Gradient(
-        _multibox, _reads_all, stops=(2, 3), inexact=_multibox_inexact, host=True
+    of(SMOOTH_L1_LOSS_OHEM, Gradient(_smooth_l1_ohem, _reads_all, ignored=_weights, tops=(0,))),
+    of(
+        SOFTMAX_OHEM,
+        Gradient(_softmax_ohem, _reads_all, stops=(1,), tops=(0,), inexact=_softmax_ohem_inexact),
     ),
-}
+    of(
+        MULTIBOX_LOSS,
+        Gradient(_multibox, _reads_all, stops=(2, 3), inexact=_multibox_inexact, host=True),
+    ),
+)

@@ -6,14 +6,13 @@ The mask is drawn again from the generator's key; nothing of the forward pass is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from netc.ir.graph import Node
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.define import Params
-from netc.ops.dropout import dropout_factor, path_factor
+from netc.ops.define import P
+from netc.ops.dropout import DROP_PATH, DROPOUT, dropout_factor, path_factor
 from netc.ops.gradients.activation import scaled
-from netc.ops.gradients.define import Build, Gradient, Saved
+from netc.ops.gradients.define import Build, Gradient, Saved, gradients, of
 
 
 def _built(
@@ -25,12 +24,15 @@ def _built(
     return {} if node.params.sample else {0: scaled(build, top, node.params.scale)}
 
 
-def _masked(factor: Callable[[Any, AnyArray, AnyArray | None], AnyArray]) -> Gradient:
-    def define(params: Params, saved: Saved, tops: Arrays, index: int) -> AnyArray:
+def _masked(factor: Callable[[P, AnyArray, AnyArray | None], AnyArray]) -> Gradient[P]:
+    def define(params: P, saved: Saved, tops: Arrays, index: int) -> AnyArray:
         key = saved.inputs[1] if len(saved.inputs) > 1 else None
         return tops[0] * factor(params, tops[0], key)
 
     return Gradient(define, build=_built)
 
 
-GRADIENTS = {"Dropout": _masked(dropout_factor), "DropPath": _masked(path_factor)}
+GRADIENTS = gradients(
+    of(DROPOUT, _masked(dropout_factor)),
+    of(DROP_PATH, _masked(path_factor)),
+)

@@ -7,9 +7,18 @@ from dataclasses import replace
 
 from netc.ir.graph import Node
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.elementwise import EltwiseParams, OperandParams, operand_shape, operand_start
+from netc.ops.elementwise import (
+    AXPY,
+    BIAS,
+    ELTWISE,
+    SCALE,
+    EltwiseParams,
+    OperandParams,
+    operand_shape,
+    operand_start,
+)
 from netc.ops.gradients.activation import scaled
-from netc.ops.gradients.define import NOTHING, Build, Gradient, Reads, Saved, alias
+from netc.ops.gradients.define import NOTHING, Build, Gradient, Reads, Saved, alias, gradients, of
 
 
 def _eltwise_built(
@@ -125,9 +134,12 @@ def _axpy_built(
     return alias(build, node, tops, [index for index in wanted if index == 2])
 
 
-GRADIENTS = {
-    "Eltwise": Gradient(_eltwise, _reads_eltwise, build=_eltwise_built),
-    "Bias": Gradient(_summand, weight=_own_summand, build=_bias_built),
-    "Scale": Gradient(_factor, Reads(inputs=(0,)), _own_factor, _reads_factor, build=_scale_built),
-    "Axpy": Gradient(_axpy, _reads_axpy, build=_axpy_built),
-}
+GRADIENTS = gradients(
+    of(ELTWISE, Gradient(_eltwise, _reads_eltwise, build=_eltwise_built)),
+    of(BIAS, Gradient(_summand, weight=_own_summand, build=_bias_built)),
+    of(
+        SCALE,
+        Gradient(_factor, Reads(inputs=(0,)), _own_factor, _reads_factor, build=_scale_built),
+    ),
+    of(AXPY, Gradient(_axpy, _reads_axpy, build=_axpy_built)),
+)

@@ -9,9 +9,17 @@ import numpy as np
 from netc.ir.graph import Graph, Node
 from netc.ops.activation import sigmoid
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.fork_activation import HardSigmoidParams, LogSoftmaxParams, SELUParams
+from netc.ops.fork_activation import (
+    HARD_SIGMOID,
+    LOG_SOFTMAX,
+    PLAIN,
+    SELUS,
+    HardSigmoidParams,
+    LogSoftmaxParams,
+    SELUParams,
+)
 from netc.ops.gradients.activation import by_input, by_output
-from netc.ops.gradients.define import OUTPUT, Gradient, Saved
+from netc.ops.gradients.define import OUTPUT, Gradient, Saved, gradients, of
 
 
 def _softsign(params: None, x: AnyArray) -> AnyArray:
@@ -55,18 +63,16 @@ def _log_softmax(params: LogSoftmaxParams, saved: Saved, tops: Arrays, index: in
     return tops[0] - namespace(y).exp(y) * tops[0].sum(axis=params.axis, keepdims=True)
 
 
-GRADIENTS = {
-    "Atan": by_input(lambda params, x: 1 / (1 + x * x)),
-    "Sin": by_input(lambda params, x: namespace(x).cos(x)),
-    "Cos": by_input(lambda params, x: -namespace(x).sin(x)),
-    "Softplus": by_input(lambda params, x: sigmoid(x)),
-    "Softsign": by_input(_softsign),
-    "HardSwish": by_input(_hard_swish),
-    "HardTanH": by_output(lambda params, y: ((y > -1) & (y < 1)).astype(y.dtype)),
-    "HardSigmoid": by_output(_hard_sigmoid),
-    "Mish": replace(by_output(_mish), inexact=_mish_inexact),
-    "SeLU": by_input(_selu),
-    "SeLu": by_input(_selu),
-    "SELU": by_input(_selu),
-    "LogSoftmax": Gradient(_log_softmax, OUTPUT),
-}
+GRADIENTS = gradients(
+    of(PLAIN["Atan"], by_input(lambda params, x: 1 / (1 + x * x))),
+    of(PLAIN["Sin"], by_input(lambda params, x: namespace(x).cos(x))),
+    of(PLAIN["Cos"], by_input(lambda params, x: -namespace(x).sin(x))),
+    of(PLAIN["Softplus"], by_input(lambda params, x: sigmoid(x))),
+    of(PLAIN["Softsign"], by_input(_softsign)),
+    of(PLAIN["HardSwish"], by_input(_hard_swish)),
+    of(PLAIN["HardTanH"], by_output(lambda params, y: ((y > -1) & (y < 1)).astype(y.dtype))),
+    of(HARD_SIGMOID, by_output(_hard_sigmoid)),
+    of(PLAIN["Mish"], replace(by_output(_mish), inexact=_mish_inexact)),
+    *(of(op, by_input(_selu)) for op in SELUS),
+    of(LOG_SOFTMAX, Gradient(_log_softmax, OUTPUT)),
+)

@@ -8,14 +8,21 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.cascade_loss import GridLossParams, choose, place_differences
-from netc.ops.fork_sequence import CenterLossParams, CtcParams, ctc_path
-from netc.ops.gradients.define import Gradient, Reads, Saved
+from netc.ops.cascade_loss import (
+    DETECTION_LOSS,
+    GROUP_LOSS,
+    GridLossParams,
+    choose,
+    place_differences,
+)
+from netc.ops.fork_accuracy import LABEL_SPECIFIC_ADD
+from netc.ops.fork_sequence import CENTER_LOSS, CTC_LOSS, CenterLossParams, CtcParams, ctc_path
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 from netc.ops.gradients.loss import scaled
 from netc.ops.labels import class_labels
 from netc.ops.normalization import softmax
-from netc.ops.region_loss import RegionLossParams, region_changes
-from netc.ops.yolo_loss import Yolov3Params, yolov3_slopes
+from netc.ops.region_loss import REGION_LOSS, RegionLossParams, region_changes
+from netc.ops.yolo_loss import YOLOV3, Yolov3Params, yolov3_slopes
 
 _BOTH = Reads(inputs=(0, 1))
 
@@ -148,14 +155,20 @@ def _grid_inexact(graph: Graph, node: Node) -> str:
 
 _GRID = Gradient(_grid, _reads_all, stops=_last, inexact=_grid_inexact, host=True)
 
-GRADIENTS = {
-    "CenterLoss": Gradient(
-        _center, _CENTRES, _centre, _CENTRES, stops=(1,), inexact=_center_inexact, host=True
+GRADIENTS = gradients(
+    of(
+        CENTER_LOSS,
+        Gradient(
+            _center, _CENTRES, _centre, _CENTRES, stops=(1,), inexact=_center_inexact, host=True
+        ),
     ),
-    "CtcLoss": Gradient(_ctc, _BOTH, stops=(1,), inexact=_ctc_inexact, host=True),
-    "LabelSpecificAdd": Gradient(lambda params, saved, tops, index: tops[0], Reads(), stops=(1,)),
-    "RegionLoss": Gradient(_region, _BOTH, stops=(1,), inexact=_region_inexact, host=True),
-    "Yolov3": Gradient(_yolov3, _BOTH, stops=(1,), inexact=_yolov3_inexact, host=True),
-    "DetectionGroupLoss": _GRID,
-    "DetectionLoss": _GRID,
-}
+    of(CTC_LOSS, Gradient(_ctc, _BOTH, stops=(1,), inexact=_ctc_inexact, host=True)),
+    of(
+        LABEL_SPECIFIC_ADD,
+        Gradient(lambda params, saved, tops, index: tops[0], Reads(), stops=(1,)),
+    ),
+    of(REGION_LOSS, Gradient(_region, _BOTH, stops=(1,), inexact=_region_inexact, host=True)),
+    of(YOLOV3, Gradient(_yolov3, _BOTH, stops=(1,), inexact=_yolov3_inexact, host=True)),
+    of(GROUP_LOSS, _GRID),
+    of(DETECTION_LOSS, _GRID),
+)

@@ -6,8 +6,19 @@ from collections.abc import Mapping, Sequence
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.fork_maps import DarknetUpsampleParams, GRNParams, InnerDistanceParams
-from netc.ops.gradients.define import INPUT, Build, Gradient, Reads, Saved, alias
+from netc.ops.fork_labels import BIAS_CHANNEL
+from netc.ops.fork_maps import (
+    CHANNEL_NORM,
+    FLIP,
+    GRN,
+    INNER_DISTANCE,
+    SPATIAL_PRODUCT,
+    UPSAMPLE_DARKNET,
+    DarknetUpsampleParams,
+    GRNParams,
+    InnerDistanceParams,
+)
+from netc.ops.gradients.define import INPUT, Build, Gradient, Reads, Saved, alias, gradients, of
 
 Tops = Sequence[str | None]
 
@@ -85,14 +96,15 @@ def _darknet(params: DarknetUpsampleParams, saved: Saved, tops: Arrays, index: i
     return blocks.sum(axis=(3, 5))
 
 
-GRADIENTS = {
-    "Flip": Gradient(build=_flip),
-    "ChannelNorm": Gradient(_channel_norm, Reads(inputs=(0,), outputs=(0,))),
-    "SpatialProduct": Gradient(_product, _reads_other),
-    "GRN": Gradient(_grn, INPUT),
-    "BiasChannel": Gradient(build=_add_bias, stops=(1,)),
-    "InnerDistance": Gradient(
-        _distance, _X_AND_CENTRES, _centres, _X_AND_CENTRES, inexact=_distance_inexact
+GRADIENTS = gradients(
+    of(FLIP, Gradient(build=_flip)),
+    of(CHANNEL_NORM, Gradient(_channel_norm, Reads(inputs=(0,), outputs=(0,)))),
+    of(SPATIAL_PRODUCT, Gradient(_product, _reads_other)),
+    of(GRN, Gradient(_grn, INPUT)),
+    of(BIAS_CHANNEL, Gradient(build=_add_bias, stops=(1,))),
+    of(
+        INNER_DISTANCE,
+        Gradient(_distance, _X_AND_CENTRES, _centres, _X_AND_CENTRES, inexact=_distance_inexact),
     ),
-    "UpsampleDarknet": Gradient(_darknet),
-}
+    of(UPSAMPLE_DARKNET, Gradient(_darknet)),
+)

@@ -6,11 +6,12 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.flow import CorrelationParams, correlated_places
-from netc.ops.gradients.define import Gradient, Reads, Saved, every_bottom
-from netc.ops.pooling3d import Pooling3DParams, pooled_counts, pooled_edges, tapped
-from netc.ops.roi_align import GridAlignParams, aligned_places, inside_map, neighbours_of
-from netc.ops.unpooling import UnpoolingParams, unpooled_places
+from netc.ops.flow import CORRELATION, FLOW_WARP, CorrelationParams, correlated_places
+from netc.ops.gradients.define import Gradient, Reads, Saved, every_bottom, gradients, of
+from netc.ops.pooling3d import POOLING_3D, Pooling3DParams, pooled_counts, pooled_edges, tapped
+from netc.ops.priors import PRIOR_BOX_CLUSTERED
+from netc.ops.roi_align import ROI_ALIGN, GridAlignParams, aligned_places, inside_map, neighbours_of
+from netc.ops.unpooling import UNPOOLING, UnpoolingParams, unpooled_places
 
 
 def _unpooling(params: UnpoolingParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
@@ -133,13 +134,14 @@ def _correlation(params: CorrelationParams, saved: Saved, tops: Arrays, index: i
     return grads[:, :, params.pad : params.pad + high, params.pad : params.pad + wide].copy()
 
 
-GRADIENTS = {
-    "ROIAlign": Gradient(_align, Reads(inputs=(1,)), ignored=(1,), host=True),
-    "Pooling3D": Gradient(_pooling3d, _reads_maxima, host=True),
-    "Correlation": Gradient(_correlation, Reads(inputs=(0, 1)), host=True),
-    "Unpooling": Gradient(
-        _unpooling, _reads_mask, ignored=(1,), inexact=_unpooling_inexact, host=True
+GRADIENTS = gradients(
+    of(ROI_ALIGN, Gradient(_align, Reads(inputs=(1,)), ignored=(1,), host=True)),
+    of(POOLING_3D, Gradient(_pooling3d, _reads_maxima, host=True)),
+    of(CORRELATION, Gradient(_correlation, Reads(inputs=(0, 1)), host=True)),
+    of(
+        UNPOOLING,
+        Gradient(_unpooling, _reads_mask, ignored=(1,), inexact=_unpooling_inexact, host=True),
     ),
-    "FlowWarp": Gradient(_warp, Reads(inputs=(0, 1)), host=True),
-    "PriorBoxClustered": Gradient(ignored=every_bottom),
-}
+    of(FLOW_WARP, Gradient(_warp, Reads(inputs=(0, 1)), host=True)),
+    of(PRIOR_BOX_CLUSTERED, Gradient(ignored=every_bottom)),
+)

@@ -11,8 +11,8 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.fork_sequence import LstmParams, LstmStep, lstm_steps
-from netc.ops.gradients.define import Gradient, Reads, Saved
+from netc.ops.fork_sequence import LSTM, LstmParams, LstmStep, lstm_steps
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 
 
 def _units(params: LstmParams, saved: Saved, top: AnyArray) -> tuple[AnyArray, list[LstmStep]]:
@@ -72,6 +72,9 @@ def _inexact(graph: Graph, node: Node) -> str | None:
     return "caffe-lstm takes other outputs for its recurrent weights than it used, or bounds slopes"
 
 
-GRADIENTS = {
-    "Lstm": Gradient(_bottom, _reads, _weight, _reads, stops=(1,), inexact=_inexact, host=True)
-}
+GRADIENTS = gradients(
+    of(
+        LSTM,
+        Gradient(_bottom, _reads, _weight, _reads, stops=(1,), inexact=_inexact, host=True),
+    ),
+)

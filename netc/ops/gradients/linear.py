@@ -9,8 +9,8 @@ from netc.ir.graph import Node
 from netc.ir.types import count
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
-from netc.ops.gradients.define import Build, Gradient, Reads, Saved
-from netc.ops.linear import EmbedParams, InnerProductParams, embed_index
+from netc.ops.gradients.define import Build, Gradient, Reads, Saved, gradients, of
+from netc.ops.linear import EMBED, INNER_PRODUCT, EmbedParams, InnerProductParams, embed_index
 
 
 def _by_data(
@@ -46,7 +46,7 @@ def _reads_vectors(params: InnerProductParams | EmbedParams, index: int, bottoms
     return Reads(inputs=(0,)) if index == 0 else Reads()
 
 
-INNER_PRODUCT = Gradient(build=_by_data, weight=_by_weight, weight_reads=_reads_vectors)
+_INNER_PRODUCT = Gradient(build=_by_data, weight=_by_weight, weight_reads=_reads_vectors)
 
 
 def _by_vectors(params: EmbedParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
@@ -60,6 +60,9 @@ def _by_vectors(params: EmbedParams, saved: Saved, tops: Arrays, index: int) -> 
     return vectors
 
 
-EMBED = Gradient(weight=_by_vectors, weight_reads=_reads_vectors, stops=(0,))
+_EMBED = Gradient(weight=_by_vectors, weight_reads=_reads_vectors, stops=(0,))
 
-GRADIENTS = {"InnerProduct": INNER_PRODUCT, "Embed": EMBED}
+GRADIENTS = gradients(
+    of(INNER_PRODUCT, _INNER_PRODUCT),
+    of(EMBED, _EMBED),
+)

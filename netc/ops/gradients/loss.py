@@ -6,12 +6,17 @@ from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.ops.activation import sigmoid
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.contrastive_loss import ContrastiveLossParams
-from netc.ops.gradients.define import Gradient, Reads, Saved
-from netc.ops.infogain_loss import InfogainLossParams, infogain_matrix
+from netc.ops.contrastive_loss import CONTRASTIVE_LOSS, ContrastiveLossParams
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.infogain_loss import INFOGAIN_LOSS, InfogainLossParams, infogain_matrix
 from netc.ops.labels import class_labels, divisor, label_weights
 from netc.ops.loss import (
+    EUCLIDEAN_LOSS,
+    HINGE_LOSS,
     LOG_THRESHOLD,
+    MULTINOMIAL_LOGISTIC_LOSS,
+    SIGMOID_CROSS_ENTROPY_LOSS,
+    SOFTMAX_WITH_LOSS,
     HingeLossParams,
     SigmoidLossParams,
     SoftmaxLossParams,
@@ -149,14 +154,18 @@ def _sigmoid_loss(params: SigmoidLossParams, saved: Saved, tops: Arrays, index: 
     return scaled(xp.where(kept, sigmoid(data) - target, 0), tops[0], by, data)
 
 
-GRADIENTS = {
-    "SoftmaxWithLoss": Gradient(_softmax_loss, _BOTH, stops=(1,), tops=(0,)),
-    "EuclideanLoss": Gradient(_euclidean, _BOTH),
-    "HingeLoss": Gradient(_hinge, _BOTH, stops=(1,)),
-    "ContrastiveLoss": Gradient(_contrastive, _ALL_THREE, stops=(2,), inexact=_contrastive_inexact),
-    "InfogainLoss": Gradient(
-        _infogain, _reads_infogain, stops=(1, 2), tops=(0,), inexact=_infogain_inexact
+GRADIENTS = gradients(
+    of(SOFTMAX_WITH_LOSS, Gradient(_softmax_loss, _BOTH, stops=(1,), tops=(0,))),
+    of(EUCLIDEAN_LOSS, Gradient(_euclidean, _BOTH)),
+    of(HINGE_LOSS, Gradient(_hinge, _BOTH, stops=(1,))),
+    of(
+        CONTRASTIVE_LOSS,
+        Gradient(_contrastive, _ALL_THREE, stops=(2,), inexact=_contrastive_inexact),
     ),
-    "MultinomialLogisticLoss": Gradient(_multinomial, _BOTH, stops=(1,)),
-    "SigmoidCrossEntropyLoss": Gradient(_sigmoid_loss, _BOTH, stops=(1,)),
-}
+    of(
+        INFOGAIN_LOSS,
+        Gradient(_infogain, _reads_infogain, stops=(1, 2), tops=(0,), inexact=_infogain_inexact),
+    ),
+    of(MULTINOMIAL_LOGISTIC_LOSS, Gradient(_multinomial, _BOTH, stops=(1,))),
+    of(SIGMOID_CROSS_ENTROPY_LOSS, Gradient(_sigmoid_loss, _BOTH, stops=(1,))),
+)

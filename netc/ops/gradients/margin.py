@@ -6,8 +6,8 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.gradients.define import Gradient, Reads, Saved
-from netc.ops.margin import MarginParams, angles, fallen
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.margin import MARGIN_INNER_PRODUCT, MarginParams, angles, fallen
 
 _ALL = Reads(inputs=(0, 1), weights=(0,))
 
@@ -41,15 +41,18 @@ def _inexact(graph: Graph, node: Node) -> str:
     return "MarginInnerProduct learns by directions of its own, and its weights as a plain product"
 
 
-GRADIENTS = {
-    "MarginInnerProduct": Gradient(
-        _bottom,
-        _ALL,
-        _weight,
-        Reads(inputs=(0,)),
-        stops=(1,),
-        tops=(0,),
-        inexact=_inexact,
-        host=True,
+GRADIENTS = gradients(
+    of(
+        MARGIN_INNER_PRODUCT,
+        Gradient(
+            _bottom,
+            _ALL,
+            _weight,
+            Reads(inputs=(0,)),
+            stops=(1,),
+            tops=(0,),
+            inexact=_inexact,
+            host=True,
+        ),
     ),
-}
+)

@@ -11,18 +11,42 @@ from netc.ir.graph import Node
 from netc.ir.types import count
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.elementwise import EltwiseParams
-from netc.ops.gradients.define import NOTHING, Build, Gradient, Reads, Saved, every_bottom
-from netc.ops.inputs import ParameterParams
-from netc.ops.joining import ConcatParams, SliceParams
+from netc.ops.gradients.define import (
+    NOTHING,
+    Build,
+    Gradient,
+    Reads,
+    Saved,
+    every_bottom,
+    gradients,
+    of,
+)
+from netc.ops.inputs import PARAMETER, ParameterParams
+from netc.ops.joining import CONCAT, SLICE, SPLIT, ConcatParams, SliceParams
 from netc.ops.permutation import (
+    PERMUTE,
     REORG,
+    SHUFFLE_CHANNEL,
     PermuteParams,
     ReorgParams,
     ShuffleChannelParams,
     permutation,
 )
-from netc.ops.reshaping import CropParams, TileParams, crop_offsets
-from netc.ops.selection import ReductionParams
+from netc.ops.priors import PRIOR_BOX
+from netc.ops.proposal import PROPOSAL
+from netc.ops.reshaping import (
+    CROP,
+    CROP_CENTER,
+    FLATTEN,
+    RESHAPE,
+    TILE,
+    CropCenterParams,
+    CropParams,
+    TileParams,
+    crop_offsets,
+)
+from netc.ops.selection import BATCH_REINDEX, FILTER, REDUCTION, ReductionParams
+from netc.ops.sequence import CONTINUATION_INDICATOR, REVERSE
 
 Tops = Sequence[str | None]
 
@@ -86,7 +110,9 @@ def _tile(params: TileParams, saved: Saved, tops: Arrays, index: int) -> AnyArra
     return copies.sum(axis=axis)
 
 
-def _crop(params: CropParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
+def _crop(
+    params: CropParams | CropCenterParams, saved: Saved, tops: Arrays, index: int
+) -> AnyArray:
     """The top's gradient at its place, zeros around it."""
     top, shape = tops[0], saved.shapes[0]
     starts = crop_offsets(params, shape)
@@ -174,24 +200,24 @@ def _parameter(params: ParameterParams, saved: Saved, tops: Arrays, index: int) 
 # Layers whose tops depend on shapes alone, or whose backward pass does nothing in Caffe.
 _NONE = Gradient(ignored=every_bottom)
 
-GRADIENTS = {
-    "Concat": Gradient(_part, build=_concat),
-    "Slice": Gradient(build=_slice),
-    "Split": Gradient(build=_split),
-    "Flatten": Gradient(build=_reshape),
-    "Reshape": Gradient(build=_reshape),
-    "Tile": Gradient(_tile),
-    "Crop": Gradient(_crop, ignored=(1,)),
-    "CropCenter": Gradient(_crop),
-    "Permute": Gradient(build=_permute),
-    "ShuffleChannel": Gradient(build=_shuffle),
-    "Reorg": Gradient(_reorg),
-    "Reverse": Gradient(build=_reverse),
-    "BatchReindex": Gradient(_reindex, Reads(inputs=(1,)), stops=(1,)),
-    "Filter": Gradient(_filter, _reads_last, stops=_last, paired=True),
-    "Reduction": Gradient(_reduction, _reads_reduced),
-    "Parameter": Gradient(weight=_parameter),
-    "PriorBox": _NONE,
-    "Proposal": _NONE,
-    "ContinuationIndicator": _NONE,
-}
+GRADIENTS = gradients(
+    of(CONCAT, Gradient(_part, build=_concat)),
+    of(SLICE, Gradient(build=_slice)),
+    of(SPLIT, Gradient(build=_split)),
+    of(FLATTEN, Gradient(build=_reshape)),
+    of(RESHAPE, Gradient(build=_reshape)),
+    of(TILE, Gradient(_tile)),
+    of(CROP, Gradient(_crop, ignored=(1,))),
+    of(CROP_CENTER, Gradient(_crop)),
+    of(PERMUTE, Gradient(build=_permute)),
+    of(SHUFFLE_CHANNEL, Gradient(build=_shuffle)),
+    of(REORG, Gradient(_reorg)),
+    of(REVERSE, Gradient(build=_reverse)),
+    of(BATCH_REINDEX, Gradient(_reindex, Reads(inputs=(1,)), stops=(1,))),
+    of(FILTER, Gradient(_filter, _reads_last, stops=_last, paired=True)),
+    of(REDUCTION, Gradient(_reduction, _reads_reduced)),
+    of(PARAMETER, Gradient(weight=_parameter)),
+    of(PRIOR_BOX, _NONE),
+    of(PROPOSAL, _NONE),
+    of(CONTINUATION_INDICATOR, _NONE),
+)

@@ -10,15 +10,20 @@ from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import aligned, axis_in, per_channel
 from netc.ops.fork_normalization import (
     BATCHWISE_EPS,
+    BN,
+    NORMALIZE,
     BatchwiseBNParams,
     BNParams,
     NormalizeParams,
 )
-from netc.ops.gradients.define import INPUT, NOTHING, OUTPUT, Gradient, Reads, Saved
+from netc.ops.gradients.define import INPUT, NOTHING, OUTPUT, Gradient, Reads, Saved, gradients, of
 from netc.ops.gradients.pooling import spread
-from netc.ops.layer_norm import LayerNormParams
-from netc.ops.lrn import LRNParams, lrn_axes, lrn_scale
+from netc.ops.layer_norm import LAYER_NORM, LayerNormParams
+from netc.ops.lrn import LRN, LRNParams, lrn_axes, lrn_scale
 from netc.ops.normalization import (
+    BATCH_NORM,
+    MVN,
+    SOFTMAX,
     BatchNormParams,
     MVNParams,
     SoftmaxParams,
@@ -302,14 +307,18 @@ def _lrn(params: LRNParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     return top * power - 2 * factor * kind(params.beta) * x * around
 
 
-GRADIENTS = {
-    "BatchNorm": Gradient(_batch_norm, _reads_batch_norm, _batch_norm_own, _reads_own),
-    "BN": Gradient(_bn, _reads_bn, _bn_own, _reads_bn_own, tops=(0,), inexact=_bn_inexact),
-    "MVN": Gradient(_mvn, _reads_mvn, reads_left=True, inexact=_mvn_inexact),
-    "Softmax": Gradient(_softmax, OUTPUT, reads_left=True),
-    "Normalize": Gradient(
-        _normalize, _reads_normalize, _normalize_scale, INPUT, inexact=_normalize_inexact
+GRADIENTS = gradients(
+    of(BATCH_NORM, Gradient(_batch_norm, _reads_batch_norm, _batch_norm_own, _reads_own)),
+    of(BN, Gradient(_bn, _reads_bn, _bn_own, _reads_bn_own, tops=(0,), inexact=_bn_inexact)),
+    of(MVN, Gradient(_mvn, _reads_mvn, reads_left=True, inexact=_mvn_inexact)),
+    of(SOFTMAX, Gradient(_softmax, OUTPUT, reads_left=True)),
+    of(
+        NORMALIZE,
+        Gradient(_normalize, _reads_normalize, _normalize_scale, INPUT, inexact=_normalize_inexact),
     ),
-    "LayerNorm": Gradient(_layer_norm, _reads_layer_norm, _layer_norm_own, _reads_layer_norm_own),
-    "LRN": Gradient(_lrn, INPUT, reads_left=True),
-}
+    of(
+        LAYER_NORM,
+        Gradient(_layer_norm, _reads_layer_norm, _layer_norm_own, _reads_layer_norm_own),
+    ),
+    of(LRN, Gradient(_lrn, INPUT, reads_left=True)),
+)

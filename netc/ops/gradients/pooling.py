@@ -15,9 +15,10 @@ import numpy as np
 
 from netc.ir.types import Shape, count
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.gradients.define import INPUT, NOTHING, Gradient, Reads, Saved
-from netc.ops.lp_pooling import LpPoolingParams
+from netc.ops.gradients.define import INPUT, NOTHING, Gradient, Reads, Saved, gradients, of
+from netc.ops.lp_pooling import LP_POOLING, LpPoolingParams
 from netc.ops.pooling import (
+    POOLING,
     PoolingParams,
     areas,
     drawn_and_where,
@@ -26,7 +27,7 @@ from netc.ops.pooling import (
     summed,
 )
 from netc.ops.random import uniform
-from netc.ops.spp import SPPParams, pyramid
+from netc.ops.spp import SPP, SPPParams, pyramid
 from netc.ops.window import Axis, taps
 
 
@@ -130,8 +131,8 @@ def _lp_pooling(params: LpPoolingParams, saved: Saved, tops: Arrays, index: int)
     return xp.sign(x) * power * spread(share, axes, x.shape)
 
 
-GRADIENTS = {
-    "Pooling": Gradient(_pooling, _reads, records=_records, tops=(0,)),
-    "SPP": Gradient(_spp, _reads_spp),
-    "LpPooling": Gradient(_lp_pooling, Reads(inputs=(0,), outputs=(0,))),
-}
+GRADIENTS = gradients(
+    of(POOLING, Gradient(_pooling, _reads, records=_records, tops=(0,))),
+    of(SPP, Gradient(_spp, _reads_spp)),
+    of(LP_POOLING, Gradient(_lp_pooling, Reads(inputs=(0,), outputs=(0,)))),
+)

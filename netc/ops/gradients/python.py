@@ -6,8 +6,8 @@ import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.gradients.define import Gradient, Reads, Saved
-from netc.ops.python import PythonParams, implementation_gradient
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.python import PYTHON, PythonParams, implementation_gradient
 
 
 def _available(params: PythonParams) -> bool:
@@ -45,4 +45,6 @@ def _misfit(params: PythonParams, what: str) -> NetcError:
     return NetcError(Diagnostic("python-layer", text))
 
 
-GRADIENTS = {"Python": Gradient(_bottom, _reads, available=_available, host=True)}
+GRADIENTS = gradients(
+    of(PYTHON, Gradient(_bottom, _reads, available=_available, host=True)),
+)

@@ -6,15 +6,15 @@ are not bottoms are 0 and have no gradient (Caffe carries states over, but no gr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from netc.ir.types import count
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.gradients.define import Gradient, Reads, Saved
-from netc.ops.recurrent import RecurrentParams, first_states, step_units
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.recurrent import LSTM, LSTM_UNIT, RNN, RecurrentParams, first_states, step_units
 
 _CONTINUATION = 1
 
@@ -155,10 +155,10 @@ def _through_rnn(params: RecurrentParams, saved: Saved, tops: Arrays) -> Through
     return Through(_rows(rows, marks, weight), sums[0], (grad,), (sums[1], sums[2]))
 
 
-Walk = Callable[[RecurrentParams, Saved, Sequence[Any]], Through]
+Walk = Callable[[RecurrentParams, Saved, Arrays], Through]
 
 
-def _recurrent(walk: Walk) -> Gradient:
+def _recurrent(walk: Walk) -> Gradient[RecurrentParams]:
     def bottom(params: RecurrentParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
         through = walk(params, saved, tops)
         if index == 0:
@@ -197,8 +197,8 @@ def _unit(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     return by_units if index == 1 else by_cell
 
 
-GRADIENTS = {
-    "LSTM": _recurrent(_through_lstm),
-    "RNN": _recurrent(_through_rnn),
-    "LSTMUnit": Gradient(_unit, Reads(inputs=(0, 1, 2)), stops=(2,)),
-}
+GRADIENTS = gradients(
+    of(LSTM, _recurrent(_through_lstm)),
+    of(RNN, _recurrent(_through_rnn)),
+    of(LSTM_UNIT, Gradient(_unit, Reads(inputs=(0, 1, 2)), stops=(2,))),
+)

@@ -11,8 +11,10 @@ from itertools import product
 import numpy as np
 
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.gradients.define import Gradient, Reads, Saved
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 from netc.ops.regions import (
+    PSROI_POOLING,
+    ROI_POOLING,
     Bins,
     PSROIPoolingParams,
     ROIPoolingParams,
@@ -60,7 +62,7 @@ def _psroi_pooling(params: PSROIPoolingParams, saved: Saved, tops: Arrays, index
     return grads
 
 
-GRADIENTS = {
-    "ROIPooling": Gradient(_roi_pooling, Reads(inputs=(0, 1)), ignored=(1,), host=True),
-    "PSROIPooling": Gradient(_psroi_pooling, Reads(inputs=(1,)), ignored=(1,), host=True),
-}
+GRADIENTS = gradients(
+    of(ROI_POOLING, Gradient(_roi_pooling, Reads(inputs=(0, 1)), ignored=(1,), host=True)),
+    of(PSROI_POOLING, Gradient(_psroi_pooling, Reads(inputs=(1,)), ignored=(1,), host=True)),
+)

@@ -6,8 +6,8 @@ import numpy as np
 
 from netc.ir.types import count
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.gradients.define import NOTHING, Gradient, Reads, Saved
-from netc.ops.resizing import InterpParams, UpsampleParams, neighbours
+from netc.ops.gradients.define import NOTHING, Gradient, Reads, Saved, gradients, of
+from netc.ops.resizing import INTERP, UPSAMPLE, InterpParams, UpsampleParams, neighbours
 
 
 def _interp(params: InterpParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
@@ -59,7 +59,7 @@ def _reads(params: UpsampleParams, index: int, bottoms: int) -> Reads:
     return Reads(inputs=(1,)) if params.masked else NOTHING
 
 
-GRADIENTS = {
-    "Interp": Gradient(_interp),
-    "Upsample": Gradient(_upsample, _reads, ignored=(1,)),
-}
+GRADIENTS = gradients(
+    of(INTERP, Gradient(_interp)),
+    of(UPSAMPLE, Gradient(_upsample, _reads, ignored=(1,))),
+)

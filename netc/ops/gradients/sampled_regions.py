@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.gradients.define import Gradient, Reads, Saved
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 from netc.ops.sampled_regions import (
+    GREATEST,
+    MEAN,
     Cell,
     RegionSampleParams,
     greatest_cells,
@@ -50,7 +52,7 @@ def _mean(params: RegionSampleParams, saved: Saved, tops: Arrays, index: int) ->
     return _by_map(lambda rows: mean_cells(params, shape, rows), saved, tops[0])
 
 
-GRADIENTS = {
-    "ROIAlignGreatest": Gradient(_greatest, Reads(inputs=(0, 1)), ignored=(1,), host=True),
-    "ROIAlignMean": Gradient(_mean, Reads(inputs=(1,)), ignored=(1,), host=True),
-}
+GRADIENTS = gradients(
+    of(GREATEST, Gradient(_greatest, Reads(inputs=(0, 1)), ignored=(1,), host=True)),
+    of(MEAN, Gradient(_mean, Reads(inputs=(1,)), ignored=(1,), host=True)),
+)

@@ -11,10 +11,10 @@ from netc.backends.cpu.emit.emission import EmitContext
 from netc.backends.cpu.steps.epilogue import NONE, Activation, Epilogue
 from netc.backends.shared.derived import Weights, derived
 from netc.ir.graph import Array
-from netc.ops.define import Params
 from netc.ops.elementwise import EltwiseParams
 from netc.ops.fused import Bound
 from netc.ops.numbers import all_finite
+from netc.ops.rectifiers import ReLUParams
 
 
 class Matched(NamedTuple):
@@ -68,7 +68,7 @@ def activation_of(context: EmitContext, bound: Bound, channels: int) -> Activati
     return rule(bound.stage.params, arrays, channels)
 
 
-def _relu(params: Params, arrays: list[Weights], channels: int) -> Activation:
+def _relu(params: ReLUParams, arrays: list[Weights], channels: int) -> Activation:
     slope = params.negative_slope
     return Activation("leaky", slope) if slope else Activation("relu")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,7 +40,6 @@ from netc.ir.types import Shape, count
 from netc.ops.arithmetic import BaseParams, PowerParams
 from netc.ops.array import AnyArray
 from netc.ops.axes import aligned, axis_in
-from netc.ops.define import Params
 from netc.ops.elementwise import EltwiseParams, OperandParams
 from netc.ops.fork_normalization import BatchwiseBNParams, BNParams
 from netc.ops.fused import Bound
@@ -59,7 +58,7 @@ class Link(NamedTuple):
         shape: of the chain's value.
     """
 
-    params: Params
+    params: Any
     position: int
     others: list[View]
     arrays: list[Weights]
