@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import threading
-import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from netc.arguments import float32_array, rounded_note
 from netc.backends.base import Executable, Options
-from netc.backends.reference import parameter_array
 from netc.backends.registry import backend
 from netc.backends.state import State, StatefulExecutable
 from netc.backends.variables import Variables
-from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Note, did_you_mean, render
-from netc.infer import blob_shapes, infer
-from netc.ir.edit import live_nodes, with_variables
+from netc.diagnostics import Diagnostic, NetcError
+from netc.feeding import Feeding, graph_for, input_shapes
+from netc.infer import blob_shapes
+from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph
-from netc.ir.types import Shape, count, show
-from netc.memory import Budget, budget, check_memory, on_behalf, using
+from netc.ir.types import Shape, show
+from netc.memory import Budget, budget, on_behalf, using
 from netc.ops.array import AnyArray
-from netc.ops.filler import CONSTANT_ZERO, fill, generator
 from netc.passes.state import carry_state
 from netc.plan.needs import ask_for_blobs
 from netc.recent import LeastRecentlyUsed
@@ -30,52 +26,9 @@ from netc.recent import LeastRecentlyUsed
 if TYPE_CHECKING:
     from netc.sources.reader import DataReader
     from netc.train.gradients import GradientPrograms, Gradients
+from netc.layer_arrays import LayerArrays, parameter_bytes
 
-_CALLER = 5  # frames from a warning of an input to the line that calls the net
 _PLANS = 8  # input shapes whose plans are kept, least recently used first out
-
-
-def parameter_bytes(graph: Graph) -> int:
-    """Of all trained arrays, each counted once."""
-    arrays = {id(p.array): p.array.nbytes for p in graph.parameters.values() if p.array is not None}
-    return sum(arrays.values())
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class LayerArrays(Mapping[str, tuple[Array, ...]]):
-    """Layer -> its trained arrays; layers without any are absent.
-
-    Constants are read-only. Variables are written through, from when they are asked for.
-    """
-
-    graph: Graph
-    variables: Variables
-
-    def __getitem__(self, layer: str) -> tuple[Array, ...]:
-        return tuple(map(self._array, self._names[layer]))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __repr__(self) -> str:
-        shapes = {
-            layer: [self.graph.parameters[name].shape for name in names]
-            for layer, names in self._names.items()
-        }
-        return f"<arrays {shapes}>"
-
-    @property
-    def _names(self) -> dict[str, tuple[str, ...]]:
-        return {node.name: node.parameters for node in self.graph.nodes if node.parameters}
-
-    def _array(self, name: str) -> Array:
-        parameter = self.graph.parameters[name]
-        if not parameter.variable:
-            return parameter_array(self.graph, name)
-        return self.variables[parameter.owner or name].reshape(parameter.shape or ())
 
 
 class CompiledNet:
@@ -119,20 +72,16 @@ class CompiledNet:
         self.options = replace(options, variables=self.variables)
         self.diagnostics = diagnostics
         self.seed = seed
-        self._unneeded = frozenset(unneeded)  # inputs of the text that nothing asked for reads
         self._backend = backend(backend_name)
-        # A backend on a device takes arrays that are there already as they are.
-        self._as_given: Callable[[Any], Any] = self._backend.convert_input
+        self._feeding = Feeding(self.graph, seed, unneeded, self._backend.convert_input)
         self._lock = threading.Lock()
         self._executables: LeastRecentlyUsed[tuple[Shape, ...], Executable]
         self._executables = LeastRecentlyUsed(_PLANS)
         self._closed = False
-        self._filled: dict[str, Array] = {}
-        self._told: set[str] = set()  # inputs of which it was said that they are rounded
         self._joint: GradientPrograms[Executable] | None = None
         with using(options.memory):
             budget().hold(parameter_bytes(graph), self)
-        self.executable(self._input_shapes())
+        self.executable(input_shapes(self.graph))
 
     @property
     def name(self) -> str:
@@ -179,7 +128,7 @@ class CompiledNet:
                 bad-filler, where a DummyData layer's filler cannot fill its shape.
         """
         with using(self.options.memory), on_behalf(f"running `{self.name}`"):
-            given = self._fed(feeds, arrays, self._needed)
+            given = self._fed(feeds, arrays, self._feeding.needed)
             shapes = tuple(given[name].shape for name in self.graph.inputs)
             return self.executable(shapes).run(given)
 
@@ -211,7 +160,9 @@ class CompiledNet:
                 unknown-blob; and as a call does, for the feeds.
         """
         with using(self.options.memory), on_behalf(f"the gradients of `{self.name}`"):
-            given = self._fed(feeds, {}, self._needed | self._read_for(self.graph.losses))
+            given = self._fed(
+                feeds, {}, self._feeding.needed | self._feeding.read_for(self.graph.losses)
+            )
             return self._gradients(given, seeds or {}, wrt)
 
     def _gradients(
@@ -219,7 +170,7 @@ class CompiledNet:
     ) -> Gradients:
         from netc.train import gradients
 
-        graph = self._graph_for(tuple(given[name].shape for name in self.graph.inputs))
+        graph = graph_for(self.graph, tuple(given[name].shape for name in self.graph.inputs))
         request = gradients.requested(graph, wrt, tuple(seeds))
         with self._lock:
             self._check_open()
@@ -237,9 +188,14 @@ class CompiledNet:
         given = {**(feeds or {}), **arrays}
         if self._reader is not None:
             known = self.graph.input_blobs
-            read = self._reader.lacking({self._blob(name) for name in given}).items()
+            read = self._reader.lacking({self._feeding.blob(name) for name in given}).items()
             given |= {name: array for name, array in read if name in known}
-        return self._checked(given, needed)
+        return self._feeding.checked(given, needed)
+
+    @property
+    def needed(self) -> set[str]:
+        """The input values that must be fed: that have no filler, and that an output depends on."""
+        return self._feeding.needed
 
     def reset(self) -> None:
         """Have recurrent layers start from zero again; without ``stateful`` they always do."""
@@ -260,7 +216,7 @@ class CompiledNet:
         with self._lock:
             self._closed, self._joint = True, None
             self._executables.clear()
-            self._filled.clear()
+            self._feeding.clear()
 
     def __enter__(self) -> CompiledNet:
         return self
@@ -282,7 +238,7 @@ class CompiledNet:
             "backend_name": self.backend,
             "diagnostics": self.diagnostics,
             "seed": self.seed,
-            "unneeded": self._unneeded,
+            "unneeded": self._feeding.unneeded,
             "stateful": self._state is not None,
         }
         options = replace(self.options, progress=None, variables=None, memory=memory)
@@ -304,7 +260,9 @@ class CompiledNet:
         """The executable for these input shapes, planned if it has not been yet."""
         with self._lock, using(self.options.memory):
             self._check_open()
-            return self._executables.get(shapes, lambda: self._prepared(self._graph_for(shapes)))
+            return self._executables.get(
+                shapes, lambda: self._prepared(graph_for(self.graph, shapes))
+            )
 
     def _check_open(self) -> None:
         if self._closed:
@@ -324,129 +282,7 @@ class CompiledNet:
 
     def report(self) -> dict[str, Any]:
         """What the net is made of and what it takes, as plain values."""
-        return {"net": self.name, **self.executable(self._input_shapes()).report()}
-
-    def _input_shapes(self) -> tuple[Shape, ...]:
-        return tuple(self.graph.shape(name) for name in self.graph.inputs)
-
-    def _graph_for(self, shapes: tuple[Shape, ...]) -> Graph:
-        if shapes == self._input_shapes():
-            return self.graph
-        result = infer(self.graph, dict(zip(self.graph.inputs, shapes, strict=True)))
-        errors = [d for d in result.diagnostics if d.severity == "error"]
-        errors += self._changed_weights(result.graph)
-        if errors:
-            raise NetcError([self._shape_misfit(shapes, errors[0]), *errors[1:]])
-        return result.graph
-
-    def _changed_weights(self, graph: Graph) -> list[Diagnostic]:
-        """Parameters that would need another shape for other inputs."""
-        return [
-            Diagnostic(
-                "input-shape",
-                f"parameter `{name}` would have to be {show(parameter.shape)}, and it is "
-                f"{show(self.graph.parameters[name].shape)}",
-                parameter.span,
-            )
-            for name, parameter in graph.parameters.items()
-            if parameter.shape != self.graph.parameters[name].shape
-        ]
-
-    def _shape_misfit(self, shapes: tuple[Shape, ...], first: Diagnostic) -> Diagnostic:
-        own = self._input_shapes()
-        name, given, wanted = next(
-            (n, g, w) for n, g, w in zip(self.graph.inputs, shapes, own, strict=True) if g != w
-        )
-        value = self.graph.values[name]
-        return Diagnostic(
-            "input-shape",
-            f"input `{value.blob}` is {show(given)}, and the net takes {show(wanted)}",
-            value.span,
-            notes=(Note(first.message, first.span), *first.notes),
-        )
-
-    def _checked(self, given: Mapping[str, object], needed: set[str]) -> dict[str, Any]:
-        known = self.graph.input_blobs
-        given = {self._blob(n): array for n, array in given.items() if n not in self._unneeded}
-        listed = ", ".join(f"`{n}`" for n in known) or "none"
-        faults = [
-            Diagnostic(
-                "unknown-input",
-                f"the net has no input `{name}`; its inputs are: {listed}",
-                help=did_you_mean(name, known),
-            )
-            for name in given
-            if name not in known
-        ]
-        faults += [
-            Diagnostic(
-                "missing-input",
-                f"input `{name}` is not given; it is {show(self.graph.shape(value))}",
-                self.graph.values[value].span,
-            )
-            for name, value in known.items()
-            if name not in given and value in needed
-        ]
-        if faults:
-            raise NetcError(faults)
-        fed = {}
-        for name, value in known.items():  # no comprehension: warnings count frames
-            fed[value] = self._as_array(name, given[name]) if name in given else self._fill(value)
-        return fed
-
-    @cached_property
-    def _needed(self) -> set[str]:
-        """The inputs that must be fed: that have no filler, and that an output depends on.
-
-        A net without outputs, all of whose blobs are silenced, is run for its own sake.
-        """
-        if self.graph.results:
-            return self._read_for(self.graph.results)
-        return self._unfilled({name for node in self.graph.nodes for name in node.inputs})
-
-    def _read_for(self, values: Collection[str]) -> set[str]:
-        """The inputs without a filler that some of these values depend on."""
-        wanted = self.graph.replace(outputs=tuple(values), updates={})
-        read = {name for node in live_nodes(wanted) for name in node.inputs}
-        return self._unfilled({*values, *read})
-
-    def _unfilled(self, read: set[str]) -> set[str]:
-        return {n for n in self.graph.inputs if n in read and self.graph.values[n].filler is None}
-
-    def _fill(self, name: str) -> Array:
-        """What an input that is not fed holds, zeros where that is of no matter; made once."""
-        if name not in self._filled:
-            value, shape = self.graph.values[name], self.graph.shape(name)
-            check_memory(4 * count(shape), f"the elements of input `{value.blob}`", value.span)
-            try:
-                filler = value.filler or CONSTANT_ZERO
-                array = fill(filler, shape, generator(value.blob, self.seed))
-            except NetcError as error:
-                raise NetcError(
-                    replace(d, message=f"input `{value.blob}`: {d.message}", span=value.span)
-                    for d in error.diagnostics
-                ) from None
-            array.flags.writeable = False
-            self._filled[name] = array
-        return self._filled[name]
-
-    def _blob(self, name: str) -> str:
-        """An input's blob, for its blob or the value's name; other names as they are."""
-        return self.graph.values[name].blob if name in self.graph.inputs else name
-
-    def _as_array(self, name: str, value: object) -> object:
-        try:
-            array = self._as_given(value)
-        except (ValueError, TypeError, RuntimeError, BufferError) as error:  # of whatever library
-            message = f"input `{name}` is no array: {str(error)[:200]}"
-            raise NetcError(Diagnostic("input-dtype", message)) from None
-        span = self.graph.values[self.graph.input_blobs[name]].span
-        note = rounded_note(array.dtype, f"input `{name}`", span)
-        converted = float32_array(array, f"input `{name}`", span)
-        if note and name not in self._told:
-            self._told.add(name)
-            warnings.warn(render(note), NetcWarning, stacklevel=_CALLER)
-        return converted
+        return {"net": self.name, **self.executable(input_shapes(self.graph)).report()}
 
 
 def remade(parts: dict[str, Any], options: Options, states: Mapping[str, Array]) -> CompiledNet:

@@ -20,7 +20,7 @@ from netc.analysis.expected import unexpected_shapes
 from netc.analysis.given_back import nothing_back
 from netc.backends.base import Options, Progress
 from netc.backends.registry import backend_options
-from netc.compiled import CompiledNet, parameter_bytes
+from netc.compiled import CompiledNet
 from netc.diagnostics import (
     Diagnostic,
     NetcError,
@@ -36,6 +36,7 @@ from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.ir.verify import verify
 from netc.language.read import read_document
+from netc.layer_arrays import parameter_bytes
 from netc.lower import lower, rules
 from netc.lower.before import State, wanted_part
 from netc.lower.files import with_files

@@ -6,53 +6,20 @@ mean, input scale. Cropping, centred or ten times, is that of ``caffe.Classifier
 
 from __future__ import annotations
 
-import io
-import os
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from netc.boundary import reason, strangers_bytes
-from netc.diagnostics import Diagnostic, NetcError, counted
+from netc import image_files
+from netc.diagnostics import counted
+from netc.image_files import ImageFile, fault, load_image, load_reduced
 from netc.ir.graph import Array
 from netc.ir.types import show
-from netc.memory import check_memory
 from netc.ops.array import AnyArray
-from netc.resizing import resized
-from netc.syntax.reader import unreadable
+from netc.resizing import resize_image, resized
 from netc.weights.mean import load_mean
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-MAX_PIXELS = 2**27  # of one image: 134 million, over 1 GB as float32
-
-# What is decoded, each of them within this process: Pillow would give an EPS to Ghostscript, and
-# decodes some formats of games and cameras with code that few people look at.
-FORMATS = {
-    "PNG": (".png",),
-    "JPEG": (".jpg", ".jpeg"),
-    "BMP": (".bmp",),
-    "GIF": (".gif",),  # its first picture, as of a TIFF
-    "PPM": (".ppm",),
-    "WEBP": (".webp",),
-    "TIFF": (".tif", ".tiff"),
-}
-
-
-class Encoded(NamedTuple):
-    """The bytes of an image file that lies in another file, and what messages call it."""
-
-    content: bytes
-    name: str
-
-
-ImageFile = str | os.PathLike[str] | Encoded
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,14 +60,10 @@ def load_input(path: ImageFile, how: Preprocessing) -> Array:
     Raises:
         NetcError: the file is no image, it is smaller than the crop, or the mean does not fit.
     """
-    if not how.data_layer:
-        _check_channels(how.channels)
-        with _opened(path) as image:
-            upright = _upright(image)
-            height = resized_size((upright.height, upright.width), how)[0]
-            if 2 * height < upright.height:
-                return preprocess(_of_few_rows(path, upright, how.channels, height), how)
-    return preprocess(load_image(path, how.channels), how)
+    if how.data_layer:
+        return preprocess(load_image(path, how.channels), how)
+    image = load_reduced(path, how.channels, lambda size: resized_size(size, how)[0])
+    return preprocess(image, how)
 
 
 def preprocess(image: Array, how: Preprocessing) -> Array:
@@ -143,7 +106,7 @@ def _mean_of_all(mean: Array, shape: Sequence[int]) -> AnyArray:
     if mean.ndim == 1:
         return _fitted_mean(mean, shape)
     if mean.shape != tuple(shape):
-        raise _fault(
+        raise fault(
             "bad-mean",
             f"the mean is of images {show(mean.shape)}, and this one is {show(shape)}",
             f"--resize {mean.shape[1]},{mean.shape[2]} brings images to the mean's size",
@@ -151,190 +114,7 @@ def _mean_of_all(mean: Array, shape: Sequence[int]) -> AnyArray:
     return mean
 
 
-# Reading
-
-
-def load_image(path: ImageFile, channels: int = 3, *, upright: bool = True) -> Array:
-    """An image file as float32 (channels, height, width), RGB, from 0 to 1.
-
-    Colours become grey by the usual weights 0.299, 0.587, 0.114, and grey becomes three equal
-    colours. Transparency is left out. A camera's note on which side is up (EXIF's orientation) is
-    obeyed as by OpenCV's ``imread``; not if ``upright`` is False.
-
-    Raises:
-        NetcError: what opening a file may tell, bad-image, image-too-large, or input-shape for a
-            net that takes neither 1 nor 3 channels.
-    """
-    _check_channels(channels)
-    with _opened(path) as image:
-        _ask(path, image, image.width * image.height * (4 + 9 * channels))
-        pixels = _converted(_upright(image) if upright else image, channels)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
-
-
-def _check_channels(channels: int) -> None:
-    if channels not in (1, 3):
-        raise _fault(
-            "input-shape",
-            f"an image has 1 or 3 channels, and the input has {channels}",
-            "give the input as an .npy or .npz file",
-        )
-
-
-def _called(path: ImageFile) -> str:
-    return path.name if isinstance(path, Encoded) else os.fspath(path)
-
-
-def _of_few_rows(path: ImageFile, image: Image.Image, channels: int, height: int) -> Array:
-    """An image brought to a smaller height: the rows between which new ones lie are all it takes.
-
-    The numbers are those of :func:`resize_image`; what would be floats of all pixels is of a few
-    rows. Returns float32 (channels, height, width).
-    """
-    low, high, part = _neighbours(image.height, height)
-    rows = np.unique(np.concatenate([low, high]))
-    _ask(path, image, len(rows) * image.width * channels * 12)
-    taken = np.concatenate(
-        [_converted(image.crop((0, y, image.width, y + 1)), channels) for y in rows.tolist()]
-    )
-    first, second = (taken[np.searchsorted(rows, index)] for index in (low, high))
-    mixed = first + (second - first) * part.reshape(-1, 1, 1)
-    return np.ascontiguousarray(mixed.transpose(2, 0, 1))
-
-
-class Header(NamedTuple):
-    """An image file's height and width, the right side up, and whether it had to be turned."""
-
-    height: int
-    width: int
-    turned: bool
-
-
-def read_header(path: ImageFile) -> Header:
-    """An image's size, without its pixels.
-
-    Raises:
-        NetcError: as :func:`load_image`.
-    """
-    with _opened(path) as image:
-        orientation = _orientation(image)
-        height, width = (image.size if orientation >= 5 else image.size[::-1])[:2]
-        return Header(height, width, orientation > 1)
-
-
-@contextmanager
-def _opened(path: ImageFile) -> Iterator[Image.Image]:
-    from PIL import Image
-
-    file = io.BytesIO(path.content) if isinstance(path, Encoded) else path
-    if not isinstance(path, Encoded):
-        try:
-            Path(path).open("rb").close()
-        except OSError as error:
-            raise NetcError(unreadable(os.fspath(path), error)) from None
-    with strangers_bytes(lambda error: _unreadable(path, error)), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damage that Pillow reads past
-        with Image.open(file, formats=tuple(FORMATS)) as image:
-            _check_pixels(path, image.size)
-            _ask(path, image, 0)
-            yield image
-
-
-_ORIENTATION = 0x0112  # EXIF's tag: 1 is upright, 2 to 8 are mirrored or turned, from 5 on sideways
-
-
-def _orientation(image: Image.Image) -> int:
-    value = image.getexif().get(_ORIENTATION, 1)
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    from PIL import ImageOps
-
-    return image if _orientation(image) == 1 else ImageOps.exif_transpose(image) or image
-
-
-def _unreadable(path: ImageFile, error: Exception) -> NetcError:
-    from PIL import Image, UnidentifiedImageError
-
-    if isinstance(error, Image.DecompressionBombError):
-        return _too_large(path, "")
-    unknown = isinstance(error, UnidentifiedImageError)
-    why = "it is no image" if unknown else reason(error)
-    return _fault(
-        "bad-image",
-        f"`{_called(path)}` cannot be read as an image: {why}",
-        f"{', '.join(FORMATS)} are read, whatever the name; arrays come as .npy or .npz",
-    )
-
-
-def _converted(image: Image.Image, channels: int) -> Array:
-    if image.mode.startswith("I") or image.mode == "F":
-        deep = np.asarray(image, dtype=np.float32)  # 16-bit grey; Pillow would clip it to 8
-        grey = deep if image.mode == "F" else deep / np.float32(65535)
-        return np.repeat(grey[:, :, None], channels, axis=2)
-    plain = np.asarray(image.convert("L" if channels == 1 else "RGB"), dtype=np.float32)
-    return plain.reshape(*plain.shape[:2], channels) / np.float32(255)
-
-
-def _check_pixels(path: ImageFile, size: tuple[int, int]) -> None:
-    if size[0] * size[1] > MAX_PIXELS:
-        raise _too_large(path, f", it has {size[0]} by {size[1]}")
-
-
-def _ask(path: ImageFile, image: Image.Image, more: int) -> None:
-    """Ask for an image as Pillow decodes it, and ``more`` bytes that are made of it."""
-    decoded = image.width * image.height * (1 if image.mode in ("1", "L", "P") else 4)
-    what = f"the pixels of `{_called(path)}`, {image.width:,} by {image.height:,},"
-    check_memory(decoded + more, what)
-
-
-def _too_large(path: ImageFile, has: str) -> NetcError:
-    return _fault(
-        "image-too-large",
-        f"`{_called(path)}` has too many pixels: the limit is {MAX_PIXELS:,}{has}",
-        "make it smaller first",
-    )
-
-
-def _fault(code: str, message: str, *help: str) -> NetcError:
-    return NetcError(Diagnostic(code, message, help=help))
-
-
 # Size
-
-
-def resize_image(image: Array, size: tuple[int, int]) -> Array:
-    """An image brought to a height and width by linear interpolation between pixel centres.
-
-    That is what OpenCV's ``resize`` does by default, which Caffe's data layers call.
-
-    Args:
-        image: (channels, height, width).
-        size: the new height and width.
-
-    Returns:
-        float32 (channels, *size); the image itself where it has that size.
-    """
-    for axis, new in zip((1, 2), size, strict=True):
-        if image.shape[axis] != new:
-            image = _interpolated(image, axis, new)
-    return image
-
-
-def _interpolated(image: Array, axis: int, new: int) -> Array:
-    low, high, part = _neighbours(image.shape[axis], new)
-    part = part.reshape((-1, 1) if axis == 1 else -1)
-    first, second = image.take(low, axis), image.take(high, axis)
-    mixed: Array = first + (second - first) * part
-    return mixed
-
-
-def _neighbours(old: int, new: int) -> tuple[AnyArray, AnyArray, Array]:
-    """The two old elements that each new one lies between, and the second's share."""
-    at = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
-    low = at.astype(np.intp)
-    return low, np.minimum(low + 1, old - 1), (at - low).astype(np.float32)
 
 
 def resized_size(size: Sequence[int], how: Preprocessing) -> tuple[int, int]:
@@ -347,11 +127,11 @@ def resized_size(size: Sequence[int], how: Preprocessing) -> tuple[int, int]:
         return how.resize
     short = min(size)
     height, width = (max(1, round(side * how.resize / short)) for side in size)
-    if height * width > MAX_PIXELS:
-        raise _fault(
+    if height * width > image_files.MAX_PIXELS:
+        raise fault(
             "image-too-large",
             f"an image of {size[0]} by {size[1]} resized to a shorter side of {how.resize} has "
-            f"{height * width:,} pixels, the limit is {MAX_PIXELS:,}",
+            f"{height * width:,} pixels, the limit is {image_files.MAX_PIXELS:,}",
             "give both height and width",
         )
     return height, width
@@ -371,7 +151,7 @@ def _room(size: Sequence[int], crop: tuple[int, int]) -> tuple[int, int]:
     """How many rows and columns a crop leaves over."""
     room = size[0] - crop[0], size[1] - crop[1]
     if min(room) < 0:
-        raise _fault(
+        raise fault(
             "image-too-small",
             f"a crop of {crop[0]} by {crop[1]} does not fit in an image of {size[0]} by {size[1]}",
             "resize the image to the crop's size or larger",
@@ -417,7 +197,7 @@ def read_mean(text: str) -> Array:
     except ValueError:
         return load_mean(text)
     if not np.isfinite(values).all():
-        raise _fault("bad-mean", f"the mean `{text}` is no list of finite numbers")
+        raise fault("bad-mean", f"the mean `{text}` is no list of finite numbers")
     return values
 
 
@@ -425,7 +205,7 @@ def _fitted_mean(mean: Array, shape: Sequence[int]) -> AnyArray:
     """The mean to subtract from images of this shape; a mean image is brought to their size."""
     channels = shape[0]
     if mean.ndim not in (1, 3) or mean.shape[0] not in (1, channels):
-        raise _fault(
+        raise fault(
             "bad-mean",
             f"the mean has shape {mean.shape}, and the input has {counted(channels, 'channel')}",
             "give one value, one for each channel, or an image of as many channels",

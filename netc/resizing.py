@@ -1,4 +1,4 @@
-"""OpenCV's ``resize`` by linear interpolation between pixel centres (resize.cpp).
+"""Resizing by linear interpolation between pixel centres, as OpenCV's ``resize`` (resize.cpp).
 
 Images of bytes are resized in its fixed-point arithmetic, so that pixels are the same.
 """
@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from netc.ir.graph import Array
+from netc.ops.array import AnyArray
 
 Image = NDArray[Any]
 _ONE = np.float32(2048)  # a weight of 1 in fixed point, 11 bits
@@ -78,3 +81,36 @@ def _weights(taps: _Taps) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """The weights of the two pixels in fixed point."""
     low, high = np.rint((1 - taps.part) * _ONE), np.rint(taps.part * _ONE)
     return low.astype(np.int32), high.astype(np.int32)
+
+
+def resize_image(image: Array, size: tuple[int, int]) -> Array:
+    """An image brought to a height and width by linear interpolation between pixel centres.
+
+    That is what OpenCV's ``resize`` does by default, which Caffe's data layers call.
+
+    Args:
+        image: (channels, height, width).
+        size: the new height and width.
+
+    Returns:
+        float32 (channels, *size); the image itself where it has that size.
+    """
+    for axis, new in zip((1, 2), size, strict=True):
+        if image.shape[axis] != new:
+            image = _interpolated(image, axis, new)
+    return image
+
+
+def _interpolated(image: Array, axis: int, new: int) -> Array:
+    low, high, part = neighbours(image.shape[axis], new)
+    part = part.reshape((-1, 1) if axis == 1 else -1)
+    first, second = image.take(low, axis), image.take(high, axis)
+    mixed: Array = first + (second - first) * part
+    return mixed
+
+
+def neighbours(old: int, new: int) -> tuple[AnyArray, AnyArray, Array]:
+    """The two old elements that each new one lies between, and the second's share."""
+    at = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
+    low = at.astype(np.intp)
+    return low, np.minimum(low + 1, old - 1), (at - low).astype(np.float32)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import netc
-from netc import images
 from netc.diagnostics import NetcError
-from netc.images import Preprocessing, load_image, load_input, preprocess
+from netc.image_files import load_image, read_header
+from netc.images import Preprocessing, load_input, preprocess
 from netc.memory import Budget, using
 from netc.weights.load import load_weights
 
@@ -131,6 +131,6 @@ class TestImages:
         path = tmp_path / "x.png"
         Image.new("RGB", (2000, 2000)).save(path)
         monkeypatch.setattr(Image.Image, "load", load)
-        for read in (load_image, images.read_header):
+        for read in (load_image, read_header):
             with using(Budget(4 << 20)), pytest.raises(NetcError, match="too-little-memory"):
                 read(path)

@@ -9,14 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from netc.diagnostics import NetcError
-from netc.images import (
-    Preprocessing,
-    load_image,
-    load_input,
-    preprocess,
-    read_mean,
-    resize_image,
-)
+from netc.image_files import load_image
+from netc.images import Preprocessing, load_input, preprocess, read_mean
+from netc.resizing import resize_image
 
 
 def photo(height: int = 7, width: int = 5, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -103,11 +98,11 @@ def test_other_numbers_of_channels() -> None:
 
 def test_too_many_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "a.png", photo())
-    monkeypatch.setattr("netc.images.MAX_PIXELS", 30)
+    monkeypatch.setattr("netc.image_files.MAX_PIXELS", 30)
     with pytest.raises(NetcError, match="the limit is 30, it has 5 by 7") as caught:
         load_image(path)
     assert code_of(caught) == "image-too-large"
-    monkeypatch.setattr("netc.images.MAX_PIXELS", 100)
+    monkeypatch.setattr("netc.image_files.MAX_PIXELS", 100)
     thin = Preprocessing((2, 2), resize=20)
     with pytest.raises(NetcError, match="the limit is 100"):
         load_input(path, thin)

@@ -58,7 +58,7 @@ def draw(target: Path, boxes: Sequence[Box], pictures: Sequence[Picture], least:
 def _draw(path: Path, boxes: Sequence[Box], picture: Picture) -> None:
     from PIL import Image, ImageDraw
 
-    from netc.images import load_image
+    from netc.image_files import load_image
 
     pixels = np.rint(load_image(picture.path) * 255).astype(np.uint8).transpose(1, 2, 0)
     image = Image.fromarray(np.ascontiguousarray(pixels))

@@ -13,7 +13,7 @@ from netc.cli.progress import compiling
 from netc.compiled import CompiledNet
 from netc.data import prototxt_dir
 from netc.driver import compile
-from netc.images import load_image
+from netc.image_files import load_image
 from netc.ir.graph import Array
 
 _SHADES = " .:-=+*#%@"

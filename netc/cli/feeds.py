@@ -14,7 +14,8 @@ import numpy as np
 from netc.arguments import float32_array, rounded_note
 from netc.cli.items import Feed, expanded
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
-from netc.images import load_input, placement, read_header
+from netc.image_files import read_header
+from netc.images import load_input, placement
 from netc.ir.graph import Array, Value
 from netc.ir.types import Shape, show
 from netc.ops.array import AnyArray

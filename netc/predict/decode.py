@@ -11,15 +11,8 @@ import numpy as np
 
 from netc.arguments import float32_array
 from netc.diagnostics import Diagnostic, NetcError
-from netc.images import (
-    Encoded,
-    Preprocessing,
-    load_input,
-    placement,
-    preprocess,
-    read_header,
-    resized_size,
-)
+from netc.image_files import Encoded, read_header
+from netc.images import Preprocessing, load_input, placement, preprocess, resized_size
 from netc.ir.graph import Array
 from netc.ir.types import Shape
 from netc.memory import Budget, check_memory, using

@@ -176,7 +176,7 @@ class Ready:
     @cached_property
     def inputs(self) -> dict[str, Shape]:
         """Input blob -> the shape of a row; DummyData's blobs are none."""
-        needed = self.net._needed
+        needed = self.net.needed
         names = self.net.graph.input_blobs
         return {b: s[1:] for b, s in self.net.inputs.items() if names[b] in needed}
 

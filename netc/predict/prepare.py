@@ -15,7 +15,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError, Span
-from netc.images import Header, Preprocessing, read_mean
+from netc.image_files import Header
+from netc.images import Preprocessing, read_mean
 from netc.ir.graph import Array
 from netc.ir.types import Shape, show
 from netc.ops.array import AnyArray

@@ -12,8 +12,9 @@ import numpy as np
 from netc.analysis.receptive import ReceptiveField, Run
 from netc.diagnostics import Diagnostic, NetcError
 from netc.files import replacing
-from netc.images import load_image, resize_image
+from netc.image_files import load_image
 from netc.ops.array import AnyArray
+from netc.resizing import resize_image
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from netc.compiled import CompiledNet, LayerArrays
+from netc.compiled import CompiledNet
 from netc.diagnostics import Collector
 from netc.ir.graph import Array, Graph, Node
+from netc.layer_arrays import LayerArrays
 from netc.lower.rules import filter_layers, merged_state
 from netc.ops.catalog import CATALOG
 from netc.schema.message import Message

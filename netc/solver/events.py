@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -145,3 +145,17 @@ Event = (
     | LastLoss
     | Finished
 )
+
+
+Listener = Callable[[Event], None]
+
+
+def callbacks(*functions: Callable[..., None] | None) -> list[Listener]:
+    """Listeners that call a function for the events of one kind."""
+
+    def listener(kind: type, function: Callable[..., None]) -> Listener:
+        return lambda event: function(event) if isinstance(event, kind) else None
+
+    kinds = (Stepped, Tested, Snapshotted)
+    pairs = zip(kinds, functions, strict=True)
+    return [listener(kind, function) for kind, function in pairs if function is not None]

@@ -12,11 +12,12 @@ import numpy as np
 from netc.backends.base import Options
 from netc.backends.reference import parameter_array
 from netc.backends.variables import Variable
-from netc.compiled import CompiledNet, LayerArrays
+from netc.compiled import CompiledNet
 from netc.driver import Weights
 from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape
+from netc.layer_arrays import LayerArrays
 from netc.ops.random import generator_key
 from netc.train.generator import KEY
 from netc.train.observe import Observation, Observed, observation, observed_graph

@@ -78,6 +78,15 @@ class Settings:
         """Whether the rate of an update depends on its own iteration's loss."""
         return self.policy.name == "plateau"
 
+    @property
+    def counts_steps(self) -> bool:
+        """Whether the policy has steps whose number is told when it changes."""
+        return self.policy.name in ("multistep", "plateau")
+
+    def displays(self, iteration: int) -> bool:
+        """Whether `display` has this iteration told."""
+        return bool(self.display) and iteration % self.display == 0
+
 
 def updating(settings: Settings, *, force_backward: bool) -> Updating:
     """How an iteration's graphs update; ``force_backward`` is the net's."""

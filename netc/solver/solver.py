@@ -6,7 +6,7 @@ BVLC/caffe src/caffe/solver.cpp: Step is lines 201 to 288, Solve 289 to 333, Tes
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from netc.passes.pipeline import chosen
 from netc.solver import events
 from netc.solver.account import run_report
 from netc.solver.culprits import naming_records
-from netc.solver.debug import Debugging, layers_of, tested_lines
+from netc.solver.debug import Debugging
 from netc.solver.distributed import BatchRule, distributed
 from netc.solver.feeds import Source
 from netc.solver.finite import not_finite
@@ -34,35 +34,14 @@ from netc.solver.rates import RateState, advance
 from netc.solver.read import Reading, Text, read_solver
 from netc.solver.replay import Replay
 from netc.solver.resume import restored_state, write_snapshot
-from netc.solver.scoring import Means, scored
 from netc.solver.settings import read_settings
 from netc.solver.smoothing import Smoothing
 from netc.solver.snapshots import SnapshotFiles, check_writable, prefix_of, snapshot_files
 from netc.solver.steps import Steps
+from netc.solver.tests import Test, Tests
 from netc.sources.catalog import NetSources
-from netc.sources.share import Share
 
 RatePolicy = Callable[[int], float]
-Listener = Callable[[events.Event], None]
-
-
-class Test(NamedTuple):
-    """A test that was made: before which iteration, of which TEST net, and its means."""
-
-    iteration: int
-    net: int
-    scores: Mapping[str, Array]
-
-
-def _callbacks(*functions: Callable[..., None] | None) -> list[Listener]:
-    """Listeners that call a function for the events of one kind."""
-
-    def listener(kind: type, function: Callable[..., None]) -> Listener:
-        return lambda event: function(event) if isinstance(event, kind) else None
-
-    kinds = (events.Stepped, events.Tested, events.Snapshotted)
-    pairs = zip(kinds, functions, strict=True)
-    return [listener(kind, function) for kind, function in pairs if function is not None]
 
 
 class Solver:
@@ -141,8 +120,7 @@ class Solver:
         self.text = read_solver(solver, reading)
         self.settings = read_settings(self.text.message)
         self.iteration = 0
-        self.tests: list[Test] = []
-        self.listeners: list[Listener] = _callbacks(on_step, on_test, on_snapshot)
+        self.listeners: list[events.Listener] = events.callbacks(on_step, on_test, on_snapshot)
         self.seed = (self.settings.random_seed or 0) if seed is None else seed
         self._rate_state, self._rate_policy = RateState(), rate
         self._stops = stop_when_not_finite
@@ -158,6 +136,7 @@ class Solver:
         given = given._replace(skip_broken=skip_broken, distributed=self._distributed, memory=limit)
         self._run = open_run(self.text, self.settings, given)
         self.diagnostics = self._run.diagnostics
+        self._tests = Tests(self._run, self.settings, self._emit)
         self._train, self._feeds = self._run.train, self._run.feeds
         debug = self.settings.debug_info
         self._debugging = Debugging(self._run.choice, self._train) if debug else None
@@ -183,6 +162,11 @@ class Solver:
     def test_nets(self) -> tuple[CompiledNet, ...]:
         """The TEST nets, over the same variables."""
         return tuple(test.net for test in self._run.tests)
+
+    @property
+    def tests(self) -> list[Test]:
+        """The tests that were made, in their order."""
+        return self._tests.made
 
     @property
     def rate(self) -> float:
@@ -220,10 +204,6 @@ class Solver:
         return own * self._distributed.size
 
     @property
-    def _share(self) -> Share:
-        return self._distributed.share
-
-    @property
     def smoothed_loss(self) -> float:
         """The loss as it is displayed."""
         return float(self._smoothing.mean)
@@ -251,8 +231,8 @@ class Solver:
         end = self.iteration + iterations
         self._asked_to_stop = self._stopping = False
         while self.iteration < end:
-            if self._test_is_due():
-                self._test_all()
+            if self._tests.due(self.iteration):
+                self._tests.score_all(self.iteration)
                 self._agree()
             if self._stopping:
                 break
@@ -295,18 +275,18 @@ class Solver:
             self._snapshot_is_wanted, self._asked_for_snapshot = True, False
 
     def _end(self) -> None:
-        display, interval = self.settings.display, self.settings.test_interval
-        if display and self.iteration % display == 0:
-            drawn = self._share.batch(self.iteration * self.settings.iter_size)
+        interval = self.settings.test_interval
+        if self.settings.displays(self.iteration):
+            drawn = self._distributed.share.batch(self.iteration * self.settings.iter_size)
             batch = self._feeds.take()
-            if self._debugging is not None and self.iteration and display == 1:
+            if self._debugging is not None and self.iteration and self.settings.display == 1:
                 lines = self._debugging.forward(batch, drawn)
                 self._emit(events.Debug(self.iteration, lines))
             loss = self._train.forward(batch, drawn).loss
             self._smoothing = self._smoothing.after(self._distributed.mean(loss))
             self._emit(events.LastLoss(self.iteration, self.smoothed_loss))
         if interval and self.iteration % interval == 0:
-            self._test_all()
+            self._tests.score_all(self.iteration)
 
     def _iterate(self) -> np.float32:
         """One iteration: its passes, and the update."""
@@ -315,7 +295,7 @@ class Solver:
             self._steps.before()
         if self._train.fused:
             rate, after = self._next_rate()
-            drawn = self._share.batch(self.iteration)
+            drawn = self._distributed.share.batch(self.iteration)
             batch = self._taken(drawn, 0)
             made = self._train.iterate(batch, rate, self.iteration, drawn)
             loss = self._distributed.mean(made.loss)
@@ -324,7 +304,7 @@ class Solver:
             return loss
         size, total = self.settings.iter_size, np.float32(0)
         for number in range(size):
-            drawn = self._share.batch(self.iteration * size + number)
+            drawn = self._distributed.share.batch(self.iteration * size + number)
             made = self._train.accumulate(self._taken(drawn, number), number, drawn)
             total += made.loss
         loss = self._distributed.mean(np.float32(total / np.float32(size)))
@@ -336,7 +316,7 @@ class Solver:
     def _taken(self, drawn: int, number: int) -> Mapping[str, object]:
         """The batch of pass ``number`` of an iteration."""
         batch = self._feeds.take()
-        if self._debugging is not None and self._is_displayed():
+        if self._debugging is not None and self.settings.displays(self.iteration):
             lines = self._debugging.passed(batch, drawn, number)
             self._emit(events.Debug(self.iteration, lines))
         return batch
@@ -347,30 +327,21 @@ class Solver:
             notes = self._replay.notes(self.iteration) if alone else ()
             raise not_finite(made.outputs, loss, self.iteration, rate, notes)
         self._smoothing = self._smoothing.after(loss)
-        if self._is_displayed():
+        if self.settings.displays(self.iteration):
             weights = self._train.graph.losses
             shown = dict(sorted(made.outputs.items()))
             self._emit(events.Displayed(self.iteration, self.smoothed_loss, shown, weights))
 
     def _updated(self, made: Pass, rate: np.float32, after: RateState) -> None:
-        if after.current_step != self._rate_state.current_step and self._counts_steps():
+        if after.current_step != self._rate_state.current_step and self.settings.counts_steps:
             self._emit(events.StepReached(self.iteration, after.current_step))
         self._rate_state = after
         self._replay.used(rate)
-        if self._is_displayed():
+        if self.settings.displays(self.iteration):
             self._emit(events.RateUsed(self.iteration, rate))
-        if made.norm is not None and made.scale is not None and made.norm > self._limit():
-            self._emit(events.Clipped(made.norm, self._limit(), made.scale))
-
-    def _limit(self) -> float:
-        return self.settings.clip_gradients
-
-    def _counts_steps(self) -> bool:
-        return self.settings.policy.name in ("multistep", "plateau")
-
-    def _is_displayed(self) -> bool:
-        display = self.settings.display
-        return bool(display) and self.iteration % display == 0
+        limit = self.settings.clip_gradients
+        if made.norm is not None and made.scale is not None and made.norm > limit:
+            self._emit(events.Clipped(made.norm, limit, made.scale))
 
     def _next_rate(self) -> tuple[np.float32, RateState]:
         if self._rate_policy is not None:
@@ -385,33 +356,7 @@ class Solver:
 
         Its batches go on where the last test stopped.
         """
-        return self._tested(net).scores
-
-    def _test_is_due(self) -> bool:
-        interval = self.settings.test_interval
-        due = bool(interval) and self.iteration % interval == 0
-        return due and (self.iteration > 0 or self.settings.test_initialization)
-
-    def _test_all(self) -> None:
-        for number, test in enumerate(self._run.tests):
-            self._emit(events.Testing(self.iteration, number, test.ignored))
-            scores, loss = self._tested(number)
-            self.tests.append(Test(self.iteration, number, scores))
-            said = loss if self.settings.test_compute_loss else None
-            losses = test.net.graph.losses
-            self._emit(events.Tested(self.iteration, number, scores, losses, said))
-
-    def _tested(self, number: int) -> Means:
-        test = self._run.tests[number]
-
-        def look(batch: Mapping[str, Any], made: Mapping[str, Array]) -> None:
-            lines = tested_lines(layers, test.net, batch, made)
-            self._emit(events.Debug(self.iteration, lines))
-
-        if not self.settings.debug_info:
-            return scored(test, self.settings.test_iter[number])
-        layers = layers_of(test.choice, test.net.graph)
-        return scored(test, self.settings.test_iter[number], look)
+        return self._tests.score(net, self.iteration).scores
 
     # Snapshots
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.images import FORMATS
+from netc.image_files import FORMATS
 from netc.sources.lists import LABELS, read_list
 from netc.sources.pixels import open_picture, resize
 from netc.weights.numpy_file import open_archive

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import NetcError
-from netc.images import FORMATS, MAX_PIXELS
+from netc.image_files import FORMATS, MAX_PIXELS
 from netc.memory import check_memory
 from netc.sources.base import DataLayer
 

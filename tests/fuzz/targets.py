@@ -17,7 +17,7 @@ import numpy as np
 import netc
 from netc.analysis.feeds import drawn_inputs
 from netc.diagnostics import NetcError, NetcWarning, Source, render
-from netc.images import FORMATS, load_image
+from netc.image_files import FORMATS, load_image
 from netc.memory import budget_of, using
 from netc.printable import printable
 from netc.weights import load_mean, load_weights, save_weights

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from netc import images
+from netc import image_files
 from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError
-from netc.images import FORMATS, load_image
+from netc.image_files import FORMATS, load_image
 from netc.weights import load_mean, load_weights
 from netc.weights.write import varint
 from tests.security.texts import NET, array_in, net_in, outcome, refusal
@@ -311,7 +311,7 @@ def test_errors_of_pillow_are_told_with_the_file(
         def convert(*_: object, error: Exception = raised) -> object:
             raise error
 
-        monkeypatch.setattr(images, "_converted", convert)
+        monkeypatch.setattr(image_files, "_converted", convert)
         with pytest.raises(NetcError, match=r"bad-image.*a\.png"):
             load_image(tmp_path / "a.png")
 

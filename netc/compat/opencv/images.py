@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import netc.images as images_of_netc
 from netc.compat.opencv.constants import CV_8U, CV_32F
 from netc.diagnostics import Diagnostic, NetcError
+from netc.image_files import MAX_PIXELS
 from netc.resizing import resized
 
 Image = NDArray[Any]
@@ -126,12 +126,7 @@ def _size(size: Sequence[int]) -> tuple[int, int]:
         width, height = (int(side) for side in size)
     except (TypeError, ValueError):
         raise _bad(f"`size` is (width, height), not {size!r}") from None
-    if (
-        width < 0
-        or height < 0
-        or (width == 0) != (height == 0)
-        or width * height > images_of_netc.MAX_PIXELS
-    ):
+    if width < 0 or height < 0 or (width == 0) != (height == 0) or width * height > MAX_PIXELS:
         raise _bad(f"`size` cannot be {size!r}")
     return height, width
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,16 +22,16 @@ from netc.compat.opencv.constants import (
 from netc.compat.opencv.custom import CustomLayers
 from netc.compat.opencv.images import normalised
 from netc.compat.opencv.introspection import Introspection
+from netc.compat.opencv.names import opencv_names
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean, first_of
-from netc.driver import Built, build, load, runnable
+from netc.driver import build, load, runnable
 from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape
 from netc.lower.before import State
-from netc.ops.catalog import LAYERS, has_role
+from netc.ops.catalog import LAYERS
 from netc.ops.define import ErasedOp
-from netc.ops.role import Role
 from netc.recent import LeastRecentlyUsed
 from netc.schema.message import Message
 from netc.weights.match import assign
@@ -94,7 +93,7 @@ class Net(Introspection):
         if any(d.severity == "error" for d in built.diagnostics):
             raise NetcError(first_of(built.diagnostics))
         self._graph: Graph = built.graph
-        self._names = _opencv_names(built, self._layers)
+        self._names = opencv_names(built, self._layers)
         if _complete(built.graph):
             self._graph = self._filled(runnable(built), told=True)
 
@@ -368,26 +367,6 @@ class Net(Introspection):
                 Diagnostic("missing-input", f"input `{blob}` is not given; call setInput first")
                 for blob in missing
             )
-
-
-def _opencv_names(built: Built, layers: Mapping[str, ErasedOp]) -> tuple[str, ...]:
-    """What OpenCV calls the layers (caffe_importer.cpp, populateNet).
-
-    A Convolution by its top, others by the text's name; one that has been met before gets ``_1``,
-    ``_2`` ... after it.
-    """
-    met: Counter[str] = Counter()
-    found: list[str] = []
-    nodes = iter(built.graph.nodes)
-    for layer in built.layers:
-        name, kind = layer.get("name"), layer.get("type")
-        number, met[name] = met[name], met[name] + 1
-        if not layers[kind].source:
-            node = next(nodes)
-            by_top = has_role(kind, Role.CONVOLUTION) and len(node.outputs) == 1
-            numbered = f"{name}_{number}" if number else name
-            found.append(built.graph.values[node.outputs[0]].blob if by_top else numbered)
-    return tuple(found)
 
 
 def _complete(graph: Graph) -> bool:

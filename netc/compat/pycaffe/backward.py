@@ -5,7 +5,7 @@ The names are those of Caffe's pycaffe.py, the order that of Net::BackwardFromTo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -15,6 +15,7 @@ from netc.arguments import names as listed
 from netc.compat.pycaffe.blob import Blob
 from netc.compat.pycaffe.definition import Layer
 from netc.compat.pycaffe.errors import also
+from netc.compat.pycaffe.feeding import batches
 from netc.compat.pycaffe.layer_gradient import LayerGradient
 from netc.compat.pycaffe.needs import LayerNeeds, layer_needs
 from netc.compat.pycaffe.net_weights import NetWeights
@@ -90,7 +91,8 @@ class NetBackward(NetWeights):
         outs = {name: kwargs[name] for name in self.outputs if name in kwargs}
         made: tuple[dict[str, list[Array]], dict[str, list[Array]]] = ({}, {})
         none: dict[str, Any] = {}
-        pairs = zip_longest(self._batch(ins), self._batch(outs), fillvalue=none)
+        size = next(iter(self.blobs.values())).num
+        pairs = zip_longest(batches(ins, size), batches(outs, size), fillvalue=none)
         for feeds, tops in pairs:
             both = self.forward(blobs, **feeds), self.backward(diffs, **tops)
             for lists, arrays in zip(made, both, strict=True):
@@ -251,9 +253,6 @@ class NetBackward(NetWeights):
 
     def forward(self, blobs: Sequence[str] | None = None, **kwargs: Any) -> dict[str, Array]:
         """See ``Net.forward``."""
-        raise NotImplementedError
-
-    def _batch(self, arrays: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         raise NotImplementedError
 
 

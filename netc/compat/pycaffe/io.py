@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import netc.compat.pycaffe.proto.caffe_pb2 as caffe_pb2
-from netc import images
+from netc import image_files
 from netc.boundary import reason, strangers_bytes
 from netc.compat.pycaffe.errors import also, raising
 from netc.compat.pycaffe.resizing import resize_image
@@ -45,7 +45,7 @@ def load_image(filename: str | PathLike[str], color: bool = True) -> Array:
         NetcError: the file cannot be opened or is no image.
     """
     with raising(FileNotFoundError, ("missing-file",)):
-        planes = images.load_image(filename, 3, upright=False)
+        planes = image_files.load_image(filename, 3, upright=False)
     image = np.ascontiguousarray(planes.transpose(1, 2, 0))
     if color:
         return image

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from os import PathLike
@@ -26,6 +26,7 @@ from netc.backends.variables import Variables
 from netc.compat.pycaffe.backward import NetBackward
 from netc.compat.pycaffe.definition import Definition, Layer, define
 from netc.compat.pycaffe.errors import also, raising
+from netc.compat.pycaffe.feeding import batches, check_names, put
 from netc.compat.pycaffe.forward import Engine, Run
 from netc.compat.pycaffe.layer import LayerView
 from netc.compat.pycaffe.memory_data import MemoryFeed, check_filled
@@ -181,7 +182,8 @@ class Net(NetBackward):
         first = 0 if start is None else self._index(start)
         last = len(self.layers) - 1 if end is None else self._index(end)
         if kwargs:
-            self._feed(kwargs)
+            self._check_names(kwargs)
+            put(kwargs, self.blobs)
         self._forward(first, last)
         return {name: self.blobs[name].data for name in names}
 
@@ -199,9 +201,9 @@ class Net(NetBackward):
             NetcError: as ``forward``.
         """
         with raising(RuntimeError) if not kwargs else nullcontext():
-            self._check_fed(kwargs)
+            self._check_names(kwargs)
         parts: dict[str, list[Array]] = {}
-        for batch in self._batch(kwargs):
+        for batch in batches(kwargs, next(iter(self.blobs.values())).num):
             for name, array in self.forward(blobs, **batch).items():
                 parts.setdefault(name, []).append(array.copy())
         number = len(next(iter(kwargs.values()))) if kwargs else 0
@@ -361,58 +363,9 @@ class Net(NetBackward):
             raise also(NetcError(error), ValueError)
         return self._layer_names.index(layer)
 
-    def _feed(self, arrays: Mapping[str, AnyArray]) -> None:
-        self._check_fed(arrays)
-        for name, given in arrays.items():
-            array, shape = np.asarray(given), self.blobs[name].shape
-            if array.dtype.kind not in "fiub":
-                message = f"input `{name}` is {array.dtype}, and the net takes numbers"
-                raise NetcError(Diagnostic("input-dtype", message))
-            if array.shape[:1] != shape[:1]:
-                raise _misfit(
-                    name,
-                    array,
-                    f"the net's batch is {shape[0] if shape else 'a scalar'}",
-                    f"net.blobs['{name}'].reshape(...) changes it, or use forward_all",
-                )
-            try:
-                self.blobs[name].data[...] = array
-            except ValueError:
-                raise _misfit(name, array, f"the net takes {show(shape)}",
-                              f"net.blobs['{name}'].reshape(...) changes it") from None  # fmt: skip
-
-    def _check_fed(self, arrays: Mapping[str, AnyArray]) -> None:
-        """All of the net's inputs must be given, and nothing else."""
-        listed = ", ".join(f"`{name}`" for name in self.inputs) or "none"
-        unknown = [name for name in arrays if name not in self.inputs]
-        missing = [name for name in self.inputs if name not in arrays]
-        faults = [
-            Diagnostic(
-                "unknown-input",
-                f"the net has no input `{name}`; its inputs are: {listed}",
-                help=did_you_mean(name, self.inputs),
-            )
-            for name in unknown
-        ]
-        faults += [Diagnostic("missing-input", f"input `{name}` is not given") for name in missing]
-        if faults:
-            with own_errors(self._definition.python):
-                raise NetcError(faults)
-
-    def _batch(self, arrays: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """The arrays in pieces of the net's batch size, the last one filled up with zeros."""
-        given = {name: np.asarray(array) for name, array in arrays.items()}
-        number = len(next(iter(given.values()))) if given else 0
-        size = next(iter(self.blobs.values())).num
-        for at in range(0, number, max(1, size)):
-            pieces = {name: array[at : at + size] for name, array in given.items()}
-            lacking = at + size - number
-            if lacking > 0:
-                pieces = {
-                    name: np.concatenate([p, np.zeros((lacking, *p.shape[1:]), p.dtype)])
-                    for name, p in pieces.items()
-                }
-            yield pieces
+    def _check_names(self, arrays: Mapping[str, AnyArray]) -> None:
+        with own_errors(self._definition.python):
+            check_names(arrays, self.inputs)
 
 
 def _reader(net: str | PathLike[str] | Source, state: Any, schema: Schemas) -> DataReader:
@@ -420,8 +373,3 @@ def _reader(net: str | PathLike[str] | Source, state: Any, schema: Schemas) -> D
     message = read_net(net, schema=schema).message
     rules = NetState(state.phase, state.level, tuple(state.stages))
     return data_reader(message, rules, folder_of(net), mode.current.seed)
-
-
-def _misfit(name: str, array: AnyArray, takes: str, help: str) -> NetcError:
-    message = f"input `{name}` is given {show(array.shape)}, and {takes}"
-    return also(NetcError(Diagnostic("input-shape", message, help=(help,))), ValueError)

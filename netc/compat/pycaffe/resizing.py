@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.images import MAX_PIXELS
+from netc.image_files import MAX_PIXELS
 from netc.ir.graph import Array
 
 Doubles = NDArray[np.float64]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.diagnostics import NetcError
-from netc.images import Encoded
+from netc.image_files import Encoded
 from netc.ir.graph import Array
 from netc.syntax.reader import unreadable
 

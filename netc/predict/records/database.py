@@ -13,7 +13,7 @@ import numpy as np
 
 from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError
-from netc.images import Encoded
+from netc.image_files import Encoded
 from netc.ir.types import show
 from netc.predict.records.base import Content, Pixels, Record
 from netc.sources.database import Database, open_database

@@ -10,7 +10,7 @@ from pathlib import Path as FilePath
 from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.images import FORMATS
+from netc.image_files import FORMATS
 from netc.memory import check_memory
 from netc.predict.records.base import Path, Record
 from netc.syntax.reader import unreadable

@@ -20,7 +20,7 @@ import numpy as np
 
 from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
-from netc.images import Encoded
+from netc.image_files import Encoded
 from netc.memory import check_memory
 from netc.predict.records.base import Content, Path, Place, Record
 from netc.predict.records.files import FilePart

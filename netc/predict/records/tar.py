@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError
-from netc.images import Encoded
+from netc.image_files import Encoded
 from netc.memory import check_memory
 from netc.predict.records.base import Content, Place, Record
 from netc.predict.records.files import SUFFIXES
