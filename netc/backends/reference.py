@@ -24,6 +24,7 @@ from netc.ops.array import AnyArray, namespace
 from netc.ops.catalog import CATALOG
 from netc.ops.define import FLOAT, ShapeError
 from netc.ops.gradient import GradientParams
+from netc.ops.update import part_of
 from netc.passes.base import Applied
 from netc.passes.recompute import recomputed
 from netc.plan.needs import ask_for_definitions, live_bytes
@@ -212,7 +213,9 @@ class ReferenceExecutable:
             found = run(self.graph, feeds, tuple(self.graph.updates.values()), run_node)
             results = {name: np.array(found[name]) for name in self.graph.outputs}
             # A value may be the variable itself (Parameter), which an earlier update writes to.
-            self.variables.update({p: np.array(found[v]) for p, v in self.graph.updates.items()})
+            made = {name: np.array(found[v]) for name, v in self.graph.updates.items()}
+            for name, value in self.graph.updates.items():
+                self.variables.variable(name).write(made[name], part_of(self.graph, value))
             return results
 
     def graphs(self) -> tuple[Graph, ...]:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,16 +44,20 @@ class Variable:
     Args:
         name: the parameter's.
         values: what it holds at first; copied.
+        shared: where it lies with what it holds, in memory that other processes write to as well;
+            None for memory of its own.
 
     Raises:
         NetcError: too-little-memory.
     """
 
-    def __init__(self, name: str, values: Array) -> None:
-        self.name = name
-        check_memory(4 * values.size, f"the place of variable `{name}`")
-        self.array = _aligned(values.shape)
-        self.array[...] = values
+    def __init__(self, name: str, values: Array, shared: Array | None = None) -> None:
+        self.name, self.shared = name, shared is not None
+        if shared is None:
+            check_memory(4 * values.size, f"the place of variable `{name}`")
+            shared = _aligned(values.shape)
+            shared[...] = values
+        self.array = shared.reshape(values.shape)
         self._version = 0
         self._lent: weakref.ref[Array] | None = None  # what callers' arrays are views of
         self._seen: Array | None = None  # the elements at the last look, while anything is lent
@@ -74,9 +78,18 @@ class Variable:
             self._lent = weakref.ref(lent)
         return lent.reshape(self.shape)
 
-    def write(self, values: Any) -> None:
-        """Change the elements; ``values`` is an array of the variable's shape."""
-        self.array[...] = values
+    def write(self, values: Any, part: Sequence[int] = ()) -> None:
+        """Change the elements, or a part of them in C order.
+
+        Args:
+            values: an array of the variable's shape.
+            part: begin and end of the elements that change; empty for all.
+        """
+        if part:
+            chosen = slice(*part)
+            self.array.reshape(-1)[chosen] = values.reshape(-1)[chosen]
+        else:
+            self.array[...] = values
         self.changed()
 
     def changed(self) -> None:
@@ -149,6 +162,10 @@ class Variables(Mapping[str, Array]):
     def variable(self, name: str) -> Variable:
         """The variable of a name."""
         return self._variables[name]
+
+    def add(self, variable: Variable) -> None:
+        """A place that lies in memory of the caller's, before any graph is bound."""
+        self._variables[variable.name] = variable
 
     def fit(self, graph: Graph) -> bool:
         """True if the graph's variables have the shapes of those that are there already."""

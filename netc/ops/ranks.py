@@ -68,28 +68,61 @@ class Ranks(Protocol):
     def broadcast(self, array: NDArray[np.generic]) -> None:
         """Let an array in C order be that of rank 0."""
 
+    def meet(self) -> None:
+        """Wait until all ranks are here; what each has written before, all see afterwards."""
 
-_OPEN: WeakValueDictionary[str, Ranks] = WeakValueDictionary()
+    def shared_memory(self, elements: int) -> Array | None:
+        """Zeros that all ranks read and write; None where some rank cannot have them."""
 
 
-def enter(name: str, ranks: Ranks) -> None:
+class Summing(Protocol):
+    """What nodes ask of a group: see :class:`Ranks`."""
+
+    def start(self, at: Slot, gradient: Array) -> None:
+        """Begin to replace a gradient by its mean."""
+
+    def finish(self, at: Slot) -> Array:
+        """Wait for a gradient's mean."""
+
+
+_LINE = 16  # float32 in a cache line: no two ranks write to one
+
+
+def slice_of(elements: int, rank: int, ranks: int) -> tuple[int, int]:
+    """Begin and end of a rank's slice of an array, where ranks share the work on it.
+
+    Slices begin at cache lines, so that of few elements some ranks have none.
+    """
+    begin, end = (-(-(elements * r // ranks) // _LINE) * _LINE for r in (rank, rank + 1))
+    return min(begin, elements), min(end, elements)
+
+
+_OPEN: WeakValueDictionary[str, Summing] = WeakValueDictionary()
+
+
+def enter(name: str, ranks: Summing) -> None:
     """Let nodes that name this group find it, for as long as somebody holds it."""
     _OPEN[name] = ranks
 
 
-def group_named(name: str) -> Ranks:
+def group_named(name: str) -> Summing:
     """The group that has entered under a name."""
     return _OPEN[name]
 
 
 @dataclass(frozen=True, slots=True)
 class SumParams:
-    """Which group takes a gradient's mean, and as which part of its messages: see :class:`Slot`."""
+    """Which group takes a gradient's mean, and as which part of its messages: see :class:`Slot`.
+
+    With ``sliced`` the mean is that of this rank's slice of the elements in C order alone; the rest
+    of what FinishSum gives is nobody's to read.
+    """
 
     group: str
     bucket: int
     place: int
     members: int
+    sliced: bool = False
 
     @property
     def slot(self) -> Slot:

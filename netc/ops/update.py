@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from netc.ir.graph import Graph
 from netc.ir.types import Shape, count
 from netc.ops.array import Arrays
 from netc.ops.define import Arity, Cost, ErasedOp, OpDef, WeightSpec, full_extent, unwritten
@@ -37,6 +38,8 @@ class UpdateParams:
         iter_size: passes in an iteration.
         reached: whether there is a gradient; it is 0 where no loss depends on the parameter.
         clipped: whether there is a clipping factor.
+        part: begin and end of the elements, in C order, that are updated, where other ranks update
+            the others; the others are as they were. Empty for all of them.
     """
 
     rule: Rule
@@ -46,6 +49,13 @@ class UpdateParams:
     iter_size: int = 1
     reached: bool = True
     clipped: bool = False
+    part: tuple[int, ...] = ()
+
+
+def part_of(graph: Graph, value: str) -> tuple[int, ...]:
+    """The elements of a value that an update has made, in C order; empty for all of them."""
+    maker = graph.producers.get(value)
+    return maker.params.part if maker is not None and maker.op == UPDATE else ()
 
 
 def _update_shape(params: UpdateParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
@@ -57,6 +67,18 @@ def _update_cost(params: UpdateParams, inputs: Sequence[Shape], outputs: Sequenc
 
 
 def _update(params: UpdateParams, inputs: Arrays, weights: Arrays) -> Arrays:
+    if not params.part:
+        return _updated(params, inputs)
+    begin, end = params.part
+    arrays = 1 + params.rule.histories + int(params.reached)
+    parts = [a.reshape(-1)[begin:end] for a in inputs[:arrays]]
+    results = [a.copy() for a in inputs[int(params.reached) : arrays]]
+    for result, made in zip(results, _updated(params, [*parts, *inputs[arrays:]]), strict=True):
+        result.reshape(-1)[begin:end] = made
+    return results
+
+
+def _updated(params: UpdateParams, inputs: Arrays) -> Arrays:
     given: Iterator[Any] = iter(inputs)
     gradient = next(given) if params.reached else None
     data = next(given)

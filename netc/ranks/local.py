@@ -52,6 +52,15 @@ class LocalRanks:
         """Rank 0's elements."""
         array[...] = cast(Array, self._board.exchange(self.rank, array.copy())[0])
 
+    def meet(self) -> None:
+        """Wait for all."""
+        self._board.exchange(self.rank, None)
+
+    def shared_memory(self, elements: int) -> Array | None:
+        """Threads see all memory; rank 0's is everybody's."""
+        own = np.zeros(elements if self.rank == 0 else 0, np.float32)
+        return cast(Array, self._board.exchange(self.rank, own)[0])
+
     def neighbours(self) -> int:
         """All ranks."""
         return self.size

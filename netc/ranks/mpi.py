@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
+from netc.ranks.segment import Place, Segment
 from netc.ranks.sums import Sums, slices_of
 
 _PAUSE = 1e-4  # seconds between looks at a message: the rank computes meanwhile
@@ -27,16 +28,20 @@ def mpi() -> ModuleType:
     """
     try:
         from mpi4py import MPI
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # mpi4py raises both where it finds no library
         raise NetcError(
             Diagnostic(
                 "missing-package",
-                f"training on several ranks needs mpi4py and an MPI library: {error}",
+                f"training on several ranks needs mpi4py and an MPI library: {_first_line(error)}",
                 help=("pip install 'netc[mpi]' brings both, and mpiexec",),
             )
         ) from None
     module: ModuleType = MPI
     return module
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 class MpiRanks:
@@ -67,6 +72,26 @@ class MpiRanks:
     def broadcast(self, array: NDArray[np.generic]) -> None:
         """Rank 0's elements."""
         _wait(self._world.Ibcast(array, root=0))
+
+    def meet(self) -> None:
+        """Wait for all."""
+        _wait(self._world.Ibarrier())
+
+    def shared_memory(self, elements: int) -> Array | None:
+        """Memory that rank 0 makes and the others map: None where they run on several machines."""
+        if self.neighbours() != self.size:
+            return None
+        made = Segment.made(4 * elements) if self.rank == 0 else None
+        place = np.array(made.place if made else Place(), np.uint64)
+        self.broadcast(place)
+        if self.rank:
+            made = Segment.found(Place(*map(int, place)), 4 * elements)
+        everybody = self.gather([float(made is not None)])  # and all have it open now
+        if made is not None and self.rank == 0:
+            made.close()
+        if made is None or not all(has for (has,) in everybody):
+            return None
+        return made.array()
 
     @cached_property
     def _machine(self) -> Any:

@@ -65,7 +65,7 @@ class NcclRanks:
         self, host: Host, *, in_order: bool = False, arrays: Any = None, nccl: Any = None
     ) -> None:
         self.rank, self.size, self._host = host.rank, host.size, host
-        self.gather, self.broadcast = host.gather, host.broadcast
+        self.gather, self.broadcast, self.meet = host.gather, host.broadcast, host.meet
         self.neighbours, self.abort = host.neighbours, host.abort
         self._arrays, self._nccl = arrays or _cupy(), nccl or _nccl()
         self._in_order = in_order
@@ -74,6 +74,9 @@ class NcclRanks:
         self._communicator = self._connected()
         self._stream = cuda.Stream(non_blocking=True)
         self._buckets: dict[int, _DeviceBucket] = {}
+
+    def shared_memory(self, elements: int) -> None:
+        """Gradients and parameters lie on devices."""
 
     def _connected(self) -> Any:
         """NCCL's communicator, by the id that rank 0 makes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -10,6 +11,7 @@ import numpy as np
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.ops.ranks import Ranks, enter
+from netc.ranks.shared import SharedSums, room
 from netc.solver.read import NetChoice
 from netc.sources.share import Share, divided
 from netc.train.distribute import Distribution
@@ -66,21 +68,39 @@ class Distributed:
         return choice._replace(message=divided(choice.message, self.size, choice.state))
 
     def distribution(self) -> Distribution | None:
-        """How gradients are averaged; None where there is nobody to average with."""
+        """How gradients are averaged by messages; None where there is nobody to average with."""
         if self.ranks is None or self.size == 1:
             return None
         name = f"ranks/{id(self.ranks)}"
         enter(name, self.ranks)
         return Distribution(name)
 
+    def in_shared_memory(self, sizes: Sequence[int], histories: int) -> SharedSums | None:
+        """How gradients are averaged in memory that all ranks see; None where there is none.
+
+        Args:
+            sizes: elements of each parameter that has a gradient.
+            histories: arrays of a parameter's history.
+        """
+        if self.ranks is None or self.size == 1:
+            return None
+        copies = self.size + 1 + histories  # gradients of each rank, the parameter, its history
+        memory = self.ranks.shared_memory(copies * sum(map(room, sizes)))
+        return None if memory is None else SharedSums(self.ranks, memory)
+
     def same_everywhere(self, variables: Variables) -> None:
-        """Let all variables be those of rank 0."""
+        """Let all variables be those of rank 0.
+
+        What lies in shared memory has been written by all of them, with the same elements.
+        """
         if self.ranks is None:
             return
         for name in variables:
             place = variables.variable(name)
-            self.ranks.broadcast(place.array)
+            if not place.shared:
+                self.ranks.broadcast(place.array)
             place.changed()
+        self.ranks.meet()
 
     def mean(self, number: np.float32) -> np.float32:
         """The mean of a number over the ranks, summed in their order."""

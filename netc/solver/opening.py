@@ -22,6 +22,7 @@ from netc.solver.programs import TrainNet
 from netc.solver.ranges import doubtful
 from netc.solver.read import NetChoice, Reading, SolverText, test_choices, train_choice
 from netc.solver.settings import Settings, updating
+from netc.solver.sharing import shared_update
 from netc.solver.weights import solver_weights
 from netc.train.step import step_graphs, variable_bytes
 
@@ -106,13 +107,21 @@ def _train_net(
 ) -> TrainNet:
     force = choice.message.get("force_backward")
     own = updating(settings, force_backward=force)
-    how = replace(own, distribution=given.distributed.distribution())
-    # Where the rate depends on the iteration's loss, the update must wait for it.
-    graphs = step_graphs(graph, how, frozen, split=settings.needs_loss)
     options = given.options
+    sharing = None
+    if not settings.needs_loss:
+        sharing = shared_update(graph, own, frozen, given.distributed, given.backend)
+    if sharing is not None:
+        graphs = sharing.graphs
+        options = replace(options, variables=sharing.variables)
+    else:
+        how = replace(own, distribution=given.distributed.distribution())
+        # Where the rate depends on the iteration's loss, the update must wait for it.
+        graphs = step_graphs(graph, how, frozen, split=settings.needs_loss)
     if given.memory is not None:
         options = replace(options, blobs=blobs_within(given.memory, variable_bytes(graphs)))
-    return TrainNet(graph, graphs, given.backend, options, given.seed)
+    group = None if sharing is None else sharing.sums
+    return TrainNet(graph, graphs, given.backend, options, given.seed, group)
 
 
 def _test_net(

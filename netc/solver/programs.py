@@ -19,6 +19,7 @@ from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape
 from netc.layer_arrays import LayerArrays
 from netc.ops.random import generator_key
+from netc.ops.ranks import Summing
 from netc.train.generator import KEY
 from netc.train.observe import Observation, Observed, observation, observed_graph
 from netc.train.step import (
@@ -50,8 +51,15 @@ class TrainNet:
     """The programs of an iteration, over one set of variables."""
 
     def __init__(
-        self, graph: Graph, graphs: StepGraphs, backend: str, options: Options, seed: int = 0
+        self,
+        graph: Graph,
+        graphs: StepGraphs,
+        backend: str,
+        options: Options,
+        seed: int = 0,
+        group: Summing | None = None,
     ) -> None:
+        self._group = group
         self.graph, self.graphs = with_variables(graph), graphs
         self._seed = seed
         self._backend, self._options = backend, options

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from netc.ir.graph import Node
 from netc.ir.types import Shape, count
-from netc.ops.ranks import FINISH, START, Slot, SumParams
+from netc.ops.ranks import FINISH, START, Slot, SumParams, slice_of
 
 BUCKET_BYTES = 25 << 20
 _ALONE = 8 << 20  # bytes from which a gradient is a message of its own, and is never copied
@@ -21,10 +21,25 @@ _ALONE = 8 << 20  # bytes from which a gradient is a message of its own, and is 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Over which group gradients are averaged, and from how many bytes on a bucket is full."""
+    """Over which group gradients are averaged, and from how many bytes on a bucket is full.
+
+    Where ``ranks`` is above one they share the memory of the parameters: rank ``rank`` takes the
+    means of its slice of each gradient and updates that slice alone.
+    """
 
     group: str
     bucket_bytes: int = BUCKET_BYTES
+    rank: int = 0
+    ranks: int = 1
+
+    @property
+    def sliced(self) -> bool:
+        """Whether a rank has a slice of each parameter."""
+        return self.ranks > 1
+
+    def part(self, shape: Shape) -> tuple[int, ...]:
+        """The elements of a parameter that this rank updates; empty for all of them."""
+        return slice_of(count(shape), self.rank, self.ranks) if self.sliced else ()
 
 
 def buckets(
@@ -66,16 +81,16 @@ def under_way_name(gradient: str) -> str:
     return f"{gradient}~under_way"
 
 
-def started(gradient: str, slot: Slot, group: str) -> Node:
+def started(gradient: str, slot: Slot, over: Distribution) -> Node:
     """The node that hands a gradient over."""
     name = under_way_name(gradient)
-    return Node(name, START, SumParams(group, *slot), (gradient,), (name,))
+    return Node(name, START, SumParams(over.group, *slot, over.sliced), (gradient,), (name,))
 
 
-def finished(gradient: str, slot: Slot, group: str) -> Node:
+def finished(gradient: str, slot: Slot, over: Distribution) -> Node:
     """The node that waits for its mean."""
-    name = mean_name(gradient)
-    return Node(name, FINISH, SumParams(group, *slot), (under_way_name(gradient),), (name,))
+    name, params = mean_name(gradient), SumParams(over.group, *slot, over.sliced)
+    return Node(name, FINISH, params, (under_way_name(gradient),), (name,))
 
 
 def slots(groups: Sequence[Sequence[str]]) -> Iterator[tuple[str, Slot]]:

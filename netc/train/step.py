@@ -298,11 +298,13 @@ class _Growth:
     def means(self, gradients: Mapping[str, str], over: Distribution) -> dict[str, str]:
         """Parameter -> the mean of its gradient over the ranks, taken while other nodes run."""
         shapes = {value: self._shape(value) for value in gradients.values()}
-        groups = buckets(gradients, shapes, self.nodes, over.bucket_bytes)
+        # In shared memory there are no messages whose latency a bucket of several would save.
+        least = 0 if over.sliced else over.bucket_bytes
+        groups = buckets(gradients, shapes, self.nodes, least)
         placed = list(slots([[gradients[name] for name in group] for group in groups]))
-        starts = [started(gradient, slot, over.group) for gradient, slot in placed]
+        starts = [started(gradient, slot, over) for gradient, slot in placed]
         self.nodes = list(with_starts(self.nodes, starts))
-        self.nodes += [finished(gradient, slot, over.group) for gradient, slot in placed]
+        self.nodes += [finished(gradient, slot, over) for gradient, slot in placed]
         for gradient, shape in shapes.items():
             for name in (under_way_name(gradient), mean_name(gradient)):
                 self.values[name] = Value(name, name, shape)
@@ -367,6 +369,7 @@ class _Update:
             how.iter_size,
             gradient is not None,
             clipped and gradient is not None,
+            self._part(entry, gradient),
         )
         names = [history_name(parameter, i) for i in range(how.rule.histories)]
         histories = [growth.read(growth.variable(n, entry.shape or ())) for n in names]
@@ -381,6 +384,14 @@ class _Update:
         outputs = [f"{parameter}~next", *(f"{n}~next" for n in names)]
         growth.node(f"{parameter}~update", UPDATE, params, inputs, outputs)
         growth.updates.update(zip((parameter, *names), outputs, strict=True))
+
+    def _part(self, entry: Parameter, gradient: str | None) -> tuple[int, ...]:
+        """The elements that are this rank's to update.
+
+        What no gradient reaches fades by weight decay alone, in each rank's own memory.
+        """
+        over = self.how.distribution
+        return () if over is None or gradient is None else over.part(entry.shape or ())
 
 
 def forward_graph(graph: Graph) -> Graph:

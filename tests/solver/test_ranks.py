@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,12 @@ from netc.backends.base import Options
 from netc.backends.cpu.backend import CpuBackend
 from netc.diagnostics import NetcError
 from netc.ir.graph import Array, Node
-from netc.ops.ranks import START
+from netc.ops.catalog import CATALOG
+from netc.ops.ranks import START, slice_of
+from netc.ops.update import UPDATE, UpdateParams
 from netc.ops.update_rules import Rule
 from netc.ranks.local import LocalRanks, local_ranks
+from netc.ranks.segment import Segment
 from netc.solver import events
 from netc.solver.solver import Solver
 from netc.train.distribute import Distribution, buckets, mean_name, slots, started, with_starts
@@ -112,6 +117,20 @@ def assert_near(got: tuple[Any, Any], want: tuple[Any, Any]) -> None:
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+@pytest.fixture(params=("shared memory", "messages"))
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How ranks exchange gradients."""
+    way = str(request.param)
+    if way == "messages":
+        by_messages(monkeypatch)
+    return way
+
+
+def by_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LocalRanks, "shared_memory", lambda ranks, elements: None)
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("count", (2, 3))
 def test_ranks_are_one_rank_with_a_batch_as_large_as_all_of_theirs(
     count: int, backend: str
@@ -156,6 +175,7 @@ def test_runs_are_equal_bit_for_bit() -> None:
 
 
 def test_small_buckets_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_messages(monkeypatch)
     want = on_ranks(2, train)[0]
     from netc.solver import distributed
 
@@ -178,6 +198,7 @@ def test_a_batch_that_cannot_be_divided_is_told() -> None:
         on_ranks(4, lambda ranks: train(ranks, batch="total"))
 
 
+@pytest.mark.usefixtures("way")
 def test_rank_0_alone_writes_and_a_snapshot_goes_on_as_if_there_had_been_none(
     tmp_path: Path,
 ) -> None:
@@ -199,6 +220,7 @@ def test_rank_0_alone_writes_and_a_snapshot_goes_on_as_if_there_had_been_none(
     assert_same((0, got[1]), (0, whole[1]))
 
 
+@pytest.mark.usefixtures("way")
 def test_rank_0_alone_tests_and_a_stop_is_for_all() -> None:
     def run(ranks: LocalRanks) -> tuple[int, int]:
         def tested(event: events.Tested) -> None:
@@ -215,6 +237,7 @@ def test_rank_0_alone_tests_and_a_stop_is_for_all() -> None:
     assert on_ranks(2, run) == [(4, 3), (4, 0)]
 
 
+@pytest.mark.usefixtures("way")
 def test_an_error_of_one_rank_ends_the_others() -> None:
     def run(ranks: LocalRanks) -> None:
         bad = [{**b, "label": b["label"] + 9 * ranks.rank} for b in images()]
@@ -236,6 +259,116 @@ def test_a_group_of_one_is_no_group() -> None:
     assert_same(got, train())
 
 
+# Shared memory: one copy of parameters and history, and a slice of the update for each rank
+
+SIAMESE = """
+layer { name: "conv_p" type: "Convolution" bottom: "data" top: "conv_p" param { name: "w" }
+        param { name: "b" } convolution_param { num_output: 4 kernel_size: 3 } }
+layer { name: "conv_q" type: "Convolution" bottom: "data" top: "conv_q" param { name: "w" }
+        param { name: "b" } convolution_param { num_output: 4 kernel_size: 3
+        weight_filler { type: "xavier" } } }
+layer { name: "both" type: "Eltwise" bottom: "conv_p" bottom: "conv_q" top: "both" }
+layer { name: "more" type: "Convolution" bottom: "both" top: "more"
+        convolution_param { num_output: 9 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "slope" type: "PReLU" bottom: "more" top: "more" }
+layer { name: "norm" type: "BatchNorm" bottom: "more" top: "more" }
+layer { name: "scores" type: "InnerProduct" bottom: "more" top: "scores"
+        inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "second" type: "SoftmaxWithLoss" bottom: "scores" bottom: "label" top: "second" }
+"""
+"""Weights that two layers share, whose gradient is a sum; slopes; statistics of each rank's own."""
+
+RULES = (
+    "",
+    'type: "Nesterov" regularization_type: "L1"',
+    'type: "Adam" momentum2: 0.99',
+    'type: "AdaDelta" delta: 1e-6',
+    'type: "AdamW" momentum2: 0.99',
+    "iter_size: 2",
+    "clip_gradients: 0.1",
+)
+
+
+@pytest.mark.parametrize("count", (2, 3))
+@pytest.mark.parametrize("text", RULES)
+def test_shared_memory_gives_the_bits_of_messages(
+    text: str, count: int, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(ranks: LocalRanks) -> tuple[Any, Any]:
+        solver = Solver(
+            source(text, SIAMESE), ranks=ranks, feeds=images(18), backend=backend, threads=1
+        )
+        losses = solver.step(4)
+        ranks.meet()  # parameters are one array for all: nobody is to close before all have copied
+        return losses, parameters(solver)
+
+    shared = on_ranks(count, run)
+    by_messages(monkeypatch)
+    messages = on_ranks(count, run)
+    assert_same(shared[0], messages[0])
+    # Statistics are each rank's own, all that is learned is the same everywhere.
+    assert_same((0, shared[0][1][:2]), (0, shared[1][1][:2]))
+
+
+def test_ranks_that_share_memory_hold_one_copy() -> None:
+    def run(ranks: LocalRanks) -> list[int]:
+        solver = Solver(source(), ranks=ranks, feeds=images(), threads=1)
+        solver.step(1)
+        ranks.meet()
+        arrays = [a for blobs in solver.params.values() for a in blobs]
+        return [a.ctypes.data for a in (*arrays, *solver.history)]
+
+    first, second = on_ranks(2, run)
+    assert first == second
+
+
+def test_slices_are_updated_by_kernels() -> None:
+    def run(ranks: LocalRanks) -> list[str]:
+        solver = Solver(source(), ranks=ranks, feeds=images(), threads=1)
+        return list(solver.report()["programs"]["first"]["reference_steps"])
+
+    for steps in on_ranks(2, run):
+        assert steps
+        assert not [step for step in steps if "update" in step]
+
+
+def test_slices_cover_an_array_once_and_begin_at_cache_lines() -> None:
+    for elements in (0, 1, 10, 16, 17, 100, 1000):
+        for ranks in (1, 2, 3, 7):
+            found = [slice_of(elements, rank, ranks) for rank in range(ranks)]
+            assert [i for begin, end in found for i in range(begin, end)] == list(range(elements))
+            assert all(begin % 16 == 0 or begin == elements for begin, _ in found)
+
+
+def test_an_update_of_a_slice_leaves_the_rest() -> None:
+    gradient, data, history = (np.full((4, 3), v, np.float32) for v in (1, 2, 3))
+    rate = np.float32(0.5)
+    whole = UpdateParams(Rule("SGD", momentum=0.9))
+    part = replace(whole, part=(3, 8))
+    inputs = [gradient, data, history, rate, np.float32(0)]
+    define = CATALOG[UPDATE].reference
+    results = zip((data, history), define(whole, inputs, []), define(part, inputs, []), strict=True)
+    for old, all_new, new in results:
+        want = old.copy().reshape(-1)
+        want[3:8] = all_new.reshape(-1)[3:8]
+        np.testing.assert_array_equal(new.reshape(-1), want)
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs memfd_create (Linux)")
+def test_a_segment_is_found_where_it_is_and_nowhere_else(tmp_path: Path) -> None:
+    made = Segment.made(64)
+    assert made is not None
+    found = Segment.found(made.place, 64)
+    assert found is not None
+    made.array()[3] = 5
+    assert found.array()[3] == 5
+    with (tmp_path / "another").open("wb") as file:
+        elsewhere = made.place._replace(descriptor=file.fileno())
+        assert Segment.found(elsewhere, 64) is None
+    assert Segment.found(made.place._replace(process=1 << 30), 64) is None
+    made.close()
+
+
 # Where sums are in the graph, and in memory
 
 
@@ -246,7 +379,7 @@ def test_sums_start_behind_their_gradients_and_end_behind_all_others() -> None:
     found = buckets(gradients, shapes, nodes, 64)
     assert found == [["w2"], ["w3"], ["w1", "b1"]]
     placed = list(slots([[gradients[n] for n in group] for group in found]))
-    starts = [started(gradient, slot, "g") for gradient, slot in placed]
+    starts = [started(gradient, slot, Distribution("g")) for gradient, slot in placed]
     names = [node.name for node in with_starts(nodes, starts)]
     assert names == [
         "dw2", "dw2~under_way", "big", "big~under_way", "other", "dw1", "dw1~under_way", "db1",

@@ -35,6 +35,12 @@ def is_in_c_order(shape: Shape) -> bool:
     return len(shape) != 4 or shape[1] == 1 or shape[2] * shape[3] == 1
 
 
+def lies_in_c_order(shape: Shape, view: View) -> bool:
+    """True if a value lies without gaps and in the order of an array of its shape."""
+    in_rows = view.n == shape[0] and view.h * view.w == 1 if len(shape) == 4 else False
+    return view.ld == view.c and (is_in_c_order(shape) or in_rows)
+
+
 def view_of(shape: Shape, place: Place) -> View:
     """A value by itself at a place."""
     return dense(place, *pixel_shape(shape))

@@ -56,6 +56,9 @@ class Loopback:
     def broadcast(self, array: Any) -> None:
         pass
 
+    def meet(self) -> None:
+        pass
+
 
 def test_gradients_are_handed_over_as_arrays_of_the_device(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

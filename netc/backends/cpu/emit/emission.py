@@ -12,6 +12,7 @@ from netc.backends.cpu.lowering import Sweep, sweep_of
 from netc.backends.cpu.machine import Machine, machine
 from netc.backends.cpu.program import PythonStep
 from netc.backends.shared.derived import Weights, trained
+from netc.backends.shared.layout import lies_in_c_order
 from netc.backends.shared.views import Buffer, View
 from netc.backends.variables import Variables
 from netc.ir.graph import Array, Graph, Node
@@ -47,6 +48,10 @@ class EmitContext:
     def view(self, value: str) -> View:
         """Where a value lies."""
         return self.views[value]
+
+    def in_c_order(self, *values: str) -> bool:
+        """True if all of them lie without gaps, in the order of arrays of their shapes."""
+        return all(lies_in_c_order(self.graph.shape(v), self.view(v)) for v in values)
 
     @property
     def target(self) -> Machine:

@@ -38,9 +38,14 @@ def emit_finish(context: EmitContext, node: Node) -> Sweeps | None:
 def _elementwise(
     context: EmitContext, node: Node, function: Callable[[Array, Array], None]
 ) -> Sweeps | None:
-    """A step on two values of one layout, both flat and without gaps; None if they have gaps."""
+    """A step on two values of one layout, both flat and without gaps; None if they have gaps.
+
+    None too where ranks have slices, which are of arrays in C order, and the values are not.
+    """
     read, written = context.view(node.inputs[0]), context.view(node.outputs[0])
     if read.ld != read.c or written.ld != written.c:
+        return None
+    if node.params.sliced and not context.in_c_order(*node.inputs, *node.outputs):
         return None
 
     # Seen as they lie in memory, channels last: any order does, if it is that of both.

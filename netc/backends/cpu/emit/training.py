@@ -10,7 +10,7 @@ from netc.backends.cpu.steps.moving import copy_step
 from netc.backends.cpu.steps.transpose import from_planes
 from netc.backends.cpu.steps.update import update_step
 from netc.backends.shared.layout import is_in_c_order, view_of
-from netc.backends.shared.views import External, Place
+from netc.backends.shared.views import External, Place, moved
 from netc.ir.graph import Node
 from netc.ops.update import UpdateParams
 
@@ -40,13 +40,27 @@ def emit_update(context: EmitContext, node: Node) -> Sweeps | None:
     views = [*arrays, *results, *([gradient] if gradient else [])]
     if any(view.ld != view.c for view in views):
         return None
+    begin, end = params.part or (0, arrays[0].count)
+    if params.part and not _in_variables(context, node):
+        return None
     step = update_step(
         node.name,
         params,
-        arrays[0].count,
-        gradient.place if gradient else None,
-        [view.place for view in arrays],
+        end - begin,
+        moved(gradient.place, begin) if gradient else None,
+        [moved(view.place, begin) for view in arrays],
         [view.place for view in scalars],
-        [view.place for view in results],
+        [moved(view.place, begin) for view in results],
     )
-    return [sweep_of(lambda: [step], [gradient, *arrays, *scalars], results)]
+    steps = [step] if end > begin else []
+    return [sweep_of(lambda: steps, [gradient, *arrays, *scalars], results)]
+
+
+def _in_variables(context: EmitContext, node: Node) -> bool:
+    """True if an update works where its variables are, so that what it leaves alone stays."""
+    given = node.inputs[int(node.params.reached) :][: len(node.outputs)]
+    in_place = all(
+        context.view(before).place == context.view(after).place
+        for before, after in zip(given, node.outputs, strict=True)
+    )
+    return in_place and context.in_c_order(*node.inputs[:1], *given, *node.outputs)
