@@ -15,9 +15,19 @@ from netc.ir.types import Shape, count, show
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.boxes import nms_keep
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.define import (
+    Arity,
+    LayerContext,
+    OpDef,
+    Reading,
+    ShapeError,
+    copies,
+    erased,
+    full_extent,
+)
 from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import one_of, required_number
+from netc.ops.region_output import REGION_OUTPUT
 from netc.ops.role import Role
 from netc.schema.message import Message
 
@@ -199,6 +209,11 @@ def _of_class(
     return np.concatenate([named, scores[best, None], boxes[best]], axis=1, dtype=np.float32)
 
 
+def _of_regions(layer: Message) -> Reading | None:
+    """One bottom is YOLOv2's map (gklz1982/caffe-yolov2), and SSD's layer has three."""
+    return Reading(erased(REGION_OUTPUT)) if len(layer.get("bottom")) == 1 else None
+
+
 DETECTION_OUTPUT = OpDef(
     name="DetectionOutput",
     arity=Arity((3, 4), (1, 1)),  # the fourth is an image that Caffe can draw the boxes on
@@ -213,6 +228,7 @@ DETECTION_OUTPUT = OpDef(
     family="loss",
     role=Role.RESULT | Role.DETECTIONS,
     host=True,
+    reading=_of_regions,
 )
 
 OPS = (DETECTION_OUTPUT,)

@@ -143,9 +143,18 @@ def _size(layer: Message) -> tuple[int | None, int | None]:
 def _channels(layer: Message) -> int | None:
     """3 of colour images, 1 of others; unknown where the text does not speak of images."""
     for message in _params(layer):
+        if "modality" in message.type.fields and message.has("modality"):
+            return _of_segments(message)
         if "is_color" in message.type.fields:
             return 3 if message.get("is_color") else 1
     return transformed_channels(layer)
+
+
+def _of_segments(param: Message) -> int:
+    """yjxiong/caffe's VideoData: the frames of all segments, or two maps of flow for each."""
+    colours = 1 if fork_field(param, "grayscale", False) else _COLOURS
+    each = 2 if param.get("modality") == "FLOW" else colours
+    return int(each * (param.get("new_length") or 1) * fork_field(param, "num_segments", 1))
 
 
 def _source(name: str) -> OpDef[SourceParams]:

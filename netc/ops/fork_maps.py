@@ -16,16 +16,19 @@ from netc.ir.types import Shape, count, show
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import need_axes, need_four_axes
+from netc.ops.bottom_products import BOTTOM_DISTANCE, parse_distance_norm
 from netc.ops.cost import per_input, per_output
 from netc.ops.define import (
     FLOAT,
     Arity,
     LayerContext,
     OpDef,
+    Reading,
     ShapeError,
     WeightSpec,
     Window,
     copies,
+    erased,
     full_extent,
     no_params,
     same_shape,
@@ -147,13 +150,9 @@ class InnerDistanceParams:
 
 
 def _parse_distance(layer: Message, context: LayerContext) -> InnerDistanceParams:
-    names = ("num_output", "distance_type", "bias_filler", "weight_filler", "axis")
+    names = ("num_output", "distance_type", "bias_term", "bias_filler", "weight_filler", "axis")
     message = reject_unknown_fields(layer.get("inner_distance_param"), *names)
-    norm = message.get("distance_type")
-    if norm not in ("L1", "L2"):
-        raise message.error(
-            "distance_type", "unsupported-value", f"`distance_type` {norm} is no L1 or L2"
-        )
+    norm = parse_distance_norm(message)
     filler = parse_filler(message.get("weight_filler"))
     return InnerDistanceParams(required_number(message, "num_output"), norm, filler)
 
@@ -184,6 +183,11 @@ def _distance_memory(
     return copies(2)(params, inputs, outputs) + 3 * FLOAT * count(inputs[0]) * params.num_output
 
 
+def _by_bottom(layer: Message) -> Reading | None:
+    """With two bottoms the centres are the second (NormFace)."""
+    return Reading(erased(BOTTOM_DISTANCE)) if len(layer.get("bottom")) == 2 else None
+
+
 INNER_DISTANCE = OpDef(
     "InnerDistance",
     ONE_TO_ONE,
@@ -194,6 +198,7 @@ INNER_DISTANCE = OpDef(
     window=full_extent,
     memory=_distance_memory,
     family="joining",
+    reading=_by_bottom,
 )
 
 

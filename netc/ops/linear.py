@@ -9,8 +9,19 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
+from netc.ops.bottom_products import BOTTOM_PRODUCT
 from netc.ops.contents import Contents, Whole
-from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, WeightSpec, full_extent
+from netc.ops.define import (
+    Arity,
+    Cost,
+    LayerContext,
+    OpDef,
+    Reading,
+    ShapeError,
+    WeightSpec,
+    erased,
+    full_extent,
+)
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import CONSTANT_ZERO, Filler, parse_filler
 from netc.ops.numbers import required_number
@@ -89,6 +100,11 @@ def _inner_product(
     return (y.reshape(*x.shape[:axis], params.num_output),)
 
 
+def _by_bottom(layer: Message) -> Reading | None:
+    """NormFace's and OpenCV's: with two bottoms the weights are the second, a third is the bias."""
+    return Reading(erased(BOTTOM_PRODUCT)) if len(layer.get("bottom")) in (2, 3) else None
+
+
 INNER_PRODUCT = OpDef(
     name="InnerProduct",
     arity=_ONE,
@@ -100,6 +116,7 @@ INNER_PRODUCT = OpDef(
     reference=_inner_product,
     family="linear",
     role=Role.INNER_PRODUCT,
+    reading=_by_bottom,
 )
 
 # Embed: embed_layer.cpp

@@ -12,7 +12,17 @@ from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
 from netc.ops.contents import flag_second, label_along, label_of_example
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent, no_params
+from netc.ops.define import (
+    Arity,
+    LayerContext,
+    OpDef,
+    Reading,
+    ShapeError,
+    copies,
+    erased,
+    full_extent,
+    no_params,
+)
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.labels import (
     check_batch,
@@ -106,6 +116,44 @@ def split_at(shape: Shape, axis: int) -> tuple[int, int, int]:
     return count(shape, 0, axis), shape[axis], count(shape, axis + 1)
 
 
+def _each_shape(params: SoftmaxLossParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    return ((), *_softmax_loss_shape(params, inputs)[1:], inputs[1])
+
+
+@np.errstate(all="ignore")
+def _softmax_loss_each(
+    params: SoftmaxLossParams, inputs: Arrays, weights: Arrays
+) -> tuple[AnyArray, ...]:
+    data, label = inputs
+    xp = namespace(data)
+    loss, prob = _softmax_loss(params, inputs, weights)
+    outer, classes, inner = split_at(data.shape, params.axis % data.ndim)
+    index, kept = class_labels(label.reshape(outer, 1, inner), classes, params.ignore_label)
+    chosen = xp.take_along_axis(prob.reshape(outer, classes, inner), index, axis=1)
+    each = xp.where(kept, -xp.log(xp.maximum(chosen, _FLT_MIN)), chosen.dtype.type(0))
+    return loss, prob, each.reshape(label.shape)
+
+
+SOFTMAX_WITH_LOSS_EACH = OpDef(
+    name="SoftmaxWithLossEach",
+    arity=Arity((2, 2), (3, 3)),
+    params=_parse_softmax_loss,
+    shape=_each_shape,
+    cost=per_input(6),
+    window=full_extent,
+    reference=_softmax_loss_each,
+    memory=copies(6),
+    loss=True,
+    contents=label_along,
+    family="loss",
+)
+
+
+def _each_reading(layer: Message) -> Reading | None:
+    """R-FCN's and Cascade R-CNN's third top: each place's loss (softmax_loss_layer.cu there)."""
+    return Reading(erased(SOFTMAX_WITH_LOSS_EACH)) if len(layer.get("top")) == 3 else None
+
+
 SOFTMAX_WITH_LOSS = OpDef(
     name="SoftmaxWithLoss",
     arity=_ONE_OR_TWO,
@@ -118,6 +166,7 @@ SOFTMAX_WITH_LOSS = OpDef(
     loss=True,
     contents=label_along,
     family="loss",
+    reading=_each_reading,
     role=Role.SOFTMAX | Role.SIGNED_SCORES,
 )
 
@@ -332,3 +381,5 @@ OPS = (
     MULTINOMIAL_LOGISTIC_LOSS,
     SIGMOID_CROSS_ENTROPY_LOSS,
 )
+
+READINGS = (SOFTMAX_WITH_LOSS_EACH,)

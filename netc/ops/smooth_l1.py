@@ -15,7 +15,17 @@ import numpy as np
 from netc.ir.types import Shape, count, show
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.define import (
+    Arity,
+    LayerContext,
+    OpDef,
+    Parse,
+    Reading,
+    ShapeError,
+    copies,
+    erased,
+    full_extent,
+)
 from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
 from netc.ops.labels import check_batch, loss_param, ohem_normalization
 from netc.schema.message import Message
@@ -78,6 +88,97 @@ def _smooth_l1(params: SmoothL1Params, inputs: Arrays, weights: Arrays) -> tuple
     return (xp.asarray(loss, dtype=inputs[0].dtype).reshape(()),)
 
 
+@dataclass(frozen=True, slots=True)
+class SmoothL1OHEMParams:
+    """What the sum is divided by, and whether each place's loss is the second top."""
+
+    normalization: str
+    fixed: float
+    tops: int
+    sigma: float = 1.0
+
+
+def _parse_ohem(layer: Message, context: LayerContext) -> SmoothL1OHEMParams:
+    normalization, fixed = ohem_normalization(layer)
+    return SmoothL1OHEMParams(normalization, fixed, max(1, context.tops))
+
+
+def _parse_each(layer: Message, context: LayerContext) -> SmoothL1OHEMParams:
+    """R-FCN's first release as its OHEM layer; Cascade R-CNN's, with two weights, over the rows."""
+    if context.bottoms < 4:
+        reject_unknown_fields(layer.get("smooth_l1_loss_param"))
+        return _parse_ohem(layer, context)
+    sigma = _parse(layer, context).sigma
+    return SmoothL1OHEMParams("BATCH_SIZE", 1.0, max(1, context.tops), sigma)
+
+
+def _ohem_shape(params: SmoothL1OHEMParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    _shape(SmoothL1Params(), inputs)
+    if not 1 <= len(inputs[0]) <= 4:
+        raise ShapeError(f"the bottoms must have 4 axes, the first is {show(inputs[0])}")
+    num, _, height, width = _four(inputs[0])
+    return ((), (num, 1, height, width))[: params.tops]
+
+
+def _four(shape: Shape) -> Shape:
+    """A shape of up to four axes as Caffe's num, channels, height and width."""
+    return (*shape, 1, 1, 1)[:4]
+
+
+@np.errstate(all="ignore")
+def _smooth_l1_ohem(
+    params: SmoothL1OHEMParams, inputs: Arrays, weights: Arrays
+) -> tuple[AnyArray, ...]:
+    xp = namespace(inputs[0])
+    losses = _each(inputs, params.sigma)
+    losses = losses.reshape(_four(losses.shape))
+    loss = losses.sum(dtype=np.float64) / ohem_divisor(params, losses.shape)
+    each = losses.sum(axis=1, keepdims=True)
+    return (xp.asarray(loss, dtype=inputs[0].dtype).reshape(()), each)[: params.tops]
+
+
+def ohem_divisor(params: SmoothL1OHEMParams, shape: Shape) -> float:
+    """What the sum of the losses is divided by, at least 1."""
+    num, _, height, width = _four(shape)
+    by = {"BATCH_SIZE": num, "NONE": 1, "PRE_FIXED": params.fixed}
+    return max(1.0, by.get(params.normalization, num * height * width))
+
+
+def _ohem_op(
+    name: str, bottoms: int, parse: Parse[SmoothL1OHEMParams]
+) -> OpDef[SmoothL1OHEMParams]:
+    return OpDef(
+        name=name,
+        arity=Arity((2, bottoms), (1, 2), optional_top=True),
+        params=parse,
+        shape=_ohem_shape,
+        cost=per_input(6),
+        window=full_extent,
+        memory=copies(12),
+        reference=_smooth_l1_ohem,
+        loss=True,
+        family="loss",
+    )
+
+
+SMOOTH_L1_LOSS_OHEM = _ohem_op("SmoothL1LossOHEM", 3, _parse_ohem)
+SMOOTH_L1_LOSS_EACH = _ohem_op("SmoothL1LossEach", 4, _parse_each)
+
+
+def _each_reading(layer: Message) -> Reading | None:
+    """R-FCN's first release and Cascade R-CNN have OHEM in the layer itself.
+
+    Its second top is each row's loss; R-FCN divides as `loss_param` says.
+    """
+    each = len(layer.get("top")) > 1
+    divided = layer.has("loss_param") and layer.get("loss_param").has("normalization")
+    return (
+        Reading(erased(SMOOTH_L1_LOSS_EACH))
+        if each or (divided and len(layer.get("bottom")) < 4)
+        else None
+    )
+
+
 SMOOTH_L1_LOSS = OpDef(
     name="SmoothL1Loss",
     arity=Arity((2, 4), (1, 1), optional_top=True),
@@ -89,60 +190,8 @@ SMOOTH_L1_LOSS = OpDef(
     reference=_smooth_l1,
     loss=True,
     family="loss",
+    reading=_each_reading,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class SmoothL1OHEMParams:
-    """What the sum is divided by, and whether each place's loss is the second top."""
-
-    normalization: str
-    fixed: float
-    tops: int
-
-
-def _parse_ohem(layer: Message, context: LayerContext) -> SmoothL1OHEMParams:
-    normalization, fixed = ohem_normalization(layer)
-    return SmoothL1OHEMParams(normalization, fixed, max(1, context.tops))
-
-
-def _ohem_shape(params: SmoothL1OHEMParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    _shape(SmoothL1Params(), inputs)
-    if len(inputs[0]) != 4:
-        raise ShapeError(f"the bottoms must have 4 axes, the first is {show(inputs[0])}")
-    num, _, height, width = inputs[0]
-    return ((), (num, 1, height, width))[: params.tops]
-
-
-@np.errstate(all="ignore")
-def _smooth_l1_ohem(
-    params: SmoothL1OHEMParams, inputs: Arrays, weights: Arrays
-) -> tuple[AnyArray, ...]:
-    xp = namespace(inputs[0])
-    losses = _each(inputs, 1.0)
-    loss = losses.sum(dtype=np.float64) / ohem_divisor(params, losses.shape)
-    each = losses.sum(axis=1, keepdims=True)
-    return (xp.asarray(loss, dtype=inputs[0].dtype).reshape(()), each)[: params.tops]
-
-
-def ohem_divisor(params: SmoothL1OHEMParams, shape: Shape) -> float:
-    """What the sum of the losses is divided by, at least 1."""
-    num, _, height, width = shape
-    by = {"BATCH_SIZE": num, "NONE": 1, "PRE_FIXED": params.fixed}
-    return max(1.0, by.get(params.normalization, num * height * width))
-
-
-SMOOTH_L1_LOSS_OHEM = OpDef(
-    name="SmoothL1LossOHEM",
-    arity=Arity((2, 3), (1, 2), optional_top=True),
-    params=_parse_ohem,
-    shape=_ohem_shape,
-    cost=per_input(6),
-    window=full_extent,
-    memory=copies(12),
-    reference=_smooth_l1_ohem,
-    loss=True,
-    family="loss",
-)
-
+READINGS = (SMOOTH_L1_LOSS_EACH,)
 OPS = (SMOOTH_L1_LOSS, SMOOTH_L1_LOSS_OHEM)

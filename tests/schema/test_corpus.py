@@ -27,10 +27,11 @@ TAKEN_BY_THE_UNION = {
 }
 
 
-# Repositories whose fields are read off their texts, since no caffe.proto of theirs is at hand.
+# Repositories whose fields are read off their texts, or off a caffe.proto that the index had not.
 READ_OFF_TEXTS = (
     "HyeonwooNoh+", "ShaoqingRen+", "soeaver+", "torrvision+", "yahoo+CaffeOnSpark/", "yjxiong+",
     "wenguanwang+", "DengPingFan+", "ZhaofanQiu+", "BVLC+caffe/@pull-5381/", "TimoSaemann+",
+    "Cysu+", "rksltnl+", "daijifeng001+MNC/", "PKU-ICST-MIPL+",
     "dlunion+CaffeLSTM-OCR/", "jay-mahadeokar+pynetbuilder/models/cifar10/resnet_110/",
 )  # fmt: skip
 

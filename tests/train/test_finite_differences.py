@@ -149,6 +149,26 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
     "UpsampleDarknet": [("upsample_darknet_param { stride: 2 }", {})],
     "SmoothL1Loss": [("", {"n": (2,)}), ("smooth_l1_loss_param { sigma: 2 }", {"n": (4,)})],
     "SmoothL1LossOHEM": [("", {"n": (3,)})],
+    "SmoothL1LossEach": [("loss_param { normalization: NONE }", {"n": (3,)}),
+                         ("", {"n": (3,), "tops": (2,)})],
+    "SoftmaxWithLossEach": [("", {"x0": (4, 5), "x1": (4,), "tops": (3,)})],
+    "YoloSeg": [("", {"x0": (2, 3, 4, 4), "x1": (2, 3, 4, 4)})],
+    "InnerProductOfBottoms": [("inner_product_param { bias_term: false }",
+                               {"x0": (3, 2, 2), "x1": (5, 4)}),
+                              ("", {"x0": (3, 4), "x1": (5, 4)}),
+                              ("inner_product_param { axis: 2 }",
+                               {"x0": (3, 2, 4), "x1": (5, 4), "x2": (5,)})],
+    "InnerDistanceOfBottoms": [(f'inner_distance_param {{ distance_type: "{n}" }}',
+                                {"x0": (2, 5), "x1": (3, 5)}) for n in ("L1", "L2")],
+    "ChannelScale": [("", {"x0": (2, 3, 4, 5), "x1": (2, 1, 4, 5)})],
+    "ROIWarping": [("roi_warping_param { pooled_h: 3 pooled_w: 2 spatial_scale: 0.5 }",
+                    {"x0": (2, 3, 8, 9), "x1": (4, 5)})],
+    "MaskPooling": [("", {"x0": (2, 3, 4, 5), "x1": (2, 1, 4, 5)})],
+    "MaskResize": [("mask_resize_param { output_height: 7 output_width: 3 }", {})],
+    "GuidedDropout": [(f'guided_dropout_param {{ type: "{n}" }}',
+                       {"x0": (2, 6, 2, 2), "x1": (2, 6)})
+                      for n in ("deterministic", "stochastic")],
+    "Insanity": [("insanity_param { lb: 2 ub: 3 }", {})],
     "SoftmaxWithLossOHEM": [("", {"x0": (4, 5), "x1": (4,)})],
     "SoftmaxWithLoss": [("", {"x0": (4, 5), "x1": (4,)}),
                         ("loss_weight: 0.3 loss_param { ignore_label: 1 normalization: FULL }",
@@ -192,7 +212,15 @@ GIVEN = {
 }
 
 # What a text calls the layers that fields make of a name.
-WRITTEN = {"BoundedReLU": "ReLU", "ROIAlignGreatest": "ROIAlign", "ROIAlignMean": "ROIAlign"}
+WRITTEN = {
+    "BoundedReLU": "ReLU",
+    "ROIAlignGreatest": "ROIAlign",
+    "ROIAlignMean": "ROIAlign",
+    "SmoothL1LossEach": "SmoothL1Loss",
+    "SoftmaxWithLossEach": "SoftmaxWithLoss",
+    "InnerProductOfBottoms": "InnerProduct",
+    "InnerDistanceOfBottoms": "InnerDistance",
+}
 
 
 # Those that pass none have nothing to compare.

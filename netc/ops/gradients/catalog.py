@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from netc.ops.gradients import (
     activation,
+    bottom_products,
     convolution,
     detection_loss,
     dropout,
@@ -18,6 +19,8 @@ from netc.ops.gradients import (
     fork_maps,
     fork_moving,
     fork_recurrent,
+    guided,
+    instance_masks,
     linear,
     loss,
     margin,
@@ -34,6 +37,7 @@ from netc.ops.gradients.define import ErasedGradient
 
 _FAMILIES: tuple[Mapping[str, ErasedGradient], ...] = (
     activation.GRADIENTS,
+    bottom_products.GRADIENTS,
     convolution.GRADIENTS,
     detection_loss.GRADIENTS,
     dropout.GRADIENTS,
@@ -43,6 +47,8 @@ _FAMILIES: tuple[Mapping[str, ErasedGradient], ...] = (
     fork_maps.GRADIENTS,
     fork_moving.GRADIENTS,
     fork_recurrent.GRADIENTS,
+    guided.GRADIENTS,
+    instance_masks.GRADIENTS,
     linear.GRADIENTS,
     loss.GRADIENTS,
     margin.GRADIENTS,

@@ -32,6 +32,7 @@ from netc.ops.multibox_params import MultiBoxParams
 from netc.ops.normalization import softmax
 from netc.ops.smooth_l1 import (
     SMOOTH_L1_LOSS,
+    SMOOTH_L1_LOSS_EACH,
     SMOOTH_L1_LOSS_OHEM,
     SmoothL1OHEMParams,
     SmoothL1Params,
@@ -72,7 +73,7 @@ def _smooth_l1_inexact(graph: Graph, node: Node) -> str | None:
 
 def _smooth_l1_ohem(params: SmoothL1OHEMParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     own = saved.inputs[index]
-    slope = _differences(saved, 1.0) * (1 if index == 0 else -1)
+    slope = _differences(saved, params.sigma) * (1 if index == 0 else -1)
     return scaled(slope, tops[0], own.dtype.type(ohem_divisor(params, saved.shapes[0])), own)
 
 
@@ -166,12 +167,15 @@ def _row_slopes(params: MultiBoxParams, scores: AnyArray, targets: AnyArray) -> 
     return softmax(scores, 1) - hot
 
 
+_SMOOTH_L1_OHEM = Gradient(_smooth_l1_ohem, _reads_all, ignored=_weights, tops=(0,))
+
 GRADIENTS = gradients(
     of(
         SMOOTH_L1_LOSS,
         Gradient(_smooth_l1, _reads_all, ignored=_weights, inexact=_smooth_l1_inexact),
     ),
-    of(SMOOTH_L1_LOSS_OHEM, Gradient(_smooth_l1_ohem, _reads_all, ignored=_weights, tops=(0,))),
+    of(SMOOTH_L1_LOSS_OHEM, _SMOOTH_L1_OHEM),
+    of(SMOOTH_L1_LOSS_EACH, _SMOOTH_L1_OHEM),
     of(
         SOFTMAX_OHEM,
         Gradient(_softmax_ohem, _reads_all, stops=(1,), tops=(0,), inexact=_softmax_ohem_inexact),

@@ -23,6 +23,7 @@ from netc.ops.labels import class_labels
 from netc.ops.normalization import softmax
 from netc.ops.region_loss import REGION_LOSS, RegionLossParams, region_changes
 from netc.ops.yolo_loss import YOLOV3, Yolov3Params, yolov3_slopes
+from netc.ops.yolo_segmentation import YOLO_SEG, YoloSegParams, seg_changes
 
 _BOTH = Reads(inputs=(0, 1))
 
@@ -129,6 +130,24 @@ def _region_inexact(graph: Graph, node: Node) -> str:
     return "RegionLoss tells a sum of squares, and learns by differences"
 
 
+def _yolo_seg(params: YoloSegParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
+    """As Yolov3's, of what each pixel is off by."""
+    x = saved.inputs[0]
+    return scaled(seg_changes(params, saved.inputs), tops[0], x.dtype.type(len(x)), x)
+
+
+def _seg_inexact(graph: Graph, node: Node) -> str:
+    return "YoloSeg tells a sum of squares, and learns by differences"
+
+
+def _all_of(params: object, index: int, bottoms: int) -> Reads:
+    return Reads(inputs=tuple(range(bottoms)))
+
+
+def _behind_first(params: object, bottoms: int) -> Sequence[int]:
+    return range(1, bottoms)
+
+
 def _grid(params: GridLossParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """What was chosen counts as given; the weight is that of the first of both numbers."""
     chosen = choose(params, saved.inputs)
@@ -168,6 +187,9 @@ GRADIENTS = gradients(
         Gradient(lambda params, saved, tops, index: tops[0], Reads(), stops=(1,)),
     ),
     of(REGION_LOSS, Gradient(_region, _BOTH, stops=(1,), inexact=_region_inexact, host=True)),
+    of(
+        YOLO_SEG, Gradient(_yolo_seg, _all_of, stops=_behind_first, inexact=_seg_inexact, host=True)
+    ),
     of(YOLOV3, Gradient(_yolov3, _BOTH, stops=(1,), inexact=_yolov3_inexact, host=True)),
     of(GROUP_LOSS, _GRID),
     of(DETECTION_LOSS, _GRID),

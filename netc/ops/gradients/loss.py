@@ -17,6 +17,7 @@ from netc.ops.loss import (
     MULTINOMIAL_LOGISTIC_LOSS,
     SIGMOID_CROSS_ENTROPY_LOSS,
     SOFTMAX_WITH_LOSS,
+    SOFTMAX_WITH_LOSS_EACH,
     HingeLossParams,
     SigmoidLossParams,
     SoftmaxLossParams,
@@ -154,8 +155,11 @@ def _sigmoid_loss(params: SigmoidLossParams, saved: Saved, tops: Arrays, index: 
     return scaled(xp.where(kept, sigmoid(data) - target, 0), tops[0], by, data)
 
 
+_SOFTMAX = Gradient(_softmax_loss, _BOTH, stops=(1,), tops=(0,))
+
 GRADIENTS = gradients(
-    of(SOFTMAX_WITH_LOSS, Gradient(_softmax_loss, _BOTH, stops=(1,), tops=(0,))),
+    of(SOFTMAX_WITH_LOSS, _SOFTMAX),
+    of(SOFTMAX_WITH_LOSS_EACH, _SOFTMAX),
     of(EUCLIDEAN_LOSS, Gradient(_euclidean, _BOTH)),
     of(HINGE_LOSS, Gradient(_hinge, _BOTH, stops=(1,))),
     of(

@@ -1,0 +1,46 @@
+"""Gradients of GuidedDropout, Insanity and GradientScaler; what was drawn is drawn again."""
+
+from __future__ import annotations
+
+from netc.ir.graph import Graph, Node
+from netc.ops.array import AnyArray, Arrays, namespace
+from netc.ops.gradients.define import INPUT, Gradient, Reads, Saved, gradients, of
+from netc.ops.guided import (
+    GRADIENT_SCALER,
+    GUIDED_DROPOUT,
+    INSANITY,
+    GradientScalerParams,
+    GuidedDropoutParams,
+    InsanityParams,
+    gradient_factor,
+    guided_factor,
+    insanity_factor,
+)
+
+
+def _guided(params: GuidedDropoutParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
+    key = saved.inputs[2] if len(saved.inputs) > 2 else None
+    factor = guided_factor(params, tops[0], saved.inputs[1], key)
+    return (tops[0] * factor).astype(tops[0].dtype)
+
+
+def _insanity(params: InsanityParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
+    key = saved.inputs[1] if len(saved.inputs) > 1 else None
+    x = saved.inputs[0]
+    return tops[0] * namespace(x).where(x > 0, 1, insanity_factor(params, x, key))
+
+
+def _scaler(params: GradientScalerParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
+    key = saved.inputs[1] if len(saved.inputs) > 1 else None
+    return tops[0] * tops[0].dtype.type(gradient_factor(params, key))
+
+
+def _scaler_inexact(graph: Graph, node: Node) -> str:
+    return "GradientScaler passes its input on, and gives back another gradient on purpose"
+
+
+GRADIENTS = gradients(
+    of(GUIDED_DROPOUT, Gradient(_guided, Reads(inputs=(1,)), ignored=(1,))),
+    of(INSANITY, Gradient(_insanity, INPUT)),
+    of(GRADIENT_SCALER, Gradient(_scaler, inexact=_scaler_inexact, host=True)),
+)

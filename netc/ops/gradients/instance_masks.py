@@ -1,0 +1,55 @@
+"""Gradients of ROIWarping, MaskPooling and MaskResize.
+
+caffe-mnc's own by ROIWarping's map looks for a region's cells in a window that is a guess; here
+each cell gives back to what it was made of. The regions are passed over, as ROIPooling's are: MNC's
+gradient by their corners, a formula of its own, is not computed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from netc.ops.array import AnyArray, Arrays
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.instance_masks import (
+    MASK_POOLING,
+    MASK_RESIZE,
+    ROI_WARPING,
+    MaskResizeParams,
+    WarpingParams,
+    region_image,
+    resized_shares,
+    warped_shares,
+)
+
+
+def _warping(params: WarpingParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
+    shape, regions = saved.shapes[0], np.asarray(saved.inputs[1])
+    grads = np.zeros(shape, tops[0].dtype)
+    for own, region in zip(tops[0], regions.reshape(len(regions), 5), strict=True):
+        down, across = warped_shares(params, region, shape[2:])
+        grads[region_image(region, shape[0])] += np.einsum("ih,cij,jw->chw", down, own, across)
+    return grads
+
+
+def _pooling(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
+    """By the map the top's times the mask, by the mask their sum over channels times the map."""
+    if index == 0:
+        return tops[0] * saved.inputs[1]
+    return (tops[0] * saved.inputs[0]).sum(axis=1, keepdims=True)
+
+
+def _reads_other(params: None, index: int, bottoms: int) -> Reads:
+    return Reads(inputs=(1 - index,))
+
+
+def _resize(params: MaskResizeParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
+    down, across = resized_shares(params, saved.shapes[0])
+    return np.einsum("ih,ncij,jw->nchw", down, tops[0], across).astype(tops[0].dtype)
+
+
+GRADIENTS = gradients(
+    of(ROI_WARPING, Gradient(_warping, Reads(inputs=(1,)), ignored=(1,), host=True)),
+    of(MASK_POOLING, Gradient(_pooling, _reads_other)),
+    of(MASK_RESIZE, Gradient(_resize, host=True)),
+)

@@ -1,0 +1,189 @@
+"""Layers of multi-task network cascades: ROIWarping, MaskPooling, MaskResize, a weighted loss.
+
+Dai et al. 2016 (MNC); roi_warping_layer.cu, mask_pooling_layer.cu, mask_resize_layer.cu and
+sigmoid_cross_entropy_loss_layer.cpp of daijifeng001/caffe-mnc. A region is a row of image, x_min,
+y_min, x_max, y_max in the image's pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from netc.ir.types import Shape, count, show
+from netc.ops.array import AnyArray, Arrays
+from netc.ops.contents import Contents, Regions
+from netc.ops.cost import per_output
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent, no_params
+from netc.ops.fields import reject_unknown_fields
+from netc.ops.numbers import required_number
+from netc.schema.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class WarpingParams:
+    """Rows and columns of each region's output, and image pixels -> elements."""
+
+    pooled_h: int
+    pooled_w: int
+    spatial_scale: float
+
+
+def _parse_warping(layer: Message, context: LayerContext) -> WarpingParams:
+    p = reject_unknown_fields(
+        layer.get("roi_warping_param"), "pooled_h", "pooled_w", "spatial_scale"
+    )
+    return WarpingParams(
+        required_number(p, "pooled_h"), required_number(p, "pooled_w"), p.get("spatial_scale")
+    )
+
+
+def _warping_shape(params: WarpingParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, regions = inputs
+    if len(data) != 4:
+        raise ShapeError(f"the first bottom must have 4 axes, it is {show(data)}")
+    if not regions or len(regions) > 4 or count(regions, 1) != 5:
+        raise ShapeError(f"the regions must be rows of 5, the bottom is {show(regions)}")
+    return ((regions[0], data[1], params.pooled_h, params.pooled_w),)
+
+
+def between(at: AnyArray, size: int) -> AnyArray:
+    """Shares of an axis's elements in the values at places (places, size); 0 from outside.
+
+    A place up to half an element beyond the edge has the edge's value.
+    """
+    inside = (at >= -0.5) & (at <= size - 0.5)
+    at = at.clip(0, size - 1)
+    low = np.minimum(at.astype(np.int64), size - 1)
+    part = np.where(inside, at - low, 0)
+    shares = np.zeros((len(at), size))
+    rows = np.arange(len(at))
+    np.add.at(shares, (rows, low), np.where(inside, 1 - part, 0))
+    np.add.at(shares, (rows, np.minimum(low + 1, size - 1)), part)
+    return shares
+
+
+def warped_shares(
+    params: WarpingParams, region: AnyArray, size: Shape
+) -> tuple[AnyArray, AnyArray]:
+    """Of one region, (pooled_h, rows) and (pooled_w, columns): what its output is made of."""
+    ends = np.copysign(
+        np.floor(np.abs(region[1:] * np.float32(params.spatial_scale)) + 0.5), region[1:]
+    )
+    x0, y0, x1, y1 = ends.astype(np.float32)
+    high, wide = max(y1 - y0, 0), max(x1 - x0, 0)
+    rows = y0 + np.arange(params.pooled_h, dtype=np.float32) * np.float32(high / params.pooled_h)
+    columns = x0 + np.arange(params.pooled_w, dtype=np.float32) * np.float32(wide / params.pooled_w)
+    return between(rows, size[0]), between(columns, size[1])
+
+
+def _warp(params: WarpingParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
+    """Values between four elements at the corners of a region's cells."""
+    data, regions = (np.asarray(array) for array in inputs)
+    top = np.zeros(_warping_shape(params, [data.shape, regions.shape])[0], data.dtype)
+    for at, region in enumerate(regions.reshape(len(regions), 5)):
+        down, across = warped_shares(params, region, data.shape[2:])
+        image = region_image(region, len(data))
+        top[at] = np.einsum("ih,chw,jw->cij", down, data[image], across)
+    return (top,)
+
+
+def region_image(region: AnyArray, images: int) -> int:
+    """The image that a region is of, within the batch."""
+    return int(np.clip(region[0], 0, images - 1))
+
+
+def _regions(params: WarpingParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    data = inputs[0]
+    scale = params.spatial_scale or 1.0
+    return None, Regions(data[0], int(data[2] / scale), int(data[3] / scale))
+
+
+ROI_WARPING = OpDef(
+    name="ROIWarping",
+    arity=Arity((2, 2), (1, 1)),
+    params=_parse_warping,
+    shape=_warping_shape,
+    cost=per_output(8),
+    window=full_extent,
+    memory=copies(8),
+    reference=_warp,
+    contents=_regions,
+    family="pooling",
+    host=True,
+)
+
+
+def _pooling_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, mask = inputs
+    if len(data) != 4 or mask != (data[0], 1, *data[2:]):
+        raise ShapeError(
+            f"the mask of {show(data)} must have one channel of its places, it is {show(mask)}"
+        )
+    return (data,)
+
+
+def _mask_pooling(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
+    return (inputs[0] * inputs[1],)
+
+
+MASK_POOLING = OpDef(
+    name="MaskPooling",
+    arity=Arity((2, 2), (1, 1)),
+    params=no_params,
+    shape=_pooling_shape,
+    cost=per_output(1),
+    reference=_mask_pooling,
+    family="joining",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskResizeParams:
+    """The top's height and width."""
+
+    height: int
+    width: int
+
+
+def _parse_resize(layer: Message, context: LayerContext) -> MaskResizeParams:
+    p = reject_unknown_fields(layer.get("mask_resize_param"), "output_height", "output_width")
+    return MaskResizeParams(required_number(p, "output_height"), required_number(p, "output_width"))
+
+
+def _resize_shape(params: MaskResizeParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    if len(inputs[0]) != 4:
+        raise ShapeError(f"MaskResize takes 4 axes, and the bottom is {show(inputs[0])}")
+    return ((*inputs[0][:2], params.height, params.width),)
+
+
+def resized_shares(params: MaskResizeParams, shape: Shape) -> tuple[AnyArray, AnyArray]:
+    """(height, rows) and (width, columns): each place by the ratio of sizes, from corner 0."""
+    return (
+        between(np.arange(params.height) * (shape[2] / params.height), shape[2]),
+        between(np.arange(params.width) * (shape[3] / params.width), shape[3]),
+    )
+
+
+def _resize(params: MaskResizeParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
+    x = np.asarray(inputs[0])
+    down, across = resized_shares(params, x.shape)
+    return (np.einsum("ih,nchw,jw->ncij", down, x, across).astype(x.dtype),)
+
+
+MASK_RESIZE = OpDef(
+    name="MaskResize",
+    arity=Arity((1, 1), (1, 1)),
+    params=_parse_resize,
+    shape=_resize_shape,
+    cost=per_output(8),
+    window=full_extent,
+    memory=copies(8),
+    reference=_resize,
+    family="pooling",
+    host=True,
+)
+
+OPS = (ROI_WARPING, MASK_POOLING, MASK_RESIZE)
