@@ -46,11 +46,13 @@ class Cursor:
 
     def is_op(self, *texts: str) -> bool:
         """Whether one of these signs comes next."""
-        return self.here.kind == "op" and self.here.text in texts
+        token = self.tokens[self.at]
+        return token.kind == "op" and token.text in texts
 
     def is_word(self, *texts: str) -> bool:
         """Whether one of these words comes next."""
-        return self.here.kind == "name" and self.here.text in texts
+        token = self.tokens[self.at]
+        return token.kind == "name" and token.text in texts
 
     def skip(self, text: str) -> bool:
         """Go past a sign if it comes next; whether it did."""
@@ -73,8 +75,8 @@ class Cursor:
 
     def span(self, first: Token, last: Token | None = None) -> Span:
         """From one token to another, or to the one before the next."""
-        end = last or self.tokens[max(self.at - 1, 0)]
-        return Span(self.source, first.start, max(end.end, first.end))
+        end = last or self.tokens[self.at - 1 if self.at else 0]
+        return Span(self.source, first.start, end.end if end.end > first.end else first.end)
 
     def token_span(self, token: Token) -> Span:
         """A token's place."""

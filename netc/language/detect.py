@@ -43,7 +43,7 @@ def is_dialect(source: Source) -> bool:
     """
     named = source.name.endswith(".netc")
     row: deque[Token] = deque(maxlen=_AHEAD)
-    for token in (*_padded(scan(source.text)),):
+    for token in _padded(scan(source.text)):
         row.append(token)
         if len(row) == _AHEAD and _tells(row, named):
             return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 MAX_LAYERS = 20_000
 """Of the plain net. DenseNet-264 has 1,300."""
 
-MAX_STEPS = 50_000
+MAX_STEPS = 100_000
 """Statements run, uses made and items gone through, in one expansion; ResNet-152 takes 3,800."""
 
 MODULE_STEPS = 4

@@ -83,7 +83,7 @@ def test_a_long_chain_of_uses_is_shown_shortly() -> None:
 
 
 def test_largest_texts_are_taken() -> None:
-    program = parse_program(Source("t.netc", INPUT + "repeat 9000 { -> conv(1) }"))
+    program = parse_program(Source("t.netc", INPUT + "repeat 19998 { -> conv(1) }"))
     expansion = Expansion(schema().message("NetParameter"), gather(program, None), {})
     expansion.run()
-    assert expansion.layers.count == 9001
+    assert expansion.layers.count == 19_999
