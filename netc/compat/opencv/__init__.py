@@ -33,6 +33,7 @@ from netc.compat.opencv.custom import (
     listen_to_opencv,
 )
 from netc.compat.opencv.images import blobFromImage, blobFromImages
+from netc.compat.opencv.layer import Layer
 from netc.compat.opencv.models import (
     ClassificationModel,
     DetectionModel,
@@ -40,7 +41,7 @@ from netc.compat.opencv.models import (
     Model,
     SegmentationModel,
 )
-from netc.compat.opencv.net import Layer, Net
+from netc.compat.opencv.net import Net
 from netc.compat.opencv.reading import readNet, readNetFromCaffe
 from netc.compat.opencv.shrink import shrinkCaffeModel
 

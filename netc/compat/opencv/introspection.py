@@ -18,7 +18,9 @@ from netc.ir.types import Shape, count, show
 from netc.ops.catalog import CATALOG, has_role
 from netc.ops.define import ErasedOp
 from netc.ops.role import Role
+from netc.schema.convert import to_document
 from netc.schema.message import Message
+from netc.syntax.printer import print_document
 
 _INPUT = "__NetInputLayer__"  # OpenCV's type of its layer 0, which holds the inputs
 
@@ -117,6 +119,9 @@ class Introspection:
     def enableFusion(self, fusion: bool) -> None:
         """Nothing: netc fuses what gives the same answer."""
 
+    def setHalideScheduler(self, scheduler: str) -> None:
+        """Nothing: Halide is not used."""
+
     def enableWinograd(self, useWinograd: bool) -> None:
         """Nothing: see docs/compat.md for exactness."""
 
@@ -142,10 +147,15 @@ class Introspection:
         for number, node in enumerate(self._graph.nodes, start=1):
             lines += [f"  N{made[value]} -> N{number};" for value in node.inputs]
             made.update(dict.fromkeys(node.outputs, number))
-        try:
-            Path(path).write_text("\n".join([*lines, "}", ""]), encoding="utf-8")
-        except OSError as error:
-            raise cannot_write(Path(path), error) from None
+        _write(path, "\n".join([*lines, "}", ""]))
+
+    def dumpToPbtxt(self, path: str) -> None:
+        """The net as prototxt, in Caffe's current format: Netron shows it.
+
+        Raises:
+            NetcError: cannot-write.
+        """
+        _write(path, print_document(to_document(self._message)))
 
     def getLayerShapes(self, netInputShapes: Any, layerId: int | str) -> tuple[Any, Any]:
         """The shapes of a layer's inputs and outputs, for inputs of these shapes.
@@ -172,6 +182,13 @@ class Introspection:
             raise NetcError(Diagnostic("bad-argument", message))
         given = dict(zip(names, listed, strict=False))
         return runnable(build(self._message, inputs=given, layers=self._layers))
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise cannot_write(Path(path), error) from None
 
 
 def _escaped(text: str) -> str:

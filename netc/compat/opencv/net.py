@@ -22,7 +22,9 @@ from netc.compat.opencv.constants import (
 from netc.compat.opencv.custom import CustomLayers
 from netc.compat.opencv.images import normalised
 from netc.compat.opencv.introspection import Introspection
+from netc.compat.opencv.layer import AsyncArray, InputLayer, Layer
 from netc.compat.opencv.names import opencv_names
+from netc.compat.opencv.timing import Forward
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean, first_of
 from netc.driver import build, load, runnable
@@ -40,42 +42,10 @@ _KEPT = 8  # compiled nets, by input shapes and outputs, least recently used fir
 _TEST: State = {"phase": "TEST", "level": 0, "stages": ()}
 
 
-class Layer:
-    """A layer's name, type and trained arrays.
-
-    ``blobs`` are arrays to write to, and may be replaced by others; what they hold counts from the
-    net's next forward on.
-    """
-
-    def __init__(self, net: Net, node: Node, name: str) -> None:
-        self._net = net
-        self._node = node
-        self.name = name
-        self.type = node.op
-        self.preferableTarget = DNN_TARGET_CPU
-
-    def __repr__(self) -> str:
-        return f"<Layer `{self.name}` ({self.type})>"
-
-    @property
-    def blobs(self) -> list[Array]:
-        """The trained arrays; none as long as the weights lack them."""
-        return self._net._held_arrays(self._node)
-
-    @blobs.setter
-    def blobs(self, arrays: Sequence[object]) -> None:
-        self._net._put_arrays(self._node, arrays)
-
-    def outputNameToIndex(self, outputName: str) -> int:
-        """Which of the layer's outputs has a blob's name; -1 for none."""
-        blobs = [self._net._graph.values[name].blob for name in self._node.outputs]
-        return blobs.index(outputName) if outputName in blobs else -1
-
-
 class Net(Introspection):
     """A net with the methods of ``cv2.dnn.Net``; made by :func:`readNetFromCaffe`.
 
-    Layers have ids from 1 on, in the order of the text, inputs left out.
+    Layers have ids from 1 on, in the order of the text; layer 0 holds the inputs.
     """
 
     def __init__(self, message: Message, weights: Arrays | None) -> None:
@@ -88,7 +58,7 @@ class Net(Introspection):
         self._target = DNN_TARGET_CPU
         self._kept: LeastRecentlyUsed[object, CompiledNet] = LeastRecentlyUsed(_KEPT)
         self._variables = Variables()  # of all compiled nets
-        self._ticks = 0
+        self._last: Forward | None = None
         built = build(message, layers=self._layers)
         if any(d.severity == "error" for d in built.diagnostics):
             raise NetcError(first_of(built.diagnostics))
@@ -114,17 +84,21 @@ class Net(Introspection):
 
     def getLayerId(self, layer: str) -> int:
         """A layer's id, by OpenCV's name or by the text's; -1 for no layer."""
+        if layer == InputLayer.name:
+            return 0
         for names in (self._names, tuple(node.name for node in self._graph.nodes)):
             if layer in names:
                 return names.index(layer) + 1
         return -1
 
-    def getLayer(self, layerId: int | str) -> Layer:
-        """A layer by its id or name.
+    def getLayer(self, layerId: int | str) -> Layer | InputLayer:
+        """A layer by its id or name; number 0 holds the inputs.
 
         Raises:
             NetcError: unknown-layer.
         """
+        if layerId in (0, InputLayer.name):
+            return InputLayer(self._inputs)
         node = self._node(layerId)
         name = self._names[self._graph.nodes.index(node)]
         return Layer(self, node, name)
@@ -218,12 +192,13 @@ class Net(Introspection):
         several = outputName is not None and not isinstance(outputName, str)
         names: list[Any] = list(outputName or ()) if several else [outputName or ""]
         values = [self._value(name) for name in names] or [self._value("")]
-        net = self._compiled(tuple(dict.fromkeys(values)))
-        start = time.perf_counter_ns()
-        outputs = net({name: self._fed[name] for name in net.inputs if name in self._fed})
-        self._ticks = time.perf_counter_ns() - start
+        outputs = self._run(tuple(dict.fromkeys(values)))
         found = tuple(outputs[value] for value in values)
         return found if several else found[0]
+
+    def forwardAsync(self, outputName: str = "") -> AsyncArray:
+        """Run the net; the answer is there when this returns."""
+        return AsyncArray(self.forward(outputName))
 
     def forwardAndRetrieve(self, outBlobNames: Sequence[str]) -> tuple[tuple[Array, ...], ...]:
         """Run the net: for each of these layers all of its outputs.
@@ -232,19 +207,33 @@ class Net(Introspection):
             NetcError: as ``forward``.
         """
         nodes = [self._node(name) for name in outBlobNames]
-        values = tuple(dict.fromkeys(value for node in nodes for value in node.outputs))
-        net = self._compiled(values)
-        made = net({name: self._fed[name] for name in net.inputs if name in self._fed})
+        made = self._run(tuple(dict.fromkeys(value for node in nodes for value in node.outputs)))
         return tuple(tuple(made[value] for value in node.outputs) for node in nodes)
 
     def getPerfProfile(self) -> tuple[int, NDArray[np.float64]]:
-        """Nanoseconds the last forward took, and no times of layers, which run fused.
+        """Nanoseconds the last forward took, and of these what each layer took, by id from 1 on.
 
+        The layers' shares are those of one more run, which this makes and times. A layer that runs
+        within another one has 0, as OpenCV's fused layers have; so has one that was not needed.
         OpenCV's ticks are nanoseconds on Linux: ``cv2.getTickFrequency()`` is 1e9.
+
+        Raises:
+            NetcError: no-forward, before the first one.
         """
-        return self._ticks, np.zeros(0, dtype=np.float64)
+        if self._last is None:
+            message = "nothing has run that could be told of; call forward first"
+            raise NetcError(Diagnostic("no-forward", message))
+        return self._last.ticks, self._last.times([node.name for node in self._graph.nodes])
 
     # Inside
+
+    def _run(self, outputs: tuple[str, ...]) -> dict[str, Array]:
+        net = self._compiled(outputs)
+        fed = {name: self._fed[name] for name in net.inputs if name in self._fed}
+        start = time.perf_counter_ns()
+        made = net(fed)
+        self._last = Forward(net, fed, time.perf_counter_ns() - start)
+        return made
 
     def _node(self, layer: int | str) -> Node:
         names = self.getLayerNames()

@@ -255,7 +255,12 @@ def test_the_time_of_the_last_forward_is_told() -> None:
     net.setInput(images(1))
     net.forward()
     ticks, layers = net.getPerfProfile()
-    assert ticks > 0 and len(layers) == 0
+    assert ticks > 0
+    assert layers.dtype == np.float64 and layers.shape == (len(net.getLayerNames()),)
+    assert (layers >= 0).all() and (layers > 0).sum() >= 3
+    assert layers.sum() == pytest.approx(ticks)
+    net.forward(net.getLayerNames()[0])
+    assert (net.getPerfProfile()[1] > 0).tolist() == [True] + [False] * (len(layers) - 1)
 
 
 def test_constants_are_opencvs() -> None:
@@ -274,7 +279,11 @@ def test_constants_are_opencvs() -> None:
         (lambda net: net.getLayer(1.5), "bad-argument"),
         (lambda net: dnn.readNetFromCaffe(None), "bad-argument"),
         (lambda net: dnn.readNetFromCaffe(TEXT, 3), "bad-argument"),
-        (lambda net: net.getLayer(0), "unknown-layer"),
+        (lambda net: net.getLayer(-1), "unknown-layer"),
+        (lambda net: net.getPerfProfile(), "no-forward"),
+        (lambda net: net.getLayer(1).run([]), "bottom-count"),
+        (lambda net: net.getLayer("ip1").run([np.zeros((1, 7))]), "weight-shape"),
+        (lambda net: net.dumpToPbtxt("nowhere/net.prototxt"), "cannot-write"),
         (lambda net: net.getParam("conv1", 2), "bad-argument"),
         (lambda net: net.getParam("pool1"), "bad-argument"),
         (lambda net: net.setParam("ip2", 1, [1, 2]), "weight-shape"),
