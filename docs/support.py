@@ -44,6 +44,8 @@ neither does Caffe's; "0" is a gradient that is 0 whatever comes.
 |---|---|---|---|---|
 """
 
+_PARTLY = {"Python": "definition; kernel for `ProposalLayer`"}
+
 
 def main() -> None:
     """Write the table."""
@@ -60,7 +62,7 @@ def row(name: str, op: OpDef) -> str:
     """A layer's row."""
     if op.source:
         return f"| {name} | input | input | {'yes' if op.name in ONNX else 'input'} | |\n"
-    cpu = "kernel" if op.name in CPU else "definition"
+    cpu = _PARTLY.get(op.name) or ("kernel" if op.name in CPU else "definition")
     cells = (cpu, cuda(op.name, CUDA), "yes" if op.name in ONNX else "", gradient(op))
     return f"| {name} | {' | '.join(cells)} |\n"
 

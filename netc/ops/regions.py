@@ -21,6 +21,7 @@ from netc.ops.cost import per_output
 from netc.ops.define import FLOAT, Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
 from netc.ops.numbers import required_number
+from netc.ops.role import Role
 from netc.schema.message import Message
 
 _float32 = np.float32
@@ -83,13 +84,17 @@ def _images_of(regions: AnyArray, images: int) -> AnyArray:
     index = regions[:, 0]
     wrong = ~((index > -1) & (index < images))
     if wrong.any():
-        raise NetcError(
-            Diagnostic(
-                "region-out-of-range",
-                f"a region is of image {float(index[wrong][0]):g}, and the batch has {images}",
-            )
-        )
+        raise not_in_batch(float(index[wrong][0]), images)
     return index.astype(np.int64)
+
+
+def not_in_batch(image: float, images: int) -> NetcError:
+    """The error that a region is of an image that is not there; to be raised by the caller."""
+    return NetcError(
+        Diagnostic(
+            "region-out-of-range", f"a region is of image {image:g}, and the batch has {images}"
+        )
+    )
 
 
 def _rounded(values: AnyArray) -> AnyArray:
@@ -187,6 +192,7 @@ ROI_POOLING = OpDef(
     memory=_roi_memory,
     contents=_region_contents,
     family="pooling",
+    role=Role.REGION_POOLING,
     host=True,
 )
 
@@ -284,6 +290,7 @@ PSROI_POOLING = OpDef(
     memory=copies(10),
     contents=_region_contents,
     family="pooling",
+    role=Role.REGION_POOLING,
     host=True,
 )
 

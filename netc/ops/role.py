@@ -42,6 +42,8 @@ class Role(Flag):
     PRODUCT = CONVOLUTION | DECONVOLUTION | INNER_PRODUCT
     """Output channel o is ``sum(W[o] * x) + b[o]``: it can take a factor for each channel."""
 
+    REGION_POOLING = auto()
+    """A pooling over regions of the first input: one for each row of the second."""
     POOLING = auto()
     """The maximum or average of a sliding window; params are ``PoolingParams``."""
     RESPONSE_NORM = auto()

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from netc.ir.edit import with_nodes
-from netc.ir.graph import Graph
+from netc.ir.graph import Graph, Node
 from netc.ops.catalog import CATALOG
 
 
-def split(graph: Graph) -> tuple[Graph, Graph | None]:
+def split(graph: Graph, known: Collection[str] = ()) -> tuple[Graph, Graph | None]:
     """A graph split into what has known sizes, and dynamic layers with all that depends on them.
+
+    ``known`` are values that can be planned although a run tells their sizes (netc.plan.rows).
 
     The first gives, besides results of its own, what the second reads. Updates are left to whoever
     runs both, as outputs: the second may read what they change.
     """
-    loose = loose_values(graph)
-    late = [n for n in graph.nodes if CATALOG[n.op].dynamic or loose.intersection(n.inputs)]
+    loose = loose_values(graph) - set(known)
+    late = [n for n in graph.nodes if _is_late(n, loose)]
     if not late:
         return graph, None
-    early = [n for n in graph.nodes if n not in late]
+    early = [n for n in graph.nodes if not _is_late(n, loose)]
     made = {value for node in early for value in node.outputs}
     read = tuple(dict.fromkeys(v for n in late for v in n.inputs if v not in loose))
     kept = tuple(v for v in graph.results if v in made)
@@ -26,6 +30,13 @@ def split(graph: Graph) -> tuple[Graph, Graph | None]:
     results = tuple(v for v in graph.results if v in loose)
     second = graph.replace(inputs=read, outputs=results, updates={})
     return with_nodes(first, early), with_nodes(second, late)
+
+
+def _is_late(node: Node, loose: Collection[str]) -> bool:
+    """True of a layer that chooses, and of one that reads what is not planned for."""
+    if any(value in loose for value in node.inputs):
+        return True
+    return CATALOG[node.op].dynamic and (not node.outputs or node.outputs[0] in loose)
 
 
 def loose_values(graph: Graph) -> set[str]:

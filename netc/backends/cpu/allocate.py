@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from netc.backends.cpu.emit.emission import EmitContext
 from netc.backends.cpu.emit.table import is_empty, lower
 from netc.backends.cpu.lowering import Lowered
+from netc.backends.cpu.status import status_places
 from netc.backends.cpu.variable_values import VariableValues, variable_values
 from netc.backends.cpu.windows import padded_image
 from netc.backends.shared.aliases import concat_offsets, view_offsets
@@ -63,7 +64,7 @@ def plan_graph(context: EmitContext) -> ExecutionPlan:
     }
     aliases = find_aliases(graph, RULES, outside)
     views = _views(graph, aliases, outside, inside_variables)
-    context = replace(context, views=views, images=images)
+    context = replace(context, views=views, images=images, status=status_places(graph))
     records = {node.name: lower(context, node) for node in graph.nodes}
     roots = {value: aliases.place(value).root for value in graph.values}
     storage = plan_storage(graph, aliases, lambda node: _needs(graph, records[node.name], roots))

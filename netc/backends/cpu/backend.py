@@ -15,9 +15,11 @@ from netc.backends.cpu.context import Context
 from netc.backends.cpu.dynamic import StagedExecutable
 from netc.backends.cpu.emit.edges import load_inputs, store_outputs, store_updates
 from netc.backends.cpu.emit.emission import EmitContext
+from netc.backends.cpu.emit.table import tells_its_rows
 from netc.backends.cpu.machine import Machine, machine
 from netc.backends.cpu.packing import StepPacking
 from netc.backends.cpu.program import Program, PythonStep, Step
+from netc.backends.cpu.status import check_regions, new_status, of_exact_size
 from netc.backends.reference import ReferenceBackend
 from netc.backends.shared.derived import versions
 from netc.backends.threads import thread_count
@@ -33,6 +35,7 @@ from netc.passes.epilogue import stages_of
 from netc.passes.pipeline import with_bounds
 from netc.passes.recompute import recomputed
 from netc.plan.needs import ask_for_arena, definition_bytes
+from netc.plan.rows import Rows, bounded_rows
 from netc.plan.split import split
 from netc.plan.storage import BYTES
 
@@ -75,7 +78,7 @@ class CpuBackend:
             return ReferenceBackend().prepare(graph, options)
         variables = Variables() if options.variables is None else options.variables
         options, graph = replace(options, variables=variables), variables.bind(graph)
-        planned, rest = split(graph)
+        planned, rest = split(graph, bounded_rows(graph, tells_its_rows))
         if rest is None:
             return self._plan(graph, options, variables)
         first = self._plan(planned, options, variables) if planned.nodes else None
@@ -94,19 +97,21 @@ class CpuBackend:
         program.compile(options.progress)
         packing = StepPacking(program.derived, known, program.machine, threads)
         kept = replace(plan, records={})  # their steps are built
-        return CpuExecutable(graph, kept, program, built.applied, packing, variables)
+        return CpuExecutable(graph, kept, program, built.applied, packing, built.rows, variables)
 
 
 class Built(NamedTuple):
     """A graph's program, none of whose kernels is compiled yet.
 
-    ``defined`` are the nodes that definitions have a part in; ``applied`` is what passes did.
+    ``defined`` are the nodes that definitions have a part in; ``applied`` is what passes did;
+    ``rows`` are the outputs of which a run tells how many rows there are.
     """
 
     program: Program
     plan: ExecutionPlan
     defined: tuple[Node, ...]
     applied: tuple[Applied, ...]
+    rows: Mapping[str, Rows]
 
 
 def build_program(graph: Graph, options: Options, variables: Variables, target: Machine) -> Built:
@@ -134,7 +139,9 @@ def build_program(graph: Graph, options: Options, variables: Variables, target: 
     ask_for_arena(optimized, plan.arena, outputs_bytes(optimized))
     steps, defined = built_steps(plan)
     program = Program(steps, plan.arena.size // BYTES, plan.context.target, plan.buffers)
-    return Built(program, plan, defined, applied)
+    known = bounded_rows(graph, tells_its_rows)
+    rows = {name: known[name] for name in graph.outputs if name in known}
+    return Built(program, plan, defined, applied, rows)
 
 
 def outputs_bytes(graph: Graph) -> int:
@@ -171,6 +178,7 @@ class CpuExecutable:
     program: Program
     applied: tuple[Applied, ...]
     packing: StepPacking
+    rows: Mapping[str, Rows] = field(default_factory=dict)
     variables: Variables = field(default_factory=Variables)
     _idle: list[Context] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -216,12 +224,14 @@ class CpuExecutable:
         graph = self.plan.context.graph
         given = [np.ascontiguousarray(feeds[name]) for name in graph.inputs]
         results = {name: np.empty(graph.shape(name), np.float32) for name in graph.outputs}
-        context = self._take()
+        context, status = self._take(), new_status(graph)
         try:
-            return results, call(context, [*given, *results.values(), *updates])
+            told = call(context, [*given, *results.values(), *updates, status])
         finally:
             with self._lock:
                 self._idle.append(context)
+        check_regions(graph, status)
+        return of_exact_size(results, self.rows, graph, status), told
 
     def _take(self) -> Context:
         with self._lock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,9 +13,11 @@ from netc.backends.cpu.machine import Machine, machine
 from netc.backends.cpu.program import PythonStep
 from netc.backends.shared.derived import Weights, trained
 from netc.backends.shared.layout import lies_in_c_order
-from netc.backends.shared.views import Buffer, View
+from netc.backends.shared.views import Buffer, External, View, dense
 from netc.backends.variables import Variables
 from netc.ir.graph import Array, Graph, Node
+from netc.ops.catalog import CATALOG, has_role
+from netc.ops.role import Role
 from netc.plan.storage import scratch_name
 
 PixelShape = tuple[int, int, int, int]  # images, height, width, channels
@@ -34,6 +36,8 @@ class EmitContext:
         half: inner products keep their weights as float16.
         variables: the places of the graph's variables.
         images: convolutions that convert their input themselves, see netc.backends.cpu.windows.
+        status: where nodes tell, as an int64, how many rows they chose or what is wrong with their
+            regions: an array of the caller's (netc.backends.cpu.status).
     """
 
     graph: Graph
@@ -44,6 +48,7 @@ class EmitContext:
     half: bool = False
     variables: Variables = field(default_factory=Variables)
     images: Mapping[str, PixelShape] = field(default_factory=dict)
+    status: Mapping[str, External] = field(default_factory=dict)
 
     def view(self, value: str) -> View:
         """Where a value lies."""
@@ -79,22 +84,36 @@ def scratch_of(node: Node) -> Buffer:
 
 def by_definition(context: EmitContext, node: Node) -> Sweeps:
     """A node run by its op's definition, on the stored values seen as plain arrays."""
-    graph = context.graph
+    graph, chooses = context.graph, CATALOG[node.op].dynamic and node.name in context.status
     inputs, outputs = ([(context.view(v), graph.shape(v)) for v in names]
                        for names in (node.inputs, node.outputs))  # fmt: skip
+    told = [(dense(context.status[node.name], 1, 1, 1, 2), (2,))] if chooses else []
 
     def run(*arrays: Array) -> None:
         # The definitions may return their inputs, and an output may lie where an input does.
         # (asarray, unlike ascontiguousarray, keeps a scalar without axes)
         given = [np.asarray(array, order="C") for array in arrays[: len(inputs)]]
         results = reference.run_node(graph, node, given, fast=True)
-        for target, result in zip(arrays[len(inputs) :], results, strict=True):
+        targets = arrays[len(inputs) :]
+        if chooses:
+            _write_rows(targets, results, 2 if has_role(node.op, Role.DETECTIONS) else 0)
+            return
+        for target, result in zip(targets, results, strict=True):
             target[...] = result
 
     # Of several results one may be an input as it is, which writing another must not destroy.
     alone = len(node.outputs) == 1
-    step = PythonStep(node.name, run, (*inputs, *outputs), reads_first=alone)
+    step = PythonStep(node.name, run, (*inputs, *outputs, *told), reads_first=alone)
     read, written = [view for view, _ in inputs], [view for view, _ in outputs]
     if alone:
         return [sweep_of(lambda: [step], (), written, pointwise=read)]
     return [sweep_of(lambda: [step], read, written)]
+
+
+def _write_rows(targets: Sequence[Array], results: Sequence[Array], axis: int) -> None:
+    """Rows that were chosen, zeros behind them, and their number; the last target is for that."""
+    *places, told = targets
+    for target, result in zip(places, results, strict=True):
+        target[...] = 0
+        target[tuple(map(slice, result.shape))] = result
+    told.view(np.int64)[0] = results[0].shape[axis]

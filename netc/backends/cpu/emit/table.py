@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from netc.backends.cpu.emit.boxes import (
+    chooses_proposals,
+    emit_detection_output,
+    emit_proposal,
+    emit_python,
+)
 from netc.backends.cpu.emit.channel_gradients import emit_running
 from netc.backends.cpu.emit.elementwise import emit_axpy, emit_elementwise
 from netc.backends.cpu.emit.emission import EmitContext, Emitter, by_definition
@@ -57,6 +63,7 @@ EMITTERS: Mapping[str, Emitter] = {
     "Crop": emit_crop,
     "CropCenter": emit_crop,
     "Deconvolution": emit_deconvolution,
+    "DetectionOutput": emit_detection_output,
     "Dropout": emit_identity,
     "Flatten": emit_reshape,
     GRADIENT: emit_gradient,
@@ -69,7 +76,9 @@ EMITTERS: Mapping[str, Emitter] = {
     "Parameter": emit_parameter,
     "Permute": emit_permute,
     "Pooling": emit_pooling,
+    "Proposal": emit_proposal,
     "PSROIPooling": emit_psroi_pooling,
+    "Python": emit_python,
     RUNNING: emit_running,
     "Reshape": emit_reshape,
     START: emit_start,
@@ -87,6 +96,20 @@ EMITTERS: Mapping[str, Emitter] = {
     UPDATE: emit_update,
     "Upsample": emit_upsample,
 }
+
+# Layers that choose rows and write how many into an array of the caller's: by kernels, or by their
+# definitions into the same places. All others are planned around (netc.backends.cpu.dynamic).
+BOUNDED: Mapping[str, Callable[[Node], bool]] = {
+    "DetectionOutput": lambda node: True,
+    "Proposal": lambda node: True,
+    "ProposalOfOne": lambda node: True,
+    "Python": chooses_proposals,
+}
+
+
+def tells_its_rows(node: Node) -> bool:
+    """True of a layer that chooses rows and can say how many it wrote."""
+    return node.op in BOUNDED and BOUNDED[node.op](node)
 
 
 def is_empty(graph: Graph, node: Node) -> bool:

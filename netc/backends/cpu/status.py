@@ -1,0 +1,82 @@
+"""What a run tells besides its outputs: how many rows were chosen, and regions that are not there.
+
+One int64 for each node that has something to tell, in an array of the caller's behind those of the
+inputs, the outputs and the updates. A layer that chooses tells its number of rows; a pooling over
+regions 0, or -1 less the bits of the number of an image that the batch does not have.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netc.backends import reference
+from netc.backends.shared.views import External
+from netc.ir.graph import Array, Graph, Node
+from netc.ops.catalog import CATALOG, has_role
+from netc.ops.regions import not_in_batch
+from netc.ops.role import Role
+from netc.plan.rows import Rows
+
+_FLOATS = 2  # of an int64
+
+
+def telling_nodes(graph: Graph) -> tuple[Node, ...]:
+    """The nodes that tell something, in the order of their numbers."""
+    return tuple(
+        n for n in graph.nodes if CATALOG[n.op].dynamic or has_role(n.op, Role.REGION_POOLING)
+    )
+
+
+def status_index(graph: Graph) -> int:
+    """The number of the caller's array that they tell it in."""
+    return len(graph.inputs) + len(graph.outputs) + len(graph.updates)
+
+
+def status_places(graph: Graph) -> Mapping[str, External]:
+    """Where each node tells."""
+    index = status_index(graph)
+    return {node.name: External(index, _FLOATS * k) for k, node in enumerate(telling_nodes(graph))}
+
+
+def new_status(graph: Graph) -> NDArray[np.float32]:
+    """The array, as the float32 that arrays of callers are."""
+    return np.zeros(max(1, len(telling_nodes(graph))), np.int64).view(np.float32)
+
+
+def check_regions(graph: Graph, status: NDArray[np.float32]) -> None:
+    """Raise what is wrong with regions.
+
+    Raises:
+        NetcError: region-out-of-range.
+    """
+    told = status.view(np.int64)
+    for number, node in zip(told.tolist(), telling_nodes(graph), strict=False):
+        if number < 0:
+            (image,) = struct.unpack("<f", struct.pack("<I", -1 - number))
+            images = graph.shape(node.inputs[0])[0]
+            raise reference.at_layer(not_in_batch(image, images), node)
+
+
+def of_exact_size(
+    results: Mapping[str, Array],
+    rows: Mapping[str, Rows],
+    graph: Graph,
+    status: NDArray[np.float32],
+) -> dict[str, Array]:
+    """The outputs with as many rows as were chosen: views of the whole."""
+    names = [node.name for node in telling_nodes(graph)]
+    told = dict(zip(names, status.view(np.int64).tolist(), strict=False))
+
+    def exact() -> Iterator[tuple[str, Array]]:
+        for name, array in results.items():
+            own = rows.get(name)
+            if own is None:
+                yield name, array
+            else:
+                yield name, array[(slice(None),) * own.axis + (slice(told[own.maker]),)]
+
+    return dict(exact())
