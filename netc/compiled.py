@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from netc.backends.base import Executable, Options
+from netc.backends.base import Executable, Options, Report
 from netc.backends.registry import backend
 from netc.backends.state import State, StatefulExecutable
 from netc.backends.variables import Variables
@@ -280,7 +280,7 @@ class CompiledNet:
             ask_for_blobs(graph)
         return self._backend.prepare(graph, self.options)
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> Report:
         """What the net is made of and what it takes, as plain values."""
         return {"net": self.name, **self.executable(input_shapes(self.graph)).report()}
 

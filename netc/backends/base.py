@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypedDict, TypeVar
 
 from netc.backends.variables import Variables
 from netc.ir.graph import Array, Graph
@@ -116,6 +116,35 @@ class Description(NamedTuple):
     lines: tuple[tuple[str, str], ...]
 
 
+class Report(TypedDict, total=False):
+    """What an executable is made of, as far as its backend has such things.
+
+    Memory is in bytes, and steps and layers are named. ``arena_floor_bytes`` is the least that any
+    placing of the values could take; ``passes`` are the rewrites by pass.
+    """
+
+    net: str
+    backend: str
+    device: str
+    isa: str
+    threads: int
+    precision: str
+    steps: int
+    kernels: int
+    library_steps: list[str]
+    array_steps: list[str]
+    host_steps: list[str]
+    reference_steps: list[str]
+    late_steps: list[str]
+    arena_bytes: int
+    arena_floor_bytes: int
+    workspace_bytes: int
+    weights_bytes: int
+    float16_weights: list[str]
+    float32_weights: list[str]
+    passes: dict[str, int]
+
+
 class Executable(Protocol):
     """A graph made ready for fixed input shapes. May be called from several threads at once."""
 
@@ -135,7 +164,7 @@ class Executable(Protocol):
     def graphs(self) -> tuple[Graph, ...]:
         """What it runs, after passes, as far as that is planned; steps have nodes' names."""
 
-    def report(self) -> Mapping[str, Any]:
+    def report(self) -> Report:
         """What it is made of: backend, steps, memory in bytes."""
 
 

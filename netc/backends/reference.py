@@ -9,11 +9,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
-from netc.backends.base import BackendOptions, Options, StepTime
+from netc.backends.base import BackendOptions, Options, Report, StepTime
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
 from netc.infer import RUN_TIME_NEEDS
@@ -222,6 +221,6 @@ class ReferenceExecutable:
         """The graph."""
         return (self.graph,)
 
-    def report(self) -> Mapping[str, Any]:
+    def report(self) -> Report:
         """The number of steps."""
         return {"backend": "reference", "steps": len(self.graph.nodes)}

@@ -9,11 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from netc.backends.base import Executable, StepTime
+from netc.backends.base import Executable, Report, StepTime
 from netc.backends.reference import parameter_array
 from netc.backends.variables import Variables
 from netc.ir.graph import Array, Graph, Node
@@ -120,6 +119,6 @@ class StatefulExecutable:
         """The variables of the executable inside."""
         return self.inner.variables
 
-    def report(self) -> Mapping[str, Any]:
+    def report(self) -> Report:
         """The report of the executable inside."""
         return self.inner.report()

@@ -24,7 +24,6 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +32,7 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph, Parameter
 from netc.ir.types import Shape, count
 from netc.memory import check_memory
+from netc.ops.array import AnyArray
 
 _ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 _COMPARED = 1 << 18  # elements that are compared at a time
@@ -78,7 +78,7 @@ class Variable:
             self._lent = weakref.ref(lent)
         return lent.reshape(self.shape)
 
-    def write(self, values: Any, part: Sequence[int] = ()) -> None:
+    def write(self, values: AnyArray, part: Sequence[int] = ()) -> None:
         """Change the elements, or a part of them in C order.
 
         Args:
@@ -210,7 +210,7 @@ class Variables(Mapping[str, Array]):
             )
         return replace(parameter, array=held.array)
 
-    def update(self, values: Mapping[str, object]) -> None:
+    def update(self, values: Mapping[str, AnyArray]) -> None:
         """Write to several variables, by name."""
         for name, array in values.items():
             self._variables[name].write(array)

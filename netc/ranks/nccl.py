@@ -8,11 +8,14 @@ to all ranks by MPI, as NVIDIA's documentation has it ("Using NCCL with MPI"); C
 from __future__ import annotations
 
 import warnings
-from typing import Any, Protocol
+from importlib import import_module
+from types import ModuleType
+from typing import Protocol, cast
 
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
+from netc.ops.array import AnyArray
 from netc.ops.ranks import Ranks, Slot
 
 
@@ -23,15 +26,27 @@ class _DeviceBucket:
     """
 
     def __init__(self, count: int) -> None:
-        self.gradients: dict[int, Any] = {}
+        self.gradients: dict[int, AnyArray] = {}
         self.count = count
-        self.flat: Any = None
-        self.summed: Any = None
+        self.flat: AnyArray = np.empty(0, np.float32)
+        self.summed: object = None
 
-    def part(self, index: int) -> Any:
+    def part(self, index: int) -> AnyArray:
         """A gradient's elements in ``flat``."""
         begin = sum(self.gradients[i].size for i in range(index))
         return self.flat[begin : begin + self.gradients[index].size]
+
+
+class _Communicator(Protocol):
+    """cupy.cuda.nccl.NcclCommunicator: addresses, counts, and NCCL's numbers of kinds."""
+
+    def allReduce(  # noqa: N802
+        self, send: int, receive: int, count: int, kind: int, operation: int, stream: int
+    ) -> None: ...
+
+    def allGather(  # noqa: N802
+        self, send: int, receive: int, count: int, kind: int, stream: int
+    ) -> None: ...
 
 
 class Host(Ranks, Protocol):
@@ -62,7 +77,12 @@ class NcclRanks:
     """
 
     def __init__(
-        self, host: Host, *, in_order: bool = False, arrays: Any = None, nccl: Any = None
+        self,
+        host: Host,
+        *,
+        in_order: bool = False,
+        arrays: ModuleType | None = None,
+        nccl: ModuleType | None = None,
     ) -> None:
         self.rank, self.size, self._host = host.rank, host.size, host
         self.gather, self.broadcast, self.meet = host.gather, host.broadcast, host.meet
@@ -78,14 +98,16 @@ class NcclRanks:
     def shared_memory(self, elements: int) -> None:
         """Gradients and parameters lie on devices."""
 
-    def _connected(self) -> Any:
+    def _connected(self) -> _Communicator:
         """NCCL's communicator, by the id that rank 0 makes."""
         made = self._nccl.get_unique_id() if self.rank == 0 else (0,) * 128
         unique = np.array(made, np.int8)
         self.broadcast(unique)
-        return self._nccl.NcclCommunicator(self.size, tuple(map(int, unique)), self.rank)
+        number = tuple(map(int, unique))
+        communicator: _Communicator = self._nccl.NcclCommunicator(self.size, number, self.rank)
+        return communicator
 
-    def start(self, at: Slot, gradient: object) -> None:
+    def start(self, at: Slot, gradient: AnyArray) -> None:
         """Take a gradient on the device; with the last one of a bucket its sums begin."""
         bucket = self._buckets.get(at.bucket)
         if bucket is None or len(bucket.gradients) == bucket.count:
@@ -106,21 +128,21 @@ class NcclRanks:
             bucket.flat *= np.float32(1 / self.size)
             bucket.summed = self._stream.record()
 
-    def _all_reduce(self, flat: Any) -> None:
+    def _all_reduce(self, flat: AnyArray) -> None:
         kind, total = self._nccl.NCCL_FLOAT32, self._nccl.NCCL_SUM
-        at, stream = flat.data.ptr, self._stream.ptr
+        at, stream = _address(flat), self._stream.ptr
         self._communicator.allReduce(at, at, flat.size, kind, total, stream)
 
-    def _sum_in_order(self, flat: Any) -> None:
+    def _sum_in_order(self, flat: AnyArray) -> None:
         """Every rank takes all gradients, and adds them up in the order of the ranks."""
         rows = self._arrays.empty((self.size, flat.size), np.float32)
         kind, stream = self._nccl.NCCL_FLOAT32, self._stream.ptr
-        self._communicator.allGather(flat.data.ptr, rows.data.ptr, flat.size, kind, stream)
+        self._communicator.allGather(_address(flat), rows.data.ptr, flat.size, kind, stream)
         flat[...] = rows[0]
         for row in rows[1:]:
             flat += row
 
-    def finish(self, at: Slot) -> Any:
+    def finish(self, at: Slot) -> AnyArray:
         """A gradient's mean, for what the current stream does from now on."""
         bucket = self._buckets[at.bucket]
         self._arrays.cuda.get_current_stream().wait_event(bucket.summed)
@@ -130,16 +152,24 @@ class NcclRanks:
         return gradient
 
 
-def _cupy() -> Any:
-    import cupy
+class _Lent(Protocol):
+    """Of a CuPy array's memory."""
 
-    return cupy
+    ptr: int
 
 
-def _nccl() -> Any:
+def _address(array: AnyArray) -> int:
+    return cast(_Lent, array.data).ptr
+
+
+def _cupy() -> ModuleType:
+    return import_module("cupy")
+
+
+def _nccl() -> ModuleType:
     with warnings.catch_warnings():  # CuPy warns at some length where the library is missing
         warnings.simplefilter("ignore")
-        from cupy.cuda import nccl
+        nccl = import_module("cupy.cuda.nccl")
     if not getattr(nccl, "available", False):
         message = "this CuPy has no NCCL, which sums gradients over GPUs"
         help = ("pip install nvidia-nccl-cu12 (or -cu13, as CuPy's own version)",)

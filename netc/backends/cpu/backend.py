@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from netc.backends.base import BackendOptions, Executable, MemoryPlan, Options, StepTime
+from netc.backends.base import BackendOptions, Executable, MemoryPlan, Options, Report, StepTime
 from netc.backends.cpu.allocate import ExecutionPlan, plan_graph
 from netc.backends.cpu.context import Context
 from netc.backends.cpu.dynamic import StagedExecutable
@@ -239,7 +239,7 @@ class CpuExecutable:
                 return self._idle.pop()
         return Context(self.program, self.plan.context.threads)
 
-    def report(self) -> Mapping[str, Any]:
+    def report(self) -> Report:
         """Steps, passes and memory in bytes."""
         return {
             "backend": "cpu",
@@ -266,7 +266,7 @@ def _halved(program: Program) -> dict[str, int]:
     }
 
 
-def _weights(graph: Graph, context: EmitContext, program: Program) -> dict[str, Any]:
+def _weights(graph: Graph, context: EmitContext, program: Program) -> Report:
     """Bytes of weights as they are read, and which are read in what precision."""
     own = [p for p in graph.parameters.values() if p.owner is None]
     total = BYTES * sum(count(p.shape or ()) for p in own)

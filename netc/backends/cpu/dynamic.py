@@ -9,11 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
-from netc.backends.base import Executable, StepTime
+from netc.backends.base import Executable, Report, StepTime
 from netc.backends.reference import ReferenceExecutable
 from netc.backends.variables import Variables
 from netc.ir.edit import with_nodes
@@ -101,11 +100,11 @@ class StagedExecutable:
         with self._lock:
             return self._plans.get(shapes, lambda: self.prepare(graph))
 
-    def report(self) -> Mapping[str, Any]:
+    def report(self) -> Report:
         """The planned part's, and the layers that are planned while running."""
         ready = [node.name for node in ready_nodes(self.rest)]
         later = [node.name for node in self.rest.nodes if node.name not in ready]
-        nothing: Mapping[str, Any] = {"backend": "cpu", "steps": 0}
+        nothing: Report = {"backend": "cpu", "steps": 0}
         plan = self.planned.report() if self.planned else nothing
         return {
             **plan,

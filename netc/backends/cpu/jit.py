@@ -23,7 +23,7 @@ from netc.cache import content_key, read_entry, write_entry
 from netc.diagnostics import Diagnostic, InternalError, NetcError
 
 Progress = Callable[[int, int, str], None]
-Option = int | float | str | bool | tuple[Any, ...]
+Option = int | float | str | bool | tuple[object, ...]
 
 
 class KernelSpec(NamedTuple):

@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 import mmap
 import threading
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netc.memory import SMALL, budget, check_memory
+from netc.ops.array import AnyArray
 
 ALIGNMENT = 64
 
@@ -100,7 +100,7 @@ def aligned_zeros(shape: tuple[int, ...]) -> NDArray[np.float32]:
     return aligned_bytes(4 * size)[: 4 * size].view(np.float32).reshape(shape)
 
 
-def aligned_copy(array: NDArray[Any]) -> NDArray[np.float32]:
+def aligned_copy(array: AnyArray) -> NDArray[np.float32]:
     """A float32 copy in C order that starts at a cache line."""
     copy = aligned_zeros(array.shape)
     copy[...] = array

@@ -29,9 +29,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from netc.backends.cpu import jit
 from netc.backends.cpu.machine import Machine, machine
@@ -39,11 +37,12 @@ from netc.backends.cpu.memory import ALIGNMENT, rounded
 from netc.backends.shared.derived import Derived
 from netc.backends.shared.views import Arena, Buffer, External, Place, View, Workspace
 from netc.ir.types import Shape
+from netc.ops.array import AnyArray
 
 if TYPE_CHECKING:
     from netc.backends.cpu.context import Context
 
-Constant = NDArray[Any]
+Constant = AnyArray
 Argument = int | float | Place | Constant | Derived
 PROGRAM_LOOP = jit.spec("runner", "run")
 

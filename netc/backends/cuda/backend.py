@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from netc.backends.base import Executable, MemoryPlan, Options, Progress, StepTime
+from netc.backends.base import Executable, MemoryPlan, Options, Progress, Report, StepTime
 from netc.backends.cuda.copies import edge_copy, image_copy, in_few_pieces
 from netc.backends.cuda.device import Call, Device, DeviceError
 from netc.backends.cuda.dynamic import MixedExecutable, split
@@ -203,7 +203,7 @@ class CudaExecutable:
         self._weights = DeviceWeights(self.device)
         self.device.wait()  # the next call may be on another stream
 
-    def run(self, feeds: Mapping[str, object]) -> dict[str, Any]:
+    def run(self, feeds: Mapping[str, object]) -> dict[str, AnyArray]:
         """Each output for these inputs, as new arrays: on the device if the first input is.
 
         Then the updates are written, which waits for the device.
@@ -224,13 +224,15 @@ class CudaExecutable:
         names = {variable.name for variable in changed}
         parameters = self.emission.graph.parameters.values()
         self._weights.forget(p.name for p in parameters if (p.owner or p.name) in names)
-        made: dict[str, Any] = {}
+        made: dict[str, AnyArray] = {}
         results = self._run(feeds, made)
         self.device.wait()  # the next run may write to what this one reads
         self.variables.update({name: self.device.to_host(a) for name, a in made.items()})
         return results
 
-    def _run(self, feeds: Mapping[str, object], updates: dict[str, Any]) -> dict[str, Any]:
+    def _run(
+        self, feeds: Mapping[str, object], updates: dict[str, AnyArray]
+    ) -> dict[str, AnyArray]:
         """The outputs; what is to be written to variables is put into ``updates``."""
         graph, device = self.emission.graph, self.device
         on_device = any(device.owns(feeds[name]) for name in graph.inputs[:1])
@@ -261,7 +263,7 @@ class CudaExecutable:
         self.device.release()
         raise NetcError(_out_of_memory(self.report(), self.device.facts.memory))
 
-    def report(self) -> Mapping[str, Any]:
+    def report(self) -> Report:
         """Steps, passes and memory in bytes."""
         steps = [s for s in self.program.steps if isinstance(s, ArrayStep)]
         return {
@@ -333,7 +335,7 @@ class CudaExecutable:
         place = context.address(self.emission.view(name))
         self._start(self._copies[known], self.device.address(array), place)
 
-    def _result(self, context: DeviceContext, name: str) -> Any:
+    def _result(self, context: DeviceContext, name: str) -> AnyArray:
         """A value as a new array."""
         shape, view = self.emission.graph.shape(name), self.emission.view(name)
         array = self.device.empty(shape, np.float32)
@@ -357,7 +359,7 @@ def _refusal(device: str, reason: str) -> Diagnostic:
     )
 
 
-def _out_of_memory(plan: Mapping[str, Any], memory: int) -> Diagnostic:
+def _out_of_memory(plan: Report, memory: int) -> Diagnostic:
     wanted = {
         "weights": plan["weights_bytes"],
         "arena": plan["arena_bytes"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from netc.backends.shared.layout import c_strides, has_channels, stored_strides
 from netc.backends.shared.views import View
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
+from netc.ops.array import AnyArray
 from netc.ops.fused import Bound
 
 Strides = Sequence[int]
@@ -123,5 +123,5 @@ class Chain:
 
 
 @derivable
-def _floats(array: NDArray[Any]) -> NDArray[np.float32]:
+def _floats(array: AnyArray) -> NDArray[np.float32]:
     return np.ascontiguousarray(array, np.float32).reshape(-1)

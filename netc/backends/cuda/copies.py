@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -39,6 +38,6 @@ def image_copy(kernel: Kernel, view: View, strides: Sequence[int]) -> Call | Non
     return Call(kernel, blocks(view.pixels), THREADS, (*numbers, *map(np.int64, strides)))
 
 
-def in_few_pieces(array: AnyArray) -> Any:
+def in_few_pieces(array: AnyArray) -> AnyArray:
     """An array that the copying kernel can read, which takes four axes: itself or a copy."""
     return array if array.ndim <= 4 or array.flags.c_contiguous else array.copy(order="C")

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from types import ModuleType
-from typing import Any
+from typing import Protocol, cast
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from netc.backends.base import Progress
-from netc.backends.cuda.device import Call, Code, DeviceBuffer, DeviceError, Facts, StreamSlot
+from netc.backends.cuda.device import Call, Code, DeviceBuffer, DeviceError, Facts, Mark, StreamSlot
 from netc.backends.cuda.libraries.found import libraries
 from netc.backends.cuda.libraries.operation import (
     Library,
@@ -24,14 +25,69 @@ from netc.backends.cuda.libraries.operation import (
     Start,
 )
 from netc.backends.cuda.source import Kernel, module_text
+from netc.ops.array import AnyArray
 
 OPTIONS = ("--std=c++17",)
+
+
+# CuPy has no types of its own; these are what is used of its objects.
+
+
+class _Pointer(Protocol):
+    """cupy.cuda.MemoryPointer."""
+
+    ptr: int
+
+    def __add__(self, offset: int) -> _Pointer: ...
+
+
+class _Function(Protocol):
+    """cupy.cuda.Function: a kernel that is loaded."""
+
+    max_dynamic_shared_size_bytes: int
+    preferred_shared_memory_carveout: int
+
+    def __call__(
+        self, grid: Sequence[int], block: Sequence[int], args: Sequence[object], *, shared_mem: int
+    ) -> None: ...
+
+
+class _Event(Mark, Protocol):
+    """cupy.cuda.Event."""
+
+    def record(self) -> None: ...
+
+
+class _Number(Protocol):
+    """cupy.cuda.Device."""
+
+    id: int
+
+
+class _Resident(Protocol):
+    """A CuPy array, as far as NumPy's are something else."""
+
+    device: _Number
+
+
+class _Stream(AbstractContextManager[object], Protocol):
+    """cupy.cuda.Stream."""
+
+    def record(self, event: object) -> Mark: ...
+
+    def wait_event(self, event: Mark) -> None: ...
+
+
+class _Graph(Protocol):
+    """cupy.cuda.Graph: calls that are started together."""
+
+    def launch(self) -> None: ...
 
 
 class Memory:
     """Device memory from CuPy's pool."""
 
-    def __init__(self, pointer: Any, size: int) -> None:
+    def __init__(self, pointer: _Pointer, size: int) -> None:
         self.pointer = pointer
         self.size = size
 
@@ -52,14 +108,14 @@ class CupyDevice:
     def __init__(self, cupy: ModuleType, number: int) -> None:
         self._cupy = cupy
         self._device = cupy.cuda.Device(number)
-        self._functions: dict[Kernel, Any] = {}
+        self._functions: dict[Kernel, _Function] = {}
         self._starts: dict[LibraryKernel, Start] = {}
         self._libraries: Mapping[str, Library] | None = None
         self.facts = facts(cupy, number)
 
-    def active(self) -> AbstractContextManager[Any]:
+    def active(self) -> AbstractContextManager[object]:
         """Makes it the thread's current device meanwhile."""
-        device: AbstractContextManager[Any] = self._cupy.cuda.Device(self._device.id)
+        device: AbstractContextManager[object] = self._cupy.cuda.Device(self._device.id)
         return device
 
     @property
@@ -110,7 +166,7 @@ class CupyDevice:
         if failed:
             raise failed[0]
 
-    def _attempted(self, kernel: Kernel) -> object:
+    def _attempted(self, kernel: Kernel) -> _Function | DeviceError:
         """A kernel's function, or why there is none."""
         cuda = self._cupy.cuda
         try:
@@ -119,10 +175,10 @@ class CupyDevice:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             return DeviceError(f"kernel {kernel.name}: {reason}")
 
-    def _compiled(self, kernel: Kernel) -> Any:
+    def _compiled(self, kernel: Kernel) -> _Function:
         with self.active():
             module = self._cupy.RawModule(code=module_text([kernel]), options=OPTIONS)
-            function = module.get_function(kernel.name)  # which compiles and loads it
+            function: _Function = module.get_function(kernel.name)  # which compiles and loads it
             if kernel.shared:
                 with suppress(self._cupy.cuda.driver.CUDADriverError):  # launches will tell
                     function.max_dynamic_shared_size_bytes = kernel.shared
@@ -138,7 +194,7 @@ class CupyDevice:
             pointer = self._cupy.cuda.alloc(size)
         return Memory(pointer, size)
 
-    def upload(self, array: Any) -> DeviceBuffer:
+    def upload(self, array: AnyArray) -> DeviceBuffer:
         """An array's bytes on the device."""
         flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         there = self._cupy.asarray(flat)
@@ -150,27 +206,29 @@ class CupyDevice:
         offset: int,
         shape: Sequence[int],
         strides: Sequence[int],
-        dtype: Any,
-    ) -> Any:
+        dtype: DTypeLike,
+    ) -> AnyArray:
         """A CuPy array over a buffer's bytes."""
         assert isinstance(buffer, Memory)
-        return self._cupy.ndarray(
+        array: AnyArray = self._cupy.ndarray(
             tuple(shape), dtype, memptr=buffer.pointer + offset, strides=tuple(strides)
         )
+        return array
 
-    def asarray(self, value: Any) -> Any:
+    def asarray(self, value: object) -> AnyArray:
         """A CuPy array of this device, without a copy where that is what it is."""
         if isinstance(value, self._cupy.ndarray) or hasattr(value, "__cuda_array_interface__"):
             return self._here(self._cupy.asarray(value))
         if self.owns(value):
             return self._here(self._cupy.from_dlpack(value))
-        return self._cupy.asarray(np.asarray(value))
+        array: AnyArray = self._cupy.asarray(np.asarray(value))
+        return array
 
-    def _here(self, array: Any) -> object:
+    def _here(self, array: AnyArray) -> AnyArray:
         """An array of this device: kernels cannot read what lies on another one."""
-        return array if array.device.id == self._device.id else array.copy()
+        return array if cast(_Resident, array).device.id == self._device.id else array.copy()
 
-    def owns(self, value: Any) -> bool:
+    def owns(self, value: object) -> bool:
         """True if a value lies in a CUDA device's memory."""
         if hasattr(value, "__cuda_array_interface__"):
             return True
@@ -185,17 +243,19 @@ class CupyDevice:
         """Give back what CuPy's pool keeps unused."""
         self._cupy.get_default_memory_pool().free_all_blocks()
 
-    def empty(self, shape: Sequence[int], dtype: Any) -> Any:
+    def empty(self, shape: Sequence[int], dtype: DTypeLike) -> AnyArray:
         """A new CuPy array."""
-        return self._cupy.empty(tuple(shape), dtype)
+        array: AnyArray = self._cupy.empty(tuple(shape), dtype)
+        return array
 
-    def to_host(self, array: Any) -> Any:
+    def to_host(self, array: object) -> AnyArray:
         """A NumPy copy; waits for the current stream."""
-        return self._cupy.asnumpy(self.asarray(array))
+        copy: AnyArray = self._cupy.asnumpy(self.asarray(array))
+        return copy
 
-    def address(self, array: Any) -> int:
+    def address(self, array: AnyArray) -> int:
         """Where an array's first element lies."""
-        return int(array.data.ptr)
+        return int(cast(_Pointer, array.data).ptr)
 
     def _started(self, kernel: LibraryKernel) -> Start:
         library = self._loaded.get(kernel.algorithm.library)
@@ -239,18 +299,18 @@ class CupyDevice:
             return None
 
     def _fork(
-        self, streams: Sequence[Any], calls: Sequence[Call], slots: Sequence[StreamSlot]
+        self, streams: Sequence[_Stream], calls: Sequence[Call], slots: Sequence[StreamSlot]
     ) -> None:
         """Start calls on as many streams as there are lanes, and join them in the first."""
 
-        def reached(stream: Any) -> Any:
+        def reached(stream: _Stream) -> Mark:
             return stream.record(self._cupy.cuda.Event(disable_timing=True))
 
         begun = reached(streams[0])
         for stream in streams[1:]:
             stream.wait_event(begun)
         awaited = {index for slot in slots for index in slot.after}
-        marks: dict[int, object] = {}
+        marks: dict[int, Mark] = {}
         for index, (call, slot) in enumerate(zip(calls, slots, strict=True)):
             stream = streams[slot.lane]
             for other in slot.after:
@@ -262,18 +322,18 @@ class CupyDevice:
         for stream in streams[1:]:
             streams[0].wait_event(reached(stream))
 
-    def mark(self) -> Any:
+    def mark(self) -> Mark:
         """An event in the current stream."""
-        event = self._cupy.cuda.Event(disable_timing=True)
+        event: _Event = self._cupy.cuda.Event(disable_timing=True)
         event.record()
         return event
 
-    def follow(self, mark: Any) -> None:
+    def follow(self, mark: Mark | None) -> None:
         """Let the current stream wait for an event."""
         if mark is not None:
             self._cupy.cuda.get_current_stream().wait_event(mark)
 
-    def reach(self, mark: Any) -> None:
+    def reach(self, mark: Mark | None) -> None:
         """Wait until an event is reached."""
         if mark is not None:
             mark.synchronize()
@@ -303,7 +363,7 @@ def _silent(done: int, total: int, name: str) -> None:
 class _Start:
     """Launches a graph on the current stream; keeps it alive."""
 
-    def __init__(self, graph: Any) -> None:
+    def __init__(self, graph: _Graph) -> None:
         self._graph = graph
 
     def __call__(self) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike
 
 from netc.backends.base import Progress
 from netc.backends.cuda.libraries.operation import LibraryAlgorithm, LibraryKernel, LibraryProduct
 from netc.backends.cuda.source import Kernel
+from netc.ops.array import AnyArray
 
 SHARED = 48 * 1024  # bytes of shared memory that every device gives a block
 
@@ -61,7 +65,7 @@ class Call(NamedTuple):
     kernel: Code
     grid: tuple[int, int, int]
     threads: int
-    arguments: tuple[Any, ...]
+    arguments: tuple[np.generic, ...]
 
 
 class StreamSlot(NamedTuple):
@@ -69,6 +73,13 @@ class StreamSlot(NamedTuple):
 
     lane: int
     after: tuple[int, ...] = ()
+
+
+class Mark(Protocol):
+    """A place in a stream's work."""
+
+    def synchronize(self) -> None:
+        """Wait until it is reached."""
 
 
 class Device(Protocol):
@@ -81,7 +92,7 @@ class Device(Protocol):
     def facts(self) -> Facts:
         """The device's properties."""
 
-    def active(self) -> AbstractContextManager[Any]:
+    def active(self) -> AbstractContextManager[object]:
         """Makes it the current device of the thread meanwhile."""
 
     def build(self, kernels: Iterable[Code], progress: Progress | None = None) -> None:
@@ -105,7 +116,7 @@ class Device(Protocol):
             MemoryError: there is not as much.
         """
 
-    def upload(self, array: object) -> DeviceBuffer:
+    def upload(self, array: AnyArray) -> DeviceBuffer:
         """A NumPy array's bytes, on the device."""
 
     def view(
@@ -114,23 +125,23 @@ class Device(Protocol):
         offset: int,
         shape: Sequence[int],
         strides: Sequence[int],
-        dtype: object,
-    ) -> Any:
+        dtype: DTypeLike,
+    ) -> AnyArray:
         """An array over a buffer's bytes from ``offset`` on, strides in bytes."""
 
-    def asarray(self, value: object) -> Any:
+    def asarray(self, value: object) -> AnyArray:
         """A value as an array on this device: without a copy where it is there already."""
 
-    def empty(self, shape: Sequence[int], dtype: object) -> Any:
+    def empty(self, shape: Sequence[int], dtype: DTypeLike) -> AnyArray:
         """A new array in C order."""
 
-    def to_host(self, array: object) -> Any:
+    def to_host(self, array: object) -> AnyArray:
         """An array's values as a NumPy array, when all work before is done."""
 
     def owns(self, value: object) -> bool:
         """True if a value lies in device memory, so that results should too."""
 
-    def address(self, array: object) -> int:
+    def address(self, array: AnyArray) -> int:
         """Where an array's first element lies."""
 
     def launch(self, call: Call) -> None:
@@ -151,13 +162,13 @@ class Device(Protocol):
     def release(self) -> None:
         """Give back device memory that nothing uses."""
 
-    def mark(self) -> Any:
+    def mark(self) -> Mark:
         """A mark in the current stream, for :meth:`follow`."""
 
-    def follow(self, mark: object) -> None:
+    def follow(self, mark: Mark | None) -> None:
         """Let the current stream wait until a mark is reached."""
 
-    def reach(self, mark: object) -> None:
+    def reach(self, mark: Mark | None) -> None:
         """Wait until a mark is reached."""
 
     def measure(self, work: Callable[[], None], rounds: int) -> float:

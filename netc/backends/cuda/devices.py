@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
+from importlib import import_module
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from netc.backends.cuda.cupy_device import OPTIONS, CupyDevice, facts
 from netc.backends.cuda.device import Facts
@@ -27,10 +28,10 @@ class Missing(NamedTuple):
 
 
 @cache
-def cupy_module() -> Any | Missing:
+def cupy_module() -> ModuleType | Missing:
     """CuPy, or why it cannot be had."""
     try:
-        import cupy
+        cupy = import_module("cupy")
     except ModuleNotFoundError as error:
         if error.name == "cupy":
             return Missing("CuPy is not installed", INSTALL)
@@ -38,6 +39,13 @@ def cupy_module() -> Any | Missing:
     except Exception as error:  # a library that CuPy needs, of whatever kind
         return Missing(f"CuPy cannot be imported: {_first(error)}", INSTALL)
     preload(cupy)
+    return cupy
+
+
+def _present() -> ModuleType:
+    """CuPy, where it is known to be there."""
+    cupy = cupy_module()
+    assert not isinstance(cupy, Missing)
     return cupy
 
 
@@ -92,7 +100,7 @@ def listed() -> list[Facts] | Missing:
     number = device_count()
     if isinstance(number, Missing):
         return number
-    cupy: Any = cupy_module()
+    cupy = _present()
     return [facts(cupy, i) for i in range(number)]
 
 
@@ -101,7 +109,7 @@ def library_versions() -> dict[str, str]:
 
     A device must be there.
     """
-    cupy: Any = cupy_module()
+    cupy = _present()
     return {"cupy": cupy.__version__, **{n: one.version for n, one in libraries(cupy).items()}}
 
 
@@ -154,13 +162,13 @@ def current_device() -> CupyDevice:
     """
     for found in (device_count(), compiler_version()):
         _refuse(found)
-    cupy: Any = cupy_module()
+    cupy = _present()
     return _device(int(cupy.cuda.runtime.getDevice()))
 
 
 @cache
 def _device(number: int) -> CupyDevice:
-    cupy: Any = cupy_module()
+    cupy = _present()
     _refuse(unsuited(cupy, number))
     return CupyDevice(cupy, number)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from netc.backends import reference
-from netc.backends.base import Executable, StepTime
+from netc.backends.base import Executable, Report, StepTime
 from netc.backends.cuda.device import Device
 from netc.backends.variables import Variables
 from netc.ir.graph import Graph
@@ -28,7 +27,7 @@ class MixedExecutable:
     device: Device
     variables: Variables = field(default_factory=Variables)
 
-    def run(self, feeds: Mapping[str, object]) -> dict[str, Any]:
+    def run(self, feeds: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
         """Each output for these inputs: on the device if the first input is.
 
         Then the updates are written.
@@ -56,7 +55,9 @@ class MixedExecutable:
         """The planned part's, and the layers after it."""
         return (*(self.planned.graphs() if self.planned else ()), self.rest)
 
-    def _run(self, feeds: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _run(
+        self, feeds: Mapping[str, AnyArray]
+    ) -> tuple[dict[str, AnyArray], dict[str, AnyArray]]:
         """The outputs, and all values there are at the end."""
         device = self.device
         there = any(device.owns(feeds[name]) for name in self.graph.inputs[:1])
@@ -66,10 +67,10 @@ class MixedExecutable:
         place = device.asarray if there else self._on_host
         return {name: place(known[name]) for name in self.graph.outputs}, known
 
-    def _on_host(self, value: object) -> Any:
+    def _on_host(self, value: AnyArray) -> AnyArray:
         return self.device.to_host(value) if self.device.owns(value) else value
 
-    def report(self) -> Mapping[str, Any]:
+    def report(self) -> Report:
         """The planned part's, and the layers that run on the host."""
         names = [node.name for node in self.rest.nodes]
         if self.planned is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from netc.backends.shared.layout import view_of
 from netc.backends.shared.views import Arena, Place, View
 from netc.backends.variables import Variables
 from netc.ir.graph import Graph, Node
+from netc.ops.array import AnyArray
 from netc.ops.fused import Bound
 from netc.plan.storage import BYTES, Storage
 
@@ -78,7 +78,7 @@ def as_tf32(array: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(np.isfinite(array), rounded, array)
 
 
-def _in_one_piece(array: NDArray[Any], kind: type[np.floating]) -> NDArray[Any]:
+def _in_one_piece(array: AnyArray, kind: type[np.floating]) -> AnyArray:
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(array, kind)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from netc.backends import reference
 from netc.backends.cuda.program import DeviceContext
 from netc.backends.shared.views import View
 from netc.ir.graph import Graph, Node
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.catalog import CATALOG
 from netc.ops.fused import NAME as FUSED
 from netc.ops.gradient import NAME as GRADIENT
@@ -38,7 +38,7 @@ def array_form(node: Node) -> bool:
     return not any(CATALOG[op].host for op in ops_of(node))
 
 
-def seen(context: DeviceContext, graph: Graph, value: str, view: View) -> Any:
+def seen(context: DeviceContext, graph: Graph, value: str, view: View) -> AnyArray:
     """A stored value as an array of its own shape, in place."""
     shape = graph.shape(value)
     if len(shape) == 4:
@@ -63,7 +63,7 @@ def run_on_device(
     _put(context, graph, node, views, results)
 
 
-def _copied(context: DeviceContext, graph: Graph, value: str, view: View) -> Any:
+def _copied(context: DeviceContext, graph: Graph, value: str, view: View) -> AnyArray:
     """A stored value in C order and float32; an output may lie where an input does."""
     array = seen(context, graph, value, view)
     return array.astype(np.float32, order="C", copy=True)
@@ -74,7 +74,7 @@ def _put(
     graph: Graph,
     node: Node,
     views: Mapping[str, View],
-    results: Sequence[object],
+    results: Arrays,
 ) -> None:
     for value, result in zip(node.outputs, results, strict=True):
         seen(context, graph, value, views[value])[...] = result

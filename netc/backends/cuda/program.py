@@ -12,16 +12,17 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from netc.backends.cuda.device import Call, Code, Device, DeviceBuffer, StreamSlot
+from netc.backends.cuda.device import Call, Code, Device, DeviceBuffer, Mark, StreamSlot
 from netc.backends.reference import parameter_array
 from netc.backends.shared.derived import Derived
 from netc.backends.shared.derived import Weights as TrainedArray
 from netc.backends.shared.views import Arena, Place, View, Workspace, moved
 from netc.ir.graph import Graph
+from netc.ops.array import AnyArray
 
 if TYPE_CHECKING:
     from netc.backends.cuda.products.product import Product
@@ -172,9 +173,9 @@ class DeviceWeights:
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._arrays: dict[str, Any] = {}
+        self._arrays: dict[str, AnyArray] = {}
 
-    def array(self, graph: Graph, name: str) -> Any:
+    def array(self, graph: Graph, name: str) -> AnyArray:
         """One of them."""
         if name not in self._arrays:
             array = self._device.asarray(parameter_array(graph, name))
@@ -203,7 +204,7 @@ class DeviceContext:
     device: Device
     weights: DeviceWeights
     graph: bool = True
-    mark: Any = None
+    mark: Mark | None = None
     _segments: list[Callable[[], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -232,7 +233,7 @@ class DeviceContext:
             used += step.counters
         return calls
 
-    def _argument(self, argument: Argument, counters: int) -> object:
+    def _argument(self, argument: Argument, counters: int) -> np.generic:
         match argument:
             case Arena(offset):
                 return np.uint64(self._arena.address + self.program.item * offset)
@@ -254,25 +255,25 @@ class DeviceContext:
         """Where a value lies on the device."""
         return self._arena.address + self.program.item * view.place.offset
 
-    def array(self, view: View) -> Any:
+    def array(self, view: View) -> AnyArray:
         """A value as an array of shape (n, c, h, w) of the device's library, in place."""
         item = self.program.item
         row = item * view.ld * view.w
         strides = (row * view.h, item, row, item * view.ld)
         return self._view(view, (view.n, view.c, view.h, view.w), strides)
 
-    def pixels(self, view: View, start: int, step: int, count: int) -> Any:
+    def pixels(self, view: View, start: int, step: int, count: int) -> AnyArray:
         """Every so many pixels of a value, (count, channels), in place."""
         first = replace(view, place=moved(view.place, start * view.ld))
         item = self.program.item
         return self._view(first, (count, view.c), (item * step * view.ld, item))
 
-    def flat(self, view: View, shape: Sequence[int]) -> Any:
+    def flat(self, view: View, shape: Sequence[int]) -> AnyArray:
         """A value that lies in C order, as an array of its own shape, in place."""
         strides = [self.program.item * math.prod(shape[i + 1 :]) for i in range(len(shape))]
         return self._view(view, shape, strides)
 
-    def _view(self, view: View, shape: Sequence[int], strides: Sequence[int]) -> object:
+    def _view(self, view: View, shape: Sequence[int], strides: Sequence[int]) -> AnyArray:
         kind = np.float32 if self.program.item == 4 else np.float16
         offset = self.program.item * view.place.offset
         return self.device.view(self._arena, offset, shape, strides, kind)

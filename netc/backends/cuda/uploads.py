@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import threading
 from dataclasses import replace
-from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -18,6 +17,7 @@ from netc.backends.cuda.device import Device, DeviceBuffer
 from netc.backends.cuda.program import Argument, DeviceConstant, DeviceProgram, Launch, Step
 from netc.backends.shared.derived import Derived, Versions, versions
 from netc.backends.variables import Variable
+from netc.ops.array import AnyArray
 
 
 class Uploads:
@@ -28,7 +28,7 @@ class Uploads:
         self._lock = threading.Lock()
         self._buffers: WeakValueDictionary[bytes, DeviceBuffer] = WeakValueDictionary()
 
-    def buffer(self, array: NDArray[Any]) -> DeviceBuffer:
+    def buffer(self, array: AnyArray) -> DeviceBuffer:
         """The device's copy of an array's bytes."""
         flat = _bytes(array)
         key = hashlib.blake2b(flat.data, digest_size=16).digest()
@@ -92,5 +92,5 @@ class DevicePacking:
         return changed
 
 
-def _bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
+def _bytes(array: AnyArray) -> NDArray[np.uint8]:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)

@@ -18,13 +18,14 @@ from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
-from numpy.typing import NDArray
 
 from netc.backends.reference import parameter_array
 from netc.backends.variables import Variable, Variables
 from netc.ir.graph import Graph
+from netc.ops.array import AnyArray
 
-Content = NDArray[Any]
+Content = AnyArray
+Recipe = Callable[[Any], Any]  # a backend's own: its machine -> the steps that fill an array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +47,7 @@ class Derived:
     variables: tuple[Variable, ...]
     make: Callable[[], Content] | None = None
     base: Derived | None = None
-    recipe: Callable[[Any], Any] | None = None
+    recipe: Recipe | None = None
     parts: tuple[Weights, ...] = ()
 
     @property
@@ -75,7 +76,7 @@ class Derived:
         return self.array.nbytes
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype[np.generic]:
         """As of the array."""
         return self.array.dtype
 

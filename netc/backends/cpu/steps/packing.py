@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from netc.backends.cpu.steps.transpose import MatrixBatch, transpose_step
 from netc.backends.shared.cook_toom import Filtering
 from netc.backends.shared.derived import Content, Derived, Weights, derived
 from netc.backends.shared.views import Place
+from netc.ops.array import AnyArray
 
 _BLOCK = 1 << 12  # floats that a unit packs, about
 _COPIED = 1 << 14
@@ -112,7 +113,7 @@ def in_c_order(weights: Weights) -> Weights:
     return _recipe(weights, target, np.ascontiguousarray, lambda machine: [step(machine)])
 
 
-def _turned(array: NDArray[Any]) -> tuple[int, int, int] | None:
+def _turned(array: AnyArray) -> tuple[int, int, int] | None:
     """MatrixBatch, rows and columns that an array is with rows innermost; None if it is not."""
     rows = array.shape[-1]
     images = 1 if array.ndim == 2 else len(array)
@@ -130,14 +131,14 @@ def _recipe(
     return Derived(target, source.variables, lambda: by_numpy(source.now()), None, steps)
 
 
-def _single_taps(array: NDArray[Any]) -> list[NDArray[Any]]:
+def _single_taps(array: AnyArray) -> list[AnyArray]:
     """Weights of one tap each, in order."""
     both = slice(None), slice(None)
     places = np.ndindex(array.shape[2:])
     return [array[(*both, *(slice(at, at + 1) for at in place))] for place in places]
 
 
-def _layout(array: NDArray[Any], lanes: int) -> _Layout | None:
+def _layout(array: AnyArray, lanes: int) -> _Layout | None:
     """How weights lie; None where no kernel can read them as they do."""
     if array.dtype != np.float32 or lanes % _VECTOR or not array.size:
         return None

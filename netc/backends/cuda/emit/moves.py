@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -192,6 +191,6 @@ def _places(emission: CudaEmitContext, value: str, first: bool) -> AnyArray:
     return places
 
 
-def _stored(array: AnyArray) -> Any:
+def _stored(array: AnyArray) -> AnyArray:
     """An array's elements in the order in which they are stored."""
     return array.transpose(0, 2, 3, 1) if array.ndim == 4 else array

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
-from typing import Any
 
 from netc.backends.cuda.libraries.cublas import NAME as CUBLAS
 from netc.backends.cuda.libraries.cublas import Cublas
@@ -30,7 +29,7 @@ def libraries(cupy: ModuleType) -> Mapping[str, Library]:
     return found
 
 
-def _interface() -> Any | None:
+def _interface() -> ModuleType | None:
     """nvidia-cudnn-frontend's module; None where it is not installed or cannot be loaded."""
     try:
         return import_module("cudnn")

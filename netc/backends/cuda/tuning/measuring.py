@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from netc.backends.cuda.device import Call, Device, DeviceBuffer, DeviceError, StreamSlot
 from netc.backends.cuda.emission import CudaEmitContext
@@ -23,6 +21,7 @@ from netc.backends.cuda.tuning.trials import (
 )
 from netc.backends.cuda.uploads import DevicePacking, Uploads
 from netc.backends.shared.derived import elements
+from netc.ops.array import AnyArray
 
 _COLD = 64 << 20  # bytes of weights among which the runs go round, so that few are in a cache
 _COPIES = 8  # of the weights, at most
@@ -34,12 +33,12 @@ NEVER = float("inf")
 class _Kept(Uploads):
     """Uploads that know some arrays again by themselves, not by their content."""
 
-    def __init__(self, device: Device, arrays: Sequence[NDArray[Any]]) -> None:
+    def __init__(self, device: Device, arrays: Sequence[AnyArray]) -> None:
         super().__init__(device)
         self._wanted = {id(array) for array in arrays}
         self._found: dict[int, DeviceBuffer] = {}
 
-    def buffer(self, array: NDArray[Any]) -> DeviceBuffer:
+    def buffer(self, array: AnyArray) -> DeviceBuffer:
         if id(array) not in self._wanted:
             return self._device.upload(array)
         if id(array) not in self._found:
