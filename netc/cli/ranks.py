@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 from netc.backends.registry import on_host
 from netc.backends.threads import thread_count
 from netc.cli.output import print_diagnostics, say
 from netc.diagnostics import Diagnostic, NetcError
-from netc.ranks.mpi import MpiRanks, started_by_mpiexec
+from netc.ranks.mpi import LOST, MpiRanks, started_by_mpiexec
 from netc.ranks.nccl import NcclRanks
 from netc.solver.distributed import BatchRule
 
@@ -71,10 +73,11 @@ def threads_of(args: argparse.Namespace, ranks: Group | None) -> int | None:
 
 
 @contextmanager
-def failing_together(ranks: Group | None) -> Iterator[None]:
+def failing_together(ranks: Group | None, last: Callable[[], Path | None]) -> Iterator[None]:
     """Let an error of this rank end all of them: the others would wait for it for ever.
 
-    All ranks meet most errors at once, and one of them is enough to tell.
+    All ranks meet most errors at once, and one of them is enough to tell. ``last`` is asked for the
+    last snapshot where a rank was lost.
     """
     try:
         yield
@@ -85,10 +88,20 @@ def failing_together(ranks: Group | None) -> Iterator[None]:
             time.sleep(_FIRST_WORD)
         say(f"rank {ranks.rank} of {ranks.size}:", stream=sys.stderr)
         if isinstance(error, NetcError):
-            print_diagnostics(error.diagnostics)
+            print_diagnostics([with_snapshot(d, last()) for d in error.diagnostics])
         else:
             say(f"{type(error).__name__}: {error}", stream=sys.stderr)
         ranks.abort()
+
+
+def with_snapshot(told: Diagnostic, last: Path | None) -> Diagnostic:
+    """What is told of a lost rank, with the snapshot to go on from."""
+    if told.code != LOST:
+        return told
+    if last is None:
+        return replace(told, help=("there is no snapshot yet: begin anew; `snapshot: 1000` writes "
+                                   "one every 1000 iterations",))  # fmt: skip
+    return replace(told, help=(f"go on from the last snapshot with `--snapshot {last}`",))
 
 
 def told_batch(solver_batch: int, ranks: Group, batch: str) -> str:

@@ -27,6 +27,7 @@ from netc.lower.rules import State
 from netc.solver.log import CaffeLog
 from netc.solver.plot import check_plot, write_plot
 from netc.solver.rows import Rows
+from netc.solver.snapshots import last_state
 from netc.solver.solver import Solver
 from netc.solver.tensorboard import TensorBoard
 from netc.solver.watch import Best, SnapshotsAt
@@ -122,8 +123,14 @@ def run(args: argparse.Namespace) -> int:
     if args.plot:
         check_plot(args.plot)
     ranks = open_ranks(args)
-    with failing_together(ranks):
+    prefixes: list[str] = []
+
+    def last() -> Path | None:
+        return last_state(prefixes[0]) if prefixes else None
+
+    with failing_together(ranks, last):
         solver = _opened(args, ranks)
+        prefixes.append(solver.prefix)
         if ranks is None or ranks.rank == 0:
             _lead(solver, args, ranks)
         else:

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.diagnostics import Diagnostic, NetcError
+from netc.diagnostics import Diagnostic, NetcError, Note
 from netc.ir.graph import Array
+from netc.ranks.alive import first_ended, identity
 from netc.ranks.segment import Place, Segment
 from netc.ranks.sums import Sums, slices_of
 
+LOST = "rank-lost"
+_LOOK = 1.0  # seconds between looks whether the other ranks are there
 _PAUSE = 1e-4  # seconds between looks at a message: the rank computes meanwhile
 
 
@@ -61,21 +64,22 @@ class MpiRanks:
         self.rank, self.size = int(self._world.rank), int(self._world.size)
         self._sums = Sums(self.rank, self.size, self._exchange, self._collect)
         self.start, self.finish = self._sums.start, self._sums.finish
+        self._processes: list[tuple[int, int]] = self._world.allgather(identity())
 
     def gather(self, numbers: Sequence[float]) -> list[list[float]]:
         """Each rank's numbers."""
         mine = np.array(numbers, np.float64)
         found = np.empty((self.size, len(mine)), np.float64)
-        _wait(self._world.Iallgather(mine, found))
+        self._wait(lambda: [self._world.Iallgather(mine, found)])
         return [list(map(float, row)) for row in found]
 
     def broadcast(self, array: NDArray[np.generic]) -> None:
         """Rank 0's elements."""
-        _wait(self._world.Ibcast(array, root=0))
+        self._wait(lambda: [self._world.Ibcast(array, root=0)])
 
     def meet(self) -> None:
         """Wait for all."""
-        _wait(self._world.Ibarrier())
+        self._wait(lambda: [self._world.Ibarrier()])
 
     def shared_memory(self, elements: int) -> Array | None:
         """Memory that rank 0 makes and the others map: None where they run on several machines."""
@@ -133,15 +137,33 @@ class MpiRanks:
     def _swap(self, send: Callable[[int], Any], receive: Callable[[int], Any]) -> None:
         """Send to all others and receive from them, each rank beginning with the one behind it."""
         peers = [(self.rank + k) % self.size for k in range(1, self.size)]
-        requests = [receive(peer) for peer in peers] + [send(peer) for peer in peers]
-        for request in requests:
-            _wait(request)
+        self._wait(lambda: [*map(receive, peers), *map(send, peers)])
 
+    def _wait(self, begin: Callable[[], Sequence[Any]]) -> None:
+        """Send messages, and wait for them without holding the processor as MPI's own wait does.
 
-def _wait(request: Any) -> None:
-    """Wait for a message without holding the processor: MPI's own wait would turn in a circle."""
-    while not request.Test():
-        time.sleep(_PAUSE)
+        Raises:
+            NetcError: rank-lost.
+        """
+        look = time.monotonic() + _LOOK
+        try:
+            for request in begin():
+                while not request.Test():
+                    time.sleep(_PAUSE)
+                    if time.monotonic() > look:
+                        look = time.monotonic() + _LOOK
+                        self._check_others()
+        except mpi().Exception as error:
+            raise self._lost("another rank", f"MPI says: {_first_line(error)}") from None
+
+    def _check_others(self) -> None:
+        ended = first_ended(self._processes)
+        if ended is not None:
+            raise self._lost(f"rank {ended}", "its process has ended")
+
+    def _lost(self, who: str, why: str) -> NetcError:
+        message = f"{who} of {self.size} is lost, and rank {self.rank} cannot go on without it"
+        return NetcError(Diagnostic(LOST, message, notes=(Note(why),)))
 
 
 def started_by_mpiexec() -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,6 +58,18 @@ def snapshot_files(prefix: str, iteration: int, format: str) -> SnapshotFiles:
         Path(f"{base}.solverstate{suffix}"),
         Path(f"{base}.netcstate"),
     )
+
+
+def last_state(prefix: str) -> Path | None:
+    """The solver state of the most iterations that a prefix has; None where there is none."""
+    base = Path(prefix)
+    named = re.compile(re.escape(base.name) + r"_iter_(\d+)\.solverstate(?:\.h5)?")
+    try:
+        names = [path.name for path in base.parent.iterdir()]
+    except OSError:
+        return None
+    found = [(int(match[1]), name) for name in names if (match := named.fullmatch(name))]
+    return base.with_name(max(found)[1]) if found else None
 
 
 def check_writable(prefix: str) -> None:

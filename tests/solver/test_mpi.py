@@ -8,11 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from netc.cli.ranks import failing_together
+from netc.diagnostics import NetcError
+from netc.ranks.alive import first_ended, identity
+from netc.ranks.mpi import MpiRanks, mpi
+from netc.solver.snapshots import last_state
 from tests.optional import installed
 from tests.solver.test_ranks import assert_same, on_ranks, train
 
@@ -121,7 +127,7 @@ def test_a_rank_that_dies_ends_all_and_the_last_snapshot_goes_on(digits: Path) -
     output, _ = process.communicate(timeout=30)
     assert process.returncode != 0
     # mpiexec tells of it, or the other rank does, where it met the loss first.
-    assert "KILLED" in output.upper() or "rank 0 of 2:" in output, output
+    assert "KILLED" in output.upper() or "error[rank-lost]" in output, output
     states = sorted(digits.glob("*.solverstate"), key=lambda p: int(p.stem.rpartition("_")[2]))
     last = int(states[-1].stem.rpartition("_")[2])
     again = mpiexec(
@@ -136,6 +142,76 @@ def test_a_rank_that_dies_ends_all_and_the_last_snapshot_goes_on(digits: Path) -
     )
     output = ended(again)
     assert f"done after {last + 10} iterations" in output, output
+
+
+class Never:
+    """A message that does not come."""
+
+    def Test(self) -> bool:  # noqa: N802
+        return False
+
+
+class Broken:
+    """A message of which MPI says that it cannot come."""
+
+    def Test(self) -> bool:  # noqa: N802
+        raise mpi().Exception(15)
+
+
+def alone(processes: list[tuple[int, int]]) -> MpiRanks:
+    """Rank 0 of two, before any message: MPI itself is not started twice in a process."""
+    ranks = object.__new__(MpiRanks)
+    ranks.rank, ranks.size, ranks._processes = 0, 2, processes
+    return ranks
+
+
+def test_a_rank_that_waits_for_a_lost_one_tells_where_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = identity()
+    if not here[1]:
+        pytest.skip("needs /proc")
+    child = subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.DEVNULL)
+    child.wait()
+    ranks = alone([here, (child.pid, here[1])])
+    ended: list[bool] = []
+    monkeypatch.setattr(MpiRanks, "abort", lambda self: ended.append(True))
+    for last in (None, tmp_path / "run_iter_10.solverstate"):
+        with failing_together(ranks, partial(lambda state: state, last)):
+            ranks._wait(lambda: [Never()])
+    told = capsys.readouterr().err
+    assert "error[rank-lost]: rank 1 of 2 is lost, and rank 0 cannot go on without it" in told
+    assert "there is no snapshot yet" in told
+    assert "run_iter_10.solverstate`" in told
+    assert ended == [True, True]
+
+
+def test_what_mpi_says_of_a_lost_rank_is_told() -> None:
+    with pytest.raises(NetcError, match="another rank of 2 is lost") as told:
+        alone([identity(), identity()])._wait(lambda: [Broken()])
+    assert told.value.diagnostics[0].notes[0].message.startswith("MPI says: ")
+
+
+def test_a_process_that_has_ended_is_seen_before_its_parent_asks() -> None:
+    here = identity()
+    if not here[1]:
+        pytest.skip("needs /proc")
+    child = subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.DEVNULL)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert first_ended([here, (child.pid, here[1])]) == 1
+    assert first_ended([here, (child.pid, here[1] + 1)]) is None  # counted elsewhere
+    child.wait()
+    assert first_ended([(child.pid, here[1])]) == 0
+    assert first_ended([here]) is None
+
+
+def test_the_last_state_is_that_of_the_most_iterations(tmp_path: Path) -> None:
+    names = ("run_iter_9.solverstate", "run_iter_10.solverstate.h5", "other_iter_99.solverstate")
+    assert last_state(str(tmp_path / "run")) is None
+    for name in (*names, "run_iter_11.solverstate.tmp", "run_iter_12.caffemodel"):
+        (tmp_path / name).touch()
+    assert last_state(str(tmp_path / "run")) == tmp_path / names[1]
+    assert last_state(str(tmp_path / "nowhere" / "run")) is None
 
 
 def _ranks_of(mpiexec_pid: int) -> list[int]:
