@@ -145,7 +145,7 @@ def compile(
         define, schema: values of the text's placeholders; a caffe.proto of one's own, or several.
         missing, seed: "error", or "fill" to fill layers that the weights lack, from ``seed``.
         threads, progress: None for all cores; called as (done, total, name) as kernels are made.
-        precision: "float32"; "fp16" (docs/cpu.md, docs/gpu.md); on a GPU also "tf32".
+        precision: "float32"; "fp16" (docs/cpu.md, docs/gpu.md); on a CPU "bf16"; on a GPU "tf32".
         graph, tune: on a GPU, whether steps are started as one graph, and ways are measured.
         variables, stateful: whether ``net.params`` can be written to; whether layers keep states.
         max_memory, memory: limits, as 2GB: of all (else ``NETC_MAX_MEMORY``, else 80 % of what is

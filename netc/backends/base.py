@@ -120,7 +120,8 @@ class Report(TypedDict, total=False):
     """What an executable is made of, as far as its backend has such things.
 
     Memory is in bytes, and steps and layers are named. ``arena_floor_bytes`` is the least that any
-    placing of the values could take; ``passes`` are the rewrites by pass.
+    placing of the values could take; ``passes`` are the rewrites by pass. ``instructions`` says
+    whether the machine has some for what ``reduced_layers`` are computed in.
     """
 
     net: str
@@ -142,6 +143,9 @@ class Report(TypedDict, total=False):
     weights_bytes: int
     float16_weights: list[str]
     float32_weights: list[str]
+    reduced_layers: list[str]
+    float32_layers: list[str]
+    instructions: bool
     passes: dict[str, int]
 
 

@@ -81,6 +81,8 @@ def _meant_precision(name: str) -> tuple[str, ...]:
     small = str(name).lower()
     if small in ("half", "float16", "f16", "fp16", "mixed"):
         return ("half precision is `fp16`",)
+    if small in ("bfloat16", "bfloat"):
+        return ("bfloat16 is `bf16`",)
     if small in ("single", "float", "full", "f32", "fp32"):
         return ("full precision is `float32`",)
     return did_you_mean(name, PRECISIONS)
@@ -101,7 +103,7 @@ def _meant(name: str) -> tuple[str, ...]:
     return did_you_mean(kind, BACKENDS)
 
 
-PRECISIONS = ("float32", "tf32", "fp16")
+PRECISIONS = ("float32", "tf32", "fp16", "bf16")
 
 
 def backend_options(name: str, precision: str, **asked: object) -> BackendOptions:
@@ -125,13 +127,25 @@ def backend_options(name: str, precision: str, **asked: object) -> BackendOption
         raise NetcError(
             Diagnostic(
                 "unsupported-option",
-                f"backend `{name}` computes in float32, and precision `{precision}` is asked for",
-                help=("leave `precision` out, or use backend `cuda`",),
+                f"backend `{name}` computes in {_listed(chosen.precisions)}, and precision "
+                f"`{precision}` is asked for",
+                help=_elsewhere(precision),
             )
         )
     known = {field.name for field in fields(chosen.options)}
     own = {key: value for key, value in asked.items() if key in known}
     return chosen.options(precision=precision, **own)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _elsewhere(precision: str) -> tuple[str, ...]:
+    """What a person may do whose backend has not the precision asked for."""
+    other = {"tf32": "cuda", "fp16": "cuda"}.get(precision, "cpu")
+    return (f"leave `precision` out, or use backend `{other}`",)
 
 
 def memory_planner() -> Backend:

@@ -93,8 +93,8 @@ def add_precision_argument(parser: argparse.ArgumentParser) -> None:
         "--precision",
         metavar="KIND",
         default="float32",
-        help="float32; fp16: on a CPU, inner products' weights as float16; on a GPU, also tf32 "
-        "(default: float32)",
+        help="float32; fp16: on a CPU, inner products' weights as float16; bf16: on a CPU, "
+        "products of bfloat16; on a GPU, also tf32 (default: float32)",
     )
 
 

@@ -56,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="embed",
         help="weights in the library, or in a file beside it (default: embed)",
     )
-    parser.add_argument("--precision", default="float32", help="float32 or fp16, as of netc run")
+    parser.add_argument(
+        "--precision", default="float32", help="float32, fp16 or bf16, as of netc run"
+    )
     parser.add_argument("--name", help="what public names begin with (default: the net's name)")
     _add_blobs(parser)
     parser.add_argument("--fill-missing", action="store_true", help="fill layers without weights")

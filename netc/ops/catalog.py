@@ -57,6 +57,7 @@ from netc.ops import (
     rcnn_layers,  # noqa: F401  registers its Python layers
     rectifiers,
     recurrent,
+    reduced,
     region_loss,
     region_output,
     regions,
@@ -167,7 +168,14 @@ LAYERS: Mapping[str, ErasedOp] = _LAYERS
 
 # What a graph may hold: the ops, and what passes and differentiation make besides.
 _OPS_AND_READINGS: dict[str, ErasedOp] = {**_OPS, **_READINGS}
-_CHAINS: dict[str, ErasedOp] = {**_OPS_AND_READINGS, **table(fused.fused_op(_OPS))}
+# A fused chain may have products in fewer bits for its stages.
+_REDUCED = table(*reduced.OPS)
+_STAGES: dict[str, ErasedOp] = {**_OPS, **_REDUCED}
+_CHAINS: dict[str, ErasedOp] = {
+    **_OPS_AND_READINGS,
+    **_REDUCED,
+    **table(fused.fused_op(_STAGES)),
+}
 _CATALOG: dict[str, ErasedOp] = {
     **_CHAINS,
     **table(
@@ -193,7 +201,7 @@ def add_layer(op: OpDef[P], rule: Gradient[P] | None) -> None:
     from netc.ops.gradients.catalog import add_gradient
     from netc.ops.gradients.define import of
 
-    for known in (_OPS, _OPS_AND_READINGS, _LAYERS, _CHAINS, _CATALOG):
+    for known in (_OPS, _OPS_AND_READINGS, _LAYERS, _STAGES, _CHAINS, _CATALOG):
         known[op.name] = erased(op)
     add_gradient(op.name, None if rule is None else of(op, rule)[1])
 
@@ -202,6 +210,6 @@ def remove_layer(name: str) -> None:
     """Forget a layer type that :func:`add_layer` added."""
     from netc.ops.gradients.catalog import add_gradient
 
-    for known in (_OPS, _OPS_AND_READINGS, _LAYERS, _CHAINS, _CATALOG):
+    for known in (_OPS, _OPS_AND_READINGS, _LAYERS, _STAGES, _CHAINS, _CATALOG):
         known.pop(name, None)
     add_gradient(name, None)

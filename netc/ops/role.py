@@ -41,6 +41,10 @@ class Role(Flag):
     """A convolution with weights of its own for each place."""
     PRODUCT = CONVOLUTION | DECONVOLUTION | INNER_PRODUCT
     """Output channel o is ``sum(W[o] * x) + b[o]``: it can take a factor for each channel."""
+    REDUCED_PRODUCT = auto()
+    """A product whose input and weights are rounded; params are ``ReducedParams``."""
+    ROUNDING = auto()
+    """Elements rounded to what fewer bits can hold; params are ``RoundingParams``."""
 
     REGION_POOLING = auto()
     """A pooling over regions of the first input: one for each row of the second."""

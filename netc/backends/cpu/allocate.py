@@ -21,6 +21,8 @@ from netc.backends.shared.aliases import concat_offsets, view_offsets
 from netc.backends.shared.layout import is_in_c_order, view_of
 from netc.backends.shared.views import Arena, Buffer, External, View
 from netc.ir.graph import Graph
+from netc.ops.reduced import Number
+from netc.passes.reduce import kept_reduced
 from netc.plan import arena
 from netc.plan.storage import (
     BYTES,
@@ -63,15 +65,32 @@ def plan_graph(context: EmitContext) -> ExecutionPlan:
         **inside_variables.places,
     }
     aliases = find_aliases(graph, RULES, outside)
+    kept = kept_reduced(graph)
     views = _views(graph, aliases, outside, inside_variables)
-    context = replace(context, views=views, images=images, status=status_places(graph))
+    views |= {v: _in_words(views[v], number) for v, number in kept.items()}
+    context = replace(context, views=views, images=images, kept=kept, status=status_places(graph))
     records = {node.name: lower(context, node) for node in graph.nodes}
     roots = {value: aliases.place(value).root for value in graph.values}
-    storage = plan_storage(graph, aliases, lambda node: _needs(graph, records[node.name], roots))
+    storage = plan_storage(
+        graph,
+        aliases,
+        lambda node: _needs(graph, records[node.name], roots),
+        lambda value: _words_less(views[value]) if value in kept else 0,
+    )
     begins = {name: Arena(offset // BYTES) for name, offset in storage.arena.offsets.items()}
     empty = {v: Arena(0) for v in graph.values if 0 in graph.shape(v)}  # need no place
     inside = {v: begins[a.root] for v, a in storage.places.items() if a.root in begins}
     return ExecutionPlan(context, records, storage.arena, {**empty, **outside, **inside, **begins})
+
+
+def _in_words(view: View, number: Number) -> View:
+    """A dense value's view where its elements are kept in fewer bits."""
+    return replace(view, ld=view.c // number.per_word)
+
+
+def _words_less(view: View) -> int:
+    """How many words more than it has elements a value takes: a number below zero."""
+    return view.pixels * (view.ld - view.c)
 
 
 def _needs(graph: Graph, record: Lowered, roots: Mapping[str, str]) -> Needs:

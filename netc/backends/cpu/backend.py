@@ -18,6 +18,7 @@ from netc.backends.cpu.emit.emission import EmitContext
 from netc.backends.cpu.emit.table import tells_its_rows
 from netc.backends.cpu.machine import Machine, machine
 from netc.backends.cpu.packing import StepPacking
+from netc.backends.cpu.precision import precision_report, warn_if_slow
 from netc.backends.cpu.program import Program, PythonStep, Step
 from netc.backends.cpu.status import check_regions, new_status, of_exact_size
 from netc.backends.reference import ReferenceBackend
@@ -28,12 +29,10 @@ from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import count
 from netc.memory import on_behalf
 from netc.ops.array import AnyArray
-from netc.ops.catalog import has_role
-from netc.ops.role import Role
-from netc.passes.base import Applied, run_passes
-from netc.passes.epilogue import stages_of
+from netc.passes.base import Applied, Pass, run_passes
 from netc.passes.pipeline import with_bounds
 from netc.passes.recompute import recomputed
+from netc.passes.reduce import REDUCE_TO_BFLOAT16, with_reduction
 from netc.plan.needs import ask_for_arena, definition_bytes
 from netc.plan.rows import Rows, bounded_rows
 from netc.plan.split import split
@@ -46,7 +45,7 @@ class CpuBackend:
     """Runs graphs on NumPy arrays with compiled kernels."""
 
     options = BackendOptions
-    precisions = ("float32", "fp16")
+    precisions = ("float32", "fp16", "bf16")
     on_host = True
 
     def convert_input(self, value: object) -> AnyArray:
@@ -91,6 +90,7 @@ class CpuBackend:
         built = build_program(graph, options, variables, machine())
         program, plan = built.program, built.plan
         optimized, threads = plan.context.graph, plan.context.threads
+        warn_if_slow(plan.context)
         besides = outputs_bytes(optimized) + program.working(threads)
         slow = max((definition_bytes(optimized, node) for node in built.defined), default=0)
         ask_for_arena(optimized, plan.arena, besides + slow)
@@ -121,13 +121,14 @@ def build_program(graph: Graph, options: Options, variables: Variables, target: 
         NetcError: too-little-memory, for weights as the kernels read them; what cannot be
             recomputed to fit in ``options.blobs``.
     """
-    optimized, applied = run_passes(graph, with_bounds(options.passes))
+    own = options.own_as(BackendOptions)
+    optimized, applied = run_passes(graph, _passes(options, own))
     context = EmitContext(
         optimized,
         machine=target,
         threads=thread_count(options.threads),
         exact=options.exact,
-        half=options.own_as(BackendOptions).precision == "fp16",
+        half=own.precision == "fp16",
         variables=variables,
     )
 
@@ -142,6 +143,12 @@ def build_program(graph: Graph, options: Options, variables: Variables, target: 
     known = bounded_rows(graph, tells_its_rows)
     rows = {name: known[name] for name in graph.outputs if name in known}
     return Built(program, plan, defined, applied, rows)
+
+
+def _passes(options: Options, own: BackendOptions) -> tuple[Pass, ...]:
+    """What rewrites a graph, for the precision that is asked for."""
+    passes = with_bounds(options.passes)
+    return with_reduction(passes, REDUCE_TO_BFLOAT16) if own.precision == "bf16" else passes
 
 
 def outputs_bytes(graph: Graph) -> int:
@@ -250,35 +257,6 @@ class CpuExecutable:
             "arena_bytes": self.plan.arena.size,
             "arena_floor_bytes": self.plan.arena.floor,
             "workspace_bytes": self.program.working(self.plan.context.threads),
-            **_weights(self.graph, self.plan.context, self.program),
+            **precision_report(self.graph, self.plan.context, self.program),
             "passes": {item.name: item.rewrites for item in self.applied},
         }
-
-
-def _halved(program: Program) -> dict[str, int]:
-    """The steps that read weights as float16, by name, and how many bytes each saves by it."""
-    return {
-        step.name: argument.nbytes
-        for step in program.steps
-        if isinstance(step, Step)
-        for argument in step.args
-        if isinstance(argument, np.ndarray) and argument.dtype == np.float16
-    }
-
-
-def _weights(graph: Graph, context: EmitContext, program: Program) -> Report:
-    """Bytes of weights as they are read, and which are read in what precision."""
-    own = [p for p in graph.parameters.values() if p.owner is None]
-    total = BYTES * sum(count(p.shape or ()) for p in own)
-    if not context.half:
-        return {"precision": "float32", "weights_bytes": total}
-    halved = _halved(program)
-    nodes = [n for n in context.graph.nodes if has_role(stages_of(n)[0].op, Role.INNER_PRODUCT)]
-    weights = {n.name: context.graph.parameters[n.parameters[0]] for n in nodes}
-    saved = {(p.owner or p.name): halved.get(name, 0) for name, p in weights.items()}
-    return {
-        "precision": "fp16",
-        "weights_bytes": total - sum(saved.values()),
-        "float16_weights": [name for name in weights if name in halved],
-        "float32_weights": [name for name in weights if name not in halved],
-    }

@@ -172,6 +172,8 @@ def _sources() -> bytes:
     others = (
         *sorted(folder.glob("*_args.py")),
         shared / "cook_toom.py",
+        folder / "instructions.py",
+        folder.parents[1] / "ops" / "reduced.py",
         Path(__file__),
     )
     files = (*sorted((folder / "kernels").glob("*.py")), *others)

@@ -199,6 +199,20 @@ class TransposeArgs(NamedTuple):
     block_columns: int
 
 
+class ReduceArgs(NamedTuple):
+    """Pixels rounded to fewer bits, in words of four bytes; ``inverse`` and ``zero`` are floats."""
+
+    input: Argument
+    ld: int
+    output: Argument
+    output_ld: int
+    pixels: int
+    channels: int
+    pixels_per_unit: int
+    inverse: float
+    zero: float
+
+
 class MomentArgs(NamedTuple):
     """Mean and deviation of each channel over the pixels of each group; ``eps`` is a float."""
 

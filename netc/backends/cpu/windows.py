@@ -6,7 +6,7 @@ from netc.backends.shared.layout import is_in_c_order
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ops.catalog import has_role
-from netc.ops.convolution_params import convolution_axes
+from netc.ops.convolution_params import ConvolutionParams, convolution_axes
 from netc.ops.fused import bind_stages
 from netc.ops.role import Role
 from netc.passes.epilogue import chain_of
@@ -20,9 +20,13 @@ def padded_image(graph: Graph, node: Node) -> tuple[int, int, int, int] | None:
     pixels with the padding around them, so that a row of the kernel reads one run of memory.
     """
     first = next(bind_stages(chain_of(node), node.inputs, node.parameters), None)
-    if first is None or not has_role(first.stage.op, Role.CONVOLUTION) or len(first.inputs) != 1:
+    if first is None or len(first.inputs) != 1:
         return None
     value, params = first.inputs[0], first.stage.params
+    if has_role(first.stage.op, Role.REDUCED_PRODUCT):
+        params = params.product
+    if not isinstance(params, ConvolutionParams) or has_role(first.stage.op, Role.DECONVOLUTION):
+        return None
     shape = graph.shape(value)
     alone = value in graph.inputs and value not in graph.outputs
     if not alone or len(graph.readers[value]) != 1 or is_in_c_order(shape):

@@ -17,6 +17,7 @@ from netc.backends.shared.views import Buffer, External, View, dense
 from netc.backends.variables import Variables
 from netc.ir.graph import Array, Graph, Node
 from netc.ops.catalog import CATALOG, has_role
+from netc.ops.reduced import Number
 from netc.ops.role import Role
 from netc.plan.storage import scratch_name
 
@@ -38,6 +39,7 @@ class EmitContext:
         images: convolutions that convert their input themselves, see netc.backends.cpu.windows.
         status: where nodes tell, as an int64, how many rows they chose or what is wrong with their
             regions: an array of the caller's (netc.backends.cpu.status).
+        kept: values that lie in fewer bits, and what as; their views count ``ld`` in words.
     """
 
     graph: Graph
@@ -49,6 +51,7 @@ class EmitContext:
     variables: Variables = field(default_factory=Variables)
     images: Mapping[str, PixelShape] = field(default_factory=dict)
     status: Mapping[str, External] = field(default_factory=dict)
+    kept: Mapping[str, Number] = field(default_factory=dict)
 
     def view(self, value: str) -> View:
         """Where a value lies."""

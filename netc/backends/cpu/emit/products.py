@@ -82,13 +82,19 @@ def convolution_sweep(context: EmitContext, name: str, one: Convolution) -> Swee
 
 def _edge(context: EmitContext, node: Node, x: View) -> tuple[Sweeps, View]:
     """The conversion of an input that this convolution alone reads, padded already."""
-    shape = context.images.get(node.name)
-    if shape is None:
+    if node.name not in context.images:
         return [], x
-    image = dense(scratch_of(node), *shape)
     first = next(bind_stages(chain_of(node), node.inputs, node.parameters)).stage
+    return image_edge(context, node, x, first.params)
+
+
+def image_edge(
+    context: EmitContext, node: Node, x: View, params: ConvolutionParams
+) -> tuple[Sweeps, View]:
+    """The caller's array as pixels with the padding of a convolution around them."""
+    image = dense(scratch_of(node), *context.images[node.name])
     given = context.graph.shape(node.inputs[0])
-    top, left = geometry_of(first.params, given).pad
+    top, left = geometry_of(params, given).pad
     name = f"input {node.inputs[0]}"
     step = image_step(name, x.place, (x.n, x.c, x.h, x.w), image, top, left)
     return [sweep_of(lambda: [step], [x], [image], scratch=image.span)], image

@@ -36,6 +36,7 @@ from netc.backends.cpu.emit.products import (
 )
 from netc.backends.cpu.emit.ranks import emit_finish, emit_start
 from netc.backends.cpu.emit.recurrent import emit_lstm, emit_rnn
+from netc.backends.cpu.emit.reduced import emit_reduced
 from netc.backends.cpu.emit.regions import emit_psroi_pooling, emit_roi_pooling
 from netc.backends.cpu.emit.resizing import emit_interp, emit_upsample
 from netc.backends.cpu.emit.statistics import emit_argmax, emit_normalization, emit_normalize
@@ -47,6 +48,7 @@ from netc.ir.graph import Graph, Node
 from netc.ops.catalog import CATALOG
 from netc.ops.gradient import NAME as GRADIENT
 from netc.ops.ranks import FINISH, START
+from netc.ops.reduced import REDUCED_CONVOLUTION, REDUCED_INNER_PRODUCT
 from netc.ops.role import Role
 from netc.ops.siblings import NAME as SIBLINGS
 from netc.ops.update import RUNNING, UPDATE
@@ -79,6 +81,8 @@ EMITTERS: Mapping[str, Emitter] = {
     "Proposal": emit_proposal,
     "PSROIPooling": emit_psroi_pooling,
     "Python": emit_python,
+    REDUCED_CONVOLUTION: emit_reduced,
+    REDUCED_INNER_PRODUCT: emit_reduced,
     RUNNING: emit_running,
     "Reshape": emit_reshape,
     START: emit_start,

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from numba import njit
 
 from netc.backends.cpu.kernels import tile as micro
+from netc.backends.cpu.kernels.epilogue import FLOAT32, Formats
 from netc.backends.cpu.kernels.simd import as_float, int_at, record, set_int
 from netc.backends.cpu.kernels.values import Compiled, Record
 from netc.backends.cpu.machine import Machine
@@ -91,17 +92,25 @@ def locator(pointwise: bool) -> Compiled:
 
 
 def convolve(
-    machine: Machine, rows: int, columns: int, activation: str, residual: bool, pointwise: bool
+    machine: Machine,
+    rows: int,
+    columns: int,
+    activation: str,
+    residual: bool,
+    pointwise: bool,
+    formats: tuple[str, str, str] = FLOAT32,
 ) -> Callable[[int, int, int, int], None]:
     """The kernel for a tile of ``rows`` pixels by ``columns`` vectors.
 
     ``pointwise``: one tap, stride 1, no padding, output pixels in the order of input pixels.
+    ``formats`` are :class:`Formats`; with fewer bits than float32 a channel is a word of several.
     """
     tile = micro.RegisterTile(rows, columns, machine.width)
     zeros = micro.zeros(tile)
-    multiply = micro.multiply(tile, UNROLL, _PREFETCH_LINES)
-    multiply_one = micro.multiply(tile, 1)
-    finish = micro.finish(tile, activation, residual)
+    number = formats[0]
+    multiply = micro.multiply(tile, UNROLL, _PREFETCH_LINES, number=number, machine=machine)
+    multiply_one = micro.multiply(tile, 1, number=number, machine=machine)
+    finish = micro.finish(tile, activation, residual, Formats(*formats))
     locate = locator(pointwise)
     lane_bytes = 4 * tile.channels
 

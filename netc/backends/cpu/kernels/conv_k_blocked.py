@@ -15,6 +15,7 @@ from numba import njit
 
 from netc.backends.cpu.kernels import tile as micro
 from netc.backends.cpu.kernels.conv import locator
+from netc.backends.cpu.kernels.epilogue import FLOAT32, Formats
 from netc.backends.cpu.kernels.simd import as_float, record
 from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
 from netc.backends.cpu.machine import Machine
@@ -38,7 +39,13 @@ _PANEL_BYTES = 8 * len(PanelArgs._fields)
 #   K block 0    1        2        3         the block of weights stays in the first cache
 #   K block 1    4        5        6         sums are reloaded and spilled around each cell
 def convolve(
-    machine: Machine, rows: int, columns: int, activation: str, residual: bool, pointwise: bool
+    machine: Machine,
+    rows: int,
+    columns: int,
+    activation: str,
+    residual: bool,
+    pointwise: bool,
+    formats: tuple[str, str, str] = FLOAT32,
 ) -> Callable[[int, int, int, int], None]:
     """The kernel for a tile of ``rows`` pixels by ``columns`` vectors; units are panel-major.
 
@@ -46,9 +53,9 @@ def convolve(
     """
     tile = micro.RegisterTile(rows, columns, machine.width)
     zeros, spill, reload = micro.zeros(tile), micro.spill(tile), micro.reload(tile)
-    finish = micro.finish(tile, activation, residual)
+    finish = micro.finish(tile, activation, residual, Formats(*formats))
     locate = locator(pointwise)
-    block = _block(tile)
+    block = _block(tile, formats[0], machine)
     lane_bytes, sum_bytes = 4 * tile.channels, 4 * rows * tile.channels
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
@@ -90,11 +97,11 @@ def convolve(
     return kernel
 
 
-def _block(tile: micro.RegisterTile) -> Compiled:
+def _block(tile: micro.RegisterTile, number: str, machine: Machine) -> Compiled:
     """A function that adds ``size`` terms, from the ``k``-th on, to a tile's sums."""
     multiply, multiply_one = (
-        micro.multiply(tile, UNROLL, _PREFETCH_LINES, True),
-        micro.multiply(tile, 1),
+        micro.multiply(tile, UNROLL, _PREFETCH_LINES, True, number, machine),
+        micro.multiply(tile, 1, number=number, machine=machine),
     )
     row_bytes, lane_bytes = 8 * tile.rows, 4 * tile.channels
 

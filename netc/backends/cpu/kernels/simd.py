@@ -148,8 +148,7 @@ def emit_load_part(
     """The first ``count`` lanes from memory, the others from ``rest``."""
     kind = vector(lanes)
     function_type = ir.FunctionType(kind, [kind.as_pointer(), I32, ir.VectorType(I1, lanes), kind])
-    name = f"llvm.masked.load.v{lanes}f32.p0"
-    function = b.module.declare_intrinsic(_masked(name, lanes), (), function_type)
+    function = b.module.declare_intrinsic(masked_name("load", lanes), (), function_type)
     # Lanes that are masked out touch no memory: an address beyond the array's end is fine.
     place = b.inttoptr(address, kind.as_pointer())
     return b.call(function, [place, ir.Constant(I32, 4), emit_mask(b, lanes, count), rest])
@@ -159,7 +158,7 @@ def emit_store_masked(b: ir.IRBuilder, value: ir.Value, address: ir.Value, mask:
     """Store the lanes whose mask is set."""
     kind = value.type
     function_type = ir.FunctionType(ir.VoidType(), [kind, kind.as_pointer(), I32, mask.type])
-    name = _masked(f"llvm.masked.store.v{kind.count}f32.p0", kind.count)
+    name = masked_name("store", kind.count)
     store_lanes = b.module.declare_intrinsic(name, (), function_type)
     place = b.inttoptr(address, kind.as_pointer())
     b.call(store_lanes, [value, place, ir.Constant(I32, 4), mask])
@@ -177,9 +176,10 @@ def emit_store_part(b: ir.IRBuilder, value: ir.Value, address: ir.Value, count: 
             emit_store_masked(b, value, address, emit_mask(b, lanes, count))
 
 
-def _masked(name: str, lanes: int) -> str:
+def masked_name(what: str, lanes: int, element: str = "f32") -> str:
     """The intrinsic's name as this LLVM spells it: typed pointers name what they point at."""
-    return f"{name}v{lanes}f32" if _TYPED_POINTERS else name
+    name = f"llvm.masked.{what}.v{lanes}{element}.p0"
+    return f"{name}v{lanes}{element}" if _TYPED_POINTERS else name
 
 
 def function(name: str, arity: int, result: Callable[..., types.Type], emit: Emit) -> Compiled:

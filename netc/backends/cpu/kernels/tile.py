@@ -8,18 +8,24 @@ loads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from llvmlite import ir
 from numba import types
 
-from netc.backends.cpu.kernels.epilogue import EpilogueEmitter, panel_fields, pixel_index
+from netc.backends.cpu.kernels.epilogue import (
+    FLOAT32,
+    EpilogueEmitter,
+    Formats,
+    panel_fields,
+    pixel_index,
+)
+from netc.backends.cpu.kernels.reduced import emit_products
 from netc.backends.cpu.kernels.simd import (
     F32,
     I64,
     Vector,
-    emit_fma,
     emit_load,
     emit_order,
     emit_prefetch,
@@ -31,6 +37,7 @@ from netc.backends.cpu.kernels.simd import (
     vector,
 )
 from netc.backends.cpu.kernels.values import Compiled
+from netc.backends.cpu.machine import Machine
 
 
 # How a tile of 6 rows x 2 columns lies in registers; w = floats in a vector:
@@ -75,14 +82,26 @@ def zeros(tile: RegisterTile) -> Compiled:
     return function("zeros", 0, tile.sums, emit)
 
 
-def multiply(tile: RegisterTile, unroll: int, lines: int = 0, ordered: bool = False) -> Compiled:
+def multiply(
+    tile: RegisterTile,
+    unroll: int,
+    lines: int = 0,
+    ordered: bool = False,
+    number: str = "float32",
+    machine: Machine | None = None,
+) -> Compiled:
     """A Numba function (sums, pointers, offset, weights, ahead) -> sums, over ``unroll`` channels.
 
     ``pointers`` is the address of the tile's rows' int64 addresses; the inputs stand ``offset``
     bytes after each; ``weights`` is the address of unroll * tile.channels floats. ``lines`` cache
     lines from the address ``ahead`` on are asked for meanwhile. ``ordered``: no channel's loads
-    come before the channel's turn.
+    come before the channel's turn. ``number`` is what inputs and weights are; of fewer bits than
+    float32 several are one word, which stands in the place of a channel, and ``machine`` says which
+    instructions there are for them.
     """
+
+    def add(b: ir.IRBuilder, x: ir.Value, w: ir.Value, sums: ir.Value) -> ir.Value:
+        return emit_products(b, machine, number, x, w, sums)
 
     def emit(
         b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
@@ -98,7 +117,7 @@ def multiply(tile: RegisterTile, unroll: int, lines: int = 0, ordered: bool = Fa
             # Without this LLVM gathers the loads of all unrolled channels first, and spills sums.
             if k and ordered:
                 emit_order(b)
-            _multiply_channel(b, tile, sums, rows, weights, k)
+            _multiply_channel(b, tile, sums, rows, weights, k, add)
         return _packed(b, packed, sums)
 
     return function("multiply", 5, lambda sums, *rest: sums, emit)
@@ -111,6 +130,7 @@ def _multiply_channel(
     rows: list[ir.Value],
     weights: ir.Value,
     k: int,
+    add: Callable[..., ir.Value],
 ) -> None:
     size = 4 * tile.width
     # The weights of one channel: one vector for each column, shared by all rows.
@@ -122,7 +142,7 @@ def _multiply_channel(
         # One float of each pixel, spread over a vector (a broadcasting load where there is one).
         x = emit_splat(b, emit_load(b, row, 4 * k, F32), tile.width)
         for j, w in enumerate(columns):
-            sums[i * tile.columns + j] = emit_fma(b, x, w, sums[i * tile.columns + j])
+            sums[i * tile.columns + j] = add(b, x, w, sums[i * tile.columns + j])
 
 
 def _packed(b: ir.IRBuilder, packed: ir.Value, sums: list[ir.Value]) -> ir.Value:
@@ -131,7 +151,9 @@ def _packed(b: ir.IRBuilder, packed: ir.Value, sums: list[ir.Value]) -> ir.Value
     return packed
 
 
-def finish(tile: RegisterTile, activation: str, residual: bool) -> Compiled:
+def finish(
+    tile: RegisterTile, activation: str, residual: bool, formats: Formats = FLOAT32
+) -> Compiled:
     """A Numba function that adds bias and residual, activates, and stores a tile.
 
     Its arguments: sums; valid: how many rows are stored; indices: address of the rows' int64 pixel
@@ -151,8 +173,9 @@ def finish(tile: RegisterTile, activation: str, residual: bool) -> Compiled:
             for branch, partial in ((full, False), (part, True)):
                 with branch:
                     epilogue = EpilogueEmitter(
-                        b, tile.width, activation, residual, args, first, second, partial
-                    )
+                        b, tile.width, activation, residual, args, first, second, partial,
+                        tile.channels, formats,
+                    )  # fmt: skip
                     _finish_rows(epilogue, tile, sums, valid, indices)
 
     return function("finish", 6, result, emit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -18,7 +18,8 @@ from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.blocking import Blocking, choose_blocking
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.steps.packing import copied, panels
-from netc.backends.shared.derived import Derived, Weights, derived
+from netc.backends.cpu.steps.reduced import Reduced, words_of
+from netc.backends.shared.derived import Derived, Weights, derived, elements
 from netc.backends.shared.views import View, moved
 
 Array = NDArray[np.float32]
@@ -73,20 +74,25 @@ def product_step(
     epilogue: Epilogue = PLAIN,
     blocking: Blocking | None = None,
     packed: Packed | None = None,
+    reduced: Reduced | None = None,
 ) -> Step:
-    """The step of a product; see :func:`netc.backends.cpu.steps.conv.conv_step`."""
+    """The step of a product; see :func:`netc.backends.cpu.steps.conv.conv_step`.
+
+    With ``reduced`` the product is one of words: the channels of ``x`` and of the weights are words
+    of four bytes. A result that is stored reduced has ``ld`` in words too, and so has a residual.
+    """
     y, depth = outputs[0], max(1, math.prod(product.weights.shape[1:]))
-    parts = list(_parts(outputs, product, x.c))
+    parts = list(_parts(outputs, product, x.c, reduced))
     sizes = [part.y.c for part in parts]
     cut = blocking or choose_blocking(y.pixels, sizes, depth, target, 4 * x.span)
     lanes = cut.columns * target.width
     known: Packed = {} if packed is None else packed
-    rows = [row for part in parts for row in _panel_rows(part, lanes, epilogue, known)]
+    rows = [row for part in parts for row in _panel_rows(part, lanes, epilogue, known, reduced)]
     tiles = math.ceil(y.pixels / cut.rows)
     return Step(
         name,
-        _kernel(product, epilogue, cut),
-        (*_header(x, y, product, epilogue, cut, len(rows)), *chain.from_iterable(rows)),
+        _kernel(product, epilogue, cut, reduced),
+        (*_header(x, y, product, epilogue, cut, len(rows), reduced), *chain.from_iterable(rows)),
         units=math.ceil(tiles / cut.tiles) * math.ceil(len(rows) / cut.panels),
         scratch=_scratch(cut, lanes, len(product.offsets)),
         pointwise_reads=epilogue.reads,
@@ -100,7 +106,13 @@ def _scratch(cut: Blocking, lanes: int, taps: int) -> int:
 
 
 def _header(
-    x: View, y: View, product: ImplicitProduct, epilogue: Epilogue, cut: Blocking, panels: int
+    x: View,
+    y: View,
+    product: ImplicitProduct,
+    epilogue: Epilogue,
+    cut: Blocking,
+    panels: int,
+    reduced: Reduced | None,
 ) -> ConvArgs:
     # Distances between outputs, in pixels: those of a deconvolution's phase are spread out.
     image, row, step = product.spacing or (y.h * y.w, y.w, 1)
@@ -123,7 +135,7 @@ def _header(
         least_x=int(horizontal.min(initial=0)),
         most_x=int(horizontal.max(initial=0)),
         channels=product.weights.shape[1],
-        zeros=aligned_zeros((x.c * product.run,)),
+        zeros=_padding(x.c * product.run, reduced),
         panels=panels,
         tiles_per_unit=cut.tiles,
         panels_per_unit=cut.panels,
@@ -137,7 +149,18 @@ def _header(
     )
 
 
-def _kernel(product: ImplicitProduct, epilogue: Epilogue, cut: Blocking) -> jit.KernelSpec:
+def _padding(channels: int, reduced: Reduced | None) -> Array:
+    """A pixel of what lies around the input."""
+    made = aligned_zeros((channels,))
+    if reduced is not None:
+        made[:] = reduced.padding
+    return made
+
+
+def _kernel(
+    product: ImplicitProduct, epilogue: Epilogue, cut: Blocking, reduced: Reduced | None
+) -> jit.KernelSpec:
+    formats = {} if reduced is None else {"formats": reduced.formats}
     return jit.spec(
         "conv_k_blocked" if cut.block else "conv",
         "convolve",
@@ -146,10 +169,13 @@ def _kernel(product: ImplicitProduct, epilogue: Epilogue, cut: Blocking) -> jit.
         activation=epilogue.activation.kind,
         residual=epilogue.residual is not None,
         pointwise=product.pointwise,
+        **formats,
     )
 
 
-def _parts(outputs: Sequence[View], product: ImplicitProduct, inputs: int) -> Iterator[_Part]:
+def _parts(
+    outputs: Sequence[View], product: ImplicitProduct, inputs: int, reduced: Reduced | None
+) -> Iterator[_Part]:
     """The output channels cut where views or groups end."""
     # A panel must not straddle two output views or two groups:
     #
@@ -164,7 +190,8 @@ def _parts(outputs: Sequence[View], product: ImplicitProduct, inputs: int) -> It
             stop = min(view.c, (first // size + 1) * size - first + start)
             source = first // size * (inputs // product.groups)
             weights = product.weights[first : first + stop - start]
-            yield _Part(view.channels(start, stop), weights, first, source)
+            place = moved(view.place, words_of(start, reduced.stored if reduced else None))
+            yield _Part(replace(view.channels(start, stop), place=place), weights, first, source)
             first += stop - start
             start = stop
 
@@ -203,16 +230,24 @@ def pack_channels(values: Weights | None, lanes: int, count: int) -> Weights:
     return derived(by_numpy, values) if made is None else made
 
 
-def _panel_rows(part: _Part, lanes: int, epilogue: Epilogue, packed: Packed) -> list[PanelArgs]:
+def _panel_rows(
+    part: _Part, lanes: int, epilogue: Epilogue, packed: Packed, reduced: Reduced | None
+) -> list[PanelArgs]:
     """The argument rows of a part's panels."""
     key = part.first, lanes
     if key not in packed:
         packed[key] = pack_weights(part.weights, lanes)
-    return panel_rows(packed[key], part.y, part.first, 4 * part.source, lanes, epilogue)
+    return panel_rows(packed[key], part.y, part.first, 4 * part.source, lanes, epilogue, reduced)
 
 
 def panel_rows(
-    packed: Weights, y: View, first: int, source: int, lanes: int, epilogue: Epilogue
+    packed: Weights,
+    y: View,
+    first: int,
+    source: int,
+    lanes: int,
+    epilogue: Epilogue,
+    reduced: Reduced | None = None,
 ) -> list[PanelArgs]:
     """The argument rows of packed panels.
 
@@ -223,23 +258,30 @@ def panel_rows(
         source: bytes from an input pixel's start to the channels that they see.
         lanes: channels of a panel.
         epilogue: bias, residual and activation of all outputs.
+        reduced: the arithmetic, where it is not that of float32.
     """
     # Bias, slopes and residual are of all outputs; each panel gets its own part.
     here = slice(first, first + y.c)
     bias = None if epilogue.bias is None else epilogue.bias[here]
     own = epilogue.activation.slopes
-    biases = pack_channels(bias, lanes, y.c)
+    biases: Weights
+    if reduced is None:
+        biases = pack_channels(bias, lanes, y.c)
+    else:
+        plain = None if epilogue.bias is None else elements(epilogue.bias)
+        biases = reduced.panels(plain, first, y.c, lanes)
     slopes = biases if own is None else pack_channels(own[here], lanes, y.c)
     residual = epilogue.residual
+    added, stored = (None, None) if reduced is None else (reduced.added, reduced.stored)
     return [
         PanelArgs(
             weights=packed[k],
             bias=biases[k],
             input_offset=source,
-            output=moved(y.place, k * lanes),
+            output=moved(y.place, words_of(k * lanes, stored)),
             output_ld=4 * y.ld,
             channels=min(lanes, y.c - k * lanes),
-            residual=moved(residual.place, first + k * lanes) if residual else 0,
+            residual=moved(residual.place, words_of(first + k * lanes, added)) if residual else 0,
             residual_ld=4 * residual.ld if residual else 0,
             slopes=slopes[k],
         )

@@ -1,0 +1,111 @@
+"""Products in fewer bits: an input is rounded once to words, unless it lies in words already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from netc.backends.cpu.emit.elementwise import chain_sweeps
+from netc.backends.cpu.emit.emission import EmitContext, Sweeps, scratch_of
+from netc.backends.cpu.emit.epilogues import Matched, match_epilogue
+from netc.backends.cpu.emit.products import geometry_of, image_edge, weights_of
+from netc.backends.cpu.lowering import Sweep, sweep_of
+from netc.backends.cpu.program import Step
+from netc.backends.cpu.steps.conv import conv_product
+from netc.backends.cpu.steps.geometry import Geometry
+from netc.backends.cpu.steps.product import product_step
+from netc.backends.cpu.steps.reduced import in_words, reduce_step, reduced
+from netc.backends.shared.derived import elements
+from netc.backends.shared.views import View, moved
+from netc.diagnostics import InternalError
+from netc.ir.graph import Array, Node
+from netc.ops.convolution_params import ConvolutionParams
+from netc.ops.fused import Bound, bind_stages
+from netc.ops.reduced import Number, ReducedParams
+from netc.passes.epilogue import chain_of
+
+
+class _Product(NamedTuple):
+    """A product as a convolution of pixels."""
+
+    x: View
+    y: View
+    weights: Array
+    geometry: Geometry
+    matched: Matched
+
+
+def emit_reduced(context: EmitContext, node: Node) -> Sweeps:
+    """A product in fewer bits, alone or with the stages that follow it."""
+    first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
+    stored = context.kept.get(node.outputs[0])
+    if stored is not None:
+        stages.pop()  # the rounding, which the store does
+    added = _added(context, stages)
+    edge, words, one = _words(context, node, first, stages)
+    sweep = _sweep(context, node.name, words, one, first.stage.params.number, added, stored)
+    if stored is not None and one.matched.rest:
+        raise InternalError(f"layer `{node.name}`: its kernel cannot finish what it keeps")
+    rest = chain_sweeps(context, node, context.view(node.outputs[0]), one.matched.rest)
+    return [*edge, sweep, *rest]
+
+
+def _added(context: EmitContext, stages: Sequence[Bound]) -> Number | None:
+    """What a residual is kept as, None for float32."""
+    return context.kept.get(stages[0].inputs[0]) if stages and stages[0].inputs else None
+
+
+def _words(
+    context: EmitContext, node: Node, first: Bound, stages: Sequence[Bound]
+) -> tuple[Sweeps, View, _Product]:
+    """What makes the words of a product's input, where they are, and the product."""
+    params: ReducedParams = first.stage.params
+    one = _product(context, node, first, stages)
+    if first.inputs[0] in context.kept:
+        return [], in_words(one.x, params.number), one
+    before: Sweeps = []
+    if node.name in context.images:
+        before, x = image_edge(context, node, one.x, params.product)
+        one = one._replace(x=x, geometry=replace(one.geometry, pad=(0, 0)))
+    place = moved(scratch_of(node), one.x.span if before else 0)
+    words = in_words(replace(one.x, place=place), params.number)
+    name, x, number = node.name, one.x, params.number
+    end = place.offset + words.span
+    rounding = sweep_of(lambda: [reduce_step(name, x, words, number)], [x], [words], scratch=end)
+    return [*before, rounding], words, one
+
+
+def _product(context: EmitContext, node: Node, first: Bound, stages: Sequence[Bound]) -> _Product:
+    params: ReducedParams = first.stage.params
+    x, y = context.view(first.inputs[0]), context.view(node.outputs[0])
+    weight, bias = weights_of(context, first)
+    kernels = elements(weight)
+    own = params.product
+    if isinstance(own, ConvolutionParams):
+        geometry = geometry_of(own, context.graph.shape(first.inputs[0]))
+    else:  # a window as large as the input
+        kernels = (kernels.T if own.transpose else kernels).reshape(-1, x.c, x.h, x.w)
+        geometry = Geometry((x.h, x.w))
+    matched = match_epilogue(context, bias, stages, params.num_output)
+    return _Product(x, y, kernels, geometry, matched)
+
+
+def _sweep(
+    context: EmitContext,
+    name: str,
+    words: View,
+    one: _Product,
+    number: Number,
+    added: Number | None,
+    stored: Number | None,
+) -> Sweep:
+    epilogue = one.matched.epilogue
+
+    def steps() -> Sequence[Step]:
+        arithmetic = reduced(one.weights, number, added, stored)
+        product = conv_product(words, arithmetic.weights, one.geometry)
+        target = context.target
+        return [product_step(name, words, [one.y], product, target, epilogue, reduced=arithmetic)]
+
+    return sweep_of(steps, [words], [one.y], pointwise=[epilogue.residual])

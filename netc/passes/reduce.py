@@ -1,0 +1,201 @@
+"""Products computed in fewer bits than float32: bfloat16, or int8 where a record has scales.
+
+Before::
+
+    y = Fused[Convolution, ReLU](x); z = Convolution(y)
+
+After::
+
+    y = Fused[ReducedConvolution, ReLU, Rounding](x); z = ReducedConvolution(y)
+
+Each product rounds its input and its weights itself (netc.ops.reduced). A value that such products
+alone read is rounded by the one that makes it, once, to the same numbers: a backend may keep it in
+fewer bits then (:func:`kept_reduced`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from netc.ir.edit import with_nodes
+from netc.ir.graph import Graph, Node
+from netc.ops.catalog import CATALOG, has_role
+from netc.ops.elementwise import EltwiseParams
+from netc.ops.fused import NAME, FusedParams, Stage, bind_stages
+from netc.ops.numbers import all_finite
+from netc.ops.reduced import (
+    REDUCED_CONVOLUTION,
+    REDUCED_INNER_PRODUCT,
+    ROUNDING,
+    Bfloat16,
+    Number,
+    ReducedParams,
+    RoundingParams,
+    can_be_reduced,
+)
+from netc.ops.role import Role
+from netc.passes.base import Log, Pass
+from netc.passes.epilogue import FUSE_EPILOGUES, chain_of, stages_of
+
+Choice = Callable[[Node], Number | None]
+"""What a product is computed in; None for float32."""
+
+
+def reduction(name: str, choose: Choice) -> Pass:
+    """A pass that lets products be computed in what ``choose`` says of them, where they can be."""
+
+    def rewrite(graph: Graph, log: Log) -> Graph:
+        reduced = with_nodes(graph, [_reduced(graph, node, choose, log) for node in graph.nodes])
+        return _rounded_once(reduced, log)
+
+    return Pass(name, rewrite)
+
+
+REDUCE_TO_BFLOAT16 = reduction("bf16", lambda node: Bfloat16())
+
+
+def with_reduction(passes: tuple[Pass, ...], own: Pass) -> tuple[Pass, ...]:
+    """Passes with a reduction where products have their epilogues, and stand by themselves."""
+    at = passes.index(FUSE_EPILOGUES) + 1 if FUSE_EPILOGUES in passes else len(passes)
+    return (*passes[:at], own, *passes[at:])
+
+
+def candidates(graph: Graph, number: Number) -> list[Node]:
+    """The nodes of a graph whose products can be computed in a kind of number."""
+    return [node for node in graph.nodes if _misfit(graph, node, number) is None]
+
+
+def _reduced(graph: Graph, node: Node, choose: Choice, log: Log) -> Node:
+    if not _is_product(node):
+        return node
+    number = choose(node)
+    if number is None:
+        return node
+    reason = _misfit(graph, node, number)
+    if reason is not None:
+        log.missed(reason, node.name)
+        return node
+    first, *rest = stages_of(node)
+    is_convolution = has_role(first.op, Role.CONVOLUTION)
+    op = REDUCED_CONVOLUTION if is_convolution else REDUCED_INNER_PRODUCT
+    params = ReducedParams(first.params, number)
+    log.applied(f"computed in {number.name}", node.name)
+    if not rest:
+        return replace(node, op=op, params=params)
+    return replace(node, params=FusedParams((replace(first, op=op, params=params), *rest)))
+
+
+def _is_product(node: Node) -> bool:
+    return has_role(stages_of(node)[0].op, Role.CONVOLUTION | Role.INNER_PRODUCT)
+
+
+def _misfit(graph: Graph, node: Node, number: Number) -> str | None:
+    """Why a node stays in float32; None where it need not."""
+    if not _is_product(node) or len(node.outputs) != 1:
+        return "it is no product"
+    first = next(bind_stages(chain_of(node), node.inputs, node.parameters))
+    shape, weights = graph.shape(first.inputs[0]), graph.parameters[first.parameters[0]]
+    if len(first.inputs) != 1 or 0 in shape:
+        return "it has several inputs, or none with elements"
+    if weights.variable or weights.owner is not None or weights.array is None:
+        return "its weights are variables, or read in another shape too"
+    op = CATALOG[first.stage.op]
+    if not can_be_reduced(op, first.stage.params, shape, weights.array, number):
+        return f"its channels, its sums or its weights do not fit {number.name}"
+    return None
+
+
+# Values that are rounded where they are made
+
+
+def _rounded_once(graph: Graph, log: Log) -> Graph:
+    """Let the products that make a value round it, if all that read it would."""
+    nodes = []
+    for node in graph.nodes:
+        number = _read_as(graph, node.outputs[0]) if _makes_reduced(node) else None
+        number = number if number and _fills_words(node, number) else None
+        nodes.append(node if number is None else _with_rounding(node, number))
+        if number is not None:
+            log.applied(f"its result is kept as {number.name}", node.name)
+    return with_nodes(graph, nodes)
+
+
+def _makes_reduced(node: Node) -> bool:
+    """True if a kernel of a reduced product finishes the node's only result."""
+    first, *rest = stages_of(node)
+    return has_role(first.op, Role.REDUCED_PRODUCT) and len(rest) <= 2 and _is_finished(rest)
+
+
+def _fills_words(node: Node, number: Number) -> bool:
+    """True if no group of a product's outputs ends within a word."""
+    params = stages_of(node)[0].params.product
+    groups: int = getattr(params, "group", 1)
+    return bool(params.num_output // groups % number.per_word == 0)
+
+
+def _is_finished(stages: list[Stage]) -> bool:
+    """True for a sum with another value, then an activation, or one of them."""
+    sums = [is_plain_sum(stage) for stage in stages]
+    if any(sums[1:]):
+        return False
+    return all(
+        s or (has_role(stage.op, Role.RECTIFIER) and all_finite(stage.params))
+        for s, stage in zip(sums, stages, strict=True)
+    )
+
+
+def is_plain_sum(stage: Stage) -> bool:
+    """True if a stage adds one value of the same shape to the chain."""
+    params = stage.params
+    return (
+        isinstance(params, EltwiseParams)
+        and params.operation == "SUM"
+        and stage.inputs == 1
+        and set(params.coeff) <= {1.0}
+    )
+
+
+def _read_as(graph: Graph, value: str) -> Number | None:
+    """What all readers of a value round it to; None where one does not, or they differ.
+
+    A sum in a reduced product's epilogue reads it as it is; the maximum of a window is one of
+    its elements, and is rounded if they are.
+    """
+    if value in graph.results or len(graph.shape(value)) != 4:
+        return None
+    found: set[Number] = set()
+    for node in graph.readers[value]:
+        number = _reads(graph, node, value)
+        if number is None:
+            return None
+        found |= number
+    return found.pop() if len(found) == 1 else None
+
+
+def _reads(graph: Graph, node: Node, value: str) -> set[Number] | None:
+    """What a node rounds a value to that it reads; empty where it takes any, None where none."""
+    stages = stages_of(node)
+    if not has_role(stages[0].op, Role.REDUCED_PRODUCT):
+        return None
+    params: ReducedParams = stages[0].params
+    added = len(stages) > 1 and is_plain_sum(stages[1]) and node.inputs[1] == value
+    if node.inputs.count(value) != added + (node.inputs[0] == value):
+        return None
+    return {params.number} if node.inputs[0] == value else set()
+
+
+def _with_rounding(node: Node, number: Number) -> Node:
+    stage = Stage(ROUNDING, RoundingParams(number))
+    return replace(node, op=NAME, params=FusedParams((*stages_of(node), stage)))
+
+
+def kept_reduced(graph: Graph) -> Mapping[str, Number]:
+    """The values whose elements fewer bits can hold, and that readers take so."""
+    found: dict[str, Number] = {}
+    for node in graph.nodes:
+        last = stages_of(node)[-1]
+        if has_role(last.op, Role.ROUNDING):
+            params: RoundingParams = last.params
+            found[node.outputs[0]] = params.number
+    return found

@@ -1,0 +1,243 @@
+"""Products in fewer bits: kernels give what the definitions say, bit for bit."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import netc
+from netc.backends import reference
+from netc.backends.base import Options
+from netc.backends.cpu import backend
+from netc.backends.cpu.backend import CpuBackend
+from netc.backends.cpu.instructions import has_products
+from netc.backends.cpu.machine import machine
+from netc.diagnostics import NetcError, NetcWarning, Source
+from netc.ir.graph import Array, Graph, Node
+from netc.ops.reduced import Bfloat16, Int8, Number
+from netc.passes.pipeline import ALL
+from netc.passes.reduce import kept_reduced, reduction, with_reduction
+from netc.weights.seeded import seeded_weights
+from tests.machines import DESCRIBED, HERE, ONE_OF_EACH, described, runnable
+
+CONV = "convolution_param {{ num_output: {} kernel_size: {} pad: {} stride: {} {} }}"
+NUMBERS: Mapping[str, Number] = {
+    "bf16": Bfloat16(),
+    "int8 signed": Int8(0.0625, 128),
+    "int8 unsigned": Int8(0.03125, 0),
+}
+
+
+def layer(kind: str, bottom: str, top: str, params: str = "") -> str:
+    bottoms = " ".join(f'bottom: "{name}"' for name in bottom.split())
+    return f'layer {{ name: "{top}" type: "{kind}" {bottoms} top: "{top}" {params} }}'
+
+
+def conv(bottom: str, top: str, n: int, k: int = 1, p: int = 0, s: int = 1, more: str = "") -> str:
+    return layer("Convolution", bottom, top, CONV.format(n, k, p, s, more))
+
+
+def net_of(shape: tuple[int, ...], *layers: str) -> Source:
+    dims = " ".join(f"dim: {size}" for size in shape)
+    first = f'layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ {dims} }} }} }}'
+    return Source("net", "\n".join((first, *layers)))
+
+
+IP = "inner_product_param { num_output: 21 }"
+NETS = {
+    "stem": net_of((2, 3, 23, 19), conv("x", "a", 24, 7, 3, 2), layer("ReLU", "a", "b")),
+    "kept": net_of(
+        (1, 8, 9, 10), conv("x", "a", 40), layer("ReLU", "a", "b"), conv("b", "c", 24, 3, 1)
+    ),
+    "groups": net_of(
+        (1, 16, 9, 8),
+        conv("x", "a", 24, 3, 1, 1, "group: 2"),
+        conv("a", "b", 16, 3, 2, 1, "group: 2 dilation: 2"),
+    ),
+    "residual": net_of(
+        (2, 12, 6, 7),
+        conv("x", "a", 32),
+        layer("ReLU", "a", "r"),
+        conv("r", "b", 16, 3, 1),
+        layer("ReLU", "b", "br"),
+        conv("br", "c", 32),
+        layer("Eltwise", "r c", "s"),
+        layer("ReLU", "s", "t", "relu_param { negative_slope: 0.25 }"),
+        conv("t", "d", 20),
+    ),
+    "odd channels": net_of((1, 5, 6, 7), conv("x", "a", 7, 3, 1), conv("a", "b", 9, 2)),
+    "long sums": net_of((1, 256, 7, 7), conv("x", "a", 72, 3, 1)),
+    "slices of a concatenation": net_of(
+        (1, 8, 7, 6),
+        conv("x", "a", 6),
+        conv("x", "b", 10),
+        layer("Concat", "a b", "c"),
+        conv("c", "d", 8, 3),
+        layer("PReLU", "d", "e"),
+    ),
+    "inner products": net_of(
+        (3, 10, 5, 4),
+        layer("InnerProduct", "x", "a", IP),
+        layer("ReLU", "a", "b"),
+        layer("InnerProduct", "b", "c", IP),
+    ),
+}
+
+
+def graph_of(net: Source) -> Graph:
+    """A net's graph with weights."""
+    graph = netc.compile(net, backend="reference").graph
+    weights = seeded_weights(graph)
+    return netc.compile(net, weights, backend="reference").graph
+
+
+def feeds_of(graph: Graph) -> dict[str, Array]:
+    rng = np.random.default_rng(5)
+    return {n: rng.standard_normal(graph.shape(n)).astype(np.float32) for n in graph.inputs}
+
+
+def prepared(graph: Graph, number: Number, threads: int = 1) -> backend.CpuExecutable:
+    passes = with_reduction(ALL, reduction("own", lambda node: number))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NetcWarning)
+        made = CpuBackend().prepare(graph, Options(passes, threads=threads))
+    assert isinstance(made, backend.CpuExecutable)
+    return made
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("kind", NETS)
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_kernels_give_what_the_definitions_say(
+    name: str, kind: str, number: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend, "machine", lambda: runnable(name))
+    graph = graph_of(NETS[kind])
+    feeds = feeds_of(graph)
+    for threads in (1, 2):
+        made = prepared(graph, NUMBERS[number], threads)
+        (optimized,) = made.graphs()
+        want, found = reference.run(optimized, feeds), made.run(feeds)
+        for output in graph.outputs:
+            np.testing.assert_array_equal(found[output], want[output], output)
+
+
+@pytest.mark.parametrize("kind", ["long sums"])
+@pytest.mark.parametrize("number", ["bf16", "int8 signed"])
+@pytest.mark.parametrize("name", HERE)
+def test_caches_change_nothing(
+    name: str, kind: str, number: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = graph_of(NETS[kind])
+    feeds, found = feeds_of(graph), []
+    for target in (runnable(name), machine()):
+        monkeypatch.setattr(backend, "machine", lambda target=target: target)
+        found.append(prepared(graph, NUMBERS[number]).run(feeds))
+    for output in graph.outputs:
+        np.testing.assert_array_equal(found[0][output], found[1][output])
+
+
+@pytest.mark.parametrize("number", ["bf16", "int8 signed"])
+def test_instructions_and_their_substitutes_agree(
+    number: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same machine without its instructions for sums of small products."""
+    own = NUMBERS[number]
+    if not has_products(machine(), own.name):
+        pytest.skip(f"this processor has no instructions for {own.name}")
+    graph = graph_of(NETS["residual"])
+    feeds = feeds_of(graph)
+    fast = prepared(graph, own).run(feeds)
+    off = machine().features.replace("+avx512vnni", "-avx512vnni")
+    poorer = replace(machine(), features=off.replace("+avx512bf16", "-avx512bf16"))
+    monkeypatch.setattr(backend, "machine", lambda: poorer)
+    slow = prepared(graph, own).run(feeds)
+    for output in graph.outputs:
+        np.testing.assert_array_equal(slow[output], fast[output])
+
+
+def test_who_keeps_its_result_in_fewer_bits() -> None:
+    graph = graph_of(NETS["residual"])
+    (optimized,) = prepared(graph, Bfloat16()).graphs()
+    assert set(kept_reduced(optimized)) == {"r", "br", "t"}
+    graph = graph_of(NETS["odd channels"])
+    (optimized,) = prepared(graph, Bfloat16()).graphs()
+    assert not kept_reduced(optimized)
+
+
+def test_kept_values_take_less_room() -> None:
+    graph = graph_of(NETS["kept"])
+    arena = [
+        prepared(graph, number).report()["arena_bytes"] for number in (Int8(0.1, 0), Bfloat16())
+    ]
+    assert arena[0] < arena[1] < CpuBackend().prepare(graph, Options(ALL)).report()["arena_bytes"]
+
+
+def test_some_layers_may_stay_in_float32() -> None:
+    """Neither kind reads what the other keeps."""
+    graph = graph_of(NETS["residual"])
+
+    def choose(node: Node) -> Number | None:
+        return Bfloat16() if node.name in ("a", "d") else None
+
+    passes = with_reduction(ALL, reduction("own", choose))
+    made = CpuBackend().prepare(graph, Options(passes))
+    report = made.report()
+    assert report["reduced_layers"] == ["a", "d"] and report["float32_layers"] == ["b", "c"]
+    (optimized,) = made.graphs()
+    feeds = feeds_of(graph)
+    want = reference.run(optimized, feeds)["d"]
+    np.testing.assert_allclose(made.run(feeds)["d"], want, atol=1e-2 * np.abs(want).max())
+
+
+# What people ask for
+
+
+def test_bf16_is_asked_for_by_its_name() -> None:
+    net = NETS["kept"]
+    weights = seeded_weights(netc.compile(net, backend="reference").graph)
+    x = np.random.default_rng(1).standard_normal((1, 8, 9, 10)).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NetcWarning)
+        reduced = netc.compile(net, weights, precision="bf16")
+    plain = netc.compile(net, weights)
+    want, found = plain(x=x)["c"], reduced(x=x)["c"]
+    assert 0 < np.abs(found - want).max() < 0.02 * np.abs(want).max()
+    report = reduced.report()
+    assert report["precision"] == "bf16" and report["reduced_layers"] == ["a", "c"]
+    assert report["weights_bytes"] < plain.report()["weights_bytes"]
+
+
+def test_a_machine_without_the_instructions_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = runnable(next(name for name in HERE if DESCRIBED[name].isa == "plain"))
+    monkeypatch.setattr(backend, "machine", lambda: target)
+    with pytest.warns(NetcWarning, match=r"emulated-precision.*no instructions for bf16.*slower"):
+        net = netc.compile(NETS["kept"], precision="bf16")
+    assert net.report()["instructions"] is False
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_a_described_machine_has_the_instructions_that_its_features_say(name: str) -> None:
+    plain = described(name)
+    assert not has_products(plain, "bf16") and not has_products(plain, "int8")
+    rich = replace(plain, features="+avx512bf16,+avx512vnni,-amx-bf16")
+    wide = plain.width in (8, 16)
+    assert has_products(rich, "bf16") is wide and has_products(rich, "int8") is wide
+    narrow = replace(plain, features="+avxvnni,-avx512vnni")
+    assert has_products(narrow, "int8") is (plain.width == 8)
+    assert not has_products(replace(plain, features="-avx512vnni,-avxvnni"), "int8")
+
+
+@pytest.mark.parametrize("precision", ["bf16"])
+def test_who_cannot_compute_so_says_what_it_can(precision: str) -> None:
+    with pytest.raises(NetcError, match=r"backend `reference` computes in float32, and .*`bf16`"):
+        netc.compile(NETS["kept"], backend="reference", precision=precision)
+
+
+def test_names_that_people_have_for_it() -> None:
+    with pytest.raises(NetcError, match="bfloat16 is `bf16`"):
+        netc.compile(NETS["kept"], precision="bfloat16")
