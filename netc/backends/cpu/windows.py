@@ -7,7 +7,7 @@ from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ops.catalog import has_role
 from netc.ops.convolution_params import ConvolutionParams, convolution_axes
-from netc.ops.fused import bind_stages
+from netc.ops.fused import Stage, bind_stages
 from netc.ops.role import Role
 from netc.passes.epilogue import chain_of
 from netc.passes.tile_bottlenecks import cut, may_run_whole, window_of
@@ -22,10 +22,8 @@ def padded_image(graph: Graph, node: Node) -> tuple[int, int, int, int] | None:
     first = next(bind_stages(chain_of(node), node.inputs, node.parameters), None)
     if first is None or len(first.inputs) != 1:
         return None
-    value, params = first.inputs[0], first.stage.params
-    if has_role(first.stage.op, Role.REDUCED_PRODUCT):
-        params = params.product
-    if not isinstance(params, ConvolutionParams) or has_role(first.stage.op, Role.DECONVOLUTION):
+    value, params = first.inputs[0], _convolution_of(first.stage)
+    if params is None:
         return None
     shape = graph.shape(value)
     alone = value in graph.inputs and value not in graph.outputs
@@ -42,6 +40,13 @@ def padded_image(graph: Graph, node: Node) -> tuple[int, int, int, int] | None:
     if high * wide > _MOST_PADDING * (shape[2] * shape[3] + _FEW_PIXELS):
         return None
     return shape[0], high, wide, shape[1]
+
+
+def _convolution_of(stage: Stage) -> ConvolutionParams | None:
+    """The parameters of a convolution, of whatever numbers; None of other stages."""
+    params = stage.params.product if has_role(stage.op, Role.REDUCED_PRODUCT) else stage.params
+    is_product = has_role(stage.op, Role.CONVOLUTION | Role.REDUCED_PRODUCT)
+    return params if is_product and isinstance(params, ConvolutionParams) else None
 
 
 _MOST_PADDING = 4  # times the image's own pixels, and some
