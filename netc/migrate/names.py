@@ -22,6 +22,7 @@ V0_TO_V1: Mapping[str, str] = MappingProxyType(
         "infogain_loss": "INFOGAIN_LOSS",
         "innerproduct": "INNER_PRODUCT",
         "inner_product": "INNER_PRODUCT",
+        "locally_connected": "LOCALLY_CONNECTED",  # of BVLC's pull request 216
         "lrn": "LRN",
         "multinomial_logistic_loss": "MULTINOMIAL_LOGISTIC_LOSS",
         "pool": "POOLING",
@@ -94,6 +95,7 @@ FORK_V1_TO_V2: Mapping[str, str] = MappingProxyType(
         "DENSE_CRF": "DenseCRF",
         "ELU": "ELU",
         "GRN": "GRN",
+        "LOCALLY_CONNECTED": "LocallyConnected",
         "LSTM_2D": "LSTM2D",
         "NMS": "NMS",
         "NORM": "Normalize",

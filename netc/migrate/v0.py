@@ -23,6 +23,7 @@ _PARAM_OF: Mapping[str, str] = MappingProxyType(
         "images": "image_data_param",
         "infogain_loss": "infogain_loss_param",
         "innerproduct": "inner_product_param",
+        "locally_connected": "convolution_param",
         "lrn": "lrn_param",
         "pool": "pooling_param",
         "window_data": "window_data_param",
@@ -37,8 +38,8 @@ class _Move(NamedTuple):
     types: tuple[str, ...]
 
 
-_WEIGHTED = ("conv", "innerproduct")
-_SLIDING = ("conv", "pool")
+_WEIGHTED = ("conv", "innerproduct", "locally_connected")
+_SLIDING = ("conv", "locally_connected", "pool")
 _READS_BATCHES = ("data", "hdf5_data", "images", "window_data")
 _MOVES: Mapping[str, _Move] = MappingProxyType(
     {
@@ -48,7 +49,7 @@ _MOVES: Mapping[str, _Move] = MappingProxyType(
         "bias_filler": _Move("bias_filler", _WEIGHTED),
         "pad": _Move("pad", _SLIDING),
         "kernelsize": _Move("kernel_size", _SLIDING),
-        "group": _Move("group", ("conv",)),
+        "group": _Move("group", ("conv", "locally_connected")),
         "stride": _Move("stride", _SLIDING),
         "pool": _Move("pool", ("pool",)),
         "dropout_ratio": _Move("dropout_ratio", ("dropout",)),

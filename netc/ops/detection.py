@@ -70,7 +70,8 @@ _OUTPUT_FIELDS = (
 CODES = ("CORNER", "CENTER_SIZE", "CORNER_SIZE")
 
 
-def _parse_output(layer: Message, context: LayerContext) -> DetectionOutputParams:
+def parse_detections(layer: Message, context: LayerContext) -> DetectionOutputParams:
+    """``detection_output_param`` as SSD has it."""
     param = reject_unknown_fields(layer.get("detection_output_param"), *_OUTPUT_FIELDS)
     nms = reject_unknown_fields(param.get("nms_param"), "nms_threshold", "top_k", "eta")
     if not nms.get("nms_threshold") >= 0:
@@ -106,6 +107,16 @@ _MORE: Mapping[float, tuple[str, ...]] = {
 
 def _output_shape(params: DetectionOutputParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     """The shape when every box that may be kept is: how many are is known only from the data."""
+    number = check_detections(params, inputs)
+    return ((1, 1, inputs[0][0] * _most_boxes(params, number), 7),)
+
+
+def check_detections(params: DetectionOutputParams, inputs: Sequence[Shape]) -> int:
+    """The number of priors, where locations and confidences fit them.
+
+    Raises:
+        ShapeError: they do not.
+    """
     location, confidence, priors = inputs[:3]
     if len(priors) < 3 or priors[1] != 2 or priors[2] % 4 or not priors[2]:
         raise ShapeError(f"the third bottom must be 1x2x(4 * priors), it is {show(priors)}")
@@ -127,7 +138,7 @@ def _output_shape(params: DetectionOutputParams, inputs: Sequence[Shape]) -> tup
                 "detection_output_param.num_classes",
                 _MORE.get(count(shape, 1) / (number * each), ()),
             )
-    return ((1, 1, location[0] * _most_boxes(params, number), 7),)
+    return number
 
 
 def _most_boxes(params: DetectionOutputParams, priors: int) -> int:
@@ -217,7 +228,7 @@ def _of_regions(layer: Message) -> Reading | None:
 DETECTION_OUTPUT = OpDef(
     name="DetectionOutput",
     arity=Arity((3, 4), (1, 1)),  # the fourth is an image that Caffe can draw the boxes on
-    params=_parse_output,
+    params=parse_detections,
     shape=_output_shape,
     cost=per_input(10),
     window=full_extent,

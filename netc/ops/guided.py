@@ -1,7 +1,8 @@
 """Layers whose forward or backward pass follows from chance, another blob or the iteration.
 
 GuidedDropout (Xiao et al. 2016, guided_dropout_layer.cpp of Cysu's Caffe), Insanity
-(insanity_layer.cpp of happynear/caffe-windows, the randomised ReLU of Xu et al. 2015) and
+(insanity_layer.cpp of happynear/caffe-windows, the randomised ReLU of Xu et al. 2015), SeLuDropout
+(selu_dropout_layer.cpp of soeaver's Caffe) and
 GradientScaler (gradient_scaler_layer.cpp of ddtm/caffe, the reversal of Ganin and Lempitsky 2015,
 and of yuhuayc/da-faster-rcnn, which has one factor).
 """
@@ -236,4 +237,65 @@ GRADIENT_SCALER = OpDef(
     family="activation",
 )
 
-OPS = (GUIDED_DROPOUT, INSANITY, GRADIENT_SCALER)
+
+@dataclass(frozen=True, slots=True)
+class SeLuDropoutParams:
+    """What is dropped becomes ``alpha``; then all is ``scale`` x + ``shift``.
+
+    So that mean and variance stay what they were (Klambauer et al. 2017, alpha dropout).
+    """
+
+    ratio: float
+    alpha: float
+    scale: float
+    shift: float
+    sample: bool
+    seed: int
+
+
+def _parse_selu_dropout(layer: Message, context: LayerContext) -> SeLuDropoutParams:
+    p = reject_unknown_fields(layer.get("selu_dropout_param"), "dropout_ratio", "alpha")
+    ratio, alpha = p.get("dropout_ratio"), p.get("alpha")
+    if not 0 < ratio < 1:
+        raise bad_value(p, "dropout_ratio", "must be greater than 0 and less than 1")
+    scale = ((1 - ratio) * (1 + alpha * alpha * ratio)) ** -0.5
+    sample = context.phase == "TRAIN"
+    return SeLuDropoutParams(ratio, alpha, scale, -scale * ratio * alpha, sample, seed_of(layer, p))
+
+
+def selu_kept(params: SeLuDropoutParams, x: AnyArray, key: AnyArray | None) -> AnyArray:
+    """Which elements stay."""
+    return uniform(x, x.shape, params.seed, key) >= np.float32(params.ratio)
+
+
+def _selu_dropout(params: SeLuDropoutParams, inputs: Arrays, weights: Arrays) -> Arrays:
+    x, *key = inputs
+    if not params.sample:
+        return (x,)
+    kept = selu_kept(params, x, key[0] if key else None)
+    mixed = namespace(x).where(kept, x, x.dtype.type(params.alpha))
+    return (mixed * x.dtype.type(params.scale) + x.dtype.type(params.shift),)
+
+
+def _selu_shape(params: SeLuDropoutParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    return (inputs[0],)
+
+
+def _drops_nothing(params: SeLuDropoutParams, inputs: Sequence[Shape]) -> bool:
+    return not params.sample
+
+
+SELU_DROPOUT = OpDef(
+    name="SeLuDropout",
+    arity=ONE_TO_ONE,
+    params=_parse_selu_dropout,
+    shape=_selu_shape,
+    cost=per_output(3),
+    reference=_selu_dropout,
+    draws=lambda params: params.sample,
+    identity=_drops_nothing,
+    in_place=True,
+    family="activation",
+)
+
+OPS = (SELU_DROPOUT, GUIDED_DROPOUT, INSANITY, GRADIENT_SCALER)

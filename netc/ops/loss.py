@@ -35,6 +35,7 @@ from netc.ops.labels import (
     parse_ignore_label,
     parse_normalization,
 )
+from netc.ops.metric_losses import WEIGHTED_CROSS_ENTROPY
 from netc.ops.normalization import softmax
 from netc.ops.numbers import one_of
 from netc.ops.role import Role
@@ -360,6 +361,12 @@ def _sigmoid_loss(
     return (scalar(loss / by, data),)
 
 
+def _weighted_reading(layer: Message) -> Reading | None:
+    """MNC's third bottom: a weight for each element."""
+    three = len(layer.get("bottom")) == 3
+    return Reading(erased(WEIGHTED_CROSS_ENTROPY)) if three else None
+
+
 SIGMOID_CROSS_ENTROPY_LOSS = OpDef(
     name="SigmoidCrossEntropyLoss",
     arity=_ONE,
@@ -371,6 +378,7 @@ SIGMOID_CROSS_ENTROPY_LOSS = OpDef(
     loss=True,
     contents=flag_second,
     family="loss",
+    reading=_weighted_reading,
     role=Role.SIGMOID | Role.SIGNED_SCORES,
 )
 

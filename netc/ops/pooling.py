@@ -177,7 +177,11 @@ def pooling_axes(params: PoolingParams, shape: Shape) -> tuple[Axis, Axis]:
     if len(shape) != 4:
         raise ShapeError(
             f"the bottom must have 4 axes, number x channels x height x width, it is {show(shape)}",
-            help=("reshape the bottom first",),
+            help=(
+                "Pooling3D, with the same fields in `pooling3d_param`, pools volumes"
+                if len(shape) == 5
+                else "reshape the bottom first",
+            ),
         )
     kernel = shape[2:] if params.global_pooling else params.kernel
     high, wide = (_pooled(params, shape[2 + i], kernel[i], i) for i in (0, 1))

@@ -13,7 +13,16 @@ from netc.ops.activation import EPILOGUE_ACTIVATION, ONE_TO_ONE, activation, ele
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import need_axes, per_channel
 from netc.ops.cost import per_output
-from netc.ops.define import Cost, LayerContext, OpDef, Reading, WeightSpec, erased, same_shape
+from netc.ops.define import (
+    Arity,
+    Cost,
+    LayerContext,
+    OpDef,
+    Reading,
+    WeightSpec,
+    erased,
+    same_shape,
+)
 from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.filler import Filler, parse_filler
 from netc.ops.role import Role
@@ -44,6 +53,8 @@ def _relu_cost(params: ReLUParams, inputs: Sequence[Shape], outputs: Sequence[Sh
 def _bounded_reading(layer: Message) -> Reading | None:
     """Synopsys's bounds of a ReLU: a ReLU6 of another bound, or one with a least value too."""
     param = layer.get("relu_param")
+    if len(layer.get("top")) == 2:
+        return Reading(erased(RELU_MASK))
     least = fork_field(param, "minimum", 0.0)
     if least == 0 and _greatest(param) == math.inf:
         return None
@@ -57,6 +68,27 @@ def _greatest(param: Message) -> float:
         most if most > 0 else math.inf, 6.0 if fork_field(param, "relu6", False) else math.inf
     )
 
+
+def _relu_mask(params: ReLUParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
+    x = inputs[0]
+    return _relu(params, x), (x > 0).astype(x.dtype)
+
+
+def _twice(params: ReLUParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    return (inputs[0], inputs[0])
+
+
+RELU_MASK = OpDef(
+    name="ReLUMask",
+    arity=Arity((1, 1), (2, 2)),
+    params=_parse_relu,
+    shape=_twice,
+    cost=per_output(2),
+    reference=_relu_mask,
+    in_place=True,
+    family="activation",
+)
+"""Its second top is 1 where the bottom is above 0, else 0 (relu_layer.cpp of HyeonwooNoh/caffe)."""
 
 RELU = OpDef(
     name="ReLU",
@@ -130,7 +162,10 @@ def _bounded_relu(params: BoundedReLUParams, x: AnyArray) -> AnyArray:
 
 
 BOUNDED_RELU = activation("BoundedReLU", _bounded_relu, 3, _parse_bounded_below)
-READINGS = (BOUNDED_RELU,)
+READINGS = (
+    RELU_MASK,
+    BOUNDED_RELU,
+)
 
 
 _QUARTER = Filler(value=0.25)

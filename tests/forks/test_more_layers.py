@@ -208,3 +208,133 @@ def test_segments_of_a_video_are_channels() -> None:
     for kind, channels in (("FLOW", 30), ("RGB", 45)):
         message = read_net(Source("net.prototxt", text.replace("FLOW", kind))).message
         assert build(message).graph.shape("x") == (2, channels, 8, 8)
+
+
+def test_a_second_top_of_relu_is_its_mask() -> None:
+    x = normal(3, 4)
+    got = run('layer { name: "l" type: "ReLU" BOTTOMS TOPS }', "y mask", x=x)
+    np.testing.assert_array_equal(got["y"], np.maximum(x, 0))
+    np.testing.assert_array_equal(got["mask"], x > 0)
+
+
+def naive_warp(data: Any, flow: Any) -> Any:
+    out = np.zeros_like(data)
+    high, wide = data.shape[2:]
+    for n, i, j in np.ndindex(len(data), high, wide):
+        x, y = j + flow[n, 0, i, j], i + flow[n, 1, i, j]
+        if 0 <= x <= wide - 1 and 0 <= y <= high - 1:
+            for r in {int(np.floor(y)), int(np.ceil(y))}:
+                for c in {int(np.floor(x)), int(np.ceil(x))}:
+                    out[n, :, i, j] += data[n, :, r, c] * (1 - abs(x - c)) * (1 - abs(y - r))
+    return out
+
+
+def test_warp_reads_between_elements_and_0_beyond_the_last() -> None:
+    data, flow = normal(2, 3, 5, 6), 2 * normal(2, 2, 5, 6, seed=1)
+    flow[:, :, 1] = np.round(flow[:, :, 1])
+    got = run('layer { name: "l" type: "Warp" BOTTOMS TOPS }', x=data, f=flow)["y"]
+    np.testing.assert_allclose(got, naive_warp(data, flow), rtol=1e-4, atol=1e-5)
+
+
+def test_where_a_flow_is_whole_its_gradient_is_the_mean_of_both_sides() -> None:
+    text = text_of(
+        'layer { name: "l" type: "Warp" BOTTOMS top: "y" }\n'
+        'layer { name: "s" type: "Reduction" bottom: "y" top: "loss" loss_weight: 1 }\n'
+        "force_backward: true",
+        x=(1, 1, 1, 4),
+        f=(1, 2, 1, 4),
+    )
+    x = np.array([1, 2, 4, 8], np.float32).reshape(1, 1, 1, 4)
+    net = netc.compile(text=text, phase="TRAIN")
+    found = net.gradients({"x": x, "f": np.zeros((1, 2, 1, 4), np.float32)}, wrt=("f",))
+    assert found.blobs["f"][0, 0, 0].tolist() == [0.5, 1.5, 3, 2]
+
+
+def test_tiles_are_blocks_of_channels() -> None:
+    x = normal(2, 8, 3, 2)
+    got = run('layer { name: "l" type: "Tiling" BOTTOMS TOPS tiling_param { tile_dim: 2 } }', x=x)
+    for n, c, i, j in np.ndindex(2, 2, 6, 4):
+        assert got["y"][n, c, i, j] == x[n, 4 * c + 2 * (i % 2) + j % 2, i // 2, j // 2]
+
+
+def test_differences_that_are_no_numbers_count_nothing() -> None:
+    x, t = normal(2, 2, 3, 1), normal(2, 2, 3, 1, seed=1)
+    t[0, :, 1] = np.nan
+    known = np.where(np.isnan(t), 0, x - t)
+    layer = 'layer { name: "l" type: "L1Loss" BOTTOMS TOPS FIELDS }'
+    plain = run(layer.replace("FIELDS", ""), x=x, t=t)["y"]
+    np.testing.assert_allclose(plain, np.abs(known).sum() / 2, rtol=1e-5)
+    fields = "l1_loss_param { l2_per_location: true normalize_by_num_entries: true epsilon: 0.04 }"
+    rooted = run(layer.replace("FIELDS", fields), x=x, t=t)["y"]
+    wanted = np.sqrt((known**2).sum(axis=1) + 0.04).sum() / 5
+    np.testing.assert_allclose(rooted, wanted, rtol=1e-5)
+
+
+def test_lifted_structure_is_a_sum_over_pairs() -> None:
+    x, t = normal(6, 4), np.array([0, 1, 0, 2, 1, 0], np.float32)
+    far = np.linalg.norm(x[:, None].astype(np.float64) - x[None], axis=2)
+    losses = []
+    for i in range(6):
+        for j in range(i + 1, 6):
+            if t[i] == t[j]:
+                others = [2 - far[a, k] for a in (i, j) for k in range(6) if t[k] != t[i]]
+                losses.append(max(0, np.log(np.exp(others).sum()) + far[i, j]) ** 2)
+    layer = (
+        'layer { name: "l" type: "LiftedStructSimilaritySoftmaxLoss" BOTTOMS TOPS '
+        "lifted_struct_sim_softmax_loss_param { margin: 2 } }"
+    )
+    np.testing.assert_allclose(run(layer, x=x, t=t)["y"], np.mean(losses) / 2, rtol=1e-5)
+
+
+def test_a_third_bottom_weighs_cross_entropy() -> None:
+    x, t, w = normal(3, 4), (normal(3, 4, seed=1) > 0).astype(np.float32), np.abs(normal(3, 4))
+    p = 1 / (1 + np.exp(-x))
+    each = -(t * np.log(p) + (1 - t) * np.log(1 - p))
+    layer = 'layer { name: "l" type: "SigmoidCrossEntropyLoss" BOTTOMS TOPS }'
+    got = run(layer, x=x, t=t, w=w)["y"]
+    np.testing.assert_allclose(got, (w * each).sum() / w.sum(), rtol=1e-5)
+    assert run(layer, x=x, t=t, w=0 * w)["y"] == 0
+
+
+def test_alpha_dropout_keeps_mean_and_variance() -> None:
+    x = normal(200, 200)
+    layer = 'layer { name: "l" type: "SeLuDropout" BOTTOMS TOPS }'
+    np.testing.assert_array_equal(run(layer, x=x)["y"], x)
+    drawn = run(layer, phase="TRAIN", x=x)["y"]
+    assert abs(drawn.mean()) < 0.02
+    assert abs(drawn.var() - 1) < 0.02
+
+
+def test_boxes_tell_their_cell_and_anchor() -> None:
+    rows, columns, anchors = 2, 3, 2
+    number = rows * columns * anchors
+    rng = RNG(3)
+    low = rng.random((number, 2)) * 0.6
+    priors = np.concatenate([low, low + 0.2], axis=1).reshape(-1)
+    priors = np.stack([priors, np.full(4 * number, 0.1)])[None].astype(np.float32)
+    location = normal(1, rows, columns, 4 * anchors)
+    scores = rng.random((1, 2 * number)).astype(np.float32)
+    fields = (
+        "num_classes: 2 nms_param { nms_threshold: 0.45 } code_type: CENTER_SIZE "
+        "confidence_threshold: 0.3 keep_top_k: 5 background_label_id: BACK"
+    )
+    layer = 'layer { name: "l" type: "TYPE" BOTTOMS TOPS detection_output_param { FIELDS } }'
+    arrays = {"loc": location, "conf": scores, "pri": priors}
+    plain = layer.replace("TYPE", "DetectionOutput").replace("FIELDS", fields.replace("BACK", "0"))
+    wanted = run(plain, **{**arrays, "loc": location.reshape(1, -1)})["y"].reshape(-1, 7)
+    extended = layer.replace("TYPE", "DetectionOutputExtended")
+    got = run(extended.replace("FIELDS", fields.replace("BACK", "-1")), **arrays)["y"]
+    got = got.reshape(-1, 10)
+    np.testing.assert_array_equal(got[:, :7], wanted)
+    for row in got:
+        at = int((row[9] * columns + row[8]) * anchors + row[7])
+        assert scores.reshape(number, 2)[at, 1] == row[2]
+
+
+def test_locally_connected_layers_of_2014_are_read() -> None:
+    text = """input: "x" input_dim: 1 input_dim: 2 input_dim: 6 input_dim: 6
+        layers { layer { name: "l" type: "locally_connected" num_output: 3 kernelsize: 3 stride: 1
+          weight_filler { type: "gaussian" std: 0.01 } } bottom: "x" top: "y" }"""
+    graph = build(read_net(Source("net.prototxt", text)).message).graph
+    assert [node.op for node in graph.nodes] == ["LocallyConnected"]
+    assert graph.shape("y") == (1, 3, 4, 4)

@@ -154,9 +154,6 @@ def _bound(path: Path, type: str) -> Message | None:
 
 # What Caffe's schema takes and its upgrade, or the net after it, then stops at.
 REFUSED = {
-    "BVLC+caffe/@pull-216/examples/deepface/deepface.prototxt": "unknown-layer-type",
-    "BVLC+caffe/@pull-216/examples/deepface/deepface_train.prototxt": "unknown-layer-type",
-    "BVLC+caffe/@pull-216/examples/deepface/deepface_val.prototxt": "unknown-layer-type",
     "dgschwend+netscope/presets/vgg-16.prototxt": "mixed-layers",
 }
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from netc.diagnostics import NetcError
-from netc.migrate.names import V0_TO_V1, V1_TO_V2, v2_type
+from netc.migrate.names import FORK_V1_TO_V2, V0_TO_V1, V1_TO_V2, v2_type
 from netc.migrate.upgrade import upgrade_net
 from netc.schema.load import load_schema
 from tests.migrate.texts import check_upgrade, net_of, place, refusal, upgraded
@@ -99,7 +99,7 @@ def test_layer(case: str) -> None:
 @pytest.mark.parametrize("kind", V0_TO_V1)
 def test_type(kind: str) -> None:
     net = upgraded(f'layers {{ layer {{ name: "a" type: "{kind}" }} }}')
-    assert net.get("layer")[0].get("type") == V1_TO_V2[V0_TO_V1[kind]]
+    assert net.get("layer")[0].get("type") == {**V1_TO_V2, **FORK_V1_TO_V2}[V0_TO_V1[kind]]
 
 
 def test_every_v0_type_is_a_v1_type() -> None:

@@ -31,7 +31,7 @@ TAKEN_BY_THE_UNION = {
 READ_OFF_TEXTS = (
     "HyeonwooNoh+", "ShaoqingRen+", "soeaver+", "torrvision+", "yahoo+CaffeOnSpark/", "yjxiong+",
     "wenguanwang+", "DengPingFan+", "ZhaofanQiu+", "BVLC+caffe/@pull-5381/", "TimoSaemann+",
-    "Cysu+", "rksltnl+", "daijifeng001+MNC/", "PKU-ICST-MIPL+",
+    "Cysu+", "rksltnl+", "yulequan+", "daijifeng001+MNC/", "PKU-ICST-MIPL+",
     "dlunion+CaffeLSTM-OCR/", "jay-mahadeokar+pynetbuilder/models/cifar10/resnet_110/",
 )  # fmt: skip
 

@@ -34,6 +34,7 @@ from netc.ops.rectifiers import (
     PRELU,
     RELU,
     RELU6,
+    RELU_MASK,
     BoundedReLUParams,
     PReLUParams,
     ReLU6Params,
@@ -199,6 +200,7 @@ def _sign(params: None, x: AnyArray) -> AnyArray:
 
 GRADIENTS = gradients(
     of(RELU, Gradient(_relu, _reads_sign)),
+    of(RELU_MASK, Gradient(_relu, INPUT, tops=(0,))),
     of(RELU6, by_input(_relu6)),
     of(BOUNDED_RELU, by_input(_bounded_relu)),
     of(PRELU, Gradient(_prelu, Reads(inputs=(0,), weights=(0,)), _prelu_slope, INPUT)),

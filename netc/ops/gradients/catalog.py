@@ -24,6 +24,7 @@ from netc.ops.gradients import (
     linear,
     loss,
     margin,
+    metric_losses,
     moving,
     normalization,
     pooling,
@@ -32,6 +33,7 @@ from netc.ops.gradients import (
     regions,
     resizing,
     sampled_regions,
+    warp,
 )
 from netc.ops.gradients.define import ErasedGradient
 
@@ -52,6 +54,7 @@ _FAMILIES: tuple[Mapping[str, ErasedGradient], ...] = (
     linear.GRADIENTS,
     loss.GRADIENTS,
     margin.GRADIENTS,
+    metric_losses.GRADIENTS,
     moving.GRADIENTS,
     normalization.GRADIENTS,
     pooling.GRADIENTS,
@@ -60,6 +63,7 @@ _FAMILIES: tuple[Mapping[str, ErasedGradient], ...] = (
     regions.GRADIENTS,
     resizing.GRADIENTS,
     sampled_regions.GRADIENTS,
+    warp.GRADIENTS,
 )
 
 _RULES: dict[str, ErasedGradient] = {

@@ -9,12 +9,15 @@ from netc.ops.guided import (
     GRADIENT_SCALER,
     GUIDED_DROPOUT,
     INSANITY,
+    SELU_DROPOUT,
     GradientScalerParams,
     GuidedDropoutParams,
     InsanityParams,
+    SeLuDropoutParams,
     gradient_factor,
     guided_factor,
     insanity_factor,
+    selu_kept,
 )
 
 
@@ -30,6 +33,13 @@ def _insanity(params: InsanityParams, saved: Saved, tops: Arrays, index: int) ->
     return tops[0] * namespace(x).where(x > 0, 1, insanity_factor(params, x, key))
 
 
+def _selu(params: SeLuDropoutParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
+    if not params.sample:
+        return tops[0]
+    key = saved.inputs[1] if len(saved.inputs) > 1 else None
+    return tops[0] * selu_kept(params, tops[0], key) * tops[0].dtype.type(params.scale)
+
+
 def _scaler(params: GradientScalerParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     key = saved.inputs[1] if len(saved.inputs) > 1 else None
     return tops[0] * tops[0].dtype.type(gradient_factor(params, key))
@@ -41,6 +51,7 @@ def _scaler_inexact(graph: Graph, node: Node) -> str:
 
 GRADIENTS = gradients(
     of(GUIDED_DROPOUT, Gradient(_guided, Reads(inputs=(1,)), ignored=(1,))),
+    of(SELU_DROPOUT, Gradient(_selu)),
     of(INSANITY, Gradient(_insanity, INPUT)),
     of(GRADIENT_SCALER, Gradient(_scaler, inexact=_scaler_inexact, host=True)),
 )

@@ -1,0 +1,140 @@
+"""Warp of PWC-Net (Sun et al. 2018; warp_layer.cu of NVlabs/PWC-Net), and Tiling of VPGNet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from netc.ir.types import Shape, show
+from netc.ops.activation import ONE_TO_ONE
+from netc.ops.array import AnyArray, Arrays
+from netc.ops.cost import per_output
+from netc.ops.define import (
+    Arity,
+    LayerContext,
+    OpDef,
+    ShapeError,
+    copies,
+    full_extent,
+    no_params,
+    zero_cost,
+)
+from netc.ops.fields import reject_unknown_fields
+from netc.ops.numbers import required_number
+from netc.schema.message import Message
+
+
+def _warp_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, flow = inputs
+    if len(data) != 4 or flow != (data[0], 2, *data[2:]):
+        raise ShapeError(
+            f"the flow of {show(data)} must have 2 channels of its places, it is {show(flow)}"
+        )
+    return (data,)
+
+
+class Neighbours(NamedTuple):
+    """Where each place of a flow points to: rows and columns around it, and how far between.
+
+    All are (images, height, width).
+    """
+
+    inside: AnyArray
+    left: AnyArray
+    right: AnyArray
+    upper: AnyArray
+    lower: AnyArray
+    across: AnyArray
+    down: AnyArray
+
+
+def neighbours(flow: AnyArray) -> Neighbours:
+    """The four elements around each place plus its flow (images, 2, height, width).
+
+    A place outside counts as element 0, and is not ``inside``.
+    """
+    high, wide = flow.shape[2:]
+    x, y = flow[:, 0] + np.arange(wide), flow[:, 1] + np.arange(high)[:, None]
+    inside = (x >= 0) & (x <= wide - 1) & (y >= 0) & (y <= high - 1)
+    x, y = np.where(inside, x, 0), np.where(inside, y, 0)
+    left, upper = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+    right, lower = np.ceil(x).astype(np.int64), np.ceil(y).astype(np.int64)
+    return Neighbours(inside, left, right, upper, lower, x - left, y - upper)
+
+
+def at_places(data: AnyArray, rows: AnyArray, columns: AnyArray) -> AnyArray:
+    """Elements (images, channels, height, width) of each image at its rows and columns."""
+    image = np.arange(len(data))[:, None, None]
+    return np.moveaxis(data[image, :, rows, columns], 3, 1)
+
+
+def _warp(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
+    """Each place takes the value, between four, at itself plus its flow; 0 from outside."""
+    data, flow = (np.asarray(array) for array in inputs)
+    n = neighbours(flow)
+    a, b = n.across[:, None], n.down[:, None]
+    upper = (1 - a) * at_places(data, n.upper, n.left) + a * at_places(data, n.upper, n.right)
+    lower = (1 - a) * at_places(data, n.lower, n.left) + a * at_places(data, n.lower, n.right)
+    values = (1 - b) * upper + b * lower
+    return (np.where(n.inside[:, None], values, 0).astype(data.dtype),)
+
+
+WARP = OpDef(
+    name="Warp",
+    arity=Arity((2, 2), (1, 1)),
+    params=no_params,
+    shape=_warp_shape,
+    cost=per_output(8),
+    window=full_extent,
+    memory=copies(12),
+    reference=_warp,
+    family="pooling",
+    host=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TilingParams:
+    """``side`` * ``side`` channels become one, spread over blocks of that size."""
+
+    side: int
+
+
+def _parse_tiling(layer: Message, context: LayerContext) -> TilingParams:
+    message = reject_unknown_fields(layer.get("tiling_param"), "tile_dim")
+    return TilingParams(required_number(message, "tile_dim"))
+
+
+def _tiling_shape(params: TilingParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    shape, each = inputs[0], params.side**2
+    if len(shape) != 4 or shape[1] % each:
+        raise ShapeError(
+            f"the channels must be a multiple of {each}, the bottom is {show(shape)}",
+            "tiling_param.tile_dim",
+        )
+    return ((shape[0], shape[1] // each, shape[2] * params.side, shape[3] * params.side),)
+
+
+def _tiling(params: TilingParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
+    """Channel ``r * side + c`` of a group stands at row r and column c of each block."""
+    num, channels, high, wide = inputs[0].shape
+    side = params.side
+    blocks = inputs[0].reshape(num, channels // side**2, side, side, high, wide)
+    top = blocks.transpose(0, 1, 4, 2, 5, 3)
+    return (top.reshape(num, channels // side**2, high * side, wide * side),)
+
+
+TILING = OpDef(
+    name="Tiling",
+    arity=ONE_TO_ONE,
+    params=_parse_tiling,
+    shape=_tiling_shape,
+    cost=zero_cost,
+    reference=_tiling,
+    family="reshaping",
+)
+
+OPS = (WARP, TILING)
