@@ -5,7 +5,7 @@ Images of bytes are resized in its fixed-point arithmetic, so that pixels are th
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from netc.ir.graph import Array
 from netc.ops.array import AnyArray
 
-Image = NDArray[Any]
+Image = AnyArray
 _ONE = np.float32(2048)  # a weight of 1 in fixed point, 11 bits
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from netc.diagnostics import Diagnostic, NetcError, Source, Span
 from netc.schema.message import Entry, FieldType, Message, MessageType
+from netc.schema.protobuf import ProtobufMessage
 from netc.schema.scalars import as_float32
 from netc.syntax.ast import Block, Document, Field, Scalar
 
@@ -61,7 +62,7 @@ def short_float(value: float) -> float:
     return float(f"{value:.9g}")
 
 
-def to_protobuf(message: Message) -> Any:
+def to_protobuf(message: Message) -> ProtobufMessage:
     """The message as one of google.protobuf, to be written as bytes.
 
     Raises:
@@ -75,7 +76,7 @@ def to_protobuf(message: Message) -> Any:
     return out
 
 
-def _fill(out: object, message: Message) -> None:
+def _fill(out: ProtobufMessage, message: Message) -> None:
     for name, entries in message.entries.items():
         field = message.type.fields[name]
         if field.kind == "message":
@@ -89,10 +90,11 @@ def _fill(out: object, message: Message) -> None:
             setattr(out, name, _plain(message.get(name), field))
 
 
-def _part(out: object, field: FieldType) -> Any:
+def _part(out: ProtobufMessage, field: FieldType) -> ProtobufMessage:
     if field.repeated:
-        return getattr(out, field.name).add()
-    part = getattr(out, field.name)
+        added: ProtobufMessage = getattr(out, field.name).add()
+        return added
+    part: ProtobufMessage = getattr(out, field.name)
     part.SetInParent()
     return part
 
@@ -101,7 +103,7 @@ def _plain(value: Any, field: FieldType) -> Any:
     return field.enum.numbers[value] if field.enum else value
 
 
-def from_protobuf(pb: Any, type: MessageType) -> Message:
+def from_protobuf(pb: ProtobufMessage, type: MessageType) -> Message:
     """A google.protobuf message as one of netc's; its entries have no spans.
 
     ``pb`` may be of any class whose fields have the type's names. Meant for nets and solvers: each

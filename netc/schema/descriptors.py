@@ -4,32 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from netc.schema.message import EnumType, FieldType, MessageType
+from netc.schema.protobuf import DescriptorPool, MessageClass, ProtobufMessage
 
 PACKAGE = "caffe"
-_pb2: Any = descriptor_pb2  # protobuf makes its classes when it is imported: no types to check
 ENUMS = "Enums"
 """Enums stand in messages of their own below this one: in protobuf the values of an enum share a
 scope with those of its neighbours, and enums of several forks would clash."""
 
 
 @cache
-def message_class(type: MessageType) -> Any:
+def message_class(type: MessageType) -> MessageClass:
     """The google.protobuf class of a message type, from a pool that nothing else uses."""
-    pool: Any = descriptor_pool
-    own = pool.DescriptorPool()
-    own.Add(file_descriptor(type))
-    factory: Any = message_factory
-    return factory.GetMessageClass(own.FindMessageTypeByName(_message_name(type)[1:]))
+    pool = new_pool(file_descriptor(type))
+    return class_of(pool, _message_name(type)[1:])
 
 
-def file_descriptor(root: MessageType) -> Any:
+def new_pool(file: ProtobufMessage) -> DescriptorPool:
+    """A pool of the messages of one file."""
+    pool: DescriptorPool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return pool
+
+
+def class_of(pool: DescriptorPool, name: str) -> MessageClass:
+    """The class of a pool's message by its full name."""
+    found: MessageClass = message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
+    return found
+
+
+def file_descriptor(root: MessageType) -> ProtobufMessage:
     """Everything that can stand in a message of a type, as one proto2 file."""
-    file = _pb2.FileDescriptorProto(
+    file: ProtobufMessage = descriptor_pb2.FileDescriptorProto(
         name=f"netc/{root.name}.proto", package=PACKAGE, syntax="proto2"
     )
     types = tuple(_reachable(root))
@@ -64,18 +73,20 @@ def _message_name(type: MessageType) -> str:
     return f".{PACKAGE}.{_flat(type.name)}"
 
 
-def _descriptor(type: MessageType) -> Any:
-    descriptor = _pb2.DescriptorProto(name=_flat(type.name))
+def _descriptor(type: MessageType) -> ProtobufMessage:
+    descriptor: ProtobufMessage = descriptor_pb2.DescriptorProto(name=_flat(type.name))
     for field in type.fields.values():
         descriptor.field.append(_field_descriptor(field))
     return descriptor
 
 
-def _field_descriptor(field: FieldType) -> Any:
+def _field_descriptor(field: FieldType) -> ProtobufMessage:
     wire = (field.wire or field.kind).upper()
-    out = _pb2.FieldDescriptorProto(name=field.name, number=field.number, json_name=field.name)
-    out.type = _pb2.FieldDescriptorProto.Type.Value(f"TYPE_{wire}")
-    out.label = _pb2.FieldDescriptorProto.Label.Value(f"LABEL_{_label(field)}")
+    out: ProtobufMessage = descriptor_pb2.FieldDescriptorProto(
+        name=field.name, number=field.number, json_name=field.name
+    )
+    out.type = descriptor_pb2.FieldDescriptorProto.Type.Value(f"TYPE_{wire}")
+    out.label = descriptor_pb2.FieldDescriptorProto.Label.Value(f"LABEL_{_label(field)}")
     if field.kind == "message" and field.message:
         out.type_name = _message_name(field.message)
     elif field.enum:
@@ -103,8 +114,8 @@ def _default(value: object) -> str:
     return str(value)
 
 
-def _enum_descriptor(enum: EnumType) -> Any:
-    out = _pb2.EnumDescriptorProto(name=enum.name.rpartition(".")[2])
+def _enum_descriptor(enum: EnumType) -> ProtobufMessage:
+    out: ProtobufMessage = descriptor_pb2.EnumDescriptorProto(name=enum.name.rpartition(".")[2])
     for name, number in enum.numbers.items():
         out.value.add(name=name, number=number)
     if len(set(enum.numbers.values())) < len(enum.numbers):

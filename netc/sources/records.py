@@ -5,16 +5,17 @@ from __future__ import annotations
 import io
 import math
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from netc.boundary import strangers_bytes
 from netc.diagnostics import NetcError
 from netc.ir.types import show
+from netc.ops.array import AnyArray
 from netc.schema.descriptors import message_class
 from netc.schema.load import load_schema
+from netc.schema.protobuf import MessageClass
 from netc.sources.pixels import decode
 from netc.sources.transform import Pixels, Transform
 
@@ -27,7 +28,7 @@ class Record(NamedTuple):
 
 
 @cache
-def datum_class() -> Any:
+def datum_class() -> MessageClass:
     """google.protobuf's class of Datum."""
     return message_class(load_schema([]).message("Datum"))
 
@@ -51,7 +52,7 @@ def read_datum(content: bytes, what: str, transform: Transform) -> Record:
         return Record(pixels, datum.label)
     shape = (datum.channels, datum.height, datum.width)
     plain = np.frombuffer(datum.data, np.uint8)
-    values: NDArray[Any] = plain if datum.data else np.array(datum.float_data, np.float32)
+    values: AnyArray = plain if datum.data else np.array(datum.float_data, np.float32)
     if min(shape) < 1 or values.size != math.prod(shape):
         raise bad(f"has {values.size} numbers, and says it is {show(shape)}")
     return Record(values.reshape(shape), datum.label)

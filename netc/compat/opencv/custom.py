@@ -12,11 +12,12 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
-from typing import Any
+from typing import ParamSpec, Protocol
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.ir.types import Shape
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.define import ErasedOp, LayerContext, erased
 from netc.ops.python import (
     PYTHON,
@@ -26,12 +27,27 @@ from netc.ops.python import (
 )
 from netc.schema.message import Message
 
+Given = ParamSpec("Given")
+
+
+class Script(Protocol):
+    """What a script's class makes: a layer of its own, as OpenCV calls it."""
+
+    def getMemoryShapes(self, inputs: list[list[int]]) -> Sequence[Sequence[int]]:
+        """The outputs' shapes."""
+
+    def forward(self, inputs: list[AnyArray]) -> Arrays:
+        """The outputs."""
+
+
+ScriptClass = Callable[[dict[str, object], list[Array]], Script]
+
 MODULE = "cv2.dnn"  # of the Python layers that stand for a script's own
-_CLASSES: dict[str, list[Any]] = {}  # type -> what scripts registered, the last counts
+_CLASSES: dict[str, list[ScriptClass]] = {}  # type -> what scripts registered, the last counts
 _SERIAL = count()
 
 
-def dnn_registerLayer(type: str, class_: Any) -> None:
+def dnn_registerLayer(type: str, class_: ScriptClass) -> None:
     """Have layers of a type be computed by a class of the script's, in nets read from now on.
 
     Args:
@@ -75,10 +91,10 @@ def listen_to_opencv() -> None:
             setattr(cv2, name, _both(theirs, own))
 
 
-def _both(theirs: Callable[..., Any], own: Callable[..., Any]) -> Callable[..., Any]:
-    def both(*args: Any) -> Any:
-        result = theirs(*args)
-        own(*args)
+def _both(theirs: Callable[Given, object], own: Callable[Given, None]) -> Callable[Given, object]:
+    def both(*args: Given.args, **kwargs: Given.kwargs) -> object:
+        result = theirs(*args, **kwargs)
+        own(*args, **kwargs)
         return result
 
     both.__dict__["netc"] = True
@@ -120,21 +136,21 @@ class CustomLayers:
 class _Object:
     """A script's object as a Python layer's implementation."""
 
-    def __init__(self, script: Any) -> None:
+    def __init__(self, script: Script) -> None:
         self.script = script
 
     def shapes(self, inputs: Sequence[Shape], text: str) -> list[Shape]:
         shapes = self.script.getMemoryShapes([list(shape) for shape in inputs])
         return [tuple(shape) for shape in shapes]
 
-    def run(self, inputs: Sequence[Any], text: str) -> Sequence[Any]:
+    def run(self, inputs: Arrays, text: str) -> Arrays:
         self.shapes([array.shape for array in inputs], text)  # objects keep sizes from there
         return list(self.script.forward(list(inputs)))
 
 
-def _written(layer: Message) -> dict[str, Any]:
+def _written(layer: Message) -> dict[str, object]:
     """The fields that the layer's own parameters say, and its name and type."""
-    said: dict[str, Any] = {"name": layer.get("name"), "type": layer.get("type")}
+    said: dict[str, object] = {"name": layer.get("name"), "type": layer.get("type")}
     for entries in layer.entries.values():
         for entry in entries:
             if isinstance(entry.value, Message):

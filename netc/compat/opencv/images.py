@@ -6,7 +6,6 @@ The order is: resize, swap channels, subtract the mean, multiply.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 from netc.compat.opencv.constants import CV_8U, CV_32F
 from netc.diagnostics import Diagnostic, NetcError
 from netc.image_files import MAX_PIXELS
+from netc.ops.array import AnyArray
 from netc.resizing import resized
 
-Image = NDArray[Any]
+Image = AnyArray
 
 
 def blobFromImage(
@@ -27,7 +27,7 @@ def blobFromImage(
     swapRB: bool = False,
     crop: bool = False,
     ddepth: int = CV_32F,
-) -> NDArray[Any]:
+) -> AnyArray:
     """A blob of one image; see :func:`blobFromImages`."""
     return blobFromImages([image], scalefactor, size, mean, swapRB, crop, ddepth)
 
@@ -40,7 +40,7 @@ def blobFromImages(
     swapRB: bool = False,
     crop: bool = False,
     ddepth: int = CV_32F,
-) -> NDArray[Any]:
+) -> AnyArray:
     """A blob of several images.
 
     Args:
@@ -68,7 +68,7 @@ def blobFromImages(
     return normalised(batch, scalefactor, mean)
 
 
-def normalised(batch: NDArray[Any], scalefactor: float, mean: object) -> NDArray[np.float32]:
+def normalised(batch: AnyArray, scalefactor: float, mean: object) -> NDArray[np.float32]:
     """A blob less a mean for each channel, and multiplied: float32 in C order.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from netc.ops.role import Role
 from netc.schema.convert import to_document
 from netc.schema.message import Message
 from netc.syntax.printer import print_document
+
+Sizes = list[NDArray[np.int32]]  # a shape each
 
 _INPUT = "__NetInputLayer__"  # OpenCV's type of its layer 0, which holds the inputs
 
@@ -54,7 +56,9 @@ class Introspection:
             return 1
         return sum(node.op == layerType for node in self._graph.nodes)
 
-    def getLayersShapes(self, netInputShapes: object) -> tuple[Any, Any, Any]:
+    def getLayersShapes(
+        self, netInputShapes: object
+    ) -> tuple[NDArray[np.int32], list[Sizes], list[Sizes]]:
         """Each layer's id, and the shapes of its inputs and outputs; layer 0 holds the inputs.
 
         Raises:
@@ -157,7 +161,7 @@ class Introspection:
         """
         _write(path, print_document(to_document(self._message)))
 
-    def getLayerShapes(self, netInputShapes: Any, layerId: int | str) -> tuple[Any, Any]:
+    def getLayerShapes(self, netInputShapes: object, layerId: int | str) -> tuple[Sizes, Sizes]:
         """The shapes of a layer's inputs and outputs, for inputs of these shapes.
 
         Raises:
@@ -170,12 +174,15 @@ class Introspection:
         at = [node.name for node in self._graph.nodes].index(wanted) + 1
         return ins[at], outs[at]
 
-    def _shaped(self, shapes: Any) -> Graph:
+    def _shaped(self, shapes: object) -> Graph:
         """The graph for inputs of these shapes: one shape, or one for each input."""
+        if not isinstance(shapes, Iterable):
+            raise TypeError("shapes are lists of sizes")
+        given_shapes = list(shapes)
         try:
-            listed = [tuple(int(size) for size in shape) for shape in shapes]
+            listed = [tuple(int(size) for size in shape) for shape in given_shapes]
         except TypeError:
-            listed = [tuple(int(size) for size in shapes)]
+            listed = [tuple(int(size) for size in given_shapes)]
         names = self._inputs
         if len(listed) > len(names):
             message = f"{len(listed)} shapes are given, and the net has {len(names)} inputs"

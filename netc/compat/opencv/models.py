@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from netc.compat.opencv.images import blobFromImage
 from netc.compat.opencv.net import Net
 from netc.compat.opencv.reading import readNet
 from netc.diagnostics import Diagnostic, NetcError
+from netc.ops.array import AnyArray
 from netc.ops.detection import DetectionOutputParams
 
 _Model = TypeVar("_Model", bound="Model")
@@ -36,7 +37,8 @@ class Model:
 
     def __init__(self, model: Any, config: Any = "") -> None:
         self._net = model if isinstance(model, Net) else readNet(model, config)
-        self._scale, self._mean = 1.0, ()
+        self._scale = 1.0
+        self._mean: object = ()
         self._swap, self._crop = False, False
         self._outputs: tuple[str, ...] = self._net.getUnconnectedOutLayersNames()
         self._size = self._own_size()
@@ -46,18 +48,18 @@ class Model:
         first = shapes[0] if shapes else None
         return (first[3], first[2]) if first is not None and len(first) == 4 else (0, 0)
 
-    def setInputSize(self: _Model, *size: Any) -> _Model:
+    def setInputSize(self: _Model, *size: int | Sequence[int]) -> _Model:
         """Width and height of the input, as a pair or as two numbers."""
-        given = size[0] if len(size) == 1 else size
-        self._size = int(given[0]), int(given[1])
+        width, height = np.asarray(size).reshape(-1)
+        self._size = int(width), int(height)
         return self
 
-    def setInputMean(self: _Model, mean: Any) -> _Model:
+    def setInputMean(self: _Model, mean: object) -> _Model:
         """What is subtracted from the channels."""
         self._mean = mean
         return self
 
-    def setInputScale(self: _Model, scale: Any) -> _Model:
+    def setInputScale(self: _Model, scale: ArrayLike) -> _Model:
         """What is multiplied then."""
         self._scale = float(np.asarray(scale, np.float64).reshape(-1)[0])
         return self
@@ -76,7 +78,7 @@ class Model:
         self,
         scale: float = 1.0,
         size: Sequence[int] = (0, 0),
-        mean: Any = (),
+        mean: object = (),
         swapRB: bool = False,
         crop: bool = False,
     ) -> None:
@@ -107,7 +109,7 @@ class Model:
         """The net, by the name that OpenCV's Python has for it."""
         return self._net
 
-    def predict(self, frame: Any) -> tuple[NDArray[Any], ...]:
+    def predict(self, frame: ArrayLike) -> tuple[AnyArray, ...]:
         """The outputs for a picture.
 
         Raises:
@@ -127,7 +129,7 @@ class Model:
             self._net.setInput(blob)
         return tuple(self._net.forward(self._outputs))
 
-    def _only(self, frame: Any) -> NDArray[Any]:
+    def _only(self, frame: ArrayLike) -> AnyArray:
         found = self.predict(frame)
         if len(found) != 1:
             text = f"one output is wanted, and the net has {len(found)}; setOutputNames chooses"
@@ -149,7 +151,7 @@ class ClassificationModel(Model):
         """Whether it is."""
         return self._softmax
 
-    def classify(self, frame: Any) -> tuple[int, float]:
+    def classify(self, frame: ArrayLike) -> tuple[int, float]:
         """The first class of the greatest confidence, and that."""
         scores = self._only(frame).reshape(-1)
         if self._softmax:
@@ -162,7 +164,7 @@ class ClassificationModel(Model):
 class SegmentationModel(Model):
     """The class of each pixel."""
 
-    def segment(self, frame: Any) -> NDArray[np.uint8]:
+    def segment(self, frame: ArrayLike) -> NDArray[np.uint8]:
         """The channel of the greatest score at each place of the output, (rows, columns)."""
         mask: NDArray[np.uint8] = self._only(frame)[0].argmax(axis=0).astype(np.uint8)
         return mask
@@ -171,7 +173,7 @@ class SegmentationModel(Model):
 class KeypointsModel(Model):
     """Points, such as joints."""
 
-    def estimate(self, frame: Any, thresh: float = 0.5) -> NDArray[np.float32]:
+    def estimate(self, frame: ArrayLike, thresh: float = 0.5) -> NDArray[np.float32]:
         """x and y of each point, (points, 2), in the picture's pixels.
 
         Of maps the place of the greatest value where that is more than ``thresh``, else -1; the
@@ -191,6 +193,11 @@ class KeypointsModel(Model):
         return points
 
 
+# Classes, confidences and boxes; empty tuples where there are none.
+Detected = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]
+Nothing = tuple[tuple[()], tuple[()], tuple[()]]
+
+
 class DetectionModel(Model):
     """Boxes of a net that ends with DetectionOutput."""
 
@@ -206,8 +213,8 @@ class DetectionModel(Model):
         return self._across
 
     def detect(
-        self, frame: Any, confThreshold: float = 0.5, nmsThreshold: float = 0.0
-    ) -> tuple[Any, Any, Any]:
+        self, frame: ArrayLike, confThreshold: float = 0.5, nmsThreshold: float = 0.0
+    ) -> Detected | Nothing:
         """Classes, confidences and boxes (x, y, width, height) in the picture's pixels.
 
         Args:
@@ -237,7 +244,7 @@ class DetectionModel(Model):
         return (labels, scores, boxes) if len(labels) else ((), (), ())
 
 
-def _pixel_boxes(corners: Any, width: int, height: int) -> NDArray[np.int32]:
+def _pixel_boxes(corners: AnyArray, width: int, height: int) -> NDArray[np.int32]:
     """Left, top, width and height within the image; corners may be parts of the image."""
     size = np.array([width, height])
     boxes = []

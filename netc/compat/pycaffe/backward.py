@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
-from typing import Any
 
 import numpy as np
 
@@ -28,21 +27,21 @@ from netc.ops.random import generator_key
 from netc.ops.role import Role
 from netc.train.generator import KEY
 
-Hook = Callable[[int], Any]
+Hook = Callable[[int], object]
 
 
 class NetBackward(NetWeights):
     """What a net does after a forward: gradients of blobs and parameters."""
 
     _hooks: dict[str, list[Hook]]
-    _gradients: dict[int, tuple[Any, LayerGradient]]
+    _gradients: dict[int, tuple[object, LayerGradient]]
 
     def backward(
         self,
         diffs: Sequence[str] | None = None,
         start: str | None = None,
         end: str | None = None,
-        **kwargs: Any,
+        **kwargs: AnyArray,
     ) -> dict[str, Array]:
         """Run the layers' gradients from ``start`` down to ``end``, both included.
 
@@ -72,7 +71,10 @@ class NetBackward(NetWeights):
         return {name: self.blobs[name].diff for name in wanted}
 
     def forward_backward_all(
-        self, blobs: Sequence[str] | None = None, diffs: Sequence[str] | None = None, **kwargs: Any
+        self,
+        blobs: Sequence[str] | None = None,
+        diffs: Sequence[str] | None = None,
+        **kwargs: AnyArray,
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """Run inputs of any number of items forward and backward, in batches of the net's size.
 
@@ -90,7 +92,7 @@ class NetBackward(NetWeights):
         ins = {name: kwargs[name] for name in self.inputs if name in kwargs}
         outs = {name: kwargs[name] for name in self.outputs if name in kwargs}
         made: tuple[dict[str, list[Array]], dict[str, list[Array]]] = ({}, {})
-        none: dict[str, Any] = {}
+        none: dict[str, AnyArray] = {}
         size = next(iter(self.blobs.values())).num
         pairs = zip_longest(batches(ins, size), batches(outs, size), fillvalue=none)
         for feeds, tops in pairs:
@@ -251,7 +253,13 @@ class NetBackward(NetWeights):
     def _index(self, layer: str) -> int:
         raise NotImplementedError
 
-    def forward(self, blobs: Sequence[str] | None = None, **kwargs: Any) -> dict[str, Array]:
+    def forward(
+        self,
+        blobs: Sequence[str] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        **kwargs: AnyArray,
+    ) -> dict[str, Array]:
         """See ``Net.forward``."""
         raise NotImplementedError
 

@@ -6,13 +6,13 @@ input at ``stride * here + (kernel - 1) / 2 - pad``, a deconvolution's at the in
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netc.compat.pycaffe.errors import also
-from netc.compat.pycaffe.net_spec import layers
+from netc.compat.pycaffe.net_spec import LayerCall, Made, Top, layers
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ops.array import AnyArray
 
@@ -43,7 +43,7 @@ class AxisMismatchException(Exception):  # noqa: N818 (pycaffe's name)
 _IDENTITY = Map(None, 1.0, 0.0)
 
 
-def conv_params(fn: Any) -> tuple[int, Any, Any, Any]:
+def conv_params(fn: LayerCall) -> tuple[int, AnyArray, AnyArray, AnyArray]:
     """A window's first axis, stride, size with dilation, and padding.
 
     Raises:
@@ -61,13 +61,13 @@ def conv_params(fn: Any) -> tuple[int, Any, Any, Any]:
     return params.get("axis", 1), stride, size, pad
 
 
-def crop_params(fn: Any) -> tuple[int, AnyArray]:
+def crop_params(fn: LayerCall) -> tuple[int, AnyArray]:
     """A Crop layer's first axis and offsets."""
     params = fn.params.get("crop_param", fn.params)
     return params.get("axis", 2), np.array(params.get("offset", 0), ndmin=1)
 
 
-def coord_map(fn: Any) -> Map:
+def coord_map(fn: LayerCall) -> Map:
     """Where a layer's output lies in its input.
 
     Raises:
@@ -106,7 +106,7 @@ def inverse(coord_map: Map) -> Map:
     return Map(axis, 1 / scale, -shift / scale)
 
 
-def coord_map_from_to(top_from: object, top_to: object) -> Map:
+def coord_map_from_to(top_from: Top, top_to: Top) -> Map:
     """Where one blob's places lie in another, by the blobs that both are made of.
 
     Raises:
@@ -127,7 +127,7 @@ def coord_map_from_to(top_from: object, top_to: object) -> Map:
     raise also(NetcError(Diagnostic("no-coord-map", message)), RuntimeError)
 
 
-def _below(top: object) -> dict[Any, Map]:
+def _below(top: Top) -> dict[Top, Map]:
     """The blob and all that it is made of, with its places in each."""
     found = {top: _IDENTITY}
     waiting = [top]
@@ -139,7 +139,7 @@ def _below(top: object) -> dict[Any, Map]:
     return found
 
 
-def _bottoms(top: Any, so_far: Map) -> list[tuple[Any, Map]]:
+def _bottoms(top: Top, so_far: Map) -> list[tuple[Top, Map]]:
     """What a blob is made of, with the map to each; nothing where there is none."""
     inputs = top.fn.inputs[:1] if top.fn.type_name == "Crop" else top.fn.inputs
     try:
@@ -148,7 +148,7 @@ def _bottoms(top: Any, so_far: Map) -> list[tuple[Any, Map]]:
         return []
 
 
-def crop(top_from: object, top_to: object) -> Any:
+def crop(top_from: Top, top_to: Top) -> Made:
     """A Crop layer that cuts one blob to the places of another.
 
     Raises:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import netc.compat.pycaffe.proto.caffe_pb2 as caffe_pb2
 from netc.compat.pycaffe.errors import also
 from netc.diagnostics import Diagnostic, NetcError
 from netc.files import replacing
 from netc.report.graphviz import drawn, program
+from netc.schema.protobuf import ProtobufMessage
 
 _COLOURS = {
     "Convolution": "#FF5050",
@@ -28,7 +28,7 @@ def get_pooling_types_dict() -> dict[int, str]:
     return {number: name for name, number in caffe_pb2.PoolingParameter.PoolMethod.items()}
 
 
-def get_edge_label(layer: Any) -> str:
+def get_edge_label(layer: ProtobufMessage) -> str:
     """What stands at the arrow out of a layer: how many maps it makes, or the batch."""
     if layer.type == "Data":
         return f"Batch {layer.data_param.batch_size}"
@@ -39,7 +39,7 @@ def get_edge_label(layer: Any) -> str:
     return '""'
 
 
-def get_layer_lr_mult(layer: Any) -> list[float]:
+def get_layer_lr_mult(layer: ProtobufMessage) -> list[float]:
     """The rates of a layer's weights and bias.
 
     Raises:
@@ -54,7 +54,7 @@ def get_layer_lr_mult(layer: Any) -> list[float]:
     return rates + [1.0] * (2 - len(rates))
 
 
-def get_layer_label(layer: object, rankdir: str, display_lrm: bool = False) -> str:
+def get_layer_label(layer: ProtobufMessage, rankdir: str, display_lrm: bool = False) -> str:
     """What stands in a layer's box, in quotes.
 
     Args:
@@ -72,7 +72,7 @@ def get_layer_label(layer: object, rankdir: str, display_lrm: bool = False) -> s
     return '"' + (" " if rankdir in _UPRIGHT else r"\n").join(parts) + '"'
 
 
-def _told(layer: Any) -> Iterator[str]:
+def _told(layer: ProtobufMessage) -> Iterator[str]:
     yield layer.name
     if layer.type in ("Convolution", "Deconvolution"):
         param = layer.convolution_param
@@ -95,7 +95,9 @@ def choose_color_by_layertype(layertype: str) -> str:
     return _COLOURS.get(layertype, _OTHER)
 
 
-def dot_text(caffe_net: Any, rankdir: str, phase: int | None = None, rates: bool = False) -> str:
+def dot_text(
+    caffe_net: ProtobufMessage, rankdir: str, phase: int | None = None, rates: bool = False
+) -> str:
     """The picture as Graphviz reads it: layers as boxes, blobs as octagons."""
     lines = ["digraph net {", f"rankdir={rankdir};", "node [style=filled];"]
     blobs: set[str] = set()
@@ -124,7 +126,7 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', r"\"") + '"'
 
 
-def _is_in(layer: Any, phase: int) -> bool:
+def _is_in(layer: ProtobufMessage, phase: int) -> bool:
     """Whether a layer's include and exclude rules keep it in a phase."""
     if len(layer.include):
         return any(not rule.HasField("phase") or rule.phase == phase for rule in layer.include)
@@ -132,7 +134,7 @@ def _is_in(layer: Any, phase: int) -> bool:
 
 
 def draw_net(
-    caffe_net: object,
+    caffe_net: ProtobufMessage,
     rankdir: str,
     ext: str = "png",
     phase: int | None = None,
@@ -154,7 +156,7 @@ def draw_net(
 
 
 def draw_net_to_file(
-    caffe_net: object,
+    caffe_net: ProtobufMessage,
     filename: str | PathLike[str],
     rankdir: str = "LR",
     phase: int | None = None,

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from os import PathLike
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import netc.compat.pycaffe.proto.caffe_pb2 as caffe_pb2
 from netc import image_files
@@ -18,6 +16,7 @@ from netc.compat.pycaffe.transformer import Transformer
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.ops.array import AnyArray
+from netc.schema.protobuf import ProtobufMessage
 
 __all__ = [
     "Transformer",
@@ -99,7 +98,7 @@ def check_crop(size: Sequence[int], crop: Sequence[int]) -> None:
         raise also(NetcError(Diagnostic("image-too-small", f"{message}{size[1]}")), ValueError)
 
 
-def blobproto_to_array(blob: Any, return_diff: bool = False) -> NDArray[Any]:
+def blobproto_to_array(blob: ProtobufMessage, return_diff: bool = False) -> AnyArray:
     """The elements of a BlobProto, in its shape, old or new.
 
     Raises:
@@ -113,10 +112,10 @@ def blobproto_to_array(blob: Any, return_diff: bool = False) -> NDArray[Any]:
     return _shaped(data, shape, "the blob")
 
 
-def array_to_blobproto(arr: object, diff: object = None) -> Any:
+def array_to_blobproto(arr: object, diff: object = None) -> ProtobufMessage:
     """A BlobProto with these elements, and these gradients where they are given."""
     array = np.asarray(arr)
-    blob = caffe_pb2.BlobProto()
+    blob: ProtobufMessage = caffe_pb2.BlobProto()
     blob.shape.dim.extend(array.shape)
     blob.data.extend(array.astype(float).flat)
     if diff is not None:
@@ -139,7 +138,7 @@ def _no_vector(error: Exception) -> NetcError:
 arraylist_to_blobprotovecor_str = arraylist_to_blobprotovector_str  # as pycaffe spells it
 
 
-def blobprotovector_str_to_arraylist(str: bytes) -> list[NDArray[Any]]:
+def blobprotovector_str_to_arraylist(str: bytes) -> list[AnyArray]:
     """The arrays in the bytes of a BlobProtoVector.
 
     Raises:
@@ -151,7 +150,7 @@ def blobprotovector_str_to_arraylist(str: bytes) -> list[NDArray[Any]]:
     return [blobproto_to_array(blob) for blob in vector.blobs]
 
 
-def array_to_datum(arr: object, label: int | None = None) -> Any:
+def array_to_datum(arr: object, label: int | None = None) -> ProtobufMessage:
     """A Datum with these elements: as bytes where they are uint8, else as floats.
 
     Raises:
@@ -161,7 +160,7 @@ def array_to_datum(arr: object, label: int | None = None) -> Any:
     if array.ndim != 3:
         message = f"a datum has the axes (channels, height, width), the array has {array.shape}"
         raise also(NetcError(Diagnostic("bad-shape", message)), ValueError)
-    datum = caffe_pb2.Datum()
+    datum: ProtobufMessage = caffe_pb2.Datum()
     datum.channels, datum.height, datum.width = array.shape
     if array.dtype == np.uint8:
         datum.data = array.tobytes()
@@ -172,7 +171,7 @@ def array_to_datum(arr: object, label: int | None = None) -> Any:
     return datum
 
 
-def datum_to_array(datum: Any) -> NDArray[Any]:
+def datum_to_array(datum: ProtobufMessage) -> AnyArray:
     """The elements of a Datum, (channels, height, width): uint8, or float64 where it has floats.
 
     Raises:
@@ -188,7 +187,7 @@ def datum_to_array(datum: Any) -> NDArray[Any]:
     return _shaped(np.array(datum.float_data, dtype=float), shape, "the datum")
 
 
-def _shaped(data: NDArray[Any], shape: tuple[int, ...], what: str) -> NDArray[Any]:
+def _shaped(data: AnyArray, shape: tuple[int, ...], what: str) -> AnyArray:
     try:
         return data.reshape(shape)
     except ValueError:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from os import PathLike
-from typing import Any
 
 import numpy as np
 
@@ -66,12 +65,12 @@ class Net(NetBackward):
         NetcError: with every mistake found in the text, the weights or the arguments.
     """
 
-    _source_of_batches: Callable[[], Mapping[str, Any]] | None
+    _source_of_batches: Callable[[], Mapping[str, AnyArray]] | None
 
     def __init__(
         self,
         network_file: str | PathLike[str] | Source,
-        *args: Any,
+        *args: object,
         phase: int | None = None,
         level: int | None = None,
         stages: Sequence[str] | None = None,
@@ -94,7 +93,7 @@ class Net(NetBackward):
 
     @classmethod
     def of(
-        cls, made: Definition, seed: int, source: Callable[[], Mapping[str, Any]] | None = None
+        cls, made: Definition, seed: int, source: Callable[[], Mapping[str, AnyArray]] | None = None
     ) -> Net:
         """A net of a definition; ``source`` gives what its data layers read, pass by pass."""
         net = cls.__new__(cls)
@@ -119,7 +118,7 @@ class Net(NetBackward):
         kept = State(lambda name: self._parameters[name].array, self._put)
         self._engine = Engine(name, {*self.outputs, *rewritten}, kept, variables, self._seed)
         kinds = ("before", "after", "before backward", "after backward")
-        self._hooks: dict[str, list[Callable[[int], Any]]] = {kind: [] for kind in kinds}
+        self._hooks: dict[str, list[Callable[[int], object]]] = {kind: [] for kind in kinds}
         self._gradients = {}
         self._memory: MemoryFeed | None = None
         self._source_of_batches = None
@@ -162,7 +161,7 @@ class Net(NetBackward):
         blobs: Sequence[str] | None = None,
         start: str | None = None,
         end: str | None = None,
-        **kwargs: Any,
+        **kwargs: AnyArray,
     ) -> dict[str, Array]:
         """Run the layers from ``start`` to ``end``, both included.
 
@@ -187,7 +186,9 @@ class Net(NetBackward):
         self._forward(first, last)
         return {name: self.blobs[name].data for name in names}
 
-    def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Any) -> dict[str, Array]:
+    def forward_all(
+        self, blobs: Sequence[str] | None = None, **kwargs: AnyArray
+    ) -> dict[str, Array]:
         """Run inputs of any number of items, in batches of the net's size; the last is padded.
 
         Args:
@@ -237,11 +238,11 @@ class Net(NetBackward):
         for name, shape in blob_shapes(self._graph).items():
             self.blobs[name].reshape(*shape)
 
-    def before_forward(self, hook: Callable[[int], Any]) -> None:
+    def before_forward(self, hook: Callable[[int], object]) -> None:
         """Have a function called with each layer's number before it runs; layers run one by one."""
         self._hooks["before"].append(hook)
 
-    def after_forward(self, hook: Callable[[int], Any]) -> None:
+    def after_forward(self, hook: Callable[[int], object]) -> None:
         """Have a function called with each layer's number after it ran."""
         self._hooks["after"].append(hook)
 
@@ -368,7 +369,9 @@ class Net(NetBackward):
             check_names(arrays, self.inputs)
 
 
-def _reader(net: str | PathLike[str] | Source, state: Any, schema: Schemas) -> DataReader:
+def _reader(
+    net: str | PathLike[str] | Source, state: arguments.State, schema: Schemas
+) -> DataReader:
     """What the data layers of a net read."""
     message = read_net(net, schema=schema).message
     rules = NetState(state.phase, state.level, tuple(state.stages))

@@ -7,12 +7,13 @@ scripts call ``L`` and ``P``.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import netc.compat.pycaffe.proto.caffe_pb2 as caffe_pb2
 from netc.compat.pycaffe.errors import also
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
+from netc.schema.protobuf import FieldDescriptor, ProtobufMessage
 
 
 class Top:
@@ -22,7 +23,7 @@ class Top:
         self.fn = fn
         self.n = n
 
-    def to_proto(self) -> Any:
+    def to_proto(self) -> ProtobufMessage:
         """The NetParameter of all that this blob depends on."""
         return to_proto(self)
 
@@ -30,15 +31,9 @@ class Top:
 class LayerCall:
     """A layer with its bottoms and fields."""
 
-    def __init__(self, type_name: str, inputs: tuple[Any, ...], params: dict[str, Any]) -> None:
-        for index, given in enumerate(inputs):
-            if not isinstance(given, Top):
-                raise _bad(
-                    f"bottom {index} of a layer of type `{type_name}` is a "
-                    f"`{type(given).__name__}`, and the outputs of layers are taken"
-                )
+    def __init__(self, type_name: str, inputs: tuple[object, ...], params: dict[str, Any]) -> None:
         self.type_name = type_name
-        self.inputs: tuple[Top, ...] = inputs
+        self.inputs = tuple(_bottom(type_name, index, given) for index, given in enumerate(inputs))
         self.params = dict(params)
         self.in_place = bool(self.params.pop("in_place", False))
         ntop = int(self.params.pop("ntop", 1))
@@ -47,14 +42,26 @@ class LayerCall:
         self.tops = tuple(Top(self, n) for n in range(ntop))
 
 
+def _bottom(type_name: str, index: int, given: object) -> Top:
+    if isinstance(given, Top):
+        return given
+    raise _bad(
+        f"bottom {index} of a layer of type `{type_name}` is a "
+        f"`{type(given).__name__}`, and the outputs of layers are taken"
+    )
+
+
+Made = Top | LayerCall | tuple[Top, ...]  # what a layer gives: its one top, itself, or all tops
+
+
 class _Layers:
     """Layer types by name, each a function of its bottoms and fields."""
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Callable[..., Made]:
         if name.startswith("__"):
             raise AttributeError(name)
 
-        def layer(*bottoms: object, **fields: object) -> Any:
+        def layer(*bottoms: object, **fields: object) -> Made:
             fn = LayerCall(name, bottoms, fields)
             if not fn.tops:
                 return fn
@@ -103,7 +110,7 @@ class NetSpec:
     def __getitem__(self, name: str) -> Any:
         return self.tops[name]
 
-    def to_proto(self) -> Any:
+    def to_proto(self) -> ProtobufMessage:
         """The NetParameter: layers in the order they need each other, named by their first blob.
 
         Raises:
@@ -112,7 +119,7 @@ class NetSpec:
         return _net(self.tops)
 
 
-def to_proto(*tops: object) -> Any:
+def to_proto(*tops: object) -> ProtobufMessage:
     """The NetParameter of all that these outputs depend on, with names made up.
 
     Raises:
@@ -121,20 +128,29 @@ def to_proto(*tops: object) -> Any:
     return _net({f"\0{index}": top for index, top in enumerate(tops)})
 
 
-def _net(named: Mapping[str, Any]) -> Any:
-    net = caffe_pb2.NetParameter()
+def _net(named: Mapping[str, object]) -> ProtobufMessage:
+    net: ProtobufMessage = caffe_pb2.NetParameter()
     names = {value: name for name, value in named.items() if not name.startswith("\0")}
     writer = _Writer(names)
     for value in named.values():
-        for layer in writer.ordered(value.fn if isinstance(value, Top) else value):
+        for layer in writer.ordered(_layer_of(value)):
             writer.write(net.layer.add(), layer)
     return net
+
+
+def _layer_of(value: object) -> LayerCall:
+    """The layer that an output is of, or that is given itself."""
+    if isinstance(value, Top):
+        return value.fn
+    if isinstance(value, LayerCall):
+        return value
+    raise _bad(f"a net is made of outputs of layers, and it is given a `{type(value).__name__}`")
 
 
 class _Writer:
     """Gives names to what has none, and each layer its place."""
 
-    def __init__(self, names: dict[Any, str]) -> None:
+    def __init__(self, names: dict[object, str]) -> None:
         self.names = names
         self.numbers: Counter[str] = Counter()
         self.done: set[LayerCall] = set()
@@ -153,7 +169,7 @@ class _Writer:
             else:
                 waiting.append(lacking[0])
 
-    def write(self, out: Any, layer: LayerCall) -> None:
+    def write(self, out: ProtobufMessage, layer: LayerCall) -> None:
         """Fill a LayerParameter."""
         out.type = layer.type_name
         out.bottom.extend(self.name(top) for top in layer.inputs)
@@ -182,27 +198,26 @@ class _Writer:
         return f"{layer.type_name}{self.numbers[layer.type_name]}"
 
 
-def _home(out: Any, type_name: str, name: str) -> Any:
+def _home(out: ProtobufMessage, type_name: str, name: str) -> ProtobufMessage:
     """The message that a field of a layer belongs to: its type's parameters, or the layer.
 
     A field that is in neither is most likely meant for the former.
     """
     if name.endswith("param"):
         return out
-    own = [
-        field.name
+    own: list[ProtobufMessage] = [
+        getattr(out, field.name)
         for field in out.DESCRIPTOR.fields
-        if field.message_type and field.message_type.name == f"{type_name}Parameter"
-        and field.name.endswith("_param")
-    ]  # fmt: skip
-    for field in own:
-        if name in getattr(out, field).DESCRIPTOR.fields_by_name:
-            return getattr(out, field)
+        if _is_own(field, type_name) and field.name.endswith("_param")
+    ]
+    for message in own:
+        if name in message.DESCRIPTOR.fields_by_name:
+            return message
     known = name in out.DESCRIPTOR.fields_by_name
-    return getattr(out, own[0]) if own and not known else out
+    return own[0] if own and not known else out
 
 
-def _check_field(out: Any, type_name: str, name: str) -> None:
+def _check_field(out: ProtobufMessage, type_name: str, name: str) -> None:
     """Refuse a field that neither the layer nor its type's own message has, with both their names.
 
     Raises:
@@ -211,29 +226,26 @@ def _check_field(out: Any, type_name: str, name: str) -> None:
     layer = out.DESCRIPTOR
     if name in layer.fields_by_name or _home(out, type_name, name) is not out:
         return
-    own = next((f for f in layer.fields if _is_own(f, type_name)), None)
+    own = next((f.message_type for f in layer.fields if _is_own(f, type_name)), None)
     if own is None or name.endswith("_param"):
         return  # told where it is set
-    text = f"{own.message_type.name} has no field `{name}`"
-    near = did_you_mean(name, [*own.message_type.fields_by_name, *layer.fields_by_name])
-    others = [f for f in layer.fields if _has(f, name)][:3]
+    text = f"{own.name} has no field `{name}`"
+    near = did_you_mean(name, [*own.fields_by_name, *layer.fields_by_name])
+    others = [f.message_type for f in layer.fields if f.message_type is not None]
     help = near or tuple(
-        f"`{name}` is a field of {f.message_type.name}, for layers of another type" for f in others
+        f"`{name}` is a field of {other.name}, for layers of another type"
+        for other in [o for o in others if name in o.fields_by_name][:3]
     )
     raise also(NetcError(Diagnostic("unknown-field", text, help=help)), AttributeError)
 
 
-def _is_own(field: Any, type_name: str) -> bool:
+def _is_own(field: FieldDescriptor, type_name: str) -> bool:
     """Whether a field of a layer holds the parameters of its type."""
     message = field.message_type
     return bool(message and message.name == f"{type_name}Parameter" and "_param" in field.name)
 
 
-def _has(field: Any, name: str) -> bool:
-    return bool(field.message_type and name in field.message_type.fields_by_name)
-
-
-def _assign(message: Any, name: str, value: Any) -> None:
+def _assign(message: ProtobufMessage, name: str, value: object) -> None:
     """Set a field from Python's values: dictionaries for messages, lists for repeated fields."""
     fields = message.DESCRIPTOR.fields_by_name
     if name not in fields:
@@ -257,7 +269,7 @@ def _is_repeated(message: object, name: str) -> bool:
     return hasattr(getattr(message, name), "extend")
 
 
-def _extend(message: Any, field: Any, value: Any) -> None:
+def _extend(message: ProtobufMessage, field: FieldDescriptor, value: object) -> None:
     several = value if isinstance(value, (list, tuple)) else [value]
     for one in several:
         if field.message_type is not None:
@@ -266,7 +278,7 @@ def _extend(message: Any, field: Any, value: Any) -> None:
             getattr(message, field.name).append(_enum_value(field, one))
 
 
-def _fill(message: Any, value: Any) -> None:
+def _fill(message: ProtobufMessage, value: object) -> None:
     if hasattr(value, "DESCRIPTOR"):
         message.CopyFrom(value)
         return
@@ -277,7 +289,7 @@ def _fill(message: Any, value: Any) -> None:
         _assign(message, name, one)
 
 
-def _enum_value(field: Any, value: Any) -> Any:
+def _enum_value(field: FieldDescriptor, value: object) -> object:
     if field.enum_type is not None and isinstance(value, str):
         known = field.enum_type.values_by_name
         if value not in known:

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
-from google.protobuf import descriptor_pool, message_factory
-
-from netc.schema.descriptors import ENUMS, PACKAGE, file_descriptor
+from netc.schema.descriptors import ENUMS, PACKAGE, class_of, file_descriptor, new_pool
 from netc.schema.load import load_schema
 from netc.schema.message import FieldType, MessageType
+from netc.schema.protobuf import DescriptorPool, EnumDescriptor, MessageClass, ProtobufMessage
 
 _ALL = "AllMessages"  # a message with a field of each other, so that one file has them all
 
 
 @cache
-def pool() -> Any:
+def pool() -> DescriptorPool:
     """A pool of every message that netc knows, those of Caffe and its forks."""
     messages = load_schema().messages
     parts = enumerate(messages.values(), start=1)
     fields = {f"m{n}": FieldType(f"m{n}", n, "message", message=type) for n, type in parts}
     file = file_descriptor(MessageType(_ALL, fields))
     _move_enums(file)
-    module: Any = descriptor_pool
-    made = module.DescriptorPool()
-    made.Add(file)
-    return made
+    return new_pool(file)
 
 
 @cache
-def find(name: str) -> Any:
+def find(name: str) -> object:
     """A message class, an enum's wrapper or an enum's value by its name; None for no name."""
     for look in (_message, _enum, _value):
         found = look(name)
@@ -43,19 +38,17 @@ def names() -> list[str]:
     return sorted(load_schema().messages)
 
 
-def _message(name: str) -> Any:
+def _message(name: str) -> MessageClass | None:
     if name not in load_schema().messages:
         return None
-    factory: Any = message_factory
-    return factory.GetMessageClass(pool().FindMessageTypeByName(f"{PACKAGE}.{name}"))
+    return class_of(pool(), f"{PACKAGE}.{name}")
 
 
-def _enum(name: str) -> Any:
+def _enum(name: str) -> object:
     from google.protobuf.internal import enum_type_wrapper
 
-    wrapper: Any = enum_type_wrapper
     found = _top_enums().get(name)
-    return None if found is None else wrapper.EnumTypeWrapper(found)
+    return None if found is None else enum_type_wrapper.EnumTypeWrapper(found)
 
 
 def _value(name: str) -> int | None:
@@ -65,12 +58,12 @@ def _value(name: str) -> int | None:
     return None
 
 
-def _top_enums() -> dict[str, Any]:
+def _top_enums() -> dict[str, EnumDescriptor]:
     file = pool().FindMessageTypeByName(f"{PACKAGE}.{_ALL}").file
     return dict(file.enum_types_by_name)
 
 
-def _move_enums(file: Any) -> None:
+def _move_enums(file: ProtobufMessage) -> None:
     """Put enums into the messages they belong to, where none of their values clashes there."""
     holder = next(m for m in file.message_type if m.name == ENUMS)
     messages = {m.name: m for m in file.message_type}
