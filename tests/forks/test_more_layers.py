@@ -325,7 +325,7 @@ def test_boxes_tell_their_cell_and_anchor() -> None:
     extended = layer.replace("TYPE", "DetectionOutputExtended")
     got = run(extended.replace("FIELDS", fields.replace("BACK", "-1")), **arrays)["y"]
     got = got.reshape(-1, 10)
-    np.testing.assert_array_equal(got[:, :7], wanted)
+    np.testing.assert_allclose(got[:, :7], wanted, rtol=1e-6)
     for row in got:
         at = int((row[9] * columns + row[8]) * anchors + row[7])
         assert scores.reshape(number, 2)[at, 1] == row[2]
