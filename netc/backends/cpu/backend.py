@@ -253,7 +253,7 @@ class CpuExecutable:
             "isa": self.program.machine.isa,
             "threads": self.plan.context.threads,
             "steps": len(self.program.steps),
-            "reference_steps": [s.name for s in self.program.steps if isinstance(s, PythonStep)],
+            "reference_steps": list(self.program.by_definition),
             "arena_bytes": self.plan.arena.size,
             "arena_floor_bytes": self.plan.arena.floor,
             "workspace_bytes": self.program.working(self.plan.context.threads),

@@ -96,12 +96,15 @@ class PythonStep:
         values: what it sees and nothing else: each a view, and the shape as which it is seen
             (None: (n, c, h, w) whatever its axes).
         reads_first: all that is read is read before anything is written.
+        finishes: kernels have done the work, and it makes one number of what they left, or raises;
+            no layer's definition runs.
     """
 
     name: str
     function: Callable[..., None]
     values: tuple[tuple[View, Shape | None], ...]
     reads_first: bool = False
+    finishes: bool = False
 
     def __call__(self, context: Context) -> None:
         """Run it on the values as a context has them."""
@@ -153,6 +156,12 @@ class Program:
             else:
                 found.extend(s for s in group if isinstance(s, PythonStep))
         return tuple(found)
+
+    @cached_property
+    def by_definition(self) -> tuple[str, ...]:
+        """Names of the layers that run by their definitions, in order."""
+        slow = (s for s in self.steps if isinstance(s, PythonStep))
+        return tuple(s.name for s in slow if not s.finishes)
 
     @cached_property
     def workspace(self) -> int:

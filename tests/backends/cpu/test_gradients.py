@@ -7,7 +7,6 @@ import pytest
 
 import netc
 from netc.backends.cpu import backend
-from netc.backends.cpu.program import PythonStep
 from netc.diagnostics import Source
 from tests.backends.cpu.test_layers import layer, text_of
 from tests.machines import HERE, runnable
@@ -96,11 +95,12 @@ def check(target: str, shape: tuple[int, ...], body: str, kind: str) -> list[str
 
 
 def slow_steps(net: netc.CompiledNet) -> list[str]:
+    """The steps of a net's gradients that run by definition."""
     programs = net._joint
     assert programs is not None
     found = []
     for _, executable in programs._programs.values():
-        found += [s.name for s in executable.program.steps if isinstance(s, PythonStep)]
+        found += executable.program.by_definition
     return found
 
 

@@ -17,6 +17,7 @@ from netc.backends.cpu.emit.channel_gradients import (
 from netc.backends.cpu.emit.elementwise import one_sweep
 from netc.backends.cpu.emit.emission import EmitContext, Sweeps
 from netc.backends.cpu.emit.linear import as_rows
+from netc.backends.cpu.emit.losses import emit_pair_slope, emit_softmax_slope
 from netc.backends.cpu.emit.pooling import window_of_pooling
 from netc.backends.cpu.emit.products import (
     geometry_of,
@@ -290,6 +291,7 @@ _EMITTERS: Mapping[tuple[str, str], Emit] = MappingProxyType(
         ("Convolution", "bottom"): _convolution_back,
         ("Convolution", "weight"): _convolution,
         ("Eltwise", "bottom"): _product,
+        ("EuclideanLoss", "bottom"): emit_pair_slope,
         ("InnerProduct", "weight"): _inner_product,
         ("LRN", "bottom"): _lrn,
         ("Pooling", "bottom"): _pooling,
@@ -297,6 +299,8 @@ _EMITTERS: Mapping[tuple[str, str], Emit] = MappingProxyType(
         ("ReLU6", "bottom"): _relu6,
         ("Scale", "weight"): emit_operand,
         ("Sigmoid", "bottom"): _sigmoid,
+        ("SigmoidCrossEntropyLoss", "bottom"): emit_pair_slope,
+        ("SoftmaxWithLoss", "bottom"): emit_softmax_slope,
         ("TanH", "bottom"): _by_output(SQUARE, affine(-1.0, 1.0)),
     }
 )

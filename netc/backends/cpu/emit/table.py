@@ -15,6 +15,7 @@ from netc.backends.cpu.emit.elementwise import emit_axpy, emit_elementwise
 from netc.backends.cpu.emit.emission import EmitContext, Emitter, by_definition
 from netc.backends.cpu.emit.gradients import emit_gradient
 from netc.backends.cpu.emit.linear import emit_inner_product
+from netc.backends.cpu.emit.losses import emit_pair_loss, emit_softmax_loss
 from netc.backends.cpu.emit.moves import (
     emit_concat,
     emit_copy,
@@ -67,6 +68,7 @@ EMITTERS: Mapping[str, Emitter] = {
     "Deconvolution": emit_deconvolution,
     "DetectionOutput": emit_detection_output,
     "Dropout": emit_identity,
+    "EuclideanLoss": emit_pair_loss,
     "Flatten": emit_reshape,
     GRADIENT: emit_gradient,
     "InnerProduct": emit_inner_product,
@@ -91,9 +93,11 @@ EMITTERS: Mapping[str, Emitter] = {
     "ROIPooling": emit_roi_pooling,
     "ShuffleChannel": emit_shuffle,
     SIBLINGS: emit_siblings,
+    "SigmoidCrossEntropyLoss": emit_pair_loss,
     "Silence": emit_nothing,
     "Slice": emit_slice,
     "Softmax": emit_softmax,
+    "SoftmaxWithLoss": emit_softmax_loss,
     "Split": emit_copy,
     "SPP": emit_spp,
     "Tile": emit_tile,

@@ -238,6 +238,8 @@ tanh = _unary("tanh", emit_tanh)
 sigmoid = _unary("sigmoid", emit_sigmoid)
 sqrt = _unary("sqrt", emit_sqrt)
 absolute = _unary("absolute", emit_abs)
+softplus = _unary("softplus", emit_softplus)
+truncated = _unary("truncated", lambda b, x: call(b, "llvm.trunc", x))
 maximum = _binary("maximum", emit_max)
 minimum = _binary("minimum", emit_min)
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
 from numba import njit
 
-from netc.backends.cpu.kernels.simd import I32, load, load_part, store, store_masked
+from netc.backends.cpu.kernels.simd import (
+    I32,
+    _float32,
+    emit_mask,
+    function,
+    load,
+    load_part,
+    same,
+    store,
+    store_masked,
+)
 from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
 
 
@@ -106,3 +117,26 @@ def emit_fold(
 def _part(b: ir.IRBuilder, x: ir.Value, start: int, count: int) -> ir.Value:
     order = ir.Constant(ir.VectorType(I32, count), list(range(start, start + count)))
     return b.shuffle_vector(x, ir.Constant(x.type, ir.Undefined), order)
+
+
+def folded(combine: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value]) -> Compiled:
+    """A function (vector) -> its lanes combined to one float, in the order of ``emit_fold``."""
+
+    def emit(b: ir.IRBuilder, types: Any, values: Any) -> ir.Value:
+        return emit_fold(b, values[0], partial(combine, b))
+
+    return function("folded", 1, _float32, emit)
+
+
+def _emit_keep(b: ir.IRBuilder, types: Any, values: Any) -> ir.Value:
+    lanes = values[0].type.count
+    return b.select(emit_mask(b, lanes, values[1]), values[0], same(lanes, 0.0))
+
+
+#: The first lanes of a vector, 0 in the others: (vector, lanes) -> vector.
+keep_lanes = function("keep_lanes", 2, lambda x, lanes: x, _emit_keep)
+
+#: The first lane of a vector: (vector) -> float.
+first_lane = function(
+    "first_lane", 1, _float32, lambda b, t, v: b.extract_element(v[0], ir.Constant(I32, 0))
+)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
-from llvmlite import ir
 from numba import float32, njit
 
 from netc.backends.cpu.kernel_args import SoftmaxArgs
 from netc.backends.cpu.kernels.functions import emit_max, exp, maximum
-from netc.backends.cpu.kernels.lanes import emit_fold, loader, storer
+from netc.backends.cpu.kernels.lanes import folded, loader, storer
 from netc.backends.cpu.kernels.simd import (
     _float32,
     function,
@@ -28,7 +26,7 @@ _LOWEST = float32(float("-inf"))
 def rows(machine: Machine) -> Callable[[int, int, int, int], None]:
     """Over the floats of each row; units are rows."""
     width = machine.width
-    largest, total = _fold(emit_max), _fold(lambda b, x, y: b.fadd(x, y))
+    largest, total = folded(emit_max), folded(lambda b, x, y: b.fadd(x, y))
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(SoftmaxArgs, args)
@@ -93,8 +91,3 @@ def _columns(width: int, part: bool) -> Compiled:
             put(target + i * a.output_ld, get(target + i * a.output_ld, lanes) / sums, lanes)
 
     return vector
-
-
-def _fold(combine: Callable[..., ir.Value]) -> Compiled:
-    """A Numba function: a vector's lanes combined."""
-    return function("fold", 1, _float32, lambda b, t, v: emit_fold(b, v[0], partial(combine, b)))
