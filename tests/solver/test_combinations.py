@@ -48,6 +48,13 @@ RULES = {
     "AdaMax": "momentum: 0.9 momentum2: 0.9",
     "LARS": "momentum: 0.9 local_gw_ratio: 0.1",
 }
+FORKS = [
+    'type: "Adam" amsgrad: true momentum: 0.9 momentum2: 0.9 delta: 0.01 weight_decay: 0.01',
+    'type: "SGD" momentum: 0.9 larc: true larc_eta: 0.1 clip_gradients: 0.3',
+    'type: "Nesterov" larc: true larc_policy: "clip" larc_eta: 0.01 iter_size: 2 momentum: 0.5',
+    'type: "SGD" local_lr_auto: true local_gw_ratio: 0.1 momentum: 0.9 weight_decay: 0.02',
+    'type: "AdamW" weight_decay: 0.1 regularization_type: "L1" momentum: 0.9 delta: 0.01',
+]
 
 
 def batch(number: int) -> dict[str, Array]:
@@ -84,9 +91,21 @@ def arrays(made: Solver) -> list[Array]:
 def test_kernels_train_as_the_definitions_do(
     rule: str, more: str, low: float, weight: float
 ) -> None:
-    text = f'type: "{rule}" {RULES[rule]} {more}'
+    compare(f'type: "{rule}" {RULES[rule]} {more}', low, weight)
+
+
+@pytest.mark.parametrize("text", FORKS)
+def test_rules_of_forks(text: str) -> None:
+    compare(text, 1, 1)
+
+
+def compare(text: str, low: float, weight: float) -> None:
+    """Losses, parameters, histories and tests of a few iterations, by kernels alone."""
     ours, theirs = (solver(text, low, weight, backend=b, threads=1) for b in ("cpu", "reference"))
     np.testing.assert_allclose(ours.step(4), theirs.step(4), rtol=1e-4)
+    for program in ours.report()["programs"].values():
+        slow = program["reference_steps"]
+        assert all("size" in name for name in slow)  # Reduction and its gradient alone
     for one, other in zip(arrays(ours), arrays(theirs), strict=True):
         scale = float(np.abs(other).max()) + 1e-3
         np.testing.assert_allclose(one / scale, other / scale, atol=2e-3)

@@ -121,8 +121,8 @@ class ChainArgs(NamedTuple):
 
 
 #: Operation -> how many arguments it takes from the block.
-#: Values: address, bytes per pixel (add: and a factor; rectified by: and a slope); constants:
-#: address; numbers: float32 bits;
+#: Values: address, bytes per pixel (add: and a factor; rectified by: and a slope; sloped by: and
+#: the address of slopes); constants: address; numbers: float32 bits;
 #: activations: first, second (prelu: and slopes).
 CHAIN_ARGUMENTS = {
     "add": 3,
@@ -145,6 +145,9 @@ CHAIN_ARGUMENTS = {
     "constant": 1,
     "threshold": 1,
     "rectified by": 3,
+    "sloped by": 3,
+    "elu slope": 1,
+    "within": 2,
     "none": 2,
     "relu": 2,
     "leaky": 2,
@@ -335,30 +338,3 @@ class RecurrentArgs(NamedTuple):
     cont: Argument
     next_cont: Argument
     hidden: int
-
-
-class UpdateArgs(NamedTuple):
-    """A parameter's update, all of its arrays in one order; the numbers are float32 bits.
-
-    ``rate``, ``iteration`` and ``clip`` are the addresses of one float each.
-    """
-
-    gradient: Argument
-    data: Argument
-    history: Argument
-    second: Argument
-    rate: Argument
-    iteration: Argument
-    clip: Argument
-    count: int  # type: ignore[assignment]  # a tuple has a method of this name
-    per_unit: int
-    new_data: Argument
-    new_history: Argument
-    new_second: Argument
-    lr_mult: float
-    share: float
-    decay: float
-    momentum: float
-    momentum2: float
-    rms_decay: float
-    delta: float

@@ -27,6 +27,7 @@ class RunSumArgs(NamedTuple):
 RUN_SUMS = {
     "sum": ("S",),
     "product": ("S",),
+    "negative": ("S",),
     "moments": ("X", "M"),
     "both": ("X", "M", "S", "C"),
 }

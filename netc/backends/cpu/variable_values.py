@@ -80,7 +80,7 @@ def _last_reads(graph: Graph) -> dict[str, int]:
 
 def _pairs(graph: Graph, node: Node) -> list[tuple[str, str, str]] | None:
     """Variable, value before and value after of an update that may work in place."""
-    if node.op != UPDATE or not node.params.rule.is_caffes:
+    if node.op != UPDATE:
         return None
     updated = {value: variable for variable, value in graph.updates.items()}
     if len(updated) != len(graph.updates):

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
 
 import netc
+from netc.backends import reference
+from netc.backends.base import Options
 from netc.backends.cpu import backend
 from netc.diagnostics import Source
+from netc.ops.random import generator_key
+from netc.train.differentiate import differentiate
+from netc.train.generator import KEY, with_generator
 from tests.backends.cpu.test_layers import layer, text_of
 from tests.machines import HERE, runnable
 
@@ -37,6 +45,9 @@ CONVOLUTIONS = [
     ((2, 2, 11, 9), "num_output: 6 kernel_size: 3 group: 2"),
     ((2, 20, 28, 26), "num_output: 36 kernel_size: 5 pad: 2"),
     ((2, 64, 23, 21), "num_output: 38 kernel_size: 3 pad: 1 group: 2"),
+    ((2, 24, 7, 6), "num_output: 36 kernel_size: 3 pad: 1 group: 12"),
+    ((1, 64, 5, 5), "num_output: 64 kernel_size: 3 pad: 1 stride: 2 group: 32"),
+    ((2, 48, 4, 4), "num_output: 24 kernel_size: 1 group: 24"),
 ]
 FILLERS = 'weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "gaussian" std: 0.5 }'
 DECONVOLUTION = "num_output: 7 kernel_size: 3"
@@ -68,6 +79,12 @@ OTHERS = [
     ((4, 19, 20, 20), "ReLU6", "relu6_param { negative_slope: 0.25 }"),
     ((2, 18, 5, 5), "ReLU", ""),
     ((3, 7), "ReLU", "relu_param { negative_slope: 0.1 }"),
+    ((2, 18, 5, 5), "ELU", "elu_param { alpha: 0.7 }"),
+    ((5, 33), "ELU", ""),
+    ((2, 19, 4, 5), "Clip", "clip_param { min: -0.5 max: 0.25 }"),
+    ((3, 19, 7, 5), "PReLU", ""),
+    ((40, 33), "PReLU", 'prelu_param { filler { type: "constant" value: -0.3 } }'),
+    ((3, 2, 40, 41), "PReLU", ""),
 ]
 
 
@@ -122,3 +139,68 @@ def test_other_layers(target: str, shape: tuple[int, ...], kind: str, param: str
 def test_a_product_of_three(target: str) -> None:
     body = layer("Eltwise", "y x y", "z", "eltwise_param { operation: PROD }")
     assert check(target, (3, 18, 4, 5), body, "Eltwise") == []
+
+
+@pytest.mark.parametrize("target", MACHINES)
+@pytest.mark.parametrize("bottoms", ["y x", "x y", "y y"])
+def test_a_maximum_of_two(target: str, bottoms: str) -> None:
+    body = layer("Eltwise", bottoms, "z", "eltwise_param { operation: MAX }")
+    assert check(target, (3, 18, 4, 5), body, "Eltwise") == []
+
+
+def test_equal_and_infinite_elements_of_a_maximum() -> None:
+    tiny = float(np.finfo(np.float32).smallest_subnormal)
+    values = np.array([0, -0.0, 1, tiny, np.inf, -np.inf, np.nan, 3e38], np.float32)
+    first, second = (grid.reshape(1, -1) for grid in np.meshgrid(values, values))
+    shapes = {"a": first.shape, "b": first.shape}
+    body = layer("Eltwise", "a b", "c", "eltwise_param { operation: MAX }")
+    feeds, seeds = {"a": first, "b": second}, {"c": np.ones(first.shape, np.float32)}
+    source = Source("net", text_of(shapes, [body]))
+    want, got = (
+        netc.compile(source, phase="TRAIN", backend=name).gradients(feeds, seeds=seeds).blobs
+        for name in ("reference", "cpu")
+    )
+    for name in shapes:
+        np.testing.assert_array_equal(got[name], want[name])
+
+
+@settings(max_examples=20, deadline=None)
+@drawn(
+    target=st.sampled_from(MACHINES),
+    shape=st.sampled_from(
+        [(3, 40), (2, 19, 4, 7), (7,), (2, 3, 4, 5), (5, 1, 9, 3), (3, 17, 1, 1)]
+    ),
+    kind=st.sampled_from(["Dropout", "DropPath"]),
+    ratio=st.sampled_from([0.0, 0.25, 0.5, 0.9]),
+    own=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+    iteration=st.integers(0, 2**32 - 1),
+)
+def test_what_is_dropped_is_what_the_definition_draws(
+    target: str,
+    shape: tuple[int, ...],
+    kind: str,
+    ratio: float,
+    own: bool,
+    seed: int,
+    iteration: int,
+) -> None:
+    fields = f"dropout_ratio: {ratio} scale_train: {'true' if own else 'false'}"
+    if kind == "DropPath":
+        per_item = "true" if own and len(shape) != 1 else "false"
+        fields = f"survival_ratio: {1 - ratio} per_sample: {per_item}"
+    name = {"Dropout": "dropout_param", "DropPath": "drop_path_param"}[kind]
+    text = text_of({"x": shape}, [layer(kind, "x", "y", f"{name} {{ {fields} }}")])
+    graph = with_generator(netc.compile(Source("net", text), phase="TRAIN").graph)
+    joint = differentiate(graph, seeds=("y",), values=("x",)).graph
+    random = np.random.default_rng(0)
+    given = {name: random.standard_normal(shape, np.float32) for name in joint.inputs}
+    given[KEY] = generator_key(seed, iteration)
+    want = reference.run(joint, given)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend, "machine", lambda: runnable(target))
+        made = backend.CpuBackend().prepare(joint, Options(threads=2))
+        got = made.run(given)
+    assert made.report()["reference_steps"] == []
+    for value, array in want.items():
+        np.testing.assert_array_equal(got[value], array)

@@ -76,11 +76,20 @@ def emit_batch_norm_own(context: EmitContext, node: Node) -> Sweeps | None:
     return [sweep_of(steps, [x, top], [out])]
 
 
-def channel_sums(context: EmitContext, node: Node, x: View, y: View | None = None) -> Sweeps:
-    """The sums of x or of x * y over all pixels, as a vector of channels."""
+def channel_sums(
+    context: EmitContext, node: Node, x: View, y: View | None = None, *, negative: bool = False
+) -> Sweeps:
+    """The sums of x or of x * y over all pixels, as a vector of channels.
+
+    With ``negative`` of those x alone that are not above 0.
+    """
     out = context.view(node.outputs[0])
     target = SumTarget(out.place)
-    return [sweep_of(lambda: sum_steps(node.name, x, y, target, context.target), [x, y], [out])]
+
+    def steps() -> list[Step]:
+        return sum_steps(node.name, x, y, target, context.target, negative=negative)
+
+    return [sweep_of(steps, [x, y], [out])]
 
 
 def emit_operand(context: EmitContext, node: Node) -> Sweeps | None:

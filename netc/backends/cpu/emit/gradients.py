@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -14,10 +14,11 @@ from netc.backends.cpu.emit.channel_gradients import (
     emit_batch_norm_own,
     emit_operand,
 )
-from netc.backends.cpu.emit.elementwise import one_sweep
+from netc.backends.cpu.emit.drawn import emit_drawn_back
 from netc.backends.cpu.emit.emission import EmitContext, Sweeps
 from netc.backends.cpu.emit.linear import as_rows
 from netc.backends.cpu.emit.losses import emit_pair_slope, emit_softmax_slope
+from netc.backends.cpu.emit.map_gradients import MAP_GRADIENTS, Emit
 from netc.backends.cpu.emit.pooling import window_of_pooling
 from netc.backends.cpu.emit.products import (
     geometry_of,
@@ -28,14 +29,6 @@ from netc.backends.cpu.emit.products import (
 from netc.backends.cpu.lowering import Sweep, sweep_of
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.channel_sums import SumTarget, tap_sum_steps
-from netc.backends.cpu.steps.elementwise import (
-    SQUARE,
-    Operation,
-    affine,
-    multiply,
-    rectified_by,
-    threshold,
-)
 from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.normalization import Response, lrn_back_step
 from netc.backends.cpu.steps.outer import (
@@ -58,12 +51,15 @@ from netc.ops.gradient import GradientParams, rule_of
 from netc.ops.lrn import LRNParams, is_positive
 from netc.ops.pooling import areas, pooling_axes
 
-_MOST_GROUPS = 8  # more have too few channels each to fill vectors
+_MOST_GROUPS = 64  # each has steps of its own
+_DRAWN = ("Dropout", "DropPath")  # which are given the generator's key beside their bottoms
 
 
 def emit_gradient(context: EmitContext, node: Node) -> Sweeps | None:
     """A gradient's steps; None where it has no kernel."""
     params: GradientParams = node.params
+    if params.op in _DRAWN:
+        return emit_drawn_back(context, node)
     emitter = _EMITTERS.get((params.op, params.kind))
     return None if emitter is None else emitter(context, _of_what_it_reads(node))
 
@@ -235,72 +231,20 @@ def _lrn(context: EmitContext, node: Node) -> Sweeps | None:
     return [sweep_of(lambda: [step], (), [out], pointwise=[x, y, top])]
 
 
-def _relu(context: EmitContext, node: Node) -> Sweeps | None:
-    """The gradient of ReLU's bottom, by the sign of its bottom or top."""
-    params: GradientParams = node.params
-    seen, top = (context.view(value) for value in node.inputs)
-    operation = rectified_by(seen, params.params.negative_slope)
-    return [one_sweep(node.name, top, context.view(node.outputs[0]), [operation])]
-
-
-def _by_output(*factor: Operation) -> Emit:
-    """The gradient of a layer whose derivative is a chain of operations on its top."""
-
-    def emit(context: EmitContext, node: Node) -> Sweeps:
-        y, top = (context.view(value) for value in node.inputs[-2:])
-        operations = [*factor, multiply(top)]
-        return [one_sweep(node.name, y, context.view(node.outputs[0]), operations)]
-
-    return emit
-
-
-def _sigmoid(context: EmitContext, node: Node) -> Sweeps:
-    """y * (1 - y), times the top's gradient."""
-    y, top = (context.view(value) for value in node.inputs[-2:])
-    operations = [affine(-1.0, 1.0), multiply(y), multiply(top)]
-    return [one_sweep(node.name, y, context.view(node.outputs[0]), operations)]
-
-
-def _relu6(context: EmitContext, node: Node) -> Sweeps:
-    """The gradient of ReLU6's bottom: that of ReLU below the limit, 0 from there on."""
-    params: GradientParams = node.params
-    x, top = (context.view(value) for value in node.inputs[-2:])
-    below = [affine(-1.0, 0.0), threshold(-float(params.params.n))]
-    operations = [*below, multiply(top), rectified_by(x, params.params.negative_slope)]
-    return [one_sweep(node.name, x, context.view(node.outputs[0]), operations)]
-
-
-def _product(context: EmitContext, node: Node) -> Sweeps | None:
-    """The gradient of a bottom of a PROD: the top's gradient times the other bottoms."""
-    params: GradientParams = node.params
-    if params.params.operation != "PROD":
-        return None
-    *read, top = (context.view(value) for value in node.inputs)
-    given = zip(params.inputs, read, strict=True)
-    others = [multiply(view) for index, view in given if index != params.index]
-    return [one_sweep(node.name, top, context.view(node.outputs[0]), others)]
-
-
-Emit = Callable[[EmitContext, Node], Sweeps | None]
-
 _EMITTERS: Mapping[tuple[str, str], Emit] = MappingProxyType(
     {
+        **MAP_GRADIENTS,
         ("BatchNorm", "bottom"): emit_batch_norm_back,
         ("BatchNorm", "weight"): emit_batch_norm_own,
         ("Bias", "weight"): emit_operand,
         ("Convolution", "bottom"): _convolution_back,
         ("Convolution", "weight"): _convolution,
-        ("Eltwise", "bottom"): _product,
         ("EuclideanLoss", "bottom"): emit_pair_slope,
         ("InnerProduct", "weight"): _inner_product,
         ("LRN", "bottom"): _lrn,
         ("Pooling", "bottom"): _pooling,
-        ("ReLU", "bottom"): _relu,
-        ("ReLU6", "bottom"): _relu6,
         ("Scale", "weight"): emit_operand,
-        ("Sigmoid", "bottom"): _sigmoid,
         ("SigmoidCrossEntropyLoss", "bottom"): emit_pair_slope,
         ("SoftmaxWithLoss", "bottom"): emit_softmax_slope,
-        ("TanH", "bottom"): _by_output(SQUARE, affine(-1.0, 1.0)),
     }
 )

@@ -11,6 +11,7 @@ from netc.backends.cpu.emit.boxes import (
     emit_python,
 )
 from netc.backends.cpu.emit.channel_gradients import emit_running
+from netc.backends.cpu.emit.drawn import emit_drop_path, emit_dropout
 from netc.backends.cpu.emit.elementwise import emit_axpy, emit_elementwise
 from netc.backends.cpu.emit.emission import EmitContext, Emitter, by_definition
 from netc.backends.cpu.emit.gradients import emit_gradient
@@ -20,7 +21,6 @@ from netc.backends.cpu.emit.moves import (
     emit_concat,
     emit_copy,
     emit_crop,
-    emit_identity,
     emit_nothing,
     emit_permute,
     emit_reshape,
@@ -41,7 +41,7 @@ from netc.backends.cpu.emit.reduced import emit_reduced
 from netc.backends.cpu.emit.regions import emit_psroi_pooling, emit_roi_pooling
 from netc.backends.cpu.emit.resizing import emit_interp, emit_upsample
 from netc.backends.cpu.emit.statistics import emit_argmax, emit_normalization, emit_normalize
-from netc.backends.cpu.emit.training import emit_parameter, emit_update
+from netc.backends.cpu.emit.training import emit_clip_scale, emit_parameter, emit_update
 from netc.backends.cpu.lowering import Lowered
 from netc.backends.shared.dispatch import emitter_of
 from netc.diagnostics import InternalError
@@ -52,7 +52,7 @@ from netc.ops.ranks import FINISH, START
 from netc.ops.reduced import REDUCED_CONVOLUTION, REDUCED_INNER_PRODUCT
 from netc.ops.role import Role
 from netc.ops.siblings import NAME as SIBLINGS
-from netc.ops.update import RUNNING, UPDATE
+from netc.ops.update import CLIP, RUNNING, UPDATE
 
 # By the first stage's op for a fused chain.
 EMITTERS: Mapping[str, Emitter] = {
@@ -61,13 +61,15 @@ EMITTERS: Mapping[str, Emitter] = {
     "Axpy": emit_axpy,
     "BatchNorm": emit_normalization,
     "BN": emit_normalization,
+    CLIP: emit_clip_scale,
     "Concat": emit_concat,
     "Convolution": emit_convolution,
     "Crop": emit_crop,
     "CropCenter": emit_crop,
     "Deconvolution": emit_deconvolution,
     "DetectionOutput": emit_detection_output,
-    "Dropout": emit_identity,
+    "Dropout": emit_dropout,
+    "DropPath": emit_drop_path,
     "EuclideanLoss": emit_pair_loss,
     "Flatten": emit_reshape,
     GRADIENT: emit_gradient,

@@ -6,13 +6,14 @@ from typing import cast
 
 from netc.backends.cpu.emit.emission import EmitContext, Sweeps
 from netc.backends.cpu.lowering import sweep_of
+from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.moving import copy_step
 from netc.backends.cpu.steps.transpose import from_planes
-from netc.backends.cpu.steps.update import update_step
+from netc.backends.cpu.steps.update import clip_steps, has_local_rate, update_steps
 from netc.backends.shared.layout import is_in_c_order, view_of
 from netc.backends.shared.views import External, Place, moved
 from netc.ir.graph import Node
-from netc.ops.update import UpdateParams
+from netc.ops.update import ClipScaleParams, UpdateParams
 
 
 def emit_parameter(context: EmitContext, node: Node) -> Sweeps | None:
@@ -30,8 +31,6 @@ def emit_parameter(context: EmitContext, node: Node) -> Sweeps | None:
 def emit_update(context: EmitContext, node: Node) -> Sweeps | None:
     """A parameter's update; all of its arrays lie without gaps and in one order."""
     params: UpdateParams = node.params
-    if not params.rule.is_caffes:
-        return None
     histories = params.rule.histories
     given = [context.view(value) for value in node.inputs]
     gradient = given.pop(0) if params.reached else None
@@ -41,9 +40,9 @@ def emit_update(context: EmitContext, node: Node) -> Sweeps | None:
     if any(view.ld != view.c for view in views):
         return None
     begin, end = params.part or (0, arrays[0].count)
-    if params.part and not _in_variables(context, node):
+    if params.part and (has_local_rate(params) or not _in_variables(context, node)):
         return None
-    step = update_step(
+    steps = update_steps(
         node.name,
         params,
         end - begin,
@@ -52,8 +51,8 @@ def emit_update(context: EmitContext, node: Node) -> Sweeps | None:
         [view.place for view in scalars],
         [moved(view.place, begin) for view in results],
     )
-    steps = [step] if end > begin else []
-    return [sweep_of(lambda: steps, [gradient, *arrays, *scalars], results)]
+    made = steps if end > begin else []
+    return [sweep_of(lambda: made, [gradient, *arrays, *scalars], results)]
 
 
 def _in_variables(context: EmitContext, node: Node) -> bool:
@@ -64,3 +63,18 @@ def _in_variables(context: EmitContext, node: Node) -> bool:
         for before, after in zip(given, node.outputs, strict=True)
     )
     return in_place and context.in_c_order(*node.inputs[:1], *given, *node.outputs)
+
+
+def emit_clip_scale(context: EmitContext, node: Node) -> Sweeps | None:
+    """The norm of all gradients, and the factor that clips them."""
+    params: ClipScaleParams = node.params
+    gradients = [context.view(value) for value in node.inputs]
+    scale, norm = (context.view(value).place for value in node.outputs)
+    if any(view.ld != view.c for view in gradients):
+        return None
+    places = [(view.place, view.count) for view in gradients]
+
+    def steps() -> list[Step]:
+        return clip_steps(node.name, places, params.limit, scale, norm)
+
+    return [sweep_of(steps, gradients, [scale, norm])]

@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 from numba import float32, njit
 
-from netc.backends.cpu.kernels.functions import maximum, sqrt
+from netc.backends.cpu.kernels.functions import maximum, minimum, sqrt
 from netc.backends.cpu.kernels.lanes import loader, storer
 from netc.backends.cpu.kernels.simd import (
     as_float,
@@ -54,7 +54,8 @@ _RUNS_PER_GROUP = 32  # runs that are added up by themselves, so that a long sum
 def runs(machine: Machine, kind: str) -> Kernel:
     """The sums of each run of pixels; units are runs.
 
-    ``kind``: "sum" of x, "product" of x and dy, "moments" of x, or "both" x's and those with dy.
+    ``kind``: "sum" of x, "product" of x and dy, "negative": of those x that are not above 0 and dy,
+    "moments" of x, or "both" x's and those with dy.
     """
     width = machine.width
     whole, part = (_RUNS[kind](width, p) for p in (False, True))
@@ -95,23 +96,34 @@ def _sum_of(width: int, part: bool) -> Compiled:
     return run
 
 
-def _product_of(width: int, part: bool) -> Compiled:
-    get = loader(width, part)
+def _product_of(negative: bool) -> Callable[[int, bool], Compiled]:
+    def factory(width: int, part: bool) -> Compiled:
+        load_lanes = loader(width, part)
 
-    @njit(inline="always")
-    def run(a: Record, x: int, y: int, count: int, target: int, lanes: int) -> None:
-        even = splat(width, float32(0.0))
-        odd = even
-        for i in range(count // 2):
-            at, after = 2 * i, 2 * i + 1
-            even = fma(get(x + at * a.ld, lanes), get(y + at * a.other_ld, lanes), even)
-            odd = fma(get(x + after * a.ld, lanes), get(y + after * a.other_ld, lanes), odd)
-        if count % 2:
-            at = count - 1
-            even = fma(get(x + at * a.ld, lanes), get(y + at * a.other_ld, lanes), even)
-        store(target, even + odd)
+        @njit(inline="always")
+        def get(place: int, lanes: int) -> Lanes:
+            value = load_lanes(place, lanes)
+            if negative:
+                value = minimum(splat(width, float32(0.0)), value)
+            return value
 
-    return run
+        @njit(inline="always")
+        def run(a: Record, x: int, y: int, count: int, target: int, lanes: int) -> None:
+            even = splat(width, float32(0.0))
+            odd = even
+            for i in range(count // 2):
+                at, after = 2 * i, 2 * i + 1
+                even = fma(get(x + at * a.ld, lanes), load_lanes(y + at * a.other_ld, lanes), even)
+                top = load_lanes(y + after * a.other_ld, lanes)
+                odd = fma(get(x + after * a.ld, lanes), top, odd)
+            if count % 2:
+                at = count - 1
+                even = fma(get(x + at * a.ld, lanes), load_lanes(y + at * a.other_ld, lanes), even)
+            store(target, even + odd)
+
+        return run
+
+    return factory
 
 
 def _moments_of(both: bool) -> Compiled:
@@ -147,7 +159,8 @@ def _moments_of(both: bool) -> Compiled:
 
 _RUNS: dict[str, Callable[[int, bool], Compiled]] = {
     "sum": _sum_of,
-    "product": _product_of,
+    "product": _product_of(False),
+    "negative": _product_of(True),
     "moments": _moments_of(False),
     "both": _moments_of(True),
 }

@@ -169,6 +169,30 @@ def _rectified_by(place: _Place, x: ir.Value, index: int) -> ir.Value:
     return b.select(b.fcmp_ordered(">", other, zero), x, low)
 
 
+def _sloped_by(place: _Place, x: ir.Value, index: int) -> ir.Value:
+    """X where another value is above 0, the channel's slope * x where it is not, else 0."""
+    b, other, zero = place.b, place.load(index), same(place.lanes, 0.0)
+    low = b.fmul(place.constants(index + 2), x)
+    low = b.select(b.fcmp_ordered("<=", other, zero), low, zero)
+    return b.select(b.fcmp_ordered(">", other, zero), x, low)
+
+
+def _elu_slope(place: _Place, x: ir.Value, index: int) -> ir.Value:
+    """The slope of ELU by its output: 1 above 0, alpha + the output elsewhere."""
+    above = place.b.fcmp_ordered(">", x, same(place.lanes, 0.0))
+    return place.b.select(above, same(place.lanes, 1.0), place.b.fadd(place.number(index), x))
+
+
+def _within(place: _Place, x: ir.Value, index: int) -> ir.Value:
+    """1 from the first number to the second, both among them, else 0."""
+    b = place.b
+    inside = b.and_(
+        b.fcmp_ordered(">=", x, place.number(index)),
+        b.fcmp_ordered("<=", x, place.number(index + 1)),
+    )
+    return b.select(inside, same(place.lanes, 1.0), same(place.lanes, 0.0))
+
+
 _OPERATIONS: dict[str, Callable[[_Place, ir.Value, int], ir.Value]] = {
     "add": lambda p, x, i: emit_fma(p.b, p.number(i + 2), p.load(i), x),
     "multiply": lambda p, x, i: p.b.fmul(x, p.load(i)),
@@ -190,4 +214,7 @@ _OPERATIONS: dict[str, Callable[[_Place, ir.Value, int], ir.Value]] = {
     "constant": lambda p, x, i: p.number(i),
     "threshold": _threshold,
     "rectified by": _rectified_by,
+    "sloped by": _sloped_by,
+    "elu slope": _elu_slope,
+    "within": _within,
 }

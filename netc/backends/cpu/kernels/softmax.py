@@ -10,8 +10,6 @@ from netc.backends.cpu.kernel_args import SoftmaxArgs
 from netc.backends.cpu.kernels.functions import emit_max, exp, maximum
 from netc.backends.cpu.kernels.lanes import folded, loader, storer
 from netc.backends.cpu.kernels.simd import (
-    _float32,
-    function,
     load_rest,
     record,
     splat,

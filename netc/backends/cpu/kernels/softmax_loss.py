@@ -75,46 +75,54 @@ def loss(machine: Machine, probabilities: bool) -> Kernel:
 
     ``probabilities``: they are written too, of all rows.
     """
-    width = machine.width
-    exponentials = _exponentials(width, probabilities)
-    divide = _divide(width)
-
-    @njit(inline="always")
-    def row_loss(a: Record, score: float, label: int, top: float, total: float) -> float:
-        power = first_lane(exp(splat(width, score) - splat(width, top)))
-        chance = power / total
-        if chance != chance:  # no number; the polynomial of the logarithm would make one of it
-            return chance
-        value = first_lane(log(maximum(splat(width, chance), splat(width, _FLT_MIN))))
-        return value * weight_of(a, label)
+    row_loss = _row_loss(machine.width, probabilities)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(SoftmaxLossArgs, args)
         for unit in range(begin, end):
             losses, valid, wrong = float64(0.0), 0, 0
             for row in range(unit * a.per_unit, min((unit + 1) * a.per_unit, a.rows)):
-                source, target = a.input + row * a.ld, a.output + row * a.output_ld
                 label = label_of(float_at(a.labels + row * a.label_step, 0))
-                counts = label != a.ignored
-                known = label >= 0 and label < a.classes
+                counts, known = label != a.ignored, label >= 0 and label < a.classes
                 if probabilities or (counts and known):
-                    score = float32(0.0)
-                    if known:  # read before probabilities may overwrite it
-                        score = float_at(source, label)
-                    top, total = exponentials(a, source, target)
-                    if counts and known:
-                        losses = losses - float64(row_loss(a, score, label, top, total))
-                    if probabilities:
-                        divide(target, a.classes, total)
-                if counts:
-                    valid += 1
-                    if not known:
-                        wrong += 1
+                    losses = losses - float64(row_loss(a, row, label, counts and known))
+                valid += counts
+                wrong += counts and not known
             set_float(a.partial, _PARTIALS * unit, float32(losses))
             set_float(a.partial, _PARTIALS * unit + 1, float32(valid))
             set_float(a.partial, _PARTIALS * unit + 2, float32(wrong))
 
     return kernel
+
+
+def _row_loss(width: int, probabilities: bool) -> Compiled:
+    """A function (args, row, label, whether it counts) -> weight * log of the label's chance, or 0.
+
+    It writes the row's probabilities where they are wanted.
+    """
+    exponentials, divide = _exponentials(width, probabilities), _divide(width)
+
+    @njit(inline="always")
+    def logarithm(score: float, top: float, total: float) -> float:
+        chance = first_lane(exp(splat(width, score) - splat(width, top))) / total
+        if chance != chance:  # no number; the polynomial of the logarithm would make one of it
+            return chance
+        return first_lane(log(maximum(splat(width, chance), splat(width, _FLT_MIN))))
+
+    @njit(inline="always")
+    def row_loss(a: Record, row: int, label: int, counts: bool) -> float:
+        source, target = a.input + row * a.ld, a.output + row * a.output_ld
+        score, value = float32(0.0), float32(0.0)
+        if counts:  # read before probabilities may overwrite it
+            score = float_at(source, label)
+        top, total = exponentials(a, source, target)
+        if counts:
+            value = logarithm(score, top, total) * weight_of(a, label)
+        if probabilities:
+            divide(target, a.classes, total)
+        return value
+
+    return row_loss
 
 
 def slope(machine: Machine) -> Kernel:

@@ -10,39 +10,50 @@ from collections.abc import Callable
 
 from numba import float32, float64, njit
 
-from netc.backends.cpu.kernel_args import UpdateArgs
-from netc.backends.cpu.kernels.functions import greater, select, sqrt
+from netc.backends.cpu.kernels.functions import absolute, greater, maximum, select, sqrt
 from netc.backends.cpu.kernels.lanes import loader, storer
 from netc.backends.cpu.kernels.simd import as_float, float_at, record, splat
 from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
 from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.training_args import UpdateArgs
 
-_TWO_HISTORIES = ("AdaDelta", "Adam")
+_LEAST_GRADIENT = float32(
+    1e-7
+)  # what AdaMax's largest gradient is never below, as the forks have it
 
 
 def update(
-    machine: Machine, rule: str, decay: str, reached: bool
+    machine: Machine, rule: str, histories: int, decay: str, reached: bool
 ) -> Callable[[int, int, int, int], None]:
-    """The kernel of a rule; ``decay`` is "L2", "L1" or "none", ``reached``: there is a gradient."""
+    """The kernel of a rule, a key of ``_STEPS``.
+
+    ``histories`` is how many arrays the rule keeps. ``decay`` is "L2", "L1" or "none"; behind
+    "decoupled " it is part of the step and not of the gradient (AdamW). ``reached``: there is a
+    gradient.
+    """
     width = machine.width
-    whole = _apply(width, rule, decay, reached, False)
-    part = _apply(width, rule, decay, reached, True)
+    whole, part = (_apply(width, rule, histories, decay, reached, p) for p in (False, True))
+    corrected = _CORRECTIONS.get(rule, _uncorrected)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(UpdateArgs, args)
-        rate = float_at(a.rate, 0) * as_float(a.lr_mult)
-        if rule == "Adam":
-            rate = rate * _correction(a)
+        plain = float_at(a.rate, 0) * as_float(a.lr_mult)
+        rate = plain * corrected(a)
         for unit in range(begin, end):
             first = unit * a.per_unit
             last = min(first + a.per_unit, a.count)
             main = first + (last - first) // width * width
             for at in range(first, main, width):
-                whole(a, 4 * at, rate, width)
+                whole(a, 4 * at, rate, plain, width)
             if main < last:
-                part(a, 4 * main, rate, last - main)
+                part(a, 4 * main, rate, plain, last - main)
 
     return kernel
+
+
+@njit(inline="always")
+def _uncorrected(a: Record) -> float:
+    return float32(1.0)
 
 
 @njit(inline="always")
@@ -53,6 +64,13 @@ def _correction(a: Record) -> float:
     second = _faded(as_float(a.momentum2), steps)
     one = float32(1.0)
     return float32((one - second) ** float32(0.5)) / (one - first)
+
+
+@njit(inline="always")
+def _first_correction(a: Record) -> float:
+    """The correction of AdaMax's mean, which begins at 0 as well."""
+    one = float32(1.0)
+    return one / (one - _faded(as_float(a.momentum), int(float_at(a.iteration, 0)) + 1))
 
 
 @njit(inline="always")
@@ -67,10 +85,8 @@ def _faded(beta: float, steps: int) -> float:
     return float32(result)
 
 
-def _apply(width: int, rule: str, decay: str, reached: bool, part: bool) -> Compiled:
-    load, store = loader(width, part), storer(width, part)
-    two = rule in _TWO_HISTORIES
-    step = _STEPS[rule](width)
+def _decayed(width: int, decay: str) -> Compiled:
+    """A function (args, vector, data) -> the vector and the weight decay."""
 
     @njit(inline="always")
     def decayed(a: Record, g: Lanes, data: Lanes) -> Lanes:
@@ -83,39 +99,65 @@ def _apply(width: int, rule: str, decay: str, reached: bool, part: bool) -> Comp
             return g + select(greater(zero, data), zero - amount, sign)
         return g
 
+    return decayed
+
+
+def _apply(
+    width: int, rule: str, histories: int, decay: str, reached: bool, part: bool
+) -> Compiled:
+    load, store = loader(width, part), storer(width, part)
+    decoupled, kind = decay.startswith("decoupled "), decay.split()[-1]
+    decayed, step = _decayed(width, kind), _STEPS[rule](width)
+
     @njit(inline="always")
-    def apply(a: Record, at: int, rate: float, lanes: int) -> None:
+    def gradient_of(a: Record, at: int, data: Lanes, lanes: int) -> Lanes:
         # Caffe's order: clip, average over iter_size, decay, rule.
-        data = load(a.data + at, lanes)
         g = splat(width, float32(0.0))
         if reached:
             g = load(a.gradient + at, lanes) * splat(width, float_at(a.clip, 0))
             g = g * splat(width, as_float(a.share))
         # Weight decay is part of the gradient (SGDSolver::Regularize), before the rule sees it.
-        g = decayed(a, g, data)
-        history = load(a.history + at, lanes)
-        second = history
-        if two:
+        if not decoupled:
+            g = decayed(a, g, data)
+        return g
+
+    @njit(inline="always")
+    def apply(a: Record, at: int, rate: float, plain: float, lanes: int) -> None:
+        data = load(a.data + at, lanes)
+        g = gradient_of(a, at, data, lanes)
+        first = load(a.history + at, lanes)
+        second, third = first, first
+        if histories > 1:
             second = load(a.second + at, lanes)
-        moved, history, second = step(a, g, history, second, splat(width, rate))
+        if histories > 2:
+            third = load(a.third + at, lanes)
+        moved, first, second, third = step(a, g, first, second, third, splat(width, rate))
+        if decoupled:
+            zero = splat(width, float32(0.0))
+            moved = moved + splat(width, plain) * decayed(a, zero, data)
         store(a.new_data + at, data - moved, lanes)
-        store(a.new_history + at, history, lanes)
-        if two:
+        store(a.new_history + at, first, lanes)
+        if histories > 1:
             store(a.new_second + at, second, lanes)
+        if histories > 2:
+            store(a.new_third + at, third, lanes)
 
     return apply
 
 
-# A rule's factory (width) -> (args, gradient, history, second, rate) -> (step, history, second).
+# A rule's factory (width) -> (args, gradient, histories, rate) -> (step, new histories). Those that
+# a rule does not keep go in and out as they are.
+
+Vectors = tuple[Lanes, Lanes, Lanes, Lanes]
 
 
 def _sgd(width: int) -> Compiled:
     @njit(inline="always")
     def step(
-        a: Record, g: Lanes, history: Lanes, second: Lanes, rate: Lanes
-    ) -> tuple[Lanes, Lanes, Lanes]:
+        a: Record, g: Lanes, history: Lanes, second: Lanes, third: Lanes, rate: Lanes
+    ) -> Vectors:
         moved = rate * g + splat(width, as_float(a.momentum)) * history
-        return moved, moved, second
+        return moved, moved, second, third
 
     return step
 
@@ -123,12 +165,12 @@ def _sgd(width: int) -> Compiled:
 def _nesterov(width: int) -> Compiled:
     @njit(inline="always")
     def step(
-        a: Record, g: Lanes, history: Lanes, second: Lanes, rate: Lanes
-    ) -> tuple[Lanes, Lanes, Lanes]:
+        a: Record, g: Lanes, history: Lanes, second: Lanes, third: Lanes, rate: Lanes
+    ) -> Vectors:
         momentum = splat(width, as_float(a.momentum))
         moved = rate * g + momentum * history
         ahead = splat(width, float32(1.0) + as_float(a.momentum))
-        return ahead * moved - momentum * history, moved, second
+        return ahead * moved - momentum * history, moved, second, third
 
     return step
 
@@ -136,10 +178,11 @@ def _nesterov(width: int) -> Compiled:
 def _adagrad(width: int) -> Compiled:
     @njit(inline="always")
     def step(
-        a: Record, g: Lanes, history: Lanes, second: Lanes, rate: Lanes
-    ) -> tuple[Lanes, Lanes, Lanes]:
+        a: Record, g: Lanes, history: Lanes, second: Lanes, third: Lanes, rate: Lanes
+    ) -> Vectors:
         squares = history + g * g
-        return rate * (g / (sqrt(squares) + splat(width, as_float(a.delta)))), squares, second
+        moved = rate * (g / (sqrt(squares) + splat(width, as_float(a.delta))))
+        return moved, squares, second, third
 
     return step
 
@@ -147,12 +190,13 @@ def _adagrad(width: int) -> Compiled:
 def _rmsprop(width: int) -> Compiled:
     @njit(inline="always")
     def step(
-        a: Record, g: Lanes, history: Lanes, second: Lanes, rate: Lanes
-    ) -> tuple[Lanes, Lanes, Lanes]:
+        a: Record, g: Lanes, history: Lanes, second: Lanes, third: Lanes, rate: Lanes
+    ) -> Vectors:
         decay = as_float(a.rms_decay)
         fresh = splat(width, float32(1.0) - decay)
         squares = fresh * (g * g) + splat(width, decay) * history
-        return rate * (g / (sqrt(squares) + splat(width, as_float(a.delta)))), squares, second
+        moved = rate * (g / (sqrt(squares) + splat(width, as_float(a.delta))))
+        return moved, squares, second, third
 
     return step
 
@@ -160,28 +204,59 @@ def _rmsprop(width: int) -> Compiled:
 def _adadelta(width: int) -> Compiled:
     @njit(inline="always")
     def step(
-        a: Record, g: Lanes, history: Lanes, second: Lanes, rate: Lanes
-    ) -> tuple[Lanes, Lanes, Lanes]:
+        a: Record, g: Lanes, history: Lanes, second: Lanes, third: Lanes, rate: Lanes
+    ) -> Vectors:
         decay, delta = splat(width, as_float(a.momentum)), splat(width, as_float(a.delta))
         fresh = splat(width, float32(1.0) - as_float(a.momentum))
         squares = fresh * (g * g) + decay * history
         value = g * sqrt((second + delta) / (squares + delta))
-        return rate * value, squares, fresh * (value * value) + decay * second
+        steps = fresh * (value * value) + decay * second
+        return rate * value, squares, steps, third
 
     return step
 
 
-def _adam(width: int) -> Compiled:
+def _adam(largest: str) -> Callable[[int], Compiled]:
+    """Adam, and what becomes of its second mean.
+
+    "none" is Adam; "kept" is AMSGrad, whose root is of the largest so far, a third history; with
+    "followed" the next mean begins with the largest (`amsgrad` of jolibrain's Caffe).
+    """
+
+    def factory(width: int) -> Compiled:
+        @njit(inline="always")
+        def step(
+            a: Record, g: Lanes, history: Lanes, second: Lanes, third: Lanes, rate: Lanes
+        ) -> Vectors:
+            one = float32(1.0)
+            beta1, beta2 = as_float(a.momentum), as_float(a.momentum2)
+            first = splat(width, one - beta1) * g + splat(width, beta1) * history
+            squares = splat(width, one - beta2) * (g * g) + splat(width, beta2) * second
+            if largest == "followed":
+                squares = maximum(second, squares)
+            root = squares
+            if largest == "kept":
+                third = maximum(third, squares)
+                root = third
+            value = first / (sqrt(root) + splat(width, as_float(a.delta)))
+            return rate * value, first, squares, third
+
+        return step
+
+    return factory
+
+
+def _adamax(width: int) -> Compiled:
     @njit(inline="always")
     def step(
-        a: Record, g: Lanes, history: Lanes, second: Lanes, rate: Lanes
-    ) -> tuple[Lanes, Lanes, Lanes]:
+        a: Record, g: Lanes, history: Lanes, second: Lanes, third: Lanes, rate: Lanes
+    ) -> Vectors:
         one = float32(1.0)
         beta1, beta2 = as_float(a.momentum), as_float(a.momentum2)
         first = splat(width, one - beta1) * g + splat(width, beta1) * history
-        squares = splat(width, one - beta2) * (g * g) + splat(width, beta2) * second
-        value = first / (sqrt(squares) + splat(width, as_float(a.delta)))
-        return rate * value, first, squares
+        faded = splat(width, beta2) * second + splat(width, _LEAST_GRADIENT)
+        largest = maximum(faded, absolute(g))
+        return rate * (first / largest), first, largest, third
 
     return step
 
@@ -192,5 +267,14 @@ _STEPS = {
     "AdaGrad": _adagrad,
     "RMSProp": _rmsprop,
     "AdaDelta": _adadelta,
-    "Adam": _adam,
+    "Adam": _adam("none"),
+    "Adam with the largest followed": _adam("followed"),
+    "AMSGrad": _adam("kept"),
+    "AdaMax": _adamax,
+}
+_CORRECTIONS = {
+    "Adam": _correction,
+    "Adam with the largest followed": _correction,
+    "AMSGrad": _correction,
+    "AdaMax": _first_correction,
 }

@@ -73,10 +73,20 @@ class _Runs(NamedTuple):
 
 
 def sum_steps(
-    name: str, x: View, y: View | None, target: SumTarget, machine: Machine
+    name: str,
+    x: View,
+    y: View | None,
+    target: SumTarget,
+    machine: Machine,
+    *,
+    negative: bool = False,
 ) -> list[Step]:
-    """For each channel the sum over all pixels of x, or of x * y."""
-    runs = _runs("sum" if y is None else "product", x)
+    """For each channel the sum over all pixels of x, or of x * y.
+
+    With ``negative`` of those x alone that are not above 0.
+    """
+    kind = "negative" if negative else "product"
+    runs = _runs("sum" if y is None else kind, x)
     first = _run_step(name, runs, x, y)
     return [first, _added(name, (runs.number, 1, runs.row), x.c, target, machine)]
 

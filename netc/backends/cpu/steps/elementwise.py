@@ -110,6 +110,21 @@ def rectified_by(x: View, slope: float) -> Operation:
     return Operation("rectified by", x, numbers=(slope,))
 
 
+def sloped_by(x: View, slopes: Weights) -> Operation:
+    """The value where x > 0, slopes[channel] * value where it is not: the gradient of PReLU."""
+    return Operation("sloped by", x, constants=slopes)
+
+
+def elu_slope(alpha: float) -> Operation:
+    """1 where the value is above 0, alpha + value elsewhere: the slope of ELU by its output."""
+    return Operation("elu slope", numbers=(alpha,))
+
+
+def within(low: float, high: float) -> Operation:
+    """1 from low to high, else 0."""
+    return Operation("within", numbers=(low, high))
+
+
 def activate(activation: Activation) -> Operation:
     """An activation."""
     numbers = (activation.first, activation.second)

@@ -1,4 +1,4 @@
-"""Steps of parameters' updates."""
+"""Steps of parameters' updates, of the norm of all gradients, and of local rates."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.kernel_args import UpdateArgs
-from netc.backends.cpu.program import Step
-from netc.backends.shared.views import Place
+from netc.backends.cpu.program import Argument, Step
+from netc.backends.cpu.training_args import LocalRateArgs, NormArgs, SquaresArgs, UpdateArgs
+from netc.backends.shared.views import Place, Workspace
 from netc.ops.update import UpdateParams
+from netc.ops.update_rules import Rule
 
 _UNIT_ELEMENTS = 1 << 14  # elements, about
 _ONE = np.ones(1, np.float32)
+_MOST_HISTORIES = 3
 
 
-def update_step(
+def update_steps(
     name: str,
     params: UpdateParams,
     count: int,
@@ -25,7 +27,7 @@ def update_step(
     arrays: Sequence[Place],
     scalars: Sequence[Place],
     results: Sequence[Place],
-) -> Step:
+) -> list[Step]:
     """One parameter's update.
 
     Args:
@@ -33,33 +35,142 @@ def update_step(
         params: the rule and its numbers.
         count: elements of the parameter.
         gradient: None where none reaches it.
-        arrays: the parameter, then its history.
+        arrays: the parameter, then its histories.
         scalars: rate, iteration, and the clipping factor where there is one.
-        results: where the parameter and its history go.
+        results: where the parameter and its histories go.
     """
-    rule, two = params.rule, params.rule.histories == 2
+    rule, local = params.rule, has_local_rate(params)
+    data, first, second, third = _padded(arrays)
+    new_data, new_first, new_second, new_third = _padded(results)
     args = UpdateArgs(
         gradient=0 if gradient is None else gradient,
-        data=arrays[0],
-        history=arrays[1],
-        second=arrays[2] if two else 0,
-        rate=scalars[0],
+        data=data,
+        history=first,
+        second=second,
+        third=third,
+        rate=Workspace() if local else scalars[0],
         iteration=scalars[1],
-        clip=scalars[2] if params.clipped else _ONE,
+        clip=_clip(params, scalars),
         count=count,
         per_unit=_UNIT_ELEMENTS,
-        new_data=results[0],
-        new_history=results[1],
-        new_second=results[2] if two else 0,
-        lr_mult=float(params.lr_mult),
-        share=float(np.float32(1) / np.float32(params.iter_size)),
+        new_data=new_data,
+        new_history=new_first,
+        new_second=new_second,
+        new_third=new_third,
+        lr_mult=1.0 if local else float(params.lr_mult),
+        share=_share(params),
         decay=float(params.decay),
         momentum=float(rule.momentum),
         momentum2=float(rule.momentum2),
         rms_decay=float(rule.rms_decay),
         delta=float(rule.delta),
     )
-    decay = params.regularization if params.decay else "none"
-    reached = gradient is not None
-    kernel = jit.spec("update", "update", rule=rule.name, decay=decay, reached=reached)
-    return Step(name, kernel, args, math.ceil(count / _UNIT_ELEMENTS))
+    kernel = jit.spec(
+        "update",
+        "update",
+        rule=_kernel_of(rule),
+        histories=rule.histories,
+        decay=_decay_of(params),
+        reached=gradient is not None,
+    )
+    units = math.ceil(count / _UNIT_ELEMENTS)
+    if not local:
+        return [Step(name, kernel, args, units)]
+    norms = local_rate_steps(name, params, count, (arrays[0], gradient), scalars)
+    return [*norms, Step(name, kernel, args, units, workspace=norms[0].workspace)]
+
+
+def _padded(places: Sequence[Place]) -> tuple[Argument, ...]:
+    """A parameter and its histories, 0 for those that its rule does not keep."""
+    return (*places, *(0,) * (1 + _MOST_HISTORIES - len(places)))
+
+
+def has_local_rate(params: UpdateParams) -> bool:
+    """True if the parameter's rate follows from its norms."""
+    return params.rule.local is not None and params.lr_mult != 0
+
+
+def _kernel_of(rule: Rule) -> str:
+    """The step of netc.backends.cpu.kernels.update that a rule is."""
+    if rule.name == "Adam" and rule.amsgrad:
+        return "Adam with the largest followed"
+    return {"AdamW": "Adam", "LARS": "SGD"}.get(rule.name, rule.name)
+
+
+def _decay_of(params: UpdateParams) -> str:
+    kind = params.regularization if params.decay else "none"
+    return f"decoupled {kind}" if params.rule.decoupled else kind
+
+
+def _clip(params: UpdateParams, scalars: Sequence[Place]) -> Argument:
+    return scalars[2] if params.clipped else _ONE
+
+
+def _share(params: UpdateParams) -> float:
+    return float(np.float32(1) / np.float32(params.iter_size))
+
+
+# The workspace of a local rate: [the rate][squares of the parameter: runs][of the gradient: runs]
+def local_rate_steps(
+    name: str,
+    params: UpdateParams,
+    count: int,
+    arrays: tuple[Place, Place | None],
+    scalars: Sequence[Place],
+) -> list[Step]:
+    """The rate of a parameter by its norms, left at the start of the workspace.
+
+    ``arrays`` are the parameter and its gradient; without a gradient its norm is 0.
+    """
+    local = params.rule.local
+    assert local is not None
+    runs = math.ceil(count / _UNIT_ELEMENTS)
+    memory = 4 * (1 + 2 * runs)
+    data, gradient = arrays
+    lars = local.kind == "lars"
+    # Without a gradient the parameter stands for it, times 0.
+    given = gradient if gradient is not None else data
+    share = _share(params) if gradient is not None else 0.0
+    clip = _clip(params, scalars) if gradient is not None else _ONE
+    args = LocalRateArgs(
+        squares=Workspace(1),
+        runs=runs,
+        rate=scalars[0],
+        ratio=float(local.ratio),
+        decay=float(local.decay) if lars else 0.0,
+        clip=int(local.clip),
+        output=Workspace(),
+    )
+    return [
+        _squares(name, data, count, Workspace(1), memory),
+        _squares(name, given, count, Workspace(1 + runs), memory, clip, share),
+        Step(name, jit.spec("norms", "local_rate"), args, 1, workspace=memory),
+    ]
+
+
+def clip_steps(
+    name: str, gradients: Sequence[tuple[Place, int]], limit: float, scale: Place, norm: Place
+) -> list[Step]:
+    """The norm of gradients, each a place and its elements, and the factor that bounds it."""
+    counts = [math.ceil(count / _UNIT_ELEMENTS) for _, count in gradients]
+    memory, starts = 4 * sum(counts), np.cumsum([0, *counts])
+    found = [
+        _squares(name, place, count, Workspace(int(start)), memory)
+        for (place, count), start in zip(gradients, starts, strict=False)
+    ]
+    args = NormArgs(Workspace(), sum(counts), float(limit), scale, norm)
+    return [*found, Step(name, jit.spec("norms", "clip"), args, 1, workspace=memory)]
+
+
+def _squares(
+    name: str,
+    place: Place,
+    count: int,
+    output: Workspace,
+    memory: int,
+    clip: Argument = _ONE,
+    share: float = 1.0,
+) -> Step:
+    args = SquaresArgs(place, count, _UNIT_ELEMENTS, clip, share, output)
+    units = math.ceil(count / _UNIT_ELEMENTS)
+    return Step(name, jit.spec("norms", "squares"), args, units, workspace=memory)
