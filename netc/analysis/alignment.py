@@ -18,8 +18,8 @@ from netc.diagnostics import Diagnostic, Note
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ops.catalog import CATALOG, has_role
+from netc.ops.cropping import CropParams
 from netc.ops.define import ShapeError, Window
-from netc.ops.reshaping import CropParams
 from netc.ops.role import Role
 from netc.schema.message import Message
 

@@ -26,8 +26,8 @@ from netc.ops.catalog import LAYERS
 from netc.ops.define import ErasedOp, LayerContext, ShapeError
 from netc.ops.filler import Filler
 from netc.ops.fork_inputs import PYTHON_INPUT, unlisted_data_layer
-from netc.ops.inputs import SourceParams
 from netc.ops.python import PYTHON, is_implemented
+from netc.ops.source_layer import SourceParams
 from netc.schema.message import Message
 
 Shapes = Mapping[str, Shape]

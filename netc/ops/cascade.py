@@ -37,7 +37,7 @@ from netc.ops.fields import reject_unknown_fields
 from netc.ops.role import Family
 from netc.schema.message import Message
 
-_MODES = ("IOU", "IOMU", "IOFU")
+THINNING_MODES = ("IOU", "IOMU", "IOFU")
 
 
 def check_rows(shape: Shape, width: int, what: str) -> None:
@@ -201,8 +201,4 @@ HARD_MINING = cascade_op(
     "HardMining", Arity((2, None), (1, None)), _parse_mining, _mining_shape, _mine, dynamic=False
 )
 
-OPS = (
-    DECODE_BBOX,
-    SCALE_ROUTE,
-    HARD_MINING,
-)
+OPS = (DECODE_BBOX, SCALE_ROUTE, HARD_MINING)

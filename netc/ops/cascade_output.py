@@ -9,7 +9,7 @@ import numpy as np
 
 from netc.ir.types import Shape, count, show
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.cascade import _MODES, cascade_op, check_rows
+from netc.ops.cascade import THINNING_MODES, cascade_op, check_rows
 from netc.ops.define import Arity, LayerContext, ShapeError
 from netc.ops.field_boxes import (
     Grid,
@@ -47,7 +47,7 @@ class BoxOutputParams:
 
 def _limits(param: Message) -> tuple[float, float, str, int, int, float]:
     mode = param.get("nms_type")
-    if mode not in _MODES:
+    if mode not in THINNING_MODES:
         raise param.error("nms_type", "unsupported-value", f"`nms_type` {mode} is not computed")
     names = ("max_nms_num", "max_post_nms_num", "min_size")
     return (param.get("fg_thr"), param.get("iou_thr"), mode, *(param.get(n) for n in names))

@@ -103,6 +103,7 @@ class Affine(NamedTuple):
 
 
 POINTWISE = Window()
+WHOLE = Window(whole=True)  # everything may have come from everywhere
 
 P = TypeVar("P")  # an op's own parameters: a frozen dataclass, or None where it has none
 Parse = Callable[[Message, "LayerContext"], P]
@@ -162,7 +163,7 @@ def pointwise(params: object, inputs: Sequence[Shape], outputs: Sequence[Shape])
 
 def full_extent(params: object, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
     """Window rule of a layer whose output elements see all of the input."""
-    return Window(whole=True)
+    return WHOLE
 
 
 FLOAT = 4  # bytes of a float32

@@ -11,16 +11,9 @@ from dataclasses import replace
 
 from netc.ops.define import Arity, ErasedOp, LayerContext, OpDef, erased, full_extent, no_params
 from netc.ops.fields import fork_field
-from netc.ops.inputs import (
-    FollowedSize,
-    PartialShape,
-    SourceParams,
-    nothing_given,
-    sink,
-    source_layer,
-    transformed_channels,
-)
+from netc.ops.inputs import nothing_given, sink, transformed_channels
 from netc.ops.role import Role
+from netc.ops.source_layer import FollowedSize, PartialShape, SourceParams, source_layer
 from netc.schema.message import Message
 
 _MAP = ("N", 1, "H", "W")  # a label for each pixel

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netc.ir.types import Shape, count
-from netc.ops.define import Arity, Cost, ErasedOp, OpDef, WeightSpec, Window, unwritten
+from netc.ops.define import WHOLE, Arity, Cost, ErasedOp, OpDef, WeightSpec, Window, unwritten
 
 if TYPE_CHECKING:
     from netc.ops.gradients.define import ErasedGradient, Saved
@@ -150,4 +150,4 @@ def gradient_op(ops: Mapping[str, ErasedOp]) -> OpDef[GradientParams]:
 
 
 def _window(params: object, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
-    return Window(whole=True)
+    return WHOLE

@@ -14,6 +14,7 @@ from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
 from netc.ops.contents import label_along
 from netc.ops.cost import per_input
+from netc.ops.cross_entropy import split_at
 from netc.ops.define import Arity, BlobFile, LayerContext, OpDef, ShapeError, full_extent
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.labels import (
@@ -25,7 +26,7 @@ from netc.ops.labels import (
     parse_ignore_label,
     parse_normalization,
 )
-from netc.ops.loss import LOG_THRESHOLD, scalar, split_at
+from netc.ops.loss import LOG_THRESHOLD, scalar
 from netc.ops.normalization import softmax
 from netc.schema.message import Message
 

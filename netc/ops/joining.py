@@ -9,7 +9,16 @@ from itertools import pairwise
 from netc.ir.types import Shape, show
 from netc.ops.array import Arrays, namespace
 from netc.ops.axes import axis_in
-from netc.ops.define import POINTWISE, Arity, LayerContext, OpDef, ShapeError, Window, no_params
+from netc.ops.define import (
+    POINTWISE,
+    WHOLE,
+    Arity,
+    LayerContext,
+    OpDef,
+    ShapeError,
+    Window,
+    no_params,
+)
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import check_number, conflict
 from netc.ops.role import Role
@@ -67,7 +76,7 @@ def _along_axis(
     params: ConcatParams | SliceParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
 ) -> Window:
     """Along a spatial axis what is seen depends on the blob; all of it is the safe answer."""
-    return POINTWISE if params.axis % len(inputs[0]) < 2 else Window(whole=True)
+    return POINTWISE if params.axis % len(inputs[0]) < 2 else WHOLE
 
 
 def _one_part(params: ConcatParams | SliceParams, inputs: Sequence[Shape]) -> bool:

@@ -17,7 +17,8 @@ from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import Arrays, namespace
 from netc.ops.define import Cost, LayerContext, OpDef, Window
 from netc.ops.fields import bad_value
-from netc.ops.pooling import POOLING, PoolingParams, pooling_axes, summed
+from netc.ops.pooling import POOLING, PoolingParams, pooling_axes
+from netc.ops.pooling_values import summed
 from netc.schema.message import Message
 
 

@@ -16,7 +16,7 @@ from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, Window
 from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import number, one_of
-from netc.ops.pooling import average
+from netc.ops.pooling_values import average
 from netc.ops.role import Role
 from netc.ops.window import Axis
 from netc.schema.message import Message

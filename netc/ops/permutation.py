@@ -10,7 +10,7 @@ from netc.ir.types import Shape, show
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import Arrays
 from netc.ops.axes import need_axes, no_axis
-from netc.ops.define import POINTWISE, LayerContext, OpDef, ShapeError, Window
+from netc.ops.define import POINTWISE, WHOLE, LayerContext, OpDef, ShapeError, Window
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import number, required_number
 from netc.ops.role import Role
@@ -63,15 +63,13 @@ def _permute_window(
     params: PermuteParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
 ) -> Window:
     axes = len(inputs[0])
-    return POINTWISE if permutation(params, axes)[2:] == tuple(range(2, axes)) else _WHOLE
+    return POINTWISE if permutation(params, axes)[2:] == tuple(range(2, axes)) else WHOLE
 
 
 def _keeps_order(params: PermuteParams, inputs: Sequence[Shape]) -> bool:
     axes = len(inputs[0])
     return permutation(params, axes) == tuple(range(axes))
 
-
-_WHOLE = Window(whole=True)
 
 PERMUTE = OpDef(
     name="Permute",
@@ -189,7 +187,7 @@ def _reorg_window(params: ReorgParams, inputs: Sequence[Shape], outputs: Sequenc
     if params.stride == 1:
         return POINTWISE
     if not params.reverse:
-        return _WHOLE
+        return WHOLE
     stride = (params.stride, params.stride)
     return Window(stride, stride, (0, 0), (1, 1), fractional=True)
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from netc.ir.types import Shape, count, show
-from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, Window
+from netc.ops.array import AnyArray, Arrays
+from netc.ops.define import WHOLE, Arity, Cost, LayerContext, OpDef, ShapeError, Window
 from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.numbers import conflict, lone, number, one_of
+from netc.ops.pooling_values import average, drawn_and_where, expected, largest, largest_and_where
 from netc.ops.random import layer_number, uniform
 from netc.ops.role import Role
-from netc.ops.window import Axis, axis_name, taps
+from netc.ops.window import Axis, axis_name
 from netc.schema.message import Message
 
 METHODS = ("MAX", "AVE", "STOCHASTIC")
-_LOWEST = float(np.finfo(np.float32).min)  # -FLT_MAX, what the largest of nothing is
 
 _FIELDS = (
     "pool pad pad_h pad_w kernel_size kernel_h kernel_w stride stride_h stride_w "
@@ -227,7 +224,7 @@ def pooling_cost(params: PoolingParams, inputs: Sequence[Shape], outputs: Sequen
 
 def _window(params: PoolingParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
     if params.global_pooling:
-        return Window(whole=True)
+        return WHOLE
     kernel = (params.kernel[0], params.kernel[1])
     return Window(kernel, params.stride, params.pad, (1, 1))
 
@@ -246,119 +243,11 @@ def pool(params: PoolingParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArr
     if params.method == "AVE":
         return (average(x, axes),)
     if not params.train:
-        return (_expected(x, axes),)
+        return (expected(x, axes),)
     share = uniform(
         x, (*x.shape[:2], *(axis.out for axis in axes)), params.seed, key[0] if key else None
     )
     return (drawn_and_where(x, axes, share)[0],)
-
-
-def _slide(
-    x: AnyArray, axis: Axis, dim: int, start: float, join: Callable[[AnyArray, AnyArray], AnyArray]
-) -> AnyArray:
-    """Join what each window along one axis sees, in order, beginning with ``start``."""
-    shape = (*x.shape[:dim], axis.out, *x.shape[dim + 1 :])
-    result = namespace(x).full(shape, start, dtype=x.dtype)
-    before = (slice(None),) * dim
-    for tap in axis.taps():
-        seen = (*before, tap.outputs)
-        result[seen] = join(result[seen], x[(*before, tap.inputs)])
-    return result
-
-
-def largest(x: AnyArray, axes: Sequence[Axis]) -> AnyArray:
-    """The largest element in each window; nan is passed over, and -FLT_MAX is that of nothing."""
-    xp = namespace(x)
-
-    def join(best: AnyArray, seen: AnyArray) -> AnyArray:
-        return xp.where(seen > best, seen, best)
-
-    rows = _slide(x, axes[1], 3, _LOWEST, join)
-    return _slide(rows, axes[0], 2, _LOWEST, join)
-
-
-def largest_and_where(x: AnyArray, axes: Sequence[Axis]) -> tuple[AnyArray, AnyArray]:
-    """The largest element in each window, and its index in its plane: the first one, -1 if none."""
-    xp = namespace(x)
-    high, wide = axes
-    index = xp.broadcast_to(xp.arange(high.size * wide.size).reshape(x.shape[2:]), x.shape)
-    best, where = _larger(x, index, wide, 3)
-    best, where = _larger(best, where, high, 2)
-    return best, where.astype(x.dtype)
-
-
-def _larger(x: AnyArray, index: AnyArray, axis: Axis, dim: int) -> tuple[AnyArray, AnyArray]:
-    xp = namespace(x)
-    shape = (*x.shape[:dim], axis.out, *x.shape[dim + 1 :])
-    best = xp.full(shape, _LOWEST, dtype=x.dtype)
-    where = xp.full(shape, -1, dtype=index.dtype)
-    before = (slice(None),) * dim
-    for tap in axis.taps():
-        outputs, inputs = (*before, tap.outputs), (*before, tap.inputs)
-        larger = x[inputs] > best[outputs]
-        where[outputs] = xp.where(larger, index[inputs], where[outputs])
-        best[outputs] = xp.where(larger, x[inputs], best[outputs])
-    return best, where
-
-
-def summed(x: AnyArray, axes: Sequence[Axis]) -> AnyArray:
-    """The sum of each window."""
-    add = namespace(x).add
-    return _slide(_slide(x, axes[1], 3, 0, add), axes[0], 2, 0, add)
-
-
-def average(x: AnyArray, axes: Sequence[Axis]) -> AnyArray:
-    """The sum of each window, divided by its elements in the input and the padding around it.
-
-    A window that starts beyond the input sums nothing over an area that C counts as zero or
-    negative; the result is nan or -0, as there.
-    """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return summed(x, axes) / areas(axes, x)
-
-
-def areas(axes: Sequence[Axis], like: AnyArray) -> AnyArray:
-    """Elements of each window in the input and the padding around it, in ``like``'s dtype."""
-    xp = namespace(like)
-    high, wide = (xp.asarray(_lengths(axis)) for axis in axes)
-    return (high[:, None] * wide[None, :]).astype(like.dtype)
-
-
-def _lengths(axis: Axis) -> AnyArray:
-    """Elements of each window up to the end of the padding (before it is cut to the input)."""
-    starts = np.arange(axis.out, dtype=np.int64) * axis.stride - axis.pad
-    ends = np.minimum(starts + axis.kernel, axis.size + axis.pad)
-    return ends - starts
-
-
-def _expected(x: AnyArray, axes: Sequence[Axis]) -> AnyArray:
-    """What STOCHASTIC gives on average: each element weighted by itself (pooling_layer.cu)."""
-    xp = namespace(x)
-    total, squares = summed(x, axes), summed(x * x, axes)
-    positive = total > 0
-    return xp.where(positive, squares / xp.where(positive, total, 1), 0).astype(x.dtype)
-
-
-def drawn_and_where(x: Any, axes: Sequence[Axis], share: AnyArray) -> tuple[AnyArray, AnyArray]:
-    """One element of each window, drawn with its value as its weight (pooling_layer.cu).
-
-    ``share`` in [0, 1) says for each window how far up its sum the element lies. The second array
-    has the element's index in its plane, -1 where there is none.
-    """
-    xp = namespace(x)
-    total = summed(x, axes)
-    threshold: Any = share * total
-    index = xp.arange(x.shape[2] * x.shape[3]).reshape(x.shape[2:])
-    running, drawn = xp.zeros_like(total), xp.zeros_like(total)
-    where = xp.full(total.shape, -1, dtype=index.dtype)
-    for tap in taps(axes):
-        outputs = (..., *tap.outputs)
-        seen = x[(..., *tap.inputs)]
-        running[outputs] += seen
-        now = (where[outputs] < 0) & (running[outputs] >= threshold[outputs])
-        drawn[outputs] = xp.where(now, seen, drawn[outputs])
-        where[outputs] = xp.where(now, index[tap.inputs], where[outputs])
-    return drawn, where
 
 
 def _averages_single_elements(params: PoolingParams, inputs: Sequence[Shape]) -> bool:

@@ -17,9 +17,9 @@ from dataclasses import replace
 
 from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
+from netc.ops.batch_norm import uses_batch_statistics
 from netc.ops.catalog import has_role
 from netc.ops.fused import NAME, FusedParams, Stage
-from netc.ops.normalization import uses_batch_statistics
 from netc.ops.role import Role
 from netc.passes.base import Log, Pass
 

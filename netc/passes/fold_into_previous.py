@@ -23,9 +23,9 @@ import numpy as np
 
 from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
+from netc.ops.batch_norm import uses_batch_statistics
 from netc.ops.catalog import has_role
 from netc.ops.define import Affine
-from netc.ops.normalization import uses_batch_statistics
 from netc.ops.role import Role
 from netc.passes.base import Log, Pass
 from netc.passes.linear import (

@@ -18,8 +18,8 @@ from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.ops.catalog import CATALOG
 from netc.ops.define import Affine
-from netc.ops.elementwise import OperandParams
 from netc.ops.filler import CONSTANT_ZERO
+from netc.ops.scale_bias import OperandParams
 from netc.passes.base import Log, Pass
 from netc.passes.linear import Product, is_tame, with_product
 

@@ -9,7 +9,7 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, show
 from netc.migrate.change import Change
 from netc.ops.define import LayerContext
-from netc.ops.inputs import PartialShape
+from netc.ops.source_layer import PartialShape
 from netc.schema.message import Message
 from netc.surgery.build import message_of, with_layers
 from netc.surgery.heads import learns, source_op

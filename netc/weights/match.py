@@ -14,9 +14,9 @@ from netc.ir.edit import live_nodes
 from netc.ir.graph import Array, Graph, Node, Parameter
 from netc.ir.types import Shape, count, show
 from netc.memory import check_memory
+from netc.ops.batch_norm import BatchNormParams
 from netc.ops.catalog import has_role
 from netc.ops.filler import CONSTANT_ZERO, fill, generator
-from netc.ops.normalization import BatchNormParams
 from netc.ops.role import Role
 from netc.weights.layouts import arranged_statistics, vectors_equal
 from netc.weights.load import as_weights, load_weights

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
+from netc.ops import rectifiers
 from netc.ops.activation import ABSVAL, BNLL, CLIP, ELU, OPS, SIGMOID, SWISH, TANH
 from netc.ops.activation import THRESHOLD as THRESHOLD_OP
 from netc.ops.catalog import CATALOG
@@ -23,7 +24,7 @@ from tests.ops.cases import (
     run_layer,
 )
 
-TYPES = [op.name for op in OPS]
+TYPES = [op.name for op in (*rectifiers.OPS, *OPS)]
 NAMES = cases_of(*(t for t in TYPES if t != "ReLU6"))
 
 

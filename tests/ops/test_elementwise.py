@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 from netc.ops.catalog import CATALOG
-from netc.ops.elementwise import AXPY, BIAS, ELTWISE, SCALE
+from netc.ops.elementwise import AXPY, ELTWISE
+from netc.ops.scale_bias import BIAS, SCALE
 from tests.ops.cases import (
     bind_layer,
     cases_of,

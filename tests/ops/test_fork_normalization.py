@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
-from netc.ops.fork_normalization import BN, NORMALIZE
+from netc.ops.fork_batch_norm import BN
+from netc.ops.fork_normalization import NORMALIZE
 from tests.ops.cases import bind_layer, complaint, context_of, misfit, random_array, run_layer
 
 

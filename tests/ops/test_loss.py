@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import netc
 from netc.diagnostics import NetcError
-from netc.ops import contrastive_loss, infogain_loss, loss
+from netc.ops import contrastive_loss, cross_entropy, infogain_loss, loss
 from netc.ops.define import LayerContext, ShapeError
 from tests.ops.cases import (
     assert_close,
@@ -21,7 +21,7 @@ from tests.ops.cases import (
     run_layer,
 )
 
-OPS = (*loss.OPS, *contrastive_loss.OPS, *infogain_loss.OPS)
+OPS = (*loss.OPS, *cross_entropy.OPS, *contrastive_loss.OPS, *infogain_loss.OPS)
 BY_NAME = {op.name: op for op in OPS}
 FLT_MIN = 1.17549435e-38
 

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
+from netc.ops.batch_norm import BATCH_NORM
 from netc.ops.catalog import CATALOG
 from netc.ops.define import POINTWISE
-from netc.ops.normalization import BATCH_NORM, MVN, SOFTMAX
+from netc.ops.normalization import MVN, SOFTMAX
 from tests.ops.cases import (
     assert_close,
     bind_layer,

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 from netc.ops.catalog import CATALOG
+from netc.ops.cropping import CROP
 from netc.ops.define import POINTWISE, ShapeError, Window
-from netc.ops.reshaping import CROP, FLATTEN, RESHAPE, TILE
+from netc.ops.reshaping import FLATTEN, RESHAPE, TILE
 from tests.ops.cases import (
     bind_layer,
     cases_of,

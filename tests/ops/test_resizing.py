@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from netc.diagnostics import NetcError
 from netc.ops.define import POINTWISE, Window
 from netc.ops.pooling import POOLING
-from netc.ops.resizing import INTERP, UPSAMPLE
+from netc.ops.resizing import INTERP
+from netc.ops.upsampling import UPSAMPLE
 from tests.ops.cases import bind_layer, complaint, context_of, misfit, random_array, run_layer
 
 

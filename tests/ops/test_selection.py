@@ -9,7 +9,8 @@ from hypothesis.extra.numpy import array_shapes
 from netc.diagnostics import NetcError
 from netc.ops.catalog import CATALOG
 from netc.ops.define import POINTWISE
-from netc.ops.selection import ARGMAX, BATCH_REINDEX, FILTER, REDUCTION
+from netc.ops.reduction import ARGMAX, REDUCTION
+from netc.ops.selection import BATCH_REINDEX, FILTER
 from tests.ops.cases import (
     bind_layer,
     cases_of,

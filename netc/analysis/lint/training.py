@@ -8,8 +8,8 @@ from netc.analysis.lint.rule import Rule, Subject
 from netc.diagnostics import Diagnostic, Note
 from netc.ir.graph import Node
 from netc.ir.types import count
+from netc.ops.batch_norm import BatchNormParams
 from netc.ops.catalog import CATALOG, has_role
-from netc.ops.normalization import BatchNormParams
 from netc.ops.role import Role
 
 _PRODUCTS = Role.PRODUCT | Role.LOCAL_PRODUCT

@@ -19,12 +19,13 @@ from netc.ir.graph import Array
 from netc.ir.types import Shape
 from netc.ops.activation import ClipParams
 from netc.ops.arithmetic import BaseParams, PowerParams
+from netc.ops.batch_norm import BatchNormParams, uses_batch_statistics
 from netc.ops.catalog import CATALOG
-from netc.ops.elementwise import EltwiseParams, OperandParams
+from netc.ops.elementwise import EltwiseParams
 from netc.ops.fused import Bound
-from netc.ops.normalization import BatchNormParams, uses_batch_statistics
 from netc.ops.numbers import all_finite
 from netc.ops.rectifiers import ReLU6Params, ReLUParams
+from netc.ops.scale_bias import OperandParams
 
 
 def chain_code(chain: Chain, targets: Sequence[FusedOutput]) -> tuple[Code, tuple[Argument, ...]]:

@@ -10,9 +10,9 @@ import numpy as np
 
 from netc.export.onnx.pointwise import identity
 from netc.export.onnx.writer import Layer, Rule
+from netc.ops.cropping import crop_offsets
 from netc.ops.permutation import permutation
 from netc.ops.pooling import PoolingParams
-from netc.ops.reshaping import crop_offsets
 
 
 def _reshape(layer: Layer) -> None:

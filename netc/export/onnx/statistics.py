@@ -10,8 +10,8 @@ from netc.export.onnx.writer import Layer, Rule
 from netc.ir.graph import Array
 from netc.ir.types import dims
 from netc.ops.axes import aligned, per_channel
-from netc.ops.fork_normalization import BATCHWISE_EPS, BatchwiseBNParams
-from netc.ops.normalization import stored_statistics
+from netc.ops.batch_norm import stored_statistics
+from netc.ops.fork_batch_norm import BATCHWISE_EPS, BatchwiseBNParams
 
 _OTHERS = 3  # arrays of BatchNorm before those of NVIDIA's fork
 

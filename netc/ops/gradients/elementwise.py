@@ -7,18 +7,10 @@ from dataclasses import replace
 
 from netc.ir.graph import Node
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.elementwise import (
-    AXPY,
-    BIAS,
-    ELTWISE,
-    SCALE,
-    EltwiseParams,
-    OperandParams,
-    operand_shape,
-    operand_start,
-)
+from netc.ops.elementwise import AXPY, ELTWISE, EltwiseParams
 from netc.ops.gradients.activation import scaled
 from netc.ops.gradients.define import NOTHING, Build, Gradient, Reads, Saved, alias, gradients, of
+from netc.ops.scale_bias import BIAS, SCALE, OperandParams, operand_shape, operand_start
 
 
 def _eltwise_built(

@@ -15,8 +15,9 @@ from netc.ops.cascade_loss import (
     choose,
     place_differences,
 )
+from netc.ops.ctc_loss import CTC_LOSS, CtcParams, ctc_path
 from netc.ops.fork_accuracy import LABEL_SPECIFIC_ADD
-from netc.ops.fork_sequence import CENTER_LOSS, CTC_LOSS, CenterLossParams, CtcParams, ctc_path
+from netc.ops.fork_sequence import CENTER_LOSS, CenterLossParams
 from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 from netc.ops.gradients.loss import scaled
 from netc.ops.labels import class_labels

@@ -7,23 +7,19 @@ from netc.ir.types import count
 from netc.ops.activation import sigmoid
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.contrastive_loss import CONTRASTIVE_LOSS, ContrastiveLossParams
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.infogain_loss import INFOGAIN_LOSS, InfogainLossParams, infogain_matrix
-from netc.ops.labels import class_labels, divisor, label_weights
-from netc.ops.loss import (
-    EUCLIDEAN_LOSS,
-    HINGE_LOSS,
-    LOG_THRESHOLD,
+from netc.ops.cross_entropy import (
     MULTINOMIAL_LOGISTIC_LOSS,
     SIGMOID_CROSS_ENTROPY_LOSS,
     SOFTMAX_WITH_LOSS,
     SOFTMAX_WITH_LOSS_EACH,
-    HingeLossParams,
     SigmoidLossParams,
     SoftmaxLossParams,
-    hinge_margins,
     split_at,
 )
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.infogain_loss import INFOGAIN_LOSS, InfogainLossParams, infogain_matrix
+from netc.ops.labels import class_labels, divisor, label_weights
+from netc.ops.loss import EUCLIDEAN_LOSS, HINGE_LOSS, LOG_THRESHOLD, HingeLossParams, hinge_margins
 from netc.ops.normalization import softmax
 
 _BOTH = Reads(inputs=(0, 1))

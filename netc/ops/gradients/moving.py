@@ -10,6 +10,7 @@ import numpy as np
 from netc.ir.graph import Node
 from netc.ir.types import count
 from netc.ops.array import AnyArray, Arrays, namespace
+from netc.ops.cropping import CROP, CROP_CENTER, CropCenterParams, CropParams, crop_offsets
 from netc.ops.elementwise import EltwiseParams
 from netc.ops.gradients.define import (
     NOTHING,
@@ -34,18 +35,9 @@ from netc.ops.permutation import (
 )
 from netc.ops.priors import PRIOR_BOX
 from netc.ops.proposal import PROPOSAL
-from netc.ops.reshaping import (
-    CROP,
-    CROP_CENTER,
-    FLATTEN,
-    RESHAPE,
-    TILE,
-    CropCenterParams,
-    CropParams,
-    TileParams,
-    crop_offsets,
-)
-from netc.ops.selection import BATCH_REINDEX, FILTER, REDUCTION, ReductionParams
+from netc.ops.reduction import REDUCTION, ReductionParams
+from netc.ops.reshaping import FLATTEN, RESHAPE, TILE, TileParams
+from netc.ops.selection import BATCH_REINDEX, FILTER
 from netc.ops.sequence import CONTINUATION_INDICATOR, REVERSE
 
 Tops = Sequence[str | None]

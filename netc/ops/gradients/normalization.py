@@ -8,29 +8,15 @@ from netc.ir.graph import Graph, Node
 from netc.ir.types import dims
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import aligned, axis_in, per_channel
-from netc.ops.fork_normalization import (
-    BATCHWISE_EPS,
-    BN,
-    NORMALIZE,
-    BatchwiseBNParams,
-    BNParams,
-    NormalizeParams,
-)
+from netc.ops.batch_norm import BATCH_NORM, BatchNormParams, stored_statistics
+from netc.ops.fork_batch_norm import BATCHWISE_EPS, BN, BatchwiseBNParams, BNParams
+from netc.ops.fork_normalization import NORMALIZE, NormalizeParams
 from netc.ops.gradients.define import INPUT, NOTHING, OUTPUT, Gradient, Reads, Saved, gradients, of
 from netc.ops.gradients.pooling import spread
 from netc.ops.layer_norm import LAYER_NORM, LayerNormParams
 from netc.ops.lrn import LRN, LRNParams, lrn_axes, lrn_scale
-from netc.ops.normalization import (
-    BATCH_NORM,
-    MVN,
-    SOFTMAX,
-    BatchNormParams,
-    MVNParams,
-    SoftmaxParams,
-    mvn_deviation,
-    stored_statistics,
-)
-from netc.ops.pooling import areas
+from netc.ops.normalization import MVN, SOFTMAX, MVNParams, SoftmaxParams, mvn_deviation
+from netc.ops.pooling_values import areas
 
 _STATISTICS = 3  # BatchNorm's arrays before those of NVIDIA's fork
 

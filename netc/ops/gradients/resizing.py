@@ -7,7 +7,8 @@ import numpy as np
 from netc.ir.types import count
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.gradients.define import NOTHING, Gradient, Reads, Saved, gradients, of
-from netc.ops.resizing import INTERP, UPSAMPLE, InterpParams, UpsampleParams, neighbours
+from netc.ops.resizing import INTERP, InterpParams, neighbours
+from netc.ops.upsampling import UPSAMPLE, UpsampleParams
 
 
 def _interp(params: InterpParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:

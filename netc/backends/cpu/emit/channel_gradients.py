@@ -27,9 +27,9 @@ from netc.backends.shared.layout import has_channels, view_of
 from netc.backends.shared.views import Place, View
 from netc.ir.graph import Node
 from netc.ops.axes import axis_in
-from netc.ops.elementwise import OperandParams
+from netc.ops.batch_norm import BatchNormParams
 from netc.ops.gradient import GradientParams
-from netc.ops.normalization import BatchNormParams
+from netc.ops.scale_bias import OperandParams
 from netc.ops.update import RunningParams
 
 _STATISTICS = 3  # BatchNorm's arrays before a scale and a bias of its own

@@ -49,7 +49,8 @@ from netc.ops.array import AnyArray
 from netc.ops.axes import axis_in
 from netc.ops.gradient import GradientParams, rule_of
 from netc.ops.lrn import LRNParams, is_positive
-from netc.ops.pooling import areas, pooling_axes
+from netc.ops.pooling import pooling_axes
+from netc.ops.pooling_values import areas
 
 _MOST_GROUPS = 64  # each has steps of its own
 _DRAWN = ("Dropout", "DropPath")  # which are given the generator's key beside their bottoms

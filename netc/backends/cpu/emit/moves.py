@@ -17,8 +17,8 @@ from netc.ir.graph import Node
 from netc.ir.types import Shape, count
 from netc.ops.axes import axis_in
 from netc.ops.catalog import CATALOG
+from netc.ops.cropping import crop_offsets
 from netc.ops.permutation import permutation
-from netc.ops.reshaping import crop_offsets
 
 
 def emit_concat(context: EmitContext, node: Node) -> Sweeps | None:

@@ -40,11 +40,12 @@ from netc.ir.types import Shape, count
 from netc.ops.arithmetic import BaseParams, PowerParams
 from netc.ops.array import AnyArray
 from netc.ops.axes import aligned, axis_in
-from netc.ops.elementwise import EltwiseParams, OperandParams
-from netc.ops.fork_normalization import BatchwiseBNParams, BNParams
+from netc.ops.batch_norm import BatchNormParams, stored_statistics
+from netc.ops.elementwise import EltwiseParams
+from netc.ops.fork_batch_norm import BatchwiseBNParams, BNParams
 from netc.ops.fused import Bound
-from netc.ops.normalization import BatchNormParams, stored_statistics
 from netc.ops.numbers import all_finite
+from netc.ops.scale_bias import OperandParams
 
 
 class Link(NamedTuple):

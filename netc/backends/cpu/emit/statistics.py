@@ -19,14 +19,11 @@ from netc.backends.shared.layout import has_channels
 from netc.backends.shared.views import View, dense, moved
 from netc.ir.graph import Graph, Node
 from netc.ir.types import count
-from netc.ops.fork_normalization import (
-    BATCHWISE_EPS,
-    BatchwiseBNParams,
-    NormalizeParams,
-    RunningBNParams,
-)
-from netc.ops.normalization import BatchNormParams, MVNParams
-from netc.ops.selection import ArgMaxParams
+from netc.ops.batch_norm import BatchNormParams
+from netc.ops.fork_batch_norm import BATCHWISE_EPS, BatchwiseBNParams, RunningBNParams
+from netc.ops.fork_normalization import NormalizeParams
+from netc.ops.normalization import MVNParams
+from netc.ops.reduction import ArgMaxParams
 
 
 class Moments(NamedTuple):

@@ -1,0 +1,109 @@
+"""CtcLoss of yalecyu/crnn.caffe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from netc.ir.types import Shape, count, show
+from netc.ops.array import AnyArray, Arrays
+from netc.ops.cost import per_input
+from netc.ops.define import (
+    Arity,
+    LayerContext,
+    OpDef,
+    ShapeError,
+    copies,
+    full_extent,
+)
+from netc.ops.fields import reject_unknown_fields
+from netc.ops.numbers import required_number
+from netc.schema.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class CtcParams:
+    """Symbols with the blank counted, steps, and the blank's number."""
+
+    symbols: int
+    steps: int
+    blank: int
+
+
+def _parse_ctc(layer: Message, context: LayerContext) -> CtcParams:
+    p = reject_unknown_fields(
+        layer.get("ctc_loss_param"), "alphabet_size", "time_step", "blank_label"
+    )
+    return CtcParams(
+        required_number(p, "alphabet_size"), required_number(p, "time_step"), p.get("blank_label")
+    )
+
+
+def _ctc_shape(params: CtcParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, label = inputs
+    if len(data) < 3 or count(data, 2) != params.symbols or data[0] < params.steps:
+        raise ShapeError(
+            f"{params.steps} steps of {params.symbols} symbols are needed, the bottom is "
+            f"{show(data)}",
+            "ctc_loss_param.alphabet_size",
+        )
+    if len(label) < 2 or label[0] != data[1]:
+        raise ShapeError(f"{data[1]} labels are needed, the second bottom is {show(label)}")
+    return ((),)
+
+
+@np.errstate(all="ignore")
+def _ctc(params: CtcParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
+    """The mean over the batch of -log p(label) (Graves et al. 2006); blanks pad the labels."""
+    data = np.asarray(inputs[0])[: params.steps].astype(np.float64)
+    data = data.reshape(*data.shape[:2], -1)
+    labels = np.asarray(inputs[1]).reshape(data.shape[1], -1).astype(np.int64)
+    shifted = data - data.max(axis=2, keepdims=True)
+    logs = shifted - np.log(np.exp(shifted).sum(axis=2, keepdims=True))
+    costs = [
+        _ctc_cost(logs[:, at], own[own != params.blank], params.blank)
+        for at, own in enumerate(labels)
+    ]
+    return (np.array(np.mean(costs), inputs[0].dtype),)
+
+
+def _ctc_cost(logs: AnyArray, label: AnyArray, blank: int) -> float:
+    """-log of the probability of all alignments; 0 where there are too few steps for any."""
+    if len(label) + int((label[1:] == label[:-1]).sum()) > len(logs):
+        return 0.0
+    path, skips = ctc_path(label, blank)
+    alpha = np.full(len(path), -np.inf)
+    alpha[:2] = logs[0, path[:2]]
+    for step in logs[1:]:
+        one = np.concatenate([[-np.inf], alpha[:-1]])
+        two = np.where(skips, np.concatenate([[-np.inf, -np.inf], alpha])[: len(path)], -np.inf)
+        alpha = np.logaddexp(np.logaddexp(alpha, one), two) + step[path]
+    return -float(np.logaddexp.reduce(alpha[-2:]))
+
+
+def ctc_path(label: AnyArray, blank: int) -> tuple[AnyArray, AnyArray]:
+    """A label with blanks around its symbols, and where the blank before may be passed over."""
+    path = np.full(2 * len(label) + 1, blank)
+    path[1::2] = label
+    skips = np.zeros(len(path), dtype=bool)
+    skips[2:] = (path[2:] != blank) & (path[2:] != path[:-2])
+    return path, skips
+
+
+CTC_LOSS = OpDef(
+    name="CtcLoss",
+    arity=Arity((2, 2), (1, 1), optional_top=True),
+    params=_parse_ctc,
+    shape=_ctc_shape,
+    cost=per_input(10),
+    window=full_extent,
+    memory=copies(12),
+    reference=_ctc,
+    loss=True,
+    family="loss",
+    host=True,
+)
+
+OPS = (CTC_LOSS,)
