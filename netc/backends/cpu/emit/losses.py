@@ -29,9 +29,9 @@ from netc.diagnostics import NetcError
 from netc.ir.graph import Array, Node
 from netc.ir.types import Shape, count
 from netc.ops.axes import axis_in
+from netc.ops.cross_entropy import SigmoidLossParams, SoftmaxLossParams
 from netc.ops.gradient import GradientParams
 from netc.ops.labels import class_labels, divisor
-from netc.ops.loss import SigmoidLossParams, SoftmaxLossParams
 
 
 def emit_softmax_loss(context: EmitContext, node: Node) -> Sweeps | None:

@@ -86,6 +86,18 @@ def _locate_pointwise(a: Record, first: int, rows: int, indices: int, pointers: 
         set_int(pointers, i, a.input + pixel * a.ld)
 
 
+@njit(inline="always")
+def _cut(a: Record, unit: int, tile_units: int, panel_units: int) -> tuple[int, int]:
+    """Which panels and which tiles a unit is about.
+
+    What consecutive units share they find in the second cache: a panel's weights, or a tile's
+    inputs.
+    """
+    if a.panel_major:
+        return unit // tile_units, unit % tile_units
+    return unit % panel_units, unit // panel_units
+
+
 def locator(pointwise: bool) -> Compiled:
     """The function (args, first, rows, indices, pointers) that finds a tile's pixels."""
     return _locate_pointwise if pointwise else _locate
@@ -128,12 +140,7 @@ def convolve(
         # each call.
         stride = min(64 * _PREFETCH_LINES, (UNROLL * lane_bytes + tiles - 1) // tiles)
         for unit in range(begin, end):
-            # What consecutive units share they find in the second cache: a panel's weights, or a
-            # tile's inputs.
-            if a.panel_major:
-                p, q = unit // tile_units, unit % tile_units
-            else:
-                p, q = unit % panel_units, unit // panel_units
+            p, q = _cut(a, unit, tile_units, panel_units)
             last_panel = min((p + 1) * a.panels_per_unit, a.panels)
             last_tile = min((q + 1) * a.tiles_per_unit, tiles)
             for t in range(q * a.tiles_per_unit, last_tile):

@@ -15,11 +15,11 @@ from netc.backends.cpu.kernels.simd import (
     I32,
     Mask,
     Vector,
-    _first,
     call,
     emit_fma,
     function,
     same,
+    to_first,
 )
 from netc.backends.cpu.kernels.values import Compiled
 
@@ -225,11 +225,11 @@ def _power_of_two(b: ir.IRBuilder, power: ir.Value) -> ir.Value:
 
 
 def _unary(name: str, emit: Callable[[ir.IRBuilder, ir.Value], ir.Value]) -> Compiled:
-    return function(name, 1, _first, lambda b, t, v: emit(b, v[0]))
+    return function(name, 1, to_first, lambda b, t, v: emit(b, v[0]))
 
 
 def _binary(name: str, emit: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value]) -> Compiled:
-    return function(name, 2, _first, lambda b, t, v: emit(b, v[0], v[1]))
+    return function(name, 2, to_first, lambda b, t, v: emit(b, v[0], v[1]))
 
 
 exp = _unary("exp", emit_exp)

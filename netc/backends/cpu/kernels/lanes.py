@@ -11,7 +11,6 @@ from numba import njit
 
 from netc.backends.cpu.kernels.simd import (
     I32,
-    _float32,
     emit_mask,
     function,
     load,
@@ -19,6 +18,7 @@ from netc.backends.cpu.kernels.simd import (
     same,
     store,
     store_masked,
+    to_float32,
 )
 from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
 
@@ -125,7 +125,7 @@ def folded(combine: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value]) -> C
     def emit(b: ir.IRBuilder, types: Any, values: Any) -> ir.Value:
         return emit_fold(b, values[0], partial(combine, b))
 
-    return function("folded", 1, _float32, emit)
+    return function("folded", 1, to_float32, emit)
 
 
 def _emit_keep(b: ir.IRBuilder, types: Any, values: Any) -> ir.Value:
@@ -138,5 +138,5 @@ keep_lanes = function("keep_lanes", 2, lambda x, lanes: x, _emit_keep)
 
 #: The first lane of a vector: (vector) -> float.
 first_lane = function(
-    "first_lane", 1, _float32, lambda b, t, v: b.extract_element(v[0], ir.Constant(I32, 0))
+    "first_lane", 1, to_float32, lambda b, t, v: b.extract_element(v[0], ir.Constant(I32, 0))
 )

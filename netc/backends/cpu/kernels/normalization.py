@@ -20,7 +20,6 @@ from netc.backends.cpu.kernels.functions import (
 from netc.backends.cpu.kernels.lanes import clipped, loader, over_channels, storer
 from netc.backends.cpu.kernels.simd import (
     I32,
-    _first,
     as_float,
     emit_fma,
     float_at,
@@ -34,6 +33,7 @@ from netc.backends.cpu.kernels.simd import (
     splat,
     store,
     store_part,
+    to_first,
 )
 from netc.backends.cpu.kernels.values import Compiled, Lanes, Record, Seen
 from netc.backends.cpu.machine import Machine
@@ -57,7 +57,7 @@ def power_of(kind: str) -> Compiled:
             return b.fmul(b.fmul(x, root), b.fmul(root, root))
         return b.fmul(x, emit_exp(b, b.fneg(b.fmul(beta, emit_any_log(b, base)))))
 
-    return function("power", 3, _first, emit)
+    return function("power", 3, to_first, emit)
 
 
 def _emit_inverse_fourth_root(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
@@ -138,7 +138,7 @@ def _window(width: int, size: int) -> Compiled:
             total = b.fadd(total, _shifted(b, middle, after, distance))
         return total
 
-    return function("window", 3, _first, emit)
+    return function("window", 3, to_first, emit)
 
 
 def _shifted(b: ir.IRBuilder, low: ir.Value, high: ir.Value, start: int) -> ir.Value:

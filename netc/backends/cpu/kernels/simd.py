@@ -216,7 +216,8 @@ def _lanes(width: types.Type, *rest: types.Type) -> Vector:
     return Vector(width.literal_value)
 
 
-def _first(x: types.Type, *rest: types.Type) -> types.Type:
+def to_first(x: types.Type, *rest: types.Type) -> types.Type:
+    """Typing rule of what gives the type of its first argument."""
     return x
 
 
@@ -228,7 +229,8 @@ def _int64(*arguments: types.Type) -> types.Type:
     return types.int64
 
 
-def _float32(*arguments: types.Type) -> types.Type:
+def to_float32(*arguments: types.Type) -> types.Type:
+    """Typing rule of what gives a float32, whatever its arguments."""
     return types.float32
 
 
@@ -265,11 +267,11 @@ def _emit_bits(
 
 # ``record(Layout, address)``: the argument block there, as that NamedTuple of int64.
 record = function("record", 2, _record_type, _emit_record)
-as_float = function("as_float", 1, _float32, _emit_bits)
+as_float = function("as_float", 1, to_float32, _emit_bits)
 
 # Scalars in memory: element ``index`` of the array at ``address``.
 int_at = function("int_at", 2, _int64, lambda b, t, v: b.load(_item(b, v[0], v[1], 8, I64)))
-float_at = function("float_at", 2, _float32, lambda b, t, v: b.load(_item(b, v[0], v[1], 4, F32)))
+float_at = function("float_at", 2, to_float32, lambda b, t, v: b.load(_item(b, v[0], v[1], 4, F32)))
 set_int = function(
     "set_int", 3, _nothing, lambda b, t, v: b.store(v[2], _item(b, v[0], v[1], 8, I64))
 )
@@ -310,7 +312,7 @@ broadcast = function(
 splat = function("splat", 2, _lanes, lambda b, t, v: emit_splat(b, v[1], _count(t[0])))
 
 # Arithmetic.
-fma = function("fma", 3, _first, lambda b, t, v: emit_fma(b, *v))
+fma = function("fma", 3, to_first, lambda b, t, v: emit_fma(b, *v))
 
 
 def _define_operator(symbol: Callable[..., object], emit: Emit) -> None:

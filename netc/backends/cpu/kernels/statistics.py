@@ -10,7 +10,6 @@ from netc.backends.cpu.kernel_args import LengthArgs, MomentArgs
 from netc.backends.cpu.kernels.functions import sqrt
 from netc.backends.cpu.kernels.lanes import emit_fold, loader, storer
 from netc.backends.cpu.kernels.simd import (
-    _float32,
     as_float,
     fma,
     function,
@@ -19,6 +18,7 @@ from netc.backends.cpu.kernels.simd import (
     record,
     splat,
     store_part,
+    to_float32,
 )
 from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
 from netc.backends.cpu.machine import Machine
@@ -101,7 +101,7 @@ def lengths(machine: Machine) -> Callable[[int, int, int, int], None]:
     """x / sqrt(the sum of the pixel's squares + eps) * the channel's factor; units are pixels."""
     width = machine.width
     fold = function(
-        "fold", 1, _float32, lambda b, t, v: emit_fold(b, v[0], lambda x, y: b.fadd(x, y))
+        "fold", 1, to_float32, lambda b, t, v: emit_fold(b, v[0], lambda x, y: b.fadd(x, y))
     )
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:

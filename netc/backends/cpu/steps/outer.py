@@ -93,36 +93,37 @@ def outer_steps(
     row_bytes = 4 * columns * (x.channels + y.channels)
     # Rows of the grid whose elements on both sides stay in the second cache for all taps.
     block = max(1, min(grid[0] * grid[1], _BLOCK_BYTES // max(1, row_bytes)))
-    steps, first = [], 0
-    # The channels that are left at the end get a smaller tile, and a step of their own.
-    for tile in best.split(numbers.channels):
-        count = (numbers.channels - first) // tile if first == 0 else 1
-        args = OuterArgs(
-            lanes=lanes.place,
-            lanes_image=4 * lanes.image,
-            lanes_row=4 * lanes.row,
-            lanes_step=4 * lanes.step,
+    of_all = OuterArgs(
+        lanes=lanes.place,
+        lanes_image=4 * lanes.image,
+        lanes_row=4 * lanes.row,
+        lanes_step=4 * lanes.step,
+        numbers=numbers.place,
+        numbers_image=4 * numbers.image,
+        numbers_row=4 * numbers.row,
+        numbers_step=4 * numbers.step,
+        numbers_gap=4 * numbers.gap,
+        count=lanes.channels,
+        images=grid[0],
+        rows=grid[1],
+        block=block,
+        taps=len(taps),
+        table=table,
+        output=target.place,
+        output_number=4 * distances[0],
+        output_tap=4 * target.tap,
+        output_lane=4 * distances[1],
+    )
+    width = best.vectors * machine.width
+    lane_bytes = 4 * width * math.ceil(lanes.channels / width) * len(taps)
+    steps = []
+    for first, count, tile in best.split(numbers.channels):
+        args = of_all._replace(
             numbers=_moved(numbers.place, first * numbers.gap),
-            numbers_image=4 * numbers.image,
-            numbers_row=4 * numbers.row,
-            numbers_step=4 * numbers.step,
-            numbers_gap=4 * numbers.gap,
-            count=lanes.channels,
-            images=grid[0],
-            rows=grid[1],
-            block=block,
-            taps=len(taps),
-            table=table,
             output=moved(target.place, first * distances[0]),
-            output_number=4 * distances[0],
-            output_tap=4 * target.tap,
-            output_lane=4 * distances[1],
         )
-        width = best.vectors * machine.width
-        scratch = 4 * tile * width * math.ceil(lanes.channels / width) * len(taps)
         kernel = jit.spec("outer", "outer", tile=tile, vectors=best.vectors)
-        steps.append(Step(name, kernel, args, count, scratch))
-        first += tile * count
+        steps.append(Step(name, kernel, args, count, tile * lane_bytes))
     return steps
 
 
@@ -143,10 +144,18 @@ class _Tiling:
     vectors: int
     cost: float
 
-    def split(self, numbers: int) -> list[int]:
-        """The tile, and the one of what is left at the end if anything is."""
-        rest = numbers % self.tile
-        return [self.tile] * (numbers >= self.tile) + [rest] * (rest > 0)
+    def split(self, numbers: int) -> list[tuple[int, int, int]]:
+        """(first number, count of tiles, numbers of a tile): see ``tiles_of``."""
+        return tiles_of(numbers, self.tile)
+
+
+def tiles_of(numbers: int, tile: int) -> list[tuple[int, int, int]]:
+    """(first number, count of tiles, numbers of a tile) of each step that sums for them.
+
+    The numbers that are left at the end get a smaller tile, and a step of their own.
+    """
+    whole, rest = divmod(numbers, tile)
+    return [(0, whole, tile)] * (whole > 0) + [(whole * tile, 1, rest)] * (rest > 0)
 
 
 def _tiles(machine: Machine, lanes: int, numbers: int) -> _Tiling:

@@ -14,7 +14,7 @@ from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.product_args import WinogradArgs
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.geometry import Geometry
-from netc.backends.cpu.steps.outer import OuterTarget, most_sums
+from netc.backends.cpu.steps.outer import OuterTarget, most_sums, tiles_of
 from netc.backends.cpu.steps.winograd import Tiling, can_winograd, tile_arguments, tiling
 from netc.backends.shared.views import View, Workspace, moved
 
@@ -112,44 +112,41 @@ def _sums(
         [plane * lanes.bytes_each, plane * numbers.bytes_each, 0, 1, 0, tiles.tiles]
         for plane in range(tiles.planes)
     ]
-    filtering = tiles.filtering
-    steps, first = [], 0
-    while first < numbers.channels:
-        tile = min(most, numbers.channels - first)
-        count = (numbers.channels - first) // tile
-        args = OuterArgs(
-            lanes=lanes.place,
-            lanes_image=0,
-            lanes_row=0,
-            lanes_step=lanes.tile_bytes,
-            numbers=moved(numbers.place, first),
-            numbers_image=0,
-            numbers_row=0,
-            numbers_step=numbers.tile_bytes,
-            numbers_gap=4,
-            count=lanes.channels,
-            images=1,
-            rows=1,
-            block=1,
-            taps=tiles.planes,
-            table=np.array(table, np.int64),
-            output=moved(target.place, first * to_number),
-            output_number=4 * to_number,
-            output_tap=4 * target.tap,
-            output_lane=4 * to_lane,
+    of_all = OuterArgs(
+        lanes=lanes.place,
+        lanes_image=0,
+        lanes_row=0,
+        lanes_step=lanes.tile_bytes,
+        numbers=numbers.place,
+        numbers_image=0,
+        numbers_row=0,
+        numbers_step=numbers.tile_bytes,
+        numbers_gap=4,
+        count=lanes.channels,
+        images=1,
+        rows=1,
+        block=1,
+        taps=tiles.planes,
+        table=np.array(table, np.int64),
+        output=target.place,
+        output_number=4 * to_number,
+        output_tap=4 * target.tap,
+        output_lane=4 * to_lane,
+    )
+    form: dict[str, jit.Option] = {
+        "outputs": tiles.filtering.outputs,
+        "taps": tiles.filtering.taps,
+        "vectors": vectors,
+    }
+    steps = []
+    for first, count, tile in tiles_of(numbers.channels, most):
+        args = of_all._replace(
+            numbers=moved(numbers.place, first), output=moved(target.place, first * to_number)
         )
-        kernel = jit.spec(
-            "winograd_weights",
-            "outer",
-            outputs=filtering.outputs,
-            taps=filtering.taps,
-            tile=tile,
-            vectors=vectors,
-        )
-        row = 4 * machine.width
-        scratch = row * (math.prod(filtering.taps) + tiles.planes * tile * vectors)
+        kernel = jit.spec("winograd_weights", "outer", tile=tile, **form)
+        rows = math.prod(tiles.filtering.taps) + tiles.planes * tile * vectors
+        scratch = 4 * machine.width * rows
         steps.append(Step(name, kernel, args, count, scratch, workspace=workspace))
-        first += tile * count
     return steps
 
 
