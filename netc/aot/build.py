@@ -17,6 +17,7 @@ from netc.aot.targets import target_of
 from netc.aot.toolchain import Toolchain, run, toolchain_for
 from netc.backends.base import Options
 from netc.backends.cpu.backend import build_program
+from netc.backends.cpu.emit.table import tells_its_rows
 from netc.backends.registry import backend_options
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
@@ -24,6 +25,7 @@ from netc.files import replacing
 from netc.ir.graph import Graph
 from netc.ir.types import count
 from netc.passes.pipeline import chosen
+from netc.plan.rows import bounded_rows
 from netc.plan.split import split
 
 Threads = Literal["pthread", "none"]
@@ -75,21 +77,20 @@ def plan_library(graph: Graph, choices: Choices) -> Library:
     built = build_program(graph, options, Variables(), target.machine)
     name = identifier(choices.name or graph.name or "net")
     threads = choices.threads == "pthread" and not target.is_wasm
-    optimized = built.plan.context.graph
-    library = library_of(built.program, built.defined, optimized, target, name, threads=threads)
+    library = library_of(built, target, name, threads=threads)
     return replace(library, net=graph.name)
 
 
 def _check_sizes(graph: Graph) -> None:
     """Refuse what a library of fixed shapes cannot do."""
-    _, rest = split(graph)
+    _, rest = split(graph, bounded_rows(graph, tells_its_rows))
     if rest is not None:
         faults = [
             Diagnostic(
                 "dynamic-size",
                 f"layer `{node.name}` ({node.op}) has a size that only a run tells or needs one",
                 node.span,
-                help=("`--output BLOB` builds the net up to a blob before it",),
+                help=("`--until BLOB` builds the net up to a blob before it",),
             )
             for node in rest.nodes[:1]
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netc.aot.library import Library
+from netc.aot.library import Blob, Library
 
 
 def program(library: Library, *, embedded: bool) -> str:
@@ -14,8 +14,11 @@ def program(library: Library, *, embedded: bool) -> str:
     every = (*library.inputs, *library.outputs)
     arrays = "\n".join(f"static float {b.name}[{upper}_{b.name.upper()}_SIZE];" for b in every)
     read = "\n".join(_moved(b.name, "fread", "stdin", "reading") for b in library.inputs)
-    write = "\n".join(_moved(b.name, "fwrite", "stdout", "writing") for b in library.outputs)
-    given = ", ".join(b.name for b in every)
+    write = "\n".join(_written(b, f"{upper}_{b.name.upper()}") for b in library.outputs)
+    given = ", ".join(b.name for b in library.inputs)
+    for b in library.outputs:
+        given += f", {b.name}" if b.chosen is None else f", {b.name}, &{b.name}_rows"
+    counts = "".join(f"\n    int {b.name}_rows = 0;" for b in library.outputs if b.chosen)
     weights = "" if embedded else f'argc > 2 ? argv[2] : "{name}.weights", '
     usage = "[THREADS]" if embedded else "[THREADS [WEIGHTS]]"
     return f"""\
@@ -40,7 +43,7 @@ static int failed(const char *what)
 int main(int argc, char **argv)
 {{
     int threads = argc > 1 ? atoi(argv[1]) : 1;
-    {name}_net *net = {name}_create({weights}threads);
+    {name}_net *net = {name}_create({weights}threads);{counts}
 
     if (net == NULL)
         return failed("create");
@@ -58,6 +61,17 @@ def _moved(name: str, function: str, stream: str, what: str) -> str:
     return (
         f"    if ({function}({name}, 1, sizeof {name}, {stream}) != sizeof {name})\n"
         f'        return failed("{what} {name}");'
+    )
+
+
+def _written(blob: Blob, constant: str) -> str:
+    """An output's elements written; of rows that were chosen only those."""
+    if blob.chosen is None:
+        return _moved(blob.name, "fwrite", "stdout", "writing")
+    count = f"(size_t){blob.name}_rows * {constant}_ROW_FLOATS"
+    return (
+        f"    if (fwrite({blob.name}, sizeof(float), {count}, stdout) != {count})\n"
+        f'        return failed("writing {blob.name}");'
     )
 
 

@@ -7,6 +7,7 @@ the int64 when an instance is created and addresses are known::
     ARENA      bytes from the start of the instance's arena
     WORKSPACE  bytes from the start of the memory that a step's threads share
     WEIGHTS    bytes from the start of the weights
+    STATUS     bytes from the start of what a run tells (netc.backends.cpu.status), int64
     EXTERNAL+k bytes from the start of the caller's array k: set before each run
 """
 
@@ -16,37 +17,56 @@ import ctypes
 import hashlib
 import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from netc.aot.targets import Target
+from netc.backends.cpu.backend import Built
 from netc.backends.cpu.jit import KernelSpec
 from netc.backends.cpu.program import Argument, Constant, Program, PythonStep, Step
+from netc.backends.cpu.status import status_index, telling_nodes
 from netc.backends.shared.derived import Derived
 from netc.backends.shared.views import Arena, Buffer, External, Workspace
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape, count
+from netc.ops.catalog import has_role
+from netc.ops.role import Role
 
-NUMBER, ARENA, WORKSPACE, WEIGHTS, EXTERNAL = range(5)
+NUMBER, ARENA, WORKSPACE, WEIGHTS, STATUS, EXTERNAL = range(6)
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 FLOAT = 4
 
 
+class Chosen(NamedTuple):
+    """Where a run tells how many rows an output has, and on which axis; the shape has the most."""
+
+    status: int
+    axis: int
+
+
 class Blob(NamedTuple):
-    """An input or an output: the net's name, a C name, and the shape."""
+    """An input or an output: the net's name, a C name, the shape, and which rows a run chooses."""
 
     blob: str
     name: str
     shape: Shape
+    chosen: Chosen | None = None
 
     @property
     def elements(self) -> int:
         """How many floats."""
         return count(self.shape)
+
+    @property
+    def row(self) -> int:
+        """How many floats a row has that a run chooses; rows lie one after another."""
+        assert self.chosen is not None
+        return count(self.shape[self.chosen.axis + 1 :])
 
 
 class Row(NamedTuple):
@@ -75,6 +95,8 @@ class Library:
         scratch: bytes of each thread's own.
         weights: all constants, each at a multiple of 64 bytes.
         threads: whether steps may be shared by several threads.
+        telling: the layers that tell something in a run, in the order of their numbers.
+        faults: those of them that tell a fault, by a number below 0.
     """
 
     name: str
@@ -89,6 +111,8 @@ class Library:
     scratch: int
     weights: bytes
     threads: bool
+    telling: tuple[str, ...] = ()
+    faults: tuple[int, ...] = ()
 
     @property
     def kernels(self) -> tuple[KernelSpec, ...]:
@@ -101,34 +125,31 @@ class Library:
         return hashlib.sha256(self.weights).hexdigest()[:16]
 
 
-def library_of(
-    program: Program,
-    defined: Sequence[Node],
-    graph: Graph,
-    target: Target,
-    name: str,
-    *,
-    threads: bool,
-) -> Library:
+def library_of(built: Built, target: Target, name: str, *, threads: bool) -> Library:
     """A program as a library's tables.
 
     Raises:
         NetcError: no-kernel, with every layer that only a definition in Python can run.
     """
-    steps = _compiled(program, defined)
+    program, graph = built.program, built.plan.context.graph
+    steps = _compiled(program, built.defined)
     weights = _Weights()
     arguments: list[tuple[int, int]] = []
     rows = []
     for step in steps:
         rows.append(Row(step.kernel, len(arguments), step.units, step.grain))
         arguments += [_argument(program, given, weights) for given in step.args]
+    arguments = _with_status(arguments, status_index(graph))
+    telling = telling_nodes(graph)
+    number = {node.name: k for k, node in enumerate(telling)}
+    chosen = {v: Chosen(number[r.maker], r.axis) for v, r in built.rows.items()}
     taken: set[str] = set()
     return Library(
         name,
         graph.name,
         target,
         tuple(_blobs(graph, graph.inputs, taken)),
-        tuple(_blobs(graph, graph.outputs, taken)),
+        tuple(_blobs(graph, graph.outputs, taken, chosen)),
         tuple(rows),
         tuple(arguments),
         FLOAT * program.arena,
@@ -136,7 +157,15 @@ def library_of(
         program.scratch,
         bytes(weights.memory),
         threads,
+        tuple(number),
+        tuple(number[n.name] for n in telling if has_role(n.op, Role.REGION_POOLING)),
     )
+
+
+def _with_status(arguments: Sequence[tuple[int, int]], array: int) -> list[tuple[int, int]]:
+    """What is told goes into an array of the instance's own, and not into one of the caller's."""
+    own = EXTERNAL + array
+    return [(STATUS if kind == own else kind, number) for kind, number in arguments]
 
 
 def _compiled(program: Program, defined: Sequence[Node]) -> list[Step]:
@@ -147,7 +176,7 @@ def _compiled(program: Program, defined: Sequence[Node]) -> list[Step]:
                 f"layer `{node.name}` ({node.op}) has no kernel: it runs by its definition in "
                 "Python alone",
                 node.span,
-                help=("`--output BLOB` builds the net up to a blob before it",),
+                help=("`--until BLOB` builds the net up to a blob before it",),
             )
             for node in defined
         ]
@@ -217,13 +246,18 @@ def identifier(text: str) -> str:
     return f"n{name}" if name[0].isdigit() else name
 
 
-def _blobs(graph: Graph, values: Sequence[str], taken: set[str]) -> Iterator[Blob]:
+def _blobs(
+    graph: Graph,
+    values: Sequence[str],
+    taken: set[str],
+    chosen: Mapping[str, Chosen] = MappingProxyType({}),
+) -> Iterator[Blob]:
     """Inputs or outputs with C names of their own."""
     for value in values:
         blob = graph.values[value].blob if value in graph.inputs else value
         name = identifier(blob)
         name = f"{name}_" if name in _KEYWORDS else name
-        while name in taken:
+        while name in taken or (value in chosen and f"{name}_rows" in taken):
             name += "_"
-        taken.add(name)
-        yield Blob(blob, name, graph.shape(value))
+        taken.update((name, f"{name}_rows") if value in chosen else (name,))
+        yield Blob(blob, name, graph.shape(value), chosen.get(value))

@@ -38,7 +38,8 @@ def page(library: Library, module: bytes, weights: bytes, picture: Picture) -> s
         NetcError: no-page, where the net takes no single picture.
     """
     shape = library.inputs[0].shape if len(library.inputs) == 1 else ()
-    if len(shape) != 4 or shape[0] != 1 or shape[1] not in (1, 3) or len(library.outputs) != 1:
+    one = len(library.outputs) == 1 and library.outputs[0].chosen is None
+    if len(shape) != 4 or shape[0] != 1 or shape[1] not in (1, 3) or not one:
         message = "a page is for nets with one output and one input, a picture: 1 x 1|3 x H x W"
         raise NetcError(Diagnostic("no-page", message))
     facts = {

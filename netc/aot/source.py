@@ -7,7 +7,17 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Literal
 
-from netc.aot.library import ALIGNMENT, ARENA, EXTERNAL, NUMBER, WEIGHTS, WORKSPACE, Blob, Library
+from netc.aot.library import (
+    ALIGNMENT,
+    ARENA,
+    EXTERNAL,
+    NUMBER,
+    STATUS,
+    WEIGHTS,
+    WORKSPACE,
+    Blob,
+    Library,
+)
 from netc.backends.cpu.jit import KernelSpec
 from netc.printable import printable
 from netc.version import __version__
@@ -28,7 +38,7 @@ def header(library: Library, *, kind: Weights) -> str:
  *
  * {name}_create makes an instance, {name}_run runs it, {name}_destroy ends it. Any number of
  * instances may run at once; one instance is used by one thread at a time. Nothing is allocated
- * while it runs. Arrays are float32 in C order; their shapes are below.
+ * while it runs. Arrays are float32 in C order; their shapes are below.{_about_rows(library)}
  */
 #ifndef {upper}_H
 #define {upper}_H
@@ -43,7 +53,8 @@ typedef struct {name}_net {name}_net;
 
 {weights.replace("NAME", name)}
 
-/* Run once. Returns 0, or -1 where an argument is missing: see {name}_last_error. */
+/* Run once. Returns 0, or -1 where an argument is missing{_or_wrong(library)}: see
+ * {name}_last_error. */
 int {name}_run({name}_net *instance, {_parameters(library)});
 
 void {name}_destroy({name}_net *instance);
@@ -84,15 +95,38 @@ def _sizes(library: Library) -> Iterator[str]:
     for kind, blobs in (("input", library.inputs), ("output", library.outputs)):
         for blob in blobs:
             shape = " x ".join(map(str, blob.shape)) or "one number"
-            yield f"/* {kind} {_comment(blob.blob)}: {shape} */"
+            most = "" if blob.chosen is None else "at most "
+            yield f"/* {kind} {_comment(blob.blob)}: {most}{shape} */"
             yield f"#define {upper}_{blob.name.upper()}_SIZE {blob.elements}"
             for axis, size in enumerate(blob.shape):
                 yield f"#define {upper}_{blob.name.upper()}_DIM{axis} {size}"
+            if blob.chosen is not None:
+                rows = blob.shape[blob.chosen.axis]
+                yield f"#define {upper}_{blob.name.upper()}_MAX_ROWS {rows}"
+                yield f"#define {upper}_{blob.name.upper()}_ROW_FLOATS {blob.row}"
 
 
 def _parameters(library: Library) -> str:
     inputs = [f"const float *{blob.name}" for blob in library.inputs]
-    return ", ".join([*inputs, *(f"float *{blob.name}" for blob in library.outputs)])
+    outputs = []
+    for blob in library.outputs:
+        outputs.append(f"float *{blob.name}")
+        if blob.chosen is not None:
+            outputs.append(f"int *{blob.name}_rows")
+    return ", ".join([*inputs, *outputs])
+
+
+def _about_rows(library: Library) -> str:
+    if all(blob.chosen is None for blob in library.outputs):
+        return ""
+    return """
+ *
+ * Of some outputs a run tells how many rows there are: of the array of ..._SIZE floats the first
+ * `rows` times ..._ROW_FLOATS are the result. Where the number is put may be NULL."""
+
+
+def _or_wrong(library: Library) -> str:
+    return ", or a region is of no image" if library.faults else ""
 
 
 def source(library: Library, symbols: Symbols, *, kind: Weights) -> str:
@@ -143,13 +177,15 @@ def _tables(library: Library, symbols: Symbols) -> str:
         for row in library.rows
     )
     arguments = (f"{{{kind}, {_integer(number)}}}," for kind, number in library.arguments)
+    told = max(1, len(library.telling))
     changing = [n for n, (kind, _) in enumerate(library.arguments) if kind >= EXTERNAL]
     return f"""\
 enum {{
     STEPS = {len(library.rows)},
     ARGUMENTS = {len(library.arguments)},
     CHANGING = {len(changing)},
-    ARRAYS = {len(library.inputs) + len(library.outputs)}
+    ARRAYS = {len(library.inputs) + len(library.outputs)},
+    TOLD = {told}
 }};
 
 /* Memory in bytes: values between layers, what a step's threads share, a thread's own. */
@@ -168,7 +204,8 @@ static const struct {{
 }};
 
 /* Arguments: {NUMBER} a number, or bytes from the start of {ARENA} the arena, {WORKSPACE} the
- * workspace, {WEIGHTS} the weights, {EXTERNAL} + k the caller's array k. */
+ * workspace, {WEIGHTS} the weights, {STATUS} what a run tells, {EXTERNAL} + k the caller's
+ * array k. */
 static const struct {{
     int32_t kind;
     int64_t number;
@@ -220,6 +257,7 @@ def weights_file(library: Library) -> bytes:
 _STRUCT = """\
 struct NAME_net {
     int64_t values[ARGUMENTS + 1];      /* of the steps, as their kernels take them */
+    int64_t told[TOLD];                 /* rows that layers chose, and what is wrong */
     const float *arrays[ARRAYS + 1];    /* the caller's, of the run under way */
     char *memory;                       /* all there is, to be freed */
     char *arena, *workspace, *scratch;
@@ -306,10 +344,36 @@ int NAME_run(NAME_net *net, {_parameters(library)})
         net->values[at] = (int64_t)(intptr_t)net->arrays[arguments[at].kind - {EXTERNAL}]
                           + arguments[at].number;
     }}
+    memset(net->told, 0, sizeof net->told);
     run_steps(net);
-    return 0;
+{_told(library)}    return 0;
 }}
 """
+
+
+def _told(library: Library) -> str:
+    """What a run tells besides its arrays: faults, and how many rows there are."""
+    lines = []
+    for number in library.faults:
+        layer = _literal(f"layer `{library.telling[number]}`")
+        lines += [
+            f"    if (net->told[{number}] < 0)",
+            '        return fail("%s: a region is of an image that is not in the batch",',
+            f"                    {layer});",
+        ]
+    for blob in library.outputs:
+        if blob.chosen is not None:
+            lines += [
+                f"    if ({blob.name}_rows != NULL)",
+                f"        *{blob.name}_rows = (int)net->told[{blob.chosen.status}];",
+            ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _literal(text: str) -> str:
+    """A string of C, whatever somebody's name has in it."""
+    plain = printable(text).encode("ascii", "backslashreplace").decode("ascii")
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"').replace("?", "\\?") + '"'
 
 
 _DESTROY = """\

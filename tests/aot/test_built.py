@@ -24,9 +24,9 @@ from tests.optional import installed
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROTOTXT = ROOT / "prototxt"
 COMPILER = shutil.which("cc")
-TWELVE = (
+PUBLIC = (
     "alexnet", "caffenet", "vgg16", "googlenet", "squeezenet", "resnet18", "mobilenet",
-    "mobilenet2", "densenet121", "inceptionv3", "fcn", "nin",
+    "mobilenet2", "densenet121", "inceptionv3", "fcn", "nin", "deepface", "lppool",
 )  # fmt: skip
 
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
@@ -59,15 +59,22 @@ def with_weights(net: Any) -> Graph:
     return netc.compile(weights=seeded_weights(graph), backend="reference", **given).graph
 
 
-def ran(command: list[str], graph: Graph, feeds: Mapping[str, Array], folder: Path) -> list[Array]:
-    """The outputs that the example writes for these inputs."""
+def ran(
+    command: list[str],
+    graph: Graph,
+    feeds: Mapping[str, Array],
+    folder: Path,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> list[Array]:
+    """The outputs that the example writes for these inputs; ``shapes`` are those of rows found."""
     given = b"".join(np.ascontiguousarray(feeds[v], np.float32).tobytes() for v in graph.inputs)
     done = subprocess.run(command, input=given, capture_output=True, cwd=folder, timeout=600)
     assert done.returncode == 0, done.stderr
     flat, found, begin = np.frombuffer(done.stdout, np.float32), [], 0
     for name in graph.outputs:
-        size = int(np.prod(graph.shape(name)))
-        found.append(flat[begin : begin + size].reshape(graph.shape(name)))
+        shape = (shapes or {}).get(name, graph.shape(name))
+        size = int(np.prod(shape))
+        found.append(flat[begin : begin + size].reshape(shape))
         begin += size
     assert begin == len(flat)
     return found
@@ -100,15 +107,25 @@ def example(made: Made, folder: Path) -> str:
     return str(folder / "example")
 
 
-def check(net: Any, folder: Path, counts: tuple[int, ...] = (1, 3), **choices: Any) -> None:
+def check(
+    net: Any,
+    folder: Path,
+    counts: tuple[int, ...] = (1, 3),
+    feeds: Mapping[str, Array] | None = None,
+    **choices: Any,
+) -> list[Array]:
+    """The program's outputs, which are those of netc."""
     graph = with_weights(net)
-    feeds = seeded_inputs(graph)
+    feeds = seeded_inputs(graph) if feeds is None else feeds
     made = build(graph, folder, Choices(cpu="native", **choices))
     program = example(made, folder)
     want = here(graph, feeds)
+    shapes = {name: array.shape for name, array in zip(graph.outputs, want, strict=True)}
     for count in counts:
-        for got, array in zip(ran([program, str(count)], graph, feeds, folder), want, strict=True):
+        made_there = ran([program, str(count)], graph, feeds, folder, shapes)
+        for got, array in zip(made_there, want, strict=True):
             np.testing.assert_array_equal(got, array)
+    return want
 
 
 @needs_compiler
@@ -119,6 +136,132 @@ def test_a_library_gives_what_netc_gives_bit_for_bit(
     weights: Any, threads: Any, tmp_path: Path
 ) -> None:
     check(SMALL, tmp_path, weights=weights, threads=threads)
+
+
+PLACES = """
+name: "places"
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 4 dim: 9 dim: 8 } } }
+layer { name: "own" type: "LocallyConnected" bottom: "x" top: "own"
+        convolution_param { num_output: 6 kernel_size: 3 group: 2 } }
+layer { name: "norm" type: "LpPooling" bottom: "own" top: "norm" pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "cube" type: "LpPooling" bottom: "norm" top: "cube"
+        pooling_param { kernel_size: 2 } lp_pooling_param { p: 3 } }
+"""  # noqa: E501
+
+
+@needs_compiler
+@on_linux
+def test_weights_of_places_and_norms_of_windows(tmp_path: Path) -> None:
+    check(PLACES, tmp_path)
+
+
+SSD = """
+name: "ssd"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 32 dim: 32 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+        convolution_param { num_output: 8 kernel_size: 3 stride: 8 } }
+layer { name: "loc" type: "Convolution" bottom: "conv" top: "loc"
+        convolution_param { num_output: 16 kernel_size: 1 } }
+layer { name: "loc_p" type: "Permute" bottom: "loc" top: "loc_p"
+        permute_param { order: 0 order: 2 order: 3 order: 1 } }
+layer { name: "loc_f" type: "Flatten" bottom: "loc_p" top: "loc_f" }
+layer { name: "conf" type: "Convolution" bottom: "conv" top: "conf"
+        convolution_param { num_output: 12 kernel_size: 1 } }
+layer { name: "conf_p" type: "Permute" bottom: "conf" top: "conf_p"
+        permute_param { order: 0 order: 2 order: 3 order: 1 } }
+layer { name: "conf_r" type: "Reshape" bottom: "conf_p" top: "conf_r"
+        reshape_param { shape { dim: 0 dim: -1 dim: 3 } } }
+layer { name: "soft" type: "Softmax" bottom: "conf_r" top: "soft" softmax_param { axis: 2 } }
+layer { name: "conf_f" type: "Flatten" bottom: "soft" top: "conf_f" }
+layer { name: "priors" type: "PriorBox" bottom: "conv" bottom: "data" top: "priors"
+        prior_box_param { min_size: 6 max_size: 12 aspect_ratio: 2 flip: true variance: 0.1 } }
+layer { name: "detection_out" type: "DetectionOutput" bottom: "loc_f" bottom: "conf_f" bottom: "priors"
+        top: "detection_out" detection_output_param { num_classes: 3 keep_top_k: 40 code_type: CENTER_SIZE
+        confidence_threshold: 0.3 nms_param { nms_threshold: 0.3 top_k: 30 } } }
+"""  # noqa: E501
+
+
+@needs_compiler
+@on_linux
+def test_a_library_tells_how_many_boxes_it_found(tmp_path: Path) -> None:
+    (found,) = check(SSD, tmp_path)
+    assert 2 < found.shape[2] < 80
+    header = (tmp_path / "ssd.h").read_text()
+    assert "#define SSD_DETECTION_OUT_MAX_ROWS 80\n" in header
+    assert "#define SSD_DETECTION_OUT_ROW_FLOATS 7\n" in header
+    assert "const float *data, float *detection_out, int *detection_out_rows);" in header
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="there is no C++ compiler")
+@needs_compiler
+@on_linux
+def test_the_program_that_takes_the_place_of_libcaffe(tmp_path: Path) -> None:
+    """The one that docs/building.md has, on a picture of one image."""
+    text = (ROOT / "docs" / "building.md").read_text()
+    start = text.index("    // detect.cpp")
+    code = text[start : text.index("\n## ", start)].replace("\n    ", "\n")
+    (tmp_path / "detect.cpp").write_text(code.strip() + "\n")
+    graph = with_weights(SSD.replace("dim: 2 dim: 3 dim: 32", "dim: 1 dim: 3 dim: 32"))
+    build(graph, tmp_path / "ssd", Choices(cpu="native"))
+    command = ["c++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "detect.cpp", "ssd/libssd.a"]
+    command += ["-lpthread", "-lm", "-o", "detect"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    pixels = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
+    done = subprocess.run(["./detect"], cwd=tmp_path, input=pixels.tobytes(), capture_output=True)
+    data = (pixels.transpose(2, 0, 1)[None] - np.float32(127.5)) * np.float32(0.007843)
+    want = here(graph, {"data": data})[0][0, 0, :, 1:]
+    got = np.array([line.split() for line in done.stdout.decode().splitlines()], np.float32)
+    assert len(want) > 1
+    np.testing.assert_array_equal(got, want)
+
+
+RCNN = """
+name: "rcnn"
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 8 dim: 6 dim: 7 } } }
+layer { name: "info" type: "Input" top: "im_info" input_param { shape { dim: 1 dim: 3 } } }
+layer { name: "s" type: "Convolution" bottom: "x" top: "s" convolution_param { num_output: 18 kernel_size: 1 } }
+layer { name: "d" type: "Convolution" bottom: "x" top: "d" convolution_param { num_output: 36 kernel_size: 1 } }
+layer { name: "rois" type: "Python" bottom: "s" bottom: "d" bottom: "im_info" top: "rois" python_param {
+        module: "rpn.proposal_layer" layer: "ProposalLayer" param_str: "'feat_stride': 16" } }
+layer { name: "pool" type: "ROIPooling" bottom: "x" bottom: "rois" top: "pool"
+        roi_pooling_param { pooled_h: 3 pooled_w: 3 spatial_scale: 0.0625 } }
+layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc" inner_product_param { num_output: 5 } }
+layer { name: "cls" type: "Softmax" bottom: "fc" top: "cls" }
+layer { name: "out" type: "Silence" bottom: "rois" }
+"""  # noqa: E501
+
+
+@needs_compiler
+@on_linux
+def test_rows_of_proposals(tmp_path: Path) -> None:
+    graph = with_weights(RCNN)
+    feeds = {**seeded_inputs(graph)}
+    feeds[graph.input_blobs["im_info"]] = np.array([[96, 112, 1.5]], np.float32)
+    (found,) = check(RCNN, tmp_path, feeds=feeds)
+    assert 1 < len(found) < 300
+
+
+REGIONS = """
+name: "regions"
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 8 dim: 6 dim: 7 } } }
+layer { name: "rois" type: "Input" top: "rois" input_param { shape { dim: 3 dim: 5 } } }
+layer { name: "po\\"ol??/" type: "PSROIPooling" bottom: "x" bottom: "rois" top: "pool"
+        psroi_pooling_param { spatial_scale: 0.5 output_dim: 2 group_size: 2 } }
+"""
+
+
+@needs_compiler
+@on_linux
+def test_a_region_of_no_image(tmp_path: Path) -> None:
+    rois = np.array([[0, 1, 1, 9, 9], [1, 0, 3, 4, 8], [1, 2, 2, 2, 2]], np.float32)
+    graph = with_weights(REGIONS)
+    feeds = {**seeded_inputs(graph), "rois": rois}
+    check(REGIONS, tmp_path, feeds=feeds)
+    rois[1, 0] = 2
+    given = b"".join(feeds[v].tobytes() for v in graph.inputs)
+    done = subprocess.run([str(tmp_path / "example")], input=given, capture_output=True)
+    assert done.returncode == 1
+    assert b'layer `po"ol??/`: a region is of an image that is not in the batch' in done.stderr
 
 
 SERIES = """
@@ -161,7 +304,7 @@ def test_weights_as_float16(tmp_path: Path) -> None:
 @pytest.mark.slow
 @needs_compiler
 @on_linux
-@pytest.mark.parametrize("name", TWELVE)
+@pytest.mark.parametrize("name", PUBLIC)
 def test_public_nets(name: str, tmp_path: Path) -> None:
     check(PROTOTXT / f"{name}.netc", tmp_path)
 

@@ -73,14 +73,11 @@ def test_targets_that_there_are_not(name: str, cpu: str | None, told: str) -> No
 
 
 def test_every_layer_without_a_kernel_is_named_at_its_place() -> None:
-    local = (
-        'layer { name: "%s" type: "LocallyConnected" bottom: "%s" top: "%s" '
-        "convolution_param { num_output: 2 kernel_size: 3 } }"
-    )
-    told = refused(IMAGE, local % ("one", "data", "one"), local % ("two", "one", "two"))
+    cosine = 'layer { name: "%s" type: "Cos" bottom: "%s" top: "%s" }'
+    told = refused(IMAGE, cosine % ("one", "data", "one"), cosine % ("two", "one", "two"))
     assert [line.partition(" has")[0] for line in told] == [
-        "no-kernel: layer `one` (LocallyConnected)",
-        "no-kernel: layer `two` (LocallyConnected)",
+        "no-kernel: layer `one` (Cos)",
+        "no-kernel: layer `two` (Cos)",
     ]
 
 

@@ -15,6 +15,8 @@ static int64_t value_of(const NAME_net *net, int n)
         return (int64_t)(intptr_t)net->workspace + number;
     case 3:
         return (int64_t)(intptr_t)net->weights + number;
+    case 4:
+        return (int64_t)(intptr_t)net->told + number;
     default:
         return number;
     }

@@ -591,3 +591,39 @@ def test_recurrent_layers(target, data, kind, static, exposed):
         layer("InnerProduct", "y", "z", "inner_product_param { num_output: 5 axis: 2 }"),
     ]
     check(target, shapes, layers, compiled=not (static or exposed))
+
+
+@settings(max_examples=12, deadline=None)
+@given(data=st.data(), target=MACHINES, power=st.sampled_from([2.0, 1.0, 0.5, 3.0]))
+def test_norms_of_windows(data, target, power):
+    shape = images(data.draw)
+    kernel = [data.draw(st.integers(1, size)) for size in shape[2:]]
+    pad = [data.draw(st.integers(0, (k - 1) // 2)) for k in kernel]
+    params = (
+        f"pooling_param {{ kernel_h: {kernel[0]} kernel_w: {kernel[1]} pad_h: {pad[0]} "
+        f"pad_w: {pad[1]} stride: {data.draw(st.integers(1, 3))} }}"
+    )
+    norm = f"{params} lp_pooling_param {{ p: {power} }}"
+    check(target, {"x": shape}, [layer("LpPooling", "x", "y", norm)])
+
+
+@settings(max_examples=15, deadline=None)
+@given(data=st.data(), target=MACHINES, bias=st.booleans(), group=st.sampled_from([1, 2, 3]))
+def test_weights_of_each_place(data, target, bias, group):
+    shape = images(data.draw, 3, st.integers(1, 9).map(lambda n: n * group))
+    params = (
+        f"convolution_param {{ num_output: {group * data.draw(st.integers(1, 20))} group: {group} "
+        f"kernel_h: {data.draw(st.integers(1, 3))} kernel_w: {data.draw(st.integers(1, 3))} "
+        f"pad: {data.draw(st.integers(0, 2))} stride: {data.draw(st.integers(1, 2))} "
+        f"dilation: {data.draw(st.integers(1, 2))} bias_term: {str(bias).lower()} }}"
+    )
+    try:
+        check(target, {"x": shape}, [layer("LocallyConnected", "x", "y", params)])
+    except NetcError as error:
+        assume("larger than the padded" not in str(error))
+        raise
+
+
+def test_weights_of_each_place_in_another_shape(target):
+    params = "local_param { num_output: 21 kernel_size: 3 pad: 1 stride: 2 }"
+    check(target, {"x": (2, 5, 7, 6)}, [layer("Local", "x", "y", params)])

@@ -8,10 +8,15 @@ from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.arrange import arrange_steps
 from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.moving import Strided
-from netc.backends.cpu.steps.pooling import average_pool_step, max_pool_step
+from netc.backends.cpu.steps.pooling import (
+    average_pool_step,
+    max_pool_step,
+    norm_pool_step,
+)
 from netc.backends.shared.views import View, dense
 from netc.ir.graph import Node
 from netc.ir.types import Shape
+from netc.ops.lp_pooling import LpPoolingParams
 from netc.ops.pooling import PoolingParams, pooling_axes
 from netc.ops.spp import pyramid
 
@@ -26,6 +31,14 @@ def emit_pooling(context: EmitContext, node: Node) -> Sweeps | None:
     target, *mask = (context.view(v) for v in node.outputs)
     step = pool_step(node.name, params, source, target, window, mask[0] if mask else None)
     return [sweep_of(lambda: [step], [source], [target, *mask])]
+
+
+def emit_lp_pooling(context: EmitContext, node: Node) -> Sweeps | None:
+    """The p-norm of windows."""
+    params: LpPoolingParams = node.params
+    window = window_of_pooling(params.window, context.graph.shape(node.inputs[0]))
+    x, y = context.view(node.inputs[0]), context.view(node.outputs[0])
+    return [sweep_of(lambda: [norm_pool_step(node.name, x, y, window, params.p)], [x], [y])]
 
 
 def pool_step(

@@ -16,6 +16,7 @@ from netc.backends.cpu.emit.elementwise import emit_axpy, emit_elementwise
 from netc.backends.cpu.emit.emission import EmitContext, Emitter, by_definition
 from netc.backends.cpu.emit.gradients import emit_gradient
 from netc.backends.cpu.emit.linear import emit_inner_product
+from netc.backends.cpu.emit.local import emit_local
 from netc.backends.cpu.emit.losses import emit_pair_loss, emit_softmax_loss
 from netc.backends.cpu.emit.moves import (
     emit_concat,
@@ -29,7 +30,7 @@ from netc.backends.cpu.emit.moves import (
     emit_tile,
 )
 from netc.backends.cpu.emit.normalization import emit_lrn, emit_softmax
-from netc.backends.cpu.emit.pooling import emit_pooling, emit_spp
+from netc.backends.cpu.emit.pooling import emit_lp_pooling, emit_pooling, emit_spp
 from netc.backends.cpu.emit.products import (
     emit_convolution,
     emit_deconvolution,
@@ -75,6 +76,9 @@ EMITTERS: Mapping[str, Emitter] = {
     GRADIENT: emit_gradient,
     "InnerProduct": emit_inner_product,
     "Interp": emit_interp,
+    "Local": emit_local,
+    "LocallyConnected": emit_local,
+    "LpPooling": emit_lp_pooling,
     "LRN": emit_lrn,
     "LSTM": emit_lstm,
     "MVN": emit_normalization,

@@ -240,6 +240,9 @@ sqrt = _unary("sqrt", emit_sqrt)
 absolute = _unary("absolute", emit_abs)
 softplus = _unary("softplus", emit_softplus)
 truncated = _unary("truncated", lambda b, x: call(b, "llvm.trunc", x))
+size_to_power = _binary(
+    "size_to_power", lambda b, x, p: emit_exp(b, b.fmul(p, emit_any_log(b, emit_abs(b, x))))
+)
 maximum = _binary("maximum", emit_max)
 minimum = _binary("minimum", emit_min)
 

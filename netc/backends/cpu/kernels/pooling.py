@@ -6,11 +6,12 @@ Sizes come as plain numbers: the builder has applied Caffe's rounding and clippi
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from numba import float32, njit
 
 from netc.backends.cpu.kernel_args import PoolArgs
-from netc.backends.cpu.kernels.functions import greater, maximum, select
+from netc.backends.cpu.kernels.functions import greater, maximum, select, size_to_power, sqrt
 from netc.backends.cpu.kernels.lanes import clipped, loader, over_channels, storer
 from netc.backends.cpu.kernels.simd import record, splat
 from netc.backends.cpu.kernels.values import Compiled, Lanes, Record, Seen
@@ -32,6 +33,11 @@ def max_pool(machine: Machine, mask: bool) -> Callable[[int, int, int, int], Non
 def average_pool(machine: Machine) -> Callable[[int, int, int, int], None]:
     """Mean; the divisor counts the window as far as it lies in the padded input."""
     return _pool(machine.width, _mean_reducer)
+
+
+def norm_pool(machine: Machine, power: float) -> Callable[[int, int, int, int], None]:
+    """The p-norm of a window: nothing is added outside of the input."""
+    return _pool(machine.width, partial(_norm_reducer, power))
 
 
 def _pool(width: int, reducer: Compiled) -> Callable[[int, int, int, int], None]:
@@ -105,6 +111,32 @@ def _mean_reducer(width: int, part: bool) -> Compiled:
                 total = total + load(base + (y * a.width + x) * a.ld, lanes)
         mean = total / splat(width, float32(count))
         store(a.output + pixel * a.output_ld + 4 * c, mean, lanes)
+
+    return reduce
+
+
+def _norm_reducer(power: float, width: int, part: bool) -> Compiled:
+    load, store = loader(width, part), storer(width, part)
+    euclidean = power == 2.0
+    p, root = float32(power), float32(1.0) / float32(power)
+
+    @njit(inline="always")
+    def reduce(a: Record, where: Seen, c: int, lanes: int) -> None:
+        base, y0, y1, x0, x1, _, pixel = where
+        base += 4 * c
+        total = splat(width, float32(0.0))
+        for y in range(y0, y1):
+            for x in range(x0, x1):
+                value = load(base + (y * a.width + x) * a.ld, lanes)
+                if euclidean:
+                    total = total + value * value
+                else:
+                    total = total + size_to_power(value, splat(width, p))
+        if euclidean:
+            total = sqrt(total)
+        else:
+            total = size_to_power(total, splat(width, root))
+        store(a.output + pixel * a.output_ld + 4 * c, total, lanes)
 
     return reduce
 

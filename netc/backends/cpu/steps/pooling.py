@@ -27,6 +27,12 @@ def average_pool_step(name: str, x: View, y: View, window: Geometry) -> Step:
     return _pool_step(name, jit.spec("pooling", "average_pool"), x, y, window, None)
 
 
+def norm_pool_step(name: str, x: View, y: View, window: Geometry, power: float) -> Step:
+    """The roots of the sums of powers of sizes."""
+    kernel = jit.spec("pooling", "norm_pool", power=float(power))
+    return _pool_step(name, kernel, x, y, window, None)
+
+
 def max_pool_back_step(name: str, y: View, mask: View, x: View, window: Geometry) -> Step:
     """The gradient of max pooling: each window's ``y`` goes to the element of ``x`` in ``mask``."""
     kernel = jit.spec("pool_back", "max_pool_back")
