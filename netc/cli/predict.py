@@ -172,7 +172,8 @@ def _engine(
     """
     arguments = request.arguments()
     if args.on == "ray":
-        from netc.predict.ray_data import Cluster, ray_module, run_on_ray
+        from netc.predict.ray_data import ray_module, run_on_ray
+        from netc.predict.ray_share import Cluster
 
         ray_module()
         _refuse(args, ("threads", "decoders"), "with `--on ray` follows from `--cpus-per-worker`")

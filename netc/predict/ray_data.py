@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -33,10 +33,12 @@ from netc.boundary import reason
 from netc.cache import cache_dir
 from netc.diagnostics import Diagnostic, NetcError
 from netc.predict.answers import Keeper, answered
+from netc.predict.arrow_rows import decoded_columns, decoded_row
 from netc.predict.decode import Decoder
 from netc.predict.job import Done, Job
 from netc.predict.local import joined
 from netc.predict.predictor import Predictor
+from netc.predict.ray_share import WRITER, Cluster, Share, shared
 from netc.predict.store import Store, iterate
 
 _CHUNKS = 8  # parts of the work for each worker, at least, so that none waits long for another
@@ -44,22 +46,6 @@ _BLOCKS = 20_000  # of the list of parts, at most: Ray holds each apart
 _BLOCK = 32 << 20  # bytes that go from stage to stage at a time, about
 _EVERY = 1.0  # seconds between looks at what is done
 _PAYLOAD = "batch"
-
-
-class Cluster(NamedTuple):
-    """How a job is spread.
-
-    Attributes:
-        address: of a Ray cluster; None for one of this machine, for this run.
-        workers: processes that hold the net; None for one a node, or one a GPU.
-        cpus: of a worker, which are its threads; None for three quarters of the cluster's, shared.
-        gpus: of a worker.
-    """
-
-    address: str | None = None
-    workers: int | None = None
-    cpus: float | None = None
-    gpus: float = 0.0
 
 
 def ray_module() -> Any:
@@ -96,7 +82,9 @@ def run_on_ray(job: Job, cluster: Cluster, done: Done) -> None:
         share = _share(ray, cluster)
         try:
             _pipeline(ray, job, share).write_datasink(
-                _sink(ray, job), ray_remote_args={"num_cpus": share.decoder}
+                _sink(ray, job),
+                ray_remote_args={"num_cpus": WRITER},
+                concurrency=share.writers,
             )
         except Exception as error:
             raise _cause(error) from None
@@ -118,6 +106,7 @@ def _pipeline(ray: Any, job: Job, share: Share) -> Any:
     return decoded.map_batches(
         _Answering,
         batch_size=1,
+        batch_format="pyarrow",
         fn_constructor_args=(dict(job.arguments), job.keeper, share.threads),
         compute=ray.data.ActorPoolStrategy(size=share.workers),
         num_cpus=share.cpus,
@@ -142,11 +131,11 @@ class _Decoding:
     def __init__(self, decoder: Decoder, batch: int) -> None:
         self.decoder, self.batch, self.__name__ = decoder, batch, "decode"
 
-    def __call__(self, rows: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def __call__(self, rows: Mapping[str, Any]) -> Iterator[Any]:
         for first, content in zip(rows["first"], rows["part"], strict=True):
             part = pickle.loads(content)
             with _telling():
-                yield from map(_packed, self.decoder.batches(part, int(first), self.batch))
+                yield from map(decoded_row, self.decoder.batches(part, int(first), self.batch))
 
 
 class _Answering:
@@ -157,10 +146,9 @@ class _Answering:
             self.predictor = Predictor(**arguments, threads=threads)
         self.keeper = keeper
 
-    def __call__(self, rows: Mapping[str, Any]) -> dict[str, Any]:
-        (columns,) = map(pickle.loads, rows[_PAYLOAD])
+    def __call__(self, rows: Any) -> dict[str, Any]:
         with _telling():
-            return _packed(answered(self.predictor, self.keeper, columns))
+            return _packed(answered(self.predictor, self.keeper, decoded_columns(rows)))
 
 
 def _sink(ray: Any, job: Job) -> Any:
@@ -224,16 +212,6 @@ def once_a_node() -> Iterator[None]:
 # The cluster
 
 
-class Share(NamedTuple):
-    """What each stage gets: workers, their processors, threads and GPUs, and a decoder's part."""
-
-    workers: int
-    cpus: float
-    threads: int
-    gpus: float
-    decoder: float
-
-
 def _share(ray: Any, cluster: Cluster) -> Share:
     """Spread a job on the cluster as it is.
 
@@ -246,24 +224,6 @@ def _share(ray: Any, cluster: Cluster) -> Share:
     has = ray.cluster_resources()
     nodes = sum(1 for node in ray.nodes() if node["Alive"])
     return shared(float(has.get("CPU", 0)), float(has.get("GPU", 0)), nodes, cluster)
-
-
-def shared(cpus: float, gpus: float, nodes: int, cluster: Cluster) -> Share:
-    """The share of a cluster of so many processors, GPUs and nodes.
-
-    Raises:
-        NetcError: no-cluster.
-    """
-    workers = cluster.workers or (int(gpus // cluster.gpus) if cluster.gpus else max(1, nodes))
-    own = cluster.cpus or 0.75 * cpus / max(1, workers)
-    if not workers or workers * cluster.gpus > gpus or workers * own >= cpus:
-        asked = f"{workers} workers of {own:g} processors and {cluster.gpus:g} GPUs"
-        message = f"the cluster has {cpus:g} processors and {gpus:g} GPUs, too few for {asked}"
-        help = ("decoding needs processors too: ask for fewer workers, or fewer processors",)
-        raise NetcError(Diagnostic("no-cluster", message, help=help))
-    threads = max(1, round(cluster.cpus or cpus / workers))
-    decoder = min(1.0, (cpus - workers * own) / nodes / 2)
-    return Share(workers, own, threads, cluster.gpus, decoder)
 
 
 @contextmanager

@@ -16,9 +16,10 @@ import pytest
 from netc.cli.main import main
 from netc.diagnostics import Diagnostic, NetcError
 from netc.predict import ray_data
+from netc.predict.arrow_rows import decoded_columns, decoded_row
 from netc.predict.plan import Request, planned
 from netc.predict.predictor import Predictor
-from netc.predict.ray_data import Cluster, shared
+from netc.predict.ray_share import Cluster, shared
 from netc.predict.store import iterate
 from tests.predict.nets import pictures, write_net
 from tests.predict.on_ray import TRAPS
@@ -122,6 +123,7 @@ def test_nothing_in_the_current_folder_is_imported(ran: Any) -> None:
 
 def test_the_stages_are_the_whole_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In any order and cut in any way, each of them pickled on its way, some shards twice."""
+    pytest.importorskip("pyarrow", reason="PyArrow is not installed: pip install 'netc[parquet]'")
     monkeypatch.chdir(tmp_path)
     net = write_net(tmp_path)
     pictures(Path("imgs"), 23)
@@ -144,6 +146,21 @@ def test_the_stages_are_the_whole_job(tmp_path: Path, monkeypatch: pytest.Monkey
     summary = job.store.finish(run, 23)
     assert summary.rows == 22 and [entry.number for entry in summary.broken] == [11]
     assert sorted(row["index"] for row in rows_in(Path("out.jsonl"))) == sorted({*range(23)} - {11})
+
+
+def test_a_decoded_batch_is_not_copied_on_its_way() -> None:
+    pytest.importorskip("pyarrow", reason="PyArrow is not installed: pip install 'netc[parquet]'")
+    for shape in ((8, 3, 50, 50), (0, 3), (1,)):
+        data = np.random.default_rng(0).random(shape).astype(np.float32)
+        columns = {"name": np.array(["a", "b"], object), "index": np.arange(2), "data": data}
+        row = decoded_row(columns)
+        found = decoded_columns(row)
+        assert list(found) == list(columns) and list(found["name"]) == ["a", "b"]
+        np.testing.assert_array_equal(found["data"], data)
+        assert found["data"].dtype == np.float32
+        assert data.size < 100 or np.shares_memory(found["data"], data)
+    both = decoded_row({"data": data, "more": data})  # of two that are as large, one is pickled
+    np.testing.assert_array_equal(decoded_columns(both)["more"], data)
 
 
 def test_errors_come_through_whatever_wraps_them() -> None:
