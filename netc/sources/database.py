@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -18,9 +18,11 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.sources.base import DataLayer, Epochs, stacked
 from netc.sources.batches import batch_size, check_room
+from netc.sources.mapped import Probe
 from netc.sources.paths import find
 from netc.sources.records import read_datum
 from netc.sources.transform import read_transform
+from netc.sources.trial import check_survival
 
 
 class Database(Protocol):
@@ -94,7 +96,23 @@ def open_database(path: Path, backend: str, source: DataLayer) -> Database:
     if not path.exists():
         raise source.fault("file-not-found", f"there is no database `{path}`", "data_param.source")
     with strangers_bytes(told):
-        return _Lmdb(path) if backend == "LMDB" else _LevelDb(path)
+        return _Guarded(_Lmdb(path) if backend == "LMDB" else _LevelDb(path), told)
+
+
+class _Guarded:
+    """A database of which whatever its library raises is told as a fault of its file."""
+
+    def __init__(self, database: Database, told: Callable[[Exception], NetcError]) -> None:
+        self._database = database
+        self._told = told
+
+    def keys(self) -> list[bytes]:
+        with strangers_bytes(self._told):
+            return self._database.keys()
+
+    def value(self, key: bytes) -> bytes:
+        with strangers_bytes(self._told):
+            return self._database.value(key)
 
 
 def _missing(package: str, extra: str, kind: str) -> NetcError:
@@ -121,10 +139,22 @@ class _Environment:
 
     def __init__(self, path: Path) -> None:
         lmdb, folder = lmdb_module(), path.is_dir()
+        check_survival(lmdb, path)
         self.lmdb: ModuleType = lmdb.open(
             str(path), readonly=True, lock=False, readahead=False, subdir=folder, create=False
         )
         weakref.finalize(self, self.lmdb.close)
+        self._check_length(path / "data.mdb" if folder else path)
+
+    def _check_length(self, file: Path) -> None:
+        """Refuse a file that was cut off: LMDB maps it, and reads behind its end kill the process.
+
+        Raises:
+            ValueError: the file is shorter than its own header says.
+        """
+        needed = (self.lmdb.info()["last_pgno"] + 1) * self.lmdb.stat()["psize"]
+        if file.stat().st_size < needed:
+            raise ValueError(f"it has {file.stat().st_size:,} bytes, and says it has {needed:,}")
 
 
 # LMDB refuses to be opened twice in a process, and the nets of a solver, or two solvers, may read
@@ -148,18 +178,25 @@ class _Lmdb:
         lmdb_module()
         self._shared = _environment(path)
         self._environment = self._shared.lmdb
+        self._probe = Probe()
 
     def keys(self) -> list[bytes]:
-        with self._environment.begin() as transaction:
-            return list(self._iterate(transaction))
-
-    def _iterate(self, transaction: Any) -> Iterator[bytes]:
-        with transaction.cursor() as cursor:
-            yield from cursor.iternext(keys=True, values=False)
+        most, entries = self._environment.max_key_size(), self._environment.stat()["entries"]
+        found: list[bytes] = []
+        with self._environment.begin(buffers=True) as transaction, transaction.cursor() as cursor:
+            for key in cursor.iternext(keys=True, values=False):
+                if len(key) > most or len(found) >= entries:
+                    raise ValueError(f"its keys are damaged behind record {len(found)}")
+                found.append(bytes(key))
+        return found
 
     def value(self, key: bytes) -> bytes:
-        with self._environment.begin() as transaction:
-            return bytes(transaction.get(key))
+        with self._environment.begin(buffers=True) as transaction:
+            view = transaction.get(key)
+            if view is None:
+                raise ValueError(f"a key leads to no record: {key!r}")
+            self._probe.check(view)
+            return bytes(view)
 
 
 class _LevelDb:

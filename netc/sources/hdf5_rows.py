@@ -91,18 +91,19 @@ class Hdf5Source:
 
     def _rows(self, path: Path, file: h5py.File) -> int:
         """How many rows a file has, the same for all tops."""
-        counts = {}
-        for top in self.layer.tops:
-            if top not in file or not getattr(file[top], "shape", ()):
-                raise self._bad(path, f"it has no dataset `{top}` with rows")
-            counts[top] = int(file[top].shape[0])
-            row = 4 * math.prod(file[top].shape[1:])
-            check_room(self.layer, "hdf5_data_param", self._size, row)
-            self._check_chunk(path, top, file[top])
+        with strangers_bytes(lambda error: self._bad(path, reason(error))):
+            counts = {top: self._rows_of(path, file, top) for top in self.layer.tops}
         if len(set(counts.values())) != 1:
             listed = ", ".join(f"`{top}` {count}" for top, count in counts.items())
             raise self._bad(path, f"its datasets have different numbers of rows: {listed}")
         return next(iter(counts.values()))
+
+    def _rows_of(self, path: Path, file: h5py.File, top: str) -> int:
+        if top not in file or not getattr(file[top], "shape", ()):
+            raise self._bad(path, f"it has no dataset `{top}` with rows")
+        check_room(self.layer, "hdf5_data_param", self._size, 4 * math.prod(file[top].shape[1:]))
+        self._check_chunk(path, top, file[top])
+        return int(file[top].shape[0])
 
     def _check_chunk(self, path: Path, top: str, dataset: h5py.Dataset) -> None:
         """A chunk is unpacked whole, however few of its rows are read."""

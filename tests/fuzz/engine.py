@@ -14,6 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from netc.diagnostics import NetcError, render
+from netc.printable import printable
+
 FINDS = Path(__file__).parent / "finds"
 _TRIES = 400  # to make a find smaller
 
@@ -119,6 +122,14 @@ def keep(target: Target, data: bytes) -> Path:
     path = folder / hashlib.sha256(data).hexdigest()[:12]
     path.write_bytes(data)
     return path
+
+
+def told(error: NetcError) -> None:
+    """What a person reads must be there, on printable lines."""
+    assert error.diagnostics
+    for diagnostic in error.diagnostics:
+        assert diagnostic.code and diagnostic.message
+        assert all(printable(line) == line for line in render(diagnostic).split("\n"))
 
 
 # Changes

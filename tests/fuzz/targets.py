@@ -16,7 +16,7 @@ import numpy as np
 
 import netc
 from netc.analysis.feeds import drawn_inputs
-from netc.diagnostics import NetcError, NetcWarning, Source, render
+from netc.diagnostics import NetcError, NetcWarning, Source
 from netc.image_files import FORMATS, load_image
 from netc.memory import budget_of, using
 from netc.printable import printable
@@ -25,19 +25,12 @@ from netc.weights.numpy_file import load_array, open_archive
 from netc.weights.seeded import seeded_weights
 from netc.weights.solver_state import SolverState, load_solver_state, save_solver_state
 from tests.conftest import ROOT
-from tests.fuzz.engine import Target, change_bytes, change_net, change_text
+from tests.fuzz import data
+from tests.fuzz.engine import Target, change_bytes, change_net, change_text, told
 
 MEMORY = "300MB"  # that a file may take
 _MOST_ELEMENTS = 200_000  # of a net that is run
 _MOST_LAYERS = 40
-
-
-def told(error: NetcError) -> None:
-    """What a person reads must be there, on printable lines."""
-    assert error.diagnostics
-    for diagnostic in error.diagnostics:
-        assert diagnostic.code and diagnostic.message
-        assert all(printable(line) == line for line in render(diagnostic).split("\n"))
 
 
 # Texts
@@ -321,5 +314,6 @@ TARGETS = {
         Target("npy", _npy, with_file(".npy", load_array), change_bytes),
         Target("feed", _npz, with_file(".npz", _read_archive), change_bytes),
         Target("image", _images, with_file(".png", _read_image), change_bytes),
+        *data.TARGETS,
     )
 }

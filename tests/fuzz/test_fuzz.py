@@ -26,7 +26,7 @@ KEPT = sorted(path for path in FINDS.rglob("*") if path.is_file() and path.paren
 def test_changed_files(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     target, seconds = TARGETS[name], request.config.getoption("--fuzz-seconds")
     if not target.seeds():
-        pytest.skip(f"nothing here writes files for `{name}`: h5py is not installed")
+        pytest.skip(f"nothing here writes files for `{name}`: h5py, lmdb or onnx is not installed")
     seed = int(time.time()) if seconds else 0
     found = []
     for find in explore(target, seconds, seed, tmp_path / "current" if seconds else None):

@@ -151,11 +151,11 @@ def _of_hdf5(place: Place, inputs: tuple[str, ...]) -> dict[str, AnyArray]:
         names = [name for name in file if _local(file, name, h5py)]
         chosen = _chosen(place, names, inputs)
         found = {blob: file[name] for blob, name in chosen.items()}
-    for blob, dataset in found.items():
-        if dataset.external or dataset.is_virtual:
-            raise _bad(place, f"the dataset of `{blob}` lies in other files")
-        chunk = int(np.prod(dataset.chunks or (1,), dtype=object)) * dataset.dtype.itemsize
-        check_memory(chunk, f"a chunk of `{blob}` in `{place}`")
+        for blob, dataset in found.items():
+            if dataset.external or dataset.is_virtual:
+                raise _bad(place, f"the dataset of `{blob}` lies in other files")
+            chunk = int(np.prod(dataset.chunks or (1,), dtype=object)) * dataset.dtype.itemsize
+            check_memory(chunk, f"a chunk of `{blob}` in `{place}`")
     return found
 
 

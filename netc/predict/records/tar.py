@@ -51,6 +51,14 @@ class TarRecords:
                 for member in archive:
                     self._add(member)
                     archive.members.clear()  # type: ignore[attr-defined]
+                self._check_end(archive.offset)
+
+    def _check_end(self, offset: int) -> None:
+        """Refuse an archive that goes on behind its last entry: tarfile stops there in silence."""
+        with open(self._file.path, "rb") as file:
+            file.seek(offset)
+            if any(file.read(tarfile.BLOCKSIZE)):
+                raise _bad(self._file, f"its entry at byte {offset:,} is damaged")
 
     def _add(self, member: tarfile.TarInfo) -> None:
         if member.isreg() and PurePosixPath(member.name).suffix.lower() in SUFFIXES:

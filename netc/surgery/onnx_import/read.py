@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from netc.boundary import reason
+from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Collector, Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.ir.types import Shape
 from netc.memory import check_memory
+from netc.schema.convert import to_protobuf
 from netc.schema.load import load_schema
 from netc.schema.message import Message
 from netc.surgery.build import message_of, with_layers
@@ -51,8 +52,31 @@ def import_onnx(path: Path, inputs: Mapping[str, Shape] | None = None) -> Import
     """
     onnx = _onnx()
     model = _loaded(onnx, path)
+    try:
+        return _imported(onnx, model, dict(inputs or {}))
+    except NetcError:
+        raise
+    except Exception:
+        _check_well_formed(onnx, model, path)
+        raise
+
+
+def _check_well_formed(onnx: Any, model: Any, path: Path) -> None:
+    """Tell of a model that no rule could be right about: attributes of the wrong type, none ...
+
+    Raises:
+        NetcError: not-onnx.
+    """
+    try:
+        onnx.checker.check_model(model)
+    except Exception as error:
+        message = f"`{path}` is no well-formed ONNX model: {reason(error)}"
+        raise NetcError(Diagnostic("not-onnx", message)) from None
+
+
+def _imported(onnx: Any, model: Any, inputs: dict[str, Shape]) -> Imported:
     _check_domains(model)
-    model = _inferred(onnx, model, dict(inputs or {}))
+    model = _inferred(onnx, model, inputs)
     building, opset = _start(onnx, model)
     found = Collector()
     for proto in model.graph.node:
@@ -65,6 +89,7 @@ def import_onnx(path: Path, inputs: Mapping[str, Shape] | None = None) -> Import
 def _onnx() -> Any:
     try:
         import onnx
+        import onnx.checker
         import onnx.reference
         import onnx.shape_inference
     except ImportError:
@@ -151,7 +176,7 @@ def _start(onnx: Any, model: Any) -> tuple[Building, int]:
         sizes = [dim.dim_value for dim in tensor.shape.dim]
         if tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim):
             shapes[entry.name] = tuple(sizes)
-    constants = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    constants = {tensor.name: _array(onnx, tensor) for tensor in graph.initializer}
     readers = Counter(str(name) for node in graph.node for name in node.input)
     building = Building(layer, shapes, constants, readers)
     for name, array in constants.items():
@@ -161,6 +186,15 @@ def _start(onnx: Any, model: Any) -> tuple[Building, int]:
             _input(building, entry.name)
     versions = [entry.version for entry in model.opset_import if entry.domain in _PLAIN]
     return building, max(versions, default=13)
+
+
+def _array(onnx: Any, tensor: Any) -> Any:
+    def told(error: Exception) -> NetcError:
+        message = f"the array `{tensor.name}` is damaged: {reason(error)}"
+        return NetcError(Diagnostic("not-onnx", message))
+
+    with strangers_bytes(told):
+        return onnx.numpy_helper.to_array(tensor)
 
 
 def _input(building: Building, name: str) -> None:
@@ -248,4 +282,19 @@ def _finished(model: Any, building: Building) -> Imported:
         if blob != entry.name:
             renamed[entry.name] = blob
     net = message_of(type, {"name": model.graph.name or "net"})
-    return Imported(with_layers(net, building.layers), building.weights, renamed)
+    return Imported(_readable(with_layers(net, building.layers)), building.weights, renamed)
+
+
+def _readable(net: Message) -> Message:
+    """The net, whose texts must be such as any other file can hold.
+
+    Raises:
+        NetcError: not-onnx.
+    """
+
+    def told(error: Exception) -> NetcError:
+        return NetcError(Diagnostic("not-onnx", f"the model has a bad name: {reason(error)}"))
+
+    with strangers_bytes(told):
+        to_protobuf(net)
+    return net
