@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from netc.ops.define import Arity, ErasedOp, LayerContext, OpDef, erased, full_extent, no_params
-from netc.ops.fields import fork_field
+from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
+from netc.ops.filler import Filler
 from netc.ops.inputs import nothing_given, sink, transformed_channels
 from netc.ops.role import Role
 from netc.ops.source_layer import FollowedSize, PartialShape, SourceParams, source_layer
@@ -219,7 +220,24 @@ _WRITERS: Mapping[str, tuple[int, int | None]] = {
     "ImgWriter": (1, 1),
 }
 
+
+def _random_vector(layer: Message, context: LayerContext) -> SourceParams:
+    """RandVec: noise for a generator (rand_vec_layer.cpp of BVLC's pull request 6660).
+
+    What is not fed is drawn evenly between the bounds, by netc's own generator.
+    """
+    p = reject_unknown_fields(
+        layer.get("randvec_param"), "batch_size", "dim", "height", "width", "lower", "upper"
+    )
+    if not p.get("lower") < p.get("upper"):
+        raise bad_value(p, "upper", f"must be greater than `lower` {p.get('lower'):g}")
+    sizes = tuple(p.get(name) for name in ("batch_size", "dim", "height", "width"))
+    filler = Filler("uniform", min=p.get("lower"), max=p.get("upper"))
+    return SourceParams((sizes if all(sizes[2:]) else sizes[:2],), (filler,))
+
+
 OPS = (
+    erased(source_layer("RandVec", (1, 1), _random_vector)),
     *(erased(_source(name)) for name in _TOPS),
     *(erased(_writer(name, arity)) for name, arity in _WRITERS.items()),
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import netc
-from netc.diagnostics import Source
+from netc.diagnostics import NetcError, Source
 from netc.driver import Built, build, read_net
 from netc.ir.types import Shape
 
@@ -157,3 +157,13 @@ def test_labels_of_enet_are_smaller_by_a_factor() -> None:
     for crop, shape in (("", (2, 1, 6, 7)), ("crop_height: 20 crop_width: 30", (2, 1, 20, 30))):
         graph = build(read_net(text=text.replace("CROP", crop)).message).graph
         assert graph.values["l"].shape == shape
+
+
+def test_noise_is_drawn_where_it_is_not_fed() -> None:
+    layer = 'layer { name: "n" type: "RandVec" top: "x" randvec_param { batch_size: 4 dim: 50 '
+    text = layer + 'lower: 2 upper: 3 } } layer { name: "p" type: "Power" bottom: "x" top: "y" }'
+    made = netc.compile(text=text)()["y"]
+    assert made.shape == (4, 50, 1, 1)
+    assert 2 <= made.min() < 2.1 and 2.9 < made.max() <= 3
+    with pytest.raises(NetcError, match="must be greater than `lower`"):
+        netc.compile(text=text.replace("upper: 3", "upper: 1"))

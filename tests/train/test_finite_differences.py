@@ -160,6 +160,9 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
     "SigmoidCrossEntropyLossWeighted": [("", {"n": (3,)})],
     "Warp": [("", {"x0": (2, 2, 4, 5), "x1": (2, 2, 4, 5)})],
     "Tiling": [("tiling_param { tile_dim: 2 }", {"x0": (2, 8, 3, 2)})],
+    "MultiStageMeanfield": [
+        ("multi_stage_meanfield_param { num_iterations: 3 theta_alpha: 2 theta_beta: 1 "
+         "theta_gamma: 2 }", {"x0": (2, 3, 3, 4), "x1": (2, 3, 3, 4), "x2": (2, 3, 3, 4)})],
     "YoloSeg": [("", {"x0": (2, 3, 4, 4), "x1": (2, 3, 4, 4)})],
     "InnerProductOfBottoms": [("inner_product_param { bias_term: false }",
                                {"x0": (3, 2, 2), "x1": (5, 4)}),
