@@ -228,7 +228,7 @@ BATCH_NORM = OpDef(
     moving=_batch_norm_moving,
     in_place=True,
     family="normalization",
-    role=Role.BATCH_NORM | Role.CHANNEL_VECTORS | Role.EPILOGUE | Role.FINISHING,
+    role=Role.BATCH_NORM | Role.WIDE_ARRAYS | Role.CHANNEL_VECTORS | Role.EPILOGUE | Role.FINISHING,
 )
 
 OPS = (BATCH_NORM,)

@@ -219,7 +219,7 @@ BN = OpDef(
     in_place=True,
     affine=_bn_affine,
     family="normalization",
-    role=Role.BATCH_NORM | Role.CHANNEL_VECTORS | Role.FINISHING,
+    role=Role.BATCH_NORM | Role.WIDE_ARRAYS | Role.CHANNEL_VECTORS | Role.FINISHING,
 )
 
 OPS = (BN,)

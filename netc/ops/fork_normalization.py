@@ -133,7 +133,7 @@ NORMALIZE = OpDef(
     reference=_normalize,
     in_place=True,
     family="normalization",
-    role=Role.CHANNEL_VECTORS,
+    role=Role.CHANNEL_VECTORS | Role.WIDE_ARRAYS,
 )
 
 OPS = (NORMALIZE,)

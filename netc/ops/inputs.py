@@ -183,7 +183,7 @@ def _parse_hdf5_data(layer: Message, context: LayerContext) -> SourceParams:
 
 
 INPUT = source_layer("Input", (1, None), _parse_input, role=Role.FED)
-DUMMY_DATA = source_layer("DummyData", (1, None), _parse_dummy)
+DUMMY_DATA = source_layer("DummyData", (1, None), _parse_dummy, role=Role.FILLED)
 DATA = source_layer("Data", (1, 2), _parse_data)
 IMAGE_DATA = source_layer("ImageData", (2, 2), _parse_image_data, role=Role.IMAGE_LIST)
 WINDOW_DATA = source_layer("WindowData", (2, 2), _parse_window_data, role=Role.WINDOW_LIST)

@@ -83,6 +83,8 @@ class Role(Flag):
     """Less a mean, over a deviation, of each channel: the batch's or stored ones."""
     CHANNEL_MAP = SCALE | BIAS | BATCH_NORM
     """A factor and a summand for each channel, where its parameters are so."""
+    WIDE_ARRAYS = auto()
+    """Its arrays do not survive 16-bit floats: statistics to divide by, counts beyond 65,504."""
     CHANNEL_VECTORS = auto()
     """Its arrays have one element a channel: they fit in any shape that differs by axes of 1."""
     ELTWISE = auto()
@@ -107,6 +109,8 @@ class Role(Flag):
     """It gives its parameter."""
     FED = auto()
     """A source that callers feed, and no data."""
+    FILLED = auto()
+    """A source whose fillers say what it gives."""
     MEMORY = auto()
     """A source that a caller hands whole arrays, of which it gives one batch after another."""
     IMAGE_LIST = auto()

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from netc.diagnostics import Span
+from netc.ops.catalog import has_role
+from netc.ops.role import Role
 from netc.schema.message import Entry, Message, MessageType
 
 Plain = Mapping[str, Any]
@@ -95,7 +97,7 @@ def with_input_shapes(net: Message, shapes: Mapping[str, tuple[int, ...]]) -> Me
     layers = []
     for layer in net.get("layer"):
         tops = layer.get("top")
-        if layer.get("type") == "Input" and shapes.keys() & set(tops):
+        if has_role(layer.get("type"), Role.FED) and shapes.keys() & set(tops):
             old = layer.get("input_param").get("shape")
             told = [
                 tuple(old[at if len(old) > 1 else 0].get("dim")) if old else ()

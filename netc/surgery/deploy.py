@@ -24,7 +24,7 @@ from netc.schema.message import Message
 from netc.surgery.blobs import learned_blobs, unread_blobs
 from netc.surgery.build import with_layers, with_texts
 from netc.surgery.clean import without_training
-from netc.surgery.heads import PASSES_REGIONS, python_class, role
+from netc.surgery.heads import PASSES_REGIONS, class_of, role
 from netc.surgery.predictions import predictions
 from netc.surgery.sources import Sources, with_inputs
 from netc.weights.model import Weights
@@ -119,7 +119,7 @@ def _regions_passed(layers: Sequence[Message], changes: list[Change]) -> Iterato
     """Layers that sample regions for training left out: what reads them reads the regions."""
     renamed: dict[str, str] = {}
     for layer in layers:
-        kind = python_class(layer) if layer.get("type") == "Python" else layer.get("type")
+        kind = class_of(layer)
         if kind in PASSES_REGIONS and layer.get("bottom") and layer.get("top"):
             old, new = layer.get("top")[0], layer.get("bottom")[0]
             renamed[old] = new

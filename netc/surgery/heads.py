@@ -1,14 +1,17 @@
 """What a layer of training becomes in a net for inference: a loss its prediction, a score nothing.
 
+The only table of layer types in this folder, beside ONNX's operators: all else asks for roles.
+
 Types that netc does not know are told by how they are called, as forks call theirs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from netc.ops.catalog import LAYERS
+import netc.ops.role as roles
+from netc.ops.catalog import LAYERS, has_role
 from netc.ops.define import ErasedOp, no_weights
 from netc.ops.fork_inputs import PYTHON_INPUT, unlisted_data_layer
 from netc.ops.python import is_implemented
@@ -38,7 +41,7 @@ def role(layer: Message) -> Role:
     if kind.endswith(_SCORES) or kind in _EVALUATIONS:
         return "score"
     op = LAYERS.get(kind)
-    named = python_class(layer) if kind == "Python" else kind
+    named = class_of(layer)
     if (op is not None and op.loss) or "Loss" in named or (kind == "Python" and _weighs(layer)):
         return "loss"
     return "layer"
@@ -48,9 +51,10 @@ def _weighs(layer: Message) -> bool:
     return any(weight != 0 for weight in layer.get("loss_weight"))
 
 
-def python_class(layer: Message) -> str:
-    """The class of a Python layer."""
-    return str(layer.get("python_param").get("layer"))
+def class_of(layer: Message) -> str:
+    """A layer's type; of a Python layer its class."""
+    kind = layer.get("type")
+    return str(layer.get("python_param").get("layer") if kind == "Python" else kind)
 
 
 def source_op(layer: Message) -> ErasedOp | None:
@@ -66,7 +70,8 @@ def source_op(layer: Message) -> ErasedOp | None:
 
 def reads_data(layer: Message) -> bool:
     """Whether a layer reads databases or files, as inference has not."""
-    return source_op(layer) is not None and layer.get("type") not in ("Input", "DummyData")
+    without_data = has_role(layer.get("type"), roles.Role.FED | roles.Role.FILLED)
+    return source_op(layer) is not None and not without_data
 
 
 def learns(layer: Message) -> bool:
@@ -75,13 +80,29 @@ def learns(layer: Message) -> bool:
     return op is not None and op.weights is not no_weights
 
 
-def activation(layer: Message) -> str:
-    """The type of layer that gives what a loss is taken of; empty where its bottom is that."""
-    kind = layer.get("type")
-    if kind == "InfogainLoss" or ("Softmax" in kind and "Loss" in kind):
-        return "Softmax"
+class Prediction(NamedTuple):
+    """The layer that gives what a loss is taken of.
+
+    Attributes:
+        kind: its type.
+        axis_of: the loss's message whose `axis` it takes; empty where it has no axis.
+        detects: whether it makes boxes of SSD's maps, by four layers.
+    """
+
+    kind: str
+    axis_of: str = ""
+    detects: bool = False
+
+
+def prediction(loss: Message) -> Prediction | None:
+    """What stands for a loss in inference; None where its bottom is the prediction."""
+    kind = loss.get("type")
+    if kind == "InfogainLoss":
+        return Prediction("Softmax", "infogain_loss_param")
+    if "Softmax" in kind and "Loss" in kind:
+        return Prediction("Softmax", "softmax_param")
     if kind.startswith(("SigmoidCrossEntropy", "WeightedSigmoidCrossEntropy")):
-        return "Sigmoid"
+        return Prediction("Sigmoid")
     if kind == "MultiBoxLoss":
-        return "DetectionOutput"
-    return ""
+        return Prediction("DetectionOutput", detects=True)
+    return None

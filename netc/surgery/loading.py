@@ -41,18 +41,19 @@ def loaded(
     weights: Weights | Mapping[str, object] | str | None,
     state: State = TEST,
     inputs: Mapping[str, Shape] | None = None,
+    missing: str = "error",
 ) -> Loaded:
-    """The graph of a net's state with its weights.
+    """The graph of a net's state with its weights; ``missing`` is as for :func:`netc.compile`.
 
     Raises:
         NetcError: the net cannot run, or the weights do not fit.
     """
     part = in_state(net, state)
-    built = build(part, phase=state.phase, inputs=inputs)
+    built = build(part, phase=state.phase, level=state.level, stages=state.stages, inputs=inputs)
     errors = [d for d in built.diagnostics if d.severity == "error"]
     if errors:
         raise NetcError(first_of(errors))
-    graph, found = assign(runnable(built), weights)  # type: ignore[arg-type]
+    graph, found = assign(runnable(built), weights, missing=missing)  # type: ignore[arg-type]
     return Loaded(part, graph, built.messages, (*built.diagnostics, *found))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from netc.migrate.change import Change
 from netc.schema.message import Message
 from netc.surgery.build import message_of
-from netc.surgery.heads import activation, role
+from netc.surgery.heads import prediction, role
 
 _STEP = "deploy"
 _DETECTION_TAKES = ("num_classes", "share_location", "background_label_id", "code_type")
@@ -36,7 +36,8 @@ def predictions(
     kept = [loss for loss in losses if not _is_auxiliary(loss, losses)]
     changes += (_left(loss) for loss in losses if loss not in kept)
     body = [layer for layer in layers if role(layer) in ("layer", "source")]
-    maker = _Maker(body, [x for x in kept if activation(x) in ("Softmax", "Sigmoid")])
+    heads = [x for x in kept if (found := prediction(x)) is not None and not found.detects]
+    maker = _Maker(body, heads)
     made: list[Message] = []
     given: list[str] = []
     for loss in kept:
@@ -54,7 +55,7 @@ def predictions(
 def _predicted(loss: Message, learned: Collection[str]) -> Iterator[str]:
     """A loss's bottoms that follow from the net; of a softmax or detector the first alone."""
     bottoms = loss.get("bottom")
-    if activation(loss):
+    if prediction(loss) is not None:
         yield from bottoms[:1]
     else:
         yield from (blob for blob in bottoms if blob in learned)
@@ -96,20 +97,19 @@ class _Maker:
 
     def made(self, loss: Message, blob: str) -> tuple[list[Message], str]:
         """The layers of a prediction, none where there is nothing to do, and its blob."""
-        kind = activation(loss)
-        if not kind:
+        wanted = prediction(loss)
+        if wanted is None:
             return [], blob
+        kind = wanted.kind
         if (kind, blob) in self.known:
             return [], self.known[kind, blob]
-        if kind == "DetectionOutput":
+        if wanted.detects:
             return self._detection(loss)
         name = self._free("prob" if self.single else f"{blob}_prob")
         self.known[kind, blob] = name
         fields: dict[str, Any] = {"name": name, "type": kind, "bottom": [blob], "top": [name]}
-        axis = loss.get("softmax_param").optional("axis")
-        if kind == "Softmax" and loss.get("type") == "InfogainLoss":
-            axis = loss.get("infogain_loss_param").optional("axis")
-        if kind == "Softmax" and axis not in (None, 1):
+        axis = loss.get(wanted.axis_of).optional("axis") if wanted.axis_of else None
+        if axis not in (None, 1):
             fields["softmax_param"] = {"axis": axis}
         return [message_of(loss.type, fields, loss.span)], name
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from netc.driver import build
 from netc.ir.types import count
 from netc.lower.before import layers_before
+from netc.ops.catalog import has_role
+from netc.ops.role import Role
 from netc.schema.message import Message
 from netc.surgery.build import message_of, with_layers
 from netc.surgery.heads import source_op
@@ -57,7 +59,9 @@ def square_sizes(
 
 def _values(layer: Message, weights: Weights) -> int:
     """How many values an inner product's weights take; 0 for other layers."""
-    if layer.get("type") != "InnerProduct" or layer.get("inner_product_param").get("transpose"):
+    if not has_role(layer.get("type"), Role.INNER_PRODUCT) or layer.get("inner_product_param").get(
+        "transpose"
+    ):
         return 0
     arrays = weights.get(layer.get("name"), ())
     return int(arrays[0].shape[-1]) if arrays and arrays[0].ndim >= 2 else 0

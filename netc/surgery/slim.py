@@ -11,13 +11,11 @@ import numpy as np
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.migrate.change import Change
-from netc.ops.catalog import LAYERS
+from netc.ops.catalog import LAYERS, has_role
+from netc.ops.role import Role
 from netc.schema.message import Message
 from netc.surgery.heads import learns
 from netc.weights.model import LayerWeights, Weights
-
-# Statistics are divided by, and counts of batches reach far beyond 65,504: they stay as they are.
-KEPT_WHOLE = frozenset({"BatchNorm", "BN", "Normalize"})
 
 LARGEST_HALF = 65504.0
 
@@ -88,7 +86,9 @@ def halved(weights: Weights) -> Halved:
     layers, kinds = {}, {}
     largest, lost, number = 0.0, 0, 0
     for name, layer in weights.layers.items():
-        half = "float32" if layer.type in KEPT_WHOLE or _looks_kept(layer) else "float16"
+        half = (
+            "float32" if has_role(layer.type, Role.WIDE_ARRAYS) or _looks_kept(layer) else "float16"
+        )
         arrays = layer.arrays
         if half == "float16":
             arrays = tuple(_rounded(name, at, array) for at, array in enumerate(arrays))

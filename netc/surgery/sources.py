@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, show
 from netc.migrate.change import Change
-from netc.ops.define import LayerContext
+from netc.ops.catalog import LAYERS, has_role
+from netc.ops.define import ErasedOp, LayerContext
+from netc.ops.role import Role
 from netc.ops.source_layer import PartialShape
 from netc.schema.message import Message
 from netc.surgery.build import message_of, with_layers
@@ -85,12 +87,11 @@ def _needed(layers: Sequence[Message]) -> frozenset[str]:
 
 def _constants(layers: Sequence[Message], needed: frozenset[str]) -> bool:
     """Whether DummyData layers hold constants, as they do beside other inputs that are read."""
-    kinds = {
-        x.get("type")
+    return any(
+        source_op(x) is not None and not has_role(x.get("type"), Role.FILLED)
         for x in layers
-        if source_op(x) is not None and needed.intersection(x.get("top"))
-    }
-    return bool(kinds - {"DummyData"})
+        if needed.intersection(x.get("top"))
+    )
 
 
 def _stays(layer: Message, needed: Mapping[str, int], constants: bool) -> bool:
@@ -98,7 +99,7 @@ def _stays(layer: Message, needed: Mapping[str, int], constants: bool) -> bool:
     kind = layer.get("type")
     if source_op(layer) is None:
         return True
-    kept = kind == "Input" or (kind == "DummyData" and constants)
+    kept = has_role(kind, Role.FED) or (has_role(kind, Role.FILLED) and constants)
     return kept and len(needed) == len(layer.get("top"))
 
 
@@ -125,11 +126,20 @@ def _partial(layer: Message) -> Sequence[PartialShape | None]:
         NetcError: a field of the layer is wrong.
     """
     op = source_op(layer)
-    tops = len(layer.get("top"))
     assert op is not None
-    params: Any = op.params(layer, LayerContext("TEST", len(layer.get("bottom")), tops))
+    params: Any = _params(op, layer)
     known = params.completed(params.shapes, partly=True)
-    return [*known, *(None,) * (tops - len(known))]
+    return [*known, *(None,) * (len(layer.get("top")) - len(known))]
+
+
+def _params(op: ErasedOp, layer: Message) -> object:
+    """A layer's parameters as its op reads them.
+
+    Raises:
+        NetcError: a field of the layer is wrong.
+    """
+    context = LayerContext("TEST", len(layer.get("bottom")), len(layer.get("top")))
+    return op.params(layer, context)
 
 
 def _shape(
@@ -150,7 +160,7 @@ def _shape(
         return sources.shapes[top]
     if partial is not None and len(partial) == 4 and partial[1] is None:
         partial = (partial[0], _channels(top, layers, sources.weights), *partial[2:])
-    if partial and layer.get("type") == "Input":
+    if partial and has_role(layer.get("type"), Role.FED):
         pass
     elif partial and (sources.batch is not None or partial[0] is None):
         partial = (sources.batch or 1, *partial[1:])
@@ -176,11 +186,11 @@ def _channels(blob: str, layers: Sequence[Message], weights: Weights | None) -> 
     for layer in layers:
         if not reached.intersection(layer.get("bottom")):
             continue
-        if layer.get("type") == "Convolution":
+        if has_role(layer.get("type"), Role.CONVOLUTION):
             arrays = () if weights is None else weights.get(layer.get("name"), ())
-            group = layer.get("convolution_param").get("group")
-            return arrays[0].shape[1] * group if arrays and arrays[0].ndim == 4 else None
-        if not learns(layer) or layer.get("type") in ("BatchNorm", "Scale", "Bias"):
+            params: Any = _params(LAYERS[layer.get("type")], layer)
+            return arrays[0].shape[1] * params.group if arrays and arrays[0].ndim == 4 else None
+        if not learns(layer) or has_role(layer.get("type"), Role.CHANNEL_MAP):
             reached.update(layer.get("top"))
     return None
 

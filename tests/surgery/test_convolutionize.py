@@ -153,11 +153,33 @@ def test_the_command_slides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 VECTORS = """
 layer { name: "r" type: "Reshape" bottom: "data" top: "r"
   reshape_param { shape { dim: 1 dim: 784 } } }
-layer { name: "p" type: "Power" bottom: "r" top: "p" power_param { scale: 2 } }
+layer { name: "p" type: "Softmax" bottom: "r" top: "p" }
 layer { name: "f" type: "InnerProduct" bottom: "p" top: "f"
   inner_product_param { num_output: 3 } }
 layer { name: "sum" type: "Eltwise" bottom: "f" bottom: "ip2" top: "sum" }
 """
+
+
+def test_elementwise_layers_between_a_flatten_and_a_product_take_maps() -> None:
+    between = VECTORS.replace('"Softmax" bottom: "r" top: "p"', '"ReLU" bottom: "r" top: "p"')
+    net = with_input(LENET + between, 1, 1, 28, 28)
+    kinds = {
+        x.get("name"): x.get("type")
+        for x in convolutionize(net, weights_of(net)).message.get("layer")
+    }
+    assert "r" not in kinds
+    assert (kinds["p"], kinds["f"]) == ("ReLU", "Convolution")
+
+
+def test_a_flatten_of_a_vector_goes_so_that_maps_stay_maps() -> None:
+    more = (
+        'layer { name: "v" type: "Flatten" bottom: "ip2" top: "v" }'
+        'layer { name: "s" type: "Softmax" bottom: "v" top: "s" }'
+    )
+    net = with_input(LENET + more, 1, 1, 28, 28)
+    made = convolutionize(net, weights_of(net), sizes={"data": (1, 1, 36, 32)})
+    assert made.graph.shape("s") == made.graph.shape("ip2")
+    assert len(made.graph.shape("s")) == 4
 
 
 def test_a_layer_that_takes_no_maps_is_told() -> None:
