@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netc.memory import check_memory
-from netc.sources.base import DataLayer
+from netc.sources.base import DataLayer, draws
 
 _LEAST = 64  # bytes of a record beside its numbers: its place, its key
 
@@ -38,3 +38,22 @@ def check_room(source: DataLayer, block: str, size: int, record: int) -> None:
     what = f"layer `{source.name}`: {size:,} records of a batch"
     # Records are read one by one, and then put together.
     check_memory(size * (_LEAST + 2 * record), what, span, "a smaller `batch_size`")
+
+
+def skipped(source: DataLayer, block: str, lines: int) -> int:
+    """Lines that the first epoch leaves out: a random number below the layer's `rand_skip`.
+
+    Raises:
+        NetcError: out-of-range, where there are not so many (image_data_layer.cpp:68).
+    """
+    most = int(source.layer.get(block).get("rand_skip"))
+    if not most:
+        return 0
+    skip = int(draws(source.seed, source.name, most).integers(most))
+    if skip >= lines:
+        raise source.fault(
+            "out-of-range",
+            f"`rand_skip` leaves out {skip} lines, and there are {lines}",
+            f"{block}.rand_skip",
+        )
+    return skip

@@ -17,6 +17,7 @@ from netc.lower.rules import State, filter_layers, merged_state
 from netc.schema.message import Message
 from netc.sources.base import DataLayer, DataSource, NamesRecords
 from netc.sources.database import DatabaseSource
+from netc.sources.dense_images import DenseImageSource
 from netc.sources.hdf5_rows import Hdf5Source
 from netc.sources.image_list import ImageListSource
 from netc.sources.share import WHOLE, Share
@@ -25,6 +26,7 @@ from netc.sources.windows import WindowSource
 SOURCES: Mapping[str, Callable[[DataLayer], DataSource]] = MappingProxyType(
     {
         "Data": DatabaseSource,
+        "DenseImageData": DenseImageSource,
         "HDF5Data": Hdf5Source,
         "ImageData": ImageListSource,
         "WindowData": WindowSource,

@@ -8,8 +8,8 @@ import numpy as np
 
 from netc.ir.graph import Array
 from netc.memory import on_behalf
-from netc.sources.base import DataLayer, Epochs, draws, stacked
-from netc.sources.batches import batch_size, check_room
+from netc.sources.base import DataLayer, Epochs, stacked
+from netc.sources.batches import batch_size, check_room, skipped
 from netc.sources.lists import Line, read_list
 from netc.sources.paths import find
 from netc.sources.pixels import decode, resize
@@ -46,7 +46,7 @@ class ImageListSource:
             shuffle=param.get("shuffle"),
             seed=source.seed,
             name=source.name,
-            skip=self._skip(param.get("rand_skip")),
+            skip=skipped(source, "image_data_param", len(self._lines)),
         )
 
     def batch(self, position: int) -> Mapping[str, Array]:
@@ -67,19 +67,6 @@ class ImageListSource:
     def names(self, position: int) -> list[str]:
         """The pictures of a pass, by their lines."""
         return [self._name(row) for row in self._epochs.records(position, self._size)]
-
-    def _skip(self, most: int) -> int:
-        """Lines that the first epoch leaves out: a random number below `rand_skip`."""
-        if not most:
-            return 0
-        skip = int(draws(self.layer.seed, self.layer.name, most).integers(most))
-        if skip >= len(self._lines):  # image_data_layer.cpp:68
-            raise self.layer.fault(
-                "out-of-range",
-                f"`rand_skip` leaves out {skip} lines, and there are {len(self._lines)}",
-                "image_data_param.rand_skip",
-            )
-        return skip
 
     def _name(self, row: int) -> str:
         return f"line {self._lines[row].number} of `{self._list}`"
