@@ -202,6 +202,19 @@ class CompiledNet:
         if self._state is not None:
             self._state.forget()
 
+    @property
+    def states(self) -> dict[str, Array]:
+        """What recurrent layers go on from, by the names of states; empty without ``stateful``."""
+        return {} if self._state is None else dict(self._state.arrays)
+
+    def go_on_from(self, states: Mapping[str, Array]) -> None:
+        """Have recurrent layers go on from states that were taken before.
+
+        Those of other shapes than the net's are passed over, as after a change of the batch.
+        """
+        if self._state is not None:
+            self._state.arrays.update(states)
+
     def _variable(self, name: str) -> Array:
         return self.variables.variable(name).array
 

@@ -29,6 +29,7 @@ def gathered(
         tuple(test.feeds.position for test in run.tests),
         smoothing,
         {name: place.array for name, place in run.train.states.items()},
+        tuple(test.net.states for test in run.tests),
     )
 
 
@@ -39,6 +40,9 @@ def put_back(run: Run, found: Restored, iter_size: int, ranks: int) -> None:
     run.feeds.seek(_passes_so_far(run, found, iter_size, ranks))
     for test, position in zip(run.tests, found.test_passes, strict=False):
         test.feeds.seek(position)
+    for test, states in zip(run.tests, found.test_states, strict=False):
+        test.net.reset()
+        test.net.go_on_from(states)
     for name, variable in run.train.states.items():
         if name in found.states and found.states[name].shape == variable.shape:
             variable.write(found.states[name])

@@ -139,7 +139,10 @@ def _test_net(
     own = open_net(choice, feeds.peek(), files, given.seed)
     graph = share_parameters(own.graph, run.train.graph)
     options = replace(given.options, variables=run.train.variables)
-    stateful = bool(carry_state(graph).states)
+    carried = carry_state(graph)
+    # A TEST net that normalises by its batches moves the averages it shares with the TRAIN net, as
+    # batch_norm_layer.cpp does in either phase.
+    stateful = bool(carried.states or carried.moving)
     blobs = [value for node in graph.nodes for value in node.outputs] if debug else []
     given_back = graph.replace(
         outputs=tuple(dict.fromkeys((*graph.outputs, *graph.losses, *blobs)))

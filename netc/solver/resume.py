@@ -38,6 +38,7 @@ class Restored(NamedTuple):
         test_passes: how many each TEST net has taken.
         smoothing: the losses that the displayed one is the mean of; None where nothing tells.
         states: recurrent layers' last states, by the names of their variables.
+        test_states: likewise of each TEST net, which goes on from its last test.
     """
 
     iteration: int
@@ -47,6 +48,7 @@ class Restored(NamedTuple):
     test_passes: Sequence[int] = ()
     smoothing: Smoothing | None = None
     states: Mapping[str, Array] = MappingProxyType({})
+    test_states: Sequence[Mapping[str, Array]] = ()
 
 
 def write_snapshot(
@@ -78,7 +80,8 @@ def write_snapshot(
         "least_loss": run.rates.least_loss,
         "last_event": run.rates.last_event,
         "smoothing": None if run.smoothing is None else window_json(run.smoothing),
-        "states": {name: array_json(array) for name, array in run.states.items()},
+        "states": _states_json(run.states),
+        "test_states": [_states_json(states) for states in run.test_states],
     }
     if beside:
         write_beside(files.beside, more)
@@ -123,8 +126,17 @@ def _beside(content: Mapping[str, Any]) -> Restored:
         int(content.get("passes", -1)),
         tuple(int(number) for number in content.get("test_passes", ())),
         None if window is None else read_window(window),
-        {name: read_array(array) for name, array in states.items()},
+        _read_states(states),
+        tuple(_read_states(own) for own in content.get("test_states", ())),
     )
+
+
+def _states_json(states: Mapping[str, Array]) -> dict[str, object]:
+    return {name: array_json(array) for name, array in states.items()}
+
+
+def _read_states(content: Mapping[str, Any]) -> dict[str, Array]:
+    return {name: read_array(array) for name, array in content.items()}
 
 
 def _weights(path: str, state: SolverState) -> Path:

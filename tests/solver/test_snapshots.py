@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from netc.diagnostics import NetcError
+import netc
+from netc.diagnostics import NetcError, Source
 from netc.ir.graph import Array
 from netc.solver.resume import restored_state
 from netc.solver.solver import Solver
@@ -137,6 +138,53 @@ def test_recurrent_states_go_on(backend: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.step(2), losses[3:])
 
 
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_states_of_test_nets_go_on(backend: str, tmp_path: Path) -> None:
+    """Each test begins where the last one has ended, and so does the first one of a resumed run."""
+    text = f'test_iter: 2 test_interval: 2 snapshot: 3 snapshot_prefix: "{tmp_path}/x"'
+    given: dict[str, Any] = {"feeds": sequences(), "test_feeds": [sequences()], "backend": backend}
+    whole = solver(text, LSTM, **given)
+    whole.step(7)
+    again = solver(text, LSTM, **given, snapshot=str(tmp_path / "x_iter_3.solverstate"))
+    again.step(4)
+    scores = {test.iteration: test.scores["loss"] for test in whole.tests}
+    assert [test.iteration for test in again.tests] == [4, 6]
+    for test in again.tests:
+        np.testing.assert_array_equal(test.scores["loss"], scores[test.iteration])
+
+
+def test_a_test_goes_on_from_the_states_of_the_last_one() -> None:
+    given: dict[str, Any] = {"feeds": sequences(), "test_feeds": [sequences()]}
+    made = solver("test_iter: 2 test_interval: 100", LSTM, **given)
+    weights = {name: list(own) for name, own in made.params.items()}
+    text = Source("net", LSTM)
+    alone = netc.compile(text, weights, phase="TEST", stateful=True, backend="reference")
+    losses = [alone(feeds)["loss"] for feeds in sequences()]
+    for first in (0, 2):
+        found = made.test(0)["loss"]
+        np.testing.assert_allclose(found, sum(losses[first : first + 2]) / 2, rtol=1e-6)
+    fresh = netc.compile(text, weights, phase="TEST", backend="reference")
+    assert fresh(sequences()[2])["loss"] != losses[2]
+
+
+def test_a_test_net_that_normalises_by_its_batches_moves_what_it_shares() -> None:
+    """batch_norm_layer.cpp adds each batch to its blobs unless it uses the stored ones."""
+    norm = """
+    layer { name: "norm" type: "BatchNorm" bottom: "data" top: "norm"
+            batch_norm_param { use_global_stats: false } }
+    """
+    net = NET.replace('layer { name: "ip"', norm + 'layer { name: "ip"', 1)
+    net = net.replace('bottom: "data" top: "ip"', 'bottom: "norm" top: "ip"')
+    fed = batches()
+    made = solver("test_iter: 2 test_interval: 100", net, test_feeds=[fed])
+    made.test(0)
+    mean, _, factor = made.params["norm"]
+    keep = np.float32(0.999)
+    np.testing.assert_allclose(factor, keep + 1)
+    first, second = (feeds["data"].mean(axis=0) for feeds in fed[:2])
+    np.testing.assert_allclose(mean, keep * first + second, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -146,6 +194,8 @@ def test_recurrent_states_go_on(backend: str, tmp_path: Path) -> None:
         '{"states": {"x": ["?", "!"]}}',
         '{"states": {"x": [[1e99], "AAAA"]}}',
         '{"test_passes": 3}',
+        '{"test_states": 3}',
+        '{"test_states": [{"x": ["?", "!"]}]}',
         '{"least_loss": null}',
     ],
 )
