@@ -45,6 +45,7 @@ from netc.migrate.generations import bind_net
 from netc.migrate.upgrade import Change, upgrade_net
 from netc.ops.catalog import CATALOG, LAYERS
 from netc.ops.define import ErasedOp
+from netc.ops.reduced import Int8
 from netc.passes.pipeline import chosen
 from netc.passes.recompute import blobs_within
 from netc.schema.guess import check_kind
@@ -54,6 +55,7 @@ from netc.schema.tolerant import bind_known
 from netc.syntax.parser import collection_paused
 from netc.syntax.reader import read_source
 from netc.weights.match import assign
+from netc.weights.quantized import quantization_in
 from netc.weights.zeros import zero_weights
 
 Schemas = str | PathLike[str] | Sequence[str | PathLike[str]] | None
@@ -146,6 +148,7 @@ def compile(
         missing, seed: "error", or "fill" to fill layers that the weights lack, from ``seed``.
         threads, progress: None for all cores; called as (done, total, name) as kernels are made.
         precision: "float32"; "fp16" (docs/cpu.md, docs/gpu.md); on a CPU "bf16"; on a GPU "tf32".
+            Weights that `netc quantize` wrote are computed in int8 (docs/quantize.md).
         graph, tune: on a GPU, whether steps are started as one graph, and ways are measured.
         variables, stateful: whether ``net.params`` can be written to; whether layers keep states.
         max_memory, memory: limits, as 2GB: of all (else ``NETC_MAX_MEMORY``, else 80 % of what is
@@ -155,7 +158,9 @@ def compile(
     Raises:
         NetcError: with every mistake found in the text, the weights or the arguments.
     """
-    own, budget = backend_options(backend, precision, graph=graph, tune=tune), budget_of(max_memory)
+    precision, layers = in_precision(precision, weights, optimize)
+    own = backend_options(backend, precision, graph=graph, tune=tune, layers=layers)
+    budget = budget_of(max_memory)
     options = Options(chosen(optimize), optimize in _EXACT, threads, own, progress, memory=budget)
     state: State = {"phase": phase, "level": level, "stages": arguments.names(stages, "stages")}
     shapes, seed = arguments.shapes(inputs), arguments.number(seed, "seed")
@@ -167,6 +172,33 @@ def compile(
         made = _made(loaded.graph, net, variables, allow_outside)
         kept = (loaded.diagnostics, seed, loaded.unneeded, stateful, reader)
         return CompiledNet(made, backend, _within(options, memory, made), *kept)
+
+
+def in_precision(
+    precision: str, weights: Weights, optimize: bool | str | Sequence[str] = True
+) -> tuple[str, Mapping[str, Int8]]:
+    """The precision that a net is computed in, and its layers of int8, which the weights name.
+
+    Raises:
+        NetcError: unsupported-option, where the weights and what is asked for do not fit.
+    """
+    found = quantization_in(weights)
+    if found is None and precision != "int8":
+        return precision, {}
+    if found is None:
+        message = "precision `int8` is asked for, and the weights do not say how layers are rounded"
+        help: tuple[str, ...] = ("`netc quantize NET W --calibrate ...` writes weights that do",)
+    elif precision not in ("float32", "int8"):
+        message = f"the weights are quantized to int8, and precision `{precision}` is asked for"
+        help = ("leave `precision` out, or give the weights that were quantized",)
+    elif optimize is not True:
+        message = (
+            "weights quantized to int8 fit the net as all passes make it, and some are left out"
+        )
+        help = ("leave `optimize` out, or give the weights that were quantized",)
+    else:
+        return "int8", found.layers
+    raise NetcError(Diagnostic("unsupported-option", message, help=help))
 
 
 def _reader(message: Message, state: State, net: Text | None, seed: int) -> DataReader:

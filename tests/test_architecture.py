@@ -27,7 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"arguments", "compiled", "driver", "feeding", "layer_arrays"}),
     frozenset({"surgery"}),
     frozenset({"predict"}),
-    frozenset({"ranks", "solver", "gradcheck", "aot"}),
+    frozenset({"ranks", "solver", "gradcheck", "aot", "quantize"}),
     frozenset({"compat"}),
     frozenset({"project"}),
     frozenset({"cli"}),

@@ -25,13 +25,14 @@ Constants and variables
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypedDict, TypeVar
 
 from netc.backends.variables import Variables
 from netc.ir.graph import Array, Graph
 from netc.memory import Budget
 from netc.ops.array import AnyArray
+from netc.ops.reduced import Int8
 from netc.passes.base import Pass
 
 Progress = Callable[[int, int, str], None]
@@ -43,9 +44,11 @@ class BackendOptions:
 
     Args:
         precision: what products are computed in, one of the backend's ``precisions``.
+        layers: with "int8", the layers that are computed so, and what their inputs are rounded to.
     """
 
     precision: str = "float32"
+    layers: Mapping[str, Int8] = field(default_factory=dict, hash=False)
 
 
 Own = TypeVar("Own", bound=BackendOptions)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from netc.backends.base import BackendOptions, Options, Report, StepTime
+from netc.backends.reduction import check_reduced, passes_for
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
 from netc.infer import RUN_TIME_NEEDS
@@ -24,7 +25,7 @@ from netc.ops.catalog import CATALOG
 from netc.ops.define import FLOAT, ShapeError
 from netc.ops.gradient import GradientParams
 from netc.ops.update import part_of
-from netc.passes.base import Applied
+from netc.passes.base import Applied, run_passes
 from netc.passes.recompute import recomputed
 from netc.plan.needs import ask_for_definitions, live_bytes
 
@@ -159,7 +160,7 @@ class ReferenceBackend:
     """Runs graphs as they are, by their ops' definitions."""
 
     options = BackendOptions
-    precisions = ("float32",)
+    precisions = ("float32", "bf16", "int8")
     on_host = True
 
     def convert_input(self, value: object) -> AnyArray:
@@ -170,11 +171,17 @@ class ReferenceBackend:
         """Nothing is planned."""
 
     def prepare(self, graph: Graph, options: Options) -> ReferenceExecutable:
-        """The graph itself; of the options, variables and memory alone say something here.
+        """The graph itself, or with its products in the precision that is asked for.
+
+        Of the other options variables and memory alone say something here.
 
         Raises:
-            NetcError: too-little-memory.
+            NetcError: too-little-memory; quantization-mismatch.
         """
+        own = options.own_as(BackendOptions)
+        if own.precision != "float32":
+            graph, _ = run_passes(graph, passes_for(options.passes, own))
+            check_reduced(graph, own)
         graph, applied = recomputed(graph, (), live_bytes, options.blobs)
         ask_for_definitions(graph)
         variables = Variables() if options.variables is None else options.variables

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
+from typing import Any
 
 from netc.backends.base import Backend, BackendOptions, Description
 from netc.backends.cpu import jit
 from netc.backends.reference import ReferenceBackend
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
+from netc.ops.reduced import Int8
 
 
 def _cpu() -> Backend:
@@ -103,10 +105,12 @@ def _meant(name: str) -> tuple[str, ...]:
     return did_you_mean(kind, BACKENDS)
 
 
-PRECISIONS = ("float32", "tf32", "fp16", "bf16")
+PRECISIONS = ("float32", "tf32", "fp16", "bf16", "int8")
 
 
-def backend_options(name: str, precision: str, **asked: object) -> BackendOptions:
+def backend_options(
+    name: str, precision: str, layers: Mapping[str, Int8] | None = None, **asked: object
+) -> BackendOptions:
     """A backend's own options; of ``asked`` it takes those that it has.
 
     Raises:
@@ -133,8 +137,8 @@ def backend_options(name: str, precision: str, **asked: object) -> BackendOption
             )
         )
     known = {field.name for field in fields(chosen.options)}
-    own = {key: value for key, value in asked.items() if key in known}
-    return chosen.options(precision=precision, **own)
+    own: dict[str, Any] = {key: value for key, value in asked.items() if key in known}
+    return replace(chosen.options(**own), precision=precision, layers=dict(layers or {}))
 
 
 def _listed(names: tuple[str, ...]) -> str:

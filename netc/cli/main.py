@@ -66,6 +66,7 @@ COMMANDS = {
     "convolutionize": "make inner products convolutions, and slide nets over large images",
     "rename": "give layers and blobs other names, in a net and its weights",
     "prune-weights": "write weights with the arrays of a net's layers alone",
+    "quantize": "write weights for a net computed in int8, within a bound on its answers",
     "half": "write weights as 16-bit floats, which OpenCV and NVIDIA's Caffe read",
     "text": "write the text of the net that a caffemodel carries",
     "migrate": "take an old project out of Caffe in one go, with a report",

@@ -11,6 +11,7 @@ import numpy as np
 from netc.weights.archive import Entry, blob_name, check_kind, entries_of, gather
 from netc.weights.model import Weights, float32_array
 from netc.weights.numpy_file import NumpyArchive, open_archive
+from netc.weights.quantized import RECORD, SCALES, decoded
 
 
 def load_npz(path: str | os.PathLike[str]) -> Weights:
@@ -22,15 +23,20 @@ def load_npz(path: str | os.PathLike[str]) -> Weights:
     """
     name = os.fspath(path)
     with open_archive(name) as archive:
-        entries = [_entry(archive, key) for key in archive.names]
+        entries = [_entry(archive, key) for key in archive.names if not _is_beside(archive, key)]
     return gather(name, "npz", (), entries)
+
+
+def _is_beside(archive: NumpyArchive, key: str) -> bool:
+    """True for an array that belongs to others: what `netc quantize` writes besides weights."""
+    return RECORD in archive.names and (key == RECORD or key.startswith(SCALES))
 
 
 def _entry(archive: NumpyArchive, key: str) -> Entry:
     layer, index = blob_name(archive.path, key)
     array = archive.read(key)
     check_kind(archive.path, key, array.dtype.kind)
-    return Entry(layer, index, float32_array(array), key)
+    return Entry(layer, index, float32_array(decoded(archive, key, array)), key)
 
 
 def save_npz(path: Path, weights: Weights) -> None:

@@ -21,6 +21,7 @@ from netc.backends.cpu.packing import StepPacking
 from netc.backends.cpu.precision import precision_report, warn_if_slow
 from netc.backends.cpu.program import Program, PythonStep, Step
 from netc.backends.cpu.status import check_regions, new_status, of_exact_size
+from netc.backends.reduction import check_reduced, passes_for
 from netc.backends.reference import ReferenceBackend
 from netc.backends.shared.derived import versions
 from netc.backends.threads import thread_count
@@ -29,10 +30,8 @@ from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import count
 from netc.memory import on_behalf
 from netc.ops.array import AnyArray
-from netc.passes.base import Applied, Pass, run_passes
-from netc.passes.pipeline import with_bounds
+from netc.passes.base import Applied, run_passes
 from netc.passes.recompute import recomputed
-from netc.passes.reduce import REDUCE_TO_BFLOAT16, with_reduction
 from netc.plan.needs import ask_for_arena, definition_bytes
 from netc.plan.rows import Rows, bounded_rows
 from netc.plan.split import split
@@ -45,7 +44,7 @@ class CpuBackend:
     """Runs graphs on NumPy arrays with compiled kernels."""
 
     options = BackendOptions
-    precisions = ("float32", "fp16", "bf16")
+    precisions = ("float32", "fp16", "bf16", "int8")
     on_host = True
 
     def convert_input(self, value: object) -> AnyArray:
@@ -122,7 +121,8 @@ def build_program(graph: Graph, options: Options, variables: Variables, target: 
             recomputed to fit in ``options.blobs``.
     """
     own = options.own_as(BackendOptions)
-    optimized, applied = run_passes(graph, _passes(options, own))
+    optimized, applied = run_passes(graph, passes_for(options.passes, own))
+    check_reduced(optimized, own)
     context = EmitContext(
         optimized,
         machine=target,
@@ -143,12 +143,6 @@ def build_program(graph: Graph, options: Options, variables: Variables, target: 
     known = bounded_rows(graph, tells_its_rows)
     rows = {name: known[name] for name in graph.outputs if name in known}
     return Built(program, plan, defined, applied, rows)
-
-
-def _passes(options: Options, own: BackendOptions) -> tuple[Pass, ...]:
-    """What rewrites a graph, for the precision that is asked for."""
-    passes = with_bounds(options.passes)
-    return with_reduction(passes, REDUCE_TO_BFLOAT16) if own.precision == "bf16" else passes
 
 
 def outputs_bytes(graph: Graph) -> int:

@@ -232,10 +232,21 @@ def test_a_described_machine_has_the_instructions_that_its_features_say(name: st
     assert not has_products(replace(plain, features="-avx512vnni,-avxvnni"), "int8")
 
 
-@pytest.mark.parametrize("precision", ["bf16"])
-def test_who_cannot_compute_so_says_what_it_can(precision: str) -> None:
-    with pytest.raises(NetcError, match=r"backend `reference` computes in float32, and .*`bf16`"):
-        netc.compile(NETS["kept"], backend="reference", precision=precision)
+def test_who_cannot_compute_so_says_what_it_can() -> None:
+    said = r"backend `cpu` computes in float32, fp16, bf16 or int8, and precision `tf32` .*`cuda`"
+    with pytest.raises(NetcError, match=f"(?s){said}"):
+        netc.compile(NETS["kept"], precision="tf32")
+
+
+def test_the_definition_runs_as_a_backend() -> None:
+    net = NETS["residual"]
+    weights = seeded_weights(netc.compile(net, backend="reference").graph)
+    x = np.random.default_rng(1).standard_normal((2, 12, 6, 7)).astype(np.float32)
+    slow = netc.compile(net, weights, backend="reference", precision="bf16")(x=x)["d"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NetcWarning)
+        fast = netc.compile(net, weights, precision="bf16")(x=x)["d"]
+    np.testing.assert_array_equal(slow, fast)
 
 
 def test_names_that_people_have_for_it() -> None:
