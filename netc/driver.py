@@ -147,8 +147,7 @@ def compile(
         define, schema: values of the text's placeholders; a caffe.proto of one's own, or several.
         missing, seed: "error", or "fill" to fill layers that the weights lack, from ``seed``.
         threads, progress: None for all cores; called as (done, total, name) as kernels are made.
-        precision: "float32"; "fp16" (docs/cpu.md, docs/gpu.md); on a CPU "bf16"; on a GPU "tf32".
-            Weights that `netc quantize` wrote are computed in int8 (docs/quantize.md).
+        precision: "float32"; "fp16" (docs/cpu.md, docs/gpu.md); on a CPU "bf16", on a GPU "tf32".
         graph, tune: on a GPU, whether steps are started as one graph, and ways are measured.
         variables, stateful: whether ``net.params`` can be written to; whether layers keep states.
         max_memory, memory: limits, as 2GB: of all (else ``NETC_MAX_MEMORY``, else 80 % of what is
@@ -158,20 +157,23 @@ def compile(
     Raises:
         NetcError: with every mistake found in the text, the weights or the arguments.
     """
-    precision, layers = in_precision(precision, weights, optimize)
-    own = backend_options(backend, precision, graph=graph, tune=tune, layers=layers)
-    budget = budget_of(max_memory)
+    computed = in_precision(precision, weights, optimize)
+    own, budget = backend_options(backend, *computed, graph=graph, tune=tune), budget_of(max_memory)
     options = Options(chosen(optimize), optimize in _EXACT, threads, own, progress, memory=budget)
     state: State = {"phase": phase, "level": level, "stages": arguments.names(stages, "stages")}
     shapes, seed = arguments.shapes(inputs), arguments.number(seed, "seed")
     with using(budget):
         message = read_net(net, text=text, define=define, schema=schema).message
         reader = _reader(message, state, net, seed) if read_data else None
-        shapes = {**(reader.shapes if reader else {}), **shapes}
-        loaded = load(message, state, shapes, outputs, weights, missing, seed)
+        loaded = load(message, state, _read(reader, shapes), outputs, weights, missing, seed)
         made = _made(loaded.graph, net, variables, allow_outside)
         kept = (loaded.diagnostics, seed, loaded.unneeded, stateful, reader)
         return CompiledNet(made, backend, _within(options, memory, made), *kept)
+
+
+def _read(reader: DataReader | None, shapes: dict[str, Shape]) -> dict[str, Shape]:
+    """The shapes that are given, and those of what a reader reads."""
+    return {**(reader.shapes if reader else {}), **shapes}
 
 
 def in_precision(

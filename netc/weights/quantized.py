@@ -61,8 +61,8 @@ def quantization_in(weights: object) -> Quantization | None:
     Raises:
         NetcError: malformed-weights, or what opening a file may tell.
     """
-    if not isinstance(weights, (str, os.PathLike)):
-        return None
+    if not isinstance(weights, (str, os.PathLike)) or not os.path.isfile(weights):
+        return None  # whoever reads the weights tells
     with open_bytes(weights) as file:
         if not file.peek(0, min(8, file.size)).startswith(ZIP):
             return None
