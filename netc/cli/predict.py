@@ -205,15 +205,18 @@ def _complete(
 ) -> tuple[Summary, int]:
     """Answer what is missing; the summary, and how many records were done before."""
     total = len(job.records)
-    summary = job.store.begin(run, restart=args.restart)
-    if summary is not None:
-        return summary, total
-    missing = job.store.missing(total, job.rows)
-    left = sum(last - first for first, last in missing)
-    with answering(total, total - left) as done:
-        if missing:
-            engine(job._replace(missing=missing), done)
-    return job.store.finish(run, total), total - left
+    try:
+        summary = job.store.begin(run, restart=args.restart)
+        if summary is not None:
+            return summary, total
+        missing = job.store.missing(total, job.rows)
+        left = sum(last - first for first, last in missing)
+        with answering(total, total - left) as done:
+            if missing:
+                engine(job._replace(missing=missing), done)
+        return job.store.finish(run, total), total - left
+    finally:
+        job.store.release()
 
 
 def _request(args: argparse.Namespace) -> Request:

@@ -36,9 +36,12 @@ def read_labels(path: str | None) -> list[str]:
     if path.endswith((".prototxt", ".pbtxt")):
         return _label_map(path)
     try:
-        return Path(path).read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        text = Path(path).read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise NetcError(unreadable(path, error)) from None
+    if "\0" in text:
+        raise NetcError(Diagnostic("input-format", f"`{path}` is no text of one label a line"))
+    return text.splitlines()
 
 
 _CLASSES = 100_000  # of a label map, at most

@@ -26,6 +26,7 @@ from netc.predict.answers import Field
 from netc.predict.decode import FAULT, INDEX, NAME
 from netc.predict.formats.base import Columns
 from netc.predict.formats.catalog import FORMATS
+from netc.predict.lock import FolderLock
 
 _MANIFEST = "_manifest"
 _RUN = "run.json"
@@ -78,6 +79,10 @@ class Store:
             self.target.with_name(self.target.name + ".parts") if one_file else self.target
         )
         self._records = self.folder / _MANIFEST
+        self._lock: FolderLock | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_lock": None}  # it is held where the run began
 
     @property
     def _finished(self) -> Path:
@@ -91,14 +96,17 @@ class Store:
 
         Raises:
             NetcError: other-run, where what is there is of another net, source or options;
-                cannot-write.
+                output-in-use, where another run is writing there; cannot-write.
         """
+        self.release()
         FORMATS[self.format].check(self.fields)
         if self.one_file:
             parent = target_of(self.target).parent
             if not parent.is_dir():
                 gone = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
                 raise cannot_write(self.target, gone)
+        if self.folder.is_dir():
+            self._lock = FolderLock(self.folder)
         if restart:
             self._forget()
         if self.one_file and self.target.exists() and self._finished.exists():
@@ -116,10 +124,17 @@ class Store:
             elif self.folder.exists() and any(self.folder.iterdir()):
                 raise _occupied(self.folder)
             self._records.mkdir(parents=True, exist_ok=True)
+            self._lock = self._lock or FolderLock(self.folder)
             _save(known, run)
             self._sweep()
         except OSError as error:
             raise cannot_write(self.folder, error) from None
+
+    def release(self) -> None:
+        """Let other runs write here."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def _check(self, known: object, run: Run, where: Path) -> None:
         plain = json.loads(json.dumps(run))

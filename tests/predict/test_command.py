@@ -19,6 +19,7 @@ from PIL import Image
 from netc.cli.main import main
 from netc.predict import local
 from netc.predict.decode import Decoder
+from netc.predict.lock import FolderLock
 from netc.predict.store import Store
 from tests.predict.nets import expected, fed, pictures, write_net
 
@@ -626,3 +627,26 @@ def test_decoding_goes_no_further_ahead_than_it_may(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(local, "answered", slow)
     assert predict("imgs", "-o", "out.jsonl", "--batch", 1, "--decoders", 2) == 0
     assert taken[0] == 40 and most[0] <= 2 + 2 + 1
+
+
+# Two at once
+
+
+def test_two_runs_do_not_write_one_output(capsys: Capture) -> None:
+    pictures(Path("imgs"), 4)
+    assert predict("imgs", "-o", "out/", "--batch", "2") == 0
+    for held, output in ((Path("out"), "out/"), (Path("one.jsonl.parts"), "one.jsonl")):
+        held.mkdir(exist_ok=True)
+        other = FolderLock(held)
+        capsys.readouterr()
+        assert predict("imgs", "-o", output, "--batch", "2", "--restart") == 1
+        assert "error[output-in-use]" in capsys.readouterr().err
+        other.release()
+    assert lines("out/part-000000000000.jsonl")  # what the other had is still there
+    assert predict("imgs", "-o", "one.jsonl") == 0
+
+
+def test_labels_that_are_no_text_are_told(capsys: Capture) -> None:
+    (image,) = pictures(Path("imgs"), 1)
+    assert predict("imgs", "-o", "out.jsonl", "--labels", image) == 1
+    assert "is no text of one label a line" in capsys.readouterr().err

@@ -55,7 +55,7 @@ class DatabasePart(NamedTuple):
         with strangers_bytes(lambda error: _bad(f"{what} is no Datum message: {reason(error)}")):
             datum.ParseFromString(database.value(key))
         if datum.encoded:
-            return Encoded(datum.data, what)
+            return Encoded(datum.data, f"{self.path}[{name}]")
         shape = (datum.channels, datum.height, datum.width)
         numbers = len(datum.data) or len(datum.float_data)
         if min(shape) < 1 or numbers != math.prod(shape):
