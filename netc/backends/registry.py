@@ -52,6 +52,15 @@ def _cuda_devices() -> Description:
 DEVICES: Mapping[str, Callable[[], Description]] = {"cpu": _cpu_devices, "cuda": _cuda_devices}
 """What there is for backends that compile kernels."""
 
+
+def _use_gpu(device: int) -> None:
+    from netc.backends.cuda.devices import use
+
+    use(device)
+
+
+_SELECT: Mapping[str, Callable[[int], None]] = {"cuda": _use_gpu}
+
 DEFAULT = "cpu"
 _ON_DEVICE = frozenset({"cuda"})  # told without opening a device
 
@@ -59,6 +68,21 @@ _ON_DEVICE = frozenset({"cuda"})  # told without opening a device
 def on_host(name: str) -> bool:
     """True for a backend whose blobs lie in the host's memory."""
     return name not in _ON_DEVICE
+
+
+def use_device(name: str, device: int) -> None:
+    """Make a device the one that a backend opens next; nothing for a backend without devices.
+
+    Args:
+        name: of the backend.
+        device: its number, from 0.
+
+    Raises:
+        NetcError: no-cuda, there is no such device. Where nothing can be asked of devices, opening
+            the backend says what is missing.
+    """
+    if name in _SELECT:
+        _SELECT[name](device)
 
 
 def backend(name: str) -> Backend:

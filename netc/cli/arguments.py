@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict
 
@@ -23,14 +24,7 @@ def add_text_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="value of a parameter, or of a placeholder in the text ($NAME, ${NAME}, {{ NAME }})",
     )
-    parser.add_argument(
-        "--schema",
-        metavar="FILE.proto",
-        type=Path,
-        action="append",
-        default=[],
-        help="a caffe.proto of your own, merged over the known fields",
-    )
+    add_schema_argument(parser)
     parser.add_argument(
         "--layers",
         metavar="FILE.py",
@@ -75,15 +69,31 @@ def chosen_state(args: argparse.Namespace) -> ChosenState:
     return {"phase": args.phase, "level": args.level, "stages": args.stage}
 
 
-def add_shape_argument(parser: argparse.ArgumentParser) -> None:
+def add_schema_argument(parser: argparse.ArgumentParser) -> None:
+    """``--schema``: fields of forks that netc does not know."""
+    parser.add_argument(
+        "--schema",
+        metavar="FILE.proto",
+        type=Path,
+        action="append",
+        default=[],
+        help="a caffe.proto of your own, merged over the known fields",
+    )
+
+
+def add_shape_argument(
+    parser: argparse.ArgumentParser,
+    help: str = "shape of an input, such as data=1,3,227,227; repeatable",
+    kind: Callable[[str], object] | None = None,
+) -> None:
     """``--input-shape``: sizes that the text does not say."""
     parser.add_argument(
         "--input-shape",
         metavar="BLOB=N,C,H,W",
-        type=blob_shape,
+        type=kind or blob_shape,
         action="append",
         default=[],
-        help="shape of an input, such as data=1,3,227,227; repeatable",
+        help=help,
     )
 
 

@@ -9,11 +9,8 @@ from typing import Any
 from netc.aot.build import Choices, Made, build
 from netc.aot.page import Picture
 from netc.aot.targets import DEFAULT_CPUS
-from netc.cli.arguments import (
-    add_state_arguments,
-    add_text_arguments,
-    blob_shape,
-)
+from netc.cli.arguments import add_shape_argument, add_state_arguments, add_text_arguments
+from netc.cli.options import add_until_argument
 from netc.cli.output import print_diagnostics, print_json, say
 from netc.cli.progress import compiling
 from netc.cli.results import read_labels
@@ -69,21 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_blobs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--until",
-        metavar="BLOB",
-        action="append",
-        default=[],
-        help="give back this blob; repeatable",
-    )
-    parser.add_argument(
-        "--input-shape",
-        metavar="BLOB=N,C,H,W",
-        type=blob_shape,
-        action="append",
-        default=[],
-        help="shape of an input, which the library is made for; repeatable",
-    )
+    add_until_argument(parser, "give back this blob; repeatable")
+    add_shape_argument(parser, "shape of an input, which the library is made for; repeatable")
 
 
 def _add_page(parser: argparse.ArgumentParser) -> None:

@@ -11,8 +11,9 @@ from netc.backends.registry import DEFAULT
 from netc.cli.arguments import add_shape_argument
 from netc.cli.feeds import load_items
 from netc.cli.files import write_arrays
-from netc.cli.items import expanded, feed
-from netc.cli.numbers import above_zero, positive
+from netc.cli.items import expanded
+from netc.cli.numbers import positive
+from netc.cli.options import add_feed_argument, add_tolerance_argument
 from netc.cli.output import say
 from netc.cli.run import add_image_arguments
 from netc.cli.surgery import (
@@ -53,21 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--suffix", metavar="TEXT", default="", help="of changed layers' names, such as -conv"
     )
     add_stage_arguments(parser)
-    parser.add_argument(
-        "--tolerance",
-        metavar="X",
-        type=above_zero,
-        default=ROUNDING,
-        help=f"of a blob's largest number (default: {ROUNDING:g})",
-    )
-    parser.add_argument(
-        "-i",
-        "--input",
-        metavar="[BLOB=]FILE",
-        type=feed,
-        action="append",
-        default=[],
-        help="an image, .npy or .npz to slide over, of the size that --input-shape says",
+    add_tolerance_argument(parser, ROUNDING)
+    add_feed_argument(
+        parser,
+        "an image, .npy or .npz to slide over, of the size that --input-shape says",
     )
     parser.add_argument(
         "--stride", metavar="N", type=positive, help="pixels from one score to the next"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from netc.cli.arguments import add_shape_argument, add_text_arguments
 from netc.cli.numbers import positive
+from netc.cli.options import add_until_argument
 from netc.cli.output import print_diagnostics
 from netc.cli.surgery import Result, add_stage_arguments, arrow, read_net_text, shapes_of
 from netc.driver import runnable
@@ -33,13 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="trained weights: they tell an image's channels, and must fit the new net",
     )
-    parser.add_argument(
-        "--until",
-        metavar="BLOB",
-        action="append",
-        default=[],
-        help="give this blob back, and no other; repeatable",
-    )
+    add_until_argument(parser, "give this blob back, and no other; repeatable")
     parser.add_argument(
         "--batch", metavar="N", type=positive, default=1, help="of the inputs (default: 1)"
     )

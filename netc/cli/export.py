@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from netc.cli.arguments import (
+    add_shape_argument,
     add_state_arguments,
     add_text_arguments,
     blob_shape,
@@ -17,6 +18,7 @@ from netc.cli.arguments import (
 )
 from netc.cli.export_torch import write_torch
 from netc.cli.numbers import positive
+from netc.cli.options import add_until_argument
 from netc.cli.output import print_diagnostics, print_json, say
 from netc.cli.texts import STDIN, source_of
 from netc.cli.until import graph_until
@@ -54,21 +56,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="default: the net's name with .onnx; - is standard output",
     )
     parser.add_argument("--batch", metavar="N", type=positive, help="of the inputs, and fixed")
-    parser.add_argument(
-        "--input-shape",
-        metavar="BLOB=N,C,H,W",
-        type=_shape,
-        action="append",
-        default=[],
-        help="shape of an input, such as data=1,3,227,227; data=N,3,227,227 leaves the first size "
+    add_shape_argument(
+        parser,
+        "shape of an input, such as data=1,3,227,227; data=N,3,227,227 leaves the first size "
         "open and calls it N; repeatable",
+        _shape,
     )
-    parser.add_argument(
-        "--until",
-        metavar="BLOB",
-        action="append",
-        default=[],
-        help="end the model at this blob, without the layers after it; repeatable",
+    add_until_argument(
+        parser, "end the model at this blob, without the layers after it; repeatable"
     )
     parser.add_argument("--fill-missing", action="store_true", help="fill layers without weights")
     add_state_arguments(parser)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from netc.cli.arguments import add_shape_argument
-from netc.cli.numbers import above_zero
+from netc.cli.options import add_tolerance_argument
 from netc.cli.output import print_diagnostics
 from netc.cli.surgery import (
     Result,
@@ -31,13 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_surgery_arguments(parser)
     add_shape_argument(parser)
     add_stage_arguments(parser)
-    parser.add_argument(
-        "--tolerance",
-        metavar="X",
-        type=above_zero,
-        default=ROUNDING,
-        help=f"of a blob's largest number (default: {ROUNDING:g})",
-    )
+    add_tolerance_argument(parser, ROUNDING)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from netc.cli.arguments import add_shape_argument
 from netc.cli.files import write_text
-from netc.cli.numbers import above_zero
+from netc.cli.options import add_tolerance_argument
 from netc.cli.output import print_json, say
 from netc.cli.surgery import arrow, shapes_of
 from netc.diagnostics import Diagnostic, NetcError
@@ -39,13 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the weights (.caffemodel, .h5, .npz); default: beside the new text",
     )
     add_shape_argument(parser)
-    parser.add_argument(
-        "--tolerance",
-        metavar="X",
-        type=above_zero,
-        default=TOLERANCE,
-        help=f"of a blob's largest number (default: {TOLERANCE:g})",
-    )
+    add_tolerance_argument(parser, TOLERANCE)
     parser.add_argument("--json", action="store_true", help="tell what was done as JSON")
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from netc.cli.arguments import add_shape_argument
+from netc.cli.arguments import add_schema_argument, add_shape_argument
 from netc.cli.files import write_text
 from netc.cli.output import print_json, say
 from netc.cli.progress import bar
@@ -35,14 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a folder that is empty or not there yet",
     )
     add_shape_argument(parser)
-    parser.add_argument(
-        "--schema",
-        metavar="FILE.proto",
-        type=Path,
-        action="append",
-        default=[],
-        help="a caffe.proto of your own, merged over the known fields",
-    )
+    add_schema_argument(parser)
     parser.add_argument("--no-onnx", action="store_true", help="export no models")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 

@@ -20,6 +20,7 @@ from netc.cli.arguments import (
     reading,
 )
 from netc.cli.numbers import above_zero, finite, natural, positive
+from netc.cli.options import add_backend_argument
 from netc.cli.output import print_diagnostics, print_json, say, tell_broken
 from netc.cli.progress import compiling
 from netc.cli.results import read_labels
@@ -124,7 +125,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--restart", action="store_true", help="begin anew, where there is output of another run"
     )
-    group.add_argument("--backend", default="cpu", help="cpu, cuda or reference (default: cpu)")
+    add_backend_argument(group)
     add_precision_argument(group)  # type: ignore[arg-type]
     group.add_argument("--threads", type=positive, metavar="N", help="default: the cores")
     group.add_argument(

@@ -18,9 +18,10 @@ from netc.cli.arguments import (
 from netc.cli.boxes import draw
 from netc.cli.feeds import Loaded, load_items
 from netc.cli.files import write_arrays
-from netc.cli.items import Feed, expanded, feed
+from netc.cli.items import Feed, expanded
 from netc.cli.listed import listed_feeds
 from netc.cli.numbers import above_zero, finite, natural
+from netc.cli.options import add_backend_argument, add_feed_argument
 from netc.cli.output import print_diagnostics, print_json
 from netc.cli.progress import compiling
 from netc.cli.results import Told, as_json, print_results, read_labels
@@ -41,14 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("net", metavar="NET", help="prototxt; - is standard input")
     parser.add_argument("-w", "--weights", metavar="FILE", help=".caffemodel, .h5 or .npz")
-    parser.add_argument(
-        "-i",
-        "--input",
-        metavar="[BLOB=]FILE",
-        type=feed,
-        action="append",
-        default=[],
-        help="an image, .npy or .npz, a folder or pattern of images, a .txt list of files, or - "
+    add_feed_argument(
+        parser,
+        "an image, .npy or .npz, a folder or pattern of images, a .txt list of files, or - "
         "for one of these from standard input; several of one blob are a batch; BLOB= may be left "
         "out where one input is meant; without any, the images that the net's ImageData layer "
         "names are read",
@@ -75,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--draw", metavar="FILE|FOLDER", type=Path, help="draw boxes into copies of the images"
     )
     parser.add_argument("--save", metavar="FILE.npz", type=Path, help="write every output")
-    parser.add_argument("--backend", default="cpu", help="cpu, cuda or reference (default: cpu)")
+    add_backend_argument(parser)
     add_precision_argument(parser)
     parser.add_argument("--fill-missing", action="store_true", help="fill layers without weights")
     add_state_arguments(parser)

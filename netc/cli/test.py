@@ -10,6 +10,7 @@ from pathlib import Path
 
 from netc.cli.arguments import add_text_arguments, reading
 from netc.cli.numbers import level, natural, positive
+from netc.cli.options import add_backend_argument
 from netc.cli.output import print_diagnostics, print_json, say, tell_broken
 from netc.cli.progress import bar, compiling
 from netc.files import cannot_write
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--iterations", type=positive, default=50, metavar="N", help="batches (default: 50)"
     )
-    parser.add_argument("--backend", default="cpu", help="cpu, cuda or reference (default: cpu)")
+    add_backend_argument(parser)
     parser.add_argument("--threads", type=positive, metavar="N", help="default: the cores")
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="of random choices")
     parser.add_argument("--level", type=level, default=0, metavar="N", help="of the net's state")

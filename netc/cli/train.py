@@ -11,6 +11,7 @@ from types import FrameType
 
 from netc.cli.arguments import add_text_arguments, reading, size
 from netc.cli.numbers import level, natural, positive
+from netc.cli.options import add_backend_argument
 from netc.cli.output import print_diagnostics, print_json, say, tell_broken
 from netc.cli.progress import compiling
 from netc.cli.ranks import (
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-w", "--weights", metavar="A,B", help="files to begin with, later ones over earlier"
     )
     start.add_argument("--snapshot", metavar="FILE", help="a .solverstate to go on from")
-    parser.add_argument("--backend", default="cpu", help="cpu, cuda or reference (default: cpu)")
+    add_backend_argument(parser)
     parser.add_argument("--threads", type=positive, metavar="N", help="default: the cores")
     parser.add_argument("--seed", type=natural, metavar="N", help="of fillers and random layers")
     parser.add_argument(

@@ -13,7 +13,8 @@ import numpy as np
 
 from netc.cli.arguments import add_shape_argument, add_text_arguments, reading
 from netc.cli.files import write_text
-from netc.cli.numbers import above_zero, level, natural
+from netc.cli.numbers import level, natural
+from netc.cli.options import add_backend_argument, add_tolerance_argument
 from netc.cli.output import print_diagnostics, print_json, say
 from netc.diagnostics import Diagnostic, NetcError, counted
 from netc.driver import read_net
@@ -62,15 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", metavar="N", type=natural, default=1, help="of random inputs (default: 1)"
     )
-    parser.add_argument(
-        "--tolerance",
-        metavar="X",
-        type=above_zero,
-        default=TOLERANCE,
-        help=f"of a blob's largest number (default: {TOLERANCE:g})",
-    )
+    add_tolerance_argument(parser, TOLERANCE)
     _add_files(parser)
-    parser.add_argument("--backend", default="cpu", help="cpu, cuda or reference (default: cpu)")
+    add_backend_argument(parser)
     parser.add_argument("--level", type=level, default=0, metavar="N", help="of the net's state")
     parser.add_argument(
         "--stage", action="append", default=[], metavar="S", help="of the net's state; repeatable"

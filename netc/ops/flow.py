@@ -136,14 +136,27 @@ def _warp_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     return (data,)
 
 
+def sampled_places(flow: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
+    """Where each place looks, in columns and in rows, and whether that is inside of the map.
+
+    Args:
+        flow: (images, 2, rows, columns): how far to the right and down, in pixels.
+
+    Returns:
+        arrays (images, rows, columns); 0 is where a place from outside looks.
+    """
+    high, wide = flow.shape[2:]
+    across, down = np.meshgrid(np.arange(wide), np.arange(high))
+    x, y = flow[:, 0] + across, flow[:, 1] + down
+    inside = (x >= 0) & (y >= 0) & (x < wide) & (y < high)
+    return np.where(inside, x, 0), np.where(inside, y, 0), inside
+
+
 def _warp(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """Each place takes the value, between four, at itself plus its flow; 0 from outside."""
     data, flow = (np.asarray(array) for array in inputs)
     high, wide = data.shape[2:]
-    across, down = np.meshgrid(np.arange(wide), np.arange(high))
-    x, y = flow[:, 0] + across, flow[:, 1] + down
-    inside = (x >= 0) & (y >= 0) & (x < wide) & (y < high)
-    x, y = np.where(inside, x, 0), np.where(inside, y, 0)
+    x, y, inside = sampled_places(flow)
     left, top = x.astype(np.int64), y.astype(np.int64)
     right, bottom = np.minimum(left + 1, wide - 1), np.minimum(top + 1, high - 1)
     a, b = (x - left)[:, None], (y - top)[:, None]

@@ -14,20 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.ir.types import Shape, count, show
+from netc.ir.types import Shape, show
 from netc.ops.activation import sigmoid
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.contents import Contents, TrueBoxes
-from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.contents import Contents
+from netc.ops.darknet import ROW, TRUE_BOXES, cell_of, check_label, darknet_loss, true_boxes
+from netc.ops.define import LayerContext, ShapeError
 from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.normalization import softmax
 from netc.ops.numbers import required_number
-from netc.ops.yolo_loss import cell_of
 from netc.ops.yolo_overlap import overlaps
 from netc.schema.message import Message
-
-_TRUE_BOXES, _ROW = 300, 5
 
 # The last six are read and not used: the map tells its side, and boxes come ready made.
 _FIELDS = ("num_class", "num", "coords", "bias_match", "rescore", "object_scale", "class_scale",
@@ -80,10 +77,7 @@ def _shape(params: RegionLossParams, inputs: Sequence[Shape]) -> tuple[Shape, ..
         raise ShapeError(
             f"the first bottom must be a square map of {wanted} channels, it is {show(data)}"
         )
-    if not label or label[0] != data[0] or count(label, 1) != _TRUE_BOXES * _ROW:
-        raise ShapeError(
-            f"the label must have {_TRUE_BOXES} rows of {_ROW} for each image, it is {show(label)}"
-        )
+    check_label(data, label)
     return ((),)
 
 
@@ -101,7 +95,7 @@ def region_changes(params: RegionLossParams, x: AnyArray, label: AnyArray) -> An
     boxes, scores = _boxes(params, x), softmax(x[:, :, 5:], 2)
     diff, objects = np.zeros_like(x), sigmoid(x[:, :, 4])
     diff[:, :, 4] = params.noobject_scale * objects * objects * (1 - objects)
-    for at, rows in enumerate(label.reshape(len(label), _TRUE_BOXES, _ROW)):
+    for at, rows in enumerate(label.reshape(len(label), TRUE_BOXES, ROW)):
         used = rows[: _first(rows[:, 1] == 0)]
         diff[at, :, 4][_covered(params, boxes[at], used)] = 0
         for row in rows[: _first(rows[:, 3] == 0)]:
@@ -166,22 +160,9 @@ def _add_true_box(
 
 
 def _contents(params: RegionLossParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
-    return None, TrueBoxes(("label", "x", "y", "w", "h"), params.classes, 0)
+    return true_boxes(params.classes)
 
 
-REGION_LOSS = OpDef(
-    name="RegionLoss",
-    arity=Arity((2, 2), (1, 1), optional_top=True),
-    params=_parse,
-    shape=_shape,
-    cost=per_input(20),
-    window=full_extent,
-    memory=copies(12),
-    reference=_loss,
-    loss=True,
-    contents=_contents,
-    family="loss",
-    host=True,
-)
+REGION_LOSS = darknet_loss("RegionLoss", _parse, _shape, _loss, _contents)
 
 OPS = (REGION_LOSS,)

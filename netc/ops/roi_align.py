@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from netc.ir.types import Shape, show
+from netc.ir.types import Shape
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.cascade import cascade_op, check_rows
-from netc.ops.define import Arity, LayerContext, ShapeError
+from netc.ops.cascade import cascade_op
+from netc.ops.define import Arity, LayerContext
 from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.numbers import required_number
+from netc.ops.region_shape import region_shape
 from netc.ops.sampled_regions import sampled_reading
 from netc.schema.message import Message
 
@@ -48,11 +49,7 @@ def _parse_align(layer: Message, context: LayerContext) -> GridAlignParams:
 
 
 def _align_shape(params: GridAlignParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    data, regions = inputs
-    if len(data) != 4:
-        raise ShapeError(f"the first bottom must have 4 axes, it is {show(data)}")
-    check_rows(regions, 5, "the regions")
-    return ((regions[0], data[1], params.pooled_h + 1, params.pooled_w + 1),)
+    return (region_shape(inputs, params.pooled_h + 1, params.pooled_w + 1),)
 
 
 def _align(params: GridAlignParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.ir.types import Shape, count, show
+from netc.ir.types import Shape
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.cost import per_output
 from netc.ops.define import (
@@ -25,13 +25,13 @@ from netc.ops.define import (
     LayerContext,
     OpDef,
     Reading,
-    ShapeError,
     copies,
     erased,
     full_extent,
 )
 from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.numbers import required_number
+from netc.ops.region_shape import region_shape
 from netc.schema.message import Message
 
 _CORNERS = np.array([(-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5)])  # x, y of weightings
@@ -60,12 +60,7 @@ def _parse(layer: Message, context: LayerContext) -> RegionSampleParams:
 
 
 def _shape(params: RegionSampleParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    data, regions = inputs
-    if len(data) != 4:
-        raise ShapeError(f"the first bottom must have 4 axes, it is {show(data)}")
-    if not regions or len(regions) > 4 or count(regions, 1) != 5:
-        raise ShapeError(f"the regions must be rows of 5, the bottom is {show(regions)}")
-    return ((regions[0], data[1], params.pooled_h, params.pooled_w),)
+    return (region_shape(inputs, params.pooled_h, params.pooled_w),)
 
 
 class Cell(NamedTuple):

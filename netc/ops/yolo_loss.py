@@ -18,20 +18,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from netc.diagnostics import Diagnostic, NetcError
-from netc.ir.types import Shape, count, show
+from netc.ir.types import Shape, show
 from netc.ops.activation import sigmoid
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.contents import Contents, TrueBoxes
-from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.contents import Contents
+from netc.ops.darknet import ROW, TRUE_BOXES, cell_of, check_label, darknet_loss, true_boxes
+from netc.ops.define import LayerContext, ShapeError
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import required_number
 from netc.ops.yolo import anchors_of, mask_of
 from netc.ops.yolo_overlap import DIOU, IOU, MSE, growth, likeness
 from netc.schema.message import Message
-
-_TRUE_BOXES, _ROW = 300, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +93,7 @@ def _shape(params: Yolov3Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     wanted = len(params.mask) * (5 + params.classes)
     if len(data) != 4 or data[1] != wanted:
         raise ShapeError(f"the first bottom must have {wanted} channels, it is {show(data)}")
-    if not label or label[0] != data[0] or count(label, 1) != _TRUE_BOXES * _ROW:
-        raise ShapeError(
-            f"the label must have {_TRUE_BOXES} rows of {_ROW} for each image, it is {show(label)}"
-        )
+    check_label(data, label)
     return ((),)
 
 
@@ -123,7 +117,7 @@ def yolov3_changes(params: Yolov3Params, x: AnyArray, label: AnyArray) -> Change
     seen = sigmoid(x)
     seen[:, :, 2:4] = x[:, :, 2:4]
     found = Changes(seen, np.zeros_like(seen), [])
-    for at, rows in enumerate(label.reshape(len(label), _TRUE_BOXES, _ROW)):
+    for at, rows in enumerate(label.reshape(len(label), TRUE_BOXES, ROW)):
         _image(params, seen[at], found.by[at], found.lacking, rows)
     return found
 
@@ -174,24 +168,6 @@ def _chosen(params: Yolov3Params, box: AnyArray, sides: tuple[int, ...]) -> list
         near = np.flatnonzero(own > np.float32(params.shared))
         chosen += [params.mask.index(n) for n in near if n in params.mask and n != best]
     return chosen
-
-
-def cell_of(box: AnyArray, wide: int, high: int) -> tuple[int, int]:
-    """Column and row of the cell that a true box's centre lies in.
-
-    Raises:
-        NetcError: region-out-of-range. The fork would write outside its memory.
-    """
-    x, y = box[0] * np.float32(wide), box[1] * np.float32(high)
-    if 0 <= x < wide and 0 <= y < high:
-        return int(x), int(y)
-    raise NetcError(
-        Diagnostic(
-            "region-out-of-range",
-            f"a true box has its centre at {box[0]:g}, {box[1]:g}, outside the image",
-            help=("centres and sizes are parts of the image, from 0 to 1",),
-        )
-    )
 
 
 def _learn(params: Yolov3Params, seen: AnyArray, by: AnyArray, row: AnyArray, at: int) -> float:
@@ -276,22 +252,9 @@ def yolov3_slopes(params: Yolov3Params, x: AnyArray, label: AnyArray) -> AnyArra
 
 
 def _contents(params: Yolov3Params, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
-    return None, TrueBoxes(("label", "x", "y", "w", "h"), params.classes, 0)
+    return true_boxes(params.classes)
 
 
-YOLOV3 = OpDef(
-    name="Yolov3",
-    arity=Arity((2, 2), (1, 1), optional_top=True),
-    params=_parse,
-    shape=_shape,
-    cost=per_input(20),
-    window=full_extent,
-    memory=copies(12),
-    reference=_loss,
-    loss=True,
-    contents=_contents,
-    family="loss",
-    host=True,
-)
+YOLOV3 = darknet_loss("Yolov3", _parse, _shape, _loss, _contents)
 
 OPS = (YOLOV3,)

@@ -178,3 +178,21 @@ def _refuse(found: object) -> None:
     if isinstance(found, Missing):
         message = f"backend `cuda` cannot be used: {found.message}"
         raise NetcError(Diagnostic("no-cuda", message, help=found.help))
+
+
+def use(device: int) -> None:
+    """Make a device the current one, where there is CuPy; without it nothing is done.
+
+    Args:
+        device: its number, from 0.
+
+    Raises:
+        NetcError: no-cuda, there is no such device.
+    """
+    number, cupy = device_count(), cupy_module()
+    if isinstance(number, Missing) or isinstance(cupy, Missing):
+        return
+    if not 0 <= device < number:
+        message = f"there is no GPU {device}; there are {number}, counted from 0"
+        raise NetcError(Diagnostic("no-cuda", message))
+    cupy.cuda.Device(device).use()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netc.arguments import number
+from netc.backends.registry import use_device
 from netc.compat.pycaffe.errors import raising
 
 TRAIN = 0
@@ -47,23 +48,5 @@ def set_random_seed(seed: int) -> None:
 def chosen_backend() -> str:
     """The backend of a net made now; in GPU mode its device becomes the current one."""
     if current.backend == "cuda" and current.device is not None:
-        _use(current.device)
+        use_device(current.backend, current.device)
     return current.backend
-
-
-def _use(device: int) -> None:
-    """Make a GPU the current one, where there is CuPy; without it the backend says what is missing.
-
-    Raises:
-        NetcError: no-cuda, there is no such device.
-    """
-    from netc.backends.cuda.devices import Missing, cupy_module, device_count
-    from netc.diagnostics import Diagnostic, NetcError
-
-    number, cupy = device_count(), cupy_module()
-    if isinstance(number, Missing) or isinstance(cupy, Missing):
-        return
-    if not 0 <= device < number:
-        message = f"there is no GPU {device}; there are {number}, counted from 0"
-        raise NetcError(Diagnostic("no-cuda", message))
-    cupy.cuda.Device(device).use()

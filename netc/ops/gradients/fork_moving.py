@@ -6,7 +6,13 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.flow import CORRELATION, FLOW_WARP, CorrelationParams, correlated_places
+from netc.ops.flow import (
+    CORRELATION,
+    FLOW_WARP,
+    CorrelationParams,
+    correlated_places,
+    sampled_places,
+)
 from netc.ops.gradients.define import Gradient, Reads, Saved, every_bottom, gradients, of
 from netc.ops.pooling3d import POOLING_3D, Pooling3DParams, pooled_counts, pooled_edges, tapped
 from netc.ops.priors import PRIOR_BOX_CLUSTERED
@@ -49,10 +55,7 @@ def _warp(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """
     data, flow = saved.inputs
     high, wide = data.shape[2:]
-    across, down = np.meshgrid(np.arange(wide), np.arange(high))
-    x, y = flow[:, 0] + across, flow[:, 1] + down
-    inside = (x >= 0) & (y >= 0) & (x < wide) & (y < high)
-    x, y = np.where(inside, x, 0), np.where(inside, y, 0)
+    x, y, inside = sampled_places(flow)
     left, upper = x.astype(np.int64), y.astype(np.int64)
     right, lower = np.minimum(left + 1, wide - 1), np.minimum(upper + 1, high - 1)
     a, b = (x - left)[:, None], (y - upper)[:, None]

@@ -1,0 +1,22 @@
+"""The shape of what layers give for regions of a map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from netc.ir.types import Shape, count, show
+from netc.ops.define import ShapeError
+
+
+def region_shape(inputs: Sequence[Shape], rows: int, columns: int) -> Shape:
+    """(regions, channels, rows, columns) of a map and rows of image, left, top, right, bottom.
+
+    Raises:
+        ShapeError: the map has no 4 axes, or the regions are no rows of 5.
+    """
+    data, regions = inputs
+    if len(data) != 4:
+        raise ShapeError(f"the first bottom must have 4 axes, it is {show(data)}")
+    if not regions or len(regions) > 4 or count(regions, 1) != 5:
+        raise ShapeError(f"the regions must be rows of 5, the bottom is {show(regions)}")
+    return (regions[0], data[1], rows, columns)
