@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -22,8 +21,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.machine import describe
-from netc.backends.cpu import jit
 from netc.backends.cpu.context import Context
+from netc.backends.cpu.floor import peak
 from netc.backends.cpu.machine import Machine, machine, supported_isas
 from netc.backends.cpu.program import Program, Step
 from netc.backends.cpu.steps.choice import ConvShape, choose_algorithm
@@ -33,8 +32,6 @@ from netc.backends.cpu.steps.epilogue import Activation, Epilogue
 from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.winograd import can_winograd, winograd_steps
 from netc.backends.shared.views import Arena, View, dense
-
-PEAK_TILES = {"avx512": (12, 2), "avx2": (6, 2), "neon": (8, 3), "plain": (6, 2)}
 
 
 class Layer(NamedTuple):
@@ -156,23 +153,6 @@ def candidates(p: Problem) -> dict[str, Callable[[Problem], list[Step]]]:
     if can_winograd(p.geometry):
         found |= {"winograd2": winograd(2), "winograd4": winograd(4)}
     return found
-
-
-def peak(target: Machine, threads: int) -> float:
-    """Operations a second on registers alone."""
-    rows, columns = PEAK_TILES[target.isa]
-    sweeps, size = 500, 4 * rows * columns * target.width
-    kernel = jit.spec("peak", "peak", rows=rows, columns=columns)
-    step = Step("peak", kernel, (0, sweeps), 4 * threads, size)
-    context = Context(Program((step,), 16, target), threads)
-    best = min(_seconds(context.run) for _ in range(40))
-    return 2.0 * size * sweeps * threads * 4 / best
-
-
-def _seconds(run: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
 
 
 def measure(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from netc.backends.base import Executable, StepTime
@@ -45,6 +46,21 @@ class Profile(NamedTuple):
         """True if other work on the machine makes the times unreliable."""
         low, high = self.quartiles
         return high > _STEADY * low or abs(self.total - self.run) > _APART * self.run
+
+
+class Roof(NamedTuple):
+    """What a machine can do: operations and bytes a second, with the threads that a net has.
+
+    ``shares`` are of steps that make fewer multiplications than their layers are defined by.
+    """
+
+    operations: float
+    bytes: float
+    shares: Mapping[str, float] = MappingProxyType({})
+
+    def floor(self, macs: float, moved: float) -> float:
+        """Seconds of so many multiply-adds and bytes at least: the longer of the two."""
+        return max(2 * macs / self.operations, moved / self.bytes)
 
 
 class _Run(NamedTuple):

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from netc.backends.base import Backend, BackendOptions, Description
+from netc.backends.base import Backend, BackendOptions, Description, Executable
 from netc.backends.cpu import jit
+from netc.backends.profile import Roof
 from netc.backends.reference import ReferenceBackend
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.ops.reduced import Int8
@@ -60,6 +61,19 @@ def _use_gpu(device: int) -> None:
 
 
 _SELECT: Mapping[str, Callable[[int], None]] = {"cuda": _use_gpu}
+
+
+def roof_of(executable: Executable) -> Roof | None:
+    """What can be had of the machine for a net, measured in about a second.
+
+    None where that is not known: on a GPU, or of what runs by definitions alone.
+    """
+    if not jit.available():
+        return None
+    from netc.backends.cpu.floor import roof_of
+
+    return roof_of(executable)
+
 
 DEFAULT = "cpu"
 _ON_DEVICE = frozenset({"cuda"})  # told without opening a device

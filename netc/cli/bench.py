@@ -11,8 +11,9 @@ import numpy as np
 
 from netc.analysis.feeds import drawn_inputs
 from netc.backends.base import Executable
-from netc.backends.profile import Profile, profile
+from netc.backends.profile import Profile, Roof, profile
 from netc.backends.reference import run as run_reference
+from netc.backends.registry import roof_of
 from netc.cli.arguments import (
     add_precision_argument,
     add_shape_argument,
@@ -68,6 +69,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--optimize", choices=("all", "exact", "none"), default="all")
     parser.add_argument(
+        "--floor",
+        action="store_true",
+        help="each layer beside the least time that its arithmetic or its bytes take here",
+    )
+    parser.add_argument(
         "--compare", choices=("reference",), help="check the answers against the definitions"
     )
     add_precision_argument(parser)
@@ -78,7 +84,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class Row(NamedTuple):
-    """One layer's share; ``op`` is empty for what is no layer, such as an input's conversion."""
+    """One layer's share; ``op`` is empty for what is no layer, such as an input's conversion.
+
+    ``floor`` is the least it could take in milliseconds; None where that was not asked for.
+    """
 
     name: str
     op: str
@@ -87,6 +96,7 @@ class Row(NamedTuple):
     gflops: float
     megabytes: float
     compiled: bool
+    floor: float | None = None
 
 
 OUTSIDE = "(outside of layers)"
@@ -99,6 +109,7 @@ class Told(NamedTuple):
     times: Profile
     rows: list[Row]
     difference: dict[str, float] | None
+    roof: Roof | None = None
 
 
 def run(args: argparse.Namespace) -> int:
@@ -108,7 +119,9 @@ def run(args: argparse.Namespace) -> int:
     executable = net.executable(tuple(feeds[name].shape for name in net.graph.inputs))
     times = profile(executable, feeds, args.rounds)
     difference = _difference(net, executable, feeds) if args.compare else None
-    told = Told(net, times, _rows(executable, times), difference)
+    roof = roof_of(executable) if args.floor else None
+    rows = _rows(executable, times)
+    told = Told(net, times, _above(rows, roof), difference, roof)
     if args.json:
         print_json(_as_json(told))
     else:
@@ -186,6 +199,17 @@ def _row(place: tuple[Graph, Node] | None, name: str, seconds: float, compiled: 
     return Row(name, node.op, 1e3 * seconds, macs, speed, moved / 1e6, compiled)
 
 
+def _above(rows: list[Row], roof: Roof | None) -> list[Row]:
+    """The rows with the least that each could take."""
+    if roof is None:
+        return rows
+    made = [row.macs * roof.shares.get(row.name, 1.0) for row in rows]
+    return [
+        row._replace(floor=1e3 * roof.floor(macs, 1e6 * row.megabytes))
+        for row, macs in zip(rows, made, strict=True)
+    ]
+
+
 def _difference(net: CompiledNet, executable: Any, feeds: Mapping[str, Array]) -> dict[str, float]:
     """How far each output is from the definitions', relative to its largest value.
 
@@ -211,24 +235,37 @@ def _print(told: Told, top: int) -> None:
     say(f"{1e3 * times.run:.2f} ms a run (median; half of the runs {low:.2f} to {high:.2f})")
     if times.busy:
         say("the machine was too busy for times to mean much: close other programs, try again")
+    if told.roof is not None:
+        say(f"floors: {told.roof.operations / 1e9:.0f} GFLOP/s, {told.roof.bytes / 1e9:.1f} GB/s")
     _print_rows(told.rows, top)
     for name, worst in (told.difference or {}).items():
         say("", f"{name}: {_agreement(worst)}")
 
 
 def _print_rows(rows: Sequence[Row], top: int) -> None:
-    say("", f"{'ms':>8} {'%':>5} {'GFLOP/s':>8} {'MB':>7}  layer")
+    head = "" if not rows or rows[0].floor is None else f"{'floor':>8} {'ratio':>6}  "
+    say("", f"{'ms':>8} {'%':>5} {'GFLOP/s':>8} {'MB':>7}  {head}layer")
     whole = sum(row.milliseconds for row in rows) or 1.0
     for row in rows[: top or None]:
         note = "" if row.compiled else "  (no kernel: its definition)"
         say(
             f"{row.milliseconds:8.3f} {100 * row.milliseconds / whole:5.1f} {row.gflops:8.1f} "
-            f"{row.megabytes:7.2f}  {f'{row.name} {row.op}'.strip()}{note}"
+            f"{row.megabytes:7.2f}  {_beside([row])}{f'{row.name} {row.op}'.strip()}{note}"
         )
     if top and len(rows) > top:
         rest = sum(row.milliseconds for row in rows[top:])
-        say(f"{rest:8.3f} {100 * rest / whole:5.1f} {'':8} {'':7}  {len(rows) - top} more")
-    say(f"{whole:8.3f} {100:5.1f} {'':8} {'':7}  sum")
+        more = f"{_beside(rows[top:])}{len(rows) - top} more"
+        say(f"{rest:8.3f} {100 * rest / whole:5.1f} {'':8} {'':7}  {more}")
+    say(f"{whole:8.3f} {100:5.1f} {'':8} {'':7}  {_beside(rows)}sum")
+
+
+def _beside(rows: Sequence[Row]) -> str:
+    """The floor of some rows, and how many times that they take."""
+    if not rows or rows[0].floor is None:
+        return ""
+    floor, spent = sum(r.floor or 0.0 for r in rows), sum(r.milliseconds for r in rows)
+    ratio = f"{spent / floor:6.2f}" if floor else f"{'':6}"
+    return f"{floor:8.3f} {ratio}  "
 
 
 def _agreement(worst: float) -> str:
@@ -245,6 +282,9 @@ def _as_json(told: Told) -> dict[str, object]:
         "report": told.net.report(),
         "layers": [row._asdict() for row in told.rows],
     }
+    if told.roof is not None:
+        least = sum(row.floor or 0.0 for row in told.rows)
+        out["roof"] = {**told.roof._asdict(), "milliseconds": least}
     if told.difference is not None:
         out["difference"] = told.difference
     return out

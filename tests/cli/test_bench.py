@@ -154,3 +154,22 @@ def test_no_weights_are_zero(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         told(capsys, written(tmp_path, DETECTION))
     assert set(seen) == {"c", "loc", "conf"}
     assert all(array.any() for arrays in seen.values() for array in arrays)
+
+
+def test_layers_beside_the_least_that_they_could_take(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, TEXT)
+    found = told(capsys, path, "--floor", "--threads", "1")
+    assert found["roof"]["operations"] > 0 < found["roof"]["bytes"]
+    floors = {row["name"]: row["floor"] for row in found["layers"]}
+    macs = {row["name"]: row["macs"] for row in found["layers"]}
+    name = next(name for name, count in macs.items() if count)
+    assert floors[name] > 0
+    assert sum(floors.values()) == pytest.approx(found["roof"]["milliseconds"])
+    assert main(["bench", str(path), "--rounds", "4", "--floor"]) == 0
+    text = capsys.readouterr().out
+    assert "GFLOP/s" in text
+    assert all(len(line) <= 100 for line in text.splitlines())
+    assert main(["bench", str(path), "--rounds", "4"]) == 0
+    assert "floor" not in capsys.readouterr().out

@@ -66,8 +66,12 @@ class StagedExecutable:
 
     def graphs(self) -> tuple[Graph, ...]:
         """The planned part's, those of the plans that are kept, and the layers before those."""
+        return (*(g for plan in self.parts() for g in plan.graphs()), self.rest)
+
+    def parts(self) -> tuple[Executable, ...]:
+        """The planned part, and those of the last sizes."""
         plans = (self.planned, *reversed(self._plans.values()))
-        return (*(g for plan in plans if plan for g in plan.graphs()), self.rest)
+        return tuple(plan for plan in plans if plan)
 
     def _run(self, feeds: Mapping[str, Array], call: Call) -> dict[str, Array]:
         if not self.variables:

@@ -1,4 +1,4 @@
-"""Multiply-adds on registers alone: the most that a core can do."""
+"""The most that a core can do: multiply-adds on registers alone, and reading memory in order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from llvmlite import ir
 from numba import float32, types
 
 from netc.backends.cpu.kernels import tile as micro
-from netc.backends.cpu.kernels.simd import emit_fma, emit_store, function, int_at, splat
+from netc.backends.cpu.kernels.simd import (
+    emit_fma,
+    emit_store,
+    function,
+    int_at,
+    load,
+    splat,
+    store,
+)
 from netc.backends.cpu.machine import Machine
 
 
@@ -43,5 +51,31 @@ def peak(machine: Machine, rows: int, columns: int) -> Callable[[int, int, int, 
         for _ in range((end - begin) * int_at(args, 1)):
             sums = sweep(sums, x, x)
         save(sums, scratch)
+
+    return kernel
+
+
+READ_BYTES = 1 << 15  # of a unit
+
+
+def read(machine: Machine) -> Callable[[int, int, int, int], None]:
+    """Arguments: an address, and how many units of memory from there on are added up.
+
+    Four sums, so that none waits for the one before it; they go to scratch memory, or LLVM would
+    leave the reading out.
+    """
+    width = machine.width
+
+    def kernel(args: int, begin: int, end: int, scratch: int) -> None:
+        none = splat(width, float32(0.0))
+        a, b, c, d = none, none, none, none
+        for unit in range(begin, end):
+            first = int_at(args, 0) + unit * READ_BYTES
+            for at in range(first, first + READ_BYTES, 16 * width):
+                a = a + load(width, at)
+                b = b + load(width, at + 4 * width)
+                c = c + load(width, at + 8 * width)
+                d = d + load(width, at + 12 * width)
+        store(scratch, (a + b) + (c + d))
 
     return kernel
