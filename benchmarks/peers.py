@@ -6,18 +6,25 @@ Every net gets the same seeded random weights everywhere; peers get it through n
 All runtimes run one after another, round after round, so that a noisy machine is noisy for each of
 them, in an order that changes from round to round, since threads of one may still spin while the
 next one starts. Their answers are compared; the table gives medians and netc's ratio to the best
-peer.
+peer. A peer that cannot take a net says why in the net's row. Detection nets need images as large
+as their users': ``--input-shape data=1,3,600,800``.
+
+A table may be made in parts, each of which adds its rows to one file:
+
+    python benchmarks/peers.py --nets alexnet --json table.json --append
+    python benchmarks/peers.py --nets vgg16 --batch 8 32 --json table.json --append
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +37,11 @@ from benchmarks.cpu_runtimes import PEERS, Run
 from benchmarks.machine import describe
 from benchmarks.nets import find, folder_of
 from benchmarks.seeded import seeded_inputs, seeded_weights
+from netc.cli.arguments import add_shape_argument
 from netc.export.onnx import to_onnx
 from netc.ir.graph import Graph
 
+_UNTOLD = ("test", "deploy", "train_val")  # files that say nothing of their net
 NETS = (
     "alexnet", "googlenet", "squeezenet", "vgg16", "resnet18", "mobilenet", "densenet121",
     "inceptionv3",
@@ -47,6 +56,8 @@ def main() -> None:
 
         cuda_peers.main(args, find)
         return
+    if args.isa:
+        held_to(args.isa)
     _head()
     results = []
     for name in args.nets:
@@ -55,10 +66,38 @@ def main() -> None:
                 result = measure(find(name, args.folder), batch, threads, args)
                 results.append(result)
                 print(_line(result), flush=True)
+                if args.json:
+                    write(Path(args.json), results, append=args.append)
     print(_summary(results))
-    if args.json:
-        report = {"machine": machine(), "results": results}
-        Path(args.json).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def write(file: Path, results: Sequence[Mapping[str, Any]], *, append: bool) -> None:
+    """The rows as JSON, behind those of other runs that the file has already."""
+    made = {_key(row) for row in results}
+    old = json.loads(file.read_text("utf-8"))["results"] if append and file.is_file() else []
+    kept = [row for row in old if _key(row) not in made]
+    report = {"machine": machine(), "results": [*kept, *results]}
+    file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def _key(row: Mapping[str, Any]) -> tuple[object, ...]:
+    return tuple(row.get(name) for name in ("net", "batch", "threads", "isa"))
+
+
+# What holds a peer to fewer instructions; the others cannot be held.
+_HELD = {
+    "avx2": {
+        "NETC_CPU_ISA": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "OPENCV_CPU_DISABLE": "AVX512-SKX",
+    }
+}
+_CAN_BE_HELD = ("openvino", "opencv")
+
+
+def held_to(isa: str) -> None:
+    """Have netc, OpenVINO and OpenCV use no wider instructions; before any of them is imported."""
+    os.environ.update(_HELD[isa])
 
 
 def _arguments() -> argparse.Namespace:
@@ -79,6 +118,15 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--limit", type=int, default=300, help="seconds that a runtime may take to be made, on cuda"
+    )
+    parser.add_argument(
+        "--isa",
+        choices=tuple(_HELD),
+        help="hold all runtimes to it; those that cannot be are left out",
+    )
+    add_shape_argument(parser)
+    parser.add_argument(
+        "--append", action="store_true", help="keep the other rows that FILE of --json has"
     )
     parser.add_argument("--peers", nargs="*", help="names; default: all that are installed")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -109,7 +157,8 @@ def machine() -> dict[str, str]:
 def measure(path: Path, batch: int, threads: int, args: argparse.Namespace) -> dict[str, Any]:
     """One row: every runtime's median, and whether the answers agree."""
     plain = netc.compile(path, backend="reference")
-    shapes = {name: (batch, *shape[1:]) for name, shape in plain.inputs.items()}
+    given = {name: shape for name, shape in args.input_shape if name in plain.inputs}
+    shapes = {name: (batch, *s[1:]) for name, s in {**plain.inputs, **given}.items()}
     plain = netc.compile(path, backend="reference", inputs=shapes)
     weights = seeded_weights(plain.graph)
     own = netc.compile(path, weights, inputs=shapes, threads=threads)
@@ -124,9 +173,10 @@ def measure(path: Path, batch: int, threads: int, args: argparse.Namespace) -> d
     peers = {k: v for k, v in medians.items() if k != "netc"}
     best = min(peers, key=lambda k: peers[k], default=None)
     return {
-        "net": path.stem,
+        "net": plain.graph.name if path.stem in _UNTOLD and plain.graph.name else path.stem,
         "batch": batch,
         "threads": threads,
+        "isa": args.isa or own.report()["isa"],
         "milliseconds": medians,
         "best_peer": best,
         "ratio": medians["netc"] / peers[best] if best else None,
@@ -146,6 +196,9 @@ def _peers(
     runs: dict[str, Run] = {}
     cannot: dict[str, str] = {}
     for name in PEERS if args.peers is None else args.peers:
+        if args.isa and name not in _CAN_BE_HELD:
+            cannot[name] = f"cannot be held to {args.isa}"
+            continue
         try:
             peer = PEERS[name](model, feeds, threads)
             if peer is not None:

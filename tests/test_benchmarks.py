@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from argparse import Namespace
@@ -69,10 +70,13 @@ def test_texts_of_the_dialect_are_made_plain() -> None:
     assert parse_document(read_source(made))
 
 
-def row(path: Path, monkeypatch: pytest.MonkeyPatch, **runtimes: Any) -> dict[str, Any]:
+def row(
+    path: Path, monkeypatch: pytest.MonkeyPatch, isa: str | None = None, **runtimes: Any
+) -> dict[str, Any]:
     monkeypatch.setattr(peers, "PEERS", runtimes)
     monkeypatch.setattr(peers, "to_onnx", lambda graph: None)
-    return peers.measure(path, 1, 1, Namespace(peers=None, seconds=0.001))
+    args = Namespace(peers=None, seconds=0.001, isa=isa, input_shape=[("data", (1, 3, 20, 20))])
+    return peers.measure(path, 1, 1, args)
 
 
 def test_a_peer_that_cannot_is_told_in_its_row(
@@ -105,3 +109,32 @@ def test_a_peer_that_cannot_is_told_in_its_row(
     assert "refusing cannot: ValueError" in line
     assert "other's answer differs" in line
     assert found["ratio"] > 0
+
+
+def test_who_cannot_be_held_to_fewer_instructions_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ssd.prototxt"
+    path.write_text(DETECTION)
+
+    def other(model: Any, feeds: Any, threads: int) -> Any:
+        assert feeds["data"].shape == (1, 3, 20, 20)
+        return lambda: {"out": np.zeros((1, 1, 1, 7), np.float32)}
+
+    found = row(path, monkeypatch, "avx2", onnxruntime=other, openvino=other)
+    assert found["cannot"] == {"onnxruntime": "cannot be held to avx2"}
+    assert set(found["milliseconds"]) == {"netc", "openvino"}
+    assert found["isa"] == "avx2"
+
+
+def test_a_table_that_is_made_in_parts(tmp_path: Path) -> None:
+    file = tmp_path / "table.json"
+    first, again, more = (
+        {"net": net, "batch": 1, "threads": 1, "isa": "avx2", "ratio": ratio}
+        for net, ratio in (("a", 1.0), ("a", 0.5), ("b", 0.7))
+    )
+    for part, append in (([first], True), ([again, more], True)):
+        peers.write(file, part, append=append)
+    assert json.loads(file.read_text())["results"] == [again, more]
+    peers.write(file, [first], append=False)
+    assert json.loads(file.read_text())["results"] == [first]
