@@ -50,6 +50,7 @@ CONVOLUTIONS = [
     ((2, 48, 4, 4), "num_output: 24 kernel_size: 1 group: 24"),
 ]
 FILLERS = 'weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "gaussian" std: 0.5 }'
+SOME = 'type: "gaussian" std: 1.5'
 DECONVOLUTION = "num_output: 7 kernel_size: 3"
 OTHERS = [
     ((7, 20), "InnerProduct", f"inner_product_param {{ num_output: 9 {FILLERS} }}"),
@@ -71,6 +72,9 @@ OTHERS = [
     ((40, 33), "BatchNorm", "batch_norm_param { eps: 0.01 }"),
     ((2, 70, 23, 29), "BatchNorm", "batch_norm_param { use_global_stats: true }"),
     ((3, 5, 40, 41), "BatchNorm", "batch_norm_param { scale_bias: true }"),
+    ((3, 17, 6, 7), "BN", f"bn_param {{ scale_filler {{ {SOME} }} shift_filler {{ {SOME} }} }}"),
+    ((40, 33), "BN", f"bn_param {{ scale_filler {{ {SOME} }} }}"),
+    ((2, 19, 23, 9), "BN", f"bn_param {{ slope_filler {{ {SOME} }} bias_filler {{ {SOME} }} }}"),
     ((2, 19, 5, 9), "Scale", "scale_param { bias_term: true }"),
     ((5, 33), "Scale", "scale_param { bias_term: true }"),
     ((2, 600, 3, 3), "Bias", ""),

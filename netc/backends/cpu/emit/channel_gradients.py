@@ -28,11 +28,13 @@ from netc.backends.shared.views import Place, View
 from netc.ir.graph import Node
 from netc.ops.axes import axis_in
 from netc.ops.batch_norm import BatchNormParams
+from netc.ops.fork_batch_norm import BATCHWISE_EPS, BatchwiseBNParams
 from netc.ops.gradient import GradientParams
 from netc.ops.scale_bias import OperandParams
 from netc.ops.update import RunningParams
 
 _STATISTICS = 3  # BatchNorm's arrays before a scale and a bias of its own
+_READ_AND_TOP = 2  # values of a gradient that reads the bottom, of a layer with one top
 
 
 def emit_batch_norm_back(context: EmitContext, node: Node) -> Sweeps | None:
@@ -74,6 +76,48 @@ def emit_batch_norm_own(context: EmitContext, node: Node) -> Sweeps | None:
         return slope_steps(node.name, x, top, out.place, layer.eps, context.target)
 
     return [sweep_of(steps, [x, top], [out])]
+
+
+def emit_bn_back(context: EmitContext, node: Node) -> Sweeps | None:
+    """The gradient of BN's bottom by the batch's own statistics (SegNet's and PSPNet's BN)."""
+    eps = _own_eps(node)
+    if eps is None or len(node.inputs) != _READ_AND_TOP:
+        return None
+    x, top = (context.view(value) for value in node.inputs)
+    out, factors = context.view(node.outputs[0]), context.arrays(node)[0]
+
+    def steps() -> list[Step]:
+        own = padded(factors.reshape(-1))
+        return normalize_back_steps(node.name, x, top, out, eps, own, context.target)
+
+    return [sweep_of(steps, [x, top], [out])]
+
+
+def emit_bn_own(context: EmitContext, node: Node) -> Sweeps | None:
+    """The gradients of BN's scale and shift."""
+    params: GradientParams = node.params
+    eps, top = _own_eps(node), context.view(node.inputs[-1])
+    if eps is None:
+        return None
+    if params.index:
+        return channel_sums(context, node, top)
+    x, out = context.view(node.inputs[0]), context.view(node.outputs[0])
+
+    def steps() -> list[Step]:
+        return slope_steps(node.name, x, top, out.place, eps, context.target)
+
+    return [sweep_of(steps, [x, top], [out])]
+
+
+def _own_eps(node: Node) -> float | None:
+    """What a BN adds to the variance of its batch; None where it takes stored statistics."""
+    params: GradientParams = node.params
+    layer = params.params
+    if not has_channels(params.shapes[0]):
+        return None
+    if isinstance(layer, BatchwiseBNParams):
+        return None if layer.inference else float(BATCHWISE_EPS)
+    return None if layer.stored else float(layer.eps)
 
 
 def channel_sums(

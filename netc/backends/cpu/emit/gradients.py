@@ -12,6 +12,8 @@ from netc.backends.cpu.emit.channel_gradients import (
     channel_sums,
     emit_batch_norm_back,
     emit_batch_norm_own,
+    emit_bn_back,
+    emit_bn_own,
     emit_operand,
 )
 from netc.backends.cpu.emit.drawn import emit_drawn_back
@@ -235,6 +237,8 @@ def _lrn(context: EmitContext, node: Node) -> Sweeps | None:
 _EMITTERS: Mapping[tuple[str, str], Emit] = MappingProxyType(
     {
         **MAP_GRADIENTS,
+        ("BN", "bottom"): emit_bn_back,
+        ("BN", "weight"): emit_bn_own,
         ("BatchNorm", "bottom"): emit_batch_norm_back,
         ("BatchNorm", "weight"): emit_batch_norm_own,
         ("Bias", "weight"): emit_operand,
