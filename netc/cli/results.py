@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netc.cli.boxes import told
 from netc.cli.output import say
@@ -22,6 +23,7 @@ from netc.schema.load import load_schema
 from netc.syntax.reader import unreadable
 
 _VALUES = 1000  # of an output, at most, that --json prints in full
+_BLOCK = 1 << 20  # elements of a blob that are looked at at once, so that it is not copied
 _ITEMS = 20  # of a batch, at most, whose scores are printed for a person
 
 
@@ -137,7 +139,11 @@ def _summary(array: Array) -> str:
         return f"{array.item():g}"
     if array.size == 0:
         return f"{show(array.shape)}, empty"
-    wrong = array.size - int(np.isfinite(array).sum())
+    flat = array.reshape(-1)
+    wrong = sum(
+        int(np.count_nonzero(~np.isfinite(flat[at : at + _BLOCK])))
+        for at in range(0, flat.size, _BLOCK)
+    )
     least, most = np.min(array), np.max(array)
     return f"{show(array.shape)}, from {least:g} to {most:g}" + (
         f", {wrong:,} not finite" if wrong else ""
@@ -152,12 +158,21 @@ def _scores(array: Array) -> Array | None:
 
 
 def _top(row: Array, labels: Sequence[str], number: int) -> list[dict[str, object]]:
-    best = np.argsort(-row, kind="stable")[:number]
     return [
         {
             "index": int(i),
             **({"label": labels[i]} if i < len(labels) else {}),
             "score": float(row[i]),
         }
-        for i in best
+        for i in _best(row, number)
     ]
+
+
+def _best(row: Array, number: int) -> NDArray[np.intp]:
+    """The places of the largest scores, of equal ones the first; NaN comes last."""
+    best: NDArray[np.intp] = np.zeros(0, np.intp)
+    for start in range(0, len(row), _BLOCK):
+        order = np.argsort(-row[start : start + _BLOCK], kind="stable")[:number]
+        found = np.concatenate([best, start + order])
+        best = found[np.argsort(-row[found], kind="stable")[:number]]
+    return best

@@ -2,7 +2,8 @@
 
 The rows are those of :class:`netc.solver.rows.Rows`. A log may be of any Caffe: what is read are
 the lines "Iteration N ... loss = x", "Iteration N, lr = x", "Iteration N, Testing net (#k)" and
-"... net output #i: name = x". Unlike parse_log.py, a row has the rate of its own iteration.
+"... net output #i: name = x", and what `netc train` prints, which has no times. Unlike
+parse_log.py, a row has the rate of its own iteration.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError
 from netc.solver.rows import Value
+from netc.syntax.reader import unreadable
 
 Row = dict[str, Value]
 
@@ -26,7 +28,11 @@ _LOSS = re.compile(rf"Iteration (\d+)(?: \([^)]*\))?, loss = {_NUMBER}")
 _RATE = re.compile(rf"Iteration (\d+), lr = {_NUMBER}")
 _TEST = re.compile(r"Iteration (\d+), Testing net \(#(\d+)\)")
 _OUTPUT = re.compile(rf"(Train|Test) net output #\d+: (.+?) = {_NUMBER}")
+_SHOWN = re.compile(rf"iteration (\d+) +loss {_NUMBER} +rate {_NUMBER}")
+_SHOWN_TEST = re.compile(r"iteration (\d+) +test (\d+): (.+)")
+_SCORE = re.compile(rf"(\S+) {_NUMBER}(?:  |$)")
 _DAY = 86400.0
+_SUFFIXES = (".log", ".csv", ".json")
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -36,8 +42,13 @@ def read_rows(path: Path) -> list[Row]:
         path: of netc's CSV (.csv) or JSON (.json), or of a log.
 
     Raises:
-        NetcError: not-a-log, where nothing of a run stands in it, or it cannot be read.
+        NetcError: missing-file and others that opening it raises; not-a-log, where nothing of a
+            run stands in it.
     """
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise NetcError(unreadable(str(path), error, _SUFFIXES)) from None
     with strangers_bytes(lambda error: _bad(path, reason(error))):
         rows = list(_rows(path))
     if not rows:
@@ -87,6 +98,12 @@ def log_rows(lines: Iterable[str]) -> list[Row]:
             rows.append(test)
         elif found := _OUTPUT.search(line):
             _put(train if found[1] == "Train" else test, found[2], float(found[3]))
+        elif found := _SHOWN.match(line):
+            shown: Row = {"smoothed_loss": float(found[2]), "rate": float(found[3])}
+            rows.append(_row("train", found[1], seconds) | shown)
+        elif found := _SHOWN_TEST.match(line):
+            scores: Row = {name: float(value) for name, value in _SCORE.findall(found[3].strip())}
+            rows.append(_row(f"test {found[2]}", found[1], seconds) | scores)
         elif (found := _RATE.search(line)) and train.get("iteration") == int(found[1]):
             train["rate"] = float(found[2])
     return rows
@@ -126,5 +143,5 @@ class _Clock:
 
 
 def _bad(path: Path, why: str) -> NetcError:
-    help = ("give a log of caffe or netc train, or a run's .csv or .json",)
-    return NetcError(Diagnostic("not-a-log", f"{path}: {why}", help=help))
+    help = ("give a log of caffe, or what `netc train` writes by --log, --csv or --json",)
+    return NetcError(Diagnostic("not-a-log", f"`{path}`: {why}", help=help))

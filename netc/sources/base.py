@@ -50,8 +50,8 @@ class DataLayer(NamedTuple):
             block, _, name = field.rpartition(".")
             at = self.layer.get(block) if block else self.layer
             span = at.span_of(name)
-        text = f"layer `{self.name}` ({self.layer.get('type')}): {message}"
-        return NetcError(Diagnostic(code, text, span, help=help))
+        where = f"layer `{self.name}` ({self.layer.get('type')}): " if span else ""
+        return NetcError(Diagnostic(code, f"{where}{message}", span, help=help))
 
 
 class DataSource(Protocol):

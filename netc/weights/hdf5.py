@@ -37,7 +37,7 @@ def h5py_module() -> ModuleType:
         raise NetcError(
             Diagnostic(
                 "missing-package",
-                "HDF5 weights need the package `h5py`, which is not installed",
+                "HDF5 files need the package `h5py`, which is not installed",
                 help=("pip install 'netc[h5]'",),
             )
         ) from None

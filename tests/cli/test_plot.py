@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from netc.cli.main import main
@@ -103,7 +104,43 @@ def test_what_is_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         assert main(["plot", str(tmp_path / name)]) == 1
         assert "error[not-a-log]" in capsys.readouterr().err
     assert main(["plot", str(tmp_path / "absent.log")]) == 1
-    assert "error[" in capsys.readouterr().err
+    assert "error[missing-file]: there is no file" in capsys.readouterr().err
+
+
+def test_what_netc_train_prints_is_a_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `netc train solver.prototxt > run.log` leaves it."""
+    pytest.importorskip("h5py", reason="the data are in HDF5")
+    import h5py
+
+    with h5py.File(tmp_path / "rows.h5", "w") as file:
+        file["data"], file["label"] = np.eye(4, dtype="f4"), np.arange(4, dtype="f4")
+    (tmp_path / "list.txt").write_text(f"{tmp_path / 'rows.h5'}\n")
+    (tmp_path / "net.prototxt").write_text(
+        'layer { name: "d" type: "HDF5Data" top: "data" top: "label"\n'
+        f'  hdf5_data_param {{ source: "{tmp_path / "list.txt"}" batch_size: 4 }} }}\n'
+        'layer { name: "f" type: "InnerProduct" bottom: "data" top: "f"\n'
+        "  inner_product_param { num_output: 4 } }\n"
+        'layer { name: "accuracy" type: "Accuracy" bottom: "f" bottom: "label" top: "accuracy"\n'
+        "  include { phase: TEST } }\n"
+        'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "f" bottom: "label" top: "loss" }\n'
+    )
+    (tmp_path / "solver.prototxt").write_text(
+        f'net: "{tmp_path / "net.prototxt"}" base_lr: 0.5 lr_policy: "fixed" max_iter: 4\n'
+        f"display: 2 test_iter: 1 test_interval: 2 snapshot_after_train: false\n"
+    )
+    assert main(["train", str(tmp_path / "solver.prototxt")]) == 0
+    (tmp_path / "run.log").write_text(capsys.readouterr().out)
+    assert main(["plot", str(tmp_path / "run.log"), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    train = [row for row in rows if row["net"] == "train"]
+    tests = [row for row in rows if row["net"] == "test 0"]
+    assert [row["iteration"] for row in train] == [0, 2]
+    assert train[0]["smoothed_loss"] == pytest.approx(np.log(4), rel=1e-4)
+    assert [row["rate"] for row in train] == [0.5, 0.5]
+    assert [row["iteration"] for row in tests] == [0, 2, 4]
+    assert tests[-1]["accuracy"] == 1 and tests[-1]["loss"] < tests[0]["loss"]
 
 
 def test_matplotlib_is_asked_for(
