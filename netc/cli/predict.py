@@ -269,6 +269,9 @@ def _format(args: argparse.Namespace) -> tuple[bool, str]:
     Raises:
         NetcError: unknown-suffix, for a file of no format; bad-argument.
     """
+    if args.output == "-":
+        message = "answers go to a file or a folder, and `-` is neither"
+        raise NetcError(Diagnostic("bad-argument", message, help=("-o answers.jsonl",)))
     path = Path(args.output)
     folder = args.output.endswith(("/", "\\")) or path.is_dir()
     suffix = path.suffix.lower()

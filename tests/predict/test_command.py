@@ -598,7 +598,12 @@ def test_what_is_read_is_not_overwritten(capsys: Capture) -> None:
 
 @pytest.mark.parametrize(
     ("output", "code"),
-    [("out.txt", "unknown-suffix"), ("gone/out.csv", "cannot-write"), ("pipe.csv", "not-a-file")],
+    [
+        ("out.txt", "unknown-suffix"),
+        ("gone/out.csv", "cannot-write"),
+        ("pipe.csv", "not-a-file"),
+        ("-", "bad-argument"),
+    ],
 )
 def test_outputs_that_cannot_be(output: str, code: str, capsys: Capture) -> None:
     pictures(Path("imgs"), 2)
