@@ -19,6 +19,7 @@ from netc.compat.pycaffe.mode import (
     set_mode_gpu,
     set_random_seed,
 )
+from netc.compat.pycaffe.nccl import NCCL
 from netc.compat.pycaffe.net import Net
 from netc.compat.pycaffe.net_spec import NetSpec, layers, params, to_proto
 from netc.compat.pycaffe.python_layers import Layer, add_python_layer, allow_imports
@@ -48,6 +49,7 @@ from netc.ops.catalog import LAYERS
 __version__ = "1.0.0"  # of the Caffe whose interface this is; scripts compare it
 
 __all__ = [
+    "NCCL",
     "TEST",
     "TRAIN",
     "AdaDeltaSolver",

@@ -16,6 +16,7 @@ import numpy as np
 
 import netc.compat.pycaffe.mode as mode
 from netc.compat.pycaffe.definition import defined
+from netc.compat.pycaffe.nccl import NCCL
 from netc.compat.pycaffe.net import Net
 from netc.compat.pycaffe.update import Update
 from netc.diagnostics import Source
@@ -206,8 +207,17 @@ class Solver:
         self._update.run(rate, self._iter)
         self._iter += 1
 
-    def add_callback(self, on_start: Callback, on_gradients_ready: Callback) -> None:
-        """Have functions called in each iteration: before its first pass, and before its update."""
+    def add_callback(
+        self, on_start: Callback | NCCL, on_gradients_ready: Callback | None = None
+    ) -> None:
+        """Have functions called in each iteration: before its first pass, and before its update.
+
+        A ``caffe.NCCL``, which is given alone, has nothing to do for one solver.
+        """
+        if isinstance(on_start, NCCL):
+            return
+        if on_gradients_ready is None:
+            raise TypeError("add_callback takes two functions, or a caffe.NCCL")
         self._callbacks.append((on_start, on_gradients_ready))
 
     def share_weights(self, net: Net) -> None:
