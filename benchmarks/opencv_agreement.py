@@ -1,0 +1,139 @@
+"""OpenCV's dnn module and netc on one net: ``python -m benchmarks.opencv_agreement [NET ...]``.
+
+Each deploy net, those of the corpus (``NETC_CORPUS``) where none is named, is written with seeded
+weights, read by ``cv2.dnn`` (OpenCV 4; 5 has no importer) and by ``netc.compat.opencv``, and run on
+one seeded input. A line tells the greatest difference of the outputs, by the greatest value, or why
+there is none: what OpenCV does not read is told as OpenCV tells it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import netc
+import netc.compat.opencv as dnn
+from benchmarks.broken import BROKEN
+from benchmarks.corpus import corpus_dir
+from benchmarks.seeded import seeded_inputs, seeded_weights
+from netc.analysis.cost import graph_cost
+from netc.driver import build, read_net, runnable
+from netc.weights.model import LayerWeights, Weights
+from netc.weights.write import save_caffemodel
+
+CLOSE = 1e-3  # of the greatest value
+BIGGEST = 60e9  # multiply-adds of a net that is run
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A net's kind of answer, and what is told of it."""
+
+    kind: str
+    told: str
+
+
+def deploy_nets(corpus: Path) -> Iterator[Path]:
+    """The corpus's nets to deploy that a Caffe runs."""
+    with (corpus / "index.tsv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            if row["kind"] == "net" and row["role"] == "deploy" and row["file"] not in BROKEN:
+                yield corpus / "files" / row["file"]
+
+
+def compare(cv2: Any, path: Path, folder: Path) -> Outcome:
+    """Run a net in both, from the same two files in ``folder``."""
+    prototxt, model = folder / "net.prototxt", folder / "net.caffemodel"
+    try:
+        graph = runnable(build(read_net(path).message))
+        macs = graph_cost(graph).total.macs
+        if macs > BIGGEST:
+            return Outcome("too big", f"{macs / 1e9:.0f} G multiply-adds")
+        feeds = seeded_inputs(graph, SEED)
+        prototxt.write_bytes(path.read_bytes())
+        layers = {name: LayerWeights(name, tuple(arrays))
+                  for name, arrays in seeded_weights(graph).items()}  # fmt: skip
+        save_caffemodel(model, Weights(layers))
+        ours = _answers(dnn, prototxt, model, feeds)
+    except netc.NetcError as error:
+        return Outcome("netc does not run it", error.diagnostics[0].message)
+    try:
+        theirs = _answers(cv2.dnn, prototxt, model, feeds)
+    except cv2.error as error:
+        return Outcome("OpenCV does not run it", " ".join(str(error).split()))
+    return _difference(ours, theirs)
+
+
+def _answers(module: Any, text: Path, model: Path, feeds: dict[str, Any]) -> dict[str, Any]:
+    """Every unconnected output, by its layer's name."""
+    net = module.readNetFromCaffe(str(text), str(model))
+    for name, array in feeds.items():
+        net.setInput(array, name)
+    names = list(net.getUnconnectedOutLayersNames())
+    return dict(zip(names, net.forward(names), strict=True))
+
+
+def _difference(ours: dict[str, Any], theirs: dict[str, Any]) -> Outcome:
+    if set(ours) != set(theirs):
+        return Outcome("other outputs", f"{sorted(ours)} and {sorted(theirs)}")
+    worst, where = 0.0, ""
+    for name, one in ours.items():
+        one, other = np.asarray(one), np.asarray(theirs[name])
+        if one.shape != other.shape:
+            return Outcome("other shapes", f"`{name}`: {one.shape} and {other.shape}")
+        apart = np.abs(one.astype(np.float64) - other)
+        off = float(apart.max(initial=0) / max(float(np.abs(other).max(initial=0)), 1e-12))
+        if not off <= worst:
+            worst, where = off, name
+    told = f"{worst:.1e}" + (f" at `{where}`" if where else "")
+    return Outcome("the same" if worst <= CLOSE else "other numbers", told)
+
+
+def main() -> int:
+    """Print a line for each net, and the sums."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("nets", nargs="*", type=Path)
+    parser.add_argument("--only", default="", metavar="TEXT", help="names that hold it")
+    args = parser.parse_args()
+    try:
+        import cv2
+    except ImportError:
+        print("pip install 'opencv-python-headless<5'", file=sys.stderr)
+        return 1
+    if not hasattr(cv2.dnn, "readNetFromCaffe"):
+        print(f"OpenCV {cv2.__version__} reads no Caffe nets; 4 does", file=sys.stderr)
+        return 1
+    corpus = corpus_dir()
+    if not args.nets and not corpus.is_dir():
+        print(f"no corpus at {corpus}; name nets, or set NETC_CORPUS", file=sys.stderr)
+        return 1
+    warnings.filterwarnings("ignore")
+    kinds: Counter[str] = Counter()
+    for path in args.nets or deploy_nets(corpus):
+        if args.only in str(path):
+            with tempfile.TemporaryDirectory() as folder:
+                outcome = compare(cv2, path, Path(folder))
+            kinds[outcome.kind] += 1
+            name = path.relative_to(corpus / "files") if not args.nets else path.name
+            print(f"{outcome.kind:24} {name}  {outcome.told[:160]}", flush=True)
+    print(f"OpenCV {cv2.__version__}")
+    for kind, number in kinds.most_common():
+        print(f"{number:4} {kind}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
