@@ -29,8 +29,8 @@ from netc.backends.cpu.steps.choice import ConvShape, choose_algorithm
 from netc.backends.cpu.steps.conv import conv_step
 from netc.backends.cpu.steps.depthwise import depthwise_step
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
-from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.winograd import can_winograd, winograd_steps
+from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import Arena, View, dense
 
 

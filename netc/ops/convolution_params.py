@@ -7,17 +7,13 @@ from dataclasses import dataclass, field, replace
 
 from netc.ir.types import Shape
 from netc.ops.axes import axis_in
-from netc.ops.define import (
-    LayerContext,
-    ShapeError,
-    Window,
-)
+from netc.ops.define import LayerContext, ShapeError
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import CONSTANT_ZERO, Filler, parse_filler
 from netc.ops.numbers import number, required_number
 from netc.ops.window import (
     Axis,
-    WindowParams,
+    Window,
     axis_name,
     parse_window,
 )
@@ -44,7 +40,7 @@ class ConvolutionParams:
     """
 
     num_output: int
-    window: WindowParams = field(default_factory=WindowParams)
+    window: Window = field(default_factory=Window)
     group: int = 1
     bias: bool = True
     axis: int = 1
@@ -57,7 +53,7 @@ class ConvolutionParams:
 class Im2colParams:
     """Parameters of Im2col."""
 
-    window: WindowParams = field(default_factory=WindowParams)
+    window: Window = field(default_factory=Window)
     axis: int = 1
 
 
@@ -120,7 +116,7 @@ def convolution_axes(params: ConvolutionParams | Im2colParams, shape: Shape) -> 
     return tuple(_slid(params.window, axis, i, len(axes)) for i, axis in enumerate(axes))
 
 
-def _slid(window: WindowParams, axis: Axis, index: int, axes: int) -> Axis:
+def _slid(window: Window, axis: Axis, index: int, axes: int) -> Axis:
     """The axis with its number of outputs.
 
     C divides towards zero: with a stride, a window that overhangs a small input by less than the
@@ -138,7 +134,7 @@ def _slid(window: WindowParams, axis: Axis, index: int, axes: int) -> Axis:
     )
 
 
-def _spoken_extent(window: WindowParams, axis: Axis, index: int) -> str:
+def _spoken_extent(window: Window, axis: Axis, index: int) -> str:
     name = f"`{window.field('kernel', index)}` {axis.kernel}"
     if axis.dilation == 1:
         return name
@@ -158,7 +154,7 @@ def deconvolution_axes(params: ConvolutionParams, shape: Shape) -> tuple[Axis, .
     return tuple(_spread(params.window, axis, i, len(axes)) for i, axis in enumerate(axes))
 
 
-def _spread(window: WindowParams, axis: Axis, index: int, axes: int) -> Axis:
+def _spread(window: Window, axis: Axis, index: int, axes: int) -> Axis:
     whole = axis.stride * (axis.size - 1) + axis.extent
     size = whole - 2 * axis.pad
     if size <= 0:
@@ -176,21 +172,11 @@ def convolution_window(
     params: ConvolutionParams | Im2colParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
 ) -> Window:
     """Window rule of what slides over its bottom: a step of ``stride`` a top pixel."""
-    return _window(convolution_axes(params, inputs[0]), fractional=False)
+    return Window.of(convolution_axes(params, inputs[0]))
 
 
 def deconvolution_window(
     params: ConvolutionParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
 ) -> Window:
     """Window rule of a deconvolution: a bottom pixel is spread over ``kernel`` top pixels."""
-    return _window(deconvolution_axes(params, inputs[0]), fractional=True)
-
-
-def _window(axes: Sequence[Axis], fractional: bool) -> Window:
-    return Window(
-        tuple(axis.kernel for axis in axes),
-        tuple(axis.stride for axis in axes),
-        tuple(axis.pad for axis in axes),
-        tuple(axis.dilation for axis in axes),
-        fractional,
-    )
+    return Window.of(deconvolution_axes(params, inputs[0]), fractional=True)

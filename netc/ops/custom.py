@@ -10,12 +10,13 @@ import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.catalog import LAYERS, add_layer, remove_layer
 from netc.ops.cost import per_output
 from netc.ops.custom_params import (
@@ -37,6 +38,9 @@ from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import Filler
 from netc.schema.load import add_messages, load_schema, remove_messages
 from netc.schema.message import Message
+
+if TYPE_CHECKING:
+    from netc.ops.gradients.define import Gradient
 
 Function = Callable[..., Any]
 Number = int | tuple[int, int | None]
@@ -247,7 +251,7 @@ def _params(made: _Custom, layer: Message, context: LayerContext) -> CustomParam
     return CustomParams(made.type, values, context.tops, context.phase)
 
 
-def _plain(value: object) -> Any:
+def _plain(value: object) -> object:
     """A field's value as plain numbers and texts; a message as its own fields."""
     if isinstance(value, Message):
         return tuple((name, _plain(value.get(name))) for name in value.entries)
@@ -290,9 +294,9 @@ def _run(
     function: Function,
     made: _Custom,
     params: CustomParams,
-    inputs: Sequence[Any],
-    weights: Sequence[Any],
-) -> tuple[Any, ...]:
+    inputs: Arrays,
+    weights: Arrays,
+) -> tuple[AnyArray, ...]:
     own = [list(weights)] if made.weights is not None else []
     try:
         given = function(list(inputs), *own, values_of(params))
@@ -317,7 +321,7 @@ def _run(
     return outputs
 
 
-def _rule(made: _Custom) -> Any:
+def _rule(made: _Custom) -> Gradient[CustomParams]:
     """The gradient as differentiation takes it."""
     from netc.ops.gradients.custom import gradient_of
 

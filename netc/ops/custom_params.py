@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
 
 from netc.diagnostics import Diagnostic, NetcError
 
@@ -15,7 +14,7 @@ class CustomParams:
     """A layer's fields as they are written, or by their defaults, and its phase."""
 
     type: str
-    fields: tuple[tuple[str, Any], ...]
+    fields: tuple[tuple[str, object], ...]
     tops: int
     phase: str
 

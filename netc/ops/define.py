@@ -15,32 +15,9 @@ from netc.ops.array import AnyArray, Arrays
 from netc.ops.contents import ContentsRule
 from netc.ops.filler import CONSTANT_ZERO, Filler
 from netc.ops.role import Family, Role
+from netc.ops.shape_error import ShapeError as ShapeError
+from netc.ops.window import Window as Window
 from netc.schema.message import Message
-
-
-class ShapeError(Exception):
-    """Shapes that do not fit, as a bare fact; shape inference adds layer, blobs and places.
-
-    Args:
-        message: the rule and both numbers, e.g. "`kernel_size` 7 is larger than the padded
-            height 5".
-        field: dotted path of the layer's field to point at, e.g. "pooling_param.kernel_size".
-        help: what to do.
-        code: the diagnostic's code.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        field: str | None = None,
-        help: Sequence[str] = (),
-        code: str = "shape-mismatch",
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.field = field
-        self.help = tuple(help)
-        self.code = code
 
 
 class Arity(NamedTuple):
@@ -78,21 +55,6 @@ class Cost(NamedTuple):
 
     macs: int = 0
     operations: int = 0
-
-
-class Window(NamedTuple):
-    """What of its input an output element sees, per spatial axis (the axes after the second).
-
-    ``stride`` is in input elements per output element; a deconvolution's ``fractional`` window has
-    output elements per input element instead. ``whole`` sees the entire spatial extent.
-    """
-
-    kernel: tuple[int, ...] = ()
-    stride: tuple[int, ...] = ()
-    pad: tuple[int, ...] = ()
-    dilation: tuple[int, ...] = ()
-    fractional: bool = False
-    whole: bool = False
 
 
 class Affine(NamedTuple):

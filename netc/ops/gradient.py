@@ -7,13 +7,14 @@ then the gradients of tops that arrive; its parameters are what it reads of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from netc.ir.types import Shape, count
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.define import WHOLE, Arity, Cost, ErasedOp, OpDef, WeightSpec, Window, unwritten
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ def rule_of(op: str) -> ErasedGradient | None:
 
 
 def saved(
-    params: GradientParams, inputs: Sequence[object], weights: Sequence[object], number: int
-) -> tuple[Saved, list[Any]]:
+    params: GradientParams, inputs: Arrays, weights: Arrays, number: int
+) -> tuple[Saved, list[AnyArray]]:
     """A node's inputs and arrays at their places, and the tops' gradients.
 
     ``number`` is how many trained arrays the layer has.
@@ -79,7 +80,7 @@ def saved(
     return Saved(bottoms, tops, arrays, _shapes(params, bottoms)), gradients
 
 
-def _shapes(params: GradientParams, bottoms: Sequence[Any]) -> list[Shape]:
+def _shapes(params: GradientParams, bottoms: Sequence[AnyArray | None]) -> list[Shape]:
     """The bottoms' shapes; rows that only a run tells are those of the arrays."""
     return [
         said if array is None else tuple(array.shape)
@@ -87,8 +88,8 @@ def _shapes(params: GradientParams, bottoms: Sequence[Any]) -> list[Shape]:
     ]
 
 
-def _placed(places: Sequence[int], given: Any, number: int) -> list[Any]:
-    found: list[Any] = [None] * number
+def _placed(places: Sequence[int], given: Iterator[AnyArray], number: int) -> list[AnyArray]:
+    found: list[Any] = [None] * number  # where nothing is read
     for place in places:
         found[place] = next(given)
     return found
@@ -122,9 +123,7 @@ def gradient_op(ops: Mapping[str, ErasedOp]) -> OpDef[GradientParams]:
         own = ops[params.op].memory(params.params, params.shapes, tops)
         return own + 4 * sum(map(count, (*params.shapes, *tops)))
 
-    def reference(
-        params: GradientParams, inputs: Sequence[object], weights: Sequence[object]
-    ) -> tuple[Any, ...]:
+    def reference(params: GradientParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
         rule = rule_of(params.op)
         if params.in_place and rule is not None:
             rule = rule.in_place

@@ -23,7 +23,7 @@ from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import parse_filler
 from netc.ops.numbers import number, required_number
 from netc.ops.role import Role
-from netc.ops.window import WindowParams, taps
+from netc.ops.window import Window, taps
 from netc.schema.message import Message
 
 
@@ -102,7 +102,7 @@ def _parse_local(layer: Message, context: LayerContext) -> ConvolutionParams:
         *("num_output", "bias_term", "pad", "kernel_size", "stride"),
         *("weight_filler", "bias_filler"),
     )
-    window = WindowParams(
+    window = Window(
         kernel=(required_number(message, "kernel_size"),),
         stride=(number(message, "stride", 1),),
         pad=(number(message, "pad", 0),),

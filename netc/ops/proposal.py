@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -175,7 +174,7 @@ def _moved(boxes: AnyArray, delta: AnyArray) -> AnyArray:
 
 
 def _best(
-    params: ProposalParams, image: int, boxes: AnyArray, scores: AnyArray, large: Any
+    params: ProposalParams, image: int, boxes: AnyArray, scores: AnyArray, large: AnyArray | np.bool
 ) -> AnyArray:
     """Rows of image, box and score, the best first.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -21,9 +21,9 @@ from netc.ops.random import layer_number
 from netc.ops.role import Role
 from netc.schema.message import Message
 
-Implementation = Callable[..., Sequence[Any]]
+Implementation = Callable[..., Arrays]
 ImplementationShape = Callable[..., Sequence[Shape]]
-ImplementationGradient = Callable[..., Sequence[Any]]
+ImplementationGradient = Callable[..., Sequence[AnyArray | None]]
 
 
 Item = TypeVar("Item")

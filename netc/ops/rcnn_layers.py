@@ -7,18 +7,25 @@ are pixels that belong to them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from netc.ir.types import Shape, show
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.boxes import areas, overlaps
 from netc.ops.contents import Contents, ImageSizes, Regions, TrueBoxes, corner_rows
 from netc.ops.define import ShapeError
 from netc.ops.param_text import parse_param_str
 from netc.ops.proposal import ProposalParams, placed_anchors
-from netc.ops.python import PythonContext, register_python_contents, register_python_layer
+from netc.ops.python import (
+    Implementation,
+    ImplementationGradient,
+    ImplementationShape,
+    PythonContext,
+    register_python_contents,
+    register_python_layer,
+)
 from netc.ops.random import uniform
 
 _RPN_BATCH, _RPN_POSITIVES, _RPN_NEAR, _RPN_FAR = 256, 128, 0.7, 0.3
@@ -26,21 +33,23 @@ _BATCH, _POSITIVES, _NEAR = 128, 32, 0.5
 _DEVIATIONS = np.array([0.1, 0.1, 0.2, 0.2], np.float32)
 
 
-def box_overlaps(boxes: Any, truth: Any) -> Any:
+def box_overlaps(boxes: AnyArray, truth: AnyArray) -> AnyArray:
     """Intersection over union of boxes (n, 4) and true ones (m, 4), (n, m)."""
     both = np.concatenate([boxes, truth])
     columns, own = np.ascontiguousarray(both.T), areas(both, 1)
     return overlaps(columns, own, np.arange(len(boxes), len(both)), 1)[:, : len(boxes)].T
 
 
-def box_changes(boxes: Any, truth: Any) -> Any:
+def box_changes(boxes: AnyArray, truth: AnyArray) -> AnyArray:
     """What boxes are to be changed by to be the true ones: dx, dy, log w, log h (n, 4)."""
     side, wanted = boxes[:, 2:] - boxes[:, :2] + 1, truth[:, 2:] - truth[:, :2] + 1
     apart = (truth[:, :2] + wanted / 2 - boxes[:, :2] - side / 2) / side
     return np.concatenate([apart, np.log(wanted / side)], axis=1)
 
 
-def _drawn(some: Any, number: int, like: Any, context: PythonContext, draw: int) -> Any:
+def _drawn(
+    some: AnyArray, number: int, like: AnyArray, context: PythonContext, draw: int
+) -> AnyArray:
     """So many of some, at random."""
     chance = uniform(like, (len(some),), context.layer, context.key, draw)
     return some[np.argsort(chance, kind="stable")[:number]]
@@ -59,7 +68,7 @@ def _anchor_params(param_str: str) -> tuple[ProposalParams, int]:
     return anchors, int(given["allowed_border"])
 
 
-_ANCHOR_FIELDS: Mapping[str, Any] = {
+_ANCHOR_FIELDS: Mapping[str, object] = {
     "feat_stride": None, "base_size": 16, "ratios": (0.5, 1, 2), "scales": (8, 16, 32),
     "allowed_border": 0,
 }  # fmt: skip
@@ -80,9 +89,7 @@ def _anchor_shape(
 
 
 @np.errstate(all="ignore")
-def _anchor_targets(
-    inputs: Sequence[Any], param_str: str, context: PythonContext
-) -> tuple[Any, ...]:
+def _anchor_targets(inputs: Arrays, param_str: str, context: PythonContext) -> tuple[AnyArray, ...]:
     params, border = _anchor_params(param_str)
     cells = inputs[0].shape[2:]
     truth, (height, width) = np.asarray(inputs[1]).reshape(-1, 5), inputs[2].reshape(-1)[:2]
@@ -102,7 +109,9 @@ def _anchor_targets(
     return (flat.reshape(1, 1, -1, cells[1]), *maps)
 
 
-def _anchor_labels(anchors: Any, truth: Any, context: PythonContext) -> tuple[Any, Any]:
+def _anchor_labels(
+    anchors: AnyArray, truth: AnyArray, context: PythonContext
+) -> tuple[AnyArray, AnyArray]:
     """1, 0 or -1 (left out) for each anchor, and the true box that it overlaps most.
 
     An anchor that overlaps a true box most is positive however little that is, even not at all.
@@ -147,7 +156,7 @@ def _target_shape(
 
 # R-FCN's layer gives four axes, Faster R-CNN's fewer; losses and ROIPooling take either.
 @np.errstate(all="ignore")
-def _targets(inputs: Sequence[object], param_str: str, context: PythonContext) -> tuple[Any, ...]:
+def _targets(inputs: Arrays, param_str: str, context: PythonContext) -> tuple[AnyArray, ...]:
     classes = _classes(param_str)
     truth = np.asarray(inputs[1]).reshape(-1, 5)
     own = np.concatenate([np.zeros((len(truth), 1)), truth[:, :4]], axis=1)
@@ -167,7 +176,9 @@ def _targets(inputs: Sequence[object], param_str: str, context: PythonContext) -
     return tuple(array.reshape(*array.shape, 1, 1) for array in made)
 
 
-def _by_class(labels: Any, classes: int, boxes: Any, truth: Any) -> tuple[Any, Any]:
+def _by_class(
+    labels: AnyArray, classes: int, boxes: AnyArray, truth: AnyArray
+) -> tuple[AnyArray, AnyArray]:
     """Changes of the positives, which come first, in the columns of their class."""
     targets = np.zeros((len(labels), 4 * classes), np.float32)
     inside = np.zeros_like(targets)
@@ -190,7 +201,7 @@ def _dropout(param_str: str) -> tuple[bool, float]:
     return given["phase"] == "TRAIN", share
 
 
-def _maps(x: Any, param_str: str, context: PythonContext) -> Any:
+def _maps(x: AnyArray, param_str: str, context: PythonContext) -> AnyArray:
     """What each map is multiplied by; outside of training too, as that layer does it."""
     training, share = _dropout(param_str)
     scale = x.dtype.type(1 / (1 - share))
@@ -200,7 +211,7 @@ def _maps(x: Any, param_str: str, context: PythonContext) -> Any:
     return ((chance >= share) * scale)[:, :, None, None].astype(x.dtype)
 
 
-def _dropped(inputs: Sequence[object], param_str: str, context: PythonContext) -> tuple[Any, ...]:
+def _dropped(inputs: Arrays, param_str: str, context: PythonContext) -> tuple[AnyArray, ...]:
     return (inputs[0] * _maps(inputs[0], param_str, context),)
 
 
@@ -214,14 +225,14 @@ def _dropped_shape(
 
 
 def _dropped_gradient(
-    inputs: Sequence[object], tops: Sequence[object], param_str: str, context: PythonContext
-) -> tuple[Any, ...]:
+    inputs: Arrays, tops: Arrays, param_str: str, context: PythonContext
+) -> tuple[AnyArray, ...]:
     return (tops[0] * _maps(inputs[0], param_str, context),)
 
 
 def _no_gradient(
-    inputs: Sequence[object], tops: Sequence[object], param_str: str, context: PythonContext
-) -> tuple[object, ...]:
+    inputs: Arrays, tops: Arrays, param_str: str, context: PythonContext
+) -> tuple[None, ...]:
     """None by any bottom: these layers' ``backward`` does nothing."""
     return (None,) * len(inputs)
 
@@ -241,7 +252,9 @@ def _target_contents(param_str: str, inputs: Sequence[Shape]) -> Sequence[Conten
 
 _SIDE = 600.0  # of an image, where nothing tells it
 
-_LAYERS: tuple[tuple[str, str, Callable[..., Any], Callable[..., Any], bool, Any], ...] = (
+_LAYERS: tuple[
+    tuple[str, str, Implementation, ImplementationShape, bool, ImplementationGradient], ...
+] = (
     ("rpn.anchor_target_layer", "AnchorTargetLayer", _anchor_targets, _anchor_shape, False,
      _no_gradient),
     ("rpn.proposal_target_layer", "ProposalTargetLayer", _targets, _target_shape, True,

@@ -36,20 +36,10 @@ from netc.ops.array import AnyArray, Arrays
 from netc.ops.columns import at_least_one, window_columns
 from netc.ops.convolution import CONVOLUTION
 from netc.ops.convolution_params import ConvolutionParams, convolution_axes
-from netc.ops.define import (
-    FLOAT,
-    Arity,
-    Cost,
-    Kernel,
-    OpDef,
-    WeightSpec,
-    Window,
-    same_shape,
-    unwritten,
-)
+from netc.ops.define import FLOAT, Arity, Cost, Kernel, OpDef, WeightSpec, same_shape, unwritten
 from netc.ops.linear import INNER_PRODUCT, InnerProductParams
 from netc.ops.role import Role
-from netc.ops.window import WindowParams, taps
+from netc.ops.window import Window, taps
 
 Floats = NDArray[np.float32]
 
@@ -219,7 +209,7 @@ def _multiply(params: ReducedParams, inputs: Arrays, weights: Arrays) -> Arrays:
 
 def whole_window(params: InnerProductParams, shape: Shape) -> ConvolutionParams:
     """The convolution that an inner product over (num, channels, height, width) is."""
-    window = WindowParams(kernel=(shape[2], shape[3]))
+    window = Window(kernel=(shape[2], shape[3]))
     return ConvolutionParams(params.num_output, window, bias=params.bias)
 
 

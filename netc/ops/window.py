@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
-from netc.ops.define import ShapeError
 from netc.ops.numbers import check_number, conflict, lone, number
+from netc.ops.shape_error import ShapeError
 from netc.schema.message import Message
 
 
@@ -26,7 +26,7 @@ class Tap(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """A window sliding along one axis of ``size`` input elements, to ``out`` places."""
+    """A :class:`Window` along one axis of ``size`` input elements, with ``out`` places."""
 
     size: int
     kernel: int
@@ -115,10 +115,19 @@ def columns_memory(axes: Sequence[Axis], channels: int, limit: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class WindowParams:
-    """A window as written: each quantity has no value, one for all axes, or one for each axis.
+class Window:
+    """A sliding window: what of its input an output element sees, along each spatial axis.
 
-    ``planar`` names the quantities written as ``_h`` and ``_w``, which are for two axes only.
+    There is this one type of it, from the text to the kernels. As a text says it, each quantity has
+    no value, one for all axes, or one for each axis; :meth:`axes` lays it along axes of known
+    sizes, and :meth:`of` is the window of such axes, with a value for each of them.
+
+    Args:
+        kernel, stride, pad, dilation: in input elements. Of a ``fractional`` window, which a
+            deconvolution has, ``stride`` is in output elements per input element.
+        planar: the quantities that a text has as ``_h`` and ``_w``, which are for two axes only.
+        fractional: the window lies on the output, and its elements add up where they meet.
+        whole: an output element sees the entire spatial extent.
     """
 
     kernel: tuple[int, ...] = ()
@@ -126,6 +135,19 @@ class WindowParams:
     pad: tuple[int, ...] = ()
     dilation: tuple[int, ...] = ()
     planar: tuple[str, ...] = ()
+    fractional: bool = False
+    whole: bool = False
+
+    @classmethod
+    def of(cls, axes: Sequence[Axis], fractional: bool = False) -> Window:
+        """The window that slides along these axes."""
+        return cls(
+            tuple(axis.kernel for axis in axes),
+            tuple(axis.stride for axis in axes),
+            tuple(axis.pad for axis in axes),
+            tuple(axis.dilation for axis in axes),
+            fractional=fractional,
+        )
 
     def axes(self, sizes: Sequence[int]) -> tuple[Axis, ...]:
         """The window along each of the spatial axes of these sizes; ``out`` is not yet known.
@@ -184,20 +206,20 @@ class WindowParams:
         )
 
 
-def parse_window(message: Message) -> WindowParams:
+def parse_window(message: Message) -> Window:
     """The window of a ConvolutionParameter message.
 
     Raises:
         NetcError: conflicting-fields, missing-field or out-of-range, at the field.
     """
-    written = {
-        "kernel": _quantity(message, "kernel_size", "kernel", 1),
-        "stride": _quantity(message, "stride", "stride", 1),
-        "pad": _quantity(message, "pad", "pad", 0),
-    }
-    planar = tuple(name for name in written if _is_planar(message, name))
-    dilation = _checked(message, "dilation", 1)
-    return WindowParams(**written, dilation=dilation, planar=planar)
+    planar = tuple(name for name in ("kernel", "stride", "pad") if _is_planar(message, name))
+    return Window(
+        _quantity(message, "kernel_size", "kernel", 1),
+        _quantity(message, "stride", "stride", 1),
+        _quantity(message, "pad", "pad", 0),
+        _checked(message, "dilation", 1),
+        planar,
+    )
 
 
 def _is_planar(message: Message, quantity: str) -> bool:

@@ -26,7 +26,7 @@ from netc.ir.types import show
 from netc.ops.catalog import has_role
 from netc.ops.convolution_params import convolution_axes
 from netc.ops.role import Role
-from netc.ops.window import Axis, WindowParams
+from netc.ops.window import Axis, Window
 from netc.passes.base import Log, Pass
 from netc.passes.linear import channels_are_axis_one, is_product, product_of, with_product
 
@@ -74,7 +74,7 @@ def _cut(draft: Draft, node: Node, axes: tuple[Axis, ...], cuts: list[int], log:
         log.missed("its weights are not all finite, and zero times those is no zero", node.name)
         return
     pairs = list(zip(axes, cuts, strict=True))
-    window = WindowParams(
+    window = Window(
         kernel=tuple(axis.kernel - 2 * cut for axis, cut in pairs),
         stride=tuple(axis.stride for axis in axes),
         pad=tuple(axis.pad - cut * axis.dilation for axis, cut in pairs),

@@ -30,7 +30,7 @@ from netc.memory import check_memory
 from netc.ops.catalog import CATALOG, has_role
 from netc.ops.convolution_params import ConvolutionParams, convolution_axes
 from netc.ops.role import Role
-from netc.ops.window import Axis, WindowParams
+from netc.ops.window import Axis, Window
 from netc.passes.base import Log, Pass
 from netc.passes.linear import (
     Product,
@@ -113,7 +113,7 @@ def _joint_windows(draft: Draft, first: Node, then: Node) -> _Joint | str | None
     return _Joint(params, outputs * inner * inputs * taps // group**2)
 
 
-def _joint_window(first: tuple[Axis, ...], then: tuple[Axis, ...]) -> WindowParams | None:
+def _joint_window(first: tuple[Axis, ...], then: tuple[Axis, ...]) -> Window | None:
     """The window of both, one of them being of one element without padding."""
     if not first:
         return None
@@ -126,7 +126,7 @@ def _joint_window(first: tuple[Axis, ...], then: tuple[Axis, ...]) -> WindowPara
         return None
     kernels = [a.kernel * b.kernel for a, b in zip(first, then, strict=True)]
     strides = [a.stride * b.stride for a, b in zip(first, then, strict=True)]
-    return WindowParams(tuple(kernels), tuple(strides), tuple(pads), tuple(dilations))
+    return Window(tuple(kernels), tuple(strides), tuple(pads), tuple(dilations))
 
 
 def _overhangs(axis: Axis) -> bool:

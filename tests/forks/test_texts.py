@@ -8,7 +8,7 @@ import pytest
 import netc
 from netc.diagnostics import NetcWarning, Source
 from netc.driver import build, read_net
-from netc.ops.window import WindowParams
+from netc.ops.window import Window
 from tests.migrate.texts import check_upgrade, refusal
 
 CONV = 'layer {{ name: "c" type: "Convolution" convolution_param {{ num_output: 4 {} }} }}'
@@ -41,7 +41,7 @@ def test_hole_of_v1_texts() -> None:
         "  convolution_param { num_output: 4 pad: 12 kernel_size: 3 hole: 12 } }"
     )
     graph = build(read_net(Source("net.prototxt", text)).message).graph
-    window: WindowParams = graph.nodes[0].params.window
+    window: Window = graph.nodes[0].params.window
     assert window.dilation == (12,) and graph.values["fc6"].shape == (1, 4, 33, 33)
 
 

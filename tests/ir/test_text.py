@@ -25,7 +25,7 @@ input data = 1x1x4x4
 param conv/0 = 2x1x3x3 lr_mult 0.0
 param conv/1 = 2 lr_mult 2.0 decay_mult 0.0
 conv: 1x2x2x2 = Convolution[conv]\
-({"": "ConvolutionParams", "num_output": 2, "window": {"": "WindowParams", "kernel": [3]}}; \
+({"": "ConvolutionParams", "num_output": 2, "window": {"": "Window", "kernel": [3]}}; \
 data; conv/0, conv/1)
 a: 1x1x2x2, b: 1x1x2x2 = Slice[cut]({"": "SliceParams", "tops": 2}; conv; ; down 0)
 () = Silence["quiet, please"](null; a; )

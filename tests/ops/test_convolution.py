@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import tracemalloc
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +15,9 @@ from netc.ops import convolution
 from netc.ops.catalog import CATALOG, LAYERS
 from netc.ops.convolution import CONVOLUTION, DECONVOLUTION
 from netc.ops.convolution_params import ConvolutionParams, Im2colParams
-from netc.ops.define import Cost, LayerContext, OpDef, ShapeError, Window
+from netc.ops.define import Cost, LayerContext, OpDef, ShapeError
 from netc.ops.im2col import IM2COL
-from netc.ops.window import WindowParams
+from netc.ops.window import Window
 from tests.ops.cases import bind_layer, cases_of, check_case, load_case
 
 GOLDEN = cases_of("Convolution", "Deconvolution", "Im2col")
@@ -55,7 +56,7 @@ def problems(draw: st.DrawFn) -> Problem:
     def numbers(least: int, most: int) -> tuple[int, ...]:
         return tuple(draw(st.lists(st.integers(least, most), min_size=axes, max_size=axes)))
 
-    window = WindowParams(numbers(1, 3), numbers(1, 3), numbers(0, 2), numbers(1, 2))
+    window = Window(numbers(1, 3), numbers(1, 3), numbers(0, 2), numbers(1, 2))
     shape = (draw(st.integers(1, 2)), share * group, *numbers(1, 5))
     x = np.random.default_rng(draw(st.integers(0, 99))).normal(size=shape).astype(np.float32)
     params = ConvolutionParams(outputs * group, window, group, bias=draw(st.booleans()))
@@ -344,7 +345,7 @@ def test_absurd_numbers_are_settled_at_once() -> None:
 
 def conv(num_output: int, kernel: int, group: int = 1, **window: int) -> ConvolutionParams:
     given = {name: (value,) for name, value in window.items()}
-    return ConvolutionParams(num_output, WindowParams((kernel,), **given), group)
+    return ConvolutionParams(num_output, Window((kernel,), **given), group)
 
 
 def test_cost_of_alexnet_convolutions() -> None:
@@ -366,7 +367,7 @@ def test_cost_of_alexnet_convolutions() -> None:
 
 
 def test_a_deconvolution_costs_what_its_convolution_does() -> None:
-    params = ConvolutionParams(6, WindowParams((4,), (2,), (1,)), 2, bias=False)
+    params = ConvolutionParams(6, Window((4,), (2,), (1,)), 2, bias=False)
     shapes = [(1, 4, 5, 5)], [(1, 6, 10, 10)]
     assert DECONVOLUTION.cost(params, *shapes) == Cost(4 * 25 * 3 * 16)
 
@@ -377,7 +378,7 @@ def test_windows() -> None:
     window = Window((3, 5), (2, 2), (1, 1), (2, 1))
     assert CONVOLUTION.window(params, *shapes) == window
     assert IM2COL.window(Im2colParams(params.window), *shapes) == window
-    assert DECONVOLUTION.window(params, *shapes) == window._replace(fractional=True)
+    assert DECONVOLUTION.window(params, *shapes) == replace(window, fractional=True)
 
 
 def test_memory_is_bounded() -> None:

@@ -27,7 +27,7 @@ from netc.ops.reduced import (
     round_to_bfloat16,
     weight_codes,
 )
-from netc.ops.window import WindowParams
+from netc.ops.window import Window
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -92,7 +92,7 @@ def test_filters_of_zeros_have_codes() -> None:
 
 
 def params(number: Bfloat16 | Int8, **geometry: object) -> ReducedParams:
-    window = WindowParams(kernel=(3,), pad=(1,), stride=(2,), dilation=(1,))
+    window = Window(kernel=(3,), pad=(1,), stride=(2,), dilation=(1,))
     return ReducedParams(ConvolutionParams(6, window, **geometry), number)  # type: ignore[arg-type]
 
 
@@ -118,7 +118,7 @@ def test_int8_sums_are_those_of_whole_numbers(group: int, zero: int) -> None:
 )
 def test_the_second_of_a_pair_is_added_first(x: list[float], want: float) -> None:
     """2**24 swallows a 1 that is added to it, so that the order shows."""
-    own = ReducedParams(ConvolutionParams(1, WindowParams(kernel=(1,)), bias=False), Bfloat16())
+    own = ReducedParams(ConvolutionParams(1, Window(kernel=(1,)), bias=False), Bfloat16())
     array = np.array(x, np.float32).reshape(1, 4, 1, 1)
     ones = np.ones((1, 4, 1, 1), np.float32)
     (found,) = CATALOG[REDUCED_CONVOLUTION].reference(own, [array], [ones])
@@ -135,9 +135,7 @@ def test_inner_products_are_convolutions_as_large_as_their_input(
     for transpose in (False, True):
         own = ReducedParams(InnerProductParams(4, transpose=transpose, bias=False), number)
         (found,) = CATALOG[REDUCED_INNER_PRODUCT].reference(own, [x], [w.T if transpose else w])
-        window = ReducedParams(
-            ConvolutionParams(4, WindowParams(kernel=(2, 3)), bias=False), number
-        )
+        window = ReducedParams(ConvolutionParams(4, Window(kernel=(2, 3)), bias=False), number)
         (want,) = CATALOG[REDUCED_CONVOLUTION].reference(window, [x], [w.reshape(4, 5, 2, 3)])
         np.testing.assert_array_equal(found, want.reshape(3, 4))
         np.testing.assert_allclose(found, x.reshape(3, -1) @ w.T, atol=0.4)
@@ -169,7 +167,7 @@ def test_what_can_be_reduced(
     group: int,
     fits: bool,
 ) -> None:
-    own = ConvolutionParams(weights[0], WindowParams(kernel=(3,)), group)
+    own = ConvolutionParams(weights[0], Window(kernel=(3,)), group)
     array = np.zeros(weights, np.float32)
     assert can_be_reduced(CONVOLUTION, own, shape, array, number) is fits
     array.reshape(-1)[0] = np.inf

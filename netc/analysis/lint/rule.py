@@ -109,7 +109,7 @@ def slides(subject: Subject) -> Iterator[Slide]:
         yield Slide(
             node,
             tuple(
-                map(Axis, sizes, window.kernel, window.stride, window.pad, window.dilation, outs)
+                axis._replace(out=out) for axis, out in zip(window.axes(sizes), outs, strict=True)
             ),
         )
 

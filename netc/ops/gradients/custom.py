@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
+from netc.ops.array import AnyArray, Arrays
 from netc.ops.custom_params import CustomParams, fault_of, number_of_weights, values_of
 from netc.ops.gradients.define import Gradient, Reads, Saved
 
 
-def gradient_of(type: str, function: Callable[..., Any], weighted: bool) -> Gradient[CustomParams]:
+def gradient_of(
+    type: str, function: Callable[..., Sequence[AnyArray | None]], weighted: bool
+) -> Gradient[CustomParams]:
     """What differentiation needs of a registered function.
 
     Args:
@@ -21,7 +23,7 @@ def gradient_of(type: str, function: Callable[..., Any], weighted: bool) -> Grad
         weighted: whether it takes the trained arrays.
     """
 
-    def made(params: CustomParams, saved: Saved, tops: Sequence[object]) -> Sequence[Any]:
+    def made(params: CustomParams, saved: Saved, tops: Arrays) -> Sequence[AnyArray | None]:
         arrived = [
             np.zeros_like(output) if top is None else top
             for top, output in zip(tops, saved.outputs, strict=True)
@@ -38,10 +40,10 @@ def gradient_of(type: str, function: Callable[..., Any], weighted: bool) -> Grad
             raise _misfit(type, f"made {len(found)} arrays, and {wanted} are wanted")
         return list(found)
 
-    def bottom(params: CustomParams, saved: Saved, tops: Sequence[object], index: int) -> Any:
+    def bottom(params: CustomParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
         return _fitting(type, made(params, saved, tops)[index], saved.inputs[index])
 
-    def weight(params: CustomParams, saved: Saved, tops: Sequence[object], index: int) -> Any:
+    def weight(params: CustomParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
         found = made(params, saved, tops)[len(saved.inputs) + index]
         return _fitting(type, found, saved.weights[index])
 
@@ -58,7 +60,7 @@ def gradient_of(type: str, function: Callable[..., Any], weighted: bool) -> Grad
     )
 
 
-def _fitting(type: str, found: Any, like: Any) -> Any:
+def _fitting(type: str, found: AnyArray | None, like: AnyArray) -> AnyArray:
     if found is None:
         return np.zeros_like(like)
     array = np.asarray(found, dtype=like.dtype)

@@ -5,7 +5,7 @@ import pytest
 
 from netc.backends.cpu.steps.choice import ConvShape, choose_algorithm, convolution_steps
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
-from netc.backends.cpu.steps.geometry import Geometry
+from netc.backends.shared.geometry import Geometry
 from tests.backends.cpu.arena import close
 from tests.backends.cpu.test_conv import plain_conv, random_case
 from tests.machines import DESCRIBED, described

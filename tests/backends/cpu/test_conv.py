@@ -10,7 +10,7 @@ from netc.backends.cpu.program import Program
 from netc.backends.cpu.steps.blocking import Blocking, choose_blocking
 from netc.backends.cpu.steps.conv import conv_step
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
-from netc.backends.cpu.steps.geometry import Geometry
+from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import Arena, View
 from tests.backends.cpu.arena import Bench, close
 from tests.machines import DESCRIBED, ONE_OF_EACH, described, runnable
@@ -65,11 +65,11 @@ CASES = [
     ((1, 64, 7, 9), 64, Geometry((1, 1))),
     ((2, 5, 7, 6), 37, Geometry((3, 3), (1, 1), (1, 1))),
     ((1, 3, 17, 19), 16, Geometry((7, 7), (2, 2), (3, 3))),
-    ((2, 8, 9, 11), 12, Geometry((3, 2), (2, 1), (2, 0), (2, 3), 4)),
+    ((2, 8, 9, 11), 12, Geometry((3, 2), (2, 1), (2, 0), (2, 3), groups=4)),
     ((1, 6, 8, 8), 4, Geometry((1, 1), (2, 2))),
     ((2, 3, 20, 15), 9, Geometry((5, 5), (2, 1))),
     ((1, 7, 9, 4), 5, Geometry((3, 4), (2, 1), (1, 0))),
-    ((1, 40, 5, 5), 130, Geometry((5, 5), (1, 1), (2, 2), (1, 1), 2)),
+    ((1, 40, 5, 5), 130, Geometry((5, 5), (1, 1), (2, 2), (1, 1), groups=2)),
 ]
 
 

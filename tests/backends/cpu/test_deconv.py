@@ -5,15 +5,15 @@ import pytest
 
 from netc.backends.cpu.steps.deconv import deconv_steps
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
-from netc.backends.cpu.steps.geometry import Geometry
+from netc.backends.shared.geometry import Geometry
 from tests.backends.cpu.arena import close
 
 CASES = [
     ((1, 6, 5, 4), 7, Geometry((4, 4), (2, 2), (1, 1))),
-    ((2, 8, 3, 5), 6, Geometry((3, 2), (2, 3), (1, 0), (1, 1), 2)),
+    ((2, 8, 3, 5), 6, Geometry((3, 2), (2, 3), (1, 0), (1, 1), groups=2)),
     ((1, 4, 4, 4), 4, Geometry((3, 3), (1, 1), (1, 1), (2, 2))),
     ((1, 3, 4, 3), 20, Geometry((2, 2), (3, 3))),
-    ((1, 5, 3, 3), 5, Geometry((4, 4), (2, 2), (1, 1), (1, 1), 5)),
+    ((1, 5, 3, 3), 5, Geometry((4, 4), (2, 2), (1, 1), (1, 1), groups=5)),
     ((1, 2, 4, 4), 3, Geometry((3, 5), (2, 2), (1, 2), (3, 2))),
 ]
 

@@ -5,7 +5,7 @@ import pytest
 
 from netc.backends.cpu.steps.depthwise import depthwise_deconv_steps, depthwise_step
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
-from netc.backends.cpu.steps.geometry import Geometry
+from netc.backends.shared.geometry import Geometry
 from tests.backends.cpu.arena import close
 from tests.backends.cpu.test_conv import plain_conv
 from tests.backends.cpu.test_deconv import plain_deconv
@@ -22,7 +22,7 @@ CASES = [
 
 @pytest.mark.parametrize("shape, kernel, stride, pad, dilation", CASES)
 def test_depthwise_agrees_with_numpy(bench, shape, kernel, stride, pad, dilation):
-    g = Geometry(kernel, stride, pad, dilation, shape[1])
+    g = Geometry(kernel, stride, pad, dilation, groups=shape[1])
     rng = np.random.default_rng(4)
     x = rng.standard_normal(shape).astype(np.float32)
     w = rng.standard_normal((shape[1], 1, *kernel)).astype(np.float32)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.pooling import average_pool_step, max_pool_step
+from netc.backends.shared.geometry import Geometry
 from tests.backends.cpu.arena import close
 
 CASES = [

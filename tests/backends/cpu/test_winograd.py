@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
-from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.winograd import Cut, choose_cut, tiling, winograd_steps
 from netc.backends.shared.cook_toom import matrices
+from netc.backends.shared.geometry import Geometry
 from tests.backends.cpu.arena import Bench, close
 from tests.backends.cpu.test_conv import plain_conv, random_case
 from tests.machines import DESCRIBED, described

@@ -12,6 +12,7 @@ from netc.backends.cuda.device import Facts
 from netc.backends.cuda.emission import CudaEmitContext
 from netc.backends.cuda.products.product import Product, pixel_taps
 from netc.backends.cuda.products.winograd import fits_winograd
+from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import Arena, dense
 from netc.diagnostics import Source
 from netc.ir.graph import Graph
@@ -56,7 +57,7 @@ def test_tiles_of_winograd_are_counted_in_32_bits(images: int, fits: bool) -> No
         (FusedOutput(y, (images, 64, 224, 224)),),
         lambda: np.zeros((64, 576), np.float32),
         pixel_taps((3, 3), (1, 1), (1, 1)),
-        window=((3, 3), (1, 1), (1, 1)),
+        window=Geometry((3, 3), pad=(1, 1)),
     )
     emission = CudaEmitContext(Graph("empty", (), (), (), {}), {}, Facts("a GPU", (9, 0), 132))
     assert fits_winograd(emission, product) is fits

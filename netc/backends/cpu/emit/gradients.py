@@ -31,7 +31,6 @@ from netc.backends.cpu.emit.products import (
 from netc.backends.cpu.lowering import Sweep, sweep_of
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.channel_sums import SumTarget, tap_sum_steps
-from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.normalization import Response, lrn_back_step
 from netc.backends.cpu.steps.outer import (
     OuterTarget,
@@ -44,6 +43,7 @@ from netc.backends.cpu.steps.outer import (
 )
 from netc.backends.cpu.steps.pooling import average_pool_back_step, max_pool_back_step
 from netc.backends.cpu.steps.winograd_weights import pays, winograd_weight_steps
+from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.layout import is_in_c_order
 from netc.backends.shared.views import View, moved
 from netc.ir.graph import Node

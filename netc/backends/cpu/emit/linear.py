@@ -15,12 +15,12 @@ from netc.backends.cpu.lowering import Sweep, sweep_of
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.conv import conv_step
 from netc.backends.cpu.steps.epilogue import Epilogue
-from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.linear import linear_step
 from netc.backends.cpu.steps.linear_back import rows_back_steps
 from netc.backends.cpu.steps.packing import in_c_order
 from netc.backends.cpu.steps.transpose import to_planes
 from netc.backends.shared.derived import Derived, Weights
+from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.layout import is_in_c_order
 from netc.backends.shared.views import View, dense
 from netc.ir.graph import Node

@@ -5,8 +5,8 @@ from __future__ import annotations
 from netc.backends.cpu.emit.emission import EmitContext, Sweeps
 from netc.backends.cpu.lowering import sweep_of
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.local import local_step
+from netc.backends.shared.geometry import Geometry
 from netc.ir.graph import Node
 from netc.ops.convolution_params import ConvolutionParams, channel_axis, convolution_axes
 

@@ -6,13 +6,13 @@ from netc.backends.cpu.emit.emission import EmitContext, Sweeps, scratch_of
 from netc.backends.cpu.lowering import Sweep, sweep_of
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.arrange import arrange_steps
-from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.moving import Strided
 from netc.backends.cpu.steps.pooling import (
     average_pool_step,
     max_pool_step,
     norm_pool_step,
 )
+from netc.backends.shared.geometry import Geometry, pixel_window
 from netc.backends.shared.views import View, dense
 from netc.ir.graph import Node
 from netc.ir.types import Shape
@@ -52,8 +52,7 @@ def pool_step(
 
 def window_of_pooling(params: PoolingParams, shape: Shape) -> Geometry:
     """A pooling's window in the kernels' terms."""
-    y, x = pooling_axes(params, shape)
-    return Geometry((y.kernel, x.kernel), (y.stride, x.stride), (y.pad, x.pad))
+    return pixel_window(pooling_axes(params, shape))
 
 
 def emit_spp(context: EmitContext, node: Node) -> Sweeps | None:

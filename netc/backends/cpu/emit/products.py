@@ -17,10 +17,10 @@ from netc.backends.cpu.steps.choice import convolution_steps
 from netc.backends.cpu.steps.deconv import by_outputs, deconv_steps
 from netc.backends.cpu.steps.depthwise import depthwise_deconv_steps
 from netc.backends.cpu.steps.epilogue import PLAIN, Activation, Epilogue
-from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.moving import image_step
 from netc.backends.cpu.windows import second_window, shape_between, value_between
 from netc.backends.shared.derived import Weights, joined
+from netc.backends.shared.geometry import Geometry, pixel_window
 from netc.backends.shared.views import View, dense, moved
 from netc.ir.graph import Node
 from netc.ir.types import Shape
@@ -39,14 +39,7 @@ _MAX_PHASES = 4096
 
 def geometry_of(params: ConvolutionParams, shape: Shape) -> Geometry:
     """A two-dimensional window in the kernels' terms; also of a deconvolution."""
-    y, x = params.window.axes(shape[2:])
-    return Geometry(
-        (y.kernel, x.kernel),
-        (y.stride, x.stride),
-        (y.pad, x.pad),
-        (y.dilation, x.dilation),
-        params.group,
-    )
+    return pixel_window(params.window.axes(shape[2:]), params.group)
 
 
 def emit_convolution(context: EmitContext, node: Node) -> Sweeps | None:

@@ -13,10 +13,10 @@ from netc.backends.cpu.emit.products import geometry_of, image_edge, weights_of
 from netc.backends.cpu.lowering import Sweep, sweep_of
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.conv import conv_product
-from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.product import product_step
 from netc.backends.cpu.steps.reduced import in_words, reduce_step, reduced
 from netc.backends.shared.derived import elements
+from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View, moved
 from netc.diagnostics import InternalError
 from netc.ir.graph import Array, Node

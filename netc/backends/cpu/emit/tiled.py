@@ -18,10 +18,10 @@ from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.choice import PRODUCT, ConvShape, choose_algorithm, convolution_steps
 from netc.backends.cpu.steps.conv import conv_step
 from netc.backends.cpu.steps.epilogue import Epilogue
-from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.moving import copy_step
 from netc.backends.cpu.steps.product import Packed
 from netc.backends.shared.derived import Weights
+from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View, moved
 from netc.ir.types import Shape
 from netc.ops.pooling import PoolingParams

@@ -22,9 +22,9 @@ from netc.backends.cpu.steps.blocking import tile_cost
 from netc.backends.cpu.steps.conv import conv_step
 from netc.backends.cpu.steps.depthwise import depthwise_step
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
-from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.winograd import can_winograd, tiling, winograd_steps
 from netc.backends.shared.derived import Weights
+from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View
 
 Array = NDArray[np.float32]

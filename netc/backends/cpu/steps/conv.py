@@ -11,9 +11,9 @@ from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.blocking import Blocking
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
-from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.product import ImplicitProduct, Packed, product_step
 from netc.backends.shared.derived import Weights
+from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View
 from netc.memory import check_memory
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
-from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.product import ImplicitProduct, product_step
 from netc.backends.shared.derived import Weights, joined
+from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View, moved
 
 Array = NDArray[np.float32]

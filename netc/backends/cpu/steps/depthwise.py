@@ -14,9 +14,9 @@ from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.deconv import Phase, phases, progression, shifted
 from netc.backends.cpu.steps.elementwise import padded
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
-from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.product import pack_weights
 from netc.backends.shared.derived import Weights
+from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View
 
 Array = NDArray[np.float32]

@@ -9,8 +9,8 @@ from netc.backends.cpu import jit
 from netc.backends.cpu.local_args import LocalArgs
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.shared.derived import Weights, derived
+from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View
 
 Array = NDArray[np.float32]

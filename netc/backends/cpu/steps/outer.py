@@ -13,7 +13,7 @@ from netc.backends.cpu import jit
 from netc.backends.cpu.kernel_args import OuterArgs
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.steps.geometry import Geometry
+from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import Place, View, moved
 
 #: isa -> registers that a tile's sums may take; a few are left for what is multiplied.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from netc.backends.cpu import jit
 from netc.backends.cpu.kernel_args import PoolArgs
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.steps.geometry import Geometry
+from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View
 
 

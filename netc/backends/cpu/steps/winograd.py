@@ -17,11 +17,11 @@ from netc.backends.cpu.product_args import PanelArgs, WinogradArgs
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.blocking import choose_tile
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
-from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.packing import transformed
 from netc.backends.cpu.steps.product import panel_rows
 from netc.backends.shared.cook_toom import Filtering
 from netc.backends.shared.derived import Derived, Weights, derived
+from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View, Workspace
 
 Array = NDArray[np.float32]

@@ -13,9 +13,9 @@ from netc.backends.cpu.kernel_args import OuterArgs
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.product_args import WinogradArgs
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.steps.geometry import Geometry
 from netc.backends.cpu.steps.outer import OuterTarget, most_sums, tiles_of
 from netc.backends.cpu.steps.winograd import Tiling, can_winograd, tile_arguments, tiling
+from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View, Workspace, moved
 
 _SIZE = 4  # outputs of a tile in each direction

@@ -20,6 +20,7 @@ from netc.backends.cuda.products.product import Product, pixel_taps, taps_first
 from netc.backends.cuda.products.tiles import MAX_PARTS
 from netc.backends.cuda.program import Steps
 from netc.backends.shared.derived import Weights, derived
+from netc.backends.shared.geometry import pixel_window
 from netc.backends.shared.views import View
 from netc.ir.graph import Node
 from netc.ir.types import Shape
@@ -78,7 +79,7 @@ def _convolve(
         _taps(y, x_axis),
         (y.stride, x_axis.stride),
         params.group,
-        window=((y.kernel, x_axis.kernel), (y.pad, x_axis.pad), (y.dilation, x_axis.dilation)),
+        window=pixel_window((y, x_axis)),
     )
     return product_steps(product)
 

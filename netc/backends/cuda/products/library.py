@@ -12,6 +12,7 @@ from netc.backends.cuda.products.product import Product, padded
 from netc.backends.cuda.program import Argument, Launch
 from netc.backends.cuda.schedule import overlap
 from netc.backends.shared.derived import Weights
+from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.layout import has_channels
 from netc.backends.shared.views import View, Workspace, dense
 from netc.ops.catalog import has_role
@@ -72,7 +73,7 @@ def operation_of(
     emission: CudaEmitContext, product: Product, epilogue: LibraryEpilogue
 ) -> LibraryProduct | None:
     """What a library is asked for; None for a product that none of them knows."""
-    window = product.window or ((1, 1), (0, 0), (1, 1))
+    window = product.window or Geometry()
     alone = len(product.targets) == 1 and product.phases is None and not emission.exact
     if not alone or (product.window is None and not product.pointwise):
         return None
@@ -89,10 +90,10 @@ def operation_of(
         length + -length % (16 // item),
         (y.h, y.w, outputs) if product.window else (x.h, x.w, outputs),
         y.ld,
-        window[0],
-        window[1],
+        window.kernel,
+        window.pad,
         product.stride,
-        window[2],
+        window.dilation,
         product.groups,
         epilogue.bias is not None,
         epilogue.other.ld if epilogue.other else 0,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from netc.backends.cuda.chain import FusedOutput
 from netc.backends.cuda.products.tiles import Size
 from netc.backends.shared.derived import Weights, derivable
+from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View
 from netc.ir.graph import Array
 from netc.ir.types import show
@@ -52,7 +53,7 @@ class Product:
         stride: vertical and horizontal, of the input; of the output in a deconvolution.
         groups: of channels.
         phases: of a deconvolution.
-        window: of a convolution whose taps are a rectangle: kernel, pad and dilation.
+        window: of a convolution whose taps are a rectangle.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Product:
     stride: tuple[int, int] = (1, 1)
     groups: int = 1
     phases: Phases | None = None
-    window: tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None = None
+    window: Geometry | None = None
 
     @property
     def channels(self) -> int:

@@ -34,7 +34,7 @@ def fits_winograd(emission: CudaEmitContext, product: Product) -> bool:
     """True if Winograd's algorithm computes the product: a dense 3x3 convolution in float32."""
     window = product.window
     plain = emission.precision.matrix == 0 and not emission.exact
-    dense_3x3 = window is not None and window[0] == (3, 3) and window[2] == (1, 1)
+    dense_3x3 = window is not None and window.kernel == (3, 3) and window.dilation == (1, 1)
     alone = product.groups == 1 and len(product.targets) == 1 and product.stride == (1, 1)
     return plain and dense_3x3 and alone and product.channels % 4 == 0 and _countable(product)
 
@@ -110,7 +110,7 @@ def winograd_launches(
     sizes = {"OUTPUTS": outputs, "SIDE": outputs + 2}
     (down, across, tiles), x, y = _places(product, outputs), product.x, product.out
     assert product.window is not None
-    pad = product.window[1]
+    pad = product.window.pad
     v, m = inner.x, inner.out
     taken = -(-(m.place.offset + m.count) // 64) * 64
     # Four channels of the larger tiles would not fit into the registers.
