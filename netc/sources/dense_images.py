@@ -34,6 +34,9 @@ _READ = frozenset(
     }
 )  # fmt: skip
 
+# Of transform_param: what would move a picture's pixels and leave its labels where they are.
+_OF_ONE = ("mirror", "crop_size", "crop_h", "crop_w", "vertical_mirror", "random_90_deg_rot")
+
 
 class Pair(NamedTuple):
     """A line of the list: its number from 1, a picture's path and its labels'."""
@@ -177,13 +180,13 @@ class DenseImageSource:
                     f"{_BLOCK}.{name}",
                     "remove it, or feed the net the arrays themselves",
                 )
-        for name, own in (("mirror", "mirror"), ("crop_size", "crop_height` and `crop_width")):
+        for name in _OF_ONE:
             if transform.has(name) and transform.get(name):
                 raise self.layer.fault(
                     "conflicting-fields",
                     f"`{name}` would be of the picture alone, and not of its labels",
                     f"transform_param.{name}",
-                    f"write `{own}` in `{_BLOCK}`, which are of both",
+                    f"`mirror`, `crop_height` and `crop_width` of `{_BLOCK}` are of both",
                 )
 
     def _name(self, row: int) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from netc.diagnostics import NetcError
 from netc.ir.graph import Array
+from netc.sources.augment import FIELDS, NONE, Augment, read_augment
 from netc.sources.base import DataLayer, draws
 from netc.sources.paths import find
 from netc.weights.mean import load_mean
@@ -34,6 +35,7 @@ class Transform:
         mean: the mean of a file, (channels, height, width); None for none.
         force_color: encoded pictures become three channels.
         force_gray: encoded pictures become one channel.
+        augment: what forks do besides.
     """
 
     source: DataLayer
@@ -44,6 +46,7 @@ class Transform:
     mean: Array | None = None
     force_color: bool = False
     force_gray: bool = False
+    augment: Augment = NONE
 
     def apply(self, pixels: Pixels, what: str, *counters: int) -> Array:
         """A picture as the net sees it.
@@ -60,21 +63,28 @@ class Transform:
         high, wide = self.crop or (height, width)
         if high > height or wide > width:
             raise self._bad(f"{what} is {height}x{width}, smaller than the crop {high}x{wide}")
-        random = self.mirror or (self.crop is not None and self.source.phase == "TRAIN")
+        random = self.mirror or self.augment.draws
+        random = random or (self.crop is not None and self.source.phase == "TRAIN")
         generator = draws(self.source.seed, self.source.name, *counters) if random else None
         top, left = self._place(height - high, width - wide, generator)
         window = (slice(None), slice(top, top + high), slice(left, left + wide))
         values = pixels[window].astype(np.float32)
+        if self.augment.erasing is not None and generator is not None:
+            values = self.augment.erasing.apply(values, generator)
         if self.mean is not None:
             values = values - self._fitting(self.mean, pixels, what)[window]
         elif self.values:
             values = values - self._each(channels, what)
         if self.mirror and generator is not None and generator.integers(2):
             values = values[:, :, ::-1]
+        if generator is not None:
+            values = self.augment.turned(values, generator)
+        if values.shape[1:] != (high, wide):
+            raise self._bad(f"{what} is {high}x{wide}, and only squares can be turned by 90°")
         return np.ascontiguousarray(values * self.scale)
 
     def _place(self, above: int, beside: int, generator: np.random.Generator | None) -> list[int]:
-        if generator is None or self.source.phase != "TRAIN":
+        if generator is None or self.source.phase != "TRAIN" or self.augment.centered:
             return [above // 2, beside // 2]
         return [int(generator.integers(room + 1)) for room in (above, beside)]
 
@@ -110,7 +120,7 @@ def read_transform(source: DataLayer) -> Transform:
                 f"transform_param.{other}",
                 "give one of them",
             )
-    mean = None
+    augment, mean = read_augment(source), None
     if param.has("mean_file"):
         span = param.span_of("mean_file")
         mean = load_mean(find(param.get("mean_file"), source.folder, "the mean", span))
@@ -123,6 +133,7 @@ def read_transform(source: DataLayer) -> Transform:
         mean if mean is None or mean.ndim == 3 else mean.reshape(mean.shape[-3:]),
         param.get("force_color"),
         param.get("force_gray"),
+        augment,
     )
 
 
@@ -131,7 +142,7 @@ _KNOWN = frozenset(
         "scale", "mirror", "crop_size", "crop_h", "crop_w", "mean_file", "mean_value",
         "force_color", "force_gray",
     }
-)  # fmt: skip
+) | FIELDS  # fmt: skip
 
 
 def _check_fields(source: DataLayer) -> None:

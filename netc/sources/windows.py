@@ -16,6 +16,7 @@ from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import NetcError
 from netc.ir.graph import Array
 from netc.memory import on_behalf
+from netc.sources.augment import NONE
 from netc.sources.base import DataLayer, draws
 from netc.sources.batches import batch_size
 from netc.sources.paths import find
@@ -56,6 +57,9 @@ class WindowSource:
         param = source.layer.get("window_data_param")
         self._size = batch_size(source, "window_data_param")
         self._transform = read_transform(source)
+        if self._transform.augment != NONE:
+            message = "windows are mirrored alone, and `transform_param` has more of some fork"
+            raise source.fault("unsupported-data-field", message, "transform_param")
         self._crop = self._checked_crop()
         self._pad, self._square = param.get("context_pad"), self._is_square()
         self._scale = np.float32(param.get("scale"))

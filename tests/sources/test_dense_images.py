@@ -110,6 +110,13 @@ def test_folders_and_order(tmp_path: Path) -> None:
         ("rotate: true", "", "unsupported-data-field", "`rotate`"),
         ("", "transform_param { mirror: true }", "conflicting-fields", "`mirror`"),
         ("", "transform_param { crop_size: 4 }", "conflicting-fields", "`crop_size`"),
+        ("", "transform_param { crop_h: 4 crop_w: 4 }", "conflicting-fields", "`crop_h`"),
+        (
+            "",
+            "transform_param { vertical_mirror: true }",
+            "conflicting-fields",
+            "`vertical_mirror`",
+        ),
         (
             "label_divide_factor: 2 crop_height: 4 crop_width: 4",
             "",

@@ -84,3 +84,72 @@ def test_each_epoch_has_every_record_once_in_an_order_of_its_own() -> None:
     assert all(sorted(order) == list(range(10)) for order in orders)
     assert len({tuple(order) for order in orders}) == 3
     assert Epochs(10, shuffle=True, seed=3, name="d").records(1, 10) == orders[1]
+
+
+SQUARE = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4)
+
+
+def all_of(text: str, picture: Array, phase: str = "TRAIN", count: int = 200) -> list[Array]:
+    kind = transform(text, phase)
+    found = [kind.apply(picture, "it", 0, place) for place in range(count)]
+    np.testing.assert_array_equal(found[3], kind.apply(picture, "it", 0, 3))
+    return found
+
+
+def test_the_centre_in_training() -> None:
+    for part in all_of("crop_size: 2 center_crop: true", PICTURE, count=5):
+        np.testing.assert_array_equal(part, PICTURE[:, 1:3, 2:4])
+
+
+@pytest.mark.parametrize("phase", ["TRAIN", "TEST"])
+def test_pictures_upside_down(phase: str) -> None:
+    found = {part.tobytes() for part in all_of("vertical_mirror: true", PICTURE, phase, 50)}
+    plain = PICTURE.astype(np.float32)
+    assert found == {plain.tobytes(), plain[:, ::-1].tobytes()}
+
+
+def test_quarter_turns() -> None:
+    found = {part.tobytes() for part in all_of("random_90_deg_rot: true", SQUARE)}
+    plain = SQUARE.astype(np.float32)
+    assert found == {np.rot90(plain, k, (1, 2)).tobytes() for k in range(4)}
+    both = all_of("random_90_deg_rot: true mirror: true vertical_mirror: true", SQUARE)
+    assert len({part.tobytes() for part in both}) == 8
+    with pytest.raises(NetcError, match="only squares can be turned by 90°"):
+        all_of("random_90_deg_rot: true", PICTURE)
+
+
+def test_rectangles_of_noise() -> None:
+    picture = np.full((3, 20, 30), 255, np.uint8)
+    text = "erase_ratio: 0.5 scale_min: 0.1 scale_max: 0.5 aspect_min: 0.5 aspect_max: 1"
+    text += " mean_value: 1"
+    erased = []
+    for part in all_of(text, picture):
+        changed = (part != 254).any(axis=0)  # less the mean
+        if changed.any():
+            erased.append(part)
+            rows, columns = (np.flatnonzero(changed.any(axis=axis)) for axis in (1, 0))
+            assert changed[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+            assert 3 <= len(columns) <= 15
+            assert len(rows) <= len(columns)
+    assert 70 < len(erased) < 130
+    assert min(part.min() for part in erased) == -1
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("erase_ratio: 2", "out-of-range"),
+        ("erase_ratio: 0.5 scale_min: 0.6 scale_max: 0.2", "out-of-range"),
+        ("erase_ratio: 0.5 scale_max: 1.5", "out-of-range"),
+        ("erase_ratio: 0.5 aspect_min: -1", "out-of-range"),
+        ("erase_ratio: nan", "out-of-range"),
+        ('vertical_mirror: true mean_file: "m"', "conflicting-fields"),
+        ("smooth_filtering: true", "unsupported-data-field"),
+    ],
+)
+def test_augmentations_that_are_refused(text: str, code: str) -> None:
+    with pytest.raises(NetcError) as caught:
+        transform(text)
+    (found,) = caught.value.diagnostics
+    assert found.code == code
+    assert found.span is not None
