@@ -48,10 +48,11 @@ def format_program(source: Source) -> str:
     """The text of a source of the dialect in canonical form.
 
     Raises:
-        NetcError: the first fault of its grammar.
+        NetcError: every fault of its grammar.
     """
     parser = Parser(source, 1 if source.text.startswith("\ufeff") else 0)
     parser.statements("")
+    parser.check()
     words = list(_words(source.text))
     writer = _Writer(source, parser.starts, _block_edges(words))
     for word in words:

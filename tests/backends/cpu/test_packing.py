@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netc.backends.cpu.machine import machine
 from netc.backends.cpu.packing import StepPacking
 from netc.backends.cpu.steps.deconv import by_outputs
 from netc.backends.cpu.steps.packing import in_c_order
@@ -14,6 +13,10 @@ from netc.backends.cpu.steps.winograd import pack_transformed
 from netc.backends.shared.cook_toom import Filtering
 from netc.backends.shared.derived import Derived, Weights, joined, versions
 from netc.backends.variables import Variable
+from tests.machines import HERE, runnable
+
+# As described in tests/machines.py: the widest of those whose instructions run here.
+TARGET = runnable(HERE[-1] if HERE else "plain 256K")
 
 
 def variable(shape: tuple[int, ...], seed: int = 0) -> Derived:
@@ -27,7 +30,7 @@ def made(packed: Weights, threads: int = 2) -> np.ndarray:
     assert isinstance(packed, Derived)
     owner = packed.base or packed
     assert owner.recipe is not None
-    packing = StepPacking([packed], versions(owner.variables), machine(), threads)
+    packing = StepPacking([packed], versions(owner.variables), TARGET, threads)
     assert packing.refresh() == 1
     assert packing.refresh() == 0
     return packed.array
