@@ -81,3 +81,21 @@ def test_every_choice_gives_the_sums(bench, channels, outputs, groups):
         v, y = bench.value(x), bench.view(*expected.shape)
         steps = convolution_steps("c", v, [y], w, g, bench.target, exact=exact)
         close(bench.run(*steps, outputs=[y])[0], expected)
+
+
+@pytest.mark.parametrize(
+    "inputs, outputs, groups, chosen",
+    [
+        (128, 128, 32, "grouped"),  # 4 channels a group, as in ResNeXt's first stage
+        (256, 256, 32, "grouped"),
+        (512, 512, 32, "product"),  # a group fills a vector of 16
+        (128, 256, 32, "product"),
+        (96, 96, 32, "product"),  # no whole groups of 3 in a vector
+        (128, 128, 128, "depthwise"),
+    ],
+)
+def test_small_groups_share_a_vector(inputs, outputs, groups, chosen):
+    machine = described(next(name for name in DESCRIBED if "avx512" in name))
+    geometry = Geometry((3, 3), pad=(1, 1), groups=groups)
+    found = choose_algorithm(shape(inputs, outputs, 56, geometry), machine, exact=True)
+    assert found == chosen

@@ -55,3 +55,28 @@ def test_slopes_of_each_channel(bench):
     v, y = bench.value(x), bench.view(1, 20, 6, 6)
     step = depthwise_step("d", v, y, w, g, Epilogue(None, None, Activation("prelu", slopes=slopes)))
     close(bench.run(step, outputs=[y])[0], np.where(z > 0, z, z * slopes[:, None, None]))
+
+
+GROUPS = [
+    ((2, 36, 9, 11), 2, (3, 3), (1, 1), (1, 1), (1, 1)),
+    ((1, 32, 12, 15), 4, (3, 3), (2, 2), (1, 1), (1, 1)),
+    ((1, 24, 6, 3), 8, (5, 5), (1, 1), (2, 2), (1, 1)),
+    ((1, 40, 13, 14), 4, (3, 2), (1, 3), (2, 1), (2, 2)),
+    ((1, 6, 7, 9), 2, (1, 1), (1, 1), (0, 0), (1, 1)),
+]
+
+
+@pytest.mark.parametrize("shape, few, kernel, stride, pad, dilation", GROUPS)
+def test_groups_of_a_few_channels(bench, shape, few, kernel, stride, pad, dilation):
+    if bench.target.width % few:
+        pytest.skip("a vector has no whole groups")
+    g = Geometry(kernel, stride, pad, dilation, shape[1] // few)
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal(shape).astype(np.float32)
+    w = rng.standard_normal((shape[1], few, *kernel)).astype(np.float32)
+    bias = rng.standard_normal(shape[1]).astype(np.float32)
+    expected = plain_conv(x, w, g) + bias[:, None, None]
+    extra = rng.standard_normal(expected.shape).astype(np.float32)
+    v, r, y = bench.value(x), bench.value(extra), bench.view(*expected.shape)
+    step = depthwise_step("d", v, y, w, g, Epilogue(bias, r, Activation("relu")))
+    close(bench.run(step, outputs=[y])[0], np.maximum(expected + extra, 0))

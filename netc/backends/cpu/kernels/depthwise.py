@@ -1,4 +1,7 @@
-"""Convolution of each channel by itself, vectorised over channels. Units are rows of outputs.
+"""Convolution of each channel by itself, or of groups of a few, vectorised over channels.
+
+Units are rows of outputs. A vector holds several whole groups: each of a group's channels in turn
+is brought to all lanes of its group and multiplied with the weights that those lanes have for it.
 
 Within a row, runs of ``BLOCK`` outputs whose taps all lie inside the input's width share loads of
 pixels and weights. Outputs near the sides are done one by one, with the addresses of taps outside
@@ -15,11 +18,11 @@ from numba import njit, types
 from netc.backends.cpu.kernels.functions import activation as activation_function
 from netc.backends.cpu.kernels.lanes import loader, storer
 from netc.backends.cpu.kernels.simd import (
+    I32,
     Vector,
     as_float,
     emit_fma,
     emit_load,
-    fma,
     function,
     i64,
     load,
@@ -43,13 +46,22 @@ BLOCK = 4
 
 
 def depthwise(
-    machine: Machine, columns: int, stride: int, dilation: int, activation: str, residual: bool
+    machine: Machine,
+    columns: int,
+    stride: int,
+    dilation: int,
+    activation: str,
+    residual: bool,
+    group: int = 1,
 ) -> Callable[[int, int, int, int], None]:
-    """The kernel for windows of ``columns`` taps a row, ``stride`` and ``dilation`` in a row."""
+    """The kernel for windows of ``columns`` taps a row, ``stride`` and ``dilation`` in a row.
+
+    ``group`` is the channels of a group, a divisor of the vector's lanes.
+    """
     width = machine.width
-    whole = _single(width, False, activation, residual)
-    part = _single(width, True, activation, residual)
-    block = _block(width, columns, stride, dilation, activation, residual)
+    whole = _single(width, False, activation, residual, group)
+    part = _single(width, True, activation, residual, group)
+    block = _block(width, columns, stride, dilation, activation, residual, group)
 
     @njit(inline="always")
     def row(a: Record, base: int, y: int, y0: int, y1: int, pixel: int, out: int) -> None:
@@ -86,9 +98,9 @@ def depthwise(
     return kernel
 
 
-def _single(width: int, part: bool, activation: str, residual: bool) -> Compiled:
+def _single(width: int, part: bool, activation: str, residual: bool, group: int) -> Compiled:
     """A function that does one output's vector, its window clipped at the sides."""
-    get = loader(width, part)
+    get, add = loader(width, part), _tap(width, group)
     save = _saver(width, part, activation, residual)
 
     @njit(inline="always")
@@ -101,18 +113,50 @@ def _single(width: int, part: bool, activation: str, residual: bool) -> Compiled
             for j in range(a.kernel_x):
                 u = x * a.stride_x - a.pad_x + j * a.dilation_x
                 if (0 <= u) & (u < a.width):
-                    weights = load(width, a.weights + (i * a.kernel_x + j) * a.tap + 4 * c)
-                    total = fma(get(source + u * a.ld, lanes), weights, total)
+                    weights = a.weights + (i * a.kernel_x + j) * group * a.tap + 4 * c
+                    total = add(total, get(source + u * a.ld, lanes), weights, a.tap)
         save(a, total, index, c, lanes)
 
     return single
 
 
+def _tap(width: int, group: int) -> Compiled:
+    """A Numba function (sum, pixel, weights, tap) -> sum, over the channels of a tap."""
+
+    def emit(
+        b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]
+    ) -> ir.Value:
+        total, pixel, weights, tap = values
+        for k in range(group):
+            w = emit_load(b, b.add(weights, b.mul(tap, i64(k))), 0, vector(width))
+            total = emit_fma(b, _spread(b, pixel, group, k), w, total)
+        return total
+
+    return function("tap", 4, lambda total, *rest: total, emit)
+
+
+def _spread(b: ir.IRBuilder, pixel: ir.Value, group: int, k: int) -> ir.Value:
+    """Channel ``k`` of each group in all lanes of the group."""
+    if group == 1:
+        return pixel
+    #   group 4, k 1:  [a0 a1 a2 a3 b0 b1 b2 b3] -> [a1 a1 a1 a1 b1 b1 b1 b1]
+    lanes = pixel.type.count
+    order = [lane // group * group + k for lane in range(lanes)]
+    none = ir.Constant(pixel.type, ir.Undefined)
+    return b.shuffle_vector(pixel, none, ir.Constant(ir.VectorType(I32, lanes), order))
+
+
 def _block(
-    width: int, columns: int, stride: int, dilation: int, activation: str, residual: bool
+    width: int,
+    columns: int,
+    stride: int,
+    dilation: int,
+    activation: str,
+    residual: bool,
+    group: int,
 ) -> Compiled:
     """A function that does the same vector of ``BLOCK`` neighbouring outputs."""
-    sweep = _sweep(width, columns, stride, dilation)
+    sweep = _sweep(width, columns, stride, dilation, group)
     save = _saver(width, False, activation, residual)
 
     @njit(inline="always")
@@ -121,7 +165,8 @@ def _block(
         sums = (start, start, start, start)
         for i in range(y0, y1):
             source = place + i * a.dilation_y * a.width * a.ld
-            sums = sweep(sums, source, a.ld, a.weights + i * columns * a.tap + 4 * c, a.tap)
+            weights = a.weights + i * columns * group * a.tap + 4 * c
+            sums = sweep(sums, source, a.ld, weights, a.tap)
         save(a, sums[0], index, c, width)
         save(a, sums[1], index + a.out_step, c, width)
         save(a, sums[2], index + 2 * a.out_step, c, width)
@@ -130,7 +175,7 @@ def _block(
     return block
 
 
-def _sweep(width: int, columns: int, stride: int, dilation: int) -> Compiled:
+def _sweep(width: int, columns: int, stride: int, dilation: int, group: int) -> Compiled:
     """A Numba function (sums, source, ld, weights, tap) -> sums, over one row of the window."""
 
     def emit(
@@ -143,12 +188,15 @@ def _sweep(width: int, columns: int, stride: int, dilation: int) -> Compiled:
             u: emit_load(b, b.add(source, b.mul(ld, i64(u))), 0, vector(width))
             for u in sorted(positions)
         }
-        for j in range(columns):
-            w = emit_load(b, b.add(weights, b.mul(tap, i64(j))), 0, vector(width))
-            for i in range(BLOCK):
-                total = b.extract_value(packed, i)
-                total = emit_fma(b, pixels[i * stride + j * dilation], w, total)
-                packed = b.insert_value(packed, total, i)
+        for k in range(group):
+            spread = {u: _spread(b, pixel, group, k) for u, pixel in pixels.items()}
+            for j in range(columns):
+                place = b.add(weights, b.mul(tap, i64(j * group + k)))
+                w = emit_load(b, place, 0, vector(width))
+                for i in range(BLOCK):
+                    total = b.extract_value(packed, i)
+                    total = emit_fma(b, spread[i * stride + j * dilation], w, total)
+                    packed = b.insert_value(packed, total, i)
         return packed
 
     sums = types.UniTuple(Vector(width), BLOCK)

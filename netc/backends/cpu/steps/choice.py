@@ -30,6 +30,7 @@ from netc.backends.shared.views import View
 Array = NDArray[np.float32]
 
 PRODUCT, DEPTHWISE, WINOGRAD_2, WINOGRAD_4 = "product", "depthwise", "winograd2", "winograd4"
+GROUPED = "grouped"  # several groups in a vector
 _SIZES = {WINOGRAD_2: 2, WINOGRAD_4: 4}
 _STREAM_BYTES_PER_CYCLE = 4.0  # bytes a cycle from beyond the second cache, measured in nets
 _MIN_MULTIPLY_ADDS = (
@@ -99,7 +100,7 @@ def convolution_steps(
     sizes = tuple(view.c for view in outputs)
     shape = ConvShape(y.n, x.c, sizes, y.h, y.w, geometry)
     algorithm = choose_algorithm(shape, target, exact)
-    if algorithm == DEPTHWISE:
+    if algorithm in (DEPTHWISE, GROUPED):
         return [depthwise_step(name, x, y, weights, geometry, epilogue)]
     if algorithm == PRODUCT:
         return [conv_step(name, x, outputs, weights, geometry, target, epilogue)]
@@ -141,6 +142,8 @@ def choose_algorithm(shape: ConvShape, target: Machine, exact: bool = False) -> 
     geometry = shape.geometry
     if geometry.groups > 1 and (geometry.groups,) == (shape.inputs,) == shape.outputs:
         return DEPTHWISE
+    if _in_a_vector(shape, target.width):
+        return GROUPED
     # Groups run one after the other through Winograd, each as a convolution of its own.
     alone = replace(geometry, groups=1)
     whole = geometry.groups == 1 or len(shape.outputs) == 1
@@ -150,6 +153,14 @@ def choose_algorithm(shape: ConvShape, target: Machine, exact: bool = False) -> 
     costs = {name: winograd_cycles(shape, size, target) for name, size in _SIZES.items()}
     best = min(costs, key=costs.__getitem__)
     return best if costs[best] < _MAX_TIME_RATIO * product_cycles(shape, target) else PRODUCT
+
+
+def _in_a_vector(shape: ConvShape, width: int) -> bool:
+    """True where groups are so small that a product would fill less than half of its vectors."""
+    groups = shape.geometry.groups
+    if groups == 1 or shape.outputs != (shape.inputs,):
+        return False
+    return width % (shape.inputs // groups) == 0 and shape.inputs // groups < width
 
 
 def multiply_adds(shape: ConvShape) -> int:

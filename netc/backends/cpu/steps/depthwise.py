@@ -32,13 +32,13 @@ def depthwise_step(
     epilogue: Epilogue = PLAIN,
     spacing: Spacing | None = None,
 ) -> Step:
-    """A convolution with as many groups as input and output channels.
+    """A convolution of each channel by itself, or of groups of as many outputs as inputs.
 
     Args:
         name: the layer's.
         x: input.
         y: output, of as many channels.
-        weights: (channels, 1, kernel h, kernel w).
+        weights: (channels, channels of a group, kernel h, kernel w).
         geometry: kernel, stride, pad, which may be negative, and dilation.
         epilogue: bias, residual and activation.
         spacing: distances between images, rows and columns of outputs in pixels of y's memory.
@@ -77,10 +77,11 @@ def depthwise_step(
         first=activation.first,
         second=activation.second,
     )
-    return Step(name, _kernel(geometry, epilogue), args, y.n * y.h, pointwise_reads=epilogue.reads)
+    kernel = _kernel(geometry, epilogue, weights.shape[1])
+    return Step(name, kernel, args, y.n * y.h, pointwise_reads=epilogue.reads)
 
 
-def _kernel(geometry: Geometry, epilogue: Epilogue) -> jit.KernelSpec:
+def _kernel(geometry: Geometry, epilogue: Epilogue, group: int) -> jit.KernelSpec:
     return jit.spec(
         "depthwise",
         "depthwise",
@@ -89,12 +90,14 @@ def _kernel(geometry: Geometry, epilogue: Epilogue) -> jit.KernelSpec:
         dilation=geometry.dilation[1],
         activation=epilogue.activation.kind,
         residual=epilogue.residual is not None,
+        **({"group": group} if group > 1 else {}),
     )
 
 
 def _packed(weights: Weights) -> Weights:
-    """(channels, 1, h, w) -> (taps, channels), channels up to a whole number of vectors."""
-    #   packed[tap = row * kernel_w + column][channel]; channels in whole vectors, zeros at the end
+    """(channels, g, h, w) -> (taps * g, channels), channels up to a whole number of vectors."""
+    #   packed[(row * kernel_w + column) * g + input][channel]; channels in whole vectors, zeros at
+    #   the end
     lanes = len(padded(np.zeros(weights.shape[0], np.float32)))
     return pack_weights(weights, lanes)[0].reshape(-1, lanes)
 
