@@ -33,8 +33,14 @@ SCRIPT = """
 import numpy as np, sys
 from netc.ranks.mpi import MpiRanks
 from tests.solver.test_ranks import train
+from netc.ranks.segment import Segment
 ranks = MpiRanks()
+if sys.argv[2] == "one cannot share" and ranks.rank == 1:
+    Segment.found = lambda place, size: None
+memory = ranks.shared_memory(100)
+assert (memory is None) == (sys.argv[2] == "one cannot share")
 losses, arrays = train(ranks)
+ranks.meet()  # parameters are one array for all: nobody is to go before all have copied them
 np.savez(f"{sys.argv[1]}/{ranks.rank}.npz", losses, *arrays)
 ranks.close()
 """
@@ -73,8 +79,10 @@ def digits(tmp_path: Path) -> Path:
 TRAIN = ("-m", "netc", "train", "solver.prototxt", "--distributed", "mpi")
 
 
-def test_processes_are_threads_bit_for_bit(tmp_path: Path) -> None:
-    process = mpiexec(3, "-c", SCRIPT, str(tmp_path), folder=tmp_path)
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs memfd_create (Linux)")
+@pytest.mark.parametrize("memory", ("all share", "one cannot share"))
+def test_processes_are_threads_bit_for_bit(memory: str, tmp_path: Path) -> None:
+    process = mpiexec(3, "-c", SCRIPT, str(tmp_path), memory, folder=tmp_path)
     output = ended(process)
     assert process.returncode == 0, output
     want = on_ranks(3, train)[0]
