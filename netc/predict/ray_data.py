@@ -17,6 +17,7 @@ import logging
 import os
 import pickle
 import re
+import socket
 import sys
 import tempfile
 import threading
@@ -44,6 +45,7 @@ from netc.predict.store import Store, iterate
 _CHUNKS = 8  # parts of the work for each worker, at least, so that none waits long for another
 _BLOCKS = 20_000  # of the list of parts, at most: Ray holds each apart
 _BLOCK = 32 << 20  # bytes that go from stage to stage at a time, about
+_ANSWERS = 10.0  # seconds that a cluster's head has to answer
 _EVERY = 1.0  # seconds between looks at what is done
 _PAYLOAD = "batch"
 
@@ -108,7 +110,7 @@ def _pipeline(ray: Any, job: Job, share: Share) -> Any:
         batch_size=1,
         batch_format="pyarrow",
         fn_constructor_args=(dict(job.arguments), job.keeper, share.threads),
-        compute=ray.data.ActorPoolStrategy(size=share.workers),
+        compute=ray.data.ActorPoolStrategy(size=min(share.workers, max(1, len(items)))),
         num_cpus=share.cpus,
         **({"num_gpus": share.gpus} if share.gpus else {}),
     )
@@ -235,6 +237,7 @@ def _connected(ray: Any, cluster: Cluster) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # what Ray would send elsewhere
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what fails is told by errors
+    check_address(cluster.address)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if cluster.address is None:
         path = os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")]))
@@ -250,6 +253,22 @@ def _connected(ray: Any, cluster: Cluster) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def check_address(address: str | None) -> None:
+    """Ask whether anybody answers at HOST:PORT, where Ray itself would wait for minutes.
+
+    Raises:
+        NetcError: no-cluster.
+    """
+    named = re.fullmatch(r"(?:ray://)?\[?([^\[\]/]+?)\]?:(\d{1,5})", address or "")
+    if named is None:
+        return
+    try:
+        socket.create_connection((named[1], int(named[2])), timeout=_ANSWERS).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        message = f"no Ray cluster can be used: nobody answers at `{address}`: {reason(error)}"
+        raise NetcError(Diagnostic("no-cluster", message)) from None
 
 
 _ROOT = str(Path(__file__).resolve().parents[2])

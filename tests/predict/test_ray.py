@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -161,6 +162,20 @@ def test_a_decoded_batch_is_not_copied_on_its_way() -> None:
         assert data.size < 100 or np.shares_memory(found["data"], data)
     both = decoded_row({"data": data, "more": data})  # of two that are as large, one is pickled
     np.testing.assert_array_equal(decoded_columns(both)["more"], data)
+
+
+def test_an_address_where_nobody_answers_is_told_at_once() -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}", "127.0.0.1:99999"):
+            with pytest.raises(NetcError, match="nobody answers") as caught:
+                ray_data.check_address(address)
+            assert caught.value.diagnostics[0].code == "no-cluster"
+        listening.listen()
+        ray_data.check_address(f"127.0.0.1:{port}")
+    for address in (None, "auto", "local"):
+        ray_data.check_address(address)
 
 
 def test_errors_come_through_whatever_wraps_them() -> None:
