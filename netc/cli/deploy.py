@@ -10,11 +10,16 @@ from netc.cli.numbers import positive
 from netc.cli.options import add_until_argument
 from netc.cli.output import print_diagnostics
 from netc.cli.surgery import Result, add_stage_arguments, arrow, read_net_text, shapes_of
+from netc.cli.texts import Text
+from netc.diagnostics import Diagnostic, NetcError
 from netc.driver import runnable
+from netc.ir.types import Shape
 from netc.lower.rules import State
-from netc.surgery.deploy import deploy
+from netc.surgery.beside import sizes_beside
+from netc.surgery.deploy import Deployed, deploy
 from netc.weights import load_weights
 from netc.weights.match import assign
+from netc.weights.model import Weights
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,19 +55,43 @@ def run(args: argparse.Namespace) -> int:
     text = read_net_text(args)
     weights = load_weights(args.weights) if args.weights else None
     state = State("TEST", args.level, tuple(args.stage)) if args.stage or args.level else None
-    made = deploy(
-        text.message,
-        state=state,
-        inputs=dict(args.input_shape),
-        until=args.until,
-        batch=args.batch,
-        weights=weights,
-    )
+    made, beside = _deployed(args, text, state, weights)
     graph = runnable(made.built)
     if weights is not None:
         assign(graph, weights)
     if not args.json:
-        print_diagnostics((*made.diagnostics, *made.built.diagnostics))
+        print_diagnostics((*beside, *made.diagnostics, *made.built.diagnostics))
     return Result(text, made.message, made.changes, arrow(graph), facts=shapes_of(graph)).finish(
         args
     )
+
+
+def _deployed(
+    args: argparse.Namespace, text: Text, state: State | None, weights: Weights | None
+) -> tuple[Deployed, list[Diagnostic]]:
+    """The derived net; sizes that its text lacks are looked for in a text to deploy beside it."""
+    given = dict(args.input_shape)
+
+    def derived(shapes: dict[str, Shape]) -> Deployed:
+        return deploy(
+            text.message,
+            state=state,
+            inputs=shapes,
+            until=args.until,
+            batch=args.batch,
+            weights=weights,
+        )
+
+    try:
+        return derived(given), []
+    except NetcError as error:
+        if error.diagnostics[0].code != "unknown-input-shape" or args.net == "-":
+            raise
+        found, told = sizes_beside(Path(args.net), text.message)
+        batched = {name: (args.batch, *shape[1:]) for name, shape in found.items()}
+        if not batched.keys() - given.keys():
+            raise
+        try:
+            return derived({**batched, **given}), told
+        except NetcError:
+            raise error from None

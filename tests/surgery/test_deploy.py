@@ -8,6 +8,7 @@ import pytest
 
 from netc.cli.main import main
 from netc.diagnostics import NetcError
+from netc.driver import build, read_net
 from netc.schema.message import Message
 from netc.surgery.deploy import deploy
 from netc.surgery.printing import printed
@@ -272,3 +273,40 @@ def test_the_input_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "overwrites-input" in capsys.readouterr().err
     assert train.read_text(encoding="utf-8") == TRAIN
     assert main(["deploy", str(train), "-o", str(train), "--force"]) == 0
+
+
+TRAINED = """
+layer { name: "data" type: "Data" top: "data" top: "label" data_param {
+  source: "x" batch_size: 8 } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param {
+  num_output: 2 } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+"""
+BESIDE = """
+layer { name: "data" type: "Input" top: "data" input_param {
+  shape { dim: 64 dim: 1 dim: 6 dim: 6 } } }
+layer { name: "NAME" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param {
+  num_output: 2 } }
+"""
+
+
+def test_a_text_to_deploy_beside_it_tells_the_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, beside = tmp_path / "lenet_train.prototxt", tmp_path / "lenet_deploy.prototxt"
+    train.write_text(TRAINED)
+    out = tmp_path / "out.prototxt"
+    assert main(["deploy", str(train), "-o", str(out)]) == 1  # nothing beside it
+    assert "unknown-input-shape" in capsys.readouterr().err
+    beside.write_text(BESIDE.replace("NAME", "another"))  # another net's
+    assert main(["deploy", str(train), "-o", str(out)]) == 1
+    capsys.readouterr()
+    beside.write_text(BESIDE.replace("NAME", "ip"))
+    assert main(["deploy", str(train), "-o", str(out)]) == 0
+    told = capsys.readouterr()
+    assert "`lenet_deploy.prototxt` beside it does: `data` 64x1x6x6" in told.err
+    graph = build(read_net(out).message).graph
+    assert graph.shape("data") == (1, 1, 6, 6)
+    asked = ["deploy", str(train), "-o", str(out), "--force", "--input-shape", "data=3,2,4,4"]
+    assert main(asked) == 0
+    assert build(read_net(out).message).graph.shape("data") == (3, 2, 4, 4)

@@ -1,0 +1,102 @@
+"""Sizes of a training net's inputs, from a text to deploy that lies beside it.
+
+Projects keep both in one folder: train_val.prototxt and deploy.prototxt. Where the training text
+does not tell how large its pictures are, the other one does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from netc.diagnostics import Diagnostic, NetcError
+from netc.driver import build, read_net
+from netc.ir.types import Shape, show
+from netc.schema.message import Message
+from netc.surgery.heads import learns
+
+_MOST_FILES, _LARGEST = 20, 8 * 2**20  # that are looked at, and bytes of each
+_SUFFIXES = (".prototxt", ".pt", ".prototext", ".txt")
+_ALIKE = 0.5  # of the training net's layers with parameters must be there
+
+
+def sizes_beside(path: Path, net: Message) -> tuple[dict[str, Shape], list[Diagnostic]]:
+    """Input -> shape, of the first text to deploy in the same folder that is of the same net.
+
+    Args:
+        path: the training text; no other folder is looked into.
+        net: what it says, in the current format.
+
+    Returns:
+        the shapes and a note that tells where they are from; nothing where no text fits.
+    """
+    wanted = _trained(net)
+    for other in _candidates(path):
+        message = _message(other)
+        if message is None or len(wanted & _trained(message)) < max(1, _ALIKE * len(wanted)):
+            continue
+        built = build(message)
+        if any(d.severity == "error" for d in built.diagnostics):
+            continue
+        graph = built.graph
+        shapes = {name: graph.values[name].shape for name in graph.inputs}
+        known = {name: shape for name, shape in shapes.items() if shape}
+        if known and len(known) == len(shapes):
+            return known, [_told(other, known)]
+    return {}, []
+
+
+def _candidates(path: Path) -> Iterator[Path]:
+    """Texts named as ones to deploy, those with more of the training text's name first."""
+    try:
+        files = sorted(path.parent.iterdir())
+    except OSError:
+        return
+    near = [
+        file
+        for file in files
+        if file.suffix in _SUFFIXES and file.name != path.name and _for_inference(file, path)
+    ]
+    near.sort(key=lambda file: -_common(file.name, path.name))
+    for file in near[:_MOST_FILES]:
+        if file.is_file() and file.resolve().parent == path.parent.resolve():
+            if file.stat().st_size <= _LARGEST:
+                yield file
+
+
+def _for_inference(file: Path, train: Path) -> bool:
+    """Whether a name speaks of a net to deploy: deploy, test, or lenet beside lenet_train_test."""
+    name, own = file.stem.lower(), train.stem.lower()
+    named = "deploy" in name or ("test" in name and "train" not in name)
+    return named or (own.startswith(name) and "train" in own)
+
+
+def _common(one: str, other: str) -> int:
+    """How many letters both begin with."""
+    return next(
+        (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
+        min(len(one), len(other)),
+    )
+
+
+def _message(path: Path) -> Message | None:
+    """The net of a text, None where it cannot be read."""
+    try:
+        return read_net(path).message
+    except NetcError:
+        return None
+
+
+def _trained(net: Message) -> set[str]:
+    """Names of the layers that learn."""
+    return {layer.get("name") for layer in net.get("layer") if learns(layer)}
+
+
+def _told(path: Path, shapes: Mapping[str, Shape]) -> Diagnostic:
+    listed = ", ".join(f"`{name}` {show(shape)}" for name, shape in shapes.items())
+    return Diagnostic(
+        "assumed-size",
+        f"the text does not tell how large its inputs are; `{path.name}` beside it does: {listed}",
+        severity="note",
+        help=("--input-shape says another",),
+    )
