@@ -2,15 +2,15 @@
 
     python benchmarks/quantised.py --nets resnet50 vgg16 --threads 1 --json out.json
 
-Every net gets the same seeded random weights everywhere, and every quantiser the same random inputs
-to calibrate with. Times are medians of one batch, all runtimes in turn, in an order that changes
-from round to round. Each one's answers are held to netc's float32 on inputs that nobody calibrated
-with: the share whose best class is the same, and the norm of the difference over that of the answers.
+Every net gets the same seeded random weights everywhere, and every quantiser the same random
+inputs to calibrate with. Times are medians of one batch, all runtimes in turn, in an order that
+changes from round to round. Each one's answers are held to netc's float32 on inputs that nobody
+calibrated with: the share whose best class is the same, and the norm of the difference over that of
+the answers.
 
-ONNX Runtime runs the model that its static quantiser makes (QDQ, a scale for each output channel).
-OpenVINO runs what nncf makes where that is installed, else ONNX Runtime's model. MNN keeps weights in
-8 bits and rounds inputs as it runs; "mnn low" is whatever it takes for low precision. What cannot
-is told.
+ONNX Runtime runs the model that its static quantiser makes (QDQ, a scale for each output). OpenVINO
+runs what nncf makes where that is installed, else ONNX Runtime's model. MNN keeps weights in 8 bits
+and rounds inputs as it runs; "mnn low" is whatever it takes for low precision. What cannot is told.
 """
 
 from __future__ import annotations

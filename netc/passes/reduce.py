@@ -29,6 +29,7 @@ from netc.ops.reduced import (
     REDUCED_INNER_PRODUCT,
     ROUNDING,
     Bfloat16,
+    Int8,
     Number,
     ReducedParams,
     RoundingParams,
@@ -111,14 +112,57 @@ def _misfit(graph: Graph, node: Node, number: Number) -> str | None:
 
 def _rounded_once(graph: Graph, log: Log) -> Graph:
     """Let the products that make a value round it, if all that read it would."""
+    numbers = _kept(graph)
     nodes = []
     for node in graph.nodes:
-        number = _read_as(graph, node.outputs[0]) if _makes_reduced(node) else None
-        number = number if number and _fills_words(node, number) else None
-        nodes.append(node if number is None else _with_rounding(node, number))
-        if number is not None:
-            log.applied(f"its result is kept as {number.name}", node.name)
+        number = numbers.get(node.outputs[0]) if node.outputs else None
+        if number is None or _passes_on(graph, node, number):
+            nodes.append(node)
+            continue
+        nodes.append(_with_rounding(node, number))
+        log.applied(f"its result is kept as {number.name}", node.name)
     return with_nodes(graph, nodes)
+
+
+def _kept(graph: Graph) -> dict[str, Number]:
+    """The values that can be kept in fewer bits, and in what.
+
+    A product makes them, or a node that passes elements on, of values that are kept themselves; and
+    all that read them are products that round to the same, sums in such products' epilogues,
+    or nodes whose results are kept.
+    """
+    found: dict[str, Number] = {}
+    for node in reversed(graph.nodes):  # the readers of a value come before it
+        number = _read_as(graph, node.outputs[0], found) if len(node.outputs) == 1 else None
+        if number is None:
+            continue
+        made = _makes_reduced(node) and _fills_words(node, number)
+        if made or _passes_on(graph, node, number):
+            found[node.outputs[0]] = number
+    while lost := [v for v in found if not _holds(graph, v, found)]:
+        for value in lost:
+            del found[value]
+    return found
+
+
+def _holds(graph: Graph, value: str, found: Mapping[str, Number]) -> bool:
+    """True if what a value is passed on from, and what it is passed on to, is kept."""
+    number, node = found[value], graph.producers[value]
+    if _passes_on(graph, node, number) and any(found.get(v) != number for v in node.inputs):
+        return False
+    return _read_as(graph, value, found) == number
+
+
+def _passes_on(graph: Graph, node: Node, number: Number) -> bool:
+    """True for a node each of whose results is an input's element, codes included."""
+    if len(node.outputs) != 1 or any(len(graph.shape(v)) != 4 for v in node.inputs):
+        return False
+    if any(graph.shape(v)[1] % number.per_word for v in node.inputs):
+        return False
+    if has_role(node.op, Role.CONCAT):
+        return node.params.axis in (1, -3) and len(node.inputs) > 1
+    is_max = has_role(node.op, Role.POOLING) and node.params.method == "MAX"
+    return is_max and isinstance(number, Int8)
 
 
 def _makes_reduced(node: Node) -> bool:
@@ -156,33 +200,31 @@ def is_plain_sum(stage: Stage) -> bool:
     )
 
 
-def _read_as(graph: Graph, value: str) -> Number | None:
-    """What all readers of a value round it to; None where one does not, or they differ.
-
-    A sum in a reduced product's epilogue reads it as it is; the maximum of a window is one of
-    its elements, and is rounded if they are.
-    """
+def _read_as(graph: Graph, value: str, found: Mapping[str, Number]) -> Number | None:
+    """What all readers of a value round it to; None where one does not, or they differ."""
     if value in graph.results or len(graph.shape(value)) != 4:
         return None
-    found: set[Number] = set()
-    for node in graph.readers[value]:
-        number = _reads(graph, node, value)
-        if number is None:
-            return None
-        found |= number
-    return found.pop() if len(found) == 1 else None
+    read = [_reads(graph, node, value, found) for node in graph.readers[value]]
+    numbers = {number for one in read if one is not None for number in one}
+    return numbers.pop() if None not in read and len(numbers) == 1 else None
 
 
-def _reads(graph: Graph, node: Node, value: str) -> set[Number] | None:
-    """What a node rounds a value to that it reads; empty where it takes any, None where none."""
+def _reads(
+    graph: Graph, node: Node, value: str, found: Mapping[str, Number]
+) -> tuple[Number, ...] | None:
+    """What a node rounds a value to that it reads; empty where it takes any, None where none.
+
+    A sum in a reduced product's epilogue reads it as it is.
+    """
     stages = stages_of(node)
     if not has_role(stages[0].op, Role.REDUCED_PRODUCT):
-        return None
+        number = found.get(node.outputs[0]) if node.outputs else None
+        return (number,) if number is not None and _passes_on(graph, node, number) else None
     params: ReducedParams = stages[0].params
     added = len(stages) > 1 and is_plain_sum(stages[1]) and node.inputs[1] == value
     if node.inputs.count(value) != added + (node.inputs[0] == value):
         return None
-    return {params.number} if node.inputs[0] == value else set()
+    return (params.number,) if node.inputs[0] == value else ()
 
 
 def _with_rounding(node: Node, number: Number) -> Node:
@@ -194,8 +236,15 @@ def kept_reduced(graph: Graph) -> Mapping[str, Number]:
     """The values whose elements fewer bits can hold, and that readers take so."""
     found: dict[str, Number] = {}
     for node in graph.nodes:
+        if len(node.outputs) != 1:
+            continue
         last = stages_of(node)[-1]
         if has_role(last.op, Role.ROUNDING):
             params: RoundingParams = last.params
             found[node.outputs[0]] = params.number
+            continue
+        number = found.get(node.inputs[0]) if node.inputs else None
+        same = number is not None and all(found.get(v) == number for v in node.inputs)
+        if number is not None and same and _passes_on(graph, node, number):
+            found[node.outputs[0]] = number
     return found

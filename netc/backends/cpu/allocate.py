@@ -75,7 +75,7 @@ def plan_graph(context: EmitContext) -> ExecutionPlan:
         graph,
         aliases,
         lambda node: _needs(graph, records[node.name], roots),
-        lambda value: _words_less(views[value]) if value in kept else 0,
+        lambda value: _words_less(views[value], kept[value]) if value in kept else 0,
     )
     begins = {name: Arena(offset // BYTES) for name, offset in storage.arena.offsets.items()}
     empty = {v: Arena(0) for v in graph.values if 0 in graph.shape(v)}  # need no place
@@ -84,13 +84,15 @@ def plan_graph(context: EmitContext) -> ExecutionPlan:
 
 
 def _in_words(view: View, number: Number) -> View:
-    """A dense value's view where its elements are kept in fewer bits."""
-    return replace(view, ld=view.c // number.per_word)
+    """A value's view where its elements are kept in fewer bits, alone or in a concatenation."""
+    place = view.place
+    inside = place._replace(offset=place.offset // number.per_word)
+    return replace(view, place=inside, ld=view.ld // number.per_word)
 
 
-def _words_less(view: View) -> int:
+def _words_less(view: View, number: Number) -> int:
     """How many words more than it has elements a value takes: a number below zero."""
-    return view.pixels * (view.ld - view.c)
+    return view.count // number.per_word - view.count
 
 
 def _needs(graph: Graph, record: Lowered, roots: Mapping[str, str]) -> Needs:

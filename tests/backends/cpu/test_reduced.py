@@ -79,6 +79,26 @@ NETS = {
         conv("c", "d", 8, 3),
         layer("PReLU", "d", "e"),
     ),
+    "pooling": net_of(
+        (2, 3, 17, 19),
+        conv("x", "a", 36, 3, 1),
+        layer("ReLU", "a", "r"),
+        layer("Pooling", "r", "p", "pooling_param { kernel_size: 3 stride: 2 pad: 1 }"),
+        conv("p", "b", 12, 3, 1),
+    ),
+    "inception": net_of(
+        (1, 8, 9, 8),
+        conv("x", "i", 16),
+        layer("ReLU", "i", "s"),
+        conv("s", "a", 8),
+        layer("ReLU", "a", "ar"),
+        conv("s", "b", 20, 3, 1),
+        layer("Pooling", "s", "p", "pooling_param { kernel_size: 3 stride: 1 pad: 1 }"),
+        layer("Concat", "ar b p", "c"),
+        conv("c", "d", 8, 3),
+        layer("Pooling", "c", "q", "pooling_param { kernel_size: 2 stride: 2 }"),
+        conv("q", "e", 12),
+    ),
     "inner products": net_of(
         (3, 10, 5, 4),
         layer("InnerProduct", "x", "a", IP),
@@ -166,6 +186,29 @@ def test_who_keeps_its_result_in_fewer_bits() -> None:
     assert set(kept_reduced(optimized)) == {"r", "br", "t"}
     graph = graph_of(NETS["odd channels"])
     (optimized,) = prepared(graph, Bfloat16()).graphs()
+    assert not kept_reduced(optimized)
+
+
+def test_what_passes_codes_on() -> None:
+    """The largest of codes is the code of the largest; parts beside each other are kept so."""
+    graph = graph_of(NETS["inception"])
+    (optimized,) = prepared(graph, Int8(0.1, 0)).graphs()
+    assert set(kept_reduced(optimized)) == {"s", "ar", "b", "p", "c", "q"}
+    # Of bfloat16 windows are not pooled, and so nothing that one reads is kept.
+    (optimized,) = prepared(graph, Bfloat16()).graphs()
+    assert not kept_reduced(optimized)
+
+
+def test_a_part_in_float32_keeps_all_parts_in_float32() -> None:
+    net = net_of(
+        (1, 8, 9, 8),
+        conv("x", "a", 8),
+        layer("Pooling", "a", "p", "pooling_param { pool: AVE kernel_size: 3 stride: 1 pad: 1 }"),
+        conv("x", "b", 8),
+        layer("Concat", "b p", "c"),
+        conv("c", "d", 8),
+    )
+    (optimized,) = prepared(graph_of(net), Int8(0.1, 128)).graphs()
     assert not kept_reduced(optimized)
 
 

@@ -9,12 +9,15 @@ from typing import NamedTuple
 from netc.backends.cpu.emit.elementwise import chain_sweeps
 from netc.backends.cpu.emit.emission import EmitContext, Sweeps, scratch_of
 from netc.backends.cpu.emit.epilogues import Matched, match_epilogue
+from netc.backends.cpu.emit.pooling import window_of_pooling
 from netc.backends.cpu.emit.products import geometry_of, image_edge, weights_of
 from netc.backends.cpu.lowering import Sweep, sweep_of
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.conv import conv_product
+from netc.backends.cpu.steps.moving import copy_step
+from netc.backends.cpu.steps.pooling import max_codes_step
 from netc.backends.cpu.steps.product import product_step
-from netc.backends.cpu.steps.reduced import in_words, reduce_step, reduced
+from netc.backends.cpu.steps.reduced import in_words, kept_words, reduce_step, reduced
 from netc.backends.shared.derived import elements
 from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View, moved
@@ -63,7 +66,7 @@ def _words(
     params: ReducedParams = first.stage.params
     one = _product(context, node, first, stages)
     if first.inputs[0] in context.kept:
-        return [], in_words(one.x, params.number), one
+        return [], kept_words(one.x, params.number), one
     before: Sweeps = []
     if node.name in context.images:
         before, x = image_edge(context, node, one.x, params.product)
@@ -109,3 +112,28 @@ def _sweep(
         return [product_step(name, words, [one.y], product, target, epilogue, reduced=arithmetic)]
 
     return sweep_of(steps, [words], [one.y], pointwise=[epilogue.residual])
+
+
+def kept_concat(context: EmitContext, node: Node, number: Number) -> Sweeps:
+    """Copies of the kept parts that were not produced in their place."""
+    whole = kept_words(context.view(node.outputs[0]), number)
+    sweeps: Sweeps = []
+    first = 0
+    for value in node.inputs:
+        x = kept_words(context.view(value), number)
+        y = whole.channels(first, first + x.c)
+        first += x.c
+        if x.place != y.place:
+            sweeps.append(_copy(node.name, x, y))
+    return sweeps
+
+
+def _copy(name: str, x: View, y: View) -> Sweep:
+    return sweep_of(lambda: [copy_step(name, x, y)], [x], [y])
+
+
+def kept_max_pool(context: EmitContext, node: Node, number: Number) -> Sweeps:
+    """The largest codes of windows."""
+    window = window_of_pooling(node.params, context.graph.shape(node.inputs[0]))
+    x, y = (kept_words(context.view(v), number) for v in (node.inputs[0], node.outputs[0]))
+    return [sweep_of(lambda: [max_codes_step(node.name, x, y, window)], [x], [y])]

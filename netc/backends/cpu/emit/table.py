@@ -38,7 +38,7 @@ from netc.backends.cpu.emit.products import (
 )
 from netc.backends.cpu.emit.ranks import emit_finish, emit_start
 from netc.backends.cpu.emit.recurrent import emit_lstm, emit_rnn
-from netc.backends.cpu.emit.reduced import emit_reduced
+from netc.backends.cpu.emit.reduced import emit_reduced, kept_concat, kept_max_pool
 from netc.backends.cpu.emit.regions import emit_psroi_pooling, emit_roi_pooling
 from netc.backends.cpu.emit.resizing import emit_interp, emit_upsample
 from netc.backends.cpu.emit.statistics import emit_argmax, emit_normalization, emit_normalize
@@ -47,7 +47,7 @@ from netc.backends.cpu.lowering import Lowered
 from netc.backends.shared.dispatch import emitter_of
 from netc.diagnostics import InternalError
 from netc.ir.graph import Graph, Node
-from netc.ops.catalog import CATALOG
+from netc.ops.catalog import CATALOG, has_role
 from netc.ops.gradient import NAME as GRADIENT
 from netc.ops.ranks import FINISH, START
 from netc.ops.reduced import REDUCED_CONVOLUTION, REDUCED_INNER_PRODUCT
@@ -131,13 +131,26 @@ def is_empty(graph: Graph, node: Node) -> bool:
     return any(0 in graph.shape(value) for value in (*node.inputs, *node.outputs))
 
 
+def _emitter(context: EmitContext, node: Node) -> Emitter | None:
+    """The node's kernels: of its op, or of one that passes on what is kept in fewer bits."""
+    kept = [context.kept.get(value) for value in node.outputs]
+    if len(kept) != 1 or kept[0] is None:
+        return emitter_of(EMITTERS, node)
+    number = kept[0]
+    if has_role(node.op, Role.CONCAT):
+        return lambda context, node: kept_concat(context, node, number)
+    if has_role(node.op, Role.POOLING):
+        return lambda context, node: kept_max_pool(context, node, number)
+    return emitter_of(EMITTERS, node)
+
+
 def lower(context: EmitContext, node: Node) -> Lowered:
     """A node's record.
 
     Raises:
         InternalError: a convolution leaves an input in the caller's order that it should convert.
     """
-    emitter = None if is_empty(context.graph, node) else emitter_of(EMITTERS, node)
+    emitter = None if is_empty(context.graph, node) else _emitter(context, node)
     sweeps = None if emitter is None else emitter(context, node)
     if sweeps is None and node.name in context.images:
         raise InternalError(f"layer `{node.name}`: its input is not converted by any kernel")

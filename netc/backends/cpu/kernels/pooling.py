@@ -13,6 +13,7 @@ from numba import float32, njit
 from netc.backends.cpu.kernel_args import PoolArgs
 from netc.backends.cpu.kernels.functions import greater, maximum, select, size_to_power, sqrt
 from netc.backends.cpu.kernels.lanes import clipped, loader, over_channels, storer
+from netc.backends.cpu.kernels.reduced import larger_codes
 from netc.backends.cpu.kernels.simd import record, splat
 from netc.backends.cpu.kernels.values import Compiled, Lanes, Record, Seen
 from netc.backends.cpu.machine import Machine
@@ -38,6 +39,11 @@ def average_pool(machine: Machine) -> Callable[[int, int, int, int], None]:
 def norm_pool(machine: Machine, power: float) -> Callable[[int, int, int, int], None]:
     """The p-norm of a window: nothing is added outside of the input."""
     return _pool(machine.width, partial(_norm_reducer, power))
+
+
+def max_codes(machine: Machine) -> Callable[[int, int, int, int], None]:
+    """Maximum of bytes without a sign, four in the place of a channel."""
+    return _pool(machine.width, _codes_reducer)
 
 
 def _pool(width: int, reducer: Compiled) -> Callable[[int, int, int, int], None]:
@@ -69,6 +75,22 @@ def _max_reducer(width: int, part: bool) -> Compiled:
         for y in range(y0, y1):
             for x in range(x0, x1):
                 best = maximum(load(base + (y * a.width + x) * a.ld, lanes), best)
+        store(a.output + pixel * a.output_ld + 4 * c, best, lanes)
+
+    return reduce
+
+
+def _codes_reducer(width: int, part: bool) -> Compiled:
+    load, store = loader(width, part), storer(width, part)
+
+    @njit(inline="always")
+    def reduce(a: Record, where: Seen, c: int, lanes: int) -> None:
+        base, y0, y1, x0, x1, _, pixel = where
+        base += 4 * c
+        best = splat(width, float32(0.0))
+        for y in range(y0, y1):
+            for x in range(x0, x1):
+                best = larger_codes(load(base + (y * a.width + x) * a.ld, lanes), best)
         store(a.output + pixel * a.output_ld + 4 * c, best, lanes)
 
     return reduce

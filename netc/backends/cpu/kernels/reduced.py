@@ -8,6 +8,8 @@ What the numbers mean is in :mod:`netc.ops.reduced`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from llvmlite import ir
 
 from netc.backends.cpu.instructions import has_products
@@ -19,6 +21,7 @@ from netc.backends.cpu.kernels.simd import (
     emit_fma,
     emit_load,
     emit_splat,
+    function,
     masked_name,
     pointer,
     same,
@@ -211,3 +214,14 @@ def emit_store_small(
 def emit_number(b: ir.IRBuilder, address: ir.Value, offset: int, lanes: int) -> ir.Value:
     """A float32 in memory, in all lanes."""
     return emit_splat(b, emit_load(b, address, offset, F32), lanes)
+
+
+def _emit_larger(b: ir.IRBuilder, arguments: object, values: Sequence[ir.Value]) -> ir.Value:
+    kind = values[0].type
+    codes = ir.VectorType(I8, 4 * kind.count)
+    x, y = (b.bitcast(value, codes) for value in values)
+    return b.bitcast(b.select(b.icmp_unsigned(">", x, y), x, y), kind)
+
+
+# ``larger_codes(x, y)``: of two vectors of words the larger of each byte, without signs.
+larger_codes = function("larger_codes", 2, lambda x, y: x, _emit_larger)

@@ -33,6 +33,11 @@ def norm_pool_step(name: str, x: View, y: View, window: Geometry, power: float) 
     return _pool_step(name, kernel, x, y, window, None)
 
 
+def max_codes_step(name: str, x: View, y: View, window: Geometry) -> Step:
+    """Maxima of int8 codes; the channels of both views are words of four."""
+    return _pool_step(name, jit.spec("pooling", "max_codes"), x, y, window, None)
+
+
 def max_pool_back_step(name: str, y: View, mask: View, x: View, window: Geometry) -> Step:
     """The gradient of max pooling: each window's ``y`` goes to the element of ``x`` in ``mask``."""
     kernel = jit.spec("pool_back", "max_pool_back")

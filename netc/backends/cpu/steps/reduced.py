@@ -34,6 +34,11 @@ def in_words(view: View, number: Number) -> View:
     return replace(view, c=words, ld=words, zeros=0)
 
 
+def kept_words(view: View, number: Number) -> View:
+    """A kept value, whose view counts elements in words that it has already, as words."""
+    return replace(view, c=view.c // number.per_word, zeros=0)
+
+
 def words_of(elements: int, number: Number | None) -> int:
     """How many words of four bytes so many elements take, None for float32's; whole ones."""
     return elements // (number.per_word if number else 1)
