@@ -91,8 +91,7 @@ class CpuBackend:
         optimized, threads = plan.context.graph, plan.context.threads
         warn_if_slow(plan.context)
         besides = outputs_bytes(optimized) + program.working(threads)
-        slow = max((definition_bytes(optimized, node) for node in built.defined), default=0)
-        ask_for_arena(optimized, plan.arena, besides + slow)
+        ask_for_arena(optimized, plan.arena, besides + temporaries(built, optimized))
         program.compile(options.progress)
         packing = StepPacking(program.derived, known, program.machine, threads)
         kept = replace(plan, records={})  # their steps are built
@@ -143,6 +142,14 @@ def build_program(graph: Graph, options: Options, variables: Variables, target: 
     known = bounded_rows(graph, tells_its_rows)
     rows = {name: known[name] for name in graph.outputs if name in known}
     return Built(program, plan, defined, applied, rows)
+
+
+def temporaries(built: Built, graph: Graph) -> int:
+    """Bytes of the most that a definition takes; what finishes a kernel's work takes none."""
+    steps = built.program.steps
+    finished = {s.name for s in steps if isinstance(s, PythonStep) and s.finishes}
+    slow = (node for node in built.defined if node.name not in finished)
+    return max((definition_bytes(graph, node) for node in slow), default=0)
 
 
 def outputs_bytes(graph: Graph) -> int:

@@ -11,6 +11,7 @@ import netc
 from netc.backends.cpu import backend
 from netc.diagnostics import NetcError, Source
 from netc.ir.graph import Array
+from netc.memory import Budget, using
 from tests.backends.cpu.test_gradients import slow_steps
 from tests.backends.cpu.test_layers import layer, text_of
 from tests.machines import HERE, runnable
@@ -146,3 +147,16 @@ def test_losses_of_pairs(target, shape, flat, kind, normalization, ignored, seed
     compare(
         target, text_of({"x": shape, "y": other}, [layer(kind, "x y", "loss", params)]), feeds, wrt
     )
+
+
+def test_no_memory_is_asked_for_a_definition_that_does_not_run() -> None:
+    """The probabilities of a large map are never stored: three copies of it would not fit."""
+    shape, labels = (1, 16, 512, 512), (1, 1, 512, 512)
+    body = layer("SoftmaxWithLoss", "x label", "loss")
+    source = Source("net", text_of({"x": shape, "label": labels}, [body]))
+    feeds = {"x": np.zeros(shape, np.float32), "label": np.zeros(labels, np.float32)}
+    net = netc.compile(source, phase="TRAIN", max_memory=40_000_000)
+    np.testing.assert_allclose(net(feeds)["loss"], np.log(16), rtol=1e-6)
+    plain = netc.compile(source, phase="TRAIN", backend="reference")
+    with using(Budget(40_000_000)), pytest.raises(NetcError, match="too-little-memory"):
+        plain(feeds)
