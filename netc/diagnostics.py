@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from netc.printable import printable
 
@@ -133,7 +133,7 @@ class Diagnostic:
 
     def to_json(self) -> dict[str, object]:
         """The diagnostic as plain values for ``--json``."""
-        out: dict[str, Any] = {
+        out: dict[str, object] = {
             "code": self.code,
             "severity": self.severity,
             "message": self.message,
@@ -146,7 +146,7 @@ class Diagnostic:
         return out
 
 
-def _place(span: Span | None) -> dict[str, Any]:
+def _place(span: Span | None) -> dict[str, object]:
     if span is None:
         return {}
     line, column = span.source.position(span.start)

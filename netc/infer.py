@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError, Note, Span, counted
 from netc.ir.graph import Graph, Node, Parameter, ParamSpec, Value
@@ -83,7 +83,7 @@ class _Inference:
         self.loose: set[str] = set()  # values whose sizes only a run tells
         self.nodes: list[Node] = []
         self.diagnostics: list[Diagnostic] = []
-        self.known: dict[Any, tuple[tuple[Shape, ...], tuple[WeightSpec, ...]]] = {}
+        self.known: dict[object, tuple[tuple[Shape, ...], tuple[WeightSpec, ...]]] = {}
 
     def result(self) -> Graph:
         shapes = self.shapes

@@ -275,7 +275,7 @@ def _agreement(worst: float) -> str:
 
 
 def _as_json(told: Told) -> dict[str, object]:
-    out: dict[str, Any] = {
+    out: dict[str, object] = {
         "milliseconds": 1e3 * told.times.run,
         "quartiles": [1e3 * seconds for seconds in told.times.quartiles],
         "busy": told.times.busy,

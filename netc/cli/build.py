@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from netc.aot.build import Choices, Made, build
 from netc.aot.page import Picture
@@ -115,7 +114,7 @@ def _tell(args: argparse.Namespace, made: Made, found: tuple[Diagnostic, ...]) -
     library = made.library
     total = sum(path.stat().st_size for path in made.files.values())
     if args.json:
-        facts: dict[str, Any] = {
+        facts: dict[str, object] = {
             "name": library.name,
             "target": library.target.name,
             "cpu": library.target.machine.cpu,

@@ -7,7 +7,6 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from netc.cli.arguments import (
     add_shape_argument,
@@ -148,7 +147,7 @@ def closing(files: Sequence[Sequence[Diagnostic]], always: Sequence[str] = ("err
 
 
 def _as_json(report: Report) -> dict[str, object]:
-    out: dict[str, Any] = {"file": report.path, "ok": report.ok, "kind": report.kind}
+    out: dict[str, object] = {"file": report.path, "ok": report.ok, "kind": report.kind}
     if report.graph is not None:
         graph = report.graph
         out["phase"] = graph.phase
@@ -169,7 +168,7 @@ def _shape(graph: Graph, name: str) -> list[int] | None:
 
 def change_json(change: Change) -> dict[str, object]:
     """A change as plain values."""
-    out: dict[str, Any] = {"step": change.step, "message": change.message}
+    out: dict[str, object] = {"step": change.step, "message": change.message}
     if change.span is not None:
         out |= {"line": change.span.line, "column": change.span.column}
     return out | ({"left_out": True} if change.lossy else {})

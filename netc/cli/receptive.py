@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from netc.analysis.profile import Profile, known_part
 from netc.analysis.receptive import ReceptiveField, receptive_fields
@@ -128,7 +127,7 @@ def _tell_one(
     runs = [axis.run(element) for axis, element in zip(field.axes, at, strict=True)]
     drawn = _draw(args, field, plane, at) if args.output or args.image else None
     if args.json:
-        out: dict[str, Any] = {"blob": args.blob, "source": source, "shape": list(shape)}
+        out: dict[str, object] = {"blob": args.blob, "source": source, "shape": list(shape)}
         out |= {"receptive_field": field_json(field), "at": list(at)}
         out["sees"] = [list(run) if run else None for run in runs]
         print_json(out | ({"output": str(drawn)} if drawn else {}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +94,7 @@ def as_json(
 
 
 def _output(array: Array, labels: Sequence[str], number: int) -> dict[str, object]:
-    out: dict[str, Any] = {"shape": list(array.shape)}
+    out: dict[str, object] = {"shape": list(array.shape)}
     scores = _scores(array)
     if scores is not None:
         out["top"] = [_top(row, labels, number) for row in scores]

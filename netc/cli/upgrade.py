@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from netc.cli.arguments import add_text_arguments
 from netc.cli.check import change_json
@@ -189,7 +188,7 @@ def _lines(changes: Sequence[Change], verbose: bool) -> Iterator[str]:
 def _as_json(
     args: argparse.Namespace, old: Text, target: Path | None, new: str
 ) -> dict[str, object]:
-    out: dict[str, Any] = {
+    out: dict[str, object] = {
         "file": old.document.source.name,
         "kind": old.kind,
         "changes": [change_json(change) for change in old.changes],

@@ -20,9 +20,9 @@ class Parsed:
     """
 
     def __init__(self) -> None:
-        self._known: dict[Any, Any] = {}
+        self._known: dict[object, object] = {}
 
-    def params(self, op: ErasedOp, layer: Message, context: LayerContext) -> Any:
+    def params(self, op: ErasedOp, layer: Message, context: LayerContext) -> object:
         """What the op makes of a layer.
 
         Raises:
@@ -53,9 +53,9 @@ class _Watched(Message):
         return Message.get(self, name)
 
 
-def _content(message: Message, but: frozenset[str] = frozenset()) -> tuple[Any, ...]:
+def _content(message: Message, but: frozenset[str] = frozenset()) -> tuple[object, ...]:
     """A message's values without their places: equal where two messages say the same."""
-    parts: list[Any] = []
+    parts: list[object] = []
     for name, entries in message.entries.items():
         if name in but:
             continue
@@ -64,7 +64,7 @@ def _content(message: Message, but: frozenset[str] = frozenset()) -> tuple[Any, 
     return tuple(parts)
 
 
-def _value(value: object) -> Any:
+def _value(value: object) -> object:
     if value.__class__ is Message:
         return _content(value)
     if value.__class__ is float and value == 0:

@@ -26,6 +26,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ import numpy as np
 from netc.boundary import reason
 from netc.cache import cache_dir
 from netc.diagnostics import Diagnostic, NetcError
+from netc.ops.array import AnyArray
 from netc.predict.answers import Keeper, answered
 from netc.predict.arrow_rows import decoded_columns, decoded_row
 from netc.predict.decode import Decoder
@@ -50,11 +52,10 @@ _EVERY = 1.0  # seconds between looks at what is done
 _PAYLOAD = "batch"
 
 
-def ray_module() -> Any:
+def ray_module() -> ModuleType:
     """Ray with Ray Data; NetcError missing-package where it is not installed."""
     try:
-        import ray
-
+        ray = importlib.import_module("ray")
         importlib.import_module("ray.data")
         logging.getLogger("ray.data").setLevel(logging.ERROR)
     except ImportError:
@@ -92,7 +93,7 @@ def run_on_ray(job: Job, cluster: Cluster, done: Done) -> None:
             raise _cause(error) from None
 
 
-def _pipeline(ray: Any, job: Job, share: Share) -> Any:
+def _pipeline(ray: ModuleType, job: Job, share: Share) -> Any:
     """The data set of answers, nothing of which is computed yet."""
     chunk = _chunk(job, share)
     items = [
@@ -133,7 +134,7 @@ class _Decoding:
     def __init__(self, decoder: Decoder, batch: int) -> None:
         self.decoder, self.batch, self.__name__ = decoder, batch, "decode"
 
-    def __call__(self, rows: Mapping[str, Any]) -> Iterator[Any]:
+    def __call__(self, rows: Mapping[str, AnyArray]) -> Iterator[Any]:
         for first, content in zip(rows["first"], rows["part"], strict=True):
             part = pickle.loads(content)
             with _telling():
@@ -153,7 +154,7 @@ class _Answering:
             return _packed(answered(self.predictor, self.keeper, decoded_columns(rows)))
 
 
-def _sink(ray: Any, job: Job) -> Any:
+def _sink(ray: Any, job: Job) -> object:
     """What writes shards; a class of Ray's, which is made here since Ray is an extra."""
     store, keeper = job.store, job.keeper
     least = max(1, job.rows // job.batch)
@@ -161,7 +162,7 @@ def _sink(ray: Any, job: Job) -> Any:
     class Shards(ray.data.Datasink):  # type: ignore[misc]
         """Writes answers as shards."""
 
-        def write(self, blocks: Iterable[Any], ctx: Any) -> None:
+        def write(self, blocks: Iterable[object], ctx: object) -> None:
             """Write one shard of the batches of some blocks."""
             accessor = importlib.import_module("ray.data.block").BlockAccessor
             columns = (accessor.for_block(block).to_numpy(_PAYLOAD) for block in blocks)
@@ -184,7 +185,7 @@ def write_shard(store: Store, keeper: Keeper, batches: list[bytes]) -> None:
     store.write(keeper.labelled(joined(parts)))
 
 
-def _packed(columns: Mapping[str, Any]) -> dict[str, object]:
+def _packed(columns: Mapping[str, object]) -> dict[str, object]:
     """A batch as one row."""
     column = np.empty(1, object)
     column[0] = pickle.dumps(dict(columns), protocol=5)
@@ -199,7 +200,7 @@ def once_a_node() -> Iterator[None]:
     """
     folder = cache_dir()
     try:
-        fcntl: Any = importlib.import_module("fcntl")
+        fcntl = importlib.import_module("fcntl")
         lock = None if folder is None else open(folder / "compiling.lock", "a")
     except (ImportError, OSError):
         lock = None
@@ -214,7 +215,7 @@ def once_a_node() -> Iterator[None]:
 # The cluster
 
 
-def _share(ray: Any, cluster: Cluster) -> Share:
+def _share(ray: ModuleType, cluster: Cluster) -> Share:
     """Spread a job on the cluster as it is.
 
     Processors are what Ray counts, so that decoding, which has tasks of its own, always gets some;
@@ -229,7 +230,7 @@ def _share(ray: Any, cluster: Cluster) -> Share:
 
 
 @contextmanager
-def _connected(ray: Any, cluster: Cluster) -> Iterator[None]:
+def _connected(ray: ModuleType, cluster: Cluster) -> Iterator[None]:
     """A connection for this run; one that is there already is used and left as it is."""
     if ray.is_initialized():
         yield
@@ -238,7 +239,7 @@ def _connected(ray: Any, cluster: Cluster) -> Iterator[None]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what fails is told by errors
     check_address(cluster.address)
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    options: dict[str, object] = {"log_to_driver": False, "logging_level": "ERROR"}
     if cluster.address is None:
         path = os.pathsep.join(filter(None, [_ROOT, os.environ.get("PYTHONPATH")]))
         options.update(include_dashboard=False, runtime_env={"env_vars": {"PYTHONPATH": path}})

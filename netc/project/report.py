@@ -6,7 +6,6 @@ import base64
 import hashlib
 import html
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from netc.diagnostics import counted
 from netc.printable import printable
@@ -63,7 +62,7 @@ class Report:
             ] * bool(lacking)
         return found
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, object]:
         """All of it, as plain values."""
         return {
             "project": self.name,

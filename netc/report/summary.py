@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from netc.analysis.chain import Chain
 from netc.analysis.cost import FLOAT_BYTES
@@ -245,7 +244,7 @@ def _plain(shape: Shape | None) -> list[int] | None:
 
 def line_json(line: Line) -> dict[str, object]:
     """One line as plain values; a module's has ``layers``, the number it sums over."""
-    out: dict[str, Any] = {
+    out: dict[str, object] = {
         "name": line.path,
         "type": line.type,
         "outputs": [_plain(shape) for shape in line.shapes],

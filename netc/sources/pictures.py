@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.image_files import FORMATS
+from netc.ops.array import AnyArray
 from netc.sources.lists import LABELS, read_list
 from netc.sources.pixels import open_picture, resize
 from netc.weights.numpy_file import open_archive
@@ -35,7 +35,7 @@ class Picture:
 
     name: str
     label: int
-    read: Callable[[], np.ndarray[Any, Any]]
+    read: Callable[[], AnyArray]
     path: Path | None = None
 
 
@@ -46,7 +46,7 @@ class Reading:
     gray: bool = False
     size: tuple[int, int] | None = None
 
-    def pixels(self, path: Path) -> np.ndarray[Any, Any]:
+    def pixels(self, path: Path) -> AnyArray:
         """A file's pixels; NetcError where it cannot be read."""
         picture = open_picture(path, not self.gray, lambda why: _bad(f"`{path}` {why}"))
         return resize(picture, *self.size) if self.size else picture

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
 
 from netc.diagnostics import Span
 from netc.ops.catalog import has_role
 from netc.ops.role import Role
 from netc.schema.message import Entry, Message, MessageType
 
-Plain = Mapping[str, Any]
+Plain = Mapping[str, object]
 """Field -> a scalar, a mapping for a message, or a list of these for a repeated field."""
 
 

@@ -167,7 +167,7 @@ def _read(
     return values.view(dtype).reshape(shape, order="F" if column_major else "C")
 
 
-def _header(file: IO[bytes]) -> tuple[Shape, bool, np.dtype[Any]]:
+def _header(file: IO[bytes]) -> tuple[Shape, bool, np.dtype[np.generic]]:
     version = np.lib.format.read_magic(file)
     read = _HEADERS.get(version)
     if read is None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from netc.diagnostics import Diagnostic, NetcError
 from netc.image_files import MAX_PIXELS
 from netc.ir.graph import Array
+from netc.ops.array import AnyArray
 
 Doubles = NDArray[np.float64]
 
@@ -59,7 +60,7 @@ def _sizes(new_dims: Any) -> tuple[int, int]:
     return height, width
 
 
-def _refused(image: NDArray[Any], order: int) -> NetcError:
+def _refused(image: AnyArray, order: int) -> NetcError:
     if order not in (0, 1):
         message, help = f"`interp_order` is 0 or 1, not {order!r}", "leave it out for linear"
     else:
@@ -79,7 +80,7 @@ def _centred(image: Doubles, axis: int, size: int, order: int) -> Doubles:
     return _mixed(image, axis, at)
 
 
-def _corner_to_corner(image: NDArray[Any], sizes: tuple[int, int], order: int) -> Array:
+def _corner_to_corner(image: AnyArray, sizes: tuple[int, int], order: int) -> Array:
     level = image.astype(np.float64)
     for axis, size in enumerate(sizes):
         old = level.shape[axis]

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.files import replacing
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 LIMIT = 2**31 - 2**24  # bytes of elements; the rest of a model is far below 16 MiB
 _SMALL = 1024  # bytes of elements that stay in the model: shape inference reads them
 _PAGE = 4096  # what a file is mapped into memory by
 
 
-def elements_size(model: Any) -> int:
+def elements_size(model: ModelProto) -> int:
     """Bytes of a model's constants."""
     return sum(len(tensor.raw_data) for tensor in model.graph.initializer)
 
 
-def to_bytes(model: Any, *, limit: int = LIMIT) -> bytes:
+def to_bytes(model: ModelProto, *, limit: int = LIMIT) -> bytes:
     """A model as one message.
 
     Raises:
@@ -36,7 +39,7 @@ def to_bytes(model: Any, *, limit: int = LIMIT) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def save(model: Any, path: Path, *, limit: int = LIMIT) -> tuple[Path, ...]:
+def save(model: ModelProto, path: Path, *, limit: int = LIMIT) -> tuple[Path, ...]:
     """Write a model whole or not at all; its weights to ``FILE.data`` where they are too large.
 
     Args:
@@ -62,7 +65,7 @@ def save(model: Any, path: Path, *, limit: int = LIMIT) -> tuple[Path, ...]:
     return (path, beside)
 
 
-def _move_weights(model: Any, path: Path, location: str) -> None:
+def _move_weights(model: ModelProto, path: Path, location: str) -> None:
     """Write the large constants to a file and point at them."""
     from onnx import TensorProto
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from netc.language.collapse.take import LAYERS, single_fields
 from netc.syntax.ast import Block, Document, Field, ListValue, Scalar, Value
 
-Canonical = Any
+Canonical = object
 
 
 def same_net(left: Document, right: Document) -> bool:

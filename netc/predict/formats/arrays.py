@@ -98,7 +98,7 @@ def _plain_text(array: AnyArray) -> AnyArray:
     return array if array.dtype.kind != "U" or array.dtype.itemsize else array.astype("U1")
 
 
-def _head(path: Path, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _head(path: Path, name: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
     with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
         np.lib.format.read_magic(file)
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -13,10 +13,14 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.ir.names import first_free
 from netc.ir.types import Shape
+from netc.ops.array import AnyArray
 from netc.schema.message import Message, MessageType
 from netc.surgery.build import message_of
 
-Fields = dict[str, Any]
+if TYPE_CHECKING:
+    from onnx import NodeProto
+
+Fields = dict[str, object]
 
 
 @dataclass
@@ -35,7 +39,7 @@ class Building:
 
     type: MessageType
     shapes: dict[str, Shape]
-    constants: dict[str, Any]
+    constants: dict[str, AnyArray]
     readers: Counter[str]
     blobs: dict[str, str] = field(default_factory=dict)
     pads: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -55,7 +59,7 @@ class Node:
     """A node that becomes layers."""
 
     building: Building
-    proto: Any
+    proto: NodeProto
     attributes: Mapping[str, Any]
     opset: int
 
@@ -91,14 +95,14 @@ class Node:
         """An attribute's value."""
         return self.attributes.get(name, usual)
 
-    def constant(self, at: int, what: str) -> Any:
+    def constant(self, at: int, what: str) -> AnyArray:
         """The elements of an input that must be constant."""
         found = self.optional(at)
         if found is None:
             self.refuse(f"its {what} is no constant")
         return found
 
-    def optional(self, at: int) -> Any:
+    def optional(self, at: int) -> AnyArray | None:
         """The elements of an input; None where it is absent or no constant."""
         names = self.inputs
         return self.building.constants.get(names[at]) if at < len(names) else None
@@ -133,8 +137,16 @@ class Node:
             self.refuse("zeros are put around its input, which Caffe's convolutions alone can do")
         return self.building.blobs[value]
 
-    def add(self, kind: str, bottoms: list[str], tops: list[str] | None = None, *,
-            arrays: list[Any] | None = None, name: str = "", **fields: Any) -> str:  # fmt: skip
+    def add(
+        self,
+        kind: str,
+        bottoms: list[str],
+        tops: list[str] | None = None,
+        *,
+        arrays: list[AnyArray] | None = None,
+        name: str = "",
+        **fields: object,
+    ) -> str:
         """Add a layer; gives its first top's blob.
 
         Args:

@@ -36,8 +36,9 @@ def cut_out(node: Node) -> None:
     shape = node.shape()
     if node.opset >= 10:
         starts, ends = node.constant(1, "start"), node.constant(2, "end")
-        axes = node.optional(3) if len(node.inputs) > 3 else range(len(starts))
-        steps = node.optional(4) if len(node.inputs) > 4 else [1] * len(starts)
+        given = [*node.inputs, "", ""]
+        axes = node.constant(3, "axes") if given[3] else range(len(starts))
+        steps = node.constant(4, "steps") if given[4] else [1] * len(starts)
     else:
         starts, ends = node.attribute("starts"), node.attribute("ends")
         axes, steps = node.attribute("axes", range(len(starts))), [1] * len(starts)

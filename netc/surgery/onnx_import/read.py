@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -14,12 +15,16 @@ from netc.diagnostics import Collector, Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.ir.types import Shape
 from netc.memory import check_memory
+from netc.ops.array import AnyArray
 from netc.schema.convert import to_protobuf
 from netc.schema.load import load_schema
 from netc.schema.message import Message
 from netc.surgery.build import message_of, with_layers
 from netc.surgery.onnx_import.model import Building, Node
 from netc.surgery.onnx_import.rules import RULES
+
+if TYPE_CHECKING:
+    from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, TensorShapeProto
 
 _PLAIN = ("", "ai.onnx")
 _FOLDED = 1 << 24  # elements of a constant that is worked out of others
@@ -61,7 +66,7 @@ def import_onnx(path: Path, inputs: Mapping[str, Shape] | None = None) -> Import
         raise
 
 
-def _check_well_formed(onnx: Any, model: Any, path: Path) -> None:
+def _check_well_formed(onnx: ModuleType, model: ModelProto, path: Path) -> None:
     """Tell of a model that no rule could be right about: attributes of the wrong type, none ...
 
     Raises:
@@ -74,7 +79,7 @@ def _check_well_formed(onnx: Any, model: Any, path: Path) -> None:
         raise NetcError(Diagnostic("not-onnx", message)) from None
 
 
-def _imported(onnx: Any, model: Any, inputs: dict[str, Shape]) -> Imported:
+def _imported(onnx: ModuleType, model: ModelProto, inputs: dict[str, Shape]) -> Imported:
     _check_domains(model)
     model = _inferred(onnx, model, inputs)
     building, opset = _start(onnx, model)
@@ -86,7 +91,7 @@ def _imported(onnx: Any, model: Any, inputs: dict[str, Shape]) -> Imported:
     return _finished(model, building)
 
 
-def _onnx() -> Any:
+def _onnx() -> ModuleType:
     try:
         import onnx
         import onnx.checker
@@ -96,10 +101,11 @@ def _onnx() -> Any:
         message = "ONNX models are read by the package `onnx`, which is not installed"
         help = ("pip install 'netc[onnx]'",)
         raise NetcError(Diagnostic("missing-package", message, help=help)) from None
-    return onnx
+    found: ModuleType = onnx
+    return found
 
 
-def _loaded(onnx: Any, path: Path) -> Any:
+def _loaded(onnx: ModuleType, path: Path) -> ModelProto:
     try:
         size = path.stat().st_size
         check_memory(3 * size, f"the model `{path}`")
@@ -111,7 +117,7 @@ def _loaded(onnx: Any, path: Path) -> Any:
         raise NetcError(Diagnostic("not-onnx", message)) from None
 
 
-def _check_domains(model: Any) -> None:
+def _check_domains(model: ModelProto) -> None:
     """Refuse nodes of others' sets of operators, which no inference of shapes knows.
 
     Raises:
@@ -130,7 +136,7 @@ def _check_domains(model: Any) -> None:
         raise NetcError(foreign)
 
 
-def _inferred(onnx: Any, model: Any, given: dict[str, Shape]) -> Any:
+def _inferred(onnx: ModuleType, model: ModelProto, given: dict[str, Shape]) -> ModelProto:
     """The model with all shapes; an open first size is 1.
 
     Raises:
@@ -153,7 +159,7 @@ def _inferred(onnx: Any, model: Any, given: dict[str, Shape]) -> Any:
         raise NetcError(Diagnostic("not-onnx", message)) from None
 
 
-def _known_shape(name: str, dims: Any) -> Shape:
+def _known_shape(name: str, dims: Iterable[TensorShapeProto.Dimension]) -> Shape:
     sizes = [dim.dim_value or None for dim in dims]
     if sizes and sizes[0] is None:
         sizes[0] = 1
@@ -166,7 +172,7 @@ def _known_shape(name: str, dims: Any) -> Shape:
     return known
 
 
-def _start(onnx: Any, model: Any) -> tuple[Building, int]:
+def _start(onnx: ModuleType, model: ModelProto) -> tuple[Building, int]:
     graph = model.graph
     layer = load_schema().message("NetParameter").fields["layer"].message
     assert layer is not None
@@ -188,13 +194,14 @@ def _start(onnx: Any, model: Any) -> tuple[Building, int]:
     return building, max(versions, default=13)
 
 
-def _array(onnx: Any, tensor: Any) -> Any:
+def _array(onnx: ModuleType, tensor: TensorProto) -> AnyArray:
     def told(error: Exception) -> NetcError:
         message = f"the array `{tensor.name}` is damaged: {reason(error)}"
         return NetcError(Diagnostic("not-onnx", message))
 
     with strangers_bytes(told):
-        return onnx.numpy_helper.to_array(tensor)
+        array: AnyArray = onnx.numpy_helper.to_array(tensor)
+    return array
 
 
 def _input(building: Building, name: str) -> None:
@@ -204,7 +211,7 @@ def _input(building: Building, name: str) -> None:
     building.blobs[name] = name
 
 
-def _node(onnx: Any, building: Building, proto: Any, opset: int) -> None:
+def _node(onnx: ModuleType, building: Building, proto: NodeProto, opset: int) -> None:
     """One node: worked out where it is constant, else by its rule.
 
     Raises:
@@ -225,12 +232,12 @@ def _node(onnx: Any, building: Building, proto: Any, opset: int) -> None:
         raise
 
 
-def _attribute(onnx: Any, attribute: Any) -> Any:
+def _attribute(onnx: ModuleType, attribute: AttributeProto) -> object:
     value = onnx.helper.get_attribute_value(attribute)
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def _folded(onnx: Any, node: Node) -> bool:
+def _folded(onnx: ModuleType, node: Node) -> bool:
     """Work a node out whose inputs are constants, or that asks for a known shape."""
     building, proto = node.building, node.proto
     names = [str(name) for name in proto.input if name]
@@ -246,7 +253,7 @@ def _folded(onnx: Any, node: Node) -> bool:
     return False
 
 
-def _evaluated(onnx: Any, node: Node, feeds: dict[str, Any]) -> list[Any]:
+def _evaluated(onnx: ModuleType, node: Node, feeds: dict[str, AnyArray]) -> list[AnyArray]:
     if sum(np.asarray(array).size for array in feeds.values()) > _FOLDED:
         node.refuse("it works on constants of more than 16 million elements")
     if node.op in ("If", "Loop", "Scan", "ConstantOfShape", "Expand", "Tile", "Range"):
@@ -271,7 +278,7 @@ def _evaluated(onnx: Any, node: Node, feeds: dict[str, Any]) -> list[Any]:
         node.refuse(f"its constants cannot be worked out: {reason(error)}")
 
 
-def _finished(model: Any, building: Building) -> Imported:
+def _finished(model: ModelProto, building: Building) -> Imported:
     type = load_schema().message("NetParameter")
     renamed = {}
     for entry in model.graph.output:

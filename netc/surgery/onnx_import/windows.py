@@ -46,7 +46,7 @@ def convolution(node: Node) -> None:
         node.refuse("it has an output padding or shape of its own")
     group = int(node.attribute("group", 1))
     bias = node.constant(2, "bias") if len(node.inputs) > 2 else None
-    param: dict[str, Any] = {
+    param: dict[str, object] = {
         "num_output": int(weight.shape[1] * group if deconvolution else weight.shape[0]),
         "bias_term": None if bias is not None else False,
         "pad": _each(_pads(node, weight.shape[2:], strides, dilations), 0),
@@ -91,7 +91,7 @@ def pooling(node: Node) -> None:
     )
     if made not in (ceil, floor):
         node.refuse(f"it gives {made} of {size}, and Caffe's windows {ceil} or {floor}")
-    param: dict[str, Any] = {"pool": "AVE" if average else "MAX"}
+    param: dict[str, object] = {"pool": "AVE" if average else "MAX"}
     for name, values in (("kernel", kernel), ("stride", strides), ("pad", pads)):
         param.update(_hw(name, tuple(map(int, values))))
     if ceil != made:
