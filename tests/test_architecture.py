@@ -109,12 +109,59 @@ def code_lines(text: str) -> int:
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_files_and_functions_are_small(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert code_lines(text) <= 400, "over 400 lines: make it two files"
+    assert len(text.splitlines()) <= 420, "over 400 lines: make it two files"  # some slack
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = text.splitlines()[node.lineno : node.end_lineno]
             length = code_lines("\n".join(lines))  # a comment is no reason to cut a function
             assert length <= 60, f"{node.name} is {length} lines long"
+
+
+def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str]) -> int:
+    """Lines of code of a function's body, without its docstring, comments and blanks."""
+    first = (
+        node.body[0].lineno
+        if ast.get_docstring(node) is None
+        else (node.body[0].end_lineno or 0) + 1
+    )
+    return code_lines("\n".join(lines[first - 1 : node.end_lineno]))
+
+
+def quantile(numbers: list[int], share: float) -> int:
+    return sorted(numbers)[int(len(numbers) * share)]
+
+
+def test_most_files_and_functions_are_much_smaller() -> None:
+    """Nine tenths of the files have at most 265 lines, of the functions' bodies at most 15."""
+    files, bodies = [], {}
+    for path in MODULES:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        files.append(len(lines))
+        for node in ast.walk(ast.parse("\n".join(lines))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                bodies[f"{path.name}:{node.lineno}"] = body_lines(node, lines)
+    assert quantile(files, 0.9) <= 265
+    assert quantile(list(bodies.values()), 0.9) <= 15
+    assert {name: length for name, length in bodies.items() if length > 50} == {}
+
+
+def private_names(tree: ast.AST) -> Iterator[str]:
+    """Names that are private to netc's modules and imported from them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("netc."):
+            yield from (a.name for a in node.names if a.name.startswith("_") and a.name[1:2] != "_")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_private_names_stay_in_their_modules(path: Path) -> None:
+    if "kernels" in path.parts:
+        pytest.skip("kernels are made of each other's inlined parts")
+    assert not list(private_names(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def test_private_names_are_seen() -> None:
+    text = "from netc.ops.loss import _ONE, scalar\nfrom netc import __version__\n"
+    assert list(private_names(ast.parse(text))) == ["_ONE"]
 
 
 def run_time_imports(tree: ast.AST) -> Iterator[str]:

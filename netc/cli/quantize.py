@@ -53,6 +53,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="OUT.npz", required=True, type=Path, help="the new weights"
     )
+    _add_bounds(parser)
+    _add_calibration(parser)
+    parser.add_argument("--threads", type=positive, metavar="N", help="default: the cores")
+    parser.add_argument("-v", "--verbose", action="store_true", help="tell of every layer")
+    add_image_arguments(parser)
+    add_state_arguments(parser)
+    add_shape_argument(parser)
+    add_text_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="tell what was measured as JSON")
+
+
+def _add_bounds(parser: argparse.ArgumentParser) -> None:
     bound = parser.add_mutually_exclusive_group()
     bound.add_argument(
         "--max-error",
@@ -67,6 +79,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=finite,
         help="share of inputs whose best class stays the same (default for scores: 0.99)",
     )
+
+
+def _add_calibration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--items", metavar="N", type=positive, default=_ITEMS, help=f"read (default: {_ITEMS})"
     )
@@ -86,13 +101,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--blob", metavar="BLOB", action="append", default=[], help="judge by this blob; repeatable"
     )
-    parser.add_argument("--threads", type=positive, metavar="N", help="default: the cores")
-    parser.add_argument("-v", "--verbose", action="store_true", help="tell of every layer")
-    add_image_arguments(parser)
-    add_state_arguments(parser)
-    add_shape_argument(parser)
-    add_text_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="tell what was measured as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

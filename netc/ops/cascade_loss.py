@@ -7,160 +7,28 @@ centre x and y, width and height of the true box, and its overlap with the cell'
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
 from netc.ir.types import Shape, show
 from netc.ops.array import AnyArray, Arrays
+from netc.ops.cascade_loss_params import (
+    DRAWN_MODES,
+    GridLossParams,
+    GridParams,
+    parse_group_loss,
+    parse_loss,
+)
 from netc.ops.contents import Contents, TrueBoxes
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, Parse, ShapeError, copies, full_extent
-from netc.ops.field_boxes import (
-    Grid,
-    Regression,
-    parse_regression,
-)
-from netc.ops.fields import reject_unknown_fields
-from netc.ops.labels import parse_ignore_label
+from netc.ops.define import Arity, OpDef, Parse, ShapeError, copies, full_extent
 from netc.ops.normalization import softmax
-from netc.ops.numbers import required_number
-from netc.ops.random import layer_number, uniform
+from netc.ops.random import uniform
 from netc.ops.smooth_l1 import smooth_l1
-from netc.schema.message import Message
 
 _LEAST = np.float32(np.finfo(np.float32).tiny)
 _LABELS = 6
-
-
-class GridParams(Protocol):
-    """Of a layer of maps of classes and boxes: see :class:`GridLossParams`."""
-
-    @property
-    def classes(self) -> int:
-        """With the background counted."""
-
-    @property
-    def apart(self) -> bool:
-        """Classes and boxes are two bottoms."""
-
-
-@dataclass(frozen=True, slots=True)
-class GridLossParams:
-    """A loss of maps of classes and boxes.
-
-    Args:
-        classes: with the background counted.
-        grid: the fields around cells.
-        regression: what boxes are coded by.
-        weight: of the boxes' loss.
-        threshold: negatives overlap their field's true box by less.
-        multiple: negatives kept for each positive.
-        mining: "bootstrap" keeps the hardest; "all" keeps all; "random" draws them; "mixture"
-            keeps half the hardest and draws half.
-        ranking: by "conf_loss" or "conf_prob".
-        least: negatives kept at least.
-        batch: examples kept of an image; -1 for any number.
-        objectness: every class counts as 1.
-        balanced: positives and negatives weigh as ``multiple`` says.
-        by_overlap: positives weigh as much as they overlap.
-        smooth: smooth L1, else half the square.
-        bounded: predictions are brought within the grid's bounds first.
-        ignore_label: a class that is left out.
-        apart: classes and boxes are two bottoms (Cascade R-CNN), else one (MS-CNN).
-        layer: the layer's number, for its random numbers.
-    """
-
-    classes: int
-    grid: Grid
-    regression: Regression
-    weight: float
-    threshold: float
-    multiple: int
-    mining: str
-    ranking: str
-    least: int
-    batch: int
-    objectness: bool
-    balanced: bool
-    by_overlap: bool
-    smooth: bool
-    bounded: bool
-    ignore_label: int | None
-    apart: bool
-    layer: int
-
-    @property
-    def draws(self) -> bool:
-        """Whether examples are drawn at random."""
-        return self.mining in _DRAWN or self.batch > 0
-
-
-_DRAWN = ("random", "mixture")  # half of a mixture's are the hardest
-_SHARED = ("cls_num", "lambda", "field_h", "field_w", "field_whr", "field_xyr", "bg_threshold",
-           "bg_multiple", "objectness", "pos_neg_weighted")  # fmt: skip
-
-
-def _mining(param: Message, name: str, known: tuple[str, ...]) -> str:
-    kind: str = param.get(name)
-    if kind not in known:
-        told = ", ".join(f'"{one}"' for one in known)
-        raise param.error(name, "unsupported-value", f'`{name}` "{kind}" is none of {told}')
-    return kind
-
-
-def _parse_group_loss(layer: Message, context: LayerContext) -> GridLossParams:
-    own = ("stride", "neg_mining_type", "neg_ranking_type", "min_num_neg", "batch_size",
-           "bbox_loss_type")  # fmt: skip
-    p = reject_unknown_fields(layer.get("detection_group_loss_param"), *_SHARED, *own)
-    bounds = p.get("field_xyr"), p.get("field_whr")
-    return GridLossParams(
-        required_number(p, "cls_num"),
-        Grid(p.get("field_w"), p.get("field_h"), p.get("stride"), *bounds),
-        parse_regression(layer),
-        p.get("lambda"),
-        p.get("bg_threshold"),
-        p.get("bg_multiple"),
-        _mining(p, "neg_mining_type", ("bootstrap", *_DRAWN)),
-        p.get("neg_ranking_type"),
-        p.get("min_num_neg"),
-        p.get("batch_size"),
-        p.get("objectness"),
-        p.get("pos_neg_weighted"),
-        False,
-        p.get("bbox_loss_type") == "Smooth_L1",
-        p.has("field_xyr") and p.has("field_whr"),
-        parse_ignore_label(layer.get("loss_param")),
-        True,
-        layer_number(layer.get("name")),
-    )
-
-
-def _parse_loss(layer: Message, context: LayerContext) -> GridLossParams:
-    own = ("coord_num", "downsample_rate", "bb_smooth", "sample_mode", "iou_weighted")
-    p = reject_unknown_fields(layer.get("detection_loss_param"), *_SHARED, *own)
-    bounds = p.get("field_xyr"), p.get("field_whr")
-    return GridLossParams(
-        required_number(p, "cls_num"),
-        Grid((p.get("field_w"),), (p.get("field_h"),), p.get("downsample_rate"), *bounds),
-        parse_regression(layer),
-        p.get("lambda"),
-        p.get("bg_threshold"),
-        p.get("bg_multiple"),
-        _mining(p, "sample_mode", ("bootstrap", "all", *_DRAWN)),
-        "score",
-        4,
-        -1,
-        p.get("objectness"),
-        p.get("pos_neg_weighted"),
-        p.get("iou_weighted"),
-        p.get("bb_smooth"),
-        True,
-        parse_ignore_label(layer.get("loss_param")),
-        False,
-        layer_number(layer.get("name")),
-    )
 
 
 def parts(params: GridParams, inputs: Arrays) -> tuple[AnyArray, AnyArray, AnyArray]:
@@ -306,7 +174,7 @@ def _keep_of_map(
     A place may be drawn more than once, and drawing one that is no negative adds none.
     """
     flat, share = keep.reshape(-1), 0.5 if params.mining == "mixture" else 1.0
-    if params.mining in _DRAWN:
+    if params.mining in DRAWN_MODES:
         number = max(int(keep.sum() * params.multiple * share), 4 * (params.classes - 1))
         drawn = (np.resize(chance, number) * flat.size).astype(np.int64)
         drawn = (drawn + np.arange(number) // flat.size) % flat.size
@@ -401,7 +269,7 @@ def _loss_op(name: str, bottoms: int, parse: Parse[GridLossParams]) -> OpDef[Gri
     )
 
 
-GROUP_LOSS = _loss_op("DetectionGroupLoss", 3, _parse_group_loss)
-DETECTION_LOSS = _loss_op("DetectionLoss", 2, _parse_loss)
+GROUP_LOSS = _loss_op("DetectionGroupLoss", 3, parse_group_loss)
+DETECTION_LOSS = _loss_op("DetectionLoss", 2, parse_loss)
 
 OPS = (GROUP_LOSS, DETECTION_LOSS)

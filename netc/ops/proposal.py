@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from netc.ir.types import Shape, count, show
+from netc.ops.anchors import moved_boxes, placed_anchors
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.boxes import nms_keep
 from netc.ops.contents import Contents, ImageSizes
@@ -129,7 +130,7 @@ def _propose(params: ProposalParams, inputs: Arrays, weights: Arrays) -> tuple[A
     least = params.min_size * np.array([info[0, 3] if info.shape[1] > 3 else tall, tall])
     found = [np.zeros((0, 6), np.float32)]
     for image, (score, delta) in enumerate(zip(scores, deltas, strict=True)):
-        boxes = _moved(placed_anchors(params, score.shape[1:]), delta)
+        boxes = moved_boxes(placed_anchors(params, score.shape[1:]), delta)
         boxes = np.maximum(np.minimum(boxes, np.array([width - 1, height - 1] * 2, np.float32)), 0)
         large = (boxes[:, 2:] - boxes[:, :2] + 1 >= least).all(axis=1)
         found.append(_best(params, image, boxes, _foreground(score), large))
@@ -140,37 +141,6 @@ def _propose(params: ProposalParams, inputs: Arrays, weights: Arrays) -> tuple[A
 def _foreground(score: AnyArray) -> AnyArray:
     """Scores of the second half of the channels, in the order cell, anchor."""
     return score[len(score) // 2 :].transpose(1, 2, 0).reshape(-1)
-
-
-def _anchors(params: ProposalParams) -> AnyArray:
-    """(anchors, 4) at the first cell, ratio by ratio."""
-    ratios, scales = np.array(params.ratios), np.array(params.scales)
-    wide = np.floor(np.sqrt(params.base_size**2 / ratios) + 0.5)
-    sides = np.stack([wide, np.floor(wide * ratios + 0.5)], axis=-1)[:, None]
-    half = (sides * scales[:, None] - 1).reshape(-1, 2) / 2
-    centre = (params.base_size - 1) / 2
-    return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
-
-
-def _placed(anchors: AnyArray, cells: Sequence[int], stride: int) -> AnyArray:
-    """The anchors at every cell, (cells * anchors, 4)."""
-    down, across = np.meshgrid(np.arange(cells[0]), np.arange(cells[1]), indexing="ij")
-    corners = np.stack([across, down, across, down], axis=-1).reshape(-1, 1, 4) * stride
-    return (corners + anchors).reshape(-1, 4).astype(np.float32)
-
-
-def placed_anchors(params: ProposalParams, cells: Sequence[int]) -> AnyArray:
-    """The anchors at every cell of these rows and columns, (cells * anchors, 4)."""
-    return _placed(_anchors(params), cells, params.stride)
-
-
-def _moved(boxes: AnyArray, delta: AnyArray) -> AnyArray:
-    """Boxes moved and scaled by dx, dy, log w, log h, given as (4 * anchors, rows, columns)."""
-    delta = delta.reshape(-1, 4, *delta.shape[1:]).transpose(2, 3, 0, 1).reshape(-1, 4)
-    size = boxes[:, 2:] - boxes[:, :2] + 1
-    centre = boxes[:, :2] + size / 2 + delta[:, :2] * size
-    half = np.exp(delta[:, 2:]) * size / 2
-    return np.concatenate([centre - half, centre + half], axis=1)
 
 
 def _best(
@@ -262,7 +232,7 @@ def _synopsys_propose(
     (score,), (delta,), info = (np.asarray(array) for array in inputs)
     height, width, scale = info.reshape(-1)[:3]
     anchors = len(params.ratios) * len(params.scales)
-    boxes = _moved(placed_anchors(params, score.shape[1:]), delta)
+    boxes = moved_boxes(placed_anchors(params, score.shape[1:]), delta)
     edges = np.array([int(width) - 1, int(height) - 1] * 2, np.float32)
     boxes = np.maximum(np.minimum(boxes, edges), 0)
     boxes = boxes.reshape(-1, anchors, 4).transpose(1, 0, 2).reshape(-1, 4)

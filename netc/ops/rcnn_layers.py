@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from netc.ir.types import Shape, show
+from netc.ops.anchors import placed_anchors
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.boxes import areas, overlaps
 from netc.ops.contents import Contents, ImageSizes, Regions, TrueBoxes, corner_rows
 from netc.ops.define import ShapeError
 from netc.ops.param_text import parse_param_str
-from netc.ops.proposal import ProposalParams, placed_anchors
+from netc.ops.proposal import ProposalParams
 from netc.ops.python import (
     Implementation,
     ImplementationGradient,

@@ -15,7 +15,8 @@ from netc.ir.types import count
 from netc.ops.catalog import CATALOG
 from netc.passes.base import run_passes
 from netc.passes.pipeline import ALL
-from netc.train.step import StepGraphs, Updating, step_graphs, sum_name
+from netc.train.growth import sum_name
+from netc.train.step import StepGraphs, Updating, step_graphs
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,17 +21,9 @@ from netc.layer_arrays import LayerArrays
 from netc.ops.random import generator_key
 from netc.ops.ranks import Summing
 from netc.train.generator import KEY
+from netc.train.growth import sum_name
 from netc.train.observe import Observation, Observed, observation, observed_graph
-from netc.train.step import (
-    ITERATION,
-    NORM,
-    RATE,
-    SCALE,
-    StepGraphs,
-    forward_graph,
-    sum_name,
-    variable_bytes,
-)
+from netc.train.step import ITERATION, NORM, RATE, SCALE, StepGraphs, forward_graph, variable_bytes
 from netc.weights.match import assign
 
 

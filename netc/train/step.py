@@ -20,28 +20,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from netc.ir.edit import prune_parameters, with_variables
-from netc.ir.graph import Graph, Node, Parameter, Value
-from netc.ir.types import Shape, count
-from netc.ops.catalog import CATALOG
-from netc.ops.elementwise import EltwiseParams
+from netc.ir.edit import with_variables
+from netc.ir.graph import Graph, Parameter
+from netc.ir.types import count
 from netc.ops.inputs import ParameterParams
 from netc.ops.recurrent import RecurrentParams
-from netc.ops.update import CLIP, RUNNING, UPDATE, ClipScaleParams, RunningParams, UpdateParams
+from netc.ops.update import CLIP, UPDATE, ClipScaleParams, UpdateParams
 from netc.ops.update_rules import Rule
 from netc.passes.state import carry_state
 from netc.train.differentiate import differentiate
 from netc.train.distribute import (
     Distribution,
-    buckets,
-    finished,
-    mean_name,
-    slots,
-    started,
-    under_way_name,
-    with_starts,
 )
 from netc.train.generator import with_generator
+from netc.train.growth import GraphGrowth, history_name
 
 RATE, ITERATION, NORM, SCALE = "~rate", "~iteration", "~norm", "~clip_scale"
 
@@ -108,7 +100,7 @@ def step_graphs(
     shown = tuple(dict.fromkeys((*graph.outputs, *graph.losses)))
     joint = differentiate(graph.replace(outputs=shown), parameters=learned)
     forward = joint.graph.replace(outputs=shown)
-    first, further = _Growth(forward), _Growth(forward)
+    first, further = GraphGrowth(forward), GraphGrowth(forward)
     for growth in (first, further):
         growth.run_statistics(graph.nodes)
         growth.keep_states(states)
@@ -116,7 +108,7 @@ def step_graphs(
     if how.iter_size == 1 and not split:
         made.add(first, joint.parameters)
         return StepGraphs(first.result(), None, None, learnable, made.histories(), learned)
-    last = _Growth(graph.replace(nodes=(), inputs=(), outputs=(), values={}, losses={}))
+    last = GraphGrowth(graph.replace(nodes=(), inputs=(), outputs=(), values={}, losses={}))
     first.store_sums(joint.parameters, add=False)
     further.store_sums(joint.parameters, add=True)
     made.add(last, {name: last.sum_of(name) for name in joint.parameters})
@@ -147,7 +139,7 @@ class UpdateGraph(NamedTuple):
 def update_graph(graph: Graph, how: Updating) -> UpdateGraph:
     """The update alone, of all parameters of a net, for passes that are run elsewhere."""
     learnable = learnable_parameters(graph)
-    last = _Growth(graph.replace(nodes=(), inputs=(), outputs=(), values={}, losses={}))
+    last = GraphGrowth(graph.replace(nodes=(), inputs=(), outputs=(), values={}, losses={}))
     made = _Update(graph, learnable, how)
     made.add(last, {name: last.sum_of(name) for name in learnable})
     return UpdateGraph(last.result(), learnable, made.histories())
@@ -182,143 +174,13 @@ def carried_graph(graph: Graph) -> tuple[Graph, Mapping[str, str]]:
     gradient crosses. A snapshot of Caffe does not have it.
     """
     carried = carry_state(graph)
-    grown = _Growth(carried.graph.replace(nodes=(), inputs=graph.inputs, outputs=graph.outputs))
+    grown = GraphGrowth(carried.graph.replace(nodes=(), inputs=graph.inputs, outputs=graph.outputs))
     for name in carried.states:
         shape = carried.graph.shape(name)
         params = ParameterParams(shape)
         grown.node(name, "Parameter", params, (), (name,), (grown.variable(name, shape),))
     grown.nodes += carried.graph.nodes
     return grown.result(), carried.states
-
-
-def history_name(parameter: str, index: int) -> str:
-    """The variable of a parameter's history."""
-    return f"{parameter}~history{index}"
-
-
-def sum_name(parameter: str) -> str:
-    """The variable in which a parameter's gradients are summed over the passes."""
-    return f"{parameter}~sum"
-
-
-class _Growth:
-    """A graph to which nodes are added at the end, and updates of variables."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.nodes = list(graph.nodes)
-        self.inputs, self.outputs = list(graph.inputs), list(graph.outputs)
-        self.values, self.parameters = dict(graph.values), dict(graph.parameters)
-        self.updates: dict[str, str] = {}
-
-    def result(self) -> Graph:
-        """The grown graph, with what it uses alone."""
-        grown = self.graph.replace(
-            nodes=tuple(self.nodes),
-            inputs=tuple(self.inputs),
-            outputs=tuple(self.outputs),
-            values=self.values,
-            parameters=self.parameters,
-            updates=self.updates,
-        )
-        return prune_parameters(grown)
-
-    def node(
-        self,
-        name: str,
-        op: str,
-        params: object,
-        inputs: Sequence[str],
-        outputs: Sequence[str],
-        parameters: Sequence[str] = (),
-    ) -> None:
-        """A node whose outputs' shapes are those of its op."""
-        shapes = CATALOG[op].shape(params, [self._shape(v) for v in inputs])
-        for output, shape in zip(outputs, shapes, strict=True):
-            self.values[output] = Value(output, output, shape)
-        self.nodes.append(Node(name, op, params, tuple(inputs), tuple(outputs), tuple(parameters)))
-
-    def _shape(self, value: str) -> Shape:
-        shape = self.values[value].shape
-        assert shape is not None
-        return shape
-
-    def read(self, variable: str) -> str:
-        """A variable as an ordinary value."""
-        name = f"{variable}~value"
-        if name not in self.values:
-            shape = self.parameters[variable].shape or ()
-            self.node(name, "Parameter", ParameterParams(shape), (), (name,), (variable,))
-        return name
-
-    def variable(self, name: str, shape: Shape) -> str:
-        """A variable of zeros."""
-        if name not in self.parameters:
-            zeros = np.zeros(shape, np.float32)
-            self.parameters[name] = Parameter(name, shape, array=zeros, variable=True)
-        return name
-
-    def scalar(self, name: str) -> str:
-        """An input of one number."""
-        if name not in self.values:
-            self.values[name] = Value(name, name, ())
-            self.inputs.append(name)
-        return name
-
-    def run_statistics(self, layers: Sequence[Node]) -> None:
-        """Averages that a layer keeps of its inputs move at each pass (batch_norm_layer.cpp).
-
-        They stand right behind the layer: at the end they would keep its inputs alive until then.
-        """
-        nodes, self.nodes = self.nodes, []
-        moving = {n.name: n for n in layers if CATALOG[n.op].moving(n.params)}
-        for node in nodes:
-            self.nodes.append(node)
-            if node.name in moving:
-                self._run_statistics(moving[node.name])
-
-    def _run_statistics(self, layer: Node) -> None:
-        moving = CATALOG[layer.op].moving(layer.params)
-        outputs = [f"{name}~moved" for name in layer.parameters]
-        params, name = RunningParams(layer.op, layer.params), f"{layer.name}~running"
-        self.node(name, RUNNING, params, layer.inputs, outputs, layer.parameters)
-        self.updates.update({layer.parameters[i]: outputs[i] for i in moving})
-
-    def keep_states(self, states: Mapping[str, str]) -> None:
-        """A recurrent layer's last state is its first one in the next pass."""
-        self.updates.update(states)
-
-    def sum_of(self, parameter: str) -> str:
-        """The sum of a parameter's gradients over the passes so far, as a value."""
-        return self.read(self._sum(parameter))
-
-    def _sum(self, parameter: str) -> str:
-        return self.variable(sum_name(parameter), self.parameters[parameter].shape or ())
-
-    def means(self, gradients: Mapping[str, str], over: Distribution) -> dict[str, str]:
-        """Parameter -> the mean of its gradient over the ranks, taken while other nodes run."""
-        shapes = {value: self._shape(value) for value in gradients.values()}
-        # In shared memory there are no messages whose latency a bucket of several would save.
-        least = 0 if over.sliced else over.bucket_bytes
-        groups = buckets(gradients, shapes, self.nodes, least)
-        placed = list(slots([[gradients[name] for name in group] for group in groups]))
-        starts = [started(gradient, slot, over) for gradient, slot in placed]
-        self.nodes = list(with_starts(self.nodes, starts))
-        self.nodes += [finished(gradient, slot, over) for gradient, slot in placed]
-        for gradient, shape in shapes.items():
-            for name in (under_way_name(gradient), mean_name(gradient)):
-                self.values[name] = Value(name, name, shape)
-        return {name: mean_name(value) for name, value in gradients.items()}
-
-    def store_sums(self, gradients: Mapping[str, str], *, add: bool) -> None:
-        """Keep the gradients, or add them to what is kept."""
-        for parameter, gradient in gradients.items():
-            total, variable = gradient, self._sum(parameter)
-            if add:
-                total = f"{parameter}~total"
-                before = self.read(variable)
-                self.node(total, "Eltwise", EltwiseParams(), (before, gradient), (total,))
-            self.updates[variable] = total
 
 
 @dataclass(frozen=True)
@@ -335,7 +197,7 @@ class _Update:
         halves = range(self.how.rule.histories)
         return tuple(history_name(name, half) for half in halves for name in self.learnable)
 
-    def add(self, growth: _Growth, gradients: Mapping[str, str]) -> None:
+    def add(self, growth: GraphGrowth, gradients: Mapping[str, str]) -> None:
         """Let the graph update parameters by these gradients."""
         if self.how.distribution is not None:
             gradients = growth.means(gradients, self.how.distribution)
@@ -359,7 +221,9 @@ class _Update:
             if not stays and name not in self.frozen:
                 yield name
 
-    def _update(self, growth: _Growth, parameter: str, gradient: str | None, clipped: bool) -> None:
+    def _update(
+        self, growth: GraphGrowth, parameter: str, gradient: str | None, clipped: bool
+    ) -> None:
         how, entry = self.how, self.graph.parameters[parameter]
         params = UpdateParams(
             how.rule,
@@ -398,7 +262,7 @@ def forward_graph(graph: Graph) -> Graph:
     """The forward pass of the TRAIN phase alone, with what layers keep of it."""
     shown = tuple(dict.fromkeys((*graph.outputs, *graph.losses)))
     carried, states = carried_graph(with_variables(with_generator(graph)).replace(outputs=shown))
-    growth = _Growth(carried)
+    growth = GraphGrowth(carried)
     growth.run_statistics(carried.nodes)
     growth.keep_states(states)
     return growth.result()

@@ -7,7 +7,8 @@ import numpy as np
 from netc.compat.engine import ready
 from netc.compat.pycaffe.net import Net
 from netc.ir.graph import Array
-from netc.train.step import ITERATION, RATE, Updating, sum_name, update_graph
+from netc.train.growth import sum_name
+from netc.train.step import ITERATION, RATE, Updating, update_graph
 
 
 class Update:

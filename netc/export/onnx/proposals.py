@@ -8,7 +8,8 @@ import numpy as np
 
 from netc.export.onnx.boxes import column_of_images, part_of, stay_by_overlap
 from netc.export.onnx.writer import Layer, Rule
-from netc.ops.proposal import ProposalParams, placed_anchors, proposal_of
+from netc.ops.anchors import placed_anchors
+from netc.ops.proposal import ProposalParams, proposal_of
 
 
 def _python(layer: Layer) -> None:

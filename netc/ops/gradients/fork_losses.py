@@ -8,13 +8,8 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.cascade_loss import (
-    DETECTION_LOSS,
-    GROUP_LOSS,
-    GridLossParams,
-    choose,
-    place_differences,
-)
+from netc.ops.cascade_loss import DETECTION_LOSS, GROUP_LOSS, choose, place_differences
+from netc.ops.cascade_loss_params import GridLossParams
 from netc.ops.ctc_loss import CTC_LOSS, CtcParams, ctc_path
 from netc.ops.fork_accuracy import LABEL_SPECIFIC_ADD
 from netc.ops.fork_sequence import CENTER_LOSS, CenterLossParams

@@ -1,0 +1,157 @@
+"""Parameters of the losses of MS-CNN and Cascade R-CNN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from netc.ops.define import LayerContext
+from netc.ops.field_boxes import (
+    Grid,
+    Regression,
+    parse_regression,
+)
+from netc.ops.fields import reject_unknown_fields
+from netc.ops.labels import parse_ignore_label
+from netc.ops.numbers import required_number
+from netc.ops.random import layer_number
+from netc.schema.message import Message
+
+
+class GridParams(Protocol):
+    """Of a layer of maps of classes and boxes: see :class:`GridLossParams`."""
+
+    @property
+    def classes(self) -> int:
+        """With the background counted."""
+
+    @property
+    def apart(self) -> bool:
+        """Classes and boxes are two bottoms."""
+
+
+@dataclass(frozen=True, slots=True)
+class GridLossParams:
+    """A loss of maps of classes and boxes.
+
+    Args:
+        classes: with the background counted.
+        grid: the fields around cells.
+        regression: what boxes are coded by.
+        weight: of the boxes' loss.
+        threshold: negatives overlap their field's true box by less.
+        multiple: negatives kept for each positive.
+        mining: "bootstrap" keeps the hardest; "all" keeps all; "random" draws them; "mixture"
+            keeps half the hardest and draws half.
+        ranking: by "conf_loss" or "conf_prob".
+        least: negatives kept at least.
+        batch: examples kept of an image; -1 for any number.
+        objectness: every class counts as 1.
+        balanced: positives and negatives weigh as ``multiple`` says.
+        by_overlap: positives weigh as much as they overlap.
+        smooth: smooth L1, else half the square.
+        bounded: predictions are brought within the grid's bounds first.
+        ignore_label: a class that is left out.
+        apart: classes and boxes are two bottoms (Cascade R-CNN), else one (MS-CNN).
+        layer: the layer's number, for its random numbers.
+    """
+
+    classes: int
+    grid: Grid
+    regression: Regression
+    weight: float
+    threshold: float
+    multiple: int
+    mining: str
+    ranking: str
+    least: int
+    batch: int
+    objectness: bool
+    balanced: bool
+    by_overlap: bool
+    smooth: bool
+    bounded: bool
+    ignore_label: int | None
+    apart: bool
+    layer: int
+
+    @property
+    def draws(self) -> bool:
+        """Whether examples are drawn at random."""
+        return self.mining in DRAWN_MODES or self.batch > 0
+
+
+DRAWN_MODES = ("random", "mixture")  # half of a mixture's are the hardest
+_SHARED = ("cls_num", "lambda", "field_h", "field_w", "field_whr", "field_xyr", "bg_threshold",
+           "bg_multiple", "objectness", "pos_neg_weighted")  # fmt: skip
+
+
+def _mining(param: Message, name: str, known: tuple[str, ...]) -> str:
+    kind: str = param.get(name)
+    if kind not in known:
+        told = ", ".join(f'"{one}"' for one in known)
+        raise param.error(name, "unsupported-value", f'`{name}` "{kind}" is none of {told}')
+    return kind
+
+
+def parse_group_loss(layer: Message, context: LayerContext) -> GridLossParams:
+    """The fields of a DetectionGroupLoss.
+
+    Raises:
+        NetcError: a field that means nothing here, or a value that the fork would abort on.
+    """
+    own = ("stride", "neg_mining_type", "neg_ranking_type", "min_num_neg", "batch_size",
+           "bbox_loss_type")  # fmt: skip
+    p = reject_unknown_fields(layer.get("detection_group_loss_param"), *_SHARED, *own)
+    bounds = p.get("field_xyr"), p.get("field_whr")
+    return GridLossParams(
+        required_number(p, "cls_num"),
+        Grid(p.get("field_w"), p.get("field_h"), p.get("stride"), *bounds),
+        parse_regression(layer),
+        p.get("lambda"),
+        p.get("bg_threshold"),
+        p.get("bg_multiple"),
+        _mining(p, "neg_mining_type", ("bootstrap", *DRAWN_MODES)),
+        p.get("neg_ranking_type"),
+        p.get("min_num_neg"),
+        p.get("batch_size"),
+        p.get("objectness"),
+        p.get("pos_neg_weighted"),
+        False,
+        p.get("bbox_loss_type") == "Smooth_L1",
+        p.has("field_xyr") and p.has("field_whr"),
+        parse_ignore_label(layer.get("loss_param")),
+        True,
+        layer_number(layer.get("name")),
+    )
+
+
+def parse_loss(layer: Message, context: LayerContext) -> GridLossParams:
+    """The fields of a DetectionLoss.
+
+    Raises:
+        NetcError: a field that means nothing here, or a value that the fork would abort on.
+    """
+    own = ("coord_num", "downsample_rate", "bb_smooth", "sample_mode", "iou_weighted")
+    p = reject_unknown_fields(layer.get("detection_loss_param"), *_SHARED, *own)
+    bounds = p.get("field_xyr"), p.get("field_whr")
+    return GridLossParams(
+        required_number(p, "cls_num"),
+        Grid((p.get("field_w"),), (p.get("field_h"),), p.get("downsample_rate"), *bounds),
+        parse_regression(layer),
+        p.get("lambda"),
+        p.get("bg_threshold"),
+        p.get("bg_multiple"),
+        _mining(p, "sample_mode", ("bootstrap", "all", *DRAWN_MODES)),
+        "score",
+        4,
+        -1,
+        p.get("objectness"),
+        p.get("pos_neg_weighted"),
+        p.get("iou_weighted"),
+        p.get("bb_smooth"),
+        True,
+        parse_ignore_label(layer.get("loss_param")),
+        False,
+        layer_number(layer.get("name")),
+    )
