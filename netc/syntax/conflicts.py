@@ -62,5 +62,7 @@ class _Conflicts:
     def note(self, piece: LocatedToken) -> None:
         """Add a further mark to the conflict at hand."""
         first = self.lexed.faults[self.fault]
+        if len(first.notes) >= len(_SIDES):  # beyond the limit of faults no more are begun
+            return
         note = Note(_SIDES[piece.text[0]], Span(self.lexed.source, piece.begin, piece.stop))
         self.lexed.faults[self.fault] = replace(first, notes=(*first.notes, note))

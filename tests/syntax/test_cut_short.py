@@ -52,3 +52,13 @@ def test_a_good_text_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told('layer { name: "a" }\n' * 50) == ""
     text = 'layer { name: "a" }\n' * 50 + "layer {\n" + 'layer { name: "b" }\n' * 50
     assert told(text).startswith("t:51:7: error[unclosed-brace]: the block `layer {` is never")
+
+
+def test_thousands_of_conflicts_are_told_shortly() -> None:
+    """Those beyond the limit add nothing to the last that was told."""
+    text = "<<<<<<< a\n||||||| c\n=======\n>>>>>>> b\n" * 2000
+    with pytest.raises(NetcError) as error:
+        parser.parse_document(Source("t", text))
+    told = [d for d in error.value.diagnostics if d.code == "merge-conflict"]
+    assert 50 <= len(told) <= 110
+    assert max(len(d.notes) for d in told) == 3
