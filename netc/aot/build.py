@@ -24,6 +24,7 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.files import replacing
 from netc.ir.graph import Graph
 from netc.ir.types import count
+from netc.ops.reduced import Int8
 from netc.passes.pipeline import chosen
 from netc.plan.rows import bounded_rows
 from netc.plan.split import split
@@ -43,6 +44,7 @@ class Choices(NamedTuple):
         precision: as of ``netc.compile``.
         name: what public names begin with; None for the net's own name.
         optimize: which passes run; as of ``netc.compile``.
+        layers: with precision "int8", what the inputs of layers are rounded to.
     """
 
     target: str | None = None
@@ -52,6 +54,7 @@ class Choices(NamedTuple):
     precision: str = "float32"
     name: str | None = None
     optimize: bool | str | Sequence[str] = True
+    layers: Mapping[str, Int8] | None = None
 
 
 class Made(NamedTuple):
@@ -71,7 +74,7 @@ def plan_library(graph: Graph, choices: Choices) -> Library:
     """
     target = target_of(choices.target, choices.cpu)
     _check_sizes(graph)
-    own = backend_options("cpu", choices.precision)
+    own = backend_options("cpu", choices.precision, choices.layers)
     exact = choices.optimize in (False, "exact")
     options = Options(chosen(choices.optimize), exact, 1, own)
     built = build_program(graph, options, Variables(), target.machine)

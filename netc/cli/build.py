@@ -16,7 +16,7 @@ from netc.cli.results import read_labels
 from netc.cli.texts import STDIN, source_of
 from netc.cli.until import graph_until
 from netc.diagnostics import Diagnostic
-from netc.driver import Text
+from netc.driver import Text, in_precision
 from netc.report.figures import size
 
 PLACEMENTS = ("embed", "file")
@@ -90,7 +90,9 @@ def run(args: argparse.Namespace) -> int:
     graph, found = graph_until(text, args, args.trained, lambda message: shapes)
     if not args.json:
         print_diagnostics(found)
-    choices = Choices(args.target, args.cpu, args.threads, args.weights, args.precision, args.name)
+    precision, layers = in_precision(args.precision, args.trained)
+    choices = Choices(args.target, args.cpu, args.threads, args.weights, precision, args.name)
+    choices = choices._replace(layers=layers)
     with compiling() as progress:
         made = build(graph, args.output, choices, progress, _picture(args))
     _tell(args, made, found)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -143,3 +146,25 @@ def test_a_net_without_products_is_told(tmp_path: Path, capsys: pytest.CaptureFi
     )
     assert main(command(tmp_path / "out.npz", net)) == 1
     assert "nothing-to-quantize" in capsys.readouterr().err
+
+
+def test_a_library_computes_in_int8_too(made: Path, tmp_path: Path) -> None:
+    """Bit for bit what `netc.compile` gives, without Python."""
+    compiler = shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("there is no C compiler here")
+    out = tmp_path / "lib"
+    command = ["build", str(NET), "-w", str(made), "-o", str(out), "--cpu", "native"]
+    assert main([*command, "--name", "digits"]) == 0
+    library = ctypes.CDLL(str(out / "libdigits.so"))
+    library.digits_create.restype = ctypes.c_void_p
+    library.digits_run.argtypes = [ctypes.c_void_p] * 3
+    library.digits_destroy.argtypes = [ctypes.c_void_p]
+    with np.load(ARRAYS) as arrays:
+        data = np.ascontiguousarray(arrays["data"][:1], np.float32)
+    want = netc.compile(NET, made, inputs={"data": data.shape})(data=data)["prob"]
+    found = np.empty_like(want)
+    instance = library.digits_create(1)
+    assert library.digits_run(instance, data.ctypes.data, found.ctypes.data) == 0
+    library.digits_destroy(instance)
+    np.testing.assert_array_equal(found, want)
