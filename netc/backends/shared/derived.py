@@ -159,6 +159,8 @@ def derived(function: Callable[..., Content], *operands: object) -> Weights:
     base = next((s.base or s for s in sources if np.may_share_memory(array, s.array)), None)
     if base is not None and base.make is None:
         return Derived(array, base.variables)
+    if base is None and any((s.base or s).recipe is not None for s in sources):
+        array = make()  # what a backend is to fill holds nothing yet
     variables = tuple(dict.fromkeys(v for source in sources for v in source.variables))
     return Derived(array, variables, make, base)
 

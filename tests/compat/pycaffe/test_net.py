@@ -381,3 +381,19 @@ def test_unknown_attributes_are_attribute_errors() -> None:
     with pytest.raises(AttributeError, match="nothing"):
         caffe.nothing  # noqa: B018
     assert "Convolution" in caffe.layer_type_list()
+
+
+@pytest.mark.parametrize("rows", [3, 40, 300])
+def test_the_first_forward_of_many_rows_reads_the_weights(tmp_path: Path, rows: int) -> None:
+    text = tmp_path / "net.prototxt"
+    text.write_text(
+        f'input: "x" input_dim: {rows} input_dim: 50 input_dim: 4 input_dim: 4 '
+        'layer { name: "p" type: "Pooling" bottom: "x" top: "p" pooling_param { kernel_size: 1 } } '
+        'layer { name: "ip" type: "InnerProduct" bottom: "p" top: "y" inner_product_param { '
+        'num_output: 500 weight_filler { type: "gaussian" std: 0.1 } } }'
+    )
+    net = caffe.Net(str(text), caffe.TEST)
+    x = np.random.default_rng(0).normal(size=(rows, 50, 4, 4)).astype(np.float32)
+    net.blobs["x"].data[...] = x
+    wanted = x.reshape(rows, -1) @ net.params["ip"][0].data.T
+    np.testing.assert_allclose(net.forward()["y"], wanted, rtol=1e-3, atol=1e-3)
