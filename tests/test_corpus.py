@@ -29,9 +29,6 @@ _also("intel+caffe/examples/LRCN_activity_recognition/deploy_lstm.prototxt", "TR
       "unknown-bottom", 257)  # fmt: skip
 # Layer types of a fork or of a pull request that was never merged, with fields that BVLC has.
 _also("BVLC+caffe/@pull-2126/examples/mnist/mnist_xcov.prototxt", "TRAIN", _UNKNOWN, 213)
-_also("BVLC+caffe/@pull-216/examples/deepface/deepface.prototxt", BOTH, _UNKNOWN, 106)
-_also("BVLC+caffe/@pull-216/examples/deepface/deepface_train.prototxt", BOTH, _UNKNOWN, 114)
-_also("BVLC+caffe/@pull-216/examples/deepface/deepface_val.prototxt", BOTH, _UNKNOWN, 114)
 _also("BVLC+caffe/@pull-2565/examples/elm/elm_classification_tr.prototxt", "TRAIN", _UNKNOWN, 40)
 _also("BVLC+caffe/@pull-3052/examples/cifar10/cifar10_cm_train_test.prototxt", "TEST",
       _UNKNOWN, 225)  # fmt: skip
@@ -39,8 +36,6 @@ _also("BVLC+caffe/@pull-3052/examples/cifar10/cifar10_cm_train_test.prototxt", "
 _also("BVLC+caffe/@pull-3376/examples/deconv_deploy.prototxt", BOTH, "missing-field", 220)
 _also("BVLC+caffe/@pull-6194/proto/gpu_saliency_alexnet_train_test.prototxt", BOTH, _UNKNOWN, 114)
 _also("Cambricon+caffe/src/caffe/test/test_data/add.prototxt", BOTH, _UNKNOWN, 18)
-_also("happynear+caffe-windows/@master/examples/mnist/lenet_train_test.prototxt", BOTH,
-      _UNKNOWN, 68)  # fmt: skip
 for _net, _line in (("dummy_blstm_net", 108), ("dummy_lstm_net", 50)):
     _also(f"opencv+training_toolbox_caffe/@person_reid/examples/ctc/dummy/{_net}.prototxt", BOTH,
           _UNKNOWN, _line)  # fmt: skip

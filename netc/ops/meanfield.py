@@ -146,7 +146,7 @@ def _filter(features: AnyArray) -> Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Iteration:
     """One iteration over one image: what it read and made, as (classes, pixels)."""
 
     prob: AnyArray
@@ -156,10 +156,10 @@ class Stage:
     made: AnyArray
 
 
-def stages(
+def iterations(
     params: MeanfieldParams, unary: AnyArray, first: AnyArray, pair: tuple[Filter, Filter],
     weights: Arrays,
-) -> Iterator[Stage]:  # fmt: skip
+) -> Iterator[Iteration]:  # fmt: skip
     """The iterations over one image."""
     by_near, by_alike, bearing = (np.asarray(w).reshape(w.shape[-2:]) for w in weights)
     given = first
@@ -168,7 +168,7 @@ def stages(
         near, alike = (one.forth(prob) for one in pair)
         message = by_near @ near + by_alike @ alike
         given = unary - bearing @ message
-        yield Stage(prob, near, alike, message, given)
+        yield Iteration(prob, near, alike, message, given)
 
 
 def _meanfield(params: MeanfieldParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
@@ -178,7 +178,7 @@ def _meanfield(params: MeanfieldParams, inputs: Arrays, weights: Arrays) -> tupl
         flat = [
             array[at].reshape(unary.shape[1], -1).astype(np.float64) for array in (unary, first)
         ]
-        *_, last = stages(params, flat[0], flat[1], filters(params, image[at]), weights)
+        *_, last = iterations(params, flat[0], flat[1], filters(params, image[at]), weights)
         top[at] = last.made.reshape(unary.shape[1:])
     return (top,)
 

@@ -13,13 +13,11 @@ def _types() -> dict[str, type]:
     import netc.ops.catalog  # noqa: F401  the catalogue imports every family
 
     found: dict[str, type] = {}
-    for name, module in list(sys.modules.items()):
-        if name.startswith("netc.ops."):
-            found |= {
-                key: item
-                for key, item in vars(module).items()
-                if isinstance(item, type) and dataclasses.is_dataclass(item)
-            }
+    modules = [module for name, module in sys.modules.items() if name.startswith("netc.ops.")]
+    for key, item in (pair for module in modules for pair in vars(module).items()):
+        if isinstance(item, type) and dataclasses.is_dataclass(item):
+            if found.setdefault(key, item) is not item:
+                raise TypeError(f"two types of netc.ops are named {key}: texts could mean either")
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import NamedTuple
 
@@ -134,9 +134,10 @@ class Window:
     stride: tuple[int, ...] = ()
     pad: tuple[int, ...] = ()
     dilation: tuple[int, ...] = ()
-    planar: tuple[str, ...] = ()
-    fractional: bool = False
-    whole: bool = False
+    # By name alone: what a subclass adds, as groups of channels, follows ``dilation`` by place.
+    planar: tuple[str, ...] = field(default=(), kw_only=True)
+    fractional: bool = field(default=False, kw_only=True)
+    whole: bool = field(default=False, kw_only=True)
 
     @classmethod
     def of(cls, axes: Sequence[Axis], fractional: bool = False) -> Window:
@@ -218,7 +219,7 @@ def parse_window(message: Message) -> Window:
         _quantity(message, "stride", "stride", 1),
         _quantity(message, "pad", "pad", 0),
         _checked(message, "dilation", 1),
-        planar,
+        planar=planar,
     )
 
 

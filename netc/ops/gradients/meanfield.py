@@ -11,10 +11,10 @@ from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 from netc.ops.meanfield import (
     MULTI_STAGE_MEANFIELD,
     Filter,
+    Iteration,
     MeanfieldParams,
-    Stage,
     filters,
-    stages,
+    iterations,
 )
 
 
@@ -31,7 +31,7 @@ def _of_image(params: MeanfieldParams, saved: Saved, at: int, top: AnyArray) -> 
     unary, first, image = (np.asarray(array)[at] for array in saved.inputs)
     flat = [array.reshape(len(unary), -1).astype(np.float64) for array in (unary, first)]
     pair = filters(params, image)
-    done = list(stages(params, flat[0], flat[1], pair, saved.weights))
+    done = list(iterations(params, flat[0], flat[1], pair, saved.weights))
     own = [np.asarray(w).reshape(w.shape[-2:]).astype(np.float64) for w in saved.weights]
     sums = _Sums(np.zeros_like(flat[0]), top, [np.zeros_like(w) for w in own])
     for stage in reversed(done):
@@ -39,7 +39,7 @@ def _of_image(params: MeanfieldParams, saved: Saved, at: int, top: AnyArray) -> 
     return sums
 
 
-def _back(sums: _Sums, stage: Stage, pair: tuple[Filter, Filter], own: list[AnyArray]) -> None:
+def _back(sums: _Sums, stage: Iteration, pair: tuple[Filter, Filter], own: list[AnyArray]) -> None:
     """One iteration; ``sums.first`` is the gradient by what it made, then by what it was given."""
     by_near, by_alike, bearing = own
     sums.unary += sums.first
