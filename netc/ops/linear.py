@@ -100,9 +100,17 @@ def _inner_product(
     return (y.reshape(*x.shape[:axis], params.num_output),)
 
 
+_TOLD = (
+    "bottom",
+    "with more bottoms than one it is NormFace's, whose second bottom is the weights and whose "
+    "third is the bias; BVLC's takes exactly 1 and has trained arrays",
+    ("to multiply what two layers made, put a `Concat` before it; else take the bottom away",),
+)
+
+
 def _by_bottom(layer: Message) -> Reading | None:
     """NormFace's and OpenCV's: with two bottoms the weights are the second, a third is the bias."""
-    return Reading(erased(BOTTOM_PRODUCT)) if len(layer.get("bottom")) in (2, 3) else None
+    return Reading(erased(BOTTOM_PRODUCT), _TOLD) if len(layer.get("bottom")) in (2, 3) else None
 
 
 INNER_PRODUCT = OpDef(

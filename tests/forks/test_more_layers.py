@@ -64,6 +64,7 @@ def test_ssds_smooth_l1_loss_stays_what_it_was() -> None:
     assert [node.op for node in found.graph.nodes] == ["SmoothL1Loss"]
 
 
+@pytest.mark.filterwarnings("ignore:.*fork-reading")  # told, as BVLC refuses it
 def test_weights_may_be_a_bottom() -> None:
     x, w, b = normal(3, 2, 2), normal(5, 4, seed=1), normal(5, seed=2)
     got = run('layer { name: "l" type: "InnerProduct" BOTTOMS TOPS }', x=x, w=w, b=b)["y"]
@@ -210,6 +211,7 @@ def test_segments_of_a_video_are_channels() -> None:
         assert build(message).graph.shape("x") == (2, channels, 8, 8)
 
 
+@pytest.mark.filterwarnings("ignore:.*fork-reading")  # told, as BVLC refuses it
 def test_a_second_top_of_relu_is_its_mask() -> None:
     x = normal(3, 4)
     got = run('layer { name: "l" type: "ReLU" BOTTOMS TOPS }', "y mask", x=x)

@@ -113,6 +113,18 @@ LAYER = {
         ["2 6 2 3"],
         "reshape_param { shape { dim: 2 dim: 3 dim: 4 dim: 3 } }",
     ),
+    "channel scale": ("ChannelScale", ["2 3 4 5", "2 1 4 5"], ""),
+    "gradient scaler": ("GradientScaler", ["2 3 4 5"], ""),
+    "guided dropout": (
+        "GuidedDropout",
+        ["2 3 4 5", "2 3"],
+        'guided_dropout_param { type: "deterministic" }',
+    ),
+    "insanity": ("Insanity", ["2 3 4 5"], ""),
+    "selu dropout": ("SeLuDropout", ["2 3 4 5"], ""),
+    "l1 loss": ("L1Loss", ["2 3 4 5", "2 3 4 5"], ""),
+    "mask pooling": ("MaskPooling", ["2 3 4 5", "2 1 4 5"], ""),
+    "tiling": ("Tiling", ["2 8 4 5"], "tiling_param { tile_dim: 2 }"),
     "stochastic pooling": (
         "Pooling",
         ["1 3 7 7"],
