@@ -108,6 +108,10 @@ def restored_state(path: str, history: Sequence[Array]) -> tuple[Restored, Path]
     with strangers_bytes(lambda error: damaged_beside(path)):
         own = _beside(beside)
     rates = replace(own.rates, current_step=found.current_step)
+    if found.least_loss is not None:
+        rates = replace(rates, least_loss=found.least_loss)
+    if found.last_event is not None:
+        rates = replace(rates, last_event=found.last_event)
     made = own._replace(iteration=found.iteration, history=found.history, rates=rates)
     return made, _weights(path, found)
 

@@ -1,9 +1,10 @@
 """Solver states: ``.solverstate`` and ``.solverstate.h5``, as Caffe's SGDSolver writes them.
 
 The binary form is the message SolverState (caffe.proto): iter 1, learned_net 2, history 3,
-current_step 4. The HDF5 form has the datasets ``iter``, ``learned_net`` and ``current_step`` and
-a group ``history`` with the datasets "0", "1" ... (BVLC/caffe src/caffe/solvers/sgd_solver.cpp,
-lines 246 to 349).
+current_step 4. weiliu89/caffe@ssd and intel/caffe add what their policy plateau remembers,
+minimum_loss 5 and iter_last_event 6, which are read and not written. The HDF5 form has the
+datasets ``iter``, ``learned_net`` and ``current_step`` and a group ``history`` with the datasets
+"0", "1" ... (BVLC/caffe src/caffe/solvers/sgd_solver.cpp, lines 246 to 349).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from netc.weights.faults import fault
 from netc.weights.hdf5 import check_dataset, dataset_bytes, h5py_module, hdf5_fault, own_member
 from netc.weights.model import read_only
 from netc.weights.sniff import HDF5
-from netc.weights.wire import LENGTH, VARINT, Scanner, WireField, signed
+from netc.weights.wire import FIXED32, LENGTH, VARINT, Scanner, WireField, signed
 from netc.weights.write import Piece, blob_pieces, record, string_field, varint
 
 if TYPE_CHECKING:
@@ -48,12 +49,16 @@ class SolverState:
         history: float32 arrays in the solver's order: one for each learnable parameter, and for
             AdaDelta and Adam the second halves after all of the first.
         current_step: the counter of the policies step, multistep and plateau.
+        least_loss: plateau's least smoothed loss; None where the file does not say.
+        last_event: the iteration of plateau's last event; None where the file does not say.
     """
 
     iteration: int
     learned_net: str = ""
     history: tuple[Array, ...] = ()
     current_step: int = 0
+    least_loss: float | None = None
+    last_event: int | None = None
 
 
 def load_solver_state(path: str | os.PathLike[str]) -> SolverState:
@@ -96,20 +101,30 @@ def _pieces(state: SolverState) -> Iterator[Piece]:
 def _load_binary(file: ByteFile) -> SolverState:
     scan = Scanner(file)
     numbers, names, seen = {1: 0, 4: 0}, [""], False
+    least_loss: float | None = None
     history: list[Array] = []
     for entry in scan.fields(0, file.size):
-        if entry.number in numbers and entry.wire == VARINT:
+        if entry.number in (1, 4, 6) and entry.wire == VARINT:
             numbers[entry.number] = signed(entry.value, 32)
             seen = seen or entry.number == 1
         elif entry.number == 2 and seen:
             names.append(scan.text(entry))
         elif entry.number == 3 and seen:
             history.append(_blob(file, scan, entry, len(history)))
+        elif entry.number == 5 and entry.wire == FIXED32:
+            least_loss = float(np.frombuffer(file.read(entry.start, 4), "<f4")[0])
         else:
             raise _no_state(file.path, "it is no SolverState message")
     if not seen:
         raise _no_state(file.path, "it does not say its iteration")
-    return SolverState(_counted(file.path, numbers[1]), names[-1], tuple(history), numbers[4])
+    return SolverState(
+        _counted(file.path, numbers[1]),
+        names[-1],
+        tuple(history),
+        numbers[4],
+        least_loss,
+        numbers.get(6),
+    )
 
 
 def _blob(file: ByteFile, scan: Scanner, entry: WireField, index: int) -> Array:
@@ -149,11 +164,14 @@ def _read_hdf5(path: str, file: Mapping[str, object]) -> SolverState:
     allowance = Allowance(path, os.path.getsize(path))
     history = [_dataset(path, group, str(i), allowance) for i in range(len(group))]
     step = own_member(path, file, "current_step")
+    least, event = (own_member(path, file, n) for n in ("minimum_loss", "iter_last_event"))
     return SolverState(
-        _counted(path, _number(path, iteration)),
+        _counted(path, int(_number(path, iteration))),
         _text(path, own_member(path, file, "learned_net")),
         tuple(history),
-        0 if step is None else _number(path, step),
+        0 if step is None else int(_number(path, step)),
+        None if least is None else _number(path, least),
+        None if event is None else int(_number(path, event)),
     )
 
 
@@ -168,10 +186,10 @@ def _text(path: str, dataset: h5py.Dataset) -> str:
     return text.rstrip("\0")
 
 
-def _number(path: str, dataset: h5py.Dataset) -> int:
+def _number(path: str, dataset: h5py.Dataset) -> float:
     if getattr(dataset, "size", 0) != 1:
         raise _no_state(path, "it has no one number of iterations")
-    return int(np.asarray(dataset[()]).reshape(-1)[0])
+    return float(np.asarray(dataset[()]).reshape(-1)[0])
 
 
 def _dataset(path: str, group: Mapping[str, object], name: str, allowance: Allowance) -> Array:

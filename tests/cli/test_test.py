@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from netc.cli.main import main
@@ -72,3 +73,36 @@ def test_a_net_that_nothing_feeds(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_weights_are_needed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["test", "net.prototxt"]) == 2
     assert "--weights" in capsys.readouterr().err
+
+
+LOSSES = """
+layer { name: "in" type: "DummyData" top: "x" top: "label"
+        dummy_data_param { shape { dim: 4 dim: 2 } shape { dim: 4 }
+                           data_filler { value: 1 } data_filler { value: 0 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip"
+        inner_product_param { num_output: 10 } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" LOSS }
+layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("loss", "shown"),
+    [
+        ("", ["accuracy"]),
+        ('top: "loss"', ["accuracy", "loss"]),
+        ('top: "loss" } layer { name: "silence" type: "Silence" bottom: "loss"', ["accuracy"]),
+    ],
+    ids=["no top", "an output", "a top that is read"],
+)
+def test_a_loss_counts_whether_it_is_an_output_or_not(
+    loss: str, shown: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "w.npz", **{"ip/0": np.zeros((10, 2), "f4"), "ip/1": np.zeros(10, "f4")})
+    net = tmp_path / "net.prototxt"
+    net.write_text(LOSSES.replace("LOSS", loss))
+    argv = ["test", str(net), "-w", str(tmp_path / "w.npz"), "--iterations=2", "--json"]
+    assert main(argv) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["loss"] == pytest.approx(2.302585)
+    assert sorted(found["means"]) == shown

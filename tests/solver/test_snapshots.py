@@ -256,3 +256,20 @@ def test_a_sudden_end_leaves_the_last_whole_snapshot(format: str, tmp_path: Path
         found, weights = restored_state(str(state), history)
         assert found.passes == found.iteration > 0
         assert load_weights(weights)["ip"][0].shape == (2000, 300)
+
+
+def test_plateau_goes_on_from_a_state_of_a_fork(tmp_path: Path) -> None:
+    """Without a .netcstate beside it, as weiliu89/caffe@ssd leaves one: minimum_loss is low."""
+    more = f'gamma: 0.1 plateau_winsize: 4 snapshot_prefix: "{tmp_path}/x"'
+    plateau = {"lr_policy": "plateau"}
+    first = solver(more, fields=plateau)
+    first.step(2)
+    files = first.snapshot()
+    files.beside.unlink()
+    with files.state.open("ab") as file:
+        file.write(b"\x2d" + np.float32(1e-6).tobytes() + b"\x30\x01")
+    again = solver(more, fields=plateau, snapshot=str(files.state))
+    again.step(2)
+    assert again.rate == np.float32(0.5)  # of iteration 4
+    again.step(1)  # iteration 5 is 4 after the last event
+    assert again.rate == np.float32(0.05)

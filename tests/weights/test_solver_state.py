@@ -76,6 +76,32 @@ def test_other_bytes_are_told(content: bytes, code: str, tmp_path: Path) -> None
     assert [found.code for found in caught.value.diagnostics] == [code]
 
 
+def test_what_plateau_remembers_in_states_of_forks(tmp_path: Path) -> None:
+    """weiliu89/caffe@ssd, caffe.proto: SolverState has minimum_loss = 5, iter_last_event = 6."""
+    path = tmp_path / "x.solverstate"
+    save_solver_state(path, SolverState(7, "x.caffemodel", (np.ones(2, np.float32),), 3))
+    caffes = path.read_bytes()
+    path.write_bytes(caffes + b"\x2d" + np.float32(0.25).tobytes() + b"\x30\x05")
+    state = load_solver_state(path)
+    assert (state.iteration, state.current_step) == (7, 3)
+    assert (state.least_loss, state.last_event) == (0.25, 5)
+    save_solver_state(path, state)
+    assert path.read_bytes() == caffes
+
+
+def test_what_plateau_remembers_in_hdf5_states_of_forks(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", exc_type=ImportError)
+    path = tmp_path / "x.solverstate.h5"
+    save_solver_state(path, SolverState(7, "x.caffemodel", (), 3))
+    assert load_solver_state(path).least_loss is None
+    with h5py.File(path, "a") as file:
+        file["minimum_loss"] = np.array([0.25], "<f4")
+        file["iter_last_event"] = np.array([5], "<i4")
+    state = load_solver_state(path)
+    assert (state.iteration, state.current_step) == (7, 3)
+    assert (state.least_loss, state.last_event) == (0.25, 5)
+
+
 def test_another_hdf5_file_is_told(tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py", exc_type=ImportError)
     with h5py.File(tmp_path / "x.solverstate.h5", "w") as file:
