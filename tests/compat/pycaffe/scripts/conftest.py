@@ -16,6 +16,7 @@ def installed() -> Iterator[None]:
     before = {name: module for name, module in sys.modules.items() if _is_caffe(name)}
     pycaffe.install(python_layers=True)
     yield
+    pycaffe.python_layers.allow_imports(False)
     for name in [name for name in sys.modules if _is_caffe(name)]:
         del sys.modules[name]
     sys.modules.update(before)
