@@ -91,6 +91,14 @@ class Tested:
 
 
 @dataclass(frozen=True, slots=True)
+class Interrupted:
+    """A test that ended without a result, since the run is to stop (solver.cpp, Test)."""
+
+    iteration: int
+    net: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshotted:
     """A snapshot was written: its weights and its state (solver.cpp:464)."""
 
@@ -141,6 +149,7 @@ Event = (
     | Stepped
     | Testing
     | Tested
+    | Interrupted
     | Snapshotted
     | LastLoss
     | Finished

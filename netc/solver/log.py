@@ -107,6 +107,10 @@ class CaffeLog:
         yield from outputs("solver.cpp:414", "    Test net", event.scores, event.weights)
 
     @_lines.register
+    def _(self, event: events.Interrupted) -> Iterator[tuple[str, str]]:
+        yield "solver.cpp:395", "Test interrupted."
+
+    @_lines.register
     def _(self, event: events.Snapshotted) -> Iterator[tuple[str, str]]:
         kind = "HDF5" if event.weights.endswith(".h5") else "binary proto"
         yield "solver.cpp:464", f"Snapshotting to {kind} file {event.weights}"

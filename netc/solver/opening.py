@@ -24,7 +24,8 @@ from netc.solver.read import NetChoice, Reading, SolverText, test_choices, train
 from netc.solver.settings import Settings, updating
 from netc.solver.sharing import shared_update
 from netc.solver.weights import solver_weights
-from netc.train.step import step_graphs, variable_bytes
+from netc.sources.catalog import NetSources
+from netc.train.step import StepGraphs, step_graphs, variable_bytes
 
 
 class Given(NamedTuple):
@@ -67,6 +68,13 @@ class Run:
     feeds: Feeds
     tests: list[TestNet] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """What is wrong with each record that was left out, with `skip_broken`."""
+        sources = [self.feeds.source, *(test.feeds.source for test in self.tests)]
+        found = (s.broken or () for s in sources if isinstance(s, NetSources))
+        return tuple(sorted({message for messages in found for message in messages}))
 
 
 def open_run(text: SolverText, settings: Settings, given: Given) -> Run:
@@ -112,16 +120,20 @@ def _train_net(
     if not settings.needs_loss:
         sharing = shared_update(graph, own, frozen, given.distributed, given.backend)
     if sharing is not None:
-        graphs = sharing.graphs
         options = replace(options, variables=sharing.variables)
-    else:
-        how = replace(own, distribution=given.distributed.distribution())
+    how = replace(
+        own, distribution=sharing.distribution if sharing else given.distributed.distribution()
+    )
+
+    def remade(graph: Graph) -> StepGraphs:
         # Where the rate depends on the iteration's loss, the update must wait for it.
-        graphs = step_graphs(graph, how, frozen, split=settings.needs_loss)
+        return step_graphs(graph, how, frozen, split=settings.needs_loss)
+
+    graphs = sharing.graphs if sharing is not None else remade(graph)
     if given.memory is not None:
         options = replace(options, blobs=blobs_within(given.memory, variable_bytes(graphs)))
     group = None if sharing is None else sharing.sums
-    return TrainNet(graph, graphs, given.backend, options, given.seed, group)
+    return TrainNet(graph, graphs, given.backend, options, given.seed, group, remade)
 
 
 def _test_net(

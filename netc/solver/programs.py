@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -11,20 +11,24 @@ import numpy as np
 
 from netc.backends.base import Options
 from netc.backends.reference import parameter_array
-from netc.backends.variables import Variable
+from netc.backends.variables import Variable, Variables
 from netc.compiled import CompiledNet
 from netc.driver import Weights
+from netc.feeding import graph_for, input_shapes
 from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape
 from netc.layer_arrays import LayerArrays
 from netc.ops.random import generator_key
 from netc.ops.ranks import Summing
+from netc.recent import LeastRecentlyUsed
 from netc.train.generator import KEY
 from netc.train.growth import sum_name
 from netc.train.observe import Observation, Observed, observation, observed_graph
 from netc.train.step import ITERATION, NORM, RATE, SCALE, StepGraphs, forward_graph, variable_bytes
 from netc.weights.match import assign
+
+_SHAPES = 4  # further batch shapes whose programs are kept, least recently used first out
 
 
 class Pass(NamedTuple):
@@ -40,7 +44,22 @@ class Pass(NamedTuple):
 
 
 class TrainNet:
-    """The programs of an iteration, over one set of variables."""
+    """The programs of an iteration, over one set of variables.
+
+    A batch of other shapes than the graph's is trained as well, as Caffe reshapes its blobs before
+    each pass (net.cpp, ForwardFromTo): the graphs of an iteration are made anew for it, over the
+    same parameters, histories and statistics. Those of the last few shapes are kept.
+
+    Args:
+        graph: of the TRAIN phase, with inferred shapes and arrays, no passes run.
+        graphs: of an iteration.
+        backend: "cpu", "cuda" or "reference".
+        options: as of a compiled net.
+        seed: of layers that draw random numbers.
+        group: the ranks that sum gradients in shared memory; kept alive.
+        remake: the graphs of an iteration, for the graph in other shapes; None where there is one
+            shape alone.
+    """
 
     def __init__(
         self,
@@ -50,8 +69,12 @@ class TrainNet:
         options: Options,
         seed: int = 0,
         group: Summing | None = None,
+        remake: Callable[[Graph], StepGraphs] | None = None,
     ) -> None:
-        self._group = group
+        self._group, self._remake, self._own_graph = group, remake, graph
+        self._of_shapes: LeastRecentlyUsed[tuple[Shape, ...], TrainNet]
+        self._of_shapes = LeastRecentlyUsed(_SHAPES)
+        self._current = self
         self.graph, self.graphs = with_variables(graph), graphs
         self._seed = seed
         self._backend, self._options = backend, options
@@ -60,8 +83,6 @@ class TrainNet:
         shared = replace(options, variables=self.variables)
         self._further = self._compiled(graphs.further, shared)
         self._last = self._compiled(graphs.last, shared)
-        self._forward: CompiledNet | None = None
-        self._observed: tuple[Observed, CompiledNet] | None = None
         self._untouched = self._zeros()
 
     def _compiled(self, graph: Graph | None, options: Options) -> CompiledNet | None:
@@ -77,6 +98,44 @@ class TrainNet:
             if name not in self.variables
         }
 
+    def _for(self, feeds: Mapping[str, object]) -> TrainNet:
+        """The programs for a batch's shapes.
+
+        Raises:
+            NetcError: input-shape, where a layer or a trained array does not fit them.
+        """
+        own = input_shapes(self.graph)
+        shapes = tuple(
+            _shape(feeds[blob] if blob in feeds else feeds.get(value), shape)
+            for (blob, value), shape in zip(self.graph.input_blobs.items(), own, strict=True)
+        )
+        found = self
+        if shapes != own and self._remake is not None:
+            found = self._of_shapes.get(shapes, lambda: self._reshaped(shapes))
+        if found is not self._current:
+            before, self._current = self._current, found
+            found._forget_states(before)
+        return found
+
+    def _reshaped(self, shapes: tuple[Shape, ...]) -> TrainNet:
+        assert self._remake is not None
+        graph = graph_for(self._own_graph, shapes)
+        graphs = self._remake(graph)
+        variables = Variables()
+        for name in self.variables:
+            place = self.variables.variable(name)
+            parameter = graphs.first.parameters.get(name)
+            if parameter is None or parameter.shape == place.shape:
+                variables.add(place)
+        options = replace(self._options, variables=variables)
+        return TrainNet(graph, graphs, self._backend, options, self._seed, self._group)
+
+    def _forget_states(self, before: TrainNet) -> None:
+        """Recurrent layers of another batch size have nothing to go on from."""
+        for name, place in self.states.items():
+            if place is not before.variables.variable(name):
+                place.write(np.zeros(place.shape, np.float32))
+
     @cached_property
     def net(self) -> CompiledNet:
         """The forward pass alone, over the same variables."""
@@ -86,6 +145,8 @@ class TrainNet:
     @property
     def places(self) -> dict[str, Variable]:
         """All that an iteration may write to, by name."""
+        if self._current is not self:
+            return self._current.places
         graphs = (self.graphs.first, self.graphs.further, self.graphs.last)
         names = {n: p for g in graphs if g is not None for n, p in g.parameters.items()}
         owners = [n for n, p in names.items() if p.variable and p.owner is None]
@@ -148,15 +209,16 @@ class TrainNet:
         self, feeds: Mapping[str, object], rate: np.float32, iteration: int, drawn: int
     ) -> Pass:
         """A whole iteration of one pass, the ``drawn``-th of all ranks'."""
-        scalars = self._scalars(self._first, rate, iteration)
-        return self._pass(self._first, {**feeds, **scalars}, drawn)
+        first = self._for(feeds)._first
+        return self._pass(first, {**feeds, **self._scalars(first, rate, iteration)}, drawn)
 
     def accumulate(self, feeds: Mapping[str, object], number: int, drawn: int) -> Pass:
         """Pass ``number`` of an iteration: its gradients are kept, or added to those before.
 
         ``drawn`` is how many passes there were before it, for layers that draw random numbers.
         """
-        program = self._first if number == 0 or self._further is None else self._further
+        own = self._for(feeds)
+        program = own._first if number == 0 or own._further is None else own._further
         return self._pass(program, feeds, drawn)
 
     def update(self, rate: np.float32, iteration: int) -> Pass:
@@ -166,24 +228,28 @@ class TrainNet:
 
     def forward(self, feeds: Mapping[str, object], drawn: int = 0) -> Pass:
         """A pass without gradients; running statistics move all the same."""
-        if self._forward is None:
-            options = replace(self._options, variables=self.variables)
-            self._forward = CompiledNet(forward_graph(self.graph), self._backend, options)
-        return self._pass(self._forward, feeds, drawn)
+        return self._pass(self._for(feeds)._forward, feeds, drawn)
+
+    @cached_property
+    def _forward(self) -> CompiledNet:
+        options = replace(self._options, variables=self.variables)
+        return CompiledNet(forward_graph(self.graph), self._backend, options)
 
     def observe(self, feeds: Mapping[str, Any], drawn: int = 0) -> Observation:
         """All values and gradients of a pass; nothing is updated, and no state moves."""
-        if self._observed is None:
-            options = replace(self._options, variables=self.variables, blobs=None)
-            observed = observed_graph(self.graph, self.graphs.learned)
-            self._observed = observed, CompiledNet(observed.graph, self._backend, options)
-        observed, net = self._observed
+        observed, net = self._for(feeds)._observed
         keyed = {KEY: generator_key(self._seed, drawn)} if KEY in net.inputs else {}
         made: dict[str, Array] = dict(net({**feeds, **keyed}))
         for blob, value in net.graph.input_blobs.items():
             if blob in feeds:
                 made[value] = np.asarray(feeds[blob], np.float32)
         return observation(observed, made)
+
+    @cached_property
+    def _observed(self) -> tuple[Observed, CompiledNet]:
+        options = replace(self._options, variables=self.variables, blobs=None)
+        observed = observed_graph(self.graph, self.graphs.learned)
+        return observed, CompiledNet(observed.graph, self._backend, options)
 
     def _scalars(self, program: CompiledNet, rate: np.float32, iteration: int) -> dict[str, object]:
         given = {RATE: np.float32(rate), ITERATION: np.float32(iteration)}
@@ -196,6 +262,14 @@ class TrainNet:
         loss = total_loss(made, self.graph.losses)
         shown = {name: array for name, array in made.items() if name in self.graph.outputs}
         return Pass(shown, loss, _number(norm), _number(scale))
+
+
+def _shape(given: Any, own: Shape) -> Shape:
+    """The shape of what an input is fed; its own where it is not, or where it is no array."""
+    try:
+        return own if given is None else tuple(int(size) for size in np.shape(given))
+    except (ValueError, TypeError):
+        return own  # what takes the batch says what is wrong with it
 
 
 def _number(array: Array | None) -> np.float32 | None:

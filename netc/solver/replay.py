@@ -69,8 +69,11 @@ class Replay:
         """
         if not self._copy or iteration - self._start > len(self._rates):
             return ()
+        places = self._train.places
+        if any(place.shape != self._copy[name].shape for name, place in places.items()):
+            return ()  # recurrent layers' states, of another batch size than at the copy
         end = self._feeds.position
-        for name, place in self._train.places.items():
+        for name, place in places.items():
             place.write(self._copy[name])
         self._feeds.seek(self._position)
         try:

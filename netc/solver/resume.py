@@ -87,7 +87,7 @@ def write_snapshot(
         write_beside(files.beside, more)
     history = tuple(run.history)
     step = run.rates.current_step
-    save_solver_state(files.state, SolverState(run.iteration, str(files.weights), history, step))
+    save_solver_state(files.state, SolverState(run.iteration, files.names[0], history, step))
 
 
 def restored_state(path: str, history: Sequence[Array]) -> tuple[Restored, Path]:

@@ -23,13 +23,19 @@ class Means(NamedTuple):
 Look = Callable[[Mapping[str, Array], Mapping[str, Array]], None]
 
 
-def scored(test: TestNet, passes: int, look: Look | None = None) -> Means:
+def scored(
+    test: TestNet,
+    passes: int,
+    look: Look | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Means | None:
     """Means, summed in float32 pass by pass.
 
     Args:
         test: its batches go on where the last test stopped.
         passes: the solver's `test_iter`.
         look: called with what each pass was fed and all that it made.
+        interrupted: asked before each pass, whether the test is to end; then None is given.
 
     Raises:
         NetcError: what a batch cannot be taken for.
@@ -37,6 +43,8 @@ def scored(test: TestNet, passes: int, look: Look | None = None) -> Means:
     sums: dict[str, Array] = {}
     total = np.float32(0)
     for _ in range(passes):
+        if interrupted():
+            return None
         with naming_records(test.feeds):
             batch = test.feeds.take()
             made = test.net(batch)

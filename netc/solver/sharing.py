@@ -24,6 +24,7 @@ class Sharing(NamedTuple):
     graphs: StepGraphs
     variables: Variables
     sums: SharedSums
+    distribution: Distribution
 
 
 def shared_update(
@@ -53,7 +54,7 @@ def shared_update(
     enter(name, sums)
     over = Distribution(name, rank=run_of.rank, ranks=run_of.size)
     graphs = step_graphs(graph, replace(how, distribution=over), frozen)
-    return Sharing(graphs, _placed(graphs.first, sums, run_of), sums)
+    return Sharing(graphs, _placed(graphs.first, sums, run_of), sums, over)
 
 
 def _placed(graph: Graph, sums: SharedSums, run_of: Distributed) -> Variables:

@@ -26,11 +26,16 @@ _SUFFIXES = {"BINARYPROTO": "", "HDF5": ".h5"}
 
 
 class SnapshotFiles(NamedTuple):
-    """The files of one snapshot."""
+    """The files of one snapshot.
+
+    ``names`` are those of weights and state as the prefix is written, and as Caffe logs and stores
+    them; a path drops a leading `./`.
+    """
 
     weights: Path
     state: Path
     beside: Path
+    names: tuple[str, str]
 
 
 def prefix_of(prefix: str, solver: Path | None) -> str:
@@ -53,11 +58,8 @@ def prefix_of(prefix: str, solver: Path | None) -> str:
 def snapshot_files(prefix: str, iteration: int, format: str) -> SnapshotFiles:
     """The names of a snapshot's files."""
     base, suffix = f"{prefix}_iter_{iteration}", _SUFFIXES[format]
-    return SnapshotFiles(
-        Path(f"{base}.caffemodel{suffix}"),
-        Path(f"{base}.solverstate{suffix}"),
-        Path(f"{base}.netcstate"),
-    )
+    names = f"{base}.caffemodel{suffix}", f"{base}.solverstate{suffix}"
+    return SnapshotFiles(Path(names[0]), Path(names[1]), Path(f"{base}.netcstate"), names)
 
 
 def last_state(prefix: str) -> Path | None:

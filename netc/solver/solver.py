@@ -39,7 +39,6 @@ from netc.solver.smoothing import Smoothing
 from netc.solver.snapshots import SnapshotFiles, check_writable, prefix_of, snapshot_files
 from netc.solver.steps import Steps
 from netc.solver.tests import Test, Tests
-from netc.sources.catalog import NetSources
 
 RatePolicy = Callable[[int], float]
 
@@ -128,10 +127,9 @@ class Solver:
         self._prefix = prefix_of(self.settings.snapshot_prefix, self.text.path)
         self._distributed = distributed(ranks, batch)
         own = backend_options(backend, "float32")
+        start = () if weights is None and snapshot else weights  # a state has weights of its own
         options = Options(chosen(optimize), optimize in (False, "exact"), threads, own, progress)
-        given = Given(
-            reading, state, weights, feeds, test_feeds, freeze, self.seed, backend, options
-        )
+        given = Given(reading, state, start, feeds, test_feeds, freeze, self.seed, backend, options)
         limit = None if memory is None else size_of(memory, "memory")
         given = given._replace(skip_broken=skip_broken, distributed=self._distributed, memory=limit)
         self._run = open_run(self.text, self.settings, given)
@@ -140,8 +138,9 @@ class Solver:
         self._train, self._feeds = self._run.train, self._run.feeds
         debug = self.settings.debug_info
         self._debugging = Debugging(self._run.choice, self._train) if debug else None
-        diff, rule = self.settings.snapshot_diff, self.settings.rule
-        self._steps = Steps(self._train, rule) if diff else None
+        self._steps = (
+            Steps(self._train, self.settings.rule) if self.settings.snapshot_diff else None
+        )
         self._replay = Replay(self._train, self._feeds, self.settings.iter_size)
         if self.settings.snapshot:
             check_writable(self._prefix)
@@ -191,9 +190,7 @@ class Solver:
     @property
     def broken(self) -> tuple[str, ...]:
         """What is wrong with each record that was left out, with `skip_broken`."""
-        sources = [self._feeds.source, *(test.feeds.source for test in self._run.tests)]
-        found = (s.broken or () for s in sources if isinstance(s, NetSources))
-        return tuple(sorted({message for messages in found for message in messages}))
+        return self._run.broken
 
     @property
     def batch(self) -> int:
@@ -230,12 +227,11 @@ class Solver:
         losses: list[np.float32] = []
         end = self.iteration + iterations
         self._asked_to_stop = self._stopping = False
-        while self.iteration < end:
+        while self.iteration < end and not self._stopping:
             if self._tests.due(self.iteration):
-                self._tests.score_all(self.iteration)
-                self._agree()
-            if self._stopping:
-                break
+                self._test_all()
+                if self._stopping:
+                    break
             with naming_records(self._feeds):
                 losses.append(self._iterate())
             self.iteration += 1
@@ -255,9 +251,9 @@ class Solver:
         written = settings.snapshot and self.iteration % settings.snapshot == 0
         if settings.snapshot_after_train and not written:
             self.snapshot()
-        if not self._stopping:
+        if not (early := self._stopping):
             self._end()
-        self._emit(events.Finished(self.iteration, self._stopping))
+        self._emit(events.Finished(self.iteration, early))
 
     def stop(self) -> None:
         """Let the run end after the iteration under way; for callbacks and signals."""
@@ -269,13 +265,12 @@ class Solver:
 
     def _agree(self) -> None:
         """Stop, or write a snapshot, where some rank was asked to: on all of them or on none."""
-        stop, snapshot = self._distributed.any(self._asked_to_stop, self._asked_for_snapshot)
-        self._stopping = stop
+        asked = self._asked_to_stop, self._asked_for_snapshot
+        self._stopping, snapshot = self._distributed.any(*asked)
         if snapshot:
             self._snapshot_is_wanted, self._asked_for_snapshot = True, False
 
     def _end(self) -> None:
-        interval = self.settings.test_interval
         if self.settings.displays(self.iteration):
             drawn = self._distributed.share.batch(self.iteration * self.settings.iter_size)
             batch = self._feeds.take()
@@ -285,8 +280,20 @@ class Solver:
             loss = self._train.forward(batch, drawn).loss
             self._smoothing = self._smoothing.after(self._distributed.mean(loss))
             self._emit(events.LastLoss(self.iteration, self.smoothed_loss))
-        if interval and self.iteration % interval == 0:
-            self._tests.score_all(self.iteration)
+        if self._tests.falls_on(self.iteration):
+            self._test_all()
+
+    def _test_all(self) -> None:
+        """Test every net, until it is asked to stop; of several ranks, 0 does."""
+        self._tests.score_all(self.iteration, self._interrupted)
+        self._agree()
+
+    def _interrupted(self) -> bool:
+        """Whether this rank was asked to stop; a snapshot that was asked for is written first."""
+        if self._asked_for_snapshot and self._distributed.size == 1:
+            self._asked_for_snapshot = False
+            self.snapshot()
+        return self._asked_to_stop
 
     def _iterate(self) -> np.float32:
         """One iteration: its passes, and the update."""
@@ -374,7 +381,7 @@ class Solver:
         size = self._distributed.size
         made = gathered(self._run, self.iteration, self._rate_state, self._smoothing, size)
         write_snapshot(files, choice.message, choice.state, made, self.params, diffs=diffs)
-        self._emit(events.Snapshotted(self.iteration, str(files.weights), str(files.state)))
+        self._emit(events.Snapshotted(self.iteration, *files.names))
         return files
 
     def restore(self, path: str) -> None:

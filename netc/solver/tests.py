@@ -39,15 +39,29 @@ class Tests:
 
     def due(self, iteration: int) -> bool:
         """Whether the nets are tested before this iteration."""
-        interval = self._settings.test_interval
-        due = bool(interval) and iteration % interval == 0
+        due = self.falls_on(iteration)
         return due and (iteration > 0 or self._settings.test_initialization)
 
-    def score_all(self, iteration: int) -> None:
-        """Test every net, with an event before and after each."""
+    def falls_on(self, iteration: int) -> bool:
+        """Whether `test_interval` divides an iteration."""
+        interval = self._settings.test_interval
+        return bool(interval) and iteration % interval == 0
+
+    def score_all(self, iteration: int, interrupted: Callable[[], bool] = lambda: False) -> None:
+        """Test every net, with an event before and after each.
+
+        Args:
+            iteration: before which they are tested.
+            interrupted: asked before each pass; where it says yes the test has no result, and the
+                nets that are left are not tested (solver.cpp, TestAll and Test).
+        """
         for number, test in enumerate(self._run.tests):
             self._emit(events.Testing(iteration, number, test.ignored))
-            scores, loss = self.score(number, iteration)
+            means = self._scored(number, iteration, interrupted)
+            if means is None:
+                self._emit(events.Interrupted(iteration, number))
+                return
+            scores, loss = means
             self.made.append(Test(iteration, number, scores))
             told = loss if self._settings.test_compute_loss else None
             losses = test.net.graph.losses
@@ -55,6 +69,11 @@ class Tests:
 
     def score(self, number: int, iteration: int) -> Means:
         """The means of one net's outputs over its `test_iter` passes."""
+        means = self._scored(number, iteration, lambda: False)
+        assert means is not None
+        return means
+
+    def _scored(self, number: int, iteration: int, interrupted: Callable[[], bool]) -> Means | None:
         test, passes = self._run.tests[number], self._settings.test_iter[number]
 
         def look(batch: Mapping[str, Any], made: Mapping[str, Array]) -> None:
@@ -62,6 +81,6 @@ class Tests:
             self._emit(events.Debug(iteration, lines))
 
         if not self._settings.debug_info:
-            return scored(test, passes)
+            return scored(test, passes, interrupted=interrupted)
         layers = layers_of(test.choice, test.net.graph)
-        return scored(test, passes, look)
+        return scored(test, passes, look, interrupted)

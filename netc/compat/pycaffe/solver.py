@@ -279,7 +279,7 @@ class Solver:
         more = any(feeds.source is not None for feeds in self._feeds)
         more = more or self._settings.policy.name == "plateau"
         write_snapshot(files, self._choice.message, self._choice.state, made, arrays, beside=more)
-        self._log(events.Snapshotted(self._iter, str(files.weights), str(files.state)))
+        self._log(events.Snapshotted(self._iter, *files.names))
 
     def restore(self, path: str | PathLike[str]) -> None:
         """Go on from a .solverstate, of netc or of Caffe, and the weights it names.
