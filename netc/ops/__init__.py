@@ -1,1 +1,1 @@
-"""What layers mean, a family a file."""
+"""What layers mean: one module for each family of layer types, ``catalog.py`` lists them all."""

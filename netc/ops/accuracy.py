@@ -1,4 +1,4 @@
-"""Accuracy (accuracy_layer.cpp)."""
+"""Accuracy: whether a label is among the ``top_k`` highest scores (accuracy_layer.cpp)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,14 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class AccuracyParams:
-    """Parameters of Accuracy; ``tops`` is 2 where each class's accuracy is given too."""
+    """Parameters of Accuracy (accuracy_layer.cpp).
+
+    Args:
+        top_k: a prediction is right if fewer than so many other scores reach the label's own.
+        axis: of the scores, the one that holds the classes.
+        ignore_label: predictions with this label are not counted; None counts all.
+        tops: 1 for the accuracy, of shape (); 2 gives each class's too, of shape (classes,).
+    """
 
     top_k: int
     axis: int

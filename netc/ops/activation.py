@@ -1,5 +1,6 @@
 """Smooth and bounded activations, and how any function of one element becomes a layer.
 
+ELU, Sigmoid, TanH, AbsVal, BNLL, Swish, Clip and Threshold, each after BVLC's ``<name>_layer.cpp``.
 A kernel writes Caffe's formula as it stands, so infinities and NaN come out as Caffe's do: ReLU of
 minus infinity is NaN where its slope is 0, since Caffe multiplies the two.
 """
@@ -32,7 +33,10 @@ ONE_TO_ONE = Arity(bottoms=(1, 1), tops=(1, 1))
 
 
 def elementwise(function: Callable[[P, AnyArray], AnyArray]) -> Kernel[P]:
-    """A kernel that maps its one bottom to its one top."""
+    """A kernel of one bottom and one top: ``function`` of the parameters and the bottom.
+
+    Floating-point warnings of NumPy are silenced: infinities and NaN are results, as in Caffe.
+    """
 
     def kernel(params: P, inputs: Arrays, weights: Arrays) -> Arrays:
         with np.errstate(all="ignore"):
@@ -48,14 +52,14 @@ def activation(
     params: Parse[P],
     role: Role = Role.NONE,
 ) -> OpDef[P]:
-    """A layer that maps each element by a function of its parameters and the element.
+    """The op of an activation: one bottom, one top of its shape, one function of each element.
 
     Args:
-        name: its type.
-        function: (params, array) -> array of the same shape.
-        operations: arithmetic operations for each element.
-        params: what parses its message.
-        role: what it does in a graph.
+        name: the layer type.
+        function: (params, array) -> array of the same shape and dtype.
+        operations: arithmetic operations for each element, for the cost.
+        params: parse rule of the layer's message.
+        role: see :class:`netc.ops.role.Role`.
     """
     return OpDef(
         name=name,
@@ -72,7 +76,10 @@ def activation(
 
 @dataclass(frozen=True, slots=True)
 class ELUParams:
-    """``alpha`` is minus the value far below 0 (Clevert et al. 2015, arXiv:1511.07289)."""
+    """x above 0, ``alpha`` * (exp(x) - 1) below: elu_layer.cpp.
+
+    Clevert et al. 2015, arXiv:1511.07289.
+    """
 
     alpha: float = 1.0
 
@@ -156,7 +163,7 @@ BNLL = activation(
 
 @dataclass(frozen=True, slots=True)
 class SwishParams:
-    """x * sigmoid(beta * x) (Ramachandran et al. 2017, arXiv:1710.05941)."""
+    """x * sigmoid(``beta`` * x) (swish_layer.cpp; Ramachandran et al. 2017, arXiv:1710.05941)."""
 
     beta: float = 1.0
 
@@ -176,7 +183,7 @@ SWISH = activation(
 
 @dataclass(frozen=True, slots=True)
 class ClipParams:
-    """The least and the greatest value that come out."""
+    """Clip: elements are kept within ``min`` and ``max``, both included (clip_layer.cpp)."""
 
     min: float
     max: float
@@ -208,7 +215,7 @@ CLIP = activation("Clip", _clip, 2, _parse_clip, role=Role.ACTIVATION | Role.EPI
 
 @dataclass(frozen=True, slots=True)
 class ThresholdParams:
-    """What must be exceeded for a 1."""
+    """Threshold: 1 where an element is greater than ``threshold``, else 0 (threshold_layer.cpp)."""
 
     threshold: float = 0.0
 

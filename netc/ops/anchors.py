@@ -1,4 +1,9 @@
-"""Anchors of region proposals, and the boxes that changes make of them."""
+"""Anchor boxes of region proposals, and how predicted offsets move and scale them.
+
+After Faster R-CNN's generate_anchors.py and bbox_transform.py (Ren et al. 2015). A box is x_min,
+y_min, x_max, y_max in pixels of the net's input; x_max and y_max belong to it, so that its width is
+x_max - x_min + 1.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def cell_anchors(params: ProposalParams) -> AnyArray:
-    """(anchors, 4) at the first cell, ratio by ratio."""
+    """The anchors of the cell at row 0, column 0: float32 (ratios * scales, 4), ratio by ratio."""
     ratios, scales = np.array(params.ratios), np.array(params.scales)
     wide = np.floor(np.sqrt(params.base_size**2 / ratios) + 0.5)
     sides = np.stack([wide, np.floor(wide * ratios + 0.5)], axis=-1)[:, None]
@@ -24,19 +29,36 @@ def cell_anchors(params: ProposalParams) -> AnyArray:
 
 
 def placed(anchors: AnyArray, cells: Sequence[int], stride: int) -> AnyArray:
-    """The anchors at every cell, (cells * anchors, 4)."""
+    """Anchors at every cell of a feature map: float32 (cells * anchors, 4), row by row.
+
+    Args:
+        anchors: (anchors, 4), those of the cell at row 0, column 0.
+        cells: rows and columns of the feature map.
+        stride: pixels from one cell to the next.
+    """
     down, across = np.meshgrid(np.arange(cells[0]), np.arange(cells[1]), indexing="ij")
     corners = np.stack([across, down, across, down], axis=-1).reshape(-1, 1, 4) * stride
     return (corners + anchors).reshape(-1, 4).astype(np.float32)
 
 
 def placed_anchors(params: ProposalParams, cells: Sequence[int]) -> AnyArray:
-    """The anchors at every cell of these rows and columns, (cells * anchors, 4)."""
+    """The layer's anchors at every cell of a feature map: float32 (cells * anchors, 4).
+
+    Args:
+        params: the layer's parameters.
+        cells: rows and columns of the feature map.
+    """
     return placed(cell_anchors(params), cells, params.stride)
 
 
 def moved_boxes(boxes: AnyArray, delta: AnyArray) -> AnyArray:
-    """Boxes moved and scaled by dx, dy, log w, log h, given as (4 * anchors, rows, columns)."""
+    """Boxes (cells * anchors, 4) moved and scaled by predicted offsets, in the order of ``boxes``.
+
+    Args:
+        boxes: (cells * anchors, 4), as :func:`placed` gives them.
+        delta: (4 * anchors, rows, columns): of each anchor dx and dy, in parts of its width and
+            height, and the logarithms of the factors of both.
+    """
     delta = delta.reshape(-1, 4, *delta.shape[1:]).transpose(2, 3, 0, 1).reshape(-1, 4)
     size = boxes[:, 2:] - boxes[:, :2] + 1
     centre = boxes[:, :2] + size / 2 + delta[:, :2] * size

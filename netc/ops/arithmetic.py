@@ -1,6 +1,7 @@
 """Powers, exponentials and logarithms of each element: Power, Exp, Log.
 
-Constants are worked out in float32, as Caffe's ``Dtype`` arithmetic does.
+power_layer.cpp, exp_layer.cpp and log_layer.cpp. Constants are worked out in float32, as Caffe's
+``Dtype`` arithmetic does.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def _op(
 
 @dataclass(frozen=True, slots=True)
 class PowerParams:
-    """(shift + scale * x) ** power."""
+    """(``shift`` + ``scale`` * x) ** ``power`` (power_layer.cpp)."""
 
     power: float = 1.0
     scale: float = 1.0
@@ -95,7 +96,11 @@ POWER = replace(
 
 @dataclass(frozen=True, slots=True)
 class BaseParams:
-    """``base`` is -1 for e; the bottom is multiplied by ``scale`` and ``shift`` added first."""
+    """Parameters of Exp and Log (exp_layer.cpp, log_layer.cpp).
+
+    Exp is ``base`` ** (``shift`` + ``scale`` * x), and Log is the logarithm of ``shift`` +
+    ``scale`` * x to ``base``. A ``base`` of -1 stands for e.
+    """
 
     base: float = -1.0
     scale: float = 1.0

@@ -18,7 +18,10 @@ Arrays = Sequence[AnyArray]
 
 
 def namespace(*arrays: object) -> ModuleType:
-    """The module (numpy or cupy) whose functions take these arrays."""
+    """The module (numpy or cupy) whose functions take these arrays.
+
+    Scalars count as NumPy's; the first argument that is an array of another library decides.
+    """
     for array in arrays:
         if not isinstance(array, (np.ndarray, np.generic, int, float)):
             return sys.modules[type(array).__module__.partition(".")[0]]

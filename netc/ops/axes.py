@@ -13,7 +13,7 @@ def axis_in(shape: Shape, axis: int, field: str) -> int:
     Args:
         shape: of the bottom.
         axis: from the front, or from the end if negative.
-        field: dotted path of the layer's field that gave it.
+        field: dotted path of the field that gave it, as "softmax_param.axis", for the message.
 
     Raises:
         ShapeError: the shape has no such axis.
@@ -25,7 +25,7 @@ def axis_in(shape: Shape, axis: int, field: str) -> int:
 
 
 def no_axis(shape: Shape, axis: int, field: str) -> ShapeError:
-    """The complaint that a shape lacks an axis; to be raised by the caller."""
+    """The error that a shape lacks an axis, to be raised by the caller; see :func:`axis_in`."""
     axes = len(shape)
     help = f"use -{axes} to {axes - 1}" if axes else "a scalar has no axis to name"
     name = field.rpartition(".")[2]
@@ -37,7 +37,7 @@ def no_axis(shape: Shape, axis: int, field: str) -> ShapeError:
 
 
 def need_axes(shape: Shape, least: int, what: str) -> None:
-    """The bottom must have at least so many axes.
+    """Check that the bottom has at least ``least`` axes; ``what`` names the layer in the message.
 
     Raises:
         ShapeError: it has fewer.
@@ -50,7 +50,7 @@ def need_axes(shape: Shape, least: int, what: str) -> None:
 
 
 def need_four_axes(shape: Shape, what: str) -> None:
-    """The bottom must be a batch of images: num, channels, height and width.
+    """Check that the bottom has the 4 axes num, channels, height and width.
 
     Raises:
         ShapeError: it has another number of axes.
@@ -60,11 +60,17 @@ def need_four_axes(shape: Shape, what: str) -> None:
 
 
 def aligned(array: AnyArray, axis: int, axes: int) -> AnyArray:
-    """An array whose axes stand at ``axis`` and after of a blob of ``axes`` axes, to broadcast."""
+    """A view of an array that broadcasts over a blob: axes of 1 are added before and behind.
+
+    Args:
+        array: whose first axis belongs to axis ``axis`` of the blob.
+        axis: non-negative.
+        axes: how many axes the blob has.
+    """
     trailing = axes - axis - array.ndim
     return array.reshape((1,) * axis + array.shape + (1,) * trailing)
 
 
 def per_channel(array: AnyArray, axes: int) -> AnyArray:
-    """A vector of one value a channel (axis 1), or one value for all, to broadcast."""
+    """A view of a vector (channels,), or of one value, that broadcasts along axis 1 of ``axes``."""
     return array.reshape((1, -1) + (1,) * (axes - 2))

@@ -1,4 +1,8 @@
-"""BatchNorm (batch_norm_layer.cpp)."""
+"""BatchNorm (batch_norm_layer.cpp of BVLC), and NVIDIA's with a scale and bias of its own.
+
+The trained arrays are mean (channels,), variance (channels,) and the factor (1,) that both are to
+be divided by; NVIDIA's adds scale and bias, (channels,) each.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +33,13 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class BatchNormParams:
-    """How a channel is normalised (Ioffe and Szegedy 2015, arXiv:1502.03167).
+    """How a channel (axis 1) is normalised (Ioffe and Szegedy 2015, arXiv:1502.03167).
 
     Args:
         use_global_stats: by the stored averages; else by the batch's own mean and variance.
         eps: added to the variance.
-        moving_average_fraction: what the stored averages keep when a batch is added.
-        fillers: of the scale and bias that the layer of NVIDIA's fork may have besides.
+        moving_average_fraction: factor of the stored averages when a batch's are added to them.
+        fillers: of NVIDIA's scale and bias; None where the layer has neither.
     """
 
     use_global_stats: bool = True
@@ -45,7 +49,7 @@ class BatchNormParams:
 
 
 def uses_batch_statistics(params: object) -> bool:
-    """True for a BatchNorm's parameters by which it normalises by the batch's own statistics."""
+    """True for parameters of a BatchNorm that normalises by the batch's own mean and variance."""
     return isinstance(params, BatchNormParams) and not params.use_global_stats
 
 
@@ -128,7 +132,10 @@ def _batch_norm_window(
 def stored_statistics(
     mean: AnyArray, variance: AnyArray, factor: AnyArray
 ) -> tuple[AnyArray, AnyArray]:
-    """Mean and variance as stored, divided by the stored factor; by nothing where that is 0."""
+    """Stored mean and variance, (channels,) each, divided by the stored ``factor`` (1,).
+
+    Where the factor is 0 both are 0, as in batch_norm_layer.cpp.
+    """
     xp = namespace(factor)
     divisor = factor.reshape(-1)[0]
     scale = xp.where(divisor == 0, divisor, 1 / xp.where(divisor == 0, 1, divisor))
@@ -137,7 +144,7 @@ def stored_statistics(
 
 
 def batch_statistics(x: AnyArray) -> tuple[AnyArray, AnyArray]:
-    """Mean and biased variance of each channel (axis 1) over all other axes."""
+    """Mean and biased variance of each channel (axis 1) over all other axes; (channels,) each."""
     axes = (0, *range(2, x.ndim))
     mean = x.mean(axis=axes)
     centred = x - per_channel(mean, x.ndim)
@@ -151,7 +158,7 @@ def _statistics(params: BatchNormParams, x: AnyArray, weights: Arrays) -> tuple[
 
 
 def normalized(x: AnyArray, mean: AnyArray, variance: AnyArray, eps: float) -> AnyArray:
-    """(x - mean) / sqrt(variance + eps), each channel by its own."""
+    """(x - mean) / sqrt(variance + eps), by the channels' (axis 1) elements of the two vectors."""
     deviation = namespace(x).sqrt(variance + np.float32(eps))
     return (x - per_channel(mean, x.ndim)) / per_channel(deviation, x.ndim)
 

@@ -31,7 +31,14 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class BottomProductParams:
-    """``bias`` is a trained array, or the third bottom where there are three."""
+    """InnerProduct with its weights as the second bottom, (num_output, length).
+
+    Args:
+        axis: the first bottom's axes from here on are the vector.
+        bias: whether a bias is added: the third bottom where there are three, else a trained array.
+        bottoms: 2 or 3.
+        bias_filler: of the trained bias, (num_output,).
+    """
 
     axis: int
     bias: bool
@@ -98,16 +105,16 @@ BOTTOM_PRODUCT = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class BottomDistanceParams:
-    """``norm`` is L1 or L2, which is squared."""
+    """Distances of the first bottom's rows to the second's: "L1", or "L2", which is squared."""
 
     norm: str
 
 
 def parse_distance_norm(message: Message) -> str:
-    """`distance_type`: L1 or L2.
+    """``distance_type`` of an InnerDistance: "L1" or "L2".
 
     Raises:
-        NetcError: unsupported-value, for another.
+        NetcError: unsupported-value, for another, at the field.
     """
     norm: str = message.get("distance_type")
     if norm not in ("L1", "L2"):
@@ -181,7 +188,12 @@ def _scale_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
 
 
 def places_of(scale: AnyArray, data: AnyArray | Shape) -> AnyArray:
-    """A factor for each place, to broadcast over channels."""
+    """One factor for each place of each image, reshaped to broadcast over the channels of ``data``.
+
+    Args:
+        scale: num times the number of places, in any shape.
+        data: (num, channels, ...), or its shape.
+    """
     shape = data if isinstance(data, tuple) else data.shape
     return scale.reshape(shape[0], 1, *shape[2:])
 

@@ -1,4 +1,7 @@
-"""Boxes as rows of x_min, y_min, x_max, y_max: areas, overlaps, and suppressing what overlaps."""
+"""Boxes as rows of x_min, y_min, x_max, y_max: areas, overlaps and non-maximum suppression.
+
+The arithmetic is that of bbox_util.cpp of weiliu89/caffe and of Faster R-CNN's nms.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from netc.ops.array import AnyArray
 
 
 def areas(boxes: AnyArray, border: int = 0) -> AnyArray:
-    """Area of each box, 0 where a maximum lies below its minimum.
+    """Area of each box, (n,); 0 where a maximum lies below its minimum.
 
     Args:
-        boxes: (n, 4).
+        boxes: (n, 4), in pixels or in parts of the image.
         border: 1 where the maximum is a pixel that belongs to the box, 0 where it is its edge.
     """
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -42,10 +45,11 @@ def nms_keep(
 
     Args:
         boxes: (n, 4), the best first.
-        threshold: the overlap allowed.
+        threshold: the largest intersection over union allowed with a kept box.
         border: as for :func:`areas`.
-        eta: multiplies a threshold above 0.5 after each box that is kept (SSD's adaptive one).
-        most: stop once so many are kept.
+        eta: the threshold is multiplied by it after each kept box, while it is above 0.5 (adaptive
+            NMS of SSD); 1 leaves it as it is.
+        most: stop once so many are kept; None for no limit.
 
     Returns:
         Indices of the kept boxes, in order.

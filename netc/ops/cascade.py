@@ -1,6 +1,8 @@
-"""Layers of MS-CNN and Cascade R-CNN that make, move and choose regions.
+"""DecodeBBox, ScaleRoute and HardMining: regions that are moved, filtered by size, or mined.
 
-zhaoweicai/cascade-rcnn and zhaoweicai/mscnn, src/caffe/layers.
+Of MS-CNN (Cai et al. 2016) and Cascade R-CNN (Cai and Vasconcelos 2018): decode_bbox_layer.cpp,
+scale_route_layer.cpp and hard_mining_layer.cpp of zhaoweicai/cascade-rcnn and zhaoweicai/mscnn. A
+region is a row of image, x_min, y_min, x_max, y_max in pixels of the net's input.
 """
 
 from __future__ import annotations
@@ -41,7 +43,11 @@ THINNING_MODES = ("IOU", "IOMU", "IOFU")
 
 
 def check_rows(shape: Shape, width: int, what: str) -> None:
-    """Refuse what is not rows of so many numbers, with a ShapeError."""
+    """Check that a bottom is (n, ...) with ``width`` numbers in each of its n rows.
+
+    Raises:
+        ShapeError: it is not; ``what`` names the rows in the message.
+    """
     if len(shape) < 2 or count(shape, 1) != width:
         raise ShapeError(f"{what} must be rows of {width}, the bottom is {show(shape)}")
 
@@ -55,7 +61,17 @@ def cascade_op(
     dynamic: bool = True,
     family: Family = "loss",
 ) -> OpDef[P]:
-    """A layer of regions, whose definition needs NumPy itself."""
+    """An op of a layer of regions. Its definition runs on NumPy arrays only, not on a device's.
+
+    Args:
+        name: the layer type.
+        arity: numbers of bottoms and tops.
+        parse: parse rule of the layer's message.
+        shape: shape rule; upper bounds where ``dynamic``.
+        run: the definition.
+        dynamic: whether the number of rows of a top is known only from the data.
+        family: how a drawing shows it.
+    """
     return OpDef(
         name=name,
         arity=arity,
@@ -79,7 +95,14 @@ def cascade_op(
 
 @dataclass(frozen=True, slots=True)
 class DecodeParams:
-    """What the boxes are coded by, and which are dropped in training."""
+    """DecodeBBox: regions moved by the predicted offsets of class 1, the only foreground class.
+
+    Args:
+        regression: mean and deviation that the offsets were normalised by.
+        training: TRAIN phase: boxes with a maximum below its minimum are dropped.
+        most_overlap: in training, with a third bottom, boxes that overlap their true box by this
+            much or more are dropped too.
+    """
 
     regression: Regression
     training: bool
@@ -119,7 +142,10 @@ DECODE_BBOX = cascade_op("DecodeBBox", Arity((2, 3), (1, 1)), _parse_decode, _de
 
 @dataclass(frozen=True, slots=True)
 class ScaleRouteParams:
-    """Regions whose side lies between; the nearest to ``middle`` where there is none."""
+    """ScaleRoute: the rows of regions with ``low`` <= sqrt(area) < ``high``, in pixels.
+
+    Where there is none, the one region whose side is nearest to ``middle``, by its logarithm.
+    """
 
     low: float
     high: float
@@ -162,7 +188,10 @@ SCALE_ROUTE = cascade_op(
 
 @dataclass(frozen=True, slots=True)
 class HardMiningParams:
-    """How many regions of each image are kept, and of how many images."""
+    """HardMining: the ``each`` highest scores of each of ``images`` images are kept.
+
+    Where an image has fewer, the next highest of all images fill up ``each`` * ``images`` rows.
+    """
 
     each: int
     images: int

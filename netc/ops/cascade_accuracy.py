@@ -1,6 +1,7 @@
-"""Accuracies of MS-CNN and Cascade R-CNN: of classes, and of the boxes' overlaps.
+"""Accuracies of MS-CNN and Cascade R-CNN: of classes, and the boxes' mean intersection over union.
 
-zhaoweicai/cascade-rcnn and zhaoweicai/mscnn, src/caffe/layers.
+detection_accuracy_layer.cpp, detection_group_accuracy_layer.cpp and bbox_accuracy_layer.cpp of
+zhaoweicai/cascade-rcnn and zhaoweicai/mscnn. Means over nothing are -1.
 """
 
 from __future__ import annotations
@@ -31,7 +32,12 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class GridAccuracyParams:
-    """As of the losses; a class is right among the ``top_k`` highest."""
+    """Parameters of DetectionAccuracy and DetectionGroupAccuracy.
+
+    The fields are those of :class:`netc.ops.cascade_loss_params.GridLossParams`; a class is right
+    if it is among the ``top_k`` highest scores. The tops are (1, 1, 1, 2), accuracy of all places
+    and of objects, and (1, 1, 1, 1), the boxes' mean overlap.
+    """
 
     classes: int
     grid: Grid
@@ -164,7 +170,10 @@ def _accuracy_op(
 
 @dataclass(frozen=True, slots=True)
 class BboxAccuracyParams:
-    """What the boxes are coded by."""
+    """BboxAccuracy: mean overlap of moved regions with their true boxes.
+
+    A second top gives that of the regions before they are moved. Both are (1, 1, 1, 1).
+    """
 
     regression: Regression
     tops: int

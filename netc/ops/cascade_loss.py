@@ -1,7 +1,9 @@
-"""Losses of MS-CNN and Cascade R-CNN.
+"""DetectionLoss of MS-CNN and DetectionGroupLoss of Cascade R-CNN: classes and boxes on a grid.
 
-zhaoweicai/cascade-rcnn and zhaoweicai/mscnn, src/caffe/layers. A label map has 6 channels: class,
-centre x and y, width and height of the true box, and its overlap with the cell's field.
+detection_loss_layer.cpp and detection_group_loss_layer.cpp of zhaoweicai/cascade-rcnn and
+zhaoweicai/mscnn. A label map is (n, 6, rows, columns): class, centre x and y, width and height of
+the true box in pixels, and its overlap with the cell's field. The top is (1, 1, 1, 2): the whole
+loss, and the boxes' share of it.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ _LABELS = 6
 
 
 def parts(params: GridParams, inputs: Arrays) -> tuple[AnyArray, AnyArray, AnyArray]:
-    """Classes, boxes and labels as maps."""
+    """The maps of class scores, of box offsets (4 channels) and of labels (6 channels)."""
     arrays = [np.asarray(array) for array in inputs]
     if params.apart:
         return arrays[0], arrays[1], arrays[2]
@@ -73,9 +75,11 @@ def _grid_loss(params: GridLossParams, inputs: Arrays, weights: Arrays) -> tuple
 
 
 class Chosen(NamedTuple):
-    """A batch's maps, each place's class, and which places count and by how much.
+    """Which cells of a batch count in the loss, and by how much.
 
-    ``used`` are those whose class counts, ``placed`` those whose box does.
+    ``scores``, ``boxes`` and ``labels`` are the maps of :func:`parts`; all others are (n, rows,
+    columns): ``targets`` is the class wanted, ``used`` tells where the class counts, ``placed``
+    where the box does, and ``share`` is the weight of the class's loss.
     """
 
     scores: AnyArray
@@ -88,7 +92,7 @@ class Chosen(NamedTuple):
 
 
 def choose(params: GridLossParams, inputs: Arrays) -> Chosen:
-    """The examples of a batch."""
+    """The cells that count, after mining of negatives; see :class:`Chosen`."""
     scores, boxes, labels = parts(params, inputs)
     classes = labels[:, 0].astype(np.int64)
     targets = np.minimum(classes, 1) if params.objectness else classes
@@ -204,7 +208,7 @@ def _weights(
 
 
 def place_differences(params: GridLossParams, chosen: Chosen) -> AnyArray:
-    """Predicted less true numbers of the boxes that count, (boxes, 4)."""
+    """Predicted less wanted box offsets of the cells whose box counts, (boxes, 4)."""
     boxes = _within_bounds(params, chosen.boxes) if params.bounded else chosen.boxes
     apart = boxes - _coded(params, chosen.labels)
     return apart.transpose(0, 2, 3, 1)[chosen.placed]
@@ -244,7 +248,7 @@ def _coded(params: GridLossParams, labels: AnyArray) -> AnyArray:
 
 
 def label_maps(params: GridLossParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
-    """The last bottom has maps of labels and boxes; few places hold one."""
+    """Contents rule: the last bottom is a label map of images of 512 by 512 pixels."""
     names = ("label", "x", "y", "w", "h", "")
     size = 512.0
     labels = TrueBoxes(names, params.classes, 0, size, size, channels=True)

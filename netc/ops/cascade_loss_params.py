@@ -1,4 +1,8 @@
-"""Parameters of the losses of MS-CNN and Cascade R-CNN."""
+"""Parameters of DetectionLoss (MS-CNN) and DetectionGroupLoss (Cascade R-CNN).
+
+detection_loss_layer.cpp of zhaoweicai/mscnn, detection_group_loss_layer.cpp of
+zhaoweicai/cascade-rcnn.
+"""
 
 from __future__ import annotations
 
@@ -19,41 +23,42 @@ from netc.schema.message import Message
 
 
 class GridParams(Protocol):
-    """Of a layer of maps of classes and boxes: see :class:`GridLossParams`."""
+    """What losses and accuracies of a grid of cells share; see :class:`GridLossParams`."""
 
     @property
     def classes(self) -> int:
-        """With the background counted."""
+        """How many classes there are, the background counted."""
 
     @property
     def apart(self) -> bool:
-        """Classes and boxes are two bottoms."""
+        """Whether classes and boxes are two bottoms."""
 
 
 @dataclass(frozen=True, slots=True)
 class GridLossParams:
-    """A loss of maps of classes and boxes.
+    """A loss of the class scores and box offsets of a grid of cells.
 
     Args:
-        classes: with the background counted.
-        grid: the fields around cells.
-        regression: what boxes are coded by.
+        classes: how many, the background counted.
+        grid: the fields (reference boxes) around each cell.
+        regression: mean and deviation that the offsets are normalised by.
         weight: of the boxes' loss.
-        threshold: negatives overlap their field's true box by less.
+        threshold: a background cell is a negative if its label map's overlap is less.
         multiple: negatives kept for each positive.
-        mining: "bootstrap" keeps the hardest; "all" keeps all; "random" draws them; "mixture"
-            keeps half the hardest and draws half.
-        ranking: by "conf_loss" or "conf_prob".
-        least: negatives kept at least.
-        batch: examples kept of an image; -1 for any number.
-        objectness: every class counts as 1.
-        balanced: positives and negatives weigh as ``multiple`` says.
-        by_overlap: positives weigh as much as they overlap.
-        smooth: smooth L1, else half the square.
-        bounded: predictions are brought within the grid's bounds first.
-        ignore_label: a class that is left out.
+        mining: which negatives are kept: "bootstrap" the hardest; "all"; "random" some at random;
+            "mixture" half of them the hardest, half at random.
+        ranking: what makes a negative hard: "conf_loss" its loss, "conf_prob" 1 - p(background);
+            "score", of MS-CNN, its score for each class.
+        least: the fewest negatives that are kept.
+        batch: cells kept of an image, positives and negatives; -1 for no limit.
+        objectness: all foreground classes count as class 1.
+        balanced: the weights of positives and negatives sum as 1 to ``multiple``.
+        by_overlap: a positive is weighted by its overlap with the true box.
+        smooth: the boxes' loss is smooth L1, else half the square.
+        bounded: predicted offsets are clipped to the grid's bounds first.
+        ignore_label: cells of this class do not count; None for none.
         apart: classes and boxes are two bottoms (Cascade R-CNN), else one (MS-CNN).
-        layer: the layer's number, for its random numbers.
+        layer: the layer's number in random draws, see :mod:`netc.ops.random`.
     """
 
     classes: int
@@ -77,7 +82,7 @@ class GridLossParams:
 
     @property
     def draws(self) -> bool:
-        """Whether examples are drawn at random."""
+        """Whether cells are chosen at random."""
         return self.mining in DRAWN_MODES or self.batch > 0
 
 
@@ -95,10 +100,11 @@ def _mining(param: Message, name: str, known: tuple[str, ...]) -> str:
 
 
 def parse_group_loss(layer: Message, context: LayerContext) -> GridLossParams:
-    """The fields of a DetectionGroupLoss.
+    """The fields of a DetectionGroupLoss (``detection_group_loss_param``).
 
     Raises:
-        NetcError: a field that means nothing here, or a value that the fork would abort on.
+        NetcError: unsupported-field, unsupported-value, missing-field, out-of-range or value-count,
+            at the field.
     """
     own = ("stride", "neg_mining_type", "neg_ranking_type", "min_num_neg", "batch_size",
            "bbox_loss_type")  # fmt: skip
@@ -127,10 +133,11 @@ def parse_group_loss(layer: Message, context: LayerContext) -> GridLossParams:
 
 
 def parse_loss(layer: Message, context: LayerContext) -> GridLossParams:
-    """The fields of a DetectionLoss.
+    """The fields of a DetectionLoss (``detection_loss_param``).
 
     Raises:
-        NetcError: a field that means nothing here, or a value that the fork would abort on.
+        NetcError: unsupported-field, unsupported-value, missing-field, out-of-range or value-count,
+            at the field.
     """
     own = ("coord_num", "downsample_rate", "bb_smooth", "sample_mode", "iou_weighted")
     p = reject_unknown_fields(layer.get("detection_loss_param"), *_SHARED, *own)

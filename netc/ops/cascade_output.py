@@ -1,4 +1,8 @@
-"""Layers of MS-CNN and Cascade R-CNN that make the boxes that a net gives."""
+"""BoxOutput, BoxGroupOutput and FrcnnOutput: the detections that MS-CNN and Cascade R-CNN give.
+
+box_output_layer.cpp of zhaoweicai/mscnn; box_group_output_layer.cpp and frcnn_output_layer.cpp of
+zhaoweicai/cascade-rcnn. Boxes are in pixels of the net's input.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +32,21 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class BoxOutputParams:
-    """How boxes are made from each level's grid, and which of them are given.
+    """BoxOutput and BoxGroupOutput: how boxes are decoded, and which of them are given.
 
-    ``grouped``: each level has probabilities and boxes apart, for several fields of each cell.
+    Args:
+        grids: of each level.
+        regression: mean and deviation that the offsets were normalised by.
+        score: least score of a box.
+        overlap: allowed between two boxes, as ``mode`` measures it.
+        mode: "IOU", "IOMU" or "IOFU", see :func:`netc.ops.field_boxes.overlap_with`.
+        before: boxes that go into non-maximum suppression; 0 for all.
+        after: boxes of an image that are given; 0 for all.
+        least: least width and height, in pixels.
+        tops: 1 gives (boxes, 5, 1, 1), rows of image and box; 2 also (boxes, 6, 1, 1), with the
+            score.
+        grouped: BoxGroupOutput: a level has two bottoms, probabilities and offsets, and a cell
+            several fields; BoxOutput has one bottom a level, and one field a cell.
     """
 
     grids: tuple[Grid, ...]
@@ -175,7 +191,15 @@ BOX_OUTPUT = cascade_op(
 
 @dataclass(frozen=True, slots=True)
 class FrcnnParams:
-    """Which boxes of each class are given, ``most`` of all of them; 0 for any number."""
+    """FrcnnOutput: which boxes of each class are given, as rows of image, box, class and score.
+
+    Args:
+        regression: mean and deviation that the offsets were normalised by.
+        score: least probability of a class.
+        overlap: allowed between two boxes of a class, as ``mode`` measures it.
+        mode: "IOU", "IOMU" or "IOFU", see :func:`netc.ops.field_boxes.overlap_with`.
+        most: boxes that are given, of all classes together; 0 for no limit.
+    """
 
     regression: Regression
     score: float

@@ -217,12 +217,15 @@ _ROLES: Mapping[str, int] = {n: op.role.value for n, op in {**LAYERS, **CATALOG}
 
 
 def has_role(op: str, role: Role) -> bool:
-    """True if an op, or a layer type of a text, has any of some roles; False for unknown names."""
+    """Whether an op, or a layer type of a text, has any of the roles; False for unknown names."""
     return bool(_ROLES.get(op, 0) & role.value)
 
 
 def add_layer(op: OpDef[P], rule: Gradient[P] | None) -> None:
-    """Know a layer type from now on, with its gradient if it has one (netc.register_layer)."""
+    """Add a layer type, and its gradient if it has one; one of that name is replaced.
+
+    What ``netc.register_layer`` calls. Texts read and graphs differentiated afterwards know it.
+    """
     from netc.ops.gradients.catalog import add_gradient
     from netc.ops.gradients.define import of
 
@@ -232,7 +235,7 @@ def add_layer(op: OpDef[P], rule: Gradient[P] | None) -> None:
 
 
 def remove_layer(name: str) -> None:
-    """Forget a layer type that :func:`add_layer` added."""
+    """Remove a layer type that :func:`add_layer` added; nothing happens where there is none."""
     from netc.ops.gradients.catalog import add_gradient
 
     for known in (_OPS, _OPS_AND_READINGS, _LAYERS, _STAGES, _CHAINS, _CATALOG):

@@ -1,6 +1,7 @@
-"""What an input may hold where not every number will do: class labels, indices, regions.
+"""What a bottom may hold where not every number will do: class labels, indices, regions, boxes.
 
-An op's ``contents`` rule says it of its inputs; ``netc bench`` draws such values.
+An op's ``contents`` rule (parameters, input shapes) -> one entry for each bottom, None for any
+numbers. ``netc bench`` and ``netc.analysis.feeds`` draw such values for the inputs of a graph.
 """
 
 from __future__ import annotations
@@ -17,25 +18,28 @@ from netc.ir.types import Shape, count
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """Whole numbers from 0 to ``below`` - 1: labels, indices, flags."""
+    """Whole numbers from 0 to ``below`` - 1: labels, indices or flags."""
 
     below: int
 
     def draw(self, shape: Shape, rng: np.random.Generator) -> Array:
-        """A float32 array of such numbers."""
+        """A float32 array of ``shape`` of such numbers."""
         return rng.integers(0, max(1, self.below), shape).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Regions:
-    """Rows of image, x_min, y_min, x_max and y_max, in pixels of images of this size."""
+    """Rows of image, x_min, y_min, x_max, y_max: regions in pixels of ``images`` images.
+
+    ``height`` and ``width`` are those of each image.
+    """
 
     images: int
     height: float
     width: float
 
     def draw(self, shape: Shape, rng: np.random.Generator) -> Array:
-        """A float32 array of such rows."""
+        """A float32 array of ``shape``, which has a multiple of 5 elements, of such rows."""
         rows = count(shape) // 5
         image = rng.integers(0, max(1, self.images), (rows, 1))
         corners = np.sort(rng.random((rows, 2, 2)), axis=1) * (self.width, self.height)
@@ -46,13 +50,13 @@ class Regions:
 
 @dataclass(frozen=True, slots=True)
 class ImageSizes:
-    """Rows of an image's height and width and of the factor it was resized by, here 1."""
+    """Rows of an image's height and width in pixels, and factors it was resized by, here 1."""
 
     height: float
     width: float
 
     def draw(self, shape: Shape, rng: np.random.Generator) -> Array:
-        """A float32 array of such rows."""
+        """A float32 array of ``shape`` of such rows; its last axis has 2 elements or more."""
         row = (self.height, self.width, *(1.0,) * (shape[-1] - 2))
         return np.broadcast_to(np.array(row, np.float32), shape).copy()
 
@@ -62,14 +66,14 @@ _CORNERS = ("x0", "y0", "x1", "y1")
 
 @dataclass(frozen=True, slots=True)
 class TrueBoxes:
-    """Rows of true boxes, or maps with a channel for each number.
+    """Rows of true boxes, or maps with a channel for each number of a row.
 
     Args:
-        columns: of a row: ``label``, from ``first`` to ``below`` - 1; ``x0 y0 x1 y1``, the corners,
-            or ``x y w h``; any other is 0.
-        below, first: of labels.
+        columns: what each number of a row is: "label"; "x0", "y0", "x1", "y1", the corners; "x",
+            "y", "w", "h", centre and size; any other name is 0.
+        below, first: labels are from ``first`` to ``below`` - 1.
         height, width: of the image, in the unit of the boxes.
-        channels: the numbers stand along the second axis, else along the last that has them.
+        channels: the numbers of a row lie along axis 1, else next to each other.
     """
 
     columns: tuple[str, ...]
@@ -80,7 +84,7 @@ class TrueBoxes:
     channels: bool = False
 
     def draw(self, shape: Shape, rng: np.random.Generator) -> Array:
-        """A float32 array of such rows."""
+        """A float32 array of ``shape`` of such rows."""
         number = len(self.columns)
         rows = count(shape) // number
         corners = np.sort(rng.random((rows, 2, 2)), axis=1)
@@ -103,7 +107,12 @@ class TrueBoxes:
 
 
 def corner_rows(before: int, after: int, label_first: bool = False) -> tuple[str, ...]:
-    """Columns of rows with zeros before and after a box and its label."""
+    """``TrueBoxes.columns`` of rows of a label and corners, with zeros before and behind them.
+
+    Args:
+        before, after: how many zeros.
+        label_first: label, a zero and the box (SSD's rows), else the box and the label.
+    """
     both = ("label", "", *_CORNERS) if label_first else (*_CORNERS, "label")
     return (*("",) * before, *both, *("",) * after)
 
@@ -114,11 +123,11 @@ ContentsRule = Callable[[P, Sequence[Shape]], Sequence[Contents | None]]
 
 
 class HasAxis(Protocol):
-    """Parameters of a layer that works along an axis."""
+    """Parameters of a layer that has its classes along an axis."""
 
     @property
     def axis(self) -> int:
-        """It has the classes."""
+        """The axis of the classes; negative counts from the end."""
 
 
 def flag_last(params: object, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
@@ -132,15 +141,17 @@ def flag_second(params: object, inputs: Sequence[Shape]) -> Sequence[Contents | 
 
 
 def item_second(params: object, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
-    """Contents rule of a layer whose second bottom names items of the first."""
+    """Contents rule of a layer whose second bottom holds indices into axis 0 of the first."""
     return None, Whole(inputs[0][0])
 
 
 def label_along(params: HasAxis, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
-    """Contents rule of a layer whose second bottom has classes along ``params.axis``."""
+    """Contents rule: the second bottom holds labels of the classes along ``params.axis``."""
     return None, Whole(inputs[0][params.axis])
 
 
 def label_of_example(params: object, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
-    """Contents rule of a layer whose second bottom has a class of each example."""
+    """Contents rule: the second bottom has one label for each item of the first, all of whose other
+    elements are classes.
+    """
     return None, Whole(count(inputs[0], 1))

@@ -22,7 +22,10 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class ContrastiveLossParams:
-    """``legacy_version`` takes the margin from the squared distance."""
+    """d^2 of similar pairs, max(``margin`` - d, 0)^2 of others, d being their Euclidean distance.
+
+    The mean over the batch is halved. ``legacy_version`` takes max(``margin`` - d^2, 0) of others.
+    """
 
     margin: float
     legacy_version: bool

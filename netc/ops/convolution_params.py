@@ -32,11 +32,16 @@ IDLE_FIELDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ConvolutionParams:
-    """Parameters of Convolution and Deconvolution.
+    """Parameters of Convolution and Deconvolution (base_conv_layer.cpp).
 
-    ``axis`` is the channels' axis; those after it are spatial, those before it are a batch.
-    ``depthwise`` is of layers that convolve each channel by itself, whatever the text says of
-    groups: they have as many outputs as channels.
+    Args:
+        num_output: channels of the top.
+        window: kernel_size, stride, pad and dilation along the spatial axes.
+        group: groups of channels that are convolved apart.
+        bias: whether a bias (num_output,) is added.
+        axis: of the channels; the axes after it are spatial, those before it are the batch.
+        weight_filler, bias_filler: of the trained arrays.
+        depthwise: of a layer type that convolves each channel by itself, whatever its ``group``.
     """
 
     num_output: int
@@ -51,7 +56,7 @@ class ConvolutionParams:
 
 @dataclass(frozen=True, slots=True)
 class Im2colParams:
-    """Parameters of Im2col."""
+    """Parameters of Im2col: the window, and the channels' axis (im2col_layer.cpp)."""
 
     window: Window = field(default_factory=Window)
     axis: int = 1
@@ -61,8 +66,9 @@ def parse_convolution(layer: Message, context: LayerContext) -> ConvolutionParam
     """The fields of ``convolution_param`` that Convolution and Deconvolution share.
 
     Raises:
-        NetcError: a field means nothing here, a number is missing or too small, or `num_output` is
-            no multiple of `group`.
+        NetcError: unsupported-field, missing-field, out-of-range, conflicting-fields,
+            unknown-filler or bad-filler, at the field; group-mismatch, where `num_output` is no
+            multiple of `group`.
     """
     message = reject_unknown_fields(
         layer.get("convolution_param"), *CONVOLUTION_FIELDS, *IDLE_FIELDS
@@ -88,7 +94,11 @@ def parse_convolution(layer: Message, context: LayerContext) -> ConvolutionParam
 
 
 def parse_depthwise_convolution(layer: Message, context: LayerContext) -> ConvolutionParams:
-    """ConvolutionDepthwise of the forks: `group` is the number of channels and not written."""
+    """The fields of ConvolutionDepthwise of the forks, whose ``group`` is ``num_output``.
+
+    Raises:
+        NetcError: as :func:`parse_convolution`.
+    """
     params = parse_convolution(layer, context)
     return replace(params, group=params.num_output, depthwise=True)
 
@@ -97,19 +107,19 @@ def parse_depthwise_convolution(layer: Message, context: LayerContext) -> Convol
 
 
 def channel_axis(axis: int, shape: Shape) -> int:
-    """The channels' axis counted from the front.
+    """The channels' axis counted from the front; ``axis`` may count from the end.
 
     Raises:
-        ShapeError: there is no such axis.
+        ShapeError: the shape has no such axis.
     """
     return axis_in(shape, axis, "convolution_param.axis")
 
 
 def convolution_axes(params: ConvolutionParams | Im2colParams, shape: Shape) -> tuple[Axis, ...]:
-    """The window along each spatial axis of a bottom, with the number of its places.
+    """The window along each spatial axis of a bottom of this shape; ``out`` is the top's size.
 
     Raises:
-        ShapeError: the window fits nowhere.
+        ShapeError: the kernel is larger than the padded input, or the field counts do not fit.
     """
     channels = channel_axis(params.axis, shape)
     axes = params.window.axes(shape[channels + 1 :])
@@ -142,12 +152,12 @@ def _spoken_extent(window: Window, axis: Axis, index: int) -> str:
 
 
 def deconvolution_axes(params: ConvolutionParams, shape: Shape) -> tuple[Axis, ...]:
-    """The axes of the convolution that this deconvolution turns around.
+    """The axes of the convolution whose gradient this deconvolution is, for a bottom of this shape.
 
-    ``size`` is that of the deconvolution's top and ``out`` that of its bottom.
+    ``size`` is the size of the deconvolution's top and ``out`` that of its bottom.
 
     Raises:
-        ShapeError: nothing would be left of the top.
+        ShapeError: padding takes away all of the top, or the field counts do not fit.
     """
     channels = channel_axis(params.axis, shape)
     axes = params.window.axes(shape[channels + 1 :])

@@ -1,4 +1,4 @@
-"""Cost rules that many ops share."""
+"""Cost rules that many ops share: arithmetic operations, not multiply-adds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from netc.ops.define import Cost, CostRule
 
 
 def per_output(operations: int) -> CostRule[object]:
-    """So many arithmetic operations for each element of the first top."""
+    """Cost rule: so many arithmetic operations for each element of the first top."""
 
     def cost(params: object, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
         return Cost(operations=operations * count(outputs[0]))
@@ -18,7 +18,7 @@ def per_output(operations: int) -> CostRule[object]:
 
 
 def per_input(operations: int) -> CostRule[object]:
-    """So many arithmetic operations for each element of the first bottom."""
+    """Cost rule: so many arithmetic operations for each element of the first bottom."""
 
     def cost(params: object, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
         return Cost(operations=operations * count(inputs[0]))

@@ -1,4 +1,8 @@
-"""Layers that take a part of a blob's axes: Crop, AutoCrop, CropCenter."""
+"""Layers that take a part of a blob: Crop, AutoCrop, CropCenter.
+
+crop_layer.cpp of BVLC; of longjon/caffe@future for AutoCrop; crop_center_layer.cpp of
+lltcggie/caffe.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +29,14 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class CropParams:
-    """Axes from ``axis`` on get the second bottom's sizes; one ``offset`` an axis, or one for all.
+    """Crop: axes from ``axis`` on get the second bottom's sizes.
 
-    No offset is 0. ``aligned`` stands for an offset that is still to be worked out from how the
-    coordinates of the two bottoms lie (netc/analysis/alignment.py).
+    Args:
+        axis: the first axis that is cropped; negative counts from the end.
+        offset: elements left out before the part, one for each cropped axis or one for all; 0 if
+            empty.
+        aligned: the offset is still to be computed from the coordinates of the two bottoms
+            (netc/analysis/alignment.py).
     """
 
     axis: int = 2
@@ -48,7 +56,11 @@ def _parse_auto_crop(layer: Message, context: LayerContext) -> CropParams:
 
 
 def crop_offsets(params: CropParams | CropCenterParams, shape: Shape) -> tuple[int, ...]:
-    """Where the crop begins, on every axis of the first bottom."""
+    """Where the crop begins: an offset for each axis of the first bottom, 0 for those not cropped.
+
+    Raises:
+        ShapeError: the bottom has no axis ``axis``, or another number of axes than offsets.
+    """
     axis = axis_in(shape, params.axis, "crop_param.axis")
     cropped = len(shape) - axis
     if len(params.offset) > 1 and len(params.offset) != cropped:
@@ -117,7 +129,7 @@ AUTO_CROP = replace(CROP, params=_parse_auto_crop)
 
 @dataclass(frozen=True, slots=True)
 class CropCenterParams:
-    """As many elements off both ends of each axis as ``offset`` says, which keeps the centre."""
+    """CropCenter: ``offset`` elements are cut off both ends of each axis."""
 
     offset: tuple[int, ...]
     axis: int = 0

@@ -1,4 +1,8 @@
-"""Losses by logarithms of probabilities: SoftmaxWithLoss and its kin."""
+"""Cross-entropy losses: SoftmaxWithLoss, MultinomialLogisticLoss, SigmoidCrossEntropyLoss.
+
+softmax_loss_layer.cpp, multinomial_logistic_loss_layer.cpp and sigmoid_cross_entropy_loss_layer.cpp
+of BVLC. The first top is the loss, shape ().
+"""
 
 from __future__ import annotations
 
@@ -49,9 +53,14 @@ _ONE_OR_TWO = Arity((2, 2), (1, 2), optional_top=True)
 
 @dataclass(frozen=True, slots=True)
 class SoftmaxLossParams:
-    """Parameters of SoftmaxWithLoss; ``tops`` is 2 where the probabilities are given too.
+    """Parameters of SoftmaxWithLoss (softmax_loss_layer.cpp).
 
-    ``weights`` are SegNet's of the classes, or "frequency" (``netc.ops.labels.class_weights``).
+    Args:
+        axis: of the scores, the one that holds the classes.
+        ignore_label: predictions with this label do not count; None counts all.
+        normalization: FULL, VALID, BATCH_SIZE or NONE, see :func:`netc.ops.labels.divisor`.
+        tops: 2 gives the probabilities too, in the shape of the scores.
+        weights: SegNet's, of the classes, see :func:`netc.ops.labels.class_weights`.
     """
 
     axis: int
@@ -105,7 +114,7 @@ def _softmax_loss(
 
 
 def split_at(shape: Shape, axis: int) -> tuple[int, int, int]:
-    """Elements before an axis, along it and after it."""
+    """Numbers of elements before a non-negative axis, along it and after it."""
     return count(shape, 0, axis), shape[axis], count(shape, axis + 1)
 
 
@@ -204,7 +213,13 @@ MULTINOMIAL_LOGISTIC_LOSS = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class SigmoidLossParams:
-    """Parameters of SigmoidCrossEntropyLoss; divides by the batch unless told otherwise."""
+    """Parameters of SigmoidCrossEntropyLoss (sigmoid_cross_entropy_loss_layer.cpp).
+
+    Args:
+        ignore_label: elements with this target do not count; None counts all.
+        normalization: FULL, VALID, BATCH_SIZE or NONE, see :func:`netc.ops.labels.divisor`; Caffe's
+            default here is BATCH_SIZE.
+    """
 
     ignore_label: int | None
     normalization: str

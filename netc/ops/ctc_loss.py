@@ -1,4 +1,8 @@
-"""CtcLoss of yalecyu/crnn.caffe."""
+"""CtcLoss: connectionist temporal classification (Graves et al. 2006) of yalecyu/crnn.caffe.
+
+ctc_loss_layer.cpp. The bottoms are scores (steps, items, symbols) and labels (items, ...), padded
+with the blank.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,13 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class CtcParams:
-    """Symbols with the blank counted, steps, and the blank's number."""
+    """CtcLoss's fields.
+
+    Args:
+        symbols: how many there are, the blank counted (``alphabet_size``).
+        steps: of the scores that are read, from the first (``time_step``).
+        blank: the blank's number (``blank_label``).
+    """
 
     symbols: int
     steps: int
@@ -84,7 +94,15 @@ def _ctc_cost(logs: AnyArray, label: AnyArray, blank: int) -> float:
 
 
 def ctc_path(label: AnyArray, blank: int) -> tuple[AnyArray, AnyArray]:
-    """A label with blanks around its symbols, and where the blank before may be passed over."""
+    """A label with a blank before, between and behind its symbols, and where one may be skipped.
+
+    Args:
+        label: (length,) of whole numbers, without blanks.
+        blank: the blank's number.
+
+    Returns:
+        (2 * length + 1,) symbols; of each whether the path may come to it from two before.
+    """
     path = np.full(2 * len(label) + 1, blank)
     path[1::2] = label
     skips = np.zeros(len(path), dtype=bool)

@@ -1,7 +1,7 @@
-"""A layer type of one's own: its fields, shape, definition, gradient and kernel from functions.
+"""``netc.register_layer``: a layer type defined by Python functions.
 
-What ``netc.register_layer`` registers is a type like any other: texts may name it and its fields,
-and every command and interface takes it.
+What it registers is a type like any other: texts may name it and its fields, and every command and
+interface takes it. What a function raises is an error ``python-layer`` that names the function.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a registered layer type's definition and gradient are both given."""
+"""The parameters that a registered layer type's definition and gradient share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from netc.diagnostics import Diagnostic, NetcError
 
 @dataclass(frozen=True, slots=True)
 class CustomParams:
-    """A layer's fields as they are written, or by their defaults, and its phase."""
+    """A registered layer's fields, as the text gives them or by their defaults, and its phase.
+
+    Args:
+        type: the layer type.
+        fields: (name, value) in the order they were registered.
+        tops: how many tops the layer has.
+        phase: "TRAIN" or "TEST".
+    """
 
     type: str
     fields: tuple[tuple[str, object], ...]
@@ -21,7 +28,7 @@ class CustomParams:
 
 @cache
 def values_of(params: CustomParams) -> SimpleNamespace:
-    """The fields as attributes, and the phase."""
+    """What the user's functions get as ``fields``: an attribute for each field, and ``phase``."""
     return SimpleNamespace(**{"phase": params.phase, **dict(params.fields)})
 
 
@@ -34,11 +41,17 @@ def keep_number_of_weights(params: CustomParams, number: int) -> None:
 
 
 def number_of_weights(params: CustomParams) -> int:
-    """How many trained arrays a layer of these parameters has; known once shapes are inferred."""
+    """How many trained arrays a layer of these parameters has; 0 before shapes are inferred."""
     return _NUMBER_OF_WEIGHTS.get(params, 0)
 
 
 def fault_of(type: str, what: str, error: Exception) -> NetcError:
-    """What a function of a registered type raised."""
+    """The error ``python-layer``, to be raised, for what a function of a registered type raised.
+
+    Args:
+        type: the layer type.
+        what: the function: "compute", "shape", "gradient", "weights" or "kernel".
+        error: what it raised.
+    """
     told = f"`{what}` of layer type `{type}` raised {error.__class__.__name__}: {error}"
     return NetcError(Diagnostic("python-layer", told))

@@ -1,7 +1,7 @@
-"""What the losses of darknet's forks share: their labels, and what kind of op they are.
+"""What the losses of darknet's forks (eric612/MobileNet-YOLO) share: labels, and their ops.
 
-A label is 300 rows of class, x, y, width and height for each image, in parts of its size; rows
-after the last box are 0.
+A label has 300 rows for each image: class, and centre x, centre y, width and height in parts of
+the image's size. Rows after the last box are 0.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ TRUE_BOXES, ROW = 300, 5
 
 
 def check_label(data: Shape, label: Shape) -> None:
-    """The label must have its rows for each image.
+    """Check that the label has 300 rows of 5 numbers for each image of ``data``.
 
     Raises:
-        ShapeError: it has others.
+        ShapeError: it has not.
     """
     if not label or label[0] != data[0] or count(label, 1) != TRUE_BOXES * ROW:
         raise ShapeError(
@@ -45,15 +45,20 @@ def check_label(data: Shape, label: Shape) -> None:
 
 
 def true_boxes(classes: int) -> Sequence[Contents | None]:
-    """What the two bottoms must hold: any numbers, and true boxes of so many classes."""
+    """Contents of the two bottoms: any numbers, and true boxes of so many classes."""
     return None, TrueBoxes(("label", "x", "y", "w", "h"), classes, 0)
 
 
 def cell_of(box: AnyArray, wide: int, high: int) -> tuple[int, int]:
     """Column and row of the cell that a true box's centre lies in.
 
+    Args:
+        box: centre x, centre y, width and height, in parts of the image.
+        wide, high: columns and rows of the map.
+
     Raises:
-        NetcError: region-out-of-range. The fork would write outside its memory.
+        NetcError: region-out-of-range, for a centre outside of the image, where the fork would
+            write outside of its memory.
     """
     x, y = box[0] * np.float32(wide), box[1] * np.float32(high)
     if 0 <= x < wide and 0 <= y < high:
@@ -70,7 +75,10 @@ def cell_of(box: AnyArray, wide: int, high: int) -> tuple[int, int]:
 def darknet_loss(
     name: str, parse: Parse[P], shape: ShapeRule[P], loss: Kernel[P], contents: ContentsRule[P]
 ) -> OpDef[P]:
-    """A loss of a map of boxes and a label, whose definition needs NumPy itself."""
+    """The op of a loss of a map of boxes and a label.
+
+    Its definition runs on NumPy arrays only, not on a device's.
+    """
     return OpDef(
         name=name,
         arity=Arity((2, 2), (1, 1), optional_top=True),

@@ -37,7 +37,7 @@ class WeightSpec(NamedTuple):
     """A trained array that a layer has: its shape and how it is filled when none is given.
 
     One that is not ``learned`` is kept by the layer itself (BatchNorm's statistics) and has no
-    gradient. ``decay_mult`` is that of an array whose ``param`` says none.
+    gradient. ``decay_mult`` counts where the layer's ``param`` gives none.
     """
 
     shape: Shape
@@ -47,9 +47,9 @@ class WeightSpec(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """Arithmetic of one forward. One multiply-add counts 1 in ``macs``.
+    """Arithmetic of one forward pass; a multiply-add counts 1 in ``macs``.
 
-    ``operations`` are the other arithmetic operations (comparisons, additions, divisions,
+    ``operations`` are all other arithmetic operations (comparisons, additions, divisions,
     exponentials ...). Parameters and bytes follow from the shapes and are counted elsewhere.
     """
 
@@ -81,7 +81,10 @@ AffineRule = Callable[[P, Sequence[Shape], Arrays], "Affine | None"]
 
 
 class LayerContext(NamedTuple):
-    """What a layer's parameters depend on besides its own message."""
+    """What a layer's parameters depend on besides its own message.
+
+    ``phase`` is "TRAIN" or "TEST"; ``bottoms`` and ``tops`` are how many the layer has.
+    """
 
     phase: str
     bottoms: int
@@ -94,7 +97,7 @@ def no_params(layer: Message, context: LayerContext) -> None:
 
 
 def unwritten(layer: Message, context: LayerContext) -> NoReturn:
-    """Parse rule of an op that passes make and no text can name."""
+    """Parse rule of an op that passes make and no text can name; never called."""
     raise AssertionError("no text names this op")
 
 
@@ -132,7 +135,7 @@ FLOAT = 4  # bytes of a float32
 
 
 def copies(number: int) -> MemoryRule[object]:
-    """Memory rule of a definition that makes so many float32 copies of its blobs."""
+    """Memory rule: ``number`` float32 copies of all inputs and outputs, in bytes."""
 
     def memory(params: object, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
         return number * FLOAT * (sum(map(count, inputs)) + sum(map(count, outputs)))
@@ -144,21 +147,21 @@ TWO_COPIES = copies(2)
 
 
 def no_moving(params: object) -> tuple[int, ...]:
-    """A layer whose forward changes none of its trained arrays."""
+    """``moving`` rule of a layer whose forward changes none of its trained arrays."""
     return ()
 
 
 @dataclass(frozen=True, slots=True)
 class BlobFile(Generic[P]):
-    """A file of one array that a layer's text names, read before the layer runs.
-
-    ``sizes`` files are texts, a name, height and width of an image on each line, and give an array
-    (images, 2); others hold a BlobProto. A layer does without an ``optional`` one, with a warning.
+    """A file with one array that a layer's text names, read before the layer runs.
 
     Args:
         named: params -> the path as it is written; None where it names none.
         given: (params, input shapes, path, array) -> params that hold the array; raises
             ShapeError where it does not fit.
+        sizes: the file is a text, name, height and width of an image on each line, and gives an
+            array (images, 2); else it holds a BlobProto.
+        optional: the layer does without the file, with a warning.
     """
 
     named: Callable[[P], str | None]
@@ -168,9 +171,9 @@ class BlobFile(Generic[P]):
 
 
 class Reading(NamedTuple):
-    """Another layer that a text means by a type's name, and what is to be told about it.
+    """The op that a layer's fields mean, of a type name that forks of Caffe give to several layers.
 
-    ``told`` is a complaint about what the text leaves open: (where, what, hints), or None.
+    ``told`` is a warning about what the text leaves open: (field, message, hints); None for none.
     """
 
     op: ErasedOp
@@ -265,5 +268,5 @@ def erased(op: OpDef[P]) -> ErasedOp:
 
 
 def table(*ops: OpDef[Any]) -> dict[str, ErasedOp]:
-    """Ops of whatever parameters by their type strings."""
+    """Ops by their type strings."""
     return {op.name: op for op in ops}

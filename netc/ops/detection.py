@@ -1,7 +1,8 @@
-"""Single-shot detection (Liu et al., SSD): DetectionOutput of the fork ``ssd``.
+"""DetectionOutput of SSD (Liu et al., ECCV 2016): boxes from predictions and priors.
 
-detection_output_layer.cpp and bbox_util.cpp. Boxes are in parts of the
-image's width and height.
+detection_output_layer.cpp and bbox_util.cpp of weiliu89/caffe@ssd. Boxes are x_min, y_min, x_max,
+y_max in parts of the image's width and height. The top is (1, 1, boxes, 7), rows of image, class,
+score and box.
 """
 
 from __future__ import annotations
@@ -37,16 +38,16 @@ class DetectionOutputParams:
     """How predictions become boxes, and which of them are given.
 
     Args:
-        classes: the background counted.
+        classes: how many, the background counted.
         share_location: one box for all classes of a prior, else one for each.
         background: the class that is never given.
         code_type: CORNER, CENTER_SIZE or CORNER_SIZE.
         variance_in_target: whether the predictions are scaled by the variances already.
         keep: most boxes of an image; -1 for all.
-        confidence: boxes must score more; None for all.
-        overlap: allowed between two boxes of a class.
-        eta: multiplies ``overlap`` above 0.5 after each box.
-        top: most boxes of a class that are looked at; -1 for all.
+        confidence: a box must score more; None for no limit.
+        overlap: largest intersection over union allowed between two boxes of a class.
+        eta: multiplies ``overlap``, while it is above 0.5, after each box that is kept.
+        top: most boxes of a class that go into non-maximum suppression; -1 for all.
     """
 
     classes: int
@@ -71,7 +72,12 @@ CODES = ("CORNER", "CENTER_SIZE", "CORNER_SIZE")
 
 
 def parse_detections(layer: Message, context: LayerContext) -> DetectionOutputParams:
-    """``detection_output_param`` as SSD has it."""
+    """The fields of SSD's ``detection_output_param``.
+
+    Raises:
+        NetcError: unsupported-field, unsupported-value, missing-field or out-of-range, at the
+            field.
+    """
     param = reject_unknown_fields(layer.get("detection_output_param"), *_OUTPUT_FIELDS)
     nms = reject_unknown_fields(param.get("nms_param"), "nms_threshold", "top_k", "eta")
     if not nms.get("nms_threshold") >= 0:
@@ -114,8 +120,13 @@ def _output_shape(params: DetectionOutputParams, inputs: Sequence[Shape]) -> tup
 def check_detections(params: DetectionOutputParams, inputs: Sequence[Shape]) -> int:
     """The number of priors, where locations and confidences fit them.
 
+    Args:
+        params: the layer's parameters.
+        inputs: shapes of locations and confidences, (num, ...), and of the priors (1, 2, 4 *
+            priors).
+
     Raises:
-        ShapeError: they do not.
+        ShapeError: they do not fit.
     """
     location, confidence, priors = inputs[:3]
     if len(priors) < 3 or priors[1] != 2 or priors[2] % 4 or not priors[2]:
@@ -175,8 +186,8 @@ def decoded_boxes(
     Args:
         code_type: CORNER, CENTER_SIZE or CORNER_SIZE.
         variance_in_target: whether the predictions are scaled by the variances already.
-        coded: predictions.
-        priors: boxes and their variances.
+        coded: the predictions, offsets from the priors.
+        priors: boxes, and their variances.
     """
     prior, variance = priors
     if not variance_in_target:

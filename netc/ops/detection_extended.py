@@ -1,7 +1,8 @@
 """DetectionOutputExtended: SSD's boxes with the cell and the anchor that each comes from.
 
 detection_output_extended_layer.cpp of opencv/training_toolbox_caffe. There are two classes, of
-which the second is given.
+which the second is given. The top is (1, 1, boxes, 10): image, class, score, box, anchor, column
+and row.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class DropoutParams:
-    """What is dropped and what scales the rest.
+    """Which elements become 0 and what the others are multiplied by (dropout_layer.cpp).
 
     Args:
         ratio: share of the elements that becomes 0.
@@ -68,7 +68,9 @@ def _parse_dropout(layer: Message, context: LayerContext) -> DropoutParams:
 
 
 def seed_of(layer: Message, message: Message) -> int:
-    """The layer's number for the generator: ``random_seed`` where given, else by the name."""
+    """The layer's number in random draws: ``random_seed`` if it is given and not negative, else one
+    made of the layer's name.
+    """
     given = fork_field(message, "random_seed", -1)
     if given is not None and given >= 0:
         return int(given)
@@ -76,7 +78,10 @@ def seed_of(layer: Message, message: Message) -> int:
 
 
 def dropout_factor(params: DropoutParams, x: AnyArray, key: AnyArray | None) -> AnyArray:
-    """What each element of ``x`` is multiplied by: 0, or the scale."""
+    """What ``x`` is multiplied by, in its shape and dtype; a scalar where no mask is drawn.
+
+    ``key`` is the generator's key, float32 (4,); None stands for seed 0 and iteration 0.
+    """
     scale = x.dtype.type(params.scale)
     if not params.sample:
         return scale
@@ -88,7 +93,7 @@ def _one_bottom(params: DropoutParams, inputs: Sequence[Shape]) -> tuple[Shape, 
 
 
 def draws(params: DropoutParams | DropPathParams) -> bool:
-    """Whether a mask is drawn."""
+    """Whether a mask is drawn at each forward pass."""
     return params.sample
 
 
@@ -135,12 +140,12 @@ DROPOUT = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class DropPathParams:
-    """What is kept of a branch.
+    """When a residual branch is kept, and what it is multiplied by (Huang et al. 2016).
 
     Args:
-        survival: how often a branch is kept, greater than 0.
-        sample: whether chance decides (TRAIN), or all is kept.
-        per_sample: each item of the batch has a chance of its own.
+        survival: probability that a branch is kept, greater than 0.
+        sample: whether it is drawn (TRAIN), or every branch is kept.
+        per_sample: drawn for each item of the batch, not once for all.
         scale: factor of what is kept.
         seed: the layer's number, for the generator.
     """
@@ -186,7 +191,7 @@ def _drop_path(params: DropPathParams, inputs: Arrays, weights: Arrays) -> Array
 
 
 def path_factor(params: DropPathParams, x: AnyArray, key: AnyArray | None) -> AnyArray:
-    """What each element of ``x`` is multiplied by, alike in an item or in the whole batch."""
+    """What ``x`` is multiplied by, to broadcast: a number for each item, or one for the batch."""
     scale = x.dtype.type(params.scale)
     if not params.sample:
         return scale

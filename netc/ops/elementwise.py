@@ -1,4 +1,7 @@
-"""Layers that combine blobs element by element: Eltwise, Scale, Bias; Axpy of SENet's fork."""
+"""Layers that combine blobs element by element: Eltwise, and Axpy of SENet's fork.
+
+eltwise_layer.cpp of BVLC, axpy_layer.cpp of hujie-frank/SENet.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +30,12 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class EltwiseParams:
-    """``operation`` is PROD, SUM or MAX; a SUM's ``coeff`` has one factor a bottom, or none.
+    """Parameters of Eltwise (eltwise_layer.cpp).
 
-    Caffe takes a ``coeff`` for MAX too, and does not look at it.
+    Args:
+        operation: "PROD", "SUM" or "MAX" of the bottoms' elements.
+        coeff: a factor of each bottom for a SUM; empty for 1. Caffe accepts ``coeff`` for MAX too
+            and does not read it.
     """
 
     operation: str = "SUM"

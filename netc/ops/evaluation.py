@@ -48,12 +48,12 @@ class EvaluateParams:
     """Which detections count as right.
 
     Args:
-        classes: with the background counted.
-        background: the class that is none.
-        threshold: the overlap that makes a detection right.
-        difficult: whether difficult true boxes count.
-        source: the file of the images' sizes, as it is written.
-        sizes: height and width of each image; none where boxes are compared as they are.
+        classes: how many, the background counted.
+        background: the number of the background class.
+        threshold: least intersection over union of a detection with its true box.
+        difficult: whether true boxes marked difficult count.
+        source: path of the file of the images' sizes, as it is written; None for none.
+        sizes: height and width of each image in pixels; empty where boxes are compared as they are.
     """
 
     classes: int

@@ -1,7 +1,8 @@
-"""Boxes of MS-CNN and Cascade R-CNN: coded by the fields of a grid's cells or by regions.
+"""Boxes of MS-CNN and Cascade R-CNN, as offsets from a grid's fields or from regions.
 
-bbox_util.cpp of zhaoweicai/cascade-rcnn and zhaoweicai/mscnn. Corners are pixels that belong to
-the box, so that its width is x_max - x_min + 1.
+bbox_util.cpp of zhaoweicai/cascade-rcnn and zhaoweicai/mscnn. A field is a reference box around a
+cell of a feature map. Boxes are in pixels of the net's input; maxima are pixels that belong to the
+box, so that its width is x_max - x_min + 1.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ from netc.schema.message import Message
 
 
 class Regression(NamedTuple):
-    """What coded numbers are scaled by; ``aware``: each class has numbers of its own."""
+    """How box offsets are normalised: (offset - ``mean``) / ``deviation``, four numbers each.
+
+    ``aware``: each class has offsets of its own; else all foreground classes share those of class
+    1.
+    """
 
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
@@ -24,7 +29,11 @@ class Regression(NamedTuple):
 
 
 def parse_regression(layer: Message) -> Regression:
-    """``bbox_reg_param``; four means and deviations, or none."""
+    """The fields of ``bbox_reg_param``; mean 0 and deviation 1 where either is not given.
+
+    Raises:
+        NetcError: unsupported-field, value-count or out-of-range, at the field.
+    """
     param = reject_unknown_fields(layer.get("bbox_reg_param"), "bbox_mean", "bbox_std", "cls_aware")
     mean, deviation = param.get("bbox_mean"), param.get("bbox_std")
     if not mean or not deviation:
@@ -38,7 +47,7 @@ def parse_regression(layer: Message) -> Regression:
 
 
 def scaled(coded: AnyArray, regression: Regression, axis: int) -> AnyArray:
-    """Coded numbers as they were before they were normalised; ``axis`` has the four."""
+    """Offsets before they were normalised, ``coded`` * deviation + mean; ``axis`` has the four."""
     shape = [1] * coded.ndim
     shape[axis] = 4
     mean, deviation = (np.array(v, np.float32).reshape(shape) for v in regression[:2])
@@ -46,7 +55,14 @@ def scaled(coded: AnyArray, regression: Regression, axis: int) -> AnyArray:
 
 
 class Grid(NamedTuple):
-    """Fields around cells: width and height of each, cells' distance, and what bounds the boxes."""
+    """The fields around each cell of a feature map, and what bounds the decoded boxes.
+
+    Args:
+        widths, heights: of each field, in pixels.
+        stride: pixels from one cell to the next.
+        shift: a box's centre lies within 1 / ``shift`` of a field's size from the cell's.
+        growth: a box's sides are at most ``growth`` times the field's, and at least 1 / ``growth``.
+    """
 
     widths: tuple[float, ...]
     heights: tuple[float, ...]
@@ -56,10 +72,10 @@ class Grid(NamedTuple):
 
 
 def boxes_on_grid(coded: AnyArray, regression: Regression, grid: Grid) -> AnyArray:
-    """Left, top, width and height of boxes (n, 4, rows, columns), in image pixels.
+    """Left, top, width and height in pixels, (n, 4, rows, columns), of offsets of that shape.
 
-    Item i is coded by field i modulo the number of fields. Shifts are bounded by 1 / ``shift``
-    fields, sizes by ``growth`` times a field.
+    Item i is decoded by field i modulo the number of fields. Offsets are clipped as :class:`Grid`
+    says.
     """
     number, _, rows, columns = coded.shape
     shift, growth = np.float32(1 / grid.shift), np.float32(np.log(grid.growth))
@@ -75,7 +91,7 @@ def boxes_on_grid(coded: AnyArray, regression: Regression, grid: Grid) -> AnyArr
 
 
 def boxes_by_regions(coded: AnyArray, regions: AnyArray, regression: Regression) -> AnyArray:
-    """Corners (n, classes, 4) of boxes coded as (n, 4 * classes) by regions' corners (n, 4)."""
+    """Corners, (n, classes, 4), of boxes given as offsets (n, 4 * classes) from regions (n, 4)."""
     values = scaled(coded.reshape(len(coded), -1, 4), regression, 2)
     sides = (regions[:, 2:] - regions[:, :2] + 1)[:, None]
     centre = np.float32(0.5) * (regions[:, 2:] + regions[:, :2])[:, None]
@@ -85,7 +101,7 @@ def boxes_by_regions(coded: AnyArray, regions: AnyArray, regression: Regression)
 
 
 def area(boxes: AnyArray) -> AnyArray:
-    """Pixels of boxes given by corners (n, 4)."""
+    """Areas in pixels, (n,), of boxes given by corners (n, 4); 0 where a side is negative."""
     sides = boxes[:, 2:] - boxes[:, :2]
     return np.where((sides < 0).any(axis=1), np.float32(0), (sides + 1).prod(axis=1))
 
@@ -93,9 +109,13 @@ def area(boxes: AnyArray) -> AnyArray:
 def overlap_with(
     box: AnyArray, others: AnyArray, mode: str = "IOU", flat: bool = False
 ) -> AnyArray:
-    """Overlap of a box with each of some: of the union, of the smaller (IOMU), of the box (IOFU).
+    """Overlap of a box (4,) with each of others (n, 4), as shares (n,).
 
-    ``flat``: boxes that share a single row of pixels overlap still.
+    Args:
+        box, others: corners, in pixels.
+        mode: what the intersection is divided by: "IOU" the union, "IOMU" the smaller area, "IOFU"
+            the area of ``box``.
+        flat: boxes that share a single row of pixels overlap; without it they do not.
     """
     low = np.maximum(box[:2], others[:, :2])
     high = np.minimum(box[2:], others[:, 2:])
@@ -110,7 +130,13 @@ def overlap_with(
 
 
 def thinned(boxes: AnyArray, threshold: float, mode: str, flat: bool = False) -> list[int]:
-    """Which boxes, the best first, overlap no better one that is kept by more than this."""
+    """Non-maximum suppression: indices of the boxes that no better kept one overlaps too much.
+
+    Args:
+        boxes: corners (n, 4), the best first.
+        threshold: the largest overlap allowed.
+        mode, flat: as for :func:`overlap_with`.
+    """
     free = np.ones(len(boxes), dtype=bool)
     chosen = []
     for at in range(len(boxes)):
@@ -122,13 +148,16 @@ def thinned(boxes: AnyArray, threshold: float, mode: str, flat: bool = False) ->
 
 
 def no_region(tops: int) -> tuple[AnyArray, ...]:
-    """What is given where no box is found: one region, and a row of zeros with its score."""
+    """The tops where no box is found: a region (1, 5, 1, 1), and a row of zeros (1, 6, 1, 1)."""
     region = np.array([[0, 1, 1, 10, 10]], np.float32)
     return tuple(a.reshape(*a.shape, 1, 1) for a in (region, np.zeros((1, 6), np.float32))[:tops])
 
 
 def rows_of(found: Arrays, tops: int) -> tuple[AnyArray, ...]:
-    """Rows of image, corners and score as a layer's tops: regions, and regions with scores."""
+    """Rows (n, 6) of image, corners and score of each image as tops, float32.
+
+    Regions (boxes, 5, 1, 1), and with ``tops`` 2 also (boxes, 6, 1, 1), which has the score.
+    """
     rows = np.concatenate(found) if found else np.zeros((0, 6), np.float32)
     if not len(rows):
         return no_region(tops)

@@ -1,4 +1,4 @@
-"""Checks of a layer's fields that many layers share. Each complaint points at the field."""
+"""Checks of a layer's fields that many layers share. Each error points at the field."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ def bad_value(message: Message, name: str, rule: str, *help: str) -> NetcError:
 
 
 def fork_field(message: Message, name: str, default: object) -> Any:
-    """A field that only forks have: its value, or ``default`` where the schema lacks it."""
+    """A field that only forks have: its value, or ``default`` where the schema does not know it."""
     return message.get(name) if name in message.type.fields else default

@@ -86,7 +86,7 @@ def _value_fault(filler: Filler) -> tuple[str, str, str] | None:
 
 
 def filler_fault(filler: Filler, shape: Shape) -> str | None:
-    """Why Caffe would not fill an array of this shape so; None where it would."""
+    """Why Caffe would not fill an array of this shape with this filler; None where it would."""
     if count(shape) == 0:
         return f"a filler needs an array with elements, the shape is {show(shape)}"
     if filler.type == "bilinear":
@@ -115,7 +115,10 @@ def _sparse_fault(filler: Filler, shape: Shape) -> str | None:
 
 
 def generator(name: str, seed: int) -> np.random.Generator:
-    """Random numbers that follow from a name and ``seed`` alone, not from what else is filled."""
+    """A generator of random numbers that depends on ``name`` and ``seed`` alone.
+
+    A parameter so gets the same numbers whatever else is filled, and in whatever order.
+    """
     words = np.frombuffer(hashlib.sha256(name.encode("utf-8", "replace")).digest(), "<u4")
     return np.random.default_rng([abs(seed), *words.tolist()])
 

@@ -1,7 +1,8 @@
 """Layers of optical flow: Correlation, FlowWarp and Resample of FlowNet 2 (Ilg et al. 2017).
 
-lmb-freiburg/flownet2, and their CPU forms in synopsys-caffe, with FlowNet 2's slip in Resample:
-where height and width shrink differently, x is moved by half of y's factor and y by half of x's.
+correlation_layer.cu, flow_warp_layer.cu and resample_layer.cu of lmb-freiburg/flownet2, and their
+CPU forms in synopsys-caffe. FlowNet 2's mistake in Resample is kept: where height and width shrink
+by different factors, x is moved by half of y's factor and y by half of x's.
 """
 
 from __future__ import annotations
@@ -24,7 +25,16 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class CorrelationParams:
-    """Patches of ``kernel`` places, compared at displacements up to ``reach``."""
+    """Correlation of two maps: patches of the first with displaced patches of the second.
+
+    Args:
+        pad: zeros around both maps.
+        kernel: side of a patch, odd.
+        reach: largest displacement, in elements (``max_displacement``).
+        stride: from one patch to the next (``stride_1``).
+        step: from one displacement to the next (``stride_2``); each is a channel of the top.
+        subtract: absolute differences are averaged, in place of products.
+    """
 
     pad: int
     kernel: int
@@ -87,9 +97,14 @@ Places = tuple[Any, ...]
 def correlated_places(
     params: CorrelationParams, shape: Shape
 ) -> Iterator[tuple[int, Places, Places]]:
-    """Each output channel with the elements of both padded maps that are compared, patch by patch.
+    """Of each channel of the top and element of a patch: the indices into both padded maps.
 
-    ``shape`` is the top's.
+    Args:
+        params: the layer's parameters.
+        shape: the top's, (num, channels, height, width).
+
+    Yields:
+        The channel, and what of the first and of the second map is compared.
     """
     side = params.reach // params.step
     for channel in range(shape[1]):
@@ -137,13 +152,13 @@ def _warp_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
 
 
 def sampled_places(flow: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
-    """Where each place looks, in columns and in rows, and whether that is inside of the map.
+    """The columns and rows that each place reads, and whether they lie inside of the map.
 
     Args:
-        flow: (images, 2, rows, columns): how far to the right and down, in pixels.
+        flow: (num, 2, height, width): how far to the right and down, in elements.
 
     Returns:
-        arrays (images, rows, columns); 0 is where a place from outside looks.
+        Three arrays (num, height, width); columns and rows are 0 where the place is outside.
     """
     high, wide = flow.shape[2:]
     across, down = np.meshgrid(np.arange(wide), np.arange(high))
@@ -187,9 +202,12 @@ FLOW_WARP = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class ResampleParams:
-    """The top's height and width, or None for those of the second bottom; NEAREST, LINEAR or CUBIC.
+    """Resizing of height and width (resample_layer.cu).
 
-    ``antialias`` widens the filter where the blob shrinks.
+    Args:
+        size: the top's height and width; None for those of the second bottom.
+        kind: "NEAREST", "LINEAR" or "CUBIC".
+        antialias: widen the filter where the blob shrinks.
     """
 
     size: tuple[int, int] | None

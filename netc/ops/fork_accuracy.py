@@ -23,7 +23,10 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class EltwiseAccuracyParams:
-    """``ignore_label`` is left out; predictions are along ``axis``."""
+    """Share of places whose best class is the label's; scores are along ``axis``.
+
+    Places with ``ignore_label`` are left out; None leaves none out. The top is (1, 1, 1, 1).
+    """
 
     ignore_label: int | None
     axis: int = 1
@@ -80,7 +83,7 @@ ELTWISE_ACCURACY = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class SequenceAccuracyParams:
-    """``blank`` is the symbol that says nothing."""
+    """Share of sequences that are right once repeats and ``blank`` symbols are removed; top ()."""
 
     blank: int
 
@@ -132,7 +135,10 @@ LABELSEQUENCE_ACCURACY = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class LabelSpecificAddParams:
-    """``bias`` is taken off the label's score; 0 where the phase is TEST."""
+    """``bias`` is subtracted from the score of an example's label where that is greater.
+
+    It is 0 in the TEST phase.
+    """
 
     bias: float
 

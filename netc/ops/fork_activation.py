@@ -1,4 +1,4 @@
-"""Activations of forks, most of them of synopsys-caffe: a formula each, without parameters."""
+"""Activations of forks: Mish, HardSwish, SELU and others, most of them of synopsys-caffe."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _PLAIN: Mapping[str, Callable[[None, AnyArray], AnyArray]] = {
 
 @dataclass(frozen=True, slots=True)
 class HardSigmoidParams:
-    """Slope and value at 0 of the line that is cut to 0 and 1."""
+    """``alpha`` * x + ``beta``, clipped to 0 and 1."""
 
     alpha: float = 0.2
     beta: float = 0.5
@@ -77,7 +77,7 @@ def _hard_sigmoid(params: HardSigmoidParams, x: AnyArray) -> AnyArray:
 
 @dataclass(frozen=True, slots=True)
 class SELUParams:
-    """lambda * (x above 0, alpha * (exp(x) - 1) below) (Klambauer et al. 2017)."""
+    """``scale`` * x above 0, ``scale`` * ``alpha`` * (exp(x) - 1) below (Klambauer et al. 2017)."""
 
     scale: float = 1.05070102
     alpha: float = 1.67326319
@@ -99,7 +99,7 @@ def _selu(params: SELUParams, x: AnyArray) -> AnyArray:
 
 @dataclass(frozen=True, slots=True)
 class LogSoftmaxParams:
-    """``axis`` holds the classes."""
+    """x less the logarithm of the sum of exp(x) along ``axis``, which holds the classes."""
 
     axis: int = 1
 

@@ -1,4 +1,11 @@
-"""BN of SegNet's and of PSPNet's forks."""
+"""BN of SegNet's and of PSPNet's forks: two layers of one name, told apart by their fields.
+
+bn_layer.cpp of alexgkendall/caffe-segnet and of hszhao/PSPNet. With ``scale_filler``,
+``shift_filler`` or ``bn_mode`` it is SegNet's: trained scale and shift, (1, channels, 1, 1) each,
+and the batch's own statistics in both phases, or none by ``bn_mode: INFERENCE``. With
+``slope_filler``, ``bias_filler``, ``momentum``, ``eps`` or ``frozen`` it is PSPNet's: slope, bias,
+and running mean and variance.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +39,10 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class BatchwiseBNParams:
-    """SegNet's BN: scale * x + shift, of x normalised by its batch unless ``inference``.
+    """SegNet's BN: ``scale * x + shift``, x being normalised by its batch unless ``inference``.
 
-    ``tops`` beyond the first give the batch's mean and variance.
+    ``tops`` beyond the first give the batch's mean and variance, (1, channels, 1, 1) each.
+    ``fillers`` are those of scale and shift.
     """
 
     inference: bool = False
@@ -44,9 +52,15 @@ class BatchwiseBNParams:
 
 @dataclass(frozen=True, slots=True)
 class RunningBNParams:
-    """PSPNet's BN: slope * x + bias, of x normalised by running averages if ``stored``.
+    """PSPNet's BN: ``slope * x + bias``, x being normalised.
 
-    A ``frozen`` one is so in training too, and passes no gradient to its slope and bias.
+    Args:
+        stored: by the running averages, else by the batch's own mean and variance.
+        momentum: factor of the running averages when a batch's are added.
+        eps: added to the variance.
+        fillers: of slope and bias.
+        variance_filler: of the running variance.
+        frozen: by the running averages in training too, and slope and bias get no gradient.
     """
 
     stored: bool = True

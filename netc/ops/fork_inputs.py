@@ -156,7 +156,10 @@ def _source(name: str) -> OpDef[SourceParams]:
 
 
 def unlisted_data_layer(layer: Message) -> ErasedOp | None:
-    """The input that a layer of unknown type is, by its name and its having no bottoms."""
+    """The source op for a layer of unknown type that must read data; None for other layers.
+
+    Its type ends in "Data" or "DataLayer", and it has tops and no bottoms.
+    """
     kind = layer.get("type")
     if layer.get("bottom") or not layer.get("top") or not kind.endswith(("Data", "DataLayer")):
         return None

@@ -1,4 +1,7 @@
-"""Layers of forks that read maps of labels: BiasChannel, UniqueLabel, SegAccuracy."""
+"""Layers of forks that read label maps: BiasChannel, UniqueLabel, SegAccuracy.
+
+bias_channel_layer.cpp, unique_label_layer.cpp and seg_accuracy_layer.cpp of DeepLab's Caffe.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,16 @@ _TWO_TO_ONE = Arity(bottoms=(2, 2), tops=(1, 1))
 
 @dataclass(frozen=True, slots=True)
 class BiasChannelParams:
-    """What is added to the channels of the labels that an image has, or ``each`` place has."""
+    """What is added to the channels of the classes that an image's label map has.
+
+    Args:
+        background: added to the channel of ``background_label``.
+        foreground: added to those of all other labels.
+        ignored: labels that add nothing.
+        background_label: the label of the background.
+        each: ``foreground`` is added at the label's place only, not in the whole channel, and the
+            background is not treated apart (``label_type: PIXEL``).
+    """
 
     background: float
     foreground: float
@@ -81,7 +93,10 @@ BIAS_CHANNEL = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class UniqueLabelParams:
-    """Room for labels, the labels that are left out, and those that are always there."""
+    """The labels of each image in rising order: a top (num, ``most``, 1, 1), padded with -1.
+
+    ``ignored`` labels are left out, ``forced`` ones are always given.
+    """
 
     most: int
     ignored: frozenset[int]
@@ -136,7 +151,10 @@ UNIQUE_LABEL = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class SegAccuracyParams:
-    """The labels that are left out."""
+    """Pixel accuracy, mean recall and mean intersection over union, as a top (1, 1, 1, 3).
+
+    Pixels with ``ignored`` labels do not count.
+    """
 
     ignored: tuple[int, ...]
 

@@ -1,8 +1,8 @@
-"""Layers of forks that work place by place: Flip, ChannelNorm, SpatialProduct, GRN and others.
+"""Layers of forks that work place by place: Flip, ChannelNorm, SpatialProduct, GRN, InnerDistance.
 
-Flip, InnerDistance: happynear/caffe-windows. GRN: opencv/training_toolbox_caffe. ChannelNorm:
-lmb-freiburg/flownet2. BiasChannel, UniqueLabel, SpatialProduct, SegAccuracy: DeepLab's
-and PSPNet's Caffe.
+Flip and InnerDistance are happynear/caffe-windows's, GRN is opencv/training_toolbox_caffe's,
+ChannelNorm lmb-freiburg/flownet2's, SpatialProduct that of DeepLab's Caffe. UpsampleDarknet repeats
+elements.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _TWO_TO_ONE = Arity(bottoms=(2, 2), tops=(1, 1))
 
 @dataclass(frozen=True, slots=True)
 class FlipParams:
-    """Which of height and width are turned round."""
+    """Whether ``height``, ``width`` or both are reversed."""
 
     height: bool
     width: bool
@@ -119,7 +119,7 @@ SPATIAL_PRODUCT = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class GRNParams:
-    """Each place's channels divided by their norm; ``bias`` is added to the sum of squares."""
+    """Each place's channels divided by sqrt(sum of their squares + ``bias``)."""
 
     bias: float
 
@@ -142,7 +142,10 @@ GRN = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class InnerDistanceParams:
-    """Distances to ``num_output`` trained centres; ``norm`` is L1 or L2 (squared, halved not)."""
+    """Distances of each item to ``num_output`` trained centres, (num_output, length).
+
+    ``norm`` is "L1", or "L2" for the squared Euclidean distance. The top is (num, num_output).
+    """
 
     num_output: int
     norm: str
@@ -204,7 +207,7 @@ INNER_DISTANCE = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class DarknetUpsampleParams:
-    """Each element is repeated ``stride`` times down and across."""
+    """Each element is repeated ``stride`` times in height and in width."""
 
     stride: int
 

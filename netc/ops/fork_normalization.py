@@ -1,13 +1,6 @@
-"""Normalising layers of forks: Normalize and BN.
+"""Normalize of SSD (normalize_layer.cpp of weiliu89/caffe) and of happynear/caffe-windows.
 
-Normalize is SSD's where ``norm_param`` is written; else that of happynear/caffe-windows, which has
-no weights.
-
-BN is two layers of one name, told apart by their fields. With ``scale_filler``, ``shift_filler`` or
-``bn_mode`` it is the one of SegNet and DecoupledNet: two parameters, and the batch's own statistics
-in both phases, or none by ``bn_mode: INFERENCE``. With ``slope_filler``, ``bias_filler``,
-``momentum``, ``eps`` or ``frozen`` it is the one of the video and PSPNet forks: four parameters, of
-which two are running averages.
+It is SSD's where ``norm_param`` is written; else happynear's, which has no weights.
 """
 
 from __future__ import annotations
@@ -42,9 +35,9 @@ class NormalizeParams:
     """Each item divided by its Euclidean norm, times a trained scale.
 
     Args:
-        across_spatial: one norm an item; else one at each place, over the channels.
-        scaled: whether there is a scale at all.
-        channel_shared: one scale for all channels, not one for each.
+        across_spatial: one norm for each item; else one at each place, over the channels.
+        scaled: whether there is a trained scale.
+        channel_shared: the scale is of shape (), for all channels; else (channels,).
         eps: added to the sum of squares.
         filler: of the scale.
     """

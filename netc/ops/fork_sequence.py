@@ -1,4 +1,4 @@
-"""Sequence layers of forks: Lstm of junhyukoh/caffe-lstm, CtcLoss of yalecyu/crnn.caffe."""
+"""Lstm of junhyukoh/caffe-lstm (lstm_layer.cpp) and CenterLoss of caffe-face."""
 
 from __future__ import annotations
 
@@ -31,9 +31,14 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class LstmParams:
-    """``streams`` sequences side by side: row t * streams + n of the bottom is step t of n.
+    """Parameters of Lstm.
 
-    ``threshold`` bounds the gradients of the units before their nonlinearity; 0 bounds none.
+    Args:
+        num_output: hidden units; the top is (steps * streams, num_output).
+        streams: sequences side by side (``batch_size``): row t * streams + n of the bottom is step
+            t of sequence n.
+        weight_filler, bias_filler: of the trained arrays.
+        threshold: bound of the gradients at the gates' inputs; 0 for none (``clipping_threshold``).
     """
 
     num_output: int
@@ -107,7 +112,11 @@ def _lstm(params: LstmParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray
 
 
 class LstmStep(NamedTuple):
-    """A step of all streams: its marks, its gates i, f, o, g, and cell and output after it."""
+    """One step of all streams, float arrays.
+
+    ``mark`` (streams, 1) is 0 where a sequence begins; ``gates`` are input, forget, output and the
+    candidate, ``cell`` and ``hidden`` the states after the step, (streams, num_output) each.
+    """
 
     mark: AnyArray
     gates: tuple[AnyArray, AnyArray, AnyArray, AnyArray]
@@ -116,7 +125,7 @@ class LstmStep(NamedTuple):
 
 
 def lstm_steps(params: LstmParams, inputs: Arrays, weights: Arrays) -> Iterator[LstmStep]:
-    """The steps one after another."""
+    """The steps in order; ``weights`` are those of the input, the recurrent ones and the bias."""
     x = np.asarray(inputs[0]).reshape(inputs[0].shape[0], -1)
     own, recurrent, bias = (np.asarray(weight) for weight in weights)
     streams, hidden = params.streams, params.num_output
@@ -152,7 +161,11 @@ LSTM = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class CenterLossParams:
-    """Trained centres, one a class (Wen et al. 2016; center_loss_layer.cpp of caffe-face)."""
+    """Half the mean squared distance of each item to the trained centre of its class.
+
+    Wen et al. 2016, center_loss_layer.cpp of caffe-face. Axes from ``axis`` on are the vector; the
+    centres are (num_output, length).
+    """
 
     num_output: int
     axis: int

@@ -25,8 +25,8 @@ class Stage:
     Args:
         op: the layer's type.
         params: its parameters.
-        inputs: how many inputs it takes of the node's own, not counting the chain's value.
-        position: at which of its bottoms the chain's value stands (of no meaning for the first).
+        inputs: how many of the node's inputs it reads, not counting the chain's value.
+        position: which of its bottoms is the chain's value; not used for the first stage.
         parameters: how many of the node's parameters are its own.
     """
 
@@ -39,13 +39,13 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class FusedParams:
-    """The stages, the producer first."""
+    """The stages of a chain in order: the producer, then its epilogue."""
 
     stages: tuple[Stage, ...]
 
 
 class Bound(NamedTuple):
-    """A stage with the names of its share of the node's inputs and parameters."""
+    """A stage with the names of the inputs and parameters that it reads of the node's."""
 
     stage: Stage
     inputs: list[str]
@@ -59,14 +59,14 @@ W = TypeVar("W")  # what stands for a parameter
 def bind_stages(
     params: FusedParams, inputs: Sequence[str], parameters: Sequence[str] = ()
 ) -> Iterator[Bound]:
-    """Each stage with its own of a node's inputs and parameters, in order."""
+    """Each stage, in order, with the names of its share of a node's inputs and parameters."""
     return (Bound(*share) for share in shares(params, inputs, parameters))
 
 
 def shares(
     params: FusedParams, inputs: Sequence[I], parameters: Sequence[W]
 ) -> Iterator[tuple[Stage, list[I], list[W]]]:
-    """:func:`bind_stages`, of whatever stands for inputs and parameters."""
+    """As :func:`bind_stages`, for names, shapes or arrays."""
     at, weight_at = 0, 0
     for stage in params.stages:
         yield (
@@ -98,7 +98,11 @@ def _walk(
 
 
 def fused_op(ops: Mapping[str, ErasedOp]) -> OpDef[FusedParams]:
-    """The op, over the layer types of a catalogue."""
+    """The op of a fused chain.
+
+    Args:
+        ops: the ops that a stage may be, by type.
+    """
     walk = partial(_walk, ops)
 
     def shape(params: FusedParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:

@@ -1,8 +1,8 @@
-"""Gradient: the op of a backward pass that is worked out by a layer's definition of it.
+"""Gradient: one node of a backward pass, computed by a layer type's gradient rule.
 
-Made by differentiation, never written in a net. A node gives one gradient, so that what nobody
-wants is dropped as dead. Its inputs are what it reads of the layer's bottoms, then of its tops,
-then the gradients of tops that arrive; its parameters are what it reads of the layer's.
+Made by differentiation, never written in a net. A node gives one gradient, so that one that nothing
+reads is removed as dead code. Its inputs are the layer's bottoms that the rule reads, then its
+tops, then the tops' gradients; its parameters are the layer's trained arrays that the rule reads.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ class GradientParams:
     Args:
         op: the layer's type.
         params: the layer's parameters.
-        kind: "bottom" or "weight", what the gradient is of.
+        kind: "bottom" or "weight": whether the gradient is of a bottom or of a trained array.
         index: which of them.
         shapes: of the layer's bottoms.
         tops: how many the layer has.
         inputs: indices of the bottoms that are read.
         outputs: indices of the tops that are read.
         weights: indices of the trained arrays that are read.
-        arrived: indices of the tops whose gradients arrive.
-        in_place: whether the layer rewrites its bottom, and that matters.
-        layer: the layer's name, for complaints.
+        arrived: indices of the tops whose gradients are inputs of the node.
+        in_place: use the rule's ``in_place``: the layer overwrites its bottom, and Caffe's result
+            differs for that.
+        layer: the layer's name, for messages.
     """
 
     op: str
@@ -57,7 +58,7 @@ class GradientParams:
 
 
 def rule_of(op: str) -> ErasedGradient | None:
-    """A layer type's gradient; None where it has none."""
+    """A layer type's gradient rule; None where it has none."""
     from netc.ops.gradients.catalog import GRADIENTS
 
     return GRADIENTS.get(op)
@@ -66,9 +67,9 @@ def rule_of(op: str) -> ErasedGradient | None:
 def saved(
     params: GradientParams, inputs: Arrays, weights: Arrays, number: int
 ) -> tuple[Saved, list[AnyArray]]:
-    """A node's inputs and arrays at their places, and the tops' gradients.
+    """A node's inputs and arrays as the rule takes them, and the gradient of each top.
 
-    ``number`` is how many trained arrays the layer has.
+    ``number`` is how many trained arrays the layer has. What is not read is None.
     """
     from netc.ops.gradients.define import Saved
 
@@ -96,7 +97,11 @@ def _placed(places: Sequence[int], given: Iterator[AnyArray], number: int) -> li
 
 
 def gradient_op(ops: Mapping[str, ErasedOp]) -> OpDef[GradientParams]:
-    """The op, over the layer types of a catalogue."""
+    """The op of a gradient node.
+
+    Args:
+        ops: the ops whose gradients there are, by type.
+    """
 
     def specs(params: GradientParams) -> tuple[WeightSpec, ...]:
         return ops[params.op].weights(params.params, params.shapes)

@@ -1,10 +1,10 @@
-"""Layers whose forward or backward pass follows from chance, another blob or the iteration.
+"""Layers whose forward or backward pass depends on chance, another blob or the iteration.
 
 GuidedDropout (Xiao et al. 2016, guided_dropout_layer.cpp of Cysu's Caffe), Insanity
 (insanity_layer.cpp of happynear/caffe-windows, the randomised ReLU of Xu et al. 2015), SeLuDropout
-(selu_dropout_layer.cpp of soeaver's Caffe) and
-GradientScaler (gradient_scaler_layer.cpp of ddtm/caffe, the reversal of Ganin and Lempitsky 2015,
-and of yuhuayc/da-faster-rcnn, which has one factor).
+(selu_dropout_layer.cpp of soeaver's Caffe), and GradientScaler (gradient_scaler_layer.cpp of
+ddtm/caffe, the gradient reversal of Ganin and Lempitsky 2015, and of yuhuayc/da-faster-rcnn, which
+has one factor).
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class GuidedDropoutParams:
-    """Which channels of an image stay: those guided above ``threshold``, or by chance.
+    """Which channels of an image are kept, by the second bottom, the guidance (num, channels).
 
     Args:
-        chance: a channel stays with the sigmoid of its guidance times ``scaler``.
-        threshold: the least guidance, exclusive, of a channel that stays otherwise.
+        chance: in TRAIN a channel is kept with probability sigmoid(guidance * ``scaler``), in TEST
+            always ("stochastic"); else where its guidance is above ``threshold`` ("deterministic").
+        threshold: of the guidance.
         scaler: factor of the guidance.
-        active: whether anything is dropped: by chance in TRAIN alone.
-        seed: the layer's number.
+        active: whether channels are dropped in this phase.
+        seed: the layer's number, for the generator.
     """
 
     chance: bool
@@ -77,9 +78,9 @@ def _guided_shape(params: GuidedDropoutParams, inputs: Sequence[Shape]) -> tuple
 def guided_factor(
     params: GuidedDropoutParams, data: AnyArray, guidance: AnyArray, key: AnyArray | None
 ) -> AnyArray:
-    """What each channel of each image is multiplied by, to broadcast.
+    """What ``data`` is multiplied by, one number for each channel of each image, to broadcast.
 
-    What stays is divided by the share of channels that do, or that are expected to.
+    Kept channels are divided by the share of channels that is kept, or that is kept on average.
     """
     xp = namespace(data)
     guidance = guidance.reshape(data.shape[:2])
@@ -122,7 +123,11 @@ GUIDED_DROPOUT = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class InsanityParams:
-    """Negative numbers are divided by one drawn between ``low`` and ``high``, or by ``mean``."""
+    """Negative elements are divided by a number.
+
+    In TRAIN (``sample``) it is drawn for each element between ``low`` and ``high``; else it is
+    ``mean``, the logarithmic mean of both.
+    """
 
     low: float
     high: float
@@ -142,7 +147,7 @@ def _parse_insanity(layer: Message, context: LayerContext) -> InsanityParams:
 
 
 def insanity_factor(params: InsanityParams, x: AnyArray, key: AnyArray | None) -> AnyArray:
-    """What a negative element is multiplied by."""
+    """What the negative elements of ``x`` are multiplied by: an array of its shape, or a scalar."""
     if not params.sample:
         return x.dtype.type(1 / params.mean)
     drawn = uniform(x, x.shape, params.seed, key)
@@ -177,16 +182,16 @@ INSANITY = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class GradientScalerParams:
-    """What a gradient is multiplied by.
+    """What the gradient is multiplied by; the forward pass copies its bottom.
 
     Args:
-        fixed: the factor, where the text has ``scale_factor``; else it follows the iteration i:
-            -(2 h / (1 + exp(-``alpha`` min(1, i / ``most``))) - h + ``low``), h = ``high`` -
-            ``low``.
-        low: the least of it, without the sign.
-        high: the greatest.
+        fixed: the factor, where the text has ``scale_factor``; None where it depends on the
+            iteration i: -(2 h / (1 + exp(-``alpha`` min(1, i / ``most``))) - h + ``low``), with h =
+            ``high`` - ``low``.
+        low: magnitude of the factor at iteration 0.
+        high: its limit.
         alpha: how fast it rises.
-        most: the iteration from which on it stays.
+        most: the iteration at which it stops rising (``max_iter``).
     """
 
     fixed: float | None
@@ -210,7 +215,7 @@ def _parse_scaler(layer: Message, context: LayerContext) -> GradientScalerParams
 
 
 def gradient_factor(params: GradientScalerParams, key: AnyArray | None) -> float:
-    """The factor at the iteration that a generator's key is of; at 0 without one."""
+    """The factor at the iteration in the generator's ``key``; at iteration 0 where it is None."""
     if params.fixed is not None:
         return params.fixed
     done = min(1.0, (0 if key is None else iteration_of(key)) / params.most)
@@ -240,9 +245,14 @@ GRADIENT_SCALER = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class SeLuDropoutParams:
-    """What is dropped becomes ``alpha``; then all is ``scale`` x + ``shift``.
+    """Alpha dropout (Klambauer et al. 2017): mean and variance stay as they were.
 
-    So that mean and variance stay what they were (Klambauer et al. 2017, alpha dropout).
+    Args:
+        ratio: probability that an element is dropped.
+        alpha: what a dropped element becomes.
+        scale, shift: all elements are then ``scale`` * x + ``shift``.
+        sample: whether anything is dropped (TRAIN).
+        seed: the layer's number, for the generator.
     """
 
     ratio: float
@@ -264,7 +274,7 @@ def _parse_selu_dropout(layer: Message, context: LayerContext) -> SeLuDropoutPar
 
 
 def selu_kept(params: SeLuDropoutParams, x: AnyArray, key: AnyArray | None) -> AnyArray:
-    """Which elements stay."""
+    """Which elements of ``x`` are kept: booleans of its shape."""
     return uniform(x, x.shape, params.seed, key) >= np.float32(params.ratio)
 
 

@@ -1,8 +1,8 @@
 """Online hard example mining (Shrivastava et al. 2016) as R-FCN's Caffe has it.
 
-SoftmaxWithLossOHEM tells each place's loss; BoxAnnotatorOHEM keeps the regions of greatest loss
-(softmax_loss_ohem_layer and box_annotator_ohem_layer of intel/caffe, which has them for the
-processor; those of R-FCN itself need a GPU).
+SoftmaxWithLossOHEM gives each place's loss; BoxAnnotatorOHEM keeps the regions of greatest loss.
+softmax_loss_ohem_layer and box_annotator_ohem_layer of intel/caffe, which run on a CPU; those of
+R-FCN itself need a GPU.
 """
 
 from __future__ import annotations
@@ -36,7 +36,15 @@ _LEAST = np.float32(np.finfo(np.float32).tiny)
 
 @dataclass(frozen=True, slots=True)
 class SoftmaxOHEMParams:
-    """SoftmaxWithLoss's parameters; ``tops`` of loss, probabilities and each place's loss."""
+    """Parameters of SoftmaxWithLossOHEM.
+
+    Args:
+        axis: of the scores, the one that holds the classes.
+        ignore_label: predictions with this label do not count; None counts all.
+        normalization: as of SoftmaxWithLoss, or PRE_FIXED.
+        fixed: what the loss is divided by for PRE_FIXED.
+        tops: 1 to 3: the loss (), the probabilities, each prediction's loss in the label's shape.
+    """
 
     axis: int
     ignore_label: int | None
@@ -102,7 +110,10 @@ SOFTMAX_OHEM = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class BoxAnnotatorParams:
-    """How many regions of an image are kept, and the label of the others."""
+    """The ``roi_per_img`` regions of greatest loss of each image keep their labels and weights.
+
+    All others get ``ignore_label`` and weight 0.
+    """
 
     roi_per_img: int
     ignore_label: int

@@ -1,4 +1,4 @@
-"""Im2col: what each place of a window sees, as channels."""
+"""Im2col: the input elements under each place of a window, as channels (im2col_layer.cpp)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""InfogainLoss: infogain_loss_layer.cpp. Its matrix is a bottom, or is read from a file."""
+"""InfogainLoss: a cross entropy weighted by a matrix H of classes (infogain_loss_layer.cpp).
+
+H, classes x classes, is the third bottom or is read from a file.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,16 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class InfogainLossParams:
-    """The matrix H comes from the third bottom, or is ``matrix``, read from the file ``source``.
+    """Parameters of InfogainLoss.
 
-    ``softmax_axis`` and ``axis`` are two fields in Caffe; both are 1 unless written.
+    Args:
+        axis: of the scores, the one that holds the classes of the labels.
+        softmax_axis: the axis of the softmax, a field of its own in Caffe; both are 1 by default.
+        source: path of H's file, as it is written; None where H is the third bottom.
+        ignore_label: predictions with this label do not count; None counts all.
+        normalization: FULL, VALID, BATCH_SIZE or NONE, see :func:`netc.ops.labels.divisor`.
+        tops: 2 gives the probabilities too.
+        matrix: H once the file has been read.
     """
 
     axis: int
@@ -114,7 +124,7 @@ def _infogain(params: InfogainLossParams, inputs: Arrays, weights: Arrays) -> tu
 
 
 def infogain_matrix(params: InfogainLossParams, inputs: Arrays, classes: int) -> AnyArray:
-    """The matrix H, classes x classes.
+    """The matrix H, float32 (classes, classes).
 
     Raises:
         NetcError: infogain-matrix, where the file of the matrix has not been read.

@@ -1,7 +1,8 @@
-"""Layers that bring data into a net or take it out.
+"""Data layers, which become inputs of the graph, and Parameter and HDF5Output.
 
-Those that read from outside become inputs of the graph when a net is run for inference. Only what
-decides their tops' shapes is read here; Caffe's rules for files and databases do not matter then.
+Input, DummyData, Data, ImageData, WindowData, MemoryData and HDF5Data, after BVLC's
+``<name>_layer.cpp``. Only what decides their tops' shapes is read here: an inference run is fed by
+its caller. ``netc.sources`` reads the files and databases.
 """
 
 from __future__ import annotations
@@ -131,9 +132,9 @@ def _parse_data(layer: Message, context: LayerContext) -> SourceParams:
 
 
 def transformed_channels(layer: Message) -> int | None:
-    """Channels where ``transform_param`` tells them (data_transformer.cpp).
+    """Channels of an image where ``transform_param`` tells them (data_transformer.cpp), else None.
 
-    Several mean values are one for each channel; a single one is for all.
+    ``force_gray`` gives 1, ``force_color`` 3, and several ``mean_value`` one for each channel.
     """
     transform = layer.get("transform_param")
     if transform.get("force_gray"):
@@ -196,7 +197,7 @@ HDF5_DATA = source_layer("HDF5Data", (1, None), _parse_hdf5_data)
 
 @dataclass(frozen=True, slots=True)
 class ParameterParams:
-    """The shape of the top, which is the layer's own parameter."""
+    """The shape of a Parameter layer's top, which is its trained array."""
 
     shape: Shape
 
@@ -239,7 +240,7 @@ def nothing_given(params: None, inputs: Sequence[Shape]) -> tuple[()]:
 
 
 def sink(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
-    """Nothing: Caffe writes a file of its bottoms, netc gives them back to the caller."""
+    """Definition of a layer that writes files: nothing; its bottoms are outputs of the graph."""
     return ()
 
 

@@ -24,7 +24,10 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class WarpingParams:
-    """Rows and columns of each region's output, and image pixels -> elements."""
+    """ROIWarping: the top is (regions, channels, ``pooled_h``, ``pooled_w``).
+
+    ``spatial_scale`` is the bottom's elements for each pixel of the image.
+    """
 
     pooled_h: int
     pooled_w: int
@@ -50,9 +53,12 @@ def _warping_shape(params: WarpingParams, inputs: Sequence[Shape]) -> tuple[Shap
 
 
 def between(at: AnyArray, size: int) -> AnyArray:
-    """Shares of an axis's elements in the values at places (places, size); 0 from outside.
+    """Linear interpolation along an axis as a matrix (places, size).
 
-    A place up to half an element beyond the edge has the edge's value.
+    Args:
+        at: places, in elements; beyond the edge by up to half an element they have its value,
+            farther away 0.
+        size: elements of the axis.
     """
     inside = (at >= -0.5) & (at <= size - 0.5)
     at = at.clip(0, size - 1)
@@ -68,7 +74,13 @@ def between(at: AnyArray, size: int) -> AnyArray:
 def warped_shares(
     params: WarpingParams, region: AnyArray, size: Shape
 ) -> tuple[AnyArray, AnyArray]:
-    """Of one region, (pooled_h, rows) and (pooled_w, columns): what its output is made of."""
+    """Interpolation matrices of one region, (pooled_h, rows) and (pooled_w, columns).
+
+    Args:
+        params: the layer's parameters.
+        region: image, x_min, y_min, x_max, y_max, in pixels.
+        size: rows and columns of the bottom.
+    """
     ends = np.copysign(
         np.floor(np.abs(region[1:] * np.float32(params.spatial_scale)) + 0.5), region[1:]
     )
@@ -91,7 +103,7 @@ def _warp(params: WarpingParams, inputs: Arrays, weights: Arrays) -> tuple[AnyAr
 
 
 def region_image(region: AnyArray, images: int) -> int:
-    """The image that a region is of, within the batch."""
+    """Index of the image that a region is of, clipped to the ``images`` of the batch."""
     return int(np.clip(region[0], 0, images - 1))
 
 
@@ -142,7 +154,7 @@ MASK_POOLING = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class MaskResizeParams:
-    """The top's height and width."""
+    """MaskResize: bilinear resizing to this height and width."""
 
     height: int
     width: int
@@ -160,7 +172,10 @@ def _resize_shape(params: MaskResizeParams, inputs: Sequence[Shape]) -> tuple[Sh
 
 
 def resized_shares(params: MaskResizeParams, shape: Shape) -> tuple[AnyArray, AnyArray]:
-    """(height, rows) and (width, columns): each place by the ratio of sizes, from corner 0."""
+    """Interpolation matrices (height, rows) and (width, columns) for a bottom of this shape.
+
+    Place i reads element i * rows / height, so that the first ones lie on each other.
+    """
     return (
         between(np.arange(params.height) * (shape[2] / params.height), shape[2]),
         between(np.arange(params.width) * (shape[3] / params.width), shape[3]),

@@ -1,4 +1,7 @@
-"""Layers that join blobs and take them apart along an axis: Concat, Slice, Split, Silence."""
+"""Concat, Slice, Split and Silence.
+
+concat_layer.cpp, slice_layer.cpp, split_layer.cpp and silence_layer.cpp of BVLC.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class ConcatParams:
-    """``field`` names what gave the axis, for complaints."""
+    """Bottoms side by side along ``axis``; ``field`` is the field that gave it, for messages."""
 
     axis: int = 1
     field: str = "concat_param.axis"
@@ -99,7 +102,14 @@ CONCAT = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class SliceParams:
-    """Cut along ``axis`` at ``points``, or in as many equal parts as there are tops."""
+    """The bottom cut along ``axis``.
+
+    Args:
+        axis: negative counts from the end.
+        points: elements at which the tops after the first begin; empty for equal parts.
+        tops: how many there are.
+        field: dotted path of the field that gave the axis, for messages.
+    """
 
     axis: int = 1
     points: tuple[int, ...] = ()
@@ -177,7 +187,7 @@ SLICE = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class SplitParams:
-    """How many copies there are."""
+    """Split: every one of ``tops`` tops is the bottom."""
 
     tops: int = 1
 

@@ -1,4 +1,4 @@
-"""What losses and accuracy share: class labels, what is left out, and what is divided by."""
+"""What losses and accuracies share: labels, labels to ignore, class weights and the divisor."""
 
 from __future__ import annotations
 
@@ -16,20 +16,31 @@ _MODES = ("FULL", "VALID", "BATCH_SIZE", "NONE")
 
 
 def parse_ignore_label(message: Message) -> int | None:
-    """The label that is left out, of a LossParameter or AccuracyParameter; None for none."""
+    """``ignore_label`` of a LossParameter or AccuracyParameter; None where it is not written."""
     ignored: int | None = message.optional("ignore_label")
     return ignored
 
 
 def loss_param(layer: Message, *more: str) -> Message:
-    """The layer's LossParameter, free of the fields of forks but those named."""
+    """The layer's LossParameter.
+
+    Args:
+        layer: the layer.
+        more: fields of forks that the layer reads besides BVLC's.
+
+    Raises:
+        NetcError: unsupported-field, at a field that is not read.
+    """
     return reject_unknown_fields(
         layer.get("loss_param"), "ignore_label", "normalization", "normalize", *more
     )
 
 
 def parse_normalization(loss: Message, default: str = "VALID") -> str:
-    """What a LossParameter divides by; the old ``normalize`` counts where the new is absent.
+    """How a loss is normalised: FULL, VALID, BATCH_SIZE or NONE.
+
+    Where ``normalization`` is not written the older ``normalize`` counts: true is VALID, false is
+    BATCH_SIZE. Where neither is, it is ``default``.
 
     Raises:
         NetcError: unsupported-value, for a mode that only a fork has.
@@ -42,7 +53,11 @@ def parse_normalization(loss: Message, default: str = "VALID") -> str:
 
 
 def ohem_normalization(layer: Message) -> tuple[str, float]:
-    """How the OHEM losses of R-FCN divide, and by what where that is ``PRE_FIXED``."""
+    """How the OHEM losses of R-FCN are normalised: the mode, and the divisor of PRE_FIXED, else 1.
+
+    Raises:
+        NetcError: unsupported-field or unsupported-value, at the field.
+    """
     loss = reject_unknown_fields(
         layer.get("loss_param"),
         *("ignore_label", "normalization", "normalize", "pre_fixed_normalizer"),
@@ -53,13 +68,14 @@ def ohem_normalization(layer: Message) -> tuple[str, float]:
 
 
 def class_weights(loss: Message) -> tuple[float, ...] | str | None:
-    """What SegNet multiplies the loss of each class by; None where all count alike.
+    """Factors of the loss of each class in SegNet's fork; None where all are 1.
 
-    ``"frequency"`` is SegNet's first release: each class by one over its number of labels.
+    ``"frequency"`` stands for its first release: one over the number of the class's labels in the
+    batch.
 
     Raises:
-        NetcError: missing-field, for weights without `weight_by_label_freqs`, which switches them
-            on; there they would do nothing.
+        NetcError: missing-field, for weights without `weight_by_label_freqs`, without which they
+            have no effect.
     """
     weights = tuple(fork_field(loss, "class_weighting", ()))
     if fork_field(loss, "weight_by_label_freqs", False):
@@ -80,10 +96,10 @@ def label_weights(
     """The weight of each label, in the dtype of ``like``; 0 where a label is left out.
 
     Args:
-        weights: as ``class_weights`` gives them.
-        index: labels, as ``class_labels`` gives them.
-        kept: which of them count.
-        like: an array of the dtype.
+        weights: as :func:`class_weights` gives them.
+        index: labels, as :func:`class_labels` gives them.
+        kept: which of them count, in the same shape.
+        like: an array of the dtype and of the library.
     """
     xp = namespace(like)
     if weights is None:
@@ -97,13 +113,13 @@ def label_weights(
 
 
 def divisor(mode: str, outer: int, inner: int, valid: AnyArray | np.int64) -> AnyArray | float:
-    """The number a loss is divided by, at least 1 (get_normalizer of softmax_loss_layer.cpp).
+    """What a loss is divided by, at least 1 (GetNormalizer of softmax_loss_layer.cpp).
 
     Args:
-        mode: FULL, VALID, BATCH_SIZE or NONE.
-        outer: examples.
-        inner: predictions of an example.
-        valid: predictions that were not left out.
+        mode: FULL (all predictions), VALID (those that count), BATCH_SIZE (items) or NONE (1).
+        outer: items.
+        inner: predictions of an item.
+        valid: predictions that count.
     """
     if mode == "VALID":
         return namespace(valid).maximum(valid, 1)
@@ -113,12 +129,17 @@ def divisor(mode: str, outer: int, inner: int, valid: AnyArray | np.int64) -> An
 def class_labels(
     labels: AnyArray, classes: int, ignored: int | None = None
 ) -> tuple[AnyArray, AnyArray]:
-    """Labels as indices, and which of them count.
+    """Labels as int64 indices, and which of them count, both in the labels' shape.
 
     Fractions are cut off as a C++ cast does; a label that is left out has index 0.
 
+    Args:
+        labels: numbers, of any shape.
+        classes: how many there are.
+        ignored: the label that is left out; None for none.
+
     Raises:
-        NetcError: label-out-of-range. Caffe would read outside its memory.
+        NetcError: label-out-of-range, where Caffe would read outside of its memory.
     """
     xp = namespace(labels)
     whole = xp.trunc(labels.astype(xp.float64))
@@ -142,7 +163,11 @@ def _out_of_range(label: float, classes: int) -> NetcError:
 
 
 def check_batch(first: Shape, second: Shape) -> None:
-    """Both bottoms must have the same first dimension (loss_layer.cpp)."""
+    """Check that prediction and label have the same first dimension (loss_layer.cpp).
+
+    Raises:
+        ShapeError: they have not.
+    """
     if not first or not second or first[0] != second[0]:
         raise ShapeError(
             "the first dimensions must be equal: the prediction is "
@@ -151,7 +176,11 @@ def check_batch(first: Shape, second: Shape) -> None:
 
 
 def check_label_count(data: Shape, labels: Shape, axis: int) -> None:
-    """There must be one label for each prediction along the other axes."""
+    """Check that there is one label for each prediction; ``axis`` of ``data`` holds the classes.
+
+    Raises:
+        ShapeError: there are more or fewer.
+    """
     wanted = count(data, 0, axis) * count(data, axis + 1)
     if count(labels) != wanted:
         around = data[:axis] + data[axis + 1 :]

@@ -24,10 +24,12 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class LayerNormParams:
-    """Normalisation over the axes from ``axis`` on; ``affine`` then multiplies and adds.
+    """Each item normalised over the axes from ``axis`` on.
 
-    ``eps`` is added to the variance. The factor and the summand have one value for each element
-    of the axes that are normalised over.
+    Args:
+        axis: the first of them; negative counts from the end.
+        eps: added to the variance.
+        affine: whether a trained factor and summand follow, each of the shape of these axes.
     """
 
     axis: int = 1

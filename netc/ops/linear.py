@@ -1,4 +1,7 @@
-"""InnerProduct and Embed: a matrix product, and the same for one-hot vectors given by index."""
+"""InnerProduct, a matrix product, and Embed, which looks rows up by index.
+
+inner_product_layer.cpp and embed_layer.cpp of BVLC.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,15 @@ _ONE = Arity(bottoms=(1, 1), tops=(1, 1))
 
 @dataclass(frozen=True, slots=True)
 class InnerProductParams:
-    """The axes from ``axis`` on are the vector; ``transpose`` stores weights as (in, out)."""
+    """Parameters of InnerProduct; the top is (*axes before ``axis``, num_output).
+
+    Args:
+        num_output: length of the result.
+        axis: the axes from here on are the vector.
+        transpose: the weights are (length, num_output), not (num_output, length).
+        bias: whether a bias (num_output,) is added.
+        weight_filler, bias_filler: of the trained arrays.
+    """
 
     num_output: int
     axis: int = 1
@@ -132,7 +143,10 @@ INNER_PRODUCT = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class EmbedParams:
-    """Each input is an index below ``input_dim`` and becomes a vector of ``num_output``."""
+    """Each element is an index below ``input_dim`` and becomes a row of the weights.
+
+    The weights are (input_dim, num_output), the top is (*the bottom's shape, num_output).
+    """
 
     num_output: int
     input_dim: int
@@ -179,7 +193,7 @@ def _embed_contents(params: EmbedParams, inputs: Sequence[Shape]) -> Sequence[Co
 
 
 def embed_index(x: AnyArray, input_dim: int) -> AnyArray:
-    """The inputs as indices.
+    """The bottom's elements as int64 indices, in its shape.
 
     Raises:
         NetcError: index-out-of-range, for one that is no whole number from 0 to input_dim - 1.

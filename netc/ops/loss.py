@@ -1,4 +1,8 @@
-"""Losses. Every one gives a scalar, shape (); ``loss_weight`` does not change its value."""
+"""EuclideanLoss and HingeLoss, and what all losses share.
+
+euclidean_loss_layer.cpp and hinge_loss_layer.cpp of BVLC. Every loss gives a scalar, shape ();
+``loss_weight`` does not change its value. Sums are in float64.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,7 @@ ONE_LOSS = Arity((2, 2), (1, 1), optional_top=True)
 
 
 def scalar(value: AnyArray, like: AnyArray) -> AnyArray:
-    """A number as an array of shape () with the dtype, and of the library, of another."""
+    """A number as an array of shape () with the dtype and of the library of ``like``."""
     return namespace(like).asarray(value, dtype=like.dtype).reshape(())
 
 
@@ -60,7 +64,7 @@ def _euclidean(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray,
 
 
 def per_example(total: AnyArray, number: int, like: AnyArray) -> AnyArray:
-    """A quotient as in C: nan where nothing is divided by nothing."""
+    """``total / number`` in float64, NaN for 0 / 0 as in C; ``like`` tells the array library."""
     xp = namespace(like)
     return xp.divide(total, xp.float64(number))
 
@@ -83,7 +87,7 @@ EUCLIDEAN_LOSS = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class HingeLossParams:
-    """``norm`` is L1 or L2."""
+    """``norm`` of the margins that are summed: "L1", or "L2" for their squares."""
 
     norm: str
 
@@ -101,13 +105,21 @@ def _hinge_shape(params: HingeLossParams, inputs: Sequence[Shape]) -> tuple[Shap
 
 
 def check_single(what: str, shape: Shape) -> None:
-    """One number for each example."""
+    """Check that a bottom has one number for each item: channels, height and width are 1.
+
+    Raises:
+        ShapeError: it has more; ``what`` names the bottom in the message.
+    """
     if len(shape) > 4 or dims(shape)[1:] != (1, 1, 1):
         raise ShapeError(f"{what} must have channels, height and width 1, it is {show(shape)}")
 
 
 def check_one_label_each(data: Shape, label: Shape) -> None:
-    """Refuse fewer labels than examples, with a ShapeError."""
+    """Check that there are at least as many labels as items.
+
+    Raises:
+        ShapeError: there are fewer.
+    """
     if count(label) < data[0]:
         raise ShapeError(
             f"{data[0]} labels are needed, one for each example, and the label {show(label)} has "
@@ -124,7 +136,13 @@ def _hinge(params: HingeLossParams, inputs: Arrays, weights: Arrays) -> tuple[An
 
 
 def hinge_margins(data: AnyArray, label: AnyArray) -> tuple[AnyArray, AnyArray]:
-    """-1 at each example's label and 1 elsewhere; and by how much each score is too great by it."""
+    """Signs and margins of HingeLoss, (num, classes) each.
+
+    The sign is -1 at the label's class and 1 elsewhere, the margin max(0, 1 + sign * score).
+
+    Raises:
+        NetcError: label-out-of-range.
+    """
     xp = namespace(data)
     number, classes = data.shape[0], count(data.shape, 1)
     index, _ = class_labels(label.reshape(-1)[:number], classes)

@@ -24,7 +24,7 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class LpPoolingParams:
-    """(sum of |x| ** p) ** (1 / p) over each of the window's places."""
+    """(sum of |x| ** ``p``) ** (1 / ``p``) over each window; ``window`` is written as Pooling's."""
 
     window: PoolingParams = field(default_factory=PoolingParams)
     p: float = 2.0

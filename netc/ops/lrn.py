@@ -26,7 +26,14 @@ REGIONS = ("ACROSS_CHANNELS", "WITHIN_CHANNEL")
 
 @dataclass(frozen=True, slots=True)
 class LRNParams:
-    """``k`` has no part in the normalization within a channel, where 1 stands for it."""
+    """x / (k + alpha / n * sum of squares) ** beta, over ``local_size`` neighbouring elements.
+
+    Args:
+        local_size: of the neighbourhood along each of its axes, odd.
+        alpha, beta, k: of the formula; n is the number of elements of the neighbourhood. Within a
+            channel 1 stands for ``k``.
+        across: along the channels (ACROSS_CHANNELS), else height and width (WITHIN_CHANNEL).
+    """
 
     local_size: int = 5
     alpha: float = 1.0
@@ -55,7 +62,9 @@ def _parse(layer: Message, context: LayerContext) -> LRNParams:
 
 
 def is_positive(params: LRNParams) -> bool:
-    """Whether what is raised to a power is greater than 0, whatever is fed: it has a logarithm."""
+    """Whether the base of the power is greater than 0 for every input, so that kernels may take its
+    logarithm.
+    """
     least = params.k if params.across else 1.0
     return least > _LEAST and params.alpha >= 0 and params.beta != 0
 
@@ -74,7 +83,7 @@ def _shape(params: LRNParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
 
 
 def lrn_axes(params: LRNParams, shape: Shape) -> tuple[Axis, ...]:
-    """The neighbourhood along the channels, or along height and width."""
+    """The neighbourhood along the channels, or along height and width, of a 4-axis shape."""
     size, pad = params.local_size, (params.local_size - 1) // 2
     lengths = shape[1:2] if params.across else shape[2:]
     return tuple(Axis(length, size, 1, pad, 1, length) for length in lengths)
@@ -99,7 +108,7 @@ def _normalize(params: LRNParams, inputs: Arrays, weights: Arrays) -> tuple[AnyA
 
 
 def lrn_scale(params: LRNParams, x: AnyArray) -> AnyArray:
-    """What each element is divided by, before it is raised to ``beta``."""
+    """k + alpha / n * sum of squares, in the bottom's shape: what is raised to -``beta``."""
     axes = lrn_axes(params, x.shape)
     return _across(params, x, axes[0]) if params.across else _within(params, x, axes)
 

@@ -32,7 +32,17 @@ _MULTIPLES = {"SINGLE": 1, "DOUBLE": 2, "TRIPLE": 3, "QUADRUPLE": 4}
 
 @dataclass(frozen=True, slots=True)
 class MarginParams:
-    """Classes, the multiple ``m`` of the angle, and how lambda falls."""
+    """Parameters of MarginInnerProduct; the weights are (num_output, length), without a bias.
+
+    Args:
+        num_output: classes.
+        axis: the first bottom's axes from here on are the vector.
+        multiple: m, what the label's angle is multiplied by: 1 to 4.
+        base, gamma, power, least: of lambda; ``least`` is ``lambda_min``.
+        iteration: passes that count as done at the beginning.
+        weight_filler: of the weights.
+        tops: 2 gives lambda too, of shape (1,).
+    """
 
     num_output: int
     axis: int
@@ -89,13 +99,14 @@ def _cost(params: MarginParams, inputs: Sequence[Shape], outputs: Sequence[Shape
 
 
 class Angles(NamedTuple):
-    """A batch's vectors and what is made of them.
+    """A batch's vectors, and their cosines with the weights.
 
     Args:
-        x: vectors (rows, length); ``size`` their lengths (rows, 1).
-        unit: weights of length 1.
-        cosine: of each vector and class; (rows, classes).
-        hot: which class is the label's.
+        x: vectors (rows, length).
+        size: their lengths (rows, 1).
+        unit: the weights' rows at length 1, (classes, length).
+        cosine: of each vector with each row, (rows, classes).
+        hot: True at the label's class, (rows, classes).
         share: lambda.
     """
 
@@ -108,13 +119,20 @@ class Angles(NamedTuple):
 
 
 def unit_rows(weights: AnyArray) -> AnyArray:
-    """The rows at length 1."""
+    """The rows of a matrix divided by their Euclidean length."""
     xp = namespace(weights)
     return weights / xp.sqrt((weights * weights).sum(axis=1, keepdims=True))
 
 
 def angles(params: MarginParams, inputs: Arrays, weights: AnyArray) -> Angles:
-    """The cosines of vectors and classes; ``inputs`` may end with the generator's key."""
+    """The cosines of vectors and classes.
+
+    ``inputs`` are the vectors, the labels, and possibly the generator's key, which has the
+    iteration.
+
+    Raises:
+        NetcError: label-out-of-range.
+    """
     xp, data = namespace(inputs[0]), inputs[0]
     x = data.reshape(count(data.shape[: _vector_axis(params, data.shape)]), -1)
     unit = unit_rows(weights)
@@ -127,9 +145,9 @@ def angles(params: MarginParams, inputs: Arrays, weights: AnyArray) -> Angles:
 
 
 def fallen(multiple: int, cosine: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
-    """psi of a cosine, and its slopes by w and by x / |x|, of the vectors x'w = |x| cos.
+    """psi of a cosine, and Caffe's slopes of it by the weights and by x / |x|; all of one shape.
 
-    With k = floor(m a / pi): psi = (-1)^k cos(m a) - 2k.
+    With k = floor(m a / pi): psi = (-1)^k cos(m a) - 2k, of the angle a and ``multiple`` m.
     """
     xp, c = namespace(cosine), cosine
     up = xp.sign(c)

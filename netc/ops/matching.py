@@ -1,6 +1,6 @@
-"""Which prior meets which true box, and boxes encoded by priors (bbox_util.cpp of SSD).
+"""Matching of priors with true boxes, and boxes encoded by priors (bbox_util.cpp of SSD).
 
-Boxes are rows of x_min, y_min, x_max, y_max in parts of the image.
+Boxes are rows of x_min, y_min, x_max, y_max in parts of the image's width and height.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def overlap_table(boxes: AnyArray, others: AnyArray) -> AnyArray:
 def matches(
     boxes: AnyArray, truth: AnyArray, threshold: float, bipartite: bool, inside_only: bool
 ) -> tuple[AnyArray, AnyArray]:
-    """The true box of each box, and its greatest overlap with any.
+    """The true box that each box is matched with, and its greatest overlap with any.
 
     First each true box takes the box that it overlaps most, the best pair first; then, unless
     ``bipartite``, each box left takes the true box that it overlaps most, by ``threshold`` or more.
@@ -35,7 +35,7 @@ def matches(
     Args:
         boxes: (n, 4), priors or predictions.
         truth: (m, 4).
-        threshold: of the second step.
+        threshold: least intersection over union of the second step.
         bipartite: whether the first step is all.
         inside_only: boxes that cross the image's edge are ``IGNORED``.
 
@@ -69,12 +69,12 @@ def _take_best_pairs(table: AnyArray, match: AnyArray) -> None:
 
 @np.errstate(all="ignore")
 def encoded(code: str, boxes: AnyArray, priors: AnyArray) -> AnyArray:
-    """Boxes as differences from priors, before they are divided by the variances.
+    """Boxes as offsets from priors, (n, 4), before they are divided by the variances.
 
     Args:
         code: CORNER, CENTER_SIZE or CORNER_SIZE.
         boxes: (n, 4).
-        priors: (n, 4).
+        priors: (n, 4), the prior of each box.
     """
     if code == "CORNER":
         return boxes - priors

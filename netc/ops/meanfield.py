@@ -1,7 +1,9 @@
-"""MultiStageMeanfield: conditional random fields as recurrent nets (Zheng et al. 2015, CRF-RNN).
+"""MultiStageMeanfield: mean-field iterations of a conditional random field (CRF-RNN).
 
-multi_stage_meanfield.cpp and meanfield_iteration.cpp of torrvision/caffe. Classes of pixels are
-smoothed by near pixels and by near ones of like colour, some times over.
+Zheng et al. 2015; multi_stage_meanfield.cpp and meanfield_iteration.cpp of torrvision/caffe. Each
+iteration smooths the class probabilities by two Gaussian filters: a spatial one, and a bilateral
+one, of place and colour. The trained arrays, (1, 1, classes, classes) each, are the weights of both
+filters and the compatibility of classes.
 """
 
 from __future__ import annotations
@@ -34,13 +36,13 @@ _FARTHEST = 2**12  # of a feature: corners are short integers in Caffe
 
 @dataclass(frozen=True, slots=True)
 class MeanfieldParams:
-    """How often, and how far pixels reach.
+    """How many iterations, and the standard deviations of the filters.
 
     Args:
         iterations: at least 2.
-        alpha: pixels that like colours reach.
-        beta: how far colours may be apart, in grey levels.
-        gamma: pixels that neighbours of any colour reach.
+        alpha: of the bilateral filter, in pixels (``theta_alpha``).
+        beta: of the bilateral filter, in grey levels (``theta_beta``).
+        gamma: of the spatial filter, in pixels (``theta_gamma``).
     """
 
     iterations: int
@@ -96,25 +98,25 @@ def _memory(params: MeanfieldParams, inputs: Sequence[Shape], outputs: Sequence[
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A lattice, and what each pixel's sum is divided by."""
+    """A Gaussian filter on a lattice, and a factor for each pixel's result, ``norm`` (pixels,)."""
 
     lattice: Lattice
     norm: AnyArray
 
     def forth(self, maps: AnyArray) -> AnyArray:
-        """Maps (classes, pixels) smoothed."""
+        """Maps (classes, pixels) filtered, then normalised."""
         return self.lattice.filtered(maps) * self.norm
 
     def back(self, maps: AnyArray) -> AnyArray:
-        """The transpose of it."""
+        """The transpose of :meth:`forth`, for gradients."""
         return self.lattice.filtered(maps * self.norm, turned=True)
 
 
 def filters(params: MeanfieldParams, image: AnyArray) -> tuple[Filter, Filter]:
-    """Of one image (colours, height, width): by places, and by places and colours.
+    """The spatial and the bilateral filter of one image (colours, height, width).
 
     Raises:
-        NetcError: out-of-range, for colours that are no numbers or too far apart.
+        NetcError: out-of-range, for colours that are NaN or infinite or too far apart.
     """
     rows, columns = (axis.reshape(-1).astype(np.float32) for axis in np.indices(image.shape[1:]))
     places = np.stack([columns, rows], axis=1)
@@ -147,7 +149,11 @@ def _filter(features: AnyArray) -> Filter:
 
 @dataclass(frozen=True, slots=True)
 class Iteration:
-    """One iteration over one image: what it read and made, as (classes, pixels)."""
+    """One iteration over one image; arrays are (classes, pixels).
+
+    ``prob`` is what it read, ``near`` and ``alike`` that after the spatial and the bilateral
+    filter, ``message`` their weighted sum and ``made`` the result, before a softmax.
+    """
 
     prob: AnyArray
     near: AnyArray
@@ -160,7 +166,15 @@ def iterations(
     params: MeanfieldParams, unary: AnyArray, first: AnyArray, pair: tuple[Filter, Filter],
     weights: Arrays,
 ) -> Iterator[Iteration]:  # fmt: skip
-    """The iterations over one image."""
+    """The iterations over one image, in order.
+
+    Args:
+        params: the layer's parameters.
+        unary: (classes, pixels), the scores that every iteration adds.
+        first: (classes, pixels), the scores that the first iteration begins with.
+        pair: the spatial and the bilateral filter.
+        weights: the three trained arrays.
+    """
     by_near, by_alike, bearing = (np.asarray(w).reshape(w.shape[-2:]) for w in weights)
     given = first
     for _ in range(params.iterations):

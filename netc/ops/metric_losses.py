@@ -33,14 +33,16 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class L1Params:
-    """How differences become one number.
+    """How the differences of two bottoms, or the elements of one, become a loss.
 
     Args:
-        per_place: the root of the sum of squares over channels counts, not each difference.
-        scaled: that sum is a mean.
-        entries: divided by the differences that are numbers over the channels, not by the batch.
+        per_place: at each place the root of the sum of squares over the channels, else absolute
+            values.
+        scaled: with ``per_place``, the mean of squares in place of their sum.
+        entries: divide by the number of differences that are not NaN over the channels, else by the
+            batch.
         epsilon: added under the root.
-        plateau: smaller differences, or roots for ``per_place``, count as 0.
+        plateau: differences, or roots with ``per_place``, smaller than this count as 0.
     """
 
     per_place: bool
@@ -70,10 +72,10 @@ def _l1_shape(params: L1Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
 
 
 def l1_slopes(params: L1Params, inputs: Arrays) -> tuple[AnyArray, AnyArray, AnyArray]:
-    """The loss of each difference or place, its slope by the difference, and the divisor.
+    """The loss of each difference or place, its derivative by the difference, and the divisor.
 
-    A difference that is no number (an unknown truth) counts nothing. A place on the plateau counts
-    the root of epsilon, as in the fork.
+    A difference that is NaN (the truth is not known) counts 0. A place below the plateau counts the
+    root of epsilon, as in the fork.
     """
     xp, first = namespace(inputs[0]), inputs[0]
     apart = first - inputs[1].reshape(first.shape) if len(inputs) == 2 else first
@@ -115,7 +117,7 @@ L1_LOSS = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class LiftedParams:
-    """``margin`` that examples of other classes are to keep."""
+    """``margin``: distance that examples of different classes should have."""
 
     margin: float
 
@@ -136,7 +138,7 @@ def _lifted_shape(params: LiftedParams, inputs: Sequence[Shape]) -> tuple[Shape,
 
 
 def distances(rows: AnyArray) -> AnyArray:
-    """Distance of every two rows (n, n)."""
+    """Euclidean distance of every two rows, (n, n), of (n, length)."""
     square = (rows * rows).sum(axis=1)
     apart = square[:, None] + square[None] - 2 * rows @ rows.T
     return np.sqrt(np.maximum(apart, 0))
@@ -144,9 +146,9 @@ def distances(rows: AnyArray) -> AnyArray:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two examples of one class, their loss before it is squared, and the shares of the others.
+    """Two examples of one class, ``one`` and ``other``, and their loss before it is squared.
 
-    ``share`` (2, n): how much of the soft maximum is each other example's, seen from either.
+    ``share`` (2, n) is the softmax over the examples of other classes, seen from either.
     """
 
     one: int
@@ -156,7 +158,12 @@ class Pair:
 
 
 def pairs_of(params: LiftedParams, far: AnyArray, label: AnyArray) -> Iterator[Pair]:
-    """Every two examples of one class, in rising order.
+    """Every two examples of one class, in rising order of their indices.
+
+    Args:
+        params: the layer's parameters.
+        far: distances (n, n).
+        label: (n,).
 
     Where a batch has one class alone Caffe takes the maximum of nothing; here a pair's loss is 0.
     """
@@ -187,7 +194,7 @@ def _labels(inputs: Arrays) -> AnyArray:
 
 
 def lifted_slopes(params: LiftedParams, inputs: Arrays) -> AnyArray:
-    """The gradient by the rows (lifted_struct_similarity_softmax_layer.cpp, Forward_cpu)."""
+    """The gradient by the rows, (n, length), as in Forward_cpu of the fork's layer."""
     rows = np.asarray(inputs[0]).reshape(len(inputs[0]), -1).astype(np.float64)
     far = distances(rows)
     pull, number = np.zeros_like(far), 0  # the loss's slope by each distance

@@ -49,7 +49,7 @@ def _shape(params: MultiBoxParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]
 
 
 class Image(NamedTuple):
-    """An image's predictions, its true boxes and their classes, and the priors of all images."""
+    """An image's predictions and true boxes, and the priors, which all images share."""
 
     locations: AnyArray  # (priors, location classes, 4)
     scores: AnyArray  # (priors, classes)
@@ -59,7 +59,11 @@ class Image(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Of one image: location class -> the true box of each prior, and the negatives."""
+    """What an image's priors are matched with.
+
+    ``matched`` maps a location class (-1 where locations are shared) to the index of each prior's
+    true box; ``negatives`` are the priors that count as background.
+    """
 
     matched: dict[int, AnyArray]
     negatives: Sequence[int] | AnyArray
@@ -67,7 +71,11 @@ class Found(NamedTuple):
 
 @np.errstate(all="ignore")
 def multibox_loss(params: MultiBoxParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
-    """The loss of a batch; of an image without true boxes nothing is matched or mined."""
+    """The loss of a batch, shape (); an image without true boxes has no matches and no negatives.
+
+    Raises:
+        NetcError: label-out-of-range.
+    """
     images = list(images_of(params, inputs))
     found = [find_matches(params, image) for image in images]
     number, by = matched_number(found), loss_divisor(params, images, found)
@@ -77,23 +85,23 @@ def multibox_loss(params: MultiBoxParams, inputs: Arrays, weights: Arrays) -> tu
 
 
 def matched_number(found: Sequence[Found]) -> int:
-    """Priors that are matched."""
+    """How many priors are matched, in all images."""
     return sum(int((m > NO_MATCH).sum()) for one in found for m in one.matched.values())
 
 
 def loss_divisor(
     params: MultiBoxParams, images: Sequence[Image], found: Sequence[Found]
 ) -> AnyArray | float:
-    """What the loss of a batch is divided by."""
+    """What the loss of a batch is divided by, see :func:`netc.ops.labels.divisor`."""
     number, priors = np.int64(matched_number(found)), images[0].priors.shape[1]
     return divisor(params.normalization, len(images), priors, number)
 
 
 def images_of(params: MultiBoxParams, inputs: Arrays) -> Iterator[Image]:
-    """The images of a batch.
+    """The images of a batch, in order.
 
     Raises:
-        NetcError: label-out-of-range.
+        NetcError: label-out-of-range, for a true box of the background or of no class.
     """
     location, confidence, priors, truth = (np.asarray(array) for array in inputs)
     number = priors.shape[2] // 4
@@ -130,12 +138,12 @@ def _check_labels(params: MultiBoxParams, labels: AnyArray) -> None:
 
 
 def targets_of(params: MultiBoxParams, image: Image) -> AnyArray:
-    """The class that each true box counts as."""
+    """The class that each true box is to be predicted as, (boxes,)."""
     return np.full_like(image.labels, params.background + 1) if params.agnostic else image.labels
 
 
 def find_matches(params: MultiBoxParams, image: Image) -> Found:
-    """What an image's priors are matched to, and the negatives that count."""
+    """What an image's priors are matched with, and the negatives that are mined."""
     if not len(image.boxes):
         return Found({}, ())
     matched, best = _matched(params, image)
@@ -226,7 +234,10 @@ def _hardest(
 def place_differences(
     params: MultiBoxParams, image: Image, label: int, match: AnyArray
 ) -> AnyArray:
-    """Predicted less wanted numbers of the matched priors, (matched, 4)."""
+    """Predicted less wanted offsets of the matched priors, (matched, 4).
+
+    ``label`` is the location class and ``match`` each prior's true box, as :class:`Found` has them.
+    """
     at = np.flatnonzero(match > NO_MATCH)
     priors, variances = image.priors[0][at], image.priors[1][at]
     wanted = encoded(params.code_type, image.boxes[match[at]], priors)
@@ -277,7 +288,10 @@ def _rows_loss(params: MultiBoxParams, scores: AnyArray, targets: AnyArray) -> f
 
 
 def wanted_scores(params: MultiBoxParams, scores: AnyArray, targets: AnyArray) -> AnyArray:
-    """What the logistic loss wants of some rows' classes."""
+    """Targets of the logistic loss, (rows, classes), for rows of these target classes.
+
+    All but the target are the number of the background class, as in the fork.
+    """
     wanted = np.full(scores.shape, params.background, np.float32)
     wanted[np.arange(len(targets)), targets] = 1
     return wanted
@@ -295,10 +309,10 @@ def _all_classes_loss(params: MultiBoxParams, images: list[Image], found: list[F
 def all_targets(
     params: MultiBoxParams, images: Sequence[Image], found: Sequence[Found]
 ) -> AnyArray:
-    """Each prior's class, of all images; of the logistic loss what is wanted of each score.
+    """Each prior's target class in all images; for the logistic loss the target of each score.
 
-    The logistic targets of an image are written a number of priors, not of scores, behind those of
-    the image before, so that they overlap: so the fork does it (EncodeConfPrediction).
+    The fork writes an image's logistic targets ``priors``, not ``priors * classes``, elements
+    behind the last image's, so that they overlap; so does netc (EncodeConfPrediction).
     """
     number, classes = images[0].scores.shape
     size = len(images) * number

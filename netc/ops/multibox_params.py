@@ -1,4 +1,4 @@
-"""What MultiBoxLoss's message says (SSD: Liu et al., ECCV 2016)."""
+"""Parameters of MultiBoxLoss (SSD: Liu et al., ECCV 2016; multibox_loss_layer.cpp)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,33 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class MultiBoxParams:
-    """The fields of ``multibox_loss_param`` by their names, and how the loss is divided.
+    """The fields of ``multibox_loss_param``, and how the loss is normalised.
 
-    ``parts`` are which of the two losses count (``propagate_down``).
+    Args:
+        classes: how many, the background counted.
+        share_location: one box for all classes of a prior, else one for each.
+        background: number of the background class.
+        agnostic: all true boxes count as one class (``map_object_to_agnostic``).
+        bipartite: each true box is matched with one prior only (``match_type: BIPARTITE``).
+        threshold: least overlap of a further match.
+        match_priors: priors are matched, else predicted boxes.
+        difficult: whether true boxes marked difficult count.
+        inside_only: priors that cross the image's edge are left out.
+        bp_inside: coordinates outside of the image have no loss.
+        code_type: CORNER, CENTER_SIZE or CORNER_SIZE.
+        variance_in_target: whether the predictions are scaled by the variances already.
+        loc_loss: SMOOTH_L1 or L2.
+        conf_loss: SOFTMAX or LOGISTIC.
+        loc_weight: of the boxes' loss.
+        mining: NONE, MAX_NEGATIVE or HARD_EXAMPLE.
+        ratio: negatives for each matched prior (``neg_pos_ratio``).
+        neg_overlap: a negative overlaps every true box by less.
+        sample_size: priors that HARD_EXAMPLE keeps of an image.
+        nms: overlap threshold and number of boxes, where candidates are thinned out first; else
+            None.
+        nms_priors: by the priors' boxes, else by the predicted ones.
+        normalization: FULL, VALID, BATCH_SIZE or NONE.
+        parts: whether the boxes' and the classes' loss count (``propagate_down``).
     """
 
     classes: int
@@ -57,7 +81,12 @@ _MINING = ("NONE", "MAX_NEGATIVE", "HARD_EXAMPLE")
 
 
 def parse_multibox(layer: Message, context: LayerContext) -> MultiBoxParams:
-    """The parameters of a MultiBoxLoss layer."""
+    """The parameters of a MultiBoxLoss layer.
+
+    Raises:
+        NetcError: unsupported-field, unsupported-value, conflicting-fields, missing-field or
+            out-of-range, at the field.
+    """
     p = reject_unknown_fields(layer.get("multibox_loss_param"), *_FIELDS)
     loss = reject_unknown_fields(
         layer.get("loss_param"), "normalization", "normalize", "ignore_label"

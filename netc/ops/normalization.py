@@ -1,4 +1,4 @@
-"""Layers that normalise: BatchNorm, MVN, Softmax."""
+"""MVN and Softmax (mvn_layer.cpp, softmax_layer.cpp of BVLC)."""
 
 from __future__ import annotations
 
@@ -27,9 +27,13 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class MVNParams:
-    """Mean-variance normalisation of each image's channels, or of all of them together.
+    """Mean-variance normalisation of each channel of each item.
 
-    ``eps_inside`` adds ``eps`` to the variance, as Synopsys's `add_eps_before_sqrt` asks for.
+    Args:
+        normalize_variance: whether to divide by the deviation too.
+        across_channels: over all channels of an item together.
+        eps: added to the deviation.
+        eps_inside: ``eps`` is added to the variance instead (Synopsys's `add_eps_before_sqrt`).
     """
 
     normalize_variance: bool = True
@@ -39,7 +43,7 @@ class MVNParams:
 
 
 def mvn_deviation(params: MVNParams, variance: AnyArray) -> AnyArray:
-    """What MVN divides by: ``eps`` is added to the deviation, not the variance (mvn_layer.cpp)."""
+    """What MVN divides by, in the shape of ``variance``; ``eps`` as :class:`MVNParams` says."""
     root, eps = namespace(variance).sqrt, variance.dtype.type(params.eps)
     return root(variance + eps) if params.eps_inside else root(variance) + eps
 
@@ -96,7 +100,7 @@ MVN = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class SoftmaxParams:
-    """``axis`` holds the classes."""
+    """``axis`` holds the classes; negative counts from the end."""
 
     axis: int = 1
 
@@ -117,7 +121,7 @@ def _softmax_window(
 
 
 def softmax(x: AnyArray, axis: int) -> AnyArray:
-    """exp(x - max) over its sum, along an axis (softmax_layer.cpp); nothing of nothing."""
+    """exp(x - max) over its sum along an axis, in the shape of x (softmax_layer.cpp)."""
     if not x.size:
         return x
     shifted = namespace(x).exp(x - x.max(axis=axis, keepdims=True))

@@ -1,4 +1,4 @@
-"""Fields that are sizes or alternatives: checks that many layers share."""
+"""Fields that are numbers or one of some names: checks that many layers share."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ LARGEST = 2**31 - 1  # Caffe keeps sizes in an int
 
 
 def number(message: Message, name: str, least: int) -> int:
-    """The value of a field that is a number of elements.
+    """The value of an integer field.
 
     Raises:
-        NetcError: out-of-range, where it is below ``least`` or no C int.
+        NetcError: out-of-range, where it is below ``least`` or above 2^31 - 1.
     """
     value: int = message.get(name)
     check_number(message, name, value, least)
@@ -24,10 +24,10 @@ def number(message: Message, name: str, least: int) -> int:
 
 
 def required_number(message: Message, name: str) -> int:
-    """The value of a field that must be written and at least 1.
+    """The value of an integer field that must be written.
 
     Raises:
-        NetcError: missing-field or out-of-range.
+        NetcError: missing-field, where it is not; out-of-range, where it is below 1.
     """
     if not message.has(name):
         raise message.error(
@@ -37,10 +37,10 @@ def required_number(message: Message, name: str) -> int:
 
 
 def check_number(message: Message, name: str, value: int, least: int, index: int = -1) -> None:
-    """Check one value of a field.
+    """Check one value of an integer field; ``index`` is its place where the field is repeated.
 
     Raises:
-        NetcError: out-of-range, where it is below ``least`` or no C int.
+        NetcError: out-of-range, where it is below ``least`` or above 2^31 - 1.
     """
     if least <= value <= LARGEST:
         return
@@ -53,9 +53,9 @@ def check_number(message: Message, name: str, value: int, least: int, index: int
 
 
 def all_finite(params: object) -> bool:
-    """Whether no number of a layer's parameters is infinite or none at all.
+    """Whether none of a layer's float parameters is infinite or NaN.
 
-    Kernels are written for numbers; what a definition makes of others, it makes itself.
+    Compiled kernels take finite parameters only; layers with others run by their definition.
     """
     if not is_dataclass(params):
         return True
@@ -64,7 +64,7 @@ def all_finite(params: object) -> bool:
 
 
 def conflict(message: Message, name: str, other: str) -> NetcError:
-    """The error for two fields of which only one may be written."""
+    """The error conflicting-fields, to be raised, for two fields of which one may be written."""
     return message.error(
         name,
         "conflicting-fields",
@@ -74,7 +74,7 @@ def conflict(message: Message, name: str, other: str) -> NetcError:
 
 
 def lone(message: Message, name: str, absent: str) -> NetcError:
-    """The error for a field that is written without the one that goes with it."""
+    """The error missing-field for a field that is written without ``absent``; to be raised."""
     return message.error(
         name,
         "missing-field",
@@ -84,10 +84,10 @@ def lone(message: Message, name: str, absent: str) -> NetcError:
 
 
 def one_of(message: Message, name: str, supported: Collection[str]) -> str:
-    """The value of an enum field, where it is one that is computed.
+    """The value of an enum field that must be one of ``supported``.
 
     Raises:
-        NetcError: unsupported-value, for an identifier that only a fork has.
+        NetcError: unsupported-value, for another, which a fork may have.
     """
     value: str = message.get(name)
     if value not in supported:

@@ -1,4 +1,4 @@
-"""The ``param_str`` of well-known Python layers: YAML or a dict, read without running anything."""
+"""The ``param_str`` of well-known Python layers: YAML or a dict, read without running code."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ _LONGEST = 1000
 
 
 def said_in(param_str: str) -> dict[str, Any]:
-    """What a text such as ``'feat_stride': 16`` says, keys in small letters, by usual names.
+    """Fields of a ``param_str`` such as ``'feat_stride': 16``.
+
+    Keys are in lower case and spelled as Faster R-CNN does. At most 1000 characters are read.
 
     Raises:
-        Exception: whatever a text can drive Python's parser into.
+        Exception: whatever ``ast.literal_eval`` raises for a text that is no dict of literals.
     """
     text = param_str.replace("!!python/tuple", "").strip().removeprefix("{").removesuffix("}")
     text = _BARE_KEY.sub(r"\1\2'\3'\4", text[:_LONGEST])
@@ -32,15 +34,15 @@ def said_in(param_str: str) -> dict[str, Any]:
 
 
 def parse_param_str(param_str: str, layer: str, known: Mapping[str, object]) -> dict[str, Any]:
-    """The fields of a layer.
+    """The fields of a well-known Python layer.
 
     Args:
         param_str: the text.
-        layer: the layer's class, for the complaint.
-        known: field -> its value where the text says none; None for a number that it must say.
+        layer: the layer's class, for the message.
+        known: field -> its default; None for a number that has to be written.
 
     Raises:
-        ShapeError: python-layer, where it says anything else or a value of another kind.
+        ShapeError: with code python-layer, for another field, or a value of another kind.
     """
     try:
         given = {**known, **said_in(param_str)}

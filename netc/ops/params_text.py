@@ -1,4 +1,4 @@
-"""Op parameters from the plain values that a graph's text holds."""
+"""Op parameters from the plain values in the text of a graph (:mod:`netc.ir.text`)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ def _types() -> dict[str, type]:
 
 
 def load_params(op: str, value: object) -> object:
-    """The params that ``netc.ir.text.dump_params`` wrote; lists become tuples.
+    """The parameters that ``netc.ir.text.dump_params`` wrote; lists become tuples.
+
+    Args:
+        op: the op's name, for the message.
+        value: what JSON gives.
 
     Raises:
         ValueError: a type that no op has.

@@ -1,4 +1,8 @@
-"""Layers of forks that put elements in another order: Permute, ShuffleChannel, Reorg."""
+"""Layers of forks that reorder elements: Permute, ShuffleChannel, Reorg.
+
+permute_layer.cpp of weiliu89/caffe; ShuffleNet (Zhang et al. 2017, arXiv:1707.01083); Reorg of
+YOLOv2 (reorg_layer.cpp).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class PermuteParams:
-    """The bottom's axes in the top's order; those not named follow in their own order."""
+    """``order`` has the bottom's axes in the top's order; the axes not in it follow."""
 
     order: tuple[int, ...] = ()
 
@@ -42,7 +46,7 @@ def _parse_permute(layer: Message, context: LayerContext) -> PermuteParams:
 
 
 def permutation(params: PermuteParams, axes: int) -> tuple[int, ...]:
-    """All of the bottom's axes in the top's order."""
+    """All ``axes`` of the bottom in the top's order."""
     return (*params.order, *(axis for axis in range(axes) if axis not in params.order))
 
 
@@ -86,7 +90,7 @@ PERMUTE = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class ShuffleChannelParams:
-    """The channels' number of groups, whose members are dealt out in turn."""
+    """Channels are (``group``, channels / group) and get the order of its transpose."""
 
     group: int = 1
 
@@ -133,7 +137,10 @@ SHUFFLE_CHANNEL = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class ReorgParams:
-    """Blocks of ``stride`` by ``stride`` places become channels, or back by ``reverse``."""
+    """Space to depth: blocks of ``stride`` by ``stride`` places become channels.
+
+    ``reverse`` is depth to space.
+    """
 
     stride: int
     reverse: bool = False

@@ -1,8 +1,8 @@
-"""Gaussian filtering by features on the permutohedral lattice (Adams, Baek and Davis 2010).
+"""Gaussian filtering in a feature space by the permutohedral lattice (Adams, Baek and Davis 2010).
 
-As modified_permutohedral.cpp of torrvision/caffe has it. Points are put on the corners of the
-simplices of a lattice of d + 1 colours, values there are blurred along d + 1 axes, and points read
-them back.
+modified_permutohedral.cpp of torrvision/caffe. Each point's value is spread over the d + 1 corners
+of the simplex that its d features lie in, the corners' values are blurred along d + 1 axes, and
+each point reads its corners back.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _CODES = 2**62  # corners are numbered in 64 bits where their extent allows
 
 @dataclass(frozen=True, slots=True)
 class Lattice:
-    """Corners of points, and corners beside corners.
+    """The corners that points lie between, and the corners next to each.
 
     Args:
-        corners: (points, d + 1) numbers of corners, from 1 on.
-        shares: (points, d + 1) of a point at each of its corners, summing to 1.
-        beside: (d + 1, 2, corners) the corners before and behind along each axis; 0 where there is
-            none.
+        corners: (points, d + 1) numbers of each point's corners, from 1 on.
+        shares: (points, d + 1) barycentric coordinates of each point, summing to 1.
+        beside: (d + 1, 2, corners) numbers of the corners before and behind along each axis; 0
+            where there is none.
     """
 
     corners: AnyArray
@@ -33,7 +33,7 @@ class Lattice:
     beside: AnyArray
 
     def filtered(self, values: AnyArray, turned: bool = False) -> AnyArray:
-        """Values (channels, points) blurred; ``turned`` is the transpose of the filter."""
+        """Values (channels, points) filtered, float64; ``turned`` gives the filter's transpose."""
         number = self.beside.shape[2]
         flat, shares = self.corners.reshape(-1), self.shares
         made = np.empty(values.shape, np.float64)
@@ -49,7 +49,11 @@ class Lattice:
 
 
 def lattice_of(features: AnyArray) -> Lattice:
-    """The lattice of points by their features (points, d), float32."""
+    """The lattice of points with these features, float32 (points, d).
+
+    Raises:
+        OverflowError: the features are too far apart for corners to be numbered in 64 bits.
+    """
     points, d = features.shape
     spread = math.sqrt(2 / 3) * (d + 1)  # of the filter, page 6
     scale = [spread / math.sqrt((i + 2) * (i + 1)) for i in range(d)]

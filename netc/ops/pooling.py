@@ -28,10 +28,13 @@ _FIELDS = (
 class PoolingParams:
     """Parameters of Pooling; pairs are height and width.
 
-    ``method`` is MAX, AVE or STOCHASTIC. ``ceil`` keeps a last window that the input fills only
-    in part. ``global_pooling`` takes all of the input and no ``kernel``. ``mask`` gives where
-    each largest element stood, as a second top. ``train`` and ``seed``, the layer's number for the
-    generator, matter to STOCHASTIC alone.
+    Args:
+        method: "MAX", "AVE" or "STOCHASTIC".
+        kernel, stride, pad: of the window; ``kernel`` is empty with ``global_pooling``.
+        ceil: the number of windows is rounded up, so that the input may fill the last one in part.
+        global_pooling: one window over the whole input.
+        mask: a second top has the index of each maximum in its plane.
+        train, seed: of STOCHASTIC alone: TRAIN phase, and the layer's number for the generator.
     """
 
     method: str = "MAX"
@@ -166,10 +169,10 @@ def _written(message: Message, name: str, axis: int = 0) -> str:
 
 
 def pooling_axes(params: PoolingParams, shape: Shape) -> tuple[Axis, Axis]:
-    """The window along height and width, with the number of its places.
+    """The window along height and width; ``out`` is the number of its places.
 
     Raises:
-        ShapeError: the bottom has not 4 axes, or the window fits nowhere.
+        ShapeError: the bottom has not 4 axes, or the kernel is larger than the padded input.
     """
     if len(shape) != 4:
         raise ShapeError(
@@ -205,19 +208,19 @@ def _pooled(params: PoolingParams, size: int, kernel: int, index: int) -> Axis:
 
 
 def is_stochastic(params: PoolingParams) -> bool:
-    """True where windows are drawn from: STOCHASTIC in training."""
+    """Whether one element of each window is drawn: STOCHASTIC in the TRAIN phase."""
     return params.method == "STOCHASTIC" and params.train
 
 
 def pooled_shape(params: PoolingParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    """The shape of the pooled values, and once more for the mask."""
+    """Shape rule: (num, channels, height, width) of the pooled values, and of the mask."""
     shape = inputs[0]
     top = (*shape[:2], *(axis.out for axis in pooling_axes(params, shape)))
     return (top, top) if params.mask else (top,)
 
 
 def pooling_cost(params: PoolingParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
-    """One operation for each element that a window sees."""
+    """Cost rule: one operation for each element of each window."""
     seen = [min(axis.kernel, axis.size) for axis in pooling_axes(params, inputs[0])]
     return Cost(operations=count(outputs[0]) * seen[0] * seen[1])
 
@@ -233,7 +236,10 @@ def _window(params: PoolingParams, inputs: Sequence[Shape], outputs: Sequence[Sh
 
 
 def pool(params: PoolingParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
-    """The definition: (the pooled values,), and where each maximum stood with ``mask``."""
+    """The definition: (pooled values,), or with ``mask`` (pooled values, index of each maximum).
+
+    ``inputs`` may end with the generator's key.
+    """
     x, *key = inputs
     axes = pooling_axes(params, x.shape)
     if params.mask:

@@ -1,4 +1,4 @@
-"""Pooling over time and the plane, as three forks have it under one name.
+"""Pooling3D: pooling over depth (time), height and width, as three forks have it under one name.
 
 With ``kernel_l``, ``stride_l`` or ``pad_l`` it is that of pseudo-3d-residual-networks, with
 ``kernel_depth`` or ``temporal_stride`` that of C3D (Tran et al. 2015): both round up. Else it is
@@ -27,7 +27,10 @@ Three = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Pooling3DParams:
-    """MAX or AVE of windows over depth, height and width; an average divides by what it pads."""
+    """``method`` "MAX" or "AVE" of windows over depth, height and width of 5 axes.
+
+    ``ceil`` rounds the number of windows up. An average counts padding in its divisor.
+    """
 
     method: str
     kernel: Three
@@ -131,7 +134,7 @@ def _pool(params: Pooling3DParams, inputs: Arrays, weights: Arrays) -> tuple[Any
 
 
 def pooled_edges(params: Pooling3DParams, shape: Shape) -> list[tuple[int, int]]:
-    """What is put before and behind each axis, so that every window lies within."""
+    """Elements to pad before and behind each spatial axis, so that every window lies within."""
     return [
         (pad, max(pad, (made - 1) * stride + kernel - size - pad))
         for size, made, kernel, stride, pad in zip(
@@ -141,7 +144,7 @@ def pooled_edges(params: Pooling3DParams, shape: Shape) -> list[tuple[int, int]]
 
 
 def tapped(params: Pooling3DParams, sizes: Sequence[int]) -> Iterator[tuple[slice, ...]]:
-    """Of each element of the window the padded elements that the outputs see there, in order."""
+    """For each element of the kernel, in order, the index of the padded elements that meet it."""
     for taps in np.ndindex(params.kernel):
         steps = zip(taps, sizes, params.stride, strict=True)
         places = (slice(tap, tap + (made - 1) * stride + 1, stride) for tap, made, stride in steps)
@@ -149,7 +152,7 @@ def tapped(params: Pooling3DParams, sizes: Sequence[int]) -> Iterator[tuple[slic
 
 
 def pooled_counts(params: Pooling3DParams, shape: Shape, sizes: Sequence[int]) -> AnyArray:
-    """Elements of each window within the input and its padding (pooling_layer.cpp)."""
+    """Elements of each window within the input and its padding, (depth, height, width)."""
     total: AnyArray = np.ones((1, 1, 1), np.float32)
     for axis, (size, made) in enumerate(zip(shape[2:], sizes, strict=True)):
         start = np.arange(made) * params.stride[axis] - params.pad[axis]

@@ -1,4 +1,8 @@
-"""What the windows of a pooling give: largest, summed, averaged and drawn elements."""
+"""What each window of a pooling gives: the maximum, sum, average or a drawn element.
+
+pooling_layer.cpp and, for STOCHASTIC, pooling_layer.cu. Blobs are (num, channels, height, width),
+``axes`` the window along height and width.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +31,7 @@ def _slide(
 
 
 def largest(x: AnyArray, axes: Sequence[Axis]) -> AnyArray:
-    """The largest element in each window; nan is passed over, and -FLT_MAX is that of nothing."""
+    """The maximum of each window; NaN is passed over, and an empty window gives -FLT_MAX."""
     xp = namespace(x)
 
     def join(best: AnyArray, seen: AnyArray) -> AnyArray:
@@ -38,7 +42,7 @@ def largest(x: AnyArray, axes: Sequence[Axis]) -> AnyArray:
 
 
 def largest_and_where(x: AnyArray, axes: Sequence[Axis]) -> tuple[AnyArray, AnyArray]:
-    """The largest element in each window, and its index in its plane: the first one, -1 if none."""
+    """The maximum of each window and the index of the first one in its plane, -1 for none."""
     xp = namespace(x)
     high, wide = axes
     index = xp.broadcast_to(xp.arange(high.size * wide.size).reshape(x.shape[2:]), x.shape)
@@ -62,7 +66,7 @@ def _larger(x: AnyArray, index: AnyArray, axis: Axis, dim: int) -> tuple[AnyArra
 
 
 def summed(x: AnyArray, axes: Sequence[Axis]) -> AnyArray:
-    """The sum of each window."""
+    """The sum of each window's elements; padding adds nothing."""
     add = namespace(x).add
     return _slide(_slide(x, axes[1], 3, 0, add), axes[0], 2, 0, add)
 
@@ -71,7 +75,7 @@ def average(x: AnyArray, axes: Sequence[Axis]) -> AnyArray:
     """The sum of each window, divided by its elements in the input and the padding around it.
 
     A window that starts beyond the input sums nothing over an area that C counts as zero or
-    negative; the result is nan or -0, as there.
+    negative; the result is NaN or -0, as there.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         return summed(x, axes) / areas(axes, x)
@@ -92,7 +96,7 @@ def _lengths(axis: Axis) -> AnyArray:
 
 
 def expected(x: AnyArray, axes: Sequence[Axis]) -> AnyArray:
-    """What STOCHASTIC gives on average: each element weighted by itself (pooling_layer.cu)."""
+    """What STOCHASTIC gives in TEST: sum of squares over sum of each window (pooling_layer.cu)."""
     xp = namespace(x)
     total, squares = summed(x, axes), summed(x * x, axes)
     positive = total > 0
@@ -100,10 +104,10 @@ def expected(x: AnyArray, axes: Sequence[Axis]) -> AnyArray:
 
 
 def drawn_and_where(x: Any, axes: Sequence[Axis], share: AnyArray) -> tuple[AnyArray, AnyArray]:
-    """One element of each window, drawn with its value as its weight (pooling_layer.cu).
+    """What STOCHASTIC gives in TRAIN: an element of each window, drawn by its value as its weight.
 
-    ``share`` in [0, 1) says for each window how far up its sum the element lies. The second array
-    has the element's index in its plane, -1 where there is none.
+    ``share`` in [0, 1), in the top's shape, says how far up the window's running sum the element
+    lies (pooling_layer.cu). The second array has its index in its plane, -1 where there is none.
     """
     xp = namespace(x)
     total = summed(x, axes)

@@ -1,6 +1,7 @@
-"""Prior boxes: SSD's (prior_box_layer.cpp), written widths, and those that stand densely in a cell.
+"""PriorBox of SSD (prior_box_layer.cpp) and its forks, and PriorBoxClustered.
 
-Boxes are in parts of the image's width and height.
+Boxes are x_min, y_min, x_max, y_max in parts of the image's width and height. The top is
+(1, 2, 4 * priors): the boxes, and their variances.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from netc.schema.message import Message
 
 
 class Dense(NamedTuple):
-    """Boxes of one size that stand ``density`` by ``density`` times in a cell.
+    """Boxes of one size, ``density`` by ``density`` of them in a cell.
 
-    ``ratios`` are of width to height, the boxes of each one after another. ``form`` says by which
-    field the size is written, and so how the places are counted (``_places``).
+    ``size`` is in pixels, ``ratios`` are width over height. ``form`` is the field that gives the
+    size, by which the forks place the boxes differently (``_places``).
     """
 
     size: float

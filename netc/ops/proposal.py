@@ -1,7 +1,7 @@
-"""Region proposals: boxes that are likely to hold something, from anchors and their scores.
+"""Region proposals of a region proposal network (Ren et al. 2015), from anchors and their scores.
 
-Two forms: the layer ``Proposal`` (proposal_layer.cpp, PVANet), and the Python layer of Faster
-R-CNN (rpn/proposal_layer.py), which public nets name and which is registered here.
+The layer ``Proposal`` (proposal_layer.cpp of PVANet, or of synopsys-caffe), and the Python layer of
+Faster R-CNN (rpn/proposal_layer.py), which public nets name and which is registered here.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ class ProposalParams:
     """How anchors are laid out and which boxes are given.
 
     Args:
-        stride: image pixels from cell to cell.
+        stride: pixels of the net's input from cell to cell.
         base_size: side of the square that anchors are made from, in pixels.
-        min_size: of a box's sides, in pixels of the image before it was resized.
-        ratios: height to width of the anchors.
+        min_size: least side of a box, in pixels of the image before it was resized.
+        ratios: height over width of the anchors.
         scales: of the anchors, times ``base_size``.
-        before: how many of the best boxes are looked at.
-        after: how many are given at most, of each image.
-        overlap: allowed between two boxes.
-        tops: 2 where the scores are given too.
-        keep_small: whether boxes smaller than ``min_size`` stay, with score 0.
+        before: boxes with the highest scores that go into non-maximum suppression.
+        after: boxes of an image that are given at most.
+        overlap: largest intersection over union allowed between two boxes.
+        tops: 2 gives the scores too.
+        keep_small: boxes smaller than ``min_size`` stay, with score 0; else they are dropped.
     """
 
     stride: int
@@ -164,7 +164,7 @@ def _best(
 
 
 def proposal_contents(params: ProposalParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
-    """The third bottom is the size of the image that the cells are of."""
+    """Contents rule: the third bottom has the height and width of the net's input."""
     height, width = (size * params.stride for size in inputs[0][2:])
     return None, None, ImageSizes(height, width)
 
@@ -348,10 +348,10 @@ def _faster_rcnn_proposals(
 
 
 def proposal_of(params: PythonParams) -> ProposalParams | None:
-    """The proposals that a Python layer makes; None where it is another program.
+    """The parameters, where a Python layer is Faster R-CNN's ProposalLayer; None for other layers.
 
     Raises:
-        ShapeError: python-layer, for a ``param_str`` that is not of that layer.
+        ShapeError: with code python-layer, for a ``param_str`` that does not belong to that layer.
     """
     if implementation(params) is not _faster_rcnn_proposals:
         return None

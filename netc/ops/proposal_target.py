@@ -1,10 +1,10 @@
-"""ProposalTarget of Cascade R-CNN and MS-CNN: which regions train, with what labels and boxes.
+"""ProposalTarget of Cascade R-CNN and MS-CNN: regions to train on, with their labels and boxes.
 
 proposal_target_layer.cpp of zhaoweicai/cascade-rcnn and zhaoweicai/mscnn (Girshick 2015, Fast
-R-CNN, section 2.3). Regions are rows of image and box; true boxes of image, box, label, ignored
-and, in Cascade R-CNN, difficult. Where a batch is not full MS-CNN, whose true boxes have no eighth
-number, adds boxes at random that overlap no true one; Cascade R-CNN adds one where there would be
-none.
+R-CNN, section 2.3). Regions are rows of image and box; true boxes are rows of image, box, label,
+ignored and, in Cascade R-CNN, difficult. Boxes are in pixels. Where a batch is not full, MS-CNN,
+whose true boxes have 7 numbers, adds random boxes that overlap no true one; Cascade R-CNN adds one
+where there would be none.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ _LEAST_SIDE, _TRIES = 32, 1000  # of boxes that are drawn
 
 @dataclass(frozen=True, slots=True)
 class TargetParams:
-    """How a batch of regions is made.
+    """How a batch of regions is chosen.
 
     Args:
-        classes: with the background counted.
-        regression: what targets are normalised by, and whether each class has its own.
-        batch: regions; -1 for all that count.
-        share: of the batch that may be true boxes' regions.
+        classes: how many, the background counted.
+        regression: how box offsets are normalised.
+        batch: regions that are given; -1 for all positives and negatives.
+        share: largest share of positives in the batch.
         images: in a batch of the net.
-        near: the overlap from which on a region is of its true box.
-        apart: overlaps between these make a region background.
-        sides: width and height of the image, for boxes that are drawn.
-        by_overlap: regions of true boxes weigh as they overlap.
-        counted: overlaps between these have a box to learn.
-        discarded: whether a batch is filled up by regions of no kind.
-        append: whether the true boxes are regions too.
-        tops: how many.
-        layer: the layer's number, for its random numbers.
+        near: a region that overlaps a true box by this or more is a positive.
+        apart: a region whose overlap lies between these two is a negative.
+        sides: width and height of the net's input in pixels, for boxes that are drawn.
+        by_overlap: positives are weighted by their overlap.
+        counted: a positive whose overlap lies between these two has a box loss.
+        discarded: regions that are neither positive nor negative fill up the batch.
+        append: the true boxes are regions too.
+        tops: 6 or 7.
+        layer: the layer's number in random draws.
     """
 
     classes: int
@@ -69,7 +69,7 @@ class TargetParams:
 
     @property
     def width(self) -> int:
-        """Numbers of a region's targets."""
+        """How many box offsets a row of targets has."""
         return 4 * self.classes if self.regression.aware else 8
 
 

@@ -1,7 +1,6 @@
-"""Python layers: known, and run only where the user says how (python_layer.hpp).
+"""Python layers: what they compute is registered by the user (python_layer.hpp).
 
-Caffe imports ``module`` and calls its class ``layer``. netc imports nothing that a net names;
-an implementation is registered by hand instead.
+Caffe imports ``module`` and calls its class ``layer``. netc imports nothing that a net names.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ Item = TypeVar("Item")
 
 
 class PythonContext(NamedTuple):
-    """What an implementation may be told besides: the phase, and what its random numbers are of.
+    """What an implementation that asks for it is told: its phase, and how to draw random numbers.
 
-    ``layer`` is the layer's number and ``key`` the random generator's key, None for that of seed 0
-    and iteration 0 (netc.ops.random).
+    ``phase`` is "TRAIN" or "TEST"; ``layer`` and ``key`` go to ``netc.ops.random.uniform``. A
+    ``key`` of None stands for seed 0 and iteration 0.
     """
 
     phase: str
@@ -101,7 +100,7 @@ _CONTENTS: dict[tuple[str, str], Callable[[str, Sequence[Shape]], Sequence[Conte
 def register_python_contents(
     module: str, layer: str, rule: Callable[[str, Sequence[Shape]], Sequence[Contents | None]]
 ) -> None:
-    """Say what the bottoms of a Python layer may hold: (param_str, input shapes) -> contents."""
+    """Register a Python layer's contents rule: (param_str, input shapes) -> contents."""
     _CONTENTS[module, layer] = rule
 
 
@@ -111,13 +110,16 @@ def _contents(params: PythonParams, inputs: Sequence[Shape]) -> Sequence[Content
 
 
 def unregister_python_layer(module: str, layer: str) -> None:
-    """Forget an implementation; nothing happens where there is none."""
+    """Remove an implementation; nothing happens where there is none."""
     _REGISTRY.pop((module, layer), None)
 
 
 @dataclass(frozen=True, slots=True)
 class PythonParams:
-    """Which class the layer names and the text it is given."""
+    """A Python layer's ``python_param``, its numbers of tops and bottoms, its phase and its number.
+
+    ``number`` is the layer's in random draws; ``bottoms`` is None where all inputs are bottoms.
+    """
 
     module: str
     layer: str
@@ -128,14 +130,14 @@ class PythonParams:
     number: int = 0
 
     def more(self, key: AnyArray | None = None) -> tuple[PythonContext, ...]:
-        """What an implementation is given behind ``param_str``."""
+        """The arguments of an implementation after ``param_str``: a context, or none."""
         registered = _REGISTRY.get((self.module, self.layer))
         if registered is None or not registered.context:
             return ()
         return (PythonContext(self.phase, self.number, key),)
 
     def apart(self, inputs: Sequence[Item]) -> tuple[tuple[Item, ...], Item | None]:
-        """The layer's bottoms, and the generator's key behind them, None where there is none."""
+        """The bottoms among a node's inputs, and the generator's key, None where there is none."""
         number = len(inputs) if self.bottoms is None else self.bottoms
         return tuple(inputs[:number]), inputs[number] if len(inputs) > number else None
 
@@ -154,23 +156,23 @@ def _parse(layer: Message, context: LayerContext) -> PythonParams:
 
 
 def is_registered(params: PythonParams) -> bool:
-    """Whether there is an implementation of this layer."""
+    """Whether this layer has an implementation."""
     return is_implemented(params.module, params.layer)
 
 
 def is_implemented(module: str, layer: str) -> bool:
-    """Whether there is an implementation of the layer of these names."""
+    """Whether a layer of this module and class has an implementation."""
     return (module, layer) in _REGISTRY
 
 
 def implementation(params: PythonParams) -> Implementation | None:
-    """What computes this layer; None where nothing is registered."""
+    """The function that computes this layer; None where none is registered."""
     registered = _REGISTRY.get((params.module, params.layer))
     return None if registered is None else registered.run
 
 
 def implementation_gradient(params: PythonParams) -> ImplementationGradient | None:
-    """What computes this layer's gradients; None where nothing is registered for it."""
+    """The function that computes this layer's gradients; None where none is registered."""
     registered = _REGISTRY.get((params.module, params.layer))
     return None if registered is None else registered.gradient
 

@@ -35,14 +35,15 @@ _LOW = 0xFFFFFFFF
 
 
 def layer_number(name: str) -> int:
-    """The number of a layer of this name."""
+    """The number of a layer in random draws: the CRC-32 of its name."""
     return zlib.crc32(name.encode("utf-8", "replace"))
 
 
 def generator_key(seed: int, iteration: int) -> Array:
-    """What a graph that draws is fed: float32 (4,), the 16 low and 16 high bits of each number.
+    """The input of a graph that draws random numbers, float32 (4,).
 
-    A float32 holds integers below 2^24 alone, hence the halves. Of larger numbers 32 bits count.
+    It has the 16 low and the 16 high bits of the seed, then those of the iteration: a float32 holds
+    integers only below 2^24. Of larger numbers 32 bits count.
     """
     words = (seed & _LOW, iteration & _LOW)
     return np.array([half for w in words for half in (w & 0xFFFF, w >> 16)], np.float32)
@@ -51,14 +52,14 @@ def generator_key(seed: int, iteration: int) -> Array:
 def uniform(
     like: AnyArray, shape: Shape, layer: int, key: AnyArray | None = None, draw: int = 0
 ) -> AnyArray:
-    """Numbers in [0, 1), float32 of ``shape``, in the array library of ``like``.
+    """Uniform numbers in [0, 1), float32 of ``shape``, in the array library of ``like``.
 
     Args:
-        like: an array.
-        shape: how many.
+        like: an array of the library.
+        shape: of the result.
         layer: the layer's number; 32 bits of it count.
         key: the generator's key; None for that of seed 0 and iteration 0.
-        draw: which draw of the layer it is.
+        draw: which of the layer's draws it is, where it makes several.
     """
     xp, size = namespace(like), count(shape)
     seed, iteration = (0, 0) if key is None else _words(key)
@@ -69,7 +70,7 @@ def uniform(
 
 
 def iteration_of(key: AnyArray) -> int:
-    """The iteration that a generator's key is of."""
+    """The iteration in a generator's key."""
     return _words(key)[1]
 
 
@@ -80,7 +81,7 @@ def _words(key: AnyArray) -> tuple[int, int]:
 
 
 def philox(counter: list[AnyArray], key: tuple[int, int]) -> list[AnyArray]:
-    """The four words of each counter: uint64 arrays that hold 32 bits each."""
+    """Philox4x32-10: four words of 32 bits, in uint64 arrays, for each counter of four."""
     low, shift = np.uint64(_LOW), np.uint64(32)
     a, b, c, d = counter
     for turn in range(_ROUNDS):

@@ -31,7 +31,10 @@ START, FINISH = "StartSum", "FinishSum"
 
 
 class Slot(NamedTuple):
-    """Gradient ``place`` of a bucket of ``members``, which travel as one message."""
+    """Where a gradient is in its bucket: number ``place`` of ``members``.
+
+    The gradients of a bucket travel as one message.
+    """
 
     bucket: int
     place: int = 0
@@ -41,42 +44,43 @@ class Slot(NamedTuple):
 class Ranks(Protocol):
     """The processes that train one net, as one of them sees them.
 
-    All calls must come in one order on all ranks. Arrays are float32; those of gradients lie where
-    the backend keeps its blobs, all others on the host.
+    All ranks must make the same calls in the same order. Arrays are float32; gradients lie where
+    the backend keeps its blobs, all other arrays on the host.
     """
 
     @property
     def rank(self) -> int:
-        """This one's number, from 0."""
+        """The number of this process, from 0."""
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """How many processes there are."""
 
     def start(self, at: Slot, gradient: Array) -> None:
-        """Begin to replace a gradient, in C order, by its mean; it is the group's until then.
+        """Begin to replace a C-contiguous gradient by its mean over the ranks.
 
-        Sums of a bucket begin when its last gradient has come.
+        Nobody may touch it until :meth:`finish`. The sums of a bucket begin when its last gradient
+        has come.
         """
 
     def finish(self, at: Slot) -> Array:
-        """Wait for a gradient's mean: the array that ``start`` was given."""
+        """Wait for a gradient's mean; returns the array that :meth:`start` was given."""
 
     def gather(self, numbers: Sequence[float]) -> list[list[float]]:
-        """A few numbers of each rank, in the order of the ranks, for every rank."""
+        """A few numbers from each rank, on every rank, in the order of the ranks."""
 
     def broadcast(self, array: NDArray[np.generic]) -> None:
-        """Let an array in C order be that of rank 0."""
+        """Overwrite a C-contiguous array with that of rank 0."""
 
     def meet(self) -> None:
         """Wait until all ranks are here; what each has written before, all see afterwards."""
 
     def shared_memory(self, elements: int) -> Array | None:
-        """Zeros that all ranks read and write; None where some rank cannot have them."""
+        """A float32 array of zeros that all ranks share; None where some rank cannot map it."""
 
 
 class Summing(Protocol):
-    """What nodes ask of a group: see :class:`Ranks`."""
+    """The part of :class:`Ranks` that nodes use."""
 
     def start(self, at: Slot, gradient: Array) -> None:
         """Begin to replace a gradient by its mean."""
@@ -89,9 +93,9 @@ _LINE = 16  # float32 in a cache line: no two ranks write to one
 
 
 def slice_of(elements: int, rank: int, ranks: int) -> tuple[int, int]:
-    """Begin and end of a rank's slice of an array, where ranks share the work on it.
+    """First element and end of a rank's slice, where ranks share the work on an array.
 
-    Slices begin at cache lines, so that of few elements some ranks have none.
+    Slices begin at cache lines, so that some ranks have none of a small array.
     """
     begin, end = (-(-(elements * r // ranks) // _LINE) * _LINE for r in (rank, rank + 1))
     return min(begin, elements), min(end, elements)
@@ -101,21 +105,25 @@ _OPEN: WeakValueDictionary[str, Summing] = WeakValueDictionary()
 
 
 def enter(name: str, ranks: Summing) -> None:
-    """Let nodes that name this group find it, for as long as somebody holds it."""
+    """Let nodes that name this group find it, for as long as somebody keeps a reference to it."""
     _OPEN[name] = ranks
 
 
 def group_named(name: str) -> Summing:
-    """The group that has entered under a name."""
+    """The group that has entered under a name.
+
+    Raises:
+        KeyError: there is none.
+    """
     return _OPEN[name]
 
 
 @dataclass(frozen=True, slots=True)
 class SumParams:
-    """Which group takes a gradient's mean, and as which part of its messages: see :class:`Slot`.
+    """Which group takes a gradient's mean, and its place in the messages: see :class:`Slot`.
 
-    With ``sliced`` the mean is that of this rank's slice of the elements in C order alone; the rest
-    of what FinishSum gives is nobody's to read.
+    With ``sliced`` only this rank's slice of the elements, in C order, becomes the mean; nothing
+    may read the other elements of what FinishSum gives.
     """
 
     group: str
@@ -126,7 +134,7 @@ class SumParams:
 
     @property
     def slot(self) -> Slot:
-        """Where the gradient is among the group's."""
+        """The gradient's bucket and its place in it."""
         return Slot(self.bucket, self.place, self.members)
 
 

@@ -1,8 +1,9 @@
-"""Faster R-CNN's Python layers that choose what trains, built in (Ren et al. 2015).
+"""Built-in Python layers of Faster R-CNN (Ren et al. 2015) and ENet.
 
-rpn/anchor_target_layer.py and rpn/proposal_target_layer.py of rbgirshick/py-faster-rcnn, with the
-numbers of its configuration for training end to end; what they draw is netc's own. Boxes' corners
-are pixels that belong to them.
+AnchorTargetLayer and ProposalTargetLayer choose what is trained: rpn/anchor_target_layer.py and
+rpn/proposal_target_layer.py of rbgirshick/py-faster-rcnn, with the constants of its configuration
+for end-to-end training; random choices are drawn by netc's own generator. SpatialDropoutLayer is
+TimoSaemann/ENet's. Boxes are in pixels, their maxima belong to them.
 """
 
 from __future__ import annotations
@@ -35,14 +36,17 @@ _DEVIATIONS = np.array([0.1, 0.1, 0.2, 0.2], np.float32)
 
 
 def box_overlaps(boxes: AnyArray, truth: AnyArray) -> AnyArray:
-    """Intersection over union of boxes (n, 4) and true ones (m, 4), (n, m)."""
+    """Intersection over union of boxes (n, 4) with true boxes (m, 4): (n, m)."""
     both = np.concatenate([boxes, truth])
     columns, own = np.ascontiguousarray(both.T), areas(both, 1)
     return overlaps(columns, own, np.arange(len(boxes), len(both)), 1)[:, : len(boxes)].T
 
 
 def box_changes(boxes: AnyArray, truth: AnyArray) -> AnyArray:
-    """What boxes are to be changed by to be the true ones: dx, dy, log w, log h (n, 4)."""
+    """Offsets (n, 4) from boxes to true boxes, (n, 4) each.
+
+    dx and dy in parts of the box's width and height, and the logarithms of the factors of both.
+    """
     side, wanted = boxes[:, 2:] - boxes[:, :2] + 1, truth[:, 2:] - truth[:, :2] + 1
     apart = (truth[:, :2] + wanted / 2 - boxes[:, :2] - side / 2) / side
     return np.concatenate([apart, np.log(wanted / side)], axis=1)

@@ -1,4 +1,8 @@
-"""ReLU and what is made of it: bounded ones, and one with trained slopes."""
+"""ReLU, bounded ReLUs, and PReLU with trained slopes.
+
+relu_layer.cpp and prelu_layer.cpp of BVLC; ReLU6 of the MobileNet forks; ``maximum``, ``minimum``
+and ``relu6`` of synopsys-caffe.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,7 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class ReLUParams:
-    """``negative_slope`` multiplies what is below 0."""
+    """max(x, 0) + ``negative_slope`` * min(x, 0) (relu_layer.cpp)."""
 
     negative_slope: float = 0.0
 
@@ -114,7 +118,7 @@ RELU = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class ReLU6Params:
-    """A ReLU with ``n`` as its greatest value."""
+    """A ReLU whose result is at most ``n``."""
 
     negative_slope: float = 0.0
     n: float = 6.0
@@ -143,7 +147,7 @@ RELU6 = activation(
 
 @dataclass(frozen=True, slots=True)
 class BoundedReLUParams:
-    """A ReLU between a least and a greatest value."""
+    """A ReLU whose result is at most ``n`` and at least ``least``."""
 
     negative_slope: float
     n: float
@@ -181,7 +185,10 @@ _QUARTER = Filler(value=0.25)
 
 @dataclass(frozen=True, slots=True)
 class PReLUParams:
-    """One trained slope a channel, or one for all (He et al. 2015, arXiv:1502.01852)."""
+    """max(x, 0) + slope * min(x, 0) with a trained slope (He et al. 2015, arXiv:1502.01852).
+
+    One for each channel, (channels,), or with ``channel_shared`` one for all, ().
+    """
 
     channel_shared: bool = False
     filler: Filler = _QUARTER

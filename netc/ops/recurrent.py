@@ -37,8 +37,14 @@ from netc.schema.message import Message
 class RecurrentParams:
     """Parameters of RNN and LSTM.
 
-    ``gates`` are the units of one hidden unit (4 in an LSTM), ``states`` the arrays carried from
-    step to step. ``static`` tells that the third bottom is fed to every step.
+    Args:
+        num_output: hidden units.
+        weight_filler, bias_filler: of the trained arrays.
+        expose_hidden: the first states are bottoms and the last ones tops, (1, streams,
+            num_output).
+        static: the third bottom, (streams, ...), is an input of every step.
+        gates: gates of a hidden unit: 4 in an LSTM, 1 in an RNN.
+        states: arrays carried from step to step: 2 in an LSTM, 1 in an RNN.
     """
 
     num_output: int
@@ -160,7 +166,7 @@ def _driven(params: RecurrentParams, inputs: Arrays, weights: Arrays) -> AnyArra
 
 
 def step_units(params: RecurrentParams, inputs: Arrays, weights: Arrays) -> AnyArray:
-    """What all inputs add to every step's units: (steps, streams, units)."""
+    """What all inputs add to the gates at each step: (steps, streams, gates * num_output)."""
     return _with_static(params, _driven(params, inputs, weights), inputs, weights)
 
 
@@ -178,7 +184,7 @@ def _with_static(
 
 
 def first_states(params: RecurrentParams, inputs: Arrays) -> list[AnyArray]:
-    """The states before the first step: the last bottoms, or 0."""
+    """The states before the first step, (streams, num_output) each: the last bottoms, or zeros."""
     if params.expose_hidden:
         return [state[0] for state in inputs[2 + params.static :]]
     data = inputs[0]
@@ -226,7 +232,7 @@ def rnn_steps(
     inputs: Arrays,
     weights: Arrays,
 ) -> tuple[AnyArray, ...]:
-    """An RNN's outputs; ``units`` is what the data adds, (steps, streams, hidden)."""
+    """An RNN's tops; ``units`` is what the data adds to the units, (steps, streams, hidden)."""
     xp = namespace(inputs[0])
     driven = _with_static(params, units, inputs, weights)
     recurrent, out, bias = weights[-3:]

@@ -51,20 +51,20 @@ MOST_TERMS = (2**31 - 1) // (255 * 127)
 
 @dataclass(frozen=True, slots=True)
 class Bfloat16:
-    """Numbers of 8 significant bits and float32's exponents."""
+    """The number format bfloat16: 8 significant bits and float32's exponents."""
 
     name: ClassVar[str] = "bf16"
     per_word: ClassVar[int] = 2
     """How many lie in four bytes."""
 
     def rounded(self, x: AnyArray) -> Floats:
-        """The nearest numbers of this kind, as float32."""
+        """The nearest bfloat16 numbers, as float32 of the same shape."""
         return round_to_bfloat16(np.asarray(x))
 
 
 @dataclass(frozen=True, slots=True)
 class Int8:
-    """Codes from 0 to 255 of numbers ``scale * (code - zero)``.
+    """Quantisation to codes from 0 to 255, which stand for ``scale * (code - zero)``.
 
     Args:
         scale: above 0, float32.
@@ -78,11 +78,11 @@ class Int8:
 
     @property
     def inverse(self) -> np.float32:
-        """What a number is multiplied by to get its code."""
+        """1 / ``scale`` in float32: numbers are multiplied by it to get their codes."""
         return np.float32(1) / np.float32(self.scale)
 
     def codes(self, x: AnyArray) -> NDArray[np.uint8]:
-        """Each element's code."""
+        """The code of each element, uint8 of the same shape; NaN has the code 0."""
         with np.errstate(over="ignore", invalid="ignore"):
             near = np.rint(np.asarray(x) * self.inverse) + np.float32(self.zero)
         above = np.where(near > 0, near, np.float32(0))  # of NaN too
@@ -98,7 +98,7 @@ Number = Bfloat16 | Int8
 
 
 def round_to_bfloat16(x: Floats) -> Floats:
-    """To nearest, ties to even; NaN stays NaN, and what is below 2**-56 becomes 0."""
+    """The nearest bfloat16 numbers, ties to even; NaN stays NaN, below 2**-56 becomes 0."""
     bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
     up = bits + (np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1)))
     near = (up & np.uint32(0xFFFF0000)).view(np.float32)
@@ -114,10 +114,11 @@ class Codes(NamedTuple):
 
 
 def weight_codes(weights: AnyArray) -> Codes:
-    """Weights (outputs, ...) by the rule above; an output of zeros has scale 1.
+    """Codes of weights (outputs, ...), by the rule in the module's docstring.
 
-    The codes do not change where an output's weights are multiplied by one positive number, nor
-    where they are made again from the numbers that they stand for.
+    An output whose weights are all 0 has scale 1. The codes stay the same where an output's weights
+    are multiplied by a positive number, and where they are computed from the numbers that they
+    stand for.
     """
     flat = np.asarray(weights, np.float32).reshape(len(weights), -1)
     most = np.abs(flat).max(axis=1, initial=0)
@@ -129,7 +130,7 @@ def weight_codes(weights: AnyArray) -> Codes:
 
 @dataclass(frozen=True, slots=True)
 class ReducedParams:
-    """A product's own parameters, and what its input and its weights are rounded to."""
+    """Parameters of the product, and the number format of its input and weights."""
 
     product: Any
     number: Number
@@ -142,7 +143,7 @@ class ReducedParams:
 
 @dataclass(frozen=True, slots=True)
 class RoundingParams:
-    """What the elements of a blob are rounded to."""
+    """The number format that the elements of a blob are rounded to."""
 
     number: Number
 
@@ -208,7 +209,7 @@ def _multiply(params: ReducedParams, inputs: Arrays, weights: Arrays) -> Arrays:
 
 
 def whole_window(params: InnerProductParams, shape: Shape) -> ConvolutionParams:
-    """The convolution that an inner product over (num, channels, height, width) is."""
+    """The convolution that equals an inner product over (num, channels, height, width)."""
     window = Window(kernel=(shape[2], shape[3]))
     return ConvolutionParams(params.num_output, window, bias=params.bias)
 
@@ -216,10 +217,17 @@ def whole_window(params: InnerProductParams, shape: Shape) -> ConvolutionParams:
 def can_be_reduced(
     op: OpDef[Any], params: Any, shape: Shape, weights: AnyArray, number: Number
 ) -> bool:
-    """True if a product's input and weights can be rounded to a kind of number.
+    """Whether a product's input and weights can be rounded to a number format.
 
-    They cannot where a group's channels fill no whole words of memory (a depthwise convolution), a
-    sum could leave int32, or a weight is no finite number.
+    They cannot where a group's channels fill no whole words of 4 bytes (a depthwise convolution), a
+    sum could leave int32, or a weight is infinite or NaN.
+
+    Args:
+        op: the product.
+        params: its parameters.
+        shape: of its input.
+        weights: its weights.
+        number: the format.
     """
     if op.role & Role.CONVOLUTION:
         if len(shape) != 4 or params.axis not in (1, -3):

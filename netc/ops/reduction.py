@@ -1,4 +1,4 @@
-"""Layers that sum up or rank elements: ArgMax, Reduction."""
+"""ArgMax and Reduction (argmax_layer.cpp, reduction_layer.cpp of BVLC)."""
 
 from __future__ import annotations
 
@@ -29,9 +29,12 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class ArgMaxParams:
-    """The ``top_k`` greatest along ``axis``, or of each item's elements where it is None.
+    """The ``top_k`` greatest elements, of equal ones the last first.
 
-    ``out_max_val`` gives values in place of indices, without an axis beside them.
+    Args:
+        top_k: how many.
+        axis: along which axis; None for all elements of each item.
+        out_max_val: with an ``axis``, values in place of indices; without, values as a second row.
     """
 
     top_k: int = 1
@@ -122,9 +125,9 @@ ARGMAX = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class ReductionParams:
-    """All axes from ``axis`` on become one value, times ``coeff``.
+    """All axes from ``axis`` on become one number, times ``coeff``.
 
-    ``operation`` is SUM, ASUM (of absolutes), SUMSQ (of squares) or MEAN.
+    ``operation`` is SUM, ASUM (of absolute values), SUMSQ (of squares) or MEAN.
     """
 
     operation: str = "SUM"

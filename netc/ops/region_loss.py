@@ -1,9 +1,10 @@
-"""RegionLoss, YOLO v2's loss (Redmon and Farhadi 2016), as eric612/MobileNet-YOLO has it.
+"""RegionLoss, the loss of YOLOv2 (Redmon and Farhadi 2016), of eric612/MobileNet-YOLO.
 
 region_loss_layer.cpp. A map has, for each anchor of a cell, x, y, width, height, objectness and
-classes; the label has 300 rows of class, centre and size for each image. The loss is the sum of the
-squares of what the numbers are to change by. Boxes are never drawn to their anchors, as other
-releases of the layer do for the first 12800 images.
+classes; the label has 300 rows of class, centre and size for each image. As in darknet the forward
+pass computes what each output is to change by; the loss is the sum of the squares of these. Boxes
+are never pulled towards their anchors, as other releases of the layer do for the first 12800
+images.
 """
 
 from __future__ import annotations
@@ -34,10 +35,16 @@ _FIELDS = ("num_class", "num", "coords", "bias_match", "rescore", "object_scale"
 
 @dataclass(frozen=True, slots=True)
 class RegionLossParams:
-    """Anchors in cells, and the weights of the loss's parts.
+    """Parameters of RegionLoss.
 
-    ``rescore``: objectness learns the overlap, and all boxes weigh alike. ``bias_match``: a true
-    box is matched by the anchors' sizes, not by the predicted ones.
+    Args:
+        classes: how many, without a background.
+        anchors: width and height of each, in cells.
+        bias_match: a true box is matched by the anchors' sizes, else by the predicted ones.
+        rescore: objectness is trained to be the overlap, and all boxes have the same weight; else
+            to be 1, and small boxes have a greater weight.
+        threshold: a box that overlaps a true box by more need not have objectness 0.
+        object_scale, noobject_scale, class_scale, coord_scale: weights of the loss's parts.
     """
 
     classes: int
@@ -90,7 +97,11 @@ def _loss(params: RegionLossParams, inputs: Arrays, weights: Arrays) -> tuple[An
 
 @np.errstate(all="ignore")
 def region_changes(params: RegionLossParams, x: AnyArray, label: AnyArray) -> AnyArray:
-    """What the numbers are to change by: (images, anchors, 5 + classes, rows, columns)."""
+    """What each output is to change by: (num, anchors, 5 + classes, rows, columns).
+
+    Raises:
+        NetcError: region-out-of-range, for a true box outside of the image or without size.
+    """
     x = x.reshape(len(x), len(params.anchors), -1, *x.shape[2:])
     boxes, scores = _boxes(params, x), softmax(x[:, :, 5:], 2)
     diff, objects = np.zeros_like(x), sigmoid(x[:, :, 4])

@@ -1,8 +1,8 @@
-"""What YOLOv2's maps give: boxes, and how many of them are right (Redmon and Farhadi 2017).
+"""DetectionOutput and EvalDetection of YOLOv2's forks (Redmon and Farhadi 2017).
 
 detection_output_layer.cpp and eval_detection_layer.cpp of gklz1982/caffe-yolov2, and the latter of
 intel/caffe, whose labels are AnnotatedData's. A map has, for each anchor of a cell, x, y, width,
-height, objectness and the classes; boxes are centre and size, parts of the image.
+height, objectness and the classes; boxes are centre and size in parts of the image.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ class RegionParams:
 
     Args:
         side: cells of a row and of a column.
-        classes: without a background.
+        classes: how many, without a background.
         anchors: width and height of each, in cells.
-        limit: overlap from which on a box gives way; below 0 EvalDetection finds none.
-        least: confidence of a box that DetectionOutput gives; overlap of a hit for EvalDetection.
-        score: OBJ, PROB or MULTIPLY: objectness, the class's share, or both.
+        limit: a box that overlaps an earlier one by this or more is dropped; below 0 EvalDetection
+            drops all.
+        least: DetectionOutput: least confidence of a box; EvalDetection: least overlap of a hit.
+        score: OBJ, PROB or MULTIPLY: objectness, the class's probability, or their product.
     """
 
     side: int

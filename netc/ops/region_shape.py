@@ -1,4 +1,4 @@
-"""The shape of what layers give for regions of a map."""
+"""The shape rule that layers which pool regions of a map share."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from netc.ops.define import ShapeError
 
 
 def region_shape(inputs: Sequence[Shape], rows: int, columns: int) -> Shape:
-    """(regions, channels, rows, columns) of a map and rows of image, left, top, right, bottom.
+    """(regions, channels, ``rows``, ``columns``) for a map and regions (regions, 5).
 
     Raises:
-        ShapeError: the map has no 4 axes, or the regions are no rows of 5.
+        ShapeError: the map has not 4 axes, or the regions are not rows of 5.
     """
     data, regions = inputs
     if len(data) != 4:

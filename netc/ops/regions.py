@@ -1,8 +1,7 @@
-"""Region-based detection: ROIPooling, PSROIPooling and Proposal of the R-CNN forks.
+"""ROIPooling and PSROIPooling of the R-CNN forks.
 
-roi_pooling_layer.cpp (Girshick, Fast R-CNN), psroi_pooling_layer.cu (Dai et al., R-FCN),
-proposal_layer.cpp (PVANet), and rpn/proposal_layer.py (Ren et al., Faster R-CNN), which nets name
-as a Python layer. A region is a row of image, x_min, y_min, x_max, y_max in the image's pixels.
+roi_pooling_layer.cpp (Girshick, Fast R-CNN) and psroi_pooling_layer.cu (Dai et al., R-FCN). A
+region is a row of image, x_min, y_min, x_max, y_max in pixels of the net's input.
 """
 
 from __future__ import annotations
@@ -29,9 +28,11 @@ _float32 = np.float32
 
 @dataclass(frozen=True, slots=True)
 class ROIPoolingParams:
-    """Rows and columns of each region's output, and image pixels -> blob elements.
+    """The maximum of each of ``pooled_h`` by ``pooled_w`` bins of a region.
 
-    MS-CNN's ``pad_ratio`` widens a region on each side, by this part of its size.
+    The top is (regions, channels, pooled_h, pooled_w). ``spatial_scale`` is the bottom's elements
+    for each pixel of the net's input. MS-CNN's ``pad_ratio`` widens a region on each side by this
+    part of its size.
     """
 
     pooled_h: int
@@ -116,7 +117,10 @@ def _within(edge: AnyArray, limit: int) -> AnyArray:
 
 
 class Bins(NamedTuple):
-    """The image of each region, and first and last+1 row and column of each of its bins."""
+    """The image of each region, and the first row and column of each bin and those behind its last.
+
+    ``images`` is (regions,), the others are (regions, bins), all integers.
+    """
 
     images: AnyArray
     rows: tuple[AnyArray, AnyArray]
@@ -125,10 +129,10 @@ class Bins(NamedTuple):
 
 @np.errstate(all="ignore")
 def roi_bins(params: ROIPoolingParams, shape: Shape, rows: AnyArray) -> Bins:
-    """Where ROIPooling looks, of a blob of this shape.
+    """The elements that each bin of ROIPooling covers, in a blob of this shape.
 
     Raises:
-        NetcError: region-out-of-range.
+        NetcError: region-out-of-range, for a region of an image that is not in the batch.
     """
     regions = rows.reshape(-1, 5)
     images = _images_of(regions, shape[0])
@@ -199,7 +203,11 @@ ROI_POOLING = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class PSROIPoolingParams:
-    """Position-sensitive pooling: output (y, x) averages a channel group of its own."""
+    """Position-sensitive pooling: bin (y, x) averages a group of channels of its own.
+
+    The top is (regions, ``output_dim``, ``group_size``, ``group_size``); ``spatial_scale`` as in
+    :class:`ROIPoolingParams`.
+    """
 
     spatial_scale: float
     output_dim: int
@@ -233,10 +241,10 @@ def _psroi_shape(params: PSROIPoolingParams, inputs: Sequence[Shape]) -> tuple[S
 
 @np.errstate(all="ignore")
 def psroi_bins(params: PSROIPoolingParams, shape: Shape, rows: AnyArray) -> Bins:
-    """Where PSROIPooling looks, of a blob of this shape.
+    """The elements that each bin of PSROIPooling covers, in a blob of this shape.
 
     Raises:
-        NetcError: region-out-of-range.
+        NetcError: region-out-of-range, for a region of an image that is not in the batch.
     """
     regions, scale = rows.reshape(-1, 5), _float32(params.spatial_scale)
     images = _images_of(regions, shape[0])

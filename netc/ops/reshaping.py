@@ -1,4 +1,4 @@
-"""Layers that give a blob another shape or a part of it: Flatten, Reshape, Tile, Crop."""
+"""Flatten, Reshape and Tile (flatten_layer.cpp, reshape_layer.cpp, tile_layer.cpp of BVLC)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def same_places(
     inputs: Sequence[Shape],
     outputs: Sequence[Shape],
 ) -> Window:
-    """Pointwise where the spatial axes stay as they are, else everything may be anywhere."""
+    """Window rule: pointwise where the spatial axes keep their sizes, else the whole extent."""
     return POINTWISE if inputs[0][2:] == outputs[0][2:] else WHOLE
 
 
@@ -83,7 +83,10 @@ FLATTEN = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class ReshapeParams:
-    """``dims`` replace ``num_axes`` axes from ``axis`` on; 0 copies a size, -1 is worked out."""
+    """``num_axes`` axes from ``axis`` on (-1: all) are replaced by ``dims``.
+
+    A 0 in ``dims`` copies the bottom's size, one -1 is computed from the number of elements.
+    """
 
     dims: tuple[int, ...] = ()
     axis: int = 0
@@ -196,7 +199,7 @@ RESHAPE = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class TileParams:
-    """The bottom ``tiles`` times, one after another along ``axis``."""
+    """The bottom repeated ``tiles`` times along ``axis``."""
 
     tiles: int
     axis: int = 1

@@ -1,9 +1,4 @@
-"""Layers of forks that change height and width: Interp and Upsample.
-
-Upsample is two layers of one name: SegNet's puts each element back where max pooling found it,
-and takes the mask as its second bottom; the one of the YOLO forks repeats each element and has one
-bottom. The number of bottoms tells them apart.
-"""
+"""Interp: bilinear resizing of DeepLab's and PSPNet's Caffe (interp_layer.cpp)."""
 
 from __future__ import annotations
 
@@ -25,14 +20,14 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class InterpParams:
-    """Bilinear resizing that keeps the corners (DeepLab, PSPNet; interp_layer.cpp).
+    """Bilinear resizing in which the corner elements stay in the corners.
 
     Args:
-        size: the top's height and width; else the factors say it.
-        shrink: every so many elements are kept.
-        zoom: so many steps are made of one.
-        crop: rows and columns taken away at the beginning and at the end, before.
-        full: so many elements are made of one, 0 where ``zoom`` says it (ICNet's field).
+        size: the top's height and width; None where they follow from the other fields.
+        shrink: the size is (size - 1) / ``shrink`` + 1.
+        zoom: then (size - 1) * ``zoom`` + 1.
+        crop: rows and columns cut off at the beginning and at the end, before.
+        full: the size is multiplied by it; 0 where it is not given (ICNet's field).
         like: the top has the second bottom's height and width.
     """
 
@@ -129,11 +124,11 @@ def _interp(params: InterpParams, inputs: Arrays, weights: Arrays) -> Arrays:
 
 
 def neighbours(seen: int, made: int, xp: ModuleType = np) -> tuple[AnyArray, AnyArray]:
-    """The lower one of the two elements that each new one lies between, and the upper's share.
+    """Of each new element the lower one of the two it lies between, int64, and the upper's share.
 
     Args:
-        seen: elements along an axis.
-        made: how many there are to be.
+        seen: elements of the axis before.
+        made: elements of the axis after.
         xp: the array library.
     """
     ratio = np.float32(seen - 1) / np.float32(made - 1) if made > 1 else np.float32(0)

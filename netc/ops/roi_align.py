@@ -1,4 +1,7 @@
-"""ROIAlign of Cascade R-CNN: a grid of places in each region (Cai and Vasconcelos, CVPR 2018)."""
+"""ROIAlign of Cascade R-CNN (Cai and Vasconcelos, CVPR 2018; roi_align_layer.cpp).
+
+Bilinear values at the corners of the cells of a grid in each region.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,11 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class GridAlignParams:
-    """Cells of each region down and across; the values of the grid's corners are given."""
+    """Each region has ``pooled_h`` by ``pooled_w`` cells, whose corners are the top's elements.
+
+    The top is (regions, channels, pooled_h + 1, pooled_w + 1). ``spatial_scale`` and ``pad_ratio``
+    as in :class:`netc.ops.regions.ROIPoolingParams`.
+    """
 
     pooled_h: int
     pooled_w: int
@@ -65,7 +72,11 @@ def _align(params: GridAlignParams, inputs: Arrays, weights: Arrays) -> tuple[An
 def aligned_places(
     params: GridAlignParams, images: int, regions: AnyArray
 ) -> Iterator[tuple[int, int, AnyArray, AnyArray]]:
-    """Each well formed region with its image, and the rows and columns of its grid's corners."""
+    """Each region that has an area and an image in the batch.
+
+    Yields:
+        Its index, its image, and the rows and columns of its grid's corners, in elements.
+    """
     for at, (image, *corners) in enumerate(regions.reshape(-1, 5)):
         low, high = np.array(corners[:2]), np.array(corners[2:])
         pad = (high - low + 1) * np.float32(params.pad_ratio)

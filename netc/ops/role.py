@@ -1,4 +1,4 @@
-"""What passes, plans, lints and reports may know of an op without knowing its name."""
+"""Roles: what passes, plans, lints and reports know of an op without knowing its name."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""The ROIAligns whose fields are `roi_align_param`: regions' cells by samples of the map.
+"""The ROIAligns whose fields are ``roi_align_param``: bilinear samples of a region's cells.
 
-With `sampling_ratio` it is that of Detectron (He et al. 2017, Mask R-CNN; Cambricon's
-roi_align_layer.cpp): the mean of samples, each between its four neighbours. Without, it is the
-older one of jasjeetIM/Mask-RCNN and synopsys-caffe: of the first four elements in a cell, four
-weightings, and the greatest of these sums. A region is a row of image, x_min, y_min, x_max, y_max.
+With ``sampling_ratio`` it is that of Detectron (He et al. 2017, Mask R-CNN; Cambricon's
+roi_align_layer.cpp): the mean of samples in the cell. Without, it is the older one of
+jasjeetIM/Mask-RCNN and synopsys-caffe: the first four elements in a cell are summed with four sets
+of weights, and the greatest sum counts. A region is a row of image, x_min, y_min, x_max, y_max in
+pixels of the net's input.
 """
 
 from __future__ import annotations
@@ -39,7 +40,11 @@ _CORNERS = np.array([(-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5)])  # x, 
 
 @dataclass(frozen=True, slots=True)
 class RegionSampleParams:
-    """Cells of a region, image pixels -> elements, and samples along a cell (0: as many as fit)."""
+    """The top is (regions, channels, ``pooled_h``, ``pooled_w``).
+
+    ``spatial_scale`` is the bottom's elements for each pixel of the net's input, ``samples`` how
+    many there are along a side of a cell; 0 for one for each element.
+    """
 
     pooled_h: int
     pooled_w: int
@@ -64,13 +69,14 @@ def _shape(params: RegionSampleParams, inputs: Sequence[Shape]) -> tuple[Shape, 
 
 
 class Cell(NamedTuple):
-    """A cell of a region: which output it is, and what of the map it takes.
+    """A cell of a region: which element of the top it is, and the elements it reads.
 
     Args:
-        region, row, column: the output's place.
-        image: of the map.
-        places: flat places of elements in the image's planes of a channel.
-        weights: (weightings, places).
+        region, row, column: of the top.
+        image: of the bottom.
+        places: indices of the elements in a plane.
+        weights: (sets, places), the weights of the elements in each sum.
+        empty: the cell lies outside of the map, and its result is at least 0.
     """
 
     region: int
@@ -96,7 +102,11 @@ def _image(regions: AnyArray, at: int, images: int) -> int:
 
 
 def greatest_cells(params: RegionSampleParams, shape: Shape, regions: AnyArray) -> Iterator[Cell]:
-    """The cells of the older layer, whose greatest weighting counts."""
+    """The cells of the older layer, each with four sets of weights.
+
+    Raises:
+        NetcError: region-out-of-range, for a region of an image that is not in the batch.
+    """
     sides = np.array([params.pooled_h, params.pooled_w])
     for at, row in enumerate(regions):
         image = _image(regions, at, shape[0])
@@ -132,7 +142,11 @@ def _greatest_cell(
 
 
 def mean_cells(params: RegionSampleParams, shape: Shape, regions: AnyArray) -> Iterator[Cell]:
-    """The cells of Detectron's layer: one weighting, of the samples' neighbours."""
+    """The cells of Detectron's layer, each with one set of weights.
+
+    Raises:
+        NetcError: region-out-of-range, for a region of an image that is not in the batch.
+    """
     sides = np.array([params.pooled_h, params.pooled_w])
     for at, row in enumerate(regions):
         image = _image(regions, at, shape[0])
@@ -185,7 +199,7 @@ def _sampled(
 
 
 def weighted(cell: Cell, flat: AnyArray) -> AnyArray:
-    """A cell's sum of each channel by each weighting, (channels, weightings)."""
+    """A cell's sums, (channels, sets); ``flat`` is the bottom as (num, channels, places)."""
     seen = flat[cell.image][:, cell.places]
     return seen @ cell.weights.T.astype(flat.dtype)
 
@@ -216,7 +230,7 @@ _TOLD = (
 
 
 def sampled_reading(layer: Message) -> Reading | None:
-    """The layer that `roi_align_param` means; None without it."""
+    """Which of both layers ``roi_align_param`` means; None where it is not written."""
     if not layer.has("roi_align_param"):
         return None
     if layer.get("roi_align_param").has("sampling_ratio"):

@@ -1,4 +1,4 @@
-"""Scale and Bias: a factor and a summand spread over the other axes."""
+"""Scale and Bias: a factor and a summand that broadcast (scale_layer.cpp, bias_layer.cpp)."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class OperandParams:
-    """Where the factor or summand of Scale and Bias lies in the bottom.
+    """Which axes of the bottom the factor or summand belongs to.
 
     Args:
-        message: the parameter message's field, for complaints.
-        axis: the bottom's axis at which the operand's first one lies.
-        num_axes: how many axes an operand of the layer's own covers; -1 for all that follow.
-        filler: of the operand where it is the layer's own.
+        message: "scale_param" or "bias_param", for messages.
+        axis: the bottom's axis that the operand's first axis belongs to.
+        num_axes: how many axes the layer's own operand covers; -1 for all from ``axis`` on.
+        filler: of the operand, where it is a trained array and not the second bottom.
         bias_filler: of the bias after a Scale; None without one.
     """
 
@@ -73,7 +73,11 @@ def _parse_scale(layer: Message, context: LayerContext) -> OperandParams:
 
 
 def operand_shape(params: OperandParams, inputs: Sequence[Shape]) -> Shape:
-    """Shape of the factor or summand: the second bottom's, or the layer's own parameter's."""
+    """Shape of the factor or summand: the second bottom's, or that of the layer's own array.
+
+    Raises:
+        ShapeError: ``axis`` or ``num_axes`` reach past the bottom's axes.
+    """
     x = inputs[0]
     if len(inputs) > 1:
         return inputs[1]
@@ -90,7 +94,11 @@ def operand_shape(params: OperandParams, inputs: Sequence[Shape]) -> Shape:
 
 
 def operand_start(params: OperandParams, x: Shape, operand: Shape) -> int:
-    """The axis of ``x`` that the operand's first lies on; a scalar goes anywhere."""
+    """The axis of ``x`` that the operand's first axis belongs to; 0 for a scalar.
+
+    Raises:
+        ShapeError: ``x`` has no such axis.
+    """
     return axis_in(x, params.axis, f"{params.message}.axis") if operand else 0
 
 

@@ -1,4 +1,7 @@
-"""Layers that pick items or sum them up: BatchReindex, Filter, ArgMax, Reduction."""
+"""BatchReindex and Filter: items of the batch by index, or by a selector.
+
+batch_reindex_layer.cpp and filter_layer.cpp of BVLC.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Layers of forks that prepare sequences for recurrent ones: Reverse, ContinuationIndicator."""
+"""Layers of forks that prepare sequences for recurrent ones: Reverse, ContinuationIndicator.
+
+reverse_layer.cpp and continuation_indicator_layer.cpp.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class ReverseParams:
-    """The axes whose order is turned round; the first unless written (reverse_layer.cpp)."""
+    """The axes along which the order of elements is reversed; axis 0 by default."""
 
     axes: tuple[int, ...]
 
@@ -58,7 +61,10 @@ REVERSE = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class ContinuationIndicatorParams:
-    """Steps, and streams: a number, or the length of an axis of the bottom."""
+    """A top (``steps``, streams) that is 0 at the first step and 1 at all others.
+
+    ``streams`` is how many; None for the size of the bottom's ``axis``.
+    """
 
     steps: int
     streams: int | None

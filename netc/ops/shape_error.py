@@ -1,4 +1,4 @@
-"""The error of a shape rule."""
+"""The exception of a shape rule."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 
 class ShapeError(Exception):
-    """Shapes that do not fit, as a bare fact; shape inference adds layer, blobs and places.
+    """Shapes that do not fit; shape inference adds the layer, its blobs and places in the text.
 
     Args:
         message: the rule and both numbers, e.g. "`kernel_size` 7 is larger than the padded
             height 5".
         field: dotted path of the layer's field to point at, e.g. "pooling_param.kernel_size".
-        help: what to do.
-        code: the diagnostic's code.
+        help: what to do, one hint each.
+        code: of the diagnostic.
     """
 
     def __init__(

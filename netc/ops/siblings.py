@@ -20,7 +20,7 @@ NAME = "Siblings"
 
 @dataclass(frozen=True, slots=True)
 class SiblingsParams:
-    """One chain a branch; stages after the first take no further inputs."""
+    """The chain of each branch; stages after the first take no further inputs."""
 
     branches: tuple[FusedParams, ...]
 
@@ -37,7 +37,7 @@ def branch_parameters(
 
 
 def siblings_op(catalog: Mapping[str, ErasedOp]) -> OpDef[SiblingsParams]:
-    """The op, over a catalogue that holds the fused chain."""
+    """The op of sibling convolutions, over a catalogue that holds the fused chain."""
     fused = catalog[FUSED]
 
     def shape(params: SiblingsParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:

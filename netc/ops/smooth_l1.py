@@ -1,8 +1,8 @@
-"""Smooth L1 losses (Girshick 2015, Fast R-CNN): SmoothL1Loss and its form that tells each place's.
+"""SmoothL1Loss and SmoothL1LossOHEM (Girshick 2015, Fast R-CNN).
 
 Of a difference d between prediction and target, 0.5 (sigma d)^2 where |d| < 1 / sigma^2, else
 |d| - 0.5 / sigma^2. smooth_L1_loss_layer of rbgirshick/caffe-fast-rcnn and of weiliu89/caffe@ssd,
-which are one with sigma 1; smooth_L1_loss_ohem_layer of R-FCN.
+which agree for sigma 1; smooth_L1_loss_ohem_layer of R-FCN, which also gives each place's loss.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class SmoothL1Params:
-    """``sigma`` sets where the parabola ends; ``absolute`` sums magnitudes (Synopsys's abssum)."""
+    """``sigma`` of the formula; ``absolute`` sums absolute values (Synopsys's abssum)."""
 
     sigma: float = 1.0
     absolute: bool = True
@@ -61,7 +61,7 @@ def _shape(params: SmoothL1Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]
 
 
 def smooth_l1(apart: AnyArray, sigma: float) -> AnyArray:
-    """The loss of each difference."""
+    """The loss of each difference, in the shape of ``apart``."""
     xp = namespace(apart)
     square = np.float32(sigma * sigma)
     size = xp.abs(apart)
@@ -90,7 +90,14 @@ def _smooth_l1(params: SmoothL1Params, inputs: Arrays, weights: Arrays) -> tuple
 
 @dataclass(frozen=True, slots=True)
 class SmoothL1OHEMParams:
-    """What the sum is divided by, and whether each place's loss is the second top."""
+    """Parameters of SmoothL1LossOHEM.
+
+    Args:
+        normalization: FULL, VALID, BATCH_SIZE, NONE or PRE_FIXED.
+        fixed: what the loss is divided by for PRE_FIXED.
+        tops: 2 gives each place's loss too, (num, 1, height, width).
+        sigma: of the formula.
+    """
 
     normalization: str
     fixed: float
@@ -138,7 +145,7 @@ def _smooth_l1_ohem(
 
 
 def ohem_divisor(params: SmoothL1OHEMParams, shape: Shape) -> float:
-    """What the sum of the losses is divided by, at least 1."""
+    """What the sum of the losses of a bottom of this shape is divided by, at least 1."""
     num, _, height, width = _four(shape)
     by = {"BATCH_SIZE": num, "NONE": 1, "PRE_FIXED": params.fixed}
     return max(1.0, by.get(params.normalization, num * height * width))

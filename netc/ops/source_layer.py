@@ -1,4 +1,4 @@
-"""Layers whose tops become inputs of the graph: how a text tells their shapes."""
+"""Source layers, whose tops become inputs of the graph, and how a text tells their shapes."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ FollowedSize = int | str | None
 
 
 class UnknownInputShapeError(ShapeError):
-    """A source's parameters do not tell its tops' shapes.
+    """A source's parameters do not tell its tops' shapes; its code is unknown-input-shape.
 
-    ``partial`` has one entry for each top: what is known, with None for an unknown size, or None
-    where not even the number of axes is known.
+    ``partial`` has one entry for each top: its shape with None for an unknown size, or None where
+    not even the number of axes is known.
     """
 
     def __init__(self, partial: Sequence[PartialShape | None], help: Sequence[str] = ()) -> None:
@@ -46,8 +46,11 @@ class UnknownInputShapeError(ShapeError):
 class SourceParams:
     """The tops' shapes as far as the text tells them.
 
-    ``fillers`` is what DummyData fills its tops with when nothing is fed; empty for the others.
-    ``follow`` says for each top how its shape follows from the first's, None where it does not.
+    Args:
+        shapes: one for each top; None for an unknown size or shape.
+        fillers: what DummyData fills its tops with when nothing is fed; empty for others.
+        help: hints for the error that a shape is unknown.
+        follow: for each top its shape in terms of the first top's; None where it does not follow.
     """
 
     shapes: tuple[PartialShape | None, ...]
@@ -58,11 +61,11 @@ class SourceParams:
     def completed(
         self, shapes: Sequence[PartialShape | None], partly: bool = False
     ) -> tuple[PartialShape | None, ...]:
-        """The tops' shapes with those that follow from the first top's filled in.
+        """The tops' shapes, with those that follow from the first top's filled in.
 
         Args:
-            shapes: of all tops, as far as they are given or told.
-            partly: whether a shape with unknown sizes is better than none.
+            shapes: of all tops, as far as they are given or known.
+            partly: also fill in shapes with unknown sizes.
         """
         if not shapes or shapes[0] is None or not shapes[0]:
             return tuple(shapes)
@@ -109,13 +112,13 @@ def source_layer(
     parse: Callable[..., SourceParams],
     role: Role = Role.NONE,
 ) -> OpDef[SourceParams]:
-    """A layer type whose tops become inputs of the graph.
+    """The op of a layer type whose tops become inputs of the graph.
 
     Args:
-        name: its type.
+        name: the layer type.
         tops: how many it has, as (least, most).
-        parse: what tells their shapes.
-        role: what it does in a graph.
+        parse: parse rule, which tells the tops' shapes.
+        role: see :class:`netc.ops.role.Role`.
     """
     return OpDef(
         name=name,

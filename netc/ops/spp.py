@@ -18,7 +18,10 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class SPPParams:
-    """Level ``i`` of a pyramid pools into 2^i by 2^i bins."""
+    """Level i of the pyramid pools into 2^i by 2^i bins; the top is (num, channels * all bins).
+
+    ``method``, ``train`` and ``seed`` are as of :class:`netc.ops.pooling.PoolingParams`.
+    """
 
     pyramid_height: int
     method: str = "MAX"
@@ -34,7 +37,7 @@ def _parse_spp(layer: Message, context: LayerContext) -> SPPParams:
 
 
 def pyramid(params: SPPParams, shape: Shape) -> tuple[PoolingParams, ...]:
-    """The pooling of each level, the coarsest first.
+    """The pooling of each level for a bottom of this shape, the coarsest first.
 
     Raises:
         ShapeError: the bottom has not 4 axes, or is too small for the finest level.

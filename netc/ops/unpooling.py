@@ -1,4 +1,4 @@
-"""UNPOOLING of HyeonwooNoh/caffe, the Caffe of DeconvNet (Noh et al. 2015; unpooling_layer.cpp)."""
+"""Unpooling of DeconvNet's Caffe (Noh et al. 2015; unpooling_layer.cpp of HyeonwooNoh/caffe)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ _KINDS = ("MAX", "AVE", "TILE")
 
 @dataclass(frozen=True, slots=True)
 class UnpoolingParams:
-    """MAX puts each element at its mask's place or its window's corner; AVE and TILE spread it."""
+    """Each element is put into, or spread over, a window of the top.
+
+    Args:
+        kind: "MAX" puts it at its index in the mask, the second bottom, else at its window's first
+            element; "AVE" spreads it evenly over the window, "TILE" copies it to all of it.
+        kernel, stride: of the window, height and width.
+        size: the top's height and width; None where they follow from the window.
+    """
 
     kind: str
     kernel: tuple[int, int]
@@ -98,7 +105,14 @@ def _unpool(params: UnpoolingParams, inputs: Arrays, weights: Arrays) -> tuple[A
 
 
 def unpooled_places(params: UnpoolingParams, shape: Shape, made: Shape, masks: Arrays) -> AnyArray:
-    """Where MAX puts each element in its plane: (planes, elements) of integers."""
+    """The index in its plane where MAX puts each element: int64 (planes, elements).
+
+    Args:
+        params: the layer's parameters.
+        shape: of the bottom.
+        made: of the top.
+        masks: the mask, or nothing.
+    """
     planes = shape[0] * shape[1]
     if masks:
         return np.asarray(masks[0]).astype(np.int64).reshape(planes, -1)

@@ -112,7 +112,7 @@ def _clip(params: ClipScaleParams, inputs: Arrays, weights: Arrays) -> Sequence[
 
 @dataclass(frozen=True, slots=True)
 class RunningParams:
-    """Of which layer type's trained arrays, in TRAIN phase, the node gives the next state.
+    """The layer type and parameters whose trained arrays' next state, in TRAIN, the node gives.
 
     The node's inputs and parameters are the layer's.
     """
@@ -122,7 +122,11 @@ class RunningParams:
 
 
 def running_op(ops: Mapping[str, ErasedOp]) -> OpDef[RunningParams]:
-    """The op of running statistics, over the layer types of a catalogue."""
+    """The op of running statistics.
+
+    Args:
+        ops: the layer types, by name.
+    """
 
     def specs(params: RunningParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
         return ops[params.op].weights(params.params, inputs)

@@ -28,17 +28,17 @@ Scalar = float | np.float32
 
 @dataclass(frozen=True, slots=True)
 class LocalRate:
-    """A rate of each parameter's own, from the norms of its elements w and of its gradient g.
+    """A factor of one parameter's rate, from the L2 norms of its elements w and of its gradient g.
 
-    g is the mean over an iteration's passes, without weight decay; where either norm is 0 the rate
-    is 1. It takes the place of the parameter's lr_mult unless that is 0.
+    g is the mean over an iteration's passes, without weight decay; where either norm is 0 the
+    factor is 1. It takes the place of the parameter's lr_mult unless that is 0.
 
     Args:
         kind: "lars": ratio * |w| / (|g| + decay * |w|) (You, Gitman and Ginsburg, arXiv:1708.03888;
             `local_lr_auto` of intel/caffe); "larc": ratio * |w| / |g| (`larc` of NVIDIA/caffe).
         ratio: Intel's `local_gw_ratio`, NVIDIA's `larc_eta`.
         decay: the solver's weight_decay, whatever the parameter's decay_mult.
-        clip: whether it bounds the solver's rate, in place of multiplying it (NVIDIA's
+        clip: it is an upper bound of the solver's rate, not a factor (NVIDIA's
             `larc_policy: "clip"`).
     """
 
@@ -93,7 +93,7 @@ _HISTORIES: Mapping[str, int] = MappingProxyType(
 
 
 class Step(NamedTuple):
-    """What is subtracted from a parameter, and its history afterwards."""
+    """What is subtracted from a parameter, and its history afterwards; float32 of its shape."""
 
     value: Array
     history: tuple[Array, ...]
@@ -121,10 +121,10 @@ def regularized(
 def local_rate(
     local: LocalRate | None, rate: Scalar, lr_mult: float, data: Array, gradient: Array
 ) -> np.float32:
-    """The rate of one parameter.
+    """The rate of one parameter, float32.
 
     Args:
-        local: how it follows from norms; None for rate * lr_mult.
+        local: how a factor follows from norms; None for rate * lr_mult.
         rate: the iteration's.
         lr_mult: the parameter's.
         data: the parameter.

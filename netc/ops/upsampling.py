@@ -1,4 +1,8 @@
-"""Upsample: two layers of forks by one name."""
+"""Upsample: SegNet's, by the mask of a max pooling, and the one of YOLO's forks.
+
+upsample_layer.cpp. SegNet's has two bottoms and puts each element back where pooling found it; the
+other has one bottom and repeats each element.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +24,13 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class UpsampleParams:
-    """What Upsample does.
+    """Parameters of Upsample.
 
     Args:
-        masked: by the second bottom's indices (SegNet); else each element is repeated.
+        masked: whether the second bottom has each element's index in its plane (SegNet).
         scale: factors of height and width.
         size: the top's height and width, in place of the factors.
-        short: height and width made smaller by so much, for inputs of odd size.
+        short: subtracted from height and width, for pooled inputs of odd size (``pad_out_h``).
     """
 
     masked: bool

@@ -1,4 +1,8 @@
-"""Warp of PWC-Net (Sun et al. 2018; warp_layer.cu of NVlabs/PWC-Net), and Tiling of VPGNet."""
+"""Warp of PWC-Net (Sun et al. 2018; warp_layer.cu of NVlabs/PWC-Net), and Tiling of VPGNet.
+
+Warp reads its first bottom, by bilinear interpolation, where the flow (num, 2, height, width) of
+the second points to; the flow is to the right and down, in elements.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +41,10 @@ def _warp_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
 
 
 class Neighbours(NamedTuple):
-    """Where each place of a flow points to: rows and columns around it, and how far between.
+    """The elements around the place that each element's flow points to, (num, height, width) each.
 
-    All are (images, height, width).
+    Columns ``left`` and ``right``, rows ``upper`` and ``lower``; ``across`` and ``down`` are the
+    place between them, from 0 to 1. ``inside`` is False where the flow points out of the map.
     """
 
     inside: AnyArray
@@ -52,7 +57,7 @@ class Neighbours(NamedTuple):
 
 
 def neighbours(flow: AnyArray) -> Neighbours:
-    """The four elements around each place plus its flow (images, 2, height, width).
+    """The four elements around each place plus its flow (num, 2, height, width).
 
     A place outside counts as element 0, and is not ``inside``.
     """

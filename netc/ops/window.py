@@ -37,7 +37,7 @@ class Axis(NamedTuple):
 
     @property
     def extent(self) -> int:
-        """Input elements from the kernel's first to its last, both counted."""
+        """Input elements that a window spans: dilation * (kernel - 1) + 1."""
         return self.dilation * (self.kernel - 1) + 1
 
     def taps(self) -> Iterator[Tap]:
@@ -64,7 +64,7 @@ class Axis(NamedTuple):
 
 
 class Taps(NamedTuple):
-    """A kernel's element in several axes: its index, and the slices of outputs and inputs."""
+    """An element of a kernel of several axes: its index, and the slices of outputs and inputs."""
 
     element: tuple[int, ...]
     outputs: tuple[slice, ...]
@@ -85,12 +85,12 @@ def taps(axes: Sequence[Axis]) -> list[Taps]:
 
 
 def bands(axes: Sequence[Axis], row_size: int, limit: int) -> Iterator[tuple[slice, list[Taps]]]:
-    """The outputs in bands of rows, each with its taps.
+    """The outputs in bands of rows, each with its taps, so that a buffer for a band is bounded.
 
     Args:
         axes: at least one; the first one's outputs are the rows.
-        row_size: elements of a buffer for one row.
-        limit: elements of a buffer for one band, kept unless a single row is longer.
+        row_size: elements of the buffer for one row.
+        limit: elements of the buffer for one band; exceeded only by a single row that is longer.
     """
     first = axes[0]
     rows = max(1, limit // max(1, row_size))
@@ -104,12 +104,15 @@ _TAP = 1 << 10  # bytes of an element of the kernel with the places where it mee
 
 
 def taps_memory(axes: Sequence[Axis]) -> int:
-    """Bytes of what :func:`taps` gives, at most."""
+    """An upper bound of the bytes of what :func:`taps` returns."""
     return _TAP * math.prod(min(axis.kernel, axis.size * axis.out) for axis in axes)
 
 
 def columns_memory(axes: Sequence[Axis], channels: int, limit: int) -> int:
-    """Bytes of the columns of a band, and of as many results."""
+    """Bytes of a band's float32 columns and of the product's result.
+
+    ``channels`` and ``limit`` are those of :func:`bands`' buffer.
+    """
     row = channels * math.prod(axis.kernel for axis in axes) * math.prod(a.out for a in axes[1:])
     return 2 * 4 * max(row, min(row * axes[0].out, limit))
 
@@ -151,10 +154,10 @@ class Window:
         )
 
     def axes(self, sizes: Sequence[int]) -> tuple[Axis, ...]:
-        """The window along each of the spatial axes of these sizes; ``out`` is not yet known.
+        """The window along spatial axes of these sizes; ``out`` is not yet known.
 
         Raises:
-            ShapeError: as many values are written as fit no such number of axes.
+            ShapeError: the fields have values for another number of axes, or no kernel_size.
         """
         number = len(sizes)
         kernel = self._spread("kernel", self.kernel, number, None)
@@ -164,7 +167,7 @@ class Window:
         return tuple(map(Axis, sizes, kernel, stride, pad, dilation))
 
     def field(self, quantity: str, axis: int = 0) -> str:
-        """The name of the field that a quantity was or would be written in."""
+        """The field that a quantity is written in for an axis, or would be, e.g. "kernel_size"."""
         if quantity in self.planar:
             return f"{quantity}_{'hw'[min(axis, 1)]}"
         return "kernel_size" if quantity == "kernel" else quantity
@@ -247,5 +250,5 @@ def _checked(message: Message, name: str, least: int) -> tuple[int, ...]:
 
 
 def axis_name(index: int, number: int) -> str:
-    """What people call a spatial axis."""
+    """A spatial axis in words, for messages: "height", "width" or "size of spatial axis 2"."""
     return ("height", "width")[index] if number == 2 else f"size of spatial axis {index}"

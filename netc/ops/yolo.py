@@ -1,8 +1,8 @@
-"""YOLO's outputs as eric612/MobileNet-YOLO has them (Redmon and Farhadi 2016, 2018).
+"""Detection outputs of YOLOv2 and YOLOv3 as eric612/MobileNet-YOLO has them.
 
-yolov3_detection_output_layer.cpp and yolo_detection_output_layer.cpp. A map has, for each anchor of
-a cell, x, y, width, height, objectness and the classes. All images of a batch go through one
-suppression and every row names image 0, as in that fork.
+Redmon and Farhadi 2016, 2018; yolov3_detection_output_layer.cpp, yolo_detection_output_layer.cpp. A
+map has, for each anchor of a cell, x, y, width, height, objectness and the classes. As in that fork
+all images of a batch go through one non-maximum suppression, and every row names image 0.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class YoloParams:
-    """Anchors and which boxes are given.
+    """Anchors, and which boxes are given, as rows of image, class, score and corners.
 
     Args:
-        classes: without a background.
-        anchors: width and height of each, in cells or pixels.
-        levels: which anchors each bottom has.
+        classes: how many, without a background.
+        anchors: width and height of each, in cells, or in pixels where there are ``scales``.
+        levels: indices of the anchors of each bottom.
         scales: pixels of a cell of each bottom; None where anchors are in cells.
-        score: least confidence; above it where ``each`` class makes a box, else also equal to it.
-        overlap: from which on a box gives way.
-        each: every class above ``score`` makes a box, scored by a sigmoid; else the best class,
-            scored by a softmax.
+        score: least confidence, exclusive with ``each``.
+        overlap: a box that overlaps a better one by this or more is dropped.
+        each: every class above ``score`` gives a box, scored by a sigmoid (YOLOv3); else the best
+            class alone, scored by a softmax.
     """
 
     classes: int
@@ -49,7 +49,11 @@ class YoloParams:
 
 
 def anchors_of(param: Message) -> tuple[tuple[float, float], ...]:
-    """Width and height of each of `biases`."""
+    """Width and height of each anchor in ``biases``.
+
+    Raises:
+        NetcError: value-count, for no or an odd number of values.
+    """
     values = param.get("biases")
     if not values or len(values) % 2:
         raise param.error(
@@ -61,7 +65,11 @@ def anchors_of(param: Message) -> tuple[tuple[float, float], ...]:
 
 
 def mask_of(param: Message, anchors: int) -> tuple[int, ...]:
-    """`mask`, each of it one of so many anchors."""
+    """Indices of a level's anchors in ``mask``; ``anchors`` is how many there are.
+
+    Raises:
+        NetcError: out-of-range, for one that there is not.
+    """
     mask: tuple[int, ...] = param.get("mask")
     if any(at >= anchors for at in mask):
         raise param.error("mask", "out-of-range", f"`mask` names one of {anchors} anchors")

@@ -1,10 +1,10 @@
-"""Yolov3, the loss of YOLOv3 and its followers, as eric612/MobileNet-YOLO has it.
+"""Yolov3, the loss of YOLOv3 and its followers, of eric612/MobileNet-YOLO.
 
 yolov3_layer.cpp (Redmon and Farhadi 2018; label smoothing, focal loss and losses by overlap after
 AlexeyAB's darknet). A map has, for each anchor of a cell, x, y, width, height, objectness and the
-classes; the label has 300 rows of class, centre and size for each image. What the numbers are to
-change by is made in the forward pass; the loss is the sum of its squares, or with `iou_loss` that
-of objectness and classes and the mean of what overlaps lack.
+classes; the label has 300 rows of class, centre and size for each image. As in darknet the forward
+pass computes what each output is to change by; the loss is the sum of the squares of these, or with
+`iou_loss` that of objectness and classes, and the mean of 1 - overlap.
 
 Kept of the fork: a true box also goes to every anchor of the mask that it overlaps by more than
 `iou_thresh` and whose number among all anchors is not the place of the best one in the mask.
@@ -36,19 +36,19 @@ class Yolov3Params:
     """YOLOv3's loss of one level.
 
     Args:
-        classes: without a background.
-        anchors: width and height of all, in pixels.
-        mask: which anchors are this level's.
+        classes: how many, without a background.
+        anchors: width and height of all levels' anchors, in pixels.
+        mask: indices of this level's anchors.
         scale: pixels of a cell.
         threshold: a prediction that overlaps a true box by more need not have objectness 0.
-        shared: anchors that a true box overlaps by more learn it as well as the best one.
+        shared: besides the best anchor, those that a true box overlaps by more are trained for it.
         class_scale, coord_scale, object_scale: weights; the last counts with ``logistic`` alone.
-        logistic: the gradient goes on through the sigmoids.
+        logistic: the gradient includes the derivative of the sigmoids.
         focal: classes by focal loss.
         smooth: label smoothing.
-        overlap: what boxes learn by: MSE of their numbers, or IOU, GIOU, DIOU, CIOU.
-        overlap_weight, most, accumulate: of learning by overlaps, its weight, the greatest change,
-            and whether changes of several true boxes add up.
+        overlap: the boxes' loss: MSE of the offsets, or IOU, GIOU, DIOU, CIOU.
+        overlap_weight, most, accumulate: of a loss by overlaps: its weight, the greatest change,
+            and whether the changes of several true boxes add up.
     """
 
     classes: int
@@ -98,12 +98,13 @@ def _shape(params: Yolov3Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
 
 
 class Changes(NamedTuple):
-    """What a batch's numbers are to change by, and how well boxes lie.
+    """What a batch's outputs are to change by, and how well boxes overlap.
 
     Args:
-        seen: the sigmoids, but of width and height, (images, anchors, 5 + classes, rows, columns).
+        seen: the outputs, sigmoids but of width and height: (num, anchors, 5 + classes, rows,
+            columns).
         by: what they are to change by, in that shape.
-        lacking: what the overlaps of true boxes lack of 1, each.
+        lacking: 1 - overlap of each true box with each box that is trained for it.
     """
 
     seen: AnyArray
@@ -112,7 +113,11 @@ class Changes(NamedTuple):
 
 
 def yolov3_changes(params: Yolov3Params, x: AnyArray, label: AnyArray) -> Changes:
-    """What a batch's numbers are to change by."""
+    """What a batch's outputs are to change by.
+
+    Raises:
+        NetcError: region-out-of-range, for a true box with its centre outside of the image.
+    """
     x = x.reshape(len(x), len(params.mask), -1, *x.shape[2:])
     seen = sigmoid(x)
     seen[:, :, 2:4] = x[:, :, 2:4]
@@ -234,10 +239,10 @@ def _loss(params: Yolov3Params, inputs: Arrays, weights: Arrays) -> tuple[AnyArr
 
 @np.errstate(all="ignore")
 def yolov3_slopes(params: Yolov3Params, x: AnyArray, label: AnyArray) -> AnyArray:
-    """What the bottom's gradient is before the top's weight, in the bottom's shape.
+    """The bottom's gradient before it is multiplied by the top's, in the bottom's shape.
 
-    With ``logistic`` it goes through the sigmoids; where boxes learn by overlaps the fork takes
-    x and y for sigmoids that they are not.
+    With ``logistic`` it includes the derivative of the sigmoids; with a loss by overlaps the fork
+    takes x and y before the sigmoid for x and y behind it.
     """
     found = yolov3_changes(params, x, label)
     slopes = found.by

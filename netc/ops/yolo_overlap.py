@@ -1,9 +1,9 @@
-"""Overlaps of boxes by which YOLOv3 learns, and what they change by.
+"""IoU, GIoU, DIoU and CIoU of boxes, and their derivatives, for YOLOv3's loss.
 
-bbox_util.cpp and yolov3_layer.cpp of eric612/MobileNet-YOLO. A box is centre and size, parts of the
-image. IoU, GIoU (Rezatofighi et al. 2019), DIoU and CIoU (Zheng et al. 2020), as darknet's ports
-have them: DIoU takes the distance to the power of 0.6, and the changes by width and height are
-those of whole sides, not of half ones.
+bbox_util.cpp and yolov3_layer.cpp of eric612/MobileNet-YOLO; GIoU: Rezatofighi et al. 2019, DIoU
+and CIoU: Zheng et al. 2020. A box is centre and size in parts of the image. As in darknet's ports
+DIoU takes the distance to the power of 0.6, and the derivatives by width and height are those of
+moving both edges by the whole change, not by half of it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SHAPES = 4 / math.pi**2  # what CIoU makes of two angles
 
 
 def overlaps(box: AnyArray, others: AnyArray) -> AnyArray:
-    """Intersection over union of boxes given by centre and size."""
+    """Intersection over union, (n,), of a box (4,) with others (n, 4), given by centre and size."""
     low = np.maximum(box[:2] - box[2:] / 2, others[:, :2] - others[:, 2:] / 2)
     high = np.minimum(box[:2] + box[2:] / 2, others[:, :2] + others[:, 2:] / 2)
     sides = high - low
@@ -29,7 +29,7 @@ def overlaps(box: AnyArray, others: AnyArray) -> AnyArray:
 
 
 def likeness(kind: str, truth: AnyArray, boxes: AnyArray) -> AnyArray:
-    """How alike boxes (n, 4) and a true one are: IoU, less what the kind takes off for distance."""
+    """IoU, GIoU, DIoU or CIoU, (n,), of a true box (4,) with boxes (n, 4); MSE takes IoU."""
     iou = overlaps(truth, boxes)
     if kind in (MSE, IOU):
         return iou
@@ -90,12 +90,12 @@ class _Pair:
 
 
 def growth(kind: str, box: AnyArray, truth: AnyArray) -> tuple[float, float, float, float]:
-    """By what a likeness grows with the predicted box's x, y, width and height.
+    """Derivatives of an overlap by the predicted box's x, y, width and height.
 
     Args:
         kind: IOU, GIOU, DIOU or CIOU.
-        box: the predicted box; a side of 0 counts as 1.
-        truth: the true box.
+        box: the predicted box (4,); a side of 0 counts as 1.
+        truth: the true box (4,).
     """
     x, y, w, h = (float(number) for number in box)
     pair = _Pair((x, y, w or 1.0, h or 1.0), tuple(float(number) for number in truth))

@@ -1,7 +1,7 @@
-"""Segmentation beside detection as eric612/MobileNet-YOLO has it.
+"""YoloSeg and SegmentationEvaluate of eric612/MobileNet-YOLO.
 
-yolo_seg.cpp and segmentation_evaluate_layer.cpp. YoloSeg is a sum of squares of sigmoids less a
-label for each pixel and class.
+yolo_seg.cpp and segmentation_evaluate_layer.cpp. YoloSeg is the sum over pixels and classes of the
+squares of sigmoid less label.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SURE = np.float32(0.5)
 
 @dataclass(frozen=True, slots=True)
 class YoloSegParams:
-    """``scale`` multiplies every difference."""
+    """``scale`` multiplies every difference (``object_scale``)."""
 
     scale: float
 
@@ -53,10 +53,10 @@ def _seg_shape(params: YoloSegParams, inputs: Sequence[Shape]) -> tuple[Shape, .
 
 
 def seg_changes(params: YoloSegParams, inputs: Arrays) -> AnyArray:
-    """What each prediction is off by: sigmoid less label, times the scale.
+    """(sigmoid - label) * scale of each element, in the bottom's shape.
 
-    With a third bottom, of sums of each image's labels, what has a label counts (2 - pixels with
-    it / pixels without) times.
+    With a third bottom (num, classes), how many pixels of each image have each class, elements with
+    a label are also multiplied by 2 - pixels with the class / pixels without it.
     """
     data, label = inputs[:2]
     factor = data.dtype.type(params.scale)
