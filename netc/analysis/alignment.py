@@ -1,10 +1,11 @@
-"""Where the coordinates of a blob's elements lie, and the crops whose offsets follow from that.
+"""Coordinate maps between blobs, and the offsets of crops that follow from them.
 
 A layer with a window maps a coordinate p of its bottom to a * p + b of its top: a convolution or
-pooling of stride s, kernel k (with its holes) and pad d to p / s + (d - (k - 1) / 2) / s, a
-deconvolution to the inverse. The ``Crop`` of FCN's first release has no offset: it lays its first
-bottom over the second by the two blobs' maps from where their paths, along first bottoms, part
-(crop_layer.cpp and DiagonalAffineMap of longjon/caffe@future; Long et al. 2015).
+pooling of stride s, kernel extent k (dilation included) and pad d to p / s + (d - (k - 1) / 2) / s,
+a deconvolution to the inverse. The ``Crop`` of FCN's first release has no offset: it aligns its
+first bottom with the second by the maps of both from the blob where their paths, followed along
+first bottoms, meet (crop_layer.cpp and DiagonalAffineMap of longjon/caffe@future; Long et al.
+2015).
 """
 
 from __future__ import annotations
@@ -25,36 +26,37 @@ from netc.schema.message import Message
 
 
 class Line(NamedTuple):
-    """A coordinate p of one blob is ``scale * p + shift`` of another."""
+    """The affine map from a coordinate p of one blob to ``scale * p + shift`` of another."""
 
     scale: Fraction = Fraction(1)
     shift: Fraction = Fraction(0)
 
     def then(self, other: Line) -> Line:
-        """This map and another behind it."""
+        """The composition: this map, then ``other``."""
         return Line(self.scale * other.scale, self.shift * other.scale + other.shift)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How a value's coordinates follow from those of ``root``, one map a spatial axis."""
+    """The map from the coordinates of value ``root`` to a value's own, for each spatial axis."""
 
     root: str
     axes: tuple[Line, ...]
 
 
 class Aligned(NamedTuple):
-    """The graph with every offset worked out, and what there is to say."""
+    """The graph with all offsets computed, and the diagnostics."""
 
     graph: Graph
     diagnostics: tuple[Diagnostic, ...]
 
 
 def align_crops(graph: Graph, messages: Mapping[str, Message]) -> Aligned:
-    """Give each crop that has no offset of its own the one that its bottoms' coordinates say.
+    """The graph with the offset of each AutoCrop computed from its bottoms' coordinates.
 
-    A ``Crop`` without ``crop_param`` stays BVLC's, from offset 0; where the coordinates say
-    another offset, a warning tells it.
+    Diagnostics are misaligned-crop, where there is no such offset, and the warning fork-reading for
+    a ``Crop`` without ``crop_param``: it stays BVLC's, from offset 0, and a fork would crop
+    elsewhere.
 
     Args:
         graph: with shapes inferred as far as they are known.

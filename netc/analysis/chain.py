@@ -1,4 +1,4 @@
-"""A row of layers that a person sees as one."""
+"""A chain: a layer and the layers after it that finish its work, shown as one box."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from netc.analysis.profile import Layer
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Layers in a row, drawn as one box; the first gives it its name."""
+    """Consecutive layers that are drawn as one box, named after the first."""
 
     layers: tuple[Layer, ...]
 
     @property
     def head(self) -> Layer:
-        """The layer that the others finish."""
+        """The first layer, whose work the others finish."""
         return self.layers[0]
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Values it reads from outside."""
+        """Names of the values that its layers read and do not produce themselves."""
         made = {name for layer in self.layers for name in layer.outputs}
         read = (name for layer in self.layers for name in layer.inputs)
         return tuple(dict.fromkeys(name for name in read if name not in made))
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Values of its last layer."""
+        """Names of the values of its last layer."""
         return self.layers[-1].outputs

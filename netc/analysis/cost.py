@@ -1,4 +1,4 @@
-"""What a net takes: parameters, arithmetic and bytes, for each layer and in all."""
+"""Costs of a graph: parameters, arithmetic and bytes of float32, by node and in all."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class NodeCost:
-    """What one node takes in one forward of the whole batch.
+    """The cost of one node in one forward pass of the whole batch.
 
     Args:
         name: the node's.
         op: its layer type.
-        parameters: elements trained by gradients; shared ones count at the first that has them.
+        parameters: elements trained by gradients; shared ones count at the first node that has
+            them.
         statistics: elements that are kept in training without a gradient (BatchNorm's).
         macs: multiply-adds.
         operations: other arithmetic operations.
@@ -43,13 +44,13 @@ class NodeCost:
 
 @dataclass(frozen=True, slots=True)
 class GraphCost:
-    """What a graph takes; ``total`` sums over the nodes, its name and type being the graph's.
+    """The cost of a graph.
 
     Args:
         nodes: in the graph's order.
-        total: their sum.
+        total: their sum; its name is the graph's, its op empty.
         input_bytes: of the graph's inputs.
-        caffe_data_bytes: the figure Caffe prints as "Memory required for data".
+        caffe_data_bytes: the number Caffe prints as "Memory required for data".
     """
 
     nodes: tuple[NodeCost, ...]
@@ -59,10 +60,10 @@ class GraphCost:
 
 
 def graph_cost(graph: Graph, catalog: Mapping[str, ErasedOp] = CATALOG) -> GraphCost:
-    """Costs of a graph's nodes and their sum.
+    """The costs of a graph's nodes, and their sum.
 
     Args:
-        graph: with inferred shapes. ``caffe_data_bytes`` is Caffe's figure only before passes
+        graph: with inferred shapes. ``caffe_data_bytes`` is Caffe's number only before passes
             have changed the graph.
         catalog: the ops there are.
 
@@ -85,7 +86,11 @@ def graph_cost(graph: Graph, catalog: Mapping[str, ErasedOp] = CATALOG) -> Graph
 
 
 def node_cost(graph: Graph, node: Node, catalog: Mapping[str, ErasedOp] = CATALOG) -> NodeCost:
-    """The cost of one node, all of its parameters being counted."""
+    """The cost of one node; shared parameters count in full.
+
+    Raises:
+        ValueError: a shape has not been inferred.
+    """
     return _node_cost(graph, node, catalog[node.op], set())
 
 
@@ -127,10 +132,10 @@ def _bytes(graph: Graph, value: str) -> int:
 
 
 def caffe_data_bytes(graph: Graph) -> int:
-    """The figure Caffe prints as "Memory required for data" (net.cpp, insert_splits.cpp).
+    """The number Caffe prints as "Memory required for data" (net.cpp, insert_splits.cpp), in bytes.
 
-    Every layer's tops count, those that rewrite a blob in place once more; a blob that several
-    layers read is given to each as a copy of its own.
+    Every layer's tops count, also those that rewrite a blob in place; a blob that several layers
+    read counts once more for each of them, for its Split layer.
 
     Raises:
         ValueError: a shape has not been inferred.

@@ -14,9 +14,9 @@ ANY = -1
 
 
 def unexpected_shapes(graph: Graph, net: Message) -> Iterator[Diagnostic]:
-    """A fault for each declared shape that the blob does not have.
+    """The error unexpected-shape for each blob whose shape is not the declared one.
 
-    A blob that this state of the net lacks, or whose shape cannot be known, is passed over.
+    Blobs that the net does not have in this state, or whose shape is unknown, are skipped.
     """
     last = {value.blob: value for value in graph.values.values()}
     for declared in net.get("expected_shape"):
@@ -28,7 +28,7 @@ def unexpected_shapes(graph: Graph, net: Message) -> Iterator[Diagnostic]:
 
 
 def fits(shape: Sequence[int], declared: Sequence[int]) -> bool:
-    """True if a shape is one that was declared."""
+    """Whether a shape is the declared one; a declared size of ``ANY`` fits every size."""
     same = len(shape) == len(declared)
     return same and all(d in (ANY, s) for s, d in zip(shape, declared, strict=True))
 

@@ -1,7 +1,7 @@
-"""Random inputs that a net accepts: labels that are classes, indices that name something.
+"""Random inputs that a net accepts: labels below the number of classes, indices within range.
 
-What an input may hold follows from the layers that read it, or that read what others merely move
-of it (Slice, Reshape, Concat ...).
+What an input may hold follows from the layers that read it, directly or behind layers that only
+move elements (Slice, Reshape, Concat ...).
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ def drawn_inputs(
     given: Mapping[str, Array] = MappingProxyType({}),
     seed: int = 0,
 ) -> dict[str, Array]:
-    """Each input value's array, float32.
+    """An array for each input of a graph, float32, by value name.
+
+    An input is filled by its DummyData filler; else with values that the layers reading it accept;
+    else with standard normal numbers.
 
     Args:
         graph: with inferred shapes.
-        given: input value -> array; these are taken as they are.
-        seed: of what is drawn: what a DummyData layer's filler says, values that the reading
-            layers accept, or else normal random numbers.
+        given: input value -> array; these are returned as they are.
+        seed: of the random numbers.
 
     Raises:
         NetcError: bad-filler, where a filler cannot fill its shape.
@@ -57,7 +59,7 @@ def _drawn(
 
 
 def input_contents(graph: Graph) -> dict[str, Contents]:
-    """Input -> what it may hold, where its readers do not take every number."""
+    """Input -> what it may hold; inputs that may hold any numbers are absent."""
     known: dict[str, Contents] = {}
     for node in reversed(graph.nodes):
         for name, contents in _wanted(graph, node, known):

@@ -1,4 +1,4 @@
-"""What a net gives back: nothing, where a layer reads each of its blobs to the last."""
+"""Nets without outputs, all of whose blobs some layer reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from netc.ops.role import Role
 
 
 def nothing_back(graph: Graph) -> tuple[Diagnostic, ...]:
-    """A warning where all that a net computes is swallowed, with the blob to ask for; else nothing.
+    """The warning no-outputs, where layers without tops read all that a net computes; else nothing.
 
     In colorization_deploy_v2 of richzhang/colorization a Silence layer reads the last blob.
     """

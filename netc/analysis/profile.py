@@ -1,7 +1,6 @@
-"""A net layer by layer: what each reads, makes, costs and sees.
+"""A net layer by layer: what each reads, produces, costs, and its receptive field.
 
-Tells what can be told: layers of unknown type, and layers behind a shape that is unknown, are
-there without their figures.
+Layers of unknown type, and layers behind an unknown shape, are listed without figures.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer of a net in a state.
+    """One layer of a net in a NetState.
 
     Args:
         name: the node's, unique in the net.
         type: Caffe's type string.
         inputs: names of the values it reads.
-        outputs: names of the values it makes.
+        outputs: names of the values it produces.
         cost: None where a shape is unknown.
-        in_place: it rewrites its blob, in Caffe's words.
+        in_place: its first top has its first bottom's name.
         source: it brings data into the net.
         known: netc knows its type.
-        node: its node, None of sources and of layers of unknown type.
+        node: its node; None for sources and for layers of unknown type.
         span: where it is written.
     """
 
@@ -52,8 +51,8 @@ class Layer:
 class Profile:
     """A net's layers in order, its costs, and the receptive fields of its values.
 
-    ``cost`` sums over the layers whose shapes are known; ``complete`` tells whether that is all of
-    them. ``fields`` are those in ``source``, the first input with spatial axes.
+    ``cost`` sums over the layers whose shapes are known; ``complete`` tells whether these are all.
+    ``fields`` are in elements of ``source``, the first input with spatial axes.
     """
 
     graph: Graph
@@ -64,24 +63,24 @@ class Profile:
 
     @property
     def complete(self) -> bool:
-        """True if every layer's figures are known."""
+        """Whether every layer's cost and every input's shape is known."""
         return all(layer.source or layer.cost is not None for layer in self.layers) and all(
             self.shape(name) is not None for name in self.graph.inputs
         )
 
     @property
     def batch(self) -> int | None:
-        """How many images go through at once: the first axis of the source."""
+        """The batch size: the first axis of the source; None where it is unknown."""
         shape = self.shape(self.source) if self.source else None
         return shape[0] if shape else None
 
     def shape(self, value: str) -> Shape | None:
-        """A value's shape, None where it is unknown."""
+        """A value's shape; None where it is unknown."""
         found = self.graph.values.get(value)
         return found.shape if found else None
 
     def bytes(self, layer: Layer) -> int | None:
-        """Bytes of a layer's tops; none where it rewrites its blob, None where it is unknown."""
+        """Bytes of a layer's tops, 0 where it works in place; None where a shape is unknown."""
         shapes = [self.shape(name) for name in layer.outputs]
         if layer.in_place:
             return 0
@@ -94,7 +93,7 @@ class Profile:
 
 
 def profile(graph: Graph, layers: Sequence[Message]) -> Profile:
-    """What there is to tell of a net.
+    """The profile of a net.
 
     Args:
         graph: with shapes as far as they can be inferred, before passes.
@@ -119,7 +118,7 @@ def _source(graph: Graph) -> str | None:
 
 
 def known_part(graph: Graph) -> Graph:
-    """The graph of the nodes all of whose shapes are known."""
+    """The graph of the nodes whose inputs, outputs and parameters all have known shapes."""
     values = {name: value for name, value in graph.values.items() if value.shape is not None}
     nodes = tuple(
         node

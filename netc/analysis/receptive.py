@@ -1,11 +1,11 @@
-"""What of the input an element of a value depends on: its receptive field, exactly.
+"""Receptive fields: the input elements that an element of a value depends on, exactly.
 
-Along each spatial axis (those after the second) an element sees a run of input elements. As the
-element moves, the run moves in a pattern that repeats: every ``period`` elements it has moved by
-``step``. Convolutions and poolings have period 1; a deconvolution of stride s has up to s different
-runs. Padding is followed as if the input went on beyond its edges, so that the field is that of an
-element far from them (as in Araujo, Norris, Sim, Computing receptive fields of convolutional neural
-networks, Distill 2019, whose figures agree).
+Along each spatial axis (those after the second) an element depends on a run of input elements. As
+the element moves, its run moves in a pattern that repeats: after ``period`` elements it has moved
+by ``step``. Convolutions and poolings have period 1; a deconvolution of stride s has up to s
+different runs. Padding is followed as if the input went on beyond its edges, so that the field is
+that of an element far from them (as in Araujo, Norris, Sim, Computing receptive fields of
+convolutional neural networks, Distill 2019, whose figures agree).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_PERIOD = 1024  # of a longer pattern every element is given what any sees
 
 
 class Run(NamedTuple):
-    """Input elements from ``first`` to ``last``, both seen; they may lie beyond the input."""
+    """Input elements from ``first`` to ``last``, both included; they may lie beyond the input."""
 
     first: int
     last: int
@@ -34,11 +34,11 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AxisField:
-    """The field along one axis.
+    """The receptive fields of a value's elements along one axis.
 
-    ``runs`` are those of elements 0 to ``period`` - 1, None for an element that sees nothing (the
-    zeros that a deconvolution of a small kernel leaves); element ``period`` sees what element 0
-    sees, moved by ``step``. A step of 0 stands for a value whose elements all see the same.
+    ``runs`` are those of elements 0 to ``period`` - 1, None for an element that depends on nothing
+    (the zeros that a deconvolution of a small kernel leaves); element ``period`` has the run of
+    element 0 moved by ``step``. A step of 0 stands for a value whose elements all have one field.
     """
 
     runs: tuple[Run | None, ...]
@@ -46,12 +46,12 @@ class AxisField:
 
     @property
     def period(self) -> int:
-        """After how many elements the pattern repeats."""
+        """The number of elements after which the pattern repeats."""
         return len(self.runs)
 
     @property
     def size(self) -> int:
-        """The most input elements that one element sees."""
+        """The largest number of input elements that one element depends on."""
         return max((run.last - run.first + 1 for run in self.runs if run), default=0)
 
     @property
@@ -66,7 +66,7 @@ class AxisField:
         return -run.first if run else 0
 
     def run(self, element: int) -> Run | None:
-        """The input elements that an element sees."""
+        """The input elements that an element depends on; None for none."""
         turns, phase = divmod(element, self.period)
         run = self.runs[phase]
         return Run(run.first + turns * self.step, run.last + turns * self.step) if run else None
@@ -74,13 +74,13 @@ class AxisField:
 
 @dataclass(frozen=True, slots=True)
 class ReceptiveField:
-    """The field along each spatial axis of the source."""
+    """The receptive fields of a value's elements along each spatial axis of the source."""
 
     axes: tuple[AxisField, ...]
 
     @property
     def size(self) -> tuple[int, ...]:
-        """Input elements seen along each axis."""
+        """The largest number of input elements that one element depends on, along each axis."""
         return tuple(axis.size for axis in self.axes)
 
     @property
@@ -90,7 +90,7 @@ class ReceptiveField:
 
     @property
     def padding(self) -> tuple[int, ...]:
-        """How far the first element's field begins before the input."""
+        """How many elements before the input the first element's field begins, along each axis."""
         return tuple(axis.padding for axis in self.axes)
 
 
@@ -102,8 +102,8 @@ def receptive_fields(
 ) -> dict[str, ReceptiveField]:
     """The receptive field of every value that depends on an input of the graph.
 
-    After a layer that sees all of its input, every element has the same field. So it is where
-    branches of different strides meet: each element is given what any of them sees.
+    Behind a layer that reads the whole spatial extent, every element has the same field. It is so
+    too where branches of different strides meet: each element is given what any of them depends on.
 
     Args:
         graph: with inferred shapes, before passes have fused its layers.

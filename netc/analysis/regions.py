@@ -1,9 +1,9 @@
-"""Large regions of a net, in which several values are alive all along, in groups a person sees.
+"""Large blocks of a net without a single-value cut, divided into groups for a drawing.
 
-A detection net's heads keep values of its backbone alive to its end, as a segmentation net's skips
-do, and the towers of a siamese net run side by side. What lies between two places that all data
-goes through is then most of the net. Such a region is cut into towers, which are the same row of
-layers more than once, and into neighbours whose names begin alike.
+A detection net's heads keep values of its backbone alive to its end, as a segmentation net's skip
+connections do, and the towers of a siamese net run side by side. The block between two places where
+a single value is alive is then most of the net. It is divided into towers, which are the same
+sequence of layers more than once, or into neighbours whose names begin alike.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Group = tuple[str, list[Chain]]
 
 
 def groups(block: Sequence[Chain]) -> list[Group]:
-    """A block's chains in groups, each with its name; those of one chain are no module."""
+    """A block's chains in groups, each with its name; empty for a group that needs none."""
     towers = _towers(block)
     if towers:
         return towers

@@ -1,8 +1,9 @@
-"""A net's layers in the groups a person sees: chains within blocks within modules.
+"""A net's layers in a tree, for drawings and tables: chains within blocks within modules.
 
 A chain is a layer and those that only finish its work (Convolution, BatchNorm, Scale, ReLU). A
 module is what the layers' names say (``inception_3a/1x1`` is in ``inception_3a``), or, in nets
-whose names say nothing, what lies between two places that all data goes through (a residual block).
+whose names say nothing, the layers between two places where a single value is alive (a residual
+block).
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Module:
 
 
 def own_name(name: str, path: str) -> str:
-    """A layer's name without that of the module it is in."""
+    """A layer's name without the path of the module it is in."""
     if not path or not name.startswith(path):
         return name
     rest = name[len(path) :]
@@ -54,7 +55,7 @@ def own_name(name: str, path: str) -> str:
 
 
 def structure(profile: Profile) -> Module:
-    """The net as a tree of modules; the root has no name."""
+    """The net as a tree of modules; the root's name is empty."""
     chains = chains_of(profile)
     root = _scoped(chains, 0, "")
     if any(isinstance(part, Module) for part in root.parts):
@@ -66,7 +67,7 @@ def structure(profile: Profile) -> Module:
 
 
 def chains_of(profile: Profile) -> tuple[Chain, ...]:
-    """The layers in chains, in the order of their last layers' text."""
+    """The layers in chains, in the order of the chains' first layers."""
     readers = _reader_counts(profile.layers)
     chains: list[list[Layer]] = []
     ends: dict[str, int] = {}

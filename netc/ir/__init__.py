@@ -1,1 +1,1 @@
-"""The graph."""
+"""The graph: what a net is between its text and its plan."""

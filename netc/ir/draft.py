@@ -1,6 +1,6 @@
-"""A graph while a pass rewrites it: edits cost what they touch, and a new graph comes at the end.
+"""A graph while a pass rewrites it: an edit costs what it touches, not the size of the graph.
 
-The graph that was given stays as it is.
+The graph that was given stays as it is; a new one is made at the end.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from netc.ir.types import Shape
 
 
 class Draft:
-    """Nodes in slots, in order; who produces and who reads each value is known at any time.
+    """A graph under rewriting: its nodes in order, and the producer and readers of each value.
 
-    Node names may not change hands: a new node takes the name of the one whose slot it takes, or a
-    name that no node has had.
+    A node's name never passes to another node: a new node takes the name of the one it replaces, or
+    a name that no node has had.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -52,24 +52,28 @@ class Draft:
         return slot is not None and self._slots[slot] is not None
 
     def node(self, name: str) -> Node:
-        """The node of this name as it is now."""
+        """The node of this name as it is now.
+
+        Raises:
+            KeyError: there is none.
+        """
         node = self._at(self._slot_of[name])
         assert node is not None
         return node
 
     def producer(self, value: str) -> Node | None:
-        """The node that makes a value; None for an input of the graph."""
+        """The node that produces a value; None for an input of the graph."""
         slot = self._producers.get(value)
         return None if slot is None else self._at(slot)
 
     def readers(self, value: str) -> list[Node]:
-        """The nodes that read a value, in order; one that reads it twice stands twice."""
+        """The nodes that read a value, in order; a node that reads it twice is listed twice."""
         slots = sorted(self._readers[value].elements(), key=self._places.__getitem__)
         nodes = [self._at(slot) for slot in slots]
         return [node for node in nodes if node is not None]
 
     def only_reader(self, value: str) -> Node | None:
-        """The node that alone reads a value nobody asked for, once; None where there is none."""
+        """The only node that reads a value, and once; None for more readers or an output."""
         slots = self._readers[value]
         if len(slots) != 1 or value in self.outputs:
             return None
@@ -77,17 +81,17 @@ class Draft:
         return self._at(slot) if times == 1 else None
 
     def is_needed(self, value: str) -> bool:
-        """True if a value is asked for or read."""
+        """Whether a value is an output of the graph, or read."""
         return value in self.outputs or bool(self._readers[value])
 
     def shape(self, value: str) -> Shape:
-        """The shape of a value."""
+        """The inferred shape of a value."""
         shape = self._values[value].shape
         assert shape is not None
         return shape
 
     def array(self, parameter: str) -> Array:
-        """A parameter's array, of its owner where it is shared in another shape."""
+        """A parameter's array; of one that shares another's elements, those in its own shape."""
         entry = self._parameters[parameter]
         if entry.owner is not None:
             return self.array(entry.owner).reshape(entry.shape or ())
@@ -99,7 +103,7 @@ class Draft:
         return any(self._parameters[name].variable for name in parameters)
 
     def put(self, name: str, node: Node) -> None:
-        """Let a node take the slot of the one of this name, and its own name."""
+        """Replace the node of this name; ``node`` keeps its own name."""
         slot = self._slot_of[name]
         self._take_out(slot)
         if node.name != name:
@@ -116,12 +120,12 @@ class Draft:
         self._changed = True
 
     def remove(self, name: str) -> None:
-        """Take a node out; what it produced must be produced or be read by others no more."""
+        """Remove a node; its outputs must no longer be read, or be produced by another node."""
         self._take_out(self._slot_of[name])
         self._changed = True
 
     def remove_unneeded(self, node: Node) -> None:
-        """Take a node out if nothing it produces is asked for or read."""
+        """Remove a node if none of its outputs is an output of the graph or read."""
         if not any(self.is_needed(value) for value in node.outputs):
             self.remove(node.name)
 
@@ -136,14 +140,14 @@ class Draft:
         self._slots[slot] = None
 
     def put_after(self, name: str, node: Node) -> None:
-        """Let a node of a new name stand behind the one of this name."""
+        """Insert a node of a new name behind the one of this name."""
         place, number = self._places[self._slot_of[name]]
         self._places.append((place, number + 1))
         self._slots.append(None)
         self._place(len(self._slots) - 1, node)
 
     def swap(self, first: Node, second: Node) -> None:
-        """Let two nodes change places, each with new content."""
+        """Exchange the places of two nodes, and replace both by these."""
         slots = self._slot_of[first.name], self._slot_of[second.name]
         for slot in slots:
             self._take_out(slot)
@@ -151,7 +155,7 @@ class Draft:
             self._place(slot, node)
 
     def redirect(self, old: str, new: str) -> None:
-        """Let all nodes that read one value read another."""
+        """Let all readers of value ``old`` read ``new``."""
         for slot in sorted(self._readers[old], key=self._places.__getitem__):
             node = self._slots[slot]
             assert node is not None
@@ -182,7 +186,7 @@ class Draft:
         return node
 
     def rename(self, old: str, new: str) -> None:
-        """Let the node that produces one value produce another; its readers read that."""
+        """Rename a produced value, for its producer and its readers."""
         node = self.producer(old)
         assert node is not None
         outputs = tuple(new if v == old else v for v in node.outputs)
@@ -190,14 +194,17 @@ class Draft:
         self.redirect(old, new)
 
     def fresh_value(self, name: str, like: str, shape: Shape) -> str:
-        """A value of a new name made of ``name``, of the blob that ``like`` is of."""
+        """Add a value of this shape, and return its name: ``name``, or ``name~2``, ``name~3`` ...
+
+        Its blob and place in the text are those of the value ``like``.
+        """
         name = _untaken(name, self._values)
         self._values[name] = Value(name, self._values[like].blob, shape, self._values[like].span)
         self._readers[name] = Counter()
         return name
 
     def fresh_parameter(self, name: str, array: Array) -> str:
-        """A parameter of a new name made of ``name``; its array becomes read-only."""
+        """Add a parameter with this array, which becomes read-only, and return its unique name."""
         name = _untaken(name, self._parameters)
         array.flags.writeable = False
         self._parameters[name] = Parameter(name, array.shape, None, array)

@@ -1,4 +1,4 @@
-"""Small edits that make a new graph of an old one. Nothing is changed in place."""
+"""Small edits that return a new graph or node. Nothing is changed in place."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def with_nodes(graph: Graph, nodes: Iterable[Node]) -> Graph:
 
 
 def prune_parameters(graph: Graph) -> Graph:
-    """The graph without parameters that no node and no update names, owners of named ones kept."""
+    """The graph without parameters that no node and no update uses; owners of used ones stay."""
     used = {name for node in graph.nodes for name in node.parameters} | set(graph.updates)
     used |= {owner for name in used if (owner := graph.parameters[name].owner)}
     if used == set(graph.parameters):
@@ -31,7 +31,7 @@ def prune_parameters(graph: Graph) -> Graph:
 
 
 def with_parameters(graph: Graph, arrays: Mapping[str, Array]) -> Graph:
-    """The graph with parameters added or replaced by these arrays, made read-only."""
+    """The graph with parameters added or replaced by these float32 arrays, made read-only."""
     parameters = dict(graph.parameters)
     for name, array in arrays.items():
         array.flags.writeable = False
@@ -41,7 +41,7 @@ def with_parameters(graph: Graph, arrays: Mapping[str, Array]) -> Graph:
 
 
 def with_variables(graph: Graph, owners: Collection[str] | None = None) -> Graph:
-    """The graph with variables in place of its constants: of all, or of those that these own."""
+    """The graph with constants turned into variables: all, or those that ``owners`` own."""
     parameters = {
         name: replace(p, variable=True) if owners is None or (p.owner or name) in owners else p
         for name, p in graph.parameters.items()
@@ -50,7 +50,7 @@ def with_variables(graph: Graph, owners: Collection[str] | None = None) -> Graph
 
 
 def rename_inputs(node: Node, names: Mapping[str, str]) -> Node:
-    """The node reading other values; the node itself if none of its inputs is renamed."""
+    """The node with its inputs renamed; the node itself if none of them is in ``names``."""
     if not any(v in names for v in node.inputs):
         return node
     return replace(node, inputs=tuple(names.get(v, v) for v in node.inputs))
@@ -68,7 +68,10 @@ def live_nodes(graph: Graph) -> tuple[Node, ...]:
 
 
 def only_for(graph: Graph, outputs: Iterable[str]) -> Graph:
-    """The graph that gives back these values alone, without nodes and inputs they do not need."""
+    """The graph with these outputs only, without nodes and inputs that they do not depend on.
+
+    Updates are kept, and what they depend on.
+    """
     graph = graph.replace(outputs=tuple(dict.fromkeys(outputs)))
     nodes = live_nodes(graph)
     read = {*graph.results, *(name for node in nodes for name in node.inputs)}

@@ -1,4 +1,4 @@
-"""Names that nothing has yet, found in a few looks however many like them are taken."""
+"""Unique names: numbered where they are taken, in few look-ups however many are."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection
 
 
 def first_free(name: str, taken: Collection[str], numbered: Callable[[int], str]) -> str:
-    """The name, or a numbered one that is free, where it is taken.
+    """``name``, or where it is taken the first free one of ``numbered(2)``, ``numbered(3)`` ...
 
-    Numbers go up from 2, and those of one name are taken in order: the end of such a run is found
-    by doubling and halving. One by one, a thousand uses of a name would take half a million looks.
+    Numbers must have been given out in order: the end of the run is found by doubling and halving.
+    One by one, a thousand uses of a name would take half a million look-ups.
     """
     if name not in taken:
         return name

@@ -1,4 +1,4 @@
-"""Shapes of blobs. Every blob is float32, as in Caffe."""
+"""Shapes of blobs: tuples of sizes, in elements. Every blob is float32, as in Caffe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAX_PRODUCT = 2**59  # of sizes other than 0; times 8 bytes and a little more f
 
 
 def count(shape: Shape, start: int = 0, end: int | None = None) -> int:
-    """Number of elements of axes ``start`` to ``end``; 1 for no axes."""
+    """The number of elements of axes ``start`` to ``end``, ``end`` not included; 1 for no axes."""
     return math.prod(shape[start:end])
 
 
@@ -24,7 +24,7 @@ def count(shape: Shape, start: int = 0, end: int | None = None) -> int:
 def shape_fault(shape: Shape) -> str | None:
     """Why no blob can have this shape, None where one can (the limits of blob.cpp).
 
-    Beside a size of 0 Caffe takes any others; NumPy wants their product to be a number of bytes.
+    NumPy also wants the product of the sizes other than 0 to be a possible number of bytes.
     """
     if len(shape) > MAX_AXES:
         return f"{len(shape)} axes, more than {MAX_AXES}"
@@ -40,12 +40,12 @@ def shape_fault(shape: Shape) -> str | None:
 
 
 def show(sizes: Iterable[object] | None, scalar: str = "a scalar", unknown: str = "unknown") -> str:
-    """A shape as people write it: ``1x3x224x224``; any other sizes, one an axis, likewise.
+    """A shape as people write it, ``1x3x224x224``; also of any other things, one for each axis.
 
     Args:
-        sizes: along each axis, None where it is not known, which becomes a question mark.
-        scalar: what stands for no axes.
-        unknown: what stands for None.
+        sizes: along each axis; None is shown as a question mark.
+        scalar: shown for no axes.
+        unknown: shown for None.
     """
     if sizes is None:
         return unknown
@@ -67,7 +67,7 @@ def canonical_axis(axis: int, axes: int) -> int:
 
 
 class Dims(NamedTuple):
-    """A shape read Caffe's old way, missing trailing axes being 1."""
+    """A shape as Caffe's legacy accessors read it: missing trailing axes are 1."""
 
     num: int
     channels: int
@@ -76,5 +76,5 @@ class Dims(NamedTuple):
 
 
 def dims(shape: Shape) -> Dims:
-    """num, channels, height, width of a shape of at most four axes."""
+    """num, channels, height and width of a shape of at most four axes; missing ones are 1."""
     return Dims(*(shape + (1,) * (4 - len(shape)))[:4])

@@ -1,4 +1,4 @@
-"""What a graph must be, in every phase of its life."""
+"""Invariants of a graph in each phase of compilation."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Phase = Literal["lowered", "inferred", "loaded"]
 
 
 def verify(graph: Graph, phase: Phase, ops: Collection[str] | None = None) -> None:
-    """Check a graph against the grammar of a phase.
+    """Check a graph against the invariants of a phase; each phase has those of the phases before.
 
     * lowered: every value is produced once, before it is read; inputs, outputs, values and
       parameters that are named exist; names of nodes are unique; every op is known; updates write
       to variables.
-    * inferred: and every value and parameter has a shape, an update its parameter's.
-    * loaded: and every parameter has an array of its shape (or an owner that has).
+    * inferred: every value and parameter has a shape, and an update the shape of its parameter.
+    * loaded: every parameter has an array of its shape, or an owner that has.
 
     Raises:
-        InternalError: with every fault found. A graph that fails here is a fault of netc.
+        InternalError: with every fault found. A graph that fails here is a bug in netc.
     """
     faults = list(_structure(graph, ops))
     if phase != "lowered" and not faults:

@@ -1,4 +1,4 @@
-"""The part of a net that some blobs depend on."""
+"""The part of a net that some blobs depend on, found before it is lowered."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from netc.schema.message import Message
 
 
 def layers_before(net: Message, blobs: Iterable[str]) -> Message:
-    """The net without layers that none of these blobs depends on, whatever those may be.
+    """The net without the layers that none of these blobs depends on.
+
+    Layers are kept whatever their phase: the rules are applied later.
 
     Args:
         net: a NetParameter in the current format.
-        blobs: names of blobs, ``blob@layer`` for one before a later layer rewrites it. With a name
-            that is no layer's top the net stays as it is, for a later complaint.
+        blobs: names of blobs, ``blob@layer`` for one before a later layer rewrites it. Where one is
+            no layer's top the net is returned unchanged, so that lowering reports it.
     """
     entries = net.entries.get("layer", ())
     tops = {top for entry in entries for top in entry.value.get("top")}
@@ -33,7 +35,7 @@ def layers_before(net: Message, blobs: Iterable[str]) -> Message:
 
 
 class State(TypedDict):
-    """Which layers a net has."""
+    """The keyword arguments of :func:`netc.lower.lower.lower` that choose the net's layers."""
 
     phase: str
     level: int
@@ -41,9 +43,9 @@ class State(TypedDict):
 
 
 class Part(NamedTuple):
-    """The layers that what is asked for may depend on, and the shapes given for their inputs.
+    """A net of the layers that the wanted blobs may depend on, and the shapes given for its inputs.
 
-    ``inputs`` are the input blobs of the whole net.
+    ``inputs`` are the input blobs of the whole net; empty where no layer was dropped.
     """
 
     message: Message
@@ -51,7 +53,7 @@ class Part(NamedTuple):
     inputs: tuple[str, ...] = ()
 
     def unneeded(self, graph: Graph) -> frozenset[str]:
-        """The net's inputs that the graph has no use for; they may be fed all the same."""
+        """Inputs of the whole net that the graph does not have; feeding them is no error."""
         return frozenset(self.inputs) - set(graph.input_blobs)
 
 
@@ -64,9 +66,15 @@ def wanted_part(
     level: int = 0,
     stages: Sequence[str] = (),
 ) -> Part:
-    """The layers that some blobs may depend on; all of them where no blob is named.
+    """The layers that some blobs may depend on; all layers where ``names`` is empty.
 
-    What is wrong with other layers, or not known of them, is of no matter then.
+    Errors in the other layers, and unknown shapes there, then do not matter.
+
+    Args:
+        message: a NetParameter in the current format.
+        names: of blobs, as for :func:`layers_before`.
+        shapes: of inputs; those of inputs that are dropped are left out.
+        phase, level, stages: the NetState.
     """
     shapes = shapes or {}
     if not names:

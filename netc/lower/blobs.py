@@ -1,4 +1,4 @@
-"""Caffe's named, rewritable blobs as values that are each produced once."""
+"""Caffe's named, rewritable blobs as values in single-assignment form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AUTOMATIC = "(automatic)"  # the blob of a loss layer with no top, net.cpp Appen
 
 
 class Version(NamedTuple):
-    """One content of a blob: which layer made it and where its name was written."""
+    """One value of a blob: the layer that produces it, its serial number, and where it is named."""
 
     blob: str
     layer: str
@@ -23,24 +23,24 @@ class Version(NamedTuple):
 
 @dataclass(slots=True)
 class Blobs:
-    """The blobs seen so far while layers are walked in order.
+    """The blobs met so far while layers are walked in order.
 
-    Values are handed out as serial numbers in text form and get their names at the end, when it is
-    known which version of each blob is the last.
+    Values have serial numbers, as text, for provisional names; they get their names at the end,
+    when it is known which version of each blob is the last.
     """
 
     versions: list[Version] = field(default_factory=list)
     current: dict[str, Version] = field(default_factory=dict)
 
     def produce(self, blob: str, layer: str, span: Span | None) -> str:
-        """A new version of a blob; returns its provisional value name."""
+        """Add a version of a blob; returns its provisional name."""
         version = Version(blob, layer, len(self.versions), span)
         self.versions.append(version)
         self.current[blob] = version
         return str(version.serial)
 
     def read(self, blob: str) -> str | None:
-        """The provisional name of a blob's present content, None if there is no such blob."""
+        """The provisional name of a blob's latest version; None if there is no such blob."""
         version = self.current.get(blob)
         return None if version is None else str(version.serial)
 
@@ -59,7 +59,7 @@ class Blobs:
         return names
 
     def values(self, names: Mapping[str, str]) -> dict[str, Value]:
-        """All values under their final names."""
+        """All values by their final names; ``names`` is what :meth:`final_names` returns."""
         return {
             name: Value(name, version.blob, None, version.span)
             for name, version in zip(names.values(), self.versions, strict=True)
@@ -102,7 +102,7 @@ def renamed(nodes: Sequence[Node], names: Mapping[str, str]) -> tuple[Node, ...]
 
 
 class Elsewhere(NamedTuple):
-    """Where a missing blob is produced after all, and what to do about it."""
+    """Where a missing blob is produced: by a later layer, or in another phase; and what to do."""
 
     note: Note
     help: str
@@ -111,7 +111,14 @@ class Elsewhere(NamedTuple):
 def unknown_bottom(
     layer: str, blob: str, span: Span | None, known: Sequence[str], elsewhere: Elsewhere | None
 ) -> Diagnostic:
-    """A bottom that no layer before has produced."""
+    """The error unknown-bottom: no layer before produces a bottom.
+
+    Args:
+        layer, blob: names.
+        span: where the bottom is written.
+        known: blobs that there are, for near names.
+        elsewhere: where the blob is produced after all, if anywhere.
+    """
     help = (elsewhere.help,) if elsewhere else did_you_mean(blob, known)
     return Diagnostic(
         "unknown-bottom",

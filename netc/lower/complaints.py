@@ -1,4 +1,4 @@
-"""What is wrong with a layer by itself: an unknown type, a wrong number of blobs."""
+"""Errors about a single layer: an unknown type, a wrong number of bottoms or tops."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def unlisted(layer: Message, kind: str, known: Collection[str]) -> Diagnostic:
 
 
 def unknown_type(layer: Message, kind: str, known: Collection[str]) -> Diagnostic:
-    """An error at a layer of no type, or of one that is not known."""
+    """The error missing-layer-type or unknown-layer-type; ``known`` are types for near names."""
     name = layer.get("name")
     if not layer.has("type"):
         return Diagnostic(
@@ -92,7 +92,13 @@ def _wrong_count(
 
 
 def check_each(op: ErasedOp, layer: Message) -> None:
-    """One `loss_weight` a top and one `propagate_down` a bottom, or none (layer.hpp, net.cpp)."""
+    """Check that ``loss_weight`` is given once for each top and ``propagate_down`` for each bottom.
+
+    Either may be left out altogether (layer.hpp, net.cpp).
+
+    Raises:
+        NetcError: value-count, at the field.
+    """
     if "loss_weight" not in layer.entries and "propagate_down" not in layer.entries:
         return
     tops = max(len(layer.get("top")), int(op.arity.optional_top))

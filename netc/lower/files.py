@@ -1,4 +1,4 @@
-"""The files that layers name, found and read."""
+"""The files that layers name (InfogainLoss's matrix, images' sizes), found and read."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _LARGEST_FILE = 64 << 20  # bytes of a list; a few million images
 
 
 def with_files(graph: Graph, folder: Path | None, *, outside: bool) -> Graph:
-    """The graph with the arrays of the files that its layers name.
+    """The graph with the arrays of the files that its layers name, as parameters of their ops.
 
     Args:
         graph: with inferred shapes.
         folder: of the net's text; None where it is from no file.
-        outside: whether files may lie anywhere.
+        outside: whether files may lie outside of the folder.
 
     Raises:
-        NetcError: outside-file, missing-file, what ``load_blob`` raises, and what a layer says of
-            an array that does not fit it.
+        NetcError: outside-file, missing-file, what ``load_blob`` or ``load_sizes`` raises, and the
+            code of a layer whose shapes the array does not fit.
     """
     return graph.replace(nodes=tuple(_with_file(graph, n, folder, outside) for n in graph.nodes))
 
@@ -60,10 +60,12 @@ def _without(node: Node, why: Diagnostic) -> Diagnostic:
 
 
 def load_sizes(path: str) -> Array:
-    """Heights and widths, (images, 2), of a text with `name height width` on each line.
+    """Heights and widths, float32 (images, 2), of a text with `name height width` on each line.
+
+    At most 64 MiB are read.
 
     Raises:
-        NetcError: bad-record, where it cannot be read so.
+        NetcError: bad-record, where a number is missing or not a number.
     """
 
     def bad(error: Exception) -> NetcError:

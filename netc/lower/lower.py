@@ -1,4 +1,4 @@
-"""The walk over a net's layers that makes the graph."""
+"""Lowering: a NetParameter's layers, walked in order, become the nodes of a graph."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ Shapes = Mapping[str, Shape]
 
 
 class Lowered(NamedTuple):
-    """A graph without inferred shapes, and what was said while making it.
+    """A graph without inferred shapes, and the diagnostics of making it.
 
     ``layers`` are those left after the phase rules, sources included, as they were written;
-    ``messages`` has each node's layer as it was written, so that complaints can point at fields.
+    ``messages`` has each node's layer as it was written, so that diagnostics can point at fields.
     Where ``diagnostics`` holds errors the graph lacks the layers they are about.
     """
 
@@ -82,18 +82,18 @@ def lower(
     inputs: Shapes | None = None,
     catalog: Mapping[str, ErasedOp] = LAYERS,
 ) -> Lowered:
-    """The graph of an upgraded NetParameter in a state.
+    """The graph of an upgraded NetParameter in a NetState.
+
+    Layers that read data become inputs of the graph. Errors in the net are collected in the
+    result's diagnostics; nothing is raised for them.
 
     Args:
         net: a bound NetParameter in the current format.
-        phase: TEST or TRAIN.
+        phase: "TEST" or "TRAIN".
         level: of the NetState.
         stages: of the NetState.
-        inputs: shapes that replace or supply those of inputs and data layers.
+        inputs: shapes, by blob, that replace or supply those of inputs and data layers.
         catalog: the layer types there are.
-
-    Layers that read data become inputs of the graph. All mistakes are gathered in the result's
-    diagnostics; nothing is raised for a mistake in the net.
     """
     walk = _Walk(
         net, merged_state(net, State(phase, level, tuple(stages))), dict(inputs or {}), catalog

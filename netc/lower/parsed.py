@@ -1,4 +1,4 @@
-"""Parameters of layers that say the same: worked out once, and one object for all of them."""
+"""Parameters of layers with equal fields: parsed once, and one object for all of them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _CONNECTIONS = frozenset({"name", "type", "bottom", "top", "include", "exclude",
 
 
 class Parsed:
-    """The parameters that were made for one net's layers.
+    """The parameters parsed so far for one net.
 
-    A net of thousands of layers has a few dozen kinds of them. An op that looks at a layer's own
-    name or blobs, as one that draws random numbers does, is asked for each layer.
+    A net of thousands of layers has a few dozen different ones. Where an op reads the layer's own
+    name or blobs, as one that draws random numbers does, each layer is parsed.
     """
 
     def __init__(self) -> None:
         self._known: dict[object, object] = {}
 
     def params(self, op: ErasedOp, layer: Message, context: LayerContext) -> object:
-        """What the op makes of a layer.
+        """What ``op.params`` gives for a layer.
 
         Raises:
             NetcError: as ``op.params``.

@@ -1,4 +1,4 @@
-"""Which layer a text means by a name that forks of Caffe give to several."""
+"""Which of several forks' layers a layer's type means, by its fields."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from netc.schema.message import Message
 
 
 def meant(layer: Message, op: ErasedOp, collector: Collector) -> ErasedOp:
-    """The layer that the fields say; what they leave open is told.
+    """The op that a layer's fields mean; ``op`` itself where no fork's reading applies.
 
     Args:
         layer: the layer.
-        op: what BVLC Caffe, or the fork that is known best, calls so.
-        collector: takes the warning `fork-reading`.
+        op: the op of this type in BVLC Caffe, or in the fork that is best known for it.
+        collector: takes the warning fork-reading, where the fields leave it open.
     """
     found = op.reading(layer) if op.reading is not None else None
     if found is None:

@@ -9,7 +9,7 @@ from netc.schema.message import Message
 
 
 class State(NamedTuple):
-    """The NetState that rules are met against."""
+    """The NetState that a layer's ``include`` and ``exclude`` rules are compared with."""
 
     phase: str = "TEST"
     level: int = 0
@@ -24,7 +24,7 @@ def merged_state(net: Message, state: State) -> State:
 
 
 def rule_failure(rule: Message, state: State) -> str | None:
-    """Why a NetStateRule is not met, None where it is."""
+    """Why a NetStateRule is not met, in words for a message; None where it is (StateMeetsRule)."""
     if rule.has("phase") and rule.get("phase") != state.phase:
         return f"its phase is {rule.get('phase')}"
     if rule.has("min_level") and state.level < rule.get("min_level"):
@@ -41,7 +41,7 @@ def rule_failure(rule: Message, state: State) -> str | None:
 
 
 def exclusion(layer: Message, state: State) -> str | None:
-    """Why a layer is not part of the net in a state, None where it is.
+    """Why a layer is not part of the net in a state, in words for a message; None where it is.
 
     A layer with no rules is kept; one with ``include`` rules if any of them is met; one with
     ``exclude`` rules if none is.
@@ -59,7 +59,8 @@ def exclusion(layer: Message, state: State) -> str | None:
 def filter_layers(net: Message, state: State, collector: Collector) -> tuple[Message, ...]:
     """The layers of an upgraded NetParameter that are part of the net in a state, in order.
 
-    A layer with both ``include`` and ``exclude`` is reported to the collector.
+    A layer with both ``include`` and ``exclude`` is dropped, and the collector gets the error
+    include-and-exclude.
     """
     kept = []
     for layer in net.get("layer"):

@@ -1,4 +1,4 @@
-"""The names of the layers that Caffe puts where a blob is read more than once.
+"""The names of the Split layers that Caffe inserts where several layers read a blob.
 
 netc needs no copies and has no such layers; Caffe's logs and weight files have their names
 (BVLC/caffe src/caffe/util/insert_splits.cpp, SplitLayerName).
@@ -13,7 +13,7 @@ from netc.schema.message import Message
 
 
 def split_names(layers: Sequence[Message]) -> tuple[str, ...]:
-    """The Split layers of a net, in the order of the layers that make their blobs.
+    """The names of a net's Split layers, in the order of the layers that produce their blobs.
 
     Args:
         layers: those of the net in its state, in order.

@@ -82,7 +82,7 @@ def average(x: AnyArray, axes: Sequence[Axis]) -> AnyArray:
 
 
 def areas(axes: Sequence[Axis], like: AnyArray) -> AnyArray:
-    """Elements of each window in the input and the padding around it, in ``like``'s dtype."""
+    """Elements of each window in the input and its padding: (height, width), ``like``'s dtype."""
     xp = namespace(like)
     high, wide = (xp.asarray(_lengths(axis)) for axis in axes)
     return (high[:, None] * wide[None, :]).astype(like.dtype)

@@ -73,7 +73,7 @@ class Ranks(Protocol):
         """Overwrite a C-contiguous array with that of rank 0."""
 
     def meet(self) -> None:
-        """Wait until all ranks are here; what each has written before, all see afterwards."""
+        """A barrier: wait until all ranks are here; each then sees what the others wrote before."""
 
     def shared_memory(self, elements: int) -> Array | None:
         """A float32 array of zeros that all ranks share; None where some rank cannot map it."""

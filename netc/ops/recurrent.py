@@ -209,7 +209,7 @@ def lstm_steps(
     inputs: Arrays,
     weights: Arrays,
 ) -> tuple[AnyArray, ...]:
-    """An LSTM's outputs; ``units`` is what the data adds, (steps, streams, 4 * hidden)."""
+    """An LSTM's tops; ``units`` is what the data adds to the gates, (steps, streams, 4 hidden)."""
     driven, recurrent = _with_static(params, units, inputs, weights), weights[-1].T
     hidden, cell = first_states(params, inputs)
     rows = []

@@ -107,7 +107,7 @@ def round_to_bfloat16(x: Floats) -> Floats:
 
 
 class Codes(NamedTuple):
-    """Weights as int8 codes, (outputs, ...), and each output's scale, float32."""
+    """Weights as int8 codes, in the weights' shape, and each output's scale, float32 (outputs,)."""
 
     codes: NDArray[np.int8]
     scales: Floats

@@ -90,7 +90,7 @@ def _images_of(regions: AnyArray, images: int) -> AnyArray:
 
 
 def not_in_batch(image: float, images: int) -> NetcError:
-    """The error that a region is of an image that is not there; to be raised by the caller."""
+    """The error region-out-of-range, to be raised, for a region of an image that is not there."""
     return NetcError(
         Diagnostic(
             "region-out-of-range", f"a region is of image {image:g}, and the batch has {images}"

@@ -91,7 +91,7 @@ def aligned_places(
 
 
 def inside_map(at: AnyArray, size: int) -> AnyArray:
-    """Whether rows or columns lie on a map."""
+    """Whether places are on an axis of ``size`` elements, or up to half an element beyond it."""
     return (at >= -0.5) & (at <= size - 0.5)
 
 
@@ -108,7 +108,7 @@ def _at_places(planes: AnyArray, y: AnyArray, x: AnyArray) -> AnyArray:
 
 
 def neighbours_of(at: AnyArray, size: int) -> tuple[AnyArray, AnyArray, AnyArray]:
-    """The elements that places lie between, and the share of the later one."""
+    """The two elements that each place lies between, int64, and the later one's share, float32."""
     low = np.floor(at)
     first = low.clip(0, size - 1).astype(np.int64)
     last = (low + 1).clip(0, size - 1).astype(np.int64)

@@ -53,7 +53,7 @@ class UpdateParams:
 
 
 def part_of(graph: Graph, value: str) -> tuple[int, ...]:
-    """The elements of a value that an update has made, in C order; empty for all of them."""
+    """Begin and end of the elements, in C order, that a value's update writes; empty for all."""
     maker = graph.producers.get(value)
     return maker.params.part if maker is not None and maker.op == UPDATE else ()
 

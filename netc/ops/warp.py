@@ -71,7 +71,7 @@ def neighbours(flow: AnyArray) -> Neighbours:
 
 
 def at_places(data: AnyArray, rows: AnyArray, columns: AnyArray) -> AnyArray:
-    """Elements (images, channels, height, width) of each image at its rows and columns."""
+    """Elements (num, channels, height, width) at rows and columns (num, height, width)."""
     image = np.arange(len(data))[:, None, None]
     return np.moveaxis(data[image, :, rows, columns], 3, 1)
 
@@ -103,7 +103,7 @@ WARP = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class TilingParams:
-    """``side`` * ``side`` channels become one, spread over blocks of that size."""
+    """Depth to space: ``side`` * ``side`` channels become a block of ``side`` by ``side``."""
 
     side: int
 

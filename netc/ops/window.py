@@ -18,7 +18,7 @@ from netc.schema.message import Message
 
 
 class Tap(NamedTuple):
-    """An element of the kernel, the outputs it counts for and the inputs they meet it at."""
+    """An element of the kernel along an axis, and the outputs and inputs where it is used."""
 
     element: int
     outputs: slice
@@ -41,7 +41,10 @@ class Axis(NamedTuple):
         return self.dilation * (self.kernel - 1) + 1
 
     def taps(self) -> Iterator[Tap]:
-        """The kernel's elements that meet an input, in order; padding is never met."""
+        """The kernel's elements that meet an input for some output, in order; padding is skipped.
+
+        Each with the outputs it counts for and the inputs it meets there.
+        """
         for index in self._candidates():
             at = index * self.dilation - self.pad  # the input that output 0 meets
             first = max(0, -(at // self.stride))

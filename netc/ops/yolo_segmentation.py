@@ -94,7 +94,7 @@ YOLO_SEG = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class SegEvaluateParams:
-    """A pixel is of a class from above ``threshold`` on."""
+    """A pixel belongs to a class where its map is above ``threshold``; top (1, 1, 1, classes)."""
 
     threshold: float
 

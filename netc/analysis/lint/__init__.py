@@ -1,4 +1,4 @@
-"""Lints: what is legal and likely not meant, as notes that can be switched off by their codes."""
+"""Lints: notes on what is legal and probably a mistake; each can be switched off by its code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def lint(
     only: Collection[str] = (),
     without: Collection[str] = (),
 ) -> tuple[Diagnostic, ...]:
-    """Notes about a net, in the order of its text.
+    """The lints' notes on a net, in the order of its text.
 
     Args:
         graph: before passes, with shapes as far as they are known.
@@ -44,7 +44,7 @@ def _position(note: Diagnostic) -> tuple[str, int]:
 
 
 def folded(found: Sequence[Diagnostic]) -> list[Diagnostic]:
-    """Notes of one code as one where there are more than a few; other diagnostics as they are."""
+    """Diagnostics with the lint notes of one code joined into one where there are more than two."""
     by_code: dict[str, list[Diagnostic]] = {}
     for diagnostic in found:
         by_code.setdefault(diagnostic.code, []).append(diagnostic)

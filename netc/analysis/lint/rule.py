@@ -1,4 +1,4 @@
-"""What lint rules are and what they can ask."""
+"""What a lint rule is, and what it can ask of a net."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A net under the lints: its graph before passes, and its layers as they were written."""
+    """The net that is checked: its graph before passes, and its layers as they were written."""
 
     graph: Graph
     messages: Mapping[str, Message]
 
     def producer(self, value: str) -> Node | None:
-        """The layer that makes a value; None of inputs."""
+        """The node that produces a value; None for an input."""
         return self.graph.producers.get(value)
 
     def readers(self, value: str) -> tuple[Node, ...]:
-        """The layers that read a value."""
+        """The nodes that read a value."""
         return self.graph.readers[value]
 
     def of(self, role: Role) -> Iterator[Node]:
-        """The layers that have any of some roles, in order."""
+        """The nodes that have any of some roles, in order."""
         return (node for node in self.graph.nodes if has_role(node.op, role))
 
     def shapes(self, node: Node) -> tuple[tuple[Shape, ...], tuple[Shape, ...]] | None:
-        """A layer's input and output shapes; None where one is unknown."""
+        """A node's input and output shapes; None where one is unknown."""
         inputs = [self.graph.values[name].shape for name in node.inputs]
         outputs = [self.graph.values[name].shape for name in node.outputs]
         if None in inputs or None in outputs:
@@ -62,7 +62,7 @@ class Subject:
         self, code: str, node: Node, message: str, *help: str, at: tuple[str, ...] = (),
         notes: tuple[Note, ...] = (), axis: int = 0,
     ) -> Diagnostic:  # fmt: skip
-        """A note about a layer, at the first of some fields (``at``) that is written."""
+        """A note about a node, at the first of the fields ``at`` that is written."""
         text = f"layer `{node.name}` ({node.op}): {message}"
         return Diagnostic(code, text, self.place(node, *at, axis=axis), "note", notes, help)
 
@@ -81,7 +81,7 @@ def _find(message: Message, field: str, axis: int) -> Span | None:
 
 
 class Rule(NamedTuple):
-    """A lint: its code, what it looks for in a line, and how."""
+    """A lint: its code, one line on what it finds, and the function that finds it."""
 
     code: str
     summary: str
@@ -89,14 +89,14 @@ class Rule(NamedTuple):
 
 
 class Slide(NamedTuple):
-    """A layer whose window slides over its first input, and that window along each axis."""
+    """A node with a sliding window over its first input, and the window along each axis."""
 
     node: Node
     axes: tuple[Axis, ...]
 
 
 def slides(subject: Subject) -> Iterator[Slide]:
-    """Layers whose windows slide forwards, of known shapes."""
+    """Convolutions, poolings and the like whose shapes are known; deconvolutions are left out."""
     for node in subject.graph.nodes:
         shapes = subject.shapes(node)
         if shapes is None or not shapes[0] or not shapes[1]:
@@ -115,6 +115,6 @@ def slides(subject: Subject) -> Iterator[Slide]:
 
 
 def axis_word(index: int, axes: int, number: int) -> str:
-    """``row``, ``columns``: a number's worth of lines along an axis."""
+    """"row" or "columns" ..., by the axis and the number, for messages."""
     words = ("row", "column") if axes == 2 else (f"line of axis {index + 2}",) * axes
     return words[index] if number == 1 else f"{words[index]}s"

@@ -17,7 +17,7 @@ _REORDERING = Role.VIEW | Role.PERMUTATION | Role.COPY
 
 
 def lone_batch_norms(subject: Subject) -> Iterator[Diagnostic]:
-    """BatchNorm layers whose scale and shift nobody learns.
+    """batch-norm-without-scale: BatchNorm layers after which nothing learns a scale and shift.
 
     Not where only products read them: those can learn both themselves.
     """
@@ -63,7 +63,7 @@ def batch_statistics(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def shiftless_scales(subject: Subject) -> Iterator[Diagnostic]:
-    """Scale layers after BatchNorm that lack the shift."""
+    """scale-without-bias: Scale layers after a BatchNorm that have no bias."""
     for node in subject.of(Role.SCALE):
         before = subject.producer(node.inputs[0])
         after = subject.readers(node.outputs[0])
@@ -86,7 +86,7 @@ def shiftless_scales(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def cancelled_biases(subject: Subject) -> Iterator[Diagnostic]:
-    """Biases that the BatchNorm after them takes away again with the mean."""
+    """bias-under-batch-norm: biases that the BatchNorm after them subtracts again with the mean."""
     for node in subject.of(_PRODUCTS):
         readers = subject.readers(node.outputs[0])
         normalised = bool(readers) and all(has_role(r.op, Role.BATCH_NORM) for r in readers)
@@ -107,7 +107,7 @@ def cancelled_biases(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def dropped_before_norm(subject: Subject) -> Iterator[Diagnostic]:
-    """Dropout right before BatchNorm: the variance differs between training and testing.
+    """dropout-before-batch-norm: the variance differs between training and testing.
 
     Li et al., Understanding the disharmony between dropout and batch normalization, CVPR 2019.
     """
@@ -126,7 +126,7 @@ def dropped_before_norm(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def after_losses(subject: Subject) -> Iterator[Diagnostic]:
-    """Activations of a loss."""
+    """activation-after-loss: activations that read a loss."""
     for node in subject.of(Role.NONLINEARITY | Role.DROPOUT):
         before = subject.producer(node.inputs[0])
         if before is not None and CATALOG[before.op].loss:
@@ -141,7 +141,7 @@ def after_losses(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def clipped_scores(subject: Subject) -> Iterator[Diagnostic]:
-    """ReLU right before a softmax or a loss."""
+    """clipped-scores: ReLU right before a softmax or a loss."""
     for node in subject.of(Role.SIGNED_SCORES):
         before = subject.producer(node.inputs[0])
         if before is not None and _clips(before):
@@ -160,7 +160,7 @@ def _clips(node: Node) -> bool:
 
 
 def squashed_twice(subject: Subject) -> Iterator[Diagnostic]:
-    """A softmax of a softmax, a sigmoid of a sigmoid."""
+    """softmax-twice and sigmoid-twice: a softmax of a softmax, a sigmoid of a sigmoid."""
     for kind, role in (("softmax", Role.SOFTMAX), ("sigmoid", Role.SIGMOID)):
         for node in subject.of(role):
             before = _behind_looks(subject, node.inputs[0])
@@ -185,7 +185,7 @@ def _behind_looks(subject: Subject, value: str) -> Node | None:
 
 
 def lonely_softmaxes(subject: Subject) -> Iterator[Diagnostic]:
-    """Softmax over one class."""
+    """softmax-of-one: softmax over one class."""
     for node in subject.of(Role.SOFTMAX):
         shape = subject.graph.values[node.inputs[0]].shape
         axis = node.params.axis
@@ -201,7 +201,7 @@ def lonely_softmaxes(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def idle_activations(subject: Subject) -> Iterator[Diagnostic]:
-    """ReLU of what is never negative."""
+    """idle-activation: ReLU of what is never negative."""
     for node in subject.of(Role.RECTIFIER):
         before = subject.producer(node.inputs[0])
         if before is not None and (_clips(before) or has_role(before.op, Role.NON_NEGATIVE)):

@@ -1,4 +1,4 @@
-"""Lints about windows that slide: convolution, pooling, deconvolution."""
+"""Lints about sliding windows: convolution, pooling, deconvolution."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def _fields(plain: str, quantity: str, axis: int) -> tuple[str, str]:
 
 
 def uneven_strides(subject: Subject) -> Iterator[Diagnostic]:
-    """Windows that stop before the end of their input.
+    """uneven-stride: windows that do not reach the end of their input.
 
-    A window smaller than its stride passes over elements everywhere, which nobody does by mistake.
+    A window smaller than its stride skips elements everywhere, which nobody does by mistake.
     """
     for node, axes in slides(subject):
         missed = [max(0, _unread(axis)) if axis.extent >= axis.stride > 1 else 0 for axis in axes]
@@ -61,7 +61,10 @@ def _uneven(subject: Subject, slide: Slide, missed: Sequence[int]) -> Diagnostic
 
 
 def large_kernels(subject: Subject) -> Iterator[Diagnostic]:
-    """Kernels larger than their padded input; Caffe rounds towards zero and makes one output."""
+    """kernel-exceeds-input: kernels larger than their padded input.
+
+    Caffe rounds towards zero and makes one output.
+    """
     for node, axes in slides(subject):
         for index, axis in enumerate(axes):
             if axis.extent > axis.size + 2 * axis.pad:
@@ -79,7 +82,7 @@ def large_kernels(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def idle_kernels(subject: Subject) -> Iterator[Diagnostic]:
-    """Weights that only ever meet padding."""
+    """idle-kernel: weights that only ever meet padding."""
     for node, axes in slides(subject):
         if not has_role(node.op, Role.CONVOLUTION | Role.LOCAL_PRODUCT):
             continue
@@ -102,7 +105,7 @@ def idle_kernels(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def ceil_poolings(subject: Subject) -> Iterator[Diagnostic]:
-    """Poolings that make more outputs than PyTorch's default would."""
+    """ceil-pooling: poolings that make more outputs than PyTorch's default would."""
     for node, axes in slides(subject):
         if (
             not has_role(node.op, Role.POOLING)
@@ -123,7 +126,7 @@ def ceil_poolings(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def empty_windows(subject: Subject) -> Iterator[Diagnostic]:
-    """Pooling windows that lie beyond their input altogether."""
+    """empty-pool-window: pooling windows that lie entirely beyond their input."""
     for node, axes in slides(subject):
         if not has_role(node.op, Role.POOLING):
             continue
@@ -144,7 +147,7 @@ def empty_windows(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def uneven_deconvolutions(subject: Subject) -> Iterator[Diagnostic]:
-    """Trained upsampling whose windows overlap unevenly.
+    """uneven-deconvolution: trained upsampling whose windows overlap unevenly.
 
     Odena, Dumoulin and Olah, Deconvolution and checkerboard artifacts, Distill 2016.
     """

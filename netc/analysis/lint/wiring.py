@@ -1,4 +1,4 @@
-"""Lints about names and wires: blobs that nobody reads, names that two layers have."""
+"""Lints about names and connections: blobs that nobody reads, names that two layers have."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _ENDS = Role.RESULT | Role.SINK
 
 
 def unused_blobs(subject: Subject) -> Iterator[Diagnostic]:
-    """Blobs that nobody reads where that is likely an oversight.
+    """unused-blob: blobs that nobody reads, where that is probably a mistake.
 
-    Every net has outputs. Not meant as such are inputs, one of several tops of a layer, and, in
-    training, whatever no loss depends on.
+    Every net has outputs. Reported are inputs, one of several tops of a layer, and, in training,
+    whatever no loss depends on.
     """
     trains = subject.graph.phase == "TRAIN" and any(
         _is_loss(subject, node) for node in subject.graph.nodes
@@ -68,7 +68,7 @@ def _is_loss(subject: Subject, node: Node) -> bool:
 
 
 def shared_names(subject: Subject) -> Iterator[Diagnostic]:
-    """Layers with weights that have a name in common."""
+    """duplicate-layer-name: layers with weights that have one name."""
     first: dict[str, Node] = {}
     for node in subject.graph.nodes:
         message = subject.messages.get(node.name)

@@ -1,7 +1,8 @@
-"""Gradients of activations, and of powers, exponentials and logarithms (activation, arithmetic).
+"""Gradients of activations, and of powers, exponentials and logarithms.
 
-Those that their outputs tell read the output alone, so that an activation in place needs nothing
-else kept.
+Of the layers of netc.ops.activation, rectifiers and arithmetic, as the ``Backward_cpu`` of BVLC's
+``<name>_layer.cpp``. A gradient that can be computed from the output reads the output alone, so
+that an activation in place needs nothing else kept.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ Factor = Callable[[P, AnyArray], AnyArray]
 
 
 def by_output(factor: Factor[P]) -> Gradient[P]:
-    """dx = dy * factor(params, y)."""
+    """The gradient dx = dy * factor(params, y) of a function of each element; y is the top."""
 
     def define(params: P, saved: Saved, tops: Arrays, index: int) -> AnyArray:
         return tops[0] * factor(params, saved.outputs[0])
@@ -54,7 +55,7 @@ def by_output(factor: Factor[P]) -> Gradient[P]:
 
 
 def by_input(factor: Factor[P]) -> Gradient[P]:
-    """dx = dy * factor(params, x)."""
+    """The gradient dx = dy * factor(params, x) of a function of each element; x is the bottom."""
 
     def define(params: P, saved: Saved, tops: Arrays, index: int) -> AnyArray:
         return tops[0] * factor(params, saved.inputs[0])
@@ -136,7 +137,7 @@ def _clip(params: ClipParams, x: AnyArray) -> AnyArray:
 
 
 def scaled(build: Build, top: str, scale: float) -> str:
-    """A gradient times a number; itself where that is 1."""
+    """The value of a gradient times a number: a new node, or ``top`` itself where that is 1."""
     if scale == 1:
         return top
     return build.node("Power", PowerParams(scale=scale), (top,))[0]

@@ -1,4 +1,8 @@
-"""Gradients of the layers whose weights are a bottom."""
+"""Gradients of InnerProduct and InnerDistance of two bottoms, and of ChannelScale.
+
+inner_product_layer.cpp, inner_distance_layer.cpp and channel_scale_layer.cpp of
+happynear/caffe-windows.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Every layer type that has a gradient: the family modules' ``GRADIENTS``, by Caffe's type string.
+"""The gradient rule of every layer type that has one: the family modules' ``GRADIENTS``.
 
-A layer type that is not here passes none: where one would have to pass it, that is an error.
+A layer type that is not here has no gradient: a net that would need one is refused, no-gradient.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ GRADIENTS: Mapping[str, ErasedGradient] = _RULES
 
 
 def add_gradient(name: str, rule: ErasedGradient | None) -> None:
-    """Know the gradient of a registered layer type; None for a type that has none."""
+    """Set the gradient rule of a layer type; None removes it."""
     _RULES.pop(name, None)
     if rule is not None:
         _RULES[name] = rule

@@ -15,12 +15,15 @@ from netc.ops.gradients.define import Gradient, Reads, Saved
 def gradient_of(
     type: str, function: Callable[..., Sequence[AnyArray | None]], weighted: bool
 ) -> Gradient[CustomParams]:
-    """What differentiation needs of a registered function.
+    """The gradient rule of a registered layer type.
+
+    The rule raises NetcError python-layer where the function raises, or gives another number of
+    arrays or other shapes than it must.
 
     Args:
         type: the layer type.
-        function: gives the gradients by all bottoms and arrays.
-        weighted: whether it takes the trained arrays.
+        function: gives the gradients by all bottoms, then by all trained arrays; None stands for 0.
+        weighted: whether the function is given the trained arrays.
     """
 
     def made(params: CustomParams, saved: Saved, tops: Arrays) -> Sequence[AnyArray | None]:

@@ -1,7 +1,7 @@
-"""What a layer's gradient is: how a loss changes with the layer's bottoms and trained arrays.
+"""What a gradient rule is: how the loss changes with a layer's bottoms and trained arrays.
 
-Backward computes, for a loss L, layer tops y and a bottom or array x, dL/dx from dL/dy: "the top's
-gradient" is dL/dy everywhere here. An array of a gradient has the shape of what it is of.
+For a loss L, a layer's top y and a bottom or trained array x, a rule computes dL/dx from dL/dy;
+"the top's gradient" is dL/dy everywhere here. A gradient has the shape of what it is of, float32.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from netc.ops.define import OpDef, P
 
 
 class Reads(NamedTuple):
-    """Which bottoms, tops and trained arrays of the forward pass a gradient looks at, by index.
+    """Which bottoms, tops and trained arrays of the forward pass a gradient reads, by index.
 
-    What nothing reads is freed before the backward pass.
+    What no gradient reads is freed before the backward pass.
     """
 
     inputs: tuple[int, ...] = ()
@@ -28,7 +28,7 @@ class Reads(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What a gradient is given of the forward pass; None in the place of what it does not read.
+    """What a gradient is given of the forward pass; None where it does not read it.
 
     ``shapes`` are those of all bottoms.
     """
@@ -53,21 +53,21 @@ BottomRule = Callable[[P, int], Sequence[int]]
 
 
 class Build(Protocol):
-    """Makes nodes of the backward pass."""
+    """Adds nodes to the backward pass; values go by their names."""
 
     def node(
         self, op: str, params: object, inputs: Sequence[str], parameters: Sequence[str] = ()
     ) -> tuple[str, ...]:
-        """A new node's outputs."""
+        """Add a node of an op; returns the names of its outputs."""
 
     def shape(self, value: str) -> Shape:
-        """The shape of a value, of the forward pass or of one made since."""
+        """The shape of a value of the forward or backward pass."""
 
     def zeros(self, value: str) -> str:
-        """Zeros in the shape of a value."""
+        """A value of zeros in the shape of another."""
 
     def reshaped(self, top: str, value: str) -> str:
-        """A gradient in the shape of the value that it is of; itself where it has that."""
+        """The gradient ``top`` in the shape of ``value``; itself where it has that shape."""
 
 
 # (build, the layer, each top's gradient or None, wanted bottoms) -> bottom -> its gradient; a
@@ -122,21 +122,21 @@ class Gradient(Generic[P_contra]):
     host: bool = False
 
     def read(self, kind: str, params: P_contra, index: int, bottoms: int) -> Reads:
-        """What the gradient by a ``bottom`` or a ``weight`` reads."""
+        """What one gradient reads; ``kind`` is "bottom" or "weight", ``index`` which of them."""
         rule = self.reads if kind == "bottom" else self.weight_reads
         return rule if isinstance(rule, tuple) else rule(params, index, bottoms)
 
     def takes(self, top: int) -> bool:
-        """Whether gradients come from a top."""
+        """Whether a top's gradient counts."""
         return self.tops is None or top in self.tops
 
     def stopped(self, params: P_contra, bottoms: int) -> tuple[int, ...]:
-        """Bottoms that no gradient can pass."""
+        """Indices of the bottoms that no gradient can pass."""
         found = self.stops if isinstance(self.stops, tuple) else self.stops(params, bottoms)
         return tuple(found)
 
     def passed_over(self, params: P_contra, bottoms: int) -> tuple[int, ...]:
-        """Bottoms whose gradient is 0."""
+        """Indices of the bottoms whose gradient is 0."""
         rule = self.ignored
         return tuple(rule if isinstance(rule, tuple) else rule(params, bottoms))
 
@@ -146,24 +146,24 @@ ErasedGradient = Gradient[object]
 
 
 def of(op: OpDef[P], rule: Gradient[P]) -> tuple[str, ErasedGradient]:
-    """A row of a family's table: a layer type's gradient, of the parameters that the type has."""
+    """A row of a family's table: a layer type and its gradient rule, of the op's parameters."""
     return op.name, cast(ErasedGradient, rule)
 
 
 def gradients(*rows: tuple[str, ErasedGradient]) -> Mapping[str, ErasedGradient]:
-    """A family's table."""
+    """A family's table: layer type -> gradient rule."""
     return dict(rows)
 
 
 def every_bottom(params: object, bottoms: int) -> Sequence[int]:
-    """All bottoms of a layer, for ``stops`` and ``ignored``."""
+    """Rule for ``stops`` and ``ignored``: all bottoms of a layer."""
     return range(bottoms)
 
 
 def alias(
     build: Build, node: Node, tops: Sequence[str | None], wanted: Sequence[int]
 ) -> dict[int, str]:
-    """Build rule of a layer that passes its top's gradient on as it is."""
+    """Build rule of a layer whose gradient is its top's: bottom index -> that value."""
     top = tops[0]
     assert top is not None
     return dict.fromkeys(wanted, top)

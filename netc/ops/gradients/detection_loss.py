@@ -1,4 +1,8 @@
-"""Gradients of losses of detection: SmoothL1Loss, those of hard examples, MultiBoxLoss."""
+"""Gradients of SmoothL1Loss, the OHEM losses and MultiBoxLoss.
+
+smooth_L1_loss_layer.cu, the OHEM layers of intel/caffe, multibox_loss_layer.cpp of weiliu89/caffe.
+What was matched or mined counts as constant.
+"""
 
 from __future__ import annotations
 

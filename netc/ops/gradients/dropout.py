@@ -1,4 +1,4 @@
-"""Gradients of Dropout and DropPath: the top's, times what the bottom was multiplied by.
+"""Gradients of Dropout and DropPath: the top's gradient times the mask.
 
 The mask is drawn again from the generator's key; nothing of the forward pass is kept.
 """

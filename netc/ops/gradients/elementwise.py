@@ -1,4 +1,7 @@
-"""Gradients of Eltwise, Scale, Bias and Axpy."""
+"""Gradients of Eltwise, Scale, Bias and Axpy.
+
+eltwise_layer.cpp, scale_layer.cpp and bias_layer.cpp of BVLC, axpy_layer.cpp of hujie-frank/SENet.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Gradients of losses of forks: CenterLoss, CtcLoss, Yolov3, those of Cascade R-CNN and MS-CNN."""
+"""Gradients of forks' losses: CenterLoss, CtcLoss, RegionLoss, Yolov3, YoloSeg, detection grids.
+
+They are the forks' own, which are not always the derivative of the loss; ``inexact`` says where.
+"""
 
 from __future__ import annotations
 

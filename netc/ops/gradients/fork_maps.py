@@ -1,4 +1,4 @@
-"""Gradients of layers of forks that work place by place."""
+"""Gradients of the layers of netc.ops.fork_maps, and of BiasChannel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gradients of layers of forks that move and sample: Unpooling, FlowWarp, ROIAlign and others."""
+"""Gradients of ROIAlign, Pooling3D, Correlation, Unpooling and FlowWarp, as in their forks."""
 
 from __future__ import annotations
 

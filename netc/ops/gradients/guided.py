@@ -1,4 +1,7 @@
-"""Gradients of GuidedDropout, Insanity and GradientScaler; what was drawn is drawn again."""
+"""Gradients of GuidedDropout, Insanity, SeLuDropout and GradientScaler.
+
+What was drawn in the forward pass is drawn again from the generator's key.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Gradients of ROIWarping, MaskPooling and MaskResize.
+"""Gradients of ROIWarping, MaskPooling and MaskResize (Dai et al. 2016, MNC).
 
-caffe-mnc's own by ROIWarping's map looks for a region's cells in a window that is a guess; here
-each cell gives back to what it was made of. The regions are passed over, as ROIPooling's are: MNC's
-gradient by their corners, a formula of its own, is not computed.
+caffe-mnc's gradient by ROIWarping's map looks for a region's cells in a window that is estimated;
+here each cell's gradient goes back to exactly the elements it was made of. The regions get none, as
+ROIPooling's: MNC's gradient by their corners is not computed.
 """
 
 from __future__ import annotations

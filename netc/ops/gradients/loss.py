@@ -1,4 +1,7 @@
-"""Gradients of losses. The top's gradient is a scalar: the loss's weight in the net's."""
+"""Gradients of losses, as the ``Backward_cpu`` of BVLC's ``<name>_loss_layer.cpp``.
+
+The top's gradient is a scalar, shape (): the loss's weight in the net's loss.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ _ALL_THREE = Reads(inputs=(0, 1, 2))
 
 
 def scaled(array: AnyArray, top: AnyArray, by: AnyArray | float, data: AnyArray) -> AnyArray:
-    """An array times the loss's weight over a divisor, in the shape and dtype of the data."""
+    """``array`` times the loss's weight ``top`` over a divisor, in ``data``'s shape and dtype."""
     scale = (top / by).astype(data.dtype) if hasattr(top / by, "astype") else top / by
     return (array * scale).astype(data.dtype).reshape(data.shape)
 
@@ -48,7 +51,13 @@ def _softmax_loss(params: SoftmaxLossParams, saved: Saved, tops: Arrays, index: 
 def by_label(
     data: AnyArray, label: AnyArray, axis: int, ignored: int | None
 ) -> tuple[AnyArray, AnyArray]:
-    """Probabilities, less 1 at the labels, 0 where a label is left out; and which are not."""
+    """Gradient of a softmax cross entropy by the scores, and which predictions count.
+
+    The probabilities less 1 at the label, (items, classes, places), 0 where a label is left out.
+
+    Raises:
+        NetcError: label-out-of-range.
+    """
     xp = namespace(data)
     outer, classes, inner = split_at(data.shape, axis)
     chosen, kept = class_labels(label.reshape(outer, 1, inner), classes, ignored)

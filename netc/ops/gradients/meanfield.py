@@ -1,4 +1,4 @@
-"""Gradient of MultiStageMeanfield: its iterations backwards (meanfield_iteration.cpp)."""
+"""Gradient of MultiStageMeanfield: its iterations in reverse (meanfield_iteration.cpp)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gradients of L1Loss, LiftedStructSimilaritySoftmaxLoss and weighted cross entropy."""
+"""Gradients of L1Loss, LiftedStructSimilaritySoftmaxLoss and the weighted cross entropy."""
 
 from __future__ import annotations
 

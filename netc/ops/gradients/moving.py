@@ -1,4 +1,6 @@
-"""Gradients of layers that join, cut, reshape, reorder and pick: the same moves, the other way."""
+"""Gradients of layers that join, cut, reshape, reorder and select: each element goes back to its
+place.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Gradients of layers that normalise: BatchNorm, BN, MVN, Softmax, Normalize, LayerNorm, LRN."""
+"""Gradients of BatchNorm, BN, MVN, Softmax, Normalize, LayerNorm and LRN.
+
+As the ``Backward_cpu`` of BVLC's batch_norm_layer.cpp, mvn_layer.cpp, softmax_layer.cpp and
+lrn_layer.cpp, and of the forks' layers.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ _STATISTICS = 3  # BatchNorm's arrays before those of NVIDIA's fork
 
 
 class Normalized(NamedTuple):
-    """What was divided by a deviation: the quotient, and the deviation, which broadcasts."""
+    """A normalised array, and the deviation it was divided by, which broadcasts over it."""
 
     value: AnyArray
     deviation: AnyArray

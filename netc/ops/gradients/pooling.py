@@ -25,7 +25,13 @@ from netc.ops.window import Axis, taps
 
 
 def spread(y: Any, axes: Sequence[Axis], shape: Shape) -> AnyArray:
-    """Each element added to all that its window sees: what ``summed`` does, turned around."""
+    """The adjoint of ``summed``: each element is added to all elements that its window covers.
+
+    Args:
+        y: (num, channels, *places).
+        axes: the window along height and width.
+        shape: of the result, (num, channels, height, width).
+    """
     x = namespace(y).zeros(shape, dtype=y.dtype)
     for tap in taps(axes):
         x[(..., *tap.inputs)] += y[(..., *tap.outputs)]
@@ -33,7 +39,14 @@ def spread(y: Any, axes: Sequence[Axis], shape: Shape) -> AnyArray:
 
 
 def put_back(y: Any, where: Any, axes: Sequence[Axis], shape: Shape) -> AnyArray:
-    """Each element added at its index in its plane; nowhere at -1."""
+    """Each element is added at its index in its plane; one with index -1 is dropped.
+
+    Args:
+        y: (num, channels, *places).
+        where: indices, in the shape of ``y``.
+        axes: the window along height and width.
+        shape: of the result, (num, channels, height, width).
+    """
     xp = namespace(y)
     x = xp.zeros(shape, dtype=y.dtype)
     index = xp.arange(shape[2] * shape[3]).reshape(shape[2:])

@@ -1,4 +1,4 @@
-"""Gradients of Python layers: those that were registered with the layer's implementation."""
+"""Gradients of Python layers: what was registered with the layer's implementation."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Gradients of LSTM, RNN, LSTMUnit: through all steps, backwards (lstm_layer.cpp, rnn_layer.cpp).
+"""Gradients of LSTM, RNN and LSTMUnit through all steps (lstm_layer.cpp, rnn_layer.cpp).
 
-The forward pass is run again for what it has between its steps. The first states of a pass that
-are not bottoms are 0 and have no gradient (Caffe carries states over, but no gradient crosses).
+The forward pass is run again for the states between its steps. First states that are not bottoms
+are 0 and have no gradient (Caffe carries states over, but no gradient crosses).
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ _CONTINUATION = 1
 
 
 class Gates(NamedTuple):
-    """What one step of an LSTM is made of."""
+    """The gates of one step of an LSTM after their nonlinearities, (streams, hidden) each.
+
+    Input gate ``given``, forget gate, output gate and candidate ``new``; the cell after the step.
+    """
 
     given: AnyArray
     forget: AnyArray
@@ -61,13 +64,13 @@ def _gates_back(
 
 
 class Through(NamedTuple):
-    """The gradients inside of a recurrent layer.
+    """All gradients of a recurrent layer.
 
     Args:
-        units: of what the data adds to every step: (steps, streams, units).
-        recurrent: of the weights of the hidden state.
-        states: of the first states.
-        own: of the output's weights and bias; an RNN has them.
+        units: by what the inputs add to the gates: (steps, streams, gates * hidden).
+        recurrent: by the weights of the hidden state.
+        states: by the first states.
+        own: by the output's weights and bias, which an RNN has.
     """
 
     units: AnyArray
@@ -90,7 +93,7 @@ def _through_lstm(params: RecurrentParams, saved: Saved, tops: Arrays) -> Throug
 
 
 class Arriving(NamedTuple):
-    """Gradients from outside: of each step's output, and of the last states."""
+    """The tops' gradients: of the output at each step, and of the last states."""
 
     output: AnyArray
     states: list[AnyArray]

@@ -1,6 +1,6 @@
 """Gradients of ROIPooling and PSROIPooling (roi_pooling_layer.cpp, psroi_pooling_layer.cu).
 
-The regions have no gradient: Caffe's layers leave theirs 0.
+The gradient by the regions is 0, as in Caffe.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Gradients of the ROIAligns by samples; the regions have none."""
+"""Gradients of the ROIAligns with ``roi_align_param``; that by the regions is 0."""
 
 from __future__ import annotations
 
