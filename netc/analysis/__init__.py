@@ -1,1 +1,1 @@
-"""Questions about a graph; nothing here changes one."""
+"""Analyses of a graph: costs, receptive fields, structure, lints, and the alignment of crops."""

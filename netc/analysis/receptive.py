@@ -61,7 +61,7 @@ class AxisField:
 
     @property
     def padding(self) -> int:
-        """By how much element 0's run begins before the input; negative where it begins inside."""
+        """Elements that element 0's run begins before the input; negative if it begins inside."""
         run = self.run(0)
         return -run.first if run else 0
 
@@ -85,7 +85,7 @@ class ReceptiveField:
 
     @property
     def stride(self) -> tuple[Fraction, ...]:
-        """Input elements from one element to the next along each axis; 0 where all see the same."""
+        """Input elements from one element to the next on each axis; 0 where all have one field."""
         return tuple(axis.stride for axis in self.axes)
 
     @property

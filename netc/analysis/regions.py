@@ -102,7 +102,7 @@ def _joins(chain: Chain, stem: str, before: str) -> bool:
 
 
 def common_name(names: Sequence[str]) -> str:
-    """What all names begin with, up to the end of a word; the last name where that is nothing."""
+    """The common prefix of names, up to the end of a word; the last name if there is none."""
     low, high = min(names), max(names)
     same = (at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b)
     prefix = low[: next(same, min(len(low), len(high)))]

@@ -211,7 +211,7 @@ class Draft:
         return name
 
     def reshaped_parameter(self, name: str, parameter: str, shape: Shape) -> str:
-        """A parameter of a new name made of ``name`` that reads another one's elements."""
+        """Add a parameter that has another's elements in this shape; returns its unique name."""
         name = _untaken(name, self._parameters)
         old = self._parameters[parameter]
         owner = old.owner or parameter

@@ -1,1 +1,1 @@
-"""netc's own words on top of prototxt: parameters, modules, loops, chains (docs/language.md)."""
+"""netc's dialect, a superset of prototxt: parameters, modules, loops, chains (docs/language.md)."""

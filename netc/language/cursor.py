@@ -1,4 +1,4 @@
-"""The place in a row of tokens, and what is said when something else stands there."""
+"""A cursor over tokens, and the error where another token stands than must come next."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from netc.syntax.wording import short
 
 
 class Cursor:
-    """Reads tokens one behind the other.
+    """Reads tokens one after another.
 
     Attributes:
-        ending: what is said to stand behind the last token.
-        faults: of single words, found before the grammar is asked.
+        ending: what messages call the end of the tokens.
+        faults: lexical errors of single tokens, found before the grammar is applied.
     """
 
     ending = "the end of the text"
@@ -30,51 +30,59 @@ class Cursor:
 
     @property
     def here(self) -> Token:
-        """The token that comes next."""
+        """The next token, which has not been read."""
         return self.tokens[self.at]
 
     def ahead(self, count: int = 1) -> Token:
-        """A token behind it; the end stands behind itself."""
+        """The token ``count`` behind the next one; the "end" token where there is none."""
         return self.tokens[min(self.at + count, len(self.tokens) - 1)]
 
     def take(self) -> Token:
-        """The next token, and go on."""
+        """Read the next token and return it; the "end" token is never passed."""
         token = self.here
         if token.kind != "end":
             self.at += 1
         return token
 
     def is_op(self, *texts: str) -> bool:
-        """Whether one of these signs comes next."""
+        """Whether the next token is one of these operators."""
         token = self.tokens[self.at]
         return token.kind == "op" and token.text in texts
 
     def is_word(self, *texts: str) -> bool:
-        """Whether one of these words comes next."""
+        """Whether the next token is one of these words."""
         token = self.tokens[self.at]
         return token.kind == "name" and token.text in texts
 
     def skip(self, text: str) -> bool:
-        """Go past a sign if it comes next; whether it did."""
+        """Read an operator if it comes next; returns whether it did."""
         if self.is_op(text):
             self.at += 1
             return True
         return False
 
     def expect(self, text: str, why: str) -> Token:
-        """Go past a sign that must come next."""
+        """Read an operator that must come next; ``why`` ends the message where it does not.
+
+        Raises:
+            NetcError: syntax.
+        """
         if not self.is_op(text):
             raise self.fault(f"`{text}` is missing {why}")
         return self.take()
 
     def name(self, what: str) -> Token:
-        """Go past a word that must come next."""
+        """Read a word that must come next; ``what`` names it in the message.
+
+        Raises:
+            NetcError: syntax.
+        """
         if self.here.kind != "name":
             raise self.fault(f"{what} is missing")
         return self.take()
 
     def span(self, first: Token, last: Token | None = None) -> Span:
-        """From one token to another, or to the one before the next."""
+        """The place from one token to another, or to the last one that was read."""
         end = last or self.tokens[self.at - 1 if self.at else 0]
         return Span(self.source, first.start, end.end if end.end > first.end else first.end)
 
@@ -83,7 +91,7 @@ class Cursor:
         return span_of(self.source, token)
 
     def fault(self, message: str, *help: str, at: Token | None = None) -> NetcError:
-        """What is wrong at the next token, or another; to be raised."""
+        """The error syntax at the next token, or at another; to be raised."""
         token = at or self.here
         shown = self.ending if token.kind == "end" else short(token.text)
         told = f"{message} before {shown}" if message.endswith("missing") else message
@@ -93,7 +101,11 @@ class Cursor:
 
     @contextmanager
     def nested(self) -> Iterator[None]:
-        """Go one level down."""
+        """A context one level of nesting deeper.
+
+        Raises:
+            NetcError: too-deep, beyond ``MAX_NESTING`` levels.
+        """
         self.depth += 1
         if self.depth > MAX_NESTING:
             message = f"blocks, parentheses and operators nest deeper than {MAX_NESTING}"

@@ -1,4 +1,4 @@
-"""Whether a text is in the dialect: whether it has a construct that prototxt does not have."""
+"""Whether a text is written in the dialect, or is plain prototxt."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AHEAD = 4
 
 
 def in_dialect(source: Source) -> bool:
-    """Whether a text uses what prototxt does not have."""
+    """Whether a text has a construct that prototxt does not have."""
     if not _may_be(source.text):
         return False
     if _TEMPLATE.search(source.text):  # its `{% for ... %}` looks like a loop
@@ -37,9 +37,9 @@ def _may_be(text: str) -> bool:
 
 
 def is_dialect(source: Source) -> bool:
-    """Whether a text that is no plain prototxt is meant as one of the dialect.
+    """Whether a text that is not valid prototxt is meant to be in the dialect.
 
-    Only what cannot be a slip in prototxt counts, unless the file is a ``.netc``.
+    Only constructs that cannot be a slip in prototxt count, unless the file is a ``.netc``.
     """
     named = source.name.endswith(".netc")
     row: deque[Token] = deque(maxlen=_AHEAD)

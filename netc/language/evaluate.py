@@ -1,4 +1,4 @@
-"""Expressions to values."""
+"""Evaluation of expressions and chains to values, with a limit on steps."""
 
 from __future__ import annotations
 
@@ -35,30 +35,33 @@ _Result = TypeVar("_Result")
 
 
 class Uses(Protocol):
-    """Makes what the steps of chains say; expressions know no layers."""
+    """What makes layers for the steps of chains; expressions know nothing of layers."""
 
     def use(self, step: Step, bottoms: list[Blob], owned: bool, frame: Frame) -> Value:
-        """Make what a step says; ``owned``: the bottom was made by the chain itself."""
+        """Make the layer or module of a step; returns its tops.
+
+        ``owned``: the chain itself made the bottoms, so that a layer may work in place.
+        """
 
     def lost_use(self, step: Step, frame: Frame) -> Value:
-        """What stands in the place of what a step could not make."""
+        """The value of a step that failed, which causes no further errors."""
 
     def is_type(self, name: str) -> bool:
-        """True for a module, a short form or a layer type."""
+        """Whether a name is a module, a short form or a layer type."""
 
 
 class Evaluator:
-    """Works out expressions, and counts what that costs.
+    """Evaluates expressions, and counts the steps.
 
     Args:
         declared: the file's parameters, whether they have their values yet or not.
 
     Attributes:
-        uses: what makes layers; set by whoever composes, before anything is evaluated.
+        uses: what makes layers; must be set before anything is evaluated.
         names: of layers and blobs so far.
         steps: taken so far.
-        rewrites: how often each blob was written over in place.
-        faults: of what was given up so far.
+        rewrites: how often each blob was overwritten in place.
+        faults: the errors of statements that were given up so far.
     """
 
     uses: Uses
@@ -84,14 +87,14 @@ class Evaluator:
         }
 
     def known_blob(self, name: str, frame: Frame) -> Blob | None:
-        """The blob that a name stands for at a place, if there is one."""
+        """The blob of this name in a frame; None where there is none."""
         return self.names.find(name, frame)
 
     def spend(self, frame: Frame, span: Span, count: int = 1) -> None:
         """Count steps.
 
         Raises:
-            NetcError: too-many-steps.
+            NetcError: too-many-steps, beyond ``MAX_STEPS``.
         """
         if self.steps + count > MAX_STEPS:
             message = f"the text expands in more than {MAX_STEPS:,} steps"
@@ -99,13 +102,21 @@ class Evaluator:
         self.steps += count
 
     def evaluate(self, expression: Expression, frame: Frame) -> Value:
-        """An expression's value; layers that it makes are made."""
+        """The value of an expression; chains in it make their layers.
+
+        Raises:
+            NetcError: any error of the expression, with its place.
+        """
         return self._rules[type(expression)](expression, frame)
 
     def guard(
         self, frame: Frame, span: Span, function: Callable[..., _Result], *values: Value
     ) -> _Result:
-        """A function's result; what it has to complain of is told at a place."""
+        """The result of a function of values.
+
+        Raises:
+            NetcError: for its MeaningError, with that code at ``span``.
+        """
         try:
             return function(*values)
         except MeaningError as fault:
@@ -113,7 +124,7 @@ class Evaluator:
             raise frame.error(fault.code, fault.message, span, *fault.help, *divided) from None
 
     def text(self, text: Text, frame: Frame) -> str:
-        """A string with its expressions filled in."""
+        """A string with the values of its expressions inserted."""
         parts = []
         for part in text.parts:
             if isinstance(part, str):
@@ -125,13 +136,22 @@ class Evaluator:
         return "".join(parts) if len(parts) < 2 else self.sized(frame, text.span, "".join(parts))
 
     def sized(self, frame: Frame, span: Span, value: Value) -> Value:
-        """The value, unless it is too large; its size counts as steps."""
+        """The value itself; its length counts as steps.
+
+        Raises:
+            NetcError: too-large, beyond a limit.
+        """
         if isinstance(value, (str, list)):
             self.spend(frame, span, len(value) // 64)
         return self.guard(frame, span, sized, value)
 
     def name(self, name: Name, frame: Frame) -> Value:
-        """What a name stands for."""
+        """The value or blob that a name stands for.
+
+        Raises:
+            NetcError: unknown-name.
+            LostError: the statement that gives the name its value has failed.
+        """
         if name.name == "prev":
             return self.previous(frame, name.span)
         value = frame.find(name.name)
@@ -160,7 +180,11 @@ class Evaluator:
         return frame.error("unknown-name", message, name.span, *help)
 
     def previous(self, frame: Frame, span: Span) -> Value:
-        """``prev``."""
+        """``prev``, the value of the last chain, layer or input.
+
+        Raises:
+            NetcError: no-previous.
+        """
         if frame.prev is None:
             message = "nothing comes before this that it could go on from"
             help = ("start the chain with a blob's name, or give an `input`",)
@@ -173,7 +197,7 @@ class Evaluator:
         return self.sized(frame, expression.span, items)
 
     def comprehension(self, expression: Comprehension, frame: Frame) -> Value:
-        """A list made by a loop."""
+        """The list of a comprehension."""
         found = []
         for value in self.items(expression.over, frame):
             self.spend(frame, expression.span)
@@ -183,7 +207,11 @@ class Evaluator:
         return self.sized(frame, expression.span, found)
 
     def items(self, over: Expression, frame: Frame) -> Sequence[Value]:
-        """What a loop goes through: a list, or a range."""
+        """The items that a loop runs over: those of a list, or the ints of a range.
+
+        Raises:
+            NetcError: expression, for another value.
+        """
         if isinstance(over, Binary) and over.operator in ("..", "..="):
             left, right = self.evaluate(over.left, frame), self.evaluate(over.right, frame)
             return self.guard(frame, over.span, bounds, left, right, over.operator)
@@ -194,7 +222,11 @@ class Evaluator:
         return value
 
     def holds(self, condition: Expression, frame: Frame) -> bool:
-        """Whether a condition is true."""
+        """Whether a condition is true.
+
+        Raises:
+            NetcError: expression, where it is not a bool.
+        """
         value = self.evaluate(condition, frame)
         return self.guard(frame, condition.span, truth, value, "a condition")
 
@@ -206,7 +238,7 @@ class Evaluator:
         return not self.guard(frame, expression.span, truth, value, "what `not` takes")
 
     def binary(self, expression: Binary, frame: Frame) -> Value:
-        """``left operator right``; of ``and`` and ``or`` the right side only where it matters."""
+        """``left operator right``; ``and`` and ``or`` evaluate the right side only if needed."""
         sign, span = expression.operator, expression.span
         left = self.evaluate(expression.left, frame)
         if sign in ("and", "or"):
@@ -222,7 +254,7 @@ class Evaluator:
         return self.sized(frame, span, result) if isinstance(result, (str, list)) else result
 
     def conditional(self, expression: Conditional, frame: Frame) -> Value:
-        """One of two values; the other is not looked at."""
+        """The value of the chosen branch; the other one is not evaluated."""
         chosen = self.holds(expression.condition, frame)
         return self.evaluate(expression.yes if chosen else expression.no, frame)
 
@@ -233,7 +265,11 @@ class Evaluator:
         return self.guard(frame, expression.span, item, value, index)
 
     def head_use(self, step: Step, frame: Frame) -> Value:
-        """A function's call, or a layer or module that nothing is sent to."""
+        """The value of a function call, or of a layer or module without bottoms.
+
+        Raises:
+            NetcError: expression, for a named argument of a function.
+        """
         if step.name not in FUNCTIONS:
             return self.uses.use(step, [], False, frame)
         values = []
@@ -247,7 +283,7 @@ class Evaluator:
         return self.sized(frame, step.span, result)
 
     def chain(self, chain: Chain, frame: Frame) -> Value:
-        """Send the head's blobs through the steps."""
+        """The tops of a chain's last step; each step reads those of the one before it."""
         if chain.head is None:
             value = self.previous(frame, chain.span)
         else:
@@ -267,7 +303,11 @@ class Evaluator:
         return value
 
     def blobs(self, value: Value, chain: Chain, frame: Frame) -> list[Blob]:
-        """The blobs that a chain starts with."""
+        """The blobs that a chain starts with.
+
+        Raises:
+            NetcError: unknown-name or expression, where ``value`` is no blob.
+        """
         span = chain.head.span if chain.head else chain.span
         found = []
         for each in self.flattened(value, frame, span):
@@ -278,7 +318,7 @@ class Evaluator:
         return found
 
     def flattened(self, value: Value, frame: Frame, span: Span) -> list[Value]:
-        """A value, or all that is in a list and the lists in it."""
+        """The items of a list and of the lists in it; the value itself where it is none."""
         if not isinstance(value, list):
             return [value]
         found = list(islice(flat(value), MAX_LIST + 1))

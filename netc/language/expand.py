@@ -1,4 +1,4 @@
-"""A text of the dialect to the plain Document it stands for."""
+"""Expansion of a text of the dialect to the plain Document that it stands for."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ LAYERS = ("layer", "layers")
 def expand(
     program: Program, net: MessageType, define: Mapping[str, object], folder: Path | None
 ) -> Document:
-    """The plain document a program stands for.
+    """The plain document that a program stands for.
 
     Args:
         program: the text's tree.
-        net: the type of the whole text.
-        define: values of parameters, as text or as they are.
-        folder: the net's own; None where the text is from no file.
+        net: the message type of the whole text.
+        define: values of parameters, as text (``-D``) or as Python values.
+        folder: the net's own, for ``include``; None where the text is from no file.
 
     Raises:
-        NetcError: every mistake, those of fields that binding finds among them.
+        NetcError: with every error found, those of fields that binding finds among them.
     """
     gathered = gather(program, folder)
     check_names(define, gathered.parameters)
@@ -80,11 +80,11 @@ def _note_fields(document: Document, net: MessageType, faults: Faults) -> None:
 
 
 class Expansion:
-    """Runs statements.
+    """Runs a program's statements.
 
     Attributes:
-        evaluator: works out expressions, and counts what that costs.
-        fields: fills fields in.
+        evaluator: evaluates expressions, and counts steps.
+        fields: expands fields.
         layers: makes layers of the plain net.
         modules: uses modules, whose bodies run here.
     """
@@ -110,14 +110,14 @@ class Expansion:
         }
 
     def run(self) -> None:
-        """Run the whole text."""
+        """Run all statements of the text and of the files it includes."""
         frame = Frame()
         for statement, used_at in self.gathered.statements:
             frame.used_at = used_at
             self.run_all((statement,), frame)
 
     def run_all(self, statements: Sequence[Statement], frame: Frame) -> None:
-        """Run statements; of those that fail the faults are noted."""
+        """Run statements in order; a failed one's error is collected, and the next one runs."""
         for statement in statements:
             phase = frame.phase
             try:
@@ -156,7 +156,11 @@ class Expansion:
             self.evaluator.names.make("".join(map(str, name.parts)), frame)
 
     def declare(self, declared: Declared, frame: Frame) -> None:
-        """A parameter of the file."""
+        """Give a parameter of the file its value: the defined one, or its default.
+
+        Raises:
+            NetcError: missing-value, where there is neither; wrong-kind.
+        """
         name = declared.name
         if name in self.define:
             value = given_value(declared, self.define[name])
@@ -171,7 +175,12 @@ class Expansion:
             frame.values[name] = self.modules.default(declared, frame)
 
     def assign(self, statement: Assign, frame: Frame) -> None:
-        """`a, b = chain`."""
+        """Run `a, b = chain`, which names the chain's blobs.
+
+        Raises:
+            NetcError: expression, for another number of blobs; wrong-kind, for values that are
+                none.
+        """
         names = [target.name for target in statement.targets]
         span = statement.targets[0].span
         value = self.evaluator.evaluate(statement.value, frame)
@@ -192,7 +201,11 @@ class Expansion:
         frame.prev = value
 
     def chain_statement(self, statement: Run, frame: Frame) -> None:
-        """A chain by itself."""
+        """Run a chain that stands by itself.
+
+        Raises:
+            NetcError: syntax, for a function call, whose value nothing would use.
+        """
         value = self.evaluator.evaluate(statement.chain, frame)
         if isinstance(statement.chain, Step) and statement.chain.name in FUNCTIONS:
             message = "a value alone does nothing"
@@ -200,7 +213,11 @@ class Expansion:
         frame.prev = value
 
     def phase(self, statement: Phase, frame: Frame) -> None:
-        """`phase TRAIN { ... }`."""
+        """Run `phase TRAIN { ... }`, whose layers get a rule for the phase.
+
+        Raises:
+            NetcError: phase, within a block of the other phase.
+        """
         wanted, outer = statement.phase.name, frame.phase
         if outer and outer != wanted:
             message = f"`phase {wanted}` stands in `phase {outer}`: no layer is in both"
@@ -210,7 +227,11 @@ class Expansion:
         frame.phase = outer
 
     def field_statement(self, statement: FieldOf, frame: Frame) -> None:
-        """A field of prototxt: a layer, or one of the net itself."""
+        """Expand a field of prototxt: a layer, or a field of the net itself.
+
+        Raises:
+            NetcError: syntax, for a field of the net within a module.
+        """
         if statement.name in LAYERS:
             self.layers.plain_layer(statement, frame)
             return
@@ -227,7 +248,7 @@ class Expansion:
                     )
 
     def input(self, statement: Input, frame: Frame) -> None:
-        """`input data: [1, 3, 224, 224] { ... }`."""
+        """Run `input data: [1, 3, 224, 224] { ... }`, which makes an Input layer."""
         name = self.evaluator.text(statement.name, frame)
         sizes = self.sizes(statement.shape, frame)
         blob = self.evaluator.names.make(name, frame)
@@ -238,7 +259,11 @@ class Expansion:
         frame.prev = blob
 
     def sizes(self, shape: Shape, frame: Frame) -> list[int | None]:
-        """A shape's numbers."""
+        """The sizes of a shape; None for `_`.
+
+        Raises:
+            NetcError: expression, for one that is no int from 0 to 2^31 - 1.
+        """
         found: list[int | None] = []
         for size in shape.sizes:
             if size is None:
@@ -253,7 +278,11 @@ class Expansion:
         return found
 
     def expect(self, statement: Expect, frame: Frame) -> None:
-        """`expect conv1: [1, 96, 55, 55]`."""
+        """Run `expect conv1: [1, 96, 55, 55]`: the shape is compared after shape inference.
+
+        Raises:
+            NetcError: unknown-name, where there is no such blob.
+        """
         value = self.evaluator.evaluate(statement.blob, frame)
         blob = self.evaluator.known_blob(value, frame) if isinstance(value, str) else value
         if not isinstance(blob, Blob):

@@ -1,4 +1,4 @@
-"""Expressions and chains: tokens to tree."""
+"""Parser of expressions and chains: tokens to tree."""
 
 from __future__ import annotations
 
@@ -39,14 +39,17 @@ RESERVED = frozenset(_WORDS | {"true", "false", "prev"})
 
 
 class ExpressionParser(Cursor):
-    """Reads expressions, chains and the arguments of uses."""
+    """Recursive descent over expressions, chains and arguments.
+
+    Its methods raise NetcError syntax.
+    """
 
     @abstractmethod
     def body(self) -> Body:
-        """A block of statements in braces."""
+        """Parse a block of statements in braces."""
 
     def expression(self) -> Expression:
-        """A value, or a chain."""
+        """Parse a value or a chain."""
         first = self.here
         head = None if self.is_op("->") else self.value()
         steps = []
@@ -59,7 +62,7 @@ class ExpressionParser(Cursor):
         return Chain(head, tuple(steps), self.span(first))
 
     def step(self) -> Step:
-        """One use in a chain."""
+        """Parse one step of a chain: a use or a call, its label and its condition."""
         first = self.name("the name of a layer type or module behind `->`")
         arguments = self.arguments() if self.is_op("(") and not self.here.fresh else ()
         label = self.label()
@@ -77,7 +80,7 @@ class ExpressionParser(Cursor):
         )
 
     def label(self) -> Expression | None:
-        """What stands behind `as`, if that comes."""
+        """Parse what follows `as`; None where it does not come next."""
         if not self.is_word("as"):
             return None
         self.take()
@@ -85,14 +88,14 @@ class ExpressionParser(Cursor):
             return self.operand()
 
     def new_name(self, what: str) -> Token:
-        """Go past a word that is to name something."""
+        """Read a word that is to name something, which no keyword can."""
         if self.here.kind == "name" and self.here.text in RESERVED:
             message = f"`{self.here.text}` is a word of the language, not a name"
             raise self.fault(message, "choose another name")
         return self.name(what)
 
     def arguments(self) -> tuple[Argument, ...]:
-        """What stands in a use's parentheses."""
+        """Parse the arguments in a use's parentheses; empty where there are none."""
         opening = self.take()
         found: list[Argument] = []
         with self.nested():
@@ -104,7 +107,7 @@ class ExpressionParser(Cursor):
         return tuple(found)
 
     def argument(self) -> Argument:
-        """A value, a named value or a block."""
+        """Parse a value, a named value or a named block."""
         first, behind = self.here, self.ahead()
         if first.kind == "name" and behind.kind == "op" and behind.text in (":", "{"):
             self.take()
@@ -119,7 +122,7 @@ class ExpressionParser(Cursor):
         return Argument("", value, value.span)
 
     def unclosed(self, opening: Token, closing: str) -> NetcError:
-        """Something else stands where a list must go on or end."""
+        """The error, to be raised, where a list must go on or end and neither comes."""
         if self.here.kind != "end":
             fault = self.fault(f"`,` or `{closing}` is missing here")
             if not self.here.fresh:
@@ -130,7 +133,7 @@ class ExpressionParser(Cursor):
         return NetcError(Diagnostic("unclosed-brace", message, self.token_span(opening)))
 
     def value(self) -> Expression:
-        """An expression that is no chain."""
+        """Parse an expression that is no chain."""
         first = self.here
         yes = self.binary(1)
         if not self.is_word("if") or self.here.fresh:
@@ -149,7 +152,7 @@ class ExpressionParser(Cursor):
         return Conditional(condition, yes, no, self.span(first))
 
     def binary(self, least: int) -> Expression:
-        """Operators that bind at least so tightly, and what is between them."""
+        """Parse operators of a precedence of ``least`` or more, and their operands."""
         left = self.unary()
         before = self.depth
         while (level := self._level()) >= least:
@@ -166,7 +169,7 @@ class ExpressionParser(Cursor):
         return _BINARY.get(self.here.text, 0) if known else 0
 
     def unary(self) -> Expression:
-        """`-` and `not`, or neither."""
+        """Parse `-` or `not` and its operand, or an operand."""
         first = self.here
         if not (self.is_op("-") or self.is_word("not")):
             return self.operand()
@@ -176,7 +179,7 @@ class ExpressionParser(Cursor):
         return Unary(first.text, value, self.span(first))
 
     def operand(self) -> Expression:
-        """A single value with the indices behind it."""
+        """Parse a single value and the indices behind it."""
         first = self.here
         value = self.primary()
         before = self.depth
@@ -192,7 +195,7 @@ class ExpressionParser(Cursor):
         return value
 
     def primary(self) -> Expression:
-        """A name, a literal, a list, a use, or an expression in parentheses."""
+        """Parse a name, a literal, a list, a use, or an expression in parentheses."""
         token = self.here
         if token.kind == "name" and token.text not in _WORDS:
             return self.word()
@@ -211,7 +214,7 @@ class ExpressionParser(Cursor):
         raise self.fault("a value is missing", *([help] if help else []))
 
     def word(self) -> Expression:
-        """A name, `true`, `false`, or a use."""
+        """Parse a name, `true`, `false`, or a use."""
         token = self.take()
         span = self.token_span(token)
         if self.is_op("(") and not self.here.fresh:
@@ -232,7 +235,7 @@ class ExpressionParser(Cursor):
         return value
 
     def list_of(self) -> Expression:
-        """`[a, b]` or `[a for b in c]`."""
+        """Parse `[a, b]` or `[a for b in c]`."""
         opening = self.take()
         items: list[Expression] = []
         with self.nested():
@@ -246,7 +249,7 @@ class ExpressionParser(Cursor):
         return ListOf(tuple(items), self.span(opening))
 
     def comprehension(self, opening: Token, item: Expression) -> Expression:
-        """The rest of a list behind its `for`."""
+        """Parse the rest of a list from its `for` on."""
         self.take()
         token = self.new_name("the item's name behind `for`")
         name = Name(token.text, self.token_span(token))
@@ -272,10 +275,10 @@ class _Inner(ExpressionParser):
 
 
 def text_of(source: Source, token: Token) -> Text:
-    """A quoted string as text and the expressions between it.
+    """A quoted string as pieces of text, and the expressions between them.
 
     Raises:
-        NetcError: a bad escape, or a fault of an expression.
+        NetcError: bad-escape, or the errors of an expression.
     """
     if token.text == '""':  # empty, or in the place of a string that is none
         return Text((), Span(source, token.start, token.end))

@@ -1,4 +1,4 @@
-"""Fields as prototxt writes them, with `${ }` where a value may stand: text to tree."""
+"""Parser of prototxt's fields, with `${ }` where a value may stand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _NONFINITE = {"inf", "infinity", "nan", "inff", "nanf", "infinityf"}
 
 
 class FieldParser(ExpressionParser):
-    """Reads fields and their values."""
+    """Adds prototxt's fields and their values to expressions.
+
+    Its methods raise NetcError syntax.
+    """
 
     def _starts_field(self) -> bool:
         behind, second = self.ahead(), self.ahead(2)
@@ -39,7 +42,7 @@ class FieldParser(ExpressionParser):
         return closed and self.ahead(count + 1).text in (":", "{", "<")
 
     def field(self) -> FieldOf:
-        """`name: value` or `name { ... }`."""
+        """Parse `name: value` or `name { ... }`."""
         first = self.take()
         if first.text == "[":
             while self.take().text != "]":
@@ -55,7 +58,7 @@ class FieldParser(ExpressionParser):
         return FieldOf(name, value, span)
 
     def field_value(self) -> FieldValue:
-        """A value as prototxt writes it, or `${ }`."""
+        """Parse a value as prototxt writes it, or `${ }`."""
         if self.is_op("{", "<"):
             return self.body()
         if self.is_op("["):
@@ -63,7 +66,7 @@ class FieldParser(ExpressionParser):
         return self.scalar()
 
     def field_list(self) -> FieldList:
-        """`[a, b]` in a field."""
+        """Parse `[a, b]` as a field's value."""
         opening = self.take()
         items = []
         with self.nested():
@@ -75,7 +78,7 @@ class FieldParser(ExpressionParser):
         return FieldList(tuple(items), self.span(opening))
 
     def scalar(self) -> FieldValue:
-        """A single value of a field."""
+        """Parse a single value of a field."""
         token = self.here
         if token.kind == "string":
             return self.strings()
@@ -92,7 +95,7 @@ class FieldParser(ExpressionParser):
         raise self.fault("a value is missing")
 
     def hole(self) -> Hole:
-        """`${ expression }`."""
+        """Parse `${ expression }`."""
         opening = self.take()
         with self.nested():
             expression = self.expression()
@@ -101,7 +104,7 @@ class FieldParser(ExpressionParser):
         return Hole(expression, self.span(opening))
 
     def strings(self) -> Text:
-        """A quoted string, or several behind each other that are one."""
+        """Parse a quoted string, or several adjacent ones, which are one."""
         first = self.here
         parts: list[str | Expression] = []
         while self.here.kind == "string":

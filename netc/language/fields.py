@@ -1,4 +1,4 @@
-"""Fields of prototxt with holes, conditions and loops in them -> plain fields."""
+"""Expansion of prototxt's fields: `${ }`, conditions and loops become plain fields."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Control = If | Repeat | Let
 
 
 def scalar(value: Value | Word, span: Span, field: FieldType | None) -> Scalar:
-    """A value as a plain field has it; a string given to an enum is the enum's word."""
+    """A value as the tree of prototxt has it; a string for an enum field is an identifier."""
     if isinstance(value, Word):
         return Scalar("identifier", value.text, span)
     if isinstance(value, bool):
@@ -49,16 +49,16 @@ def scalar(value: Value | Word, span: Span, field: FieldType | None) -> Scalar:
 
 
 def string_field(name: str, text: str, span: Span) -> Field:
-    """``name: "text"``."""
+    """The field ``name: "text"``."""
     return Field(name, Scalar("string", encode(text), span), span)
 
 
 class FieldExpander:
-    """Fills fields in.
+    """Expands fields.
 
     Args:
         evaluator: of the expressions in them.
-        net: the type of the whole text.
+        net: the message type of the whole text.
     """
 
     def __init__(self, evaluator: Evaluator, net: MessageType) -> None:
@@ -66,7 +66,10 @@ class FieldExpander:
         self.net = net
 
     def fields_of(self, body: Body, type: MessageType | None, frame: Frame) -> list[Field]:
-        """The plain fields of a block of a message type; None for a type that is not known."""
+        """The plain fields of a block of a message type; ``type`` is None where it is not known.
+
+        Errors of single fields are collected in the evaluator's ``faults``.
+        """
         found: list[Field] = []
         for statement in self.controlled(body.statements, frame):
             try:
@@ -76,7 +79,11 @@ class FieldExpander:
         return found
 
     def controlled(self, statements: Sequence[Statement], frame: Frame) -> Iterator[FieldOf]:
-        """The fields that conditions and loops among statements leave."""
+        """The fields among statements, also those of chosen branches and of each turn of a loop.
+
+        Raises:
+            NetcError: syntax, for a statement that may not stand among fields.
+        """
         for statement in statements:
             if isinstance(statement, FieldOf):
                 self.evaluator.spend(frame, statement.span)
@@ -95,7 +102,10 @@ class FieldExpander:
         return frame.error("syntax", message, span)
 
     def control(self, statement: Control, frame: Frame) -> Iterator[Body]:
-        """The blocks that a condition or loop runs, each at its time; a ``let`` runs none."""
+        """The blocks that a condition or loop runs, one for each turn; a ``let`` runs none.
+
+        Names of the loop have their values while the block is in use.
+        """
         if isinstance(statement, Let):
             self.evaluator.spend(frame, statement.name.span)
             frame.values[statement.name.name] = self.evaluator.evaluate(statement.value, frame)
@@ -147,7 +157,7 @@ class FieldExpander:
             self.evaluator.spend(frame, statement.span, least)
 
     def plain(self, field: FieldOf, type: MessageType | None, frame: Frame) -> list[Field]:
-        """The plain field, or fields where ``${ }`` is a list."""
+        """The plain field; several where ``${ }`` is a list and the field is repeated."""
         known = type.fields.get(field.name) if type else None
         span = frame.place(field.span)
         if isinstance(field.value, Hole):
@@ -160,7 +170,7 @@ class FieldExpander:
     def filled(
         self, name: str, span: Span, hole: Hole, known: FieldType | None, frame: Frame
     ) -> list[Field]:
-        """A field whose value is ``${ }``."""
+        """The plain fields of one whose whole value is ``${ }``."""
         value = self.evaluator.evaluate(hole.expression, frame)
         place = frame.place(hole.span)
         return self.given(name, span, value, place, known, frame)
@@ -174,7 +184,11 @@ class FieldExpander:
         known: FieldType | None,
         frame: Frame,
     ) -> list[Field]:
-        """A field of a computed value; a list makes several where the field is repeated."""
+        """The plain fields of a computed value; a list gives one for each item.
+
+        Raises:
+            NetcError: wrong-kind, for a list where the field is not repeated.
+        """
         if isinstance(value, float) and known and known.kind in _WHOLE:
             message = f"`{name}` takes a whole number, and this is the float {value}"
             help = division_help(value, place.text)
@@ -189,7 +203,7 @@ class FieldExpander:
     def value_of(
         self, value: FieldValue, known: FieldType | None, frame: Frame
     ) -> Scalar | Block | list[Scalar | Block]:
-        """A field's value; a list's as a list."""
+        """A field's plain value; a list for a list."""
         if isinstance(value, Scalar):
             self._check_word(value, known, frame)
             return value._replace(span=frame.place(value.span))

@@ -1,13 +1,12 @@
-"""Canonical spacing for texts of the dialect: tokens, comments and line breaks stay as they are.
+"""Formatter for texts of the dialect: tokens, comments and line breaks stay as they are.
 
-A person decides where a line ends; what stands between two tokens of a line, and how far a line is
-indented, follows from rules:
+The author decides where a line ends; spaces between tokens and indentation follow from rules:
 
-* a block's statements stand two spaces further in than the statement the block belongs to;
-* what goes on inside of parentheses stands under their first word, or two spaces in where the line
-  ends at the parenthesis;
-* an arrow that starts a line stands under the first arrow of its chain, unless it stood as far to
-  the left as the chain itself.
+* statements of a block are indented by two spaces more than the statement the block belongs to;
+* what goes on inside parentheses is aligned with their first word, or indented by two spaces where
+  the line ends at the parenthesis;
+* an arrow that starts a line is aligned with the first arrow of its chain, unless it stood as far
+  to the left as the chain itself.
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ _CLOSERS = {")": "(", "]": "[", "}": "{"}
 
 
 def format_text(source: Source) -> str:
-    """A text in canonical form: one field a line if it is plain, else as :func:`format_program`.
+    """A text in canonical form: plain prototxt one field a line, else as :func:`format_program`.
 
     Raises:
-        NetcError: the text's faults.
+        NetcError: with every syntax error of the text.
     """
     if in_dialect(source):
         return format_program(source)
@@ -45,10 +44,10 @@ def format_text(source: Source) -> str:
 
 
 def format_program(source: Source) -> str:
-    """The text of a source of the dialect in canonical form.
+    """A text of the dialect in canonical form.
 
     Raises:
-        NetcError: every fault of its grammar.
+        NetcError: with every syntax error of the text.
     """
     parser = Parser(source, 1 if source.text.startswith("\ufeff") else 0)
     parser.statements("")

@@ -1,4 +1,4 @@
-"""What people write who know other languages, and what it is called here."""
+"""Hints for constructs of other languages: what people write, and its equivalent here."""
 
 from __future__ import annotations
 

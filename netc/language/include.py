@@ -1,4 +1,4 @@
-"""A text and the files it includes, as one row of statements."""
+"""A text and the files it includes, as one sequence of statements."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from netc.syntax.reader import read_source
 
 @dataclass
 class Gathered:
-    """Statements with the ``include`` each came in by, and what they define."""
+    """The statements, each with the ``include`` it came in by, and what they define."""
 
     statements: list[tuple[Statement, Span | None]] = field(default_factory=list)
     modules: dict[str, Module] = field(default_factory=dict)
@@ -29,10 +29,11 @@ def gather(program: Program, folder: Path | None) -> Gathered:
 
     Args:
         program: the net's own text.
-        folder: that every file must be in; None where the text is from no file.
+        folder: that every included file must be in; None where the text is from no file.
 
     Raises:
-        NetcError: bad-include, a file's own faults, or two definitions of one name.
+        NetcError: bad-include; too-deep; duplicate-name, for two definitions of one name; or the
+            errors of an included file.
     """
     found = Gathered()
     root = folder.resolve() if folder else None

@@ -1,4 +1,4 @@
-"""``input``: the Input layer, and how images are made into it (``transform_param``)."""
+"""The ``input`` statement: an Input layer, and how images are converted (``transform_param``)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KNOWN = ("mean", *_NAMES)
 def input_fields(
     expander: FieldExpander, statement: Input, blob: Blob, sizes: Sequence[int | None], frame: Frame
 ) -> list[Field]:
-    """The fields of the Input layer; with sizes left open it says no shape."""
+    """The fields of the Input layer of a statement; where a size is None it has no shape."""
     place = frame.place(statement.span)
     fields = [
         string_field("name", blob.name, place),

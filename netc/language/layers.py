@@ -1,4 +1,4 @@
-"""Layers: uses of layer types, and plain ``layer { }`` blocks with their names scoped."""
+"""Layers of the plain net: uses of layer types, and ``layer { }`` blocks with scoped names."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class LayerExpander:
     """Makes layers of the plain net.
 
     Args:
-        fields: fills their fields in.
+        fields: expands their fields.
 
     Attributes:
         out: the fields of the plain net so far.
@@ -65,7 +65,10 @@ class LayerExpander:
     def use_layer(
         self, step: Step, short: Short, bottoms: list[Blob], owned: bool, frame: Frame
     ) -> Value:
-        """The tops of a new layer."""
+        """Add the layer of a step; returns its top, or a list of them.
+
+        ``owned``: the chain itself made the bottoms, so that the layer may work in place.
+        """
         use = _Use(short.type)
         self._read_arguments(use, step, short, frame)
         label, span = self._label(step, short, frame)
@@ -92,7 +95,11 @@ class LayerExpander:
         return self.label_text(step, frame), frame.place(step.label.span)
 
     def label_text(self, step: Step, frame: Frame) -> str:
-        """What stands behind a step's ``as``; empty where there is none."""
+        """The name behind a step's ``as``; empty where there is none.
+
+        Raises:
+            NetcError: unknown-name, or expression for a value that is no name.
+        """
         if step.label is None:
             return ""
         span = step.label.span
@@ -234,7 +241,11 @@ class LayerExpander:
     def emit_layer(
         self, fields: Sequence[Field], name: str, span: Span, whole: Span, frame: Frame
     ) -> None:
-        """Add a layer made by a use."""
+        """Add a layer that a use made; ``name`` is its name with its scope.
+
+        Raises:
+            NetcError: duplicate-name or too-many-layers.
+        """
         fields = self.in_phase(fields, span, frame)
         ruled = any(f.name in _RULES for f in fields)
         self.names.add_layer(name, frame.place(span), frame, ruled=ruled)
@@ -242,7 +253,11 @@ class LayerExpander:
         self.emit(Field("layer", block, frame.place(span)), frame)
 
     def emit(self, made: Field, frame: Frame) -> None:
-        """Add a field to the plain net."""
+        """Add a field to the plain net.
+
+        Raises:
+            NetcError: too-many-layers, beyond ``MAX_LAYERS``.
+        """
         self.out.append(made)
         self.count += 1
         self.evaluator.spend(frame, made.span)
@@ -251,7 +266,11 @@ class LayerExpander:
             raise frame.error("too-many-layers", message, made.span)
 
     def in_phase(self, fields: Sequence[Field], span: Span, frame: Frame) -> list[Field]:
-        """A layer's fields with the rule of the ``phase`` block it stands in."""
+        """A layer's fields, with a rule for the ``phase`` block around it.
+
+        Raises:
+            NetcError: phase, where the layer has rules of its own.
+        """
         if not frame.phase:
             return list(fields)
         if any(f.name in _RULES for f in fields):
@@ -264,7 +283,7 @@ class LayerExpander:
         return [*fields[:at], include, *fields[at:]]
 
     def plain_layer(self, statement: FieldOf, frame: Frame) -> None:
-        """Add a ``layer { }`` block, its names scoped."""
+        """Add a ``layer { }`` block, with its names scoped."""
         made = self.fields.plain(statement, self.fields.net, frame)
         for each in made:
             if not isinstance(each.value, Block):

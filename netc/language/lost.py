@@ -1,8 +1,8 @@
-"""What stands in the place of what could not be made, so that one mistake is told once.
+"""Recovery from failed statements, so that each mistake is reported once.
 
-A statement that fails is told, and the text is read on. Names it would have given get values that
-make no further complaint: blobs that chains can go on from, and for everything else ``LOST``,
-whose use gives up the statement around it in silence.
+The error of a statement that fails is collected, and the next statement runs. Names that it would
+have given get values that cause no further errors: blobs that chains can go on from, and for
+everything else ``LOST``; a statement that uses it is given up without a message.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ BLOB = Blob("?")
 
 
 class LostError(NetcError):
-    """A lost value was needed; what was wrong has been told where it was lost."""
+    """A lost value is used; the error has been reported where it was lost."""
 
     def __init__(self) -> None:
         super().__init__(())
 
 
 class Faults:
-    """The faults of statements, each told once however often its statement runs.
+    """The errors of statements, each once however often its statement runs.
 
     Attributes:
-        found: what is to be told.
-        raised: how many statements failed, those that failed the same way again among them.
+        found: the diagnostics so far.
+        raised: how many statements failed, also those that failed in the same way again.
     """
 
     def __init__(self) -> None:
@@ -43,10 +43,10 @@ class Faults:
         self._places: set[tuple[str, int, int, int]] = set()
 
     def note(self, error: NetcError) -> None:
-        """Remember a fault.
+        """Collect an error.
 
         Raises:
-            NetcError: all faults so far, where there are many or a limit was met.
+            NetcError: with all errors so far, where there are many or a limit was exceeded.
         """
         self.raised += 1
         for diagnostic in error.diagnostics:
@@ -60,10 +60,10 @@ class Faults:
             self.check()
 
     def check(self) -> None:
-        """Raise what was found.
+        """Raise the collected errors, if there are any.
 
         Raises:
-            NetcError: every fault so far.
+            NetcError: with all errors so far, in the order of the text.
         """
         if self.found:
             sources = list(dict.fromkeys(d.span.source for d in self.found if d.span))
@@ -75,5 +75,5 @@ class Faults:
 
 
 def lost_outputs(count: int) -> Value:
-    """What a use that failed gives."""
+    """The value of a use with ``count`` outputs that failed."""
     return BLOB if count == 1 else [BLOB] * count

@@ -1,4 +1,4 @@
-"""Uses of modules: values to parameters, blobs to inputs, and outputs back."""
+"""Uses of modules: arguments to parameters, blobs to inputs, and outputs back."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ModuleExpander:
 
     Args:
         layers: makes the layers.
-        modules: by their names.
+        modules: by name.
         run_all: runs the statements of a module's body.
     """
 
@@ -53,7 +53,11 @@ class ModuleExpander:
         return name in self.modules or name in SHORTS or name[0].isupper()
 
     def use(self, step: Step, bottoms: list[Blob], owned: bool, frame: Frame) -> Value:
-        """Make what a step says."""
+        """Make the layer or module of a step; returns its tops or outputs.
+
+        Raises:
+            NetcError: unknown-module, where it is neither; the errors of its arguments.
+        """
         self.evaluator.spend(frame, step.span, 1 + len(bottoms) // 8)
         module = self.modules.get(step.name)
         if module:
@@ -65,7 +69,7 @@ class ModuleExpander:
         return self.layers.use_layer(step, short or Short(step.name), bottoms, owned, frame)
 
     def lost_use(self, step: Step, frame: Frame) -> Value:
-        """What stands in the place of what a step could not make."""
+        """The value of a step that failed, which causes no further errors."""
         module = self.modules.get(step.name)
         if module:
             return lost_outputs(len(module.outputs))
@@ -163,7 +167,11 @@ class ModuleExpander:
         return conform(value, declared_type(declared))
 
     def default(self, declared: Declared, frame: Frame) -> Value:
-        """A parameter's own value; it may use the parameters before it."""
+        """A parameter's default; it may use the parameters before it.
+
+        Raises:
+            NetcError: wrong-kind.
+        """
         assert declared.default is not None
         value = self.evaluator.evaluate(declared.default, frame)
         error = self.unfit(declared, value, frame)
@@ -178,7 +186,7 @@ class ModuleExpander:
         return division_help(value, text) if misfit else ()
 
     def unfit(self, declared: Declared, value: Value, frame: Frame) -> str:
-        """Why a parameter cannot have a value; empty where it can."""
+        """Why a value does not fit a parameter, in words for a message; empty where it does."""
         type = declared_type(declared)
         fitting = conform(value, type)
         if fitting is None:

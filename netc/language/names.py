@@ -1,4 +1,4 @@
-"""The names that layers and blobs have got, and what they stand for."""
+"""The names of the plain net's layers and blobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Layer(NamedTuple):
 
 
 class Names:
-    """Layers and blobs of the plain net, as far as it is made."""
+    """Layers and blobs of the plain net so far."""
 
     def __init__(self) -> None:
         self.blobs: set[str] = set()
@@ -26,7 +26,7 @@ class Names:
         self._counts: Counter[str] = Counter()
 
     def automatic(self, base: str, frame: Frame) -> str:
-        """A name for a layer that has none, such as ``conv3``."""
+        """A unique name for a layer that has none: ``base`` and a number, such as ``conv3``."""
         while True:
             key = frame.scope + base
             self._counts[key] += 1
@@ -37,10 +37,13 @@ class Names:
     def add_layer(
         self, name: str, span: Span, frame: Frame, *, ruled: bool = False, free: bool = False
     ) -> None:
-        """Note a layer's whole name.
+        """Register a layer's name with its scope.
+
+        Two layers may have one name if one has rules (``ruled``), or both are ``layer { }``
+        (``free``).
 
         Raises:
-            NetcError: duplicate-name, unless both layers are so by Caffe's leave.
+            NetcError: duplicate-name.
         """
         first = self._layers.get(name)
         if first and not (first.ruled or ruled) and not (first.free and free):
@@ -54,7 +57,7 @@ class Names:
         return frame.error("duplicate-name", message, span, help, notes=notes)
 
     def make(self, local: str, frame: Frame) -> Blob:
-        """A new blob, which has this name where the frame is."""
+        """A new blob, of this name in the frame's scope."""
         blob = Blob(frame.scope + local)
         self.blobs.add(blob.name)
         frame.made[local] = blob
@@ -63,7 +66,7 @@ class Names:
         return blob
 
     def find(self, name: str, frame: Frame) -> Blob | None:
-        """The blob a name means in a frame: its own, or one of a scope around it."""
+        """The blob of a name in a frame or in a scope around it; None where there is none."""
         value = frame.values.get(name)
         if isinstance(value, Blob):
             return value

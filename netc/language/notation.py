@@ -1,7 +1,7 @@
-"""The textbook's notation for nets, ``INPUT -> [[CONV -> RELU]*2 -> POOL?]*3 -> FC``, to a text.
+"""The textbook notation for nets, ``INPUT -> [[CONV -> RELU]*2 -> POOL?]*3 -> FC``, to a text.
 
-CS231n's course notes write nets so (``INPUT -> [[CONV -> RELU]*N -> POOL?]*M -> ...``). ``*n`` is
-said of what stands in brackets or of one layer, ``?`` of a layer that may be left out; it is kept.
+As in CS231n's course notes (``INPUT -> [[CONV -> RELU]*N -> POOL?]*M -> ...``). ``*n`` repeats a
+group in brackets or one layer; ``?`` marks an optional layer, which is kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Sizes = tuple[int, ...]
 
 
 class Layer(NamedTuple):
-    """A layer of the notation."""
+    """One layer of the notation."""
 
     kind: str
     optional: bool
@@ -31,7 +31,7 @@ class Layer(NamedTuple):
 
 
 class Group(NamedTuple):
-    """``[parts]*times``."""
+    """A group that is repeated, ``[parts]*times``."""
 
     parts: tuple[Part, ...]
     times: int
@@ -52,7 +52,7 @@ def parse_notation(text: str) -> tuple[Part, ...]:
     """The layers and groups of a net in the notation.
 
     Raises:
-        NetcError: notation, at what cannot be read.
+        NetcError: notation, at what cannot be parsed.
     """
     reader = _Reader(Source("<notation>", text))
     parts = reader.row(0)

@@ -33,7 +33,7 @@ def apply(sign: str, left: Value, right: Value) -> Value:
     """``left sign right``.
 
     Raises:
-        MeaningError: the operator does not take these kinds, or the result is too large.
+        MeaningError: the operator does not take these kinds of values, or the result is too large.
     """
     if type(left) is int and type(right) is int and sign in _QUICK:
         return sized(_QUICK[sign](left, right))
@@ -114,7 +114,7 @@ def _equal(left: Value, right: Value) -> bool:
 
 
 def bounds(first: Value, last: Value, sign: str) -> range:
-    """``first..last`` or ``first..=last``.
+    """The range ``first..last``, or ``first..=last`` by ``sign``.
 
     Raises:
         MeaningError: a bound is no int, or there are too many items.
@@ -129,14 +129,22 @@ def bounds(first: Value, last: Value, sign: str) -> range:
 
 
 def negate(value: Value) -> Value:
-    """``-value``."""
+    """``-value``.
+
+    Raises:
+        MeaningError: it is not a number.
+    """
     if not is_number(value):
         raise MeaningError(f"`-` takes a number, not {kind(value)}")
     return -value
 
 
 def item(value: Value, index: Value) -> Value:
-    """``value[index]``."""
+    """``value[index]``.
+
+    Raises:
+        MeaningError: the value has no items or not this one, or the index is no int.
+    """
     if not isinstance(value, (list, str)):
         raise MeaningError(f"{kind(value)} has no items")
     if not is_int(index):
@@ -149,10 +157,10 @@ def item(value: Value, index: Value) -> Value:
 
 
 def truth(value: Value, of: str) -> bool:
-    """A condition's value.
+    """The value of a condition; ``of`` names it in the message.
 
     Raises:
-        MeaningError: it is not true or false.
+        MeaningError: it is not a bool.
     """
     if not isinstance(value, bool):
         help = ("compare it: `n != 0`",) if is_number(value) else ()
@@ -245,10 +253,10 @@ FUNCTIONS: dict[str, tuple[Callable[..., Value], int | None]] = {
 
 
 def call(name: str, values: list[Value]) -> Value:
-    """A function's result.
+    """The result of the built-in function ``name``.
 
     Raises:
-        MeaningError: not its number or kind of values.
+        MeaningError: it takes another number or other kinds of values.
     """
     function, count = FUNCTIONS[name]
     if count is not None and len(values) != count:

@@ -1,4 +1,4 @@
-"""What ``-D`` gives to a file's parameters."""
+"""Values of a file's parameters that a caller gives (``-D``)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from netc.language.values import Value, conform, is_number
 
 
 def check_names(define: Mapping[str, object], parameters: Mapping[str, Declared]) -> None:
-    """Refuse values for what is no parameter.
+    """Check that values are given to parameters that there are.
 
     Raises:
-        NetcError: unknown-parameter, one for each.
+        NetcError: unknown-parameter, one for each name that is none.
     """
     unknown = [_unknown(name, parameters) for name in define if name not in parameters]
     if unknown:
@@ -30,7 +30,7 @@ def _unknown(name: str, parameters: Iterable[str]) -> Diagnostic:
 
 
 def literal_type(expression: Expression | None) -> str:
-    """The type of a literal; "" for whatever else."""
+    """The type of a literal, e.g. "int" or "[string]"; "" for another expression."""
     if isinstance(expression, Literal):
         names = {bool: "bool", int: "int", float: "float"}
         return names[type(expression.value)]
@@ -51,10 +51,10 @@ def declared_type(declared: Declared) -> str:
 
 
 def given_value(declared: Declared, given: object) -> Value:
-    """What is given for a parameter, as text or as a value, as a value of its type.
+    """The value given for a parameter, as text or as a Python value, converted to its type.
 
     Raises:
-        NetcError: wrong-kind.
+        NetcError: wrong-kind, where it does not fit.
     """
     type = declared_type(declared)
     value = _read(given, type) if isinstance(given, str) else _plain(given)

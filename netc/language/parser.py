@@ -1,4 +1,4 @@
-"""Statements and fields: text of the dialect to its tree."""
+"""Parser of the dialect's statements and fields: tokens to tree."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def parse_program(source: Source) -> Program:
     """The tree of a text of the dialect.
 
     Raises:
-        NetcError: every fault of its words and its grammar.
+        NetcError: with every lexical and syntax error, in the order of the text.
     """
     parser = Parser(source, 1 if source.text.startswith("\ufeff") else 0)
     statements = parser.statements("")
@@ -51,11 +51,11 @@ def parse_program(source: Source) -> Program:
 
 
 class Parser(FieldParser):
-    """Reads statements and fields.
+    """Parses statements and fields; goes on behind a statement that has an error.
 
     Attributes:
         starts: where each statement starts.
-        words: how many of the faults are of single words.
+        words: how many of the faults are lexical.
     """
 
     def __init__(self, source: Source, start: int = 0) -> None:
@@ -64,7 +64,7 @@ class Parser(FieldParser):
         self.words = len(self.faults)
 
     def statements(self, closing: str) -> tuple[Statement, ...]:
-        """Statements up to a closing bracket, or to the end of the text."""
+        """Parse statements up to a closing bracket, or to the end of the text."""
         found: list[Statement] = []
         while not (self.is_op(closing) or self.here.kind == "end"):
             start, depth = self.at, self.depth
@@ -77,10 +77,11 @@ class Parser(FieldParser):
         return tuple(found)
 
     def note(self, error: NetcError) -> None:
-        """Remember a statement's fault, unless words of its line were already told.
+        """Collect a statement's error, unless lexical errors of its line were already reported.
 
         Raises:
-            NetcError: all faults so far, where there are many, or no further one can be trusted.
+            NetcError: with all errors so far, where there are many, or where further ones would
+                only follow from this.
         """
         lines = {d.span.line for d in self.faults[: self.words] if d.span}
         self.faults += [
@@ -93,17 +94,17 @@ class Parser(FieldParser):
             self.check()
 
     def check(self) -> None:
-        """Raise what was found, in the order of the text.
+        """Raise the collected errors, if there are any, in the order of the text.
 
         Raises:
-            NetcError: every fault so far.
+            NetcError: with all errors so far.
         """
         if self.faults:
             found = sorted(self.faults, key=lambda d: d.span.start if d.span else 0)
             raise NetcError(first_of(tuple(dict.fromkeys(found))))
 
     def body(self) -> Body:
-        """A block of statements in brackets."""
+        """Parse a block of statements in brackets."""
         opening = self.take()
         if opening.text not in ("{", "<"):
             raise self.fault("`{` is missing", at=opening)
@@ -115,13 +116,13 @@ class Parser(FieldParser):
         return Body(statements, self.span(opening))
 
     def block(self, of: str) -> Body:
-        """A block in braces behind a statement's head."""
+        """Parse a block in braces behind a statement's head, which ``of`` names in messages."""
         if not self.is_op("{"):
             raise self.fault(f"`{{` is missing behind {of}", "a block stands in braces: `{ ... }`")
         return self.body()
 
     def statement(self) -> Statement:
-        """Whatever statement comes next."""
+        """Parse the next statement, whatever it is."""
         token = self.here
         self.starts.add(token.start)
         self._check_keyword(token)
@@ -178,7 +179,7 @@ class Parser(FieldParser):
         return self.declared()
 
     def declared(self) -> Declared:
-        """A parameter's name, type, limits and default."""
+        """Parse a parameter's name, type, limits and default."""
         token = self.new_name("a parameter's name")
         type = self.type() if self.skip(":") else ""
         among = default = None
@@ -283,7 +284,7 @@ class Parser(FieldParser):
         return If(tuple(branches), otherwise, self.token_span(first))
 
     def condition_block(self) -> Body:
-        """What stands behind a condition."""
+        """Parse the block behind a condition."""
         help = {
             "else": "the condition of a value starts on the value's own line: `a if c else b`",
             "->": "write `if c { -> relu }`, or behind the layer's own: `-> relu if c`",
@@ -358,7 +359,7 @@ class Parser(FieldParser):
         raise self.fault(message, "a chain has an arrow: `x -> relu`", at=first)
 
     def lone_word(self, word: Token) -> NetcError:
-        """A word that starts no statement."""
+        """The error for a word that starts no statement; to be raised."""
         if word.text in WORDS:
             return self.fault(f"`{word.text}` starts no statement", WORDS[word.text], at=word)
         if self.here.kind == "end" or self.here.fresh:

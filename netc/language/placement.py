@@ -1,4 +1,4 @@
-"""Which message of a layer a field stands in."""
+"""Which message of a layer a field belongs to, by the layer's type."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from netc.schema.message import FieldType, MessageType
 
 
 class Placed(NamedTuple):
-    """A field's place: its type, and the message it stands in; "" for the layer itself."""
+    """A field's type, and the name of the message it belongs to; "" for the layer itself."""
 
     field: FieldType
     message: str = ""
 
 
 class Placement:
-    """Finds fields by layer type; knows the schema's layers.
+    """Finds the message of a layer type's fields.
 
     Args:
-        layer: the type of ``layer { }``.
+        layer: the message type of ``layer { }``.
     """
 
     def __init__(self, layer: MessageType) -> None:
@@ -32,7 +32,7 @@ class Placement:
         }
 
     def messages(self, type: str) -> tuple[str, ...]:
-        """The messages of a layer type's own fields, the one that has most of them first."""
+        """The names of a layer type's own messages, the one with the most fields first."""
         own = self._by_type.get(f"{type.lower()}param")
         names = MESSAGES.get(type, (own,) if own else ())
         if type.endswith("Loss") and "loss_param" not in names:
@@ -40,7 +40,7 @@ class Placement:
         return tuple(name for name in names if name in self.layer.fields)
 
     def find(self, type: str, name: str) -> Placed | None:
-        """Where a field of a layer type stands; None if it has none of that name."""
+        """Where a field of a layer type belongs; None if the type has no such field."""
         if name in OF_LAYER:
             return Placed(self.layer.fields[name])
         for message in self.messages(type):
@@ -55,7 +55,7 @@ class Placement:
         return inner.fields if inner else {}
 
     def help(self, type: str, name: str) -> tuple[str, ...]:
-        """Near names of fields that the type does have."""
+        """Hints for a field that a layer type does not have: near names of those it has."""
         known = [field for message in self.messages(type) for field in self._fields(message)]
         short = [v for s in SHORTS.values() if s.type == type for v in s.values]
         parts = [v for v in dict.fromkeys(short) if name in v.split("_")]  # kernel, ratio ...

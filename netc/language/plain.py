@@ -1,4 +1,4 @@
-"""An expanded document as text that Caffe could read."""
+"""An expanded document as prototxt that Caffe can read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ OWN_TRANSFORM = ("channel_order", "resize", "crops", "range", "layout")
 
 
 def plain_text(document: Document) -> str:
-    """The document's text; what only netc knows stands in comments at its head."""
+    """The document's text. What only netc knows is in comments at the top, in place of fields:
+    ``expect``, and netc's own fields of ``transform_param``.
+    """
     fields = [f for f in document.fields if f.name != "expected_shape"]
     notes = [_expected(f.value) for f in document.fields if f not in fields]
     kept = []

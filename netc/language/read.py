@@ -1,4 +1,4 @@
-"""Text, plain or of the dialect, to a plain Document."""
+"""Reading of a text, plain prototxt or the dialect, to a plain Document."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ def read_document(
         source: the text.
         schema: the known messages.
         define: values of parameters, or of a plain text's placeholders.
-        folder: the text's own, that its ``include``s must stay in; None for no includes.
+        folder: of the text, which its ``include`` must stay in; None where includes are not
+            allowed.
 
     Raises:
-        NetcError: every fault of the text.
+        NetcError: with every error of the text.
     """
     define = define or {}
     if not in_dialect(source):

@@ -1,4 +1,4 @@
-"""Where reading goes on behind a statement that cannot be read."""
+"""Where parsing goes on behind a statement with a syntax error."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _CLOSING = frozenset(_OPENING.values())
 def next_statement(tokens: Sequence[Token], start: int, fault: int, source: Source) -> int:
     """The index of the token that the next statement starts with.
 
-    It is the first of its line behind the fault at which all brackets of the broken statement are
-    closed. Where they never are, or what closes them stands further left than the statement does,
-    a bracket is missing; then it is the first line that is indented no deeper than the statement.
+    It is the first token of a line behind the error at which all brackets of the broken statement
+    are closed. Where they never are, or the closing one is indented less than the statement, a
+    bracket is missing; then it is the first line that is indented no deeper than the statement.
 
     Args:
         tokens: of the text, "end" the last.
         start: index of the statement's first token.
-        fault: index of the token at which it could not go on.
-        source: that the tokens are of.
+        fault: index of the token with the error.
+        source: of the tokens.
     """
     indent = source.position(tokens[start].start)[1]
     depth = 0

@@ -1,4 +1,4 @@
-"""The short forms of layer types, and which types have which messages for their fields."""
+"""Short forms of layer types, and the messages that hold a type's fields."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import NamedTuple
 
 
 class Word(NamedTuple):
-    """A word of Caffe's: the value of an enum."""
+    """An identifier of Caffe's schema: the value of an enum field."""
 
     text: str
 
 
 class Short(NamedTuple):
-    """A short form.
+    """A short form of a layer type.
 
     Args:
-        type: Caffe's layer type.
-        values: the fields that values without names are given to, in order.
+        type: the layer type.
+        values: the fields that positional arguments are given to, in order.
         preset: fields that a use has unless it gives them itself.
-        square: whether ``stride`` is the kernel's size where it is not given.
+        square: ``stride`` is ``kernel_size`` where it is not given.
     """
 
     type: str

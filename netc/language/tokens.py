@@ -1,4 +1,4 @@
-"""Text of the dialect to tokens."""
+"""Lexer of the dialect: text to tokens."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ARROWS = ("=>", "~>", "|>")
 
 
 class Token(NamedTuple):
-    """A word of the text.
+    """A token and its place.
 
     ``kind`` is "name", "int", "float", "string", "op" or "end"; ``fresh`` says whether it is the
     first of its line.
@@ -48,7 +48,10 @@ class Token(NamedTuple):
 
 
 def scan(text: str, start: int = 0, end: int | None = None) -> Iterator[Token]:
-    """The tokens of a part of a text, those that are none as well; "end" is the last."""
+    """The tokens of a part of a text, "end" the last.
+
+    What is no legal token is given too, with a kind that :func:`tokens_of` reports.
+    """
     stop = len(text) if end is None else end
     at = start
     while True:
@@ -67,11 +70,11 @@ def tokens_of(
 ) -> list[Token]:
     """The tokens of a part of a source, "end" the last.
 
-    What is no token is added to ``faults``, and something legal stands in its place, so that the
-    rest can be read as if the fault were not there.
+    For an illegal token an error is added to ``faults`` (bad-character, bad-number,
+    unterminated-string ...) and a legal token takes its place, so that parsing can go on.
 
     Raises:
-        NetcError: too many tokens.
+        NetcError: too-large, for too many tokens.
     """
     found: list[Token] = []
     for token in scan(source.text, start, end):
@@ -105,7 +108,7 @@ def _legal(token: Token) -> Token | None:
 
 
 def meant_sign(text: str) -> str:
-    """The sign of the language that is meant by a foreign one."""
+    """The operator of the dialect that one of another language means; "" where there is none."""
     return "->" if text in _ARROWS else foreign.meant(text)
 
 

@@ -1,4 +1,4 @@
-"""The tree of a text of the dialect: statements, the fields of prototxt with holes, expressions."""
+"""The syntax tree of the dialect: statements, prototxt's fields with `${ }`, expressions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A word that stands for a value, or for a blob."""
+    """A word that stands for a value or a blob."""
 
     name: str
     span: Span
@@ -93,7 +93,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """A value, ``name: value`` or ``name { ... }``; without a name the span is the value's."""
+    """``value``, ``name: value`` or ``name { ... }``; without a name the span is the value's."""
 
     name: str
     value: Expression | Body
@@ -102,9 +102,9 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A use of a layer type or a module, or a call of a function.
+    """A use of a layer type or module, or a function call.
 
-    The span is of all of it, ``name_span`` of the type's name.
+    The span covers all of it, ``name_span`` the name of the type.
     """
 
     name: str
@@ -131,7 +131,7 @@ Expression = (
 
 
 def whole(expression: Expression) -> Span:
-    """All of an expression's text; an operator's own span is the operator alone."""
+    """The place of a whole expression; the span of an operator's is the operator alone."""
     if not isinstance(expression, Binary):
         return expression.span
     left = whole(expression.left)
@@ -143,7 +143,7 @@ def whole(expression: Expression) -> Span:
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """``${expression}`` in a value's place."""
+    """``${expression}`` in place of a value."""
 
     expression: Expression
     span: Span
@@ -171,7 +171,7 @@ class FieldOf:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A parameter of a file or a module. ``type`` is "" for any, or as ``[int]``."""
+    """A parameter of a file or a module. ``type`` is "int", "[int]" ..., or "" for any."""
 
     name: str
     type: str
@@ -214,7 +214,10 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """``repeat i, w in over { ... }``; one name is the item's, none repeats a number of times."""
+    """``repeat i, w in over { ... }``; one name is the item's.
+
+    Without a name ``over`` is the number of times.
+    """
 
     names: tuple[Name, ...]
     over: Expression
@@ -224,7 +227,7 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class If:
-    """Conditions with their blocks, and the block behind ``else``."""
+    """The conditions with their blocks, and the block of ``else``."""
 
     branches: tuple[tuple[Expression, Body], ...]
     otherwise: Body | None
@@ -276,7 +279,7 @@ class Expect:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A chain by itself."""
+    """A chain that stands by itself."""
 
     chain: Expression
 

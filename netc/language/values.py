@@ -1,4 +1,4 @@
-"""What expressions come to: numbers, strings, lists and blobs, and how large they may be."""
+"""Values of expressions: numbers, strings, bools, lists and blobs; and how large they may be."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from netc.language.limits import MAX_BITS, MAX_LIST, MAX_STRING
 
 
 class Blob(NamedTuple):
-    """A blob of the plain net, by its whole name."""
+    """A blob of the plain net, by its name with its scope."""
 
     name: str
 
@@ -28,7 +28,10 @@ def division_help(value: object, text: str) -> tuple[str, ...]:
 
 
 class MeaningError(Exception):
-    """An operation its values do not allow, as a bare fact; the evaluator adds the place."""
+    """An operation that its values do not allow; the evaluator adds the place.
+
+    ``code`` is "expression" where the operation gives no other.
+    """
 
     def __init__(self, message: str, *help: str, code: str = "expression") -> None:
         super().__init__(message)
@@ -38,7 +41,7 @@ class MeaningError(Exception):
 
 
 def kind(value: Value) -> str:
-    """A value's kind, as a message names it."""
+    """A value's kind in words, for messages."""
     if isinstance(value, bool):
         return "a bool"
     names = {int: "an int", float: "a float", str: "a string", list: "a list", Blob: "a blob"}
@@ -46,13 +49,13 @@ def kind(value: Value) -> str:
 
 
 def shown(value: Value) -> str:
-    """A value, shortened, as a message shows it."""
+    """A value, shortened, for messages."""
     text = source_text(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def source_text(value: Value) -> str:
-    """A value as an expression would write it; long lists shortened."""
+    """A value as an expression of the dialect; long lists are shortened."""
     if isinstance(value, list):
         inner = ", ".join("[...]" if isinstance(v, list) else source_text(v) for v in value[:20])
         return f"[{inner}{', ...' if len(value) > 20 else ''}]"
@@ -63,10 +66,10 @@ def source_text(value: Value) -> str:
 
 
 def plain_text(value: Value) -> str:
-    """A value within a string.
+    """A value as it is inserted in a string.
 
     Raises:
-        MeaningError: a list has no text.
+        MeaningError: it is a list.
     """
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -76,20 +79,20 @@ def plain_text(value: Value) -> str:
 
 
 def is_int(value: Value) -> bool:
-    """Whether a value is a whole number; ``true`` is none."""
+    """Whether a value is a whole number; a bool is not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_number(value: Value) -> bool:
-    """Whether a value is an int or a float."""
+    """Whether a value is an int or a float; a bool is not."""
     return is_int(value) or isinstance(value, float)
 
 
 def sized(value: Value) -> Value:
-    """The value, if it is not too large.
+    """The value itself, if it is within the limits (netc.language.limits).
 
     Raises:
-        MeaningError: beyond a limit.
+        MeaningError: too-large.
     """
     if is_int(value) and value.bit_length() > MAX_BITS:
         raise MeaningError(f"a whole number has at most {MAX_BITS} bits", code="too-large")
@@ -103,7 +106,7 @@ def sized(value: Value) -> Value:
 
 
 def conform(value: Value, type: str) -> Value | None:
-    """The value as one of a type (an int given for a float is made one); None if it is none.
+    """The value converted to a type (an int to a float); None if it does not fit.
 
     Args:
         value: any.
@@ -132,7 +135,7 @@ def _as_float(value: int) -> float | None:
 
 
 def type_of(value: Value) -> str:
-    """The type that a default gives its parameter; "" for a list of nothing, or of mixed things."""
+    """The type that a default gives its parameter; "" for an empty list, or one of mixed items."""
     if isinstance(value, list):
         inner = {"" if isinstance(item, list) else type_of(item) for item in value}
         return f"[{inner.pop()}]" if len(inner) == 1 and "" not in inner else ""
@@ -141,7 +144,7 @@ def type_of(value: Value) -> str:
 
 
 def flat(value: Value) -> Iterator[Value]:
-    """A value, or the items of a list and of the lists in it."""
+    """The items of a list and of the lists in it; the value itself where it is none."""
     waiting = [value]
     while waiting:
         item = waiting.pop()

@@ -1,4 +1,4 @@
-"""How many steps a block takes at least, seen from its text: a loop too large is told at once."""
+"""A lower bound of a block's steps, so that a loop that is too large is refused at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST = 1 << 40
 
 
 def weight(body: Body) -> int:
-    """The steps of one run of a block; never more than it takes."""
+    """A lower bound of the steps of one run of a block."""
     return min(_MOST, sum(_statement(statement) for statement in body.statements))
 
 

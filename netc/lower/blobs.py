@@ -130,7 +130,7 @@ def unknown_bottom(
 
 
 def duplicate_top(layer: str, blob: str, span: Span | None, first: Version) -> Diagnostic:
-    """A top that another layer has produced and that is not rewritten in place."""
+    """The error duplicate-top: ``first`` produced the blob, and the layer is not in place."""
     return Diagnostic(
         "duplicate-top",
         f"layer `{layer}` produces blob `{blob}`, which layer `{first.layer}` produced already",

@@ -16,7 +16,7 @@ from netc.schema.message import Message
 
 
 def unlisted(layer: Message, kind: str, known: Collection[str]) -> Diagnostic:
-    """A note of a data layer that netc knows nothing of: its tops become inputs."""
+    """The note fork-data-layer: a layer of unknown type, without bottoms, becomes an input."""
     return Diagnostic(
         "fork-data-layer",
         f"layer `{layer.get('name')}` has type `{kind}`, which netc does not know; it has no "

@@ -17,7 +17,7 @@ class State(NamedTuple):
 
 
 def merged_state(net: Message, state: State) -> State:
-    """The caller's state, with the level and stages that the net's own ``state`` adds."""
+    """The caller's state with the net's own stages, and its level where the caller's is 0."""
     own = net.get("state")
     stages = tuple(dict.fromkeys((*own.get("stage"), *state.stages)))
     return State(state.phase, state.level or own.get("level"), stages)

@@ -1,1 +1,1 @@
-"""Prototxt text and its untyped tree; knows nothing of Caffe."""
+"""Prototxt text and its untyped syntax tree; knows nothing of Caffe's schema."""

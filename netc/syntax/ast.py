@@ -1,4 +1,4 @@
-"""The tree of a prototxt text: fields and values, each with the place it stands at.
+"""The syntax tree of a prototxt text: fields and values, each with its place.
 
 Untyped: nothing here knows a message or a layer. Values are NamedTuples, since a large net has
 tens of thousands of them and they are built on every load.

@@ -1,4 +1,4 @@
-"""Which brace is at fault: the grammar knows that one is missing, the indentation knows where."""
+"""Errors about braces: the grammar knows that one is missing, the indentation tells where."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class Opened(NamedTuple):
 
     @property
     def head(self) -> str:
-        """The block as it starts: ``layer {``."""
+        """The first words of the block: ``layer {``."""
         return f"{self.name} {self.brace.text}".strip()
 
 
 @dataclass
 class Braces:
-    """The braces met so far.
+    """The braces read so far.
 
     Attributes:
         opened: blocks not yet closed, the innermost last.
         closed: blocks with their closing brace, in the order in which they were closed.
-        nested: the first block that stands in one of its own name, which no net means.
+        nested: the first block within one of its own name, which no net means.
         ahead: closing less opening braces in the rest of the text.
     """
 
@@ -41,11 +41,11 @@ class Braces:
     nested: tuple[Opened, Opened] | None = None
 
     def leave(self, piece: LocatedToken, sign: int = 1) -> None:
-        """A token is no longer ahead (or, with -1, has come to be)."""
+        """Count a token of the rest of the text as read; with ``sign`` -1, as inserted there."""
         self.ahead += sign * ((piece.terminal in OPENERS) - (piece.terminal in CLOSERS))
 
     def meet(self, piece: LocatedToken, name: str) -> None:
-        """A token was taken; ``name`` is the last word before it."""
+        """Record a token that was read; ``name`` is the last word before it."""
         if piece.terminal in OPENERS:
             block = Opened(piece, name)
             if self.nested is None:
@@ -56,11 +56,11 @@ class Braces:
 
     @property
     def surplus(self) -> int:
-        """How many more blocks will be closed than are open."""
+        """How many more closing braces are to come than blocks are open."""
         return self.ahead - len(self.opened)
 
     def unclosed(self) -> Diagnostic:
-        """The fault of a text that ends with blocks open."""
+        """The error unclosed-brace of a text that ends within a block."""
         wrong = self._closed_by_another()
         if wrong:
             block, brace = wrong
@@ -115,10 +115,10 @@ class Braces:
 
 
 def unclosed_block(source: Source) -> Diagnostic | None:
-    """The fault of a text of which all is well but that it ends within a block; None if in none.
+    """The error of a text that is correct but ends within a block; None for other texts.
 
-    It is what ``repair`` would say, found in a tenth of its time: a million tokens may come before
-    the end, and the braces among them are all that matters.
+    The same as ``repair`` finds, in a tenth of its time: a million tokens may come before the end,
+    and the braces among them are all that matters.
     """
     braces, name, terminals = Braces(source), "", load_tables().terminals
     before = len(SIMPLE) - 1

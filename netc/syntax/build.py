@@ -1,8 +1,8 @@
-"""What each rule of the grammar makes of its parts.
+"""Semantic actions: what each rule of the grammar builds from its symbols.
 
-The methods of :class:`Builder` bear the names that ``prototxt.lark`` gives its alternatives. Each
-takes its symbols off the end of the value stack and puts its own value there. They run for every
-token of a net, so tuples are made by ``tuple.__new__``, three times as fast as by their names.
+The methods of :class:`Builder` are named as ``prototxt.lark`` names its alternatives. Each pops its
+symbols off the value stack and pushes its own value. They run for every token of a net, so tuples
+are made by ``tuple.__new__``, three times as fast as by their names.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _READ: tuple[Callable[[str], Any], ...] = (str, str, string_value, str, integer_
 
 
 class UnusualError(Exception):
-    """The text is not for the fast reader: it nests deep, or a placeholder stands for a value."""
+    """The fast parser cannot read the text: it nests deep, or a placeholder stands for a value."""
 
 
 class Builder:
-    """Makes the tree of one source; ``method(name)`` is the method for a grammar alternative."""
+    """Builds the tree of one source; ``method(name)`` is the method of a grammar alternative."""
 
     def __init__(self, source: Source, deepest: int = 3 * MAX_DEPTH) -> None:
         self.source = source
@@ -47,12 +47,12 @@ class Builder:
         return found
 
     def simple_name(self, token: Token) -> tuple[str, Span]:
-        """The name of such a field, or of such a start of a block."""
+        """The name and place of a field or block that ``lexer.simple_scanner`` matched at once."""
         begin, stop = token.span(1)
         return intern(token[1]), _new(Span, (self.source, begin, stop, None))
 
     def simple_field(self, token: Token) -> Field:
-        """A match of ``lexer.simple_scanner`` that is a whole field."""
+        """The field that ``lexer.simple_scanner`` matched at once."""
         kind = token.lastindex or 0
         text = token[kind]
         value = self.values.get(text)
@@ -68,24 +68,28 @@ class Builder:
         return Span(self.source, start, end)
 
     def make_document(self, stack: Stack) -> None:
-        """``document: fields``: the fields alone, as a list."""
+        """``document: fields``: the list of fields itself."""
 
     def make_same(self, stack: Stack) -> None:
-        """A rule that only chooses."""
+        """A rule of a single symbol: its value stays."""
 
     def make_no_fields(self, stack: Stack) -> None:
-        """Start a list of fields: the one thing that is done once a block."""
+        """Start a block's list of fields.
+
+        Raises:
+            UnusualError: blocks nest too deep for the fast parser.
+        """
         if len(stack) > self.deepest:
             raise UnusualError
         stack.append([])
 
     def make_add_field(self, stack: Stack) -> None:
-        """Put a field behind the others."""
+        """Append a field to a list of fields."""
         field = stack.pop()
         stack[-1].append(field)
 
     def make_add_field_and_separator(self, stack: Stack) -> None:
-        """The same, with a ``,`` or ``;`` that means nothing."""
+        """Append a field; the ``,`` or ``;`` behind it has no meaning."""
         stack.pop()
         self.make_add_field(stack)
 
@@ -114,22 +118,22 @@ class Builder:
         stack[-1] = token[token.lastindex or 0]
 
     def make_first_word(self, stack: Stack) -> None:
-        """Start the parts of an extension's name."""
+        """Start the list of words of an extension's name."""
         stack[-1] = [stack[-1]]
 
     def make_add_word(self, stack: Stack) -> None:
-        """A further part of an extension's name, behind ``.`` or ``/``."""
+        """Append a word to an extension's name, behind ``.`` or ``/``."""
         word = stack.pop()
         separator: Token = stack.pop()
         stack[-1] += (separator[separator.lastindex or 0], word)
 
     def make_extension_name(self, stack: Stack) -> None:
-        """``[a.b]``: a name with its brackets, white space left out."""
+        """``[a.b]``: a name with its brackets, without white space."""
         close, words, opening = stack.pop(), stack.pop(), stack.pop()
         stack.append((f"[{''.join(words)}]", self._between(opening, close)))
 
     def make_identifier(self, stack: Stack) -> None:
-        """A bare word: an enum's value, or ``true``."""
+        """An identifier: an enum's value, or ``true``."""
         token: Token = stack[-1]
         start, end = token.span(token.lastindex or 0)
         span = _new(Span, (self.source, start, end, None))
@@ -143,7 +147,7 @@ class Builder:
         stack[-1] = _new(Scalar, ("string", value, _new(Span, (self.source, start, end, None))))
 
     def make_add_string(self, stack: Stack) -> None:
-        """A further string of a row."""
+        """Append a string to adjacent ones."""
         self.make_string(stack)
         last: Scalar = stack.pop()
         first = stack[-1]
@@ -153,7 +157,7 @@ class Builder:
             first.append(last)
 
     def make_joined(self, stack: Stack) -> None:
-        """Adjacent strings are one."""
+        """Join adjacent strings to one value."""
         row = stack[-1]
         if row.__class__ is list:
             span = self._span(row[0].span.start, row[-1].span.end)
@@ -176,11 +180,11 @@ class Builder:
     make_nonfinite = make_float
 
     def make_minus_integer(self, stack: Stack) -> None:
-        """A sign that stands apart from its number."""
+        """An integer with a separate minus sign."""
         self._negate(stack, self.make_integer)
 
     def make_minus_float(self, stack: Stack) -> None:
-        """A sign that stands apart from its number, or before ``inf``."""
+        """A float with a separate minus sign, or ``-inf``."""
         self._negate(stack, self.make_float)
 
     make_minus_nonfinite = make_minus_float
@@ -193,7 +197,11 @@ class Builder:
         stack.append(Scalar(number.kind, -number.value, span))  # type: ignore[operator]
 
     def make_placeholder(self, stack: Stack) -> None:
-        """``${...}`` stands for nothing yet."""
+        """``${...}`` in place of a value.
+
+        Raises:
+            UnusualError: always; the text is read by ``repair``, which binds placeholders.
+        """
         raise UnusualError
 
     def make_block(self, stack: Stack) -> None:
@@ -219,7 +227,7 @@ class Builder:
         stack[-1] = [stack[-1]]
 
     def make_add_item(self, stack: Stack) -> None:
-        """Put a value behind the others."""
+        """Append a value to a list."""
         item = stack.pop()
         stack.pop()
         stack[-1].append(item)

@@ -1,4 +1,4 @@
-"""The comments of a text; the tree does not hold them."""
+"""The comments of a text, which the tree does not hold."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _COMMENT = re.compile(r"#[^\r\n]*")
 
 
 class Comment(NamedTuple):
-    """A comment: where its ``#`` stands, its text, and whether its line holds nothing before it."""
+    """A comment: the offset of its ``#``, its text, and whether it is alone on its line."""
 
     start: int
     text: str
@@ -20,7 +20,7 @@ class Comment(NamedTuple):
 
 
 def comments_of(source: Source) -> list[Comment]:
-    """The comments of a text without fault, in order."""
+    """The comments of a text without lexical errors, in order."""
     if "#" not in source.text:
         return []
     found = []

@@ -1,4 +1,4 @@
-"""Merge conflicts that somebody has committed."""
+"""Git's merge conflict markers in a text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _SIDES = {
 
 
 def without_conflicts(lexed: Lexed, found: Iterable[LocatedToken]) -> Iterator[LocatedToken]:
-    """The tokens with one side, ours, of each conflict; tells each conflict to ``lexed``."""
+    """The tokens without conflict markers and the other side of each conflict.
+
+    The side before ``=======`` stays; each conflict is reported to ``lexed`` as merge-conflict.
+    """
     conflicts = _Conflicts(lexed)
     for piece in found:
         if piece.terminal == "CONFLICT":

@@ -1,7 +1,7 @@
-"""Lexical faults: what can be said of a word by itself, before the grammar is asked.
+"""Lexical errors: what is wrong with a token by itself, before the grammar is applied.
 
-``legal_pieces`` says it, and puts something legal in each fault's place, so that the rest of the
-text can be read as if the fault were not there.
+``legal_pieces`` reports them and puts a legal token in the place of each, so that the rest of the
+text can be parsed as if there were none.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from netc.syntax.wording import character, short
 
 
 def legal_pieces(source: Source, define: Mapping[str, str]) -> Lexed:
-    """Tokens and lexical faults of a text.
+    """The tokens of a text, all of them legal, and its lexical errors.
 
-    A text that breaks a limit has that one fault alone and no tokens but ``$END``.
+    A text that exceeds a limit has that one error alone and no token but ``$END``.
     """
     lexed = Lexed(source)
     unknown: list[LocatedToken] = []

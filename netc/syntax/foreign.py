@@ -1,4 +1,4 @@
-"""Characters that word processors, web pages and input methods put in the place of ASCII's."""
+"""Non-ASCII characters that word processors, web pages and input methods put in place of ASCII."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ONE = re.compile(f"[{re.escape(''.join(SIGNS))}]")
 
 
 def meant(text: str) -> str:
-    """The sign that is meant by a foreign one; empty for what is none."""
+    """The ASCII sign that a foreign character stands for; empty where there is none."""
     if len(text) == 2 and text[1] == ">" and SIGNS.get(text[0]) == "-":  # half an arrow
         return "->"
     return SIGNS.get(text, "")

@@ -1,4 +1,4 @@
-"""The tokens of a text with faults, and what was found wrong with its words."""
+"""The tokens of a text with errors, and its lexical errors."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from netc.syntax.pieces import LocatedToken
 
 @dataclass
 class Lexed:
-    """The tokens of a text with faults.
+    """The tokens of a text with errors.
 
     Attributes:
         pieces: legal tokens only, ``$END`` the last.
-        faults: what was wrong with the words.
-        lines: the lines with such a fault; what the grammar says of them is not to be trusted.
-        untrusted: whether that holds of the whole text, as of a template with ``{% %}``.
+        faults: the lexical errors.
+        lines: the lines with a lexical error, on which syntax errors are not to be trusted.
+        untrusted: whether that holds for the whole text, as for a template with ``{% %}``.
     """
 
     source: Source
@@ -29,7 +29,7 @@ class Lexed:
     def report(
         self, code: str, message: str, start: int, end: int, help: tuple[str, ...] = ()
     ) -> None:
-        """Remember a fault and the lines it stands on; beyond the limit, that there are more."""
+        """Add an error and its lines; beyond the limit, an error that there are more."""
         if len(self.faults) > MAX_ERRORS:
             return
         span = Span(self.source, start, end)

@@ -1,4 +1,4 @@
-"""Text to tokens: one regular expression, made of the grammar's own terminals."""
+"""The lexer: one regular expression, made of the grammar's own terminals."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def _pattern(tables: Tables, first: str) -> str:
 
 
 def tokens(text: str) -> Iterator[re.Match[str]]:
-    """The tokens of a text, ``$END`` the last; a byte-order mark at the front is none."""
+    """The tokens of a text as matches, ``$END`` the last; a leading byte-order mark is skipped."""
     return scanner().finditer(text, _begin(text))
 
 
 def tokens_and_fields(text: str) -> Iterator[re.Match[str]]:
-    """The same by :func:`simple_scanner`, a simple field being one of them."""
+    """As :func:`tokens`, but by :func:`simple_scanner`, so that a simple field is one match."""
     return simple_scanner().finditer(text, _begin(text))
 
 

@@ -1,4 +1,4 @@
-"""The values of literals: what a quoted string or a number stands for."""
+"""The values of literals: of quoted strings and numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HIGHEST = 0x10FFFF
 
 
 class BadEscapeError(ValueError):
-    """An escape that stands for nothing; ``start`` and ``end`` are its place in the literal."""
+    """An illegal escape in a string; ``start`` and ``end`` are its offsets in the literal."""
 
     def __init__(self, start: int, end: int) -> None:
         self.start = start
@@ -27,7 +27,7 @@ class BadEscapeError(ValueError):
 
 
 def encode(text: str) -> bytes:
-    """The bytes a text was read from: UTF-8, and bytes that were no UTF-8 as they stood."""
+    """The bytes a text was read from: UTF-8, and bytes that were not UTF-8 as they were."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # a surrogate that stands for no byte: such text came from no file
@@ -35,10 +35,10 @@ def encode(text: str) -> bytes:
 
 
 def string_value(literal: str) -> bytes:
-    """The bytes of a quoted string.
+    """The bytes of a quoted string, its escapes replaced.
 
     Raises:
-        BadEscapeError: with the place of the escape.
+        BadEscapeError: with the place of an illegal escape.
     """
     body = literal[1:-1]
     if "\\" not in body:

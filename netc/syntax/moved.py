@@ -1,7 +1,7 @@
-"""Printing a document whose fields have moved, or have other names, with the comments of its text.
+"""Printing of a document whose fields were moved or renamed, with the comments of its text.
 
-Every field still has the span of the place that it was written at. A comment on a line of its own
-goes in front of what followed it in the text, one behind something stays behind that.
+Every field still has the place that it was written at. A comment on a line of its own goes before
+what followed it in the text; one at the end of a line stays there.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _EMPTY_LINE_BEFORE = re.compile(r"\n[ \t\r\f\v]*\n[ \t\r\f\v]*\Z")
 def print_moved(document: Document, dropped: Sequence[Span] = ()) -> str:
     """The canonical text of a document, with the comments of its source.
 
-    Reading it gives the same document, but that a number of a float field may be read as integer.
+    Parsing it gives the same document, except that a number of a float field may be an integer.
 
     Args:
-        document: whose fields have the spans that they were written at.
-        dropped: blocks of the source that the document has no more. Comments in them, right
-            above them, and behind their closing brackets are left out.
+        document: whose fields have the places that they were written at.
+        dropped: blocks of the source that the document no longer has. Comments in them, right above
+            them, and behind their closing brackets are left out.
     """
     comments = comments_of(document.source)
     if dropped and comments:

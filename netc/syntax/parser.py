@@ -1,8 +1,8 @@
-"""Text to Document.
+"""The parser: text to Document.
 
 The grammar is Lark's (``prototxt.lark``), and so are the LALR(1) tables; the loop that runs them
-is here, because a net is parsed on every start. It knows two answers: a tree, or "not so". What
-is not so is read a second time, slowly, by ``repair``, which finds every fault and says it well.
+is here, because a net is parsed on every start. It either gives a tree or fails without a message;
+a text that fails is parsed a second time, slowly, by ``repair``, which finds every error.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from netc.syntax.tables import load_tables
 
 
 def parse_document(source: Source, define: Mapping[str, str] | None = None) -> Document:
-    """Read a prototxt text.
+    """Parse a prototxt text.
 
     Args:
         source: the text and its name.
         define: values of placeholders (``$NAME``, ``${NAME}``, ``{{ NAME }}``, ``$#NAME#$``),
-            put in their place as text, inside strings as well.
+            inserted as text, inside strings as well.
 
     Raises:
-        NetcError: with every fault of the text, in order.
+        NetcError: with every error of the text, in order.
     """
     define, builder = define or {}, Builder(source)
     fields = None if may_bind(source.text, define) else _fields(builder)
@@ -46,7 +46,7 @@ def parse_document(source: Source, define: Mapping[str, str] | None = None) -> D
 
 
 def parse_plain(source: Source) -> Document | None:
-    """A prototxt text without fault or placeholders outside of strings; None for others."""
+    """The tree of a correct text without placeholders outside of strings; None for other texts."""
     fields = _fields(Builder(source))
     return None if fields is None else Document(source, tuple(fields))
 

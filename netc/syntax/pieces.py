@@ -1,8 +1,8 @@
-"""The tokens of a text that is not as it should be, its lexical faults among them.
+"""The lexer of texts with errors: its tokens include what is no legal token.
 
-The fast lexer knows legal tokens only. This one also knows what people put where no token can
+The fast lexer knows legal tokens only. This one also knows what people write where no token can
 stand: a placeholder, a C comment, a conflict marker, a string without its end. It is used only
-where the fast parser has given up.
+where the fast parser has failed.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _SPECIAL = {"END": "$END", "OTHER": "$OTHER"}
 
 
 class LocatedToken:
-    """A token that need not come from a match; looks like one to ``build.Builder``.
+    """A token that need not come from a match, with a match's interface for ``build.Builder``.
 
     Attributes:
-        terminal: the name of a terminal of the grammar, or of a fault.
-        unknown: whether it stands for a placeholder that nobody has bound.
+        terminal: the name of a terminal of the grammar, or of a lexical error.
+        unknown: whether it stands for a placeholder without a value.
         lastindex: the terminal's number in the tables.
     """
 
@@ -79,7 +79,7 @@ class LocatedToken:
 
 
 def terminal_number(name: str) -> int:
-    """A terminal's number in the tables; that of no token for what is no terminal."""
+    """A terminal's number in the tables; a number that no token has for a name that is none."""
     return _numbers().get(name, len(_numbers()))
 
 
@@ -90,7 +90,7 @@ def _numbers() -> dict[str, int]:
 
 
 def pieces(text: str) -> Iterator[LocatedToken]:
-    """The tokens and lexical faults of a text, ``$END`` the last."""
+    """The tokens of a text, illegal ones included, ``$END`` the last."""
     for match in _scanner().finditer(text, 1 if text.startswith("\ufeff") else 0):
         name = match.lastgroup or "OTHER"
         start, end = match.span(name)

@@ -1,8 +1,8 @@
-"""Placeholders that people leave in nets for a script to fill: ``$NAME`` and its like.
+"""Placeholders that people leave in nets for a script to replace: ``$NAME`` and the like.
 
-Outside of strings a placeholder must be bound, or it is an error; within strings it is text
-unless a value is given. What is bound is bound as text: ``-D DIM=3`` gives a number, ``-D
-POOL=MAX`` an identifier, ``-D FILE=/a/b``, which is no value of any kind, a string.
+Outside of strings a placeholder must have a value, or it is an error; within strings it is text
+unless a value is given. Values are inserted as text: ``-D DIM=3`` gives a number, ``-D POOL=MAX``
+an identifier, and ``-D FILE=/a/b``, which is no legal value, a string.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MAX_PLACES = 100
 
 
 def may_bind(text: str, define: Mapping[str, str]) -> bool:
-    """Whether a text without fault may still change by what is defined."""
+    """Whether a correct text may change by inserting these values."""
     return bool(define) and any(mark in text for mark in _MARKS)
 
 
@@ -32,7 +32,7 @@ def placeholder_name(text: str) -> str:
 
 
 def substitute(text: str, define: Mapping[str, str]) -> str:
-    """A text with its bound placeholders replaced; the others stay."""
+    """A text with the placeholders replaced that have values; the others stay."""
 
     def value(match: re.Match[str]) -> str:
         return define.get(placeholder_name(match[0]), match[0])
@@ -41,7 +41,7 @@ def substitute(text: str, define: Mapping[str, str]) -> str:
 
 
 def bind_string(literal: str, define: Mapping[str, str]) -> str:
-    """A quoted string with its bound placeholders replaced by values, themselves escaped."""
+    """A quoted string with its placeholders replaced by their escaped values."""
     escaped = {name: quote(encode(value))[1:-1] for name, value in define.items()}
     if literal[0] == "'":
         escaped = {name: value.replace("'", "\\'") for name, value in escaped.items()}
@@ -49,7 +49,7 @@ def bind_string(literal: str, define: Mapping[str, str]) -> str:
 
 
 def glue(found: Iterable[LocatedToken]) -> Iterator[LocatedToken]:
-    """Join ``conv``, ``$N``, ``_2`` to one placeholder where nothing stands between them."""
+    """Tokens with adjacent parts such as ``conv``, ``$N``, ``_2`` joined to one placeholder."""
     row: list[LocatedToken] = []
     for piece in found:
         if row and not (piece.terminal in _GLUED and piece.begin == row[-1].stop):
@@ -70,7 +70,7 @@ def _joined(row: list[LocatedToken]) -> list[LocatedToken]:
 
 
 def bind_piece(piece: LocatedToken, define: Mapping[str, str]) -> list[LocatedToken]:
-    """What stands in a placeholder's place; an unknown word where a part of it is not bound."""
+    """The tokens that replace a placeholder; one marked ``unknown`` where it has no value."""
     unbound = [name for name in names_in(piece.text) if name not in define]
     if unbound:
         return [LocatedToken("IDENTIFIER", piece.text, piece.begin, piece.stop, unknown=True)]
@@ -109,12 +109,12 @@ def _readable(piece: LocatedToken) -> bool:
 
 
 def unresolved(source: Source, found: list[LocatedToken], define: Mapping[str, str]) -> Diagnostic:
-    """One error for all unbound placeholders of a text, with every place.
+    """The error unresolved-placeholder, one for all placeholders without a value.
 
     Args:
         source: the text.
-        found: the words that hold them, in order; at least one.
-        define: what was bound; near names are told.
+        found: the tokens that hold them, in order; at least one.
+        define: the values given, for near names.
     """
     names = list(dict.fromkeys(n for p in found for n in names_in(p.text) if n not in define))
     spans = [Span(source, piece.begin, piece.stop) for piece in found]

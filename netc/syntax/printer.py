@@ -20,12 +20,12 @@ _INDENT = "  "
 
 
 def print_document(document: Document, comments: bool = True) -> str:
-    """The canonical text of a document; reading it gives the same document, but for the spans.
+    """The canonical text of a document; parsing it gives the same document, except for places.
 
     Args:
         document: as parsed, or made by a program.
-        comments: keep comments and empty lines, where the document's fields stand in its source
-            in the order in which they were written. Else there are none to keep.
+        comments: keep comments and empty lines. There are none to keep unless the document's fields
+            stand in its source in the order in which they were written.
     """
     kept = comments and _is_as_written(document)
     writer = _Writer(document.source if kept else None)
@@ -34,7 +34,7 @@ def print_document(document: Document, comments: bool = True) -> str:
 
 
 def print_value(value: Scalar) -> str:
-    """The text of a scalar."""
+    """The text of a scalar, a number in its own spelling where its place tells it."""
     if value.kind == "string":
         return quote(value.value if isinstance(value.value, bytes) else str(value.value).encode())
     if value.kind == "identifier":

@@ -1,4 +1,4 @@
-"""Bytes to a quoted string of the text format."""
+"""Bytes as a quoted string of protobuf's text format."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _PLAIN = re.compile(r"[ !#-\[\]-~]*\Z")
 
 
 def quote(value: bytes) -> str:
-    """A double-quoted string that reads back as these bytes.
+    """A double-quoted string that is parsed back to these bytes.
 
-    Readable UTF-8 stands as it is; control characters and bytes that are no UTF-8 are octal
-    escapes of three digits, so that no digit behind them is taken for a part of them.
+    Readable UTF-8 stands as it is; control characters and bytes that are not UTF-8 are octal
+    escapes of three digits, so that a digit behind them is not taken for a part of them.
     """
     text = value.decode("utf-8", "surrogateescape")
     if _PLAIN.match(text):

@@ -1,4 +1,4 @@
-"""Files to texts."""
+"""Reading of files as texts."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 def read_source(path: str | os.PathLike[str]) -> Source:
     """Read a prototxt file.
 
-    Bytes that are no UTF-8 are kept as lone surrogates, so that a string or comment in another
-    encoding is no error and gives the same bytes back. A byte-order mark is left out, and a file
-    in UTF-16, as Windows writes it, is read as such.
+    Bytes that are not UTF-8 are kept as lone surrogates, so that a string or comment in another
+    encoding is no error and gives the same bytes back. A byte-order mark is dropped, and a file
+    in UTF-16, as Windows writes it, is decoded as such.
 
     Raises:
-        NetcError: when the file cannot be read, is too large, or is binary. A text that is
-            something else (a page, a schema) is told by the parser, which has tried it.
+        NetcError: missing-file, is-a-directory, unreadable-file, too-large, or the code of a binary
+            file's kind. A text of another format (a page, a schema) is reported by the parser.
     """
     name = os.fspath(path)
     data = _bytes(Path(path), name)
@@ -36,11 +36,11 @@ def source_of_bytes(name: str, data: bytes, size: int = 0) -> Source:
 
     Args:
         name: what messages call it.
-        data: the bytes, of which a few more than the limit are enough.
+        data: the bytes, at least one more than the limit where they exceed it.
         size: how many there are, where ``data`` is not all of them.
 
     Raises:
-        NetcError: when they are too many or no text.
+        NetcError: too-large, or the code of a binary file's kind.
     """
     utf16 = data.startswith(_UTF16_MARKS) and len(data) % 2 == 0
     kind = None if utf16 else binary_kind(data[:_HEAD])
@@ -72,12 +72,12 @@ NETS = (".prototxt", ".pbtxt")
 def unreadable(
     name: str, error: OSError | ValueError, suffixes: tuple[str, ...] = NETS
 ) -> Diagnostic:
-    """The fault of a file that opening it has told: it is absent, a folder, closed to you ...
+    """The error of a file that cannot be opened: missing-file, is-a-directory or unreadable-file.
 
     Args:
         name: of the file.
         error: what opening it raised.
-        suffixes: of files that are named in the place of a folder.
+        suffixes: of the files in a folder to suggest, where the name is a folder's.
     """
     path = Path(name)
     if isinstance(error, FileNotFoundError):

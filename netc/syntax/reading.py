@@ -1,6 +1,6 @@
-"""A reading of faulty tokens by the grammar's own tables: what has come, and what could come.
+"""The state of parsing a text with errors: what came, and what the grammar allows next.
 
-No tree is built. What is wrong, and how to go on, is for ``repair`` to say.
+No tree is built. Which error it is, and how to go on, is decided in ``repair``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ENDS_TEXT = {*CLOSERS, *OPENERS, "COMMA", "SEMICOLON", "RSQB", "$END"}
 
 
 class Reduced(NamedTuple):
-    """A nonterminal on the stack, and the first token of it."""
+    """A nonterminal on the stack, and its first token."""
 
     name: str
     first: LocatedToken | None
@@ -31,13 +31,13 @@ _Tops = tuple[list[int], list["LocatedToken | Reduced"]]
 
 @dataclass
 class Automaton:
-    """The parser's stack without the values: states, and what symbol led to each."""
+    """The parser's stack without values: states, and the symbol that led to each."""
 
     states: list[int] = field(default_factory=lambda: [load_tables().start])
     symbols: list[LocatedToken | Reduced] = field(default_factory=list)
 
     def allows(self, terminal: str) -> bool:
-        """Whether a terminal can come: be shifted, or end the text, after reductions for it."""
+        """Whether a terminal is legal next, to be shifted or as the end, after reductions."""
         tables, number = load_tables(), terminal_number(terminal)
         kept, beyond = len(self.states), list[int]()  # the stack as it would be, not copied
         state = self.states[-1]
@@ -50,9 +50,9 @@ class Automaton:
         return act > 0 or (terminal == "$END" and state == tables.accept)
 
     def take(self, piece: LocatedToken) -> bool:
-        """Go on by a token if it is allowed, else leave all as it is; whether it was.
+        """Shift a token if it is legal, else change nothing; returns whether it was.
 
-        The end of the text is reduced for, not shifted.
+        At the end of the text the reductions are made, and nothing is shifted.
         """
         tables, number = load_tables(), piece.lastindex
         states, symbols, undo = self.states, self.symbols, list[_Tops]()
@@ -72,33 +72,33 @@ class Automaton:
         return True
 
     def first(self, depth: int) -> LocatedToken | None:
-        """The first token of the symbol this deep; None where it has none."""
+        """The first token of the symbol at a depth of the stack; None where it has none."""
         symbol = self.symbols[-depth] if len(self.symbols) >= depth else None
         return symbol.first if isinstance(symbol, Reduced) else symbol
 
     def push(self, state: int, symbol: LocatedToken | Reduced) -> None:
-        """Enter a state by a symbol."""
+        """Push a symbol and the state that it leads to."""
         self.states.append(state)
         self.symbols.append(symbol)
 
     def pop(self, count: int) -> None:
-        """Leave the last symbols."""
+        """Pop symbols and their states."""
         if count:
             del self.states[-count:]
             del self.symbols[-count:]
 
 
 class Reading:
-    """Tokens, the place among them, and the stack of what came before.
+    """The tokens, the current one, and the stack of what came before.
 
     Attributes:
-        at: the number of the token that is to come next.
-        braces: the braces that came.
-        name: the last word that came.
-        faults: what was told so far.
-        mistrusted: lines of which nothing more is told.
-        steps: tokens taken since the last repair.
-        follows: whether the fault at hand stands so close to another that it follows from it.
+        at: the index of the current token, which is to be read next.
+        braces: the braces read so far.
+        name: the last word read.
+        faults: the errors reported so far.
+        mistrusted: lines of which no further error is reported.
+        steps: tokens read since the last repair.
+        follows: whether the current error is so close to another that it probably follows from it.
     """
 
     def __init__(self, lexed: Lexed) -> None:
@@ -118,21 +118,21 @@ class Reading:
 
     @property
     def done(self) -> bool:
-        """Whether the end of the text was taken."""
+        """Whether the end of the text was read."""
         return self.at >= len(self.pieces)
 
     @property
     def here(self) -> LocatedToken:
-        """The token that is to come next."""
+        """The current token."""
         return self.pieces[self.at]
 
     @property
     def next(self) -> LocatedToken:
-        """The token behind it; the end of the text stands behind itself."""
+        """The token behind the current one; at the end, the end itself."""
         return self.pieces[min(self.at + 1, len(self.pieces) - 1)]
 
     def top(self, depth: int = 1) -> LocatedToken | None:
-        """The token on top of the stack, or below; None where a nonterminal stands."""
+        """The token at a depth of the stack, 1 its top; None where a nonterminal is."""
         symbols = self.stack.symbols
         symbol = symbols[-depth] if len(symbols) >= depth else None
         return symbol if isinstance(symbol, LocatedToken) else None
@@ -143,19 +143,19 @@ class Reading:
         return [p.terminal if p else "" for p in found] == list(terminals)
 
     def top_is(self, *terminals: str) -> bool:
-        """Whether one of these came last."""
+        """Whether the top of the stack is one of these terminals."""
         top = self.top()
         return top is not None and top.terminal in terminals
 
     def can(self, terminal: str) -> bool:
-        """Whether a terminal could come here."""
+        """Whether a terminal would be legal next."""
         return self.stack.allows(terminal)
 
     def shift(self) -> bool:
-        """Take the tokens at hand as long as the grammar lets them come; whether one could.
+        """Read tokens as long as they are legal; returns whether one was.
 
-        A text of a megabyte has a million tokens, and nearly all of them come this way: what
-        needs no reduction is shifted at once, and only braces go to those who count them.
+        A text of a megabyte has a million tokens, and nearly all of them come this way: what needs
+        no reduction is shifted at once, and only braces are counted.
         """
         take, pieces, start = self.stack.take, self.pieces, self.at
         actions, states, symbols = load_tables().actions, self.stack.states, self.stack.symbols
@@ -177,34 +177,34 @@ class Reading:
         return self.at > start
 
     def drop(self) -> None:
-        """Leave the token at hand out."""
+        """Skip the current token."""
         self.braces.leave(self.here)
         self.at += 1
 
     def insert(self, terminal: str, text: str) -> None:
-        """Put a token in before the one at hand; it stands where the one before it ends."""
+        """Insert a token before the current one; its place is the end of the token before it."""
         begin = self.pieces[self.at - 1].stop if self.at else self.here.begin
         self.pieces.insert(self.at, LocatedToken(terminal, text, begin, begin, unknown=True))
         self.braces.leave(self.here, -1)
 
     def replace(self, terminal: str, text: str) -> None:
-        """Read the token at hand as another."""
+        """Replace the current token by another, at its place."""
         old = self.here
         self.braces.leave(old)
         self.pieces[self.at] = LocatedToken(terminal, text, old.begin, old.stop)
         self.braces.leave(self.here, -1)
 
     def line(self, offset: int) -> int:
-        """The line of an offset."""
+        """The number of the line that an offset is on."""
         return self.source.position(offset)[0]
 
     def follows_on_line(self) -> bool:
-        """Whether the token at hand stands on the line on which the one before it ends."""
+        """Whether the current token is on the line on which the one before it ends."""
         top = self.top()
         return top is not None and self.line(top.stop) == self.line(self.here.begin)
 
     def drop_text(self) -> LocatedToken:
-        """Leave out the rest of a line's words, as far as a block's end; returns the last."""
+        """Skip the rest of a line's words, up to a block's end; returns the last one skipped."""
         last, line = self.here, self.line(self.here.begin)
         while self.here.terminal not in _ENDS_TEXT and self.line(self.here.begin) == line:
             last = self.here
@@ -219,7 +219,7 @@ class Reading:
         last: LocatedToken | None = None,
         help: str = "",
     ) -> bool:
-        """Tell a fault, unless an earlier one on its line explains it; whether it was told."""
+        """Report an error unless an earlier one on its line explains it; returns whether it did."""
         if self.follows or at.unknown or self.line(at.begin) in self.mistrusted:
             return False
         span = Span(self.source, at.begin, (last or at).stop)
@@ -227,11 +227,11 @@ class Reading:
         return True
 
     def note(self, message: str, piece: LocatedToken) -> None:
-        """Add a second place to the fault told last."""
+        """Add a note with a second place to the last error."""
         last = self.faults[-1]
         note = Note(message, Span(self.source, piece.begin, piece.stop))
         self.faults[-1] = replace(last, notes=(*last.notes, note))
 
     def mistrust_line(self, piece: LocatedToken) -> None:
-        """Tell nothing more of a token's line."""
+        """Report no further errors on a token's line."""
         self.mistrusted.add(self.line(piece.begin))

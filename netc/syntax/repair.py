@@ -1,7 +1,7 @@
-"""What the grammar says of a text with faults: each fault told once, and the text read on.
+"""Syntax errors of a text, each reported once, with error recovery.
 
-Where a token cannot come, the fault is named by what could have come and what did; then a token
-is put in, left out or read as another, so that the rest makes sense again.
+Where a token is not legal, the error is named by what would be legal and what came; then a token is
+inserted, skipped or replaced, so that the rest can be parsed.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _QUOTE = 'put a text in quotes: `"..."`'
 
 
 def grammar_faults(lexed: Lexed) -> list[Diagnostic]:
-    """Every fault of the grammar in a text, in the order in which they are met."""
+    """Every syntax error of a text, in the order in which they are met."""
     return [] if lexed.untrusted else Repair(lexed).run()
 
 
 class Repair(ListRepair):
-    """A reading that tells each fault it meets and goes on; see the module's docstring."""
+    """Reports each syntax error and repairs it; see the module's docstring."""
 
     def run(self) -> list[Diagnostic]:
-        """Read to the end, or to where nobody would read on."""
+        """Parse to the end, or until there are too many errors; returns the errors."""
         repairs, attempts, last, line = 0, 0, -1, 0
         while not self.done and repairs < _MAX_REPAIRS and len(self.faults) <= MAX_ERRORS:
             if self.shift():
@@ -56,7 +56,7 @@ class Repair(ListRepair):
         return self.faults
 
     def mend(self) -> None:
-        """Name the fault at hand, by what could come here, and make the reading go on."""
+        """Report the current error, by what would be legal here, and repair it."""
         if self.here.terminal == "$END" and self.braces.opened:
             self.unclosed_block()
         elif self.can("COLON"):
@@ -73,7 +73,7 @@ class Repair(ListRepair):
             self.mend_extension()
 
     def unclosed_block(self) -> None:
-        """The text ends within a block; what else is unfinished there follows from that."""
+        """Report the block that the text ends in; what else is unfinished follows from it."""
         fault = self.braces.unclosed()
         if fault.span and fault.span.line not in self.mistrusted:
             self.faults.append(fault)
@@ -82,7 +82,7 @@ class Repair(ListRepair):
     # --- after a field's name: `:` or a block must come
 
     def mend_after_name(self) -> None:
-        """A name that has neither colon nor block."""
+        """Repair a name that has neither colon nor block."""
         here, name = self.here, self.name_before()
         if here.terminal == "$OTHER" and here.text == "=":
             message = f"expected `:` after `{name}`, found `=`"
@@ -109,7 +109,7 @@ class Repair(ListRepair):
         return top.text if top and top.terminal != "RSQB" else "the extension's name"
 
     def continues_name(self) -> bool:
-        """Whether the token at hand touches the name before it and a colon follows on the line."""
+        """Whether the current token touches the name before it and a colon follows on the line."""
         top = self.top()
         if top is None or top.stop != self.here.begin:
             return False
@@ -122,7 +122,7 @@ class Repair(ListRepair):
         return False
 
     def bad_name(self) -> None:
-        """``kernel-size: 3``: a name with a character that names cannot have."""
+        """Report bad-name for ``kernel-size: 3``, a name with a character that none can have."""
         top, first, last = self.top() or self.here, self.here, self.here
         while self.here.terminal not in _STARTS_VALUE:
             last = self.here
@@ -133,7 +133,11 @@ class Repair(ListRepair):
         self.report("bad-name", message, top, last, help=f"write `{meant}`")
 
     def name_alone(self, name: str) -> None:
-        """A name with nothing behind it; a block's, where a closing brace too many is to come."""
+        """Repair a name with nothing behind it.
+
+        It is a field without a value, or a block whose opening brace is missing where a closing
+        brace too many is to come.
+        """
         top = self.top() or self.here
         word = self.word_before(top)
         if word:
@@ -153,7 +157,7 @@ class Repair(ListRepair):
         self.forget_name()
 
     def opener_ahead(self, at: int) -> tuple[str, str]:
-        """The brace that the next closing brace without a partner would match."""
+        """Terminal and text of the brace that matches the next closing one without a partner."""
         depth = 0
         for piece in self.pieces[at : at + _FAR]:
             depth += (piece.terminal in OPENERS) - (piece.terminal in CLOSERS)
@@ -162,14 +166,14 @@ class Repair(ListRepair):
         return "LBRACE", "{"
 
     def word_before(self, top: LocatedToken) -> LocatedToken | None:
-        """The first word where the name on top is the second of ``name: two words``."""
+        """The first word where the top of the stack is the second of ``name: two words``."""
         before = self.pieces[self.at - 2] if self.at > 1 else None
         if before is None or before.terminal != "IDENTIFIER" or before.unknown:
             return None
         return before if self.line(before.begin) == self.line(top.begin) else None
 
     def forget_name(self) -> None:
-        """Take the name off the stack."""
+        """Pop the name off the stack."""
         if self.tops("RSQB"):
             self.forget_extension()
         else:
@@ -178,7 +182,7 @@ class Repair(ListRepair):
     # --- after a colon: a value must come
 
     def mend_value(self) -> None:
-        """A field whose value does not come."""
+        """Repair a field without a legal value behind its colon."""
         here = self.here
         if self.top_is("MINUS"):
             message = f"`-` stands before a number only, not before {shown(here)}"
@@ -199,7 +203,7 @@ class Repair(ListRepair):
             self.insert("IDENTIFIER", "")
 
     def value_next(self) -> bool:
-        """Whether a value, no name of a field, stands behind the token at hand on its line."""
+        """Whether a value, and not a field's name, is behind the current token on its line."""
         value = self.next
         if self.line(value.begin) != self.line(self.here.begin):
             return False
@@ -208,7 +212,10 @@ class Repair(ListRepair):
         return scalar or value.terminal in ("LSQB", *OPENERS)
 
     def no_value(self, depth: int) -> None:
-        """Tell that a field has a colon and nothing behind it; its name is so deep."""
+        """Report missing-value for a field with a colon and nothing behind it.
+
+        ``depth`` is where its name is on the stack.
+        """
         colon = self.top(depth - 1) or self.here
         name = self.stack.first(depth) or colon
         text = self.source.text[name.begin : colon.begin].strip()
@@ -216,7 +223,7 @@ class Repair(ListRepair):
         self.report("missing-value", f"{short(text)} has no value", name, colon, help)
 
     def unquoted(self, first: LocatedToken) -> None:
-        """``source: a/b``: leave the rest of the text out; ``first`` is where it starts."""
+        """Report unquoted-text for ``source: a/b`` and skip its words from ``first`` on."""
         last = self.drop_text()
         text = short(self.source.text[first.begin : last.stop])
         self.report("unquoted-text", f"expected a value, found {text}", first, last, _QUOTE)
@@ -225,7 +232,7 @@ class Repair(ListRepair):
     # --- between fields: a name, the block's end, or the text's
 
     def mend_field(self) -> None:
-        """Something stands where a field's name should."""
+        """Repair another token where a field's name should be."""
         here = self.here
         if here.terminal in CLOSERS:
             self.wrong_closer()
@@ -239,7 +246,7 @@ class Repair(ListRepair):
             self.unexpected()
 
     def nameless(self) -> None:
-        """A colon or block without a name."""
+        """Report missing-name for a colon or block without a name."""
         here = self.here
         if self.tops("COLON", "IDENTIFIER"):
             self.after_word()
@@ -271,12 +278,12 @@ class Repair(ListRepair):
             self.at -= 1
 
     def after_value(self) -> bool:
-        """Whether a field's value came last, on the line at hand."""
+        """Whether a field's value was read last, on the current line."""
         colon = self.top(2)
         return colon is not None and colon.terminal == "COLON" and self.follows_on_line()
 
     def continues_text(self) -> bool:
-        """Whether the token at hand belongs to a value that lacks its quotes."""
+        """Whether the current token belongs to a value that lacks its quotes."""
         top, here = self.top(), self.here
         if top is None or not self.after_value():
             return False
@@ -285,7 +292,7 @@ class Repair(ListRepair):
         return here.terminal in _UNQUOTED and top.stop == here.begin
 
     def unexpected(self) -> None:
-        """A value, a comma or a bracket where a name should be."""
+        """Report a value, a comma or a bracket where a name should be."""
         here, help = self.here, ""
         if here.terminal in SCALARS and self.top_is("COMMA", *SCALARS):
             name = self.stack.first(2 if self.top_is("COMMA") else 3)
@@ -300,7 +307,7 @@ class Repair(ListRepair):
         self.drop()
 
     def bad_character(self) -> None:
-        """A character that no token has."""
+        """Report bad-character for a character that no token has."""
         here = self.here
         help = "a field is `name: value` or `name { ... }`; a comment starts with `#`"
         message = f"{character(here.text)} has no meaning here"
@@ -309,7 +316,7 @@ class Repair(ListRepair):
         self.drop()
 
     def wrong_closer(self) -> None:
-        """A closing brace that closes nothing, or a block of the other kind."""
+        """Report a closing brace that closes nothing, or a block of the other kind."""
         here, opened = self.here, self.braces.opened
         if not opened or (self.braces.surplus > 0):
             self.stray_closer()
@@ -328,7 +335,7 @@ class Repair(ListRepair):
         self.replace(closer, wanted)
 
     def stray_closer(self) -> None:
-        """A closing brace with no block to close."""
+        """Report stray-brace for a closing brace with no block to close."""
         here = self.here
         told = self.report("stray-brace", f"`{here.text}` closes nothing", here, help="delete it")
         if told and self.braces.closed:

@@ -1,4 +1,4 @@
-"""Faults within ``[ ... ]``: a list of values, of blocks, or the name of an extension."""
+"""Repair of errors within ``[ ... ]``: a list of values, of blocks, or an extension's name."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ _STARTS_VALUE = {"COLON", *OPENERS}
 
 
 class ListRepair(Reading):
-    """A reading that mends lists."""
+    """A reading that repairs errors in lists."""
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
         self._comma_told: LocatedToken | None = None
 
     def opening_bracket(self) -> LocatedToken:
-        """The ``[`` of the list at hand."""
+        """The ``[`` of the current list."""
         found = (s for s in reversed(self.stack.symbols) if isinstance(s, LocatedToken))
         return next((piece for piece in found if piece.terminal == "LSQB"), self.here)
 
     def names_field(self) -> bool:
-        """Whether the token at hand is the name of a field."""
+        """Whether the current token is the name of a field."""
         name = self.here.terminal in ("IDENTIFIER", "NONFINITE")
         return name and self.next.terminal in _STARTS_VALUE
 
     def unclosed_list(self) -> None:
-        """The list ends without its bracket; go on as if that stood here."""
+        """Report unclosed-bracket, or mismatched-brace, and insert the closing bracket."""
         bracket, here = self.opening_bracket(), self.here
         if here.terminal in CLOSERS and self.braces.surplus > 0:
             message = f"the list is closed by `{here.text}`, expected `]`"
@@ -43,7 +43,7 @@ class ListRepair(Reading):
     # --- after an item: `,` or `]` must come
 
     def mend_after_item(self) -> None:
-        """An item with neither comma nor bracket behind it."""
+        """Repair an item with neither comma nor bracket behind it."""
         here = self.here
         if here.terminal == "COLON" and self.top_is("IDENTIFIER", "NONFINITE"):
             self.stack.pop(2 if self.tops("COMMA", "IDENTIFIER") else 1)
@@ -62,7 +62,7 @@ class ListRepair(Reading):
             self.drop()
 
     def missing_comma(self) -> None:
-        """Two items with no comma between them; told once a list."""
+        """Report missing-comma between two items, once a list, and insert it."""
         bracket, here = self.opening_bracket(), self.here
         if bracket is not self._comma_told:
             message = f"expected `,` or `]`, found {shown(here)}"
@@ -74,7 +74,7 @@ class ListRepair(Reading):
     # --- after `[` or `,`: an item must come
 
     def mend_item(self) -> None:
-        """An item that does not come."""
+        """Repair a list where an item should come and does not."""
         here = self.here
         if self.trailing_comma():
             return
@@ -93,7 +93,7 @@ class ListRepair(Reading):
             self.insert("IDENTIFIER", "")
 
     def trailing_comma(self) -> bool:
-        """Whether a comma stood before the bracket; tells it and takes it back."""
+        """Report and remove a comma before the closing bracket; returns whether there was one."""
         comma = self.top()
         if comma is None or comma.terminal != "COMMA" or self.here.terminal != "RSQB":
             return False
@@ -102,12 +102,12 @@ class ListRepair(Reading):
         return True
 
     def pop_comma(self) -> None:
-        """Take a comma off the stack."""
+        """Pop a comma off the stack."""
         if self.top_is("COMMA"):
             self.stack.pop(1)
 
     def list_in_list(self) -> None:
-        """A further ``[``: a list, which is left out, or one bracket too many."""
+        """Report a further ``[`` in a list; a nested list is skipped, a single bracket dropped."""
         self.report("unexpected-token", "a list holds values, no further lists", self.here)
         depth, at = 0, self.at
         for at in range(self.at, len(self.pieces)):
@@ -125,7 +125,7 @@ class ListRepair(Reading):
     # --- `name [`: only blocks may come where no colon stands
 
     def mend_block_list(self) -> None:
-        """A list without a colon that holds something else than blocks."""
+        """Repair a list without a colon that holds something other than blocks."""
         here = self.here
         if self.trailing_comma():
             return
@@ -148,7 +148,7 @@ class ListRepair(Reading):
     # --- `[` where a name should be: an extension's name
 
     def mend_extension(self) -> None:
-        """``[`` that no extension's name follows."""
+        """Report a ``[`` that no extension's name follows."""
         bracket = self.opening_bracket()
         message = f"expected an extension's name after `[`, found {shown(self.here)}"
         help = "a list of values stands behind `name:`"
@@ -161,7 +161,7 @@ class ListRepair(Reading):
             self.drop_text()
 
     def forget_extension(self) -> None:
-        """Take ``[`` and what follows off the stack."""
+        """Pop ``[`` and what follows it off the stack."""
         while self.stack.symbols and not self.tops("LSQB"):
             self.stack.pop(1)
         self.stack.pop(1)

@@ -1,8 +1,8 @@
-"""Files that are no prototxt, told by how they start.
+"""Detection of files that are not prototxt, by their first bytes or characters.
 
-People hand over what a download gave them: a page instead of the file behind it, a pointer
-instead of the data, weights in the place of the net. To say which is worth more than the first
-character the grammar stumbles on.
+A download may give a page instead of the file behind it, or a pointer instead of the data, and
+weights are passed in place of the net. An error that says so is worth more than one about the first
+character that the grammar does not accept.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from netc.syntax.limits import MAX_BYTES
 
 
 class Kind(NamedTuple):
-    """What a file is, what to do about it, and the diagnostic's code."""
+    """What a file is in words, what to do about it, and the diagnostic's code."""
 
     name: str
     help: str
@@ -93,7 +93,7 @@ _BLANK = "\ufeff \t\r\n\v\f"
 
 
 def binary_kind(head: bytes) -> Kind | None:
-    """What the first bytes of a file that is no text say it is; None for a text."""
+    """The kind of a binary file, by its first bytes; None for a text."""
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):
             return _zip_kind(head) if head[:4] == b"PK\x03\x04" else kind
@@ -129,7 +129,7 @@ def _is_binary(head: bytes) -> bool:
 
 
 def text_kind(text: str) -> Kind | None:
-    """What the first characters of a text say it is, if it is no prototxt."""
+    """The kind of a text that is not prototxt, by its first characters; None for prototxt."""
     head = text[:_HEAD].lstrip(_BLANK)
     if not _COMPILED:
         _COMPILED.extend((re.compile(pattern, re.MULTILINE), kind) for pattern, kind in _TEXTS)
@@ -137,15 +137,15 @@ def text_kind(text: str) -> Kind | None:
 
 
 def not_prototxt(name: str, kind: Kind, span: Span | None = None) -> Diagnostic:
-    """The fault of a file that is something else."""
+    """The error of a file of another kind, with the kind's code."""
     return Diagnostic(kind.code, f"`{name}` is {kind.name}", span, help=(kind.help,))
 
 
 def check_text(source: Source) -> None:
-    """Refuse a text that is too long or plainly no prototxt.
+    """Refuse a text that is too long or clearly not prototxt.
 
     Raises:
-        NetcError: which says what it is instead.
+        NetcError: too-large, or the code of what the text is instead.
     """
     if len(source.text) > MAX_BYTES:
         raise NetcError(too_large(source.name, len(source.text)))
@@ -156,6 +156,6 @@ def check_text(source: Source) -> None:
 
 
 def too_large(name: str, size: int) -> Diagnostic:
-    """The fault of a file beyond the limit."""
+    """The error too-large of a file of ``size`` bytes."""
     limit = f"a net's text has at most {MAX_BYTES >> 20} MiB"
     return Diagnostic("too-large", f"`{name}` has {size / (1 << 20):,.1f} MiB; {limit}")

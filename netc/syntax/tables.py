@@ -1,8 +1,7 @@
-"""What Lark makes of a grammar, in the plain form the parser's loop runs on.
+"""LALR(1) tables that Lark computes for a grammar, in the form the parser's loop runs on.
 
-Lark reads ``prototxt.lark``, checks it and works out its LALR(1) tables. Both are kept in the
-cache, named by the grammar's and Lark's own text, so that a start with a warm cache neither
-imports Lark nor works anything out again.
+Lark reads ``prototxt.lark``, checks it and computes its tables. They are cached by the text of the
+grammar and the version of Lark, so that a start with a warm cache does not import Lark.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class Tables:
 
 @lru_cache(maxsize=1)
 def load_tables() -> Tables:
-    """The tables of the prototxt grammar, from the cache where it has them."""
+    """The tables of the prototxt grammar, from the cache if they are in it."""
     grammar = GRAMMAR.read_bytes()
     name = f"prototxt-{content_key(grammar, Path(__file__).read_bytes(), _lark_text())}.json"
     entry = read_entry(name)
@@ -68,14 +67,14 @@ def load_tables() -> Tables:
 
 
 def lark_parser(grammar: str) -> Lark:
-    """Lark's own parser of a grammar; slow, and the measure of what ours must accept."""
+    """Lark's own parser of a grammar: slow, and the reference for what the fast one must accept."""
     from lark import Lark
 
     return Lark(grammar, parser="lalr", lexer="basic", start=START)
 
 
 def build_tables(grammar: str) -> Tables:
-    """The tables that Lark works out for a grammar."""
+    """The tables that Lark computes for a grammar."""
     from lark.grammar import Rule
     from lark.lexer import TerminalDef
 

@@ -1,4 +1,4 @@
-"""How a piece of text is named in a message."""
+"""How messages name tokens and characters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LONGEST = 40
 
 
 def short(text: str) -> str:
-    """A text in backticks, shortened, with nothing in it that no screen can show."""
+    """A text in backticks, with unprintable characters escaped, shortened to 40 characters."""
     clean = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
     return f"`{clean if len(clean) <= _LONGEST else clean[: _LONGEST - 3] + '...'}`"
 
@@ -21,7 +21,7 @@ def shown(piece: LocatedToken) -> str:
 
 
 def character(text: str) -> str:
-    """A character, or a row of them, by itself and, where it is not ASCII, by its names."""
+    """A character for messages: in backticks if printable ASCII, else code point and name."""
     first = text[0]
     if first.isascii() and first.isprintable():
         return short(text)

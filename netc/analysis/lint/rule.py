@@ -47,9 +47,9 @@ class Subject:
         return self.graph.values[value].blob
 
     def place(self, node: Node, *fields: str, axis: int = 0) -> Span | None:
-        """Where the first of some fields that is written stands, at any depth; else the layer.
+        """Where the first written one of some fields stands, at any depth; else the layer's place.
 
-        Of one that is written for each axis, the one for ``axis``.
+        Of a field that is written for each axis, the value of ``axis``.
         """
         message = self.messages.get(node.name)
         for field in fields:
@@ -115,6 +115,6 @@ def slides(subject: Subject) -> Iterator[Slide]:
 
 
 def axis_word(index: int, axes: int, number: int) -> str:
-    """"row" or "columns" ..., by the axis and the number, for messages."""
+    """What a line along an axis is called in messages: "row", "columns" ..., by their number."""
     words = ("row", "column") if axes == 2 else (f"line of axis {index + 2}",) * axes
     return words[index] if number == 1 else f"{words[index]}s"

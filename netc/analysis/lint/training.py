@@ -39,7 +39,7 @@ def lone_batch_norms(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def batch_statistics(subject: Subject) -> Iterator[Diagnostic]:
-    """Normalisation by the batch's own statistics in testing: an answer depends on its batch."""
+    """batch-statistics-in-test: in TEST an item's result depends on the rest of its batch."""
     if subject.graph.phase != "TEST":
         return
     for node in subject.of(Role.BATCH_NORM):

@@ -1,4 +1,4 @@
-"""Plain nets to the dialect: what repeats becomes modules and loops."""
+"""Plain nets to the dialect: repeated blocks become modules and loops."""
 
 from netc.language.collapse.collapse import collapse
 

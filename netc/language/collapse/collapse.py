@@ -1,4 +1,4 @@
-"""A plain document as the shortest text of the dialect that stands for the same net."""
+"""A plain document as a short text of the dialect that stands for the same net."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from netc.syntax.printer import print_document
 
 
 class Collapsed(NamedTuple):
-    """A text, and how many modules it has."""
+    """A text, and the number of modules in it."""
 
     text: str
     modules: int
 
 
 def collapse(document: Document, schema: Schema) -> Collapsed:
-    """A text that expands to the document's net, and the modules found in it.
+    """A text of the dialect that expands to the document's net, and its number of modules.
 
-    Each way of writing it is expanded again and compared; the first that gives the old net back
-    is taken, the last being the plain text itself.
+    Each candidate is expanded again and compared with the document; the first that is the same net
+    is taken. The last candidate is the plain text itself.
     """
     for way in _ways(document, schema):
         text = _formatted(way.text, document, schema)

@@ -1,4 +1,4 @@
-"""Whether two plain documents are the same net: fields, values and the order of repeated ones."""
+"""Equality of plain documents: fields, values and the order of repeated ones."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ Canonical = object
 
 
 def same_net(left: Document, right: Document) -> bool:
-    """Whether two documents say the same.
+    """Whether two documents are the same net.
 
-    The order of fields of different names within a block has no meaning, and neither has the
-    spelling of numbers or whether repeated values stand in a list.
+    The order of fields of different names within a block has no meaning, nor has the spelling of
+    numbers or whether repeated values stand in a list.
     """
     return bool(canonical(left.fields) == canonical(right.fields))
 
 
 def canonical(fields: Sequence[Field]) -> Canonical:
-    """A net's fields; layers in order, and each other field's values in order."""
+    """A net's fields in a comparable form: layers in order, and the values of each other field."""
     block = Block(tuple(fields), fields[0].span) if fields else None
     single = list(single_fields(block)) if block else []
     layers = [(f.name, _value(f.value)) for f in single if f.name in LAYERS]

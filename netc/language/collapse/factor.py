@@ -1,4 +1,4 @@
-"""Blocks that occur again and again -> modules, the most worthwhile first."""
+"""Repeated blocks become modules, those that save most first."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _RESERVED = {
 
 
 def factored(main: list[Item]) -> Net:
-    """A net with modules for what repeats in it."""
+    """A net with modules for the blocks that repeat in it."""
     net = Net(main)
     for _ in range(MAX_ROUNDS):
         if sum(map(len, net.rows())) > _MANY:
@@ -106,7 +106,7 @@ def _body(
 def made(
     net: Net, item: Item, leaves: Sequence[Leaf], reads: Sequence[Template]
 ) -> tuple[Template, ...]:
-    """The blobs an item makes with other leaves and bottoms."""
+    """The blobs that an item makes with other leaves and bottoms."""
     if isinstance(item.form, LayerForm):
         return made_by(item.form, leaves, reads)
     if isinstance(item.form, CallForm):

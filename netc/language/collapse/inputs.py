@@ -1,4 +1,4 @@
-"""Input layers of old nets as ``input`` statements."""
+"""Input layers of plain nets as ``input`` statements."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PARTS = {"mean_value": "mean", "scale": "scale"}
 
 
 def input_item(fields: Sequence[Field]) -> Item | None:
-    """An Input layer as a statement; None where the statement cannot say all of it."""
+    """An Input layer as a statement; None where the statement cannot express all of it."""
     by_name = {field.name: field.value for field in fields}
     known = {"name", "type", "top", "input_param"}
     if len(by_name) != len(fields) or by_name.keys() - {"transform_param"} != known:

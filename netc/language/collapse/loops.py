@@ -1,4 +1,4 @@
-"""Items in a row that differ as numbers count, or by one list of values -> loops."""
+"""Consecutive items that differ by a count, or by a list of values, become loops."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Loop(NamedTuple):
     """``repeat i in first..=last { item }``, or a loop over values.
 
     Attributes:
-        first: what is counted from.
+        first: the first count.
         times: how often it runs.
-        values: the values gone through; empty for a loop that only counts.
-        counted: whether the item uses the number.
+        values: the values it runs over; empty for a loop that only counts.
+        counted: whether the item uses the count.
         item: what is repeated, over the loop's names.
         last: the last item, as it was.
     """
@@ -58,7 +58,7 @@ class _Counting(NamedTuple):
 
 
 def loop_at(items: Sequence[Item], start: int) -> Loop | None:
-    """The longest loop that stands for the items from a place on; None if none is worth while."""
+    """The longest loop that replaces the items from ``start`` on; None if none is worth while."""
     end = start + 1
     while end < len(items) and _follows(items[end - 1], items[end]):
         end += 1

@@ -1,7 +1,7 @@
-"""A net as rows of items: layers and uses of modules, with what varies between them kept apart.
+"""A net as sequences of items (layers and uses of modules), whose varying parts are leaves.
 
 Two items of one form differ in their leaves alone: numbers and texts. A text may hold references to
-a module's parameters once the item stands in a module's body.
+a module's parameters once the item is in a module's body.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import NamedTuple
 
 
 class Ref(NamedTuple):
-    """An expression over parameters, such as ``n`` or ``4 * n``."""
+    """A reference: an expression over parameters, such as ``n`` or ``4 * n``."""
 
     text: str
 
 
 class Number(NamedTuple):
-    """A number as it is written; equal numbers of one spelling are one."""
+    """A number and its spelling; both count in comparisons."""
 
     text: str
     whole: bool
 
 
 class Template(NamedTuple):
-    """A text: pieces and references; pieces are never empty and never side by side."""
+    """A text of pieces and references; pieces are not empty and not adjacent."""
 
     parts: tuple[str | Ref, ...]
 
@@ -35,7 +35,7 @@ Atom = str | Ref
 
 
 def template(parts: Iterable[str | Ref]) -> Template:
-    """A text of pieces, those side by side made one."""
+    """A text of these parts, adjacent pieces joined."""
     joined: list[str | Ref] = []
     for part in parts:
         if isinstance(part, str) and joined and isinstance(joined[-1], str):
@@ -54,7 +54,7 @@ def atoms(text: Template) -> list[Atom]:
 
 
 def constant(text: Template) -> str | None:
-    """A text without references; None for one with them."""
+    """A text without references; None for one with references."""
     if any(isinstance(part, Ref) for part in text.parts):
         return None
     return "".join(map(str, text.parts))
@@ -64,13 +64,13 @@ def constant(text: Template) -> str | None:
 
 
 class Hole(NamedTuple):
-    """A leaf's place; ``string`` says whether it is a text."""
+    """The place of a leaf; ``string`` says whether it is a text."""
 
     string: bool
 
 
 class Word(NamedTuple):
-    """A word of Caffe's, which does not vary."""
+    """An identifier of Caffe's schema, which does not vary."""
 
     text: str
 
@@ -94,9 +94,9 @@ Node = Hole | Word | Link | Fields
 class LayerForm(NamedTuple):
     """A layer without its leaves.
 
-    The first leaf is its name. ``tops`` has for each top "name" (the layer's), "leaf" (one of its
-    own, the leaves after the name), or the number of the bottom that it is in place of.
-    ``block``: the field's name of a layer that is written as a plain block; else "".
+    The first leaf is its name. ``tops`` has for each top "name" (the layer's name), "leaf" (a name
+    of its own, the leaves after the first), or the index of the bottom that it overwrites in place.
+    ``block`` is the field name of a layer that is written as a plain block; else "".
     """
 
     type: str
@@ -107,7 +107,7 @@ class LayerForm(NamedTuple):
 
 
 class CallForm(NamedTuple):
-    """A use of a module. The leaves are its parameters', behind its label if it is ``scoped``."""
+    """A use of a module. Its leaves are the arguments, behind its label if it is ``scoped``."""
 
     module: int
     scoped: bool
@@ -147,7 +147,7 @@ class ModuleOf:
         name: its name.
         parameters: in order.
         inputs: the names of its inputs.
-        body: its items; what they read of the inputs is a reference.
+        body: its items; inputs are read by reference.
         output: the blob it gives back, over its parameters and inputs.
         scoped: whether its uses have labels.
     """
@@ -162,22 +162,22 @@ class ModuleOf:
 
 @dataclass
 class Net:
-    """The rows of items: the net's own, and each module's."""
+    """The items of the net itself, and those of each module."""
 
     main: list[Item]
     modules: list[ModuleOf] = field(default_factory=list)
 
     def outputs(self) -> list[Template | None]:
-        """The blob that each row gives back; the net's own gives none."""
+        """The blob that each row gives back, as :meth:`rows` has them; None for the net's own."""
         return [None, *(module.output for module in self.modules)]
 
     def rows(self) -> list[list[Item]]:
-        """All rows, the net's own first."""
+        """The sequences of items, the net's own first."""
         return [self.main, *(module.body for module in self.modules)]
 
 
 def filled(text: Template, values: dict[str, Leaf]) -> Template:
-    """A text with its references replaced by what they stand for."""
+    """A text with its references replaced by values."""
     parts: list[str | Ref] = []
     for part in text.parts:
         value = values.get(part.text, part) if isinstance(part, Ref) else part

@@ -1,4 +1,4 @@
-"""Which block of items, of all that occur more than once, is best made a module."""
+"""Search for the repeated block of items that saves most when it becomes a module."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Wiring(NamedTuple):
     """How a block's items are connected.
 
     Attributes:
-        reads: for each item and bottom, an input's number or the item and top that made it.
+        reads: for each item and bottom, the number of an input, or the item and top that made it.
         inputs: how many blobs come from outside.
         output: the item and top whose blob is given back.
-        over: whether a blob from outside is written over.
+        over: whether a blob from outside is overwritten in place.
     """
 
     reads: tuple[tuple[int | tuple[int, int], ...], ...]
@@ -167,7 +167,7 @@ def _apart(places: list[Place], length: int) -> list[Place]:
 def wiring_of(
     items: Sequence[Item], start: int, length: int, last_read: dict[Template, int]
 ) -> Wiring | None:
-    """How a block is connected; None for one that makes no blob, or several that others read."""
+    """How a block is connected; None if it makes no blob, or several that others read."""
     made: dict[Template, tuple[int, int]] = {}
     inputs: dict[Template, int] = {}
     reads: list[tuple[int | tuple[int, int], ...]] = []

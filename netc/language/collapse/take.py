@@ -1,4 +1,4 @@
-"""A plain document to a row of items."""
+"""A plain document to a sequence of items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An item as the text of a step."""
+"""Items as text: steps of chains and plain blocks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Entry = tuple[str, Node, tuple[Leaf, ...]]
 
 
 def quoted(text: Template) -> str:
-    """A text in quotes, its references in ``${ }``."""
+    """A text in quotes, with its references in ``${ }``."""
     parts = []
     for part in text.parts:
         if isinstance(part, Ref):
@@ -109,7 +109,7 @@ def plain_layer_text(item: Item) -> str:
 
 
 class Steps:
-    """Texts of steps.
+    """Makes the text of items as steps.
 
     Args:
         net: whose modules are used.
@@ -121,7 +121,7 @@ class Steps:
         self.placement = placement
 
     def call(self, item: Item) -> str:
-        """A use of a module."""
+        """The text of a use of a module."""
         assert isinstance(item.form, CallForm)
         leaves = list(item.leaves)
         label = f" as {leaf_text(leaves.pop(0))}" if item.form.scoped else ""
@@ -130,7 +130,7 @@ class Steps:
         return f"{name}({given}){label}" if given or not item.reads else f"{name}{label}"
 
     def layer(self, item: Item, in_place: bool | None) -> str:
-        """A use of a layer type; ``in_place`` is said where it is not None."""
+        """The text of a use of a layer type; ``in_place`` is written unless it is None."""
         form = item.form
         assert isinstance(form, LayerForm)
         own = 1 + sum(top == "leaf" for top in form.tops)

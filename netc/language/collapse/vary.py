@@ -1,4 +1,4 @@
-"""What varies between the uses of a module, as few parameters as will do."""
+"""What varies between the uses of a module, as few parameters as possible."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Column = tuple[Leaf, ...]
 
 
 class Varied:
-    """Parameters found so far, and the values each use gives them.
+    """The parameters found so far, and their values in each use.
 
     Args:
         taken: names that no parameter may have.
@@ -70,7 +70,7 @@ class Varied:
         return name
 
     def arguments(self, use: int) -> tuple[Leaf, ...]:
-        """The values that a use gives, in order."""
+        """The arguments of one use, in order."""
         return tuple(column[use] for column in self.columns)
 
 
