@@ -80,6 +80,6 @@ def only_for(graph: Graph, outputs: Iterable[str]) -> Graph:
 
 
 def fresh(taken: Iterable[str], name: str) -> str:
-    """The name, or with ``~2``, ``~3`` ... after it where it is taken."""
+    """The name, or where it is taken ``name~2``, ``name~3`` ..."""
     names = set(taken)
     return first_free(name, names, lambda number: f"{name}~{number}")

@@ -34,7 +34,7 @@ LoadParams = Callable[[str, Any], Any]
 
 
 def print_graph(graph: Graph) -> str:
-    """The graph's text; ends in a line end."""
+    """The graph's text; its last character is a newline."""
     lines = [f"graph {_quoted(graph.name)} {graph.phase}"]
     lines += [f"input {_name(v)}{_typed(graph, v)}" for v in graph.inputs]
     lines += [_parameter(p) for p in graph.parameters.values()]

@@ -87,7 +87,7 @@ class Cursor:
         return Span(self.source, first.start, end.end if end.end > first.end else first.end)
 
     def token_span(self, token: Token) -> Span:
-        """A token's place."""
+        """The place of a token."""
         return span_of(self.source, token)
 
     def fault(self, message: str, *help: str, at: Token | None = None) -> NetcError:

@@ -231,7 +231,7 @@ class Evaluator:
         return self.guard(frame, condition.span, truth, value, "a condition")
 
     def unary(self, expression: Unary, frame: Frame) -> Value:
-        """``-value`` or ``not value``."""
+        """The value of ``-value`` or ``not value``."""
         value = self.evaluate(expression.value, frame)
         if expression.operator == "-":
             return self.guard(frame, expression.span, negate, value)
@@ -259,7 +259,7 @@ class Evaluator:
         return self.evaluate(expression.yes if chosen else expression.no, frame)
 
     def index(self, expression: Index, frame: Frame) -> Value:
-        """``value[index]``."""
+        """The value of ``value[index]``."""
         value = self.evaluate(expression.value, frame)
         index = self.evaluate(expression.position, frame)
         return self.guard(frame, expression.span, item, value, index)

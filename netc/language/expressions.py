@@ -226,7 +226,7 @@ class ExpressionParser(Cursor):
         return Name(token.text, span)
 
     def parentheses(self) -> Expression:
-        """`( expression )`."""
+        """Parse `( expression )`."""
         opening = self.take()
         with self.nested():
             value = self.expression()

@@ -175,7 +175,7 @@ class Parser(FieldParser):
     # statements
 
     def param(self, first: Token) -> Declared:
-        """`param width: int in 1..=9 = 5`."""
+        """Parse `param width: int in 1..=9 = 5`."""
         return self.declared()
 
     def declared(self) -> Declared:
@@ -191,7 +191,7 @@ class Parser(FieldParser):
         return Declared(token.text, type, among, default, self.token_span(token))
 
     def type(self) -> str:
-        """`int`, `[int]` ..."""
+        """Parse a type: `int`, `[int]` ..."""
         listed = self.skip("[")
         token = self.name("a type")
         if token.text not in TYPES:
@@ -202,7 +202,7 @@ class Parser(FieldParser):
         return f"[{token.text}]" if listed else token.text
 
     def let(self, first: Token) -> Let:
-        """`let name = value`."""
+        """Parse `let name = value`."""
         token = self.new_name("a name behind `let`")
         if self.is_op(":"):
             raise self.fault(
@@ -213,13 +213,13 @@ class Parser(FieldParser):
         return Let(Name(token.text, self.token_span(token)), self.value())
 
     def assign(self) -> Assign:
-        """`a, b = chain`."""
+        """Parse `a, b = chain`."""
         targets = self.names()
         self.expect("=", "behind the names")
         return Assign(targets, self.expression())
 
     def names(self) -> tuple[Name, ...]:
-        """Words with commas between."""
+        """Parse words separated by commas."""
         found = []
         while True:
             token = self.new_name("a name")
@@ -228,7 +228,7 @@ class Parser(FieldParser):
                 return tuple(found)
 
     def module(self, first: Token) -> Module:
-        """`module name(parameters): inputs -> outputs { ... }`."""
+        """Parse `module name(parameters): inputs -> outputs { ... }`."""
         token = self.new_name("a name behind `module`")
         parameters = self.parameters() if self.is_op("(") else ()
         if not self.skip(":"):
@@ -245,7 +245,7 @@ class Parser(FieldParser):
         return Module(token.text, parameters, inputs, rest, outputs, body, span)
 
     def parameters(self) -> tuple[Declared, ...]:
-        """A module's parameters in their parentheses."""
+        """Parse a module's parameters in their parentheses."""
         opening = self.take()
         found: list[Declared] = []
         while not self.is_op(")"):
@@ -258,7 +258,7 @@ class Parser(FieldParser):
         return tuple(found)
 
     def repeat(self, first: Token) -> Repeat:
-        """`repeat i in over { ... }` or `repeat n { ... }`."""
+        """Parse `repeat i in over { ... }` or `repeat n { ... }`."""
         names: tuple[Name, ...] = ()
         if self.here.kind == "name" and self.ahead().text in ("in", ","):
             names = self.names()
@@ -271,7 +271,7 @@ class Parser(FieldParser):
         return Repeat(names, over, self.block("what is repeated"), self.token_span(first))
 
     def condition(self, first: Token) -> If:
-        """`if c { ... } else if d { ... } else { ... }`."""
+        """Parse `if c { ... } else if d { ... } else { ... }`."""
         branches = [(self.binary(1), self.condition_block())]
         otherwise = None
         while self.is_word("else") and otherwise is None:
@@ -294,7 +294,7 @@ class Parser(FieldParser):
         return self.block("a condition")
 
     def phase(self, first: Token) -> Phase:
-        """`phase TRAIN { ... }`."""
+        """Parse `phase TRAIN { ... }`."""
         token = self.name("TRAIN or TEST")
         if token.text not in ("TRAIN", "TEST"):
             help = did_you_mean(token.text.upper(), ("TRAIN", "TEST"))
@@ -302,7 +302,7 @@ class Parser(FieldParser):
         return Phase(Name(token.text, self.token_span(token)), self.block("a phase"))
 
     def include(self, first: Token) -> Include:
-        """`include "file"`."""
+        """Parse `include "file"`."""
         token = self.here
         if token.kind != "string":
             raise self.fault("a file in quotes is missing")
@@ -313,7 +313,7 @@ class Parser(FieldParser):
         return Include("".join(map(str, text.parts)), text.span)
 
     def input(self, first: Token) -> Input:
-        """`input name: shape { ... }`."""
+        """Parse `input name: shape { ... }`."""
         token = self.take()
         span = self.token_span(token)
         name = text_of(self.source, token) if token.kind == "string" else Text((token.text,), span)
@@ -323,13 +323,13 @@ class Parser(FieldParser):
         return Input(name, shape, body, span)
 
     def expect_shape(self, first: Token) -> Expect:
-        """`expect blob: shape`."""
+        """Parse `expect blob: shape`."""
         blob = self.value()
         self.expect(":", "behind the blob")
         return Expect(blob, self.shape(), self.span(first))
 
     def shape(self) -> Shape:
-        """`[1, 3, _, _]`."""
+        """Parse `[1, 3, _, _]`."""
         opening = self.expect("[", "where a shape starts")
         sizes: list[Expression | None] = []
         while not self.is_op("]"):
@@ -344,7 +344,7 @@ class Parser(FieldParser):
         return Shape(tuple(sizes), self.span(opening))
 
     def run(self) -> Run:
-        """A chain that stands by itself."""
+        """Parse a chain that stands by itself."""
         first = self.here
         value = self.expression()
         if isinstance(value, (Chain, Step)):

@@ -92,7 +92,7 @@ def tokens_of(
 
 
 def span_of(source: Source, token: Token) -> Span:
-    """A token's place."""
+    """The place of a token."""
     return Span(source, token.start, token.end)
 
 

@@ -1,4 +1,4 @@
-"""NetParameter -> Graph: phase rules, blobs as single-assignment values, parameters by name."""
+"""Lowering of a NetParameter to a Graph: phase rules, blobs as single-assignment values."""
 
 from netc.lower.lower import Lowered, lower
 from netc.lower.rules import State, filter_layers

@@ -45,7 +45,7 @@ class State(TypedDict):
 class Part(NamedTuple):
     """A net of the layers that the wanted blobs may depend on, and the shapes given for its inputs.
 
-    ``inputs`` are the input blobs of the whole net; empty where no layer was dropped.
+    ``inputs`` are the input blobs of the whole net; empty where the net was not divided.
     """
 
     message: Message

@@ -74,7 +74,7 @@ class Names:
     _numbers: dict[str, int] = field(default_factory=dict)
 
     def take(self, name: str) -> str:
-        """The name itself, or with ``#2``, ``#3`` ... after it where it is taken."""
+        """The name itself, or where it is taken ``name#2``, ``name#3`` ..."""
         free, number = name, self._numbers.get(name, 2)
         while free in self.taken:
             free, number = f"{name}#{number}", number + 1

@@ -49,10 +49,10 @@ def unknown_type(layer: Message, kind: str, known: Collection[str]) -> Diagnosti
 
 
 def check_arity(op: ErasedOp, layer: Message) -> None:
-    """Refuse a number of bottoms or tops that the type does not take.
+    """Check that the layer type takes the layer's numbers of bottoms and tops.
 
     Raises:
-        NetcError: bottom-count, top-count.
+        NetcError: bottom-count or top-count.
     """
     bottoms, tops = layer.count("bottom"), layer.count("top")
     arity = op.arity

@@ -1,4 +1,4 @@
-"""Layers whose weights are a bottom: InnerProduct and InnerDistance with two, ChannelScale.
+"""InnerProduct and InnerDistance with their weights as a bottom, and ChannelScale.
 
 inner_product_layer.cpp and inner_distance_layer.cpp of happynear/caffe-windows (NormFace, Wang et
 al. 2017) and of opencv/training_toolbox_caffe; channel_scale_layer.cpp of the former.

@@ -22,10 +22,10 @@ def areas(boxes: AnyArray, border: int = 0) -> AnyArray:
 
 
 def overlaps(boxes: AnyArray, own: AnyArray, some: AnyArray, border: int = 0) -> AnyArray:
-    """Intersection over union of some boxes with each box: (some, n).
+    """Intersection over union of some boxes with every box: (some, n).
 
     Args:
-        boxes: (4, n), x_min, y_min, x_max and y_max as rows.
+        boxes: (4, n), the rows being x_min, y_min, x_max and y_max.
         own: (n,), their areas.
         some: indices of boxes.
         border: as for :func:`areas`.

@@ -42,7 +42,7 @@ def parts(params: GridParams, inputs: Arrays) -> tuple[AnyArray, AnyArray, AnyAr
 
 
 def check_maps(params: GridParams, inputs: Sequence[Shape]) -> None:
-    """All bottoms are maps of one size, and have the channels that ``params.classes`` needs.
+    """Check that all bottoms are maps of one size, with the channels that the classes need.
 
     Raises:
         ShapeError: one is not.

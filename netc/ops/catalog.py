@@ -1,4 +1,4 @@
-"""Every op there is: the family modules' ``OPS``, by Caffe's type string."""
+"""The tables of all ops, made of the family modules' ``OPS``, by Caffe's type string."""
 
 from __future__ import annotations
 

@@ -181,12 +181,12 @@ def _spread(window: Window, axis: Axis, index: int, axes: int) -> Axis:
 def convolution_window(
     params: ConvolutionParams | Im2colParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
 ) -> Window:
-    """Window rule of what slides over its bottom: a step of ``stride`` a top pixel."""
+    """Window rule of a window over the bottom, which moves by ``stride`` for each top element."""
     return Window.of(convolution_axes(params, inputs[0]))
 
 
 def deconvolution_window(
     params: ConvolutionParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
 ) -> Window:
-    """Window rule of a deconvolution: a bottom pixel is spread over ``kernel`` top pixels."""
+    """Window rule of a deconvolution: each bottom element is added to ``kernel`` top elements."""
     return Window.of(deconvolution_axes(params, inputs[0]), fractional=True)

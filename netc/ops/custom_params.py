@@ -36,7 +36,7 @@ _NUMBER_OF_WEIGHTS: dict[CustomParams, int] = {}
 
 
 def keep_number_of_weights(params: CustomParams, number: int) -> None:
-    """Remember how many trained arrays a layer of these parameters has."""
+    """Record how many trained arrays a layer of these parameters has."""
     _NUMBER_OF_WEIGHTS[params] = number
 
 

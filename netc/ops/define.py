@@ -112,7 +112,7 @@ def same_shape(params: object, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
 
 
 def any_contents(params: object, inputs: Sequence[Shape]) -> tuple[None, ...]:
-    """Contents rule of a layer that takes all numbers."""
+    """Contents rule of a layer whose bottoms may hold any numbers."""
     return ()
 
 
@@ -122,12 +122,12 @@ def zero_cost(params: object, inputs: Sequence[Shape], outputs: Sequence[Shape])
 
 
 def pointwise(params: object, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
-    """Window rule of a layer whose output elements see the input element at their place."""
+    """Window rule: an output element depends on the input element at its place."""
     return POINTWISE
 
 
 def full_extent(params: object, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
-    """Window rule of a layer whose output elements see all of the input."""
+    """Window rule: an output element depends on the whole spatial extent of the input."""
     return WHOLE
 
 
@@ -263,7 +263,7 @@ ErasedOp = OpDef[object]
 
 
 def erased(op: OpDef[P]) -> ErasedOp:
-    """An op without the type of its parameters."""
+    """An op typed for a table of ops, where the type of its parameters is not known."""
     return cast(ErasedOp, op)
 
 

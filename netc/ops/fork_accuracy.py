@@ -1,4 +1,4 @@
-"""Labels in forks, beside losses: EltwiseAccuracy, LabelsequenceAccuracy, LabelSpecificAdd.
+"""Accuracies of forks, and a margin: EltwiseAccuracy, LabelsequenceAccuracy, LabelSpecificAdd.
 
 eltwise_accuracy_layer.cpp of HyeonwooNoh/caffe (DeconvNet), labelsequence_accuracy_layer.cpp of
 yalecyu/crnn.caffe, label_specific_add_layer.cpp of opencv/training_toolbox_caffe.

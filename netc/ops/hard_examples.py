@@ -44,6 +44,7 @@ class SoftmaxOHEMParams:
         normalization: as of SoftmaxWithLoss, or PRE_FIXED.
         fixed: what the loss is divided by for PRE_FIXED.
         tops: 1 to 3: the loss (), the probabilities, each prediction's loss in the label's shape.
+            With 3 tops the probabilities are zeros, as in the fork.
     """
 
     axis: int

@@ -1,8 +1,7 @@
-"""Layers of multi-task network cascades: ROIWarping, MaskPooling, MaskResize, a weighted loss.
+"""ROIWarping, MaskPooling and MaskResize of multi-task network cascades (Dai et al. 2016, MNC).
 
-Dai et al. 2016 (MNC); roi_warping_layer.cu, mask_pooling_layer.cu, mask_resize_layer.cu and
-sigmoid_cross_entropy_loss_layer.cpp of daijifeng001/caffe-mnc. A region is a row of image, x_min,
-y_min, x_max, y_max in the image's pixels.
+roi_warping_layer.cu, mask_pooling_layer.cu and mask_resize_layer.cu of daijifeng001/caffe-mnc. A
+region is a row of image, x_min, y_min, x_max, y_max in the image's pixels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pooling (pooling_layer.cpp)."""
+"""Pooling: the maximum, average or a drawn element of windows (pooling_layer.cpp)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random numbers that follow from what they are for: a counter-based generator.
+"""A counter-based generator of random numbers, whose every number depends on its use alone.
 
 Philox4x32-10 of Salmon et al. 2011, Parallel random numbers: as easy as 1, 2, 3 (SC11). There is no
 state: a number is a function of a key and a counter, so that any thread can make any of them, a

@@ -89,7 +89,7 @@ class Int8:
         return np.where(above < 255, above, np.float32(255)).astype(np.uint8)
 
     def rounded(self, x: AnyArray) -> Floats:
-        """The numbers that the codes of ``x`` stand for."""
+        """The numbers that the codes of ``x`` stand for, float32 of the same shape."""
         steps = self.codes(x).astype(np.float32) - np.float32(self.zero)
         return steps * np.float32(self.scale)
 
@@ -137,7 +137,7 @@ class ReducedParams:
 
     @property
     def num_output(self) -> int:
-        """Output channels."""
+        """The number of output channels."""
         return int(self.product.num_output)
 
 

@@ -35,7 +35,7 @@ def same_places(
 
 @dataclass(frozen=True, slots=True)
 class FlattenParams:
-    """Axes ``axis`` to ``end_axis``, both included, become one."""
+    """Axes ``axis`` to ``end_axis``, both included, become one (flatten_layer.cpp)."""
 
     axis: int = 1
     end_axis: int = -1

@@ -28,7 +28,7 @@ class SiblingsParams:
 def branch_parameters(
     params: SiblingsParams, parameters: Sequence[W]
 ) -> Iterator[tuple[FusedParams, list[W]]]:
-    """Each branch with its share of a node's parameters, in order."""
+    """Each branch, in order, with its share of a node's parameters."""
     at = 0
     for branch in params.branches:
         number = sum(stage.parameters for stage in branch.stages)

@@ -77,7 +77,7 @@ class Rule:
 
     @property
     def is_caffes(self) -> bool:
-        """Whether it is one of BVLC Caffe's six as they stand there."""
+        """Whether it is one of BVLC Caffe's six rules, without a fork's additions."""
         return self.name in CAFFES_TYPES and not self.amsgrad and self.local is None
 
     @property

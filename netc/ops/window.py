@@ -75,7 +75,7 @@ class Taps(NamedTuple):
 
 
 def taps(axes: Sequence[Axis]) -> list[Taps]:
-    """The kernel's elements that meet an input in every axis, row by row."""
+    """The kernel's elements that meet an input along every axis, in the kernel's C order."""
     by_axis = [tuple(axis.taps()) for axis in axes]
     return [
         Taps(
@@ -147,7 +147,7 @@ class Window:
 
     @classmethod
     def of(cls, axes: Sequence[Axis], fractional: bool = False) -> Window:
-        """The window that slides along these axes."""
+        """The window with these axes' kernel, stride, pad and dilation."""
         return cls(
             tuple(axis.kernel for axis in axes),
             tuple(axis.stride for axis in axes),

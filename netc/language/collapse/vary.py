@@ -31,9 +31,10 @@ class Varied:
         self.columns: list[Column] = []
 
     def add(self, column: Column, hint: str) -> Leaf:
-        """A leaf of the module's body for the leaves that stand in its place in each use.
+        """The leaf of the module's body that replaces a column of leaves, one of each use.
 
-        A reference in a use is to a parameter of the module around it, and so always varies.
+        It is the common leaf where all are equal, else it refers to parameters. A reference in a
+        use is to a parameter of the module around it, and so always varies.
         """
         if all(leaf == column[0] for leaf in column) and not _refers(column[0]):
             return column[0]
@@ -81,11 +82,13 @@ def _refers(leaf: Leaf) -> bool:
 
 
 def common_ends(rows: Sequence[list[Atom]], references: bool = True) -> tuple[int, int]:
-    """How many atoms all rows have in common at either end; no number is cut in two.
+    """How many atoms all rows have in common at their beginning and at their end.
+
+    No number is cut in two.
 
     Args:
         rows: of atoms, one or more.
-        references: whether equal references are the same thing.
+        references: whether equal references count as common.
     """
 
     def same(index: int) -> bool:

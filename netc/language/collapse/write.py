@@ -25,7 +25,7 @@ _OUTPUT = "y"
 
 
 def written(net: Net, placement: Placement, loops: bool) -> str:
-    """The text of a net; with ``loops``, items in a row that count become loops."""
+    """The text of a net; with ``loops``, consecutive items that count become loops."""
     steps = Steps(net, placement)
     head = next((i for i, item in enumerate(net.main) if not _is_text(item)), len(net.main))
     lines = _row(net.main[:head], steps, loops, set())

@@ -1,4 +1,4 @@
-"""Gradients of layer types of one's own (``netc.register_layer``)."""
+"""The gradient rule of a registered layer type (``netc.register_layer``)."""
 
 from __future__ import annotations
 

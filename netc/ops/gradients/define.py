@@ -1,7 +1,7 @@
 """What a gradient rule is: how the loss changes with a layer's bottoms and trained arrays.
 
 For a loss L, a layer's top y and a bottom or trained array x, a rule computes dL/dx from dL/dy;
-"the top's gradient" is dL/dy everywhere here. A gradient has the shape of what it is of, float32.
+"the top's gradient" is dL/dy everywhere here. A gradient has the shape of what it is of.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Gradients of activations of forks, and of LogSoftmax."""
+"""Gradients of the activations of netc.ops.fork_activation."""
 
 from __future__ import annotations
 

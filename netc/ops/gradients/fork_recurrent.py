@@ -1,8 +1,8 @@
-"""Gradient of Lstm of junhyukoh/caffe-lstm (lstm_layer.cpp): through all steps, backwards.
+"""Gradient of Lstm of junhyukoh/caffe-lstm (lstm_layer.cpp), through all steps.
 
-The recurrent term of every stream comes from the first one's output, as in the forward pass there,
-and so its gradient goes there. That of the recurrent weights takes each stream's own output, and
-takes it where a sequence begins anew too.
+The recurrent term of every stream is computed from the first stream's output, as in that fork's
+forward pass, and so its gradient goes there. The gradient of the recurrent weights uses each
+stream's own output, also where a sequence begins.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""MarginInnerProduct's gradients, as SphereFace's layer has them, which are not the derivatives."""
+"""Gradients of MarginInnerProduct, which in SphereFace's layer are not the exact derivatives."""
 
 from __future__ import annotations
 

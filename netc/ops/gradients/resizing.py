@@ -1,4 +1,4 @@
-"""Gradients of Interp and Upsample."""
+"""Gradients of Interp and Upsample (interp_layer.cpp, upsample_layer.cpp)."""
 
 from __future__ import annotations
 
