@@ -17,10 +17,27 @@ class State(NamedTuple):
 
 
 def merged_state(net: Message, state: State) -> State:
-    """The caller's state with the net's own stages, and its level where the caller's is 0."""
-    own = net.get("state")
-    stages = tuple(dict.fromkeys((*own.get("stage"), *state.stages)))
-    return State(state.phase, state.level or own.get("level"), stages)
+    """The caller's state, with the stages that the net's own ``state`` adds.
+
+    Phase and level are the caller's, level 0 as well (net.cpp, the constructor that takes a file).
+    """
+    stages = tuple(dict.fromkeys((*net.get("state").get("stage"), *state.stages)))
+    return State(state.phase, state.level, stages)
+
+
+def solver_state(phase: str, *later: Message) -> State:
+    """The state of a solver's net (solver.cpp, InitTrainNet and InitTestNets).
+
+    Args:
+        phase: where nobody writes one.
+        later: NetStates, the net's own and then the solver's: a phase or level that a later one
+            writes takes the place of those before, and stages are gathered.
+    """
+    level, stages = 0, tuple(stage for state in later for stage in state.get("stage"))
+    for state in later:
+        phase = state.get("phase") if state.has("phase") else phase
+        level = state.get("level") if state.has("level") else level
+    return State(phase, level, tuple(dict.fromkeys(stages)))
 
 
 def rule_failure(rule: Message, state: State) -> str | None:

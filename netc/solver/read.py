@@ -11,7 +11,7 @@ from netc import arguments
 from netc.diagnostics import Source
 from netc.driver import Schemas, read_net
 from netc.language.read import read_document
-from netc.lower.rules import State
+from netc.lower.rules import State, solver_state
 from netc.migrate.generations import bind_net
 from netc.migrate.solver import upgrade_solver
 from netc.schema.guess import check_kind
@@ -106,11 +106,11 @@ def train_choice(solver: SolverText, reading: Reading, state: State | None = Non
             f"the solver names {found}",
             f"give one of {listed}",
         )
-    own = message.get("train_state")
-    level, stages = own.get("level"), tuple(own.get("stage"))
+    choice = _choice(solver, given[0], 0, reading, "the train net")
+    own = solver_state("TRAIN", choice.message.get("state"), message.get("train_state"))
     if state is not None:
-        level, stages = state.level, (*stages, *state.stages)
-    return _choice(solver, given[0], 0, State("TRAIN", level, stages), reading, "the train net")
+        own = State(own.phase, state.level, (*own.stages, *state.stages))
+    return choice._replace(state=own)
 
 
 def test_choices(solver: SolverText, reading: Reading) -> tuple[NetChoice, ...]:
@@ -141,10 +141,9 @@ def test_choices(solver: SolverText, reading: Reading) -> tuple[NetChoice, ...]:
         )
     found = []
     for number, (name, index) in enumerate(places):
-        own = states[number] if states else None
-        state = State("TEST", own.get("level"), tuple(own.get("stage"))) if own else State("TEST")
-        what = f"test net {number}"
-        found.append(_choice(solver, name, index, state, reading, what))
+        choice = _choice(solver, name, index, reading, f"test net {number}")
+        own = solver_state("TEST", choice.message.get("state"), *states[number : number + 1])
+        found.append(choice._replace(state=own))
     return tuple(found)
 
 
@@ -164,9 +163,9 @@ def _test_places(message: Message) -> list[tuple[str, int]]:
     return own + [(generic, 0)] * (counts - len(own)) if generic else own
 
 
-def _choice(
-    solver: SolverText, field: str, index: int, state: State, reading: Reading, what: str
-) -> NetChoice:
+def _choice(solver: SolverText, field: str, index: int, reading: Reading, what: str) -> NetChoice:
+    """A net that a solver names, in a state that is still to be found."""
+    state = State()
     value = solver.message.entries[field][index].value
     if isinstance(value, Message):
         return NetChoice(value, state, None, solver.path.parent if solver.path else None)

@@ -74,8 +74,8 @@ def test_both_kinds_of_rules_are_an_error_at_the_second() -> None:
     assert told.notes[0].span.start == text.index("include")
 
 
-def test_the_net_s_own_state_is_added() -> None:
-    own = net('state { level: 3 stage: "a" stage: "b" }')
-    assert merged_state(own, State("TRAIN", 0, ("b", "c"))) == State("TRAIN", 3, ("a", "b", "c"))
+def test_the_net_s_own_stages_are_added_and_its_level_is_not() -> None:
+    own = net('state { level: 3 phase: TRAIN stage: "a" stage: "b" }')
+    assert merged_state(own, State("TRAIN", 0, ("b", "c"))) == State("TRAIN", 0, ("a", "b", "c"))
     assert merged_state(own, State("TEST", 5)) == State("TEST", 5, ("a", "b"))
     assert merged_state(net('name: "n"'), TEST) == TEST
