@@ -19,6 +19,7 @@ from netc.diagnostics import Collector
 from netc.ir.graph import Array, Graph, Node
 from netc.layer_arrays import LayerArrays
 from netc.lower.rules import filter_layers, merged_state
+from netc.lower.splits import Split, splits
 from netc.ops.catalog import CATALOG
 from netc.schema.message import Message
 from netc.solver.events import Line
@@ -49,9 +50,8 @@ def layers_of(choice: NetChoice, graph: Graph) -> tuple[Layer, ...]:
     """The layers of a net in its state, in Caffe's order, with the values of its graph."""
     state = merged_state(choice.message, choice.state)
     messages = filter_layers(choice.message, state, Collector())
-    readers = _readers(messages)
     nodes = {node.name: node for node in graph.nodes}
-    reading = _Reading(readers)
+    reading = _Reading({(split.layer, split.top): split for split in splits(messages)})
     found: list[Layer] = []
     for layer in messages:
         node = nodes.get(layer.get("name"))
@@ -72,23 +72,13 @@ def _shown(layer: Message, index: int) -> str:
     return (specs[index].get("name") if index < len(specs) else "") or str(index)
 
 
-def _readers(layers: Sequence[Message]) -> Counter[tuple[str, int]]:
-    """(layer, index of its top) -> how many layers read that top before it is made anew."""
-    latest: dict[str, tuple[str, int]] = {}
-    readers: Counter[tuple[str, int]] = Counter()
-    for layer in layers:
-        readers.update(latest[blob] for blob in layer.get("bottom") if blob in latest)
-        latest.update({blob: (layer.get("name"), i) for i, blob in enumerate(layer.get("top"))})
-    return readers
-
-
 @dataclass
 class _Reading:
     """Which Split each reader of a blob gets its bottom from."""
 
-    readers: Counter[tuple[str, int]]
+    known: Mapping[tuple[str, int], Split]  # by the layer whose blob it copies, and which top
     latest: dict[str, Blob] = field(default_factory=dict)
-    splits: dict[str, str] = field(default_factory=dict)
+    splits: dict[str, Split] = field(default_factory=dict)
     given: Counter[str] = field(default_factory=Counter)
 
     def bottom(self, blob: str) -> Blob:
@@ -96,19 +86,19 @@ class _Reading:
         split = self.splits.get(blob)
         if split is None:
             return Blob(blob, value)
-        number = self.given[split]
-        self.given[split] += 1
-        return Blob(f"{split}_{number}", value)
+        number = split.first_reader + self.given[split.name]
+        self.given[split.name] += 1
+        return Blob(f"{split.name}_{number}", value)
 
     def made(self, layer: str, tops: Sequence[Blob]) -> Iterator[Layer]:
         for index, top in enumerate(tops):
             self.latest[top.name] = top
             self.splits.pop(top.name, None)
-            number = self.readers[layer, index]
-            if number > 1:
-                split = self.splits[top.name] = f"{top.name}_{layer}_{index}_split"
-                copies = tuple(Blob(f"{split}_{i}", top.value) for i in range(number))
-                yield Layer(split, copies, (top,))
+            split = self.known.get((layer, index))
+            if split is not None:
+                self.splits[top.name] = split
+                copies = tuple(Blob(f"{split.name}_{i}", top.value) for i in range(split.copies))
+                yield Layer(split.name, copies, (top,))
 
 
 def forward_lines(

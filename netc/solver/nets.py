@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 
 from netc.diagnostics import Collector, Diagnostic, NetcError, Note
 from netc.driver import Weights, build, runnable
-from netc.ir.graph import Graph, Node
+from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape, show
 from netc.ir.verify import verify
 from netc.lower.files import with_files
 from netc.lower.rules import filter_layers, merged_state
-from netc.lower.splits import split_names
+from netc.lower.splits import split_names, splits
 from netc.ops.catalog import CATALOG, has_role
 from netc.ops.role import Role
+from netc.schema.message import Message
 from netc.solver.feeds import Feeds, Source
 from netc.solver.read import NetChoice
 from netc.sources.catalog import open_sources
@@ -45,10 +46,30 @@ def net_feeds(
     return Feeds(given, name, share, divide=divide)
 
 
+class Shown(NamedTuple):
+    """The outputs of a net as Caffe has them, in alphabetical order.
+
+    A blob with a written `loss_weight` that layers read as well is one: the first copy of its Split
+    (insert_splits.cpp), by that copy's name.
+
+    Args:
+        values: name -> the graph's value.
+        weights: name -> its weight in the loss, where it has one.
+    """
+
+    values: Mapping[str, str]
+    weights: Mapping[str, float]
+
+    def of(self, made: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs among what a pass made, which has the losses besides."""
+        return {name: made[value] for name, value in self.values.items()}
+
+
 class Opened(NamedTuple):
     """A net ready to be made into programs, and what there is to say about it."""
 
     graph: Graph
+    shown: Shown
     diagnostics: tuple[Diagnostic, ...]
 
 
@@ -80,7 +101,18 @@ def open_net(
     verify(graph, "loaded", CATALOG)
     _check_losses(graph)
     graph = with_files(graph, choice.folder, outside=True)  # as data layers read theirs
-    return Opened(graph, tuple(told))
+    return Opened(graph, _shown(graph, built.layers), tuple(told))
+
+
+def _shown(graph: Graph, layers: Sequence[Message]) -> Shown:
+    nodes = {node.name: node for node in graph.nodes}
+    values = {name: name for name in graph.outputs}
+    for split in splits(layers):
+        if split.loss and split.layer in nodes:
+            values[f"{split.name}_0"] = nodes[split.layer].outputs[split.top]
+    values = dict(sorted(values.items()))
+    losses = graph.losses
+    return Shown(values, {name: losses[v] for name, v in values.items() if v in losses})
 
 
 def _check_losses(graph: Graph) -> None:

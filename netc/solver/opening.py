@@ -10,14 +10,20 @@ from netc.backends.base import Options
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic
 from netc.driver import Weights
-from netc.ir.graph import Graph
 from netc.lower.rules import State
 from netc.passes.recompute import blobs_within
 from netc.passes.state import carry_state
 from netc.solver.distributed import ALONE, Distributed
 from netc.solver.feeds import Feeds, Source
 from netc.solver.freezing import frozen_parameters, nothing_learns
-from netc.solver.nets import ignored_layers, net_feeds, open_net, share_parameters
+from netc.solver.nets import (
+    Opened,
+    Shown,
+    ignored_layers,
+    net_feeds,
+    open_net,
+    share_parameters,
+)
 from netc.solver.programs import TrainNet
 from netc.solver.ranges import doubtful
 from netc.solver.read import NetChoice, Reading, SolverText, test_choices, train_choice
@@ -48,14 +54,14 @@ class Given(NamedTuple):
 class TestNet(NamedTuple):
     """A TEST net over the TRAIN net's variables.
 
-    ``ignored`` are layers of the TRAIN net whose names it lacks. ``shown`` are its outputs; it
-    gives the losses among its blobs besides, and with `debug_info` all blobs.
+    ``ignored`` are layers of the TRAIN net whose names it lacks. ``shown`` are its outputs; the
+    program gives the losses among its blobs besides, and with `debug_info` all blobs.
     """
 
     net: CompiledNet
     feeds: Feeds
     ignored: tuple[str, ...]
-    shown: tuple[str, ...]
+    shown: Shown
     choice: NetChoice
 
 
@@ -98,7 +104,7 @@ def open_run(text: SolverText, settings: Settings, given: Given) -> Run:
     )
     opened = open_net(choice, feeds.peek(), files, given.seed)
     frozen = frozen_parameters(opened.graph, given.freeze)
-    train = _train_net(choice, opened.graph, settings, given, frozen)
+    train = _train_net(choice, opened, settings, given, frozen)
     run = Run(written, train, feeds, [], [*opened.diagnostics])
     run.diagnostics.extend(doubtful(text.message))
     run.diagnostics.extend(nothing_learns(opened.graph, frozen))
@@ -111,8 +117,9 @@ def open_run(text: SolverText, settings: Settings, given: Given) -> Run:
 
 
 def _train_net(
-    choice: NetChoice, graph: Graph, settings: Settings, given: Given, frozen: Sequence[str]
+    choice: NetChoice, opened: Opened, settings: Settings, given: Given, frozen: Sequence[str]
 ) -> TrainNet:
+    graph = opened.graph
     force = choice.message.get("force_backward")
     own = updating(settings, force_backward=force)
     options = given.options
@@ -133,7 +140,7 @@ def _train_net(
     if given.memory is not None:
         options = replace(options, blobs=blobs_within(given.memory, variable_bytes(graphs)))
     group = None if sharing is None else sharing.sums
-    return TrainNet(graph, graphs, given.backend, options, given.seed, group, remade)
+    return TrainNet(graph, graphs, opened.shown, given.backend, options, given.seed, group, remade)
 
 
 def _test_net(
@@ -161,4 +168,4 @@ def _test_net(
     )
     told = own.diagnostics
     net = CompiledNet(given_back, given.backend, options, told, given.seed, stateful=stateful)
-    return TestNet(net, feeds, ignored_layers(run.choice, choice), graph.outputs, choice)
+    return TestNet(net, feeds, ignored_layers(run.choice, choice), own.shown, choice)

@@ -22,6 +22,7 @@ from netc.layer_arrays import LayerArrays
 from netc.ops.random import generator_key
 from netc.ops.ranks import Summing
 from netc.recent import LeastRecentlyUsed
+from netc.solver.nets import Shown
 from netc.train.generator import KEY
 from netc.train.growth import sum_name
 from netc.train.observe import Observation, Observed, observation, observed_graph
@@ -65,6 +66,7 @@ class TrainNet:
         self,
         graph: Graph,
         graphs: StepGraphs,
+        shown: Shown,
         backend: str,
         options: Options,
         seed: int = 0,
@@ -72,6 +74,7 @@ class TrainNet:
         remake: Callable[[Graph], StepGraphs] | None = None,
     ) -> None:
         self._group, self._remake, self._own_graph = group, remake, graph
+        self.shown = shown
         self._of_shapes: LeastRecentlyUsed[tuple[Shape, ...], TrainNet]
         self._of_shapes = LeastRecentlyUsed(_SHAPES)
         self._current = self
@@ -128,7 +131,8 @@ class TrainNet:
             if parameter is None or parameter.shape == place.shape:
                 variables.add(place)
         options = replace(self._options, variables=variables)
-        return TrainNet(graph, graphs, self._backend, options, self._seed, self._group)
+        own = (self.shown, self._backend, options, self._seed, self._group)
+        return TrainNet(graph, graphs, *own)
 
     def _forget_states(self, before: TrainNet) -> None:
         """Recurrent layers of another batch size have nothing to go on from."""
@@ -260,7 +264,7 @@ class TrainNet:
         made = program({**feeds, **keyed})
         norm, scale = (made.pop(name, None) for name in (NORM, SCALE))
         loss = total_loss(made, self.graph.losses)
-        shown = {name: array for name, array in made.items() if name in self.graph.outputs}
+        shown = {} if program is self._last else self.shown.of(made)
         return Pass(shown, loss, _number(norm), _number(scale))
 
 

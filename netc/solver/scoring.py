@@ -51,7 +51,7 @@ def scored(
         if look is not None:
             look(batch, made)
         total += total_loss(made, test.net.graph.losses)
-        for name in sorted(test.shown):
-            sums[name] = sums[name] + made[name] if name in sums else made[name]
+        for name, array in test.shown.of(made).items():
+            sums[name] = sums[name] + array if name in sums else array
     count = np.float32(passes)
     return Means({name: array / count for name, array in sums.items()}, float(total / count))

@@ -335,9 +335,9 @@ class Solver:
             raise not_finite(made.outputs, loss, self.iteration, rate, notes)
         self._smoothing = self._smoothing.after(loss)
         if self.settings.displays(self.iteration):
-            weights = self._train.graph.losses
-            shown = dict(sorted(made.outputs.items()))
-            self._emit(events.Displayed(self.iteration, self.smoothed_loss, shown, weights))
+            weights = self._train.shown.weights
+            shown = events.Displayed(self.iteration, self.smoothed_loss, made.outputs, weights)
+            self._emit(shown)
 
     def _updated(self, made: Pass, rate: np.float32, after: RateState) -> None:
         if after.current_step != self._rate_state.current_step and self.settings.counts_steps:

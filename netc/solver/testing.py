@@ -76,7 +76,7 @@ class Tester:
         options = Options(chosen(True), False, threads, extra, progress)
         graph = opened.graph
         kept = bool(carry_state(graph).states)
-        self._shown = sorted(graph.outputs)
+        self._shown = opened.shown
         # A loss counts where its blob is read or has no name too, and so is no output.
         given_back = graph.replace(outputs=tuple(dict.fromkeys((*graph.outputs, *graph.losses))))
         self.net = CompiledNet(given_back, backend, options, opened.diagnostics, seed, (), kept)
@@ -111,13 +111,13 @@ class Tester:
         for number in range(passes):
             values = self.net(self._feeds.take())
             total += total_loss(values, losses)
-            made = {name: values[name] for name in self._shown}
+            made = self._shown.of(values)
             sums = {name: sums[name] + made[name] for name in made} if sums else made
             if on_batch is not None:
                 on_batch(number, made)
         count = np.float32(passes)
         means = {name: array / count for name, array in sums.items()}
-        return Scores(means, float(total / count), losses)
+        return Scores(means, float(total / count), self._shown.weights)
 
 
 def _choice(net: Text, state: State, reading: Reading) -> NetChoice:

@@ -64,8 +64,8 @@ class Tests:
             scores, loss = means
             self.made.append(Test(iteration, number, scores))
             told = loss if self._settings.test_compute_loss else None
-            losses = test.net.graph.losses
-            self._emit(events.Tested(iteration, number, scores, losses, told))
+            weights = test.shown.weights
+            self._emit(events.Tested(iteration, number, scores, weights, told))
 
     def score(self, number: int, iteration: int) -> Means:
         """The means of one net's outputs over its `test_iter` passes."""
