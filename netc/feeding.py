@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from netc.arguments import float32_array, rounded_note
 from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Note, did_you_mean, render
 from netc.infer import infer
@@ -110,16 +112,8 @@ class Feeding:
     def _fill(self, name: str) -> Array:
         """What an input that is not fed holds, zeros where that is of no matter; made once."""
         if name not in self._fillings:
-            value, shape = self.graph.values[name], self.graph.shape(name)
-            check_memory(4 * count(shape), f"the elements of input `{value.blob}`", value.span)
-            try:
-                filler = value.filler or CONSTANT_ZERO
-                array = fill(filler, shape, generator(value.blob, self.seed))
-            except NetcError as error:
-                raise NetcError(
-                    replace(d, message=f"input `{value.blob}`: {d.message}", span=value.span)
-                    for d in error.diagnostics
-                ) from None
+            rng = generator(self.graph.values[name].blob, self.seed)
+            array = filled_input(self.graph, name, rng)
             array.flags.writeable = False
             self._fillings[name] = array
         return self._fillings[name]
@@ -141,6 +135,23 @@ class Feeding:
             self._warned.add(name)
             warnings.warn(render(note), NetcWarning, stacklevel=_CALLER)
         return converted
+
+
+def filled_input(graph: Graph, name: str, rng: np.random.Generator) -> Array:
+    """What an input holds that is not fed: what its filler says, zeros where it has none.
+
+    Raises:
+        NetcError: bad-filler, where its filler cannot fill its shape; what check_memory raises.
+    """
+    value, shape = graph.values[name], graph.shape(name)
+    check_memory(4 * count(shape), f"the elements of input `{value.blob}`", value.span)
+    try:
+        return fill(value.filler or CONSTANT_ZERO, shape, rng)
+    except NetcError as error:
+        raise NetcError(
+            replace(d, message=f"input `{value.blob}`: {d.message}", span=value.span)
+            for d in error.diagnostics
+        ) from None
 
 
 def input_shapes(graph: Graph) -> tuple[Shape, ...]:

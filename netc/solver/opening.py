@@ -10,6 +10,7 @@ from netc.backends.base import Options
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic
 from netc.driver import Weights
+from netc.ir.graph import Graph
 from netc.lower.rules import State
 from netc.passes.recompute import blobs_within
 from netc.passes.state import carry_state
@@ -24,6 +25,7 @@ from netc.solver.nets import (
     open_net,
     share_parameters,
 )
+from netc.solver.noise import Noise
 from netc.solver.programs import TrainNet
 from netc.solver.ranges import doubtful
 from netc.solver.read import NetChoice, Reading, SolverText, test_choices, train_choice
@@ -63,6 +65,7 @@ class TestNet(NamedTuple):
     ignored: tuple[str, ...]
     shown: Shown
     choice: NetChoice
+    noise: Noise
 
 
 @dataclass(frozen=True)
@@ -168,4 +171,5 @@ def _test_net(
     )
     told = own.diagnostics
     net = CompiledNet(given_back, given.backend, options, told, given.seed, stateful=stateful)
-    return TestNet(net, feeds, ignored_layers(run.choice, choice), own.shown, choice)
+    noise = Noise(given_back, given.seed, 1 + number)
+    return TestNet(net, feeds, ignored_layers(run.choice, choice), own.shown, choice, noise)

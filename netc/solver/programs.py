@@ -23,6 +23,7 @@ from netc.ops.random import generator_key
 from netc.ops.ranks import Summing
 from netc.recent import LeastRecentlyUsed
 from netc.solver.nets import Shown
+from netc.solver.noise import Noise
 from netc.train.generator import KEY
 from netc.train.growth import sum_name
 from netc.train.observe import Observation, Observed, observation, observed_graph
@@ -54,6 +55,7 @@ class TrainNet:
     Args:
         graph: of the TRAIN phase, with inferred shapes and arrays, no passes run.
         graphs: of an iteration.
+        shown: the net's outputs.
         backend: "cpu", "cuda" or "reference".
         options: as of a compiled net.
         seed: of layers that draw random numbers.
@@ -79,7 +81,7 @@ class TrainNet:
         self._of_shapes = LeastRecentlyUsed(_SHAPES)
         self._current = self
         self.graph, self.graphs = with_variables(graph), graphs
-        self._seed = seed
+        self._seed, self._noise = seed, Noise(graph, seed)
         self._backend, self._options = backend, options
         self._first = CompiledNet(graphs.first, backend, options)
         self.variables = self._first.variables
@@ -144,7 +146,7 @@ class TrainNet:
     def net(self) -> CompiledNet:
         """The forward pass alone, over the same variables."""
         options = replace(self._options, variables=self.variables)
-        return CompiledNet(self.graph, self._backend, options)
+        return CompiledNet(self.graph, self._backend, options, seed=self._seed)
 
     @property
     def places(self) -> dict[str, Variable]:
@@ -242,6 +244,7 @@ class TrainNet:
     def observe(self, feeds: Mapping[str, Any], drawn: int = 0) -> Observation:
         """All values and gradients of a pass; nothing is updated, and no state moves."""
         observed, net = self._for(feeds)._observed
+        feeds = self._noise.filled(feeds, drawn)
         keyed = {KEY: generator_key(self._seed, drawn)} if KEY in net.inputs else {}
         made: dict[str, Array] = dict(net({**feeds, **keyed}))
         for blob, value in net.graph.input_blobs.items():
@@ -261,7 +264,8 @@ class TrainNet:
 
     def _pass(self, program: CompiledNet, feeds: Mapping[str, object], drawn: int = 0) -> Pass:
         keyed = {KEY: generator_key(self._seed, drawn)} if KEY in program.inputs else {}
-        made = program({**feeds, **keyed})
+        noisy = feeds if program is self._last else self._noise.filled(feeds, drawn)
+        made = program({**noisy, **keyed})
         norm, scale = (made.pop(name, None) for name in (NORM, SCALE))
         loss = total_loss(made, self.graph.losses)
         shown = {} if program is self._last else self.shown.of(made)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class Means(NamedTuple):
     loss: float
 
 
-Look = Callable[[Mapping[str, Array], Mapping[str, Array]], None]
+Look = Callable[[Mapping[str, Any], Mapping[str, Array]], None]
 
 
 def scored(
@@ -46,7 +46,8 @@ def scored(
         if interrupted():
             return None
         with naming_records(test.feeds):
-            batch = test.feeds.take()
+            number = test.feeds.position
+            batch = test.noise.filled(test.feeds.take(), number)
             made = test.net(batch)
         if look is not None:
             look(batch, made)

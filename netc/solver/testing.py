@@ -26,6 +26,7 @@ from netc.passes.state import carry_state
 from netc.solver.feeds import Source
 from netc.solver.log import CaffeLog, outputs
 from netc.solver.nets import net_feeds, open_net
+from netc.solver.noise import Noise
 from netc.solver.programs import total_loss
 from netc.solver.read import NetChoice, Reading, Text
 from netc.sources.catalog import NetSources
@@ -76,7 +77,7 @@ class Tester:
         options = Options(chosen(True), False, threads, extra, progress)
         graph = opened.graph
         kept = bool(carry_state(graph).states)
-        self._shown = opened.shown
+        self._shown, self._noise = opened.shown, Noise(graph, seed, 1)
         # A loss counts where its blob is read or has no name too, and so is no output.
         given_back = graph.replace(outputs=tuple(dict.fromkeys((*graph.outputs, *graph.losses))))
         self.net = CompiledNet(given_back, backend, options, opened.diagnostics, seed, (), kept)
@@ -109,7 +110,8 @@ class Tester:
         losses = self.net.graph.losses
         total = np.float32(0)
         for number in range(passes):
-            values = self.net(self._feeds.take())
+            place = self._feeds.position
+            values = self.net(self._noise.filled(self._feeds.take(), place))
             total += total_loss(values, losses)
             made = self._shown.of(values)
             sums = {name: sums[name] + made[name] for name in made} if sums else made
