@@ -25,7 +25,8 @@ class Running:
         self._solver, self._quiet = solver, quiet
         self._line: Any = None
         self._rate = 0.0
-        self._last = (time.monotonic(), solver.iteration)
+        self._last = self._live = (time.monotonic(), solver.iteration)
+        self._pace = ""
 
     def __enter__(self) -> Running:
         if sys.stderr.isatty():
@@ -45,8 +46,7 @@ class Running:
     def __call__(self, event: events.Event) -> None:
         """Show an event."""
         if isinstance(event, events.Stepped) and self._line is not None:
-            loss = f"loss {self._solver.smoothed_loss:.5g}"
-            self._line.update(self._line.task_ids[0], completed=event.iteration, loss=loss)
+            self._move(event.iteration)
         elif isinstance(event, events.Displayed):
             speed = self._speed(event.iteration)
             self._say(f"iteration {event.iteration:<7} loss {event.loss:<10.6g} {speed}")
@@ -59,6 +59,18 @@ class Running:
         elif isinstance(event, events.Finished):
             early = ", stopped early" if event.early else ""
             self._say(f"done after {event.iteration} iterations{early}")
+
+    def _move(self, iteration: int) -> None:
+        """The live line, its rate and speed anew once a second."""
+        before, done = self._live
+        seconds = time.monotonic() - before
+        if not self._pace or seconds >= 1:
+            images = self._solver.batch * (iteration - done)
+            speed = f" {images / seconds:.0f} images/s" if seconds > 0 else ""
+            self._pace = f"rate {self._solver.rate:.4g}{speed}"
+            self._live = (before + seconds, iteration)
+        loss = f"loss {self._solver.smoothed_loss:.5g} {self._pace}"
+        self._line.update(self._line.task_ids[0], completed=iteration, loss=loss)
 
     def _speed(self, iteration: int) -> str:
         before, done = self._last
@@ -86,7 +98,7 @@ def _live_line(solver: Solver) -> object:
 
     line = Progress(
         TextColumn("training"),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=8),
         MofNCompleteColumn(),
         TextColumn("{task.fields[loss]}"),
         TimeRemainingColumn(),

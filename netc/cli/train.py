@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -23,6 +23,7 @@ from netc.cli.ranks import (
     told_batch,
 )
 from netc.cli.running import Running
+from netc.diagnostics import NetcError
 from netc.files import cannot_write
 from netc.lower.rules import State
 from netc.solver.log import CaffeLog
@@ -179,7 +180,12 @@ def _lead(solver: Solver, args: argparse.Namespace, ranks: Group | None) -> None
         if args.tensorboard:
             solver.listeners.append(stack.enter_context(TensorBoard(args.tensorboard)))
         stack.enter_context(_signals(solver, args))
-        solver.solve()
+        try:
+            solver.solve()
+        except BaseException:  # what was displayed tells how it came to this
+            with suppress(NetcError):
+                _write(rows, args)
+            raise
     _write(rows, args)
     tell_broken(solver.broken)
     if best is not None and best.value is not None and not _takes_output(args):

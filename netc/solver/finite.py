@@ -20,7 +20,7 @@ def not_finite(
     outputs: Mapping[str, Array],
     loss: np.float32,
     iteration: int,
-    rate: np.float32 | None,
+    rate: np.float32,
     notes: tuple[Note, ...] = (),
 ) -> NetcError:
     """The error for a loss that is not finite; to be raised by the caller.
@@ -29,11 +29,10 @@ def not_finite(
         outputs: of the iteration's last pass.
         loss: of the iteration.
         iteration: from 0.
-        rate: of its update, where it is known already.
+        rate: of its update.
         notes: where it comes from, as far as that is known.
     """
     named = [f"`{name}`" for name, array in outputs.items() if not np.isfinite(array).all()]
     blobs = f" ({', '.join(named)})" if named else ""
-    at = f" at a rate of {rate:g}" if rate is not None else ""
-    message = f"the loss is {loss} in iteration {iteration}{at}{blobs}"
+    message = f"the loss is {loss} in iteration {iteration} at a rate of {rate:g}{blobs}"
     return NetcError(Diagnostic("not-finite", message, notes=notes, help=_HELP))

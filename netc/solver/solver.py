@@ -330,6 +330,8 @@ class Solver:
 
     def _smoothed(self, made: Pass, loss: np.float32, rate: np.float32 | None) -> None:
         if self._stops and not np.isfinite(loss):
+            if rate is None:
+                rate = self._next_rate(float(self._smoothing.after(loss).mean))[0]
             alone = self._distributed.size == 1
             notes = self._replay.notes(self.iteration) if alone else ()
             raise not_finite(made.outputs, loss, self.iteration, rate, notes)
@@ -350,11 +352,12 @@ class Solver:
         if made.norm is not None and made.scale is not None and made.norm > limit:
             self._emit(events.Clipped(made.norm, limit, made.scale))
 
-    def _next_rate(self) -> tuple[np.float32, RateState]:
+    def _next_rate(self, smoothed: float | None = None) -> tuple[np.float32, RateState]:
         if self._rate_policy is not None:
             return np.float32(self._rate_policy(self.iteration)), self._rate_state
         policy, state = self.settings.policy, self._rate_state
-        return advance(policy, state, self.iteration, self.smoothed_loss)
+        mean = self.smoothed_loss if smoothed is None else smoothed
+        return advance(policy, state, self.iteration, mean)
 
     # Tests
 

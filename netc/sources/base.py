@@ -20,7 +20,7 @@ class DataLayer(NamedTuple):
 
     Args:
         layer: the LayerParameter.
-        phase: "TRAIN" or "TEST".
+        phase: "TRAIN" or "TEST"; the layer's own `phase`, where it has one, else the net's.
         folder: of the text; None where it is in no file.
         seed: of random crops, mirroring and shuffling.
         broken: takes what is wrong with each record that is left out; None where a broken record

@@ -111,9 +111,14 @@ def open_sources(
     broken: set[str] | None = set() if skip_broken else None
     found = {
         layer.get("name"): SOURCES[layer.get("type")](
-            DataLayer(layer, state.phase, folder, seed, broken)
+            DataLayer(layer, _phase(layer, state), folder, seed, broken)
         )
         for layer in layers
         if layer.get("type") in SOURCES
     }
     return NetSources(found, broken, share) if found else None
+
+
+def _phase(layer: Message, state: State) -> str:
+    """A layer's own `phase`, else the net's (net.cpp, Init)."""
+    return str(layer.get("phase")) if layer.has("phase") else state.phase

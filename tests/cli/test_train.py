@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from netc.cli.main import main
 from netc.data import prototxt_dir
+from netc.solver.solver import Solver
 from netc.weights.load import load_weights
+from tests.cli.terminal import on_terminal
 
 NET = """
 name: "ten"
@@ -148,3 +151,38 @@ def test_tables_that_cannot_be_written_are_told_before_training(
     assert "cannot-write" in told.err + told.out
     assert "iteration" not in told.out
     assert not list(solver.parent.glob("run*"))
+
+
+def test_tables_are_written_where_a_run_diverges(
+    solver: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = solver.parent
+    files = [f"--csv={folder}/run.csv", f"--json={folder}/run.json"]
+    more = ["--set", "base_lr=1e38", "--set", "display=1", "--set", "test_initialization=false"]
+    assert main(["train", str(solver), *more, *files]) == 1
+    assert "error[not-finite]" in capsys.readouterr().err
+    rows = json.loads((folder / "run.json").read_text())
+    assert next(row["iteration"] for row in rows) == 0
+    assert (folder / "run.csv").read_text().startswith("net,iteration,seconds,")
+
+
+def test_tables_are_written_where_a_run_is_interrupted(
+    solver: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Solver) -> None:
+        self.step(11)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Solver, "solve", interrupted)
+    with suppress(KeyboardInterrupt):
+        main(["train", str(solver), f"--json={solver.parent}/run.json"])
+    rows = json.loads((solver.parent / "run.json").read_text())
+    assert [row["iteration"] for row in rows if row["net"] == "train"] == [0, 10]
+
+
+def test_the_live_line_has_rate_and_speed(solver: Path) -> None:
+    code, lines = on_terminal(["train", str(solver), "--set", "momentum=0.9"])
+    assert code == 0
+    live = [part for line in lines for part in line.split("\r") if part.startswith("training ")]
+    assert any(" rate 0.1 " in part and " images/s" in part for part in live)
+    assert all(len(part) <= 80 for part in live)
