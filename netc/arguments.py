@@ -1,4 +1,4 @@
-"""What callers of :func:`netc.compile` give, checked: mistakes are told like those of a text."""
+"""Checks of the arguments of :func:`netc.compile`: mistakes are diagnostics, as in a text."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ TEXT = "<text>"  # what a text that was given as such is called in messages
 
 
 def checked_text(net: object, text: object = None) -> Any:
-    """A net's path or source, from the two ways to give it.
+    """A net's path, or its :class:`netc.Source`, from the arguments ``net`` and ``text``.
 
     Raises:
-        NetcError: bad-argument, for both or neither, or for another thing, a net's text among them.
+        NetcError: bad-argument, where both or neither are given, where either has the wrong type,
+            or where ``net`` is a net's text.
     """
     if text is not None:
         if net is not None:
@@ -35,10 +36,10 @@ def checked_text(net: object, text: object = None) -> Any:
 
 
 def names(value: str | Sequence[str], what: str) -> tuple[str, ...]:
-    """Names that may be given as one string.
+    """A tuple of names; a single string is one name. ``what`` is the argument's name in messages.
 
     Raises:
-        NetcError: bad-argument.
+        NetcError: bad-argument, where it is no list of strings.
     """
     listed = (value,) if isinstance(value, str) else value
     if not isinstance(listed, Iterable) or not all(isinstance(name, str) for name in listed):
@@ -47,10 +48,10 @@ def names(value: str | Sequence[str], what: str) -> tuple[str, ...]:
 
 
 def shapes(inputs: Mapping[str, Sequence[int]] | None) -> dict[str, Shape]:
-    """Input blob -> shape.
+    """Input blob -> shape as a tuple of int; empty for None.
 
     Raises:
-        NetcError: bad-argument.
+        NetcError: bad-argument, where it is no mapping or a size is no whole number from 0 on.
     """
     if inputs is None:
         return {}
@@ -72,10 +73,10 @@ def _shape(name: str, sizes: Any) -> Shape:
 
 
 def number(value: object, what: str) -> int:
-    """A whole number.
+    """A whole number as int (NumPy's integers too); ``what`` is the argument's name in messages.
 
     Raises:
-        NetcError: bad-argument.
+        NetcError: bad-argument, for anything else, True and False among them.
     """
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise _bad(f"`{what}` is a whole number, not {value!r}")
@@ -83,10 +84,10 @@ def number(value: object, what: str) -> int:
 
 
 def definitions(define: Mapping[str, object] | None) -> dict[str, str]:
-    """Placeholder -> value as it is to stand in the text.
+    """Placeholder -> its value as prototxt text; booleans become ``true`` and ``false``.
 
     Raises:
-        NetcError: bad-argument.
+        NetcError: bad-argument, where it is no mapping.
     """
     if define is not None and not isinstance(define, Mapping):
         raise _bad(f"`define` maps placeholders to values, it is {_kind(define)}")
@@ -98,17 +99,18 @@ def _written(value: object) -> str:
 
 
 def float32_array(array: AnyArray, what: str, span: Span | None = None) -> AnyArray:
-    """An array's numbers as float32, of NumPy or of a library like it.
+    """An array as float32, on the device it lies on; the array itself if it is float32 already.
 
-    Integers that float32 cannot hold are refused, real numbers of more digits are rounded.
+    float64 is rounded; integers must be representable exactly.
 
     Args:
-        array: with ``dtype`` and ``astype``.
-        what: the array is, as the message's subject ("input `data`").
-        span: where it is declared.
+        array: of NumPy, CuPy or another library with ``dtype`` and ``astype``.
+        what: the subject of error messages, such as "input `data`".
+        span: where the array is declared.
 
     Raises:
-        NetcError: input-dtype.
+        NetcError: input-dtype, for integers that float32 cannot hold, numbers beyond its range,
+            and other dtypes (bool is taken as 0 and 1).
     """
     if array.dtype == np.float32:
         return array
@@ -134,7 +136,7 @@ def _no_float32(array: AnyArray, what: str, span: Span | None, help: str) -> Net
 
 
 def rounded_note(dtype: Any, what: str, span: Span | None = None) -> Diagnostic | None:
-    """What to say, once, of an array that is rounded to float32; None where nothing is lost."""
+    """The note ``rounded-input`` for a dtype that float32 cannot hold exactly, else None."""
     if dtype.kind != "f" or np.can_cast(dtype, np.float32, "safe"):
         return None
     message = f"{what} is {dtype}, and is rounded to float32, in which the net computes"

@@ -1,8 +1,8 @@
-"""The boundary round each library that reads strangers' bytes.
+"""Turns whatever a library raises on a damaged or hostile file into a NetcError.
 
 Pillow, NumPy, zipfile, h5py, protobuf and LMDB raise whatever a damaged file drives them into:
 `struct.error`, `tokenize.TokenError`, `LZMAError`, `AttributeError` ... No list of them is ever
-complete, so that a list is not kept.
+complete, so every Exception is caught here.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _LONGEST = 200  # characters that are told of what a library says
 
 @contextmanager
 def strangers_bytes(told: Callable[[Exception], NetcError]) -> Iterator[None]:
-    """Let one library read a file: whatever it raises becomes the error that ``told`` makes of it.
+    """A context in which a library reads a file: what it raises becomes the error of ``told``.
 
     Args:
-        told: what the library raised -> the error, with the file and where in it.
+        told: the library's exception -> the NetcError to raise, naming the file and the place.
 
     Raises:
-        NetcError: as ``told`` says; those raised inside pass through.
+        NetcError: what ``told`` returns; a NetcError raised inside passes through unchanged.
     """
     try:
         yield
@@ -35,7 +35,7 @@ def strangers_bytes(told: Callable[[Exception], NetcError]) -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """What a library says, as a part of a sentence: its first line, of bounded length."""
+    """The first line of a library's error message, cut to a bounded length, for a diagnostic."""
     lines = str(error).strip().splitlines()
     text = printable(lines[0].strip()[:_LONGEST]) if lines else ""
     return text or type(error).__name__

@@ -1,13 +1,13 @@
-"""A cache on disk for what is costly to make and follows from its source alone.
+"""A cache on disk for what is costly to compute and depends on its source alone.
 
-Entries are named by a hash of what they were made from, so they are never stale. Machine code is
-among them, which is run as it is found. So an entry is bound to its name, its content and the
-machine: one that was swapped, cut short or garbled is none. And the folder is its owner's alone:
-one that another user owns or may write to is not used.
+Entries are named by a hash of what they were made from, so they are never stale. Some are machine
+code, which is executed. So each entry starts with a SHA-256 digest of its name, its content and the
+kind of machine: an entry that was swapped, truncated or garbled is a miss. A folder that another
+user owns or may write to is not used.
 
 The folder is ``$NETC_CACHE_DIR``, else ``$XDG_CACHE_HOME/netc``, else ``~/.cache/netc``, else,
-where these are refused, one that lives as long as the process. Where none can be written netc works
-as well, only slower.
+where these are refused, a temporary one that is removed when the process ends. Without a writable
+folder netc gives the same results, more slowly.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class _RefusedError(Exception):
 
 
 def cache_dir() -> Path | None:
-    """The cache folder, made if need be; None where none can be written."""
+    """The cache folder, created if it does not exist; None where none can be written."""
     with _folder() as found:
         return found[0] if found else None
 
 
 def content_key(*parts: bytes) -> str:
-    """A name for what is made from these bytes."""
+    """The name of the entry made from these bytes: 32 hex digits of their SHA-256."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))
@@ -57,7 +57,7 @@ def content_key(*parts: bytes) -> str:
 
 
 def read_entry(name: str) -> bytes | None:
-    """The bytes of a cache entry; None where there is none, or another was put in its place."""
+    """The bytes of a cache entry; None where it is absent or its digest does not match."""
     with _folder() as found, suppress(OSError):
         entry = _read(name, *found) if found else b""
         start = len(_MAGIC) + _DIGEST
@@ -67,7 +67,7 @@ def read_entry(name: str) -> bytes | None:
 
 
 def write_entry(name: str, data: bytes) -> None:
-    """Write a cache entry whole or not at all; a failure is silent."""
+    """Write a cache entry atomically; a failure to write is ignored."""
     with _folder() as found, suppress(OSError):
         if found:
             _write(name, _MAGIC + _digest(name, data) + data, *found)

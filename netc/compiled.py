@@ -34,21 +34,21 @@ _PLANS = 8  # input shapes whose plans are kept, least recently used first out
 class CompiledNet:
     """A net with its weights, made by :func:`netc.compile`.
 
-    Call it with one array per input; it gives a dict from output blob to a new float32 array. A
-    DummyData layer's blobs need not be given: they hold what their fillers say, random ones the
-    same at each call (Caffe draws anew each time, dummy_data_layer.cpp). May be called from several
-    threads at once. Input shapes may change from call to call: the net is planned anew for each,
-    and the last few plans are kept.
+    Call it with one array per input; it returns a dict from output blob to a new float32 array. A
+    DummyData layer's blobs may be left out: they hold what their fillers say, random ones the same
+    at each call (Caffe draws anew each time, dummy_data_layer.cpp). It may be called from several
+    threads at once. Input shapes may change from call to call: the net is planned for each new set
+    of shapes, and the most recently used plans are kept.
 
-    On backend "cuda" inputs may also be CuPy's arrays or anything with
-    ``__cuda_array_interface__`` or ``__dlpack__``; what lies on the device is used there, and
-    outputs are CuPy arrays where the first input lay on the device.
+    On backend "cuda" inputs may also be CuPy arrays or anything with ``__cuda_array_interface__``
+    or ``__dlpack__``; arrays on the device are used without a copy to the host, and outputs are
+    CuPy arrays where the first input was on the device.
 
-    With ``read_data=True`` what is not fed of a data layer's blobs is read from its source, the
-    next batch at each call. A copy of the net, or one that was pickled, has to be fed.
+    With ``read_data=True`` a data layer's blobs that are not given are read from its source, one
+    batch per call. A copy of the net, or an unpickled one, does not read and must be fed.
 
-    With ``variables=True`` the trained arrays in ``params`` can be written to, and the next call
-    uses what they hold, whatever its input shapes; such calls go one after another.
+    With ``variables=True`` the trained arrays in ``params`` are writable, and the next call uses
+    what they hold, whatever its input shapes; such calls run one at a time.
     """
 
     def __init__(
@@ -95,37 +95,38 @@ class CompiledNet:
 
     @property
     def outputs(self) -> dict[str, Shape]:
-        """Output blob -> its shape for these inputs."""
+        """Output blob -> its shape for the input shapes in ``inputs``."""
         return {name: self.graph.shape(name) for name in self.graph.outputs}
 
     @property
     def shapes(self) -> dict[str, Shape]:
-        """Every blob of the net in this phase, by Caffe's name -> its shape."""
+        """Blob -> shape, for every blob of the net in its phase, by the names in the prototxt."""
         return blob_shapes(self.graph)
 
     @property
     def params(self) -> Mapping[str, tuple[Array, ...]]:
-        """Layer -> its trained arrays, read-only unless the net was compiled with ``variables``.
+        """Layer -> its trained arrays (float32, in Caffe's order: weights, then bias).
 
-        Layers without any are absent.
+        They are read-only unless the net was compiled with ``variables=True``. Layers without
+        trained arrays are absent.
         """
         return LayerArrays(self.graph, self.variables)
 
     def __call__(
         self, feeds: Mapping[str, object] | None = None, /, **arrays: object
     ) -> dict[str, Array]:
-        """Forward.
+        """Run the forward pass.
 
         Args:
             feeds: input blob -> array, for names that are no Python identifiers.
-            **arrays: input blob -> array.
+            **arrays: input blob -> array, of any numeric dtype; float64 is rounded to float32.
 
         Returns:
             Output blob -> float32 array.
 
         Raises:
-            NetcError: an input that is missing, unknown, or whose shape or dtype does not fit;
-                bad-filler, where a DummyData layer's filler cannot fill its shape.
+            NetcError: missing-input, unknown-input, input-shape, input-dtype; bad-filler, where a
+                DummyData layer's filler cannot fill its shape; closed-net; too-little-memory.
         """
         with using(self.options.memory), on_behalf(f"running `{self.name}`"):
             given = self._fed(feeds, arrays, self._feeding.needed)
@@ -138,26 +139,27 @@ class CompiledNet:
         seeds: Mapping[str, object] | None = None,
         wrt: Sequence[str] | None = None,
     ) -> Gradients:
-        """Forward and backward: how the sum of the net's losses changes with blobs and parameters.
+        """Run forward and backward: the gradients of the weighted sum of the net's losses.
 
-        Losses are the tops of loss layers and those with a ``loss_weight``, each element counting
-        by its weight. Gradients of all parameters are given, of those with ``lr_mult: 0`` too;
-        ``propagate_down: false`` stops a gradient where it stands.
+        Losses are the tops of loss layers and those with a ``loss_weight``; the sum is over all
+        their elements, each times its weight. All parameters have a gradient, also those with
+        ``lr_mult: 0``; no gradient flows through a bottom with ``propagate_down: false``.
 
         Args:
             feeds: input blob -> array.
-            seeds: blob -> the gradient that arrives there from outside, in its shape; in the place
-                of its weight where it is a loss.
+            seeds: blob -> gradient of the same shape that is added there from outside; for a loss
+                it replaces the ``loss_weight``.
             wrt: blobs whose gradients are wanted besides the parameters'; None for every input,
-                ``()`` for none. A blob's name means what its last layer made of it, and of an
-                input's blob the input; ``blob@layer`` is what that layer made.
+                ``()`` for none. A blob rewritten in place means its last version, an input's
+                blob the input; ``BLOB@LAYER`` is the version that this layer wrote.
 
         Returns:
-            ``outputs``, ``blobs`` and ``params``: see :class:`netc.train.gradients.Gradients`.
+            ``outputs``, ``blobs`` and ``params``, all float32: see
+            :class:`netc.train.gradients.Gradients`.
 
         Raises:
-            NetcError: no-gradient, where one would have to pass a layer that has none; no-loss;
-                unknown-blob; and as a call does, for the feeds.
+            NetcError: no-gradient, where a gradient would pass through a layer that has none;
+                no-loss; unknown-blob; and as a call, for the feeds.
         """
         with using(self.options.memory), on_behalf(f"the gradients of `{self.name}`"):
             given = self._fed(
@@ -194,23 +196,26 @@ class CompiledNet:
 
     @property
     def needed(self) -> set[str]:
-        """The input values that must be fed: that have no filler, and that an output depends on."""
+        """The inputs that must be given: those without a filler that an output depends on."""
         return self._feeding.needed
 
     def reset(self) -> None:
-        """Have recurrent layers start from zero again; without ``stateful`` they always do."""
+        """Set the recurrent layers' state to zero; without ``stateful`` each call starts there."""
         if self._state is not None:
             self._state.forget()
 
     @property
     def states(self) -> dict[str, Array]:
-        """What recurrent layers go on from, by the names of states; empty without ``stateful``."""
+        """State name -> float32 array of a recurrent layer's state after the last call.
+
+        Empty without ``stateful``.
+        """
         return {} if self._state is None else dict(self._state.arrays)
 
     def go_on_from(self, states: Mapping[str, Array]) -> None:
-        """Have recurrent layers go on from states that were taken before.
+        """Set the recurrent layers' state to what ``states`` returned earlier.
 
-        Those of other shapes than the net's are passed over, as after a change of the batch.
+        A state of another shape than the net's, as after a change of the batch, is ignored.
         """
         if self._state is not None:
             self._state.arrays.update(states)
@@ -222,9 +227,9 @@ class CompiledNet:
         self.variables.variable(name).write(array)
 
     def close(self) -> None:
-        """Give back plans, arenas and threads; the net cannot be called any more.
+        """Free plans, arenas and threads; calling the net afterwards raises ``closed-net``.
 
-        A call that is under way in another thread is finished. Closing twice does nothing.
+        A call in progress in another thread completes. Closing twice does nothing.
         """
         with self._lock:
             self._closed, self._joint = True, None
@@ -270,7 +275,11 @@ class CompiledNet:
         return NetcError(Diagnostic("bad-argument", message, help=help))
 
     def executable(self, shapes: tuple[Shape, ...]) -> Executable:
-        """The executable for these input shapes, planned if it has not been yet."""
+        """The executable for these input shapes, in the order of ``inputs``; planned if need be.
+
+        Raises:
+            NetcError: closed-net; input-shape, where a layer does not fit them; too-little-memory.
+        """
         with self._lock, using(self.options.memory):
             self._check_open()
             return self._executables.get(
@@ -294,12 +303,12 @@ class CompiledNet:
         return self._backend.prepare(graph, self.options)
 
     def report(self) -> Report:
-        """What the net is made of and what it takes, as plain values."""
+        """The backend's report as plain values: steps, and memory in bytes, for ``inputs``."""
         return {"net": self.name, **self.executable(input_shapes(self.graph)).report()}
 
 
 def remade(parts: dict[str, Any], options: Options, states: Mapping[str, Array]) -> CompiledNet:
-    """A net from what :meth:`CompiledNet.__reduce__` kept; its constants are read-only again."""
+    """Unpickle: a net from what :meth:`CompiledNet.__reduce__` saved, constants read-only again."""
     for parameter in parts["graph"].parameters.values():
         if parameter.array is not None and not parameter.variable:
             parameter.array.flags.writeable = False

@@ -1,4 +1,4 @@
-"""Finds schemas/ and prototxt/: inside an installed package, or beside it in a checkout."""
+"""Locates schemas/ and prototxt/: inside an installed package, or beside it in a checkout."""
 
 from __future__ import annotations
 

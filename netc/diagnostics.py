@@ -1,4 +1,4 @@
-"""Where a mistake stands and how it is told.
+"""Diagnostics: source positions, error classes, and rendering with carets.
 
 A user's mistake is a :class:`NetcError` that carries one or many :class:`Diagnostic`; anything
 else that escapes is an :class:`InternalError` and is netc's own fault.
@@ -28,7 +28,10 @@ HINTED = 25
 
 
 class Source:
-    """A text and the name it goes by; turns offsets into lines and columns."""
+    """A text and its name in messages (usually a path); converts offsets to lines and columns.
+
+    Offsets and columns count characters of Python's str.
+    """
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name
@@ -73,8 +76,8 @@ class Source:
 class Span(NamedTuple):
     """Characters ``start`` to ``end`` (exclusive) of a source.
 
-    ``used_at`` is where the text was brought in from: the use of a module or an ``include`` of
-    the dialect. It chains, the innermost place first.
+    ``used_at`` is the place that brought this text in: the use of a module, or an ``include`` of
+    the dialect. It has a ``used_at`` in turn where uses are nested, innermost first.
     """
 
     source: Source
@@ -103,7 +106,7 @@ class Span(NamedTuple):
 
 
 class Note(NamedTuple):
-    """A second place or fact that explains a diagnostic."""
+    """A further fact that explains a diagnostic, with its place where it has one."""
 
     message: str
     span: Span | None = None
@@ -111,16 +114,17 @@ class Note(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One complaint: what rule was broken, where, and what to do.
+    """One error, warning or note: which rule was broken, where, and what to do about it.
 
     Args:
         code: stable identifier, kebab-case, listed in docs/errors.md.
-        message: the rule and both numbers; lower case, no full stop, identifiers in backticks.
-        span: where; None when the fault is in no text (an argument, a binary file).
-        severity: errors stop, warnings and notes do not.
-        notes: further places (the first definition, the producer of a blob ...).
+        message: what was expected and what was found; lower case, no full stop, names in backticks.
+        span: the place in the text; None for a fault of an argument or a binary file.
+        severity: "error", "warning" or "note"; only an error stops the work.
+        notes: further places (the first definition, the layer that made a blob ...).
         help: what to do about it, one line each.
-        value: the number of the data that broke the rule, by which its record is looked for.
+        value: the number in the input data that broke the rule, such as a label out of range; it
+            is used to find the data layer's record it came from.
     """
 
     code: str
@@ -132,7 +136,7 @@ class Diagnostic:
     value: float | None = None
 
     def to_json(self) -> dict[str, object]:
-        """The diagnostic as plain values for ``--json``."""
+        """The diagnostic as a dict of plain values, as ``--json`` prints it."""
         out: dict[str, object] = {
             "code": self.code,
             "severity": self.severity,
@@ -171,7 +175,10 @@ def _uses(span: Span) -> list[str]:
 
 
 class NetcError(Exception):
-    """The user's text, weights or arguments cannot be accepted; says where and why."""
+    """The user's text, weights or arguments cannot be accepted.
+
+    ``diagnostics`` has one or more :class:`Diagnostic`; ``str()`` renders all of them.
+    """
 
     def __init__(self, diagnostics: Diagnostic | Iterable[Diagnostic]) -> None:
         if isinstance(diagnostics, Diagnostic):
@@ -184,16 +191,16 @@ class NetcError(Exception):
 
 
 class InternalError(Exception):
-    """netc broke one of its own rules; names the pass or the layer it was at."""
+    """A bug in netc: one of its invariants is broken; the message names the pass or the layer."""
 
 
 class NetcWarning(UserWarning):
-    """Something a person should know that does not stop the work."""
+    """The category of the Python warnings that netc gives: worth knowing, and no error."""
 
 
 @dataclass(slots=True)
 class Collector:
-    """Gathers diagnostics so that one run tells all of a file's mistakes."""
+    """Collects diagnostics, so that one run reports all mistakes in a file."""
 
     diagnostics: list[Diagnostic] = field(default_factory=list)
     limit: int = MAX_REPORTED
@@ -208,7 +215,7 @@ class Collector:
 
     @contextmanager
     def catching(self) -> Iterator[None]:
-        """Take the diagnostics of a NetcError raised inside and go on after the block."""
+        """A context that adds the diagnostics of a NetcError raised inside, and swallows it."""
         try:
             yield
         except NetcError as error:
@@ -248,8 +255,8 @@ def counted(number: int, noun: str) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> tuple[str, ...]:
     """A help line with the nearest known names, or nothing when none is near.
 
-    Of many names those are looked at that begin or end like this one, and of long names only
-    beginnings and ends: a hint takes milliseconds, whatever is written.
+    Among many names only those that begin or end like this one are compared, and of long names
+    only the beginnings and ends, so that a hint takes milliseconds for any input.
     """
     candidates = list(known)
     close = _nearest(name, candidates)

@@ -1,8 +1,8 @@
-"""The road from text to numbers, one function a stretch.
+"""The compiler driver: the stages from a net's text to a runnable net, one function each.
 
     text -> Document -> Message -> Message (current format) -> Graph -> Graph with weights -> net
 
-Everything a command or :func:`netc.compile` does goes along here.
+:func:`netc.compile` and every command that reads a net call these functions.
 """
 
 from __future__ import annotations
@@ -92,9 +92,9 @@ Text = str | PathLike[str] | Source | NetText
 
 
 class Built(NamedTuple):
-    """A net's graph in one state, with whatever was found on the way.
+    """A net's graph in one NetState, with the diagnostics of building it.
 
-    ``layers`` are the layers of that state, as they were written, and ``messages`` has each node's.
+    ``layers`` are the LayerParameters of that state as written; ``messages``: node name -> its own.
     """
 
     graph: Graph
@@ -134,25 +134,25 @@ def compile(
     read_data: bool = False,
     allow_outside: bool = False,
 ) -> CompiledNet:
-    """A net made ready to run.
+    """Compile a net and its weights into a callable: inputs in, output blobs out, all float32.
 
     Args:
         net, text: path of a prototxt, or a :class:`netc.Source`; or the text itself.
-        weights: path of a .caffemodel, .h5 or .npz; or layer -> arrays; else fillers make them.
+        weights: path of a .caffemodel, .h5 or .npz, or layer -> arrays; None: the layers' fillers.
         backend: "cpu", "cuda" (the current GPU), or "reference" for the plain NumPy definitions.
-        phase, level, stages: of the NetState; "TEST" or "TRAIN".
-        inputs: input blob -> shape, where the text does not say it or says another.
-        outputs: the blobs to give back, else those no layer reads; ``blob@layer``: as it made them.
+        phase, level, stages: the NetState; the phase is "TEST" or "TRAIN".
+        inputs: input blob -> shape, where the text gives none, or in place of the text's.
+        outputs: blobs to return, else those no layer reads; ``BLOB@LAYER``: as LAYER wrote it.
         optimize: True, False, "exact" (no pass that re-associates sums), or names of passes.
-        define, schema: values of the text's placeholders; a caffe.proto of one's own, or several.
-        missing, seed: "error", or "fill" to fill layers that the weights lack, from ``seed``.
-        threads, progress: None for all cores; called as (done, total, name) as kernels are made.
-        precision: "float32"; "fp16" (docs/cpu.md, docs/gpu.md); on a CPU "bf16", on a GPU "tf32".
-        graph, tune: on a GPU, whether steps are started as one graph, and ways are measured.
-        variables, stateful: whether ``net.params`` can be written to; whether layers keep states.
-        max_memory, memory: limits, as 2GB: of all (else ``NETC_MAX_MEMORY``, else 80 % of what is
-            free); of weights and blobs, by computing twice: see :class:`netc.Solver`.
-        read_data, allow_outside: whether data layers read what is not fed; files may lie anywhere.
+        define, schema: placeholder -> value in the text; paths of further caffe.proto files.
+        missing, seed: for layers the weights lack: "error", or "fill" (fillers, from ``seed``).
+        threads, progress: None for ``NETC_NUM_THREADS`` or all cores; called (done, total, name).
+        precision: "float32", "fp16"; on a CPU "bf16", "int8" (quantized weights), on a GPU "tf32".
+        graph, tune: GPU: whether to launch all kernels as one CUDA graph; to time kernel variants.
+        variables, stateful: whether ``net.params`` is writable; recurrent state outlives a call.
+        max_memory: limit in bytes, or as "2GB"; else ``NETC_MAX_MEMORY``, else 80 % of free memory.
+        memory: limit for weights and blobs, met by recomputing blobs: see :class:`netc.Solver`.
+        read_data, allow_outside: whether data layers read inputs not given; from any folder.
 
     Raises:
         NetcError: with every mistake found in the text, the weights or the arguments.
@@ -179,7 +179,7 @@ def _read(reader: DataReader | None, shapes: dict[str, Shape]) -> dict[str, Shap
 def in_precision(
     precision: str, weights: Weights, optimize: bool | str | Sequence[str] = True
 ) -> tuple[str, Mapping[str, Int8]]:
-    """The precision that a net is computed in, and its layers of int8, which the weights name.
+    """The precision to compute in, and layer -> int8 scale where the weights are quantized.
 
     Raises:
         NetcError: unsupported-option, where the weights and what is asked for do not fit.
@@ -225,14 +225,14 @@ def _made(graph: Graph, net: Text | None, variables: bool, outside: bool) -> Gra
 
 
 def folder_of(net: Text | None) -> Path | None:
-    """The folder of a net's file, which paths in it start from; None for a text from no file."""
+    """The folder that relative paths in a net's text start from; None for a text from no file."""
     if isinstance(net, NetText):
         return net.folder
     return Path(net).parent if isinstance(net, (str, PathLike)) else None
 
 
 class Loaded(NamedTuple):
-    """A graph with its weights, and inputs of the text that it has no use for."""
+    """A graph with its weights; ``unneeded`` are the text's inputs that no wanted output reads."""
 
     graph: Graph
     diagnostics: tuple[Diagnostic, ...]
@@ -249,7 +249,7 @@ def load(
     seed: int,
     layers: Mapping[str, ErasedOp] = LAYERS,
 ) -> Loaded:
-    """NetParameter -> the graph of what is asked for, with weights.
+    """NetParameter -> the graph that computes ``outputs``, with weights; arguments as in `compile`.
 
     Raises:
         NetcError: as :func:`compile`.
@@ -339,10 +339,10 @@ def build(
 
 
 def runnable(built: Built) -> Graph:
-    """The graph, if it can be run; what another Caffe would make of its text is a Python warning.
+    """The graph, if it can be run; fields that forks read differently give a Python warning.
 
     Raises:
-        NetcError: anything was found that stops it: an error, or an input of unknown shape.
+        NetcError: with every diagnostic that stops a run: an error, or an input of unknown shape.
     """
     needs = RUN_TIME_NEEDS
     if all(built.graph.values[name].shape is not None for name in built.graph.inputs):
@@ -359,7 +359,7 @@ def runnable(built: Built) -> Graph:
 
 
 def with_outputs(graph: Graph, outputs: str | Sequence[str]) -> Graph:
-    """The graph giving back more values.
+    """The graph with further outputs after its own; ``outputs`` are names of values.
 
     Raises:
         NetcError: unknown-output, for a name that is no value of the graph.
@@ -369,9 +369,9 @@ def with_outputs(graph: Graph, outputs: str | Sequence[str]) -> Graph:
 
 
 def only_outputs(graph: Graph, outputs: str | Sequence[str]) -> Graph:
-    """The graph giving back these values alone, without what they do not need.
+    """The graph with exactly these outputs, and without the nodes they do not depend on.
 
-    It stays as it is where none is named.
+    Without names the graph is returned unchanged.
 
     Raises:
         NetcError: unknown-output, for a name that is no value of the graph.

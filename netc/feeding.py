@@ -1,4 +1,4 @@
-"""What a graph is fed: arrays are checked against its inputs, fillers fill the rest."""
+"""The arrays a graph is fed: checked against its inputs; inputs not given are filled."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _CALLER = 5  # frames from a warning of an input to the line that calls the net
 
 
 class Feeding:
-    """The inputs of a graph, and the arrays of those that a caller need not give.
+    """Checks the arrays for a graph's inputs, and makes those that a filler can make.
 
     Args:
-        graph: whose inputs they are.
+        graph: the graph to feed.
         seed: of fillers that draw random numbers.
-        unneeded: inputs of the text that the graph lacks, since nothing asked for reads them; they
-            may be given all the same.
-        convert: what makes an array of what a caller gives, on the backend's device or off it.
+        unneeded: inputs of the text that the graph lacks because no wanted output reads them; they
+            may be given, and are ignored.
+        convert: the backend's conversion of a caller's value to an array, on the host or device.
     """
 
     def __init__(
@@ -48,15 +48,15 @@ class Feeding:
         self._warned: set[str] = set()  # inputs of which it was said that they are rounded
 
     def clear(self) -> None:
-        """Forget the arrays that fillers made."""
+        """Drop the arrays that fillers made."""
         self._fillings.clear()
 
     def checked(self, given: Mapping[str, object], needed: set[str]) -> dict[str, Any]:
         """Each input value's float32 array, on the backend's device if it was given there.
 
         Args:
-            given: input blob, or input value, -> what a caller gives.
-            needed: input values that no filler stands in for.
+            given: input blob or input value -> what the caller gives.
+            needed: input values that must be given.
 
         Raises:
             NetcError: unknown-input, missing-input, input-dtype; bad-filler, where an input's
@@ -94,7 +94,7 @@ class Feeding:
     def needed(self) -> set[str]:
         """The inputs that must be fed: that have no filler, and that an output depends on.
 
-        A net without outputs, all of whose blobs are silenced, is run for its own sake.
+        For a net without outputs (all blobs go to Silence layers) it is every input that is read.
         """
         if self.graph.results:
             return self.read_for(self.graph.results)
@@ -119,7 +119,7 @@ class Feeding:
         return self._fillings[name]
 
     def blob(self, name: str) -> str:
-        """An input's blob, for its blob or the value's name; other names as they are."""
+        """The blob name of an input value; any other name unchanged."""
         return self.graph.values[name].blob if name in self.graph.inputs else name
 
     def _as_array(self, name: str, value: object) -> object:
@@ -160,7 +160,7 @@ def input_shapes(graph: Graph) -> tuple[Shape, ...]:
 
 
 def graph_for(graph: Graph, shapes: tuple[Shape, ...]) -> Graph:
-    """The graph with its inputs in other shapes; itself where they are its own.
+    """The graph inferred again for other input shapes; the same graph if they are unchanged.
 
     Raises:
         NetcError: input-shape, where a layer or a trained array does not fit them.

@@ -1,8 +1,8 @@
-"""Files that are written whole or not at all, and only where a file may be written.
+"""Atomic writing: a file is written completely or not at all, and only where that is safe.
 
-A path means a regular file, or none yet: a device, pipe or socket is never replaced by a file, nor
-is what a link leads to outside of its own folder. What a command was given to read it does not
-overwrite (:func:`keeping`).
+The path must be a regular file or not exist: a device, pipe or socket is never replaced, nor is the
+target of a symbolic link outside of the link's folder. A command does not overwrite the files that
+it was given to read (:func:`keeping`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _KEPT: ContextVar[frozenset[_Identity]] = ContextVar("kept", default=frozenset()
 
 @contextmanager
 def keeping(paths: Iterable[str]) -> Iterator[None]:
-    """Have none of these files, nor any in these folders, overwritten inside."""
+    """A context in which writing to these files, or to existing files in these folders, fails.
+
+    The error is ``overwrites-input``. Paths that do not exist are ignored.
+    """
     token = _KEPT.set(frozenset(filter(None, map(_identity, paths))))
     try:
         yield
@@ -39,10 +42,13 @@ def _identity(path: str | Path) -> _Identity | None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to that takes the place of ``path`` when all went well.
+    """A context with a temporary path in the same folder, renamed to ``path`` at its end.
+
+    If an exception leaves the context, the temporary file is removed and ``path`` is unchanged.
 
     Raises:
-        NetcError: cannot-write, not-a-file, overwrites-input.
+        NetcError: cannot-write; not-a-file, where ``path`` is a device, pipe, socket or a link out
+            of its folder; overwrites-input, where it is a file that :func:`keeping` protects.
     """
     target = target_of(path)
     temporary = target.with_name(f".{target.name[:200]}.{os.urandom(8).hex()}")
@@ -59,10 +65,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def target_of(path: Path) -> Path:
-    """The file that a path means; a link within its own folder stays one, and what it means counts.
+    """The file to write for a path, symbolic links within its folder resolved.
 
     Raises:
-        NetcError: not-a-file, overwrites-input, cannot-write.
+        NetcError: not-a-file, overwrites-input, cannot-write: as :func:`replacing`.
     """
     try:
         target = Path(os.path.realpath(path))
@@ -99,7 +105,7 @@ def _refused(code: str, message: str, *help: str) -> NetcError:
 
 
 def cannot_write(path: Path, error: OSError | ValueError) -> NetcError:
-    """The error for what the system refuses to write; to be raised by the caller."""
+    """A ``cannot-write`` error with the system's reason; to be raised by the caller."""
     reason = getattr(error, "strerror", None) or str(error)
     message = f"`{path}` cannot be written: {reason.lower()}"
     help: tuple[str, ...] = ()

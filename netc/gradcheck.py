@@ -49,33 +49,34 @@ def check_gradient(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> GradientCheck:
-    """Compare gradients with finite differences, in float64, by the layers' definitions.
+    """Compare analytic gradients with finite differences, in float64 on the reference definitions.
 
     Args:
-        net: a compiled net; or a prototxt's path, a :class:`netc.Source`, or text itself, which may
-            be layers alone: a bottom that none of them makes becomes an input.
-        weights: as for :func:`netc.compile`; fillers, and small random numbers where those give
-            zeros, for what is not given.
-        phase: "TRAIN" or "TEST"; a compiled net has its own.
+        net: a compiled net; or a prototxt's path, a :class:`netc.Source`, or text. The text may
+            have layers only: a bottom that none of them produces becomes an input.
+        weights: as for :func:`netc.compile`. Arrays not given come from fillers, and are small
+            random numbers where the filler gives zeros.
+        phase: "TRAIN" or "TEST"; a compiled net keeps its own.
         level: the NetState's level.
         stages: the NetState's stages.
-        inputs: input blob -> shape; 2x3x5x4 for bottoms of lone layers that nothing tells.
-        feeds: input blob -> array; random numbers where it is not given, and labels, indices and
-            indicators that the layers reading them take.
-        seeds: blob -> the gradient that arrives there; random ones at outputs that are no losses.
-        define: values of the placeholders in the text.
-        schema: a caffe.proto of one's own, or several.
-        elements: how many of each array are compared at most.
-        tolerance: the largest error, relative to the larger of both numbers.
-        seed: of all that is random.
+        inputs: input blob -> shape; 2x3x5x4 by default for a text of layers only.
+        feeds: input blob -> array; by default random numbers, or valid labels, indices and
+            indicators where the layer that reads the input requires those.
+        seeds: blob -> gradient arriving there; random by default at outputs that are no losses.
+        define: placeholder -> value in the text.
+        schema: paths of further caffe.proto files.
+        elements: the largest number of elements compared in each array.
+        tolerance: the largest error, relative to the larger of the two numbers.
+        seed: of all random numbers.
         progress: called as (done, total, name) for each array.
 
     Returns:
-        A check: true where all agree; ``rows`` has each blob's and parameter's.
+        A :class:`GradientCheck`, true where all gradients agree; ``rows`` has one entry for each
+        blob and parameter.
 
     Raises:
-        NetcError: whatever is wrong with the net; no-gradient, where a gradient would have to pass
-            a layer that has none.
+        NetcError: what :func:`netc.compile` raises; no-gradient, where a gradient would pass
+            through a layer that has none.
     """
     how = _How(elements, tolerance, seed, progress)
     if isinstance(net, CompiledNet):
@@ -100,7 +101,7 @@ def check_message(
     progress: Progress | None = None,
     **state: object,
 ) -> GradientCheck:
-    """The same of a net that has been read; ``state`` is what :func:`netc.driver.build` takes."""
+    """:func:`check_gradient` of a bound NetParameter; ``state``: see :func:`netc.driver.build`."""
     how = _How(elements, tolerance, seed, progress)
     return _checked(_graph(message, weights, state, seed, folder), {}, {}, how)
 

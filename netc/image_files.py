@@ -38,7 +38,7 @@ FORMATS = {
 
 
 class Encoded(NamedTuple):
-    """The bytes of an image file that lies in another file, and what messages call it."""
+    """The bytes of an image file stored inside another file, and its name in messages."""
 
     content: bytes
     name: str
@@ -51,15 +51,15 @@ ImageFile = str | os.PathLike[str] | Encoded
 
 
 def load_image(path: ImageFile, channels: int = 3, *, upright: bool = True) -> Array:
-    """An image file as float32 (channels, height, width), RGB, from 0 to 1.
+    """Decode an image file to float32 (channels, height, width), RGB, from 0 to 1.
 
-    Colours become grey by the usual weights 0.299, 0.587, 0.114, and grey becomes three equal
-    colours. Transparency is left out. A camera's note on which side is up (EXIF's orientation) is
-    obeyed as by OpenCV's ``imread``; not if ``upright`` is False.
+    With ``channels=1`` colours become grey by the weights 0.299, 0.587, 0.114 (ITU-R BT.601); with
+    3 a grey image has three equal channels. An alpha channel is dropped. The EXIF orientation is
+    applied, as by OpenCV's ``imread``, unless ``upright`` is False.
 
     Raises:
-        NetcError: what opening a file may tell, bad-image, image-too-large, or input-shape for a
-            net that takes neither 1 nor 3 channels.
+        NetcError: missing-file and the like, bad-image, image-too-large, or input-shape for
+            another number of channels than 1 or 3.
     """
     _check_channels(channels)
     with _opened(path) as image:
@@ -71,18 +71,18 @@ def load_image(path: ImageFile, channels: int = 3, *, upright: bool = True) -> A
 def load_reduced(
     path: ImageFile, channels: int, new_height: Callable[[tuple[int, int]], int]
 ) -> Array:
-    """An image file as ``load_image`` gives it, brought to a height of less than half if it can be.
+    """As ``load_image``, but already resized along the height where that is less than half.
 
-    The numbers are then those of :func:`netc.resizing.resize_image` along the rows. Only the rows
-    between which new ones lie become floats, not all pixels.
+    The values equal those of :func:`netc.resizing.resize_image` along the rows. Only the source
+    rows that are interpolated are converted to float32, which saves memory for large pictures.
 
     Args:
-        path: its file.
+        path: the image file.
         channels: 1 or 3.
-        new_height: the height that an image of this height and width is brought to.
+        new_height: (height, width) of the image -> the height wanted.
 
     Returns:
-        float32 (channels, rows, width); of all rows where the new height is no less than half.
+        float32 (channels, rows, width): the new height, or all rows where that is at least half.
 
     Raises:
         NetcError: as ``load_image``.
@@ -127,7 +127,8 @@ def _called(path: ImageFile) -> str:
 
 
 class Header(NamedTuple):
-    """An image file's height and width, the right side up, and whether it had to be turned."""
+    """An image file's height and width in pixels after EXIF orientation, and whether that turns it.
+    """
 
     height: int
     width: int
@@ -135,7 +136,7 @@ class Header(NamedTuple):
 
 
 def read_header(path: ImageFile) -> Header:
-    """An image's size, without its pixels.
+    """Read an image's size without decoding its pixels.
 
     Raises:
         NetcError: as :func:`load_image`.
@@ -222,5 +223,5 @@ def _too_large(path: ImageFile, has: str) -> NetcError:
 
 
 def fault(code: str, message: str, *help: str) -> NetcError:
-    """An error of an image file or of what is to be done with one."""
+    """A NetcError about an image file or its preprocessing; to be raised by the caller."""
     return NetcError(Diagnostic(code, message, help=help))

@@ -24,23 +24,22 @@ from netc.weights.mean import load_mean
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Preprocessing:
-    """What is done to an image before a net sees it.
+    """How an image becomes a net's input; sizes are in pixels.
 
     Args:
         size: height and width of the net's input.
-        channels: 1 or 3, of the net's input.
-        resize: height and width, or the length of the shorter side, that the image is brought to
-            before it is cropped to ``size``; "own" leaves it as it is, None brings it to ``size``
-            at once.
+        channels: channels of the net's input, 1 or 3.
+        resize: height and width, or the length of the shorter side, to resize the image to before
+            it is cropped to ``size``; "own" does not resize, None resizes to ``size`` directly.
         crops: "center" for one crop, "flip" for it and its mirror image, "ten" for the four
-            corners, the centre, and all mirrored.
-        channel_order: "BGR" as most Caffe nets want it, or "RGB".
-        raw_scale: what a pixel of full brightness becomes; 255 as most Caffe nets want it.
-        mean: subtracted after that; one value for each channel, or (channels, height, width),
-            in the net's channel order. None subtracts nothing.
+            corners, the centre, and all five mirrored.
+        channel_order: channel order of the net's input, "BGR" (most Caffe nets) or "RGB".
+        raw_scale: the value of a pixel of full brightness; 255 for most Caffe nets.
+        mean: subtracted after ``raw_scale``: float32, one value for each channel, or an image
+            (channels, height, width), in the net's channel order. None subtracts nothing.
         scale: multiplied last (``input_scale``).
-        data_layer: whether that is done as Caffe's data layers do it (data_transformer.cpp): bytes
-            are resized, by OpenCV, and a mean image is one of the image before it is cropped.
+        data_layer: whether to follow Caffe's data layers (data_transformer.cpp): images are
+            resized as bytes, by OpenCV's rule, and a mean image is subtracted before cropping.
     """
 
     size: tuple[int, int]
@@ -55,10 +54,10 @@ class Preprocessing:
 
 
 def load_input(path: ImageFile, how: Preprocessing) -> Array:
-    """An image file ready for a net: float32 (crops, channels, height, width).
+    """Read and preprocess an image file: float32 (crops, channels, height, width).
 
     Raises:
-        NetcError: the file is no image, it is smaller than the crop, or the mean does not fit.
+        NetcError: as :func:`netc.image_files.load_image` and :func:`preprocess`.
     """
     if how.data_layer:
         return preprocess(load_image(path, how.channels), how)
@@ -67,11 +66,11 @@ def load_input(path: ImageFile, how: Preprocessing) -> Array:
 
 
 def preprocess(image: Array, how: Preprocessing) -> Array:
-    """An image ready for a net.
+    """Resize, crop, order, scale and subtract the mean: an image array to a net's input.
 
     Args:
-        image: (channels, height, width) in RGB order, 0 to 1, as :func:`load_image` gives it.
-        how: what to do.
+        image: float32 (channels, height, width), RGB, 0 to 1, as :func:`load_image` returns it.
+        how: the preprocessing.
 
     Returns:
         float32 (crops, channels, height, width); 1, 2 or 10 crops.
@@ -118,7 +117,8 @@ def _mean_of_all(mean: Array, shape: Sequence[int]) -> AnyArray:
 
 
 def resized_size(size: Sequence[int], how: Preprocessing) -> tuple[int, int]:
-    """The height and width that an image of this size is brought to before it is cropped."""
+    """The height and width to which an image of ``size`` (height, width) is resized before crops.
+    """
     if how.resize is None:
         return how.size
     if how.resize == "own":
@@ -160,7 +160,7 @@ def _room(size: Sequence[int], crop: tuple[int, int]) -> tuple[int, int]:
 
 
 class Placement(NamedTuple):
-    """Where the part that a net sees lies in a picture, in the picture's pixels."""
+    """The rectangle of a picture that the net's input covers, in the picture's pixels."""
 
     left: float
     top: float
@@ -169,7 +169,7 @@ class Placement(NamedTuple):
 
 
 def placement(size: tuple[int, int], how: Preprocessing) -> Placement:
-    """Where the centre crop of a picture of this height and width lies in it."""
+    """The rectangle that the centre crop covers in a picture of ``size`` (height, width)."""
     height, width = resized_size(size, how)
     top, left = (side // 2 for side in _room((height, width), how.size))
     down, right = size[0] / height, size[1] / width

@@ -1,6 +1,7 @@
 """Shape inference: every value's and every parameter's shape, from the inputs' shapes.
 
-Shape rules raise bare facts; this module adds the layer, its blobs and where each came from.
+An op's shape rule raises only what does not fit; this module adds to the diagnostic the layer, its
+blobs, their shapes and the layers that made them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _UNWRITTEN = ParamSpec()
 
 
 class Inferred(NamedTuple):
-    """A graph with shapes; those that cannot be known, or are in error, stay None."""
+    """A graph with shapes; a shape is None where it is unknown or could not be inferred."""
 
     graph: Graph
     diagnostics: tuple[Diagnostic, ...]
@@ -37,15 +38,15 @@ def infer(
     catalog: Mapping[str, ErasedOp] = CATALOG,
     messages: Mapping[str, Message] | None = None,
 ) -> Inferred:
-    """Shapes of all values and parameters.
+    """Infer the shapes of all values and parameters.
+
+    Mistakes are returned as diagnostics, not raised; values that depend on one have no shape.
 
     Args:
-        graph: the graph; shapes of its inputs are taken as they stand.
-        inputs: input shapes that replace those in the graph.
-        catalog: the ops there are.
-        messages: node name -> its layer as written; complaints then point at the field.
-
-    Mistakes are gathered, not raised; what depends on a mistake is left without a shape.
+        graph: the graph, with the shapes of its inputs.
+        inputs: input value -> shape, in place of the graph's.
+        catalog: op name -> op, with its shape rule.
+        messages: node name -> its layer as written, so that a diagnostic points at the field.
     """
     walk = _Inference(graph, catalog, messages or {})
     for name in graph.inputs:
@@ -57,10 +58,10 @@ def infer(
 
 
 def inferred(graph: Graph, inputs: Mapping[str, Shape] | None = None) -> Graph:
-    """The graph with shapes.
+    """The graph with shapes, as :func:`infer`, but mistakes are raised.
 
     Raises:
-        NetcError: shapes do not fit; all places together.
+        NetcError: with every diagnostic, such as input-shape or shape-mismatch.
     """
     result = infer(graph, inputs)
     if any(d.severity == "error" for d in result.diagnostics):
@@ -315,7 +316,7 @@ def _share_mismatch(
 
 
 def blob_shapes(graph: Graph) -> dict[str, Shape]:
-    """Every blob by Caffe's name -> shape, those of known shape."""
+    """Blob name in the prototxt -> shape, for every blob whose shape is known."""
     return {v.blob: v.shape for v in _last_versions(graph) if v.shape is not None}
 
 

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 def parameter_bytes(graph: Graph) -> int:
-    """Of all trained arrays, each counted once."""
+    """Bytes of all trained arrays; an array that layers share counts once."""
     arrays = {id(p.array): p.array.nbytes for p in graph.parameters.values() if p.array is not None}
     return sum(arrays.values())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LayerArrays(Mapping[str, tuple[Array, ...]]):
-    """Layer -> its trained arrays; layers without any are absent.
+    """Layer -> its trained arrays (float32, in Caffe's order); layers without any are absent.
 
-    Constants are read-only. Variables are written through, from when they are asked for.
+    Arrays of constants are read-only; arrays of variables may be written to, for the next run.
     """
 
     graph: Graph

@@ -1,9 +1,9 @@
-"""How much memory netc may take: one budget, asked before anything large is allocated.
+"""The memory budget: one limit, checked before anything large is allocated. Sizes are bytes.
 
-Whatever grows with a stranger's numbers asks the budget in force first: weights and what a file
-unpacks to, fed arrays and images, a plan's arena, scratch memory and packed weights, temporaries of
-definitions. A :class:`Budget` with a limit counts what is held; without one it is a share of what
-the machine has free at the time.
+Every allocation whose size depends on a file's contents checks the current budget first: weights
+and unpacked archives, fed arrays and images, a plan's arena, scratch memory and packed weights,
+temporaries of reference definitions. A :class:`Budget` with a limit counts what is held; one
+without is a share of the memory that is free at that moment.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?", re.IGNORECASE)
 
 
 class Budget:
-    """How many bytes may be taken.
+    """A limit of memory.
 
     Args:
-        limit: of all that is held at a time; None for a share of what is free when asked.
+        limit: the most bytes held at a time; None for a share of the memory that is free.
     """
 
     def __init__(self, limit: int | None = None) -> None:
@@ -58,20 +58,20 @@ class Budget:
         return self._held
 
     def available(self) -> int | None:
-        """Bytes that may still be taken; None where nothing tells."""
+        """Bytes that may still be allocated; None where the system does not report free memory."""
         if self.limit is not None:
             return max(0, self.limit - self._held)
         free = free_memory()
         return None if free is None else int(SHARE * free)
 
     def ask(self, needed: int, what: str, span: Span | None = None, *help: str) -> None:
-        """Refuse what is more than is left.
+        """Check that an allocation fits into what is left; nothing is counted.
 
         Args:
             needed: bytes.
-            what: needs them, as the message's subject in the plural ("the weights").
+            what: what needs them, the message's subject in the plural ("the weights").
             span: where it is asked for.
-            help: what to do.
+            help: what the user can do.
 
         Raises:
             NetcError: too-little-memory, with both numbers.
@@ -93,7 +93,7 @@ class Budget:
             return 8 * self._since <= self._measured
 
     def hold(self, size: int, owner: object) -> None:
-        """Count bytes as taken for as long as an object lives."""
+        """Count ``size`` bytes as held until ``owner`` is garbage-collected."""
         if self.limit is None:  # what is free tells it
             return
         with self._lock:
@@ -125,7 +125,7 @@ _FREE = Budget()
 
 
 def budget() -> Budget:
-    """The budget in force: what :func:`using` set, else ``NETC_MAX_MEMORY``'s, else a share.
+    """The current budget: of :func:`using`, else ``NETC_MAX_MEMORY``, else a share of what is free.
 
     Raises:
         NetcError: bad-argument, where the variable is no size.
@@ -144,7 +144,7 @@ def _named(text: str) -> Budget:
 
 @contextmanager
 def using(chosen: Budget | None) -> Iterator[None]:
-    """Let a budget be the one in force; None leaves it as it is."""
+    """A context in which this is the current budget (per thread); None changes nothing."""
     if chosen is None:
         yield
         return
@@ -156,10 +156,10 @@ def using(chosen: Budget | None) -> Iterator[None]:
 
 
 def budget_of(size: int | str | Budget | None, name: str = "max_memory") -> Budget | None:
-    """The budget that an argument means; None for none.
+    """A :class:`Budget` from an argument, sizes as for :func:`size_of`; None for None.
 
     Raises:
-        NetcError: bad-argument.
+        NetcError: bad-argument, where it is no size; ``name`` is the argument's name.
     """
     if size is None or isinstance(size, Budget):
         return size
@@ -183,7 +183,7 @@ def size_of(size: int | str, name: str) -> int:
 
 
 def check_memory(needed: int, what: str, span: Span | None = None, *help: str) -> None:
-    """Ask the budget in force: see :meth:`Budget.ask`.
+    """:meth:`Budget.ask` of the current budget.
 
     Raises:
         NetcError: too-little-memory, with both numbers.
@@ -194,14 +194,16 @@ def check_memory(needed: int, what: str, span: Span | None = None, *help: str) -
 def too_little(
     what: str, needed: int, available: int, span: Span | None = None, *help: str
 ) -> NetcError:
-    """The error for what does not fit; to be raised by the caller."""
+    """A ``too-little-memory`` error with both numbers; to be raised by the caller."""
     message = f"{what} need {shown(needed)} of memory, and there are {shown(available)}"
     return NetcError(Diagnostic("too-little-memory", message, span, help=help))
 
 
 @contextmanager
 def on_behalf(what: str, span: Span | None = None) -> Iterator[None]:
-    """Let what is refused inside, and memory that gives out, name this as what needed it.
+    """A context that puts ``what`` before the message of a too-little-memory error inside.
+
+    A MemoryError becomes such an error too.
 
     Raises:
         NetcError: too-little-memory.
@@ -225,7 +227,7 @@ def _named_as(told: Diagnostic, what: str, span: Span | None) -> Diagnostic:
 
 
 def shown(size: int) -> str:
-    """Bytes as people read them."""
+    """Bytes in binary units: ``1.5 GiB``, ``12.0 MiB``."""
     return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
 
 
@@ -233,7 +235,11 @@ def shown(size: int) -> str:
 
 
 def free_memory() -> int | None:
-    """Bytes that this process may still take, swap aside; None where nothing tells."""
+    """Bytes this process may still allocate without swap: the least of several limits.
+
+    They are the machine's available memory, the cgroup's limit and ``ulimit -v``; None where the
+    system reports none of them.
+    """
     known = (_available(), *map(_group_room, _GROUPS, _CACHES), _address_room())
     return min((size for size in known if size is not None), default=None)
 

@@ -1,6 +1,6 @@
-"""Files that a text names: only those in its own folder, unless a person allows others.
+"""Paths written in a text: followed only within the text's folder, unless the user allows others.
 
-A net of a stranger's could name any file of the machine, and show by its results what is in there.
+Otherwise an untrusted net could name any file of the machine and leak its content in its outputs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from netc.diagnostics import Diagnostic, NetcError, Span
 
 
 class OutsideError(Exception):
-    """Why a path of a text is not followed; ``help`` says what to do."""
+    """A path in a text is refused; ``help`` has lines on what to do."""
 
     def __init__(self, message: str, *help: str) -> None:
         super().__init__(message)
@@ -19,20 +19,21 @@ class OutsideError(Exception):
 
 
 class AbsentError(OutsideError):
-    """The path stays within the folder, and no file is there."""
+    """The path stays within the folder, but no file is there."""
 
 
 def within(text: str, folder: Path | None, root: Path | None, what: str) -> Path:
-    """The file that a text names.
+    """Resolve a path written in a text to a file below ``root``.
 
     Args:
-        text: the path as it is written, with ``/`` between its parts.
-        folder: that it starts from; None where the text is from no file.
-        root: that it must stay in, links followed.
-        what: names such a path, for the complaint: "include".
+        text: the path as written, relative, with ``/`` between its parts and no ``..``.
+        folder: the folder it is relative to; None where the text is from no file.
+        root: the folder it must stay in, symbolic links followed.
+        what: what names the path, for the message: "include".
 
     Raises:
-        OutsideError: it is not a file within the folder.
+        OutsideError: the path is malformed, or leads out of ``root``.
+        AbsentError: there is no regular file.
     """
     parts = PurePosixPath(text).parts
     if root is None or folder is None:
@@ -56,17 +57,17 @@ def within(text: str, folder: Path | None, root: Path | None, what: str) -> Path
 
 
 def named_file(text: str, folder: Path | None, span: Span | None, *, outside: bool) -> Path:
-    """The file that a field of a net names.
+    """Resolve a path in a field of a net.
 
     Args:
-        text: the path as it is written.
-        folder: of the net's text; None where it is from no file.
-        span: where it is written.
-        outside: whether it may lie anywhere: beside the text, or from the current folder on, which
-            is where Caffe looks.
+        text: the path as written.
+        folder: the folder of the net's text; None where it is from no file.
+        span: where the path is written.
+        outside: whether the file may be anywhere; the path is then tried from the text's folder,
+            and else taken from the current folder, as Caffe does. It need not exist.
 
     Raises:
-        NetcError: outside-file, missing-file.
+        NetcError: outside-file, missing-file; neither with ``outside``.
     """
     if outside:
         beside = (folder or Path()) / text

@@ -1,7 +1,7 @@
-"""Text of strangers made fit for a terminal: layer names, labels, file names, what files say.
+"""Untrusted text made safe to print: layer names, labels, file names, strings from files.
 
-A name may hold an escape sequence that retitles a terminal or clears it, a newline that forges the
-next line, or marks that turn the direction of what follows. All of them are written as escapes.
+A name may hold a terminal escape sequence, a newline that forges an output line, or Unicode marks
+that reverse the direction of the text after it. All of them are printed as escapes.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def _shown(char: str) -> str:
 
 
 def csv_cell(value: object) -> object:
-    """A cell of CSV that a spreadsheet shows as it is, and takes for no formula.
+    """A CSV cell that no spreadsheet evaluates as a formula (CSV injection).
 
-    Some leave blanks away before they look for one, and a semicolon parts cells where the decimal
-    mark is a comma.
+    Some spreadsheets strip leading blanks before they look for a formula, and some split cells at
+    semicolons, where the decimal mark is a comma; both are covered.
     """
     if not isinstance(value, str):
         return value

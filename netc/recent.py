@@ -1,4 +1,4 @@
-"""A mapping that keeps what was used last."""
+"""A least-recently-used cache."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Value = TypeVar("Value")
 
 
 class LeastRecentlyUsed(Generic[Key, Value]):
-    """Values that are made when they are first asked for; of more than ``most`` the oldest go.
+    """A least-recently-used cache of at most ``most`` values.
 
-    It has no lock of its own: who shares one between threads holds one.
+    It is not thread-safe: callers that share one between threads hold a lock.
 
     Args:
-        most: how many are kept, at least 1.
+        most: how many values are kept, at least 1.
     """
 
     def __init__(self, most: int) -> None:
@@ -23,7 +23,10 @@ class LeastRecentlyUsed(Generic[Key, Value]):
         self._kept: dict[Key, Value] = {}
 
     def get(self, key: Key, make: Callable[[], Value]) -> Value:
-        """The value of a key, made if it is not kept. What ``make`` raises leaves all as it was."""
+        """The value of a key, else that of ``make()``, which is kept.
+
+        If ``make`` raises, the cache is unchanged.
+        """
         found = self._kept.pop(key) if key in self._kept else make()
         self._kept[key] = found
         while len(self._kept) > self.most:
@@ -31,11 +34,11 @@ class LeastRecentlyUsed(Generic[Key, Value]):
         return found
 
     def clear(self) -> None:
-        """Forget all."""
+        """Drop all values."""
         self._kept.clear()
 
     def values(self) -> tuple[Value, ...]:
-        """What is kept, the one used longest ago first."""
+        """The kept values, least recently used first."""
         return tuple(self._kept.values())
 
     def __iter__(self) -> Iterator[Key]:

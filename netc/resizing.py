@@ -1,6 +1,6 @@
 """Resizing by linear interpolation between pixel centres, as OpenCV's ``resize`` (resize.cpp).
 
-Images of bytes are resized in its fixed-point arithmetic, so that pixels are the same.
+uint8 images are resized in OpenCV's fixed-point arithmetic, so that pixels are equal to OpenCV's.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ _ONE = np.float32(2048)  # a weight of 1 in fixed point, 11 bits
 
 
 def resized(image: Image, size: tuple[int, int], steps: tuple[float, float] | None = None) -> Image:
-    """An image in another size.
+    """Resize an image of (height, width, channels) by linear interpolation.
 
     Args:
         image: (height, width, channels), uint8 or float32.
-        size: the new height and width, at least 1.
-        steps: the old pixels that a new one moves by, where that is not the quotient of the sizes.
+        size: the new height and width in pixels, at least 1.
+        steps: source pixels per new pixel along height and width; old size / new size by default.
 
     Returns:
-        of the image's type.
+        (*size, channels) in the dtype of ``image``; the image itself where it has that size.
     """
     if size == image.shape[:2]:
         return image
@@ -84,13 +84,13 @@ def _weights(taps: _Taps) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
 
 
 def resize_image(image: Array, size: tuple[int, int]) -> Array:
-    """An image brought to a height and width by linear interpolation between pixel centres.
+    """Resize an image of (channels, height, width) by linear interpolation between pixel centres.
 
-    That is what OpenCV's ``resize`` does by default, which Caffe's data layers call.
+    OpenCV's ``resize``, which Caffe's data layers call, does so by default.
 
     Args:
-        image: (channels, height, width).
-        size: the new height and width.
+        image: float32 (channels, height, width).
+        size: the new height and width in pixels.
 
     Returns:
         float32 (channels, *size); the image itself where it has that size.
@@ -110,7 +110,11 @@ def _interpolated(image: Array, axis: int, new: int) -> Array:
 
 
 def neighbours(old: int, new: int) -> tuple[AnyArray, AnyArray, Array]:
-    """The two old elements that each new one lies between, and the second's share."""
+    """For each of ``new`` elements the two of ``old`` it lies between, and the second's weight.
+
+    Returns:
+        Three arrays of (new,): index, index and float32 weight from 0 to 1.
+    """
     at = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
     low = at.astype(np.intp)
     return low, np.minimum(low + 1, old - 1), (at - low).astype(np.float32)

@@ -34,17 +34,18 @@ Placement = Literal["embed", "file"]
 
 
 class Choices(NamedTuple):
-    """What a library is to be like.
+    """The options of `netc build`.
 
     Args:
         target: such as "aarch64-linux-gnu"; None for this machine.
-        cpu: the least processor it runs on, by LLVM's name; "native"; None for a usual one.
-        threads: "pthread" lets an instance have several threads; "none" needs only libc.
-        weights: "embed" puts them into the library, "file" beside it.
-        precision: as of ``netc.compile``.
-        name: what public names begin with; None for the net's own name.
-        optimize: which passes run; as of ``netc.compile``.
-        layers: with precision "int8", what the inputs of layers are rounded to.
+        cpu: the oldest processor it must run on, by LLVM's name, or "native"; None for the
+            target's default (netc.aot.targets.DEFAULT_CPUS).
+        threads: "pthread" allows several threads per instance; "none" depends on libc only.
+        weights: "embed" puts them into the library, "file" into a file beside it.
+        precision: as for :func:`netc.compile`.
+        name: prefix of all public C names; None for the net's own name.
+        optimize: which passes run, as for :func:`netc.compile`.
+        layers: with precision "int8": layer -> scale and zero point of its input.
     """
 
     target: str | None = None
@@ -58,7 +59,7 @@ class Choices(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What was built: the library as it was planned, and files by what they are."""
+    """What was built: the planned library, the toolchain's name, and kind of file -> path."""
 
     library: Library
     toolchain: str
@@ -66,11 +67,11 @@ class Made(NamedTuple):
 
 
 def plan_library(graph: Graph, choices: Choices) -> Library:
-    """A graph with arrays as a library's tables; nothing is written.
+    """Plan a library for a graph with shapes and arrays; nothing is compiled or written.
 
     Raises:
         NetcError: no-kernel, with every layer that has none; unknown-target, unknown-cpu;
-            dynamic-size, where sizes follow from contents; empty-blob.
+            dynamic-size, where a blob's shape depends on the input's values; empty-blob.
     """
     target = target_of(choices.target, choices.cpu)
     _check_sizes(graph)
@@ -111,18 +112,18 @@ def build(
     progress: Progress | None = None,
     picture: Picture | None = None,
 ) -> Made:
-    """Write a library and what belongs to it into a folder.
+    """Write the library, its header, weights, example and build files into a folder.
 
     Args:
-        graph: with arrays, of the shapes that the library is for.
-        out: the folder, made where it is not there.
-        choices: what the library is to be like.
+        graph: with arrays, and with the input shapes that the library is fixed to.
+        out: the folder; created if it does not exist.
+        choices: the library's options.
         progress: called as (done, total, name) while kernels are compiled.
-        picture: how a picture becomes the input, where a page is wanted; for wasm32.
+        picture: the preprocessing for a demo page; for the target wasm32 only.
 
     Raises:
         NetcError: what :func:`plan_library` raises; no-compiler, compiler-failed, cannot-write;
-            no-page, for another target or a net that takes no picture.
+            no-page, for another target or a net whose input is not one picture.
     """
     library = plan_library(graph, choices)
     if picture is not None and not library.target.is_wasm:

@@ -1,4 +1,4 @@
-"""What a library comes with: a program that runs it, and how CMake builds that."""
+"""The example that comes with a library: a C program that runs it, and a CMakeLists.txt."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from netc.aot.library import Blob, Library
 
 
 def program(library: Library, *, embedded: bool) -> str:
-    """A C program: floats of the inputs from standard input, those of the outputs to another.
+    """The text of a C program that reads the inputs from stdin and writes the outputs to stdout.
 
-    Each is 4 bytes, in the machine's order, one array after the other.
+    Arrays are float32 in the machine's byte order, one after the other. ``embedded`` says whether
+    the weights are in the library; otherwise their file is an argument.
     """
     name, upper = library.name, library.name.upper()
     every = (*library.inputs, *library.outputs)
@@ -76,7 +77,7 @@ def _written(blob: Blob, constant: str) -> str:
 
 
 def cmake(library: Library) -> str:
-    """A CMake project with the library as an imported one, and the example."""
+    """The text of a CMakeLists.txt with the library as an imported target, and the example."""
     name = library.name
     threads = "find_package(Threads REQUIRED)\n" if library.threads else ""
     linked = " Threads::Threads" if library.threads else ""

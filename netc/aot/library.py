@@ -1,14 +1,14 @@
-"""What a library holds: a program's steps, their arguments, and the constants they read.
+"""The tables of an ahead-of-time library: a program's steps, their arguments, and its constants.
 
-An argument of a kernel is one int64. Here each is a kind and a number, from which the library makes
+A kernel's argument is one int64. Here each is a kind and a number, from which the library computes
 the int64 when an instance is created and addresses are known::
 
     NUMBER     the int64 itself
-    ARENA      bytes from the start of the instance's arena
-    WORKSPACE  bytes from the start of the memory that a step's threads share
-    WEIGHTS    bytes from the start of the weights
-    STATUS     bytes from the start of what a run tells (netc.backends.cpu.status), int64
-    EXTERNAL+k bytes from the start of the caller's array k: set before each run
+    ARENA      byte offset in the instance's arena
+    WORKSPACE  byte offset in the memory that a step's threads share
+    WEIGHTS    byte offset in the weights
+    STATUS     byte offset in the run's status words (netc.backends.cpu.status), int64
+    EXTERNAL+k byte offset in the caller's array k: set before each run
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ FLOAT = 4
 
 
 class Chosen(NamedTuple):
-    """Where a run tells how many rows an output has, and on which axis; the shape has the most."""
+    """The status word that a run writes an output's number of rows to, and the axis of the rows."""
 
     status: int
     axis: int
 
 
 class Blob(NamedTuple):
-    """An input or an output: the net's name, a C name, the shape, and which rows a run chooses."""
+    """An input or output: its net's and its C name, its (largest) shape, where rows are counted."""
 
     blob: str
     name: str
@@ -59,18 +59,18 @@ class Blob(NamedTuple):
 
     @property
     def elements(self) -> int:
-        """How many floats."""
+        """The number of floats in the array."""
         return count(self.shape)
 
     @property
     def row(self) -> int:
-        """How many floats a row has that a run chooses; rows lie one after another."""
+        """The number of floats in a row, for outputs with ``chosen`` rows; rows are contiguous."""
         assert self.chosen is not None
         return count(self.shape[self.chosen.axis + 1 :])
 
 
 class Row(NamedTuple):
-    """A step: its kernel, where its arguments begin, its units and the least taken at a time."""
+    """A step: its kernel, its first argument's index, its units of work, their smallest chunk."""
 
     kernel: KernelSpec
     arguments: int
@@ -80,23 +80,23 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Library:
-    """A net for a target.
+    """A planned net for a target; all sizes are in bytes.
 
     Args:
-        name: a C identifier that all public names begin with.
+        name: a C identifier, the prefix of all public names.
         net: the net's own name.
-        target: what it is for.
+        target: the target.
         inputs: in the order of the caller's arrays.
-        outputs: behind them.
+        outputs: the caller's arrays after the inputs, in order.
         rows: the steps.
-        arguments: (kind, number) of all steps, one after the other.
-        arena: bytes of the arena.
-        workspace: bytes that a step's threads share.
-        scratch: bytes of each thread's own.
+        arguments: (kind, number) of all steps' arguments, one after the other.
+        arena: size of the arena.
+        workspace: size of the memory that a step's threads share.
+        scratch: size of each thread's own scratch memory.
         weights: all constants, each at a multiple of 64 bytes.
-        threads: whether steps may be shared by several threads.
-        telling: the layers that tell something in a run, in the order of their numbers.
-        faults: those of them that tell a fault, by a number below 0.
+        threads: whether a step may be split among several threads.
+        telling: names of the layers that write a status word, in the order of the words.
+        faults: indices of the words that report a fault, by a value below 0.
     """
 
     name: str
@@ -116,17 +116,17 @@ class Library:
 
     @property
     def kernels(self) -> tuple[KernelSpec, ...]:
-        """Each kernel once."""
+        """The distinct kernels, in order of first use."""
         return tuple(dict.fromkeys(row.kernel for row in self.rows))
 
     @property
     def hash(self) -> str:
-        """Of the weights, by which a library knows the file that belongs to it."""
+        """16 hex digits of the weights' SHA-256; the library checks a weights file by it."""
         return hashlib.sha256(self.weights).hexdigest()[:16]
 
 
 def library_of(built: Built, target: Target, name: str, *, threads: bool) -> Library:
-    """A program as a library's tables.
+    """Convert a CPU program to a library's tables.
 
     Raises:
         NetcError: no-kernel, with every layer that only a definition in Python can run.
@@ -241,7 +241,7 @@ _KEYWORDS = frozenset(
 
 
 def identifier(text: str) -> str:
-    """A C identifier as near to a text as can be."""
+    """A text as a C identifier, other characters replaced."""
     name = re.sub(r"\W", "_", text, flags=re.ASCII).strip("_").lower() or "net"
     return f"n{name}" if name[0].isdigit() else name
 

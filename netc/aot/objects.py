@@ -1,4 +1,4 @@
-"""Kernels as object files of a target."""
+"""Compiles kernels to object files for a target."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Progress = Callable[[int, int, str], None]
 def kernel_objects(
     kernels: Iterable[KernelSpec], target: Target, prefix: str, progress: Progress
 ) -> dict[KernelSpec, tuple[str, bytes]]:
-    """Each kernel's symbol and object file, from the cache where it is there.
+    """Kernel -> its symbol and the bytes of its object file, from the cache where possible.
 
     Symbols begin with ``prefix``, so that two nets can be linked into one program.
 
     Raises:
-        NetcError: steered-compiler.
+        NetcError: steered-compiler, where environment variables of Numba change what it generates.
     """
     wanted = tuple(dict.fromkeys(kernels))
     generator = target_machine(target)
@@ -57,9 +57,9 @@ def _compiled(kernel: KernelSpec, target: Target, symbol: str, generator: Any) -
 
 
 def for_target(text: str, target: Target) -> str:
-    """A module's text as one of a target; Numba writes it for the machine that it runs on.
+    """Retarget the LLVM IR text of a module; Numba generates it for the host.
 
-    Kernels name their vectors' widths themselves, so nothing else of the text is this machine's.
+    Kernels fix their vector widths themselves, so only triple, data layout and attributes change.
     """
     layout = target_machine(target).target_data
     text = re.sub(r'target triple = "[^"]*"', f'target triple = "{target.triple}"', text)

@@ -1,4 +1,4 @@
-"""A page that runs a net in a browser on a picture of the user's; nothing leaves the browser."""
+"""A demo page for wasm32: it runs a net in the browser on the user's picture, without a server."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from netc.printable import printable
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """How a picture becomes the input.
+    """The page's preprocessing and labels.
 
     Args:
-        mean: taken from the channels, in the net's order.
-        scale: multiplies what is left.
-        rgb: whether the net's first channel is red; Caffe's is blue.
-        labels: what the elements of the output are.
+        mean: subtracted from pixels of 0 to 255, one value per channel in the net's order.
+        scale: multiplied afterwards.
+        rgb: whether the net's channel order is RGB; else BGR, as in most Caffe nets.
+        labels: the label of each element of the output.
     """
 
     mean: tuple[float, ...] = ()
@@ -32,10 +32,10 @@ class Picture:
 
 
 def page(library: Library, module: bytes, weights: bytes, picture: Picture) -> str:
-    """The page, with the module and the weights in it.
+    """The page's HTML, with the WebAssembly module and the weights file embedded.
 
     Raises:
-        NetcError: no-page, where the net takes no single picture.
+        NetcError: no-page, where the net's input is not one picture.
     """
     shape = library.inputs[0].shape if len(library.inputs) == 1 else ()
     one = len(library.outputs) == 1 and library.outputs[0].chosen is None

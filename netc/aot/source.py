@@ -1,4 +1,4 @@
-"""The C side of a library: its header, and the program that creates and runs instances."""
+"""The C code of a library: its header, and the source that creates and runs instances."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Weights = Literal["embed", "file", "memory"]
 
 
 def header(library: Library, *, kind: Weights) -> str:
-    """The public interface."""
+    """The text of the C header, ``NAME.h``; ``kind`` says where an instance's weights are."""
     name, upper = library.name, library.name.upper()
     weights = _CREATE_COMMENT[kind] + _REST_OF_COMMENT + f"NAME_net *NAME_create({_FROM[kind]});"
     sizes = "\n".join(_sizes(library))
@@ -130,7 +130,7 @@ def _or_wrong(library: Library) -> str:
 
 
 def source(library: Library, symbols: Symbols, *, kind: Weights) -> str:
-    """The program."""
+    """The text of the C source; ``symbols`` has the name of each kernel's function."""
     parts = [
         f'#include "{library.name}.h"',
         _INCLUDES,
@@ -249,7 +249,8 @@ static int fail(const char *format, const char *what);
 
 
 def weights_file(library: Library) -> bytes:
-    """What `create` reads: a head of 64 bytes, then the weights."""
+    """The bytes of the weights file that `NAME_create` reads: a header of 64 bytes, then the data.
+    """
     head = f"netc weights 1 {library.hash}".encode()
     return head.ljust(ALIGNMENT, b"\0") + library.weights
 

@@ -1,4 +1,4 @@
-"""Targets: which processor a library is for, as LLVM names it and as kernels are fitted to it."""
+"""Targets of ahead-of-time compilation: LLVM's triple and CPU, and the machine for the kernels."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ _FEATURES = {"wasm32": "+simd128,+bulk-memory"}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a library is made for.
+    """A target.
 
     Args:
-        name: as people give it.
-        triple: LLVM's.
-        machine: what kernels are fitted to.
-        fused: whether a multiplication and an addition with one rounding is an instruction; without
-            one LLVM would call a function for each.
+        name: the name that users give.
+        triple: LLVM's target triple.
+        machine: instruction set, vector width, caches and CPU that kernels are tuned for.
+        fused: whether there is an FMA instruction; without one LLVM would call a function for each
+            fused multiply-add.
     """
 
     name: str
@@ -67,21 +67,23 @@ class Target:
 
     @property
     def is_wasm(self) -> bool:
-        """Whether it is WebAssembly, whose addresses have 32 bits."""
+        """Whether the target is WebAssembly, whose addresses have 32 bits."""
         return self.name == "wasm32"
 
 
 def host_target() -> str:
-    """This machine's, if it is one that libraries are made for; else the first of them."""
+    """The name of this machine's target; x86_64-linux-gnu if netc has none for it."""
     known = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu"}
     return known.get(platform.machine(), "x86_64-linux-gnu")
 
 
 def target_of(name: str | None, cpu: str | None) -> Target:
-    """A target by its name and its processor's; "native" is the processor that netc runs on.
+    """A target by its name and LLVM's name of a CPU; "native" is the CPU that netc runs on.
+
+    None stands for this machine's target, and for the target's default CPU.
 
     Raises:
-        NetcError: unknown-target, unknown-cpu.
+        NetcError: unknown-target; unknown-cpu, also for "native" with another target.
     """
     name = name or host_target()
     if name not in DEFAULT_CPUS:
@@ -109,7 +111,7 @@ def _native(name: str) -> Target:
 
 
 def initialise_all() -> Any:
-    """LLVM with the code generators of all targets."""
+    """The module llvmlite.binding with the code generators of all targets initialised."""
     import llvmlite.binding as llvm
 
     llvm.initialize_all_targets()
@@ -118,7 +120,7 @@ def initialise_all() -> Any:
 
 
 def target_machine(target: Target) -> Any:
-    """LLVM's code generator: objects that may be linked into programs and shared libraries."""
+    """LLVM's TargetMachine for a target: position-independent code (not for wasm32), -O3."""
     llvm = initialise_all()
     own = target.machine
     made = llvm.Target.from_triple(target.triple)
@@ -149,7 +151,7 @@ def _isa(triple: str, cpu: str) -> str:
 
 
 def cpus_of(name: str) -> tuple[str, ...]:
-    """The processors of a target that this LLVM knows."""
+    """The CPU names of a target that the installed LLVM knows."""
     import llvmlite.binding as llvm
 
     arm = name.startswith("aarch64")

@@ -1,4 +1,4 @@
-"""Compilers that make a library's C source an object, and programs that put objects together."""
+"""C toolchains: finding a compiler and archiver for a target, and running them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _PREFIXES = {"x86_64-linux-gnu": "x86_64-linux-gnu-", "aarch64-linux-gnu": "aarc
 
 
 class Toolchain(NamedTuple):
-    """How C is compiled for a target, objects are archived, and shared libraries linked.
+    """The commands, without arguments, that compile and link C, and archive objects, for a target.
 
-    ``name`` is for people. The commands are without their arguments.
+    ``name`` is how messages call the toolchain.
     """
 
     name: str
@@ -35,7 +35,9 @@ class Toolchain(NamedTuple):
 
 
 def toolchain_for(target: Target) -> Toolchain:
-    """A C compiler for a target: ``CC``, the system's, or that of the extra ``build``.
+    """The toolchain for a target: ``CC`` and ``AR``, else the system's, else ziglang's clang.
+
+    The package ziglang comes with the extra ``build``.
 
     Raises:
         NetcError: no-compiler.
@@ -77,10 +79,10 @@ def _zig(target: Target) -> Toolchain | None:
 
 
 def run(command: Sequence[str], folder: Path, what: str) -> None:
-    """Run a program of a toolchain in a folder.
+    """Run a command of a toolchain in a folder; ``what`` is the subject of the error message.
 
     Raises:
-        NetcError: compiler-failed, with what it said.
+        NetcError: compiler-failed, with the first lines of its stderr; also after a timeout.
     """
     try:
         done = subprocess.run(

@@ -1,1 +1,1 @@
-"""A net on many inputs: what they are read from, how they are run, where the answers go."""
+"""Batch inference (`netc predict`): reading records, running a net on them, storing the answers."""

@@ -1,9 +1,9 @@
-"""What is kept of a net's answers: the best scores, boxes, or blobs as they are.
+"""Converts a net's outputs to output columns: the top-k scores, boxes, or blobs as they are.
 
-An answer becomes columns that every format can hold: of scores the classes and scores of the best
-``BLOB_class`` and ``BLOB_score`` (k each), of boxes ``BLOB_class``, ``BLOB_score`` and ``BLOB_box``
-(as many as there are, left, top, right and bottom in pixels of the picture), of a blob itself its
-values. Where there are labels, ``BLOB_label`` stands beside the classes.
+Every output format can hold these columns. Scores give ``BLOB_class`` (int64) and ``BLOB_score``
+(float32) of the k best classes. Boxes give ``BLOB_class``, ``BLOB_score`` and ``BLOB_box``, one
+entry for each box: left, top, right and bottom in pixels of the picture. Any other blob gives its
+values. With labels there is also ``BLOB_label``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Kind = Literal["integer", "number", "text"]
 class Field(NamedTuple):
     """A column of the output.
 
-    ``shape`` is of a row; None where rows differ in how much they hold.
+    ``shape`` is the shape of one row; None where rows differ in length.
     """
 
     name: str
@@ -37,12 +37,12 @@ class Field(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is kept.
+    """Which parts of the outputs are kept.
 
     Args:
-        top: how many of the best scores; 0 for all values as they are.
-        whole: blobs that are kept as they are.
-        labels: by class.
+        top: how many of the best scores are kept; 0 keeps all values.
+        whole: blobs of which all values are kept.
+        labels: label of each class, by its index.
         least: the smallest score of a box that is kept.
     """
 
@@ -54,12 +54,12 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Keeper:
-    """Makes columns of answers; pickles with all that it needs.
+    """Converts a predictor's outputs to output columns; can be pickled for a worker.
 
     Args:
-        shapes: output blob -> the shape of a row.
-        boxes: the outputs that are boxes.
-        wanted: what is kept of them.
+        shapes: output blob -> the shape of one row.
+        boxes: the outputs that are rows of boxes (DetectionOutput).
+        wanted: which parts are kept.
     """
 
     shapes: Mapping[str, Shape]
@@ -91,7 +91,7 @@ class Keeper:
         return scores and self.wanted.top > 0 and name not in self.wanted.whole
 
     def numbers(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        """A predictor's columns as those of the output, without labels, which are texts."""
+        """The output columns of a predictor's columns, all numeric: without the labels."""
         found = {name: columns[name] for name in (INDEX, NAME, FAULT)}
         for name in self.shapes:
             if name in self.boxes:
@@ -130,9 +130,9 @@ class Keeper:
 def answered(
     predictor: Predictor, keeper: Keeper, columns: Mapping[str, AnyArray]
 ) -> dict[str, Any]:
-    """Decoded columns -> the output's, with the records that cannot be read as rows of zeros.
+    """Run decoded columns through the predictor and convert the result to output columns.
 
-    They stay among the others so that whoever counts rows finds all of them.
+    Records that could not be read are rows of zeros, so that the number of rows is kept.
     """
     faults = columns[FAULT]
     good = np.flatnonzero(faults == "")

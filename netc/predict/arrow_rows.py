@@ -1,4 +1,4 @@
-"""Decoded batches as rows of Arrow tables, on their way from one process to another."""
+"""Decoded batches as rows of Arrow tables, to pass them between processes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _binary(arrow: Any, content: Any) -> Any:
 
 
 def decoded_columns(table: Any) -> dict[str, Any]:
-    """The columns of a row; the largest lies, read-only, where the table does."""
+    """The columns of such a row; the largest array is a read-only view of the table's memory."""
     head, array = (_first(table.column(name)) for name in (_HEAD, _ARRAY))
     columns: dict[str, Any] = pickle.loads(head, buffers=[array] if array.size else [])
     return columns

@@ -1,4 +1,4 @@
-"""The nets of a predictor, compiled: as they are, or with their inner products as convolutions."""
+"""Compiles a predictor's nets, as written or as fully convolutional nets (``dense``)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from netc.predict.member import Member, Options, Ready, compiled_for, own_shapes
 
 
 def awake(options: Options, progress: Progress | None) -> tuple[Ready, ...]:
-    """The nets of a predictor, compiled.
+    """The compiled nets of a predictor, in the order of its members.
 
     Raises:
         NetcError: as :class:`netc.Predictor`.

@@ -1,4 +1,4 @@
-"""Boxes that a detection net found: rows of DetectionOutput, in the pixels of the pictures."""
+"""Detections: rows of DetectionOutput (detection_output_layer.cpp) in pixels of the pictures."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ COLUMNS = 7  # item, label, score, left, top, right, bottom; the last four from 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image file that is fed, and where the part that the net sees lies in it."""
+    """An image file that is fed, and the rectangle of it that the net's input covers."""
 
     path: str
     name: str
     placement: Placement
 
     def placed(self, left: float, top: float, right: float, bottom: float) -> Any:
-        """Pixels of the picture, of places from 0 to 1 in what the net sees."""
+        """Convert coordinates from 0 to 1 in the net's input to pixels of the picture."""
         at = self.placement
         return (
             at.left + left * at.width,
@@ -36,7 +36,10 @@ class Picture:
 
 
 class Box(NamedTuple):
-    """A box in a picture: pixels, or parts of the input where its picture is not known."""
+    """A detected box: in pixels of its picture, or from 0 to 1 of the input without a picture.
+
+    ``item`` is the index in the batch, ``kind`` the class.
+    """
 
     item: int
     kind: int
@@ -48,14 +51,14 @@ class Box(NamedTuple):
     bottom: float
 
     def to_json(self) -> dict[str, object]:
-        """As plain values."""
+        """The box as plain values, sides rounded to four digits."""
         label = {"label": self.label} if self.label else {}
         box = [round(side, 4) for side in self[4:]]
         return {"item": self.item, "index": self.kind, **label, "score": self.score, "box": box}
 
 
 def detections(graph: Graph) -> frozenset[str]:
-    """The outputs that hold rows of boxes."""
+    """The outputs of the graph that are made by DetectionOutput or a layer like it."""
     makers = graph.producers
     return frozenset(
         name
@@ -65,10 +68,10 @@ def detections(graph: Graph) -> frozenset[str]:
 
 
 def boxes_of(rows: Array, labels: Sequence[str], pictures: Sequence[Picture | None]) -> list[Box]:
-    """The boxes of a DetectionOutput's rows, those of each item by their scores.
+    """The boxes in the rows of a DetectionOutput, best score first within each item.
 
-    A row whose item or label is negative says that nothing was found
-    (detection_output_layer.cpp: all of it is -1, or all but the item).
+    Rows are (item, label, score, left, top, right, bottom). One whose item or label is negative
+    means that nothing was found (detection_output_layer.cpp: all is -1, or all but the item).
     """
     found = []
     for row in np.asarray(rows, np.float64).reshape(-1, COLUMNS):

@@ -1,4 +1,4 @@
-"""What is known of a net's inputs before any is read."""
+"""A net's inputs as its text and the arguments declare them, before any data is read."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from netc.schema.message import Message
 
 
 class Declared(NamedTuple):
-    """The inputs as text and arguments say them, and how the text says images are prepared.
+    """The declared inputs: blob -> value, and in ``said`` blob -> the text's preprocessing.
 
-    ``unneeded`` are inputs that nothing asked for depends on; ``outputs`` are the blobs that are
-    given back, ``layers`` are those of the state.
+    ``unneeded`` are inputs that no wanted output depends on, ``outputs`` the blobs returned, and
+    ``layers`` the layers of the NetState.
     """
 
     inputs: dict[str, Value]
@@ -39,10 +39,10 @@ def declared_inputs(
     define: Mapping[str, str] | None = None,
     schema: Schemas = None,
 ) -> Declared:
-    """The inputs of a net in a state, of what some outputs need.
+    """The inputs of a net in a NetState that ``outputs`` depend on.
 
     Raises:
-        NetcError: the text has mistakes that no input can mend.
+        NetcError: mistakes in the text other than an unknown input shape.
     """
     given = dict(shapes or {})
     text = read_net(net, define=define, schema=schema)

@@ -1,4 +1,4 @@
-"""Records to columns: what a net is fed, with each record's number, name and fault."""
+"""Decodes records to columns: the net's inputs, with each record's number, name and error."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _CONFIGURED = frozenset({"bad-mean", "missing-package"})  # of no record's own
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageInput:
-    """An input that images are for: of each net of an ensemble one.
+    """An input fed with images; each net of an ensemble has one.
 
     Args:
-        column: what its rows are called: the blob, and ``BLOB@1`` of the second net.
-        how: images are prepared.
-        any_size: whether an image is not cropped, but fed in its own size, resized.
+        column: the column's name: the blob, or ``BLOB@1`` for the second net, and so on.
+        how: the preprocessing.
+        any_size: whether images are resized but not cropped, so that their sizes differ.
     """
 
     column: str
@@ -45,14 +45,14 @@ class ImageInput:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoder:
-    """Reads parts of a source; pickles with all that it needs.
+    """Reads and decodes parts of a source; can be pickled for a worker.
 
     Args:
-        images: the inputs of images; empty where the net takes none.
-        shapes: input blob -> the shape of a row, for records of arrays.
-        said: what the text says of these.
-        strict: whether the first record that cannot be read is an error.
-        memory: bytes that may be held, as of ``--max-memory``; None for a share of what is free.
+        images: the inputs fed with images; empty where the net takes none.
+        shapes: input blob -> the shape of one row, for records of arrays.
+        said: input blob -> the text's preprocessing, for records of arrays.
+        strict: whether the first record that cannot be read raises an error.
+        memory: limit in bytes, as ``--max-memory``; None for a share of what is free.
     """
 
     images: tuple[ImageInput, ...]
@@ -76,7 +76,11 @@ class Decoder:
             return self._columns([self._row(record) for record in part.read()], first)
 
     def batches(self, part: Part, first: int, size: int) -> Iterator[dict[str, Any]]:
-        """The columns of a part in batches of a size, the last one smaller; see the call."""
+        """The columns of a part in batches of ``size`` records; the last one may be smaller.
+
+        Raises:
+            NetcError: as a call.
+        """
         with using(None if self.memory is None else Budget(self.memory)):
             rows: list[_Row] = []
             for record in part.read():

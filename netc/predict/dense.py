@@ -25,10 +25,11 @@ from netc.weights import load_weights
 
 
 def dense_net(member: Member, options: Options, progress: Progress | None) -> CompiledNet:
-    """A net whose inner products are convolutions, compiled for its text's own size of input.
+    """A net whose inner products are convolutions, compiled for the input size in its text.
 
     Raises:
-        NetcError: no-dense-form, of an inner product over other axes; what compiling raises.
+        NetcError: no-dense-form, where an inner product is not over a whole (channels, height,
+            width) blob; what compiling raises.
     """
     shapes = own_shapes(member, options)
     wanted = {blob: (options.batch, *shape[1:]) for blob, shape in shapes.items()}

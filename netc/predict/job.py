@@ -1,4 +1,4 @@
-"""What there is to do: records, how they are decoded, what answers them, where answers go."""
+"""A batch inference job: its records, decoder, predictor arguments and output."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from netc.predict.store import Range, Shard, Store
 
 
 class Job(NamedTuple):
-    """A run that is ready to go on with.
+    """A planned run, new or resumed.
 
     Attributes:
-        records: of the source.
-        decoder: makes columns of them.
-        keeper: makes the output's columns of answers.
-        store: where shards go.
-        rows: records of a shard.
-        batch: records that are decoded and answered together.
-        row_bytes: of what a decoded record takes.
-        missing: the records that are to be done.
-        arguments: of :class:`netc.Predictor`, threads aside.
+        records: all records of the source.
+        decoder: converts records to input columns.
+        keeper: converts the net's outputs to output columns.
+        store: writes the shards.
+        rows: records per shard.
+        batch: records per batch.
+        row_bytes: bytes of one decoded record.
+        missing: ranges of records still to do.
+        arguments: keyword arguments of :class:`netc.Predictor`, without ``threads``.
     """
 
     records: Records

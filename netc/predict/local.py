@@ -1,4 +1,4 @@
-"""A run on this machine: threads decode ahead, this one puts batches through the net."""
+"""A run on this machine: threads decode ahead, the calling thread runs batches through the net."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _AHEAD = 2  # batches that wait decoded, besides those that threads are at
 
 
 def run_local(job: Job, predictor: Predictor, done: Done, decoders: int | None = None) -> None:
-    """Answer what is missing, shard by shard.
+    """Run the job's missing records, shard by shard.
 
-    At most ``decoders`` + 2 batches are held decoded, and the answers of one shard.
+    At most ``decoders`` + 2 decoded batches and the outputs of one shard are held in memory.
 
     Args:
-        job: what there is to do.
-        predictor: of its arguments.
-        done: told of records as they are answered.
-        decoders: threads that decode; None for one a core.
+        job: the job.
+        predictor: made from the job's arguments.
+        done: called as records are answered.
+        decoders: number of decoding threads; None for one per core.
 
     Raises:
         NetcError: cannot-write, too-little-memory; with a strict decoder what is wrong with a
@@ -55,7 +55,7 @@ def run_local(job: Job, predictor: Predictor, done: Done, decoders: int | None =
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """The number of CPU cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -88,5 +88,5 @@ def _next(
 
 
 def joined(parts: list[Columns]) -> dict[str, AnyArray]:
-    """Columns of several batches as one."""
+    """The columns of several batches concatenated along the row axis."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -1,4 +1,4 @@
-"""One run at a time writes an output: a lock of its folder, which ends with the process."""
+"""A lock on an output folder, so that one run at a time writes it; it ends with the process."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from netc.diagnostics import Diagnostic, NetcError
 
 
 class FolderLock:
-    """Holds a folder until it is released, or its process ends in whatever way.
+    """Locks a folder until it is released or the process ends, even by a signal.
 
-    Where the system or the file system has no such locks, nothing is held.
+    On systems and file systems without such locks it does nothing.
 
     Raises:
-        NetcError: output-in-use, where another one holds it.
+        NetcError: output-in-use, where another process holds the lock.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""One net of a predictor: how it is compiled for batches, and how rows are put through it."""
+"""One net of a predictor: compiling it for a batch, and running any number of rows through it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from netc.predict.declared import declared_inputs
 
 
 class Member(NamedTuple):
-    """A net's text and weights, by their absolute paths."""
+    """The absolute paths of a net's text and weights."""
 
     net: str
     weights: str | None
@@ -32,10 +32,10 @@ class Member(NamedTuple):
     def of(
         cls, net: str | os.PathLike[str], weights: str | os.PathLike[str] | None = None
     ) -> Member:
-        """From paths of the current folder.
+        """A member from paths, relative ones from the current folder.
 
         Raises:
-            NetcError: bad-argument, for what is no path: only paths can be sent to a worker.
+            NetcError: bad-argument, for anything but a path: only paths can be sent to a worker.
         """
         for name, given in (("net", net), ("weights", weights)):
             if not isinstance(given, (str, os.PathLike)) and (name == "net" or given is not None):
@@ -45,7 +45,7 @@ class Member(NamedTuple):
 
 
 class Options(NamedTuple):
-    """All that a predictor is made from: names, numbers and paths; see its arguments."""
+    """The arguments of :class:`netc.Predictor` as hashable, picklable values."""
 
     members: tuple[Member, ...]
     batch: int
@@ -66,16 +66,16 @@ class Options(NamedTuple):
 
     @property
     def files(self) -> list[str]:
-        """The files that it is made from."""
+        """The paths of all texts, weights and schemas."""
         listed = [path for member in self.members for path in member if path is not None]
         return [*listed, *self.schema]
 
 
 def own_shapes(member: Member, options: Options) -> dict[str, Shape]:
-    """Each input that must be fed -> its shape, as the text or the options say it.
+    """Input blob that must be fed -> its shape with the batch, from the text or the options.
 
     Raises:
-        NetcError: unknown-input-shape; not-per-row, of an input that is a number.
+        NetcError: unknown-input-shape; not-per-row, for an input without axes.
     """
     state = State(options.phase, options.level, options.stages)
     known = declared_inputs(
@@ -107,10 +107,10 @@ def compiled_for(
     shapes: Mapping[str, Shape],
     progress: Progress | None,
 ) -> CompiledNet:
-    """The net for inputs of these shapes, whose outputs are one for each row.
+    """The net compiled for inputs of these shapes; each output must have one entry per row.
 
     Raises:
-        NetcError: not-per-row; what compiling raises.
+        NetcError: not-per-row, where an output has no batch axis; what compiling raises.
     """
     net = compile(
         member.net,
@@ -125,7 +125,8 @@ def compiled_for(
 
 
 def compile_options(options: Options, progress: Progress | None) -> dict[str, Any]:
-    """What a predictor's options are to :func:`netc.compile`, shapes and text aside."""
+    """A predictor's options as keyword arguments of :func:`netc.compile`, without text and shapes.
+    """
     return {
         "backend": options.backend,
         "phase": options.phase,
@@ -162,7 +163,7 @@ def _check_rows(net: CompiledNet, batch: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Ready:
-    """A compiled net, and the batch that it is run in."""
+    """A compiled net and the number of rows it computes at a time."""
 
     net: CompiledNet
     batch: int
@@ -170,12 +171,12 @@ class Ready:
 
     @cached_property
     def boxes(self) -> frozenset[str]:
-        """The outputs that are rows of boxes."""
+        """The outputs that are rows of boxes (DetectionOutput)."""
         return detections(self.net.graph)
 
     @cached_property
     def inputs(self) -> dict[str, Shape]:
-        """Input blob -> the shape of a row; DummyData's blobs are none."""
+        """Input blob -> the shape of one row; DummyData's blobs are not among them."""
         needed = self.net.needed
         names = self.net.graph.input_blobs
         return {b: s[1:] for b, s in self.net.inputs.items() if names[b] in needed}
@@ -189,7 +190,7 @@ class Ready:
         return {n: (0, COLUMNS - 1) if n in self.boxes else shape[1:] for n, shape in shapes}
 
     def __call__(self, feeds: Mapping[str, AnyArray]) -> dict[str, Any]:
-        """Rows through the net: output blob -> their answers, crops averaged."""
+        """Run rows through the net: output blob -> float32 (rows, ...), crops averaged."""
         if any(_ragged(column) for column in feeds.values()):
             return self._of_any_size({b: list(column) for b, column in feeds.items()})
         arrays = {blob: np.asarray(column) for blob, column in feeds.items()}

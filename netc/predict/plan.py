@@ -1,4 +1,4 @@
-"""A person's wish as a job: what the source holds, how it is prepared, what is kept and where."""
+"""Plans a job from the arguments of `netc predict`: source, preprocessing, outputs and shards."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _CROPS = {"center": 1, "flip": 2, "ten": 10}
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks for; see ``netc predict --help``.
+    """The arguments of ``netc predict``; see its ``--help``.
 
-    ``predictor`` are keyword arguments of :class:`netc.Predictor`, nets and outputs aside.
+    ``predictor`` has keyword arguments of :class:`netc.Predictor`, except nets and outputs.
     """
 
     net: str
@@ -58,18 +58,18 @@ class Request:
 
     @property
     def members(self) -> list[tuple[str, str | None]]:
-        """The nets, each with its weights."""
+        """The paths of all nets, each with its weights."""
         return [(self.net, self.weights), *self.ensemble]
 
     @property
     def state(self) -> State:
-        """Of the nets."""
+        """The NetState of all nets."""
         given = self.predictor
         stages = tuple(given.get("stages", ()))
         return State(given.get("phase", "TEST"), given.get("level", 0), stages)
 
     def declared(self, net: str, outputs: Sequence[str]) -> Declared:
-        """What is known of the inputs of a net."""
+        """The declared inputs of a net, for some outputs."""
         given = self.predictor
         return declared_inputs(
             net,
@@ -81,7 +81,7 @@ class Request:
         )
 
     def arguments(self) -> dict[str, Any]:
-        """All arguments of :class:`netc.Predictor`, threads and progress aside; paths are whole."""
+        """Keyword arguments of :class:`netc.Predictor` except threads and progress; full paths."""
         outputs = tuple(self.blobs)
         if self.blobs and self.top is not None:
             outputs = tuple(dict.fromkeys((*self.declared(self.net, ()).outputs, *self.blobs)))
@@ -99,16 +99,16 @@ class Request:
 def planned(
     request: Request, shapes: Mapping[str, Shape], boxes: frozenset[str], batch: int
 ) -> tuple[Job, Run]:
-    """The job, nothing of which is known to be done yet, and what its run is.
+    """The job with all records missing, and the run's description for the manifest.
 
     Args:
-        request: what is asked for.
-        shapes: output blob -> the shape of a row.
-        boxes: the outputs that are boxes.
-        batch: records that are answered together.
+        request: the arguments.
+        shapes: output blob -> the shape of one row.
+        boxes: the outputs that are rows of boxes.
+        batch: records per batch.
 
     Raises:
-        NetcError: of the source, the options and the inputs.
+        NetcError: input-format, where the source is empty or does not fit; what reading it raises.
     """
     arguments = request.arguments()
     known = [request.declared(net, arguments["outputs"]) for net, _ in request.members]

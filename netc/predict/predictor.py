@@ -1,9 +1,9 @@
-"""A net, or several whose answers are averaged, as one object that any engine can carry.
+"""A net, or an ensemble of nets, as one picklable object for batch inference.
 
-A :class:`Predictor` is paths and options until it is used, and pickles as such: what is sent to a
-worker is small, and the worker compiles what it needs, once a process. It takes a dict of arrays
-whose first axis is the row and gives one; that is all that Ray Data, Spark's ``predict_batch_udf``
-and Dask's ``map_partitions`` ask of it, and it knows none of them.
+A :class:`Predictor` pickles as paths and options: what is sent to a worker is small, and the worker
+compiles the nets, once per process. It maps a dict of arrays whose first axis is the row to another
+one, which is the interface that Ray Data, Spark's ``predict_batch_udf`` and Dask's
+``map_partitions`` expect; it depends on none of them.
 """
 
 from __future__ import annotations
@@ -34,24 +34,26 @@ Columns = Mapping[str, Any]
 
 
 class Predictor:
-    """A compiled net that takes any number of rows, in batches of one size.
+    """A compiled net that takes any number of rows, computed in batches of a fixed size.
 
     Args:
-        net, weights: paths of a prototxt and its weights; without weights fillers make them.
-        ensemble: further nets, as pairs of paths: the answers are the mean of all nets' answers.
-        batch: rows that are computed together; fewer are filled up, so that there is one plan. A
-            net whose text takes no other batch is run in its own.
-        outputs: the blobs to give back, else those that no layer reads.
-        dense: run the net on images of any size as a fully convolutional one: inner products
-            become convolutions, and answers are averaged over places.
+        net, weights: paths of a prototxt and its weights; None runs the layers' fillers.
+        ensemble: further nets, as pairs of paths (net, weights); the outputs are the mean of all
+            nets' outputs, summed in float64 in this order.
+        batch: rows computed together; the last batch is padded, so that one memory plan suffices.
+            A net that fixes its batch is run with that batch.
+        outputs: the blobs to return; by default those that no layer reads.
+        dense: run the net on images of any size as a fully convolutional net: inner products
+            become convolutions, and outputs are averaged over height and width.
         threads: of the net; None for ``NETC_NUM_THREADS`` or the machine's cores.
         backend, precision, inputs, missing, define, schema, phase, level, stages, allow_outside,
-            max_memory: as of :func:`netc.compile`; the batch of ``inputs`` is of no matter.
-        progress: called as (done, total, name) while kernels are compiled, once a machine.
+            max_memory: as for :func:`netc.compile`; the first size in ``inputs`` is replaced by
+            the batch.
+        progress: called as (done, total, name) while kernels are compiled.
 
     Raises:
-        NetcError: what :func:`netc.compile` raises; not-per-row, for a net whose outputs are not
-            one for each row; bad-argument.
+        NetcError: what :func:`netc.compile` raises; not-per-row, for a net with an output that
+            has no entry for each row; bad-argument.
     """
 
     def __init__(
@@ -106,7 +108,7 @@ class Predictor:
 
     @property
     def ready(self) -> tuple[Ready, ...]:
-        """The compiled nets; compiled now, where this object has just been unpickled."""
+        """The compiled nets; after unpickling they are compiled on first use."""
         if self._ready is None:
             self._ready = _woken(self.options, None)
         return self._ready
@@ -118,30 +120,31 @@ class Predictor:
 
     @property
     def outputs(self) -> dict[str, Shape]:
-        """Output blob -> the shape of one row; of boxes (0, 6), for any number of them."""
+        """Output blob -> the shape of one row; (0, 6) for boxes, whose number varies."""
         return dict(self.ready[0].outputs)
 
     @property
     def batch(self) -> int:
-        """Rows that are computed together."""
+        """The number of rows that are computed together."""
         return self.ready[0].batch
 
     def __call__(self, columns: Columns, /) -> dict[str, Any]:
-        """Forward.
+        """Run the forward pass on all rows.
 
         Args:
-            columns: each input blob's rows, (rows, *shape); with one axis more, (rows, crops,
-                *shape), the answers of a row's crops are averaged. ``BLOB@1`` is what the second
-                net of an ensemble takes where that is another array than the first one's, and so
-                on. What is no input is passed through.
+            columns: input blob -> array of (rows, *shape), or of (rows, crops, *shape), where the
+                outputs are averaged over each row's crops. ``BLOB@1`` is the input of the second
+                net of an ensemble, ``BLOB@2`` of the third, where it differs from the first
+                net's. Columns that are no input are returned unchanged.
 
         Returns:
             Output blob -> float32 (rows, *shape), and the other columns. Boxes of DetectionOutput
-            are an object array of float32 (boxes, 6): class, score, left, top, right, bottom, from
-            0 to 1 of what the net sees.
+            are an object array with a float32 (boxes, 6) for each row: class, score, left, top,
+            right, bottom, the sides from 0 to 1 of the net's input.
 
         Raises:
-            NetcError: an input that is missing, or whose shape does not fit.
+            NetcError: missing-input; input-shape, also where an ensemble's outputs cannot be
+                averaged; unknown-output, where another net of it lacks an output; input-dtype.
         """
         answers = [ready(_inputs(ready, columns, k)) for k, ready in enumerate(self.ready)]
         read = {

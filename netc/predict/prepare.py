@@ -1,4 +1,4 @@
-"""How images become an input: as a person's options say, else as the net's text says.
+"""The preprocessing of images for an input: from the user's options, else from the net's text.
 
 A text says it in the ``transform_param`` of its Input layer, which the dialect's ``input`` block
 writes (see docs/language.md), or of a data layer, with whose own parameters the images are prepared
@@ -29,16 +29,16 @@ from netc.weights.mean import load_mean
 
 @dataclass(frozen=True, slots=True)
 class ImageOptions:
-    """How images are prepared, as a person says it; None where the net's text is to say it.
+    """Preprocessing as the user gives it; None takes what the net's text says.
 
     Attributes:
-        mean: values with commas between, or a file's path.
+        mean: comma-separated values, or the path of a mean file.
         scale: multiplied last.
-        raw_scale: what a pixel of full brightness becomes.
-        channel_order: of the net's input.
-        resize: height and width, or the shorter side, before an image is cropped.
+        raw_scale: the value of a pixel of full brightness.
+        channel_order: channel order of the net's input.
+        resize: height and width, or the shorter side, in pixels, before cropping.
         crops: "center", "ten", or "flip".
-        allow_outside: whether a mean that the text names may lie anywhere.
+        allow_outside: whether a mean file named in the text may be in any folder.
     """
 
     mean: str | None = None
@@ -51,14 +51,14 @@ class ImageOptions:
 
     @classmethod
     def of(cls, given: object) -> ImageOptions:
-        """From what has these attributes, such as a command's arguments; others are not given."""
+        """Options from an object with some of these attributes, such as argparse's namespace."""
         known: dict[str, Any] = {name: getattr(given, name, None) for name in cls.__slots__}
         known["allow_outside"] = bool(known["allow_outside"])
         return cls(**known)
 
 
 class MeanFile(NamedTuple):
-    """A mean that a text names, the folder of the text, and where it is named."""
+    """A mean file named in a text: its path as written, the text's folder, and the place."""
 
     name: str
     folder: Path | None
@@ -67,17 +67,17 @@ class MeanFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InputTransform:
-    """What a text says of an input; None where it does not.
+    """The preprocessing of an input that a text declares; None or empty where it does not.
 
     Attributes:
-        mean: for each channel, in the net's order.
-        mean_file: the file of a mean.
-        range: what black and white are before mean and scale.
-        layout: of arrays, "NCHW" or "NHWC".
-        data: the type of the data layer that says it; empty for Input.
-        channels: of the images a data layer reads, where it says so.
-        crop: the height and width to which a data layer crops them, at their centre; or 0.
-        span: where it is said.
+        mean: one value for each channel, in the net's channel order.
+        mean_file: a mean file.
+        range: the values of black and white before mean and scale.
+        layout: axis order of arrays that are fed, "NCHW" or "NHWC".
+        data: type of the data layer that declares it; empty for an Input layer.
+        channels: channels of the images that the data layer reads, where it says so.
+        crop: the data layer's crop_size in pixels, cropped at the centre; 0 for none.
+        span: where it is declared.
     """
 
     mean: tuple[float, ...] = ()
@@ -100,15 +100,15 @@ NOTHING = InputTransform()
 def transforms_of_inputs(
     net: Message, folder: Path | None, layers: Iterable[Message] | None = None
 ) -> dict[str, InputTransform]:
-    """What a net's text says of its inputs, by blob.
+    """Input blob -> the preprocessing that a net's text declares.
 
     Args:
-        net: in the current format.
-        folder: that paths in the text start from; None for the current one.
-        layers: those of the net's state; None for all.
+        net: a NetParameter in the current format.
+        folder: the folder that paths in the text start from; None for the current folder.
+        layers: the layers of the NetState; None for all.
 
     Raises:
-        NetcError: bad-preprocessing, for numbers that mean nothing.
+        NetcError: bad-preprocessing, for values that make no sense, such as an empty range.
     """
     found = {}
     for layer in net.get("layer") if layers is None else layers:
@@ -152,7 +152,7 @@ def _check_count(transform: Message, name: str, allowed: tuple[int, ...]) -> Non
 
 
 def transform_of_data(layer: Message, folder: Path | None) -> InputTransform:
-    """What a data layer does to images, in TEST: crops at the centre, and mirrors nothing.
+    """The preprocessing of a data layer in phase TEST: centre crops, no mirroring.
 
     Raises:
         NetcError: bad-preprocessing.
@@ -173,7 +173,8 @@ def _is_said(message: Message, name: str) -> bool:
 
 
 def shape_of(said: InputTransform, header: Header) -> Shape:
-    """The shape that a data layer makes of an image, where the text alone does not tell it."""
+    """The shape (num, channels, height, width) that a data layer makes of an image of this size.
+    """
     height, width = said.resize if len(said.resize) == 2 else header[:2]
     size = (said.crop, said.crop) if said.crop else (height, width)
     return (1, said.channels or 3, *size)
@@ -216,10 +217,10 @@ def _size_of_data(layer: Message) -> tuple[int, ...]:
 def preprocessing(
     shape: Shape, args: ImageOptions, said: InputTransform = NOTHING
 ) -> Preprocessing:
-    """How images are made into an input of this shape.
+    """The preprocessing of images for an input of this shape.
 
     Raises:
-        NetcError: input-shape, if no image can be; or the mean cannot be read.
+        NetcError: input-shape, where no image fits that shape; what reading the mean raises.
     """
     if len(shape) != 4:
         raise NetcError(
@@ -302,12 +303,12 @@ def _read_mean(file: MeanFile, outside: bool) -> Array:
 
 
 def arranged(array: AnyArray, said: InputTransform) -> AnyArray:
-    """An array as the net takes it: channels first, where the text says they are last."""
+    """An array in NCHW order: transposed where the text says that the input is fed as NHWC."""
     if said.layout == "NHWC" and getattr(array, "ndim", 0) == 4:
         return array.transpose(0, 3, 1, 2)
     return array
 
 
 def transform_of(blob: str, known: Mapping[str, InputTransform]) -> InputTransform:
-    """What is said of an input, nothing where it is not known."""
+    """The preprocessing declared for an input; an empty one where there is none."""
     return known.get(blob, NOTHING)

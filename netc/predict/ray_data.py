@@ -53,7 +53,11 @@ _PAYLOAD = "batch"
 
 
 def ray_module() -> ModuleType:
-    """Ray with Ray Data; NetcError missing-package where it is not installed."""
+    """The module ray, with Ray Data.
+
+    Raises:
+        NetcError: missing-package, where it is not installed.
+    """
     try:
         ray = importlib.import_module("ray")
         importlib.import_module("ray.data")
@@ -66,14 +70,14 @@ def ray_module() -> ModuleType:
 
 
 def run_on_ray(job: Job, cluster: Cluster, done: Done) -> None:
-    """Answer what is missing, on Ray's workers.
+    """Run the job's missing records on Ray's workers.
 
-    Files must have the same paths on every machine: nets, weights, the source and the output.
+    Nets, weights, source and output must have the same paths on every machine.
 
     Args:
-        job: what there is to do.
-        cluster: where, and on how much of it.
-        done: told of records as their shards are written.
+        job: the job.
+        cluster: the cluster's address and the resources to use.
+        done: called as shards are written.
 
     Raises:
         NetcError: no-cluster, where there is none or it lacks what is asked for; missing-package;
@@ -178,7 +182,7 @@ def _sink(ray: Any, job: Job) -> object:
 
 
 def write_shard(store: Store, keeper: Keeper, batches: list[bytes]) -> None:
-    """Write the answers of some batches as one shard, in the order of their records."""
+    """Write the pickled output columns of some batches as one shard, in record order."""
     if not batches:
         return
     parts = sorted(map(pickle.loads, batches), key=lambda columns: int(columns["index"][0]))
@@ -194,9 +198,9 @@ def _packed(columns: Mapping[str, object]) -> dict[str, object]:
 
 @contextmanager
 def once_a_node() -> Iterator[None]:
-    """Let one process of a machine compile at a time: the next ones find its kernels in the cache.
+    """A context that one process per machine enters at a time, so that kernels are compiled once.
 
-    Where files cannot be locked, each compiles for itself.
+    The others then find them in the cache. Without file locks each process compiles for itself.
     """
     folder = cache_dir()
     try:
@@ -257,7 +261,7 @@ def _connected(ray: ModuleType, cluster: Cluster) -> Iterator[None]:
 
 
 def check_address(address: str | None) -> None:
-    """Ask whether anybody answers at HOST:PORT, where Ray itself would wait for minutes.
+    """Check that HOST:PORT accepts connections; Ray itself would wait for minutes.
 
     Raises:
         NetcError: no-cluster.
@@ -316,10 +320,10 @@ def _watching(store: Store, done: Done) -> Iterator[None]:
 
 
 class WorkerError(Exception):
-    """An error of netc's own on its way from a worker.
+    """Carries a NetcError out of a Ray worker.
 
-    Ray wraps what a worker raises, more than once, and keeps no more of it than its text; so the
-    text has all of it.
+    Ray wraps a worker's exception several times and keeps only its text, so that the diagnostics
+    are encoded in the text.
     """
 
 

@@ -1,4 +1,4 @@
-"""How a job is spread on a cluster: processes, processors and threads of each stage."""
+"""Divides a cluster among the stages of a job: processes, CPUs, GPUs and threads."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _WRITTEN = 16  # processors whose answers one task can write
 
 
 class Cluster(NamedTuple):
-    """How a job is spread.
+    """The cluster and the resources that the user asks for.
 
     Attributes:
-        address: of a Ray cluster; None for one of this machine, for this run.
-        workers: processes that hold the net; None for one a node, or one a GPU.
-        cpus: of a worker, which are its threads; None for three quarters of the cluster's, shared.
-        gpus: of a worker.
+        address: of a Ray cluster; None starts one on this machine for this run.
+        workers: processes that hold the net; None for one per node, or per GPU.
+        cpus: CPUs of a worker, also its threads; None divides three quarters of the cluster's.
+        gpus: GPUs of a worker.
     """
 
     address: str | None = None
@@ -27,8 +27,10 @@ class Cluster(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What each stage gets: workers, their processors, threads and GPUs, a decoder's part, and how
-    many write at a time."""
+    """The resources of each stage: ``workers`` with ``cpus``, ``threads`` and ``gpus`` each.
+
+    ``decoder`` is the CPUs of a decoding task, ``writers`` how many tasks write at a time.
+    """
 
     workers: int
     cpus: float
@@ -39,10 +41,10 @@ class Share(NamedTuple):
 
 
 def shared(cpus: float, gpus: float, nodes: int, cluster: Cluster) -> Share:
-    """The share of a cluster of so many processors, GPUs and nodes.
+    """The resources of each stage on a cluster of this many CPUs, GPUs and nodes.
 
     Raises:
-        NetcError: no-cluster.
+        NetcError: no-cluster, where the cluster has less than what is asked for.
     """
     workers = cluster.workers or (int(gpus // cluster.gpus) if cluster.gpus else max(1, nodes))
     own = cluster.cpus or 0.75 * cpus / max(1, workers)

@@ -1,11 +1,10 @@
-"""Where answers are kept: shards that are written whole or not at all, and what is done already.
+"""The output of a run: shards written atomically, and a manifest from which a run can be resumed.
 
-A folder of output has data files ``part-NUMBER.SUFFIX`` and in ``_manifest`` a record of each,
-which says what records of the source it answers and which of them cannot be read. A data file
-counts once its record is there, so that one that was cut off, or was written twice, is no matter:
-what has no record is removed when a run begins. ``_manifest/run.json`` says what the run is: of
-which net, weights, source and options. Output in one file is kept as such a folder beside it until
-it is whole.
+An output folder has data files ``part-NUMBER.SUFFIX`` and, in ``_manifest``, a JSON entry for each,
+which lists the records of the source it covers and those that could not be read. A data file counts
+once its entry exists; files without one, from an interrupted run, are removed when a run begins.
+``_manifest/run.json`` describes the run: net, weights, source and options. Output in one file is
+kept as such a folder beside it until it is complete.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ Run = Mapping[str, Any]  # what a run is, as plain values
 
 
 class Broken(NamedTuple):
-    """A record that cannot be read, and why."""
+    """A record that cannot be read: its number, its name, and the error message."""
 
     number: int
     name: str
@@ -47,7 +46,7 @@ class Broken(NamedTuple):
 
 
 class Shard(NamedTuple):
-    """A data file that is whole: its records, how many rows it has, and the broken ones."""
+    """A complete data file: the ranges of its records, its number of rows, and broken records."""
 
     name: str
     ranges: tuple[Range, ...]
@@ -56,19 +55,19 @@ class Shard(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """A run that is complete."""
+    """A complete run: the number of rows written, and the broken records."""
 
     rows: int
     broken: tuple[Broken, ...]
 
 
 class Store:
-    """The shards of an output; pickles as paths and fields, so that workers write their own.
+    """The shards of an output; can be pickled, so that workers write their own shards.
 
     Args:
-        target: a folder, or one file.
-        one_file: which of them.
-        format: by name.
+        target: the output folder, or the output file.
+        one_file: whether ``target`` is one file.
+        format: the format's name.
         fields: the columns.
     """
 
@@ -92,11 +91,14 @@ class Store:
     # Beginning
 
     def begin(self, run: Run, *, restart: bool = False) -> Summary | None:
-        """Make ready to write, or to go on; what the output is if it is complete already.
+        """Prepare the output for a new or resumed run; the summary if it is complete already.
+
+        With ``restart`` what an earlier run wrote is removed first.
 
         Raises:
-            NetcError: other-run, where what is there is of another net, source or options;
-                output-in-use, where another run is writing there; cannot-write.
+            NetcError: other-run, where the output is of another net, source or options;
+                output-in-use, where another run is writing it; cannot-write; what the format
+                raises for columns that it cannot hold.
         """
         self.release()
         FORMATS[self.format].check(self.fields)
@@ -131,7 +133,7 @@ class Store:
             raise cannot_write(self.folder, error) from None
 
     def release(self) -> None:
-        """Let other runs write here."""
+        """Release the lock of the output folder."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -167,7 +169,7 @@ class Store:
     # Shards
 
     def done(self, but: Collection[str] = ()) -> list[Shard]:
-        """The shards that are whole, in the order of their records, but for those of some names."""
+        """The complete shards in the order of their records, without those named in ``but``."""
         found = []
         if self._records.is_dir():
             for path in sorted(self._records.iterdir()):
@@ -179,7 +181,7 @@ class Store:
         return found
 
     def missing(self, total: int, rows: int) -> list[Range]:
-        """The ranges of records that are not done, each at most as long as a shard."""
+        """The ranges of the ``total`` records still to do, each within one shard of ``rows``."""
         found = []
         last = 0
         done = sorted(r for shard in self.done() for r in shard.ranges)
@@ -192,7 +194,7 @@ class Store:
         return found
 
     def write(self, columns: Columns) -> Shard:
-        """Write rows, good and broken ones, as a shard.
+        """Write rows as a shard; rows of broken records go into the manifest only.
 
         Raises:
             NetcError: cannot-write.
@@ -220,7 +222,7 @@ class Store:
     # The end
 
     def finish(self, run: Run, total: int) -> Summary:
-        """Make sure that each record is answered once; join the shards of one file.
+        """Check that each record is covered exactly once; with ``one_file`` join the shards.
 
         Raises:
             NetcError: cannot-write; incomplete-output, where records are missing or answered twice.
@@ -316,7 +318,7 @@ def _occupied(folder: Path) -> NetcError:
 
 
 def iterate(ranges: Sequence[Range], rows: int) -> Iterator[Range]:
-    """Ranges cut into parts of so many records."""
+    """Split ranges into parts of at most ``rows`` records."""
     for first, last in ranges:
         for start in range(first, last, rows):
             yield start, min(last, start + rows)

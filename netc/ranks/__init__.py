@@ -1,1 +1,1 @@
-"""Groups of ranks that train one net: by MPI, by MPI and NCCL, or threads of one process."""
+"""Groups of ranks for data-parallel training: by MPI, MPI with NCCL, or threads of one process."""

@@ -1,7 +1,7 @@
-"""Which of the processes that wait for each other are still there.
+"""Detects ranks whose process has ended, so that the others do not wait for ever.
 
-MPI tells of a lost rank when it feels like it: a message that nobody will send is waited for in
-silence. Processes of one machine can look (Linux).
+MPI does not reliably report a lost rank: a receive from it just blocks. On Linux a process can see
+in /proc whether another one of the same machine still runs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def identity() -> tuple[int, int]:
-    """This process's number, and which processes count so: 0 where nothing tells."""
+    """This process's pid and the inode of its pid namespace; 0 where there is no /proc."""
     try:
         return os.getpid(), os.stat("/proc/self/ns/pid").st_ino
     except OSError:
@@ -20,10 +20,10 @@ def identity() -> tuple[int, int]:
 
 
 def first_ended(processes: Sequence[tuple[int, int]]) -> int | None:
-    """The index of the first that has ended, of those that this one can see; None for none.
+    """The index of the first process that has ended, or None.
 
     Args:
-        processes: the identity of each.
+        processes: the :func:`identity` of each; those of other pid namespaces are not checked.
     """
     _, own = identity()
     ended = (i for i, (number, space) in enumerate(processes) if space == own and _ended(number))

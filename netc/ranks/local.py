@@ -30,11 +30,12 @@ class _Board:
 
 
 class LocalRanks:
-    """One of several threads that train one net.
+    """A rank that is one of several threads; see :class:`netc.ops.ranks.Ranks` for its methods.
 
     Args:
-        rank: this one's number.
-        boards: two that all ranks share, for sums and for numbers: see :func:`local_ranks`.
+        rank: this rank's number, from 0.
+        boards: exchange boards shared by all ranks, one for sums and one for everything else; made
+            by :func:`local_ranks`.
     """
 
     def __init__(self, rank: int, boards: tuple[_Board, _Board]) -> None:
@@ -44,33 +45,33 @@ class LocalRanks:
         self.start, self.finish, self.close = self._sums.start, self._sums.finish, self._sums.close
 
     def gather(self, numbers: Sequence[float]) -> list[list[float]]:
-        """Each rank's numbers."""
+        """The numbers of every rank, in the order of the ranks."""
         found = self._board.exchange(self.rank, list(numbers))
         return [entry for entry in found if isinstance(entry, list)]
 
     def broadcast(self, array: NDArray[np.generic]) -> None:
-        """Rank 0's elements."""
+        """Overwrite ``array`` with rank 0's."""
         array[...] = cast(Array, self._board.exchange(self.rank, array.copy())[0])
 
     def meet(self) -> None:
-        """Wait for all."""
+        """Barrier: wait until all ranks are here."""
         self._board.exchange(self.rank, None)
 
     def shared_memory(self, elements: int) -> Array | None:
-        """Threads see all memory; rank 0's is everybody's."""
+        """One float32 array of zeros, made by rank 0 and used by all threads."""
         own = np.zeros(elements if self.rank == 0 else 0, np.float32)
         return cast(Array, self._board.exchange(self.rank, own)[0])
 
     def neighbours(self) -> int:
-        """All ranks."""
+        """The number of ranks on this machine: all of them."""
         return self.size
 
     def local_rank(self) -> int:
-        """Its number."""
+        """This rank's number among those of its machine: its rank."""
         return self.rank
 
     def abort(self) -> None:
-        """Let ranks that wait go on with an error."""
+        """Make ranks that wait raise ``threading.BrokenBarrierError``."""
         self._board.barrier.abort()
         self._sums_board.barrier.abort()
 
@@ -89,6 +90,6 @@ class LocalRanks:
 
 
 def local_ranks(size: int) -> list[LocalRanks]:
-    """Groups of one run, one for each of ``size`` threads."""
+    """The ranks of one run, one for each of ``size`` threads."""
     boards = _Board(size), _Board(size)
     return [LocalRanks(rank, boards) for rank in range(size)]

@@ -48,7 +48,7 @@ def _first_line(error: Exception) -> str:
 
 
 class MpiRanks:
-    """This process among those of MPI's world.
+    """This process as a rank of MPI_COMM_WORLD; :class:`netc.ops.ranks.Ranks` has its methods.
 
     Raises:
         NetcError: missing-package; no-mpi, where MPI does not let several threads call it.
@@ -67,22 +67,25 @@ class MpiRanks:
         self._processes: list[tuple[int, int]] = self._world.allgather(identity())
 
     def gather(self, numbers: Sequence[float]) -> list[list[float]]:
-        """Each rank's numbers."""
+        """The numbers of every rank, in the order of the ranks, in float64 on the way."""
         mine = np.array(numbers, np.float64)
         found = np.empty((self.size, len(mine)), np.float64)
         self._wait(lambda: [self._world.Iallgather(mine, found)])
         return [list(map(float, row)) for row in found]
 
     def broadcast(self, array: NDArray[np.generic]) -> None:
-        """Rank 0's elements."""
+        """Overwrite ``array`` with rank 0's."""
         self._wait(lambda: [self._world.Ibcast(array, root=0)])
 
     def meet(self) -> None:
-        """Wait for all."""
+        """Barrier: wait until all ranks are here."""
         self._wait(lambda: [self._world.Ibarrier()])
 
     def shared_memory(self, elements: int) -> Array | None:
-        """Memory that rank 0 makes and the others map: None where they run on several machines."""
+        """float32 zeros that rank 0 allocates and the others map.
+
+        None where ranks run on several machines, or where one of them cannot map the memory.
+        """
         if self.neighbours() != self.size:
             return None
         made = Segment.made(4 * elements) if self.rank == 0 else None
@@ -102,19 +105,19 @@ class MpiRanks:
         return self._world.Split_type(mpi().COMM_TYPE_SHARED)
 
     def neighbours(self) -> int:
-        """How many ranks run on this machine, this one counted."""
+        """The number of ranks on this machine, this one included."""
         return int(self._machine.size)
 
     def local_rank(self) -> int:
-        """This one's number among them."""
+        """This rank's number among those of its machine, from 0."""
         return int(self._machine.rank)
 
     def abort(self) -> None:
-        """End all ranks at once; mpiexec says which one asked for it."""
+        """End all ranks at once (MPI_Abort); mpiexec reports which rank called it."""
         mpi().COMM_WORLD.Abort(1)
 
     def close(self) -> None:
-        """End the thread of the sums."""
+        """End the thread that computes the sums."""
         self._sums.close()
 
     # Messages of their own for each pair: MPICH's Ialltoallv moves a fiftieth as much while it is
@@ -167,6 +170,6 @@ class MpiRanks:
 
 
 def started_by_mpiexec() -> bool:
-    """Whether this process is one of several that mpiexec, or a cluster's own command, started."""
+    """Whether this process is one of several started by mpiexec or by a cluster's launcher."""
     sizes = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS")
     return any(os.environ.get(name, "1") not in ("", "1") for name in sizes)

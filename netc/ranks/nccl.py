@@ -50,27 +50,27 @@ class _Communicator(Protocol):
 
 
 class Host(Ranks, Protocol):
-    """Ranks whose processes can talk by the host's memory."""
+    """Ranks that can also communicate in host memory, such as those of MPI."""
 
     def neighbours(self) -> int:
-        """How many ranks run on this machine."""
+        """The number of ranks on this machine."""
 
     def local_rank(self) -> int:
-        """This one's number among them."""
+        """This rank's number among those of its machine, from 0."""
 
     def abort(self) -> None:
         """End all ranks."""
 
 
 class NcclRanks:
-    """The ranks of a host, each with a device of its own.
+    """Ranks with a GPU each: gradients are averaged by NCCL.
 
     Args:
-        host: carries NCCL's id, and numbers.
-        in_order: sum in the order of the ranks, at the cost of every rank receiving all gradients;
-            NCCL's own order depends on how the devices are connected.
-        arrays: CuPy, or what stands for it.
-        nccl: cupy.cuda.nccl, or what stands for it.
+        host: carries NCCL's unique id and everything but gradients.
+        in_order: sum in the order of the ranks, so that results do not depend on how the GPUs are
+            connected as NCCL's own order does; every rank then receives all gradients.
+        arrays: the module cupy, or a substitute.
+        nccl: the module cupy.cuda.nccl, or a substitute.
 
     Raises:
         NetcError: missing-package, where CuPy was built without NCCL.
@@ -96,7 +96,7 @@ class NcclRanks:
         self._buckets: dict[int, _DeviceBucket] = {}
 
     def shared_memory(self, elements: int) -> None:
-        """Gradients and parameters lie on devices."""
+        """None: gradients and parameters are on the devices."""
 
     def _connected(self) -> _Communicator:
         """NCCL's communicator, by the id that rank 0 makes."""
@@ -108,7 +108,7 @@ class NcclRanks:
         return communicator
 
     def start(self, at: Slot, gradient: AnyArray) -> None:
-        """Take a gradient on the device; with the last one of a bucket its sums begin."""
+        """Hand over a gradient on the device; the last one of a bucket starts its sum."""
         bucket = self._buckets.get(at.bucket)
         if bucket is None or len(bucket.gradients) == bucket.count:
             bucket = self._buckets[at.bucket] = _DeviceBucket(at.members)
@@ -143,7 +143,7 @@ class NcclRanks:
             flat += row
 
     def finish(self, at: Slot) -> AnyArray:
-        """A gradient's mean, for what the current stream does from now on."""
+        """A gradient's mean; the current stream waits for it, the host does not."""
         bucket = self._buckets[at.bucket]
         self._arrays.cuda.get_current_stream().wait_event(bucket.summed)
         gradient = bucket.gradients[at.place]

@@ -1,7 +1,7 @@
-"""Memory that several processes of one user and machine map.
+"""Shared memory between processes of one user on one machine.
 
-It has no name that could stay behind when processes are killed: it is a file without a folder
-(memfd_create, Linux 3.17), which other processes open by way of the one that made it.
+It is an anonymous file (memfd_create, Linux 3.17), which other processes open through /proc of the
+process that made it. So it has no name, and nothing is left behind when processes are killed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from netc.memory import check_memory
 
 
 class Place(NamedTuple):
-    """The process that made a segment, its descriptor there, and which file that is."""
+    """Where a segment is: its process and file descriptor there, and the file's device and inode.
+    """
 
     process: int = 0
     descriptor: int = 0
@@ -26,16 +27,16 @@ class Place(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """Memory, mapped; zeros at first."""
+    """Mapped shared memory, zeros at first."""
 
     place: Place
     memory: mmap.mmap
 
     @classmethod
     def made(cls, size: int) -> Segment | None:
-        """New memory of some bytes; None where the system has none of this kind.
+        """Allocate ``size`` bytes; None where the system has no memfd_create.
 
-        Its descriptor stays open, so that others can find it, until it is closed.
+        The descriptor stays open, so that other processes can open it, until :meth:`close`.
 
         Raises:
             NetcError: too-little-memory.
@@ -52,10 +53,10 @@ class Segment(NamedTuple):
 
     @classmethod
     def found(cls, place: Place, size: int) -> Segment | None:
-        """The memory that another process has made; None where it cannot be had.
+        """Map memory that another process has made; None where that is not possible.
 
-        Processes in containers of their own may count processes differently: what lies at the place
-        is looked at before it is opened.
+        In another container the same pid may be another process, so that device and inode are
+        compared before the file is opened.
         """
         path = f"/proc/{place.process}/fd/{place.descriptor}"
         try:
@@ -73,9 +74,9 @@ class Segment(NamedTuple):
             os.close(own)
 
     def close(self) -> None:
-        """Give the descriptor back, in the process that made it, when all have found it."""
+        """Close the descriptor, in the process that made it, after all others have mapped it."""
         os.close(self.place.descriptor)
 
     def array(self) -> Array:
-        """It as float32."""
+        """The memory as a float32 array of one axis."""
         return np.frombuffer(self.memory, np.float32)

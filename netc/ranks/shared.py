@@ -1,8 +1,8 @@
-"""Ranks of one machine in memory that all of them see: means of gradients, and who updates what.
+"""Gradient averaging in shared memory, for ranks of one machine; each updates its own slices.
 
-Where ranks share memory, parameters and the solver's history lie in it once for all ranks, and each
-rank updates its own slice of each parameter. So no parameter and no mean travels: a rank lays down
-the slices of its gradients that others update, and reads theirs::
+Parameters and the solver's history are in shared memory once for all ranks, and each rank updates
+its own slice of each parameter. So neither parameters nor means are sent: a rank writes the slices
+of its gradients that others update, and reads theirs::
 
     start(dW):   area of this rank  <-  the others' slices of dW
     finish(dW):  (first of an iteration: all ranks meet)
@@ -13,7 +13,7 @@ A rank of two reads and writes half as many bytes as with messages, about as man
 does for its update. Nothing runs beside the backward pass: the cores that would move messages are
 those that compute.
 
-When it is whose:
+Who may access what, and when:
     the area      this rank's until all meet in the first ``finish``; then the others read it until
                   the end of the update, behind which all ranks meet again (the solver takes the
                   mean of the losses there)
@@ -34,16 +34,17 @@ _LINE = 16  # elements: arrays begin at cache lines
 
 
 def room(elements: int) -> int:
-    """Elements of an array with what it takes to let the next one begin at a cache line."""
+    """An array's number of elements rounded up, so that the next one starts at a cache line."""
     return -(-elements // _LINE) * _LINE
 
 
 class SharedSums:
-    """Means of each rank's slices of gradients.
+    """Averages, for each rank, its own slices of all ranks' gradients.
 
     Args:
-        ranks: all of one machine.
-        memory: that all ranks see; arrays are taken from its front, in one order on all ranks.
+        ranks: the group, all on one machine.
+        memory: float32 shared memory; arrays are allocated from its front, in the same order on
+            all ranks.
     """
 
     def __init__(self, ranks: Ranks, memory: Array) -> None:
@@ -53,14 +54,14 @@ class SharedSums:
         self._met = False
 
     def take(self, elements: int) -> Array:
-        """Zeros that all ranks see as the same."""
+        """Allocate a float32 array of zeros in the shared memory, the same on all ranks."""
         begin = self._taken
         self._taken += room(elements)
         assert self._taken <= self._memory.size, "the arrays of a run are counted beforehand"
         return self._memory[begin : begin + elements]
 
     def start(self, at: Slot, gradient: Array) -> None:
-        """Lay down what the others need of a gradient."""
+        """Write the slices of a gradient that other ranks update to this rank's area."""
         ranks, flat = self._ranks, gradient.reshape(-1)
         self._met = False
         if at.bucket not in self._areas:
@@ -72,7 +73,7 @@ class SharedSums:
         self._gradients[at.bucket] = gradient
 
     def finish(self, at: Slot) -> Array:
-        """The gradient, with the mean in this rank's slice."""
+        """The gradient, whose own slice of this rank has been replaced by the mean."""
         if not self._met:
             self._ranks.meet()
             self._met = True

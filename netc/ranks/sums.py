@@ -1,4 +1,4 @@
-"""Means of buckets over ranks, taken by a thread of their own in a fixed order."""
+"""Averages buckets of gradients over ranks, on a separate thread and in a fixed order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from netc.ops.ranks import Slot
 
 
 def bounds(elements: int, ranks: int) -> list[int]:
-    """Where the slices of a flat array begin, and its end; rank r adds up slice r of all ranks."""
+    """The ``ranks`` + 1 bounds of the slices of a flat array; rank r sums slice r of all ranks."""
     return [elements * rank // ranks for rank in range(ranks + 1)]
 
 
@@ -25,15 +25,14 @@ def slices_of(flat: Array, ranks: int) -> list[Array]:
 
 
 class Bucket:
-    """Some gradients of one message.
+    """The gradients that are averaged in one message.
 
-    A gradient that has a bucket of its own travels from where it lies. Several are packed one after
-    the other.
+    A single gradient is sent from its own memory; several are packed one after the other.
 
     Args:
-        rank: of how many ranks this is.
-        ranks: how many there are.
-        count: of the gradients.
+        rank: this rank's number, from 0.
+        ranks: the number of ranks.
+        count: the number of gradients in the bucket.
     """
 
     def __init__(self, rank: int, ranks: int, count: int) -> None:
@@ -45,7 +44,7 @@ class Bucket:
         self.done = threading.Event()
 
     def add(self, index: int, gradient: Array) -> bool:
-        """Take a gradient in C order; whether it was the last."""
+        """Add a gradient in C order at its index; True if the bucket is now complete."""
         if self._missing == 0:  # the next iteration
             self.done.clear()
             self._missing = len(self.gradients)
@@ -54,7 +53,7 @@ class Bucket:
         return self._missing == 0
 
     def flat(self) -> Array:
-        """All elements as one array, which is to become their means."""
+        """All elements as one flat array, to be replaced by their means."""
         given = [g.reshape(-1) for g in self.gradients if g is not None]
         if len(given) == 1:
             return given[0]
@@ -65,7 +64,7 @@ class Bucket:
         return np.concatenate(given, out=self._packed)
 
     def received(self, elements: int) -> Array:
-        """Memory for this rank's slice of all ranks, a row for each."""
+        """Memory for this rank's slice from every rank: one row per rank."""
         begin, end = bounds(elements, self._ranks)[self._rank : self._rank + 2]
         if self._received is None or self._received.shape[1] != end - begin:
             check_memory(4 * (end - begin) * self._ranks, "gradients of other ranks")
@@ -73,7 +72,7 @@ class Bucket:
         return self._received
 
     def hand_back(self, flat: Array) -> None:
-        """Let the gradients be what became of ``flat``."""
+        """Copy the means in ``flat`` back to the gradients."""
         given = [g for g in self.gradients if g is not None]
         ends = np.cumsum([0, *(g.size for g in given)])
         if len(given) > 1:
@@ -83,11 +82,11 @@ class Bucket:
 
 
 def mean_in_order(rows: Sequence[Array], out: Array) -> None:
-    """The mean of some arrays, added up in their order; ``out`` may be one of them.
+    """The float32 mean of some arrays, summed in their order; ``out`` may be one of them.
 
-    The order of a sum must not depend on who is ready first; an MPI library's own sums may take
-    another order for another placement of the ranks. A block is added up and divided while it is
-    in the cache, so that memory is read once for each row and written once.
+    The order of a sum must not depend on which rank is ready first, and MPI_Allreduce may use
+    another order for another placement of ranks. A block is summed and divided while it is in the
+    cache, so that memory is read once for each row and written once.
     """
     share = np.float32(1 / len(rows))
     total = np.empty(min(_BLOCK, len(out)), np.float32)
@@ -104,13 +103,13 @@ _BLOCK = 1 << 15  # elements: 128 KB of each row
 
 
 class Sums:
-    """Buckets handed to one thread, which sums them one after the other.
+    """Averages buckets one after the other on a thread of its own: reduce-scatter, then all-gather.
 
-    ``exchange`` lets every rank have its slice of all others: it is called with a bucket's flat
-    array and a row for each rank, its own left alone. ``collect`` gives every rank all others'
-    slices: it is called with the flat array, whose slice of this rank is the mean. All calls of the
-    communication library for sums come from the one thread, in the order in which buckets were
-    filled, which is that of the graph and so one order on all ranks.
+    ``exchange`` sends every other rank its slice: it is called with a bucket's flat array and a row
+    for each rank to receive into, except its own. ``collect`` is the all-gather: it is called with
+    the flat array, in which this rank's slice is already the mean. The thread makes all calls of
+    the communication library for sums, in the order in which buckets are completed; that follows
+    from the graph and so is the same on all ranks.
     """
 
     def __init__(
@@ -128,7 +127,7 @@ class Sums:
         self._thread: threading.Thread | None = None
 
     def start(self, at: Slot, gradient: Array) -> None:
-        """Take a gradient; with the last one of a bucket its sums begin."""
+        """Hand over a gradient; the last one of a bucket starts its sum."""
         bucket = self._buckets.get(at.bucket)
         if bucket is None or len(bucket.gradients) != at.members:
             bucket = self._buckets[at.bucket] = Bucket(self._rank, self._ranks, at.members)
@@ -140,7 +139,7 @@ class Sums:
         self._queue.put(bucket)
 
     def finish(self, at: Slot) -> Array:
-        """Wait for a bucket's means; the gradient of the slot is its mean now."""
+        """Wait for the bucket of this slot; returns the gradient, now the mean over all ranks."""
         bucket = self._buckets[at.bucket]
         bucket.done.wait()
         if self._failed is not None:
@@ -150,7 +149,7 @@ class Sums:
         return gradient
 
     def close(self) -> None:
-        """End the thread after what it was given."""
+        """End the thread once it has processed what it was given."""
         self._queue.put(None)
         if self._thread is not None:
             self._thread.join()

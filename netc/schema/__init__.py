@@ -1,1 +1,1 @@
-"""What fields mean: messages and their types; knows nothing of layers."""
+"""Schemas: message types of Caffe and its forks, and bound messages; independent of layers."""

@@ -1,4 +1,4 @@
-"""Gives a text its meaning: Document + message type -> Message, every mistake told at once."""
+"""Binds a parsed text to a message type: Document + type -> Message; reports all mistakes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _new_entry: Callable[[type[Entry], tuple[Any, Span, Span]], Entry] = tuple.__new
 
 
 def bind(document: Document, type: MessageType) -> Message:
-    """The document as a message of the type.
+    """Bind a document to a message type.
 
     Raises:
         NetcError: unknown-field, wrong-kind, out-of-range, unknown-enum-value, repeated-field,

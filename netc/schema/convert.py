@@ -1,4 +1,4 @@
-"""Messages to and from text's tree and google.protobuf."""
+"""Converts messages to documents (prototxt), and to and from google.protobuf messages."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _NOWHERE = Span(Source("<message>", ""), 0, 0)
 
 
 def to_document(message: Message) -> Document:
-    """The message as a plain document: fields in order of number, enums as identifiers.
+    """The message as a document: fields in order of their numbers, enums as identifiers.
 
-    Spans are those of the entries, so that a mistake found later still points at its place.
+    Entries keep their spans, so that a mistake found later still points at its place.
     """
     span = message.span or _NOWHERE
     return Document(span.source, _fields(message))
@@ -52,7 +52,7 @@ def _value(entry: Entry, field: FieldType) -> Scalar | Block:
 
 
 def short_float(value: float) -> float:
-    """Of all numbers that read as this float32, the one with the fewest digits."""
+    """The decimal number with the fewest digits that rounds to this float32."""
     if not math.isfinite(value):
         return value
     for digits in range(1, 9):
@@ -63,11 +63,11 @@ def short_float(value: float) -> float:
 
 
 def to_protobuf(message: Message) -> ProtobufMessage:
-    """The message as one of google.protobuf, to be written as bytes.
+    """Convert to a google.protobuf message, to be serialised.
 
     Raises:
-        NetcError: a field holds what its bytes cannot: several values where the schema has one
-            (repeated-field), or a block where it has a number (wrong-kind).
+        NetcError: repeated-field, where a fork's field has several values and BVLC Caffe's schema
+            allows one; wrong-kind, where a fork's field is a message and BVLC Caffe's a scalar.
     """
     from netc.schema.descriptors import message_class
 
@@ -104,10 +104,10 @@ def _plain(value: Any, field: FieldType) -> Any:
 
 
 def from_protobuf(pb: ProtobufMessage, type: MessageType) -> Message:
-    """A google.protobuf message as one of netc's; its entries have no spans.
+    """Convert from a google.protobuf message; the entries have no spans.
 
-    ``pb`` may be of any class whose fields have the type's names. Meant for nets and solvers: each
-    number of a blob becomes an entry of its own, so trained weights are read by netc.weights.
+    ``pb`` may be of any class whose fields have the type's names. It is meant for nets and solvers:
+    each number becomes an entry, so that trained weights are read by netc.weights instead.
 
     Raises:
         NetcError: unknown-field for a field, unknown-enum-value for an enum value the type lacks.

@@ -1,4 +1,4 @@
-"""What a .proto file declares, as written: nothing is looked up yet, every name keeps its span."""
+"""The declarations in a .proto file, with spans; names of types are not yet resolved."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Label = Literal["optional", "required", "repeated"]
 
 
 class Word(NamedTuple):
-    """A name or literal of a .proto file and where it stands."""
+    """A name or literal of a .proto file, with its span."""
 
     text: str
     span: Span
@@ -45,7 +45,7 @@ class ProtoEnum(NamedTuple):
 
 
 class ProtoMessage(NamedTuple):
-    """``message name { ... }``; ``map_entry`` for the message a ``map<K, V>`` field stands for."""
+    """``message name { ... }``; ``map_entry`` marks the entry message of a ``map<K, V>`` field."""
 
     name: Word
     fields: tuple[ProtoField, ...] = ()
@@ -55,7 +55,7 @@ class ProtoMessage(NamedTuple):
 
 
 class ProtoFile(NamedTuple):
-    """A whole file; ``package`` is empty where none is declared."""
+    """A .proto file; ``package`` is empty where none is declared."""
 
     source: Source
     package: str

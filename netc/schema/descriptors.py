@@ -1,4 +1,4 @@
-"""Message types -> google.protobuf classes, made only where bytes are read or written."""
+"""Makes google.protobuf classes of message types; only needed where bytes are read or written."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ scope with those of its neighbours, and enums of several forks would clash."""
 
 @cache
 def message_class(type: MessageType) -> MessageClass:
-    """The google.protobuf class of a message type, from a pool that nothing else uses."""
+    """The google.protobuf class of a message type, in a descriptor pool of its own."""
     pool = new_pool(file_descriptor(type))
     return class_of(pool, _message_name(type)[1:])
 
 
 def new_pool(file: ProtobufMessage) -> DescriptorPool:
-    """A pool of the messages of one file."""
+    """A descriptor pool with one file."""
     pool: DescriptorPool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return pool
 
 
 def class_of(pool: DescriptorPool, name: str) -> MessageClass:
-    """The class of a pool's message by its full name."""
+    """The class of a message in a pool, by its full name."""
     found: MessageClass = message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
     return found
 
 
 def file_descriptor(root: MessageType) -> ProtobufMessage:
-    """Everything that can stand in a message of a type, as one proto2 file."""
+    """A FileDescriptorProto (proto2) with a message type and all types that it refers to."""
     file: ProtobufMessage = descriptor_pb2.FileDescriptorProto(
         name=f"netc/{root.name}.proto", package=PACKAGE, syntax="proto2"
     )

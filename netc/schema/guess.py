@@ -1,4 +1,4 @@
-"""Which kind of text a document is: a net, a solver, a label map ..."""
+"""Detects which message a document is: a net, a solver, a label map ..."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS = {
 
 
 def guess_message(document: Document, schema: Schema) -> MessageType:
-    """The message type that knows most of the document's outermost fields."""
+    """The message type that has most of the document's top-level fields."""
     names = _names(document)
     return max((schema.message(name) for name in KINDS), key=lambda t: _known(names, t))
 
@@ -37,11 +37,11 @@ def _known(names: Counter[str], type: MessageType) -> int:
 
 
 def check_kind(document: Document, schema: Schema, wanted: str = "NetParameter") -> None:
-    """Make sure that a document is the kind of text that is wanted, mistakes in it aside.
+    """Check that a document is of the wanted message type, apart from mistakes in its fields.
 
     Raises:
         NetcError: empty-file, where there is nothing but comments; wrong-file, at the first field
-            that tells; with a solver in place of a net, the help names the net's file.
+            of another type; for a solver in place of a net, the help names the net's file.
     """
     if not document.fields and _is_empty(document.source):
         raise NetcError(_empty(document.source, KINDS[wanted]))

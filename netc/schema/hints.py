@@ -1,4 +1,4 @@
-"""What a person who wrote an unknown field may have meant."""
+"""Help lines for an unknown field: what its author may have meant."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def unknown_field_help(
     around: Sequence[MessageType],
     siblings: Sequence[Field] = (),
 ) -> tuple[str, ...]:
-    """Help lines for a field the type does not have.
+    """Help lines for a field that its message type does not have.
 
     Args:
         name: the unknown field.
-        type: the message type it stands in, as the value of ``field`` (empty at the top).
-        around: the types around that one, innermost first.
-        siblings: what else is written in the message; a layer's ``type`` among them tells which
+        type: the message type it is written in, the value of ``field`` (empty at the top level).
+        around: the enclosing message types, innermost first.
+        siblings: the other fields in the message; a layer's ``type`` among them determines which
             parameters it can have.
     """
     return (
@@ -146,7 +146,7 @@ def _own_schema(name: str) -> tuple[str, ...]:
 
 
 def unquoted_help(scalar: Scalar, field: FieldType) -> str:
-    """What to write where a string stands without quotes."""
+    """A help line for a string written without quotes."""
     written = scalar.span.text[:60]
     if field.name == "type" and scalar.kind == "identifier" and written.isupper():
         older = f"`{written}` is of the older `layers {{ }}`"

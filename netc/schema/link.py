@@ -1,7 +1,7 @@
-"""Merges .proto files by message name and looks every type up: declarations -> tables.
+"""Links .proto files: merges messages by name and resolves all types; declarations -> tables.
 
-The tables are plain lists and dictionaries, so that they can be kept as JSON: a start then needs
-neither the .proto texts parsed nor Lark imported.
+The tables are plain lists and dictionaries, so that they can be cached as JSON: netc then starts
+without parsing .proto files or importing Lark.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ WIRE_KINDS = {
 
 
 class FieldRow(NamedTuple):
-    """A field of the tables; ``type`` is a scalar type or the full name of a message or enum.
+    """A linked field; ``type`` is a scalar type or the full name of a message or enum.
 
-    ``several``: singular in BVLC Caffe, repeated in some fork. ``block``: a scalar field that is a
-    message of this type in some fork.
+    ``several``: it is singular in BVLC Caffe and repeated in some fork. ``block``: it is a scalar,
+    and in some fork a message of this type.
     """
 
     name: str
@@ -76,15 +76,15 @@ class _Merged:
 
 
 def link(own: Sequence[ProtoFile], extra: Sequence[ProtoFile] = ()) -> Tables:
-    """One schema of netc's own files, the first of them BVLC Caffe's, and a person's.
+    """Link netc's own files, the first of them BVLC Caffe's, and the user's to one schema.
 
-    Among our own the first file to declare a field decides. A person's file decides numbers and
-    defaults, and everything about fields BVLC Caffe does not have; what kind of value a field of
-    BVLC Caffe holds stays, since the layers are written for it.
+    Among netc's own files the first one to declare a field wins. A user's file overrides numbers
+    and defaults, and everything about fields that BVLC Caffe does not have; the kind of a field of
+    BVLC Caffe stays, since the layers depend on it.
 
     Raises:
-        NetcError: proto-unknown-type for a type nobody declares, proto-default for a default that
-            does not fit its field.
+        NetcError: proto-unknown-type, for a type that no file declares; proto-default, for a
+            default that does not fit its field.
     """
     merged = _Merged()
     for index, file in enumerate(own):

@@ -1,4 +1,4 @@
-"""The schema netc works with: Caffe's messages, its forks' fields and a person's own .proto."""
+"""Loads the schema: Caffe's messages, its forks' fields and the user's own .proto files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CORE = "caffe.proto"
 class Schema:
     """Message types by name, made from linked tables.
 
-    ``key`` names the schema's content: two schemas with one key are the same.
+    ``key`` is a hash of the schema's content: two schemas with the same key are equal.
     """
 
     def __init__(self, tables: Tables, key: str) -> None:
@@ -34,11 +34,15 @@ class Schema:
 
     @cached_property
     def messages(self) -> Mapping[str, MessageType]:
-        """All message types by name without package, nested ones as ``Outer.Inner``."""
+        """All message types by name, without the package; nested ones as ``Outer.Inner``."""
         return MappingProxyType(_build(self.tables))
 
     def message(self, name: str) -> MessageType:
-        """A message type; KeyError where the schema has none of that name."""
+        """A message type by its name, without the package.
+
+        Raises:
+            KeyError: the schema has none of that name.
+        """
         return self.messages[name]
 
 
@@ -99,13 +103,14 @@ def _default(row: FieldRow, enum: EnumType | None) -> Any:
 
 
 def load_schema(extra: Sequence[Path] = ()) -> Schema:
-    """Netc's schemas merged with a person's own .proto files.
+    """netc's schemas merged with the user's own .proto files.
 
     Args:
-        extra: files to merge over ours, by message name; later ones win.
+        extra: files to merge over netc's, by message name; later ones win.
 
     Raises:
-        NetcError: where an extra file cannot be read or is no valid .proto.
+        NetcError: where an extra file cannot be read; proto-syntax, proto-number,
+            proto-duplicate, proto-unknown-type or proto-default, where it is not valid.
     """
     sources = tuple(_read(Path(path)) for path in extra)
     registered = tuple((f"<{name}>", text) for name, text in _REGISTERED.items())
@@ -116,12 +121,12 @@ _REGISTERED: dict[str, str] = {}
 
 
 def add_messages(name: str, text: str) -> None:
-    """Merge the text of a .proto file over ours from now on, under a name."""
+    """Merge the text of a .proto file over netc's schemas from now on, registered under a name."""
     _REGISTERED[name] = text
 
 
 def remove_messages(name: str) -> None:
-    """Leave out what :func:`add_messages` added under a name; nothing where there is none."""
+    """Undo :func:`add_messages` for a name; does nothing where none was added."""
     _REGISTERED.pop(name, None)
 
 

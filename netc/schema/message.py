@@ -1,7 +1,7 @@
-"""A bound message: values of a message type, each with the place it was written at.
+"""A bound message: immutable values of a message type, each with the span where it was written.
 
-Immutable. What text, weights and upgrades have in common; ``google.protobuf`` messages are made
-from it, or it from them, only where bytes are read or written (see ``netc.schema.convert``).
+Texts, weights and upgrades all use it; ``google.protobuf`` messages are converted only where bytes
+are read or written (see ``netc.schema.convert``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Kind = Literal[
 
 @dataclass(frozen=True, eq=False)
 class EnumType:
-    """An enum: identifiers to numbers, first name of a number first."""
+    """An enum: ``numbers`` of identifiers, ``names`` of numbers (of aliases the first one)."""
 
     name: str
     numbers: Mapping[str, int]
@@ -29,13 +29,13 @@ class EnumType:
 
 @dataclass(frozen=True, eq=False)
 class FieldType:
-    """A field of a message type; ``message`` or ``enum`` is set by its kind.
+    """A field of a message type; ``message`` or ``enum`` is its type where it is no scalar.
 
-    A scalar field may have a ``message`` too, where some fork writes it as a block.
+    A scalar field has a ``message`` too where some fork has a message of that type in its place.
 
-    ``several``: singular in BVLC Caffe, repeated in some fork, so more than one value may have been
-    given. ``oneof``: of the fields with this name one at most may be given. ``wire``: the scalar
-    type in the .proto where it is another way to write ``kind`` as bytes (sint32, fixed64 ...).
+    ``several``: it is singular in BVLC Caffe and repeated in some fork, so that it may have several
+    values. ``oneof``: at most one of the fields with this oneof name may be given. ``wire``: the
+    scalar type in the .proto where it encodes ``kind`` in another way (sint32, fixed64 ...).
     """
 
     name: str
@@ -54,7 +54,7 @@ class FieldType:
 
 @dataclass(eq=False)
 class MessageType:
-    """A message type: its fields by name. Mutable only while a schema is being linked."""
+    """A message type: its fields by name. It is modified only while a schema is being linked."""
 
     name: str
     fields: dict[str, FieldType] = field(default_factory=dict)
@@ -64,9 +64,9 @@ class MessageType:
 
 
 class Entry(NamedTuple):
-    """A value and where it stands; an enum's value is its identifier.
+    """A value of a field, with its span; an enum's value is its identifier.
 
-    ``span`` is the value's, ``name_span`` the field name's before it.
+    ``span`` is that of the value, ``name_span`` that of the field's name.
     """
 
     value: Any
@@ -83,17 +83,23 @@ class Message:
     span: Span | None = None
 
     def has(self, name: str) -> bool:
-        """Whether the field was given; KeyError for a field the type does not have."""
+        """Whether the field was given.
+
+        Raises:
+            KeyError: the type has no such field.
+        """
         self.type.fields[name]  # a KeyError here is a mistake in netc, not in the file
         return name in self.entries
 
     def get(self, name: str) -> Any:
         """The value, or the schema's default; a tuple for a repeated field.
 
-        A float field's value is the nearest float32, as Caffe holds it.
+        A float field's value is rounded to float32, as in Caffe. For an absent message field it is
+        an empty message with this message's span, so that
+        ``layer.get("pooling_param").get("stride")`` always works.
 
-        An absent message field gives an empty message at this message's place, so that
-        ``layer.get("pooling_param").get("stride")`` always has an answer.
+        Raises:
+            KeyError: the type has no such field.
         """
         entries = self.entries.get(name)
         kind = self.type.fields[name]
@@ -115,7 +121,7 @@ class Message:
         return NetcError(Diagnostic("repeated-field", message, span, notes=notes))
 
     def count(self, name: str) -> int:
-        """How many values the field was given."""
+        """The number of values given for the field."""
         return len(self.entries.get(name, ()))
 
     def optional(self, name: str) -> Any:
@@ -123,12 +129,12 @@ class Message:
         return self.get(name) if self.has(name) else None
 
     def span_of(self, name: str, index: int = -1) -> Span | None:
-        """Where the field's value stands (the message itself when it was not given)."""
+        """The span of the field's value; the message's span where the field was not given."""
         entries = self.entries.get(name)
         return (entries[index].span or self.span) if entries else self.span
 
     def name_span_of(self, name: str, index: int = -1) -> Span | None:
-        """Where the field's name stands (the message itself when it was not given)."""
+        """The span of the field's name; the message's span where the field was not given."""
         entries = self.entries.get(name)
         return (entries[index].name_span or self.span) if entries else self.span
 
@@ -143,7 +149,7 @@ class Message:
         return Message(self.type, {k: v for k, v in merged.items() if v}, self.span)
 
     def without(self, *names: str) -> Message:
-        """A copy lacking the named fields; this message itself if it has none of them."""
+        """A copy without the named fields; this message itself if it has none of them."""
         if not any(n in self.entries for n in names):
             return self
         return Message(

@@ -1,4 +1,4 @@
-"""Reads a .proto file into declarations; Lark is imported only when there is one to read."""
+"""Parses a .proto file to declarations; Lark is imported only when there is a file to parse."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def _grammar() -> Lark:
 
 
 def parse_proto(source: Source) -> ProtoFile:
-    """The declarations of a .proto file.
+    """Parse a .proto file, of proto2 or proto3.
 
     Raises:
-        NetcError: proto-syntax where the text is no .proto file or uses what netc does not take
-            (groups, editions); proto-number and proto-duplicate for numbers and names that protoc
-            refuses too.
+        NetcError: proto-syntax, where the text is no .proto file or uses features that netc does
+            not support (groups, editions); proto-number and proto-duplicate, for numbers and names
+            that protoc rejects too.
     """
     try:
         tree = _grammar().parse(source.text)

@@ -12,10 +12,10 @@ from netc.schema.proto_file import parse_proto
 
 
 def link_texts(own: Sequence[Source], extra: Sequence[Source]) -> Tables:
-    """Parse and link; see ``netc.schema.link.link``.
+    """Parse and link .proto texts; see :func:`netc.schema.link.link`.
 
     Raises:
-        NetcError: with the mistakes of every file.
+        NetcError: with the mistakes in all files.
     """
     collector = Collector()
     files: dict[str, list[ProtoFile]] = {"own": [], "extra": []}

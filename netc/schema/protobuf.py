@@ -1,7 +1,7 @@
-"""What netc uses of google.protobuf's objects, which have no types of their own.
+"""Protocols for the parts of google.protobuf that netc uses, for static type checking.
 
-google.protobuf makes the classes of messages while it runs, from descriptors that netc builds out
-of the schema it has read. So what fields a message has, and of what types, is known to no checker.
+google.protobuf creates message classes at run time, from descriptors that netc builds from its
+schemas. So no type checker knows which fields a message has.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class EnumValueDescriptor(Protocol):
 
     @property
     def number(self) -> int:
-        """As it is written."""
+        """Its number in the .proto file."""
 
 
 class EnumDescriptor(Protocol):
@@ -23,7 +23,7 @@ class EnumDescriptor(Protocol):
 
     @property
     def values_by_name(self) -> Mapping[str, EnumValueDescriptor]:
-        """Its values."""
+        """Its values by name."""
 
 
 class FieldDescriptor(Protocol):
@@ -31,51 +31,51 @@ class FieldDescriptor(Protocol):
 
     @property
     def name(self) -> str:
-        """As the schema has it."""
+        """The field's name in the schema."""
 
     @property
     def message_type(self) -> Descriptor | None:
-        """Of a field of messages."""
+        """The type of a message field; None for other fields."""
 
     @property
     def enum_type(self) -> EnumDescriptor | None:
-        """Of a field of an enum's values."""
+        """The type of an enum field; None for other fields."""
 
 
 class FileDescriptor(Protocol):
-    """A file of messages."""
+    """A .proto file."""
 
     @property
     def enum_types_by_name(self) -> Mapping[str, EnumDescriptor]:
-        """Enums outside of messages."""
+        """The top-level enums, outside of messages, by name."""
 
 
 class Descriptor(Protocol):
-    """What a message may hold."""
+    """The type of a message."""
 
     @property
     def name(self) -> str:
-        """Of the message."""
+        """The message's name."""
 
     @property
     def file(self) -> FileDescriptor:
-        """It stands in."""
+        """The file that declares it."""
 
     @property
     def fields(self) -> Sequence[FieldDescriptor]:
-        """In the schema's order."""
+        """Its fields in the schema's order."""
 
     @property
     def fields_by_name(self) -> Mapping[str, FieldDescriptor]:
-        """The same."""
+        """Its fields by name."""
 
 
 class ProtobufMessage(Protocol):
-    """A message. Its fields are attributes, of the types that its descriptor says."""
+    """A message. Its fields are attributes, with the types given by its descriptor."""
 
     @property
     def DESCRIPTOR(self) -> Descriptor:  # noqa: N802
-        """What it may hold."""
+        """The message's type."""
 
     def __getattr__(self, name: str) -> Any:
         """A field's value."""
@@ -91,14 +91,14 @@ class MessageClass(Protocol):
         """A message with these fields."""
 
     def FromString(self, data: bytes) -> ProtobufMessage:  # noqa: N802
-        """The message that bytes hold."""
+        """Parse a serialised message; raises ``google.protobuf.message.DecodeError``."""
 
 
 class DescriptorPool(Protocol):
-    """Files of messages that know each other."""
+    """A set of .proto files that may refer to each other."""
 
     def Add(self, file: ProtobufMessage) -> None:  # noqa: N802
-        """Know a FileDescriptorProto's messages."""
+        """Add a FileDescriptorProto's messages and enums."""
 
     def FindMessageTypeByName(self, name: str) -> Descriptor:  # noqa: N802
-        """A message's descriptor by its full name."""
+        """A message's descriptor by its full name; raises KeyError."""

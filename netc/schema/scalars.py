@@ -1,6 +1,6 @@
-"""One written value -> the value a field holds, by the kind of the field.
+"""Converts a scalar as written to a field's value, by the kind of the field.
 
-The rules are those of protobuf's C++ text parser, which Caffe reads its nets with.
+The rules are those of protobuf's C++ TextFormat parser, with which Caffe reads its nets.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _pack, _unpack = struct.Struct("<f").pack, struct.Struct("<f").unpack
 
 
 def as_float32(value: float) -> float:
-    """The nearest float32, infinite beyond their range."""
+    """The value rounded to float32; infinite beyond its range."""
     try:
         return _unpack(_pack(value))[0]  # type: ignore[no-any-return]
     except OverflowError:

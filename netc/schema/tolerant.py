@@ -1,4 +1,4 @@
-"""Texts read as OpenCV reads them: fields that no schema has are passed over, with a warning."""
+"""Reads texts as OpenCV does: fields that are in no schema are skipped, with a warning."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Training as a solver's text says it: settings, learning rates, state on disk."""
+"""Training as a solver prototxt defines it: settings, learning rates, tests, snapshots, logs."""

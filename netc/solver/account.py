@@ -1,4 +1,4 @@
-"""What a run is made of and what it takes, as plain values: ``Solver.report()``."""
+"""``Solver.report()``: a run's programs and their memory, as plain values."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from netc.solver.opening import Run
 
 
 def run_report(run: Run) -> dict[str, object]:
-    """Bytes of parameters, history and sums over passes, and a report of each program.
+    """Bytes of parameters, history and gradient sums over passes, and each program's report.
 
-    ``caffe_bytes`` is what Caffe would hold: data and gradients of every top and parameter, and the
-    history. ``recomputed`` are the layers that run twice, to save memory.
+    ``caffe_bytes`` is what Caffe would allocate: data and diff of every top and parameter, and the
+    history. ``recomputed`` are the layers that are run again in the backward pass to save memory.
     """
     train = run.train
     sizes = {n: count(p.shape or ()) for n, p in train.graph.parameters.items() if p.owner is None}

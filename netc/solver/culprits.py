@@ -1,4 +1,4 @@
-"""Which records of a net's data an error in a pass comes from."""
+"""Finds the records of a net's data that caused an error in a pass."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _LISTED = 3  # records named in one message
 
 @contextmanager
 def naming_records(feeds: Feeds) -> Iterator[None]:
-    """Let an error of what runs inside name the records that it comes from.
+    """A context that adds to an error raised inside notes with the records that caused it.
 
-    Labels that are no class and numbers that are not finite are looked for in the batches taken
-    inside, where data layers read them.
+    It searches the batches taken inside, as far as data layers read them, for labels out of range
+    and for numbers that are not finite.
 
     Raises:
-        NetcError: what is raised inside, with notes.
+        NetcError: the error raised inside, with notes.
     """
     first = feeds.position
     try:

@@ -1,4 +1,4 @@
-"""What Caffe prints with ``debug_info: true``: mean magnitudes of blobs, parameters, gradients.
+"""The log lines of ``debug_info: true``: mean absolute values of blobs, parameters and gradients.
 
 BVLC/caffe src/caffe/net.cpp: ForwardDebugInfo, BackwardDebugInfo and the totals at the end of
 Backward. Layers stand in Caffe's order, with the Splits that Caffe puts where a blob has several
@@ -29,7 +29,7 @@ from netc.train.observe import Observation
 
 
 class Blob(NamedTuple):
-    """A blob as Caffe calls it at a layer, and the value that it is."""
+    """A blob's name in Caffe's log at a layer, and the graph's value that it is."""
 
     name: str
     value: str
@@ -37,7 +37,7 @@ class Blob(NamedTuple):
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer of Caffe's, a Split where ``node`` is None and it has bottoms."""
+    """A layer as Caffe has it; a Split where ``node`` is None and it has bottoms."""
 
     name: str
     tops: tuple[Blob, ...]
@@ -47,7 +47,7 @@ class Layer:
 
 
 def layers_of(choice: NetChoice, graph: Graph) -> tuple[Layer, ...]:
-    """The layers of a net in its state, in Caffe's order, with the values of its graph."""
+    """The layers of a net in its NetState, in Caffe's order with Splits, and their values."""
     state = merged_state(choice.message, choice.state)
     messages = filter_layers(choice.message, state, Collector())
     nodes = {node.name: node for node in graph.nodes}
@@ -104,7 +104,7 @@ class _Reading:
 def forward_lines(
     layers: Sequence[Layer], values: Mapping[str, Array], params: LayerArrays
 ) -> Iterator[Line]:
-    """A line for each top and each parameter."""
+    """A log line for each top and each parameter (ForwardDebugInfo)."""
     for layer in layers:
         for blob in layer.tops:
             if blob.value in values:
@@ -118,18 +118,21 @@ def forward_lines(
 
 @dataclass
 class Backward:
-    """The lines of backward passes; parameters' gradients add up over an iteration's passes."""
+    """The log lines of backward passes (BackwardDebugInfo).
+
+    Parameters' gradients are summed over the passes of an iteration, as in Caffe.
+    """
 
     layers: Sequence[Layer]
     graph: Graph
     sums: dict[str, Array] = field(default_factory=dict)
 
     def lines(self, seen: Observation, params: Mapping[str, Array]) -> Iterator[Line]:
-        """Those of one pass.
+        """The lines of one pass.
 
         Args:
-            seen: what it made.
-            params: owners' names -> arrays, before the update.
+            seen: the values and gradients of the pass.
+            params: parameter's owner -> array, before the update.
         """
         for layer in reversed(self.layers):
             for name, array in self._bottoms(layer, seen):
@@ -187,7 +190,7 @@ def _mean(array: Array) -> float:
 
 
 class Debugging:
-    """The lines of a TRAIN net's passes. Looking at a pass runs it once more, and changes nothing.
+    """The log lines of a TRAIN net's passes. Each pass is run once more for them, without effects.
 
     Args:
         choice: the net.
@@ -200,7 +203,10 @@ class Debugging:
         self._backward = Backward(self._layers, train.graph)
 
     def passed(self, feeds: Mapping[str, Any], drawn: int, number: int) -> tuple[Line, ...]:
-        """Those of pass ``number`` of an iteration, before its update."""
+        """The lines of pass ``number`` of an iteration, before its update.
+
+        ``drawn`` is the pass's number among all, which random layers depend on.
+        """
         if number == 0:
             self._backward.sums.clear()
         seen, train = self._train.observe(feeds, drawn), self._train
@@ -209,7 +215,7 @@ class Debugging:
         return (*forward, *self._backward.lines(seen, params))
 
     def forward(self, feeds: Mapping[str, Any], drawn: int) -> tuple[Line, ...]:
-        """Those of a pass without gradients."""
+        """The lines of a forward pass only."""
         seen = self._train.observe(feeds, drawn)
         return tuple(forward_lines(self._layers, seen.values, self._train.params))
 
@@ -217,7 +223,7 @@ class Debugging:
 def tested_lines(
     layers: Sequence[Layer], net: CompiledNet, feeds: Mapping[str, Any], made: Mapping[str, Array]
 ) -> tuple[Line, ...]:
-    """Those of a TEST net's pass, of what it was fed and all that it made."""
+    """The lines of a TEST net's pass, from its inputs ``feeds`` and all its blobs ``made``."""
     params = LayerArrays(net.graph, net.variables)
     fed = {v: np.asarray(feeds[b]) for b, v in net.graph.input_blobs.items() if b in feeds}
     return tuple(forward_lines(layers, {**made, **fed}, params))

@@ -1,4 +1,4 @@
-"""A run on several ranks: who reads, tests and writes, and what they agree on."""
+"""Data-parallel training: which rank reads what, tests and writes, and what is averaged."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ BatchRule = Literal["per-rank", "total"]
 
 @dataclass(frozen=True)
 class Distributed:
-    """This process's place in a run.
+    """This process's part in a run.
 
     Args:
         ranks: the group; None for a run of one process.
-        batch: "per-rank", where every rank takes batches as large as the text says, as BVLC Caffe
-            has it; "total", where it takes a part of that, as NVIDIA's fork has it.
+        batch: "per-rank": every rank's batch has the text's batch_size, as in BVLC Caffe; "total":
+            the batch_size is divided among the ranks, as in NVIDIA's fork.
     """
 
     ranks: Ranks | None = None
@@ -34,41 +34,41 @@ class Distributed:
 
     @property
     def rank(self) -> int:
-        """This one's number."""
+        """This rank's number, from 0."""
         return self.ranks.rank if self.ranks else 0
 
     @property
     def size(self) -> int:
-        """How many take part."""
+        """The number of ranks."""
         return self.ranks.size if self.ranks else 1
 
     @property
     def leads(self) -> bool:
-        """Whether it is this one that tests, logs and writes."""
+        """Whether this rank tests, logs and writes snapshots: rank 0."""
         return self.rank == 0
 
     @property
     def share(self) -> Share:
-        """Which batches it takes."""
+        """Which of the run's batches this rank takes."""
         return Share(self.rank, self.size)
 
     @property
     def divides(self) -> bool:
-        """Whether a batch as it is written is for all ranks together."""
+        """Whether the text's batch_size is divided among the ranks."""
         return self.batch == "total" and self.size > 1
 
     def net(self, choice: NetChoice) -> NetChoice:
-        """The TRAIN net with the batches that a rank takes.
+        """The TRAIN net with a rank's batch sizes.
 
         Raises:
-            NetcError: uneven-batch.
+            NetcError: uneven-batch, where a batch_size cannot be divided by the number of ranks.
         """
         if not self.divides:
             return choice
         return choice._replace(message=divided(choice.message, self.size, choice.state))
 
     def distribution(self) -> Distribution | None:
-        """How gradients are averaged by messages; None where there is nobody to average with."""
+        """How gradients are averaged by messages; None for a single rank."""
         if self.ranks is None or self.size == 1:
             return None
         name = f"ranks/{id(self.ranks)}"
@@ -76,11 +76,11 @@ class Distributed:
         return Distribution(name)
 
     def in_shared_memory(self, sizes: Sequence[int], histories: int) -> SharedSums | None:
-        """How gradients are averaged in memory that all ranks see; None where there is none.
+        """How gradients are averaged in shared memory; None where ranks cannot share memory.
 
         Args:
-            sizes: elements of each parameter that has a gradient.
-            histories: arrays of a parameter's history.
+            sizes: number of elements of each parameter that has a gradient.
+            histories: number of history arrays per parameter.
         """
         if self.ranks is None or self.size == 1:
             return None
@@ -89,9 +89,9 @@ class Distributed:
         return None if memory is None else SharedSums(self.ranks, memory)
 
     def same_everywhere(self, variables: Variables) -> None:
-        """Let all variables be those of rank 0.
+        """Broadcast rank 0's variables to all ranks.
 
-        What lies in shared memory has been written by all of them, with the same elements.
+        Variables in shared memory are left out: all ranks have written the same elements there.
         """
         if self.ranks is None:
             return
@@ -103,7 +103,7 @@ class Distributed:
         self.ranks.meet()
 
     def mean(self, number: np.float32) -> np.float32:
-        """The mean of a number over the ranks, summed in their order."""
+        """The float32 mean of a number over the ranks, summed in their order."""
         if self.ranks is None:
             return number
         total = np.float32(0)
@@ -112,7 +112,7 @@ class Distributed:
         return np.float32(total / np.float32(self.size))
 
     def any(self, *asked: bool) -> tuple[bool, ...]:
-        """For each question, whether some rank says yes."""
+        """For each flag, whether it is set on any rank."""
         if self.ranks is None:
             return asked
         answers = self.ranks.gather([float(yes) for yes in asked])
@@ -123,10 +123,10 @@ ALONE = Distributed()
 
 
 def distributed(ranks: Ranks | None, batch: str) -> Distributed:
-    """A process's place in a run.
+    """This process's part in a run.
 
     Raises:
-        NetcError: wrong-kind, for an unknown rule of batches.
+        NetcError: wrong-kind, where ``batch`` is neither "per-rank" nor "total".
     """
     if batch not in get_args(BatchRule):
         known = get_args(BatchRule)

@@ -1,4 +1,4 @@
-"""What happens in a run, in Caffe's order: a log, a table or a picture is made of these."""
+"""The events of a run, in Caffe's order; logs, tables and plots are made of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from netc.ir.graph import Array
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Solving begins (solver.cpp:289)."""
+    """Solving begins (solver.cpp:289): the net's name, the lr_policy, the first iteration."""
 
     net: str
     policy: str
@@ -36,7 +36,7 @@ class Displayed:
 
 @dataclass(frozen=True, slots=True)
 class RateUsed:
-    """The rate of an update in a displayed iteration (sgd_solver.cpp:112)."""
+    """The learning rate of the update in a displayed iteration (sgd_solver.cpp:112)."""
 
     iteration: int
     rate: np.float32
@@ -44,7 +44,7 @@ class RateUsed:
 
 @dataclass(frozen=True, slots=True)
 class StepReached:
-    """Policy multistep or plateau goes on by one (sgd_solver.cpp:46)."""
+    """Policy multistep or plateau advances to its next step (sgd_solver.cpp:46)."""
 
     iteration: int
     step: int
@@ -52,7 +52,7 @@ class StepReached:
 
 @dataclass(frozen=True, slots=True)
 class Clipped:
-    """Gradients were scaled down (sgd_solver.cpp:96)."""
+    """Gradients were clipped: their L2 norm, clip_gradients, and the factor (sgd_solver.cpp:96)."""
 
     norm: np.float32
     limit: float
@@ -61,7 +61,7 @@ class Clipped:
 
 @dataclass(frozen=True, slots=True)
 class Stepped:
-    """An iteration has ended: how many updates there were, and its loss, not smoothed."""
+    """An iteration has ended: the number of updates so far, and its loss, not smoothed."""
 
     iteration: int
     loss: np.float32
@@ -117,14 +117,14 @@ class LastLoss:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The end; ``early`` where it was asked to stop (solver.cpp:332)."""
+    """Solving has ended; ``early`` where ``stop`` was called (solver.cpp:332)."""
 
     iteration: int
     early: bool
 
 
 class Line(NamedTuple):
-    """A line of a log: its severity, where Caffe's source prints it, and its text."""
+    """A line of a log: its severity, its place in Caffe's source ("file:line"), and its text."""
 
     severity: str
     place: str
@@ -133,7 +133,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Debug:
-    """What `debug_info` asks for, of one pass (net.cpp, ForwardDebugInfo and its kin)."""
+    """The lines of `debug_info` for one pass (net.cpp, ForwardDebugInfo, BackwardDebugInfo ...)."""
 
     iteration: int
     lines: tuple[Line, ...]
@@ -160,7 +160,7 @@ Listener = Callable[[Event], None]
 
 
 def callbacks(*functions: Callable[..., None] | None) -> list[Listener]:
-    """Listeners that call a function for the events of one kind."""
+    """Listeners for Stepped, Tested and Snapshotted that call these functions; None for none."""
 
     def listener(kind: type, function: Callable[..., None]) -> Listener:
         return lambda event: function(event) if isinstance(event, kind) else None

@@ -1,4 +1,4 @@
-"""Where batches come from: anything that gives dicts of arrays, by one interface."""
+"""Batches of a net from anything that yields dicts of arrays, behind one interface."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ Source = Batch | Sequence[Batch] | Iterable[Batch] | Callable[..., Batch] | None
 
 
 class Feeds:
-    """Batches one after the other, and how many have been taken.
+    """Batches one after the other; ``position`` is how many have been taken.
 
-    ``source`` is one of
+    A batch is a dict from input blob to array, the batch axis first. ``source`` is one of
 
-    * a dict of arrays: every pass gets it;
-    * a list or tuple of dicts: passes get them in turn, again and again;
-    * a function: it is called with the number of the pass, from 0, or with nothing if it takes
-      nothing;
-    * anything else that can be iterated over: begun anew at its end where it can be;
+    * a dict of arrays: the batch of every pass;
+    * a list or tuple of dicts: the batches of the passes in turn, starting again after the last;
+    * a function: called with the number of the pass, from 0, or without arguments if it takes none;
+    * any other iterable: its items; iterated again at its end where that is possible;
     * None: nothing is fed.
 
-    ``name`` says what is fed, for complaints. Of a run's ranks each takes its share of a list or
-    of a function's batches, and every batch of what can only be iterated over. With ``divide`` they
-    take the same batches instead, and of each its rank's part along the first axis.
+    ``name`` is the net's name in messages. Each rank takes its share of the batches of a list or a
+    function, and every batch of an iterable. With ``divide`` all ranks take the same batches, and
+    of each batch their part along the first axis.
     """
 
     def __init__(
@@ -46,26 +45,31 @@ class Feeds:
 
     @property
     def can_seek(self) -> bool:
-        """Whether batches that were taken can be gone back to."""
+        """Whether :meth:`seek` can go back to batches that were taken."""
         several = isinstance(self.source, Sequence) and not isinstance(self.source, str)
         return self._numbered or self.source is None or isinstance(self.source, Mapping) or several
 
     def peek(self) -> Batch:
-        """The next batch, without taking it."""
+        """The next batch, without taking it.
+
+        Raises:
+            NetcError: bad-feeds, where there is no further batch or it is no dict of arrays; what
+                a data layer's source raises.
+        """
         if self._ahead is None:
             number = self.position if self._divide else self._share.batch(self.position)
             self._ahead = self._part(self._checked(self._batch(number)))
         return self._ahead
 
     def take(self) -> Batch:
-        """The next batch."""
+        """Take the next batch; raises as :meth:`peek`."""
         batch = self.peek()
         self._ahead = None
         self.position += 1
         return batch
 
     def seek(self, position: int) -> None:
-        """Go on at a pass, where the source can: lists and functions of a number."""
+        """Continue at pass ``position``; for sources where ``can_seek`` is true."""
         if position != self.position:
             self._ahead = None
             self.position = position

@@ -1,4 +1,4 @@
-"""The first loss that is no finite number: where, when, and what it means."""
+"""The error for a loss that is NaN or infinite."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def not_finite(
     rate: np.float32,
     notes: tuple[Note, ...] = (),
 ) -> NetcError:
-    """The error for a loss that is not finite; to be raised by the caller.
+    """A ``not-finite`` error for an iteration's loss; to be raised by the caller.
 
     Args:
         outputs: of the iteration's last pass.

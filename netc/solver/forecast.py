@@ -1,4 +1,4 @@
-"""What a solver's text will take of memory, without training."""
+"""The memory that training by a solver's text will take, computed without training."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from netc.solver.settings import Settings, read_settings, updating
 
 
 class Forecast(NamedTuple):
-    """A solver's TRAIN net for its first batch, with shapes and no arrays, and its settings."""
+    """A solver's TRAIN net with the shapes of its first batch but no arrays, and its settings."""
 
     choice: NetChoice
     built: Built
     settings: Settings
 
     def memory(self) -> TrainingMemory:
-        """See netc.report.training.
+        """The memory of an iteration in bytes; see :mod:`netc.report.training`.
 
         Raises:
-            NetcError: no-gradient, no-loss.
+            NetcError: no-gradient, no-loss: the net cannot be trained.
         """
         how = updating(self.settings, force_backward=self.choice.message.get("force_backward"))
         return training_memory(self.built.graph, how, split=self.settings.needs_loss)
 
 
 def forecast(text: Text, reading: Reading, inputs: Mapping[str, Shape]) -> Forecast:
-    """What a solver will train.
+    """Read a solver and infer its TRAIN net for the first batch.
 
     Args:
-        text: the solver's.
-        reading: how it is read.
-        inputs: blob -> shape, of blobs that no data layer's first batch tells.
+        text: the solver's text or path.
+        reading: placeholders, schemas and overridden fields.
+        inputs: blob -> shape, for blobs that no data layer's first batch determines.
 
     Raises:
         NetcError: mistakes in the texts; data that cannot be read.

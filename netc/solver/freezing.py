@@ -1,4 +1,4 @@
-"""Which parameters stay as they are, by patterns of layers' names."""
+"""Freezing parameters by patterns of layer names."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from netc.ir.graph import Graph
 
 
 def frozen_parameters(graph: Graph, patterns: Sequence[str]) -> tuple[str, ...]:
-    """The parameters that patterns name.
+    """The names of the parameters that match a pattern.
 
     Args:
         graph: the net.
         patterns: such as "conv1", "conv[1-3]*", or "fc7/1" for one parameter of a layer; shell
-            wildcards, case counts. A shared parameter is frozen where any of its layers is.
+            wildcards, case-sensitive. A shared parameter is frozen if any of its layers matches.
 
     Raises:
         NetcError: unknown-layer, for a pattern that names no layer with parameters.
@@ -39,7 +39,7 @@ def frozen_parameters(graph: Graph, patterns: Sequence[str]) -> tuple[str, ...]:
 
 
 def nothing_learns(graph: Graph, frozen: Sequence[str]) -> tuple[Diagnostic, ...]:
-    """A warning, where every parameter stays as it is."""
+    """A warning where every parameter is frozen; else nothing."""
     owned = [p for p in graph.parameters.values() if p.owner is None]
     if any(p.lr_mult and p.name not in frozen for p in owned):
         return ()

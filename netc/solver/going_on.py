@@ -1,4 +1,4 @@
-"""What a run goes on from: gathered for a snapshot, and put back from one."""
+"""A run's state: gathered for a snapshot, and restored from one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from netc.sources.catalog import NetSources
 def gathered(
     run: Run, iteration: int, rates: RateState, smoothing: Smoothing, ranks: int
 ) -> Restored:
-    """What a snapshot holds, besides the weights.
+    """A run's state without the weights, for a snapshot.
 
     Args:
         run: the nets and their batches.
-        iteration: updates that were made.
-        rates: what the policy remembers.
-        smoothing: the losses that the displayed one is the mean of.
-        ranks: processes that train together; each has taken as many batches.
+        iteration: the number of updates made.
+        rates: the state of the learning-rate policy.
+        smoothing: the last losses, whose mean is displayed.
+        ranks: the number of ranks; each has taken the same number of batches.
     """
     return Restored(
         iteration,
@@ -34,7 +34,7 @@ def gathered(
 
 
 def put_back(run: Run, found: Restored, iter_size: int, ranks: int) -> None:
-    """History, the places in the data, and recurrent layers' last states."""
+    """Restore history, positions in the data, and recurrent layers' states from a snapshot."""
     for place, array in zip(run.train.history, found.history, strict=True):
         place[...] = array.reshape(place.shape)
     run.feeds.seek(_passes_so_far(run, found, iter_size, ranks))
@@ -61,7 +61,7 @@ def _passes_so_far(run: Run, found: Restored, iter_size: int, ranks: int) -> int
 
 
 def window_of(found: Restored, window: int) -> Smoothing | None:
-    """The losses of a snapshot for a mean over ``window``; None where they are of another."""
+    """A snapshot's last losses for a mean over ``window``; None where its window differs."""
     kept = found.smoothing
     if kept is None or len(kept.losses) > window or len(kept.losses) != min(kept.seen, window):
         return None

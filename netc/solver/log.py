@@ -1,4 +1,4 @@
-"""A run as Caffe's log: the lines, words and digits that people's parsers read.
+"""A run as Caffe's log: the same lines and digits, so that existing log parsers work.
 
 A line is ``I1128 20:40:32.583240 18108 solver.cpp:239] text``: severity, month and day, time,
 thread, and the place in Caffe's source where it prints such a line. Numbers have six significant
@@ -24,12 +24,12 @@ Clock = Callable[[], float]
 
 
 class CaffeLog:
-    """Writes a run's events as lines of a log.
+    """Writes a run's events as log lines; a listener of a solver.
 
     Args:
-        stream: where to.
-        display: iterations between displayed ones, of the solver.
-        clock: seconds; for the speed that is printed and each line's time.
+        stream: the text stream to write to.
+        display: the solver's `display`, iterations between displayed losses.
+        clock: returns seconds; used for the printed speed and each line's time.
     """
 
     def __init__(self, stream: TextIO, display: int = 0, clock: Clock = time.time) -> None:
@@ -46,7 +46,7 @@ class CaffeLog:
             self.line(place, text)
 
     def line(self, place: str, text: str, severity: str = "I") -> None:
-        """Write one line; ``place`` is a file and line of Caffe's source."""
+        """Write one line; ``place`` is "file:line" of Caffe's source."""
         now = datetime.fromtimestamp(self._clock())
         thread = threading.get_native_id()
         stamp = now.strftime("%m%d %H:%M:%S.%f")

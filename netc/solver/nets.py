@@ -1,4 +1,4 @@
-"""A solver's nets as graphs with arrays: the TRAIN net's own, and those a TEST net shares."""
+"""A solver's nets as graphs with arrays; a TEST net shares the TRAIN net's parameters."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def net_feeds(
     share: Share = WHOLE,
     divide: bool = False,
 ) -> Feeds:
-    """The batches of a net, or a rank's share of them: those given, else those of its data layers.
+    """The batches of a net, or a rank's share: those given, else those its data layers read.
 
     Raises:
         NetcError: file-not-found, bad-record and others, at a data layer.
@@ -66,7 +66,7 @@ class Shown(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A net ready to be made into programs, and what there is to say about it."""
+    """A net's graph with arrays, and the warnings and notes about it."""
 
     graph: Graph
     shown: Shown
@@ -79,14 +79,14 @@ def open_net(
     """The graph of a net with arrays.
 
     Args:
-        choice: which net, in which state.
-        first: what it is fed at first: blob -> array, whose shapes its inputs take.
-        weights: files or mappings; a layer that a later one has too takes that one's arrays, and
-            what none has is filled.
+        choice: which net, in which NetState.
+        first: the first batch, blob -> array, which determines the shapes of the inputs.
+        weights: files or mappings; later ones override earlier ones layer by layer, and layers
+            that none has are filled.
         seed: of the fillers.
 
     Raises:
-        NetcError: all that is wrong with the net or the weights.
+        NetcError: with every mistake in the net or the weights.
     """
     state = choice.state._asdict()
     known = build(choice.message, **state).graph.input_blobs
@@ -132,12 +132,12 @@ def _is_softmax_loss(node: Node) -> bool:
 
 
 def share_parameters(test: Graph, train: Graph) -> Graph:
-    """A TEST net whose layers read the parameters of the TRAIN net's layers of their names.
+    """The TEST net reading the parameters of the TRAIN net's layers with the same names.
 
     Net::ShareTrainedLayersWith (net.cpp:672-695).
 
     Raises:
-        NetcError: weight-count, weight-shape, where a layer of both has other arrays in one.
+        NetcError: weight-count, weight-shape, where a layer's arrays differ between the nets.
     """
     own = {node.name: node for node in test.nodes}
     renamed: dict[str, str] = {}
@@ -155,7 +155,7 @@ def share_parameters(test: Graph, train: Graph) -> Graph:
 
 
 def ignored_layers(train: NetChoice, test: NetChoice) -> tuple[str, ...]:
-    """Layers of the TRAIN net, Splits among them, whose names the TEST net lacks."""
+    """The TRAIN net's layers, including Caffe's Splits, whose names the TEST net does not have."""
     mine, theirs = _layer_names(test), _layer_names(train)
     return tuple(name for name in theirs if name not in mine)
 

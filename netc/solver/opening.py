@@ -1,4 +1,4 @@
-"""A solver's nets made ready, each with its batches."""
+"""Opens a solver's nets: compiles them and connects each with its batches."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from netc.train.step import StepGraphs, step_graphs, variable_bytes
 
 
 class Given(NamedTuple):
-    """What a caller gives besides the solver's text: see :class:`netc.solver.solver.Solver`."""
+    """The arguments of :class:`netc.solver.solver.Solver` besides the solver's text."""
 
     reading: Reading
     state: State | None
@@ -57,7 +57,7 @@ class TestNet(NamedTuple):
     """A TEST net over the TRAIN net's variables.
 
     ``ignored`` are layers of the TRAIN net whose names it lacks. ``shown`` are its outputs; the
-    program gives the losses among its blobs besides, and with `debug_info` all blobs.
+    program also returns blobs with a loss weight, and with `debug_info` all blobs.
     """
 
     net: CompiledNet
@@ -70,7 +70,7 @@ class TestNet(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """The nets of a run, and what there is to say about them."""
+    """The nets of a run, and the warnings and notes about them."""
 
     choice: NetChoice
     train: TrainNet
@@ -87,7 +87,7 @@ class Run:
 
 
 def open_run(text: SolverText, settings: Settings, given: Given) -> Run:
-    """The nets that a solver's text names.
+    """Open the nets that a solver's text names.
 
     Raises:
         NetcError: with every mistake found in the nets' texts, the weights or the arguments.

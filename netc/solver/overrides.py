@@ -1,4 +1,4 @@
-"""Fields of a solver set from outside: ``--set base_lr=0.01``."""
+"""Overriding fields of a solver: ``--set base_lr=0.01``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def overridden(solver: Message, schema: Schema, fields: Mapping[str, str]) -> Me
     """The solver with these fields in place of its own.
 
     Args:
-        solver: a SolverParameter as it was written.
-        schema: to read the values by.
-        fields: name -> value as a prototxt has it, strings without quotes; several values of a
-            repeated field have commas between them.
+        solver: a SolverParameter as written.
+        schema: the schema that binds the values.
+        fields: name -> value as in a prototxt, but strings without quotes; the values of a
+            repeated field are separated by commas.
 
     Raises:
         NetcError: unknown-field, and what binding a value raises.

@@ -1,4 +1,4 @@
-"""A picture of runs: losses, scores and the learning rate over the iterations, by matplotlib."""
+"""Plots of runs: losses, scores and learning rates over the iterations, by matplotlib."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Runs = Mapping[str, Sequence[Mapping[str, Value]]]
 
 
 class Curve(NamedTuple):
-    """One line of a picture; ``panel`` is "loss", "score" or "learning rate"."""
+    """One curve of a plot; ``panel`` is "loss", "score" or "learning rate"."""
 
     panel: str
     name: str
@@ -27,12 +27,12 @@ class Curve(NamedTuple):
 
 
 def curves(runs: Runs) -> list[Curve]:
-    """What there is to draw, in the order in which it first stands in the rows.
+    """The curves of runs, in the order in which their columns first occur.
 
-    A train row's own losses are left out where its smoothed one is drawn.
+    The losses of a training iteration are left out where its smoothed loss is drawn.
 
     Args:
-        runs: name -> rows; a name stands before its curves where there are several runs.
+        runs: name -> rows; with several runs the name is a prefix of its curves' names.
     """
     found: dict[tuple[str, str], Curve] = {}
     for run, rows in runs.items():
@@ -62,7 +62,7 @@ def _panel(name: str) -> str:
 
 
 def check_plot(path: Path) -> None:
-    """Complain of what would stop a plot, before a run is made.
+    """Check, before training, that a plot can be written to this path.
 
     Raises:
         NetcError: image-format; missing-package, without matplotlib.
@@ -75,10 +75,10 @@ def check_plot(path: Path) -> None:
 
 
 def write_plot(path: Path, runs: Runs) -> None:
-    """Draw runs.
+    """Plot runs.
 
     Args:
-        path: where to; its suffix, .svg, .png or .pdf, says the format.
+        path: the file to write; its suffix, .svg, .png or .pdf, selects the format.
         runs: as for :func:`curves`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A solver's graphs made ready to run: passes and updates of the TRAIN net, and TEST nets."""
+"""The compiled programs of a solver: passes and updates of the TRAIN net."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ _SHAPES = 4  # further batch shapes whose programs are kept, least recently used
 
 
 class Pass(NamedTuple):
-    """What a pass gives: the net's outputs, the weighted sum of its losses, and clipping's results.
+    """The result of a pass: the net's outputs and the weighted sum of its losses.
 
-    ``norm`` and ``scale`` are None where nothing was updated or clipping is off.
+    ``norm`` and ``scale`` are the gradients' L2 norm and the factor of clipping; None where nothing
+    was updated or clipping is off.
     """
 
     outputs: dict[str, Array]
@@ -144,13 +145,13 @@ class TrainNet:
 
     @cached_property
     def net(self) -> CompiledNet:
-        """The forward pass alone, over the same variables."""
+        """The forward pass only, over the same variables."""
         options = replace(self._options, variables=self.variables)
         return CompiledNet(self.graph, self._backend, options, seed=self._seed)
 
     @property
     def places(self) -> dict[str, Variable]:
-        """All that an iteration may write to, by name."""
+        """Name -> variable, for everything that an iteration writes."""
         if self._current is not self:
             return self._current.places
         graphs = (self.graphs.first, self.graphs.further, self.graphs.last)
@@ -160,20 +161,20 @@ class TrainNet:
 
     @property
     def states(self) -> dict[str, Variable]:
-        """Recurrent layers' last states."""
+        """Name -> variable of the recurrent layers' last states."""
         kept = {*self.graph.parameters, *self.graphs.histories}
         kept |= {sum_name(name) for name in self.graphs.learnable}
         return {name: place for name, place in self.places.items() if name not in kept}
 
     @property
     def programs(self) -> dict[str, CompiledNet]:
-        """The programs of an iteration, by what they do."""
+        """The programs of an iteration, by their purpose."""
         known = {"first": self._first, "further": self._further, "update": self._last}
         return {name: net for name, net in known.items() if net is not None}
 
     @property
     def variable_bytes(self) -> int:
-        """Of parameters, history, statistics, states and sums over passes."""
+        """Bytes of parameters, history, statistics, recurrent states and gradient sums."""
         return variable_bytes(self.graphs)
 
     @property
@@ -183,22 +184,22 @@ class TrainNet:
 
     @property
     def params(self) -> LayerArrays:
-        """Layer -> its trained arrays, to be written to."""
+        """Layer -> its trained arrays, float32 and writable."""
         return LayerArrays(self.graph, self.variables)
 
     @property
     def history(self) -> tuple[Array, ...]:
-        """The solver's history in the order of a solverstate, arrays to be written to."""
+        """The solver's history in the order of a solverstate, as writable float32 arrays."""
         return tuple(
             self._untouched[name] if name in self._untouched else self.variables[name]
             for name in self.graphs.histories
         )
 
     def copy_weights(self, weights: Weights) -> None:
-        """Write a file's arrays to the layers of its names.
+        """Copy a file's arrays to the layers with the same names.
 
         Raises:
-            NetcError: missing-weights, where the file is another net's; what assigning raises.
+            NetcError: missing-weights, where the file lacks a layer; weight-count, weight-shape.
         """
         known = self.graph.parameters.items()
         bare = {n: replace(p, array=None) if n in self.graphs.learnable else p for n, p in known}
@@ -208,32 +209,36 @@ class TrainNet:
 
     @property
     def fused(self) -> bool:
-        """Whether an iteration is one pass that updates too."""
+        """Whether an iteration is one program: a pass and its update (iter_size 1)."""
         return self._last is None
 
     def iterate(
         self, feeds: Mapping[str, object], rate: np.float32, iteration: int, drawn: int
     ) -> Pass:
-        """A whole iteration of one pass, the ``drawn``-th of all ranks'."""
+        """Run a whole iteration of one pass: forward, backward and update.
+
+        ``rate`` is the learning rate, ``drawn`` the pass's number among those of all ranks, which
+        layers that draw random numbers depend on.
+        """
         first = self._for(feeds)._first
         return self._pass(first, {**feeds, **self._scalars(first, rate, iteration)}, drawn)
 
     def accumulate(self, feeds: Mapping[str, object], number: int, drawn: int) -> Pass:
-        """Pass ``number`` of an iteration: its gradients are kept, or added to those before.
+        """Run pass ``number`` of an iteration; its gradients are stored, or added to earlier ones.
 
-        ``drawn`` is how many passes there were before it, for layers that draw random numbers.
+        ``drawn`` is the number of passes before it, for layers that draw random numbers.
         """
         own = self._for(feeds)
         program = own._first if number == 0 or own._further is None else own._further
         return self._pass(program, feeds, drawn)
 
     def update(self, rate: np.float32, iteration: int) -> Pass:
-        """The update by the gradients that were kept."""
+        """Update the parameters by the gradients that :meth:`accumulate` summed."""
         assert self._last is not None
         return self._pass(self._last, self._scalars(self._last, rate, iteration))
 
     def forward(self, feeds: Mapping[str, object], drawn: int = 0) -> Pass:
-        """A pass without gradients; running statistics move all the same."""
+        """Run a forward pass only; running statistics of BatchNorm are updated all the same."""
         return self._pass(self._for(feeds)._forward, feeds, drawn)
 
     @cached_property
@@ -242,7 +247,7 @@ class TrainNet:
         return CompiledNet(forward_graph(self.graph), self._backend, options)
 
     def observe(self, feeds: Mapping[str, Any], drawn: int = 0) -> Observation:
-        """All values and gradients of a pass; nothing is updated, and no state moves."""
+        """All values and gradients of a pass, which changes no variable."""
         observed, net = self._for(feeds)._observed
         feeds = self._noise.filled(feeds, drawn)
         keyed = {KEY: generator_key(self._seed, drawn)} if KEY in net.inputs else {}
@@ -285,7 +290,10 @@ def _number(array: Array | None) -> np.float32 | None:
 
 
 def total_loss(values: Mapping[str, Array], losses: Mapping[str, float]) -> np.float32:
-    """The weighted sum of the losses among values, in float32 in the order of the layers."""
+    """The weighted sum of the losses among some values, in float32, in the order of the layers.
+
+    ``losses`` is value -> loss weight.
+    """
     total = np.float32(0)
     for name, weight in losses.items():
         if name in values:

@@ -1,4 +1,4 @@
-"""Which numbers a solver can train by, and which it can and nobody means."""
+"""Checks the numbers in a solver: errors for invalid ones, warnings for unlikely ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LEAST: Mapping[str, int] = MappingProxyType(
 
 
 def out_of_range(solver: Message) -> Iterator[Diagnostic]:
-    """Numbers by which no solver can train: below the least, NaN, infinity."""
+    """Errors for numbers with which no solver can train: below their minimum, NaN or infinite."""
     for name in solver.entries:
         for index, number in enumerate(_numbers(solver, name)):
             least = _LEAST.get(name)
@@ -51,7 +51,7 @@ _DOUBTFUL: Mapping[str, tuple[Callable[[float], bool], str]] = MappingProxyType(
 
 
 def doubtful(solver: Message) -> Iterator[Diagnostic]:
-    """Warnings of numbers that Caffe takes and that hardly anybody means."""
+    """Warnings for numbers that Caffe accepts but that are probably mistakes."""
     for name, (is_doubtful, what) in _DOUBTFUL.items():
         if solver.has(name) and is_doubtful(solver.get(name)):
             message = f"`{name}` is {solver.get(name):g}: {what}"

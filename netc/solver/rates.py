@@ -1,8 +1,8 @@
-"""Learning rates: a policy is frozen, what it remembers is a value that goes in and out.
+"""Learning-rate policies: a policy is immutable, its state is a value passed in and returned.
 
 The formulas are those of SGDSolver::GetLearningRate (BVLC/caffe src/caffe/solvers/sgd_solver.cpp,
-lines 27 to 70): powers in double, the result rounded to float32. Those of forks are named where
-they stand.
+lines 27 to 70): powers in double, the result rounded to float32. Policies of forks have their
+source in comments.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class RateState:
-    """What a policy remembers between iterations.
+    """A policy's state between iterations.
 
-    ``current_step`` is in Caffe's solverstate. ``least_loss`` and ``last_event`` belong to plateau:
-    the least smoothed loss so far and the iteration of the last event.
+    ``current_step`` is in Caffe's solverstate. ``least_loss`` and ``last_event`` are for plateau:
+    the least smoothed loss so far and the iteration of the last improvement or step.
     """
 
     current_step: int = 0
@@ -43,7 +43,7 @@ class Policy:
         stepsize: iterations of a step; half a period of triangular.
         max_iter: where poly ends.
         stepvalue: iterations at which multistep goes on by one.
-        windows: plateau's patience in iterations, one for each step.
+        windows: plateau's patience in iterations, one value for each step (plateau_winsize).
         stages: multifixed's (last iteration, rate) pairs.
         period: sgdr's first period in iterations; each is `p_mult` times as long as the last and
             its top `lr_mult` times as high.
@@ -76,15 +76,15 @@ class Policy:
 def advance(
     policy: Policy, state: RateState, iteration: int, smoothed_loss: float = math.nan
 ) -> tuple[np.float32, RateState]:
-    """The rate of an iteration and what the policy remembers afterwards.
+    """The learning rate of an iteration, in float32, and the policy's state afterwards.
 
-    Asking moves multistep's counter, as in Caffe: by one at most each time.
+    A call advances multistep's counter by one at most, as in Caffe.
 
     Args:
         policy: the policy.
-        state: what the last call gave; RateState() at first.
-        iteration: from 0.
-        smoothed_loss: what plateau looks at.
+        state: returned by the last call; RateState() for the first.
+        iteration: its number, from 0.
+        smoothed_loss: the displayed loss, which plateau depends on.
     """
     rate = _risen(policy, iteration)
     if rate is None:
@@ -217,7 +217,7 @@ def read_policy(solver: Message) -> Policy:
     """The learning-rate policy of a SolverParameter.
 
     Raises:
-        NetcError: unknown-policy; bad-solver-field for a number it needs and does not get.
+        NetcError: unknown-policy; bad-solver-field, for a number that the policy needs and lacks.
     """
     name = solver.get("lr_policy")
     if name not in _RATES:

@@ -1,4 +1,4 @@
-"""A solver's text as a message, and the nets that it names."""
+"""Reads a solver's text, and the nets that it names."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ class SolverText(NamedTuple):
 
 
 class NetChoice(NamedTuple):
-    """A net as a solver uses it: its definition, the state it is in, and the file it came from.
+    """A net of a solver: its definition, its NetState, and its file.
 
-    ``path`` is None for a net inside the solver's text.
+    ``path`` is None for a net written inside the solver's text; ``folder`` is where its relative
+    paths start from.
     """
 
     message: Message
@@ -49,7 +50,7 @@ class NetChoice(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """How texts are read: placeholders' values, schemas of one's own, fields set from outside."""
+    """How texts are read: values of placeholders, further schemas, overridden solver fields."""
 
     define: Mapping[str, str] | None = None
     schema: Schemas = None
@@ -57,10 +58,10 @@ class Reading(NamedTuple):
 
 
 def read_solver(text: Text, reading: Reading) -> SolverText:
-    """The solver in a file, a text or a Source.
+    """Read a solver from a path, a text or a Source.
 
     Raises:
-        NetcError: it cannot be read, parsed, bound or upgraded, or is another kind of text.
+        NetcError: it cannot be read, parsed, bound or upgraded; wrong-file, for another message.
     """
     if isinstance(text, str) and _is_text(text):
         text = Source("<solver>", text)
@@ -116,8 +117,8 @@ def train_choice(solver: SolverText, reading: Reading, state: State | None = Non
 def test_choices(solver: SolverText, reading: Reading) -> tuple[NetChoice, ...]:
     """The TEST nets in Caffe's order (solver.cpp:120-196).
 
-    Those of `test_net_param`, then of `test_net`; then the train net's own text, as often as there
-    are `test_iter` left.
+    First those of `test_net_param`, then of `test_net`, then the train net's own text in phase
+    TEST once for each `test_iter` that is left.
 
     Raises:
         NetcError: bad-solver-field, where counts do not fit; what reading raises.

@@ -1,4 +1,4 @@
-"""Runs that were written down, as rows again: netc's CSV and JSON, and Caffe's logs.
+"""Reads runs back as rows: from netc's CSV and JSON, and from Caffe's logs.
 
 The rows are those of :class:`netc.solver.rows.Rows`. A log may be of any Caffe: what is read are
 the lines "Iteration N ... loss = x", "Iteration N, lr = x", "Iteration N, Testing net (#k)" and
@@ -36,14 +36,13 @@ _SUFFIXES = (".log", ".csv", ".json")
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a run.
+    """Read the rows of a run from a file.
 
     Args:
-        path: of netc's CSV (.csv) or JSON (.json), or of a log.
+        path: netc's CSV (.csv) or JSON (.json), or a log.
 
     Raises:
-        NetcError: missing-file and others that opening it raises; not-a-log, where nothing of a
-            run stands in it.
+        NetcError: missing-file and the like; not-a-log, where it has no line of a run.
     """
     try:
         path.open("rb").close()

@@ -1,10 +1,9 @@
-"""Where the first number that is not finite comes from: the last iterations are run once more.
+"""Finds where the first non-finite number comes from, by running the last iterations again.
 
-A run that diverges is noticed at its loss, when all parameters have been updated by it. Parameters,
-history and statistics are copied every so many iterations; from the last copy on the same
-iterations are run again, which gives the same numbers to the bit, and the last of them are looked
-into: every value, and the norm of every parameter's gradient. That costs a run nothing but the
-copies.
+Divergence is noticed at the loss, when all parameters have already been updated by it. Parameters,
+history and statistics are copied every few iterations; from the last copy the same iterations are
+run again, which gives bit-identical numbers, and in the last of them every value and the norm of
+every parameter's gradient are checked. A run that does not diverge pays for the copies only.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ _GROWN = 10.0  # how many times its first norm a gradient has to be, to be told
 
 
 class Replay:
-    """Copies on the way, and what they tell in the end.
+    """Takes copies during a run, and replays from the last one.
 
     Args:
-        train: the net.
-        feeds: its batches; only such as can be gone back to are of use.
-        passes: of an iteration.
+        train: the TRAIN net.
+        feeds: its batches; replay needs ``can_seek``.
+        passes: passes per iteration (iter_size).
     """
 
     def __init__(self, train: TrainNet, feeds: Feeds, passes: int) -> None:
@@ -47,7 +46,7 @@ class Replay:
         self._works = feeds.can_seek and (room is None or size < room // 4)
 
     def begin(self, iteration: int) -> None:
-        """An iteration begins, with the next batch to come."""
+        """To be called before each iteration; takes a copy when one is due."""
         if self._works and (not self._copy or iteration >= self._start + EVERY):
             self._start, self._position = iteration, self._feeds.position
             places = self._train.places
@@ -55,15 +54,15 @@ class Replay:
             self._rates = []
 
     def forget(self) -> None:
-        """What comes next does not follow from what was: a state was restored, say."""
+        """Drop the copies: the next iteration does not continue them, as after a restore."""
         self._copy = {}
 
     def used(self, rate: np.float32) -> None:
-        """The rate of the iteration's update."""
+        """Record the learning rate of the current iteration's update."""
         self._rates.append(rate)
 
     def notes(self, iteration: int) -> tuple[Note, ...]:
-        """What is to say of an iteration whose loss is not finite.
+        """Notes on the origin of a non-finite loss in ``iteration``, for its error.
 
         Parameters are left as they were before that iteration.
         """
@@ -114,7 +113,10 @@ class Replay:
 
 
 class First(NamedTuple):
-    """The first number that is not finite: in which blob, or gradient, of which layer."""
+    """The blob, parameter or gradient with the first non-finite number, and its layer.
+
+    ``wrong`` of its ``numbers`` elements are not finite.
+    """
 
     what: str
     layer: str
@@ -129,7 +131,7 @@ class First(NamedTuple):
 
 
 def first_not_finite(train: TrainNet, seen: Observation) -> First | None:
-    """In the order in which a pass makes them: parameters, blobs, then gradients."""
+    """The first non-finite number of a pass, in the order parameters, blobs, gradients; or None."""
     for node in train.graph.nodes:
         for index, name in enumerate(node.parameters):
             owner = train.graph.parameters[name].owner or name

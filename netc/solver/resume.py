@@ -1,4 +1,4 @@
-"""Writing a run to disk and going on from there, equal to a run that was not interrupted."""
+"""Writing snapshots, and resuming from one with the same results as an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from netc.weights.solver_state import SolverState, load_solver_state, save_solve
 
 
 class Restored(NamedTuple):
-    """What a run goes on from, besides its weights.
+    """The state from which a run resumes, without the weights.
 
     Args:
-        passes: how many batches the TRAIN net has taken; below 0 where nothing tells.
-        test_passes: how many each TEST net has taken.
-        smoothing: the losses that the displayed one is the mean of; None where nothing tells.
-        states: recurrent layers' last states, by the names of their variables.
-        test_states: likewise of each TEST net, which goes on from its last test.
+        passes: how many batches the TRAIN net has taken; negative where unknown (Caffe's states).
+        test_passes: how many batches each TEST net has taken.
+        smoothing: the last losses, whose mean is displayed; None where unknown.
+        states: variable name -> last state of a recurrent layer.
+        test_states: the same for each TEST net, as its last test left it.
     """
 
     iteration: int
@@ -63,10 +63,9 @@ def write_snapshot(
 ) -> None:
     """Write a snapshot's files, the solver state last.
 
-    ``beside`` says whether what Caffe's state has no place for is written too; ``diffs`` are what
-    stands as gradients beside the weights.
-
-    The weights carry the layers that the TRAIN net has in its state, as Net::ToProto has it.
+    ``beside`` says whether to write the ``.netcstate`` with what Caffe's state has no place for;
+    ``diffs`` are layer -> gradients to store beside the weights. The weights file has the
+    definitions of the TRAIN net's layers in its NetState, as in Net::ToProto.
 
     Raises:
         NetcError: cannot-write; missing-package without h5py for HDF5.
@@ -91,13 +90,13 @@ def write_snapshot(
 
 
 def restored_state(path: str, history: Sequence[Array]) -> tuple[Restored, Path]:
-    """What a .solverstate says, and where the weights are that it names.
+    """The state in a .solverstate, and the path of the weights that it names.
 
-    Their path is looked for as it was written, then beside the state.
+    That path is tried as written, then in the folder of the state.
 
     Args:
-        path: of the state, of netc or of Caffe, in either format.
-        history: of the solver, whose shapes are wanted.
+        path: a solver state of netc or Caffe, binary or HDF5.
+        history: the solver's history, whose shapes the state must have.
 
     Raises:
         NetcError: not-a-solver-state, where the history does not fit; file-not-found.

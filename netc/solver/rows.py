@@ -1,4 +1,4 @@
-"""A run as rows: what was displayed and tested, for tables, files and pictures."""
+"""A run as rows of what was displayed and tested, for tables, files and plots."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Rows:
 
 
 def flattened(arrays: Mapping[str, Array]) -> dict[str, Value]:
-    """Each element of each array by a name of its own."""
+    """Name -> value, for each element of each array: ``name``, or ``name[0]``, ``name[1]`` ..."""
     found: dict[str, Value] = {}
     for name, array in arrays.items():
         if array.size == 1:

@@ -1,7 +1,7 @@
-"""A SolverParameter as frozen settings; what cannot be obeyed is refused at its field.
+"""A SolverParameter as immutable settings; unsupported values are errors at their field.
 
-Defaults are the schema's (caffe.proto); what Caffe checks and where is said beside each check, of
-BVLC/caffe master under src/caffe or include/caffe.
+Defaults are the schema's (caffe.proto). Beside each check is the place in BVLC/caffe master, under
+src/caffe or include/caffe, that makes it.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ _READ = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a solver's text says of a run, apart from its nets.
+    """A solver's settings, except its nets.
 
     ``clip_gradients`` below 0 is off. ``display``, ``snapshot`` and ``test_interval`` are in
-    iterations, 0 for never. ``random_seed`` is None where the text leaves it to chance.
+    iterations, 0 for never. ``random_seed`` is None where the text does not fix it.
     """
 
     rule: Rule
@@ -75,21 +75,21 @@ class Settings:
 
     @property
     def needs_loss(self) -> bool:
-        """Whether the rate of an update depends on its own iteration's loss."""
+        """Whether an update's learning rate depends on the loss of its own iteration."""
         return self.policy.name == "plateau"
 
     @property
     def counts_steps(self) -> bool:
-        """Whether the policy has steps whose number is told when it changes."""
+        """Whether the policy has steps, whose changes are logged."""
         return self.policy.name in ("multistep", "plateau")
 
     def displays(self, iteration: int) -> bool:
-        """Whether `display` has this iteration told."""
+        """Whether `display` logs this iteration."""
         return bool(self.display) and iteration % self.display == 0
 
 
 def updating(settings: Settings, *, force_backward: bool) -> Updating:
-    """How an iteration's graphs update; ``force_backward`` is the net's."""
+    """The options of an iteration's graphs; ``force_backward`` is the net's field."""
     return Updating(
         settings.rule,
         settings.weight_decay,
@@ -104,8 +104,8 @@ def read_settings(solver: Message) -> Settings:
     """The settings of a SolverParameter in the current format.
 
     Raises:
-        NetcError: with every fault of the text: unknown-solver-type, bad-solver-field,
-            unknown-policy, unsupported-solver-field.
+        NetcError: with every mistake: unknown-solver-type, bad-solver-field, unknown-policy,
+            unsupported-solver-field.
     """
     faults: list[Diagnostic] = [
         *_unsupported(solver),

@@ -1,4 +1,4 @@
-"""Training on ranks that share memory: parameters and history once, a slice for each rank."""
+"""Training on ranks that share memory: one copy of parameters and history, sliced updates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from netc.train.step import StepGraphs, Updating, parameters_with_gradients, ste
 
 
 class Sharing(NamedTuple):
-    """The graphs of an iteration, variables in shared memory, and who takes the means there."""
+    """The graphs of an iteration, their variables in shared memory, and the averaging of gradients.
+    """
 
     graphs: StepGraphs
     variables: Variables
@@ -30,17 +31,17 @@ class Sharing(NamedTuple):
 def shared_update(
     graph: Graph, how: Updating, frozen: Sequence[str], run_of: Distributed, backend: str
 ) -> Sharing | None:
-    """The graphs of ranks that share memory, None where messages are needed.
+    """The graphs for ranks that share memory; None where gradients must be sent as messages.
 
-    A slice is enough for rules that treat elements apart. Clipping and rates of a parameter's own
-    need the norm of whole gradients, and sums over several passes lie in a rank's own memory.
+    A rank can update a slice only if the rule is elementwise. Clipping and layer-wise rates need
+    the norm of whole gradients, and sums over several passes are in each rank's own memory.
 
     Args:
-        graph: of the TRAIN phase: see netc.train.step.step_graphs, as for the next two.
-        how: what the solver does.
-        frozen: parameters that stay as they are.
-        run_of: this process's place in the run.
-        backend: its name.
+        graph: the TRAIN net; see netc.train.step.step_graphs, also for the next two.
+        how: the solver's update.
+        frozen: names of parameters that are not trained.
+        run_of: this process's part in the run.
+        backend: the backend's name.
     """
     whole = how.clip_gradients >= 0 or how.rule.local is not None or how.iter_size > 1
     if whole or not on_host(backend):

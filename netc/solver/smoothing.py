@@ -13,9 +13,9 @@ _NONE = np.float32(0)
 class Smoothing:
     """The mean of the last ``window`` losses, in float32 as Caffe keeps it.
 
-    While fewer are known it is the running mean; afterwards each loss takes the place of the one
-    ``window`` iterations before it, and the mean moves by their difference, so that rounding
-    errors stay as they do in Caffe.
+    With fewer losses it is their running mean. Afterwards each loss replaces the one ``window``
+    iterations before it, and their difference over ``window`` is added to the mean, so that
+    rounding errors accumulate as in Caffe.
     """
 
     window: int
@@ -24,7 +24,7 @@ class Smoothing:
     seen: int = 0
 
     def after(self, loss: float | np.floating) -> Smoothing:
-        """With one loss more."""
+        """The state after one more loss."""
         new = np.float32(loss)
         if len(self.losses) < self.window:
             size = np.float32(len(self.losses))

@@ -1,8 +1,8 @@
-"""Snapshots: weights, solver state, and beside them what Caffe's files have no place for.
+"""The files of a snapshot: weights, solver state, and what Caffe's files have no place for.
 
 ``PREFIX_iter_N.caffemodel``, ``PREFIX_iter_N.solverstate`` (both with ``.h5`` in that format) and
-``PREFIX_iter_N.netcstate``, a JSON text. The solver state is written last and every file whole or
-not at all, so that a state that is there can be gone on from.
+``PREFIX_iter_N.netcstate``, a JSON text. Every file is written atomically and the solver state
+last, so that training can be resumed from any state file that exists.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class SnapshotFiles(NamedTuple):
 
 
 def prefix_of(prefix: str, solver: Path | None) -> str:
-    """What a snapshot's name begins with (util/upgrade_proto.cpp:1102-1125).
+    """The prefix of snapshot names (util/upgrade_proto.cpp:1102-1125).
 
     Args:
-        prefix: `snapshot_prefix`; empty for the solver's own path without its extension. A folder
-            stands for the solver's name inside it.
-        solver: the solver's file; None where it came from none, and the prefix is taken as it is.
+        prefix: `snapshot_prefix`; empty for the solver's own path without its extension. For a
+            folder the solver's file name, without extension, is appended.
+        solver: the solver's file; None for a text from no file, when ``prefix`` is used as it is.
     """
     if solver is None:
         return prefix
@@ -56,14 +56,14 @@ def prefix_of(prefix: str, solver: Path | None) -> str:
 
 
 def snapshot_files(prefix: str, iteration: int, format: str) -> SnapshotFiles:
-    """The names of a snapshot's files."""
+    """The paths of a snapshot's files; ``format`` is the solver's `snapshot_format`."""
     base, suffix = f"{prefix}_iter_{iteration}", _SUFFIXES[format]
     names = f"{base}.caffemodel{suffix}", f"{base}.solverstate{suffix}"
     return SnapshotFiles(Path(names[0]), Path(names[1]), Path(f"{base}.netcstate"), names)
 
 
 def last_state(prefix: str) -> Path | None:
-    """The solver state of the most iterations that a prefix has; None where there is none."""
+    """The solver state with this prefix that has the most iterations; None where there is none."""
     base = Path(prefix)
     named = re.compile(re.escape(base.name) + r"_iter_(\d+)\.solverstate(?:\.h5)?")
     try:
@@ -75,7 +75,7 @@ def last_state(prefix: str) -> Path | None:
 
 
 def check_writable(prefix: str) -> None:
-    """Complain before training rather than at the first snapshot (solver.cpp:435-452).
+    """Check before training that snapshots can be written (solver.cpp:435-452).
 
     Raises:
         NetcError: cannot-write.
@@ -89,13 +89,13 @@ def check_writable(prefix: str) -> None:
 
 
 def write_beside(path: Path, content: Mapping[str, object]) -> None:
-    """Write what lies beside a state."""
+    """Write a ``.netcstate``."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content), encoding="utf-8")
 
 
 def read_beside(state: Path) -> Mapping[str, object]:
-    """What lies beside a state; empty where nothing does, as beside Caffe's own.
+    """The content of a state's ``.netcstate``; empty where there is none, as for Caffe's states.
 
     Raises:
         NetcError: not-a-solver-state, where it is damaged.
@@ -114,23 +114,23 @@ def read_beside(state: Path) -> Mapping[str, object]:
 
 
 def damaged_beside(path: str) -> NetcError:
-    """The error for what lies beside a state and cannot be read; to be raised by the caller."""
+    """A ``not-a-solver-state`` error for a damaged ``.netcstate``; to be raised by the caller."""
     message = f"{path}: what lies beside it, its .netcstate, is damaged"
     help = ("delete that file to go on from the state alone",)
     return NetcError(Diagnostic("not-a-solver-state", message, help=help))
 
 
 def array_json(array: Array) -> list[object]:
-    """A small array as its shape and its elements, exactly."""
+    """A small float32 array as JSON: its shape and its elements, without rounding."""
     data = np.ascontiguousarray(array, "<f4").tobytes()
     return [list(array.shape), base64.b64encode(data).decode("ascii")]
 
 
 def read_array(content: Any) -> Array:
-    """What ``array_json`` gave.
+    """The inverse of ``array_json``.
 
     Raises:
-        TypeError, ValueError: it is something else.
+        TypeError, ValueError: the content is something else.
     """
     shape, data = content
     elements = np.frombuffer(base64.b64decode(data, validate=True), "<f4")
@@ -138,16 +138,16 @@ def read_array(content: Any) -> Array:
 
 
 def window_json(window: Smoothing) -> dict[str, object]:
-    """The losses that a displayed one is the mean of."""
+    """The last losses, whose mean is displayed, as JSON."""
     losses = [float(loss) for loss in window.losses]
     return {"losses": losses, "mean": float(window.mean), "seen": window.seen}
 
 
 def read_window(content: Any) -> Smoothing:
-    """What ``window_json`` gave; as long as it is, which the reader compares with its own.
+    """The inverse of ``window_json``; the caller compares the window with its own.
 
     Raises:
-        TypeError, ValueError, KeyError: it is something else.
+        TypeError, ValueError, KeyError: the content is something else.
     """
     losses = tuple(np.float32(loss) for loss in content["losses"])
     seen = int(content["seen"])

@@ -44,41 +44,41 @@ RatePolicy = Callable[[int], float]
 
 
 class Solver:
-    """A net in training.
+    """A net in training, with the semantics of Caffe's solvers.
 
     Args:
         solver: path of a solver's prototxt, its text, or a :class:`netc.Source` that holds it.
-        weights: files or mappings of layer -> arrays to begin with, one or several, later ones over
-            earlier; None for those that the solver's text names.
-        snapshot: path of a .solverstate to go on from.
+        weights: initial weights: one or several files or mappings of layer -> arrays, later ones
+            override earlier ones; None for those that the solver's text names.
+        snapshot: path of a .solverstate to resume from.
         backend: "cpu", "cuda" or "reference".
-        threads: how many; None for ``NETC_NUM_THREADS`` or the machine's cores.
+        threads: number of threads; None for ``NETC_NUM_THREADS`` or the machine's cores.
         seed: of fillers and of layers that draw random numbers; None for the text's
-            `random_seed`, and 0 where it says none.
-        feeds: batches of the TRAIN net: see :class:`netc.solver.feeds.Feeds`. None reads what its
-            data layers name.
+            `random_seed`, or 0 where it has none.
+        feeds: batches of the TRAIN net: see :class:`netc.solver.feeds.Feeds`. None reads the
+            sources that its data layers name.
         test_feeds: a list with the batches of each TEST net, likewise.
-        define: values of placeholders in the texts.
-        schema: a caffe.proto of one's own, or several.
+        define: placeholder -> value in the texts.
+        schema: paths of further caffe.proto files.
         state: level and stages of the TRAIN net beyond the text's `train_state`.
-        freeze: patterns of layers that stay as they are: see netc.solver.freezing.
-        fields: fields of the solver set from outside, as texts: {"base_lr": "0.01"}.
-        rate: iteration -> learning rate, in the place of the text's policy.
+        freeze: patterns of layers that are not trained: see netc.solver.freezing.
+        fields: solver fields to override, as texts: {"base_lr": "0.01"}.
+        rate: iteration -> learning rate, in place of the text's policy.
         optimize: which passes run; as for :func:`netc.compile`.
-        memory: bytes, or a text such as "2GB", that an iteration may take: parameters, history, and
-            blobs and gradients as they are planned. Where more is needed values are computed again
-            for the backward pass; results are the same to the bit. None for what it takes.
-        stop_when_not_finite: whether the first loss that is no finite number stops the run.
-        skip_broken: leave out records of data layers that cannot be read; ``broken`` has them.
-        ranks: the processes that train the net together, such as netc.ranks.mpi.MpiRanks; None for
-            this one alone. Rank 0 tests and writes snapshots; all ranks have its weights.
-        batch: whether each rank takes the batches of the text ("per-rank") or all together
-            ("total").
+        memory: limit for an iteration, in bytes or as "2GB": parameters, history, and the planned
+            blobs and gradients. If more is needed, blobs are recomputed in the backward pass;
+            results are bit-identical. None for no limit.
+        stop_when_not_finite: whether the first loss that is NaN or infinite stops the run.
+        skip_broken: skip records of data layers that cannot be read; ``broken`` lists them.
+        ranks: the group of ranks for data-parallel training, such as netc.ranks.mpi.MpiRanks; None
+            for this process alone. Rank 0 tests and writes snapshots; all start with its weights.
+        batch: "per-rank": each rank takes batches of the text's batch_size; "total": that size is
+            divided among the ranks.
         progress: called as (done, total, name) while kernels are compiled.
-        on_step: called after each iteration with its number and loss.
-        on_test: called after each test with its means.
-        on_snapshot: called after each snapshot with its files. ``listeners`` are called with every
-            event: see netc.solver.events.
+        on_step: called with :class:`netc.solver.events.Stepped` after each iteration.
+        on_test: called with :class:`netc.solver.events.Tested` after each test.
+        on_snapshot: called with :class:`netc.solver.events.Snapshotted` after each snapshot.
+            ``listeners`` are called with every event: see netc.solver.events.
 
     Raises:
         NetcError: with every mistake found in the texts, the weights or the arguments.
@@ -151,9 +151,9 @@ class Solver:
 
     @property
     def net(self) -> CompiledNet:
-        """The TRAIN net's forward pass over the variables that are trained.
+        """The TRAIN net's forward pass with the variables in training.
 
-        Calling it takes no batch of the run and moves no statistics.
+        Calling it takes none of the run's batches and updates no running statistics.
         """
         return self._train.net
 
@@ -164,62 +164,62 @@ class Solver:
 
     @property
     def tests(self) -> list[Test]:
-        """The tests that were made, in their order."""
+        """The results of the tests so far, in order."""
         return self._tests.made
 
     @property
     def rate(self) -> float:
-        """The rate of the next update; asking changes nothing."""
+        """The learning rate of the next update; reading it does not advance the policy."""
         return float(self._next_rate()[0])
 
     @property
     def params(self) -> Mapping[str, tuple[Array, ...]]:
-        """Layer -> its trained arrays, which may be written to."""
+        """Layer -> its trained arrays, float32 and writable."""
         return self._train.params
 
     @property
     def history(self) -> tuple[Array, ...]:
-        """The solver's history in the order of a solverstate, arrays that may be written to."""
+        """The solver's history in the order of a solverstate, as writable float32 arrays."""
         return self._train.history
 
     @property
     def prefix(self) -> str:
-        """What the names of snapshots begin with."""
+        """The prefix of snapshot paths: `snapshot_prefix`, or the solver's path."""
         return self._prefix
 
     @property
     def broken(self) -> tuple[str, ...]:
-        """What is wrong with each record that was left out, with `skip_broken`."""
+        """The error message of each record that was skipped, with `skip_broken`."""
         return self._run.broken
 
     @property
     def batch(self) -> int:
-        """Images of an iteration: the first axis of the TRAIN net's first input, times passes and
-        ranks."""
+        """Items per iteration: the first input's batch size, times `iter_size`, times ranks."""
         shapes = [shape for shape in self._train.inputs.values() if shape]
         own = (shapes[0][0] if shapes else 1) * self.settings.iter_size
         return own * self._distributed.size
 
     @property
     def smoothed_loss(self) -> float:
-        """The loss as it is displayed."""
+        """The displayed loss: the mean over the last `average_loss` iterations."""
         return float(self._smoothing.mean)
 
     def report(self) -> dict[str, Any]:
-        """What an iteration is made of and what it takes, in bytes: see netc.solver.account."""
+        """An iteration's programs and their memory in bytes: see netc.solver.account."""
         return run_report(self._run)
 
     # Training
 
     def step(self, iterations: int) -> NDArray[np.float32]:
-        """Train.
+        """Train for some iterations, with the tests and snapshots that are due.
 
         Returns:
-            The loss of each iteration: the weighted sum over all losses, the mean over the
-            iteration's passes; not smoothed. Fewer where it was asked to stop.
+            float32 (iterations,): each iteration's loss, the weighted sum over all losses averaged
+            over the iteration's passes, not smoothed. It is shorter if ``stop`` was called.
 
         Raises:
-            NetcError: not-finite; what a batch cannot be taken for.
+            NetcError: not-finite; bad-feeds, input-shape, bad-record and others for a batch;
+                cannot-write.
         """
         if not self._goes_on:  # Caffe forgets them at each call, and after a resume
             self._smoothing = Smoothing(self.settings.average_loss)
@@ -244,7 +244,7 @@ class Solver:
         return np.array(losses, np.float32)
 
     def solve(self) -> None:
-        """Train to `max_iter`, with the last snapshot, forward pass and test as Caffe has them."""
+        """Train to `max_iter`, then the final snapshot, forward pass and test (Solver::Solve)."""
         settings = self.settings
         self._emit(events.Started(self._train.graph.name, settings.policy.name, self.iteration))
         self.step(max(0, settings.max_iter - self.iteration))
@@ -256,11 +256,11 @@ class Solver:
         self._emit(events.Finished(self.iteration, early))
 
     def stop(self) -> None:
-        """Let the run end after the iteration under way; for callbacks and signals."""
+        """End the run after the current iteration; for callbacks and signal handlers."""
         self._asked_to_stop = True
 
     def ask_for_snapshot(self) -> None:
-        """Let a snapshot be written after the iteration under way; for callbacks and signals."""
+        """Write a snapshot after the current iteration; for callbacks and signal handlers."""
         self._asked_for_snapshot = True
 
     def _agree(self) -> None:
@@ -362,16 +362,16 @@ class Solver:
     # Tests
 
     def test(self, net: int = 0) -> dict[str, Array]:
-        """The mean of each output of a TEST net over its `test_iter` passes.
+        """The mean of each output of TEST net ``net`` over its `test_iter` passes, in float32.
 
-        Its batches go on where the last test stopped.
+        Its batches continue where the last test stopped.
         """
         return self._tests.score(net, self.iteration).scores
 
     # Snapshots
 
     def snapshot(self) -> SnapshotFiles:
-        """Write the weights and the state; see netc.solver.snapshots. Of several ranks, 0 does.
+        """Write the weights and the state; see netc.solver.snapshots. Only rank 0 writes.
 
         Raises:
             NetcError: cannot-write; missing-package, without h5py for the HDF5 format.
@@ -388,11 +388,11 @@ class Solver:
         return files
 
     def restore(self, path: str) -> None:
-        """Go on from a .solverstate, of netc or of Caffe, and the weights it names.
+        """Resume from a .solverstate, of netc or Caffe, and the weights it names.
 
         Raises:
-            NetcError: not-a-solver-state, weights that are not there, or a history that does not
-                fit.
+            NetcError: not-a-solver-state, also where the history does not fit; file-not-found, for
+                the weights; weight-shape and what else loading them raises.
         """
         found, weights = restored_state(path, self.history)
         self._train.copy_weights(weights)

@@ -1,8 +1,8 @@
-"""What an update has subtracted from each parameter: what ``snapshot_diff`` writes.
+"""The step of the last update, as written by ``snapshot_diff``: what each parameter decreased by.
 
-After Net::Update the gradient's place holds the step (sgd_solver.cpp, ComputeUpdateValue): of SGD
-the history itself, of other rules here the difference of the parameter before and after. A
-parameter with lr_mult 0 has a step of 0.
+After Net::Update a parameter's diff holds its step (sgd_solver.cpp, ComputeUpdateValue). For SGD
+that is the history itself; for other rules it is computed here as the parameter's difference before
+and after the update. A parameter with lr_mult 0 has a step of 0.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Steps:
         self._made = False
 
     def before(self) -> None:
-        """An update comes: parameters are remembered where they tell the step."""
+        """To be called before an update; copies parameters where the rule needs them."""
         self._made = True
         if self._rule.name not in _BY_HISTORY:
             names = self._train.graphs.learnable
@@ -42,7 +42,7 @@ class Steps:
         return self._train.variables.variable(name).array
 
     def by_layer(self) -> Mapping[str, tuple[Array, ...]]:
-        """Layer -> steps of its parameters, of those that it shares as well."""
+        """Layer -> float32 steps of its parameters, shared ones included."""
         graph = self._train.graph
         found = {}
         for node in graph.nodes:

@@ -1,4 +1,4 @@
-"""A run's figures for TensorBoard, by tensorboardX; a listener of a solver."""
+"""Writes a run's scalars for TensorBoard, by tensorboardX; a listener of a solver."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class TensorBoard:
     """Writes what is displayed and tested, as scalars ``train/loss``, ``test_0/accuracy`` ...
 
     Args:
-        folder: of the event files; made where it is not there.
+        folder: for the event files; created if it does not exist.
 
     Raises:
         NetcError: missing-package, without tensorboardX; cannot-write.

@@ -1,4 +1,4 @@
-"""A net's scores over many batches, with trained weights: what ``caffe test`` computes.
+"""Scores a net with trained weights over many batches, as ``caffe test``.
 
 BVLC/caffe tools/caffe.cpp, lines 255 to 325: the outputs of each pass, and their means.
 """
@@ -84,7 +84,7 @@ class Tester:
 
     @property
     def broken(self) -> tuple[str, ...]:
-        """What is wrong with each record that was left out, with `skip_broken`."""
+        """The error message of each record that was skipped, with `skip_broken`."""
         source = self._feeds.source
         return tuple(sorted(source.broken or ())) if isinstance(source, NetSources) else ()
 
@@ -100,10 +100,10 @@ class Tester:
             raise NetcError(Diagnostic("no-data", message, help=help))
 
     def score(self, passes: int, on_batch: OnBatch | None = None) -> Scores:
-        """The means over passes, summed in float32 as Caffe sums them.
+        """The means over passes, summed in float32 as in Caffe.
 
         Args:
-            passes: batches, which begin anew at the end of the data.
+            passes: the number of batches; the data start again at their end.
             on_batch: called with each pass's number and outputs, by name in alphabetical order.
         """
         sums: dict[str, Array] = {}

@@ -1,4 +1,4 @@
-"""The tests of a run: its TEST nets scored over the variables that are trained.
+"""The tests of a run: its TEST nets are scored with the variables in training.
 
 BVLC/caffe src/caffe/solver.cpp, Test, lines 347 to 414.
 """
@@ -17,7 +17,7 @@ from netc.solver.settings import Settings
 
 
 class Test(NamedTuple):
-    """A test that was made: before which iteration, of which TEST net, and its means."""
+    """The result of a test: the iteration it came before, the TEST net's number, and the means."""
 
     iteration: int
     net: int
@@ -28,9 +28,9 @@ class Tests:
     """The TEST nets of a run, and when they are due.
 
     Args:
-        run: whose nets they are.
-        settings: how often, how many batches, what is told.
-        emit: is called with each event.
+        run: the run.
+        settings: the solver's settings: test_interval, test_iter and so on.
+        emit: called with each event.
     """
 
     def __init__(self, run: Run, settings: Settings, emit: Callable[[events.Event], None]) -> None:

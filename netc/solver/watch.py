@@ -1,4 +1,4 @@
-"""What a run does of its own accord: keep the best, stop when nothing gets better, snapshots."""
+"""Listeners that act on a run: keep the best weights, stop early, write extra snapshots."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from netc.weights.load import save_weights
 
 @dataclass
 class Best:
-    """Keeps the weights of the best test, and stops after some tests that were no better.
+    """Keeps the weights of the best test, and stops early after tests without improvement.
 
     Args:
-        solver: the run.
-        score: an output of TEST net 0. Less is better for losses (outputs with a loss weight, or
-            with "loss" or "error" in their name), more for all others.
-        path: where the weights go; empty to keep none.
-        patience: tests without a better one after which the run stops; None never stops it.
+        solver: the solver.
+        score: an output of TEST net 0. Lower is better for losses (outputs with a loss weight, or
+            with "loss" or "error" in their name), higher for all others.
+        path: the weights file to write; empty to keep none.
+        patience: tests without improvement after which the run stops; None never stops it.
     """
 
     solver: Solver
@@ -60,7 +60,7 @@ class Best:
 
 @dataclass
 class SnapshotsAt:
-    """Snapshots after certain iterations, besides those that the solver's text asks for."""
+    """Writes snapshots after these iterations, besides those of the solver's `snapshot`."""
 
     solver: Solver
     iterations: Collection[int]

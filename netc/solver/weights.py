@@ -1,4 +1,4 @@
-"""The weights that a run begins with."""
+"""The initial weights of a run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from netc.sources.paths import find
 
 
 def solver_weights(text: SolverText, given: Weights | Sequence[Weights]) -> tuple[Weights, ...]:
-    """What was given, else the files that the solver's `weights` names (solver.cpp:58-68).
+    """The weights given, else the files that the solver's `weights` names (solver.cpp:58-68).
 
-    Each `weights` may be a list with commas between; later files go over earlier ones.
+    Each `weights` may be a comma-separated list; later files override earlier ones.
 
     Raises:
         NetcError: file-not-found, with every place that was looked at.

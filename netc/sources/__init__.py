@@ -1,5 +1,5 @@
-"""Batches as Caffe's data layers read them: databases, HDF5, lists of images.
+"""The batches of Caffe's data layers: databases, HDF5, lists of images.
 
-A source gives the batch of a pass by the pass's number and by nothing else, so that a run can be
-gone on from anywhere, read ahead, and is the same at any number of threads.
+A batch depends on the number of its pass only, so that a run can be resumed at any pass, batches
+can be read ahead, and results do not depend on the number of threads.
 """

@@ -1,12 +1,12 @@
-"""What forks do to pictures at random, beside Caffe's crop and mirror.
+"""Data augmentation that forks add to Caffe's crop and mirror.
 
 * `center_crop` (happynear/caffe-windows): the crop is the centre one in TRAIN too.
 * `erase_ratio`, `scale_min` to `scale_max`, `aspect_min` to `aspect_max` (the same fork; random
   erasing of Zhong et al., arXiv:1708.04896): in this share of the pictures a rectangle of the crop
   becomes noise of 0 to 254.
-* `vertical_mirror`, `random_90_deg_rot` (mhliao's TextBoxes): upside down, and by quarter turns.
+* `vertical_mirror`, `random_90_deg_rot` (mhliao's TextBoxes): vertical flips, and quarter turns.
 
-All of them happen in both phases, as they do there.
+All of them apply in both phases, as in those forks.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _TRIES = 1000  # rectangles that are drawn until one lies within the crop
 
 @dataclass(frozen=True, slots=True)
 class Erasing:
-    """A rectangle of noise.
+    """Random erasing (Zhong et al., arXiv:1708.04896): a rectangle becomes noise of 0 to 254.
 
     Args:
-        ratio: share of the pictures that have one.
-        scale: its width over the crop's, from and to.
-        aspect: its height over its width, from and to.
+        ratio: the share of pictures that are changed, from 0 to 1.
+        scale: smallest and largest width of the rectangle over the crop's width.
+        aspect: smallest and largest height over width of the rectangle.
     """
 
     ratio: float
@@ -39,7 +39,10 @@ class Erasing:
     aspect: tuple[float, float]
 
     def apply(self, values: Array, generator: np.random.Generator) -> Array:
-        """The picture with or without a rectangle; without where none that is drawn lies within."""
+        """The picture, (channels, height, width), with a rectangle erased or unchanged.
+
+        It stays unchanged where none of the rectangles drawn lies within it.
+        """
         if generator.random() >= self.ratio:
             return values
         _, height, width = values.shape
@@ -57,13 +60,13 @@ class Erasing:
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """What is done besides; nothing by default.
+    """The augmentations of a layer; none by default.
 
     Args:
-        centered: the crop is the centre one in TRAIN too.
-        erasing: None for none.
-        upside_down: half of the pictures are mirrored vertically.
-        turns: pictures are turned by 0 to 3 quarters, clockwise.
+        centered: whether the crop is the centre one in TRAIN too.
+        erasing: random erasing; None for none.
+        upside_down: whether half of the pictures are flipped vertically.
+        turns: whether pictures are rotated clockwise by 0 to 3 quarter turns.
     """
 
     centered: bool = False
@@ -73,11 +76,11 @@ class Augment:
 
     @property
     def draws(self) -> bool:
-        """Whether anything is random."""
+        """Whether any of them draws random numbers."""
         return self.erasing is not None or self.upside_down or self.turns
 
     def turned(self, values: Array, generator: np.random.Generator) -> Array:
-        """The picture upside down and turned, or as it is."""
+        """The picture, (channels, height, width), after vertical flip and rotation."""
         if self.upside_down and generator.integers(2):
             values = values[:, ::-1]
         return np.rot90(values, -int(generator.integers(4)), (1, 2)) if self.turns else values
@@ -93,11 +96,11 @@ FIELDS = frozenset(
 
 
 def read_augment(source: DataLayer) -> Augment:
-    """The layer's augmentations.
+    """Read the augmentations from a layer's transform_param.
 
     Raises:
-        NetcError: out-of-range, for shares, scales or aspects that are none; conflicting-fields,
-            for a mean file, whose place in a turned picture has no meaning.
+        NetcError: out-of-range, for invalid ratios, scales or aspects; conflicting-fields, for a
+            mean file with flips or rotation, since its position in such a picture is undefined.
     """
     param = source.layer.get("transform_param")
     found = Augment(

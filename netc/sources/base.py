@@ -1,4 +1,4 @@
-"""What a source is, and what all of them share."""
+"""The interface of data sources, and what all of them share."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Made = TypeVar("Made")
 
 
 class DataLayer(NamedTuple):
-    """A data layer of a net, and what its reading depends on besides its text.
+    """A data layer of a net, and what reading depends on besides its text.
 
     Args:
         layer: the LayerParameter.
         phase: "TRAIN" or "TEST"; the layer's own `phase`, where it has one, else the net's.
         folder: of the text; None where it is in no file.
         seed: of random crops, mirroring and shuffling.
-        broken: takes what is wrong with each record that is left out; None where a broken record
-            is an error.
+        broken: collects the error message of each record that is skipped; None where a record
+            that cannot be read is an error.
     """
 
     layer: Message
@@ -40,11 +40,11 @@ class DataLayer(NamedTuple):
 
     @property
     def tops(self) -> tuple[str, ...]:
-        """The blobs it makes."""
+        """The names of the layer's tops."""
         return tuple(self.layer.get("top"))
 
     def fault(self, code: str, message: str, field: str | None = None, *help: str) -> NetcError:
-        """An error at the layer, to be raised by the caller; ``field`` is "block.field" of it."""
+        """An error at the layer, or at its field "block.field"; to be raised by the caller."""
         at, span = self.layer, self.layer.span
         if field is not None:
             block, _, name = field.rpartition(".")
@@ -58,29 +58,30 @@ class DataSource(Protocol):
     """Batches of one data layer."""
 
     def batch(self, position: int) -> Mapping[str, Array]:
-        """The batch of a pass, from 0: top -> float32 array.
+        """The batch of pass ``position``, counted from 0: top -> float32 array, the batch first.
 
         Raises:
-            NetcError: bad-record, with the key, line or row of what cannot be read.
+            NetcError: bad-record, with the key, line or row of the record; file-not-found;
+                too-little-memory.
         """
 
 
 @runtime_checkable
 class NamesRecords(Protocol):
-    """A source that can tell which records a batch is made of."""
+    """A source that can name the records in a batch."""
 
     def batch(self, position: int) -> Mapping[str, Array]:
-        """As of :class:`DataSource`."""
+        """See :meth:`DataSource.batch`."""
 
     def names(self, position: int) -> list[str]:
-        """Each record of a pass, by its key, line or row."""
+        """The name of each record in the batch of a pass: its key, line or row."""
 
 
 class Epochs:
-    """In which order records are read: as they stand, or in another order in each epoch.
+    """The order in which ``count`` records are read: as stored, or shuffled in each epoch.
 
-    The order of an epoch follows from the seed, the layer and the epoch alone. ``skip`` records
-    are left out at the start of the first epoch.
+    The order of an epoch depends only on the seed, the layer's name and the epoch's number.
+    ``skip`` records are left out at the start of the first epoch.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Epochs:
         self._known: tuple[int, np.ndarray[tuple[int], np.dtype[np.int64]]] | None = None
 
     def records(self, position: int, size: int) -> list[int]:
-        """The records of a pass: ``size`` of them, going over the ends of epochs."""
+        """The indices of the ``size`` records of a pass; a batch may span two epochs."""
         first = position * size + self.skip
         return [self._standing(index) for index in range(first, first + size)]
 
@@ -107,12 +108,13 @@ class Epochs:
     def whole(
         self, position: int, size: int, source: DataLayer, read: Callable[[int, int], Made]
     ) -> list[Made]:
-        """What is read of a pass's records, ``read`` being called with a record and its place.
+        """Read the records of a pass: ``read`` is called with a record's index and its place.
 
-        Where broken ones may be left out, the next one that can be read stands in for each.
+        Where the source may skip broken records, the next readable record takes the place of each.
 
         Raises:
-            NetcError: what ``read`` raises, where it is of no record, or none can be read.
+            NetcError: what ``read`` raises, unless it concerns a record that may be skipped and
+                another one can be read.
         """
         first = position * size + self.skip
         return [self._whole(first + place, place, source, read) for place in range(size)]
@@ -143,16 +145,16 @@ class Epochs:
 
 
 def draws(seed: int, name: str, *counters: int) -> np.random.Generator:
-    """A generator that depends on a seed, a layer's name and counters alone (Philox)."""
+    """A random generator (Philox) that depends only on a seed, a layer's name and counters."""
     words = [seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF, *name.encode(), *counters]
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(words)))
 
 
 def stacked(arrays: Sequence[Array], source: DataLayer, what: Sequence[str]) -> Array:
-    """Pictures of one batch, which must have one shape.
+    """Stack pictures of (channels, height, width) to a batch; ``what`` names each for messages.
 
     Raises:
-        NetcError: bad-record, naming two that differ.
+        NetcError: bad-record, naming two whose shapes differ.
     """
     for array, name in zip(arrays, what, strict=True):
         if array.shape != arrays[0].shape:

@@ -1,4 +1,4 @@
-"""How many records a data layer takes at once, and whether there is memory for them."""
+"""A data layer's batch size and `rand_skip`, checked against memory and the number of records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _LEAST = 64  # bytes of a record beside its numbers: its place, its key
 
 
 def batch_size(source: DataLayer, block: str) -> int:
-    """The layer's batch_size.
+    """The `batch_size` in the layer's parameter ``block``, such as "data_param".
 
     Raises:
         NetcError: out-of-range, where it is not positive; too-little-memory.
@@ -23,13 +23,13 @@ def batch_size(source: DataLayer, block: str) -> int:
 
 
 def check_room(source: DataLayer, block: str, size: int, record: int) -> None:
-    """Ask for a batch's memory before it is read.
+    """Check that there is memory for a batch, before it is read.
 
     Args:
         source: the layer.
-        block: where its `batch_size` stands.
+        block: the parameter that has its `batch_size`, for the error's position.
         size: the batch size.
-        record: bytes of one record's numbers.
+        record: bytes of one record's arrays.
 
     Raises:
         NetcError: too-little-memory, at the batch size.
@@ -41,10 +41,10 @@ def check_room(source: DataLayer, block: str, size: int, record: int) -> None:
 
 
 def skipped(source: DataLayer, block: str, lines: int) -> int:
-    """Lines that the first epoch leaves out: a random number below the layer's `rand_skip`.
+    """How many lines the first epoch skips: a random number below the layer's `rand_skip`.
 
     Raises:
-        NetcError: out-of-range, where there are not so many (image_data_layer.cpp:68).
+        NetcError: out-of-range, where the list has fewer lines (image_data_layer.cpp:68).
     """
     most = int(source.layer.get(block).get("rand_skip"))
     if not most:

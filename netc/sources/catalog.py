@@ -1,4 +1,4 @@
-"""The sources of a net's data layers, read ahead of the pass that needs them."""
+"""The sources of all data layers of a net, with read-ahead."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _AHEAD = 2  # batches that are read before they are asked for
 
 
 class NetSources:
-    """Batches of all data layers of a net; called with the number of a pass, from 0."""
+    """The batches of all data layers of a net: call it with the number of a pass, from 0."""
 
     def __init__(
         self,
@@ -63,12 +63,12 @@ class NetSources:
         return self._ahead.pop(position).result()
 
     def records_where(self, position: int, wrong: Wrong, *, labels: bool) -> list[str]:
-        """The records of a pass some of whose numbers are wrong.
+        """The names of the records of a pass that have a wrong number.
 
         Args:
-            position: the pass.
-            wrong: an array -> which of its numbers are.
-            labels: whether to look at what follows a layer's first top alone.
+            position: the number of the pass.
+            wrong: array -> mask of its wrong numbers.
+            labels: whether to check all tops of a layer but the first, which has the pictures.
         """
         return self._threads.submit(self._where, position, wrong, labels).result()
 
@@ -99,10 +99,10 @@ def open_sources(
     skip_broken: bool = False,
     share: Share = WHOLE,
 ) -> NetSources | None:
-    """The sources of a net's data layers in a state; None where it has none that netc can read.
+    """The sources of a net's data layers in a NetState; None where it has none that netc reads.
 
-    With ``skip_broken`` records that cannot be read are left out, the next ones standing in.
-    ``share`` says which of all batches the passes take.
+    With ``skip_broken`` records that cannot be read are skipped, and the next ones take their
+    place. ``share`` says which of the run's batches this rank takes.
 
     Raises:
         NetcError: file-not-found, bad-record, out-of-range, missing-package, at the layer.

@@ -26,20 +26,20 @@ from netc.sources.trial import check_survival
 
 
 class Database(Protocol):
-    """Records by key, in the order of the keys' bytes."""
+    """A key-value database, in byte order of the keys."""
 
     def keys(self) -> list[bytes]:
-        """All keys, in order."""
+        """All keys, in byte order."""
 
     def value(self, key: bytes) -> bytes:
-        """A record's bytes."""
+        """The value stored under a key."""
 
 
 class DatabaseSource:
-    """A Data layer.
+    """A Data layer (data_layer.cpp).
 
-    Where `shuffle` (a field of forks) says so, each epoch has another order of keys. `rand_skip`
-    does nothing, as in Caffe since it reads ahead in one thread (caffe.proto: deprecated).
+    With `shuffle` (a field of forks) each epoch has another order of keys. `rand_skip` has no
+    effect, as in Caffe since it reads ahead in one thread (caffe.proto: deprecated).
     """
 
     def __init__(self, source: DataLayer) -> None:
@@ -83,10 +83,10 @@ class DatabaseSource:
 
 
 def open_database(path: Path, backend: str, source: DataLayer) -> Database:
-    """A database that is read only.
+    """Open a database for reading; ``backend`` is "LMDB" or "LEVELDB".
 
     Raises:
-        NetcError: file-not-found; missing-package; bad-record, where it is none.
+        NetcError: file-not-found; missing-package; bad-record, where it is damaged or no database.
     """
 
     def told(error: Exception) -> NetcError:
@@ -126,7 +126,11 @@ def _missing(package: str, extra: str, kind: str) -> NetcError:
 
 
 def lmdb_module() -> ModuleType:
-    """The package lmdb; NetcError missing-package where it is not installed."""
+    """The module lmdb.
+
+    Raises:
+        NetcError: missing-package, where it is not installed.
+    """
     try:
         import lmdb
     except ImportError:

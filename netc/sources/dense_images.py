@@ -1,10 +1,10 @@
-"""DenseImageData: pictures with a picture of labels each (SegNet's dense_image_data_layer.cpp).
+"""DenseImageData: pictures with a label image each (SegNet's dense_image_data_layer.cpp).
 
-A line of the list is a picture's path and its labels' path, neither with spaces. A picture of
-labels is read as grey bytes, and resized by the nearest pixel. Pictures and labels are mirrored and
-cropped together, in TRAIN and TEST alike, as the forks that have `mirror` and `crop_height` do it
-(TimoSaemann/caffe-segnet-cudnn5, Synopsys's); then transform_param's mean and scale are of the
-picture alone. ENet's `label_divide_factor` makes the labels smaller than the picture.
+A line of the list has the paths of a picture and of its labels, both without spaces. A label image
+is read as grey bytes, and resized by the nearest pixel. Pictures and labels are mirrored and
+cropped together, in TRAIN and TEST alike, as in the forks that have `mirror` and `crop_height`
+(TimoSaemann/caffe-segnet-cudnn5, Synopsys's); then transform_param's mean and scale apply to the
+picture only. ENet's `label_divide_factor` makes the labels smaller than the picture.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _OF_ONE = ("mirror", "crop_size", "crop_h", "crop_w", "vertical_mirror", "random
 
 
 class Pair(NamedTuple):
-    """A line of the list: its number from 1, a picture's path and its labels'."""
+    """A line of the list: its number from 1, the path of a picture and of its labels."""
 
     number: int
     picture: str
@@ -49,7 +49,7 @@ class Pair(NamedTuple):
 class DenseImageSource:
     """A DenseImageData layer.
 
-    `new_height` and `new_width`, and `crop_height` and `crop_width`, are given together or not.
+    `new_height` and `new_width` must be given together, and so must `crop_height` and `crop_width`.
     """
 
     def __init__(self, source: DataLayer) -> None:
@@ -200,7 +200,7 @@ class DenseImageSource:
 
 
 def read_pairs(path: Path, source: DataLayer) -> list[Pair]:
-    """The lines of a list of pairs, blank ones left out.
+    """Read the lines of a list of pairs; blank lines are skipped.
 
     Raises:
         NetcError: bad-record, with the number of a line that is not two paths.

@@ -1,8 +1,8 @@
 """HDF5Data: rows of HDF5 files, one after the other (hdf5_data_layer.cpp).
 
-A top is the dataset of its name, whose first axis is the row. Batches run across files and begin
-anew at the end. Files are read in slices, so that they may be larger than memory. Integers and
-doubles become float32.
+Each top is read from the dataset of its name, whose first axis is the row. Batches continue across
+files and start again after the last. Files are read in slices, so that they may be larger than
+memory. Integers and doubles become float32.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Hdf5Source:
-    """An HDF5Data layer. With `shuffle` all rows of all files are in another order each epoch."""
+    """An HDF5Data layer. With `shuffle` the rows of all files together are shuffled each epoch."""
 
     def __init__(self, source: DataLayer) -> None:
         param = source.layer.get("hdf5_data_param")

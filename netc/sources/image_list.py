@@ -17,10 +17,10 @@ from netc.sources.transform import read_transform
 
 
 class ImageListSource:
-    """An ImageData layer.
+    """An ImageData layer (image_data_layer.cpp).
 
-    A line is a path and a label, which stands after the last space, so that paths may have spaces.
-    `new_height` and `new_width` are given together or not at all.
+    A line has a path and, after the last space, a label; paths may have spaces. `new_height` and
+    `new_width` must be given together.
     """
 
     def __init__(self, source: DataLayer) -> None:

@@ -1,4 +1,4 @@
-"""What is in a database: how many records, of which shapes and labels, and their mean."""
+"""Statistics of a database: number of records, shapes, labels, range, and the mean picture."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ from netc.sources.transform import read_transform
 
 @dataclass
 class Contents:
-    """A database's records in figures; ``first`` are its first pictures."""
+    """A database's statistics: counts of shapes and labels, smallest and largest pixel.
+
+    ``first`` are its first records.
+    """
 
     records: int = 0
     shapes: Counter[Shape] = field(default_factory=Counter)
@@ -34,7 +37,7 @@ class Contents:
 
 
 def contents_of(path: Path, backend: str, pictures: int, progress: Progress) -> Contents:
-    """The figures of a database.
+    """The statistics of a database, and its first ``pictures`` records.
 
     Raises:
         NetcError: bad-record, missing-package.
@@ -52,7 +55,7 @@ def contents_of(path: Path, backend: str, pictures: int, progress: Progress) -> 
 
 
 def mean_of(path: Path, backend: str, progress: Progress) -> Array:
-    """The mean picture, (channels, height, width), summed in float64 in the order of the keys.
+    """The mean picture, float32 (channels, height, width), summed in float64 in key order.
 
     Raises:
         NetcError: bad-record, where pictures have several shapes or there are none.
@@ -77,7 +80,7 @@ def mean_of(path: Path, backend: str, progress: Progress) -> Array:
 
 
 def records_of(path: Path, backend: str, progress: Progress) -> Iterator[Record]:
-    """All records of a database, in the order of their keys."""
+    """All records of a database, in key order."""
     layer = plain_layer()
     transform = read_transform(layer)
     database: Database = open_database(path, backend, layer)
@@ -89,12 +92,12 @@ def records_of(path: Path, backend: str, progress: Progress) -> Iterator[Record]
 
 
 def plain_layer() -> DataLayer:
-    """A Data layer of nothing but its name, for complaints."""
+    """A Data layer with only a name, for error messages about a database outside of a net."""
     message = Message(load_schema([]).message("LayerParameter"))
     named = message.with_entries(name=(Entry("data"),), type=(Entry("Data"),))
     return DataLayer(named, "TEST")
 
 
 def backend_of(path: Path) -> str:
-    """LMDB where the folder has LMDB's file, else LEVELDB."""
+    """The database's backend: "LMDB" where the folder has LMDB's data file, else "LEVELDB"."""
     return "LMDB" if (path / "data.mdb").exists() or path.is_file() else "LEVELDB"

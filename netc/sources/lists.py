@@ -1,4 +1,4 @@
-"""Lists of pictures: a path and a label a line, as convert_imageset and ImageData read them."""
+"""Lists of pictures, a path and a label per line, as convert_imageset and ImageData read them."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Line(NamedTuple):
 
 
 def read_list(path: Path, bad: Callable[[str], NetcError]) -> list[Line]:
-    """The lines of a list, blank ones left out.
+    """Read the lines of a list; blank lines are skipped.
 
-    The label stands after the last space, so that paths may have spaces
-    (tools/convert_imageset.cpp:75); a tab separates as well.
+    The label is after the last space or tab, so that paths may have spaces
+    (tools/convert_imageset.cpp:75).
 
     Args:
-        path: of the list.
-        bad: makes an error of what is wrong with it.
+        path: the list.
+        bad: error message -> the NetcError to raise.
 
     Raises:
         NetcError: what ``bad`` makes, with the line's number.

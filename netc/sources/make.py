@@ -29,14 +29,14 @@ _AT_ONCE = 256  # records of one transaction
 
 
 class Made(NamedTuple):
-    """How many records were written, and what could not be read and was left out."""
+    """The number of records written, and the error message of each picture that was skipped."""
 
     written: int
     broken: tuple[str, ...]
 
 
 def shuffled(pictures: Sequence[Picture], seed: int) -> list[Picture]:
-    """The pictures in another order, which follows from the seed alone."""
+    """The pictures in a random order that depends on the seed and their number only."""
     order = draws(seed, "shuffle").permutation(len(pictures))
     return [pictures[index] for index in order]
 
@@ -44,16 +44,17 @@ def shuffled(pictures: Sequence[Picture], seed: int) -> list[Picture]:
 def make_lmdb(
     path: Path, pictures: Sequence[Picture], *, encoded: bool = False, progress: Progress
 ) -> Made:
-    """Write an LMDB.
+    """Write an LMDB of Datum messages.
 
     Args:
-        path: a folder that is not there yet.
+        path: the folder to create; it must not exist.
         pictures: in the order of their keys.
-        encoded: store files as they are, to be decoded in each epoch, in place of their pixels.
-        progress: called with how many are done, of how many.
+        encoded: whether to store the encoded image files instead of pixels; they are then decoded
+            in each epoch.
+        progress: called as (done, total).
 
     Raises:
-        NetcError: cannot-write, where the path is there or cannot be written; missing-package.
+        NetcError: cannot-write, also where the path exists; missing-package.
     """
     lmdb = lmdb_module()
     if path.exists():
@@ -120,9 +121,9 @@ def _datum(picture: Picture, encoded: bool) -> bytes:
 
 
 def make_hdf5(path: Path, pictures: Sequence[Picture], *, progress: Progress) -> Made:
-    """Write an HDF5 file with `data` and `label`, and beside it a list of it (`.txt`).
+    """Write an HDF5 file with `data` and `label`, and a `.txt` list with its path for HDF5Data.
 
-    All pictures must have one shape.
+    All pictures must have the same shape.
 
     Raises:
         NetcError: cannot-write; bad-record, where one has another shape; missing-package.

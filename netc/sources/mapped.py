@@ -1,8 +1,8 @@
-"""Whether mapped memory can be read, asked of the kernel: a read behind a file's end is fatal.
+"""Checks that memory-mapped bytes can be read: reading beyond the file's end raises SIGBUS.
 
-LMDB hands out records as places in a mapped file. Where a damaged file says that a record goes on
-behind the file's end, copying it would end the process (SIGBUS); a system call that is given such
-a place says that it is a bad address.
+LMDB returns records as pointers into a mapped file. If a damaged file says that a record extends
+beyond the end of the file, copying it would kill the process; a system call that is given such an
+address fails with EFAULT instead.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _AT_ONCE = 1000  # places in one system call; POSIX grants 1024 where it has wri
 
 
 class Probe:
-    """Asks the kernel; may be used by several threads. Without ``writev`` it says nothing."""
+    """Checks addresses by a system call; thread-safe. Without ``os.writev`` it checks nothing."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
@@ -25,10 +25,10 @@ class Probe:
         self._lock = threading.Lock()
 
     def check(self, view: memoryview) -> None:
-        """Make sure that bytes can be read, by one of each page and the last.
+        """Check that all bytes can be read, by testing one byte of each page and the last byte.
 
         Raises:
-            ValueError: they go on behind the end of the file.
+            ValueError: they extend beyond the end of the file.
         """
         if not hasattr(os, "writev") or not view:
             return

@@ -1,7 +1,7 @@
-"""Where the files are that a solver or a net names.
+"""Finds the files that a solver or a data layer names.
 
-Caffe looks from the current folder alone, so that a text works from one folder only. netc looks
-there first, then from the text's own folder and from each folder above it.
+Caffe resolves paths from the current folder only, so that a text works in one folder only. netc
+tries that first, then the text's own folder and each folder above it.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from netc.diagnostics import Diagnostic, NetcError, Span
 
 
 def find(name: str, folder: Path | None, what: str, span: Span | None = None) -> Path:
-    """The file or folder of this name.
+    """Resolve a path written in a text to an existing file or folder.
 
     Args:
-        name: as the text has it.
-        folder: of the text; None where it is in no file.
-        what: what the name is of, for the complaint: "the train net".
-        span: where the name stands.
+        name: the path as written.
+        folder: the text's folder; None where it is from no file.
+        what: what the path names, for the message: "the train net".
+        span: where the path is written.
 
     Raises:
-        NetcError: file-not-found, with every place that was looked at.
+        NetcError: file-not-found, with every place that was tried.
     """
     tried = list(dict.fromkeys(_places(name, folder)))
     for path in tried:

@@ -1,8 +1,8 @@
-"""Pictures with labels on their way into a database: from a list, a folder or an archive.
+"""The labelled pictures from which a database is made: from a list, a folder or an archive.
 
-* a list: a text whose lines are a path and a label, which stands after the last space;
-* a folder: each folder in it is a class, numbered from 0 in the order of their names;
-* an .npz with `data`, (N, channels, height, width) of bytes or floats, and N whole numbers `label`.
+* a list: each line has a path and, after the last space, a label;
+* a folder: each subfolder is a class, numbered from 0 in the order of their names;
+* an .npz with `data`, (N, channels, height, width) of bytes or floats, and `label`, (N,) integers.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from netc.weights.numpy_file import open_archive
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture that is yet to be read.
+    """A picture that is read on request.
 
     Args:
-        name: of it, which becomes a part of its key.
+        name: becomes a part of its key.
         label: its class.
-        read: gives its pixels, (channels, height, width) of bytes or float32, BGR.
-        path: its file; None where it is in none.
+        read: returns its pixels, (channels, height, width) of uint8 or float32, BGR.
+        path: its image file; None where it is from an archive.
     """
 
     name: str
@@ -41,13 +41,17 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How files become pixels: grey or in colour, and brought to a (height, width) if any."""
+    """How image files become pixels: grey or in colour, and resized to (height, width) if given."""
 
     gray: bool = False
     size: tuple[int, int] | None = None
 
     def pixels(self, path: Path) -> AnyArray:
-        """A file's pixels; NetcError where it cannot be read."""
+        """A file's pixels, uint8 (channels, height, width), BGR or grey.
+
+        Raises:
+            NetcError: bad-record, too-little-memory.
+        """
         picture = open_picture(path, not self.gray, lambda why: _bad(f"`{path}` {why}"))
         return resize(picture, *self.size) if self.size else picture
 

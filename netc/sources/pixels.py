@@ -28,10 +28,10 @@ _GREY_MODES = ("1", "L", "I", "I;16", "F")
 def decode(
     file: str | os.PathLike[str] | IO[bytes], what: str, color: bool | None, source: DataLayer
 ) -> Bytes:
-    """A picture of a data layer; see :func:`open_picture`.
+    """Decode a picture for a data layer; ``what`` names it in messages. See :func:`open_picture`.
 
     Raises:
-        NetcError: bad-record, at the layer, where it cannot be read as a picture.
+        NetcError: bad-record, at the layer, where it cannot be decoded; too-little-memory.
     """
     return open_picture(file, color, lambda why: source.fault("bad-record", f"{what} {why}"))
 
@@ -41,12 +41,12 @@ def open_picture(
     color: bool | None,
     bad: Callable[[str], NetcError],
 ) -> Bytes:
-    """A picture's bytes.
+    """Decode a picture to uint8 (channels, height, width), BGR or grey.
 
     Args:
         file: an encoded picture.
-        color: whether it becomes colour (3 channels) or grey (1); None leaves it as it is.
-        bad: makes an error of why it cannot be read.
+        color: True for 3 channels, False for 1 (grey); None keeps the picture's own.
+        bad: reason -> the NetcError to raise.
 
     Raises:
         NetcError: what ``bad`` makes; too-little-memory.
@@ -68,10 +68,10 @@ def open_picture(
 
 
 def resize(picture: Bytes, height: int, width: int) -> Bytes:
-    """A picture brought to a size by linear interpolation, as cv::resize does it with bytes.
+    """Resize a picture of (channels, height, width) by linear interpolation, as cv::resize does.
 
-    Its weights have 11 bits; sums along rows lose 4 bits before they are summed along columns, and
-    two more are rounded off at the end (OpenCV, modules/imgproc/src/resize.cpp, INTER_LINEAR).
+    The fixed-point weights have 11 bits; sums along rows drop 4 bits before they are summed along
+    columns, and the result is rounded (OpenCV, modules/imgproc/src/resize.cpp, INTER_LINEAR).
 
     Raises:
         NetcError: too-little-memory.
@@ -92,9 +92,9 @@ def resize(picture: Bytes, height: int, width: int) -> Bytes:
 
 
 def nearest(picture: Bytes, height: int, width: int) -> Bytes:
-    """A picture brought to a size by its nearest pixels, as cv::resize does it (INTER_NEAREST).
+    """Resize a picture of (channels, height, width) as cv::resize with INTER_NEAREST.
 
-    Pixel i of ``size`` is the old one at floor(i * old / size).
+    Along each axis, pixel i of the new size is the old one at floor(i * old / new).
 
     Raises:
         NetcError: too-little-memory.

@@ -1,4 +1,4 @@
-"""What the data layers of a compiled net read, one batch for each call."""
+"""Reads the data layers of a compiled net, one batch per call."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from netc.sources.catalog import SOURCES, NetSources, open_sources
 
 
 class DataReader:
-    """Batches one after the other; may be asked by several threads.
+    """Returns batches one after the other; thread-safe.
 
     Args:
-        sources: of the net's data layers.
+        sources: the sources of the net's data layers.
     """
 
     def __init__(self, sources: NetSources) -> None:
@@ -30,7 +30,7 @@ class DataReader:
         self._first: Mapping[str, Array] | None = first
 
     def lacking(self, given: Collection[str]) -> Mapping[str, Array]:
-        """The next batch's arrays of those blobs that are not given; none is taken for nothing."""
+        """Blob -> array of the next batch, for blobs not given; if all are, none is consumed."""
         if all(name in given for name in self.shapes):
             return {}
         with self._lock:
@@ -44,10 +44,10 @@ def data_reader(message: Message, state: State, folder: Path | None, seed: int) 
     """The reader of a net's data layers.
 
     Args:
-        message: the net.
-        state: which of its layers count.
-        folder: of the net's file, where paths are looked for.
-        seed: of random crops, mirroring and order.
+        message: the NetParameter.
+        state: the NetState, which selects its layers.
+        folder: the folder of the net's file, from which paths are resolved.
+        seed: of random crops, mirroring and shuffling.
 
     Raises:
         NetcError: no-data, where the net has no data layer that can be read; file-not-found,

@@ -29,15 +29,16 @@ class Record(NamedTuple):
 
 @cache
 def datum_class() -> MessageClass:
-    """google.protobuf's class of Datum."""
+    """The google.protobuf class of Datum (caffe.proto)."""
     return message_class(load_schema([]).message("Datum"))
 
 
 def read_datum(content: bytes, what: str, transform: Transform) -> Record:
-    """The picture and label of a Datum's bytes.
+    """Decode the picture and label of a serialised Datum; ``what`` names the record in messages.
 
     Raises:
-        NetcError: bad-record, where they are no Datum or its numbers are not as many as it says.
+        NetcError: bad-record, where it is no Datum, or its data does not fit its channels, height
+            and width.
     """
 
     def bad(message: str) -> NetcError:

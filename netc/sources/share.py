@@ -1,4 +1,4 @@
-"""Which of a run's batches a rank takes, and what it takes of a batch that is written for all."""
+"""Divides a run's batches among ranks, or each batch by the number of ranks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Share(NamedTuple):
     size: int = 1
 
     def batch(self, position: int) -> int:
-        """The number of the batch, among all, that is this rank's in one of its passes."""
+        """The run's batch that this rank takes in its pass ``position``."""
         return position * self.size + self.rank
 
 
@@ -29,7 +29,7 @@ WHOLE = Share()
 
 
 def divided(net: Message, ranks: int, state: State) -> Message:
-    """The net whose layers, those of a state, each take a ``ranks``-th part of their batch.
+    """The net with the batch sizes of its data layers, in a NetState, divided by ``ranks``.
 
     Raises:
         NetcError: uneven-batch, at a ``batch_size`` that cannot be divided.

@@ -24,18 +24,18 @@ Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transform:
-    """What is done to each picture of a layer.
+    """The transformation of a layer's pictures.
 
     Args:
         source: the layer.
         scale: multiplied after the mean is subtracted.
-        crop: height and width; None for the whole picture.
-        mirror: whether half of the pictures are mirrored, at random.
+        crop: height and width of the crop in pixels; None for the whole picture.
+        mirror: whether a random half of the pictures is mirrored.
         values: one mean for all channels or one for each; empty for none.
-        mean: the mean of a file, (channels, height, width); None for none.
-        force_color: encoded pictures become three channels.
-        force_gray: encoded pictures become one channel.
-        augment: what forks do besides.
+        mean: the mean file's float32 array, (channels, height, width); None for none.
+        force_color: whether encoded pictures are decoded to three channels.
+        force_gray: whether encoded pictures are decoded to one channel.
+        augment: the augmentations of forks.
     """
 
     source: DataLayer
@@ -49,15 +49,15 @@ class Transform:
     augment: Augment = NONE
 
     def apply(self, pixels: Pixels, what: str, *counters: int) -> Array:
-        """A picture as the net sees it.
+        """Transform a picture: float32 (channels, height, width), or of the crop's size.
 
         Args:
-            pixels: (channels, height, width).
-            what: names the picture, for complaints.
-            counters: pass and place in the batch, which random choices depend on.
+            pixels: (channels, height, width) of uint8 or float32.
+            what: names the picture in messages.
+            counters: pass and place in the batch; random choices depend on them and the seed.
 
         Raises:
-            NetcError: bad-record, where it is smaller than the crop or no mean fits.
+            NetcError: bad-record, where it is smaller than the crop or the mean does not fit.
         """
         channels, height, width = pixels.shape
         high, wide = self.crop or (height, width)
@@ -105,10 +105,10 @@ class Transform:
 
 
 def read_transform(source: DataLayer) -> Transform:
-    """The layer's transform_param.
+    """Read a layer's transform_param.
 
     Raises:
-        NetcError: conflicting-fields; file-not-found, of the mean; what reading it raises.
+        NetcError: conflicting-fields; file-not-found, for the mean file; what reading that raises.
     """
     param = source.layer.get("transform_param")
     _check_fields(source)

@@ -1,9 +1,9 @@
-"""An LMDB read through in another process first: a damaged one ends the process that reads it.
+"""Reads an LMDB's keys in another process first, because a damaged one can kill its reader.
 
-LMDB maps its file and follows what stands in it. Of most damage it says what it is; some leads it
-behind the file's end, which the system answers by a signal that no program survives. So a process
-of its own goes from key to key before this one does. It is started isolated (``python -I``), so
-that nothing of the current folder or of the database's is imported.
+LMDB maps its file and follows the offsets in it. It reports most damage as an error, but some
+offsets lead beyond the end of the file, which raises SIGBUS or SIGSEGV. So a separate process
+iterates over all keys first. It is started isolated (``python -I``), so that nothing is imported
+from the current folder or the database's.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ with database.begin(buffers=True) as transaction, transaction.cursor() as cursor
 
 
 def check_survival(lmdb: ModuleType, path: Path) -> None:
-    """Make sure that going through an LMDB's keys does not end the process.
+    """Check that iterating over an LMDB's keys does not kill the process.
 
     Args:
         lmdb: the package.

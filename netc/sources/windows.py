@@ -25,7 +25,10 @@ from netc.sources.transform import read_transform
 
 
 class Window(NamedTuple):
-    """A window: its picture's number in the file, its label, and its corners, both inside."""
+    """A window: its picture's index in the file, its label, its overlap, and its corners.
+
+    ``corners`` are x1, y1, x2, y2 in pixels, both ends inclusive.
+    """
 
     picture: int
     label: int
@@ -34,13 +37,13 @@ class Window(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """The part of a picture that is seen, and where it comes to lie in the crop.
+    """The part of a picture that is cut out, and its position in the crop; all in pixels.
 
     Args:
         corners: x1, y1, x2, y2 inside the picture.
-        size: height and width that the part is warped to.
-        above: rows of zeros above it.
-        beside: columns of zeros on its left, after mirroring.
+        size: height and width that the part is resized to.
+        above: rows of zeros above it in the crop.
+        beside: columns of zeros to its left, after mirroring.
     """
 
     corners: tuple[int, int, int, int]
@@ -50,7 +53,7 @@ class Placed(NamedTuple):
 
 
 class WindowSource:
-    """A WindowData layer."""
+    """A WindowData layer (window_data_layer.cpp), as for R-CNN."""
 
     def __init__(self, source: DataLayer) -> None:
         self.layer = source

@@ -19,9 +19,9 @@ _RATIO = 32  # ... and times its own size that a large one may
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """An array of an archive.
+    """An array of an archive, as float32.
 
-    ``key`` is what it is called there, ``stored`` the type of number that it is written in.
+    ``key`` is its name in the file, ``stored`` NumPy's name of the dtype it has in the file.
     """
 
     layer: str
@@ -35,7 +35,7 @@ def blob_name(path: str, key: str) -> tuple[str, int]:
     """Layer and index of a key ``<layer>/<index>``; the layer may have slashes itself.
 
     Raises:
-        NetcError: bad-key.
+        NetcError: bad-key, where the index is no decimal number of at most five digits.
     """
     layer, slash, index = key.rpartition("/")
     if not slash or not (index.isascii() and index.isdigit() and len(index) < 6):
@@ -49,33 +49,33 @@ def blob_name(path: str, key: str) -> tuple[str, int]:
 
 
 def check_array(path: str, key: str, shape: Shape, kind: str) -> None:
-    """Check an array by its header, before memory is taken for it.
+    """Check an array's header, before memory is allocated for it.
 
     Args:
         path: the file.
-        key: the array's name.
+        key: the array's name in it.
         shape: the array's shape.
-        kind: NumPy's letter for its kind of numbers.
+        kind: NumPy's ``dtype.kind``.
 
     Raises:
-        NetcError: bad-blob.
+        NetcError: bad-blob, as :func:`check_kind` and :func:`check_shape`.
     """
     check_kind(path, key, kind)
     check_shape(path, key, shape)
 
 
 def check_kind(path: str, key: str, kind: str) -> None:
-    """Check that NumPy's letter for an array's kind is one of real numbers.
+    """Check that a ``dtype.kind`` is float, integer or bool.
 
     Raises:
-        NetcError: bad-blob.
+        NetcError: bad-blob, for any other kind, such as complex numbers or strings.
     """
     if kind not in "fiub":
         raise fault("bad-blob", path, f"the array `{key}` holds no real numbers")
 
 
 def check_shape(path: str, key: str, shape: Shape) -> None:
-    """Check a shape by the limits of Caffe's blobs.
+    """Check a shape against Caffe's limits: 32 axes, and 2**31 - 1 elements (blob.hpp, blob.cpp).
 
     Raises:
         NetcError: bad-blob.
@@ -91,7 +91,10 @@ def check_shape(path: str, key: str, shape: Shape) -> None:
 
 
 class Allowance:
-    """How many bytes a file's arrays may take in memory: no small file fills a machine."""
+    """A limit on the bytes that a file's arrays may unpack to, in proportion to the file's size.
+
+    It stops decompression bombs. ``path`` and ``size``: the file and its size in bytes.
+    """
 
     def __init__(self, path: str, size: int) -> None:
         self.path = path
@@ -100,10 +103,10 @@ class Allowance:
         self.entries = 0
 
     def take(self, key: str, size: int) -> None:
-        """Count an array.
+        """Count an array of ``size`` bytes, before it is read.
 
         Raises:
-            NetcError: too-large, beyond what the file's size makes likely.
+            NetcError: too-large, beyond the limit; too-little-memory; too-many-fields.
         """
         self.used += size
         self.count()
@@ -120,7 +123,11 @@ class Allowance:
         check_memory(before + size, f"{self.path}: the arrays up to `{key}`")
 
     def count(self) -> None:
-        """Count an entry that is no array."""
+        """Count an entry of the file.
+
+        Raises:
+            NetcError: too-many-fields.
+        """
         self.entries += 1
         if self.entries > MAX_ENTRIES:
             raise fault(
@@ -131,10 +138,10 @@ class Allowance:
 def gather(
     path: str, format: FileFormat, names: Iterable[str], entries: Iterable[Entry]
 ) -> Weights:
-    """Weights of an archive's entries; ``names`` are its layers in order.
+    """The weights made of an archive's entries; ``names`` are its layers in the file's order.
 
     Raises:
-        NetcError: no-layers; duplicate-array, two keys mean one array.
+        NetcError: no-layers; duplicate-array, where two keys mean the same array.
     """
     found: dict[str, dict[int, Entry]] = {name: {} for name in names}
     for entry in entries:

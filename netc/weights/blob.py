@@ -29,7 +29,11 @@ _FOREIGN = {11: "packed_data", 101: "int32_data"}
 
 @dataclass(slots=True)
 class BlobRecord:
-    """A blob as the file tells it, its numbers not yet read."""
+    """A BlobProto as found in the file: byte ranges of its numbers, which are not yet read.
+
+    ``at`` is its byte offset, ``legacy`` its num, channels, height and width by field number,
+    ``foreign`` the numbers of fields that netc does not know.
+    """
 
     at: int
     legacy: dict[int, int] = field(default_factory=dict)
@@ -42,13 +46,13 @@ class BlobRecord:
 
     @property
     def packed_raw(self) -> bool:
-        """Whether the numbers are in ``raw_data``; it comes first where it has a type."""
+        """Whether the numbers are in ``raw_data``, which wins over ``data`` where it has a type."""
         plain = self.doubles or self.floats
         return self.raw is not None and (self.raw_type is not None or not plain)
 
     @property
     def kind(self) -> str:
-        """NumPy's name of the type of number that is stored."""
+        """NumPy's name of the dtype of the stored numbers."""
         if self.packed_raw:
             return np.dtype(_RAW_TYPES.get(self.raw_type or 0, "<f4")).name
         return "float64" if self.doubles else "float32"
@@ -56,7 +60,7 @@ class BlobRecord:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Which blob of the file is meant, for complaints."""
+    """Which blob of which file: used in error messages."""
 
     path: str
     layer: str
@@ -71,7 +75,7 @@ class Place:
 
 
 def scan_blob(scan: Scanner, start: int, end: int) -> BlobRecord:
-    """The record of the BlobProto at ``start`` to ``end``.
+    """The record of the BlobProto in the bytes ``start`` to ``end`` (exclusive).
 
     Raises:
         NetcError: malformed-weights or truncated-weights.

@@ -1,7 +1,7 @@
-"""A file read in pieces: structure through a small window, numbers straight into arrays.
+"""A file read in pieces: structure through a small window, numbers directly into arrays.
 
-Nothing is read twice and nothing is held that is not asked for, so that a caffemodel's peak
-memory is the size of its arrays.
+Nothing is read twice and nothing is buffered beyond the window, so that the peak memory of loading
+a caffemodel is the size of its arrays.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WINDOW = 8192  # bytes; small, since it is filled anew after each large blob
 
 
 class ByteFile:
-    """Random access to the bytes of an open file, within its size at opening."""
+    """Random access to the bytes of an open file; ``size`` is its size in bytes at opening."""
 
     def __init__(self, file: FileIO, path: str) -> None:
         self.path = path
@@ -41,7 +41,11 @@ class ByteFile:
         return self._window[skip : skip + count]
 
     def read(self, at: int, count: int) -> bytes:
-        """Exactly ``count`` bytes from ``at``."""
+        """Exactly ``count`` bytes from ``at``.
+
+        Raises:
+            NetcError: truncated-weights, as :meth:`read_into`.
+        """
         target = np.empty(count, dtype=np.uint8)
         self.read_into(at, target)
         return target.tobytes()
@@ -70,7 +74,7 @@ def open_bytes(path: str | os.PathLike[str]) -> Iterator[ByteFile]:
     """Open a regular file for reading.
 
     Raises:
-        NetcError: missing-file, is-a-directory, unreadable-file or unreadable-file.
+        NetcError: missing-file, is-a-directory, or unreadable-file (also for a pipe or device).
     """
     name = os.fspath(path)
     try:

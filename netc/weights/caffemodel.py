@@ -1,7 +1,7 @@
 """Reading `.caffemodel`, a binary NetParameter, in each of its three generations.
 
 V2 keeps its layers in `layer` (field 100), V1 in `layers` (field 2), and V0 in a `layer` inside
-each of those (caffe.proto). Only names, types and blobs are read, whatever else the layers say.
+each of those (caffe.proto). Only names, types and blobs are read; other fields are skipped.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _V0_IN_V1 = 1
 
 @dataclass(slots=True)
 class LayerRecord:
-    """A layer as the file tells it, its blobs not yet read."""
+    """A layer as found in the file, its blobs not yet read; ``at`` is its byte offset."""
 
     at: int
     generation: Generation
@@ -52,7 +52,7 @@ class LayerRecord:
 
 @dataclass(slots=True)
 class NetRecord:
-    """A net as the file tells it."""
+    """A NetParameter as found in the file, its blobs not yet read."""
 
     name: str = ""
     layers: list[LayerRecord] = field(default_factory=list)
@@ -60,7 +60,8 @@ class NetRecord:
 
     @property
     def generation(self) -> Generation:
-        """V0 where any layer is one, as Caffe decides it for the whole net."""
+        """The net's generation: V0 if any layer is V0 (upgrade_proto.cpp, NetNeedsV0ToV1Upgrade).
+        """
         kinds = {layer.generation for layer in self.layers}
         return "V0" if "V0" in kinds else "V1" if "V1" in kinds else "V2"
 
@@ -68,8 +69,8 @@ class NetRecord:
 def load_caffemodel(path: str | os.PathLike[str]) -> Weights:
     """The weights of a ``.caffemodel``.
 
-    Each array is read straight into its own memory, so that the peak is their size. The last of
-    several layers of one name is taken, as CopyTrainedLayersFrom (net.cpp) has it.
+    Each array is read directly into its own memory, so that the peak is the arrays' size. Of layers
+    with the same name the last one counts, as in CopyTrainedLayersFrom (net.cpp).
 
     Raises:
         NetcError: the file cannot be read, is something else, is truncated or malformed, or holds
@@ -96,7 +97,7 @@ def _bytes(net: NetRecord) -> int:
 
 
 def scan_net(file: ByteFile) -> NetRecord:
-    """Where the layers and blobs of a NetParameter lie.
+    """Scan a file for the layers and blobs of a NetParameter, without reading any numbers.
 
     Raises:
         NetcError: malformed-weights, truncated-weights, no-layers, mixed-layers, or what

@@ -1,4 +1,4 @@
-"""Layer definitions on the wire: those a caffemodel is to carry, and those one carries."""
+"""Layer definitions in a caffemodel, in protobuf's wire format: encoding and decoding them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DROP: Mapping[int, Any] = {100: {7: None}, 2: {6: None, 1: {50: None}}}
 
 
 def wire_definitions(net: Message) -> Definitions:
-    """The bytes of a bound NetParameter; one of an older format is upgraded first.
+    """The encoded fields of a bound NetParameter; one of an older format is upgraded first.
 
     Raises:
         NetcError: what upgrading raises; what a field's bytes cannot hold (see ``to_protobuf``).
@@ -40,7 +40,7 @@ def _bytes(message: Message) -> bytes:
 def read_definition(
     path: str | os.PathLike[str], type: MessageType
 ) -> tuple[Message, tuple[Change, ...]]:
-    """The net that a caffemodel defines, without its blobs, in the current format.
+    """The net definition stored in a caffemodel, without blobs, upgraded to the current format.
 
     Args:
         path: a ``.caffemodel`` of any generation.
@@ -65,10 +65,10 @@ def read_definition(
 
 
 def has_definition(path: str | os.PathLike[str]) -> bool:
-    """Whether a caffemodel says what its layers are, beside their names and blobs.
+    """Whether a caffemodel stores layer types, and not only layer names and blobs.
 
     Raises:
-        NetcError: the file cannot be read, or is no message.
+        NetcError: what opening the file raises; malformed-weights, truncated-weights.
     """
     with open_bytes(path) as file:
         scan = Scanner(file)
@@ -86,7 +86,8 @@ def _has_type(scan: Scanner, start: int, end: int) -> bool:
 def definition_text(path: str | os.PathLike[str], type: MessageType) -> Source:
     """The net that a caffemodel was saved from, as a text in the current format.
 
-    Its layers are those of one phase already, so that they need no rules for phases any more.
+    A caffemodel holds the layers of one phase only, so that ``include`` and ``exclude`` rules are
+    removed.
 
     Args:
         path: a ``.caffemodel`` of any generation.
@@ -105,7 +106,11 @@ def definition_text(path: str | os.PathLike[str], type: MessageType) -> Source:
 
 
 def copied_definitions(path: str | os.PathLike[str]) -> Definitions:
-    """The layers of a caffemodel of the V2 format byte by byte, but for their blobs."""
+    """The encoded layer definitions of a V2 caffemodel, copied byte by byte without their blobs.
+
+    Raises:
+        NetcError: what opening the file raises; malformed-weights, truncated-weights.
+    """
     with open_bytes(path) as file:
         scan, head, layers = Scanner(file), bytearray(), []
         for entry in scan.fields(0, file.size):

@@ -1,4 +1,4 @@
-"""Complaints about binary files: the path, and the byte where the fault is."""
+"""Errors about binary files: they name the path and the byte offset of the fault."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def fault(code: str, path: str, message: str, *help: str, at: int | None = None)
 
 
 def malformed(path: str, at: int, message: str) -> NetcError:
-    """The file breaks the protobuf wire format."""
+    """A ``malformed-weights`` error: the file breaks the protobuf wire format at byte ``at``."""
     return fault(
         "malformed-weights",
         path,
@@ -23,7 +23,7 @@ def malformed(path: str, at: int, message: str) -> NetcError:
 
 
 def truncated(path: str, at: int, missing: int, what: str) -> NetcError:
-    """The file ends before it should."""
+    """A ``truncated-weights`` error: the record at byte ``at`` lacks ``missing`` bytes."""
     return fault(
         "truncated-weights",
         path,

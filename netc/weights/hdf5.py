@@ -1,7 +1,7 @@
 """`.caffemodel.h5`: datasets `/data/<layer>/<index>`, as Net::ToHDF5 (net.cpp) writes them.
 
-A layer's name may have slashes; each makes a group of its own. A parameter that layers share
-stands under its owner alone.
+A layer's name may have slashes; each makes a nested group. A parameter that layers share is stored
+under its owner only.
 """
 
 from __future__ import annotations
@@ -30,7 +30,11 @@ _MAX_DEPTH = 64  # groups within groups
 
 
 def h5py_module() -> ModuleType:
-    """h5py; NetcError missing-package where it is not installed."""
+    """The module h5py.
+
+    Raises:
+        NetcError: missing-package, where it is not installed.
+    """
     try:
         import h5py
     except ImportError:
@@ -59,7 +63,7 @@ def load_hdf5(path: str | os.PathLike[str]) -> Weights:
 
 
 def hdf5_fault(path: str, error: Exception) -> NetcError:
-    """What h5py raised, as an error of the file; to be raised by the caller."""
+    """An exception of h5py as a NetcError about the file; to be raised by the caller."""
     why = reason(error)
     if "truncated file" in why:
         sizes = re.search(r"eof = (\d+).*stored_eof = (\d+)", why)
@@ -136,10 +140,11 @@ class _Walk:
 
 
 def own_member(path: str, group: h5py.Group, key: str) -> Any:
-    """A member of a group that lies in this very file, None where there is none.
+    """A member of a group, or None; links are refused.
 
     Raises:
-        NetcError: malformed-weights, it is a link, which may lead to any file of the machine.
+        NetcError: malformed-weights, where it is a soft or external link, which could name any
+            file of the machine.
     """
     link = group.get(key, getlink=True)
     if link is not None and not isinstance(link, h5py_module().HardLink):
@@ -148,7 +153,7 @@ def own_member(path: str, group: h5py.Group, key: str) -> Any:
 
 
 def check_dataset(path: str, key: str, dataset: h5py.Dataset) -> None:
-    """Check that a dataset's values are real numbers, not too many, and lie in this very file.
+    """Check that a dataset has real numbers, a blob's shape and no external storage.
 
     Raises:
         NetcError: bad-blob.
@@ -159,9 +164,9 @@ def check_dataset(path: str, key: str, dataset: h5py.Dataset) -> None:
 
 
 def dataset_bytes(dataset: h5py.Dataset) -> int:
-    """What reading takes: the values as float32, and a chunk as it is stored, unpacked whole.
+    """Bytes that reading a dataset takes: its values, plus one chunk as stored and unpacked.
 
-    A chunk may be much larger than the dataset, which then is a corner of it.
+    A chunk may be much larger than the dataset, which then fills only a corner of it.
     """
     chunk = math.prod(dataset.chunks) if dataset.chunks else 0
     values = dataset.size * max(4, dataset.dtype.itemsize)
@@ -182,11 +187,11 @@ def _no_data(path: str, names: list[str]) -> NetcError:
 
 
 def save_hdf5(path: Path, weights: Weights) -> None:
-    """Write a ``.caffemodel.h5``, one dataset after the other.
+    """Write a ``.caffemodel.h5`` of float32 datasets.
 
     Raises:
-        NetcError: missing-package without h5py; unsupported-name, a layer's name is none that
-            HDF5 can have.
+        NetcError: missing-package without h5py; unsupported-name, where HDF5 does not allow a
+            layer's name.
     """
     h5py = h5py_module()
     _check_names(weights)

@@ -1,4 +1,4 @@
-"""The layer types of the old caffemodels in today's words.
+"""The layer types of V0 and V1 caffemodels as today's type strings.
 
 V1 stores a type as a number of the enum V1LayerParameter.LayerType (caffe.proto), V0 as a
 lower-case word. Forks gave the numbers from 40 on to types of their own, each differently.

@@ -1,6 +1,6 @@
-"""How forks lay out the trained arrays of one layer, brought to how netc's definition has them.
+"""How forks lay out the trained arrays of a layer, converted to the layout of netc's definitions.
 
-The arrays of normalising layers are vectors, one value a channel. BVLC Caffe keeps them as C, forks
+The arrays of normalisation layers are vectors, one value a channel. BVLC Caffe has them as C, forks
 as 1xC, 1xCx1x1 or Cx1x1. BatchNorm of NVIDIA's Caffe has its scale and shift with it: versions from
 0.15 on as mean, variance, factor, scale, shift; before that as scale, shift, mean, variance
 (batch_norm_layer.cpp of its branches).
@@ -21,7 +21,7 @@ _STATISTICS, _SCALED, _SCALE_FIRST = 3, 5, 4
 
 
 def vectors_equal(shape: Shape, stored: Shape) -> bool:
-    """Whether two shapes differ by axes of 1 alone."""
+    """Whether two shapes are equal once axes of size 1 are removed."""
     return _squeezed(shape) == _squeezed(stored)
 
 
@@ -30,14 +30,14 @@ def _squeezed(shape: Shape) -> Shape:
 
 
 def arranged_statistics(wanted: int, layer: LayerWeights) -> LayerWeights:
-    """A BatchNorm's arrays in the order and number that a net has them; as they are if they fit.
+    """A BatchNorm's arrays in the net's order and number; unchanged if the number is right.
+
+    A stored scale and shift that the net lacks are dropped where they are all 1 and all 0, the
+    values they are initialised with.
 
     Args:
         wanted: how many parameters the layer has in the net.
-        layer: what the file has.
-
-    A scale and a shift that the net does not have are left out where they are 1 and 0, which is
-    what they are filled with.
+        layer: the layer as stored in the file.
     """
     arrays = layer.arrays
     if len(arrays) == wanted or layer.indices != tuple(range(len(arrays))):
@@ -63,7 +63,7 @@ def _changes_nothing(own: Sequence[Array]) -> bool:
 def replace_arrays(
     layer: LayerWeights, arrays: Sequence[Array], kinds: Sequence[str], legacy: Sequence[bool]
 ) -> LayerWeights:
-    """The layer with other arrays, numbered in order."""
+    """The layer with other arrays, whose indices are 0, 1, 2 ..."""
     return replace(
         layer,
         arrays=tuple(arrays),

@@ -1,4 +1,4 @@
-"""Loading weights of any format, told by their content, and saving them, told by the suffix."""
+"""Loading weights (the format is detected from the content) and saving them (by the suffix)."""
 
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ Arrays = Mapping[str, Sequence[Any]]
 
 
 def load_weights(path: str | os.PathLike[str]) -> Weights:
-    """Trained arrays from a ``.caffemodel`` (all generations), ``.caffemodel.h5`` or ``.npz``.
+    """Load trained arrays from a ``.caffemodel`` (V0 to V2), ``.caffemodel.h5`` or ``.npz``.
 
-    The format is told from the content, whatever the file is called.
+    The format is detected from the content, not from the file's name.
 
     Returns:
         Layer name -> tuple of read-only float32 arrays, each in the shape the file gives it.
 
     Raises:
-        NetcError: the file is absent, damaged, cut off or something else; says which and where.
+        NetcError: missing-file and the like; malformed-weights, truncated-weights, not-weights,
+            no-layers, bad-blob, too-large, too-little-memory: with the byte or key of the fault;
+            missing-package, for HDF5 without h5py.
     """
     with open_bytes(path) as file:
         head = file.peek(0, min(8, file.size))
@@ -56,20 +58,19 @@ def save_weights(
 ) -> None:
     """Write weights as ``.caffemodel``, ``.h5`` or ``.npz``, by the path's suffix.
 
-    The file is replaced whole or not at all. Blobs that were stored as num, channels, height and
-    width get today's shape where the layer's type tells it.
+    The file is written atomically. Blobs stored with legacy num, channels, height and width get
+    their current shape where the layer's type determines the number of axes.
 
     Args:
-        path: where to.
-        weights: what ``load_weights`` gave, or layer name -> arrays.
-        net: a bound NetParameter whose layer definitions a ``.caffemodel`` is to carry, all of
-            them in its order; layers with arrays that it lacks come after, with their name and
-            type alone.
-        kind: the suffix whose format is written, where that is not the path's.
-        half: whether arrays whose ``kinds`` say float16 are written as 16-bit floats; else all are
-            32-bit.
-        diffs: layer name -> arrays that are written as the blobs' gradients, in ``.caffemodel`` and
-            ``.h5``.
+        path: the file to write.
+        weights: what ``load_weights`` returned, or layer name -> arrays.
+        net: a bound NetParameter whose layer definitions are stored in a ``.caffemodel``, in its
+            order; layers with arrays that it lacks come after them, with name and type only.
+        kind: the suffix that selects the format; None for the path's own.
+        half: whether arrays whose ``kinds`` say float16 are written as 16-bit floats; otherwise
+            all are written as float32.
+        diffs: layer name -> gradients (BlobProto's ``diff``) to store beside the arrays, in
+            ``.caffemodel`` and ``.h5``.
 
     Raises:
         NetcError: unknown-suffix, cannot-write, bad-blob, unsupported-name or too-large.
@@ -87,9 +88,10 @@ def write_weights(
     kind: str | None = None,
     half: bool = False,
 ) -> None:
-    """``save_weights`` with layer definitions that are on the wire already.
+    """``save_weights`` with layer definitions that are already encoded; arguments as there.
 
-    ``kind`` is the suffix whose format is written, where that is not the path's.
+    Raises:
+        NetcError: as :func:`save_weights`.
     """
     target = Path(path)
     kind = "".join(target.suffixes[-1:]).lower() if kind is None else kind
@@ -127,12 +129,12 @@ def _check_whole(weights: Weights) -> None:
 
 
 def as_weights(weights: Arrays | Weights) -> Weights:
-    """Weights from a plain mapping of layer name -> arrays; Weights are returned as they are.
+    """Weights from a mapping of layer name -> arrays; Weights are returned unchanged.
 
-    Arrays that are float32 in C order already are not copied.
+    float32 arrays in C order are not copied; others are converted.
 
     Raises:
-        NetcError: bad-blob, a value is no sequence of arrays of real numbers.
+        NetcError: bad-blob, where a value is no sequence of arrays of real numbers.
     """
     if isinstance(weights, Weights):
         return weights

@@ -1,4 +1,4 @@
-"""Giving a graph's parameters their arrays, by layer name (Net::CopyTrainedLayersFrom, net.cpp)."""
+"""Assigning arrays to a graph's parameters by layer name (Net::CopyTrainedLayersFrom, net.cpp)."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ Given = str | os.PathLike[str] | Mapping[str, Sequence[Any]] | None
 def assign(
     graph: Graph, weights: Given, *, missing: str = "error", seed: int = 0
 ) -> tuple[Graph, tuple[Diagnostic, ...]]:
-    """The graph with arrays, and what there is to say about them.
+    """The graph with float32 arrays for all parameters, and the notes and warnings about them.
 
-    A layer of the file that the net lacks is ignored, with a note. Layers that share a parameter
-    may each have it in the file; the last one counts, as in Caffe.
+    A layer of the file that the net lacks is ignored, with a note. Where several layers share a
+    parameter and the file has an array for each, the last one is used, as in Caffe.
 
     Args:
         graph: with inferred shapes.
-        weights: a path, a mapping of layer name -> arrays, or None to fill everything.
-        missing: "error", or "fill" to fill as their fillers say what the weights lack.
-        seed: of the fillers.
+        weights: a path, a mapping of layer name -> arrays, or None to run the fillers of all.
+        missing: for parameters that the weights lack: "error", or "fill" to run their fillers.
+        seed: of the fillers' random numbers.
 
     Raises:
         NetcError: weight-count, weight-shape and missing-weights, all places together; what
@@ -59,9 +59,9 @@ def assign(
 
 
 def fill_missing(graph: Graph, seed: int = 0) -> Graph:
-    """The graph with every parameter that has no array filled as its filler says.
+    """The graph with every parameter that has no array initialised by its filler (filler.hpp).
 
-    The numbers follow from ``seed`` and the parameter's name alone, not from the other layers.
+    The numbers depend on ``seed`` and the parameter's name only, not on the other layers.
 
     Raises:
         NetcError: bad-filler, at the layer, when a filler cannot fill its parameter's shape;
@@ -216,9 +216,9 @@ def _fits(op: str, shape: Shape, stored: Shape, legacy: bool) -> bool:
 
 
 def shapes_equal(shape: Shape, stored: Shape, legacy: bool) -> bool:
-    """Whether a stored blob fits a parameter (Blob::ShapeEquals, blob.cpp).
+    """Whether a stored shape equals a parameter's shape (Blob::ShapeEquals, blob.cpp).
 
-    A legacy blob has four axes, and the parameter's missing leading ones count as 1.
+    A legacy blob has four axes; a parameter of fewer is compared with leading axes of 1 added.
     """
     if not legacy:
         return shape == stored

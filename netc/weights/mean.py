@@ -19,7 +19,7 @@ def load_blob(path: str | os.PathLike[str]) -> Array:
     """The array of a ``.binaryproto`` or ``.npy``, read-only float32, in the file's shape.
 
     Raises:
-        NetcError: the file is absent, damaged or something else.
+        NetcError: missing-file and the like, malformed-weights, truncated-weights, bad-blob.
     """
     with open_bytes(path) as file:
         if file.peek(0, min(len(MAGIC), file.size)) == MAGIC:

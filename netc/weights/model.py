@@ -1,4 +1,4 @@
-"""Trained arrays by layer name, and what the file said about them."""
+"""Trained arrays by layer name, with what the weights file says about them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class LayerWeights:
     Args:
         name: the layer's name.
         arrays: its blobs, read-only float32.
-        type: Caffe's current type string; empty where the file does not tell.
-        indices: the place of each array among the layer's parameters. They skip a number where
-            HDF5 stores a shared parameter under its owner alone.
-        legacy: which arrays were stored in the old way, as num, channels, height and width; they
-            have four axes and equal a parameter of fewer axes when leading ones are trimmed.
-        kinds: the type of number each array has in the file, as NumPy names it.
-        diffs: what is written beside the arrays as their gradients, in their shapes; empty for
-            none. Never read from a file.
+        type: Caffe's current type string; empty where the file has none.
+        indices: the index of each array among the layer's parameters. An index is skipped where
+            HDF5 stores a shared parameter under its owner only.
+        legacy: for each array whether it was stored with num, channels, height and width; such an
+            array has four axes and fits a parameter of fewer axes if the leading ones are 1.
+        kinds: NumPy's dtype name of each array as stored in the file.
+        diffs: gradients to store beside the arrays, in their shapes; empty for none. They are
+            only written, never read.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Weights(Mapping[str, tuple[Array, ...]]):
         return f"Weights({self.path!r}, {len(self)} layers, {self.nbytes:,} bytes)"
 
     def with_diffs(self, diffs: Mapping[str, Sequence[Array]]) -> Weights:
-        """With arrays that are written beside those of these layers as their gradients."""
+        """A copy whose layers have these gradients to be stored: layer -> one for each array."""
         layers = {
             name: replace(layer, diffs=tuple(diffs.get(name, ())))
             for name, layer in self.layers.items()
@@ -97,7 +97,7 @@ class Weights(Mapping[str, tuple[Array, ...]]):
 
     @property
     def nbytes(self) -> int:
-        """Size of all arrays in bytes."""
+        """Bytes of all arrays as float32."""
         return sum(a.nbytes for layer in self.layers.values() for a in layer.arrays)
 
 
@@ -109,10 +109,10 @@ def read_only(array: Array) -> Array:
 
 
 def float32_array(values: object) -> Array:
-    """Values as a read-only float32 array in C order; no copy where they are one already.
+    """Values as a read-only float32 array in C order; no copy if they are one already.
 
     Raises:
-        TypeError: the values are no real numbers.
+        TypeError: the values are not real numbers.
     """
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":

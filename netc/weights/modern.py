@@ -1,4 +1,4 @@
-"""Today's shape of a blob that was stored as num, channels, height and width."""
+"""The current shape of a blob stored with legacy num, channels, height and width."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ _AXES = {
 
 
 def modern_shape(type: str, index: int, shape: Shape) -> Shape | None:
-    """The shape without the leading ones that the old formats added.
+    """The shape without the leading axes of 1 that the legacy format added.
+
+    Args:
+        type: the layer's type, which determines the number of axes.
+        index: which of the layer's arrays: 0 for the weights, 1 for the bias.
+        shape: the stored shape, of four axes.
 
     Returns:
-        None where the layer's type does not tell the number of axes, or where an axis that would
-        go is not 1: the blob is then best kept as it was stored.
+        None where the type does not determine the number of axes, or where an axis to remove is
+        not 1; the blob should then keep its stored shape.
     """
     axes = _AXES.get(type, ())
     if index >= len(axes):
@@ -31,7 +36,7 @@ def modern_shape(type: str, index: int, shape: Shape) -> Shape | None:
 
 
 def modernised(layer: LayerWeights) -> LayerWeights:
-    """The layer with today's shapes, where they are known; itself if nothing was stored so."""
+    """The layer with current shapes where they are known; itself if no array is legacy."""
     if not any(layer.legacy):
         return layer
     arrays, legacy = [], []

@@ -1,7 +1,7 @@
-"""NumPy's files of strangers: `.npy`, and `.npz`, which is a zip archive of them.
+"""Untrusted NumPy files: `.npy`, and `.npz`, which is a zip archive of them.
 
-Pickled objects are never loaded. A header is checked, and what it asks for counted, before memory
-is taken; an archive that has one name twice is refused, since readers differ in which they take.
+Pickled objects are never loaded. A header is checked, and its array's size counted, before memory
+is allocated; an archive with a duplicate name is refused, since readers differ in which they take.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _HEADERS = {
 
 
 def load_array(path: str | os.PathLike[str], code: str = "malformed-weights") -> Any:
-    """The array of a ``.npy`` file, of any kind of numbers.
+    """The array of a ``.npy`` file, in its stored dtype.
 
     Args:
         path: the file.
-        code: of the error for a damaged file.
+        code: the error code for a damaged file.
 
     Raises:
-        NetcError: ``code``, bad-blob, truncated-weights, or what opening a file may tell.
+        NetcError: ``code``, bad-blob, truncated-weights, missing-file and the like.
     """
     name = os.fspath(path)
     with open_bytes(name) as file:
@@ -55,7 +55,7 @@ def _unreadable(path: str, error: Exception, code: str) -> NetcError:
 
 
 class NumpyArchive:
-    """The arrays of an open ``.npz``, each read when it is asked for."""
+    """The arrays of an open ``.npz``, each read on request; made by :func:`open_archive`."""
 
     def __init__(self, path: str, archive: zipfile.ZipFile, code: str) -> None:
         self.path = path
@@ -92,10 +92,11 @@ class NumpyArchive:
         return tuple(self._members)
 
     def read(self, name: str) -> Any:
-        """An array, of any kind of numbers.
+        """An array in its stored dtype.
 
         Raises:
-            NetcError: it is damaged, or unpacks to more than the file's size makes likely.
+            NetcError: the archive's code for damage; bad-blob, too-large, truncated-weights.
+            KeyError: there is no array of this name.
         """
         with self._archive.open(self._members[name]) as file:
             return _read(file, self.path, name, self._allowance, self.code)
@@ -118,11 +119,11 @@ def _check_kind(path: str, names: list[str]) -> None:
 def open_archive(
     path: str | os.PathLike[str], code: str = "malformed-weights"
 ) -> Iterator[NumpyArchive]:
-    """Open an ``.npz``.
+    """A context with an open ``.npz``; ``code`` is the error code for a damaged file.
 
     Raises:
-        NetcError: ``code``, duplicate-array, not-weights, compressed-file, truncated-weights, or
-            what opening a file may tell; so does what is done with the archive.
+        NetcError: ``code``, duplicate-array, not-weights, compressed-file, truncated-weights,
+            missing-file and the like; also for what is read inside the context.
     """
     name = os.fspath(path)
     with open_bytes(name):

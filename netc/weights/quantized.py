@@ -1,4 +1,4 @@
-"""Weights that `netc quantize` wrote: an ``.npz`` with int8 codes and the scales of inputs.
+"""Weights written by `netc quantize`: an ``.npz`` with int8 codes and the scales of layer inputs.
 
 Beside ``<layer>/<index>`` arrays the file has:
 
@@ -8,7 +8,7 @@ Beside ``<layer>/<index>`` arrays the file has:
 ``netc.scales/<layer>/0``
     the outputs' scales of an array ``<layer>/0`` that is stored as int8 codes.
 
-Such files come from strangers as any weights do: nothing in them is run, and all is checked.
+Such files are as untrusted as any weights: nothing in them is executed, and everything is checked.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Quantization:
     """Which layers are computed in int8.
 
     Args:
-        layers: layer -> what its input is rounded to.
-        made: how it was made, and what was measured then, as plain values.
+        layers: layer -> scale and zero point of its input.
+        made: how the file was made and what was measured then, as plain values.
     """
 
     layers: Mapping[str, Int8]
@@ -56,10 +56,10 @@ class Quantization:
 
 
 def quantization_in(weights: object) -> Quantization | None:
-    """What a file of weights says of int8; None where it is no path, or another kind of file.
+    """The quantization record of a weights file; None where ``weights`` is no path to such a file.
 
     Raises:
-        NetcError: malformed-weights, or what opening a file may tell.
+        NetcError: malformed-weights, for a damaged record; what opening a file raises.
     """
     if not isinstance(weights, (str, os.PathLike)) or not os.path.isfile(weights):
         return None  # whoever reads the weights tells
@@ -99,7 +99,7 @@ def _bad(path: str, why: str) -> NetcError:
 
 
 def decoded(archive: NumpyArchive, key: str, array: Any) -> Any:
-    """An array, from codes and scales where it is stored so."""
+    """An array as stored, or dequantized from int8 codes and scales where it is stored as codes."""
     if RECORD not in archive.names or SCALES + key not in archive.names:
         return array
     scales = archive.read(SCALES + key)
@@ -114,13 +114,13 @@ def save_quantized(
     quantization: Quantization,
     coded: Collection[str],
 ) -> None:
-    """Write weights with a record; the file is replaced whole or not at all.
+    """Write an ``.npz`` of weights and a quantization record, atomically.
 
     Args:
-        path: where to.
-        weights: all of a net's.
-        quantization: what is to be computed in int8.
-        coded: keys ``<layer>/<index>`` of arrays that are stored as codes.
+        path: the file to write.
+        weights: all arrays of a net.
+        quantization: the layers computed in int8, with their inputs' scales.
+        coded: keys ``<layer>/<index>`` of the arrays to store as int8 codes.
 
     Raises:
         NetcError: cannot-write.

@@ -1,4 +1,4 @@
-"""Runs of floats in a blob: packed, or one tagged value after the other."""
+"""Runs of floats in a BlobProto: packed, or unpacked with a tag before each value."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SINGLE = {5: FIXED32, 8: FIXED64}
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """``count`` values of ``dtype`` in the bytes ``start`` to ``end``.
+    """``count`` values of ``dtype`` in the bytes ``start`` to ``end`` (exclusive) of the file.
 
     ``step`` is the number of bytes from one value to the next: the size of a value where they are
     packed, one more where each has a tag.
@@ -33,10 +33,10 @@ class Chunk:
 
 
 def data_chunk(scan: Scanner, entry: WireField, end: int) -> Chunk:
-    """The values of a ``data`` or ``double_data`` field, and of its like that follow it.
+    """The values of a ``data`` or ``double_data`` field and of the equal fields right after it.
 
     Raises:
-        NetcError: malformed-weights, it holds no whole number of values.
+        NetcError: malformed-weights, where a packed field's length is no multiple of a value's.
     """
     dtype = _DTYPE[entry.number]
     item = np.dtype(dtype).itemsize

@@ -1,6 +1,7 @@
-"""Random weights that keep activations in range, where a net's fillers would make zeros.
+"""Random weights that keep activations in range, for nets whose fillers would give zeros.
 
-Products are He-normal (He et al. 2015), statistics are plausible. The same seed gives the same.
+Weights of convolutions and inner products are He-normal (He et al. 2015, arXiv:1502.01852), the
+statistics of normalisation layers are plausible. The same seed gives the same numbers.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ _BLOBS: Mapping[str, tuple[Draw, ...]] = {
 
 
 def seeded_weights(graph: Graph, seed: int = 0) -> dict[str, list[Array]]:
-    """Layer -> arrays, for every layer of a graph with shapes that has parameters."""
+    """Layer -> float32 arrays, for every layer with parameters; the graph must have shapes."""
     rng = np.random.default_rng(seed)
     return {
         node.name: [_array(graph, node, i, rng) for i in range(len(node.parameters))]
@@ -66,11 +67,11 @@ def seeded_weights(graph: Graph, seed: int = 0) -> dict[str, list[Array]]:
 
 
 def without_zeros(graph: Graph, seed: int = 0) -> dict[str, list[Array]]:
-    """Layer -> arrays: a graph's own, and seeded ones in place of those that are zero throughout.
+    """Layer -> float32 arrays: the graph's own, with random ones where all elements are zero.
 
     Args:
-        graph: with parameters that have arrays.
-        seed: of those that are made.
+        graph: with shapes; parameters without arrays get random ones too.
+        seed: of the random numbers.
     """
     rng = np.random.default_rng(seed)
     found: dict[str, list[Array]] = {}

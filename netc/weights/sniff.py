@@ -1,4 +1,4 @@
-"""What a file is that was given as weights, told from its first bytes and not from its name."""
+"""Detects what a file given as weights really is, from its first bytes and not from its name."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _MAGIC = (
 
 
 def check_binary(file: ByteFile) -> None:
-    """Refuse files that cannot be a binary message.
+    """Refuse files that cannot be a binary protobuf message.
 
     Raises:
         NetcError: empty-file, html-page, lfs-pointer, swapped-arguments, compressed-file or
@@ -102,10 +102,10 @@ def _text_fault(path: str, text: str) -> NetcError:
 
 
 def explain_message(file: ByteFile) -> None:
-    """Name the protobuf message that a file without Caffe layers holds.
+    """For a file without Caffe layers: raise an error that names the message it holds, if known.
 
     Raises:
-        NetcError: not-weights, where it is a message that people mistake for a caffemodel.
+        NetcError: not-weights, for a message often mistaken for a caffemodel.
     """
     found: dict[int, int] = {}
     try:

@@ -41,13 +41,13 @@ _LONGEST = 65_536  # bytes of a file's name
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SolverState:
-    """What a solver goes on from.
+    """The contents of a solver state file, from which training resumes.
 
     Args:
         iteration: how many updates have been made.
-        learned_net: path of the weights, as it was written then; empty for none.
-        history: float32 arrays in the solver's order: one for each learnable parameter, and for
-            AdaDelta and Adam the second halves after all of the first.
+        learned_net: path of the weights file, as written when the state was saved; may be empty.
+        history: float32 arrays in the solver's order: one for each learnable parameter; AdaDelta
+            and Adam have a second one for each, after all of the first.
         current_step: the counter of the policies step, multistep and plateau.
         least_loss: plateau's least smoothed loss; None where the file does not say.
         last_event: the iteration of plateau's last event; None where the file does not say.
@@ -62,11 +62,11 @@ class SolverState:
 
 
 def load_solver_state(path: str | os.PathLike[str]) -> SolverState:
-    """A solver state in either form, told by its content.
+    """Load a solver state; binary or HDF5 is detected from the content.
 
     Raises:
-        NetcError: the file is absent, damaged, cut off or something else; missing-package
-            without h5py.
+        NetcError: missing-file and the like; not-a-solver-state, or the codes of
+            :func:`netc.load_weights` for a damaged file; missing-package without h5py.
     """
     with open_bytes(path) as file:
         if file.peek(0, min(8, file.size)) == HDF5:
@@ -75,7 +75,7 @@ def load_solver_state(path: str | os.PathLike[str]) -> SolverState:
 
 
 def save_solver_state(path: str | os.PathLike[str], state: SolverState) -> None:
-    """Write a solver state, as HDF5 where the path ends in ``.h5``; whole or not at all.
+    """Write a solver state atomically, as HDF5 where the path ends in ``.h5``, else binary.
 
     Raises:
         NetcError: cannot-write; missing-package without h5py.

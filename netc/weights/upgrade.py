@@ -1,4 +1,4 @@
-"""Old weights in the current format."""
+"""Upgrading old weights files to the current format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from netc.weights.write import Definitions
 
 
 class UpgradedWeights(NamedTuple):
-    """What an upgrade changed, and what there was to say about the old file."""
+    """What an upgrade changed, and the warnings and notes about the old file."""
 
     changes: tuple[Change, ...]
     diagnostics: tuple[Diagnostic, ...]
@@ -30,14 +30,14 @@ def upgrade_weights(
 ) -> UpgradedWeights:
     """Rewrite weights in the current format: V2 layers, `shape`, 32-bit `data`.
 
-    A ``.caffemodel`` carries layer definitions beside its blobs. They come from ``net``, else from
-    the old caffemodel itself; where that has fields which the schema does not know, a file of
-    the V2 format keeps its definitions as they are, and of an older one only the layers' names and
-    types remain, which a change tells.
+    A ``.caffemodel`` stores layer definitions beside its blobs. They are taken from ``net``, else
+    from the old caffemodel. Where that has fields which the schema does not know, a V2 file keeps
+    its definitions byte by byte, and an older file keeps only the layers' names and types, which
+    is reported as a change.
 
     Args:
         path_in: weights of any format that ``load_weights`` reads.
-        path_out: where to; its suffix is the new format.
+        path_out: the file to write; its suffix selects the format.
         net: a bound NetParameter, upgraded or not.
 
     Raises:

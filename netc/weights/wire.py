@@ -20,9 +20,10 @@ _MAX_NUMBER = 2**29 - 1
 
 
 class WireField(NamedTuple):
-    """A field of a message: its payload is the bytes ``start`` to ``end``.
+    """A field of a message: its payload is the bytes ``start`` to ``end`` (exclusive).
 
-    ``at`` is where its tag begins; ``value`` is the number of a varint, else 0.
+    ``number`` is the field's number, ``wire`` its wire type, ``at`` the byte offset of its tag,
+    ``value`` the number of a varint field, else 0.
     """
 
     number: int
@@ -34,7 +35,7 @@ class WireField(NamedTuple):
 
 
 class Scanner:
-    """Walks the messages of one file and counts the fields it meets."""
+    """Iterates over the messages of one file, with a limit on the number of fields it visits."""
 
     def __init__(self, file: ByteFile) -> None:
         self.file = file
@@ -54,7 +55,11 @@ class Scanner:
             at = field.end
 
     def field(self, at: int, end: int) -> WireField:
-        """The field whose tag begins at ``at``, in a message that ends at ``end``."""
+        """The field whose tag begins at ``at``, in a message that ends at ``end``.
+
+        Raises:
+            NetcError: malformed-weights or truncated-weights, at the byte.
+        """
         self.count(1, at)
         tag, start = self.varint(at, end)
         number, wire = tag >> 3, tag & 7
@@ -73,7 +78,11 @@ class Scanner:
         return WireField(number, wire, at, start, start + length)
 
     def varint(self, at: int, end: int) -> tuple[int, int]:
-        """The unsigned 64-bit number at ``at`` and the offset after it."""
+        """The unsigned 64-bit number at ``at`` and the offset after it.
+
+        Raises:
+            NetcError: malformed-weights or truncated-weights, at the byte.
+        """
         value = 0
         for index, byte in enumerate(self.file.peek(at, min(_MAX_VARINT, end - at))):
             value |= (byte & 0x7F) << (7 * index)
@@ -86,7 +95,11 @@ class Scanner:
         raise malformed(self.path, at, "a number has more than 10 bytes")
 
     def count(self, fields: int, at: int) -> None:
-        """Count fields against the limit that bounds the time a file can take."""
+        """Count fields against the limit, which bounds the time that reading a file can take.
+
+        Raises:
+            NetcError: too-many-fields.
+        """
         self.fields_seen += fields
         if self.fields_seen > MAX_FIELDS:
             raise fault(
@@ -113,7 +126,7 @@ class Scanner:
         """A string field's value.
 
         Raises:
-            NetcError: malformed-weights, it is no string or over 64 KiB long.
+            NetcError: malformed-weights, where it is no string or is longer than 64 KiB.
         """
         self.expect(field, LENGTH)
         if field.end - field.start > 65536:
@@ -125,7 +138,11 @@ class Scanner:
         )
 
     def expect(self, field: WireField, *wires: int) -> None:
-        """Check a known field's wire type."""
+        """Check that a field has one of these wire types.
+
+        Raises:
+            NetcError: malformed-weights.
+        """
         if field.wire not in wires:
             wanted = " or ".join(str(w) for w in wires)
             raise malformed(

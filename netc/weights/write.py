@@ -1,7 +1,6 @@
 """Writing `.caffemodel`: the current format, with the bytes that protobuf itself would write.
 
-Sizes are worked out first and arrays then written from where they are, so that no copy of them is
-made.
+Sizes are computed first and arrays then written from their own memory, so that no copy is made.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class Pieces(NamedTuple):
 
 
 class Definitions(NamedTuple):
-    """A net on the wire without its blobs: its own fields, and each layer's name and fields."""
+    """An encoded net without blobs: the net's own fields, and each layer's name and fields."""
 
     net: bytes
     layers: tuple[tuple[str, bytes], ...]
@@ -47,7 +46,7 @@ def save_caffemodel(path: Path, weights: Weights, definitions: Definitions | Non
             comes last with name and type alone; without definitions all layers of the weights do.
 
     Raises:
-        NetcError: too-large, the file would have over 2,147,483,647 bytes, which Caffe cannot
+        NetcError: too-large, where the file would exceed 2,147,483,647 bytes, which Caffe cannot
             read.
     """
     head = string_field(1, weights.net_name) if definitions is None else definitions.net
@@ -77,7 +76,7 @@ def _layers(weights: Weights, definitions: Definitions | None) -> Iterator[Piece
 
 
 def layer_pieces(layer: LayerWeights, definition: bytes | None) -> Pieces:
-    """A LayerParameter's bytes: its definition, else its name and type, then its blobs."""
+    """An encoded LayerParameter: the given definition, else name and type, then its blobs."""
     if definition is None:
         definition = string_field(1, layer.name) + string_field(2, layer.type)
     diffs = layer.diffs or (None,) * len(layer.arrays)
@@ -90,7 +89,7 @@ def layer_pieces(layer: LayerWeights, definition: bytes | None) -> Pieces:
 
 
 def blob_pieces(array: Array, legacy: bool = False, diff: Array | None = None) -> Pieces:
-    """A BlobProto's bytes; ``legacy`` keeps num, channels, height and width, without a diff."""
+    """An encoded BlobProto; with ``legacy`` it has num, channels, height and width and no diff."""
     values = _numbers(5, array)
     if legacy:
         old = b"".join(
@@ -108,9 +107,9 @@ def _numbers(field: int, array: Array) -> Pieces:
 
 
 def half_pieces(array: Array) -> Pieces:
-    """A BlobProto's bytes with 16-bit numbers, as NVIDIA's Caffe and OpenCV write and read them.
+    """An encoded BlobProto of 16-bit floats, as NVIDIA's Caffe and OpenCV write and read it.
 
-    ``raw_data_type`` (10) is FLOAT16, 2, and ``raw_data`` (12) the numbers.
+    ``raw_data_type`` (field 10) is FLOAT16 (2), and ``raw_data`` (field 12) has the numbers.
     """
     data = np.ascontiguousarray(array, "<f2").reshape(-1)
     values = record(12, Pieces((data.view(np.uint8).data,), data.nbytes))

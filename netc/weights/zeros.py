@@ -1,4 +1,7 @@
-"""Layers that are all zeros for want of weights: what follows them depends on no input."""
+"""Warns of layers whose parameters are all zero because no weights were given.
+
+Their outputs do not depend on the input. Caffe's default filler is constant 0.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ _HARMLESS = Role.BATCH_NORM | Role.BIAS
 
 
 def zero_weights(graph: Graph) -> tuple[Diagnostic, ...]:
-    """A warning where layers that an output depends on have nothing but zeros.
+    """A warning where layers that an output depends on have only zero weights; else nothing.
 
     Args:
-        graph: filled as its fillers say. Caffe's filler where a text has none is zero.
+        graph: with arrays made by its fillers.
     """
     nodes = live_nodes(graph) if graph.outputs else graph.nodes
     trained = [n for n in nodes if n.parameters and not has_role(n.op, _HARMLESS)]
