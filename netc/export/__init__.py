@@ -1,1 +1,1 @@
-"""Other people's formats, out."""
+"""Exports graphs to other formats: ONNX and PyTorch."""

@@ -1,1 +1,1 @@
-"""An old project in one go: its texts, solvers, weights and scripts found, upgraded, proven."""
+"""Migrates a whole Caffe project: finds, upgrades and verifies its texts, weights and scripts."""

@@ -1,4 +1,4 @@
-"""A net and its weights as an ONNX model, held to netc's definitions, with a certificate."""
+"""Exports a net and its weights to ONNX, verifies the model, and writes a certificate."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from netc.weights.model import Weights
 
 
 def model_of(graph: Graph) -> object:
-    """The model, of any batch where the net allows it.
+    """The ONNX model, with an open batch size where the net allows it.
 
     Raises:
-        NetcError: a layer cannot be written.
+        NetcError: as :func:`netc.export.onnx.to_onnx`.
     """
     try:
         return to_onnx(graph, batch="batch")
@@ -34,18 +34,18 @@ def model_of(graph: Graph) -> object:
 def export(
     message: Message, weights: Weights, graph: Graph, net: Path, file: Path, target: Path
 ) -> tuple[list[Path], Verification]:
-    """Write the model and its certificate beside it, and give both and what came out.
+    """Write the model, and a certificate beside it; returns the files and the verification.
 
     Args:
         message: the net for inference.
         weights: its arrays.
-        graph: of both.
-        net: the text in the result that the certificate names.
-        file: the weights that it names.
-        target: where the model goes.
+        graph: the net with its weights.
+        net: the net's text, which the certificate names.
+        file: the weights file, which the certificate names.
+        target: the model's path.
 
     Raises:
-        NetcError: a layer has no form in ONNX, or a package is missing.
+        NetcError: no-onnx-rule, missing-package, and others of :func:`netc.export.onnx.to_onnx`.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     written = list(save(model_of(graph), target))

@@ -1,4 +1,4 @@
-"""What a folder holds of a project: files by what they are, found without following links."""
+"""Finds and classifies the files of a project, without following links."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _KINDS: dict[str, Kind] = {
 
 @dataclass
 class Item:
-    """A file of the project, and all that was learned of it.
+    """A file of the project, and what was found about it.
 
     Attributes:
-        path: of the file.
-        name: its path from the project's folder, with slashes.
-        kind: what it is; of a text later "net", "solver", "label map" or "other".
+        path: the file's path.
+        name: its path relative to the project's folder, with slashes.
+        kind: what it is; for a text it becomes "net", "solver", "label map" or "other".
         told: what was found and done, in order.
-        left: what a person has to do about it.
-        written: files of the result that were made of it, from the result's folder.
+        left: what the user still has to do about it.
+        written: files made from it, relative to the result's folder.
         failed: whether it could not be read.
     """
 
@@ -51,7 +51,7 @@ class Item:
 
 @dataclass
 class Found:
-    """The files of a project; ``cut`` says that there were more than are looked at."""
+    """The files of a project; ``cut`` is set where there were more files than the limit."""
 
     folder: Path
     items: list[Item]
@@ -66,8 +66,8 @@ def find(folder: Path, leaving_out: Path) -> Found:
     """The files of a project, in the order of their names.
 
     Args:
-        folder: the project's.
-        leaving_out: a folder within it that is not looked into: the result's.
+        folder: the project's folder.
+        leaving_out: a folder within it that is skipped: the result's.
     """
     found, seen, cut = [], 0, False
     for path, name in _walk(folder, leaving_out):
@@ -82,7 +82,7 @@ def find(folder: Path, leaving_out: Path) -> Found:
 
 
 def kind_of(name: str) -> Kind | None:
-    """What a file is by its name, None for what a migration does not look at."""
+    """The kind of a file by its name; None for files that a migration ignores."""
     lower = name.lower()
     if lower.endswith((".caffemodel.h5", ".caffemodel.hdf5")):
         return "weights"

@@ -1,7 +1,7 @@
-"""A project's folder to a folder of upgraded files, models, certificates and a report.
+"""Migrates a project's folder to a folder of upgraded files, models, certificates and a report.
 
-Nothing outside of the result's folder is written. A file that cannot be dealt with is told of and
-stops nothing else.
+Nothing outside the result's folder is written. A file that cannot be processed is reported and does
+not stop the others.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ def migrate(
     """Migrate a project.
 
     Args:
-        folder: the project's; it is only read.
-        out: where all that is made goes; it must be empty or not there yet.
-        onnx: whether nets with weights are exported and verified.
-        sizes: input blob -> shape, for the nets whose texts tell none.
-        schema: files of a fork's own messages.
+        folder: the project's folder, which is only read.
+        out: the result's folder; it must be empty or not exist.
+        onnx: whether nets with weights are exported to ONNX and verified.
+        sizes: input blob -> shape, for nets whose texts give none.
+        schema: .proto files with a fork's own messages.
         progress: called as (done, total, name) for each file.
 
     Raises:
-        NetcError: bad-argument, where the folders are not two.
+        NetcError: bad-argument, where the folders are the same or unusable.
     """
     _check_folders(folder, out)
     found = find(folder, out)

@@ -35,10 +35,10 @@ class Report:
     """What a migration found and did.
 
     Args:
-        name: of the project's folder.
-        items: its files.
-        calls: script's name -> its calls.
-        notes: about the whole.
+        name: the project folder's name.
+        items: the project's files.
+        calls: script's name -> its calls of Caffe and OpenCV.
+        notes: remarks about the whole project.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Report:
 
     @property
     def left(self) -> list[tuple[str, str]]:
-        """What is left for a person: file and what to do."""
+        """What the user still has to do: pairs of file and task."""
         found = [("", note) for note in self.notes]
         found += [(item.name, text) for item in self.items for text in item.left]
         for name, calls in self.calls.items():
@@ -63,7 +63,7 @@ class Report:
         return found
 
     def facts(self) -> dict[str, object]:
-        """All of it, as plain values."""
+        """The whole report as plain values."""
         return {
             "project": self.name,
             "netc": __version__,
@@ -85,7 +85,7 @@ class Report:
         }
 
     def summary(self) -> list[str]:
-        """How much there was and what came of it, in a few lines."""
+        """A summary of a few lines: how many files, and what became of them."""
         kinds = {
             kind: [i for i in self.items if i.kind == kind] for _, ks in _SECTIONS for kind in ks
         }
@@ -105,7 +105,7 @@ class Report:
         return lines
 
     def markdown(self) -> str:
-        """The report as Markdown; names of files and what they hold cannot become markup."""
+        """The report as Markdown; file names and contents are escaped."""
         lines = [f"# {_md(self.name)}: out of Caffe", ""]
         lines += [f"* {line}" for line in self.summary()]
         lines += ["", "## Left for a person", ""]
@@ -131,7 +131,7 @@ class Report:
                 yield ""
 
     def page(self) -> str:
-        """The report as a page that needs nothing else: no script, no request."""
+        """The report as a self-contained HTML page, without scripts or requests."""
         digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode("ascii")
         policy = f"default-src 'none'; style-src 'sha256-{digest}'"
         body = [f"<h1>{_text(self.name)}: out of Caffe</h1>", _items(self.summary())]

@@ -1,7 +1,7 @@
-"""What a script calls of Caffe or of OpenCV's dnn module, and what each call becomes.
+"""Finds a script's calls of Caffe and of OpenCV's dnn module, and says what to replace each with.
 
-Python is read by its own parser and never run. A file that today's parser refuses, mostly one of
-Python 2, is looked through line by line.
+Python is parsed by the module ast and never run. A file that it rejects, mostly Python 2, is
+searched line by line.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Call(NamedTuple):
     """One use of Caffe or cv2.dnn.
 
     Attributes:
-        line: where it stands.
-        written: as it is written.
-        becomes: what to write instead; the same where it works as it is after the import.
-        works: whether netc has it.
+        line: line number, from 1.
+        written: the call as written.
+        becomes: what to write instead; unchanged where it works once the import is replaced.
+        works: whether netc supports it.
     """
 
     line: int
@@ -43,7 +43,7 @@ class Call(NamedTuple):
 
 
 class Script(NamedTuple):
-    """A script's calls, and what is wrong with the script itself."""
+    """A script's calls; ``problem`` says why the script could not be parsed, if so."""
 
     calls: tuple[Call, ...]
     problem: str = ""

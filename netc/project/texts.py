@@ -1,4 +1,4 @@
-"""The texts of a project: read, upgraded, told apart, made into deploy nets."""
+"""Reads, upgrades and classifies the texts of a project, and derives deploy nets."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ class NetText:
 def read_text(
     item: Item, schema: Schema, others: Sequence[str] = (), own: Sequence[Path] = ()
 ) -> tuple[NetText | None, str]:
-    """A text as a net, None for another kind, and the upgraded text to write; empty if the same.
+    """Read a text: its net (None for another kind), and its upgraded text (empty if unchanged).
 
-    What was found is told in the item, whose ``kind`` becomes what it is.
+    Findings are added to the item, and its ``kind`` is set.
 
     Args:
         item: the text's file.
-        schema: the messages there are.
+        schema: the message types.
         others: names of all files of the project.
-        own: the files that ``schema`` has been made of besides netc's own.
+        own: the user's .proto files that ``schema`` includes.
 
     Raises:
         NetcError: it cannot be read, parsed, bound or upgraded.
@@ -90,10 +90,10 @@ def read_text(
 
 
 def read_but_for_fields(item: Item, own: Sequence[Path] = ()) -> NetText:
-    """A net with fields that no schema has: what is left of it without them.
+    """Read a net without the fields that no schema has.
 
     Raises:
-        NetcError: something else is wrong with it too.
+        NetcError: for any other mistake.
     """
     item.kind = "net"
     item.told.append("fields that no known Caffe has were passed over")
@@ -174,11 +174,11 @@ def _places(item: Item, name: str) -> Iterator[Path]:
 
 
 def failure(error: Exception, name: str = "") -> list[str]:
-    """What a person has to know of a file that could not be dealt with, in one line.
+    """What to report of a file that could not be processed.
 
     Args:
-        error: what was raised.
-        name: of the file, where `netc check` tells more of it.
+        error: the exception.
+        name: the file's name, where `netc check` can say more about it.
     """
     if isinstance(error, NetcError):
         found = [d for d in error.diagnostics if d.severity == "error"] or list(error.diagnostics)
@@ -192,5 +192,5 @@ def failure(error: Exception, name: str = "") -> list[str]:
 
 
 def needs_size(error: Exception) -> bool:
-    """Whether all that is missing is the size of an input."""
+    """Whether the error is only that an input's shape is unknown."""
     return isinstance(error, NetcError) and error.diagnostics[0].code == "unknown-input-shape"

@@ -1,4 +1,4 @@
-"""Which weights belong to which nets: by layers' names first, then by all shapes."""
+"""Matches weights files to nets: by layer names first, then by all shapes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _SHARED = 0.5  # of a net's layers with arrays that the weights must name, to be
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A net for inference that weights fit.
+    """A net for inference that fits a weights file.
 
     Attributes:
         item: the text's file.
         message: the net for inference.
-        derived: whether it was made of a training net.
-        graph: with the weights.
+        derived: whether it was derived from a training net.
+        graph: the net's graph with the weights.
     """
 
     item: Item
@@ -41,9 +41,9 @@ class Fit:
 def fits(
     item: Item, weights: Weights, nets: Sequence[NetText], sizes: Mapping[str, Shape]
 ) -> Iterator[Fit]:
-    """The nets that weights fit, those for inference first, of these the nearest in the folder.
+    """The nets that fit some weights: deploy nets first, and among them those in nearer folders.
 
-    What does not fit although most names are the same is told in the weights' item.
+    A net with mostly the same layer names that does not fit is reported in the weights' item.
     """
     names = set(weights)
     for net in sorted(nets, key=lambda net: _order(item, net)):
@@ -86,13 +86,13 @@ def _fit(net: NetText, weights: Weights, sizes: Mapping[str, Shape]) -> Fit:
 
 
 def sizes_for(net: Message, sizes: Mapping[str, Shape]) -> dict[str, Shape]:
-    """The given sizes of those inputs that a net has."""
+    """The given shapes of the inputs that a net has."""
     tops = {top for layer in net.get("layer") for top in layer.get("top")}
     return {blob: shape for blob, shape in sizes.items() if blob in tops}
 
 
 def tell(item: Item, weights: Weights) -> None:
-    """What weights are."""
+    """Add a description of some weights to their item."""
     generation = f", {weights.generation}" if weights.generation else ""
     layers = counted(len(weights), "layer")
     item.told.append(f"{layers} with arrays, {weights.nbytes:,} bytes{generation}")

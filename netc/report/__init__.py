@@ -1,1 +1,1 @@
-"""Tables, pictures and pages."""
+"""Reports on nets: summaries, comparisons, memory, drawings, HTML pages."""

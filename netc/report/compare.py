@@ -1,4 +1,4 @@
-"""Two nets side by side: which layers came, went, changed, or only changed their names."""
+"""Compares two nets: which layers were added, removed, changed, or only renamed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Status = Literal["same", "changed", "renamed", "added", "removed"]
 
 
 class Entry(NamedTuple):
-    """A layer of a net as it is compared: its line, shapes without the batch, and its fields."""
+    """What is compared of a layer: its summary line, shapes without the batch, and its fields."""
 
     line: Line
     shapes: tuple[Shape | None, ...]
@@ -30,9 +30,9 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A layer of the one net and what it is in the other; None where it is missing.
+    """A layer of the first net and its counterpart in the second; None where it is missing.
 
-    ``differences`` tells in words what changed.
+    ``differences`` says in words what changed.
     """
 
     status: Status
@@ -50,17 +50,17 @@ class Comparison:
     pairs: tuple[Pair, ...]
 
     def count(self, status: Status) -> int:
-        """How many pairs are so."""
+        """The number of pairs with this status."""
         return sum(pair.status == status for pair in self.pairs)
 
     @property
     def equal(self) -> bool:
-        """Whether the nets have the same layers under the same names."""
+        """Whether the nets have equal layers with equal names."""
         return all(pair.status == "same" for pair in self.pairs)
 
 
 def compare(first: Profile, second: Profile) -> Comparison:
-    """Pair the layers by name; then those without a partner that are alike but for the name."""
+    """Pair the layers by name; the rest are paired if they differ in their names only."""
     return Comparison(first, second, tuple(_pairs(_entries(first), _entries(second))))
 
 
@@ -194,7 +194,10 @@ MARKS: dict[Status, str] = {
 
 
 def table(comparison: Comparison, every: bool = False) -> Table:
-    """The layers that differ, or ``every`` one, marked + - ~ and = (another name)."""
+    """A table of the layers that differ, or of ``every`` one.
+
+    Marks: + added, - removed, ~ changed, = renamed.
+    """
     columns = (Column("  layer"), Column("type"), Column("output"), Column("params", True))
     told = (pair for pair in comparison.pairs if every or pair.status != "same")
     return Table(columns, tuple(row for pair in told for row in _rows(pair)))
@@ -215,7 +218,7 @@ def _rows(pair: Pair) -> Iterator[Row]:
 
 
 def totals(comparison: Comparison, names: tuple[str, str]) -> Table:
-    """What each net takes in all, and the second as a multiple of the first."""
+    """A table of both nets' totals, with the ratio of the second to the first."""
     columns = (
         Column("total"), Column(names[0], True), Column(names[1], True), Column("B / A", True),
     )  # fmt: skip

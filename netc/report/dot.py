@@ -36,9 +36,9 @@ class Style:
 
     Args:
         direction: "TB" from top to bottom, "LR" from left to right.
-        fold: what finishes a layer stands in its box.
-        modules: with a frame around each.
-        shapes: on the edges.
+        fold: whether layers such as ReLU and BatchNorm are drawn in the box of the layer before.
+        modules: whether each module has a frame.
+        shapes: whether edges have the blobs' shapes.
     """
 
     direction: str = "TB"

@@ -1,4 +1,4 @@
-"""Which family a layer belongs to, and what it is in a few words: for drawings."""
+"""Layer families (for colours) and short descriptions of layers, for drawings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def family(layer: Layer) -> str:
 
 
 def detail(profile: Profile, layer: Layer) -> str:
-    """What a layer is besides its type: ``64, 3x3/2 p1``; empty where there is nothing to say."""
+    """A layer's main parameters: ``64, 3x3/2 p1`` (num_output, kernel/stride, pad); may be empty."""
     if layer.node is None:
         return ""
     params = layer.node.params

@@ -1,4 +1,4 @@
-"""A receptive field as a picture: what one element of a blob sees of an image."""
+"""Draws a receptive field: the part of an image that one element of a blob depends on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BEYOND, _INK, _FIELD, _NEXT = (236, 238, 242), (40, 44, 52), (230, 80, 20), (20
 
 
 class Box(NamedTuple):
-    """Rows and columns of the input, both ends seen; they may lie beyond it."""
+    """A rectangle of input rows and columns, both ends inclusive; it may extend beyond the input."""
 
     top: int
     left: int
@@ -44,10 +44,10 @@ class Box(NamedTuple):
 
 
 def field_box(field: ReceptiveField, at: Sequence[int]) -> Box | None:
-    """What the element in row ``at[0]`` and column ``at[1]`` sees; None for nothing.
+    """The input rectangle of the element in row ``at[0]`` and column ``at[1]``; None for none.
 
     Raises:
-        ValueError: the field or the element has not two axes.
+        ValueError: the field or ``at`` does not have two axes.
     """
     if len(field.axes) != 2 or len(at) != 2:
         raise ValueError("a picture has two axes")
@@ -74,7 +74,10 @@ class Scene:
 def scene(
     field: ReceptiveField, size: tuple[int, int], at: tuple[int, int], caption: str
 ) -> Scene | None:
-    """The scene of one element and those to its right and below; None if it sees nothing."""
+    """The drawing of one element's field and its right and lower neighbours'; None for no field.
+
+    ``size`` is the input's height and width.
+    """
     box = field_box(field, at)
     if box is None:
         return None

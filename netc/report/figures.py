@@ -1,4 +1,4 @@
-"""Numbers and shapes as people read them."""
+"""Formats numbers, sizes, shapes and receptive fields for tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STEPS = ("", "k", "M", "G", "T", "P")
 
 
 def exact(number: int | None) -> str:
-    """``138,357,544``; nothing for 0."""
+    """``138,357,544``; empty for 0."""
     if number is None:
         return UNKNOWN
     return f"{number:,}" if number else ""
@@ -44,7 +44,7 @@ def blob_text(shape: Shape | None) -> str:
 def field_text(field: ReceptiveField | None) -> str:
     """Size, stride and padding of a receptive field: ``195/32 p99``, ``7x1/1 p3x0``.
 
-    Without a stride, as in ``404 p90``, where all elements see the same.
+    The stride is left out, as in ``404 p90``, where all elements depend on the same input.
     """
     if field is None or not field.axes:
         return ""

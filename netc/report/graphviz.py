@@ -1,4 +1,4 @@
-"""Graphviz's ``dot``, which draws pictures: found, and run on a text."""
+"""Finds Graphviz's ``dot`` and runs it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SECONDS = 300  # for Graphviz to lay out a net
 
 
 def program() -> str:
-    """Graphviz's ``dot``.
+    """The path of Graphviz's ``dot``.
 
     Raises:
         NetcError: missing-program.
@@ -38,7 +38,7 @@ def program() -> str:
 
 
 def drawn(program: str, kind: str, text: str) -> bytes:
-    """The picture that ``dot`` makes of a text, in a format such as png or svg.
+    """The bytes of the picture that ``dot`` draws of a text; ``kind`` is a format such as png.
 
     Raises:
         NetcError: failed-program.

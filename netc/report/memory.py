@@ -1,7 +1,7 @@
-"""What a net takes of memory: what Caffe prints, what netc plans, what its weights are.
+"""A net's memory: Caffe's figure, netc's plan, and the weights; sizes are bytes of float32.
 
-Sizes are bytes of float32. A batch's memory is asked of the graph inferred anew for that batch,
-so that layers whose sizes do not grow with it are counted as they are.
+The memory for another batch is computed from the graph inferred for that batch, so that layers
+whose sizes do not grow with the batch are counted correctly.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Memory:
     """Bytes a net takes.
 
     Args:
-        weights: parameters and statistics, once.
-        caffe: the figure Caffe prints as "Memory required for data".
-        planned: what netc's CPU backend holds of blobs at once, None where it cannot plan (sizes
-            that follow from what is fed).
-        floor: the least any plan of the same steps could take.
+        weights: parameters and statistics, shared arrays once.
+        caffe: the figure that Caffe prints as "Memory required for data".
+        planned: the arena of netc's CPU backend; None where it cannot plan, since shapes depend on
+            the input's values.
+        floor: a lower bound for any plan of the same steps.
     """
 
     weights: int
@@ -45,7 +45,7 @@ class Memory:
 
 
 def memory(graph: Graph) -> Memory:
-    """What a net takes for the batch it was inferred for.
+    """A net's memory for the batch it was inferred for.
 
     Args:
         graph: with all shapes, before passes.
@@ -63,7 +63,7 @@ class Planner:
 
     @staticmethod
     def of(graph: Graph) -> Planner | None:
-        """The planner of a net, None of one that cannot be planned."""
+        """The planner of a net; None where memory cannot be planned."""
         if any(CATALOG[node.op].dynamic for node in graph.nodes):
             return None
         # Which passes fire follows from shapes and kinds, not from the numbers, save that they
@@ -77,7 +77,7 @@ class Planner:
         return Planner(run_passes(whole, ALL)[0])
 
     def bytes(self, graph: Graph) -> MemoryPlan:
-        """Planned bytes, and the floor, for the input shapes of ``graph``."""
+        """The planned bytes and their lower bound, for the input shapes of ``graph``."""
         shapes = {name: graph.shape(name) for name in self.optimized.inputs}
         plan = memory_planner().memory_plan(infer(self.optimized, shapes).graph)
         assert plan is not None
@@ -88,9 +88,9 @@ class Planner:
 
 
 def with_batch(graph: Graph, batch: int) -> dict[str, Shape]:
-    """Shapes of a net's inputs for another batch, by value name.
+    """Input value -> shape for another batch size.
 
-    The batch is the first axis of the first input, and of every input that has as many items.
+    The batch is the first axis of the first input, and of every input with the same first size.
     """
     shapes = {name: graph.values[name].shape for name in graph.inputs}
     first = next((shape for shape in shapes.values() if shape), None)
@@ -135,11 +135,11 @@ class Use:
     """A way to use a net, and the largest batch that fits into a budget.
 
     Args:
-        name: of the use.
-        counted: what is counted, for a person.
+        name: the use's name.
+        counted: what is counted, in words.
         fixed: bytes that do not depend on the batch.
-        each: bytes that one more image takes.
-        batch: the largest that fits, 0 where none does; None where it cannot be told.
+        each: bytes per further image.
+        batch: the largest batch that fits, 0 where none does; None where it is unknown.
     """
 
     name: str
@@ -150,11 +150,11 @@ class Use:
 
 
 def budget(graph: Graph, limit: int) -> tuple[Use, ...]:
-    """The largest batches that fit into so many bytes, for each use.
+    """For each use, the largest batch that fits.
 
     Args:
         graph: with all shapes, before passes.
-        limit: bytes.
+        limit: the memory in bytes.
     """
     weights = graph_cost(graph).total.weight_bytes
     trained = FLOAT_BYTES * graph_cost(graph).total.parameters

@@ -1,7 +1,7 @@
-"""A net as one HTML page that needs nothing else: a graph and a table that follow each other.
+"""A net as a self-contained HTML page: a graph and a table with a linked selection.
 
-The page holds its style, its script and the net's data; its content security policy allows
-nothing but those, by their hashes, so that no name in a net can become code or a request.
+The page contains its style, script and the net's data; its content security policy allows only
+these, by their hashes, so that no name in a net can become code or a request.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def page(profile: Profile, title: str, messages: Mapping[str, Message] | None = 
     """The page's text.
 
     Args:
-        profile: of the net.
-        title: what the net is called where it has no name.
-        messages: layers as they are written, by name, for the panel of details.
+        profile: the net's profile.
+        title: the page's title where the net has no name.
+        messages: layer name -> LayerParameter as written, for the panel of details.
     """
     style = (_WEB / "style.css").read_text(encoding="utf-8")
     script = _script()
@@ -79,7 +79,7 @@ def _embedded(data: object) -> str:
 def page_data(
     profile: Profile, title: str, messages: Mapping[str, Message] | None = None
 ) -> dict[str, Any]:
-    """What the page shows of a net; values are numbered, layers refer to them."""
+    """The data in the page, as plain values: values are numbered, layers refer to the numbers."""
     root, written = structure(profile), messages or {}
     chains = list(root.chains())
     at = {layer.name: number for number, layer in enumerate(profile.layers)}
@@ -109,7 +109,7 @@ def page_data(
 
 
 def facts(profile: Profile) -> list[str]:
-    """The net in all, in a few words each."""
+    """The net's totals, a short phrase each."""
     total, batch = profile.cost.total, profile.batch or 1
     each = " an image" if batch > 1 else ""
     told = [
@@ -152,7 +152,7 @@ _OTHERS = ("name", "type", "bottom", "top")  # told elsewhere in the panel
 
 
 def attributes(message: Message | None) -> list[list[str]]:
-    """What a layer's text says besides names and blobs: its message's name, field and value."""
+    """A layer's fields besides names and blobs: [message name, field, value] each."""
     if message is None:
         return []
     found: list[list[str]] = []

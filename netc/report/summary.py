@@ -22,10 +22,10 @@ CONVENTION = (
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is told of one layer, or of all layers of a module.
+    """The figures of one layer, or the sums of a module.
 
-    Figures are of the whole batch; None where they are unknown. ``incomplete`` is set where the
-    sums lack layers whose shapes are unknown.
+    Figures are for the whole batch; None where unknown. ``incomplete`` is set where the sums lack
+    layers whose shapes are unknown. ``macs`` are multiply-adds.
     """
 
     name: str
@@ -55,8 +55,8 @@ def lines(profile: Profile, depth: int | None = None) -> list[Line]:
     """The table's lines, modules before what is in them.
 
     Args:
-        profile: of the net.
-        depth: modules this deep are one line without what is in them; None shows all.
+        profile: the net's profile.
+        depth: modules at this depth are shown as one line, without their contents; None shows all.
     """
     return list(_lines_of(profile, structure(profile), 0, depth, ""))
 
@@ -175,7 +175,7 @@ def image_shape(shape: Shape | None) -> str:
 
 
 def totals(profile: Profile) -> list[str]:
-    """What the whole net takes, a sentence a line."""
+    """The totals of the whole net, one sentence per line."""
     cost, batch = profile.cost.total, profile.batch or 1
     forward = profile.blob_bytes
     both = 2 * forward - profile.cost.input_bytes

@@ -1,4 +1,4 @@
-"""Tables: for a terminal's width, for pipes and files, for Markdown and for spreadsheets."""
+"""Tables: laid out for a terminal's width, plain for pipes, as Markdown, and as CSV."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from netc.printable import csv_cell
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A heading; numbers stand to the right."""
+    """A column's heading; ``right`` aligns its cells to the right, as for numbers."""
 
     title: str
     right: bool = False
@@ -24,7 +24,7 @@ class Column:
 class Row:
     """Cells, one for each column; ``style`` is "", "module", "total" or "note".
 
-    A note's first cell stands across all columns.
+    A note's first cell spans all columns.
     """
 
     cells: tuple[str, ...]
@@ -87,10 +87,9 @@ class Line(NamedTuple):
 def laid_out(table: Table, width: int | None) -> list[Line]:
     """The table's lines, none of them wider than ``width`` where there is one.
 
-    What does not fit gives way in this order, and no word or number is ever broken: two blanks
-    between columns become one; a first cell that has no room stands on a line of its own; lists
-    go on in the next line behind a comma; columns are left out from the right, which a last line
-    tells.
+    If the table is too wide these measures are taken in this order, and no word or number is ever
+    broken: one blank between columns instead of two; a first cell without room gets its own line;
+    lists are wrapped after a comma; columns are dropped from the right, which the last line says.
     """
     table = _cleaned(table)
     shown = table

@@ -1,4 +1,4 @@
-"""What an iteration of training takes of memory, before anything runs. Sizes are bytes."""
+"""The memory of a training iteration, computed before anything runs. Sizes are bytes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class TrainingMemory:
     """Bytes that an iteration takes.
 
     Args:
-        parameters: trained arrays and statistics, once.
-        history: the solver's arrays, frozen parameters' too, as a snapshot has them.
-        sums: gradients that are summed over passes; 0 with one pass an iteration.
-        planned: blobs, gradients and scratch memory at once, as the CPU backend plans them; None
-            where sizes follow from what is fed.
-        floor: the least any plan of the same steps could take.
-        caffe: what Caffe would hold: the data and the gradients of every top, and of every
-            parameter, with the history.
+        parameters: trained arrays and statistics, shared ones once.
+        history: the solver's history arrays, also those of frozen parameters, as in a snapshot.
+        sums: gradients summed over passes; 0 with one pass per iteration.
+        planned: the CPU backend's arena for blobs, gradients and scratch memory; None where shapes
+            depend on the input's values.
+        floor: a lower bound for any plan of the same steps.
+        caffe: what Caffe would allocate: data and diff of every top and every parameter, and the
+            history.
         caffe_data: the figure that Caffe prints as "Memory required for data".
     """
 
@@ -45,13 +45,13 @@ class TrainingMemory:
 
     @property
     def total(self) -> int | None:
-        """All that netc holds in one iteration."""
+        """All memory that netc needs for an iteration; None where ``planned`` is."""
         held = self.parameters + self.history + self.sums
         return None if self.planned is None else held + self.planned
 
 
 def training_memory(graph: Graph, how: Updating, *, split: bool = False) -> TrainingMemory:
-    """What training a net takes.
+    """The memory for training a net.
 
     Args:
         graph: in the TRAIN phase, with all shapes, before passes; arrays are not needed.

@@ -1,5 +1,5 @@
-"""Surgery on nets: a net's message and its weights in, another message and other weights out.
+"""Net surgery: a NetParameter and its weights in, another NetParameter and weights out.
 
-Nothing here reads or writes files but :mod:`netc.surgery.certificate`, which re-reads what a
-certificate names.
+Nothing here reads or writes files except :mod:`netc.surgery.certificate`, which re-reads the files
+that a certificate names.
 """

@@ -1,7 +1,7 @@
-"""Sizes of a training net's inputs, from a text to deploy that lies beside it.
+"""The input shapes of a training net, from a deploy prototxt in the same folder.
 
-Projects keep both in one folder: train_val.prototxt and deploy.prototxt. Where the training text
-does not tell how large its pictures are, the other one does.
+Projects keep train_val.prototxt and deploy.prototxt together. Where the training text does not give
+the size of its pictures, the deploy text does.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _ALIKE = 0.5  # of the training net's layers with parameters must be there
 
 
 def sizes_beside(path: Path, net: Message) -> tuple[dict[str, Shape], list[Diagnostic]]:
-    """Input -> shape, of the first text to deploy in the same folder that is of the same net.
+    """Input blob -> shape, from the first deploy text in the same folder that is of the same net.
 
     Args:
-        path: the training text; no other folder is looked into.
-        net: what it says, in the current format.
+        path: the training text; only its own folder is searched.
+        net: its NetParameter in the current format.
 
     Returns:
-        the shapes and a note that tells where they are from; nothing where no text fits.
+        The shapes, and a note that names their source; both empty where no text fits.
     """
     wanted = _trained(net)
     for other in _candidates(path):

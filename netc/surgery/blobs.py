@@ -9,9 +9,9 @@ from netc.surgery.heads import learns, role
 
 
 def learned_blobs(layers: Sequence[Message]) -> frozenset[str]:
-    """The tops of layers with trained arrays, and of all that follow from them.
+    """The tops of layers with trained arrays, and of all layers that depend on them.
 
-    Where no layer is trained, what follows from anything at all.
+    Where no layer has trained arrays, the tops of all layers but data sources.
     """
     found: set[str] = set()
     for layer in layers:

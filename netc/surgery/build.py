@@ -1,4 +1,4 @@
-"""Messages made by hand, and small edits of a net's layers."""
+"""Building messages from plain values, and small edits of a net's layers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Plain = Mapping[str, object]
 
 
 def message_of(type: MessageType, fields: Plain, span: Span | None = None) -> Message:
-    """A message of plain values that stands at ``span``; its fields were written nowhere."""
+    """A message from plain values, with ``span`` as its place; its fields have no spans."""
     entries = {
         name: tuple(_entries(type, name, value, span))
         for name, value in fields.items()
@@ -33,14 +33,14 @@ def _entries(type: MessageType, name: str, value: object, span: Span | None) -> 
 
 
 def layer_type(net: Message) -> MessageType:
-    """The type of a net's layers."""
+    """The message type of a net's layers (LayerParameter)."""
     found = net.type.fields["layer"].message
     assert found is not None
     return found
 
 
 def with_layers(net: Message, layers: Iterable[Message]) -> Message:
-    """The net with these layers; those that it had stay where they were written."""
+    """The net with these layers; layers that it already had keep their spans."""
     old = {id(entry.value): entry for entry in net.entries.get("layer", ())}
     kept = tuple(old.get(id(layer)) or _entry(layer) for layer in layers)
     return net.with_entries(layer=kept)
@@ -51,7 +51,7 @@ def _entry(layer: Message) -> Entry:
 
 
 def with_texts(message: Message, name: str, values: Iterable[object]) -> Message:
-    """A copy with a repeated scalar field's values replaced, each at the place of the old one."""
+    """A copy with a repeated scalar field's values replaced; each keeps the old value's span."""
     old = message.entries.get(name, ())
     end = _end(message.span)
     place = Entry(None, end, end)
@@ -63,9 +63,9 @@ def with_texts(message: Message, name: str, values: Iterable[object]) -> Message
 
 
 def with_scalar(message: Message, path: tuple[str, ...], value: object) -> Message:
-    """A copy with a singular field set, in messages that are made where they are missing.
+    """A copy with a singular field set; messages missing on the way are created.
 
-    ``None`` removes the field.
+    The value ``None`` removes the field.
     """
     name, *rest = path
     if rest:
@@ -83,7 +83,7 @@ def _end(span: Span | None) -> Span | None:
 
 
 def map_params(layer: Message, change: Callable[[Message], Message]) -> Message:
-    """A copy of a layer with each of its messages (``convolution_param`` ...) changed."""
+    """A copy of a layer with ``change`` applied to each of its messages (convolution_param ...)."""
     entries: dict[str, tuple[Entry, ...]] = {}
     for name, found in layer.entries.items():
         if isinstance(found[-1].value, Message):
@@ -92,7 +92,7 @@ def map_params(layer: Message, change: Callable[[Message], Message]) -> Message:
 
 
 def with_input_shapes(net: Message, shapes: Mapping[str, tuple[int, ...]]) -> Message:
-    """The net with other shapes written in its Input layers."""
+    """The net with these shapes (input blob -> shape) written in its Input layers."""
     layers = []
     for layer in net.get("layer"):
         tops = layer.get("top")
@@ -111,7 +111,7 @@ def with_input_shapes(net: Message, shapes: Mapping[str, tuple[int, ...]]) -> Me
 
 
 def dropped_spans(before: Message, after: Message) -> tuple[Span, ...]:
-    """Where the layers stand that a net has no more, for the comments that go with them."""
+    """The spans of the layers that were removed; their comments are removed with them."""
     places = {layer.span for layer in after.get("layer")}
     return tuple(
         layer.span

@@ -1,4 +1,4 @@
-"""What was compared, with what, and how far it was apart, as JSON that can be checked again."""
+"""Certificates: what was compared with what, and the errors, as JSON that can be re-checked."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BLOCK = 1 << 20
 
 
 class Subject(NamedTuple):
-    """What is verified: files, and how they are read."""
+    """What is verified: the files, and how they are read."""
 
     net: Path
     weights: Path | None
@@ -45,9 +45,9 @@ def certificate(
 
     Args:
         subject: the files.
-        opponent: who they were compared with.
-        found: what came out.
-        folder: where the certificate will lie; paths are told from there.
+        opponent: the program or numbers they were compared with.
+        found: the comparison's result.
+        folder: the certificate's folder; its paths are relative to it.
     """
     departed = found.departed
     return {
@@ -107,10 +107,10 @@ def _file(path: Path | None, folder: Path) -> dict[str, Any] | None:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file.
+    """The SHA-256 of a file's bytes, in hexadecimal.
 
     Raises:
-        NetcError: it cannot be read.
+        NetcError: the file cannot be read.
     """
     digest = hashlib.sha256()
     with open_bytes(path) as file:
@@ -120,7 +120,7 @@ def file_hash(path: Path) -> str:
 
 
 def read_certificate(path: Path) -> dict[str, Any]:
-    """A certificate's values.
+    """Read a certificate.
 
     Raises:
         NetcError: bad-certificate, or it cannot be read.
@@ -143,7 +143,7 @@ def _bad(path: Path, why: str) -> NetcError:
 
 
 class Named(NamedTuple):
-    """The files that a certificate names, and what they should hash to."""
+    """The files that a certificate names, with their expected SHA-256."""
 
     subject: Subject
     kind: str
@@ -152,7 +152,7 @@ class Named(NamedTuple):
 
 
 def named_files(found: Mapping[str, Any], path: Path, outside: bool = False) -> Named:
-    """The files of a certificate; those in its folder alone, unless others are allowed too.
+    """The files of a certificate; with ``outside`` they may be in any folder, not only its own.
 
     Raises:
         NetcError: bad-certificate, outside-file.
@@ -191,12 +191,12 @@ def named_files(found: Mapping[str, Any], path: Path, outside: bool = False) -> 
 
 
 def changed_files(named: Named) -> list[str]:
-    """The files that are not what they were, by name."""
+    """The names of the files whose hash has changed."""
     return [str(file) for file, wanted in named.hashes.items() if file_hash(file) != wanted]
 
 
 def differences(found: Mapping[str, AnyArray], again: Mapping[str, AnyArray]) -> list[str]:
-    """What a comparison says now that the certificate does not, in words; none if it holds."""
+    """The differences between a certificate and a new comparison, in words; none if it holds."""
     told: list[str] = []
     if found["inputs"]["blobs"] != again["inputs"]["blobs"]:
         told.append("the inputs are not those of the certificate")

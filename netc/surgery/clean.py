@@ -1,4 +1,4 @@
-"""Layers without what training alone reads."""
+"""Removes the fields of a layer that only training uses."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ _RATES = ("lr_mult", "decay_mult")
 
 
 def without_training(layer: Message) -> Message:
-    """The layer without rates, fillers, loss weights and directions of gradients.
+    """The layer without lr_mult and decay_mult, fillers, loss_weight and propagate_down.
 
-    Fillers stay where nothing is learned (``lr_mult: 0``): such a layer may have no other numbers.
+    Fillers stay where nothing is learned (``lr_mult: 0``), since the filler may be the only source
+    of such a layer's numbers.
     """
     fixed = bool(layer.get("param")) and all(p.get("lr_mult") == 0 for p in layer.get("param"))
     params = tuple(_shared_only(entry) for entry in layer.entries.get("param", ()))

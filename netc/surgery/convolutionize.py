@@ -32,9 +32,10 @@ from netc.weights.model import Weights
 
 
 class Window(NamedTuple):
-    """What one score of an output sees of the image, along height and width.
+    """The window of the image that one score of an output depends on, in pixels, height first.
 
-    ``padding`` is how far the first window begins before the image.
+    ``scores`` are the output's sizes along these axes; ``padding`` is how far the first window
+    begins before the image.
     """
 
     output: str
@@ -50,11 +51,11 @@ class Convolutional(NamedTuple):
     Attributes:
         message: the net.
         weights: its arrays.
-        changes: what became what.
-        windows: of its outputs.
-        errors: of all blobs, on an image of the old size.
-        graph: with shapes for the new size.
-        trained: the shape of the first input that it was trained on.
+        changes: each layer that changed its type.
+        windows: the window of each output.
+        errors: of all blobs, compared with the old net on an image of the old size.
+        graph: the net with shapes for the new input size.
+        trained: the first input's shape in training.
     """
 
     message: Message
@@ -77,20 +78,20 @@ def convolutionize(
     reverse: bool = False,
     tolerance: float = ROUNDING,
 ) -> Convolutional:
-    """The net with a convolution for every inner product of an image, proven equal.
+    """Replace every inner product over (channels, height, width) by a convolution, and compare.
 
     Args:
-        net: a NetParameter in the current format, which says the size it was trained on.
+        net: a NetParameter in the current format, with the input size of training.
         weights: its trained arrays.
-        state: whose layers are taken.
-        sizes: input blob -> shape of the new net's inputs.
-        inputs: input blob -> shape it was trained on, where the text does not tell it.
-        suffix: of the names of changed layers, as Caffe's own example has "-conv".
-        reverse: convolutions that cover their whole input become inner products instead.
-        tolerance: of the comparison.
+        state: the NetState, which selects the layers.
+        sizes: input blob -> shape for the new net.
+        inputs: input blob -> shape in training, where the text does not give it.
+        suffix: appended to the names of changed layers; Caffe's own example uses "-conv".
+        reverse: whether to replace convolutions that cover their whole input by inner products.
+        tolerance: the largest error allowed, relative to a blob's largest element.
 
     Raises:
-        NetcError: nothing-to-convert; not-equal; or the new net has a layer that takes no maps.
+        NetcError: nothing-to-convert; not-equal; what inferring the new net raises.
     """
     before = loaded(net, weights, state, inputs)
     surgeon = ToInnerProducts(before, suffix) if reverse else ToConvolutions(before, suffix)

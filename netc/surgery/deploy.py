@@ -1,4 +1,4 @@
-"""A training net as one for inference: data and losses out, an Input and predictions in.
+"""Derives a deploy net from a training net: Input layers for data, predictions for losses.
 
 Before::
 
@@ -39,7 +39,7 @@ class Deployed(NamedTuple):
         message: the net, in the current format.
         changes: what was done to the training net, in order.
         built: its graph, with shapes.
-        diagnostics: what there is to say of it, besides what ``built`` has.
+        diagnostics: warnings and notes besides those of ``built``.
     """
 
     message: Message
@@ -57,16 +57,16 @@ def deploy(
     batch: int = 1,
     weights: Weights | None = None,
 ) -> Deployed:
-    """The net for inference that a training net trains.
+    """Derive the net for inference from a training net.
 
     Args:
         net: a NetParameter in the current format.
-        state: whose layers are taken; TEST where it is not said, with the stage "deploy" where the
-            text has rules for that.
-        inputs: input blob -> shape, where the text does not tell it or another is wanted.
-        until: the blobs to give back; else the losses' predictions and what nothing reads.
-        batch: the first size of the inputs that data layers become.
-        weights: trained arrays, which tell an image's channels where the text does not.
+        state: the NetState, which selects the layers; by default TEST, with the stage "deploy" if
+            the text has rules for it.
+        inputs: input blob -> shape, where the text gives none, or in place of the text's.
+        until: the output blobs; by default the losses' predictions and blobs that no layer reads.
+        batch: the batch size of the inputs that replace data layers.
+        weights: trained arrays, from which an image's channels follow where the text has none.
 
     Raises:
         NetcError: nothing-to-deploy, unknown-output, unknown-input-shape, and whatever is wrong

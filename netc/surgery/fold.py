@@ -1,4 +1,4 @@
-"""BatchNorm, Scale, Bias and BN folded into the products beside them, as text and weights.
+"""Folds BatchNorm, Scale, Bias and BN into adjacent convolutions and inner products.
 
 Before::
 
@@ -34,14 +34,14 @@ _MOST_ROUNDS = 20
 
 
 class Folded(NamedTuple):
-    """A net without the maps that could be folded.
+    """A net without the per-channel affine layers that could be folded.
 
     Attributes:
         message: the net.
         weights: its arrays.
-        changes: what was folded into what.
-        kept: why other maps stay.
-        errors: of every blob that both nets have, on seeded inputs.
+        changes: which layer was folded into which.
+        kept: for each other affine layer, why it stays.
+        errors: of every blob that both nets have.
     """
 
     message: Message
@@ -60,19 +60,19 @@ def fold(
     feeds: Mapping[str, Array] | None = None,
     tolerance: float = ROUNDING,
 ) -> Folded:
-    """The net with its per-channel maps in the weights of the layers beside them.
+    """Fold per-channel affine layers into the weights of adjacent layers, and compare the nets.
 
-    Folded are BatchNorm and BN by their stored statistics, Scale, Bias and linear Power, before and
-    after Convolution, Deconvolution and InnerProduct, through Concat and average pooling where
-    that is exact. Maps in a row that no product takes become one Scale.
+    BatchNorm and BN (by their stored statistics), Scale, Bias and linear Power are folded, before
+    and after Convolution, Deconvolution and InnerProduct, and through Concat and average pooling
+    where that is exact. Consecutive affine layers that cannot be folded become one Scale.
 
     Args:
         net: a NetParameter in the current format.
         weights: its trained arrays.
-        state: whose layers are folded; the others go.
-        inputs: input blob -> shape, where the text does not tell it.
-        feeds: inputs that both nets are compared on; seeded ones where none are given.
-        tolerance: of the comparison, relative to a blob's largest number.
+        state: the NetState; layers of other states are removed.
+        inputs: input blob -> shape, where the text does not give it.
+        feeds: inputs for the comparison; random ones from a fixed seed by default.
+        tolerance: the largest error allowed, relative to a blob's largest element.
 
     Raises:
         NetcError: the net cannot run, the weights do not fit, or not-equal.

@@ -1,4 +1,4 @@
-"""Inner products as convolutions, and convolutions of one window as inner products."""
+"""Rewrites inner products as convolutions, and convolutions of a single window back."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _INNER_PRODUCT = _Form("InnerProduct", "inner_product_param")
 
 
 class Surgeon:
-    """Walks over a net's layers; ``changes`` tells what became what."""
+    """Rewrites the layers of a net one by one; ``changes`` lists the rewrites."""
 
     def __init__(self, before: Loaded, suffix: str = "") -> None:
         self.before, self.suffix = before, suffix
@@ -58,11 +58,11 @@ class Surgeon:
         return with_layers(self.before.net, layers), Weights(self.arrays)
 
     def layer(self, node: Node, layer: Message) -> Message | None:
-        """What becomes of a layer; None where it goes."""
+        """The layer that replaces a layer; None to remove it."""
         raise NotImplementedError
 
     def pairs(self, after: Graph) -> dict[str, str]:
-        """Values of the old graph -> those of the new one, by the layers that make them."""
+        """Value of the old graph -> value of the new one, matched by the layers that make them."""
         made = {node.name: node for node in after.nodes}
         pairs: dict[str, str] = {}
         for node in self.before.graph.nodes:
@@ -74,7 +74,7 @@ class Surgeon:
     def converted(
         self, node: Node, layer: Message, old: _Form, new: _Form, fields: dict[str, object]
     ) -> Message:
-        """The layer as one of another type, its common fields moved along, with its new name."""
+        """The layer with another type and name; fields that both types have are copied."""
         message = layer.get(old.message)
         param = message_of(layer.get(new.message).type, fields, message.span)
         moved = {n: message.entries[n] for n in _FIELDS if n in message.entries}
@@ -90,14 +90,14 @@ class Surgeon:
         return layer
 
     def put(self, node: Node, form: _Form, weight: object) -> None:
-        """Give a layer another weight, of the type that it becomes."""
+        """Store the reshaped weight of a layer that changes its type."""
         old = self.arrays[node.name]
         arrays = (np.ascontiguousarray(weight, dtype=np.float32), *old.arrays[1:])
         self.arrays[node.name] = LayerWeights(node.name, arrays, form.kind)
 
 
 class ToConvolutions(Surgeon):
-    """Inner products become convolutions."""
+    """Rewrites inner products to convolutions."""
 
     def __init__(self, before: Loaded, suffix: str = "") -> None:
         super().__init__(before, suffix)
@@ -111,7 +111,10 @@ class ToConvolutions(Surgeon):
         self.flat: dict[str, str] = {}  # value of a Flatten that goes -> what it read
 
     def layer(self, node: Node, layer: Message) -> Message | None:
-        """A Convolution for an InnerProduct of maps; None for what only flattens maps for one."""
+        """A Convolution for an InnerProduct over (channels, height, width).
+
+        None for a layer that only flattens the blob for such an InnerProduct.
+        """
         if self._goes(node):
             blob = self.before.graph.values[node.inputs[0]].blob
             self.flat[node.outputs[0]] = blob
@@ -188,10 +191,10 @@ class ToConvolutions(Surgeon):
 
 
 class ToInnerProducts(Surgeon):
-    """Convolutions of one window become inner products."""
+    """Rewrites convolutions whose kernel covers the whole input to inner products."""
 
     def layer(self, node: Node, layer: Message) -> Message | None:
-        """An InnerProduct for a Convolution of one window."""
+        """An InnerProduct for a Convolution whose kernel covers the whole input."""
         if not self._is_one_window(node):
             return layer
         outputs = node.params.num_output

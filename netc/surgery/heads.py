@@ -1,8 +1,8 @@
-"""What a layer of training becomes in a net for inference: a loss its prediction, a score nothing.
+"""What a training layer becomes in a deploy net: a loss its prediction, an Accuracy nothing.
 
-The only table of layer types in this folder, beside ONNX's operators: all else asks for roles.
-
-Types that netc does not know are told by how they are called, as forks call theirs.
+Apart from ONNX's operators this is the only table of layer types in this folder; all other code
+asks for a layer's role. The role of an unknown type is guessed from its name, by the naming
+conventions of forks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PASSES_REGIONS: Mapping[str, tuple[str, ...]] = {
 
 
 def role(layer: Message) -> Role:
-    """What a layer is for, as inference sees it."""
+    """The role of a layer for inference: "source", "sink", "score", "loss" or "layer"."""
     kind = layer.get("type")
     if source_op(layer) is not None:
         return "source"
@@ -52,7 +52,7 @@ def _weighs(layer: Message) -> bool:
 
 
 def class_of(layer: Message) -> str:
-    """A layer's type; of a Python layer its class."""
+    """A layer's type; for a Python layer the name of its class."""
     kind = layer.get("type")
     return str(layer.get("python_param").get("layer") if kind == "Python" else kind)
 
@@ -69,7 +69,7 @@ def source_op(layer: Message) -> ErasedOp | None:
 
 
 def reads_data(layer: Message) -> bool:
-    """Whether a layer reads databases or files, as inference has not."""
+    """Whether a layer reads databases or files, and so is replaced by an Input layer."""
     without_data = has_role(layer.get("type"), roles.Role.FED | roles.Role.FILLED)
     return source_op(layer) is not None and not without_data
 
@@ -81,12 +81,12 @@ def learns(layer: Message) -> bool:
 
 
 class Prediction(NamedTuple):
-    """The layer that gives what a loss is taken of.
+    """The layer that computes a loss's prediction.
 
     Attributes:
         kind: its type.
-        axis_of: the loss's message whose `axis` it takes; empty where it has no axis.
-        detects: whether it makes boxes of SSD's maps, by four layers.
+        axis_of: the loss's message from which it takes `axis`; empty where it has no axis.
+        detects: whether it is SSD's detection head of four layers.
     """
 
     kind: str
@@ -95,7 +95,7 @@ class Prediction(NamedTuple):
 
 
 def prediction(loss: Message) -> Prediction | None:
-    """What stands for a loss in inference; None where its bottom is the prediction."""
+    """The layer that replaces a loss in inference; None where its bottom is the prediction."""
     kind = loss.get("type")
     if kind == "InfogainLoss":
         return Prediction("Softmax", "infogain_loss_param")

@@ -1,4 +1,4 @@
-"""A net with its weights as a graph, beside the layers that it was made of."""
+"""A net with its weights as a graph, together with its LayerParameters."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ TEST = State("TEST")
 
 
 class Loaded(NamedTuple):
-    """A net in one state.
+    """A net in one NetState.
 
     Attributes:
-        net: the layers of the state, without their rules.
+        net: the layers of the state, without include and exclude rules.
         graph: with shapes and arrays.
-        messages: node's name -> its layer.
-        diagnostics: what there is to say.
+        messages: node name -> its layer.
+        diagnostics: warnings and notes.
     """
 
     net: Message
@@ -43,7 +43,7 @@ def loaded(
     inputs: Mapping[str, Shape] | None = None,
     missing: str = "error",
 ) -> Loaded:
-    """The graph of a net's state with its weights; ``missing`` is as for :func:`netc.compile`.
+    """The graph of a net in a NetState, with weights; ``missing`` is as for :func:`netc.compile`.
 
     Raises:
         NetcError: the net cannot run, or the weights do not fit.
@@ -58,7 +58,7 @@ def loaded(
 
 
 def in_state(net: Message, state: State = TEST) -> Message:
-    """The net of a state's layers alone, without their rules.
+    """The net with the layers of a NetState only, and without include and exclude rules.
 
     Raises:
         NetcError: include-and-exclude.
@@ -75,7 +75,7 @@ def in_state(net: Message, state: State = TEST) -> Message:
 
 
 def weights_of(graph: Graph, messages: Mapping[str, Message]) -> Weights:
-    """A graph's arrays as a weights file has them; layers that share an array each have it."""
+    """A graph's arrays as Weights; an array that layers share is stored for each of them."""
     layers = {}
     for node in graph.nodes:
         arrays = tuple(parameter_array(graph, name) for name in node.parameters)
@@ -86,5 +86,5 @@ def weights_of(graph: Graph, messages: Mapping[str, Message]) -> Weights:
 
 
 def plain_weights(weights: object) -> Weights:
-    """Weights of a mapping or as they are."""
+    """Weights from a mapping; Weights are returned unchanged."""
     return as_weights(weights)  # type: ignore[arg-type]

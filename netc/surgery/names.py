@@ -1,4 +1,4 @@
-"""Layers and blobs under other names, in a net and in its weights."""
+"""Renames layers and blobs, in a net and in its weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from netc.weights.model import Weights
 
 
 class Renamed(NamedTuple):
-    """A net and its weights under other names; ``changes`` tells each name that changed."""
+    """A net and its weights after renaming; ``changes`` lists each name that changed."""
 
     message: Message
     weights: Weights | None
@@ -28,17 +28,17 @@ Pairs = Sequence[tuple[str, str]]
 def rename(
     net: Message, weights: Weights | None = None, *, layers: Pairs = (), blobs: Pairs = ()
 ) -> Renamed:
-    """The net, of all phases, with layers and blobs renamed wherever they are named.
+    """Rename layers and blobs in a net, in all phases, wherever their names occur.
 
     Args:
         net: a NetParameter in the current format.
         weights: trained arrays, whose layers are renamed too.
-        layers: names of layers; a later pair is asked where an earlier one does not fit.
-        blobs: names of blobs.
+        layers: (pattern, new name) pairs for layers; the first pair that matches is used.
+        blobs: the same for blobs.
 
     Raises:
-        NetcError: unknown-name, for a pair that fits nothing; name-taken, where two would have one
-            name afterwards.
+        NetcError: unknown-name, for a pair that matches nothing; name-taken, where two layers or
+            blobs would get the same name.
     """
     written = net.get("layer")
     every = [layer.get("name") for layer in written]

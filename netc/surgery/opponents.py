@@ -1,6 +1,6 @@
-"""Who else can run a net: ONNX Runtime, OpenCV, numbers that Caffe left in a file, another net.
+"""What a net can be verified against: ONNX Runtime, OpenCV, blobs saved by Caffe, another net.
 
-Each answers with what it has of the values that are asked for, by netc's names of them.
+Each returns those of the net's blobs that it can compute, under netc's names.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from netc.weights.numpy_file import open_archive
 
 
 class Opponent(Protocol):
-    """Another way to get a net's blobs."""
+    """Another source of a net's blobs; ``files`` are the files it reads."""
 
     kind: str
     version: str
     files: tuple[Path, ...]
 
     def inputs(self) -> Mapping[str, Array]:
-        """Inputs that it comes with, by blob; the others are netc's choice."""
+        """Input blob -> array, for inputs that it prescribes; netc chooses the others."""
 
     def blobs(self, graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Value of the graph -> array, for those that it has.
@@ -56,7 +56,7 @@ def _failed(who: str, error: Exception) -> NetcError:
 
 
 class OnnxModel:
-    """A model in ONNX Runtime; blobs within it are asked for by name."""
+    """A model in ONNX Runtime; its intermediate values are matched to blobs by name."""
 
     kind = "onnx"
 
@@ -112,7 +112,7 @@ class OnnxModel:
 
 
 class OpenCv:
-    """OpenCV's dnn module on the same text and weights, its layers asked for by name."""
+    """OpenCV's dnn module with the same text and weights; its layers are matched by name."""
 
     kind = "opencv"
 
@@ -150,7 +150,7 @@ class OpenCv:
 
 
 class CaffesNumbers:
-    """Blobs that Caffe computed, in an .npz by their names, inputs among them."""
+    """Blobs computed by Caffe, saved in an .npz under their names, inputs included."""
 
     kind = "npz"
     version = ""
@@ -179,7 +179,7 @@ class CaffesNumbers:
 
 
 class OtherNet:
-    """Another text, and maybe other weights, in netc."""
+    """Another net in netc, with the same or other weights."""
 
     kind = "net"
 

@@ -1,4 +1,4 @@
-"""The layers that give a loss's prediction: SoftmaxWithLoss is a Softmax without its labels."""
+"""The layers that compute a loss's prediction: for SoftmaxWithLoss a Softmax without labels."""
 
 from __future__ import annotations
 
@@ -24,13 +24,12 @@ _DETECTION: Mapping[str, Any] = {
 def predictions(
     layers: Sequence[Message], learned: Collection[str], changes: list[Change]
 ) -> tuple[list[Message], list[str]]:
-    """Layers to stand for losses, and the blobs that they and plain losses are predictions of.
+    """The layers that replace losses, and the blobs that hold predictions.
 
     Args:
-        layers: of the training net, in order.
-        learned: the blobs that follow from trained layers: of a loss's bottoms the others are
-            labels.
-        changes: is added to.
+        layers: the layers of the training net, in order.
+        learned: blobs that depend on trained layers; a loss's other bottoms are labels.
+        changes: each replacement is appended.
     """
     losses = [layer for layer in layers if role(layer) == "loss"]
     kept = [loss for loss in losses if not _is_auxiliary(loss, losses)]

@@ -1,4 +1,4 @@
-"""The text of a net that was operated on, with the comments of the text that it came from."""
+"""Prints a net after surgery, with the comments of the original text."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from netc.syntax.moved import in_written_order, print_moved
 
 
 def printed(before: Message, after: Message, upgrades: Iterable[Change] = ()) -> str:
-    """The prototxt of ``after``; comments in or right above layers that went go with them.
+    """The prototxt of ``after``; comments in or directly above removed layers are removed too.
 
     Args:
-        before: the net that was operated on, in the current format; or a solver.
-        after: what became of it.
-        upgrades: what had been changed to bring ``before`` to the current format.
+        before: the original net or solver, in the current format.
+        after: the result of the surgery.
+        upgrades: the changes that brought ``before`` to the current format.
     """
     document = to_document(after)
     if not any(change.step in ("v0", "v1") for change in upgrades):

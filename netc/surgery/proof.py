@@ -1,4 +1,4 @@
-"""Two nets that should be one: both run on the same inputs, every common blob compared."""
+"""Checks that two nets are equal: runs both on the same inputs and compares every common blob."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ ROUNDING = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """How far two arrays of one blob are from each other.
+    """The error between two arrays of one blob.
 
     Attributes:
-        blob: its name.
-        shape: of both.
-        largest: the largest difference of two elements; infinite where one is not-a-number or
-            infinite and the other is not.
-        scale: the largest number in the first array.
-        layer: what makes the blob.
+        blob: the blob's name.
+        shape: the shape of both arrays.
+        largest: the largest absolute difference; infinite where one element is NaN or infinite
+            and the other is not.
+        scale: the largest absolute element of the first array.
+        layer: the layer that makes the blob.
     """
 
     blob: str
@@ -43,14 +43,14 @@ class Error:
 
     @property
     def relative(self) -> float:
-        """The largest difference against the largest number."""
+        """``largest`` over ``scale``."""
         if self.largest == 0:
             return 0.0
         return self.largest / self.scale if self.scale > 0 else float("inf")
 
 
 def error_of(blob: str, first: Array, second: Array, layer: str = "") -> Error:
-    """How far two arrays of one shape are from each other."""
+    """The error between two arrays of the same shape."""
     one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
     finite = np.isfinite(one) & np.isfinite(other)
     same = finite | (one == other) | (np.isnan(one) & np.isnan(other))
@@ -61,7 +61,7 @@ def error_of(blob: str, first: Array, second: Array, layer: str = "") -> Error:
 
 
 def departure(errors: Iterable[Error], tolerance: float) -> Error | None:
-    """The first blob whose relative error is beyond the tolerance."""
+    """The first blob whose relative error exceeds the tolerance; None if there is none."""
     return next((error for error in errors if not error.relative <= tolerance), None)
 
 
@@ -74,19 +74,19 @@ def proven(
     tolerance: float = TOLERANCE,
     seed: int = 1,
 ) -> tuple[Error, ...]:
-    """The errors of all common blobs, where none is beyond the tolerance.
+    """The errors of all common blobs; raises if one exceeds the tolerance.
 
     Args:
-        before: the graph that says what is right.
-        after: what was made of it, with the same inputs.
-        pairs: value of the one -> value of the other; those of one name where it is not said.
-            Two shapes may differ by axes of one element.
-        feeds: input -> array; drawn from ``seed`` what is missing.
-        tolerance: of the relative error.
-        seed: of the inputs.
+        before: the reference graph.
+        after: the graph made from it, with the same inputs.
+        pairs: value of ``before`` -> value of ``after``; by default those with the same name.
+            Their shapes may differ by axes of size 1.
+        feeds: input -> array; missing ones are random.
+        tolerance: the largest relative error allowed.
+        seed: of the random inputs.
 
     Raises:
-        NetcError: not-equal, naming the first blob that departs; or what running raises.
+        NetcError: not-equal, naming the first blob that differs; what running raises.
     """
     pairs = common_values(before, after) if pairs is None else pairs
     chosen = _chosen(before)
@@ -139,7 +139,7 @@ def compared(
 
 
 def common_values(before: Graph, after: Graph) -> dict[str, str]:
-    """The values that both graphs have under one name, and in one shape but for ones."""
+    """The values with the same name in both graphs, and the same shape but for axes of size 1."""
     return {
         name: name
         for name in before.producers

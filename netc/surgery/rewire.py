@@ -1,7 +1,7 @@
-"""A rewritten graph as the layers of a text: names of blobs, in-place layers, fields that changed.
+"""Converts a rewritten graph back to layers: blob names, in-place layers, changed fields.
 
-A graph's values are produced once; a text's blobs may be rewritten in place. Each value takes the
-name of its blob where that reads back as the same graph, and a name of its own elsewhere.
+A graph's value is produced once, but a text's blob may be rewritten in place. Each value gets the
+name of its blob where the text then reads back as the same graph, and a new name elsewhere.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from netc.surgery.loading import Loaded
 
 
 def rewired(before: Loaded, graph: Graph) -> Message:
-    """The net of ``before`` with the layers of a graph that was made of its graph."""
+    """The NetParameter of a graph that was rewritten from the graph of ``before``."""
     names = blob_names(graph)
     old = {node.name: node for node in before.graph.nodes}
     nodes = {node.name: node for node in graph.nodes}
@@ -66,7 +66,7 @@ def _with_bias(param: Message) -> Message:
 
 
 def blob_names(graph: Graph) -> dict[str, str]:
-    """Value -> the blob that it is in a text."""
+    """Value -> its blob's name in the text."""
     apart: set[str] = set()
     while True:
         names = _names(graph, apart)

@@ -1,4 +1,4 @@
-"""How large a net's images are, where only the weights of its first inner product tell.
+"""Infers the size of a net's images from the weights of its first inner product.
 
 An inner product of 800 values behind layers that make 50 x 4 x 4 of 28 x 28 pixels was trained on
 28 x 28. Pooling rounds, so that often several sizes fit.
@@ -27,13 +27,13 @@ COMMON = (8, 16, 28, 32, 48, 64, 96, 112, 128, 224, 227, 256, 299, 300, 512)
 def square_sizes(
     net: Message, blob: str, channels: int, layers: Sequence[Message], weights: Weights
 ) -> range:
-    """The sides of square images with which the net's first inner product fits its weights.
+    """The sides in pixels of square images for which the first inner product fits its weights.
 
     Args:
-        net: whatever has the layers' type.
-        blob: the images.
-        channels: of them.
-        layers: that are left of the net.
+        net: the NetParameter, for the type of its layers.
+        blob: the blob of the images.
+        channels: the images' channels.
+        layers: the layers that are left of the net.
         weights: trained arrays.
     """
     product = next((x for x in layers if _values(x, weights)), None)

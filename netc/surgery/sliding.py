@@ -1,7 +1,7 @@
-"""Scores of windows that lie closer than a net's stride: shifted passes, stitched.
+"""Scores of windows closer together than a net's stride, from several shifted passes.
 
-A net of stride 32 run once gives a score every 32 pixels. Run again on the image shifted by 16, it
-gives those between. All windows are whole windows of the image, as if each had been cut out.
+A net of stride 32 gives a score every 32 pixels. Run again on the image shifted by 16 pixels, it
+gives the scores between. All windows lie completely in the image, as if each had been cropped.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ def sliding_scores(
     """Output -> scores (N, C, rows, columns) of windows that lie ``step`` pixels apart.
 
     Args:
-        run: a convolutional net: input -> array to output -> array.
+        run: a fully convolutional net: (input -> array) -> (output -> array).
         feeds: its inputs.
-        image: the one that the windows are of, (N, C, H, W), at least as large as a window.
-        window: height and width that the net gives one score of.
-        stride: of the net, in pixels.
-        step: of the result, in pixels; it divides the stride.
+        image: the input with the image, (N, C, H, W), at least as large as a window.
+        window: height and width in pixels of the window of one score.
+        stride: the net's stride in pixels.
+        step: the distance of windows in the result in pixels; it must divide the stride.
 
     Raises:
-        NetcError: bad-argument.
+        NetcError: bad-argument, where the image is too small or the step does not fit.
     """
     _check(feeds[image], window, stride, step)
     height, width = feeds[image].shape[2:]

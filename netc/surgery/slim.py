@@ -1,4 +1,4 @@
-"""Weights without what a net does not need: arrays of other layers, half of the bits."""
+"""Smaller weights: without the arrays of other layers, or as 16-bit floats."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ LARGEST_HALF = 65504.0
 
 
 class Slimmed(NamedTuple):
-    """Weights, and what was left out of them."""
+    """Weights, and the list of what was removed."""
 
     weights: Weights
     changes: tuple[Change, ...]
 
 
 def prune_weights(net: Message, weights: Weights) -> Slimmed:
-    """The arrays that layers of a net have, in the net's order; those of all phases.
+    """The weights with only the layers of a net, of all phases, in the net's order.
 
     Raises:
-        NetcError: nothing-left, where no layer is in both.
+        NetcError: nothing-left, where the net and the weights have no layer in common.
     """
     wanted = {
         x.get("name"): x for x in net.get("layer") if x.get("type") not in LAYERS or learns(x)
@@ -60,14 +60,14 @@ def _size(layer: LayerWeights) -> str:
 
 
 class Halved(NamedTuple):
-    """What writing as 16-bit floats does to weights.
+    """Weights rounded to 16-bit floats.
 
     Attributes:
-        weights: with the values that will be read back.
+        weights: float32 arrays with the rounded values.
         kinds: layer -> "float16" or "float32" for each of its arrays.
-        largest: the largest relative change of a number that is not lost to 0.
-        lost: how many numbers become 0.
-        number: of all numbers.
+        largest: the largest relative change of an element that does not become 0.
+        lost: the number of elements that become 0.
+        number: the number of all elements.
     """
 
     weights: Weights
@@ -78,10 +78,10 @@ class Halved(NamedTuple):
 
 
 def halved(weights: Weights) -> Halved:
-    """The weights as 16-bit floats give them back; statistics of BatchNorm stay 32-bit.
+    """Round weights to 16-bit floats; the statistics of BatchNorm stay float32.
 
     Raises:
-        NetcError: half-overflow, a number beyond 65,504.
+        NetcError: half-overflow, for an element beyond 65,504 (the largest float16).
     """
     layers, kinds = {}, {}
     largest, lost, number = 0.0, 0, 0

@@ -1,4 +1,4 @@
-"""Data layers as Input layers: which blobs are fed, and how large they are."""
+"""Replaces data layers by Input layers, and determines the shapes of their blobs."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _COLOURS = 3
 
 
 class Sources(NamedTuple):
-    """What is known of a net's inputs besides its text.
+    """What is known about a net's inputs besides its text.
 
-    ``batch`` is the first size that is wanted, None for the text's own.
+    ``batch`` is the batch size wanted; None for the text's own.
     """
 
     shapes: Mapping[str, Shape]
@@ -33,7 +33,7 @@ class Sources(NamedTuple):
 
 
 class Fed(NamedTuple):
-    """A net with inputs; ``shapes`` are those given for layers that stay as they are."""
+    """A net with Input layers; ``shapes`` are given shapes of inputs that were left unchanged."""
 
     message: Message
     changes: tuple[Change, ...]
@@ -43,16 +43,16 @@ class Fed(NamedTuple):
 
 
 def with_inputs(net: Message, body: Message, sources: Sources) -> Fed:
-    """The body with an Input layer in the place of each data layer.
+    """Replace each data layer in ``body`` by an Input layer.
 
     Args:
-        net: the training net, all phases; a blob that no layer of the body makes is looked for
-            among the data layers of the other phase.
-        body: the layers that are left, data layers among them.
-        sources: what is known besides.
+        net: the training net with all phases; a blob that no layer of the body makes is searched
+            for among the data layers of the other phase.
+        body: the layers that are left, data layers included.
+        sources: given shapes, batch size and weights.
 
     Raises:
-        NetcError: unknown-input-shape.
+        NetcError: unknown-input-shape, where nothing determines an image's size.
     """
     layers = body.get("layer")
     needed = _needed(layers)

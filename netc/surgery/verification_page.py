@@ -1,7 +1,7 @@
-"""A comparison as one HTML page that needs nothing else: no script, no request.
+"""A comparison as a self-contained HTML page, without scripts or requests.
 
-Layer by layer: how far each blob is apart, drawn by depth; the first that departs is marked; and
-pictures of what both computed, beside each other and their difference.
+It shows each blob's error by depth, marks the first blob that exceeds the tolerance, and draws what
+both computed next to each other, with their difference.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ svg { width: 100%; height: auto; }
 
 
 def verification_page(title: str, against: str, found: Verification) -> str:
-    """The page's text.
+    """The page's HTML.
 
     Args:
-        title: what the net is called.
+        title: the net's name.
         against: what it was compared with.
-        found: what came out.
+        found: the comparison's result.
     """
     digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode("ascii")
     policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'"

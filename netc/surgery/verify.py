@@ -1,4 +1,4 @@
-"""A net held to somebody else's numbers, blob by blob."""
+"""Compares a net with another program's results, blob by blob."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from netc.surgery.proof import TOLERANCE, Error, departure, error_of
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verification:
-    """What came out of a comparison.
+    """The result of a comparison.
 
     Attributes:
-        graph: of the net.
-        errors: of every blob that both have, in the order in which the net makes them.
-        apart: blobs that only one has, or in another shape -> why they are not compared.
+        graph: the net's graph.
+        errors: of every common blob, in the order in which the net makes them.
+        apart: blob -> why it was not compared: only one side has it, or the shapes differ.
         feeds: input blob -> array.
-        seed: of the inputs that were drawn.
-        tolerance: of the relative error.
-        own, other: value -> array, of what was compared.
+        seed: of the random inputs.
+        tolerance: the largest relative error allowed.
+        own, other: value -> the array of each side, for what was compared.
     """
 
     graph: Graph
@@ -47,7 +47,7 @@ class Verification:
 
     @property
     def departed(self) -> Error | None:
-        """The first blob that is not equal."""
+        """The first blob whose error exceeds the tolerance; None if there is none."""
         return departure(self.errors, self.tolerance)
 
     @property
@@ -68,15 +68,16 @@ def verify_against(
     """Run both on the same inputs and compare every blob that both have.
 
     Args:
-        net: with weights.
-        opponent: who else runs it.
-        feeds: input blob -> array; else the opponent's own, else drawn from ``seed``.
-        seed: of the inputs that are drawn.
-        tolerance: of a blob's error relative to its largest number.
-        backend: of netc.
+        net: the net with its weights.
+        opponent: the other program, or its saved results.
+        feeds: input blob -> array; by default the opponent's own, else random.
+        seed: of the random inputs.
+        tolerance: the largest error allowed, relative to a blob's largest element.
+        backend: netc's backend.
 
     Raises:
-        NetcError: nothing-common; other-failed; or what running raises.
+        NetcError: nothing-common, where no blob has the same name; other-failed; what running
+            raises.
     """
     graph = net.graph
     given = {**opponent.inputs(), **(feeds or {})}
@@ -125,7 +126,7 @@ def _blobs(
 
 
 def array_hash(array: Array) -> str:
-    """SHA-256 of an array's shape and its little-endian float32 numbers."""
+    """The SHA-256 of an array's shape and its little-endian float32 elements, in hexadecimal."""
     digest = hashlib.sha256(repr(tuple(array.shape)).encode())
     digest.update(np.ascontiguousarray(array, "<f4").tobytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""What the rules that choose boxes share."""
+"""Helpers of the rules that select boxes."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ def stay_by_overlap(
     most: int,
     least: float | None,
 ) -> str:
-    """ONNX's non-maximum suppression, each group of boxes by itself.
+    """Apply ONNX's NonMaxSuppression to each group of boxes separately.
 
     Args:
         layer: the layer.
-        boxes: (..., each, 4), the best of a group first.
-        scores: (..., each).
-        each: boxes of a group.
-        overlap: allowed between two boxes.
-        most: boxes that stay of a group.
-        least: boxes must score more; None for all.
+        boxes: value of shape (..., each, 4), sorted by descending score in each group.
+        scores: value of shape (..., each).
+        each: number of boxes per group.
+        overlap: the largest intersection over union of two boxes that are both kept.
+        most: the largest number of boxes kept per group.
+        least: boxes must have a higher score; None for no threshold.
 
     Returns:
-        (groups, each): scores of the boxes that stay, minus infinity for the others.
+        Value of shape (groups, each): the scores of kept boxes, minus infinity for the others.
     """
     rows = layer.reshape(scores, [-1, each])
     limits = [layer.whole("most", [most]), layer.constant("overlap", [min(overlap, 1)])]

@@ -1,4 +1,4 @@
-"""ONNX models as files. One message of protobuf holds 2 GiB: more weights lie in a file beside."""
+"""Writes ONNX models. A protobuf message is limited to 2 GiB; larger weights go to a second file."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _PAGE = 4096  # what a file is mapped into memory by
 
 
 def elements_size(model: ModelProto) -> int:
-    """Bytes of a model's constants."""
+    """The bytes of all initializers of a model."""
     return sum(len(tensor.raw_data) for tensor in model.graph.initializer)
 
 
 def to_bytes(model: ModelProto, *, limit: int = LIMIT) -> bytes:
-    """A model as one message.
+    """A model as one serialised message; ``limit`` is the most bytes of initializers.
 
     Raises:
-        NetcError: too-large, for more than a message holds.
+        NetcError: too-large, where the model exceeds the limit.
     """
     size = elements_size(model)
     if size > limit:
@@ -40,12 +40,12 @@ def to_bytes(model: ModelProto, *, limit: int = LIMIT) -> bytes:
 
 
 def save(model: ModelProto, path: Path, *, limit: int = LIMIT) -> tuple[Path, ...]:
-    """Write a model whole or not at all; its weights to ``FILE.data`` where they are too large.
+    """Write a model atomically, as ONNX external data in ``FILE.data`` if weights are too large.
 
     Args:
-        model: the model; of a large one the weights are taken out.
-        path: the file.
-        limit: bytes of elements that a model holds itself.
+        model: the model; if it is too large its weights are moved out of it.
+        path: the file to write.
+        limit: the most bytes of initializers stored in the model's own file.
 
     Returns:
         The files written.

@@ -30,19 +30,20 @@ if TYPE_CHECKING:
 
 
 def to_onnx(graph: Graph, *, batch: str | None = None, seed: int = 0) -> onnx.ModelProto:
-    """An ``onnx.ModelProto`` that computes what the graph does.
+    """Convert a graph to an ``onnx.ModelProto`` of opset 13, float32.
+
+    Inputs that no output depends on are left out.
 
     Args:
-        graph: with shapes and arrays; as it was compiled, before any pass.
-        batch: name of the inputs' first size, for a model that takes any; None for a model of the
-            graph's own shapes. An input whose first size is another than the first input's keeps
-            its shape. Inputs that no output depends on are left out.
+        graph: with shapes and arrays, before any pass.
+        batch: the name of the inputs' batch dimension, for a model with an open batch size; None
+            fixes the graph's own shapes. An input whose first size differs from the first
+            input's keeps its shape.
         seed: of the fillers of DummyData layers.
 
     Raises:
-        NetcError: missing-package without onnx; no-onnx-rule, for each layer that cannot be
-            written; no-output; batch-misfit where ``batch`` is given and the net fixes its first
-            size.
+        NetcError: missing-package, without onnx; no-onnx-rule, with each layer that has no rule;
+            no-output; batch-misfit, where ``batch`` is given and the net fixes its batch size.
     """
     _need_onnx()
     if not graph.outputs:

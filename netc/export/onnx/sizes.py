@@ -1,7 +1,7 @@
-"""Which sizes of a net are left open: those that follow from the batch, or that only a run tells.
+"""The open sizes of an exported model: those that depend on the batch, or on the input's values.
 
-A net is inferred a second time, with twice as many items or rows; what then differs is open. That
-nothing else of a model depends on them is made sure of by writing it twice.
+A net is inferred a second time with twice the batch or rows; sizes that then differ are open. The
+model is written for both, to check that nothing else in it depends on them.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ Misfit = Callable[[str, Any], NetcError]
 
 
 def no_batch(why: str, at: Any = None) -> NetcError:
-    """The error that a net fixes its batch; to be raised by the caller.
+    """A ``batch-misfit`` error: the net fixes its batch; to be raised by the caller.
 
     Args:
         why: the reason.
-        at: something with a ``span``.
+        at: an object with a ``span``.
     """
     span = at.span if at is not None else None
     message = f"the inputs' first size cannot be left open: {why}"

@@ -1,4 +1,4 @@
-"""Every rule, by op; and why some ops have none."""
+"""The table of export rules by op, with the reasons why some ops have none."""
 
 from __future__ import annotations
 

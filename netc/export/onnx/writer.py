@@ -1,4 +1,4 @@
-"""What rules write with: a layer's view of the ONNX graph that is being made."""
+"""The ONNX graph under construction, and the interface through which a rule adds nodes to it."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Writer:
         return any(size == 0 for axis, size in sizes if axis not in opened)
 
     def fresh_value(self, wanted: str) -> str:
-        """A value's name that nothing has yet."""
+        """An unused value name, as close to ``wanted`` as possible."""
         return _fresh(wanted, self._values)
 
     def fresh_node(self, wanted: str) -> str:
-        """A node's name that nothing has yet."""
+        """An unused node name, as close to ``wanted`` as possible."""
         return _fresh(wanted, self._names)
 
 
@@ -65,7 +65,7 @@ def _fresh(wanted: str, taken: set[str]) -> str:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer as its rule sees it: names of values in, nodes out."""
+    """A layer for its export rule: it names the layer's values and adds ONNX nodes for it."""
 
     writer: Writer
     node: Node
@@ -117,7 +117,7 @@ class Layer:
         return [parameter_array(graph, name) for name in self.node.parameters]
 
     def weight(self, index: int) -> str:
-        """A trained array as a constant, which layers that share it share."""
+        """The name of a trained array's initializer; layers that share the array share it."""
         name = self.node.parameters[index]
         parameter = self.writer.graph.parameters[name]
         self.writer.constants[name] = parameter_array(self.writer.graph, name)
@@ -129,43 +129,43 @@ class Layer:
         return [self.weight(index) for index in range(len(self.node.parameters))]
 
     def constant(self, what: str, array: Any, kind: Any = np.float32) -> str:
-        """A constant of the layer's own."""
+        """Add an initializer for this layer; returns its name."""
         name = self.writer.fresh_value(f"{self.node.name}:{what}")
         self.writer.constants[name] = np.asarray(array, kind)
         self.writer.owners[name] = self.node
         return name
 
     def whole(self, what: str, numbers: Sequence[int] | int) -> str:
-        """A constant of whole numbers: axes, sizes, places."""
+        """Add an int64 initializer, such as axes or sizes; returns its name."""
         return self.constant(what, numbers, np.int64)
 
     def op(self, kind: str, *inputs: str, **attributes: object) -> str:
-        """A node inside the layer; its output."""
+        """Add a node inside the layer; returns its output."""
         output = self.writer.fresh_value(f"{self.node.name}:{kind}")
         self._add(kind, inputs, [output], self._inner(kind), attributes)
         return output
 
     def ops(self, kind: str, number: int, *inputs: str, **attributes: object) -> list[str]:
-        """A node inside the layer with several outputs."""
+        """Add a node with ``number`` outputs inside the layer; returns them."""
         outputs = [self.writer.fresh_value(f"{self.node.name}:{kind}") for _ in range(number)]
         self._add(kind, inputs, outputs, self._inner(kind), attributes)
         return outputs
 
     def give(self, kind: str, *inputs: str, top: int = 0, **attributes: object) -> None:
-        """The node that makes a top; that of the first has the layer's own name."""
+        """Add the node that makes a top; the first top's node has the layer's name."""
         name = self._inner(kind) if top else self.node.name
         self._add(kind, inputs, [self.node.outputs[top]], name, attributes)
 
     def give_all(self, kind: str, *inputs: str, **attributes: object) -> None:
-        """The node that makes all tops."""
+        """Add the node that makes all tops."""
         self._add(kind, inputs, list(self.node.outputs), self.node.name, attributes)
 
     def reshape(self, value: str, sizes: Sequence[int]) -> str:
-        """A value in another shape: 0 copies a size, -1 is worked out."""
+        """Add a Reshape; returns its output. 0 copies a size, -1 is inferred."""
         return self.op("Reshape", value, self.whole("shape", sizes))
 
     def give_reshaped(self, value: str, top: int = 0) -> None:
-        """A top that is a value in the top's shape."""
+        """Make a top by reshaping a value to the top's shape."""
         sizes = self.whole("shape", self.sizes(self.node.outputs[top]))
         self.give("Reshape", value, sizes, top=top)
 

@@ -1,4 +1,4 @@
-"""A graph as a PyTorch module that a person can read: its text, and its arrays."""
+"""Exports a graph as readable PyTorch code (a module), and its arrays."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class TorchModule(NamedTuple):
 
     Attributes:
         text: the file, which defines ``Net`` and ``load``.
-        arrays: the state's keys -> float32 arrays.
+        arrays: state_dict key -> float32 array.
         inputs: input blob -> the name of ``forward``'s argument.
         outputs: the values that ``forward`` gives, one alone or several as a tuple.
     """
@@ -58,13 +58,13 @@ class TorchModule(NamedTuple):
 
 
 def to_torch(graph: Graph) -> TorchModule:
-    """A graph as a PyTorch module for inference that takes any batch where the net does.
+    """Convert a graph to a PyTorch module for inference, for any batch size where the net allows.
 
     Args:
-        graph: with shapes and arrays, as it was lowered.
+        graph: with shapes and arrays, before any pass.
 
     Raises:
-        NetcError: not-torch, for all layers that have no form there.
+        NetcError: not-torch, with every layer that cannot be expressed.
     """
     writer, found = Writer(graph), Collector()
     inputs = {graph.values[name].blob: writer.value(name) for name in graph.inputs}

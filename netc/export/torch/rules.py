@@ -212,10 +212,10 @@ def _normalize(layer: Layer) -> None:
 
 
 def affine(layer: Layer) -> None:
-    """Any layer that is a factor and a summand of each channel with the arrays it has.
+    """The rule of layers that are a scale and a shift per channel with their own arrays.
 
     Raises:
-        NetcError: not-torch, where it is none.
+        NetcError: not-torch, where the layer is not of this form.
     """
     rule = CATALOG[layer.node.op].affine
     if rule is None or len(layer.node.inputs) != 1:

@@ -32,10 +32,10 @@ class Writer:
     """What has been written so far.
 
     Attributes:
-        modules: name -> how it is made, in ``__init__``.
-        arrays: the state's keys -> arrays.
-        lines: of ``forward``.
-        helpers: names of classes that the text needs.
+        modules: attribute -> expression that makes the module, in ``__init__``.
+        arrays: state_dict key -> array.
+        lines: the lines of ``forward``.
+        helpers: names of the helper classes that the text needs.
     """
 
     graph: Graph
@@ -108,7 +108,7 @@ class Layer:
         return [parameter_array(self.writer.graph, name) for name in self.node.parameters]
 
     def module(self, made: str, **arrays: Array) -> str:
-        """Have a module, with its arrays under their names there; how it is called."""
+        """Add a module with its arrays; returns the expression that refers to it."""
         name = self.writer.module_name(self.node)
         self.writer.modules[name] = made
         for key, array in arrays.items():
@@ -116,11 +116,11 @@ class Layer:
         return f"self.{name}"
 
     def give(self, *expressions: str) -> None:
-        """Write what the outputs are."""
+        """Write the assignments of the layer's outputs."""
         for name, expression in zip(self.node.outputs, expressions, strict=True):
             self.writer.lines.append(f"{self.writer.value(name)} = {expression}")
 
     def refused(self, why: str) -> NetcError:
-        """That the layer has no form in PyTorch; to be raised by the caller."""
+        """A ``not-torch`` error for the layer; to be raised by the caller."""
         message = f"layer `{self.node.name}` ({self.node.op}) cannot be written for PyTorch: {why}"
         return NetcError(Diagnostic("not-torch", message, self.node.span))

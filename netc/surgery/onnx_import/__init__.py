@@ -1,4 +1,4 @@
-"""An ONNX model as a net and weights: the subset that Caffe can say."""
+"""Imports ONNX models as a net and weights, for the operators that Caffe's layers can express."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model's nodes with everything that is constant worked out, and the net that is made of them."""
+"""An ONNX model's nodes after constant folding, and the net that is built from them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ Fields = dict[str, object]
 
 @dataclass
 class Building:
-    """The net as far as it has been made.
+    """The net under construction.
 
     Attributes:
-        type: of a layer's message.
-        shapes: value -> its shape, where inference tells it.
-        constants: value -> its elements.
-        blobs: value -> the blob that holds it.
-        readers: how often each value is read.
-        pads: value -> zeros that a Pad node puts around it, begin and end along each spatial axis.
+        type: the message type of a layer.
+        shapes: ONNX value -> its shape, where it could be inferred.
+        constants: ONNX value -> its elements.
+        blobs: ONNX value -> the blob that holds it.
+        readers: ONNX value -> the number of nodes that read it.
+        pads: ONNX value -> zero padding of a Pad node, not yet applied: begin and end along each
+            spatial axis.
         weights: layer -> arrays.
     """
 
@@ -48,7 +49,7 @@ class Building:
     names: set[str] = field(default_factory=set)
 
     def name(self, wanted: str) -> str:
-        """A free name of a layer."""
+        """An unused layer name, as close to ``wanted`` as possible."""
         free = first_free(wanted or "layer", self.names, lambda number: f"{wanted}_{number}")
         self.names.add(free)
         return free
@@ -56,7 +57,7 @@ class Building:
 
 @dataclass(frozen=True)
 class Node:
-    """A node that becomes layers."""
+    """An ONNX node that is converted to layers."""
 
     building: Building
     proto: NodeProto
@@ -65,7 +66,7 @@ class Node:
 
     @property
     def op(self) -> str:
-        """Its type."""
+        """The operator's name."""
         return str(self.proto.op_type)
 
     @property
@@ -82,7 +83,7 @@ class Node:
         return str(self.proto.output[0])
 
     def refuse(self, why: str) -> NoReturn:
-        """Say that the node has no form in Caffe.
+        """Raise the error that Caffe's layers cannot express the node.
 
         Raises:
             NetcError: not-caffe.
@@ -103,7 +104,7 @@ class Node:
         return found
 
     def optional(self, at: int) -> AnyArray | None:
-        """The elements of an input; None where it is absent or no constant."""
+        """The elements of an input; None where it is absent or not constant."""
         names = self.inputs
         return self.building.constants.get(names[at]) if at < len(names) else None
 
@@ -147,15 +148,15 @@ class Node:
         name: str = "",
         **fields: object,
     ) -> str:
-        """Add a layer; gives its first top's blob.
+        """Add a layer; returns the blob of its first top.
 
         Args:
-            kind: its type.
-            bottoms: blobs.
-            tops: blobs; the node's first output where they are not said.
+            kind: the layer's type.
+            bottoms: its bottom blobs.
+            tops: its top blobs; by default the node's first output.
             arrays: its trained arrays.
-            name: of the layer, the node's where it is not said.
-            fields: of its message.
+            name: the layer's name; by default the node's.
+            fields: fields of the LayerParameter.
         """
         building = self.building
         tops = [self.output] if tops is None else tops
@@ -170,7 +171,7 @@ class Node:
         return tops[0] if tops else ""
 
     def inner(self, kind: str, bottoms: list[str], ending: str, **fields: Any) -> str:
-        """Add a layer whose top is no value of the model; gives its blob."""
+        """Add a layer for an intermediate result that is no ONNX value; returns its blob."""
         top = f"{self.output}_{ending}"
         return self.add(kind, bottoms, [top], name=top, **fields)
 

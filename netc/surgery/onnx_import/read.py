@@ -31,12 +31,12 @@ _FOLDED = 1 << 24  # elements of a constant that is worked out of others
 
 
 class Imported(NamedTuple):
-    """A net that an ONNX model is.
+    """A net made from an ONNX model.
 
     Attributes:
         message: the net, with an Input layer.
-        weights: layer -> arrays.
-        renamed: output of the model -> its blob, where that has another name.
+        weights: layer -> float32 arrays.
+        renamed: output of the model -> its blob, where the names differ.
     """
 
     message: Message
@@ -45,15 +45,15 @@ class Imported(NamedTuple):
 
 
 def import_onnx(path: Path, inputs: Mapping[str, Shape] | None = None) -> Imported:
-    """The net and the weights of a model.
+    """Convert an ONNX model to a net and weights.
 
     Args:
-        path: of the model; its external data lies beside it.
-        inputs: input -> shape, where the model leaves more than the first size open.
+        path: the model; external data must be in the same folder.
+        inputs: input -> shape, where the model leaves more sizes open than the batch.
 
     Raises:
-        NetcError: missing-package, not-onnx; unknown-input-shape; not-caffe, for each node that
-            Caffe cannot say.
+        NetcError: missing-package, without onnx; not-onnx; unknown-input-shape; not-caffe, for
+            each node that Caffe's layers cannot express.
     """
     onnx = _onnx()
     model = _loaded(onnx, path)

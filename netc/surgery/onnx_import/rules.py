@@ -16,7 +16,7 @@ Rule = Callable[[Node], None]
 
 
 def plain(kind: str, **fields: Any) -> Rule:
-    """A layer of one input without arrays."""
+    """The rule of an operator that becomes one layer ``kind`` with one bottom and no arrays."""
 
     def rule(node: Node) -> None:
         node.add(kind, [node.bottom()], **fields)
