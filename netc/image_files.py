@@ -127,8 +127,7 @@ def _called(path: ImageFile) -> str:
 
 
 class Header(NamedTuple):
-    """An image file's height and width in pixels after EXIF orientation, and whether that turns it.
-    """
+    """An image's height and width in pixels after EXIF orientation, and whether that turns it."""
 
     height: int
     width: int

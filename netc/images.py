@@ -117,8 +117,7 @@ def _mean_of_all(mean: Array, shape: Sequence[int]) -> AnyArray:
 
 
 def resized_size(size: Sequence[int], how: Preprocessing) -> tuple[int, int]:
-    """The height and width to which an image of ``size`` (height, width) is resized before crops.
-    """
+    """The height and width to which an image of ``size`` (height, width) is resized first."""
     if how.resize is None:
         return how.size
     if how.resize == "own":

@@ -24,7 +24,7 @@ def kernel_objects(
     Symbols begin with ``prefix``, so that two nets can be linked into one program.
 
     Raises:
-        NetcError: steered-compiler, where environment variables of Numba change what it generates.
+        NetcError: steered-compiler, where a file in the current folder would configure Numba.
     """
     wanted = tuple(dict.fromkeys(kernels))
     generator = target_machine(target)

@@ -249,8 +249,7 @@ static int fail(const char *format, const char *what);
 
 
 def weights_file(library: Library) -> bytes:
-    """The bytes of the weights file that `NAME_create` reads: a header of 64 bytes, then the data.
-    """
+    """The bytes of the weights file that `NAME_create` reads: a 64-byte header, then the data."""
     head = f"netc weights 1 {library.hash}".encode()
     return head.ljust(ALIGNMENT, b"\0") + library.weights
 

@@ -1,4 +1,4 @@
-"""Running a net on many files: batches one after another, answers joined, crops averaged."""
+"""`netc run` on many files: runs the batches, joins the outputs, and averages over crops."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def answers(
 ) -> Answers:
     """Run all batches.
 
-    A net whose outputs are not one of each item (a loss, say) is run on everything at once.
+    A net with an output that has no entry per item, such as a loss, is run on all files at once.
 
     Args:
         net: compiled for the first batch.

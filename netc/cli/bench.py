@@ -103,7 +103,7 @@ OUTSIDE = "(outside of layers)"
 
 
 class Told(NamedTuple):
-    """What there is to tell."""
+    """The results to print."""
 
     net: CompiledNet
     times: Profile

@@ -1,4 +1,4 @@
-"""How boxes that a detection net found are told, and drawn into the pictures."""
+"""Prints the boxes that a detection net found, and draws them into the pictures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#
 
 
 def told(name: str, boxes: Sequence[Box], items: Sequence[str], least: float) -> list[str]:
-    """Lines for a person: the boxes of each item, those of small score counted."""
+    """Lines of text: each item's boxes with a score of ``least`` or more; others are counted."""
     lines = []
     for number in range(max(1, len(items))):
         own = [box for box in boxes if box.item == number]

@@ -1,4 +1,4 @@
-"""``netc check``: what is right and wrong with texts."""
+"""``netc check``: reports the mistakes in texts."""
 
 from __future__ import annotations
 

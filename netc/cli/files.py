@@ -32,9 +32,9 @@ def add_force_argument(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def guarded(args: argparse.Namespace) -> Iterator[None]:
-    """Keep a command from overwriting what it was given to read, unless that is wanted.
+    """A context that keeps a command from overwriting the files it reads, unless ``--force``.
 
-    What its options name for writing is checked before anything is done.
+    The files that its options name for writing are checked before anything is done.
 
     Raises:
         NetcError: not-a-file, overwrites-input, cannot-write.

@@ -1,4 +1,4 @@
-"""What ``--input`` may name: a file, a folder, a pattern, a list of files, standard input."""
+"""Expands ``--input``: a file, a folder, a pattern, a list of files, or standard input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``netc lint``: what is legal in a net and likely not meant."""
+"""``netc lint``: reports what is valid in a net but probably a mistake."""
 
 from __future__ import annotations
 

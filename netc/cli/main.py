@@ -1,7 +1,7 @@
-"""The ``netc`` command: finds the subcommand, tells mistakes, gives the exit code.
+"""The ``netc`` command: runs the subcommand, prints diagnostics, and returns the exit code.
 
-Exit codes: 0 all well; 1 a mistake in the user's files; 2 a mistake in the arguments; 3 a fault of
-netc itself.
+Exit codes: 0 success; 1 a mistake in the user's files; 2 a mistake in the arguments; 3 a bug in
+netc.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Nets as the commands that look at them read them: what is known, whatever else is wrong."""
+"""Reads nets for commands that inspect them: as much as can be understood, despite mistakes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers on the command line, each with its bounds: nonsense is refused where it stands."""
+"""Argument types for numbers with bounds: invalid values are errors of the argument."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """How commands print: diagnostics to standard error, results to standard output, JSON for both.
 
-This is the one place where a command's text meets a stream, and so where it is made fit for a
-terminal: names of layers, labels and files are strangers'. No command prints by other means, which
-a test holds.
+All output of commands goes through this module (a test checks it), and is made safe for a terminal
+here, since names of layers, labels and files are untrusted.
 """
 
 from __future__ import annotations
@@ -131,7 +130,7 @@ def _finite(value: object) -> object:
 
 
 def drop_output() -> None:
-    """Let what is still to be printed go nowhere, since nobody can read it."""
+    """Discard all further output, since its reader has closed the pipe."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     with suppress(OSError, ValueError):  # a stream of the caller's own has no number
         os.dup2(nowhere, sys.stdout.fileno())

@@ -74,10 +74,10 @@ def threads_of(args: argparse.Namespace, ranks: Group | None) -> int | None:
 
 @contextmanager
 def failing_together(ranks: Group | None, last: Callable[[], Path | None]) -> Iterator[None]:
-    """Let an error of this rank end all of them: the others would wait for it for ever.
+    """A context in which an error of this rank ends all ranks; the others would wait for ever.
 
-    All ranks meet most errors at once, and one of them is enough to tell. ``last`` is asked for the
-    last snapshot where a rank was lost.
+    Most errors occur on all ranks at once, and only one rank reports them. ``last`` returns the
+    last snapshot, to be reported where a rank was lost.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""How ``netc run`` tells a net's outputs: the best scores with labels, or sizes and ranges."""
+"""How ``netc run`` prints a net's outputs: the best scores with labels, or shapes and ranges."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _label_map(path: str) -> list[str]:
 
 
 class Told(NamedTuple):
-    """How answers are told.
+    """How outputs are printed.
 
     Attributes:
         labels: by class.
@@ -104,7 +104,7 @@ def _output(array: Array, labels: Sequence[str], number: int) -> dict[str, objec
 
 
 def print_results(results: Mapping[str, Array], how: Told) -> None:
-    """Each output for a person."""
+    """Print each output as text."""
     for name, array in results.items():
         if name in how.boxes:
             items = how.items if len(how.items) > 1 else ()

@@ -1,4 +1,4 @@
-"""A net with its weights, whole or up to some blobs: what commands that write nets begin with."""
+"""Loads a net with its weights, whole or up to some blobs, for commands that write nets."""
 
 from __future__ import annotations
 

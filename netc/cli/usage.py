@@ -1,4 +1,4 @@
-"""What to say of a command line that cannot be understood."""
+"""Error messages for command lines that cannot be parsed."""
 
 from __future__ import annotations
 

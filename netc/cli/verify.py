@@ -1,4 +1,4 @@
-"""``netc verify``: a net held to ONNX Runtime, OpenCV, Caffe's numbers or another net."""
+"""``netc verify``: compares a net with ONNX Runtime, OpenCV, Caffe's numbers or another net."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both interfaces need of netc: a net's text and graph, and graphs made ready to run."""
+"""Shared by both compatibility interfaces: compiling a graph with variables, and warnings."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from netc.passes.pipeline import chosen
 def ready(
     graph: Graph, backend: str, variables: Variables, precision: str = "float32"
 ) -> CompiledNet:
-    """A graph whose parameters have arrays, optimised and ready to run.
+    """Compile a graph whose parameters have arrays.
 
     Args:
         graph: its parameters are variables, so that scripts may write to them.
-        backend: by its name.
-        variables: the places of all graphs of one net.
-        precision: of the backend's.
+        backend: the backend's name.
+        variables: the variables, shared by all graphs of one net.
+        precision: one of the backend's precisions.
 
     Raises:
-        NetcError: the backend cannot be had here, or there is too little memory.
+        NetcError: the backend is not available here; too-little-memory.
     """
     own = backend_options(backend, precision)
     options = Options(chosen(True), own=own, variables=variables)
@@ -34,7 +34,7 @@ def ready(
 
 
 def warn(diagnostics: Iterable[Diagnostic]) -> None:
-    """Tell warnings as Python's, since neither interface has a place for them."""
+    """Issue diagnostics as Python warnings, since neither interface can return them."""
     for diagnostic in diagnostics:
         if diagnostic.severity == "warning":
             warnings.warn(render(diagnostic), NetcWarning, stacklevel=4)

@@ -125,8 +125,7 @@ def compiled_for(
 
 
 def compile_options(options: Options, progress: Progress | None) -> dict[str, Any]:
-    """A predictor's options as keyword arguments of :func:`netc.compile`, without text and shapes.
-    """
+    """A predictor's options as keyword arguments of :func:`netc.compile`, but text and shapes."""
     return {
         "backend": options.backend,
         "phase": options.phase,

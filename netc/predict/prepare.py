@@ -173,8 +173,7 @@ def _is_said(message: Message, name: str) -> bool:
 
 
 def shape_of(said: InputTransform, header: Header) -> Shape:
-    """The shape (num, channels, height, width) that a data layer makes of an image of this size.
-    """
+    """The shape (num, channels, height, width) that a data layer makes of an image of this size."""
     height, width = said.resize if len(said.resize) == 2 else header[:2]
     size = (said.crop, said.crop) if said.crop else (height, width)
     return (1, said.channels or 3, *size)

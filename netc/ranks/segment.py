@@ -17,8 +17,7 @@ from netc.memory import check_memory
 
 
 class Place(NamedTuple):
-    """Where a segment is: its process and file descriptor there, and the file's device and inode.
-    """
+    """Where a segment is: process, its file descriptor there, and the file's device and inode."""
 
     process: int = 0
     descriptor: int = 0

@@ -20,7 +20,7 @@ def family(layer: Layer) -> str:
 
 
 def detail(profile: Profile, layer: Layer) -> str:
-    """A layer's main parameters: ``64, 3x3/2 p1`` (num_output, kernel/stride, pad); may be empty."""
+    """A layer's main parameters: ``64, 3x3/2 p1`` is num_output, kernel/stride, pad; or empty."""
     if layer.node is None:
         return ""
     params = layer.node.params

@@ -25,7 +25,7 @@ _BEYOND, _INK, _FIELD, _NEXT = (236, 238, 242), (40, 44, 52), (230, 80, 20), (20
 
 
 class Box(NamedTuple):
-    """A rectangle of input rows and columns, both ends inclusive; it may extend beyond the input."""
+    """A rectangle of input rows and columns, ends inclusive; it may extend beyond the input."""
 
     top: int
     left: int

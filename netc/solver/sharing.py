@@ -19,8 +19,7 @@ from netc.train.step import StepGraphs, Updating, parameters_with_gradients, ste
 
 
 class Sharing(NamedTuple):
-    """The graphs of an iteration, their variables in shared memory, and the averaging of gradients.
-    """
+    """The graphs of an iteration, variables in shared memory, and how gradients are averaged."""
 
     graphs: StepGraphs
     variables: Variables

@@ -60,8 +60,7 @@ class NetRecord:
 
     @property
     def generation(self) -> Generation:
-        """The net's generation: V0 if any layer is V0 (upgrade_proto.cpp, NetNeedsV0ToV1Upgrade).
-        """
+        """The net's generation: V0 if any layer is (upgrade_proto.cpp, NetNeedsV0ToV1Upgrade)."""
         kinds = {layer.generation for layer in self.layers}
         return "V0" if "V0" in kinds else "V1" if "V1" in kinds else "V2"
 

@@ -1,4 +1,4 @@
-"""The trained arrays of a net, which scripts may write to: the one place where they are held."""
+"""Holds the trained arrays of a net, which scripts may write to."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Arrays = dict[str, list[Array]]
 
 
 class HeldArrays:
-    """What the weights file has, and what scripts put in its place.
+    """The arrays of the weights file, and those that scripts replaced.
 
-    An array that a script was given stays the same one; what it writes there counts from the next
-    forward on.
+    A script always gets the same array object; what it writes to it is used from the next forward
+    pass on.
     """
 
     def __init__(self, file: Arrays | None) -> None:
@@ -27,13 +27,13 @@ class HeldArrays:
 
     @property
     def all(self) -> Arrays | None:
-        """Layer -> arrays; None where there are none at all, and fillers make them."""
+        """Layer -> arrays; None where there are none at all, so that fillers make them."""
         if self.file is None and not self._held:
             return None
         return {**(self.file or {}), **self._held}
 
     def changed(self) -> bool:
-        """Whether a script has written to an array since this was asked last."""
+        """Whether a script has written to an array since the last call."""
         same = self._seen.keys() == self._held.keys() and all(
             len(seen) == len(held) and all(map(_same_bits, seen, held))
             for seen, held in zip(self._seen.values(), self._held.values(), strict=True)
@@ -42,15 +42,15 @@ class HeldArrays:
         return not same
 
     def hold(self, node: Node, arrays: Sequence[Array]) -> list[Array]:
-        """Arrays of a layer to write to, with these numbers until a script has written others."""
+        """A layer's writable arrays, initialised from ``arrays`` on the first call."""
         if node.name not in self._held:
             self._held[node.name] = [np.array(array, dtype=np.float32) for array in arrays]
         return self._held[node.name]
 
     def put(self, graph: Graph, node: Node, arrays: Sequence[object]) -> None:
-        """Take over a layer's arrays, and for the layers that share them.
+        """Replace a layer's arrays, also for the layers that share them.
 
-        Fewer than the layer has are its first ones, the others being zero: a weight without bias.
+        If fewer are given than the layer has, the others become zero: a weight without bias.
 
         Raises:
             NetcError: weight-count or weight-shape.

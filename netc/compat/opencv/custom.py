@@ -1,8 +1,8 @@
 """Layers that a script defines itself: ``cv2.dnn_registerLayer`` and its like.
 
-OpenCV makes one object of the script's class for each layer, asks its ``getMemoryShapes`` for the
-outputs' shapes and has its ``forward`` compute them (misc/python/pyopencv_dnn.hpp). They stand in a
-graph as Python layers.
+OpenCV makes one object of the script's class for each layer, calls its ``getMemoryShapes`` for the
+outputs' shapes and its ``forward`` for the outputs (misc/python/pyopencv_dnn.hpp). In a graph they
+are Python layers.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ Given = ParamSpec("Given")
 
 
 class Script(Protocol):
-    """What a script's class makes: a layer of its own, as OpenCV calls it."""
+    """An object of a script's layer class, with the methods that OpenCV calls."""
 
     def getMemoryShapes(self, inputs: list[list[int]]) -> Sequence[Sequence[int]]:
-        """The outputs' shapes."""
+        """The shapes of the outputs, for those of the inputs."""
 
     def forward(self, inputs: list[AnyArray]) -> Arrays:
-        """The outputs."""
+        """Compute the outputs."""
 
 
 ScriptClass = Callable[[dict[str, object], list[Array]], Script]
@@ -48,15 +48,15 @@ _SERIAL = count()
 
 
 def dnn_registerLayer(type: str, class_: ScriptClass) -> None:
-    """Have layers of a type be computed by a class of the script's, in nets read from now on.
+    """Register a script's class for layers of a type, in nets read from now on.
 
     Args:
-        type: of the layers; one that netc has too is then the script's.
-        class_: made as ``class_(params, blobs)``, with ``getMemoryShapes(inputs)`` and
-            ``forward(inputs)`` as OpenCV calls them.
+        type: the layers' type; it overrides a type that netc has itself.
+        class_: called as ``class_(params, blobs)`` for each layer; its objects have
+            ``getMemoryShapes(inputs)`` and ``forward(inputs)`` as in OpenCV.
 
     Raises:
-        NetcError: bad-argument, for something that cannot be called.
+        NetcError: bad-argument, where ``class_`` is not callable.
     """
     if not callable(class_):
         raise NetcError(Diagnostic("bad-argument", f"`{type}` is to be computed by a class"))
@@ -64,7 +64,7 @@ def dnn_registerLayer(type: str, class_: ScriptClass) -> None:
 
 
 def dnn_unregisterLayer(type: str) -> None:
-    """Forget what was registered last for a type; nothing happens where nothing was."""
+    """Undo the last registration for a type; does nothing where there is none."""
     known = _CLASSES.get(str(type), [])
     if known:
         known.pop()
@@ -73,10 +73,10 @@ def dnn_unregisterLayer(type: str) -> None:
 
 
 def listen_to_opencv() -> None:
-    """Have what a script registers with OpenCV itself, from now on, be known here too.
+    """Make layers that a script registers with OpenCV itself, from now on, known to netc too.
 
-    For scripts of which only ``readNetFromCaffe`` was replaced. OpenCV does not tell what was
-    registered before.
+    It is for scripts in which only ``readNetFromCaffe`` was replaced. Earlier registrations are
+    not visible, since OpenCV does not list them.
     """
     try:
         cv2 = importlib.import_module("cv2")
@@ -103,7 +103,7 @@ def _both(theirs: Callable[Given, object], own: Callable[Given, None]) -> Callab
 
 
 class CustomLayers:
-    """The script's layers of one net, as definitions for its graph."""
+    """The script's layers in one net, as op definitions for its graph."""
 
     def __init__(self, weights: dict[str, list[Array]] | None) -> None:
         self._weights = weights or {}
@@ -112,7 +112,7 @@ class CustomLayers:
 
     @property
     def definitions(self) -> Mapping[str, ErasedOp]:
-        """Layer type -> what takes the place of netc's definition."""
+        """Layer type -> the op that replaces netc's definition."""
         return {kind: erased(replace(PYTHON, params=self._parser(kind))) for kind in self._classes}
 
     def _parser(self, kind: str) -> Callable[[Message, LayerContext], PythonParams]:

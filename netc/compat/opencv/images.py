@@ -69,10 +69,10 @@ def blobFromImages(
 
 
 def normalised(batch: AnyArray, scalefactor: float, mean: object) -> NDArray[np.float32]:
-    """A blob less a mean for each channel, and multiplied: float32 in C order.
+    """``(batch - mean) * scalefactor``, with one mean per channel: float32 in C order.
 
     Raises:
-        NetcError: bad-argument.
+        NetcError: bad-argument, where the mean is no number or sequence of at most four.
     """
     out = np.array(batch, dtype=np.float32, order="C")
     values = scalar(mean)

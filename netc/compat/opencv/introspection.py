@@ -28,7 +28,7 @@ _INPUT = "__NetInputLayer__"  # OpenCV's type of its layer 0, which holds the in
 
 
 class Introspection:
-    """Questions about a net; shapes are those of its inputs, in their order."""
+    """The methods of ``cv2.dnn.Net`` that describe a net; shapes are the inputs', in order."""
 
     _graph: Graph
     _message: Message
@@ -74,10 +74,10 @@ class Introspection:
         return ids, ins, outs
 
     def getFLOPS(self, *args: Any) -> int:
-        """Operations of a forward, counted as OpenCV counts them, of the net or of one layer.
+        """Floating-point operations of a forward pass, of the net or one layer, by OpenCV's rules.
 
         Args:
-            *args: the inputs' shapes; or a layer's id or name, and these.
+            *args: the inputs' shapes; or a layer's id or name, and then the inputs' shapes.
 
         Raises:
             NetcError: unknown-layer, and as :meth:`getLayersShapes`.
@@ -87,9 +87,10 @@ class Introspection:
         return sum(flops(graph, n) for n in graph.nodes if node is None or n.name == node.name)
 
     def getMemoryConsumption(self, *args: Any) -> tuple[int, int]:
-        """Bytes of the trained arrays and of the blobs, of the net or of one layer; see getFLOPS.
+        """Bytes of the trained arrays and of the blobs, of the net or one layer; see getFLOPS.
 
-        netc itself takes less for blobs: those that are not needed any more share their bytes.
+        netc itself needs less for blobs, since those that are not live at the same time share
+        memory.
         """
         node, shapes = (None, args[0]) if len(args) == 1 else (self._node(args[0]), args[1])
         graph = self._shaped(shapes)
@@ -100,10 +101,10 @@ class Introspection:
         return weights, 4 * sum(count(graph.shape(name)) for name in values)
 
     def setInputsNames(self, inputBlobNames: Sequence[str]) -> None:
-        """Taken where the names are those of the text's inputs.
+        """Accepts the names of the text's inputs, and changes nothing.
 
         Raises:
-            NetcError: unknown-input.
+            NetcError: unknown-input, for any other names.
         """
         unknown = [name for name in inputBlobNames if name not in self._inputs]
         if unknown:
@@ -112,7 +113,7 @@ class Introspection:
             raise NetcError(Diagnostic("unknown-input", message))
 
     def setInputShape(self, inputName: str, shape: Sequence[int]) -> None:
-        """Say an input's shape before it is given.
+        """Set an input's shape before its array is given.
 
         Raises:
             NetcError: unknown-input.
@@ -121,16 +122,16 @@ class Introspection:
         self._given_shapes[inputName] = tuple(int(size) for size in shape)
 
     def enableFusion(self, fusion: bool) -> None:
-        """Nothing: netc fuses what gives the same answer."""
+        """Has no effect: netc chooses what to fuse."""
 
     def setHalideScheduler(self, scheduler: str) -> None:
-        """Nothing: Halide is not used."""
+        """Has no effect: netc does not use Halide."""
 
     def enableWinograd(self, useWinograd: bool) -> None:
-        """Nothing: see docs/compat.md for exactness."""
+        """Has no effect: netc chooses its algorithms (see docs/compat.md for exactness)."""
 
     def dump(self) -> str:
-        """The layers, a line each, with their shapes."""
+        """A text with one line per layer and its shapes."""
         lines = []
         for name, node in zip(self._names, self._graph.nodes, strict=True):
             shapes = ", ".join(show(self._graph.values[v].shape) for v in node.outputs)

@@ -41,8 +41,7 @@ class _Algorithm:
 class Layer(_Algorithm):
     """A layer's name, type and trained arrays.
 
-    ``blobs`` are arrays to write to, and may be replaced by others; what they hold counts from the
-    net's next forward on.
+    The arrays in ``blobs`` may be written to or replaced; the net's next forward pass uses them.
     """
 
     def __init__(self, net: Net, node: Node, name: str) -> None:
@@ -57,7 +56,7 @@ class Layer(_Algorithm):
 
     @property
     def blobs(self) -> list[Array]:
-        """The trained arrays; none as long as the weights lack them."""
+        """The trained arrays, float32; empty where the weights have none for the layer."""
         return self._net._held_arrays(self._node)
 
     @blobs.setter
@@ -67,11 +66,11 @@ class Layer(_Algorithm):
     def finalize(
         self, inputs: Sequence[object], outputs: Sequence[Array] | None = None
     ) -> tuple[Array, ...]:
-        """The layer's outputs for inputs of these shapes, not computed yet.
+        """Arrays for the layer's outputs, for inputs of these shapes; nothing is computed.
 
         Args:
-            inputs: arrays, of which the shapes count.
-            outputs: what is given back where it has the right shapes; others are made anew.
+            inputs: arrays, of which only the shapes are used.
+            outputs: arrays to return if they have the right shapes; else new ones are made.
 
         Raises:
             NetcError: bottom-count, and what shapes that do not fit raise.
@@ -89,8 +88,8 @@ class Layer(_Algorithm):
 
         Args:
             inputs: an array for each bottom.
-            internals: not looked at: netc has its own scratch memory.
-            outputs: written to where they have the right shapes.
+            internals: ignored: netc has its own scratch memory.
+            outputs: written to if they have the right shapes.
 
         Returns:
             The outputs, and no internals.
@@ -108,7 +107,7 @@ class Layer(_Algorithm):
         return places, ()
 
     def outputNameToIndex(self, outputName: str) -> int:
-        """Which of the layer's outputs has a blob's name; -1 for none."""
+        """The index of the output with this blob name; -1 for none."""
         blobs = [self._net._graph.values[name].blob for name in self._node.outputs]
         return blobs.index(outputName) if outputName in blobs else -1
 
@@ -125,12 +124,12 @@ class InputLayer(_Algorithm):
         self.preferableTarget = DNN_TARGET_CPU
 
     def outputNameToIndex(self, outputName: str) -> int:
-        """Which of the inputs has this name; -1 for none."""
+        """The index of the input with this name; -1 for none."""
         return self._inputs.index(outputName) if outputName in self._inputs else -1
 
 
 class AsyncArray:
-    """The answer of ``forwardAsync``."""
+    """The result of ``forwardAsync``, which is already complete."""
 
     def __init__(self, array: Array) -> None:
         self._array = array
@@ -140,11 +139,11 @@ class AsyncArray:
         return self._array
 
     def wait_for(self, timeoutNs: float) -> bool:
-        """True: it is there."""
+        """True: the result is always ready."""
         return True
 
     def valid(self) -> bool:
-        """True: it may be asked for."""
+        """True: the result can always be retrieved."""
         return True
 
 

@@ -1,4 +1,4 @@
-"""OpenCV's models: a net with what is done to a picture before it and to the blobs behind it.
+"""OpenCV's model classes: a net with preprocessing of pictures and postprocessing of outputs.
 
 modules/dnn/src/model.cpp of OpenCV 4: ``Model``, ``ClassificationModel``, ``DetectionModel``,
 ``SegmentationModel`` and ``KeypointsModel``.
@@ -25,11 +25,11 @@ _SMALLEST_IN_PIXELS = 2  # boxes that are no wider are taken for parts of the im
 
 
 class Model:
-    """A net and how a picture becomes its input.
+    """A net with preprocessing.
 
     Args:
-        model: a :class:`Net`, or the weights' path, or the text's.
-        config: the other of the two.
+        model: a :class:`Net`, or the path of the weights or of the text.
+        config: the other of the two paths.
 
     Raises:
         NetcError: as :func:`readNet`.
@@ -55,22 +55,22 @@ class Model:
         return self
 
     def setInputMean(self: _Model, mean: object) -> _Model:
-        """What is subtracted from the channels."""
+        """Set what is subtracted from the channels: one number, or one for each."""
         self._mean = mean
         return self
 
     def setInputScale(self: _Model, scale: ArrayLike) -> _Model:
-        """What is multiplied then."""
+        """Set the factor applied after the mean is subtracted."""
         self._scale = float(np.asarray(scale, np.float64).reshape(-1)[0])
         return self
 
     def setInputCrop(self: _Model, crop: bool) -> _Model:
-        """Whether a picture keeps its proportions and is cropped at its centre."""
+        """Set whether a picture keeps its aspect ratio and is cropped at its centre."""
         self._crop = bool(crop)
         return self
 
     def setInputSwapRB(self: _Model, swapRB: bool) -> _Model:
-        """Whether the first and the third channel change places."""
+        """Set whether the first and the third channel are swapped."""
         self._swap = bool(swapRB)
         return self
 
@@ -82,7 +82,7 @@ class Model:
         swapRB: bool = False,
         crop: bool = False,
     ) -> None:
-        """All of it at once."""
+        """Set scale, size, mean, swapRB and crop at once."""
         self.setInputSize(size).setInputMean(mean).setInputScale(scale)
         self.setInputSwapRB(swapRB).setInputCrop(crop)
 
@@ -102,11 +102,11 @@ class Model:
         return self
 
     def enableWinograd(self: _Model, useWinograd: bool) -> _Model:
-        """Nothing: netc chooses its algorithms by itself."""
+        """Has no effect: netc chooses its algorithms."""
         return self
 
     def getNetwork_(self) -> Net:
-        """The net, by the name that OpenCV's Python has for it."""
+        """The net (OpenCV's Python has this name for it)."""
         return self._net
 
     def predict(self, frame: ArrayLike) -> tuple[AnyArray, ...]:
@@ -138,21 +138,21 @@ class Model:
 
 
 class ClassificationModel(Model):
-    """The class of a picture."""
+    """Classifies pictures."""
 
     _softmax = False
 
     def setEnableSoftmaxPostProcessing(self, enable: bool) -> ClassificationModel:
-        """Whether the output is scores that a softmax makes confidences of."""
+        """Set whether a softmax is applied to the output scores."""
         self._softmax = bool(enable)
         return self
 
     def getEnableSoftmaxPostProcessing(self) -> bool:
-        """Whether it is."""
+        """Whether a softmax is applied to the output scores."""
         return self._softmax
 
     def classify(self, frame: ArrayLike) -> tuple[int, float]:
-        """The first class of the greatest confidence, and that."""
+        """The class with the highest confidence (the first of equal ones), and its confidence."""
         scores = self._only(frame).reshape(-1)
         if self._softmax:
             scores = np.exp(scores - scores.max())
@@ -162,22 +162,22 @@ class ClassificationModel(Model):
 
 
 class SegmentationModel(Model):
-    """The class of each pixel."""
+    """Finds the class of each pixel."""
 
     def segment(self, frame: ArrayLike) -> NDArray[np.uint8]:
-        """The channel of the greatest score at each place of the output, (rows, columns)."""
+        """The channel with the highest score at each position: uint8 (rows, columns)."""
         mask: NDArray[np.uint8] = self._only(frame)[0].argmax(axis=0).astype(np.uint8)
         return mask
 
 
 class KeypointsModel(Model):
-    """Points, such as joints."""
+    """Finds keypoints, such as joints."""
 
     def estimate(self, frame: ArrayLike, thresh: float = 0.5) -> NDArray[np.float32]:
-        """x and y of each point, (points, 2), in the picture's pixels.
+        """x and y of each keypoint in the picture's pixels: float32 (points, 2).
 
-        Of maps the place of the greatest value where that is more than ``thresh``, else -1; the
-        last map is the background. Other outputs are points already.
+        For an output of heat maps it is the position of a map's maximum, or -1 where that is not
+        above ``thresh``; the last map is the background. Any other output has coordinates already.
         """
         output = self._only(frame)
         if output.ndim != 4:
@@ -204,12 +204,12 @@ class DetectionModel(Model):
     _across = False
 
     def setNmsAcrossClasses(self, value: bool) -> DetectionModel:
-        """Kept, and not looked at for nets that end with DetectionOutput."""
+        """Stored, but without effect for nets that end with DetectionOutput."""
         self._across = bool(value)
         return self
 
     def getNmsAcrossClasses(self) -> bool:
-        """Whether they do."""
+        """The value set by ``setNmsAcrossClasses``."""
         return self._across
 
     def detect(
@@ -219,9 +219,9 @@ class DetectionModel(Model):
 
         Args:
             frame: the picture.
-            confThreshold: the least confidence.
-            nmsThreshold: not looked at, as in OpenCV for such a net: DetectionOutput has thinned
-                the boxes already.
+            confThreshold: the smallest confidence.
+            nmsThreshold: ignored, as in OpenCV for such a net: DetectionOutput has applied
+                non-maximum suppression already.
 
         Returns:
             int32 (n,), float32 (n,) and int32 (n, 4); three empty tuples where nothing is found.

@@ -82,12 +82,12 @@ class Blob:
 
     @property
     def filled(self) -> bool:
-        """Whether anybody has asked for its array, or something has computed it."""
+        """Whether its array exists: a script has read it, or a pass has computed it."""
         return self._array is not None
 
     @property
     def held(self) -> bool:
-        """Whether a script holds its array, or a part of it, and so sees what it will hold."""
+        """Whether a script holds a reference to its array or a view of it."""
         return self._array is not None and self._references() > _ALONE
 
     def _references(self) -> int:
@@ -119,7 +119,7 @@ class Blob:
                 self.data.ravel()[:kept] = old[:kept]
 
     def put(self, array: Array) -> None:
-        """Take over a computed content."""
+        """Set the blob to a computed array."""
         self._fetch = None
         if self._array is not None and self._array.shape == array.shape:
             self._array[...] = array
@@ -129,7 +129,7 @@ class Blob:
         self._shape = array.shape
 
     def put_later(self, shape: Shape, fetch: Callable[[], Array]) -> None:
-        """Have a content that is fetched when it is asked for."""
+        """Set the blob's shape, with content that ``fetch`` returns on first access."""
         if self._shape != shape:
             self._shape, self._array = shape, None
         self._fetch = fetch
@@ -162,12 +162,12 @@ class SplitBlob(Blob):
 
     @property
     def shape(self) -> Shape:
-        """The source's."""
+        """The shape of the blob that was split."""
         return self._source.shape
 
     @property
     def data(self) -> Array:
-        """The source's elements."""
+        """The elements of the blob that was split."""
         return self._source.data
 
     @property

@@ -1,4 +1,4 @@
-"""``caffe.coord_map``: which place of one blob another blob's places lie at, and crops by that.
+"""``caffe.coord_map``: maps coordinates between blobs, and makes Crop layers from such maps.
 
 Of each spatial axis a map says ``there = scale * here + shift``. A convolution's output lies in its
 input at ``stride * here + (kernel - 1) / 2 - pad``, a deconvolution's at the inverse of that.

@@ -1,4 +1,4 @@
-"""Forwards over a part of a net, whose results are computed once and fetched when asked for."""
+"""Forward passes over a range of layers; results are computed once and fetched on request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ONE_BY_ONE = 3  # blobs asked for afterwards, one at a time, before all are com
 
 
 class Key(NamedTuple):
-    """What a compiled part is known by."""
+    """The cache key of a compiled range of nodes."""
 
     first: int
     last: int
@@ -31,7 +31,7 @@ class Key(NamedTuple):
 
 
 class Engine:
-    """Compiles parts of a net and keeps the last ones; knows which blobs are wanted each time."""
+    """Compiles and caches parts of a net; tracks which blobs scripts read after a forward pass."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Engine:
         self._parts: dict[tuple[int, int], tuple[Graph, Graph, Carried]] = {}
 
     def part(self, graph: Graph, first: int, last: int) -> tuple[Graph, Carried]:
-        """The graph of some of a graph's nodes; the same again while the whole is the same."""
+        """The graph of a range of nodes; cached as long as the whole graph is the same object."""
         known = self._parts.get((first, last))
         if known is None or known[0] is not graph:
             found = with_generator(part(graph, first, last))
@@ -64,11 +64,11 @@ class Engine:
         return known[1:]
 
     def fed_state(self, node: int, name: str) -> Array:
-        """What a recurrent layer began its last forward from."""
+        """The state from which a recurrent layer started its last forward pass."""
         return self._fed[name]
 
     def overwritten(self, value: str) -> Array:
-        """What a blob held before a layer rewrote it; from now on each forward keeps it."""
+        """A blob's content before a layer rewrote it in place; later forward passes keep it."""
         array = self._rewritten.get(value)
         if array is None:
             array = self._makers[value].value(value)
@@ -76,12 +76,12 @@ class Engine:
         return array
 
     def kept(self, run: Run) -> tuple[str, ...]:
-        """The values that a run is to keep for gradients."""
+        """The values that a run must keep for gradients."""
         self._makers.update(dict.fromkeys(run.graph.values, run))
         return tuple(v for v in self._rewritten if v in run.graph.values)
 
     def ran(self, run: Run, arrays: Mapping[str, Array]) -> None:
-        """Keep what gradients need of a forward."""
+        """Store what gradients need of a forward pass."""
         self._fed.update({name: run.feeds[name] for name in run.carried.states})
         for value in self._rewritten:
             if value in run.feeds:
@@ -90,13 +90,13 @@ class Engine:
                 self._rewritten[value] = arrays[value]
 
     def missed(self, blob: str) -> None:
-        """A blob was asked for after a forward that had not computed it."""
+        """Note that a script read a blob that the last forward pass had not returned."""
         self.wanted.add(blob)
         self._missed += 1
         self.all_wanted = self._missed > _ONE_BY_ONE
 
     def compiled(self, graph: Graph, key: Key) -> CompiledNet:
-        """A part made ready, or found ready."""
+        """A compiled part, from the cache if possible."""
         return self._kept.get(key, lambda: ready(graph, self.backend, self.variables))
 
 

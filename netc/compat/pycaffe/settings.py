@@ -1,4 +1,4 @@
-"""Functions of pycaffe that set or ask for what netc has no use for, and its timer."""
+"""Functions of pycaffe for settings that have no effect in netc, and its timer."""
 
 from __future__ import annotations
 

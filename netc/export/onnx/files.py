@@ -1,4 +1,4 @@
-"""Writes ONNX models. A protobuf message is limited to 2 GiB; larger weights go to a second file."""
+"""Writes ONNX models. A protobuf message holds at most 2 GiB; more weights go to a second file."""
 
 from __future__ import annotations
 
