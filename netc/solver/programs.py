@@ -47,22 +47,21 @@ class Pass(NamedTuple):
 
 
 class TrainNet:
-    """The programs of an iteration, over one set of variables.
+    """The programs of a training iteration, which share one set of variables.
 
-    A batch of other shapes than the graph's is trained as well, as Caffe reshapes its blobs before
-    each pass (net.cpp, ForwardFromTo): the graphs of an iteration are made anew for it, over the
-    same parameters, histories and statistics. Those of the last few shapes are kept.
+    A batch may have other shapes than the graph's, as Caffe reshapes its blobs before each pass
+    (net.cpp, ForwardFromTo): the iteration's graphs are then built again for those shapes, with the
+    same parameters, histories and statistics. The programs of the last few shapes are cached.
 
     Args:
-        graph: of the TRAIN phase, with inferred shapes and arrays, no passes run.
-        graphs: of an iteration.
+        graph: the TRAIN net, with inferred shapes and arrays, before any pass.
+        graphs: the graphs of an iteration.
         shown: the net's outputs.
         backend: "cpu", "cuda" or "reference".
-        options: as of a compiled net.
+        options: as for a compiled net.
         seed: of layers that draw random numbers.
-        group: the ranks that sum gradients in shared memory; kept alive.
-        remake: the graphs of an iteration, for the graph in other shapes; None where there is one
-            shape alone.
+        group: the averaging of gradients in shared memory; only kept alive here.
+        remake: graph of other shapes -> its iteration's graphs; None if only one shape is allowed.
     """
 
     def __init__(

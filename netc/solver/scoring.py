@@ -29,16 +29,17 @@ def scored(
     look: Look | None = None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Means | None:
-    """Means, summed in float32 pass by pass.
+    """The means of a test, summed in float32 in the order of the passes.
 
     Args:
-        test: its batches go on where the last test stopped.
-        passes: the solver's `test_iter`.
-        look: called with what each pass was fed and all that it made.
-        interrupted: asked before each pass, whether the test is to end; then None is given.
+        test: the TEST net; its batches continue where the last test stopped.
+        passes: the number of passes, the solver's `test_iter`.
+        look: called with the inputs and all blobs of each pass.
+        interrupted: called before each pass; if it returns True the test ends and the result is
+            None.
 
     Raises:
-        NetcError: what a batch cannot be taken for.
+        NetcError: what taking or feeding a batch raises, such as bad-feeds or input-shape.
     """
     sums: dict[str, Array] = {}
     total = np.float32(0)

@@ -256,7 +256,7 @@ class Solver:
         self._emit(events.Finished(self.iteration, early))
 
     def stop(self) -> None:
-        """End the run after the current iteration; for callbacks and signal handlers."""
+        """End the run after the current iteration, or during a test; for callbacks and signals."""
         self._asked_to_stop = True
 
     def ask_for_snapshot(self) -> None:

@@ -1,4 +1,4 @@
-"""The ways in which scripts have called ``caffe.Net`` over the years."""
+"""Parses the arguments of ``caffe.Net`` in all forms that versions of pycaffe have accepted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMES = ("phase", "level", "stages", "weights")
 
 
 class State(NamedTuple):
-    """What a net is made with besides its text."""
+    """A net's NetState, and the path of its weights."""
 
     phase: str
     level: int

@@ -1,4 +1,4 @@
-"""``backward`` of ``caffe.Net``: layer by layer, on what blobs and gradients hold.
+"""``backward`` of ``caffe.Net``: layer by layer, from the current contents of data and diff.
 
 The names are those of Caffe's pycaffe.py, the order that of Net::BackwardFromTo (net.cpp).
 """
@@ -31,7 +31,7 @@ Hook = Callable[[int], object]
 
 
 class NetBackward(NetWeights):
-    """What a net does after a forward: gradients of blobs and parameters."""
+    """The backward pass of a net: gradients of blobs and parameters."""
 
     _hooks: dict[str, list[Hook]]
     _gradients: dict[int, tuple[object, LayerGradient]]
@@ -111,11 +111,11 @@ class NetBackward(NetWeights):
         return whole[0], whole[1]
 
     def before_backward(self, hook: Hook) -> None:
-        """Have a function called with each layer's number before its gradients run."""
+        """Register a function to be called with each layer's index before its backward pass."""
         self._hooks["before backward"].append(hook)
 
     def after_backward(self, hook: Hook) -> None:
-        """Have a function called with each layer's number after its gradients ran."""
+        """Register a function to be called with each layer's index after its backward pass."""
         self._hooks["after backward"].append(hook)
 
     def clear_param_diffs(self) -> None:

@@ -1,4 +1,4 @@
-"""A net's text in the order Caffe walks it: layers with their blobs, and the graph they make."""
+"""A net's layers in Caffe's order, with their blobs, and the graph made of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Layer(NamedTuple):
 
 
 class Definition(NamedTuple):
-    """A net in the current format, its layers, its graph, and what there is to say about them."""
+    """A net in the current format, its layers, its graph, and the diagnostics."""
 
     message: Message
     layers: tuple[Layer, ...]

@@ -15,7 +15,7 @@ from netc.ops.array import AnyArray
 
 
 def check_names(arrays: Mapping[str, AnyArray], inputs: Sequence[str]) -> None:
-    """All of the net's inputs must be given, and nothing else.
+    """Check that exactly the net's inputs are given.
 
     Raises:
         NetcError: unknown-input, missing-input.
@@ -61,7 +61,7 @@ def put(arrays: Mapping[str, AnyArray], blobs: Mapping[str, Blob]) -> None:
 
 
 def batches(arrays: Mapping[str, AnyArray], size: int) -> Iterator[dict[str, Any]]:
-    """The arrays in pieces of ``size`` items, the last one filled up with zeros."""
+    """Split the arrays into batches of ``size`` items; the last one is padded with zeros."""
     given = {name: np.asarray(array) for name, array in arrays.items()}
     number = len(next(iter(given.values()))) if given else 0
     for at in range(0, number, max(1, size)):

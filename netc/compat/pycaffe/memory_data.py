@@ -1,4 +1,4 @@
-"""``set_input_arrays``: what a MemoryData layer gives, batch by batch (memory_data_layer.cpp)."""
+"""``set_input_arrays``: the batches of a MemoryData layer (memory_data_layer.cpp)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from netc.ops.array import AnyArray
 
 
 class MemoryFeed:
-    """Arrays of any number of batches, given one a forward, from the start again after the last."""
+    """Arrays of several batches, one for each forward pass; starts again after the last."""
 
     def __init__(self, data: AnyArray, labels: AnyArray, shape: Shape) -> None:
         self._data, self._labels = _data(data, shape), _labels(labels, len(data))
@@ -53,7 +53,7 @@ def _labels(given: object, number: int) -> Array:
 
 
 def check_filled(tops: Sequence[Blob]) -> None:
-    """Refuse a forward of a MemoryData layer that nothing was given to.
+    """Check that a MemoryData layer has been given its arrays.
 
     Raises:
         NetcError: missing-input, a RuntimeError too.

@@ -1,4 +1,4 @@
-"""Where nets made from now on run, and what fills them: Caffe's global state (common.cpp)."""
+"""Caffe's global mode, device and random seed (common.cpp); they apply to nets made later."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TEST = 1
 
 @dataclass(slots=True)
 class Mode:
-    """What the functions below set; a net takes it over when it is made."""
+    """The global settings; a net copies them when it is made."""
 
     backend: str = "cpu"
     device: int | None = None

@@ -11,7 +11,7 @@ from netc.diagnostics import Diagnostic, NetcError
 
 
 class NCCL:
-    """What several solvers would tell each other by.
+    """The communicator of a single solver; it has nothing to communicate.
 
     Args:
         solver: the solver.

@@ -15,7 +15,7 @@ _ONLY = {"EuclideanLoss": None, "ContrastiveLoss": 2, "LSTM": 1, "RNN": 1}
 
 
 class LayerNeeds(NamedTuple):
-    """Whether a layer runs backward, and for which bottoms and parameters, by their places."""
+    """Whether a layer runs backward, and for which bottoms and parameters, by index."""
 
     runs: bool
     bottoms: tuple[bool, ...]

@@ -216,7 +216,7 @@ class Net(NetBackward):
         return {name: np.concatenate(arrays)[:number] for name, arrays in parts.items()}
 
     def reshape(self) -> None:
-        """Bring all blobs to the shapes that follow from those of the inputs.
+        """Infer the shapes of all blobs again, from those of the inputs.
 
         Raises:
             NetcError: input-shape or shape-mismatch, where the inputs do not fit the net.
@@ -239,15 +239,15 @@ class Net(NetBackward):
             self.blobs[name].reshape(*shape)
 
     def before_forward(self, hook: Callable[[int], object]) -> None:
-        """Have a function called with each layer's number before it runs; layers run one by one."""
+        """Register a function called with each layer's index before it runs (one by one then)."""
         self._hooks["before"].append(hook)
 
     def after_forward(self, hook: Callable[[int], object]) -> None:
-        """Have a function called with each layer's number after it ran."""
+        """Register a function to be called with each layer's index after it has run."""
         self._hooks["after"].append(hook)
 
     def set_input_arrays(self, data: AnyArray, labels: AnyArray) -> None:
-        """Have the net's MemoryData layer, which is its first, give these arrays batch by batch.
+        """Set the arrays that the net's MemoryData layer, its first layer, returns in batches.
 
         Args:
             data: float32 (items, channels, height, width), items being a multiple of the batch.

@@ -31,14 +31,14 @@ _HDF5 = b"\x89HDF"  # how such a file begins
 
 
 class NetWeights(NetNames):
-    """What a net does with its parameters."""
+    """The parameters of a net: loading, sharing and saving them."""
 
     _engine: Engine
     _parameters: dict[str, Parameter]
 
     @property
     def params(self) -> OrderedDict[str, list[Parameter]]:
-        """Layer -> its trained arrays; what is written to them counts from the next forward on."""
+        """Layer -> its trained arrays; the next forward pass uses what is written to them."""
         return OrderedDict(
             (name, layer.blobs)
             for name, layer in zip(self._layer_names, self.layers, strict=True)
@@ -59,7 +59,7 @@ class NetWeights(NetNames):
         ]  # fmt: skip
 
     def copy_from(self, path: Given) -> None:
-        """Take over the weights in a file, by layer name; layers that it lacks stay as they are.
+        """Copy the weights in a file by layer name; layers that it lacks are unchanged.
 
         Raises:
             NetcError: what ``netc.load_weights`` raises, weight-count, weight-shape.
@@ -83,7 +83,7 @@ class NetWeights(NetNames):
                 blob.set(other.array)
 
     def load_hdf5(self, path: str | PathLike[str]) -> None:
-        """Take over the weights in an HDF5 file; see ``copy_from``.
+        """Copy the weights in an HDF5 file; see ``copy_from``.
 
         Raises:
             NetcError: bad-weights for a file of another kind, and as ``copy_from``.

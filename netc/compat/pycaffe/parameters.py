@@ -1,4 +1,4 @@
-"""Parameters between a net, whose variables they are, and scripts, which write to them."""
+"""Parameters that scripts write to, and their relation to a net's variables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def parameters(graph: Graph) -> dict[str, Parameter]:
 
 
 def changes(variables: Variables, written: Mapping[str, Parameter]) -> dict[str, Array]:
-    """Variable -> what scripts have written to it, where it holds something else."""
+    """Variable -> array, for parameters to which scripts have written other values."""
     arrays = {name: written[name].array for name in variables if name in written}
     return {n: a for n, a in arrays.items() if not _held(variables.variable(n).array, a)}
 
@@ -37,7 +37,7 @@ def _held(own: Array, array: Array) -> bool:
 
 
 def changed_shapes(before: Graph, after: Graph) -> list[Diagnostic]:
-    """Parameters that would need another shape for other inputs."""
+    """A diagnostic for each parameter whose shape changes between two graphs."""
     return [
         Diagnostic(
             "input-shape",

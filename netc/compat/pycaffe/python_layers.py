@@ -36,7 +36,7 @@ class BlobVec(list[Parameter]):
 
 
 class Layer:
-    """What classes of Python layers are made from.
+    """The base class of Python layers.
 
     A class has ``setup(bottom, top)``, ``reshape(bottom, top)``, ``forward(bottom, top)`` and
     ``backward(top, propagate_down, bottom)``. They are given lists of blobs, write to ``data`` of
@@ -166,7 +166,7 @@ class PythonLayer:
             raise
 
     def forget(self) -> None:
-        """Have the layer be asked for its shapes again."""
+        """Forget the shapes, so that the layer's ``reshape`` is called again."""
         self._known = None
 
     def reshape(self, bottoms: Sequence[Blob], tops: Sequence[Blob]) -> bool:
@@ -179,13 +179,13 @@ class PythonLayer:
         return before != self._known[1]
 
     def forward(self, bottoms: Sequence[Blob], tops: Sequence[Blob]) -> None:
-        """Have the layer fill its tops."""
+        """Call the layer's ``forward``, which fills its tops."""
         self.layer.forward(list(bottoms), list(tops))
 
     def backward(
         self, tops: Sequence[Blob], needs: Sequence[bool], bottoms: Sequence[Blob]
     ) -> None:
-        """Have the layer fill its bottoms' gradients."""
+        """Call the layer's ``backward``, which fills its bottoms' gradients."""
         self.layer.backward(list(tops), list(needs), list(bottoms))
 
     def fill(self, blobs: Mapping[str, Blob]) -> None:
@@ -243,7 +243,7 @@ def _never_run(inputs: Sequence[object], param_str: str) -> Sequence[AnyArray]:
 
 @contextmanager
 def own_errors(layers: Mapping[str, PythonLayer]) -> Iterator[None]:
-    """Have what a script's class raises reach the script as it is, as from pycaffe."""
+    """A context in which exceptions of a script's class reach it unchanged, as in pycaffe."""
     try:
         yield
     except NetcError:

@@ -36,14 +36,14 @@ class Update:
 
     @property
     def history(self) -> tuple[Array, ...]:
-        """In the order of a solverstate, arrays that may be written to."""
+        """The history in the order of a solverstate, as writable float32 arrays."""
         return tuple(
             self._untouched[name] if name in self._untouched else self._variables[name]
             for name in self._histories
         )
 
     def run(self, rate: np.float32, iteration: int) -> None:
-        """Update.
+        """Update all parameters.
 
         Args:
             rate: the learning rate.
