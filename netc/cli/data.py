@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     make.add_argument("--resize", type=_size, metavar="HxW", help="bring pictures to this size")
     make.add_argument("--gray", action="store_true", help="one channel")
-    make.add_argument("--encoded", action="store_true", help="store files as they are (LMDB)")
+    make.add_argument("--encoded", action="store_true", help="store files, not pixels (LMDB)")
     make.add_argument("--shuffle", action="store_true", help="in another order")
     make.add_argument("--seed", type=natural, default=0, metavar="N", help="of the order")
     make.add_argument("--json", action="store_true", help="print the result as JSON")

@@ -39,6 +39,7 @@ class Restored(NamedTuple):
         smoothing: the last losses, whose mean is displayed; None where unknown.
         states: variable name -> last state of a recurrent layer.
         test_states: the same for each TEST net, as its last test left it.
+        kept: what the run's listeners store in snapshots, as JSON.
     """
 
     iteration: int
@@ -49,6 +50,7 @@ class Restored(NamedTuple):
     smoothing: Smoothing | None = None
     states: Mapping[str, Array] = MappingProxyType({})
     test_states: Sequence[Mapping[str, Array]] = ()
+    kept: Mapping[str, object] = MappingProxyType({})
 
 
 def write_snapshot(
@@ -81,6 +83,7 @@ def write_snapshot(
         "smoothing": None if run.smoothing is None else window_json(run.smoothing),
         "states": _states_json(run.states),
         "test_states": [_states_json(states) for states in run.test_states],
+        "kept": dict(run.kept),
     }
     if beside:
         write_beside(files.beside, more)
@@ -131,6 +134,7 @@ def _beside(content: Mapping[str, Any]) -> Restored:
         None if window is None else read_window(window),
         _read_states(states),
         tuple(_read_states(own) for own in content.get("test_states", ())),
+        dict(content.get("kept", {})),
     )
 
 

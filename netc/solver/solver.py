@@ -119,6 +119,7 @@ class Solver:
         self.text = read_solver(solver, reading)
         self.settings = read_settings(self.text.message)
         self.iteration = 0
+        self.kept: dict[str, object] = {}  # what listeners keep in snapshots, as JSON
         self.listeners: list[events.Listener] = events.callbacks(on_step, on_test, on_snapshot)
         self.seed = (self.settings.random_seed or 0) if seed is None else seed
         self._rate_state, self._rate_policy = RateState(), rate
@@ -383,6 +384,7 @@ class Solver:
         diffs = None if self._steps is None else self._steps.by_layer()
         size = self._distributed.size
         made = gathered(self._run, self.iteration, self._rate_state, self._smoothing, size)
+        made = made._replace(kept=self.kept)
         write_snapshot(files, choice.message, choice.state, made, self.params, diffs=diffs)
         self._emit(events.Snapshotted(self.iteration, *files.names))
         return files
@@ -398,6 +400,7 @@ class Solver:
         self._train.copy_weights(weights)
         put_back(self._run, found, self.settings.iter_size, self._distributed.size)
         self.iteration, self._rate_state = found.iteration, found.rates
+        self.kept = dict(found.kept)
         self._distributed.same_everywhere(self._train.variables)
         window = window_of(found, self.settings.average_loss)
         self._smoothing, self._goes_on = window or self._smoothing, window is not None

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from netc.boundary import strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.solver import events
 from netc.solver.rows import flattened
+from netc.solver.snapshots import damaged_beside
 from netc.solver.solver import Solver
 from netc.weights.load import save_weights
 
@@ -15,6 +19,9 @@ from netc.weights.load import save_weights
 @dataclass
 class Best:
     """Keeps the weights of the best test, and stops early after tests without improvement.
+
+    A run that goes on from a snapshot knows the best test and how many came after it, unless that
+    was of another output or its weights are no longer there.
 
     Args:
         solver: the solver.
@@ -32,6 +39,24 @@ class Best:
     iteration: int = 0
     _since: int = 0
 
+    def __post_init__(self) -> None:
+        """Go on from what a snapshot keeps."""
+        kept: Any = self.solver.kept.get("best")
+        if kept is None or (self.path and not Path(self.path).exists()):
+            return
+        with strangers_bytes(lambda error: damaged_beside(f"{self.solver.prefix}_iter_...")):
+            if kept["score"] == self.score:
+                self.value, self.iteration = float(kept["value"]), int(kept["iteration"])
+                self._since = int(kept["since"])
+
+    def _keep(self) -> None:
+        self.solver.kept["best"] = {
+            "score": self.score,
+            "value": self.value,
+            "iteration": self.iteration,
+            "since": self._since,
+        }
+
     def __call__(self, event: events.Event) -> None:
         """Look at a test."""
         if not isinstance(event, events.Tested) or event.net != 0:
@@ -45,10 +70,12 @@ class Best:
         value = float(scores[self.score])
         if self.value is None or self._is_better(value, self.value, event):
             self.value, self.iteration, self._since = value, event.iteration, 0
+            self._keep()
             if self.path:
                 save_weights(self.path, dict(self.solver.params))
             return
         self._since += 1
+        self._keep()
         if self.patience is not None and self._since >= self.patience:
             self.solver.stop()
 

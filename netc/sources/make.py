@@ -6,6 +6,7 @@ name; its value is a Datum.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,9 +17,12 @@ import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.files import cannot_write
+from netc.image_files import FORMATS
+from netc.ops.array import AnyArray
 from netc.sources.base import draws
 from netc.sources.database import lmdb_module
 from netc.sources.pictures import Picture
+from netc.sources.pixels import open_picture
 from netc.sources.records import datum_class
 from netc.weights.hdf5 import h5py_module
 
@@ -50,7 +54,8 @@ def make_lmdb(
         path: the folder to create; it must not exist.
         pictures: in the order of their keys.
         encoded: whether to store the encoded image files instead of pixels; they are then decoded
-            in each epoch.
+            in each epoch. Resized and grayscale pictures are encoded again (convert_imageset.cpp):
+            JPEG files as JPEG, all others as PNG.
         progress: called as (done, total).
 
     Raises:
@@ -110,7 +115,7 @@ def _datum(picture: Picture, encoded: bool) -> bytes:
     datum = datum_class()(label=picture.label)
     pixels = picture.read()
     if encoded and picture.path is not None:
-        datum.encoded, datum.data = True, picture.path.read_bytes()
+        datum.encoded, datum.data = True, _encoded(picture, picture.path, pixels)
         return bytes(datum.SerializeToString())
     datum.channels, datum.height, datum.width = pixels.shape
     if pixels.dtype == np.uint8:
@@ -118,6 +123,27 @@ def _datum(picture: Picture, encoded: bool) -> bytes:
     else:
         datum.float_data.extend(pixels.reshape(-1))
     return bytes(datum.SerializeToString())
+
+
+def _encoded(picture: Picture, path: Path, pixels: AnyArray) -> bytes:
+    """A file of these pixels: the picture's own, where it has them."""
+    data = path.read_bytes()
+    if not picture.changed:
+        return data
+    stored = open_picture(io.BytesIO(data), None, lambda why: _bad(f"`{path}` {why}"))
+    if np.array_equal(stored, pixels):
+        return data
+    from PIL import Image
+
+    rows = pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels[::-1].transpose(1, 2, 0))
+    file = io.BytesIO()
+    is_jpeg = path.suffix.lower() in FORMATS["JPEG"]
+    Image.fromarray(rows).save(file, "JPEG" if is_jpeg else "PNG", quality=95)  # as OpenCV's
+    return file.getvalue()
+
+
+def _bad(message: str) -> NetcError:
+    return NetcError(Diagnostic("bad-record", message))
 
 
 def make_hdf5(path: Path, pictures: Sequence[Picture], *, progress: Progress) -> Made:

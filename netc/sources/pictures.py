@@ -31,12 +31,14 @@ class Picture:
         label: its class.
         read: returns its pixels, (channels, height, width) of uint8 or float32, BGR.
         path: its image file; None where it is from an archive.
+        changed: whether `read` may return other pixels than the file's: resized or grayscale ones.
     """
 
     name: str
     label: int
     read: Callable[[], AnyArray]
     path: Path | None = None
+    changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def _of_folder(folder: Path, how: Reading) -> Iterator[Picture]:
 
 
 def _file(path: Path, name: str, label: int, how: Reading) -> Picture:
-    return Picture(name, label, lambda: how.pixels(path), path)
+    return Picture(name, label, lambda: how.pixels(path), path, how.gray or how.size is not None)
 
 
 def _of_archive(path: Path) -> Iterator[Picture]:

@@ -10,6 +10,7 @@ import pytest
 
 from netc.cli.main import main
 from netc.data import prototxt_dir
+from netc.sources.inspect import contents_of
 from netc.weights.mean import load_mean
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "train"
@@ -53,6 +54,31 @@ def test_a_folder_of_classes_and_resizing(folder: Path, capsys: pytest.CaptureFi
     found = shown("db", capsys)
     assert found["shapes"] == [{"shape": [3, 4, 6], "records": 3}]
     assert found["labels"] == {"0": 2, "1": 1}
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize(
+    ("more", "shape"),
+    [(["--resize", "6x4"], [3, 6, 4]), (["--gray"], [1, 8, 8]), ([], [3, 8, 8])],
+)
+def test_encoded_pictures_are_resized_and_made_grey(
+    suffix: str, more: list[str], shape: list[int], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    pixels = np.random.default_rng(1).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(folder / f"x.{suffix}")
+    (folder / "list.txt").write_text(f"x.{suffix} 3\n")
+    for name, encoded in (("plain", []), ("encoded", ["--encoded"])):
+        assert main(["data", "make", "list.txt", "-o", name, *more, *encoded]) == 0
+    plain, encoded = (
+        contents_of(Path(n), "LMDB", 1, lambda *_: None) for n in ("plain", "encoded")
+    )
+    assert shown("encoded", capsys)["shapes"] == [{"shape": shape, "records": 1}]
+    one, other = plain.first[0].pixels.astype(int), encoded.first[0].pixels.astype(int)
+    if suffix == "png":
+        np.testing.assert_array_equal(one, other)
+    assert np.abs(one - other).mean() < 30  # of noise, the worst for a JPEG
 
 
 def test_a_broken_file_is_named_and_left_out(
