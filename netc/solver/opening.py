@@ -143,7 +143,8 @@ def _train_net(
     if given.memory is not None:
         options = replace(options, blobs=blobs_within(given.memory, variable_bytes(graphs)))
     group = None if sharing is None else sharing.sums
-    return TrainNet(graph, graphs, opened.shown, given.backend, options, given.seed, group, remade)
+    how_it_runs = given.backend, options, given.seed, group
+    return TrainNet(graph, graphs, opened.shown, *how_it_runs, remade, own.rule)
 
 
 def _test_net(

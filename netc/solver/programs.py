@@ -21,16 +21,19 @@ from netc.ir.types import Shape
 from netc.layer_arrays import LayerArrays
 from netc.ops.random import generator_key
 from netc.ops.ranks import Summing
+from netc.ops.update_rules import Rule, step
 from netc.recent import LeastRecentlyUsed
 from netc.solver.nets import Shown
 from netc.solver.noise import Noise
 from netc.train.generator import KEY
-from netc.train.growth import sum_name
+from netc.train.growth import history_name, sum_name
 from netc.train.observe import Observation, Observed, observation, observed_graph
 from netc.train.step import ITERATION, NORM, RATE, SCALE, StepGraphs, forward_graph, variable_bytes
 from netc.weights.match import assign
 
 _SHAPES = 4  # further batch shapes whose programs are kept, least recently used first out
+
+SGD = Rule()
 
 
 class Pass(NamedTuple):
@@ -62,6 +65,7 @@ class TrainNet:
         seed: of layers that draw random numbers.
         group: the averaging of gradients in shared memory; only kept alive here.
         remake: graph of other shapes -> its iteration's graphs; None if only one shape is allowed.
+        rule: the solver's.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class TrainNet:
         seed: int = 0,
         group: Summing | None = None,
         remake: Callable[[Graph], StepGraphs] | None = None,
+        rule: Rule = SGD,
     ) -> None:
         self._group, self._remake, self._own_graph = group, remake, graph
         self.shown = shown
@@ -89,6 +94,8 @@ class TrainNet:
         self._further = self._compiled(graphs.further, shared)
         self._last = self._compiled(graphs.last, shared)
         self._untouched = self._zeros()
+        self._rule = rule
+        self._coasting: list[str] | None = []  # parameters that their histories move; None: unknown
 
     def _compiled(self, graph: Graph | None, options: Options) -> CompiledNet | None:
         return None if graph is None else CompiledNet(graph, self._backend, options)
@@ -189,6 +196,7 @@ class TrainNet:
     @property
     def history(self) -> tuple[Array, ...]:
         """The solver's history in the order of a solverstate, as writable float32 arrays."""
+        self._coasting = None  # they may be
         return tuple(
             self._untouched[name] if name in self._untouched else self.variables[name]
             for name in self.graphs.histories
@@ -220,7 +228,9 @@ class TrainNet:
         layers that draw random numbers depend on.
         """
         first = self._for(feeds)._first
-        return self._pass(first, {**feeds, **self._scalars(first, rate, iteration)}, drawn)
+        made = self._pass(first, {**feeds, **self._scalars(first, rate, iteration)}, drawn)
+        self._coast(iteration)
+        return made
 
     def accumulate(self, feeds: Mapping[str, object], number: int, drawn: int) -> Pass:
         """Run pass ``number`` of an iteration; its gradients are stored, or added to earlier ones.
@@ -234,7 +244,22 @@ class TrainNet:
     def update(self, rate: np.float32, iteration: int) -> Pass:
         """Update the parameters by the gradients that :meth:`accumulate` summed."""
         assert self._last is not None
-        return self._pass(self._last, self._scalars(self._last, rate, iteration))
+        made = self._pass(self._last, self._scalars(self._last, rate, iteration))
+        self._coast(iteration)
+        return made
+
+    def _coast(self, iteration: int) -> None:
+        """Let parameters with lr_mult 0 move by the histories that a state has brought them."""
+        if self._coasting is None:
+            self._coasting = list(self.graphs.coasting)
+        for name in self._coasting:
+            history, place = self._untouched[history_name(name, 0)], self.variables.variable(name)
+            if history.any():
+                moved = step(self._rule, np.zeros_like(history), (history,), 0, iteration)
+                place.write(place.array - moved.value)
+                history[...] = moved.history[0]
+        moving = (n for n in self._coasting if self._untouched[history_name(n, 0)].any())
+        self._coasting = list(moving)
 
     def forward(self, feeds: Mapping[str, object], drawn: int = 0) -> Pass:
         """Run a forward pass only; running statistics of BatchNorm are updated all the same."""
@@ -259,7 +284,7 @@ class TrainNet:
     @cached_property
     def _observed(self) -> tuple[Observed, CompiledNet]:
         options = replace(self._options, variables=self.variables, blobs=None)
-        observed = observed_graph(self.graph, self.graphs.learned)
+        observed = observed_graph(self.graph, self.graphs.learned, self.graphs.silent)
         return observed, CompiledNet(observed.graph, self._backend, options)
 
     def _scalars(self, program: CompiledNet, rate: np.float32, iteration: int) -> dict[str, object]:

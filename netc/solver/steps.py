@@ -2,7 +2,7 @@
 
 After Net::Update a parameter's diff holds its step (sgd_solver.cpp, ComputeUpdateValue). For SGD
 that is the history itself; for other rules it is computed here as the parameter's difference before
-and after the update. A parameter with lr_mult 0 has a step of 0.
+and after the update, and 0 for a parameter with lr_mult 0.
 """
 
 from __future__ import annotations
@@ -54,9 +54,10 @@ class Steps:
         entry = self._train.graph.parameters[name]
         owner = self._train.graph.parameters[entry.owner or name]
         shape = entry.shape or ()
-        if not self._made or owner.lr_mult == 0:
+        by_history = self._rule.name in _BY_HISTORY
+        if not self._made or (owner.lr_mult == 0 and not by_history):
             return np.zeros(shape, np.float32)
-        if self._rule.name in _BY_HISTORY:
+        if by_history:
             index = self._train.graphs.learnable.index(owner.name)
             return self._train.history[index].reshape(shape)
         return (self._before[owner.name] - self._array(owner.name)).reshape(shape)

@@ -37,7 +37,7 @@ from netc.ops.reshaping import ReshapeParams
 from netc.plan.split import loose_values
 from netc.train.generator import KEY
 from netc.train.joint import Joint, Names, Parts, no_gradient, no_loss, reads_of
-from netc.train.wanted import Needs, find_needs, owner_of
+from netc.train.wanted import Needs, Use, find_needs, owner_of
 
 
 def differentiate(
@@ -47,6 +47,7 @@ def differentiate(
     values: Collection[str] = (),
     reached: Collection[str] = (),
     seeds: Collection[str] = (),
+    silent: Collection[Use] = (),
 ) -> Joint:
     """The graph with the gradients of the sum of its losses.
 
@@ -57,6 +58,7 @@ def differentiate(
         reached: values whose gradients are wanted where one can pass: not through a label.
         seeds: values at which gradients arrive from outside, as inputs of the new graph, in the
             place of a loss's weight where one has one.
+        silent: (layer, index) of parameters: uses of shared ones that add nothing to the gradient.
 
     Raises:
         NetcError: no-gradient, at the layers that would have to pass a gradient and have none;
@@ -64,8 +66,8 @@ def differentiate(
     """
     if not graph.losses and not seeds:
         raise no_loss(graph)
-    needs = find_needs(graph, parameters, values, reached)
-    backward = _Backward(graph, needs, frozenset(parameters))
+    needs = find_needs(graph, parameters, values, reached, silent)
+    backward = _Backward(graph, needs, frozenset(parameters), frozenset(silent))
     for value in dict.fromkeys((*seeds, *graph.losses)):
         backward.start(value, seeded=value in seeds)
     for node in reversed(graph.nodes):
@@ -85,6 +87,7 @@ class _Backward:
     graph: Graph
     needs: Needs
     learned: frozenset[str]
+    silent: frozenset[Use] = frozenset()
     nodes: list[Node] = field(default_factory=list)
     faults: list[Diagnostic] = field(default_factory=list)
     gradients: dict[str, str] = field(default_factory=dict)
@@ -200,7 +203,9 @@ class _Backward:
         return [
             index
             for index, (name, spec) in enumerate(zip(node.parameters, specs, strict=True))
-            if spec.learned and owner_of(self.graph, name) in self.learned
+            if spec.learned
+            and owner_of(self.graph, name) in self.learned
+            and (node.name, index) not in self.silent
         ]
 
     def _wanted_bottoms(self, node: Node, rule: ErasedGradient) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from netc.ir.edit import with_variables
@@ -11,6 +11,7 @@ from netc.train.differentiate import differentiate
 from netc.train.generator import with_generator
 from netc.train.joint import Parts
 from netc.train.step import carried_graph
+from netc.train.wanted import Use
 
 
 class Observed(NamedTuple):
@@ -34,19 +35,20 @@ class Observation(NamedTuple):
     totals: Mapping[str, Array]
 
 
-def observed_graph(graph: Graph, learned: Sequence[str]) -> Observed:
+def observed_graph(graph: Graph, learned: Sequence[str], silent: Collection[Use] = ()) -> Observed:
     """The graph for looking at a pass of a TRAIN net.
 
     Args:
         graph: with inferred shapes and arrays, no passes run.
         learned: the parameters whose gradients are wanted.
+        silent: uses of them that add nothing: see netc.train.differentiate.
 
     Raises:
         NetcError: no-gradient, no-loss.
     """
     graph, _ = carried_graph(with_variables(with_generator(graph)))
     made = tuple(value for node in graph.nodes for value in node.outputs)
-    joint = differentiate(graph.replace(outputs=made), parameters=learned)
+    joint = differentiate(graph.replace(outputs=made), parameters=learned, silent=silent)
     parts = joint.parts
     found = (*parts.passed.values(), *parts.learned.values(), *parts.totals.values())
     live = {value for node in joint.graph.nodes for value in node.outputs}

@@ -34,7 +34,9 @@ from netc.train.distribute import (
 )
 from netc.train.generator import with_generator
 from netc.train.growth import GraphGrowth, history_name
+from netc.train.wanted import Use, owner_of
 
+_SCALED_BY_RATE = ("SGD", "Nesterov", "LARS")  # rules whose history takes gradients times the rate
 RATE, ITERATION, NORM, SCALE = "~rate", "~iteration", "~norm", "~clip_scale"
 
 
@@ -68,6 +70,9 @@ class StepGraphs(NamedTuple):
         histories: names of the variables of the solver's history, in the order of a solverstate.
             One that no update touches is in no graph.
         learned: the parameters whose gradients are computed.
+        silent: uses of them, by layer and index, that add nothing.
+        coasting: parameters with lr_mult 0 whose update is in no graph: it moves them by their
+            history alone, and that is zero but where a run goes on from one in which they learned.
     """
 
     first: Graph
@@ -76,6 +81,8 @@ class StepGraphs(NamedTuple):
     learnable: tuple[str, ...]
     histories: tuple[str, ...]
     learned: tuple[str, ...] = ()
+    silent: frozenset[Use] = frozenset()
+    coasting: tuple[str, ...] = ()
 
 
 def step_graphs(
@@ -95,25 +102,26 @@ def step_graphs(
     """
     learnable = learnable_parameters(graph)
     learned = tuple(n for n in parameters_with_gradients(graph, how) if n not in frozen)
+    silent = silent_uses(graph, how)
     graph, states = carried_graph(with_variables(with_generator(graph)))
     # The loss of a layer with no top is no output, and is wanted all the same.
     shown = tuple(dict.fromkeys((*graph.outputs, *graph.losses)))
-    joint = differentiate(graph.replace(outputs=shown), parameters=learned)
+    joint = differentiate(graph.replace(outputs=shown), parameters=learned, silent=silent)
     forward = joint.graph.replace(outputs=shown)
     first, further = GraphGrowth(forward), GraphGrowth(forward)
     for growth in (first, further):
         growth.run_statistics(graph.nodes)
         growth.keep_states(states)
     made = _Update(graph, learnable, how, frozenset(frozen))
+    told = learnable, made.histories(), learned, silent, made.coasting()
     if how.iter_size == 1 and not split:
         made.add(first, joint.parameters)
-        return StepGraphs(first.result(), None, None, learnable, made.histories(), learned)
+        return StepGraphs(first.result(), None, None, *told)
     last = GraphGrowth(graph.replace(nodes=(), inputs=(), outputs=(), values={}, losses={}))
     first.store_sums(joint.parameters, add=False)
     further.store_sums(joint.parameters, add=True)
     made.add(last, {name: last.sum_of(name) for name in joint.parameters})
-    graphs = (first.result(), further.result(), last.result())
-    return StepGraphs(*graphs, learnable, made.histories(), learned)
+    return StepGraphs(first.result(), further.result(), last.result(), *told)
 
 
 def variable_bytes(graphs: StepGraphs) -> int:
@@ -140,7 +148,7 @@ def update_graph(graph: Graph, how: Updating) -> UpdateGraph:
     """The update alone, of all parameters of a net, for passes that are run elsewhere."""
     learnable = learnable_parameters(graph)
     last = GraphGrowth(graph.replace(nodes=(), inputs=(), outputs=(), values={}, losses={}))
-    made = _Update(graph, learnable, how)
+    made = _Update(graph, learnable, how, whole=True)
     made.add(last, {name: last.sum_of(name) for name in learnable})
     return UpdateGraph(last.result(), learnable, made.histories())
 
@@ -152,19 +160,45 @@ def learnable_parameters(graph: Graph) -> tuple[str, ...]:
 
 
 def parameters_with_gradients(graph: Graph, how: Updating) -> tuple[str, ...]:
-    """Parameters whose gradients Caffe computes: those that move, and some for the norm of all.
+    """Parameters whose gradients count: those that move, and some frozen ones.
 
-    With `force_backward` a frozen parameter has a gradient too (net.cpp:228), and those of
-    recurrent layers always have, since the net inside does not know (recurrent_layer.cpp).
+    A frozen parameter's gradient counts in the norm of all and in histories that are not scaled by
+    the rate. Caffe computes it with `force_backward` (net.cpp:228), in recurrent layers, since the
+    net inside does not know (recurrent_layer.cpp), and where a layer that shares the parameter does
+    not write the lr_mult 0 itself (net.cpp:146-152).
     """
     learnable = learnable_parameters(graph)
     moving = {name for name in learnable if graph.parameters[name].lr_mult != 0}
-    if how.clip_gradients >= 0:
+    if how.clip_gradients >= 0 or how.rule.name not in _SCALED_BY_RATE:
         moving.update(learnable if how.force_backward else ())
+        silent, uses = silent_uses(graph, how), list(_uses(graph))
+        moving |= {owner for use, owner in uses if use in silent} & {
+            owner for use, owner in uses if use not in silent
+        }
         for node in graph.nodes:
             if isinstance(node.params, RecurrentParams):
                 moving.update(graph.parameters[n].owner or n for n in node.parameters)
     return tuple(name for name in learnable if name in moving)
+
+
+def silent_uses(graph: Graph, how: Updating) -> frozenset[Use]:
+    """Uses of parameters whose layers write lr_mult 0, and so compute no gradient."""
+    if how.force_backward:
+        return frozenset()
+    return frozenset(
+        (node.name, index)
+        for node in graph.nodes
+        if not isinstance(node.params, RecurrentParams)
+        for index, written in enumerate(node.param_specs)
+        if written.lr_mult == 0
+    )
+
+
+def _uses(graph: Graph) -> Iterator[tuple[Use, str]]:
+    """Each layer's parameters, with their owners."""
+    for node in graph.nodes:
+        for index, name in enumerate(node.parameters):
+            yield (node.name, index), owner_of(graph, name)
 
 
 def carried_graph(graph: Graph) -> tuple[Graph, Mapping[str, str]]:
@@ -185,12 +219,13 @@ def carried_graph(graph: Graph) -> tuple[Graph, Mapping[str, str]]:
 
 @dataclass(frozen=True)
 class _Update:
-    """The update of all parameters, as nodes."""
+    """The update of all parameters, as nodes; with ``whole`` of those that only coast too."""
 
     graph: Graph
     learnable: tuple[str, ...]
     how: Updating
     frozen: frozenset[str] = field(default_factory=frozenset)
+    whole: bool = False
 
     def histories(self) -> tuple[str, ...]:
         """The history's variables: all first halves, then all second ones."""
@@ -206,20 +241,22 @@ class _Update:
             params = ClipScaleParams(self.how.clip_gradients)
             growth.node(NORM, CLIP, params, tuple(gradients.values()), (SCALE, NORM))
             growth.outputs += [SCALE, NORM]
-        for name in self._moving():
+        coasting = self.coasting()
+        for name in self.learnable:
+            if name in self.frozen or name in coasting:
+                continue
             self._update(growth, name, gradients.get(name), clipped)
 
-    def _moving(self) -> Iterator[str]:
-        """Parameters whose elements or history an update may change.
+    def coasting(self) -> tuple[str, ...]:
+        """Parameters that an update moves by their history alone: with lr_mult 0, under SGD and
+        Nesterov.
 
-        Without a gradient and at rate 0, SGD and Nesterov change nothing; the histories of the
-        other rules fill with weight decay even so.
+        The histories of the other rules fill with weight decay and gradients even so.
         """
-        simple = self.how.rule.name in ("SGD", "Nesterov")
-        for name in self.learnable:
-            stays = self.graph.parameters[name].lr_mult == 0 and simple
-            if not stays and name not in self.frozen:
-                yield name
+        if self.whole or self.how.rule.name not in ("SGD", "Nesterov"):
+            return ()
+        still = (name for name in self.learnable if self.graph.parameters[name].lr_mult == 0)
+        return tuple(name for name in still if name not in self.frozen)
 
     def _update(
         self, growth: GraphGrowth, parameter: str, gradient: str | None, clipped: bool

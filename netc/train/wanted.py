@@ -9,6 +9,8 @@ from netc.ir.graph import Graph, Node
 from netc.ops.gradients.catalog import GRADIENTS
 from netc.train.generator import KEY
 
+Use = tuple[str, int]  # a layer, and which of its parameters
+
 
 class Needs(NamedTuple):
     """Values that need a gradient: ``all``, and the ``hard`` ones, from which one has to pass."""
@@ -22,6 +24,7 @@ def find_needs(
     parameters: Collection[str],
     values: Collection[str],
     reached: Collection[str],
+    silent: Collection[Use] = (),
 ) -> Needs:
     """The values that are wanted, or are made of what is wanted.
 
@@ -30,17 +33,23 @@ def find_needs(
         parameters: that are wanted, by their owners' names.
         values: that are wanted.
         reached: that are wanted where a gradient can pass.
+        silent: uses of parameters that add nothing to their gradients.
     """
-    hard = _above(graph, parameters, values, labels=True)
+    above = {
+        node.name
+        for node in graph.nodes
+        for index, name in enumerate(node.parameters)
+        if owner_of(graph, name) in parameters and (node.name, index) not in silent
+    }
+    hard = _above(graph, above, values, labels=True)
     return Needs(frozenset(hard | _above(graph, (), reached, labels=False)), frozenset(hard))
 
 
-def _above(
-    graph: Graph, parameters: Collection[str], values: Iterable[str], labels: bool
-) -> set[str]:
+def _above(graph: Graph, layers: Collection[str], values: Iterable[str], labels: bool) -> set[str]:
+    """What is made of these values, or by these layers, which learn, or of what they make."""
     needed = set(values)
     for node in graph.nodes:
-        learns = any(owner_of(graph, name) in parameters for name in node.parameters)
+        learns = node.name in layers
         if learns or any(node.inputs[i] in needed for i in _open(node, labels)):
             needed.update(node.outputs)
     return needed
