@@ -16,10 +16,11 @@ from netc.cli.progress import bar, compiling
 from netc.files import cannot_write
 from netc.ir.graph import Array
 from netc.lower.rules import State
-from netc.solver.log import CaffeLog
+from netc.solver.log import CaffeLog, log_found
 from netc.solver.read import Reading
 from netc.solver.rows import flattened
 from netc.solver.testing import Scores, Tester, log_batch, log_scores
+from netc.sources.paths import recorded
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score, and tell the means."""
     given = reading(args)
-    with compiling() as progress:
+    with compiling() as progress, recorded() as found:
         tester = Tester(
             args.net,
             args.weights.split(","),
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     print_diagnostics(tester.net.diagnostics)
     with _log(args.log) as log:
         if log is not None:
+            log_found(log, found)
             log.line("caffe.cpp:281", f"Running for {args.iterations} iterations.")
         scores = _scored(tester, args.iterations, log)
         if log is not None:

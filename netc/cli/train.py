@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -26,13 +26,14 @@ from netc.cli.running import Running
 from netc.diagnostics import NetcError
 from netc.files import cannot_write
 from netc.lower.rules import State
-from netc.solver.log import CaffeLog
+from netc.solver.log import CaffeLog, log_found
 from netc.solver.plot import check_plot, write_plot
 from netc.solver.rows import Rows
 from netc.solver.snapshots import last_state
 from netc.solver.solver import Solver
 from netc.solver.tensorboard import TensorBoard
 from netc.solver.watch import Best, SnapshotsAt
+from netc.sources.paths import Found, recorded
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -131,10 +132,11 @@ def run(args: argparse.Namespace) -> int:
         return last_state(prefixes[0]) if prefixes else None
 
     with failing_together(ranks, last):
-        solver = _opened(args, ranks)
+        with recorded() as found:
+            solver = _opened(args, ranks)
         prefixes.append(solver.prefix)
         if ranks is None or ranks.rank == 0:
-            _lead(solver, args, ranks)
+            _lead(solver, args, ranks, found)
         else:
             with _signals(solver, args):
                 solver.solve()
@@ -162,7 +164,9 @@ def _opened(args: argparse.Namespace, ranks: Group | None) -> Solver:
         )
 
 
-def _lead(solver: Solver, args: argparse.Namespace, ranks: Group | None) -> None:
+def _lead(
+    solver: Solver, args: argparse.Namespace, ranks: Group | None, found: Sequence[Found]
+) -> None:
     """Train, and show and write what comes of it: the work of the only rank, or of rank 0."""
     print_diagnostics(solver.diagnostics)
     rows = Rows()
@@ -173,6 +177,7 @@ def _lead(solver: Solver, args: argparse.Namespace, ranks: Group | None) -> None
         if args.log:
             log = stack.enter_context(_log(args.log, solver))
             solver.listeners.append(log)
+            log_found(log, found)
             if ranks is not None:
                 log.line("parallel.cpp:1", told_batch(solver.batch, ranks, args.batch))
         if ranks is not None and not _takes_output(args):

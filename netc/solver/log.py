@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import singledispatchmethod
 from typing import TextIO
@@ -19,6 +19,7 @@ import numpy as np
 from netc.ir.graph import Array
 from netc.printable import printable
 from netc.solver import events
+from netc.sources.paths import Found
 
 Clock = Callable[[], float]
 
@@ -127,6 +128,12 @@ class CaffeLog:
             yield "solver.cpp:316", "Optimization stopped early."
         else:
             yield "solver.cpp:332", "Optimization Done."
+
+
+def log_found(log: CaffeLog, found: Sequence[Found]) -> None:
+    """Write a line for each file that the texts name: Caffe would have looked in one place only."""
+    for one in dict.fromkeys(found):
+        log.line("io.cpp:1", str(one))
 
 
 def outputs(

@@ -21,7 +21,7 @@ from netc.memory import on_behalf
 from netc.ops.fields import fork_field
 from netc.sources.base import DataLayer, Epochs, draws, stacked
 from netc.sources.batches import batch_size, check_room, skipped
-from netc.sources.paths import find
+from netc.sources.paths import find, resolve
 from netc.sources.pixels import Bytes, decode, nearest, resize
 from netc.sources.transform import read_transform
 
@@ -114,7 +114,7 @@ class DenseImageSource:
 
     def _decoded(self, path: str, root: str, what: str, color: bool) -> Bytes:
         folder = self.layer.folder or self._list.parent
-        found = find(root + path, folder, f"{what}: the image")
+        found = resolve(root + path, folder, f"{what}: the image")
         return decode(found, f"{what}: `{found}`", color, self.layer)
 
     def _drawn(

@@ -21,7 +21,7 @@ from netc.memory import check_memory
 from netc.ops.array import AnyArray
 from netc.sources.base import DataLayer, Epochs
 from netc.sources.batches import batch_size, check_room
-from netc.sources.paths import find
+from netc.sources.paths import find, resolve
 from netc.weights.hdf5 import h5py_module
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Hdf5Source:
         with strangers_bytes(lambda error: self._bad(listed, reason(error))):
             names = listed.read_text(encoding="utf-8", errors="surrogateescape").split()
         folder = self.layer.folder or listed.parent
-        return [find(name, folder, "the HDF5 file") for name in names]
+        return [resolve(name, folder, "the HDF5 file") for name in names]
 
     def _open(self, path: Path) -> tuple[Path, Any]:
         h5py = h5py_module()

@@ -11,7 +11,7 @@ from netc.memory import on_behalf
 from netc.sources.base import DataLayer, Epochs, stacked
 from netc.sources.batches import batch_size, check_room, skipped
 from netc.sources.lists import Line, read_list
-from netc.sources.paths import find
+from netc.sources.paths import find, resolve
 from netc.sources.pixels import decode, resize
 from netc.sources.transform import read_transform
 
@@ -73,7 +73,7 @@ class ImageListSource:
 
     def _picture(self, row: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         folder = self.layer.folder or self._list.parent
-        path = find(self._root + self._lines[row].path, folder, f"{self._name(row)}: the image")
+        path = resolve(self._root + self._lines[row].path, folder, f"{self._name(row)}: the image")
         with on_behalf(f"layer `{self.layer.name}`: {self._name(row)}", self.layer.layer.span):
             picture = decode(path, f"{self._name(row)}: `{path}`", self._color, self.layer)
             return resize(picture, *self._resized) if self._resized[0] else picture

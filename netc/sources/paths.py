@@ -7,19 +7,61 @@ tries that first, then the text's own folder and each folder above it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError, Span
 
 
+class Found(NamedTuple):
+    """A path that a text names, and the file or folder that it was resolved to."""
+
+    what: str
+    name: str
+    path: Path
+
+    def __str__(self) -> str:
+        return f"{self.what} `{self.name}` is `{self.path.resolve()}`"
+
+
+_FOUND: ContextVar[list[Found] | None] = ContextVar("found", default=None)
+
+
+@contextmanager
+def recorded() -> Iterator[list[Found]]:
+    """Record what :func:`find` resolves in this context, in the order of the calls."""
+    found: list[Found] = []
+    token = _FOUND.set(found)
+    try:
+        yield found
+    finally:
+        _FOUND.reset(token)
+
+
 def find(name: str, folder: Path | None, what: str, span: Span | None = None) -> Path:
-    """Resolve a path written in a text to an existing file or folder.
+    """Resolve a path written in a text to an existing file or folder, and record it.
+
+    See :func:`recorded`. :func:`resolve` is for the pictures of a list, and records nothing.
 
     Args:
         name: the path as written.
         folder: the text's folder; None where it is from no file.
         what: what the path names, for the message: "the train net".
         span: where the path is written.
+
+    Raises:
+        NetcError: file-not-found, with every place that was tried.
+    """
+    path, found = resolve(name, folder, what, span), _FOUND.get()
+    if found is not None:
+        found.append(Found(what.rstrip(","), name, path))
+    return path
+
+
+def resolve(name: str, folder: Path | None, what: str, span: Span | None = None) -> Path:
+    """As :func:`find`, for the many files that a list names: nothing is recorded.
 
     Raises:
         NetcError: file-not-found, with every place that was tried.

@@ -19,7 +19,7 @@ from netc.memory import on_behalf
 from netc.sources.augment import NONE
 from netc.sources.base import DataLayer, draws
 from netc.sources.batches import batch_size
-from netc.sources.paths import find
+from netc.sources.paths import find, resolve
 from netc.sources.pixels import Bytes, decode, resize
 from netc.sources.transform import read_transform
 
@@ -68,7 +68,7 @@ class WindowSource:
         self._scale = np.float32(param.get("scale"))
         self._root = param.get("root_folder")
         span = param.span_of("source")
-        self._path = find(param.get("source"), source.folder, "the window file", span)
+        self._path = resolve(param.get("source"), source.folder, "the window file", span)
         self._pictures: list[str] = []
         windows = list(self._read(param.get("fg_threshold"), param.get("bg_threshold")))
         foreground = int(np.float32(self._size) * np.float32(param.get("fg_fraction")))

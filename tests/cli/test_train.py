@@ -186,3 +186,27 @@ def test_the_live_line_has_rate_and_speed(solver: Path) -> None:
     live = [part for line in lines for part in line.split("\r") if part.startswith("training ")]
     assert any(" rate 0.1 " in part and " images/s" in part for part in live)
     assert all(len(part) <= 80 for part in live)
+
+
+def test_the_log_says_where_each_file_was_found(
+    solver: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = solver.parent
+    log = folder / "run.log"
+    below = folder / "below"
+    below.mkdir()
+    (below / "net.prototxt").write_text(NET)
+    (below / "list.txt").write_text((folder / "list.txt").read_text())
+    monkeypatch.chdir(below)
+    assert main(["train", str(solver), "--set", "max_iter=1", f"--log={log}"]) == 0
+    told = [line.partition("] ")[2] for line in log.read_text().splitlines() if "io.cpp:1]" in line]
+    assert told == [
+        f"the train net `net.prototxt` is `{below / 'net.prototxt'}`",
+        f"the list of images `list.txt` is `{below / 'list.txt'}`",
+        f"test net 0 `net.prototxt` is `{below / 'net.prototxt'}`",
+    ]
+    net, weights = str(folder / "net.prototxt"), str(folder / "run_iter_1.caffemodel")
+    monkeypatch.chdir(folder.parent)
+    assert main(["test", net, "-w", weights, "--iterations=1", f"--log={log}"]) == 0
+    last = [line for line in log.read_text().splitlines() if "io.cpp:1]" in line][-1]
+    assert last.endswith(f"the list of images `list.txt` is `{folder / 'list.txt'}`")
