@@ -223,6 +223,9 @@ class _Inference:
             )
         if written.name and written.name in self.shared:
             return self._share(node, index, spec, written)
+        taken = self._taken_over(node, index, spec)
+        if taken is not None:
+            return taken
         if written.name:
             self.shared[written.name] = (name, written)
         lr_mult, decay_mult = _multipliers(spec, written)
@@ -235,6 +238,21 @@ class _Inference:
             lr_mult=lr_mult,
             decay_mult=decay_mult,
         )
+        return name
+
+    def _taken_over(self, node: Node, index: int, spec: WeightSpec) -> str | None:
+        """The parameter of another net's layer that a node reads, as a TEST net's do; else None.
+
+        Its name, or its owner's, is that of a layer that this graph need not have.
+        """
+        name = node.parameters[index] if index < len(node.parameters) else ""
+        known = self.graph.parameters.get(name)
+        if known is None or (name == f"{node.name}/{index}" and known.owner is None):
+            return None
+        if name not in self.parameters or spec.shape != known.shape:
+            self.parameters[name] = replace(known, shape=spec.shape)
+        if known.owner is not None:
+            self.parameters.setdefault(known.owner, self.graph.parameters[known.owner])
         return name
 
     def _share(self, node: Node, index: int, spec: WeightSpec, written: ParamSpec) -> str:

@@ -132,3 +132,36 @@ def test_images_of_their_own_sizes_one_by_one(tmp_path: Path) -> None:
     """
     run = Solver(netc.Source("s.prototxt", f"net_param {{ {net} }} {SLOW}"))
     assert np.isfinite(run.step(4)).all()
+
+
+@pytest.mark.parametrize(("number", "mode"), [(3, "STRICT"), (2, "PERMISSIVE")])
+def test_a_test_net_without_the_owner_of_its_weights_takes_other_shapes(
+    number: int, mode: str
+) -> None:
+    ip = "bias_term: false weight_filler { type: 'xavier' } num_output:"
+    net = f"""
+        layer {{ name: "in" type: "Input" top: "x" top: "y"
+                input_param {{ shape {{ dim: 4 dim: {2 * number} }} shape {{ dim: 4 dim: 6 }} }} }}
+        layer {{ name: "a" type: "InnerProduct" bottom: "x" top: "a" param {{ name: "w" }}
+                inner_product_param {{ {ip} {18 // (2 * number)} axis: 1 }}
+                include {{ phase: TRAIN }} }}
+        layer {{ name: "b" type: "InnerProduct" bottom: "y" top: "b"
+                param {{ name: "w" share_mode: {mode} }} inner_product_param {{ {ip} 3 }} }}
+        layer {{ name: "la" type: "Reduction" bottom: "a" top: "la" loss_weight: 1
+                include {{ phase: TRAIN }} }}
+        layer {{ name: "lb" type: "Reduction" bottom: "b" top: "lb" loss_weight: 1 }}
+    """
+    net = net.replace("dim: 4 dim: 4 ", "dim: 4 dim: 9 ") if mode == "PERMISSIVE" else net
+    net = net.replace("num_output: 4 axis", "num_output: 2 axis")
+
+    def fed(rows: int) -> dict[str, Array]:
+        wide = 9 if mode == "PERMISSIVE" else 6
+        return {"x": np.ones((rows, wide), np.float32), "y": np.ones((rows, 6), np.float32)}
+
+    text = f"net_param {{ {net} }} {BASE} test_iter: 1 test_interval: 1"
+    tests = [fed(4), fed(3), fed(4), fed(2)]
+    run = Solver(netc.Source("s.prototxt", text), feeds=[fed(4), fed(2)], test_feeds=[tests])
+    for rows in (4, 3, 4, 2):
+        want = rows * run.params["a"][0].sum(dtype=np.float64)
+        run.step(1)
+        np.testing.assert_allclose(run.tests[-1].scores["lb"], want, rtol=1e-4)
