@@ -94,7 +94,7 @@ def _layers(written: Sequence[Message]) -> tuple[Layer, ...]:
         node += not _reads_data(layer.get("type"))
     named = [
         Named(layer.get("name"), layer.get("type"), tuple(layer.get("bottom")),
-              tuple(layer.get("top")), _losses(layer))
+              tuple(layer.get("top")), tuple(layer.get("loss_weight")))
         for layer in written
     ]  # fmt: skip
     found: list[Layer] = []
@@ -102,7 +102,9 @@ def _layers(written: Sequence[Message]) -> tuple[Layer, ...]:
     at = next(starts)
     for number, one in with_splits(named):
         own = number >= 0 and not _reads_data(one.type)
-        found.append(Layer(one.name, one.type, one.bottoms, one.tops, at, one.losses, own))
+        # A weight that is not written is added after the Splits are made.
+        losses = one.losses or (_losses(written[number]) if number >= 0 else ())
+        found.append(Layer(one.name, one.type, one.bottoms, one.tops, at, losses, own))
         at = next(starts) if number >= 0 else at
     return tuple(found)
 

@@ -59,6 +59,15 @@ layer { name: "half" type: "Power" bottom: "sq" top: "half" power_param { scale:
 """
 
 
+def test_a_loss_whose_weight_is_not_written_has_no_split() -> None:
+    """insert_splits.cpp counts written weights; LossLayer::LayerSetUp adds its 1 afterwards."""
+    read = 'layer { name: "again" type: "Silence" bottom: "l2" }'
+    made = net(LOSSES.replace("loss_weight: 0.25", "") + read, caffe.TRAIN)
+    assert "l2_l2_0_split" not in made._layer_names and made.blob_loss_weights["l2"] == 1
+    made = net(LOSSES + read, caffe.TRAIN)
+    assert made.blob_loss_weights["l2_l2_0_split_0"] == 0.25
+
+
 def test_losses_and_their_weights() -> None:
     made = net(LOSSES, caffe.TRAIN)
     assert made.blob_loss_weights["l2"] == 0.25
