@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
+from netc.ir.types import show
 from netc.solver.culprits import naming_records
 from netc.solver.opening import TestNet
 from netc.solver.programs import total_loss
@@ -53,7 +55,22 @@ def scored(
         if look is not None:
             look(batch, made)
         total += total_loss(made, test.net.graph.losses)
-        for name, array in test.shown.of(made).items():
-            sums[name] = sums[name] + array if name in sums else array
+        sums = added(sums, test.shown.of(made))
     count = np.float32(passes)
     return Means({name: array / count for name, array in sums.items()}, float(total / count))
+
+
+def added(sums: Mapping[str, Array], made: Mapping[str, Array]) -> dict[str, Array]:
+    """The sums of outputs over passes, with those of one more pass; empty sums begin with it.
+
+    Raises:
+        NetcError: input-shape, if an output has another shape than in the passes before: Caffe
+            would add what lies beside it in memory (solver.cpp, Test).
+    """
+    for name, total in sums.items():
+        if made[name].shape != total.shape:
+            shapes = f"{show(made[name].shape)} in this pass and {show(total.shape)} before"
+            message = f"output `{name}` is {shapes}; a mean needs one shape in all passes"
+            help = (f"read `{name}` in a Silence layer, or test with batches of one shape",)
+            raise NetcError(Diagnostic("input-shape", message, help=help))
+    return {name: sums[name] + array if name in sums else array for name, array in made.items()}

@@ -29,6 +29,7 @@ from netc.solver.nets import net_feeds, open_net
 from netc.solver.noise import Noise
 from netc.solver.programs import total_loss
 from netc.solver.read import NetChoice, Reading, Text
+from netc.solver.scoring import added
 from netc.sources.catalog import NetSources
 
 OnBatch = Callable[[int, Mapping[str, Array]], None]
@@ -114,7 +115,7 @@ class Tester:
             values = self.net(self._noise.filled(self._feeds.take(), place))
             total += total_loss(values, losses)
             made = self._shown.of(values)
-            sums = {name: sums[name] + made[name] for name in made} if sums else made
+            sums = added(sums, made)
             if on_batch is not None:
                 on_batch(number, made)
         count = np.float32(passes)

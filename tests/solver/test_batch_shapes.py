@@ -13,7 +13,7 @@ import netc
 from netc.diagnostics import NetcError
 from netc.ir.graph import Array
 from netc.solver.solver import Solver
-from tests.solver.small import BASE, batches, solver
+from tests.solver.small import BASE, NET, batches, solver
 
 BACKENDS = ("reference", "cpu")
 STILL, SLOW = (BASE.replace("0.5", rate) for rate in ("0", "1e-4"))
@@ -165,3 +165,15 @@ def test_a_test_net_without_the_owner_of_its_weights_takes_other_shapes(
         want = rows * run.params["a"][0].sum(dtype=np.float64)
         run.step(1)
         np.testing.assert_allclose(run.tests[-1].scores["lb"], want, rtol=1e-4)
+
+
+def test_the_mean_of_an_output_needs_one_shape() -> None:
+    net = 'layer { name: "id" type: "Power" bottom: "data" top: "id" include { phase: TEST } }'
+    text = f"net_param {{ {NET} {net} }} {BASE} test_iter: 2 test_interval: 1"
+    fed = [rows(4), rows(1)]  # whose shapes NumPy would broadcast
+    run = Solver(netc.Source("s.prototxt", text), feeds=fed, test_feeds=[fed])
+    with pytest.raises(NetcError) as caught:
+        run.step(1)
+    (told,) = caught.value.diagnostics
+    assert told.code == "input-shape"
+    assert "`id` is 1x6 in this pass and 4x6 before" in told.message

@@ -29,6 +29,7 @@ from netc.solver.nets import net_feeds
 from netc.solver.rates import RateState, advance
 from netc.solver.read import NetChoice, Reading, read_solver, test_choices, train_choice
 from netc.solver.resume import Restored, restored_state, write_snapshot
+from netc.solver.scoring import added
 from netc.solver.settings import Settings, read_settings, updating
 from netc.solver.smoothing import Smoothing
 from netc.solver.snapshots import check_writable, prefix_of, snapshot_files
@@ -253,9 +254,7 @@ class Solver:
         total = np.float32(0)
         for _ in range(passes):
             total += np.float32(net._forward(0, len(net.layers) - 1))
-            for name in net.outputs:
-                array = net.blobs[name].data
-                sums[name] = sums[name] + array if name in sums else array.copy()
+            sums = added(sums, {name: net.blobs[name].data.copy() for name in net.outputs})
         count = np.float32(passes)
         return {name: array / count for name, array in sums.items()}, float(total / count)
 
