@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from netc.diagnostics import NetcError, Note
+from netc.diagnostics import NetcError, Note, Span
 from netc.ir.graph import Array
 from netc.memory import budget
 from netc.solver.feeds import Feeds
@@ -120,7 +120,7 @@ class First(NamedTuple):
 
     what: str
     layer: str
-    span: Any
+    span: Span | None
     wrong: int
     numbers: int
 
@@ -154,7 +154,7 @@ def first_not_finite(train: TrainNet, seen: Observation) -> First | None:
     return None
 
 
-def _first(what: str, layer: str, span: Any, array: Array) -> First:
+def _first(what: str, layer: str, span: Span | None, array: Array) -> First:
     return First(what, layer, span, int((~np.isfinite(array)).sum()), array.size)
 
 
