@@ -28,7 +28,7 @@ _VECTORS_AT_ONCE = 4  # vectors of channels done at a time, so that no sum waits
 
 def max_pool(machine: Machine, mask: bool) -> Callable[[int, int, int, int], None]:
     """Maximum; with ``mask`` also the index (row * width + column) of the first one, or -1."""
-    return _pool(machine.width, _mask_reducer if mask else _max_reducer)
+    return _pool(machine.width, _mask_reducer if mask else partial(_best_reducer, maximum, _LOWEST))
 
 
 def average_pool(machine: Machine) -> Callable[[int, int, int, int], None]:
@@ -43,7 +43,7 @@ def norm_pool(machine: Machine, power: float) -> Callable[[int, int, int, int], 
 
 def max_codes(machine: Machine) -> Callable[[int, int, int, int], None]:
     """Maximum of bytes without a sign, four in the place of a channel."""
-    return _pool(machine.width, _codes_reducer)
+    return _pool(machine.width, partial(_best_reducer, larger_codes, 0.0))
 
 
 def _pool(width: int, reducer: Compiled) -> Callable[[int, int, int, int], None]:
@@ -64,33 +64,19 @@ def _pool(width: int, reducer: Compiled) -> Callable[[int, int, int, int], None]
     return kernel
 
 
-def _max_reducer(width: int, part: bool) -> Compiled:
+def _best_reducer(larger: Compiled, least: float, width: int, part: bool) -> Compiled:
+    """The largest element of a window by ``larger``, and ``least`` where it has none."""
     load, store = loader(width, part), storer(width, part)
+    lowest = float32(least)
 
     @njit(inline="always")
     def reduce(a: Record, where: Seen, c: int, lanes: int) -> None:
         base, y0, y1, x0, x1, _, pixel = where
         base += 4 * c
-        best = splat(width, _LOWEST)
+        best = splat(width, lowest)
         for y in range(y0, y1):
             for x in range(x0, x1):
-                best = maximum(load(base + (y * a.width + x) * a.ld, lanes), best)
-        store(a.output + pixel * a.output_ld + 4 * c, best, lanes)
-
-    return reduce
-
-
-def _codes_reducer(width: int, part: bool) -> Compiled:
-    load, store = loader(width, part), storer(width, part)
-
-    @njit(inline="always")
-    def reduce(a: Record, where: Seen, c: int, lanes: int) -> None:
-        base, y0, y1, x0, x1, _, pixel = where
-        base += 4 * c
-        best = splat(width, float32(0.0))
-        for y in range(y0, y1):
-            for x in range(x0, x1):
-                best = larger_codes(load(base + (y * a.width + x) * a.ld, lanes), best)
+                best = larger(load(base + (y * a.width + x) * a.ld, lanes), best)
         store(a.output + pixel * a.output_ld + 4 * c, best, lanes)
 
     return reduce
