@@ -33,12 +33,14 @@ START, FINISH = "StartSum", "FinishSum"
 class Slot(NamedTuple):
     """Where a gradient is in its bucket: number ``place`` of ``members``.
 
-    The gradients of a bucket travel as one message.
+    The gradients of a bucket travel as one message. Where ranks share memory, a rank's gradients lie
+    there one after another, this one ``offset`` elements from the first.
     """
 
     bucket: int
     place: int = 0
     members: int = 1
+    offset: int = 0
 
 
 class Ranks(Protocol):
@@ -80,7 +82,10 @@ class Ranks(Protocol):
 
 
 class Summing(Protocol):
-    """The part of :class:`Ranks` that nodes use."""
+    """The part of :class:`Ranks` that nodes use.
+
+    A group that shares memory has ``gradients`` too, see :func:`gradient_memory`.
+    """
 
     def start(self, at: Slot, gradient: Array) -> None:
         """Begin to replace a gradient by its mean."""
@@ -101,6 +106,11 @@ def slice_of(elements: int, rank: int, ranks: int) -> tuple[int, int]:
     return min(begin, elements), min(end, elements)
 
 
+def room(elements: int) -> int:
+    """An array's number of elements rounded up, so that the next one starts at a cache line."""
+    return -(-elements // _LINE) * _LINE
+
+
 _OPEN: WeakValueDictionary[str, Summing] = WeakValueDictionary()
 
 
@@ -118,6 +128,15 @@ def group_named(name: str) -> Summing:
     return _OPEN[name]
 
 
+def gradient_memory(name: str) -> Array:
+    """The memory of a group that shares memory in which this rank's gradients may lie.
+
+    It is flat; a gradient of C order begins at its slot's offset. One that lies there is not copied.
+    """
+    found: Array = getattr(group_named(name), "gradients")
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class SumParams:
     """Which group takes a gradient's mean, and its place in the messages: see :class:`Slot`.
@@ -130,12 +149,13 @@ class SumParams:
     bucket: int
     place: int
     members: int
+    offset: int = 0
     sliced: bool = False
 
     @property
     def slot(self) -> Slot:
-        """The gradient's bucket and its place in it."""
-        return Slot(self.bucket, self.place, self.members)
+        """The gradient's bucket, its place in it, and its offset in shared memory."""
+        return Slot(self.bucket, self.place, self.members, self.offset)
 
 
 def _start(params: SumParams, inputs: Sequence[Array], weights: Sequence[Array]) -> list[Array]:

@@ -1,22 +1,22 @@
 """Gradient averaging in shared memory, for ranks of one machine; each updates its own slices.
 
-Parameters and the solver's history are in shared memory once for all ranks, and each rank updates
-its own slice of each parameter. So neither parameters nor means are sent: a rank writes the slices
-of its gradients that others update, and reads theirs::
+Parameters, the solver's history and all ranks' gradients are in shared memory, and each rank
+updates its own slice of each parameter. So nothing is sent: a kernel writes a gradient to its rank's
+area, and the other ranks read their slices there::
 
-    start(dW):   area of this rank  <-  the others' slices of dW
-    finish(dW):  (first of an iteration: all ranks meet)
-                 own slice of dW    <-  mean of it and of this rank's slice in the others' areas
-    Update:      own slice of W and of its history
+    dW = Gradient(...)   in the area of this rank
+    finish(dW):          (first of an iteration: all ranks meet)
+                         own slice of dW  <-  mean of it and of this rank's slice in the others' areas
+    Update:              own slice of W and of its history
 
-A rank of two reads and writes half as many bytes as with messages, about as many as one rank alone
-does for its update. Nothing runs beside the backward pass: the cores that would move messages are
-those that compute.
+A gradient that lies elsewhere is copied, but for the slice of its own rank. Nothing runs beside the
+backward pass: the cores that would move messages are those that compute.
 
 Who may access what, and when:
-    the area      this rank's until all meet in the first ``finish``; then the others read it until
-                  the end of the update, behind which all ranks meet again (the solver takes the
-                  mean of the losses there)
+    the area      this rank's until all meet in the first ``finish``; then each rank reads its own
+                  slices of it until the end of the update, behind which all ranks meet again (the
+                  solver takes the mean of the losses there). A mean is written to the slice that
+                  only this rank reads
     parameters    all ranks read them until the first ``finish``: no rank updates before the
                   last has ended its backward pass. Then each slice is its rank's until all meet
                   behind the update
@@ -27,16 +27,8 @@ from __future__ import annotations
 import numpy as np
 
 from netc.ir.graph import Array
-from netc.ops.ranks import Ranks, Slot, slice_of
+from netc.ops.ranks import Ranks, Slot, room, slice_of
 from netc.ranks.sums import mean_in_order
-
-_LINE = 16  # elements: arrays begin at cache lines
-
-
-def room(elements: int) -> int:
-    """An array's number of elements rounded up, so that the next one starts at a cache line."""
-    return -(-elements // _LINE) * _LINE
-
 
 class SharedSums:
     """Averages, for each rank, its own slices of all ranks' gradients.
@@ -45,12 +37,15 @@ class SharedSums:
         ranks: the group, all on one machine.
         memory: float32 shared memory; arrays are allocated from its front, in the same order on
             all ranks.
+        elements: of a rank's gradients, each with its :func:`~netc.ops.ranks.room`.
     """
 
-    def __init__(self, ranks: Ranks, memory: Array) -> None:
+    def __init__(self, ranks: Ranks, memory: Array, elements: int) -> None:
         self._ranks, self._memory, self._taken = ranks, memory, 0
-        self._areas: dict[int, list[Array]] = {}
-        self._gradients: dict[int, Array] = {}
+        self._areas = [self.take(elements) for _ in range(ranks.size)]
+        #: Memory in which this rank's gradients may lie, at the offsets of their slots.
+        self.gradients = self._areas[ranks.rank]
+        self._handed: dict[int, Array] = {}
         self._met = False
 
     def take(self, elements: int) -> Array:
@@ -61,25 +56,24 @@ class SharedSums:
         return self._memory[begin : begin + elements]
 
     def start(self, at: Slot, gradient: Array) -> None:
-        """Write the slices of a gradient that other ranks update to this rank's area."""
+        """Write the slices that other ranks update to this rank's area, unless they are there."""
         ranks, flat = self._ranks, gradient.reshape(-1)
         self._met = False
-        if at.bucket not in self._areas:
-            self._areas[at.bucket] = [self.take(flat.size) for _ in range(ranks.size)]
-        area = self._areas[at.bucket][ranks.rank]
-        begin, end = slice_of(flat.size, ranks.rank, ranks.size)
-        for first, last in ((0, begin), (end, flat.size)):
-            np.copyto(area[first:last], flat[first:last])
-        self._gradients[at.bucket] = gradient
+        area = self.gradients[at.offset : at.offset + flat.size]
+        if area.ctypes.data != flat.ctypes.data:
+            begin, end = slice_of(flat.size, ranks.rank, ranks.size)
+            for first, last in ((0, begin), (end, flat.size)):
+                np.copyto(area[first:last], flat[first:last])
+        self._handed[at.bucket] = gradient
 
     def finish(self, at: Slot) -> Array:
         """The gradient, whose own slice of this rank has been replaced by the mean."""
         if not self._met:
             self._ranks.meet()
             self._met = True
-        gradient, rank = self._gradients[at.bucket], self._ranks.rank
-        own = slice(*slice_of(gradient.size, rank, self._ranks.size))
-        rows = [area[own] for area in self._areas[at.bucket]]
-        rows[rank] = gradient.reshape(-1)[own]
+        gradient, rank = self._handed[at.bucket], self._ranks.rank
+        begin, end = slice_of(gradient.size, rank, self._ranks.size)
+        rows = [area[at.offset + begin : at.offset + end] for area in self._areas]
+        rows[rank] = gradient.reshape(-1)[begin:end]
         mean_in_order(rows, rows[rank])
         return gradient

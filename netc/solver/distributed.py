@@ -10,8 +10,8 @@ import numpy as np
 
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
-from netc.ops.ranks import Ranks, enter
-from netc.ranks.shared import SharedSums, room
+from netc.ops.ranks import Ranks, enter, room
+from netc.ranks.shared import SharedSums
 from netc.solver.read import NetChoice
 from netc.sources.share import Share, divided
 from netc.train.distribute import Distribution
@@ -85,8 +85,9 @@ class Distributed:
         if self.ranks is None or self.size == 1:
             return None
         copies = self.size + 1 + histories  # gradients of each rank, the parameter, its history
-        memory = self.ranks.shared_memory(copies * sum(map(room, sizes)))
-        return None if memory is None else SharedSums(self.ranks, memory)
+        elements = sum(map(room, sizes))
+        memory = self.ranks.shared_memory(copies * elements)
+        return None if memory is None else SharedSums(self.ranks, memory, elements)
 
     def same_everywhere(self, variables: Variables) -> None:
         """Broadcast rank 0's variables to all ranks.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from netc.ir.graph import Node
 from netc.ir.types import Shape, count
-from netc.ops.ranks import FINISH, START, Slot, SumParams, slice_of
+from netc.ops.ranks import FINISH, START, Slot, SumParams, room, slice_of
 
 BUCKET_BYTES = 25 << 20
 _ALONE = 8 << 20  # bytes from which a gradient is a message of its own, and is never copied
@@ -93,11 +93,15 @@ def finished(gradient: str, slot: Slot, over: Distribution) -> Node:
     return Node(name, FINISH, params, (under_way_name(gradient),), (name,))
 
 
-def slots(groups: Sequence[Sequence[str]]) -> Iterator[tuple[str, Slot]]:
-    """Each gradient's slot, bucket by bucket."""
+def slots(
+    groups: Sequence[Sequence[str]], shapes: Mapping[str, Shape]
+) -> Iterator[tuple[str, Slot]]:
+    """Each gradient's slot, bucket by bucket; ``shapes`` are those of the gradients."""
+    offset = 0
     for bucket, group in enumerate(groups):
         for index, gradient in enumerate(group):
-            yield gradient, Slot(bucket, index, len(group))
+            yield gradient, Slot(bucket, index, len(group), offset)
+            offset += room(count(shapes[gradient]))
 
 
 def with_starts(nodes: Sequence[Node], starts: Sequence[Node]) -> Iterator[Node]:

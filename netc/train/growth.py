@@ -135,7 +135,7 @@ class GraphGrowth:
         # In shared memory there are no messages whose latency a bucket of several would save.
         least = 0 if over.sliced else over.bucket_bytes
         groups = buckets(gradients, shapes, self.nodes, least)
-        placed = list(slots([[gradients[name] for name in group] for group in groups]))
+        placed = list(slots([[gradients[name] for name in group] for group in groups], shapes))
         starts = [started(gradient, slot, over) for gradient, slot in placed]
         self.nodes = list(with_starts(self.nodes, starts))
         self.nodes += [finished(gradient, slot, over) for gradient, slot in placed]

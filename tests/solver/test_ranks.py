@@ -18,11 +18,12 @@ from netc.backends.cpu.backend import CpuBackend
 from netc.diagnostics import NetcError
 from netc.ir.graph import Array, Node
 from netc.ops.catalog import CATALOG
-from netc.ops.ranks import START, slice_of
+from netc.ops.ranks import START, Slot, slice_of
 from netc.ops.update import UPDATE, UpdateParams
 from netc.ops.update_rules import Rule
 from netc.ranks.local import LocalRanks, local_ranks
 from netc.ranks.segment import Segment
+from netc.ranks.shared import SharedSums
 from netc.solver import events
 from netc.solver.solver import Solver
 from netc.train.distribute import Distribution, buckets, mean_name, slots, started, with_starts
@@ -378,7 +379,8 @@ def test_sums_start_behind_their_gradients_and_end_behind_all_others() -> None:
     nodes = [Node(v, "Gradient", None, (), (v,)) for v in ("dw2", "big", "other", "dw1", "db1")]
     found = buckets(gradients, shapes, nodes, 64)
     assert found == [["w2"], ["w3"], ["w1", "b1"]]
-    placed = list(slots([[gradients[n] for n in group] for group in found]))
+    placed = list(slots([[gradients[n] for n in group] for group in found], shapes))
+    assert [slot.offset for _, slot in placed] == [0, 16, 16 + (1 << 21), 32 + (1 << 21)]
     starts = [started(gradient, slot, Distribution("g")) for gradient, slot in placed]
     names = [node.name for node in with_starts(nodes, starts)]
     assert names == [
@@ -397,3 +399,30 @@ def test_a_gradient_travels_from_where_it_lies() -> None:
     values = (*gradient.inputs, *gradient.outputs, mean_name(gradient.inputs[0]))
     places = {plan.buffers[plan.context.view(value).place.name].offset for value in values}
     assert len(places) == 1
+
+
+def test_ranks_that_share_memory_write_gradients_there_and_copy_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of every layer: bias and weights, whether Caffe's order is the arena's or not."""
+    copied: list[int] = []
+    start = SharedSums.start
+
+    def watched(sums: SharedSums, at: Slot, gradient: Array) -> None:
+        inside = np.shares_memory(sums.gradients, gradient)
+        copied.extend([] if inside else [at.bucket])
+        start(sums, at, gradient)
+
+    monkeypatch.setattr(SharedSums, "start", watched)
+    on_ranks(2, train)
+    assert copied == []
+
+
+def test_a_gradient_that_others_read_is_copied_to_shared_memory() -> None:
+    memory = np.zeros(96, np.float32)
+    (one, two) = (SharedSums(ranks, memory, 32) for ranks in local_ranks(2))
+    at = Slot(0, offset=16)
+    one.start(at, np.full(32 - 16, 3, np.float32))
+    assert memory[16:32].tolist() == [0] * 16  # the whole of it is the first rank's own slice
+    two.start(at, np.full(32 - 16, 5, np.float32))
+    assert memory[48:64].tolist() == [5] * 16

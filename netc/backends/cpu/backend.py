@@ -21,6 +21,7 @@ from netc.backends.cpu.packing import StepPacking
 from netc.backends.cpu.precision import precision_report, warn_if_slow
 from netc.backends.cpu.program import Program, PythonStep, Step
 from netc.backends.cpu.status import check_regions, new_status, of_exact_size
+from netc.backends.cpu.variable_values import shared_gradients
 from netc.backends.reduction import check_reduced, passes_for
 from netc.backends.reference import ReferenceBackend
 from netc.backends.shared.derived import versions
@@ -30,6 +31,7 @@ from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import count
 from netc.memory import on_behalf
 from netc.ops.array import AnyArray
+from netc.ops.ranks import gradient_memory
 from netc.passes.base import Applied, run_passes
 from netc.passes.recompute import recomputed
 from netc.plan.needs import ask_for_arena, definition_bytes
@@ -233,8 +235,10 @@ class CpuExecutable:
         given = [np.ascontiguousarray(feeds[name]) for name in graph.inputs]
         results = {name: np.empty(graph.shape(name), np.float32) for name in graph.outputs}
         context, status = self._take(), new_status(graph)
+        group = shared_gradients(graph)
+        shared = [gradient_memory(group)] if group else []
         try:
-            told = call(context, [*given, *results.values(), *updates, status])
+            told = call(context, [*given, *results.values(), *updates, status, *shared])
         finally:
             with self._lock:
                 self._idle.append(context)

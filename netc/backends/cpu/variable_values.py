@@ -7,7 +7,8 @@ order too, Caffe's, whatever its axes: one long pixel for each of its first axis
 
     W~value, W/history0~value      in the variables, as they are
     W~next, W/history0~next        there too, each element written after it was read
-    dW                             in the arena, in Caffe's order, and so its mean over ranks
+    dW                             in the arena, in Caffe's order, and so its mean over ranks; in
+                                   the memory that ranks share, where they do
 
 The values that a run starts from are gone once the update has run, so no later node may read them.
 """
@@ -18,13 +19,14 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from netc.backends.cpu.status import status_index
 from netc.backends.shared.layout import is_in_c_order, view_of
 from netc.backends.shared.views import External, Place, View, dense
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ops.gradient import NAME as GRADIENT
 from netc.ops.inputs import ParameterParams
-from netc.ops.ranks import FINISH, START
+from netc.ops.ranks import FINISH, START, SumParams
 from netc.ops.update import CLIP, UPDATE, UpdateParams
 
 
@@ -65,7 +67,9 @@ def variable_values(graph: Graph) -> VariableValues:
         for variable, before, after in pairs:
             places[before] = places[after] = External(index[variable])
         for gradient in node.inputs[: int(params.reached)]:
-            gradients.update(_handed_on(graph, gradient))
+            chain = _handed_on(graph, gradient)
+            gradients.update(chain)
+            places.update(_shared_places(graph, chain))
     return VariableValues(places, frozenset(gradients))
 
 
@@ -130,6 +134,28 @@ def _handed_on(graph: Graph, gradient: str) -> tuple[str, ...]:
     if producer is None or producer.op not in (START, FINISH):
         return (gradient,)
     return (gradient, *_handed_on(graph, producer.inputs[0]))
+
+
+def shared_gradients(graph: Graph) -> str:
+    """The group in whose memory gradients lie; empty where ranks do not share memory."""
+    sliced = (n.params.group for n in graph.nodes if n.op == START and n.params.sliced)
+    return next(sliced, "")
+
+
+def _shared_places(graph: Graph, chain: tuple[str, ...]) -> Mapping[str, External]:
+    """Places of a gradient, of it under way and of its mean in the memory that ranks share.
+
+    They are one place there: nothing is copied. None where somebody else reads one of the values,
+    or where the gradient is a part or a view of another value, whose place is its own.
+    """
+    maker = graph.producers.get(chain[-1])
+    if len(chain) < 3 or maker is None or maker.op != GRADIENT:
+        return {}
+    params: SumParams = graph.producers[chain[-2]].params
+    alone = all(len(graph.readers[v]) == 1 and v not in graph.outputs for v in chain)
+    if not params.sliced or not alone:
+        return {}
+    return dict.fromkeys(chain, External(status_index(graph) + 1, params.offset))
 
 
 def _others(graph: Graph, node: Node, value: str) -> list[Node]:
