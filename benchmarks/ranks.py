@@ -6,8 +6,9 @@
 Each rank has one thread and the batch of benchmarks/training.py. Four kinds of runs follow each
 other, round after round: one rank; two that train one net; two that each train their own (what the
 machine's memory leaves of two cores at best); and, once, two that train one net by messages as on
-two machines. Efficiency is the speed of both ranks over twice that of one, the median of the
-rounds: what else the machine does meets all runs of a round.
+two machines. Every second round goes backwards. Efficiency is the speed of both ranks over
+twice that of one, the median of the rounds: what else the machine does meets all runs of a round.
+What talking costs is the speed of two ranks over that of two that do not talk.
 
 The model (benchmarks/ranks_model.py) takes the times of one rank's steps, how much longer a rank
 takes beside another, and how fast two ranks at once copy and average. It is first asked for the two
@@ -66,8 +67,7 @@ def _measured_all(args: argparse.Namespace) -> Result:
     print(" ".join(f"{k}={v}" for k, v in machine.items()))
     link = _worker("link", 2, args, args.nets[0])
     print(
-        f"two ranks at once: each copies {link['copied'] / 1e9:.1f} GB/s and averages "
-        f"{link['averaged'] / 1e9:.1f} GB/s; they meet in {1e6 * link['meeting']:.0f} us; "
+        f"two ranks at once: each averages {link['averaged'] / 1e9:.1f} GB/s; they meet in {1e6 * link['meeting']:.0f} us; "
         f"messages of {1e6 * link['latency']:.0f} us and {link['bandwidth'] / 1e9:.1f} GB/s"
     )
     print("images a second, and the efficiency of two ranks (as the model has it)")
@@ -86,18 +86,18 @@ def _page(report: Result) -> str:
         f"| {r['net']}, {r['batch']} | {r['rates']['one']:.1f} | {r['rates']['two']:.1f} "
         f"| **{r['efficiency']['two']:.2f}** ({r['model']['two']:.2f}) "
         f"| {r['efficiency']['messages']:.2f} ({r['model']['messages']:.2f}) "
-        f"| {r['efficiency']['apart']:.2f} | {_least(r):.2f} |"
+        f"| {r['efficiency']['apart']:.2f} | {r['talking']:.2f} | {_least(r):.2f} |"
         for r in report["results"]
     ]
     return "\n".join(
         (
             "| net, batch of a rank | one, images/s | two | shared memory (model) "
-            "| messages (model) | not talking | 256 machines (model) |",
-            "|---|---|---|---|---|---|---|",
+            "| messages (model) | not talking | shared / not talking | 256 machines (model) |",
+            "|---|---|---|---|---|---|---|---|",
             *rows,
             "",
             f"{machine['processor']}, {machine['cores']} cores, {machine['date']}, one thread a "
-            f"rank. Two ranks at once copied {link['copied'] / 1e9:.1f} GB/s each. Of machines it "
+            f"rank. Two ranks at once averaged {link['averaged'] / 1e9:.1f} GB/s each. Of machines it "
             "is the slower of two networks: 25 Gbit/s with 20 us, 100 Gbit/s with 3 us.",
         )
     )
@@ -138,7 +138,7 @@ def _measured(net: str, args: argparse.Namespace, link: Result) -> Result:
     rounds = [
         {
             kind: float(_worker(*KINDS[kind], args, net)["rate"])
-            for kind in KINDS
+            for kind in (reversed(KINDS) if number % 2 else KINDS)
             if kind != "messages" or number == 0
         }
         for number in range(args.rounds)
@@ -152,6 +152,7 @@ def _measured(net: str, args: argparse.Namespace, link: Result) -> Result:
         "rounds": rounds,
         "rates": rates,
         "efficiency": efficiency,
+        "talking": statistics.median(r["two"] / r["apart"] for r in rounds),
         "model": _model(timeline, link, 1 / efficiency["apart"]),
         "timeline": timeline,
         "clusters": {
@@ -175,7 +176,7 @@ def _efficiency(rounds: Sequence[Mapping[str, float]], kind: str) -> float:
 
 def _model(timeline: Result, link: Result, beside: float) -> dict[str, float]:
     """The model's efficiency of two ranks of this machine."""
-    memory = SharedMemory(link["copied"], link["averaged"], link["meeting"])
+    memory = SharedMemory(link["averaged"], link["meeting"])
     messages = Messages(link["latency"], link["bandwidth"], link["averaged"])
     return {
         "two": timeline["total"] / memory.step(timeline, 2, beside),

@@ -13,18 +13,16 @@ from typing import Any, NamedTuple
 class SharedMemory(NamedTuple):
     """Ranks of one machine, which exchange slices in memory: see netc/ranks/shared.py.
 
-    A rank copies the slices of its gradients that others update, takes the means of its own slices,
-    and updates those alone. All of this is work of the cores that compute, and so is what the
-    machine's memory cannot do for all at once: a rank beside others that do not talk to it takes
-    longer than alone, and a copy or a mean is timed while all ranks make one.
+    A rank takes the means of its own slices of the gradients, which lie in shared memory, and
+    updates those alone. This is work of the cores that compute, and so is what the machine's memory
+    cannot do for all at once: a rank beside others that do not talk to it takes longer than alone,
+    and a mean is timed while all ranks take one.
 
     Args:
-        copied: bytes a second that a rank copies.
         averaged: bytes of one gradient a second of which a rank takes the mean.
         meeting: seconds until all ranks know that all are there.
     """
 
-    copied: float
     averaged: float
     meeting: float
 
@@ -37,9 +35,8 @@ class SharedMemory(NamedTuple):
             beside: how much longer an iteration takes beside ranks that do not talk to this one.
         """
         size = sum(timeline["bytes"])
-        others, own = size * (ranks - 1) / ranks, size / ranks
         alone = timeline["total"] - timeline["update"] * (ranks - 1) / ranks
-        talk = others / self.copied + own / self.averaged + 3 * self.meeting
+        talk = size / ranks / self.averaged + 3 * self.meeting
         return float(beside * alone + talk)
 
 

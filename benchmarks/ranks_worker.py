@@ -29,7 +29,7 @@ from netc.train.step import ITERATION, RATE
 
 Result = dict[str, Any]
 MESSAGES = (1 << 14, 1 << 18, 1 << 22, 1 << 24, 1 << 26)  # bytes
-COPIED = 1 << 27  # bytes, more than any cache
+AVERAGED = 1 << 27  # bytes, more than any cache
 
 
 class Here:
@@ -112,19 +112,17 @@ def _rate(args: argparse.Namespace, kind: type[MpiRanks], together: bool) -> Res
 
 
 def _link(args: argparse.Namespace) -> Result:
-    """What ranks take, all at once, for messages, copies and means."""
+    """What ranks take, all at once, for messages and means."""
     world = MpiRanks()
     times = [_fastest(world, partial(_swap, world, size)) for size in MESSAGES]
     moved = [size * (world.size - 1) / world.size for size in MESSAGES]
     slope, _ = np.polyfit(moved[2:], times[2:], 1)
-    rows = np.ones((3, COPIED // 4), np.float32)
-    copying = _fastest(world, lambda: np.copyto(rows[2], rows[0]))
+    rows = np.ones((2, AVERAGED // 4), np.float32)
     averaging = _fastest(world, lambda: mean_in_order([rows[0], rows[1]], rows[0]))
     return {
         "latency": times[0] / 2,
         "bandwidth": 2 / float(slope),
-        "copied": COPIED / copying,
-        "averaged": COPIED / averaging,
+        "averaged": AVERAGED / averaging,
         "meeting": _fastest(world, world.meet),
     }
 
