@@ -67,8 +67,8 @@ def _measured_all(args: argparse.Namespace) -> Result:
     print(" ".join(f"{k}={v}" for k, v in machine.items()))
     link = _worker("link", 2, args, args.nets[0])
     print(
-        f"two ranks at once: each averages {link['averaged'] / 1e9:.1f} GB/s; they meet in {1e6 * link['meeting']:.0f} us; "
-        f"messages of {1e6 * link['latency']:.0f} us and {link['bandwidth'] / 1e9:.1f} GB/s"
+        f"two ranks at once: each averages {link['averaged'] / 1e9:.1f} GB/s; "
+        f"they meet in {1e6 * link['meeting']:.0f} us; messages of {1e6 * link['latency']:.0f} us and {link['bandwidth'] / 1e9:.1f} GB/s"
     )
     print("images a second, and the efficiency of two ranks (as the model has it)")
     print(
@@ -97,8 +97,8 @@ def _page(report: Result) -> str:
             *rows,
             "",
             f"{machine['processor']}, {machine['cores']} cores, {machine['date']}, one thread a "
-            f"rank. Two ranks at once averaged {link['averaged'] / 1e9:.1f} GB/s each. Of machines it "
-            "is the slower of two networks: 25 Gbit/s with 20 us, 100 Gbit/s with 3 us.",
+            f"rank. Two ranks at once averaged {link['averaged'] / 1e9:.1f} GB/s each. Of machines "
+            "it is the slower of two networks: 25 Gbit/s with 20 us, 100 Gbit/s with 3 us.",
         )
     )
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -33,8 +33,8 @@ START, FINISH = "StartSum", "FinishSum"
 class Slot(NamedTuple):
     """Where a gradient is in its bucket: number ``place`` of ``members``.
 
-    The gradients of a bucket travel as one message. Where ranks share memory, a rank's gradients lie
-    there one after another, this one ``offset`` elements from the first.
+    The gradients of a bucket travel as one message. Where ranks share memory, a rank's gradients
+    lie there one after another, this one ``offset`` elements from the first.
     """
 
     bucket: int
@@ -82,16 +82,22 @@ class Ranks(Protocol):
 
 
 class Summing(Protocol):
-    """The part of :class:`Ranks` that nodes use.
-
-    A group that shares memory has ``gradients`` too, see :func:`gradient_memory`.
-    """
+    """The part of :class:`Ranks` that nodes use."""
 
     def start(self, at: Slot, gradient: Array) -> None:
         """Begin to replace a gradient by its mean."""
 
     def finish(self, at: Slot) -> Array:
         """Wait for a gradient's mean."""
+
+
+@runtime_checkable
+class SharedSumming(Summing, Protocol):
+    """A group whose ranks share memory."""
+
+    @property
+    def gradients(self) -> Array:
+        """Flat float32 memory for this rank's gradients; see :func:`gradient_memory`."""
 
 
 _LINE = 16  # float32 in a cache line: no two ranks write to one
@@ -131,10 +137,12 @@ def group_named(name: str) -> Summing:
 def gradient_memory(name: str) -> Array:
     """The memory of a group that shares memory in which this rank's gradients may lie.
 
-    It is flat; a gradient of C order begins at its slot's offset. One that lies there is not copied.
+    It is flat; a gradient of C order begins at its slot's offset. One that lies there is not
+    copied.
     """
-    found: Array = getattr(group_named(name), "gradients")
-    return found
+    group = group_named(name)
+    assert isinstance(group, SharedSumming), "only slices have a group that shares memory"
+    return group.gradients
 
 
 @dataclass(frozen=True, slots=True)

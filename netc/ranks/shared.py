@@ -1,12 +1,12 @@
 """Gradient averaging in shared memory, for ranks of one machine; each updates its own slices.
 
 Parameters, the solver's history and all ranks' gradients are in shared memory, and each rank
-updates its own slice of each parameter. So nothing is sent: a kernel writes a gradient to its rank's
-area, and the other ranks read their slices there::
+updates its own slice of each parameter. So nothing is sent: a kernel writes a gradient to its
+rank's area, and the other ranks read their slices there::
 
     dW = Gradient(...)   in the area of this rank
     finish(dW):          (first of an iteration: all ranks meet)
-                         own slice of dW  <-  mean of it and of this rank's slice in the others' areas
+                         own slice of dW  <-  mean of it and of that slice in the others' areas
     Update:              own slice of W and of its history
 
 A gradient that lies elsewhere is copied, but for the slice of its own rank. Nothing runs beside the
@@ -29,6 +29,7 @@ import numpy as np
 from netc.ir.graph import Array
 from netc.ops.ranks import Ranks, Slot, room, slice_of
 from netc.ranks.sums import mean_in_order
+
 
 class SharedSums:
     """Averages, for each rank, its own slices of all ranks' gradients.
