@@ -68,7 +68,8 @@ def _measured_all(args: argparse.Namespace) -> Result:
     link = _worker("link", 2, args, args.nets[0])
     print(
         f"two ranks at once: each averages {link['averaged'] / 1e9:.1f} GB/s; "
-        f"they meet in {1e6 * link['meeting']:.0f} us; messages of {1e6 * link['latency']:.0f} us and {link['bandwidth'] / 1e9:.1f} GB/s"
+        f"they meet in {1e6 * link['meeting']:.0f} us; "
+        f"messages of {1e6 * link['latency']:.0f} us and {link['bandwidth'] / 1e9:.1f} GB/s"
     )
     print("images a second, and the efficiency of two ranks (as the model has it)")
     print(
