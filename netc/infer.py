@@ -124,6 +124,7 @@ class _Inference:
         if len(known) < len(inputs):
             self.nodes.append(node)
             return
+        node = self._meant(node, known)
         try:
             outputs, specs = self._shapes(node, known)
             self._check_outputs(node, outputs)
@@ -144,6 +145,12 @@ class _Inference:
         if parameters != node.parameters:
             node = node.with_parameters(parameters)
         self.nodes.append(node)
+
+    def _meant(self, node: Node, inputs: list[Shape]) -> Node:
+        """The node, or what its op says that it is with inputs of these shapes."""
+        rule = self.catalog[node.op].by_shape
+        stand = rule(node.params, inputs) if rule is not None else None
+        return node if stand is None else replace(node, op=stand.op, params=stand.params)
 
     def _shapes(
         self, node: Node, inputs: list[Shape]

@@ -188,6 +188,7 @@ _LAYERS: dict[str, ErasedOp] = {
     **_OPS,
     **{name: erased(op) for name, op in convolution.OTHER_NAMES.items()},
     **{name: erased(op) for name, op in cropping.OTHER_NAMES.items()},
+    **{name: erased(op) for name, op in pooling3d.OTHER_NAMES.items()},
 }
 LAYERS: Mapping[str, ErasedOp] = _LAYERS
 

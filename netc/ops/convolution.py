@@ -33,6 +33,7 @@ from netc.ops.define import (
     copies,
 )
 from netc.ops.role import Role
+from netc.ops.volumes import parse_nd_convolution, parse_volume_convolution
 from netc.ops.window import (
     Axis,
     bands,
@@ -237,8 +238,11 @@ DECONVOLUTION = OpDef(
 OPS = (CONVOLUTION, DECONVOLUTION)
 
 # Layer types of forks that are convolutions by another name: eric612's, with `group` written, and
-# that of ShuffleNet's and OpenCV's forks, without.
+# that of ShuffleNet's and OpenCV's forks, without; those of volumes.
 OTHER_NAMES = {
     "DepthwiseConvolution": CONVOLUTION,
     "ConvolutionDepthwise": replace(CONVOLUTION, params=parse_depthwise_convolution),
+    "Convolution3D": replace(CONVOLUTION, params=parse_volume_convolution),
+    "Deconvolution3D": replace(DECONVOLUTION, params=parse_volume_convolution),
+    "NdConvolution": replace(CONVOLUTION, params=parse_nd_convolution),
 }

@@ -74,6 +74,23 @@ def parse_convolution(layer: Message, context: LayerContext) -> ConvolutionParam
         layer.get("convolution_param"), *CONVOLUTION_FIELDS, *IDLE_FIELDS
     )
     num_output = required_number(message, "num_output")
+    return ConvolutionParams(
+        num_output,
+        parse_window(message),
+        checked_group(message, num_output),
+        message.get("bias_term"),
+        message.get("axis"),
+        parse_filler(message.get("weight_filler")),
+        parse_filler(message.get("bias_filler")),
+    )
+
+
+def checked_group(message: Message, num_output: int) -> int:
+    """The value of ``group``, of which ``num_output`` must be a multiple.
+
+    Raises:
+        NetcError: out-of-range or group-mismatch, at the field.
+    """
     group = number(message, "group", 1)
     if num_output % group:
         raise message.error(
@@ -82,15 +99,7 @@ def parse_convolution(layer: Message, context: LayerContext) -> ConvolutionParam
             f"`num_output` {num_output} is not a multiple of `group` {group}",
             "every group makes an equal share of the outputs",
         )
-    return ConvolutionParams(
-        num_output,
-        parse_window(message),
-        group,
-        message.get("bias_term"),
-        message.get("axis"),
-        parse_filler(message.get("weight_filler")),
-        parse_filler(message.get("bias_filler")),
-    )
+    return group
 
 
 def parse_depthwise_convolution(layer: Message, context: LayerContext) -> ConvolutionParams:

@@ -180,6 +180,13 @@ class Reading(NamedTuple):
     told: tuple[str, str, tuple[str, ...]] | None = None
 
 
+class Stand(NamedTuple):
+    """The op, by its name, and its parameters that stand for another with inputs of some shapes."""
+
+    op: str
+    params: object
+
+
 @dataclass(frozen=True, slots=True)
 class OpDef(Generic[P]):
     """A layer type whose parameters are of type P.
@@ -225,6 +232,8 @@ class OpDef(Generic[P]):
         fast: what the CPU backend runs in the place of ``reference``; see ``netc.register_layer``.
         reading: the layer's message -> what another fork means by the name, where the fields tell
             that it is meant; None where they do not.
+        by_shape: (params, input shapes) -> the op that it is with inputs of these shapes; None
+            where it is itself. Forks pool volumes by the name of BVLC's Pooling.
     """
 
     name: str
@@ -253,6 +262,7 @@ class OpDef(Generic[P]):
     host: bool = False
     reading: Callable[[Message], Reading | None] | None = None
     fast: Kernel[P] | None = None
+    by_shape: Callable[[P, Sequence[Shape]], Stand | None] | None = None
 
 
 # An op as a table of layer types holds it. Such a table has ops of many parameter types, and a type

@@ -93,7 +93,28 @@ def _grid_follow(
 
 def _data_shape(layer: Message) -> PartialShape:
     height, width = _size(layer)
-    return (_first(layer, "batch_size"), _channels(layer), height, width)
+    batch, channels = _first(layer, "batch_size"), _channels(layer)
+    clip = _clip(layer)
+    if clip is not None:
+        return (batch, 2 if fork_field(clip, "is_flow", False) else _COLOURS,
+                clip.get("new_length") or None, height, width)  # fmt: skip
+    return (batch, channels, height, width)
+
+
+# Fields of C3D's video layers alone; yjxiong's join the frames along the channels.
+_OF_CLIPS = ("use_image", "sampling_rate", "use_temporal_jitter", "is_flow")
+
+
+def _clip(layer: Message) -> Message | None:
+    """The message of a layer of C3D that reads clips, images x channels x time x height x width."""
+    if not layer.get("type").startswith("Video"):
+        return None
+    if layer.has("image_data_param"):
+        message: Message = layer.get("image_data_param")
+        return message
+    message = layer.get("video_data_param")
+    named = any(name in message.type.fields and message.has(name) for name in _OF_CLIPS)
+    return message if named else None
 
 
 def _params(layer: Message) -> Iterator[Message]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from netc.ir.types import Shape, count, show
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.define import WHOLE, Arity, Cost, LayerContext, OpDef, ShapeError, Window
+from netc.ops.define import WHOLE, Arity, Cost, LayerContext, OpDef, ShapeError, Stand, Window
 from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.numbers import conflict, lone, number, one_of
+from netc.ops.pooling3d import POOLING_3D, Pooling3DParams, Three, each_axis
 from netc.ops.pooling_values import average, drawn_and_where, expected, largest, largest_and_where
 from netc.ops.random import layer_number, uniform
 from netc.ops.role import Role
@@ -264,6 +265,26 @@ def _averages_single_elements(params: PoolingParams, inputs: Sequence[Shape]) ->
     return all((axis.kernel, axis.stride, axis.pad) == (1, 1, 0) for axis in axes)
 
 
+def _of_volumes(params: PoolingParams, inputs: Sequence[Shape]) -> Stand | None:
+    """Pooling of five axes, as forks for volumes have it: Pooling3D with these fields."""
+    if len(inputs[0]) != 5 or params.mask or params.method == "STOCHASTIC":
+        return None
+    quantities = (params.kernel, params.stride, params.pad)
+    if any(len(set(pair)) > 1 for pair in quantities):
+        return None
+    kernel, stride, pad = ((pair[:1] or (1,)) * 3 for pair in quantities)
+    if params.global_pooling:
+        kernel = inputs[0][2:]
+    three = Pooling3DParams(
+        params.method, _triple(kernel), _triple(stride), _triple(pad), params.ceil
+    )
+    return Stand(POOLING_3D.name, three)
+
+
+def _triple(values: Sequence[int]) -> Three:
+    return (values[0], values[1], values[2])
+
+
 POOLING = OpDef(
     name="Pooling",
     draws=is_stochastic,
@@ -276,6 +297,8 @@ POOLING = OpDef(
     reference=pool,
     family="pooling",
     role=Role.POOLING,
+    reading=each_axis,
+    by_shape=_of_volumes,
 )
 
 

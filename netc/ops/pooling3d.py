@@ -1,25 +1,36 @@
-"""Pooling3D: pooling over depth (time), height and width, as three forks have it under one name.
+"""Pooling3D: pooling over depth (time), height and width, as forks have it under several names.
 
 With ``kernel_l``, ``stride_l`` or ``pad_l`` it is that of pseudo-3d-residual-networks, with
 ``kernel_depth`` or ``temporal_stride`` that of C3D (Tran et al. 2015): both round up. Else it is
-that of synopsys-caffe, which rounds as ``ceil_mode`` says.
+that of synopsys-caffe, which rounds as ``ceil_mode`` says. Pooling with a size for each axis, and
+Pooling of volumes, are yulequan/3D-Caffe's and R-C3D's, which round up as BVLC's do.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from netc.diagnostics import NetcError
 from netc.ir.types import Shape, show
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.cost import per_output
-from netc.ops.define import LayerContext, OpDef, ShapeError, Window, copies
+from netc.ops.define import (
+    LayerContext,
+    OpDef,
+    Reading,
+    ShapeError,
+    Window,
+    copies,
+    erased,
+)
 from netc.ops.fields import reject_unknown_fields
-from netc.ops.numbers import lone, number, one_of
+from netc.ops.numbers import check_number, lone, number, one_of
+from netc.ops.volumes import lengths
 from netc.schema.message import Message
 
 Three = tuple[int, int, int]
@@ -50,32 +61,85 @@ _FIELDS = (
 
 def _parse(layer: Message, context: LayerContext) -> Pooling3DParams:
     names = (*_FIELDS, *(name for group in _TIME.values() for name in group))
-    p = reject_unknown_fields(layer.get("pooling3d_param"), *names)
+    own = "pooling3d_param" if layer.has("pooling3d_param") else "pooling_param"
+    p = reject_unknown_fields(layer.get(own), *names)
     rounds_up = any(
         name in p.type.fields and p.has(name) for group in _TIME.values() for name in group[:2]
     )
     kernel = _three(p, "kernel", "kernel_size", 0)
     if kernel is None:
-        raise p.error(None, "missing-field", "`kernel_size` is not given", "add `kernel_size: 2`")
-    stride, pad = _three(p, "stride", "stride", 1), _three(p, "pad", "pad", 0)
-    for axis, (k, q) in enumerate(zip(kernel, pad or (0, 0, 0), strict=True)):
+        raise _no_kernel(p)
+    stride = _three(p, "stride", "stride", 1, rounds_up)
+    pad = _three(p, "pad", "pad", 0, rounds_up)
+    ceil = own == "pooling_param" or rounds_up or p.get("ceil_mode")
+    return _checked(p, kernel, stride or (1, 1, 1), pad or (0, 0, 0), ceil)
+
+
+def _no_kernel(message: Message) -> NetcError:
+    return message.error(
+        None, "missing-field", "`kernel_size` is not given", "add `kernel_size: 2`"
+    )
+
+
+def _checked(p: Message, kernel: Three, stride: Three, pad: Three, ceil: bool) -> Pooling3DParams:
+    for axis, (k, q) in enumerate(zip(kernel, pad, strict=True)):
         if q >= k:
             raise p.error(
                 "pad" if p.has("pad") else None,
                 "out-of-range",
                 f"the padding {q} of axis {axis + 2} must be less than the kernel {k}",
             )
-    return Pooling3DParams(
-        one_of(p, "pool", ("MAX", "AVE")),
-        kernel,
-        stride or (1, 1, 1),
-        pad or (0, 0, 0),
-        rounds_up or p.get("ceil_mode"),
-    )
+    return Pooling3DParams(one_of(p, "pool", ("MAX", "AVE")), kernel, stride, pad, ceil)
 
 
-def _three(message: Message, group: str, both: str, default: int) -> Three | None:
-    """A value for depth, height and width: one for all, for the plane, or each by its name."""
+def parse_each_axis(layer: Message, context: LayerContext) -> Pooling3DParams:
+    """Pooling with ``kernel_size`` once for each axis, NdPooling's ``kernel_shape``, or PoolingND.
+
+    Raises:
+        NetcError: unsupported-field, value-count, missing-field or out-of-range, at the field.
+    """
+    names = ("kernel_size", "stride", "pad")
+    shapes = tuple(f"{name.removesuffix('_size')}_shape" for name in names)
+    own = "pooling_nd_param" if layer.has("pooling_nd_param") else "pooling_param"
+    p = reject_unknown_fields(layer.get(own), "pool", *names, *shapes)
+    kernel = _each(p, "kernel_size", "kernel_shape", 1)
+    if kernel is None:
+        raise _no_kernel(p)
+    stride, pad = _each(p, "stride", "stride_shape", 1), _each(p, "pad", "pad_shape", 0)
+    return _checked(p, kernel, stride or (1, 1, 1), pad or (0, 0, 0), True)
+
+
+def _each(message: Message, name: str, shape: str, least: int) -> Three | None:
+    """One value, or one for each of the three axes, of either field; None where neither is."""
+    values = lengths(message, shape, least) if shape in message.type.fields else ()
+    values = values or tuple(e.value for e in message.entries.get(name, ()))
+    for index, value in enumerate(values):
+        check_number(message, name, value, least, index)
+    values = values * 3 if len(values) == 1 else values
+    if values and len(values) != 3:
+        raise message.error(
+            name if message.has(name) else shape,
+            "value-count",
+            f"`{name}` is given {len(values)} times, and there are 3 axes to pool over",
+            "give one value, or one for depth, height and width each",
+        )
+    return (values[0], values[1], values[2]) if values else None
+
+
+def each_axis(layer: Message) -> Reading | None:
+    """Pooling's reading where a quantity has several values: it pools volumes."""
+    p = layer.get("pooling_param")
+    several = any(p.count(name) > 1 for name in ("kernel_size", "stride", "pad"))
+    return Reading(erased(ND_POOLING)) if several else None
+
+
+def _three(
+    message: Message, group: str, both: str, default: int, own_time: bool = False
+) -> Three | None:
+    """A value for depth, height and width: one for all, for the plane, or each by its name.
+
+    With ``own_time`` time's is the default where it has none of its own, as in C3D and P3D.
+    """
     least = 0 if group == "pad" else 1
     plane = number(message, both, least) if message.has(both) else default
     high, wide = f"{group}_h", f"{group}_w"
@@ -86,7 +150,7 @@ def _three(message: Message, group: str, both: str, default: int) -> Three | Non
                 raise lone(message, one, other)
         sizes = [number(message, high, least), number(message, wide, least)]
     time = [n for n in _TIME[group] if n in message.type.fields and message.has(n)]
-    depth = number(message, time[0], least) if time else plane
+    depth = number(message, time[0], least) if time else default if own_time else plane
     if group != "pad" and 0 in (depth, *sizes):
         return None
     return (depth, sizes[0], sizes[1])
@@ -121,7 +185,7 @@ def _shape(params: Pooling3DParams, inputs: Sequence[Shape]) -> tuple[Shape, ...
 def _pool(params: Pooling3DParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     x = np.asarray(inputs[0])
     sizes = _out(params, x.shape)
-    empty = -np.inf if params.method == "MAX" else 0
+    empty = np.finfo(x.dtype).min if params.method == "MAX" else 0  # FLT_MAX, as in Caffe
     edges = pooled_edges(params, x.shape)
     padded = np.pad(x, ((0, 0), (0, 0), *edges), constant_values=empty)
     top = np.full((*x.shape[:2], *sizes), empty, x.dtype)
@@ -180,4 +244,7 @@ POOLING_3D = OpDef(
     host=True,
 )
 
+ND_POOLING = replace(POOLING_3D, params=parse_each_axis)
+
+OTHER_NAMES = {"NdPooling": ND_POOLING, "PoolingND": ND_POOLING}
 OPS = (POOLING_3D,)
