@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from netc.cli.texts import Text, upgraded_text
 from netc.diagnostics import Diagnostic, NetcError, render
-from netc.driver import build
+from netc.frontend import build
 from netc.schema.bind import bind
 from netc.schema.guess import guess_message
 from netc.schema.load import load_schema

@@ -32,7 +32,7 @@ from benchmarks.seeded import seeded_inputs, seeded_weights
 from netc.backends.base import Options
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError
-from netc.driver import NetText, build, read_net, runnable
+from netc.frontend import NetText, build, read_net, runnable
 from netc.ir.types import Shape
 from netc.ops.catalog import LAYERS
 from netc.ops.define import LayerContext

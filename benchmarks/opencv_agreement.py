@@ -29,7 +29,7 @@ from benchmarks.broken import BROKEN
 from benchmarks.corpus import corpus_dir
 from benchmarks.seeded import seeded_inputs, seeded_weights
 from netc.analysis.cost import graph_cost
-from netc.driver import build, read_net, runnable
+from netc.frontend import build, read_net, runnable
 from netc.weights.model import LayerWeights, Weights
 from netc.weights.write import save_caffemodel
 

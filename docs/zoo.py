@@ -21,7 +21,7 @@ import netc
 from benchmarks.machine import describe
 from netc.analysis.cost import graph_cost
 from netc.analysis.receptive import receptive_fields
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 from netc.ir.graph import Graph
 from netc.report.figures import size
 from netc.report.memory import memory

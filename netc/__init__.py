@@ -12,7 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netc.compiled import CompiledNet
     from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Source, Span
-    from netc.driver import compile, read_net
+    from netc.driver import compile
+    from netc.frontend import read_net
     from netc.gradcheck import check_gradient
     from netc.ops.custom import register_layer, unregister_layer
     from netc.ops.python import register_python_layer
@@ -52,7 +53,7 @@ _HOME = {
     "check_gradient": "netc.gradcheck",
     "compile": "netc.driver",
     "load_weights": "netc.weights",
-    "read_net": "netc.driver",
+    "read_net": "netc.frontend",
     "register_layer": "netc.ops.custom",
     "register_python_layer": "netc.ops.python",
     "save_weights": "netc.weights",

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-import numpy as np
-
 from netc.diagnostics import Diagnostic, NetcError, Source, Span
 from netc.ir.types import Shape
+from netc.numeric import np
 from netc.ops.array import AnyArray
 
 TEXT = "<text>"  # what a text that was given as such is called in messages

@@ -11,12 +11,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netc import arguments
-from netc.analysis.alignment import align_crops
-from netc.analysis.expected import unexpected_shapes
 from netc.analysis.given_back import nothing_back
 from netc.backends.base import Options, Progress
 from netc.backends.registry import backend_options
@@ -25,83 +22,37 @@ from netc.diagnostics import (
     Diagnostic,
     NetcError,
     NetcWarning,
-    Source,
-    did_you_mean,
     first_of,
     render,
 )
-from netc.infer import RUN_TIME_NEEDS, infer
-from netc.ir.edit import only_for, with_variables
+from netc.frontend import Schemas, Text, build, folder_of, only_outputs, read_net, runnable
+from netc.ir.edit import with_variables
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.ir.verify import verify
-from netc.language.read import read_document
 from netc.layer_arrays import parameter_bytes
-from netc.lower import lower, rules
+from netc.lower import rules
 from netc.lower.before import State, wanted_part
 from netc.lower.files import with_files
 from netc.memory import Budget, budget_of, size_of, using
-from netc.migrate.generations import bind_net
-from netc.migrate.upgrade import Change, upgrade_net
 from netc.ops.catalog import CATALOG, LAYERS
 from netc.ops.define import ErasedOp
 from netc.ops.reduced import Int8
 from netc.passes.pipeline import chosen
 from netc.passes.recompute import blobs_within
-from netc.schema.guess import check_kind
-from netc.schema.load import load_schema
 from netc.schema.message import Message
-from netc.schema.tolerant import bind_known
-from netc.syntax.parser import collection_paused
-from netc.syntax.reader import read_source
 from netc.weights.match import assign
 from netc.weights.quantized import quantization_in
 from netc.weights.zeros import zero_weights
 
-Schemas = str | PathLike[str] | Sequence[str | PathLike[str]] | None
 Weights = str | PathLike[str] | Mapping[str, Sequence[Any]] | None
 
-
-PHASES = ("TEST", "TRAIN")
 
 # What is no news where some blobs alone are asked for: it is of inputs and layers beside them.
 _UNASKED = frozenset({"unused-weights", "unknown-input-shape"})
 
-# Warnings that a script must see, not only one that looks at a net's diagnostics: what another
-# Caffe would compute from the same text.
-OTHER_READINGS = frozenset({"fork-reading"})
-
-
-class NetText(NamedTuple):
-    """A net's definition in the current format, and what was done to bring it there.
-
-    ``folder`` is that of its file, which paths in it start from; None for a text from no file.
-    """
-
-    message: Message
-    changes: tuple[Change, ...]
-    diagnostics: tuple[Diagnostic, ...] = ()
-    folder: Path | None = None
-
-
 if TYPE_CHECKING:
     from netc.sources.reader import DataReader
-
-Text = str | PathLike[str] | Source | NetText
-"""A net's path or text; or what ``read_net`` made of one, which is read once then."""
-
-
-class Built(NamedTuple):
-    """A net's graph in one NetState, with the diagnostics of building it.
-
-    ``layers`` are the LayerParameters of that state as written; ``messages``: node name -> its own.
-    """
-
-    graph: Graph
-    layers: tuple[Message, ...]
-    diagnostics: tuple[Diagnostic, ...]
-    messages: Mapping[str, Message]
-
 
 _EXACT = (False, "exact")  # choices of passes with which kernels keep the order of sums too
 
@@ -224,13 +175,6 @@ def _made(graph: Graph, net: Text | None, variables: bool, outside: bool) -> Gra
     return with_variables(found) if variables else found
 
 
-def folder_of(net: Text | None) -> Path | None:
-    """The folder that relative paths in a net's text start from; None for a text from no file."""
-    if isinstance(net, NetText):
-        return net.folder
-    return Path(net).parent if isinstance(net, (str, PathLike)) else None
-
-
 class Loaded(NamedTuple):
     """A graph with its weights; ``unneeded`` are the text's inputs that no wanted output reads."""
 
@@ -269,126 +213,3 @@ def load(
         warnings.warn(render(diagnostic), NetcWarning, stacklevel=3)
     told = (*found, *seen)
     return Loaded(graph, told, part.unneeded(graph))
-
-
-def read_net(
-    net: Text | None = None,
-    *,
-    text: str | None = None,
-    define: Mapping[str, str] | None = None,
-    schema: Schemas = None,
-    tolerant: bool = False,
-) -> NetText:
-    """Text -> NetParameter in the current format.
-
-    ``net`` is a path or a :class:`netc.Source`; or ``text`` is the text itself. With ``tolerant``
-    fields that no schema has are passed over, with a warning in the result.
-
-    Raises:
-        NetcError: the text cannot be read, parsed, bound or upgraded.
-    """
-    if isinstance(net, NetText):
-        return net
-    given_text = arguments.checked_text(net, text)
-    source = given_text if isinstance(given_text, Source) else read_source(Path(given_text))
-    folder = folder_of(given_text)
-    given = [schema] if isinstance(schema, (str, PathLike)) else schema or []
-    known = load_schema([Path(path) for path in given])
-    type = known.message("NetParameter")
-    with collection_paused():
-        document = read_document(source, known, arguments.definitions(define), folder)
-        check_kind(document, known)
-        if not tolerant:
-            return NetText(*upgrade_net(bind_net(document, type)), folder=folder)
-        bound, found = bind_known(document, lambda text: bind_net(text, type))
-        return NetText(*upgrade_net(bound), found, folder)
-
-
-def build(
-    message: Message,
-    *,
-    phase: str = "TEST",
-    level: int = 0,
-    stages: Sequence[str] = (),
-    inputs: Mapping[str, Shape] | None = None,
-    layers: Mapping[str, ErasedOp] = LAYERS,
-) -> Built:
-    """NetParameter -> graph with inferred shapes; mistakes are in the result, not raised.
-
-    Raises:
-        NetcError: unknown-phase, bad-argument.
-    """
-    if phase not in PHASES:
-        raise NetcError(
-            Diagnostic(
-                "unknown-phase",
-                f"there is no phase `{phase}`; there are `TEST` and `TRAIN`",
-                help=did_you_mean(str(phase).upper(), PHASES),
-            )
-        )
-    level, stages = arguments.number(level, "level"), arguments.names(stages, "stages")
-    with collection_paused():
-        lowered = lower(
-            message, phase=phase, level=level, stages=stages, inputs=inputs, catalog=layers
-        )
-        result = infer(lowered.graph, messages=lowered.messages)
-        aligned = align_crops(result.graph, lowered.messages)
-    expected = unexpected_shapes(aligned.graph, message)
-    diagnostics = (*lowered.diagnostics, *result.diagnostics, *aligned.diagnostics, *expected)
-    return Built(aligned.graph, lowered.layers, diagnostics, lowered.messages)
-
-
-def runnable(built: Built) -> Graph:
-    """The graph, if it can be run; fields that forks read differently give a Python warning.
-
-    Raises:
-        NetcError: with every diagnostic that stops a run: an error, or an input of unknown shape.
-    """
-    needs = RUN_TIME_NEEDS
-    if all(built.graph.values[name].shape is not None for name in built.graph.inputs):
-        needs = needs - {"unknown-input-shape"}  # of a top that nothing asked for reads
-    found = [d for d in built.diagnostics if d.code in needs or d.code not in RUN_TIME_NEEDS]
-    stopping = [replace(d, severity="error") if d.code in needs else d for d in found]
-    if any(d.severity == "error" for d in stopping):
-        raise NetcError(first_of(stopping))
-    verify(built.graph, "inferred", CATALOG)
-    for diagnostic in built.diagnostics:
-        if diagnostic.code in OTHER_READINGS:
-            warnings.warn(render(diagnostic), NetcWarning, stacklevel=3)
-    return built.graph
-
-
-def with_outputs(graph: Graph, outputs: str | Sequence[str]) -> Graph:
-    """The graph with further outputs after its own; ``outputs`` are names of values.
-
-    Raises:
-        NetcError: unknown-output, for a name that is no value of the graph.
-    """
-    names = _values(graph, outputs)
-    return graph.replace(outputs=tuple(dict.fromkeys((*graph.outputs, *names))))
-
-
-def only_outputs(graph: Graph, outputs: str | Sequence[str]) -> Graph:
-    """The graph with exactly these outputs, and without the nodes they do not depend on.
-
-    Without names the graph is returned unchanged.
-
-    Raises:
-        NetcError: unknown-output, for a name that is no value of the graph.
-    """
-    names = _values(graph, outputs)
-    return only_for(graph, names) if names else graph
-
-
-def _values(graph: Graph, outputs: str | Sequence[str]) -> tuple[str, ...]:
-    names = arguments.names(outputs, "outputs")
-    for name in names:
-        if name not in graph.values:
-            raise NetcError(
-                Diagnostic(
-                    "unknown-output",
-                    f"the net has no blob `{name}` in phase {graph.phase}",
-                    help=did_you_mean(name, graph.values),
-                )
-            )
-    return names

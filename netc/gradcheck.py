@@ -13,7 +13,8 @@ from netc import arguments
 from netc.backends.base import Progress
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, NetcWarning, Source
-from netc.driver import Schemas, Text, Weights, build, folder_of, read_net, runnable
+from netc.driver import Weights
+from netc.frontend import Schemas, Text, build, folder_of, read_net, runnable
 from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape, count, show
 from netc.lower.files import with_files
@@ -101,7 +102,7 @@ def check_message(
     progress: Progress | None = None,
     **state: object,
 ) -> GradientCheck:
-    """:func:`check_gradient` of a bound NetParameter; ``state``: see :func:`netc.driver.build`."""
+    """:func:`check_gradient` of a bound NetParameter; ``state``: as :func:`netc.frontend.build`."""
     how = _How(elements, tolerance, seed, progress)
     return _checked(_graph(message, weights, state, seed, folder), {}, {}, how)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import netc
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 from netc.infer import blob_shapes
 
 GOLDEN = Path(__file__).resolve().parent / "golden"

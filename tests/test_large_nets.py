@@ -11,7 +11,7 @@ import netc
 from netc.analysis.lint import lint
 from netc.backends.cpu.program import Step
 from netc.diagnostics import Source
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 from netc.ir.draft import Draft
 from netc.ir.graph import Graph
 from netc.passes.base import Log, run_passes

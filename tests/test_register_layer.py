@@ -12,7 +12,7 @@ import pytest
 
 import netc
 from netc.cli.main import main
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 
 NET = """
 input: "x" input_shape { dim: 2 dim: 3 }

@@ -11,10 +11,9 @@ from functools import reduce
 from itertools import zip_longest
 from types import MappingProxyType
 
-import numpy as np
-
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape
+from netc.numeric import np
 from netc.ops.catalog import CATALOG
 from netc.ops.contents import Contents, Whole
 from netc.ops.define import zero_cost

@@ -31,7 +31,8 @@ from netc.cli.run import add_image_arguments, declared_inputs
 from netc.cli.texts import STDIN, source_of
 from netc.compiled import CompiledNet
 from netc.diagnostics import NetcWarning
-from netc.driver import Text, compile, read_net
+from netc.driver import compile
+from netc.frontend import Text, read_net
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape, count, show
 from netc.ops.catalog import CATALOG

@@ -16,7 +16,8 @@ from netc.cli.results import read_labels
 from netc.cli.texts import STDIN, source_of
 from netc.cli.until import graph_until
 from netc.diagnostics import Diagnostic
-from netc.driver import Text, in_precision
+from netc.driver import in_precision
+from netc.frontend import Text
 from netc.report.figures import size
 
 PLACEMENTS = ("embed", "file")

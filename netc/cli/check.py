@@ -93,7 +93,7 @@ def check(path: str, args: argparse.Namespace) -> Report:
 def _check_net(text: Text, args: argparse.Namespace, report: Report) -> None:
     # Layers and their shape rules are not needed to check a solver, and take a while to import.
     from netc.analysis.given_back import nothing_back
-    from netc.driver import build
+    from netc.frontend import build
 
     built = build(text.message, **chosen_state(args), inputs=dict(args.input_shape))
     report.layers, report.graph = built.layers, built.graph

@@ -12,7 +12,7 @@ from netc.cli.output import print_diagnostics
 from netc.cli.surgery import Result, add_stage_arguments, arrow, read_net_text, shapes_of
 from netc.cli.texts import Text
 from netc.diagnostics import Diagnostic, NetcError
-from netc.driver import runnable
+from netc.frontend import runnable
 from netc.ir.types import Shape
 from netc.lower.rules import State
 from netc.surgery.beside import sizes_beside

@@ -23,8 +23,8 @@ from netc.cli.output import print_diagnostics, print_json, say
 from netc.cli.texts import STDIN, source_of
 from netc.cli.until import graph_until
 from netc.diagnostics import Diagnostic, NetcError
-from netc.driver import Text, build
 from netc.export.onnx import save, to_bytes, to_onnx
+from netc.frontend import Text, build
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.report.figures import size

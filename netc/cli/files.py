@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
 from netc.files import cannot_write, keeping, replacing, target_of
 from netc.ir.graph import Array
+from netc.numeric import np
 
 # The options that name files to be written; some are plain switches in other commands.
 OUTPUTS = ("output", "save", "draw", "weights_output", "csv", "json", "log", "plot")

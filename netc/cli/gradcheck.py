@@ -15,7 +15,7 @@ from netc.cli.nets import net_message
 from netc.cli.numbers import above_zero, natural, positive
 from netc.cli.output import print_json, say
 from netc.cli.progress import bar
-from netc.driver import folder_of
+from netc.frontend import folder_of
 from netc.gradcheck import check_message
 from netc.report.table import Column, Row, Table, print_table
 from netc.train.gradcheck import Checked, GradientCheck

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from netc.cli.output import print_diagnostics, print_json, say
-from netc.driver import read_net
+from netc.frontend import read_net
 from netc.report.figures import size
 from netc.surgery.slim import halved
 from netc.weights import load_weights

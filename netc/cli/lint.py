@@ -12,7 +12,7 @@ from netc.cli.check import closing
 from netc.cli.nets import net_message
 from netc.cli.output import print_diagnostics, print_json, say
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
-from netc.driver import build
+from netc.frontend import build
 from netc.schema.message import Message
 
 

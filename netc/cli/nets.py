@@ -17,7 +17,7 @@ from netc.cli.arguments import (
 from netc.cli.numbers import positive
 from netc.cli.texts import read_text
 from netc.diagnostics import Diagnostic, NetcError
-from netc.driver import Built, build
+from netc.frontend import Built, build
 from netc.ir.types import Shape
 from netc.report.memory import with_batch
 from netc.schema.message import Message

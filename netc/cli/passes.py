@@ -19,7 +19,7 @@ from netc.cli.arguments import (
     reading,
 )
 from netc.cli.output import print_json, say
-from netc.driver import build, read_net, runnable
+from netc.frontend import build, read_net, runnable
 from netc.ir.graph import Graph, Parameter
 from netc.ir.text import print_graph
 from netc.passes.base import Applied, Remark, run_passes

@@ -28,7 +28,8 @@ from netc.cli.results import Told, as_json, print_results, read_labels
 from netc.cli.texts import STDIN, source_of
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, Note
-from netc.driver import Text, compile, read_net
+from netc.driver import compile
+from netc.frontend import Text, read_net
 from netc.ir.graph import Array, Graph, Value
 from netc.ir.types import Shape, show
 from netc.lower import State

@@ -8,7 +8,7 @@ from pathlib import Path
 from netc.cli.arguments import add_text_arguments
 from netc.cli.files import write_text
 from netc.cli.output import print_json, print_text, say
-from netc.driver import read_net
+from netc.frontend import read_net
 from netc.schema.load import load_schema
 from netc.weights.definitions import definition_text, has_definition
 from netc.weights.faults import fault

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from netc.cli.arguments import chosen_state, reading
 from netc.cli.run import no_weights
 from netc.diagnostics import Diagnostic
-from netc.driver import Text, build, only_outputs, read_net, runnable
+from netc.frontend import Text, build, only_outputs, read_net, runnable
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.lower.before import layers_before

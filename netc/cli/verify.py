@@ -17,7 +17,7 @@ from netc.cli.numbers import level, natural
 from netc.cli.options import add_backend_argument, add_tolerance_argument
 from netc.cli.output import print_diagnostics, print_json, say
 from netc.diagnostics import Diagnostic, NetcError, counted
-from netc.driver import read_net
+from netc.frontend import read_net
 from netc.ir.graph import Array
 from netc.lower.rules import State
 from netc.surgery.certificate import (

@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 from netc.diagnostics import Span
 from netc.ir.types import Shape
+from netc.numeric import np
 
-Array = NDArray[np.float32]
+if TYPE_CHECKING:
+    Array = NDArray[np.float32]
+else:
+    Array = object
 
 
 @dataclass(frozen=True, slots=True)

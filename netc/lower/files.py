@@ -6,11 +6,10 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError, NetcWarning, render
 from netc.ir.graph import Array, Graph, Node
+from netc.numeric import np
 from netc.ops.catalog import CATALOG
 from netc.ops.define import ShapeError
 from netc.paths import named_file

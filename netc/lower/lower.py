@@ -25,8 +25,6 @@ from netc.lower.rules import State, exclusion, filter_layers, merged_state
 from netc.ops.catalog import LAYERS
 from netc.ops.define import ErasedOp, LayerContext, ShapeError
 from netc.ops.filler import Filler
-from netc.ops.fork_inputs import PYTHON_INPUT, unlisted_data_layer
-from netc.ops.python import PYTHON, is_implemented
 from netc.ops.source_layer import SourceParams
 from netc.schema.message import Message
 
@@ -147,8 +145,8 @@ def _op(walk: _Walk, layer: Message) -> ErasedOp | None:
     kind = layer.get("type")
     op = walk.catalog.get(kind)
     if op is not None:
-        return PYTHON_INPUT if _reads_data(layer, op) else meant(layer, op, walk.collector)
-    data = unlisted_data_layer(layer)
+        return meant(layer, op, walk.collector)
+    data = _unlisted_data_layer(layer)
     if data is None:
         walk.collector.add(unknown_type(layer, kind, walk.catalog if walk.hints else ()))
     else:
@@ -156,12 +154,11 @@ def _op(walk: _Walk, layer: Message) -> ErasedOp | None:
     return data
 
 
-def _reads_data(layer: Message, op: ErasedOp) -> bool:
-    """True if it is a Python layer that can only read data, and nobody said how."""
-    if op is not PYTHON or layer.get("bottom"):
-        return False
-    param = layer.get("python_param")
-    return not is_implemented(param.get("module"), param.get("layer"))
+def _unlisted_data_layer(layer: Message) -> ErasedOp | None:
+    """What reads data by its name; forks' data layers are imported where one may be meant."""
+    from netc.ops.fork_inputs import unlisted_data_layer
+
+    return unlisted_data_layer(layer)
 
 
 def _context(walk: _Walk, layer: Message) -> LayerContext:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
-import numpy as np
-
 from netc.ir.types import Shape, count
+from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
 from netc.ops.contents import label_along

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from netc.numeric import np
 from netc.ops.array import AnyArray
 
 if TYPE_CHECKING:

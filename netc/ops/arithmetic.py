@@ -10,10 +10,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from netc.diagnostics import NetcError
 from netc.ir.types import Shape
+from netc.numeric import np
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.cost import per_output

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+from netc.numeric import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 #: What definitions take, compute with and give: an array of NumPy, or of a library that has NumPy's
 #: interface (CuPy). Blobs and weights are float32; indices, masks and float64 sums lie between.
-AnyArray = NDArray[Any]
+if TYPE_CHECKING:
+    AnyArray = NDArray[Any]
+else:
+    AnyArray = object
 #: Bottoms, tops or trained arrays of a layer, in order.
 Arrays = Sequence[AnyArray]
 
@@ -26,3 +32,18 @@ def namespace(*arrays: object) -> ModuleType:
         if not isinstance(array, (np.ndarray, np.generic, int, float)):
             return sys.modules[type(array).__module__.partition(".")[0]]
     return np
+
+
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+
+
+def quietly(function: Callable[Given, Found]) -> Callable[Given, Found]:
+    """A definition in which NumPy says nothing of overflows, divisions by zero and NaN."""
+
+    @wraps(function)
+    def quiet(*args: Given.args, **kwargs: Given.kwargs) -> Found:
+        with np.errstate(all="ignore"):
+            return function(*args, **kwargs)
+
+    return quiet

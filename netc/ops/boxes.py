@@ -5,8 +5,7 @@ The arithmetic is that of bbox_util.cpp of weiliu89/caffe and of Faster R-CNN's 
 
 from __future__ import annotations
 
-import numpy as np
-
+from netc.numeric import np
 from netc.ops.array import AnyArray
 
 

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from netc.ir.types import Shape, count, show
-from netc.ops.array import AnyArray, Arrays
+from netc.numeric import np
+from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.cost import per_input
 from netc.ops.define import (
     Arity,
@@ -80,7 +79,7 @@ def cascade_op(
         cost=per_input(10),
         window=full_extent,
         memory=copies(12),
-        reference=np.errstate(all="ignore")(run),
+        reference=quietly(run),
         dynamic=dynamic,
         family=family,
         host=True,

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape, count, show
-from netc.ops.array import AnyArray, Arrays
+from netc.numeric import np
+from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.cascade_loss import check_maps, parts
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, Parse, ShapeError, copies, full_extent
@@ -95,7 +94,7 @@ def _accuracy_shape(params: GridAccuracyParams, inputs: Sequence[Shape]) -> tupl
     return ((1, 1, 1, 2), (1, 1, 1, 1))[: params.tops]
 
 
-@np.errstate(all="ignore")
+@quietly
 def _grid_accuracy(
     params: GridAccuracyParams, inputs: Arrays, weights: Arrays
 ) -> tuple[AnyArray, ...]:
@@ -193,7 +192,7 @@ def _bbox_shape(params: BboxAccuracyParams, inputs: Sequence[Shape]) -> tuple[Sh
 _GIVEN = 0.975  # regions that overlap a true box by more are the true box itself
 
 
-@np.errstate(all="ignore")
+@quietly
 def _bbox_accuracy(
     params: BboxAccuracyParams, inputs: Arrays, weights: Arrays
 ) -> tuple[AnyArray, ...]:

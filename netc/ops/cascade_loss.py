@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from netc.ir.types import Shape, show
-from netc.ops.array import AnyArray, Arrays
+from netc.numeric import np
+from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.cascade_loss_params import (
     DRAWN_MODES,
     GridLossParams,
@@ -29,7 +28,7 @@ from netc.ops.normalization import softmax
 from netc.ops.random import uniform
 from netc.ops.smooth_l1 import smooth_l1
 
-_LEAST = np.float32(np.finfo(np.float32).tiny)
+_LEAST = 2.0**-126  # FLT_MIN, the least float32 that is no denormal number
 _LABELS = 6
 
 
@@ -64,7 +63,7 @@ def _loss_shape(params: GridLossParams, inputs: Sequence[Shape]) -> tuple[Shape,
     return ((1, 1, 1, 2),)
 
 
-@np.errstate(all="ignore")
+@quietly
 def _grid_loss(params: GridLossParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """The whole loss, and the boxes' share of it."""
     chosen = choose(params, inputs)

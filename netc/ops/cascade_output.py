@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape, count, show
+from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.cascade import THINNING_MODES, cascade_op, check_rows
 from netc.ops.define import Arity, LayerContext, ShapeError

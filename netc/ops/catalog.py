@@ -1,225 +1,145 @@
-"""The tables of all ops, made of the family modules' ``OPS``, by Caffe's type string."""
+"""The tables of all ops, by Caffe's type string: what the family modules of ``homes.py`` define.
+
+A family is imported when one of its ops is first looked up. Names are known without that: whoever
+lists them, or looks for near ones, imports nothing; whoever walks over the ops imports all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
-from netc.ops import (
-    accuracy,
-    activation,
-    arithmetic,
-    batch_norm,
-    bottom_products,
-    cascade,
-    cascade_accuracy,
-    cascade_loss,
-    cascade_output,
-    contrastive_loss,
-    convolution,
-    cropping,
-    cross_entropy,
-    ctc_loss,
-    detection,
-    detection_extended,
-    dropout,
-    elementwise,
-    evaluation,
-    flow,
-    fork_accuracy,
-    fork_activation,
-    fork_batch_norm,
-    fork_inputs,
-    fork_labels,
-    fork_maps,
-    fork_normalization,
-    fork_sequence,
-    fused,
-    gradient,
-    guided,
-    hard_examples,
-    im2col,
-    infogain_loss,
-    inputs,
-    instance_masks,
-    joining,
-    layer_norm,
-    linear,
-    locally_connected,
-    loss,
-    lp_pooling,
-    lrn,
-    margin,
-    meanfield,
-    metric_losses,
-    multibox,
-    normalization,
-    permutation,
-    pooling,
-    pooling3d,
-    priors,
-    proposal,
-    proposal_target,
-    python,
-    ranks,
-    rcnn_layers,  # noqa: F401  registers its Python layers
-    rectifiers,
-    recurrent,
-    reduced,
-    reduction,
-    region_loss,
-    region_output,
-    regions,
-    reshaping,
-    resizing,
-    roi_align,
-    sampled_regions,
-    scale_bias,
-    selection,
-    sequence,
-    siblings,
-    smooth_l1,
-    spp,
-    unpooling,
-    update,
-    upsampling,
-    warp,
-    yolo,
-    yolo_loss,
-    yolo_segmentation,
-)
-from netc.ops.define import ErasedOp, OpDef, P, erased, table
+from netc.ops.define import ErasedOp, OpDef, P, erased
+from netc.ops.homes import MADE, OPS, OTHER_NAMES, READINGS
 from netc.ops.role import Role
 
 if TYPE_CHECKING:
     from netc.ops.gradients.define import Gradient
 
-_OPS = table(
-    *inputs.OPS,
-    *fork_inputs.OPS,
-    *convolution.OPS,
-    *im2col.OPS,
-    *pooling.OPS,
-    *spp.OPS,
-    *pooling3d.OPS,
-    *lrn.OPS,
-    *linear.OPS,
-    *margin.OPS,
-    *loss.OPS,
-    *cross_entropy.OPS,
-    *metric_losses.OPS,
-    *meanfield.OPS,
-    *contrastive_loss.OPS,
-    *infogain_loss.OPS,
-    *smooth_l1.OPS,
-    *hard_examples.OPS,
-    *accuracy.OPS,
-    *fork_accuracy.OPS,
-    *recurrent.OPS,
-    *python.OPS,
-    *rectifiers.OPS,
-    *activation.OPS,
-    *fork_activation.OPS,
-    *arithmetic.OPS,
-    *dropout.OPS,
-    *guided.OPS,
-    *elementwise.OPS,
-    *scale_bias.OPS,
-    *normalization.OPS,
-    *batch_norm.OPS,
-    *joining.OPS,
-    *reshaping.OPS,
-    *cropping.OPS,
-    *selection.OPS,
-    *reduction.OPS,
-    *layer_norm.OPS,
-    *locally_connected.OPS,
-    *lp_pooling.OPS,
-    *permutation.OPS,
-    *resizing.OPS,
-    *upsampling.OPS,
-    *fork_maps.OPS,
-    *bottom_products.OPS,
-    *fork_labels.OPS,
-    *fork_normalization.OPS,
-    *fork_batch_norm.OPS,
-    *sequence.OPS,
-    *fork_sequence.OPS,
-    *ctc_loss.OPS,
-    *priors.OPS,
-    *detection.OPS,
-    *detection_extended.OPS,
-    *multibox.OPS,
-    *evaluation.OPS,
-    *regions.OPS,
-    *roi_align.OPS,
-    *instance_masks.OPS,
-    *cascade.OPS,
-    *cascade_output.OPS,
-    *yolo.OPS,
-    *yolo_loss.OPS,
-    *region_loss.OPS,
-    *region_output.OPS,
-    *yolo_segmentation.OPS,
-    *flow.OPS,
-    *warp.OPS,
-    *unpooling.OPS,
-    *cascade_loss.OPS,
-    *cascade_accuracy.OPS,
-    *proposal.OPS,
-    *proposal_target.OPS,
-)
+Lookup = Callable[[str], ErasedOp]
 
-# What fields make of a name that forks use for several layers; no text can name these.
-_READINGS = table(
-    *rectifiers.READINGS,
-    *bottom_products.READINGS,
-    *cross_entropy.READINGS,
-    *metric_losses.READINGS,
-    *smooth_l1.READINGS,
-    *region_output.READINGS,
-    *evaluation.READINGS,
-    *proposal.READINGS,
-    *sampled_regions.READINGS,
-)
+
+class Table(Mapping[str, ErasedOp]):
+    """Ops by name, each found when it is first asked for.
+
+    Args:
+        parts: name -> what finds the op of that name.
+    """
+
+    def __init__(self, *parts: Mapping[str, Lookup]) -> None:
+        self._lookups = {name: look for part in parts for name, look in part.items()}
+        self._found: dict[str, ErasedOp] = {}
+
+    def __getitem__(self, name: str) -> ErasedOp:
+        found = self._found.get(name)
+        if found is None:
+            found = self._found[name] = self._lookups[name](name)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._lookups
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._lookups))
+
+    def __len__(self) -> int:
+        return len(self._lookups)
+
+    def add(self, op: ErasedOp) -> None:
+        """Add an op; one of that name is replaced."""
+        self._found[op.name] = op
+        self._lookups[op.name] = lambda name: op
+
+    def remove(self, name: str) -> None:
+        """Remove an op; nothing happens where there is none."""
+        self._found.pop(name, None)
+        self._lookups.pop(name, None)
+
+
+def _family(name: str) -> ModuleType:
+    return import_module(f"netc.ops.{name}")
+
+
+@cache
+def _ops_of(family: str) -> Mapping[str, ErasedOp]:
+    """All that a family defines, by name."""
+    module = _family(family)
+    listed: tuple[OpDef[object], ...] = (
+        *getattr(module, "OPS", ()),
+        *getattr(module, "READINGS", ()),
+    )
+    return {**{op.name: op for op in listed}, **getattr(module, "OTHER_NAMES", {})}
+
+
+def _part(homes: Mapping[str, str]) -> dict[str, Lookup]:
+    """What finds the ops of a table of homes."""
+
+    def lookup(family: str) -> Lookup:
+        return lambda name: _ops_of(family)[name]
+
+    return {name: lookup(home) for home, names in homes.items() for name in names.split()}
+
+
+def _made_of(family: str, maker: str, ops: Mapping[str, ErasedOp]) -> Lookup:
+    """What finds an op that is defined by the ops of a table, as its family's function makes it."""
+
+    def look(name: str) -> ErasedOp:
+        made: ErasedOp = getattr(_family(family), maker)(ops)
+        return made
+
+    return look
+
+
+_OPS_PART, _READINGS_PART, _MADE_PART = _part(OPS), _part(READINGS), _part(MADE)
+_REDUCED_PART = _part({"reduced": MADE["reduced"]})  # a fused chain may have them for its stages
+
+_OPS = Table(_OPS_PART)
+_OPS_AND_READINGS = Table(_OPS_PART, _READINGS_PART)
+_STAGES = Table(_OPS_PART, _REDUCED_PART)
+_FUSED: Mapping[str, Lookup] = {"Fused": _made_of("fused", "fused_op", _STAGES)}
+_CHAINS = Table(_OPS_PART, _READINGS_PART, _REDUCED_PART, _FUSED)
 
 # What a text may name; some names mean an op that has another.
-_LAYERS: dict[str, ErasedOp] = {
-    **_OPS,
-    **{name: erased(op) for name, op in convolution.OTHER_NAMES.items()},
-    **{name: erased(op) for name, op in cropping.OTHER_NAMES.items()},
-    **{name: erased(op) for name, op in pooling3d.OTHER_NAMES.items()},
-}
+_LAYERS = Table(_OPS_PART, _part(OTHER_NAMES))
 LAYERS: Mapping[str, ErasedOp] = _LAYERS
 
 # What a graph may hold: the ops, and what passes and differentiation make besides.
-_OPS_AND_READINGS: dict[str, ErasedOp] = {**_OPS, **_READINGS}
-# A fused chain may have products in fewer bits for its stages.
-_REDUCED = table(*reduced.OPS)
-_STAGES: dict[str, ErasedOp] = {**_OPS, **_REDUCED}
-_CHAINS: dict[str, ErasedOp] = {
-    **_OPS_AND_READINGS,
-    **_REDUCED,
-    **table(fused.fused_op(_STAGES)),
-}
-_CATALOG: dict[str, ErasedOp] = {
-    **_CHAINS,
-    **table(
-        siblings.siblings_op(_CHAINS),
-        gradient.gradient_op(_OPS_AND_READINGS),
-        update.running_op(_OPS),
-        *update.OPS,
-        *ranks.OPS,
-    ),
-}
+_CATALOG = Table(
+    _OPS_PART,
+    _READINGS_PART,
+    _MADE_PART,
+    _FUSED,
+    {
+        "Siblings": _made_of("siblings", "siblings_op", _CHAINS),
+        "Gradient": _made_of("gradient", "gradient_op", _OPS_AND_READINGS),
+        "RunningState": _made_of("update", "running_op", _OPS),
+    },
+)
 CATALOG: Mapping[str, ErasedOp] = _CATALOG
-
-_ROLES: Mapping[str, int] = {n: op.role.value for n, op in {**LAYERS, **CATALOG}.items()}
 
 
 def has_role(op: str, role: Role) -> bool:
     """Whether an op, or a layer type of a text, has any of the roles; False for unknown names."""
-    return bool(_ROLES.get(op, 0) & role.value)
+    return bool(_roles(op) & role.value)
+
+
+@cache
+def _roles(op: str) -> int:
+    found = _LAYERS.get(op) or _CATALOG.get(op)
+    return found.role.value if found else 0
+
+
+def load_families() -> None:
+    """Import every family, for what looks through their modules."""
+    from netc.ops.python import BUILT_IN
+
+    for home in (*OPS, *READINGS, *OTHER_NAMES, *MADE, "fused", "siblings", "gradient"):
+        _family(home)
+    for module in {*BUILT_IN.values()}:
+        import_module(module)
 
 
 def add_layer(op: OpDef[P], rule: Gradient[P] | None) -> None:
@@ -231,7 +151,8 @@ def add_layer(op: OpDef[P], rule: Gradient[P] | None) -> None:
     from netc.ops.gradients.define import of
 
     for known in (_OPS, _OPS_AND_READINGS, _LAYERS, _STAGES, _CHAINS, _CATALOG):
-        known[op.name] = erased(op)
+        known.add(erased(op))
+    _roles.cache_clear()
     add_gradient(op.name, None if rule is None else of(op, rule)[1])
 
 
@@ -240,5 +161,6 @@ def remove_layer(name: str) -> None:
     from netc.ops.gradients.catalog import add_gradient
 
     for known in (_OPS, _OPS_AND_READINGS, _LAYERS, _STAGES, _CHAINS, _CATALOG):
-        known.pop(name, None)
+        known.remove(name)
+    _roles.cache_clear()
     add_gradient(name, None)

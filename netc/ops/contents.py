@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-import numpy as np
-
 from netc.ir.graph import Array
 from netc.ir.types import Shape, count
+from netc.numeric import np
 
 
 @dataclass(frozen=True, slots=True)

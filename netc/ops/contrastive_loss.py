@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape, count, dims, show
-from netc.ops.array import AnyArray, Arrays, namespace
+from netc.numeric import np
+from netc.ops.array import AnyArray, Arrays, namespace, quietly
 from netc.ops.contents import flag_last
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, full_extent
@@ -58,7 +57,7 @@ def _check_plain(what: str, shape: Shape) -> None:
         raise ShapeError(f"{what} must have height and width 1, it is {show(shape)}")
 
 
-@np.errstate(all="ignore")
+@quietly
 def _contrastive(
     params: ContrastiveLossParams, inputs: Arrays, weights: Arrays
 ) -> tuple[AnyArray, ...]:

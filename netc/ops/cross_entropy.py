@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape, count, show
-from netc.ops.array import AnyArray, Arrays, namespace
+from netc.numeric import np
+from netc.ops.array import AnyArray, Arrays, namespace, quietly
 from netc.ops.axes import axis_in
 from netc.ops.contents import flag_second, label_along, label_of_example
 from netc.ops.cost import per_input
@@ -44,7 +43,7 @@ from netc.ops.normalization import softmax
 from netc.ops.role import Role
 from netc.schema.message import Message
 
-_FLT_MIN = np.float32(np.finfo(np.float32).tiny)
+_FLT_MIN = 2.0**-126  # FLT_MIN, the least float32 that is no denormal number
 _ONE_OR_TWO = Arity((2, 2), (1, 2), optional_top=True)
 
 
@@ -94,7 +93,7 @@ def _softmax_loss_shape(params: SoftmaxLossParams, inputs: Sequence[Shape]) -> t
     return ((), data)[: params.tops]
 
 
-@np.errstate(all="ignore")
+@quietly
 def _softmax_loss(
     params: SoftmaxLossParams, inputs: Arrays, weights: Arrays
 ) -> tuple[AnyArray, ...]:
@@ -122,7 +121,7 @@ def _each_shape(params: SoftmaxLossParams, inputs: Sequence[Shape]) -> tuple[Sha
     return ((), *_softmax_loss_shape(params, inputs)[1:], inputs[1])
 
 
-@np.errstate(all="ignore")
+@quietly
 def _softmax_loss_each(
     params: SoftmaxLossParams, inputs: Arrays, weights: Arrays
 ) -> tuple[AnyArray, ...]:
@@ -183,7 +182,7 @@ def _multinomial_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ..
     return ((),)
 
 
-@np.errstate(all="ignore")
+@quietly
 def _multinomial(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     data, label = inputs
     xp = namespace(data)
@@ -241,7 +240,7 @@ def _sigmoid_loss_shape(params: SigmoidLossParams, inputs: Sequence[Shape]) -> t
     return ((),)
 
 
-@np.errstate(all="ignore")
+@quietly
 def _sigmoid_loss(
     params: SigmoidLossParams, inputs: Arrays, weights: Arrays
 ) -> tuple[AnyArray, ...]:

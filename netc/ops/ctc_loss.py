@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape, count, show
-from netc.ops.array import AnyArray, Arrays
+from netc.numeric import np
+from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.cost import per_input
 from netc.ops.define import (
     Arity,
@@ -64,7 +63,7 @@ def _ctc_shape(params: CtcParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     return ((),)
 
 
-@np.errstate(all="ignore")
+@quietly
 def _ctc(params: CtcParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """The mean over the batch of -log p(label) (Graves et al. 2006); blanks pad the labels."""
     data = np.asarray(inputs[0])[: params.steps].astype(np.float64)

@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape
+from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.catalog import LAYERS, add_layer, remove_layer
 from netc.ops.cost import per_output

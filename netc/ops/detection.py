@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape, count, show
-from netc.ops.array import AnyArray, Arrays
+from netc.numeric import np
+from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.boxes import nms_keep
 from netc.ops.cost import per_input
 from netc.ops.define import (
@@ -159,7 +158,7 @@ def _most_boxes(params: DetectionOutputParams, priors: int) -> int:
     return max(1, most if params.keep < 0 else min(most, params.keep))
 
 
-@np.errstate(all="ignore")
+@quietly
 def _output(params: DetectionOutputParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     location, confidence, priors = (np.asarray(array) for array in inputs[:3])
     images = location.shape[0]

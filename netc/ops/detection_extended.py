@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from netc.ir.types import Shape, show
-from netc.ops.array import AnyArray, Arrays
+from netc.numeric import np
+from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.boxes import nms_keep
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, OpDef, ShapeError, copies, full_extent
@@ -45,7 +44,7 @@ def _shape(params: DetectionOutputParams, inputs: Sequence[Shape]) -> tuple[Shap
     return ((1, 1, location[0] * most, _NUMBERS),)
 
 
-@np.errstate(all="ignore")
+@quietly
 def _output(params: DetectionOutputParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     location, confidence, priors = (np.asarray(array) for array in inputs[:3])
     images, _, columns, numbers = location.shape

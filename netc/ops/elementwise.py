@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from netc.ir.types import Shape, count, show
+from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.cost import per_output
 from netc.ops.define import (

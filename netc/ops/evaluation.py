@@ -18,9 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from netc.ir.types import Shape, count, show
+from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.boxes import areas, overlaps
 from netc.ops.contents import Contents, ImageSizes, TrueBoxes, corner_rows

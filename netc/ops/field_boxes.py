@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
+from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
 from netc.schema.message import Message

@@ -7,11 +7,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
-import numpy as np
-
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.ir.graph import Array
 from netc.ir.types import Shape, count, show
+from netc.numeric import np
 from netc.ops.fields import reject_unknown_fields
 from netc.schema.message import Message
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape, count, show
-from netc.ops.array import AnyArray, Arrays, namespace
+from netc.numeric import np
+from netc.ops.array import AnyArray, Arrays, namespace, quietly
 from netc.ops.contents import label_along
 from netc.ops.cost import per_input, per_output
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
@@ -53,7 +52,7 @@ def _eltwise_shape(params: EltwiseAccuracyParams, inputs: Sequence[Shape]) -> tu
     return ((1, 1, 1, 1),)
 
 
-@np.errstate(all="ignore")
+@quietly
 def _eltwise(
     params: EltwiseAccuracyParams, inputs: Arrays, weights: Arrays
 ) -> tuple[AnyArray, ...]:

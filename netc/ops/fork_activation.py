@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape
+from netc.numeric import np
 from netc.ops.activation import ONE_TO_ONE, activation
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in

@@ -12,9 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Dims, Shape, dims, show
+from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.axes import per_channel
 from netc.ops.batch_norm import batch_statistics, normalized

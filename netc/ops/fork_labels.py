@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape, show
+from netc.numeric import np
 from netc.ops.activation import ONE_TO_ONE
-from netc.ops.array import AnyArray, Arrays
+from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.axes import need_four_axes
 from netc.ops.define import (
     Arity,
@@ -174,7 +173,7 @@ def _seg_shape(params: SegAccuracyParams, inputs: Sequence[Shape]) -> tuple[Shap
     return ((1, 1, 1, 3),)
 
 
-@np.errstate(all="ignore")
+@quietly
 def _seg_accuracy(
     params: SegAccuracyParams, inputs: Arrays, weights: Arrays
 ) -> tuple[AnyArray, ...]:

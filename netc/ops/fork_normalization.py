@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape, count, show
+from netc.numeric import np
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import Arrays, namespace
 from netc.ops.axes import need_axes, per_channel

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from netc.ir.types import Shape, count, show
+from netc.numeric import np
 from netc.ops.activation import sigmoid
-from netc.ops.array import AnyArray, Arrays
+from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.cost import per_input
 from netc.ops.define import (
     Arity,
@@ -100,7 +99,7 @@ def _markers(given: AnyArray, shape: Shape) -> AnyArray:
     return (flat != 0).astype(np.float32)
 
 
-@np.errstate(all="ignore")
+@quietly
 def _lstm(params: LstmParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """Gates i, f, o, g; a marker of 0 begins a sequence anew, and so does the first row.
 

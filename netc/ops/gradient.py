@@ -11,9 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from netc.ir.types import Shape, count
+from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.define import WHOLE, Arity, Cost, ErasedOp, OpDef, WeightSpec, Window, unwritten
 

@@ -13,9 +13,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape, show
+from netc.numeric import np
 from netc.ops.activation import ONE_TO_ONE, sigmoid
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import need_axes

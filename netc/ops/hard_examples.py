@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape, count, show
-from netc.ops.array import AnyArray, Arrays, namespace
+from netc.numeric import np
+from netc.ops.array import AnyArray, Arrays, namespace, quietly
 from netc.ops.axes import axis_in
 from netc.ops.contents import label_along
 from netc.ops.cost import per_input
@@ -31,7 +30,7 @@ from netc.ops.normalization import softmax
 from netc.ops.numbers import required_number
 from netc.schema.message import Message
 
-_LEAST = np.float32(np.finfo(np.float32).tiny)
+_LEAST = 2.0**-126  # FLT_MIN, the least float32 that is no denormal number
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ def _softmax_shape(params: SoftmaxOHEMParams, inputs: Sequence[Shape]) -> tuple[
     return ((), data, label)[: params.tops]
 
 
-@np.errstate(all="ignore")
+@quietly
 def _softmax_ohem(
     params: SoftmaxOHEMParams, inputs: Arrays, weights: Arrays
 ) -> tuple[AnyArray, ...]:

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.ir.types import Shape, count
-from netc.ops.array import AnyArray, Arrays, namespace
+from netc.numeric import np
+from netc.ops.array import AnyArray, Arrays, namespace, quietly
 from netc.ops.axes import axis_in
 from netc.ops.contents import label_along
 from netc.ops.cost import per_input
@@ -108,7 +107,7 @@ def _matrix_fault(size: int, classes: int) -> str | None:
     )
 
 
-@np.errstate(all="ignore")
+@quietly
 def _infogain(params: InfogainLossParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     data, label = inputs[:2]
     xp = namespace(data)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
+from netc.numeric import np
 from netc.ops.array import AnyArray, namespace
 from netc.ops.define import ShapeError
 from netc.ops.fields import fork_field, reject_unknown_fields

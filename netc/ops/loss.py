@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape, count, dims, show
-from netc.ops.array import AnyArray, Arrays, namespace
+from netc.numeric import np
+from netc.ops.array import AnyArray, Arrays, namespace, quietly
 from netc.ops.contents import label_of_example
 from netc.ops.cost import per_input
 from netc.ops.define import (
@@ -32,7 +31,7 @@ from netc.ops.numbers import one_of
 from netc.ops.role import Role
 from netc.schema.message import Message
 
-LOG_THRESHOLD = np.float32(1e-20)  # kLOG_THRESHOLD, loss_layer.hpp
+LOG_THRESHOLD = 9.999999682655225e-21  # kLOG_THRESHOLD, loss_layer.hpp: 1e-20 as float32
 ONE_LOSS = Arity((2, 2), (1, 1), optional_top=True)
 
 
@@ -55,7 +54,7 @@ def _euclidean_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]
     return ((),)
 
 
-@np.errstate(all="ignore")
+@quietly
 def _euclidean(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     first, second = inputs
     apart = first.reshape(-1) - second.reshape(-1)
@@ -127,7 +126,7 @@ def check_one_label_each(data: Shape, label: Shape) -> None:
         )
 
 
-@np.errstate(all="ignore")
+@quietly
 def _hinge(params: HingeLossParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     data, label = inputs
     _, margins = hinge_margins(data, label)

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from netc.ir.types import Shape, count
+from netc.numeric import np
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import Arrays, namespace
 from netc.ops.define import Cost, LayerContext, OpDef, Window

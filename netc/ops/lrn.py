@@ -9,9 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape, count, show
+from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, Window
 from netc.ops.fields import bad_value, reject_unknown_fields

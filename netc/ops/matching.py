@@ -5,9 +5,8 @@ Boxes are rows of x_min, y_min, x_max, y_max in parts of the image's width and h
 
 from __future__ import annotations
 
-import numpy as np
-
-from netc.ops.array import AnyArray
+from netc.numeric import np
+from netc.ops.array import AnyArray, quietly
 from netc.ops.boxes import areas, overlaps
 
 NO_MATCH, IGNORED = -1, -2
@@ -67,7 +66,7 @@ def _take_best_pairs(table: AnyArray, match: AnyArray) -> None:
         free[box], free[:, target] = 0, 0
 
 
-@np.errstate(all="ignore")
+@quietly
 def encoded(code: str, boxes: AnyArray, priors: AnyArray) -> AnyArray:
     """Boxes as offsets from priors, (n, 4), before they are divided by the variances.
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape, count, show
-from netc.ops.array import AnyArray, Arrays, namespace
+from netc.numeric import np
+from netc.ops.array import AnyArray, Arrays, namespace, quietly
 from netc.ops.contents import label_of_example
 from netc.ops.cost import per_input
 from netc.ops.define import (
@@ -93,7 +92,7 @@ def l1_slopes(params: L1Params, inputs: Arrays) -> tuple[AnyArray, AnyArray, Any
     return size, known * counted * share * apart / size, divisor
 
 
-@np.errstate(all="ignore")
+@quietly
 def _l1(params: L1Params, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     each, _, divisor = l1_slopes(params, inputs)
     xp = namespace(inputs[0])
@@ -238,7 +237,7 @@ def _weighted_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     return ((),)
 
 
-@np.errstate(all="ignore")
+@quietly
 def _weighted(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """The weighted mean of the losses; 0 where no weight is above 0."""
     xp, x = namespace(inputs[0]), inputs[0].reshape(-1)

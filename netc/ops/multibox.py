@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
-from netc.ops.array import AnyArray, Arrays
+from netc.numeric import np
+from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.boxes import areas, nms_keep
 from netc.ops.contents import Contents, TrueBoxes, corner_rows
 from netc.ops.cost import per_input
@@ -24,7 +23,7 @@ from netc.ops.matching import NO_MATCH, encoded, matches
 from netc.ops.multibox_params import MultiBoxParams, parse_multibox
 from netc.ops.smooth_l1 import smooth_l1
 
-_LEAST = np.float32(np.finfo(np.float32).tiny)
+_LEAST = 2.0**-126  # FLT_MIN, the least float32 that is no denormal number
 _SMALL = 1e-5  # boxes smaller than this are passed over when they are thinned out
 
 
@@ -69,7 +68,7 @@ class Found(NamedTuple):
     negatives: Sequence[int] | AnyArray
 
 
-@np.errstate(all="ignore")
+@quietly
 def multibox_loss(params: MultiBoxParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """The loss of a batch, shape (); an image without true boxes has no matches and no negatives.
 

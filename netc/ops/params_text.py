@@ -6,12 +6,13 @@ import dataclasses
 import sys
 from functools import cache
 
+from netc.ops.catalog import load_families
+
 
 @cache
 def _types() -> dict[str, type]:
     """Every frozen dataclass of the op modules, by name."""
-    import netc.ops.catalog  # noqa: F401  the catalogue imports every family
-
+    load_families()
     found: dict[str, type] = {}
     modules = [module for name, module in sys.modules.items() if name.startswith("netc.ops.")]
     for key, item in (pair for module in modules for pair in vars(module).items()):

@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
+from netc.numeric import np
 from netc.ops.array import AnyArray
 
 _CODES = 2**62  # corners are numbered in 64 bits where their extent allows

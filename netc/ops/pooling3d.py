@@ -12,10 +12,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from netc.diagnostics import NetcError
 from netc.ir.types import Shape, show
+from netc.numeric import np
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.cost import per_output

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
+from netc.numeric import np
 from netc.ops.array import AnyArray, namespace
 from netc.ops.window import Axis, taps
 
-_LOWEST = float(np.finfo(np.float32).min)  # -FLT_MAX, what the largest of nothing is
+_LOWEST = -(2 - 2.0**-23) * 2.0**127  # -FLT_MAX, what the largest of nothing is
 
 
 def _slide(

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape, count, show
+from netc.numeric import np
 from netc.ops.anchors import moved_boxes, placed_anchors
-from netc.ops.array import AnyArray, Arrays
+from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.boxes import nms_keep
 from netc.ops.contents import Contents, ImageSizes
 from netc.ops.cost import per_input
@@ -34,7 +33,7 @@ from netc.ops.python import (
     PythonContext,
     PythonParams,
     implementation,
-    register_python_layer,
+    register_built_in,
 )
 from netc.schema.message import Message
 
@@ -122,7 +121,7 @@ def _check_maps(scores: Shape, deltas: Shape, anchors: int) -> None:
             )
 
 
-@np.errstate(all="ignore")
+@quietly
 def _propose(params: ProposalParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """Boxes and their scores, image by image."""
     scores, deltas, info = inputs
@@ -221,7 +220,7 @@ def _synopsys_shape(params: ProposalParams, inputs: Sequence[Shape]) -> tuple[Sh
     return ((params.after, 5), (params.after, 1))[: params.tops]
 
 
-@np.errstate(all="ignore")
+@quietly
 def _synopsys_propose(
     params: ProposalParams, inputs: Arrays, weights: Arrays
 ) -> tuple[AnyArray, ...]:
@@ -365,12 +364,11 @@ def _no_gradient(
     return (None,) * len(inputs)
 
 
-register_python_layer(
+register_built_in(
     "rpn.proposal_layer",
     "ProposalLayer",
     _faster_rcnn_proposals,
     _faster_rcnn_shape,
     True,
     _no_gradient,
-    context=True,
 )

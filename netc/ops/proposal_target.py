@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
-from netc.ops.array import AnyArray, Arrays
+from netc.numeric import np
+from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.boxes import areas, overlaps
 from netc.ops.contents import Contents, Regions, TrueBoxes, corner_rows
 from netc.ops.cost import per_input
@@ -130,7 +129,7 @@ class _Batch(NamedTuple):
     overlap: AnyArray
 
 
-@np.errstate(all="ignore")
+@quietly
 def _targets(params: TargetParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     regions, truth = (np.asarray(a).reshape(len(a), -1) for a in inputs[:2])
     key = inputs[2] if len(inputs) > 2 else None

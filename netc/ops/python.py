@@ -5,17 +5,18 @@ Caffe imports ``module`` and calls its class ``layer``. netc imports nothing tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import NamedTuple, TypeVar
-
-import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape
+from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.contents import Contents
-from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, full_extent
+from netc.ops.define import Arity, LayerContext, OpDef, Reading, ShapeError, full_extent
+from netc.ops.fork_inputs import PYTHON_INPUT
 from netc.ops.random import layer_number
 from netc.ops.role import Role
 from netc.schema.message import Message
@@ -50,6 +51,22 @@ class _Registered:
 
 
 _REGISTRY: dict[tuple[str, str], _Registered] = {}
+
+# The layers that come with netc, and the modules that register them when they are imported.
+BUILT_IN: Mapping[tuple[str, str], str] = {
+    ("rpn.proposal_layer", "ProposalLayer"): "netc.ops.proposal",
+    ("rpn.anchor_target_layer", "AnchorTargetLayer"): "netc.ops.rcnn_layers",
+    ("rpn.proposal_target_layer", "ProposalTargetLayer"): "netc.ops.rcnn_layers",
+    ("spatial_dropout", "SpatialDropoutLayer"): "netc.ops.rcnn_layers",
+}
+
+
+def _registered(module: str, layer: str) -> _Registered | None:
+    """What is registered of a layer; the module of a built-in one is imported for it."""
+    key = (module, layer)
+    if key not in _REGISTRY and key in BUILT_IN:
+        import_module(BUILT_IN[key])
+    return _REGISTRY.get(key)
 
 
 def register_python_layer(
@@ -94,6 +111,19 @@ def register_python_layer(
     _REGISTRY[module, layer] = made
 
 
+def register_built_in(
+    module: str,
+    layer: str,
+    implementation: Implementation,
+    shape: ImplementationShape,
+    rows_vary: bool,
+    gradient: ImplementationGradient,
+) -> None:
+    """Register a layer that comes with netc, unless somebody has registered another before."""
+    if (module, layer) not in _REGISTRY:
+        register_python_layer(module, layer, implementation, shape, rows_vary, gradient, True)
+
+
 _CONTENTS: dict[tuple[str, str], Callable[[str, Sequence[Shape]], Sequence[Contents | None]]] = {}
 
 
@@ -105,12 +135,14 @@ def register_python_contents(
 
 
 def _contents(params: PythonParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    _registered(params.module, params.layer)
     rule = _CONTENTS.get((params.module, params.layer))
     return () if rule is None else rule(params.param_str, inputs)
 
 
 def unregister_python_layer(module: str, layer: str) -> None:
     """Remove an implementation; nothing happens where there is none."""
+    _registered(module, layer)  # so that a built-in one does not come later
     _REGISTRY.pop((module, layer), None)
 
 
@@ -131,7 +163,7 @@ class PythonParams:
 
     def more(self, key: AnyArray | None = None) -> tuple[PythonContext, ...]:
         """The arguments of an implementation after ``param_str``: a context, or none."""
-        registered = _REGISTRY.get((self.module, self.layer))
+        registered = _registered(self.module, self.layer)
         if registered is None or not registered.context:
             return ()
         return (PythonContext(self.phase, self.number, key),)
@@ -162,18 +194,18 @@ def is_registered(params: PythonParams) -> bool:
 
 def is_implemented(module: str, layer: str) -> bool:
     """Whether a layer of this module and class has an implementation."""
-    return (module, layer) in _REGISTRY
+    return _registered(module, layer) is not None
 
 
 def implementation(params: PythonParams) -> Implementation | None:
     """The function that computes this layer; None where none is registered."""
-    registered = _REGISTRY.get((params.module, params.layer))
+    registered = _registered(params.module, params.layer)
     return None if registered is None else registered.run
 
 
 def implementation_gradient(params: PythonParams) -> ImplementationGradient | None:
     """The function that computes this layer's gradients; None where none is registered."""
-    registered = _REGISTRY.get((params.module, params.layer))
+    registered = _registered(params.module, params.layer)
     return None if registered is None else registered.gradient
 
 
@@ -186,7 +218,7 @@ def _refusal(params: PythonParams) -> tuple[str, tuple[str, ...]]:
 
 
 def _shape(params: PythonParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    registered = _REGISTRY.get((params.module, params.layer))
+    registered = _registered(params.module, params.layer)
     if registered is None:
         message, help = _refusal(params)
         raise ShapeError(message, "python_param.layer", help, code="python-layer")
@@ -196,7 +228,7 @@ def _shape(params: PythonParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
 
 
 def _run(params: PythonParams, inputs: Arrays, weights: Arrays) -> Arrays:
-    registered = _REGISTRY.get((params.module, params.layer))
+    registered = _registered(params.module, params.layer)
     if registered is None:
         message, help = _refusal(params)
         raise NetcError(Diagnostic("python-layer", message, help=help))
@@ -237,6 +269,14 @@ def _draws(params: PythonParams) -> bool:
     return bool(params.more()) and params.phase == "TRAIN"
 
 
+def _reads_data(layer: Message) -> Reading | None:
+    """A layer that has no bottoms can only read data, where nobody has said how it computes."""
+    param = layer.get("python_param")
+    if layer.get("bottom") or is_implemented(param.get("module"), param.get("layer")):
+        return None
+    return Reading(PYTHON_INPUT)
+
+
 PYTHON = OpDef(
     name="Python",
     arity=Arity((0, None), (0, None)),
@@ -249,6 +289,7 @@ PYTHON = OpDef(
     dynamic=True,  # an implementation's rows may vary
     role=Role.RESULT,
     host=True,
+    reading=_reads_data,
 )
 
 OPS = (PYTHON,)

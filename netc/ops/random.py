@@ -20,10 +20,9 @@ from __future__ import annotations
 
 import zlib
 
-import numpy as np
-
 from netc.ir.graph import Array
 from netc.ir.types import Shape, count
+from netc.numeric import np
 from netc.ops.array import AnyArray, namespace
 
 KEY_SHAPE: Shape = (4,)

@@ -18,14 +18,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 from weakref import WeakValueDictionary
 
-import numpy as np
-from numpy.typing import NDArray
-
 from netc.ir.graph import Array
+from netc.numeric import np
 from netc.ops.define import Arity, OpDef, full_extent, same_shape, unwritten
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 START, FINISH = "StartSum", "FinishSum"
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from netc.ir.types import Shape, show
+from netc.numeric import np
 from netc.ops.anchors import placed_anchors
-from netc.ops.array import AnyArray, Arrays
+from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.boxes import areas, overlaps
 from netc.ops.contents import Contents, ImageSizes, Regions, TrueBoxes, corner_rows
 from netc.ops.define import ShapeError
@@ -25,14 +24,14 @@ from netc.ops.python import (
     ImplementationGradient,
     ImplementationShape,
     PythonContext,
+    register_built_in,
     register_python_contents,
-    register_python_layer,
 )
 from netc.ops.random import uniform
 
 _RPN_BATCH, _RPN_POSITIVES, _RPN_NEAR, _RPN_FAR = 256, 128, 0.7, 0.3
 _BATCH, _POSITIVES, _NEAR = 128, 32, 0.5
-_DEVIATIONS = np.array([0.1, 0.1, 0.2, 0.2], np.float32)
+_DEVIATIONS = (0.1, 0.1, 0.2, 0.2)
 
 
 def box_overlaps(boxes: AnyArray, truth: AnyArray) -> AnyArray:
@@ -93,7 +92,7 @@ def _anchor_shape(
     return ((1, 1, anchors * rows, columns), *((1, 4 * anchors, rows, columns),) * 3)
 
 
-@np.errstate(all="ignore")
+@quietly
 def _anchor_targets(inputs: Arrays, param_str: str, context: PythonContext) -> tuple[AnyArray, ...]:
     params, border = _anchor_params(param_str)
     cells = inputs[0].shape[2:]
@@ -160,7 +159,7 @@ def _target_shape(
 
 
 # R-FCN's layer gives four axes, Faster R-CNN's fewer; losses and ROIPooling take either.
-@np.errstate(all="ignore")
+@quietly
 def _targets(inputs: Arrays, param_str: str, context: PythonContext) -> tuple[AnyArray, ...]:
     classes = _classes(param_str)
     truth = np.asarray(inputs[1]).reshape(-1, 5)
@@ -187,7 +186,7 @@ def _by_class(
     """Changes of the positives, which come first, in the columns of their class."""
     targets = np.zeros((len(labels), 4 * classes), np.float32)
     inside = np.zeros_like(targets)
-    changes = box_changes(boxes, truth) / _DEVIATIONS
+    changes = box_changes(boxes, truth) / np.array(_DEVIATIONS, np.float32)
     for row, (label, change) in enumerate(zip(labels, changes, strict=False)):
         at = slice(4 * int(label), 4 * int(label) + 4)
         if 0 < label < classes:
@@ -267,6 +266,6 @@ _LAYERS: tuple[
     ("spatial_dropout", "SpatialDropoutLayer", _dropped, _dropped_shape, False, _dropped_gradient),
 )  # fmt: skip
 for _module, _name, _run, _rule, _vary, _slope in _LAYERS:
-    register_python_layer(_module, _name, _run, _rule, _vary, _slope, context=True)
+    register_built_in(_module, _name, _run, _rule, _vary, _slope)
 register_python_contents("rpn.anchor_target_layer", "AnchorTargetLayer", _anchor_contents)
 register_python_contents("rpn.proposal_target_layer", "ProposalTargetLayer", _target_contents)

@@ -10,9 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from netc.ir.types import Shape
+from netc.numeric import np
 from netc.ops.activation import EPILOGUE_ACTIVATION, ONE_TO_ONE, activation, elementwise
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import need_axes, per_channel

@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape, count, show
-from netc.ops.array import AnyArray, Arrays, namespace
+from netc.numeric import np
+from netc.ops.array import AnyArray, Arrays, namespace, quietly
 from netc.ops.contents import flag_last, flag_second
 from netc.ops.define import (
     Arity,
@@ -202,7 +201,7 @@ def _lstm(params: RecurrentParams, inputs: Arrays, weights: Arrays) -> tuple[Any
     return lstm_steps(params, _driven(params, inputs, weights), inputs, weights)
 
 
-@np.errstate(all="ignore")
+@quietly
 def lstm_steps(
     params: RecurrentParams,
     units: AnyArray,
@@ -225,7 +224,7 @@ def _rnn(params: RecurrentParams, inputs: Arrays, weights: Arrays) -> tuple[AnyA
     return rnn_steps(params, _driven(params, inputs, weights), inputs, weights)
 
 
-@np.errstate(all="ignore")
+@quietly
 def rnn_steps(
     params: RecurrentParams,
     units: AnyArray,
@@ -322,7 +321,7 @@ def _unit_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     return (cell, cell)
 
 
-@np.errstate(all="ignore")
+@quietly
 def _unit(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     cell, gates, cont = inputs
     return _lstm_step(cell, gates, cont[..., None])

@@ -26,12 +26,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from netc.ir.types import Shape, count
+from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.columns import at_least_one, window_columns
 from netc.ops.convolution import CONVOLUTION
@@ -41,7 +39,13 @@ from netc.ops.linear import INNER_PRODUCT, InnerProductParams
 from netc.ops.role import Role
 from netc.ops.window import Window, taps
 
-Floats = NDArray[np.float32]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    Floats = NDArray[np.float32]
+else:
+    Floats = object
 
 SMALLEST_BFLOAT16 = float(2.0**-56)
 """What is smaller than this becomes 0 when it is rounded to bfloat16."""

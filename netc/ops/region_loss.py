@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, show
+from netc.numeric import np
 from netc.ops.activation import sigmoid
-from netc.ops.array import AnyArray, Arrays
+from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.contents import Contents
 from netc.ops.darknet import ROW, TRUE_BOXES, cell_of, check_label, darknet_loss, true_boxes
 from netc.ops.define import LayerContext, ShapeError
@@ -88,14 +87,14 @@ def _shape(params: RegionLossParams, inputs: Sequence[Shape]) -> tuple[Shape, ..
     return ((),)
 
 
-@np.errstate(all="ignore")
+@quietly
 def _loss(params: RegionLossParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     changes = region_changes(params, np.asarray(inputs[0]), np.asarray(inputs[1]))
     total = (changes.astype(np.float64) ** 2).sum()
     return (np.array(total / len(changes), inputs[0].dtype),)
 
 
-@np.errstate(all="ignore")
+@quietly
 def region_changes(params: RegionLossParams, x: AnyArray, label: AnyArray) -> AnyArray:
     """What each output is to change by: (num, anchors, 5 + classes, rows, columns).
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape, count, show
+from netc.numeric import np
 from netc.ops.activation import sigmoid
-from netc.ops.array import AnyArray, Arrays
+from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import reject_unknown_fields
@@ -24,7 +23,7 @@ from netc.ops.numbers import one_of, required_number
 from netc.ops.yolo_overlap import overlaps
 from netc.schema.message import Message
 
-_LEAST = np.float32(0.005)  # EvalDetection counts no box of less
+_LEAST = 0.004999999888241291  # 0.005 as float32: EvalDetection counts no box of less
 _ANCHORS = 5  # the loops of EvalDetection
 
 
@@ -104,7 +103,7 @@ def _check_map(params: RegionParams, shape: Shape) -> None:
         )
 
 
-@np.errstate(all="ignore")
+@quietly
 def _boxes(params: RegionParams, x: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
     """Classes, scores and boxes (n, 4) of one image's map, by row, column and anchor."""
     side, number = params.side, len(params.anchors)

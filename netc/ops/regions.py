@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
-from netc.ops.array import AnyArray, Arrays
+from netc.numeric import np
+from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.contents import Contents, Regions
 from netc.ops.cost import per_output
 from netc.ops.define import FLOAT, Arity, LayerContext, OpDef, ShapeError, copies, full_extent
@@ -22,8 +21,6 @@ from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
 from netc.ops.numbers import required_number
 from netc.ops.role import Role
 from netc.schema.message import Message
-
-_float32 = np.float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +97,12 @@ def not_in_batch(image: float, images: int) -> NetcError:
 
 def _rounded(values: AnyArray) -> AnyArray:
     """To the nearest whole number, a half away from 0, as C's ``round``."""
-    return np.copysign(np.floor(np.abs(values) + _float32(0.5)), values)
+    return np.copysign(np.floor(np.abs(values) + np.float32(0.5)), values)
 
 
 def _bins(start: AnyArray, size: AnyArray, number: int, limit: int) -> tuple[AnyArray, AnyArray]:
     """First and last+1 element of each bin of each region: two (regions, bins) of integers."""
-    width = (size / _float32(number))[:, None]
+    width = (size / np.float32(number))[:, None]
     at = np.arange(number + 1, dtype=np.float32)
     first = np.floor(at[:-1] * width + start[:, None])
     last = np.ceil(at[1:] * width + start[:, None])
@@ -127,7 +124,7 @@ class Bins(NamedTuple):
     columns: tuple[AnyArray, AnyArray]
 
 
-@np.errstate(all="ignore")
+@quietly
 def roi_bins(params: ROIPoolingParams, shape: Shape, rows: AnyArray) -> Bins:
     """The elements that each bin of ROIPooling covers, in a blob of this shape.
 
@@ -136,17 +133,17 @@ def roi_bins(params: ROIPoolingParams, shape: Shape, rows: AnyArray) -> Bins:
     """
     regions = rows.reshape(-1, 5)
     images = _images_of(regions, shape[0])
-    pad = (regions[:, 3:] - regions[:, 1:3] + 1) * _float32(params.pad_ratio)
+    pad = (regions[:, 3:] - regions[:, 1:3] + 1) * np.float32(params.pad_ratio)
     wider = np.concatenate([regions[:, 1:3] - pad, regions[:, 3:] + pad], axis=1)
     box = wider if params.pad_ratio else regions[:, 1:]
-    corners = _rounded(box * _float32(params.spatial_scale))
+    corners = _rounded(box * np.float32(params.spatial_scale))
     sizes = np.maximum(corners[:, 2:] - corners[:, :2] + 1, 1)
     high = _offset_bins(corners[:, 1], sizes[:, 1], params.pooled_h, shape[2])
     wide = _offset_bins(corners[:, 0], sizes[:, 0], params.pooled_w, shape[3])
     return Bins(images, high, wide)
 
 
-@np.errstate(all="ignore")
+@quietly
 def _roi_pooling(params: ROIPoolingParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     data = inputs[0]
     images, rows, columns = roi_bins(params, data.shape, inputs[1])
@@ -239,23 +236,23 @@ def _psroi_shape(params: PSROIPoolingParams, inputs: Sequence[Shape]) -> tuple[S
     return ((regions[0], params.output_dim, group, group),)
 
 
-@np.errstate(all="ignore")
+@quietly
 def psroi_bins(params: PSROIPoolingParams, shape: Shape, rows: AnyArray) -> Bins:
     """The elements that each bin of PSROIPooling covers, in a blob of this shape.
 
     Raises:
         NetcError: region-out-of-range, for a region of an image that is not in the batch.
     """
-    regions, scale = rows.reshape(-1, 5), _float32(params.spatial_scale)
+    regions, scale = rows.reshape(-1, 5), np.float32(params.spatial_scale)
     images = _images_of(regions, shape[0])
     start = _rounded(regions[:, 1:3]) * scale
-    size = np.maximum((_rounded(regions[:, 3:]) + 1) * scale - start, _float32(0.1))
+    size = np.maximum((_rounded(regions[:, 3:]) + 1) * scale - start, np.float32(0.1))
     high = _bins(start[:, 1], size[:, 1], params.group_size, shape[2])
     wide = _bins(start[:, 0], size[:, 0], params.group_size, shape[3])
     return Bins(images, high, wide)
 
 
-@np.errstate(all="ignore")
+@quietly
 def _psroi_pooling(
     params: PSROIPoolingParams, inputs: Arrays, weights: Arrays
 ) -> tuple[AnyArray, ...]:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
-import numpy as np
-
 from netc.diagnostics import NetcError
 from netc.ir.types import Shape, show
+from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.cost import per_output
 from netc.ops.define import POINTWISE, WHOLE, Arity, LayerContext, OpDef, ShapeError, Window, copies

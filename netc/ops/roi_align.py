@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from netc.ir.types import Shape
+from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.cascade import cascade_op
 from netc.ops.define import Arity, LayerContext

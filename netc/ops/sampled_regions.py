@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape
-from netc.ops.array import AnyArray, Arrays
+from netc.numeric import np
+from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.cost import per_output
 from netc.ops.define import (
     Arity,
@@ -35,7 +34,7 @@ from netc.ops.numbers import required_number
 from netc.ops.region_shape import region_shape
 from netc.schema.message import Message
 
-_CORNERS = np.array([(-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5)])  # x, y of weightings
+_CORNERS = ((-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5))  # x, y of weightings
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +132,9 @@ def _greatest_cell(
     for axis, at in enumerate((down, across)):
         part = 2 * (at - start[axis]) / span[axis] - 1 if span[axis] else np.zeros(len(at))
         within.append(np.clip(part, -1, 1))
-    by_y = np.maximum(0, 1 - np.abs(_CORNERS[:, 1:] - within[0]))
-    by_x = np.maximum(0, 1 - np.abs(_CORNERS[:, :1] - within[1]))
+    corners = np.array(_CORNERS)
+    by_y = np.maximum(0, 1 - np.abs(corners[:, 1:] - within[0]))
+    by_x = np.maximum(0, 1 - np.abs(corners[:, :1] - within[1]))
     inside = (down < shape[2]) & (across < shape[3])
     places = (down * shape[3] + across)[inside]
     empty = bool((high <= low).any())
@@ -176,7 +176,7 @@ def _line(at: AnyArray, size: int) -> AnyArray:
     return shares / len(at)
 
 
-@np.errstate(all="ignore")
+@quietly
 def _greatest(params: RegionSampleParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     return (_sampled(params, inputs, greatest_cells),)
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
+from netc.numeric import np
 from netc.ops.array import Arrays, namespace
 from netc.ops.axes import need_axes
 from netc.ops.contents import flag_last, item_second

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape
+from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, full_extent

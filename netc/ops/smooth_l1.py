@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape, count, show
-from netc.ops.array import AnyArray, Arrays, namespace
+from netc.numeric import np
+from netc.ops.array import AnyArray, Arrays, namespace, quietly
 from netc.ops.cost import per_input
 from netc.ops.define import (
     Arity,
@@ -79,7 +78,7 @@ def _each(inputs: Arrays, sigma: float) -> AnyArray:
     return losses * inputs[3].reshape(first.shape) if len(inputs) > 3 else losses
 
 
-@np.errstate(all="ignore")
+@quietly
 def _smooth_l1(params: SmoothL1Params, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     xp = namespace(inputs[0])
     losses = _each(inputs, params.sigma)
@@ -132,7 +131,7 @@ def _four(shape: Shape) -> Shape:
     return (*shape, 1, 1, 1)[:4]
 
 
-@np.errstate(all="ignore")
+@quietly
 def _smooth_l1_ohem(
     params: SmoothL1OHEMParams, inputs: Arrays, weights: Arrays
 ) -> tuple[AnyArray, ...]:

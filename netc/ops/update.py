@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from netc.ir.graph import Graph
 from netc.ir.types import Shape, count
+from netc.numeric import np
 from netc.ops.array import Arrays
 from netc.ops.define import Arity, Cost, ErasedOp, OpDef, WeightSpec, full_extent, unwritten
 from netc.ops.update_rules import Rule, clip_scale, local_rate, regularized, step

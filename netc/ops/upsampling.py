@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count, show
+from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import need_axes
 from netc.ops.contents import Contents, Whole

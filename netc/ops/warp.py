@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from netc.ir.types import Shape, show
+from netc.numeric import np
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.cost import per_output

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape, show
+from netc.numeric import np
 from netc.ops.activation import sigmoid
-from netc.ops.array import AnyArray, Arrays
+from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, Parse, ShapeError, copies, full_extent
 from netc.ops.fields import reject_unknown_fields
@@ -126,7 +125,7 @@ def _shape(params: YoloParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     return ((1, 1, max(1, boxes * (params.classes if params.each else 1)), 7),)
 
 
-@np.errstate(all="ignore")
+@quietly
 def _detect(params: YoloParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     found = [_level(params, at, np.asarray(array)) for at, array in enumerate(inputs)]
     rows = np.concatenate(found)

@@ -16,11 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from netc.ir.types import Shape, show
+from netc.numeric import np
 from netc.ops.activation import sigmoid
-from netc.ops.array import AnyArray, Arrays
+from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.contents import Contents
 from netc.ops.darknet import ROW, TRUE_BOXES, cell_of, check_label, darknet_loss, true_boxes
 from netc.ops.define import LayerContext, ShapeError
@@ -225,7 +224,7 @@ def _learn_class(params: Yolov3Params, own: AnyArray, change: AnyArray, label: i
     change[:] = params.class_scale * (own - hot) * 0.5 * focus
 
 
-@np.errstate(all="ignore")
+@quietly
 def _loss(params: Yolov3Params, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """The sum of the squares of what is to change, over the batch."""
     x, label = np.asarray(inputs[0]), np.asarray(inputs[1])
@@ -237,7 +236,7 @@ def _loss(params: Yolov3Params, inputs: Arrays, weights: Arrays) -> tuple[AnyArr
     return (np.array(total / len(x), x.dtype),)
 
 
-@np.errstate(all="ignore")
+@quietly
 def yolov3_slopes(params: Yolov3Params, x: AnyArray, label: AnyArray) -> AnyArray:
     """The bottom's gradient before it is multiplied by the top's, in the bottom's shape.
 

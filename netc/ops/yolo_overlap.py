@@ -11,8 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
+from netc.numeric import np
 from netc.ops.array import AnyArray
 
 MSE, IOU, GIOU, DIOU, CIOU = "MSE", "IOU", "GIOU", "DIOU", "CIOU"

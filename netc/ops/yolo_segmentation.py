@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from netc.ir.types import Shape, count, show
+from netc.numeric import np
 from netc.ops.activation import sigmoid
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.cost import per_input
@@ -20,7 +19,7 @@ from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import required_number
 from netc.schema.message import Message
 
-_SURE = np.float32(0.5)
+_SURE = 0.5
 
 
 @dataclass(frozen=True, slots=True)

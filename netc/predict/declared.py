@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from netc.diagnostics import NetcError, first_of
-from netc.driver import Schemas, Text, build, folder_of, only_outputs, read_net
+from netc.frontend import Schemas, Text, build, folder_of, only_outputs, read_net
 from netc.ir.graph import Value
 from netc.ir.types import Shape
 from netc.lower import State

@@ -11,7 +11,8 @@ from __future__ import annotations
 from netc.backends.base import Progress
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, Source
-from netc.driver import compile, read_net
+from netc.driver import compile
+from netc.frontend import read_net
 from netc.ir.graph import Graph
 from netc.lower.rules import State
 from netc.ops.catalog import has_role

@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.driver import Built, build, read_net
+from netc.frontend import Built, build, read_net
 from netc.language.read import read_document
 from netc.migrate.change import Change
 from netc.migrate.generations import bind_net

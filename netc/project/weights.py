@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from netc.diagnostics import NetcError, counted
-from netc.driver import build, runnable
+from netc.frontend import build, runnable
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.project.found import Item

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from netc.driver import Built, build
+from netc.frontend import Built, build
 from netc.ir.types import Shape
 from netc.report.training import TrainingMemory, training_memory
 from netc.solver.nets import net_feeds

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from netc.diagnostics import Collector, Diagnostic, NetcError, Note
-from netc.driver import Weights, build, runnable
+from netc.driver import Weights
+from netc.frontend import build, runnable
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape, show
 from netc.ir.verify import verify

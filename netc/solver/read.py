@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from netc import arguments
 from netc.diagnostics import Source
-from netc.driver import Schemas, read_net
+from netc.frontend import Schemas, read_net
 from netc.language.read import read_document
 from netc.lower.rules import State, solver_state
 from netc.migrate.generations import bind_net

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from netc.backends.base import Options, Progress
 from netc.backends.registry import backend_options
 from netc.compiled import CompiledNet
-from netc.driver import Schemas, Weights
+from netc.driver import Weights
+from netc.frontend import Schemas
 from netc.ir.graph import Array
 from netc.lower.rules import State
 from netc.memory import size_of

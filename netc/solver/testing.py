@@ -16,7 +16,8 @@ from netc.backends.base import Options, Progress
 from netc.backends.registry import backend_options
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError
-from netc.driver import Weights, read_net
+from netc.driver import Weights
+from netc.frontend import read_net
 from netc.ir.graph import Array
 from netc.lower.rules import State
 from netc.ops.catalog import has_role

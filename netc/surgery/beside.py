@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 from netc.ir.types import Shape, show
 from netc.schema.message import Message
 from netc.surgery.heads import learns

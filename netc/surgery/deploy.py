@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from netc.diagnostics import Collector, Diagnostic, NetcError, did_you_mean, first_of
-from netc.driver import Built, build
+from netc.frontend import Built, build
 from netc.ir.types import Shape
 from netc.lower.before import layers_before
 from netc.lower.rules import State, filter_layers, merged_state

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from netc.backends.reference import parameter_array
 from netc.diagnostics import Collector, Diagnostic, NetcError, first_of
-from netc.driver import build, runnable
+from netc.frontend import build, runnable
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.lower.rules import State, filter_layers, merged_state

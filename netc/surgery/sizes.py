@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from netc.driver import build
+from netc.frontend import build
 from netc.ir.types import count
 from netc.lower.before import layers_before
 from netc.ops.catalog import has_role

@@ -12,7 +12,7 @@ from netc.analysis.feeds import drawn_inputs
 from netc.backends.base import Options
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError
-from netc.driver import with_outputs
+from netc.frontend import with_outputs
 from netc.infer import inferred
 from netc.ir.graph import Array, Graph
 from netc.ir.types import show

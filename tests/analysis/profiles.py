@@ -6,7 +6,7 @@ from pathlib import Path
 
 from netc.analysis.profile import Profile, profile
 from netc.diagnostics import Collector, Source
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 from netc.lower.rules import State, filter_layers, merged_state
 
 

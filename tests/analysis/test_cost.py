@@ -6,7 +6,7 @@ import pytest
 
 from netc.analysis.cost import GraphCost, NodeCost, graph_cost, node_cost
 from netc.diagnostics import Source
-from netc.driver import build, read_net, runnable
+from netc.frontend import build, read_net, runnable
 from netc.ir.graph import Graph
 
 

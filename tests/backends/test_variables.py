@@ -15,7 +15,7 @@ from netc.backends.base import Options
 from netc.backends.registry import backend as named
 from netc.backends.variables import Variable, Variables
 from netc.diagnostics import NetcError, Source
-from netc.driver import build, read_net, runnable
+from netc.frontend import build, read_net, runnable
 from netc.ir.edit import with_variables
 from netc.ir.graph import Graph, Node, Parameter, Value
 from netc.ops.inputs import ParameterParams

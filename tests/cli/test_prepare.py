@@ -12,7 +12,7 @@ from PIL import Image
 
 from netc.cli.main import main
 from netc.diagnostics import NetcError, Source
-from netc.driver import read_net
+from netc.frontend import read_net
 from netc.predict.prepare import NOTHING, ImageOptions, preprocessing, transforms_of_inputs
 
 OPTIONS: dict[str, Any] = {

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netc.data import prototxt_dir
-from netc.driver import read_net
+from netc.frontend import read_net
 from netc.language.expressions import _WORDS
 from netc.language.operators import FUNCTIONS
 from netc.language.parser import TYPES

@@ -9,7 +9,7 @@ import pytest
 
 import netc
 from netc.diagnostics import Diagnostic, NetcWarning, Source
-from netc.driver import Built, build, read_net
+from netc.frontend import Built, build, read_net
 
 INPUT = 'input: "data" input_dim: 1 input_dim: 1 input_dim: 16 input_dim: 16\n'
 V2_CONV = (

@@ -7,7 +7,7 @@ import pytest
 
 import netc
 from netc.diagnostics import NetcError, Source
-from netc.driver import Built, build, read_net
+from netc.frontend import Built, build, read_net
 from netc.ir.types import Shape
 
 CONV = (

@@ -9,7 +9,7 @@ import pytest
 
 import netc
 from netc.diagnostics import NetcError, Source
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 from tests.forks.test_readings import built, text_of
 
 RNG = np.random.default_rng

@@ -10,7 +10,7 @@ import pytest
 
 import netc
 from netc.diagnostics import Diagnostic, NetcWarning, Source
-from netc.driver import Built, build, read_net
+from netc.frontend import Built, build, read_net
 
 RNG = np.random.default_rng
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netc.diagnostics import Diagnostic, Source
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 
 
 def errors(layer: str, **inputs: tuple[int, ...]) -> list[Diagnostic]:

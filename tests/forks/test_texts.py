@@ -7,7 +7,7 @@ import pytest
 
 import netc
 from netc.diagnostics import NetcWarning, Source
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 from netc.ops.window import Window
 from tests.migrate.texts import check_upgrade, refusal
 

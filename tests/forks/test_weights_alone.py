@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from netc.cli.main import main
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 
 MODEL = Path(__file__).resolve().parents[2] / "prototxt" / "digits" / "digits.caffemodel"
 

@@ -20,8 +20,9 @@ from PIL import Image
 
 from netc.cli.main import main
 from netc.diagnostics import NetcError
-from netc.driver import compile, read_net
+from netc.driver import compile
 from netc.export.onnx import save, to_onnx
+from netc.frontend import read_net
 from netc.lower.rules import State
 from netc.memory import budget_of, using
 from netc.sources.catalog import open_sources

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import netc
 from netc.diagnostics import Source
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 from netc.ir.graph import Graph, Node, Parameter, Value
 from netc.ir.text import dump_params, parse_graph, print_graph
 from netc.ops.params_text import load_params

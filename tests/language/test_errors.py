@@ -140,7 +140,7 @@ def test_the_uses_are_in_json_as_well() -> None:
 
 
 def test_a_shape_fault_of_an_expanded_layer_points_into_the_module() -> None:
-    from netc.driver import build
+    from netc.frontend import build
     from tests.language.texts import message
 
     text = INPUT + "module m(): x -> y { y = x -> conv(4, 99) }\n-> m"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from netc.driver import read_net
+from netc.frontend import read_net
 from tests.language.texts import INPUT, expanded, fault
 
 BLOCK = "module block(): x -> y { y = x -> conv(1) }\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from netc.driver import build
+from netc.frontend import build
 from netc.language import limits
 from netc.language.inputs import KNOWN
 from netc.language.operators import FUNCTIONS

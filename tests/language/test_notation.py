@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netc.diagnostics import NetcError, Source
-from netc.driver import build
+from netc.frontend import build
 from netc.language.format import format_text
 from netc.language.notation import notation_text
 from tests.language.texts import layers, message

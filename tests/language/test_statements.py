@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netc.driver import build
+from netc.frontend import build
 from tests.language.texts import INPUT, expanded, fault, message, names
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from netc.diagnostics import Source
-from netc.driver import read_net
+from netc.frontend import read_net
 from netc.lower.before import layers_before
 
 NET = "\n".join(

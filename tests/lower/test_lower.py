@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from netc.diagnostics import Source
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 from netc.lower import lower
 
 INPUT = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }'

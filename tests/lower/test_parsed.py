@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from netc.diagnostics import Source
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 from netc.ir.graph import Graph
 from netc.ops.catalog import LAYERS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netc.diagnostics import Collector, Source
-from netc.driver import read_net
+from netc.frontend import read_net
 from netc.lower.rules import State, exclusion, filter_layers, merged_state
 from netc.schema.message import Message
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netc.diagnostics import Source
-from netc.driver import read_net
+from netc.frontend import read_net
 from netc.lower.splits import Split, split_names, splits
 
 TEXT = """

@@ -14,7 +14,7 @@ import pytest
 
 from netc.backends import reference
 from netc.diagnostics import NetcError, Source
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.ops.catalog import CATALOG

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import netc
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 
 RNG = np.random.default_rng
 

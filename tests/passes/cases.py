@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 
 from netc.diagnostics import Source
-from netc.driver import build, read_net, runnable, with_outputs
+from netc.frontend import build, read_net, runnable, with_outputs
 from netc.ir.edit import with_variables
 from netc.ir.graph import Graph
 from netc.ir.text import parse_graph

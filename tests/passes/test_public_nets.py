@@ -18,7 +18,7 @@ import pytest
 from netc.analysis.cost import graph_cost
 from netc.backends import reference
 from netc.diagnostics import NetcError
-from netc.driver import build, read_net, runnable, with_outputs
+from netc.frontend import build, read_net, runnable, with_outputs
 from netc.ir.graph import Graph
 from netc.ops.catalog import CATALOG
 from netc.passes.base import run_passes

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from netc.cli.main import main
-from netc.driver import read_net
+from netc.frontend import read_net
 from netc.project.migrate import migrate
 from netc.surgery.deploy import deploy
 from netc.weights import save_weights

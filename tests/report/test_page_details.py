@@ -10,7 +10,7 @@ import pytest
 
 from netc.cli.main import main
 from netc.diagnostics import Source
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 from netc.report.page import attributes, page_data
 from tests.analysis.profiles import profile_of
 from tests.report.chromium import chromium, dom

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from netc.diagnostics import NetcError
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 from netc.solver.solver import Solver
 from tests.solver.texts import GOLDEN
 

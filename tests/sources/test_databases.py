@@ -11,7 +11,7 @@ from PIL import Image
 
 from netc.cli.main import main
 from netc.diagnostics import NetcError, Source
-from netc.driver import read_net
+from netc.frontend import read_net
 from netc.lower.rules import State
 from netc.sources.base import NamesRecords
 from netc.sources.catalog import NetSources, open_sources

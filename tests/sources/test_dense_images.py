@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from netc.diagnostics import NetcError, Source
-from netc.driver import read_net
+from netc.frontend import read_net
 from netc.lower.rules import State
 from netc.memory import Budget, using
 from netc.sources.catalog import NetSources, open_sources

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from netc.driver import read_net
+from netc.frontend import read_net
 from netc.lower.rules import State
 from netc.sources.catalog import NetSources, open_sources
 

@@ -9,7 +9,7 @@ import pytest
 
 from netc.cli.main import main
 from netc.diagnostics import Diagnostic, NetcError, Source
-from netc.driver import read_net
+from netc.frontend import read_net
 from netc.lower.rules import State
 from netc.memory import Budget, using
 from netc.sources.catalog import open_sources

@@ -9,7 +9,7 @@ from PIL import Image
 
 import netc
 from netc.diagnostics import NetcError, Source
-from netc.driver import read_net
+from netc.frontend import read_net
 from netc.lower.rules import State
 from netc.memory import Budget, using
 from netc.sources.catalog import open_sources

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from netc.diagnostics import NetcError, Source
-from netc.driver import read_net
+from netc.frontend import read_net
 from netc.ir.graph import Array
 from netc.sources.base import DataLayer, Epochs
 from netc.sources.transform import Transform, read_transform

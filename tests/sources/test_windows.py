@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from netc.diagnostics import NetcError, Source
-from netc.driver import read_net
+from netc.frontend import read_net
 from netc.ir.graph import Array
 from netc.lower.rules import State
 from netc.sources.catalog import open_sources

@@ -9,7 +9,8 @@ import numpy as np
 
 from netc.backends.reference import run
 from netc.diagnostics import NetcWarning, Source
-from netc.driver import build, load, read_net, runnable
+from netc.driver import load
+from netc.frontend import build, read_net, runnable
 from netc.ir.graph import Array, Graph
 from netc.schema.message import Message
 from netc.weights.load import as_weights

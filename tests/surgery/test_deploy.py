@@ -8,7 +8,7 @@ import pytest
 
 from netc.cli.main import main
 from netc.diagnostics import NetcError
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 from netc.schema.message import Message
 from netc.surgery.deploy import deploy
 from netc.surgery.printing import printed

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from netc.cli.main import main
 from netc.diagnostics import Source
-from netc.driver import read_net
+from netc.frontend import read_net
 from netc.surgery.fold import Folded, fold
 from netc.weights import load_weights, save_weights
 from tests.strategies import nets

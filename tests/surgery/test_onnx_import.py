@@ -9,8 +9,8 @@ from hypothesis import given, settings
 
 from netc.cli.main import main
 from netc.diagnostics import NetcError, Source
-from netc.driver import read_net
 from netc.export.onnx import to_onnx
+from netc.frontend import read_net
 from netc.surgery.loading import loaded, plain_weights
 from netc.surgery.onnx_import import Imported, import_onnx
 from netc.surgery.opponents import OnnxModel

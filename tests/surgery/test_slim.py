@@ -8,7 +8,7 @@ import pytest
 
 from netc.cli.main import main
 from netc.diagnostics import NetcError
-from netc.driver import read_net
+from netc.frontend import read_net
 from netc.surgery.names import rename
 from netc.surgery.slim import halved, prune_weights
 from netc.weights import load_weights, save_weights

@@ -8,7 +8,7 @@ import pytest
 
 from netc.backends.reference import run
 from netc.cli.main import main
-from netc.driver import read_net
+from netc.frontend import read_net
 from netc.surgery.loading import loaded
 from netc.surgery.opponents import CaffesNumbers
 from netc.surgery.verify import verify_against

@@ -10,7 +10,7 @@ import pytest
 
 import netc
 from netc.diagnostics import NetcError
-from netc.driver import read_net
+from netc.frontend import read_net
 from netc.ops.catalog import LAYERS
 from netc.ops.gradients.catalog import GRADIENTS
 from tests.test_golden import GOLDEN, arrays, params

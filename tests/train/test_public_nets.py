@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from netc.diagnostics import NetcError
-from netc.driver import Built, build, read_net
+from netc.frontend import Built, build, read_net
 from netc.ir.graph import Graph
 from netc.ir.text import parse_graph, print_graph
 from netc.ir.verify import verify

@@ -9,7 +9,7 @@ import pytest
 
 from netc.analysis.cost import graph_cost
 from netc.data import prototxt_dir
-from netc.driver import Built, build, read_net
+from netc.frontend import Built, build, read_net
 from tests.zoo.table import NETS, Net, public_figures
 
 each = pytest.mark.parametrize("net", NETS, ids=lambda net: net.net)

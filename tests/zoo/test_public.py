@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from netc.data import prototxt_dir
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 from netc.ir.graph import Graph
 
 # File here, its parameters, the public file.

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from netc.analysis.cost import node_cost
 from netc.diagnostics import Diagnostic, NetcError
-from netc.driver import build, runnable
 from netc.files import cannot_write
+from netc.frontend import build, runnable
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape, count, show
 from netc.ops.catalog import CATALOG, has_role

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from netc.driver import Built
+from netc.frontend import Built
 from netc.ops.catalog import has_role
 from netc.ops.define import ErasedOp
 from netc.ops.role import Role

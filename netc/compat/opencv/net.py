@@ -27,7 +27,8 @@ from netc.compat.opencv.names import opencv_names
 from netc.compat.opencv.timing import Forward
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean, first_of
-from netc.driver import build, load, runnable
+from netc.driver import load
+from netc.frontend import build, runnable
 from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape

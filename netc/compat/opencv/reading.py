@@ -14,7 +14,7 @@ from netc.compat.engine import warn
 from netc.compat.opencv.arrays import Arrays
 from netc.compat.opencv.net import Net
 from netc.diagnostics import Diagnostic, NetcError, Source
-from netc.driver import Schemas, read_net
+from netc.frontend import Schemas, read_net
 from netc.syntax.reader import source_of_bytes
 from netc.weights import load_weights
 

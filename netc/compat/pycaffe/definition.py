@@ -10,7 +10,7 @@ from typing import NamedTuple
 from netc.compat.pycaffe.python_layers import PythonLayer, own_errors, with_python_layers
 from netc.compat.pycaffe.splits import Named, with_splits
 from netc.diagnostics import Diagnostic, Source
-from netc.driver import Schemas, build, folder_of, read_net, runnable
+from netc.frontend import Schemas, build, folder_of, read_net, runnable
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.lower import State

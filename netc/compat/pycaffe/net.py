@@ -33,7 +33,7 @@ from netc.compat.pycaffe.parameters import changed_shapes, parameters
 from netc.compat.pycaffe.python_layers import Layer as Python
 from netc.compat.pycaffe.python_layers import own_errors, release
 from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean
-from netc.driver import Schemas, folder_of, read_net
+from netc.frontend import Schemas, folder_of, read_net
 from netc.infer import blob_shapes, infer
 from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph

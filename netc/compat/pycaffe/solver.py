@@ -20,7 +20,7 @@ from netc.compat.pycaffe.nccl import NCCL
 from netc.compat.pycaffe.net import Net
 from netc.compat.pycaffe.update import Update
 from netc.diagnostics import Source
-from netc.driver import build
+from netc.frontend import build
 from netc.ir.graph import Array
 from netc.solver import events
 from netc.solver.feeds import Feeds

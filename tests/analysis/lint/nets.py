@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from netc.analysis.lint import lint
 from netc.diagnostics import Diagnostic, Source
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 
 
 class Found(NamedTuple):

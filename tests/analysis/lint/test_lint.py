@@ -7,7 +7,7 @@ import pytest
 
 from netc.analysis.lint import CODES, RULES, folded, lint
 from netc.diagnostics import NetcError, Source
-from netc.driver import build, read_net
+from netc.frontend import build, read_net
 from tests.analysis.lint.nets import data, notes
 from tests.analysis.lint.test_windows import ALEXNET, conv
 

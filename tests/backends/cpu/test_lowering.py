@@ -21,7 +21,7 @@ from netc.backends.cpu.steps.elementwise import add, chain_step
 from netc.backends.cpu.steps.moving import copy_step
 from netc.backends.shared.views import Buffer, dense
 from netc.diagnostics import InternalError, Source
-from netc.driver import build, read_net, runnable
+from netc.frontend import build, read_net, runnable
 from netc.ir.graph import Graph, Node
 from netc.passes.base import run_passes
 from netc.passes.pipeline import ALL

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from netc.data import prototxt_dir
-from netc.driver import build, read_net, runnable
+from netc.frontend import build, read_net, runnable
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
 

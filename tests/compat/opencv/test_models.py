@@ -61,7 +61,7 @@ def frame(seed: int, height: int = 45, width: int = 70) -> Any:
 def files(folder: Path, text: str, seed: int = 1) -> tuple[str, str]:
     prototxt, model = folder / "net.prototxt", folder / "net.caffemodel"
     prototxt.write_text(text, encoding="utf-8")
-    graph = netc.driver.runnable(netc.driver.build(netc.driver.read_net(prototxt).message))
+    graph = netc.frontend.runnable(netc.frontend.build(netc.frontend.read_net(prototxt).message))
     netc.save_weights(model, seeded_weights(graph, seed=seed), netc.read_net(prototxt).message)
     return str(prototxt), str(model)
 

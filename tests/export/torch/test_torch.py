@@ -10,8 +10,8 @@ from hypothesis import given, settings
 
 from netc.cli.main import main
 from netc.diagnostics import NetcError, Source
-from netc.driver import build, read_net, runnable
 from netc.export.torch import to_torch
+from netc.frontend import build, read_net, runnable
 from netc.surgery.proof import TOLERANCE
 from netc.surgery.torch_proof import torch_errors
 from netc.weights import save_weights

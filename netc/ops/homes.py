@@ -1,0 +1,122 @@
+"""Which module of ``netc.ops`` an op is in: that of its family, named by the ops' type strings.
+
+A text imports the families that it names, and no others. A family lists its ops in ``OPS``; what
+fields make of a name that forks use for several layers in ``READINGS``; other names of them in
+``OTHER_NAMES``. A test holds these tables to those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+OPS: Mapping[str, str] = {
+    "inputs": "Input DummyData Data ImageData WindowData MemoryData HDF5Data Parameter HDF5Output",
+    "fork_inputs": (
+        "RandVec AnnotatedData BinaryData BoxData CPMData CompactData DataVariableSize "
+        "DenseImageData DetectionData DocData EvalData FloatData ImageGtData "
+        "ImageLabelmapData ImageSegData MatRead MultiLabelImageData OPData SelectSegBinary "
+        "SparseData VideoData WindowClsData WindowSegData MatWrite FLOWriter ImgWriter"
+    ),
+    "convolution": "Convolution Deconvolution",
+    "im2col": "Im2col",
+    "pooling": "Pooling",
+    "spp": "SPP",
+    "pooling3d": "Pooling3D",
+    "lrn": "LRN",
+    "linear": "InnerProduct Embed",
+    "margin": "MarginInnerProduct",
+    "loss": "EuclideanLoss HingeLoss",
+    "cross_entropy": "SoftmaxWithLoss MultinomialLogisticLoss SigmoidCrossEntropyLoss",
+    "metric_losses": "L1Loss LiftedStructSimilaritySoftmaxLoss",
+    "meanfield": "MultiStageMeanfield",
+    "contrastive_loss": "ContrastiveLoss",
+    "infogain_loss": "InfogainLoss",
+    "smooth_l1": "SmoothL1Loss SmoothL1LossOHEM",
+    "hard_examples": "SoftmaxWithLossOHEM BoxAnnotatorOHEM",
+    "accuracy": "Accuracy",
+    "fork_accuracy": "EltwiseAccuracy LabelsequenceAccuracy LabelSpecificAdd",
+    "recurrent": "LSTM RNN LSTMUnit",
+    "python": "Python",
+    "rectifiers": "ReLU ReLU6 PReLU",
+    "activation": "ELU Sigmoid TanH AbsVal BNLL Swish Clip Threshold",
+    "fork_activation": (
+        "Atan Ceil Floor Round Sin Cos Softplus Softsign HardSwish HardTanH Mish HardSigmoid "
+        "SeLU SeLu SELU LogSoftmax"
+    ),
+    "arithmetic": "Power Exp Log",
+    "dropout": "Dropout DropPath",
+    "guided": "SeLuDropout GuidedDropout Insanity GradientScaler",
+    "elementwise": "Eltwise Axpy",
+    "scale_bias": "Bias Scale",
+    "normalization": "MVN Softmax",
+    "batch_norm": "BatchNorm",
+    "joining": "Concat Slice Split Silence",
+    "reshaping": "Flatten Reshape Tile",
+    "cropping": "Crop CropCenter",
+    "selection": "BatchReindex Filter",
+    "reduction": "ArgMax Reduction",
+    "layer_norm": "LayerNorm",
+    "locally_connected": "LocallyConnected Local",
+    "lp_pooling": "LpPooling",
+    "permutation": "Permute ShuffleChannel Reorg",
+    "resizing": "Interp",
+    "upsampling": "Upsample",
+    "fork_maps": "Flip ChannelNorm SpatialProduct GRN InnerDistance UpsampleDarknet",
+    "bottom_products": "ChannelScale",
+    "fork_labels": "BiasChannel UniqueLabel SegAccuracy",
+    "fork_normalization": "Normalize",
+    "fork_batch_norm": "BN",
+    "sequence": "Reverse ContinuationIndicator",
+    "fork_sequence": "Lstm CenterLoss",
+    "ctc_loss": "CtcLoss",
+    "priors": "PriorBox PriorBoxClustered",
+    "detection": "DetectionOutput",
+    "detection_extended": "DetectionOutputExtended",
+    "multibox": "MultiBoxLoss",
+    "evaluation": "DetectionEvaluate",
+    "regions": "ROIPooling PSROIPooling",
+    "roi_align": "ROIAlign",
+    "instance_masks": "ROIWarping MaskPooling MaskResize",
+    "cascade": "DecodeBBox ScaleRoute HardMining",
+    "cascade_output": "BoxGroupOutput BoxOutput FrcnnOutput",
+    "yolo": "Yolov3DetectionOutput YoloDetectionOutput",
+    "yolo_loss": "Yolov3",
+    "region_loss": "RegionLoss",
+    "region_output": "EvalDetection",
+    "yolo_segmentation": "YoloSeg SegmentationEvaluate",
+    "flow": "Correlation FlowWarp Resample",
+    "warp": "Warp Tiling",
+    "unpooling": "Unpooling",
+    "cascade_loss": "DetectionGroupLoss DetectionLoss",
+    "cascade_accuracy": "DetectionGroupAccuracy DetectionAccuracy BboxAccuracy",
+    "proposal": "Proposal",
+    "proposal_target": "ProposalTarget",
+}
+
+# No text can name these.
+READINGS: Mapping[str, str] = {
+    "rectifiers": "ReLUMask BoundedReLU",
+    "bottom_products": "InnerProductOfBottoms InnerDistanceOfBottoms",
+    "cross_entropy": "SoftmaxWithLossEach",
+    "metric_losses": "SigmoidCrossEntropyLossWeighted",
+    "smooth_l1": "SmoothL1LossEach",
+    "region_output": "DetectionOutputRegion",
+    "evaluation": "DetectionEvaluateRows",
+    "proposal": "ProposalOfOne",
+    "sampled_regions": "ROIAlignGreatest ROIAlignMean",
+}
+
+OTHER_NAMES: Mapping[str, str] = {
+    "convolution": (
+        "DepthwiseConvolution ConvolutionDepthwise Convolution3D Deconvolution3D NdConvolution"
+    ),
+    "cropping": "AutoCrop",
+    "pooling3d": "NdPooling PoolingND",
+}
+
+# What passes and differentiation make.
+MADE: Mapping[str, str] = {
+    "reduced": "ReducedConvolution ReducedInnerProduct Rounding",
+    "update": "Update ClipScale",
+    "ranks": "StartSum FinishSum",
+}
