@@ -122,7 +122,8 @@ class Graph:
 
     ``inputs`` are values fed by the caller; ``outputs`` are values given back, by default those
     nobody reads, in alphabetical order of blob name. ``losses`` are the values that are minimised
-    in training, each with the weight that every element of it has in the sum.
+    in training, each with the weight that every element of it has in the sum; 0 for one that is
+    part of what is displayed, and of no gradient.
 
     ``updates`` maps variables (parameters that have elements of their own) to values of their
     shapes. Each run ends by writing these values to the variables, all of them together: every

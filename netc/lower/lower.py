@@ -19,6 +19,7 @@ from netc.ir.graph import Graph, Node, ParamSpec
 from netc.ir.types import Shape
 from netc.lower.blobs import Names
 from netc.lower.complaints import check_arity, check_each, unknown_type, unlisted
+from netc.lower.losses import counted
 from netc.lower.parsed import Parsed
 from netc.lower.readings import meant
 from netc.lower.rules import State, exclusion, filter_layers, merged_state
@@ -63,6 +64,7 @@ class _Walk:
     hidden: set[str] = field(default_factory=set)
     messages: dict[str, Message] = field(default_factory=dict)
     losses: dict[str, float] = field(default_factory=dict)
+    unwritten_losses: set[str] = field(default_factory=set)
     parsed: Parsed = field(default_factory=Parsed)
 
     @property
@@ -100,7 +102,8 @@ def lower(
     for layer in layers:
         _walk_layer(walk, layer)
     _check_given(walk)
-    return Lowered(_graph(walk), layers, tuple(walk.collector.diagnostics), walk.messages)
+    graph = _graph(walk)
+    return Lowered(graph, layers, tuple(walk.collector.diagnostics), walk.messages)
 
 
 def _walk_layer(walk: _Walk, layer: Message) -> None:
@@ -114,8 +117,7 @@ def _walk_layer(walk: _Walk, layer: Message) -> None:
         _add_inputs(walk, layer, op, params, tops)
     elif None not in bottoms:
         walk.nodes.append(_node(walk, layer, op, params, [b for b in bottoms if b], tops))
-        if op.loss or layer.has("loss_weight"):
-            walk.losses.update(_losses(layer, op, tops))
+        _count_losses(walk, layer, op, tops)
 
 
 _FAULTY = object()
@@ -246,13 +248,15 @@ def _node(
     )
 
 
-def _losses(layer: Message, op: ErasedOp, tops: Sequence[str]) -> dict[str, float]:
+def _count_losses(walk: _Walk, layer: Message, op: ErasedOp, tops: Sequence[str]) -> None:
     """The tops that count in the net's loss, with their weights (Layer::SetLossWeights).
 
     A loss layer's first top counts 1 unless a weight is written; one of weight 0 is an output.
     """
-    weights: Sequence[float] = layer.get("loss_weight") or (1.0,) * op.loss
-    return {top: weight for top, weight in zip(tops, weights, strict=False) if weight}
+    written: Sequence[float] = layer.get("loss_weight")
+    walk.losses.update({top: w for top, w in zip(tops, written, strict=False) if w})
+    if op.loss and not written:
+        walk.unwritten_losses.update(tops[:1])
 
 
 def _param_spec(spec: Message) -> ParamSpec:
@@ -359,6 +363,9 @@ def _graph(walk: _Walk) -> Graph:
         for v in (str(version.serial) for version in walk.blobs.versions)
         if v not in walk.read and v not in walk.hidden
     ]
+    phase = walk.state.phase
+    losses, told = counted(walk.nodes, walk.losses, walk.unwritten_losses, phase)
+    walk.collector.extend(told)
     return Graph(
         walk.net.get("name"),
         blobs.renamed(walk.nodes, names),
@@ -366,6 +373,6 @@ def _graph(walk: _Walk) -> Graph:
         tuple(sorted(names[v] for v in unread)),
         values,
         {},
-        walk.state.phase,
-        losses={names[v]: weight for v, weight in walk.losses.items()},
+        phase,
+        losses={names[v]: weight for v, weight in losses.items()},
     )

@@ -224,12 +224,19 @@ def _adam(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: i
 
 
 def _correction(rule: Rule, i: int) -> Any:
-    """Of Adam's means, which begin at 0."""
-    one = np.float32(1)
-    faded1, faded2 = (
-        np.float32(float(np.float32(beta)) ** (i + 1)) for beta in (rule.momentum, rule.momentum2)
-    )
-    return np.sqrt(one - faded2) / (one - faded1)  # np.float32
+    """Of Adam's means, which begin at 0: an np.float32.
+
+    The powers of a float32 by a whole number are in double in C++, and so is all that follows from
+    them, up to the result (adam_solver.cpp, line 37): 1 - 0.999² has three digits less than float32
+    has, which a power that is rounded first would lose.
+    """
+    faded1, faded2 = _faded(rule.momentum, i), _faded(rule.momentum2, i)
+    return np.float32(np.sqrt(1 - faded2) / (1 - faded1))
+
+
+def _faded(beta: float, i: int) -> np.float64:
+    """The float32 beta to the power of the number of updates, in double."""
+    return np.float64(np.float32(beta)) ** (i + 1)
 
 
 def _amsgrad(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: int) -> Step:
@@ -247,7 +254,7 @@ def _adamax(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i:
     beta1, beta2, one = np.float32(rule.momentum), np.float32(rule.momentum2), np.float32(1)
     first = (one - beta1) * g + beta1 * history[0]
     largest: Array = np.maximum(beta2 * history[1] + np.float32(1e-7), np.abs(g))
-    corrected: Any = rate * (one / (one - np.float32(float(beta1) ** (i + 1))))  # np.float32
+    corrected: Any = rate * np.float32(1 / (1 - _faded(rule.momentum, i)))  # np.float32
     value: Array = corrected * (first / largest)
     return Step(value, (first, largest))
 

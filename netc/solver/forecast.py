@@ -44,7 +44,7 @@ def forecast(text: Text, reading: Reading, inputs: Mapping[str, Shape]) -> Forec
     solver = read_solver(text, reading)
     settings = read_settings(solver.message)
     choice = train_choice(solver, reading)
-    first = net_feeds(choice, None, 0, "the train net").peek()
+    first = net_feeds(choice, None, 0, "the train net", needs_arrays=False).peek()
     state = choice.state._asdict()
     known = build(choice.message, **state).graph.input_blobs
     shapes = {name: tuple(array.shape) for name, array in first.items() if name in known}

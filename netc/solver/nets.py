@@ -13,12 +13,14 @@ from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape, show
 from netc.ir.verify import verify
 from netc.lower.files import with_files
+from netc.lower.losses import totals
 from netc.lower.rules import filter_layers, merged_state
 from netc.lower.splits import split_names, splits
 from netc.ops.catalog import CATALOG, has_role
 from netc.ops.role import Role
 from netc.schema.message import Message
 from netc.solver.feeds import Feeds, Source
+from netc.solver.memory_data import MemoryArrays, memory_layers, not_given
 from netc.solver.read import NetChoice
 from netc.sources.catalog import open_sources
 from netc.sources.share import WHOLE, Share
@@ -34,12 +36,22 @@ def net_feeds(
     skip_broken: bool = False,
     share: Share = WHOLE,
     divide: bool = False,
+    needs_arrays: bool = True,
 ) -> Feeds:
     """The batches of a net, or a rank's share: those given, else those its data layers read.
 
+    Of arrays that are given for a MemoryData layer each pass takes a batch; with ``needs_arrays``
+    it is a mistake to give none.
+
     Raises:
-        NetcError: file-not-found, bad-record and others, at a data layer.
+        NetcError: file-not-found, bad-record and others, at a data layer; bad-feeds, at a
+            MemoryData layer.
     """
+    in_memory = memory_layers(choice.message, choice.state)
+    if in_memory and isinstance(given, Mapping):
+        given = MemoryArrays(in_memory, given, name)
+    if given is None and in_memory and needs_arrays:
+        raise not_given(in_memory[0], name)
     if given is None:
         where = (choice.message, choice.state, choice.folder)
         sources = open_sources(*where, seed, skip_broken=skip_broken, share=share)
@@ -56,10 +68,12 @@ class Shown(NamedTuple):
     Args:
         values: name -> the graph's value.
         weights: name -> its weight in the loss, where it has one.
+        totals: the graph's value -> how often it counts in the sum that is displayed.
     """
 
     values: Mapping[str, str]
     weights: Mapping[str, float]
+    totals: Mapping[str, float]
 
     def of(self, made: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs among what a pass made, which has the losses besides."""
@@ -113,7 +127,13 @@ def _shown(graph: Graph, layers: Sequence[Message]) -> Shown:
             values[f"{split.name}_0"] = nodes[split.layer].outputs[split.top]
     values = dict(sorted(values.items()))
     losses = graph.losses
-    return Shown(values, {name: losses[v] for name, v in values.items() if v in losses})
+    weights = {name: losses[v] for name, v in values.items() if v in losses}
+    summed = {
+        nodes[layer].outputs[top]: weight
+        for (layer, top), weight in totals(layers).items()
+        if layer in nodes and top < len(nodes[layer].outputs)
+    }
+    return Shown(values, weights, summed)
 
 
 def _check_losses(graph: Graph) -> None:

@@ -296,7 +296,7 @@ class TrainNet:
         noisy = feeds if program is self._last else self._noise.filled(feeds, drawn)
         made = program({**noisy, **keyed})
         norm, scale = (made.pop(name, None) for name in (NORM, SCALE))
-        loss = total_loss(made, self.graph.losses)
+        loss = total_loss(made, self.shown.totals)
         shown = {} if program is self._last else self.shown.of(made)
         return Pass(shown, loss, _number(norm), _number(scale))
 

@@ -130,7 +130,7 @@ def test_choices(solver: SolverText, reading: Reading) -> tuple[NetChoice, ...]:
         raise message.error(
             "test_state",
             "bad-solver-field",
-            f"there are {len(places)} test nets and {len(states)} `test_state`",
+            f"{_count(len(places), 'test net')} and {len(states)} `test_state`",
             "give one for each test net, or none",
         )
     if places and message.get("test_interval") < 1:  # solver.cpp:150
@@ -158,10 +158,14 @@ def _test_places(message: Message) -> list[tuple[str, int]]:
         raise message.error(
             "test_iter" if counts else (own[0][0] if own else None),
             "bad-solver-field",
-            f"there are {len(own)} test nets and {counts} `test_iter`",
+            f"{_count(len(own), 'test net')} and {counts} `test_iter`",
             "give `test_iter` once for each test net",
         )
     return own + [(generic, 0)] * (counts - len(own)) if generic else own
+
+
+def _count(number: int, what: str) -> str:
+    return f"there is 1 {what}" if number == 1 else f"there are {number} {what}s"
 
 
 def _choice(solver: SolverText, field: str, index: int, reading: Reading, what: str) -> NetChoice:

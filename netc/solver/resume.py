@@ -9,10 +9,11 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from netc.boundary import strangers_bytes
-from netc.diagnostics import Collector, Diagnostic, NetcError
+from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
-from netc.lower.rules import State, filter_layers, merged_state
-from netc.schema.message import Entry, Message
+from netc.lower.rules import State
+from netc.schema.message import Message
+from netc.solver.net_file import save_net
 from netc.solver.rates import RateState
 from netc.solver.smoothing import Smoothing
 from netc.solver.snapshots import (
@@ -26,7 +27,6 @@ from netc.solver.snapshots import (
     write_beside,
 )
 from netc.sources.paths import find
-from netc.weights.load import save_weights
 from netc.weights.solver_state import SolverState, load_solver_state, save_solver_state
 
 
@@ -66,15 +66,13 @@ def write_snapshot(
     """Write a snapshot's files, the solver state last.
 
     ``beside`` says whether to write the ``.netcstate`` with what Caffe's state has no place for;
-    ``diffs`` are layer -> gradients to store beside the weights. The weights file has the
-    definitions of the TRAIN net's layers in its NetState, as in Net::ToProto.
+    ``diffs`` are layer -> gradients to store beside the weights, which are those of the TRAIN net
+    in its NetState.
 
     Raises:
         NetcError: cannot-write; missing-package without h5py for HDF5.
     """
-    kept = filter_layers(net, merged_state(net, state), Collector())
-    layers = tuple(Entry(layer, layer.span) for layer in kept)
-    save_weights(files.weights, dict(params), net.with_entries(layer=layers), diffs=diffs)
+    save_net(files.weights, net, state, dict(params), diffs=diffs)
     more = {
         "passes": run.passes,
         "test_passes": list(run.test_passes),

@@ -54,7 +54,7 @@ def scored(
             made = test.net(batch)
         if look is not None:
             look(batch, made)
-        total += total_loss(made, test.net.graph.losses)
+        total += total_loss(made, test.shown.totals)
         sums = added(sums, test.shown.of(made))
     count = np.float32(passes)
     return Means({name: array / count for name, array in sums.items()}, float(total / count))

@@ -20,6 +20,7 @@ import numpy as np
 from netc.diagnostics import Diagnostic, NetcError
 from netc.files import replacing
 from netc.ir.graph import Array
+from netc.schema.message import Message
 from netc.solver.smoothing import Smoothing
 
 _SUFFIXES = {"BINARYPROTO": "", "HDF5": ".h5"}
@@ -74,8 +75,12 @@ def last_state(prefix: str) -> Path | None:
     return base.with_name(max(found)[1]) if found else None
 
 
-def check_writable(prefix: str) -> None:
+def check_writable(prefix: str, solver: Message) -> None:
     """Check before training that snapshots can be written (solver.cpp:435-452).
+
+    Args:
+        prefix: of the snapshots' paths.
+        solver: the SolverParameter, where an error points at its `snapshot_prefix`.
 
     Raises:
         NetcError: cannot-write.
@@ -85,7 +90,8 @@ def check_writable(prefix: str) -> None:
         what = "cannot be written to" if folder.is_dir() else "is not there"
         message = f"snapshots go to `{prefix}_iter_...`, and the folder `{folder}` {what}"
         help = (f"mkdir -p {folder}", "or set `snapshot_prefix`")
-        raise NetcError(Diagnostic("cannot-write", message, help=help))
+        name = "snapshot_prefix" if solver.has("snapshot_prefix") else "snapshot"
+        raise NetcError(Diagnostic("cannot-write", message, solver.span_of(name), help=help))
 
 
 def write_beside(path: Path, content: Mapping[str, object]) -> None:

@@ -145,7 +145,7 @@ class Solver:
         )
         self._replay = Replay(self._train, self._feeds, self.settings.iter_size)
         if self.settings.snapshot:
-            check_writable(self._prefix)
+            check_writable(self._prefix, self.text.message)
         if snapshot is not None:
             self.restore(snapshot)
 

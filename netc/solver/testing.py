@@ -109,12 +109,11 @@ class Tester:
             on_batch: called with each pass's number and outputs, by name in alphabetical order.
         """
         sums: dict[str, Array] = {}
-        losses = self.net.graph.losses
         total = np.float32(0)
         for number in range(passes):
             place = self._feeds.position
             values = self.net(self._noise.filled(self._feeds.take(), place))
-            total += total_loss(values, losses)
+            total += total_loss(values, self._shown.totals)
             made = self._shown.of(values)
             sums = added(sums, made)
             if on_batch is not None:

@@ -146,7 +146,8 @@ class _Backward:
             self.seeds[value] = self.gradients[value] = name
         else:
             weight = self.graph.losses[value]
-            self.gradients[value] = self._constant(f"{value}~grad", value, weight)
+            if weight:  # 0: it is displayed alone, see netc.lower.losses
+                self.gradients[value] = self._constant(f"{value}~grad", value, weight)
 
     def visit(self, node: Node) -> None:
         """Pass the gradients of a layer's tops on to what is wanted of it."""

@@ -27,6 +27,15 @@ def wire_definitions(net: Message) -> Definitions:
         NetcError: what upgrading raises; what a field's bytes cannot hold (see ``to_protobuf``).
     """
     net, _ = upgrade_net(net)
+    return current_definitions(net)
+
+
+def current_definitions(net: Message) -> Definitions:
+    """The encoded fields of a bound NetParameter in the current format, as they are.
+
+    Raises:
+        NetcError: what a field's bytes cannot hold (see ``to_protobuf``).
+    """
     layers = tuple(
         (layer.get("name"), _bytes(layer.without("blobs"))) for layer in net.get("layer")
     )

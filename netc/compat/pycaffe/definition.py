@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from netc.compat.pycaffe.python_layers import PythonLayer, own_errors, with_python_layers
-from netc.compat.pycaffe.splits import Named, with_splits
 from netc.diagnostics import Diagnostic, Source
 from netc.frontend import Schemas, build, folder_of, read_net, runnable
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.lower import State
 from netc.lower.files import with_files
+from netc.lower.splits import with_splits
 from netc.ops.catalog import LAYERS
 from netc.schema.message import Message
 
@@ -43,6 +43,7 @@ class Definition(NamedTuple):
     graph: Graph
     diagnostics: tuple[Diagnostic, ...]
     python: Mapping[str, PythonLayer]  # layer -> the object of the script's that computes it
+    state: State
 
 
 def define(
@@ -84,7 +85,7 @@ def defined(
     with own_errors(python):
         built = build(own, phase=phase, level=level, stages=stages, inputs=inputs)
         graph = with_files(runnable(built), folder, outside=outside)
-    return Definition(message, _layers(built.layers), graph, built.diagnostics, python)
+    return Definition(message, _layers(built.layers), graph, built.diagnostics, python, state)
 
 
 def _layers(written: Sequence[Message]) -> tuple[Layer, ...]:
@@ -92,20 +93,15 @@ def _layers(written: Sequence[Message]) -> tuple[Layer, ...]:
     for layer in written:
         nodes.append(node)
         node += not _reads_data(layer.get("type"))
-    named = [
-        Named(layer.get("name"), layer.get("type"), tuple(layer.get("bottom")),
-              tuple(layer.get("top")), tuple(layer.get("loss_weight")))
-        for layer in written
-    ]  # fmt: skip
     found: list[Layer] = []
     starts = iter([*nodes, node])
     at = next(starts)
-    for number, one in with_splits(named):
-        own = number >= 0 and not _reads_data(one.type)
-        # A weight that is not written is added after the Splits are made.
-        losses = one.losses or (_losses(written[number]) if number >= 0 else ())
-        found.append(Layer(one.name, one.type, one.bottoms, one.tops, at, losses, own))
-        at = next(starts) if number >= 0 else at
+    for number, layer in with_splits(written):
+        type = layer.get("type")
+        own = number is not None and not _reads_data(type)
+        names = layer.get("name"), type, tuple(layer.get("bottom")), tuple(layer.get("top"))
+        found.append(Layer(*names, at, _losses(layer), own))
+        at = at if number is None else next(starts)
     return tuple(found)
 
 

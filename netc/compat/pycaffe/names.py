@@ -64,7 +64,10 @@ class NetNames:
     @property
     def outputs(self) -> list[str]:
         """The blobs that no layer reads, in alphabetical order as in Caffe."""
-        return [self._graph.values[name].blob for name in self._graph.outputs]
+        unread: set[str] = set()
+        for layer in self._definition.layers:
+            unread = unread.difference(layer.bottoms).union(layer.tops)
+        return sorted(unread)
 
     @property
     def _inputs(self) -> list[int]:

@@ -22,7 +22,7 @@ from netc.compat.pycaffe.python_layers import Layer
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph
 from netc.passes.state import carry_state
-from netc.weights import save_weights
+from netc.solver.net_file import save_net
 from netc.weights.load import as_weights, load_weights
 from netc.weights.match import Given, assign
 from netc.weights.model import Weights
@@ -131,7 +131,7 @@ class NetWeights(NetNames):
 
     def _save(self, path: str | PathLike[str], kind: str) -> None:
         arrays = {name: [p.array for p in blobs] for name, blobs in self.params.items()}
-        save_weights(path, arrays, self._definition.message, kind=kind)
+        save_net(path, self._definition.message, self._definition.state, arrays, kind=kind)
 
     def _assigned(self, graph: Graph, weights: Given) -> Graph:
         python = self._definition.python

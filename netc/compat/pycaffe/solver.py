@@ -91,12 +91,15 @@ class Solver:
         self._param = SolverParameters(settings, text.message.get("layer_wise_reduce"))
         self._prefix = prefix_of(settings.snapshot_prefix, text.path)
         if settings.snapshot:
-            check_writable(self._prefix)
+            check_writable(self._prefix, text.message)
         seed = mode.current.seed if settings.random_seed is None else settings.random_seed
         choice = train_choice(text, reading)
         choices = (choice, *test_choices(text, reading))
         names = ("the train net", *(f"test net {n}" for n in range(len(choices) - 1)))
-        self._feeds = [net_feeds(c, None, seed, n) for c, n in zip(choices, names, strict=True)]
+        self._feeds = [
+            net_feeds(c, None, seed, n, needs_arrays=False)  # set_input_arrays follows
+            for c, n in zip(choices, names, strict=True)
+        ]
         nets = [_net(c, f, seed) for c, f in zip(choices, self._feeds, strict=True)]
         for weights in solver_weights(text, None):
             for net in nets:
@@ -133,8 +136,12 @@ class Solver:
 
     @property
     def lr(self) -> float:
-        """The rate of the next update."""
-        return float(self._next_rate()[0])
+        """The rate of the next update.
+
+        Asking advances multistep's counter where its iteration has come, by one at most, as an
+        update does (GetLearningRate, sgd_solver.cpp:44).
+        """
+        return float(self._asked_rate())
 
     @property
     def param(self) -> SolverParameters:
@@ -161,7 +168,7 @@ class Solver:
             self._smoothing = self._smoothing.after(loss)
             if self._is_displayed():
                 shown = {name: self._net.blobs[name].data for name in self._net.outputs}
-                mean, weights = float(self._smoothing.mean), self._net.learned.losses
+                mean, weights = float(self._smoothing.mean), self._net.blob_loss_weights
                 self._log(events.Displayed(self._iter, mean, shown, weights))
             for _, on_gradients_ready in self._callbacks:
                 on_gradients_ready()
@@ -202,10 +209,12 @@ class Solver:
 
     def apply_update(self) -> None:
         """Update the parameters by the gradients in their ``diff``, which then holds the step."""
-        rate, self._rates = self._next_rate()
+        rate = self._asked_rate()
         if self._is_displayed():
             self._log(events.RateUsed(self._iter, rate))
-        self._update.run(rate, self._iter)
+        clipped = self._update.run(rate, self._iter)
+        if clipped is not None:
+            self._log(events.Clipped(clipped.norm, self._settings.clip_gradients, clipped.scale))
         self._iter += 1
 
     def add_callback(
@@ -225,9 +234,12 @@ class Solver:
         """Have a net use this one's parameters from now on."""
         net.share_with(self._net)
 
-    def _next_rate(self) -> tuple[np.float32, RateState]:
-        policy = self._settings.policy
-        return advance(policy, self._rates, self._iter, float(self._smoothing.mean))
+    def _asked_rate(self) -> np.float32:
+        policy, before = self._settings.policy, self._rates
+        rate, self._rates = advance(policy, before, self._iter, float(self._smoothing.mean))
+        if self._settings.counts_steps and self._rates.current_step != before.current_step:
+            self._log(events.StepReached(self._iter, self._rates.current_step))
+        return rate
 
     def _is_displayed(self) -> bool:
         display = self._settings.display
@@ -246,7 +258,7 @@ class Solver:
             self._log(events.Testing(self._iter, number))
             scores, loss = self._tested(net, self._settings.test_iter[number])
             said = loss if self._settings.test_compute_loss else None
-            self._log(events.Tested(self._iter, number, scores, net.learned.losses, said))
+            self._log(events.Tested(self._iter, number, scores, net.blob_loss_weights, said))
 
     def _tested(self, net: Net, passes: int) -> tuple[dict[str, Array], float]:
         """Means of a TEST net's outputs and of its loss."""

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from netc.compat.engine import ready
 from netc.compat.pycaffe.net import Net
 from netc.ir.graph import Array
 from netc.train.growth import sum_name
-from netc.train.step import ITERATION, RATE, Updating, update_graph
+from netc.train.step import ITERATION, NORM, RATE, SCALE, Updating, update_graph
+
+
+class Clipped(NamedTuple):
+    """The L2 norm of all gradients, and the factor that brought it down to the limit."""
+
+    norm: np.float32
+    scale: np.float32
 
 
 class Update:
@@ -20,7 +29,7 @@ class Update:
     """
 
     def __init__(self, net: Net, how: Updating) -> None:
-        self._net = net
+        self._net, self._limit = net, how.clip_gradients
         made = update_graph(net.learned, how)
         self._learnable, self._histories = made.learnable, made.histories
         engine = net._engine
@@ -42,12 +51,15 @@ class Update:
             for name in self._histories
         )
 
-    def run(self, rate: np.float32, iteration: int) -> None:
+    def run(self, rate: np.float32, iteration: int) -> Clipped | None:
         """Update all parameters.
 
         Args:
             rate: the learning rate.
             iteration: its number, from 0.
+
+        Returns:
+            How the gradients were scaled down; None where they were not.
         """
         parameters, variables = self._net._parameters, self._variables
         self._net._take_over_parameters(all_of_them=True)
@@ -56,8 +68,11 @@ class Update:
             if sum_name(name) in variables:
                 variables.variable(sum_name(name)).write(parameters[name].diff)
         scalars = {RATE: np.float32(rate), ITERATION: np.float32(iteration)}
-        self._program({n: v for n, v in scalars.items() if n in self._program.inputs})
+        made = self._program({n: v for n, v in scalars.items() if n in self._program.inputs})
         for name in self._learnable:
             after = variables.variable(name).array
             parameters[name].set(after.copy())
             parameters[name].diff[...] = before[name] - after
+        if NORM not in made or made[NORM].item() <= self._limit:
+            return None
+        return Clipped(np.float32(made[NORM].item()), np.float32(made[SCALE].item()))

@@ -6,6 +6,7 @@ anew by each unit, in the order of the definition.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from numba import float32, float64, njit
@@ -58,31 +59,32 @@ def _uncorrected(a: Record) -> float:
 
 @njit(inline="always")
 def _correction(a: Record) -> float:
-    """The correction of Adam's means, which begin at 0 (adam_solver.cpp)."""
+    """The correction of Adam's means, which begin at 0: in double up to the result, as there."""
     steps = int(float_at(a.iteration, 0)) + 1
     first = _faded(as_float(a.momentum), steps)
     second = _faded(as_float(a.momentum2), steps)
-    one = float32(1.0)
-    return float32((one - second) ** float32(0.5)) / (one - first)
+    one = float64(1.0)
+    return float32(math.sqrt(one - second) / (one - first))
 
 
 @njit(inline="always")
 def _first_correction(a: Record) -> float:
     """The correction of AdaMax's mean, which begins at 0 as well."""
-    one = float32(1.0)
-    return one / (one - _faded(as_float(a.momentum), int(float_at(a.iteration, 0)) + 1))
+    one = float64(1.0)
+    steps = int(float_at(a.iteration, 0)) + 1
+    return float32(one / (one - _faded(as_float(a.momentum), steps)))
 
 
 @njit(inline="always")
 def _faded(beta: float, steps: int) -> float:
-    """Beta to the power of ``steps``: squares in double, as far as float32 tells them from 0."""
+    """Beta to the power of ``steps``, in double."""
     result, square = float64(1.0), float64(beta)
     while steps > 0:
         if steps % 2:
             result = result * square
         square = square * square
         steps = steps // 2
-    return float32(result)
+    return result
 
 
 def _decayed(width: int, decay: str) -> Compiled:
