@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -146,6 +147,36 @@ def read_header(path: ImageFile) -> Header:
         return Header(height, width, orientation > 1)
 
 
+class _PillowQuiet:
+    """A context without Pillow's warnings of damage that it reads past; for threads at once.
+
+    ``catch_warnings`` saves and puts back filters that all threads share: of those that decode at
+    the same time the first saves them and the last puts them back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._saved: AbstractContextManager[object] = nullcontext()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._saved = warnings.catch_warnings()
+                self._saved.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
+            self._inside += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._saved.__exit__(None, None, None)
+
+
+PILLOW_QUIET = _PillowQuiet()
+
+
 @contextmanager
 def _opened(path: ImageFile) -> Iterator[Image.Image]:
     from PIL import Image
@@ -156,8 +187,7 @@ def _opened(path: ImageFile) -> Iterator[Image.Image]:
             Path(path).open("rb").close()
         except OSError as error:
             raise NetcError(unreadable(os.fspath(path), error)) from None
-    with strangers_bytes(lambda error: _unreadable(path, error)), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damage that Pillow reads past
+    with strangers_bytes(lambda error: _unreadable(path, error)), PILLOW_QUIET:
         with Image.open(file, formats=tuple(FORMATS)) as image:
             _check_pixels(path, image.size)
             _ask(path, image, 0)

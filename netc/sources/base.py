@@ -11,6 +11,7 @@ import numpy as np
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.schema.message import Message
+from netc.sources.parallel import Readers
 
 Made = TypeVar("Made")
 
@@ -89,6 +90,7 @@ class Epochs:
     ) -> None:
         self.count, self.shuffle, self.skip = count, shuffle, skip
         self._broken: set[int] = set()
+        self._readers = Readers()
         self._key = (seed, name)
         self._known: tuple[int, np.ndarray[tuple[int], np.dtype[np.int64]]] | None = None
 
@@ -110,14 +112,15 @@ class Epochs:
     ) -> list[Made]:
         """Read the records of a pass: ``read`` is called with a record's index and its place.
 
-        Where the source may skip broken records, the next readable record takes the place of each.
+        It is called by several threads at once where records are large. Where the source may skip
+        broken records, the next readable record takes the place of each.
 
         Raises:
             NetcError: what ``read`` raises, unless it concerns a record that may be skipped and
                 another one can be read.
         """
         first = position * size + self.skip
-        return [self._whole(first + place, place, source, read) for place in range(size)]
+        return self._readers.read(size, lambda at: self._whole(first + at, at, source, read))
 
     def _whole(
         self, index: int, place: int, source: DataLayer, read: Callable[[int, int], Made]
@@ -138,10 +141,11 @@ class Epochs:
         return int(self._order(epoch)[place]) if self.shuffle else place
 
     def _order(self, epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        if self._known is None or self._known[0] != epoch:
+        known = self._known  # another thread may be at another epoch
+        if known is None or known[0] != epoch:
             order = draws(self._key[0], self._key[1], epoch).permutation(self.count)
-            self._known = (epoch, order)
-        return self._known[1]
+            known = self._known = (epoch, order)
+        return known[1]
 
 
 def draws(seed: int, name: str, *counters: int) -> np.random.Generator:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable
 from typing import IO
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import NetcError
-from netc.image_files import FORMATS, MAX_PIXELS
+from netc.image_files import FORMATS, MAX_PIXELS, PILLOW_QUIET
 from netc.memory import check_memory
 from netc.sources.base import DataLayer
 
@@ -56,8 +55,7 @@ def open_picture(
     def told(error: Exception) -> NetcError:
         return bad(f"cannot be read as an image: {reason(error)}")
 
-    with strangers_bytes(told), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damage that Pillow reads past
+    with strangers_bytes(told), PILLOW_QUIET:
         with Image.open(file, formats=tuple(FORMATS)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"it has {image.width}x{image.height} pixels, over {MAX_PIXELS:,}")

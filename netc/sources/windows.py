@@ -19,6 +19,7 @@ from netc.memory import on_behalf
 from netc.sources.augment import NONE
 from netc.sources.base import DataLayer, draws
 from netc.sources.batches import batch_size
+from netc.sources.parallel import Readers
 from netc.sources.paths import find, resolve
 from netc.sources.pixels import Bytes, decode, resize
 from netc.sources.transform import read_transform
@@ -70,6 +71,7 @@ class WindowSource:
         span = param.span_of("source")
         self._path = resolve(param.get("source"), source.folder, "the window file", span)
         self._pictures: list[str] = []
+        self._readers = Readers()
         windows = list(self._read(param.get("fg_threshold"), param.get("bg_threshold")))
         foreground = int(np.float32(self._size) * np.float32(param.get("fg_fraction")))
         self._kinds = (
@@ -82,13 +84,15 @@ class WindowSource:
 
     def batch(self, position: int) -> Mapping[str, Array]:
         """The windows and labels of a pass; see :class:`netc.sources.base.DataSource`."""
-        drawn: list[tuple[Array, int]] = []
-        for count, windows in self._kinds:
-            for _ in range(count):
-                random = draws(self.layer.seed, self.layer.name, position, len(drawn))
-                window = windows[int(random.integers(len(windows)))]
-                mirror = self._transform.mirror and bool(random.integers(2))
-                drawn.append((self._pixels(window, mirror), window.label))
+        kinds = [windows for count, windows in self._kinds for _ in range(count)]
+
+        def read(place: int) -> tuple[Array, int]:
+            random = draws(self.layer.seed, self.layer.name, position, place)
+            window = kinds[place][int(random.integers(len(kinds[place])))]
+            mirror = self._transform.mirror and bool(random.integers(2))
+            return self._pixels(window, mirror), window.label
+
+        drawn = self._readers.read(len(kinds), read)
         pictures = np.stack([pixels for pixels, _ in drawn])
         labels = np.array([label for _, label in drawn], np.float32)
         return dict(zip(self.layer.tops, (pictures, labels), strict=False))
