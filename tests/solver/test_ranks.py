@@ -15,10 +15,13 @@ import pytest
 import netc
 from netc.backends.base import Options
 from netc.backends.cpu.backend import CpuBackend
+from netc.compiled import CompiledNet
 from netc.diagnostics import NetcError
 from netc.ir.graph import Array, Node
+from netc.ir.text import parse_graph
 from netc.ops.catalog import CATALOG
-from netc.ops.ranks import START, Slot, slice_of
+from netc.ops.params_text import load_params
+from netc.ops.ranks import START, Slot, enter, slice_of
 from netc.ops.update import UPDATE, UpdateParams
 from netc.ops.update_rules import Rule
 from netc.ranks.local import LocalRanks, local_ranks
@@ -387,6 +390,87 @@ def test_sums_start_behind_their_gradients_and_end_behind_all_others() -> None:
         "dw2", "dw2~under_way", "big", "big~under_way", "other", "dw1", "dw1~under_way", "db1",
         "db1~under_way",
     ]  # fmt: skip
+
+
+PART = """
+layer { name: "free" type: "Parameter" top: "free"
+        parameter_param { shape { dim: 6 dim: 2 dim: 4 dim: 4 } } }
+layer { name: "joined" type: "Concat" bottom: "conv" bottom: "free" top: "joined" }
+layer { name: "mixed" type: "Convolution" bottom: "joined" top: "mixed"
+        convolution_param { num_output: 3 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "all" type: "InnerProduct" bottom: "mixed" top: "all"
+        inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "second" type: "SoftmaxWithLoss" bottom: "all" bottom: "label" top: "second" }
+"""
+"""A parameter whose gradient is a part of that of a concatenation."""
+
+SHARED = """
+layer { name: "first" type: "Convolution" bottom: "data" top: "first" param { name: "w" }
+        convolution_param { num_output: 2 kernel_size: 3 bias_term: false
+        weight_filler { type: "xavier" } } }
+layer { name: "deep" type: "Convolution" bottom: "first" top: "deep" param { name: "w" }
+        convolution_param { num_output: 2 kernel_size: 3 bias_term: false } }
+layer { name: "free" type: "Parameter" top: "free" param { name: "w" }
+        parameter_param { shape { dim: 2 dim: 2 dim: 3 dim: 3 } } }
+layer { name: "size" type: "Reduction" bottom: "free" top: "size" loss_weight: 0.1
+        reduction_param { operation: SUMSQ } }
+layer { name: "alone" type: "InnerProduct" bottom: "deep" top: "alone"
+        inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "second" type: "SoftmaxWithLoss" bottom: "alone" bottom: "label" top: "second" }
+"""
+"""Weights of two convolutions and of a layer whose gradient runs by its definition."""
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("more", (PART, SHARED), ids=("part", "shared"))
+@pytest.mark.parametrize("text", ("", 'type: "Adam"', "clip_gradients: 0.1"))
+def test_gradients_that_lie_in_others_or_are_sums(text: str, more: str) -> None:
+    alone = text.replace("0.1", "0.2")  # clips the sum of its passes, ranks clip their mean
+    want = train(text=f"iter_size: 2 {alone}", more=more)
+    got, other = on_ranks(2, lambda ranks: _kept(ranks, text, more))
+    assert_same(got, other)
+    assert_near(got, want)
+
+
+def _kept(ranks: LocalRanks, text: str, more: str) -> tuple[Any, Any]:
+    found = train(ranks, text, more)
+    ranks.meet()  # parameters may be one array for all
+    return found
+
+
+class _Doubling:
+    """A group whose mean is twice what it was given."""
+
+    def start(self, at: Slot, gradient: Array) -> None:
+        self.gradient = gradient
+
+    def finish(self, at: Slot) -> Array:
+        self.gradient *= 2
+        return self.gradient
+
+
+@pytest.mark.parametrize("sliced", ("false", "true"))
+def test_the_mean_of_a_part_of_a_value(sliced: str, backend: str) -> None:
+    """The gradient lies between others' channels, what is under way lies by itself."""
+    params = f'{{"": "SumParams", "group": "twice", "bucket": 0, "place": 0, "members": 1, "sliced": {sliced}}}'  # noqa: E501
+    graph = parse_graph(
+        f"""graph "" TRAIN
+input x = 2x4x3x3
+a: 2x1x3x3, b: 2x3x3x3 = Slice[slice]({{"": "SliceParams", "points": [1], "tops": 2}}; x; )
+s: 2x3x3x3 = StartSum[start]({params}; b; )
+m: 2x3x3x3 = FinishSum[finish]({params}; s; )
+output a
+output b
+output m
+""",
+        load_params,
+    )
+    group = _Doubling()
+    enter("twice", group)
+    x = images()[0]["data"].reshape(-1)[:72].reshape(2, 4, 3, 3)
+    made = CompiledNet(graph, backend, Options())({"x": x})
+    np.testing.assert_array_equal(made["b"], x[:, 1:])
+    np.testing.assert_array_equal(made["m"], 2 * x[:, 1:])
 
 
 def test_a_gradient_travels_from_where_it_lies() -> None:

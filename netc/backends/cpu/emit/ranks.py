@@ -9,6 +9,7 @@ import numpy as np
 from netc.backends.cpu.emit.emission import EmitContext, Sweeps
 from netc.backends.cpu.lowering import sweep_of
 from netc.backends.cpu.program import PythonStep
+from netc.backends.shared.views import View
 from netc.ir.graph import Array, Node
 from netc.ops.ranks import SumParams, group_named
 
@@ -16,41 +17,56 @@ from netc.ops.ranks import SumParams, group_named
 def emit_start(context: EmitContext, node: Node) -> Sweeps | None:
     """The gradient is handed over where it lies, or a copy of it where it is still needed."""
     params: SumParams = node.params
+    gradient, handed = context.view(node.inputs[0]), context.view(node.outputs[0])
+    if not _sums_in_place(context, node, node.outputs[0]):
+        return None
 
-    def run(gradient: Array, handed: Array) -> None:
-        _copy(gradient, handed)
-        group_named(params.group).start(params.slot, handed)
+    def run(own: Array, target: Array, flat: Array) -> None:
+        _copy(own, target)
+        group_named(params.group).start(params.slot, flat)
 
-    return _elementwise(context, node, run)
+    return _swept(node, run, gradient, handed, flat=handed)
 
 
 def emit_finish(context: EmitContext, node: Node) -> Sweeps | None:
     """Wait; what was handed over is the mean."""
     params: SumParams = node.params
+    handed, mean = context.view(node.inputs[0]), context.view(node.outputs[0])
+    if not _sums_in_place(context, node, node.inputs[0]):
+        return None
 
-    def run(handed: Array, mean: Array) -> None:
+    def run(own: Array, target: Array, flat: Array) -> None:
         group_named(params.group).finish(params.slot)
-        _copy(handed, mean)
+        _copy(own, target)
 
-    return _elementwise(context, node, run)
+    return _swept(node, run, handed, mean, flat=handed)
 
 
-def _elementwise(
-    context: EmitContext, node: Node, function: Callable[[Array, Array], None]
-) -> Sweeps | None:
-    """A step on two values of one layout, both flat and without gaps; None if they have gaps.
+def _sums_in_place(context: EmitContext, node: Node, under_way: str) -> bool:
+    """True if a sum is taken where the value under way lies: without gaps, in slices in C order.
 
-    None too where ranks have slices, which are of arrays in C order, and the values are not.
+    The node that starts a sum and the one that waits for it must agree: definitions sum a copy
+    that the group alone has, and its mean is never where the value lies. So this asks of nothing
+    else, and a gradient with gaps, a part of a larger value, is copied.
     """
-    read, written = context.view(node.inputs[0]), context.view(node.outputs[0])
-    if read.ld != read.c or written.ld != written.c:
-        return None
-    if node.params.sliced and not context.in_c_order(*node.inputs, *node.outputs):
-        return None
+    view = context.view(under_way)
+    return view.ld == view.c and (not node.params.sliced or context.in_c_order(under_way))
 
-    # Seen as they lie in memory, channels last: any order does, if it is that of both.
-    flat = (read.count,)
-    step = PythonStep(node.name, function, ((read, flat), (written, flat)), reads_first=True)
+
+def _swept(
+    node: Node,
+    function: Callable[[Array, Array, Array], None],
+    read: View,
+    written: View,
+    *,
+    flat: View,
+) -> Sweeps:
+    """A step on two values, element by element, and on one of them as it lies in memory.
+
+    Ranks hand over elements channels last: any order does, if it is that of all.
+    """
+    seen = ((read, None), (written, None), (flat, (flat.count,)))
+    step = PythonStep(node.name, function, seen, reads_first=True)
     return [sweep_of(lambda: [step], (), [written], pointwise=[read])]
 
 
