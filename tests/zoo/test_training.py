@@ -12,6 +12,7 @@ import pytest
 
 from netc.cli.main import main
 from netc.data import prototxt_dir
+from netc.ir.graph import Array
 from netc.solver.solver import Solver
 
 # Set-up -> iterations, the most that the loss may then be of what it was, and the least accuracy.
@@ -55,6 +56,23 @@ def test_set_ups_learn(name: str, folder: Path) -> None:
     assert losses[-10:].mean() < most * losses[:10].mean()
     if least is not None:
         assert solver.test()["accuracy"] >= least
+
+
+def trained(path: Path, threads: int) -> list[Array]:
+    """Losses of a few iterations, all that they have changed, and a test's scores."""
+    solver = Solver(path, fields={"test_initialization": "false"}, threads=threads)
+    losses = solver.step(4)
+    arrays = [array.copy() for arrays in solver.params.values() for array in arrays]
+    return [losses, *arrays, *(a.copy() for a in solver.history), *solver.test().values()]
+
+
+@pytest.mark.parametrize("name", SETUPS)
+def test_set_ups_are_the_same_at_any_number_of_threads(name: str, folder: Path) -> None:
+    want = trained(folder / f"{name}.prototxt", 1)
+    for threads in (2, 4):
+        got = trained(folder / f"{name}.prototxt", threads)
+        for mine, theirs in zip(got, want, strict=True):
+            np.testing.assert_array_equal(mine, theirs, err_msg=f"{threads} threads")
 
 
 def test_fine_tuning_leaves_what_is_frozen(folder: Path) -> None:
