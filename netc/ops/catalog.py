@@ -107,15 +107,20 @@ _LAYERS = Table(_OPS_PART, _part(OTHER_NAMES))
 LAYERS: Mapping[str, ErasedOp] = _LAYERS
 
 # What a graph may hold: the ops, and what passes and differentiation make besides.
+_GRADIENT: Mapping[str, Lookup] = {
+    "Gradient": _made_of("gradient", "gradient_op", _OPS_AND_READINGS)
+}
+_UPDATED = Table(_MADE_PART, _GRADIENT)
 _CATALOG = Table(
     _OPS_PART,
     _READINGS_PART,
     _MADE_PART,
     _FUSED,
+    _GRADIENT,
     {
         "Siblings": _made_of("siblings", "siblings_op", _CHAINS),
-        "Gradient": _made_of("gradient", "gradient_op", _OPS_AND_READINGS),
         "RunningState": _made_of("update", "running_op", _OPS),
+        "GradientUpdate": _made_of("gradient_update", "gradient_update_op", _UPDATED),
     },
 )
 CATALOG: Mapping[str, ErasedOp] = _CATALOG
@@ -132,11 +137,14 @@ def _roles(op: str) -> int:
     return found.role.value if found else 0
 
 
+_OF_OTHERS = ("fused", "siblings", "gradient", "gradient_update")  # families defined by others' ops
+
+
 def load_families() -> None:
     """Import every family, for what looks through their modules."""
     from netc.ops.python import BUILT_IN
 
-    for home in (*OPS, *READINGS, *OTHER_NAMES, *MADE, "fused", "siblings", "gradient"):
+    for home in (*OPS, *READINGS, *OTHER_NAMES, *MADE, *_OF_OTHERS):
         _family(home)
     for module in {*BUILT_IN.values()}:
         import_module(module)

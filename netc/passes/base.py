@@ -50,13 +50,15 @@ class Pass:
 
     ``exact`` passes change no sum's order or value: results stay bit for bit what the unoptimised
     graph gives (on the same kernels). ``for_caches`` passes fit work to a processor's caches; a
-    device without such caches leaves them out.
+    device without such caches leaves them out. ``in_place`` passes pay where updates are written to
+    their variables as they are made; a backend that holds them until the end leaves them out.
     """
 
     name: str
     rewrite: Rewrite
     exact: bool = False
     for_caches: bool = False
+    in_place: bool = False
 
 
 class Applied(NamedTuple):

@@ -11,6 +11,7 @@ from netc.passes.cut_kernels import CUT_KERNELS
 from netc.passes.epilogue import FUSE_EPILOGUES
 from netc.passes.fold_into_next import FOLD_INTO_NEXT
 from netc.passes.fold_into_previous import FOLD_INTO_PREVIOUS
+from netc.passes.fuse_updates import FUSE_UPDATES
 from netc.passes.joins import SIMPLIFY_JOINS
 from netc.passes.maps import MERGE_MAPS
 from netc.passes.multiply import MULTIPLY_PRODUCTS
@@ -20,6 +21,7 @@ from netc.passes.reshapes import MERGE_RESHAPES
 from netc.passes.siblings import MERGE_SIBLINGS
 from netc.passes.split_eltwise import SPLIT_ELTWISE
 from netc.passes.tile_bottlenecks import TILE_BOTTLENECKS
+from netc.passes.update_early import UPDATE_EARLY
 from netc.passes.whole_window import WHOLE_WINDOW_PRODUCTS
 
 ALL: tuple[Pass, ...] = (
@@ -39,6 +41,8 @@ ALL: tuple[Pass, ...] = (
     FUSE_EPILOGUES,
     MERGE_SIBLINGS,
     TILE_BOTTLENECKS,
+    FUSE_UPDATES,
+    UPDATE_EARLY,
 )
 EXACT: tuple[Pass, ...] = tuple(p for p in ALL if p.exact)
 BY_NAME = {p.name: p for p in ALL}

@@ -35,7 +35,8 @@ from netc.ir.types import count
 from netc.ir.verify import verify
 from netc.memory import shown
 from netc.ops.catalog import CATALOG
-from netc.ops.gradient import NAME
+from netc.ops.gradient import NAME as GRADIENT
+from netc.ops.gradient_update import NAME as GRADIENT_UPDATE
 from netc.passes.base import Applied, Remark
 
 PASS = "recompute"
@@ -178,7 +179,8 @@ class _Passes:
     def turn(self) -> int:
         """The index of the backward pass's first node."""
         nodes = self.graph.nodes
-        return next((i for i, node in enumerate(nodes) if node.op == NAME), len(nodes))
+        backward = (GRADIENT, GRADIENT_UPDATE)
+        return next((i for i, node in enumerate(nodes) if node.op in backward), len(nodes))
 
     @cached_property
     def later(self) -> frozenset[str]:

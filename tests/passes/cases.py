@@ -9,6 +9,8 @@
     outputs conv1
     raises index-out-of-range    (what running it raises, before and after)
     variables                    (all parameters may change between runs)
+    train SGD                    (the graph of an iteration of training by this rule)
+    clip 0.5                     (with clip_gradients)
     --- arrays           (may be left out)
     scale/0 = 1 1 1
     --- after
@@ -39,8 +41,10 @@ from netc.ir.edit import with_variables
 from netc.ir.graph import Graph
 from netc.ir.text import parse_graph
 from netc.ops.params_text import load_params
+from netc.ops.update_rules import Rule
 from netc.passes.base import Applied, run_passes
 from netc.passes.pipeline import BY_NAME
+from netc.train.step import Updating, step_graphs
 from tests.passes.weights import with_random_arrays
 
 FOLDER = Path(__file__).resolve().parent.parent / "cases"
@@ -61,7 +65,7 @@ class Case:
     def graph(self) -> Graph:
         """The graph with arrays, after the passes that are to run first."""
         options = self.options()
-        known = {"phase", "first", "outputs", "raises", "variables"}
+        known = {"phase", "first", "outputs", "raises", "variables", "train", "clip"}
         assert set(options) <= known, f"{self.title}: {options}"
         if "graph" in self.sections:
             graph = parse_graph(self.sections["graph"], load_params)
@@ -72,6 +76,10 @@ class Case:
         graph = with_outputs(graph, options.get("outputs", []))
         graph = with_random_arrays(graph, self._arrays(graph))
         graph = with_variables(graph) if "variables" in options else graph
+        if "train" in options:
+            limit = float(options.get("clip", ["-1"])[0])
+            how = Updating(Rule(options["train"][0], momentum=0.9), clip_gradients=limit)
+            graph = step_graphs(graph, how).first
         return run_passes(graph, [BY_NAME[name] for name in options.get("first", [])])[0]
 
     def _arrays(self, graph: Graph) -> dict[str, Any]:

@@ -441,6 +441,9 @@ def _kept(ranks: LocalRanks, text: str, more: str) -> tuple[Any, Any]:
 class _Doubling:
     """A group whose mean is twice what it was given."""
 
+    def __init__(self) -> None:
+        self.gradients = np.zeros(100, np.float32)
+
     def start(self, at: Slot, gradient: Array) -> None:
         self.gradient = gradient
 

@@ -25,9 +25,10 @@ from netc.backends.shared.views import External, Place, View, dense
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ops.gradient import NAME as GRADIENT
+from netc.ops.gradient_update import updated_by
 from netc.ops.inputs import ParameterParams
 from netc.ops.ranks import FINISH, START, SumParams
-from netc.ops.update import CLIP, UPDATE, UpdateParams
+from netc.ops.update import CLIP, UPDATE
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,12 @@ def variable_values(graph: Graph) -> VariableValues:
         pairs = _pairs(graph, node)
         if pairs is None or any(last.get(variable, -1) > position for variable, *_ in pairs):
             continue
-        params: UpdateParams = node.params
-        if params.reached and not _in_any_order(graph, node, node.inputs[0]):
+        reached = node.inputs[: int(node.op == UPDATE and node.params.reached)]
+        if not all(_in_any_order(graph, node, gradient) for gradient in reached):
             continue
         for variable, before, after in pairs:
             places[before] = places[after] = External(index[variable])
-        for gradient in node.inputs[: int(params.reached)]:
+        for gradient in reached:
             chain = _handed_on(graph, gradient)
             gradients.update(chain)
             places.update(_shared_places(graph, chain))
@@ -84,14 +85,13 @@ def _last_reads(graph: Graph) -> dict[str, int]:
 
 def _pairs(graph: Graph, node: Node) -> list[tuple[str, str, str]] | None:
     """Variable, value before and value after of an update that may work in place."""
-    if node.op != UPDATE:
+    own = updated_by(node)
+    if own is None:
         return None
     updated = {value: variable for variable, value in graph.updates.items()}
     if len(updated) != len(graph.updates):
         return None
-    start = int(node.params.reached)
-    before = node.inputs[start : start + len(node.outputs)]
-    found = list(_matched(graph, updated, before, node.outputs))
+    found = list(_matched(graph, updated, own.arrays, node.outputs))
     return found if len(found) == len(node.outputs) else None
 
 

@@ -94,9 +94,8 @@ def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) ->
     """An executable of a graph whose sizes are known, and whose variables are bound."""
     variables = Variables() if options.variables is None else options.variables
     packing = DevicePacking(device, versions(variables.read_by(graph)))
-    optimized, applied = run_passes(
-        graph, with_bounds([p for p in options.passes if not p.for_caches])
-    )
+    passes = [p for p in options.passes if not p.for_caches and not p.in_place]
+    optimized, applied = run_passes(graph, with_bounds(passes))
     optimized, applied = recomputed(optimized, applied, _arena_bytes, options.blobs)
     records, own = lower_chains(optimized), options.own_as(CudaOptions)
     storage = planned_storage(optimized, records)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -29,6 +29,7 @@ from netc.backends.cpu.emit.products import (
     transposed_steps,
 )
 from netc.backends.cpu.lowering import Sweep, sweep_of
+from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.channel_sums import SumTarget, tap_sum_steps
 from netc.backends.cpu.steps.normalization import Response, lrn_back_step
@@ -44,7 +45,6 @@ from netc.backends.cpu.steps.outer import (
 from netc.backends.cpu.steps.pooling import average_pool_back_step, max_pool_back_step
 from netc.backends.cpu.steps.winograd_weights import pays, winograd_weight_steps
 from netc.backends.shared.geometry import Geometry
-from netc.backends.shared.layout import is_in_c_order
 from netc.backends.shared.views import View, moved
 from netc.ir.graph import Node
 from netc.ops.array import AnyArray
@@ -174,29 +174,50 @@ def _inner_product(context: EmitContext, node: Node) -> Sweeps | None:
         shape = context.graph.shape(node.inputs[-1])
         whole = len(shape) == 2
         return channel_sums(context, node, context.view(node.inputs[-1])) if whole else None
+    found = inner_product_sums(context, params, *node.inputs)
+    if found is None:
+        return None
+    out = context.view(node.outputs[0])
+
+    def steps() -> list[Step]:
+        return found.steps(node.name, range(found.y.c), out, context.target)
+
+    return [sweep_of(steps, [found.x, found.y], [out])]
+
+
+@dataclass(frozen=True, slots=True)
+class InnerProductSums:
+    """The gradient of an inner product's weights: ``y`` has a row for each image, ``x`` a map."""
+
+    x: View
+    y: View
+
+    @property
+    def columns(self) -> int:
+        """Elements of a row of the gradient."""
+        return self.x.h * self.x.w * self.x.c
+
+    def steps(self, name: str, rows: range, out: View, machine: Machine) -> list[Step]:
+        """Steps that write some rows of it, in Caffe's order, to a value of so many images."""
+        x, number = self.x, self.x.h * self.x.w
+        taps = [Tap(place * x.ld, range(1), range(x.n)) for place in range(number)]
+        # A map's pixels lie one after the other; their weights, channel after channel.
+        target = OuterTarget(out.place, out.ld, 1, number)
+        y = _rows_of(self.y.channels(rows.start, rows.stop))
+        return outer_steps(name, _rows_of(x), y, (1, 1), taps, target, machine)
+
+
+def inner_product_sums(
+    context: EmitContext, params: GradientParams, value: str, top: str
+) -> InnerProductSums | None:
+    """The gradient of an inner product's weights; None where there are no kernels for it."""
     if params.params.transpose:
         return None
-    value, top = node.inputs
     shape, view = context.graph.shape(value), context.view(value)
     if axis_in(shape, params.params.axis, "inner_product_param.axis") != 1:
         return None
     y = as_rows(context.view(top), context.graph.shape(top), shape[0], params.params.num_output)
-    out = context.view(node.outputs[0])
-    if y is None:
-        return None
-    sides = _rows_of(view), _rows_of(y)
-    taps = [Tap(place * view.ld, range(1), range(view.n)) for place in range(view.h * view.w)]
-    if is_in_c_order(shape) and view.h * view.w == 1:
-        target = OuterTarget(out.place, out.ld, 0, 1)
-    else:  # a map's pixels lie one after the other; their weights, channel after channel
-        target = OuterTarget(out.place, out.ld, 1, view.h * view.w)
-    return [
-        sweep_of(
-            lambda: outer_steps(node.name, *sides, (1, 1), taps, target, context.target),
-            [view, y],
-            [out],
-        )
-    ]
+    return None if y is None else InnerProductSums(view, y)
 
 
 def _rows_of(view: View) -> Side:

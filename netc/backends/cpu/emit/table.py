@@ -42,13 +42,19 @@ from netc.backends.cpu.emit.reduced import emit_reduced, kept_concat, kept_max_p
 from netc.backends.cpu.emit.regions import emit_psroi_pooling, emit_roi_pooling
 from netc.backends.cpu.emit.resizing import emit_interp, emit_upsample
 from netc.backends.cpu.emit.statistics import emit_argmax, emit_normalization, emit_normalize
-from netc.backends.cpu.emit.training import emit_clip_scale, emit_parameter, emit_update
+from netc.backends.cpu.emit.training import (
+    emit_clip_scale,
+    emit_gradient_update,
+    emit_parameter,
+    emit_update,
+)
 from netc.backends.cpu.lowering import Lowered
 from netc.backends.shared.dispatch import emitter_of
 from netc.diagnostics import InternalError
 from netc.ir.graph import Graph, Node
 from netc.ops.catalog import CATALOG, has_role
 from netc.ops.gradient import NAME as GRADIENT
+from netc.ops.gradient_update import NAME as GRADIENT_UPDATE
 from netc.ops.ranks import FINISH, START
 from netc.ops.reduced import REDUCED_CONVOLUTION, REDUCED_INNER_PRODUCT
 from netc.ops.role import Role
@@ -74,6 +80,7 @@ EMITTERS: Mapping[str, Emitter] = {
     "EuclideanLoss": emit_pair_loss,
     "Flatten": emit_reshape,
     GRADIENT: emit_gradient,
+    GRADIENT_UPDATE: emit_gradient_update,
     "InnerProduct": emit_inner_product,
     "Interp": emit_interp,
     "Local": emit_local,

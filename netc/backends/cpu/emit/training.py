@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
-from netc.backends.cpu.emit.emission import EmitContext, Sweeps
+from netc.backends.cpu.emit.emission import EmitContext, Sweeps, scratch_of
+from netc.backends.cpu.emit.gradients import inner_product_sums
 from netc.backends.cpu.lowering import sweep_of
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.moving import copy_step
 from netc.backends.cpu.steps.transpose import from_planes
 from netc.backends.cpu.steps.update import clip_steps, has_local_rate, update_steps
 from netc.backends.shared.layout import is_in_c_order, view_of
-from netc.backends.shared.views import External, Place, moved
+from netc.backends.shared.views import External, Place, dense, moved
 from netc.ir.graph import Node
+from netc.ops.gradient_update import GradientUpdateParams, updated_by
 from netc.ops.update import ClipScaleParams, UpdateParams
+from netc.passes.fuse_updates import band_rows
 
 
 def emit_parameter(context: EmitContext, node: Node) -> Sweeps | None:
@@ -63,6 +67,45 @@ def _in_variables(context: EmitContext, node: Node) -> bool:
         for before, after in zip(given, node.outputs, strict=True)
     )
     return in_place and context.in_c_order(*node.inputs[:1], *given, *node.outputs)
+
+
+def emit_gradient_update(context: EmitContext, node: Node) -> Sweeps | None:
+    """Some rows of a gradient at a time, in scratch memory, and the update by them."""
+    params: GradientUpdateParams = node.params
+    own = updated_by(node)
+    sums = inner_product_sums(context, params.gradient, *node.inputs[: params.read])
+    if sums is None or own is None or not context.in_c_order(*own.arrays, *node.outputs):
+        return None
+    arrays, results, scalars = (
+        [context.view(value).place for value in values]
+        for values in (own.arrays, node.outputs, own.scalars)
+    )
+    most = min(sums.y.c, band_rows(sums.columns))
+    scratch = dense(scratch_of(node), most, 1, 1, sums.columns)
+
+    def steps() -> Iterator[Step]:
+        for first in range(0, sums.y.c, most):
+            rows = range(first, min(first + most, sums.y.c))
+            yield from sums.steps(node.name, rows, scratch, context.target)
+            begin = first * sums.columns
+            yield from update_steps(
+                node.name,
+                own.params,
+                len(rows) * sums.columns,
+                scratch.place,
+                [moved(place, begin) for place in arrays],
+                scalars,
+                [moved(place, begin) for place in results],
+            )
+
+    return [
+        sweep_of(
+            lambda: list(steps()),
+            [sums.x, sums.y, scratch, *arrays, *scalars],
+            [scratch, *results],
+            scratch=scratch.count,
+        )
+    ]
 
 
 def emit_clip_scale(context: EmitContext, node: Node) -> Sweeps | None:
