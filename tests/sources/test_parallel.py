@@ -17,6 +17,7 @@ from netc.image_files import PILLOW_QUIET
 from netc.lower.rules import State
 from netc.memory import Budget, using
 from netc.sources import parallel
+from netc.sources.base import draws
 from netc.sources.catalog import NetSources, open_sources
 from netc.sources.parallel import Readers
 
@@ -160,3 +161,11 @@ def test_filters_of_warnings_are_as_before_when_all_have_decoded() -> None:
     for thread in threads:
         thread.join()
     assert list(warnings.filters) == before
+
+
+@pytest.mark.parametrize("counters", [(0,), (3, 4), (1 << 32, 5), ((1 << 40) + 3, 0)])
+def test_what_is_drawn_follows_from_the_words_alone(counters: tuple[int, ...]) -> None:
+    words = [3, 1, *b"data", *counters]
+    want = np.random.Generator(np.random.Philox(np.random.SeedSequence(words)))
+    got = draws((1 << 32) + 3, "data", *counters)
+    np.testing.assert_array_equal(got.integers(1 << 60, size=9), want.integers(1 << 60, size=9))
