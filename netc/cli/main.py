@@ -46,6 +46,7 @@ COMMANDS = {
     "gradcheck": "compare a net's gradients with finite differences",
     "data": "make databases for training of pictures, look into them, average them",
     "bench": "time a net layer by layer",
+    "time": "time a net's forward and backward pass, layer by layer, as caffe time does",
     "devices": "list what nets can run on: the processor, and GPUs or why there is none",
     "check": "check texts: syntax, fields, formats, phases, shapes",
     "lint": "tell what is legal and likely not meant: strides, biases, losses, names",

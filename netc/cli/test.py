@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 
 from netc.cli.arguments import add_text_arguments, reading
+from netc.cli.logs import opened_log
 from netc.cli.numbers import level, natural, positive
 from netc.cli.options import add_backend_argument
 from netc.cli.output import print_diagnostics, print_json, say, tell_broken
 from netc.cli.progress import bar, compiling
-from netc.files import cannot_write
 from netc.ir.graph import Array
 from netc.lower.rules import State
 from netc.solver.log import CaffeLog, log_found
@@ -61,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
             skip_broken=args.skip_broken,
         )
     print_diagnostics(tester.net.diagnostics)
-    with _log(args.log) as log:
+    with opened_log(args.log) as log:
         if log is not None:
             log_found(log, found)
             log.line("caffe.cpp:281", f"Running for {args.iterations} iterations.")
@@ -98,16 +95,3 @@ def _tell(scores: Scores, passes: int) -> None:
 
 def _as_json(scores: Scores, passes: int) -> dict[str, object]:
     return {"iterations": passes, "loss": scores.loss, "means": flattened(scores.means)}
-
-
-@contextmanager
-def _log(path: str | None) -> Iterator[CaffeLog | None]:
-    if path is None or path == "-":
-        yield None if path is None else CaffeLog(sys.stdout)
-        return
-    try:
-        stream = open(path, "a", encoding="utf-8")
-    except OSError as error:
-        raise cannot_write(Path(path), error) from None
-    with stream:
-        yield CaffeLog(stream)

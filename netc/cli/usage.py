@@ -28,7 +28,6 @@ def unknown_command(name: str, commands: Iterable[str]) -> list[str]:
 # What other programs call it.
 _ELSEWHERE = {
     "version": "`netc --version` tells the version",
-    "time": "`netc bench NET` times a net layer by layer",
     "convert": "`netc export NET` writes an ONNX model, `netc upgrade OLD` the current format",
     "onnx": "`netc export NET` writes an ONNX model",
     "test": "`netc run NET` runs a net",

@@ -51,7 +51,8 @@ class CaffeLog:
         now = datetime.fromtimestamp(self._clock())
         thread = threading.get_native_id()
         stamp = now.strftime("%m%d %H:%M:%S.%f")
-        self._stream.write(f"{severity}{stamp} {thread:5d} {place}] {printable(text)}\n")
+        shown = "\t".join(map(printable, text.split("\t")))  # `caffe time` has tabs
+        self._stream.write(f"{severity}{stamp} {thread:5d} {place}] {shown}\n")
         self._stream.flush()
 
     @singledispatchmethod

@@ -54,7 +54,7 @@ def net_feeds(
         raise not_given(in_memory[0], name)
     if given is None:
         where = (choice.message, choice.state, choice.folder)
-        sources = open_sources(*where, seed, skip_broken=skip_broken, share=share)
+        sources = open_sources(*where, seed, skip_broken=skip_broken, share=share, steady=True)
         return Feeds(sources, name)
     return Feeds(given, name, share, divide=divide)
 

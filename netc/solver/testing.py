@@ -69,7 +69,7 @@ class Tester:
         progress: Progress | None = None,
         skip_broken: bool = False,
     ) -> None:
-        choice = _choice(net, state or State("TEST"), reading or Reading())
+        choice = net_choice(net, state or State("TEST"), reading or Reading())
         self._feeds = net_feeds(choice, feeds, seed, "the net", skip_broken=skip_broken)
         first = self._feeds.peek()
         if self._feeds.source is None:
@@ -123,7 +123,12 @@ class Tester:
         return Scores(means, float(total / count), self._shown.weights)
 
 
-def _choice(net: Text, state: State, reading: Reading) -> NetChoice:
+def net_choice(net: Text, state: State, reading: Reading) -> NetChoice:
+    """A net that no solver names, in a state.
+
+    Raises:
+        NetcError: what reading the text raises.
+    """
     read = read_net(net, define=reading.define, schema=reading.schema)
     path = None if isinstance(net, diagnostics.Source) else Path(net)
     return NetChoice(read.message, state, path, path.parent if path else None)

@@ -6,7 +6,12 @@
   becomes noise of 0 to 254.
 * `vertical_mirror`, `random_90_deg_rot` (mhliao's TextBoxes): vertical flips, and quarter turns.
 
-All of them apply in both phases, as in those forks.
+These apply in both phases, as in those forks. Of twtygqyy's caffe-augmentation (see
+netc.sources.rotation):
+
+* `max_rotation_angle`, `max_color_shift`, `contrast_brightness_adjustment` with `min_contrast`,
+  `max_contrast` and `max_brightness_shift`, in TRAIN; the last two with `apply_probability`.
+* `min_side`, or `min_side_min` to `min_side_max`: the smallest side of the picture.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ from netc.ir.graph import Array
 from netc.ops.fields import fork_field
 from netc.schema.message import Message
 from netc.sources.base import DataLayer
+from netc.sources.rotation import Side, Whole
 
 _NOISE = 255  # values of an erased element are below
 _TRIES = 1000  # rectangles that are drawn until one lies within the crop
@@ -67,17 +73,22 @@ class Augment:
         erasing: random erasing; None for none.
         upside_down: whether half of the pictures are flipped vertically.
         turns: whether pictures are rotated clockwise by 0 to 3 quarter turns.
+        whole: what is done to whole pictures in TRAIN; None for nothing.
+        side: the smallest side that they are brought to; None for their own.
     """
 
     centered: bool = False
     erasing: Erasing | None = None
     upside_down: bool = False
     turns: bool = False
+    whole: Whole | None = None
+    side: Side | None = None
 
-    @property
-    def draws(self) -> bool:
-        """Whether any of them draws random numbers."""
-        return self.erasing is not None or self.upside_down or self.turns
+    def draws(self, phase: str) -> bool:
+        """Whether any of them draws random numbers in a phase."""
+        drawn = self.side is not None and self.side.most > 0
+        drawn = drawn or (self.whole is not None and phase == "TRAIN")
+        return drawn or self.erasing is not None or self.upside_down or self.turns
 
     def turned(self, values: Array, generator: np.random.Generator) -> Array:
         """The picture, (channels, height, width), after vertical flip and rotation."""
@@ -90,7 +101,9 @@ NONE = Augment()
 FIELDS = frozenset(
     {
         "center_crop", "erase_ratio", "scale_min", "scale_max", "aspect_min", "aspect_max",
-        "vertical_mirror", "random_90_deg_rot",
+        "vertical_mirror", "random_90_deg_rot", "max_rotation_angle", "max_color_shift",
+        "contrast_brightness_adjustment", "min_contrast", "max_contrast", "max_brightness_shift",
+        "apply_probability", "min_side", "min_side_min", "min_side_max",
     }
 )  # fmt: skip
 
@@ -108,8 +121,11 @@ def read_augment(source: DataLayer) -> Augment:
         _erasing(source),
         bool(fork_field(param, "vertical_mirror", False)),
         bool(fork_field(param, "random_90_deg_rot", False)),
+        _whole(source),
+        _side(source),
     )
-    if (found.upside_down or found.turns) and param.has("mean_file"):
+    moved = found.upside_down or found.turns or (found.whole is not None and found.whole.angle)
+    if moved and param.has("mean_file"):
         raise source.fault(
             "conflicting-fields",
             "the mean of a file would be that of other pixels than those of the turned picture",
@@ -131,9 +147,55 @@ def _erasing(source: DataLayer) -> Erasing | None:
     return found
 
 
+def _whole(source: DataLayer) -> Whole | None:
+    param = source.layer.get("transform_param")
+    contrast = None
+    if fork_field(param, "contrast_brightness_adjustment", False):
+        contrast = _range_named(param, "min_contrast", "max_contrast")
+        _check_range(source, "max_contrast", contrast, float("inf"))
+    found = Whole(
+        int(fork_field(param, "max_rotation_angle", 0)),
+        int(fork_field(param, "max_color_shift", 0)),
+        contrast,
+        int(fork_field(param, "max_brightness_shift", 0)),
+        float(fork_field(param, "apply_probability", 0.5)),
+    )
+    for name, value, most in (
+        ("max_rotation_angle", found.angle, 180),
+        ("max_color_shift", found.shift, 255),
+        ("max_brightness_shift", found.brightness, 255),
+        ("apply_probability", found.probability, 1),
+    ):
+        if not 0 <= value <= most:
+            raise source.fault(
+                "out-of-range",
+                f"`{name}` is {value:g}",
+                f"transform_param.{name}",
+                f"it is from 0 to {most}",
+            )
+    return found if found.angle or found.shift or found.contrast else None
+
+
+def _side(source: DataLayer) -> Side | None:
+    param = source.layer.get("transform_param")
+    names = "min_side", "min_side_min", "min_side_max"
+    fixed, least, most = (int(fork_field(param, name, 0)) for name in names)
+    if (least > 0) != (most > 0) or least > most:
+        raise source.fault(
+            "out-of-range",
+            f"`min_side_min` is {least} and `min_side_max` is {most}",
+            f"transform_param.min_side_{'max' if most else 'min'}",
+            "give both or neither, the smaller one first",
+        )
+    return Side(fixed, least, most) if fixed or most else None
+
+
+def _range_named(param: Message, low: str, high: str) -> tuple[float, float]:
+    return float(fork_field(param, low, 0.0)), float(fork_field(param, high, 0.0))
+
+
 def _range(param: Message, name: str) -> tuple[float, float]:
-    low, high = (float(fork_field(param, f"{name}_{end}", 0.0)) for end in ("min", "max"))
-    return low, high
+    return _range_named(param, f"{name}_min", f"{name}_max")
 
 
 def _check_range(source: DataLayer, name: str, ends: tuple[float, float], most: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -78,6 +78,17 @@ class NamesRecords(Protocol):
         """The name of each record in the batch of a pass: its key, line or row."""
 
 
+@runtime_checkable
+class Ragged(Protocol):
+    """A source whose batches have tops of a size that depends on the records."""
+
+    def batch(self, position: int) -> Mapping[str, Array]:
+        """See :meth:`DataSource.batch`."""
+
+    def steady(self, batch: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The batch with such tops filled up to one of few sizes, by what means nothing."""
+
+
 class Epochs:
     """The order in which ``count`` records are read: as stored, or shuffled in each epoch.
 
@@ -146,6 +157,25 @@ class Epochs:
             order = draws(self._key[0], self._key[1], epoch).permutation(self.count)
             known = self._known = (epoch, order)
         return known[1]
+
+
+def check_known(source: DataLayer, message: Message, known: Collection[str]) -> None:
+    """Refuse fields that a kind of layer has no definition of, unless they have their defaults.
+
+    Raises:
+        NetcError: unsupported-data-field, at the field.
+    """
+    for name in message.entries:
+        field = message.type.fields[name]
+        plain = field.kind != "message" and message.get(name) == field.default
+        if name not in known and not plain:
+            raise message.error(
+                name,
+                "unsupported-data-field",
+                f"layer `{source.name}` ({source.layer.get('type')}): `{name}` is a field of some "
+                "forks that netc does not read data by",
+                "remove it, or feed the net the arrays themselves",
+            )
 
 
 def draws(seed: int, name: str, *counters: int) -> np.random.Generator:

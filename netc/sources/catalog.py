@@ -15,20 +15,24 @@ from netc.diagnostics import Collector
 from netc.ir.graph import Array
 from netc.lower.rules import State, filter_layers, merged_state
 from netc.schema.message import Message
-from netc.sources.base import DataLayer, DataSource, NamesRecords
+from netc.sources.annotated import AnnotatedSource
+from netc.sources.base import DataLayer, DataSource, NamesRecords, Ragged
 from netc.sources.database import DatabaseSource
 from netc.sources.dense_images import DenseImageSource
 from netc.sources.hdf5_rows import Hdf5Source
 from netc.sources.image_list import ImageListSource
+from netc.sources.image_seg import ImageSegSource
 from netc.sources.share import WHOLE, Share
 from netc.sources.windows import WindowSource
 
 SOURCES: Mapping[str, Callable[[DataLayer], DataSource]] = MappingProxyType(
     {
+        "AnnotatedData": AnnotatedSource,
         "Data": DatabaseSource,
         "DenseImageData": DenseImageSource,
         "HDF5Data": Hdf5Source,
         "ImageData": ImageListSource,
+        "ImageSegData": ImageSegSource,
         "WindowData": WindowSource,
     }
 )
@@ -46,8 +50,11 @@ class NetSources:
         sources: Mapping[str, DataSource],
         broken: Collection[str] | None = None,
         share: Share = WHOLE,
+        *,
+        steady: bool = False,
     ) -> None:
         self.sources = sources
+        self._steady = steady
         self.share = share
         self.broken = broken  # what is wrong with each record that was left out
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="netc data")
@@ -86,7 +93,10 @@ class NetSources:
     def _read(self, position: int) -> dict[str, Array]:
         found: dict[str, Array] = {}
         for source in self.sources.values():
-            found.update(source.batch(self.share.batch(position)))
+            batch = source.batch(self.share.batch(position))
+            if self._steady and isinstance(source, Ragged):
+                batch = source.steady(batch)
+            found.update(batch)
         return found
 
 
@@ -98,11 +108,13 @@ def open_sources(
     *,
     skip_broken: bool = False,
     share: Share = WHOLE,
+    steady: bool = False,
 ) -> NetSources | None:
     """The sources of a net's data layers in a NetState; None where it has none that netc reads.
 
     With ``skip_broken`` records that cannot be read are skipped, and the next ones take their
-    place. ``share`` says which of the run's batches this rank takes.
+    place. ``share`` says which of the run's batches this rank takes. With ``steady`` lists of
+    boxes are filled up, so that few shapes come: each shape is planned for itself.
 
     Raises:
         NetcError: file-not-found, bad-record, out-of-range, missing-package, at the layer.
@@ -116,7 +128,7 @@ def open_sources(
         for layer in layers
         if layer.get("type") in SOURCES
     }
-    return NetSources(found, broken, share) if found else None
+    return NetSources(found, broken, share, steady=steady) if found else None
 
 
 def _phase(layer: Message, state: State) -> str:

@@ -21,7 +21,7 @@ from netc.sources.batches import batch_size, check_room
 from netc.sources.mapped import Probe
 from netc.sources.paths import find
 from netc.sources.records import read_datum
-from netc.sources.transform import read_transform
+from netc.sources.transform import Transform, read_transform
 from netc.sources.trial import check_survival
 
 
@@ -46,7 +46,7 @@ class DatabaseSource:
         param = source.layer.get("data_param")
         self.layer = source
         self._size = batch_size(source, "data_param")
-        self._transform = read_transform(source)
+        self._transform = self._read_transform()
         span = param.span_of("source")
         self._path = find(param.get("source"), source.folder, "the database", span)
         self._database = open_database(self._path, param.get("backend"), source)
@@ -55,6 +55,9 @@ class DatabaseSource:
             raise source.fault("bad-record", f"the database `{self._path}` has no records")
         shuffle = bool(param.get("shuffle")) if "shuffle" in param.type.fields else False
         self._epochs = Epochs(len(self._keys), shuffle=shuffle, seed=source.seed, name=source.name)
+
+    def _read_transform(self) -> Transform:
+        return read_transform(self.layer)
 
     def batch(self, position: int) -> Mapping[str, Array]:
         """The pictures and labels of a pass; see :class:`netc.sources.base.DataSource`."""

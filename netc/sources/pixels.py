@@ -76,14 +76,37 @@ def resize(picture: Bytes, height: int, width: int) -> Bytes:
     """
     if picture.shape[1:] == (height, width):
         return picture
+    return resize_between(
+        picture, _places(picture.shape[2], width), _places(picture.shape[1], height)
+    )
+
+
+Between = tuple[NDArray[np.intp], NDArray[np.float32]]
+"""For each new place the old one before it, and how far it lies behind that, from 0 to 1."""
+
+
+def resize_between(picture: Bytes, across: Between, down: Between) -> Bytes:
+    """Resize a picture of (channels, height, width) between given pixels; see :func:`resize`.
+
+    Args:
+        picture: uint8.
+        across: for each new column.
+        down: for each new row.
+
+    Raises:
+        NetcError: too-little-memory.
+    """
+    (left, right, wide_by), (top, bottom, high_by) = (
+        _weighed(places, old)
+        for places, old in zip((across, down), picture.shape[:0:-1], strict=True)
+    )
     channels, rows_before, _ = picture.shape
+    height, width = len(top), len(left)
     larger = channels * width * (rows_before + height) + picture.size
     check_memory(_RESIZED * larger, f"{_picture(*picture.shape[1:])}, resized to {height}x{width},")
-    left, right, across = _places(picture.shape[2], width)
-    top, bottom, down = _places(picture.shape[1], height)
     wide = picture.astype(np.int32)
-    rows = (wide[:, :, left] * across[0] + wide[:, :, right] * across[1]) >> 4
-    weights = down[:, :, None]
+    rows = (wide[:, :, left] * wide_by[0] + wide[:, :, right] * wide_by[1]) >> 4
+    weights = high_by[:, :, None]
     total = ((rows[:, top] * weights[0]) >> 16) + ((rows[:, bottom] * weights[1]) >> 16)
     rounded: Bytes = np.clip((total + 2) >> 2, 0, 255).astype(np.uint8)
     return rounded
@@ -112,13 +135,20 @@ def _picture(height: int, width: int) -> str:
     return f"the pixels of a picture of {height}x{width}"
 
 
-def _places(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int32]]:
-    """For each new place: the two old ones it lies between, and their weights."""
+def _places(old: int, new: int) -> Between:
+    """Between the centres of pixels; beyond the first and the last there is nothing between."""
     at = (np.arange(new) + 0.5) * (old / new) - 0.5
     first = np.floor(at).astype(np.intp)
     part = (at - first).astype(np.float32)
     part[(first < 0) | (first >= old - 1)] = 0
-    first = np.clip(first, 0, old - 1)
+    return np.clip(first, 0, old - 1), part
+
+
+def _weighed(
+    places: Between, old: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int32]]:
+    """For each new place: the two old ones it lies between, and their weights in fixed point."""
+    first, part = places
     after = np.rint(part * _ONE).astype(np.int32)
     before = np.rint((np.float32(1) - part) * _ONE).astype(np.int32)
     return first, np.minimum(first + 1, old - 1), np.stack([before, after])

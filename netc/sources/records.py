@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -18,6 +19,18 @@ from netc.schema.load import load_schema
 from netc.schema.protobuf import MessageClass
 from netc.sources.pixels import decode
 from netc.sources.transform import Pixels, Transform
+
+
+class Datum(Protocol):
+    """The fields of a Datum message that are read."""
+
+    channels: int
+    height: int
+    width: int
+    data: bytes
+    label: int
+    float_data: Sequence[float]
+    encoded: bool
 
 
 class Record(NamedTuple):
@@ -41,12 +54,14 @@ def read_datum(content: bytes, what: str, transform: Transform) -> Record:
             and width.
     """
 
-    def bad(message: str) -> NetcError:
-        return transform.source.fault("bad-record", f"{what} {message}")
-
     datum = datum_class()()
-    with strangers_bytes(lambda error: bad("is no Datum message")):
+    with strangers_bytes(lambda error: _bad(transform, what, "is no Datum message")):
         datum.ParseFromString(content)
+    return record_of(cast(Datum, datum), what, transform)
+
+
+def record_of(datum: Datum, what: str, transform: Transform) -> Record:
+    """The picture and label of a Datum; see :func:`read_datum`."""
     if datum.encoded:
         color = True if transform.force_color else False if transform.force_gray else None
         pixels = decode(io.BytesIO(datum.data), what, color, transform.source)
@@ -55,5 +70,10 @@ def read_datum(content: bytes, what: str, transform: Transform) -> Record:
     plain = np.frombuffer(datum.data, np.uint8)
     values: AnyArray = plain if datum.data else np.array(datum.float_data, np.float32)
     if min(shape) < 1 or values.size != math.prod(shape):
-        raise bad(f"has {values.size} numbers, and says it is {show(shape)}")
+        message = f"has {values.size} numbers, and says it is {show(shape)}"
+        raise _bad(transform, what, message)
     return Record(values.reshape(shape), datum.label)
+
+
+def _bad(transform: Transform, what: str, message: str) -> NetcError:
+    return transform.source.fault("bad-record", f"{what} {message}")

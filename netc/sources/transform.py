@@ -7,7 +7,9 @@ random, and so is mirroring in both.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +19,27 @@ from netc.ir.graph import Array
 from netc.sources.augment import FIELDS, NONE, Augment, read_augment
 from netc.sources.base import DataLayer, draws
 from netc.sources.paths import find
+from netc.sources.pixels import Bytes
+from netc.sources.resize_policy import ResizePolicy, read_resize
 from netc.weights.mean import load_mean
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
+
+
+class Placed(NamedTuple):
+    """A transformed picture, and where it was cut out.
+
+    Args:
+        values: float32 (channels, height, width).
+        place: the crop's first row and column, in the picture as it was resized.
+        size: that picture's height and width.
+        mirrored: whether it is mirrored.
+    """
+
+    values: Array
+    place: tuple[int, int]
+    size: tuple[int, int]
+    mirrored: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +56,7 @@ class Transform:
         force_color: whether encoded pictures are decoded to three channels.
         force_gray: whether encoded pictures are decoded to one channel.
         augment: the augmentations of forks.
+        resize: what is done before all else but the augmentations of colour and rotation.
     """
 
     source: DataLayer
@@ -47,6 +68,7 @@ class Transform:
     force_color: bool = False
     force_gray: bool = False
     augment: Augment = NONE
+    resize: ResizePolicy | None = None
 
     def apply(self, pixels: Pixels, what: str, *counters: int) -> Array:
         """Transform a picture: float32 (channels, height, width), or of the crop's size.
@@ -59,13 +81,22 @@ class Transform:
         Raises:
             NetcError: bad-record, where it is smaller than the crop or the mean does not fit.
         """
+        return self.placed(pixels, what, self.generator(*counters)).values
+
+    def generator(self, *counters: int) -> np.random.Generator | None:
+        """The generator of a picture's random choices; None where there are none."""
+        random = self.mirror or self.augment.draws(self.source.phase)
+        random = random or (self.resize is not None and self.resize.draws)
+        random = random or (self.crop is not None and self.source.phase == "TRAIN")
+        return draws(self.source.seed, self.source.name, *counters) if random else None
+
+    def placed(self, pixels: Pixels, what: str, generator: np.random.Generator | None) -> Placed:
+        """Transform a picture; see :meth:`apply`."""
+        pixels = self._changed(pixels, what, generator)
         channels, height, width = pixels.shape
         high, wide = self.crop or (height, width)
         if high > height or wide > width:
             raise self._bad(f"{what} is {height}x{width}, smaller than the crop {high}x{wide}")
-        random = self.mirror or self.augment.draws
-        random = random or (self.crop is not None and self.source.phase == "TRAIN")
-        generator = draws(self.source.seed, self.source.name, *counters) if random else None
         top, left = self._place(height - high, width - wide, generator)
         window = (slice(None), slice(top, top + high), slice(left, left + wide))
         values = pixels[window].astype(np.float32)
@@ -75,13 +106,41 @@ class Transform:
             values = values - self._fitting(self.mean, pixels, what)[window]
         elif self.values:
             values = values - self._each(channels, what)
-        if self.mirror and generator is not None and generator.integers(2):
+        mirrored = self.mirror and generator is not None and bool(generator.integers(2))
+        if mirrored:
             values = values[:, :, ::-1]
         if generator is not None:
             values = self.augment.turned(values, generator)
         if values.shape[1:] != (high, wide):
             raise self._bad(f"{what} is {high}x{wide}, and only squares can be turned by 90°")
-        return np.ascontiguousarray(values * self.scale)
+        values = np.ascontiguousarray(values * self.scale)
+        return Placed(values, (top, left), (height, width), mirrored)
+
+    def _changed(self, pixels: Pixels, what: str, generator: np.random.Generator | None) -> Pixels:
+        """What is done to the whole picture, which must be of bytes for it."""
+        whole = self.augment.whole if self.source.phase == "TRAIN" else None
+        fixed = self.augment.side
+        if whole is None and fixed is None and self.resize is None:
+            return pixels
+        picture = self.picture(pixels, what)
+        if whole is not None and generator is not None:
+            picture = whole.rotated(picture, generator)
+        if fixed is not None:
+            picture = fixed.apply(picture, generator)
+        if whole is not None and generator is not None:
+            picture = whole.coloured(picture, generator)
+        return picture if self.resize is None else self.resize.apply(picture, generator)
+
+    def picture(self, pixels: Pixels, what: str) -> Bytes:
+        """The pixels of a picture that is changed before it is cropped.
+
+        Raises:
+            NetcError: bad-record, where they are no bytes.
+        """
+        if pixels.dtype != np.uint8:
+            raise self._bad(f"{what} has float numbers, and pictures that are changed have bytes")
+        bytes_: Bytes = pixels.astype(np.uint8, copy=False)
+        return bytes_
 
     def _place(self, above: int, beside: int, generator: np.random.Generator | None) -> list[int]:
         if generator is None or self.source.phase != "TRAIN" or self.augment.centered:
@@ -104,14 +163,18 @@ class Transform:
         return self.source.fault("bad-record", message)
 
 
-def read_transform(source: DataLayer) -> Transform:
+def read_transform(source: DataLayer, also: Collection[str] = ()) -> Transform:
     """Read a layer's transform_param.
+
+    Args:
+        source: the layer.
+        also: fields that this kind of layer obeys by itself.
 
     Raises:
         NetcError: conflicting-fields; file-not-found, for the mean file; what reading that raises.
     """
     param = source.layer.get("transform_param")
-    _check_fields(source)
+    _check_fields(source, also)
     for one, other in (("mean_file", "mean_value"), ("force_color", "force_gray")):
         if param.has(one) and param.get(one) and param.has(other) and param.get(other):
             raise source.fault(
@@ -134,24 +197,25 @@ def read_transform(source: DataLayer) -> Transform:
         param.get("force_color"),
         param.get("force_gray"),
         augment,
+        read_resize(source),
     )
 
 
 _KNOWN = frozenset(
     {
         "scale", "mirror", "crop_size", "crop_h", "crop_w", "mean_file", "mean_value",
-        "force_color", "force_gray",
+        "force_color", "force_gray", "resize_param",
     }
 ) | FIELDS  # fmt: skip
 
 
-def _check_fields(source: DataLayer) -> None:
+def _check_fields(source: DataLayer, also: Collection[str]) -> None:
     """Refuse what some fork does to pictures and netc does not: it would change what is learned."""
     param = source.layer.get("transform_param")
     for name in param.entries:
         field = param.type.fields[name]
         plain = field.kind != "message" and param.get(name) == field.default
-        if name not in _KNOWN and not plain:
+        if name not in _KNOWN and name not in also and not plain:
             raise source.fault(
                 "unsupported-data-field",
                 f"`{name}` is a field of some forks that netc does not read data by",

@@ -95,7 +95,7 @@ def test_options_of_actions_are_options(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_other_programs_names_of_commands_are_known() -> None:
     assert on_terminal(["version"])[1][1] == "   = help: `netc --version` tells the version"
-    assert "netc bench" in on_terminal(["time"])[1][1]
+    assert "netc devices" in on_terminal(["device_query"])[1][1]
 
 
 DIGITS = str(prototxt_dir() / "digits" / "deploy.prototxt")

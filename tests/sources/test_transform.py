@@ -72,7 +72,7 @@ def test_two_means_are_refused() -> None:
         transform('mean_file: "m.binaryproto" mean_value: 1')
 
 
-@pytest.mark.parametrize("field", ["resize_param { }", "rotate: true", "distort_param { }"])
+@pytest.mark.parametrize("field", ["noise_param { }", "rotate: true", "distort_param { }"])
 def test_what_forks_do_and_netc_does_not_is_refused(field: str) -> None:
     with pytest.raises(NetcError, match="a field of some forks"):
         transform(field)

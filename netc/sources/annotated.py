@@ -1,0 +1,242 @@
+"""AnnotatedData: pictures with boxes from a database, augmented as SSD's Caffe does it.
+
+weiliu89/caffe@ssd src/caffe/layers/annotated_data_layer.cpp. A picture is distorted in colour,
+expanded by a border, cropped by one of the samplers' crops, and then transformed as others are; its
+boxes follow. That Caffe keeps pictures as JPEG between these steps, which loses a little each time;
+here they stay as they were decoded. Pictures that are stored as bytes are treated alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import NamedTuple, Protocol, cast
+
+import numpy as np
+
+from netc.boundary import strangers_bytes
+from netc.ir.graph import Array
+from netc.memory import on_behalf
+from netc.schema.descriptors import message_class
+from netc.schema.load import load_schema
+from netc.schema.protobuf import MessageClass
+from netc.sources.base import DataLayer, draws, stacked
+from netc.sources.batches import check_room
+from netc.sources.boxes import Annotation, Box
+from netc.sources.database import DatabaseSource
+from netc.sources.detection_augment import (
+    FIELDS,
+    read_distortion,
+    read_emission,
+    read_expansion,
+)
+from netc.sources.records import Datum, record_of
+from netc.sources.samplers import read_samplers
+from netc.sources.transform import Pixels, Placed, Transform, read_transform
+
+_NUMBERS = 8  # of a box in the label blob
+_STEADY = 64  # boxes that the label blob is filled up to a multiple of
+_NOTHING = -1.0  # every number of a row that is no box
+
+
+class _Box(Protocol):
+    xmin: float
+    ymin: float
+    xmax: float
+    ymax: float
+    difficult: bool
+
+
+class _Annotation(Protocol):
+    instance_id: int
+    bbox: _Box
+
+
+class _Group(Protocol):
+    group_label: int
+    annotation: Sequence[_Annotation]
+
+
+class _AnnotatedDatum(Protocol):
+    """The fields of an AnnotatedDatum message that are read."""
+
+    datum: Datum
+    annotation_group: Sequence[_Group]
+
+    def HasField(self, name: str) -> bool: ...  # noqa: N802
+    def ParseFromString(self, content: bytes) -> int: ...  # noqa: N802
+
+
+class Picture(NamedTuple):
+    """A picture, (channels, height, width), with its boxes."""
+
+    pixels: Pixels
+    boxes: Sequence[Annotation]
+
+
+class Item(NamedTuple):
+    """A picture as the net sees it, its boxes or its label, and its name."""
+
+    values: Array
+    boxes: Sequence[Annotation]
+    label: int
+    name: str
+
+
+class AnnotatedSource(DatabaseSource):
+    """An AnnotatedData layer of boxes; of labels, where the records have no boxes.
+
+    The second top is (1, 1, boxes, 8): number of the picture in the batch, class, instance, xmin,
+    ymin, xmax, ymax and difficult; where a batch has no box, one row of -1.
+    """
+
+    def __init__(self, source: DataLayer) -> None:
+        super().__init__(source)
+        self._distortion = read_distortion(source)
+        self._expansion = read_expansion(source)
+        self._samplers = read_samplers(source)
+        self._emit = read_emission(source)
+        own = source.layer.get("annotated_data_param").has("anno_type")
+        self._of_boxes = own or self._datum(self._keys[0]).HasField("type")
+
+    def _read_transform(self) -> Transform:
+        return read_transform(self.layer, FIELDS)
+
+    def batch(self, position: int) -> Mapping[str, Array]:
+        """The pictures and boxes of a pass; see :class:`netc.sources.base.DataSource`."""
+
+        def read(record: int, place: int) -> Item:
+            item = self._item(self._keys[record], position, place)
+            if not place:
+                check_room(self.layer, "data_param", self._size, item.values.nbytes)
+            return item
+
+        items = self._epochs.whole(position, self._size, self.layer, read)
+        pictures = stacked([i.values for i in items], self.layer, [i.name for i in items])
+        labels = np.array([item.label for item in items], np.float32)
+        made = (pictures, _rows(items) if self._of_boxes else labels)
+        return dict(zip(self.layer.tops, made, strict=False))
+
+    def steady(self, batch: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The batch with rows of -1 behind its boxes, up to a multiple of 64."""
+        _, *labels = self.layer.tops
+        if not self._of_boxes or not labels:
+            return batch
+        rows = batch[labels[0]]
+        filled = np.full((1, 1, -rows.shape[2] % _STEADY, _NUMBERS), _NOTHING, np.float32)
+        return {**batch, labels[0]: np.concatenate([rows, filled], 2)}
+
+    def _item(self, key: bytes, position: int, place: int) -> Item:
+        what = self._name(key)
+        with on_behalf(f"layer `{self.layer.name}`: {what}", self.layer.layer.span):
+            datum = self._datum(key)
+            record = record_of(datum.datum, what, self._transform)
+            generator = draws(self.layer.seed, self.layer.name, position, place)
+            picture = Picture(record.pixels, self._boxes(datum, what))
+            picture = self._augmented(picture, what, generator)
+            placed = self._transform.placed(picture.pixels, what, generator)
+        return Item(placed.values, self._moved(picture, placed), record.label, what)
+
+    def _datum(self, key: bytes) -> _AnnotatedDatum:
+        datum = cast(_AnnotatedDatum, _datum_class()())
+        what = f"{self._name(key)} is no AnnotatedDatum message"
+        with strangers_bytes(lambda error: self.layer.fault("bad-record", what)):
+            datum.ParseFromString(self._database.value(key))
+        return datum
+
+    def _boxes(self, datum: _AnnotatedDatum, what: str) -> list[Annotation]:
+        if not self._of_boxes:
+            return []
+        own = self.layer.layer.get("annotated_data_param").has("anno_type")
+        if not datum.HasField("type") and not own:
+            raise self.layer.fault("bad-record", f"{what} has no type of annotation, as others do")
+        found = []
+        for group in datum.annotation_group:
+            for one in group.annotation:
+                sides = (one.bbox.xmin, one.bbox.ymin, one.bbox.xmax, one.bbox.ymax)
+                if not np.isfinite(sides).all():
+                    raise self.layer.fault("bad-record", f"{what} has a box of {sides}")
+                box = Box(*map(np.float32, sides))
+                hard = one.bbox.difficult
+                found.append(Annotation(group.group_label, one.instance_id, box, hard))
+        return found
+
+    def _augmented(self, picture: Picture, what: str, generator: np.random.Generator) -> Picture:
+        """The picture distorted, expanded and cropped."""
+        if self._distortion is None and self._expansion is None and not self._samplers:
+            return picture
+        pixels = self._transform.picture(picture.pixels, what)
+        if self._distortion is not None:
+            if len(pixels) != 3:
+                message = f"{what} has {len(pixels)} channel, and `distort_param` needs 3"
+                raise self.layer.fault("bad-record", message)
+            pixels = self._distortion.apply(pixels, generator)
+        picture = Picture(pixels, picture.boxes)
+        if self._expansion is not None:
+            picture = self._expanded(picture, what, generator)
+        things = [one.box for one in picture.boxes]
+        crops = [crop for one in self._samplers for crop in one.crops(things, generator)]
+        if not crops:
+            return picture
+        return self._cropped(picture, crops[int(generator.integers(len(crops)))])
+
+    def _expanded(self, picture: Picture, what: str, generator: np.random.Generator) -> Picture:
+        """The picture somewhere on a larger one of the mean's colour."""
+        assert self._expansion is not None
+        pixels = self._transform.picture(picture.pixels, what)
+        made = self._expansion.apply(pixels, what, self._transform.values, generator)
+        if made is None:
+            return picture
+        return Picture(made.pixels, self._on(picture.boxes, made.frame))
+
+    def _cropped(self, picture: Picture, crop: Box) -> Picture:
+        """The part of the picture within a crop, in whole pixels (CropImage)."""
+        _, rows, columns = picture.pixels.shape
+        crop = crop.clipped()
+        xmin, xmax = crop.xmin * np.float32(columns), crop.xmax * np.float32(columns)
+        ymin, ymax = crop.ymin * np.float32(rows), crop.ymax * np.float32(rows)
+        left, top = min(int(xmin), columns - 1), min(int(ymin), rows - 1)
+        wide, high = max(1, int(xmax - xmin)), max(1, int(ymax - ymin))
+        part = picture.pixels[:, top : top + high, left : left + wide]
+        return Picture(part, self._on(picture.boxes, crop))
+
+    def _moved(self, picture: Picture, placed: Placed) -> list[Annotation]:
+        """The boxes where the transformation has brought them (TransformAnnotation)."""
+        _, rows, columns = picture.pixels.shape
+        resize = self._transform.resize
+        boxes = list(picture.boxes)
+        if resize is not None:
+            boxes = [one._replace(box=resize.box(one.box, rows, columns)) for one in boxes]
+        (top, left), (high, wide) = placed.place, placed.size
+        ends = (left, top, left + placed.values.shape[2], top + placed.values.shape[1])
+        crop = Box(
+            *(np.float32(e) / np.float32(s) for e, s in zip(ends, (wide, high) * 2, strict=True))
+        )
+        found = []
+        for one in self._on(boxes, crop):
+            box = one.box.mirrored if placed.mirrored else one.box
+            if resize is not None:
+                box = resize.extrapolated(box, rows, columns, crop)
+            found.append(one._replace(box=box))
+        return found
+
+    def _on(self, boxes: Sequence[Annotation], crop: Box) -> list[Annotation]:
+        """The boxes in parts of a crop, without those of which nothing, or too little, is left."""
+        found = []
+        for one in boxes:
+            kept = self._emit is None or self._emit.keeps(one.box, crop)
+            box = one.box.onto(crop) if kept else None
+            if box is not None:
+                found.append(one._replace(box=box))
+        return found
+
+
+def _rows(items: Sequence[Item]) -> Array:
+    rows = [(place, *one.row) for place, item in enumerate(items) for one in item.boxes]
+    found = np.array(rows or [(_NOTHING,) * _NUMBERS], np.float32)
+    return found.reshape(1, 1, -1, _NUMBERS)
+
+
+@cache
+def _datum_class() -> MessageClass:
+    return message_class(load_schema([]).message("AnnotatedDatum"))
