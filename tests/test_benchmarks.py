@@ -21,7 +21,8 @@ from tests.cli.test_bench import DETECTION
 
 # The others are parts of these, or need a GPU or PyTorch to be loaded.
 PROGRAMS = (
-    "bind", "corpus", "forks", "kernels", "machine_code", "parse", "peers", "predict", "training",
+    "bind", "corpus", "digits", "forks", "kernels", "machine_code", "parse", "peers", "predict",
+    "training",
     "weights",
 )  # fmt: skip
 

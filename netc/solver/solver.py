@@ -32,7 +32,7 @@ from netc.solver.going_on import gathered, put_back, window_of
 from netc.solver.opening import Given, open_run
 from netc.solver.programs import Pass
 from netc.solver.rates import RateState, advance
-from netc.solver.read import Reading, Text, read_solver
+from netc.solver.read import NetChoice, Reading, Text, read_solver
 from netc.solver.replay import Replay
 from netc.solver.resume import restored_state, write_snapshot
 from netc.solver.settings import read_settings
@@ -183,6 +183,11 @@ class Solver:
     def history(self) -> tuple[Array, ...]:
         """The solver's history in the order of a solverstate, as writable float32 arrays."""
         return self._train.history
+
+    @property
+    def choice(self) -> NetChoice:
+        """The TRAIN net as it is written, and its NetState."""
+        return self._run.choice
 
     @property
     def prefix(self) -> str:

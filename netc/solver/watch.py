@@ -10,10 +10,10 @@ from typing import Any
 from netc.boundary import strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.solver import events
+from netc.solver.net_file import save_net
 from netc.solver.rows import flattened
 from netc.solver.snapshots import damaged_beside
 from netc.solver.solver import Solver
-from netc.weights.load import save_weights
 
 
 @dataclass
@@ -72,7 +72,8 @@ class Best:
             self.value, self.iteration, self._since = value, event.iteration, 0
             self._keep()
             if self.path:
-                save_weights(self.path, dict(self.solver.params))
+                net = self.solver.choice
+                save_net(self.path, net.message, net.state, dict(self.solver.params))
             return
         self._since += 1
         self._keep()

@@ -9,6 +9,7 @@ here they stay as they were decoded. Pictures that are stored as bytes are treat
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple, Protocol, cast
 
@@ -31,11 +32,13 @@ from netc.sources.detection_augment import (
     read_expansion,
 )
 from netc.sources.records import Datum, record_of
+from netc.sources.resize_policy import ResizePolicy, read_resize
 from netc.sources.samplers import read_samplers
 from netc.sources.transform import Pixels, Placed, Transform, read_transform
 
 _NUMBERS = 8  # of a box in the label blob
 _STEADY = 64  # boxes that the label blob is filled up to a multiple of
+_PASSES = 10  # that go by before another resize policy is drawn
 _NOTHING = -1.0  # every number of a row that is no box
 
 
@@ -96,11 +99,12 @@ class AnnotatedSource(DatabaseSource):
         self._expansion = read_expansion(source)
         self._samplers = read_samplers(source)
         self._emit = read_emission(source)
+        self._policies = read_resize(source, several=True)
         own = source.layer.get("annotated_data_param").has("anno_type")
         self._of_boxes = own or self._datum(self._keys[0]).HasField("type")
 
     def _read_transform(self) -> Transform:
-        return read_transform(self.layer, FIELDS)
+        return read_transform(self.layer, (*FIELDS, "resize_param"))
 
     def batch(self, position: int) -> Mapping[str, Array]:
         """The pictures and boxes of a pass; see :class:`netc.sources.base.DataSource`."""
@@ -134,8 +138,23 @@ class AnnotatedSource(DatabaseSource):
             generator = draws(self.layer.seed, self.layer.name, position, place)
             picture = Picture(record.pixels, self._boxes(datum, what))
             picture = self._augmented(picture, what, generator)
-            placed = self._transform.placed(picture.pixels, what, generator)
-        return Item(placed.values, self._moved(picture, placed), record.label, what)
+            resize = self._policy(position)
+            placed = replace(self._transform, resize=resize).placed(picture.pixels, what, generator)
+        boxes = self._moved(picture, placed, resize)
+        return Item(placed.values, boxes, record.label, what)
+
+    def _policy(self, position: int) -> ResizePolicy | None:
+        """How the pictures of a pass are resized.
+
+        Of several policies one is drawn for each ten passes (eric612/MobileNet-YOLO,
+        annotated_data_layer.cpp:223), so that nets see pictures of several sizes.
+        """
+        if len(self._policies) < 2:
+            return self._policies[0] if self._policies else None
+        weights = np.array([policy.weight for policy in self._policies])
+        generator = draws(self.layer.seed, self.layer.name, position // _PASSES)
+        drawn = generator.random() * weights.sum()
+        return self._policies[int(np.searchsorted(np.cumsum(weights)[:-1], drawn, side="right"))]
 
     def _datum(self, key: bytes) -> _AnnotatedDatum:
         datum = cast(_AnnotatedDatum, _datum_class()())
@@ -200,10 +219,11 @@ class AnnotatedSource(DatabaseSource):
         part = picture.pixels[:, top : top + high, left : left + wide]
         return Picture(part, self._on(picture.boxes, crop))
 
-    def _moved(self, picture: Picture, placed: Placed) -> list[Annotation]:
+    def _moved(
+        self, picture: Picture, placed: Placed, resize: ResizePolicy | None
+    ) -> list[Annotation]:
         """The boxes where the transformation has brought them (TransformAnnotation)."""
         _, rows, columns = picture.pixels.shape
-        resize = self._transform.resize
         boxes = list(picture.boxes)
         if resize is not None:
             boxes = [one._replace(box=resize.box(one.box, rows, columns)) for one in boxes]

@@ -85,8 +85,10 @@ class NetSources:
             if isinstance(source, NamesRecords):
                 batch = self.share.batch(position)
                 arrays = list(source.batch(batch).values())[1 if labels else 0 :]
-                for number, name in enumerate(source.names(batch)):
-                    if any(wrong(array[number]).any() for array in arrays):
+                names = source.names(batch)
+                for number, name in enumerate(names):
+                    own = (_of_record(array, number, len(names)) for array in arrays)
+                    if any(wrong(array).any() for array in own):
                         found[name] = None
         return list(found)
 
@@ -98,6 +100,14 @@ class NetSources:
                 batch = source.steady(batch)
             found.update(batch)
         return found
+
+
+def _of_record(array: Array, number: int, count: int) -> Array:
+    """What of a top belongs to a record: its item, or the rows of a list that begin with it."""
+    if len(array) == count:
+        return np.asarray(array[number])
+    rows = array.reshape(-1, array.shape[-1])
+    return np.asarray(rows[rows[:, 0] == number])
 
 
 def open_sources(

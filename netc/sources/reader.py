@@ -53,7 +53,7 @@ def data_reader(message: Message, state: State, folder: Path | None, seed: int) 
         NetcError: no-data, where the net has no data layer that can be read; file-not-found,
             bad-record and others, at a layer.
     """
-    sources = open_sources(message, state, folder, seed)
+    sources = open_sources(message, state, folder, seed, steady=True)
     if sources is None:
         known = ", ".join(f"`{name}`" for name in SOURCES)
         text = f"the net has no data layer in phase {state.phase} that can be read"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from netc.memory import check_memory
+from netc.schema.message import Message
 from netc.sources.base import DataLayer, check_known
 from netc.sources.boxes import Box
 from netc.sources.interpolation import METHODS
@@ -39,6 +40,7 @@ class ResizePolicy:
         values: what CONSTANT fills with: one number for each channel, or for all.
         methods: names of interpolations, of which one is drawn for each picture.
         scales: height and width that boxes are counted in after FIT_SMALL_SIZE; 0 for none.
+        weight: of several policies, how often it is drawn; of one it means nothing.
     """
 
     mode: str
@@ -48,6 +50,7 @@ class ResizePolicy:
     values: tuple[float, ...] = ()
     methods: tuple[str, ...] = ()
     scales: tuple[int, int] = (0, 0)
+    weight: float = 1.0
 
     @property
     def draws(self) -> bool:
@@ -129,24 +132,31 @@ def _along(low: Float, high: Float, old: int, new: Float, rest: Float) -> tuple[
     return (rest + max(Float(0), ends[0])) / new, (rest + min(new, ends[1])) / new
 
 
-def read_resize(source: DataLayer) -> ResizePolicy | None:
-    """The `resize_param` of a layer's transform_param; None where there is none.
+def read_resize(source: DataLayer, *, several: bool = False) -> tuple[ResizePolicy, ...]:
+    """The `resize_param` of a layer's transform_param; empty where there is none.
+
+    Args:
+        source: the layer.
+        several: whether this kind of layer draws one of several.
 
     Raises:
-        NetcError: out-of-range, for a size of 0 or a wrong number of fill values;
-            unsupported-data-field, where there are several.
+        NetcError: out-of-range, for a size of 0, a wrong number of fill values or a negative
+            probability; unsupported-data-field, where there are several for one.
     """
     param = source.layer.get("transform_param")
     if "resize_param" not in param.type.fields or not param.has("resize_param"):
-        return None
+        return ()
     written = param.get("resize_param")
-    several = written if isinstance(written, tuple) else (written,)
-    if len(several) > 1:
+    given = written if isinstance(written, tuple) else (written,)
+    if len(given) > 1 and not several:
         message = "several `resize_param` are a field of some forks that netc does not read data by"
         raise source.fault(
             "unsupported-data-field", message, "transform_param.resize_param", "give one"
         )
-    (one,) = several
+    return tuple(_policy(source, one) for one in given)
+
+
+def _policy(source: DataLayer, one: Message) -> ResizePolicy:
     check_known(source, one, _FIELDS)
     height, width = int(one.get("height")), int(one.get("width"))
     if height < 1 or width < 1:
@@ -156,7 +166,16 @@ def read_resize(source: DataLayer) -> ResizePolicy | None:
     if len(values) not in (0, 1, 3):
         message = f"layer `{source.name}`: `pad_value` is given {len(values)} times"
         raise one.error("pad_value", "out-of-range", message, "give it once, or for each channel")
-    scales = int(one.get("height_scale")), int(one.get("width_scale"))
-    methods = tuple(one.get("interp_mode"))
-    pad = one.get("pad_mode")
-    return ResizePolicy(one.get("resize_mode"), height, width, pad, values, methods, scales)
+    if not 0 <= one.get("prob") < float("inf"):
+        message = f"layer `{source.name}`: `prob` is {one.get('prob'):g}"
+        raise one.error("prob", "out-of-range", message, "it is at least 0")
+    return ResizePolicy(
+        one.get("resize_mode"),
+        height,
+        width,
+        one.get("pad_mode"),
+        values,
+        tuple(one.get("interp_mode")),
+        (int(one.get("height_scale")), int(one.get("width_scale"))),
+        one.get("prob"),
+    )

@@ -197,7 +197,7 @@ def read_transform(source: DataLayer, also: Collection[str] = ()) -> Transform:
         param.get("force_color"),
         param.get("force_gray"),
         augment,
-        read_resize(source),
+        next(iter(read_resize(source, several="resize_param" in also)), None),
     )
 
 

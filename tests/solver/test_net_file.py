@@ -12,6 +12,7 @@ import netc.compat.pycaffe as caffe
 from netc.schema.descriptors import message_class
 from netc.schema.load import load_schema
 from netc.solver.solver import Solver
+from netc.solver.watch import Best
 from netc.weights import load_weights
 from tests.solver.golden import CASES, GOLDEN, arrays, case_named, open_case
 from tests.solver.small import BASE, batches
@@ -125,6 +126,15 @@ def test_what_was_written_is_read(kind: str, tmp_path: Path) -> None:
     again = Solver(text, feeds=batches(), snapshot=str(state))
     np.testing.assert_array_equal(again.step(3), whole.step(3))
     assert "sum" in load_weights(tmp_path / f"x_iter_2.caffemodel{'.h5' * (kind == 'HDF5')}").layers
+
+
+def test_the_best_weights_are_saved_alike(tmp_path: Path) -> None:
+    text = f"net_param {{ {SHARED} }} {BASE} random_seed: 1 test_iter: 1 test_interval: 1"
+    solver = Solver(text, feeds=batches(), test_feeds=[batches()])
+    solver.listeners.append(Best(solver, "accuracy", str(tmp_path / "best.caffemodel")))
+    solver.step(2)
+    layers = [layer.name for layer in definition(tmp_path / "best.caffemodel").layer]
+    assert layers == ["data", "a", "a_a_0_split", "b", "b_b_0_split", "sum", "loss"]
 
 
 def test_pycaffes_nets_are_saved_alike(tmp_path: Path) -> None:

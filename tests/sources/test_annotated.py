@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from netc.diagnostics import NetcError, Source
 from netc.driver import read_net
@@ -88,6 +90,20 @@ def test_rows_of_a_batch(tmp_path: Path) -> None:
     second = batches(1)["label"]  # the third picture and, again, the first
     assert second[0, 0, :, 0].tolist() == [0, 1, 1]
     assert second.dtype == np.float32
+
+
+def test_pictures_that_are_encoded(tmp_path: Path) -> None:
+    """As SSD's create_annoset.py stores them."""
+    (picture,) = random_pictures(1)
+    file = io.BytesIO()
+    Image.fromarray(picture[::-1].transpose(1, 2, 0)).save(file, "PNG")
+    made = message_class(load_schema([]).message("AnnotatedDatum"))()
+    made.ParseFromString(datum(picture, BOXES[0]))
+    made.datum.data, made.datum.encoded = file.getvalue(), True
+    write(tmp_path, [bytes(made.SerializeToString())])
+    batch = sources(tmp_path, "", "", 1)(0)
+    np.testing.assert_array_equal(batch["data"][0], picture)
+    assert batch["label"].shape == (1, 1, 2, 8)
 
 
 def test_a_batch_without_boxes_is_one_row_of_minus_one(tmp_path: Path) -> None:
@@ -196,6 +212,22 @@ def test_the_smaller_side_to_a_size(tmp_path: Path) -> None:
     assert scaled["label"][0, 0, 0, 3:7].tolist() == [0.5 * 8 / 4, 0, 8 / 4, 0.5 * 6 / 3]
 
 
+def test_several_sizes_are_drawn_for_ten_passes_each(tmp_path: Path) -> None:
+    (picture,) = random_pictures(1)
+    write(tmp_path, [datum(picture, [(1, 0, (0.25, 0.5, 0.75, 1.0), False)])])
+    text = """resize_param { height: 6 width: 8 prob: 0.25 }
+              resize_param { height: 9 width: 12 prob: 0 }
+              resize_param { height: 12 width: 16 prob: 0.75 }"""
+    batches = sources(tmp_path, text, "", 1)
+    sizes = [batches(position)["data"].shape[2:] for position in range(400)]
+    tens = [set(sizes[first : first + 10]) for first in range(0, 400, 10)]
+    assert all(len(ten) == 1 for ten in tens)
+    drawn = [next(iter(ten)) for ten in tens]
+    assert set(drawn) == {(6, 8), (12, 16)}
+    assert 2 <= drawn.count((6, 8)) <= 20
+    np.testing.assert_allclose(batches(0)["label"][0, 0, 0, 3:7], [0.25, 0.5, 0.75, 1])
+
+
 # A black picture with one white thing: where it is after all that is drawn, its box must be.
 SSD = """mirror: true mean_value: 0 resize_param { height: 40 width: 40 interp_mode: NEAREST }
 expand_param { prob: 0.5 max_expand_ratio: 3 } emit_constraint { emit_type: CENTER }"""
@@ -293,6 +325,14 @@ def test_rows_are_filled_up_for_a_solver(tmp_path: Path) -> None:
     assert steady["label"].shape == (1, 1, 64, 8)
     np.testing.assert_array_equal(steady["label"][:, :, :2], plain["label"])
     assert (steady["label"][:, :, 2:] == -1).all()
+
+
+def test_a_record_with_a_wrong_number_is_found(tmp_path: Path) -> None:
+    write(tmp_path, [datum(p, b) for p, b in zip(random_pictures(3), BOXES, strict=True)])
+    batches = sources(tmp_path, "", "", 3)
+    (found,) = batches.records_where(0, lambda array: array[..., 1] == 2, labels=True)
+    assert found.startswith("record `002`")
+    assert len(batches.records_where(0, lambda array: array >= 0, labels=False)) == 3
 
 
 WRONG = {
