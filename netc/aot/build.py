@@ -18,6 +18,7 @@ from netc.aot.toolchain import Toolchain, run, toolchain_for
 from netc.backends.base import Options
 from netc.backends.cpu.backend import build_program
 from netc.backends.cpu.emit.table import tells_its_rows
+from netc.backends.cpu.precision import warn_if_slow
 from netc.backends.registry import backend_options
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
@@ -79,6 +80,7 @@ def plan_library(graph: Graph, choices: Choices) -> Library:
     exact = choices.optimize in (False, "exact")
     options = Options(chosen(choices.optimize), exact, 1, own)
     built = build_program(graph, options, Variables(), target.machine)
+    warn_if_slow(built.plan.context, f"processor `{target.machine.cpu}`")
     name = identifier(choices.name or graph.name or "net")
     threads = choices.threads == "pthread" and not target.is_wasm
     library = library_of(built, target, name, threads=threads)

@@ -18,7 +18,7 @@ import hashlib
 import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ from netc.aot.targets import Target
 from netc.backends.cpu.backend import Built
 from netc.backends.cpu.jit import KernelSpec
 from netc.backends.cpu.program import Argument, Constant, Program, PythonStep, Step
-from netc.backends.cpu.status import status_index, telling_nodes
+from netc.backends.cpu.status import status_index, telling_nodes, tells_faults
 from netc.backends.shared.derived import Derived
 from netc.backends.shared.views import Arena, Buffer, External, Workspace
 from netc.diagnostics import Diagnostic, NetcError
@@ -96,7 +96,7 @@ class Library:
         weights: all constants, each at a multiple of 64 bytes.
         threads: whether a step may be split among several threads.
         telling: names of the layers that write a status word, in the order of the words.
-        faults: indices of the words that report a fault, by a value below 0.
+        faults: index of a word that reports a fault, by a value below 0 -> what is wrong then.
     """
 
     name: str
@@ -112,7 +112,7 @@ class Library:
     weights: bytes
     threads: bool
     telling: tuple[str, ...] = ()
-    faults: tuple[int, ...] = ()
+    faults: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def kernels(self) -> tuple[KernelSpec, ...]:
@@ -158,8 +158,14 @@ def library_of(built: Built, target: Target, name: str, *, threads: bool) -> Lib
         bytes(weights.memory),
         threads,
         tuple(number),
-        tuple(number[n.name] for n in telling if has_role(n.op, Role.REGION_POOLING)),
+        {number[n.name]: _fault(n) for n in telling if tells_faults(n)},
     )
+
+
+def _fault(node: Node) -> str:
+    if has_role(node.op, Role.EMBEDDING):
+        return f"an index is no whole number from 0 to {node.params.input_dim - 1}"
+    return "a region is of an image that is not in the batch"
 
 
 def _with_status(arguments: Sequence[tuple[int, int]], array: int) -> list[tuple[int, int]]:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from netc.aot.targets import Target, initialise_all, target_machine
+from netc.aot.instructions import initialise_all
+from netc.aot.targets import Target, target_machine
 from netc.backends.cpu import processes
 from netc.backends.cpu.jit import STEERED, KernelSpec, kernel_key
 from netc.cache import content_key, read_entry, write_entry

@@ -18,6 +18,7 @@ from netc.aot.library import (
     Blob,
     Library,
 )
+from netc.backends.cpu.instructions import feature_for
 from netc.backends.cpu.jit import KernelSpec
 from netc.printable import printable
 from netc.version import __version__
@@ -126,7 +127,7 @@ def _about_rows(library: Library) -> str:
 
 
 def _or_wrong(library: Library) -> str:
-    return ", or a region is of no image" if library.faults else ""
+    return f", or {' or '.join(sorted(set(library.faults.values())))}" if library.faults else ""
 
 
 def source(library: Library, symbols: Symbols, *, kind: Weights) -> str:
@@ -139,7 +140,7 @@ def source(library: Library, symbols: Symbols, *, kind: Weights) -> str:
         _weights_part(library, kind=kind),
         _STRUCT.replace("NAME", library.name),
         _part("errors"),
-        _CPU_CHECKS[_needs(library)],
+        _cpu_check(_needs(library)),
         _part("threads" if library.threads else "alone"),
         _create(library, kind=kind),
         _run(library),
@@ -268,12 +269,27 @@ struct NAME_net {
 """
 
 
-def _needs(library: Library) -> str:
+_FEATURES = {
+    "avx512": ("avx512f", "avx512vl", "avx512dq", "avx512bw"),
+    "avx2": ("avx2", "fma"),
+    "plain": ("sse2",),
+}
+
+
+def _needs(library: Library) -> tuple[str, ...]:
+    """The processor's features, by GCC's names, that the kernels have instructions of."""
     machine = library.target.machine
-    return machine.isa if machine.family == "x86" else ""
+    if machine.family != "x86":
+        return ()
+    formats = [dict(kernel.options).get("formats") for kernel in library.kernels]
+    numbers = sorted({str(own[0]) for own in formats if isinstance(own, tuple)})
+    found = (feature_for(machine, number) for number in numbers)
+    return (*_FEATURES[machine.isa], *(feature for feature in found if feature is not None))
 
 
 def _cpu_check(features: Sequence[str]) -> str:
+    if not features:
+        return _NO_CPU_CHECK
     tests = " && ".join(f'__builtin_cpu_supports("{feature}")' for feature in features)
     return f"""\
 /* An instruction that the processor lacks would end the program. */
@@ -290,17 +306,12 @@ static int check_processor(void)
 """
 
 
-_CPU_CHECKS = {
-    "avx512": _cpu_check(("avx512f", "avx512vl", "avx512dq", "avx512bw")),
-    "avx2": _cpu_check(("avx2", "fma")),
-    "plain": _cpu_check(("sse2",)),
-    "": """\
+_NO_CPU_CHECK = """\
 static int check_processor(void)
 {
     return 0;
 }
-""",
-}
+"""
 
 
 def _create(library: Library, *, kind: Weights) -> str:
@@ -354,11 +365,11 @@ int NAME_run(NAME_net *net, {_parameters(library)})
 def _told(library: Library) -> str:
     """What a run tells besides its arrays: faults, and how many rows there are."""
     lines = []
-    for number in library.faults:
+    for number, wrong in library.faults.items():
         layer = _literal(f"layer `{library.telling[number]}`")
         lines += [
             f"    if (net->told[{number}] < 0)",
-            '        return fail("%s: a region is of an image that is not in the batch",',
+            f'        return fail("%s: {wrong}",',
             f"                    {layer});",
         ]
     for blob in library.outputs:

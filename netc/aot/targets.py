@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from netc.backends.cpu.machine import Machine, machine
+from netc.aot.instructions import features_of, initialise_all, vectors_of
+from netc.backends.cpu.machine import Machine, machine, units_of
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 
 # First and second caches of cores that say nothing about them: what most of their kind have.
@@ -96,9 +96,12 @@ def target_of(name: str | None, cpu: str | None) -> Target:
     triple, features = _TRIPLES.get(name, name), _FEATURES.get(name, "")
     _check_cpu(name, chosen)
     family = "x86" if name.startswith("x86") else "arm" if name.startswith("aarch64") else "other"
-    isa = "neon" if family == "arm" else _isa(triple, chosen) if family == "x86" else "plain"
+    isa = "neon" if family == "arm" else "plain"
+    if family == "x86":
+        isa, features = vectors_of(triple, chosen), features_of(triple, chosen)
     width, registers = _WIDTHS[isa]
-    made = Machine(isa, family, width, registers, *_CACHES[family], chosen, features)
+    units = units_of(isa, chosen)
+    made = Machine(isa, family, width, registers, *_CACHES[family], chosen, features, units)
     return Target(name, triple, made, fused=isa != "plain")
 
 
@@ -110,15 +113,6 @@ def _native(name: str) -> Target:
     return Target(name, name, own, fused=own.isa != "plain")
 
 
-def initialise_all() -> Any:
-    """The module llvmlite.binding with the code generators of all targets initialised."""
-    import llvmlite.binding as llvm
-
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    return llvm
-
-
 def target_machine(target: Target) -> Any:
     """LLVM's TargetMachine for a target: position-independent code (not for wasm32), -O3."""
     llvm = initialise_all()
@@ -126,28 +120,6 @@ def target_machine(target: Target) -> Any:
     made = llvm.Target.from_triple(target.triple)
     reloc = "default" if target.is_wasm else "pic"
     return made.create_target_machine(cpu=own.cpu, features=own.features, opt=3, reloc=reloc)
-
-
-_PROBE = """
-define <16 x float> @probe(<16 x float> %a, <16 x float> %b, <16 x float> %c) #0 {{
-  %r = call <16 x float> @llvm.fma.v16f32(<16 x float> %a, <16 x float> %b, <16 x float> %c)
-  ret <16 x float> %r
-}}
-declare <16 x float> @llvm.fma.v16f32(<16 x float>, <16 x float>, <16 x float>)
-attributes #0 = {{ "min-legal-vector-width"="512" "target-cpu"="{cpu}" }}
-"""
-
-
-@cache
-def _isa(triple: str, cpu: str) -> str:
-    """The widest vectors of an x86 processor, by what LLVM makes of sixteen multiply-adds."""
-    llvm = initialise_all()
-    module = llvm.parse_assembly(_PROBE.format(cpu=cpu))
-    machine = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, opt=3)
-    text = machine.emit_assembly(module)
-    if "zmm" in text:
-        return "avx512"
-    return "avx2" if "ymm" in text and "vfmadd" in text else "plain"
 
 
 def cpus_of(name: str) -> tuple[str, ...]:

@@ -124,7 +124,8 @@ class Report(TypedDict, total=False):
 
     Memory is in bytes, and steps and layers are named. ``arena_floor_bytes`` is the least that any
     placing of the values could take; ``passes`` are the rewrites by pass. ``instructions`` says
-    whether the machine has some for what ``reduced_layers`` are computed in.
+    whether the machine has some for what ``reduced_layers`` are computed in; ``float32_layers`` are
+    the other convolutions and inner products, and why they are not computed so.
     """
 
     net: str
@@ -147,7 +148,7 @@ class Report(TypedDict, total=False):
     float16_weights: list[str]
     float32_weights: list[str]
     reduced_layers: list[str]
-    float32_layers: list[str]
+    float32_layers: dict[str, str]
     instructions: bool
     passes: dict[str, int]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from netc.backends.base import BackendOptions, Options, Report, StepTime
-from netc.backends.reduction import check_reduced, passes_for
+from netc.backends.reduction import check_reduced, passes_for, reduced_report
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
 from netc.infer import RUN_TIME_NEEDS
@@ -179,10 +179,11 @@ class ReferenceBackend:
             NetcError: too-little-memory; quantization-mismatch.
         """
         own = options.own_as(BackendOptions)
+        done: tuple[Applied, ...] = ()
         if own.precision != "float32":
-            graph, _ = run_passes(graph, passes_for(options.passes, own))
+            graph, done = run_passes(graph, passes_for(options))
             check_reduced(graph, own)
-        graph, applied = recomputed(graph, (), live_bytes, options.blobs)
+        graph, applied = recomputed(graph, done, live_bytes, options.blobs)
         ask_for_definitions(graph)
         variables = Variables() if options.variables is None else options.variables
         return ReferenceExecutable(variables.bind(graph), variables, applied)
@@ -229,5 +230,6 @@ class ReferenceExecutable:
         return (self.graph,)
 
     def report(self) -> Report:
-        """The number of steps."""
-        return {"backend": "reference", "steps": len(self.graph.nodes)}
+        """The number of steps, and what is computed in fewer bits."""
+        steps = len(self.graph.nodes)
+        return {"backend": "reference", "steps": steps, **reduced_report(self.graph, self.applied)}

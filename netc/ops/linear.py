@@ -201,15 +201,15 @@ def embed_index(x: AnyArray, input_dim: int) -> AnyArray:
     xp = namespace(x)
     wrong = ~((x >= 0) & (x < input_dim) & (x == xp.trunc(x)))
     if wrong.any():
-        value = float(x[wrong].reshape(-1)[0])
-        raise NetcError(
-            Diagnostic(
-                "index-out-of-range",
-                f"Embed is given {value:g}, and its indices are 0 to {input_dim - 1}",
-                help=("feed whole numbers below `input_dim`",),
-            )
-        )
+        raise no_index(float(x[wrong].reshape(-1)[0]), input_dim)
     return x.astype(xp.int64)
+
+
+def no_index(value: float, input_dim: int) -> NetcError:
+    """The error index-out-of-range, for what is no whole number below ``input_dim``."""
+    message = f"Embed is given {value:g}, and its indices are 0 to {input_dim - 1}"
+    help = ("feed whole numbers below `input_dim`",)
+    return NetcError(Diagnostic("index-out-of-range", message, help=help))
 
 
 EMBED = OpDef(
@@ -221,6 +221,7 @@ EMBED = OpDef(
     cost=_embed_cost,
     reference=_embed,
     contents=_embed_contents,
+    role=Role.EMBEDDING,
     family="linear",
 )
 

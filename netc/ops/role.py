@@ -46,6 +46,8 @@ class Role(Flag):
     ROUNDING = auto()
     """Elements rounded to what fewer bits can hold; params are ``RoundingParams``."""
 
+    EMBEDDING = auto()
+    """Rows of its weights by their numbers in the input; params are ``EmbedParams``."""
     REGION_POOLING = auto()
     """A pooling over regions of the first input: one for each row of the second."""
     POOLING = auto()

@@ -9,9 +9,9 @@ After::
     y = Scale(x; q); b = Parameter()
 
 A Parameter layer's array is a constant; so is all that is made of constants alone, or of its
-inputs' shapes alone (PriorBox). A Scale or Bias by a constant owns it like any other parameter.
-They are worked out by the ops' definitions. Variables are not worked out; a Scale or Bias may own
-one.
+inputs' shapes alone (PriorBox, ContinuationIndicator). A Scale or Bias by a constant owns it like
+any other parameter. They are worked out by the ops' definitions. Variables are not worked out; a
+Scale or Bias may own one.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def fold_constants(graph: Graph, log: Log) -> Graph:
 def _is_constant(draft: Draft, node: Node) -> bool:
     """True if what a node reads of its inputs is known, and it gives the same each time."""
     op = CATALOG[node.op]
-    if not node.inputs or len(node.outputs) != 1 or op.dynamic:
+    if len(node.outputs) != 1 or op.dynamic or not (node.inputs or op.reads == 0):
         return False
     if any(getattr(node.params, name, False) for name in ("train", "sample")):  # draws at random
         return False

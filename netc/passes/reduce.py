@@ -15,7 +15,7 @@ fewer bits then (:func:`kept_reduced`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from netc.ir.edit import with_nodes
@@ -36,24 +36,51 @@ from netc.ops.reduced import (
     can_be_reduced,
 )
 from netc.ops.role import Role
-from netc.passes.base import Log, Pass
+from netc.passes.base import Applied, Log, Pass
 from netc.passes.epilogue import FUSE_EPILOGUES, chain_of, stages_of
 
 Choice = Callable[[Node], Number | None]
 """What a product is computed in; None for float32."""
+Objection = Callable[[Graph, Node, Number], str | None]
+"""Why a product that can be computed in fewer bits had better not be; None where it should be."""
 
 
-def reduction(name: str, choose: Choice) -> Pass:
-    """A pass that lets products be computed in what ``choose`` says of them, where they can be."""
+REDUCTIONS = (Bfloat16.name, Int8.name)
+"""The names of the passes that are asked for by a precision."""
+
+
+def no_objection(graph: Graph, node: Node, number: Number) -> str | None:
+    """Whatever can be computed in fewer bits is."""
+    return None
+
+
+def reduction(name: str, choose: Choice, objection: Objection = no_objection) -> Pass:
+    """A pass that lets products be computed in what ``choose`` says of them, where they can be.
+
+    Its log tells of each other product why it stays in float32: see :func:`left_in_float32`.
+
+    Args:
+        name: of the pass.
+        choose: what a product is computed in.
+        objection: what speaks against it.
+    """
 
     def rewrite(graph: Graph, log: Log) -> Graph:
-        reduced = with_nodes(graph, [_reduced(graph, node, choose, log) for node in graph.nodes])
-        return _rounded_once(reduced, log)
+        nodes = [_reduced(graph, node, choose, objection, log) for node in graph.nodes]
+        return _rounded_once(with_nodes(graph, nodes), log)
 
     return Pass(name, rewrite)
 
 
-REDUCE_TO_BFLOAT16 = reduction("bf16", lambda node: Bfloat16())
+def left_in_float32(applied: Iterable[Applied], name: str) -> dict[str, str]:
+    """Product -> why a reduction left it in float32.
+
+    Args:
+        applied: what passes did.
+        name: of the reduction.
+    """
+    remarks = [remark for item in applied if item.name == name for remark in item.remarks]
+    return {layer: r.message for r in remarks if r.missed for layer in r.layers}
 
 
 def with_reduction(passes: tuple[Pass, ...], own: Pass) -> tuple[Pass, ...]:
@@ -67,13 +94,14 @@ def candidates(graph: Graph, number: Number) -> list[Node]:
     return [node for node in graph.nodes if _misfit(graph, node, number) is None]
 
 
-def _reduced(graph: Graph, node: Node, choose: Choice, log: Log) -> Node:
+def _reduced(graph: Graph, node: Node, choose: Choice, objection: Objection, log: Log) -> Node:
     if not _is_product(node):
         return node
     number = choose(node)
     if number is None:
+        log.missed("it was chosen to stay so", node.name)
         return node
-    reason = _misfit(graph, node, number)
+    reason = _misfit(graph, node, number) or objection(graph, node, number)
     if reason is not None:
         log.missed(reason, node.name)
         return node

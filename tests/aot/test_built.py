@@ -281,6 +281,32 @@ def test_recurrent_layers(tmp_path: Path) -> None:
     check(SERIES, tmp_path)
 
 
+CAPTION = """
+name: "caption"
+layer { name: "words" type: "Input" top: "words" input_param { shape { dim: 6 dim: 2 } } }
+layer { name: "embed" type: "Embed" bottom: "words" top: "embed"
+        embed_param { num_output: 9 input_dim: 30 weight_filler { type: "gaussian" } } }
+layer { name: "marks" type: "ContinuationIndicator" top: "marks"
+        continuation_indicator_param { time_step: 6 batch_size: 2 } }
+layer { name: "lstm" type: "LSTM" bottom: "embed" bottom: "marks" top: "lstm"
+        recurrent_param { num_output: 11 } }
+layer { name: "next" type: "InnerProduct" bottom: "lstm" top: "next"
+        inner_product_param { num_output: 30 axis: 2 } }
+layer { name: "prob" type: "Softmax" bottom: "next" top: "prob" softmax_param { axis: 2 } }
+"""
+
+
+@needs_compiler
+@on_linux
+def test_a_net_of_words(tmp_path: Path) -> None:
+    words = np.random.default_rng(1).integers(0, 30, (6, 2)).astype(np.float32)
+    check(CAPTION, tmp_path, feeds={"words": words})
+    words[3, 1] = 30
+    done = subprocess.run([str(tmp_path / "example")], input=words.tobytes(), capture_output=True)
+    assert done.returncode == 1
+    assert b"layer `embed`: an index is no whole number from 0 to 29" in done.stderr
+
+
 @needs_compiler
 @on_linux
 @pytest.mark.parametrize("name", ("main", "steps", "index", "log", "int", "memcpy", "team"))

@@ -11,10 +11,14 @@ import pytest
 import netc
 from netc.aot.build import Choices, plan_library
 from netc.aot.library import ARENA, EXTERNAL, NUMBER, WEIGHTS, WORKSPACE, Library, identifier
+from netc.aot.objects import kernel_objects
 from netc.aot.source import header, source, weights_file
-from netc.aot.targets import target_of
-from netc.diagnostics import NetcError
+from netc.aot.targets import cpus_of, target_of
+from netc.backends.cpu.instructions import has_products
+from netc.diagnostics import NetcError, NetcWarning
+from netc.ops.reduced import Int8
 
+X86 = "x86_64-linux-gnu"
 INPUT = 'layer { name: "data" type: "Input" top: "data" input_param { shape { %s } } }'
 IMAGE = INPUT % "dim: 1 dim: 3 dim: 12 dim: 12"
 CONV = (
@@ -52,6 +56,55 @@ def test_kernels_are_fitted_to_the_processor(
 ) -> None:
     machine = target_of(name, cpu).machine
     assert (machine.isa, machine.width) == (isa, width)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "int8", "bf16"),
+    (
+        ("x86-64-v3", False, False),
+        ("x86-64-v4", False, False),
+        ("skylake-avx512", False, False),
+        ("cascadelake", True, False),
+        ("cooperlake", True, True),
+        ("alderlake", True, False),
+        ("sapphirerapids", True, True),
+        ("znver3", False, False),
+        ("znver4", True, True),
+    ),
+)
+def test_processors_have_the_instructions_that_llvm_gives_them(
+    cpu: str, int8: bool, bf16: bool
+) -> None:
+    if cpu not in cpus_of("x86_64-linux-gnu"):
+        pytest.skip(f"this LLVM does not know {cpu}")
+    machine = target_of("x86_64-linux-gnu", cpu).machine
+    assert (has_products(machine, "int8"), has_products(machine, "bf16")) == (int8, bf16)
+
+
+@pytest.mark.parametrize("precision", ("bf16", "int8"))
+def test_products_in_fewer_bits_are_built_of_the_instructions(precision: str) -> None:
+    """Of a processor that need not be this one; LLVM ends the process where it lacks one."""
+    pytest.importorskip("numba")
+    layers = {"conv": Int8(0.05, 128)} if precision == "int8" else None
+    library = planned(IMAGE, CONV, cpu="cooperlake", target=X86, precision=precision, layers=layers)
+    (kernel,) = [k for k in library.kernels if "formats" in dict(k.options)]
+    from netc.backends.cpu.kernels.build import llvm_code
+    from netc.backends.cpu.kernels.conv import convolve
+
+    options: dict[str, Any] = dict(kernel.options)
+    text = llvm_code(convolve(library.target.machine, **options), "kernel")
+    assert {"bf16": "dpbf16ps.512", "int8": "vpdpbusd.512"}[precision] in text
+    objects = kernel_objects([kernel], library.target, "net", lambda *told: None)
+    assert objects[kernel][1].startswith(b"\x7fELF")
+    feature = {"bf16": "avx512bf16", "int8": "avx512vnni"}[precision]
+    assert f'__builtin_cpu_supports("{feature}")' in source(
+        library, dict.fromkeys(library.kernels, "k"), kind="embed"
+    )
+
+
+def test_who_lacks_the_instructions_is_told_while_building() -> None:
+    with pytest.warns(NetcWarning, match=r"processor `x86-64-v3` has no instructions for bf16"):
+        planned(IMAGE, CONV, cpu="x86-64-v3", target=X86, precision="bf16")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from netc.backends.cpu.machine import Machine, machine
 from netc.backends.cpu.packing import StepPacking
 from netc.backends.cpu.precision import precision_report, warn_if_slow
 from netc.backends.cpu.program import Program, PythonStep, Step
-from netc.backends.cpu.status import check_regions, new_status, of_exact_size
+from netc.backends.cpu.status import check_numbers, new_status, of_exact_size
 from netc.backends.cpu.variable_values import shared_gradients
 from netc.backends.reduction import check_reduced, passes_for
 from netc.backends.reference import ReferenceBackend
@@ -122,7 +122,7 @@ def build_program(graph: Graph, options: Options, variables: Variables, target: 
             recomputed to fit in ``options.blobs``.
     """
     own = options.own_as(BackendOptions)
-    optimized, applied = run_passes(graph, passes_for(options.passes, own))
+    optimized, applied = run_passes(graph, passes_for(options, target))
     check_reduced(optimized, own)
     context = EmitContext(
         optimized,
@@ -242,7 +242,7 @@ class CpuExecutable:
         finally:
             with self._lock:
                 self._idle.append(context)
-        check_regions(graph, status)
+        check_numbers(graph, status)
         return of_exact_size(results, self.rows, graph, status), told
 
     def _take(self) -> Context:
@@ -262,6 +262,6 @@ class CpuExecutable:
             "arena_bytes": self.plan.arena.size,
             "arena_floor_bytes": self.plan.arena.floor,
             "workspace_bytes": self.program.working(self.plan.context.threads),
-            **precision_report(self.graph, self.plan.context, self.program),
+            **precision_report(self.graph, self.plan.context, self.program, self.applied),
             "passes": {item.name: item.rewrites for item in self.applied},
         }

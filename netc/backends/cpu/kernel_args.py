@@ -274,6 +274,20 @@ class UnpoolArgs(NamedTuple):
     places: int
 
 
+class EmbedArgs(NamedTuple):
+    """Rows of a table by their numbers; ``status`` gets -1 less the bits of one that is none."""
+
+    input: Argument
+    numbers: int
+    vectors: Argument
+    limit: int
+    channels: int
+    bias: Argument
+    output: Argument
+    rows_per_unit: int
+    status: Argument
+
+
 class RegionArgs(NamedTuple):
     """Pooling over regions; ``bins`` has a row of floats for each, see kernels.regions."""
 

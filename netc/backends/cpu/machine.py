@@ -31,6 +31,7 @@ class Machine:
         l2: bytes of a core's second cache.
         cpu: LLVM's name of the processor.
         features: LLVM's feature string.
+        units: vector multiply-adds that a core starts in a cycle.
     """
 
     isa: str
@@ -41,9 +42,12 @@ class Machine:
     l2: int
     cpu: str
     features: str
+    units: int = 2
 
 
 _WIDTHS = {"avx512": (16, 32), "avx2": (8, 16), "neon": (4, 32), "plain": (4, 16)}
+# Of these one vector of sixteen a cycle: in two halves, or on one of two units.
+_ONE_UNIT = {"avx512": frozenset({"znver4", "icelake-client", "tigerlake", "rocketlake"})}
 _FALLBACK_CPU = {"avx512": "x86-64-v4", "avx2": "x86-64-v3", "plain": "x86-64"}
 
 
@@ -64,7 +68,13 @@ def machine(isa: str | None = None) -> Machine:
     width, registers = _WIDTHS[chosen]
     cpu, features = _code_target(chosen, best)
     l1, l2 = _cache_sizes()
-    return Machine(chosen, _family(), width, registers, l1, l2, cpu, features)
+    units = units_of(chosen, cpu)
+    return Machine(chosen, _family(), width, registers, l1, l2, cpu, features, units)
+
+
+def units_of(isa: str, cpu: str) -> int:
+    """Vector multiply-adds a cycle of a processor, by LLVM's name of it."""
+    return 1 if cpu in _ONE_UNIT.get(isa, ()) else 2
 
 
 def supported_isas() -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,40 +11,51 @@ from netc.backends.base import Report
 from netc.backends.cpu.emit.emission import EmitContext
 from netc.backends.cpu.instructions import has_products
 from netc.backends.cpu.program import Program, Step
+from netc.backends.reduction import number_of, reduced_report
 from netc.diagnostics import Diagnostic, NetcWarning, render
-from netc.ir.graph import Graph, Node
+from netc.ir.graph import Graph
 from netc.ir.types import count
 from netc.ops.catalog import has_role
-from netc.ops.reduced import Number, ReducedParams
 from netc.ops.role import Role
+from netc.passes.base import Applied
 from netc.passes.epilogue import stages_of
 from netc.plan.storage import BYTES
 
 
-def precision_report(graph: Graph, context: EmitContext, program: Program) -> Report:
+def precision_report(
+    graph: Graph, context: EmitContext, program: Program, applied: Sequence[Applied]
+) -> Report:
     """Bytes of weights as they are read, and which layers are computed in what.
 
     Args:
         graph: before passes, whose weights count.
         context: with the graph after passes.
         program: made of it.
+        applied: what the passes did.
     """
     own = [p for p in graph.parameters.values() if p.owner is None]
     total = BYTES * sum(count(p.shape or ()) for p in own)
-    reduced = {node.name: _number(node) for node in context.graph.nodes if _is_reduced(node)}
+    reduced = reduced_report(context.graph, applied)
     if reduced:
-        return _reduced(context, total, reduced)
+        reduced["weights_bytes"] = total - _saved(context.graph)
+        reduced["instructions"] = has_products(context.target, reduced["precision"])
+        return reduced
     if not context.half:
         return {"precision": "float32", "weights_bytes": total}
     return _half(context, program, total)
 
 
-def warn_if_slow(context: EmitContext) -> None:
-    """Warn where the machine has no instructions for what a graph's products are computed in."""
-    names = sorted({_number(node).name for node in context.graph.nodes if _is_reduced(node)})
+def warn_if_slow(context: EmitContext, who: str = "this machine") -> None:
+    """Warn where the machine has no instructions for what a graph's products are computed in.
+
+    Args:
+        context: with the machine.
+        who: names it.
+    """
+    names = sorted({number.name for node in context.graph.nodes if (number := number_of(node))})
     slow = [name for name in names if not has_products(context.target, name)]
     if slow:
-        message = f"this machine has no instructions for {slow[0]}: it computes so, and slower"
+        message = f"{who} has no instructions for {slow[0]}: it computes so, and slower"
         help = (f"{_NEEDS[slow[0]]}; leave `precision` out to compute in float32",)
         diagnostic = Diagnostic("emulated-precision", message, severity="warning", help=help)
         warnings.warn(render(diagnostic), NetcWarning, stacklevel=2)
@@ -77,30 +88,12 @@ def _halved(program: Program) -> dict[str, int]:
     }
 
 
-def _is_reduced(node: Node) -> bool:
-    return has_role(stages_of(node)[0].op, Role.REDUCED_PRODUCT)
-
-
-def _number(node: Node) -> Number:
-    params: ReducedParams = stages_of(node)[0].params
-    return params.number
-
-
-def _reduced(context: EmitContext, total: int, numbers: Mapping[str, Number]) -> Report:
-    graph = context.graph
+def _saved(graph: Graph) -> int:
+    """Bytes of weights that are not read since they are in fewer bits."""
     saved = {
         node.parameters[0]: BYTES * count(graph.parameters[node.parameters[0]].shape or ())
         * (number.per_word - 1) // number.per_word
         for node in graph.nodes
-        if (number := numbers.get(node.name)) is not None
+        if (number := number_of(node)) is not None
     }  # fmt: skip
-    name = next(iter(numbers.values())).name
-    products = Role.CONVOLUTION | Role.INNER_PRODUCT
-    plain = [n.name for n in graph.nodes if has_role(stages_of(n)[0].op, products)]
-    return {
-        "precision": name,
-        "weights_bytes": total - sum(saved.values()),
-        "reduced_layers": list(numbers),
-        "float32_layers": plain,
-        "instructions": has_products(context.target, name),
-    }
+    return sum(saved.values())

@@ -1,8 +1,9 @@
-"""What a run tells besides its outputs: how many rows were chosen, and regions that are not there.
+"""What a run tells besides its outputs: how many rows were chosen, and what is not there.
 
 One int64 for each node that has something to tell, in an array of the caller's behind those of the
-inputs, the outputs and the updates. A layer that chooses tells its number of rows; a pooling over
-regions 0, or -1 less the bits of the number of an image that the batch does not have.
+inputs, the outputs and the updates. A layer that chooses tells its number of rows. A pooling over
+regions tells 0, or -1 less the bits of the number of an image that the batch does not have; an
+embedding the same of an index that its table does not have.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from numpy.typing import NDArray
 
 from netc.backends import reference
 from netc.backends.shared.views import External
+from netc.diagnostics import NetcError
 from netc.ir.graph import Array, Graph, Node
 from netc.ops.catalog import CATALOG, has_role
+from netc.ops.linear import no_index
 from netc.ops.regions import not_in_batch
 from netc.ops.role import Role
 from netc.plan.rows import Rows
@@ -26,9 +29,12 @@ _FLOATS = 2  # of an int64
 
 def telling_nodes(graph: Graph) -> tuple[Node, ...]:
     """The nodes that tell something, in the order of their numbers."""
-    return tuple(
-        n for n in graph.nodes if CATALOG[n.op].dynamic or has_role(n.op, Role.REGION_POOLING)
-    )
+    return tuple(n for n in graph.nodes if CATALOG[n.op].dynamic or tells_faults(n))
+
+
+def tells_faults(node: Node) -> bool:
+    """True of a node that tells a number below 0 where an input of it is wrong."""
+    return has_role(node.op, Role.REGION_POOLING | Role.EMBEDDING)
 
 
 def status_index(graph: Graph) -> int:
@@ -47,18 +53,23 @@ def new_status(graph: Graph) -> NDArray[np.float32]:
     return np.zeros(max(1, len(telling_nodes(graph))), np.int64).view(np.float32)
 
 
-def check_regions(graph: Graph, status: NDArray[np.float32]) -> None:
-    """Raise what is wrong with regions.
+def check_numbers(graph: Graph, status: NDArray[np.float32]) -> None:
+    """Raise what is wrong with the numbers of images and of rows that nodes were given.
 
     Raises:
-        NetcError: region-out-of-range.
+        NetcError: region-out-of-range, index-out-of-range.
     """
     told = status.view(np.int64)
     for number, node in zip(told.tolist(), telling_nodes(graph), strict=False):
         if number < 0:
-            (image,) = struct.unpack("<f", struct.pack("<I", -1 - number))
-            images = graph.shape(node.inputs[0])[0]
-            raise reference.at_layer(not_in_batch(image, images), node)
+            (given,) = struct.unpack("<f", struct.pack("<I", -1 - number))
+            raise reference.at_layer(_fault(graph, node, given), node)
+
+
+def _fault(graph: Graph, node: Node, given: float) -> NetcError:
+    if has_role(node.op, Role.EMBEDDING):
+        return no_index(given, node.params.input_dim)
+    return not_in_batch(given, graph.shape(node.inputs[0])[0])
 
 
 def of_exact_size(

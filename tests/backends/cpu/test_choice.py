@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from netc.backends.cpu.steps.choice import ConvShape, choose_algorithm, convolution_steps
+from netc.backends.cpu.steps.choice import convolution_steps
+from netc.backends.cpu.steps.costs import ConvShape, choose_algorithm, is_faster_in_float32
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
 from netc.backends.shared.geometry import Geometry
+from netc.ops.reduced import Bfloat16, Int8
 from tests.backends.cpu.arena import close
 from tests.backends.cpu.test_conv import plain_conv, random_case
 from tests.machines import DESCRIBED, described
@@ -99,3 +103,44 @@ def test_small_groups_share_a_vector(inputs, outputs, groups, chosen):
     geometry = Geometry((3, 3), pad=(1, 1), groups=groups)
     found = choose_algorithm(shape(inputs, outputs, 56, geometry), machine, exact=True)
     assert found == chosen
+
+
+@ANY
+@pytest.mark.parametrize("channels, size", [(64, 224), (64, 56), (128, 28), (512, 28)])
+def test_what_winograd_saves_bfloat16_does_not(machine, channels, size):
+    wide = shape(channels, channels, size)
+    assert is_faster_in_float32(wide, Bfloat16(), machine)
+    # Four int8 products an instruction are as many as the algorithm spares, and need no transform.
+    assert not is_faster_in_float32(wide, Int8(1.0, 0), machine)
+
+
+@ANY
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        Geometry((1, 1)),
+        Geometry((3, 3), stride=(2, 2), pad=(1, 1)),
+        Geometry((3, 3), pad=(2, 2), dilation=(2, 2)),
+    ],
+)
+def test_what_float32_does_by_sums_too_is_faster_in_fewer_bits(machine, geometry):
+    assert not is_faster_in_float32(shape(128, 128, 56, geometry), Bfloat16(), machine)
+    assert not is_faster_in_float32(shape(3, 64, 224), Bfloat16(), machine)
+
+
+def test_the_choice_reads_how_many_vectors_a_machine_multiplies_a_cycle():
+    """Where arithmetic is slower beside memory, sparing it is worth more weights to read."""
+    two = described("avx512 1M")
+    one = replace(two, units=1)
+    assert not is_faster_in_float32(shape(512, 512, 14), Bfloat16(), two)
+    assert is_faster_in_float32(shape(512, 512, 14), Bfloat16(), one)
+    assert choose_algorithm(shape(256, 256, 14), one) == "winograd4"
+    assert choose_algorithm(shape(256, 256, 14), two) == "winograd2"
+
+
+def test_groups_are_compared_whole():
+    machine = described("avx512 1M")
+    two = Geometry((3, 3), pad=(1, 1), groups=2)
+    assert is_faster_in_float32(shape(128, 128, 56, two), Bfloat16(), machine)
+    many = Geometry((3, 3), pad=(1, 1), groups=64)  # no group fills a vector
+    assert not is_faster_in_float32(shape(256, 256, 56, many), Bfloat16(), machine)

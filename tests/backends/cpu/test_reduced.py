@@ -14,6 +14,7 @@ from netc.backends import reference
 from netc.backends.base import Options
 from netc.backends.cpu import backend
 from netc.backends.cpu.backend import CpuBackend
+from netc.backends.cpu.faster import BY_WINOGRAD
 from netc.backends.cpu.instructions import has_products
 from netc.backends.cpu.machine import machine
 from netc.diagnostics import NetcError, NetcWarning, Source
@@ -121,7 +122,7 @@ def feeds_of(graph: Graph) -> dict[str, Array]:
 
 
 def prepared(graph: Graph, number: Number, threads: int = 1) -> backend.CpuExecutable:
-    passes = with_reduction(ALL, reduction("own", lambda node: number))
+    passes = with_reduction(ALL, reduction(number.name, lambda node: number))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NetcWarning)
         made = CpuBackend().prepare(graph, Options(passes, threads=threads))
@@ -227,10 +228,10 @@ def test_some_layers_may_stay_in_float32() -> None:
     def choose(node: Node) -> Number | None:
         return Bfloat16() if node.name in ("a", "d") else None
 
-    passes = with_reduction(ALL, reduction("own", choose))
+    passes = with_reduction(ALL, reduction("bf16", choose))
     made = CpuBackend().prepare(graph, Options(passes))
     report = made.report()
-    assert report["reduced_layers"] == ["a", "d"] and report["float32_layers"] == ["b", "c"]
+    assert report["reduced_layers"] == ["a", "d"] and [*report["float32_layers"]] == ["b", "c"]
     (optimized,) = made.graphs()
     feeds = feeds_of(graph)
     want = reference.run(optimized, feeds)["d"]
@@ -253,6 +254,59 @@ def test_bf16_is_asked_for_by_its_name() -> None:
     report = reduced.report()
     assert report["precision"] == "bf16" and report["reduced_layers"] == ["a", "c"]
     assert report["weights_bytes"] < plain.report()["weights_bytes"]
+
+
+MIXED = net_of(
+    (1, 64, 28, 28),
+    conv("x", "a", 64),
+    layer("ReLU", "a", "r"),
+    conv("r", "b", 64, 3, 1),
+    layer("ReLU", "b", "s"),
+    conv("s", "c", 32),
+)
+
+
+ALONE = net_of((1, 64, 28, 28), conv("x", "b", 64, 3, 1))
+
+
+def test_what_winograd_does_faster_stays_in_float32() -> None:
+    """The definition leaves the same layers in float32 as the kernels do."""
+    weights = seeded_weights(netc.compile(MIXED, backend="reference").graph)
+    x = np.random.default_rng(2).standard_normal((1, 64, 28, 28)).astype(np.float32)
+    made = {}
+    for name in ("cpu", "reference"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NetcWarning)
+            made[name] = netc.compile(MIXED, weights, backend=name, precision="bf16")
+        report = made[name].report()
+        assert report["precision"] == "bf16" and report["reduced_layers"] == ["a", "c"]
+        assert report["float32_layers"] == {"b": BY_WINOGRAD}
+    slow, fast = (net(x=x)["c"] for net in made.values())
+    np.testing.assert_allclose(fast, slow, atol=1e-2 * np.abs(slow).max())
+
+
+def test_a_layer_left_in_float32_is_that_of_float32() -> None:
+    x = np.random.default_rng(3).standard_normal((1, 64, 28, 28)).astype(np.float32)
+    weights = seeded_weights(netc.compile(ALONE, backend="reference").graph)
+    found = [
+        netc.compile(ALONE, weights, precision=precision, threads=threads)(x=x)["b"]
+        for precision, threads in (("float32", 1), ("bf16", 1), ("bf16", 2))
+    ]
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_where_sums_must_keep_their_order_no_layer_is_faster_in_float32() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NetcWarning)
+        net = netc.compile(MIXED, precision="bf16", optimize="exact")
+    assert net.report()["reduced_layers"] == ["a", "b", "c"]
+
+
+def test_a_net_may_have_nothing_that_is_faster_in_fewer_bits() -> None:
+    report = netc.compile(ALONE, precision="bf16").report()
+    assert report["precision"] == "bf16" and not report["reduced_layers"]
+    assert report["float32_layers"] == {"b": BY_WINOGRAD}
 
 
 def test_a_machine_without_the_instructions_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from netc.backends.cpu.steps.epilogue import Activation, Epilogue
-from netc.backends.cpu.steps.winograd import Cut, choose_cut, tiling, winograd_steps
+from netc.backends.cpu.steps.tiling import tiling
+from netc.backends.cpu.steps.winograd import Cut, choose_cut, winograd_steps
 from netc.backends.shared.cook_toom import matrices
 from netc.backends.shared.geometry import Geometry
 from tests.backends.cpu.arena import Bench, close

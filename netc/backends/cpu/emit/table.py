@@ -13,6 +13,7 @@ from netc.backends.cpu.emit.boxes import (
 from netc.backends.cpu.emit.channel_gradients import emit_running
 from netc.backends.cpu.emit.drawn import emit_drop_path, emit_dropout
 from netc.backends.cpu.emit.elementwise import emit_axpy, emit_elementwise
+from netc.backends.cpu.emit.embedding import emit_embed
 from netc.backends.cpu.emit.emission import EmitContext, Emitter, by_definition
 from netc.backends.cpu.emit.gradients import emit_gradient
 from netc.backends.cpu.emit.linear import emit_inner_product
@@ -77,6 +78,7 @@ EMITTERS: Mapping[str, Emitter] = {
     "DetectionOutput": emit_detection_output,
     "Dropout": emit_dropout,
     "DropPath": emit_drop_path,
+    "Embed": emit_embed,
     "EuclideanLoss": emit_pair_loss,
     "Flatten": emit_reshape,
     GRADIENT: emit_gradient,

@@ -15,8 +15,9 @@ from netc.backends.cpu.emit.emission import EmitContext
 from netc.backends.cpu.emit.pooling import pool_step, window_of_pooling
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.steps.choice import PRODUCT, ConvShape, choose_algorithm, convolution_steps
+from netc.backends.cpu.steps.choice import convolution_steps
 from netc.backends.cpu.steps.conv import conv_step
+from netc.backends.cpu.steps.costs import PRODUCT, ConvShape, choose_algorithm
 from netc.backends.cpu.steps.epilogue import Epilogue
 from netc.backends.cpu.steps.moving import copy_step
 from netc.backends.cpu.steps.product import Packed

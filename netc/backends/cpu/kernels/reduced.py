@@ -153,12 +153,14 @@ def emit_bfloat16(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
 def emit_codes(b: ir.IRBuilder, x: ir.Value, inverse: ir.Value, zero: ir.Value) -> ir.Value:
     """float32 lanes as codes, a vector of bytes; the rule is ``Int8.codes``."""
     lanes = x.type.count
-    near = _between(b, b.fmul(x, inverse), -512.0, 512.0)
-    # Beside this number float32 has no fractions: the sum is rounded to a whole one, ties to even.
-    whole = same(lanes, 1.5 * 2.0**23)
-    near = b.fadd(b.fsub(b.fadd(near, whole), whole), zero)
-    near = _between(b, near, 0.0, 255.0)
-    return b.trunc(b.fptosi(near, ints(lanes)), ints(lanes, kind=I8))
+    # Between 2**23 and 2**24 float32 has no fractions: a sum with an even number there is rounded
+    # to a whole one, ties to even, and lies in the last bits of the result.
+    near = b.fadd(b.fmul(x, inverse), b.fadd(zero, same(lanes, _EVEN)))
+    near = _between(b, near, _EVEN, _EVEN + 255.0)
+    return b.trunc(b.bitcast(near, ints(lanes)), ints(lanes, kind=I8))
+
+
+_EVEN = 1.5 * 2.0**23  # its last byte is 0
 
 
 def _between(b: ir.IRBuilder, x: ir.Value, low: float, high: float) -> ir.Value:

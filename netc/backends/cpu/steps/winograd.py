@@ -19,6 +19,7 @@ from netc.backends.cpu.steps.blocking import choose_tile
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.steps.packing import transformed
 from netc.backends.cpu.steps.product import panel_rows
+from netc.backends.cpu.steps.tiling import Tiling, tiling
 from netc.backends.shared.cook_toom import Filtering
 from netc.backends.shared.derived import Derived, Weights, derived
 from netc.backends.shared.geometry import Geometry
@@ -44,46 +45,6 @@ class Cut:
     columns: int
     block: int
     split: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Tiling:
-    """Tiles that cover an output."""
-
-    filtering: Filtering
-    rows: int
-    columns: int
-    images: int
-
-    @property
-    def planes(self) -> int:
-        """Values of a transformed tile."""
-        return self.filtering.planes
-
-    @property
-    def tiles(self) -> int:
-        """Tiles of all images."""
-        return self.images * self.rows * self.columns
-
-
-KERNELS = frozenset({(3, 3), (5, 5), (1, 3), (3, 1), (1, 5), (5, 1), (1, 7), (7, 1)})
-
-
-def can_winograd(geometry: Geometry) -> bool:
-    """True if the algorithm applies at all."""
-    ones = (1, 1)
-    return (
-        geometry.kernel in KERNELS
-        and geometry.groups == 1
-        and geometry.stride == geometry.dilation == ones
-    )
-
-
-def tiling(images: int, height: int, width: int, size: int, taps: tuple[int, int]) -> Tiling:
-    """Tiles of ``size`` outputs in each direction in which the filter has taps."""
-    down, across = (1 if t == 1 else size for t in taps)
-    filtering = Filtering((down, across), taps)
-    return Tiling(filtering, math.ceil(height / down), math.ceil(width / across), images)
 
 
 def winograd_steps(

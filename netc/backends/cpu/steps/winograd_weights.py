@@ -14,7 +14,8 @@ from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.product_args import WinogradArgs
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.outer import OuterTarget, most_sums, tiles_of
-from netc.backends.cpu.steps.winograd import Tiling, can_winograd, tile_arguments, tiling
+from netc.backends.cpu.steps.tiling import Tiling, can_winograd, tiling
+from netc.backends.cpu.steps.winograd import tile_arguments
 from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View, Workspace, moved
 
