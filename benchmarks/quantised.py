@@ -55,7 +55,9 @@ def main() -> None:
     for name in args.nets:
         for threads in args.threads:
             with tempfile.TemporaryDirectory(prefix="netc-quantised-") as folder:
-                result = measure(name, threads, args, Path(folder))
+                own = Path(folder) if args.keep is None else args.keep / name
+                own.mkdir(parents=True, exist_ok=True)
+                result = measure(name, threads, args, own)
             results.append(result)
             print("\n".join(_lines(result)), flush=True)
     if args.json:
@@ -72,6 +74,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--seconds", type=float, default=SECONDS, help="for each runtime of a net")
     parser.add_argument("--peers", nargs="*", choices=tuple(PEERS), default=list(PEERS))
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="of quantised models, made once: a run before"
+        " the one that counts may make them"
+    )  # fmt: skip
     parser.add_argument("--json", metavar="FILE")
     return parser.parse_args()
 
@@ -124,7 +130,7 @@ def _own(
     command += ["-o", files["int8"], "--max-error", "1000", "--held", "0"]
     command += [word for k, v in define.items() for word in ("--define", f"{k}={v}")]
     with contextlib.redirect_stdout(io.StringIO()) as said:
-        if netc_main(command):
+        if not Path(files["int8"]).exists() and netc_main(command):
             sys.exit(said.getvalue())
     options: dict[str, Any] = {"threads": threads, "define": define}
     return {

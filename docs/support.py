@@ -15,6 +15,8 @@ from netc.ops.catalog import LAYERS
 from netc.ops.define import OpDef
 from netc.ops.gradients.catalog import GRADIENTS
 from netc.ops.gradients.define import every_bottom
+from netc.ops.reduced import FORMATS
+from netc.passes.reduce import PASSED_ON
 
 TABLE = Path(__file__).resolve().parent / "support.md"
 
@@ -33,6 +35,8 @@ The others have kernels of their own for the layers that matter, and run the def
 | arrays | the layer's definition, on the GPU's arrays |
 | host | the layer's definition on the processor, its inputs and outputs copied |
 | input | data from outside: an input of the net |
+| bf16, int8 | what it can be computed in ([quantize.md](quantize.md)); depthwise: int8 |
+| keeps int8 | it reads and gives what such layers leave in fewer bits |
 | yes | can be exported ([onnx.md](onnx.md) tells the exceptions) |
 | | cannot |
 
@@ -40,8 +44,8 @@ The gradient column: a layer's gradient is built of other layers, whose kernels 
 a definition, or both, for its bottoms and its trained arrays; "none" passes no gradient, and
 neither does Caffe's; "0" is a gradient that is 0 whatever comes.
 
-| layer | cpu | cuda | ONNX | gradient |
-|---|---|---|---|---|
+| layer | cpu | fewer bits | cuda | ONNX | gradient |
+|---|---|---|---|---|---|
 """
 
 _PARTLY = {"Python": "definition; kernel for `ProposalLayer`"}
@@ -61,10 +65,20 @@ def table() -> str:
 def row(name: str, op: OpDef) -> str:
     """A layer's row."""
     if op.source:
-        return f"| {name} | input | input | {'yes' if op.name in ONNX else 'input'} | |\n"
+        return f"| {name} | input | | input | {'yes' if op.name in ONNX else 'input'} | |\n"
     cpu = _PARTLY.get(op.name) or ("kernel" if op.name in CPU else "definition")
-    cells = (cpu, cuda(op.name, CUDA), "yes" if op.name in ONNX else "", gradient(op))
+    onnx = "yes" if op.name in ONNX else ""
+    cells = (cpu, fewer_bits(op), cuda(op.name, CUDA), onnx, gradient(op))
     return f"| {name} | {' | '.join(cells)} |\n"
+
+
+def fewer_bits(op: OpDef) -> str:
+    """What a layer can be computed in, or left in, other than float32."""
+    for table, word in ((FORMATS, ""), (PASSED_ON, "keeps ")):
+        formats = next((own for role, own in table.items() if op.role & role), None)
+        if formats is not None:
+            return word + ", ".join(formats)
+    return ""
 
 
 def gradient(op: OpDef) -> str:

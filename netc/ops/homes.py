@@ -116,7 +116,7 @@ OTHER_NAMES: Mapping[str, str] = {
 
 # What passes and differentiation make.
 MADE: Mapping[str, str] = {
-    "reduced": "ReducedConvolution ReducedInnerProduct Rounding",
+    "reduced": "ReducedConvolution ReducedDeconvolution ReducedInnerProduct Rounding",
     "update": "Update ClipScale",
     "ranks": "StartSum FinishSum",
 }

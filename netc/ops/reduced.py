@@ -19,12 +19,14 @@ int8
     127, with ``scale[o] = max|w[o]| / 127``. Sums of products of (code - zero) with weights' codes
     are whole numbers below 2**31, exact in any order. They become float32 once (to nearest), times
     ``scale * scale[o]``, plus the bias. Divisions by an input's scale are products with
-    ``1 / scale``, in float32. NaN has the code 0.
+    ``1 / scale``, in float32. NaN has the code 0. Depthwise convolutions and deconvolutions are
+    rounded in the same way; a weight of a deconvolution belongs to the output that it adds to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -32,7 +34,7 @@ from netc.ir.types import Shape, count
 from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.columns import at_least_one, window_columns
-from netc.ops.convolution import CONVOLUTION
+from netc.ops.convolution import CONVOLUTION, DECONVOLUTION
 from netc.ops.convolution_params import ConvolutionParams, convolution_axes
 from netc.ops.define import FLOAT, Arity, Cost, Kernel, OpDef, WeightSpec, same_shape, unwritten
 from netc.ops.linear import INNER_PRODUCT, InnerProductParams
@@ -51,6 +53,10 @@ SMALLEST_BFLOAT16 = float(2.0**-56)
 """What is smaller than this becomes 0 when it is rounded to bfloat16."""
 MOST_TERMS = (2**31 - 1) // (255 * 127)
 """Terms that a sum of int8 products may have: more could leave int32."""
+MOST_TAPS = 2**24 // (255 * 127)
+"""Those of a depthwise sum: more could leave the whole numbers that float32 has."""
+MOST_PHASES = 4096
+"""Pixels of a deconvolution's stride: it is a product of its own for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,12 @@ class Int8:
 
 
 Number = Bfloat16 | Int8
+FORMATS: Mapping[Role, tuple[str, ...]] = {
+    Role.CONVOLUTION: (Bfloat16.name, Int8.name),
+    Role.DECONVOLUTION: (Int8.name,),
+    Role.INNER_PRODUCT: (Bfloat16.name, Int8.name),
+}
+"""What products can be computed in, by their roles; see :func:`misfit` for which of them."""
 
 
 def round_to_bfloat16(x: Floats) -> Floats:
@@ -202,6 +214,25 @@ def _convolve(params: ReducedParams, inputs: Arrays, weights: Arrays) -> Arrays:
     return [sums + weights[1].reshape(-1, *(1,) * (sums.ndim - 2)) if len(weights) > 1 else sums]
 
 
+def _deconvolve(params: ReducedParams, inputs: Arrays, weights: Arrays) -> Arrays:
+    """As a convolution, of whole numbers and of weights by their outputs."""
+    own: ConvolutionParams = params.product
+    number: Int8 = params.number  # type: ignore[assignment]
+    codes, scales = weight_codes(by_outputs(np.asarray(weights[0]), own.group))
+    back = by_outputs(codes.astype(np.float64), own.group)
+    steps = number.codes(inputs[0]).astype(np.float64) - number.zero
+    (sums,) = DECONVOLUTION.reference(replace(own, bias=False), [steps], [back])
+    channels = (1, -1, *(1,) * (sums.ndim - 2))
+    y = sums.astype(np.float32) * (np.float32(number.scale) * scales).reshape(channels)
+    return [y + weights[1].reshape(channels[1:]) if len(weights) > 1 else y]
+
+
+def by_outputs(weights: NDArray[Any], groups: int) -> NDArray[Any]:
+    """(inputs, outputs / groups, ...) -> (outputs, inputs / groups, ...), and back."""
+    grouped = weights.reshape(groups, -1, *weights.shape[1:])
+    return grouped.swapaxes(1, 2).reshape(-1, grouped.shape[1], *weights.shape[2:])
+
+
 def _multiply(params: ReducedParams, inputs: Arrays, weights: Arrays) -> Arrays:
     """An inner product is a convolution whose kernel is as large as its input."""
     x, own = inputs[0], params.product
@@ -218,13 +249,10 @@ def whole_window(params: InnerProductParams, shape: Shape) -> ConvolutionParams:
     return ConvolutionParams(params.num_output, window, bias=params.bias)
 
 
-def can_be_reduced(
+def misfit(
     op: OpDef[Any], params: Any, shape: Shape, weights: AnyArray, number: Number
-) -> bool:
-    """Whether a product's input and weights can be rounded to a number format.
-
-    They cannot where a group's channels fill no whole words of 4 bytes (a depthwise convolution), a
-    sum could leave int32, or a weight is infinite or NaN.
+) -> str | None:
+    """Why a product's input and weights cannot be rounded to a number format; None where they can.
 
     Args:
         op: the product.
@@ -233,24 +261,58 @@ def can_be_reduced(
         weights: its weights.
         number: the format.
     """
-    if op.role & Role.CONVOLUTION:
-        if len(shape) != 4 or params.axis not in (1, -3):
-            return False
-        inputs = shape[1] // params.group
-        if params.group > 1 and inputs % number.per_word:
-            return False
-    elif len(shape) not in (2, 4) or params.axis not in (1, 1 - len(shape)):
-        return False
+    if op.role & Role.INNER_PRODUCT:
+        if len(shape) not in (2, 4) or params.axis not in (1, 1 - len(shape)):
+            return "it multiplies other axes than the first after the batch's"
+    elif len(shape) != 4 or params.axis not in (1, -3):
+        return "it is over other axes than two of pixels"
+    elif (reason := _window_misfit(op, params, shape, number)) is not None:
+        return reason
+    if not weights.size or not np.isfinite(weights).all():
+        return "it has no weights, or one that is no finite number"
     terms = weights.size // max(1, params.num_output)
-    fits = isinstance(number, Bfloat16) or terms <= MOST_TERMS
-    return bool(fits and weights.size and np.isfinite(weights).all())
+    most = MOST_TAPS if is_depthwise(params, shape) else MOST_TERMS
+    if isinstance(number, Int8) and terms > most:
+        return f"its sums have more than {most:,} terms"
+    return None
+
+
+def _window_misfit(
+    op: OpDef[Any], params: ConvolutionParams, shape: Shape, number: Number
+) -> str | None:
+    """What of a window's channels stands in the way: groups must fill whole words of 4 bytes."""
+    whole = isinstance(number, Int8)
+    if op.role & Role.DECONVOLUTION and (reason := _deconvolution_misfit(params, shape, number)):
+        return reason
+    if is_depthwise(params, shape):
+        return None if whole else f"there are no depthwise convolutions in {number.name}"
+    if params.group > 1 and shape[1] // params.group % number.per_word:
+        return f"its groups' channels are no multiple of {number.per_word}"
+    return None
+
+
+def _deconvolution_misfit(params: ConvolutionParams, shape: Shape, number: Number) -> str | None:
+    if number.name not in FORMATS[Role.DECONVOLUTION]:
+        return f"there are no deconvolutions in {number.name}"
+    axes = convolution_axes(params, shape)
+    if math.prod(axis.stride for axis in axes) > MOST_PHASES:
+        return "its stride is too large"
+    if is_depthwise(params, shape) and any(axis.dilation > 1 for axis in axes):
+        return "it is depthwise, and dilated"
+    return None
+
+
+def is_depthwise(params: Any, shape: Shape) -> bool:
+    """True if a window has a group for each channel, and an output for each."""
+    groups: int = getattr(params, "group", 1)
+    return groups > 1 and groups == shape[1] == params.num_output
 
 
 # Ops
 
 
 def _reduced(
-    name: str, product: OpDef[Any], reference: Kernel[ReducedParams]
+    name: str, product: OpDef[Any], reference: Kernel[ReducedParams], in_columns: bool = True
 ) -> OpDef[ReducedParams]:
     """A product whose input and weights are rounded first."""
 
@@ -265,7 +327,7 @@ def _reduced(
 
     def memory(params: ReducedParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
         pixels = sum(count(shape, 2) for shape in outputs) * len(outputs)
-        columns = FLOAT * pixels * count(weights(params, inputs)[0].shape, 1)
+        columns = FLOAT * pixels * count(weights(params, inputs)[0].shape, 1) * in_columns
         wide = 8 * (sum(map(count, inputs)) + sum(map(count, outputs)))
         own = 16 * count(weights(params, inputs)[0].shape)
         return 2 * columns + 4 * wide + own + product.memory(params.product, inputs, outputs)
@@ -287,6 +349,7 @@ def _reduced(
 
 
 REDUCED_CONVOLUTION = "ReducedConvolution"
+REDUCED_DECONVOLUTION = "ReducedDeconvolution"
 REDUCED_INNER_PRODUCT = "ReducedInnerProduct"
 ROUNDING = "Rounding"
 
@@ -297,6 +360,7 @@ def _round(params: RoundingParams, inputs: Arrays, weights: Arrays) -> Arrays:
 
 OPS: tuple[OpDef[Any], ...] = (
     _reduced(REDUCED_CONVOLUTION, CONVOLUTION, _convolve),
+    _reduced(REDUCED_DECONVOLUTION, DECONVOLUTION, _deconvolve, in_columns=False),
     _reduced(REDUCED_INNER_PRODUCT, INNER_PRODUCT, _multiply),
     OpDef(
         name=ROUNDING,

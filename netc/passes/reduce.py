@@ -26,6 +26,7 @@ from netc.ops.fused import NAME, FusedParams, Stage, bind_stages
 from netc.ops.numbers import all_finite
 from netc.ops.reduced import (
     REDUCED_CONVOLUTION,
+    REDUCED_DECONVOLUTION,
     REDUCED_INNER_PRODUCT,
     ROUNDING,
     Bfloat16,
@@ -33,11 +34,23 @@ from netc.ops.reduced import (
     Number,
     ReducedParams,
     RoundingParams,
-    can_be_reduced,
+    is_depthwise,
+    misfit,
 )
 from netc.ops.role import Role
 from netc.passes.base import Applied, Log, Pass
 from netc.passes.epilogue import FUSE_EPILOGUES, chain_of, stages_of
+
+OPS = {
+    Role.CONVOLUTION: REDUCED_CONVOLUTION,
+    Role.DECONVOLUTION: REDUCED_DECONVOLUTION,
+    Role.INNER_PRODUCT: REDUCED_INNER_PRODUCT,
+}
+"""What a product becomes, by its role."""
+
+PASSED_ON = {Role.CONCAT: (Bfloat16.name, Int8.name), Role.POOLING: (Int8.name,)}
+"""Whose results may be kept in what their inputs are kept in, by role: parts beside each other, and
+the largest elements of windows."""
 
 Choice = Callable[[Node], Number | None]
 """What a product is computed in; None for float32."""
@@ -106,8 +119,7 @@ def _reduced(graph: Graph, node: Node, choose: Choice, objection: Objection, log
         log.missed(reason, node.name)
         return node
     first, *rest = stages_of(node)
-    is_convolution = has_role(first.op, Role.CONVOLUTION)
-    op = REDUCED_CONVOLUTION if is_convolution else REDUCED_INNER_PRODUCT
+    op = next(name for role, name in OPS.items() if has_role(first.op, role))
     params = ReducedParams(first.params, number)
     log.applied(f"computed in {number.name}", node.name)
     if not rest:
@@ -116,7 +128,7 @@ def _reduced(graph: Graph, node: Node, choose: Choice, objection: Objection, log
 
 
 def _is_product(node: Node) -> bool:
-    return has_role(stages_of(node)[0].op, Role.CONVOLUTION | Role.INNER_PRODUCT)
+    return has_role(stages_of(node)[0].op, Role.PRODUCT)
 
 
 def _misfit(graph: Graph, node: Node, number: Number) -> str | None:
@@ -130,9 +142,7 @@ def _misfit(graph: Graph, node: Node, number: Number) -> str | None:
     if weights.variable or weights.owner is not None or weights.array is None:
         return "its weights are variables, or read in another shape too"
     op = CATALOG[first.stage.op]
-    if not can_be_reduced(op, first.stage.params, shape, weights.array, number):
-        return f"its channels, its sums or its weights do not fit {number.name}"
-    return None
+    return misfit(op, first.stage.params, shape, weights.array, number)
 
 
 # Values that are rounded where they are made
@@ -164,7 +174,7 @@ def _kept(graph: Graph) -> dict[str, Number]:
         number = _read_as(graph, node.outputs[0], found) if len(node.outputs) == 1 else None
         if number is None:
             continue
-        made = _makes_reduced(node) and _fills_words(node, number)
+        made = _makes_reduced(node) and _fills_words(graph, node, number)
         if made or _passes_on(graph, node, number):
             found[node.outputs[0]] = number
     while lost := [v for v in found if not _holds(graph, v, found)]:
@@ -187,10 +197,12 @@ def _passes_on(graph: Graph, node: Node, number: Number) -> bool:
         return False
     if any(graph.shape(v)[1] % number.per_word for v in node.inputs):
         return False
-    if has_role(node.op, Role.CONCAT):
+    role = next((role for role in PASSED_ON if has_role(node.op, role)), None)
+    if role is None or number.name not in PASSED_ON[role]:
+        return False
+    if role is Role.CONCAT:
         return node.params.axis in (1, -3) and len(node.inputs) > 1
-    is_max = has_role(node.op, Role.POOLING) and node.params.method == "MAX"
-    return is_max and isinstance(number, Int8)
+    return bool(node.params.method == "MAX")
 
 
 def _makes_reduced(node: Node) -> bool:
@@ -199,11 +211,12 @@ def _makes_reduced(node: Node) -> bool:
     return has_role(first.op, Role.REDUCED_PRODUCT) and len(rest) <= 2 and _is_finished(rest)
 
 
-def _fills_words(node: Node, number: Number) -> bool:
-    """True if no group of a product's outputs ends within a word."""
+def _fills_words(graph: Graph, node: Node, number: Number) -> bool:
+    """True if no group of a product's outputs ends within a word, and no pixel's."""
     params = stages_of(node)[0].params.product
     groups: int = getattr(params, "group", 1)
-    return bool(params.num_output // groups % number.per_word == 0)
+    together = 1 if is_depthwise(params, graph.shape(node.inputs[0])) else groups
+    return bool(params.num_output // together % number.per_word == 0)
 
 
 def _is_finished(stages: list[Stage]) -> bool:

@@ -13,8 +13,11 @@ import numpy as np
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError
 from netc.feeding import input_shapes
-from netc.ir.graph import Graph
-from netc.ops.reduced import Int8, weight_codes
+from netc.ir.graph import Graph, Node
+from netc.ops.catalog import has_role
+from netc.ops.reduced import Int8, is_depthwise, weight_codes
+from netc.ops.role import Role
+from netc.passes.epilogue import stages_of
 from netc.quantize.calibrate import (
     Feeds,
     Method,
@@ -122,11 +125,22 @@ def write(
     coded = set()
     for node in reduced.nodes:
         own = arrays.get(node.name)
-        if node.name in chosen.layers and own is not None:
+        if node.name in chosen.layers and own is not None and _has_scales_by_rows(reduced, node):
             folded = reduced.parameters[node.parameters[0]].array
             if folded is not None and _same_codes(own[0], folded):
                 coded.add(f"{node.name}/0")
     save_quantized(target, as_weights(arrays), Quantization(chosen.layers, made), coded)
+
+
+def _has_scales_by_rows(graph: Graph, node: Node) -> bool:
+    """True if each row of a layer's weights is of one output, by whose scale codes are kept.
+
+    A deconvolution's rows are of its inputs.
+    """
+    first = stages_of(node)[0]
+    return not has_role(first.op, Role.DECONVOLUTION) or is_depthwise(
+        first.params, graph.shape(product_input(node))
+    )
 
 
 def _same_codes(own: Any, folded: Any) -> bool:

@@ -19,6 +19,7 @@ from netc.aot.build import Choices, Made, build
 from netc.aot.page import Picture
 from netc.aot.targets import host_target
 from netc.ir.graph import Array, Graph
+from netc.ops.reduced import Int8
 from tests.optional import installed
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -80,13 +81,20 @@ def ran(
     return found
 
 
-def here(graph: Graph, feeds: Mapping[str, Array], threads: int = 1) -> list[Array]:
+def here(
+    graph: Graph,
+    feeds: Mapping[str, Array],
+    threads: int = 1,
+    precision: str = "float32",
+    layers: Mapping[str, Int8] | None = None,
+) -> list[Array]:
     """What the CPU backend gives for a graph."""
-    from netc.backends.base import Options
+    from netc.backends.base import BackendOptions, Options
     from netc.compiled import CompiledNet
     from netc.passes.pipeline import chosen
 
-    made = CompiledNet(graph, "cpu", Options(chosen(True), False, threads))
+    own = BackendOptions(precision, dict(layers or {}))
+    made = CompiledNet(graph, "cpu", Options(chosen(True), False, threads, own))
     return list(made(dict(feeds)).values())
 
 
@@ -471,41 +479,121 @@ def test_without_a_compiler_the_extra_is_named(
 QEMU = shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static")
 
 
+FEWER_BITS = """
+name: "fewer bits"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 8 dim: 13 dim: 11 } } }
+layer { name: "a" type: "Convolution" bottom: "data" top: "a"
+        convolution_param { num_output: 20 kernel_size: 3 pad: 1 } }
+layer { name: "relu" type: "ReLU" bottom: "a" top: "a" }
+layer { name: "pool" type: "Pooling" bottom: "a" top: "pool" pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "b" type: "Convolution" bottom: "pool" top: "b"
+        convolution_param { num_output: 20 kernel_size: 3 pad: 1 group: 20 } }
+layer { name: "c" type: "Convolution" bottom: "b" top: "c" convolution_param { num_output: 24 kernel_size: 1 } }
+layer { name: "up" type: "Deconvolution" bottom: "c" top: "up"
+        convolution_param { num_output: 8 kernel_size: 4 stride: 2 pad: 1 } }
+layer { name: "out" type: "InnerProduct" bottom: "up" top: "out" inner_product_param { num_output: 9 } }
+"""  # noqa: E501
+INT8 = {name: Int8(0.05, 128) for name in ("a", "b", "c", "up", "out")}
+# Nets whose kernels are of all kinds, and what they are computed in.
+ELSEWHERE: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "float32": (SMALL, {}),
+    "places": (PLACES, {}),
+    "detection": (SSD, {}),
+    "proposals": (RCNN, {}),
+    "regions": (REGIONS, {}),
+    "words": (CAPTION, {}),
+    "int8": (FEWER_BITS, {"precision": "int8", "layers": INT8}),
+    "bf16": (FEWER_BITS, {"precision": "bf16"}),
+}
+
+
+def feeds_of(kind: str, graph: Graph) -> dict[str, Array]:
+    """Inputs that a net can do something with."""
+    feeds = dict(seeded_inputs(graph))
+    if kind == "words":
+        feeds["words"] = np.random.default_rng(1).integers(0, 30, (6, 2)).astype(np.float32)
+    if kind == "proposals":
+        feeds[graph.input_blobs["im_info"]] = np.array([[96, 112, 1.5]], np.float32)
+    if kind == "regions":
+        feeds["rois"] = np.array([[0, 1, 1, 9, 9], [1, 0, 3, 4, 8], [1, 2, 2, 2, 2]], np.float32)
+    return feeds
+
+
+def compare(kind: str, got: list[Array], want: list[Array]) -> None:
+    """Whole numbers' sums are the same anywhere; float32's are added in another order."""
+    for own, array in zip(got, want, strict=True):
+        if kind == "int8":
+            np.testing.assert_array_equal(own, array)
+        else:
+            np.testing.assert_allclose(own, array, rtol=1e-3, atol=1e-5)
+
+
 @needs_zig
 @pytest.mark.skipif(QEMU is None, reason="qemu-aarch64 is not installed")
-def test_a_library_for_arm(tmp_path: Path) -> None:
-    graph = with_weights(SMALL)
-    feeds = seeded_inputs(graph)
-    build(graph, tmp_path, Choices(target="aarch64-linux-gnu"))
+@pytest.mark.filterwarnings("ignore::netc.diagnostics.NetcWarning")
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_a_library_for_arm(kind: str, tmp_path: Path) -> None:
+    net, options = ELSEWHERE[kind]
+    graph = with_weights(net)
+    feeds = feeds_of(kind, graph)
+    made = build(graph, tmp_path, Choices(target="aarch64-linux-gnu", **options))
+    name = made.library.name
     command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-musl", "-static"]
-    subprocess.run([*command, "example.c", "libsmall.a", "-o", "example"], cwd=tmp_path, check=True)
+    command += ["example.c", f"lib{name}.a", "-o", "example"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    want = here(graph, feeds, **options)
+    shapes = {name: array.shape for name, array in zip(graph.outputs, want, strict=True)}
     for threads in ("1", "2"):
-        (got,) = ran([str(QEMU), "./example", threads], graph, feeds, tmp_path)
-        np.testing.assert_allclose(got, here(graph, feeds)[0], rtol=1e-4, atol=1e-6)
+        got = ran([str(QEMU), "./example", threads], graph, feeds, tmp_path, shapes)
+        compare(kind, got, want)
+
+
+class Module:
+    """A WebAssembly module under wasmtime, and its memory."""
+
+    def __init__(self, path: Path) -> None:
+        wasmtime = pytest.importorskip("wasmtime", exc_type=ImportError)
+        self.store = wasmtime.Store()
+        module = wasmtime.Module.from_file(self.store.engine, str(path))
+        assert list(module.imports) == []  # it needs nothing of a system
+        self.exports = wasmtime.Instance(self.store, module, []).exports(self.store)
+        self.call("_initialize")
+
+    def call(self, name: str, *arguments: int) -> int:
+        return self.exports[name](self.store, *arguments)  # type: ignore[no-any-return]
+
+    def put(self, content: bytes) -> int:
+        place = self.call("malloc", len(content))
+        self.exports["memory"].write(self.store, content, place)
+        return place
+
+    def get(self, place: int, shape: tuple[int, ...]) -> Array:
+        size = 4 * int(np.prod(shape))
+        content = self.exports["memory"].read(self.store, place, place + size)
+        return np.frombuffer(content, np.float32).reshape(shape)
 
 
 @needs_zig
-def test_a_module_for_the_web(tmp_path: Path) -> None:
-    wasmtime = pytest.importorskip("wasmtime", exc_type=ImportError)
-    graph = with_weights(SMALL)
-    build(graph, tmp_path, Choices(target="wasm32"))
-    store = wasmtime.Store()
-    module = wasmtime.Module.from_file(store.engine, str(tmp_path / "small.wasm"))
-    assert list(module.imports) == []  # it needs nothing of a system
-    exports = wasmtime.Instance(store, module, []).exports(store)
-    exports["_initialize"](store)
-    memory, malloc = exports["memory"], exports["malloc"]
-    weights = (tmp_path / "small.weights").read_bytes()
-    place = malloc(store, len(weights))
-    memory.write(store, weights, place)
-    assert exports["small_create"](store, place, len(weights) - 1, 1) == 0
-    instance = exports["small_create"](store, place, len(weights), 1)
-    data = np.ascontiguousarray(seeded_inputs(graph)["data"], np.float32)
-    given, out = malloc(store, data.nbytes), malloc(store, 4 * 14)
-    memory.write(store, data.tobytes(), given)
-    assert exports["small_run"](store, instance, given, out) == 0
-    got = np.frombuffer(memory.read(store, out, out + 4 * 14), np.float32).reshape(2, 7)
-    np.testing.assert_allclose(got, here(graph, {"data": data})[0], rtol=1e-4, atol=1e-6)
+@pytest.mark.filterwarnings("ignore::netc.diagnostics.NetcWarning")
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_a_module_for_the_web(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("wasmtime", exc_type=ImportError)
+    net, options = ELSEWHERE[kind]
+    graph = with_weights(net)
+    feeds = feeds_of(kind, graph)
+    library = build(graph, tmp_path, Choices(target="wasm32", **options)).library
+    module, name = Module(tmp_path / f"{library.name}.wasm"), library.name
+    weights = (tmp_path / f"{name}.weights").read_bytes()
+    place = module.put(weights)
+    assert module.call(f"{name}_create", place, len(weights) - 1, 1) == 0
+    instance = module.call(f"{name}_create", place, len(weights), 1)
+    inputs = [module.put(np.ascontiguousarray(feeds[v]).tobytes()) for v in graph.inputs]
+    places = [module.call("malloc", 4 * blob.elements) for blob in library.outputs]
+    outputs = [at for k, blob in enumerate(library.outputs)
+               for at in ((places[k], 0) if blob.chosen else (places[k],))]  # fmt: skip
+    assert module.call(f"{name}_run", instance, *inputs, *outputs) == 0
+    want = here(graph, feeds, **options)
+    compare(kind, [module.get(at, a.shape) for at, a in zip(places, want, strict=True)], want)
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

@@ -11,19 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netc.ops.catalog import CATALOG
-from netc.ops.convolution import CONVOLUTION
+from netc.ops.convolution import CONVOLUTION, DECONVOLUTION
 from netc.ops.convolution_params import ConvolutionParams
 from netc.ops.linear import InnerProductParams
 from netc.ops.reduced import (
     MOST_TERMS,
     REDUCED_CONVOLUTION,
+    REDUCED_DECONVOLUTION,
     REDUCED_INNER_PRODUCT,
     ROUNDING,
     Bfloat16,
     Int8,
     ReducedParams,
     RoundingParams,
-    can_be_reduced,
+    by_outputs,
+    misfit,
     round_to_bfloat16,
     weight_codes,
 )
@@ -149,15 +151,18 @@ def test_a_blob_may_be_rounded() -> None:
 
 
 @pytest.mark.parametrize(
-    "number, shape, weights, group, fits",
+    "number, shape, weights, group, reason",
     [
-        (Bfloat16(), (1, 8, 4, 4), (8, 8, 3, 3), 1, True),
-        (Bfloat16(), (1, 3, 4, 4), (8, 3, 3, 3), 1, True),
-        (Bfloat16(), (1, 8, 4, 4), (8, 1, 3, 3), 8, False),  # depthwise
-        (Int8(1, 0), (1, 8, 4, 4), (8, 2, 3, 3), 4, False),  # half a word a group
-        (Int8(1, 0), (1, 8, 4, 4), (8, 4, 3, 3), 2, True),
-        (Int8(1, 0), (1, MOST_TERMS + 1, 1, 1), (1, MOST_TERMS + 1, 1, 1), 1, False),
-        (Bfloat16(), (1, 8, 4), (8, 8, 3), 1, False),
+        (Bfloat16(), (1, 8, 4, 4), (8, 8, 3, 3), 1, None),
+        (Bfloat16(), (1, 3, 4, 4), (8, 3, 3, 3), 1, None),
+        (Bfloat16(), (1, 8, 4, 4), (8, 1, 3, 3), 8, "no depthwise convolutions in bf16"),
+        (Int8(1, 0), (1, 8, 4, 4), (8, 1, 3, 3), 8, None),
+        (Int8(1, 0), (1, 8, 9, 70), (8, 1, 9, 70), 8, "more than 518 terms"),
+        (Int8(1, 0), (1, 8, 4, 4), (16, 1, 3, 3), 8, "no multiple of 4"),
+        (Int8(1, 0), (1, 8, 4, 4), (8, 2, 3, 3), 4, "no multiple of 4"),
+        (Int8(1, 0), (1, 8, 4, 4), (8, 4, 3, 3), 2, None),
+        (Int8(1, 0), (1, MOST_TERMS + 1, 1, 1), (1, MOST_TERMS + 1, 1, 1), 1, "66,311 terms"),
+        (Bfloat16(), (1, 8, 4), (8, 8, 3), 1, "other axes"),
     ],
 )
 def test_what_can_be_reduced(
@@ -165,10 +170,50 @@ def test_what_can_be_reduced(
     shape: tuple[int, ...],
     weights: tuple[int, ...],
     group: int,
-    fits: bool,
+    reason: str | None,
 ) -> None:
     own = ConvolutionParams(weights[0], Window(kernel=(3,)), group)
     array = np.zeros(weights, np.float32)
-    assert can_be_reduced(CONVOLUTION, own, shape, array, number) is fits
+    found = misfit(CONVOLUTION, own, shape, array, number)
+    assert found is None if reason is None else found is not None and reason in found
     array.reshape(-1)[0] = np.inf
-    assert not can_be_reduced(CONVOLUTION, own, shape, array, number)
+    assert misfit(CONVOLUTION, own, shape, array, number)
+
+
+@pytest.mark.parametrize(
+    "number, stride, dilation, group, reason",
+    [
+        (Int8(1, 0), 2, 1, 1, None),
+        (Int8(1, 0), 2, 2, 1, None),
+        (Int8(1, 0), 2, 1, 8, None),
+        (Int8(1, 0), 2, 2, 8, "depthwise, and dilated"),
+        (Int8(1, 0), 65, 1, 1, "stride is too large"),
+        (Bfloat16(), 2, 1, 1, "no deconvolutions in bf16"),
+    ],
+)
+def test_which_deconvolutions_can_be_reduced(
+    number: Bfloat16 | Int8, stride: int, dilation: int, group: int, reason: str | None
+) -> None:
+    window = Window(kernel=(3,), stride=(stride,), dilation=(dilation,))
+    array = np.ones((8, 8 // group, 3, 3), np.float32)
+    found = misfit(DECONVOLUTION, ConvolutionParams(8, window, group), (1, 8, 4, 4), array, number)
+    assert found is None if reason is None else found is not None and reason in found
+
+
+@pytest.mark.parametrize("group", [1, 2, 8])
+@pytest.mark.parametrize("zero", [0, 128])
+def test_a_deconvolution_of_codes_is_that_of_what_they_stand_for(group: int, zero: int) -> None:
+    """Its weights have a scale for each output, whichever inputs they come from."""
+    rng = np.random.default_rng(group + zero)
+    number, window = Int8(0.03125, zero), Window(kernel=(4,), pad=(1,), stride=(2,))
+    own = ConvolutionParams(8, window, group)
+    x = np.abs(rng.standard_normal((2, 8, 5, 6))).astype(np.float32)
+    w = rng.standard_normal((8, 8 // group, 4, 4)).astype(np.float32)
+    bias = rng.standard_normal(8).astype(np.float32)
+    (found,) = CATALOG[REDUCED_DECONVOLUTION].reference(ReducedParams(own, number), [x], [w, bias])
+    turned = by_outputs(w, group)
+    codes, scales = weight_codes(turned)
+    rounded = by_outputs(codes * scales[:, None, None, None], group)
+    (want,) = DECONVOLUTION.reference(own, [number.rounded(x)], [rounded, bias])
+    np.testing.assert_allclose(found, want, atol=1e-4)
+    np.testing.assert_array_equal(by_outputs(turned, group), w)

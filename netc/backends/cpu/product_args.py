@@ -57,6 +57,15 @@ class PanelArgs(NamedTuple):
     slopes: Argument
 
 
+INPUT_ZERO = 4
+"""Where, of the scales behind the rows of an int8 panel's constants, the input's zero is."""
+
+
+def constants_of(lanes: int) -> int:
+    """Floats of an int8 panel's constants, see ``kernels.epilogue``."""
+    return 3 * lanes + 16
+
+
 class DepthwiseArgs(NamedTuple):
     """A convolution of each channel by itself; out_image, ... count pixels of the output."""
 

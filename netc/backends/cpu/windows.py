@@ -8,6 +8,7 @@ from netc.ir.types import Shape
 from netc.ops.catalog import has_role
 from netc.ops.convolution_params import ConvolutionParams, convolution_axes
 from netc.ops.fused import Stage, bind_stages
+from netc.ops.reduced import REDUCED_CONVOLUTION
 from netc.ops.role import Role
 from netc.passes.epilogue import chain_of
 from netc.passes.tile_bottlenecks import cut, may_run_whole, window_of
@@ -44,8 +45,8 @@ def padded_image(graph: Graph, node: Node) -> tuple[int, int, int, int] | None:
 
 def _convolution_of(stage: Stage) -> ConvolutionParams | None:
     """The parameters of a convolution, of whatever numbers; None of other stages."""
-    params = stage.params.product if has_role(stage.op, Role.REDUCED_PRODUCT) else stage.params
-    is_product = has_role(stage.op, Role.CONVOLUTION | Role.REDUCED_PRODUCT)
+    params = stage.params.product if stage.op == REDUCED_CONVOLUTION else stage.params
+    is_product = stage.op == REDUCED_CONVOLUTION or has_role(stage.op, Role.CONVOLUTION)
     return params if is_product and isinstance(params, ConvolutionParams) else None
 
 

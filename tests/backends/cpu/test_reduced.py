@@ -42,6 +42,10 @@ def conv(bottom: str, top: str, n: int, k: int = 1, p: int = 0, s: int = 1, more
     return layer("Convolution", bottom, top, CONV.format(n, k, p, s, more))
 
 
+def deconv(bottom: str, top: str, n: int, k: int, p: int, s: int, more: str = "") -> str:
+    return layer("Deconvolution", bottom, top, CONV.format(n, k, p, s, more))
+
+
 def net_of(shape: tuple[int, ...], *layers: str) -> Source:
     dims = " ".join(f"dim: {size}" for size in shape)
     first = f'layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ {dims} }} }} }}'
@@ -100,6 +104,34 @@ NETS = {
         layer("Pooling", "c", "q", "pooling_param { kernel_size: 2 stride: 2 }"),
         conv("q", "e", 12),
     ),
+    "depthwise": net_of(
+        (2, 5, 12, 13),
+        conv("x", "a", 40),
+        layer("ReLU", "a", "ar"),
+        conv("ar", "b", 40, 3, 1, 1, "group: 40"),
+        layer("ReLU", "b", "br"),
+        conv("br", "c", 40),
+        layer("Eltwise", "ar c", "s"),
+        conv("s", "d", 40, 3, 1, 2, "group: 40 bias_term: false"),
+        layer("ReLU", "d", "dr"),
+        conv("dr", "e", 40, 5, 4, 1, "group: 40 dilation: 2"),
+        conv("e", "f", 6),
+        conv("f", "g", 6, 3, 0, 1, "group: 6"),
+        layer("PReLU", "g", "h"),
+    ),
+    "deconvolutions": net_of(
+        (2, 8, 5, 6),
+        deconv("x", "a", 12, 4, 1, 2),
+        layer("ReLU", "a", "ar"),
+        deconv("ar", "b", 24, 3, 1, 2, "dilation: 2 group: 3"),
+        conv("b", "c", 24),
+        layer("ReLU", "c", "cr"),
+        deconv("cr", "d", 24, 4, 1, 2, "group: 24"),
+        layer("ReLU", "d", "dr"),
+        conv("dr", "e", 8),
+        deconv("e", "f", 5, 2, 0, 3),
+        deconv("f", "g", 8, 3, 1, 1),
+    ),
     "inner products": net_of(
         (3, 10, 5, 4),
         layer("InnerProduct", "x", "a", IP),
@@ -130,8 +162,11 @@ def prepared(graph: Graph, number: Number, threads: int = 1) -> backend.CpuExecu
     return made
 
 
-@pytest.mark.parametrize("number", NUMBERS)
-@pytest.mark.parametrize("kind", NETS)
+IN_INT8_ALONE = ("depthwise", "deconvolutions")
+CASES = [(k, n) for k in NETS for n in NUMBERS if n != "bf16" or k not in IN_INT8_ALONE]
+
+
+@pytest.mark.parametrize("kind, number", CASES)
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_kernels_give_what_the_definitions_say(
     name: str, kind: str, number: str, monkeypatch: pytest.MonkeyPatch
@@ -198,6 +233,23 @@ def test_what_passes_codes_on() -> None:
     # Of bfloat16 windows are not pooled, and so nothing that one reads is kept.
     (optimized,) = prepared(graph, Bfloat16()).graphs()
     assert not kept_reduced(optimized)
+
+
+def test_depthwise_layers_and_deconvolutions_read_and_keep_codes() -> None:
+    graph = graph_of(NETS["depthwise"])
+    made = prepared(graph, Int8(0.1, 0))
+    (optimized,) = made.graphs()
+    assert set(kept_reduced(optimized)) == {"ar", "br", "s", "dr", "e"}
+    assert not made.report()["float32_layers"]
+    graph = graph_of(NETS["deconvolutions"])
+    made = prepared(graph, Int8(0.1, 0))
+    (optimized,) = made.graphs()
+    assert set(kept_reduced(optimized)) == {"ar", "b", "cr", "dr", "e"}
+    assert not made.report()["float32_layers"]
+    # In bfloat16 there are neither.
+    told = prepared(graph, Bfloat16()).report()["float32_layers"]
+    assert set(told) == {"a", "b", "d", "f", "g"}
+    assert set(told.values()) == {"there are no deconvolutions in bf16"}
 
 
 def test_a_part_in_float32_keeps_all_parts_in_float32() -> None:

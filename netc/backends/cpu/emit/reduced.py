@@ -10,14 +10,26 @@ from netc.backends.cpu.emit.elementwise import chain_sweeps
 from netc.backends.cpu.emit.emission import EmitContext, Sweeps, scratch_of
 from netc.backends.cpu.emit.epilogues import Matched, match_epilogue
 from netc.backends.cpu.emit.pooling import window_of_pooling
-from netc.backends.cpu.emit.products import geometry_of, image_edge, weights_of
+from netc.backends.cpu.emit.products import geometry_of, image_edge, is_depthwise, weights_of
 from netc.backends.cpu.lowering import Sweep, sweep_of
+from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.conv import conv_product
+from netc.backends.cpu.steps.deconv_codes import CodesDeconvolution, deconv_codes_steps
+from netc.backends.cpu.steps.depthwise_codes import (
+    depthwise_codes_deconv_steps,
+    depthwise_codes_step,
+)
 from netc.backends.cpu.steps.moving import copy_step
 from netc.backends.cpu.steps.pooling import max_codes_step
 from netc.backends.cpu.steps.product import product_step
-from netc.backends.cpu.steps.reduced import in_words, kept_words, reduce_step, reduced
+from netc.backends.cpu.steps.reduced import (
+    in_words,
+    kept_words,
+    reduce_step,
+    reduced,
+    reduced_depthwise,
+)
 from netc.backends.shared.derived import elements
 from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View, moved
@@ -25,7 +37,7 @@ from netc.diagnostics import InternalError
 from netc.ir.graph import Array, Node
 from netc.ops.convolution_params import ConvolutionParams
 from netc.ops.fused import Bound, bind_stages
-from netc.ops.reduced import Number, ReducedParams
+from netc.ops.reduced import REDUCED_DECONVOLUTION, Int8, Number, ReducedParams, by_outputs
 from netc.passes.epilogue import chain_of
 
 
@@ -37,6 +49,7 @@ class _Product(NamedTuple):
     weights: Array
     geometry: Geometry
     matched: Matched
+    transposed: bool
 
 
 def emit_reduced(context: EmitContext, node: Node) -> Sweeps:
@@ -85,13 +98,15 @@ def _product(context: EmitContext, node: Node, first: Bound, stages: Sequence[Bo
     weight, bias = weights_of(context, first)
     kernels = elements(weight)
     own = params.product
+    transposed = first.stage.op == REDUCED_DECONVOLUTION
     if isinstance(own, ConvolutionParams):
         geometry = geometry_of(own, context.graph.shape(first.inputs[0]))
+        kernels = by_outputs(kernels, own.group) if transposed else kernels
     else:  # a window as large as the input
         kernels = (kernels.T if own.transpose else kernels).reshape(-1, x.c, x.h, x.w)
         geometry = Geometry((x.h, x.w))
     matched = match_epilogue(context, bias, stages, params.num_output)
-    return _Product(x, y, kernels, geometry, matched)
+    return _Product(x, y, kernels, geometry, matched, transposed)
 
 
 def _sweep(
@@ -103,15 +118,39 @@ def _sweep(
     added: Number | None,
     stored: Number | None,
 ) -> Sweep:
-    epilogue = one.matched.epilogue
-
     def steps() -> Sequence[Step]:
+        if isinstance(number, Int8) and (one.transposed or _is_depthwise(one)):
+            return _by_channels_or_back(context.target, name, words, one, number, added, stored)
         arithmetic = reduced(one.weights, number, added, stored)
         product = conv_product(words, arithmetic.weights, one.geometry)
-        target = context.target
+        target, epilogue = context.target, one.matched.epilogue
         return [product_step(name, words, [one.y], product, target, epilogue, reduced=arithmetic)]
 
-    return sweep_of(steps, [words], [one.y], pointwise=[epilogue.residual])
+    return sweep_of(steps, [words], [one.y], pointwise=[one.matched.epilogue.residual])
+
+
+def _by_channels_or_back(
+    target: Machine,
+    name: str,
+    words: View,
+    one: _Product,
+    number: Int8,
+    added: Number | None,
+    stored: Number | None,
+) -> list[Step]:
+    """A depthwise convolution, or any deconvolution."""
+    epilogue = one.matched.epilogue
+    if not _is_depthwise(one):
+        back = CodesDeconvolution(one.weights, one.geometry, number, added, stored)
+        return deconv_codes_steps(name, words, one.y, back, target, epilogue)
+    own = reduced_depthwise(one.weights, number, added, stored)
+    if one.transposed:
+        return depthwise_codes_deconv_steps(name, words, one.y, own, one.geometry, target, epilogue)
+    return [depthwise_codes_step(name, words, one.y, own, one.geometry, target, epilogue)]
+
+
+def _is_depthwise(one: _Product) -> bool:
+    return is_depthwise(one.geometry, one.x, one.y)
 
 
 def kept_concat(context: EmitContext, node: Node, number: Number) -> Sweeps:

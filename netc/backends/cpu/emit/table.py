@@ -57,7 +57,7 @@ from netc.ops.catalog import CATALOG, has_role
 from netc.ops.gradient import NAME as GRADIENT
 from netc.ops.gradient_update import NAME as GRADIENT_UPDATE
 from netc.ops.ranks import FINISH, START
-from netc.ops.reduced import REDUCED_CONVOLUTION, REDUCED_INNER_PRODUCT
+from netc.ops.reduced import REDUCED_CONVOLUTION, REDUCED_DECONVOLUTION, REDUCED_INNER_PRODUCT
 from netc.ops.role import Role
 from netc.ops.siblings import NAME as SIBLINGS
 from netc.ops.update import CLIP, RUNNING, UPDATE
@@ -99,6 +99,7 @@ EMITTERS: Mapping[str, Emitter] = {
     "PSROIPooling": emit_psroi_pooling,
     "Python": emit_python,
     REDUCED_CONVOLUTION: emit_reduced,
+    REDUCED_DECONVOLUTION: emit_reduced,
     REDUCED_INNER_PRODUCT: emit_reduced,
     RUNNING: emit_running,
     "Reshape": emit_reshape,

@@ -56,7 +56,8 @@ FLOAT32 = Formats()
 # Where int8 is among the formats, a panel's ``bias`` has more behind it, all of ``lanes`` floats:
 #
 #   [biases][factors of the sums][summands of the sums, int32][scale, zero of the residual;
-#                                                              1 / scale, zero of the result]
+#                                                              1 / scale, zero of the result;
+#                                                              zero of the input]
 _FACTORS, _SUMMANDS, _SCALES = 1, 2, 3
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from netc.backends.cpu import jit
 from netc.backends.cpu.kernel_args import ReduceArgs
 from netc.backends.cpu.memory import aligned_zeros
+from netc.backends.cpu.product_args import INPUT_ZERO, constants_of
 from netc.backends.cpu.program import Step
 from netc.backends.shared.views import View
 from netc.ops.reduced import Bfloat16, Int8, Number, round_to_bfloat16, weight_codes
@@ -75,7 +76,8 @@ class Reduced:
 
     Args:
         number: what inputs and weights are.
-        weights: (outputs, words of a group's channels, kernel h, kernel w), words as float32 bits.
+        weights: (outputs, words of a group's channels, kernel h, kernel w), words as float32 bits;
+            of a depthwise product (channels, 1, kernel h, kernel w), codes as float32.
         factors: (outputs,) what int8's sums are multiplied by; None of bfloat16.
         summands: (outputs,) int32, what is added to them before.
         added: what the residual is kept as; None for float32.
@@ -98,15 +100,14 @@ class Reduced:
     @property
     def padding(self) -> Array:
         """A word of what lies around the input."""
-        zero = self.number.zero if isinstance(self.number, Int8) else 0
-        return np.full(4, zero, np.uint8).view(np.float32)
+        return np.full(4, self.zero, np.uint8).view(np.float32)
 
     def panels(self, bias: Array | None, first: int, count: int, lanes: int) -> Array:
         """(panels, ...): the constants of channels ``first`` on, as kernels read them."""
         number = math.ceil(count / lanes)
         here = slice(first, first + count)
         plain = isinstance(self.number, Bfloat16)
-        made = aligned_zeros((number, lanes if plain else 3 * lanes + 16))
+        made = aligned_zeros((number, lanes if plain else constants_of(lanes)))
         rows = [bias, self.factors, self.summands]
         for row, values in enumerate(rows[:1] if plain else rows):
             if values is not None:
@@ -114,8 +115,14 @@ class Reduced:
                 padded[:count] = values[here].view(np.float32)
                 made[:, row * lanes : (row + 1) * lanes] = padded.reshape(number, lanes)
         if not plain:
-            made[:, 3 * lanes : 3 * lanes + 4] = self._scales()
+            made[:, 3 * lanes : 3 * lanes + INPUT_ZERO] = self._scales()
+            made[:, 3 * lanes + INPUT_ZERO] = self.zero
         return made
+
+    @property
+    def zero(self) -> int:
+        """What stands for 0 in the input."""
+        return self.number.zero if isinstance(self.number, Int8) else 0
 
     def _scales(self) -> Sequence[float]:
         added = (self.added.scale, self.added.zero) if isinstance(self.added, Int8) else (1, 0)
@@ -130,15 +137,24 @@ def reduced(
     """A product's arithmetic for weights (outputs, channels of a group, kernel h, kernel w)."""
     if isinstance(number, Bfloat16):
         bits = round_to_bfloat16(weights).view(np.uint32) >> np.uint32(16)
-        return Reduced(number, _words(bits.astype(np.uint16), 2), None, None, added, stored)
+        return Reduced(number, as_words(bits.astype(np.uint16), 2), None, None, added, stored)
     codes, scales = weight_codes(weights)
     sums = codes.reshape(len(codes), -1).sum(axis=1, dtype=np.int64)
     factors = np.float32(number.scale) * scales
     summands = (-number.zero * sums).astype(np.int32)
-    return Reduced(number, _words(codes, 4), factors, summands, added, stored)
+    return Reduced(number, as_words(codes, 4), factors, summands, added, stored)
 
 
-def _words(elements: NDArray[np.uint16] | NDArray[np.int8], per_word: int) -> Array:
+def reduced_depthwise(
+    weights: Array, number: Int8, added: Number | None = None, stored: Number | None = None
+) -> Reduced:
+    """A depthwise product's arithmetic: its weights are codes as float32, and nothing is added."""
+    codes, scales = weight_codes(weights)
+    factors = np.float32(number.scale) * scales
+    return Reduced(number, codes.astype(np.float32), factors, None, added, stored)
+
+
+def as_words(elements: NDArray[np.uint16] | NDArray[np.int8], per_word: int) -> Array:
     """(outputs, channels, h, w) of small elements as (outputs, words, h, w), zeros at the end."""
     outputs, channels, *kernel = elements.shape
     words = -(-channels // per_word)

@@ -1,0 +1,65 @@
+"""Steps of convolutions and deconvolutions of each channel by itself, of int8 codes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from netc.backends.cpu import jit
+from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.product_args import DepthwiseArgs
+from netc.backends.cpu.program import Step
+from netc.backends.cpu.steps.depthwise import depthwise_deconv_steps, depthwise_step
+from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
+from netc.backends.cpu.steps.reduced import Reduced
+from netc.backends.shared.derived import elements
+from netc.backends.shared.geometry import Geometry
+from netc.backends.shared.views import View
+
+
+def depthwise_codes_step(
+    name: str,
+    words: View,
+    y: View,
+    reduced: Reduced,
+    geometry: Geometry,
+    target: Machine,
+    epilogue: Epilogue = PLAIN,
+) -> Step:
+    """A convolution of each channel by itself.
+
+    Args:
+        name: the layer's.
+        words: the input's codes, four in each word.
+        y: output; its ``ld`` is in words where the result is stored as codes.
+        reduced: the arithmetic, of ``reduced_depthwise``.
+        geometry: kernel, stride, pad and dilation.
+        target: the machine.
+        epilogue: bias, residual and activation.
+    """
+    step = depthwise_step(name, words, y, reduced.weights, geometry, epilogue)
+    return _of_codes(step, reduced, target, epilogue)
+
+
+def depthwise_codes_deconv_steps(
+    name: str,
+    words: View,
+    y: View,
+    reduced: Reduced,
+    geometry: Geometry,
+    target: Machine,
+    epilogue: Epilogue = PLAIN,
+) -> list[Step]:
+    """A deconvolution with as many groups as channels and no dilation; arguments as above."""
+    steps = depthwise_deconv_steps(name, words, y, reduced.weights, geometry, epilogue)
+    return [_of_codes(step, reduced, target, epilogue) for step in steps]
+
+
+def _of_codes(step: Step, reduced: Reduced, target: Machine, epilogue: Epilogue) -> Step:
+    """A step of float32 as that of codes, which lie at the same places."""
+    channels = len(reduced.weights)
+    bias = None if epilogue.bias is None else elements(epilogue.bias)
+    constants = reduced.panels(bias, 0, channels, target.width)
+    args = DepthwiseArgs(*step.args)._replace(channels=channels, bias=constants)  # type: ignore[arg-type]
+    options = {**dict(step.kernel.options), "formats": reduced.formats}
+    kernel = jit.spec("depthwise_codes", "depthwise", **options)
+    return replace(step, kernel=kernel, args=args)
