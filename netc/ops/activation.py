@@ -209,7 +209,9 @@ def _clip(params: ClipParams, x: AnyArray) -> AnyArray:
     return xp.where(low < below, below, low)
 
 
-CLIP = activation("Clip", _clip, 2, _parse_clip, role=Role.ACTIVATION | Role.EPILOGUE)
+CLIP = activation(
+    "Clip", _clip, 2, _parse_clip, role=Role.ACTIVATION | Role.EPILOGUE | Role.CLIPPED
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,12 @@ RELU6 = activation(
     _relu6,
     2,
     _parse_relu6,
-    role=Role.FUNCTION | Role.NONLINEARITY | Role.NON_NEGATIVE | Role.EPILOGUE | Role.FINISHING,
+    role=Role.FUNCTION
+    | Role.NONLINEARITY
+    | Role.NON_NEGATIVE
+    | Role.EPILOGUE
+    | Role.FINISHING
+    | Role.CLIPPED,
 )
 
 

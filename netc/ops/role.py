@@ -64,6 +64,8 @@ class Role(Flag):
     """What nets have between products, and rarely behind a loss."""
     RECTIFIER = auto()
     """max(x, 0), or a slope below 0; params are ``ReLUParams``."""
+    CLIPPED = auto()
+    """Elements brought within bounds, and else as they are where no ``negative_slope`` is left."""
     SIGMOID = auto()
     """It is a sigmoid, or a loss that begins with one."""
     SOFTMAX = auto()

@@ -224,10 +224,14 @@ def _is_finished(stages: list[Stage]) -> bool:
     sums = [is_plain_sum(stage) for stage in stages]
     if any(sums[1:]):
         return False
-    return all(
-        s or (has_role(stage.op, Role.RECTIFIER) and all_finite(stage.params))
-        for s, stage in zip(sums, stages, strict=True)
-    )
+    return all(s or _is_exact(stage) for s, stage in zip(sums, stages, strict=True))
+
+
+def _is_exact(stage: Stage) -> bool:
+    """True for an activation that kernels do as its definition says, to the last bit."""
+    if has_role(stage.op, Role.CLIPPED) and getattr(stage.params, "negative_slope", None):
+        return False
+    return has_role(stage.op, Role.RECTIFIER | Role.CLIPPED) and all_finite(stage.params)
 
 
 def is_plain_sum(stage: Stage) -> bool:

@@ -153,6 +153,7 @@ CHAIN_ARGUMENTS = {
     "leaky": 2,
     "prelu": 3,
     "clip": 2,
+    "relu6": 2,
     "elu": 2,
     "sigmoid": 2,
     "tanh": 2,

@@ -78,6 +78,7 @@ def test_activations_at_the_ends_of_the_range(bench, kind):
         expected = {
             "none": double,
             "relu": np.maximum(double, 0) + 0 * np.minimum(double, 0),  # nan of minus infinity
+            "relu6": np.minimum(np.maximum(double, 0) + 0 * np.minimum(double, 0), 0.5),
             "leaky": np.where(double > 0, double, 0.5 * double),
             "clip": np.clip(double, 0.5, 6),
             "elu": np.where(double > 0, double, 0.5 * np.expm1(double)),

@@ -115,7 +115,8 @@ NETS = {
         conv("s", "d", 40, 3, 1, 2, "group: 40 bias_term: false"),
         layer("ReLU", "d", "dr"),
         conv("dr", "e", 40, 5, 4, 1, "group: 40 dilation: 2"),
-        conv("e", "f", 6),
+        layer("ReLU6", "e", "er"),
+        conv("er", "f", 6),
         conv("f", "g", 6, 3, 0, 1, "group: 6"),
         layer("PReLU", "g", "h"),
     ),
@@ -239,7 +240,7 @@ def test_depthwise_layers_and_deconvolutions_read_and_keep_codes() -> None:
     graph = graph_of(NETS["depthwise"])
     made = prepared(graph, Int8(0.1, 0))
     (optimized,) = made.graphs()
-    assert set(kept_reduced(optimized)) == {"ar", "br", "s", "dr", "e"}
+    assert set(kept_reduced(optimized)) == {"ar", "br", "s", "dr", "er"}
     assert not made.report()["float32_layers"]
     graph = graph_of(NETS["deconvolutions"])
     made = prepared(graph, Int8(0.1, 0))

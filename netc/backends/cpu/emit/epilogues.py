@@ -14,7 +14,7 @@ from netc.ir.graph import Array
 from netc.ops.elementwise import EltwiseParams
 from netc.ops.fused import Bound
 from netc.ops.numbers import all_finite
-from netc.ops.rectifiers import ReLUParams
+from netc.ops.rectifiers import ReLU6Params, ReLUParams
 
 
 class Matched(NamedTuple):
@@ -73,6 +73,10 @@ def _relu(params: ReLUParams, arrays: list[Weights], channels: int) -> Activatio
     return Activation("leaky", slope) if slope else Activation("relu")
 
 
+def _relu6(params: ReLU6Params, arrays: list[Weights], channels: int) -> Activation | None:
+    return None if params.negative_slope else Activation("relu6", params.n)
+
+
 def _prelu(params: object, arrays: list[Weights], channels: int) -> Activation:
     return Activation("prelu", slopes=derived(_spread, arrays[0], channels))
 
@@ -83,6 +87,7 @@ def _spread(slopes: Array, channels: int) -> Array:
 
 _ACTIVATIONS: Mapping[str, Callable[[Any, list[Weights], int], Activation | None]] = {
     "ReLU": _relu,
+    "ReLU6": _relu6,
     "PReLU": _prelu,
     "ELU": lambda params, arrays, channels: Activation("elu", params.alpha),
     "Sigmoid": lambda params, arrays, channels: Activation("sigmoid"),

@@ -202,6 +202,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "relu": lambda b, x, first, second, slopes: emit_relu(b, x),
     "leaky": lambda b, x, first, second, slopes: emit_leaky(b, x, first),
     "prelu": lambda b, x, first, second, slopes: emit_prelu(b, x, slopes),
+    "relu6": lambda b, x, first, second, slopes: emit_min(b, first, emit_relu(b, x)),
     "clip": lambda b, x, first, second, slopes: emit_max(b, emit_min(b, second, x), first),
     "elu": lambda b, x, first, second, slopes: emit_elu(b, x, first),
     "sigmoid": lambda b, x, first, second, slopes: emit_sigmoid(b, x),

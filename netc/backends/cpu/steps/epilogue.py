@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from netc.backends.shared.derived import Weights
 from netc.backends.shared.views import Place, View
 
-KINDS = ("none", "relu", "leaky", "prelu", "clip", "elu", "sigmoid", "tanh", "swish")
+KINDS = ("none", "relu", "leaky", "relu6", "prelu", "clip", "elu", "sigmoid", "tanh", "swish")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -15,9 +15,9 @@ class Activation:
     """A function of one element.
 
     Args:
-        kind: one of KINDS. relu: max(x, 0); leaky: first * x where negative; prelu: slopes[c] * x
-            where negative; clip: to first .. second; elu: first * (exp(x) - 1) where negative;
-            swish: x * sigmoid(first * x).
+        kind: one of KINDS. relu: max(x, 0); leaky: first * x where negative; relu6: relu, and at
+            most first; prelu: slopes[c] * x where negative; clip: to first .. second; elu:
+            first * (exp(x) - 1) where negative; swish: x * sigmoid(first * x).
         first: a parameter.
         second: a parameter.
         slopes: (channels,), for prelu. Slope 1 leaves a channel as it is and 0 makes it a relu.
