@@ -10,6 +10,7 @@ import numpy as np
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.ir.types import show
+from netc.solver.average_precision import Detections
 from netc.solver.culprits import naming_records
 from netc.solver.opening import TestNet
 from netc.solver.programs import total_loss
@@ -30,6 +31,7 @@ def scored(
     passes: int,
     look: Look | None = None,
     interrupted: Callable[[], bool] = lambda: False,
+    detections: Detections | None = None,
 ) -> Means | None:
     """The means of a test, summed in float32 in the order of the passes.
 
@@ -39,6 +41,8 @@ def scored(
         look: called with the inputs and all blobs of each pass.
         interrupted: called before each pass; if it returns True the test ends and the result is
             None.
+        detections: collects the outputs in the place of their means, where they are rows of what a
+            detector found.
 
     Raises:
         NetcError: what taking or feeding a batch raises, such as bad-feeds or input-shape.
@@ -55,8 +59,13 @@ def scored(
         if look is not None:
             look(batch, made)
         total += total_loss(made, test.shown.totals)
-        sums = added(sums, test.shown.of(made))
+        if detections is not None:
+            detections.add(test.shown.of(made))
+        else:
+            sums = added(sums, test.shown.of(made))
     count = np.float32(passes)
+    if detections is not None:
+        return Means(detections.means(), float(total / count))
     return Means({name: array / count for name, array in sums.items()}, float(total / count))
 
 

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.ops.update_rules import SOLVER_TYPES, LocalRate, Rule
 from netc.schema.message import Message
+from netc.solver.average_precision import VERSIONS
 from netc.solver.ranges import out_of_range
 from netc.solver.rates import Policy, read_policy
 from netc.train.step import Updating
 
 _WITHOUT_MOMENTUM = ("AdaGrad", "RMSProp")
+_EVALUATIONS = ("classification", "detection")
 _LOCAL = ("SGD", "Nesterov", "LARS")  # types that take a rate of each parameter's own
 
 # Fields of forks that say where or how training runs there, not what it computes.
@@ -49,7 +51,8 @@ class Settings:
     """A solver's settings, except its nets.
 
     ``clip_gradients`` below 0 is off. ``display``, ``snapshot`` and ``test_interval`` are in
-    iterations, 0 for never. ``random_seed`` is None where the text does not fix it.
+    iterations, 0 for never. ``random_seed`` is None where the text does not fix it. ``ap_version``
+    says how tests of detections are scored; None where tests are means of outputs.
     """
 
     rule: Rule
@@ -72,6 +75,7 @@ class Settings:
     snapshot_diff: bool = False
     snapshot_format: str = "BINARYPROTO"
     snapshot_after_train: bool = True
+    ap_version: str | None = None
 
     @property
     def needs_loss(self) -> bool:
@@ -111,6 +115,7 @@ def read_settings(solver: Message) -> Settings:
         *_unsupported(solver),
         *out_of_range(solver),
         *_unknown_regularization(solver),
+        *_unknown_evaluation(solver),
     ]
     rule, policy = Rule(), None
     try:
@@ -150,6 +155,7 @@ def _settings(solver: Message, rule: Rule, policy: Policy) -> Settings:
         snapshot_diff=get("snapshot_diff"),
         snapshot_format=get("snapshot_format"),
         snapshot_after_train=get("snapshot_after_train"),
+        ap_version=get("ap_version") if get("eval_type") == "detection" else None,
     )
 
 
@@ -207,6 +213,18 @@ def _unknown_regularization(solver: Message) -> tuple[Diagnostic, ...]:
         hints.append('`type: "AdamW"` takes the decay out of the gradient')
     message = f"there is no regularization `{kind}`"
     return _bad(solver, "regularization_type", message, *hints).diagnostics
+
+
+def _unknown_evaluation(solver: Message) -> tuple[Diagnostic, ...]:
+    """SSD's tests: means as Caffe's, or of detections."""
+    kind, version = solver.get("eval_type"), solver.get("ap_version")
+    if kind not in _EVALUATIONS:
+        message = f"there is no `eval_type` `{kind}`"
+        return _bad(solver, "eval_type", message, "classification or detection").diagnostics
+    if kind == "detection" and version not in VERSIONS:
+        message = f"there is no `ap_version` `{version}`"
+        return _bad(solver, "ap_version", message, ", ".join(VERSIONS)).diagnostics
+    return ()
 
 
 def _unsupported(solver: Message) -> list[Diagnostic]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from netc.ir.graph import Array
 from netc.solver import events
+from netc.solver.average_precision import Detections
 from netc.solver.debug import layers_of, tested_lines
 from netc.solver.opening import Run
 from netc.solver.scoring import Means, scored
@@ -80,7 +81,9 @@ class Tests:
             lines = tested_lines(layers, test.net, batch, made)
             self._emit(events.Debug(iteration, lines))
 
+        version = self._settings.ap_version
+        found = None if version is None else Detections(version)
         if not self._settings.debug_info:
-            return scored(test, passes, interrupted=interrupted)
+            return scored(test, passes, None, interrupted, found)
         layers = layers_of(test.choice, test.net.graph)
-        return scored(test, passes, look, interrupted)
+        return scored(test, passes, look, interrupted, found)

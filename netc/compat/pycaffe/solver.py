@@ -23,6 +23,7 @@ from netc.diagnostics import Source
 from netc.frontend import build
 from netc.ir.graph import Array
 from netc.solver import events
+from netc.solver.average_precision import Detections
 from netc.solver.feeds import Feeds
 from netc.solver.log import CaffeLog
 from netc.solver.nets import net_feeds
@@ -263,11 +264,18 @@ class Solver:
     def _tested(self, net: Net, passes: int) -> tuple[dict[str, Array], float]:
         """Means of a TEST net's outputs and of its loss."""
         sums: dict[str, Array] = {}
-        total = np.float32(0)
+        version, total = self._settings.ap_version, np.float32(0)
+        found = None if version is None else Detections(version)
         for _ in range(passes):
             total += np.float32(net._forward(0, len(net.layers) - 1))
-            sums = added(sums, {name: net.blobs[name].data.copy() for name in net.outputs})
+            made = {name: net.blobs[name].data.copy() for name in net.outputs}
+            if found is not None:
+                found.add(made)
+            else:
+                sums = added(sums, made)
         count = np.float32(passes)
+        if found is not None:
+            return found.means(), float(total / count)
         return {name: array / count for name, array in sums.items()}, float(total / count)
 
     # Snapshots

@@ -14,26 +14,20 @@ from netc.ops.ranks import Slot
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice
 from tests.passes.test_recompute import held
 from tests.passes.test_recompute import solver as net_with_branches
-from tests.solver.golden import CASES as CASES_OF_CAFFE
 from tests.solver.golden import arrays, case_named, check_parameters, open_case, relative
 from tests.solver.small import solver as small_net
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs Linux and a C++ compiler")
 
-# Of golden/train's families a to i and k; the rest of them are tried with --slow.
+# Of golden/train's families a to i and k.
 CASES = (
     "cifar_lrn_across", "bnres_iter_size", "inception_dropout0", "siamese", "fcn_valid",
     "softmax_ignore_valid", "lstm_series", "slice_concat_reshape", "clip_decay", "iter_size4_adam",
     "resume_bn",
 )  # fmt: skip
-FURTHER = sorted(
-    {case["name"] for case in CASES_OF_CAFFE if case["family"] in "abcdefghi"} - {*CASES}
-)
 
 
-@pytest.mark.parametrize(
-    "name", [*CASES, *(pytest.param(name, marks=pytest.mark.slow) for name in FURTHER)]
-)
+@pytest.mark.parametrize("name", CASES)
 def test_first_iterations(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     device = EmulatedDevice(0)
     table: dict[str, Any] = {**registry.BACKENDS, "cuda": lambda: CudaBackend(device)}
