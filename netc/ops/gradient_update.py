@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from netc.ir.graph import Node
+from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ops.array import Arrays
 from netc.ops.define import Arity, Cost, ErasedOp, OpDef, WeightSpec, full_extent, unwritten
+from netc.ops.elementwise import EltwiseParams
 from netc.ops.gradient import NAME as GRADIENT
 from netc.ops.gradient import GradientParams
+from netc.ops.inputs import ParameterParams
 from netc.ops.update import UPDATE, UpdateParams
 
 NAME = "GradientUpdate"
@@ -39,16 +41,16 @@ class GradientUpdateParams:
 
 
 class Updated(NamedTuple):
-    """What a node that updates a parameter does, and its inputs by what they are.
+    """What a node that writes to variables does, and its inputs by what they are.
 
     Args:
-        params: the update's.
+        params: the update's; None where gradients are summed over passes.
         gradient: the gradient, or what it is made of; empty where none reaches the parameter.
-        arrays: the parameter and its histories, before the update.
+        arrays: the parameter and its histories, or the sum so far, before they are written to.
         scalars: rate, iteration, and the clipping factor where there is one.
     """
 
-    params: UpdateParams
+    params: UpdateParams | None
     gradient: tuple[str, ...]
     arrays: tuple[str, ...]
     scalars: tuple[str, ...]
@@ -64,6 +66,28 @@ def updated_by(node: Node) -> Updated | None:
         return None
     end = first + len(node.outputs)
     return Updated(params, node.inputs[:first], node.inputs[first:end], node.inputs[end:])
+
+
+def written_by(graph: Graph, node: Node) -> Updated | None:
+    """The update that a node makes, or the sum of gradients that it adds to; None for others."""
+    found = updated_by(node)
+    if found is not None or not _is_sum(node):
+        return found
+    before, gradient = node.inputs
+    maker = graph.producers.get(before)
+    variable = maker.parameters[0] if maker is not None and _is_variable(maker) else None
+    if variable is None or graph.updates.get(variable) != node.outputs[0]:
+        return None
+    return Updated(None, (gradient,), (before,), ())
+
+
+def _is_sum(node: Node) -> bool:
+    """True of a plain sum of two values."""
+    return node.params == EltwiseParams() and len(node.inputs) == 2
+
+
+def _is_variable(node: Node) -> bool:
+    return isinstance(node.params, ParameterParams)
 
 
 def gradient_update_op(ops: Mapping[str, ErasedOp]) -> OpDef[GradientUpdateParams]:

@@ -19,7 +19,8 @@ the same to the bit, since each node reads what it read before.
 
 Updates stay where they are if all of them wait for one thing: the norm that clips gradients, or
 their means over ranks, which are waited for when backward has ended. With several passes an
-iteration, or a rate that depends on the loss, they are a graph of their own.
+iteration, or a rate that depends on the loss, they are a graph of their own, and each gradient is
+added to the sum of the passes before, a variable too, as soon as it is whole.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 
 from netc.ir.graph import Graph, Node
-from netc.ops.gradient_update import Updated, updated_by
+from netc.ops.gradient_update import Updated, written_by
 from netc.ops.inputs import ParameterParams
 from netc.ops.ranks import FINISH
 from netc.passes.base import Log, Pass
@@ -37,7 +38,8 @@ from netc.passes.base import Log, Pass
 def update_early(graph: Graph, log: Log) -> Graph:
     """The graph with its updates where they may first run."""
     kept = set(graph.updates.values())
-    known = ((node, updated_by(node)) for node in graph.nodes if kept.issuperset(node.outputs))
+    writing = (node for node in graph.nodes if kept.issuperset(node.outputs))
+    known = ((node, written_by(graph, node)) for node in writing)
     updates = [(node, own) for node, own in known if own is not None and own.gradient]
     if not updates:
         return graph
@@ -59,7 +61,7 @@ def update_early(graph: Graph, log: Log) -> Graph:
 
 def _reason(graph: Graph, own: Updated) -> str:
     """Why an update stays where it is; empty where it may move."""
-    if own.params.clipped:
+    if own.params is not None and own.params.clipped:
         return "clipping needs the norm of all gradients first"
     makers = (graph.producers.get(value) for value in own.gradient)
     if any(maker is not None and maker.op == FINISH for maker in makers):
@@ -70,7 +72,7 @@ def _reason(graph: Graph, own: Updated) -> str:
 def _held(graph: Graph, own: Updated) -> tuple[Node, ...]:
     """The nodes that give the update, and nobody else, a variable as a value."""
     found = []
-    for value in own.arrays:
+    for value in (*own.gradient, *own.arrays):
         node = graph.producers.get(value)
         alone = len(graph.readers[value]) == 1 and value not in graph.results
         if node is not None and isinstance(node.params, ParameterParams) and alone:
@@ -117,7 +119,7 @@ def _tell(graph: Graph, behind: dict[int, list[Node]], moving: set[str], log: Lo
     index = {node.name: i for i, node in enumerate(graph.nodes)}
     for place, nodes in behind.items():
         for node in nodes:
-            if updated_by(node) and staying[index[node.name]] > staying[place + 1]:
+            if written_by(graph, node) and staying[index[node.name]] > staying[place + 1]:
                 log.applied("its gradient is freed before the backward pass goes on", node.name)
 
 

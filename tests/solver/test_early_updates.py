@@ -178,3 +178,13 @@ def test_means_over_ranks_are_waited_for() -> None:
         "means over ranks are waited for when the backward pass has ended"
     }
     assert fuse_updates.fuse_updates(graph, log) is graph
+
+
+def test_sums_over_passes_lie_in_their_variables() -> None:
+    """The first pass writes gradients there, the next ones hold one gradient at a time."""
+    made = solver(f"{RULES['SGD']} iter_size: 3", EARLY)
+    sizes = {name: program["arena_bytes"] for name, program in made.report()["programs"].items()}
+    largest = 4 * 53 * 486
+    assert sizes["first"] < largest
+    assert sizes["further"] < sizes["first"] + largest + 4096
+    assert sizes["update"] < largest + 8192

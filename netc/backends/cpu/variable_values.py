@@ -10,6 +10,9 @@ order too, Caffe's, whatever its axes: one long pixel for each of its first axis
     dW                             in the arena, in Caffe's order, and so its mean over ranks; in
                                    the memory that ranks share, where they do
 
+With several passes an iteration a gradient is written to the variable of the sum, or added to it
+there.
+
 The values that a run starts from are gone once the update has run, so no later node may read them.
 """
 
@@ -25,10 +28,11 @@ from netc.backends.shared.views import External, Place, View, dense
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ops.gradient import NAME as GRADIENT
-from netc.ops.gradient_update import updated_by
+from netc.ops.gradient_update import NAME as GRADIENT_UPDATE
+from netc.ops.gradient_update import written_by
 from netc.ops.inputs import ParameterParams
 from netc.ops.ranks import FINISH, START, SumParams
-from netc.ops.update import CLIP, UPDATE
+from netc.ops.update import CLIP
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def variable_values(graph: Graph) -> VariableValues:
         pairs = _pairs(graph, node)
         if pairs is None or any(last.get(variable, -1) > position for variable, *_ in pairs):
             continue
-        reached = node.inputs[: int(node.op == UPDATE and node.params.reached)]
+        reached = _whole_gradient(graph, node)
         if not all(_in_any_order(graph, node, gradient) for gradient in reached):
             continue
         for variable, before, after in pairs:
@@ -71,7 +75,27 @@ def variable_values(graph: Graph) -> VariableValues:
             chain = _handed_on(graph, gradient)
             gradients.update(chain)
             places.update(_shared_places(graph, chain))
-    return VariableValues(places, frozenset(gradients))
+    stored = {v: place for v, place in _stored(graph, index, last) if v not in places}
+    return VariableValues({**places, **stored}, frozenset({*gradients, *stored}))
+
+
+def _stored(
+    graph: Graph, index: Mapping[str, int], last: Mapping[str, int]
+) -> Iterator[tuple[str, External]]:
+    """Gradients that a variable is to hold, of which nothing reads what it held before."""
+    for variable, value in graph.updates.items():
+        maker = graph.producers.get(value)
+        if maker is None or maker.op != GRADIENT or maker.params.kind != "weight":
+            continue
+        alone = not graph.readers[value] and value not in graph.outputs
+        if alone and variable not in last and list(graph.updates.values()).count(value) == 1:
+            yield value, External(index[variable])
+
+
+def _whole_gradient(graph: Graph, node: Node) -> tuple[str, ...]:
+    """The gradient that a node writes to variables by; empty where it makes it itself."""
+    own = written_by(graph, node)
+    return () if own is None or node.op == GRADIENT_UPDATE else own.gradient
 
 
 def _last_reads(graph: Graph) -> dict[str, int]:
@@ -85,7 +109,7 @@ def _last_reads(graph: Graph) -> dict[str, int]:
 
 def _pairs(graph: Graph, node: Node) -> list[tuple[str, str, str]] | None:
     """Variable, value before and value after of an update that may work in place."""
-    own = updated_by(node)
+    own = written_by(graph, node)
     if own is None:
         return None
     updated = {value: variable for variable, value in graph.updates.items()}

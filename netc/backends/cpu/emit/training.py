@@ -74,7 +74,8 @@ def emit_gradient_update(context: EmitContext, node: Node) -> Sweeps | None:
     params: GradientUpdateParams = node.params
     own = updated_by(node)
     sums = inner_product_sums(context, params.gradient, *node.inputs[: params.read])
-    if sums is None or own is None or not context.in_c_order(*own.arrays, *node.outputs):
+    assert own is not None
+    if sums is None or not context.in_c_order(*own.arrays, *node.outputs):
         return None
     arrays, results, scalars = (
         [context.view(value).place for value in values]
@@ -90,7 +91,7 @@ def emit_gradient_update(context: EmitContext, node: Node) -> Sweeps | None:
             begin = first * sums.columns
             yield from update_steps(
                 node.name,
-                own.params,
+                params.update,
                 len(rows) * sums.columns,
                 scratch.place,
                 [moved(place, begin) for place in arrays],
