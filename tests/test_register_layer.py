@@ -13,6 +13,7 @@ import pytest
 import netc
 from netc.cli.main import main
 from netc.frontend import build, read_net
+from netc.weights.load import load_weights
 
 NET = """
 input: "x" input_shape { dim: 2 dim: 3 }
@@ -205,6 +206,43 @@ def test_commands_take_it_from_a_file_that_is_named(
     command = ["run", str(net), "--input", f"x={tmp_path / 'x.npy'}", "--layers", str(layers)]
     assert main([*command, "--save", str(tmp_path / "out.npz")]) == 0
     np.testing.assert_allclose(np.load(tmp_path / "out.npz")["y"], 2 * X**3, rtol=1e-6)
+
+
+LEARNING = """
+layer { name: "d" type: "DummyData" top: "x" top: "t"
+  dummy_data_param { shape { dim: 4 dim: 3 } shape { dim: 4 dim: 2 }
+    data_filler { type: "constant" value: 0.5 } data_filler { type: "constant" value: 0.75 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "h" inner_product_param { num_output: 2
+  weight_filler { type: "constant" value: 0.5 } } }
+layer { name: "c" type: "Cube" bottom: "h" top: "y" cube_param { scale: 2 } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }
+"""
+
+
+def test_train_learns_through_a_layer_from_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "net.prototxt").write_text(LEARNING, encoding="utf-8")
+    solver, layers = tmp_path / "solver.prototxt", tmp_path / "mine.py"
+    solver.write_text(
+        'net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 3 display: 1 '
+        f'snapshot_prefix: "{tmp_path / "snap"}"\n',
+        encoding="utf-8",
+    )
+    layers.write_text(FILE, encoding="utf-8")
+    assert main(["train", str(solver)]) == 1
+    assert "no field `cube_param`" in capsys.readouterr().err
+    assert main(["train", str(solver), "--layers", str(layers)]) == 0
+    # The same steps by hand: h = w . x + b, y = 2 h^3, the mean over 4 rows of |y - t|^2 / 2.
+    weight, bias = np.full((2, 3), 0.5), np.zeros(2)
+    for _ in range(3):
+        h = weight.sum(axis=1) * 0.5 + bias
+        slope = (2 * h**3 - 0.75) * 6 * h**2
+        weight, bias = weight - 0.1 * slope[:, None] * 0.5, bias - 0.1 * slope
+    (found,) = tmp_path.glob("snap*.caffemodel")
+    arrays = load_weights(found)["ip"]
+    np.testing.assert_allclose(np.asarray(arrays[0]).reshape(2, 3), weight, rtol=1e-4)
+    np.testing.assert_allclose(np.asarray(arrays[1]).reshape(2), bias, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(

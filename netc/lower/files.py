@@ -45,7 +45,7 @@ def _with_file(graph: Graph, node: Node, folder: Path | None, outside: bool) -> 
             raise
         warnings.warn(render(_without(node, error.diagnostics[0])), NetcWarning, stacklevel=3)
         return node
-    read = load_sizes if rule.sizes else load_blob
+    read = load_sizes if rule.sizes else load_numbers if rule.numbers else load_blob
     shapes = [graph.shape(value) for value in node.inputs]
     try:
         return replace(node, params=rule.given(node.params, shapes, path, read(path)))
@@ -75,3 +75,27 @@ def load_sizes(path: str) -> Array:
             words = file.read(_LARGEST_FILE).split()
         pairs = [(float(h), float(w)) for h, w in zip(words[1::3], words[2::3], strict=True)]
     return np.array(pairs, np.float32).reshape(-1, 2)
+
+
+def load_numbers(path: str) -> Array:
+    """The numbers of a text, float32 (n,), up to the first word that is none, as C++ reads them.
+
+    At most 64 MiB are read.
+
+    Raises:
+        NetcError: bad-record, where the file cannot be read.
+    """
+
+    def bad(error: Exception) -> NetcError:
+        return NetcError(Diagnostic("bad-record", f"`{path}` cannot be read: {reason(error)}"))
+
+    found: list[float] = []
+    with strangers_bytes(bad):
+        with Path(path).open("rb") as file:
+            words = file.read(_LARGEST_FILE).split()
+        for word in words:
+            try:
+                found.append(float(word))
+            except ValueError:
+                break
+    return np.array(found, np.float32)

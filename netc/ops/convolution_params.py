@@ -70,9 +70,17 @@ def parse_convolution(layer: Message, context: LayerContext) -> ConvolutionParam
             unknown-filler or bad-filler, at the field; group-mismatch, where `num_output` is no
             multiple of `group`.
     """
-    message = reject_unknown_fields(
-        layer.get("convolution_param"), *CONVOLUTION_FIELDS, *IDLE_FIELDS
+    return convolution_of(
+        reject_unknown_fields(layer.get("convolution_param"), *CONVOLUTION_FIELDS, *IDLE_FIELDS)
     )
+
+
+def convolution_of(message: Message) -> ConvolutionParams:
+    """The parameters that a message with ConvolutionParameter's fields says.
+
+    Raises:
+        NetcError: as :func:`parse_convolution`.
+    """
     num_output = required_number(message, "num_output")
     return ConvolutionParams(
         num_output,

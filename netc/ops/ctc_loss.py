@@ -72,13 +72,13 @@ def _ctc(params: CtcParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, 
     shifted = data - data.max(axis=2, keepdims=True)
     logs = shifted - np.log(np.exp(shifted).sum(axis=2, keepdims=True))
     costs = [
-        _ctc_cost(logs[:, at], own[own != params.blank], params.blank)
+        ctc_cost(logs[:, at], own[own != params.blank], params.blank)
         for at, own in enumerate(labels)
     ]
     return (np.array(np.mean(costs), inputs[0].dtype),)
 
 
-def _ctc_cost(logs: AnyArray, label: AnyArray, blank: int) -> float:
+def ctc_cost(logs: AnyArray, label: AnyArray, blank: int) -> float:
     """-log of the probability of all alignments; 0 where there are too few steps for any."""
     if len(label) + int((label[1:] == label[:-1]).sum()) > len(logs):
         return 0.0

@@ -161,6 +161,7 @@ class BlobFile(Generic[P]):
             ShapeError where it does not fit.
         sizes: the file is a text, name, height and width of an image on each line, and gives an
             array (images, 2); else it holds a BlobProto.
+        numbers: the file is a text of numbers, which gives a vector.
         optional: the layer does without the file, with a warning.
     """
 
@@ -168,6 +169,7 @@ class BlobFile(Generic[P]):
     given: Callable[[P, Sequence[Shape], str, AnyArray], P]
     sizes: bool = False
     optional: bool = False
+    numbers: bool = False
 
 
 class Reading(NamedTuple):

@@ -6,7 +6,7 @@ eltwise_layer.cpp of BVLC, axpy_layer.cpp of hujie-frank/SENet.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from netc.ir.types import Shape, count, show
@@ -139,6 +139,10 @@ ELTWISE = OpDef(
     family="joining",
     role=Role.ELTWISE | Role.EPILOGUE,
 )
+
+
+# Sum of R*CNN's Caffe and of others: Eltwise that only adds.
+OTHER_NAMES = {"Sum": replace(ELTWISE, params=lambda layer, context: EltwiseParams())}
 
 
 def _axpy_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:

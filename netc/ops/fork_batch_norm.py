@@ -240,3 +240,4 @@ BN = OpDef(
 )
 
 OPS = (BN,)
+OTHER_NAMES = {"SyncBN": BN}  # yjxiong's, over all ranks of a run; over one it is BN

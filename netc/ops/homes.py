@@ -24,7 +24,7 @@ OPS: Mapping[str, str] = {
     "pooling3d": "Pooling3D",
     "lrn": "LRN",
     "linear": "InnerProduct Embed",
-    "margin": "MarginInnerProduct",
+    "margin": "MarginInnerProduct LargeMarginInnerProduct",
     "loss": "EuclideanLoss HingeLoss",
     "cross_entropy": "SoftmaxWithLoss MultinomialLogisticLoss SigmoidCrossEntropyLoss",
     "metric_losses": "L1Loss LiftedStructSimilaritySoftmaxLoss",
@@ -91,6 +91,20 @@ OPS: Mapping[str, str] = {
     "cascade_accuracy": "DetectionGroupAccuracy DetectionAccuracy BboxAccuracy",
     "proposal": "Proposal",
     "proposal_target": "ProposalTarget",
+    "adaptation": "MMDLoss EntropyLoss OuterProduct",
+    "contrast": "TripletLoss GeneralContrastiveLoss XCovLoss",
+    "ctc_decoding": "CTCGreedyDecoder",
+    "ctc_sequences": "CTCLoss",
+    "deformable": "DeformableConvolution",
+    "dice": "DiceCoefLoss",
+    "face_parts": "Division Combination AUMaskBasedLand",
+    "fork_parts": "Sparsify SignedSqrt L2Normalize ScaleFilter MIL",
+    "hashing": "ScaleTanH HashingLoss PairwiseLoss",
+    "segments": "BatchReduction Gather Scatter",
+    "spatial_transformer": "SpatialTransformer",
+    "transformer_parts": "STLoss LocLoss PowerFile",
+    "soft_targets": "SoftmaxWithCrossEntropyLoss",
+    "predict_box": "PredictBox",
 }
 
 # No text can name these.
@@ -112,6 +126,10 @@ OTHER_NAMES: Mapping[str, str] = {
     ),
     "cropping": "AutoCrop",
     "pooling3d": "NdPooling PoolingND",
+    "permutation": "Transpose",
+    "linear": "SparseInnerProduct",
+    "fork_batch_norm": "SyncBN",
+    "elementwise": "Sum",
 }
 
 # What passes and differentiation make.

@@ -138,6 +138,9 @@ INNER_PRODUCT = OpDef(
     reading=_by_bottom,
 )
 
+# SparseInnerProduct of jolibrain/caffe and BVLC's pull request 2364, of a bottom not sparse.
+OTHER_NAMES = {"SparseInnerProduct": INNER_PRODUCT}
+
 # Embed: embed_layer.cpp
 
 

@@ -10,7 +10,7 @@ for others. lambda = max(base (1 + gamma t)^-power, lambda_min) falls with the p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from netc.ir.types import Shape, count, show
@@ -18,7 +18,16 @@ from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
 from netc.ops.contents import Contents, Whole
-from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, WeightSpec, full_extent
+from netc.ops.define import (
+    Arity,
+    Cost,
+    LayerContext,
+    OpDef,
+    ShapeError,
+    WeightSpec,
+    full_extent,
+    no_moving,
+)
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import Filler, parse_filler
 from netc.ops.labels import class_labels
@@ -56,9 +65,17 @@ class MarginParams:
 
 
 def _parse(layer: Message, context: LayerContext) -> MarginParams:
+    return _parsed(layer.get("margin_inner_product_param"), context)
+
+
+def _parse_large(layer: Message, context: LayerContext) -> MarginParams:
+    return _parsed(layer.get("largemargin_inner_product_param"), context)
+
+
+def _parsed(message: Message, context: LayerContext) -> MarginParams:
     names = ("num_output", "type", "weight_filler", "axis", "base", "gamma", "power", "iteration",
              "lambda_min")  # fmt: skip
-    p = reject_unknown_fields(layer.get("margin_inner_product_param"), *names)
+    p = reject_unknown_fields(message, *names)
     return MarginParams(
         required_number(p, "num_output"),
         p.get("axis"),
@@ -205,4 +222,59 @@ MARGIN_INNER_PRODUCT = OpDef(
     family="linear",
 )
 
-OPS = (MARGIN_INNER_PRODUCT,)
+
+class LargeAngles(NamedTuple):
+    """As :class:`Angles`, of weights that keep their lengths.
+
+    Args:
+        x, weights: vectors (rows, length) and (classes, length).
+        product: the lengths' product and 1e-9, (rows, classes).
+        cosine: (rows, classes).
+        hot: True at the label's class, (rows, classes).
+        share: lambda.
+    """
+
+    x: AnyArray
+    weights: AnyArray
+    product: AnyArray
+    cosine: AnyArray
+    hot: AnyArray
+    share: float
+
+
+def large_angles(params: MarginParams, inputs: Arrays, weights: AnyArray) -> LargeAngles:
+    """The cosines of vectors and classes; ``inputs`` as :func:`angles` takes them."""
+    found = angles(params, inputs, weights)
+    xp = namespace(weights)
+    length = xp.sqrt((weights * weights).sum(axis=1))
+    product = found.size * length + found.x.dtype.type(1e-9)
+    cosine = found.x @ weights.T / product
+    return LargeAngles(found.x, weights, product, cosine, found.hot, found.share)
+
+
+def _run_large(params: MarginParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
+    with np.errstate(all="ignore"):
+        found = large_angles(params, inputs, weights[0])
+        xp, kind = namespace(found.x), found.x.dtype
+        scores = found.x @ found.weights.T
+        if params.multiple > 1:
+            value = found.product * fallen(params.multiple, found.cosine)[0]
+            scores = xp.where(found.hot, value, scores) + found.share * scores
+            scores = scores / (1 + found.share)
+    axis = _vector_axis(params, inputs[0].shape)
+    scores = scores.astype(kind).reshape(*inputs[0].shape[:axis], params.num_output)
+    return (scores, xp.full((1,), found.share, kind))[: params.tops]
+
+
+# largemargin_inner_product_layer.cpp of wy1iu/LargeMargin_Softmax_Loss (Liu et al. 2016,
+# arXiv:1612.02295): MarginInnerProduct whose weights keep their lengths, which count in the scores.
+LARGE_MARGIN = replace(
+    MARGIN_INNER_PRODUCT,
+    name="LargeMarginInnerProduct",
+    params=_parse_large,
+    reference=_run_large,
+    train=None,
+    moving=no_moving,
+)
+
+OPS = (MARGIN_INNER_PRODUCT, LARGE_MARGIN)

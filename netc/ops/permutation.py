@@ -7,7 +7,7 @@ YOLOv2 (reorg_layer.cpp).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, show
@@ -15,7 +15,7 @@ from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import Arrays
 from netc.ops.axes import need_axes, no_axis
 from netc.ops.define import POINTWISE, WHOLE, LayerContext, OpDef, ShapeError, Window
-from netc.ops.fields import reject_unknown_fields
+from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import number, required_number
 from netc.ops.role import Role
 from netc.schema.message import Message
@@ -86,6 +86,18 @@ PERMUTE = OpDef(
     family="reshaping",
     role=Role.PERMUTATION,
 )
+
+
+def _parse_transpose(layer: Message, context: LayerContext) -> PermuteParams:
+    """Transpose of CTPN (transpose_layer.cpp of tianzhi0549/CTPN): ``dim`` for each axis."""
+    message = reject_unknown_fields(layer.get("transpose_param"), "dim")
+    order = tuple(message.get("dim"))
+    if sorted(order) != list(range(len(order))):
+        raise bad_value(message, "dim", "must name each axis once", "write `dim: 1 dim: 0`")
+    return PermuteParams(order)
+
+
+TRANSPOSE = replace(PERMUTE, params=_parse_transpose)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,3 +222,4 @@ REORG = OpDef(
 )
 
 OPS = (PERMUTE, SHUFFLE_CHANNEL, REORG)
+OTHER_NAMES = {"Transpose": TRANSPOSE}

@@ -72,7 +72,7 @@ def _ctc(params: CtcParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     logs = logs - np.log(np.exp(logs).sum(axis=2, keepdims=True))
     slopes = np.zeros((data.shape[0], *used.shape[1:]))
     for at, own in enumerate(labels):
-        slopes[: params.steps, at] = _ctc_slopes(logs[:, at], own[own != params.blank], params)
+        slopes[: params.steps, at] = ctc_slopes(logs[:, at], own[own != params.blank], params.blank)
     return scaled(slopes, tops[0], data.dtype.type(1), data)
 
 
@@ -81,13 +81,13 @@ def _ctc_inexact(graph: Graph, node: Node) -> str | None:
     return None if alone else "CtcLoss tells a mean, and its gradient is of the sum"
 
 
-def _ctc_slopes(logs: AnyArray, label: AnyArray, params: CtcParams) -> AnyArray:
+def ctc_slopes(logs: AnyArray, label: AnyArray, blank: int) -> AnyArray:
     """By one sequence's scores; 0 where there are too few steps for any alignment."""
     if len(label) + int((label[1:] == label[:-1]).sum()) > len(logs):
         return np.zeros_like(logs)
-    path, skips = ctc_path(label, params.blank)
+    path, skips = ctc_path(label, blank)
     forth = _chances(logs[:, path], skips)
-    turned, turned_skips = ctc_path(label[::-1], params.blank)
+    turned, turned_skips = ctc_path(label[::-1], blank)
     back = _chances(logs[::-1][:, turned], turned_skips)[::-1, ::-1]
     both = forth + back - logs[:, path]  # each has the step's own
     total = np.logaddexp.reduce(forth[-1, -2:])

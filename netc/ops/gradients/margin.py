@@ -7,7 +7,14 @@ import numpy as np
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.margin import MARGIN_INNER_PRODUCT, MarginParams, angles, fallen
+from netc.ops.margin import (
+    LARGE_MARGIN,
+    MARGIN_INNER_PRODUCT,
+    MarginParams,
+    angles,
+    fallen,
+    large_angles,
+)
 
 _ALL = Reads(inputs=(0, 1), weights=(0,))
 
@@ -41,7 +48,41 @@ def _inexact(graph: Graph, node: Node) -> str:
     return "MarginInnerProduct learns by directions of its own, and its weights as a plain product"
 
 
+def _large(params: MarginParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
+    """The derivative by the vectors."""
+    by_x, _ = _large_slopes(params, saved, tops)
+    return by_x.reshape(saved.shapes[0])
+
+
+def _large_weight(params: MarginParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
+    """The derivative by the weights."""
+    return _large_slopes(params, saved, tops)[1]
+
+
+def _large_slopes(params: MarginParams, saved: Saved, tops: Arrays) -> tuple[AnyArray, AnyArray]:
+    with np.errstate(all="ignore"):
+        given = [array for array in saved.inputs if array is not None]
+        found = large_angles(params, given, saved.weights[0])
+        xp, top = namespace(found.x), tops[0].reshape(len(found.x), -1)
+        if params.multiple == 1:
+            return top @ found.weights, top.T @ found.x
+        _, by_w, off = fallen(params.multiple, found.cosine)
+        kind = found.x.dtype.type
+        plain = xp.where(found.hot, by_w, 1) + kind(found.share)
+        plain = top * plain / kind(1 + found.share)
+        own = xp.where(found.hot, top * off, 0) / kind(1 + found.share)
+        size = xp.sqrt((found.x * found.x).sum(axis=1, keepdims=True))
+        length = xp.sqrt((found.weights * found.weights).sum(axis=1))
+        by_x = plain @ found.weights + (own * length / size).sum(axis=1, keepdims=True) * found.x
+        ratio = (own * size / length).sum(axis=0)[:, None]
+        return by_x.astype(kind), (plain.T @ found.x + ratio * found.weights).astype(kind)
+
+
 GRADIENTS = gradients(
+    of(
+        LARGE_MARGIN,
+        Gradient(_large, _ALL, _large_weight, _ALL, stops=(1,), tops=(0,), host=True),
+    ),
     of(
         MARGIN_INNER_PRODUCT,
         Gradient(
