@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -20,7 +21,7 @@ from netc.backends.cpu.machine import Machine, machine
 from netc.backends.cpu.packing import StepPacking
 from netc.backends.cpu.precision import precision_report, warn_if_slow
 from netc.backends.cpu.program import Program, PythonStep, Step
-from netc.backends.cpu.status import check_numbers, new_status, of_exact_size
+from netc.backends.cpu.status import check_numbers, new_status, of_exact_size, telling_nodes
 from netc.backends.cpu.variable_values import shared_gradients
 from netc.backends.reduction import check_reduced, passes_for
 from netc.backends.reference import ReferenceBackend
@@ -207,10 +208,19 @@ class CpuExecutable:
         """The graph that its steps were made from."""
         return (self.plan.context.graph,)
 
-    @property
+    # Looked for once: a small net runs in less time than it takes to look through its graph.
+    @cached_property
     def reads_variables(self) -> bool:
         """True if runs must go one after another."""
         return any(p.variable for p in self.plan.context.graph.parameters.values())
+
+    @cached_property
+    def _telling(self) -> tuple[Node, ...]:
+        return telling_nodes(self.plan.context.graph)
+
+    @cached_property
+    def _group(self) -> str:
+        return shared_gradients(self.plan.context.graph)
 
     def _run(
         self, feeds: Mapping[str, Array], call: Callable[[Context, Sequence[Array]], Result]
@@ -234,16 +244,15 @@ class CpuExecutable:
         graph = self.plan.context.graph
         given = [np.ascontiguousarray(feeds[name]) for name in graph.inputs]
         results = {name: np.empty(graph.shape(name), np.float32) for name in graph.outputs}
-        context, status = self._take(), new_status(graph)
-        group = shared_gradients(graph)
-        shared = [gradient_memory(group)] if group else []
+        context, status = self._take(), new_status(self._telling)
+        shared = [gradient_memory(self._group)] if self._group else []
         try:
             told = call(context, [*given, *results.values(), *updates, status, *shared])
         finally:
             with self._lock:
                 self._idle.append(context)
-        check_numbers(graph, status)
-        return of_exact_size(results, self.rows, graph, status), told
+        check_numbers(graph, self._telling, status)
+        return of_exact_size(results, self.rows, self._telling, status), told
 
     def _take(self) -> Context:
         with self._lock:

@@ -9,7 +9,7 @@ embedding the same of an index that its table does not have.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,19 +48,19 @@ def status_places(graph: Graph) -> Mapping[str, External]:
     return {node.name: External(index, _FLOATS * k) for k, node in enumerate(telling_nodes(graph))}
 
 
-def new_status(graph: Graph) -> NDArray[np.float32]:
+def new_status(telling: Sequence[Node]) -> NDArray[np.float32]:
     """The array, as the float32 that arrays of callers are."""
-    return np.zeros(max(1, len(telling_nodes(graph))), np.int64).view(np.float32)
+    return np.zeros(max(1, len(telling)), np.int64).view(np.float32)
 
 
-def check_numbers(graph: Graph, status: NDArray[np.float32]) -> None:
+def check_numbers(graph: Graph, telling: Sequence[Node], status: NDArray[np.float32]) -> None:
     """Raise what is wrong with the numbers of images and of rows that nodes were given.
 
     Raises:
         NetcError: region-out-of-range, index-out-of-range.
     """
     told = status.view(np.int64)
-    for number, node in zip(told.tolist(), telling_nodes(graph), strict=False):
+    for number, node in zip(told.tolist(), telling, strict=False):
         if number < 0:
             (given,) = struct.unpack("<f", struct.pack("<I", -1 - number))
             raise reference.at_layer(_fault(graph, node, given), node)
@@ -75,11 +75,11 @@ def _fault(graph: Graph, node: Node, given: float) -> NetcError:
 def of_exact_size(
     results: Mapping[str, Array],
     rows: Mapping[str, Rows],
-    graph: Graph,
+    telling: Sequence[Node],
     status: NDArray[np.float32],
 ) -> dict[str, Array]:
     """The outputs with as many rows as were chosen: views of the whole."""
-    names = [node.name for node in telling_nodes(graph)]
+    names = [node.name for node in telling]
     told = dict(zip(names, status.view(np.int64).tolist(), strict=False))
 
     def exact() -> Iterator[tuple[str, Array]]:
