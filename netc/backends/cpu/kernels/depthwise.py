@@ -4,8 +4,9 @@ Units are rows of outputs. A vector holds several whole groups: each of a group'
 is brought to all lanes of its group and multiplied with the weights that those lanes have for it.
 
 Within a row, runs of ``BLOCK`` outputs whose taps all lie inside the input's width share loads of
-pixels and weights. Outputs near the sides are done one by one, with the addresses of taps outside
-pointing at zeros.
+pixels and weights. Outputs near the sides, whose window is clipped, are done one by one, ``BLOCK``
+vectors of channels at a time: at 14x14 they are a seventh of all, and one sum alone waits for each
+of its multiply-adds.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ def depthwise(
     ``group`` is the channels of a group, a divisor of the vector's lanes.
     """
     width = machine.width
+    clipped = _clipped(width, activation, residual, group)
     whole = _single(width, False, activation, residual, group)
     part = _single(width, True, activation, residual, group)
     block = _block(width, columns, stride, dilation, activation, residual, group)
@@ -75,13 +77,20 @@ def depthwise(
             for c in range(0, main, width):
                 block(a, place + 4 * c, y0, y1, out + x * a.out_step, c)
         # Near the sides, and for the channels left over, one output at a time.
+        together = main // (BLOCK * width) * (BLOCK * width)
         for x in range(a.out_width):
+            # Columns [x0, x1) of the window lie inside the input; the others add nothing.
+            start = x * stride - a.pad_x
+            x0 = max(0, (dilation - 1 - start) // dilation)
+            x1 = min(columns, (a.width - start + dilation - 1) // dilation)
+            place, index = base + start * a.ld, out + x * a.out_step
             if (x < left) | (x >= right):
-                for c in range(0, main, width):
-                    whole(a, base, x, y0, y1, out + x * a.out_step, c, width)
+                for c in range(0, together, BLOCK * width):
+                    clipped(a, place, x0, x1, y0, y1, index, c)
+                for c in range(together, main, width):
+                    whole(a, place, x0, x1, y0, y1, index, c, width)
             if main < a.channels:
-                rest = a.channels - main
-                part(a, base, x, y0, y1, out + x * a.out_step, main, rest)
+                part(a, place, x0, x1, y0, y1, index, main, a.channels - main)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(DepthwiseArgs, args)
@@ -99,25 +108,59 @@ def depthwise(
 
 
 def _single(width: int, part: bool, activation: str, residual: bool, group: int) -> Compiled:
-    """A function that does one output's vector, its window clipped at the sides."""
+    """A function that does one output's vector, its window clipped to rows and columns."""
     get, add = loader(width, part), _tap(width, group)
     save = _saver(width, part, activation, residual)
 
     @njit(inline="always")
     def single(
-        a: Record, base: int, x: int, y0: int, y1: int, index: int, c: int, lanes: int
+        a: Record,
+        place: int,
+        x0: int,
+        x1: int,
+        y0: int,
+        y1: int,
+        index: int,
+        c: int,
+        lanes: int,
     ) -> None:
         total = load(width, a.bias + 4 * c)
         for i in range(y0, y1):
-            source = base + i * a.dilation_y * a.width * a.ld + 4 * c
-            for j in range(a.kernel_x):
-                u = x * a.stride_x - a.pad_x + j * a.dilation_x
-                if (0 <= u) & (u < a.width):
-                    weights = a.weights + (i * a.kernel_x + j) * group * a.tap + 4 * c
-                    total = add(total, get(source + u * a.ld, lanes), weights, a.tap)
+            for j in range(x0, x1):
+                source = place + (i * a.dilation_y * a.width + j * a.dilation_x) * a.ld + 4 * c
+                weights = a.weights + (i * a.kernel_x + j) * group * a.tap + 4 * c
+                total = add(total, get(source, lanes), weights, a.tap)
         save(a, total, index, c, lanes)
 
     return single
+
+
+def _clipped(width: int, activation: str, residual: bool, group: int) -> Compiled:
+    """The same for ``BLOCK`` whole vectors of channels, whose sums do not wait for each other."""
+    add, save = _tap(width, group), _saver(width, False, activation, residual)
+    one = 4 * width  # bytes of a vector
+
+    @njit(inline="always")
+    def clipped(
+        a: Record, place: int, x0: int, x1: int, y0: int, y1: int, index: int, c: int
+    ) -> None:
+        bias = a.bias + 4 * c
+        s0, s1 = load(width, bias), load(width, bias + one)
+        s2, s3 = load(width, bias + 2 * one), load(width, bias + 3 * one)
+        for i in range(y0, y1):
+            for j in range(x0, x1):
+                source = place + (i * a.dilation_y * a.width + j * a.dilation_x) * a.ld + 4 * c
+                weights = a.weights + (i * a.kernel_x + j) * group * a.tap + 4 * c
+                s0 = add(s0, load(width, source), weights, a.tap)
+                s1 = add(s1, load(width, source + one), weights + one, a.tap)
+                s2 = add(s2, load(width, source + 2 * one), weights + 2 * one, a.tap)
+                s3 = add(s3, load(width, source + 3 * one), weights + 3 * one, a.tap)
+        save(a, s0, index, c, width)
+        save(a, s1, index, c + width, width)
+        save(a, s2, index, c + 2 * width, width)
+        save(a, s3, index, c + 3 * width, width)
+
+    return clipped
 
 
 def _tap(width: int, group: int) -> Compiled:
