@@ -60,13 +60,11 @@ def depthwise(
     ``group`` is the channels of a group, a divisor of the vector's lanes.
     """
     width = machine.width
-    clipped = _clipped(width, activation, residual, group)
-    whole = _single(width, False, activation, residual, group)
-    part = _single(width, True, activation, residual, group)
+    sides = _sides(width, activation, residual, group)
     block = _block(width, columns, stride, dilation, activation, residual, group)
 
     @njit(inline="always")
-    def row(a: Record, base: int, y: int, y0: int, y1: int, pixel: int, out: int) -> None:
+    def row(a: Record, base: int, y0: int, y1: int, out: int) -> None:
         main = a.channels // width * width
         # Outputs [left, right) see no padding at either side; their number is a multiple of BLOCK.
         left = min(a.out_width, (a.pad_x + stride - 1) // stride)
@@ -76,21 +74,7 @@ def depthwise(
             place = base + (x * stride - a.pad_x) * a.ld
             for c in range(0, main, width):
                 block(a, place + 4 * c, y0, y1, out + x * a.out_step, c)
-        # Near the sides, and for the channels left over, one output at a time.
-        together = main // (BLOCK * width) * (BLOCK * width)
-        for x in range(a.out_width):
-            # Columns [x0, x1) of the window lie inside the input; the others add nothing.
-            start = x * stride - a.pad_x
-            x0 = max(0, (dilation - 1 - start) // dilation)
-            x1 = min(columns, (a.width - start + dilation - 1) // dilation)
-            place, index = base + start * a.ld, out + x * a.out_step
-            if (x < left) | (x >= right):
-                for c in range(0, together, BLOCK * width):
-                    clipped(a, place, x0, x1, y0, y1, index, c)
-                for c in range(together, main, width):
-                    whole(a, place, x0, x1, y0, y1, index, c, width)
-            if main < a.channels:
-                part(a, place, x0, x1, y0, y1, index, main, a.channels - main)
+        sides(a, base, left, right, y0, y1, out)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(DepthwiseArgs, args)
@@ -102,9 +86,36 @@ def depthwise(
             y1 = min(a.kernel_y, (a.height - top + a.dilation_y - 1) // a.dilation_y)
             base = a.input + (image * a.height + top) * a.width * a.ld
             out = image * a.out_image + y * a.out_row
-            row(a, base, y, y0, y1, unit * a.out_width, out)
+            row(a, base, y0, y1, out)
 
     return kernel
+
+
+def _sides(width: int, activation: str, residual: bool, group: int) -> Compiled:
+    """A function that does a row's outputs outside of [left, right), and channels left over."""
+    clipped = _clipped(width, activation, residual, group)
+    whole = _single(width, False, activation, residual, group)
+    part = _single(width, True, activation, residual, group)
+
+    @njit(inline="always")
+    def sides(a: Record, base: int, left: int, right: int, y0: int, y1: int, out: int) -> None:
+        main = a.channels // width * width
+        together = main // (BLOCK * width) * (BLOCK * width)
+        for x in range(a.out_width):
+            # Columns [x0, x1) of the window lie inside the input; the others add nothing.
+            start = x * a.stride_x - a.pad_x
+            x0 = max(0, (a.dilation_x - 1 - start) // a.dilation_x)
+            x1 = min(a.kernel_x, (a.width - start + a.dilation_x - 1) // a.dilation_x)
+            place, index = base + start * a.ld, out + x * a.out_step
+            if (x < left) | (x >= right):
+                for c in range(0, together, BLOCK * width):
+                    clipped(a, place, x0, x1, y0, y1, index, c)
+                for c in range(together, main, width):
+                    whole(a, place, x0, x1, y0, y1, index, c, width)
+            if main < a.channels:
+                part(a, place, x0, x1, y0, y1, index, main, a.channels - main)
+
+    return sides
 
 
 def _single(width: int, part: bool, activation: str, residual: bool, group: int) -> Compiled:
