@@ -44,7 +44,8 @@ DESCRIBED: Mapping[str, Described] = {
     "plain 1M": Described("plain", "other", 4, 16, 32 * KIB, 1 * MIB),
     "plain 256K": Described("plain", "other", 4, 16, 32 * KIB, 256 * KIB),
 }
-USUAL = (32 * KIB, 1 * MIB)  # the caches that all other tests are run with
+LAST = 32 * MIB  # the last cache, which cores share, of all of them
+USUAL = (32 * KIB, 1 * MIB, LAST)  # the caches that all other tests are run with
 
 
 def described(name: str) -> Machine:
@@ -68,7 +69,7 @@ def describe_this_machine(name: str | None = None) -> None:
 
     For the whole of a run of tests: choices that follow from caches are the same everywhere.
     """
-    caches = (DESCRIBED[name].l1, DESCRIBED[name].l2) if name else USUAL
+    caches = (DESCRIBED[name].l1, DESCRIBED[name].l2, LAST) if name else USUAL
     if name:
         os.environ["NETC_CPU_ISA"] = DESCRIBED[name].isa
     this._cache_sizes = lambda: caches

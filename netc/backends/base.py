@@ -123,9 +123,10 @@ class Report(TypedDict, total=False):
     """What an executable is made of, as far as its backend has such things.
 
     Memory is in bytes, and steps and layers are named. ``arena_floor_bytes`` is the least that any
-    placing of the values could take; ``passes`` are the rewrites by pass. ``instructions`` says
-    whether the machine has some for what ``reduced_layers`` are computed in; ``float32_layers`` are
-    the other convolutions and inner products, and why they are not computed so.
+    placing of the values could take; ``passes`` are the rewrites by pass. ``images_at_a_time`` is
+    there where a batch runs in parts. ``instructions`` says whether the machine has some for what
+    ``reduced_layers`` are computed in; ``float32_layers`` are the other convolutions and inner
+    products, and why they are not computed so.
     """
 
     net: str
@@ -134,6 +135,7 @@ class Report(TypedDict, total=False):
     isa: str
     threads: int
     precision: str
+    images_at_a_time: int
     steps: int
     kernels: int
     library_steps: list[str]

@@ -63,7 +63,7 @@ def _followed(graph: Graph, refused: set[str]) -> tuple[dict[str, Rows], set[str
             elif node.name not in refused:
                 known.update({v: Rows(node.name, _axis(node)) for v in node.outputs})
         elif own:
-            if late or len(own) > 1 or not _row_by_row(graph, node, known):
+            if late or len(own) > 1 or not row_by_row(graph, node, known):
                 mixed |= own
             else:
                 known.update({v: Rows(min(own), 0) for v in node.outputs})
@@ -82,8 +82,11 @@ _ALONE = (
 )  # fmt: skip
 
 
-def _row_by_row(graph: Graph, node: Node, known: Mapping[str, Rows]) -> bool:
-    """True if each row of the first axis makes the row of the outputs, and nothing else does."""
+def row_by_row(graph: Graph, node: Node, known: Mapping[str, Rows]) -> bool:
+    """True if each row of the first axis makes the row of the outputs, and nothing else does.
+
+    ``known`` are the values that have such rows; all of the node's inputs must have.
+    """
     op = CATALOG[node.op]
     if has_role(node.op, Role.SINK):
         return True

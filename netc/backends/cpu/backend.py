@@ -19,6 +19,7 @@ from netc.backends.cpu.emit.emission import EmitContext
 from netc.backends.cpu.emit.table import tells_its_rows
 from netc.backends.cpu.machine import Machine, machine
 from netc.backends.cpu.packing import StepPacking
+from netc.backends.cpu.parts import PartsExecutable, of_batch
 from netc.backends.cpu.precision import precision_report, warn_if_slow
 from netc.backends.cpu.program import Program, PythonStep, Step
 from netc.backends.cpu.status import check_numbers, new_status, of_exact_size, telling_nodes
@@ -30,11 +31,12 @@ from netc.backends.threads import thread_count
 from netc.backends.variables import Variables
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import count
-from netc.memory import on_behalf
+from netc.memory import check_memory, on_behalf
 from netc.ops.array import AnyArray
 from netc.ops.ranks import gradient_memory
 from netc.passes.base import Applied, run_passes
 from netc.passes.recompute import recomputed
+from netc.plan.batches import images_at_a_time
 from netc.plan.needs import ask_for_arena, definition_bytes
 from netc.plan.rows import Rows, bounded_rows
 from netc.plan.split import split
@@ -81,11 +83,21 @@ class CpuBackend:
         options, graph = replace(options, variables=variables), variables.bind(graph)
         planned, rest = split(graph, bounded_rows(graph, tells_its_rows))
         if rest is None:
-            return self._plan(graph, options, variables)
+            return self._in_parts(graph, options, variables)
         first = self._plan(planned, options, variables) if planned.nodes else None
         return StagedExecutable(
             graph, first, rest, lambda late: self.prepare(late, options), variables
         )
+
+    def _in_parts(self, graph: Graph, options: Options, variables: Variables) -> Executable:
+        """The graph planned for its whole batch, or for a few images of it at a time."""
+        threads = thread_count(options.threads)
+        images = images_at_a_time(graph, machine().l3 // 2, threads)
+        part = of_batch(graph, images) if images else None
+        if part is None:
+            return self._plan(graph, options, variables)
+        check_memory(outputs_bytes(graph), "a batch's outputs")
+        return PartsExecutable(graph, self._plan(part, options, variables), images, variables)
 
     def _plan(self, graph: Graph, options: Options, variables: Variables) -> Executable:
         known = versions(variables.read_by(graph))  # before anything is made of them

@@ -22,6 +22,7 @@ from netc.backends.cpu.backend import CpuExecutable
 from netc.backends.cpu.context import Context
 from netc.backends.cpu.dynamic import StagedExecutable
 from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.parts import PartsExecutable
 from netc.backends.cpu.program import Program, Step
 from netc.backends.profile import Roof
 from netc.backends.shared.derived import Derived
@@ -105,7 +106,7 @@ def _share(kernel: jit.KernelSpec) -> float:
 def _planned(executable: Executable) -> Iterator[CpuExecutable]:
     if isinstance(executable, CpuExecutable):
         yield executable
-    if isinstance(executable, StagedExecutable):
+    if isinstance(executable, StagedExecutable | PartsExecutable):
         for part in executable.parts():
             yield from _planned(part)
 

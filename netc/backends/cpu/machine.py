@@ -18,6 +18,9 @@ _X86 = ("x86_64", "amd64", "AMD64")
 _ARM = ("aarch64", "arm64", "ARM64")
 
 
+_L3 = 16 << 20  # bytes, of a machine that does not tell
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """A target of kernels.
@@ -32,6 +35,7 @@ class Machine:
         cpu: LLVM's name of the processor.
         features: LLVM's feature string.
         units: vector multiply-adds that a core starts in a cycle.
+        l3: bytes of the last cache, which cores share.
     """
 
     isa: str
@@ -43,6 +47,7 @@ class Machine:
     cpu: str
     features: str
     units: int = 2
+    l3: int = _L3
 
 
 _WIDTHS = {"avx512": (16, 32), "avx2": (8, 16), "neon": (4, 32), "plain": (4, 16)}
@@ -67,9 +72,9 @@ def machine(isa: str | None = None) -> Machine:
         )
     width, registers = _WIDTHS[chosen]
     cpu, features = _code_target(chosen, best)
-    l1, l2 = _cache_sizes()
+    l1, l2, l3 = _cache_sizes()
     units = units_of(chosen, cpu)
-    return Machine(chosen, _family(), width, registers, l1, l2, cpu, features, units)
+    return Machine(chosen, _family(), width, registers, l1, l2, cpu, features, units, l3)
 
 
 def units_of(isa: str, cpu: str) -> int:
@@ -122,8 +127,8 @@ def _code_target(isa: str, best: str) -> tuple[str, str]:
     return _FALLBACK_CPU[isa], ""
 
 
-def _cache_sizes() -> tuple[int, int]:
-    found = {1: 32 * 1024, 2: 512 * 1024}
+def _cache_sizes() -> tuple[int, int, int]:
+    found = {1: 32 * 1024, 2: 512 * 1024, 3: _L3}
     for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         try:
             kind, level, size = (
@@ -133,4 +138,4 @@ def _cache_sizes() -> tuple[int, int]:
                 found[int(level)] = int(size[:-1]) * 1024
         except (OSError, ValueError):
             continue
-    return found[1], found[2]
+    return found[1], found[2], found[3]

@@ -1,0 +1,79 @@
+"""Nets that run a few images of their batch at a time; see netc.plan.batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from netc.backends.base import Executable, Report, StepTime
+from netc.backends.cpu.dynamic import with_shapes
+from netc.backends.variables import Variables
+from netc.ir.graph import Array, Graph
+from netc.plan.batches import of_images
+
+Call = Callable[[Mapping[str, Array]], dict[str, Array]]
+
+
+def of_batch(graph: Graph, images: int) -> Graph | None:
+    """The graph for so many images; None where it cannot be planned for them."""
+    return with_shapes(graph, {n: of_images(graph.shape(n), images) for n in graph.inputs})
+
+
+@dataclass
+class PartsExecutable:
+    """An executable for some images, which runs once for each part of a batch.
+
+    Args:
+        graph: of the whole batch; each image's answers are its own.
+        part: for a divisor of the batch.
+        images: that ``part`` takes.
+    """
+
+    graph: Graph
+    part: Executable
+    images: int
+    variables: Variables = field(default_factory=Variables)
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Each output for these inputs, as new arrays."""
+        return self._run(feeds, self.part.run)
+
+    def timed(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], list[StepTime]]:
+        """What ``run`` gives, and what each step took for all parts, in order."""
+        taken: list[list[StepTime]] = []
+
+        def timing(given: Mapping[str, Array]) -> dict[str, Array]:
+            results, times = self.part.timed(given)
+            taken.append(times)
+            return results
+
+        results = self._run(feeds, timing)
+        sums = (sum(step.seconds for step in steps) for steps in zip(*taken, strict=True))
+        return results, [s._replace(seconds=t) for s, t in zip(taken[0], sums, strict=True)]
+
+    def _run(self, feeds: Mapping[str, Array], call: Call) -> dict[str, Array]:
+        results = {n: np.empty(self.graph.shape(n), np.float32) for n in self.graph.outputs}
+        for images in self._parts():
+            made = call({name: array[images] for name, array in feeds.items()})
+            for name, whole in results.items():
+                whole[images] = made[name]
+        return results
+
+    def _parts(self) -> Iterator[slice]:
+        batch = self.graph.shape(self.graph.inputs[0])[0]
+        return (slice(begin, begin + self.images) for begin in range(0, batch, self.images))
+
+    def graphs(self) -> tuple[Graph, ...]:
+        """The part's graphs, with the whole batch's shapes."""
+        batch = self.graph.shape(self.graph.inputs[0])[0]
+        return tuple(of_batch(graph, batch) or graph for graph in self.part.graphs())
+
+    def parts(self) -> tuple[Executable, ...]:
+        """The executable of a part."""
+        return (self.part,)
+
+    def report(self) -> Report:
+        """The part's, and how many images it has."""
+        return {**self.part.report(), "images_at_a_time": self.images}
