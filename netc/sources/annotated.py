@@ -10,17 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple
 
 import numpy as np
 
-from netc.boundary import strangers_bytes
 from netc.ir.graph import Array
 from netc.memory import on_behalf
-from netc.schema.descriptors import message_class
-from netc.schema.load import load_schema
-from netc.schema.protobuf import MessageClass
 from netc.sources.base import DataLayer, draws, stacked
 from netc.sources.batches import check_room
 from netc.sources.boxes import Annotation, Box
@@ -31,7 +26,7 @@ from netc.sources.detection_augment import (
     read_emission,
     read_expansion,
 )
-from netc.sources.records import Datum, record_of
+from netc.sources.records import AnnotatedDatum, annotated_datum, record_of
 from netc.sources.resize_policy import ResizePolicy, read_resize
 from netc.sources.samplers import read_samplers
 from netc.sources.transform import Pixels, Placed, Transform, read_transform
@@ -40,34 +35,6 @@ _NUMBERS = 8  # of a box in the label blob
 _STEADY = 64  # boxes that the label blob is filled up to a multiple of
 _PASSES = 10  # that go by before another resize policy is drawn
 _NOTHING = -1.0  # every number of a row that is no box
-
-
-class _Box(Protocol):
-    xmin: float
-    ymin: float
-    xmax: float
-    ymax: float
-    difficult: bool
-
-
-class _Annotation(Protocol):
-    instance_id: int
-    bbox: _Box
-
-
-class _Group(Protocol):
-    group_label: int
-    annotation: Sequence[_Annotation]
-
-
-class _AnnotatedDatum(Protocol):
-    """The fields of an AnnotatedDatum message that are read."""
-
-    datum: Datum
-    annotation_group: Sequence[_Group]
-
-    def HasField(self, name: str) -> bool: ...  # noqa: N802
-    def ParseFromString(self, content: bytes) -> int: ...  # noqa: N802
 
 
 class Picture(NamedTuple):
@@ -156,14 +123,14 @@ class AnnotatedSource(DatabaseSource):
         drawn = generator.random() * weights.sum()
         return self._policies[int(np.searchsorted(np.cumsum(weights)[:-1], drawn, side="right"))]
 
-    def _datum(self, key: bytes) -> _AnnotatedDatum:
-        datum = cast(_AnnotatedDatum, _datum_class()())
-        what = f"{self._name(key)} is no AnnotatedDatum message"
-        with strangers_bytes(lambda error: self.layer.fault("bad-record", what)):
-            datum.ParseFromString(self._database.value(key))
+    def _datum(self, key: bytes) -> AnnotatedDatum:
+        datum = annotated_datum(self._database.value(key))
+        if datum is None:
+            message = f"{self._name(key)} is no AnnotatedDatum message"
+            raise self.layer.fault("bad-record", message)
         return datum
 
-    def _boxes(self, datum: _AnnotatedDatum, what: str) -> list[Annotation]:
+    def _boxes(self, datum: AnnotatedDatum, what: str) -> list[Annotation]:
         if not self._of_boxes:
             return []
         own = self.layer.layer.get("annotated_data_param").has("anno_type")
@@ -255,8 +222,3 @@ def _rows(items: Sequence[Item]) -> Array:
     rows = [(place, *one.row) for place, item in enumerate(items) for one in item.boxes]
     found = np.array(rows or [(_NOTHING,) * _NUMBERS], np.float32)
     return found.reshape(1, 1, -1, _NUMBERS)
-
-
-@cache
-def _datum_class() -> MessageClass:
-    return message_class(load_schema([]).message("AnnotatedDatum"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from netc.schema.message import Entry, Message
 from netc.sources.base import DataLayer
 from netc.sources.database import Database, open_database
 from netc.sources.make import Progress
-from netc.sources.records import Record, read_datum
+from netc.sources.records import Record, annotated_datum, read_datum, record_of
 from netc.sources.transform import read_transform
 
 
@@ -25,7 +25,7 @@ from netc.sources.transform import read_transform
 class Contents:
     """A database's statistics: counts of shapes and labels, smallest and largest pixel.
 
-    ``first`` are its first records.
+    Of pictures with boxes the labels are those of the boxes. ``first`` are its first records.
     """
 
     records: int = 0
@@ -43,10 +43,10 @@ def contents_of(path: Path, backend: str, pictures: int, progress: Progress) -> 
         NetcError: bad-record, missing-package.
     """
     found = Contents()
-    for record in records_of(path, backend, progress):
+    for record, labels in labelled(path, backend, progress):
         found.records += 1
         found.shapes[record.pixels.shape] += 1
-        found.labels[record.label] += 1
+        found.labels.update(labels)
         found.least = min(found.least, float(record.pixels.min()))
         found.most = max(found.most, float(record.pixels.max()))
         if len(found.first) < pictures:
@@ -81,13 +81,28 @@ def mean_of(path: Path, backend: str, progress: Progress) -> Array:
 
 def records_of(path: Path, backend: str, progress: Progress) -> Iterator[Record]:
     """All records of a database, in key order."""
+    return (record for record, _ in labelled(path, backend, progress))
+
+
+def labelled(
+    path: Path, backend: str, progress: Progress
+) -> Iterator[tuple[Record, Sequence[int]]]:
+    """All records of a database, in key order, each with its label or those of its boxes."""
     layer = plain_layer()
     transform = read_transform(layer)
     database: Database = open_database(path, backend, layer)
     keys = database.keys()
     for number, key in enumerate(keys):
         what = f"record `{key.decode('utf-8', 'backslashreplace')}` of `{path}`"
-        yield read_datum(database.value(key), what, transform)
+        content = database.value(key)
+        annotated = annotated_datum(content)
+        if annotated is None:
+            record = read_datum(content, what, transform)
+            yield record, (record.label,)
+        else:
+            groups = annotated.annotation_group
+            labels = [group.group_label for group in groups for _ in group.annotation]
+            yield record_of(annotated.datum, what, transform), labels
         progress(number + 1, len(keys))
 
 

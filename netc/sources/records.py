@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, cast
 import numpy as np
 
 from netc.boundary import strangers_bytes
-from netc.diagnostics import NetcError
+from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import show
 from netc.ops.array import AnyArray
 from netc.schema.descriptors import message_class
@@ -46,6 +46,51 @@ def datum_class() -> MessageClass:
     return message_class(load_schema([]).message("Datum"))
 
 
+class _Box(Protocol):
+    xmin: float
+    ymin: float
+    xmax: float
+    ymax: float
+    difficult: bool
+
+
+class _Annotation(Protocol):
+    instance_id: int
+    bbox: _Box
+
+
+class _Group(Protocol):
+    group_label: int
+    annotation: Sequence[_Annotation]
+
+
+class AnnotatedDatum(Protocol):
+    """The fields of an AnnotatedDatum message that are read."""
+
+    datum: Datum
+    annotation_group: Sequence[_Group]
+
+    def HasField(self, name: str) -> bool:  # noqa: N802
+        """Whether a field has been given."""
+
+
+@cache
+def _annotated_class() -> MessageClass:
+    return message_class(load_schema([]).message("AnnotatedDatum"))
+
+
+def annotated_datum(content: bytes) -> AnnotatedDatum | None:
+    """A serialised AnnotatedDatum (weiliu89/caffe@ssd); None for a Datum, and for what is none."""
+    datum = _annotated_class()()
+    try:
+        with strangers_bytes(lambda error: NetcError(Diagnostic("bad-record", str(error)))):
+            datum.ParseFromString(content)
+    except NetcError:
+        return None
+    found = cast(AnnotatedDatum, datum)
+    return found if found.HasField("datum") else None
+
+
 def read_datum(content: bytes, what: str, transform: Transform) -> Record:
     """Decode the picture and label of a serialised Datum; ``what`` names the record in messages.
 
@@ -57,7 +102,11 @@ def read_datum(content: bytes, what: str, transform: Transform) -> Record:
     datum = datum_class()()
     with strangers_bytes(lambda error: _bad(transform, what, "is no Datum message")):
         datum.ParseFromString(content)
-    return record_of(cast(Datum, datum), what, transform)
+    found = cast(Datum, datum)
+    if not found.channels and not found.encoded and annotated_datum(content) is not None:
+        message = "is a picture with boxes (AnnotatedDatum), which AnnotatedData reads"
+        raise _bad(transform, what, message)
+    return record_of(found, what, transform)
 
 
 def record_of(datum: Datum, what: str, transform: Transform) -> Record:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from netc.cli.main import main
 from netc.diagnostics import NetcError, Source
 from netc.driver import read_net
 from netc.lower.rules import State
@@ -382,6 +383,25 @@ def test_a_record_of_something_else(tmp_path: Path) -> None:
     write(tmp_path, [datum(random_pictures(1)[0], []), b"\xff\xff\xff"])
     with pytest.raises(NetcError, match=r"record `001` of .* is no AnnotatedDatum message"):
         sources(tmp_path)(0)
+
+
+def test_what_other_readers_make_of_such_a_database(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, [datum(p, b) for p, b in zip(random_pictures(3), BOXES, strict=True)])
+    assert main(["data", "show", str(tmp_path / "db"), "--pictures", "0"]) == 0
+    said = capsys.readouterr().out
+    assert "3 records" in said and "shape 3x12x16: 3" in said
+    assert [line for line in said.splitlines() if "label" in line] == [
+        "label 1: 1", "label 2: 1", "label 3: 1",
+    ]  # fmt: skip
+    plain = layer().replace("AnnotatedData", "Data").replace("annotated_data_param { }", "")
+    plain = plain.replace("annotated_data_param {  }", "")
+    message = read_net(Source("n", plain)).message
+    found = open_sources(message, State("TRAIN"), tmp_path)
+    assert found is not None
+    with pytest.raises(NetcError, match="is a picture with boxes"):
+        found(0)
 
 
 DETECTOR = """
