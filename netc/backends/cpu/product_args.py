@@ -61,6 +61,10 @@ INPUT_ZERO = 4
 """Where, of the scales behind the rows of an int8 panel's constants, the input's zero is."""
 
 
+ZERO_CODES = 8
+"""Where, of those scales, as many bytes with the input's zero are as a vector has lanes."""
+
+
 def constants_of(lanes: int) -> int:
     """Floats of an int8 panel's constants, see ``kernels.epilogue``."""
     return 3 * lanes + 16

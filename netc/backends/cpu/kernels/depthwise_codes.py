@@ -93,7 +93,7 @@ def _single(
     width: int, part: bool, activation: str, residual: bool, formats: tuple[str, str, str]
 ) -> Compiled:
     """A function that does one output's vector, its window clipped at the sides."""
-    add, save = _tap(width, part), _saver(width, part, activation, residual, formats)
+    add, save = _tap(width, part), saver(width, part, activation, residual, formats)
 
     @njit(inline="always")
     def single(
@@ -145,7 +145,7 @@ def _block(
 ) -> Compiled:
     """A function that does the same vector of ``BLOCK`` neighbouring outputs."""
     sweep = _sweep(width, columns, stride, dilation)
-    save = _saver(width, False, activation, residual, formats)
+    save = saver(width, False, activation, residual, formats)
 
     @njit(inline="always")
     def block(a: Record, place: int, y0: int, y1: int, index: int, c: int, zero: float) -> None:
@@ -189,10 +189,18 @@ def _sweep(width: int, columns: int, stride: int, dilation: int) -> Compiled:
     return function("sweep", 6, lambda *rest: sums, emit)
 
 
-def _saver(
-    width: int, part: bool, activation: str, residual: bool, formats: tuple[str, str, str]
+def saver(
+    width: int,
+    part: bool,
+    activation: str,
+    residual: bool,
+    formats: tuple[str, str, str],
+    floats: bool = True,
 ) -> Compiled:
-    """A function (args, sums, index, first channel) that finishes and stores an output's vector."""
+    """A function (args, sums, index, first channel) that finishes and stores an output's vector.
+
+    Sums are float32 that are whole, or with ``floats`` False the bits of int32.
+    """
     own = Formats(*formats)
     added, stored = BYTES[own.added], BYTES[own.stored]
     constants = constants_of(width)
@@ -203,8 +211,9 @@ def _saver(
         epilogue = EpilogueEmitter(
             b, width, activation, residual, panel, first, second, part, width, own
         )
-        whole = b.bitcast(b.fptosi(sums, ints(width)), vector(width))
-        epilogue.finish(whole, epilogue.bias(i64(0)), index, i64(0))
+        if floats:
+            sums = b.bitcast(b.fptosi(sums, ints(width)), vector(width))
+        epilogue.finish(sums, epilogue.bias(i64(0)), index, i64(0))
 
     finish = function("finish", 4 + len(_FIELDS), lambda *rest: types.none, emit)
 

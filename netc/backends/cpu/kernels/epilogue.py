@@ -57,7 +57,7 @@ FLOAT32 = Formats()
 #
 #   [biases][factors of the sums][summands of the sums, int32][scale, zero of the residual;
 #                                                              1 / scale, zero of the result;
-#                                                              zero of the input]
+#                                                              zero of the input, and as codes]
 _FACTORS, _SUMMANDS, _SCALES = 1, 2, 3
 
 

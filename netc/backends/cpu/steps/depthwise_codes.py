@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from netc.backends.cpu import jit
+from netc.backends.cpu.instructions import has_products
 from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.memory import aligned_zeros
 from netc.backends.cpu.product_args import DepthwiseArgs
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.depthwise import depthwise_deconv_steps, depthwise_step
@@ -58,8 +63,28 @@ def _of_codes(step: Step, reduced: Reduced, target: Machine, epilogue: Epilogue)
     """A step of float32 as that of codes, which lie at the same places."""
     channels = len(reduced.weights)
     bias = None if epilogue.bias is None else elements(epilogue.bias)
-    constants = reduced.panels(bias, 0, channels, target.width)
-    args = DepthwiseArgs(*step.args)._replace(channels=channels, bias=constants)  # type: ignore[arg-type]
+    args = DepthwiseArgs(*step.args)._replace(channels=channels)  # type: ignore[arg-type]
     options = {**dict(step.kernel.options), "formats": reduced.formats}
-    kernel = jit.spec("depthwise_codes", "depthwise", **options)
-    return replace(step, kernel=kernel, args=args)
+    codes = elements(args.weights)  # type: ignore[arg-type]
+    if has_products(target, "int8") and 0 < args.kernel_y <= _ROWS and args.kernel_x:
+        sums = codes.sum(axis=0, dtype=np.float64)[:channels]
+        reduced = replace(reduced, summands=(-reduced.zero * sums).astype(np.int32))
+        words = _columns(codes.reshape(args.kernel_y, args.kernel_x, -1))
+        args = args._replace(weights=words)
+        kernel = jit.spec("depthwise_words", "depthwise", rows=args.kernel_y, **options)
+    else:
+        kernel = jit.spec("depthwise_codes", "depthwise", **options)
+    constants = reduced.panels(bias, 0, channels, target.width)
+    return replace(step, kernel=kernel, args=args._replace(bias=constants))
+
+
+_ROWS = 4  # of a window whose columns fit into words
+
+
+def _columns(codes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(rows, columns, channels) as (columns, channels) of words, the first row lowest."""
+    rows, columns, channels = codes.shape
+    words = aligned_zeros((columns, channels))
+    small = words.view(np.int8).reshape(columns, channels, _ROWS)
+    small[:, :, :rows] = codes.transpose(1, 2, 0).astype(np.int8)
+    return words

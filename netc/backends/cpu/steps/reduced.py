@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from netc.backends.cpu import jit
 from netc.backends.cpu.kernel_args import ReduceArgs
 from netc.backends.cpu.memory import aligned_zeros
-from netc.backends.cpu.product_args import INPUT_ZERO, constants_of
+from netc.backends.cpu.product_args import INPUT_ZERO, ZERO_CODES, constants_of
 from netc.backends.cpu.program import Step
 from netc.backends.shared.views import View
 from netc.ops.reduced import Bfloat16, Int8, Number, round_to_bfloat16, weight_codes
@@ -117,6 +117,7 @@ class Reduced:
         if not plain:
             made[:, 3 * lanes : 3 * lanes + INPUT_ZERO] = self._scales()
             made[:, 3 * lanes + INPUT_ZERO] = self.zero
+            made[:, 3 * lanes + ZERO_CODES :] = self.padding[0]
         return made
 
     @property
