@@ -4,19 +4,19 @@ Two tables. The first runs the layer cases that forks of Caffe computed (tests/g
 folder given with ``--golden``) and says how many agree. The second, with ``--corpus``, takes the
 public nets of the corpus (``NETC_CORPUS``) and says of how many every layer, field and shape is
 known; with ``--run`` deploy nets are run too, and the gradients of training nets made, on seeded
-weights. Nets that no Caffe runs (benchmarks/broken.py) are told, and do not count.
+weights (benchmarks/fork_nets.py). That takes hours: ``--save FILE`` keeps what was found, and the
+same command goes on from it. Nets that no Caffe runs (benchmarks/broken.py) are told, and do not
+count.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import combinations, product
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,34 +26,16 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import netc
-from benchmarks.broken import BROKEN
 from benchmarks.corpus import corpus_dir
-from benchmarks.seeded import seeded_inputs, seeded_weights
-from netc.backends.base import Options
-from netc.compiled import CompiledNet
-from netc.diagnostics import Diagnostic, NetcError
-from netc.frontend import NetText, build, read_net, runnable
-from netc.ir.types import Shape
-from netc.ops.catalog import LAYERS
-from netc.ops.define import LayerContext
-from netc.ops.fork_inputs import PYTHON_INPUT, unlisted_data_layer
-from netc.ops.python import PYTHON
-from netc.weights.match import assign
+from benchmarks.fork_nets import Outcome, fault_of, outcome, outcomes_apart, tasks
+from benchmarks.machine import describe
+from netc.diagnostics import NetcError
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden" / "forks"
 ABSOLUTE, RELATIVE = 1e-5, 1e-4  # the agreement that the goldens' README asks for
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a case or a net: "" where it agrees or runs, else why not."""
-
-    name: str
-    group: str
-    fault: str
 
 
 def manifest(folder: Path) -> list[dict[str, Any]]:
@@ -100,7 +82,7 @@ def run_case(folder: Path, case: dict[str, Any], backend: str = "reference") -> 
         net = netc.compile(text, params(data) or None, backend=backend, phase=case["phase"])
         return difference(net(arrays(data, "in/")), wanted)
     except NetcError as error:
-        return _fault(error.diagnostics)
+        return fault_of(error.diagnostics)
 
 
 def case_outcomes(folder: Path, only: str = "", backend: str = "reference") -> Iterator[Outcome]:
@@ -110,135 +92,60 @@ def case_outcomes(folder: Path, only: str = "", backend: str = "reference") -> I
             yield Outcome(case["case"], case["type"], run_case(folder, case, backend))
 
 
-def net_outcomes(corpus: Path, only: str = "", run: bool = False) -> Iterator[Outcome]:
-    """Every net of the corpus, by its role; with ``run`` it runs, or its gradients are made.
-
-    A net counts where no layer, field or shape of it is in error; one to train in the phase that
-    has its data.
-    """
-    with (corpus / "index.tsv").open(encoding="utf-8", newline="") as file:
-        nets = [r for r in csv.DictReader(file, delimiter="\t") if r["kind"] == "net"]
-    for row in nets:
-        if only in row["file"]:
-            trained = row["role"] != "deploy"
-            group = "training nets" if trained else "deploy nets"
-            if row["file"] in BROKEN:
-                yield Outcome(row["file"], f"(no Caffe runs: {group})", BROKEN[row["file"]])
-            else:
-                fault = net_fault(corpus / "files" / row["file"], trained, run)
-                yield Outcome(row["file"], group, fault)
+def net_outcomes(corpus: Path, args: argparse.Namespace) -> Iterator[Outcome]:
+    """The outcomes of the corpus's nets; those in the file of ``--save`` are taken from it."""
+    before = saved(args.save)
+    nets = [t for t in tasks(corpus, args.only, args.run) if t.name not in before]
+    found = outcomes_apart(nets, args.max_memory, args.seconds) if args.run else map(outcome, nets)
+    yield from before.values()
+    for number, made in enumerate(found, 1):
+        if args.save is not None:
+            before[made.name] = made
+            save(args.save, before.values(), args)
+        if args.run:
+            print(f"{number} of {len(nets)}: {made.name}  {made.fault[:200]}", file=sys.stderr)
+        yield made
 
 
-def net_fault(path: Path, trained: bool, run: bool) -> str:
-    """Why a net is not complete, or does not run; "" where it is and does."""
-    try:
-        text = read_net(path)
-    except NetcError as error:
-        return _fault(error.diagnostics)
-    faults = []
-    for phase, stages in product(("TRAIN", "TEST") if trained else ("TEST",), stage_sets(text)):
-        built = build(text.message, phase=phase, stages=stages)
-        fault = _fault([d for d in built.diagnostics if d.severity == "error"])
-        if run and not fault:
-            fault = _run_fault(text, phase, stages)
-        if not fault:
-            return ""
-        faults.append(fault)
-    return faults[0]
+def saved(path: Path | None) -> dict[str, Outcome]:
+    """What an earlier run has found, by the nets' names."""
+    if path is None or not path.is_file():
+        return {}
+    return {row["name"]: Outcome(**row) for row in json.loads(path.read_text("utf-8"))["nets"]}
 
 
-MOST_STAGES = 6  # of a text, of which every set is tried
+def save(path: Path, outcomes: Iterable[Outcome], args: argparse.Namespace) -> None:
+    """Write outcomes, with the machine, the limits and the sums."""
+    made = sorted(outcomes, key=lambda outcome: outcome.name)
+    told = {
+        "machine": describe("numba"),
+        "limits": {"memory": args.max_memory, "seconds": args.seconds},
+        "sums": {group: list(pair) for group, pair in sums(made).items()},
+        "nets": [asdict(outcome) for outcome in made],
+    }
+    path.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
 
 
-def stage_sets(text: NetText) -> Iterator[tuple[str, ...]]:
-    """No stage, then every set of those that the net's rules name, small ones first."""
-    rules = (r for layer in text.message.get("layer") for kind in ("include", "exclude")
-             for r in layer.get(kind))  # fmt: skip
-    named = dict.fromkeys(s for r in rules for kind in ("stage", "not_stage") for s in r.get(kind))
-    for size in range(len(named) + 1 if len(named) <= MOST_STAGES else 1):
-        yield from combinations(named, size)
-
-
-def _run_fault(text: NetText, phase: str, stages: Sequence[str]) -> str:
-    """Why a net does not run, or pass gradients back; sizes that no text tells are made up."""
-    faults = [_run_sized(text, phase, stages, GUESSES[0])]
-    for guess in GUESSES[1:]:
-        if faults[-1].startswith("shape-mismatch"):
-            faults.append(_run_sized(text, phase, stages, guess))
-    return faults[0] if faults[-1] else ""
-
-
-def _run_sized(text: NetText, phase: str, stages: Sequence[str], picture: Shape) -> str:
-    try:
-        inputs = made_up(text, phase, picture, stages)
-        graph = runnable(build(text.message, phase=phase, stages=stages, inputs=inputs))
-        loaded, _ = assign(graph, seeded_weights(graph))
-        net = CompiledNet(loaded, "cpu", Options((), False, None, None, None))
-        feeds = seeded_inputs(graph)
-        if phase == "TRAIN":
-            net.gradients(feeds, wrt=())
-        else:
-            net(feeds)
-    except NetcError as error:
-        return _fault(error.diagnostics)
-    return ""
-
-
-IMAGES, ROWS = 2, 4  # where a data layer's text leaves the sizes open
-GUESSES: tuple[Shape, ...] = ((3, 224, 224), (3, 227, 227), (1, 28, 28), (3, 32, 32))
-
-
-def made_up(
-    text: NetText, phase: str, picture: Shape = GUESSES[0], stages: Sequence[str] = ()
-) -> dict[str, Shape]:
-    """Shapes of the inputs whose text does not tell them: pictures, and labels of each."""
-    graph, given = build(text.message, phase=phase, stages=stages).graph, {}
-    for layer in text.message.get("layer"):
-        op = LAYERS.get(layer.get("type")) or unlisted_data_layer(layer)
-        op = PYTHON_INPUT if op is PYTHON and not layer.get("bottom") else op
-        tops = layer.get("top")
-        open_tops = any(t in graph.inputs and graph.values[t].shape is None for t in tops)
-        if op is not None and op.source and open_tops:
-            params = op.params(layer, LayerContext(phase, 0, len(tops)))
-            shapes = [_filled(shape, at, picture) for at, shape in enumerate(params.shapes)]
-            shapes[1:] = params.completed([shapes[0], *params.shapes[1:]])[1:]
-            made = [_filled(shape, at, picture, shapes[0][0]) for at, shape in enumerate(shapes)]
-            given.update(zip(tops, made, strict=True))
-    return {name: shape for name, shape in given.items() if name in graph.inputs}
-
-
-def _filled(
-    shape: tuple[int | None, ...] | None, at: int, picture: Shape, images: int = IMAGES
-) -> Shape:
-    """A shape with its open sizes filled in: a picture's, or rows."""
-    if shape is None:
-        return (images, *picture) if at == 0 else (images,)
-    if at > 0:
-        return tuple(ROWS if size is None else size for size in shape)
-    sizes = (images, *picture)
-    return tuple(s if s is not None else sizes[min(i, 3)] for i, s in enumerate(shape))
-
-
-def _fault(found: Sequence[Diagnostic]) -> str:
-    return f"{found[0].code}: {found[0].message}" if found else ""
+def sums(outcomes: Sequence[Outcome]) -> dict[str, tuple[int, int]]:
+    """Group -> how many of it are without fault, and how many there are."""
+    good = Counter(o.group for o in outcomes if not o.fault)
+    number = Counter(o.group for o in outcomes)
+    return {group: (good[group], number[group]) for group in sorted(number, reverse=True)}
 
 
 def show(outcomes: Sequence[Outcome], faults: bool) -> None:
     """A table of groups, and the faults if they are asked for."""
-    all_of, good = (
-        Counter(o.group for o in outcomes),
-        Counter(o.group for o in outcomes if not o.fault),
-    )
     if faults:
         for outcome in outcomes:
             if outcome.fault:
                 print(f"{outcome.name}: {outcome.fault}")
         print()
-    broken = sum(number for group, number in all_of.items() if group.startswith("("))
-    for group, number in sorted(all_of.items(), reverse=True):
-        told = f"{number:4}" if group.startswith("(") else f"{good[group]:4} of {number:4}"
+    counted = [outcome for outcome in outcomes if outcome.counts]
+    for group, (good, number) in sums(outcomes).items():
+        told = f"{number:4}" if group.startswith("(") else f"{good:4} of {number:4}"
         print(f"{group:32} {told}")
-    print(f"{'all that count':32} {sum(good.values()):4} of {len(outcomes) - broken:4}")
+    good = sum(not outcome.fault for outcome in counted)
+    print(f"{'all that count':32} {good:4} of {len(counted):4}")
 
 
 def main() -> int:
@@ -247,7 +154,10 @@ def main() -> int:
     parser.add_argument("--golden", type=Path, default=GOLDEN, help="the folder of cases")
     parser.add_argument("--backend", default="reference", help="what runs the cases")
     parser.add_argument("--corpus", action="store_true", help="the public nets, not the cases")
-    parser.add_argument("--run", action="store_true", help="run the nets, which takes long")
+    parser.add_argument("--run", action="store_true", help="run the nets, which takes hours")
+    parser.add_argument("--max-memory", default="4G", help="the most a net may take (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=120, help="after which a net is given up")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="keep what was found, and go on")
     parser.add_argument("--faults", action="store_true", help="show each fault")
     parser.add_argument("--only", default="", metavar="TEXT", help="names that hold it")
     args = parser.parse_args()
@@ -256,7 +166,7 @@ def main() -> int:
         if not corpus.is_dir():
             print(f"no corpus at {corpus}; set NETC_CORPUS", file=sys.stderr)
             return 1
-        show(list(net_outcomes(corpus, args.only, args.run)), args.faults)
+        show(list(net_outcomes(corpus, args)), args.faults)
     else:
         show(list(case_outcomes(args.golden, args.only, args.backend)), args.faults)
     return 0

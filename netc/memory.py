@@ -8,6 +8,7 @@ without is a share of the memory that is free at that moment.
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -79,6 +80,9 @@ class Budget:
         if needed <= SMALL or self._surely(needed):
             return
         available = self.available()
+        if available is not None and needed > available:
+            gc.collect()  # nets refer to themselves: those that nobody has any more are still held
+            available = self.available()
         if available is not None and needed > available:
             raise too_little(what, needed, available, span, *help, self._told())
 

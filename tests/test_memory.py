@@ -153,6 +153,15 @@ class TestBudget:
         budget.ask(5 << 20, "the rest")
         assert budget.held == 0
 
+    def test_what_is_garbage_is_collected_before_anything_is_refused(self) -> None:
+        class Knot:
+            def __init__(self) -> None:
+                self.itself = self
+
+        budget = Budget(10 << 20)
+        budget.hold(6 << 20, Knot())
+        budget.ask(9 << 20, "the rest")
+
     def test_two_nets_share_one(self) -> None:
         budget = Budget(4 << 20)
         one = netc.compile(Source("n", SMALL), backend="reference", max_memory=budget)

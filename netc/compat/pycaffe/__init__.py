@@ -11,6 +11,7 @@ from netc.compat.pycaffe import coord_map, draw, io, proto
 from netc.compat.pycaffe.blob import Blob
 from netc.compat.pycaffe.classifier import Classifier
 from netc.compat.pycaffe.detector import Detector
+from netc.compat.pycaffe.layer import Layer
 from netc.compat.pycaffe.mode import (
     TEST,
     TRAIN,
@@ -22,7 +23,7 @@ from netc.compat.pycaffe.mode import (
 from netc.compat.pycaffe.nccl import NCCL
 from netc.compat.pycaffe.net import Net
 from netc.compat.pycaffe.net_spec import NetSpec, layers, params, to_proto
-from netc.compat.pycaffe.python_layers import Layer, add_python_layer, allow_imports
+from netc.compat.pycaffe.python_layers import add_python_layer, allow_imports
 from netc.compat.pycaffe.settings import (
     Timer,
     has_nccl,
@@ -45,6 +46,9 @@ from netc.compat.pycaffe.solver import (
     get_solver,
 )
 from netc.ops.catalog import LAYERS
+
+# Caffe's own classes are in two modules of these names, which scripts import from too.
+pycaffe = _caffe = sys.modules[__name__]
 
 __version__ = "1.0.0"  # of the Caffe whose interface this is; scripts compare it
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from os import PathLike
 from typing import Any, NamedTuple
 
 from netc.arguments import names
-from netc.compat.pycaffe.errors import raising
+from netc.compat.pycaffe.errors import also, raising
 from netc.compat.pycaffe.mode import TEST, TRAIN
 from netc.diagnostics import Diagnostic, NetcError
 
-_PHASES = {TRAIN: "TRAIN", TEST: "TEST", "TRAIN": "TRAIN", "TEST": "TEST"}
+_PHASES = {TRAIN: "TRAIN", TEST: "TEST"}
 _NAMES = ("phase", "level", "stages", "weights")
 
 
@@ -33,20 +34,25 @@ def state(positional: Sequence[object], named: dict[str, Any]) -> State:
     Raises:
         NetcError: bad-argument.
     """
-    values = list(positional)
+    values = [path_of(value) for value in positional]
     given: dict[str, Any] = {}
-    if values and isinstance(values[0], (str, PathLike)) and values[0] not in _PHASES:
+    if values and isinstance(values[0], (str, PathLike)) and values[0] not in ("TRAIN", "TEST"):
         given["weights"] = values.pop(0)
     if len(values) > len(_NAMES):
         raise _bad(f"`Net` takes a prototxt and {', '.join(_NAMES)}; {len(positional)} are given")
     given |= dict(zip(_NAMES, values, strict=False))
     given |= {name: value for name, value in named.items() if value is not None}
     phase = given.get("phase", TEST)
-    if not isinstance(phase, (int, str)) or phase not in _PHASES:
-        raise _bad(f"`phase` is caffe.TEST or caffe.TRAIN, not {phase!r}")
+    if not isinstance(phase, int) or phase not in _PHASES:
+        raise also(_bad(f"`phase` is caffe.TEST or caffe.TRAIN, not {phase!r}"), TypeError)
     with raising(TypeError):
         stages = names(given.get("stages") or (), "stages")
-    return State(_PHASES[phase], given.get("level") or 0, stages, given.get("weights"))
+    return State(_PHASES[phase], given.get("level") or 0, stages, path_of(given.get("weights")))
+
+
+def path_of(given: Any) -> Any:
+    """An argument; a path given as bytes, which pycaffe takes too, as text."""
+    return os.fsdecode(given) if isinstance(given, bytes) else given
 
 
 def _bad(message: str) -> NetcError:

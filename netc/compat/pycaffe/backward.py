@@ -10,11 +10,10 @@ from itertools import zip_longest
 
 import numpy as np
 
-from netc.arguments import names as listed
 from netc.compat.pycaffe.blob import Blob
 from netc.compat.pycaffe.definition import Layer
 from netc.compat.pycaffe.errors import also
-from netc.compat.pycaffe.feeding import batches
+from netc.compat.pycaffe.feeding import batches, listed
 from netc.compat.pycaffe.layer_gradient import LayerGradient
 from netc.compat.pycaffe.needs import LayerNeeds, layer_needs
 from netc.compat.pycaffe.net_weights import NetWeights
@@ -93,7 +92,7 @@ class NetBackward(NetWeights):
         outs = {name: kwargs[name] for name in self.outputs if name in kwargs}
         made: tuple[dict[str, list[Array]], dict[str, list[Array]]] = ({}, {})
         none: dict[str, AnyArray] = {}
-        size = next(iter(self.blobs.values())).num
+        size = self._batch_size
         pairs = zip_longest(batches(ins, size), batches(outs, size), fillvalue=none)
         for feeds, tops in pairs:
             both = self.forward(blobs, **feeds), self.backward(diffs, **tops)
@@ -128,7 +127,7 @@ class NetBackward(NetWeights):
 
     def _wanted_diffs(self, diffs: Sequence[str] | None, end: str | None) -> list[str]:
         usual = self.inputs if end is None else self.bottom_names[end]
-        found = list(dict.fromkeys((*usual, *listed(diffs or (), "diffs"))))
+        found = list(dict.fromkeys((*usual, *listed(diffs, "diffs"))))
         for name in found:
             if name not in self.blobs:
                 help = did_you_mean(name, self.blobs)
@@ -219,7 +218,7 @@ class NetBackward(NetWeights):
         for place, array in below.items():
             bottoms[place].diff[...] = array.reshape(bottoms[place].shape)
         for owner, array in learned.items():
-            self._parameters[owner].diff[...] += array
+            self._parameters[owner].diff.reshape(array.shape)[...] += array
 
     def _gradient(self, number: int, layer: Layer, needs: LayerNeeds) -> LayerGradient:
         """The layer's program, made if it has not been for these shapes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import netc.compat.pycaffe.proto.caffe_pb2 as caffe_pb2
 from netc.compat.pycaffe.errors import also
@@ -96,7 +97,11 @@ def choose_color_by_layertype(layertype: str) -> str:
 
 
 def dot_text(
-    caffe_net: ProtobufMessage, rankdir: str, phase: int | None = None, rates: bool = False
+    caffe_net: ProtobufMessage,
+    rankdir: str,
+    phase: int | None = None,
+    rates: bool = False,
+    edges: bool = True,
 ) -> str:
     """The picture as Graphviz reads it: layers as boxes, blobs as octagons."""
     lines = ["digraph net {", f"rankdir={rankdir};", "node [style=filled];"]
@@ -109,7 +114,7 @@ def dot_text(
         colour = choose_color_by_layertype(layer.type)
         lines.append(f'{_quoted(box)} [shape=box, label="{label}", fillcolor="{colour}"];')
         lines += [f"{_quoted('blob ' + name)} -> {_quoted(box)};" for name in layer.bottom]
-        edge = get_edge_label(layer).strip('"')
+        edge = get_edge_label(layer).strip('"') if edges else ""
         lines += [
             f"{_quoted(box)} -> {_quoted('blob ' + name)} [label={_quoted(edge)}];"
             for name in layer.top
@@ -131,6 +136,32 @@ def _is_in(layer: ProtobufMessage, phase: int) -> bool:
     if len(layer.include):
         return any(not rule.HasField("phase") or rule.phase == phase for rule in layer.include)
     return not any(rule.HasField("phase") and rule.phase == phase for rule in layer.exclude)
+
+
+def get_pydot_graph(
+    caffe_net: ProtobufMessage,
+    rankdir: str,
+    label_edges: bool = True,
+    phase: int | None = None,
+    display_lrm: bool = False,
+) -> Any:
+    """The picture as an object of the package pydot, for scripts that change it or write it.
+
+    Args:
+        caffe_net, rankdir, phase, display_lrm: as :func:`draw_net`.
+        label_edges: whether how many maps a layer makes stands at its arrows.
+
+    Raises:
+        NetcError: missing-package, without pydot.
+    """
+    try:
+        import pydot
+    except ImportError:
+        help = "pip install pydot, or call draw_net or draw_net_to_file, which do without it"
+        error = Diagnostic("missing-package", "get_pydot_graph needs pydot", help=(help,))
+        raise NetcError(error) from None
+    text = dot_text(caffe_net, rankdir, phase, display_lrm, label_edges)
+    return pydot.graph_from_dot_data(text)[0]
 
 
 def draw_net(

@@ -39,13 +39,40 @@ def check_names(arrays: Mapping[str, AnyArray], inputs: Sequence[str]) -> None:
         raise NetcError(faults)
 
 
+def listed(names: object, what: str) -> list[str]:
+    """The names that a script asks for besides: a list, as pycaffe adds it to one.
+
+    Raises:
+        NetcError: bad-argument, a TypeError too.
+    """
+    if names is None:
+        return []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        message = f"`{what}` is a list of blobs' names, not {names!r}"
+        raise also(NetcError(Diagnostic("bad-argument", message)), TypeError)
+    return names
+
+
+def check_array(name: str, given: object) -> None:
+    """Check that an input is given as an array.
+
+    Raises:
+        NetcError: bad-argument, an AttributeError too.
+    """
+    if not hasattr(given, "shape"):
+        message = f"input `{name}` is a {type(given).__name__}, and an array is taken"
+        error = Diagnostic("bad-argument", message, help=("write numpy.asarray(...)",))
+        raise also(NetcError(error), AttributeError)
+
+
 def put(arrays: Mapping[str, AnyArray], blobs: Mapping[str, Blob]) -> None:
     """Copy arrays into the blobs of their names; a batch must be as large as the blob's.
 
     Raises:
-        NetcError: input-dtype; input-shape, a ValueError too.
+        NetcError: bad-argument; input-dtype; input-shape, a ValueError too.
     """
     for name, given in arrays.items():
+        check_array(name, given)
         array, shape = np.asarray(given), blobs[name].shape
         if array.dtype.kind not in "fiub":
             message = f"input `{name}` is {array.dtype}, and the net takes numbers"
@@ -62,6 +89,8 @@ def put(arrays: Mapping[str, AnyArray], blobs: Mapping[str, Blob]) -> None:
 
 def batches(arrays: Mapping[str, AnyArray], size: int) -> Iterator[dict[str, Any]]:
     """Split the arrays into batches of ``size`` items; the last one is padded with zeros."""
+    for name, array in arrays.items():
+        check_array(name, array)
     given = {name: np.asarray(array) for name, array in arrays.items()}
     number = len(next(iter(given.values()))) if given else 0
     for at in range(0, number, max(1, size)):

@@ -1,15 +1,41 @@
-"""Layers as scripts see them."""
+"""Layers as scripts see them, and the base class of those that scripts write."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import SupportsIndex
+
+import numpy as np
 
 from netc.compat.pycaffe.blob import Parameter
 
 
-@dataclass(frozen=True, slots=True)
-class LayerView:
-    """A layer's type and its trained arrays (Net.layers of pycaffe)."""
+class BlobVec(list[Parameter]):
+    """A layer's parameters; ``add_blob`` makes one more, of zeros."""
 
-    type: str
-    blobs: list[Parameter]
+    def add_blob(self, *shape: SupportsIndex) -> Parameter:
+        """One more parameter of this shape."""
+        self.append(Parameter(np.zeros([int(size) for size in shape], np.float32)))
+        return self[-1]
+
+
+class Layer:
+    """A layer of a net (``Net.layers``), and the base class of Python layers.
+
+    A class of a script's has ``setup(bottom, top)``, ``reshape(bottom, top)``,
+    ``forward(bottom, top)`` and ``backward(top, propagate_down, bottom)``. They are given lists of
+    blobs, write to ``data`` of the tops and ``diff`` of the bottoms, and call ``reshape`` of the
+    tops.
+    """
+
+    type = "Python"
+    param_str: str
+    phase: int
+    blobs: BlobVec
+
+
+def own_layer(type: str, blobs: Iterable[Parameter]) -> Layer:
+    """A layer that netc computes."""
+    made = Layer()
+    made.type, made.blobs = type, BlobVec(blobs)
+    return made

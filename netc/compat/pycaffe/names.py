@@ -7,6 +7,8 @@ from functools import cached_property
 
 from netc.compat.pycaffe.blob import Blob, SplitBlob
 from netc.compat.pycaffe.definition import Definition
+from netc.compat.pycaffe.errors import also
+from netc.diagnostics import Diagnostic, NetcError
 from netc.infer import blob_shapes
 from netc.ir.graph import Graph
 from netc.ops.catalog import has_role
@@ -54,6 +56,15 @@ class NetNames:
     @property
     def _blobs(self) -> list[Blob]:
         return list(self.blobs.values())
+
+    @property
+    def _batch_size(self) -> int:
+        """The first size of the net's first blob, in whose batches forward_all runs."""
+        name, blob = next(iter(self.blobs.items()))
+        if not blob.shape:
+            message = f"the net's first blob, `{name}`, is one number and has no batch"
+            raise also(NetcError(Diagnostic("bad-shape", message)), IndexError)
+        return blob.shape[0]
 
     @property
     def inputs(self) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from os import PathLike
@@ -17,7 +17,6 @@ import numpy as np
 
 import netc.compat.pycaffe.arguments as arguments
 import netc.compat.pycaffe.mode as mode
-from netc.arguments import names as listed
 from netc.arguments import shapes as checked_shapes
 from netc.backends.registry import backend
 from netc.backends.state import State
@@ -25,12 +24,11 @@ from netc.backends.variables import Variables
 from netc.compat.pycaffe.backward import NetBackward
 from netc.compat.pycaffe.definition import Definition, Layer, define
 from netc.compat.pycaffe.errors import also, raising
-from netc.compat.pycaffe.feeding import batches, check_names, put
+from netc.compat.pycaffe.feeding import batches, check_names, listed, put
 from netc.compat.pycaffe.forward import Engine, Run
-from netc.compat.pycaffe.layer import LayerView
+from netc.compat.pycaffe.layer import Layer as OwnLayer
 from netc.compat.pycaffe.memory_data import MemoryFeed, check_filled
 from netc.compat.pycaffe.parameters import changed_shapes, parameters
-from netc.compat.pycaffe.python_layers import Layer as Python
 from netc.compat.pycaffe.python_layers import own_errors, release
 from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean
 from netc.frontend import Schemas, folder_of, read_net
@@ -69,25 +67,26 @@ class Net(NetBackward):
 
     def __init__(
         self,
-        network_file: str | PathLike[str] | Source,
+        network_file: str | bytes | PathLike[str] | Source,
         *args: object,
         phase: int | None = None,
         level: int | None = None,
         stages: Sequence[str] | None = None,
-        weights: str | PathLike[str] | None = None,
+        weights: str | bytes | PathLike[str] | None = None,
         inputs: Mapping[str, Sequence[int]] | None = None,
         schema: Schemas = None,
         read_data: bool = False,
     ) -> None:
         named = {"phase": phase, "level": level, "stages": stages, "weights": weights}
+        path: str | PathLike[str] | Source = arguments.path_of(network_file)
         state = arguments.state(args, named)
         shapes = checked_shapes(inputs)
         with raising(RuntimeError, ("missing-file",)):
             reader = None
             if read_data:
-                reader = _reader(network_file, state, schema)
+                reader = _reader(path, state, schema)
                 shapes = {**reader.shapes, **(shapes or {})}
-            made = define(network_file, state.phase, state.level, state.stages, shapes, schema)
+            made = define(path, state.phase, state.level, state.stages, shapes, schema)
             self._open(made, state.weights, mode.current.seed)
             self._source_of_batches = None if reader is None else partial(reader.lacking, ())
 
@@ -142,7 +141,7 @@ class Net(NetBackward):
                 own = self._definition.python[layer.name].parameters(layer.name)
                 for name, (blob, rate, decay) in own.items():
                     parameters[name] = GraphParameter(
-                        name, blob.shape, array=blob.array, variable=True,
+                        name, blob.array.shape, array=blob.array, variable=True,
                         lr_mult=rate, decay_mult=decay,
                     )  # fmt: skip
                 node = nodes[layer.node]
@@ -150,7 +149,7 @@ class Net(NetBackward):
         return self._graph.replace(nodes=tuple(nodes), parameters=parameters)
 
     @property
-    def layer_dict(self) -> OrderedDict[str, LayerView | Python]:
+    def layer_dict(self) -> OrderedDict[str, OwnLayer]:
         """Layer's name -> layer."""
         return OrderedDict(zip(self._layer_names, self.layers, strict=True))
 
@@ -204,7 +203,7 @@ class Net(NetBackward):
         with raising(RuntimeError) if not kwargs else nullcontext():
             self._check_names(kwargs)
         parts: dict[str, list[Array]] = {}
-        for batch in batches(kwargs, next(iter(self.blobs.values())).num):
+        for batch in batches(kwargs, self._batch_size):
             for name, array in self.forward(blobs, **batch).items():
                 parts.setdefault(name, []).append(array.copy())
         number = len(next(iter(kwargs.values()))) if kwargs else 0
@@ -236,7 +235,7 @@ class Net(NetBackward):
                 raise NetcError(faults)
         self._graph = result.graph
         for name, shape in blob_shapes(self._graph).items():
-            self.blobs[name].reshape(*shape)
+            self.blobs[name].resize(shape)
 
     def before_forward(self, hook: Callable[[int], object]) -> None:
         """Register a function called with each layer's index before it runs (one by one then)."""
@@ -261,6 +260,13 @@ class Net(NetBackward):
             message = "set_input_arrays: the net's first layer is no MemoryData layer"
             raise also(NetcError(Diagnostic("bad-argument", message)), RuntimeError)
         self._memory = MemoryFeed(data, labels, self.blobs[first.tops[0]].shape)
+
+    def _set_input_arrays(self, data: AnyArray, labels: AnyArray) -> None:
+        self.set_input_arrays(data, labels)
+
+    def _batch(self, blobs: Mapping[str, AnyArray]) -> Iterator[dict[str, AnyArray]]:
+        """Arrays cut into batches of the net's size; the last is padded with zeros."""
+        return batches(blobs, self._batch_size)
 
     def _forward(self, first: int, last: int) -> float:
         """Run layers by their places, both included; gives the sum of their losses."""
@@ -348,7 +354,7 @@ class Net(NetBackward):
     def _wanted(self, blobs: Sequence[str] | None, end: str | None) -> list[str]:
         """The blobs that a forward gives back; they are computed each time from now on."""
         usual = self.outputs if end is None else self.top_names[self._layer_names[self._index(end)]]
-        names = list(dict.fromkeys((*usual, *listed(blobs or (), "blobs"))))
+        names = list(dict.fromkeys((*usual, *listed(blobs, "blobs"))))
         for name in names:
             if name not in self.blobs:
                 help = did_you_mean(name, self.blobs)

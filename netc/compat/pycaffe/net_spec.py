@@ -79,6 +79,26 @@ class _Parameters:
 
 layers = _Layers()
 params = _Parameters()
+Function, Layers, Parameters = LayerCall, _Layers, _Parameters  # as pycaffe calls them
+
+
+def param_name_dict() -> dict[str, str]:
+    """A layer's type -> the field of its parameters: ``Pooling`` -> ``pooling_param``."""
+    fields = caffe_pb2.LayerParameter.DESCRIPTOR.fields
+    return {
+        field.message_type.name.removesuffix("Parameter"): field.name
+        for field in fields
+        if field.message_type is not None and field.name.endswith("_param")
+    }
+
+
+def assign_proto(proto: ProtobufMessage, name: str, val: object) -> None:
+    """Set a message's field from Python's values: dicts for messages, lists for repeated fields.
+
+    Raises:
+        NetcError: unknown-field (AttributeError) or bad-argument (TypeError).
+    """
+    _assign(proto, name, val)
 
 
 class _NoBlob(AttributeError, KeyError):  # noqa: N818 (a KeyError in pycaffe)
@@ -144,7 +164,8 @@ def _layer_of(value: object) -> LayerCall:
         return value.fn
     if isinstance(value, LayerCall):
         return value
-    raise _bad(f"a net is made of outputs of layers, and it is given a `{type(value).__name__}`")
+    message = f"a net is made of outputs of layers, and it is given a `{type(value).__name__}`"
+    raise also(NetcError(Diagnostic("bad-argument", message)), AttributeError)
 
 
 class _Writer:

@@ -12,13 +12,13 @@ from os import PathLike, fspath
 import numpy as np
 
 from netc.compat.engine import warn
+from netc.compat.pycaffe.arguments import path_of
 from netc.compat.pycaffe.blob import Parameter
 from netc.compat.pycaffe.errors import raising
 from netc.compat.pycaffe.forward import Engine
-from netc.compat.pycaffe.layer import LayerView
+from netc.compat.pycaffe.layer import BlobVec, Layer, own_layer
 from netc.compat.pycaffe.names import NetNames
 from netc.compat.pycaffe.parameters import changes, check_alike
-from netc.compat.pycaffe.python_layers import Layer
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph
 from netc.passes.state import carry_state
@@ -36,8 +36,8 @@ class NetWeights(NetNames):
     _engine: Engine
     _parameters: dict[str, Parameter]
 
-    @property
-    def params(self) -> OrderedDict[str, list[Parameter]]:
+    @cached_property
+    def params(self) -> OrderedDict[str, BlobVec]:
         """Layer -> its trained arrays; the next forward pass uses what is written to them."""
         return OrderedDict(
             (name, layer.blobs)
@@ -46,14 +46,14 @@ class NetWeights(NetNames):
         )
 
     @cached_property
-    def layers(self) -> list[LayerView | Layer]:
+    def layers(self) -> list[Layer]:
         """The layers of this phase in order."""
         nodes = self._graph.nodes
         ends = [layer.node for layer in self._definition.layers[1:]] + [len(nodes)]
         return [
             self._definition.python[layer.name].layer
             if layer.name in self._definition.python
-            else LayerView(layer.type, [self._parameters[p] for n in nodes[layer.node : end]
+            else own_layer(layer.type, [self._parameters[p] for n in nodes[layer.node : end]
                                    for p in n.parameters])
             for layer, end in zip(self._definition.layers, ends, strict=True)
         ]  # fmt: skip
@@ -64,6 +64,7 @@ class NetWeights(NetNames):
         Raises:
             NetcError: what ``netc.load_weights`` raises, weight-count, weight-shape.
         """
+        path = path_of(path)
         self._take_over_parameters(all_of_them=True)
         with raising(TypeError, ("bad-weights",)):
             graph = self._assigned(self._graph, path)
@@ -104,14 +105,9 @@ class NetWeights(NetNames):
         for name, blobs in self.params.items():
             if name in theirs:
                 check_alike(name, blobs, theirs[name])
-        for layer, node in zip(self._definition.layers, self.layers, strict=True):
-            for own, their in zip(node.blobs, theirs.get(layer.name, ()), strict=False):
-                lent = Parameter(their.array, their, one_diff=False)
-                for known in [n for n, p in self._parameters.items() if p is own]:
-                    self._parameters[known] = lent
-                if isinstance(node, Layer):
-                    node.blobs[node.blobs.index(own)] = lent
-        del self.layers
+        for name, blobs in self.params.items():
+            for own, their in zip(blobs, theirs.get(name, ()), strict=False):
+                own.lend(their)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the net and its weights as a ``.caffemodel``, whatever the path's suffix.
@@ -130,7 +126,9 @@ class NetWeights(NetNames):
         self._save(path, ".h5")
 
     def _save(self, path: str | PathLike[str], kind: str) -> None:
-        arrays = {name: [p.array for p in blobs] for name, blobs in self.params.items()}
+        arrays = {
+            name: [p.array.reshape(p.shape) for p in blobs] for name, blobs in self.params.items()
+        }
         save_net(path, self._definition.message, self._definition.state, arrays, kind=kind)
 
     def _assigned(self, graph: Graph, weights: Given) -> Graph:

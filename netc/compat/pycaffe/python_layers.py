@@ -11,12 +11,11 @@ import itertools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, SupportsIndex
-
-import numpy as np
+from typing import Any
 
 from netc.compat.pycaffe.blob import Blob, Parameter
 from netc.compat.pycaffe.errors import also
+from netc.compat.pycaffe.layer import BlobVec, Layer
 from netc.compat.pycaffe.mode import TEST, TRAIN
 from netc.diagnostics import Collector, Diagnostic, NetcError
 from netc.ir.types import Shape
@@ -24,30 +23,6 @@ from netc.lower.rules import State, filter_layers, merged_state
 from netc.ops.array import AnyArray
 from netc.ops.python import PYTHON, is_implemented, register_python_layer, unregister_python_layer
 from netc.schema.message import Entry, Message
-
-
-class BlobVec(list[Parameter]):
-    """A layer's parameters; ``add_blob`` makes one more, of zeros."""
-
-    def add_blob(self, *shape: SupportsIndex) -> Parameter:
-        """One more parameter of this shape."""
-        self.append(Parameter(np.zeros([int(size) for size in shape], np.float32)))
-        return self[-1]
-
-
-class Layer:
-    """The base class of Python layers.
-
-    A class has ``setup(bottom, top)``, ``reshape(bottom, top)``, ``forward(bottom, top)`` and
-    ``backward(top, propagate_down, bottom)``. They are given lists of blobs, write to ``data`` of
-    the tops and ``diff`` of the bottoms, and call ``reshape`` of the tops.
-    """
-
-    type = "Python"
-    param_str: str
-    phase: int
-    blobs: BlobVec
-
 
 _MODULE = "netc.compat.pycaffe"
 _numbers = itertools.count()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from netc.compat.pycaffe.errors import also
 from netc.diagnostics import Diagnostic, NetcError
 from netc.image_files import MAX_PIXELS
 from netc.ir.graph import Array
@@ -66,7 +67,7 @@ def _refused(image: AnyArray, order: int) -> NetcError:
     else:
         message = f"an image is (height, width, channels), not {image.shape}"
         help = "give a grey image a last axis: image[:, :, numpy.newaxis]"
-    return NetcError(Diagnostic("bad-argument", message, help=(help,)))
+    return also(NetcError(Diagnostic("bad-argument", message, help=(help,))), RuntimeError)
 
 
 def _centred(image: Doubles, axis: int, size: int, order: int) -> Doubles:

@@ -11,23 +11,18 @@ from netc.compat.pycaffe.errors import also
 from netc.compat.pycaffe.resizing import resize_image
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.ir.graph import Array
+from netc.ops.array import AnyArray
 
 
 class Transformer:
     """What is done to each input's images; nothing but resizing until it is set.
 
     Args:
-        inputs: input blob -> its shape (num, channels, height, width).
-
-    Raises:
-        NetcError: bad-argument, for an input of other axes.
+        inputs: input blob -> its shape, (num, channels, height, width) of those that hold images.
     """
 
     def __init__(self, inputs: Mapping[str, Sequence[int]]) -> None:
         self.inputs = {name: tuple(shape) for name, shape in inputs.items()}
-        for name, shape in self.inputs.items():
-            if len(shape) != 4:
-                raise _bad(f"input `{name}` of images has four axes, not {shape}")
         self.transpose: dict[str, Sequence[int]] = {}
         self.channel_swap: dict[str, Sequence[int]] = {}
         self.raw_scale: dict[str, float] = {}
@@ -37,11 +32,12 @@ class Transformer:
     def preprocess(self, in_: str, data: object) -> Array:
         """An image as the net takes it.
 
-        The order is: resize, transpose, swap channels, raw scale, mean, input scale.
+        The order is: resize, transpose, swap channels, raw scale, mean, input scale. As in pycaffe
+        a float32 image that is neither resized nor has its channels swapped is changed in place.
 
         Args:
             in_: the input blob.
-            data: (height, width, channels).
+            data: an array (height, width, channels).
 
         Returns:
             float32, (channels, height, width) where the transpose says so.
@@ -50,45 +46,62 @@ class Transformer:
             NetcError: unknown-input or bad-argument.
         """
         self._check(in_)
-        image = np.asarray(data).astype(np.float32)
+        image = _array(in_, data).astype(np.float32, copy=False)
         size = self.inputs[in_][2:]
         if image.shape[:2] != size:
             image = resize_image(image, size)
-        if in_ in self.transpose:
-            image = image.transpose(self.transpose[in_])
-        if in_ in self.channel_swap:
-            image = image[list(self.channel_swap[in_])]
+        image = self._ordered(in_, image)
+        if not image.flags.writeable:
+            image = image.copy()
         if in_ in self.raw_scale:
-            image = image * np.float32(self.raw_scale[in_])
+            image *= self.raw_scale[in_]
         if in_ in self.mean:
             image = self._less_mean(in_, image)
         if in_ in self.input_scale:
-            image = image * np.float32(self.input_scale[in_])
-        return np.asarray(image, dtype=np.float32)
+            image *= self.input_scale[in_]
+        return image
 
-    def deprocess(self, in_: str, data: object) -> Array:
+    def _ordered(self, in_: str, image: Array) -> Array:
+        """Axes and channels in the net's order."""
+        try:
+            if in_ in self.transpose:
+                image = image.transpose(self.transpose[in_])
+            if in_ in self.channel_swap:
+                image = image[list(self.channel_swap[in_]), :, :]
+        except (ValueError, IndexError) as error:
+            message = f"the image for input `{in_}` cannot be put in the order that is set: {error}"
+            raise also(NetcError(Diagnostic("bad-argument", message)), type(error)) from None
+        return image
+
+    def deprocess(self, in_: str, data: object) -> AnyArray:
         """What ``preprocess`` made, undone but for the size.
 
         Args:
             in_: the input blob.
-            data: one item of the blob, or a batch of one.
+            data: one item of the blob, or a batch of one; of floating-point numbers.
+
+        Returns:
+            The image, of the type of ``data``.
 
         Raises:
-            NetcError: unknown-input.
+            NetcError: unknown-input; bad-argument.
         """
         self._check(in_)
-        image = np.array(data, dtype=np.float32).squeeze()
+        image: Any = _array(in_, data).copy().squeeze()
+        if image.dtype.kind != "f":
+            message = f"an image of input `{in_}` has floating-point numbers, not {image.dtype}"
+            raise also(_bad(message), TypeError)
         if in_ in self.input_scale:
-            image = image / np.float32(self.input_scale[in_])
+            image /= self.input_scale[in_]
         if in_ in self.mean:
-            image = image + self.mean[in_]
+            image += self.mean[in_]
         if in_ in self.raw_scale:
-            image = image / np.float32(self.raw_scale[in_])
+            image /= self.raw_scale[in_]
         if in_ in self.channel_swap:
-            image = image[np.argsort(self.channel_swap[in_])]
+            image = image[np.argsort(self.channel_swap[in_]), :, :]
         if in_ in self.transpose:
             image = image.transpose(np.argsort(self.transpose[in_]))
-        return np.asarray(image, dtype=np.float32)
+        return np.asarray(image)
 
     def set_transpose(self, in_: str, order: Sequence[int]) -> None:
         """Set the order of axes; (2, 0, 1) makes (channels, height, width) of an image.
@@ -98,7 +111,7 @@ class Transformer:
         """
         self._check(in_)
         axes = len(self.inputs[in_]) - 1
-        if sorted(order) != list(range(axes)):
+        if len(order) != axes:
             raise _bad(f"the transpose of input `{in_}` orders {axes} axes, it is {tuple(order)}")
         self.transpose[in_] = tuple(order)
 
@@ -110,7 +123,7 @@ class Transformer:
         """
         self._check(in_)
         channels = self.inputs[in_][1]
-        if len(order) != channels or not all(0 <= c < channels for c in order):
+        if len(order) != channels:
             raise _bad(f"input `{in_}` has {channels} channels, the order is {tuple(order)}")
         self.channel_swap[in_] = tuple(order)
 
@@ -135,7 +148,7 @@ class Transformer:
             NetcError: unknown-input or bad-mean.
         """
         self._check(in_)
-        mean, shape = np.asarray(mean, dtype=np.float32), self.inputs[in_][1:]
+        mean, shape = _array(in_, mean), self.inputs[in_][1:]
         if mean.ndim == 1:
             if len(mean) != shape[0]:
                 raise _bad_mean(in_, f"{len(mean)} values, and the input has {shape[0]} channels")
@@ -160,11 +173,12 @@ class Transformer:
 
     def _less_mean(self, in_: str, image: Array) -> Array:
         try:
-            return np.asarray(image - self.mean[in_], dtype=np.float32)
+            image -= self.mean[in_]
         except ValueError:
             shape = self.mean[in_].shape
             message = f"shape {shape}, and the image has {image.shape} after transposing"
             raise _bad_mean(in_, message, "set_transpose(..., (2, 0, 1)) comes first") from None
+        return image
 
     def _check(self, in_: str) -> None:
         if in_ not in self.inputs:
@@ -173,6 +187,14 @@ class Transformer:
             raise NetcError(
                 Diagnostic("unknown-input", message, help=did_you_mean(in_, self.inputs))
             )
+
+
+def _array(in_: str, given: object) -> AnyArray:
+    if not isinstance(given, np.ndarray):
+        message = f"what is given for input `{in_}` is a {type(given).__name__}, not an array"
+        error = Diagnostic("bad-argument", message, help=("write numpy.asarray(...)",))
+        raise also(NetcError(error), AttributeError)
+    return given
 
 
 def _bad(message: str) -> NetcError:

@@ -35,7 +35,7 @@ class Update:
         engine = net._engine
         self._variables = engine.variables
         self._program = ready(made.graph, engine.backend, engine.variables)
-        shapes = [net._parameters[name].shape for name in made.learnable]
+        shapes = [net._parameters[name].array.shape for name in made.learnable]
         halves = len(made.histories) // max(1, len(shapes))
         self._untouched = {
             name: np.zeros(shape, np.float32)
@@ -66,13 +66,15 @@ class Update:
         before = {name: parameters[name].array.copy() for name in self._learnable}
         for name in self._learnable:
             if sum_name(name) in variables:
-                variables.variable(sum_name(name)).write(parameters[name].diff)
+                variables.variable(sum_name(name)).write(
+                    parameters[name].diff.reshape(parameters[name].array.shape)
+                )
         scalars = {RATE: np.float32(rate), ITERATION: np.float32(iteration)}
         made = self._program({n: v for n, v in scalars.items() if n in self._program.inputs})
         for name in self._learnable:
             after = variables.variable(name).array
             parameters[name].set(after.copy())
-            parameters[name].diff[...] = before[name] - after
+            parameters[name].diff.reshape(after.shape)[...] = before[name] - after
         if NORM not in made or made[NORM].item() <= self._limit:
             return None
         return Clipped(np.float32(made[NORM].item()), np.float32(made[SCALE].item()))

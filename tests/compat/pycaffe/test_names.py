@@ -240,3 +240,47 @@ def test_load_hdf5_takes_no_other_file(tmp_path: Path) -> None:
         made.load_hdf5(str(tmp_path / "w.caffemodel"))
     with pytest.raises(NetcError, match="missing-file"):
         made.load_hdf5(str(tmp_path / "gone.h5"))
+
+
+def test_names_of_the_modules_are_where_scripts_look_for_them() -> None:
+    assert caffe.pycaffe.Net is caffe._caffe.Net is caffe.Net
+    assert caffe.net_spec.Function and caffe.net_spec.Layers and caffe.net_spec.Parameters
+
+
+def test_param_name_dict_and_assign_proto() -> None:
+    names = caffe.net_spec.param_name_dict()
+    assert (names["Pooling"], names["Loss"], names["ReLU"]) == (
+        "pooling_param", "loss_param", "relu_param",
+    )  # fmt: skip
+    layer = caffe.proto.caffe_pb2.LayerParameter()
+    caffe.net_spec.assign_proto(layer, "pooling_param", {"kernel_size": 3})
+    caffe.net_spec.assign_proto(layer, "bottom", ["a", "b"])
+    assert layer.pooling_param.kernel_size == 3 and list(layer.bottom) == ["a", "b"]
+    with pytest.raises(AttributeError):
+        caffe.net_spec.assign_proto(layer, "poolingparam", {})
+
+
+def test_descriptors_of_messages() -> None:
+    pb = caffe.proto.caffe_pb2
+    assert pb.DESCRIPTOR.message_types_by_name["NetParameter"].name == "NetParameter"
+    assert pb._LAYERPARAMETER is pb.LayerParameter.DESCRIPTOR
+    with pytest.raises(AttributeError):
+        pb._NOTHING  # noqa: B018
+
+
+def test_a_pydot_graph_or_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+    from types import SimpleNamespace
+
+    spec = caffe.NetSpec()
+    spec.x = caffe.layers.Input(input_param={"shape": {"dim": [1, 2]}})
+    spec.y = caffe.layers.InnerProduct(spec.x, num_output=7)
+    seen: list[str] = []
+    stub = SimpleNamespace(graph_from_dot_data=lambda text: (seen.append(text), text))
+    monkeypatch.setitem(sys.modules, "pydot", stub)
+    caffe.draw.get_pydot_graph(spec.to_proto(), "TB")
+    caffe.draw.get_pydot_graph(spec.to_proto(), "TB", label_edges=False)
+    assert 'label="7"' in seen[0] and 'label="7"' not in seen[1]
+    monkeypatch.setitem(sys.modules, "pydot", None)
+    with pytest.raises(NetcError, match=r"missing-package.*pydot"):
+        caffe.draw.get_pydot_graph(spec.to_proto(), "TB")

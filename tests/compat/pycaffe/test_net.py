@@ -183,7 +183,10 @@ def test_many_blobs_asked_for_late_are_all_right() -> None:
 
 def test_forward_gives_the_blobs_asked_for() -> None:
     net = small()
-    assert set(net.forward(blobs="cut")) == {"out", "cut"}
+    assert set(net.forward(blobs=["cut"])) == {"out", "cut"}
+    for other in ("cut", ("cut",)):
+        with pytest.raises(TypeError, match="list of blobs"):
+            net.forward(blobs=other)  # type: ignore[arg-type]
     given = net.forward(blobs=["cut"], data=np.full((2, 3), 5))
     assert set(given) == {"out", "cut"} and given["cut"].max() == 6
 
@@ -347,7 +350,11 @@ def code_of(error: pytest.ExceptionInfo[NetcError]) -> str:
         (lambda: small().blobs["data"].reshape(-1, 3), "bad-shape"),
         (lambda: digits().params["ip1"][0].reshape(2, 2), "bad-shape"),
         (lambda: small().blobs["data"].reshape(2**20, 2**20), "blob-too-large"),
-        (lambda: small().forward(data=[["a"] * 3] * 2), "input-dtype"),
+        (lambda: small().forward(data=np.array([["a"] * 3] * 2)), "input-dtype"),
+        (lambda: small().forward(data=[[1] * 3] * 2), "bad-argument"),
+        (lambda: small().forward_all(data=[[1] * 3] * 2), "bad-argument"),
+        (lambda: small().blobs["data"].reshape(shape=(2, 3)), "bad-argument"),
+        (lambda: caffe.Net(TEXT, "TEST"), "bad-argument"),
         (lambda: small().forward(blobs=3), "bad-argument"),
         (lambda: caffe.Net(TEXT, caffe.TEST, stages=3), "bad-argument"),
         (lambda: caffe.Net(TEXT, caffe.TEST, inputs=[3]), "bad-argument"),
@@ -397,3 +404,120 @@ def test_the_first_forward_of_many_rows_reads_the_weights(tmp_path: Path, rows: 
     net.blobs["x"].data[...] = x
     wanted = x.reshape(rows, -1) @ net.params["ip"][0].data.T
     np.testing.assert_allclose(net.forward()["y"], wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_a_blob_keeps_its_memory_while_there_is_room() -> None:
+    blob = small().blobs["data"]
+    held = blob.data
+    held[...] = [[1, 2, 3], [4, 5, 6]]
+    blob.diff[...] = 7
+    blob.reshape(1, 4)
+    assert np.shares_memory(held, blob.data) and blob.data.tolist() == [[1, 2, 3, 4]]
+    assert blob.diff.tolist() == [[7] * 4]
+    blob.reshape(3, 2)
+    assert np.shares_memory(held, blob.data) and blob.data.tolist() == [[1, 2], [3, 4], [5, 6]]
+    blob.reshape(7)  # new memory
+    assert not np.shares_memory(held, blob.data) and not blob.data.any() and not blob.diff.any()
+    assert held.tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_room_counts_before_anybody_has_seen_the_memory() -> None:
+    blob = small().blobs["data"]  # 2x3
+    blob.reshape(1)
+    held = blob.data
+    blob.reshape(2, 3)
+    assert np.shares_memory(held, blob.data)
+
+
+def test_what_was_computed_stays_in_a_smaller_shape() -> None:
+    net = small()
+    net.forward(data=np.arange(6.0).reshape(2, 3))
+    cut = net.blobs["cut"]
+    expected = net.forward(blobs=["cut"])["cut"].ravel()[:2].tolist()
+    net.forward()
+    cut.reshape(2)
+    assert cut.data.tolist() == expected
+
+
+def test_a_view_of_a_smaller_shape_sees_the_next_forward() -> None:
+    net = small()
+    net.forward(data=np.full((2, 3), 5))
+    net.blobs["data"].reshape(1, 3)
+    net.reshape()
+    held = net.blobs["out"].data
+    net.forward(data=np.full((1, 3), 7))
+    assert held is net.blobs["out"].data
+
+
+def test_a_parameter_is_shown_in_another_shape() -> None:
+    net, fed = digits(), images(1)
+    expected = net.forward(data=fed)["prob"].copy()
+    weights = net.params["ip1"][0]
+    shape = weights.shape
+    weights.reshape(shape[0], shape[1] // 4, 2, 2)
+    assert weights.data.shape == weights.diff.shape == (shape[0], shape[1] // 4, 2, 2)
+    weights.data[0, 0] += 0
+    assert np.array_equal(net.forward(data=fed)["prob"], expected)
+    weights.data[...] = 0
+    assert not np.array_equal(net.forward(data=fed)["prob"], expected)
+
+
+def test_nets_that_share_in_both_directions() -> None:
+    one, other = digits(), digits()
+    one.share_with(other)
+    other.share_with(one)
+    one.share_with(one)
+    other.params["ip2"][0].data[...] = 3
+    assert one.params["ip2"][0].data.min() == 3
+    other.params["ip2"][0].diff[...] = 4
+    assert one.params["ip2"][0].diff.max() == 0
+
+
+def test_batches_follow_the_first_blob_whatever_its_axes(tmp_path: Path) -> None:
+    path = tmp_path / "n.prototxt"
+    path.write_text(
+        'layer { name: "i" type: "Input" top: "x"'
+        " input_param { shape { dim: [2, 1, 1, 1, 3] } } }\n"
+        'layer { name: "n" type: "Power" bottom: "x" top: "y" power_param { scale: 2 } }'
+    )
+    net = caffe.Net(str(path).encode(), caffe.TEST)  # paths as bytes too
+    assert net.forward_all(x=np.ones((3, 1, 1, 1, 3)))["y"].shape == (3, 1, 1, 1, 3)
+    assert [part["x"].shape[0] for part in net._batch({"x": np.ones((3, 1, 1, 1, 3))})] == [2, 2]
+
+
+def test_a_saved_net_is_the_one_that_runs(tmp_path: Path) -> None:
+    text = """name: "n" force_backward: true
+layer { name: "i" type: "Input" top: "x" input_param { shape { dim: [2, 3] } } }
+layer { name: "l" type: "Input" top: "t" input_param { shape { dim: [2] } }
+        include { phase: TRAIN } }
+layer { name: "f" type: "InnerProduct" bottom: "x" top: "f" loss_weight: 2
+        inner_product_param { num_output: 3 } }
+layer { name: "p" type: "Softmax" bottom: "f" top: "p" }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "f" bottom: "t" top: "loss"
+        include { phase: TRAIN } }
+"""
+    path = tmp_path / "n.prototxt"
+    path.write_text(text)
+    saved = {}
+    for phase in (caffe.TRAIN, caffe.TEST):
+        caffe.Net(str(path), phase).save(str(tmp_path / "w"))
+        saved[phase] = message = caffe.proto.caffe_pb2.NetParameter()
+        message.ParseFromString((tmp_path / "w").read_bytes())
+        assert message.name == "n" and not message.force_backward
+        assert {layer.phase for layer in message.layer} == {phase}
+    names = [layer.name for layer in saved[caffe.TRAIN].layer]
+    assert names == ["i", "l", "f", "f_f_0_split", "p", "loss"]
+    split, product = saved[caffe.TRAIN].layer[3], saved[caffe.TRAIN].layer[2]
+    assert list(split.loss_weight) == [2, 0, 0] and not product.loss_weight
+    assert list(saved[caffe.TRAIN].layer[5].loss_weight) == [1]
+    assert [layer.name for layer in saved[caffe.TEST].layer] == ["i", "f", "f_f_0_split", "p"]
+    again = caffe.Net(str(path), caffe.TRAIN, weights=str(tmp_path / "w"))
+    assert again.params["f"][0].shape == (3, 3)
+
+
+def test_layers_and_parameters_are_of_the_classes_that_scripts_ask_for() -> None:
+    net = digits()
+    assert net.params is net.params and net.blobs is net.blobs
+    layer = net.layer_dict["ip1"]
+    assert isinstance(layer, caffe.Layer) and type(layer).__name__ == "Layer"
+    assert type(net.params["ip1"]).__name__ == "BlobVec" and layer.blobs is net.params["ip1"]

@@ -7,7 +7,13 @@ from functools import cache
 from netc.schema.descriptors import ENUMS, PACKAGE, class_of, file_descriptor, new_pool
 from netc.schema.load import load_schema
 from netc.schema.message import FieldType, MessageType
-from netc.schema.protobuf import DescriptorPool, EnumDescriptor, MessageClass, ProtobufMessage
+from netc.schema.protobuf import (
+    DescriptorPool,
+    EnumDescriptor,
+    FileDescriptor,
+    MessageClass,
+    ProtobufMessage,
+)
 
 _ALL = "AllMessages"  # a message with a field of each other, so that one file has them all
 
@@ -58,9 +64,13 @@ def _value(name: str) -> int | None:
     return None
 
 
+def file() -> FileDescriptor:
+    """The descriptor of the file that has all messages."""
+    return pool().FindMessageTypeByName(f"{PACKAGE}.{_ALL}").file
+
+
 def _top_enums() -> dict[str, EnumDescriptor]:
-    file = pool().FindMessageTypeByName(f"{PACKAGE}.{_ALL}").file
-    return dict(file.enum_types_by_name)
+    return dict(file().enum_types_by_name)
 
 
 def _move_enums(file: ProtobufMessage) -> None:
