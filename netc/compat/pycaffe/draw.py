@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import netc.compat.pycaffe.proto.caffe_pb2 as caffe_pb2
 from netc.compat.pycaffe.errors import also
@@ -144,7 +143,7 @@ def get_pydot_graph(
     label_edges: bool = True,
     phase: int | None = None,
     display_lrm: bool = False,
-) -> Any:
+) -> object:
     """The picture as an object of the package pydot, for scripts that change it or write it.
 
     Args:
