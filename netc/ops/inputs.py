@@ -114,8 +114,7 @@ def _images(
     size: tuple[int | None, int | None],
 ) -> SourceParams:
     """A batch of images and, with two tops, their labels; a crop decides the size."""
-    crop = layer.get("transform_param").get("crop_size")
-    height, width = (crop, crop) if crop else size
+    height, width = transformed_size(layer) or size
     shapes = ((batch or None, channels, height, width), (batch or None,))
     follow = (None, ("N",))[: context.tops]
     return SourceParams(shapes[: context.tops], help=_crop_help(height), follow=follow)
@@ -143,6 +142,32 @@ def transformed_channels(layer: Message) -> int | None:
         return 3
     means = len(transform.get("mean_value"))
     return means if means > 1 else None
+
+
+_CROPS = (("crop_size",) * 2, ("crop_height", "crop_width"), ("crop_h", "crop_w"))
+
+
+def transformed_size(layer: Message) -> tuple[int, int] | None:
+    """Height and width of images where ``transform_param`` tells them, else None.
+
+    By a crop (data_transformer.cpp), forks' of two sizes too, or by SSD's ``resize_param``.
+    """
+    transform = layer.get("transform_param")
+    resized = transform.get("resize_param")
+    for message, names in ((transform, _CROPS), *((one, _RESIZED) for one in resized[:1])):
+        for pair in names:
+            height, width = (_whole(message, name) for name in pair)
+            if height and width:
+                return height, width
+    return None
+
+
+_RESIZED = (("height", "width"),)
+
+
+def _whole(message: Message, name: str) -> int:
+    known = name in message.type.fields and message.has(name)
+    return int(message.get(name)) if known else 0
 
 
 def _parse_image_data(layer: Message, context: LayerContext) -> SourceParams:

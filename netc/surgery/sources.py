@@ -14,6 +14,7 @@ from netc.ops.role import Role
 from netc.ops.source_layer import PartialShape
 from netc.schema.message import Message
 from netc.surgery.build import message_of, with_layers
+from netc.surgery.examples import example
 from netc.surgery.heads import learns, source_op
 from netc.surgery.sizes import COMMON, square_sizes
 from netc.weights.model import Weights
@@ -69,6 +70,8 @@ def with_inputs(net: Message, body: Message, sources: Sources) -> Fed:
             continue
         partial = _partial(layer)
         shapes = {}
+        if not tops.keys() <= sources.shapes.keys():
+            partial = _with_other_phases(net, layer, partial, assumed)
         for top, at in tops.items():
             shapes[top] = _shape(net, layer, top, partial[at], layers, sources, assumed)
         batches += [shape[0] for shape in shapes.values() if shape][:1]
@@ -130,6 +133,47 @@ def _partial(layer: Message) -> Sequence[PartialShape | None]:
     params: Any = _params(op, layer)
     known = params.completed(params.shapes, partly=True)
     return [*known, *(None,) * (len(layer.get("top")) - len(known))]
+
+
+def _with_other_phases(
+    net: Message,
+    layer: Message,
+    partial: Sequence[PartialShape | None],
+    assumed: list[Diagnostic],
+) -> Sequence[PartialShape | None]:
+    """The tops' shapes, with the sizes of images that a layer of another phase alone tells.
+
+    A net is trained on crops of a size, and often tested on whole images, which are no larger.
+    """
+    found = list(partial)
+    for at, top in enumerate(layer.get("top")):
+        for other in net.get("layer") if _is_open(found[at]) else ():
+            if source_op(other) is None or top not in other.get("top"):
+                continue
+            there = _partial(other)[list(other.get("top")).index(top)]
+            if there is not None and not _is_open(there):
+                own = (found[at] or there[:1])[:1]
+                found[at] = (*own, *there[1:])
+                assumed.append(_assumed_phase(layer, top, there, other))
+                break
+    return found
+
+
+def _is_open(shape: PartialShape | None) -> bool:
+    """Whether the sizes of images are not known."""
+    return shape is None or None in shape[2:]
+
+
+def _assumed_phase(layer: Message, top: str, shape: PartialShape, other: Message) -> Diagnostic:
+    line = "" if other.span is None else f" in line {other.span.line}"
+    return Diagnostic(
+        "assumed-size",
+        f"layer `{layer.get('name')}` does not tell the size of `{top}`; the data layer of another "
+        f"phase{line} does: {show(shape[1:])}",
+        layer.span_of("name"),
+        "note",
+        help=(f"--input-shape {top}=1,CHANNELS,HEIGHT,WIDTH says another",),
+    )
 
 
 def _params(op: ErasedOp, layer: Message) -> object:
@@ -243,7 +287,9 @@ def _unknown(layer: Message, top: str, partial: PartialShape | None, fitting: ra
         f"layer `{layer.get('name')}`: the text tells of `{top}` only that its shape is {told}"
     )
     help = [f"give it with --input-shape {top}={shape}, or inputs={{'{top}': (...)}}"]
-    if fitting:
+    if not fitting:
+        help += example(layer, top, partial)
+    else:
         help.append(f"square images of {fitting[0]} to {fitting[-1]} pixels fit the weights")
     return NetcError(
         Diagnostic("unknown-input-shape", message, layer.span_of("name"), help=tuple(help))

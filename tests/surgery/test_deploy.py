@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from netc.cli.main import main
-from netc.diagnostics import NetcError
+from netc.diagnostics import Diagnostic, NetcError
 from netc.frontend import build, read_net
 from netc.schema.message import Message
 from netc.surgery.deploy import deploy
@@ -310,3 +310,64 @@ def test_a_text_to_deploy_beside_it_tells_the_size(
     asked = ["deploy", str(train), "-o", str(out), "--force", "--input-shape", "data=3,2,4,4"]
     assert main(asked) == 0
     assert build(read_net(out).message).graph.shape("data") == (3, 2, 4, 4)
+
+
+def asked(text: str) -> Diagnostic:
+    with pytest.raises(NetcError) as error:
+        deploy(net_of(text))
+    return error.value.diagnostics[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "size"),
+    [
+        ("crop_height: 12 crop_width: 10", (12, 10)),
+        ("crop_h: 9 crop_w: 8", (9, 8)),
+        ("resize_param { height: 11 width: 13 }", (11, 13)),
+        ("crop_size: 12 resize_param { height: 14 width: 14 }", (12, 12)),
+    ],
+)
+def test_a_transformation_of_forks_tells_the_size(fields: str, size: tuple[int, int]) -> None:
+    text = TRAIN.replace("crop_size: 12", fields)
+    assert deploy(net_of(text)).built.graph.shape("data") == (1, 3, *size)
+
+
+def test_the_data_layer_of_training_tells_the_size_that_the_one_of_tests_does_not() -> None:
+    test = "crop_size: 12 mean_value: [1, 2, 3] } data_param { batch_size: 50"
+    net = net_of(TRAIN.replace(test, test.replace("crop_size: 12 ", "")))
+    made = deploy(net)
+    assert made.built.graph.shape("data") == (1, 3, 12, 12)
+    (told,) = made.diagnostics
+    assert (told.code, told.severity) == ("assumed-size", "note")
+    assert "another phase" in told.message and "3x12x12" in told.message
+    given = deploy(net, inputs={"data": (1, 3, 9, 9)})
+    assert not given.diagnostics and given.built.graph.shape("data") == (1, 3, 9, 9)
+
+
+@pytest.mark.parametrize(
+    ("fields", "example"),
+    [
+        ('data_param { source: "examples/mnist/mnist_train_lmdb" }', "data=1,1,28,28"),
+        ('data_param { source: "a/cifar10_lmdb" }', "data=1,3,32,32"),
+        ('transform_param { mean_value: [1, 2] } data_param { source: "x" }', "data=1,2,224,224"),
+        ('data_param { source: "x" }', "data=1,3,224,224"),
+    ],
+)
+def test_an_error_about_a_size_has_an_example(fields: str, example: str) -> None:
+    text = (
+        'layer { name: "d" type: "Data" top: "data" top: "label" ' + fields + " }\n"
+        'layer { name: "c" type: "Convolution" bottom: "data" top: "c"'
+        " convolution_param { num_output: 2 kernel_size: 3 } }\n"
+        'layer { name: "l" type: "SoftmaxWithLoss" bottom: "c" bottom: "label" top: "l" }'
+    )
+    told = asked(text)
+    assert told.code == "unknown-input-shape"
+    assert told.help[1].startswith("for example") and told.help[1].endswith(example)
+
+
+def test_no_example_for_what_is_no_image() -> None:
+    text = """layer { name: "d" type: "HDF5Data" top: "data" hdf5_data_param { source: "x" } }
+layer { name: "c" type: "InnerProduct" bottom: "data" top: "c"
+  inner_product_param { num_output: 2 } }
+"""
+    assert len(asked(text).help) == 1
