@@ -52,7 +52,7 @@ def example(layer: Message, top: str, partial: PartialShape | None) -> list[str]
         return []
     channels = None if partial is None else partial[1]
     if known is None:
-        image = (channels or _COLOURS, _USUAL, _USUAL)
+        image: Shape = (channels or _COLOURS, _USUAL, _USUAL)
         return [f"for example, for images of that size: {_option(top, image)}"]
     image = (channels or known.image[0], *known.image[1:])
     return [f"for example, for images as {known.name} has: {_option(top, image)}"]
