@@ -28,7 +28,7 @@ _KNOWN = (
     Known("SUN RGB-D", ("sunrgbd", "/sun/", "segnet_sun"), (3, 360, 480)),
     Known("Cityscapes", ("cityscapes",), (3, 1024, 2048)),
     Known("NYUDv2", ("nyud",), (3, 425, 560)),
-    Known("SIFT Flow", ("sift-flow", "siftflow"), (3, 256, 256)),
+    Known("SIFT Flow", ("siftflow", "/sift"), (3, 256, 256)),
     Known("Flying Chairs", ("flyingchairs",), (3, 384, 512)),
     Known("Pascal", ("pascal", "voc", "sbdd"), (3, 500, 500)),
     Known("COCO", ("coco",), (3, 480, 640)),
