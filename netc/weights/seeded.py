@@ -57,10 +57,19 @@ _BLOBS: Mapping[str, tuple[Draw, ...]] = {
 
 
 def seeded_weights(graph: Graph, seed: int = 0) -> dict[str, list[Array]]:
-    """Layer -> float32 arrays, for every layer with parameters; the graph must have shapes."""
+    """Layer -> float32 arrays, for every layer with parameters; the graph must have shapes.
+
+    Layers that share a parameter have the same array, as in a file that Caffe wrote.
+    """
     rng = np.random.default_rng(seed)
+    made: dict[str, Array] = {}
+    for node in graph.nodes:
+        for index, name in enumerate(node.parameters):
+            drawn, owner = _array(graph, node, index, rng), graph.parameters[name].owner
+            shared = None if owner is None else made.get(owner)
+            made[name] = drawn if shared is None else shared.reshape(drawn.shape)
     return {
-        node.name: [_array(graph, node, i, rng) for i in range(len(node.parameters))]
+        node.name: [made[name] for name in node.parameters]
         for node in graph.nodes
         if node.parameters
     }

@@ -52,3 +52,15 @@ def test_activations_stay_in_range() -> None:
 def test_the_same_seed_gives_the_same() -> None:
     one, two = (seeded_weights(graph().graph, 4) for _ in range(2))
     assert all((a == b).all() for layer in one for a, b in zip(one[layer], two[layer], strict=True))
+
+
+def test_layers_that_share_an_array_have_the_same_one() -> None:
+    product = 'type: "InnerProduct" param { name: "w" } inner_product_param { num_output: 4 }'
+    text = (
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: [1, 4] } } }\n'
+        f'layer {{ name: "a" bottom: "x" top: "a" {product} }}\n'
+        f'layer {{ name: "b" bottom: "a" top: "b" {product} }}\n'
+    )
+    made = seeded_weights(netc.compile(Source("n", text), backend="reference").graph)
+    assert np.array_equal(made["a"][0], made["b"][0]) and made["a"][0].any()
+    assert not np.array_equal(made["a"][1], made["b"][1])
