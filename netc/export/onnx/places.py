@@ -67,7 +67,18 @@ _BACK = np.iinfo(np.int64).min  # before the first element, for a Slice that goe
 
 
 def _reverse(layer: Layer) -> None:
-    axes = sorted(set(layer.params.axes))
+    _backwards(layer, sorted(set(layer.params.axes)))
+
+
+def _flip(layer: Layer) -> None:
+    axes = [axis for axis, on in ((2, layer.params.height), (3, layer.params.width)) if on]
+    if axes:
+        _backwards(layer, axes)
+    else:
+        identity(layer)
+
+
+def _backwards(layer: Layer, axes: list[int]) -> None:
     backwards = _cut(layer, [-1] * len(axes), [_BACK] * len(axes), axes, -1)
     layer.give("Slice", layer.x, *backwards)
 
@@ -220,6 +231,7 @@ RULES: Mapping[str, Rule] = {
     "CropCenter": _crop,
     "Filter": _filter,
     "Flatten": _reshape,
+    "Flip": _flip,
     "Interp": _interp,
     "Permute": _permute,
     "Reorg": _reorg,

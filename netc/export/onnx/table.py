@@ -9,6 +9,7 @@ import numpy as np
 from netc.backends.reference import run_node
 from netc.diagnostics import NetcError
 from netc.export.onnx.detection import RULES as DETECTION
+from netc.export.onnx.fork_maps import RULES as FORK_MAPS
 from netc.export.onnx.places import RULES as PLACES
 from netc.export.onnx.pointwise import RULES as POINTWISE
 from netc.export.onnx.products import RULES as PRODUCTS
@@ -40,6 +41,7 @@ def _constants(layer: Layer) -> None:
 
 RULES: Mapping[str, Rule] = {
     **DETECTION,
+    **FORK_MAPS,
     **PLACES,
     **POINTWISE,
     **PRODUCTS,
@@ -52,6 +54,7 @@ RULES: Mapping[str, Rule] = {
     "HDF5Output": _nothing,
     "Parameter": _parameter,
     "PriorBox": _constants,
+    "PriorBoxClustered": _constants,
     "Silence": _nothing,
 }
 

@@ -151,6 +151,56 @@ def test_a_model_computes_what_the_layer_does(text: str, batch: str | None) -> N
     agrees(graph_of(text), batch)
 
 
+FORK_LAYERS = [
+    *(layer(kind) for kind in (
+        "Atan", "Ceil", "Floor", "Round", "Sin", "Cos", "Softplus", "Softsign", "HardSwish",
+        "HardTanH", "Mish", "HardSigmoid", "SeLU", "SeLu", "SELU", "LogSoftmax", "ChannelNorm",
+        "Insanity", "GRN",
+    )),
+    layer("HardSigmoid", "hard_sigmoid_param { alpha: 0.7 beta: 0.1 }"),
+    layer("SELU", "selu_param { lambda: 1.5 alpha: 0.3 }"),
+    layer("LogSoftmax", "softmax_param { axis: 2 }"),
+    layer("LogSoftmax", "softmax_param { axis: -1 }"),
+    layer("Flip", "flip_param { flip_width: true flip_height: false }"),
+    layer("Flip", "flip_param { flip_width: true flip_height: true }"),
+    layer("Flip", "flip_param { flip_width: false flip_height: false }"),
+    layer("Insanity", "insanity_param { lb: 2 ub: 5 }"),
+    layer("GRN", "grn_param { bias: 0.5 }"),
+    layer("Tiling", "tiling_param { tile_dim: 2 }"),
+    layer("UpsampleDarknet", "upsample_darknet_param { stride: 3 }"),
+    layer("GradientScaler", "gradient_scaler_param { scale_factor: 2 }"),
+    layer("InnerDistance", f"inner_distance_param {{ num_output: 3 weight_filler {UNIFORM} }}"),
+    layer("InnerDistance", "inner_distance_param { num_output: 3 distance_type: \"L1\" "
+          f"weight_filler {UNIFORM} }}"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", FORK_LAYERS)
+@pytest.mark.parametrize("batch", (None, "N"))
+def test_layers_of_forks(text: str, batch: str | None) -> None:
+    agrees(graph_of(text), batch)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [("SpatialProduct", "2 1 7 6"), ("ChannelScale", "2 1 7 6"), ("ChannelScale", "2 42")],
+)
+def test_factors_of_places(kind: str, shape: str) -> None:
+    graph = graph_of(more("s", shape), layer(kind, bottoms="x s"))
+    agrees(graph)
+    agrees(graph, "N")
+
+
+def test_halves_are_rounded_away_from_zero() -> None:
+    feeds = {"x": np.array([[-2.5, -1.5, -0.5, -0.4, 0.5, 1.5, 2.5, 2.6]], np.float32)}
+    agrees(graph_of(layer("Round"), shape="dim: 1 dim: 8"), feeds=feeds)
+
+
+def test_clustered_priors_are_constants() -> None:
+    param = "prior_box_param { width: 9 width: 20 height: 8 height: 30 step: 16 offset: 0.5 }"
+    agrees(graph_of(more("i", "1 3 96 80"), layer("PriorBoxClustered", param, bottoms="x i")))
+
+
 @pytest.mark.parametrize("reverse", ("true", "false"))
 def test_reorg(reverse: str) -> None:
     text = layer("Reorg", f"reorg_param {{ stride: 2 reverse: {reverse} }}")
