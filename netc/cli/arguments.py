@@ -35,6 +35,53 @@ def add_text_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_weights_argument(
+    parser: argparse.ArgumentParser,
+    help: str = ".caffemodel, .h5 or .npz",
+    *,
+    metavar: str = "FILE",
+    needed: bool = False,
+    dest: str = "weights",
+    long: bool = True,
+) -> None:
+    """Weights, behind the net or by ``-w``; :func:`take_weights` makes one argument of both.
+
+    Args:
+        parser: the command's; what stands before them in the line is added already.
+        help: what they are.
+        metavar: of the option.
+        needed: whether the command does nothing without them.
+        dest: the attribute's name.
+        long: whether ``--weights`` says them too.
+    """
+    parser.add_argument("weights_behind", nargs="?", metavar="W", help=help)
+    names = ("-w", "--weights") if long else ("-w",)
+    parser.add_argument(*names, dest=dest, metavar=metavar, help="W, as an option")
+    parser.set_defaults(weights_dest=dest, weights_needed=needed)
+
+
+def take_weights(
+    args: argparse.Namespace, unknown: list[str], parser: argparse.ArgumentParser
+) -> None:
+    """Have the weights that stand behind the net under the option's name.
+
+    ``unknown`` has them where options stand between (argparse takes an optional argument for left
+    out then); they are taken from it. Ends the program where they are needed and not given, or
+    given twice.
+    """
+    dest = getattr(args, "weights_dest", None)
+    if dest is None:
+        return
+    behind, option = args.weights_behind, getattr(args, dest)
+    if behind is None and unknown and not unknown[0].startswith("-"):
+        behind = unknown.pop(0)
+    if behind is not None and option is not None:
+        parser.error(f"the weights are `{behind}` behind the net and `{option}` by `-w`")
+    if behind is None and option is None and args.weights_needed:
+        parser.error("the weights are needed: W behind the net, or by `-w` or `--weights`")
+    setattr(args, dest, option if behind is None else behind)
+
+
 class Reading(TypedDict):
     """How a text is read, as the driver's functions take it."""
 

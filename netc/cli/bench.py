@@ -19,6 +19,7 @@ from netc.cli.arguments import (
     add_shape_argument,
     add_state_arguments,
     add_text_arguments,
+    add_weights_argument,
     chosen_state,
     reading,
 )
@@ -42,9 +43,7 @@ from netc.weights.seeded import without_zeros
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("net", metavar="NET", help="prototxt; - is standard input")
-    parser.add_argument(
-        "-w", "--weights", metavar="FILE", help="default: the fillers', seeded ones for zeros"
-    )
+    add_weights_argument(parser, "default: the fillers', seeded ones for zeros")
     parser.add_argument(
         "-i",
         "--input",

@@ -8,7 +8,12 @@ from pathlib import Path
 from netc.aot.build import Choices, Made, build
 from netc.aot.page import Picture
 from netc.aot.targets import DEFAULT_CPUS
-from netc.cli.arguments import add_shape_argument, add_state_arguments, add_text_arguments
+from netc.cli.arguments import (
+    add_shape_argument,
+    add_state_arguments,
+    add_text_arguments,
+    add_weights_argument,
+)
 from netc.cli.options import add_until_argument
 from netc.cli.output import print_diagnostics, print_json, say
 from netc.cli.progress import compiling
@@ -30,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "lib*.a and lib*.so, an example, and a CMake file; or a WebAssembly module and a page."
     )
     parser.add_argument("net", metavar="NET", help="prototxt; - is standard input")
-    parser.add_argument("-w", dest="trained", metavar="FILE", help=".caffemodel, .h5 or .npz")
+    add_weights_argument(parser, dest="trained", long=False)
     parser.add_argument("-o", "--output", metavar="FOLDER", required=True, type=Path)
     parser.add_argument(
         "--target", metavar="T", help=f"{', '.join(DEFAULT_CPUS)} (default: this machine's)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from netc.cli.arguments import add_shape_argument, add_text_arguments
+from netc.cli.arguments import add_shape_argument, add_text_arguments, add_weights_argument
 from netc.cli.numbers import positive
 from netc.cli.options import add_until_argument
 from netc.cli.output import print_diagnostics
@@ -33,11 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="DEPLOY", help="default: standard output"
     )
-    parser.add_argument(
-        "-w",
-        "--weights",
-        metavar="FILE",
-        help="trained weights: they tell an image's channels, and must fit the new net",
+    add_weights_argument(
+        parser, "trained weights: they tell an image's size and channels, and must fit the new net"
     )
     add_until_argument(parser, "give this blob back, and no other; repeatable")
     parser.add_argument(

@@ -9,6 +9,7 @@ from netc.cli.arguments import (
     add_shape_argument,
     add_state_arguments,
     add_text_arguments,
+    add_weights_argument,
     chosen_state,
 )
 from netc.cli.nets import net_message
@@ -24,7 +25,7 @@ from netc.train.gradcheck import Checked, GradientCheck
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("net", metavar="FILE", help="prototxt; - is standard input")
-    parser.add_argument("--weights", metavar="FILE", help="else fillers, and random numbers")
+    add_weights_argument(parser, "else fillers, and random numbers")
     add_state_arguments(parser)
     parser.set_defaults(phase="TRAIN")
     add_shape_argument(parser)

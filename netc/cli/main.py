@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import Any
 
 from netc.cache import CacheWarning
-from netc.cli.arguments import add_memory_argument
+from netc.cli.arguments import add_memory_argument, take_weights
 from netc.cli.files import add_force_argument, guarded
 from netc.cli.output import drop_output, print_diagnostics, say, tolerate_any_text
 from netc.cli.usage import (
@@ -160,6 +160,7 @@ def _run(arguments: list[str]) -> int:
     if args.command is None:
         parser.print_help()
         return 2
+    take_weights(args, unknown, subs[args.command])
     if unknown:
         subs[args.command].error(unknown_arguments(unknown, subs[args.command]))
     with using(budget_of(args.max_memory)), guarded(args):

@@ -15,6 +15,7 @@ from netc.cli.arguments import (
     add_shape_argument,
     add_state_arguments,
     add_text_arguments,
+    add_weights_argument,
     chosen_state,
     reading,
 )
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.epilog = f"The passes, in order: {', '.join(BY_NAME)}."
     parser.add_argument("net", metavar="NET", help="prototxt")
-    parser.add_argument("--weights", metavar="FILE", help="default: none, no array is special")
+    add_weights_argument(parser, "default: none, no array is special")
     parser.add_argument(
         "--passes", metavar="NAME,...", help="only these; `exact` for those that change no sum"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from netc.cli.arguments import add_text_arguments
+from netc.cli.arguments import add_text_arguments, add_weights_argument
 from netc.cli.check import change_json
 from netc.cli.output import print_json, say
 from netc.cli.surgery import read_net_text, say_changes
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "a .caffemodel carries the net's definition."
     )
     parser.add_argument("net", metavar="NET", help="prototxt; - is standard input")
-    parser.add_argument("weights", metavar="W", help=".caffemodel, .h5 or .npz")
+    add_weights_argument(parser, needed=True)
     parser.add_argument(
         "-o", "--output", type=Path, metavar="NEW.caffemodel", required=True, help="the new weights"
     )

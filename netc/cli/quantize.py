@@ -13,6 +13,7 @@ from netc.cli.arguments import (
     add_shape_argument,
     add_state_arguments,
     add_text_arguments,
+    add_weights_argument,
     chosen_state,
     reading,
 )
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "`netc run`, `predict` and `bench` and `netc.compile` take as they take others."
     )
     parser.add_argument("net", metavar="NET", help="prototxt")
-    parser.add_argument("weights", metavar="W", help=".caffemodel, .h5 or .npz")
+    add_weights_argument(parser, needed=True)
     parser.add_argument(
         "--calibrate",
         metavar="SOURCE",

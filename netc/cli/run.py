@@ -12,6 +12,7 @@ from netc.cli.arguments import (
     add_shape_argument,
     add_state_arguments,
     add_text_arguments,
+    add_weights_argument,
     chosen_state,
     reading,
 )
@@ -42,7 +43,7 @@ from netc.weights.zeros import zero_weights
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("net", metavar="NET", help="prototxt; - is standard input")
-    parser.add_argument("-w", "--weights", metavar="FILE", help=".caffemodel, .h5 or .npz")
+    add_weights_argument(parser)
     add_feed_argument(
         parser,
         "an image, .npy or .npz, a folder or pattern of images, a .txt list of files, or - "

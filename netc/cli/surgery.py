@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from netc.cli.arguments import add_text_arguments
+from netc.cli.arguments import add_text_arguments, add_weights_argument
 from netc.cli.check import change_json
 from netc.cli.files import write_text
 from netc.cli.output import print_json, print_text, say
@@ -35,8 +35,7 @@ def add_surgery_arguments(parser: argparse.ArgumentParser, weights: str = "neede
     """The net, its weights ("needed", "optional" or "none"), and where the new ones go."""
     parser.add_argument("net", metavar="NET", help="prototxt; - is standard input")
     if weights != "none":
-        nargs = "?" if weights == "optional" else None
-        parser.add_argument("weights", metavar="W", nargs=nargs, help=".caffemodel, .h5 or .npz")
+        add_weights_argument(parser, needed=weights != "optional")
     parser.add_argument(
         "-o",
         "--output",

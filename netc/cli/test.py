@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
-from netc.cli.arguments import add_text_arguments, reading
+from netc.cli.arguments import add_text_arguments, add_weights_argument, reading
 from netc.cli.logs import opened_log
 from netc.cli.numbers import level, natural, positive
 from netc.cli.options import add_backend_argument
@@ -23,9 +23,7 @@ from netc.sources.paths import recorded
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("net", metavar="NET", help="a net's text with data layers in phase TEST")
-    parser.add_argument(
-        "-w", "--weights", metavar="A,B", required=True, help="later files over earlier"
-    )
+    add_weights_argument(parser, "A,B: later files over earlier", metavar="A,B", needed=True)
     parser.add_argument(
         "--iterations", type=positive, default=50, metavar="N", help="batches (default: 50)"
     )

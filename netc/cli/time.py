@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import statistics
 
-from netc.cli.arguments import add_text_arguments, reading
+from netc.cli.arguments import add_text_arguments, add_weights_argument, reading
 from netc.cli.logs import opened_log
 from netc.cli.numbers import level, natural, positive
 from netc.cli.options import add_backend_argument
@@ -19,7 +19,7 @@ from netc.solver.timing import PassTimer, Timing, log_times
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("net", metavar="NET", help="a net's text")
-    parser.add_argument("-w", "--weights", metavar="A,B", help="default: the fillers'")
+    add_weights_argument(parser, "default: the fillers'", metavar="A,B")
     parser.add_argument(
         "--iterations", type=positive, default=50, metavar="N", help="passes (default: 50)"
     )

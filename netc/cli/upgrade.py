@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from netc.cli.arguments import add_text_arguments
+from netc.cli.arguments import add_text_arguments, add_weights_argument
 from netc.cli.check import change_json
 from netc.cli.files import write_text
 from netc.cli.output import print_diagnostics, print_json, print_text, say
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "text", metavar="OLD.prototxt", help="the text; - is standard input; or weights alone"
     )
-    parser.add_argument("weights", nargs="?", metavar="OLD.caffemodel", help="its weights")
+    add_weights_argument(parser, "its weights", metavar="OLD.caffemodel")
     parser.add_argument(
         "-o", "--output", type=Path, metavar="NEW", help="the new text; default: standard output"
     )

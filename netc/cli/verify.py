@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from netc.cli.arguments import add_shape_argument, add_text_arguments, reading
+from netc.cli.arguments import add_shape_argument, add_text_arguments, add_weights_argument, reading
 from netc.cli.files import write_text
 from netc.cli.numbers import level, natural
 from netc.cli.options import add_backend_argument, add_tolerance_argument
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "have, and name the first that departs. The certificate can be checked later with --check."
     )
     parser.add_argument("net", metavar="NET", nargs="?", help="prototxt")
-    parser.add_argument("weights", metavar="W", nargs="?", help=".caffemodel, .h5 or .npz")
+    add_weights_argument(parser)
     parser.add_argument(
         "--against",
         metavar="WHAT",
