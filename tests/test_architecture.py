@@ -243,6 +243,7 @@ OP_TABLES: Mapping[str, str] = {
     "backends/cpu/emit/": "which kernels the CPU has for an op",
     "backends/cuda/emit/": "which kernels the GPU has for an op",
     "backends/cuda/chains.py": "an op as a statement in C++",
+    "backends/cuda/slopes.py": "C++ of elementwise layers' gradients",
     "export/onnx/": "an op as nodes of ONNX",
     "export/torch/": "an op as a module or expression of PyTorch",
     "migrate/": "layer types of old formats",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from netc.aot.targets import CPUS, DEFAULT_CPUS, NEWER_CPUS
+from netc.backends.cuda.fusing import FUSE_GRADIENTS
 from netc.cli.main import COMMANDS
 from netc.passes.pipeline import BY_NAME
 
@@ -19,7 +20,7 @@ PROCESSORS = {name for cpus in CPUS.values() for name in cpus} | {*DEFAULT_CPUS,
 OTHERS = {
     "utf-8", "utf-8-sig", "utf-16", "latin-1", "data-transform", "batch-norm", "per-rank",
     "ten-crop",
-} | set(BY_NAME) | PROCESSORS | set(COMMANDS)  # fmt: skip
+} | {*BY_NAME, FUSE_GRADIENTS.name} | PROCESSORS | set(COMMANDS)  # fmt: skip
 
 # Where a code of a single word may stand: the first argument of these.
 MAKERS = {"Diagnostic", "fault", "_fault", "report"}

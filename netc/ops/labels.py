@@ -145,11 +145,12 @@ def class_labels(
     kept = xp.ones(labels.shape, dtype=bool) if ignored is None else whole != ignored
     wrong = kept & ~((whole >= 0) & (whole < classes))
     if wrong.any():
-        raise _out_of_range(float(labels[wrong][0]), classes)
+        raise wrong_label(float(labels[wrong][0]), classes)
     return xp.where(kept, whole, 0).astype(xp.int64), kept
 
 
-def _out_of_range(label: float, classes: int) -> NetcError:
+def wrong_label(label: float, classes: int) -> NetcError:
+    """The error label-out-of-range, of a label that is none of so many classes."""
     range_ = f"0 to {classes - 1}" if classes else "none"
     return NetcError(
         Diagnostic(

@@ -13,6 +13,7 @@ The result of a producer then goes to memory once, finished. Nothing is computed
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from netc.ir.draft import Draft
@@ -26,12 +27,24 @@ from netc.passes.base import Log, Pass
 
 def fuse_epilogues(graph: Graph, log: Log) -> Graph:
     """Each elementwise layer joins the node that produces one of its inputs."""
+    return fuse_stages(graph, log, _is_elementwise)
+
+
+def fuse_stages(graph: Graph, log: Log, is_elementwise: Callable[[Stage], bool]) -> Graph:
+    """The same for what a backend takes as elementwise: besides layers, gradients of some.
+
+    Args:
+        graph: before.
+        log: of what is done.
+        is_elementwise: whether each element of a stage's output depends on those of its own index
+            alone.
+    """
     draft = Draft(graph)
     order = {node.name: place for place, node in enumerate(graph.nodes)}
     for node in draft:
-        if not _is_epilogue(node):
+        if len(node.outputs) != 1 or not is_elementwise(stages_of(node)[0]):
             continue
-        producers = _producers(draft, node)
+        producers = _producers(draft, node, is_elementwise)
         free = [p for p in producers if draft.only_reader(p.outputs[0]) is not None]
         if free and not any(_is_short(p, node) for p in free):
             names = [p.name for p in free]
@@ -44,7 +57,7 @@ def fuse_epilogues(graph: Graph, log: Log) -> Graph:
             draft.remove(producer.name)
             draft.put(node.name, joined(producer, node))
             order[producer.name] = order[node.name]
-            what = f"{node.op} runs in the kernel of the {first_op(producer)} before it"
+            what = f"{first_op(node)} runs in the kernel of the {first_op(producer)} before it"
             log.applied(what, node.name, producer.name)
         elif producers:
             names = [p.name for p in producers]
@@ -61,27 +74,22 @@ def _is_short(producer: Node, node: Node) -> bool:
     return 2 * stages + len(producer.inputs) + len(node.inputs) <= _MOST_PARTS
 
 
-def _is_epilogue(node: Node) -> bool:
-    """True if a node is elementwise: an output element depends on those of its own index alone."""
-    return has_role(node.op, Role.EPILOGUE) and len(node.outputs) == 1 and _is_per_element(node)
+def _is_elementwise(stage: Stage) -> bool:
+    """Elementwise layers; not BatchNorm by the batch's own statistics."""
+    return has_role(stage.op, Role.EPILOGUE) and not uses_batch_statistics(stage.params)
 
 
-def _producers(draft: Draft, node: Node) -> list[Node]:
+def _producers(draft: Draft, node: Node, is_elementwise: Callable[[Stage], bool]) -> list[Node]:
     """The nodes a layer could join: those that give an input of its output's shape, finished."""
     shape = draft.shape(node.outputs[0])
     found = []
-    for value in dict.fromkeys(node.inputs):
+    for value in dict.fromkeys(node.inputs[: stages_of(node)[0].inputs]):
         earlier = draft.producer(value)
         if earlier is None or len(earlier.outputs) != 1 or draft.shape(value) != shape:
             continue
-        if has_role(first_op(earlier), Role.PRODUCT | Role.EPILOGUE) and _is_per_element(earlier):
+        if has_role(first_op(earlier), Role.PRODUCT) or is_elementwise(stages_of(earlier)[0]):
             found.append(earlier)
     return found
-
-
-def _is_per_element(node: Node) -> bool:
-    """Products, and what an epilogue can do; not BatchNorm by the batch's own statistics."""
-    return not uses_batch_statistics(node.params)
 
 
 def first_op(node: Node) -> str:
@@ -106,11 +114,12 @@ def joined(producer: Node, node: Node) -> Node:
     """One node that does what two in a row do."""
     position = node.inputs.index(producer.outputs[0])
     others = node.inputs[:position] + node.inputs[position + 1 :]
-    stage = Stage(node.op, node.params, len(others), position, len(node.parameters))
+    first, *rest = stages_of(node)
+    stage = replace(first, inputs=first.inputs - 1, position=position)
     return replace(
         producer,
         op=NAME,
-        params=FusedParams((*stages_of(producer), stage)),
+        params=FusedParams((*stages_of(producer), stage, *rest)),
         inputs=producer.inputs + others,
         outputs=node.outputs,
         parameters=producer.parameters + node.parameters,

@@ -21,6 +21,7 @@ from netc.backends.cuda.emission import (
 )
 from netc.backends.cuda.emit.moves import copy_kernel, image_kernel
 from netc.backends.cuda.emit.table import emit
+from netc.backends.cuda.fusing import passes_for
 from netc.backends.cuda.libraries.operation import LibraryKernel
 from netc.backends.cuda.lowering import ChainRecord, lower_chains, needs_of
 from netc.backends.cuda.options import CudaOptions
@@ -36,6 +37,7 @@ from netc.backends.cuda.program import (
 )
 from netc.backends.cuda.rules import RULES, padding
 from netc.backends.cuda.schedule import scheduled
+from netc.backends.cuda.together import joined
 from netc.backends.cuda.tuning.tuner import Tuner, choosing
 from netc.backends.cuda.uploads import DevicePacking, Uploads
 from netc.backends.shared.derived import versions
@@ -45,7 +47,6 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Graph
 from netc.ops.array import AnyArray
 from netc.passes.base import Applied, run_passes
-from netc.passes.pipeline import with_bounds
 from netc.passes.recompute import recomputed
 from netc.plan.storage import BYTES, Storage, find_aliases, plan_storage
 
@@ -94,8 +95,7 @@ def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) ->
     """An executable of a graph whose sizes are known, and whose variables are bound."""
     variables = Variables() if options.variables is None else options.variables
     packing = DevicePacking(device, versions(variables.read_by(graph)))
-    passes = [p for p in options.passes if not p.for_caches and not p.in_place]
-    optimized, applied = run_passes(graph, with_bounds(passes))
+    optimized, applied = run_passes(graph, passes_for(options.passes))
     optimized, applied = recomputed(optimized, applied, _arena_bytes, options.blobs)
     records, own = lower_chains(optimized), options.own_as(CudaOptions)
     storage = planned_storage(optimized, records)
@@ -114,7 +114,7 @@ def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) ->
     choose = guessed if tuner is None else _measured(steps, device, tuner)
     item = emission.precision.item
     program = scheduled(
-        tuple(decided(emission, steps, choose)), storage.arena.size * item // BYTES, item
+        joined(decided(emission, steps, choose)), storage.arena.size * item // BYTES, item
     )
     return CudaExecutable(
         emission,
@@ -240,14 +240,20 @@ class CudaExecutable:
         for name in graph.inputs:
             self._feed(context, name, feeds[name])
         context.run()
+        if error := context.complaint():
+            self._give_back(context)
+            raise error
         results = {name: self._result(context, name) for name in graph.outputs}
         updates.update({n: self._result(context, v) for n, v in graph.updates.items()})
-        context.mark = device.mark()
-        with self._lock:
-            self._idle.append(context)
+        self._give_back(context)
         if on_device:
             return results
         return {name: device.to_host(array) for name, array in results.items()}
+
+    def _give_back(self, context: DeviceContext) -> None:
+        context.mark = self.device.mark()
+        with self._lock:
+            self._idle.append(context)
 
     def _within_memory(self, work: Callable[[], Result]) -> Result:
         """Turns a lack of memory into an error with the plan's numbers, and frees what can be."""

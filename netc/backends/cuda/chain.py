@@ -96,6 +96,23 @@ class Chain:
         pointer = self._field("const value_t*", view.place)
         return f"load({pointer} + {self._index(shape, stored_strides(shape, view), start)})"
 
+    def pointer(self, value: str) -> str:
+        """Where a value starts, whatever its shape."""
+        self.reads.append(self.views[value])
+        return self._field("const value_t*", self.views[value].place)
+
+    def element(self) -> str:
+        """The element's number in Caffe's order, the last axis counted fastest."""
+        shape = self.shape
+        area = math.prod(shape[2:]) if has_channels(shape) else 1
+        if area == 1:
+            return f"pixel * {self.row} + channel"
+        return f"(pixel / {area} * {self.row} + channel) * {area} + pixel % {area}"
+
+    def item(self) -> str:
+        """The element's number along the first axis."""
+        return self._coordinate(0)
+
     def _index(self, shape: Shape, strides: Strides, start: int) -> str:
         """Where an operand's element lies for an element of the value."""
         if math.prod(shape) == 1:

@@ -13,6 +13,7 @@ import numpy as np
 
 from netc.backends.cuda.chain import Chain, FusedOutput
 from netc.backends.cuda.program import Argument
+from netc.backends.cuda.slopes import dropped, is_slope, slope
 from netc.backends.cuda.source import Code
 from netc.backends.shared.derived import Weights, derived
 from netc.ir.graph import Array
@@ -20,11 +21,13 @@ from netc.ir.types import Shape
 from netc.ops.activation import ClipParams
 from netc.ops.arithmetic import BaseParams, PowerParams
 from netc.ops.batch_norm import BatchNormParams, uses_batch_statistics
-from netc.ops.catalog import CATALOG
+from netc.ops.catalog import CATALOG, has_role
 from netc.ops.elementwise import EltwiseParams
-from netc.ops.fused import Bound
+from netc.ops.fused import Bound, Stage
+from netc.ops.gradient import NAME as GRADIENT
 from netc.ops.numbers import all_finite
 from netc.ops.rectifiers import ReLU6Params, ReLUParams
+from netc.ops.role import Role
 from netc.ops.scale_bias import OperandParams
 
 
@@ -108,6 +111,8 @@ def supported(bound: Bound, shapes: Sequence[Shape]) -> bool:
         shapes: of its bottoms, in order.
     """
     op = bound.stage.op
+    if op == GRADIENT:
+        return is_slope(bound.stage.params)
     if not all_finite(bound.stage.params):
         return False
     if uses_batch_statistics(bound.stage.params):
@@ -116,6 +121,13 @@ def supported(bound: Bound, shapes: Sequence[Shape]) -> bool:
         return True
     identity = CATALOG[op].identity
     return identity is not None and len(shapes) == 1 and identity(bound.stage.params, shapes)
+
+
+def is_elementwise(stage: Stage) -> bool:
+    """True if each element of a stage's output depends on elements at the same place alone."""
+    if stage.op == GRADIENT:
+        return is_slope(stage.params)
+    return has_role(stage.op, Role.EPILOGUE) or stage.op in ("Dropout", "DropPath")
 
 
 def statement(chain: Chain, bound: Bound) -> str:
@@ -276,11 +288,14 @@ RULES: Mapping[str, Rule] = {
     "Bias": _bias,
     "BNLL": _number(lambda chain, params: "fmaxf(v, 0.0f) + logf(1.0f + expf(-fabsf(v)))"),
     "Clip": _number(_clip),
+    "Dropout": dropped,
+    "DropPath": dropped,
     "Eltwise": _eltwise,
     "ELU": _number(
         lambda chain, params: f"v > 0.0f ? v : {chain.number(params.alpha)} * (expf(v) - 1.0f)"
     ),
     "Exp": _number(_exp),
+    GRADIENT: slope,
     "Log": _number(_log),
     "Power": _number(_power),
     "PReLU": _prelu,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from netc.backends.cuda.chains import RULES, supported
+from netc.backends.cuda.chains import RULES, is_elementwise, supported
 from netc.ir.graph import Graph, Node
 from netc.ops.catalog import has_role
 from netc.ops.fused import NAME as FUSED
@@ -76,7 +76,7 @@ def _overwritable(
 ) -> tuple[str, ...]:
     """What one kernel, or one step of a definition, reads before it writes."""
     first, *rest = stages
-    elementwise = has_role(first.stage.op, Role.EPILOGUE)
+    elementwise = is_elementwise(first.stage)
     product = has_role(first.stage.op, Role.PRODUCT) and node.op == FUSED
     if not (elementwise or product) or (rest and not all(coded[product:])):
         return ()  # several steps: the first would destroy what a later one reads

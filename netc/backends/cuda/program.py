@@ -21,6 +21,7 @@ from netc.backends.reference import parameter_array
 from netc.backends.shared.derived import Derived
 from netc.backends.shared.derived import Weights as TrainedArray
 from netc.backends.shared.views import Arena, Place, View, Workspace, moved
+from netc.diagnostics import NetcError
 from netc.ir.graph import Graph
 from netc.ops.array import AnyArray
 
@@ -32,6 +33,12 @@ ALIGNMENT = 256  # bytes; what device memory allocators give
 
 class SplitKCounters(NamedTuple):
     """The address of the step's split-K counters, which are 0 before and after it."""
+
+
+class FaultPlace(NamedTuple):
+    """The address of two floats, which the step sets at each run: how often it has met what it
+    cannot take, and the first such value.
+    """
 
 
 class DeviceConstant(NamedTuple):
@@ -46,7 +53,7 @@ class Int64(NamedTuple):
     value: int
 
 
-Argument = int | float | Place | SplitKCounters | Int64 | DeviceConstant | TrainedArray
+Argument = int | float | Place | SplitKCounters | FaultPlace | Int64 | DeviceConstant | TrainedArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +71,7 @@ class Launch:
         writes: values it writes.
         workspace: bytes of memory it needs while it runs.
         counters: 32-bit counters it needs.
+        fault: makes an error of the first value that it could not take; None where it takes all.
     """
 
     name: str
@@ -75,6 +83,7 @@ class Launch:
     writes: tuple[View, ...] = ()
     workspace: int = 0
     counters: int = 0
+    fault: Callable[[float], NetcError] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,6 +165,11 @@ class DeviceProgram:
         return sum(launch.counters for launch in self.launches)
 
     @property
+    def faults(self) -> tuple[Callable[[float], NetcError], ...]:
+        """What the steps complain of, in order."""
+        return tuple(launch.fault for launch in self.launches if launch.fault is not None)
+
+    @property
     def constants(self) -> int:
         """Bytes of the arrays that kernels read."""
         arrays: dict[int, int] = {}
@@ -212,6 +226,7 @@ class DeviceContext:
         self._arena = device.allocate(max(program.arena, ALIGNMENT))
         self._workspace = device.allocate(max(program.workspace, ALIGNMENT))
         self._counters = device.upload(np.zeros(max(program.counters, 1), np.uint32))
+        self._faults = device.upload(np.zeros(2 * max(len(program.faults), 1), np.float32))
         self.calls = self._bound()
 
     def __del__(self) -> None:
@@ -222,18 +237,20 @@ class DeviceContext:
 
     def _bound(self) -> list[Call | ArrayStep]:
         calls: list[Call | ArrayStep] = []
-        used = 0
+        used, faults = 0, 0
         for step in self.program.steps:
             if isinstance(step, ArrayStep):
                 calls.append(step)
                 continue
             counters = self._counters.address + 4 * used
-            arguments = tuple(self._argument(a, counters) for a in step.arguments)
+            fault = self._faults.address + 8 * faults
+            arguments = tuple(self._argument(a, counters, fault) for a in step.arguments)
             calls.append(Call(step.kernel, step.grid, step.threads, arguments))
             used += step.counters
+            faults += step.fault is not None
         return calls
 
-    def _argument(self, argument: Argument, counters: int) -> np.generic:
+    def _argument(self, argument: Argument, counters: int, fault: int) -> np.generic:
         match argument:
             case Arena(offset):
                 return np.uint64(self._arena.address + self.program.item * offset)
@@ -241,6 +258,8 @@ class DeviceContext:
                 return np.uint64(self._workspace.address + self.program.item * offset)
             case SplitKCounters():
                 return np.uint64(counters)
+            case FaultPlace():
+                return np.uint64(fault)
             case Int64(value):
                 return np.int64(value)
             case DeviceConstant(buffer):
@@ -287,6 +306,15 @@ class DeviceContext:
         for call in self.calls:
             self.start(call)
         self._segments = self._recorded() if self.graph else [self._start_all]
+
+    def complaint(self) -> NetcError | None:
+        """What a step of the last run could not take, if any; waits for the run."""
+        if not self.program.faults:
+            return None
+        seen = self.device.view(self._faults, 0, (2 * len(self.program.faults),), (4,), np.float32)
+        numbers = self.device.to_host(seen).reshape(-1, 2)
+        told = zip(numbers, self.program.faults, strict=True)
+        return next((fault(float(value)) for (times, value), fault in told if times), None)
 
     def start(self, call: Call | ArrayStep) -> None:
         """Start one step."""

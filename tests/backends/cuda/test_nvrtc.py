@@ -24,8 +24,11 @@ from netc.cache import content_key, read_entry, write_entry
 from netc.ir.graph import Graph
 from tests.backends.cuda import nvrtc
 from tests.backends.cuda.golden_kernels import golden_kernels, kernels_of, options
+from tests.backends.cuda.gradient_cases import STEPS, every_case, step_graph
 from tests.backends.cuda.public_nets import bundled, public, zero_graph
 from tests.backends.cuda.test_products import CONFIGS, NETS, always
+from tests.solver.small import solver as small_solver
+from tests.solver.test_combinations import FORKS, RULES
 
 pytestmark = [
     pytest.mark.gpu_tools,
@@ -111,6 +114,29 @@ def test_bundled_nets(architecture: int) -> None:
 @pytest.mark.parametrize("precision", (pytest.param("tf32", marks=pytest.mark.slow), "fp16"))
 def test_bundled_nets_on_matrix_units(precision: str) -> None:
     check(net_kernels(tuple(bundled()), precision), max(ARCHITECTURES))
+
+
+@cache
+def training_kernels(precision: str) -> set[Kernel]:
+    graphs = [*(case.joint.graph for case in every_case()), *map(step_graph, STEPS)]
+    graphs += map(rule_graph, {**RULES, **dict(enumerate(FORKS))})
+    return kernels_of(graphs, options(precision=precision), H100)
+
+
+def rule_graph(rule: str | int) -> Graph:
+    text = FORKS[rule] if isinstance(rule, int) else f"type: '{rule}' {RULES[rule]}"
+    more = ("clip_gradients: 0.1", "weight_decay: 0.1")
+    text += "".join(f" {m}" for m in more if m.split(":", maxsplit=1)[0] not in text)
+    return small_solver(text, backend="reference")._train.graphs.first
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("precision", ("float32", "tf32", "fp16"))
+def test_training(precision: str, architecture: int) -> None:
+    """Gradients, losses and updates."""
+    if precision != "float32" and architecture < 80:
+        pytest.skip("the matrix units of such precision begin with sm_80")
+    check(training_kernels(precision), architecture)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -47,14 +47,35 @@ def emit_deconvolution(emission: CudaEmitContext, node: Node) -> Steps | None:
     weight, bias = product_arrays(emission, first)
     axes = deconvolution_axes(params, shape)
     grouped = weight.reshape(params.group, -1, *weight.shape[1:])  # groups, inputs, outputs, ...
-    phases = axes[0].stride * axes[1].stride
-    dense = min(grouped.shape[1:3]) >= _DENSE and params.group * phases <= MAX_PARTS
-    run = _by_phases if dense else _by_outputs
     steps: Steps = []
     for value, output in zip(first.inputs, node.outputs, strict=True):
         target = emission.target(output, mine, bias)
-        steps += run(emission, node.name, value, target, axes, grouped)
+        steps += transposed_steps(emission, node.name, value, target, axes, grouped)
     return steps + run_chain(emission, node, node.outputs[0], rest)
+
+
+def transposed_steps(
+    emission: CudaEmitContext,
+    name: str,
+    value: str,
+    target: FusedOutput,
+    axes: Sequence[Axis],
+    weight: Weights,
+) -> Steps:
+    """A convolution turned around: what its windows, at ``value``'s pixels, give to their taps.
+
+    Args:
+        emission: the graph's.
+        name: the node's.
+        value: its pixels are the window's places.
+        target: the pixels that the window slides over, and what follows.
+        axes: the window along height and width of the target.
+        weight: (groups, inputs of a group, outputs of a group, down, across).
+    """
+    groups, phases = weight.shape[0], axes[0].stride * axes[1].stride
+    dense = min(weight.shape[1:3]) >= _DENSE and groups * phases <= MAX_PARTS
+    run = _by_phases if dense else _by_outputs
+    return run(emission, name, value, target, axes, weight)
 
 
 def _by_outputs(

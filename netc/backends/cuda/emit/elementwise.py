@@ -9,6 +9,7 @@ from netc.backends.cuda.emission import CudaEmitContext, chain_launch, fallback_
 from netc.backends.cuda.program import Steps
 from netc.ir.graph import Node
 from netc.ops.catalog import CATALOG, has_role
+from netc.ops.fused import NAME as FUSED
 from netc.ops.fused import Bound, Stage, bind_stages
 from netc.ops.role import Role
 from netc.passes.epilogue import chain_of
@@ -31,6 +32,14 @@ def emit_axpy(emission: CudaEmitContext, node: Node) -> Steps | None:
     """A factor for each channel of each item, times one value, plus another."""
     first, *rest = bind_stages(chain_of(node), node.inputs, node.parameters)
     return run_chain(emission, node, first.inputs[1], [opened(first, 1), *rest])
+
+
+def emit_dropout(emission: CudaEmitContext, node: Node) -> Steps | None:
+    """Dropout and DropPath: elements dropped at random, all scaled, or nothing done."""
+    params = chain_of(node).stages[0].params
+    if node.op == FUSED or params.sample or params.scale != 1:
+        return emit_chain(emission, node)
+    return emit_identity(emission, node)
 
 
 def emit_identity(emission: CudaEmitContext, node: Node) -> Steps | None:

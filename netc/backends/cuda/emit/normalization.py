@@ -43,8 +43,8 @@ def emit_softmax(emission: CudaEmitContext, node: Node) -> Steps | None:
     rows = count(shape) // max(1, shape[axis])
     if count(shape) == 0:
         return []
-    walk_x = _walk(shape, axis, stored_strides(shape, x))
-    walk_y = _walk(shape, axis, stored_strides(shape, y))
+    walk_x = row_walk(shape, axis, stored_strides(shape, x))
+    walk_y = row_walk(shape, axis, stored_strides(shape, y))
     team = 1
     while team < min(256, shape[axis]) and rows * team < 8 * 256 * emission.facts.processors:
         team *= 2
@@ -54,7 +54,9 @@ def emit_softmax(emission: CudaEmitContext, node: Node) -> Steps | None:
     return [Launch(node.name, kernel, (-(-rows // each), 1, 1), 256, arguments, (x,), (y,))]
 
 
-def _walk(shape: tuple[int, ...], axis: int, strides: Sequence[int]) -> tuple[int, int, int, int]:
+def row_walk(
+    shape: tuple[int, ...], axis: int, strides: Sequence[int]
+) -> tuple[int, int, int, int]:
     """The layout of rows: inner rows, and the strides of outer rows, inner rows and elements.
 
     Rows are numbered in an order in which two strides suffice: over pixels, over pixels of an

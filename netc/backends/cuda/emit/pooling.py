@@ -5,6 +5,7 @@ from __future__ import annotations
 from netc.backends.cuda.emission import CudaEmitContext, element_launch, side
 from netc.backends.cuda.products.tiles import MAX_PARTS
 from netc.backends.cuda.program import Launch, Steps
+from netc.backends.cuda.source import Constant
 from netc.backends.shared.views import View
 from netc.ir.graph import Node
 from netc.ops.pooling import PoolingParams, pooling_axes
@@ -42,15 +43,7 @@ def _windows(
     outputs: list[View],
 ) -> Steps:
     y, mask = outputs[0], outputs[-1]
-    constants = {"METHOD": 1 if params.mask else METHODS[params.method]}
-    for axis, letter in zip(axes, "YX", strict=True):
-        # A kernel longer than what it can meet behaves as one that just reaches over it.
-        reach = min(axis.kernel, axis.size + 2 * axis.pad + axis.stride * axis.out)
-        constants |= {
-            f"KERNEL_{letter}": reach,
-            f"STRIDE_{letter}": axis.stride,
-            f"PAD_{letter}": axis.pad,
-        }
+    constants = window_constants(axes) | {"METHOD": 1 if params.mask else METHODS[params.method]}
     each = side(emission, y.count, (x, *outputs))
     constants["VEC"] = each
     count = y.count // each
@@ -59,6 +52,20 @@ def _windows(
         *(y.c, x.h, x.w, y.h, y.w, count),
     )
     return element_launch(emission, name, "pool", constants, arguments, count, [x], outputs)
+
+
+def window_constants(axes: tuple[Axis, Axis]) -> dict[str, Constant]:
+    """A pooling's window as constants of a kernel."""
+    found: dict[str, Constant] = {}
+    for axis, letter in zip(axes, "YX", strict=True):
+        # A kernel longer than what it can meet behaves as one that just reaches over it.
+        reach = min(axis.kernel, axis.size + 2 * axis.pad + axis.stride * axis.out)
+        found |= {
+            f"KERNEL_{letter}": reach,
+            f"STRIDE_{letter}": axis.stride,
+            f"PAD_{letter}": axis.pad,
+        }
+    return found
 
 
 def _plane(emission: CudaEmitContext, name: str, x: View, y: View, average: bool) -> Steps:

@@ -216,6 +216,28 @@ DEVICE void store_all(T* p, const float (&v)[N]) {
         store(p, v[0]);
 }
 
+// Four neighbours, or the first `there` of them where not all are there; zeros for the others.
+template <class T>
+DEVICE void load_some(float (&v)[4], const T* p, int there, bool whole) {
+    if (whole) {
+        load_all(v, p);
+    } else {
+#pragma unroll
+        for (int e = 0; e < 4; e++) v[e] = e < there ? load(p + e) : 0.0f;
+    }
+}
+template <class T>
+DEVICE void store_some(T* p, const float (&v)[4], int there, bool whole) {
+    if (whole) {
+        store_all(p, v);
+    } else {
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            if (e < there) store(p + e, v[e]);
+        }
+    }
+}
+
 // Caffe's logistic function, by tanh, which cannot overflow (sigmoid_layer.cpp).
 DEVICE float sigmoid(float x) { return 0.5f * tanhf(0.5f * x) + 0.5f; }
 
@@ -231,4 +253,69 @@ DEVICE float smaller(float x, float top) { return x > top ? top : x; }
 DEVICE float clipped(float x, float low, float high) {
     float below = high < x ? high : x;
     return low < below ? below : low;
+}
+
+// Factors of gradients of elementwise layers (see netc.backends.cuda.slopes). Where a bound or a sign
+// decides, what is not a number belongs to neither side.
+DEVICE float relu_slope(float x, float slope) { return x > 0.0f ? 1.0f : x <= 0.0f ? slope : 0.0f; }
+
+DEVICE float relu6_slope(float x, float slope, float top) {
+    return x < top ? relu_slope(x, slope) : 0.0f;
+}
+
+DEVICE float elu_slope(float y, float alpha) { return y > 0.0f ? 1.0f : alpha + y; }
+
+DEVICE float elu_slope_of(float x, float alpha) { return x > 0.0f ? 1.0f : alpha * expf(x); }
+
+DEVICE float sigmoid_slope(float y) { return y * (1.0f - y); }
+
+DEVICE float tanh_slope(float y) { return 1.0f - y * y; }
+
+DEVICE float sign_of(float x) { return x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : x; }
+
+// Caffe cuts the exponential at 50 (bnll_layer.cpp).
+DEVICE float bnll_slope(float x) {
+    float power = expf(smaller(x, 50.0f));
+    return power / (power + 1.0f);
+}
+
+DEVICE float swish_slope(float x, float beta) {
+    float share = sigmoid(beta * x);
+    return share + beta * x * share * (1.0f - share);
+}
+
+DEVICE float within(float x, float low, float high) { return x >= low && x <= high ? 1.0f : 0.0f; }
+
+// Which of N a maximum is: of a tie of the first two the second, else the earliest.
+template <int N>
+DEVICE int chosen(const float (&v)[N]) {
+    int place = v[0] > v[1] ? 0 : 1;
+    float best = v[0] > v[1] ? v[0] : v[1];
+#pragma unroll
+    for (int i = 2; i < N; i++) {
+        if (v[i] > best) best = v[i], place = i;
+    }
+    return place;
+}
+
+// Philox4x32-10: `scale` if the number drawn for an element is not below `least`, else 0. The layout
+// of keys and counters is that of netc.ops.random; `key` has the halves of seed and iteration.
+template <class T>
+DEVICE float drawn(const T* key, unsigned layer, unsigned element, float least, float scale) {
+    unsigned seed = 0, iteration = 0;
+    if (key) {
+        seed = (unsigned)load(key) | (unsigned)load(key + 1) << 16;
+        iteration = (unsigned)load(key + 2) | (unsigned)load(key + 3) << 16;
+    }
+    unsigned a = element / 4, b = 0, c = iteration, d = 0;
+#pragma unroll
+    for (int turn = 0; turn < 10; turn++) {
+        unsigned long long left = 0xD2511F53ull * a, right = 0xCD9E8D57ull * c;
+        a = (unsigned)(right >> 32) ^ b ^ (seed + turn * 0x9E3779B9u);
+        b = (unsigned)right;
+        c = (unsigned)(left >> 32) ^ d ^ (layer + turn * 0xBB67AE85u);
+        d = (unsigned)left;
+    }
+    unsigned word = element % 4 == 0 ? a : element % 4 == 1 ? b : element % 4 == 2 ? c : d;
+    return (float)(word >> 8) * 5.9604644775390625e-08f >= least ? scale : 0.0f;
 }

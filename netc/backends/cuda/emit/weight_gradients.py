@@ -1,0 +1,259 @@
+"""Gradients of products: sums of outer products over pixels, and convolutions turned around."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from netc.backends.cuda.emission import THREADS, CudaEmitContext
+from netc.backends.cuda.emit.convolution import over_pixels
+from netc.backends.cuda.emit.deconvolution import transposed_steps
+from netc.backends.cuda.emit.sums import PLAIN, Floats, channel_sums, shares
+from netc.backends.cuda.products.tiles import MAX_PARTS
+from netc.backends.cuda.program import Argument, Launch, SplitKCounters, Steps
+from netc.backends.shared.layout import is_in_c_order
+from netc.backends.shared.views import View, dense
+from netc.ir.graph import Node
+from netc.ir.types import Shape, count
+from netc.ops.axes import axis_in
+from netc.ops.convolution_params import ConvolutionParams, convolution_axes, deconvolution_axes
+from netc.ops.gradient import GradientParams
+from netc.ops.window import Axis
+
+_FLOAT = 4  # bytes
+_K = 16  # pixels of a tile
+_LANES = 32  # channels of a block of tap_sums.cuh
+_WAVES = 2  # blocks for each processor, at least
+_MOST_SPLITS = 64
+_LEAST_SHARE = 8  # tiles of pixels of a block, where there are as many
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the sums go: distances in elements between groups, rows, taps and channels."""
+
+    view: View
+    group: int
+    row: int
+    tap: int
+    channel: int
+
+
+@dataclass(frozen=True)
+class Outer:
+    """Sums over the pixels of ``a`` of its channels times those of ``b`` that a window sees.
+
+    Args:
+        a: pixels of the window's places.
+        b: pixels that the window slides over.
+        axes: the window along height and width.
+        groups: of the channels of both.
+    """
+
+    a: View
+    b: View
+    axes: tuple[Axis, Axis]
+    groups: int = 1
+
+    @property
+    def taps(self) -> int:
+        """Elements of the window."""
+        return self.axes[0].kernel * self.axes[1].kernel
+
+
+def emit_convolution_weight(emission: CudaEmitContext, node: Node) -> Steps | None:
+    """The gradient of a convolution's weights or bias."""
+    params: GradientParams = node.params
+    layer: ConvolutionParams = params.params
+    if not _is_plain(params):
+        return None
+    top = emission.view(node.inputs[-1])
+    if params.index == 1:
+        return channel_sums(emission, node, PLAIN, (top,))
+    x, axes = emission.view(node.inputs[0]), convolution_axes(layer, params.shapes[0])
+    return _windowed(emission, node, Outer(top, x, (axes[0], axes[1]), layer.group))
+
+
+def emit_deconvolution_weight(emission: CudaEmitContext, node: Node) -> Steps | None:
+    """The same of a deconvolution: its bottom is where the window's places are."""
+    params: GradientParams = node.params
+    layer: ConvolutionParams = params.params
+    if not _is_plain(params):
+        return None
+    top = emission.view(node.inputs[-1])
+    if params.index == 1:
+        return channel_sums(emission, node, PLAIN, (top,))
+    x, axes = emission.view(node.inputs[0]), deconvolution_axes(layer, params.shapes[0])
+    return _windowed(emission, node, Outer(x, top, (axes[0], axes[1]), layer.group))
+
+
+def _is_plain(params: GradientParams) -> bool:
+    """True of one bottom, over pixels."""
+    read = () if params.index else (0,)
+    one = len(params.shapes) == 1 and params.inputs == read and not params.outputs
+    return one and over_pixels(params.params, params.shapes[0])
+
+
+def _windowed(emission: CudaEmitContext, node: Node, outer: Outer) -> Steps | None:
+    """Weights of (rows, channels of a group, down, across), stored with channels innermost."""
+    out = emission.view(node.outputs[0])
+    if out.count == 0:
+        return []
+    if outer.groups > MAX_PARTS or outer.a.pixels == 0:
+        return None
+    each = out.h * out.w * out.ld  # of a row
+    rows = outer.a.c // outer.groups
+    if outer.groups > 1 and outer.b.c == outer.groups and outer.taps <= MAX_PARTS:
+        return [_tap_sums(emission, node.name, outer, out)]
+    target = Target(out, rows * each, each, out.ld, 1)
+    return [outer_launch(emission, node.name, outer, target)]
+
+
+def _tap_sums(emission: CudaEmitContext, name: str, outer: Outer, out: View) -> Launch:
+    """Each row has one channel."""
+    a, b, (down, across) = outer.a, outer.b, outer.axes
+    sets = math.ceil(a.c / _LANES)
+    number, share = shares(emission, sets * outer.taps, a.pixels)
+    floats = sets * outer.taps * number * _LANES
+    partial = Floats(emission).view(0, floats)
+    arguments = (
+        *(a.place, b.place, out.place, partial.place, SplitKCounters(), a.ld, b.ld, a.c),
+        *(*_window(a, b, down, across), a.pixels, share, out.h * out.w * out.ld, out.ld),
+    )
+    kernel = emission.kernel("tap_sums", {"MULTIPLIER": a.c // b.c})
+    grid = (sets, outer.taps, number)
+    writes, memory = (out, partial), _FLOAT * floats
+    return Launch(name, kernel, grid, THREADS, arguments, (a, b), writes, memory, sets * outer.taps)
+
+
+def _window(a: View, b: View, down: Axis, across: Axis) -> tuple[int, ...]:
+    return (
+        *(across.kernel, a.h, a.w, b.h, b.w, down.stride, across.stride),
+        *(down.pad, across.pad, down.dilation, across.dilation),
+    )
+
+
+def outer_launch(emission: CudaEmitContext, name: str, outer: Outer, target: Target) -> Launch:
+    """A sum of outer products, in tiles."""
+    a, b, groups = outer.a, outer.b, outer.groups
+    rows, channels = a.c // groups, b.c // groups
+    columns = outer.taps * channels
+    m, n = _tile(rows), _tile(columns)
+    tiles = math.ceil(rows / m) * math.ceil(columns / n)
+    splits, share = _splits(emission, tiles * groups, a.pixels)
+    constants = {
+        "BM": m,
+        "BN": n,
+        "BK": _K,
+        "VEC_A": _beside(emission, a, rows),
+        "VEC_B": _beside(emission, b, channels),
+        "MMA": emission.precision.matrix,
+        "SPLIT": splits > 1,
+    }
+    counters = tiles * groups if splits > 1 else 0
+    floats = counters * splits * m * n
+    partial = Floats(emission).view(0, floats)
+    down, across = outer.axes
+    arguments: tuple[Argument, ...] = (
+        *(a.place, b.place, target.view.place, partial.place, SplitKCounters(), a.ld, b.ld),
+        *(rows, channels, outer.taps, *_window(a, b, down, across), a.pixels, share),
+        *(target.group, target.row, target.tap, target.channel),
+    )
+    kernel = emission.kernel("outer", constants)
+    writes = (target.view, *([partial] if floats else []))
+    grid, memory = (tiles, groups, splits), _FLOAT * floats
+    return Launch(name, kernel, grid, THREADS, arguments, (a, b), writes, memory, counters)
+
+
+def _tile(size: int) -> int:
+    """Rows or columns of a block's tile."""
+    return 128 if size > 64 else 64
+
+
+def _splits(emission: CudaEmitContext, blocks: int, pixels: int) -> tuple[int, int]:
+    """Blocks that share a sum, and the pixels of each: as many as keep the device busy."""
+    wanted = math.ceil(_WAVES * emission.facts.processors / max(1, blocks))
+    most = max(1, pixels // (_K * _LEAST_SHARE))
+    share = math.ceil(math.ceil(pixels / min(wanted, most, _MOST_SPLITS)) / _K) * _K
+    return math.ceil(pixels / share), share
+
+
+def _beside(emission: CudaEmitContext, view: View, channels: int) -> int:
+    """Channels that can be copied at once: those of 16 bytes, or 1."""
+    whole = math.gcd(channels, view.ld, view.place.offset)
+    each = 16 // emission.precision.item
+    return each if whole % each == 0 else 1
+
+
+def emit_convolution_back(emission: CudaEmitContext, node: Node) -> Steps | None:
+    """The gradient of a convolution's bottom: a deconvolution to the bottom's size.
+
+    What no window saw, at the far edge, gets nothing.
+    """
+    params: GradientParams = node.params
+    layer: ConvolutionParams = params.params
+    shape = params.shapes[params.index]
+    if not over_pixels(layer, shape) or params.inputs or params.weights != (0,):
+        return None
+    weight = emission.array(node.parameters[0])
+    grouped = weight.reshape(layer.group, -1, *weight.shape[1:])
+    target = emission.target(node.outputs[0])
+    axes = convolution_axes(layer, shape)
+    return transposed_steps(emission, node.name, node.inputs[0], target, axes, grouped)
+
+
+def emit_inner_product_weight(emission: CudaEmitContext, node: Node) -> Steps | None:
+    """The gradient of an inner product's weights or bias."""
+    params: GradientParams = node.params
+    outputs, shape = params.params.num_output, params.shapes[0]
+    top = emission.view(node.inputs[-1])
+    rows = _as_rows(top, emission.graph.shape(node.inputs[-1]), outputs)
+    if rows is None:
+        return None
+    if params.index == 1:
+        return channel_sums(emission, node, PLAIN, (rows,))
+    axis = axis_in(shape, params.params.axis, "inner_product_param.axis")
+    x, out = emission.view(node.inputs[0]), emission.view(node.outputs[0])
+    if out.count == 0:
+        return []
+    if params.inputs != (0,) or rows.pixels == 0 or out.ld != out.c:
+        return None
+    return _of_vectors(emission, node, x, shape, axis, rows, out)
+
+
+def _as_rows(view: View, shape: Shape, outputs: int) -> View | None:
+    """The top's gradient as a pixel for each row."""
+    if len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1)):
+        return view if view.c == outputs else None
+    if len(shape) == 4 or view.ld != view.c:
+        return None
+    return dense(view.place, count(shape) // max(1, outputs), 1, 1, outputs)
+
+
+def _of_vectors(
+    emission: CudaEmitContext, node: Node, x: View, shape: Shape, axis: int, top: View, out: View
+) -> Steps | None:
+    """A sum over rows; a map's pixels are taps, whose weights lie channel after channel."""
+    transposed = node.params.params.transpose
+    if len(shape) == 4 and axis == 1 and x.h * x.w > 1:
+        if transposed:
+            return None
+        taps = x.h * x.w
+        axes = (Axis(x.h, x.h), Axis(x.w, x.w))
+        target = Target(out, 0, x.c * taps, 1, taps)
+        return [outer_launch(emission, node.name, Outer(_places(top), x, axes), target)]
+    flat = _as_rows(x, shape, count(shape, axis)) if axis == 1 else None
+    if flat is None:
+        if len(shape) in (2, 4) or x.ld != x.c or not is_in_c_order(shape):
+            return None
+        flat = dense(x.place, count(shape, 0, axis), 1, 1, count(shape, axis))
+    if flat.pixels != top.pixels:
+        return None
+    axes = (Axis(1, 1), Axis(1, 1))
+    target = Target(out, 0, 1, 0, top.c) if transposed else Target(out, 0, flat.c, 0, 1)
+    return [outer_launch(emission, node.name, Outer(_places(top), _places(flat), axes), target)]
+
+
+def _places(rows: View) -> View:
+    """Rows as images of one pixel."""
+    return View(rows.place, rows.pixels, 1, 1, rows.c, rows.ld)
