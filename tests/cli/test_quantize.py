@@ -168,3 +168,36 @@ def test_a_library_computes_in_int8_too(made: Path, tmp_path: Path) -> None:
     assert library.digits_run(instance, data.ctypes.data, found.ctypes.data) == 0
     library.digits_destroy(instance)
     np.testing.assert_array_equal(found, want)
+
+
+UP = """
+name: "up"
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 8 dim: 9 dim: 7 } } }
+layer { name: "dw" type: "Convolution" bottom: "x" top: "dw"
+        convolution_param { num_output: 8 kernel_size: 3 pad: 1 group: 8 weight_filler { type: "xavier" } } }
+layer { name: "pw" type: "Convolution" bottom: "dw" top: "pw"
+        convolution_param { num_output: 12 kernel_size: 1 weight_filler { type: "xavier" } } }
+layer { name: "relu" type: "ReLU6" bottom: "pw" top: "pw" }
+layer { name: "up" type: "Deconvolution" bottom: "pw" top: "up"
+        convolution_param { num_output: 4 kernel_size: 4 stride: 2 pad: 1 weight_filler { type: "xavier" } } }
+"""  # noqa: E501
+
+
+def test_depthwise_layers_and_deconvolutions_are_quantized(tmp_path: Path) -> None:
+    net, weights, inputs, out = (
+        tmp_path / name for name in ("up.prototxt", "w.npz", "x.npz", "o.npz")
+    )
+    net.write_text(UP)
+    plain = netc.compile(net)
+    netc.save_weights(weights, plain.params)
+    x = np.random.default_rng(4).standard_normal((12, 8, 9, 7)).astype(np.float32)
+    np.savez(inputs, x=x)
+    command = ["quantize", str(net), str(weights), "--calibrate", str(inputs), "-o", str(out)]
+    assert main([*command, "--max-error", "0.05"]) == 0
+    small = netc.compile(net, out)
+    assert small.report()["reduced_layers"] == ["dw", "pw", "up"]
+    found = small(x=x[:1])["up"]
+    slow = netc.compile(net, out, backend="reference")(x=x[:1])["up"]
+    np.testing.assert_array_equal(found, slow)
+    want = plain(x=x[:1])["up"]
+    assert 0 < np.linalg.norm(found - want) < 0.05 * np.linalg.norm(want)
