@@ -2,7 +2,8 @@
 
 ctc_decoder_layer.cpp of ChWick's Caffe, as opencv/training_toolbox_caffe has it. The bottoms are
 scores (steps, items, symbols), markers (steps, items), 0 where a new sequence begins, and possibly
-the true symbols (steps, items), ended by a number below 0.
+the true symbols (steps, items), ended by a number below 0. With scores alone, as license plate nets
+have it, each item has all steps.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def _shape(params: DecoderParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     for shape in inputs[1:]:
         if count(shape) != steps * items:
             raise ShapeError(f"{steps} x {items} markers or symbols are needed, got {show(shape)}")
-    if params.scores and not params.accuracy and len(inputs) == 3:
+    if params.scores and not params.accuracy and len(inputs) != 2:
         raise ShapeError("scores and the accuracy are two tops behind the sequences")
     scores: tuple[Shape, ...] = ((items, 1, 1, 1),) if params.scores else ()
     accuracy: tuple[Shape, ...] = ((1, 1, 1, 1),) if params.accuracy else ()
@@ -62,7 +63,8 @@ def _decode(params: DecoderParams, inputs: Arrays, weights: Arrays) -> tuple[Any
     data = np.asarray(inputs[0])
     steps, items, symbols = data.shape[:3]
     scores = data.reshape(steps, items, symbols)
-    markers = np.asarray(inputs[1]).reshape(steps, items)
+    markers = np.ones((steps, items)) if len(inputs) == 1 else np.asarray(inputs[1])
+    markers = markers.reshape(steps, items)
     blank = params.blank if params.blank >= 0 else symbols - 1
     best, most = scores.argmax(axis=2), scores.max(axis=2)
     found, totals = [], []
@@ -102,7 +104,7 @@ def _is_right(truth: AnyArray, found: AnyArray) -> bool:
 
 CTC_GREEDY = OpDef(
     name="CTCGreedyDecoder",
-    arity=Arity((2, 3), (1, 3)),
+    arity=Arity((1, 3), (1, 3)),
     params=_parse,
     shape=_shape,
     cost=per_input(2),

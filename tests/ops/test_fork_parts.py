@@ -282,6 +282,8 @@ def test_ctc_greedy_decoder() -> None:
     tops = run("CTCGreedyDecoder", "", scores, markers, tops=2)
     close(tops[0].reshape(2, 5), [[1, 1, -1, -1, -1], [0, 2, -1, -1, -1]])
     close(tops[1].reshape(2), [-4, -5])
+    alone = run("CTCGreedyDecoder", "", scores).reshape(2, 5)
+    close(alone, [[1, 1, 2, -1, -1], [0, 2, -1, -1, -1]])
     truth = np.array([[1, 0], [1, 2], [-1, 2], [-1, -1], [-1, -1]])
     _, share = run("CTCGreedyDecoder", "", scores, markers, truth, tops=2)
     close(share.reshape(()), 0.5)

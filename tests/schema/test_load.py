@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from netc.diagnostics import NetcError
+from netc.data import schemas_dir
+from netc.diagnostics import NetcError, Source
 from netc.schema import load
 from netc.schema.load import load_schema
 from netc.schema.message import Message
+from netc.schema.proto_file import parse_proto
 
 START = """
 import sys
@@ -95,3 +97,15 @@ def test_absent_fields_have_their_kind_s_own_default() -> None:
     assert layer.get("lrn_param").get("beta") == 0.75
     assert layer.get("batch_norm_param").get("eps") == 9.999999747378752e-06
     assert layer.get("device") == -1
+
+
+def test_no_file_demands_a_field_of_a_message_that_it_only_adds_to() -> None:
+    """A text of one fork need not have what another fork's message must have."""
+    declared: dict[str, list[tuple[int, list[str]]]] = {}
+    for path in schemas_dir().rglob("*.proto"):
+        for message in parse_proto(Source(str(path), path.read_text("utf-8"))).messages:
+            demanded = [f.name.text for f in message.fields if f.label == "required"]
+            declared.setdefault(message.name.text, []).append((len(message.fields), demanded))
+    for name, files in declared.items():
+        _, whole = max(files)
+        assert not [d for _, d in files if not set(d) <= set(whole)], name
