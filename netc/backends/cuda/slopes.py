@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -58,7 +57,7 @@ class SavedCode:
         return self.chain.number(value)
 
 
-Factor = Callable[[SavedCode, Any], str]  # the code and the layer's parameters -> the factor
+Factor = Callable[[SavedCode], str]  # -> the factor
 
 
 def slope(chain: Chain, params: GradientParams, bottoms: Bottoms, arrays: Sequence[Weights]) -> str:
@@ -67,7 +66,7 @@ def slope(chain: Chain, params: GradientParams, bottoms: Bottoms, arrays: Sequen
     inputs = {index: next(given) for index in params.inputs}
     outputs = {index: next(given) for index in params.outputs}
     code = SavedCode(chain, params, inputs, outputs, next(given), arrays)
-    factor = FACTORS[params.op](code, params.params)
+    factor = FACTORS[params.op](code)
     return f"{chain.same(code.top)} * ({factor})"
 
 
@@ -81,40 +80,46 @@ def is_slope(params: object) -> bool:
     return allowed is None or allowed(params)
 
 
-def _relu(code: SavedCode, params: Any) -> str:
+def _relu(code: SavedCode) -> str:
+    params = code.params.params
     seen = code.y if code.outputs else code.x
     return f"relu_slope({seen}, {code.number(params.negative_slope)})"
 
 
-def _relu6(code: SavedCode, params: Any) -> str:
+def _relu6(code: SavedCode) -> str:
+    params = code.params.params
     slope_code = f"{code.number(params.negative_slope)}, {code.number(params.n)}"
     return f"relu6_slope({code.x}, {slope_code})"
 
 
-def _prelu(code: SavedCode, params: Any) -> str:
+def _prelu(code: SavedCode) -> str:
     return f"relu_slope({code.x}, {code.chain.channel(code.arrays[0])})"
 
 
-def _elu(code: SavedCode, params: Any) -> str:
+def _elu(code: SavedCode) -> str:
+    params = code.params.params
     name = "elu_slope" if code.outputs else "elu_slope_of"
     return f"{name}({code.y if code.outputs else code.x}, {code.number(params.alpha)})"
 
 
 def _by(name: str, *, output: bool) -> Factor:
     """A function of the prelude, of the layer's top or bottom."""
-    return lambda code, params: f"{name}({code.y if output else code.x})"
+    return lambda code: f"{name}({code.y if output else code.x})"
 
 
-def _swish(code: SavedCode, params: Any) -> str:
+def _swish(code: SavedCode) -> str:
+    params = code.params.params
     return f"swish_slope({code.x}, {code.number(params.beta)})"
 
 
-def _clip(code: SavedCode, params: Any) -> str:
+def _clip(code: SavedCode) -> str:
+    params = code.params.params
     return f"within({code.x}, {code.number(params.min)}, {code.number(params.max)})"
 
 
-def _power(code: SavedCode, params: Any) -> str:
+def _power(code: SavedCode) -> str:
     """power * scale * (shift + scale * x) ** (power - 1)."""
+    params = code.params.params
     power, scale, shift = (np.float32(v) for v in (params.power, params.scale, params.shift))
     base = f"{code.number(float(scale))} * {code.x} + {code.number(float(shift))}"
     outer, less = code.number(float(power * scale)), float(power - np.float32(1))
@@ -122,18 +127,21 @@ def _power(code: SavedCode, params: Any) -> str:
     return f"{outer} * {inner}"
 
 
-def _exp(code: SavedCode, params: Any) -> str:
+def _exp(code: SavedCode) -> str:
+    params = code.params.params
     inner = float(np.float32(log_of(params.base)) * np.float32(params.scale))
     return f"{code.y} * {code.number(inner)}"
 
 
-def _log(code: SavedCode, params: Any) -> str:
+def _log(code: SavedCode) -> str:
+    params = code.params.params
     base, scale = code.number(float(log_of(params.base))), code.number(params.scale)
     return f"{scale} / ({base} * ({scale} * {code.x} + {code.number(params.shift)}))"
 
 
-def _eltwise(code: SavedCode, params: Any) -> str:
+def _eltwise(code: SavedCode) -> str:
     """The other bottoms of a product; of a maximum whether it is this one's."""
+    params = code.params.params
     terms = {index: code.chain.same(value) for index, value in code.inputs.items()}
     if params.operation == "MAX":
         listed = ", ".join(terms[index] for index in sorted(terms))
@@ -142,17 +150,23 @@ def _eltwise(code: SavedCode, params: Any) -> str:
     return " * ".join(others)
 
 
-def _axpy(code: SavedCode, params: Any) -> str:
+def _axpy(code: SavedCode) -> str:
     factor = code.inputs[0]
     assert factor is not None
     return code.chain.spread_value(factor, 0)
 
 
-def _drawn(code: SavedCode, params: DropoutParams | DropPathParams) -> str:
+def _drawn(code: SavedCode) -> str:
+    params = code.params.params
     return drawn(code.chain, params, code.inputs.get(1))
 
 
-def dropped(chain: Chain, params: Any, bottoms: Bottoms, arrays: Sequence[Weights]) -> str:
+def dropped(
+    chain: Chain,
+    params: DropoutParams | DropPathParams,
+    bottoms: Bottoms,
+    arrays: Sequence[Weights],
+) -> str:
     """Dropout and DropPath: the value times what is drawn, or times one factor for all."""
     if not params.sample:
         return "v" if params.scale == 1 else f"v * {chain.number(params.scale)}"
