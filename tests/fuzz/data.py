@@ -97,6 +97,10 @@ def command(*arguments: str) -> Callable[[Path], None]:
     return run
 
 
+def _show(source: str) -> Callable[[Path], None]:
+    return command("data", "show", source)
+
+
 def _pictures(folder: Path) -> None:
     rng = np.random.default_rng(0)
     for number, kind in enumerate(("PNG", "JPEG", "BMP")):
@@ -166,6 +170,23 @@ layer { name: "s" type: "Softmax" bottom: "f" top: "s" }
 """
 
 
+_LINEAR = """
+input: "data" input_shape { dim: 1 dim: 3 dim: 8 dim: 7 }
+layer { name: "f" type: "InnerProduct" bottom: "data" top: "f"
+        inner_product_param { num_output: 3 weight_filler { type: "constant" } } }
+"""
+
+
+def _rows_to_predict(folder: Path) -> None:
+    _arrays(folder)
+    (folder / NET).write_text(_LINEAR)
+
+
+def _database(folder: Path) -> None:
+    _lmdb(folder)
+    (folder / NET).unlink()
+
+
 def _onnx(folder: Path) -> None:
     save(to_onnx(compile(text=_SMALL, backend="reference").graph), folder / "model.onnx")
 
@@ -189,6 +210,15 @@ TARGETS = (
     Target("windows", _seeds(_windows), in_folder(read_batches), change_member, 100),
     Target("lmdb", _seeds(_lmdb, "lmdb"), in_folder(read_batches), change_member, 15),
     Target("hdf5-rows", _seeds(_hdf5_rows, "h5py"), in_folder(read_batches), change_member, 100),
+    Target("show-arrays", _seeds(_arrays), in_folder(_show("@all.npz")), change_member, 100),
+    Target("show-lmdb", _seeds(_database, "lmdb"), in_folder(_show("@db")), change_member, 15),
+    Target(
+        "predict",
+        _seeds(_rows_to_predict),
+        in_folder(command("predict", f"@{NET}", "@all.npz", "-o", "@out.jsonl")),
+        change_member,
+        30,
+    ),
     Target(
         "onnx",
         _seeds(_onnx, "onnx"),
