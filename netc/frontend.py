@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from netc import arguments
-from netc.analysis.alignment import align_crops
 from netc.analysis.expected import unexpected_shapes
 from netc.diagnostics import (
     Diagnostic,
@@ -36,8 +35,9 @@ from netc.language.read import read_document
 from netc.lower import lower
 from netc.migrate.generations import bind_net
 from netc.migrate.upgrade import Change, upgrade_net
-from netc.ops.catalog import CATALOG, LAYERS
+from netc.ops.catalog import CATALOG, LAYERS, has_role
 from netc.ops.define import ErasedOp
+from netc.ops.role import Role
 from netc.schema.guess import check_kind
 from netc.schema.load import load_schema
 from netc.schema.message import Message
@@ -150,10 +150,19 @@ def build(
             message, phase=phase, level=level, stages=stages, inputs=inputs, catalog=layers
         )
         result = infer(lowered.graph, messages=lowered.messages)
-        aligned = align_crops(result.graph, lowered.messages)
-    expected = unexpected_shapes(aligned.graph, message)
-    diagnostics = (*lowered.diagnostics, *result.diagnostics, *aligned.diagnostics, *expected)
-    return Built(aligned.graph, lowered.layers, diagnostics, lowered.messages)
+        graph, crops = _aligned(result.graph, lowered.messages)
+    expected = unexpected_shapes(graph, message)
+    diagnostics = (*lowered.diagnostics, *result.diagnostics, *crops, *expected)
+    return Built(graph, lowered.layers, diagnostics, lowered.messages)
+
+
+def _aligned(graph: Graph, messages: Mapping[str, Message]) -> tuple[Graph, tuple[Diagnostic, ...]]:
+    """The graph with the offsets of crops; few nets have any, and fractions take long to import."""
+    if not any(has_role(node.op, Role.CROP) for node in graph.nodes):
+        return graph, ()
+    from netc.analysis.alignment import align_crops
+
+    return align_crops(graph, messages)
 
 
 def runnable(built: Built) -> Graph:

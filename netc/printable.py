@@ -6,7 +6,7 @@ that reverse the direction of the text after it. All of them are printed as esca
 
 from __future__ import annotations
 
-from unicodedata import category
+from unicodedata import category, east_asian_width
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _BYTES = range(0xDC80, 0xDD00)  # what surrogateescape makes of bytes that are no UTF-8
@@ -41,3 +41,10 @@ def csv_cell(value: object) -> object:
     text = printable(value)
     guarded = text[:1].isspace() or text[:1] in tuple("=+-@;'|%") or text != value
     return f"'{text}" if guarded else text
+
+
+def width_of(text: str) -> int:
+    """Columns of a terminal that a text takes; East Asian characters take two."""
+    if text.isascii():
+        return len(text)
+    return sum(1 + (east_asian_width(c) in "WF") for c in text)

@@ -13,16 +13,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from netc.diagnostics import Diagnostic, Note
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ops.catalog import CATALOG, has_role
-from netc.ops.cropping import CropParams
 from netc.ops.define import ShapeError, Window
 from netc.ops.role import Role
 from netc.schema.message import Message
+
+if TYPE_CHECKING:
+    from netc.ops.cropping import CropParams
 
 
 class Line(NamedTuple):
@@ -119,7 +121,7 @@ class _Walk:
         if isinstance(offset, str):
             self.found.append(_misaligned(node, offset, self._notes(node)))
             offset = (0,) * len(inputs[0][2:])
-        return replace(node, params=CropParams(params.axis, offset))
+        return replace(node, params=replace(params, offset=offset, aligned=False))
 
     def _says_nothing(self, node: Node) -> bool:
         """True if a text has the layer without ``crop_param``."""
@@ -149,7 +151,8 @@ class _Walk:
         self, node: Node, inputs: Sequence[Shape], offset: tuple[int, ...]
     ) -> tuple[int, ...] | str:
         try:
-            CATALOG["Crop"].shape(CropParams(node.params.axis, offset), inputs)
+            params = replace(node.params, offset=offset, aligned=False)
+            CATALOG[node.op].shape(params, inputs)
         except ShapeError as error:
             return error.message
         return offset

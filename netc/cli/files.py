@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import errno
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netc.files import cannot_write, keeping, replacing, target_of
-from netc.ir.graph import Array
 from netc.numeric import np
+
+if TYPE_CHECKING:
+    from netc.ir.graph import Array
 
 # The options that name files to be written; some are plain switches in other commands.
 OUTPUTS = ("output", "save", "draw", "weights_output", "csv", "json", "log", "plot")
@@ -87,6 +89,8 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     Raises:
         NetcError: cannot-write.
     """
+    import zipfile
+
     with (
         replacing(path) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive,

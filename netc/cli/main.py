@@ -170,7 +170,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def parsers(chosen: str | None) -> tuple[Parser, dict[str, argparse.ArgumentParser]]:
-    """The command line's parser, and those of the commands; only the chosen one has arguments."""
+    """The command line's parser, and that of the chosen command; of all, bare, where none is."""
     parser = Parser(
         prog="netc",
         description="netc runs networks written as text: Caffe's prototxt, exactly and fast.",
@@ -182,6 +182,7 @@ def parsers(chosen: str | None) -> tuple[Parser, dict[str, argparse.ArgumentPars
     subs: dict[str, argparse.ArgumentParser] = {
         name: commands.add_parser(name, help=told, description=told, formatter_class=Formatter)
         for name, told in COMMANDS.items()
+        if chosen is None or name == chosen
     }
     if chosen is not None:
         module: Any = import_module(f"netc.cli.{_module_of(chosen)}")

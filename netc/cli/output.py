@@ -18,8 +18,7 @@ from contextlib import suppress
 from typing import IO
 
 from netc.diagnostics import Diagnostic, first_of, render
-from netc.printable import printable
-from netc.report.table import width_of
+from netc.printable import printable, width_of
 
 _COLOURS = {"error": "31", "warning": "33", "note": "36"}
 

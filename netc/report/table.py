@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TextIO
 
-from netc.printable import csv_cell
+from netc.printable import csv_cell, width_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +41,6 @@ class Table:
 def clean(text: str) -> str:
     """The text without characters that would steer a terminal or break a line."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def width_of(text: str) -> int:
-    """Columns of a terminal that a text takes; East Asian characters take two."""
-    if text.isascii():
-        return len(text)
-    return sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
 
 
 def _cleaned(table: Table) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -13,8 +13,8 @@ from typing import Any
 from netc.cache import content_key, read_entry, write_entry
 from netc.data import schemas_dir
 from netc.diagnostics import Source
-from netc.schema.link import WIRE_KINDS, FieldRow, Tables
 from netc.schema.message import EnumType, FieldType, MessageType
+from netc.schema.tables import WIRE_KINDS, FieldRow, Tables
 
 CORE = "caffe.proto"
 
@@ -47,12 +47,15 @@ class Schema:
 
 
 def _build(tables: Tables) -> dict[str, MessageType]:
+    """All message types; one's fields are made when they are first asked for: most never are."""
     enums = {name: _enum_type(name, numbers) for name, numbers in tables["enums"].items()}
-    messages = {name: MessageType(name) for name in tables["messages"]}
+    messages: dict[str, MessageType] = {}
+
+    def making(rows: Sequence[Any]) -> Callable[[], dict[str, FieldType]]:
+        return lambda: {row[0]: _field_type(FieldRow(*row), messages, enums) for row in rows}
+
     for name, rows in tables["messages"].items():
-        fields = messages[name].fields
-        for row in rows:
-            fields[row[0]] = _field_type(FieldRow(*row), messages, enums)
+        messages[name] = MessageType(name, making(rows))
     return messages
 
 

@@ -6,8 +6,9 @@ are read or written (see ``netc.schema.convert``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError, Note, Span
@@ -52,12 +53,22 @@ class FieldType:
     wire: str = ""
 
 
-@dataclass(eq=False)
 class MessageType:
-    """A message type: its fields by name. It is modified only while a schema is being linked."""
+    """A message type.
 
-    name: str
-    fields: dict[str, FieldType] = field(default_factory=dict)
+    Args:
+        name: without the package.
+        fields: what makes the fields by name, when they are first asked for.
+    """
+
+    def __init__(self, name: str, fields: Callable[[], Mapping[str, FieldType]]) -> None:
+        self.name = name
+        self._fields = fields
+
+    @cached_property
+    def fields(self) -> Mapping[str, FieldType]:
+        """The fields by name, in the order of their declarations."""
+        return self._fields()
 
     def __repr__(self) -> str:
         return f"MessageType({self.name})"

@@ -15,15 +15,11 @@ from itertools import islice
 
 from netc.diagnostics import Diagnostic, InternalError, NetcError, Source, first_of
 from netc.syntax.ast import Document, Field
-from netc.syntax.braces import unclosed_block
 from netc.syntax.build import Builder, Stack, Token, UnusualError
-from netc.syntax.faults import legal_pieces
 from netc.syntax.lexer import SIMPLE, tokens_and_fields
 from netc.syntax.limits import MAX_BYTES, MAX_ERRORS, MAX_TOKENS
 from netc.syntax.literals import BadEscapeError
 from netc.syntax.placeholders import may_bind
-from netc.syntax.repair import grammar_faults
-from netc.syntax.sniff import check_text
 from netc.syntax.tables import load_tables
 
 
@@ -62,6 +58,12 @@ def _mended_fields(source: Source, define: Mapping[str, str], cut_short: bool) -
     Raises:
         NetcError: when that leaves any fault.
     """
+    # Texts without fault and placeholders, nearly all, have no use for these.
+    from netc.syntax.braces import unclosed_block
+    from netc.syntax.faults import legal_pieces
+    from netc.syntax.repair import grammar_faults
+    from netc.syntax.sniff import check_text
+
     check_text(source)
     with collection_paused():
         unclosed = unclosed_block(source) if cut_short else None

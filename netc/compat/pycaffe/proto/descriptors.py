@@ -24,7 +24,7 @@ def pool() -> DescriptorPool:
     messages = load_schema().messages
     parts = enumerate(messages.values(), start=1)
     fields = {f"m{n}": FieldType(f"m{n}", n, "message", message=type) for n, type in parts}
-    file = file_descriptor(MessageType(_ALL, fields))
+    file = file_descriptor(MessageType(_ALL, lambda: fields))
     _move_enums(file)
     return new_pool(file)
 
