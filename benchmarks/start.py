@@ -2,7 +2,8 @@
 
     python benchmarks/start.py
 
-* `netc check` of a long text, whole process, the start of Python included;
+* `netc --version`, and `netc check` of a short and a long text: whole processes, the start of Python
+  included, with bytecode on disk as pip leaves it, whatever PYTHONDONTWRITEBYTECODE says;
 * compiling a net whose kernels are on disk: text to ready plan, weights in memory;
 * the same on a machine that has never run netc: every kernel is compiled first.
 """
@@ -30,12 +31,12 @@ COMPILE = "import netc, sys; netc.compile(sys.argv[1])"
 
 def seconds_of(command: list[str], rounds: int, **environment: str) -> float:
     """Median wall seconds of a command."""
+    given = {**os.environ, **environment}
+    given.pop("PYTHONDONTWRITEBYTECODE", None)
     times = []
     for _ in range(rounds):
         start = time.perf_counter()
-        subprocess.run(
-            command, check=True, capture_output=True, cwd=ROOT, env={**os.environ, **environment}
-        )
+        subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env=given)
         times.append(time.perf_counter() - start)
     return statistics.median(times)
 
@@ -43,10 +44,30 @@ def seconds_of(command: list[str], rounds: int, **environment: str) -> float:
 def main() -> None:
     print(" ".join(f"{k}={v}" for k, v in describe("numba").items()))
     python = sys.executable
-    show("python -c pass", seconds_of([python, "-c", "pass"], 7))
-    show("import netc", seconds_of([python, "-c", "import netc"], 7))
-    check = [python, "-m", "netc", "check", str(net_of("resnet152"))]
-    show("netc check resnet152", seconds_of(check, 7))
+    with tempfile.TemporaryDirectory() as bytecode:
+        os.environ["PYTHONPYCACHEPREFIX"] = bytecode
+        starts(python)
+        compiles(python)
+
+
+def starts(python: str) -> None:
+    """Processes that compute nothing; the first of each leaves bytecode and tables of grammars."""
+    netc_ = [python, "-m", "netc"]
+    commands = {
+        "python -c pass": [python, "-c", "pass"],
+        "import numpy": [python, "-c", "import numpy"],
+        "import netc": [python, "-c", "import netc"],
+        "netc --version": [*netc_, "--version"],
+        "netc check lenet": [*netc_, "check", str(net_of("lenet"))],
+        "netc check resnet152": [*netc_, "check", str(net_of("resnet152"))],
+    }
+    for what, command in commands.items():
+        seconds_of(command, 1)
+        show(what, seconds_of(command, 7))
+
+
+def compiles(python: str) -> None:
+    """Nets compiled, their kernels on disk or not."""
     for name in ("resnet18", "googlenet"):
         show(f"compile {name} in the process", warm(net_of(name)))
     with tempfile.TemporaryDirectory() as folder:

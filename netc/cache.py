@@ -15,7 +15,6 @@ from __future__ import annotations
 import atexit
 import hashlib
 import os
-import platform
 import stat
 import struct
 import sys
@@ -82,9 +81,18 @@ def _digest(name: str, data: bytes) -> bytes:
     return digest.digest()
 
 
+def _processor() -> str:
+    """The kind of processor; what ``platform`` says, which takes long to import."""
+    if hasattr(os, "uname"):
+        return os.uname().machine
+    import platform
+
+    return platform.machine()
+
+
 @cache
 def _machine() -> bytes:
-    words = (sys.platform, platform.machine(), sys.byteorder, struct.calcsize("P"))
+    words = (sys.platform, _processor(), sys.byteorder, struct.calcsize("P"))
     return repr(words).encode()
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from netc.analysis.batch import with_batch
 from netc.cli.arguments import (
     add_shape_argument,
     add_state_arguments,
@@ -28,7 +29,6 @@ from netc.frontend import Text, build
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.report.figures import size
-from netc.report.memory import with_batch
 from netc.schema.message import Message
 
 BATCH = "batch"  # what a first size that is left open is called

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+from netc.analysis.batch import with_batch
 from netc.analysis.profile import Profile, profile
 from netc.cli.arguments import (
     add_shape_argument,
@@ -19,7 +20,6 @@ from netc.cli.texts import read_text
 from netc.diagnostics import Diagnostic, NetcError
 from netc.frontend import Built, build
 from netc.ir.types import Shape
-from netc.report.memory import with_batch
 from netc.schema.message import Message
 
 

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from netc.cli.arguments import reading
 from netc.cli.nets import Inspection, add_net_arguments, inspect_net, inspection_of
 from netc.cli.numbers import natural
 from netc.cli.output import print_diagnostics, print_json, print_text, say
 from netc.cli.texts import read_text
-from netc.cli.training import training_json, training_lines
 from netc.diagnostics import Diagnostic, NetcError
-from netc.ops.update_rules import Rule
-from netc.report import memory as memories
 from netc.report.figures import size
-from netc.report.memory import Memory, Use
 from netc.report.summary import CSV_NAMES, csv_rows, table, to_json, totals
 from netc.report.table import as_csv, markdown, print_table
-from netc.report.training import TrainingMemory, training_memory
-from netc.solver.forecast import forecast
-from netc.solver.read import Reading
-from netc.train.step import Updating
+
+if TYPE_CHECKING:
+    from netc.report.memory import Memory, Use
+    from netc.report.training import TrainingMemory
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,8 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _size(text: str) -> int:
+    from netc.report.memory import parse_size
+
     try:
-        return memories.parse_size(text)
+        return parse_size(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"`{text}` is no size, such as 12GB or 8GiB") from None
 
@@ -62,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     used = _memory(args, inspection)
     uses = _uses(args, inspection)
     if args.json:
-        print_json(_as_json(args, inspection, used, uses) | training_json(training))
+        print_json(_as_json(args, inspection, used, uses) | _training_json(training))
         return 0 if inspection.ok else 1
     print_diagnostics(inspection.diagnostics)
     if args.csv:
@@ -71,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         print_text(markdown(table(inspection.profile, args.depth)))
     else:
         _print(args, inspection)
-    for line in (*_memory_lines(used), *training_lines(training), *_use_lines(args.budget, uses)):
+    for line in (*_memory_lines(used), *_training_lines(training), *_use_lines(args.budget, uses)):
         say(line, stream=sys.stderr if args.csv else sys.stdout)
     return 0 if inspection.ok else 1
 
@@ -80,6 +79,13 @@ def _inspected(args: argparse.Namespace) -> tuple[Inspection, TrainingMemory | N
     """The net, and what training takes of memory where that is asked for."""
     if not args.train:
         return inspect_net(args.net, args), None
+    # Planning and solvers take longer to import than a summary without them takes.
+    from netc.ops.update_rules import Rule
+    from netc.report.training import training_memory
+    from netc.solver.forecast import forecast
+    from netc.solver.read import Reading
+    from netc.train.step import Updating
+
     args.phase = "TRAIN"
     if read_text(args.net, args).kind == "solver":
         found = forecast(args.net, Reading(**reading(args)), dict(args.input_shape))
@@ -89,18 +95,38 @@ def _inspected(args: argparse.Namespace) -> tuple[Inspection, TrainingMemory | N
     return inspection, training_memory(inspection.profile.graph, Updating(Rule("SGD", 0.9)))
 
 
+def _training_json(used: TrainingMemory | None) -> dict[str, object]:
+    if used is None:
+        return {}
+    from netc.cli.training import training_json
+
+    return training_json(used)
+
+
+def _training_lines(used: TrainingMemory | None) -> list[str]:
+    if used is None:
+        return []
+    from netc.cli.training import training_lines
+
+    return training_lines(used)
+
+
 def _memory(args: argparse.Namespace, inspection: Inspection) -> Memory | None:
     if not args.memory:
         return None
     _must_be_complete(inspection, "--memory")
-    return memories.memory(inspection.profile.graph)
+    from netc.report.memory import memory
+
+    return memory(inspection.profile.graph)
 
 
 def _uses(args: argparse.Namespace, inspection: Inspection) -> tuple[Use, ...]:
     if args.budget is None:
         return ()
     _must_be_complete(inspection, "--budget")
-    return memories.budget(inspection.profile.graph, args.budget)
+    from netc.report.memory import budget
+
+    return budget(inspection.profile.graph, args.budget)
 
 
 def _must_be_complete(inspection: Inspection, option: str) -> None:
@@ -148,10 +174,12 @@ def _memory_lines(used: Memory | None) -> list[str]:
 def _use_lines(limit: int | None, uses: tuple[Use, ...]) -> list[str]:
     if limit is None:
         return []
+    from netc.report.memory import MAX_BATCH
+
     out = ["", f"largest batch in {size(limit)}"]
     for use in uses:
         batch = "the net fixes its batch" if use.batch is None else f"{use.batch:,}"
-        if use.batch == memories.MAX_BATCH:
+        if use.batch == MAX_BATCH:
             batch += " or more"
         out.append(f"  {use.name:16} {batch}")
         out.append(f"                   {size(use.each)} an image, {size(use.fixed)} besides:")

@@ -19,7 +19,6 @@ from netc.migrate.change import Change
 from netc.schema.convert import to_document
 from netc.syntax.moved import in_written_order, print_moved
 from netc.syntax.printer import print_document
-from netc.weights.bytefile import SUFFIXES
 
 _SHOWN = 3  # changes of a kind, without --verbose
 
@@ -60,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         _check_free(target, args)
     alone = args.output and not target
     try:
-        if target or (alone and args.output.suffix in SUFFIXES):
+        if target or (alone and _names_weights(args.output)):
             _check_no_weights(args.text)
         old = read_text(args.text, args)
     except NetcError as error:
@@ -131,6 +130,12 @@ def _upgrade_weights(path: str, target: Path, text: Text) -> Text:
     upgraded = upgrade_weights(path, target, text.message)
     print_diagnostics(upgraded.diagnostics)
     return text._replace(changes=text.changes + upgraded.changes)
+
+
+def _names_weights(path: Path) -> bool:
+    from netc.weights.bytefile import SUFFIXES
+
+    return path.suffix in SUFFIXES
 
 
 def _upgrade_alone(args: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from netc.diagnostics import Source, Span
 from netc.syntax.ast import Scalar
@@ -10,40 +10,35 @@ from netc.syntax.ast import Scalar
 # Expressions
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(NamedTuple):
     """A number, ``true`` or ``false``."""
 
     value: int | float | bool
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """A quoted string: pieces of text, and expressions between them."""
 
     parts: tuple[str | Expression, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(NamedTuple):
     """A word that stands for a value or a blob."""
 
     name: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf:
+class ListOf(NamedTuple):
     """``[a, b]``."""
 
     items: tuple[Expression, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Comprehension:
+class Comprehension(NamedTuple):
     """``[item for name in over if condition]``."""
 
     item: Expression
@@ -53,8 +48,7 @@ class Comprehension:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Unary:
+class Unary(NamedTuple):
     """``-value`` or ``not value``."""
 
     operator: str
@@ -62,8 +56,7 @@ class Unary:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Binary:
+class Binary(NamedTuple):
     """``left operator right``; the span is the operator's."""
 
     operator: str
@@ -72,8 +65,7 @@ class Binary:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Conditional:
+class Conditional(NamedTuple):
     """``yes if condition else no``."""
 
     condition: Expression
@@ -82,8 +74,7 @@ class Conditional:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(NamedTuple):
     """``value[position]``."""
 
     value: Expression
@@ -91,8 +82,7 @@ class Index:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     """``value``, ``name: value`` or ``name { ... }``; without a name the span is the value's."""
 
     name: str
@@ -100,8 +90,7 @@ class Argument:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """A use of a layer type or module, or a function call.
 
     The span covers all of it, ``name_span`` the name of the type.
@@ -115,8 +104,7 @@ class Step:
     name_span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(NamedTuple):
     """``head -> step -> step``; without a head it starts with ``prev``."""
 
     head: Expression | None
@@ -141,24 +129,21 @@ def whole(expression: Expression) -> Span:
 # Fields of prototxt
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
+class Hole(NamedTuple):
     """``${expression}`` in place of a value."""
 
     expression: Expression
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class FieldList:
+class FieldList(NamedTuple):
     """``[a, b]`` as a field's value."""
 
     items: tuple[FieldValue, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class FieldOf:
+class FieldOf(NamedTuple):
     """``name: value``; the span is the name's."""
 
     name: str
@@ -169,8 +154,7 @@ class FieldOf:
 # Statements
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(NamedTuple):
     """A parameter of a file or a module. ``type`` is "int", "[int]" ..., or "" for any."""
 
     name: str
@@ -180,24 +164,21 @@ class Declared:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Let:
+class Let(NamedTuple):
     """``let name = value``."""
 
     name: Name
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Assign:
+class Assign(NamedTuple):
     """``a, b = chain``."""
 
     targets: tuple[Name, ...]
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(NamedTuple):
     """``module name(parameters): inputs -> outputs { ... }``.
 
     ``rest`` says that the last input takes any number of blobs.
@@ -212,8 +193,7 @@ class Module:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Repeat:
+class Repeat(NamedTuple):
     """``repeat i, w in over { ... }``; one name is the item's.
 
     Without a name ``over`` is the number of times.
@@ -225,8 +205,7 @@ class Repeat:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class If:
+class If(NamedTuple):
     """The conditions with their blocks, and the block of ``else``."""
 
     branches: tuple[tuple[Expression, Body], ...]
@@ -234,32 +213,28 @@ class If:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Phase:
+class Phase(NamedTuple):
     """``phase TRAIN { ... }``."""
 
     phase: Name
     body: Body
 
 
-@dataclass(frozen=True, slots=True)
-class Include:
+class Include(NamedTuple):
     """``include "file"``; the span is the string's."""
 
     path: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """``[1, 3, _, _]``; None is ``_``."""
 
     sizes: tuple[Expression | None, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(NamedTuple):
     """``input name: shape { ... }``; the name is a string expression."""
 
     name: Text
@@ -268,8 +243,7 @@ class Input:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Expect:
+class Expect(NamedTuple):
     """``expect blob: shape``."""
 
     blob: Expression
@@ -277,8 +251,7 @@ class Expect:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """A chain that stands by itself."""
 
     chain: Expression
@@ -300,16 +273,14 @@ Statement = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """``{ statements }``."""
 
     statements: tuple[Statement, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(NamedTuple):
     """A whole text."""
 
     source: Source

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from netc.ir.types import Shape, count
 from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays
+from netc.ops.bfloat16 import SMALLEST_BFLOAT16
 from netc.ops.columns import at_least_one, window_columns
 from netc.ops.convolution import CONVOLUTION, DECONVOLUTION
 from netc.ops.convolution_params import ConvolutionParams, convolution_axes
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
 else:
     Floats = object
 
-SMALLEST_BFLOAT16 = float(2.0**-56)
-"""What is smaller than this becomes 0 when it is rounded to bfloat16."""
 MOST_TERMS = (2**31 - 1) // (255 * 127)
 """Terms that a sum of int8 products may have: more could leave int32."""
 MOST_TAPS = 2**24 // (255 * 127)

@@ -12,13 +12,14 @@ from functools import partial
 
 import numpy as np
 
+from netc.analysis.batch import with_batch
 from netc.analysis.cost import FLOAT_BYTES, caffe_data_bytes, graph_cost
 from netc.backends.base import MemoryPlan
 from netc.backends.registry import memory_planner
 from netc.diagnostics import Diagnostic, NetcError
 from netc.infer import infer
 from netc.ir.graph import Graph
-from netc.ir.types import Shape, show
+from netc.ir.types import show
 from netc.ops.catalog import CATALOG
 from netc.passes.base import run_passes
 from netc.passes.pipeline import ALL
@@ -85,20 +86,6 @@ class Planner:
 
 
 # Batches
-
-
-def with_batch(graph: Graph, batch: int) -> dict[str, Shape]:
-    """Input value -> shape for another batch size.
-
-    The batch is the first axis of the first input, and of every input with the same first size.
-    """
-    shapes = {name: graph.values[name].shape for name in graph.inputs}
-    first = next((shape for shape in shapes.values() if shape), None)
-    return {
-        name: (batch, *shape[1:])
-        for name, shape in shapes.items()
-        if shape and first and shape[0] == first[0]
-    }
 
 
 def rebatched(graph: Graph, batch: int) -> Graph:

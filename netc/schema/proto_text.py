@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from netc.diagnostics import Collector, Source
 from netc.schema.declarations import ProtoFile
-from netc.schema.link import Tables, link
+from netc.schema.link import link
 from netc.schema.proto_file import parse_proto
+from netc.schema.tables import Tables
 
 
 def link_texts(own: Sequence[Source], extra: Sequence[Source]) -> Tables:

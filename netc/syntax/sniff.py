@@ -69,25 +69,29 @@ _POINTER = Kind(
     "a git-LFS pointer, not the file it points to", "fetch the file: `git lfs pull`", "lfs-pointer"
 )
 
-_TEXTS: tuple[tuple[str, Kind], ...] = (
-    (r"(?i)<(?:!doctype\s+html|html|head|body)\b", _HTML),
-    (r"(?i)(?:<!--.{0,2000}?-->\s*)+<(?:!doctype\s+html|html)\b", _HTML),
-    (r"<\?xml\b|<net\b|<Error>", Kind("an XML file", _CONVERT)),
-    (r"version https://git-lfs\.github\.com/spec/", _POINTER),
-    (r"404: Not Found\s*\Z|Not Found\s*\Z",
+# What such a text starts with, behind comments; the pattern that tells; what it is.
+_TEXTS: tuple[tuple[tuple[str, ...], str, Kind], ...] = (
+    (("<",), r"(?i)<(?:!doctype\s+html|html|head|body)\b", _HTML),
+    (("<",), r"(?i)(?:<!--.{0,2000}?-->\s*)+<(?:!doctype\s+html|html)\b", _HTML),
+    (("<",), r"<\?xml\b|<net\b|<Error>", Kind("an XML file", _CONVERT)),
+    (("version",), r"version https://git-lfs\.github\.com/spec/", _POINTER),
+    (("404", "Not"), r"404: Not Found\s*\Z|Not Found\s*\Z",
      Kind("the answer `404: Not Found`, saved in the file's place", _DOWNLOAD)),
-    (r"\{\s*(?:\"[^\"\n]*\"\s*:|\}\s*\Z)|\[\s*[\[{\"]", Kind("a JSON file", _CONVERT)),
-    (r"#!.*\bpython|(?:#[^\n]*\n|\s)*(?:import [A-Za-z_][\w.]*(?: as \w+)?\s*$"
+    (("{", "["), r"\{\s*(?:\"[^\"\n]*\"\s*:|\}\s*\Z)|\[\s*[\[{\"]",
+     Kind("a JSON file", _CONVERT)),
+    (("#!", "import", "from", "def", "class", '"""'),
+     r"#!.*\bpython|(?:#[^\n]*\n|\s)*(?:import [A-Za-z_][\w.]*(?: as \w+)?\s*$"
      r"|from [\w.]+ import |(?:def|class) \w+\s*[(:]|\"\"\")", Kind("a Python program", _CONVERT)),
-    (r"#!", Kind("a script", _CONVERT)),
-    (r"(?:#[^\n]*\n|\s)*(?:syntax\s*=\s*[\"']proto[23]|package\s+[\w.]+\s*;|message\s+\w+\s*\{)",
+    (("#!",), r"#!", Kind("a script", _CONVERT)),
+    (("syntax", "package", "message"),
+     r"(?:#[^\n]*\n|\s)*(?:syntax\s*=\s*[\"']proto[23]|package\s+[\w.]+\s*;|message\s+\w+\s*\{)",
      Kind("a schema (.proto), not a net", "give it with --schema, and the net's text here")),
-    (r"(?:[#;][^\n]*\n|\s)*\[(?:net|network|convolutional)\]\s*$",
+    (("[",), r"(?:[#;][^\n]*\n|\s)*\[(?:net|network|convolutional)\]\s*$",
      Kind("a darknet configuration (.cfg)", _CONVERT)),
-    (r"(?:#[^\n]*\n|\s)*(?:---\s*$|%YAML|- [\w\"'])", Kind("a YAML file", _CONVERT)),
-    (r"7767517\s", Kind("an ncnn net (.param)", _CONVERT)),
+    (("---", "%YAML", "- "), r"(?:#[^\n]*\n|\s)*(?:---\s*$|%YAML|- [\w\"'])",
+     Kind("a YAML file", _CONVERT)),
+    (("7767517",), r"7767517\s", Kind("an ncnn net (.param)", _CONVERT)),
 )  # fmt: skip
-_COMPILED: list[tuple[re.Pattern[str], Kind]] = []
 _HEAD = 8192
 _BLANK = "\ufeff \t\r\n\v\f"
 
@@ -131,9 +135,16 @@ def _is_binary(head: bytes) -> bool:
 def text_kind(text: str) -> Kind | None:
     """The kind of a text that is not prototxt, by its first characters; None for prototxt."""
     head = text[:_HEAD].lstrip(_BLANK)
-    if not _COMPILED:
-        _COMPILED.extend((re.compile(pattern, re.MULTILINE), kind) for pattern, kind in _TEXTS)
-    return next((kind for pattern, kind in _COMPILED if pattern.match(head)), None)
+    first = _behind_comments(head)
+    return next((kind for starts, pattern, kind in _TEXTS
+                 if (first.startswith(starts) or head.startswith(starts))
+                 and re.match(pattern, head, re.MULTILINE)), None)  # fmt: skip
+
+
+def _behind_comments(text: str) -> str:
+    """The first line that is neither blank nor a comment, without blanks before it."""
+    lines = map(str.lstrip, text.split("\n"))
+    return next((line for line in lines if line and line[0] not in "#;"), "")
 
 
 def not_prototxt(name: str, kind: Kind, span: Span | None = None) -> Diagnostic:

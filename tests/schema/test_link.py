@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from netc.diagnostics import NetcError, Source
-from netc.schema.link import FIRST_FREE, FieldRow, Tables, link
+from netc.schema.link import FIRST_FREE, link
 from netc.schema.proto_file import parse_proto
+from netc.schema.tables import FieldRow, Tables
 
 CORE = """
 package caffe;

@@ -10,6 +10,7 @@ import pytest
 import netc.syntax.parser as parser
 from netc.data import prototxt_dir
 from netc.diagnostics import NetcError, Source, render
+from netc.syntax import braces, faults
 
 NETS = [n for n in sorted(prototxt_dir().glob("**/*.prototxt")) if "layer" in n.read_text()]
 PIECES = ["{", " a {", "<", "[", " x: {", "[a.b] {", "l: [{ a: 1 }, {", "a: b c {", "}"]
@@ -40,7 +41,7 @@ def test_the_quick_answer_is_the_slow_one(net: Path, monkeypatch: pytest.MonkeyP
     for _ in range(25):
         changed = mutant(text, chosen)
         with monkeypatch.context() as patch:
-            patch.setattr(parser, "unclosed_block", lambda source: None)
+            patch.setattr(braces, "unclosed_block", lambda source: None)
             slow = told(changed)
         assert told(changed) == slow
         quick += slow.count("error[unclosed-brace]") == 1 == slow.count("error[")
@@ -48,7 +49,7 @@ def test_the_quick_answer_is_the_slow_one(net: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_good_text_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parser, "legal_pieces", None)
+    monkeypatch.setattr(faults, "legal_pieces", None)
     assert told('layer { name: "a" }\n' * 50) == ""
     text = 'layer { name: "a" }\n' * 50 + "layer {\n" + 'layer { name: "b" }\n' * 50
     assert told(text).startswith("t:51:7: error[unclosed-brace]: the block `layer {` is never")

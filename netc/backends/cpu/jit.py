@@ -1,9 +1,9 @@
 """From a kernel's name to its machine code: compiled once, kept on disk, loaded without Numba.
 
 A kernel is a factory in :mod:`netc.backends.cpu.kernels` and its options. Numba types it and LLVM
-makes an object file of it, which is kept in netc's cache under a hash of all kernel sources, the
-versions of the compilers, and the machine; later processes only load that object (llvmlite), so
-that they neither compile nor import Numba.
+makes an object file of it, which is kept in netc's cache under a hash of the sources that it comes
+from, the versions of the compilers, and the machine (:mod:`netc.backends.cpu.keys`). Later
+processes only load that object (llvmlite), so that they neither compile nor import Numba.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ import importlib
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from importlib import metadata, util
-from pathlib import Path
+from importlib import util
 from typing import Any, NamedTuple
 
-from netc.backends.cpu import processes
+from netc.backends.cpu import keys, processes
 from netc.backends.cpu.llvm import initialise_llvm
 from netc.backends.cpu.machine import Machine
-from netc.cache import content_key, read_entry, write_entry
+from netc.cache import read_entry, write_entry
 from netc.diagnostics import Diagnostic, InternalError, NetcError
 
 Progress = Callable[[int, int, str], None]
@@ -155,27 +154,9 @@ def _engine() -> Any:
 
 
 def _symbol(kernel: KernelSpec, target: Machine) -> str:
-    return f"netc_{kernel_key(kernel, target)}"
+    return keys.symbol(kernel_key(kernel, target))
 
 
-@cache
 def kernel_key(kernel: KernelSpec, target: Machine) -> str:
-    """A hash of all that a kernel's machine code follows from."""
-    what = f"{kernel}|{target.isa}|{target.cpu}|{target.features}"
-    return content_key(_sources(), what.encode())
-
-
-@cache
-def _sources() -> bytes:
-    folder = Path(__file__).parent
-    shared = folder.parent / "shared"
-    others = (
-        *sorted(folder.glob("*_args.py")),
-        shared / "cook_toom.py",
-        folder / "instructions.py",
-        folder.parents[1] / "ops" / "reduced.py",
-        Path(__file__),
-    )
-    files = (*sorted((folder / "kernels").glob("*.py")), *others)
-    versions = f"{metadata.version('numba')} {metadata.version('llvmlite')}"
-    return content_key(versions.encode(), *(f.read_bytes() for f in files)).encode()
+    """The name of a kernel's machine code in the cache."""
+    return keys.kernel_key(str(kernel), kernel.module, target)

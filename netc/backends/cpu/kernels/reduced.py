@@ -28,7 +28,7 @@ from netc.backends.cpu.kernels.simd import (
     vector,
 )
 from netc.backends.cpu.machine import Machine
-from netc.ops.reduced import SMALLEST_BFLOAT16
+from netc.ops.bfloat16 import SMALLEST_BFLOAT16
 
 I16 = ir.IntType(16)
 BYTES = {"float32": 4, "bf16": 2, "int8": 1}
