@@ -2,8 +2,8 @@
 
     python benchmarks/start.py
 
-* `netc --version`, and `netc check` of a short and a long text: whole processes, the start of Python
-  included, with bytecode on disk as pip leaves it, whatever PYTHONDONTWRITEBYTECODE says;
+* `netc --version`, and `netc check` of a short and a long text: whole processes, the start of
+  Python included, with bytecode on disk as pip leaves it, whatever PYTHONDONTWRITEBYTECODE says;
 * compiling a net whose kernels are on disk: text to ready plan, weights in memory;
 * the same on a machine that has never run netc: every kernel is compiled first.
 """
