@@ -171,9 +171,22 @@ def _from_cache(key: str) -> Schema | None:
     try:
         known = Schema(json.loads(entry), key)
         known.message("NetParameter")
-        return known if all(isinstance(name, str) for name in known.tables["maps"]) else None
+        return known if _makes_sense(known.tables) else None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, struct.error):
         return None
+
+
+def _makes_sense(tables: Tables) -> bool:
+    """Whether every field could be made of its row, which is only done when it is asked for."""
+    rows = (FieldRow(*row) for rows in tables["messages"].values() for row in rows)
+    return all(isinstance(name, str) for name in tables["maps"]) and all(
+        isinstance(row.name, str)
+        and isinstance(row.number, int)
+        and (row.kind != "enum" or row.type in tables["enums"])
+        and (row.kind != "float" or row.default is None or isinstance(row.default, int | float))
+        and (row.kind != "bytes" or row.default is None or isinstance(row.default, str))
+        for row in rows
+    )
 
 
 def _from_text(own: Sequence[tuple[str, str]], extra: Sequence[tuple[str, str]]) -> Tables:
