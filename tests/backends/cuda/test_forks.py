@@ -173,7 +173,8 @@ def test_layers(name: str, phase: str) -> None:
     if phase == "TEST":
         report = executable.report()
         steps = report["array_steps"] + report["host_steps"]
-        assert bool(steps) == (LAYERS[kind].name not in EMITTERS)
+        folded = LAYERS[kind].reads == 0  # what follows from shapes alone is worked out before
+        assert bool(steps) == (LAYERS[kind].name not in EMITTERS and not folded)
 
 
 # Layers that write files and give nothing to compare.
