@@ -155,7 +155,7 @@ FORK_LAYERS = [
     *(layer(kind) for kind in (
         "Atan", "Ceil", "Floor", "Round", "Sin", "Cos", "Softplus", "Softsign", "HardSwish",
         "HardTanH", "Mish", "HardSigmoid", "SeLU", "SeLu", "SELU", "LogSoftmax", "ChannelNorm",
-        "Insanity", "GRN",
+        "Insanity", "GRN", "SeLuDropout",
     )),
     layer("HardSigmoid", "hard_sigmoid_param { alpha: 0.7 beta: 0.1 }"),
     layer("SELU", "selu_param { lambda: 1.5 alpha: 0.3 }"),
@@ -359,8 +359,9 @@ def test_every_rule_is_tried() -> None:
     from netc.export.onnx import RULES
     from tests.export.onnx.test_golden import WRITTEN
 
-    here = {text.split('type: "')[1].split('"')[0] for text in LAYERS}
+    here = {text.split('type: "')[1].split('"')[0] for text in (*LAYERS, *FORK_LAYERS)}
     here |= {"Axpy", "Bias", "Crop", "DetectionOutput", "Filter", "PriorBox", "Proposal"}
     here |= {"PSROIPooling", "Python", "ROIPooling", "Reorg", "Scale"}
+    here |= {"ChannelScale", "PriorBoxClustered", "SpatialProduct"}
     there = {case["type"] for case in WRITTEN}
     assert set(RULES) - here - there == {"HDF5Output", "Silence"}  # what has no tops
