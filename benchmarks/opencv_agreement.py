@@ -108,13 +108,13 @@ def _difference(ours: dict[str, Any], theirs: dict[str, Any]) -> Outcome:
 def _ordered(array: Any) -> Any:
     """Rows of detections by image, class, score and box; other arrays as they are.
 
-    OpenCV has them by score, Caffe by class. Where nothing is found Caffe has a row of -1, and
-    OpenCV rows of 0.
+    OpenCV has them by score, Caffe by class. Where nothing is found Caffe has a row of class -1,
+    and OpenCV rows of 0.
     """
     if array.ndim != 4 or array.shape[:2] != (1, 1) or array.shape[3] != 7:
         return array
     rows = array.reshape(-1, 7)
-    rows = rows[(rows[:, 0] >= 0) & rows.any(axis=1)]
+    rows = rows[(rows[:, 1] >= 0) & rows.any(axis=1)]
     rounded = rows.round(4)
     return rows[np.lexsort([rounded[:, i] for i in (6, 5, 4, 3, 2, 1, 0)])]
 
