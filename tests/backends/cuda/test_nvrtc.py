@@ -130,13 +130,15 @@ def rule_graph(rule: str | int) -> Graph:
     return small_solver(text, backend="reference")._train.graphs.first
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("precision", ("float32", "tf32", "fp16"))
-def test_training(precision: str, architecture: int) -> None:
+@pytest.mark.parametrize("architecture", OLDEST_AND_NEWEST)
+def test_training(architecture: int) -> None:
     """Gradients, losses and updates."""
-    if precision != "float32" and architecture < 80:
-        pytest.skip("the matrix units of such precision begin with sm_80")
-    check(training_kernels(precision), architecture)
+    check(training_kernels("float32"), architecture)
+
+
+@pytest.mark.parametrize("precision", (pytest.param("tf32", marks=pytest.mark.slow), "fp16"))
+def test_training_on_matrix_units(precision: str) -> None:
+    check(training_kernels(precision), max(ARCHITECTURES))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
