@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from netc.diagnostics import NetcError, did_you_mean
 from netc.language.fields import FieldExpander, scalar, string_field
@@ -57,7 +58,7 @@ def _transform(expander: FieldExpander, statement: Input, frame: Frame) -> list[
             raise _unknown(written, frame)
         if written.name in found:
             raise frame.error("repeated-field", f"`{written.name}` is given twice", written.span)
-        renamed = written._replace(name=_NAMES.get(written.name, "mean_value"))
+        renamed = replace(written, name=_NAMES.get(written.name, "mean_value"))
         found[written.name] = _single(expander.plain(renamed, type, frame))
         _check_count(written, len(found[written.name]), frame)
     return [_file_or_values(field) for fields in found.values() for field in fields]

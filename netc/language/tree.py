@@ -1,8 +1,11 @@
-"""The syntax tree of the dialect: statements, prototxt's fields with `${ }`, expressions."""
+"""The syntax tree of the dialect: statements, prototxt's fields with `${ }`, expressions.
+
+Nodes are dataclasses, not named tuples: mypy takes minutes over tuples that hold each other.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from netc.diagnostics import Source, Span
 from netc.syntax.ast import Scalar
@@ -10,35 +13,40 @@ from netc.syntax.ast import Scalar
 # Expressions
 
 
-class Literal(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Literal:
     """A number, ``true`` or ``false``."""
 
     value: int | float | bool
     span: Span
 
 
-class Text(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Text:
     """A quoted string: pieces of text, and expressions between them."""
 
     parts: tuple[str | Expression, ...]
     span: Span
 
 
-class Name(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Name:
     """A word that stands for a value or a blob."""
 
     name: str
     span: Span
 
 
-class ListOf(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ListOf:
     """``[a, b]``."""
 
     items: tuple[Expression, ...]
     span: Span
 
 
-class Comprehension(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Comprehension:
     """``[item for name in over if condition]``."""
 
     item: Expression
@@ -48,7 +56,8 @@ class Comprehension(NamedTuple):
     span: Span
 
 
-class Unary(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Unary:
     """``-value`` or ``not value``."""
 
     operator: str
@@ -56,7 +65,8 @@ class Unary(NamedTuple):
     span: Span
 
 
-class Binary(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Binary:
     """``left operator right``; the span is the operator's."""
 
     operator: str
@@ -65,7 +75,8 @@ class Binary(NamedTuple):
     span: Span
 
 
-class Conditional(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Conditional:
     """``yes if condition else no``."""
 
     condition: Expression
@@ -74,7 +85,8 @@ class Conditional(NamedTuple):
     span: Span
 
 
-class Index(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Index:
     """``value[position]``."""
 
     value: Expression
@@ -82,7 +94,8 @@ class Index(NamedTuple):
     span: Span
 
 
-class Argument(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Argument:
     """``value``, ``name: value`` or ``name { ... }``; without a name the span is the value's."""
 
     name: str
@@ -90,7 +103,8 @@ class Argument(NamedTuple):
     span: Span
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Step:
     """A use of a layer type or module, or a function call.
 
     The span covers all of it, ``name_span`` the name of the type.
@@ -104,7 +118,8 @@ class Step(NamedTuple):
     name_span: Span
 
 
-class Chain(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Chain:
     """``head -> step -> step``; without a head it starts with ``prev``."""
 
     head: Expression | None
@@ -129,21 +144,24 @@ def whole(expression: Expression) -> Span:
 # Fields of prototxt
 
 
-class Hole(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Hole:
     """``${expression}`` in place of a value."""
 
     expression: Expression
     span: Span
 
 
-class FieldList(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class FieldList:
     """``[a, b]`` as a field's value."""
 
     items: tuple[FieldValue, ...]
     span: Span
 
 
-class FieldOf(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class FieldOf:
     """``name: value``; the span is the name's."""
 
     name: str
@@ -154,7 +172,8 @@ class FieldOf(NamedTuple):
 # Statements
 
 
-class Declared(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Declared:
     """A parameter of a file or a module. ``type`` is "int", "[int]" ..., or "" for any."""
 
     name: str
@@ -164,21 +183,24 @@ class Declared(NamedTuple):
     span: Span
 
 
-class Let(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Let:
     """``let name = value``."""
 
     name: Name
     value: Expression
 
 
-class Assign(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Assign:
     """``a, b = chain``."""
 
     targets: tuple[Name, ...]
     value: Expression
 
 
-class Module(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Module:
     """``module name(parameters): inputs -> outputs { ... }``.
 
     ``rest`` says that the last input takes any number of blobs.
@@ -193,7 +215,8 @@ class Module(NamedTuple):
     span: Span
 
 
-class Repeat(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Repeat:
     """``repeat i, w in over { ... }``; one name is the item's.
 
     Without a name ``over`` is the number of times.
@@ -205,7 +228,8 @@ class Repeat(NamedTuple):
     span: Span
 
 
-class If(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class If:
     """The conditions with their blocks, and the block of ``else``."""
 
     branches: tuple[tuple[Expression, Body], ...]
@@ -213,28 +237,32 @@ class If(NamedTuple):
     span: Span
 
 
-class Phase(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Phase:
     """``phase TRAIN { ... }``."""
 
     phase: Name
     body: Body
 
 
-class Include(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Include:
     """``include "file"``; the span is the string's."""
 
     path: str
     span: Span
 
 
-class Shape(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Shape:
     """``[1, 3, _, _]``; None is ``_``."""
 
     sizes: tuple[Expression | None, ...]
     span: Span
 
 
-class Input(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Input:
     """``input name: shape { ... }``; the name is a string expression."""
 
     name: Text
@@ -243,7 +271,8 @@ class Input(NamedTuple):
     span: Span
 
 
-class Expect(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Expect:
     """``expect blob: shape``."""
 
     blob: Expression
@@ -251,7 +280,8 @@ class Expect(NamedTuple):
     span: Span
 
 
-class Run(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Run:
     """A chain that stands by itself."""
 
     chain: Expression
@@ -273,14 +303,16 @@ Statement = (
 )
 
 
-class Body(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Body:
     """``{ statements }``."""
 
     statements: tuple[Statement, ...]
     span: Span
 
 
-class Program(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Program:
     """A whole text."""
 
     source: Source
