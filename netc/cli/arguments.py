@@ -82,14 +82,14 @@ def take_weights(
     setattr(args, dest, option if behind is None else behind)
 
 
-class Reading(TypedDict):
+class ReadOptions(TypedDict):
     """How a text is read, as the driver's functions take it."""
 
     define: dict[str, str]
     schema: list[Path]
 
 
-def reading(args: argparse.Namespace) -> Reading:
+def reading(args: argparse.Namespace) -> ReadOptions:
     """What ``add_text_arguments`` added."""
     return {"define": dict(args.define), "schema": args.schema}
 

@@ -29,7 +29,7 @@ from netc.diagnostics import Diagnostic, NetcError, counted, did_you_mean
 from netc.predict.formats.catalog import BY_SUFFIX, FORMATS
 from netc.predict.job import Done, Job
 from netc.predict.local import run_local
-from netc.predict.plan import Request, planned
+from netc.predict.plan import PredictRequest, planned
 from netc.predict.predictor import Predictor
 from netc.predict.prepare import ImageOptions
 from netc.predict.store import Run, Summary
@@ -164,7 +164,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _engine(
-    request: Request, args: argparse.Namespace
+    request: PredictRequest, args: argparse.Namespace
 ) -> tuple[Predictor, Callable[[Job, Done], None]]:
     """The net, compiled where this process is to run it, and what goes through a job.
 
@@ -220,7 +220,7 @@ def _complete(
         job.store.release()
 
 
-def _request(args: argparse.Namespace) -> Request:
+def _request(args: argparse.Namespace) -> PredictRequest:
     """The arguments as a request.
 
     Raises:
@@ -231,7 +231,7 @@ def _request(args: argparse.Namespace) -> Request:
     if args.augment is not None:
         crops: Any = {"none": "center", "flip": "flip", "ten-crop": "ten"}[args.augment]
         images = ImageOptions.of(argparse.Namespace(**{**vars(args), "crops": crops}))
-    return Request(
+    return PredictRequest(
         net=args.net,
         weights=args.weights,
         source=args.source,

@@ -26,8 +26,16 @@ from netc.driver import compile
 from netc.predict.prepare import ImageOptions
 from netc.quantize.data import Items, job_of, read_items
 from netc.quantize.measure import Agreement
-from netc.quantize.run import LayerReport, Outcome, Stage, default_bound, find, outcome, write
-from netc.quantize.search import Bound
+from netc.quantize.run import (
+    LayerReport,
+    QuantizationResult,
+    Stage,
+    default_bound,
+    find,
+    outcome,
+    write,
+)
+from netc.quantize.search import AccuracyBound
 from netc.report.figures import size
 from netc.report.table import Column, Row, Table, print_table
 
@@ -137,10 +145,10 @@ def _check(args: argparse.Namespace) -> None:
         raise NetcError(Diagnostic("bad-argument", wrong))
 
 
-def _bound(args: argparse.Namespace, net: CompiledNet) -> Bound:
+def _bound(args: argparse.Namespace, net: CompiledNet) -> AccuracyBound:
     if args.max_error is None and args.top1_agreement is None:
         return default_bound(net.graph)
-    return Bound(args.max_error, args.top1_agreement)
+    return AccuracyBound(args.max_error, args.top1_agreement)
 
 
 def _compiled(args: argparse.Namespace, weights: str) -> CompiledNet:
@@ -170,7 +178,7 @@ def _items(args: argparse.Namespace, net: CompiledNet, stage: Stage) -> Items:
     return Items(own, held, read.broken)
 
 
-def _made(args: argparse.Namespace, bound: Bound, items: Items) -> Mapping[str, Any]:
+def _made(args: argparse.Namespace, bound: AccuracyBound, items: Items) -> Mapping[str, Any]:
     return {
         "bound": {"error": bound.error, "top1": bound.top1},
         "method": args.method,
@@ -197,7 +205,9 @@ def _telling(quiet: bool) -> Iterator[Stage]:
         yield stage
 
 
-def _facts(args: argparse.Namespace, bound: Bound, done: Outcome, items: Items) -> object:
+def _facts(
+    args: argparse.Namespace, bound: AccuracyBound, done: QuantizationResult, items: Items
+) -> object:
     return {
         "output": str(args.output),
         "bound": {"max_error": bound.error, "top1_agreement": bound.top1},
@@ -212,7 +222,7 @@ def _facts(args: argparse.Namespace, bound: Bound, done: Outcome, items: Items) 
     }
 
 
-def _tell(args: argparse.Namespace, bound: Bound, done: Outcome) -> None:
+def _tell(args: argparse.Namespace, bound: AccuracyBound, done: QuantizationResult) -> None:
     shown = sorted(done.layers, key=lambda layer: -layer.error)
     hidden = 0 if args.verbose else max(0, len(shown) - _SHOWN)
     chosen = {layer.name for layer in shown[: len(shown) - hidden]}

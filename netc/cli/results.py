@@ -17,7 +17,7 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.ir.types import show
 from netc.language.read import read_document
-from netc.predict.boxes import Box
+from netc.predict.boxes import DetectedBox
 from netc.schema.bind import bind
 from netc.schema.load import load_schema
 from netc.syntax.reader import unreadable
@@ -60,7 +60,7 @@ def _label_map(path: str) -> list[str]:
     return [names.get(index, "") for index in range(max(names, default=-1) + 1)]
 
 
-class Told(NamedTuple):
+class PrintOptions(NamedTuple):
     """How outputs are printed.
 
     Attributes:
@@ -74,12 +74,12 @@ class Told(NamedTuple):
     labels: Sequence[str] = ()
     number: int = 5
     items: Sequence[str] = ()
-    boxes: Mapping[str, Sequence[Box]] = MappingProxyType({})
+    boxes: Mapping[str, Sequence[DetectedBox]] = MappingProxyType({})
     least: float = 0.0
 
 
 def as_json(
-    net: str, results: Mapping[str, Array], how: Told, found: Sequence[Diagnostic]
+    net: str, results: Mapping[str, Array], how: PrintOptions, found: Sequence[Diagnostic]
 ) -> dict[str, object]:
     """The outputs, and what was found on the way, as plain values."""
     outputs = {name: _output(array, how.labels, how.number) for name, array in results.items()}
@@ -103,7 +103,7 @@ def _output(array: Array, labels: Sequence[str], number: int) -> dict[str, objec
     return out
 
 
-def print_results(results: Mapping[str, Array], how: Told) -> None:
+def print_results(results: Mapping[str, Array], how: PrintOptions) -> None:
     """Print each output as text."""
     for name, array in results.items():
         if name in how.boxes:

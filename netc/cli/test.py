@@ -12,9 +12,9 @@ from netc.cli.options import add_backend_argument
 from netc.cli.output import print_diagnostics, print_json, say, tell_broken
 from netc.cli.progress import bar, compiling
 from netc.ir.graph import Array
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.solver.log import CaffeLog, log_found
-from netc.solver.read import Reading
+from netc.solver.read import SolverReadOptions
 from netc.solver.rows import flattened
 from netc.solver.testing import Scores, Tester, log_batch, log_scores
 from netc.sources.paths import recorded
@@ -47,11 +47,11 @@ def run(args: argparse.Namespace) -> int:
         tester = Tester(
             args.net,
             args.weights.split(","),
-            state=State("TEST", args.level, tuple(args.stage)),
+            state=NetState("TEST", args.level, tuple(args.stage)),
             backend=args.backend,
             threads=args.threads,
             seed=args.seed,
-            reading=Reading(given["define"], given["schema"]),
+            reading=SolverReadOptions(given["define"], given["schema"]),
             progress=progress,
             skip_broken=args.skip_broken,
         )

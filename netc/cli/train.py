@@ -25,15 +25,15 @@ from netc.cli.ranks import (
 from netc.cli.running import Running
 from netc.diagnostics import NetcError
 from netc.files import cannot_write
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.solver.log import CaffeLog, log_found
 from netc.solver.plot import check_plot, write_plot
-from netc.solver.rows import Rows
+from netc.solver.rows import EventRows
 from netc.solver.snapshots import last_state
 from netc.solver.solver import Solver
 from netc.solver.tensorboard import TensorBoard
 from netc.solver.watch import Best, SnapshotsAt
-from netc.sources.paths import Found, recorded
+from netc.sources.paths import ResolvedPath, recorded
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -154,7 +154,7 @@ def _opened(args: argparse.Namespace, ranks: Group | None) -> Solver:
             seed=args.seed,
             freeze=args.freeze,
             fields=dict(args.fields),
-            state=State("TRAIN", args.level or 0, tuple(args.stage)),
+            state=NetState("TRAIN", args.level or 0, tuple(args.stage)),
             memory=args.memory,
             skip_broken=args.skip_broken,
             ranks=ranks,
@@ -165,11 +165,11 @@ def _opened(args: argparse.Namespace, ranks: Group | None) -> Solver:
 
 
 def _lead(
-    solver: Solver, args: argparse.Namespace, ranks: Group | None, found: Sequence[Found]
+    solver: Solver, args: argparse.Namespace, ranks: Group | None, found: Sequence[ResolvedPath]
 ) -> None:
     """Train, and show and write what comes of it: the work of the only rank, or of rank 0."""
     print_diagnostics(solver.diagnostics)
-    rows = Rows()
+    rows = EventRows()
     solver.listeners.append(rows)
     best = _watch(solver, args)
     with ExitStack() as stack:
@@ -197,7 +197,7 @@ def _lead(
         say(f"best {best.score} {best.value:g} after {best.iteration} iterations: {best.path}")
 
 
-def _write(rows: Rows, args: argparse.Namespace) -> None:
+def _write(rows: EventRows, args: argparse.Namespace) -> None:
     """What was displayed and tested, in the formats that were asked for."""
     if args.csv:
         rows.write_csv(args.csv)

@@ -19,8 +19,8 @@ from netc.ops.define import (
     Arity,
     LayerContext,
     OpDef,
-    Reading,
     ShapeError,
+    TypeReading,
     copies,
     erased,
     full_extent,
@@ -230,9 +230,9 @@ def _of_class(
     return np.concatenate([named, scores[best, None], boxes[best]], axis=1, dtype=np.float32)
 
 
-def _of_regions(layer: Message) -> Reading | None:
+def _of_regions(layer: Message) -> TypeReading | None:
     """One bottom is YOLOv2's map (gklz1982/caffe-yolov2), and SSD's layer has three."""
-    return Reading(erased(REGION_OUTPUT)) if len(layer.get("bottom")) == 1 else None
+    return TypeReading(erased(REGION_OUTPUT)) if len(layer.get("bottom")) == 1 else None
 
 
 DETECTION_OUTPUT = OpDef(

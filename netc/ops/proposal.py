@@ -20,8 +20,8 @@ from netc.ops.define import (
     Arity,
     LayerContext,
     OpDef,
-    Reading,
     ShapeError,
+    TypeReading,
     copies,
     erased,
     full_extent,
@@ -175,13 +175,13 @@ _SYNOPSYS = ("feat_stride", "anchor_base_size", "anchor_scale", "anchor_ratio", 
              "pre_nms_topn", "rpn_min_size", "rpn_nms_thresh")  # fmt: skip
 
 
-def _synopsys_reading(layer: Message) -> Reading | None:
+def _synopsys_reading(layer: Message) -> TypeReading | None:
     """Synopsys's, where neither `ratio` nor `scale` is given: PVANet's has no anchors then."""
     param = layer.get("proposal_param")
     own = set(_SYNOPSYS) - {"feat_stride", "pre_nms_topn"}
     if any(param.has(name) for name in own if name in param.type.fields):
-        return Reading(erased(_SYNOPSYS_PROPOSAL))
-    return Reading(erased(_SYNOPSYS_PROPOSAL)) if not param.entries else None
+        return TypeReading(erased(_SYNOPSYS_PROPOSAL))
+    return TypeReading(erased(_SYNOPSYS_PROPOSAL)) if not param.entries else None
 
 
 def _parse_synopsys(layer: Message, context: LayerContext) -> ProposalParams:

@@ -41,7 +41,7 @@ from netc.predict.decode import Decoder
 from netc.predict.job import Done, Job
 from netc.predict.local import joined
 from netc.predict.predictor import Predictor
-from netc.predict.ray_share import WRITER, Cluster, Share, shared
+from netc.predict.ray_share import WRITER, Cluster, StageResources, shared
 from netc.predict.store import Store, iterate
 
 _CHUNKS = 8  # parts of the work for each worker, at least, so that none waits long for another
@@ -97,7 +97,7 @@ def run_on_ray(job: Job, cluster: Cluster, done: Done) -> None:
             raise _cause(error) from None
 
 
-def _pipeline(ray: ModuleType, job: Job, share: Share) -> Any:
+def _pipeline(ray: ModuleType, job: Job, share: StageResources) -> Any:
     """The data set of answers, nothing of which is computed yet."""
     chunk = _chunk(job, share)
     items = [
@@ -121,7 +121,7 @@ def _pipeline(ray: ModuleType, job: Job, share: Share) -> Any:
     )
 
 
-def _chunk(job: Job, share: Share) -> int:
+def _chunk(job: Job, share: StageResources) -> int:
     """Records that one task decodes: whole batches, at most a shard, so that all are at work."""
     total = sum(last - first for first, last in job.missing)
     least = -(-total // (share.workers * _CHUNKS))
@@ -219,7 +219,7 @@ def once_a_node() -> Iterator[None]:
 # The cluster
 
 
-def _share(ray: ModuleType, cluster: Cluster) -> Share:
+def _share(ray: ModuleType, cluster: Cluster) -> StageResources:
     """Spread a job on the cluster as it is.
 
     Processors are what Ray counts, so that decoding, which has tasks of its own, always gets some;

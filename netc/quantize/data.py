@@ -14,7 +14,7 @@ from netc.ir.types import Shape
 from netc.memory import check_memory
 from netc.predict.decode import FAULT, NAME
 from netc.predict.job import Job
-from netc.predict.plan import Request, planned
+from netc.predict.plan import PredictRequest, planned
 from netc.predict.prepare import ImageOptions
 from netc.quantize.calibrate import Feeds, Told
 
@@ -40,7 +40,7 @@ def job_of(
     Raises:
         NetcError: of the source, the options and the inputs, as `netc predict` tells them.
     """
-    request = Request(
+    request = PredictRequest(
         net, weights, source, Path("unwritten.jsonl"), "jsonl", True,
         images=images, predictor=predictor, blobs=tuple(outputs),
     )  # fmt: skip

@@ -22,7 +22,7 @@ from netc.ops.catalog import CATALOG, has_role
 from netc.ops.linear import no_index
 from netc.ops.regions import not_in_batch
 from netc.ops.role import Role
-from netc.plan.rows import Rows
+from netc.plan.rows import ChosenRows
 
 _FLOATS = 2  # of an int64
 
@@ -74,7 +74,7 @@ def _fault(graph: Graph, node: Node, given: float) -> NetcError:
 
 def of_exact_size(
     results: Mapping[str, Array],
-    rows: Mapping[str, Rows],
+    rows: Mapping[str, ChosenRows],
     telling: Sequence[Node],
     status: NDArray[np.float32],
 ) -> dict[str, Array]:

@@ -32,7 +32,7 @@ from netc.frontend import build, runnable
 from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape
-from netc.lower.before import State
+from netc.lower.before import LayerChoice
 from netc.ops.catalog import LAYERS
 from netc.ops.define import ErasedOp
 from netc.recent import LeastRecentlyUsed
@@ -40,7 +40,7 @@ from netc.schema.message import Message
 from netc.weights.match import assign
 
 _KEPT = 8  # compiled nets, by input shapes and outputs, least recently used first out
-_TEST: State = {"phase": "TEST", "level": 0, "stages": ()}
+_TEST: LayerChoice = {"phase": "TEST", "level": 0, "stages": ()}
 
 
 class Net(Introspection):
