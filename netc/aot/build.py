@@ -17,7 +17,7 @@ from netc.aot.targets import target_of
 from netc.aot.toolchain import Toolchain, run, toolchain_for
 from netc.backends.base import Options
 from netc.backends.cpu.backend import build_program
-from netc.backends.cpu.emit.table import tells_its_rows
+from netc.backends.cpu.emit.table import reports_rows
 from netc.backends.cpu.precision import warn_if_slow
 from netc.backends.registry import backend_options
 from netc.backends.variables import Variables
@@ -89,7 +89,7 @@ def plan_library(graph: Graph, choices: Choices) -> PlannedLibrary:
 
 def _check_sizes(graph: Graph) -> None:
     """Refuse what a library of fixed shapes cannot do."""
-    _, rest = split(graph, bounded_rows(graph, tells_its_rows))
+    _, rest = split(graph, bounded_rows(graph, reports_rows))
     if rest is not None:
         faults = [
             Diagnostic(

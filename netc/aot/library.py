@@ -28,7 +28,7 @@ from netc.aot.targets import Target
 from netc.backends.cpu.backend import BuiltProgram
 from netc.backends.cpu.jit import KernelSpec
 from netc.backends.cpu.program import Argument, Constant, Program, PythonStep, Step
-from netc.backends.cpu.status import status_index, telling_nodes, tells_faults
+from netc.backends.cpu.status import reports_faults, status_index, status_nodes
 from netc.backends.shared.derived import Derived
 from netc.backends.shared.views import Arena, Buffer, External, Workspace
 from netc.diagnostics import Diagnostic, NetcError
@@ -140,7 +140,7 @@ def library_of(built: BuiltProgram, target: Target, name: str, *, threads: bool)
         rows.append(StepEntry(step.kernel, len(arguments), step.units, step.grain))
         arguments += [_argument(program, given, weights) for given in step.args]
     arguments = _with_status(arguments, status_index(graph))
-    telling = telling_nodes(graph)
+    telling = status_nodes(graph)
     number = {node.name: k for k, node in enumerate(telling)}
     chosen = {v: RowsStatus(number[r.maker], r.axis) for v, r in built.rows.items()}
     taken: set[str] = set()
@@ -158,7 +158,7 @@ def library_of(built: BuiltProgram, target: Target, name: str, *, threads: bool)
         bytes(weights.memory),
         threads,
         tuple(number),
-        {number[n.name]: _fault(n) for n in telling if tells_faults(n)},
+        {number[n.name]: _fault(n) for n in telling if reports_faults(n)},
     )
 
 

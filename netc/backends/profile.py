@@ -16,7 +16,7 @@ from typing import NamedTuple
 from netc.backends.base import Executable, StepTime
 from netc.ir.graph import Array
 
-_LEAST = 4  # runs, so that there is a middle
+_MIN_RUNS = 4  # runs, so that there is a middle
 _STEADY = 1.25  # how far apart the quartiles of the runs' times may be
 _APART = 0.1  # how far the rows may add up to something else than the median run
 
@@ -80,7 +80,7 @@ def profile(executable: Executable, feeds: Mapping[str, Array], rounds: int) -> 
         NetcError: an op met values that it cannot take.
     """
     executable.run(feeds)
-    return summarized([_timed(executable, feeds) for _ in range(max(_LEAST, rounds))])
+    return summarized([_timed(executable, feeds) for _ in range(max(_MIN_RUNS, rounds))])
 
 
 def _timed(executable: Executable, feeds: Mapping[str, Array]) -> _Run:

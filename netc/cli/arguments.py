@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict
 
-from netc.cli.numbers import MOST, level
+from netc.cli.numbers import MAX_SIZE, level
 from netc.diagnostics import NetcError
 from netc.ir.types import Shape
 from netc.memory import size_of
@@ -188,8 +188,8 @@ def blob_shape(text: str) -> tuple[str, Shape]:
         shape = tuple(int(size) for size in sizes.replace("x", ",").split(","))
     except ValueError:
         shape = ()
-    if shape and max(shape) > MOST:
-        raise argparse.ArgumentTypeError(f"`{text}` has a size of more than {MOST:,}")
+    if shape and max(shape) > MAX_SIZE:
+        raise argparse.ArgumentTypeError(f"`{text}` has a size of more than {MAX_SIZE:,}")
     if not name or not shape or min(shape) < 1:
         raise argparse.ArgumentTypeError(
             f"`{text}` is not BLOB=SIZES, such as data=1,3,227,227, with sizes of at least 1"

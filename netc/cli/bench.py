@@ -217,10 +217,10 @@ def _difference(net: CompiledNet, executable: Any, feeds: Mapping[str, Array]) -
     """
     want = run_reference(net.graph, feeds)
     got = executable.run(feeds)
-    return {name: _apart(got[name], want[name]) for name in want}
+    return {name: _max_difference(got[name], want[name]) for name in want}
 
 
-def _apart(got: Array, want: Array) -> float:
+def _max_difference(got: Array, want: Array) -> float:
     if got.shape != want.shape:
         return float("inf")
     largest = float(np.abs(want).max(initial=0)) or 1.0

@@ -14,7 +14,9 @@ from netc.predict.boxes import DetectedBox, FedPicture
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#000075")
 
 
-def told(name: str, boxes: Sequence[DetectedBox], items: Sequence[str], least: float) -> list[str]:
+def box_lines(
+    name: str, boxes: Sequence[DetectedBox], items: Sequence[str], least: float
+) -> list[str]:
     """Lines of text: each item's boxes with a score of ``least`` or more; others are counted."""
     lines = []
     for number in range(max(1, len(items))):

@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     choices = choices._replace(layers=layers)
     with compiling() as progress:
         made = build(graph, args.output, choices, progress, _picture(args))
-    _tell(args, made, found)
+    _print_built(args, made, found)
     return 0
 
 
@@ -118,7 +118,9 @@ def _picture(args: argparse.Namespace) -> PagePicture | None:
     return PagePicture(args.mean, args.scale, args.channel_order == "RGB", labels)
 
 
-def _tell(args: argparse.Namespace, made: BuiltLibrary, found: tuple[Diagnostic, ...]) -> None:
+def _print_built(
+    args: argparse.Namespace, made: BuiltLibrary, found: tuple[Diagnostic, ...]
+) -> None:
     library = made.library
     total = sum(path.stat().st_size for path in made.files.values())
     if args.json:

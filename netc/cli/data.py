@@ -76,13 +76,13 @@ def _make(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"written": made.written, "broken": list(made.broken), "labels": list(names)})
     else:
-        _tell(args.output, made)
+        _print_made(args.output, made)
         for label, name in enumerate(names[:_LISTED]):
             say(f"label {label}: {name}")
     return 1 if made.broken else 0
 
 
-def _tell(path: Path, made: MakeResult) -> None:
+def _print_made(path: Path, made: MakeResult) -> None:
     say(f"{path}: {made.written} records")
     for message in made.broken[:_LISTED]:
         say(f"left out: {message}", stream=sys.stderr)

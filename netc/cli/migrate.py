@@ -59,11 +59,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(report.facts())
     else:
-        _tell(report, out)
+        _print_report(report, out)
     return 0
 
 
-def _tell(report: MigrationReport, out: Path) -> None:
+def _print_report(report: MigrationReport, out: Path) -> None:
     say(*report.summary())
     left = report.left
     for file, what in left[:_SHOWN]:

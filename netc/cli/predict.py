@@ -21,7 +21,7 @@ from netc.cli.arguments import (
 )
 from netc.cli.numbers import above_zero, finite, natural, positive
 from netc.cli.options import add_backend_argument
-from netc.cli.output import print_diagnostics, print_json, say, tell_broken
+from netc.cli.output import print_diagnostics, print_json, report_broken, say
 from netc.cli.progress import compiling
 from netc.cli.results import read_labels
 from netc.cli.run import add_image_arguments, no_weights
@@ -159,7 +159,7 @@ def run(args: argparse.Namespace) -> int:
         print_diagnostics(found)
     job, run = planned(request, predictor.outputs, first.boxes, predictor.batch)
     summary, already = _complete(job, run, args, engine)
-    _tell(args, job, summary, already, time.monotonic() - start)
+    _print_summary(args, job, summary, already, time.monotonic() - start)
     return 0 if summary.rows else 1
 
 
@@ -289,7 +289,7 @@ def _format(args: argparse.Namespace) -> tuple[bool, str]:
     return True, BY_SUFFIX[suffix]
 
 
-def _tell(
+def _print_summary(
     args: argparse.Namespace, job: Job, summary: Summary, already: int, seconds: float
 ) -> None:
     total = len(job.records)
@@ -308,7 +308,7 @@ def _tell(
             }
         )
         return
-    tell_broken([f"{entry.name}: {entry.fault}" for entry in summary.broken])
+    report_broken([f"{entry.name}: {entry.fault}" for entry in summary.broken])
     before = f", {already:,} of them done before" if already else ""
     speed = f", {rate:.1f} a second" if new else ""
     say(f"{args.output}: answers of {summary.rows:,} of {counted(total, 'record')}{before}{speed}")

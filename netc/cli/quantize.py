@@ -18,7 +18,7 @@ from netc.cli.arguments import (
     reading,
 )
 from netc.cli.numbers import above_zero, finite, positive
-from netc.cli.output import print_diagnostics, print_json, say, tell_broken
+from netc.cli.output import print_diagnostics, print_json, report_broken, say
 from netc.cli.run import add_image_arguments
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, counted
@@ -117,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     plain = _compiled(args, args.weights)
     bound = _bound(args, plain)
-    with _telling(args.json) as stage:
+    with _showing_progress(args.json) as stage:
         items = _items(args, plain, stage)
         found = find(plain.graph, items.calibration, bound, args.method, stage)
         made = _made(args, bound, items)
@@ -127,9 +127,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(_facts(args, bound, done, items))
         return 0
-    tell_broken(list(items.broken))
+    report_broken(list(items.broken))
     print_diagnostics(plain.diagnostics)
-    _tell(args, bound, done)
+    _print_result(args, bound, done)
     return 0
 
 
@@ -187,7 +187,7 @@ def _made(args: argparse.Namespace, bound: AccuracyBound, items: Items) -> Mappi
 
 
 @contextmanager
-def _telling(quiet: bool) -> Iterator[Stage]:
+def _showing_progress(quiet: bool) -> Iterator[Stage]:
     """Progress as a line that changes, on a terminal."""
     if quiet or not sys.stderr.isatty():
         yield lambda what, number: None
@@ -222,7 +222,7 @@ def _facts(
     }
 
 
-def _tell(args: argparse.Namespace, bound: AccuracyBound, done: QuantizationResult) -> None:
+def _print_result(args: argparse.Namespace, bound: AccuracyBound, done: QuantizationResult) -> None:
     shown = sorted(done.layers, key=lambda layer: -layer.error)
     hidden = 0 if args.verbose else max(0, len(shown) - _SHOWN)
     chosen = {layer.name for layer in shown[: len(shown) - hidden]}

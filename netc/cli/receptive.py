@@ -50,9 +50,9 @@ def run(args: argparse.Namespace) -> int:
         print_diagnostics(inspection.diagnostics)
     source, fields = _fields(inspection.profile, args.source)
     if args.blob is None:
-        _tell_all(args, inspection, source, fields)
+        _print_all(args, inspection, source, fields)
     else:
-        _tell_one(
+        _print_one(
             args, inspection.profile, source, _field_of(inspection.profile, args.blob, fields)
         )
     return 0 if inspection.ok else 1
@@ -92,7 +92,7 @@ def _field_of(profile: NetProfile, blob: str, fields: dict[str, ReceptiveField])
 # All blobs
 
 
-def _tell_all(
+def _print_all(
     args: argparse.Namespace, inspection: Inspection, source: str, fields: dict[str, ReceptiveField]
 ) -> None:
     graph = inspection.profile.graph
@@ -119,7 +119,7 @@ def _tell_all(
 # One element
 
 
-def _tell_one(
+def _print_one(
     args: argparse.Namespace, profile: NetProfile, source: str, field: ReceptiveField
 ) -> None:
     shape, plane = profile.graph.shape(args.blob), profile.graph.shape(source)[2:]

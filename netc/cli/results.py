@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.cli.boxes import told
+from netc.cli.boxes import box_lines
 from netc.cli.output import say
 from netc.cli.texts import source_of
 from netc.diagnostics import Diagnostic, NetcError
@@ -108,7 +108,7 @@ def print_results(results: Mapping[str, Array], how: PrintOptions) -> None:
     for name, array in results.items():
         if name in how.boxes:
             items = how.items if len(how.items) > 1 else ()
-            for line in told(name, how.boxes[name], items, how.least):
+            for line in box_lines(name, how.boxes[name], items, how.least):
                 say(line)
             continue
         scores = _scores(array)

@@ -9,7 +9,7 @@ from netc.cli.arguments import add_text_arguments, add_weights_argument, reading
 from netc.cli.logs import opened_log
 from netc.cli.numbers import level, natural, positive
 from netc.cli.options import add_backend_argument
-from netc.cli.output import print_diagnostics, print_json, say, tell_broken
+from netc.cli.output import print_diagnostics, print_json, report_broken, say
 from netc.cli.progress import bar, compiling
 from netc.ir.graph import Array
 from netc.lower.rules import NetState
@@ -63,11 +63,11 @@ def run(args: argparse.Namespace) -> int:
         scores = _scored(tester, args.iterations, log)
         if log is not None:
             log_scores(log, scores)
-    tell_broken(tester.broken)
+    report_broken(tester.broken)
     if args.json:
         print_json(_as_json(scores, args.iterations))
     elif args.log != "-":
-        _tell(scores, args.iterations)
+        _print_scores(scores, args.iterations)
     return 0
 
 
@@ -83,7 +83,7 @@ def _scored(tester: Tester, passes: int, log: CaffeLog | None) -> Scores:
         return tester.score(passes, on_batch)
 
 
-def _tell(scores: Scores, passes: int) -> None:
+def _print_scores(scores: Scores, passes: int) -> None:
     for name, value in flattened(scores.means).items():
         weight = scores.weights.get(name.partition("[")[0], 0)
         said = f"  (* {weight:g} in the loss)" if weight else ""

@@ -61,11 +61,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(_as_json(timing))
     elif args.log != "-":
-        _tell(timing)
+        _print_timing(timing)
     return 0
 
 
-def _tell(timing: Timing) -> None:
+def _print_timing(timing: Timing) -> None:
     say(
         f"{1e3 * statistics.median(timing.passes):.2f} ms a pass, forward and backward (median)", ""
     )

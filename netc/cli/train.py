@@ -12,15 +12,15 @@ from types import FrameType
 from netc.cli.arguments import add_text_arguments, reading, size
 from netc.cli.numbers import level, natural, positive
 from netc.cli.options import add_backend_argument
-from netc.cli.output import print_diagnostics, print_json, say, tell_broken
+from netc.cli.output import print_diagnostics, print_json, report_broken, say
 from netc.cli.progress import compiling
 from netc.cli.ranks import (
     Group,
     add_rank_arguments,
+    describe_batch,
     failing_together,
     open_ranks,
     threads_of,
-    told_batch,
 )
 from netc.cli.running import Running
 from netc.diagnostics import NetcError
@@ -179,9 +179,9 @@ def _lead(
             solver.listeners.append(log)
             log_found(log, found)
             if ranks is not None:
-                log.line("parallel.cpp:1", told_batch(solver.batch, ranks, args.batch))
+                log.line("parallel.cpp:1", describe_batch(solver.batch, ranks, args.batch))
         if ranks is not None and not _takes_output(args):
-            say(told_batch(solver.batch, ranks, args.batch))
+            say(describe_batch(solver.batch, ranks, args.batch))
         if args.tensorboard:
             solver.listeners.append(stack.enter_context(TensorBoard(args.tensorboard)))
         stack.enter_context(_signals(solver, args))
@@ -192,7 +192,7 @@ def _lead(
                 _write(rows, args)
             raise
     _write(rows, args)
-    tell_broken(solver.broken)
+    report_broken(solver.broken)
     if best is not None and best.value is not None and not _takes_output(args):
         say(f"best {best.score} {best.value:g} after {best.iteration} iterations: {best.path}")
 

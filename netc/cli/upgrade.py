@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.output, new)
     elif not args.json:
         print_text(new)
-    _tell(args, old, target, new)
+    _print_upgrade(args, old, target, new)
     return 0
 
 
@@ -160,7 +160,9 @@ def _upgrade_alone(args: argparse.Namespace) -> int:
     return 0
 
 
-def _tell(args: argparse.Namespace, old: UpgradedText, target: Path | None, new: str) -> None:
+def _print_upgrade(
+    args: argparse.Namespace, old: UpgradedText, target: Path | None, new: str
+) -> None:
     if args.json:
         print_json(_as_json(args, old, target, new))
         return

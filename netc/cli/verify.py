@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(made)
     else:
-        _tell(args, opponent, found)
+        _print_verification(args, opponent, found)
     return 0 if found.equal else 1
 
 
@@ -213,7 +213,7 @@ def _who(opponent: Opponent) -> str:
     return " in ".join([*names, *filter(None, [opponent.version])])
 
 
-def _tell(args: argparse.Namespace, opponent: Opponent, found: Verification) -> None:
+def _print_verification(args: argparse.Namespace, opponent: Opponent, found: Verification) -> None:
     departed = found.departed
     if departed is not None:
         say(

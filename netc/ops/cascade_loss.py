@@ -28,7 +28,7 @@ from netc.ops.normalization import softmax
 from netc.ops.random import uniform
 from netc.ops.smooth_l1 import smooth_l1
 
-_LEAST = 2.0**-126  # FLT_MIN, the least float32 that is no denormal number
+_FLT_MIN = 2.0**-126  # FLT_MIN, the least float32 that is no denormal number
 _LABELS = 6
 
 
@@ -110,7 +110,7 @@ def _class_losses(scores: AnyArray, targets: AnyArray) -> AnyArray:
     """Each place's loss for its class; (n, rows, columns)."""
     inside = targets.clip(0, scores.shape[1] - 1)
     chosen = np.take_along_axis(softmax(scores, 1), inside[:, None], axis=1)[:, 0]
-    return -np.log(np.maximum(chosen, _LEAST))
+    return -np.log(np.maximum(chosen, _FLT_MIN))
 
 
 def _kept(

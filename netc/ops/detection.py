@@ -113,7 +113,7 @@ _MORE: Mapping[float, tuple[str, ...]] = {
 def _output_shape(params: DetectionOutputParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     """The shape when every box that may be kept is: how many are is known only from the data."""
     number = check_detections(params, inputs)
-    return ((1, 1, inputs[0][0] * _most_boxes(params, number), 7),)
+    return ((1, 1, inputs[0][0] * _max_boxes(params, number), 7),)
 
 
 def check_detections(params: DetectionOutputParams, inputs: Sequence[Shape]) -> int:
@@ -151,7 +151,7 @@ def check_detections(params: DetectionOutputParams, inputs: Sequence[Shape]) -> 
     return number
 
 
-def _most_boxes(params: DetectionOutputParams, priors: int) -> int:
+def _max_boxes(params: DetectionOutputParams, priors: int) -> int:
     """Of one image; 1 where nothing is found."""
     given = params.classes - (0 <= params.background < params.classes)
     most = given * (priors if params.top < 0 else min(priors, params.top))

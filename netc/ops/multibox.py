@@ -23,7 +23,7 @@ from netc.ops.matching import NO_MATCH, encoded, matches
 from netc.ops.multibox_params import MultiBoxParams, parse_multibox
 from netc.ops.smooth_l1 import smooth_l1
 
-_LEAST = 2.0**-126  # FLT_MIN, the least float32 that is no denormal number
+_FLT_MIN = 2.0**-126  # FLT_MIN, the least float32 that is no denormal number
 _SMALL = 1e-5  # boxes smaller than this are passed over when they are thinned out
 
 
@@ -206,7 +206,7 @@ def _conf_losses(params: MultiBoxParams, scores: AnyArray, targets: AnyArray) ->
     if params.conf_loss == "SOFTMAX":
         shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
         chosen = np.take_along_axis(shifted, targets[:, None], axis=1)[:, 0] / shifted.sum(axis=1)
-        return -np.log(np.maximum(chosen, _LEAST))
+        return -np.log(np.maximum(chosen, _FLT_MIN))
     wanted = np.arange(scores.shape[1]) == targets[:, None]
     return _logistic(scores, wanted).sum(axis=1)
 

@@ -28,7 +28,7 @@ from netc.ops.define import (
 )
 from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import LARGEST
-from netc.ops.param_text import said_in
+from netc.ops.param_text import param_str_fields
 from netc.ops.python import (
     PythonContext,
     PythonParams,
@@ -301,7 +301,7 @@ def _faster_rcnn(param_str: str, phase: str = "TEST") -> ProposalParams:
     """
     usual = {**_FASTER_RCNN, **(_IN_TRAINING if phase == "TRAIN" else {})}
     try:
-        given = {**usual, **said_in(param_str)}
+        given = {**usual, **param_str_fields(param_str)}
         lists = {name: tuple(map(float, given.pop(name))) for name in _LISTS}
         overlap = float(given.pop("nms_thresh"))
         names = ("feat_stride", "base_size", "min_size", "pre_nms_topn", "post_nms_topn")

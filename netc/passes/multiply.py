@@ -44,7 +44,8 @@ from netc.passes.linear import (
 
 _BLOCK = 2**20  # weights of a vector's second product that are multiplied at a time
 _WIDE = 8  # bytes of a float64
-_MOST = 2**34  # multiply-adds that multiplying a net's weights may take, about a second
+# Multiply-adds that multiplying a net's weights may take, about a second.
+_MAX_MULTIPLY_ADDS = 2**34
 
 
 class _Joint(NamedTuple):
@@ -67,7 +68,7 @@ def multiply_products(graph: Graph, log: Log) -> Graph:
         if isinstance(joint, str):
             log.missed(joint, node.name, after.name)
         elif joint is not None:
-            spent += _decide(draft, node, after, joint, _MOST - spent, log)
+            spent += _decide(draft, node, after, joint, _MAX_MULTIPLY_ADDS - spent, log)
     return draft.result()
 
 

@@ -39,9 +39,9 @@ def plan_arena(buffers: Iterable[BufferLifetime]) -> ArenaPlan:
     """The smallest arena found for these buffers; offsets are multiples of ``ALIGNMENT``."""
     wanted = [b._replace(size=aligned(b.size)) for b in buffers if b.size > 0]
     floor = live_peak(wanted)
-    if len(wanted) > _MOST:
+    if len(wanted) > _MAX_ORDERED_BUFFERS:
         return _arena(_swept(wanted), wanted, floor)
-    enough = floor if len(wanted) <= _FEW else floor + floor // 100
+    enough = floor if len(wanted) <= _MAX_EXACT_BUFFERS else floor + floor // 100
     best = ArenaPlan({}, sum(b.size for b in wanted) + 1, floor)
     for order in _ORDERS:
         best = min(best, _settled(sorted(wanted, key=order), enough), key=lambda a: a.size)
@@ -50,8 +50,10 @@ def plan_arena(buffers: Iterable[BufferLifetime]) -> ArenaPlan:
     return _arena(best.offsets, wanted, floor)
 
 
-_FEW = 300  # buffers for which the very floor is looked for; of more, as in training, 1 % above
-_MOST = 2000  # buffers that are placed in several orders, each with all others looked at
+# Buffers for which the very floor is looked for; of more, as in training, 1 % above.
+_MAX_EXACT_BUFFERS = 300
+# Buffers that are placed in several orders, each with all others looked at.
+_MAX_ORDERED_BUFFERS = 2000
 
 
 def _arena(offsets: Mapping[str, int], buffers: Sequence[BufferLifetime], floor: int) -> ArenaPlan:

@@ -26,8 +26,8 @@ from netc.predict.awake import awake
 from netc.predict.member import Member, PredictorOptions, Ready
 from netc.recent import LeastRecentlyUsed
 
-_KEPT = 4  # predictors of a process whose nets stay compiled after they are gone
-_AWAKE: LeastRecentlyUsed[object, tuple[Ready, ...]] = LeastRecentlyUsed(_KEPT)
+_MAX_PREDICTORS = 4  # predictors of a process whose nets stay compiled after they are gone
+_AWAKE: LeastRecentlyUsed[object, tuple[Ready, ...]] = LeastRecentlyUsed(_MAX_PREDICTORS)
 _WAKING = threading.Lock()
 
 Columns = Mapping[str, Any]

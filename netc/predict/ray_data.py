@@ -141,7 +141,7 @@ class _Decoding:
     def __call__(self, rows: Mapping[str, AnyArray]) -> Iterator[Any]:
         for first, content in zip(rows["first"], rows["part"], strict=True):
             part = pickle.loads(content)
-            with _telling():
+            with _showing_progress():
                 yield from map(decoded_row, self.decoder.batches(part, int(first), self.batch))
 
 
@@ -149,12 +149,12 @@ class _Answering:
     """Holds the net in an actor, with as many threads as it has processors."""
 
     def __init__(self, arguments: dict[str, Any], keeper: Keeper, threads: int) -> None:
-        with once_a_node(), _telling():
+        with once_a_node(), _showing_progress():
             self.predictor = Predictor(**arguments, threads=threads)
         self.keeper = keeper
 
     def __call__(self, rows: Any) -> dict[str, Any]:
-        with _telling():
+        with _showing_progress():
             return _packed(answered(self.predictor, self.keeper, decoded_columns(rows)))
 
 
@@ -170,7 +170,7 @@ def _sink(ray: Any, job: Job) -> object:
             """Write one shard of the batches of some blocks."""
             accessor = importlib.import_module("ray.data.block").BlockAccessor
             columns = (accessor.for_block(block).to_numpy(_PAYLOAD) for block in blocks)
-            with _telling():
+            with _showing_progress():
                 write_shard(store, keeper, [row for column in columns for row in column])
 
         @property
@@ -331,7 +331,7 @@ _MARK = "netc diagnostics: "
 
 
 @contextmanager
-def _telling() -> Iterator[None]:
+def _showing_progress() -> Iterator[None]:
     """Let errors of netc's own reach who started the run; places in the net's text stay behind."""
     try:
         yield

@@ -19,7 +19,7 @@ from netc.project.found import MOST_FILES, ProjectFile, ProjectFiles, find
 from netc.project.report import MigrationReport
 from netc.project.scripts import ScriptCall, script_calls, shell_calls
 from netc.project.texts import ProjectNet, failure, needs_size, read_but_for_fields, read_text
-from netc.project.weights import Fit, fits, sizes_for, tell
+from netc.project.weights import Fit, fits, note_weights, sizes_for
 from netc.schema.load import load_schema
 from netc.surgery.deploy import deploy
 from netc.surgery.printing import printed
@@ -217,7 +217,7 @@ class _Migration:
 
     def _weights(self, item: ProjectFile) -> None:
         weights = load_weights(item.path)
-        tell(item, weights)
+        note_weights(item, weights)
         file = self._place(item, item.name)
         if weights.generation in ("V0", "V1"):
             upgrade_weights(item.path, file)

@@ -74,8 +74,8 @@ def read_text(
         item.kind = "solver"
         bound = bind_net(document, type)
         upgraded = upgrade_solver(bound)
-        _tell_upgrade(item, upgraded.changes)
-        _tell_nets(item, upgraded.message, others)
+        _note_upgrade(item, upgraded.changes)
+        _note_nets(item, upgraded.message, others)
         changed = upgraded.changes
         return None, printed(bound, upgraded.message, changed) if changed else ""
     if type.name != "NetParameter":
@@ -84,7 +84,7 @@ def read_text(
         return None, ""
     item.kind = "net"
     text = read_net(item.path, schema=own)
-    _tell_upgrade(item, text.changes)
+    _note_upgrade(item, text.changes)
     net = _net(item, text.message)
     return net, printed(text.message, text.message, text.changes) if text.changes else ""
 
@@ -108,7 +108,7 @@ def _net(item: ProjectFile, message: Message) -> ProjectNet:
     if errors and trains:  # what is meant for training alone need not be a net in testing
         errors = errors if _errors(build(message, phase="TRAIN")) else []
     shapes = [built.graph.values[name].shape for name in built.graph.inputs]
-    _tell_state(item, errors, message, trains, None in shapes)
+    _note_state(item, errors, message, trains, None in shapes)
     runs = not _errors(built) and None not in shapes and bool(shapes)
     return ProjectNet(item, message, trains, runs)
 
@@ -117,7 +117,7 @@ def _errors(built: Built) -> list[Diagnostic]:
     return [d for d in built.diagnostics if d.severity == "error"]
 
 
-def _tell_state(
+def _note_state(
     item: ProjectFile, errors: list[Diagnostic], message: Message, trains: bool, unknown: bool
 ) -> None:
     kind = "a net that is trained" if trains else "a net for inference"
@@ -132,7 +132,7 @@ def _help(error: Diagnostic) -> str:
     return f" ({error.help[0]})" if error.help else ""
 
 
-def _tell_upgrade(item: ProjectFile, changes: tuple[Change, ...]) -> None:
+def _note_upgrade(item: ProjectFile, changes: tuple[Change, ...]) -> None:
     if not changes:
         item.told.append("in the current format already")
         return
@@ -152,7 +152,7 @@ def _elsewhere(item: ProjectFile, name: str, others: Sequence[str]) -> str:
     return f"; is {found[0]} meant?" if found else ": say where the net is"
 
 
-def _tell_nets(item: ProjectFile, solver: Message, others: Sequence[str]) -> None:
+def _note_nets(item: ProjectFile, solver: Message, others: Sequence[str]) -> None:
     """Whether the texts that a solver names are where it looks for them."""
     for field in _NETS:
         if field not in solver.type.fields:

@@ -91,7 +91,7 @@ def sizes_for(net: Message, sizes: Mapping[str, Shape]) -> dict[str, Shape]:
     return {blob: shape for blob, shape in sizes.items() if blob in tops}
 
 
-def tell(item: ProjectFile, weights: Weights) -> None:
+def note_weights(item: ProjectFile, weights: Weights) -> None:
     """Add a description of some weights to their item."""
     generation = f", {weights.generation}" if weights.generation else ""
     layers = counted(len(weights), "layer")

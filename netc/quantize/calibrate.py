@@ -27,7 +27,7 @@ from netc.passes.reduce import candidates
 
 Method = Literal["auto", "kl", "percentile", "max"]
 Feeds = Mapping[str, Array]
-Told = Callable[[int], None]
+OnCount = Callable[[int], None]
 
 BINS = 2048
 _LEVELS = 128  # that the divergence is measured with
@@ -69,7 +69,7 @@ def products_of(graph: Graph) -> list[Node]:
 
 
 def observe(
-    graph: Graph, values: Sequence[str], items: Sequence[Feeds], told: Told
+    graph: Graph, values: Sequence[str], items: Sequence[Feeds], told: OnCount
 ) -> Mapping[str, BlobObserver]:
     """Extremes and histograms of values over a set of inputs, in two rounds.
 
@@ -131,7 +131,7 @@ def number_of(seen: BlobObserver, method: Method) -> Int8:
 def limit_of(seen: BlobObserver, method: str) -> float:
     """The largest size that has a code of its own."""
     if method == "kl":
-        return _least_divergence(seen)
+        return _min_divergence(seen)
     return _within(seen, _PERCENTILE) if method == "percentile" else seen.most
 
 
@@ -156,7 +156,7 @@ def squared_error(seen: BlobObserver, limit: float, steps: int) -> float:
     return float((seen.counts[1:] * (middles - rounded)[1:] ** 2).sum())
 
 
-def _least_divergence(seen: BlobObserver) -> float:
+def _min_divergence(seen: BlobObserver) -> float:
     assert seen.counts is not None
     counts = seen.counts.copy()
     counts[0] = 0  # mostly exact zeros, which would hide the others

@@ -16,7 +16,7 @@ from netc.predict.decode import FAULT, NAME
 from netc.predict.job import Job
 from netc.predict.plan import PredictRequest, planned
 from netc.predict.prepare import ImageOptions
-from netc.quantize.calibrate import Feeds, Told
+from netc.quantize.calibrate import Feeds, OnCount
 
 
 class Items(NamedTuple):
@@ -47,7 +47,7 @@ def job_of(
     return planned(request, outputs, frozenset(), 1)[0]
 
 
-def read_items(job: Job, most: int, held: float, told: Told) -> Items:
+def read_items(job: Job, most: int, held: float, told: OnCount) -> Items:
     """At most so many records, from all over the source, and a share of them held back.
 
     Args:

@@ -99,13 +99,15 @@ def _box(profile: NetProfile, chain: LayerChain, number: str, scope: str) -> str
     """A box; its name stands without that of the frame around it."""
     fill, line = COLOURS[family(chain.head)]
     label = f"<b>{_html(own_name(chain.head.name, scope)) or '(no name)'}</b>"
-    label += "".join(f'<br/><font point-size="9">{_html(t)}</font>' for t in _told(profile, chain))
+    label += "".join(
+        f'<br/><font point-size="9">{_html(t)}</font>' for t in _description(profile, chain)
+    )
     dashed = "" if chain.head.known else ', style="rounded,filled,dashed"'
     tip = _quoted(_tip(chain))
     return f'{number} [label=<{label}>, fillcolor="{fill}", color="{line}", tooltip={tip}{dashed}];'
 
 
-def _told(profile: NetProfile, chain: LayerChain) -> list[str]:
+def _description(profile: NetProfile, chain: LayerChain) -> list[str]:
     """The lines of a box below its name."""
     head, *rest = chain.layers
     what = f"{head.type} {detail(profile, head)}".strip()

@@ -85,7 +85,7 @@ def laid_out(table: Table, width: int | None) -> list[TableLine]:
     """
     table = _cleaned(table)
     shown = table
-    while width is not None and len(shown.columns) > 1 and _least(shown) > width:
+    while width is not None and len(shown.columns) > 1 and _min_width(shown) > width:
         rows = (Row(row.cells[:-1], row.style) for row in shown.rows)
         shown = Table(shown.columns[:-1], tuple(rows))
     lines = _all_lines(shown, width)
@@ -97,10 +97,10 @@ def laid_out(table: Table, width: int | None) -> list[TableLine]:
     return lines
 
 
-def _least(table: Table) -> int:
+def _min_width(table: Table) -> int:
     """The columns that a table takes whose first cells stand on lines of their own."""
     return len(table.columns[0].title) + sum(
-        1 + max(map(_least_of, column)) for column in _columns_of(table)[1:]
+        1 + max(map(_min_cell_width, column)) for column in _columns_of(table)[1:]
     )
 
 
@@ -110,7 +110,7 @@ def _columns_of(table: Table) -> list[list[str]]:
     return [[column.title, *(row[i] for row in told)] for i, column in enumerate(table.columns)]
 
 
-def _least_of(cell: str) -> int:
+def _min_cell_width(cell: str) -> int:
     return max(map(width_of, _items(cell)))
 
 
@@ -145,7 +145,7 @@ def _widths(table: Table, width: int | None) -> tuple[list[int], str]:
         return [first, *others], gap
     title = len(table.columns[0].title)
     room = width - len(gap) * len(others)
-    least = [max(map(_least_of, column)) for column in columns[1:]]
+    least = [max(map(_min_cell_width, column)) for column in columns[1:]]
     others = _shrunk(others, least, sum(others) + title - room)
     return [max(title, min(first, room - sum(others))), *others], gap
 

@@ -179,7 +179,7 @@ def test_an_address_where_nobody_answers_is_told_at_once() -> None:
 
 
 def test_errors_come_through_whatever_wraps_them() -> None:
-    with pytest.raises(ray_data.WorkerError) as raised, ray_data._telling():
+    with pytest.raises(ray_data.WorkerError) as raised, ray_data._showing_progress():
         raise NetcError(Diagnostic("bad-image", "`a` is none", help=("look at it",)))
     wrapped = RuntimeError(f"Task failed:\n  trace\n  WorkerError: {raised.value}\n\n more")
     found = ray_data._cause(wrapped)

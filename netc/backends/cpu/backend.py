@@ -23,13 +23,13 @@ from netc.backends.cpu.context import Context
 from netc.backends.cpu.dynamic import StagedExecutable
 from netc.backends.cpu.emit.edges import load_inputs, store_outputs, store_updates
 from netc.backends.cpu.emit.emission import EmitContext
-from netc.backends.cpu.emit.table import tells_its_rows
+from netc.backends.cpu.emit.table import reports_rows
 from netc.backends.cpu.machine import Machine, machine
 from netc.backends.cpu.packing import StepPacking
 from netc.backends.cpu.parts import PartsExecutable, of_batch
 from netc.backends.cpu.precision import precision_report, warn_if_slow
 from netc.backends.cpu.program import Program, PythonStep, Step
-from netc.backends.cpu.status import check_numbers, new_status, of_exact_size, telling_nodes
+from netc.backends.cpu.status import check_numbers, new_status, of_exact_size, status_nodes
 from netc.backends.cpu.variable_values import shared_gradients
 from netc.backends.reduction import check_reduced, passes_for
 from netc.backends.reference import ReferenceBackend
@@ -88,7 +88,7 @@ class CpuBackend:
             return ReferenceBackend().prepare(graph, options)
         variables = Variables() if options.variables is None else options.variables
         options, graph = replace(options, variables=variables), variables.bind(graph)
-        planned, rest = split(graph, bounded_rows(graph, tells_its_rows))
+        planned, rest = split(graph, bounded_rows(graph, reports_rows))
         if rest is None:
             return self._in_parts(graph, options, variables)
         first = self._plan(planned, options, variables) if planned.nodes else None
@@ -163,7 +163,7 @@ def build_program(
     ask_for_arena(optimized, plan.arena, outputs_bytes(optimized))
     steps, defined = built_steps(plan)
     program = Program(steps, plan.arena.size // BYTES, plan.context.target, plan.buffers)
-    known = bounded_rows(graph, tells_its_rows)
+    known = bounded_rows(graph, reports_rows)
     rows = {name: known[name] for name in graph.outputs if name in known}
     return BuiltProgram(program, plan, defined, applied, rows)
 
@@ -237,7 +237,7 @@ class CpuExecutable:
 
     @cached_property
     def _telling(self) -> tuple[Node, ...]:
-        return telling_nodes(self.plan.context.graph)
+        return status_nodes(self.plan.context.graph)
 
     @cached_property
     def _group(self) -> str:

@@ -39,7 +39,7 @@ from netc.recent import LeastRecentlyUsed
 from netc.schema.message import Message
 from netc.weights.match import assign
 
-_KEPT = 8  # compiled nets, by input shapes and outputs, least recently used first out
+_MAX_COMPILED = 8  # compiled nets, by input shapes and outputs, least recently used first out
 _TEST: LayerChoice = {"phase": "TEST", "level": 0, "stages": ()}
 
 
@@ -57,7 +57,7 @@ class Net(Introspection):
         self._given_shapes: dict[str, Shape] = {}
         self._backend = DNN_BACKEND_DEFAULT
         self._target = DNN_TARGET_CPU
-        self._kept: LeastRecentlyUsed[object, CompiledNet] = LeastRecentlyUsed(_KEPT)
+        self._kept: LeastRecentlyUsed[object, CompiledNet] = LeastRecentlyUsed(_MAX_COMPILED)
         self._variables = Variables()  # of all compiled nets
         self._last: Forward | None = None
         built = build(message, layers=self._layers)

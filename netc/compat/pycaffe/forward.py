@@ -17,7 +17,7 @@ from netc.passes.state import Carried, carry_state
 from netc.recent import LeastRecentlyUsed
 from netc.train.generator import KEY, with_generator
 
-_KEPT = 8  # compiled parts, least recently used first out
+_MAX_COMPILED = 8  # compiled parts, least recently used first out
 _ONE_BY_ONE = 3  # blobs asked for afterwards, one at a time, before all are computed each time
 
 
@@ -52,7 +52,7 @@ class Engine:
         self.wanted = set(wanted)
         self.all_wanted = False
         self._missed = 0
-        self._kept: LeastRecentlyUsed[Key, CompiledNet] = LeastRecentlyUsed(_KEPT)
+        self._kept: LeastRecentlyUsed[Key, CompiledNet] = LeastRecentlyUsed(_MAX_COMPILED)
         self._parts: dict[tuple[int, int], tuple[Graph, Graph, Carried]] = {}
 
     def part(self, graph: Graph, first: int, last: int) -> tuple[Graph, Carried]:

@@ -15,7 +15,7 @@ from netc.export.onnx.sizes import (
     no_rows,
     open_batch,
     open_rows,
-    told_sizes,
+    runtime_sizes,
 )
 from netc.export.onnx.table import RULES, rule_of, without_rule
 from netc.export.onnx.writer import IR_VERSION, OPSET, LayerExport, OnnxWriter
@@ -65,11 +65,11 @@ def _sized(
         twice = _written(rows.twice, constants, rows.axes)
         _check_same(writer, twice, lambda why, node: no_rows(graph, why, node))
     if batch is None:
-        return writer, told_sizes(graph, None, rows, "")
+        return writer, runtime_sizes(graph, None, rows, "")
     items = open_batch(graph, constants)
     writer = _written(graph, constants, items.axes)
     _check_same(writer, _written(items.twice, constants, items.axes), no_batch)
-    return writer, told_sizes(graph, items, rows, batch)
+    return writer, runtime_sizes(graph, items, rows, batch)
 
 
 def _need_onnx() -> None:

@@ -21,7 +21,7 @@ from netc.language.collapse.model import (
 from netc.language.collapse.uses import COUNT
 from netc.language.collapse.vary import common_ends
 
-LEAST = 3
+MIN_ITEMS = 3
 """Items that a loop is worth while for."""
 
 VALUE = "v"
@@ -62,7 +62,7 @@ def loop_at(items: Sequence[NetItem], start: int) -> Loop | None:
     end = start + 1
     while end < len(items) and _follows(items[end - 1], items[end]):
         end += 1
-    for stop in range(end, start + LEAST - 1, -1):
+    for stop in range(end, start + MIN_ITEMS - 1, -1):
         loop = _loop(items[start:stop])
         if loop:
             return loop

@@ -150,14 +150,14 @@ def _alike(rows: list[_IndexedRow], places: list[RowPosition], length: int) -> I
         if wiring:
             by_wiring[wiring].append(place)
     for wiring, found in by_wiring.items():
-        apart = _apart(found, length)
+        apart = _non_overlapping(found, length)
         if len(apart) > 1:
             row, start = rows[apart[0].row], apart[0].start
             cost = sum(row.costs[start : start + length])
             yield Repetition(length, wiring, tuple(apart), cost)
 
 
-def _apart(places: list[RowPosition], length: int) -> list[RowPosition]:
+def _non_overlapping(places: list[RowPosition], length: int) -> list[RowPosition]:
     """The places, without those that begin within the one before."""
     kept: list[RowPosition] = []
     for place in places:

@@ -131,7 +131,7 @@ BOUNDED: Mapping[str, Callable[[Node], bool]] = {
 }
 
 
-def tells_its_rows(node: Node) -> bool:
+def reports_rows(node: Node) -> bool:
     """True of a layer that chooses rows and can say how many it wrote."""
     return node.op in BOUNDED and BOUNDED[node.op](node)
 

@@ -163,7 +163,7 @@ def _tiles(machine: Machine, lanes: int, numbers: int) -> _Tiling:
 
     A pixel of a tile takes as many cycles as it has products, and not fewer than it has loads.
     """
-    sums = most_sums(machine)
+    sums = max_sums(machine)
 
     def cost(tile: int, vectors: int) -> float:
         return max(tile * vectors, tile + vectors) + 1.0
@@ -182,7 +182,7 @@ def _tiles(machine: Machine, lanes: int, numbers: int) -> _Tiling:
     return _Tiling(-tile, vectors, least)
 
 
-def most_sums(machine: Machine) -> int:
+def max_sums(machine: Machine) -> int:
     """Vectors of sums that stay in registers."""
     return _SUM_REGISTERS.get(machine.isa, 8)
 
