@@ -17,7 +17,7 @@ class Literal(NamedTuple):
     span: Span
 
 
-class Text(NamedTuple):
+class TextLiteral(NamedTuple):
     """A quoted string: pieces of text, and expressions between them."""
 
     parts: tuple[str | Expression, ...]
@@ -90,7 +90,7 @@ class Argument(NamedTuple):
     span: Span
 
 
-class Step(NamedTuple):
+class CallStep(NamedTuple):
     """A use of a layer type or module, or a function call.
 
     The span covers all of it, ``name_span`` the name of the type.
@@ -104,17 +104,17 @@ class Step(NamedTuple):
     name_span: Span
 
 
-class Chain(NamedTuple):
+class ChainExpression(NamedTuple):
     """``head -> step -> step``; without a head it starts with ``prev``."""
 
     head: Expression | None
-    steps: tuple[Step, ...]
+    steps: tuple[CallStep, ...]
     span: Span
 
 
 Expression = (
-    Literal | Text | Name | ListOf | Comprehension | Unary | Binary | Conditional | Index | Step
-    | Chain
+    Literal | TextLiteral | Name | ListOf | Comprehension | Unary | Binary | Conditional | Index | CallStep
+    | ChainExpression
 )  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def whole(expression: Expression) -> Span:
 # Fields of prototxt
 
 
-class Hole(NamedTuple):
+class Interpolation(NamedTuple):
     """``${expression}`` in place of a value."""
 
     expression: Expression
@@ -154,7 +154,7 @@ class FieldOf(NamedTuple):
 # Statements
 
 
-class Declared(NamedTuple):
+class ParameterDeclaration(NamedTuple):
     """A parameter of a file or a module. ``type`` is "int", "[int]" ..., or "" for any."""
 
     name: str
@@ -178,14 +178,14 @@ class Assign(NamedTuple):
     value: Expression
 
 
-class Module(NamedTuple):
+class ModuleDefinition(NamedTuple):
     """``module name(parameters): inputs -> outputs { ... }``.
 
     ``rest`` says that the last input takes any number of blobs.
     """
 
     name: str
-    parameters: tuple[Declared, ...]
+    parameters: tuple[ParameterDeclaration, ...]
     inputs: tuple[Name, ...]
     rest: bool
     outputs: tuple[Name, ...]
@@ -213,7 +213,7 @@ class If(NamedTuple):
     span: Span
 
 
-class Phase(NamedTuple):
+class PhaseBlock(NamedTuple):
     """``phase TRAIN { ... }``."""
 
     phase: Name
@@ -237,7 +237,7 @@ class Shape(NamedTuple):
 class Input(NamedTuple):
     """``input name: shape { ... }``; the name is a string expression."""
 
-    name: Text
+    name: TextLiteral
     shape: Shape
     body: Body | None
     span: Span
@@ -251,7 +251,7 @@ class Expect(NamedTuple):
     span: Span
 
 
-class Run(NamedTuple):
+class ChainStatement(NamedTuple):
     """A chain that stands by itself."""
 
     chain: Expression
@@ -259,17 +259,17 @@ class Run(NamedTuple):
 
 Statement = (
     FieldOf
-    | Declared
+    | ParameterDeclaration
     | Let
     | Assign
-    | Module
+    | ModuleDefinition
     | Repeat
     | If
-    | Phase
+    | PhaseBlock
     | Include
     | Input
     | Expect
-    | Run
+    | ChainStatement
 )
 
 
@@ -280,11 +280,11 @@ class Body(NamedTuple):
     span: Span
 
 
-class Program(NamedTuple):
+class SourceProgram(NamedTuple):
     """A whole text."""
 
     source: Source
     statements: tuple[Statement, ...]
 
 
-FieldValue = Scalar | Text | Hole | FieldList | Body
+FieldValue = Scalar | TextLiteral | Interpolation | FieldList | Body
