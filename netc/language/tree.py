@@ -113,8 +113,8 @@ class ChainExpression(NamedTuple):
 
 
 Expression = (
-    Literal | TextLiteral | Name | ListOf | Comprehension | Unary | Binary | Conditional | Index | CallStep
-    | ChainExpression
+    Literal | TextLiteral | Name | ListOf | Comprehension | Unary | Binary | Conditional | Index
+    | CallStep | ChainExpression
 )  # fmt: skip
 
 
